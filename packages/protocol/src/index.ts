@@ -1,1 +1,8 @@
-export {}
+export * from './ids.js'
+export * from './limits.js'
+export * from './errors.js'
+export * from './close.js'
+export * from './messages.js'
+export * from './decode.js'
+export type { Decoded } from './shape.js'
+export { isObject } from './shape.js'

@@ -1,0 +1,59 @@
+import { protocolError } from './errors.js'
+import { limits } from './limits.js'
+import type { Hello, NodeMessage, PeerMessage } from './messages.js'
+import { PROTOCOL_VERSION, helloShape, nodeShapes, peerShapes } from './messages.js'
+import type { Decoded, Shape } from './shape.js'
+import { isObject, isShallow, readFields } from './shape.js'
+
+// The only place where what came over a wire is trusted: unknown in, a message or a typed error out.
+
+/** A socket.io EVENT packet on the default namespace, inside an engine.io message: `42["type",{…}]`. */
+export const EVENT_PREFIX = '42'
+
+/** Decodes one frame that a peer sent, with its `42`. */
+export function decodeFrame(frame: string): Decoded<PeerMessage> {
+  let event: unknown
+  try {
+    event = JSON.parse(frame.slice(EVENT_PREFIX.length))
+  } catch {
+    return { ok: false, error: protocolError('bad-frame', 'the frame is not JSON') }
+  }
+  if (!Array.isArray(event) || typeof event[0] !== 'string' || event.length !== 2)
+    return { ok: false, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
+  return decodeEvent<PeerMessage>(peerShapes, event[0], event[1])
+}
+
+/** Decodes one event that a node sent, as socket.io-client hands it over. */
+export function decodeNodeMessage(type: string, fields: unknown): Decoded<NodeMessage> {
+  return decodeEvent<NodeMessage>(nodeShapes, type, fields)
+}
+
+/** Decodes the auth payload of a CONNECT packet [H1]. */
+export function decodeHello(input: unknown): Decoded<Hello> {
+  if (!isObject(input))
+    return { ok: false, error: protocolError('bad-field', 'the auth payload must be an object') }
+  if (input['v'] !== PROTOCOL_VERSION)
+    return { ok: false, error: protocolError('bad-version', `v must be ${PROTOCOL_VERSION}`) }
+  return readFields(helloShape, input)
+}
+
+function decodeEvent<M>(shapes: Record<string, Shape>, type: string, fields: unknown): Decoded<M> {
+  const shape = Object.hasOwn(shapes, type) ? shapes[type] : undefined
+  if (shape === undefined)
+    return {
+      ok: false,
+      error: protocolError('unknown-type', `no message type ${JSON.stringify(type.slice(0, 32))}`),
+    }
+  if (!isObject(fields)) return { ok: false, error: protocolError('bad-field', `${type} carries one object`) }
+  if (!isShallow(fields, limits.depth))
+    return { ok: false, error: protocolError('too-deep', `${type} is nested over ${limits.depth} levels`) }
+  const read = readFields(shape, fields)
+  if (!read.ok) return read
+  return { ok: true, value: { type, ...read.value } as M }
+}
+
+/** Encodes what a node sends: the whole WebSocket text frame. */
+export function encodeNodeMessage(message: NodeMessage): string {
+  const { type, ...fields } = message
+  return `${EVENT_PREFIX}${JSON.stringify([type, fields])}`
+}

@@ -1,0 +1,112 @@
+/** Distinct string types: a NodeId cannot be passed where a Name is wanted. SPEC.md §1. */
+declare const brand: unique symbol
+type Brand<T, B extends string> = T & { readonly [brand]: B }
+
+/** What a peer is called within its app: 1–128 bytes of UTF-8, printable, compared byte for byte [N1]. */
+export type Name = Brand<string, 'Name'>
+/** A tenant: `[a-z0-9-]{1,32}` [N2]. */
+export type App = Brand<string, 'App'>
+/** A name within its app, written `app/name`; an app holds no slash, so the first one divides [N3]. */
+export type Peer = Brand<string, 'Peer'>
+/** One process, from its start to its end: 8 characters of base64url, never reused [N4]. */
+export type NodeId = Brand<string, 'NodeId'>
+/** One socket of one node: short, unique within that node [N4]. */
+export type ConnectionId = Brand<string, 'ConnectionId'>
+/** What proves that a returning peer is the holder: 22–64 characters of base64url, so ≥ 128 bits [N5]. */
+export type Secret = Brand<string, 'Secret'>
+/** What a room is called: the grammar of a name [N1]. */
+export type Room = Brand<string, 'Room'>
+
+/** Either the value, or the rule that the input broke, in words for its sender. */
+export type Parsed<T> = { ok: true; value: T } | { ok: false; problem: string }
+
+export const NAME_MAX_BYTES = 128
+const APP_PATTERN = /^[a-z0-9-]{1,32}$/
+const SECRET_PATTERN = /^[A-Za-z0-9_-]{22,64}$/
+const NODE_ID_PATTERN = /^[A-Za-z0-9_-]{8}$/
+const CONNECTION_ID_PATTERN = /^[a-z0-9]{1,12}$/
+const PLAIN_PATTERN = /^[\x20-\x7e]{1,128}$/
+// Control, format, surrogate, line and paragraph separators: what cannot be printed.
+const UNPRINTABLE_PATTERN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
+
+const problem = (text: string): { ok: false; problem: string } => ({ ok: false, problem: text })
+
+/** UTF-8 length without encoding: 1 to 4 bytes a code point. */
+export function utf8Length(text: string): number {
+  let bytes = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) bytes += 1
+    else if (unit < 0x800) bytes += 2
+    else if (unit >= 0xd800 && unit <= 0xdbff && i + 1 < text.length) {
+      bytes += 4
+      i++
+    } else bytes += 3
+  }
+  return bytes
+}
+
+function parseNameLike(input: unknown, what: string): Parsed<string> {
+  if (typeof input !== 'string') return problem(`${what} must be a string`)
+  if (PLAIN_PATTERN.test(input)) return { ok: true, value: input }
+  if (input.length === 0) return problem(`${what} must not be empty`)
+  if (input.length > NAME_MAX_BYTES || utf8Length(input) > NAME_MAX_BYTES)
+    return problem(`${what} must be at most ${NAME_MAX_BYTES} bytes of UTF-8`)
+  if (UNPRINTABLE_PATTERN.test(input)) return problem(`${what} must be printable: no control characters`)
+  return { ok: true, value: input }
+}
+
+export function parseName(input: unknown): Parsed<Name> {
+  return parseNameLike(input, 'name') as Parsed<Name>
+}
+
+export function parseRoom(input: unknown): Parsed<Room> {
+  return parseNameLike(input, 'room') as Parsed<Room>
+}
+
+export function parseApp(input: unknown): Parsed<App> {
+  if (typeof input !== 'string' || !APP_PATTERN.test(input))
+    return problem('app must be 1 to 32 characters of a-z, 0-9 and -')
+  return { ok: true, value: input as App }
+}
+
+export function parseSecret(input: unknown): Parsed<Secret> {
+  if (typeof input !== 'string' || !SECRET_PATTERN.test(input))
+    return problem('secret must be 22 to 64 characters of base64url')
+  return { ok: true, value: input as Secret }
+}
+
+export function parseNodeId(input: unknown): Parsed<NodeId> {
+  if (typeof input !== 'string' || !NODE_ID_PATTERN.test(input))
+    return problem('node id must be 8 characters of base64url')
+  return { ok: true, value: input as NodeId }
+}
+
+export function parseConnectionId(input: unknown): Parsed<ConnectionId> {
+  if (typeof input !== 'string' || !CONNECTION_ID_PATTERN.test(input))
+    return problem('connection id must be 1 to 12 characters of a-z and 0-9')
+  return { ok: true, value: input as ConnectionId }
+}
+
+export function parsePeer(input: unknown): Parsed<Peer> {
+  if (typeof input !== 'string') return problem('peer must be a string')
+  const slash = input.indexOf('/')
+  if (slash < 0) return problem('peer must be app/name')
+  const app = parseApp(input.slice(0, slash))
+  if (!app.ok) return app
+  const name = parseName(input.slice(slash + 1))
+  if (!name.ok) return name
+  return { ok: true, value: input as Peer }
+}
+
+export function peerOf(app: App, name: Name): Peer {
+  return `${app}/${name}` as Peer
+}
+
+export function nameOf(peer: Peer): Name {
+  return peer.slice(peer.indexOf('/') + 1) as Name
+}
+
+export function appOf(peer: Peer): App {
+  return peer.slice(0, peer.indexOf('/')) as App
+}
