@@ -1,0 +1,55 @@
+import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
+
+// Below Linux's range for outgoing connections (32768 and up): a port found free here is not
+// taken by somebody's outgoing connection before the part that asked for it binds it.
+const FIRST_PORT = 12_000
+const LAST_PORT = 32_000
+const ATTEMPTS = 200
+
+const handedOut = new Set<number>()
+
+/** A TCP port that is free on 127.0.0.1, and that this process has not handed out before. */
+export function freePort(): Promise<number> {
+  return search(canListenTcp)
+}
+
+/** A TCP port that is free on 127.0.0.1 and whose next number is free for UDP. */
+export function freePortPair(): Promise<number> {
+  return search(async (port) => (await canListenTcp(port)) && (await canBindUdp(port + 1)))
+}
+
+/** A port that is free on 127.0.0.1 for TCP and for UDP, as TURN needs it. */
+export function freePortBoth(): Promise<number> {
+  return search(async (port) => (await canListenTcp(port)) && (await canBindUdp(port)))
+}
+
+async function search(isFree: (port: number) => Promise<boolean>): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
+    if (handedOut.has(port) || handedOut.has(port + 1)) continue
+    if (!(await isFree(port))) continue
+    handedOut.add(port)
+    return port
+  }
+  throw new Error(`no free port among ${ATTEMPTS} tried between ${FIRST_PORT} and ${LAST_PORT}`)
+}
+
+function canListenTcp(port: number): Promise<boolean> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
+
+function canBindUdp(port: number): Promise<boolean> {
+  const socket = createSocket('udp4')
+  return new Promise((resolve) => {
+    socket.once('error', () => {
+      socket.close()
+      resolve(false)
+    })
+    socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)))
+  })
+}

@@ -1,0 +1,191 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { locate } from './binary.js'
+
+/** How a part ended. In a container only the code is known. */
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
+/** A running part, a process of this machine or a container: it can be signalled, and its output read. */
+export interface Running {
+  /** The process id on this machine, as the kernel (or the Docker engine) tells it. */
+  readonly pid: number
+  /** Resolves when it has ended, however that came about. Never rejects. */
+  readonly stopped: Promise<Exit>
+  /** The newest lines of standard output and standard error, for error messages. */
+  output(): string
+  /** Sends a signal; resolves when it is sent. One that has already ended is left alone. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** SIGSTOP: it freezes, its sockets stay open. */
+  pause(): Promise<void>
+  /** SIGCONT. */
+  resume(): Promise<void>
+  /** SIGKILL, and waits until it is gone. */
+  stop(): Promise<void>
+}
+
+/** A process of this machine. */
+export interface Child extends Running {
+  /** Every line so far, oldest first, at most `KEPT_LINES`. */
+  readonly lines: readonly string[]
+  /**
+   * The first line, already printed or still to come, from which `read` gets a value.
+   * Rejects, with the output, when the process ends or the deadline passes first.
+   */
+  line<T>(read: (line: string) => T | undefined, deadlineMs: number): Promise<T>
+}
+
+export interface ChildOptions {
+  command: string
+  args: readonly string[]
+  /** The whole environment; this process's own when absent. */
+  env?: NodeJS.ProcessEnv
+  cwd?: string
+}
+
+/** Enough for any error message, and for a chaos run that reads a node's log afterwards. */
+const KEPT_LINES = 20_000
+const SHOWN_LINES = 60
+
+const living = new Set<number>()
+let watchingExit = false
+
+/** Starts a process that dies with this one, even when this one is killed. */
+export async function startChild(options: ChildOptions): Promise<Child> {
+  watchExit()
+  const [command, args] = withParentDeath(options.command, options.args)
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: options.env ?? process.env,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  await once(child, 'spawn') // rejects with the reason when there is no such program
+  const pid = child.pid
+  if (pid === undefined) throw new Error(`${options.command} started without a process id`)
+  living.add(pid)
+
+  const lines: string[] = []
+  const readers = new Set<(line: string) => void>()
+  const keep = (line: string): void => {
+    lines.push(line)
+    if (lines.length > KEPT_LINES) lines.shift()
+    for (const read of readers) read(line)
+  }
+  readLines(child.stdout, keep)
+  readLines(child.stderr, keep)
+
+  let ended = false
+  const stopped = new Promise<Exit>((resolve) => {
+    // 'close' comes after the last line of output, 'exit' may come before it.
+    child.once('close', (code, signal) => resolve({ code, signal }))
+    child.once('exit', () => {
+      ended = true
+      living.delete(pid)
+    })
+  })
+  const output = (): string => lines.slice(-SHOWN_LINES).join('\n')
+  const kill = (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    if (!ended) child.kill(signal)
+    return Promise.resolve()
+  }
+
+  return {
+    pid,
+    lines,
+    stopped,
+    output,
+    kill,
+    pause: () => kill('SIGSTOP'),
+    resume: () => kill('SIGCONT'),
+    stop: async () => {
+      await kill('SIGKILL')
+      await stopped
+    },
+    line: <T>(read: (line: string) => T | undefined, deadlineMs: number) =>
+      new Promise<T>((resolve, reject) => {
+        const settle = (act: () => void): void => {
+          clearTimeout(timer)
+          readers.delete(take)
+          act()
+        }
+        const take = (line: string): void => {
+          const value = read(line)
+          if (value !== undefined) settle(() => resolve(value))
+        }
+        const fail = (what: string): void =>
+          settle(() => reject(new Error(`${options.command} ${what}:\n${output()}`)))
+        const timer = setTimeout(() => fail(`did not say so within ${deadlineMs} ms`), deadlineMs)
+        readers.add(take)
+        for (const line of [...lines]) take(line)
+        void stopped.then((exit) => fail(`ended (code ${exit.code}, signal ${exit.signal})`))
+      }),
+  }
+}
+
+/** Runs a program to its end and returns what it printed. Rejects, with the output, unless it exits 0. */
+export async function run(command: string, args: readonly string[], deadlineMs = 30_000): Promise<string> {
+  const child = await startChild({ command, args })
+  const timer = setTimeout(() => void child.kill(), deadlineMs)
+  const exit = await child.stopped
+  clearTimeout(timer)
+  const text = child.lines.join('\n')
+  if (exit.code === 0) return text
+  throw new Error(`${command} ${args.join(' ')} ended (code ${exit.code}, signal ${exit.signal}):\n${text}`)
+}
+
+/**
+ * Repeats `probe` until it returns a value; what it throws counts as "not yet".
+ * Rejects with the last reason at the deadline, or at once when `running` ends.
+ */
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined>,
+  options: { deadlineMs: number; running?: Running; everyMs?: number },
+): Promise<T> {
+  const end = performance.now() + options.deadlineMs
+  let reason: unknown = 'no answer'
+  let exit: Exit | undefined
+  void options.running?.stopped.then((e) => (exit = e))
+  while (performance.now() < end) {
+    try {
+      const value = await probe()
+      if (value !== undefined) return value
+    } catch (error) {
+      reason = error
+    }
+    if (exit !== undefined) break
+    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 20))
+  }
+  const how = exit === undefined ? `within ${options.deadlineMs} ms` : `before it ended (code ${exit.code})`
+  throw new Error(`${what}: not ${how}: ${String(reason)}\n${options.running?.output() ?? ''}`)
+}
+
+function readLines(stream: Readable, keep: (line: string) => void): void {
+  createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', keep)
+}
+
+/** Linux: the kernel kills the child when this process dies in whatever way (prctl PR_SET_PDEATHSIG). */
+function withParentDeath(command: string, args: readonly string[]): [string, string[]] {
+  const setpriv = process.platform === 'linux' ? locate('setpriv') : undefined
+  if (setpriv === undefined) return [command, [...args]]
+  return [setpriv, ['--pdeathsig', 'KILL', '--', command, ...args]]
+}
+
+/** Where there is no setpriv, an ordinary exit still ends the children. */
+function watchExit(): void {
+  if (watchingExit) return
+  watchingExit = true
+  process.on('exit', () => {
+    for (const pid of living) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch (error) {
+        process.stderr.write(`process ${pid} could not be ended: ${String(error)}\n`)
+      }
+    }
+  })
+}

@@ -1,0 +1,73 @@
+import { afterEach, expect, test } from 'vitest'
+import { startRedis, type RedisServer } from './redis.js'
+
+const started: RedisServer[] = []
+afterEach(async () => {
+  for (const server of started.splice(0)) await server.stop()
+})
+
+async function redis(...options: Parameters<typeof startRedis>): Promise<RedisServer> {
+  const server = await startRedis(...options)
+  started.push(server)
+  return server
+}
+
+test('a Redis server answers, and is gone after stop', async () => {
+  const server = await redis()
+  expect(await server.cli('SET', 'a', '1')).toBe('OK')
+  expect(await server.cli('GET', 'a')).toBe('1')
+  const { pid } = server
+  await server.stop()
+  expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+  await expect(server.cli('PING')).rejects.toThrow('ECONNREFUSED')
+})
+
+test('restarted empty it has the same port, another process and no keys', async () => {
+  const server = await redis()
+  const { pid, url } = server
+  await server.cli('SET', 'a', '1')
+  await server.restart({ empty: true })
+  expect(server.pid).not.toBe(pid)
+  expect(server.url).toBe(url)
+  expect(await server.cli('DBSIZE')).toBe('0')
+})
+
+test('restarted not empty it keeps its keys', async () => {
+  const server = await redis()
+  await server.cli('SET', 'a', '1')
+  await server.restart({ empty: false })
+  expect(await server.cli('GET', 'a')).toBe('1')
+})
+
+test('killed and restarted it serves again', async () => {
+  const server = await redis()
+  await server.kill()
+  await expect(server.cli('PING')).rejects.toThrow('ECONNREFUSED')
+  await server.restart()
+  expect(await server.cli('PING')).toBe('PONG')
+})
+
+test('paused it accepts and does not answer; resumed it answers', async () => {
+  const server = await redis()
+  await server.pause()
+  let answered = false
+  const answer = server.cli('PING').then((text) => {
+    answered = true
+    return text
+  })
+  await new Promise((resolve) => setTimeout(resolve, 150)) // the time in which it would have answered
+  expect(answered).toBe(false)
+  await server.resume()
+  expect(await answer).toBe('PONG')
+})
+
+test('config and ACL reach the server', async () => {
+  const server = await redis({
+    config: { maxmemory: '50mb' },
+    acl: ['default off', 'peerage on >pw ~pg:* +@all'],
+    login: { username: 'peerage', password: 'pw' },
+  })
+  expect(await server.cli('CONFIG', 'GET', 'maxmemory')).toContain('52428800')
+  await expect(server.cli('SET', 'other', '1')).rejects.toThrow('NOPERM')
+  expect(await server.cli('SET', 'pg:a', '1')).toBe('OK')
+})

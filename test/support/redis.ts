@@ -1,0 +1,192 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { freePort } from './ports.js'
+import { eventually, type Exit, type Running } from './process.js'
+
+export const REDIS: Part = {
+  part: 'redis',
+  binaries: ['redis-server', 'valkey-server'],
+  debianPackage: 'redis-server',
+  version: { args: ['--version'], pattern: /v=(\S+)/ },
+  image: 'redis',
+  tag: '7',
+}
+
+export interface RedisOptions {
+  /** A leading part of the version; only a container can offer a choice. */
+  version?: string
+  /** More command line arguments, verbatim. */
+  args?: readonly string[]
+  /** Directives of redis.conf: `{ maxmemory: '100mb' }`. */
+  config?: Readonly<Record<string, string>>
+  /** A port of the caller's choice; a free one when absent. */
+  port?: number
+  /** ACL rules, as `ACL SETUSER` takes them: `['default off', 'peerage on >pw ~pg:* &pg:* +@all']`. */
+  acl?: readonly string[]
+  /** Serve TLS only, with certificates of `makeCertificates`. */
+  tls?: { ca: string; cert: string; key: string }
+  /** Who `cli` and the readiness probe are, where an ACL or `requirepass` asks. */
+  login?: { username?: string; password: string }
+}
+
+export interface RedisServer {
+  /** `redis://127.0.0.1:PORT`, or `rediss://`; without credentials. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly pid: number
+  /** Where it keeps its files. */
+  readonly directory: string
+  /** Settles when the process that runs now has ended. */
+  readonly stopped: Promise<Exit>
+  output(): string
+  /** One command over a connection of its own; the answer as redis-cli prints it raw, lists line by line. */
+  cli(...args: readonly string[]): Promise<string>
+  /** SIGKILL, and waits until the process is gone. */
+  kill(): Promise<void>
+  /** SIGSTOP and SIGCONT. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /**
+   * Ends it, if it still runs, and starts it again on the same port.
+   * Empty (the default) forgets everything; otherwise what was there is saved first, or, where it was
+   * killed before, only what it had itself written to disk.
+   */
+  restart(options?: { empty?: boolean }): Promise<void>
+  /** Ends it and removes its files. */
+  stop(): Promise<void>
+}
+
+const START_DEADLINE_MS = 15_000
+const COMMAND_DEADLINE_MS = 5_000
+
+/** Starts one Redis server on 127.0.0.1. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const directory = await makeDirectory('redis')
+  const port = options.port ?? (await freePort())
+  const args = [...serverArguments(options, port, directory), ...(options.args ?? [])]
+  const host = '127.0.0.1'
+  const cli = (...command: readonly string[]): Promise<string> => ask({ host, port, options }, command)
+  const launch = async (): Promise<Running> => {
+    const started = await startPart(REDIS, {
+      args,
+      directory,
+      ...(options.version === undefined ? {} : { version: options.version }),
+    })
+    await eventually(`redis on port ${port} answers PING`, () => cli('PING'), {
+      deadlineMs: START_DEADLINE_MS,
+      running: started,
+    })
+    return started
+  }
+
+  let running = await launch()
+  let alive = true
+  const end = async (): Promise<void> => {
+    if (alive) await running.stop()
+    alive = false
+  }
+  return {
+    url: `${options.tls === undefined ? 'redis' : 'rediss'}://${host}:${port}`,
+    host,
+    port,
+    directory,
+    get pid() {
+      return running.pid
+    },
+    get stopped() {
+      return running.stopped
+    },
+    output: () => running.output(),
+    cli,
+    kill: end,
+    pause: () => running.pause(),
+    resume: () => running.resume(),
+    restart: async ({ empty = true } = {}) => {
+      if (alive && !empty) await cli('SAVE')
+      await end()
+      if (empty) await forget(directory)
+      running = await launch()
+      alive = true
+    },
+    stop: async () => {
+      await end()
+      await removeDirectory(directory)
+    },
+  }
+}
+
+function serverArguments(options: RedisOptions, port: number, directory: string): string[] {
+  const directives: Record<string, string> = {
+    ...(options.tls === undefined ? { port: String(port) } : tlsDirectives(port, options.tls)),
+    bind: '127.0.0.1',
+    dir: directory,
+    save: '',
+    appendonly: 'no',
+    daemonize: 'no',
+    ...options.config,
+  }
+  const args = Object.entries(directives).flatMap(([name, value]) => [`--${name}`, value])
+  return [...args, ...(options.acl ?? []).flatMap((rule) => ['--user', ...rule.split(' ')])]
+}
+
+function tlsDirectives(port: number, tls: { ca: string; cert: string; key: string }): Record<string, string> {
+  return {
+    port: '0',
+    'tls-port': String(port),
+    'tls-ca-cert-file': tls.ca,
+    'tls-cert-file': tls.cert,
+    'tls-key-file': tls.key,
+    'tls-auth-clients': 'no',
+  }
+}
+
+async function forget(directory: string): Promise<void> {
+  await rm(join(directory, 'dump.rdb'), { force: true })
+  await rm(join(directory, 'appendonlydir'), { recursive: true, force: true })
+}
+
+interface Target {
+  host: string
+  port: number
+  options?: Pick<RedisOptions, 'tls' | 'login'>
+}
+
+/** Sends one command to a Redis server over a connection of its own. Rejects with Redis's own error text. */
+export async function ask(target: Target, command: readonly string[]): Promise<string> {
+  const [name, ...args] = command
+  if (name === undefined) throw new Error('no command')
+  const login = target.options?.login
+  const connection = new Redis({
+    host: target.host,
+    port: target.port,
+    lazyConnect: true,
+    retryStrategy: () => null,
+    connectTimeout: COMMAND_DEADLINE_MS,
+    commandTimeout: COMMAND_DEADLINE_MS,
+    enableReadyCheck: false,
+    ...(login === undefined ? {} : login),
+    // The certificate is of our own making; whether a certificate is trusted is not this probe's subject.
+    ...(target.options?.tls === undefined ? {} : { tls: { rejectUnauthorized: false } }),
+  })
+  let reason: Error | undefined
+  connection.on('error', (error: Error) => (reason = error))
+  try {
+    await connection.connect()
+    return flatten(await connection.call(name, ...args))
+  } catch (error) {
+    throw reason ?? error
+  } finally {
+    connection.disconnect()
+  }
+}
+
+function flatten(answer: unknown): string {
+  if (answer === null || answer === undefined) return ''
+  if (Array.isArray(answer)) return answer.map((item) => flatten(item)).join('\n')
+  if (Buffer.isBuffer(answer)) return answer.toString()
+  if (typeof answer === 'object') return JSON.stringify(answer)
+  return String(answer)
+}
