@@ -1,1 +1,11 @@
-export {}
+export * from './backend.js'
+export * from './bus.js'
+export * from './clock.js'
+export * from './connection.js'
+export * from './envelope.js'
+export * from './mailbox.js'
+export * from './message.js'
+export * from './nodes.js'
+export * from './presence.js'
+export * from './registry.js'
+export * from './times.js'

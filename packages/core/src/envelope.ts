@@ -1,0 +1,19 @@
+import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { Message } from './message.js'
+
+/** What one node says to another, over the bus. */
+export type Envelope =
+  /** Deliver to the holder of `message.to`, if it is still the stay `epoch` [I5]. */
+  | { type: 'deliver'; epoch: number; hops: number; message: Message }
+  /** The stay `epoch` is not here: the message comes back whole, so that its origin can look up again. */
+  | { type: 'gone'; epoch: number; hops: number; message: Message }
+  /** What became of a message: for the sender's connection. */
+  | { type: 'notice'; connection: ConnectionId; to: Peer; ref: string; code: ErrorCode }
+  /** The holder claimed again elsewhere: close this stay. */
+  | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
+
+/** Where an envelope is going: the bus addresses one node. */
+export interface Addressed {
+  to: NodeId
+  envelope: Envelope
+}

@@ -1,0 +1,16 @@
+import type { Peer } from '@peerage/protocol'
+import type { Message } from './message.js'
+
+/**
+ * PeerJS's queue for an absent peer: bounded in count, bytes and time. Nothing else waits in the store.
+ * Contract (testing/mailbox-contract.ts): a message is taken once; order is kept; a queue ends `expireMs` after it
+ * was made, whatever came later.
+ */
+export interface Mailbox {
+  /** `full`: over the bound, and dropped. `since`: when this queue was made, in registry ms. */
+  put(peer: Peer, message: Message): Promise<{ ok: true; since: number } | { ok: false; reason: 'full' }>
+  /** Empties the queue: the holder is here. */
+  take(peer: Peer): Promise<Message[]>
+  /** Empties the queue if it is at least `expireMs` old; of several nodes that ask, one gets the messages. */
+  expire(peer: Peer): Promise<Message[]>
+}
