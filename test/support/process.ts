@@ -30,7 +30,7 @@ export interface Running {
 
 /** A process of this machine. */
 export interface Child extends Running {
-  /** Every line so far, oldest first, at most `KEPT_LINES`. */
+  /** The lines so far, oldest first; beyond 20,000 the oldest are dropped. */
   readonly lines: readonly string[]
   /**
    * The first line, already printed or still to come, from which `read` gets a value.
@@ -72,7 +72,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const readers = new Set<(line: string) => void>()
   const keep = (line: string): void => {
     lines.push(line)
-    if (lines.length > KEPT_LINES) lines.shift()
+    if (lines.length > 2 * KEPT_LINES) lines.splice(0, KEPT_LINES)
     for (const read of readers) read(line)
   }
   readLines(child.stdout, keep)
@@ -120,7 +120,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
           settle(() => reject(new Error(`${options.command} ${what}:\n${output()}`)))
         const timer = setTimeout(() => fail(`did not say so within ${deadlineMs} ms`), deadlineMs)
         readers.add(take)
-        for (const line of [...lines]) take(line)
+        for (const line of lines) take(line)
         void stopped.then((exit) => fail(`ended (code ${exit.code}, signal ${exit.signal})`))
       }),
   }

@@ -187,6 +187,6 @@ function flatten(answer: unknown): string {
   if (answer === null || answer === undefined) return ''
   if (Array.isArray(answer)) return answer.map((item) => flatten(item)).join('\n')
   if (Buffer.isBuffer(answer)) return answer.toString()
-  if (typeof answer === 'object') return JSON.stringify(answer)
-  return String(answer)
+  if (typeof answer === 'string') return answer
+  return JSON.stringify(answer)
 }

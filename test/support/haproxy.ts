@@ -1,0 +1,162 @@
+import { copyFile, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { freePort } from './ports.js'
+import { eventually, type Exit } from './process.js'
+
+export const HAPROXY: Part = {
+  part: 'haproxy',
+  binaries: ['haproxy'],
+  debianPackage: 'haproxy',
+  version: { args: ['-v'], pattern: /version (\d[\d.]*)/ },
+  image: 'haproxy',
+  tag: '2.8',
+}
+
+export interface HaproxyOptions {
+  /** The nodes behind it, at most twelve; they may start later. */
+  backends: readonly { host: string; port: number }[]
+  /** A whole configuration instead of the shipped `deploy/haproxy.cfg`. */
+  config?: string
+  /** More of the shipped file's variables: `{ PEERAGE_TUNNEL_TIMEOUT: '30s' }`. */
+  env?: Readonly<Record<string, string>>
+  port?: number
+}
+
+/** How HAProxy sees a backend: `UP`, `DOWN`, `MAINT`, with a fraction while a check is turning it. */
+export interface BackendState {
+  /** `node1`, … in the order of `backends`. */
+  name: string
+  status: string
+  /** Open connections, WebSockets included. */
+  sessions: number
+  /** Connections ever given to it. */
+  total: number
+}
+
+export interface Haproxy {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly pid: number
+  readonly stopped: Promise<Exit>
+  output(): string
+  /** A command of the runtime API, and what it answered. */
+  command(line: string): Promise<string>
+  /** Takes a backend (counted from 0) out of the turns, or puts it back. */
+  disable(backend: number): Promise<void>
+  enable(backend: number): Promise<void>
+  /** Cuts every connection that goes to this backend. */
+  cut(backend: number): Promise<void>
+  states(): Promise<BackendState[]>
+  /** Waits until HAProxy's own check has found the backend to be so. */
+  until(backend: number, status: 'UP' | 'DOWN' | 'MAINT', deadlineMs?: number): Promise<void>
+  kill(): Promise<void>
+  pause(): Promise<void>
+  resume(): Promise<void>
+  stop(): Promise<void>
+}
+
+const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/haproxy.cfg', import.meta.url))
+const START_DEADLINE_MS = 10_000
+const STATE_DEADLINE_MS = 10_000
+// The shipped file checks once a second; tests that wait for a check would only wait longer.
+const CHECK_INTERVAL = '200ms'
+
+/** Starts HAProxy on 127.0.0.1 with the shipped configuration: in turns, without stickiness. */
+export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
+  const directory = await makeDirectory('haproxy')
+  const port = options.port ?? (await freePort())
+  const configFile = join(directory, 'haproxy.cfg')
+  const socket = join(directory, 'admin.sock')
+  if (options.config === undefined) await copyFile(SHIPPED_CONFIG, configFile)
+  else await writeFile(configFile, options.config)
+
+  const running = await startPart(HAPROXY, {
+    args: ['-db', '-f', configFile],
+    directory,
+    env: {
+      PEERAGE_BIND: `127.0.0.1:${port}`,
+      PEERAGE_ADMIN_SOCKET: socket,
+      PEERAGE_CHECK_INTERVAL: CHECK_INTERVAL,
+      ...nodeVariables(options.backends),
+      ...options.env,
+    },
+  })
+  const command = (line: string): Promise<string> => ask(socket, line)
+  await eventually('haproxy listens', () => command('show info'), { deadlineMs: START_DEADLINE_MS, running })
+  const states = async (): Promise<BackendState[]> => parseStates(await command('show stat'))
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    host: '127.0.0.1',
+    port,
+    pid: running.pid,
+    stopped: running.stopped,
+    output: () => running.output(),
+    command,
+    disable: (backend) => expectSilence(command(`disable server ${server(backend)}`)),
+    enable: (backend) => expectSilence(command(`enable server ${server(backend)}`)),
+    cut: (backend) => expectSilence(command(`shutdown sessions server ${server(backend)}`)),
+    states,
+    until: async (backend, status, deadlineMs = STATE_DEADLINE_MS) => {
+      await eventually(
+        `haproxy finds ${server(backend)} ${status}`,
+        async () => {
+          const found = (await states())[backend]?.status
+          if (found?.split(' ')[0] === status) return true
+          throw new Error(`it is ${found ?? 'unknown'}`)
+        },
+        { deadlineMs, running },
+      )
+    },
+    kill: () => running.stop(),
+    pause: () => running.pause(),
+    resume: () => running.resume(),
+    stop: async () => {
+      await running.stop()
+      await removeDirectory(directory)
+    },
+  }
+}
+
+function nodeVariables(backends: HaproxyOptions['backends']): Record<string, string> {
+  return Object.fromEntries(
+    backends.map(({ host, port }, index) => [`PEERAGE_NODE_${index + 1}`, `${host}:${port}`]),
+  )
+}
+
+function server(backend: number): string {
+  return `nodes/node${backend + 1}`
+}
+
+async function ask(socketPath: string, line: string): Promise<string> {
+  const socket = connect(socketPath)
+  socket.end(`${line}\n`)
+  return text(socket)
+}
+
+/** The commands that change something answer nothing when they succeed. */
+async function expectSilence(answer: Promise<string>): Promise<void> {
+  const said = (await answer).trim()
+  if (said !== '') throw new Error(`haproxy: ${said}`)
+}
+
+/** Reads the CSV of `show stat`; the first line, after a `#`, names the columns. */
+function parseStates(csv: string): BackendState[] {
+  const [head, ...rows] = csv.trim().split('\n')
+  const columns = (head ?? '').replace(/^# /, '').split(',')
+  const cell = (row: string, column: string): string => row.split(',')[columns.indexOf(column)] ?? ''
+  return rows
+    .filter((row) => cell(row, 'pxname') === 'nodes' && cell(row, 'svname') !== 'BACKEND')
+    .map((row) => ({
+      name: cell(row, 'svname'),
+      status: cell(row, 'status'),
+      sessions: Number(cell(row, 'scur')),
+      total: Number(cell(row, 'stot')),
+    }))
+}
