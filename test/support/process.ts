@@ -113,8 +113,12 @@ export async function startChild(options: ChildOptions): Promise<Child> {
           act()
         }
         const take = (line: string): void => {
-          const value = read(line)
-          if (value !== undefined) settle(() => resolve(value))
+          try {
+            const value = read(line)
+            if (value !== undefined) settle(() => resolve(value))
+          } catch (error) {
+            settle(() => reject(error)) // a line that means trouble
+          }
         }
         const fail = (what: string): void =>
           settle(() => reject(new Error(`${options.command} ${what}:\n${output()}`)))

@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { announce, locate } from './binary.js'
+import { run, startChild, type Child, type Exit } from './process.js'
+import { removeDirectory, makeDirectory } from './part.js'
+
+export interface NodeOptions {
+  /** `--redis`; without it the node keeps its names in memory, alone. */
+  redisUrl?: string
+  /** More arguments of `peerage serve`; they come last, so they win over those of this fixture. */
+  args?: readonly string[]
+  /** Added to this process's environment. */
+  env?: Readonly<Record<string, string>>
+  /** A program that starts the node as its last argument: `['faketime', '+1h']`. */
+  through?: readonly string[]
+  readyWithinMs?: number
+}
+
+/** One JSON line of a node's log. */
+export type LogRecord = Readonly<Record<string, unknown>>
+
+export interface Node {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  /** `host:port` of the integrated P2P server, where it has one, as the ready line tells it. */
+  readonly p2p: string | undefined
+  /** The base URL of the admin port, where it has one. */
+  readonly admin: string | undefined
+  readonly pid: number
+  /** The ready line itself. */
+  readonly ready: LogRecord
+  readonly stopped: Promise<Exit>
+  output(): string
+  /** Every log record so far. */
+  logs(): LogRecord[]
+  /** The first record, past or to come, that `matches`. Rejects at the deadline or when the node ends. */
+  log(matches: (record: LogRecord) => boolean, deadlineMs?: number): Promise<LogRecord>
+  /** SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>
+  /** SIGTERM, which drains it, and waits for its end. Rejects, and kills it, at the deadline. */
+  terminate(deadlineMs?: number): Promise<Exit>
+  /** SIGSTOP and SIGCONT. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /** The same as `kill`, and removes what it left. */
+  stop(): Promise<void>
+}
+
+export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url))
+export const PEERAGE_BIN = `${REPOSITORY}packages/server/bin/peerage.js`
+
+const READY_DEADLINE_MS = 20_000
+const DRAIN_DEADLINE_MS = 60_000
+const LOG_DEADLINE_MS = 10_000
+const BUILD_DEADLINE_MS = 180_000
+
+let built: Promise<void> | undefined
+
+/** Starts one node, `peerage serve`, as a process of its own, and waits until it says that it is ready. */
+export async function startNode(options: NodeOptions = {}): Promise<Node> {
+  built ??= build()
+  await built
+  const directory = await makeDirectory('node')
+  const redis = options.redisUrl === undefined ? [] : ['--redis', options.redisUrl]
+  const serve = ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...redis, ...(options.args ?? [])]
+  const [command, ...args] = [...(options.through ?? []), process.execPath, PEERAGE_BIN, ...serve]
+  if (command === undefined) throw new Error('no command')
+  const child = await startChild({ command, args, cwd: directory, env: { ...process.env, ...options.env } })
+  try {
+    const ready = await child.line(readReady, options.readyWithinMs ?? READY_DEADLINE_MS)
+    return describe(child, ready, directory)
+  } catch (error) {
+    await child.stop()
+    await removeDirectory(directory)
+    throw error
+  }
+}
+
+/** Starts several nodes on one Redis, at the same time. */
+export function startNodes(count: number, options: NodeOptions = {}): Promise<Node[]> {
+  return Promise.all(Array.from({ length: count }, () => startNode(options)))
+}
+
+function describe(child: Child, ready: Ready, directory: string): Node {
+  const end = async (): Promise<void> => {
+    await child.stop()
+    await removeDirectory(directory)
+  }
+  return {
+    ...ready,
+    host: '127.0.0.1',
+    pid: child.pid,
+    stopped: child.stopped,
+    output: () => child.output(),
+    logs: () => child.lines.map(parseRecord).filter((record) => record !== undefined),
+    log: (matches, deadlineMs = LOG_DEADLINE_MS) =>
+      child.line((line) => {
+        const record = parseRecord(line)
+        return record !== undefined && matches(record) ? record : undefined
+      }, deadlineMs),
+    kill: () => child.stop(),
+    terminate: async (deadlineMs = DRAIN_DEADLINE_MS) => {
+      let late = false
+      const timer = setTimeout(() => {
+        late = true
+        void child.kill('SIGKILL')
+      }, deadlineMs)
+      await child.kill('SIGTERM')
+      const exit = await child.stopped
+      clearTimeout(timer)
+      if (late) throw new Error(`the node did not drain within ${deadlineMs} ms:\n${child.output()}`)
+      return exit
+    },
+    pause: () => child.pause(),
+    resume: () => child.resume(),
+    stop: end,
+  }
+}
+
+type Ready = Pick<Node, 'url' | 'port' | 'p2p' | 'admin' | 'ready'>
+
+/** Design §4: when ready, one JSON log line with the addresses. */
+function readReady(line: string): Ready | undefined {
+  const record = parseRecord(line)
+  if (record?.['msg'] !== 'ready') return undefined
+  const { url, port, p2p, admin } = record
+  if (typeof url !== 'string' || typeof port !== 'number') {
+    throw new Error(`the ready line lacks its url or port: ${line}`)
+  }
+  const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+  return { url, port, p2p: text(p2p), admin: text(admin), ready: record }
+}
+
+function parseRecord(line: string): LogRecord | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? { ...value } : undefined
+  } catch {
+    return undefined // not a log record: a crash prints plain text
+  }
+}
+
+/**
+ * Node processes run what tsc built. A stale build would test yesterday's code, so each run of the tests
+ * builds first (half a second when nothing changed); flock keeps parallel runs from writing at once.
+ */
+async function build(): Promise<void> {
+  const tsc = [process.execPath, `${REPOSITORY}node_modules/typescript/bin/tsc`, '-b', REPOSITORY]
+  const flock = locate('flock')
+  const [command, ...args] = flock === undefined ? tsc : [flock, `${REPOSITORY}tsconfig.json`, ...tsc]
+  if (command === undefined) throw new Error('no command')
+  try {
+    await run(command, args, BUILD_DEADLINE_MS)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    if (!existsSync(PEERAGE_BIN)) throw error
+    announce(`node: the build has errors; running what is in dist all the same\n${message}`)
+  }
+}
