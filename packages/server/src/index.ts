@@ -1,1 +1,1 @@
-export {}
+export { defaultConfig, type Config, type ConfigInput } from './config.js'

@@ -1,0 +1,84 @@
+import ipaddr from 'ipaddr.js'
+import { parseApp, type App } from '@peerage/protocol'
+import { z } from 'zod'
+
+/** What the loader, the CLI and the documentation know of a setting beyond its type. */
+export interface Setting {
+  /** One line for `--help` and the README. */
+  about: string
+  /** Where the flag is not simply the path: `redis.url` is `--redis`, and so `PEERAGE_REDIS`. */
+  flag?: string
+  /** Redacted wherever it is shown, and readable from the file that `PEERAGE_…_FILE` names. */
+  secret?: true
+}
+
+/** Every schema that is registered here is one setting; what is not is a section. */
+export const settings = z.registry<Setting>()
+
+/** A whole number; 0 often means "no limit", and then `about` says so. */
+export function whole(min: number, max: number): z.ZodNumber {
+  const error = `must be a whole number from ${min} to ${max}`
+  return z.number(error).int(error).min(min, error).max(max, error)
+}
+
+export const port = whole(0, 65_535)
+/** A day: a longer time is a mistaken unit. */
+export const milliseconds = whole(1, 86_400_000)
+export const flag = z.boolean('must be true or false')
+export const text = z.string('must be a string').min(1, 'must not be empty')
+export const filePath = text
+
+export function oneOf<const T extends readonly [string, ...string[]]>(
+  ...values: T
+): z.ZodEnum<{ [K in T[number]]: K }> {
+  return z.enum(values, `must be one of ${values.join(', ')}`)
+}
+
+export function listOf<T extends z.ZodType>(item: T): z.ZodArray<T> {
+  return z.array(item, 'must be a list')
+}
+
+const APP_RULE = 'must be an app: 1 to 32 characters of a-z, 0-9 and -'
+export const app: z.ZodType<App, string> = z.string(APP_RULE).transform((input, context): App => {
+  const parsed = parseApp(input)
+  if (parsed.ok) return parsed.value
+  context.issues.push({ code: 'custom', input, message: APP_RULE })
+  return z.NEVER
+})
+
+/** RFC 6454 §6.2: what a browser sends as Origin, byte for byte. */
+export const origin = text.refine(
+  isOrigin,
+  'must be an exact origin such as https://app.example or http://localhost:3000: scheme, host and port only',
+)
+
+function isOrigin(input: string): boolean {
+  return URL.canParse(input) && new URL(input).origin === input
+}
+
+export const network = text.refine(
+  (input) => ipaddr.isValid(input) || isCidr(input),
+  'must be an address or a network such as 10.0.0.0/8 or fd00::/8',
+)
+
+function isCidr(input: string): boolean {
+  const parts = /^([^/]+)\/(\d{1,3})$/.exec(input)
+  const [, address = '', bits = ''] = parts ?? []
+  if (!ipaddr.isValid(address)) return false
+  return Number(bits) <= (ipaddr.parse(address).kind() === 'ipv6' ? 128 : 32)
+}
+
+const HOST_PORT_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[^\s:/?#@[\]]+):(\d{1,5})$/
+
+/** `host:port`, an IPv6 address in brackets; undefined for anything else. */
+export function parseHostPort(input: string): { host: string; port: number } | undefined {
+  const [, host, digits] = HOST_PORT_PATTERN.exec(input) ?? []
+  const port = Number(digits)
+  if (host === undefined || port < 1 || port > 65_535) return undefined
+  return { host: host.replaceAll(/[[\]]/g, ''), port }
+}
+
+export const hostPort = text.refine(
+  (input) => parseHostPort(input) !== undefined,
+  'must be host:port, with an IPv6 address in brackets',
+)
