@@ -1,14 +1,16 @@
-import type { Peer } from '@peerage/protocol'
+import type { Peer, PresenceState } from '@peerage/protocol'
+import type { Nodes } from './nodes.js'
+import type { Lease } from './registry.js'
 
 export interface PresenceChange {
   peer: Peer
-  state: 'online' | 'away' | 'offline'
+  state: PresenceState
   since?: number
 }
 
 /**
  * Changes of names, as the registry makes them. A notification may be lost: whoever needs the truth looks up
- * [I15]. Subscriptions survive a reconnect of the store; after one, `onDoubt` of the backend says to look again.
+ * [I15]. Subscriptions survive a reconnect of the store; after one, the backend's `doubt` says to look again.
  */
 export interface Presence {
   /** Resolves when the subscription stands: a look-up after it misses nothing. Idempotent. */
@@ -16,4 +18,19 @@ export interface Presence {
   unwatch(peer: Peer): void
   /** One listener: the core's watchers. */
   onChange(listener: (change: PresenceChange) => void): void
+}
+
+/** What a lease says of its peer, given who is alive: a dead node's names wait for the grace, then are free. */
+export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
+  if (lease === undefined) return 'offline'
+  const status = nodes.status(lease.node)
+  switch (status.state) {
+    case 'live':
+      return lease.state
+    case 'dead':
+      return status.deadForMs > graceMs ? 'offline' : 'away'
+    case 'unknown':
+      // Newer than our last beat, most likely; the bus tells if nobody listens.
+      return lease.state
+  }
 }

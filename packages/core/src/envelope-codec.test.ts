@@ -1,0 +1,174 @@
+import { errors, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import type { ErrorCode } from '@peerage/protocol'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { decodeEnvelope, decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './envelope-codec.js'
+import type { Envelope } from './envelope.js'
+import type { Message } from './message.js'
+
+function must<T>(parsed: { ok: true; value: T } | { ok: false; problem: string }): T {
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+}
+
+const base64url = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const peer = fc
+  .tuple(
+    fc.stringMatching(/^[a-z0-9-]{1,32}$/),
+    fc.oneof(fc.stringMatching(/^[\x20-\x7e]{1,128}$/), fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 })),
+  )
+  .map(([app, name]) => parsePeer(`${app}/${name}`))
+  .filter((parsed) => parsed.ok)
+  .map(must)
+const node = fc
+  .string({ unit: fc.constantFrom(...base64url), minLength: 8, maxLength: 8 })
+  .map((id) => must(parseNodeId(id)))
+const connection = fc.stringMatching(/^[a-z0-9]{1,12}$/).map((id) => must(parseConnectionId(id)))
+const natural = fc.maxSafeNat()
+const text = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('\x1f', '\x1b', 'd', 'e', '=', ':') }))
+const code = fc.constantFrom(...Object.keys(errors)).map((key) => key as ErrorCode)
+const message: fc.Arbitrary<Message> = fc.record(
+  {
+    from: peer,
+    to: peer,
+    wire: fc.constantFrom('native', 'peerjs'),
+    kind: fc.constantFrom('message', 'signal', 'ack'),
+    frame: fc.string({ unit: 'binary' }),
+    since: natural,
+    fresh: fc.constant(true),
+    hold: fc.constant(true),
+    handshake: text,
+    reply: fc.record({ node, connection, ref: text }),
+  },
+  { requiredKeys: ['from', 'to', 'wire', 'kind', 'frame'] },
+)
+const hops = fc.nat({ max: 255 })
+const envelope: fc.Arbitrary<Envelope> = fc.oneof(
+  fc.record({ type: fc.constant('deliver' as const), epoch: natural, hops, message }),
+  fc.record({ type: fc.constant('gone' as const), epoch: natural, hops, message }),
+  fc.record({ type: fc.constant('notice' as const), connection, to: peer, ref: text, code }),
+  fc.record({ type: fc.constant('superseded' as const), peer, connection, epoch: natural }),
+)
+
+function plain<T>(value: T): T {
+  return structuredClone(value)
+}
+
+test('an envelope comes back as it went', () => {
+  fc.assert(
+    fc.property(envelope, (sent) => {
+      expect(decodeEnvelope(encodeEnvelope(sent))).toEqual(plain(sent))
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('a message comes back from the mailbox as it went', () => {
+  fc.assert(
+    fc.property(message, (sent) => {
+      expect(decodeMessage(encodeMessage(sent))).toEqual(plain(sent))
+    }),
+  )
+})
+
+test('envelopes laid end to end come back in order', () => {
+  fc.assert(
+    fc.property(fc.array(envelope, { minLength: 1, maxLength: 6 }), (sent) => {
+      const received: Envelope[] = []
+      const malformed = decodeEnvelopes(sent.map(encodeEnvelope).join(''), (one) => received.push(one))
+      expect(malformed).toBe(0)
+      expect(received).toEqual(plain(sent))
+    }),
+  )
+})
+
+test('the frame is on its way byte for byte, neither escaped nor parsed', () => {
+  fc.assert(
+    fc.property(message, (sent) => {
+      expect(encodeMessage(sent).endsWith(sent.frame)).toBe(true)
+    }),
+  )
+})
+
+test('[F23] any other input is undefined and never throws', () => {
+  fc.assert(
+    fc.property(fc.anything(), (input) => {
+      expect(decodeEnvelope(input)).toBeUndefined()
+      expect(decodeMessage(input)).toBeUndefined()
+      expect(decodeEnvelopes(input, () => expect.unreachable())).toBe(1)
+    }),
+  )
+})
+
+test('[F23] a record changed in one place is another envelope or none, and never throws', () => {
+  fc.assert(
+    fc.property(envelope, fc.nat(), fc.string({ unit: 'binary', maxLength: 3 }), (sent, at, change) => {
+      const record = encodeEnvelope(sent)
+      const place = at % record.length
+      let count = 0
+      const malformed = decodeEnvelopes(record.slice(0, place) + change + record.slice(place + 1), () => count++)
+      expect(malformed + count).toBeGreaterThan(0)
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('[F23] a record cut short is malformed, and what came before it arrives', () => {
+  fc.assert(
+    fc.property(envelope, envelope, fc.nat(), (whole, cut, at) => {
+      const second = encodeEnvelope(cut)
+      const received: Envelope[] = []
+      const payload = encodeEnvelope(whole) + second.slice(0, 1 + (at % (second.length - 1)))
+      expect(decodeEnvelopes(payload, (one) => received.push(one))).toBe(1)
+      expect(received).toEqual([plain(whole)])
+    }),
+  )
+})
+
+test('[F25] fields that a later version adds to a header are passed over', () => {
+  fc.assert(
+    fc.property(envelope, text, (sent, added) => {
+      const record = encodeEnvelope(sent)
+      const lengths = /^(.)(\d+):(\d+):/u.exec(record)
+      if (!lengths) return expect.unreachable()
+      const [start, type, headerLength, frameLength] = lengths
+      const end = start.length + Number(headerLength)
+      const more = `\x1f${added}`
+      const later =
+        `${type}${Number(headerLength) + more.length}:${frameLength}:` +
+        record.slice(start.length, end) +
+        more +
+        record.slice(end)
+      expect(decodeEnvelope(later)).toEqual(plain(sent))
+    }),
+  )
+})
+
+test('[F25] a type that a later version adds is counted, and the next record arrives', () => {
+  fc.assert(
+    fc.property(envelope, envelope, (unknown, known) => {
+      const received: Envelope[] = []
+      const payload = `z${encodeEnvelope(unknown).slice(1)}${encodeEnvelope(known)}`
+      expect(decodeEnvelopes(payload, (one) => received.push(one))).toBe(1)
+      expect(received).toEqual([plain(known)])
+    }),
+  )
+})
+
+test.each([
+  ['a peer outside the grammar', 's9:0:BAD\x1fc1\x1f12'],
+  ['a connection outside the grammar', 's8:0:a/b\x1fC\x1f12'],
+  ['an epoch that is no number', 's9:0:a/b\x1fc1\x1f1e'],
+  ['an epoch beyond what a number can tell', 's24:0:a/b\x1fc1\x1f99999999999999999'],
+  ['a missing field', 's6:0:a/b\x1fc1'],
+  ['a length without digits', 's:0:a/b\x1fc1\x1f12'],
+  ['a length of ten digits', 's0000000009:0:a/b\x1fc1\x1f1'],
+  ['a length beyond the end', 's99:0:a/b\x1fc1\x1f12'],
+  ['an error code outside the table', 'n12:0:c1\x1fa/b\x1fnope\x1fr'],
+])('[F23] %s is refused', (_what, payload) => {
+  expect(decodeEnvelope(payload)).toBeUndefined()
+})
+
+test('what the malformed records above become when they are right', () => {
+  expect(decodeEnvelope('s9:0:a/b\x1fc1\x1f12')).toEqual({ type: 'superseded', peer: 'a/b', connection: 'c1', epoch: 12 })
+})

@@ -1,0 +1,256 @@
+import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
+import { isErrorCode, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import type { Wire } from './connection.js'
+import type { Envelope } from './envelope.js'
+import type { Message } from './message.js'
+
+// How envelopes travel between nodes, as records that can be laid end to end in one publish:
+//
+//   type  header length  ':'  frame length  ':'  header  frame
+//
+// Lengths are decimal, in UTF-16 units. The header is positional, its fields divided by US (0x1f), which no name
+// and no id can hold; two free texts are escaped. The frame follows as it is: nobody on its way parses, copies
+// or escapes it. A later version may add fields at the end of a header, and types: both are passed over [F25].
+
+const DIVIDER = '\x1f'
+const ESCAPE = '\x1b'
+const COLON = 0x3a
+/** Lengths and offsets of a payload fit into nine digits: Redis refuses strings over 512 MB. */
+const LENGTH_DIGITS_MOST = 9
+/** More than a message ever makes: the router stops at 3. */
+const HOPS_MOST = 255
+
+const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's' } as const
+const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
+const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
+const WIRES = new Map<string, Wire>([
+  ['n', 'native'],
+  ['p', 'peerjs'],
+])
+const KINDS = new Map<string, Message['kind']>([
+  ['m', 'message'],
+  ['s', 'signal'],
+  ['a', 'ack'],
+])
+const FLAGS = new Map<string, { fresh?: true; hold?: true }>([
+  ['', {}],
+  ['f', { fresh: true }],
+  ['h', { hold: true }],
+  ['fh', { fresh: true, hold: true }],
+])
+
+/** One envelope as one record. */
+export function encodeEnvelope(envelope: Envelope): string {
+  switch (envelope.type) {
+    case 'deliver':
+    case 'gone': {
+      const { epoch, hops, message } = envelope
+      const header = `${epoch}${DIVIDER}${hops}${DIVIDER}${messageHeader(message)}`
+      return record(TYPE_CODES[envelope.type], header, message.frame)
+    }
+    case 'notice': {
+      const { connection, to, code, ref } = envelope
+      const header = `${connection}${DIVIDER}${to}${DIVIDER}${code}${DIVIDER}${escape(ref)}`
+      return record(TYPE_CODES.notice, header, '')
+    }
+    case 'superseded': {
+      const { peer, connection, epoch } = envelope
+      return record(TYPE_CODES.superseded, `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}`, '')
+    }
+  }
+}
+
+/** Exactly one envelope, or undefined: for what is anything else. Never throws. */
+export function decodeEnvelope(input: unknown): Envelope | undefined {
+  let only: Envelope | undefined
+  let count = 0
+  const malformed = decodeEnvelopes(input, (envelope) => {
+    only = envelope
+    count++
+  })
+  return malformed === 0 && count === 1 ? only : undefined
+}
+
+/**
+ * Hands out each envelope of a payload, in order; what `receive` throws goes to the caller.
+ * Returns how many records were malformed: one with a broken frame ends the payload, others are passed over.
+ */
+export function decodeEnvelopes(input: unknown, receive: (envelope: Envelope) => void): number {
+  if (typeof input !== 'string' || input.length === 0) return 1
+  let malformed = 0
+  let offset = 0
+  while (offset < input.length) {
+    const extent = readExtent(input, offset)
+    if (extent === undefined) return malformed + 1
+    const envelope = readEnvelope(input, offset, extent)
+    if (envelope === undefined) malformed++
+    else receive(envelope)
+    offset = extent.end
+  }
+  return malformed
+}
+
+/** One message as a record of its own: what the mailbox keeps. */
+export function encodeMessage(message: Message): string {
+  return record('m', messageHeader(message), message.frame)
+}
+
+/** The message that `encodeMessage` made, or undefined. Never throws. */
+export function decodeMessage(input: unknown): Message | undefined {
+  if (typeof input !== 'string' || input[0] !== 'm') return undefined
+  const extent = readExtent(input, 0)
+  if (extent === undefined || extent.end !== input.length) return undefined
+  const fields = input.slice(extent.header, extent.frame).split(DIVIDER)
+  return readMessage(fields, 0, input.slice(extent.frame, extent.end))
+}
+
+function record(type: string, header: string, frame: string): string {
+  return `${type}${header.length}:${frame.length}:${header}${frame}`
+}
+
+// from, to, wire, kind, flags, since, handshake, reply node, reply connection, reply ref
+const MESSAGE_FIELDS = 10
+
+function messageHeader(message: Message): string {
+  const { from, to, wire, kind, fresh, hold, since, handshake, reply } = message
+  const flags = `${fresh ? 'f' : ''}${hold ? 'h' : ''}`
+  const way = `${from}${DIVIDER}${to}${DIVIDER}${WIRE_CODES[wire]}${DIVIDER}${KIND_CODES[kind]}${DIVIDER}${flags}`
+  // An absent text and an empty one differ by the equals sign.
+  const talk = handshake === undefined ? '' : `=${escape(handshake)}`
+  const back =
+    reply === undefined
+      ? `${DIVIDER}${DIVIDER}`
+      : `${reply.node}${DIVIDER}${reply.connection}${DIVIDER}${escape(reply.ref)}`
+  return `${way}${DIVIDER}${since ?? ''}${DIVIDER}${talk}${DIVIDER}${back}`
+}
+
+/** Where the parts of a record lie in its payload. */
+interface Extent {
+  header: number
+  frame: number
+  end: number
+}
+
+function readExtent(input: string, start: number): Extent | undefined {
+  const first = readLength(input, start + 1)
+  if (first === undefined) return undefined
+  const second = readLength(input, first.next)
+  if (second === undefined) return undefined
+  const frame = second.next + first.length
+  const end = frame + second.length
+  return end <= input.length ? { header: second.next, frame, end } : undefined
+}
+
+function readLength(input: string, start: number): { length: number; next: number } | undefined {
+  let length = 0
+  for (let at = start; at <= start + LENGTH_DIGITS_MOST && at < input.length; at++) {
+    const digit = input.charCodeAt(at) - 0x30
+    if (digit >= 0 && digit <= 9) length = length * 10 + digit
+    else return input.charCodeAt(at) === COLON && at > start ? { length, next: at + 1 } : undefined
+  }
+  return undefined
+}
+
+function readEnvelope(input: string, start: number, extent: Extent): Envelope | undefined {
+  const fields = input.slice(extent.header, extent.frame).split(DIVIDER)
+  switch (input[start]) {
+    case TYPE_CODES.deliver:
+      return readCarrier('deliver', fields, input.slice(extent.frame, extent.end))
+    case TYPE_CODES.gone:
+      return readCarrier('gone', fields, input.slice(extent.frame, extent.end))
+    case TYPE_CODES.notice:
+      return readNotice(fields)
+    case TYPE_CODES.superseded:
+      return readSuperseded(fields)
+    default:
+      return undefined
+  }
+}
+
+function readCarrier(type: 'deliver' | 'gone', fields: string[], frame: string): Envelope | undefined {
+  const epoch = readNatural(fields[0])
+  const hops = readNatural(fields[1])
+  const message = readMessage(fields, 2, frame)
+  if (epoch === undefined || hops === undefined || hops > HOPS_MOST || message === undefined) return undefined
+  return { type, epoch, hops, message }
+}
+
+function readNotice(fields: string[]): Envelope | undefined {
+  const connection = readConnection(fields[0])
+  const to = readPeer(fields[1])
+  const code = fields[2]
+  const ref = fields[3]
+  if (connection === undefined || to === undefined || ref === undefined || !isErrorCode(code)) return undefined
+  return { type: 'notice', connection, to, ref: unescape(ref), code }
+}
+
+function readSuperseded(fields: string[]): Envelope | undefined {
+  const peer = readPeer(fields[0])
+  const connection = readConnection(fields[1])
+  const epoch = readNatural(fields[2])
+  if (peer === undefined || connection === undefined || epoch === undefined) return undefined
+  return { type: 'superseded', peer, connection, epoch }
+}
+
+function readMessage(fields: string[], at: number, frame: string): Message | undefined {
+  if (fields.length < at + MESSAGE_FIELDS) return undefined
+  const from = readPeer(fields[at])
+  const to = readPeer(fields[at + 1])
+  const wire = WIRES.get(fields[at + 2] ?? '')
+  const kind = KINDS.get(fields[at + 3] ?? '')
+  const flags = FLAGS.get(fields[at + 4] ?? '?')
+  if (from === undefined || to === undefined || wire === undefined || kind === undefined || flags === undefined)
+    return undefined
+  const message: Message = { from, to, wire, kind, frame, ...flags }
+  const sinceText = fields[at + 5] ?? ''
+  if (sinceText !== '') {
+    const since = readNatural(sinceText)
+    if (since === undefined) return undefined
+    message.since = since
+  }
+  const handshake = fields[at + 6] ?? ''
+  if (handshake !== '') {
+    if (!handshake.startsWith('=')) return undefined
+    message.handshake = unescape(handshake.slice(1))
+  }
+  const replyNode = fields[at + 7] ?? ''
+  if (replyNode === '') return message
+  const node = readNode(replyNode)
+  const connection = readConnection(fields[at + 8])
+  if (node === undefined || connection === undefined) return undefined
+  message.reply = { node, connection, ref: unescape(fields[at + 9] ?? '') }
+  return message
+}
+
+function readPeer(field: string | undefined): Peer | undefined {
+  const parsed = parsePeer(field)
+  return parsed.ok ? parsed.value : undefined
+}
+
+function readNode(field: string | undefined): NodeId | undefined {
+  const parsed = parseNodeId(field)
+  return parsed.ok ? parsed.value : undefined
+}
+
+function readConnection(field: string | undefined): ConnectionId | undefined {
+  const parsed = parseConnectionId(field)
+  return parsed.ok ? parsed.value : undefined
+}
+
+const NATURAL_PATTERN = /^\d{1,16}$/
+
+function readNatural(field: string | undefined): number | undefined {
+  if (field === undefined || !NATURAL_PATTERN.test(field)) return undefined
+  const number = Number(field)
+  return Number.isSafeInteger(number) ? number : undefined
+}
+
+function escape(text: string): string {
+  if (!text.includes(DIVIDER) && !text.includes(ESCAPE)) return text
+  return text.replaceAll(ESCAPE, `${ESCAPE}e`).replaceAll(DIVIDER, `${ESCAPE}d`)
+}
+
+function unescape(text: string): string {
+  if (!text.includes(ESCAPE)) return text
+  return text.replaceAll(`${ESCAPE}d`, DIVIDER).replaceAll(`${ESCAPE}e`, ESCAPE)
+}

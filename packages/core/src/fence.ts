@@ -1,0 +1,28 @@
+import type { Clock } from './clock.js'
+
+/**
+ * Whether this node may act for the cluster [I12]. Its lease ends by the monotonic clock, counted from before the
+ * request that renewed it. Every entry point asks: after a pause of the process a timer would come too late.
+ */
+export class Fence {
+  readonly #clock: Clock
+  #until = Number.NEGATIVE_INFINITY
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** The lease was renewed by a request that started at `startedAt` (monotonic ms). */
+  extend(startedAt: number, leaseMs: number): void {
+    this.#until = Math.max(this.#until, startedAt + leaseMs)
+  }
+
+  /** The registry said that the lease has lapsed. */
+  fall(): void {
+    this.#until = Number.NEGATIVE_INFINITY
+  }
+
+  get fenced(): boolean {
+    return this.#clock.monotonic() >= this.#until
+  }
+}

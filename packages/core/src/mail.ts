@@ -1,0 +1,70 @@
+import type { Peer } from '@peerage/protocol'
+import type { OnError } from './backend.js'
+import type { Clock, Timer } from './clock.js'
+import type { Mailbox } from './mailbox.js'
+import type { Message } from './message.js'
+
+export interface MailParts {
+  mailbox: Mailbox
+  clock: Clock
+  /** How long a queue waits for its peer. */
+  expireMs: number
+  /** Routes what waited for a peer that came in the very moment of the put. */
+  arrived: (message: Message) => void
+  isOnline: (peer: Peer) => Promise<boolean>
+  /** Nobody came: tells the sender. */
+  expired: (message: Message) => void
+  onError: OnError
+}
+
+/** Registry time is not ours: ask a little late, so that the queue's age has surely passed. */
+const EXPIRE_MARGIN_MS = 50
+
+/** Holds messages for absent peers, and tells their senders when nobody came. */
+export class Mail {
+  readonly #parts: MailParts
+  /** One timer a queue: a queue that is made anew, known by its birth, gets its own. */
+  readonly #expiries = new Map<Peer, { since: number; timer: Timer }>()
+
+  constructor(parts: MailParts) {
+    this.#parts = parts
+  }
+
+  /** False: the mailbox is full, and the message was not kept. */
+  async hold(message: Message): Promise<boolean> {
+    const { mailbox, isOnline, arrived } = this.#parts
+    const put = await mailbox.put(message.to, message)
+    if (!put.ok) return false
+    this.#expectExpiry(message.to, put.since)
+    // The peer may have claimed and emptied its mailbox between our look-up and our put.
+    if (await isOnline(message.to)) for (const waiting of await mailbox.take(message.to)) arrived(waiting)
+    return true
+  }
+
+  /** What waits for a peer that has just claimed its name, in order. */
+  take(peer: Peer): Promise<Message[]> {
+    return this.#parts.mailbox.take(peer)
+  }
+
+  stop(): void {
+    for (const { timer } of this.#expiries.values()) timer.cancel()
+    this.#expiries.clear()
+  }
+
+  #expectExpiry(peer: Peer, since: number): void {
+    const expected = this.#expiries.get(peer)
+    if (expected?.since === since) return
+    expected?.timer.cancel()
+    const { mailbox, clock, expireMs, expired, onError } = this.#parts
+    const timer = clock.after(expireMs + EXPIRE_MARGIN_MS, () => {
+      this.#expiries.delete(peer)
+      mailbox.expire(peer).then(
+        (messages) => {
+          for (const message of messages) expired(message)
+        },
+        (error: unknown) => onError(error, { stage: 'mailbox expire' }),
+      )
+    })
+    this.#expiries.set(peer, { since, timer })
+  }
+}

@@ -1,0 +1,376 @@
+import type { CloseReason, ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { Backend, BackendEvent, OnError } from './backend.js'
+import type { Clock, Timer } from './clock.js'
+import type { Connection } from './connection.js'
+import { Fence } from './fence.js'
+import { Leases } from './leases.js'
+import { Mail } from './mail.js'
+import type { Message } from './message.js'
+import { presenceOf } from './presence.js'
+import type { Lease, Lost } from './registry.js'
+import { RegistryUnavailable } from './registry.js'
+import { Router } from './router.js'
+import { Routes } from './routes.js'
+import { hashSecret, mintNodeId } from './secret.js'
+import type { OnlineSession, Session } from './session.js'
+import { Sessions } from './sessions.js'
+import type { Times } from './times.js'
+import type { Seen } from './watchers.js'
+import { Watchers } from './watchers.js'
+
+export interface NodeOptions {
+  backend: Backend
+  times: Times
+  clock: Clock
+  /** How long a connection may stay without a name. */
+  claimMs: number
+  /** How long a mailbox waits for its peer. */
+  mailboxMs: number
+  onError: OnError
+  /** For logs: what happened to this node, in a word and with its details. */
+  onEvent: (event: string, details: Record<string, unknown>) => void
+}
+
+export interface ClaimRequest {
+  peer: Peer
+  secret: string
+  /** `replace` only for an identity that the access rules have authenticated [I9]. */
+  policy: 'refuse' | 'replace'
+}
+
+export type ClaimOutcome =
+  | { ok: true; session: OnlineSession; reclaimed: boolean }
+  | { ok: false; code: ErrorCode }
+
+export type Readiness = { ready: true } | { ready: false; why: string }
+
+/** Routes to peers of other nodes that are remembered: about 300 bytes each. */
+const ROUTES_MOST = 20_000
+
+/** One process of the cluster: its identity, its sessions, its leases. Start, drain, stop. */
+export class Node {
+  readonly sessions = new Sessions()
+  readonly router: Router
+  readonly mail: Mail
+  readonly leases: Leases
+  readonly watchers: Watchers
+  readonly fence: Fence
+  readonly #options: NodeOptions
+  readonly #routes = new Routes(ROUTES_MOST)
+  #id: NodeId = mintNodeId()
+  #beatTimer: Timer | undefined
+  #beating: Promise<void> | undefined
+  #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
+  #draining = false
+  #stopped = false
+  #listening = false
+  #recoveredAt = Number.NEGATIVE_INFINITY
+  /** Leases must be written back as soon as the fence is up again. */
+  #doubt = false
+
+  constructor(options: NodeOptions) {
+    this.#options = options
+    const { backend, times, clock, onError } = options
+    const { registry, nodes, bus, mailbox, presence } = backend
+    const { graceMs, nameTtlMs } = times
+    const sessions = this.sessions
+    this.fence = new Fence(clock)
+    this.mail = new Mail({
+      mailbox,
+      clock,
+      expireMs: options.mailboxMs,
+      isOnline: async (peer) => presenceOf(await this.router.lookup(peer), nodes, graceMs) === 'online',
+      arrived: (message) => this.#reroute(message),
+      expired: (message) => this.router.refuse(message, 'unavailable'),
+      onError,
+    })
+    this.leases = new Leases({
+      registry,
+      clock,
+      graceMs,
+      nameTtlMs,
+      lost: (lost) => this.#lose(lost),
+      evicted: (lease) => this.#tellSuperseded(lease),
+      onError,
+    })
+    this.watchers = new Watchers({
+      presence,
+      nodes,
+      sessions,
+      graceMs,
+      lookup: (peer) => registry.lookup(peer),
+      onError,
+    })
+    this.router = new Router({
+      self: () => this.#id,
+      sessions,
+      registry,
+      nodes,
+      bus,
+      routes: this.#routes,
+      mail: this.mail,
+      fence: this.fence,
+      graceMs,
+      recovering: () => clock.monotonic() - this.#recoveredAt < 2 * times.beatMs,
+      supersede: (peer, connection, epoch) => this.#supersede(peer, connection, epoch),
+      onError,
+    })
+  }
+
+  get id(): NodeId {
+    return this.#id
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** Connects and begins to beat. Rejects only for what no retry can mend; an absent store is retried. */
+  async start(): Promise<void> {
+    this.#options.backend.identify(this.#id)
+    await this.#options.backend.start((event) => this.#onBackend(event))
+    await this.#beat()
+  }
+
+  readiness(): Readiness {
+    if (this.#draining) return { ready: false, why: 'draining' }
+    if (!this.#health.healthy) return { ready: false, why: this.#health.why }
+    if (this.fence.fenced) return { ready: false, why: 'fenced: the node lease could not be renewed in time' }
+    return { ready: true }
+  }
+
+  /** A socket has opened. Its gateway calls `end` when it has ended. */
+  open(connection: Connection): Session {
+    return this.sessions.open(connection, this.#options.clock.monotonic() + this.#options.claimMs)
+  }
+
+  /** Claims a name for a connection that has none. An outcome never throws; a taken name looks the same whyever. */
+  async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
+    if (this.#draining) return { ok: false, code: 'draining' }
+    if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
+    if (this.fence.fenced) return { ok: false, code: 'registry-unavailable' }
+    const { peer, policy } = request
+    const owner = { node: this.#id, connection: connection.id }
+    const secretHash = hashSecret(peer, request.secret)
+    try {
+      const claimed = await this.#options.backend.registry.claim(peer, owner, { secretHash, policy })
+      if (!claimed.ok) return { ok: false, code: 'name-taken' }
+      return await this.#admit(connection, claimed.lease, claimed.replaced)
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      this.#options.onError(error, { stage: 'claim' })
+      return { ok: false, code: 'registry-unavailable' }
+    }
+  }
+
+  /** A socket has ended. `left`: its peer said so, the name is free; `dropped`: the name waits for the grace. */
+  async end(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+    this.watchers.forget(connection)
+    const session = this.sessions.remove(connection)
+    if (session?.state === 'online')
+      await this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
+  }
+
+  /** The peer gives its name back at once; its gateway closes the socket. */
+  async leave(session: OnlineSession): Promise<void> {
+    this.#close(session, 'left')
+    await this.leases.part(session.lease, 'release')
+  }
+
+  /** How each of `peers` stands now. Rejects with RegistryUnavailable. */
+  async lookup(peers: readonly Peer[]): Promise<Seen[]> {
+    const { backend, times } = this.#options
+    return Promise.all(
+      peers.map(async (peer): Promise<Seen> => {
+        const lease = await this.router.lookup(peer)
+        const state = presenceOf(lease, backend.nodes, times.graceMs)
+        if (lease === undefined || state === 'offline') return { state: 'offline' }
+        return { state, since: lease.since }
+      }),
+    )
+  }
+
+  /** What the registry says is absent may be a name that its node has yet to write back. */
+  get recovering(): boolean {
+    return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
+  }
+
+  /** Not ready from now on, and no more claims. The gateways then tell their peers to move. */
+  beginDrain(): void {
+    this.#draining = true
+  }
+
+  /** Ends: every name that is still here waits for its holder, and the node leaves the set. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#draining = true
+    this.#beatTimer?.cancel()
+    await this.#beating
+    this.mail.stop()
+    const { backend, onError } = this.#options
+    const online = [...this.sessions.allOnline()]
+    for (const session of online) this.#close(session, 'drain')
+    await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
+    try {
+      await backend.nodes.leave()
+    } catch (error) {
+      onError(error, { stage: 'leave the nodes' })
+    }
+    await backend.stop()
+  }
+
+  async #admit(connection: Connection, lease: Lease, replaced: Lease | undefined): Promise<ClaimOutcome> {
+    const { onError } = this.#options
+    if (lease.node !== this.#id || this.sessions.get(connection.id)?.state !== 'opening') {
+      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder.
+      await this.leases.part(lease, 'suspend')
+      return { ok: false, code: 'registry-unavailable' }
+    }
+    const here = this.sessions.online(lease.peer)
+    if (here && here.lease.epoch > lease.epoch) {
+      // A later claim of the same peer was answered first.
+      connection.close('superseded')
+      return { ok: false, code: 'name-taken' }
+    }
+    if (here) this.#close(here, 'superseded')
+    if (replaced && replaced.node !== this.#id) this.#tellSuperseded(replaced)
+    this.#routes.drop(lease.peer)
+    this.leases.hold(lease)
+    const session = this.sessions.apply(connection.id, { type: 'claimed', lease })
+    if (session?.state !== 'online') {
+      onError(new Error(`a claimed session is ${session?.state ?? 'gone'}`), { stage: 'claim' })
+      return { ok: false, code: 'not-claimed' }
+    }
+    return { ok: true, session, reclaimed: lease.since !== lease.epoch }
+  }
+
+  #close(session: OnlineSession, reason: CloseReason): void {
+    this.sessions.apply(session.connection.id, { type: 'close', reason })
+    session.connection.close(reason)
+  }
+
+  #supersede(peer: Peer, connection: ConnectionId, epoch: number): void {
+    const session = this.sessions.online(peer)
+    if (session?.connection.id !== connection || session.lease.epoch > epoch) return
+    this.leases.forget(session.lease)
+    this.#close(session, 'superseded')
+  }
+
+  #lose(lost: Lost): void {
+    const session = this.sessions.online(lost.lease.peer)
+    if (session?.lease.epoch !== lost.lease.epoch) return
+    const samePeer = lost.reason === 'another' && lost.holder.since === lost.lease.since
+    this.#options.onEvent('lease lost', { reason: lost.reason, samePeer })
+    // The same peer elsewhere is final; for anyone else a new claim decides.
+    this.#close(session, samePeer ? 'superseded' : 'lease-lost')
+  }
+
+  #tellSuperseded(lease: Lease): void {
+    const { backend, onError } = this.#options
+    const { peer, connection, epoch } = lease
+    backend.bus.publish(lease.node, { type: 'superseded', peer, connection, epoch }).then(
+      (result) => {
+        // Its node finds out at its next renewal.
+        if (result === 'unavailable') this.#options.onEvent('superseded not told', { node: lease.node })
+      },
+      (error: unknown) => onError(error, { stage: 'superseded' }),
+    )
+  }
+
+  #reroute(message: Message): void {
+    const outcome = this.router.route(message)
+    if (outcome instanceof Promise)
+      outcome.catch((error: unknown) => this.#options.onError(error, { stage: 'route from the mailbox' }))
+  }
+
+  #onBackend(event: BackendEvent): void {
+    if (event.type === 'health') {
+      if (event.healthy !== this.#health.healthy || event.why !== this.#health.why)
+        this.#options.onEvent('health', { healthy: event.healthy, why: event.why })
+      this.#health = { healthy: event.healthy, why: event.why }
+      return
+    }
+    this.#options.onEvent('doubt', { why: event.why })
+    this.#routes.clear()
+    this.#recoveredAt = this.#options.clock.monotonic()
+    this.#doubt = true
+    this.#beatSoon(0)
+  }
+
+  #beatSoon(ms: number): void {
+    this.#beatTimer?.cancel()
+    if (this.#stopped) return
+    this.#beatTimer = this.#options.clock.after(ms, () => {
+      void this.#beat()
+    })
+  }
+
+  // Never rejects: whatever fails is reported, and the next beat tries again.
+  #beat(): Promise<void> {
+    this.#beating ??= this.#beatSteps()
+      .catch((error: unknown) => this.#options.onError(error, { stage: 'beat' }))
+      .finally(() => {
+        this.#beating = undefined
+        this.#beatSoon(this.#options.times.beatMs)
+      })
+    return this.#beating
+  }
+
+  async #beatSteps(): Promise<void> {
+    const { backend, times, clock } = this.#options
+    const startedAt = clock.monotonic()
+    const wasFenced = this.fence.fenced
+    const alive = (await backend.nodes.beat()) === 'alive'
+    if (!alive) await this.#rebirth()
+    else this.fence.extend(startedAt, times.nodeLeaseMs)
+    if (!this.#listening) await this.#listen()
+    if (this.#doubt || (wasFenced && this.leases.count > 0)) {
+      this.#doubt = false
+      this.#recoveredAt = clock.monotonic()
+      await this.leases.reassertAll().catch((error: unknown) => {
+        this.#doubt = true
+        throw error
+      })
+      this.watchers.lookAll()
+    }
+    await this.leases.renewTurn()
+    this.watchers.lookTurn()
+    this.#closeOverdue()
+  }
+
+  async #listen(): Promise<void> {
+    await this.#options.backend.bus.subscribe(this.#id, (envelope) => this.router.receive(envelope))
+    this.#listening = true
+  }
+
+  // The lease of this process has lapsed: it goes on as another node, with the names that are still its own.
+  async #rebirth(): Promise<void> {
+    const { backend, clock, times, onEvent } = this.#options
+    const former = this.#id
+    this.fence.fall()
+    this.#id = mintNodeId()
+    this.#listening = false
+    onEvent('lapsed', { former, node: this.#id })
+    backend.identify(this.#id)
+    this.#routes.clear()
+    const startedAt = clock.monotonic()
+    await backend.nodes.beat()
+    await this.#listen()
+    const kept = await this.leases.move(this.#id, former)
+    for (const lease of kept) {
+      const session = this.sessions.online(lease.peer)
+      if (session) this.sessions.apply(session.connection.id, { type: 'moved', lease })
+    }
+    this.fence.extend(startedAt, times.nodeLeaseMs)
+  }
+
+  #closeOverdue(): void {
+    const now = this.#options.clock.monotonic()
+    for (const session of this.sessions.all())
+      if (session.state === 'opening' && session.deadline <= now) {
+        this.sessions.apply(session.connection.id, { type: 'close', reason: 'claim-timeout' })
+        session.connection.close('claim-timeout')
+      }
+  }
+}

@@ -1,0 +1,206 @@
+import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import { nameOf } from '@peerage/protocol'
+import type { OnError } from './backend.js'
+import type { Bus } from './bus.js'
+import type { Envelope } from './envelope.js'
+import type { Fence } from './fence.js'
+import type { Mail } from './mail.js'
+import type { Message } from './message.js'
+import type { Nodes } from './nodes.js'
+import { presenceOf } from './presence.js'
+import type { Lease, Registry } from './registry.js'
+import { RegistryUnavailable } from './registry.js'
+import type { Routes } from './routes.js'
+import type { OnlineSession } from './session.js'
+import type { Sessions } from './sessions.js'
+
+/** What became of a message, as far as this node can tell. A refusal has also been told to the sender. */
+export type Outcome = 'delivered' | 'forwarded' | 'held' | { refused: ErrorCode }
+
+export interface RouterParts {
+  /** This node's identity now; it changes after a lapse. */
+  self: () => NodeId
+  sessions: Sessions
+  registry: Registry
+  nodes: Nodes
+  bus: Bus
+  routes: Routes
+  mail: Mail
+  fence: Fence
+  /** How long a name waits for its holder. */
+  graceMs: number
+  /** True shortly after the registry came back: what is absent now may be written back in a moment. */
+  recovering: () => boolean
+  /** The holder claimed elsewhere: end this stay. */
+  supersede: (peer: Peer, connection: ConnectionId, epoch: number) => void
+  onError: OnError
+}
+
+/** After so many stays that were gone, the peer moves faster than we can follow: it is away. */
+const HOPS_MOST = 3
+
+/**
+ * Takes a message from a local session to the connection of its recipient, on this node or another. What comes
+ * from another node ends in the same `deliver` as what comes from here.
+ */
+export class Router {
+  readonly #parts: RouterParts
+  readonly #lookups = new Map<Peer, Promise<Lease | undefined>>()
+
+  constructor(parts: RouterParts) {
+    this.#parts = parts
+  }
+
+  /** Routes what a local peer sends. Synchronous where the way is known, so order per pair holds. */
+  route(message: Message): Outcome | Promise<Outcome> {
+    const { sessions, routes, fence } = this.#parts
+    const local = message.fresh ? undefined : sessions.online(message.to)
+    if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
+    if (fence.fenced) return this.refuse(message, 'registry-unavailable')
+    const known = message.fresh || this.#lookups.has(message.to) ? undefined : routes.get(message.to)
+    if (known && isBoundTo(message, known) && this.#isLive(known)) return this.#forward(message, known, 0)
+    return this.#find(message, 0)
+  }
+
+  /** Takes what another node sent. */
+  receive(envelope: Envelope): void {
+    const { fence, sessions, supersede } = this.#parts
+    if (envelope.type === 'superseded') {
+      supersede(envelope.peer, envelope.connection, envelope.epoch)
+      return
+    }
+    // A fenced node may hold names that are another's by now [I12].
+    if (fence.fenced) return
+    switch (envelope.type) {
+      case 'deliver': {
+        const session = sessions.online(envelope.message.to)
+        if (session?.lease.epoch === envelope.epoch) this.#deliver(session, envelope.message)
+        else this.#bounce(envelope)
+        return
+      }
+      case 'gone':
+        this.#again(envelope)
+        return
+      case 'notice': {
+        const connection = sessions.get(envelope.connection)?.connection
+        connection?.send({ type: 'notice', to: nameOf(envelope.to), ref: envelope.ref, code: envelope.code })
+        return
+      }
+    }
+  }
+
+  /** The lease as the registry has it now; look-ups of one name that overlap are one. */
+  lookup(peer: Peer): Promise<Lease | undefined> {
+    const pending = this.#lookups.get(peer)
+    if (pending) return pending
+    const { registry, routes } = this.#parts
+    const lookup = registry
+      .lookup(peer)
+      .then((lease) => {
+        if (lease?.state === 'online') routes.keep(lease)
+        else routes.drop(peer)
+        return lease
+      })
+      .finally(() => this.#lookups.delete(peer))
+    this.#lookups.set(peer, lookup)
+    return lookup
+  }
+
+  async #find(message: Message, hops: number): Promise<Outcome> {
+    let lease: Lease | undefined
+    try {
+      lease = await this.lookup(message.to)
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      return this.refuse(message, 'registry-unavailable')
+    }
+    return this.#dispatch(message, lease, hops)
+  }
+
+  #dispatch(message: Message, lease: Lease | undefined, hops: number): Outcome | Promise<Outcome> {
+    const { self, sessions, nodes, graceMs, recovering } = this.#parts
+    const state = presenceOf(lease, nodes, graceMs)
+    if (lease === undefined || state === 'offline') {
+      if (message.hold) return this.#hold(message)
+      return this.refuse(message, recovering() ? 'registry-unavailable' : 'unavailable')
+    }
+    if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
+    if (state === 'away') return message.hold ? this.#hold(message) : this.refuse(message, 'away')
+    if (lease.node !== self()) return this.#forward(message, lease, hops)
+    const session = sessions.online(message.to)
+    // Ours, and yet no such stay here: its socket has just ended.
+    if (session?.lease.epoch !== lease.epoch) return this.refuse(message, 'away')
+    return this.#deliver(session, message)
+  }
+
+  #deliver(session: OnlineSession, message: Message): Outcome {
+    if (session.connection.wire !== message.wire) return this.refuse(message, 'incompatible')
+    if (session.connection.send({ type: 'relay', message })) return 'delivered'
+    return this.refuse(message, 'slow-consumer')
+  }
+
+  #forward(message: Message, lease: Lease, hops: number): Outcome | Promise<Outcome> {
+    const sent = this.#parts.bus.publish(lease.node, { type: 'deliver', epoch: lease.epoch, hops, message })
+    return sent.then((result) =>
+      result === 'sent' ? 'forwarded' : this.refuse(message, 'registry-unavailable'),
+    )
+  }
+
+  async #hold(message: Message): Promise<Outcome> {
+    try {
+      return (await this.#parts.mail.hold(message)) ? 'held' : this.refuse(message, 'unavailable')
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      return this.refuse(message, 'registry-unavailable')
+    }
+  }
+
+  // The stay is not here [I5]: the message goes back whole, so that no node has to remember it.
+  #bounce(envelope: { epoch: number; hops: number; message: Message }): void {
+    const { epoch, hops, message } = envelope
+    if (message.reply === undefined) return
+    this.#publish(message.reply.node, { type: 'gone', epoch, hops, message })
+  }
+
+  #again(envelope: { epoch: number; hops: number; message: Message }): void {
+    const { routes, onError } = this.#parts
+    const { epoch, hops, message } = envelope
+    if (routes.get(message.to)?.epoch === epoch) routes.drop(message.to)
+    if (hops >= HOPS_MOST) {
+      this.refuse(message, 'away')
+      return
+    }
+    this.#find(message, hops + 1).catch((error: unknown) => onError(error, { stage: 'route again' }))
+  }
+
+  /** Tells the sender, wherever it is, and says so to the caller. */
+  refuse(message: Message, code: ErrorCode): { refused: ErrorCode } {
+    const { reply, to } = message
+    if (reply?.node === this.#parts.self()) {
+      const connection = this.#parts.sessions.get(reply.connection)?.connection
+      connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })
+    } else if (reply) {
+      this.#publish(reply.node, { type: 'notice', connection: reply.connection, to, ref: reply.ref, code })
+    }
+    return { refused: code }
+  }
+
+  #publish(to: NodeId, envelope: Envelope): void {
+    const { bus, onError } = this.#parts
+    bus.publish(to, envelope).then(
+      (result) => {
+        if (result === 'unavailable')
+          onError(new RegistryUnavailable('the bus took no answer'), { stage: envelope.type })
+      },
+      (error: unknown) => onError(error, { stage: envelope.type }),
+    )
+  }
+
+  #isLive(lease: Lease): boolean {
+    return this.#parts.nodes.status(lease.node).state === 'live'
+  }
+}
+
+function isBoundTo(message: Message, lease: Lease): boolean {
+  return message.since === undefined || message.since === lease.since
+}

@@ -1,0 +1,118 @@
+import type { ConnectionId, Peer, PresenceState } from '@peerage/protocol'
+import { nameOf } from '@peerage/protocol'
+import type { OnError } from './backend.js'
+import type { Nodes } from './nodes.js'
+import type { Presence } from './presence.js'
+import { presenceOf } from './presence.js'
+import type { Lease } from './registry.js'
+import type { Sessions } from './sessions.js'
+import { RENEW_ROUND_BEATS } from './times.js'
+
+export interface WatchersParts {
+  presence: Presence
+  nodes: Nodes
+  sessions: Sessions
+  graceMs: number
+  lookup: (peer: Peer) => Promise<Lease | undefined>
+  onError: OnError
+}
+
+export interface Seen {
+  state: PresenceState
+  since?: number
+}
+
+interface Watched {
+  readonly connections: Set<ConnectionId>
+  seen: Seen
+}
+
+/**
+ * Who wants to know of which peer. Notifications make it fast; a look by turns, a share a beat, makes it right
+ * when one is lost or a peer's node dies without a word [I15].
+ */
+export class Watchers {
+  readonly #parts: WatchersParts
+  readonly #watched = new Map<Peer, Watched>()
+  readonly #byConnection = new Map<ConnectionId, Set<Peer>>()
+  #turn = 0
+
+  constructor(parts: WatchersParts) {
+    this.#parts = parts
+    parts.presence.onChange(({ peer }) => this.#look([peer]))
+  }
+
+  count(connection: ConnectionId): number {
+    return this.#byConnection.get(connection)?.size ?? 0
+  }
+
+  /** Watches, then looks: nothing falls between. The caller bounds how many a connection may watch. */
+  async watch(connection: ConnectionId, peer: Peer): Promise<Seen> {
+    let watched = this.#watched.get(peer)
+    if (watched === undefined) {
+      watched = { connections: new Set(), seen: { state: 'offline' } }
+      this.#watched.set(peer, watched)
+    }
+    watched.connections.add(connection)
+    const peers = this.#byConnection.get(connection) ?? new Set()
+    this.#byConnection.set(connection, peers.add(peer))
+    await this.#parts.presence.watch(peer)
+    const seen = this.#read(await this.#parts.lookup(peer))
+    this.#tell(peer, seen, connection)
+    return seen
+  }
+
+  unwatch(connection: ConnectionId, peer: Peer): void {
+    const peers = this.#byConnection.get(connection)
+    if (!peers?.delete(peer)) return
+    if (peers.size === 0) this.#byConnection.delete(connection)
+    const watched = this.#watched.get(peer)
+    watched?.connections.delete(connection)
+    if (watched?.connections.size !== 0) return
+    this.#watched.delete(peer)
+    this.#parts.presence.unwatch(peer)
+  }
+
+  forget(connection: ConnectionId): void {
+    for (const peer of this.#byConnection.get(connection) ?? []) this.unwatch(connection, peer)
+  }
+
+  /** A beat's share of the watched. */
+  lookTurn(): void {
+    const share = [...this.#watched.keys()].filter((_, i) => i % RENEW_ROUND_BEATS === this.#turn)
+    this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
+    this.#look(share)
+  }
+
+  /** After a doubt, or when the view of the nodes changed: everyone. */
+  lookAll(): void {
+    this.#look([...this.#watched.keys()])
+  }
+
+  #look(peers: Peer[]): void {
+    for (const peer of peers) {
+      if (!this.#watched.has(peer)) continue
+      this.#parts.lookup(peer).then(
+        (lease) => this.#tell(peer, this.#read(lease)),
+        (error: unknown) => this.#parts.onError(error, { stage: 'watch' }),
+      )
+    }
+  }
+
+  #read(lease: Lease | undefined): Seen {
+    const state = presenceOf(lease, this.#parts.nodes, this.#parts.graceMs)
+    return lease === undefined || state === 'offline' ? { state: 'offline' } : { state, since: lease.since }
+  }
+
+  #tell(peer: Peer, seen: Seen, except?: ConnectionId): void {
+    const watched = this.#watched.get(peer)
+    if (watched === undefined) return
+    const { state, since } = watched.seen
+    if (state === seen.state && since === seen.since) return
+    watched.seen = seen
+    for (const id of watched.connections) {
+      if (id === except) continue
+      this.#parts.sessions.get(id)?.connection.send({ type: 'presence', name: nameOf(peer), ...seen })
+    }
+  }
+}
