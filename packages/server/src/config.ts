@@ -156,12 +156,14 @@ const turn = section({
 })
 
 const p2p = section({
-  useAsP2PServer: set(flag.default(true), 'answer STUN on UDP at TCP port + 1', { flag: 'p2p-server' }),
+  useAsP2PServer: set(flag.default(true), 'answer STUN on UDP at TCP port + 1', {
+    flag: 'use-as-p2p-server',
+  }),
   advertise: set(
     hostPort.nullable().default(null),
     'host:port told to peers for the integrated P2P server, where port + 1 is not what they reach',
   ),
-  standalone: set(
+  server: set(
     hostPort.nullable().default(null),
     'host:port of a standalone P2P server (peerage stun) told to peers',
   ),

@@ -1,0 +1,59 @@
+import { checkTimes } from '@peerage/core'
+import ipaddr from 'ipaddr.js'
+import type { Config } from './config.js'
+
+interface Misfit {
+  path: string
+  problem: string
+}
+
+/** True for an address that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true
+  return ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback'
+}
+
+/** How settings fit together: what no single one can tell. */
+export function checkConfig(config: Config): Misfit[] {
+  return [
+    ...checkTimes(config.times).map(({ path, problem }) => ({ path: `times.${path}`, problem })),
+    ...checkReach(config),
+    ...pair(config.tls, 'tls', 'cert', 'key'),
+    ...pair(config.redis, 'redis', 'cert', 'key'),
+    ...checkTurn(config.p2p.turn),
+    ...checkApps(config.apps),
+  ]
+}
+
+function checkReach(config: Config): Misfit[] {
+  const ruled = config.access.key !== null || config.origins.length > 0
+  if (config.open || ruled || isLoopback(config.host)) return []
+  const problem =
+    'is beyond loopback and nothing says who may come in: set access.key or origins, or say --open if anybody may'
+  return [{ path: 'host', problem }]
+}
+
+function pair<K extends string>(section: Record<K, string | null>, name: string, a: K, b: K): Misfit[] {
+  if ((section[a] === null) === (section[b] === null)) return []
+  const [there, missing] = section[a] === null ? [b, a] : [a, b]
+  return [{ path: `${name}.${there}`, problem: `needs ${name}.${missing} beside it` }]
+}
+
+function checkTurn(turn: Config['p2p']['turn']): Misfit[] {
+  const misfits: Misfit[] = []
+  if (turn.urls.length > 0 && turn.secret === null)
+    misfits.push({
+      path: 'p2p.turn.urls',
+      problem: 'needs p2p.turn.secret: the static-auth-secret of these servers',
+    })
+  if (turn.secret !== null && turn.urls.length === 0)
+    misfits.push({ path: 'p2p.turn.secret', problem: 'needs p2p.turn.urls: the servers that know it' })
+  if (turn.previousSecret !== null && turn.secret === null)
+    misfits.push({ path: 'p2p.turn.previousSecret', problem: 'needs p2p.turn.secret, which replaces it' })
+  return misfits
+}
+
+function checkApps(apps: Config['apps']): Misfit[] {
+  if (apps.allow.length === 0 || apps.allow.includes(apps.default)) return []
+  return [{ path: 'apps.default', problem: `must be one of apps.allow (${apps.allow.join(', ')})` }]
+}

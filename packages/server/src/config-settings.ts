@@ -1,0 +1,132 @@
+import { z } from 'zod'
+import { configSchema } from './config.js'
+import { settings } from './config-kinds.js'
+
+/** How a setting is written as text, in a flag or a variable. */
+export type Kind = 'text' | 'number' | 'boolean' | 'list' | 'mapping'
+
+/** One setting, as every other part of the configuration sees it. */
+export interface Leaf {
+  /** `peerjs.expireMs`: its place in the file, and how problems name it. */
+  path: string
+  /** `--peerjs-expire-ms` */
+  flag: string
+  /** `PEERAGE_PEERJS_EXPIRE_MS`; with a secret also that name and `_FILE`. */
+  variable: string
+  kind: Kind
+  secret: boolean
+  about: string
+  default: unknown
+}
+
+const PREFIX = 'PEERAGE_'
+
+const kebab = (path: string): string =>
+  path
+    .replaceAll('.', '-')
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1-$2')
+    .toLowerCase()
+
+/** Below a default, a "may be null" or a section's empty mapping lies the type itself. */
+function bare(schema: z.core.$ZodType): z.core.$ZodType {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable)
+    return bare(schema.unwrap())
+  return schema
+}
+
+function kindOf(schema: z.core.$ZodType): Kind {
+  const type = bare(schema)
+  if (type instanceof z.ZodNumber) return 'number'
+  if (type instanceof z.ZodBoolean) return 'boolean'
+  if (type instanceof z.ZodArray) return 'list'
+  if (type instanceof z.ZodUnion) return 'mapping'
+  return 'text'
+}
+
+/** All settings below a schema, in its order. */
+export function leavesOf(schema: z.ZodObject, prefix = ''): Leaf[] {
+  return Object.entries(schema.shape).flatMap(([key, child]) => {
+    const path = `${prefix}${key}`
+    const inner = bare(child)
+    if (inner instanceof z.ZodObject) return leavesOf(inner, `${path}.`)
+    const setting = settings.get(child)
+    if (setting === undefined) throw new Error(`${path} is neither a setting nor a section`)
+    const name = setting.flag ?? kebab(path)
+    return {
+      path,
+      flag: `--${name}`,
+      variable: `${PREFIX}${name.replaceAll('-', '_').toUpperCase()}`,
+      kind: kindOf(child),
+      secret: setting.secret === true,
+      about: setting.about,
+      default: z.safeParse(child, undefined).data,
+    }
+  })
+}
+
+export const leaves: readonly Leaf[] = leavesOf(configSchema)
+
+/** What a text means for a setting of this kind. What does not fit stays text: the schema says what is wrong. */
+export function fromText(kind: Kind, text: string): unknown {
+  switch (kind) {
+    case 'text':
+      return text
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text
+    case 'boolean':
+      return booleans.get(text.trim().toLowerCase()) ?? text
+    case 'list':
+      return text
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '')
+    case 'mapping':
+      return text.includes('=') ? pairs(text) : text
+  }
+}
+
+const booleans = new Map([
+  ['true', true],
+  ['1', true],
+  ['yes', true],
+  ['on', true],
+  ['false', false],
+  ['0', false],
+  ['no', false],
+  ['off', false],
+])
+
+function pairs(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split(',').map((pair) => {
+      const at = pair.indexOf('=')
+      return at < 0 ? [pair.trim(), ''] : [pair.slice(0, at).trim(), pair.slice(at + 1).trim()]
+    }),
+  )
+}
+
+/** The known word that is closest to a mistyped one, if any is close. */
+export function closest(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined
+  // Two slips in a short word, more in a long one: beyond that a hint only misleads.
+  let least = Math.max(2, Math.floor(word.length / 4)) + 1
+  for (const candidate of known) {
+    const distance = slips(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < least) [best, least] = [candidate, distance]
+  }
+  return best
+}
+
+/** Levenshtein distance, one row at a time. */
+function slips(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
