@@ -48,8 +48,9 @@ const FLAGS = [
   '--disable-sync',
   '--use-fake-device-for-media-stream',
   '--use-fake-ui-for-media-stream',
-  // Candidates named xyz.local need multicast DNS, which a sandbox and a namespace lack.
-  '--disable-features=WebRtcHideLocalIpsWithMdns',
+  // Candidates named xyz.local need multicast DNS, which a sandbox and a namespace lack. This list replaces
+  // playwright's, so what of that matters here is repeated: pages by plain HTTP, nothing sought on the network.
+  '--disable-features=WebRtcHideLocalIpsWithMdns,HttpsUpgrades,MediaRouter,Translate',
   // A tab in the background would slow its timers down to one a second or a minute.
   '--disable-background-timer-throttling',
   '--disable-backgrounding-occluded-windows',
