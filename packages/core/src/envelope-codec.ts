@@ -180,7 +180,8 @@ function readNotice(fields: string[]): Envelope | undefined {
   const to = readPeer(fields[1])
   const code = fields[2]
   const ref = fields[3]
-  if (connection === undefined || to === undefined || ref === undefined || !isErrorCode(code)) return undefined
+  if (connection === undefined || to === undefined || ref === undefined || !isErrorCode(code))
+    return undefined
   return { type: 'notice', connection, to, ref: unescape(ref), code }
 }
 
@@ -199,7 +200,13 @@ function readMessage(fields: string[], at: number, frame: string): Message | und
   const wire = WIRES.get(fields[at + 2] ?? '')
   const kind = KINDS.get(fields[at + 3] ?? '')
   const flags = FLAGS.get(fields[at + 4] ?? '?')
-  if (from === undefined || to === undefined || wire === undefined || kind === undefined || flags === undefined)
+  if (
+    from === undefined ||
+    to === undefined ||
+    wire === undefined ||
+    kind === undefined ||
+    flags === undefined
+  )
     return undefined
   const message: Message = { from, to, wire, kind, frame, ...flags }
   const sinceText = fields[at + 5] ?? ''

@@ -14,3 +14,15 @@ export interface Mailbox {
   /** Empties the queue if it is at least `expireMs` old; of several nodes that ask, one gets the messages. */
   expire(peer: Peer): Promise<Message[]>
 }
+
+export interface MailboxLimits {
+  /** Messages that wait for one peer. An offer with its candidates makes some 10 to 30. */
+  messages: number
+  /** UTF-16 units of their frames, together. */
+  length: number
+  /** How long a queue lasts from its making. */
+  expireMs: number
+}
+
+/** PeerJS's five seconds; its clients send an offer and some candidates before an answer must come. */
+export const defaultMailboxLimits: MailboxLimits = { messages: 100, length: 256 * 1024, expireMs: 5_000 }

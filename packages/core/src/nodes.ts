@@ -1,4 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
+import type { Times } from './times.js'
 
 export type NodeStatus =
   | { state: 'live' }
@@ -20,6 +21,12 @@ export interface Nodes {
   status(node: NodeId): NodeStatus
   /** All that the last beat saw. */
   list(): { node: NodeId; status: NodeStatus }[]
-  /** Takes this node out of the set: names of a node that left are nobody's grace to wait for. */
+  /** This node's lease ends now, and its grace with it: no one waits for what it did not release. Names that are
+   *  away keep their own grace: their holders were told to move. */
   leave(): Promise<void>
+}
+
+/** How long the dead stay visible: until every lease that their last breath may have renewed has ended. */
+export function deadRetentionMs(times: Times): number {
+  return times.nodeLeaseMs + times.nameTtlMs + times.graceMs
 }

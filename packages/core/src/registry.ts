@@ -64,6 +64,22 @@ export interface Registry {
   lookup(peer: Peer): Promise<Lease | undefined>
 }
 
+/** How far a presented epoch may be ahead of the registry's clock [I2]: no node can push epochs out of reach. */
+export const PRESENTED_AHEAD_MOST_MS = 60_000
+
+/** The same stay of the same holder: what renew, suspend and release compare [I3, I4]. */
+export function isSameStay(a: Lease, b: Lease): boolean {
+  return a.epoch === b.epoch && a.node === b.node && a.connection === b.connection
+}
+
+/** Which of two leases of one name stays: a total order, so that the order of arrival does not matter [I11]. */
+export function winsOver(a: Lease, b: Lease): boolean {
+  if (a.since !== b.since) return a.since < b.since
+  if (a.epoch !== b.epoch) return a.epoch > b.epoch
+  if (a.node !== b.node) return a.node < b.node
+  return a.connection < b.connection
+}
+
 /** The registry did not answer in time, or refused for a reason of its own (loading, read-only, out of memory). */
 export class RegistryUnavailable extends Error {
   override readonly name = 'RegistryUnavailable'

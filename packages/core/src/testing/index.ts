@@ -1,1 +1,3 @@
-export {}
+export * from './cluster.js'
+export * from './fake-clock.js'
+export * from './faulty-bus.js'

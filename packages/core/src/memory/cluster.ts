@@ -1,0 +1,99 @@
+import type { NodeId } from '@peerage/protocol'
+import type { Backend, BackendEvent, OnError } from '../backend.js'
+import type { Clock } from '../clock.js'
+import { systemClock } from '../clock.js'
+import type { MailboxLimits } from '../mailbox.js'
+import { defaultMailboxLimits } from '../mailbox.js'
+import type { Times } from '../times.js'
+import { defaultTimes } from '../times.js'
+import { MemoryBus } from './bus.js'
+import { MemoryMailbox } from './mailbox.js'
+import { MemoryNodes } from './nodes.js'
+import { MemoryPresence } from './presence.js'
+import { MemoryRegistry } from './registry.js'
+import { Store } from './store.js'
+
+export interface MemoryClusterOptions {
+  times?: Times
+  clock?: Clock
+  mailboxLimits?: Partial<MailboxLimits>
+}
+
+/** One store in this process, and as many nodes on it as are wanted. */
+export interface MemoryCluster {
+  /** The backend of one more node. */
+  backend(options?: { onError?: OnError }): Backend
+  /** Names and queues that are held now: what must be none when everybody left [I16]. */
+  size(): { names: number; queues: number; nodes: number; inboxes: number; watchers: number }
+  /** What FLUSHALL does to Redis: everything is gone, and every node hears of a doubt. */
+  flush(): void
+  /** Down: registry, nodes and mailbox reject, the bus is unavailable. Up again: every node hears of a doubt. */
+  setDown(down: boolean): void
+}
+
+/** The embedded default: a cluster without a store of its own. Same contract as @peerage/redis, in one process. */
+export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster {
+  const { times = defaultTimes, clock = systemClock } = options
+  const store = new Store(times, clock, { ...defaultMailboxLimits, ...options.mailboxLimits })
+  const listeners = new Set<(event: BackendEvent) => void>()
+  const tell = (event: BackendEvent): void => {
+    for (const listener of listeners) queueMicrotask(() => listener(event))
+  }
+  return {
+    backend: (parts = {}) => memoryBackend(store, listeners, parts.onError ?? rethrow),
+    size: () => {
+      for (const peer of store.names.keys()) store.entry(peer)
+      const { names, queues, nodes, inboxes, watchers } = store
+      return {
+        names: names.size,
+        queues: queues.size,
+        nodes: nodes.size,
+        inboxes: inboxes.size,
+        watchers: watchers.size,
+      }
+    },
+    flush: () => {
+      store.flush()
+      tell({ type: 'doubt', why: 'the store was flushed' })
+    },
+    setDown: (down) => {
+      if (down === store.down) return
+      store.setDown(down)
+      tell({ type: 'health', healthy: !down, why: down ? 'the store is down' : 'the store is back' })
+      if (!down) tell({ type: 'doubt', why: 'the store is back' })
+    },
+  }
+}
+
+function memoryBackend(
+  store: Store,
+  listeners: Set<(event: BackendEvent) => void>,
+  onError: OnError,
+): Backend {
+  const nodes = new MemoryNodes(store)
+  const bus = new MemoryBus(store, onError)
+  const presence = new MemoryPresence(store, onError)
+  let listener: ((event: BackendEvent) => void) | undefined
+  return {
+    registry: new MemoryRegistry(store, nodes),
+    nodes,
+    bus,
+    presence,
+    mailbox: new MemoryMailbox(store),
+    identify: (node: NodeId) => nodes.identify(node),
+    start: async (onEvent) => {
+      listener = onEvent
+      listeners.add(onEvent)
+      onEvent({ type: 'health', healthy: !store.down, why: store.down ? 'the store is down' : 'embedded' })
+    },
+    stop: async () => {
+      if (listener) listeners.delete(listener)
+      presence.close()
+      await bus.close()
+    },
+  }
+}
+
+function rethrow(error: unknown): void {
+  throw error
+}

@@ -1,0 +1,2 @@
+export { memoryCluster } from './cluster.js'
+export type { MemoryCluster, MemoryClusterOptions } from './cluster.js'

@@ -1,0 +1,158 @@
+import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
+import { parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import { randomBytes } from 'node:crypto'
+import type { Backend, BackendEvent, OnError } from '../backend.js'
+import { memoryCluster } from '../memory/index.js'
+import type { ClaimOptions, Lease } from '../registry.js'
+import type { Times } from '../times.js'
+import { defaultTimes } from '../times.js'
+import { fakeClock } from './fake-clock.js'
+
+/** One node of a cluster under test: started, identified, and alive by its first beat. */
+export interface ContractNode {
+  node: NodeId
+  backend: Backend
+  events: BackendEvent[]
+  errors: { error: unknown; stage: string }[]
+}
+
+/** A store under test, on which the contract suites run. */
+export interface ContractCluster {
+  times: Times
+  /** One more node on the same store. */
+  join(): Promise<ContractNode>
+  /** A backend that is started and has no identity yet. */
+  backend(onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend>
+  /** Lets so much time pass: on a fake clock at once, on a real store really. */
+  pass(ms: number): Promise<void>
+  /** Milliseconds on the clock that `pass` moves. */
+  now(): number
+  /** Forgets all keys. */
+  flush(): Promise<void>
+  /** Puts bytes on a node's inbox that no bus of ours has made. */
+  publishRaw?(node: NodeId, payload: string): Promise<void>
+  stop(): Promise<void>
+}
+
+export type MakeCluster = () => Promise<ContractCluster>
+
+/** Short, so that a real store's leases end while a test waits; long enough for a machine that is busy. */
+export const contractTimes: Times = {
+  ...defaultTimes,
+  beatMs: 200,
+  nodeLeaseMs: 1_000,
+  pingIntervalMs: 400,
+  pingTimeoutMs: 200,
+  graceMs: 800,
+  deadlineMs: 800,
+  nameTtlMs: 2_500,
+}
+
+/** How long a queue of a mailbox lasts in the contract suites. */
+export const CONTRACT_EXPIRE_MS = 600
+
+/** The embedded store on a clock of its own. */
+export function memoryContractCluster(): Promise<ContractCluster> {
+  const clock = fakeClock()
+  const store = memoryCluster({
+    times: contractTimes,
+    clock,
+    mailboxLimits: { messages: 5, length: 4_000, expireMs: CONTRACT_EXPIRE_MS },
+  })
+  const backends: Backend[] = []
+  const backend = async (onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend> => {
+    const made = store.backend({ onError })
+    backends.push(made)
+    await made.start(onEvent)
+    return made
+  }
+  return Promise.resolve({
+    times: contractTimes,
+    backend,
+    join: () => joinWith(backend),
+    pass: (ms) => clock.advance(ms),
+    now: () => clock.monotonic(),
+    flush: () => {
+      store.flush()
+      return Promise.resolve()
+    },
+    stop: async () => {
+      for (const made of backends) await made.stop()
+    },
+  })
+}
+
+/** Makes a node out of a backend: an identity and a first beat. */
+export async function joinWith(makeBackend: ContractCluster['backend']): Promise<ContractNode> {
+  const events: BackendEvent[] = []
+  const errors: { error: unknown; stage: string }[] = []
+  const backend = await makeBackend(
+    (error, context) => errors.push({ error, stage: context.stage }),
+    (event) => events.push(event),
+  )
+  const node = newNodeId()
+  backend.identify(node)
+  await backend.nodes.beat()
+  return { node, backend, events, errors }
+}
+
+/** Waits until the probe says true, and returns how long that took on the cluster's clock. */
+export async function until(
+  cluster: Pick<ContractCluster, 'pass' | 'now'>,
+  what: string,
+  probe: () => Promise<boolean> | boolean,
+  deadlineMs: number,
+): Promise<number> {
+  const start = cluster.now()
+  while (!(await probe())) {
+    if (cluster.now() - start > deadlineMs) throw new Error(`${what}: not within ${deadlineMs} ms`)
+    await cluster.pass(POLL_MS)
+  }
+  return cluster.now() - start
+}
+
+const POLL_MS = 10
+
+export function newNodeId(): NodeId {
+  return must(parseNodeId(randomBytes(6).toString('base64url')))
+}
+
+let connections = 0
+export function newConnectionId(): ConnectionId {
+  return must(parseConnectionId(`c${(connections++).toString(36)}`))
+}
+
+/** A name that no other test has. */
+export function newPeer(app = 'contract'): Peer {
+  return peer(`${app}/${randomBytes(6).toString('hex')}`)
+}
+
+export function peer(text: string): Peer {
+  return must(parsePeer(text))
+}
+
+/** What stands for the hash of a reclaim secret: 128 bits. */
+export function newSecretHash(): string {
+  return randomBytes(16).toString('base64url')
+}
+
+export function must<T>(parsed: { ok: true; value: T } | { ok: false; problem: string }): T {
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+}
+
+/** Claims on a node, or fails: for tests whose subject comes after the claim. */
+export async function claimed(
+  at: ContractNode,
+  name: Peer,
+  options: Partial<ClaimOptions> = {},
+): Promise<Lease> {
+  const owner = { node: at.node, connection: newConnectionId() }
+  const result = await at.backend.registry.claim(name, owner, {
+    secretHash: newSecretHash(),
+    policy: 'refuse',
+    ...options,
+  })
+  if (!result.ok) throw new Error(`${name} is held by ${result.holder.node}`)
+  return result.lease
+}

@@ -1,0 +1,76 @@
+import type { NodeId } from '@peerage/protocol'
+import type { Bus } from '../bus.js'
+import type { Clock } from '../clock.js'
+import type { Envelope } from '../envelope.js'
+
+export interface Faults {
+  /** The same seed draws the same faults for the same sequence of publishes. */
+  seed: number
+  /** Share of envelopes that vanish although they were `sent`: 0 to 1. */
+  loss?: number
+  /** Share of publishes that are refused as `unavailable`. */
+  refusal?: number
+  /** Share of envelopes that arrive twice, which no bus of ours does: for testing those who must not rely on it. */
+  double?: number
+  /** Each envelope waits for between 0 and so many milliseconds, so later ones may overtake it. */
+  delayMs?: number
+}
+
+export interface FaultyBus extends Bus {
+  /** From now on other faults; the draws go on. `{}` heals it. */
+  set(faults: Omit<Faults, 'seed'>): void
+  readonly counts: { sent: number; lost: number; refused: number; doubled: number; delayed: number }
+}
+
+/** Wraps any bus and does to it what networks do. */
+export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
+  const draw = randomFrom(faults.seed)
+  let { loss = 0, refusal = 0, double = 0, delayMs = 0 }: Omit<Faults, 'seed'> = faults
+  const counts = { sent: 0, lost: 0, refused: 0, doubled: 0, delayed: 0 }
+  const publish = async (to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'> => {
+    // Always the same number of draws, so that one fault's share does not shift the others'.
+    const [forRefusal, forLoss, forDouble, forDelay] = [draw(), draw(), draw(), draw()]
+    if (forRefusal < refusal) {
+      counts.refused++
+      return 'unavailable'
+    }
+    counts.sent++
+    if (forLoss < loss) {
+      counts.lost++
+      return 'sent'
+    }
+    if (forDouble < double) {
+      counts.doubled++
+      await bus.publish(to, envelope)
+    }
+    const waitMs = forDelay * delayMs
+    if (waitMs === 0) return bus.publish(to, envelope)
+    counts.delayed++
+    clock.after(waitMs, () => void bus.publish(to, envelope))
+    return 'sent'
+  }
+  return {
+    subscribe: (node, receive) => bus.subscribe(node, receive),
+    publish,
+    close: () => bus.close(),
+    set: (next) => {
+      loss = next.loss ?? 0
+      refusal = next.refusal ?? 0
+      double = next.double ?? 0
+      delayMs = next.delayMs ?? 0
+    },
+    counts,
+  }
+}
+
+/** Numbers from 0 up to 1 that a seed determines (xorshift32). */
+export function randomFrom(seed: number): () => number {
+  // Zero is the one state that this generator never leaves.
+  let state = (seed | 0) === 0 ? 0x9e3779b9 : seed | 0
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 0x1_0000_0000
+  }
+}
