@@ -1,4 +1,5 @@
 import { checkTimes } from '@peerage/core'
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { Config } from './config.js'
 
@@ -10,7 +11,7 @@ interface Misfit {
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true
-  return ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback'
+  return isIP(host) !== 0 && ipaddr.process(host).range() === 'loopback'
 }
 
 /** How settings fit together: what no single one can tell. */

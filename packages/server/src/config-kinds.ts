@@ -1,4 +1,4 @@
-import ipaddr from 'ipaddr.js'
+import { isIP } from 'node:net'
 import { parseApp, type App } from '@peerage/protocol'
 import { z } from 'zod'
 
@@ -57,15 +57,15 @@ function isOrigin(input: string): boolean {
 }
 
 export const network = text.refine(
-  (input) => ipaddr.isValid(input) || isCidr(input),
+  (input) => isIP(input) !== 0 || isCidr(input),
   'must be an address or a network such as 10.0.0.0/8 or fd00::/8',
 )
 
 function isCidr(input: string): boolean {
   const parts = /^([^/]+)\/(\d{1,3})$/.exec(input)
   const [, address = '', bits = ''] = parts ?? []
-  if (!ipaddr.isValid(address)) return false
-  return Number(bits) <= (ipaddr.parse(address).kind() === 'ipv6' ? 128 : 32)
+  const version = isIP(address)
+  return version !== 0 && Number(bits) <= (version === 6 ? 128 : 32)
 }
 
 const HOST_PORT_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[^\s:/?#@[\]]+):(\d{1,5})$/

@@ -1,0 +1,72 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Wire } from '@peerage/core'
+import type { App, ErrorCode, Name } from '@peerage/protocol'
+
+/** Who asks to come in, and what for. Every gateway asks before it claims a name. */
+export interface AdmitRequest {
+  /** Absent: the peer named none. */
+  app?: App
+  /** Absent: the node will make one. */
+  name?: Name
+  /** What the peer presented: the native hello's token, or PeerJS's token or key. */
+  token?: string
+  wire: Wire
+  /** The Origin header, exactly as it came; absent where there was none. */
+  origin?: string
+  /** The peer's address, past trusted proxies. */
+  address: string
+}
+
+export type Admitted =
+  /** `identity`: who the peer was proven to be; absent: anybody. Only an identity may replace a holder [I9]. */
+  { ok: true; app: App; identity?: string } | { ok: false; code: ErrorCode; detail: string }
+
+/** The seam for who may come in. An embedding application may pass its own. Must not throw for a bad token. */
+export interface Access {
+  admit(request: AdmitRequest): Promise<Admitted>
+}
+
+export interface AccessOptions {
+  /** The app of a peer that names none. */
+  defaultApp: App
+  /** Apps that are served; empty: any. */
+  apps: readonly App[]
+  /** Pages that may connect; empty: any. */
+  origins: readonly string[]
+  /** The key that every peer must present as its token; null: none. */
+  key: string | null
+}
+
+const refuse = (detail: string): Admitted => ({ ok: false, code: 'forbidden', detail })
+
+/** The access rules of the configuration: a shared key, an Origin allow-list, a list of apps, each optional. */
+export function staticAccess(options: AccessOptions): Access {
+  return { admit: (request) => Promise.resolve(decide(options, request)) }
+}
+
+function decide(options: AccessOptions, request: AdmitRequest): Admitted {
+  const { key, origins, apps, defaultApp } = options
+  const app = request.app ?? defaultApp
+  if (!mayComeFrom(origins, request.origin)) return refuse('this origin may not connect')
+  const proven = key !== null && request.token !== undefined && sameSecret(key, request.token)
+  if (key !== null && !proven) return refuse('the token is missing or wrong')
+  // No browser leaves Origin out; whoever does must prove itself in another way.
+  if (origins.length > 0 && request.origin === undefined && !proven)
+    return refuse('without an Origin, a token is needed')
+  if (apps.length > 0 && !apps.includes(app)) return refuse('this app is not served here')
+  return proven ? { ok: true, app, identity: 'shared-key' } : { ok: true, app }
+}
+
+/**
+ * Whether a page of this origin may connect at all: byte for byte, so a suffix, another case, or `null` is
+ * another origin. A missing Origin passes here, at the handshake; `admit` then asks for a token.
+ */
+export function mayComeFrom(allowed: readonly string[], origin: string | undefined): boolean {
+  return allowed.length === 0 || origin === undefined || allowed.includes(origin)
+}
+
+/** Compares in a time that tells nothing, not even the length. */
+export function sameSecret(expected: string, given: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(expected), digest(given))
+}

@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+
+type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
+
+/** More hops than any chain of balancers has; a longer header is somebody's game. */
+const HOPS_MOST = 32
+
+/** Reads where a request really came from, believing only the balancers that are configured. */
+export class Addresses {
+  readonly #trusted: readonly Network[]
+
+  /** `trustedProxies`: addresses, or networks in CIDR notation. */
+  constructor(trustedProxies: readonly string[]) {
+    this.#trusted = trustedProxies.map((network) => {
+      if (network.includes('/')) return ipaddr.parseCIDR(network)
+      const address = ipaddr.process(network)
+      return [address, address.kind() === 'ipv4' ? 32 : 128]
+    })
+  }
+
+  /**
+   * The peer's address. X-Forwarded-For is read from its end, and only as far as each hop is trusted: what a
+   * peer writes there itself stands before the address that the first balancer saw, and is never reached.
+   */
+  of(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
+    let address = normal(request.socket.remoteAddress ?? '')
+    if (address === undefined) return ''
+    const header = request.headers['x-forwarded-for']
+    const hops = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-HOPS_MOST)
+    while (hops.length > 0 && this.#isTrusted(address)) {
+      const next = normal(hops.pop()?.trim() ?? '')
+      if (next === undefined) break
+      address = next
+    }
+    return address.toString()
+  }
+
+  #isTrusted(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+    return this.#trusted.some(([network, bits]) => {
+      if (address instanceof ipaddr.IPv4)
+        return network instanceof ipaddr.IPv4 && address.match(network, bits)
+      return network instanceof ipaddr.IPv6 && address.match(network, bits)
+    })
+  }
+}
+
+/** An address without port or brackets, IPv4 also where it is mapped into IPv6. */
+function normal(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+  const bare = text.replace(/^\[([^\]]*)\](?::\d+)?$/, '$1').replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
+  // ipaddr.js alone would take 1 for 0.0.0.1, and 0x7f.1 for loopback.
+  return isIP(bare) === 0 ? undefined : ipaddr.process(bare)
+}
+
+/** What limits per address count by: one IPv4 address, or one IPv6 /64, which is what one subscriber has. */
+export function bucketOf(address: string): string {
+  const parsed = normal(address)
+  if (parsed === undefined) return 'unknown'
+  if (parsed instanceof ipaddr.IPv4) return parsed.toString()
+  return `${new ipaddr.IPv6([...parsed.parts.slice(0, 4), 0, 0, 0, 0]).toString()}/64`
+}
