@@ -4,14 +4,19 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** A program that a fixture needs. */
-export interface Program {
+/** Something a fixture runs. */
+export interface Tool {
   /** What it is called in messages: `redis`. */
   part: string
   /** The names it may be installed under, best first. */
   binaries: readonly string[]
   /** The Debian package that brings it. */
   debianPackage: string
+  /** The image that holds it, where a container could run it instead. */
+  image?: string
+}
+
+export interface Program extends Tool {
   /** Reads the version from what the program prints about itself. */
   version: { args: readonly string[]; pattern: RegExp }
 }
@@ -51,22 +56,30 @@ export function locate(name: string): string | undefined {
 }
 
 /**
- * The program's binary: the system's, else one that apt-get brings (as root on Debian).
+ * The program's binary with its version: the system's, else one that apt-get brings (as root on Debian).
  * Throws an Error that names what is missing and how to install it.
  */
 export async function findBinary(program: Program): Promise<Binary> {
-  const installed = locateAny(program.binaries)
-  if (installed !== undefined) return describe(program, installed, 'system binary')
+  const { path, how } = await findTool(program)
+  const { stdout, stderr } = await execute(path, [...program.version.args], { timeout: VERSION_DEADLINE_MS })
+  const version = program.version.pattern.exec(`${stdout}\n${stderr}`)?.[1]
+  if (version === undefined) throw new Error(`${path} does not tell its version: ${stdout}${stderr}`)
+  return { path, version, how }
+}
+
+/** The same for a program that does not tell its version. */
+export async function findTool(tool: Tool): Promise<Omit<Binary, 'version'>> {
+  const installed = locateAny(tool.binaries)
+  if (installed !== undefined) return { path: installed, how: 'system binary' }
 
   const reason = cannotInstall()
-  if (reason !== undefined) throw missing(program, reason)
-  process.stderr.write(`${program.part}: not installed; running apt-get install ${program.debianPackage} …\n`)
-  await aptInstall(program)
-  const path = locateAny(program.binaries)
-  if (path === undefined) {
-    throw missing(program, `apt-get installed ${program.debianPackage}, which does not bring it`)
-  }
-  return describe(program, path, 'binary installed with apt-get')
+  if (reason !== undefined) throw missing(tool, reason)
+  process.stderr.write(`${tool.part}: not installed; running apt-get install ${tool.debianPackage} …\n`)
+  await aptInstall(tool)
+  const path = locateAny(tool.binaries)
+  if (path === undefined)
+    throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not bring it`)
+  return { path, how: 'binary installed with apt-get' }
 }
 
 /** Says on standard error, once a process, which implementation of a part runs. */
@@ -84,30 +97,23 @@ function locateAny(names: readonly string[]): string | undefined {
   return undefined
 }
 
-async function describe(program: Program, path: string, how: Binary['how']): Promise<Binary> {
-  const { stdout, stderr } = await execute(path, [...program.version.args], { timeout: VERSION_DEADLINE_MS })
-  const version = program.version.pattern.exec(`${stdout}\n${stderr}`)?.[1]
-  if (version === undefined) throw new Error(`${path} does not tell its version: ${stdout}${stderr}`)
-  return { path, version, how }
-}
-
 function cannotInstall(): string | undefined {
   if (locate('apt-get') === undefined) return 'this machine has no apt-get'
   if (process.getuid?.() !== 0) return 'only root may install it with apt-get'
   return undefined
 }
 
-function missing(program: Program, reason: string): Error {
-  const names = program.binaries.join(' or ')
+function missing(tool: Tool, reason: string): Error {
+  const container = tool.image === undefined ? '' : `, or start a Docker engine (it would run ${tool.image})`
   return new Error(
-    `${program.part} is missing: no Docker engine to run it in, no ${names} on this machine, and ${reason}. ` +
-      `Install it (Debian, Ubuntu: sudo apt-get install ${program.debianPackage}) or start a Docker engine.`,
+    `${tool.part} is missing: there is no ${tool.binaries.join(' or ')} on this machine, and ${reason}. ` +
+      `Install it (Debian, Ubuntu: sudo apt-get install ${tool.debianPackage})${container}.`,
   )
 }
 
 /** Installs a package without starting its service; flock(1) drops the lock even when we are killed. */
-async function aptInstall(program: Program): Promise<void> {
-  const install = `apt-get install -y --no-install-recommends ${program.debianPackage}`
+async function aptInstall(tool: Tool): Promise<void> {
+  const install = `apt-get install -y --no-install-recommends ${tool.debianPackage}`
   // Whoever waited for the lock may find the work done; without package lists an update must come first.
   const script = havePackageLists()
     ? `${install} || (apt-get update && ${install})`
@@ -120,7 +126,7 @@ async function aptInstall(program: Program): Promise<void> {
       maxBuffer: 1 << 26,
     })
   } catch (error) {
-    throw missing(program, `apt-get install failed: ${String(error)}`)
+    throw missing(tool, `apt-get install failed: ${String(error)}`)
   }
 }
 

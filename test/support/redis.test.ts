@@ -1,4 +1,8 @@
+import { connect } from 'node:tls'
+import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
 import { afterEach, expect, test } from 'vitest'
+import { makeCertificates } from './certificates.js'
 import { startRedis, type RedisServer } from './redis.js'
 
 const started: RedisServer[] = []
@@ -70,4 +74,15 @@ test('config and ACL reach the server', async () => {
   expect(await server.cli('CONFIG', 'GET', 'maxmemory')).toContain('52428800')
   await expect(server.cli('SET', 'other', '1')).rejects.toThrow('NOPERM')
   expect(await server.cli('SET', 'pg:a', '1')).toBe('OK')
+})
+
+test('with certificates it serves TLS only, and a peer that trusts our authority accepts it', async () => {
+  const tls = await makeCertificates()
+  const server = await redis({ tls })
+  expect(server.url).toMatch(/^rediss:/)
+  const socket = connect({ port: server.port, host: server.host, ca: await readFile(tls.ca) })
+  await once(socket, 'secureConnect')
+  expect(socket.authorized).toBe(true)
+  socket.destroy()
+  await tls.remove()
 })

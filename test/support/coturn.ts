@@ -1,0 +1,140 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { join } from 'node:path'
+import { findTool } from './binary.js'
+import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { freePortBoth } from './ports.js'
+import { eventually, type Exit } from './process.js'
+
+export const COTURN: Part = {
+  part: 'coturn',
+  binaries: ['turnserver'],
+  debianPackage: 'coturn',
+  version: { args: ['--version'], pattern: /(\d+\.\d+\.\d+)/ },
+  image: 'coturn/coturn',
+  tag: '4.6',
+}
+
+export interface CoturnOptions {
+  /** The shared secret of the time-limited credentials; several while one is being rotated out. */
+  secret: string | readonly string[]
+  realm?: string
+  /** The address it listens on and relays from; loopback unless told otherwise. */
+  host?: string
+  port?: number
+  /** More of turnserver's flags. */
+  args?: readonly string[]
+}
+
+export interface TurnCredentials {
+  username: string
+  password: string
+}
+
+export interface Coturn {
+  readonly host: string
+  readonly port: number
+  /** `turn:127.0.0.1:PORT?transport=udp`. */
+  readonly turnUrl: string
+  /** `stun:127.0.0.1:PORT`. */
+  readonly stunUrl: string
+  readonly realm: string
+  readonly pid: number
+  readonly stopped: Promise<Exit>
+  output(): string
+  /** Made with the first secret, good for `ttlSeconds` (may be negative: already over). */
+  credentials(name: string, ttlSeconds?: number): TurnCredentials
+  kill(): Promise<void>
+  pause(): Promise<void>
+  resume(): Promise<void>
+  stop(): Promise<void>
+}
+
+const START_DEADLINE_MS = 10_000
+const PROBE_DEADLINE_MS = 300
+const RELAY_PORTS = { low: 49_152, high: 65_535 }
+
+/** Starts a TURN server that takes credentials made from a shared secret (TURN REST). */
+export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
+  const directory = await makeDirectory('coturn')
+  const host = options.host ?? '127.0.0.1'
+  const port = options.port ?? (await freePortBoth())
+  const realm = options.realm ?? 'peerage'
+  const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret
+  const [secret] = secrets
+  if (secret === undefined) throw new Error('coturn needs a secret')
+  const args = coturnArguments({ host, port, realm, secrets, directory })
+  const running = await startPart(COTURN, { args: [...args, ...(options.args ?? [])], directory })
+  await eventually(`coturn on port ${port} answers a binding request`, () => probeStun(host, port), {
+    deadlineMs: START_DEADLINE_MS,
+    running,
+  })
+  return {
+    host,
+    port,
+    realm,
+    turnUrl: `turn:${host}:${port}?transport=udp`,
+    stunUrl: `stun:${host}:${port}`,
+    pid: running.pid,
+    stopped: running.stopped,
+    output: () => running.output(),
+    credentials: (name, ttlSeconds = 600) => turnCredentials(secret, name, ttlSeconds),
+    kill: () => running.stop(),
+    pause: () => running.pause(),
+    resume: () => running.resume(),
+    stop: async () => {
+      await running.stop()
+      await removeDirectory(directory)
+    },
+  }
+}
+
+/** turnserver's arguments, for the network lab too, which starts it inside a namespace. */
+export function coturnArguments(options: {
+  host: string
+  port: number
+  realm: string
+  secrets: readonly string[]
+  directory: string
+}): string[] {
+  const { host, port, directory } = options
+  const args = ['-n', '--no-cli', '--no-tls', '--no-dtls', '-L', host, '-E', host, '-p', String(port)]
+  args.push('--min-port', String(RELAY_PORTS.low), '--max-port', String(RELAY_PORTS.high))
+  args.push('--use-auth-secret', `--realm=${options.realm}`)
+  args.push(...options.secrets.map((secret) => `--static-auth-secret=${secret}`))
+  args.push('--log-file=stdout', `--pidfile=${join(directory, 'coturn.pid')}`)
+  args.push(`--userdb=${join(directory, 'turndb')}`)
+  // The peers of the tests are on loopback, which coturn refuses to relay to by default.
+  if (host.startsWith('127.')) args.push('--allow-loopback-peers')
+  return args
+}
+
+/** `username = expiry:name`, `password = base64(HMAC-SHA1(secret, username))` (TURN REST). */
+export function turnCredentials(secret: string, name: string, ttlSeconds: number): TurnCredentials {
+  const username = `${Math.floor(Date.now() / 1000) + ttlSeconds}:${name}`
+  return { username, password: createHmac('sha1', secret).update(username).digest('base64') }
+}
+
+/** The path of one of coturn's own clients. */
+export async function turnutils(name: 'uclient' | 'stunclient' | 'natdiscovery' | 'peer'): Promise<string> {
+  const binary = `turnutils_${name}`
+  const { path } = await findTool({ part: binary, binaries: [binary], debianPackage: 'coturn' })
+  return path
+}
+
+/** Whether a STUN server answers a binding request (RFC 8489 §5: 20 bytes, no attributes) at this address. */
+export function probeStun(host: string, port: number): Promise<true> {
+  const transaction = randomBytes(12)
+  const request = Buffer.concat([Buffer.from('000100002112a442', 'hex'), transaction])
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  return new Promise<true>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('no answer')), PROBE_DEADLINE_MS)
+    socket.once('error', reject)
+    socket.on('message', (answer) => {
+      const success = answer.readUInt16BE(0) === 0x0101 && answer.subarray(8, 20).equals(transaction)
+      if (success) resolve(true)
+    })
+    socket.once('close', () => clearTimeout(timer))
+    socket.send(request, port, host)
+  }).finally(() => socket.close())
+}

@@ -1,0 +1,269 @@
+import { freePort } from './ports.js'
+import { eventually } from './process.js'
+import { startRedis, type RedisOptions, type RedisServer } from './redis.js'
+
+export interface ClusterOptions {
+  masters?: number
+  /** For each master. */
+  replicas?: 0 | 1
+  /** How long a node may be silent before the others take it for dead. */
+  nodeTimeoutMs?: number
+  /** Of every server. */
+  redis?: Pick<RedisOptions, 'config' | 'args'>
+}
+
+/** One server of the cluster. */
+export interface ClusterNode {
+  /** Its id in the cluster. */
+  readonly id: string
+  readonly server: RedisServer
+}
+
+export interface RedisCluster {
+  readonly nodes: readonly ClusterNode[]
+  /** Addresses to begin with. */
+  readonly seeds: readonly { host: string; port: number }[]
+  /** `redis+cluster://127.0.0.1:P1,127.0.0.1:P2,…`. */
+  readonly url: string
+  /** The slot of a key or of a sharded channel. */
+  slot(key: string): Promise<number>
+  /** The master that serves the slot now. */
+  owner(slot: number): Promise<ClusterNode>
+  masters(): Promise<ClusterNode[]>
+  /** The replica of a master. */
+  replica(master: ClusterNode): Promise<ClusterNode>
+  /** Moves a slot with its keys to another master, live, as `redis-cli --cluster reshard` does. */
+  moveSlot(slot: number, to: ClusterNode): Promise<void>
+  /** A failover in good order: the replica takes over. Resolves with the new master once all agree. */
+  failover(master: ClusterNode): Promise<ClusterNode>
+  /** Waits until another master than `old` serves the slot, and every living node says so. */
+  ownerAfter(slot: number, old: ClusterNode, deadlineMs?: number): Promise<ClusterNode>
+  stop(): Promise<void>
+}
+
+const SLOTS = 16_384
+const START_DEADLINE_MS = 30_000
+const CHANGE_DEADLINE_MS = 30_000
+const MIGRATE_DEADLINE_MS = '5000'
+const MIGRATE_AT_ONCE = '1000'
+
+/** Starts a Redis Cluster on 127.0.0.1: masters that share the slots evenly, each with its replica. */
+export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
+  const { masters: masterCount = 3, replicas = 1 } = options
+  const count = masterCount * (1 + replicas)
+  const members = await Promise.all(Array.from({ length: count }, () => launch(options)))
+  await introduce(members)
+  await assignSlots(members.slice(0, masterCount))
+  await eventually('the cluster knows its slots', () => healthy(members, count), {
+    deadlineMs: START_DEADLINE_MS,
+  })
+  await Promise.all(
+    members.slice(masterCount).map(({ server }, index) => {
+      const master = members[index % masterCount]
+      return server.cli('CLUSTER', 'REPLICATE', master?.id ?? '')
+    }),
+  )
+  await eventually('the replicas follow', () => followed(members, masterCount, replicas), {
+    deadlineMs: START_DEADLINE_MS,
+  })
+  return describe(members)
+}
+
+interface Member extends ClusterNode {
+  busPort: number
+}
+
+function describe(nodes: readonly Member[]): RedisCluster {
+  const seeds = nodes.map(({ server }) => ({ host: server.host, port: server.port }))
+  const masters = async (): Promise<ClusterNode[]> => {
+    const lines = await view(nodes)
+    return nodes.filter(({ id }) =>
+      lines.some((line) => line.id === id && line.isMaster && line.slots.length > 0),
+    )
+  }
+  const owner = async (slot: number): Promise<ClusterNode> => {
+    const line = (await view(nodes)).find((each) => each.isMaster && serves(each, slot))
+    return byId(nodes, line?.id)
+  }
+  const ownerAfter = (
+    slot: number,
+    old: ClusterNode,
+    deadlineMs = CHANGE_DEADLINE_MS,
+  ): Promise<ClusterNode> =>
+    eventually(`slot ${slot} has left ${old.server.port}`, () => agreedOwner(nodes, slot, old), {
+      deadlineMs,
+    })
+  const replica = async (master: ClusterNode): Promise<ClusterNode> => {
+    const line = (await view(nodes)).find((each) => each.masterId === master.id)
+    return byId(nodes, line?.id)
+  }
+  return {
+    nodes,
+    seeds,
+    url: `redis+cluster://${seeds.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+    slot: async (key) => Number(await first(nodes).server.cli('CLUSTER', 'KEYSLOT', key)),
+    owner,
+    masters,
+    replica,
+    ownerAfter,
+    moveSlot: async (slot, to) => {
+      const from = await owner(slot)
+      await migrate(slot, from, to, await masters())
+      await ownerAfter(slot, from)
+    },
+    failover: async (master) => {
+      const line = (await view(nodes)).find((each) => each.id === master.id)
+      const slot = line?.slots[0]?.[0]
+      if (slot === undefined) throw new Error(`port ${master.server.port} serves no slot`)
+      const heir = await replica(master)
+      await heir.server.cli('CLUSTER', 'FAILOVER')
+      return ownerAfter(slot, master)
+    },
+    stop: async () => {
+      await Promise.all(nodes.map(({ server }) => server.stop()))
+    },
+  }
+}
+
+async function launch(options: ClusterOptions): Promise<Member> {
+  // By default the bus listens 10,000 above, where nobody has looked whether the port is free.
+  const busPort = await freePort()
+  const server = await startRedis({
+    args: [...(options.redis?.args ?? [])],
+    config: {
+      'cluster-enabled': 'yes',
+      'cluster-port': String(busPort),
+      'cluster-node-timeout': String(options.nodeTimeoutMs ?? 2_000),
+      'repl-diskless-sync-delay': '0',
+      ...options.redis?.config,
+    },
+  })
+  return { server, busPort, id: await server.cli('CLUSTER', 'MYID') }
+}
+
+async function introduce(members: readonly Member[]): Promise<void> {
+  for (const [index, { server }] of members.entries()) {
+    // Distinct from the start, or the nodes would first have to settle who is who.
+    await server.cli('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
+  }
+  // Everybody meets everybody: waiting for gossip to spread takes seconds.
+  const meetings = members.flatMap(({ server }, index) =>
+    members
+      .slice(index + 1)
+      .map((other) =>
+        server.cli('CLUSTER', 'MEET', other.server.host, String(other.server.port), String(other.busPort)),
+      ),
+  )
+  await Promise.all(meetings)
+}
+
+async function assignSlots(masters: readonly Member[]): Promise<void> {
+  const bound = (index: number): number => Math.floor((index * SLOTS) / masters.length)
+  await Promise.all(
+    masters.map(({ server }, index) =>
+      server.cli('CLUSTER', 'ADDSLOTSRANGE', String(bound(index)), String(bound(index + 1) - 1)),
+    ),
+  )
+}
+
+async function healthy(members: readonly Member[], count: number): Promise<true | undefined> {
+  for (const { server } of members) {
+    const info = await server.cli('CLUSTER', 'INFO')
+    if (!info.includes('cluster_state:ok') || !info.includes(`cluster_known_nodes:${count}`)) return undefined
+  }
+  return true
+}
+
+async function followed(
+  members: readonly Member[],
+  masters: number,
+  replicas: number,
+): Promise<true | undefined> {
+  for (const { server } of members.slice(0, masters)) {
+    const online = (await server.cli('INFO', 'replication')).match(/state=online/g)?.length ?? 0
+    if (online !== replicas) return undefined
+  }
+  for (const { server } of members) {
+    const lines = parseView(await server.cli('CLUSTER', 'NODES'))
+    if (lines.filter((line) => line.isMaster).length !== masters) return undefined
+  }
+  return true
+}
+
+/** A node as another one sees it: a line of CLUSTER NODES. */
+interface Line {
+  id: string
+  isMaster: boolean
+  masterId: string
+  slots: [number, number][]
+}
+
+function parseView(text: string): Line[] {
+  const lines = text.split('\n').filter((line) => line !== '')
+  return lines.map((line) => {
+    const [id = '', , flags = '', masterId = '', , , , , ...ranges] = line.split(' ')
+    const owned = ranges.filter((range) => !range.startsWith('[')) // [ marks a slot that is being moved
+    const slots = owned.map((range): [number, number] => {
+      const [low = '', high = low] = range.split('-')
+      return [Number(low), Number(high)]
+    })
+    const isMaster = flags.includes('master') && !/\bfail\b/.test(flags)
+    return { id, isMaster, masterId, slots }
+  })
+}
+
+/** What the first node that answers sees. */
+async function view(nodes: readonly ClusterNode[]): Promise<Line[]> {
+  return parseView(await Promise.any(nodes.map(({ server }) => server.cli('CLUSTER', 'NODES'))))
+}
+
+async function agreedOwner(
+  nodes: readonly ClusterNode[],
+  slot: number,
+  old: ClusterNode,
+): Promise<ClusterNode | undefined> {
+  const answers = await Promise.allSettled(nodes.map(({ server }) => server.cli('CLUSTER', 'NODES')))
+  const owners = new Set<string | undefined>()
+  for (const answer of answers) {
+    if (answer.status === 'rejected') continue // killed, or paused
+    owners.add(parseView(answer.value).find((line) => line.isMaster && serves(line, slot))?.id)
+  }
+  const [id] = owners
+  return owners.size === 1 && id !== undefined && id !== old.id ? byId(nodes, id) : undefined
+}
+
+/** The four steps of a live move (redis.io, "Live resharding"): import, migrate, the keys, the new owner. */
+async function migrate(
+  slot: number,
+  from: ClusterNode,
+  to: ClusterNode,
+  masters: ClusterNode[],
+): Promise<void> {
+  const number = String(slot)
+  await to.server.cli('CLUSTER', 'SETSLOT', number, 'IMPORTING', from.id)
+  await from.server.cli('CLUSTER', 'SETSLOT', number, 'MIGRATING', to.id)
+  for (;;) {
+    const text = await from.server.cli('CLUSTER', 'GETKEYSINSLOT', number, MIGRATE_AT_ONCE)
+    if (text === '') break
+    const target = [to.server.host, String(to.server.port), '', '0', MIGRATE_DEADLINE_MS]
+    await from.server.cli('MIGRATE', ...target, 'REPLACE', 'KEYS', ...text.split('\n'))
+  }
+  for (const { server } of [to, from, ...masters])
+    await server.cli('CLUSTER', 'SETSLOT', number, 'NODE', to.id)
+}
+
+function serves(line: Line, slot: number): boolean {
+  return line.slots.some(([low, high]) => low <= slot && slot <= high)
+}
+
+function byId(nodes: readonly ClusterNode[], id: string | undefined): ClusterNode {
+  const node = nodes.find((each) => each.id === id)
+  if (node === undefined) throw new Error(`no node of this cluster has the id ${id ?? '(none)'}`)
+  return node
+}
+
+function first(nodes: readonly ClusterNode[]): ClusterNode {
+  const [node] = nodes
+  if (node === undefined) throw new Error('the cluster has no nodes')
+  return node
+}

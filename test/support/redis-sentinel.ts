@@ -1,0 +1,187 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { makeDirectory, removeDirectory, startPart } from './part.js'
+import { freePort } from './ports.js'
+import { eventually, type Running } from './process.js'
+import { ask, REDIS, startRedis, type RedisOptions, type RedisServer } from './redis.js'
+
+export interface SentinelOptions {
+  sentinels?: number
+  replicas?: number
+  /** How long a master may be silent before the sentinels take it for dead. */
+  downAfterMs?: number
+  /** Of every Redis server. */
+  redis?: Pick<RedisOptions, 'config' | 'args'>
+}
+
+export interface SentinelSetup {
+  /** What the sentinels call the master: the name to ask them for. */
+  readonly name: string
+  readonly sentinels: readonly { host: string; port: number; running: Running }[]
+  /** `redis+sentinel://127.0.0.1:P1,127.0.0.1:P2,…/NAME`. */
+  readonly url: string
+  /** Every Redis server, in the order they were started; the first one began as the master. */
+  readonly servers: readonly RedisServer[]
+  /** Whom the sentinels take for the master at this moment. */
+  master(): Promise<RedisServer>
+  /** Resolves with the master once all sentinels agree on one that is not `old` and that takes writes. */
+  masterAfter(old: RedisServer, deadlineMs?: number): Promise<RedisServer>
+  /** A failover in good order: the sentinels are asked for it. Resolves with the new master. */
+  failover(): Promise<RedisServer>
+  /** SIGKILL, or SIGSTOP, of the master; resolves at once with it. `restart` brings it back, as a stale master. */
+  killMaster(): Promise<RedisServer>
+  pauseMaster(): Promise<RedisServer>
+  stop(): Promise<void>
+}
+
+const NAME = 'peerage'
+const START_DEADLINE_MS = 20_000
+const FAILOVER_DEADLINE_MS = 30_000
+// Sentinel's default of 3 minutes between two attempts is longer than any test.
+const FAILOVER_TIMEOUT_MS = 4_000
+
+/** Starts a Redis master with replicas, and the sentinels that watch them. */
+export async function startSentinel(options: SentinelOptions = {}): Promise<SentinelSetup> {
+  const { sentinels: sentinelCount = 3, replicas = 1, downAfterMs = 1_500 } = options
+  const master = await startRedis(redisOptions(options))
+  const followers = await Promise.all(
+    Array.from({ length: replicas }, () =>
+      startRedis(redisOptions(options, ['--replicaof', master.host, String(master.port)])),
+    ),
+  )
+  const servers = [master, ...followers]
+  const directories: string[] = []
+  const quorum = Math.floor(sentinelCount / 2) + 1
+  const sentinels = await Promise.all(
+    Array.from({ length: sentinelCount }, async () => {
+      const directory = await makeDirectory('sentinel')
+      directories.push(directory)
+      return launchSentinel(directory, { master, quorum, downAfterMs })
+    }),
+  )
+  await Promise.all(sentinels.map((sentinel) => untilComplete(sentinel, sentinelCount, replicas)))
+  await eventually('the replicas follow', () => allConnected(master, replicas), {
+    deadlineMs: START_DEADLINE_MS,
+  })
+
+  const setup: SentinelSetup = {
+    name: NAME,
+    sentinels,
+    servers,
+    url: `redis+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/${NAME}`,
+    master: async () => {
+      const told = await Promise.any(sentinels.map((sentinel) => masterPort(sentinel)))
+      return serverAt(servers, told)
+    },
+    masterAfter: (old, deadlineMs = FAILOVER_DEADLINE_MS) =>
+      eventually(`another master than port ${old.port}`, () => agreed(sentinels, servers, old), {
+        deadlineMs,
+      }),
+    failover: async () => {
+      const old = await setup.master()
+      const [sentinel] = sentinels
+      if (sentinel === undefined) throw new Error('no sentinel to ask')
+      await ask(sentinel, ['SENTINEL', 'FAILOVER', NAME])
+      return setup.masterAfter(old)
+    },
+    killMaster: async () => {
+      const victim = await setup.master()
+      await victim.kill()
+      return victim
+    },
+    pauseMaster: async () => {
+      const victim = await setup.master()
+      await victim.pause()
+      return victim
+    },
+    stop: async () => {
+      await Promise.all([
+        ...sentinels.map(({ running }) => running.stop()),
+        ...servers.map((server) => server.stop()),
+      ])
+      await Promise.all(directories.map((directory) => removeDirectory(directory)))
+    },
+  }
+  return setup
+}
+
+type Sentinel = SentinelSetup['sentinels'][number]
+
+function redisOptions(options: SentinelOptions, args: readonly string[] = []): RedisOptions {
+  return {
+    args: [...args, ...(options.redis?.args ?? [])],
+    // By default a master waits five seconds for more replicas before it sends its data.
+    config: { 'repl-diskless-sync-delay': '0', ...options.redis?.config },
+  }
+}
+
+async function launchSentinel(
+  directory: string,
+  watched: { master: RedisServer; quorum: number; downAfterMs: number },
+): Promise<Sentinel> {
+  const port = await freePort()
+  const host = '127.0.0.1'
+  const file = join(directory, 'sentinel.conf') // a sentinel keeps what it learns in its own configuration
+  const { master, quorum, downAfterMs } = watched
+  const lines = [
+    `port ${port}`,
+    `bind ${host}`,
+    `dir ${directory}`,
+    `sentinel monitor ${NAME} ${master.host} ${master.port} ${quorum}`,
+    `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
+    `sentinel failover-timeout ${NAME} ${FAILOVER_TIMEOUT_MS}`,
+    `sentinel parallel-syncs ${NAME} 1`,
+  ]
+  await writeFile(file, `${lines.join('\n')}\n`)
+  const running = await startPart(REDIS, { args: [file, '--sentinel'], directory })
+  await eventually(`sentinel on port ${port} answers PING`, () => ask({ host, port }, ['PING']), {
+    deadlineMs: START_DEADLINE_MS,
+    running,
+  })
+  return { host, port, running }
+}
+
+/** A failover needs sentinels that know each other and the replicas. */
+async function untilComplete(sentinel: Sentinel, sentinels: number, replicas: number): Promise<void> {
+  await eventually(
+    `sentinel on port ${sentinel.port} knows the others`,
+    async () => {
+      const fields = (await ask(sentinel, ['SENTINEL', 'MASTER', NAME])).split('\n')
+      const field = (name: string): number => Number(fields[fields.indexOf(name) + 1])
+      return field('num-other-sentinels') === sentinels - 1 && field('num-slaves') === replicas
+        ? true
+        : undefined
+    },
+    { deadlineMs: START_DEADLINE_MS, running: sentinel.running },
+  )
+}
+
+async function allConnected(master: RedisServer, replicas: number): Promise<true | undefined> {
+  const online = (await master.cli('INFO', 'replication')).match(/state=online/g)?.length ?? 0
+  return online === replicas ? true : undefined
+}
+
+async function masterPort(sentinel: Sentinel): Promise<number> {
+  const [, port] = (await ask(sentinel, ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME])).split('\n')
+  return Number(port)
+}
+
+async function agreed(
+  sentinels: readonly Sentinel[],
+  servers: readonly RedisServer[],
+  old: RedisServer,
+): Promise<RedisServer | undefined> {
+  const told = new Set(await Promise.all(sentinels.map((sentinel) => masterPort(sentinel))))
+  const [port] = told
+  if (port === undefined || told.size !== 1 || told.has(old.port)) return undefined
+  const server = serverAt(servers, port)
+  const [role] = (await server.cli('ROLE')).split('\n')
+  return role === 'master' ? server : undefined
+}
+
+function serverAt(servers: readonly RedisServer[], port: number): RedisServer {
+  const server = servers.find((each) => each.port === port)
+  if (server === undefined)
+    throw new Error(`the sentinels name a master on port ${port}, which is none of ours`)
+  return server
+}
