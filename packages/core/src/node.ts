@@ -111,8 +111,9 @@ export class Node {
       mail: this.mail,
       fence: this.fence,
       graceMs,
-      recovering: () => clock.monotonic() - this.#recoveredAt < 2 * times.beatMs,
+      recovering: () => this.recovering,
       supersede: (peer, connection, epoch) => this.#supersede(peer, connection, epoch),
+      trace: (handshake, step) => options.onEvent('signal', { handshake, step }),
       onError,
     })
   }

@@ -33,6 +33,8 @@ export interface RouterParts {
   recovering: () => boolean
   /** The holder claimed elsewhere: end this stay. */
   supersede: (peer: Peer, connection: ConnectionId, epoch: number) => void
+  /** One step of a handshake, for the logs of every node on its way. */
+  trace: (handshake: string, step: string) => void
   onError: OnError
 }
 
@@ -53,6 +55,17 @@ export class Router {
 
   /** Routes what a local peer sends. Synchronous where the way is known, so order per pair holds. */
   route(message: Message): Outcome | Promise<Outcome> {
+    const outcome = this.#route(message)
+    if (message.handshake === undefined) return outcome
+    const { handshake } = message
+    const traced = (settled: Outcome): Outcome => {
+      this.#parts.trace(handshake, typeof settled === 'string' ? settled : settled.refused)
+      return settled
+    }
+    return outcome instanceof Promise ? outcome.then(traced) : traced(outcome)
+  }
+
+  #route(message: Message): Outcome | Promise<Outcome> {
     const { sessions, routes, fence } = this.#parts
     const local = message.fresh ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
@@ -74,7 +87,10 @@ export class Router {
     switch (envelope.type) {
       case 'deliver': {
         const session = sessions.online(envelope.message.to)
-        if (session?.lease.epoch === envelope.epoch) this.#deliver(session, envelope.message)
+        const here = session?.lease.epoch === envelope.epoch
+        const { handshake } = envelope.message
+        if (handshake !== undefined) this.#parts.trace(handshake, here ? 'received' : 'gone')
+        if (session && here) this.#deliver(session, envelope.message)
         else this.#bounce(envelope)
         return
       }

@@ -1,0 +1,213 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { RawData } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
+import type { Beating } from './heartbeat.js'
+
+// A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
+// upgrades and buffers. It keeps an idle peer small, and limits, pings and back-pressure in our hands.
+// Protocol: one text frame a packet; its first character is the type.
+
+const OPEN = '0'
+const CLOSE = '1'
+const PING = '2'
+const PONG = '3'
+const MESSAGE = '4'
+
+/** An event of the default namespace; everything that peers and nodes say is one. */
+const EVENT = '42'
+
+export interface EngineOptions {
+  pingIntervalMs: number
+  pingTimeoutMs: number
+  frameBytes: number
+  /** Over this many bytes that wait to be read, the peer is a slow consumer. */
+  bufferedBytes: number
+}
+
+export interface EngineEvents {
+  /** An event frame, with its `42`. */
+  event: (socket: EngineSocket, frame: string) => void
+  /** What this protocol has no place for. */
+  malformed: (socket: EngineSocket, what: 'bad-frame' | 'binary') => void
+  /** No traffic since the last ping. */
+  silent: (socket: EngineSocket) => void
+  /** `code` as in RFC 6455 §7.4; 1006: no close frame. */
+  ended: (socket: EngineSocket, code: number) => void
+}
+
+/** ws hands events over with the WebSocket as `this`: the way back to our socket is a field, not a closure. */
+class OwnedWebSocket extends WebSocket {
+  owner: EngineSocket | undefined
+}
+
+/** One connection, as socket.io's Client sees it. */
+export class EngineSocket extends EventEmitter implements Beating {
+  /** engine.io's protocol revision; socket.io asks for it. */
+  readonly protocol = 4
+  readonly transport = { name: 'websocket', writable: true }
+  readonly id: string
+  readonly address: string
+  readyState: 'open' | 'closed' = 'open'
+  heard = true
+  /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
+  request: { headers: Record<string, string>; connection: { encrypted: boolean } } | undefined
+  readonly #engine: Engine
+  readonly #ws: OwnedWebSocket
+
+  constructor(
+    engine: Engine,
+    ws: OwnedWebSocket,
+    id: string,
+    address: string,
+    request: EngineSocket['request'],
+  ) {
+    super()
+    this.#engine = engine
+    this.#ws = ws
+    this.id = id
+    this.address = address
+    this.request = request
+  }
+
+  get remoteAddress(): string {
+    return this.address
+  }
+
+  /** What socket.io writes: an encoded packet, without the engine's type. */
+  write(packet: string | Uint8Array): void {
+    if (typeof packet === 'string') this.send(MESSAGE + packet)
+  }
+
+  /** Writes one whole text frame. False: gone, or over the buffer bound. Never throws, never blocks. */
+  send(frame: string): boolean {
+    if (this.#ws.readyState !== WebSocket.OPEN) return false
+    if (this.#ws.bufferedAmount > this.#engine.options.bufferedBytes) return false
+    this.#ws.send(frame)
+    return true
+  }
+
+  ping(): void {
+    this.send(PING)
+  }
+
+  silent(): void {
+    this.#engine.events.silent(this)
+  }
+
+  /** Ends the socket with a code; without one, as socket.io asks for it. */
+  close(code = 1000, text = ''): void {
+    if (this.#ws.readyState === WebSocket.CLOSED) return
+    this.#ws.close(code, text)
+  }
+
+  /** Ends the socket without waiting for the peer: it does not read, or is not there. */
+  terminate(): void {
+    this.#ws.terminate()
+  }
+
+  get bufferedBytes(): number {
+    return this.#ws.bufferedAmount
+  }
+
+  /** For `OwnedWebSocket`'s handlers only. */
+  received(data: RawData, isBinary: boolean): void {
+    this.heard = true
+    if (isBinary || !Buffer.isBuffer(data)) {
+      this.#engine.events.malformed(this, 'binary')
+      return
+    }
+    const frame = data.toString()
+    if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
+    else if (frame === PONG) return
+    else if (frame.startsWith('40') || frame === '41') this.emit('data', frame.slice(1))
+    else if (frame === CLOSE) this.close()
+    else this.#engine.events.malformed(this, 'bad-frame')
+  }
+
+  ended(code: number): void {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closed'
+    this.emit('close', code === 1006 ? 'transport error' : 'transport close')
+    this.#engine.ended(this, code)
+    this.removeAllListeners()
+  }
+}
+
+function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
+  if (this instanceof OwnedWebSocket) this.owner?.received(data, isBinary)
+}
+
+function onPong(this: WebSocket): void {
+  if (this instanceof OwnedWebSocket && this.owner) this.owner.heard = true
+}
+
+function onClose(this: WebSocket, code: number): void {
+  if (this instanceof OwnedWebSocket) this.owner?.ended(code)
+}
+
+// A close with the fitting code follows (1009 for a frame over the limit, 1007 for text that is not UTF-8).
+function onError(): void {}
+
+/** What `io.bind` takes: `connection` events and `close`. */
+export class Engine extends EventEmitter {
+  readonly options: EngineOptions
+  readonly events: EngineEvents
+  readonly #wss: WebSocketServer
+  readonly #sockets = new Set<EngineSocket>()
+  #serial = 0
+
+  constructor(options: EngineOptions, events: EngineEvents) {
+    super()
+    this.options = options
+    this.events = events
+    this.#wss = new WebSocketServer({
+      noServer: true,
+      WebSocket: OwnedWebSocket,
+      maxPayload: options.frameBytes,
+      perMessageDeflate: false,
+      clientTracking: false,
+      skipUTF8Validation: false,
+    })
+  }
+
+  /** Answers an upgrade whose path, version and origin have been checked. */
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+    this.#wss.handleUpgrade(request, socket, head, (ws) => {
+      if (ws instanceof OwnedWebSocket) this.#opened(ws, request, address)
+    })
+  }
+
+  ended(socket: EngineSocket, code: number): void {
+    this.#sockets.delete(socket)
+    this.events.ended(socket, code)
+  }
+
+  get sockets(): ReadonlySet<EngineSocket> {
+    return this.#sockets
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.terminate()
+    this.#wss.close()
+  }
+
+  #opened(ws: OwnedWebSocket, request: IncomingMessage, address: string): void {
+    this.#serial++
+    const encrypted = 'encrypted' in request.socket && request.socket.encrypted === true
+    const origin = request.headers.origin
+    const kept = { headers: origin === undefined ? {} : { origin }, connection: { encrypted } }
+    const socket = new EngineSocket(this, ws, this.#serial.toString(36), address, kept)
+    ws.owner = socket
+    ws.on('message', onMessage)
+    ws.on('pong', onPong)
+    ws.on('close', onClose)
+    ws.on('error', onError)
+    this.#sockets.add(socket)
+    const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = this.options
+    const handshake = { sid: socket.id, upgrades: [], pingInterval, pingTimeout, maxPayload }
+    socket.send(OPEN + JSON.stringify(handshake))
+    this.emit('connection', socket)
+  }
+}

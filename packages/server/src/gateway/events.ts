@@ -1,0 +1,15 @@
+import type { Wire } from '@peerage/core'
+
+/** What gateways count; closed sets only, nothing that a peer chose. */
+export interface GatewayMetrics {
+  connected(wire: Wire): void
+  /** `result`: `ok`, `reclaimed`, or the code of the refusal. */
+  registered(wire: Wire, result: string): void
+  routed(wire: Wire, kind: string, result: string, bytes: number): void
+  rejected(wire: Wire, reason: string): void
+  closed(wire: Wire, reason: string): void
+  handshake(path: 'direct' | 'relayed' | 'server' | 'failed', stage: string | undefined, ms: number): void
+}
+
+/** One line for the log, and its details. */
+export type GatewayLog = (event: string, details: Record<string, unknown>) => void

@@ -1,0 +1,89 @@
+import type { Clock, Timer } from '@peerage/core'
+
+/** A connection as the heartbeat sees it. */
+export interface Beating {
+  /** Set by any traffic; cleared when a ping goes out. */
+  heard: boolean
+  ping(): void
+  /** No traffic since the ping: the peer is gone. */
+  silent(): void
+}
+
+export interface HeartbeatOptions {
+  clock: Clock
+  pingIntervalMs: number
+  pingTimeoutMs: number
+}
+
+/** A round is cut into so many slices, so that 10,000 pings do not leave in one burst. */
+const SLICES = 10
+
+/**
+ * Pings every connection once an interval and ends those that stay silent for the timeout. One timer for all of
+ * them: a timer a connection costs memory and, at 10,000, a burst.
+ */
+export class Heartbeat {
+  readonly #options: HeartbeatOptions
+  readonly #slices: Set<Beating>[] = Array.from({ length: SLICES }, () => new Set())
+  readonly #sliceOf = new Map<Beating, number>()
+  #next = 0
+  #slice = 0
+  #timer: Timer | undefined
+  #awaited: { slice: Set<Beating>; pinged: Beating[]; at: number }[] = []
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#timer = this.#options.clock.after(this.#options.pingIntervalMs / SLICES, () => {
+      this.#tick()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#awaited = []
+  }
+
+  add(beating: Beating): void {
+    this.#slices[this.#next]?.add(beating)
+    this.#sliceOf.set(beating, this.#next)
+    this.#next = (this.#next + 1) % SLICES
+  }
+
+  delete(beating: Beating): void {
+    const slice = this.#sliceOf.get(beating)
+    if (slice === undefined) return
+    this.#sliceOf.delete(beating)
+    this.#slices[slice]?.delete(beating)
+  }
+
+  get count(): number {
+    return this.#sliceOf.size
+  }
+
+  #tick(): void {
+    const now = this.#options.clock.monotonic()
+    this.#endSilent(now)
+    const slice = this.#slices[this.#slice]
+    this.#slice = (this.#slice + 1) % SLICES
+    if (slice === undefined || slice.size === 0) return
+    const pinged = [...slice]
+    for (const beating of pinged) {
+      beating.heard = false
+      beating.ping()
+    }
+    this.#awaited.push({ slice, pinged, at: now })
+  }
+
+  #endSilent(now: number): void {
+    while (this.#awaited[0] && now - this.#awaited[0].at >= this.#options.pingTimeoutMs) {
+      const round = this.#awaited.shift()
+      for (const beating of round?.pinged ?? [])
+        if (!beating.heard && round?.slice.has(beating)) beating.silent()
+    }
+  }
+}

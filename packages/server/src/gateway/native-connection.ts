@@ -1,0 +1,99 @@
+import type { Connection, ServerMessage } from '@peerage/core'
+import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
+import { closeCodes, encodeNodeMessage } from '@peerage/protocol'
+import type { TokenBucket } from '../limits.js'
+import type { EngineSocket } from './engine.js'
+
+/** So many refused messages on one connection are a flood, not a burst. */
+const STRIKES_MOST = 2_000
+const STRIKES_RETRY_MS = 5_000
+
+/** One native peer's connection, as core sees it. */
+export class NativeConnection implements Connection {
+  readonly wire = 'native'
+  readonly id: ConnectionId
+  readonly socket: EngineSocket
+  readonly messages: TokenBucket
+  readonly bytes: TokenBucket
+  readonly lookups: TokenBucket
+  readonly relayed: TokenBucket
+  malformed = 0
+  #slow: (connection: NativeConnection) => void
+  #closing: CloseReason | undefined
+  #strikes = 0
+
+  constructor(
+    id: ConnectionId,
+    socket: EngineSocket,
+    buckets: { messages: TokenBucket; bytes: TokenBucket; lookups: TokenBucket; relayed: TokenBucket },
+    slow: (connection: NativeConnection) => void,
+  ) {
+    this.id = id
+    this.socket = socket
+    this.messages = buckets.messages
+    this.bytes = buckets.bytes
+    this.lookups = buckets.lookups
+    this.relayed = buckets.relayed
+    this.#slow = slow
+  }
+
+  /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
+  get reason(): CloseReason | undefined {
+    return this.#closing
+  }
+
+  send(message: ServerMessage): boolean {
+    switch (message.type) {
+      case 'relay':
+        return this.write(message.message.frame)
+      case 'notice': {
+        const colon = message.ref.indexOf(':')
+        const [stream, seq] = [message.ref.slice(0, colon), Number(message.ref.slice(colon + 1))]
+        return this.write(
+          encodeNodeMessage({ type: 'notice', to: message.to, stream, seq, code: message.code }),
+        )
+      }
+      case 'presence': {
+        const { name, state, since } = message
+        return this.write(
+          encodeNodeMessage(
+            since === undefined
+              ? { type: 'presence', name, state }
+              : { type: 'presence', name, state, since },
+          ),
+        )
+      }
+    }
+  }
+
+  /** A whole frame. False: gone, or too slow, and then the connection ends. */
+  write(frame: string): boolean {
+    if (this.socket.send(frame)) return true
+    if (this.socket.readyState === 'open' && this.#closing === undefined) this.#slow(this)
+    return false
+  }
+
+  /** Over a limit once more. */
+  strike(): void {
+    this.#strikes++
+    if (this.#strikes > STRIKES_MOST) this.close('rate-limited', STRIKES_RETRY_MS)
+  }
+
+  fail(error: ProtocolError, id?: number): void {
+    this.write(encodeNodeMessage({ type: 'error', ...error, ...(id === undefined ? {} : { id }) }))
+  }
+
+  close(reason: CloseReason, retryAfterMs?: number): void {
+    if (this.#closing !== undefined) return
+    this.#closing = reason
+    const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
+    this.socket.send(encodeNodeMessage({ type: 'closing', reason, ...retry }))
+    this.socket.close(closeCodes[reason].code, closeCodes[reason].text)
+  }
+
+  /** For a peer that does not read: no close frame would reach it. */
+  abandon(reason: CloseReason): void {
+    this.#closing ??= reason
+    this.socket.terminate()
+  }
+}

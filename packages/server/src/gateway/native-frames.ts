@@ -1,0 +1,244 @@
+import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { NodeMessageOf, Peer, PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import {
+  EVENT_PREFIX,
+  appOf,
+  decodeFrame,
+  encodeNodeMessage,
+  errors,
+  limits as wireLimits,
+  nameOf,
+  peerOf,
+  protocolError,
+} from '@peerage/protocol'
+import type { Limits } from '../limits.js'
+import type { GatewayMetrics } from './events.js'
+import type { NativeConnection } from './native-connection.js'
+import type { SocketIoGatewayOptions } from './socketio.js'
+
+type Parts = Pick<
+  SocketIoGatewayOptions,
+  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'onError'
+>
+
+/** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
+export class NativeFrames {
+  readonly #node: Node
+  readonly #clock: Clock
+  readonly #limits: Limits
+  readonly #metrics: GatewayMetrics
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#node = parts.node
+    this.#clock = parts.clock
+    this.#limits = parts.limits
+    this.#metrics = parts.metrics
+  }
+
+  welcome(
+    connection: NativeConnection,
+    session: OnlineSession,
+    rest: Omit<NodeMessageOf<'welcome'>, 'type' | 'app' | 'name' | 'since'>,
+  ): void {
+    const { peer, lease } = session
+    connection.write(
+      encodeNodeMessage({
+        type: 'welcome',
+        app: appOf(peer),
+        name: nameOf(peer),
+        since: lease.since,
+        ...rest,
+      }),
+    )
+  }
+
+  /** Returns what was wrong with the frame itself; every other answer has gone to the peer already. */
+  receive(connection: NativeConnection, frame: string): ProtocolError | undefined {
+    const decoded = decodeFrame(frame)
+    if (!decoded.ok) return decoded.error
+    const session = this.#node.sessions.get(connection.id)
+    if (session?.state !== 'online') return protocolError('not-claimed', errors['not-claimed'].text)
+    const message = decoded.value
+    const waitMs = this.#overLimit(connection, frame.length)
+    if (waitMs > 0) {
+      this.#tooFast(connection, waitMs, message)
+      return undefined
+    }
+    this.#handle(connection, session, message)
+    return undefined
+  }
+
+  #handle(connection: NativeConnection, session: OnlineSession, message: PeerMessage): void {
+    switch (message.type) {
+      case 'send':
+        this.#send(connection, session, message)
+        return
+      case 'ack':
+        for (const { to, stream, next } of message.acks) this.#acknowledge(session, to, stream, next)
+        return
+      case 'lookup':
+        this.#answer(connection, message.id, this.#lookup(connection, session, message))
+        return
+      case 'watch':
+        this.#answer(connection, message.id, this.#watch(connection, session, message))
+        return
+      case 'unwatch':
+        for (const name of message.names)
+          this.#node.watchers.unwatch(connection.id, peerOf(appOf(session.peer), name))
+        return
+      case 'ice':
+        connection.write(encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#parts.turn(session) }))
+        return
+      case 'report': {
+        const { handshake, path, stage, ms } = message
+        this.#metrics.handshake(path, stage, ms)
+        this.#parts.log('handshake', { handshake, path, stage, ms })
+        return
+      }
+      case 'leave':
+        this.#node.leave(session).catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
+        return
+    }
+  }
+
+  #send(connection: NativeConnection, session: OnlineSession, send: PeerMessageOf<'send'>): void {
+    const { to, since, stream, seq, base, kind, body, fresh, handshake } = send
+    const refused = kind === 'message' ? this.#overRelay(connection, body.length) : undefined
+    if (refused) {
+      connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
+      this.#metrics.routed('native', kind, refused, 0)
+      return
+    }
+    const from = session.peer
+    const stamped = { from: nameOf(from), since: session.lease.since, stream, seq, base, kind, body }
+    const message: Message = {
+      from,
+      to: peerOf(appOf(from), to),
+      wire: 'native',
+      since,
+      kind,
+      reply: { node: this.#node.id, connection: connection.id, ref: `${stream}:${seq}` },
+      frame: encodeNodeMessage(
+        handshake === undefined
+          ? { type: 'message', ...stamped }
+          : { type: 'message', ...stamped, handshake },
+      ),
+    }
+    if (fresh) message.fresh = true
+    if (handshake !== undefined) message.handshake = handshake
+    this.#route(message)
+  }
+
+  #acknowledge(
+    session: OnlineSession,
+    to: PeerMessageOf<'ack'>['acks'][number]['to'],
+    stream: string,
+    next: number,
+  ): void {
+    const from = session.peer
+    const frame = `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next }])}`
+    this.#route({ from, to: peerOf(appOf(from), to), wire: 'native', kind: 'ack', frame })
+  }
+
+  #route(message: Message): void {
+    const outcome = this.#node.router.route(message)
+    if (!(outcome instanceof Promise)) {
+      this.#count(message, outcome)
+      return
+    }
+    outcome.then(
+      (settled) => this.#count(message, settled),
+      (error: unknown) => this.#parts.onError(error, { stage: 'route' }),
+    )
+  }
+
+  #count(message: Message, outcome: Outcome): void {
+    const result = typeof outcome === 'string' ? outcome : outcome.refused
+    this.#metrics.routed('native', message.kind, result, message.frame.length)
+  }
+
+  async #lookup(
+    connection: NativeConnection,
+    session: OnlineSession,
+    { id, names }: PeerMessageOf<'lookup'>,
+  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
+    const waitMs = this.#overLookups(connection, names.length)
+    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
+    const peers = names.map((name) => peerOf(appOf(session.peer), name))
+    const seen = await this.#node.lookup(peers)
+    if (this.#node.recovering && seen.some((one) => one.state === 'offline'))
+      return protocolError('registry-unavailable', 'the registry has just come back')
+    return {
+      type: 'found',
+      id,
+      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
+    }
+  }
+
+  async #watch(
+    connection: NativeConnection,
+    session: OnlineSession,
+    { id, names }: PeerMessageOf<'watch'>,
+  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
+    const waitMs = this.#overLookups(connection, names.length)
+    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
+    if (this.#node.watchers.count(connection.id) + names.length > wireLimits.watches)
+      return protocolError('too-many', `at most ${wireLimits.watches} names can be watched by one connection`)
+    const peers: Peer[] = names.map((name) => peerOf(appOf(session.peer), name))
+    const seen = await Promise.all(peers.map((peer) => this.#node.watchers.watch(connection.id, peer)))
+    return {
+      type: 'found',
+      id,
+      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
+    }
+  }
+
+  #answer(
+    connection: NativeConnection,
+    id: number,
+    answer: Promise<NodeMessageOf<'found'> | ProtocolError>,
+  ): void {
+    answer.then(
+      (found) => {
+        if ('code' in found) connection.fail(found, id)
+        else connection.write(encodeNodeMessage(found))
+      },
+      (error: unknown) => {
+        if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: 'lookup' })
+        connection.fail(protocolError('registry-unavailable', errors['registry-unavailable'].text), id)
+      },
+    )
+  }
+
+  #overLimit(connection: NativeConnection, bytes: number): number {
+    const now = this.#clock.monotonic()
+    return Math.max(connection.messages.take(1, now), connection.bytes.take(bytes, now))
+  }
+
+  #overLookups(connection: NativeConnection, names: number): number {
+    const own = connection.lookups.take(names, this.#clock.monotonic())
+    return Math.max(own, this.#limits.lookups(connection.socket.address, names))
+  }
+
+  #overRelay(connection: NativeConnection, length: number): 'relay-refused' | 'rate-limited' | undefined {
+    const { relay } = this.#parts.welcome()
+    if (relay === null || length > relay.messageBytes) return 'relay-refused'
+    return connection.relayed.take(length, this.#clock.monotonic()) > 0 ? 'rate-limited' : undefined
+  }
+
+  // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.
+  #tooFast(connection: NativeConnection, waitMs: number, message: PeerMessage): void {
+    this.#metrics.rejected('native', 'rate-limited')
+    if (message.type === 'send') {
+      const { to, stream, seq } = message
+      connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: 'rate-limited' }))
+    } else {
+      const error = protocolError('rate-limited', errors['rate-limited'].text, waitMs)
+      connection.fail(error, 'id' in message ? message.id : undefined)
+    }
+    connection.strike()
+  }
+}

@@ -1,0 +1,263 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Clock, Gateway, Node, OnlineSession } from '@peerage/core'
+import { hashSecret, mintName } from '@peerage/core'
+import type { CloseReason, NodeMessageOf, ProtocolError } from '@peerage/protocol'
+import {
+  PROTOCOL_VERSION,
+  decodeHello,
+  errors,
+  parseConnectionId,
+  peerOf,
+  protocolError,
+} from '@peerage/protocol'
+import type { Namespace, Socket } from 'socket.io'
+import { Server } from 'socket.io'
+import type { Access, AdmitRequest } from '../access.js'
+import { mayComeFrom } from '../access.js'
+import type { Addresses } from '../address.js'
+import { bucketOf } from '../address.js'
+import type { Limits } from '../limits.js'
+import { TokenBucket } from '../limits.js'
+import type { EngineOptions } from './engine.js'
+import { Engine, EngineSocket } from './engine.js'
+import type { GatewayLog, GatewayMetrics } from './events.js'
+import { Heartbeat } from './heartbeat.js'
+import { NativeConnection } from './native-connection.js'
+import { NativeFrames } from './native-frames.js'
+
+export interface SocketIoGatewayOptions {
+  node: Node
+  clock: Clock
+  access: Access
+  /** Exact origins that may connect; empty: any. */
+  origins: readonly string[]
+  addresses: Addresses
+  limits: Limits
+  metrics: GatewayMetrics
+  log: GatewayLog
+  engine: EngineOptions
+  /** Mount point, with slashes on both ends. */
+  path: string
+  handshakeMs: number
+  /** What the welcome says beside the name. */
+  welcome: () => Pick<NodeMessageOf<'welcome'>, 'p2p' | 'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'>
+  /** Fresh TURN credentials for a peer; null: no TURN here. */
+  turn: (session: OnlineSession) => NodeMessageOf<'ice'>['turn']
+  policy: (app: string) => 'refuse' | 'replace'
+  onError: (error: unknown, context: { stage: string }) => void
+}
+
+/** After so many frames that are no messages, the connection is closed with `protocol`. */
+const MALFORMED_MOST = 20
+
+/** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
+export class SocketIoGateway implements Gateway {
+  readonly #options: SocketIoGatewayOptions
+  readonly #engine: Engine
+  readonly #io: Server
+  readonly #heartbeat: Heartbeat
+  readonly #frames: NativeFrames
+  readonly #connections = new Map<EngineSocket, NativeConnection>()
+
+  constructor(options: SocketIoGatewayOptions) {
+    this.#options = options
+    const { engine, clock, handshakeMs } = options
+    this.#heartbeat = new Heartbeat({ clock, ...engine })
+    this.#frames = new NativeFrames(options)
+    this.#engine = new Engine(engine, {
+      event: (socket, frame) => this.#event(socket, frame),
+      malformed: (socket, what) => this.#malformed(socket, protocolError(what, errors[what].text)),
+      silent: (socket) => this.#abandon(socket, 'ping-timeout'),
+      ended: (socket, code) => this.#ended(socket, code),
+    })
+    this.#engine.on('connection', (socket: EngineSocket) => this.#opened(socket))
+    this.#io = new Server({ serveClient: false, connectTimeout: handshakeMs })
+    this.#io.bind(this.#engine)
+    this.#io.use((socket, next) => {
+      this.#admit(socket).then(
+        (error) => next(error),
+        (error: unknown) => {
+          options.onError(error, { stage: 'admit' })
+          next(refusal(protocolError('registry-unavailable', 'this node failed; try again')))
+        },
+      )
+    })
+    this.#io.on('connection', (socket) => this.#welcome(socket))
+  }
+
+  /** Rooms are socket.io's: their adapter is set here, and they broadcast here. */
+  get namespace(): Namespace {
+    return this.#io.sockets
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  start(): void {
+    this.#heartbeat.start()
+  }
+
+  /** True: this upgrade is ours, and has been answered. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    const url = request.url ?? ''
+    const end = url.indexOf('?')
+    const path = end < 0 ? url : url.slice(0, end)
+    if (path !== this.#options.path && `${path}/` !== this.#options.path) return false
+    const refuse = (status: string, detail: string, retryAfterMs?: number): true => {
+      this.#options.metrics.rejected('native', status.slice(0, 3))
+      const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
+      const body = JSON.stringify({ detail })
+      socket.end(
+        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      )
+      return true
+    }
+    const query = new URLSearchParams(end < 0 ? '' : url.slice(end))
+    if (query.get('EIO') !== '4' || query.get('transport') !== 'websocket')
+      return refuse('400 Bad Request', 'this path speaks engine.io 4 over WebSocket only')
+    if (!mayComeFrom(this.#options.origins, request.headers.origin))
+      return refuse('403 Forbidden', 'this origin may not connect')
+    const address = bucketOf(this.#options.addresses.of(request))
+    const over = this.#options.limits.connect(address)
+    if (over) return refuse('503 Service Unavailable', over.reason, over.retryAfterMs)
+    socket.once('close', () => this.#options.limits.disconnected(address))
+    this.#engine.accept(request, socket, head, address)
+    return true
+  }
+
+  /** Moves the peers to other nodes in batches with jitter, so that the others are not hit at once. */
+  async drain(ms: number): Promise<void> {
+    const waiting = [...this.#connections.values()]
+    const batch = Math.max(1, Math.ceil(waiting.length / DRAIN_BATCHES))
+    for (let from = 0; from < waiting.length; from += batch) {
+      for (const connection of waiting.slice(from, from + batch))
+        connection.close('drain', Math.round(Math.random() * DRAIN_RETRY_MS))
+      if (from + batch < waiting.length) await this.#pause((ms / DRAIN_BATCHES) * (0.5 + Math.random() / 2))
+    }
+  }
+
+  stop(): void {
+    this.#heartbeat.stop()
+    this.#engine.close()
+    this.#io.disconnectSockets(true)
+  }
+
+  #opened(socket: EngineSocket): void {
+    const { node, limits, clock, metrics } = this.#options
+    metrics.connected('native')
+    const id = parseConnectionId(socket.id)
+    if (!id.ok) throw new Error(id.problem)
+    const now = clock.monotonic()
+    const { messagesPerSecond, bytesPerSecond, lookupsPerSecond } = limits.values.connection
+    const buckets = {
+      messages: new TokenBucket(messagesPerSecond, now),
+      bytes: new TokenBucket(bytesPerSecond, now),
+      lookups: new TokenBucket(lookupsPerSecond, now),
+      relayed: new TokenBucket(this.#options.welcome().relay?.bytesPerSecond ?? 0, now),
+    }
+    const connection = new NativeConnection(id.value, socket, buckets, (slow) => this.#slow(slow))
+    this.#connections.set(socket, connection)
+    this.#heartbeat.add(socket)
+    node.open(connection)
+  }
+
+  async #admit(socket: Socket): Promise<Error | undefined> {
+    const { node, access, limits, metrics, policy } = this.#options
+    const engineSocket: unknown = socket.conn
+    const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
+    if (connection === undefined) return refusal(protocolError('not-claimed', 'the connection has ended'))
+    const refuse = (error: ProtocolError): Error => {
+      metrics.registered('native', error.code)
+      return refusal(error)
+    }
+    const hello = decodeHello(socket.handshake.auth)
+    if (!hello.ok) return refuse(hello.error)
+    const { app, name = mintName(), secret, token } = hello.value
+    const { address, request } = connection.socket
+    const origin = request?.headers['origin']
+    const asked: AdmitRequest = { name, wire: 'native', address }
+    if (app !== undefined) asked.app = app
+    if (token !== undefined) asked.token = token
+    if (origin !== undefined) asked.origin = origin
+    const admitted = await access.admit(asked)
+    if (!admitted.ok)
+      return refuse(slowed(protocolError(admitted.code, admitted.detail), limits, address, name))
+    const peer = peerOf(admitted.app, name)
+    const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
+    const outcome = await node.claim(connection, { peer, secret, policy: wanted })
+    if (!outcome.ok) {
+      const error = protocolError(outcome.code, errors[outcome.code].text)
+      return refuse(
+        outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
+      )
+    }
+    metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
+    return undefined
+  }
+
+  #welcome(socket: Socket): void {
+    const { node, welcome } = this.#options
+    const engineSocket: unknown = socket.conn
+    const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
+    const session = connection && node.sessions.get(connection.id)
+    if (connection === undefined || session?.state !== 'online') return
+    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, ...welcome() })
+    connection.socket.request = undefined
+    socket.on('disconnect', () => connection.socket.close())
+  }
+
+  #event(socket: EngineSocket, frame: string): void {
+    const connection = this.#connections.get(socket)
+    if (connection === undefined || connection.reason !== undefined) return
+    const broken = this.#frames.receive(connection, frame)
+    if (broken) this.#malformed(socket, broken)
+  }
+
+  #malformed(socket: EngineSocket, error: ProtocolError): void {
+    const connection = this.#connections.get(socket)
+    if (connection === undefined) return
+    this.#options.metrics.rejected('native', error.code)
+    connection.fail(error)
+    connection.malformed++
+    if (connection.malformed > MALFORMED_MOST) connection.close('protocol')
+  }
+
+  #slow(connection: NativeConnection): void {
+    this.#abandon(connection.socket, 'slow-consumer')
+  }
+
+  #abandon(socket: EngineSocket, reason: CloseReason): void {
+    this.#connections.get(socket)?.abandon(reason)
+  }
+
+  #ended(socket: EngineSocket, code: number): void {
+    const { node, metrics, onError } = this.#options
+    const connection = this.#connections.get(socket)
+    if (connection === undefined) return
+    this.#connections.delete(socket)
+    this.#heartbeat.delete(socket)
+    metrics.closed('native', connection.reason ?? (code === 1006 ? 'cut' : 'by-peer'))
+    // A peer that means to leave says `leave`; anything else may be a reload or a cut, and keeps the name.
+    node.end(connection.id, 'dropped').catch((error: unknown) => onError(error, { stage: 'end' }))
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
+  }
+}
+
+const DRAIN_BATCHES = 10
+/** Told to each moved peer, at random up to this: the first tries of a batch spread over it. */
+const DRAIN_RETRY_MS = 1_000
+
+// socket.io sends an error's message and data to the peer, in a CONNECT_ERROR packet.
+function refusal(error: ProtocolError): Error {
+  return Object.assign(new Error(error.code), { data: error })
+}
+
+function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {
+  const waitMs = limits.claimFailed(address, name)
+  return waitMs === 0 ? error : protocolError('rate-limited', errors['rate-limited'].text, waitMs)
+}

@@ -1,0 +1,155 @@
+import type { Clock } from '@peerage/core'
+
+/**
+ * A token bucket: `perSecond` on average, twice that at once. Our own, since it is asked for every message and must
+ * cost neither a promise nor a timer. 0 a second is no limit.
+ */
+export class TokenBucket {
+  readonly #perSecond: number
+  #tokens: number
+  #at: number
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = perSecond
+    this.#tokens = 2 * perSecond
+    this.#at = now
+  }
+
+  /** 0: taken. Else how many milliseconds until it could be. */
+  take(cost: number, now: number): number {
+    if (this.#perSecond === 0) return 0
+    this.#tokens = Math.min(2 * this.#perSecond, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
+    this.#at = now
+    if (this.#tokens >= cost) {
+      this.#tokens -= cost
+      return 0
+    }
+    return Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
+  }
+
+  /** Whether nothing would be lost by forgetting it. */
+  isFull(now: number): boolean {
+    return this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond >= 2 * this.#perSecond
+  }
+}
+
+/** Buckets by key, forgotten when full: bounded by those who were busy within the last two seconds' worth. */
+export class KeyedBuckets {
+  readonly #perSecond: number
+  readonly #clock: Clock
+  readonly #most: number
+  readonly #buckets = new Map<string, TokenBucket>()
+
+  constructor(perSecond: number, clock: Clock, most = 100_000) {
+    this.#perSecond = perSecond
+    this.#clock = clock
+    this.#most = most
+  }
+
+  take(key: string, cost = 1): number {
+    if (this.#perSecond === 0) return 0
+    const now = this.#clock.monotonic()
+    let bucket = this.#buckets.get(key)
+    if (bucket === undefined) {
+      if (this.#buckets.size >= this.#most) this.#sweep(now)
+      bucket = new TokenBucket(this.#perSecond, now)
+      this.#buckets.set(key, bucket)
+    }
+    return bucket.take(cost, now)
+  }
+
+  /** Drops what is full again; if all are busy, the oldest: a flood of addresses must not cost memory. */
+  #sweep(now: number): void {
+    for (const [key, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(key)
+    for (const key of this.#buckets.keys()) {
+      if (this.#buckets.size < this.#most) return
+      this.#buckets.delete(key)
+    }
+  }
+
+  get size(): number {
+    return this.#buckets.size
+  }
+}
+
+export interface LimitValues {
+  connection: { messagesPerSecond: number; bytesPerSecond: number; lookupsPerSecond: number }
+  name: { messagesPerSecond: number; failuresPerMinute: number }
+  address: {
+    connections: number
+    connectsPerSecond: number
+    lookupsPerSecond: number
+    failuresPerMinute: number
+  }
+  node: { connections: number; connectsPerSecond: number }
+}
+
+export type Refusal = { reason: 'rate-limited' | 'too-many' | 'overloaded'; retryAfterMs: number }
+
+/** What is tried again after a count is over: a connection must end first, so no time is right. */
+const COUNT_RETRY_MS = 5_000
+
+/** All limits of one node, shared by its gateways. Addresses come normalised (IPv6 by /64). */
+export class Limits {
+  readonly values: LimitValues
+  readonly #clock: Clock
+  readonly #byAddress = new Map<string, number>()
+  readonly #connects: KeyedBuckets
+  readonly #lookups: KeyedBuckets
+  readonly #addressFailures: KeyedBuckets
+  readonly #nameFailures: KeyedBuckets
+  readonly #nodeConnects: TokenBucket
+  #connections = 0
+
+  constructor(values: LimitValues, clock: Clock) {
+    this.values = values
+    this.#clock = clock
+    this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
+    this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
+    this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
+    this.#nameFailures = new KeyedBuckets(values.name.failuresPerMinute / 60, clock)
+    this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
+  }
+
+  /** Before a socket is accepted. Accepted ones are given back with `disconnected`. */
+  connect(address: string): Refusal | undefined {
+    const { node, address: per } = this.values
+    if (node.connections > 0 && this.#connections >= node.connections)
+      return { reason: 'overloaded', retryAfterMs: COUNT_RETRY_MS }
+    const open = this.#byAddress.get(address) ?? 0
+    if (per.connections > 0 && open >= per.connections && !isLoopback(address))
+      return { reason: 'too-many', retryAfterMs: COUNT_RETRY_MS }
+    const waitMs = isLoopback(address) ? 0 : this.#connects.take(address)
+    if (waitMs > 0) return { reason: 'rate-limited', retryAfterMs: waitMs }
+    const nodeWaitMs = this.#nodeConnects.take(1, this.#clock.monotonic())
+    if (nodeWaitMs > 0) return { reason: 'overloaded', retryAfterMs: nodeWaitMs }
+    this.#connections++
+    this.#byAddress.set(address, open + 1)
+    return undefined
+  }
+
+  disconnected(address: string): void {
+    this.#connections--
+    const open = (this.#byAddress.get(address) ?? 1) - 1
+    if (open === 0) this.#byAddress.delete(address)
+    else this.#byAddress.set(address, open)
+  }
+
+  /** Milliseconds to wait before another try to claim; 0: go on. A success costs nothing. */
+  claimFailed(address: string, name: string): number {
+    return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
+  }
+
+  lookups(address: string, names: number): number {
+    return isLoopback(address) ? 0 : this.#lookups.take(address, names)
+  }
+
+  get connections(): number {
+    return this.#connections
+  }
+}
+
+// Behind a balancer on the same machine, or in a test, everyone has this address.
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.')
+}
