@@ -1,0 +1,92 @@
+import { isIPv4, isIPv6 } from 'node:net'
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { formatIp, readIp, readSource, transportAddress } from './address.js'
+
+function bytesOf(text: string): number[] | undefined {
+  const into = new Uint8Array(16)
+  const length = readIp(text, into)
+  return length === 0 ? undefined : [...into.subarray(0, length)]
+}
+
+const ipv6Text = fc
+  .array(fc.constantFrom('0', '1', 'f', 'ab', 'FFFF', '00a0', ':', '::', '.', '1.2.3.4', 'g', '12345'), {
+    maxLength: 12,
+  })
+  .map((parts) => parts.join(''))
+
+describe('IP addresses', () => {
+  it.each([
+    ['::', '::'],
+    ['::1', '::1'],
+    ['2001:DB8::0:1', '2001:db8::1'],
+    ['2001:db8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+    ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
+    ['2001:0:0:1:0:0:0:1', '2001:0:0:1::1'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+    ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
+    ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
+  ])('[ST11] %s is written as %s', (text, canonical) => {
+    expect(formatIp(Uint8Array.from(bytesOf(text) ?? []))).toBe(canonical)
+  })
+
+  it('[ST11] a zone index may have any name, but has one', () => {
+    expect(bytesOf('fe80::1%veth_a0')).toEqual(bytesOf('fe80::1'))
+    expect(bytesOf('fe80::1%')).toBeUndefined()
+    expect(bytesOf('192.0.2.1%eth0')).toBeUndefined()
+    expect(bytesOf('%eth0')).toBeUndefined()
+  })
+
+  it('[ST11] a text is read exactly when Node calls it an IP address', () => {
+    const texts = fc.oneof(
+      ipv6Text,
+      fc.string(),
+      fc.ipV4(),
+      fc.ipV6(),
+      fc.ipV4Extended(),
+      fc.string({ unit: fc.constantFrom('0', '1', '9', '.', ':', 'a'), maxLength: 18 }),
+    )
+    fc.assert(
+      fc.property(texts, (text) => {
+        const expected = isIPv4(text) ? 4 : isIPv6(text) ? 16 : undefined
+        expect(bytesOf(text)?.length).toBe(expected)
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  it('[ST11] bytes survive the way through text, and the canonical text is what a URL shows', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
+        // Long runs of zeros are where the rules of RFC 5952 differ.
+        const sparse = bytes.map((byte, index) => (byte < 160 || index === 10 ? 0 : byte))
+        const text = formatIp(sparse)
+        expect(bytesOf(text)).toEqual([...sparse])
+        expect(`[${text}]`).toBe(new URL(`http://[${text}]/`).hostname)
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+
+  it('[ST11] a mapped source is the IPv4 address; others that look alike are not', () => {
+    const ip = new Uint8Array(16)
+    expect(readSource('::ffff:192.0.2.1', ip)).toBe(4)
+    expect([...ip.subarray(0, 4)]).toEqual([192, 0, 2, 1])
+    expect(readSource('::ffff:c000:201', ip)).toBe(4)
+    expect(readSource('1::ffff:c000:201', ip)).toBe(16)
+    expect(readSource('::fffe:192.0.2.1', ip)).toBe(16)
+    expect(transportAddress('::ffff:192.0.2.1', 5)).toEqual({ family: 'IPv4', address: '192.0.2.1', port: 5 })
+  })
+
+  it('a transport address has a real address and a port', () => {
+    expect(transportAddress('example.org', 1)).toBeUndefined()
+    expect(transportAddress('192.0.2.1', 65_536)).toBeUndefined()
+    expect(transportAddress('192.0.2.1', 1.5)).toBeUndefined()
+    expect(transportAddress('2001:db8::0:1', 65_535)).toEqual({
+      family: 'IPv6',
+      address: '2001:db8::1',
+      port: 65_535,
+    })
+  })
+})

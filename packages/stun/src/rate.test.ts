@@ -1,0 +1,90 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { readSource } from './address.js'
+import { SourceRates } from './rate.js'
+
+class Sources {
+  readonly #rates: SourceRates
+  readonly #ip = new Uint8Array(16)
+
+  constructor(perSecond: number, burst: number) {
+    this.#rates = new SourceRates({ perSecond, burst })
+  }
+
+  take(address: string, nowMs: number): boolean {
+    return this.#rates.take(this.#ip, readSource(address, this.#ip), nowMs)
+  }
+
+  /** How many of `tries` at one moment are let through. */
+  takeMany(address: string, nowMs: number, tries: number): number {
+    let taken = 0
+    for (let i = 0; i < tries; i++) if (this.take(address, nowMs)) taken++
+    return taken
+  }
+}
+
+describe('the rate of a source', () => {
+  it('[ST40] a burst, and then what the time brings', () => {
+    const sources = new Sources(50, 200)
+    expect(sources.takeMany('192.0.2.1', 0, 1_000)).toBe(200)
+    expect(sources.takeMany('192.0.2.1', 19, 10)).toBe(0)
+    expect(sources.takeMany('192.0.2.1', 20, 10)).toBe(1)
+    expect(sources.takeMany('192.0.2.1', 120, 10)).toBe(5)
+    expect(sources.takeMany('192.0.2.1', 3_600_000, 1_000)).toBe(200)
+  })
+
+  it('[ST40] whatever the times of its requests, never more than burst + time × rate', () => {
+    const gaps = fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 300 })
+    fc.assert(
+      fc.property(
+        gaps,
+        fc.integer({ min: 1, max: 100 }),
+        fc.integer({ min: 1, max: 50 }),
+        (gapsMs, rate, burst) => {
+          const sources = new Sources(rate, burst)
+          let nowMs = 0
+          let taken = 0
+          for (const gapMs of gapsMs) {
+            nowMs += gapMs
+            if (sources.take('192.0.2.1', nowMs)) taken++
+            expect(taken).toBeLessThanOrEqual(burst + (nowMs / 1000) * rate)
+          }
+          if (gapsMs.length <= burst) expect(taken).toBe(gapsMs.length)
+        },
+      ),
+    )
+  })
+
+  it('[ST41] a hundred floods do not slow ten thousand others', () => {
+    const sources = new Sources(50, 200)
+    for (let i = 0; i < 100; i++) sources.takeMany(`10.0.0.${i}`, 0, 1_000)
+    let slowed = 0
+    for (let i = 0; i < 10_000; i++) {
+      if (!sources.take(`192.168.${i >> 8}.${i & 255}`, 0)) slowed++
+    }
+    // 1 in 100,000 by chance; a table of one row would slow 30.
+    expect(slowed).toBeLessThan(5)
+  })
+
+  it('[ST42] a /64 is one source, another /64 is another', () => {
+    const sources = new Sources(1, 2)
+    expect(sources.take('2001:db8:1:2::1', 0)).toBe(true)
+    expect(sources.take('2001:db8:1:2:ffff::2', 0)).toBe(true)
+    expect(sources.take('2001:db8:1:2::3', 0)).toBe(false)
+    expect(sources.take('2001:db8:1:3::1', 0)).toBe(true)
+  })
+
+  it('[ST42] an IPv4 address is the same source when it comes mapped, and not the prefix of its bytes', () => {
+    const sources = new Sources(1, 1)
+    expect(sources.take('::ffff:32.1.13.184', 0)).toBe(true)
+    expect(sources.take('32.1.13.184', 0)).toBe(false)
+    expect(sources.take('2001:db8::', 0)).toBe(true)
+  })
+
+  it('[ST43] a flood of spoofed sources gives no source a fresh bucket', () => {
+    const sources = new Sources(1, 1)
+    expect(sources.take('192.0.2.1', 0)).toBe(true)
+    for (let i = 0; i < 200_000; i++) sources.take(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 0)
+    expect(sources.take('192.0.2.1', 0)).toBe(false)
+  })
+})

@@ -1,0 +1,182 @@
+import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
+import { createSocket } from 'node:dgram'
+import { afterEach, describe, expect, it } from 'vitest'
+import { bindUdp } from './bind.js'
+import { seal } from './integrity.js'
+import { decode, find } from './message.js'
+import { createStunServer } from './server.js'
+import { type Loopback, StoppedClock, bindingRequest, loopback } from './testing/loopback.js'
+
+const open: Loopback[] = []
+
+async function opened(...args: Parameters<typeof loopback>): Promise<Loopback> {
+  const made = await loopback(...args)
+  open.push(made)
+  return made
+}
+
+afterEach(async () => {
+  for (const each of open.splice(0)) await each.close()
+})
+
+function reflexive(bytes: Buffer | undefined): unknown {
+  const decoded = decode(bytes ?? Buffer.alloc(0))
+  return decoded.ok ? find(decoded.message, 'xor-mapped-address')?.address : decoded.reason
+}
+
+describe('the server over UDP', () => {
+  it.each([
+    ['IPv4', '127.0.0.1', 32],
+    ['IPv6', '::1', 44],
+  ])('[ST30] [ST35] %s: the address and port of the socket', async (family, address, bytes) => {
+    const { answersTo, client, server } = await opened({}, address)
+    const socket = await client()
+    const [answer, ...more] = await answersTo(socket, bindingRequest())
+    expect(more).toEqual([])
+    expect(answer?.length).toBe(bytes)
+    expect(reflexive(answer)).toEqual({ family, address, port: socket.address().port })
+    expect(server.counters).toMatchObject({ requests: 2, answered: 2, bytesIn: 40, bytesOut: 2 * bytes })
+  })
+
+  it('[ST11] [ST42] an IPv4 client of a dual-stack socket gets its IPv4 address', async () => {
+    const dual = createSocket({ type: 'udp6' })
+    const listening = once(dual, 'listening')
+    dual.bind({ port: 0, address: '::' })
+    await listening
+    const server = createStunServer({ udp: [dual] })
+    server.start()
+    const client = await bindUdp('127.0.0.1', 0)
+    const message = once(client, 'message')
+    client.send(bindingRequest(), dual.address().port, '127.0.0.1')
+    const [answer]: unknown[] = await message
+    expect(Buffer.isBuffer(answer) && answer.length).toBe(32)
+    expect(Buffer.isBuffer(answer) && reflexive(answer)).toEqual({
+      family: 'IPv4',
+      address: '127.0.0.1',
+      port: client.address().port,
+    })
+    await server.stop()
+    client.close()
+    dual.close()
+  })
+
+  it('[ST31] [ST39] silence, and each drop counted by its reason', async () => {
+    const { answersTo, client, server } = await opened()
+    const indication = bindingRequest()
+    indication.writeUInt16BE(0x0011, 0)
+    const badFingerprint = seal(bindingRequest(), { fingerprint: true })
+    badFingerprint.writeUInt32BE(0, 24)
+    const answers = await answersTo(
+      await client(),
+      Buffer.from('hello'),
+      Buffer.alloc(0),
+      Buffer.concat([Buffer.from('00010000', 'hex'), Buffer.alloc(16, 7)]),
+      indication,
+      badFingerprint,
+      Buffer.alloc(60_000),
+    )
+    expect(answers).toEqual([])
+    expect(server.counters).toMatchObject({
+      requests: 2,
+      answered: 1,
+      refused: 0,
+      errors: 0,
+      dropped: {
+        malformed: 2,
+        'no-cookie': 1,
+        'not-binding-request': 1,
+        'bad-fingerprint': 1,
+        oversized: 1,
+        'no-source': 0,
+        rate: 0,
+        backlog: 0,
+      },
+    })
+  })
+
+  it('[ST32] [ST39] 420, and counted as refused', async () => {
+    const { answersTo, client, server } = await opened()
+    const request = bindingRequest([{ kind: 'unknown', type: 0x0003, value: Buffer.alloc(4) }])
+    const [answer] = await answersTo(await client(), request)
+    const decoded = decode(answer ?? Buffer.alloc(0))
+    expect(decoded.ok && find(decoded.message, 'error-code')?.code).toBe(420)
+    expect(server.counters).toMatchObject({ refused: 1, answered: 1 })
+  })
+
+  it('[ST36] a request that bears the address of the server itself is answered once, and that is all', async () => {
+    const { answersTo, client, server, udp } = await opened()
+    // What a spoofed source looks like to the server: it sends to itself.
+    udp.send(bindingRequest(), udp.address().port, '127.0.0.1')
+    const socket = await client()
+    while (server.counters.dropped['not-binding-request'] === 0) await answersTo(socket)
+    for (let i = 0; i < 10; i++) await answersTo(socket)
+    expect(server.counters.dropped['not-binding-request']).toBe(1)
+  })
+
+  it('[ST40] [ST41] a flood from one source is met with silence, and does not slow another', async () => {
+    const clock = new StoppedClock()
+    const { client, server, udp } = await opened({ rate: { perSecond: 10, burst: 5 }, clock })
+    const flooder = await client('127.0.0.1')
+    const neighbour = await client('127.0.0.2')
+    let answers = 0
+    flooder.on('message', () => answers++)
+    const port = udp.address().port
+    const settled = async (): Promise<void> => {
+      const message = once(neighbour, 'message')
+      neighbour.send(bindingRequest(), port, '127.0.0.1')
+      await message
+    }
+    for (let i = 0; i < 100; i++) flooder.send(bindingRequest(), port, '127.0.0.1')
+    await settled()
+    await settled()
+    expect(server.counters.dropped.rate).toBe(95)
+    clock.advance(200)
+    for (let i = 0; i < 10; i++) flooder.send(bindingRequest(), port, '127.0.0.1')
+    await settled()
+    await settled()
+    expect(server.counters.dropped.rate).toBe(95 + 8)
+    expect(answers).toBe(7)
+  })
+
+  it('[ST40] garbage costs a source no token', async () => {
+    const clock = new StoppedClock()
+    const { client, answersTo } = await opened({ rate: { perSecond: 1, burst: 1 }, clock })
+    const socket = await client()
+    expect(await answersTo(socket, ...Array.from({ length: 50 }, () => Buffer.from('garbage')))).toEqual([])
+  })
+
+  it('[ST38] stop leaves the sockets open, without a listener, and answers no more', async () => {
+    const { client, server, udp, answersTo } = await opened()
+    const socket = await client()
+    await answersTo(socket)
+    await server.stop()
+    expect(udp.eventNames()).toEqual([])
+    const received = once(udp, 'message')
+    socket.send(bindingRequest(), udp.address().port, '127.0.0.1')
+    await received
+    expect(server.counters.answered).toBe(1)
+    await server.stop()
+  })
+
+  it('[ST38] an error of a socket is told and counted, and the server goes on', async () => {
+    const errors: string[] = []
+    const { client, server, udp, answersTo } = await opened({
+      onError: (error, { stage }) => errors.push(`${stage}: ${error.message}`),
+    })
+    udp.emit('error', new Error('recvmsg EIO'))
+    expect(errors).toEqual(['udp-receive: recvmsg EIO'])
+    expect(server.counters.errors).toBe(1)
+    expect(await answersTo(await client())).toEqual([])
+  })
+
+  it('cannot be started twice', async () => {
+    const { server } = await opened()
+    expect(() => server.start()).toThrow('has been started')
+  })
+
+  it('bindUdp and its neighbour: a port in use is told', async () => {
+    const { udp } = await opened()
+    await expect(bindUdp('127.0.0.1', udp.address().port)).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  })
+})

@@ -1,0 +1,142 @@
+// A Binding server on loopback sockets, and what comes back from it.
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { type Socket as TcpSocket, connect } from 'node:net'
+import { bindUdp, listenTcp } from '../bind.js'
+import { type Attribute } from '../attributes.js'
+import { BINDING, encode } from '../message.js'
+import { type StunServer, type StunServerOptions, createStunServer } from '../server.js'
+
+export function bindingRequest(
+  attributes: readonly Attribute[] = [],
+  transactionId = randomBytes(12),
+): Buffer {
+  return encode({ class: 'request', method: BINDING, transactionId, attributes })
+}
+
+export interface Loopback {
+  readonly server: StunServer
+  readonly udp: Socket
+  readonly tcpPort: number
+  /** Binds a client's socket; closed with the rest. */
+  readonly client: (address?: string) => Promise<Socket>
+  /** Connects over TCP; destroyed with the rest. */
+  readonly connect: (from?: string) => Promise<TcpSocket>
+  /**
+   * Sends the datagrams and then a good request; returns what came before the answer to that one.
+   * Loopback keeps the order, so what is missing was met with silence.
+   */
+  readonly answersTo: (client: Socket, ...datagrams: Buffer[]) => Promise<Buffer[]>
+  readonly close: () => Promise<void>
+}
+
+export async function loopback(
+  options: Omit<StunServerOptions, 'udp' | 'tcp'> = {},
+  address = '127.0.0.1',
+): Promise<Loopback> {
+  const udp = await bindUdp(address, 0)
+  const tcp = await listenTcp(address, 0)
+  const server = createStunServer({ rate: 'unlimited', ...options, udp: [udp], tcp: [tcp] })
+  server.start()
+  const sockets: Socket[] = [udp]
+  const connections: TcpSocket[] = []
+  const tcpAddress = tcp.address()
+  const tcpPort = typeof tcpAddress === 'object' && tcpAddress !== null ? tcpAddress.port : 0
+  return {
+    server,
+    udp,
+    tcpPort,
+    async client(from = address) {
+      const socket = await bindUdp(from, 0)
+      sockets.push(socket)
+      return socket
+    },
+    async connect(from = address) {
+      const socket = connect({ host: address, port: tcpPort, localAddress: from })
+      connections.push(socket)
+      // A connection over the limit is reset while it is being made.
+      socket.on('error', () => undefined)
+      await once(socket, 'connect')
+      return socket
+    },
+    async answersTo(client, ...datagrams) {
+      const last = bindingRequest()
+      const answers: Buffer[] = []
+      const done = new Promise<void>((resolve) => {
+        client.on('message', function take(bytes: Buffer) {
+          if (!bytes.subarray(8, 20).equals(last.subarray(8))) return void answers.push(bytes)
+          client.off('message', take)
+          return resolve()
+        })
+      })
+      for (const datagram of [...datagrams, last]) client.send(datagram, udp.address().port, address)
+      await done
+      return answers
+    },
+    async close() {
+      await server.stop()
+      for (const connection of connections) connection.destroy()
+      for (const socket of sockets) socket.close()
+      tcp.close()
+    },
+  }
+}
+
+/** Every byte that arrives until the other end closes. */
+export async function readAll(socket: TcpSocket): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  await once(socket, 'close')
+  return Buffer.concat(chunks)
+}
+
+/** The next `length` bytes. */
+export async function readBytes(socket: TcpSocket, length: number): Promise<Buffer> {
+  let bytes = Buffer.alloc(0)
+  while (bytes.length < length) {
+    const [chunk]: unknown[] = await once(socket, 'data')
+    if (!Buffer.isBuffer(chunk)) throw new Error('no bytes')
+    bytes = Buffer.concat([bytes, chunk])
+  }
+  return bytes
+}
+
+/** A clock that stands still until told. */
+export class StoppedClock {
+  nowMs = 0
+  readonly #tasks: { atMs: number; task: () => void }[] = []
+
+  monotonic(): number {
+    return this.nowMs
+  }
+
+  after(ms: number, task: () => void): { cancel(): void } {
+    const entry = { atMs: this.nowMs + ms, task }
+    this.#tasks.push(entry)
+    return {
+      cancel: () => {
+        const index = this.#tasks.indexOf(entry)
+        if (index !== -1) this.#tasks.splice(index, 1)
+      },
+    }
+  }
+
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#tasks.length
+  }
+
+  /** Moves on, and runs what falls due, in order. */
+  advance(ms: number): void {
+    const untilMs = this.nowMs + ms
+    for (;;) {
+      const next = this.#tasks.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0]
+      if (next === undefined) break
+      this.#tasks.splice(this.#tasks.indexOf(next), 1)
+      this.nowMs = next.atMs
+      next.task()
+    }
+    this.nowMs = untilMs
+  }
+}

@@ -1,0 +1,104 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { mintTurnCredentials, verifyTurnCredentials } from './turn-credentials.js'
+
+const NOW_MS = 1_699_999_700_000
+const uris = ['turn:turn.example.org:3478?transport=udp']
+
+describe('TURN credentials', () => {
+  it('[ST70] the check value: secret north, alice, until 1700000000', () => {
+    const minted = mintTurnCredentials({
+      secrets: ['north'],
+      name: 'alice',
+      ttlSeconds: 300,
+      uris,
+      nowMs: NOW_MS,
+    })
+    expect(minted).toEqual({
+      username: '1700000000:alice',
+      password: 'Cd/49soE35ICqcJF/bCTn8Z4OyE=',
+      ttl: 300,
+      uris,
+    })
+  })
+
+  it('[ST70] the end is counted from whole seconds, so that it is never later than the ttl', () => {
+    const minted = mintTurnCredentials({
+      secrets: ['north'],
+      name: 'alice',
+      ttlSeconds: 300,
+      uris,
+      nowMs: NOW_MS + 999,
+    })
+    expect(minted.username).toBe('1700000000:alice')
+  })
+
+  it.each([0, -1, 1.5, Number.NaN])('[ST70] a ttl of %s is a mistake', (ttlSeconds) => {
+    const options = { secrets: ['north'], name: 'a', uris, nowMs: 0 } as const
+    expect(() => mintTurnCredentials({ ...options, ttlSeconds })).toThrow(RangeError)
+  })
+
+  it('[ST70] an empty secret is a mistake, and verifies nothing', () => {
+    expect(() => mintTurnCredentials({ secrets: [''], name: 'a', ttlSeconds: 1, uris, nowMs: 0 })).toThrow(
+      RangeError,
+    )
+    const forged = { username: '1700000000:a', password: 'f/6FZ4pFxLxSvcqOVHAGFl98d6o=', nowMs: 0 }
+    expect(verifyTurnCredentials({ ...forged, secrets: [''] })).toMatchObject({ ok: false })
+  })
+
+  it('[ST71] the first of two secrets mints, either verifies, a third does not', () => {
+    const minted = mintTurnCredentials({
+      secrets: ['north', 'south'],
+      name: 'alice',
+      ttlSeconds: 300,
+      uris,
+      nowMs: NOW_MS,
+    })
+    const verify = (secrets: [string, string?]): unknown =>
+      verifyTurnCredentials({ ...minted, secrets, nowMs: NOW_MS })
+    const good = { ok: true, name: 'alice', expiresAtSeconds: 1_700_000_000 }
+    expect(verify(['north'])).toEqual(good)
+    expect(verify(['east', 'north'])).toEqual(good)
+    expect(verify(['south'])).toEqual({ ok: false, reason: 'wrong-password' })
+    expect(verify(['south', 'east'])).toEqual({ ok: false, reason: 'wrong-password' })
+  })
+
+  it('[ST72] expired from the second of its end on', () => {
+    const minted = mintTurnCredentials({
+      secrets: ['north'],
+      name: 'a',
+      ttlSeconds: 300,
+      uris,
+      nowMs: NOW_MS,
+    })
+    const at = (nowMs: number): unknown => verifyTurnCredentials({ ...minted, secrets: ['north'], nowMs })
+    expect(at(1_699_999_999_999)).toMatchObject({ ok: true })
+    expect(at(1_700_000_000_000)).toEqual({ ok: false, reason: 'expired' })
+  })
+
+  it.each(['', 'alice', ':alice', '17e8:alice', '-1:alice', ' 1700000000:alice', '1234567890123456:alice'])(
+    '[ST72] %j is malformed',
+    (username) => {
+      const verdict = verifyTurnCredentials({ secrets: ['north'], username, password: '', nowMs: 0 })
+      expect(verdict).toEqual({ ok: false, reason: 'malformed' })
+    },
+  )
+
+  it('[ST72] every name comes back, also one with colons; a changed name does not verify', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string({ minLength: 1 }), (name, secret) => {
+        const minted = mintTurnCredentials({
+          secrets: [secret],
+          name,
+          ttlSeconds: 60,
+          uris: [],
+          nowMs: NOW_MS,
+        })
+        const verify = (username: string): unknown =>
+          verifyTurnCredentials({ ...minted, username, secrets: [secret], nowMs: NOW_MS })
+        expect(verify(minted.username)).toMatchObject({ ok: true, name })
+        expect(verify(`${minted.username}x`)).toEqual({ ok: false, reason: 'wrong-password' })
+      }),
+    )
+  })
+})
