@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer'
+/// <reference types="node" />
 import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'

@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer'
+/// <reference types="node" />
 import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
 import { afterEach, describe, expect, it } from 'vitest'
