@@ -23,6 +23,8 @@ export interface Presence {
 /** What a lease says of its peer, given who is alive: a dead node's names wait for the grace, then are free. */
 export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
   if (lease === undefined) return 'offline'
+  // It waits for its holder until it ends by itself, whatever became of the node that suspended it.
+  if (lease.state === 'away') return 'away'
   const status = nodes.status(lease.node)
   switch (status.state) {
     case 'live':

@@ -10,7 +10,7 @@ export class MemoryBus implements Bus {
   readonly #store: Store
   readonly #onError: OnError
   #inbox: NodeId | undefined
-  #receive: ((envelope: Envelope) => void) | undefined
+  #take: ((payload: string) => void) | undefined
 
   constructor(store: Store, onError: OnError) {
     this.#store = store
@@ -21,18 +21,16 @@ export class MemoryBus implements Bus {
     this.#store.open()
     this.#unsubscribe()
     this.#inbox = node
-    this.#receive = (envelope) => this.#hand(envelope, receive)
-    this.#store.inboxes.set(node, this.#receive)
+    this.#take = (payload) => {
+      const malformed = decodeEnvelopes(payload, (envelope) => this.#hand(envelope, receive))
+      if (malformed > 0) this.#onError(new Error('not an envelope'), { stage: 'bus receive', malformed })
+    }
+    this.#store.inboxes.set(node, this.#take)
   }
 
   async publish(to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'> {
     if (this.#store.down) return 'unavailable'
-    const payload = encodeEnvelope(envelope)
-    // Never in the caller's own turn: a publish must not run the receiver's code.
-    queueMicrotask(() => {
-      const inbox = this.#store.inboxes.get(to)
-      if (inbox) decodeEnvelopes(payload, inbox)
-    })
+    this.#store.post(to, encodeEnvelope(envelope))
     return 'sent'
   }
 
@@ -41,10 +39,10 @@ export class MemoryBus implements Bus {
   }
 
   #unsubscribe(): void {
-    if (this.#inbox !== undefined && this.#store.inboxes.get(this.#inbox) === this.#receive)
+    if (this.#inbox !== undefined && this.#store.inboxes.get(this.#inbox) === this.#take)
       this.#store.inboxes.delete(this.#inbox)
     this.#inbox = undefined
-    this.#receive = undefined
+    this.#take = undefined
   }
 
   #hand(envelope: Envelope, receive: (envelope: Envelope) => void): void {

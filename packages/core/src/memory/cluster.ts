@@ -29,6 +29,8 @@ export interface MemoryCluster {
   flush(): void
   /** Down: registry, nodes and mailbox reject, the bus is unavailable. Up again: every node hears of a doubt. */
   setDown(down: boolean): void
+  /** Puts a payload on a node's inbox that no bus has made: what a stranger with access to the store could do. */
+  post(to: NodeId, payload: string): void
 }
 
 /** The embedded default: a cluster without a store of its own. Same contract as @peerage/redis, in one process. */
@@ -62,6 +64,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
       tell({ type: 'health', healthy: !down, why: down ? 'the store is down' : 'the store is back' })
       if (!down) tell({ type: 'doubt', why: 'the store is back' })
     },
+    post: (to, payload) => store.post(to, payload),
   }
 }
 

@@ -1,6 +1,5 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import type { Clock } from '../clock.js'
-import type { Envelope } from '../envelope.js'
 import type { MailboxLimits } from '../mailbox.js'
 import type { Message } from '../message.js'
 import type { PresenceChange } from '../presence.js'
@@ -29,7 +28,7 @@ export class Store {
   /** Node → end of its lease. */
   readonly nodes = new Map<NodeId, number>()
   readonly queues = new Map<Peer, Queue>()
-  readonly inboxes = new Map<NodeId, (envelope: Envelope) => void>()
+  readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()
   #down = false
   #sweep: IterableIterator<[Peer, Entry]> | undefined
@@ -81,6 +80,11 @@ export class Store {
     const expiresAt = lease.epoch + TOMBSTONE_MARGIN_MS
     if (expiresAt <= this.now()) this.names.delete(lease.peer)
     else this.names.set(lease.peer, { lease: undefined, epoch: lease.epoch, expiresAt })
+  }
+
+  /** Never in the caller's own turn: a publish must not run the receiver's code. */
+  post(to: NodeId, payload: string): void {
+    queueMicrotask(() => this.inboxes.get(to)?.(payload))
   }
 
   announce(change: PresenceChange): void {

@@ -2,6 +2,7 @@ import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
 import { parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
 import { randomBytes } from 'node:crypto'
 import type { Backend, BackendEvent, OnError } from '../backend.js'
+import type { MailboxLimits } from '../mailbox.js'
 import { memoryCluster } from '../memory/index.js'
 import type { ClaimOptions, Lease } from '../registry.js'
 import type { Times } from '../times.js'
@@ -30,7 +31,7 @@ export interface ContractCluster {
   /** Forgets all keys. */
   flush(): Promise<void>
   /** Puts bytes on a node's inbox that no bus of ours has made. */
-  publishRaw?(node: NodeId, payload: string): Promise<void>
+  publishRaw(node: NodeId, payload: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -43,13 +44,13 @@ export const contractTimes: Times = {
   nodeLeaseMs: 1_000,
   pingIntervalMs: 400,
   pingTimeoutMs: 200,
-  graceMs: 800,
-  deadlineMs: 800,
-  nameTtlMs: 2_500,
+  graceMs: 400,
+  deadlineMs: 400,
+  nameTtlMs: 3_000,
 }
 
-/** How long a queue of a mailbox lasts in the contract suites. */
-export const CONTRACT_EXPIRE_MS = 600
+/** What the mailbox of a contract cluster holds. */
+export const contractMailboxLimits: MailboxLimits = { messages: 5, length: 4_000, expireMs: 600 }
 
 /** The embedded store on a clock of its own. */
 export function memoryContractCluster(): Promise<ContractCluster> {
@@ -57,7 +58,7 @@ export function memoryContractCluster(): Promise<ContractCluster> {
   const store = memoryCluster({
     times: contractTimes,
     clock,
-    mailboxLimits: { messages: 5, length: 4_000, expireMs: CONTRACT_EXPIRE_MS },
+    mailboxLimits: contractMailboxLimits,
   })
   const backends: Backend[] = []
   const backend = async (onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend> => {
@@ -74,6 +75,10 @@ export function memoryContractCluster(): Promise<ContractCluster> {
     now: () => clock.monotonic(),
     flush: () => {
       store.flush()
+      return Promise.resolve()
+    },
+    publishRaw: (node, payload) => {
+      store.post(node, payload)
       return Promise.resolve()
     },
     stop: async () => {
@@ -96,22 +101,34 @@ export async function joinWith(makeBackend: ContractCluster['backend']): Promise
   return { node, backend, events, errors }
 }
 
-/** Waits until the probe says true, and returns how long that took on the cluster's clock. */
+/**
+ * Waits until the probe says true, while the nodes in `alive` go on beating.
+ * Returns how long that took, counted on the cluster's clock from `from` (now, when absent).
+ */
 export async function until(
-  cluster: Pick<ContractCluster, 'pass' | 'now'>,
+  cluster: Pick<ContractCluster, 'pass' | 'now' | 'times'>,
   what: string,
   probe: () => Promise<boolean> | boolean,
-  deadlineMs: number,
+  options: { deadlineMs?: number; alive?: readonly ContractNode[]; from?: number } = {},
 ): Promise<number> {
+  const { deadlineMs = PATIENCE_MS, alive = [], from = cluster.now() } = options
   const start = cluster.now()
+  let beatAt = start
   while (!(await probe())) {
     if (cluster.now() - start > deadlineMs) throw new Error(`${what}: not within ${deadlineMs} ms`)
     await cluster.pass(POLL_MS)
+    if (cluster.now() - beatAt < cluster.times.beatMs) continue
+    beatAt = cluster.now()
+    await Promise.all(alive.map((node) => node.backend.nodes.beat()))
   }
-  return cluster.now() - start
+  return cluster.now() - from
 }
 
 const POLL_MS = 10
+/** How long a test waits for what should take a moment: a busy machine is not a failure. */
+const PATIENCE_MS = 10_000
+/** A grace that no test waits for. */
+export const LONG_GRACE_MS = 60_000
 
 export function newNodeId(): NodeId {
   return must(parseNodeId(randomBytes(6).toString('base64url')))

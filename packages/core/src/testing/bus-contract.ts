@@ -1,0 +1,181 @@
+import type { NodeId } from '@peerage/protocol'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { encodeEnvelope } from '../envelope-codec.js'
+import type { Envelope } from '../envelope.js'
+import type { Message } from '../message.js'
+import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
+import { newConnectionId, newNodeId, newPeer, until } from './cluster.js'
+
+type Inbox = ContractNode & { received: Envelope[] }
+
+/** What every bus must do. */
+export function busContract(name: string, makeCluster: MakeCluster): void {
+  describe(`bus contract: ${name}`, () => {
+    let cluster: ContractCluster
+    beforeAll(async () => {
+      cluster = await makeCluster()
+    })
+    afterAll(() => cluster.stop())
+
+    const inbox = async (): Promise<Inbox> => {
+      const node = await cluster.join()
+      const received: Envelope[] = []
+      await node.backend.bus.subscribe(node.node, (envelope) => received.push(envelope))
+      return { ...node, received }
+    }
+    const arrived = (at: Inbox, count: number): Promise<number> =>
+      until(cluster, `${count} envelopes arrive`, () => at.received.length >= count)
+
+    test('an envelope of each type arrives whole, at the node it is addressed to and at no other', async () => {
+      const [a, b, c] = [await inbox(), await inbox(), await inbox()]
+      const sent = oneOfEach(a.node)
+      for (const envelope of sent) expect(await a.backend.bus.publish(b.node, envelope)).toBe('sent')
+      await arrived(b, sent.length)
+      expect(b.received).toEqual(sent)
+      await fence(cluster, a, c)
+      expect(c.received).toHaveLength(1)
+    })
+
+    test('a node may publish to itself', async () => {
+      const a = await inbox()
+      expect(await a.backend.bus.publish(a.node, numbered(1))).toBe('sent')
+      await arrived(a, 1)
+      expect(a.received).toEqual([numbered(1)])
+    })
+
+    test('envelopes from one node to another arrive in the order of their publish, each once', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      const count = 500
+      const results: Promise<string>[] = []
+      for (let i = 0; i < count; i++) {
+        results.push(a.backend.bus.publish(b.node, numbered(i)))
+        // Some in one turn, some over several: batches must not overtake what went before.
+        if (i % 7 === 0) await Promise.resolve()
+        if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
+      expect(new Set(await Promise.all(results))).toEqual(new Set(['sent']))
+      await arrived(b, count)
+      await fence(cluster, a, b)
+      expect(b.received.slice(0, -1)).toEqual(Array.from({ length: count }, (_, i) => numbered(i)))
+    })
+
+    test('a frame passes as it is: quotes, breaks, any script, and 64 KiB of it', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      const frames = [
+        '',
+        '"\\\n\r\0\x1f\x1b',
+        '名前 🙂 é',
+        '*3\r\n$3\r\nSET\r\n',
+        'x'.repeat(65_536),
+        '🙂'.repeat(16_384),
+      ]
+      for (const frame of frames) await a.backend.bus.publish(b.node, deliver({ frame }))
+      await arrived(b, frames.length)
+      expect(b.received).toEqual(frames.map((frame) => deliver({ frame })))
+    })
+
+    test('an envelope for a node that nobody is, is sent and lost, and nothing else with it', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      expect(await a.backend.bus.publish(newNodeId(), numbered(0))).toBe('sent')
+      expect(await a.backend.bus.publish(b.node, numbered(1))).toBe('sent')
+      await arrived(b, 1)
+      expect(b.received).toEqual([numbered(1)])
+    })
+
+    test('[I7] a new identity has an inbox of its own, and the former one is deaf', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      const former = b.node
+      const next = newNodeId()
+      b.backend.identify(next)
+      await b.backend.bus.subscribe(next, (envelope) => b.received.push(envelope))
+      await a.backend.bus.publish(former, numbered(0))
+      await a.backend.bus.publish(next, numbered(1))
+      await arrived(b, 1)
+      await fence(cluster, a, { ...b, node: next })
+      expect(b.received.slice(0, -1)).toEqual([numbered(1)])
+    })
+
+    test('a receiver that throws is reported, and the next envelope arrives', async () => {
+      const a = await inbox()
+      const b = await cluster.join()
+      const received: Envelope[] = []
+      await b.backend.bus.subscribe(b.node, (envelope) => {
+        received.push(envelope)
+        if (received.length === 1) throw new Error('the receiver broke')
+      })
+      await a.backend.bus.publish(b.node, numbered(0))
+      await a.backend.bus.publish(b.node, numbered(1))
+      await until(cluster, 'both arrive', () => received.length === 2)
+      expect(b.errors).toMatchObject([{ error: new Error('the receiver broke') }])
+    })
+
+    test('after close nothing arrives', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      await b.backend.bus.close()
+      await a.backend.bus.publish(b.node, numbered(0))
+      await fence(cluster, a, a)
+      expect(b.received).toEqual([])
+    })
+
+    test('[F23] what is not an envelope is reported and dropped, and the next envelope arrives', async () => {
+      const [a, b] = [await inbox(), await inbox()]
+      const later = encodeEnvelope(numbered(7)).replace(/^./u, 'z')
+      const junk = ['x', '{"type":"deliver"}', '\0\0\0\0', 'd5:5:abc', 's8:0:a/b\x1fC\x1f12', later]
+      for (const payload of junk) await cluster.publishRaw(b.node, payload)
+      await a.backend.bus.publish(b.node, numbered(1))
+      await arrived(b, 1)
+      expect(b.received).toEqual([numbered(1)])
+      expect(b.errors).toHaveLength(junk.length)
+      expect(new Set(b.errors.map((error) => error.stage))).toEqual(new Set(['bus receive']))
+    })
+  })
+}
+
+// What was published before it has arrived, or never will: one inbox keeps the order of one sender.
+async function fence(cluster: ContractCluster, from: Inbox, to: Inbox): Promise<void> {
+  const mark = numbered(Number.MAX_SAFE_INTEGER)
+  await from.backend.bus.publish(to.node, mark)
+  await until(cluster, 'the last envelope arrives', () =>
+    to.received.some((envelope) => envelope.type === 'superseded' && envelope.epoch === mark.epoch),
+  )
+}
+
+const somebody = newPeer()
+const someConnection = newConnectionId()
+
+function numbered(epoch: number): Extract<Envelope, { type: 'superseded' }> {
+  return { type: 'superseded', peer: somebody, connection: someConnection, epoch }
+}
+
+function deliver(message: Partial<Message>): Envelope {
+  const whole: Message = {
+    from: somebody,
+    to: somebody,
+    wire: 'native',
+    kind: 'message',
+    frame: '',
+    ...message,
+  }
+  return { type: 'deliver', epoch: 1, hops: 0, message: whole }
+}
+
+function oneOfEach(node: NodeId): Envelope[] {
+  const message: Message = {
+    from: newPeer(),
+    to: newPeer(),
+    wire: 'native',
+    since: 1_800_000_000_001,
+    fresh: true,
+    hold: true,
+    kind: 'signal',
+    handshake: 'h1',
+    reply: { node, connection: someConnection, ref: 'stream:12' },
+    frame: '42["message",{}]',
+  }
+  return [
+    { type: 'deliver', epoch: 1_800_000_000_002, hops: 0, message },
+    { type: 'gone', epoch: 1_800_000_000_002, hops: 2, message },
+    { type: 'notice', connection: someConnection, to: newPeer(), ref: 'stream:12', code: 'away' },
+    { type: 'superseded', peer: newPeer(), connection: someConnection, epoch: 1_800_000_000_003 },
+  ]
+}

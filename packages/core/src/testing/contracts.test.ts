@@ -1,0 +1,12 @@
+import { busContract } from './bus-contract.js'
+import { memoryContractCluster } from './cluster.js'
+import { mailboxContract } from './mailbox-contract.js'
+import { nodesContract } from './nodes-contract.js'
+import { presenceContract } from './presence-contract.js'
+import { registryContract } from './registry-contract.js'
+
+registryContract('memory', memoryContractCluster)
+nodesContract('memory', memoryContractCluster)
+busContract('memory', memoryContractCluster)
+mailboxContract('memory', memoryContractCluster)
+presenceContract('memory', memoryContractCluster)

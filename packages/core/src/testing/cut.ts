@@ -1,0 +1,61 @@
+import type { Backend } from '../backend.js'
+import { RegistryUnavailable } from '../registry.js'
+
+export interface Cut {
+  backend: Backend
+  /** True: nothing of this node reaches the store, and nothing of the store reaches it. */
+  cut: boolean
+}
+
+/** A backend whose node can be cut off from the store, while the other nodes go on. */
+export function cuttable(inner: Backend): Cut {
+  const refuse = (): void => {
+    if (state.cut) throw new RegistryUnavailable('cut off')
+  }
+  const state: Cut = {
+    cut: false,
+    backend: {
+      ...inner,
+      identify: (node) => inner.identify(node),
+      start: (onEvent) => inner.start(onEvent),
+      stop: () => inner.stop(),
+      registry: guard(inner.registry, refuse),
+      mailbox: guard(inner.mailbox, refuse),
+      nodes: {
+        beat: async () => {
+          refuse()
+          return inner.nodes.beat()
+        },
+        status: (node) => inner.nodes.status(node),
+        list: () => inner.nodes.list(),
+        leave: async () => {
+          refuse()
+          await inner.nodes.leave()
+        },
+      },
+      bus: {
+        subscribe: (node, receive) =>
+          inner.bus.subscribe(node, (envelope) => {
+            if (!state.cut) receive(envelope)
+          }),
+        publish: async (to, envelope) => (state.cut ? 'unavailable' : inner.bus.publish(to, envelope)),
+        close: () => inner.bus.close(),
+      },
+    },
+  }
+  return state
+}
+
+// Every method of these two is asynchronous: refusing before is a rejection.
+function guard<T extends object>(inner: T, refuse: () => void): T {
+  return new Proxy(inner, {
+    get(target, key) {
+      const method: unknown = Reflect.get(target, key)
+      if (typeof method !== 'function') return method
+      return async (...args: unknown[]): Promise<unknown> => {
+        refuse()
+        return Reflect.apply(method, target, args)
+      }
+    },
+  })
+}

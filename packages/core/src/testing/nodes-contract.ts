@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ContractCluster, MakeCluster } from './cluster.js'
+import { newNodeId, until } from './cluster.js'
+
+/** What every view of the nodes must do. */
+export function nodesContract(name: string, makeCluster: MakeCluster): void {
+  describe(`nodes contract: ${name}`, () => {
+    let cluster: ContractCluster
+    beforeAll(async () => {
+      cluster = await makeCluster()
+    })
+    afterAll(() => cluster.stop())
+
+    test('a node that beats is live to all, itself included', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      await a.backend.nodes.beat()
+      expect(a.backend.nodes.status(a.node)).toEqual({ state: 'live' })
+      expect(a.backend.nodes.status(b.node)).toEqual({ state: 'live' })
+      expect(b.backend.nodes.status(a.node)).toEqual({ state: 'live' })
+      expect(a.backend.nodes.list()).toContainEqual({ node: b.node, status: { state: 'live' } })
+    })
+
+    test('a node that never was is unknown', async () => {
+      const a = await cluster.join()
+      expect(a.backend.nodes.status(newNodeId())).toEqual({ state: 'unknown' })
+    })
+
+    test('a beat extends the lease: a node that goes on beating stays alive', async () => {
+      const a = await cluster.join()
+      const start = cluster.now()
+      await until(cluster, 'three leases have passed', async () => {
+        expect(await a.backend.nodes.beat()).toBe('alive')
+        await cluster.pass(cluster.times.beatMs)
+        return cluster.now() - start > 3 * cluster.times.nodeLeaseMs
+      })
+      expect(a.backend.nodes.status(a.node)).toEqual({ state: 'live' })
+    })
+
+    test('[I6] a node that does not beat is dead when its lease has ended and not before, for as long as it was', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      const from = cluster.now()
+      await a.backend.nodes.beat()
+      const latest = cluster.now()
+      await b.backend.nodes.beat()
+      const isDead = (): boolean => b.backend.nodes.status(a.node).state === 'dead'
+      const tookMs = await until(cluster, 'a is dead', isDead, { alive: [b], from })
+      expect(tookMs).toBeGreaterThanOrEqual(cluster.times.nodeLeaseMs)
+      await until(cluster, 'some time', () => cluster.pass(300).then(() => true), { alive: [b] })
+      await b.backend.nodes.beat()
+      const status = b.backend.nodes.status(a.node)
+      if (status.state !== 'dead') return expect.unreachable()
+      expect(status.deadForMs).toBeGreaterThanOrEqual(300)
+      // Its lease ended nodeLease after its last beat, which lies between `from` and `latest`.
+      expect(status.deadForMs).toBeLessThanOrEqual(
+        cluster.now() - from - cluster.times.nodeLeaseMs + CLOCK_SLACK_MS,
+      )
+      expect(latest).toBeGreaterThanOrEqual(from)
+    })
+
+    test('a node whose lease has lapsed is not revived, however often it beats', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      await cluster.pass(cluster.times.nodeLeaseMs + 100)
+      expect(await a.backend.nodes.beat()).toBe('lapsed')
+      expect(await a.backend.nodes.beat()).toBe('lapsed')
+      await b.backend.nodes.beat()
+      expect(b.backend.nodes.status(a.node).state).toBe('dead')
+    })
+
+    test('[I7] under a new identity the same process is alive, and the former one stays dead', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      await cluster.pass(cluster.times.nodeLeaseMs + 100)
+      expect(await a.backend.nodes.beat()).toBe('lapsed')
+      const next = newNodeId()
+      a.backend.identify(next)
+      expect(await a.backend.nodes.beat()).toBe('alive')
+      b.backend.identify(newNodeId())
+      await b.backend.nodes.beat()
+      expect(b.backend.nodes.status(next)).toEqual({ state: 'live' })
+      expect(b.backend.nodes.status(a.node).state).toBe('dead')
+    })
+
+    test('[I10] after a flush a node within its lease is written back by its next beat', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      await cluster.flush()
+      expect(await a.backend.nodes.beat()).toBe('alive')
+      await b.backend.nodes.beat()
+      expect(b.backend.nodes.status(a.node)).toEqual({ state: 'live' })
+    })
+
+    test('after a flush a node whose lease has ended meanwhile has lapsed', async () => {
+      const a = await cluster.join()
+      await cluster.pass(cluster.times.nodeLeaseMs + 100)
+      await cluster.flush()
+      expect(await a.backend.nodes.beat()).toBe('lapsed')
+    })
+
+    test('[I6] a node that leaves is dead at once, past its grace, and beats no more', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      await a.backend.nodes.leave()
+      await b.backend.nodes.beat()
+      const status = b.backend.nodes.status(a.node)
+      if (status.state !== 'dead') return expect.unreachable()
+      expect(status.deadForMs).toBeGreaterThan(cluster.times.graceMs)
+      expect(await a.backend.nodes.beat()).toBe('lapsed')
+    })
+
+    test('[I16] the dead are forgotten when no lease of theirs can be left, and not before', async () => {
+      const a = await cluster.join()
+      const b = await cluster.join()
+      const { nodeLeaseMs, nameTtlMs, graceMs } = cluster.times
+      const from = cluster.now()
+      await a.backend.nodes.beat()
+      const isForgotten = (): boolean => b.backend.nodes.status(a.node).state === 'unknown'
+      const tookMs = await until(cluster, 'a is forgotten', isForgotten, {
+        alive: [b],
+        from,
+        deadlineMs: 15_000,
+      })
+      expect(tookMs).toBeGreaterThan(nodeLeaseMs + nameTtlMs + graceMs)
+    })
+  })
+}
+
+/** Between the registry's clock, in whole milliseconds, and this process's. */
+const CLOCK_SLACK_MS = 20

@@ -1,0 +1,103 @@
+import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
+import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
+import type { Connection, ServerMessage, Wire } from '../connection.js'
+import type { Message } from '../message.js'
+import type { ClaimOutcome } from '../node.js'
+import type { Node } from '../node.js'
+import type { OnlineSession } from '../session.js'
+
+/** A connection that keeps what it is told. */
+export class RecordedConnection implements Connection {
+  readonly id: ConnectionId
+  readonly wire: Wire
+  readonly sent: ServerMessage[] = []
+  closed: CloseReason | undefined
+  /** Set: as if its socket were full. */
+  full = false
+
+  constructor(id: string, wire: Wire = 'native') {
+    const parsed = parseConnectionId(id)
+    if (!parsed.ok) throw new Error(parsed.problem)
+    this.id = parsed.value
+    this.wire = wire
+  }
+
+  send(message: ServerMessage): boolean {
+    if (this.full || this.closed !== undefined) return false
+    this.sent.push(message)
+    return true
+  }
+
+  close(reason: CloseReason): void {
+    this.closed ??= reason
+  }
+
+  /** The frames of relayed messages, in order. */
+  get frames(): string[] {
+    return this.sent.flatMap((message) => (message.type === 'relay' ? [message.message.frame] : []))
+  }
+
+  get notices(): { ref: string; code: string }[] {
+    return this.sent.flatMap((message) =>
+      message.type === 'notice' ? [{ ref: message.ref, code: message.code }] : [],
+    )
+  }
+}
+
+export function peerNamed(name: string, app = 'default'): ReturnType<typeof peerOf> {
+  const [parsedApp, parsedName] = [parseApp(app), parseName(name)]
+  if (!parsedApp.ok) throw new Error(parsedApp.problem)
+  if (!parsedName.ok) throw new Error(parsedName.problem)
+  return peerOf(parsedApp.value, parsedName.value)
+}
+
+let serial = 0
+
+export interface Stay {
+  connection: RecordedConnection
+  outcome: ClaimOutcome
+  /** Throws when the claim was refused. */
+  session: OnlineSession
+}
+
+/** Opens a connection on a node and claims a name. */
+export async function arrive(
+  node: Node,
+  name: string,
+  options: { secret?: string; wire?: Wire; policy?: 'refuse' | 'replace' } = {},
+): Promise<Stay> {
+  serial++
+  const connection = new RecordedConnection(serial.toString(36), options.wire)
+  node.open(connection)
+  const { secret = `secret-of-${name}`, policy = 'refuse' } = options
+  const outcome = await node.claim(connection, { peer: peerNamed(name), secret, policy })
+  return {
+    connection,
+    outcome,
+    get session(): OnlineSession {
+      const session = node.sessions.get(connection.id)
+      if (session?.state !== 'online') throw new Error(`${name} is ${session?.state ?? 'gone'}`)
+      return session
+    },
+  }
+}
+
+/** A message as a gateway would make it. `ref` is what its notice would carry. */
+export function messageFrom(
+  node: Node,
+  from: Stay,
+  to: string,
+  more: Partial<Message> & { ref?: string } = {},
+): Message {
+  const { ref = '1', ...rest } = more
+  const name: Name = nameOf(from.session.peer)
+  return {
+    from: from.session.peer,
+    to: peerNamed(to),
+    wire: from.connection.wire,
+    kind: 'message',
+    reply: { node: node.id, connection: from.connection.id, ref },
+    frame: `${name} says ${ref}`,
+    ...rest,
+  }
+}
