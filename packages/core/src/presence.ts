@@ -28,11 +28,11 @@ export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: numb
   const status = nodes.status(lease.node)
   switch (status.state) {
     case 'live':
-      return lease.state
+      return 'online'
     case 'dead':
       return status.deadForMs > graceMs ? 'offline' : 'away'
     case 'unknown':
       // Newer than our last beat, most likely; the bus tells if nobody listens.
-      return lease.state
+      return 'online'
   }
 }

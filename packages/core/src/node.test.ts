@@ -1,0 +1,345 @@
+import { describe, expect, test } from 'vitest'
+import type { MemoryCluster } from './memory/index.js'
+import { memoryCluster } from './memory/index.js'
+import { Node } from './node.js'
+import type { FakeClock } from './testing/fake-clock.js'
+import { fakeClock, settle } from './testing/fake-clock.js'
+import type { Cut } from './testing/cut.js'
+import { cuttable } from './testing/cut.js'
+import { arrive, messageFrom, peerNamed } from './testing/peers.js'
+import type { Times } from './times.js'
+import { defaultTimes } from './times.js'
+
+interface House {
+  clock: FakeClock
+  cluster: MemoryCluster
+  nodes: Node[]
+  cuts: Map<Node, Cut>
+  errors: unknown[]
+  events: string[]
+  times: Times
+}
+
+async function house(count: number): Promise<House> {
+  const clock = fakeClock()
+  const cluster = memoryCluster({ clock, times: defaultTimes })
+  const made: House = {
+    clock,
+    cluster,
+    nodes: [],
+    cuts: new Map(),
+    errors: [],
+    events: [],
+    times: defaultTimes,
+  }
+  for (let i = 0; i < count; i++) made.nodes.push(await addNode(made))
+  return made
+}
+
+async function addNode(house: House): Promise<Node> {
+  const cut = cuttable(house.cluster.backend())
+  const node = new Node({
+    backend: cut.backend,
+    times: house.times,
+    clock: house.clock,
+    claimMs: 10_000,
+    mailboxMs: 5_000,
+    onError: (error) => house.errors.push(error),
+    onEvent: (event) => house.events.push(event),
+  })
+  house.cuts.set(node, cut)
+  await node.start()
+  return node
+}
+
+async function two(): Promise<House & { a: Node; b: Node }> {
+  const made = await house(2)
+  const [a, b] = made.nodes
+  if (!a || !b) throw new Error('two nodes were asked for')
+  // One beat each, so that either knows the other.
+  await made.clock.advance(made.times.beatMs)
+  return { ...made, a, b }
+}
+
+function cutOff(cuts: Map<Node, Cut>, node: Node, cut: boolean): void {
+  const found = cuts.get(node)
+  if (!found) throw new Error('this node is not of this house')
+  found.cut = cut
+}
+
+describe('routing', () => {
+  test('a message to a peer of the same node is delivered at once, without the store', async () => {
+    const { a, cluster } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+    cluster.setDown(true)
+    expect(a.router.route(messageFrom(a, alice, 'bob'))).toBe('delivered')
+    expect(bob.connection.frames).toEqual(['alice says 1'])
+  })
+
+  test('a message crosses to the node that holds its recipient', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    expect(await a.router.route(messageFrom(a, alice, 'bob'))).toBe('forwarded')
+    await settle()
+    expect(bob.connection.frames).toEqual(['alice says 1'])
+  })
+
+  test('order per pair is kept while the first look-up is pending', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    const sends = ['1', '2', '3', '4'].map((ref) => a.router.route(messageFrom(a, alice, 'bob', { ref })))
+    await Promise.all(sends)
+    await settle()
+    expect(bob.connection.frames).toEqual(['1', '2', '3', '4'].map((ref) => `alice says ${ref}`))
+  })
+
+  test('[I14] an unknown name is unavailable at once, and the sender is told', async () => {
+    const { a } = await two()
+    const alice = await arrive(a, 'alice')
+    expect(await a.router.route(messageFrom(a, alice, 'nobody'))).toEqual({ refused: 'unavailable' })
+    expect(alice.connection.notices).toEqual([{ ref: '1', code: 'unavailable' }])
+  })
+
+  test('[I14] a peer that is away is said to be away', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    await b.end(bob.connection.id, 'dropped')
+    expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'away' })
+  })
+
+  test('[I14] a recipient on another node that does not read: the sender is told', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    bob.connection.full = true
+    await a.router.route(messageFrom(a, alice, 'bob'))
+    await settle()
+    expect(alice.connection.notices).toEqual([{ ref: '1', code: 'slow-consumer' }])
+  })
+
+  test('a peer of another wire is incompatible, never given the frame', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob', { wire: 'peerjs' })]
+    await a.router.route(messageFrom(a, alice, 'bob'))
+    await settle()
+    expect(alice.connection.notices).toEqual([{ ref: '1', code: 'incompatible' }])
+    expect(bob.connection.sent).toEqual([])
+  })
+
+  test('[I5] a stay that is gone bounces the message, and it finds the peer where it is now', async () => {
+    const { clock, nodes, cluster, times, errors, events } = await house(3)
+    const [a, b, c] = nodes
+    if (!a || !b || !c) throw new Error('three nodes were asked for')
+    await clock.advance(times.beatMs)
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    await a.router.route(messageFrom(a, alice, 'bob'))
+    const moved = await arrive(c, 'bob')
+    await settle()
+    expect(bob.connection.closed).toBe('superseded')
+    // a still remembers b.
+    expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2' }))).toBe('forwarded')
+    await settle()
+    expect(moved.connection.frames).toEqual(['alice says 2'])
+    expect(bob.connection.frames).toEqual(['alice says 1'])
+    expect({ errors, names: cluster.size().names, events }).toMatchObject({ errors: [], names: 2 })
+  })
+
+  test('[I5] a message bound to a former holder is unavailable, never given to the stranger', async () => {
+    const { a, b } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    const { since } = bob.session.lease
+    await b.leave(bob.session)
+    const stranger = await arrive(b, 'bob', { secret: 'another' })
+    const message = messageFrom(a, alice, 'bob', { since })
+    expect(await a.router.route(message)).toEqual({ refused: 'unavailable' })
+    expect(stranger.connection.sent).toEqual([])
+  })
+
+  test('a resend looks past a local session that the cluster has superseded', async () => {
+    const { a, b } = await two()
+    const [alice, stale] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+    a.router.receive = () => {} // a never hears that bob went to b
+    const current = await arrive(b, 'bob')
+    await settle()
+    expect(a.router.route(messageFrom(a, alice, 'bob'))).toBe('delivered')
+    expect(stale.connection.frames).toHaveLength(1)
+    expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2', fresh: true }))).toBe('forwarded')
+    await settle()
+    expect(current.connection.frames).toEqual(['alice says 2'])
+  })
+
+  test('a store that is down: unavailable registry to the sender, local pairs go on', async () => {
+    const { a, b, cluster } = await two()
+    const [alice, , carol] = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(a, 'carol')]
+    cluster.setDown(true)
+    expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'registry-unavailable' })
+    expect(a.router.route(messageFrom(a, alice, 'carol'))).toBe('delivered')
+    expect(carol.connection.frames).toHaveLength(1)
+  })
+
+  test('a miss right after the store came back is temporary', async () => {
+    const { a, cluster, clock, times } = await two()
+    const alice = await arrive(a, 'alice')
+    cluster.setDown(true)
+    cluster.setDown(false)
+    await settle()
+    expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'registry-unavailable' })
+    await clock.advance(2 * times.beatMs + 1)
+    expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'unavailable' })
+  })
+})
+
+describe('names', () => {
+  test('[I8] the holder of the secret takes its name back from another node; the old socket is superseded', async () => {
+    const { a, b } = await two()
+    const first = await arrive(a, 'alice')
+    const { since, epoch } = first.session.lease
+    const second = await arrive(b, 'alice')
+    await settle()
+    expect(first.connection.closed).toBe('superseded')
+    expect(second.session.lease).toMatchObject({ since })
+    expect(second.session.lease.epoch).toBeGreaterThan(epoch)
+    // The late end of the old socket changes nothing [I4].
+    await a.end(first.connection.id, 'left')
+    expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'online', since }])
+  })
+
+  test('[I9] a wrong secret is refused', async () => {
+    const { a, b } = await two()
+    await arrive(a, 'alice')
+    const thief = await arrive(b, 'alice', { secret: 'guess' })
+    expect(thief.outcome).toEqual({ ok: false, code: 'name-taken' })
+  })
+
+  test('[I9] the policy replace gives the name to the new identity, with a new since', async () => {
+    const { a, b } = await two()
+    const first = await arrive(a, 'alice')
+    const { since } = first.session.lease
+    const second = await arrive(b, 'alice', { secret: 'other', policy: 'replace' })
+    await settle()
+    expect(first.connection.closed).toBe('superseded')
+    expect(second.session.lease.since).toBeGreaterThan(since)
+  })
+
+  test('[I6] a leave frees the name at once', async () => {
+    const { a, b } = await two()
+    const alice = await arrive(a, 'alice')
+    await a.leave(alice.session)
+    expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
+  })
+
+  test('[I6] a dropped peer keeps its name for the grace, and not longer', async () => {
+    const { a, b, clock, times } = await two()
+    const alice = await arrive(a, 'alice')
+    await a.end(alice.connection.id, 'dropped')
+    await clock.advance(times.graceMs - 1)
+    expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(false)
+    await clock.advance(1)
+    expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
+  })
+
+  test('[I7] a node that starts anew is another node', async () => {
+    const { a, b } = await two()
+    expect(a.id).not.toBe(b.id)
+  })
+
+  test('[I10] after a flush every lease is back unchanged within a beat', async () => {
+    const { a, b, clock, cluster, times } = await two()
+    const stays = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(b, 'carol')]
+    const before = stays.map((stay) => stay.session.lease)
+    cluster.flush()
+    await clock.advance(times.beatMs)
+    const after = await Promise.all(before.map((lease) => a.router.lookup(lease.peer)))
+    expect(after).toEqual(before)
+  })
+
+  test('[I12] a node without the store is fenced at its lease end: no claims, not ready, local pairs live', async () => {
+    const { a, b, clock, cluster, times, errors } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+    const remote = await arrive(b, 'remote')
+    cluster.setDown(true)
+    await clock.advance(times.nodeLeaseMs)
+    expect(a.fence.fenced).toBe(true)
+    expect(a.readiness().ready).toBe(false)
+    expect((await arrive(a, 'dora')).outcome).toEqual({ ok: false, code: 'registry-unavailable' })
+    expect(a.router.route(messageFrom(a, alice, 'bob'))).toBe('delivered')
+    expect(bob.connection.frames).toHaveLength(1)
+    a.router.receive({
+      type: 'deliver',
+      epoch: alice.session.lease.epoch,
+      hops: 0,
+      message: messageFrom(b, remote, 'alice'),
+    })
+    expect(alice.connection.frames).toEqual([])
+    expect(errors.length).toBeGreaterThan(0)
+  })
+
+  test('[I12] a lapsed node goes on as another, keeps what is still its own and evicts what was lost', async () => {
+    const { a, b, clock, cluster, times, cuts } = await two()
+    const [kept, lost] = [await arrive(a, 'kept'), await arrive(a, 'lost')]
+    const former = a.id
+    cutOff(cuts, a, true)
+    await clock.advance(times.nodeLeaseMs + times.graceMs + 2 * times.beatMs)
+    expect(a.fence.fenced).toBe(true)
+    const taker = await arrive(b, 'lost', { secret: 'other' })
+    expect(taker.outcome.ok).toBe(true)
+    cutOff(cuts, a, false)
+    await clock.advance(times.beatMs)
+    expect(a.id).not.toBe(former)
+    expect(lost.connection.closed).toBe('lease-lost')
+    expect(kept.connection.closed).toBeUndefined()
+    expect(kept.session.lease.node).toBe(a.id)
+    expect(await b.router.lookup(peerNamed('kept'))).toMatchObject({ node: a.id })
+    expect(cluster.size().names).toBe(2)
+  })
+
+  test('a connection that claims nothing is closed after its time', async () => {
+    const { a, clock } = await two()
+    const { connection } = await arrive(a, 'alice')
+    const idle = (await arrive(a, 'alice', { secret: 'other' })).connection
+    await clock.advance(12_001)
+    expect(idle.closed).toBe('claim-timeout')
+    expect(connection.closed).toBeUndefined()
+  })
+
+  test('stop leaves no timer, no inbox, no watcher, and names that wait for their holders', async () => {
+    const { a, b, clock, cluster } = await two()
+    const alice = await arrive(a, 'alice')
+    await a.stop()
+    expect(alice.connection.closed).toBe('drain')
+    expect(await b.lookup([peerNamed('alice')])).toMatchObject([{ state: 'away' }])
+    await b.stop()
+    expect(clock.pending).toBe(0)
+    expect(cluster.size()).toMatchObject({ inboxes: 0, watchers: 0 })
+  })
+})
+
+describe('presence', () => {
+  test('[I15] a watched peer whose node dies without a word is seen away, then offline', async () => {
+    const { a, b, clock, times, cuts } = await two()
+    const [alice] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    expect(await a.watchers.watch(alice.connection.id, peerNamed('bob'))).toMatchObject({ state: 'online' })
+    cutOff(cuts, b, true)
+    const states = (): string[] =>
+      alice.connection.sent.flatMap((message) => (message.type === 'presence' ? [message.state] : []))
+    await clock.advance(times.nodeLeaseMs + 16 * times.beatMs)
+    expect(states()).toContain('away')
+    await clock.advance(times.graceMs + 16 * times.beatMs)
+    expect(states().at(-1)).toBe('offline')
+  })
+
+  test('a watched peer that comes and goes is told in order', async () => {
+    const { a, b } = await two()
+    const alice = await arrive(a, 'alice')
+    expect(await a.watchers.watch(alice.connection.id, peerNamed('bob'))).toEqual({ state: 'offline' })
+    const bob = await arrive(b, 'bob')
+    await settle()
+    await b.end(bob.connection.id, 'dropped')
+    await settle()
+    await arrive(b, 'bob')
+    await settle()
+    const states = alice.connection.sent.flatMap((message) =>
+      message.type === 'presence' ? [message.state] : [],
+    )
+    expect(states).toEqual(['online', 'away', 'online'])
+  })
+})
