@@ -1,1 +1,12 @@
-export {}
+export { connect } from './connect.js'
+export type { ConnectOptions } from './connect.js'
+export type { Clock, Timer } from './clock.js'
+export { PeerageError } from './error.js'
+export type { IdentityStorage } from './identity.js'
+export type { EndReason, PeerState } from './link.js'
+export { Peer } from './peer.js'
+export type { SendOptions, Waiting } from './peer.js'
+export type { ErrorStage, PeerEvents } from './session.js'
+export type { SendFailure, SendResult, Via } from './signaling.js'
+export type { OpenTransport, Transport, TransportEvents } from './transport.js'
+export type { Presence } from './watches.js'

@@ -86,6 +86,8 @@ export interface P2PContext {
   readonly welcome: NodeMessageOf<'welcome'>
   /** Called after each welcome: another node, perhaps fresh TURN credentials. Returns the way to stop. */
   onWelcome(listener: () => void): () => void
+  /** Called once, when the peer is closed for good. */
+  onClosed(listener: () => void): () => void
   /** Asks the node for fresh TURN credentials; undefined: no answer now. */
   requestTurn(): Promise<TurnCredentials | null | undefined>
   /** Tells the node how a handshake ended; lost without harm when offline. */

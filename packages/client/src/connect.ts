@@ -1,0 +1,101 @@
+import { parseApp, parseName, parseSecret } from '@peerage/protocol'
+import type { Parsed } from '@peerage/protocol'
+import { systemClock } from './clock.js'
+import type { Clock } from './clock.js'
+import { PeerageError } from './error.js'
+import { openIdentity } from './identity.js'
+import type { IdentityPlace, IdentityStorage } from './identity.js'
+import { Peer } from './peer.js'
+import { Session } from './session.js'
+import { socketioTransport } from './socketio-transport.js'
+import type { OpenTransport } from './transport.js'
+
+export interface ConnectOptions {
+  /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
+  name?: string | undefined
+  /** The app (tenant) that the name belongs to; default: the tier's. */
+  app?: string | undefined
+  /** An access token, or who makes a fresh one: asked before each attempt to connect. */
+  token?: string | (() => string | Promise<string>) | undefined
+  /** Proves that this is the holder: 22–64 characters of base64url. Default: made here, and kept in `storage`. */
+  secret?: string | undefined
+  /** Keeps name and secret over a reload; default: sessionStorage in browsers, else nothing. Null: nothing. */
+  storage?: IdentityStorage | null | undefined
+  /** Ends the attempt to connect; afterwards it has no effect. */
+  signal?: AbortSignal | undefined
+  /** Milliseconds until `connect` gives up; default 30,000. */
+  timeoutMs?: number | undefined
+  clock?: Clock | undefined
+  /** Default: socket.io over WebSocket. */
+  transport?: OpenTransport | undefined
+}
+
+const CONNECT_MS = 30_000
+
+/**
+ * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
+ * `bad-name` and whatever else a node refuses for good, `timeout`; or with the signal's reason.
+ */
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
+  const { clock = systemClock, transport = socketioTransport(url), token } = options
+  const app = parsed(options.app, parseApp)
+  const name = parsed(options.name, parseName)
+  const secret = parsed(options.secret, parseSecret)
+  const place = placeOf(options.storage)
+  const key = `peerage ${new URL(url, globalThis.location?.href)} ${app ?? ''} ${name ?? ''}`
+  const identity = await openIdentity(key, place, secret)
+  const session = new Session({
+    clock,
+    random: Math.random,
+    open: transport,
+    identity,
+    app,
+    name,
+    token: typeof token === 'string' ? () => token : token,
+  })
+  const giveUp = new AbortController()
+  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => giveUp.abort(new PeerageError('timeout')))
+  const { signal } = options
+  const onAbort = (): void => giveUp.abort(signal?.reason)
+  signal?.addEventListener('abort', onAbort)
+  if (signal?.aborted) onAbort()
+  try {
+    await session.open(giveUp.signal)
+  } finally {
+    timer.cancel()
+    signal?.removeEventListener('abort', onAbort)
+  }
+  hurryWhenOnline(session)
+  return new Peer(session, null)
+}
+
+function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | undefined {
+  if (input === undefined) return undefined
+  const result = parse(input)
+  if (!result.ok) throw new PeerageError('bad-field', result.problem)
+  return result.value
+}
+
+/** The network is back: no use in waiting. Node has no such event. */
+function hurryWhenOnline(session: Session): void {
+  const hurry = (): void => session.link.hurry()
+  globalThis.addEventListener?.('online', hurry)
+  session.onClosed(() => globalThis.removeEventListener?.('online', hurry))
+}
+
+/** Only a page has a storage of its own that a reload finds again. */
+function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
+  if (storage === null || (storage === undefined && globalThis.document === undefined)) return undefined
+  try {
+    return { storage: storage ?? sessionStorage, locks: globalThis.navigator?.locks, onLeave }
+  } catch (error) {
+    // Cookies are blocked, or the frame is sandboxed: it lives in memory.
+    if (error instanceof DOMException) return undefined
+    throw error
+  }
+}
+
+function onLeave(save: () => void): () => void {
+  globalThis.addEventListener?.('pagehide', save)
+  return () => globalThis.removeEventListener?.('pagehide', save)
+}

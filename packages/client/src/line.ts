@@ -1,0 +1,70 @@
+import type { ErrorCode, Kind, Name } from '@peerage/protocol'
+import type { Timer } from './clock.js'
+import type { SendResult, Via } from './signaling.js'
+
+export interface Held {
+  seq: number
+  body: string
+  handshake: string | undefined
+  via: Via
+  /** To be transmitted, for the first time or again. */
+  due: boolean
+  tries: number
+  /** Whether a channel ever carried it: then only the recipient knows what became of it. */
+  channeled: boolean
+  end: (result: SendResult) => void
+}
+
+/** Everything on its way to one recipient, of one kind: signals never wait behind messages. */
+export interface Line {
+  to: Name
+  kind: Kind
+  /** The stay that the stream is bound to [D2]; absent: to be looked up. */
+  since: number | undefined
+  /** The stay that is known to be over. */
+  gone: number | undefined
+  stream: string
+  /** The highest seq given out, and the highest ever transmitted. */
+  last: number
+  sent: number
+  /** Unsettled, by seq. */
+  held: Held[]
+  looking: boolean
+  /** The recipient is away: only the first message probes, presence or its acknowledgement wakes the rest. */
+  away: boolean
+  resendMs: number
+  timer: Timer | undefined
+}
+
+export function newLine(to: Name, kind: Kind, stream: string, resendMs: number): Line {
+  return {
+    to,
+    kind,
+    since: undefined,
+    gone: undefined,
+    stream,
+    last: 0,
+    sent: 0,
+    held: [],
+    looking: false,
+    away: false,
+    resendMs,
+    timer: undefined,
+  }
+}
+
+/** How a notice ends a message; undefined: it is kept, and tried again. */
+export function verdictOf(code: ErrorCode): SendResult | undefined {
+  switch (code) {
+    case 'unavailable':
+    // Not to be told from an absent name.
+    case 'forbidden':
+      return 'unavailable'
+    case 'incompatible':
+    case 'relay-refused':
+    case 'too-large':
+      return code
+    default:
+      return undefined
+  }
+}

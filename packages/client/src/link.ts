@@ -1,0 +1,158 @@
+import type {
+  CloseReason,
+  ErrorCode,
+  Hello,
+  NodeMessage,
+  NodeMessageOf,
+  PeerMessage,
+  ProtocolError,
+} from '@peerage/protocol'
+import { closeCodes, closeReasonOf, errors, limits, mayReconnect } from '@peerage/protocol'
+import type { Clock, Timer } from './clock.js'
+import { PeerageError } from './error.js'
+import { reconnectDelayMs } from './reconnect.js'
+import type { OpenTransport, Transport } from './transport.js'
+
+/** Why a peer is closed for good. `closed`: its own `close()`. */
+export type EndReason = CloseReason | ErrorCode | 'closed'
+
+export type PeerState =
+  /** Before the first welcome. */
+  | { state: 'connecting' }
+  | { state: 'online'; node: string }
+  /** The connection was lost; the name waits, and so do messages. The next attempt starts in `delayMs`. */
+  | { state: 'reconnecting'; delayMs: number }
+  /** Final. */
+  | { state: 'closed'; reason: EndReason; detail: string }
+
+/** What a node says after its welcome. */
+export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
+
+export interface LinkDeps {
+  clock: Clock
+  /** In [0, 1). */
+  random: () => number
+  open: OpenTransport
+  /** Asked before each attempt. May reject: counts as a failed attempt. */
+  hello: () => Promise<Hello>
+  /** Whether `hello` brings a new token when the old one is no longer valid. */
+  renewable: boolean
+  onWelcome: (welcome: NodeMessageOf<'welcome'>) => void
+  onMessage: (message: LaterMessage) => void
+  onState: (state: PeerState) => void
+  onError: (error: unknown) => void
+}
+
+/** A connection that was up so long was stable: the next loss starts the back-off anew. */
+const STABLE_MS = 10_000
+
+/** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
+export class Link {
+  readonly #deps: LinkDeps
+  #state: PeerState = { state: 'connecting' }
+  #transport: Transport | undefined
+  #timer: Timer | undefined
+  #attempt = 0
+  #onlineAt = Infinity
+  #closing: NodeMessageOf<'closing'> | undefined
+
+  constructor(deps: LinkDeps) {
+    this.#deps = deps
+  }
+
+  get state(): PeerState {
+    return this.#state
+  }
+
+  async open(): Promise<void> {
+    this.#timer?.cancel()
+    this.#closing = undefined
+    const { open, hello, clock, onError } = this.#deps
+    let greeting: Hello
+    try {
+      greeting = await hello()
+    } catch (error) {
+      onError(error)
+      return this.#again()
+    }
+    if (this.#state.state === 'closed') return
+    this.#transport = open(greeting, {
+      message: (message) => this.#receive(message),
+      malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
+      refused: (error) => this.#refused(error),
+      closed: (code) => this.#lost(code),
+    })
+    this.#timer = clock.after(limits.handshakeMs, () => {
+      this.#transport?.close()
+      this.#again()
+    })
+  }
+
+  /** Tries now instead of after the wait: the network is back. */
+  hurry(): void {
+    if (this.#state.state === 'reconnecting' && this.#transport === undefined) void this.open()
+  }
+
+  /** False: not online. */
+  send(message: PeerMessage): boolean {
+    return this.#state.state === 'online' && (this.#transport?.send(message) ?? false)
+  }
+
+  close(reason: EndReason = 'closed', detail: string = reason): void {
+    if (this.#state.state === 'closed') return
+    this.#timer?.cancel()
+    this.#transport?.close()
+    this.#transport = undefined
+    this.#to({ state: 'closed', reason, detail })
+  }
+
+  #receive(message: NodeMessage): void {
+    if (message.type === 'closing') this.#closing = message
+    else if (message.type === 'welcome') {
+      this.#timer?.cancel()
+      this.#onlineAt = this.#deps.clock.now()
+      // Set before it is told: what the welcome sets off is sent at once.
+      this.#state = { state: 'online', node: message.node }
+      this.#deps.onWelcome(message)
+      this.#deps.onState(this.#state)
+    } else this.#deps.onMessage(message)
+  }
+
+  #refused({ code, detail, retryAfterMs }: ProtocolError): void {
+    if (errors[code].temporary) this.#again(retryAfterMs)
+    else this.close(code, detail)
+  }
+
+  #lost(code: number): void {
+    // Said right before the close, for a proxy may replace the close code.
+    const said = this.#closing?.reason ?? ''
+    const reason = isCloseReason(said) ? said : closeReasonOf(code)
+    const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason].code)
+    if (mayReturn || (reason === 'token-expired' && this.#deps.renewable))
+      this.#again(this.#closing?.retryAfterMs)
+    else
+      this.close(reason ?? 'refused', reason === undefined ? `close code ${code}` : closeCodes[reason].text)
+  }
+
+  #again(retryAfterMs?: number): void {
+    if (this.#state.state === 'closed') return
+    const { clock, random } = this.#deps
+    this.#timer?.cancel()
+    this.#transport = undefined
+    if (clock.now() - this.#onlineAt >= STABLE_MS) this.#attempt = 0
+    this.#onlineAt = Infinity
+    const delayMs = reconnectDelayMs(this.#attempt++, random(), retryAfterMs)
+    this.#timer = clock.after(delayMs, () => void this.open())
+    this.#to(this.#state.state === 'connecting' ? this.#state : { state: 'reconnecting', delayMs })
+  }
+
+  #to(state: PeerState): void {
+    if (this.#state === state) return
+    this.#state = state
+    this.#deps.onState(state)
+  }
+}
+
+function isCloseReason(said: string): said is CloseReason {
+  return Object.hasOwn(closeCodes, said)
+}

@@ -1,0 +1,144 @@
+import type { Name } from '@peerage/protocol'
+import { limits, parseName } from '@peerage/protocol'
+import { encodeBody } from './body.js'
+import { PeerageError } from './error.js'
+import type { PeerState } from './link.js'
+import type { Answer } from './requests.js'
+import type { PeerEvents, Session } from './session.js'
+import type { Via } from './signaling.js'
+import type { Presence } from './watches.js'
+
+export interface Waiting {
+  /** Ends the wait; the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+export interface SendOptions extends Waiting {
+  /** Milliseconds until `timeout`; default: what the node says, 30,000 unless configured. At most 5 minutes. */
+  deadlineMs?: number | undefined
+  /** Default: `p2p-first`. */
+  via?: Via | undefined
+}
+
+/** `leave` waits so long for the node's answer before it closes anyway. */
+const LEAVE_MS = 2_000
+
+/** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
+export class Peer<P = null> {
+  /** Null when P2P is disabled: then every message goes through the server. */
+  readonly p2p: P | null
+  readonly #session: Session
+
+  constructor(session: Session, p2p: P | null) {
+    this.#session = session
+    this.p2p = p2p
+  }
+
+  /** Its name; the tier's choice when none was asked for. */
+  get name(): string {
+    return this.#session.self.name
+  }
+
+  /** Since when it holds the name, in milliseconds of Redis time: another value is another stay. */
+  get since(): number {
+    return this.#session.self.since
+  }
+
+  get state(): PeerState {
+    return this.#session.link.state
+  }
+
+  /** Returns the way to stop listening. Messages wait, unacknowledged, until somebody listens for them. */
+  on<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): () => void {
+    const off = this.#session.events.on(event, listener)
+    if (event === 'message') this.#session.carriers.inbox.drain()
+    return off
+  }
+
+  once<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): () => void {
+    const heard = (...args: PeerEvents[K]): void => {
+      this.off(event, heard)
+      listener(...args)
+    }
+    return this.on(event, heard)
+  }
+
+  off<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): void {
+    this.#session.events.off(event, listener)
+  }
+
+  /**
+   * Resolves when the SDK of `to` has handed `data` to its application: a JSON value, a string, or bytes
+   * (ArrayBuffer or a view of one; they arrive as a Uint8Array). Rejects with a PeerageError whose `code` is
+   * a SendFailure or `bad-name`, with the signal's reason, or with a TypeError for data that JSON cannot hold.
+   */
+  async send(to: string, data: unknown, options: SendOptions = {}): Promise<void> {
+    const { signal, deadlineMs, via = 'p2p-first' } = options
+    const name = nameOrThrow(to)
+    const body = encodeBody(data)
+    if (body === undefined) throw new PeerageError('too-large')
+    const result = await this.#session.send({ to: name, kind: 'message', body, via, signal, deadlineMs })
+    if (result === 'aborted') signal?.throwIfAborted()
+    if (result !== 'delivered') throw new PeerageError(result)
+  }
+
+  /** Where names stand right now. Rejects with a PeerageError, or with the signal's reason. */
+  async lookup(names: string[], { signal }: Waiting = {}): Promise<Presence[]> {
+    const wanted = names.map(nameOrThrow)
+    const found: Presence[] = []
+    for (let i = 0; i < wanted.length; i += limits.namesPerLookup)
+      found.push(
+        ...foundOrThrow(
+          await this.#session.lookup(wanted.slice(i, i + limits.namesPerLookup), signal),
+          signal,
+        ),
+      )
+    return found
+  }
+
+  /**
+   * From now on changes of `name` come as `presence` events. Resolves to where it stands. Each one wants one `unwatch`,
+   * unless it rejects: with a PeerageError (`too-many` over the bound), or with the signal's reason.
+   */
+  async watch(name: string, { signal }: Waiting = {}): Promise<Presence | undefined> {
+    const wanted = nameOrThrow(name)
+    const answer = await this.#session.watches.watch(wanted, signal)
+    if (!answer.ok) this.unwatch(wanted)
+    return foundOrThrow(answer, signal)[0]
+  }
+
+  unwatch(name: string): void {
+    this.#session.watches.unwatch(nameOrThrow(name))
+  }
+
+  /** Gives the name back at once, and ends. Resolves when the node has said so, or after 2 s. */
+  leave(): Promise<void> {
+    const { link, clock } = this.#session
+    if (link.state.state === 'closed') return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = clock.after(LEAVE_MS, () => link.close('left'))
+      this.#session.onClosed(() => {
+        timer.cancel()
+        resolve()
+      })
+      if (!link.send({ type: 'leave' })) link.close('left')
+    })
+  }
+
+  /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */
+  close(): void {
+    this.#session.link.close()
+  }
+}
+
+function nameOrThrow(name: string): Name {
+  const parsed = parseName(name)
+  if (!parsed.ok) throw new PeerageError('bad-name', parsed.problem)
+  return parsed.value
+}
+
+function foundOrThrow(answer: Answer, signal: AbortSignal | undefined): Presence[] {
+  if (answer.ok) return answer.message.type === 'found' ? answer.message.peers : []
+  if (answer.code === 'aborted') signal?.throwIfAborted()
+  throw new PeerageError(answer.code, answer.detail)
+}

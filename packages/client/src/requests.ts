@@ -1,0 +1,63 @@
+import type { ErrorCode, NodeMessage, NodeMessageOf, PeerMessage } from '@peerage/protocol'
+import type { Clock } from './clock.js'
+
+/** A request that got no answer by then has failed; it may be asked again. */
+const ANSWER_MS = 5_000
+
+export type Answer =
+  | { ok: true; message: NodeMessageOf<'found'> | NodeMessageOf<'ice'> }
+  | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
+
+interface Pending {
+  frame: PeerMessage
+  end: (answer: Answer) => void
+}
+
+/** Questions to the node, by id. One that is open when the connection is lost goes to the next node. */
+export class Requests {
+  readonly #pending = new Map<number, Pending>()
+  readonly #clock: Clock
+  readonly #send: (frame: PeerMessage) => boolean
+  #id = 0
+
+  constructor(clock: Clock, send: (frame: PeerMessage) => boolean) {
+    this.#clock = clock
+    this.#send = send
+  }
+
+  ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
+    if (signal?.aborted) return Promise.resolve({ ok: false, code: 'aborted' })
+    const id = ++this.#id
+    const frame = frameOf(id)
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(ANSWER_MS, () => end({ ok: false, code: 'timeout' }))
+      const onAbort = (): void => end({ ok: false, code: 'aborted' })
+      const end = (answer: Answer): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', onAbort)
+        this.#pending.delete(id)
+        resolve(answer)
+      }
+      signal?.addEventListener('abort', onAbort)
+      this.#pending.set(id, { frame, end })
+      this.#send(frame)
+    })
+  }
+
+  /** False: it answers nothing that was asked. */
+  answer(message: NodeMessage): boolean {
+    if (message.type !== 'found' && message.type !== 'ice' && message.type !== 'error') return false
+    const pending = this.#pending.get(message.id ?? 0)
+    if (message.type === 'error') pending?.end({ ok: false, code: message.code, detail: message.detail })
+    else pending?.end({ ok: true, message })
+    return pending !== undefined
+  }
+
+  online(): void {
+    for (const { frame } of this.#pending.values()) this.#send(frame)
+  }
+
+  close(): void {
+    for (const { end } of this.#pending.values()) end({ ok: false, code: 'closed' })
+  }
+}

@@ -1,0 +1,277 @@
+import type {
+  App,
+  Hello,
+  Name,
+  NodeMessageOf,
+  PeerMessage,
+  PeerMessageOf,
+  TurnCredentials,
+} from '@peerage/protocol'
+import { PROTOCOL_VERSION } from '@peerage/protocol'
+import { decodeBody, fits } from './body.js'
+import type { Clock } from './clock.js'
+import { Delivery } from './delivery.js'
+import { Emitter } from './emitter.js'
+import { PeerageError } from './error.js'
+import type { Identity } from './identity.js'
+import { randomText } from './identity.js'
+import { Link } from './link.js'
+import type { LaterMessage, PeerState } from './link.js'
+import type { Outgoing } from './outbox.js'
+import { Requests } from './requests.js'
+import type { Answer } from './requests.js'
+import type { Carrier, P2PContext, SendResult, Signal, Signaling, Stay } from './signaling.js'
+import type { OpenTransport } from './transport.js'
+import type { Presence } from './watches.js'
+import { Watches } from './watches.js'
+
+/** Where an error came from that no caller waits for. */
+export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
+
+// A type, not an interface: the emitter asks for an index signature.
+export type PeerEvents = {
+  /** Once per message, in order per sender. Its sender hears `delivered` after the listeners have returned. */
+  message: [from: string, data: unknown, about: { since: number }]
+  state: [state: PeerState]
+  /** A watched peer changed. */
+  presence: [presence: Presence]
+  /** Nobody waits for this one: a listener that threw, a node's complaint, a token that could not be had. */
+  error: [error: unknown, stage: ErrorStage]
+}
+
+type Internals = {
+  signal: [signal: Signal]
+  welcome: []
+  closed: []
+}
+
+export interface SessionDeps {
+  clock: Clock
+  /** In [0, 1). */
+  random: () => number
+  open: OpenTransport
+  identity: Identity
+  app?: App | undefined
+  name?: Name | undefined
+  /** Asked before each attempt to connect. */
+  token?: (() => string | Promise<string>) | undefined
+}
+
+/** Until the first welcome says otherwise. */
+const DEADLINE_MS = 30_000
+/** An idle stream is remembered so long: well over the deadline that a sender may set. */
+const STREAM_MS = 5 * 60_000
+
+/** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
+export class Session implements P2PContext {
+  readonly events = new Emitter<PeerEvents>((error) => this.#listenerFailed(error))
+  readonly link: Link
+  readonly watches: Watches
+  readonly carriers: Delivery
+  readonly signaling: Signaling
+  readonly clock: Clock
+  readonly #internal = new Emitter<Internals>((error) => this.onError(error))
+  readonly #deps: SessionDeps
+  readonly #requests: Requests
+  readonly #server: Carrier
+  #welcome: NodeMessageOf<'welcome'> | undefined
+  #reporting = false
+
+  constructor(deps: SessionDeps) {
+    const { clock, random, open, identity, token } = deps
+    this.#deps = deps
+    this.clock = clock
+    this.link = new Link({
+      clock,
+      random,
+      open,
+      hello: () => this.#hello(),
+      renewable: token !== undefined,
+      onWelcome: (welcome) => this.#onWelcome(welcome),
+      onMessage: (message) => this.#onMessage(message),
+      onState: (state) => this.#onState(state),
+      onError: (error) => this.#fail(error, 'hello'),
+    })
+    const send = (frame: PeerMessage): boolean => this.link.send(frame)
+    this.#server = { send }
+    this.#requests = new Requests(clock, send)
+    this.watches = new Watches(this.#requests, send, (presence) => this.events.emit('presence', presence))
+    this.carriers = new Delivery({
+      clock,
+      random,
+      server: this.#server,
+      seen: identity.seen,
+      streamMs: STREAM_MS,
+      streamId: () => randomText(8),
+      self: () => this.self,
+      listens: (kind) => (kind === 'signal' ? this.#internal.has('signal') : this.events.has('message')),
+      hand: (message) => this.#hand(message),
+      save: () => identity.save(),
+      lookup: async (name) => {
+        const answer = await this.lookup([name])
+        return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
+      },
+      watch: (name) => void this.watches.watch(name),
+      unwatch: (name) => this.watches.unwatch(name),
+    })
+    this.signaling = {
+      send: (to, body, options) =>
+        fits(body)
+          ? this.send({ to, kind: 'signal', body, via: 'server', ...options })
+          : Promise.resolve('too-large'),
+      onSignal: (listener) => {
+        const off = this.#internal.on('signal', listener)
+        this.carriers.inbox.drain()
+        return off
+      },
+    }
+  }
+
+  /** Throws before the first welcome. */
+  get welcome(): NodeMessageOf<'welcome'> {
+    if (this.#welcome === undefined) throw new PeerageError('not-claimed')
+    return this.#welcome
+  }
+
+  get self(): Stay {
+    return this.welcome
+  }
+
+  onWelcome(listener: () => void): () => void {
+    return this.#internal.on('welcome', listener)
+  }
+
+  onClosed(listener: () => void): () => void {
+    return this.#internal.on('closed', listener)
+  }
+
+  onError(error: unknown): void {
+    this.#fail(error, 'p2p')
+  }
+
+  async requestTurn(): Promise<TurnCredentials | null | undefined> {
+    const answer = await this.#requests.ask((id) => ({ type: 'ice', id }))
+    return answer.ok && answer.message.type === 'ice' ? answer.message.turn : undefined
+  }
+
+  report(report: Omit<PeerMessageOf<'report'>, 'type'>): void {
+    this.link.send({ type: 'report', ...report })
+  }
+
+  send(message: Omit<Outgoing, 'deadlineMs'> & { deadlineMs?: number | undefined }): Promise<SendResult> {
+    const deadlineMs = message.deadlineMs ?? this.#welcome?.deadlineMs ?? DEADLINE_MS
+    return this.carriers.outbox.send({ ...message, deadlineMs })
+  }
+
+  lookup(names: Name[], signal?: AbortSignal): Promise<Answer> {
+    return this.#requests.ask((id) => ({ type: 'lookup', id, names }), signal)
+  }
+
+  /** Connects; resolves at the first welcome. Rejects with why there will be none. */
+  open(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (finish: () => void) => (): void => {
+        offWelcome()
+        offClosed()
+        signal.removeEventListener('abort', onAbort)
+        finish()
+      }
+      const offWelcome = this.onWelcome(end(resolve))
+      const offClosed = this.onClosed(
+        end(() => {
+          const { state } = this.link
+          if (state.state === 'closed') reject(new PeerageError(state.reason, state.detail))
+        }),
+      )
+      const onAbort = end(() => {
+        reject(signal.reason)
+        this.link.close()
+      })
+      if (signal.aborted) return onAbort()
+      signal.addEventListener('abort', onAbort)
+      void this.link.open()
+    })
+  }
+
+  async #hello(): Promise<Hello> {
+    const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
+    return {
+      v: PROTOCOL_VERSION,
+      secret: identity.secret,
+      ...(app !== undefined && { app }),
+      ...(name !== undefined && { name }),
+      ...(token !== undefined && { token: await token() }),
+    }
+  }
+
+  #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
+    this.#welcome = welcome
+    this.#deps.identity.keep(welcome.name, () => this.carriers.inbox.seen())
+    this.#requests.online()
+    this.watches.online()
+    this.carriers.outbox.online()
+    this.#internal.emit('welcome')
+  }
+
+  #onState(state: PeerState): void {
+    if (state.state === 'closed') {
+      this.#requests.close()
+      this.carriers.close()
+      // A name that was given back, or that somebody else holds, is no use to the next load of the page.
+      this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
+      this.#internal.emit('closed')
+    }
+    this.events.emit('state', state)
+  }
+
+  #onMessage(message: LaterMessage): void {
+    switch (message.type) {
+      case 'message':
+        return this.carriers.inbox.receive(message, this.#server)
+      case 'acked':
+        return this.carriers.outbox.acked(message)
+      case 'notice':
+        return this.carriers.outbox.notice(message)
+      case 'presence': {
+        const { type: _, ...presence } = message
+        this.watches.heard(presence)
+        return this.carriers.outbox.presence(message.name, message.state)
+      }
+      case 'found':
+      case 'ice':
+        this.#requests.answer(message)
+        return
+      case 'error':
+        if (!this.#requests.answer(message))
+          this.#fail(new PeerageError(message.code, message.detail), 'node')
+    }
+  }
+
+  #hand(message: NodeMessageOf<'message'>): void {
+    const { from, since, kind, body, handshake = '' } = message
+    if (kind === 'signal')
+      return this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
+    let data: unknown
+    try {
+      data = decodeBody(body)
+    } catch (error) {
+      return this.#fail(error, 'body')
+    }
+    this.events.emit('message', from, data, { since })
+  }
+
+  #fail(error: unknown, stage: ErrorStage): void {
+    this.events.emit('error', error, stage)
+  }
+
+  /** A listener's error is the application's: without an `error` listener it surfaces as any uncaught one. */
+  #listenerFailed(error: unknown): void {
+    if (this.#reporting || !this.events.has('error'))
+      return queueMicrotask(() => {
+        throw error
+      })
+    this.#reporting = true
+    this.#fail(error, 'listener')
+    this.#reporting = false
+  }
+}

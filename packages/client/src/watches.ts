@@ -1,0 +1,63 @@
+import type { Name, PresenceState } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
+import type { Answer, Requests } from './requests.js'
+
+/** Where a name stands. `since` (Redis time, milliseconds) says who holds it: another value is another peer. */
+export interface Presence {
+  name: Name
+  state: PresenceState
+  since?: number
+}
+
+/** Who is watched, and what was last heard of them. After each welcome all are watched again, and so reconciled. */
+export class Watches {
+  readonly #watched = new Map<Name, { count: number; last?: Presence }>()
+  readonly #requests: Requests
+  readonly #send: (frame: { type: 'unwatch'; names: Name[] }) => boolean
+  readonly #onChange: (presence: Presence) => void
+
+  constructor(
+    requests: Requests,
+    send: (frame: { type: 'unwatch'; names: Name[] }) => boolean,
+    onChange: (presence: Presence) => void,
+  ) {
+    this.#requests = requests
+    this.#send = send
+    this.#onChange = onChange
+  }
+
+  /** Each `watch` wants one `unwatch`, also when the node refused: it is asked again after the next welcome. */
+  watch(name: Name, signal?: AbortSignal): Promise<Answer> {
+    const watched = this.#watched.get(name) ?? { count: 0 }
+    watched.count++
+    this.#watched.set(name, watched)
+    return this.#ask([name], signal)
+  }
+
+  unwatch(name: Name): void {
+    const watched = this.#watched.get(name)
+    if (watched === undefined || --watched.count > 0) return
+    this.#watched.delete(name)
+    this.#send({ type: 'unwatch', names: [name] })
+  }
+
+  online(): void {
+    const names = [...this.#watched.keys()]
+    for (let i = 0; i < names.length; i += limits.namesPerLookup)
+      void this.#ask(names.slice(i, i + limits.namesPerLookup))
+  }
+
+  heard(presence: Presence): void {
+    const watched = this.#watched.get(presence.name)
+    if (watched === undefined) return
+    const { last } = watched
+    watched.last = presence
+    if (last?.state !== presence.state || last.since !== presence.since) this.#onChange(presence)
+  }
+
+  async #ask(names: Name[], signal?: AbortSignal): Promise<Answer> {
+    const answer = await this.#requests.ask((id) => ({ type: 'watch', id, names }), signal)
+    if (answer.ok && answer.message.type === 'found') for (const one of answer.message.peers) this.heard(one)
+    return answer
+  }
+}
