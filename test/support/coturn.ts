@@ -1,10 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { join } from 'node:path'
-import { findTool } from './binary.js'
+import { announce, findBinary, findTool } from './binary.js'
+import type { Namespace } from './netns.js'
 import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
 import { freePortBoth } from './ports.js'
-import { eventually, type Exit } from './process.js'
+import { eventually, type Exit, type Running } from './process.js'
 
 export const COTURN: Part = {
   part: 'coturn',
@@ -19,11 +20,16 @@ export interface CoturnOptions {
   /** The shared secret of the time-limited credentials; several while one is being rotated out. */
   secret: string | readonly string[]
   realm?: string
-  /** The address it listens on and relays from; loopback unless told otherwise. */
-  host?: string
+  /**
+   * The addresses it listens on; it relays from the first. Loopback unless told otherwise. With a second
+   * one it can also tell a NAT's behaviour (RFC 5780).
+   */
+  hosts?: readonly [string, ...string[]]
   port?: number
   /** More of turnserver's flags. */
   args?: readonly string[]
+  /** Runs it in this network namespace, always from a binary; `hosts` are addresses there. */
+  inside?: Pick<Namespace, 'start' | 'run'>
 }
 
 export interface TurnCredentials {
@@ -57,15 +63,19 @@ const RELAY_PORTS = { low: 49_152, high: 65_535 }
 /** Starts a TURN server that takes credentials made from a shared secret (TURN REST). */
 export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   const directory = await makeDirectory('coturn')
-  const host = options.host ?? '127.0.0.1'
+  const hosts = options.hosts ?? ['127.0.0.1']
+  const [host] = hosts
   const port = options.port ?? (await freePortBoth())
   const realm = options.realm ?? 'peerage'
   const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret
   const [secret] = secrets
   if (secret === undefined) throw new Error('coturn needs a secret')
-  const args = coturnArguments({ host, port, realm, secrets, directory })
-  const running = await startPart(COTURN, { args: [...args, ...(options.args ?? [])], directory })
-  await eventually(`coturn on port ${port} answers a binding request`, () => probeStun(host, port), {
+  const args = [...turnserverArguments({ hosts, port, realm, secrets, directory }), ...(options.args ?? [])]
+  const { inside } = options
+  const running =
+    inside === undefined ? await startPart(COTURN, { args, directory }) : await enter(inside, args)
+  const probe = inside === undefined ? () => probeStun(host, port) : () => probeInside(inside, host, port)
+  await eventually(`coturn on port ${port} answers a binding request`, probe, {
     deadlineMs: START_DEADLINE_MS,
     running,
   })
@@ -89,16 +99,33 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   }
 }
 
-/** turnserver's arguments, for the network lab too, which starts it inside a namespace. */
-export function coturnArguments(options: {
-  host: string
+async function enter(inside: Pick<Namespace, 'start'>, args: readonly string[]): Promise<Running> {
+  const binary = await findBinary(COTURN)
+  announce(`coturn: ${binary.how} ${binary.version}`)
+  return inside.start({ command: binary.path, args })
+}
+
+async function probeInside(
+  inside: Pick<Namespace, 'run'>,
+  host: string,
+  port: number,
+): Promise<true | undefined> {
+  // The client asks once: a question that came too early waits for ever.
+  const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], PROBE_DEADLINE_MS)
+  return text.includes('UDP reflexive addr') ? true : undefined
+}
+
+function turnserverArguments(options: {
+  hosts: readonly [string, ...string[]]
   port: number
   realm: string
   secrets: readonly string[]
   directory: string
 }): string[] {
-  const { host, port, directory } = options
-  const args = ['-n', '--no-cli', '--no-tls', '--no-dtls', '-L', host, '-E', host, '-p', String(port)]
+  const { hosts, port, directory } = options
+  const [host] = hosts
+  const args = ['-n', '--no-cli', '--no-tls', '--no-dtls', '-E', host, '-p', String(port)]
+  for (const each of hosts) args.push('-L', each)
   args.push('--min-port', String(RELAY_PORTS.low), '--max-port', String(RELAY_PORTS.high))
   args.push('--use-auth-secret', `--realm=${options.realm}`)
   args.push(...options.secrets.map((secret) => `--static-auth-secret=${secret}`))

@@ -1,0 +1,20 @@
+// Joins two places that share files but no network: node relay.mjs LISTEN CONNECT, each a Unix socket's
+// path or host:port. Prints one line when it listens. It runs inside network namespaces.
+import { connect, createServer } from 'node:net'
+
+const [listen = '', target = ''] = process.argv.slice(2)
+const server = createServer({ allowHalfOpen: true }, (near) => {
+  const far = connect({ ...address(target), allowHalfOpen: true })
+  near.pipe(far).pipe(near)
+  // Whatever ends one side badly ends the other; an orderly end goes through the pipes.
+  near.on('error', () => far.destroy())
+  far.on('error', () => near.destroy())
+})
+server.listen(address(listen), () => console.log('listening'))
+
+/** @param {string} text */
+function address(text) {
+  if (text.startsWith('/')) return { path: text }
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon), port: Number(text.slice(colon + 1)) }
+}
