@@ -88,7 +88,7 @@ describe('routing', () => {
     const { a, b } = await two()
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     const sends = ['1', '2', '3', '4'].map((ref) => a.router.route(messageFrom(a, alice, 'bob', { ref })))
-    await Promise.all(sends)
+    await Promise.all(sends.map(async (outcome) => outcome))
     await settle()
     expect(bob.connection.frames).toEqual(['1', '2', '3', '4'].map((ref) => `alice says ${ref}`))
   })

@@ -1,0 +1,195 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { closeCodes, closeReasonOf, mayReconnect } from './close.js'
+import { decodeFrame, decodeHello, decodeNodeMessage, encodeNodeMessage } from './decode.js'
+import { errors, isErrorCode } from './errors.js'
+import { limits } from './limits.js'
+import { parseName } from './ids.js'
+
+const send = { to: 'bob', since: 1, stream: 'A'.repeat(11), seq: 1, base: 1, kind: 'message', body: 'hi' }
+const frame = (type: string, fields: unknown): string => `42${JSON.stringify([type, fields])}`
+const refusal = (text: string): { code: string; detail: string } => {
+  const decoded = decodeFrame(text)
+  if (decoded.ok) throw new Error(`accepted ${text.slice(0, 80)}`)
+  return decoded.error
+}
+
+describe('frames', () => {
+  test('[F1] an event with one object is a message', () => {
+    expect(decodeFrame(frame('send', send))).toEqual({ ok: true, value: { type: 'send', ...send } })
+    expect(decodeFrame('42["leave",{}]')).toEqual({ ok: true, value: { type: 'leave' } })
+  })
+
+  test.each([
+    '42',
+    '42[',
+    '42{}',
+    '42[]',
+    '42["send"]',
+    '42["send",{},{}]',
+    '42[7,{}]',
+    '42null',
+    '421["send",{}]',
+  ])('[F1] %s is a bad frame', (text) => {
+    expect(refusal(text).code).toBe('bad-frame')
+  })
+
+  test('[F1] the fields are an object, not a list, a string or null', () => {
+    for (const fields of [null, [], 'x', 7]) expect(refusal(frame('send', fields)).code).toBe('bad-field')
+  })
+
+  test('[F3] an unknown type is named', () => {
+    expect(refusal(frame('shout', {}))).toMatchObject({
+      code: 'unknown-type',
+      detail: expect.stringContaining('shout'),
+    })
+  })
+
+  test.each([
+    ['since', -1],
+    ['since', 1.5],
+    ['since', '1'],
+    ['stream', 'short'],
+    ['seq', Number.MAX_SAFE_INTEGER + 1],
+    ['base', null],
+    ['kind', 'other'],
+    ['body', 7],
+    ['body', 'x'.repeat(limits.bodyLength + 1)],
+    ['fresh', 'yes'],
+    ['handshake', 'x'.repeat(33)],
+  ])('[F4] %s may not be %j', (field, value) => {
+    expect(refusal(frame('send', { ...send, [field]: value }))).toMatchObject({
+      code: 'bad-field',
+      detail: expect.stringContaining(field),
+    })
+  })
+
+  test('[F4] a name outside the grammar is refused with the rule it broke', () => {
+    expect(refusal(frame('send', { ...send, to: 'a\nb' }))).toMatchObject({
+      code: 'bad-name',
+      detail: expect.stringContaining('printable'),
+    })
+    expect(refusal(frame('lookup', { id: 1, names: ['ok', ''] }))).toMatchObject({
+      code: 'bad-name',
+      detail: expect.stringContaining('must not be empty'),
+    })
+  })
+
+  test('[F4] lists are bounded', () => {
+    const names = Array.from({ length: limits.namesPerLookup + 1 }, (_, i) => `n${i}`)
+    expect(refusal(frame('lookup', { id: 1, names })).detail).toContain(`1 to ${limits.namesPerLookup}`)
+    expect(refusal(frame('ack', { acks: [] })).code).toBe('bad-field')
+    expect(refusal(frame('ack', { acks: [{ to: 'bob', stream: 'x', next: 1 }] })).detail).toContain('stream')
+  })
+
+  test('[F5] deep nesting is refused, however deep', () => {
+    for (const depth of [limits.depth + 1, 1_000, 20_000]) {
+      const deep = `42["send",{"x":${'['.repeat(depth)}${']'.repeat(depth)}}]`
+      expect(['too-deep', 'bad-frame']).toContain(refusal(deep).code)
+    }
+    expect(refusal(`42["send",{"x":${'['.repeat(8)}${']'.repeat(8)}}]`).code).toBe('too-deep')
+  })
+
+  test('[F6] unknown fields are left behind', () => {
+    expect(decodeFrame(frame('send', { ...send, from: 'mallory', extra: 1 }))).toEqual({
+      ok: true,
+      value: { type: 'send', ...send },
+    })
+  })
+
+  test('[F8] prototype keys are nothing special', () => {
+    for (const type of ['__proto__', 'constructor', 'toString', 'hasOwnProperty'])
+      expect(refusal(frame(type, {})).code).toBe('unknown-type')
+    expect(refusal(`42["send",{"__proto__":${JSON.stringify(send)}}]`).detail).toContain('to breaks')
+    expect(decodeFrame(`42["leave",{"__proto__":{"polluted":1},"constructor":1}]`).ok).toBe(true)
+    expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
+  })
+
+  test('whatever comes, decode answers and never throws', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.json().map((json) => `42${json}`),
+          fc.jsonValue().map((v) => frame('send', v)),
+        ),
+        (text) => {
+          const decoded = decodeFrame(text)
+          if (!decoded.ok) expect(isErrorCode(decoded.error.code)).toBe(true)
+        },
+      ),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('what a node encodes, the SDK decodes', () => {
+    const from = parseName('alice')
+    if (!from.ok) throw new Error(from.problem)
+    const message = {
+      type: 'message',
+      from: from.value,
+      since: 1,
+      stream: 'A'.repeat(11),
+      seq: 1,
+      base: 1,
+      kind: 'signal',
+      body: '{"a":"\\""}',
+      handshake: 'h',
+    } as const
+    const text = encodeNodeMessage(message)
+    expect(text.startsWith('42["message",')).toBe(true)
+    const [type, fields]: [string, unknown] = JSON.parse(text.slice(2))
+    expect(decodeNodeMessage(type, fields)).toEqual({ ok: true, value: message })
+  })
+})
+
+describe('hello', () => {
+  const secret = 's'.repeat(22)
+
+  test('[H1] version 1 with a secret is enough', () => {
+    expect(decodeHello({ v: 1, secret })).toEqual({ ok: true, value: { v: 1, secret } })
+  })
+
+  test.each([
+    [{ v: 2, secret }, 'bad-version'],
+    [{ secret }, 'bad-version'],
+    [{ v: '1', secret }, 'bad-version'],
+  ])('[H1] %j is another version', (hello, code) => {
+    expect(decodeHello(hello)).toMatchObject({ ok: false, error: { code } })
+  })
+
+  test.each([undefined, null, 7, 'x', []])('[H1] %j is no hello', (hello) => {
+    expect(decodeHello(hello).ok).toBe(false)
+  })
+
+  test('[F4] a hello names what is wrong with it', () => {
+    expect(decodeHello({ v: 1 })).toMatchObject({
+      error: { code: 'bad-field', detail: expect.stringContaining('secret') },
+    })
+    expect(decodeHello({ v: 1, secret, name: '' })).toMatchObject({ error: { code: 'bad-name' } })
+    expect(decodeHello({ v: 1, secret, app: 'Not an app' })).toMatchObject({
+      error: { code: 'bad-field', detail: expect.stringContaining('app') },
+    })
+  })
+})
+
+describe('tables', () => {
+  test('[E1] every code says whether it is temporary, and what it means', () => {
+    for (const row of Object.values(errors)) {
+      expect(typeof row.temporary).toBe('boolean')
+      expect(row.text.length).toBeGreaterThan(5)
+    }
+    expect(isErrorCode('toString')).toBe(false)
+  })
+
+  test('[C1] the range of a close code says whether to come back', () => {
+    expect(mayReconnect(1006)).toBe(true)
+    expect(mayReconnect(4000)).toBe(true)
+    expect(mayReconnect(4499)).toBe(true)
+    expect(mayReconnect(4500)).toBe(false)
+    expect(closeReasonOf(closeCodes.superseded.code)).toBe('superseded')
+    expect(closeReasonOf(1000)).toBeUndefined()
+    const codes = Object.values(closeCodes).map((row) => row.code)
+    expect(new Set(codes).size).toBe(codes.length)
+  })
+})

@@ -1,0 +1,103 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  NAME_MAX_BYTES,
+  appOf,
+  nameOf,
+  parseApp,
+  parseConnectionId,
+  parseName,
+  parseNodeId,
+  parsePeer,
+  parseSecret,
+  peerOf,
+  utf8Length,
+} from './ids.js'
+
+describe('names', () => {
+  test.each(['bob', 'a', 'x'.repeat(128), 'Zoë', '名前', '🙂', 'a/b', 'a}b{c', '__proto__', ' ', '"quoted"'])(
+    '[N1] %s is a name',
+    (name) => {
+      expect(parseName(name)).toEqual({ ok: true, value: name })
+    },
+  )
+
+  test.each([
+    ['', 'must not be empty'],
+    ['x'.repeat(129), 'at most 128 bytes'],
+    ['é'.repeat(65), 'at most 128 bytes'],
+    ['🙂'.repeat(33), 'at most 128 bytes'],
+    ['a\nb', 'printable'],
+    ['a\u0000', 'printable'],
+    ['a\u200eb', 'printable'],
+    ['\ud800', 'printable'],
+    ['a\u2028', 'printable'],
+    [7, 'must be a string'],
+    [null, 'must be a string'],
+  ])('[N1] %j is refused with the rule it broke', (input, rule) => {
+    const parsed = parseName(input)
+    expect(parsed.ok).toBe(false)
+    expect(parsed.ok ? '' : parsed.problem).toContain(rule)
+  })
+
+  test('[N1] the length is counted in bytes of UTF-8', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(utf8Length(text)).toBe(new TextEncoder().encode(text).length)
+      }),
+    )
+  })
+
+  test('[N1] whatever is a name is at most 128 bytes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), (text) => {
+        if (parseName(text).ok)
+          expect(new TextEncoder().encode(text).length).toBeLessThanOrEqual(NAME_MAX_BYTES)
+      }),
+    )
+  })
+
+  test.each(['default', 'a', 'my-app-2', 'x'.repeat(32)])('[N2] %s is an app', (app) => {
+    expect(parseApp(app).ok).toBe(true)
+  })
+
+  test.each(['', 'A', 'a/b', 'x'.repeat(33), 'a b', 'ä', undefined])('[N2] %j is no app', (app) => {
+    expect(parseApp(app).ok).toBe(false)
+  })
+
+  test('[N3] a peer divides at its first slash, whatever its name holds', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), (text) => {
+        const [app, name] = [parseApp('app-1'), parseName(text)]
+        if (!app.ok || !name.ok) return
+        const peer = peerOf(app.value, name.value)
+        expect([appOf(peer), nameOf(peer)]).toEqual(['app-1', text])
+        expect(parsePeer(peer)).toEqual({ ok: true, value: peer })
+      }),
+    )
+  })
+
+  test('[N3] what has no slash, no app or no name is no peer', () => {
+    for (const input of ['bob', '/bob', 'app/', 'App/bob', 'a\u0000/b', 7])
+      expect(parsePeer(input).ok).toBe(false)
+  })
+
+  test('[N4] node and connection ids have their lengths and alphabets', () => {
+    expect(parseNodeId('Ab3_-6gH').ok).toBe(true)
+    for (const input of ['Ab3dE6g', 'Ab3dE6gHi', 'Ab3dE6g+', 8]) expect(parseNodeId(input).ok).toBe(false)
+    expect(parseConnectionId('1z').ok).toBe(true)
+    for (const input of ['', '1Z', '1234567890123', null]) expect(parseConnectionId(input).ok).toBe(false)
+  })
+
+  test('[N5] a secret has at least 128 bits', () => {
+    expect(parseSecret('a'.repeat(22)).ok).toBe(true)
+    for (const input of ['a'.repeat(21), 'a'.repeat(65), `${'a'.repeat(22)}=`, undefined])
+      expect(parseSecret(input).ok).toBe(false)
+  })
+
+  test('the worst text for the patterns is refused in an instant', () => {
+    const started = performance.now()
+    for (let i = 0; i < 100; i++) parseName(`${'é'.repeat(64)}\u0000`.repeat(1_000))
+    expect(performance.now() - started).toBeLessThan(1_000)
+  })
+})
