@@ -1,0 +1,515 @@
+import { once } from 'node:events'
+import type { Server as HttpServer } from 'node:http'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
+import type { Times } from '@peerage/core'
+import { parseApp } from '@peerage/protocol'
+import { Server as OtherSocketIo } from 'socket.io'
+import { io as connectOther } from 'socket.io-client'
+import { afterEach, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { staticAccess } from '../access.js'
+import { Addresses } from '../address.js'
+import type { LimitValues } from '../limits.js'
+import { Limits } from '../limits.js'
+import type { SocketIoGatewayOptions } from './socketio.js'
+import { SocketIoGateway } from './socketio.js'
+
+const unlimited: LimitValues = {
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 },
+  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
+  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
+  node: { connections: 0, connectsPerSecond: 0 },
+}
+const stream = 'A'.repeat(11)
+const closers: (() => Promise<void> | void)[] = []
+
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close()
+})
+
+interface House {
+  url: string
+  http: HttpServer
+  node: Node
+  gateway: SocketIoGateway
+  counted: string[]
+}
+
+async function house(
+  more: Partial<SocketIoGatewayOptions> & {
+    limitValues?: LimitValues
+    times?: Partial<Times>
+    claimMs?: number
+  } = {},
+): Promise<House> {
+  const { limitValues = unlimited, times, claimMs = 10_000, ...options } = more
+  const app = parseApp('default')
+  if (!app.ok) throw new Error(app.problem)
+  const counted: string[] = []
+  const node = new Node({
+    backend: memoryCluster().backend(),
+    times: { ...defaultTimes, ...times },
+    clock: systemClock,
+    claimMs,
+    mailboxMs: 5_000,
+    onError: (error) => counted.push(`error ${String(error)}`),
+    onEvent: () => {},
+  })
+  await node.start()
+  const gateway = new SocketIoGateway({
+    node,
+    clock: systemClock,
+    access: staticAccess({ defaultApp: app.value, apps: [], origins: options.origins ?? [], key: null }),
+    origins: [],
+    addresses: new Addresses([]),
+    limits: new Limits(limitValues, systemClock),
+    metrics: {
+      connected: () => {},
+      registered: (_, result) => counted.push(`registered ${result}`),
+      routed: (_, kind, result) => counted.push(`${kind} ${result}`),
+      rejected: (_, reason) => counted.push(`rejected ${reason}`),
+      closed: (_, reason) => counted.push(`closed ${reason}`),
+      handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
+    },
+    log: () => {},
+    engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
+    path: '/peerage/',
+    handshakeMs: 10_000,
+    welcome: () => ({
+      p2p: { server: null, turn: null },
+      relay: { bytesPerSecond: 0, messageBytes: 10_000 },
+      graceMs: 30_000,
+      deadlineMs: 30_000,
+      pingMs: 15_000,
+    }),
+    turn: () => null,
+    policy: () => 'refuse',
+    onError: (error) => counted.push(`error ${String(error)}`),
+    ...options,
+  })
+  gateway.start()
+  const http = createServer((_, response) => response.end('not here'))
+  http.on('upgrade', (request, socket, head) => gateway.handleUpgrade(request, socket, head))
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  closers.push(async () => {
+    gateway.stop()
+    await node.stop()
+    http.closeAllConnections()
+    http.close()
+  })
+  const { port } = http.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, http, node, gateway, counted }
+}
+
+/** A peer on plain ws frames: nothing of the SDK hides what the node says. */
+class RawPeer {
+  readonly ws: WebSocket
+  readonly frames: string[] = []
+  closed: { code: number; reason: string } | undefined
+  #wake: (() => void)[] = []
+
+  constructor(url: string, headers: Record<string, string> = {}) {
+    this.ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`, { headers })
+    this.ws.on('message', (data: Buffer) => this.#got(data.toString()))
+    this.ws.on('close', (code, reason) => {
+      this.closed = { code, reason: reason.toString() }
+      this.#rouse()
+    })
+    this.ws.on('error', () => {})
+    closers.push(() => this.ws.terminate())
+  }
+
+  #got(frame: string): void {
+    if (frame === '2') this.ws.send('3')
+    else this.frames.push(frame)
+    this.#rouse()
+  }
+
+  #rouse(): void {
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+
+  /** The first frame that fits, waiting for it; the test's own timeout is the deadline. */
+  async until(fits: (frame: string) => boolean): Promise<string> {
+    for (;;) {
+      const found = this.frames.find(fits)
+      if (found !== undefined) return found
+      if (this.closed)
+        throw new Error(`closed ${this.closed.code} before the frame came: ${this.frames.join(' ')}`)
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+  }
+
+  /** The first event of a type, with its fields. */
+  async event(type: string): Promise<Record<string, unknown>> {
+    const frame = await this.until((text) => text.startsWith(`42["${type}",`))
+    const [, fields]: [string, Record<string, unknown>] = JSON.parse(frame.slice(2))
+    return fields
+  }
+
+  async end(): Promise<{ code: number; reason: string }> {
+    while (!this.closed) await new Promise<void>((resolve) => this.#wake.push(resolve))
+    return this.closed
+  }
+
+  send(type: string, fields: unknown): void {
+    this.ws.send(`42${JSON.stringify([type, fields])}`)
+  }
+
+  async claim(hello: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
+    await this.until((frame) => frame.startsWith('0'))
+    this.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...hello })}`)
+    return this.event('welcome')
+  }
+
+  async refused(hello: Record<string, unknown>): Promise<{ message: string; data: Record<string, unknown> }> {
+    await this.until((frame) => frame.startsWith('0'))
+    this.frames.length = 1
+    this.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...hello })}`)
+    return JSON.parse((await this.until((frame) => frame.startsWith('44'))).slice(2))
+  }
+}
+
+async function named(url: string, name: string): Promise<RawPeer> {
+  const peer = new RawPeer(url)
+  await peer.claim({ name })
+  return peer
+}
+
+describe('claim', () => {
+  test('[H3] the welcome names the peer and what the node offers', async () => {
+    const { url, node } = await house()
+    const welcome = await new RawPeer(url).claim({ name: 'alice' })
+    expect(welcome).toMatchObject({ v: 1, app: 'default', name: 'alice', node: node.id, graceMs: 30_000 })
+    expect(welcome['since']).toBeGreaterThan(0)
+  })
+
+  test('[H4] a peer without a name gets one that nobody can guess', async () => {
+    const { url } = await house()
+    const names = [await new RawPeer(url).claim(), await new RawPeer(url).claim()].map((w) =>
+      String(w['name']),
+    )
+    expect(names[0]).not.toBe(names[1])
+    for (const name of names) expect(Buffer.from(name, 'base64url')).toHaveLength(16)
+  })
+
+  test.each([
+    [{ v: 2 }, 'bad-version'],
+    [{ secret: 'short' }, 'bad-field'],
+    [{ name: 'a\nb' }, 'bad-name'],
+    [{ app: 'Not An App' }, 'bad-field'],
+  ])('[H2] %j is refused with its reason, and another try is welcome', async (hello, code) => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    expect((await peer.refused(hello)).data).toMatchObject({ code })
+    expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+  })
+
+  test('[H5] a message before the claim is not-claimed', async () => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    peer.send('lookup', { id: 1, names: ['bob'] })
+    expect(await peer.event('error')).toMatchObject({ code: 'not-claimed' })
+    expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+  })
+
+  test('[H6] a connection without a name is closed in time', async () => {
+    const { url } = await house({ claimMs: 50, times: { beatMs: 100 } })
+    expect(await new RawPeer(url).end()).toMatchObject({ code: 4005 })
+  })
+
+  test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
+    const { url } = await house({
+      limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 60 } },
+    })
+    await named(url, 'alice')
+    const thief = new RawPeer(url)
+    const first = await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })
+    expect(first).toEqual({
+      message: 'name-taken',
+      data: { code: 'name-taken', detail: 'the name is taken' },
+    })
+    let answer = first
+    for (let i = 0; i < 5 && answer.message === 'name-taken'; i++)
+      answer = await thief.refused({ name: 'alice', secret: `${i}`.padEnd(22, 'y') })
+    expect(answer.data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
+  })
+
+  test('[I8] the secret takes the name back; the old socket is told superseded and closed as final', async () => {
+    const { url } = await house()
+    const old = await named(url, 'alice')
+    await named(url, 'alice')
+    expect(await old.event('closing')).toMatchObject({ reason: 'superseded' })
+    expect(await old.end()).toEqual({ code: 4500, reason: expect.stringContaining('elsewhere') })
+  })
+
+  test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
+    '[H8] the origin %s is refused before the upgrade',
+    async (origin) => {
+      const { url } = await house({ origins: ['https://good.example'] })
+      const peer = new RawPeer(url, { origin })
+      const [, response] = (await once(peer.ws, 'unexpected-response')) as [unknown, { statusCode: number }]
+      expect(response.statusCode).toBe(403)
+      await new RawPeer(url, { origin: 'https://good.example' }).claim({ name: 'alice' })
+    },
+  )
+})
+
+describe('frames', () => {
+  test.each([
+    ['[F1] what is no event', '42{"a":1}', 'bad-frame'],
+    ['[F1] another socket.io packet', '43[]', 'bad-frame'],
+    ['[F1] an event of another namespace', '42/admin,["send",{}]', 'bad-frame'],
+    ['[F1] noise', 'hello', 'bad-frame'],
+    ['[F3] an unknown type', '42["shout",{}]', 'unknown-type'],
+    ['[F4] a wrong field', '42["lookup",{"id":-1,"names":["bob"]}]', 'bad-field'],
+    ['[F4] a name outside the grammar', '42["lookup",{"id":1,"names":["a\\u0000"]}]', 'bad-name'],
+    ['[F5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
+    ['[F8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
+  ])('%s: a typed error, and the connection lives on', async (_, frame, code) => {
+    const { url } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.ws.send(frame)
+    expect(await alice.event('error')).toMatchObject({ code, detail: expect.any(String) })
+    alice.send('lookup', { id: 7, names: ['bob'] })
+    expect(await alice.event('found')).toMatchObject({ id: 7, peers: [{ name: 'bob', state: 'online' }] })
+    expect(bob.frames.filter((text) => text.startsWith('42["error"'))).toEqual([])
+  })
+
+  test('[F7] binary where text belongs is a typed error', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    alice.ws.send(Buffer.from('42["leave",{}]'))
+    expect(await alice.event('error')).toMatchObject({ code: 'binary' })
+    // An announced attachment never comes to wait for its bytes.
+    alice.ws.send('451-["send",{"_placeholder":true,"num":0}]')
+    await alice.until((frame) => frame.startsWith('42["error"') && frame.includes('bad-frame'))
+  })
+
+  test('[F2] a frame over the limit ends its connection with 1009 and no other; one just below is read', async () => {
+    const { url, node } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    bob.ws.send('4'.padEnd(65_536, 'x'))
+    expect(await bob.event('error')).toMatchObject({ code: 'bad-frame' })
+    alice.ws.send('4'.padEnd(65_537, 'x'))
+    expect(await alice.end()).toMatchObject({ code: 1009 })
+    expect(node.sessions.onlineCount).toBe(1)
+  })
+
+  test('[F9] a connection that sends only noise is closed', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    for (let i = 0; i < 21; i++) alice.ws.send('noise')
+    expect(await alice.end()).toMatchObject({ code: 4503 })
+  })
+
+  test('[R3] [I13] the sender is who the node says', async () => {
+    const { url } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    alice.send('send', {
+      to: 'bob',
+      since,
+      stream,
+      seq: 1,
+      base: 1,
+      kind: 'message',
+      body: 'x',
+      from: 'mallory',
+    })
+    expect(await bob.event('message')).toMatchObject({ from: 'alice', body: 'x', seq: 1, stream })
+  })
+})
+
+describe('answers', () => {
+  test('[E2] [I14] a send to nobody gets its notice', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    alice.send('send', { to: 'nobody', since: 1, stream, seq: 9, base: 9, kind: 'message', body: 'x' })
+    expect(await alice.event('notice')).toEqual({ to: 'nobody', stream, seq: 9, code: 'unavailable' })
+  })
+
+  test('[R1] a look-up answers in the order asked', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    await named(url, 'bob')
+    alice.send('lookup', { id: 3, names: ['nobody', 'bob', 'alice'] })
+    expect(await alice.event('found')).toMatchObject({
+      id: 3,
+      peers: [{ name: 'nobody', state: 'offline' }, { name: 'bob', state: 'online' }, { name: 'alice' }],
+    })
+  })
+
+  test('[R2] a watched peer is told of when it comes, goes and leaves', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    alice.send('watch', { id: 1, names: ['bob'] })
+    expect(await alice.event('found')).toMatchObject({ peers: [{ name: 'bob', state: 'offline' }] })
+    const bob = await named(url, 'bob')
+    await alice.until((frame) => frame.includes('"presence"') && frame.includes('online'))
+    bob.ws.terminate()
+    await alice.until((frame) => frame.includes('"presence"') && frame.includes('away'))
+    const again = await named(url, 'bob')
+    again.send('leave', {})
+    await alice.until((frame) => frame.includes('"presence"') && frame.includes('offline'))
+  })
+
+  test('[R2] over 256 watched names is too-many', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    const names = (from: number): string[] => Array.from({ length: 64 }, (_, i) => `n${from + i}`)
+    for (let i = 0; i < 5; i++) alice.send('watch', { id: i, names: names(i * 64) })
+    expect(await alice.event('error')).toMatchObject({ code: 'too-many', id: 4 })
+  })
+
+  test('[R4] over a rate, a send gets a notice; a flood is closed', async () => {
+    const { url } = await house({
+      limitValues: {
+        ...unlimited,
+        connection: { messagesPerSecond: 5, bytesPerSecond: 0, lookupsPerSecond: 0 },
+      },
+    })
+    const alice = await named(url, 'alice')
+    const send = { to: 'bob', since: 1, stream, base: 1, kind: 'message', body: 'x' }
+    for (let seq = 1; seq <= 20; seq++) alice.send('send', { ...send, seq })
+    await alice.until((frame) => frame.includes('"notice"') && frame.includes('rate-limited'))
+    for (let seq = 1; seq <= 2_100; seq++) alice.send('send', { ...send, seq })
+    expect(await alice.end()).toMatchObject({ code: 4004 })
+  })
+
+  test('[R5] what the relay policy does not carry gets a notice; a signal passes', async () => {
+    const { url } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    const body = 'x'.repeat(10_001)
+    alice.send('send', { to: 'bob', since, stream, seq: 1, base: 1, kind: 'message', body })
+    expect(await alice.event('notice')).toMatchObject({ code: 'relay-refused' })
+    alice.send('send', { to: 'bob', since, stream, seq: 2, base: 2, kind: 'signal', body })
+    expect(await bob.event('message')).toMatchObject({ kind: 'signal', seq: 2 })
+  })
+
+  test('[R6] an acknowledgement reaches the peer it names, and none is answered', async () => {
+    const { url } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    bob.send('ack', {
+      acks: [
+        { to: 'nobody', stream, next: 3 },
+        { to: 'alice', stream, next: 2 },
+      ],
+    })
+    expect(await alice.event('acked')).toEqual({ from: 'bob', stream, next: 2 })
+    expect(bob.frames.some((frame) => frame.includes('notice') || frame.includes('error'))).toBe(false)
+  })
+})
+
+describe('ends', () => {
+  test('[C5] [I6] leave frees the name and closes as final', async () => {
+    const { url } = await house()
+    const alice = await named(url, 'alice')
+    alice.send('leave', {})
+    expect(await alice.end()).toMatchObject({ code: 4501 })
+    await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
+  })
+
+  test('[C3] a peer that answers no ping is cut, and its name waits for it', async () => {
+    const { url, node } = await house({
+      engine: { pingIntervalMs: 100, pingTimeoutMs: 50, frameBytes: 65_536, bufferedBytes: 262_144 },
+    })
+    const alice = await named(url, 'alice')
+    alice.ws.removeAllListeners('message')
+    expect(await alice.end()).toMatchObject({ code: 1006 })
+    const [bob] = [await named(url, 'bob')]
+    bob.send('lookup', { id: 1, names: ['alice'] })
+    expect(await bob.event('found')).toMatchObject({ peers: [{ name: 'alice', state: 'away' }] })
+    expect(node.sessions.onlineCount).toBe(1)
+  })
+
+  test('[C4] a peer that does not read is cut at its bound, and the sender is told', async () => {
+    const { url, counted } = await house({
+      welcome: () => ({
+        p2p: { server: null, turn: null },
+        relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+        graceMs: 30_000,
+        deadlineMs: 30_000,
+        pingMs: 15_000,
+      }),
+    })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    bob.ws.pause()
+    const body = 'x'.repeat(40_000)
+    let seq = 0
+    const told = alice.until((frame) => frame.includes('"notice"'))
+    const flood = setInterval(() => {
+      for (let i = 0; i < 50; i++)
+        alice.send('send', { to: 'bob', since, stream, seq: ++seq, base: 1, kind: 'message', body })
+    }, 5)
+    const notice = await told
+    clearInterval(flood)
+    expect(notice).toMatch(/slow-consumer|away/)
+    bob.ws.resume()
+    await bob.end()
+    expect(counted).toContain('closed slow-consumer')
+  })
+
+  test('[C2] a drain tells everyone to come back, and where it knows, when', async () => {
+    const { url, node, gateway } = await house()
+    const peers = [await named(url, 'alice'), await named(url, 'bob')]
+    node.beginDrain()
+    await gateway.drain(100)
+    for (const peer of peers) {
+      expect(await peer.event('closing')).toMatchObject({ reason: 'drain', retryAfterMs: expect.any(Number) })
+      expect(await peer.end()).toMatchObject({ code: 4000 })
+    }
+    expect((await new RawPeer(url).refused({ name: 'carol' })).data).toMatchObject({ code: 'draining' })
+  })
+})
+
+describe('beside others', () => {
+  test('an application’s own socket.io on the same HTTP server keeps working, slow upgrades included', async () => {
+    const { url, http } = await house()
+    const other = new OtherSocketIo(http, {
+      path: '/socket.io/',
+      allowRequest: (_, decide) => void setTimeout(() => decide(null, true), 1_500),
+    })
+    closers.push(() => void other.disconnectSockets(true))
+    other.on('connection', (socket) => socket.emit('hi'))
+    const client = connectOther(url, { transports: ['websocket'], reconnection: false })
+    closers.push(() => void client.disconnect())
+    const greeted = new Promise<void>((resolve) => client.on('hi', resolve))
+    await named(url, 'alice')
+    await greeted
+    expect(client.connected).toBe(true)
+  })
+
+  test('an upgrade of another path is left alone', async () => {
+    const { url, http } = await house()
+    const seen = once(http, 'upgrade')
+    const ws = new WebSocket(`${url.replace('http', 'ws')}/elsewhere`)
+    ws.on('error', () => {})
+    closers.push(() => ws.terminate())
+    await seen
+    expect(ws.readyState).toBe(WebSocket.CONNECTING)
+  })
+
+  test('a limit on connections refuses with 503 and says when to come back', async () => {
+    const { url } = await house({
+      limitValues: { ...unlimited, node: { connections: 1, connectsPerSecond: 0 } },
+    })
+    await named(url, 'alice')
+    const peer = new RawPeer(url)
+    const [, response] = (await once(peer.ws, 'unexpected-response')) as [
+      unknown,
+      { statusCode: number; headers: Record<string, string> },
+    ]
+    expect(response.statusCode).toBe(503)
+    expect(Number(response.headers['retry-after'])).toBeGreaterThan(0)
+  })
+})
