@@ -1,1 +1,5 @@
-export { defaultConfig, type Config, type ConfigInput } from './config.js'
+export type { Access, Admitted, AdmitRequest } from './access.js'
+export type { Config, ConfigInput } from './config.js'
+export type { Problem } from './config-load.js'
+export { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
+export { PortUnavailable } from './listen.js'

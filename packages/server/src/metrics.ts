@@ -12,7 +12,6 @@ export interface Readings {
   /** Names that this node holds. */
   names: () => number
   ready: () => boolean
-  healthy: () => boolean
   /** Nodes that this one sees alive. */
   nodesLive: () => number
 }
@@ -38,6 +37,7 @@ export class Metrics {
   readonly #errors: Counter<'stage'>
   readonly #events: Counter<'event'>
   readonly #canaryFailures: Counter
+  readonly #redisUp: Gauge
 
   constructor(build: { version: string; node: string }) {
     const registers = [this.registry]
@@ -89,6 +89,11 @@ export class Metrics {
       'peerage_canary_failures_total',
       'Canaries that did not come back through Redis.',
     )
+    this.#redisUp = new Gauge({
+      name: 'peerage_redis_up',
+      help: '1 when the registry and the bus answer.',
+      registers,
+    })
     new Gauge({
       name: 'peerage_build_info',
       help: 'Always 1.',
@@ -122,7 +127,6 @@ export class Metrics {
     }
     gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
     gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
-    gauge('peerage_redis_up', '1 when the registry and the bus answer.', readings.healthy)
     gauge('peerage_nodes_live', 'Nodes that this one sees alive.', readings.nodesLive)
   }
 
@@ -159,6 +163,11 @@ export class Metrics {
   failed(stage: string): void {
     this.#errors.inc({ stage })
     if (stage === 'canary') this.#canaryFailures.inc()
+  }
+
+  /** The store's own word for itself: registry, bus and canary together. */
+  health(healthy: boolean): void {
+    this.#redisUp.set(healthy ? 1 : 0)
   }
 
   happened(event: string): void {

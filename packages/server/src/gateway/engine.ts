@@ -196,8 +196,9 @@ export class Engine extends EventEmitter {
   #opened(ws: OwnedWebSocket, request: IncomingMessage, address: string): void {
     this.#serial++
     const encrypted = 'encrypted' in request.socket && request.socket.encrypted === true
-    const origin = request.headers.origin
-    const kept = { headers: origin === undefined ? {} : { origin }, connection: { encrypted } }
+    const { origin, host } = request.headers
+    const headers = { ...(origin === undefined ? {} : { origin }), ...(host === undefined ? {} : { host }) }
+    const kept = { headers, connection: { encrypted } }
     const socket = new EngineSocket(this, ws, this.#serial.toString(36), address, kept)
     ws.owner = socket
     ws.on('message', onMessage)

@@ -40,8 +40,10 @@ export interface SocketIoGatewayOptions {
   /** Mount point, with slashes on both ends. */
   path: string
   handshakeMs: number
-  /** What the welcome says beside the name. */
-  welcome: () => Pick<NodeMessageOf<'welcome'>, 'p2p' | 'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'>
+  /** What the welcome says beside the name; `host` is the Host header of the peer's request. */
+  welcome: (
+    host?: string,
+  ) => Pick<NodeMessageOf<'welcome'>, 'p2p' | 'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'>
   /** Fresh TURN credentials for a peer; null: no TURN here. */
   turn: (session: OnlineSession) => NodeMessageOf<'ice'>['turn']
   policy: (app: string) => 'refuse' | 'replace'
@@ -53,6 +55,7 @@ const MALFORMED_MOST = 20
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
+  readonly wire = 'native'
   readonly #options: SocketIoGatewayOptions
   readonly #engine: Engine
   readonly #io: Server
@@ -203,7 +206,8 @@ export class SocketIoGateway implements Gateway {
     const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
     const session = connection && node.sessions.get(connection.id)
     if (connection === undefined || session?.state !== 'online') return
-    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, ...welcome() })
+    const host = connection.socket.request?.headers['host']
+    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, ...welcome(host) })
     connection.socket.request = undefined
     socket.on('disconnect', () => connection.socket.close())
   }

@@ -1,0 +1,61 @@
+import type { Clock, Node, OnError } from '@peerage/core'
+import { nameOf } from '@peerage/protocol'
+import type { Access } from './access.js'
+import type { Addresses } from './address.js'
+import type { HttpGateway } from './attach.js'
+import type { Config } from './config.js'
+import { SocketIoGateway } from './gateway/socketio.js'
+import type { Limits } from './limits.js'
+import type { Logger } from './log.js'
+import type { Metrics } from './metrics.js'
+import type { P2PAdvice } from './p2p.js'
+
+/** What all gateways of a node share. */
+export interface Entrance {
+  config: Config
+  node: Node
+  clock: Clock
+  access: Access
+  addresses: Addresses
+  limits: Limits
+  metrics: Metrics
+  log: Logger
+  advice: P2PAdvice
+  onError: OnError
+}
+
+/** Where the native wire is, on every node: SDKs rely on it. */
+const NATIVE_PATH = '/peerage/'
+
+export function createNative(entrance: Entrance): SocketIoGateway {
+  const { config, advice, log, ...shared } = entrance
+  const { limits, relay, times } = config
+  return new SocketIoGateway({
+    ...shared,
+    origins: config.origins,
+    log: (event, details) => log.info(details, event),
+    engine: {
+      pingIntervalMs: times.pingIntervalMs,
+      pingTimeoutMs: times.pingTimeoutMs,
+      frameBytes: limits.frameBytes,
+      bufferedBytes: limits.bufferedBytes,
+    },
+    path: NATIVE_PATH,
+    handshakeMs: limits.handshakeMs,
+    welcome: (host) => ({
+      p2p: { server: advice.server(host), turn: null },
+      relay: relay.enabled
+        ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes }
+        : null,
+      graceMs: times.graceMs,
+      deadlineMs: times.deadlineMs,
+      pingMs: times.pingIntervalMs + times.pingTimeoutMs,
+    }),
+    turn: (session) => advice.turn(nameOf(session.peer)),
+    policy: () => config.apps.taken,
+  })
+}
+
+export function createGateways(entrance: Entrance): HttpGateway[] {
+  return [createNative(entrance)]
+}

@@ -1,0 +1,91 @@
+import { once } from 'node:events'
+import type { Server as HttpServer } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Socket as UdpSocket } from 'node:dgram'
+import { bindUdp } from '@peerage/stun'
+import { reasonOf } from './config-load.js'
+
+export type AnyServer = HttpServer | HttpsServer
+
+/** A port that cannot be had. The message says which, why, and what to do. */
+export class PortUnavailable extends Error {
+  override readonly name = 'PortUnavailable'
+}
+
+/** Of the ports that the system picks, about one in a hundred has a neighbour in use. */
+const PAIR_ATTEMPTS = 50
+
+/** Listens on TCP, and binds UDP on the next port where `withUdp` asks for it. Port 0 picks a free pair. */
+export async function listenPair(
+  server: AnyServer,
+  at: { host: string; port: number; flag: string },
+  withUdp: boolean,
+): Promise<{ port: number; udp: UdpSocket[] }> {
+  for (let attempt = 1; ; attempt++) {
+    const { port, address } = await listenTcp(server, at)
+    if (!withUdp) return { port, udp: [] }
+    try {
+      return { port, udp: await bindNeighbour(address, port) }
+    } catch (error) {
+      await close(server)
+      if (at.port !== 0 || attempt === PAIR_ATTEMPTS) throw error
+    }
+  }
+}
+
+export async function listenTcp(
+  server: AnyServer,
+  at: { host: string; port: number; flag: string },
+): Promise<AddressInfo> {
+  server.listen(at.port, at.host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    throw unavailable(error, `TCP port ${at.port} on ${at.host}`, `ss -ltnp 'sport = :${at.port}'`, at.flag)
+  }
+  return addressOf(server)
+}
+
+/** The UDP sockets of the P2P server: on TCP port + 1, on the same address. `::` also takes IPv4, as TCP does. */
+export async function bindNeighbour(address: string, tcpPort: number): Promise<UdpSocket[]> {
+  const port = tcpPort + 1
+  const sockets: UdpSocket[] = []
+  try {
+    for (const host of address === '::' ? ['::', '0.0.0.0'] : [address])
+      sockets.push(await bindUdp(host, port))
+    return sockets
+  } catch (error) {
+    for (const socket of sockets) socket.close()
+    const what = `UDP port ${port} on ${address} (the P2P server's: TCP port + 1)`
+    throw unavailable(error, what, `ss -lunp 'sport = :${port}'`, '--port, or --no-use-as-p2p-server')
+  }
+}
+
+export function addressOf(server: AnyServer): AddressInfo {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server listens on no TCP port')
+  return address
+}
+
+function close(server: AnyServer): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
+}
+
+export function unavailable(error: unknown, what: string, ask: string, flag: string): PortUnavailable {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  switch (code) {
+    case 'EADDRINUSE':
+      return new PortUnavailable(
+        `${what} is taken by another process (ask: ${ask}); end it or change ${flag}`,
+      )
+    case 'EACCES':
+      return new PortUnavailable(`${what} needs privileges that this process does not have; change ${flag}`)
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new PortUnavailable(`${what}: this machine has no such address; change --host`)
+    default:
+      return new PortUnavailable(`${what} cannot be had: ${reasonOf(error)}`)
+  }
+}

@@ -1,0 +1,56 @@
+import type { OnError } from '@peerage/core'
+import { pino, type DestinationStream, type Logger } from 'pino'
+
+export type { Logger } from 'pino'
+
+const SECRET_KEYS = ['token', 'secret', 'password', 'credential', 'authorization']
+
+/** JSON lines. Whatever carries a secret's name is redacted, one level deep too. `extra` is read for each line. */
+export function createLogger(
+  level: string,
+  destination: DestinationStream,
+  extra: () => Record<string, unknown> = () => ({}),
+): Logger {
+  const paths = SECRET_KEYS.flatMap((key) => [key, `*.${key}`])
+  return pino(
+    {
+      level,
+      base: null,
+      mixin: extra,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths, censor: '[redacted]' },
+    },
+    destination,
+  )
+}
+
+/** While something stays broken, each stage says so this often, with the number of times in between. */
+const REPEAT_EVERY_MS = 10_000
+
+/** Logs background failures so that an outage is a few lines, not a flood. */
+export function errorLog(log: Logger, now: () => number): OnError {
+  const stages = new Map<string, { at: number; text: string; suppressed: number }>()
+  return (error, context) => {
+    const text = error instanceof Error ? error.message : String(error)
+    const last = stages.get(context.stage)
+    if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
+      last.suppressed++
+      return
+    }
+    stages.set(context.stage, { at: now(), text, suppressed: 0 })
+    const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+    // A stack helps with a fault of ours; an outage has none worth reading.
+    const isOutage = error instanceof Error && (error.name === 'RegistryUnavailable' || 'code' in error)
+    const stack = error instanceof Error && !isOutage ? { stack: error.stack } : {}
+    log.warn({ ...context, ...repeated, ...stack, error: text }, 'failed')
+  }
+}
+
+/** A URL as it may be shown: without its password. */
+export function withoutPassword(url: string): string {
+  return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
+    const user = login.split(':')[0] ?? ''
+    return login.includes(':') ? `${scheme}${user}:[redacted]@` : `${scheme}[redacted]@`
+  })
+}

@@ -1,0 +1,48 @@
+import { createServer as createHttp } from 'node:http'
+import { createServer as createHttps } from 'node:https'
+import { readFileSync } from 'node:fs'
+import { getRequestListener } from '@hono/node-server'
+import type { Readiness } from '@peerage/core'
+import { PROTOCOL_VERSION } from '@peerage/protocol'
+import type { Config } from './config.js'
+import { createRoutes } from './http.js'
+import type { AnyServer } from './listen.js'
+import { reasonOf } from './config-load.js'
+import { loadPage } from './page.js'
+import { readVersion } from './version.js'
+
+/** A file that the configuration names and that cannot be used. */
+export class UnusableFile extends Error {
+  override readonly name = 'UnusableFile'
+}
+
+/** Headers are small here; a peer that dribbles them must not hold a socket [security: handshake ≤ 10 s]. */
+const HEADERS_TIMEOUT_MS = 10_000
+const MAX_HEADER_BYTES = 16_384
+
+/** The HTTP server of a node of its own: probes, version and page. It does not listen yet. */
+export function createOwnServer(config: Config, readiness: () => Readiness): AnyServer {
+  const version = readVersion()
+  const routes = createRoutes({
+    readiness,
+    version: { version, node: process.version, protocol: PROTOCOL_VERSION },
+    page: config.page ? loadPage() : undefined,
+    greeting: { name: 'peerage', description: 'The rendezvous tier for peer-to-peer software', version },
+  })
+  const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false })
+  const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)
+  const options = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
+  }
+  const { cert, key } = config.tls
+  if (cert === null || key === null) return createHttp(options, handle)
+  try {
+    const files = { cert: readFileSync(cert), key: readFileSync(key) }
+    return createHttps({ ...options, ...files, minVersion: 'TLSv1.2' }, handle)
+  } catch (error) {
+    throw new UnusableFile(`tls.cert (${cert}) and tls.key (${key}) cannot be used: ${reasonOf(error)}`)
+  }
+}

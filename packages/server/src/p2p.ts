@@ -1,0 +1,48 @@
+import type { TurnCredentials } from '@peerage/protocol'
+import { mintTurnCredentials } from '@peerage/stun'
+import type { Config } from './config.js'
+
+/** What peers are told about reaching each other. */
+export interface P2PAdvice {
+  /** `host:port` of the P2P server, or null. `requestHost` is the Host header of the peer's own request. */
+  server(requestHost: string | undefined): string | null
+  /** Fresh TURN credentials for a peer, or null where no TURN server is configured. */
+  turn(name: string): TurnCredentials | null
+}
+
+/** `udpPort` tells where the integrated P2P server is bound: null while, or where, there is none. */
+export function p2pAdvice(options: {
+  p2p: Config['p2p']
+  udpPort: () => number | null
+  now: () => number
+}): P2PAdvice {
+  const { p2p, udpPort, now } = options
+  return {
+    server(requestHost) {
+      if (p2p.server !== null) return p2p.server
+      const port = udpPort()
+      if (port === null) return null
+      if (p2p.advertise !== null) return p2p.advertise
+      const host = hostOf(requestHost)
+      return host === undefined ? null : `${host}:${port}`
+    },
+    turn(name) {
+      const { urls, secret, previousSecret, ttlMs } = p2p.turn
+      if (secret === null) return null
+      const { username, password, ttl, uris } = mintTurnCredentials({
+        secrets: previousSecret === null ? [secret] : [secret, previousSecret],
+        name,
+        ttlSeconds: Math.ceil(ttlMs / 1_000),
+        uris: urls,
+        nowMs: now(),
+      })
+      return { urls: [...uris], username, credential: password, ttlMs: ttl * 1_000 }
+    },
+  }
+}
+
+/** The host that the peer itself used to reach us, without its port (RFC 9110 §7.2). */
+function hostOf(header: string | undefined): string | undefined {
+  const host = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?$/.exec(header ?? '')?.[1]
+  return host
+}

@@ -1,0 +1,102 @@
+import type { Backend, Clock, Readiness } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import { pino } from 'pino'
+import type { Access } from './access.js'
+import { checkConfig } from './config-check.js'
+import { configSchema, type Config, type ConfigInput } from './config.js'
+import type { AnyServer } from './listen.js'
+import { createLogger, type Logger } from './log.js'
+import { PeerageServer, type Listening } from './server.js'
+
+/** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
+export interface PeerageOptions extends ConfigInput {
+  /** Answer STUN on UDP at the HTTP server's port + 1. Short for `p2p.useAsP2PServer`; default false. */
+  useAsP2PServer?: boolean
+  /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
+  accessRules?: Access
+  /** Where log lines go; a pino logger. Default: JSON lines on standard output at `log.level`. */
+  logger?: Logger
+  clock?: Clock
+  /** Shares a store of your own making; default: Redis where `redis.url` is set, else this process's memory. */
+  backend?: Backend
+}
+
+/** A node inside an application. */
+export interface Peerage {
+  /** Which process of the cluster this is; a new one after a lapse. */
+  readonly id: NodeId
+  /**
+   * Takes Peerage's upgrades and requests from an HTTP or HTTPS server, whatever else lives on it, and starts.
+   * What fails in the background is logged; `ready` rejects with it. May be called for several servers.
+   */
+  attach(server: AnyServer): Peerage
+  /** A server of its own, as `peerage serve` has it. Rejects with PortUnavailable. */
+  listen(): Promise<Listening>
+  /** Resolves when the node takes peers. Rejects for what no retry can mend: Redis is too old. */
+  ready(): Promise<void>
+  readiness(): Readiness
+  /** In the Prometheus text format. */
+  metrics(): Promise<string>
+  /** Tells the peers to move to other nodes, then stops, within `times.drainMs`. */
+  drain(): Promise<void>
+  /** Ends everything that was started; the application's own HTTP server goes on. */
+  stop(): Promise<void>
+}
+
+/**
+ * A node to embed in an application's HTTP server. Throws TypeError that names every problem of the options.
+ * Nothing starts before `attach` or `listen`.
+ */
+export function createPeerage(options: PeerageOptions = {}): Peerage {
+  const { useAsP2PServer, accessRules, logger, clock, backend, ...input } = options
+  const config = validated({
+    ...input,
+    p2p: { ...input.p2p, useAsP2PServer: useAsP2PServer ?? input.p2p?.useAsP2PServer ?? false },
+  })
+  const log = logger ?? createLogger(config.log.level, pino.destination({ fd: 1, sync: true }))
+  const server = new PeerageServer({
+    config,
+    log,
+    ...(accessRules === undefined ? {} : { access: accessRules }),
+    ...(clock === undefined ? {} : { clock }),
+    ...(backend === undefined ? {} : { backend }),
+  })
+  const peerage: Peerage = {
+    get id() {
+      return server.node.id
+    },
+    attach(httpServer) {
+      server.attach(httpServer)
+      return peerage
+    },
+    async listen() {
+      const reach = checkConfig(config).filter(({ path }) => path === 'host')
+      if (accessRules === undefined && reach.length > 0) throw new TypeError(describe(reach))
+      const listening = await server.listen()
+      server.start().catch((error: unknown) => log.error({ error: String(error) }, 'failed'))
+      return listening
+    },
+    ready: () => server.ready(),
+    readiness: () => server.readiness(),
+    metrics: () => server.metrics.registry.metrics(),
+    drain: () => server.drain(),
+    stop: () => server.stop(),
+  }
+  return peerage
+}
+
+function validated(input: ConfigInput): Config {
+  const parsed = configSchema.safeParse(input)
+  if (!parsed.success)
+    throw new TypeError(
+      describe(parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), problem: message }))),
+    )
+  // The host matters to `listen` alone: an attached node is where its application's server is.
+  const misfits = checkConfig(parsed.data).filter(({ path }) => path !== 'host')
+  if (misfits.length > 0) throw new TypeError(describe(misfits))
+  return parsed.data
+}
+
+function describe(problems: readonly { path: string; problem: string }[]): string {
+  return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
+}

@@ -1,0 +1,240 @@
+import type { Socket as UdpSocket } from 'node:dgram'
+import { Node, systemClock, type Backend, type Clock, type OnError, type Readiness } from '@peerage/core'
+import { createStunServer, type StunServer } from '@peerage/stun'
+import { staticAccess, type Access } from './access.js'
+import { Addresses } from './address.js'
+import { listenAdmin } from './admin.js'
+import { attachTo, type HttpGateway } from './attach.js'
+import { createBackend } from './backend.js'
+import type { Config } from './config.js'
+import { createGateways } from './gateways.js'
+import { Limits } from './limits.js'
+import { addressOf, bindNeighbour, listenPair, type AnyServer } from './listen.js'
+import { errorLog, type Logger } from './log.js'
+import { Metrics } from './metrics.js'
+import { createOwnServer } from './own-server.js'
+import { p2pAdvice } from './p2p.js'
+import { readVersion } from './version.js'
+
+/** Where a node listens, once it does. */
+export interface Listening {
+  /** What to open in a browser on this machine. */
+  url: string
+  port: number
+  /** The integrated P2P server's UDP port. */
+  p2p: { port: number } | null
+  /** Base URL of the admin port. */
+  admin: string | null
+}
+
+export interface ServerParts {
+  config: Config
+  log: Logger
+  access?: Access
+  clock?: Clock
+  backend?: Backend
+}
+
+/** Of the time for a drain, this share is for moving peers; the rest ends sessions, leases and sockets. */
+const MOVING_SHARE = 0.6
+
+/** How often a starting node looks whether it is ready. */
+const READY_POLL_MS = 25
+
+/** The composition root: one node with its gateways, its store and its ports. It starts nothing by itself. */
+export class PeerageServer {
+  readonly node: Node
+  readonly metrics: Metrics
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #gateways: readonly HttpGateway[]
+  readonly #onError: OnError
+  /** Undoes what was started, last first. */
+  readonly #closers: (() => Promise<void> | void)[] = []
+  #udpPort: number | null = null
+  #starting: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor({ config, log, access, clock = systemClock, backend }: ServerParts) {
+    this.#config = config
+    this.#log = log
+    this.#clock = clock
+    this.metrics = new Metrics({ version: readVersion(), node: process.version })
+    const logError = errorLog(log, () => clock.monotonic())
+    this.#onError = (error, context) => {
+      this.metrics.failed(context.stage)
+      logError(error, context)
+    }
+    const store = backend ?? createBackend(config, { clock, onError: this.#onError })
+    this.node = new Node({
+      backend: store,
+      times: config.times,
+      clock,
+      claimMs: config.limits.handshakeMs,
+      mailboxMs: config.peerjs.expireMs,
+      onError: this.#onError,
+      onEvent: (event, details) => this.#happened(event, details),
+    })
+    this.#gateways = this.#createGateways(access)
+    this.#observe(store)
+  }
+
+  readiness(): Readiness {
+    return this.node.readiness()
+  }
+
+  /**
+   * Connects to the store and lets peers in. Rejects for what no retry can mend, such as a Redis that is too old;
+   * an absent Redis is waited for. It starts once, however often it is called.
+   */
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  /** Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does. */
+  async ready(): Promise<void> {
+    await this.start()
+    while (!this.node.draining && !this.readiness().ready)
+      await new Promise<void>((resolve) => void this.#clock.after(READY_POLL_MS, resolve))
+  }
+
+  /** Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port. */
+  attach(server: AnyServer): void {
+    this.#closers.push(attachTo(server, this.#gateways))
+    const bind = (): void => {
+      const { address, port } = addressOf(server)
+      bindNeighbour(address, port).then(
+        (sockets) => this.#startStun(sockets, port + 1),
+        (error: unknown) => this.#onError(error, { stage: 'p2p server' }),
+      )
+    }
+    if (this.#config.p2p.useAsP2PServer) {
+      if (server.listening) bind()
+      else server.once('listening', bind)
+      this.#closers.push(() => void server.off('listening', bind))
+    }
+    this.start().catch((error: unknown) => this.#onError(error, { stage: 'start' }))
+  }
+
+  /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable. */
+  async listen(): Promise<Listening> {
+    const { host, port: wanted, p2p, tls, admin } = this.#config
+    const server = createOwnServer(this.#config, () => this.readiness())
+    const at = { host, port: wanted, flag: '--port' }
+    const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
+    const detach = attachTo(server, this.#gateways)
+    this.#closers.push(() => {
+      detach()
+      return closeServer(server)
+    })
+    if (udp.length > 0) this.#startStun(udp, port + 1)
+    return {
+      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}`,
+      port,
+      p2p: udp.length > 0 ? { port: port + 1 } : null,
+      admin: admin.port === null ? null : await this.#listenAdmin(admin.host, admin.port),
+    }
+  }
+
+  /** Not ready from now on; peers are told to move, then everything ends within `times.drainMs`. */
+  async drain(): Promise<void> {
+    this.#log.info('draining')
+    this.node.beginDrain()
+    const ms = this.#config.times.drainMs * MOVING_SHARE
+    await this.#each('drain', (gateway) => gateway.drain(ms))
+    await this.stop()
+  }
+
+  /** Ends everything that was started: sockets, timers, ports, the store's connections. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #start(): Promise<void> {
+    for (const gateway of this.#gateways) await gateway.start()
+    await this.node.start()
+  }
+
+  // The node first: it ends the sessions, and the gateways then end what is left of their sockets.
+  async #stop(): Promise<void> {
+    await this.node.stop()
+    await this.#each('stop', async (gateway) => gateway.stop())
+    for (const close of this.#closers.reverse()) await close()
+  }
+
+  async #each(stage: string, act: (gateway: HttpGateway) => Promise<void>): Promise<void> {
+    const failed = (error: unknown): void => this.#onError(error, { stage })
+    await Promise.all(this.#gateways.map((gateway) => act(gateway).catch(failed)))
+  }
+
+  async #listenAdmin(host: string, wanted: number): Promise<string> {
+    const { server, port } = await listenAdmin({ host, port: wanted }, this.metrics)
+    this.#closers.push(() => closeServer(server))
+    return `http://${localHost(host)}:${port}`
+  }
+
+  #startStun(sockets: UdpSocket[], port: number): void {
+    const server: StunServer = createStunServer({
+      udp: sockets,
+      onError: (error, { stage }) => this.#onError(error, { stage: `stun ${stage}` }),
+    })
+    server.start()
+    this.#udpPort = port
+    this.#closers.push(async () => {
+      this.#udpPort = null
+      await server.stop()
+      for (const socket of sockets) socket.close()
+    })
+  }
+
+  #createGateways(access: Access | undefined): readonly HttpGateway[] {
+    const config = this.#config
+    const { apps, origins } = config
+    const rules = { defaultApp: apps.default, apps: apps.allow, origins, key: config.access.key }
+    const advice = p2pAdvice({ p2p: config.p2p, udpPort: () => this.#udpPort, now: () => this.#clock.now() })
+    return createGateways({
+      config,
+      node: this.node,
+      clock: this.#clock,
+      access: access ?? staticAccess(rules),
+      addresses: new Addresses(config.trustedProxies),
+      limits: new Limits(config.limits, this.#clock),
+      metrics: this.metrics,
+      log: this.#log,
+      advice,
+      onError: this.#onError,
+    })
+  }
+
+  #observe(backend: Backend): void {
+    this.metrics.observe({
+      connections: () => new Map(this.#gateways.map((gateway) => [gateway.wire, gateway.connections])),
+      names: () => this.node.leases.count,
+      ready: () => this.readiness().ready,
+      nodesLive: () => backend.nodes.list().filter(({ status }) => status.state === 'live').length,
+    })
+  }
+
+  #happened(event: string, details: Record<string, unknown>): void {
+    this.metrics.happened(event)
+    if (event === 'health') this.metrics.health(details['healthy'] === true)
+    const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
+    this.#log[isBad ? 'warn' : 'info'](details, event)
+  }
+}
+
+function closeServer(server: AnyServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+/** Where this machine itself reaches a listening host. */
+function localHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1'
+  return host.includes(':') ? `[${host}]` : host
+}
