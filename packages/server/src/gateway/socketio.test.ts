@@ -479,7 +479,9 @@ describe('beside others', () => {
       path: '/socket.io/',
       allowRequest: (_, decide) => void setTimeout(() => decide(null, true), 1_500),
     })
-    closers.push(() => void other.disconnectSockets(true))
+    closers.push(() => {
+      other.disconnectSockets(true)
+    })
     other.on('connection', (socket) => socket.emit('hi'))
     const client = connectOther(url, { transports: ['websocket'], reconnection: false })
     closers.push(() => void client.disconnect())
