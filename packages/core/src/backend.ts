@@ -1,5 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus } from './bus.js'
+import type { Directory } from './directory.js'
 import type { Mailbox } from './mailbox.js'
 import type { Nodes } from './nodes.js'
 import type { Presence } from './presence.js'
@@ -21,6 +22,8 @@ export interface Backend {
   readonly bus: Bus
   readonly mailbox: Mailbox
   readonly presence: Presence
+  /** For discovery; absent: this store does not tell. */
+  readonly directory?: Directory
   /** The identity under which it beats, claims and listens; set again after a lapse. */
   identify(node: NodeId): void
   /** Connects; rejects only for what no retry can mend (too old a server). An absent store is retried. */

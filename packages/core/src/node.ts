@@ -1,4 +1,5 @@
-import type { CloseReason, ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { App, CloseReason, ConnectionId, ErrorCode, Name, NodeId, Peer } from '@peerage/protocol'
+import { nameOf } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock, Timer } from './clock.js'
 import type { Connection } from './connection.js'
@@ -189,6 +190,15 @@ export class Node {
         return { state, since: lease.since }
       }),
     )
+  }
+
+  /** Who is online in an app, on all nodes: a walk over the whole store. Rejects with RegistryUnavailable. */
+  async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
+    const { backend, times } = this.#options
+    if (backend.directory === undefined) throw new RegistryUnavailable('this store has no directory')
+    const { leases, complete } = await backend.directory.list(app, most)
+    const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
+    return { names: online.map((lease) => nameOf(lease.peer)), complete }
   }
 
   /** What the registry says is absent may be a name that its node has yet to write back. */

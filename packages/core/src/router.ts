@@ -75,6 +75,14 @@ export class Router {
     return this.#find(message, 0)
   }
 
+  /** Whether the way to a peer is known, so that `route` hands on at once, in the order of its calls. */
+  knows(peer: Peer): boolean {
+    const { sessions, routes } = this.#parts
+    if (sessions.online(peer)) return true
+    const known = this.#lookups.has(peer) ? undefined : routes.get(peer)
+    return known !== undefined && this.#isLive(known)
+  }
+
   /** Takes what another node sent. */
   receive(envelope: Envelope): void {
     const { fence, sessions, supersede } = this.#parts

@@ -7,6 +7,7 @@ import { defaultMailboxLimits } from '../mailbox.js'
 import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import { MemoryBus } from './bus.js'
+import { MemoryDirectory } from './directory.js'
 import { MemoryMailbox } from './mailbox.js'
 import { MemoryNodes } from './nodes.js'
 import { MemoryPresence } from './presence.js'
@@ -83,6 +84,7 @@ function memoryBackend(
     bus,
     presence,
     mailbox: new MemoryMailbox(store),
+    directory: new MemoryDirectory(store),
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {
       listener = onEvent

@@ -1,0 +1,219 @@
+import type { Connection, ServerMessage } from '@peerage/core'
+import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
+import { closeCodes, errors, nameOf } from '@peerage/protocol'
+import type { RawData } from 'ws'
+import { WebSocket } from 'ws'
+import type { TokenBucket } from '../limits.js'
+import type { Beating } from './heartbeat.js'
+import { encodeExpire } from './peerjs-wire.js'
+
+/** What a connection tells its gateway: one object for all of them, so that an idle peer holds no closures. */
+export interface PeerJsEvents {
+  /** A whole frame, text or binary: PeerJS reads JSON in both. */
+  frame(connection: PeerJsConnection, text: string): void
+  /** The peer broke the WebSocket protocol or the frame limit; ws closes it with the fitting code. */
+  fault(connection: PeerJsConnection, error: Error): void
+  /** More waits to be read than is allowed. */
+  slow(connection: PeerJsConnection): void
+  silent(connection: PeerJsConnection): void
+  /** `code` as in RFC 6455 §7.4; 1006: no close frame came. */
+  ended(connection: PeerJsConnection, code: number): void
+  /** Milliseconds that never jump. */
+  now(): number
+  readonly bufferedBytes: number
+}
+
+/** ws calls its listeners with the WebSocket as `this`: the way back to our connection is a field, not a closure. */
+export class OwnedWebSocket extends WebSocket {
+  owner: PeerJsConnection | undefined
+}
+
+/** What waits while the name is being claimed: frames of the peer, and frames for it. */
+interface Opening {
+  inbound: string[]
+  inboundLength: number
+  outbound: string[]
+}
+
+/** Our word for a message whose sender is told by EXPIRE; of LEAVE and EXPIRE nobody is told [P8]. */
+export const WANTS_EXPIRE = 'x'
+
+/** The client of PeerJS sends before it has read OPEN; an offer with its candidates is some 30 frames. */
+const INBOUND_FRAMES_MOST = 64
+const INBOUND_LENGTH_MOST = 256 * 1024
+/** Live messages that arrive while the mailbox is being emptied. */
+const OUTBOUND_FRAMES_MOST = 1_024
+/** As often as `peer` looks for queues that are over: so many EXPIREs for one pair are one [P9]. */
+const EXPIRE_ONCE_MS = 1_000
+const EXPIRED_MOST = 256
+
+/** One PeerJS peer's connection, as core sees it. */
+export class PeerJsConnection implements Connection, Beating {
+  readonly id: ConnectionId
+  heard = true
+  /** Who it is, once the name is claimed. */
+  peer: Peer | undefined
+  /** It counts against the concurrent limit. */
+  counted = false
+  /** For what this peer sends; made with its first message, for most peers are idle. */
+  messages: TokenBucket | undefined
+  bytes: TokenBucket | undefined
+  /** It broke the WebSocket protocol: its close is its own doing. */
+  faulty = false
+  readonly #socket: OwnedWebSocket
+  readonly #events: PeerJsEvents
+  #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [] }
+  #reason: CloseReason | undefined
+  #expired: Map<string, number> | undefined
+
+  constructor(id: ConnectionId, socket: OwnedWebSocket, events: PeerJsEvents) {
+    this.id = id
+    this.#socket = socket
+    this.#events = events
+    socket.owner = this
+    socket.on('message', onMessage)
+    socket.on('pong', onPong)
+    socket.on('close', onClose)
+    socket.on('error', onError)
+  }
+
+  get wire(): 'peerjs' {
+    return 'peerjs'
+  }
+
+  /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
+  get reason(): CloseReason | undefined {
+    return this.#reason
+  }
+
+  get isOpen(): boolean {
+    return this.#reason === undefined && this.#socket.readyState === WebSocket.OPEN
+  }
+
+  send(message: ServerMessage): boolean {
+    switch (message.type) {
+      case 'relay':
+        return this.#deliver(message.message.frame)
+      case 'notice':
+        if (message.ref !== WANTS_EXPIRE) return true
+        // Nobody has the name: the word is EXPIRE. For the rest PeerJS has no word, and the reason is beside it.
+        this.expire(message.to, message.code === 'unavailable' ? undefined : errors[message.code].text)
+        return true
+      case 'presence':
+        return true
+    }
+  }
+
+  /** Tells the peer that what it sent to `to` was not delivered; once for a burst [P9]. */
+  expire(to: unknown, why?: string): void {
+    if (this.peer === undefined) return
+    const now = this.#events.now()
+    const key = typeof to === 'string' ? to : JSON.stringify(to)
+    this.#expired ??= new Map()
+    if (now - (this.#expired.get(key) ?? Number.NEGATIVE_INFINITY) < EXPIRE_ONCE_MS) return
+    if (this.#expired.size >= EXPIRED_MOST) this.#expired.clear()
+    this.#expired.set(key, now)
+    this.#deliver(encodeExpire(to, nameOf(this.peer), why))
+  }
+
+  /** A whole text frame, at once. False: gone, or too slow, and then the connection ends. */
+  write(frame: string): boolean {
+    if (!this.isOpen) return false
+    if (this.#socket.bufferedAmount > this.#events.bufferedBytes) {
+      this.#events.slow(this)
+      return false
+    }
+    this.#socket.send(frame)
+    return true
+  }
+
+  /** Keeps a frame of the peer until its name is claimed. False: over the bound. */
+  keep(text: string): boolean {
+    const opening = this.#opening
+    if (opening === undefined) return false
+    opening.inboundLength += text.length
+    if (opening.inbound.length >= INBOUND_FRAMES_MOST || opening.inboundLength > INBOUND_LENGTH_MOST)
+      return false
+    opening.inbound.push(text)
+    return true
+  }
+
+  /** The frames that came before the name was claimed, in order. */
+  takeKept(): string[] {
+    const kept = this.#opening?.inbound ?? []
+    if (this.#opening) this.#opening.inbound = []
+    return kept
+  }
+
+  /** The peer is through: first what waited for it in its mailbox, then what arrived meanwhile [P7]. */
+  opened(waiting: readonly string[]): void {
+    const live = this.#opening?.outbound ?? []
+    this.#opening = undefined
+    for (const frame of waiting) this.write(frame)
+    for (const frame of live) this.write(frame)
+  }
+
+  close(reason: CloseReason): void {
+    if (this.#reason !== undefined) return
+    this.#reason = reason
+    if (this.#socket.readyState !== WebSocket.OPEN) return
+    // Closes that `peer` knows carry no code [P3]; the others say why.
+    if (reason === 'refused') this.#socket.close()
+    else this.#socket.close(closeCodes[reason].code, closeCodes[reason].text)
+  }
+
+  /** For a peer that does not read, or is not there: no close frame would reach it. */
+  abandon(reason: CloseReason): void {
+    this.#reason ??= reason
+    this.#socket.terminate()
+  }
+
+  ping(): void {
+    // What was told an interval ago may be told again; an idle peer keeps nothing.
+    this.#expired = undefined
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping()
+  }
+
+  silent(): void {
+    this.#events.silent(this)
+  }
+
+  /** For the listeners below only. */
+  received(data: RawData): void {
+    this.heard = true
+    if (this.#reason === undefined && Buffer.isBuffer(data)) this.#events.frame(this, data.toString())
+  }
+
+  failed(error: Error): void {
+    this.faulty = true
+    this.#events.fault(this, error)
+  }
+
+  ended(code: number): void {
+    this.#opening = undefined
+    this.#events.ended(this, code)
+  }
+
+  #deliver(frame: string): boolean {
+    if (this.#opening === undefined) return this.write(frame)
+    if (this.#opening.outbound.length >= OUTBOUND_FRAMES_MOST) return false
+    this.#opening.outbound.push(frame)
+    return true
+  }
+}
+
+function onMessage(this: WebSocket, data: RawData): void {
+  if (this instanceof OwnedWebSocket) this.owner?.received(data)
+}
+
+function onPong(this: WebSocket): void {
+  if (this instanceof OwnedWebSocket && this.owner) this.owner.heard = true
+}
+
+function onClose(this: WebSocket, code: number): void {
+  if (this instanceof OwnedWebSocket) this.owner?.ended(code)
+}
+
+function onError(this: WebSocket, error: Error): void {
+  if (this instanceof OwnedWebSocket) this.owner?.failed(error)
+}

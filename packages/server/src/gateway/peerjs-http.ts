@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock, Node } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { App } from '@peerage/protocol'
+import type { Access, AdmitRequest } from '../access.js'
+import type { Addresses } from '../address.js'
+import { bucketOf } from '../address.js'
+import type { Limits } from '../limits.js'
+import { meaningOf, type PeerJsKeys } from './peerjs-admit.js'
+
+export interface PeerJsHttpOptions {
+  node: Node
+  clock: Clock
+  access: Access
+  addresses: Addresses
+  limits: Limits
+  /** Mount point, with slashes on both ends. */
+  base: string
+  key: PeerJsKeys
+  allowDiscovery: boolean
+  cors: readonly string[]
+  generateId?: () => string
+  onError: (error: unknown, context: { stage: string }) => void
+}
+
+const GREETING = JSON.stringify({
+  name: 'Peerage',
+  description:
+    'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
+  website: 'https://www.npmjs.com/package/@peerage/server',
+})
+const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
+const RESERVED_PATHS = new Set(['v1', 'peerage'])
+const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
+/** A list of a million ids is 40 MB; what is beyond this is left out, and a header says so. */
+const LISTED_MOST = 100_000
+/** Walking over all names is dear: one walk serves all who ask meanwhile. */
+const LIST_KEPT_MS = 2_000
+
+type Resource = { type: 'greeting' } | { type: 'id' } | { type: 'peers'; key: string }
+
+/** What PeerJS asks over HTTP: the greeting, a fresh id, and, where it is allowed, who is there [P12]. */
+export class PeerJsHttp {
+  readonly #options: PeerJsHttpOptions
+  readonly #lists = new Map<string, { body: Promise<List>; until: number }>()
+
+  constructor(options: PeerJsHttpOptions) {
+    this.#options = options
+  }
+
+  /** False: not ours. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const resource = this.#resourceOf(request.url ?? '')
+    const { method } = request
+    if (resource === undefined) return false
+    if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
+    this.#allowOrigin(request, response)
+    if (method === 'OPTIONS') {
+      preflight(request, response)
+      return true
+    }
+    switch (resource.type) {
+      case 'greeting':
+        answer(response, 200, JSON_TYPE, GREETING)
+        return true
+      case 'id':
+        answer(response, 200, HTML_TYPE, (this.#options.generateId ?? randomUUID)())
+        return true
+      case 'peers':
+        this.#peers(resource.key, request, response).catch((error: unknown) => {
+          this.#options.onError(error, { stage: 'discovery' })
+          const down = error instanceof RegistryUnavailable
+          answer(
+            response,
+            down ? 503 : 500,
+            TEXT_TYPE,
+            down ? 'Service Unavailable' : 'Internal Server Error',
+          )
+        })
+        return true
+    }
+  }
+
+  #resourceOf(url: string): Resource | undefined {
+    const { base } = this.#options
+    const path = url.split('?', 1)[0] ?? ''
+    if (path === base || `${path}/` === base) return { type: 'greeting' }
+    if (!path.startsWith(base)) return undefined
+    const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
+    if (key === undefined || RESERVED_PATHS.has(key)) return undefined
+    return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key }
+  }
+
+  async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { allowDiscovery, addresses, limits } = this.#options
+    const address = bucketOf(addresses.of(request))
+    const app = allowDiscovery ? await this.#admit(key, request, address) : undefined
+    if (app === undefined) {
+      answer(response, 401, TEXT_TYPE, 'Unauthorized')
+      return
+    }
+    const waitMs = limits.lookups(address, 1)
+    if (waitMs > 0) {
+      response.setHeader('Retry-After', Math.ceil(waitMs / 1_000))
+      answer(response, 429, TEXT_TYPE, 'Too Many Requests')
+      return
+    }
+    const { body, complete } = await this.#list(app)
+    if (!complete) response.setHeader('Peerage-Complete', 'false')
+    answer(response, 200, JSON_TYPE, body)
+  }
+
+  /** The app whose names this key may see: as with `peer`, one key sees all; with a mapping, each its own. */
+  async #admit(key: string, request: IncomingMessage, address: string): Promise<App | undefined> {
+    const { access, key: keys } = this.#options
+    const { origin } = request.headers
+    const meaning = meaningOf(keys, decoded(key))
+    const asked: AdmitRequest = { wire: 'peerjs', address, token: decoded(key) }
+    if (origin !== undefined) asked.origin = origin
+    if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
+    const admitted = await access.admit(asked)
+    if (!admitted.ok) return undefined
+    if (meaning.ok || typeof keys === 'string' || admitted.identity !== undefined) return admitted.app
+    return undefined
+  }
+
+  #list(app: App): Promise<List> {
+    const { clock, node } = this.#options
+    const now = clock.monotonic()
+    const kept = this.#lists.get(app)
+    if (kept && now < kept.until) return kept.body
+    const body = node.directory(app, LISTED_MOST).then(({ names, complete }) => ({
+      body: JSON.stringify(names),
+      complete,
+    }))
+    this.#lists.set(app, { body, until: now + LIST_KEPT_MS })
+    body.catch(() => this.#lists.delete(app))
+    return body
+  }
+
+  #allowOrigin(request: IncomingMessage, response: ServerResponse): void {
+    const { cors } = this.#options
+    const { origin } = request.headers
+    response.setHeader('Vary', 'Origin')
+    if (origin !== undefined && (cors.length === 0 || cors.includes(origin)))
+      response.setHeader('Access-Control-Allow-Origin', origin)
+  }
+}
+
+interface List {
+  body: string
+  complete: boolean
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const HTML_TYPE = 'text/html; charset=utf-8'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+
+function answer(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+function preflight(request: IncomingMessage, response: ServerResponse): void {
+  const headers = request.headers['access-control-request-headers']
+  response.setHeader('Access-Control-Allow-Methods', METHODS)
+  if (headers !== undefined) {
+    response.setHeader('Vary', 'Origin, Access-Control-Request-Headers')
+    response.setHeader('Access-Control-Allow-Headers', headers)
+  }
+  response.writeHead(204, { 'Content-Length': 0 })
+  response.end()
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text // a stray percent sign is a key like any other
+  }
+}

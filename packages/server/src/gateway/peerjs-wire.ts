@@ -1,0 +1,89 @@
+// The PeerJS wire, as peerjs 1.x clients speak it: JSON objects in WebSocket frames. Its words stay in this file.
+// SPEC: packages/server/SPEC.md, rules P1…
+
+/** What a node sends to every peer that has its name [P4]. */
+export const OPEN_FRAME = '{"type":"OPEN"}'
+/** The id is another's [P5]. */
+export const ID_TAKEN_FRAME = '{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}'
+
+/** Why a node refuses a peer, in the words that PeerJS clients know from `peer` [P3]. */
+export const refusals = {
+  parameters: 'No id, token, or key supplied to websocket server',
+  key: 'Invalid key provided',
+  token: 'Invalid token provided',
+  limit: 'Server has reached its concurrent user limit',
+} as const
+
+export function encodeError(text: string): string {
+  return JSON.stringify({ type: 'ERROR', payload: { msg: text } })
+}
+
+/** What became of a message: `src` is the peer that did not get it [P9]. `why`: absent where nobody has the name. */
+export function encodeExpire(src: unknown, dst: string, why?: string): string {
+  const payload = why === undefined ? undefined : { msg: why }
+  return JSON.stringify({ type: 'EXPIRE', src, dst, payload })
+}
+
+/** What a peer presents in the query of its WebSocket's URL. */
+export interface Credentials {
+  id: string
+  token: string
+  key: string
+}
+
+/** Undefined: one of the three is missing or empty. Of a parameter that comes twice the last one counts. */
+export function decodeCredentials(url: string): Credentials | undefined {
+  const from = url.indexOf('?')
+  const query = new URLSearchParams(from < 0 ? '' : (url.slice(from + 1).split('#', 1)[0] ?? ''))
+  const last = (name: string): string => query.getAll(name).at(-1) ?? ''
+  const credentials = { id: last('id'), token: last('token'), key: last('key') }
+  return credentials.id && credentials.token && credentials.key ? credentials : undefined
+}
+
+/** One frame of a peer. */
+export type PeerFrame =
+  /** Nothing to do but to know that the peer lives. */
+  | { type: 'heartbeat' }
+  /** The peer gives its name back. */
+  | { type: 'leave' }
+  /** For `to`, which may be no name at all. `hold`: kept for a while where the peer is absent [P8]. */
+  | { type: 'relay'; to: unknown; hold: boolean; frame: string }
+  /** A type that this wire does not have, or a message for nobody [P6]. */
+  | { type: 'ignored' }
+  | { type: 'malformed' }
+
+const HEARTBEAT: PeerFrame = { type: 'heartbeat' }
+const LEAVE: PeerFrame = { type: 'leave' }
+const IGNORED: PeerFrame = { type: 'ignored' }
+const MALFORMED: PeerFrame = { type: 'malformed' }
+
+/** The relayed types, and whether they wait for an absent peer. */
+const relayed = new Map<unknown, boolean>([
+  ['OFFER', true],
+  ['ANSWER', true],
+  ['CANDIDATE', true],
+  ['LEAVE', false],
+  ['EXPIRE', false],
+])
+
+/** Decodes what the peer named `src` sent. Of a relayed message only type, dst and payload go on [P6]; src is ours [I13]. */
+export function decodePeerFrame(text: string, src: string): PeerFrame {
+  let message: unknown
+  try {
+    message = JSON.parse(text)
+  } catch {
+    return MALFORMED
+  }
+  if (typeof message !== 'object' || message === null) return MALFORMED
+  const { type, dst, payload } = message as { type?: unknown; dst?: unknown; payload?: unknown }
+  if (type === 'HEARTBEAT') return HEARTBEAT
+  const hold = relayed.get(type)
+  if (hold === undefined) return IGNORED
+  if (!dst) return type === 'LEAVE' ? LEAVE : IGNORED
+  try {
+    return { type: 'relay', to: dst, hold, frame: JSON.stringify({ type, src, dst, payload }) }
+  } catch {
+    // Nested so deeply that it can be read but not written.
+    return MALFORMED
+  }
+}
