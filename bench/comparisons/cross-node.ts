@@ -1,0 +1,232 @@
+import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
+import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
+import type { BenchProcess } from '../lib/processes.js'
+import { startLoad, startStack, type Stack, type StackName } from '../stacks.js'
+
+/** Who talks to whom, at what rate. */
+export interface CrossNodeLoad {
+  nodes: number
+  /** Only the first so many nodes hold peers; the others are idle. */
+  active: number
+  pairs: number
+  rate: number
+  ms: number
+}
+
+/** Like one ICE candidate in its envelope. */
+export const BODY_BYTES = 256
+const WARM_MS = 3000
+const CONNECT_CONCURRENCY = 10
+const QUICK_SHARE = 0.1
+/** Above this, the load process itself is the bottleneck, and what is measured is not the stack. */
+const MOST_LOAD_SHARE = 0.9
+
+const CLASSIC = 'socket.io, classic adapter'
+const SHARDED = 'socket.io, sharded adapter'
+const WITH_ACK = 'socket.io, classic adapter, emitWithAck'
+const STACKS: readonly StackName[] = ['peerage', CLASSIC, SHARDED, WITH_ACK]
+
+/** Sender and recipient of a pair are always on two different nodes; over all pairs each node has its share. */
+export function placePairs(
+  load: Pick<CrossNodeLoad, 'pairs' | 'active'>,
+  ports: readonly number[],
+): { from: number[]; to: number[] } {
+  const port = (index: number): number => ports[index % load.active] ?? 0
+  const pairs = Array.from({ length: load.pairs }, (_, index) => index)
+  const step = (index: number): number => 1 + (Math.floor(index / load.active) % (load.active - 1))
+  return { from: pairs.map(port), to: pairs.map((index) => port(index + step(index))) }
+}
+
+export async function openPairs(
+  load: BenchProcess,
+  stack: Stack,
+  placed: { from: readonly number[]; to: readonly number[] },
+  echo: boolean,
+): Promise<void> {
+  const shared = { wire: stack.wire, first: 0, concurrency: CONNECT_CONCURRENCY }
+  const count = placed.from.length
+  await load.ask('load', 'open', { ...shared, group: 'from', prefix: 's', count, ports: placed.from })
+  await load.ask('load', 'open', { ...shared, group: 'to', prefix: 'r', count, ports: placed.to })
+  await load.ask('load', 'prepare', { from: 'from', to: 'to', echo })
+}
+
+function contender(name: string, stackName: StackName, full: CrossNodeLoad): Contender {
+  return {
+    name,
+    start: async ({ quick }) => {
+      const scale = quick ? QUICK_SHARE : 1
+      const stack = await startStack(stackName, full.nodes)
+      const load = await startLoad()
+      const stop = async (): Promise<void> => {
+        await load.stop()
+        await stack.stop()
+      }
+      try {
+        await openPairs(load, stack, placePairs(full, stack.ports), false)
+        const traffic = (ms: number): Promise<Metrics> =>
+          load.ask(
+            'load',
+            'run',
+            {
+              from: 'from',
+              to: 'to',
+              rate: full.rate,
+              ms: ms * scale,
+              bodyBytes: BODY_BYTES,
+              acknowledged: stack.acknowledges,
+            },
+            ms + 30_000,
+          )
+        await traffic(WARM_MS)
+        return { measure: () => measure(stack, full, traffic), stop }
+      } catch (error) {
+        await stop()
+        throw error
+      }
+    },
+  }
+}
+
+async function measure(
+  stack: Stack,
+  load: CrossNodeLoad,
+  traffic: (ms: number) => Promise<Metrics>,
+): Promise<Metrics> {
+  const quiet = load.active < load.nodes ? await quietCpu(stack, load) : undefined
+  const callsBefore = await stack.redis?.calls()
+  const before = await readCpu(stack.nodes, stack.redis)
+  const startMs = performance.now()
+  const result = await traffic(load.ms)
+  const used = cpuBetween(before, await readCpu(stack.nodes, stack.redis))
+  const ms = performance.now() - startMs
+  const callsAfter = await stack.redis?.calls()
+  const received = result['received'] ?? 0
+  if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
+  if ((result['loadShare'] ?? 0) > MOST_LOAD_SHARE) throw new Error('the load process was the limit')
+  return {
+    cpuUs: (sum(used.nodes) + used.redis) / received,
+    nodesUs: sum(used.nodes) / received,
+    redisUs: used.redis / received,
+    redisCalls: (callCount(callsAfter) - callCount(callsBefore)) / received,
+    p50Ms: result['p50'] ?? Number.NaN,
+    p99Ms: result['p99'] ?? Number.NaN,
+    perAck: received / (result['acknowledged'] ?? Number.NaN),
+    loadShare: result['loadShare'] ?? Number.NaN,
+    ...(quiet === undefined ? {} : { idleUs: idlePerMessage(used.nodes, quiet, ms, load, received) }),
+  }
+}
+
+const callCount = (calls: Readonly<Record<string, number>> | undefined): number =>
+  sum(Object.values(calls ?? {}))
+
+/** What each idle node uses in a millisecond without any traffic: its beats and its pings. */
+async function quietCpu(stack: Stack, load: CrossNodeLoad): Promise<readonly number[]> {
+  const before = await readCpu(stack.nodes, stack.redis)
+  const start = performance.now()
+  await new Promise((resolve) => setTimeout(resolve, load.ms / 2))
+  const used = cpuBetween(before, await readCpu(stack.nodes, stack.redis))
+  const ms = performance.now() - start
+  return used.nodes.map((us) => us / ms)
+}
+
+function idlePerMessage(
+  used: readonly number[],
+  quiet: readonly number[],
+  ms: number,
+  load: CrossNodeLoad,
+  received: number,
+): number {
+  const extra = used.map((us, index) => us - (quiet[index] ?? 0) * ms).slice(load.active)
+  return sum(extra) / extra.length / received
+}
+
+const cpuRow = (against: StackName, nodes: number, most?: number): Row => ({
+  measure: `CPU per cross-node message, ${nodes} nodes`,
+  metric: 'cpuUs',
+  unit: 'µs',
+  subject: 'peerage',
+  against,
+  ...(most === undefined ? {} : { aim: { of: 'ratio', most } }),
+})
+
+function describeLoad({ nodes, active, pairs, rate, ms }: CrossNodeLoad): string {
+  const where = active === nodes ? `over ${nodes} nodes` : `between ${active} of ${nodes} nodes`
+  return (
+    `${pairs} pairs ${where}, ${rate} messages/s open loop (${rate / pairs}/s a pair), ${BODY_BYTES}-byte ` +
+    `bodies, ${ms / 1000} s a round; CPU of all nodes and of Redis; peerage acknowledges end to end as its SDK ` +
+    `does (the first at once, then at most one frame in 20 ms a recipient), emitWithAck each message`
+  )
+}
+
+const TWO: CrossNodeLoad = { nodes: 2, active: 2, pairs: 20, rate: 2000, ms: 5000 }
+const EIGHT: CrossNodeLoad = { ...TWO, nodes: 8, active: 8, pairs: 56 }
+const IDLE: CrossNodeLoad = { ...TWO, nodes: 8, active: 2, ms: 10_000 }
+/** The least favourable case for batched acknowledgements: every message has a frame of its own for it. */
+const SPARSE: CrossNodeLoad = { ...TWO, pairs: 400 }
+
+const comparison = (
+  id: string,
+  title: string,
+  load: CrossNodeLoad,
+  stacks: readonly StackName[],
+  rows: readonly Row[],
+): Comparison => ({
+  id,
+  title,
+  load: describeLoad(load),
+  processes: 'kept',
+  rounds: 5,
+  contenders: stacks.map((name) => contender(name, name, load)),
+  rows,
+})
+
+const value = (measure: string, metric: string, unit: string, most: number): Row => ({
+  measure,
+  metric,
+  unit,
+  subject: 'peerage',
+  aim: { of: 'value', most },
+})
+
+const FLAT_2 = 'peerage, 2 nodes'
+const FLAT_8 = 'peerage, 2 busy of 8 nodes'
+const FLAT_LOAD: CrossNodeLoad = { ...TWO, nodes: 8 }
+const flat: Comparison = {
+  ...comparison('flat', 'The same traffic in a cluster of 2 and of 8', FLAT_LOAD, [], []),
+  contenders: [contender(FLAT_2, 'peerage', TWO), contender(FLAT_8, 'peerage', FLAT_LOAD)],
+  rows: [
+    {
+      measure: 'CPU per cross-node message, 8 nodes against 2',
+      metric: 'cpuUs',
+      unit: 'µs',
+      subject: FLAT_8,
+      against: FLAT_2,
+      aim: { of: 'ratio', most: 1.1 },
+    },
+  ],
+}
+
+export const crossNode: readonly Comparison[] = [
+  comparison('cross-node-2', 'Cross-node messages, native wire, 2 nodes', TWO, STACKS, [
+    cpuRow(CLASSIC, 2, 0.45),
+    cpuRow(SHARDED, 2, 0.55),
+    cpuRow(WITH_ACK, 2, 0.25),
+    value('Redis operations per message', 'redisCalls', '', 1.2),
+  ]),
+  comparison('cross-node-8', 'Cross-node messages, native wire, 8 nodes', EIGHT, STACKS, [
+    cpuRow(CLASSIC, 8, 0.2),
+    cpuRow(SHARDED, 8, 0.5),
+    cpuRow(WITH_ACK, 8),
+  ]),
+  comparison('idle-nodes', 'What each idle node pays per message, 2 of 8 nodes busy', IDLE, STACKS, [
+    value('CPU of an idle node per message', 'idleUs', 'µs', 0.3),
+    { measure: 'CPU of an idle node per message', metric: 'idleUs', unit: 'µs', subject: CLASSIC },
+    { measure: 'CPU of an idle node per message', metric: 'idleUs', unit: 'µs', subject: SHARDED },
+  ]),
+  flat,
+  comparison('cross-node-sparse', 'Cross-node messages, 2 nodes, few per pair', SPARSE, STACKS, [
+    cpuRow(CLASSIC, 2),
+    cpuRow(SHARDED, 2),
+    cpuRow(WITH_ACK, 2),
+  ]),
+]

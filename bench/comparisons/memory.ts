@@ -1,0 +1,160 @@
+import type { Comparison, Contender, Metrics } from '../lib/comparison.js'
+import { startLoad, startStack, type StackName } from '../stacks.js'
+
+const PEERS = 10_000
+const QUICK_PEERS = 500
+/** Connected and gone before the first reading, so that code and pools are not counted as peers'. */
+const WARM_PEERS = 500
+const CONCURRENCY = 50
+const OPEN_DEADLINE_MS = 180_000
+/** Timers and sockets of the connecting phase are over by then. */
+const SETTLE_MS = 3000
+const IDLE_MS = 20_000
+const MINUTE_MS = 60_000
+
+const settle = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** With Redis: also what its keys weigh, and what idle peers ask of it. */
+function contender(name: StackName): Contender {
+  return {
+    name,
+    start: async ({ quick }) => {
+      const peers = quick ? QUICK_PEERS : PEERS
+      const stack = await startStack(name, 1)
+      const load = await startLoad()
+      const node = stack.nodes[0]
+      if (node === undefined) throw new Error('no node')
+      const open = (group: string, count: number): Promise<Metrics> => {
+        const options = { wire: stack.wire, prefix: group, first: 0, count, ports: stack.ports }
+        return load.ask('load', 'open', { group, concurrency: CONCURRENCY, ...options }, OPEN_DEADLINE_MS)
+      }
+      const measure = async (): Promise<Metrics> => {
+        await open('warm', WARM_PEERS)
+        await load.ask('load', 'close', { group: 'warm' })
+        await settle(SETTLE_MS)
+        const before = await node.hook('memory')
+        const keysBefore = await stack.redis?.usedBytes()
+        await open('peer', peers)
+        await settle(SETTLE_MS)
+        const after = await node.hook('memory')
+        const each = (metric: string): number =>
+          ((after[metric] ?? Number.NaN) - (before[metric] ?? Number.NaN)) / peers
+        const redis =
+          stack.redis === undefined
+            ? {}
+            : {
+                redisBytes: ((await stack.redis.usedBytes()) - (keysBefore ?? Number.NaN)) / peers,
+                ...(await idleCalls(stack.redis, peers, quick)),
+              }
+        return { rss: each('rss'), heap: each('heapUsed'), external: each('external'), ...redis }
+      }
+      return {
+        measure,
+        stop: async () => {
+          await load.stop()
+          await stack.stop()
+        },
+      }
+    },
+  }
+}
+
+async function idleCalls(
+  redis: { calls(): Promise<Readonly<Record<string, number>>> },
+  peers: number,
+  quick: boolean,
+): Promise<Metrics> {
+  const before = await redis.calls()
+  const ms = quick ? SETTLE_MS : IDLE_MS
+  await settle(ms)
+  const after = await redis.calls()
+  const grown = (command: string): number => (after[command] ?? 0) - (before[command] ?? 0)
+  const perPeerMinute = MINUTE_MS / ms / peers
+  const all = Object.keys(after).reduce((total, command) => total + grown(command), 0)
+  return { redisCalls: all * perPeerMinute }
+}
+
+const NATIVE = 'peerage'
+const PEERJS = 'peerage as PeerJS, one node in memory'
+
+export const memory: readonly Comparison[] = [
+  {
+    id: 'memory',
+    title: 'Memory of an idle peer',
+    load:
+      `${PEERS} idle peers on one node; difference between after and before, each after full collections; ` +
+      `${WARM_PEERS} peers came and went before. peerage's native peers are registered in Redis, its PeerJS ` +
+      `peers in memory, as peer's are`,
+    processes: 'fresh',
+    rounds: 3,
+    contenders: [
+      contender(NATIVE),
+      contender('socket.io'),
+      contender('socket.io, request dropped'),
+      contender(PEERJS),
+      contender('peer'),
+    ],
+    rows: [
+      {
+        measure: 'heap of an idle native peer',
+        metric: 'heap',
+        unit: 'B',
+        subject: NATIVE,
+        against: 'socket.io',
+        aim: { of: 'ratio', most: 0.6 },
+      },
+      {
+        measure: 'RSS of an idle native peer',
+        metric: 'rss',
+        unit: 'B',
+        subject: NATIVE,
+        against: 'socket.io',
+        aim: { of: 'ratio', most: 0.6 },
+      },
+      {
+        measure: 'heap of an idle native peer',
+        metric: 'heap',
+        unit: 'B',
+        subject: NATIVE,
+        against: 'socket.io, request dropped',
+      },
+      {
+        measure: 'RSS of an idle native peer',
+        metric: 'rss',
+        unit: 'B',
+        subject: NATIVE,
+        against: 'socket.io, request dropped',
+      },
+      {
+        measure: 'heap of an idle PeerJS peer',
+        metric: 'heap',
+        unit: 'B',
+        subject: PEERJS,
+        against: 'peer',
+        aim: { of: 'ratio', most: 1 },
+      },
+      {
+        measure: 'RSS of an idle PeerJS peer',
+        metric: 'rss',
+        unit: 'B',
+        subject: PEERJS,
+        against: 'peer',
+        aim: { of: 'ratio', most: 1 },
+      },
+      {
+        measure: 'Redis memory per registered peer',
+        metric: 'redisBytes',
+        unit: 'B',
+        subject: NATIVE,
+        aim: { of: 'value', most: 230 },
+      },
+      {
+        measure: 'Redis operations per idle peer and minute',
+        metric: 'redisCalls',
+        unit: '',
+        subject: NATIVE,
+        aim: { of: 'value', most: 3 },
+      },
+    ],
+  },
+]

@@ -1,0 +1,76 @@
+import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
+import { startLoad, startStack, type StackName } from '../stacks.js'
+import { BODY_BYTES, openPairs, placePairs } from './cross-node.js'
+
+interface RoundTripLoad {
+  pairs: number
+  rate: number
+  ms: number
+}
+
+const NODES = 2
+const WARM_MS = 3000
+const QUICK_SHARE = 0.1
+const STACKS: readonly StackName[] = ['peerage', 'ws + PUBLISH']
+
+function contender(name: StackName, full: RoundTripLoad): Contender {
+  return {
+    name,
+    start: async ({ quick }) => {
+      const scale = quick ? QUICK_SHARE : 1
+      const stack = await startStack(name, NODES)
+      const load = await startLoad()
+      const stop = async (): Promise<void> => {
+        await load.stop()
+        await stack.stop()
+      }
+      const traffic = async (ms: number): Promise<Metrics> => {
+        const options = { rate: full.rate, ms: ms * scale, bodyBytes: BODY_BYTES, precise: true, echo: true }
+        const { acknowledges: acknowledged } = stack
+        const result = await load.ask(
+          'load',
+          'run',
+          { from: 'from', to: 'to', acknowledged, ...options },
+          ms + 30_000,
+        )
+        if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
+        return result
+      }
+      try {
+        await openPairs(load, stack, placePairs({ pairs: full.pairs, active: NODES }, stack.ports), true)
+        await traffic(WARM_MS)
+        return { measure: () => traffic(full.ms), stop }
+      } catch (error) {
+        await stop()
+        throw error
+      }
+    },
+  }
+}
+
+const row = (what: string, metric: 'p50' | 'p99', most?: number): Row => ({
+  measure: `cross-node round trip, ${what}, ${metric}`,
+  metric,
+  unit: 'ms',
+  subject: 'peerage',
+  against: 'ws + PUBLISH',
+  ...(most === undefined ? {} : { aim: { of: 'ratio', most } }),
+})
+
+const comparison = (id: string, what: string, load: RoundTripLoad): Comparison => ({
+  id,
+  title: `Cross-node round trip, ${what}`,
+  load:
+    `${load.pairs} pairs on two nodes, ${load.rate} requests/s open loop, each answered by its recipient; ` +
+    `${BODY_BYTES}-byte bodies; from the time a request was due to the arrival of its answer, so without ` +
+    `coordinated omission; ${load.ms / 1000} s a round`,
+  processes: 'kept',
+  rounds: 7,
+  contenders: STACKS.map((name) => contender(name, load)),
+  rows: [row(what, 'p50', 1.25), row(what, 'p99')],
+})
+
+export const roundTrip: readonly Comparison[] = [
+  comparison('round-trip-1', '1 pair', { pairs: 1, rate: 100, ms: 5000 }),
+  comparison('round-trip-1000', '1,000 messages/s', { pairs: 50, rate: 1000, ms: 5000 }),
+]

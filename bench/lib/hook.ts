@@ -1,0 +1,58 @@
+/**
+ * Preloaded (`node --import`) into every measured process, so that the code under test needs no code for it:
+ * answers over the IPC channel what only the process itself can tell.
+ */
+import { answerCommands, type Numbers } from './channel.js'
+
+// Ten milliseconds: short against the 200 ms that are asked about, and 100 timers a second cost nothing.
+const LAG_INTERVAL_MS = 10
+
+let lags: number[] | undefined
+let lagTimer: NodeJS.Timeout | undefined
+
+/** CPU of all threads of this process since it started, user and system, in microseconds (getrusage). */
+function cpu(): Numbers {
+  const { user, system } = process.cpuUsage()
+  return { us: user + system }
+}
+
+/** Bytes after a full collection: what is retained, not what waits to be collected. */
+async function memory(): Promise<Numbers> {
+  if (globalThis.gc === undefined) throw new Error('the process runs without --expose-gc')
+  for (let turn = 0; turn < 3; turn++) {
+    await globalThis.gc({ execution: 'async', type: 'major' })
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const { rss, heapUsed, external } = process.memoryUsage()
+  return { rss, heapUsed, external }
+}
+
+function startLag(): Numbers {
+  clearInterval(lagTimer)
+  const samples: number[] = []
+  lags = samples
+  let expected = performance.now() + LAG_INTERVAL_MS
+  lagTimer = setInterval(() => {
+    const now = performance.now()
+    // A loop blocked for 100 ms would have been late for ten timers, not one: all ten count.
+    for (let late = now - expected; late > 0; late -= LAG_INTERVAL_MS) samples.push(late)
+    samples.push(0)
+    expected = now + LAG_INTERVAL_MS
+  }, LAG_INTERVAL_MS)
+  lagTimer.unref()
+  return {}
+}
+
+function lag(): Numbers {
+  clearInterval(lagTimer)
+  const sorted = (lags ?? []).toSorted((a, b) => a - b)
+  const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0
+  return { p50: at(0.5), p99: at(0.99), max: at(1), samples: sorted.length }
+}
+
+answerCommands('hook', {
+  cpu,
+  memory,
+  'lag-start': startLag,
+  lag,
+})

@@ -1,0 +1,122 @@
+import type { Numbers } from '../lib/channel.js'
+import { LoadPeer, type PeerEvents } from './peer.js'
+import type { WireName } from './wire.js'
+
+export interface OpenOptions {
+  wire: WireName
+  prefix: string
+  first: number
+  count: number
+  /** The port of the node for each peer, in turns. */
+  ports: readonly number[]
+  /** How many connects may be under way at once. */
+  concurrency: number
+}
+
+export interface Comeback {
+  ports: readonly number[]
+  /** Full jitter: a random share of this before the first attempt, doubled with each up to the cap. */
+  firstMs: number
+  capMs: number
+  deadlineMs: number
+}
+
+/** A source address for each 10,000 connections of one load process, and more where several share a target. */
+const PEERS_PER_SOURCE = 2000
+const POLL_MS = 5
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Peers that connect, and come back, together. */
+export class Group {
+  readonly peers: LoadPeer[] = []
+  readonly #sourceBase: number
+  #comeback: Comeback | undefined
+  #firstLossMs: number | undefined
+  #backMs: number[] = []
+  #attempts = 0
+  #failures = new Map<string, number>()
+
+  constructor(options: OpenOptions, events: Omit<PeerEvents, 'lost'>) {
+    this.#sourceBase = options.first
+    for (let index = 0; index < options.count; index++) {
+      const lost = (peer: LoadPeer): void => void this.#lost(peer, index)
+      const name = `${options.prefix}${options.first + index}`
+      this.peers.push(new LoadPeer(name, options.wire, { ...events, lost }))
+    }
+  }
+
+  /** Connects all of them. Throws when one fails: a load that is not complete measures something else. */
+  async open(options: OpenOptions): Promise<Numbers> {
+    const start = performance.now()
+    let next = 0
+    const connectSome = async (): Promise<void> => {
+      while (next < this.peers.length) {
+        const index = next++
+        const reason = await this.#connect(index, options.ports)
+        if (reason !== undefined) throw new Error(`${this.peers[index]?.name}: ${reason}`)
+      }
+    }
+    await Promise.all(Array.from({ length: options.concurrency }, connectSome))
+    const ms = performance.now() - start
+    return { ms, opened: this.peers.length, perSecond: (this.peers.length * 1000) / ms }
+  }
+
+  /** From now on a peer that loses its connection comes back by itself. */
+  arm(comeback: Comeback): Numbers {
+    this.#comeback = comeback
+    return {}
+  }
+
+  /** Waits until all are back and tells, in milliseconds from the first loss, when the last one was. */
+  async back(): Promise<Numbers> {
+    const comeback = this.#comeback
+    if (comeback === undefined) throw new Error('the group was not armed')
+    const end = performance.now() + comeback.deadlineMs
+    while (this.#backMs.length < this.peers.length) {
+      if (performance.now() > end) {
+        const reasons = JSON.stringify([...this.#failures])
+        throw new Error(
+          `${this.#backMs.length} of ${this.peers.length} are back; failed attempts: ${reasons}`,
+        )
+      }
+      await wait(POLL_MS)
+    }
+    const sorted = this.#backMs.toSorted((a, b) => a - b)
+    return {
+      lastMs: sorted.at(-1) ?? 0,
+      p50Ms: sorted[Math.floor(sorted.length / 2)] ?? 0,
+      attempts: this.#attempts,
+    }
+  }
+
+  close(): void {
+    this.#comeback = undefined
+    for (const peer of this.peers) peer.close()
+  }
+
+  #connect(index: number, ports: readonly number[]): Promise<string | undefined> {
+    const peer = this.peers[index]
+    const port = ports[index % ports.length]
+    if (peer === undefined || port === undefined) throw new Error('no such peer, or no port')
+    const source = 1 + Math.floor((this.#sourceBase + index) / PEERS_PER_SOURCE)
+    return peer.connect(port, `127.0.0.${source}`)
+  }
+
+  async #lost(_peer: LoadPeer, index: number): Promise<void> {
+    const comeback = this.#comeback
+    if (comeback === undefined) return
+    this.#firstLossMs ??= performance.now()
+    const end = performance.now() + comeback.deadlineMs
+    for (let attempt = 0; performance.now() < end; attempt++) {
+      await wait(Math.random() * Math.min(comeback.capMs, comeback.firstMs * 2 ** attempt))
+      this.#attempts++
+      const reason = await this.#connect(index, comeback.ports)
+      if (reason === undefined) {
+        this.#backMs.push(performance.now() - this.#firstLossMs)
+        return
+      }
+      this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1)
+    }
+  }
+}

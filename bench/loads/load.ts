@@ -1,0 +1,83 @@
+/** A load generator process: holds groups of peers and makes traffic between two of them, as the runner asks. */
+import { answerCommands, type Numbers } from '../lib/channel.js'
+import { Group, type OpenOptions } from './group.js'
+import { Traffic } from './traffic.js'
+import { asList, asNumber, asText, type WireName } from './wire.js'
+
+type Options = Readonly<Record<string, unknown>>
+
+const WIRES: readonly WireName[] = ['socketio', 'socketio-ack', 'peerage', 'peerjs', 'publish']
+
+const groups = new Map<string, Group>()
+const traffic = new Traffic()
+
+async function open(options: Options): Promise<Numbers> {
+  const wire = WIRES.find((candidate) => candidate === options['wire'])
+  if (wire === undefined) throw new Error(`no wire ${asText(options['wire'])}`)
+  const openOptions: OpenOptions = {
+    wire,
+    prefix: asText(options['prefix']),
+    first: asNumber(options['first']),
+    count: asNumber(options['count']),
+    ports: asList(options['ports']).map(asNumber),
+    concurrency: asNumber(options['concurrency']),
+  }
+  const group = new Group(openOptions, traffic)
+  groups.set(asText(options['group']), group)
+  return group.open(openOptions)
+}
+
+/** Each peer of `from` looks up its counterpart in `to`; with `echo`, also the other way round. */
+async function prepare(options: Options): Promise<Numbers> {
+  const [from, to] = [find(options['from']), find(options['to'])]
+  const pairs = Math.min(from.peers.length, to.peers.length)
+  for (let index = 0; index < pairs; index++) {
+    const [sender, recipient] = [from.peers[index], to.peers[index]]
+    if (sender === undefined || recipient === undefined) continue
+    await sender.prepare([recipient.name])
+    if (options['echo'] === true) await recipient.prepare([sender.name])
+  }
+  return { pairs }
+}
+
+function run(options: Options): Promise<Numbers> {
+  return traffic.run(find(options['from']), find(options['to']), {
+    rate: asNumber(options['rate']),
+    ms: asNumber(options['ms']),
+    bodyBytes: asNumber(options['bodyBytes']),
+    precise: options['precise'] === true,
+    echo: options['echo'] === true,
+    acknowledged: options['acknowledged'] === true,
+  })
+}
+
+function close(options: Options): Numbers {
+  const name = asText(options['group'])
+  find(name).close()
+  groups.delete(name)
+  return {}
+}
+
+function find(name: unknown): Group {
+  const group = groups.get(asText(name))
+  if (group === undefined) throw new Error(`no group ${asText(name)}`)
+  return group
+}
+
+answerCommands('load', {
+  open,
+  prepare,
+  run,
+  close,
+  arm: (options) =>
+    find(options['group']).arm({
+      ports: asList(options['ports']).map(asNumber),
+      firstMs: asNumber(options['firstMs']),
+      capMs: asNumber(options['capMs']),
+      deadlineMs: asNumber(options['deadlineMs']),
+    }),
+  back: (options) => find(options['group']).back(),
+})
+// The IPC channel alone does not keep the process: it waits for commands.
+process.channel?.ref()
+console.log(JSON.stringify({ msg: 'ready' }))

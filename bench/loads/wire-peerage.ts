@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto'
+import { PROTOCOL_VERSION, limits } from '@peerage/protocol'
+import { asList, asNumber, asRecord, asText, type Wire, type WireContext } from './wire.js'
+
+/** The SDK's rule: the first acknowledgement at once, then at most one frame of them in so long. */
+const ACK_INTERVAL_MS = 20
+const STREAM_BYTES = 8
+
+interface Outgoing {
+  since: number
+  stream: string
+  /** Of the next message. */
+  seq: number
+  /** Every seq below it is acknowledged. */
+  base: number
+}
+
+interface Unacknowledged {
+  to: string
+  stream: string
+  next: number
+}
+
+/** The native wire of packages/protocol, spoken as the SDK speaks it: claim, lookup, numbered sends, batched acks. */
+export function peerageWire(context: WireContext): Wire {
+  const { events } = context
+  const outgoing = new Map<string, Outgoing>()
+  const toAcknowledge = new Map<string, Unacknowledged>()
+  const lookups = new Map<number, () => void>()
+  let lastAckMs = 0
+  let ackTimer: NodeJS.Timeout | undefined
+  let lastLookup = 0
+
+  const emit = (type: string, fields: object): void => {
+    context.send(`42["${type}",${JSON.stringify(fields)}]`)
+  }
+  const acknowledge = (): void => {
+    ackTimer = undefined
+    lastAckMs = performance.now()
+    const acks = [...toAcknowledge.values()]
+    toAcknowledge.clear()
+    for (let start = 0; start < acks.length; start += limits.acksPerFrame)
+      emit('ack', { acks: acks.slice(start, start + limits.acksPerFrame) })
+  }
+  const received = (fields: Record<string, unknown>): void => {
+    const from = asText(fields['from'])
+    const stream = asText(fields['stream'])
+    toAcknowledge.set(stream, { to: from, stream, next: asNumber(fields['seq']) + 1 })
+    const waitMs = lastAckMs + ACK_INTERVAL_MS - performance.now()
+    if (waitMs <= 0 && ackTimer === undefined) acknowledge()
+    else ackTimer ??= setTimeout(acknowledge, waitMs)
+    events.body(from, asText(fields['body']))
+  }
+  const acked = (fields: Record<string, unknown>): void => {
+    const out = outgoing.get(asText(fields['from']))
+    const next = asNumber(fields['next'])
+    if (out === undefined || !(next > out.base)) return
+    events.acknowledged(next - out.base)
+    out.base = next
+  }
+  const found = (fields: Record<string, unknown>): void => {
+    for (const peer of asList(fields['peers']).map(asRecord)) {
+      const name = asText(peer['name'])
+      const since = peer['since']
+      if (typeof since !== 'number') events.problem(`${name} was not found`)
+      else if (outgoing.get(name)?.since !== since)
+        outgoing.set(name, { since, stream: streamId(), seq: 1, base: 1 })
+    }
+    const id = asNumber(fields['id'])
+    lookups.get(id)?.()
+    lookups.delete(id)
+  }
+  const event = (text: string): void => {
+    const [type, payload] = asList(JSON.parse(text.slice(2)))
+    const fields = asRecord(payload)
+    if (type === 'message') received(fields)
+    else if (type === 'acked') acked(fields)
+    else if (type === 'found') found(fields)
+    else if (type === 'welcome') events.ready()
+    else events.problem(text)
+  }
+
+  return {
+    path: '/peerage/?EIO=4&transport=websocket',
+    opened: () => {},
+    frame: (text) => {
+      if (text.startsWith('42')) event(text)
+      else if (text === '2') context.send('3')
+      else if (text.startsWith('0'))
+        context.send(
+          `40${JSON.stringify({ v: PROTOCOL_VERSION, name: context.name, secret: context.secret })}`,
+        )
+      else if (!text.startsWith('40')) events.problem(text)
+    },
+    prepare: async (recipients) => {
+      for (let start = 0; start < recipients.length; start += limits.namesPerLookup) {
+        const id = ++lastLookup
+        const answer = new Promise<void>((resolve) => lookups.set(id, resolve))
+        emit('lookup', { id, names: recipients.slice(start, start + limits.namesPerLookup) })
+        await answer
+      }
+    },
+    message: (to, body) => {
+      const out = outgoing.get(to)
+      if (out === undefined) {
+        events.problem(`${to} was never looked up`)
+        return
+      }
+      const { since, stream, base } = out
+      emit('send', { to, since, stream, seq: out.seq++, base, kind: 'message', body })
+    },
+    stop: () => clearTimeout(ackTimer),
+  }
+}
+
+const streamId = (): string => randomBytes(STREAM_BYTES).toString('base64url')

@@ -1,0 +1,46 @@
+import { asList, asText, type Wire, type WireContext } from './wire.js'
+
+const CONNECTED = '40'
+const EVENT = '42'
+const ACK = '43'
+const PING = '2'
+const PONG = '3'
+const OPEN = '0'
+
+/** socket.io's own wire (engine.io 4, socket.io 5): `40` connects, `42[…]` is an event, `43[…]` an answer to one. */
+export function socketioWire(context: WireContext, acknowledged: boolean): Wire {
+  const { events } = context
+  let lastId = 0
+
+  const event = (text: string): void => {
+    const start = text.indexOf('[')
+    const [name, from, body] = asList(JSON.parse(text.slice(start)))
+    if (name !== 'message') return
+    const id = text.slice(EVENT.length, start)
+    if (id !== '') context.send(`${ACK}${id}["ok"]`)
+    events.body(asText(from), asText(body))
+  }
+  const answered = (text: string): void => {
+    if (text.endsWith('[true]')) events.acknowledged(1)
+    else events.problem(`not delivered: ${text}`)
+  }
+
+  return {
+    path: '/socket.io/?EIO=4&transport=websocket',
+    opened: () => {},
+    frame: (text) => {
+      if (text.startsWith(EVENT)) event(text)
+      else if (text.startsWith(ACK)) answered(text)
+      else if (text === PING) context.send(PONG)
+      else if (text.startsWith(OPEN)) context.send(`${CONNECTED}${JSON.stringify({ name: context.name })}`)
+      else if (text.startsWith(CONNECTED)) events.ready()
+      else events.problem(text)
+    },
+    prepare: () => Promise.resolve(),
+    message: (to, body) => {
+      const id = acknowledged ? String(lastId++) : ''
+      context.send(`${EVENT}${id}["message",${JSON.stringify(to)},${JSON.stringify(body)}]`)
+    },
+    stop: () => {},
+  }
+}

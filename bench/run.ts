@@ -1,0 +1,92 @@
+/** `npm run bench`: every comparison side by side, a table, and a JSON file. */
+import { parseArgs } from 'node:util'
+import { connects } from './comparisons/connects.js'
+import { crossNode } from './comparisons/cross-node.js'
+import { memory } from './comparisons/memory.js'
+import { reconnect } from './comparisons/reconnect.js'
+import { relay } from './comparisons/relay.js'
+import { roundTrip } from './comparisons/round-trip.js'
+import type { Comparison, Settings } from './lib/comparison.js'
+import { machineClass, resultsOf, table, versions, writeRun, type Record } from './lib/report.js'
+import { redisVersion } from './lib/redis.js'
+import { runRounds } from './lib/rounds.js'
+
+const COMPARISONS: readonly Comparison[] = [
+  ...crossNode,
+  ...roundTrip,
+  ...relay,
+  ...memory,
+  ...connects,
+  ...reconnect,
+]
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    contender: { type: 'string', multiple: true },
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+  },
+})
+
+const settings: Settings = {
+  quick: values.quick,
+  say: (line) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
+}
+
+function chosen(): Comparison[] {
+  const only = values.only
+  const known = COMPARISONS.map(({ id }) => id)
+  const unknown = (only ?? []).filter((id) => !known.some((candidate) => candidate.startsWith(id)))
+  if (unknown.length > 0)
+    throw new Error(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
+  const wanted = COMPARISONS.filter(({ id }) => only?.some((start) => id.startsWith(start)) ?? true)
+  const names = values.contender
+  if (names === undefined) return wanted
+  return wanted.map((comparison) => ({
+    ...comparison,
+    contenders: comparison.contenders.filter(({ name }) => names.includes(name)),
+  }))
+}
+
+async function runOne(comparison: Comparison): Promise<Record> {
+  const { id, title, load } = comparison
+  const rounds = values.rounds === undefined ? comparison.rounds : Number(values.rounds)
+  try {
+    const samples = await runRounds(comparison, values.quick ? 1 : rounds, settings)
+    return { id, title, load, results: resultsOf(comparison, samples), samples: Object.fromEntries(samples) }
+  } catch (error) {
+    // One that fails is reported with its reason; the others are still worth running.
+    const failed = error instanceof Error ? error.message : String(error)
+    settings.say(`${id} failed: ${failed}`)
+    return { id, title, load, results: [], samples: {}, failed }
+  }
+}
+
+async function main(): Promise<void> {
+  const comparisons = chosen()
+  if (values.list) {
+    for (const { id, title } of comparisons) console.log(`${id.padEnd(24)} ${title}`)
+    return
+  }
+  const records: Record[] = []
+  for (const comparison of comparisons) records.push(await runOne(comparison))
+  const version = await redisVersion()
+  console.log(
+    `\n${new Date().toISOString().slice(0, 10)} · ${describe(machineClass())} · ${describe(versions(version))}\n`,
+  )
+  console.log(table(records.flatMap(({ results }) => results)))
+  for (const { id, load, failed } of records)
+    console.log(`\n${id}: ${load}${failed === undefined ? '' : `\n  FAILED: ${failed}`}`)
+  // A quick run says that everything runs; its numbers are nobody's.
+  if (!values.quick) console.log(`\nwritten to ${writeRun(records, version)}`)
+  if (records.some(({ failed }) => failed !== undefined)) process.exitCode = 1
+}
+
+const describe = (facts: { [what: string]: string | number }): string =>
+  Object.entries(facts)
+    .map(([name, fact]) => `${name} ${fact}`)
+    .join(', ')
+
+await main()

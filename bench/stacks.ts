@@ -1,0 +1,98 @@
+import { startProcess, REPOSITORY, type BenchProcess } from './lib/processes.js'
+import { startBenchRedis, type BenchRedis } from './lib/redis.js'
+import type { WireName } from './loads/wire.js'
+
+/** One stack as a user would run it: some nodes, and a Redis of its own where it uses one. */
+export interface Stack {
+  wire: WireName
+  nodes: readonly BenchProcess[]
+  ports: readonly number[]
+  redis: BenchRedis | undefined
+  /** Whether the wire acknowledges end to end. */
+  acknowledges: boolean
+  stop(): Promise<void>
+}
+
+export type StackName =
+  | 'peerage'
+  | 'peerage, one node in memory'
+  | 'peerage as PeerJS'
+  | 'peerage as PeerJS, one node in memory'
+  | 'socket.io'
+  | 'socket.io, request dropped'
+  | 'socket.io, classic adapter'
+  | 'socket.io, sharded adapter'
+  | 'socket.io, classic adapter, emitWithAck'
+  | 'ws + PUBLISH'
+  | 'peer'
+
+interface Recipe {
+  wire: WireName
+  script: string
+  args: readonly string[]
+  redis: boolean
+}
+
+const peer = (file: string): string => `${REPOSITORY}bench/dist/bench/peers/${file}`
+const socketio = (redis: boolean, ...args: string[]): Recipe => ({
+  wire: args.includes('--ack') ? 'socketio-ack' : 'socketio',
+  script: peer('socketio.js'),
+  args,
+  redis,
+})
+
+/**
+ * All limits of Peerage stay on. Only how often one address or one connection may do something is raised, since
+ * here thousands of peers share a few loopback addresses, and one pair of peers carries the traffic of many.
+ */
+const PEERAGE_RATES: readonly string[] = []
+const peerage = (wire: WireName, redis: boolean): Recipe => ({
+  wire,
+  script: `${REPOSITORY}packages/server/bin/peerage.js`,
+  args: ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...PEERAGE_RATES],
+  redis,
+})
+
+const RECIPES: Readonly<Record<StackName, Recipe>> = {
+  peerage: peerage('peerage', true),
+  'peerage, one node in memory': peerage('peerage', false),
+  'peerage as PeerJS': peerage('peerjs', true),
+  'peerage as PeerJS, one node in memory': peerage('peerjs', false),
+  'socket.io': socketio(false),
+  'socket.io, request dropped': socketio(false, '--tuned'),
+  'socket.io, classic adapter': socketio(true, '--adapter', 'classic'),
+  'socket.io, sharded adapter': socketio(true, '--adapter', 'sharded'),
+  'socket.io, classic adapter, emitWithAck': socketio(true, '--adapter', 'classic', '--ack'),
+  'ws + PUBLISH': { wire: 'publish', script: peer('ws-publish.js'), args: [], redis: true },
+  peer: { wire: 'peerjs', script: peer('peerjs-server.js'), args: [], redis: false },
+}
+
+export async function startStack(name: StackName, nodes: number): Promise<Stack> {
+  const { wire, script, args, redis: withRedis } = RECIPES[name]
+  const redis = withRedis ? await startBenchRedis() : undefined
+  const started: BenchProcess[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map((node) => node.stop()))
+    await redis?.stop()
+  }
+  try {
+    const redisArgs = redis === undefined ? [] : ['--redis', redis.url]
+    for (let index = 0; index < nodes; index++)
+      started.push(await startProcess({ script, args: [...args, ...redisArgs] }))
+    const ports = started.map(portOf)
+    const acknowledges = wire === 'peerage' || wire === 'socketio-ack'
+    return { wire, nodes: started, ports, redis, acknowledges, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+export function portOf(node: BenchProcess): number {
+  const port = node.ready['port']
+  if (typeof port !== 'number') throw new Error(`the ready line names no port: ${JSON.stringify(node.ready)}`)
+  return port
+}
+
+export const startLoad = (): Promise<BenchProcess> =>
+  startProcess({ script: `${REPOSITORY}bench/dist/bench/loads/load.js` })
