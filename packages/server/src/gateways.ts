@@ -4,6 +4,7 @@ import type { Access } from './access.js'
 import type { Addresses } from './address.js'
 import type { HttpGateway } from './attach.js'
 import type { Config } from './config.js'
+import { createPeerJsGateway, type PeerJsGateway } from './gateway/peerjs.js'
 import { SocketIoGateway } from './gateway/socketio.js'
 import type { Limits } from './limits.js'
 import type { Logger } from './log.js'
@@ -56,6 +57,24 @@ export function createNative(entrance: Entrance): SocketIoGateway {
   })
 }
 
+export function createPeerJs(entrance: Entrance): PeerJsGateway {
+  const { config, advice: _, log, ...shared } = entrance
+  const { access, limits, origins, peerjs, times } = config
+  return createPeerJsGateway({
+    ...shared,
+    ...peerjs,
+    sharedKey: access.key,
+    origins,
+    log: (event, details) => log.warn(details, event),
+    frameBytes: limits.frameBytes,
+    bufferedBytes: limits.bufferedBytes,
+    pingIntervalMs: times.pingIntervalMs,
+    pingTimeoutMs: times.pingTimeoutMs,
+    policy: () => config.apps.taken,
+  })
+}
+
 export function createGateways(entrance: Entrance): HttpGateway[] {
-  return [createNative(entrance)]
+  const native = createNative(entrance)
+  return entrance.config.peerjs.enabled ? [native, createPeerJs(entrance)] : [native]
 }

@@ -4,6 +4,7 @@ import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
+import { sameSecret } from '../access.js'
 import type { Addresses } from '../address.js'
 import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
@@ -18,6 +19,8 @@ export interface PeerJsHttpOptions {
   /** Mount point, with slashes on both ends. */
   base: string
   key: PeerJsKeys
+  /** A shared key may stand in the place of PeerJS's key. */
+  sharedKey: string | null
   allowDiscovery: boolean
   cors: readonly string[]
   generateId?: () => string
@@ -31,7 +34,6 @@ const GREETING = JSON.stringify({
   website: 'https://www.npmjs.com/package/@peerage/server',
 })
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
-const RESERVED_PATHS = new Set(['v1', 'peerage'])
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** A list of a million ids is 40 MB; what is beyond this is left out, and a header says so. */
 const LISTED_MOST = 100_000
@@ -85,11 +87,18 @@ export class PeerJsHttp {
   #resourceOf(url: string): Resource | undefined {
     const { base } = this.#options
     const path = url.split('?', 1)[0] ?? ''
-    if (path === base || `${path}/` === base) return { type: 'greeting' }
+    // The root of a server is its application's.
+    if (base !== '/' && (path === base || `${path}/` === base)) return { type: 'greeting' }
     if (!path.startsWith(base)) return undefined
     const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
-    if (key === undefined || RESERVED_PATHS.has(key)) return undefined
+    if (key === undefined || !this.#isServed(decoded(key))) return undefined
     return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key }
+  }
+
+  /** `/users/id` of an application beside us is not ours. */
+  #isServed(key: string): boolean {
+    const { key: keys, sharedKey } = this.#options
+    return meaningOf(keys, key).ok || (sharedKey !== null && sameSecret(sharedKey, key))
   }
 
   async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -120,9 +129,7 @@ export class PeerJsHttp {
     if (origin !== undefined) asked.origin = origin
     if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
     const admitted = await access.admit(asked)
-    if (!admitted.ok) return undefined
-    if (meaning.ok || typeof keys === 'string' || admitted.identity !== undefined) return admitted.app
-    return undefined
+    return admitted.ok ? admitted.app : undefined
   }
 
   #list(app: App): Promise<List> {

@@ -43,6 +43,8 @@ export interface PeerJsSettings {
   /** Mount point: the socket is at `{path}/peerjs`, the greeting at `{path}`. */
   path: string
   key: PeerJsKeys
+  /** The shared key of the access rules, where there is one: it may travel as PeerJS's key. */
+  sharedKey: string | null
   /** Peers of this wire on this node; 0: no limit. */
   concurrentLimit: number
   allowDiscovery: boolean
@@ -76,6 +78,7 @@ export interface PeerJsGatewayOptions extends PeerJsSettings {
 }
 
 export interface PeerJsGateway extends Gateway {
+  readonly wire: 'peerjs'
   readonly connections: number
   /** True: this upgrade is ours, and has been answered. Any other is left to whoever else listens. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
@@ -99,6 +102,7 @@ type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
 
 /** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules P1…. */
 class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
+  readonly wire = 'peerjs'
   readonly bufferedBytes: number
   readonly #options: PeerJsGatewayOptions
   readonly #socketPath: string
