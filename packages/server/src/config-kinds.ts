@@ -82,3 +82,14 @@ export const hostPort = text.refine(
   (input) => parseHostPort(input) !== undefined,
   'must be host:port, with an IPv6 address in brackets',
 )
+
+/** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
+export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {
+  settings.add(schema, { about, ...more })
+  return schema
+}
+
+export function section<T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> {
+  // Every setting has a default, so the empty mapping is a whole section: zod's types cannot say that.
+  return z.strictObject(shape).prefault({} as z.input<z.ZodObject<T, z.core.$strict>>)
+}

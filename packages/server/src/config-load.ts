@@ -137,15 +137,21 @@ export interface Surroundings {
 }
 
 /** The variables that name no setting: which file to read, and what our own tests and containers use. */
-const OTHER_VARIABLES = /^PEERAGE_(?:CONFIG|BIND|NODE_\d+|ADMIN_SOCKET|(?:TEST|BENCH|CHAOS)_.*)$/
+const OTHER_VARIABLES =
+  /^PEERAGE_(?:(?:STUN_)?CONFIG|BIND|TLS_PEM|NODE_\d+|ADMIN_SOCKET|TUNNEL_TIMEOUT|CHECK_INTERVAL|(?:TEST|BENCH|CHAOS)_.*)$/
 
 /** What the environment says. An empty variable is one that was not set. */
-export function readEnvironment(leaves: readonly Leaf[], { env, readFile }: Surroundings): Layer {
+export function readEnvironment(
+  leaves: readonly Leaf[],
+  prefix: string,
+  { env, readFile }: Surroundings,
+): Layer {
   const layer: Layer = { values: new Map(), problems: [] }
   const known = new Map(leaves.map((leaf) => [leaf.variable, leaf]))
   const files = new Map(leaves.filter((leaf) => leaf.secret).map((leaf) => [`${leaf.variable}_FILE`, leaf]))
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith('PEERAGE_') || text === undefined || text === '') continue
+    if (!name.startsWith(prefix) || text === undefined || text === '') continue
+    if (prefix === 'PEERAGE_' && name.startsWith('PEERAGE_STUN_')) continue
     if (OTHER_VARIABLES.test(name) || isServiceLink(name, text)) continue
     const leaf = known.get(name)
     const file = files.get(name)

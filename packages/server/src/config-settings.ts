@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { configSchema } from './config.js'
 import { settings } from './config-kinds.js'
 
 /** How a setting is written as text, in a flag or a variable. */
@@ -18,8 +17,6 @@ export interface Leaf {
   about: string
   default: unknown
 }
-
-const PREFIX = 'PEERAGE_'
 
 const kebab = (path: string): string =>
   path
@@ -43,19 +40,19 @@ function kindOf(schema: z.core.$ZodType): Kind {
   return 'text'
 }
 
-/** All settings below a schema, in its order. */
-export function leavesOf(schema: z.ZodObject, prefix = ''): Leaf[] {
+/** All settings below a schema, in its order; their variables begin with `variables`. */
+export function leavesOf(schema: z.ZodObject, variables: string, prefix = ''): Leaf[] {
   return Object.entries(schema.shape).flatMap(([key, child]) => {
     const path = `${prefix}${key}`
     const inner = bare(child)
-    if (inner instanceof z.ZodObject) return leavesOf(inner, `${path}.`)
+    if (inner instanceof z.ZodObject) return leavesOf(inner, variables, `${path}.`)
     const setting = settings.get(child)
     if (setting === undefined) throw new Error(`${path} is neither a setting nor a section`)
     const name = setting.flag ?? kebab(path)
     return {
       path,
       flag: `--${name}`,
-      variable: `${PREFIX}${name.replaceAll('-', '_').toUpperCase()}`,
+      variable: `${variables}${name.replaceAll('-', '_').toUpperCase()}`,
       kind: kindOf(child),
       secret: setting.secret === true,
       about: setting.about,
@@ -63,8 +60,6 @@ export function leavesOf(schema: z.ZodObject, prefix = ''): Leaf[] {
     }
   })
 }
-
-export const leaves: readonly Leaf[] = leavesOf(configSchema)
 
 /** What a text means for a setting of this kind. What does not fit stays text: the schema says what is wrong. */
 export function fromText(kind: Kind, text: string): unknown {

@@ -12,22 +12,11 @@ import {
   oneOf,
   origin,
   port,
-  settings,
+  section,
+  set,
   text,
   whole,
-  type Setting,
 } from './config-kinds.js'
-
-/** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
-function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {
-  settings.add(schema, { about, ...more })
-  return schema
-}
-
-function section<T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> {
-  // Every setting has a default, so the empty mapping is a whole section: zod's types cannot say that.
-  return z.strictObject(shape).prefault({} as z.input<z.ZodObject<T, z.core.$strict>>)
-}
 
 const MAX_COUNT = 1_000_000_000
 const rate = whole(0, MAX_COUNT)

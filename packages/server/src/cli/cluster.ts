@@ -1,0 +1,247 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { reasonOf } from '../config-load.js'
+import { unavailable } from '../listen.js'
+import { locate, startPart, type Part } from './part.js'
+import type { ExitCode, Surroundings } from './surroundings.js'
+
+export interface ClusterOptions {
+  nodes: number
+  /** HAProxy's port on 127.0.0.1. */
+  port: number
+  verbose: boolean
+}
+
+/** deploy/haproxy.cfg has so many places. */
+const NODES_MOST = 12
+const HOST = '127.0.0.1'
+const READY_WITHIN_MS = 20_000
+
+const BIN = fileURLToPath(new URL('../../bin/peerage.js', import.meta.url))
+const HAPROXY_CONFIG = fileURLToPath(new URL('../../../../deploy/haproxy.cfg', import.meta.url))
+
+/** What must be installed, and the Debian package that brings it. */
+const PROGRAMS = {
+  redis: { names: ['redis-server', 'valkey-server'], debianPackage: 'redis-server' },
+  haproxy: { names: ['haproxy'], debianPackage: 'haproxy' },
+} as const
+
+/** A local Redis, nodes and HAProxy in front of them, until Ctrl-C. It installs nothing and leaves nothing. */
+export async function cluster(options: ClusterOptions, surroundings: Surroundings): Promise<ExitCode> {
+  const { out, err, env, terminated } = surroundings
+  const wrong = problemsOf(options)
+  for (const problem of wrong) err(`peerage: ${problem}`)
+  if (wrong.length > 0) return 2
+  const path = env['PATH'] ?? ''
+  const redis = locate(PROGRAMS.redis.names, path)
+  const haproxy = locate(PROGRAMS.haproxy.names, path)
+  if (redis === undefined || haproxy === undefined) {
+    const missing = Object.values(PROGRAMS).filter(({ names }) => locate(names, path) === undefined)
+    err(`peerage: not installed: ${missing.map(({ names }) => names.join(' or ')).join(', ')}`)
+    err(`  Debian, Ubuntu: sudo apt-get install ${missing.map((part) => part.debianPackage).join(' ')}`)
+    return 1
+  }
+  const trial = new Trial(options, surroundings, { redis, haproxy, setpriv: locate(['setpriv'], path) })
+  try {
+    const url = await trial.start()
+    if (!terminated.aborted) {
+      out(`\nOpen ${url} in two tabs: they land on different nodes and find each other.`)
+      out('Try: kill -9 one of the nodes. Ctrl-C ends everything.')
+    }
+    const failure = await trial.watch()
+    if (failure !== undefined) err(`peerage: ${failure}`)
+    return failure === undefined ? 0 : 1
+  } catch (error) {
+    err(`peerage: ${reasonOf(error)}`)
+    return 1
+  } finally {
+    await trial.end()
+  }
+}
+
+function problemsOf({ nodes, port }: ClusterOptions): string[] {
+  const problems: string[] = []
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODES_MOST)
+    problems.push(`--nodes must be a whole number from 1 to ${NODES_MOST}`)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    problems.push('--port must be a whole number from 0 to 65535')
+  return problems
+}
+
+interface Programs {
+  redis: string
+  haproxy: string
+  setpriv: string | undefined
+}
+
+class Trial {
+  readonly #options: ClusterOptions
+  readonly #surroundings: Surroundings
+  readonly #programs: Programs
+  readonly #parts: Part[] = []
+  /** What no cluster can do without, as soon as one of it has ended. */
+  readonly #failure: Promise<string>
+  #fail: (why: string) => void = () => {}
+  #directory: string | undefined
+  #ending = false
+
+  constructor(options: ClusterOptions, surroundings: Surroundings, programs: Programs) {
+    this.#options = options
+    this.#surroundings = surroundings
+    this.#programs = programs
+    this.#failure = new Promise((resolve) => {
+      this.#fail = resolve
+    })
+  }
+
+  /** Starts everything; resolves with HAProxy's URL. Gives up at once when told to end, or when a part fails. */
+  async start(): Promise<string> {
+    const port = await freePort(this.#options.port, '--port')
+    if (!existsSync(HAPROXY_CONFIG)) throw new Error(`${HAPROXY_CONFIG} is missing: run this in a checkout`)
+    this.#directory = await mkdtemp(join(tmpdir(), 'peerage-cluster-'))
+    const redisPort = await freePort(0, '')
+    await this.#startRedis(redisPort, this.#directory)
+    const urls = await Promise.all(
+      Array.from({ length: this.#options.nodes }, (_, index) => this.#startNode(index + 1, redisPort)),
+    )
+    await this.#startHaproxy(port, urls, this.#directory)
+    return `http://${HOST}:${port}/`
+  }
+
+  /** Resolves when told to end, or with what went wrong. */
+  watch(): Promise<string | undefined> {
+    return Promise.race([this.#failure, this.#terminated()])
+  }
+
+  /** Balancer first, so that nobody new comes in; Redis last, for the nodes still have leases to give back. */
+  async end(): Promise<void> {
+    this.#ending = true
+    const named = (prefix: string): Part[] => this.#parts.filter((part) => part.name.startsWith(prefix))
+    for (const group of [named('haproxy'), named('node'), named('redis')])
+      await Promise.all(group.map((part) => part.end()))
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true })
+  }
+
+  #terminated(): Promise<undefined> {
+    const { terminated } = this.#surroundings
+    return new Promise((resolve) => {
+      if (terminated.aborted) resolve(undefined)
+      else terminated.addEventListener('abort', () => resolve(undefined), { once: true })
+    })
+  }
+
+  async #startRedis(port: number, directory: string): Promise<void> {
+    const settings = { port: String(port), bind: HOST, dir: directory, save: '', appendonly: 'no' }
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+    await this.#startPart('redis', this.#programs.redis, args, (line) =>
+      line.includes('Ready to accept connections'),
+    )
+    this.#surroundings.out(`redis    redis://${HOST}:${port}`)
+  }
+
+  async #startNode(number: number, redisPort: number): Promise<string> {
+    const settings = { host: HOST, port: '0', redis: `redis://${HOST}:${redisPort}`, 'trusted-proxies': HOST }
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+    let address = ''
+    const part = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...args], (line) => {
+      address = readyPort(line) ?? address
+      return address !== ''
+    })
+    this.#surroundings.out(`node ${number}   http://${HOST}:${address}  pid ${part.pid}`)
+    return `${HOST}:${address}`
+  }
+
+  async #startHaproxy(port: number, nodes: readonly string[], directory: string): Promise<void> {
+    const env = {
+      PEERAGE_BIND: `${HOST}:${port}`,
+      PEERAGE_ADMIN_SOCKET: join(directory, 'haproxy.sock'),
+      ...Object.fromEntries(nodes.map((node, index) => [`PEERAGE_NODE_${index + 1}`, node])),
+    }
+    const args = ['-db', '-f', HAPROXY_CONFIG]
+    await this.#startPart(
+      'haproxy',
+      this.#programs.haproxy,
+      args,
+      (line) => line.includes('Loading success'),
+      env,
+    )
+    this.#surroundings.out(`haproxy  http://${HOST}:${port}`)
+  }
+
+  /** Starts a process and waits for the line that says it is ready. */
+  async #startPart(
+    name: string,
+    command: string,
+    args: readonly string[],
+    isReady: (line: string) => boolean,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Part> {
+    const { err, out } = this.#surroundings
+    const said: string[] = []
+    let ready: () => void = () => {}
+    const becameReady = new Promise<undefined>((resolve) => (ready = () => resolve(undefined)))
+    const part = await startPart({
+      name,
+      command,
+      args,
+      setpriv: this.#programs.setpriv,
+      env: { ...this.#ownEnvironment(), ...env },
+      line: (line) => {
+        said.push(line)
+        if (said.length > SAID_LINES) said.shift()
+        if (this.#options.verbose) out(`${name} | ${line}`)
+        if (isReady(line)) ready()
+      },
+    })
+    this.#parts.push(part)
+    const ended = part.ended.then((how) => `${name} ended by itself (${how}):\n${said.join('\n')}`)
+    void ended.then((why) => {
+      if (this.#ending) return
+      // A cluster outlives its nodes: that is what one wants to see here.
+      if (name.startsWith('node')) err(`${name} (pid ${part.pid}) has ended; the others go on`)
+      else this.#fail(why)
+    })
+    const failure = await Promise.race([becameReady, ended, this.#terminated(), deadline(name)])
+    if (failure !== undefined) throw new Error(failure)
+    return part
+  }
+
+  // What is set for one node of an operator must not leak into these.
+  #ownEnvironment(): Record<string, string | undefined> {
+    return Object.fromEntries(
+      Object.entries(this.#surroundings.env).filter(([name]) => !name.startsWith('PEERAGE_')),
+    )
+  }
+}
+
+const SAID_LINES = 10
+
+function deadline(name: string): Promise<string> {
+  return new Promise((resolve) => {
+    const late = `${name} was not ready within ${READY_WITHIN_MS} ms`
+    setTimeout(() => resolve(late), READY_WITHIN_MS).unref()
+  })
+}
+
+function readyPort(line: string): string | undefined {
+  return /"port":(\d+).*"msg":"ready"/.exec(line)?.[1]
+}
+
+/** A port that is free now: `wanted`, or one of the system's choice for 0. Rejects with PortUnavailable. */
+async function freePort(wanted: number, flag: string): Promise<number> {
+  const server = createServer()
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(unavailable(error, `TCP port ${wanted} on ${HOST}`, `ss -ltnp 'sport = :${wanted}'`, flag)),
+    )
+    server.listen(wanted, HOST, () => {
+      const address = server.address()
+      const port = typeof address === 'object' ? (address?.port ?? wanted) : wanted
+      server.close(() => resolve(port))
+    })
+  })
+}

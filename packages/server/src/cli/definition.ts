@@ -1,0 +1,15 @@
+import { checkConfig } from '../config-check.js'
+import { configSchema, type Config } from '../config.js'
+import { leavesOf } from '../config-settings.js'
+import { stunSchema, type StunConfig } from '../stun-config.js'
+import type { LoadOptions } from './load.js'
+
+export const nodeOptions: LoadOptions<Config> = {
+  prefix: 'PEERAGE_',
+  definition: { schema: configSchema, leaves: leavesOf(configSchema, 'PEERAGE_'), check: checkConfig },
+}
+
+export const stunOptions: LoadOptions<StunConfig> = {
+  prefix: 'PEERAGE_STUN_',
+  definition: { schema: stunSchema, leaves: leavesOf(stunSchema, 'PEERAGE_STUN_'), check: () => [] },
+}

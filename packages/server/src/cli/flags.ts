@@ -1,0 +1,72 @@
+import { Option, type Command } from 'commander'
+import type { Layer } from '../config-load.js'
+import { closest, fromText, type Leaf } from '../config-settings.js'
+
+/** Gives a command one flag for each setting, and `--config`. */
+export function addFlags(command: Command, leaves: readonly Leaf[]): Command {
+  command.option('--config <file>', 'YAML file of settings; flags and environment win over it')
+  for (const leaf of leaves) for (const option of optionsOf(leaf)) command.addOption(option)
+  // Unknown flags and stray words are collected and reported with everything else that is wrong.
+  return command.allowUnknownOption().allowExcessArguments()
+}
+
+function optionsOf(leaf: Leaf): Option[] {
+  const about = `${leaf.about}${defaultOf(leaf)}`
+  switch (leaf.kind) {
+    case 'boolean':
+      return [
+        new Option(`${leaf.flag} [bool]`, about),
+        new Option(leaf.flag.replace('--', '--no-'), `not ${leaf.flag}`).hideHelp(),
+      ]
+    case 'list':
+      return [
+        new Option(`${leaf.flag} <item,…>`, `${about}; may be repeated`).argParser(
+          (text: string, former: string | undefined) => (former === undefined ? text : `${former},${text}`),
+        ),
+      ]
+    case 'number':
+      return [new Option(`${leaf.flag} <number>`, about)]
+    case 'text':
+    case 'mapping':
+      return [new Option(`${leaf.flag} <text>`, about)]
+  }
+}
+
+function defaultOf(leaf: Leaf): string {
+  const value = leaf.default
+  if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return ''
+  return ` (default ${typeof value === 'string' ? value : JSON.stringify(value)})`
+}
+
+/** What the flags of a parsed command say, and what was on its line that is no flag. */
+export function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
+  const given: Record<string, unknown> = command.opts()
+  const layer: Layer = { values: new Map(), problems: strays(command, leaves) }
+  for (const leaf of leaves) {
+    const value = given[new Option(leaf.flag).attributeName()]
+    if (value === undefined) continue
+    const negated = leaf.kind === 'boolean' && value === false
+    const source = negated ? leaf.flag.replace('--', '--no-') : leaf.flag
+    layer.values.set(leaf.path, {
+      value: typeof value === 'string' ? fromText(leaf.kind, value) : value,
+      source,
+    })
+  }
+  return layer
+}
+
+function strays(command: Command, leaves: readonly Leaf[]): Layer['problems'] {
+  const known = ['--config', '--help', ...leaves.map((leaf) => leaf.flag)]
+  let afterUnknown = false
+  return command.args.flatMap((word) => {
+    const isFlag = word.startsWith('-') && word.length > 1
+    const isItsValue = !isFlag && afterUnknown
+    afterUnknown = isFlag
+    if (isItsValue) return []
+    const flag = word.split('=')[0] ?? word
+    if (!isFlag) return [{ path: word, source: 'command line', problem: 'is not expected here' }]
+    const near = closest(flag, known)
+    const hint = near === undefined ? '' : `; did you mean ${near}?`
+    return [{ path: flag, source: 'command line', problem: `is not a flag of this command${hint}` }]
+  })
+}

@@ -1,0 +1,123 @@
+import { Command, CommanderError } from 'commander'
+import { toMarkdown, toYaml } from '../config-print.js'
+import type { Config } from '../config.js'
+import { createOwnServer, UnusableFile } from '../own-server.js'
+import { readVersion } from '../version.js'
+import { cluster } from './cluster.js'
+import { nodeOptions, stunOptions } from './definition.js'
+import { doctor } from './doctor.js'
+import { addFlags } from './flags.js'
+import { loadConfig, printProblems, type LoadOptions } from './load.js'
+import { serve } from './serve.js'
+import { serveStun } from './stun.js'
+import type { ExitCode, Surroundings } from './surroundings.js'
+
+const EPILOGUE = `
+Settings: flags win over the environment (PEERAGE_*, secrets also from the file that PEERAGE_*_FILE names),
+which wins over --config FILE. "peerage print-config --docs" lists them all.
+Exit codes: 0 done, 1 failed at run time, 2 the configuration is wrong.`
+
+/** Runs the command line; resolves with the exit code. */
+export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  let code: number = 0
+  const program = createProgram(surroundings, (result) => (code = result))
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    // Commander has printed what is wrong; help and version are no failures.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    throw error
+  }
+}
+
+function createProgram(surroundings: Surroundings, finish: (code: ExitCode) => void): Command {
+  const { out, err } = surroundings
+  const program = new Command('peerage')
+    .description('The rendezvous tier for peer-to-peer software.')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
+    .version(readVersion(), '-V, --version')
+    .addHelpText('after', EPILOGUE)
+  const add = (name: string, about: string): Command => program.command(name).description(about)
+
+  /** A command that takes every setting, and runs only with a configuration that holds. */
+  const configured = <T>(
+    command: Command,
+    options: LoadOptions<T>,
+    act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
+  ): void => {
+    addFlags(command, options.definition.leaves).action(async () => {
+      const loaded = loadConfig(command, options, surroundings)
+      if (loaded.ok) finish(await act(loaded.config, loaded.sources))
+      else {
+        printProblems(loaded.problems, err)
+        finish(2)
+      }
+    })
+  }
+
+  configured(add('serve', 'run one node'), nodeOptions, (config) => serve(config, surroundings))
+  configured(add('stun', 'run the standalone P2P (STUN) server'), stunOptions, (config) =>
+    serveStun(config, surroundings),
+  )
+  configured(
+    add('check-config', 'say everything that is wrong with the configuration'),
+    nodeOptions,
+    (config) => checkFiles(config, surroundings),
+  )
+  addPrintConfig(add('print-config', 'print the configuration, secrets redacted'), configured, surroundings)
+  configured(add('doctor', 'look at everything a node needs, and say what to do'), nodeOptions, (config) =>
+    doctor(config, surroundings),
+  )
+  addCluster(add('cluster', 'try a cluster: Redis, nodes and HAProxy on this machine'), surroundings, finish)
+  add('version', 'print the version').action(() => out(`peerage ${readVersion()} (Node ${process.version})`))
+  return program
+}
+
+function addPrintConfig(
+  command: Command,
+  configured: (
+    command: Command,
+    options: LoadOptions<Config>,
+    act: (config: Config, sources: ReadonlyMap<string, string>) => ExitCode,
+  ) => void,
+  { out }: Surroundings,
+): void {
+  command
+    .option('--docs', 'print a table of all settings instead')
+    .option('--stun', 'with --docs: the settings of peerage stun')
+  configured(command, nodeOptions, (config, sources) => {
+    const { docs, stun } = command.opts<{ docs?: boolean; stun?: boolean }>()
+    const { leaves } = nodeOptions.definition
+    if (docs) out(toMarkdown(stun ? stunOptions.definition.leaves : leaves))
+    else out(toYaml(config, leaves, sources).trimEnd())
+    return 0
+  })
+}
+
+function addCluster(command: Command, surroundings: Surroundings, finish: (code: ExitCode) => void): void {
+  command
+    .option('--nodes <number>', 'how many nodes, 1 to 12', '3')
+    .option('--port <number>', 'where HAProxy listens on 127.0.0.1', '9000')
+    .option('--verbose', 'print what every part logs')
+    .action(async () => {
+      const { nodes, port, verbose } = command.opts<{ nodes: string; port: string; verbose?: boolean }>()
+      finish(
+        await cluster({ nodes: Number(nodes), port: Number(port), verbose: verbose ?? false }, surroundings),
+      )
+    })
+}
+
+/** Beyond the settings themselves: the files that they name must be usable. */
+function checkFiles(config: Config, { out, err }: Surroundings): ExitCode {
+  try {
+    createOwnServer(config, () => ({ ready: false, why: 'only checked' })).close()
+  } catch (error) {
+    if (!(error instanceof UnusableFile)) throw error
+    err(`peerage: ${error.message}`)
+    return 2
+  }
+  out('the configuration is fine')
+  return 0
+}

@@ -1,0 +1,79 @@
+import { pino } from 'pino'
+import type { Config } from '../config.js'
+import { PortUnavailable } from '../listen.js'
+import { createLogger, type Logger } from '../log.js'
+import { UnusableFile } from '../own-server.js'
+import { PeerageServer, type Listening } from '../server.js'
+import { reasonOf } from '../config-load.js'
+import type { ExitCode, Surroundings } from './surroundings.js'
+
+/** Runs one node until it is told to end. */
+export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
+  const { err, isTerminal, terminated } = surroundings
+  let server: PeerageServer | undefined
+  // The newest lines must be out when the process ends, so writes are synchronous.
+  const log = createLogger(config.log.level, pino.destination({ fd: 1, sync: true }), () =>
+    server === undefined ? {} : { node: server.node.id },
+  )
+  let listening: Listening
+  try {
+    server = new PeerageServer({ config, log })
+    listening = await server.listen()
+  } catch (error) {
+    await server?.stop()
+    if (error instanceof PortUnavailable || error instanceof UnusableFile) err(`peerage: ${error.message}`)
+    else throw error
+    return error instanceof UnusableFile ? 2 : 1
+  }
+  log.info(listening, 'listening')
+  if (isTerminal) err(`peerage: listening on ${listening.url}, getting ready …`)
+  const running = server
+  const ready = running.ready().then(
+    () => announce(running, listening, log, surroundings),
+    (error: unknown) => ({ failure: reasonOf(error) }),
+  )
+  const stop = aborted(terminated)
+  const ended = await Promise.race([ready, stop])
+  if (ended !== undefined) {
+    err(`peerage: ${ended.failure}`)
+    log.error({ error: ended.failure }, 'not started')
+    await running.stop()
+    return 1
+  }
+  await stop
+  return drain(running, config.times.drainMs, log)
+}
+
+function announce(
+  server: PeerageServer,
+  listening: Listening,
+  log: Logger,
+  { err, isTerminal }: Surroundings,
+): void {
+  // A drain that began before it was ever ready.
+  if (!server.readiness().ready) return
+  log.info({ ...listening, node: server.node.id }, 'ready')
+  if (isTerminal) err(`peerage: ready. Open ${listening.url} in a browser; Ctrl-C ends it.`)
+}
+
+async function drain(server: PeerageServer, drainMs: number, log: Logger): Promise<ExitCode> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), drainMs)
+  })
+  const result = await Promise.race([server.drain().then(() => 'drained' as const), late])
+  clearTimeout(timer)
+  if (result === 'drained') {
+    log.info('stopped')
+    return 0
+  }
+  log.error({ drainMs }, 'the drain took too long; what was left is cut')
+  return 1
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
+}

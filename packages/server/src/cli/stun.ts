@@ -1,0 +1,94 @@
+import type { Socket } from 'node:dgram'
+import type { Server } from 'node:net'
+import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
+import { pino } from 'pino'
+import { PortUnavailable, unavailable } from '../listen.js'
+import { createLogger, errorLog } from '../log.js'
+import type { StunConfig } from '../stun-config.js'
+import type { ExitCode, Surroundings } from './surroundings.js'
+
+interface Sockets {
+  udp: Socket[]
+  tcp: Server[]
+  port: number
+}
+
+/** Runs the standalone P2P server, UDP and TCP, until it is told to end. */
+export async function serveStun(config: StunConfig, surroundings: Surroundings): Promise<ExitCode> {
+  const log = createLogger(config.log.level, pino.destination({ fd: 1, sync: true }))
+  let sockets: Sockets
+  try {
+    sockets = await open(config.host, config.port)
+  } catch (error) {
+    if (!(error instanceof PortUnavailable)) throw error
+    surroundings.err(`peerage: ${error.message}`)
+    return 1
+  }
+  const onError = errorLog(log, () => performance.now())
+  const { udp, tcp, port } = sockets
+  const { connections, connectionsPerSource, idleMs } = config.tcp
+  const server = createStunServer({
+    udp,
+    tcp,
+    rate: config.rate,
+    tcpLimits: { connections, connectionsPerSource, idleMs },
+    onError: (error, at) => onError(error, at),
+  })
+  server.start()
+  const hosts = udp.map((socket) => socket.address().address)
+  log.info({ url: `stun:127.0.0.1:${port}`, port, hosts }, 'ready')
+  if (surroundings.isTerminal)
+    surroundings.err(`peerage: P2P server ready on UDP and TCP port ${port}. Ctrl-C ends it.`)
+  await new Promise<void>((resolve) => {
+    if (surroundings.terminated.aborted) resolve()
+    else surroundings.terminated.addEventListener('abort', () => resolve(), { once: true })
+  })
+  await server.stop()
+  close(sockets)
+  log.info(server.counters, 'stopped')
+  return 0
+}
+
+/** All hosts on one port. A host that this machine lacks (no IPv6) is left out, unless it is the only one. */
+async function open(hosts: readonly string[], wanted: number): Promise<Sockets> {
+  const sockets: Sockets = { udp: [], tcp: [], port: wanted }
+  let missing: PortUnavailable | undefined
+  for (const host of hosts) {
+    try {
+      await openOne(host, sockets)
+    } catch (error) {
+      const failure = explain(error, host, sockets.port)
+      if (!isAbsentAddress(error)) {
+        close(sockets)
+        throw failure
+      }
+      missing = failure
+    }
+  }
+  if (sockets.udp.length === 0) throw missing ?? new PortUnavailable('no host to listen on')
+  return sockets
+}
+
+async function openOne(host: string, sockets: Sockets): Promise<void> {
+  const udp = await bindUdp(host, sockets.port)
+  sockets.udp.push(udp)
+  sockets.port = udp.address().port
+  sockets.tcp.push(await listenTcp(host, sockets.port))
+}
+
+function isAbsentAddress(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT')
+  )
+}
+
+function explain(error: unknown, host: string, port: number): PortUnavailable {
+  return unavailable(error, `UDP or TCP port ${port} on ${host}`, `ss -lntup 'sport = :${port}'`, '--port')
+}
+
+function close({ udp, tcp }: Sockets): void {
+  for (const socket of udp) socket.close()
+  for (const server of tcp) server.close()
+}
