@@ -1,3 +1,4 @@
+import { readlink } from 'node:fs/promises'
 import { request } from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -29,8 +30,9 @@ export interface ContainerOptions {
   /** The program inside the image; it replaces the image's own entry point, which may change account. */
   program: string
   args: readonly string[]
-  /** Mounted at the same path inside, so that file arguments mean the same. */
-  directory: string
+  /** A directory that is mounted at the same path inside, so that file arguments mean the same. */
+  mount: string
+  workingDirectory: string
   env: Record<string, string>
 }
 
@@ -44,7 +46,8 @@ export async function startContainer(options: ContainerOptions): Promise<Running
     .withEntrypoint([options.program])
     .withCommand([...options.args])
     .withEnvironment(options.env)
-    .withBindMounts([{ source: options.directory, target: options.directory, mode: 'rw' }])
+    .withBindMounts([{ source: options.mount, target: options.mount, mode: 'rw' }])
+    .withWorkingDir(options.workingDirectory)
     .withAutoRemove(false)
     .withLogConsumer((stream) => {
       stream.on('data', (chunk: unknown) => {
@@ -56,6 +59,16 @@ export async function startContainer(options: ContainerOptions): Promise<Running
   const runtime = await getContainerRuntimeClient()
   const container = runtime.container.getById(started.getId())
   const { State } = await container.inspect()
+  if (!State.Running) {
+    await container.remove({ force: true, v: true })
+    throw new Error(`it ended at once: ${lines.join('\n')}`)
+  }
+  if (!(await sharesOurNetwork(State.Pid))) {
+    await container.remove({ force: true, v: true })
+    throw new Error(
+      'the engine runs in another network than this process, as when it is reached from a container',
+    )
+  }
 
   let ended = false
   const stopped: Promise<Exit> = container.wait().then(
@@ -82,6 +95,15 @@ export async function startContainer(options: ContainerOptions): Promise<Running
       await container.remove({ force: true, v: true })
       await stopped
     },
+  }
+}
+
+/** Where we run in a container ourselves, the engine's host network is not the one that our 127.0.0.1 is in. */
+async function sharesOurNetwork(pid: number): Promise<boolean> {
+  try {
+    return (await readlink(`/proc/${pid}/ns/net`)) === (await readlink('/proc/self/ns/net'))
+  } catch {
+    return false // no such process here: the engine is elsewhere
   }
 }
 

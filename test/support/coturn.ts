@@ -1,11 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { join } from 'node:path'
-import { announce, findBinary, findTool } from './binary.js'
+import { findTool } from './binary.js'
 import type { Namespace } from './netns.js'
 import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
 import { freePortBoth } from './ports.js'
-import { eventually, type Exit, type Running } from './process.js'
+import type { Exit } from './process.js'
 
 export const COTURN: Part = {
   part: 'coturn',
@@ -72,12 +72,15 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   if (secret === undefined) throw new Error('coturn needs a secret')
   const args = [...turnserverArguments({ hosts, port, realm, secrets, directory }), ...(options.args ?? [])]
   const { inside } = options
-  const running =
-    inside === undefined ? await startPart(COTURN, { args, directory }) : await enter(inside, args)
-  const probe = inside === undefined ? () => probeStun(host, port) : () => probeInside(inside, host, port)
-  await eventually(`coturn on port ${port} answers a binding request`, probe, {
-    deadlineMs: START_DEADLINE_MS,
-    running,
+  const running = await startPart(COTURN, {
+    args,
+    directory,
+    ready: {
+      what: `coturn on port ${port} answers a binding request`,
+      probe: () => (inside === undefined ? probeStun(host, port) : probeInside(inside, host, port)),
+      deadlineMs: START_DEADLINE_MS,
+    },
+    ...(inside === undefined ? {} : { inside }),
   })
   return {
     host,
@@ -97,12 +100,6 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
       await removeDirectory(directory)
     },
   }
-}
-
-async function enter(inside: Pick<Namespace, 'start'>, args: readonly string[]): Promise<Running> {
-  const binary = await findBinary(COTURN)
-  announce(`coturn: ${binary.how} ${binary.version}`)
-  return inside.start({ command: binary.path, args })
 }
 
 async function probeInside(

@@ -76,6 +76,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
   if (options.config === undefined) await copyFile(SHIPPED_CONFIG, configFile)
   else await writeFile(configFile, options.config)
 
+  const command = (line: string): Promise<string> => ask(socket, line)
   const running = await startPart(HAPROXY, {
     args: ['-db', '-f', configFile],
     directory,
@@ -86,9 +87,8 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
       ...nodeVariables(options.backends),
       ...options.env,
     },
+    ready: { what: 'haproxy listens', probe: () => command('show info'), deadlineMs: START_DEADLINE_MS },
   })
-  const command = (line: string): Promise<string> => ask(socket, line)
-  await eventually('haproxy listens', () => command('show info'), { deadlineMs: START_DEADLINE_MS, running })
   const states = async (): Promise<BackendState[]> => parseStates(await command('show stat'))
 
   return {

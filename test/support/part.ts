@@ -1,10 +1,10 @@
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { announce, findBinary, type Program } from './binary.js'
 import { dockerAnswers, startContainer } from './container.js'
-import { startChild, type Running } from './process.js'
+import { eventually, startChild, type ChildOptions, type Running } from './process.js'
 
 /** A program together with the image that holds it. */
 export interface Part extends Program {
@@ -20,18 +20,38 @@ export interface PartOptions {
   version?: string
   /** Extra environment for the program. */
   env?: Record<string, string>
+  /** Starts it there, such as in a network namespace, always from a binary. */
+  inside?: { start(options: ChildOptions): Promise<Running> }
+  /** What it is when it is ready, and how to see it. */
+  ready: { what: string; probe: () => Promise<unknown>; deadlineMs: number }
 }
 
-const directories = new Set<string>()
-let watchingExit = false
+let root: Promise<string> | undefined
+let open = 0
 // An image that could not be had once is not asked for again: pulling takes long to fail.
 const imagesNotHad = new Set<string>()
 
 /**
- * Starts a part: in a container where a Docker engine answers, else from the system's binary, else from
+ * Starts a part and waits until it is ready: in a container where a Docker engine answers, else from the system's binary, else from
  * one that apt-get brings; says on standard error which. Throws an Error that names what is missing.
  */
 export async function startPart(part: Part, options: PartOptions): Promise<Running> {
+  const running = await launch(part, options)
+  try {
+    const { what, probe, deadlineMs } = options.ready
+    await eventually(what, async () => ((await probe()) === undefined ? undefined : true), {
+      deadlineMs,
+      running,
+    })
+    return running
+  } catch (error) {
+    await running.stop()
+    await removeDirectory(options.directory)
+    throw error
+  }
+}
+
+async function launch(part: Part, options: PartOptions): Promise<Running> {
   const contained = await startInContainer(part, options)
   if (contained !== undefined) return contained
 
@@ -44,22 +64,23 @@ export async function startPart(part: Part, options: PartOptions): Promise<Runni
   }
   announce(`${part.part}: ${binary.how} ${binary.version}`)
   const env = options.env === undefined ? process.env : { ...process.env, ...options.env }
-  return startChild({ command: binary.path, args: options.args, cwd: options.directory, env })
+  const child = { command: binary.path, args: options.args, cwd: options.directory, env }
+  return options.inside === undefined ? startChild(child) : options.inside.start(child)
 }
 
 async function startInContainer(part: Part, options: PartOptions): Promise<Running | undefined> {
   const image = `${part.image}:${options.version ?? part.tag}`
-  if (imagesNotHad.has(image) || !(await dockerAnswers())) return undefined
+  if (options.inside !== undefined || imagesNotHad.has(image) || !(await dockerAnswers())) return undefined
   const program = part.binaries[0]
   if (program === undefined) throw new Error(`${part.part} names no binary`)
   try {
-    const env = options.env ?? {}
     const running = await startContainer({
       image,
       program,
       args: options.args,
-      directory: options.directory,
-      env,
+      mount: await rootDirectory(),
+      workingDirectory: options.directory,
+      env: options.env ?? {},
     })
     announce(`${part.part}: container ${image}`)
     return running
@@ -72,18 +93,25 @@ async function startInContainer(part: Part, options: PartOptions): Promise<Runni
 
 /** A directory of its own for a part; removed by `removeDirectory`, or when this process exits. */
 export async function makeDirectory(part: string): Promise<string> {
-  if (!watchingExit) {
-    watchingExit = true
-    process.on('exit', () => {
-      for (const left of directories) rmSync(left, { recursive: true, force: true })
-    })
-  }
-  const directory = await mkdtemp(join(tmpdir(), `peerage-${part}-`))
-  directories.add(directory)
-  return directory
+  open++
+  return mkdtemp(join(await rootDirectory(), `${part}-`))
 }
 
 export async function removeDirectory(directory: string): Promise<void> {
+  if (!existsSync(directory)) return
   await rm(directory, { recursive: true, force: true, maxRetries: 3 })
-  directories.delete(directory)
+  // vitest ends its forks without their 'exit', so the last one out removes the root.
+  if (--open > 0 || root === undefined) return
+  const empty = await root
+  root = undefined
+  await rm(empty, { recursive: true, force: true })
+}
+
+/** One root a process: containers mount it, so that a part can read what another fixture wrote. */
+function rootDirectory(): Promise<string> {
+  root ??= mkdtemp(join(tmpdir(), 'peerage-')).then((path) => {
+    process.once('exit', () => rmSync(path, { recursive: true, force: true }))
+    return path
+  })
+  return root
 }

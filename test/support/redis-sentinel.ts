@@ -133,10 +133,14 @@ async function launchSentinel(
     `sentinel parallel-syncs ${NAME} 1`,
   ]
   await writeFile(file, `${lines.join('\n')}\n`)
-  const running = await startPart(REDIS, { args: [file, '--sentinel'], directory })
-  await eventually(`sentinel on port ${port} answers PING`, () => ask({ host, port }, ['PING']), {
-    deadlineMs: START_DEADLINE_MS,
-    running,
+  const running = await startPart(REDIS, {
+    args: [file, '--sentinel'],
+    directory,
+    ready: {
+      what: `sentinel on port ${port} answers PING`,
+      probe: () => ask({ host, port }, ['PING']),
+      deadlineMs: START_DEADLINE_MS,
+    },
   })
   return { host, port, running }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
 import { freePort } from './ports.js'
-import { eventually, type Exit, type Running } from './process.js'
+import { type Exit, type Running } from './process.js'
 
 export const REDIS: Part = {
   part: 'redis',
@@ -69,17 +69,14 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const args = [...serverArguments(options, port, directory), ...(options.args ?? [])]
   const host = '127.0.0.1'
   const cli = (...command: readonly string[]): Promise<string> => ask({ host, port, options }, command)
-  const launch = async (): Promise<Running> => {
-    const started = await startPart(REDIS, {
+  const launch = (): Promise<Running> => {
+    const what = `redis on port ${port} answers PING`
+    return startPart(REDIS, {
       args,
       directory,
+      ready: { what, probe: () => cli('PING'), deadlineMs: START_DEADLINE_MS },
       ...(options.version === undefined ? {} : { version: options.version }),
     })
-    await eventually(`redis on port ${port} answers PING`, () => cli('PING'), {
-      deadlineMs: START_DEADLINE_MS,
-      running: started,
-    })
-    return started
   }
 
   let running = await launch()
