@@ -5,7 +5,7 @@ import { PAGE_CSP, type PageFile } from './page.js'
 export interface RoutesOptions {
   /** What `/readyz` says. `/healthz` asks nobody. */
   readiness: () => Readiness
-  version: { version: string; node: string; protocol: number }
+  version: { version: string; protocol: number }
   page: ReadonlyMap<string, PageFile> | undefined
   /** What `GET /` tells those who are no browser. */
   greeting: Readonly<Record<string, unknown>>

@@ -6,6 +6,7 @@ import type { Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import type { Config } from './config.js'
 import { createRoutes } from './http.js'
+import { greeting } from './gateway/peerjs-http.js'
 import type { AnyServer } from './listen.js'
 import { reasonOf } from './config-load.js'
 import { loadPage } from './page.js'
@@ -22,12 +23,11 @@ const MAX_HEADER_BYTES = 16_384
 
 /** The HTTP server of a node of its own: probes, version and page. It does not listen yet. */
 export function createOwnServer(config: Config, readiness: () => Readiness): AnyServer {
-  const version = readVersion()
   const routes = createRoutes({
     readiness,
-    version: { version, node: process.version, protocol: PROTOCOL_VERSION },
+    version: { version: readVersion(), protocol: PROTOCOL_VERSION },
     page: config.page ? loadPage() : undefined,
-    greeting: { name: 'peerage', description: 'The rendezvous tier for peer-to-peer software', version },
+    greeting,
   })
   const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false })
   const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)

@@ -27,12 +27,13 @@ export interface PeerJsHttpOptions {
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-const GREETING = JSON.stringify({
+/** What a PeerJS server says of itself to whoever asks its root. */
+export const greeting = {
   name: 'Peerage',
   description:
     'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
   website: 'https://www.npmjs.com/package/@peerage/server',
-})
+} as const
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** A list of a million ids is 40 MB; what is beyond this is left out, and a header says so. */
@@ -64,7 +65,7 @@ export class PeerJsHttp {
     }
     switch (resource.type) {
       case 'greeting':
-        answer(response, 200, JSON_TYPE, GREETING)
+        answer(response, 200, JSON_TYPE, JSON.stringify(greeting))
         return true
       case 'id':
         answer(response, 200, HTML_TYPE, (this.#options.generateId ?? randomUUID)())
