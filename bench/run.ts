@@ -1,11 +1,13 @@
 /** `npm run bench`: every comparison side by side, a table, and a JSON file. */
 import { parseArgs } from 'node:util'
+import { channel } from './comparisons/channel.js'
 import { connects } from './comparisons/connects.js'
 import { crossNode } from './comparisons/cross-node.js'
 import { memory } from './comparisons/memory.js'
 import { reconnect } from './comparisons/reconnect.js'
 import { relay } from './comparisons/relay.js'
 import { roundTrip } from './comparisons/round-trip.js'
+import { size } from './comparisons/size.js'
 import type { Comparison, Settings } from './lib/comparison.js'
 import { machineClass, resultsOf, table, versions, writeRun, type Record } from './lib/report.js'
 import { redisVersion } from './lib/redis.js'
@@ -18,6 +20,8 @@ const COMPARISONS: readonly Comparison[] = [
   ...memory,
   ...connects,
   ...reconnect,
+  ...channel,
+  ...size,
 ]
 
 const { values } = parseArgs({

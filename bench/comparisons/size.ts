@@ -1,0 +1,70 @@
+import { bundle, gzipBytes, type BundleOptions } from '../lib/bundle.js'
+import type { Comparison, Contender } from '../lib/comparison.js'
+
+const contender = (name: string, options: BundleOptions): Contender => ({
+  name,
+  start: () =>
+    Promise.resolve({
+      measure: async () => {
+        const code = await bundle(options)
+        return { gzip: gzipBytes(code), minified: Buffer.byteLength(code) }
+      },
+      stop: () => Promise.resolve(),
+    }),
+})
+
+const SDK = `import * as sdk from '@peerage/client'; globalThis.sdk = sdk`
+/** Native parts that only Node uses. */
+const NODE_ONLY = [/^node:/, 'node-datachannel', /^node-datachannel\//]
+
+const ALONE = 'SDK without its transport'
+const WHOLE = 'SDK with its transport'
+const PEERJS = 'peerjs'
+const SOCKETIO = 'socket.io-client'
+
+export const size: readonly Comparison[] = [
+  {
+    id: 'sdk-size',
+    title: "The SDK's size",
+    load: 'everything that the package exports, bundled for browsers and minified by rolldown, gzip -9',
+    processes: 'kept',
+    rounds: 1,
+    contenders: [
+      contender(ALONE, { entry: SDK, external: [...NODE_ONLY, 'socket.io-client'] }),
+      contender(WHOLE, { entry: SDK, external: NODE_ONLY }),
+      contender(PEERJS, { entry: `import Peer from 'peerjs'; globalThis.sdk = Peer` }),
+      contender(SOCKETIO, { entry: `import { io } from 'socket.io-client'; globalThis.sdk = io` }),
+    ],
+    rows: [
+      {
+        measure: 'size, gzip',
+        metric: 'gzip',
+        unit: 'B',
+        subject: ALONE,
+        against: PEERJS,
+      },
+      {
+        measure: 'size, gzip',
+        metric: 'gzip',
+        unit: 'B',
+        subject: ALONE,
+        aim: { of: 'value', most: 6144 },
+      },
+      {
+        measure: 'size, gzip',
+        metric: 'gzip',
+        unit: 'B',
+        subject: WHOLE,
+        against: PEERJS,
+      },
+      {
+        measure: 'size, gzip',
+        metric: 'gzip',
+        unit: 'B',
+        subject: WHOLE,
+        aim: { of: 'value', most: 19_456 },
+      },
+      { measure: 'size, gzip', metric: 'gzip', unit: 'B', subject: SOCKETIO },
+    ],
+  },
+]
