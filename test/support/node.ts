@@ -130,7 +130,9 @@ function readReady(line: string): Ready | undefined {
     throw new Error(`the ready line lacks its url or port: ${line}`)
   }
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-  return { url, port, p2p: text(p2p), admin: text(admin), ready: record }
+  const udp =
+    typeof p2p === 'object' && p2p !== null && 'port' in p2p ? `127.0.0.1:${Number(p2p.port)}` : undefined
+  return { url, port, p2p: udp, admin: text(admin), ready: record }
 }
 
 function parseRecord(line: string): LogRecord | undefined {
