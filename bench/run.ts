@@ -8,6 +8,7 @@ import { reconnect } from './comparisons/reconnect.js'
 import { relay } from './comparisons/relay.js'
 import { roundTrip } from './comparisons/round-trip.js'
 import { size } from './comparisons/size.js'
+import { stun } from './comparisons/stun.js'
 import type { Comparison, Settings } from './lib/comparison.js'
 import { machineClass, resultsOf, table, versions, writeRun, type Record } from './lib/report.js'
 import { redisVersion } from './lib/redis.js'
@@ -22,6 +23,7 @@ const COMPARISONS: readonly Comparison[] = [
   ...reconnect,
   ...channel,
   ...size,
+  ...stun,
 ]
 
 const { values } = parseArgs({

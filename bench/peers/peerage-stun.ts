@@ -1,6 +1,6 @@
+/** Our P2P server as a process of its own. Its buckets are at work but never empty: the load has one address. */
 import { bindUdp, createStunServer } from '@peerage/stun'
 
-// Our P2P server as a process of its own. Its buckets are at work, and never empty: the load has one address.
 const NEVER_EMPTY = 1e9
 
 const socket = await bindUdp('127.0.0.1', 0)
