@@ -1,0 +1,169 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { SendResult } from './signaling.js'
+import { FakeClock, settled } from './testing/fake-clock.js'
+import { FakeStorage, nameFrom, openPage } from './testing/fake-page.js'
+import type { Page } from './testing/fake-page.js'
+import { FakeTier } from './testing/fake-tier.js'
+import { seededRandom } from './testing/random.js'
+
+const NAMES = ['ann', 'bob', 'cas'] as const
+type Who = (typeof NAMES)[number]
+const who = fc.constantFrom(...NAMES)
+
+type Step =
+  | { do: 'send'; from: Who; to: Who; count: number }
+  | { do: 'cut' | 'reload' | 'replace' | 'leave' | 'abort'; who: Who }
+  | { do: 'wait'; ms: number }
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('send' as const),
+      from: who,
+      to: who,
+      count: fc.integer({ min: 1, max: 70 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constantFrom('cut', 'reload', 'replace', 'leave', 'abort'), who }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 2_500 }) }),
+  },
+)
+
+interface Handed {
+  /** The stay that got it, and which load of its page. */
+  stay: string
+  /** The run of the sender, and its count. */
+  run: string
+  count: number
+}
+
+/** A few peers on a bad network, with everything that was sent and handed over. */
+class World {
+  readonly clock = new FakeClock()
+  readonly handed: Handed[] = []
+  readonly results = new Map<string, SendResult>()
+  readonly tier: FakeTier
+  readonly #pages = new Map<Who, { page: Page; storage: FakeStorage; run: string }>()
+  readonly #aborts = new Map<Who, AbortController[]>()
+  #runs = 0
+  sends = 0
+
+  constructor(seed: number, loss: number, twice: number, delayMs: number) {
+    this.tier = new FakeTier(this.clock, { random: seededRandom(seed), loss, twice, delayMs })
+  }
+
+  async load(name: Who, storage: FakeStorage): Promise<void> {
+    const page = await openPage(this.tier, name, storage)
+    this.#pages.set(name, { page, storage, run: `${name}${++this.#runs}` })
+    page.session.events.on('message', (_from, data) => {
+      const [run, count] = String(data).split(':')
+      const stay = `${name}@${page.session.self.since}`
+      this.handed.push({ stay, run: run ?? '', count: Number(count) })
+    })
+    void page.session.link.open()
+  }
+
+  async step(next: Step): Promise<void> {
+    if (next.do === 'wait') return this.clock.advance(next.ms)
+    if (next.do === 'send') return this.#send(next.from, next.to, next.count)
+    const current = this.#pages.get(next.who)
+    if (current === undefined) return
+    switch (next.do) {
+      case 'cut':
+        return this.tier.cut(next.who)
+      case 'abort':
+        for (const abort of this.#aborts.get(next.who) ?? []) abort.abort()
+        this.#aborts.delete(next.who)
+        return
+      case 'reload':
+        current.page.unload()
+        return this.load(next.who, current.storage)
+      case 'replace':
+        // The grace is over, and a stranger takes the name.
+        current.page.unload()
+        this.tier.release(next.who)
+        return this.load(next.who, new FakeStorage())
+      case 'leave':
+        current.page.session.link.send({ type: 'leave' })
+        await this.clock.advance(1)
+        current.page.unload()
+        return this.load(next.who, new FakeStorage())
+    }
+  }
+
+  #send(from: Who, to: Who, count: number): void {
+    const current = this.#pages.get(from)
+    if (current === undefined) return
+    const aborts = this.#aborts.get(from) ?? []
+    this.#aborts.set(from, aborts)
+    for (let i = 0; i < count; i++) {
+      const abort = new AbortController()
+      aborts.push(abort)
+      const id = `${current.run}:${++this.sends}`
+      const message = { to: nameFrom(to), kind: 'message', body: `s${id}`, via: 'p2p-first' } as const
+      const result = current.page.session.send({ ...message, signal: abort.signal })
+      void result.then((end) => this.results.set(id, end))
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.clock.advance(61_000)
+    for (const { page } of this.#pages.values()) page.session.link.close()
+    await settled()
+  }
+}
+
+test('[D1] [D4] whatever the network does, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer(),
+      fc.double({ min: 0, max: 0.4, noNaN: true }),
+      fc.double({ min: 0, max: 0.4, noNaN: true }),
+      fc.integer({ min: 0, max: 3_000 }),
+      fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
+      async (seed, loss, twice, delayMs, steps) => {
+        const world = new World(seed, loss, twice, delayMs)
+        for (const name of NAMES) await world.load(name, new FakeStorage())
+        await world.clock.advance(50)
+        for (const next of steps) await world.step(next)
+        await world.end()
+
+        const seen = new Set<string>()
+        const latest = new Map<string, number>()
+        for (const { stay, run, count } of world.handed) {
+          const id = `${run}:${count}`
+          expect(seen.has(id), `${id} handed over twice`).toBe(false)
+          seen.add(id)
+          const pair = `${run}>${stay}`
+          expect(count, `order of ${pair}`).toBeGreaterThan(latest.get(pair) ?? 0)
+          latest.set(pair, count)
+        }
+        expect(world.results.size, 'every send ended').toBe(world.sends)
+        for (const [id, result] of world.results) {
+          if (result === 'delivered')
+            expect(seen.has(id), `${id} delivered, but never handed over`).toBe(true)
+          expect(['delivered', 'unavailable', 'timeout', 'aborted', 'closed', 'queue-full']).toContain(result)
+        }
+      },
+    ),
+    { numRuns: 300 },
+  )
+}, 120_000)
+
+test('[D1] on a network that loses nothing, everything that is sent to a peer that stays is delivered', async () => {
+  const world = new World(7, 0, 0, 40)
+  for (const name of NAMES) await world.load(name, new FakeStorage())
+  await world.clock.advance(50)
+  await world.step({ do: 'send', from: 'ann', to: 'bob', count: 500 })
+  await world.step({ do: 'send', from: 'bob', to: 'bob', count: 5 })
+  await world.clock.advance(5_000)
+  expect([...world.results.values()].filter((result) => result === 'delivered')).toHaveLength(505)
+  expect(world.handed).toHaveLength(505)
+})

@@ -1,0 +1,77 @@
+import type { Name } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
+import { openIdentity } from '../identity.js'
+import type { IdentityPlace, IdentityStorage, Locks } from '../identity.js'
+import { Session } from '../session.js'
+import type { FakeTier } from './fake-tier.js'
+
+/** A storage as a tab has one. */
+export class FakeStorage implements IdentityStorage {
+  readonly items = new Map<string, string>()
+
+  getItem(key: string): string | null {
+    return this.items.get(key) ?? null
+  }
+  setItem(key: string, value: string): void {
+    this.items.set(key, value)
+  }
+  removeItem(key: string): void {
+    this.items.delete(key)
+  }
+  /** What a duplicated tab starts with. */
+  copy(): FakeStorage {
+    const copy = new FakeStorage()
+    for (const [key, value] of this.items) copy.items.set(key, value)
+    return copy
+  }
+}
+
+/** The locks of one origin: one holder a name, no waiting. */
+export class FakeLocks implements Locks {
+  readonly #held = new Set<string>()
+
+  async request(name: string, _options: { signal: AbortSignal }, held: () => Promise<void>): Promise<void> {
+    if (this.#held.has(name)) throw new Error('held elsewhere')
+    this.#held.add(name)
+    await held()
+    this.#held.delete(name)
+  }
+}
+
+/** One load of a page, or one run of a program. */
+export interface Page {
+  session: Session
+  /** The page goes away, as at a reload: it saves what it has, and its socket drops. */
+  unload(): void
+}
+
+export function nameFrom(text: string): Name {
+  const parsed = parseName(text)
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+}
+
+export async function openPage(tier: FakeTier, name: string, storage?: FakeStorage): Promise<Page> {
+  let leave = (): void => {}
+  const place: IdentityPlace | undefined = storage && {
+    storage,
+    onLeave: (save) => {
+      leave = save
+      return () => {}
+    },
+  }
+  const session = new Session({
+    clock: tier.clock,
+    random: tier.faults.random,
+    open: tier.open,
+    identity: await openIdentity(name, place),
+    name: nameFrom(name),
+  })
+  return {
+    session,
+    unload: () => {
+      leave()
+      session.link.close()
+    },
+  }
+}

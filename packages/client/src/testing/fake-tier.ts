@@ -1,0 +1,213 @@
+import type { Hello, Name, NodeMessage, PeerMessage, PeerMessageOf, PresenceState } from '@peerage/protocol'
+import { PROTOCOL_VERSION, closeCodes, parseName, protocolError } from '@peerage/protocol'
+import type { CloseReason } from '@peerage/protocol'
+import type { Clock } from '../clock.js'
+import type { OpenTransport, TransportEvents } from '../transport.js'
+
+/** What the tier does to each frame on its way, decided by `random`. */
+export interface Faults {
+  random: () => number
+  /** Share of frames lost between the peers, 0 to 1. */
+  loss: number
+  /** Share of frames that arrive twice. */
+  twice: number
+  /** Each frame takes up to this long, in milliseconds, so that frames overtake each other. */
+  delayMs: number
+}
+
+interface Holder {
+  name: Name
+  secret: string
+  since: number
+  connection: TransportEvents | undefined
+}
+
+/** A whole tier in memory that speaks the native wire, with a lossy, reordering network behind it. */
+export class FakeTier {
+  readonly clock: Clock
+  readonly faults: Faults
+  readonly holders = new Map<Name, Holder>()
+  /** Every frame that a peer sent, for tests that look at the wire. */
+  readonly sent: PeerMessage[] = []
+  /** What the next connections are refused with; while it holds any, nobody gets in. */
+  refusals: { code: Parameters<typeof protocolError>[0]; retryAfterMs?: number }[] = []
+  readonly #watchers = new Map<TransportEvents, Set<Name>>()
+  #stays = 0
+  #made = 0
+
+  constructor(clock: Clock, faults: Partial<Faults> = {}) {
+    this.clock = clock
+    this.faults = { random: Math.random, loss: 0, twice: 0, delayMs: 0, ...faults }
+  }
+
+  readonly open: OpenTransport = (hello, events) => {
+    let alive = true
+    const guarded: TransportEvents = {
+      message: (message) => alive && events.message(message),
+      malformed: (error) => alive && events.malformed(error),
+      refused: (error) => alive && events.refused(error),
+      closed: (code) => {
+        if (!alive) return
+        alive = false
+        this.#watchers.delete(guarded)
+        events.closed(code)
+      },
+    }
+    this.clock.after(1, () => alive && this.#claim(hello, guarded))
+    return {
+      send: (message) => {
+        if (alive) this.#receive(guarded, message)
+        return alive
+      },
+      close: () => {
+        alive = false
+        this.#watchers.delete(guarded)
+        this.#suspend(guarded)
+      },
+    }
+  }
+
+  /** The connection of `name` breaks, or is closed with a reason; the name waits for its holder. */
+  cut(name: string, reason?: CloseReason, retryAfterMs?: number): void {
+    const holder = this.#holder(name)
+    const connection = holder?.connection
+    if (holder === undefined || connection === undefined) return
+    if (reason !== undefined)
+      connection.message({ type: 'closing', reason, ...(retryAfterMs !== undefined && { retryAfterMs }) })
+    this.#suspend(connection)
+    connection.closed(reason === undefined ? 1006 : closeCodes[reason].code)
+  }
+
+  /** The grace is over, or the peer left: the name is free. */
+  release(name: string): void {
+    const holder = this.#holder(name)
+    if (holder === undefined) return
+    this.holders.delete(holder.name)
+    this.#tell(holder.name, 'offline')
+    holder.connection?.message({ type: 'closing', reason: 'lease-lost' })
+    holder.connection?.closed(closeCodes['lease-lost'].code)
+  }
+
+  /** One frame to a peer, as its node would hand it out. */
+  hand(name: string, message: NodeMessage): void {
+    this.#holder(name)?.connection?.message(message)
+  }
+
+  #holder(name: string): Holder | undefined {
+    const parsed = parseName(name)
+    return parsed.ok ? this.holders.get(parsed.value) : undefined
+  }
+
+  #of(connection: TransportEvents): Holder | undefined {
+    return [...this.holders.values()].find((holder) => holder.connection === connection)
+  }
+
+  #claim(hello: Hello, connection: TransportEvents): void {
+    const refusal = this.refusals.shift()
+    if (refusal !== undefined)
+      return connection.refused(protocolError(refusal.code, 'refused', refusal.retryAfterMs))
+    const made = parseName(`made-${++this.#made}`)
+    const name = hello.name ?? (made.ok ? made.value : undefined)
+    if (name === undefined) throw new Error('a made name is a name')
+    const held = this.holders.get(name)
+    if (held !== undefined && held.secret !== hello.secret)
+      return connection.refused(protocolError('name-taken', 'the name is taken'))
+    if (held?.connection !== undefined) this.cut(name, 'superseded')
+    const holder: Holder = { name, secret: hello.secret, since: held?.since ?? ++this.#stays, connection }
+    this.holders.set(name, holder)
+    connection.message({
+      type: 'welcome',
+      v: PROTOCOL_VERSION,
+      app: hello.app ?? ('default' as NonNullable<Hello['app']>),
+      name,
+      since: holder.since,
+      node: 'fakenode',
+      p2p: { server: null, turn: null },
+      relay: null,
+      graceMs: 30_000,
+      deadlineMs: 30_000,
+      pingMs: 10_000,
+    })
+    this.#tell(name, 'online')
+  }
+
+  #suspend(connection: TransportEvents): void {
+    const holder = this.#of(connection)
+    if (holder === undefined) return
+    holder.connection = undefined
+    this.#tell(holder.name, 'away')
+  }
+
+  #tell(name: Name, state: PresenceState): void {
+    for (const [connection, names] of this.#watchers)
+      if (names.has(name))
+        this.#pass(() => connection.message({ type: 'presence', ...this.#presence(name), state }))
+  }
+
+  #presence(name: Name): { name: Name; state: PresenceState; since?: number } {
+    const holder = this.holders.get(name)
+    if (holder === undefined) return { name, state: 'offline' }
+    return { name, state: holder.connection === undefined ? 'away' : 'online', since: holder.since }
+  }
+
+  /** One frame crosses the network: perhaps not at all, perhaps twice, perhaps late. */
+  #pass(arrive: () => void): void {
+    const { random, loss, twice, delayMs } = this.faults
+    const copies = random() < loss ? 0 : random() < twice ? 2 : 1
+    for (let i = 0; i < copies; i++) this.clock.after(1 + random() * delayMs, arrive)
+  }
+
+  #receive(connection: TransportEvents, message: PeerMessage): void {
+    const from = this.#of(connection)
+    if (from === undefined) return
+    this.sent.push(message)
+    switch (message.type) {
+      case 'send':
+        // A node takes the frames of one connection in order; what follows is the network's.
+        return this.#route(from, connection, message)
+      case 'ack':
+        for (const { to, stream, next } of message.acks)
+          this.#pass(() =>
+            this.holders.get(to)?.connection?.message({ type: 'acked', from: from.name, stream, next }),
+          )
+        return
+      case 'lookup':
+      case 'watch': {
+        if (message.type === 'watch') {
+          const watched = this.#watchers.get(connection) ?? new Set()
+          for (const name of message.names) watched.add(name)
+          this.#watchers.set(connection, watched)
+        }
+        const { id, names } = message
+        return this.#pass(() =>
+          connection.message({ type: 'found', id, peers: names.map((name) => this.#presence(name)) }),
+        )
+      }
+      case 'unwatch':
+        for (const name of message.names) this.#watchers.get(connection)?.delete(name)
+        return
+      case 'ice':
+        return this.#pass(() => connection.message({ type: 'ice', id: message.id, turn: null }))
+      case 'leave':
+        this.holders.delete(from.name)
+        this.#tell(from.name, 'offline')
+        connection.message({ type: 'closing', reason: 'left' })
+        return connection.closed(closeCodes.left.code)
+      case 'report':
+    }
+  }
+
+  #route(from: Holder, connection: TransportEvents, message: PeerMessageOf<'send'>): void {
+    const { to, since, stream, seq, type: _, fresh: __, ...rest } = message
+    const holder = this.holders.get(to)
+    const code =
+      holder?.since !== since ? 'unavailable' : holder.connection === undefined ? 'away' : undefined
+    if (code !== undefined)
+      return this.#pass(() => connection.message({ type: 'notice', to, stream, seq, code }))
+    // On its way to this connection: a node hands it to no other.
+    const target = holder?.connection
+    this.#pass(() =>
+      target?.message({ ...rest, type: 'message', from: from.name, since: from.since, stream, seq }),
+    )
+  }
+}
