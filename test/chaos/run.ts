@@ -1,0 +1,148 @@
+import { parseArgs } from 'node:util'
+import { seeded } from '../support/random.js'
+import { check, isClean, outages, percentile, type Verdict } from './checker.js'
+import { faults, type Fault, type Scene } from './faults.js'
+import { History } from './history.js'
+import { startStage } from './stage.js'
+import { Traffic } from './traffic.js'
+
+export interface ChaosOptions {
+  seed: number
+  faults: readonly string[]
+  /** How often each class is injected. */
+  times: number
+  peers: number
+  log: (line: string) => void
+}
+
+export interface ClassResult {
+  fault: Fault
+  injected: number
+  outagesMs: number[]
+  failedSends: number
+  notes: { what: string; value: number; ok: boolean }[]
+  verdict: Verdict
+  met: boolean
+}
+
+const NODES = 3
+/** Of the peers, this share takes the way that can go bad. */
+const BAD_WAY_SHARE = 0.34
+const DEADLINE_MS = 30_000
+/** A former holder hears of its successor by the bus; where that message is lost, at its next renewal. */
+const OVERLAP_MS = 1_000
+
+/** Injects each class in the order that the seed gives, under continuous traffic. One stage and history a class. */
+export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
+  const random = seeded(options.seed)
+  const wanted = faults.filter((fault) => options.faults.includes(fault.id))
+  const unknown = options.faults.filter((id) => !faults.some((fault) => fault.id === id))
+  if (unknown.length > 0)
+    throw new Error(`no such fault: ${unknown.join(', ')}; there are ${faults.map((f) => f.id).join(', ')}`)
+  const results: ClassResult[] = []
+  for (const fault of wanted) {
+    const result = await runClass(fault, options, random.between(0, 2 ** 31))
+    results.push(result)
+    options.log(line(result))
+    for (const note of result.notes)
+      options.log(`    ${note.ok ? 'ok ' : 'NOT'} ${note.what}: ${Math.round(note.value)}`)
+  }
+  return results
+}
+
+async function runClass(fault: Fault, options: ChaosOptions, seed: number): Promise<ClassResult> {
+  options.log(`${fault.id} ${fault.title} (seed ${seed})`)
+  const history = new History()
+  const stage = await startStage({ nodes: NODES, seed })
+  const traffic = new Traffic(history, seed)
+  const notes: ClassResult['notes'] = []
+  const windows: { from: number; until: number }[] = []
+  const scene: Scene = {
+    stage,
+    traffic,
+    history,
+    random: seeded(seed),
+    note: (what, value, { atMost = Infinity, atLeast = -Infinity } = {}) =>
+      notes.push({ what, value, ok: value <= atMost && value >= atLeast }),
+  }
+  try {
+    for (let i = 0; i < options.peers; i++)
+      await traffic.join(
+        i < options.peers * BAD_WAY_SHARE ? `http://127.0.0.1:${stage.peerLink.port}` : stage.haproxy.url,
+        `peer-${i}`,
+      )
+    traffic.start()
+    await wait(2_000)
+    for (let i = 0; i < options.times; i++) {
+      const from = history.now()
+      await fault.run(scene)
+      await wait(Math.max(3_000, from + fault.watchMs - history.now()))
+      windows.push({ from, until: history.now() })
+    }
+    await traffic.quiet()
+  } finally {
+    await traffic.stop()
+    await stage.stop()
+  }
+  const { events } = history
+  const verdict = check(events, { overlapMs: OVERLAP_MS, endMs: history.now(), deadlineMs: DEADLINE_MS })
+  const outagesMs = windows.flatMap(({ from, until }) => outages(events, from, until))
+  const failedSends = events.filter(
+    (event) => event.type === 'settled' && event.outcome !== 'delivered',
+  ).length
+  const met =
+    isClean(verdict) &&
+    percentile(outagesMs, 0.99) <= fault.outageP99Ms &&
+    notes.every((note) => note.ok) &&
+    !(fault.noFailedSend && failedSends > 0)
+  return { fault, injected: options.times, outagesMs, failedSends, notes, verdict, met }
+}
+
+export const HEADER =
+  'class  injected  acked  failed  lost  doubled  reordered  held twice  silent  outage p50/p99/max ms  expected p99  verdict'
+
+export function line(result: ClassResult): string {
+  const { fault, verdict, outagesMs } = result
+  const of = (share: number): string => String(Math.round(percentile(outagesMs, share)))
+  return [
+    fault.id.padEnd(6),
+    String(result.injected).padEnd(9),
+    String(verdict.acknowledged).padEnd(6),
+    String(result.failedSends).padEnd(7),
+    String(verdict.lost.length).padEnd(5),
+    String(verdict.doubled.length + verdict.strangers.length).padEnd(8),
+    String(verdict.reordered.length).padEnd(10),
+    String(verdict.heldTwice.length).padEnd(11),
+    String(verdict.unsettled.length).padEnd(7),
+    `${of(0.5)}/${of(0.99)}/${of(1)}`.padEnd(22),
+    String(fault.outageP99Ms).padEnd(13),
+    result.met ? 'met' : 'NOT MET',
+  ].join(' ')
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** `npm run chaos -- --seed S --faults F1,F5 --times 2 --peers 24`. */
+export async function main(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      faults: { type: 'string', default: faults.map((fault) => fault.id).join(',') },
+      times: { type: 'string', default: '1' },
+      peers: { type: 'string', default: '24' },
+    },
+  })
+  const log = (text: string): void => console.log(text)
+  log(`seed ${values.seed}: the same seed brings the same schedule`)
+  const results = await runChaos({
+    seed: Number(values.seed),
+    faults: values.faults.split(','),
+    times: Number(values.times),
+    peers: Number(values.peers),
+    log,
+  })
+  log(`\n${HEADER}`)
+  for (const result of results) log(line(result))
+  return results.every((result) => result.met) ? 0 : 1
+}
