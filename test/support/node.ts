@@ -13,7 +13,9 @@ export interface NodeOptions {
   env?: Readonly<Record<string, string>>
   /** A program that starts the node as its last argument: `['faketime', '+1h']`. */
   through?: readonly string[]
-  readyWithinMs?: number
+  /** `listening` does not wait for Redis: for a node that is started without one. Default `ready`. */
+  until?: 'ready' | 'listening'
+  withinMs?: number
 }
 
 /** One JSON line of a node's log. */
@@ -24,13 +26,13 @@ export interface Node {
   readonly url: string
   readonly host: string
   readonly port: number
-  /** `host:port` of the integrated P2P server, where it has one, as the ready line tells it. */
-  readonly p2p: string | undefined
+  /** Where the integrated P2P server listens, if there is one. */
+  readonly p2p: { host: string; port: number } | undefined
   /** The base URL of the admin port, where it has one. */
   readonly admin: string | undefined
   readonly pid: number
-  /** The ready line itself. */
-  readonly ready: LogRecord
+  /** Its id, new at every start. */
+  readonly id: string
   readonly stopped: Promise<Exit>
   output(): string
   /** Every log record so far. */
@@ -69,8 +71,11 @@ export async function startNode(options: NodeOptions = {}): Promise<Node> {
   if (command === undefined) throw new Error('no command')
   const child = await startChild({ command, args, cwd: directory, env: { ...process.env, ...options.env } })
   try {
-    const ready = await child.line(readReady, options.readyWithinMs ?? READY_DEADLINE_MS)
-    return describe(child, ready, directory)
+    const addresses = await child.line(
+      (line) => readAddresses(line, options.until ?? 'ready'),
+      options.withinMs ?? READY_DEADLINE_MS,
+    )
+    return describe(child, addresses, directory)
   } catch (error) {
     await child.stop()
     await removeDirectory(directory)
@@ -83,14 +88,13 @@ export function startNodes(count: number, options: NodeOptions = {}): Promise<No
   return Promise.all(Array.from({ length: count }, () => startNode(options)))
 }
 
-function describe(child: Child, ready: Ready, directory: string): Node {
+function describe(child: Child, addresses: Addresses, directory: string): Node {
   const end = async (): Promise<void> => {
     await child.stop()
     await removeDirectory(directory)
   }
   return {
-    ...ready,
-    host: '127.0.0.1',
+    ...addresses,
     pid: child.pid,
     stopped: child.stopped,
     output: () => child.output(),
@@ -119,20 +123,26 @@ function describe(child: Child, ready: Ready, directory: string): Node {
   }
 }
 
-type Ready = Pick<Node, 'url' | 'port' | 'p2p' | 'admin' | 'ready'>
+type Addresses = Pick<Node, 'id' | 'url' | 'host' | 'port' | 'p2p' | 'admin'>
 
-/** Design §4: when ready, one JSON log line with the addresses. */
-function readReady(line: string): Ready | undefined {
+/** Design §4: one JSON log line with the addresses when it listens, and again when it is ready. */
+function readAddresses(line: string, until: 'ready' | 'listening'): Addresses | undefined {
   const record = parseRecord(line)
-  if (record?.['msg'] !== 'ready') return undefined
-  const { url, port, p2p, admin } = record
-  if (typeof url !== 'string' || typeof port !== 'number') {
-    throw new Error(`the ready line lacks its url or port: ${line}`)
+  if (record?.['msg'] !== until) return undefined
+  const { node: id, url, port, p2p, admin } = record
+  if (typeof id !== 'string' || typeof url !== 'string' || typeof port !== 'number') {
+    throw new Error(`the ${until} line lacks its node, url or port: ${line}`)
   }
-  const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-  const udp =
-    typeof p2p === 'object' && p2p !== null && 'port' in p2p ? `127.0.0.1:${Number(p2p.port)}` : undefined
-  return { url, port, p2p: udp, admin: text(admin), ready: record }
+  const host = new URL(url).hostname
+  const udp = typeof p2p === 'object' && p2p !== null && 'port' in p2p ? Number(p2p.port) : undefined
+  return {
+    id,
+    url,
+    host,
+    port,
+    p2p: udp === undefined ? undefined : { host, port: udp },
+    admin: typeof admin === 'string' ? admin : undefined,
+  }
 }
 
 function parseRecord(line: string): LogRecord | undefined {
