@@ -1,0 +1,6 @@
+// npm run build: installs if needed, compiles every package, builds the page.
+import { build, install, requireNode } from './lib.mjs'
+
+requireNode()
+await install()
+await build()

@@ -1,0 +1,123 @@
+// What the scripts share. Plain Node and no packages: they run before anything is installed.
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+export const ROOT = fileURLToPath(new URL('../', import.meta.url))
+const WORK = `${ROOT}.work/`
+const TICK_MS = 10_000
+const OLDEST_NODE = [20, 19]
+
+/** Says what is being done, and on long steps every ten seconds that it still is. Resolves with the exit code. */
+export async function step(what, command, args, options = {}) {
+  console.log(`\n▸ ${what} …`)
+  const startedAt = Date.now()
+  const seconds = () => `${Math.round((Date.now() - startedAt) / 1000)} s`
+  const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], ...options })
+  const ticker = options.quietTicks
+    ? undefined
+    : setInterval(() => console.log(`  … ${what}, ${seconds()}`), TICK_MS)
+  const code = await new Promise((resolve) => {
+    child.once('error', (error) => {
+      console.error(`  ${command} cannot be started: ${error.message}`)
+      resolve(127)
+    })
+    child.once('close', (code, signal) => resolve(signal === null ? code : 1))
+  })
+  clearInterval(ticker)
+  console.log(code === 0 ? `  done in ${seconds()}` : `  failed after ${seconds()} (exit code ${code})`)
+  return code
+}
+
+/** Ends the script when a step that everything else needs has failed. */
+export async function must(what, command, args, options) {
+  const code = await step(what, command, args, options)
+  if (code !== 0) process.exit(code)
+}
+
+export function requireNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  const [oldMajor, oldMinor] = OLDEST_NODE
+  if (major > oldMajor || (major === oldMajor && minor >= oldMinor)) return
+  console.error(`Node ${OLDEST_NODE.join('.')} or later is needed; this is ${process.version}.`)
+  process.exit(1)
+}
+
+/** `npm ci`, unless what is installed is what the lock file says. */
+export async function install() {
+  if (isInstalled()) {
+    console.log('▸ packages: installed, as package-lock.json says')
+    return
+  }
+  const npm = process.env.npm_execpath
+  const args = ['ci', '--no-audit', '--no-fund']
+  const what = 'installing packages (npm ci; a minute or two the first time)'
+  if (npm !== undefined && npm.endsWith('.js')) await must(what, process.execPath, [npm, ...args])
+  else await must(what, 'npm', args)
+}
+
+// npm leaves its own record of what it installed. Optional packages of other platforms are not in it.
+function isInstalled() {
+  const record = `${ROOT}node_modules/.package-lock.json`
+  if (!existsSync(record) || !existsSync(`${ROOT}node_modules/.bin/peerage`)) return false
+  const installed = JSON.parse(readFileSync(record, 'utf8')).packages
+  const wanted = JSON.parse(readFileSync(`${ROOT}package-lock.json`, 'utf8')).packages
+  const isSame = (key) => installed[key]?.version === wanted[key].version
+  return Object.keys(wanted)
+    .filter((key) => key.includes('node_modules/'))
+    .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))
+}
+
+/** Compiles every package, and the page for browsers. */
+export async function build() {
+  await must('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
+  const share = `${ROOT}packages/share`
+  if (!existsSync(`${share}/index.html`)) return
+  await must(
+    'building the page (vite)',
+    process.execPath,
+    [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
+    {
+      cwd: share,
+    },
+  )
+}
+
+export function bin(path) {
+  return `${ROOT}node_modules/${path}`
+}
+
+/** Runs tests and counts them. A file that cannot even be loaded is one failure; so is a run without a report. */
+export async function runTests(what, name, args) {
+  mkdirSync(WORK, { recursive: true })
+  const report = `${WORK}${name}.json`
+  writeFileSync(report, '')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const code = await step(what, process.execPath, [bin('vitest/vitest.mjs'), 'run', ...reporters, ...args], {
+    quietTicks: true,
+  })
+  const counted = count(report)
+  // Something outside of any test failed: an unhandled rejection, a crash.
+  if (code !== 0 && counted.failed === 0) counted.failed = 1
+  return counted
+}
+
+function count(report) {
+  const text = readFileSync(report, 'utf8')
+  if (text === '') return { passed: 0, failed: 1 }
+  const { numPassedTests, testResults } = JSON.parse(text)
+  let failed = 0
+  for (const file of testResults) {
+    const failures = file.assertionResults.filter((test) => test.status === 'failed').length
+    failed += file.status === 'failed' ? Math.max(1, failures) : failures
+  }
+  return { passed: numPassedTests, failed }
+}
+
+/** The last line of a script that tests, and the record that .ci/run adds up. */
+export function conclude(name, { passed, failed }) {
+  mkdirSync(WORK, { recursive: true })
+  writeFileSync(`${WORK}${name}-summary`, `${passed} ${failed}\n`)
+  console.log(`\n${passed} passed, ${failed} failed`)
+  process.exit(failed === 0 ? 0 : 1)
+}

@@ -1,0 +1,11 @@
+// npm test: installs if needed, builds, and runs every test: units, and the cluster with real parts (Redis, HAProxy,
+// coturn, Chromium; each test fixture says which it found or installed). What follows `--` goes to vitest.
+import { build, conclude, install, requireNode, runTests } from './lib.mjs'
+
+requireNode()
+await install()
+await build()
+conclude(
+  'test',
+  await runTests('all tests (vitest; real parts take some minutes)', 'test', process.argv.slice(2)),
+)
