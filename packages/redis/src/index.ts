@@ -1,1 +1,7 @@
-export {}
+export { DEFAULT_PREFIX, createRedisBackend } from './backend.js'
+export type { RedisBackend, RedisBackendOptions } from './backend.js'
+export type { BusLimits } from './bus.js'
+export type { Inspection } from './inspect.js'
+export { checkPrefix } from './keys.js'
+export { parseRedisUrl } from './url.js'
+export type { Endpoint, RedisAddress } from './url.js'

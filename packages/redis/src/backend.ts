@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
+import { defaultMailboxLimits } from '@peerage/core'
+import type { BusLimits } from './bus.js'
+import { RedisBus, defaultBusLimits } from './bus.js'
+import { Commands } from './command.js'
+import type { ConnectOptions } from './connect.js'
+import { clientForCommands, clientForPublishing, clientForSubscribing, open } from './connect.js'
+import { Health } from './health.js'
+import type { Inspection } from './inspect.js'
+import { inspect } from './inspect.js'
+import { Keys, checkPrefix } from './keys.js'
+import { RedisMailbox } from './mailbox.js'
+import { RedisNodes } from './nodes.js'
+import { RedisPresence } from './presence.js'
+import { RedisRegistry } from './registry.js'
+import { Reports } from './reports.js'
+import { Subscriptions } from './subscriptions.js'
+import { parseRedisUrl } from './url.js'
+
+export interface RedisBackendOptions {
+  /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`: see parseRedisUrl. */
+  url: string
+  /** Before every key and channel; one of its own for each cluster on a shared Redis. Default `pg:`. */
+  prefix?: string
+  times: Times
+  clock: Clock
+  onError: OnError
+  /** Instead of the ones in the URL, which end up in process lists. */
+  username?: string
+  password?: string
+  tls?: ConnectOptions['tls']
+  mailboxLimits?: Partial<MailboxLimits>
+  busLimits?: Partial<BusLimits>
+}
+
+export interface RedisBackend extends Backend {
+  /** What an operator's check wants to know. Rejects with RegistryUnavailable. */
+  inspect(): Promise<Inspection>
+  /** Payloads on the bus that were not envelopes, since the start. */
+  readonly malformed: number
+}
+
+export const DEFAULT_PREFIX = 'pg:'
+
+/** The store of a cluster on Redis. Throws when the URL or the prefix cannot be; connects with `start`. */
+export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
+  const { times, clock, prefix = DEFAULT_PREFIX } = options
+  const { commandMs } = times
+  const parsed = parseRedisUrl(options.url)
+  if (!parsed.ok) throw new Error(`Redis URL: ${parsed.problem}`)
+  const prefixProblem = checkPrefix(prefix)
+  if (prefixProblem !== undefined) throw new Error(`Redis prefix: ${prefixProblem}`)
+  const keys = new Keys(prefix)
+  const { username = parsed.address.username, password = parsed.address.password } = options
+  const address = {
+    ...parsed.address,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  }
+  const reports = new Reports(options.onError, clock)
+  const onError = reports.onError
+  let listener: ((event: BackendEvent) => void) | undefined
+  const onEvent = (event: BackendEvent): void => listener?.(event)
+
+  const connectOptions: ConnectOptions = {
+    address,
+    commandMs,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    onError: (error) => {
+      onError(error, { stage: 'redis connection' })
+      health.failed(reports.describe(error))
+    },
+  }
+  const commandsClient = clientForCommands(connectOptions)
+  const publisher = clientForPublishing(connectOptions)
+  const commands = new Commands({ client: commandsClient, clock, commandMs })
+  const subscriptions = new Subscriptions({
+    newClient: () => clientForSubscribing(connectOptions),
+    clock,
+    commandMs,
+    together: address.topology !== 'cluster',
+    onRestored: (why) => onEvent({ type: 'doubt', why }),
+    onChange: () => health.evaluate(),
+    onError,
+  })
+  const bus = new RedisBus({
+    publisher,
+    subscriptions,
+    keys,
+    clock,
+    commandMs,
+    limits: { ...defaultBusLimits, ...options.busLimits },
+    onCanary: (channel) => health.heard(channel),
+    onError,
+  })
+  const canary = keys.canary(randomBytes(6).toString('base64url'), '0')
+  const health: Health = new Health({
+    commands: commandsClient,
+    publisher,
+    subscriptions,
+    clock,
+    beatMs: times.beatMs,
+    commandMs,
+    canaryChannels: () => Promise.resolve(bus.inbox === undefined ? [canary] : [canary, bus.inbox]),
+    onEvent,
+    onError,
+  })
+  const nodes = new RedisNodes({
+    commands,
+    keys,
+    times,
+    clock,
+    onAbsent: () => onEvent({ type: 'doubt', why: 'Redis has forgotten this node' }),
+  })
+  return {
+    registry: new RedisRegistry({ commands, keys, nodes, times, onError }),
+    nodes,
+    bus,
+    presence: new RedisPresence({ subscriptions, keys, onError }),
+    mailbox: new RedisMailbox({
+      commands,
+      keys,
+      limits: { ...defaultMailboxLimits, ...options.mailboxLimits },
+      onError,
+    }),
+    identify: (node) => nodes.identify(node),
+    start: async (onBackendEvent) => {
+      listener = onBackendEvent
+      open(commandsClient)
+      open(publisher)
+      subscriptions.start()
+      subscriptions.want(canary, () => health.heard(canary)).catch(reportSubscribe)
+      await health.start()
+    },
+    stop: async () => {
+      health.stop()
+      await bus.close()
+      subscriptions.stop()
+      commandsClient.disconnect()
+      publisher.disconnect()
+      listener = undefined
+    },
+    inspect: () => inspect(commands, address.topology, nodes),
+    get malformed() {
+      return bus.malformed
+    },
+  }
+
+  function reportSubscribe(error: unknown): void {
+    onError(error, { stage: 'subscribe' })
+  }
+}

@@ -1,0 +1,181 @@
+import type { NodeId } from '@peerage/protocol'
+import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
+import { decodeEnvelopes, encodeEnvelope } from '@peerage/core'
+import type { Client } from './connect.js'
+import { CANARY } from './health.js'
+import type { Keys } from './keys.js'
+import type { Subscriptions } from './subscriptions.js'
+
+export interface RedisBusParts {
+  publisher: Client
+  subscriptions: Subscriptions
+  keys: Keys
+  clock: Clock
+  commandMs: number
+  limits: BusLimits
+  /** This node heard itself on its inbox. */
+  onCanary: (inbox: string) => void
+  onError: OnError
+}
+
+/** What may wait for Redis's answer at once, over all destinations. */
+export interface BusLimits {
+  envelopes: number
+  /** UTF-16 units. */
+  length: number
+}
+
+/** Two seconds' worth of a busy node, and less memory than a thousand idle peers. */
+export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
+
+type Sent = 'sent' | 'unavailable'
+
+/** Envelopes of one turn to one node: the first went at once, the rest follow in one publish. */
+interface Lane {
+  payload: string
+  waiting: ((sent: Sent) => void)[]
+}
+
+/** One publish that Redis has not answered. */
+interface Flight {
+  until: number
+  waiting: ((sent: Sent) => void)[]
+}
+
+/** Node to node over sharded pub/sub: one channel a node, so a message costs the same in a cluster of any size. */
+export class RedisBus implements Bus {
+  readonly #parts: RedisBusParts
+  #inbox: string | undefined
+  #lanes = new Map<NodeId, Lane>()
+  #flushing = false
+  readonly #flights = new Set<Flight>()
+  #deadline: Timer | undefined
+  #envelopes = 0
+  #length = 0
+  #malformed = 0
+  #closed = false
+
+  constructor(parts: RedisBusParts) {
+    this.#parts = parts
+  }
+
+  /** The channel that is subscribed to, or shall be. */
+  get inbox(): string | undefined {
+    return this.#inbox
+  }
+
+  /** Payloads that were not envelopes, since the start. */
+  get malformed(): number {
+    return this.#malformed
+  }
+
+  async subscribe(node: NodeId, receive: (envelope: Envelope) => void): Promise<void> {
+    const { subscriptions, keys } = this.#parts
+    const inbox = keys.inbox(node)
+    if (this.#inbox !== undefined && this.#inbox !== inbox) subscriptions.drop(this.#inbox)
+    this.#inbox = inbox
+    await subscriptions.want(inbox, (payload) => {
+      if (payload === CANARY) this.#parts.onCanary(inbox)
+      else this.#receive(payload, receive)
+    })
+  }
+
+  publish(to: NodeId, envelope: Envelope): Promise<Sent> {
+    const { publisher, limits } = this.#parts
+    if (this.#closed || publisher.status !== 'ready') return UNAVAILABLE
+    const record = encodeEnvelope(envelope)
+    if (this.#envelopes >= limits.envelopes || this.#length + record.length > limits.length)
+      return UNAVAILABLE
+    this.#envelopes++
+    this.#length += record.length
+    return new Promise((resolve) => {
+      const lane = this.#lanes.get(to)
+      if (lane) {
+        lane.payload += record
+        lane.waiting.push(resolve)
+        return
+      }
+      this.#lanes.set(to, { payload: '', waiting: [] })
+      this.#flushSoon()
+      this.#send(to, record, [resolve])
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#deadline?.cancel()
+    if (this.#inbox !== undefined) this.#parts.subscriptions.drop(this.#inbox)
+    this.#inbox = undefined
+    for (const lane of this.#lanes.values()) for (const settle of lane.waiting) settle('unavailable')
+    this.#lanes.clear()
+    for (const flight of this.#flights) for (const settle of flight.waiting) settle('unavailable')
+    this.#flights.clear()
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    setImmediate(() => {
+      this.#flushing = false
+      const lanes = this.#lanes
+      this.#lanes = new Map()
+      for (const [to, { payload, waiting }] of lanes) if (waiting.length > 0) this.#send(to, payload, waiting)
+    })
+  }
+
+  #send(to: NodeId, payload: string, waiting: Flight['waiting']): void {
+    const { publisher, keys, clock, commandMs } = this.#parts
+    const flight: Flight = { until: clock.monotonic() + commandMs, waiting }
+    this.#flights.add(flight)
+    this.#watchDeadlines()
+    const count = waiting.length
+    // What Redis still owes an answer for takes memory, whether or not its caller still waits.
+    const landed = (sent: Sent): void => {
+      this.#envelopes -= count
+      this.#length -= payload.length
+      this.#flights.delete(flight)
+      for (const settle of flight.waiting.splice(0)) settle(sent)
+    }
+    publisher.spublish(keys.inbox(to), payload).then(
+      () => landed('sent'),
+      (error: unknown) => {
+        landed('unavailable')
+        this.#parts.onError(error, { stage: 'bus publish', envelopes: count })
+      },
+    )
+  }
+
+  // Flights are in the order of their deadlines: one timer looks after them all.
+  #watchDeadlines(): void {
+    if (this.#deadline || this.#closed) return
+    const { clock, commandMs } = this.#parts
+    this.#deadline = clock.after(commandMs / DEADLINE_STEPS, () => {
+      this.#deadline = undefined
+      const now = clock.monotonic()
+      for (const flight of this.#flights) {
+        if (flight.until > now) break
+        this.#flights.delete(flight)
+        for (const settle of flight.waiting.splice(0)) settle('unavailable')
+      }
+      if (this.#flights.size > 0) this.#watchDeadlines()
+    })
+  }
+
+  #receive(payload: string, receive: (envelope: Envelope) => void): void {
+    const { onError } = this.#parts
+    const malformed = decodeEnvelopes(payload, (envelope) => {
+      try {
+        receive(envelope)
+      } catch (error) {
+        onError(error, { stage: 'bus receive' })
+      }
+    })
+    if (malformed === 0) return
+    this.#malformed += malformed
+    onError(new Error('not an envelope'), { stage: 'bus receive', malformed })
+  }
+}
+
+const UNAVAILABLE: Promise<Sent> = Promise.resolve('unavailable')
+/** A deadline is noticed late by at most this part of it. */
+const DEADLINE_STEPS = 8

@@ -1,0 +1,71 @@
+import type { Clock } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { Client } from './connect.js'
+import type { Script } from './scripts.js'
+
+export interface CommandsParts {
+  client: Client
+  clock: Clock
+  /** Within so many milliseconds a command is answered, or has failed. */
+  commandMs: number
+}
+
+/** Runs commands with a deadline. Whatever goes wrong is RegistryUnavailable, with Redis's own words. */
+export class Commands {
+  readonly client: Client
+  readonly #clock: Clock
+  readonly #commandMs: number
+
+  constructor(parts: CommandsParts) {
+    this.client = parts.client
+    this.#clock = parts.clock
+    this.#commandMs = parts.commandMs
+  }
+
+  /** Runs a script by its name, or whole where Redis does not know it (any more). */
+  async script(script: Script, key: string, args: readonly (string | number)[]): Promise<unknown> {
+    return this.run(async (client) => {
+      try {
+        return await client.evalsha(script.sha, 1, key, ...args)
+      } catch (error) {
+        if (!isNoScript(error)) throw error
+        return client.eval(script.lua, 1, key, ...args)
+      }
+    })
+  }
+
+  /** Rejects at the deadline although the command may still be carried out: its caller has given up by then. */
+  run<T>(command: (client: Client) => Promise<T>): Promise<T> {
+    if (this.client.status !== 'ready')
+      return Promise.reject(new RegistryUnavailable(`not connected to Redis (${this.client.status})`))
+    return new Promise<T>((resolve, reject) => {
+      const timer = this.#clock.after(this.#commandMs, () =>
+        reject(new RegistryUnavailable(`Redis did not answer within ${this.#commandMs} ms`)),
+      )
+      command(this.client).then(
+        (answer) => {
+          timer.cancel()
+          resolve(answer)
+        },
+        (error: unknown) => {
+          timer.cancel()
+          reject(unavailable(error))
+        },
+      )
+    })
+  }
+}
+
+export function unavailable(error: unknown): RegistryUnavailable {
+  return new RegistryUnavailable(error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+function isNoScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT')
+}
+
+/** Redis's lists of strings, as the scripts answer them. */
+export function readStrings(answer: unknown): string[] {
+  if (Array.isArray(answer) && answer.every((item): item is string => typeof item === 'string')) return answer
+  throw new RegistryUnavailable(`an answer that no script of ours gives: ${typeof answer}`)
+}

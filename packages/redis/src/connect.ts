@@ -1,0 +1,148 @@
+import { Cluster, Redis } from 'ioredis'
+import type { ClusterOptions, RedisOptions } from 'ioredis'
+import type { RedisAddress } from './url.js'
+
+/** One connection, or on a Cluster one per shard behind the same commands. */
+export type Client = Redis | Cluster
+
+export interface ConnectOptions {
+  address: RedisAddress
+  commandMs: number
+  /** PEM texts; the certificate and key where Redis asks for one of ours. */
+  tls?: { ca?: string; cert?: string; key?: string; serverName?: string }
+  onError: (error: unknown) => void
+}
+
+/** Attempts to connect: soon, then ever less often. With jitter, so that a cluster of nodes does not come at once. */
+const RETRY_FIRST_MS = 50
+const RETRY_MOST_MS = 1_000
+/** A socket that we end and that does not close: the other side is gone, or cut off. */
+const DISCONNECT_MS = 100
+/** Beyond the deadline of a command, so that the command says it first. */
+const SOCKET_MARGIN_MS = 200
+const SLOTS_REFRESH_MS = 1_000
+const SENTINEL_MS = 1_000
+
+/** For commands: many small ones of one turn go out in one write. */
+export function clientForCommands(options: ConnectOptions): Client {
+  return prepare(options, 'commands', true)
+}
+
+/** For the bus: it packs what it sends by itself, and what goes out, goes at once. */
+export function clientForPublishing(options: ConnectOptions): Client {
+  return prepare(options, 'publisher', false)
+}
+
+/** For subscriptions: what it is subscribed to is ours to renew. */
+export function clientForSubscribing(options: ConnectOptions): Client {
+  return prepare(options, 'subscriber', false)
+}
+
+/** Begins to connect, and goes on trying. The reason of a failure comes as an `error` event. */
+export function open(client: Client): void {
+  client.connect().catch(() => undefined)
+}
+
+function prepare(options: ConnectOptions, role: string, enableAutoPipelining: boolean): Client {
+  const client = create(options, role, enableAutoPipelining)
+  // Without a listener ioredis prints the error itself.
+  client.on('error', options.onError)
+  return client
+}
+
+function create(options: ConnectOptions, role: string, enableAutoPipelining: boolean): Client {
+  const { address } = options
+  const shared = { ...commonOptions(options, role), enableAutoPipelining }
+  switch (address.topology) {
+    case 'standalone':
+      return new Redis({
+        ...shared,
+        ...connection(),
+        host: address.host,
+        port: address.port,
+        db: address.database,
+      })
+    case 'sentinel':
+      return new Redis({
+        ...shared,
+        ...connection(),
+        sentinels: address.sentinels,
+        name: address.name,
+        db: address.database,
+        // Without it, a failover while we wait for the old master is never noticed.
+        failoverDetector: role !== 'subscriber',
+        sentinelCommandTimeout: SENTINEL_MS,
+        sentinelRetryStrategy: retryDelay,
+        enableTLSForSentinelMode: address.tls,
+        ...(address.tls ? { sentinelTLS: tlsOptions(options) } : {}),
+      })
+    case 'cluster':
+      return new Cluster(address.nodes, clusterOptions(shared, enableAutoPipelining))
+  }
+}
+
+interface Lifetime {
+  retryStrategy: (times: number) => number
+  enableOfflineQueue: boolean
+  lazyConnect: boolean
+}
+
+function connection(): Lifetime {
+  return { retryStrategy: retryDelay, enableOfflineQueue: false, lazyConnect: true }
+}
+
+function clusterOptions(redisOptions: Common, enableAutoPipelining: boolean) {
+  return {
+    redisOptions,
+    enableAutoPipelining,
+    enableOfflineQueue: false,
+    lazyConnect: true,
+    shardedSubscribers: true,
+    clusterRetryStrategy: retryDelay,
+    slotsRefreshTimeout: SLOTS_REFRESH_MS,
+    // What moved is found by asking, not by failing.
+    slotsRefreshInterval: 2 * SLOTS_REFRESH_MS,
+  } satisfies ClusterOptions
+}
+
+type Common = ReturnType<typeof commonOptions>
+
+function commonOptions(options: ConnectOptions, role: string) {
+  const { address, commandMs } = options
+  return {
+    connectionName: `peerage-${role}`,
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.tls ? { tls: tlsOptions(options) } : {}),
+    connectTimeout: commandMs + SOCKET_MARGIN_MS,
+    // A frozen Redis, or a cut link, is never noticed otherwise.
+    socketTimeout: commandMs + SOCKET_MARGIN_MS,
+    disconnectTimeout: DISCONNECT_MS,
+    // What was on its way when a connection broke has failed: nobody waits for it any more.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    // A master that has become a replica: connect anew, to whoever is the master now.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  } satisfies RedisOptions
+}
+
+function tlsOptions(options: ConnectOptions): {
+  ca?: string
+  cert?: string
+  key?: string
+  servername?: string
+} {
+  const { ca, cert, key, serverName } = options.tls ?? {}
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  }
+}
+
+function retryDelay(times: number): number {
+  const delay = Math.min(RETRY_FIRST_MS * 2 ** Math.min(times - 1, 10), RETRY_MOST_MS)
+  return delay / 2 + (Math.random() * delay) / 2
+}

@@ -1,0 +1,168 @@
+import type { NodeId, Peer } from '@peerage/protocol'
+import type {
+  ClaimOptions,
+  Claimed,
+  Lease,
+  Lost,
+  OnError,
+  Owner,
+  Reasserted,
+  Registry,
+  Times,
+} from '@peerage/core'
+import { PRESENTED_AHEAD_MOST_MS, RegistryUnavailable } from '@peerage/core'
+import type { Commands } from './command.js'
+import { readStrings } from './command.js'
+import type { Keys } from './keys.js'
+import { formatAs, formatLease, parseLease } from './lease-string.js'
+import type { RedisNodes } from './nodes.js'
+import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts.js'
+
+export interface RedisRegistryParts {
+  commands: Commands
+  keys: Keys
+  nodes: RedisNodes
+  times: Times
+  onError: OnError
+}
+
+/** The names of the cluster: one string each, changed by one script each. */
+export class RedisRegistry implements Registry {
+  readonly #parts: RedisRegistryParts
+
+  constructor(parts: RedisRegistryParts) {
+    this.#parts = parts
+  }
+
+  async claim(peer: Peer, owner: Owner, options: ClaimOptions): Promise<Claimed> {
+    const { nodes } = this.#parts
+    const claimed = await this.#claim(peer, owner, options)
+    if (claimed.ok || claimed.holder.state === 'away' || !nodes.isAbandoned(claimed.holder.node))
+      return claimed
+    // Its node is dead, as far as our last beat saw. Make sure, then take exactly that stay [I6].
+    await nodes.refresh()
+    if (!nodes.isAbandoned(claimed.holder.node)) return claimed
+    const taken = await this.#claim(peer, owner, options, claimed.holder)
+    // Of the one that was there nobody is left to be told.
+    return taken.ok && taken.replaced?.epoch === claimed.holder.epoch
+      ? { ok: true, lease: taken.lease }
+      : taken
+  }
+
+  async renew(leases: readonly Lease[]): Promise<Lost[]> {
+    const { commands, keys, times } = this.#parts
+    const outcomes = await Promise.all(
+      leases.map(async (lease): Promise<Lost | undefined> => {
+        const args = [formatAs(lease, 'online'), formatAs(lease, 'away'), times.nameTtlMs]
+        const answer = await commands.script(renewScript, keys.lease(lease.peer), args)
+        return answer === 1 ? undefined : this.#lost(lease, answer)
+      }),
+    )
+    return outcomes.filter((lost) => lost !== undefined)
+  }
+
+  async reassert(leases: readonly Lease[], formerNode?: NodeId): Promise<Reasserted> {
+    const outcome: Reasserted = { lost: [], evicted: [] }
+    await Promise.all(leases.map((lease) => this.#reassert(lease, formerNode, outcome)))
+    return outcome
+  }
+
+  async suspend(lease: Lease, graceMs: number): Promise<void> {
+    const { commands, keys } = this.#parts
+    await commands.script(suspendScript, keys.lease(lease.peer), [
+      keys.presence(lease.peer),
+      formatAs(lease, 'online'),
+      formatAs(lease, 'away'),
+      graceMs,
+      lease.since,
+    ])
+  }
+
+  async release(lease: Lease): Promise<void> {
+    const { commands, keys } = this.#parts
+    await commands.script(releaseScript, keys.lease(lease.peer), [
+      keys.presence(lease.peer),
+      formatAs(lease, 'online'),
+      formatAs(lease, 'away'),
+      lease.epoch,
+      lease.since,
+      lease.state === 'away' ? 1 : 0,
+    ])
+  }
+
+  async lookup(peer: Peer): Promise<Lease | undefined> {
+    const { commands, keys } = this.#parts
+    return parseLease(peer, await commands.run((client) => client.get(keys.lease(peer))))
+  }
+
+  async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {
+    const { commands, keys, times } = this.#parts
+    const answer = await this.#inTime((latest) =>
+      commands.script(claimScript, keys.lease(peer), [
+        keys.presence(peer),
+        owner.node,
+        owner.connection,
+        options.secretHash,
+        options.policy === 'replace' ? 1 : 0,
+        options.presented ?? 0,
+        PRESENTED_AHEAD_MOST_MS,
+        times.nameTtlMs,
+        latest,
+        dead?.node ?? '',
+        dead?.epoch ?? '',
+      ]),
+    )
+    const lease = parseLease(peer, answer[1])
+    if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
+    if (answer[0] === 'held') return { ok: false, holder: lease }
+    const replaced = parseLease(peer, answer[2])
+    return replaced ? { ok: true, lease, replaced } : { ok: true, lease }
+  }
+
+  async #reassert(lease: Lease, formerNode: NodeId | undefined, outcome: Reasserted): Promise<void> {
+    const { commands, keys, times } = this.#parts
+    const { peer, node, connection, since, epoch, state } = lease
+    const [verdict, other] = await this.#inTime((latest) =>
+      commands.script(reassertScript, keys.lease(peer), [
+        keys.presence(peer),
+        formatLease(lease),
+        formatAs(lease, 'online'),
+        formatAs(lease, 'away'),
+        node,
+        connection,
+        since,
+        epoch,
+        state === 'online' ? 'o' : 'a',
+        times.nameTtlMs,
+        times.graceMs,
+        formerNode ?? '',
+        latest,
+      ]),
+    )
+    if (verdict === 'ours') return
+    if (verdict !== 'evicted') {
+      outcome.lost.push(this.#lost(lease, other))
+      return
+    }
+    const evicted = parseLease(peer, other)
+    if (evicted) outcome.evicted.push(evicted)
+  }
+
+  /** Gives the command a last moment by Redis's clock; where our idea of that clock was wrong, asks for it again. */
+  async #inTime(command: (latest: number) => Promise<unknown>): Promise<string[]> {
+    const { nodes, onError } = this.#parts
+    const answer = readStrings(await command(nodes.latest()))
+    if (answer[0] !== 'late') return answer
+    await nodes.refresh()
+    const again = readStrings(await command(nodes.latest()))
+    if (again[0] !== 'late') return again
+    const error = new RegistryUnavailable('Redis took the command up too late')
+    onError(error, { stage: 'registry' })
+    throw error
+  }
+
+  #lost(lease: Lease, value: unknown): Lost {
+    const holder = parseLease(lease.peer, value)
+    return holder ? { lease, reason: 'another', holder } : { lease, reason: 'absent' }
+  }
+}

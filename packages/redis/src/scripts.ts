@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+
+/** A Lua script and the name under which Redis remembers it. */
+export interface Script {
+  readonly lua: string
+  readonly sha: string
+}
+
+// Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on
+// any topology. Times are Redis milliseconds; numbers are written with %.0f, since Lua would round them to 14 digits.
+// An announcement may fail (an ACL without the channel) and must not undo what it announces: pcall [I15].
+
+const NOW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function text(n) return string.format('%.0f', n) end
+`
+
+// A command that was frozen with its server must not act when its caller has long given up.
+const IN_TIME = `
+local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
+`
+
+// node, connection, since, epoch, state, hash; for a tombstone only the epoch.
+const READ = `
+local function read(value)
+  if not value then return nil end
+  local node, connection, since, epoch, state, hash = string.match(value, '^(%S+) (%S+) (%d+) (%d+) ([oa]) (%S+)')
+  if node then
+    return { node = node, connection = connection, since = tonumber(since), epoch = tonumber(epoch), state = state, hash = hash }
+  end
+  return { epoch = tonumber(string.match(value, '^%d+$')) or 0 }
+end
+`
+
+const ANNOUNCE = `
+local function announce(channel, change) redis.pcall('SPUBLISH', channel, change) end
+`
+
+/**
+ * KEYS: lease. ARGV: channel, node, connection, hash, replace (1|0), presented, most ahead, TTL, latest,
+ * expected node, expected epoch (of a holder whose node is dead).
+ * Answers {'won', lease, former}, {'held', holder} or {'late', now}.
+ */
+export const claimScript = script(`${NOW}${IN_TIME}${READ}${ANNOUNCE}
+local channel, node, connection, hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if late(ARGV[9]) then return { 'late', text(now) } end
+local value = redis.call('GET', KEYS[1])
+local held = read(value)
+local returns = held and held.hash == hash
+if held and held.node and not returns and ARGV[5] ~= '1' then
+  local dead = held.state == 'o' and held.node == ARGV[10] and text(held.epoch) == ARGV[11]
+  if not dead then return { 'held', value } end
+end
+local presented = math.min(tonumber(ARGV[6]), now + tonumber(ARGV[7]))
+local epoch = math.max(held and held.epoch or 0, presented, now) + 1
+local since = returns and held.since or epoch
+local lease = node .. ' ' .. connection .. ' ' .. text(since) .. ' ' .. text(epoch) .. ' o ' .. hash
+redis.call('SET', KEYS[1], lease, 'PX', ARGV[8])
+if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
+return { 'won', lease, held and held.node and value or '' }
+`)
+
+/** KEYS: lease. ARGV: the lease online, the same away, TTL. Answers 1, or what the key holds instead. */
+export const renewScript = script(`
+local value = redis.call('GET', KEYS[1])
+if value == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return 1
+end
+if value == ARGV[2] then return 1 end
+return value
+`)
+
+/** KEYS: lease. ARGV: channel, the lease online, the same away, grace, since. */
+export const suspendScript = script(`${ANNOUNCE}
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+announce(ARGV[1], 'a ' .. ARGV[5])
+return 1
+`)
+
+/**
+ * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0).
+ * As long as the epoch is ahead of the clock, it stays behind as a tombstone.
+ */
+export const releaseScript = script(`${NOW}${ANNOUNCE}
+local value = redis.call('GET', KEYS[1])
+if value and value ~= ARGV[2] and value ~= ARGV[3] then return 0 end
+if value then
+  local ahead = tonumber(ARGV[4]) - now + 2
+  if ahead > 0 then redis.call('SET', KEYS[1], ARGV[4], 'PX', text(ahead))
+  else redis.call('DEL', KEYS[1]) end
+elseif ARGV[6] ~= '1' then return 0 end
+announce(ARGV[1], 'f ' .. ARGV[5])
+return 1
+`)
+
+/**
+ * KEYS: lease. ARGV: channel, the lease, the same online, the same away, node, connection, since, epoch,
+ * state (o|a), name TTL, grace, former node or '', latest.
+ * Answers {'ours'}, {'absent'}, {'lost', holder}, {'evicted', loser} or {'late', now}.
+ */
+export const reassertScript = script(`${NOW}${IN_TIME}${READ}${ANNOUNCE}
+local channel, lease, online, away = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local node, connection, since, epoch = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local state, ttl, grace, former = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+if late(ARGV[13]) then return { 'late', text(now) } end
+local function write()
+  redis.call('SET', KEYS[1], lease, 'PX', state == 'o' and ttl or grace)
+  announce(channel, state .. ' ' .. text(since))
+end
+local value = redis.call('GET', KEYS[1])
+local held = read(value)
+if held and not held.node and held.epoch >= epoch then return { 'absent' } end
+if not held or not held.node then
+  write()
+  return { 'ours' }
+end
+if value == online then
+  redis.call('PEXPIRE', KEYS[1], ttl)
+  return { 'ours' }
+end
+if value == away then return { 'ours' } end
+if former ~= '' then
+  if held.node ~= former or held.connection ~= connection or held.epoch ~= epoch then return { 'lost', value } end
+  if held.state == 'o' then redis.call('SET', KEYS[1], online, 'PX', ttl)
+  else redis.call('SET', KEYS[1], away, 'KEEPTTL') end
+  return { 'ours' }
+end
+local stays
+if held.since ~= since then stays = held.since < since
+elseif held.epoch ~= epoch then stays = held.epoch > epoch
+elseif held.node ~= node then stays = held.node < node
+else stays = held.connection < connection end
+if stays then return { 'lost', value } end
+write()
+return { 'evicted', value }
+`)
+
+const VIEW = `
+local answer = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+`
+
+/**
+ * KEYS: nodes. ARGV: node, lease, retention, may appear (1|0): a node within its lease, or a new one.
+ * Answers alive (1|0), was there (1|0), now, then the whole view: node, end, node, end …
+ */
+export const beatScript = script(`${NOW}
+local node, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. text(now - retention))
+local ends = redis.call('ZSCORE', KEYS[1], node)
+local alive = ARGV[4] == '1'
+if ends then alive = tonumber(ends) > now end
+if alive then
+  redis.call('ZADD', KEYS[1], text(now + lease), node)
+  redis.call('PEXPIRE', KEYS[1], text(lease + retention))
+end
+${VIEW}
+table.insert(answer, 1, text(now))
+table.insert(answer, 1, ends and '1' or '0')
+table.insert(answer, 1, alive and '1' or '0')
+return answer
+`)
+
+/** KEYS: nodes. Answers as a beat does, without beating. */
+export const viewScript = script(`${NOW}
+${VIEW}
+table.insert(answer, 1, text(now))
+table.insert(answer, 1, '1')
+table.insert(answer, 1, '1')
+return answer
+`)
+
+/** KEYS: nodes. ARGV: node, how long ago its lease shall have ended. */
+export const leaveScript = script(`${NOW}
+return redis.call('ZADD', KEYS[1], 'XX', text(now - tonumber(ARGV[2])), ARGV[1])
+`)
+
+/**
+ * KEYS: queue. ARGV: message, its length, most messages, most length, end of a forgotten queue.
+ * The first element tells when the queue was made, and how long it is. Answers {made} or {}.
+ */
+export const putScript = script(`${NOW}
+local made, length = now, 0
+local head = redis.call('LINDEX', KEYS[1], 0)
+if head then
+  local m, l = string.match(head, '^(%d+) (%d+)$')
+  made, length = tonumber(m), tonumber(l)
+end
+local more = length + tonumber(ARGV[2])
+if redis.call('LLEN', KEYS[1]) > tonumber(ARGV[3]) or more > tonumber(ARGV[4]) then return {} end
+if head then redis.call('LSET', KEYS[1], 0, text(made) .. ' ' .. text(more))
+else
+  redis.call('RPUSH', KEYS[1], text(made) .. ' ' .. text(more))
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+end
+redis.call('RPUSH', KEYS[1], ARGV[1])
+return { text(made) }
+`)
+
+/** KEYS: queue. ARGV: expire after, old (1|0): whether to empty it if that old, or if younger. */
+export const emptyScript = script(`${NOW}
+local head = redis.call('LINDEX', KEYS[1], 0)
+if not head then return {} end
+local old = now - tonumber(string.match(head, '^%d+')) >= tonumber(ARGV[1])
+if old ~= (ARGV[2] == '1') then return {} end
+local messages = redis.call('LRANGE', KEYS[1], 1, -1)
+redis.call('DEL', KEYS[1])
+return messages
+`)
+
+function script(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+}

@@ -1,0 +1,72 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { OnError } from '@peerage/core'
+import { systemClock } from '@peerage/core'
+import type { ContractCluster } from '@peerage/core/testing'
+import { contractMailboxLimits, contractTimes, joinWith } from '@peerage/core/testing'
+import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
+import { createRedisBackend } from '@peerage/redis'
+import { Redis } from 'ioredis'
+
+/** One Redis server, or a Cluster or Sentinel group, as the contract suites see it. */
+export interface Store {
+  url: string
+  flush(): Promise<void>
+  publishRaw(channel: string, payload: string): Promise<void>
+  close(): Promise<void>
+}
+
+let prefixes = 0
+
+/** A contract cluster on a real store, under a prefix of its own. */
+export async function redisContractCluster(
+  store: Store,
+  options: Partial<RedisBackendOptions> = {},
+): Promise<ContractCluster & { prefix: string; backends: RedisBackend[] }> {
+  const prefix = `t${prefixes++}:`
+  const backends: RedisBackend[] = []
+  const backend: ContractCluster['backend'] = async (onError, onEvent) => {
+    const made = createRedisBackend({
+      url: store.url,
+      prefix,
+      times: contractTimes,
+      clock: systemClock,
+      mailboxLimits: contractMailboxLimits,
+      onError,
+      ...options,
+    })
+    backends.push(made)
+    await made.start(onEvent)
+    return made
+  }
+  return {
+    times: contractTimes,
+    prefix,
+    backends,
+    backend,
+    join: () => joinWith(backend),
+    pass: (ms) => delay(ms),
+    now: () => performance.now(),
+    flush: () => store.flush(),
+    publishRaw: (node, payload) => store.publishRaw(`${prefix}inbox:${node}`, payload),
+    stop: async () => {
+      for (const made of backends) await made.stop()
+    },
+  }
+}
+
+/** A second client, for what no backend of ours would do. */
+export function standaloneStore(url: string): Store & { client: Redis } {
+  const client = new Redis(url)
+  return {
+    url,
+    client,
+    flush: async () => void (await client.flushall()),
+    publishRaw: async (channel, payload) => void (await client.spublish(channel, payload)),
+    close: async () => void (await client.quit()),
+  }
+}
+
+/** Fails the test on whatever goes wrong in the background. */
+export const noErrors: OnError = (error, context) => {
+  throw new Error(`in the background, at ${context.stage}: ${String(error)}`)
+}
