@@ -31,20 +31,18 @@ async function serve() {
   })
   datagrams.start()
   streams.start()
-  process.on('message', async () => {
+  process.on('message', () => void reportMemory())
+  process.on('disconnect', () => process.exit())
+  process.send?.({ udp: udp.address().port, tcp: tcp.address().port })
+
+  async function reportMemory() {
     // Buffers are given back a turn after they were collected.
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.()
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
-    process.send?.({
-      memory: process.memoryUsage(),
-      udp: datagrams.counters,
-      tcp: streams.counters,
-    })
-  })
-  process.on('disconnect', () => process.exit())
-  process.send?.({ udp: udp.address().port, tcp: tcp.address().port })
+    process.send?.({ memory: process.memoryUsage(), udp: datagrams.counters, tcp: streams.counters })
+  }
 }
 
 async function fuzz(total, seed) {
