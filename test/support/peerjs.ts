@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { WebSocket, type RawData } from 'ws'
+import { WebSocket } from 'ws'
 
 export interface PeerJsPeerOptions {
   /** `http://host:port`. */
@@ -45,8 +45,8 @@ export class PeerJsPeer {
       headers: { ...options.headers },
       perMessageDeflate: false,
     })
-    this.socket.on('message', (data: RawData) => {
-      this.frames.push(String(data))
+    this.socket.on('message', (data: Buffer) => {
+      this.frames.push(data.toString())
       this.#wake()
     })
     this.socket.on('close', (code, reason) => {

@@ -1,0 +1,118 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decodeCredentials, decodePeerFrame, encodeExpire } from './peerjs-wire.js'
+
+describe('credentials', () => {
+  test('[P3] id, token and key are needed, and none may be empty', () => {
+    expect(decodeCredentials('/peerjs?key=peerjs&id=a&token=t')).toEqual({
+      key: 'peerjs',
+      id: 'a',
+      token: 't',
+    })
+    for (const url of [
+      '/peerjs',
+      '/peerjs?',
+      '/peerjs?id=a&token=t',
+      '/peerjs?key=k&token=t',
+      '/peerjs?key=k&id=a',
+      '/peerjs?key=k&id=&token=t',
+    ])
+      expect(decodeCredentials(url)).toBeUndefined()
+  })
+
+  test('[P3] the last of several counts, and values are decoded as a form is', () => {
+    expect(decodeCredentials('/peerjs?id=a&id=b%20c+d&key=k&token=%C3%A4')).toEqual({
+      id: 'b c d',
+      key: 'k',
+      token: 'ä',
+    })
+    expect(decodeCredentials('/peerjs?id=%E0%A4%A&key=k&token=t')?.id).toContain('�')
+  })
+})
+
+describe('frames of a peer', () => {
+  test('[P6] only type, dst and payload go on, and src is the sender [I13]', () => {
+    const text = '{"type":"OFFER","src":"someone","extra":1,"payload":{"a":[1]},"dst":"b"}'
+    expect(decodePeerFrame(text, 'me')).toEqual({
+      type: 'relay',
+      to: 'b',
+      hold: true,
+      frame: '{"type":"OFFER","src":"me","dst":"b","payload":{"a":[1]}}',
+    })
+  })
+
+  test('[P6] an absent payload stays absent', () => {
+    const decoded = decodePeerFrame('{"type":"ANSWER","dst":"b"}', 'me')
+    expect(decoded).toMatchObject({ frame: '{"type":"ANSWER","src":"me","dst":"b"}' })
+  })
+
+  test('[P8] LEAVE and EXPIRE are relayed, and do not wait', () => {
+    for (const type of ['LEAVE', 'EXPIRE'])
+      expect(decodePeerFrame(JSON.stringify({ type, dst: 'b' }), 'me')).toMatchObject({
+        type: 'relay',
+        hold: false,
+      })
+  })
+
+  test('[P10] LEAVE without dst gives the name back', () => {
+    expect(decodePeerFrame('{"type":"LEAVE"}', 'me').type).toBe('leave')
+    expect(decodePeerFrame('{"type":"LEAVE","dst":""}', 'me').type).toBe('leave')
+  })
+
+  test('[P6] what is no message of this wire is ignored', () => {
+    for (const text of [
+      '{}',
+      '[]',
+      '[{"type":"OFFER","dst":"b"}]',
+      '{"type":"offer","dst":"b"}',
+      '{"type":"OPEN","dst":"b"}',
+      '{"type":"constructor","dst":"b"}',
+      '{"type":"__proto__","dst":"b"}',
+      '{"type":["OFFER"],"dst":"b"}',
+      '{"type":"OFFER"}',
+      '{"type":"OFFER","dst":null}',
+      '{"type":"EXPIRE"}',
+      '{"__proto__":{"type":"OFFER","dst":"b"}}',
+    ])
+      expect([text, decodePeerFrame(text, 'me').type]).toEqual([text, 'ignored'])
+  })
+
+  test('[P6] what is no JSON object is malformed', () => {
+    for (const text of ['', 'x', '1', 'null', '"OFFER"', 'true', '{"type":', '\0\u00ff'])
+      expect([text, decodePeerFrame(text, 'me').type]).toEqual([text, 'malformed'])
+  })
+
+  test('[P6] nesting as deep as a frame allows neither throws nor passes for something else', () => {
+    const depth = 30_000
+    const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`
+    const decoded = decodePeerFrame(`{"type":"OFFER","dst":"b","payload":${deep}}`, 'me')
+    expect(['malformed', 'relay']).toContain(decoded.type)
+  })
+
+  test('[I13] whatever a peer writes, the relayed frame names the sender once', () => {
+    const key = fc.constantFrom('type', 'src', 'dst', 'payload', '__proto__', 'x')
+    const value = fc.oneof(fc.constantFrom('OFFER', 'ANSWER', 'CANDIDATE', 'LEAVE', 'b'), fc.jsonValue())
+    const member = fc
+      .tuple(key, value)
+      .map(([name, content]) => `${JSON.stringify(name)}:${JSON.stringify(content)}`)
+    fc.assert(
+      fc.property(fc.array(member, { maxLength: 8 }), (members) => {
+        const decoded = decodePeerFrame(`{${members.join(',')}}`, 'the sender')
+        if (decoded.type !== 'relay') return
+        const seen: unknown = JSON.parse(decoded.frame)
+        expect(seen).toMatchObject({ src: 'the sender' })
+        expect(
+          Object.keys(seen ?? {}).filter((name) => !['type', 'src', 'dst', 'payload'].includes(name)),
+        ).toEqual([])
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+test('[P9] EXPIRE names the absent peer as src, and the sender as dst', () => {
+  expect(encodeExpire('gone', 'me')).toBe('{"type":"EXPIRE","src":"gone","dst":"me"}')
+  expect(encodeExpire('gone', 'me', 'why')).toBe(
+    '{"type":"EXPIRE","src":"gone","dst":"me","payload":{"msg":"why"}}',
+  )
+})
