@@ -1,5 +1,6 @@
 import { checkTimes } from '@peerage/core'
 import { isIP } from 'node:net'
+import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import ipaddr from 'ipaddr.js'
 import type { Config } from './config.js'
 
@@ -19,6 +20,8 @@ export function checkConfig(config: Config): Misfit[] {
   return [
     ...checkTimes(config.times).map(({ path, problem }) => ({ path: `times.${path}`, problem })),
     ...checkReach(config),
+    ...checkRedis(config.redis),
+    ...checkPorts(config),
     ...pair(config.tls, 'tls', 'cert', 'key'),
     ...pair(config.redis, 'redis', 'cert', 'key'),
     ...checkTurn(config.p2p.turn),
@@ -32,6 +35,24 @@ function checkReach(config: Config): Misfit[] {
   const problem =
     'is beyond loopback and nothing says who may come in: set access.key or origins, or say --open if anybody may'
   return [{ path: 'host', problem }]
+}
+
+function checkRedis({ url, prefix }: Config['redis']): Misfit[] {
+  const misfits: Misfit[] = []
+  const parsed = url === null ? undefined : parseRedisUrl(url)
+  if (parsed?.ok === false) misfits.push({ path: 'redis.url', problem: parsed.problem })
+  const wrongPrefix = checkPrefix(prefix)
+  if (wrongPrefix !== undefined) misfits.push({ path: 'redis.prefix', problem: wrongPrefix })
+  return misfits
+}
+
+function checkPorts({ port, admin, p2p }: Config): Misfit[] {
+  const misfits: Misfit[] = []
+  if (port === 65_535 && p2p.useAsP2PServer)
+    misfits.push({ path: 'port', problem: 'must be below 65535: the P2P server takes the next one' })
+  if (port !== 0 && admin.port === port)
+    misfits.push({ path: 'admin.port', problem: 'must differ from port' })
+  return misfits
 }
 
 function pair<K extends string>(section: Record<K, string | null>, name: string, a: K, b: K): Misfit[] {

@@ -1,7 +1,103 @@
+import { systemClock } from '@peerage/core'
+import { redisBackend } from '../backend.js'
+import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
+import {
+  checkAdvice,
+  checkDescriptors,
+  checkEntrance,
+  checkNodeVersion,
+  checkPage,
+  checkPorts,
+  type Finding,
+} from './doctor-checks.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
-export function doctor(_config: Config, { out }: Surroundings): Promise<ExitCode> {
-  out('soon')
-  return Promise.resolve(0)
+/** Redis on the same network answers in well under a millisecond; commands fail after times.commandMs. */
+const SLOW_REDIS_MS = 20
+/** TURN credentials live for minutes, and logs of two machines are read side by side. */
+const SKEW_MS = 1_000
+/** A Redis that does not answer by then is as good as absent. */
+const REDIS_WITHIN_MS = 4_000
+
+/** Looks at everything that a node needs; one line each: ok, warn or fail, and what to do. */
+export async function doctor(config: Config, { out, readFile }: Surroundings): Promise<ExitCode> {
+  let failed = false
+  const print = ({ verdict, subject, text }: Finding): void => {
+    failed ||= verdict === 'fail'
+    out(`${verdict.padEnd(4)}  ${subject.padEnd(12)}  ${text}`)
+  }
+  print(checkNodeVersion(process.versions.node))
+  print(checkDescriptors(config, readFile))
+  for (const finding of await checkPorts(config)) print(finding)
+  print(checkEntrance(config))
+  for (const finding of await checkRedis(config)) print(finding)
+  for (const finding of await checkAdvice(config)) print(finding)
+  print(checkPage(config))
+  return failed ? 1 : 0
+}
+
+async function checkRedis(config: Config): Promise<Finding[]> {
+  const subject = 'redis'
+  let said: string | undefined
+  const parts = { clock: systemClock, onError: (error: unknown) => (said ??= reasonOf(error)) }
+  const backend = redisBackend(config, parts)
+  if (backend === undefined)
+    return [
+      { verdict: 'ok', subject, text: 'none: names live in this process; for several nodes set --redis' },
+    ]
+  const started = backend.start(() => {})
+  try {
+    await within(REDIS_WITHIN_MS, started)
+    return describe(config, await backend.inspect())
+  } catch (error) {
+    const why =
+      said === undefined || reasonOf(error) === said ? reasonOf(error) : `${reasonOf(error)}: ${said}`
+    return [{ verdict: 'fail', subject, text: `${why}; check redis.url, the network, and redis-cli PING` }]
+  } finally {
+    await backend.stop()
+  }
+}
+
+function describe(
+  config: Config,
+  redis: Awaited<ReturnType<NonNullable<ReturnType<typeof redisBackend>>['inspect']>>,
+): Finding[] {
+  const subject = 'redis'
+  const { version, topology, maxmemoryPolicy, latencyMs, clockSkewMs } = redis
+  const findings: Finding[] = [{ verdict: 'ok', subject, text: `version ${version}, ${topology}` }]
+  const latency = `answers in ${latencyMs.toFixed(1)} ms`
+  if (latencyMs < SLOW_REDIS_MS) findings.push({ verdict: 'ok', subject, text: latency })
+  else {
+    const advice = `commands fail after ${config.times.commandMs} ms; move it closer, or look for its slow commands`
+    findings.push({ verdict: 'warn', subject, text: `${latency}: ${advice}` })
+  }
+  if (maxmemoryPolicy === undefined)
+    findings.push({
+      verdict: 'warn',
+      subject,
+      text: 'an ACL hides maxmemory-policy: make sure that it is noeviction',
+    })
+  else if (maxmemoryPolicy === 'noeviction')
+    findings.push({ verdict: 'ok', subject, text: 'maxmemory-policy noeviction' })
+  else {
+    const advice = 'set noeviction, or Redis drops names when its memory is full'
+    findings.push({ verdict: 'warn', subject, text: `maxmemory-policy ${maxmemoryPolicy}: ${advice}` })
+  }
+  const skew = `its clock is ${Math.abs(clockSkewMs).toFixed(0)} ms ${clockSkewMs < 0 ? 'behind' : 'ahead of'} ours`
+  if (Math.abs(clockSkewMs) < SKEW_MS) findings.push({ verdict: 'ok', subject, text: skew })
+  else findings.push({ verdict: 'warn', subject, text: `${skew}: run NTP on both machines` })
+  return findings
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -1,4 +1,6 @@
+import { systemClock } from '@peerage/core'
 import { Command, CommanderError } from 'commander'
+import { createBackend } from '../backend.js'
 import { toMarkdown, toYaml } from '../config-print.js'
 import type { Config } from '../config.js'
 import { createOwnServer, UnusableFile } from '../own-server.js'
@@ -113,6 +115,7 @@ function addCluster(command: Command, surroundings: Surroundings, finish: (code:
 function checkFiles(config: Config, { out, err }: Surroundings): ExitCode {
   try {
     createOwnServer(config, () => ({ ready: false, why: 'only checked' })).close()
+    createBackend(config, { clock: systemClock, onError: () => {} })
   } catch (error) {
     if (!(error instanceof UnusableFile)) throw error
     err(`peerage: ${error.message}`)

@@ -1,0 +1,185 @@
+import { lookup } from 'node:dns/promises'
+import { createServer } from 'node:http'
+import { isIPv6 } from 'node:net'
+import { bindUdp, queryBinding } from '@peerage/stun'
+import { isLoopback } from '../config-check.js'
+import { parseHostPort } from '../config-kinds.js'
+import { reasonOf } from '../config-load.js'
+import type { Config } from '../config.js'
+import { listenPair, listenTcp } from '../listen.js'
+import { loadPage, PAGE_DIRECTORY } from '../page.js'
+
+export interface Finding {
+  verdict: 'ok' | 'warn' | 'fail'
+  subject: string
+  /** What was found, and, unless it is ok, what to do. */
+  text: string
+}
+
+const OLDEST_NODE = [20, 19] as const
+/** Beside its connections a node needs descriptors for Redis, logs, files and Node itself. */
+const SPARE_DESCRIPTORS = 200
+/** A STUN server on the internet answers within 200 ms; two requests may be lost. */
+const STUN_QUERY = { rtoMs: 300, attempts: 3, lastWaitRtos: 3 } as const
+
+export function checkNodeVersion(version: string): Finding {
+  const subject = 'node'
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [oldMajor, oldMinor] = OLDEST_NODE
+  if (major > oldMajor || (major === oldMajor && minor >= oldMinor))
+    return { verdict: 'ok', subject, text: `version ${version}` }
+  return { verdict: 'fail', subject, text: `version ${version}: install ${OLDEST_NODE.join('.')} or later` }
+}
+
+/** Linux tells a process its limits in /proc. */
+export function checkDescriptors(config: Config, readFile: (path: string) => string): Finding {
+  const subject = 'descriptors'
+  let table: string
+  try {
+    table = readFile('/proc/self/limits')
+  } catch {
+    // Only Linux has /proc.
+    return { verdict: 'warn', subject, text: 'the limit cannot be read here; check it with ulimit -n' }
+  }
+  const soft = /^Max open files\s+(\S+)/m.exec(table)?.[1]
+  if (soft === undefined || soft === 'unlimited') return { verdict: 'ok', subject, text: 'unlimited' }
+  const most = Number(soft) - SPARE_DESCRIPTORS
+  const wanted = config.limits.node.connections
+  if (wanted > 0 && most >= wanted)
+    return { verdict: 'ok', subject, text: `${soft}: enough for ${wanted} connections` }
+  const aim = wanted === 0 ? 'more' : String(wanted)
+  const advice = `raise it (ulimit -n, LimitNOFILE) for ${aim}, or lower limits.node.connections`
+  return { verdict: 'warn', subject, text: `${soft}: about ${most} connections; ${advice}` }
+}
+
+/** Takes each port for a moment, as `serve` would. */
+export async function checkPorts(config: Config): Promise<Finding[]> {
+  const { host, port, p2p, admin } = config
+  const findings = [
+    await attempt('port', async () => {
+      const server = createServer()
+      const pair = await listenPair(server, { host, port, flag: '--port' }, p2p.useAsP2PServer)
+      for (const socket of pair.udp) socket.close()
+      await closed(server)
+      const next = p2p.useAsP2PServer
+        ? `, and UDP ${port === 0 ? 'next to it' : port + 1} for the P2P server`
+        : ''
+      return `TCP ${port === 0 ? 'any' : port} on ${host} is free${next}`
+    }),
+  ]
+  if (admin.port === null) return findings
+  const adminAt = { host: admin.host, port: admin.port, flag: '--admin-port' }
+  findings.push(
+    await attempt('admin port', async () => {
+      const server = createServer()
+      await listenTcp(server, adminAt)
+      await closed(server)
+      return `TCP ${adminAt.port} on ${adminAt.host} is free`
+    }),
+  )
+  return findings
+}
+
+async function attempt(subject: string, act: () => Promise<string>): Promise<Finding> {
+  try {
+    return { verdict: 'ok', subject, text: await act() }
+  } catch (error) {
+    return { verdict: 'fail', subject, text: reasonOf(error) }
+  }
+}
+
+function closed(server: ReturnType<typeof createServer>): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
+}
+
+export function checkEntrance(config: Config): Finding {
+  const subject = 'entrance'
+  const rules = [
+    config.access.key === null ? '' : 'a shared key',
+    config.origins.length === 0 ? '' : `pages of ${config.origins.join(', ')} only`,
+  ].filter((rule) => rule !== '')
+  if (rules.length > 0) return { verdict: 'ok', subject, text: rules.join('; ') }
+  if (isLoopback(config.host)) return { verdict: 'ok', subject, text: 'this machine only' }
+  return {
+    verdict: 'warn',
+    subject,
+    text: `open: anybody who reaches ${config.host} may claim names; set access.key or origins`,
+  }
+}
+
+/** Whether what peers are told about P2P and TURN is true: each address is asked, as a peer would. */
+export async function checkAdvice(config: Config): Promise<Finding[]> {
+  const { server, advertise, useAsP2PServer, turn } = config.p2p
+  const findings: Finding[] = []
+  if (server !== null) findings.push(await checkStun('p2p server', server))
+  else if (!useAsP2PServer)
+    findings.push({
+      verdict: 'warn',
+      subject: 'p2p server',
+      text: 'none: peers reach each other through this server',
+    })
+  else if (advertise === null) {
+    const text = 'integrated, on the TCP port + 1; behind a balancer set p2p.advertise'
+    findings.push({ verdict: 'ok', subject: 'p2p server', text })
+  } else {
+    const text = `integrated, told as ${advertise}; UDP there must reach TCP port + 1 of this node`
+    findings.push({ verdict: 'ok', subject: 'p2p server', text })
+  }
+  if (turn.urls.length === 0)
+    findings.push({
+      verdict: 'warn',
+      subject: 'turn',
+      text: 'none: where no direct path exists, this server relays',
+    })
+  for (const url of turn.urls) findings.push(await checkTurn(url))
+  return findings
+}
+
+const TURN_PORT = 3_478
+
+function checkTurn(url: string): Promise<Finding> {
+  const [, host, port] = /^turns?:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/.exec(url) ?? []
+  if (url.startsWith('turns:') || url.includes('transport=tcp'))
+    return Promise.resolve({ verdict: 'ok', subject: 'turn', text: `${url} (not asked: only UDP can be)` })
+  return checkStun('turn', `${host ?? ''}:${port ?? TURN_PORT}`)
+}
+
+async function checkStun(subject: string, at: string): Promise<Finding> {
+  const target = parseHostPort(at)
+  if (target === undefined) return { verdict: 'fail', subject, text: `${at} is not host:port` }
+  const advice = `check the name, the process there, and that UDP ${target.port} passes every firewall`
+  let address: string
+  try {
+    address = (await lookup(target.host)).address
+  } catch (error) {
+    return { verdict: 'fail', subject, text: `${at}: ${reasonOf(error)}; ${advice}` }
+  }
+  const socket = await bindUdp(isIPv6(address) ? '::' : '0.0.0.0', 0)
+  try {
+    const result = await queryBinding({ socket, address, port: target.port, ...STUN_QUERY })
+    switch (result.kind) {
+      case 'answered':
+        return { verdict: 'ok', subject, text: `${at} answers STUN in ${result.roundTripMs.toFixed(1)} ms` }
+      case 'refused':
+        return { verdict: 'fail', subject, text: `${at} refuses: ${result.code} ${result.reason}; ${advice}` }
+      case 'failed':
+        return { verdict: 'fail', subject, text: `${at}: ${result.error.message}; ${advice}` }
+      case 'timeout':
+      case 'aborted':
+        return { verdict: 'fail', subject, text: `${at} does not answer STUN over UDP; ${advice}` }
+    }
+  } finally {
+    socket.close()
+  }
+}
+
+export function checkPage(config: Config): Finding {
+  const subject = 'page'
+  if (!config.page) return { verdict: 'ok', subject, text: 'switched off' }
+  if (loadPage() !== undefined) return { verdict: 'ok', subject, text: 'built' }
+  return {
+    verdict: 'warn',
+    subject,
+    text: `not built (${PAGE_DIRECTORY}): run npm run build, or say --no-page`,
+  }
+}
