@@ -21,8 +21,8 @@ afterAll(async () => {
   await server.stop()
 })
 
-registryContract('Redis', () => redisContractCluster(store))
-nodesContract('Redis', () => redisContractCluster(store))
-busContract('Redis', () => redisContractCluster(store))
-mailboxContract('Redis', () => redisContractCluster(store))
-presenceContract('Redis', () => redisContractCluster(store))
+registryContract('Redis', (pace) => redisContractCluster(store, pace))
+nodesContract('Redis', (pace) => redisContractCluster(store, pace))
+busContract('Redis', (pace) => redisContractCluster(store, pace))
+mailboxContract('Redis', (pace) => redisContractCluster(store, pace))
+presenceContract('Redis', (pace) => redisContractCluster(store, pace))

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { OnError } from '@peerage/core'
 import { systemClock } from '@peerage/core'
-import type { ContractCluster } from '@peerage/core/testing'
-import { contractMailboxLimits, contractTimes, joinWith } from '@peerage/core/testing'
+import type { ContractCluster, Pace } from '@peerage/core/testing'
+import { joinWith } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
 import { Redis } from 'ioredis'
@@ -20,6 +20,7 @@ let prefixes = 0
 /** A contract cluster on a real store, under a prefix of its own. */
 export async function redisContractCluster(
   store: Store,
+  pace: Pace,
   options: Partial<RedisBackendOptions> = {},
 ): Promise<ContractCluster & { prefix: string; backends: RedisBackend[] }> {
   const prefix = `t${prefixes++}:`
@@ -28,9 +29,8 @@ export async function redisContractCluster(
     const made = createRedisBackend({
       url: store.url,
       prefix,
-      times: contractTimes,
+      ...pace,
       clock: systemClock,
-      mailboxLimits: contractMailboxLimits,
       onError,
       ...options,
     })
@@ -39,7 +39,7 @@ export async function redisContractCluster(
     return made
   }
   return {
-    times: contractTimes,
+    times: pace.times,
     prefix,
     backends,
     backend,

@@ -6,6 +6,7 @@ import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './command.js'
 import type { ConnectOptions } from './connect.js'
 import { clientForCommands, clientForPublishing, clientForSubscribing, open } from './connect.js'
+import { RedisDirectory } from './directory.js'
 import { Health } from './health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
@@ -117,6 +118,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     registry: new RedisRegistry({ commands, keys, nodes, times, onError }),
     nodes,
     bus,
+    directory: new RedisDirectory({ commands, keys }),
     presence: new RedisPresence({ subscriptions, keys, onError }),
     mailbox: new RedisMailbox({
       commands,

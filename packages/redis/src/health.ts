@@ -127,7 +127,7 @@ export class Health {
 
   async #checkVersion(): Promise<void> {
     try {
-      const version = readVersion(String(await this.#parts.commands.info('server')))
+      const version = readVersion(await this.#parts.commands.info('server'))
       const major = Number(version.split('.')[0])
       this.#version =
         major < VERSION_LEAST

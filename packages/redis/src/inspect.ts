@@ -22,7 +22,7 @@ export async function inspect(
   topology: RedisAddress['topology'],
   nodes: RedisNodes,
 ): Promise<Inspection> {
-  const info = String(await commands.run((client) => client.info()))
+  const info = await commands.run((client) => client.info())
   const latencies: number[] = []
   for (let i = 0; i < SAMPLES; i++) {
     const startedAt = performance.now()

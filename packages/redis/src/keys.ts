@@ -1,4 +1,4 @@
-import type { NodeId, Peer } from '@peerage/protocol'
+import type { App, NodeId, Peer } from '@peerage/protocol'
 
 /**
  * Every key and channel of a cluster, below one prefix. What belongs to one name shares the hash tag `{app/name}`,
@@ -20,6 +20,16 @@ export class Keys {
   /** String: the lease of a name. */
   lease(peer: Peer): string {
     return `${this.#prefix}{${peer}}:lease`
+  }
+
+  /** Pattern (SCAN MATCH): the leases of an app. */
+  leasesOf(app: App): string {
+    return `${this.#prefix.replaceAll(/[*?[\]\\^]/gu, '\\$&')}{${app}/*}:lease`
+  }
+
+  /** `app/name` of a lease's key. */
+  peerOfLease(key: string): string {
+    return key.slice(this.#prefix.length + 1, -'}:lease'.length)
   }
 
   /** List: what waits for an absent peer. */

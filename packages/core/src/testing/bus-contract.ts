@@ -4,7 +4,7 @@ import { encodeEnvelope } from '../envelope-codec.js'
 import type { Envelope } from '../envelope.js'
 import type { Message } from '../message.js'
 import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { newConnectionId, newNodeId, newPeer, until } from './cluster.js'
+import { newConnectionId, newNodeId, newPeer, patient, until } from './cluster.js'
 
 type Inbox = ContractNode & { received: Envelope[] }
 
@@ -13,7 +13,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
   describe(`bus contract: ${name}`, () => {
     let cluster: ContractCluster
     beforeAll(async () => {
-      cluster = await makeCluster()
+      cluster = await makeCluster(patient)
     })
     afterAll(() => cluster.stop())
 

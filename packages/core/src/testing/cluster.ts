@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Backend, BackendEvent, OnError } from '../backend.js'
 import type { MailboxLimits } from '../mailbox.js'
 import { memoryCluster } from '../memory/index.js'
-import type { ClaimOptions, Lease } from '../registry.js'
+import type { ClaimOptions, Lease, Owner } from '../registry.js'
 import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import { fakeClock } from './fake-clock.js'
@@ -35,31 +35,46 @@ export interface ContractCluster {
   stop(): Promise<void>
 }
 
-export type MakeCluster = () => Promise<ContractCluster>
-
-/** Short, so that a real store's leases end while a test waits; long enough for a machine that is busy. */
-export const contractTimes: Times = {
-  ...defaultTimes,
-  beatMs: 200,
-  nodeLeaseMs: 1_000,
-  pingIntervalMs: 400,
-  pingTimeoutMs: 200,
-  graceMs: 400,
-  deadlineMs: 400,
-  nameTtlMs: 3_000,
+/** What the tests of one suite share. */
+export interface Given {
+  cluster: ContractCluster
+  a: ContractNode
+  b: ContractNode
 }
 
-/** What the mailbox of a contract cluster holds. */
-export const contractMailboxLimits: MailboxLimits = { messages: 5, length: 4_000, expireMs: 600 }
+export type MakeCluster = (pace: Pace) => Promise<ContractCluster>
+
+/** How fast things end in a cluster under test. */
+export interface Pace {
+  times: Times
+  mailboxLimits: MailboxLimits
+}
+
+/** Nothing ends by itself while a test runs, however busy the machine: for tests whose subject is not time. */
+export const patient: Pace = {
+  times: { ...defaultTimes, nodeLeaseMs: 60_000, nameTtlMs: 120_000 },
+  mailboxLimits: { messages: 5, length: 4_000, expireMs: 60_000 },
+}
+
+/** Leases and queues end while a test waits for it. */
+export const quick: Pace = {
+  times: {
+    ...defaultTimes,
+    beatMs: 200,
+    nodeLeaseMs: 1_000,
+    pingIntervalMs: 400,
+    pingTimeoutMs: 200,
+    graceMs: 400,
+    deadlineMs: 400,
+    nameTtlMs: 3_000,
+  },
+  mailboxLimits: { messages: 5, length: 4_000, expireMs: 600 },
+}
 
 /** The embedded store on a clock of its own. */
-export function memoryContractCluster(): Promise<ContractCluster> {
+export function memoryContractCluster(pace: Pace): Promise<ContractCluster> {
   const clock = fakeClock()
-  const store = memoryCluster({
-    times: contractTimes,
-    clock,
-    mailboxLimits: contractMailboxLimits,
-  })
+  const store = memoryCluster({ ...pace, clock })
   const backends: Backend[] = []
   const backend = async (onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend> => {
     const made = store.backend({ onError })
@@ -68,7 +83,7 @@ export function memoryContractCluster(): Promise<ContractCluster> {
     return made
   }
   return Promise.resolve({
-    times: contractTimes,
+    times: pace.times,
     backend,
     join: () => joinWith(backend),
     pass: (ms) => clock.advance(ms),
@@ -134,6 +149,11 @@ export function newNodeId(): NodeId {
   return must(parseNodeId(randomBytes(6).toString('base64url')))
 }
 
+/** A new connection of a node. */
+export function ownerAt(at: ContractNode): Owner {
+  return { node: at.node, connection: newConnectionId() }
+}
+
 let connections = 0
 export function newConnectionId(): ConnectionId {
   return must(parseConnectionId(`c${(connections++).toString(36)}`))
@@ -164,8 +184,7 @@ export async function claimed(
   name: Peer,
   options: Partial<ClaimOptions> = {},
 ): Promise<Lease> {
-  const owner = { node: at.node, connection: newConnectionId() }
-  const result = await at.backend.registry.claim(name, owner, {
+  const result = await at.backend.registry.claim(name, ownerAt(at), {
     secretHash: newSecretHash(),
     policy: 'refuse',
     ...options,

@@ -1,16 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Message } from '../message.js'
 import type { ContractCluster, MakeCluster } from './cluster.js'
-import { contractMailboxLimits, newConnectionId, newNodeId, newPeer, until } from './cluster.js'
+import { patient, quick, newConnectionId, newNodeId, newPeer, until } from './cluster.js'
 
 /** What every mailbox must do. */
 export function mailboxContract(name: string, makeCluster: MakeCluster): void {
   describe(`mailbox contract: ${name}`, () => {
     let cluster: ContractCluster
+    let hasty: ContractCluster
     beforeAll(async () => {
-      cluster = await makeCluster()
+      cluster = await makeCluster(patient)
+      hasty = await makeCluster(quick)
     })
-    afterAll(() => cluster.stop())
+    afterAll(async () => {
+      await cluster.stop()
+      await hasty.stop()
+    })
 
     const letter = (frame: string, more: Partial<Message> = {}): Message => ({
       from: newPeer(),
@@ -58,7 +63,7 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
 
     test('a full mailbox refuses, by count and by length, and keeps what it has', async () => {
       const a = await cluster.join()
-      const { messages, length } = contractMailboxLimits
+      const { messages, length } = patient.mailboxLimits
       const byCount = newPeer()
       for (let i = 0; i < messages; i++)
         expect((await a.backend.mailbox.put(byCount, letter(`${i}`))).ok).toBe(true)
@@ -77,9 +82,9 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a queue expires after its time and not before, whatever came later, and for one node only', async () => {
-      const [a, b] = [await cluster.join(), await cluster.join()]
+      const [a, b] = [await hasty.join(), await hasty.join()]
       const peer = newPeer()
-      const from = cluster.now()
+      const from = hasty.now()
       await a.backend.mailbox.put(peer, letter('first'))
       expect(await b.backend.mailbox.expire(peer)).toEqual([])
       await b.backend.mailbox.put(peer, letter('second'))
@@ -89,26 +94,26 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
         expired.push(...both.flat())
         return expired.length > 0
       }
-      const tookMs = await until(cluster, 'the queue expires', isExpired, { from })
-      expect(tookMs).toBeGreaterThanOrEqual(contractMailboxLimits.expireMs)
+      const tookMs = await until(hasty, 'the queue expires', isExpired, { from })
+      expect(tookMs).toBeGreaterThanOrEqual(quick.mailboxLimits.expireMs)
       expect(expired.map((one) => one.frame)).toEqual(['first', 'second'])
       expect(await a.backend.mailbox.take(peer)).toEqual([])
     })
 
     test('each message is either taken or expired', async () => {
-      const a = await cluster.join()
+      const a = await hasty.join()
       const peer = newPeer()
       await a.backend.mailbox.put(peer, letter('late'))
-      await cluster.pass(contractMailboxLimits.expireMs + 20)
+      await hasty.pass(quick.mailboxLimits.expireMs + 20)
       expect(await a.backend.mailbox.take(peer)).toEqual([])
       expect((await a.backend.mailbox.expire(peer)).map((one) => one.frame)).toEqual(['late'])
     })
 
     test('[I16] a queue that no node asks for ends by itself', async () => {
-      const a = await cluster.join()
+      const a = await hasty.join()
       const peer = newPeer()
       await a.backend.mailbox.put(peer, letter('forgotten'))
-      await cluster.pass(3 * contractMailboxLimits.expireMs + 100)
+      await hasty.pass(3 * quick.mailboxLimits.expireMs + 100)
       await a.backend.mailbox.put(newPeer(), letter('another'))
       expect(await a.backend.mailbox.expire(peer)).toEqual([])
     })

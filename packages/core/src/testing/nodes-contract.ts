@@ -1,19 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ContractCluster, MakeCluster } from './cluster.js'
-import { newNodeId, until } from './cluster.js'
+import { newNodeId, patient, quick, until } from './cluster.js'
 
 /** What every view of the nodes must do. */
 export function nodesContract(name: string, makeCluster: MakeCluster): void {
   describe(`nodes contract: ${name}`, () => {
     let cluster: ContractCluster
+    let calm: ContractCluster
     beforeAll(async () => {
-      cluster = await makeCluster()
+      cluster = await makeCluster(quick)
+      calm = await makeCluster(patient)
     })
-    afterAll(() => cluster.stop())
+    afterAll(async () => {
+      await cluster.stop()
+      await calm.stop()
+    })
 
     test('a node that beats is live to all, itself included', async () => {
-      const a = await cluster.join()
-      const b = await cluster.join()
+      const a = await calm.join()
+      const b = await calm.join()
       await a.backend.nodes.beat()
       expect(a.backend.nodes.status(a.node)).toEqual({ state: 'live' })
       expect(a.backend.nodes.status(b.node)).toEqual({ state: 'live' })
@@ -22,7 +27,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a node that never was is unknown', async () => {
-      const a = await cluster.join()
+      const a = await calm.join()
       expect(a.backend.nodes.status(newNodeId())).toEqual({ state: 'unknown' })
     })
 
@@ -84,9 +89,9 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('[I10] after a flush a node within its lease is written back by its next beat', async () => {
-      const a = await cluster.join()
-      const b = await cluster.join()
-      await cluster.flush()
+      const a = await calm.join()
+      const b = await calm.join()
+      await calm.flush()
       expect(await a.backend.nodes.beat()).toBe('alive')
       await b.backend.nodes.beat()
       expect(b.backend.nodes.status(a.node)).toEqual({ state: 'live' })
@@ -100,13 +105,13 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('[I6] a node that leaves is dead at once, past its grace, and beats no more', async () => {
-      const a = await cluster.join()
-      const b = await cluster.join()
+      const a = await calm.join()
+      const b = await calm.join()
       await a.backend.nodes.leave()
       await b.backend.nodes.beat()
       const status = b.backend.nodes.status(a.node)
       if (status.state !== 'dead') return expect.unreachable()
-      expect(status.deadForMs).toBeGreaterThan(cluster.times.graceMs)
+      expect(status.deadForMs).toBeGreaterThan(calm.times.graceMs)
       expect(await a.backend.nodes.beat()).toBe('lapsed')
     })
 

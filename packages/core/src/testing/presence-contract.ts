@@ -2,7 +2,7 @@ import type { Peer } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PresenceChange } from '../presence.js'
 import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { LONG_GRACE_MS, claimed, newNodeId, newPeer, until } from './cluster.js'
+import { LONG_GRACE_MS, claimed, newNodeId, newPeer, patient, until } from './cluster.js'
 
 type Watcher = ContractNode & { changes: PresenceChange[] }
 
@@ -11,7 +11,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
   describe(`presence contract: ${name}`, () => {
     let cluster: ContractCluster
     beforeAll(async () => {
-      cluster = await makeCluster()
+      cluster = await makeCluster(patient)
     })
     afterAll(() => cluster.stop())
 

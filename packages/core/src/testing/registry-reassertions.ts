@@ -1,0 +1,130 @@
+import { expect, test } from 'vitest'
+import type { Lease, Lost } from '../registry.js'
+import { winsOver } from '../registry.js'
+import type { Given } from './cluster.js'
+import {
+  LONG_GRACE_MS,
+  claimed,
+  newNodeId,
+  newPeer,
+  newSecretHash,
+  ownerAt as owner,
+  until,
+} from './cluster.js'
+
+/** How names come back after a flush, a failover or a lapse. Part of registryContract. */
+export function registryReassertions(given: () => Given): void {
+  const nothing = { lost: [], evicted: [] }
+
+  test('[I10] after a flush a lease is written back unchanged', async () => {
+    const { a, b, cluster } = given()
+    const leases = await Promise.all(Array.from({ length: 100 }, () => claimed(a, newPeer())))
+    await cluster.flush()
+    expect(await b.backend.registry.lookup(leases[0]?.peer ?? newPeer())).toBeUndefined()
+    expect(await a.backend.registry.reassert(leases)).toEqual(nothing)
+    for (const lease of leases) expect(await b.backend.registry.lookup(lease.peer)).toEqual(lease)
+  })
+
+  test('[I10] a lease that is still there stays as it is', async () => {
+    const { a } = given()
+    const online = await claimed(a, newPeer())
+    const away = await claimed(a, newPeer())
+    await a.backend.registry.suspend(away, LONG_GRACE_MS)
+    expect(await a.backend.registry.reassert([online, away])).toEqual(nothing)
+    expect(await a.backend.registry.lookup(online.peer)).toEqual(online)
+    expect((await a.backend.registry.lookup(away.peer))?.state).toBe('away')
+  })
+
+  test('[I10] against a later claim the older since wins, and the loser is named', async () => {
+    const { a, b, cluster } = given()
+    const older = await claimed(a, newPeer())
+    await cluster.flush()
+    await cluster.pass(20)
+    const newer = await claimed(b, older.peer)
+    expect(newer.since).toBeGreaterThan(older.since)
+    expect(await a.backend.registry.reassert([older])).toEqual({ lost: [], evicted: [newer] })
+    expect(await b.backend.registry.lookup(older.peer)).toEqual(older)
+    expect(await b.backend.registry.reassert([newer])).toEqual({
+      lost: [{ lease: newer, reason: 'another', holder: older }],
+      evicted: [],
+    })
+  })
+
+  test('[I11] re-assertions end the same in whichever order they arrive', async () => {
+    const { a, cluster } = given()
+    const peer = newPeer()
+    const base = (await claimed(a, peer)).epoch
+    const rivals = [
+      { since: base + 5, epoch: base + 5 },
+      { since: base + 3, epoch: base + 3 },
+      { since: base + 3, epoch: base + 9 },
+      { since: base + 8, epoch: base + 20 },
+    ].map((stay): Lease => ({ peer, ...owner(a), ...stay, state: 'online', secretHash: newSecretHash() }))
+    const best = rivals.reduce((x, y) => (winsOver(x, y) ? x : y))
+    for (const order of permutations(rivals)) {
+      await cluster.flush()
+      const evicted: Lease[] = []
+      const lost: Lost[] = []
+      for (const lease of order) {
+        const outcome = await a.backend.registry.reassert([lease])
+        evicted.push(...outcome.evicted)
+        lost.push(...outcome.lost)
+      }
+      expect(await a.backend.registry.lookup(peer)).toEqual(best)
+      const losers = new Set([...evicted, ...lost.map((one) => one.lease)].map((lease) => lease.connection))
+      expect(losers).toEqual(
+        new Set(rivals.filter((lease) => lease !== best).map((lease) => lease.connection)),
+      )
+    }
+  })
+
+  test('[I10] a node that lapsed takes back what is absent or still its own, as its new self', async () => {
+    const { cluster, a, b } = given()
+    const absent = await claimed(a, newPeer())
+    await a.backend.registry.release(absent)
+    await until(cluster, 'the tombstone is gone', () => cluster.pass(20).then(() => true))
+    const own = await claimed(a, newPeer())
+    const taken = await claimed(a, newPeer())
+    const holder = await claimed(b, taken.peer, { policy: 'replace' })
+    const node = newNodeId()
+    const moved = [absent, own, taken].map((lease): Lease => ({ ...lease, node }))
+    const outcome = await a.backend.registry.reassert(moved, a.node)
+    expect(outcome).toEqual({ lost: [{ lease: moved[2], reason: 'another', holder }], evicted: [] })
+    expect(await b.backend.registry.lookup(absent.peer)).toEqual(moved[0])
+    expect(await b.backend.registry.lookup(own.peer)).toEqual(moved[1])
+    expect(await b.backend.registry.lookup(taken.peer)).toEqual(holder)
+  })
+
+  test('[I10] a node that lapsed does not win by an older since', async () => {
+    const { a, b, cluster } = given()
+    const older = await claimed(a, newPeer())
+    await cluster.flush()
+    await cluster.pass(20)
+    const newer = await claimed(b, older.peer)
+    const moved = { ...older, node: newNodeId() }
+    expect(await a.backend.registry.reassert([moved], a.node)).toEqual({
+      lost: [{ lease: moved, reason: 'another', holder: newer }],
+      evicted: [],
+    })
+  })
+
+  test('[I2] a name released after a later claim is not called back by an earlier stay', async () => {
+    const { a, b } = given()
+    const ahead = { presented: Number.MAX_SAFE_INTEGER }
+    const early = await claimed(a, newPeer())
+    const late = await claimed(b, early.peer, { secretHash: early.secretHash, ...ahead })
+    await b.backend.registry.release(late)
+    expect(await a.backend.registry.reassert([early])).toEqual({
+      lost: [{ lease: early, reason: 'absent' }],
+      evicted: [],
+    })
+    expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
+  })
+}
+
+function permutations<T>(items: readonly T[]): T[][] {
+  if (items.length <= 1) return [[...items]]
+  return items.flatMap((item, i) =>
+    permutations(items.filter((_, j) => j !== i)).map((rest) => [item, ...rest]),
+  )
+}
