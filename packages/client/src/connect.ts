@@ -7,8 +7,8 @@ import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
-import { socketioTransport } from './socketio-transport.js'
 import type { OpenTransport } from './transport.js'
+import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
@@ -26,7 +26,7 @@ export interface ConnectOptions {
   /** Milliseconds until `connect` gives up; default 30,000. */
   timeoutMs?: number | undefined
   clock?: Clock | undefined
-  /** Default: socket.io over WebSocket. */
+  /** Default: the native wire over WebSocket. */
   transport?: OpenTransport | undefined
 }
 
@@ -37,17 +37,19 @@ const CONNECT_MS = 30_000
  * `bad-name` and whatever else a node refuses for good, `timeout`; or with the signal's reason.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
-  const { clock = systemClock, transport = socketioTransport(url), token } = options
+  const { clock = systemClock, token } = options
+  const endpoint = endpointOf(url)
   const app = parsed(options.app, parseApp)
   const name = parsed(options.name, parseName)
   const secret = parsed(options.secret, parseSecret)
   const place = placeOf(options.storage)
-  const key = `peerage ${new URL(url, globalThis.location?.href)} ${app ?? ''} ${name ?? ''}`
+  const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
+  const open = options.transport ?? websocketTransport(endpoint, await findWebSocket(), clock)
   const identity = await openIdentity(key, place, secret)
   const session = new Session({
     clock,
     random: Math.random,
-    open: transport,
+    open,
     identity,
     app,
     name,

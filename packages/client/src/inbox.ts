@@ -5,8 +5,10 @@ import type { Carrier } from './signaling.js'
 
 /** How far ahead of the first unsettled message a sender may be, in messages [D6]. */
 export const WINDOW = 64
-/** At most one batch of acknowledgements in this time [D5]. */
+/** At most one batch of acknowledgements in this time [D5]… */
 const ACK_BATCH_MS = 20
+/** …unless so many messages wait for it: half a window, so that the sender never stands still. */
+const ACK_BATCH_MESSAGES = WINDOW / 2
 /** Streams of one sender: two kinds, some reloads. More pushes out that sender's oldest, nobody else's. */
 const STREAMS_PER_SENDER = 16
 const SENDERS = 4_096
@@ -37,7 +39,7 @@ export interface InboxDeps {
   /** Hands one message to the application. Must not throw. */
   hand: (message: Message) => void
   /** Keeps what was handed over, before it is acknowledged [D7]; absent: nothing outlives the process. */
-  save?: ((seen: Seen[]) => void) | undefined
+  save?: (() => void) | undefined
   /** An idle stream is forgotten after this: well over every sender's deadline. */
   streamMs: number
 }
@@ -49,7 +51,8 @@ export class Inbox {
   readonly #senders = new Map<Name, Map<string, Stream>>()
   readonly #due = new Set<Stream>()
   #earlyChars = 0
-  #unsaved = false
+  /** Handed over, but not saved and acknowledged yet. */
+  #unacked = 0
   #ackedAt = -Infinity
   #timer: Timer | undefined
 
@@ -152,13 +155,15 @@ export class Inbox {
       this.#take(stream, stream.next)
       // Counted first: a listener may come back here (by adding another listener) while it runs.
       stream.next++
-      this.#unsaved = some = true
+      this.#unacked++
+      some = true
       this.#deps.hand(waiting)
     }
   }
 
   #ackSoon(stream: Stream, now: number): void {
     this.#due.add(stream)
+    if (this.#unacked >= ACK_BATCH_MESSAGES) return this.#ack()
     if (this.#timer !== undefined) return
     const waitMs = this.#ackedAt + ACK_BATCH_MS - now
     // At once where possible: timers of hidden tabs are slow. A wait beyond the batch is a clock set back.
@@ -167,10 +172,11 @@ export class Inbox {
   }
 
   #ack(): void {
+    this.#timer?.cancel()
     this.#timer = undefined
     this.#ackedAt = this.#deps.clock.now()
-    if (this.#unsaved) this.#deps.save?.(this.seen())
-    this.#unsaved = false
+    if (this.#unacked > 0) this.#deps.save?.()
+    this.#unacked = 0
     const batches = new Map<Carrier, Stream[]>()
     for (const stream of this.#due)
       batches.set(stream.carrier, [...(batches.get(stream.carrier) ?? []), stream])

@@ -52,7 +52,9 @@ export class Watches {
     if (watched === undefined) return
     const { last } = watched
     watched.last = presence
-    if (last?.state !== presence.state || last.since !== presence.since) this.#onChange(presence)
+    // The first answer is the watch's own; what follows is news.
+    if (last === undefined) return
+    if (last.state !== presence.state || last.since !== presence.since) this.#onChange(presence)
   }
 
   async #ask(names: Name[], signal?: AbortSignal): Promise<Answer> {

@@ -1,0 +1,125 @@
+import type { ProtocolError } from '@peerage/protocol'
+import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
+import type { Clock, Timer } from './clock.js'
+import type { OpenTransport } from './transport.js'
+
+// The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
+// alone would be two thirds of the SDK's bytes, and would bring its own idea of when to come back.
+
+/** A cut: no close frame came (RFC 6455 §7.1.5). */
+const CUT = 1006
+/** Until the node has said how often it pings. */
+const FIRST_BEAT_MS = 10_000
+
+/** A variable, so that no bundler looks for what browsers have themselves. */
+const PACKAGE: string = 'ws'
+
+/** The platform's own WebSocket; before Node 22 there is none, and `ws` takes its place. */
+export async function findWebSocket(): Promise<typeof WebSocket> {
+  if (typeof WebSocket === 'function') return WebSocket
+  const { WebSocket: fromPackage }: { WebSocket: typeof WebSocket } = await import(/* @vite-ignore */ PACKAGE)
+  return fromPackage
+}
+
+/** Where a tier at `url` takes connections; one whose URL has a path, below that path. Throws a TypeError for no URL. */
+export function endpointOf(url: string): string {
+  const endpoint = new URL(url, globalThis.location?.href)
+  endpoint.protocol = endpoint.protocol.replace('http', 'ws')
+  endpoint.pathname = `${endpoint.pathname.replace(/\/$/, '')}/peerage/`
+  endpoint.search = '?EIO=4&transport=websocket'
+  return endpoint.href
+}
+
+export function websocketTransport(endpoint: string, Socket: typeof WebSocket, clock: Clock): OpenTransport {
+  return (hello, events) => {
+    const socket = new Socket(endpoint)
+    let state: 'opening' | 'open' | 'over' = 'opening'
+    let beatMs = FIRST_BEAT_MS
+    let silence: Timer | undefined
+
+    const finish = (): boolean => {
+      if (state === 'over') return false
+      state = 'over'
+      silence?.cancel()
+      socket.close()
+      return true
+    }
+    const cut = (code = CUT): void => {
+      if (finish()) events.closed(code)
+    }
+    const heard = (): void => {
+      silence?.cancel()
+      silence = clock.after(beatMs, () => cut())
+    }
+    const packet = (type: string | undefined, text: string): void => {
+      if (type === '0') state = 'open'
+      else if (type === '2') receive(text)
+      else if (type !== '4') cut()
+      else {
+        const refusal = readRefusal(text)
+        if (refusal === undefined) cut()
+        else if (finish()) events.refused(refusal)
+      }
+    }
+    const receive = (text: string): void => {
+      const event = parse(text)
+      const read = Array.isArray(event)
+        ? decodeNodeMessage(String(event[0]), event[1])
+        : { ok: false as const, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
+      if (read.ok) events.message(read.value)
+      else events.malformed(read.error)
+    }
+
+    socket.addEventListener('message', ({ data }: { data: unknown }) => {
+      if (state === 'over' || typeof data !== 'string') return
+      const text = data.slice(2)
+      switch (data[0]) {
+        case '0': {
+          const opened = parse(data.slice(1))
+          if (isObject(opened)) beatMs = Number(opened['pingInterval']) + Number(opened['pingTimeout'])
+          socket.send(`40${JSON.stringify(hello)}`)
+          return heard()
+        }
+        case '2':
+          socket.send('3')
+          return heard()
+        case '4':
+          return packet(data[1], text)
+        default:
+      }
+    })
+    socket.addEventListener('close', ({ code }) => cut(code))
+    // A close follows, and says all there is to know.
+    socket.addEventListener('error', () => {})
+    heard()
+    return {
+      send({ type, ...fields }) {
+        if (state !== 'open' || socket.readyState !== Socket.OPEN) return false
+        socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
+        return true
+      },
+      close: () => void finish(),
+    }
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A CONNECT_ERROR's data; undefined: no node of ours said it, so it counts as a cut. */
+function readRefusal(text: string): ProtocolError | undefined {
+  const packet = parse(text)
+  const data = isObject(packet) ? packet['data'] : undefined
+  if (!isObject(data) || !isErrorCode(data['code'])) return undefined
+  const { retryAfterMs } = data
+  return protocolError(
+    data['code'],
+    String(data['detail']),
+    typeof retryAfterMs === 'number' ? retryAfterMs : undefined,
+  )
+}
