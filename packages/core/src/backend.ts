@@ -22,8 +22,7 @@ export interface Backend {
   readonly bus: Bus
   readonly mailbox: Mailbox
   readonly presence: Presence
-  /** For discovery; absent: this store does not tell. */
-  readonly directory?: Directory
+  readonly directory: Directory
   /** The identity under which it beats, claims and listens; set again after a lapse. */
   identify(node: NodeId): void
   /** Connects; rejects only for what no retry can mend (too old a server). An absent store is retried. */

@@ -195,7 +195,6 @@ export class Node {
   /** Who is online in an app, on all nodes: a walk over the whole store. Rejects with RegistryUnavailable. */
   async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
     const { backend, times } = this.#options
-    if (backend.directory === undefined) throw new RegistryUnavailable('this store has no directory')
     const { leases, complete } = await backend.directory.list(app, most)
     const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
     return { names: online.map((lease) => nameOf(lease.peer)), complete }

@@ -1,5 +1,6 @@
 import { busContract } from './bus-contract.js'
 import { memoryContractCluster } from './cluster.js'
+import { directoryContract } from './directory-contract.js'
 import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'
 import { presenceContract } from './presence-contract.js'
@@ -10,3 +11,4 @@ nodesContract('memory', memoryContractCluster)
 busContract('memory', memoryContractCluster)
 mailboxContract('memory', memoryContractCluster)
 presenceContract('memory', memoryContractCluster)
+directoryContract('memory', memoryContractCluster)

@@ -1,5 +1,6 @@
 export * from './bus-contract.js'
 export * from './cluster.js'
+export * from './directory-contract.js'
 export * from './fake-clock.js'
 export * from './faulty-bus.js'
 export * from './mailbox-contract.js'

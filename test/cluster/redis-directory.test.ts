@@ -1,0 +1,18 @@
+import { directoryContract } from '@peerage/core/testing'
+import { afterAll, beforeAll } from 'vitest'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import type { Store } from './redis-store.js'
+import { redisContractCluster, standaloneStore } from './redis-store.js'
+
+let server: RedisServer
+let store: Store
+beforeAll(async () => {
+  server = await startRedis()
+  store = standaloneStore(server.url)
+})
+afterAll(async () => {
+  await store.close()
+  await server.stop()
+})
+
+directoryContract('Redis', (pace) => redisContractCluster(store, pace))
