@@ -5,6 +5,7 @@ import { connects } from './comparisons/connects.js'
 import { crossNode } from './comparisons/cross-node.js'
 import { memory } from './comparisons/memory.js'
 import { reconnect } from './comparisons/reconnect.js'
+import { registry } from './comparisons/registry.js'
 import { relay } from './comparisons/relay.js'
 import { roundTrip } from './comparisons/round-trip.js'
 import { size } from './comparisons/size.js'
@@ -24,6 +25,7 @@ const COMPARISONS: readonly Comparison[] = [
   ...channel,
   ...size,
   ...stun,
+  ...registry,
 ]
 
 const { values } = parseArgs({
