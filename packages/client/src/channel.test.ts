@@ -1,0 +1,130 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, it } from 'vitest'
+import { loadNodeDataChannel } from './rtc-node.js'
+import { Controllers, closed, failure, opened } from './testing/controllers.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+
+const CHUNK_BYTES = 64 * 1024
+const FILE_BYTES = 50 * 1024 * 1024
+/** What `send` lets pile up, and one more chunk. */
+const BUFFERED_MOST = 1024 * 1024 + CHUNK_BYTES
+
+describe('send', () => {
+  it('carries 50 MB unchanged, and never has more than its bound buffered', async () => {
+    const PeerConnection = await loadNodeDataChannel()
+    if (PeerConnection === undefined) throw new Error('node-datachannel is not installed')
+    const streams: RTCDataChannel[] = []
+    class Watched extends PeerConnection {
+      override createDataChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel {
+        const stream = super.createDataChannel(label, options)
+        streams.push(stream)
+        return stream
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Watched })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    const incoming = createHash('sha256')
+    let bytes = 0
+    const complete = new Promise<void>((resolve) =>
+      there.on('message', (data) => {
+        incoming.update(data)
+        bytes += data.length
+        if (bytes === FILE_BYTES) resolve()
+      }),
+    )
+    const outgoing = createHash('sha256')
+    let most = 0
+    for (let sent = 0; sent < FILE_BYTES; sent += CHUNK_BYTES) {
+      const chunk = new Uint8Array(randomBytes(CHUNK_BYTES))
+      outgoing.update(chunk)
+      await channel.send(chunk)
+      most = Math.max(most, ...streams.map((stream) => stream.bufferedAmount))
+    }
+    await complete
+    expect(incoming.digest('hex')).toBe(outgoing.digest('hex'))
+    expect(most).toBeGreaterThan(CHUNK_BYTES)
+    expect(most).toBeLessThanOrEqual(BUFFERED_MOST)
+  }, 60_000)
+
+  it('keeps the order of those who do not wait for each other', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    const heard: number[] = []
+    const end = new Promise<void>((resolve) =>
+      there.on('message', (data) => {
+        heard.push(typeof data === 'string' ? Number(data) : Number(data[0]))
+        if (heard.length === 100) resolve()
+      }),
+    )
+    for (let i = 0; i < 100; i++) void channel.send(new Uint8Array(CHUNK_BYTES).fill(i))
+    expect(channel.busy).toBe(true)
+    await end
+    expect(heard).toEqual(Array.from({ length: 100 }, (_, i) => i))
+  })
+
+  it('gives up what waits when aborted, and only that', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    const last = new Promise<string | Uint8Array>((resolve) =>
+      there.on('message', (data) => typeof data === 'string' && resolve(data)),
+    )
+    for (let i = 0; i < 60; i++) void channel.send(new Uint8Array(CHUNK_BYTES))
+    const abort = new AbortController()
+    const waiting = failure(channel.send('never', { signal: abort.signal }))
+    const after = channel.send('after')
+    abort.abort(new Error('enough'))
+    expect((await waiting).message).toBe('enough')
+    await after
+    expect(await last).toBe('after')
+  })
+
+  it('refuses what is larger than a message may be, and stays open', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob')
+    const channel = await alice.connect('bob')
+    await failure(channel.send(new Uint8Array(1024 * 1024)))
+    await channel.send('small')
+    expect(channel.state).toBe('open')
+  })
+
+  it('fails for those who wait when the channel ends', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const channel = await alice.connect('bob')
+    const end = closed(channel)
+    const sends = Array.from({ length: 60 }, () => channel.send(new Uint8Array(CHUNK_BYTES)))
+    const ends = Promise.allSettled(sends)
+    alice.close()
+    bob.close()
+    await end
+    expect((await ends).filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
+  })
+
+  it('closes rather than keep without bound what nobody listens for', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const end = closed(await theirs)
+    for (let i = 0; i < 100; i++) void channel.send(new Uint8Array(CHUNK_BYTES)).catch(() => undefined)
+    expect(await end).toContain('nobody listens')
+  })
+})

@@ -1,0 +1,175 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, it } from 'vitest'
+import { decodeSignal, isCandidate } from './handshake-signal.js'
+import { Controllers, failure, opened } from './testing/controllers.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
+const LINES = [
+  'v=0',
+  'o=- 1 0 IN IP4 127.0.0.1',
+  's=-',
+  't=0 0',
+  'a=group:BUNDLE 0',
+  'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
+  'c=IN IP4 0.0.0.0',
+  'a=mid:0',
+  'a=sctp-port:5000',
+  'a=max-message-size:262144',
+  'a=setup:actpass',
+  'a=ice-ufrag:abcd',
+  'a=ice-pwd:abcdefghijklmnopqrstuvwx',
+  `a=fingerprint:sha-256 ${FINGERPRINT}`,
+]
+const CANDIDATE = 'candidate:1 1 UDP 2114977791 192.0.2.2 48507 typ host'
+const sdpOf = (lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
+const offerOf = (sdp: unknown, more: object = {}): string =>
+  JSON.stringify({ type: 'offer', sdp, label: '', ordered: true, restart: false, ...more })
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+
+describe('decodeSignal', () => {
+  it('takes what a data channel needs', () => {
+    expect(decodeSignal(offerOf(sdpOf(LINES)))).toMatchObject({ type: 'offer', label: '', ordered: true })
+    const candidates = [CANDIDATE, `a=${CANDIDATE}`, CANDIDATE.replace('192.0.2.2', 'fd00::2')]
+    expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates }))).toBeDefined()
+    expect(isCandidate(CANDIDATE.replace('192.0.2.2', '0a1b-2c3d.local'))).toBe(true)
+  })
+
+  it.each([
+    ['a lone CR', sdpOf(LINES).replace('s=-\r\n', 's=-\r')],
+    ['a lone LF', sdpOf(LINES).replace('\r\n', '\n')],
+    ['a control character', sdpOf([...LINES, 'a=x\u0000y'])],
+    ['no end of line', sdpOf(LINES).slice(0, -2)],
+    ['audio beside the data channel', sdpOf([...LINES, 'm=audio 9 UDP/TLS/RTP/SAVPF 111'])],
+    ['audio instead of it', sdpOf(LINES).replace('m=application', 'm=audio')],
+    ['no medium', sdpOf(LINES.filter((line) => !line.startsWith('m=')))],
+    ['8,193 characters', sdpOf([...LINES, `a=x:${'y'.repeat(8192)}`])],
+    ['21 candidates', sdpOf([...LINES, ...Array.from({ length: 21 }, () => `a=${CANDIDATE}`)])],
+    ['a candidate with a DNS name', sdpOf([...LINES, `a=${CANDIDATE.replace('192.0.2.2', 'evil.example')}`])],
+    ['a number', 7],
+  ])('refuses a description with %s', (_, sdp) => {
+    expect(decodeSignal(offerOf(sdp))).toBeUndefined()
+  })
+
+  it('accepts 20 candidates in a description, and in a list', () => {
+    const twenty = Array.from({ length: 20 }, () => CANDIDATE)
+    expect(decodeSignal(offerOf(sdpOf([...LINES, ...twenty.map((line) => `a=${line}`)])))).toBeDefined()
+    expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates: twenty }))).toBeDefined()
+    const more = [...twenty, CANDIDATE]
+    expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates: more }))).toBeUndefined()
+  })
+
+  it.each([
+    'candidate:1 1 UDP 1 face.de 1 typ host',
+    'candidate:1 1 UDP 1 localhost 1 typ host',
+    'candidate:1 1 UDP 1 192.0.2.2 1 typ host\r\na=x:y',
+    `candidate:1 1 UDP 1 192.0.2.2 1 typ host ${'x'.repeat(600)}`,
+    '',
+  ])('refuses the candidate %j', (line) => {
+    expect(isCandidate(line)).toBe(false)
+  })
+
+  it.each([{ label: 'x'.repeat(129) }, { ordered: 1 }, { maxRetransmits: -1 }, { maxRetransmits: 65_536 }])(
+    'refuses the terms %j',
+    (more) => expect(decodeSignal(offerOf(sdpOf(LINES), more))).toBeUndefined(),
+  )
+
+  it('never throws, and is quick on the worst', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), hostileSignals()), (body) => {
+        decodeSignal(body)
+      }),
+      { numRuns: 2000, seed: 1 },
+    )
+    const worst = [`a=candidate:${'9'.repeat(8000)}`, `${'a=x\r\n'.repeat(1600)}`, `m=${'m='.repeat(4000)}`]
+    const before = performance.now()
+    for (const lines of worst) for (let i = 0; i < 100; i++) decodeSignal(offerOf(sdpOf([...LINES, lines])))
+    expect(performance.now() - before).toBeLessThan(1500)
+  })
+})
+
+/** Well-formed signals with one thing wrong, or with lines that pass the check and mean nothing. */
+function hostileSignals(): fc.Arbitrary<string> {
+  const line = fc.oneof(
+    fc.stringMatching(/^[a-z]=[ -~]{0,60}$/),
+    fc.constantFrom(
+      'a=ice-ufrag:',
+      'a=ice-pwd:x',
+      'a=fingerprint:sha-256 00',
+      'a=fingerprint:md5 AB',
+      'a=setup:nonsense',
+      'a=setup:holdconn',
+      'a=sctp-port:99999999999999999999',
+      'a=sctp-port:-1',
+      'a=max-message-size:0',
+      'a=max-message-size:-1',
+      'a=mid:\u007f',
+      'a=group:BUNDLE 9',
+      'c=IN IP4 999.999.999.999',
+      `a=${CANDIDATE.replace('48507', '99999999')}`,
+      `a=${CANDIDATE.replace('192.0.2.2', '999.999.999.999')}`,
+      `a=${CANDIDATE.replace('192.0.2.2', ':::::')}`,
+    ),
+  )
+  const sdp = fc
+    .tuple(fc.shuffledSubarray(LINES), fc.array(line, { maxLength: 12 }), fc.nat(14))
+    .map(([kept, added, keep]) => {
+      const base = LINES.slice(0, keep).concat(kept)
+      return sdpOf([
+        'v=0',
+        'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
+        ...base.filter((l) => !/^[vm]=/.test(l)),
+        ...added,
+      ])
+    })
+  return fc.oneof(
+    sdp.map((text) => offerOf(text)),
+    sdp.map((text) => JSON.stringify({ type: 'answer', sdp: text })),
+    fc.array(line, { maxLength: 25 }).map((candidates) => JSON.stringify({ type: 'candidates', candidates })),
+    fc.constantFrom('{}', 'null', '[]', '{"type":"offer"}', '{"type":"end","reason":{}}', '{"__proto__":1}'),
+  )
+}
+
+describe('a hostile peer', () => {
+  it('ends as a failed attempt, and this peer goes on', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bodies = fc.sample(hostileSignals(), { numRuns: 300, seed: 2 })
+    bodies.forEach((body, index) => tier.inject('mallory', 'alice', `h${index % 40}`, body))
+    controllers.make(tier, 'bob')
+    const theirs = opened(alice)
+    const channel = await alice.connect('bob')
+    await theirs
+    expect(channel.state).toBe('open')
+    expect(alice.channels.filter(({ peer }) => peer === 'mallory')).toEqual([])
+    expect(tier.errors).toEqual([])
+  }, 30_000)
+
+  it.each(
+    fc.sample(hostileSignals(), { numRuns: 25, seed: 3 }).map((body) => body.replace('"offer"', '"answer"')),
+  )('that answers with %j fails the attempt', async (body) => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const context = tier.context('mallory')
+    context.signaling.onSignal(({ handshake, body: asked }) => {
+      if (asked.includes('"offer"')) tier.inject('mallory', 'alice', handshake, body)
+    })
+    expect(await failure(alice.connect('mallory', { deadlineMs: 500 }))).toMatchObject({
+      name: 'ConnectError',
+    })
+    expect(tier.errors).toEqual([])
+  })
+
+  it('cannot open connections without bound', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
+    for (let i = 0; i < 100; i++) tier.inject(`mallory${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
+    for (let i = 0; i < 100; i++)
+      tier.inject('mallory', 'alice', `g${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
+    const refused = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('refused'))
+    expect(refused).toHaveLength(200 - 32)
+    expect(alice.channels).toEqual([])
+  })
+})

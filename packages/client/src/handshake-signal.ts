@@ -1,0 +1,90 @@
+import { isObject } from '@peerage/protocol'
+
+// What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
+// the other side may be hostile, so nothing reaches WebRTC that does not pass here.
+
+/** What the channel of a handshake is: both sides make it from the same terms. */
+export interface Terms {
+  label: string
+  ordered: boolean
+  /** How often a lost message is sent again; undefined: until it arrives. */
+  maxRetransmits?: number | undefined
+}
+
+export type HandshakeSignal =
+  | ({ type: 'offer'; sdp: string; restart: boolean } & Terms)
+  | { type: 'answer'; sdp: string; restart: boolean }
+  | { type: 'candidates'; candidates: string[] }
+  | { type: 'end'; reason: EndReason }
+
+/** Why one side ended a handshake: its application said no, or it gave up. */
+export type EndReason = 'refused' | 'ended'
+
+/** More than a data channel's description ever needs, and small enough to check quickly. */
+const SDP_MAX_LENGTH = 8192
+const CANDIDATES_MAX = 20
+const LABEL_MAX_LENGTH = 128
+const RETRANSMITS_MAX = 65535
+// Whole lines of printable ASCII that end in CR LF: a lone CR or LF could hide a line from one parser.
+const SDP_PATTERN = /^v=0\r\n(?:[a-z]=[ -~]*\r\n)+$/
+// An IP address or an mDNS name: a peer must not make this one ask the DNS for a name of its choice.
+const CANDIDATE_PATTERN =
+  /^(?:a=)?candidate:\S{1,32} \d+ \S{1,9} \d+ (?:\d+(?:\.\d+){3}|[\da-f]*:[\da-f:.]*|[\w-]{1,63}\.local) \d+ typ [ -~]{1,256}$/i
+
+export function isCandidate(input: unknown): input is string {
+  return typeof input === 'string' && input.length <= 512 && CANDIDATE_PATTERN.test(input)
+}
+
+function isDescription(input: unknown): input is string {
+  if (typeof input !== 'string' || input.length > SDP_MAX_LENGTH || !SDP_PATTERN.test(input)) return false
+  const lines = input.split('\r\n')
+  const media = lines.filter((line) => line.startsWith('m='))
+  const candidates = lines.filter((line) => line.startsWith('a=candidate'))
+  // One data channel and nothing else: no media is ever asked for.
+  return (
+    media.length === 1 &&
+    String(media[0]).startsWith('m=application ') &&
+    candidates.length <= CANDIDATES_MAX &&
+    candidates.every(isCandidate)
+  )
+}
+
+/** A signal's body as parsed and checked; undefined: malformed or hostile. */
+export function decodeSignal(body: string): HandshakeSignal | undefined {
+  let input: unknown
+  try {
+    input = JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  if (!isObject(input)) return undefined
+  const { type, sdp, candidates } = input
+  const restart = input['restart'] === true
+  switch (type) {
+    case 'offer': {
+      const terms = readTerms(input)
+      return terms && isDescription(sdp) ? { type, sdp, restart, ...terms } : undefined
+    }
+    case 'answer':
+      return isDescription(sdp) ? { type, sdp, restart } : undefined
+    case 'candidates':
+      return Array.isArray(candidates) && candidates.length <= CANDIDATES_MAX && candidates.every(isCandidate)
+        ? { type, candidates }
+        : undefined
+    case 'end':
+      return { type, reason: input['reason'] === 'refused' ? 'refused' : 'ended' }
+    default:
+      return undefined
+  }
+}
+
+function readTerms(input: Record<string, unknown>): Terms | undefined {
+  const { label, ordered, maxRetransmits } = input
+  if (typeof label !== 'string' || label.length > LABEL_MAX_LENGTH || typeof ordered !== 'boolean')
+    return undefined
+  if (maxRetransmits === undefined) return { label, ordered }
+  const counts = Number.isInteger(maxRetransmits) && Number(maxRetransmits) >= 0
+  return counts && Number(maxRetransmits) <= RETRANSMITS_MAX
+    ? { label, ordered, maxRetransmits: Number(maxRetransmits) }
+    : undefined
+}

@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest'
+import { IceServers } from './ice-servers.js'
+import { createP2P } from './p2p.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const INTEGRATED = '198.51.100.1:9001'
+const OTHER = '198.51.100.2:9901'
+const TURN = {
+  urls: ['turn:198.51.100.3:3478'],
+  username: '1700000000:alice',
+  credential: 'x',
+  ttlMs: 300_000,
+}
+
+function contextWith(server: string | null, turn: typeof TURN | null = null) {
+  const made = new Rendezvous().context('alice')
+  return { ...made, welcome: { ...made.welcome, p2p: { server, turn } } }
+}
+
+describe('the P2P server in use', () => {
+  it.each([
+    { setting: undefined, welcome: INTEGRATED, use: INTEGRATED, why: 'no setting: the integrated one' },
+    { setting: null, welcome: INTEGRATED, use: INTEGRATED, why: 'null: the integrated one' },
+    {
+      setting: INTEGRATED,
+      welcome: INTEGRATED,
+      use: INTEGRATED,
+      why: 'the same address: the integrated one',
+    },
+    { setting: OTHER, welcome: INTEGRATED, use: OTHER, why: 'another address: that one' },
+    { setting: OTHER, welcome: null, use: OTHER, why: 'only a standalone one: that one' },
+  ])('$why', async ({ setting, welcome, use }) => {
+    const context = contextWith(welcome)
+    const p2p = createP2P(context, setting)
+    expect(p2p?.p2pServer).toBe(use)
+    p2p?.close()
+    expect(await new IceServers(context, setting).current()).toEqual([{ urls: `stun:${use}` }])
+  })
+
+  it.each([undefined, null])('is none anywhere: no controller (setting %s)', (setting) => {
+    expect(createP2P(contextWith(null), setting)).toBe(null)
+  })
+
+  it('is none with p2p: false: no controller', () => {
+    expect(createP2P(contextWith(INTEGRATED), OTHER, false)).toBe(null)
+  })
+
+  it('may be TURN alone', async () => {
+    const context = contextWith(null, TURN)
+    const p2p = createP2P(context, null)
+    expect(p2p?.p2pServer).toBe(null)
+    p2p?.close()
+    const { urls, username, credential } = TURN
+    expect(await new IceServers(context, null).current()).toEqual([{ urls, username, credential }])
+  })
+
+  it('cannot be set after connecting', () => {
+    const p2p = createP2P(contextWith(INTEGRATED), null)
+    expect(() => p2p && (p2p.p2pServer = OTHER)).toThrow('cannot be changed after connecting')
+    p2p?.close()
+  })
+
+  it.each(['nonsense', 'stun:host:1', 'host', 'host:port', '', 'a b:1'])(
+    'must be host:port, not %j',
+    (setting) => {
+      expect(() => createP2P(contextWith(INTEGRATED), setting)).toThrow('host:port')
+    },
+  )
+})
+
+describe('TURN credentials', () => {
+  it('are renewed before they end, and kept when no answer comes', async () => {
+    let now = 1_000_000
+    const answers = [{ ...TURN, username: '1700000300:alice' }, undefined]
+    let asked = 0
+    const context = {
+      ...contextWith(INTEGRATED, TURN),
+      clock: { now: () => now, after: () => ({ cancel: () => undefined }) },
+      requestTurn: () => Promise.resolve(answers[asked++]),
+    }
+    const servers = new IceServers(context, null)
+    const username = async (): Promise<string | undefined> => (await servers.current())[1]?.username
+    now += 200_000
+    expect(await username()).toBe('1700000000:alice')
+    expect(asked).toBe(0)
+    now += 50_000
+    expect(await username()).toBe('1700000300:alice')
+    now += 250_000
+    expect(await username()).toBe('1700000300:alice')
+    expect(asked).toBe(2)
+  })
+})

@@ -1,0 +1,305 @@
+import type { Clock, Timer } from './clock.js'
+import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
+import { isCandidate } from './handshake-signal.js'
+
+/** Where a handshake stood when it ended without a channel. */
+export type FailureStage =
+  /** No peer has this name. */
+  | 'not-found'
+  /** The offer went out and no answer came: refused, busy, or away. */
+  | 'no-answer'
+  /** Answered, but no path was found between the two. */
+  | 'ice'
+  /** A path was found, but not secured. */
+  | 'dtls'
+  /** Secured, and yet no channel in time. */
+  | 'timeout'
+
+/** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */
+export interface Streams {
+  data: RTCDataChannel
+  frames: RTCDataChannel
+}
+
+export interface HandshakeOptions {
+  /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
+  id: string
+  /** Who gives way when both offer at once: names are compared, so both sides know. */
+  polite: boolean
+  terms: Terms
+  clock: Clock
+  /** Only candidates of a TURN server leave this peer. */
+  relayOnly: boolean
+  /** The caller's candidates wait for the answer, so that who refuses learns no address. */
+  holdCandidates: boolean
+  /** Resolves to a new connection; undefined: not allowed or not possible. */
+  prepare(): Promise<RTCPeerConnection>
+  send(signal: HandshakeSignal): void
+  onOpen(streams: Streams): void
+  /** Ends once, whether before it opened or after. */
+  onEnd(end: HandshakeEnd): void
+}
+
+export interface HandshakeEnd {
+  stage: FailureStage
+  detail: string
+  /** It was open and its path was lost: a new connection may bring it back. */
+  lost: boolean
+}
+
+/**
+ * Connected, but no channel: a lost DTLS flight is sent again after 1 s and 3 s. What does not open after that (one in
+ * six behind symmetric NATs on a loaded machine) opens on a fresh try.
+ */
+const STUCK_MS = 4_000
+/** A path that is silent this long is looked for anew, long before ICE itself gives up after 15 to 30 s. */
+const SILENT_MS = 3_000
+/** A new path must be found within this, else the channel is closed. */
+const RECOVER_MS = 15_000
+/** Host candidates beyond this would crowd out those that pass a NAT. */
+const HOST_CANDIDATES_MAX = 12
+const CANDIDATES_MAX = 20
+/** Across a whole connection, restarts included: more is an attack. */
+const REMOTE_CANDIDATES_MAX = 200
+
+const noCandidates = (sdp: string | undefined): string =>
+  (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
+
+/** One RTCPeerConnection from its first signal to its end: perfect negotiation, trickle ICE, restarts. */
+export class Handshake {
+  readonly id: string
+  readonly #options: HandshakeOptions
+  #connection: RTCPeerConnection | undefined
+  /** Every step that waits for WebRTC runs after the one before it, so candidates cannot overtake descriptions. */
+  #steps: Promise<void> = Promise.resolve()
+  #state: 'new' | 'answered' | 'open' | 'ended' = 'new'
+  #isCaller = false
+  #making = false
+  #canRestart = false
+  #found: string[] = []
+  #sent = 0
+  #received = 0
+  /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
+  #early: string[] = []
+  #held: boolean
+  #watchdog: Timer | undefined
+
+  constructor(options: HandshakeOptions) {
+    this.id = options.id
+    this.#options = options
+    this.#held = options.holdCandidates
+  }
+
+  get connection(): RTCPeerConnection | undefined {
+    return this.#connection
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  get isAnswered(): boolean {
+    return this.#state !== 'new'
+  }
+
+  get stage(): FailureStage {
+    if (this.#state === 'new') return 'no-answer'
+    const ice = this.#connection?.iceConnectionState
+    if (ice !== 'connected' && ice !== 'completed') return 'ice'
+    return this.#connection?.connectionState === 'connected' ? 'timeout' : 'dtls'
+  }
+
+  /** The caller's first step. */
+  offer(): void {
+    this.#isCaller = true
+    this.#step(async () => {
+      const connection = await this.#start()
+      this.#openStreams(connection)
+      await this.#describe(connection, 'offer')
+    })
+  }
+
+  /** The callee's first step, once `allowed` resolves to true; false ends it as refused. */
+  answer(offer: HandshakeSignal & { type: 'offer' }, allowed: Promise<boolean>): void {
+    this.#held = false
+    this.#step(async () => {
+      if (!(await allowed)) return this.end('no-answer', 'refused here', 'refused')
+      const connection = await this.#start()
+      await this.#accept(connection, offer)
+      // libdatachannel answers by itself, and a stream made before that would make it offer instead.
+      this.#openStreams(connection)
+      await this.#describe(connection, 'answer')
+    })
+  }
+
+  /** A later signal of this handshake. */
+  receive(signal: HandshakeSignal): void {
+    if (signal.type === 'end')
+      return this.#finish(this.stage, `${signal.reason} by the other peer`, this.#state === 'open')
+    this.#step(async () => {
+      const connection = this.#connection
+      if (connection === undefined) return
+      if (signal.type === 'candidates') {
+        this.#received += signal.candidates.length
+        if (this.#received > REMOTE_CANDIDATES_MAX) return this.end('ice', 'too many candidates')
+        return this.#addCandidates(connection, signal.candidates)
+      }
+      const offered = connection.signalingState === 'have-local-offer'
+      if (signal.type === 'answer' && !offered) return
+      if (signal.type === 'offer' && offered && !this.#options.polite) return
+      await this.#accept(connection, signal)
+      if (signal.type === 'offer') await this.#describe(connection, 'answer')
+      this.#held = false
+      this.#flush()
+    })
+  }
+
+  /** Looks for a new path now, where the platform can; else the connection ends, so that a new one can be made. */
+  recover(): void {
+    if (this.#state !== 'open' || this.#connection?.connectionState === 'connected') return
+    if (!this.#canRestart) return this.end('ice', 'the path was lost')
+    this.#watch(RECOVER_MS, () => this.end('ice', 'the path was lost and no other found'))
+    this.#step(async () => {
+      const connection = this.#connection
+      if (connection?.signalingState !== 'stable') return
+      this.#sent = 0
+      connection.restartIce()
+      await this.#describe(connection, 'offer')
+    })
+  }
+
+  /** Ends it from this side, and tells the other. */
+  end(stage: FailureStage, detail: string, reason: EndReason = 'ended'): void {
+    if (this.#state === 'ended') return
+    if (stage !== 'not-found') this.#options.send({ type: 'end', reason })
+    this.#finish(stage, detail, this.#state === 'open')
+  }
+
+  /** The channel is no longer wanted, here or there: nothing was lost. */
+  close(detail: string): void {
+    this.#finish(this.stage, detail, false)
+  }
+
+  /** Ends it in silence: the other side has ended it, or never minded it. */
+  drop(): void {
+    this.#state = 'ended'
+    this.#watchdog?.cancel()
+    this.#connection?.close()
+  }
+
+  #finish(stage: FailureStage, detail: string, lost: boolean): void {
+    if (this.#state === 'ended') return
+    this.drop()
+    this.#options.onEnd({ stage, detail, lost })
+  }
+
+  #step(run: () => void | Promise<void>): void {
+    this.#steps = this.#steps
+      .then(() => (this.#state === 'ended' ? undefined : run()))
+      .catch((error: unknown) => this.end('ice', String(error)))
+  }
+
+  async #start(): Promise<RTCPeerConnection> {
+    const connection = await this.#options.prepare()
+    this.#connection = connection
+    if (this.#isEnded()) connection.close()
+    connection.addEventListener('icecandidate', ({ candidate }) => this.#keep(candidate?.candidate))
+    connection.addEventListener('iceconnectionstatechange', () => this.#onStateChange(connection))
+    connection.addEventListener('connectionstatechange', () => this.#onStateChange(connection))
+    return connection
+  }
+
+  #isEnded(): boolean {
+    return this.#state === 'ended'
+  }
+
+  #openStreams(connection: RTCPeerConnection): void {
+    const { ordered, maxRetransmits, label } = this.#options.terms
+    const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
+    const frames = connection.createDataChannel('peerage', { negotiated: true, id: 0 })
+    const data = connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy })
+    const streams = { data, frames }
+    for (const stream of [data, frames]) {
+      stream.binaryType = 'arraybuffer'
+      stream.addEventListener('open', () => this.#onStreamOpen(streams))
+      stream.addEventListener('close', () => this.close('closed by the other peer'))
+    }
+  }
+
+  #onStreamOpen(streams: Streams): void {
+    if (this.#state !== 'answered') return
+    if (streams.data.readyState !== 'open' || streams.frames.readyState !== 'open') return
+    this.#state = 'open'
+    this.#watchdog?.cancel()
+    this.#options.onOpen(streams)
+  }
+
+  async #describe(connection: RTCPeerConnection, type: 'offer' | 'answer'): Promise<void> {
+    this.#making = true
+    try {
+      const made = await (type === 'offer' ? connection.createOffer() : connection.createAnswer())
+      await connection.setLocalDescription(made)
+      const restart = typeof connection.restartIce === 'function'
+      const sdp = noCandidates(made.sdp)
+      if (this.#isEnded()) return
+      this.#options.send(
+        type === 'offer' ? { type, sdp, restart, ...this.#options.terms } : { type, sdp, restart },
+      )
+    } finally {
+      this.#making = false
+    }
+    this.#flush()
+  }
+
+  async #accept(connection: RTCPeerConnection, signal: Extract<HandshakeSignal, { sdp: string }>) {
+    const { type, sdp, restart } = signal
+    this.#canRestart = restart && typeof connection.restartIce === 'function'
+    await connection.setRemoteDescription({ type, sdp })
+    if (this.#state === 'new') this.#state = 'answered'
+    await this.#addCandidates(connection, this.#early.splice(0))
+  }
+
+  async #addCandidates(connection: RTCPeerConnection, candidates: string[]): Promise<void> {
+    if (this.#state === 'new') return void this.#early.push(...candidates)
+    for (const candidate of candidates) await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 })
+  }
+
+  /** Candidates found in one turn of the event loop travel together. */
+  #keep(line: string | undefined): void {
+    if (line === undefined || !isCandidate(line) || this.#isEnded()) return
+    const isRelay = line.includes(' typ relay')
+    if (this.#options.relayOnly && !isRelay) return
+    const most = line.includes(' typ host') ? HOST_CANDIDATES_MAX : CANDIDATES_MAX
+    if (this.#sent + this.#found.length >= most) return
+    // A relayed candidate names the address it was asked from (RFC 8839 §5.1), which is what relay-only hides.
+    const hidden = isRelay ? line.replace(/ raddr \S+ rport \d+/, ' raddr 0.0.0.0 rport 0') : line
+    if (this.#found.push(hidden) === 1) this.#options.clock.after(0, () => this.#flush())
+  }
+
+  #flush(): void {
+    if (this.#isEnded() || this.#making || this.#held || this.#found.length === 0) return
+    if (!this.#connection?.localDescription) return
+    this.#sent += this.#found.length
+    this.#options.send({ type: 'candidates', candidates: this.#found.splice(0) })
+  }
+
+  #onStateChange(connection: RTCPeerConnection): void {
+    const { connectionState, iceConnectionState } = connection
+    if (this.#state === 'open') return this.#onPathChange(connectionState)
+    if (connectionState === 'failed' || connectionState === 'closed')
+      return this.end(this.stage, `the connection ${connectionState}`)
+    if (this.#isCaller && iceConnectionState === 'connected' && this.#watchdog === undefined)
+      this.#watch(STUCK_MS, () => this.end(this.stage, 'connected, but no channel'))
+  }
+
+  #onPathChange(state: RTCPeerConnectionState): void {
+    if (state === 'failed') return this.recover()
+    if (state === 'disconnected') return this.#watch(SILENT_MS, () => this.recover())
+    if (state === 'connected') this.#watchdog?.cancel()
+  }
+
+  #watch(ms: number, task: () => void): void {
+    this.#watchdog?.cancel()
+    this.#watchdog = this.#options.clock.after(ms, task)
+  }
+}

@@ -1,0 +1,217 @@
+import type { Name } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
+import type { Channel } from './channel.js'
+import { abortError } from './channel.js'
+import { Emitter } from './emitter.js'
+import type { Terms } from './handshake-signal.js'
+import { decodeSignal } from './handshake-signal.js'
+import { IceServers, p2pServerOf } from './ice-servers.js'
+import type { Offer, Outcome, PairDeps } from './pair.js'
+import { ConnectError, DEADLINE_MS, Pair, refuse } from './pair.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { findPeerConnection } from './rtc.js'
+import type { P2PContext, Signal, Stay } from './signaling.js'
+
+export interface P2POptions {
+  /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */
+  accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
+  /** Only through TURN: no address of this peer is shown to another, nor a direct path tried. */
+  relayOnly?: boolean | undefined
+  /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
+  holdCandidates?: boolean | undefined
+  /** Where the platform has none of its own: node-datachannel is found without it. */
+  RTCPeerConnection?: PeerConnectionClass | undefined
+}
+
+export interface ChannelOptions {
+  signal?: AbortSignal | undefined
+  /** Milliseconds until the attempt has failed; 15,000 by default. */
+  deadlineMs?: number | undefined
+  /** Each label is a channel of its own, with its own connection; '' by default. At most 128 characters. */
+  label?: string | undefined
+  /** True by default. */
+  ordered?: boolean | undefined
+  /** How often a lost message is sent again; until it arrives, when absent. */
+  maxRetransmits?: number | undefined
+}
+
+// A type, not an interface: the emitter asks for an index signature.
+export type P2PEvents = {
+  'channel-opened': [channel: Channel]
+  'channel-closed': [channel: Channel, reason: string]
+  'connect-failed': [error: ConnectError]
+  'all-channels-closed': []
+  outcome: [outcome: Outcome]
+}
+
+/** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
+const INCOMING_MAX = 32
+const LABELS_MAX = 8
+
+/** The P2P controller: channels to other peers. Null on a peer where P2P is disabled. */
+export class P2P {
+  readonly #context: P2PContext
+  readonly #options: P2POptions
+  readonly #setting: string | null | undefined
+  readonly #ice: IceServers
+  readonly #events: Emitter<P2PEvents>
+  readonly #pairs = new Map<string, Pair>()
+  readonly #stops: (() => void)[]
+  #closed = false
+
+  constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
+    this.#context = context
+    this.#options = options
+    this.#setting = setting
+    this.#events = new Emitter((error) => context.onError(error))
+    this.#ice = new IceServers(context, setting)
+    const online = (): void => this.#pairs.forEach((pair) => pair.recover())
+    globalThis.addEventListener?.('online', online)
+    this.#stops = [
+      context.signaling.onSignal((signal) => this.#receive(signal)),
+      context.onClosed(() => this.close()),
+      () => globalThis.removeEventListener?.('online', online),
+      () => this.#ice.close(),
+    ]
+  }
+
+  /** The P2P server in use as host:port; null: TURN alone. */
+  get p2pServer(): string | null {
+    return p2pServerOf(this.#setting, this.#context.welcome.p2p)
+  }
+
+  /** @throws always: it is a setting of connect() */
+  set p2pServer(_address: string | null) {
+    throw new Error('p2pServer cannot be changed after connecting: give it to connect()')
+  }
+
+  /** Every open channel. */
+  get channels(): Channel[] {
+    return [...this.#pairs.values()].flatMap((pair) => pair.channel ?? [])
+  }
+
+  channel(peer: string, label = ''): Channel | undefined {
+    return this.#pairs.get(keyOf(peer, label))?.channel
+  }
+
+  /** Whether the channel has more to send than it has room for; null: there is no channel. */
+  busy(peer: string, label = ''): boolean | null {
+    return this.channel(peer, label)?.busy ?? null
+  }
+
+  on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => void): () => void {
+    return this.#events.on(event, listener)
+  }
+
+  /**
+   * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
+   * @throws ConnectError when it failed, or the signal's reason when aborted
+   */
+  connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
+    const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
+    if (signal?.aborted === true) return Promise.reject(abortError(signal))
+    const name = parseName(to)
+    if (!name.ok) return this.#fail(to, name.problem)
+    if (this.#closed) return this.#fail(to, 'this peer was closed')
+    if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
+    return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
+  }
+
+  /** Closes every channel and ends every attempt. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const pair of this.#pairs.values()) pair.close('this peer was closed')
+    for (const stop of this.#stops) stop()
+  }
+
+  #fail(to: string, detail: string): Promise<never> {
+    const error = new ConnectError(to, 'not-found', detail)
+    this.#events.emit('connect-failed', error)
+    return Promise.reject(error)
+  }
+
+  #pair(to: Name, terms: Terms): Pair {
+    const key = keyOf(to, terms.label)
+    const known = this.#pairs.get(key)
+    if (known) return known
+    const pair = new Pair(to, terms, this.#depsOf(key))
+    this.#pairs.set(key, pair)
+    return pair
+  }
+
+  #depsOf(key: string): PairDeps {
+    const { relayOnly = false, holdCandidates = false } = this.#options
+    return {
+      context: this.#context,
+      relayOnly,
+      holdCandidates,
+      prepare: () => this.#prepare(relayOnly),
+      accepts: (from) => this.#accepts(from),
+      onOpen: (channel) => this.#events.emit('channel-opened', channel),
+      onClose: (channel, reason) => {
+        this.#events.emit('channel-closed', channel, reason)
+        if (this.channels.length === 0) this.#events.emit('all-channels-closed')
+      },
+      onFail: (error) => this.#events.emit('connect-failed', error),
+      onOutcome: (outcome) => this.#events.emit('outcome', outcome),
+      onIdle: () => this.#pairs.delete(key),
+    }
+  }
+
+  async #prepare(relayOnly: boolean): Promise<RTCPeerConnection> {
+    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
+    if (!PeerConnection)
+      throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
+    const iceServers = await this.#ice.current()
+    return new PeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' })
+  }
+
+  async #accepts(from: Name): Promise<boolean> {
+    try {
+      return (await this.#options.accept?.(from)) ?? true
+    } catch (error) {
+      this.#context.onError(error)
+      return false
+    }
+  }
+
+  #receive({ from, handshake, body }: Signal): void {
+    const signal = decodeSignal(body)
+    for (const pair of this.#pairs.values())
+      if (pair.to === from.name && pair.has(handshake)) return pair.receive(from, signal)
+    if (signal?.type === 'offer') return this.#offered(from, handshake, signal)
+    // Tells a peer that still waits for a handshake that has ended here, or that sent what no one can read.
+    if (signal?.type !== 'end' && signal?.type !== 'candidates')
+      refuse(this.#context, from, handshake, 'ended')
+  }
+
+  #offered(from: Stay, handshake: string, offer: Offer): void {
+    const pairs = [...this.#pairs.values()]
+    const incoming = pairs.filter((pair) => pair.isIncoming)
+    const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
+    if (incoming.length >= INCOMING_MAX || labels.length >= LABELS_MAX)
+      return refuse(this.#context, from, handshake, 'refused')
+    this.#pair(from.name, offer).offered(from, handshake, offer)
+  }
+}
+
+const keyOf = (peer: string, label: string): string => `${label}\n${peer}`
+
+/**
+ * The controller, or null: switched off, or no P2P server anywhere. Then offers are refused at once.
+ * @throws TypeError when the setting is not host:port
+ */
+export function createP2P(
+  context: P2PContext,
+  setting: string | null | undefined,
+  options: P2POptions | false = {},
+): P2P | null {
+  const { p2p } = context.welcome
+  const server = p2pServerOf(setting, p2p)
+  if (options !== false && (server !== null || p2p.turn !== null)) return new P2P(context, setting, options)
+  context.signaling.onSignal(({ from, handshake, body }) => {
+    if (decodeSignal(body)?.type === 'offer') refuse(context, from, handshake, 'refused')
+  })
+  return null
+}

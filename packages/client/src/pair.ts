@@ -1,0 +1,316 @@
+import type { Name } from '@peerage/protocol'
+import { abortError, Channel } from './channel.js'
+import type { Timer } from './clock.js'
+import { Frames } from './frames.js'
+import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
+import type { FailureStage, HandshakeEnd, Streams } from './negotiation.js'
+import { Handshake } from './negotiation.js'
+import type { P2PContext, Stay } from './signaling.js'
+
+/** `connect` failed. `stage` says how far it came; the message is for people. */
+export class ConnectError extends Error {
+  override readonly name = 'ConnectError'
+  readonly stage: FailureStage
+  readonly peer: string
+
+  constructor(peer: string, stage: FailureStage, detail: string) {
+    super(`no channel to ${peer}: ${stage}, ${detail}`)
+    this.peer = peer
+    this.stage = stage
+  }
+}
+
+/** How one handshake of this peer ended; the same goes to the node for its operator. */
+export interface Outcome {
+  peer: Name
+  handshake: string
+  path: 'direct' | 'relayed' | 'failed'
+  stage?: FailureStage
+  /** From the call to the open channel, or to the failure. */
+  ms: number
+}
+
+export interface PairDeps {
+  readonly context: P2PContext
+  readonly relayOnly: boolean
+  readonly holdCandidates: boolean
+  /** Makes a connection with the ICE servers of the moment. */
+  prepare(): Promise<RTCPeerConnection>
+  accepts(from: Name): Promise<boolean>
+  onOpen(channel: Channel): void
+  onClose(channel: Channel, reason: string): void
+  onFail(error: ConnectError): void
+  onOutcome(outcome: Outcome): void
+  /** Nothing is open or under way any more. */
+  onIdle(): void
+}
+
+export type Offer = HandshakeSignal & { type: 'offer' }
+type Caller = (result: Channel | Error) => void
+
+export const DEADLINE_MS = 15_000
+/** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
+const HELD_MS = 2_000
+
+/** This peer and another under one label: who waits, the handshake under way, and the channel it became. */
+export class Pair {
+  readonly to: Name
+  readonly #deps: PairDeps
+  readonly #callers = new Set<Caller>()
+  #terms: Terms
+  #handshake: Handshake | undefined
+  /** True while the handshake is this peer's own. */
+  #calling = false
+  #startedAt = 0
+  #stay: Stay | undefined
+  #channel: Channel | undefined
+  #frames: Frames | undefined
+  /** An offer that lost the glare, in case ours comes to nothing. */
+  #held: { from: Stay; id: string; offer: Offer } | undefined
+  #retried = false
+  /** Ends what the other side began and did not finish. */
+  #limit: Timer | undefined
+  #closed = false
+
+  constructor(to: Name, terms: Terms, deps: PairDeps) {
+    this.to = to
+    this.#terms = terms
+    this.#deps = deps
+  }
+
+  get label(): string {
+    return this.#terms.label
+  }
+
+  get channel(): Channel | undefined {
+    return this.#channel
+  }
+
+  get isIncoming(): boolean {
+    return this.#limit !== undefined
+  }
+
+  /** Whether a signal belongs to the handshake under way. */
+  has(id: string): boolean {
+    return this.#handshake?.id === id
+  }
+
+  /** The channel as soon as there is one, whoever's handshake brings it. */
+  join(deadlineMs: number, signal: AbortSignal | undefined): Promise<Channel> {
+    if (this.#channel) return Promise.resolve(this.#channel)
+    return new Promise((resolve, reject) => {
+      const settle: Caller = (result) => {
+        timer.cancel()
+        signal?.removeEventListener('abort', abort)
+        this.#callers.delete(settle)
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      }
+      const abort = (): void => {
+        settle(abortError(signal))
+        if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
+      }
+      const timer = this.#deps.context.clock.after(deadlineMs, () => {
+        const detail = 'the deadline passed'
+        if (this.#callers.size > 1) return settle(new ConnectError(this.to, this.#stage, detail))
+        this.#retried = true
+        this.#held = undefined
+        this.#handshake?.end(this.#stage, detail)
+      })
+      signal?.addEventListener('abort', abort)
+      this.#callers.add(settle)
+      if (!this.#handshake) this.#call()
+    })
+  }
+
+  /** An offer of the other side: accepted, or held back where it collides with ours. */
+  offered(from: Stay, id: string, offer: Offer): void {
+    const handshake = this.#handshake
+    if (!handshake || !this.#calling || this.#channel || this.#isPolite) return this.#accept(from, id, offer)
+    this.#held = { from, id, offer }
+    this.#deps.context.clock.after(HELD_MS, () => {
+      if (this.#handshake === handshake && !handshake.isAnswered) this.#takeHeld()
+    })
+  }
+
+  /** A later signal of the handshake under way; undefined: one that nobody can read. */
+  receive(from: Stay, signal: HandshakeSignal | undefined): void {
+    this.#stay = from
+    if (signal) this.#handshake?.receive(signal)
+    else this.#handshake?.end(this.#stage, 'a malformed signal came')
+  }
+
+  recover(): void {
+    this.#handshake?.recover()
+  }
+
+  close(reason: string): void {
+    this.#closed = true
+    if (this.#channel) this.#handshake?.close(reason)
+    else this.#handshake?.end(this.#stage, reason)
+  }
+
+  get #stage(): FailureStage {
+    return this.#handshake?.stage ?? 'timeout'
+  }
+
+  /** Both sides compare the same two names, so exactly one gives way. */
+  get #isPolite(): boolean {
+    return this.#deps.context.self.name < this.to
+  }
+
+  #call(): void {
+    this.#calling = true
+    this.#startedAt ||= this.#deps.context.clock.now()
+    this.#begin(crypto.getRandomValues(new BigUint64Array(1)).join('')).offer()
+  }
+
+  #begin(id: string): Handshake {
+    const { relayOnly, holdCandidates, context } = this.#deps
+    const handshake: Handshake = new Handshake({
+      id,
+      relayOnly,
+      holdCandidates,
+      terms: this.#terms,
+      polite: this.#isPolite,
+      clock: context.clock,
+      prepare: () => this.#deps.prepare(),
+      send: (signal) => void this.#send(handshake, signal),
+      onOpen: (streams) => this.#opened(handshake, streams),
+      onEnd: (end) => this.#ended(handshake, end),
+    })
+    this.#handshake = handshake
+    return handshake
+  }
+
+  async #send(handshake: Handshake, signal: HandshakeSignal): Promise<void> {
+    const result = await sendSignal(this.#deps.context, this.to, handshake.id, signal)
+    if (result === 'delivered' || handshake.isOpen) return
+    handshake.end(result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage, result)
+  }
+
+  #takeHeld(): boolean {
+    const held = this.#held
+    if (!held) return false
+    this.#accept(held.from, held.id, held.offer)
+    return true
+  }
+
+  #accept(from: Stay, id: string, offer: Offer): void {
+    const { clock } = this.#deps.context
+    // What it replaces is over for the other side, which would not have offered again.
+    this.#handshake?.drop()
+    this.#closeChannel('replaced by a new one')
+    this.#limit?.cancel()
+    this.#held = undefined
+    this.#calling = false
+    this.#stay = from
+    this.#terms = { label: offer.label, ordered: offer.ordered, maxRetransmits: offer.maxRetransmits }
+    this.#startedAt ||= clock.now()
+    const handshake = this.#begin(id)
+    this.#limit = clock.after(DEADLINE_MS, () => {
+      this.#limit = undefined
+      if (this.#callers.size === 0) handshake.end(handshake.stage, 'the deadline passed')
+    })
+    handshake.answer(offer, this.#callers.size > 0 ? Promise.resolve(true) : this.#deps.accepts(from.name))
+  }
+
+  #opened(handshake: Handshake, streams: Streams): void {
+    const { connection } = handshake
+    if (this.#handshake !== handshake || !connection) return
+    const { context } = this.#deps
+    const to = this.#stay ?? { name: this.to, since: 0 }
+    const frames = new Frames(context, to, streams.frames, (messages) => channel.closing(messages))
+    const channel: Channel = new Channel({
+      to,
+      connection,
+      terms: this.#terms,
+      stream: streams.data,
+      clock: context.clock,
+      onError: (error) => context.onError(error),
+      bye: (messages) => frames.bye(messages),
+      end: (reason) => handshake.close(reason),
+    })
+    this.#channel = channel
+    this.#frames = frames
+    const ms = this.#settle()
+    this.#deps.onOpen(channel)
+    for (const caller of this.#callers) caller(channel)
+    channel
+      .info()
+      .then(({ path }) => this.#report({ peer: this.to, handshake: handshake.id, path, ms }))
+      .catch((error: unknown) => context.onError(error))
+  }
+
+  #ended(handshake: Handshake, { stage, detail, lost }: HandshakeEnd): void {
+    if (this.#handshake !== handshake) return
+    this.#handshake = undefined
+    if (this.#channel) {
+      this.#closeChannel(detail)
+      // The side that called comes back; the other would only meet it half way.
+      if (lost && this.#calling && !this.#closed) this.join(DEADLINE_MS, undefined).catch(() => undefined)
+      else this.#deps.onIdle()
+      return
+    }
+    if (!this.#closed && this.#tryAgain(stage)) return
+    const ms = this.#settle()
+    this.#deps.onIdle()
+    if (this.#callers.size === 0) return
+    const error = new ConnectError(this.to, stage, detail)
+    this.#deps.onFail(error)
+    for (const caller of this.#callers) caller(error)
+    this.#report({ peer: this.to, handshake: handshake.id, path: 'failed', stage, ms })
+  }
+
+  /** Within the callers' deadlines: the offer held back, else one more of our own where that may help. */
+  #tryAgain(stage: FailureStage): boolean {
+    if (this.#callers.size === 0) return false
+    if (this.#takeHeld()) return true
+    if (this.#retried || (this.#calling && stage !== 'dtls' && stage !== 'timeout')) return false
+    this.#retried = true
+    this.#call()
+    return true
+  }
+
+  /** The attempt is over, either way; how long it took, in milliseconds. */
+  #settle(): number {
+    const ms = this.#deps.context.clock.now() - this.#startedAt
+    this.#limit?.cancel()
+    this.#limit = this.#held = undefined
+    this.#retried = false
+    this.#startedAt = 0
+    return ms
+  }
+
+  #closeChannel(reason: string): void {
+    const channel = this.#channel
+    if (!channel) return
+    this.#channel = undefined
+    this.#frames?.close()
+    channel.finish(reason)
+    this.#deps.onClose(channel, reason)
+  }
+
+  #report(outcome: Outcome): void {
+    this.#deps.onOutcome(outcome)
+    // The caller speaks for both, so that nothing is counted twice.
+    const { handshake, path, ms, stage } = outcome
+    if (this.#calling)
+      this.#deps.context.report({ handshake, path, ms: Math.round(ms), ...(stage ? { stage } : {}) })
+  }
+}
+
+/** One signal to another peer, kept no longer than a handshake may take. */
+export function sendSignal(
+  { signaling }: P2PContext,
+  to: Name,
+  handshake: string,
+  signal: HandshakeSignal,
+): ReturnType<P2PContext['signaling']['send']> {
+  return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
+}
+
+/** Tells a peer that its handshake comes to nothing here. */
+export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
+  void sendSignal(context, from.name, handshake, { type: 'end', reason })
+}

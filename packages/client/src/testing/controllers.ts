@@ -1,0 +1,53 @@
+import type { Channel } from '../channel.js'
+import { createP2P } from '../p2p.js'
+import type { P2P, P2POptions } from '../p2p.js'
+import type { P2PContext } from '../signaling.js'
+import type { Rendezvous } from './rendezvous.js'
+
+/** Controllers of one test, closed together at its end. */
+export class Controllers {
+  readonly #open: P2P[] = []
+
+  make(tier: Rendezvous, name: string, options: P2POptions = {}, context: Partial<P2PContext> = {}): P2P {
+    const p2p = createP2P(tier.context(name, context), undefined, options)
+    if (p2p === null) throw new Error('P2P is disabled')
+    this.#open.push(p2p)
+    return p2p
+  }
+
+  close(): void {
+    for (const p2p of this.#open.splice(0)) p2p.close()
+  }
+}
+
+/** The next channel that opens there. */
+export function opened(p2p: P2P): Promise<Channel> {
+  return new Promise((resolve) => {
+    const stop = p2p.on('channel-opened', (channel) => {
+      stop()
+      resolve(channel)
+    })
+  })
+}
+
+/** The next message that arrives there. */
+export function received(channel: Channel): Promise<string | Uint8Array> {
+  return new Promise((resolve) => {
+    const stop = channel.on('message', (data) => {
+      stop()
+      resolve(data)
+    })
+  })
+}
+
+export function closed(channel: Channel): Promise<string> {
+  return new Promise((resolve) => channel.on('close', resolve))
+}
+
+/** What a promise rejects with; it must reject. */
+export function failure(attempt: Promise<unknown>): Promise<Error> {
+  return attempt.then(
+    () => Promise.reject(new Error('it was fulfilled')),
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  )
+}
