@@ -29,7 +29,8 @@ export function createOwnServer(config: Config, readiness: () => Readiness): Any
     page: config.page ? loadPage() : undefined,
     greeting,
   })
-  const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false })
+  // A balancer's probe over HTTP/1.0 carries no Host.
+  const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })
   const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)
   const options = {
     headersTimeout: HEADERS_TIMEOUT_MS,
