@@ -34,7 +34,7 @@ export async function startStage(options: { nodes: number; seed: number }): Prom
     const start = (): Promise<Node> =>
       startNode({
         redisUrl: `redis://${redisLink.host}:${redisLink.port}`,
-        args: ['--port', String(port), '--no-p2p-use-as-p2p-server'],
+        args: ['--port', String(port), '--use-as-p2p-server', 'false'],
       })
     const seat: Seat = {
       index,
