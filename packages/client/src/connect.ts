@@ -5,6 +5,9 @@ import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
+import { p2pServerOf } from './ice-servers.js'
+import { createP2P } from './p2p.js'
+import type { P2P, P2POptions } from './p2p.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
@@ -25,6 +28,10 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up; default 30,000. */
   timeoutMs?: number | undefined
+  /** host:port of the P2P (STUN) server to use; default: the integrated one, where the tier has one. */
+  p2pServer?: string | null | undefined
+  /** How channels to other peers are made; false: not at all, so that `peer.p2p` is null. */
+  p2p?: P2POptions | false | undefined
   clock?: Clock | undefined
   /** Default: the native wire over WebSocket. */
   transport?: OpenTransport | undefined
@@ -34,10 +41,12 @@ const CONNECT_MS = 30_000
 
 /**
  * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
- * `bad-name` and whatever else a node refuses for good, `timeout`; or with the signal's reason.
+ * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
+ * for a `p2pServer` that is not host:port.
  */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
-  const { clock = systemClock, token } = options
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer<P2P>> {
+  const { clock = systemClock, token, p2pServer } = options
+  p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const app = parsed(options.app, parseApp)
   const name = parsed(options.name, parseName)
@@ -68,7 +77,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     signal?.removeEventListener('abort', onAbort)
   }
   hurryWhenOnline(session)
-  return new Peer(session, null)
+  return new Peer(session, createP2P(session, p2pServer, options.p2p))
 }
 
 function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | undefined {

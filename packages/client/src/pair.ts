@@ -266,7 +266,9 @@ export class Pair {
   #tryAgain(stage: FailureStage): boolean {
     if (this.#callers.size === 0) return false
     if (this.#takeHeld()) return true
-    if (this.#retried || (this.#calling && stage !== 'dtls' && stage !== 'timeout')) return false
+    // Answered, and yet nothing: a lost DTLS flight, or libdatachannel checking a certificate before it has stored
+    // the answer's fingerprint (1 in 100 on one machine). What was never answered would not be answered now.
+    if (this.#retried || (this.#calling && (stage === 'not-found' || stage === 'no-answer'))) return false
     this.#retried = true
     this.#call()
     return true

@@ -3,6 +3,7 @@ import { limits, parseName } from '@peerage/protocol'
 import { encodeBody } from './body.js'
 import { PeerageError } from './error.js'
 import type { PeerState } from './link.js'
+import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
 import type { PeerEvents, Session } from './session.js'
 import type { Via } from './signaling.js'
@@ -24,7 +25,7 @@ export interface SendOptions extends Waiting {
 const LEAVE_MS = 2_000
 
 /** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
-export class Peer<P = null> {
+export class Peer<P = P2P> {
   /** Null when P2P is disabled: then every message goes through the server. */
   readonly p2p: P | null
   readonly #session: Session
