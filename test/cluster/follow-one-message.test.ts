@@ -1,0 +1,172 @@
+import { readFile } from 'node:fs/promises'
+import { Node, Router, defaultTimes, systemClock } from '@peerage/core'
+import { parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
+import { createRedisBackend } from '@peerage/redis'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Limits, TokenBucket } from '../../packages/server/src/limits.js'
+import { EngineSocket } from '../../packages/server/src/gateway/engine.js'
+import { NativeConnection } from '../../packages/server/src/gateway/native-connection.js'
+import { NativeFrames } from '../../packages/server/src/gateway/native-frames.js'
+import { RedisBus } from '../../packages/redis/src/bus.js'
+import { RedisRegistry } from '../../packages/redis/src/registry.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+const README = new URL('../../README.md', import.meta.url)
+
+/** Every method that the README's section names, and the file it names it in. */
+async function told(): Promise<{ files: string[]; steps: string[] }> {
+  const section = (await readFile(README, 'utf8')).split('## Follow one message')[1]?.split('\n## ')[0] ?? ''
+  const lines = section.split('\n').filter((line) => /^\d\. /.test(line))
+  return {
+    files: lines.flatMap((line) => /`(packages\/[^`]+\.ts)`/.exec(line)?.[1] ?? []),
+    steps: lines.flatMap((line) => [...line.matchAll(/`([A-Z]\w+\.\w+)`/g)].map((match) => match[1] ?? '')),
+  }
+}
+
+const walked: string[] = []
+let redis: RedisServer
+const nodes: Node[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+  for (let i = 0; i < 2; i++) {
+    const onError = (error: unknown): void => {
+      throw error
+    }
+    const backend = createRedisBackend({ url: redis.url, times: defaultTimes, clock: systemClock, onError })
+    const node = new Node({
+      backend,
+      times: defaultTimes,
+      clock: systemClock,
+      claimMs: 10_000,
+      mailboxMs: 5_000,
+      onError,
+      onEvent: () => {},
+    })
+    await node.start()
+    nodes.push(node)
+  }
+  await vi.waitFor(() => expect(nodes.every((node) => node.readiness().ready)).toBe(true), {
+    timeout: 10_000,
+  })
+})
+
+afterAll(async () => {
+  vi.restoreAllMocks()
+  for (const node of nodes) await node.stop()
+  await redis.stop()
+})
+
+/** Notes every call of a method, and lets it run. */
+function watch<T extends object>(prototype: T, type: string, method: keyof T & string): void {
+  const real: unknown = Reflect.get(prototype, method)
+  if (typeof real !== 'function') throw new Error(`${type} has no method ${method}`)
+  Object.defineProperty(prototype, method, {
+    configurable: true,
+    value(this: T, ...args: unknown[]): unknown {
+      walked.push(`${type}.${method}`)
+      return Reflect.apply(real, this, args)
+    },
+  })
+}
+
+describe('Follow one message', () => {
+  test('the way that the README tells is the way that a message goes', async () => {
+    const { files, steps } = await told()
+    expect(files).toHaveLength(5)
+    for (const file of files) {
+      const source = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8')
+      for (const step of steps) {
+        const [type, method] = step.split('.')
+        if (source.includes(`class ${type} `))
+          expect(source).toMatch(new RegExp(`^ {2}(async )?${method}\\(`, 'm'))
+      }
+    }
+    const [a, b] = nodes
+    if (!a || !b) throw new Error('two nodes were started')
+    const alice = await arrive(a, '1', 'alice')
+    const bob = await arrive(b, '2', 'bob')
+    const parts = {
+      node: a,
+      clock: systemClock,
+      limits: noLimits,
+      metrics: {
+        connected: nothing,
+        registered: nothing,
+        routed: nothing,
+        rejected: nothing,
+        closed: nothing,
+        handshake: nothing,
+      },
+      log: nothing,
+      welcome: () => ({
+        p2p: { server: null, turn: null },
+        relay: { bytesPerSecond: 0, messageBytes: 1_000 },
+        graceMs: 1,
+        deadlineMs: 1,
+        pingMs: 1,
+      }),
+      turn: () => null,
+      onError: (error: unknown) => {
+        throw error
+      },
+    }
+    const frames = new NativeFrames(parts)
+    watch(NativeFrames.prototype, 'NativeFrames', 'receive')
+    watch(Router.prototype, 'Router', 'route')
+    watch(RedisRegistry.prototype, 'RedisRegistry', 'lookup')
+    watch(RedisBus.prototype, 'RedisBus', 'publish')
+    watch(Router.prototype, 'Router', 'receive')
+    watch(NativeConnection.prototype, 'NativeConnection', 'send')
+    const since = b.sessions.online(bob.peer)?.lease.since
+    const send = {
+      to: 'bob',
+      since,
+      stream: 'A'.repeat(11),
+      seq: 1,
+      base: 1,
+      kind: 'message',
+      body: '"hello"',
+    }
+    expect(frames.receive(alice.connection, `42${JSON.stringify(['send', send])}`)).toBeUndefined()
+    await vi.waitFor(() => expect(bob.written.some((frame) => frame.includes('hello'))).toBe(true))
+    expect(walked).toEqual(steps)
+  })
+})
+
+const nothing = (): void => {}
+const none = { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 }
+const noLimits = new Limits(
+  {
+    connection: none,
+    name: { messagesPerSecond: 0, failuresPerMinute: 0 },
+    address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
+    node: { connections: 0, connectsPerSecond: 0 },
+  },
+  systemClock,
+)
+
+async function arrive(
+  node: Node,
+  connectionId: string,
+  called: string,
+): Promise<{ connection: NativeConnection; peer: ReturnType<typeof peerOf>; written: string[] }> {
+  const [id, app, name] = [parseConnectionId(connectionId), parseApp('default'), parseName(called)]
+  if (!id.ok || !app.ok || !name.ok) throw new Error('a name of this test is no name')
+  const written: string[] = []
+  // A socket that keeps what is written: the wire itself is the gateway test's subject.
+  const socket: EngineSocket = Object.assign(Object.create(EngineSocket.prototype), {
+    readyState: 'open',
+    address: '127.0.0.1',
+    send: (frame: string) => written.push(frame) > 0,
+    close: nothing,
+  })
+  const bucket = (): TokenBucket => new TokenBucket(0, 0)
+  const buckets = { messages: bucket(), bytes: bucket(), lookups: bucket(), relayed: bucket() }
+  const connection = new NativeConnection(id.value, socket, buckets, nothing)
+  node.open(connection)
+  const peer = peerOf(app.value, name.value)
+  const outcome = await node.claim(connection, { peer, secret: `secret of ${called}`, policy: 'refuse' })
+  if (!outcome.ok) throw new Error(outcome.code)
+  return { connection, peer, written }
+}
