@@ -1,0 +1,45 @@
+import { limits } from '@peerage/protocol'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { decodeBody, encodeBody } from './body.js'
+
+test('what is sent is what arrives: JSON, strings and bytes', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary' }), fc.uint8Array()), (data) => {
+      const body = encodeBody(data)
+      expect(body).toBeDefined()
+      const json: unknown = data instanceof Uint8Array ? data : JSON.parse(JSON.stringify(data))
+      expect(decodeBody(body ?? '')).toEqual(json)
+    }),
+  )
+})
+
+test('an ArrayBuffer and views of one arrive as the bytes that they show', () => {
+  const { buffer } = new Uint8Array([0, 1, 2, 255])
+  expect(decodeBody(encodeBody(buffer) ?? '')).toEqual(new Uint8Array([0, 1, 2, 255]))
+  expect(decodeBody(encodeBody(new Uint8Array(buffer, 1, 2)) ?? '')).toEqual(new Uint8Array([1, 2]))
+})
+
+test('at the limit it fits, one more does not: text, bytes, and text that grows on the wire', () => {
+  const most = limits.bodyLength - 1
+  expect(encodeBody('x'.repeat(most))).toHaveLength(limits.bodyLength)
+  expect(encodeBody('x'.repeat(most + 1))).toBeUndefined()
+  const bytes = Math.floor((limits.bodyLength * 3) / 4) - 3
+  expect(encodeBody(new Uint8Array(bytes))).toBeDefined()
+  expect(encodeBody(new Uint8Array(bytes + 1))).toBeUndefined()
+  // Each of these is 3 bytes of UTF-8, or 2 when escaped: within the length, over the frame.
+  expect(encodeBody('漢'.repeat(30_000))).toBeUndefined()
+  expect(encodeBody('"'.repeat(40_000))).toBeUndefined()
+  expect(encodeBody('漢'.repeat(20_000))).toBeDefined()
+})
+
+test('what JSON cannot hold is a TypeError; what no SDK encodes is an error', () => {
+  for (const data of [undefined, () => 1, Symbol('x'), 1n]) expect(() => encodeBody(data)).toThrow(TypeError)
+  for (const body of ['', '{', 'x', 'b*', 'undefined']) expect(() => decodeBody(body)).toThrow()
+})
+
+test('a __proto__ key stays a key', () => {
+  const data: unknown = decodeBody('{"__proto__":{"admin":true}}')
+  expect(Object.keys(data ?? {})).toEqual(['__proto__'])
+  expect(data).not.toHaveProperty('admin')
+})

@@ -1,0 +1,238 @@
+import type { Kind } from '@peerage/protocol'
+import { beforeEach, expect, test } from 'vitest'
+import { Inbox } from './inbox.js'
+import type { Carrier } from './signaling.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { nameFrom } from './testing/fake-page.js'
+
+interface Acked {
+  to: string
+  stream: string
+  next: number
+}
+
+let clock: FakeClock
+let handed: string[]
+let acks: Acked[][]
+let saves: number
+let listening: boolean
+let onHand: () => void
+let inbox: Inbox
+const server: Carrier = {
+  send: (frame) => {
+    if (frame.type === 'ack') acks.push(frame.acks)
+    return true
+  },
+}
+
+beforeEach(() => {
+  clock = new FakeClock()
+  handed = []
+  acks = []
+  saves = 0
+  listening = true
+  onHand = () => {}
+  inbox = open()
+})
+
+function open(seen: ConstructorParameters<typeof Inbox>[1] = []): Inbox {
+  const hand = ({ body }: { body: string }): void => {
+    handed.push(body)
+    onHand()
+  }
+  return new Inbox(
+    { clock, server, listens: () => listening, hand, save: () => saves++, streamMs: 60_000 },
+    seen,
+  )
+}
+
+function receive(
+  seq: number,
+  more: { base?: number; from?: string; stream?: string; body?: string; kind?: Kind } = {},
+  carrier = server,
+): void {
+  const { base = 1, from = 'ann', stream = 'streamofann', body = `${seq}`, kind = 'message' } = more
+  inbox.receive({ type: 'message', from: nameFrom(from), since: 3, stream, seq, base, kind, body }, carrier)
+}
+
+const nexts = (): number[] => acks.flat().map(({ next }) => next)
+
+test('[D4] what overtakes waits for what is before it; duplicates are dropped, and acknowledged again', async () => {
+  receive(2)
+  receive(3)
+  expect(handed).toEqual([])
+  receive(1)
+  receive(1)
+  receive(3)
+  expect(handed).toEqual(['1', '2', '3'])
+  await clock.advance(20)
+  acks.length = 0
+  receive(2)
+  expect(handed).toEqual(['1', '2', '3'])
+  await clock.advance(20)
+  expect(nexts()).toEqual([4])
+})
+
+test('[D5] the first acknowledgement goes at once, the others in batches of 20 ms', async () => {
+  receive(1)
+  expect(acks).toEqual([[{ to: 'ann', stream: 'streamofann', next: 2 }]])
+  receive(2)
+  receive(3)
+  receive(1, { from: 'cas', stream: 'streamofcas' })
+  expect(acks).toHaveLength(1)
+  await clock.advance(20)
+  expect(acks.slice(1)).toEqual([
+    [
+      { to: 'ann', stream: 'streamofann', next: 4 },
+      { to: 'cas', stream: 'streamofcas', next: 2 },
+    ],
+  ])
+  expect(clock.pending).toBe(0)
+})
+
+test('[D5] half a window is acknowledged without waiting', () => {
+  for (let seq = 1; seq <= 64; seq++) receive(seq)
+  expect(nexts()).toEqual([2, 34])
+})
+
+test('[D5] no frame holds more than 64 acknowledgements', async () => {
+  receive(1)
+  for (let i = 0; i < 100; i++) receive(2, { from: `p${i}`, stream: 'streamofall' })
+  await clock.advance(20)
+  expect(acks.map((one) => one.length)).toEqual([1, 64, 36])
+})
+
+test('[D7] what was handed over is saved before it is acknowledged, and not handed over after a reload', () => {
+  receive(1)
+  expect(saves).toBe(1)
+  receive(2)
+  const seen = inbox.seen()
+  inbox = open(seen)
+  receive(1)
+  receive(2)
+  receive(3)
+  expect(handed).toEqual(['1', '2', '3'])
+})
+
+test('[D7] an idle stream is forgotten in time, and not saved', async () => {
+  receive(1)
+  await clock.advance(59_999)
+  expect(inbox.seen()).toHaveLength(1)
+  await clock.advance(1)
+  expect(inbox.seen()).toEqual([])
+})
+
+test('[D8] until somebody listens, messages wait and are not acknowledged', async () => {
+  listening = false
+  receive(1)
+  receive(2)
+  await clock.advance(20)
+  expect(nexts()).toEqual([1, 1])
+  listening = true
+  acks.length = 0
+  inbox.drain()
+  expect(handed).toEqual(['1', '2'])
+  await clock.advance(20)
+  expect(nexts()).toEqual([3])
+})
+
+test('[D8] a listener that adds another listener gets no message twice', () => {
+  listening = false
+  receive(1)
+  receive(2)
+  listening = true
+  onHand = () => inbox.drain()
+  inbox.drain()
+  expect(handed).toEqual(['1', '2'])
+})
+
+test('[D9] what its sender gave up is skipped, and not handed over late', () => {
+  receive(3)
+  receive(4)
+  receive(6)
+  receive(7, { base: 5 })
+  expect(handed).toEqual([])
+  receive(5, { base: 5 })
+  expect(handed).toEqual(['5', '6', '7'])
+  receive(3)
+  expect(handed).toEqual(['5', '6', '7'])
+})
+
+test('[D12] sequence numbers from the past, from the far future, and below their base do nothing', async () => {
+  receive(1)
+  receive(66)
+  receive(Number.MAX_SAFE_INTEGER)
+  receive(0, { base: 0 })
+  receive(2, { base: 3 })
+  receive(5, { base: 0 })
+  expect(handed).toEqual(['1'])
+  receive(2)
+  expect(handed).toEqual(['1', '2'])
+  await clock.advance(20)
+  expect(nexts().at(-1)).toBe(3)
+})
+
+test('[D12] the window ahead is kept: its last message counts, one more does not', () => {
+  receive(64)
+  receive(65)
+  for (let seq = 1; seq < 64; seq++) receive(seq)
+  expect(handed).toHaveLength(64)
+})
+
+test('[D12] one sender cannot push out what is remembered of another', () => {
+  receive(1)
+  for (let i = 0; i < 10_000; i++) receive(1, { from: 'eve', stream: `eve${String(i).padStart(8, '0')}` })
+  receive(1)
+  expect(handed.filter((body) => body === '1')).toHaveLength(10_001)
+  expect(inbox.seen()).toHaveLength(17)
+})
+
+test('[D12] the senders that are remembered are bounded', () => {
+  listening = false
+  for (let i = 0; i < 5_000; i++) receive(2, { from: `p${i}`, body: 'x' })
+  expect(inbox.seen()).toHaveLength(4_096)
+})
+
+test('[D12] what waits is bounded in characters, and what was let go makes room', () => {
+  listening = false
+  const body = 'x'.repeat(48 * 1024)
+  for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
+  listening = true
+  inbox.drain()
+  const fitting = Math.floor((4 * 1024 * 1024) / body.length)
+  expect(handed).toHaveLength(fitting)
+  for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
+  expect(handed).toHaveLength(200)
+})
+
+test('[D15] the acknowledgement goes back the way the message came, else through the server', async () => {
+  let open = true
+  const channel: Carrier = {
+    send: (frame) => {
+      if (open && frame.type === 'ack')
+        acks.push(frame.acks.map((one) => ({ ...one, stream: 'over the channel' })))
+      return open
+    },
+  }
+  receive(1, {}, channel)
+  expect(acks.flat()).toMatchObject([{ stream: 'over the channel', next: 2 }])
+  open = false
+  await clock.advance(20)
+  receive(2, {}, channel)
+  expect(acks.flat()).toMatchObject([{}, { stream: 'streamofann', next: 3 }])
+})
+
+test('[D9] what was given up makes room', () => {
+  const body = 'x'.repeat(48 * 1024)
+  for (let round = 0; round < 10; round++)
+    for (let seq = 2; seq <= 60; seq++) receive(round * 100 + seq, { base: round * 100 + 1, body })
+  receive(2_000, { base: 2_000, body: 'the last' })
+  expect(handed).toEqual(['the last'])
+  for (let sender = 0; sender < 50; sender++) receive(1, { from: `p${sender}`, body })
+  expect(handed).toHaveLength(51)
+  listening = false
+  for (let sender = 0; sender < 80; sender++) receive(2, { from: `p${sender}`, body })
+  listening = true
+  inbox.drain()
+  expect(handed).toHaveLength(51 + 80)
+})

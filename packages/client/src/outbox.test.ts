@@ -1,0 +1,458 @@
+import { getEventListeners } from 'node:events'
+import type { Kind, PresenceState } from '@peerage/protocol'
+import { beforeEach, expect, test } from 'vitest'
+import { HELD_MESSAGES, Outbox } from './outbox.js'
+import type { Frame, SendResult, Via } from './signaling.js'
+import { FakeClock, settled } from './testing/fake-clock.js'
+import { nameFrom } from './testing/fake-page.js'
+
+const bob = nameFrom('bob')
+type Sent = Extract<Frame, { type: 'send' }>
+
+let clock: FakeClock
+let wire: Sent[]
+let watching: string[]
+let online: boolean
+let found: { state: PresenceState; since?: number } | undefined
+let lookups: number
+let outbox: Outbox
+let streams: number
+
+beforeEach(() => {
+  clock = new FakeClock()
+  wire = []
+  watching = []
+  online = true
+  found = { state: 'online', since: 7 }
+  lookups = streams = 0
+  outbox = new Outbox({
+    clock,
+    // The middle: no jitter.
+    random: () => 0.5,
+    streamId: () => `stream${++streams}`,
+    server: {
+      send: (frame) => {
+        if (online && frame.type === 'send') wire.push(frame)
+        return online
+      },
+    },
+    lookup: async () => {
+      lookups++
+      return found
+    },
+    watch: (name) => watching.push(name),
+    unwatch: (name) => watching.splice(watching.indexOf(name), 1),
+  })
+})
+
+/** A send, and what became of it so far. */
+function send(
+  body = 'x',
+  more: { signal?: AbortSignal; deadlineMs?: number; via?: Via; kind?: Kind } = {},
+): { end?: SendResult } {
+  const sent: { end?: SendResult } = {}
+  const message = { to: bob, kind: 'message', body, via: 'p2p-first', deadlineMs: 30_000, ...more } as const
+  void outbox.send(message).then((end) => (sent.end = end))
+  return sent
+}
+
+async function ack(next: number, stream = wire.at(-1)?.stream ?? '', from = bob): Promise<void> {
+  outbox.acked({ type: 'acked', from, stream, next })
+  await settled()
+}
+
+const seqs = (): number[] => wire.map(({ seq }) => seq)
+
+test('[D2] the first message looks the name up, and every one names the stay that was found', async () => {
+  send('a')
+  send('b')
+  await settled()
+  expect(lookups).toBe(1)
+  expect(wire).toMatchObject([
+    { to: 'bob', since: 7, stream: 'stream1', seq: 1, base: 1, kind: 'message', body: 'a' },
+    { to: 'bob', since: 7, stream: 'stream1', seq: 2, base: 1, body: 'b' },
+  ])
+  expect(wire[0]).not.toHaveProperty('fresh')
+})
+
+test('[D2] nobody has the name: unavailable at once', async () => {
+  found = { state: 'offline' }
+  const sent = send()
+  await settled()
+  expect(sent.end).toBe('unavailable')
+  expect(clock.pending).toBe(0)
+})
+
+test('[D2] a look-up without an answer is asked again', async () => {
+  found = undefined
+  const sent = send()
+  await clock.advance(1_999)
+  expect(lookups).toBe(1)
+  found = { state: 'online', since: 7 }
+  await clock.advance(1)
+  expect(lookups).toBe(2)
+  await ack(2)
+  expect(sent.end).toBe('delivered')
+})
+
+test('[D2] when the stay is over, what may have reached it is unavailable and never goes to the next holder', async () => {
+  const first = send('first')
+  await clock.advance(2_000)
+  expect(seqs()).toEqual([1, 1])
+  found = { state: 'online', since: 8 }
+  const later = send('later')
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
+  await settled()
+  expect(first.end).toBe('unavailable')
+  expect(wire.filter(({ since }) => since === 8).map(({ body }) => body)).toEqual(['later'])
+  expect(later.end).toBeUndefined()
+})
+
+test('[D3] what a node refused at its first try reached nobody: it goes to whoever holds the name now', async () => {
+  send('warm-up')
+  await settled()
+  await ack(2)
+  const sends = [send('one'), send('two')]
+  found = { state: 'online', since: 9 }
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 2, code: 'unavailable' })
+  await settled()
+  expect(wire.slice(-2)).toMatchObject([
+    { since: 9, stream: 'stream2', seq: 1, base: 1, body: 'one' },
+    { since: 9, stream: 'stream2', seq: 2, base: 1, body: 'two' },
+  ])
+  // Late, for the old stream: it is nobody's now.
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 3, code: 'unavailable' })
+  await ack(3, 'stream2')
+  expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered'])
+})
+
+test('[D3] a stay that a node calls over and the registry still names is over', async () => {
+  const sent = send()
+  await settled()
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
+  await settled()
+  expect(sent.end).toBe('unavailable')
+  const again = send()
+  await settled()
+  expect(wire.at(-1)).toMatchObject({ since: 7, seq: 2, base: 2, stream: 'stream2' })
+  await ack(3)
+  expect(again.end).toBe('delivered')
+})
+
+test('[D10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh look-up, and given up at the deadline', async () => {
+  const sent = send()
+  const at: number[] = []
+  await settled()
+  const start = clock.now()
+  for (let ms = 0; ms < 29_900; ms += 100) {
+    const before = wire.length
+    await clock.advance(100)
+    if (wire.length > before) at.push(clock.now() - start)
+  }
+  expect(at).toEqual([2_000, 6_000, 14_000, 22_000])
+  expect(wire.slice(1).every(({ fresh }) => fresh === true)).toBe(true)
+  expect(sent.end).toBeUndefined()
+  await clock.advance(100)
+  expect(sent.end).toBe('timeout')
+  expect(clock.pending).toBe(0)
+})
+
+test('[D10] a new connection resends at once', async () => {
+  send()
+  await settled()
+  online = false
+  await clock.advance(3_000)
+  expect(wire).toHaveLength(1)
+  online = true
+  outbox.online()
+  expect(seqs()).toEqual([1, 1])
+})
+
+test('[D10] for a peer that is away one message probes; its presence brings the rest at once', async () => {
+  for (let i = 0; i < 5; i++) send(`${i}`)
+  await settled()
+  for (let seq = 1; seq <= 5; seq++)
+    outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq, code: 'away' })
+  expect(watching).toEqual(['bob'])
+  wire.length = 0
+  await clock.advance(6_000)
+  expect(seqs()).toEqual([1, 1])
+  wire.length = 0
+  outbox.presence(bob, 'online')
+  expect(seqs()).toEqual([1, 2, 3, 4, 5])
+  await ack(6)
+  expect(watching).toEqual([])
+  expect(clock.pending).toBe(0)
+})
+
+test('[D10] without any notification, the acknowledged probe brings the rest', async () => {
+  found = { state: 'away', since: 7 }
+  const sends = [send('1'), send('2'), send('3')]
+  await settled()
+  expect(seqs()).toEqual([1])
+  await clock.advance(2_000)
+  await ack(2)
+  expect(seqs()).toEqual([1, 1, 2, 3])
+  await ack(4)
+  expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', 'delivered'])
+})
+
+test('[D10] news that the peer is offline only makes the probe look again', async () => {
+  found = { state: 'away', since: 7 }
+  const sent = send()
+  await settled()
+  outbox.presence(bob, 'offline')
+  expect(seqs()).toEqual([1, 1])
+  expect(sent.end).toBeUndefined()
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
+  expect((await settled(), sent.end)).toBe('unavailable')
+})
+
+test('[D6] no more than a window is on its way, and acknowledgements let more out', async () => {
+  for (let i = 0; i < 100; i++) send()
+  await settled()
+  expect(wire).toHaveLength(64)
+  await clock.advance(2_000)
+  expect(wire).toHaveLength(128)
+  await ack(11)
+  expect(wire.slice(128).map(({ seq, base }) => [seq, base])).toEqual(
+    Array.from({ length: 10 }, (_, i) => [65 + i, 11]),
+  )
+})
+
+test('[D6] of large messages, fewer are on their way', async () => {
+  for (let i = 0; i < 20; i++) send('x'.repeat(40_000))
+  await settled()
+  expect(wire.length).toBeLessThanOrEqual(7)
+  expect(wire.length).toBeGreaterThan(1)
+})
+
+test('[D9] a message that was given up is skipped: base moves past it, soon', async () => {
+  const abort = new AbortController()
+  const first = send('1', { signal: abort.signal })
+  const second = send('2')
+  await settled()
+  abort.abort()
+  await clock.advance(50)
+  expect(first.end).toBe('aborted')
+  expect(wire.at(-1)).toMatchObject({ seq: 2, base: 2 })
+  await ack(3)
+  expect(second.end).toBe('delivered')
+})
+
+test('[D9] a gap in the middle is skipped once what is before it is settled', async () => {
+  const abort = new AbortController()
+  send('1')
+  send('2', { signal: abort.signal })
+  const third = send('3')
+  await settled()
+  abort.abort()
+  await settled()
+  await ack(2)
+  await clock.advance(50)
+  expect(wire.at(-1)).toMatchObject({ seq: 3, base: 3 })
+  await ack(4)
+  expect(third.end).toBe('delivered')
+})
+
+test('[D11] past the bound on held messages, send fails at once and nothing goes out', async () => {
+  for (let i = 0; i < HELD_MESSAGES; i++) send()
+  const over = send()
+  await settled()
+  expect(over.end).toBe('queue-full')
+  await ack(2)
+  const fits = send()
+  await settled()
+  expect(fits.end).toBeUndefined()
+})
+
+test('[D11] past the bound on held characters, send fails at once', async () => {
+  for (let i = 0; i < 180; i++) send('x'.repeat(48 * 1024))
+  await settled()
+  expect(send('x'.repeat(48 * 1024))).toEqual({})
+  const over = send('x'.repeat(48 * 1024))
+  await settled()
+  expect(over.end).toBe('queue-full')
+})
+
+test('[D12] replayed, reordered, foreign, unknown and far-future acknowledgements settle nothing', async () => {
+  const sends = [send('1'), send('2'), send('3')]
+  await settled()
+  await ack(99)
+  await ack(5)
+  await ack(3, 'nostream')
+  await ack(3, 'stream1', nameFrom('eve'))
+  await ack(0)
+  await ack(Number.MAX_SAFE_INTEGER)
+  expect(sends.map(({ end }) => end)).toEqual([undefined, undefined, undefined])
+  await ack(3)
+  await ack(2)
+  await ack(1)
+  await ack(3)
+  expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', undefined])
+})
+
+test('[D12] what was never transmitted cannot be acknowledged', async () => {
+  for (let i = 0; i < 64; i++) send()
+  const waiting = send('beyond the window')
+  await settled()
+  await ack(66)
+  expect(waiting.end).toBeUndefined()
+})
+
+test('[D4] notices that are temporary keep a message; those that are final end it', async () => {
+  const sends = [send('1'), send('2'), send('3')]
+  await settled()
+  const notice = (
+    seq: number,
+    code:
+      | 'slow-consumer'
+      | 'registry-unavailable'
+      | 'rate-limited'
+      | 'relay-refused'
+      | 'too-large'
+      | 'incompatible',
+  ): void => outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq, code })
+  notice(1, 'slow-consumer')
+  notice(1, 'registry-unavailable')
+  notice(1, 'rate-limited')
+  notice(2, 'relay-refused')
+  notice(77, 'too-large')
+  await settled()
+  expect(sends.map(({ end }) => end)).toEqual([undefined, 'relay-refused', undefined])
+  notice(3, 'incompatible')
+  await settled()
+  expect(sends.map(({ end }) => end)).toEqual(['incompatible', 'relay-refused', 'incompatible'])
+})
+
+test('[D4] an aborted send ends at once, before and after it went out, and leaves no listener behind', async () => {
+  const gone = send('x', { signal: AbortSignal.abort() })
+  const abort = new AbortController()
+  const sent = send('x', { signal: abort.signal })
+  await settled()
+  abort.abort()
+  await settled()
+  expect([gone.end, sent.end]).toEqual(['aborted', 'aborted'])
+  expect(clock.pending).toBe(0)
+})
+
+test('[D4] closing ends everything that is held, and everything after', async () => {
+  const sent = send()
+  await settled()
+  outbox.close()
+  const after = send()
+  await settled()
+  expect([sent.end, after.end]).toEqual(['closed', 'closed'])
+  expect(clock.pending).toBe(0)
+})
+
+test('[D14] signals and messages have streams of their own', async () => {
+  send('m')
+  send('s', { kind: 'signal' })
+  await settled()
+  expect(wire.map(({ stream, seq, kind }) => [stream, seq, kind])).toEqual([
+    ['stream1', 1, 'message'],
+    ['stream2', 1, 'signal'],
+  ])
+})
+
+test('[D15] a stream moves to a channel and back, and the recipient can tell no difference', async () => {
+  const channeled: Sent[] = []
+  let room: boolean | 'full' = true
+  const carrier = {
+    send: (frame: Frame) => {
+      if (room === true && frame.type === 'send') channeled.push(frame)
+      return room
+    },
+  }
+  const first = send('1')
+  await settled()
+  const detach = outbox.attach({ name: bob, since: 7 }, carrier)
+  const second = send('2')
+  send('3', { via: 'server' })
+  await settled()
+  expect(channeled.map(({ seq, base, stream }) => [seq, base, stream])).toEqual([[2, 1, 'stream1']])
+  expect(seqs()).toEqual([1, 3])
+  room = 'full'
+  send('4')
+  await settled()
+  expect(seqs()).toEqual([1, 3])
+  room = true
+  outbox.kick(bob)
+  expect(channeled.map(({ seq }) => seq)).toEqual([2, 4])
+  await ack(3, 'stream1')
+  expect([first.end, second.end]).toEqual(['delivered', 'delivered'])
+  wire.length = 0
+  // The channel dies: what it may have lost goes through the server at once.
+  detach()
+  expect(seqs()).toEqual([3, 4])
+})
+
+test('[D15] a channel to another stay of the name is not for this stream', async () => {
+  send('1')
+  await settled()
+  outbox.attach({ name: bob, since: 8 }, { send: () => true })
+  send('2')
+  expect(seqs()).toEqual([1, 2])
+})
+
+test('[D15] a channel binds a new stream without the server', async () => {
+  online = false
+  const channeled: Frame[] = []
+  outbox.attach({ name: bob, since: 7 }, { send: (frame) => channeled.push(frame) > 0 })
+  send('1')
+  expect(channeled).toMatchObject([{ since: 7, seq: 1 }])
+  expect(lookups).toBe(0)
+})
+
+test('[D15] p2p-only without a channel is unavailable at once, and when its channel goes', async () => {
+  const without = send('1', { via: 'p2p-only' })
+  await settled()
+  expect(without.end).toBe('unavailable')
+  const detach = outbox.attach({ name: bob, since: 7 }, { send: () => true })
+  const held = send('2', { via: 'p2p-only' })
+  const other = send('3')
+  detach()
+  await settled()
+  expect(held.end).toBe('unavailable')
+  expect(wire.map(({ body, base }) => [body, base])).toEqual([['3', 2]])
+  await ack(3)
+  expect(other.end).toBe('delivered')
+})
+
+test('[D11] bindings of idle recipients are bounded', async () => {
+  for (let i = 0; i < 2_000; i++) {
+    void outbox.send({ to: nameFrom(`p${i}`), kind: 'message', body: 'x', via: 'server', deadlineMs: 30_000 })
+    await settled()
+    const last = wire.at(-1)
+    if (last) await ack(2, last.stream, last.to)
+  }
+  lookups = 0
+  void outbox.send({ to: nameFrom('p0'), kind: 'message', body: 'x', via: 'server', deadlineMs: 30_000 })
+  void outbox.send({ to: nameFrom('p1999'), kind: 'message', body: 'x', via: 'server', deadlineMs: 30_000 })
+  expect(lookups).toBe(1)
+})
+
+test('[D3] what a channel carried may have arrived: it does not go to the next holder', async () => {
+  const byServer = send('by server')
+  await settled()
+  outbox.attach({ name: bob, since: 7 }, { send: () => true })
+  const byChannel = send('by channel')
+  found = { state: 'online', since: 8 }
+  outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
+  await settled()
+  expect(byChannel.end).toBe('unavailable')
+  expect(wire.at(-1)).toMatchObject({ since: 8, body: 'by server' })
+  await ack(2)
+  expect(byServer.end).toBe('delivered')
+})
+
+test('[D4] a signal that outlives many sends keeps no listener of theirs', async () => {
+  const abort = new AbortController()
+  const sent = send('x', { signal: abort.signal })
+  await settled()
+  expect(getEventListeners(abort.signal, 'abort')).toHaveLength(1)
+  await ack(2)
+  expect(sent.end).toBe('delivered')
+  expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
+})
