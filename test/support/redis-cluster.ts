@@ -30,7 +30,7 @@ export interface RedisCluster {
   /** The master that serves the slot now. */
   owner(slot: number): Promise<ClusterNode>
   masters(): Promise<ClusterNode[]>
-  /** The replica of a master. */
+  /** The replica of a master, once every living node knows it. */
   replica(master: ClusterNode): Promise<ClusterNode>
   /** Moves a slot with its keys to another master, live, as `redis-cli --cluster reshard` does. */
   moveSlot(slot: number, to: ClusterNode): Promise<void>
@@ -82,7 +82,7 @@ function describe(nodes: readonly Member[]): RedisCluster {
     )
   }
   const owner = async (slot: number): Promise<ClusterNode> => {
-    const line = (await view(nodes)).find((each) => each.isMaster && serves(each, slot))
+    const line = (await view(nodes)).find((each) => serves(each, slot))
     return byId(nodes, line?.id)
   }
   const ownerAfter = (
@@ -90,13 +90,20 @@ function describe(nodes: readonly Member[]): RedisCluster {
     old: ClusterNode,
     deadlineMs = CHANGE_DEADLINE_MS,
   ): Promise<ClusterNode> =>
-    eventually(`slot ${slot} has left ${old.server.port}`, () => agreedOwner(nodes, slot, old), {
-      deadlineMs,
-    })
-  const replica = async (master: ClusterNode): Promise<ClusterNode> => {
-    const line = (await view(nodes)).find((each) => each.masterId === master.id)
-    return byId(nodes, line?.id)
-  }
+    eventually(
+      `slot ${slot} has left ${old.server.port}`,
+      async () => {
+        const found = await agreed(nodes, (lines) => lines.find((line) => serves(line, slot))?.id)
+        return found?.id === old.id ? undefined : found
+      },
+      { deadlineMs },
+    )
+  const replica = (master: ClusterNode): Promise<ClusterNode> =>
+    eventually(
+      `port ${master.server.port} has a replica`,
+      () => agreed(nodes, (lines) => lines.find((line) => line.masterId === master.id)?.id),
+      { deadlineMs: CHANGE_DEADLINE_MS },
+    )
   return {
     nodes,
     seeds,
@@ -217,19 +224,18 @@ async function view(nodes: readonly ClusterNode[]): Promise<Line[]> {
   return parseView(await Promise.any(nodes.map(({ server }) => server.cli('CLUSTER', 'NODES'))))
 }
 
-async function agreedOwner(
+/** The node that every living one names, if they all name the same one. */
+async function agreed(
   nodes: readonly ClusterNode[],
-  slot: number,
-  old: ClusterNode,
+  choose: (lines: readonly Line[]) => string | undefined,
 ): Promise<ClusterNode | undefined> {
   const answers = await Promise.allSettled(nodes.map(({ server }) => server.cli('CLUSTER', 'NODES')))
-  const owners = new Set<string | undefined>()
+  const named = new Set<string | undefined>()
   for (const answer of answers) {
-    if (answer.status === 'rejected') continue // killed, or paused
-    owners.add(parseView(answer.value).find((line) => line.isMaster && serves(line, slot))?.id)
+    if (answer.status === 'fulfilled') named.add(choose(parseView(answer.value))) // else killed, or paused
   }
-  const [id] = owners
-  return owners.size === 1 && id !== undefined && id !== old.id ? byId(nodes, id) : undefined
+  const [id] = named
+  return named.size === 1 && id !== undefined ? byId(nodes, id) : undefined
 }
 
 /** The four steps of a live move (redis.io, "Live resharding"): import, migrate, the keys, the new owner. */
@@ -253,7 +259,7 @@ async function migrate(
 }
 
 function serves(line: Line, slot: number): boolean {
-  return line.slots.some(([low, high]) => low <= slot && slot <= high)
+  return line.isMaster && line.slots.some(([low, high]) => low <= slot && slot <= high)
 }
 
 function byId(nodes: readonly ClusterNode[], id: string | undefined): ClusterNode {
