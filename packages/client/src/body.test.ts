@@ -35,7 +35,7 @@ test('at the limit it fits, one more does not: text, bytes, and text that grows 
 
 test('what JSON cannot hold is a TypeError; what no SDK encodes is an error', () => {
   for (const data of [undefined, () => 1, Symbol('x'), 1n]) expect(() => encodeBody(data)).toThrow(TypeError)
-  for (const body of ['', '{', 'x', 'b*', 'undefined']) expect(() => decodeBody(body)).toThrow()
+  for (const body of ['', '{', 'x', 'b*', 'undefined']) expect(() => decodeBody(body)).toThrow(/./)
 })
 
 test('a __proto__ key stays a key', () => {

@@ -231,7 +231,7 @@ test('[D9] what was given up makes room', () => {
   for (let sender = 0; sender < 50; sender++) receive(1, { from: `p${sender}`, body })
   expect(handed).toHaveLength(51)
   listening = false
-  for (let sender = 0; sender < 80; sender++) receive(2, { from: `p${sender}`, body })
+  for (let sender = 0; sender < 80; sender++) receive(2, { from: `p${sender}`, base: 2, body })
   listening = true
   inbox.drain()
   expect(handed).toHaveLength(51 + 80)

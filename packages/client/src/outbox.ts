@@ -226,7 +226,9 @@ export class Outbox {
   #pump(line: Line): void {
     if (line.held.length === 0) return
     if (line.timer === undefined) this.#arm(line, line.resendMs)
-    line.since ??= this.#channels.get(line.to)?.since
+    const channel = this.#channels.get(line.to)?.since
+    // A channel may outlive its peer's hold on the name.
+    if (channel !== line.gone) line.since ??= channel
     if (line.since === undefined) return void this.#bind(line)
     const first = line.held[0]?.seq ?? 0
     let chars = 0
