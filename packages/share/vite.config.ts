@@ -1,0 +1,14 @@
+import { defineConfig } from 'vite'
+
+export default defineConfig({
+  // Relative, so that the page works below any path.
+  base: './',
+  resolve: { conditions: ['@peerage/source', 'module', 'browser'] },
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  build: {
+    target: 'es2022',
+    // The page's policy allows no inline script and no data: URL for one.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+})
