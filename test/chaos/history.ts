@@ -11,6 +11,8 @@ export type Event =
       at: number
       id: string
       outcome: 'delivered' | 'unavailable' | 'timeout' | 'refused' | 'unknown'
+      /** What the SDK called it, for the reader of a failed run. */
+      code?: string
     }
   /** The application of `to`, who has held its name since `since`, was handed the message. */
   | { type: 'received'; at: number; id: string; to: string; since: number }

@@ -20,6 +20,8 @@ export interface ClassResult {
   injected: number
   outagesMs: number[]
   failedSends: number
+  /** What the SDK called the failures, and how many of each. */
+  failures: Record<string, number>
   notes: { what: string; value: number; ok: boolean }[]
   verdict: Verdict
   met: boolean
@@ -44,6 +46,7 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
     const result = await runClass(fault, options, random.between(0, 2 ** 31))
     results.push(result)
     options.log(line(result))
+    if (result.failedSends > 0) options.log(`    failed sends: ${JSON.stringify(result.failures)}`)
     for (const note of result.notes)
       options.log(`    ${note.ok ? 'ok ' : 'NOT'} ${note.what}: ${Math.round(note.value)}`)
   }
@@ -87,6 +90,9 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
   const { events } = history
   const verdict = check(events, { overlapMs: OVERLAP_MS, endMs: history.now(), deadlineMs: DEADLINE_MS })
   const outagesMs = windows.flatMap(({ from, until }) => outages(events, from, until))
+  const failures: Record<string, number> = {}
+  for (const event of events)
+    if (event.type === 'settled' && event.code !== undefined) failures[event.code] = (failures[event.code] ?? 0) + 1
   const failedSends = events.filter(
     (event) => event.type === 'settled' && event.outcome !== 'delivered',
   ).length
@@ -95,7 +101,7 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     percentile(outagesMs, 0.99) <= fault.outageP99Ms &&
     notes.every((note) => note.ok) &&
     !(fault.noFailedSend && failedSends > 0)
-  return { fault, injected: options.times, outagesMs, failedSends, notes, verdict, met }
+  return { fault, injected: options.times, outagesMs, failedSends, failures, notes, verdict, met }
 }
 
 export const HEADER =

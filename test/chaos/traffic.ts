@@ -112,7 +112,7 @@ export class Traffic {
     } catch (error) {
       if (!(error instanceof PeerageError)) throw error
       const outcome = error.code === 'unavailable' || error.code === 'timeout' ? error.code : 'refused'
-      this.#history.add({ type: 'settled', id, outcome })
+      this.#history.add({ type: 'settled', id, outcome, code: error.code })
     } finally {
       this.#open.set(actor.who, (this.#open.get(actor.who) ?? 1) - 1)
     }

@@ -33,6 +33,8 @@ export class Leases {
   #next = 0
   /** Partings that the registry has not taken yet. */
   #parting: Parting[] = []
+  /** Partings on their way. */
+  readonly #leaving = new Set<Promise<void>>()
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
 
@@ -56,7 +58,14 @@ export class Leases {
   async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
     this.#drop(lease)
     const until = this.#parts.clock.monotonic() + this.#parts.nameTtlMs
-    await this.#tryParting({ lease, how, until })
+    const leaving = this.#tryParting({ lease, how, until })
+    this.#leaving.add(leaving)
+    await leaving.finally(() => this.#leaving.delete(leaving))
+  }
+
+  /** Resolves when every parting that is on its way has been answered. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#leaving)
   }
 
   /** Forgets a lease that is another's, or nobody's, already. */

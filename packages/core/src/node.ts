@@ -222,6 +222,8 @@ export class Node {
     const online = [...this.sessions.allOnline()]
     for (const session of online) this.#close(session, 'drain')
     await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
+    // Sockets that ended a moment ago: a name that nobody suspends would count as free.
+    await this.leases.settled()
     try {
       await backend.nodes.leave()
     } catch (error) {

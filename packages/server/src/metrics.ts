@@ -105,25 +105,27 @@ export class Metrics {
   /** Starts Node's own metrics (memory, event-loop lag, garbage collection) and the gauges of this node. */
   observe(readings: Readings): void {
     collectDefaultMetrics({ register: this.registry })
-    const connections = new Gauge({
+    // Not the library's own registry: two nodes may live in one process.
+    const registers = [this.registry]
+    new Gauge({
       name: 'peerage_connections',
       help: 'Open connections.',
       labelNames: ['gateway'],
+      registers,
       collect() {
         this.reset()
         for (const [gateway, count] of readings.connections()) this.set({ gateway }, count)
       },
     })
-    this.registry.registerMetric(connections)
     const gauge = (name: string, help: string, read: () => number | boolean): void => {
-      const one = new Gauge({
+      new Gauge({
         name,
         help,
+        registers,
         collect() {
           this.set(Number(read()))
         },
       })
-      this.registry.registerMetric(one)
     }
     gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
     gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
