@@ -1,0 +1,131 @@
+import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { memoryUsage } from 'node:process'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createPeerage } from '@peerage/server'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+// Short, but they fit together as the design's table asks.
+const times = {
+  beatMs: 100,
+  nodeLeaseMs: 1_000,
+  pingIntervalMs: 400,
+  pingTimeoutMs: 200,
+  graceMs: 1_000,
+  deadlineMs: 1_000,
+  nameTtlMs: 3_000,
+}
+const BATCH = 250
+/** What is left of 8,000 peers, in bytes each, must be noise: an idle peer itself takes over 6,000. */
+const LEFT_BYTES_A_PEER = 150
+
+setFlagsFromString('--expose-gc')
+const collect: unknown = runInNewContext('gc')
+
+function heapBytes(): number {
+  if (typeof collect !== 'function') throw new Error('no gc')
+  for (let i = 0; i < 4; i++) collect()
+  return memoryUsage().heapUsed
+}
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+
+interface Wire {
+  path: string
+  first: string
+  hello: (name: string) => string | undefined
+  until: string
+}
+
+const wires: Record<string, Wire> = {
+  native: {
+    path: '/peerage/?EIO=4&transport=websocket',
+    first: '0',
+    hello: (name) => `40${JSON.stringify({ v: 1, name, secret: 's'.repeat(22) })}`,
+    until: '42["welcome"',
+  },
+  peerjs: {
+    path: '/peerjs?key=peerjs&version=1.5.5&token=t&id=',
+    first: '',
+    hello: () => undefined,
+    until: '{"type":"OPEN"',
+  },
+}
+
+async function connectAndKill(port: number, wire: Wire, name: string): Promise<void> {
+  const suffix = wire.path.endsWith('id=') ? name : ''
+  const ws = new WebSocket(`ws://127.0.0.1:${port}${wire.path}${suffix}`)
+  await new Promise<void>((resolve, reject) => {
+    ws.on('error', reject)
+    ws.on('message', (data: Buffer) => {
+      const frame = data.toString()
+      const hello = wire.first !== '' && frame.startsWith(wire.first) ? wire.hello(name) : undefined
+      if (hello !== undefined) ws.send(hello)
+      if (frame.startsWith(wire.until)) resolve()
+    })
+  })
+  // No close frame: the peer was killed.
+  ws.terminate()
+  await once(ws, 'close')
+}
+
+describe('leaks', () => {
+  test.each(Object.keys(wires))(
+    '[I16] 10,000 connects and kills of %s peers leave no key, no session, no timer and no heap behind',
+    async (kind) => {
+      const wire = wires[kind]
+      if (!wire) throw new Error(kind)
+      const http = createServer()
+      const peerage = createPeerage({
+        redis: { url: redis.url, prefix: `leak-${kind}:` },
+        times,
+        p2p: { useAsP2PServer: false },
+        limits: { node: { connectsPerSecond: 0 } },
+        peerjs: { concurrentLimit: 0 },
+        log: { level: 'silent' },
+      })
+      peerage.attach(http)
+      http.listen(0, '127.0.0.1')
+      await once(http, 'listening')
+      const { port } = http.address() as AddressInfo
+      await peerage.ready()
+      const go = async (from: number, to: number): Promise<void> => {
+        for (let i = from; i < to; i += BATCH)
+          await Promise.all(
+            Array.from({ length: Math.min(BATCH, to - i) }, (_, j) =>
+              connectAndKill(port, wire, `peer-${i + j}`),
+            ),
+          )
+        // Only the set of nodes may be left: every name's grace has ended.
+        await vi.waitFor(
+          async () => expect(await redis.cli('KEYS', `leak-${kind}:*`)).toBe(`leak-${kind}:nodes`),
+          {
+            timeout: 20_000,
+            interval: 100,
+          },
+        )
+      }
+      const timersOf = (): number =>
+        process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+      await go(0, 2_000)
+      const [heap, timers] = [heapBytes(), timersOf()]
+      await go(2_000, 10_000)
+      const left = heapBytes() - heap
+      expect(left / 8_000).toBeLessThan(LEFT_BYTES_A_PEER)
+      expect(timersOf()).toBeLessThanOrEqual(timers + 2)
+      await peerage.stop()
+      http.close()
+      http.closeAllConnections()
+      expect(http.listenerCount('upgrade')).toBe(0)
+    },
+    300_000,
+  )
+})
