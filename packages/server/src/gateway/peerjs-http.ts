@@ -172,11 +172,9 @@ function answer(response: ServerResponse, status: number, type: string, body: st
 
 function preflight(request: IncomingMessage, response: ServerResponse): void {
   const headers = request.headers['access-control-request-headers']
+  response.setHeader('Vary', 'Origin, Access-Control-Request-Headers')
   response.setHeader('Access-Control-Allow-Methods', METHODS)
-  if (headers !== undefined) {
-    response.setHeader('Vary', 'Origin, Access-Control-Request-Headers')
-    response.setHeader('Access-Control-Allow-Headers', headers)
-  }
+  if (headers !== undefined) response.setHeader('Access-Control-Allow-Headers', headers)
   response.writeHead(204, { 'Content-Length': 0 })
   response.end()
 }
