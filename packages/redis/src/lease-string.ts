@@ -4,12 +4,17 @@ import type { Lease } from '@peerage/core'
 
 // A lease is one compact string, so that GET is the whole look-up:
 //
-//   node connection since epoch o|a hash
+//   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection
 //
-// A name that was just released leaves its epoch alone behind, a tombstone: digits without a space. Nobody's name,
-// but the next claim must exceed it [I2]. A later version may add words at the end [F25].
+// Numbers are in base 36. A first stay has since = epoch, and 44 characters: up to there Redis keeps a string and its
+// header in one allocation, which brings a name from 240 to 208 bytes, all told.
+//
+// A name that was just released leaves its epoch alone behind, a tombstone: decimal digits without a space. It is
+// nobody's name, but the next claim must exceed it [I2]. A later version may add words at the end [F25].
 
-const PATTERN = /^(\S+) (\S+) (\d{1,16}) (\d{1,16}) ([oa]) ([A-Za-z0-9_-]{1,64})(?: .*)?$/u
+const BASE = 36
+const PATTERN =
+  /^([\w-]{8})([\w-]{22})([oa])([0-9a-z]{1,11})(?::([0-9a-z]{1,11}))? ([0-9a-z]{1,12})(?: .*)?$/u
 
 export function formatLease(lease: Lease): string {
   return formatAs(lease, lease.state)
@@ -18,7 +23,8 @@ export function formatLease(lease: Lease): string {
 /** The same stay in either state: scripts compare whole strings. */
 export function formatAs(lease: Lease, state: Lease['state']): string {
   const { node, connection, since, epoch, secretHash } = lease
-  return `${node} ${connection} ${since} ${epoch} ${state === 'online' ? 'o' : 'a'} ${secretHash}`
+  const later = epoch === since ? '' : `:${(epoch - since).toString(BASE)}`
+  return `${node}${secretHash}${state === 'online' ? 'o' : 'a'}${since.toString(BASE)}${later} ${connection}`
 }
 
 /** The lease that a key holds; undefined: none, a tombstone, or what no version of ours has written. */
@@ -27,8 +33,9 @@ export function parseLease(peer: Peer, value: unknown): Lease | undefined {
   const words = PATTERN.exec(value)
   if (!words) return undefined
   const node = parseNodeId(words[1])
-  const connection = parseConnectionId(words[2])
-  const [since, epoch] = [Number(words[3]), Number(words[4])]
+  const connection = parseConnectionId(words[6])
+  const since = Number.parseInt(words[4] ?? '', BASE)
+  const epoch = since + Number.parseInt(words[5] ?? '0', BASE)
   if (!node.ok || !connection.ok || !Number.isSafeInteger(since) || !Number.isSafeInteger(epoch))
     return undefined
   return {
@@ -37,7 +44,7 @@ export function parseLease(peer: Peer, value: unknown): Lease | undefined {
     connection: connection.value,
     since,
     epoch,
-    state: words[5] === 'o' ? 'online' : 'away',
-    secretHash: words[6] ?? '',
+    state: words[3] === 'o' ? 'online' : 'away',
+    secretHash: words[2] ?? '',
   }
 }

@@ -21,15 +21,36 @@ const IN_TIME = `
 local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
 `
 
-// node, connection, since, epoch, state, hash; for a tombstone only the epoch.
+// lease-string.ts tells what a value looks like; of a tombstone only the epoch is read, of junk 0.
 const READ = `
 local function read(value)
   if not value then return nil end
-  local node, connection, since, epoch, state, hash = string.match(value, '^(%S+) (%S+) (%d+) (%d+) ([oa]) (%S+)')
-  if node then
-    return { node = node, connection = connection, since = tonumber(since), epoch = tonumber(epoch), state = state, hash = hash }
+  local state, since, later, connection = string.match(string.sub(value, 31), '^([oa])(%w+):?(%w*) (%w+)')
+  if state and not string.find(string.sub(value, 1, 30), '[^%w_-]') then
+    local first = tonumber(since, 36)
+    return {
+      node = string.sub(value, 1, 8), hash = string.sub(value, 9, 30), state = state, connection = connection,
+      since = first, epoch = first + (later == '' and 0 or tonumber(later, 36))
+    }
   end
   return { epoch = tonumber(string.match(value, '^%d+$')) or 0 }
+end
+`
+
+const WRITE = `
+local digits = '0123456789abcdefghijklmnopqrstuvwxyz'
+local function base36(n)
+  local written = ''
+  repeat
+    local digit = n % 36
+    written = string.sub(digits, digit + 1, digit + 1) .. written
+    n = (n - digit) / 36
+  until n == 0
+  return written
+end
+local function write(node, hash, since, epoch, connection)
+  local later = epoch == since and '' or ':' .. base36(epoch - since)
+  return node .. hash .. 'o' .. base36(since) .. later .. ' ' .. connection
 end
 `
 
@@ -42,7 +63,7 @@ local function announce(channel, change) redis.pcall('SPUBLISH', channel, change
  * expected node, expected epoch (of a holder whose node is dead).
  * Answers {'won', lease, former}, {'held', holder} or {'late', now}.
  */
-export const claimScript = script(`${NOW}${IN_TIME}${READ}${ANNOUNCE}
+export const claimScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${ANNOUNCE}
 local channel, node, connection, hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if late(ARGV[9]) then return { 'late', text(now) } end
 local value = redis.call('GET', KEYS[1])
@@ -55,7 +76,7 @@ end
 local presented = math.min(tonumber(ARGV[6]), now + tonumber(ARGV[7]))
 local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
-local lease = node .. ' ' .. connection .. ' ' .. text(since) .. ' ' .. text(epoch) .. ' o ' .. hash
+local lease = write(node, hash, since, epoch, connection)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[8])
 if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
 return { 'won', lease, held and held.node and value or '' }

@@ -1,0 +1,145 @@
+import type { NodeId, Peer } from '@peerage/protocol'
+import { expect } from 'vitest'
+import type { Lease } from '../registry.js'
+import { isSameStay, winsOver } from '../registry.js'
+import type { ContractCluster, ContractNode } from './cluster.js'
+import { newNodeId } from './cluster.js'
+
+// What the registry should be, in the plainest way: a map. A property test drives this and a real one side by side.
+
+/** A node under the model: its identity changes when it is restarted. */
+export interface ModelNode extends ContractNode {
+  /** Killed: it beats no more, and nobody calls it. */
+  crashed: boolean
+}
+
+interface Held {
+  lease: Lease
+  endsAt: number
+}
+
+export class RegistryModel {
+  readonly cluster: ContractCluster
+  readonly nodes: ModelNode[]
+  readonly peers: Peer[]
+  /** Every stay that ever was, for late calls. */
+  readonly stays: Lease[] = []
+  readonly #names = new Map<Peer, Held>()
+  readonly #highest = new Map<Peer, number>()
+  /** When each identity's lease ends, or ended; -Infinity: it left. */
+  readonly #ends = new Map<NodeId, number>()
+  readonly #released = new Set<Lease>()
+
+  constructor(cluster: ContractCluster, nodes: ModelNode[], peers: Peer[]) {
+    this.cluster = cluster
+    this.nodes = nodes
+    this.peers = peers
+    for (const node of nodes) this.beaten(node.node)
+  }
+
+  now(): number {
+    return Math.floor(this.cluster.now())
+  }
+
+  highest(peer: Peer): number {
+    return this.#highest.get(peer) ?? 0
+  }
+
+  held(peer: Peer): Lease | undefined {
+    const held = this.#names.get(peer)
+    return held && held.endsAt > this.now() ? held.lease : undefined
+  }
+
+  beaten(node: NodeId): void {
+    this.#ends.set(node, this.now() + this.cluster.times.nodeLeaseMs)
+  }
+
+  left(node: NodeId): void {
+    this.#ends.set(node, Number.NEGATIVE_INFINITY)
+  }
+
+  isAbandoned(lease: Lease): boolean {
+    if (lease.state === 'away') return false
+    const end = this.#ends.get(lease.node) ?? Number.NEGATIVE_INFINITY
+    return this.now() - end > this.cluster.times.graceMs
+  }
+
+  flush(): void {
+    this.#names.clear()
+  }
+
+  /** Whether a claim with this secret must win. */
+  mustWin(peer: Peer, secretHash: string, policy: 'refuse' | 'replace'): boolean {
+    const held = this.held(peer)
+    if (!held || held.secretHash === secretHash || policy === 'replace') return true
+    return this.isAbandoned(held)
+  }
+
+  /** Takes over what a claim won, and checks it against what was there. */
+  won(lease: Lease): void {
+    const before = this.held(lease.peer)
+    expect(lease.state).toBe('online')
+    expect(lease.epoch, '[I2]').toBeGreaterThan(this.highest(lease.peer))
+    if (before?.secretHash === lease.secretHash) expect(lease.since, '[I8]').toBe(before.since)
+    else expect(lease.since).toBe(lease.epoch)
+    this.#highest.set(lease.peer, lease.epoch)
+    this.stays.push(lease)
+    this.#put(lease, this.cluster.times.nameTtlMs)
+  }
+
+  renewed(lease: Lease): void {
+    const held = this.held(lease.peer)
+    if (held && isSameStay(held, lease) && held.state === 'online')
+      this.#put(held, this.cluster.times.nameTtlMs)
+  }
+
+  suspended(lease: Lease, graceMs: number): void {
+    const held = this.held(lease.peer)
+    if (held && isSameStay(held, lease) && held.state === 'online')
+      this.#put({ ...held, state: 'away' }, graceMs)
+  }
+
+  released(lease: Lease): void {
+    this.#released.add(lease)
+    const held = this.held(lease.peer)
+    if (held && isSameStay(held, lease)) this.#names.delete(lease.peer)
+  }
+
+  /** A node never re-asserts what it has released. */
+  mayReassert(lease: Lease): boolean {
+    return !this.#released.has(lease)
+  }
+
+  /** What re-asserting must come to; `either`: a later stay was released a moment ago, and may still be remembered. */
+  reassertion(lease: Lease): 'ours' | 'lost' | 'evicts' | 'either' {
+    const held = this.held(lease.peer)
+    if (!held) return lease.epoch < this.highest(lease.peer) ? 'either' : 'ours'
+    if (isSameStay(held, lease)) return 'ours'
+    return winsOver(held, lease) ? 'lost' : 'evicts'
+  }
+
+  wroteBack(lease: Lease): void {
+    const held = this.held(lease.peer)
+    if (held && isSameStay(held, lease)) this.renewed(lease)
+    else this.#put(lease, this.cluster.times.nameTtlMs)
+  }
+
+  /** Compares every name with the real registry's, as each living node sees it. */
+  async check(): Promise<void> {
+    for (const peer of this.peers)
+      for (const node of this.nodes) {
+        if (node.crashed) continue
+        expect(await node.backend.registry.lookup(peer), peer).toEqual(this.held(peer))
+      }
+  }
+
+  restart(node: ModelNode): void {
+    node.node = newNodeId()
+    node.crashed = false
+    node.backend.identify(node.node)
+  }
+
+  #put(lease: Lease, ttlMs: number): void {
+    this.#names.set(lease.peer, { lease, endsAt: this.now() + ttlMs })
+  }
+}

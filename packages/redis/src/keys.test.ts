@@ -1,0 +1,52 @@
+import { must, newNodeId, peer } from '@peerage/core/testing'
+import { parsePeer } from '@peerage/protocol'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Keys, checkPrefix } from './keys.js'
+
+const keys = new Keys('pg:')
+
+/** The part of a key that Redis Cluster hashes: Redis Cluster specification, «Hash tags». */
+function hashed(key: string): string {
+  const open = key.indexOf('{')
+  const close = key.indexOf('}', open + 1)
+  return open < 0 || close < 0 || close === open + 1 ? key : key.slice(open + 1, close)
+}
+
+test('keys look as the design says', () => {
+  const alice = peer('app/alice')
+  expect(keys.lease(alice)).toBe('pg:{app/alice}:lease')
+  expect(keys.queue(alice)).toBe('pg:{app/alice}:queue')
+  expect(keys.presence(alice)).toBe('pg:{app/alice}:presence')
+  expect(keys.nodes()).toBe('pg:nodes')
+  const node = newNodeId()
+  expect(keys.inbox(node)).toBe(`pg:inbox:${node}`)
+})
+
+test('all of a name hashes alike, whatever the name holds, and names differ in their keys', () => {
+  const name = fc
+    .string({ unit: fc.constantFrom('{', '}', '/', ':', 'a', 'é'), minLength: 1, maxLength: 12 })
+    .map((text) => must(parsePeer(`app/${text}`)))
+  fc.assert(
+    fc.property(name, name, (one, other) => {
+      const tag = hashed(keys.lease(one))
+      expect(tag.startsWith('app/')).toBe(true)
+      expect(hashed(keys.queue(one))).toBe(tag)
+      expect(hashed(keys.presence(one))).toBe(tag)
+      expect(keys.lease(one) === keys.lease(other)).toBe(one === other)
+    }),
+  )
+})
+
+test('two names never share a key of different kinds', () => {
+  // The name of one ends as the key of another kind begins.
+  const tricky = ['a', 'a}:lease', 'a}:queue', '}:lease', 'a}:lease{'].map((name) => peer(`app/${name}`))
+  const all = tricky.flatMap((one) => [keys.lease(one), keys.queue(one), keys.presence(one)])
+  expect(new Set(all).size).toBe(all.length)
+})
+
+test('a prefix may not hold what would become the hash tag, nor what cannot be typed', () => {
+  for (const fine of ['', 'pg:', 'staging/eu-1:']) expect(checkPrefix(fine)).toBeUndefined()
+  for (const broken of ['{x}', 'a{', 'a b', 'é', '\n', 'x'.repeat(65)])
+    expect(checkPrefix(broken)).toMatch(/^must /)
+})

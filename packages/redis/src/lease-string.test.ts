@@ -1,0 +1,72 @@
+import type { Lease } from '@peerage/core'
+import { newConnectionId, newNodeId, newPeer, newSecretHash } from '@peerage/core/testing'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { formatAs, formatLease, parseLease } from './lease-string.js'
+
+const peer = newPeer()
+const lease: fc.Arbitrary<Lease> = fc
+  .record({
+    since: fc.integer({ min: 1, max: 4_000_000_000_000 }),
+    later: fc.integer({ min: 0, max: 1_000_000_000_000 }),
+    state: fc.constantFrom('online', 'away'),
+    // Drawn in the test's own process: any will do.
+    node: fc.constant(0).map(() => newNodeId()),
+    connection: fc.constant(0).map(() => newConnectionId()),
+    secretHash: fc.constant(0).map(() => newSecretHash()),
+  })
+  .map(({ since, later, ...rest }) => ({ peer, since, epoch: since + later, ...rest }))
+
+test('a lease comes back as it went', () => {
+  fc.assert(
+    fc.property(lease, (one) => {
+      expect(parseLease(peer, formatLease(one))).toEqual(one)
+      expect(parseLease(peer, formatAs(one, 'away'))).toEqual({ ...one, state: 'away' })
+    }),
+  )
+})
+
+test('a first stay takes at most 44 characters until the year 2059', () => {
+  const since = Date.UTC(2059, 0)
+  const first: Lease = {
+    peer,
+    node: newNodeId(),
+    connection: newConnectionId(),
+    since,
+    epoch: since,
+    state: 'online',
+    secretHash: newSecretHash(),
+  }
+  expect(formatLease(first).length).toBeLessThanOrEqual(44)
+})
+
+test('[F25] words that a later version adds are passed over', () => {
+  fc.assert(
+    fc.property(lease, fc.string(), (one, more) => {
+      fc.pre(!/[\n\r\u2028\u2029]/u.test(more))
+      expect(parseLease(peer, `${formatLease(one)} ${more}`)).toEqual(one)
+    }),
+  )
+})
+
+test('[F23] anything else is no lease, and nothing throws', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.anything(), fc.string({ unit: 'binary' })), (value) => {
+      expect(parseLease(peer, value)).toBeUndefined()
+    }),
+  )
+  const [node, hash] = ['abcdefgh', 'x'.repeat(22)]
+  const malformed = [
+    '1800000000000', // a tombstone
+    `${node}${hash}x1 c1`,
+    `${node}${hash}o c1`,
+    `${node}${hash}o1: c1`,
+    `${node}${hash}o1:1`,
+    `${node}${hash}o1 C1`,
+    `${node}${hash}o1 c234567890123`,
+    `${node}${hash}ozzzzzzzzzzz c1`,
+    `abcdefg ${hash}o1 c1`,
+    `${node}${hash.slice(1)}o1 c1`,
+  ]
+  for (const value of malformed) expect(parseLease(peer, value), value).toBeUndefined()
+})

@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
+
+/** A link to Redis that reads along, and can put words into either side's mouth. */
+export interface Meddler {
+  readonly url: string
+  /** Says a command in the name of every connection whose talk so far held `who`. Returns how many there were. */
+  say(who: string, ...command: string[]): number
+  /** From now on, what Redis says is changed before it arrives. */
+  rewrite(change: (text: string) => string): void
+  stop(): Promise<void>
+}
+
+interface Link {
+  near: Socket
+  far: Socket
+  said: string
+}
+
+/** Of what a connection said, the start: its name is in there. */
+const KEPT_BYTES = 4_096
+
+export async function startMeddler(port: number): Promise<Meddler> {
+  const links = new Set<Link>()
+  let change: ((text: string) => string) | undefined
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1')
+    const link: Link = { near, far, said: '' }
+    links.add(link)
+    near.on('data', (bytes) => {
+      if (link.said.length < KEPT_BYTES) link.said += bytes.toString('latin1')
+      far.write(bytes)
+    })
+    far.on('data', (bytes) => {
+      near.write(change ? Buffer.from(change(bytes.toString('latin1')), 'latin1') : bytes)
+    })
+    const end = (): void => {
+      links.delete(link)
+      near.destroy()
+      far.destroy()
+    }
+    for (const socket of [near, far]) socket.on('close', end).on('error', end)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the meddler has no port')
+  return {
+    url: `redis://127.0.0.1:${address.port}`,
+    say: (who, ...command) => {
+      const words = command.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`)
+      const chosen = [...links].filter((link) => link.said.includes(who))
+      for (const link of chosen) link.far.write(`*${words.length}\r\n${words.join('')}`)
+      return chosen.length
+    },
+    rewrite: (next) => {
+      change = next
+    },
+    stop: async () => {
+      for (const link of links) {
+        link.near.destroy()
+        link.far.destroy()
+      }
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

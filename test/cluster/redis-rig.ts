@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { BackendEvent, Envelope, Times } from '@peerage/core'
+import { RegistryUnavailable, defaultTimes, systemClock } from '@peerage/core'
+import type { ContractNode } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
+import { createRedisBackend } from '@peerage/redis'
+
+/** A node that beats by itself and listens to its inbox, over a backend of its own. */
+export interface RigNode extends ContractNode {
+  backend: RedisBackend
+  received: Envelope[]
+  /** How each beat ended. */
+  beats: string[]
+  stop(): Promise<void>
+}
+
+/** Beats often, so that a test need not wait; the leases are the real ones. */
+export const rigTimes: Times = { ...defaultTimes, beatMs: 200 }
+
+export async function startRigNode(
+  url: string,
+  options: Partial<RedisBackendOptions> = {},
+): Promise<RigNode> {
+  const events: BackendEvent[] = []
+  const errors: RigNode['errors'] = []
+  const received: Envelope[] = []
+  const beats: string[] = []
+  const backend = createRedisBackend({
+    url,
+    times: rigTimes,
+    clock: systemClock,
+    onError: (error, context) => errors.push({ error, stage: context.stage }),
+    ...options,
+  })
+  const node = newNodeId()
+  backend.identify(node)
+  await backend.start((event) => events.push(event))
+  const stopping = new AbortController()
+  const beatMs = options.times?.beatMs ?? rigTimes.beatMs
+  let listening = false
+  const beat = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      try {
+        beats.push(await backend.nodes.beat())
+        if (!listening) {
+          await backend.bus.subscribe(node, (envelope) => received.push(envelope))
+          listening = true
+        }
+      } catch (error) {
+        if (!(error instanceof RegistryUnavailable)) throw error
+        beats.push('unavailable')
+      }
+      await delay(beatMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  }
+  const beating = beat()
+  return {
+    node,
+    backend,
+    events,
+    errors,
+    received,
+    beats,
+    stop: async () => {
+      stopping.abort()
+      await beating
+      await backend.stop()
+    },
+  }
+}
+
+/** Waits for what must come, with patience for a busy machine. Returns how long it took. */
+export async function eventually(
+  what: string,
+  probe: () => Promise<boolean> | boolean,
+  deadlineMs = 20_000,
+): Promise<number> {
+  const start = performance.now()
+  for (;;) {
+    if (await probe()) return performance.now() - start
+    if (performance.now() - start > deadlineMs) throw new Error(`${what}: not within ${deadlineMs} ms`)
+    await delay(10)
+  }
+}
+
+/** True when the promise resolves; false when the registry was unavailable. */
+export async function succeeds(action: Promise<unknown>): Promise<boolean> {
+  try {
+    await action
+    return true
+  } catch (error) {
+    if (error instanceof RegistryUnavailable) return false
+    throw error
+  }
+}
+
+export function isHealthy(node: RigNode): boolean {
+  const last = node.events.filter((event) => event.type === 'health').at(-1)
+  return last?.healthy ?? false
+}
+
+export function ailments(node: RigNode): string[] {
+  return node.events.flatMap((event) => (event.type === 'health' && !event.healthy ? [event.why] : []))
+}
+
+export function doubts(node: RigNode): string[] {
+  return node.events.flatMap((event) => (event.type === 'doubt' ? [event.why] : []))
+}
+
+/** An envelope that a test can tell from others. */
+export function numbered(epoch: number): Extract<Envelope, { type: 'superseded' }> {
+  return { type: 'superseded', peer: somebody, connection: someConnection, epoch }
+}
+
+const somebody = newPeer()
+const someConnection = newConnectionId()
+let marks = 0
+
+/** Whether an envelope from one node reaches another now. */
+export async function reaches(from: RigNode, to: RigNode): Promise<boolean> {
+  const mark = numbered(++marks)
+  if ((await from.backend.bus.publish(to.node, mark)) !== 'sent') return false
+  const start = performance.now()
+  while (performance.now() - start < 200) {
+    if (to.received.some((envelope) => envelope.type === 'superseded' && envelope.epoch === mark.epoch))
+      return true
+    await delay(5)
+  }
+  return false
+}
