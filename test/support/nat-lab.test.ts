@@ -4,6 +4,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import { startCoturn, turnutils } from './coturn.js'
 import { startNatLab, type NatKind, type NatLab } from './nat-lab.js'
 import { canUseNamespaces } from './netns.js'
+import { startNode } from './node.js'
+import { startRedis } from './redis.js'
 
 const namespaces = await canUseNamespaces()
 if (!namespaces.ok) process.stderr.write(`the NAT lab did not run: ${namespaces.reason}\n`)
@@ -99,6 +101,23 @@ test.runIf(namespaces.ok)('a cut site reaches nobody until it is mended', async 
   expect(await fetchFrom(lab.a, url, 500)).toBe('TimeoutError')
   await lab.a.lose(0)
   expect(await fetchFrom(lab.a, url, 5_000)).toBe('hello')
+})
+
+test.runIf(namespaces.ok)('nodes on the public network share the Redis of this machine', async () => {
+  const lab = await build('symmetric', 'open', onTestFinished)
+  const redis = await startRedis()
+  onTestFinished(() => redis.stop())
+  await lab.pub.expose(redis.port)
+  const node = await startNode({
+    redisUrl: redis.url,
+    through: lab.pub.through,
+    args: ['--host', lab.pub.addresses[0]],
+  })
+  onTestFinished(() => node.stop())
+  expect(node.host).toBe(lab.pub.addresses[0])
+  expect(await fetchFrom(lab.a, `${node.url}/readyz`, 5_000)).toContain('ready')
+  const near = await lab.pub.reach(node.host, node.port)
+  expect((await fetch(`http://127.0.0.1:${near}/readyz`)).status).toBe(200)
 })
 
 test.runIf(namespaces.ok)('a stopped lab leaves no process behind', async () => {

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { probeStun } from './coturn.js'
+import { clockOffset } from './faketime.js'
 import { startNode, startNodes, type Node, type NodeOptions } from './node.js'
 import { freePort } from './ports.js'
 import { startRedis } from './redis.js'
@@ -65,6 +66,15 @@ test('a node may be started before its Redis, and says when it is ready', async 
   ends.push(() => redis.stop())
   await early.log((record) => record['msg'] === 'ready', 20_000)
   expect(await status(`${early.url}/readyz`)).toBe(200)
+})
+
+test('a node may live an hour ahead, with true intervals', async () => {
+  const ahead = await node({ env: await clockOffset('+1h') })
+  const [first] = ahead.logs()
+  const aheadMs = Date.parse(String(first?.['time'])) - Date.now()
+  expect(aheadMs).toBeGreaterThan(3_500_000)
+  expect(await status(`${ahead.url}/readyz`)).toBe(200)
+  expect((await ahead.terminate()).code).toBe(0)
 })
 
 test('a node that cannot start says why in the error', async () => {

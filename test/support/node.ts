@@ -11,7 +11,7 @@ export interface NodeOptions {
   args?: readonly string[]
   /** Added to this process's environment. */
   env?: Readonly<Record<string, string>>
-  /** A program that starts the node as its last argument: `['faketime', '+1h']`. */
+  /** What runs the node as the rest of its arguments, and becomes it: a namespace's `through`. */
   through?: readonly string[]
   /** `listening` does not wait for Redis: for a node that is started without one. Default `ready`. */
   until?: 'ready' | 'listening'

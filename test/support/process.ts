@@ -50,6 +50,7 @@ export interface ChildOptions {
 /** Enough for any error message, and for a chaos run that reads a node's log afterwards. */
 const KEPT_LINES = 20_000
 const SHOWN_LINES = 60
+const LAST_OUTPUT_MS = 1_000
 
 const living = new Set<number>()
 let watchingExit = false
@@ -85,6 +86,11 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     child.once('exit', () => {
       ended = true
       living.delete(pid)
+      // What the child itself started may hold its pipes open: its end is an end all the same.
+      setTimeout(() => {
+        child.stdout.destroy()
+        child.stderr.destroy()
+      }, LAST_OUTPUT_MS).unref()
     })
   })
   const output = (): string => lines.slice(-SHOWN_LINES).join('\n')
