@@ -7,7 +7,7 @@ import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { p2pServerOf } from './ice-servers.js'
 import { createP2P } from './p2p.js'
-import type { P2P, P2POptions } from './p2p.js'
+import type { P2POptions } from './p2p.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
@@ -44,7 +44,7 @@ const CONNECT_MS = 30_000
  * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
  * for a `p2pServer` that is not host:port.
  */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer<P2P>> {
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
   const { clock = systemClock, token, p2pServer } = options
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)

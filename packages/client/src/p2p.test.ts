@@ -3,7 +3,8 @@ import { createP2P } from './p2p.js'
 import { loadNodeDataChannel } from './rtc-node.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { Controllers, closed, failure, opened, received } from './testing/controllers.js'
-import { Rendezvous, seeded } from './testing/rendezvous.js'
+import type { Carrier, P2PContext } from './signaling.js'
+import { Rendezvous, nameFrom, seeded } from './testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())
@@ -287,6 +288,76 @@ describe('channels', () => {
     const text = received(there)
     await channel.send('still here')
     expect(await text).toBe('still here')
+  })
+
+  it('come back by themselves when their path is lost', async () => {
+    const PeerConnection = await nodePeerConnection()
+    class Losable extends PeerConnection {
+      #isLost = false
+      override get connectionState(): RTCPeerConnectionState {
+        return this.#isLost ? 'failed' : super.connectionState
+      }
+      lose(): void {
+        this.#isLost = true
+        this.dispatchEvent(new Event('connectionstatechange'))
+      }
+    }
+    const made: Losable[] = []
+    class Kept extends Losable {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration)
+        made.push(this)
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    // The side that was called notices: it tells the caller, which calls again.
+    const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Kept })
+    const first = opened(bob)
+    const channel = await alice.connect('bob')
+    await first
+    const again = Promise.all([opened(alice), opened(bob)])
+    const end = closed(channel)
+    made[0]?.lose()
+    expect(await end).toContain('ended')
+    const [ours, theirs] = await again
+    const text = received(theirs)
+    await ours.send('back')
+    expect(await text).toBe('back')
+    expect(alice.channels).toEqual([ours])
+  })
+
+  it('carry delivery frames beside the application and offer to carry until they close', async () => {
+    const tier = new Rendezvous()
+    const carriers: Carrier[] = []
+    const frames: unknown[] = []
+    let kicked = 0
+    const spy = (own: Carrier[]): P2PContext['carriers'] => ({
+      attach: (_, carrier) => {
+        own.push(carrier)
+        return () => own.splice(own.indexOf(carrier), 1)
+      },
+      kick: () => void kicked++,
+      receive: (from, frame) => frames.push({ from: from.name, frame }) > 0,
+    })
+    const alice = controllers.make(tier, 'alice', {}, { carriers: spy(carriers) })
+    const bob = controllers.make(tier, 'bob', {}, { carriers: spy([]) })
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    expect(carriers).toHaveLength(1)
+    const ack = { type: 'ack', acks: [{ to: nameFrom('bob'), stream: 'abcdefghijk', next: 1 }] } as const
+    expect(carriers[0]?.send({ ...ack, acks: [...ack.acks] })).toBe(true)
+    await expect.poll(() => frames).toEqual([{ from: 'alice', frame: ack }])
+    const large = { ...ack, acks: Array.from({ length: 2000 }, () => ack.acks[0]) }
+    const carrier = carriers[0]
+    while (carrier?.send(large) === true);
+    expect(carrier?.send(large)).toBe('full')
+    await expect.poll(() => kicked).toBeGreaterThan(0)
+    expect(there.state).toBe('open')
+    await channel.close()
+    expect(carriers).toEqual([])
+    expect(carrier?.send(large)).toBe(false)
   })
 
   it('keep what arrives until somebody listens', async () => {

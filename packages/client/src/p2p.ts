@@ -65,12 +65,12 @@ export class P2P {
     this.#setting = setting
     this.#events = new Emitter((error) => context.onError(error))
     this.#ice = new IceServers(context, setting)
-    const online = (): void => this.#pairs.forEach((pair) => pair.recover())
-    globalThis.addEventListener?.('online', online)
     this.#stops = [
       context.signaling.onSignal((signal) => this.#receive(signal)),
       context.onClosed(() => this.close()),
-      () => globalThis.removeEventListener?.('online', online),
+      onPageEvent('online', () => this.#pairs.forEach((pair) => pair.recover())),
+      // Said by a page that goes; the others would else look for it for half a minute.
+      onPageEvent('pagehide', () => this.#pairs.forEach((pair) => pair.close('the page was left'))),
       () => this.#ice.close(),
     ]
   }
@@ -194,6 +194,12 @@ export class P2P {
       return refuse(this.#context, from, handshake, 'refused')
     this.#pair(from.name, offer).offered(from, handshake, offer)
   }
+}
+
+/** Node has neither of these events. */
+function onPageEvent(type: 'online' | 'pagehide', listener: () => void): () => void {
+  globalThis.addEventListener?.(type, listener)
+  return () => globalThis.removeEventListener?.(type, listener)
 }
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`

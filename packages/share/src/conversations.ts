@@ -41,9 +41,7 @@ export class Conversations {
 
   #open(channel: Channel): void {
     const before = this.#all.find(({ peer }) => peer === channel.peer)?.items ?? []
-    const exchange = new Exchange(channel, (items) =>
-      this.#put(channel.peer, { items: [...before, ...items] }),
-    )
+    const exchange = new Exchange(channel, before, (items) => this.#put(channel.peer, { items }))
     this.#put(channel.peer, { exchange, standing: { stage: 'open', path: 'direct', sameLan: false } })
     channel
       .info()

@@ -36,13 +36,16 @@ export class Exchange {
   readonly #conduit: Conduit
   readonly #onChange: (items: readonly Item[]) => void
   readonly #stop: () => void
-  #items: Item[] = []
-  #nextId = 1
+  #items: readonly Item[]
+  #nextId: number
   #arrival: Arrival | undefined
   /** Files leave one after the other, so that chunks need no name. */
   #leaving: Promise<void> = Promise.resolve()
 
-  constructor(conduit: Conduit, onChange: (items: readonly Item[]) => void) {
+  /** `items` are those of the channel before, which stay. */
+  constructor(conduit: Conduit, items: readonly Item[], onChange: (items: readonly Item[]) => void) {
+    this.#items = items
+    this.#nextId = items.length + 1
     this.#conduit = conduit
     this.#onChange = onChange
     this.#stop = conduit.on('message', (data) => {
