@@ -75,7 +75,8 @@ describe('IP addresses', () => {
     expect([...ip.subarray(0, 4)]).toEqual([192, 0, 2, 1])
     expect(readSource('::ffff:c000:201', ip)).toBe(4)
     expect(readSource('1::ffff:c000:201', ip)).toBe(16)
-    expect(readSource('::fffe:192.0.2.1', ip)).toBe(16)
+    expect(readSource('::fffe:c000:201', ip)).toBe(16)
+    expect(readSource('::ff:c000:201', ip)).toBe(16)
     expect(transportAddress('::ffff:192.0.2.1', 5)).toEqual({ family: 'IPv4', address: '192.0.2.1', port: 5 })
   })
 

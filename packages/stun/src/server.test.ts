@@ -95,6 +95,20 @@ describe('the server over UDP', () => {
     })
   })
 
+  it.each([
+    ['port 0', '127.0.0.1', 0],
+    ['no IP address', 'localhost', 4_000],
+  ])('[ST31] [ST39] silence to a source with %s', async (_, address, port) => {
+    const { server, udp } = await opened()
+    udp.emit('message', bindingRequest(), { address, port, family: 'IPv4', size: 20 })
+    expect(server.counters).toMatchObject({
+      requests: 1,
+      answered: 0,
+      errors: 0,
+      dropped: { 'no-source': 1 },
+    })
+  })
+
   it('[ST32] [ST39] 420, and counted as refused', async () => {
     const { answersTo, client, server } = await opened()
     const request = bindingRequest([{ kind: 'unknown', type: 0x0003, value: Buffer.alloc(4) }])

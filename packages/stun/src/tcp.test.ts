@@ -151,9 +151,11 @@ describe('the server over TCP', () => {
     const closed = readAll(socket)
     clock.advance(20_000)
     expect(server.counters.connections).toBe(1)
-    // Part of a request, seen by the server before the time is up.
+    // An indication, and part of a request, seen by the server before the time is up.
     const before = server.counters.bytesIn
-    socket.write(bindingRequest().subarray(0, 10))
+    const indication = bindingRequest()
+    indication.writeUInt16BE(0x0011, 0)
+    socket.write(Buffer.concat([indication, bindingRequest().subarray(0, 10)]))
     while (server.counters.bytesIn === before) await new Promise((resolve) => setImmediate(resolve))
     clock.advance(9_999)
     expect(clock.pending).toBe(1)
@@ -180,13 +182,19 @@ describe('the server over TCP', () => {
 
   it('[ST53] one source cannot take every connection', async () => {
     const { connect, server } = await opened({ tcpLimits: { connections: 10, connectionsPerSource: 2 } })
-    await connect('127.0.0.1')
+    const first = await connect('127.0.0.1')
     await connect('127.0.0.1')
     await readAll(await connect('127.0.0.1'))
     const neighbour = await connect('127.0.0.2')
     neighbour.write(bindingRequest())
     await readBytes(neighbour, 32)
     expect(server.counters).toMatchObject({ connections: 3, connectionsRefused: 1 })
+    // What one leaves, it may take again.
+    first.destroy()
+    while (server.counters.connections === 3) await new Promise((resolve) => setImmediate(resolve))
+    const again = await connect('127.0.0.1')
+    again.write(bindingRequest())
+    await readBytes(again, 32)
   })
 
   it('[ST54] a client that does not read its answers is closed', async () => {

@@ -42,7 +42,7 @@ describe('TURN credentials', () => {
     expect(() => mintTurnCredentials({ secrets: [''], name: 'a', ttlSeconds: 1, uris, nowMs: 0 })).toThrow(
       RangeError,
     )
-    const forged = { username: '1700000000:a', password: 'f/6FZ4pFxLxSvcqOVHAGFl98d6o=', nowMs: 0 }
+    const forged = { username: '1700000000:a', password: 'dxSYsQmMWRK5AjIHLVDJ1UlzWho=', nowMs: 0 }
     expect(verifyTurnCredentials({ ...forged, secrets: [''] })).toMatchObject({ ok: false })
   })
 

@@ -87,7 +87,8 @@ export async function loopback(
 export async function readAll(socket: TcpSocket): Promise<Buffer> {
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  await once(socket, 'close')
+  // Not `once` of node:events: a reset is one way to be closed.
+  await new Promise<void>((resolve) => socket.on('close', () => resolve()))
   return Buffer.concat(chunks)
 }
 
