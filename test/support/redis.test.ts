@@ -30,6 +30,7 @@ test('restarted empty it has the same port, another process and no keys', async 
   const server = await redis()
   const { pid, url } = server
   await server.cli('SET', 'a', '1')
+  await server.cli('SAVE')
   await server.restart({ empty: true })
   expect(server.pid).not.toBe(pid)
   expect(server.url).toBe(url)

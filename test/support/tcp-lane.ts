@@ -70,10 +70,6 @@ export class Lane {
 
   #take(piece: Piece): void {
     if (piece.kind === 'bytes') this.bytes += piece.bytes.length
-    if (this.#rules.mode === 'drop') {
-      this.broken = true
-      return
-    }
     this.#waiting.push(piece)
     if (piece.kind === 'bytes') this.#waitingBytes += piece.bytes.length
     this.update()
