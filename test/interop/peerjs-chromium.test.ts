@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
+import { startHaproxy, type Haproxy } from '../support/haproxy.js'
+import { startNodes, type Node } from '../support/node.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import { connectTo, openPeer, receivedBy, saidBy, servePages, type Pages } from './peerjs-pages.js'
+
+// peerjs@1.5.5 as npm delivers it, in Chromium, against two nodes behind HAProxy.
+
+let redis: RedisServer
+let nodes: Node[]
+let haproxy: Haproxy
+let chromium: ChromiumBrowser
+let pages: Pages
+
+beforeAll(async () => {
+  redis = await startRedis()
+  nodes = await startNodes(2, { redisUrl: redis.url, args: ['--peerjs-allow-discovery'] })
+  haproxy = await startHaproxy({ backends: nodes })
+  await haproxy.until(0, 'UP')
+  await haproxy.until(1, 'UP')
+  chromium = await launchChromium()
+  pages = await servePages()
+})
+afterAll(async () => {
+  await chromium?.stop()
+  await pages?.stop()
+  await haproxy?.stop()
+  await Promise.all((nodes ?? []).map((node) => node.stop()))
+  await redis?.stop()
+})
+
+let made = 0
+/** Two pages, each in a context of its own, whose peers are on different nodes. */
+async function pair() {
+  made++
+  const [alice, bob] = [`alice-${made}`, `bob-${made}`]
+  const at = { host: haproxy.host, port: haproxy.port }
+  const [one, other] = [await chromium.page(pages.url), await chromium.page(pages.url)]
+  // HAProxy gives connections in turns; with one node out of the turns there is no doubt.
+  await haproxy.disable(1)
+  await openPeer(one, { ...at, id: alice })
+  await haproxy.enable(1)
+  await haproxy.disable(0)
+  await openPeer(other, { ...at, id: bob })
+  await haproxy.enable(0)
+  return {
+    alice,
+    bob,
+    one,
+    other,
+    close: () => Promise.all([one.context().close(), other.context().close()]),
+  }
+}
+
+describe('data', () => {
+  const structured = { text: 'ä€😀', list: [1, 2.5, null, true], nested: { deep: ['x'] } }
+  for (const [serialization, data, expected] of [
+    ['binary', structured, JSON.stringify(structured)],
+    ['binary-utf8', structured, JSON.stringify(structured)],
+    ['json', structured, JSON.stringify(structured)],
+    ['raw', 'ä€😀', JSON.stringify('ä€😀')],
+    ['none', 'ä€😀', JSON.stringify('ä€😀')],
+    ['msgpack', structured, JSON.stringify(structured)],
+  ] as const)
+    test(`[P6] a data connection across nodes, serialization ${serialization}`, async () => {
+      const { bob, one, other, close } = await pair()
+      // The constant is called None, and its value is raw.
+      const value = serialization === 'none' ? 'raw' : serialization
+      await connectTo(one, bob, serialization, value)
+      await one.evaluate(
+        async ({ label, data }) => {
+          for (let n = 0; n < 3; n++) await globalThis.connections.get(label)?.send(data)
+        },
+        { label: serialization, data },
+      )
+      expect(await receivedBy(other, serialization, 3)).toEqual([expected, expected, expected])
+      await other.evaluate(async (label) => {
+        await globalThis.connections.get(label)?.send('and back')
+      }, serialization)
+      expect(await receivedBy(one, serialization, 1)).toEqual(['"and back"'])
+      expect([await saidBy(one), await saidBy(other)]).toEqual([[], []])
+      await close()
+    })
+
+  test('[P6] bytes, in pieces larger than one message of the channel', async () => {
+    const { bob, one, other, close } = await pair()
+    await connectTo(one, bob, 'large', 'binary')
+    await one.evaluate(async () => {
+      await globalThis.connections.get('large')?.send(new Uint8Array(200_000).map((_, index) => index % 251))
+    })
+    const [bytes] = await receivedBy(other, 'large', 1)
+    expect(bytes).toBe(`bytes ${Array.from({ length: 200_000 }, (_, index) => index % 251).join(',')}`)
+    await close()
+  })
+})
+
+describe('media', () => {
+  test('[P6] a call across nodes: the callee sees picture and sound of the fake devices', async () => {
+    const { bob, one, other, close } = await pair()
+    await one.evaluate(async (bob) => {
+      const stream = await navigator.mediaDevices.getUserMedia({ video: true, audio: true })
+      globalThis.media = globalThis.peer.call(bob, stream, { metadata: { why: 'test' } })
+    }, bob)
+    await other.waitForFunction(() => globalThis.said.includes('stream audio video'))
+    const frames = await other.evaluate(async () => {
+      const video = document.createElement('video')
+      const stream = globalThis.media?.remoteStream ?? null
+      video.srcObject = stream
+      video.muted = true
+      await video.play()
+      return new Promise<number>((resolve) => {
+        video.requestVideoFrameCallback((_, frame) => resolve(frame.width))
+      })
+    })
+    expect(frames).toBeGreaterThan(0)
+    await close()
+  })
+})
+
+describe('what PeerJS itself says', () => {
+  test('[P12] without an id the server makes one, on whatever node', async () => {
+    const page = await chromium.page(pages.url)
+    const id = await openPeer(page, { host: haproxy.host, port: haproxy.port })
+    expect(id).toMatch(/^[0-9a-f-]{36}$/)
+    const listed = await page.evaluate(
+      () =>
+        new Promise<string[]>((resolve) => globalThis.peer.listAllPeers((ids) => resolve(ids.map(String)))),
+    )
+    expect(listed).toContain(id)
+    await page.context().close()
+  })
+
+  test('[P5] a taken id is unavailable-id', async () => {
+    const { alice, close } = await pair()
+    const page = await chromium.page(pages.url)
+    await expect(openPeer(page, { host: haproxy.host, port: haproxy.port, id: alice })).rejects.toThrow(
+      'unavailable-id',
+    )
+    await page.context().close()
+    await close()
+  })
+
+  test('[P9] a peer that is not there is peer-unavailable, and nothing else ends', async () => {
+    const { bob, one, other, close } = await pair()
+    await connectTo(one, bob, 'stays', 'json')
+    await one.evaluate(() => {
+      globalThis.peer.connect('nobody-at-all')
+    })
+    await one.waitForFunction(() => globalThis.said.length > 0)
+    expect(await saidBy(one)).toEqual(['error peer-unavailable Could not connect to peer nobody-at-all'])
+    await one.evaluate(async () => {
+      await globalThis.connections.get('stays')?.send(1)
+    })
+    expect(await receivedBy(other, 'stays', 1)).toEqual(['1'])
+    await close()
+  })
+
+  test('[P4] disconnect and reconnect, to the other node: the id is back, data connections stay open', async () => {
+    const { alice, bob, one, other, close } = await pair()
+    await connectTo(one, bob, 'stays', 'json')
+    await one.evaluate(() => globalThis.peer.disconnect())
+    await haproxy.disable(0)
+    const back = await one.evaluate(
+      () =>
+        new Promise<string>((resolve) => {
+          globalThis.peer.once('open', resolve)
+          globalThis.peer.reconnect()
+        }),
+    )
+    await haproxy.enable(0)
+    expect(back).toBe(alice)
+    await connectTo(other, alice, 'fresh', 'json')
+    await one.evaluate(async () => {
+      await globalThis.connections.get('stays')?.send('still')
+    })
+    expect(await receivedBy(other, 'stays', 1)).toEqual(['"still"'])
+    expect([await saidBy(one), await saidBy(other)]).toEqual([['disconnected'], []])
+    await close()
+  })
+})
+
+test('[P10] a page with a fixed id is reloaded 100 times, each time over HAProxy: the id is never taken', async () => {
+  const page = await chromium.page(pages.url)
+  for (let round = 0; round < 100; round++) {
+    expect(await openPeer(page, { host: haproxy.host, port: haproxy.port, id: 'fixed' })).toBe('fixed')
+    await page.reload()
+  }
+  await page.context().close()
+}, 120_000)
