@@ -19,6 +19,7 @@ export class Requests {
   readonly #clock: Clock
   readonly #send: (frame: PeerMessage) => boolean
   #id = 0
+  #closed = false
 
   constructor(clock: Clock, send: (frame: PeerMessage) => boolean) {
     this.#clock = clock
@@ -26,6 +27,7 @@ export class Requests {
   }
 
   ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
+    if (this.#closed) return Promise.resolve({ ok: false, code: 'closed' })
     if (signal?.aborted) return Promise.resolve({ ok: false, code: 'aborted' })
     const id = ++this.#id
     const frame = frameOf(id)
@@ -58,6 +60,7 @@ export class Requests {
   }
 
   close(): void {
+    this.#closed = true
     for (const { end } of this.#pending.values()) end({ ok: false, code: 'closed' })
   }
 }

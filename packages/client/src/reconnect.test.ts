@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest'
+import { reconnectDelayMs } from './reconnect.js'
+
+const JUST_BELOW_1 = 1 - Number.EPSILON
+
+test('[L1] the first wait is anywhere within a second, and each next range is twice as long, up to 20 s', () => {
+  const most = Array.from({ length: 8 }, (_, attempt) => Math.round(reconnectDelayMs(attempt, JUST_BELOW_1)))
+  expect(most).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000])
+  for (let attempt = 0; attempt < 60; attempt++) expect(reconnectDelayMs(attempt, 0)).toBe(0)
+})
+
+test('[L2] a node that names a time is taken at its word; if it goes on refusing, jitter comes on top', () => {
+  expect(reconnectDelayMs(0, JUST_BELOW_1, 700)).toBe(700)
+  expect(Math.round(reconnectDelayMs(3, JUST_BELOW_1, 700))).toBe(8_700)
+})
