@@ -1,0 +1,136 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Peer } from '@peerage/client'
+import { connect } from '@peerage/client'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startHaproxy, type Haproxy } from '../support/haproxy.js'
+import { startNodes, type Node } from '../support/node.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+const FILE_BYTES = 50 * 1024 * 1024
+const CHUNK_BYTES = 16 * 1024
+
+let redis: RedisServer
+let nodes: Node[]
+let haproxy: Haproxy
+const peers: Peer[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+  nodes = await startNodes(3, { redisUrl: redis.url })
+  haproxy = await startHaproxy({ backends: nodes })
+  await Promise.all(nodes.map((_, index) => haproxy.until(index, 'UP')))
+})
+
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map((peer) => peer.leave()))
+})
+
+afterAll(async () => {
+  await haproxy?.stop()
+  await Promise.all((nodes ?? []).map((node) => node.stop()))
+  await redis?.stop()
+})
+
+/** On the node of this index, or wherever the balancer puts it. */
+async function peerOn(node: number | 'balancer', name?: string): Promise<Peer> {
+  const url = node === 'balancer' ? haproxy.url : (nodes[node]?.url ?? '')
+  const peer = await connect(url, { name, storage: null })
+  peers.push(peer)
+  return peer
+}
+
+function p2pOf(peer: Peer): NonNullable<Peer['p2p']> {
+  if (peer.p2p === null) throw new Error(`${peer.name} has no P2P controller`)
+  return peer.p2p
+}
+
+function nodeOf(peer: Peer): string {
+  if (peer.state.state !== 'online') throw new Error(`${peer.name} is ${peer.state.state}`)
+  return peer.state.node
+}
+
+describe('channels across nodes', () => {
+  test('two Node peers on different nodes open a channel, and 50 MB arrive with the same SHA-256', async () => {
+    const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
+    expect(nodeOf(alice)).not.toBe(nodeOf(bob))
+    const file = randomBytes(FILE_BYTES)
+    const received = createHash('sha256')
+    let bytes = 0
+    const arrived = new Promise<void>((resolve) => {
+      p2pOf(bob).on('channel-opened', (channel) => {
+        channel.on('message', (data) => {
+          if (typeof data === 'string') throw new Error('text, where bytes were sent')
+          received.update(data)
+          bytes += data.byteLength
+          if (bytes === FILE_BYTES) resolve()
+        })
+      })
+    })
+    const channel = await p2pOf(alice).connect('bob')
+    for (let at = 0; at < FILE_BYTES; at += CHUNK_BYTES)
+      await channel.send(new Uint8Array(file.subarray(at, at + CHUNK_BYTES)))
+    await arrived
+    expect(received.digest('hex')).toBe(createHash('sha256').update(file).digest('hex'))
+    expect(await channel.info()).toMatchObject({ path: 'direct', peer: 'bob' })
+  })
+
+  test('through the balancer peers land on different nodes, and find each other wherever they are', async () => {
+    const all = await Promise.all(Array.from({ length: 6 }, (_, i) => peerOn('balancer', `peer-${i}`)))
+    expect(new Set(all.map(nodeOf)).size).toBe(3)
+    const [first, ...rest] = all
+    if (!first) throw new Error('nobody came')
+    for (const other of rest) {
+      const heard = new Promise((resolve) => other.once('message', (from, data) => resolve({ from, data })))
+      await first.send(other.name, { hello: other.name }, { via: 'server' })
+      expect(await heard).toEqual({ from: 'peer-0', data: { hello: other.name } })
+    }
+  })
+
+  test('a peer finds one that registers later, and is told when it comes', async () => {
+    const alice = await peerOn(0, 'alice')
+    expect(await alice.watch('late')).toMatchObject({ state: 'offline' })
+    const came = new Promise((resolve) => alice.on('presence', resolve))
+    const late = await peerOn(2, 'late')
+    expect(await came).toMatchObject({ name: 'late', state: 'online', since: late.since })
+    const channel = await p2pOf(alice).connect('late')
+    expect(channel.state).toBe('open')
+  })
+
+  test('[I14] calling an unknown name fails within a second, with its stage', async () => {
+    const alice = await peerOn(0, 'alice')
+    const started = performance.now()
+    await expect(p2pOf(alice).connect('nobody')).rejects.toMatchObject({ stage: 'not-found' })
+    await expect(alice.send('nobody', 'hello')).rejects.toMatchObject({ code: 'unavailable' })
+    // Under a second each.
+    expect(performance.now() - started).toBeLessThan(2_000)
+  })
+
+  test('[I6] calling a peer that has just left fails at once', async () => {
+    const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
+    bob.on('message', () => {})
+    await alice.send('bob', 'hello', { via: 'server' })
+    await bob.leave()
+    await expect(p2pOf(alice).connect('bob')).rejects.toMatchObject({ stage: 'not-found' })
+    await expect(alice.send('bob', 'hello')).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  test('two peers that call each other in the same instant get one channel, each of 100 times', async () => {
+    for (let i = 0; i < 100; i++) {
+      const [alice, bob] = await Promise.all([peerOn(i % 3, `alice-${i}`), peerOn((i + 1) % 3, `bob-${i}`)])
+      const opened: string[] = []
+      for (const peer of [alice, bob])
+        p2pOf(peer).on('channel-opened', (channel) => opened.push(channel.peer))
+      const [toBob, toAlice] = await Promise.all([
+        p2pOf(alice).connect(bob.name),
+        p2pOf(bob).connect(alice.name),
+      ])
+      // The two ends of one channel: what goes in here comes out there.
+      const heard = new Promise((resolve) => toAlice.on('message', resolve))
+      await toBob.send(`round ${i}`)
+      expect(await heard).toBe(`round ${i}`)
+      expect(opened.toSorted()).toEqual([alice.name, bob.name])
+      expect([p2pOf(alice).channels.length, p2pOf(bob).channels.length]).toEqual([1, 1])
+      await Promise.all(peers.splice(0).map((peer) => peer.leave()))
+    }
+  }, 180_000)
+})
