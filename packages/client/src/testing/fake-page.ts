@@ -26,15 +26,19 @@ export class FakeStorage implements IdentityStorage {
   }
 }
 
-/** The locks of one origin: one holder a name, no waiting. */
+/** The locks of one origin: who comes second waits, as long as its signal lets it. */
 export class FakeLocks implements Locks {
-  readonly #held = new Set<string>()
+  readonly #held = new Map<string, Promise<void>>()
 
-  async request(name: string, _options: { signal: AbortSignal }, held: () => Promise<void>): Promise<void> {
-    if (this.#held.has(name)) throw new Error('held elsewhere')
-    this.#held.add(name)
-    await held()
-    this.#held.delete(name)
+  async request(name: string, { signal }: { signal: AbortSignal }, held: () => Promise<void>): Promise<void> {
+    const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve))
+    for (let holder = this.#held.get(name); holder; holder = this.#held.get(name)) {
+      await Promise.race([holder, aborted])
+      signal.throwIfAborted()
+    }
+    const holding = held().then(() => void this.#held.delete(name))
+    this.#held.set(name, holding)
+    await holding
   }
 }
 

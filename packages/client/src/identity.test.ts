@@ -1,0 +1,146 @@
+import type { Secret } from '@peerage/protocol'
+import { parseSecret } from '@peerage/protocol'
+import { expect, test } from 'vitest'
+import { openIdentity, randomText } from './identity.js'
+import type { IdentityPlace } from './identity.js'
+import type { Seen } from './inbox.js'
+import { FakeLocks, FakeStorage, nameFrom } from './testing/fake-page.js'
+
+const KEY = 'a key'
+const ann = nameFrom('ann')
+const seen: Seen[] = [[nameFrom('bob'), 'streamofbob', 7, 1_000]]
+
+/** A tab: its storage, and a way to make its page go away. */
+function tab(storage: FakeStorage, locks?: FakeLocks): IdentityPlace & { unload(): void } {
+  let leave = (): void => {}
+  return {
+    storage,
+    locks,
+    onLeave: (save) => {
+      leave = save
+      return () => (leave = () => {})
+    },
+    unload: () => leave(),
+  }
+}
+
+test('[N5] a secret is 22 characters of base64url, and never the same', () => {
+  const secrets = new Set(Array.from({ length: 1_000 }, () => randomText(16)))
+  expect(secrets.size).toBe(1_000)
+  for (const secret of secrets) expect(parseSecret(secret)).toMatchObject({ ok: true })
+  expect(randomText(8)).toMatch(/^[A-Za-z0-9_-]{11}$/)
+})
+
+test.each([
+  ['with locks', new FakeLocks()],
+  ['without', undefined],
+])('[I8] a reloaded page has its secret, its name and what it handed over (%s)', async (_, locks) => {
+  const storage = new FakeStorage()
+  const page = tab(storage, locks)
+  const first = await openIdentity(KEY, page)
+  expect(first.name).toBeUndefined()
+  first.keep(ann, () => seen)
+  page.unload()
+  first.close(false)
+  const second = await openIdentity(KEY, tab(storage, locks))
+  expect(second).toMatchObject({ secret: first.secret, name: 'ann', seen })
+})
+
+test.each([
+  ['with locks', new FakeLocks()],
+  ['without', undefined],
+])('[I8] a duplicated tab is another peer, and both keep what is theirs (%s)', async (_, locks) => {
+  const storage = new FakeStorage()
+  const page = tab(storage, locks)
+  const original = await openIdentity(KEY, page)
+  original.keep(ann, () => seen)
+  const copied = storage.copy()
+  const duplicate = await openIdentity(KEY, tab(copied, locks))
+  expect(duplicate.secret).not.toBe(original.secret)
+  expect(duplicate).toMatchObject({ name: undefined, seen: [] })
+  duplicate.keep(nameFrom('copy'), () => [])
+  page.unload()
+  original.close(false)
+  expect(await openIdentity(KEY, tab(storage, locks))).toMatchObject({ secret: original.secret, name: 'ann' })
+})
+
+test('[I8] with locks, a page that crashed finds its secret again', async () => {
+  const storage = new FakeStorage()
+  const first = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  first.keep(ann, () => seen)
+  // The browser let go of everything that the page held.
+  expect(await openIdentity(KEY, tab(storage, new FakeLocks()))).toMatchObject({
+    secret: first.secret,
+    name: 'ann',
+  })
+})
+
+test('what was handed over is written as it is when it is saved', async () => {
+  const storage = new FakeStorage()
+  const locks = new FakeLocks()
+  const first = await openIdentity(KEY, tab(storage, locks))
+  let now: Seen[] = []
+  first.keep(ann, () => now)
+  now = seen
+  first.save()
+  expect(await openIdentity(KEY, tab(storage.copy(), new FakeLocks()))).toMatchObject({ seen })
+})
+
+test('a forgotten identity is gone', async () => {
+  const storage = new FakeStorage()
+  const locks = new FakeLocks()
+  const first = await openIdentity(KEY, tab(storage, locks))
+  first.keep(ann, () => seen)
+  first.close(true)
+  expect(storage.items.size).toBe(0)
+  const second = await openIdentity(KEY, tab(storage, locks))
+  expect(second.secret).not.toBe(first.secret)
+})
+
+test('a given secret wins, and what was kept for another one is not taken over', async () => {
+  const storage = new FakeStorage()
+  const given = 'g'.repeat(22) as Secret
+  const kept = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  kept.keep(ann, () => seen)
+  expect(await openIdentity(KEY, tab(storage, new FakeLocks()), given)).toMatchObject({
+    secret: given,
+    name: undefined,
+    seen: [],
+  })
+})
+
+test('without a place it lives in memory', async () => {
+  const one = await openIdentity(KEY)
+  one.keep(ann, () => seen)
+  one.save()
+  one.close(false)
+  expect((await openIdentity(KEY)).secret).not.toBe(one.secret)
+})
+
+test.each([
+  '',
+  '{',
+  'null',
+  '[]',
+  '{"secret":"short"}',
+  '{"secret":7,"name":"ann"}',
+  '{"__proto__":{"secret":"gggggggggggggggggggggg"}}',
+])('what is no record of ours (%s) is as if nothing were kept', async (text) => {
+  const storage = new FakeStorage()
+  storage.setItem(KEY, text)
+  const identity = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  expect(identity).toMatchObject({ name: undefined, seen: [] })
+  expect(parseSecret(identity.secret)).toMatchObject({ ok: true })
+})
+
+test('of a record, what is malformed is left out', async () => {
+  const storage = new FakeStorage()
+  const secret = 's'.repeat(22)
+  const broken = [[], ['bob'], ['bob', 1, 2, 3], ['bob', 's', 1.5, 3], ['', 's', 1, 2], null, seen[0]]
+  storage.setItem(KEY, JSON.stringify({ secret, name: 'x'.repeat(200), seen: broken }))
+  expect(await openIdentity(KEY, tab(storage, new FakeLocks()))).toMatchObject({
+    secret,
+    name: undefined,
+    seen,
+  })
+})

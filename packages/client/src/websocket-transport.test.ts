@@ -1,0 +1,157 @@
+import { parseSecret } from '@peerage/protocol'
+import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
+import { beforeEach, expect, test } from 'vitest'
+import { FakeClock } from './testing/fake-clock.js'
+import { endpointOf, websocketTransport } from './websocket-transport.js'
+import type { Transport } from './transport.js'
+
+/** The part of a WebSocket that the transport uses. */
+class FakeSocket extends EventTarget {
+  static readonly OPEN = 1
+  static last: FakeSocket
+  readonly sent: string[] = []
+  readyState = 1
+
+  constructor(readonly url: string) {
+    super()
+    FakeSocket.last = this
+  }
+  send(text: string): void {
+    this.sent.push(text)
+  }
+  close(code = 1005): void {
+    if (this.readyState === 3) return
+    this.readyState = 3
+    this.dispatchEvent(Object.assign(new Event('close'), { code }))
+  }
+  receive(data: unknown): void {
+    this.dispatchEvent(new MessageEvent('message', { data }))
+  }
+}
+
+const OPEN = '0{"sid":"x","pingInterval":10000,"pingTimeout":5000,"upgrades":[],"maxPayload":65536}'
+const CLOSING = '42["closing",{"reason":"drain","retryAfterMs":5}]'
+
+let clock: FakeClock
+let transport: Transport
+let events: { type: string; with: NodeMessage | ProtocolError | number }[]
+let hello: Hello
+
+beforeEach(() => {
+  clock = new FakeClock()
+  events = []
+  const secret = parseSecret('s'.repeat(22))
+  if (!secret.ok) throw new Error(secret.problem)
+  hello = { v: 1, secret: secret.value }
+  const note =
+    (type: string) =>
+    (what: NodeMessage | ProtocolError | number): void =>
+      void events.push({ type, with: what })
+  const Socket = FakeSocket as unknown as typeof WebSocket
+  transport = websocketTransport(
+    'ws://tier/peerage/',
+    Socket,
+    clock,
+  )(hello, {
+    message: note('message'),
+    malformed: note('malformed'),
+    refused: note('refused'),
+    closed: note('closed'),
+  })
+})
+
+const socket = (): FakeSocket => FakeSocket.last
+
+test('the endpoint is /peerage/ below the path of the URL, over WebSocket only', () => {
+  expect(endpointOf('https://host')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
+  expect(endpointOf('http://host:9000/tier/?x=1')).toBe(
+    'ws://host:9000/tier/peerage/?EIO=4&transport=websocket',
+  )
+  expect(endpointOf('wss://host/a/b')).toBe('wss://host/a/b/peerage/?EIO=4&transport=websocket')
+  expect(() => endpointOf('nonsense')).toThrow(TypeError)
+})
+
+test('[H1] the hello goes out once the engine is open, and pings are answered', () => {
+  expect(transport.send({ type: 'leave' })).toBe(false)
+  socket().receive(OPEN)
+  expect(socket().sent).toEqual([`40${JSON.stringify(hello)}`])
+  expect(transport.send({ type: 'leave' })).toBe(false)
+  socket().receive('40{"sid":"y"}')
+  socket().receive('2')
+  expect(transport.send({ type: 'unwatch', names: [] })).toBe(true)
+  expect(socket().sent.slice(1)).toEqual(['3', '42["unwatch",{"names":[]}]'])
+})
+
+test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends nothing', () => {
+  socket().receive(OPEN)
+  socket().receive('40{"sid":"y"}')
+  socket().receive(CLOSING)
+  socket().receive('42["nonsense",{}]')
+  socket().receive('42["closing",{"reason":7}]')
+  socket().receive('42{broken')
+  socket().receive('42["closing"]')
+  socket().receive(new ArrayBuffer(3))
+  socket().receive('6')
+  expect(
+    events.map(({ type, with: what }) => [type, typeof what === 'object' && 'code' in what && what.code]),
+  ).toEqual([
+    ['message', false],
+    ['malformed', 'unknown-type'],
+    ['malformed', 'bad-field'],
+    ['malformed', 'bad-frame'],
+    ['malformed', 'bad-field'],
+  ])
+})
+
+test('[H2] a refused hello is told with its error; one that is none of ours is a cut', () => {
+  socket().receive(OPEN)
+  socket().receive(
+    '44{"message":"x","data":{"code":"name-taken","detail":"the name is taken","retryAfterMs":9}}',
+  )
+  socket().receive('44{"message":"again"}')
+  expect(events).toEqual([
+    { type: 'refused', with: { code: 'name-taken', detail: 'the name is taken', retryAfterMs: 9 } },
+  ])
+  expect(socket().readyState).toBe(3)
+})
+
+test.each(['44{"message":"x"}', '44{"data":{"code":"nonsense"}}', '44', '41', '44null'])(
+  '[C1] what ends the connection without an error of ours (%s) is a cut',
+  (packet) => {
+    socket().receive(OPEN)
+    socket().receive(packet)
+    expect(events).toEqual([{ type: 'closed', with: 1006 }])
+  },
+)
+
+test('[C1] the close code is told, once', () => {
+  socket().receive(OPEN)
+  socket().receive('40{"sid":"y"}')
+  socket().close(4500)
+  socket().close(4500)
+  expect(events).toEqual([{ type: 'closed', with: 4500 }])
+  expect(transport.send({ type: 'leave' })).toBe(false)
+  expect(clock.pending).toBe(0)
+})
+
+test('[C3] a node that falls silent is a cut after its ping interval and timeout', async () => {
+  socket().receive(OPEN)
+  socket().receive('40{"sid":"y"}')
+  await clock.advance(14_000)
+  socket().receive('2')
+  await clock.advance(14_999)
+  expect(events).toEqual([])
+  await clock.advance(1)
+  expect(events).toEqual([{ type: 'closed', with: 1006 }])
+  expect(clock.pending).toBe(0)
+})
+
+test('closing says nothing more, whatever still comes', () => {
+  socket().receive(OPEN)
+  socket().receive('40{"sid":"y"}')
+  transport.close()
+  socket().receive(CLOSING)
+  transport.close()
+  expect(events).toEqual([])
+  expect(clock.pending).toBe(0)
+})
