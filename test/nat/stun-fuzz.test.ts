@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { run } from '../support/process.js'
+
+const FUZZ = fileURLToPath(new URL('../../packages/stun/fuzz.mjs', import.meta.url))
+/** Half a minute of two free cores. */
+const DEADLINE_MS = 240_000
+
+test(
+  '[ST37] a million hostile datagrams: every one counted, answers small and right, memory flat',
+  async () => {
+    const output = await run(process.execPath, [FUZZ, '1000000'], DEADLINE_MS)
+    expect(output).toContain('fuzz: passed')
+  },
+  DEADLINE_MS + 10_000,
+)
