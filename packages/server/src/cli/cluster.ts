@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../config-load.js'
 import { unavailable } from '../listen.js'
@@ -48,14 +49,14 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
   const trial = new Trial(options, surroundings, { redis, haproxy, setpriv: locate(['setpriv'], path) })
   try {
     const url = await trial.start()
-    if (!terminated.aborted) {
-      out(`\nOpen ${url} in two tabs: they land on different nodes and find each other.`)
-      out('Try: kill -9 one of the nodes. Ctrl-C ends everything.')
-    }
+    out(`\nOpen ${url} in two tabs: they land on different nodes and find each other.`)
+    out('Try: kill -9 one of the nodes. Ctrl-C ends everything.')
     const failure = await trial.watch()
     if (failure !== undefined) err(`peerage: ${failure}`)
     return failure === undefined ? 0 : 1
   } catch (error) {
+    // A Ctrl-C while it starts is no failure.
+    if (terminated.aborted) return 0
     err(`peerage: ${reasonOf(error)}`)
     return 1
   } finally {
@@ -105,10 +106,13 @@ class Trial {
     this.#directory = await mkdtemp(join(tmpdir(), 'peerage-cluster-'))
     const redisPort = await freePort(0, '')
     await this.#startRedis(redisPort, this.#directory)
-    const urls = await Promise.all(
+    const nodes = await Promise.all(
       Array.from({ length: this.#options.nodes }, (_, index) => this.#startNode(index + 1, redisPort)),
     )
-    await this.#startHaproxy(port, urls, this.#directory)
+    for (const { part, address } of nodes)
+      this.#surroundings.out(`${part.name.padEnd(8)} http://${address}  pid ${part.pid}`)
+    const addresses = nodes.map(({ address }) => address)
+    await this.#startHaproxy(port, addresses, this.#directory)
     return `http://${HOST}:${port}/`
   }
 
@@ -137,22 +141,17 @@ class Trial {
   async #startRedis(port: number, directory: string): Promise<void> {
     const settings = { port: String(port), bind: HOST, dir: directory, save: '', appendonly: 'no' }
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-    await this.#startPart('redis', this.#programs.redis, args, (line) =>
-      line.includes('Ready to accept connections'),
-    )
+    const part = await this.#startPart('redis', this.#programs.redis, args)
+    await part.said((line) => line.includes('Ready to accept connections') || undefined)
     this.#surroundings.out(`redis    redis://${HOST}:${port}`)
   }
 
-  async #startNode(number: number, redisPort: number): Promise<string> {
+  async #startNode(number: number, redisPort: number): Promise<{ part: Part; address: string }> {
     const settings = { host: HOST, port: '0', redis: `redis://${HOST}:${redisPort}`, 'trusted-proxies': HOST }
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-    let address = ''
-    const part = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...args], (line) => {
-      address = readyPort(line) ?? address
-      return address !== ''
-    })
-    this.#surroundings.out(`node ${number}   http://${HOST}:${address}  pid ${part.pid}`)
-    return `${HOST}:${address}`
+    const started = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...args])
+    const port = await started.said((line) => /"port":(\d+).*"msg":"ready"/.exec(line)?.[1])
+    return { part: started.part, address: `${HOST}:${port}` }
   }
 
   async #startHaproxy(port: number, nodes: readonly string[], directory: string): Promise<void> {
@@ -161,29 +160,25 @@ class Trial {
       PEERAGE_ADMIN_SOCKET: join(directory, 'haproxy.sock'),
       ...Object.fromEntries(nodes.map((node, index) => [`PEERAGE_NODE_${index + 1}`, node])),
     }
-    const args = ['-db', '-f', HAPROXY_CONFIG]
-    await this.#startPart(
+    const { part } = await this.#startPart(
       'haproxy',
       this.#programs.haproxy,
-      args,
-      (line) => line.includes('Loading success'),
+      ['-db', '-f', HAPROXY_CONFIG],
       env,
     )
+    await this.#orEnd(part, answers(`http://${HOST}:${port}/readyz`))
     this.#surroundings.out(`haproxy  http://${HOST}:${port}`)
   }
 
-  /** Starts a process and waits for the line that says it is ready. */
+  /** Starts a process. `said` waits for the first line from which `read` gets something. */
   async #startPart(
     name: string,
     command: string,
     args: readonly string[],
-    isReady: (line: string) => boolean,
     env: Readonly<Record<string, string>> = {},
-  ): Promise<Part> {
-    const { err, out } = this.#surroundings
-    const said: string[] = []
-    let ready: () => void = () => {}
-    const becameReady = new Promise<undefined>((resolve) => (ready = () => resolve(undefined)))
+  ): Promise<{ part: Part; said: <T>(read: (line: string) => T | undefined) => Promise<T> }> {
+    const lines: string[] = []
+    const readers = new Set<(line: string) => void>()
     const part = await startPart({
       name,
       command,
@@ -191,23 +186,47 @@ class Trial {
       setpriv: this.#programs.setpriv,
       env: { ...this.#ownEnvironment(), ...env },
       line: (line) => {
-        said.push(line)
-        if (said.length > SAID_LINES) said.shift()
-        if (this.#options.verbose) out(`${name} | ${line}`)
-        if (isReady(line)) ready()
+        lines.push(line)
+        if (lines.length > KEPT_LINES) lines.shift()
+        if (this.#options.verbose) this.#surroundings.out(`${name} | ${line}`)
+        for (const read of readers) read(line)
       },
     })
     this.#parts.push(part)
-    const ended = part.ended.then((how) => `${name} ended by itself (${how}):\n${said.join('\n')}`)
-    void ended.then((why) => {
-      if (this.#ending) return
-      // A cluster outlives its nodes: that is what one wants to see here.
-      if (name.startsWith('node')) err(`${name} (pid ${part.pid}) has ended; the others go on`)
-      else this.#fail(why)
-    })
-    const failure = await Promise.race([becameReady, ended, this.#terminated(), deadline(name)])
-    if (failure !== undefined) throw new Error(failure)
-    return part
+    void part.ended.then((how) =>
+      this.#partEnded(part, `${name} ended by itself (${how}):\n${lines.join('\n')}`),
+    )
+    const said = <T>(read: (line: string) => T | undefined): Promise<T> => {
+      const found = new Promise<T>((resolve) => {
+        const take = (line: string): void => {
+          const value = read(line)
+          if (value !== undefined) resolve(value)
+        }
+        readers.add(take)
+        for (const line of lines) take(line)
+      })
+      return this.#orEnd(part, found)
+    }
+    return { part, said }
+  }
+
+  // A cluster outlives its nodes: that is what one wants to see here. Redis and HAProxy are one of a kind.
+  #partEnded(part: Part, why: string): void {
+    if (this.#ending) return
+    if (part.name.startsWith('node'))
+      this.#surroundings.err(`${part.name} (pid ${part.pid}) has ended; the others go on`)
+    else this.#fail(why)
+  }
+
+  /** Waits for a part to become ready. Rejects when it ends, takes too long, or when we are told to end. */
+  async #orEnd<T>(part: Part, ready: Promise<T>): Promise<T> {
+    const ended = part.ended.then((how) => Promise.reject(new Error(`${part.name} did not start (${how})`)))
+    const told = this.#terminated().then(() => Promise.reject(new Error('told to end')))
+    return Promise.race([ready, ended, this.#failed(), told, tooLong(part.name)])
+  }
+
+  async #failed(): Promise<never> {
+    throw new Error(await this.#failure)
   }
 
   // What is set for one node of an operator must not leak into these.
@@ -218,17 +237,25 @@ class Trial {
   }
 }
 
-const SAID_LINES = 10
+/** What a part said last, for the message when it fails. */
+const KEPT_LINES = 10
+const PROBE_EVERY_MS = 100
 
-function deadline(name: string): Promise<string> {
-  return new Promise((resolve) => {
-    const late = `${name} was not ready within ${READY_WITHIN_MS} ms`
-    setTimeout(() => resolve(late), READY_WITHIN_MS).unref()
-  })
+async function tooLong(name: string): Promise<never> {
+  await setTimeout(READY_WITHIN_MS, undefined, { ref: false })
+  throw new Error(`${name} was not ready within ${READY_WITHIN_MS} ms`)
 }
 
-function readyPort(line: string): string | undefined {
-  return /"port":(\d+).*"msg":"ready"/.exec(line)?.[1]
+/** Resolves when a URL answers 200. */
+async function answers(url: string): Promise<void> {
+  for (;;) {
+    const ok = await fetch(url).then(
+      (response) => response.ok,
+      () => false,
+    )
+    if (ok) return
+    await setTimeout(PROBE_EVERY_MS, undefined, { ref: false })
+  }
 }
 
 /** A port that is free now: `wanted`, or one of the system's choice for 0. Rejects with PortUnavailable. */
