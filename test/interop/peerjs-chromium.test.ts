@@ -61,7 +61,7 @@ describe('data', () => {
     ['json', structured, JSON.stringify(structured)],
     ['raw', 'ä€😀', JSON.stringify('ä€😀')],
     ['none', 'ä€😀', JSON.stringify('ä€😀')],
-    ['msgpack', structured, JSON.stringify(structured)],
+    ['MsgPack', structured, JSON.stringify(structured)],
   ] as const)
     test(`[P6] a data connection across nodes, serialization ${serialization}`, async () => {
       const { bob, one, other, close } = await pair()

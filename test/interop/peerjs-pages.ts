@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type * as PeerJs from 'peerjs'
 import type { DataConnection, MediaConnection, Peer } from 'peerjs'
 import type { Page } from 'playwright-core'
 import { REPOSITORY } from '../support/node.js'
 
 declare global {
   // What a page of these tests holds; set by its own script below.
-  var peerjs: typeof import('peerjs')
+  var peerjs: typeof PeerJs
   var msgpack: { MsgPack: new (...args: never[]) => DataConnection }
   var peer: Peer
   var said: string[]
@@ -78,7 +79,8 @@ export async function openPeer(page: Page, options: PeerOptions): Promise<string
       ...options,
       debug: 0,
       config: { iceServers: [] },
-      serializers: { msgpack: globalThis.msgpack.MsgPack },
+      // The name that its own MsgPackPeer gives it, and that it writes into its offers.
+      serializers: { MsgPack: globalThis.msgpack.MsgPack },
     }
     // The serializers' types want PeerJS's own DataConnection; this is the bundle's other copy of it.
     const peer: Peer = Reflect.construct(Peer, id === undefined ? [settings] : [id, settings])
