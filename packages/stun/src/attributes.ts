@@ -29,7 +29,7 @@ const USERNAME_MAX_BYTES = 508
 const TEXT_MAX_BYTES = 763
 export const HMAC_SHA1_BYTES = 20
 /** RFC 8489 14.6: an HMAC-SHA256 may be cut short, to no fewer than 16 bytes, in steps of 4. */
-export const HMAC_SHA256_MIN_BYTES = 16
+const HMAC_SHA256_MIN_BYTES = 16
 export const HMAC_SHA256_MAX_BYTES = 32
 
 type AddressKind = 'mapped-address' | 'xor-mapped-address' | 'alternate-server'
@@ -142,7 +142,7 @@ export function encodeAttribute(attribute: Attribute, transactionId: Uint8Array)
   }
 }
 
-function isSha256Length(bytes: number): boolean {
+export function isSha256Length(bytes: number): boolean {
   return bytes >= HMAC_SHA256_MIN_BYTES && bytes <= HMAC_SHA256_MAX_BYTES && bytes % 4 === 0
 }
 

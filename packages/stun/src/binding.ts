@@ -31,7 +31,7 @@ export type Refusal =
   | 'no-cookie' // another protocol, or classic STUN (RFC 3489)
   | 'oversized' // longer than REQUEST_MAX_BYTES
   | 'not-binding-request' // an indication, an answer, or another method
-  | 'bad-fingerprint' // RFC 8489 7.3: silently discarded
+  | 'bad-fingerprint' // RFC 8489 6.3: silently discarded
 
 /** Looks at the header only; undefined when it is that of a Binding request. */
 export function refusal(request: Buffer): Refusal | undefined {

@@ -1,13 +1,12 @@
 // MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 14.5 to 14.7): seal and verify.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { ATTRIBUTE, HMAC_SHA1_BYTES, HMAC_SHA256_MAX_BYTES } from './attributes.js'
+import { ATTRIBUTE, HMAC_SHA1_BYTES, HMAC_SHA256_MAX_BYTES, isSha256Length } from './attributes.js'
 import { HEADER_BYTES, headerFault, walk } from './message.js'
 
 /** RFC 8489 14.7. */
 const FINGERPRINT_XOR = 0x5354554e
 const ATTRIBUTE_HEADER_BYTES = 4
-export const FINGERPRINT_ATTRIBUTE_BYTES = 8
 
 /** What a check of an integrity or fingerprint attribute says. */
 export type Verdict = 'absent' | 'valid' | 'invalid'
@@ -96,9 +95,7 @@ export function verifyIntegrity(bytes: Buffer, key: Uint8Array): Verdict {
 
 /** Checks MESSAGE-INTEGRITY-SHA256 (RFC 8489 14.6), whole or cut short, with the key, in constant time. */
 export function verifyIntegritySha256(bytes: Buffer, key: Uint8Array): Verdict {
-  const fits = (length: number): boolean =>
-    length >= 16 && length <= HMAC_SHA256_MAX_BYTES && length % 4 === 0
-  return verify(bytes, ATTRIBUTE.messageIntegritySha256, hmacOf('sha256', key), fits)
+  return verify(bytes, ATTRIBUTE.messageIntegritySha256, hmacOf('sha256', key), isSha256Length)
 }
 
 /** Checks FINGERPRINT (RFC 8489 14.7). */

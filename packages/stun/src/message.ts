@@ -18,7 +18,6 @@ export const BINDING = 0x001
 /** RFC 8489 5: method 0x001 with the class bits of each class. */
 export const BINDING_REQUEST = 0x0001
 export const BINDING_SUCCESS = 0x0101
-export const BINDING_ERROR = 0x0111
 
 export type MessageClass = 'request' | 'indication' | 'success' | 'error'
 /** By the two class bits C1 and C0 (RFC 8489 5). */
@@ -162,7 +161,7 @@ function messageType(messageClass: MessageClass, method: number): number {
   )
 }
 
-export function padded(bytes: number): number {
+function padded(bytes: number): number {
   return (bytes + 3) & ~3
 }
 

@@ -19,7 +19,7 @@ export const addresses: fc.Arbitrary<TransportAddress> = fc
 /** Every string that UTF-8 can carry, of few enough bytes for any text attribute. */
 const texts = fc.string({ unit: 'binary', maxLength: 120 })
 
-export const plainAttributes: fc.Arbitrary<Attribute> = fc.oneof(
+const plainAttributes: fc.Arbitrary<Attribute> = fc.oneof(
   fc.record({
     kind: fc.constantFrom('mapped-address', 'xor-mapped-address', 'alternate-server'),
     address: addresses,
