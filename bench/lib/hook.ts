@@ -2,6 +2,8 @@
  * Preloaded (`node --import`) into every measured process, so that the code under test needs no code for it:
  * answers over the IPC channel what only the process itself can tell.
  */
+import { writeFileSync } from 'node:fs'
+import { Session } from 'node:inspector/promises'
 import { writeHeapSnapshot } from 'node:v8'
 import { answerCommands, type Numbers } from './channel.js'
 
@@ -14,7 +16,7 @@ let lagTimer: NodeJS.Timeout | undefined
 /** CPU of all threads of this process since it started, user and system, in microseconds (getrusage). */
 function cpu(): Numbers {
   const { user, system } = process.cpuUsage()
-  return { us: user + system }
+  return { us: user + system, user, system }
 }
 
 /** Bytes after a full collection: what is retained, not what waits to be collected. */
@@ -57,10 +59,34 @@ function snapshot(): Numbers {
   return {}
 }
 
+let profiler: Session | undefined
+
+/** From here on it samples where the CPU goes, every 200 µs. */
+async function startProfile(): Promise<Numbers> {
+  profiler = new Session()
+  profiler.connect()
+  await profiler.post('Profiler.enable')
+  await profiler.post('Profiler.setSamplingInterval', { interval: 200 })
+  await profiler.post('Profiler.start')
+  return {}
+}
+
+/** Writes a `.cpuprofile` into the working directory. */
+async function endProfile(): Promise<Numbers> {
+  if (profiler === undefined) throw new Error('no profile was started')
+  const { profile } = await profiler.post('Profiler.stop')
+  profiler.disconnect()
+  profiler = undefined
+  writeFileSync(`${process.pid}.cpuprofile`, JSON.stringify(profile))
+  return {}
+}
+
 answerCommands('hook', {
   cpu,
   memory,
   'lag-start': startLag,
   lag,
   snapshot,
+  'profile-start': startProfile,
+  'profile-end': endProfile,
 })

@@ -48,6 +48,7 @@ function run(options: Options): Promise<Numbers> {
     precise: options['precise'] === true,
     echo: options['echo'] === true,
     acknowledged: options['acknowledged'] === true,
+    window: typeof options['window'] === 'number' ? options['window'] : 0,
   })
 }
 

@@ -8,6 +8,11 @@ export interface TrafficOptions extends Pace {
   bodyBytes: number
   /** The recipient answers each message with one of the same size; a latency is then a round trip. */
   echo: boolean
+  /**
+   * 0: an open loop at `rate`. Else a closed one, as fast as the stack goes: each sender has so many messages under
+   * way, and sends the next when one has arrived.
+   */
+  window: number
   /** Wait at the end for end-to-end acknowledgements, too. */
   acknowledged: boolean
 }
@@ -23,21 +28,40 @@ const ANSWER = 'r'
 /** A body: its mark, the time it was due in milliseconds, `|`, padding. */
 const bodyOf = (mark: string, due: string, bytes: number): string => `${mark}${due}|`.padEnd(bytes, 'x')
 
+interface Pair {
+  sender: LoadPeer
+  recipient: LoadPeer
+}
+
+function pairsOf(from: Group, to: Group): Pair[] {
+  return from.peers.flatMap((sender, index) => {
+    const recipient = to.peers[index]
+    return recipient === undefined ? [] : [{ sender, recipient }]
+  })
+}
+
 /** Counts what a process's peers send and get, and keeps the latency of each message. */
 export class Traffic implements Omit<PeerEvents, 'lost'> {
   #echo = false
   #latencies: number[] = []
   #acknowledged = 0
+  #acks = 0
   #problems: string[] = []
+  /** In a closed loop: what a recipient's message sets off. */
+  #next: Map<LoadPeer, () => void> | undefined
 
   readonly body = (peer: LoadPeer, from: string, body: string): void => {
     const due = body.slice(1, body.indexOf('|'))
     if (this.#echo && body.startsWith(REQUEST)) peer.message(from, bodyOf(ANSWER, due, body.length))
-    else this.#latencies.push(performance.now() - Number(due))
+    else {
+      this.#latencies.push(performance.now() - Number(due))
+      this.#next?.get(peer)?.()
+    }
   }
 
   readonly acknowledged = (count: number): void => {
     this.#acknowledged += count
+    this.#acks++
   }
 
   readonly problem = (text: string): void => {
@@ -49,12 +73,16 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     this.#reset(options)
     const cpuBefore = process.cpuUsage()
     const start = performance.now()
-    const pairs = Math.min(from.peers.length, to.peers.length)
-    const sent = await paced(options, (dueMs, index) => {
-      const recipient = to.peers[index % pairs]
-      if (recipient === undefined) return
-      from.peers[index % pairs]?.message(recipient.name, bodyOf(REQUEST, dueMs.toFixed(3), options.bodyBytes))
-    })
+    const pairs = pairsOf(from, to)
+    const send = (index: number, dueMs: number): void => {
+      const { sender, recipient } = pairs[index % pairs.length] ?? {}
+      if (sender === undefined || recipient === undefined) throw new Error('there are no pairs')
+      sender.message(recipient.name, bodyOf(REQUEST, dueMs.toFixed(3), options.bodyBytes))
+    }
+    const sent =
+      options.window === 0
+        ? await paced(options, (dueMs, index) => send(index, dueMs))
+        : await this.#closedLoop(pairs, options, send)
     await this.#drained(sent, options)
     const ms = performance.now() - start
     const { user, system } = process.cpuUsage(cpuBefore)
@@ -62,10 +90,31 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     return { sent, ms, loadShare: (user + system) / (ms * 1000), ...this.#tally(sent) }
   }
 
+  async #closedLoop(
+    pairs: readonly Pair[],
+    options: TrafficOptions,
+    send: (index: number, dueMs: number) => void,
+  ): Promise<number> {
+    const end = performance.now() + options.ms
+    let sent = 0
+    const sendNext = (index: number): void => {
+      const now = performance.now()
+      if (now >= end) return
+      sent++
+      send(index, now)
+    }
+    this.#next = new Map(pairs.map(({ recipient }, index) => [recipient, () => sendNext(index)]))
+    for (let turn = 0; turn < options.window; turn++) for (const index of pairs.keys()) sendNext(index)
+    await new Promise((resolve) => setTimeout(resolve, options.ms))
+    return sent
+  }
+
   #reset(options: TrafficOptions): void {
     this.#echo = options.echo
     this.#latencies = []
     this.#acknowledged = 0
+    this.#acks = 0
+    this.#next = undefined
     this.#problems = []
   }
 
@@ -86,6 +135,7 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
       received,
       lost: sent - received,
       acknowledged: this.#acknowledged,
+      acks: this.#acks,
       p50: quantile(sorted, 0.5),
       p90: quantile(sorted, 0.9),
       p99: quantile(sorted, 0.99),
