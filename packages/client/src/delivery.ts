@@ -1,12 +1,10 @@
-import type { Name, NodeMessageOf } from '@peerage/protocol'
+import type { Name } from '@peerage/protocol'
 import { decodeNodeMessage, isObject } from '@peerage/protocol'
 import { Inbox } from './inbox.js'
 import type { InboxDeps, Seen } from './inbox.js'
 import { Outbox } from './outbox.js'
 import type { OutboxDeps } from './outbox.js'
 import type { Carrier, Carriers, Stay } from './signaling.js'
-
-type Message = NodeMessageOf<'message'>
 
 /** Both halves of delivery over all carriers. SPEC.md, Delivery. */
 export class Delivery implements Carriers {
@@ -35,8 +33,8 @@ export class Delivery implements Carriers {
     // Bound to a stay of this name: an older page's messages are not for this one.
     if (frame['type'] !== 'send' || frame['since'] !== this.#self().since) return false
     const read = decodeNodeMessage('message', { ...frame, from: from.name, since: from.since })
-    if (!read.ok) return false
-    this.inbox.receive(read.value as Message, carrier)
+    if (!read.ok || read.value.type !== 'message') return false
+    this.inbox.receive(read.value, carrier)
     return true
   }
 

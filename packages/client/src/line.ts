@@ -2,6 +2,16 @@ import type { ErrorCode, Kind, Name } from '@peerage/protocol'
 import type { Timer } from './clock.js'
 import type { SendResult, Via } from './signaling.js'
 
+export interface Outgoing {
+  to: Name
+  kind: Kind
+  body: string
+  via: Via
+  handshake?: string | undefined
+  signal?: AbortSignal | undefined
+  deadlineMs: number
+}
+
 export interface Held {
   seq: number
   body: string

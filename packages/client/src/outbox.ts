@@ -2,8 +2,8 @@ import type { Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState } from '@p
 import type { Clock } from './clock.js'
 import { WINDOW } from './inbox.js'
 import { newLine, verdictOf } from './line.js'
-import type { Held, Line } from './line.js'
-import type { Carrier, SendResult, Stay, Via } from './signaling.js'
+import type { Held, Line, Outgoing } from './line.js'
+import type { Carrier, SendResult, Stay } from './signaling.js'
 
 /** Resend what is unacknowledged after this, doubling to the second, with a quarter of jitter [D10]. */
 const RESEND_FIRST_MS = 2_000
@@ -31,16 +31,6 @@ export interface OutboxDeps {
   /** While messages wait for a peer that is away, its presence is watched. */
   watch: (name: Name) => void
   unwatch: (name: Name) => void
-}
-
-export interface Outgoing {
-  to: Name
-  kind: Kind
-  body: string
-  via: Via
-  handshake?: string | undefined
-  signal?: AbortSignal | undefined
-  deadlineMs: number
 }
 
 /** The sending half of delivery: holds each message until it is acknowledged, refused or given up. */
