@@ -1,0 +1,299 @@
+import { defaultTimes } from '@peerage/core'
+import { describe, expect, test } from 'vitest'
+import { checkConfig } from './config-check.js'
+import { readYaml } from './config-file.js'
+import { readEnvironment, resolve, type Layer, type Loaded } from './config-load.js'
+import { redacted, toMarkdown, toYaml } from './config-print.js'
+import { closest, fromText, leavesOf } from './config-settings.js'
+import { configSchema, defaultConfig, type Config } from './config.js'
+
+const leaves = leavesOf(configSchema, 'PEERAGE_')
+const definition = { schema: configSchema, leaves, check: checkConfig }
+
+interface Given {
+  flags?: Record<string, unknown>
+  env?: Record<string, string>
+  file?: string
+  files?: Record<string, string>
+}
+
+function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config> {
+  const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
+  const layers: Layer[] = [
+    { values: new Map(values), problems: [] },
+    readEnvironment(leaves, 'PEERAGE_', {
+      env,
+      readFile: (path) => {
+        const text = files[path]
+        if (text === undefined) throw new Error(`ENOENT: no such file, open '${path}'`)
+        return text
+      },
+    }),
+  ]
+  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves))
+  return resolve(definition, layers)
+}
+
+function config(given: Given): Config {
+  const loaded = load(given)
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  return loaded.config
+}
+
+function problems(given: Given): string[] {
+  const loaded = load(given)
+  return loaded.ok
+    ? []
+    : loaded.problems.map(({ path, source, problem }) => `${path} (${source}): ${problem}`)
+}
+
+describe('where a setting comes from', () => {
+  test('nothing said: the defaults, with the times of core', () => {
+    expect(config({})).toEqual(defaultConfig)
+    expect(defaultConfig.times).toEqual(defaultTimes)
+  })
+
+  test('flag beats environment beats file beats default', () => {
+    const file = 'port: 1003\nhost: ::1\nlog: { level: warn }'
+    const env = { PEERAGE_PORT: '1002', PEERAGE_HOST: '127.0.0.2' }
+    const loaded = load({ flags: { port: 1001 }, env, file })
+    expect(loaded).toMatchObject({
+      ok: true,
+      config: { port: 1001, host: '127.0.0.2', log: { level: 'warn' } },
+    })
+    expect(loaded.ok && Object.fromEntries(loaded.sources)).toEqual({
+      port: '--port',
+      host: 'PEERAGE_HOST',
+      'log.level': 'peerage.yaml:3',
+    })
+  })
+
+  test('each setting has a flag and a variable of its own, and a line about it', () => {
+    for (const key of ['path', 'flag', 'variable'] as const)
+      expect(new Set(leaves.map((leaf) => leaf[key])).size).toBe(leaves.length)
+    expect(leaves.filter((leaf) => leaf.about === '')).toEqual([])
+    expect(leaves.find((leaf) => leaf.path === 'redis.url')).toMatchObject({
+      flag: '--redis',
+      variable: 'PEERAGE_REDIS',
+    })
+    expect(leaves.find((leaf) => leaf.path === 'p2p.useAsP2PServer')?.flag).toBe('--use-as-p2p-server')
+  })
+
+  test('text becomes what the setting is', () => {
+    const env = {
+      PEERAGE_PEERJS_ALLOW_DISCOVERY: 'yes',
+      PEERAGE_ORIGINS: 'https://a.example, https://b.example',
+      PEERAGE_PEERJS_KEY: 'one=app-1,two=app-2',
+      PEERAGE_TIMES_DRAIN_MS: '5000',
+    }
+    expect(config({ env })).toMatchObject({
+      peerjs: { allowDiscovery: true, key: { one: 'app-1', two: 'app-2' } },
+      origins: ['https://a.example', 'https://b.example'],
+      times: { drainMs: 5_000 },
+    })
+    expect(fromText('boolean', 'maybe')).toBe('maybe')
+    expect(fromText('number', '1e3')).toBe('1e3')
+  })
+
+  test('an empty variable, and a key with nothing behind it, were not set', () => {
+    expect(config({ env: { PEERAGE_REDIS: '', PEERAGE_PORT: '' }, file: 'port:\ntls:\n' })).toEqual(
+      defaultConfig,
+    )
+  })
+})
+
+describe('secrets', () => {
+  test('come from the file that _FILE names, without its last line break', () => {
+    const given = {
+      env: { PEERAGE_ACCESS_KEY_FILE: '/run/k' },
+      files: { '/run/k': 'a-key-of-20-letters!\n' },
+    }
+    expect(config(given).access.key).toBe('a-key-of-20-letters!')
+  })
+
+  test('a file that cannot be read is a problem of its setting', () => {
+    expect(problems({ env: { PEERAGE_REDIS_FILE: '/nowhere' } })).toEqual([
+      "redis.url (PEERAGE_REDIS_FILE): cannot be read: ENOENT: no such file, open '/nowhere'",
+    ])
+  })
+
+  test('said twice is a problem; _FILE exists for secrets alone', () => {
+    const env = { PEERAGE_REDIS: 'redis://a', PEERAGE_REDIS_FILE: '/x', PEERAGE_HOST_FILE: '/x' }
+    const found = problems({ env, files: { '/x': 'redis://b' } })
+    expect(found).toHaveLength(2)
+    expect(found).toContain('redis.url (PEERAGE_REDIS_FILE): is set, and so is PEERAGE_REDIS: unset one')
+    expect(found.join()).toContain('PEERAGE_HOST_FILE (environment): is not a variable of peerage')
+  })
+
+  test('never show in what is printed, nor in a problem', () => {
+    const secrets = { PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim', PEERAGE_REDIS: 'redis://u:geheim@host/1' }
+    const loaded = load({ env: secrets })
+    expect(loaded.ok).toBe(true)
+    const yaml = toYaml(loaded.ok && loaded.config, leaves, new Map())
+    expect(yaml).not.toContain('geheim')
+    expect(yaml).toContain('redis://u:[redacted]@host/1')
+    expect(problems({ env: { PEERAGE_ACCESS_KEY: 'geheim' } }).join()).not.toContain('geheim')
+    expect(problems({ env: { PEERAGE_REDIS: 'foo://u:geheim@host' } }).join()).not.toContain('geheim')
+    for (const leaf of leaves) if (leaf.secret) expect(redacted(leaf, 'geheim')).toBe('[redacted]')
+  })
+})
+
+describe('what is wrong is named: the setting, where it was said, the rule', () => {
+  test.each([
+    ['port', '70000', 'port (PEERAGE_PORT): must be a whole number from 0 to 65535; it is 70000'],
+    ['port', 'http', 'port (PEERAGE_PORT): must be a whole number from 0 to 65535; it is "http"'],
+    ['open', 'perhaps', 'open (PEERAGE_OPEN): must be true or false; it is "perhaps"'],
+    [
+      'log.level',
+      'loud',
+      'log.level (PEERAGE_LOG_LEVEL): must be one of trace, debug, info, warn, error, silent; it is "loud"',
+    ],
+    ['redis.url', 'http://h', /^redis\.url \(PEERAGE_REDIS\): scheme must be one of redis/],
+    ['redis.prefix', '{pg}', /^redis\.prefix \(PEERAGE_REDIS_PREFIX\): must not hold/],
+    ['times.beatMs', '0', /^times\.beatMs \(PEERAGE_TIMES_BEAT_MS\): must be a whole number from 1/],
+    ['admin.port', '9000', 'admin.port (PEERAGE_ADMIN_PORT): must differ from port'],
+    ['access.key', 'short', 'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters'],
+    ['origins', 'null', /^origins\.0 \(PEERAGE_ORIGINS\): must be an exact origin .*; it is "null"$/],
+    ['origins', 'https://a.example/', /^origins\.0 /],
+    ['origins', 'https://A.example', /^origins\.0 /],
+    [
+      'trustedProxies',
+      '10.0.0.0/33',
+      /^trustedProxies\.0 \(PEERAGE_TRUSTED_PROXIES\): must be an address or a network/,
+    ],
+    ['trustedProxies', '1', /^trustedProxies\.0 /],
+    ['apps.default', 'No Spaces', /^apps\.default \(PEERAGE_APPS_DEFAULT\): must be an app/],
+    ['apps.taken', 'fight', 'apps.taken (PEERAGE_APPS_TAKEN): must be one of refuse, replace; it is "fight"'],
+    ['apps.allow', 'other', 'apps.default (default): must be one of apps.allow (other)'],
+    [
+      'limits.frameBytes',
+      '10',
+      /^limits\.frameBytes \(PEERAGE_LIMITS_FRAME_BYTES\): must be a whole number from 1024/,
+    ],
+    ['peerjs.path', 'nope', /^peerjs\.path \(PEERAGE_PEERJS_PATH\): must begin with \//],
+    ['peerjs.key', 'v1', /^peerjs\.key \(PEERAGE_PEERJS_KEY\): must not be v1 or peerage/],
+    ['p2p.advertise', 'host', /^p2p\.advertise \(PEERAGE_P2P_ADVERTISE\): must be host:port/],
+    ['p2p.server', 'host:0', /^p2p\.server /],
+    [
+      'p2p.turn.urls',
+      'stun:a',
+      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL/,
+    ],
+    [
+      'p2p.turn.urls',
+      'turn:a',
+      'p2p.turn.urls (PEERAGE_P2P_TURN_URLS): needs p2p.turn.secret: the static-auth-secret of these servers',
+    ],
+    [
+      'p2p.turn.secret',
+      'x',
+      'p2p.turn.secret (PEERAGE_P2P_TURN_SECRET): needs p2p.turn.urls: the servers that know it',
+    ],
+    ['p2p.turn.previousSecret', 'x', /^p2p\.turn\.previousSecret .*: needs p2p\.turn\.secret/],
+    ['relay.messageBytes', '99999999', /^relay\.messageBytes /],
+    ['tls.cert', 'a.pem', 'tls.cert (PEERAGE_TLS_CERT): needs tls.key beside it'],
+    ['redis.key', 'a.pem', 'redis.key (PEERAGE_REDIS_KEY): needs redis.cert beside it'],
+  ])('%s = %s', (path, text, expected) => {
+    const variable = leaves.find((leaf) => leaf.path === path)?.variable ?? ''
+    const found = problems({ env: { [variable]: text } })
+    expect(found).toHaveLength(1)
+    if (typeof expected === 'string') expect(found[0]).toBe(expected)
+    else expect(found[0]).toMatch(expected)
+  })
+
+  test('all at once, from every source, and a bad one hides no other', () => {
+    const found = problems({
+      flags: { port: 'x' },
+      env: { PEERAGE_ORIGINS: 'null', PEERAGE_HSOT: 'h' },
+      file: 'redis: { urll: redis://a }\ntimes:\n  beatMs: 9000\nhost: 0.0.0.0\n',
+    })
+    expect(found).toEqual([
+      'PEERAGE_HSOT (environment): is not a variable of peerage; did you mean PEERAGE_HOST?',
+      'redis.urll (peerage.yaml:1): is not a setting; did you mean redis.url?',
+      'port (--port): must be a whole number from 0 to 65535; it is "x"',
+      'origins.0 (PEERAGE_ORIGINS): must be an exact origin such as https://app.example or http://localhost:3000: scheme, host and port only; it is "null"',
+      'times.nodeLeaseMs (default): must be at least 5 beats (45000)',
+      'times.nameTtlMs (default): must be at least two renewal rounds (270000)',
+      expect.stringMatching(/^host \(peerage\.yaml:4\): is beyond loopback/),
+    ])
+  })
+
+  test('a file that is no YAML, no mapping, or has a section that is none', () => {
+    expect(problems({ file: 'port: [1' })).toEqual([
+      expect.stringMatching(/^ \(peerage\.yaml:\d+\): is not YAML/),
+    ])
+    expect(problems({ file: 'port: 1\nport: 2' })).toEqual([expect.stringContaining('is not YAML')])
+    expect(problems({ file: '- 1' })).toEqual([' (peerage.yaml): must be a mapping of settings'])
+    expect(problems({ file: 'tls: yes' })).toEqual([
+      'tls (peerage.yaml:1): must be a mapping: it holds settings',
+    ])
+    expect(problems({ file: 'port: {a: 1}' })).toEqual([
+      expect.stringMatching(/^port \(peerage\.yaml:1\): must be a whole/),
+    ])
+    expect(problems({ file: '__proto__: {port: 1}\nconstructor: 2' })).toHaveLength(2)
+  })
+
+  test.each(
+    Object.entries({
+      nodeLeaseMs: 9_999,
+      graceMs: 100,
+      deadlineMs: 15_000,
+      nameTtlMs: 59_999,
+      commandMs: 1_001,
+    }),
+  )('times that do not fit together are refused: %s = %d', (key, ms) => {
+    const found = problems({ flags: { [`times.${key}`]: ms } })
+    expect(found).not.toEqual([])
+    expect(found.join()).toContain(`times.${key} (--times.${key}): must be`)
+  })
+})
+
+describe('who can reach it', () => {
+  test.each(['0.0.0.0', '::', '10.1.2.3', 'peers.example'])('%s needs a rule, or open', (host) => {
+    expect(problems({ flags: { host } })).toEqual([
+      expect.stringMatching(/^host \(--host\): is beyond loopback/),
+    ])
+    expect(problems({ flags: { host, open: true } })).toEqual([])
+    expect(problems({ flags: { host, origins: ['https://a.example'] } })).toEqual([])
+    expect(problems({ flags: { host, 'access.key': 'sixteen-letters!' } })).toEqual([])
+  })
+
+  test.each(['localhost', '127.0.0.1', '127.9.9.9', '::1'])('%s is this machine alone', (host) => {
+    expect(problems({ flags: { host } })).toEqual([])
+  })
+})
+
+test('variables of Kubernetes service links, of other parts and of tests are not ours', () => {
+  const env = {
+    PEERAGE_SERVICE_HOST: '10.0.0.1',
+    PEERAGE_SERVICE_PORT_HTTP: '9000',
+    PEERAGE_PORT: 'tcp://10.0.0.1:9000',
+    PEERAGE_PORT_9000_TCP_ADDR: '10.0.0.1',
+    PEERAGE_REDIS_PORT: 'tcp://10.0.0.2:6379',
+    PEERAGE_REDIS_SERVICE_HOST: '10.0.0.2',
+    PEERAGE_STUN_PORT: '9901',
+    PEERAGE_NODE_1: 'a:1',
+    PEERAGE_TEST_PARTS: 'binary',
+    HOME: '/root',
+  }
+  expect(config({ env })).toEqual(defaultConfig)
+})
+
+test('the documentation has a row for each setting, with its names and default', () => {
+  const rows = toMarkdown(leaves).split('\n').slice(2)
+  expect(rows).toHaveLength(leaves.length)
+  expect(rows).toContain(
+    '| `port` | `--port` | `PEERAGE_PORT` | `9000` | TCP port; 0 picks a free one whose neighbour is free for UDP |',
+  )
+})
+
+test('a printed configuration is a file that says the same', () => {
+  const said = config({ flags: { port: 1, 'peerjs.key': { k: 'app-1' }, origins: ['https://a.example'] } })
+  const again = load({ file: toYaml(said, leaves, new Map([['port', '--port']])) })
+  expect(again).toMatchObject({ ok: true, config: said })
+})
+
+test('a hint is given for a slip, not for any word', () => {
+  expect(closest('--prot', ['--port', '--host'])).toBe('--port')
+  expect(closest('--banana', ['--port', '--host'])).toBeUndefined()
+})
