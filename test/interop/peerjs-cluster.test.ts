@@ -1,0 +1,286 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { launchChromium } from '../support/chromium.js'
+import { startHaproxy, type Haproxy } from '../support/haproxy.js'
+import { startNode, startNodes, type Node } from '../support/node.js'
+import { PeerJsPeer, candidate, offer } from '../support/peerjs.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import { connectTo, openPeer, receivedBy, saidBy, servePages } from './peerjs-pages.js'
+
+// The PeerJS wire over two node processes and one Redis, behind HAProxy.
+
+let redis: RedisServer
+let nodes: Node[]
+let haproxy: Haproxy
+const peers: PeerJsPeer[] = []
+let serial = 0
+
+beforeAll(async () => {
+  redis = await startRedis()
+  nodes = await startNodes(2, { redisUrl: redis.url, args: ['--peerjs-allow-discovery'] })
+  haproxy = await startHaproxy({ backends: nodes })
+  await haproxy.until(0, 'UP')
+  await haproxy.until(1, 'UP')
+})
+afterAll(async () => {
+  await haproxy?.stop()
+  await Promise.all((nodes ?? []).map((node) => node.stop()))
+  await redis?.stop()
+})
+afterEach(async () => {
+  await Promise.all(peers.splice(0).map((peer) => peer.close()))
+})
+
+const nodeAt = (index: number): Node => {
+  const node = nodes[index]
+  if (node === undefined) throw new Error(`no node ${index}`)
+  return node
+}
+const fresh = (name: string): string => `${name}-${serial++}`
+
+async function join(id: string, where: { url: string }, token?: string): Promise<PeerJsPeer> {
+  const peer = await PeerJsPeer.open({ url: where.url, id, ...(token === undefined ? {} : { token }) })
+  peers.push(peer)
+  return peer
+}
+
+describe('across nodes', () => {
+  test('[P6] messages reach the other node in order, byte for byte, from the very first', async () => {
+    const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
+    for (let n = 0; n < 200; n++) a.send(candidate(b.id, n))
+    await b.next('CANDIDATE', 199)
+    expect(b.received.map(({ payload }) => payload)).toMatchObject(
+      Array.from({ length: 200 }, (_, n) => ({ n })),
+    )
+    expect(b.frames[1]).toBe(
+      `{"type":"CANDIDATE","src":"${a.id}","dst":"${b.id}","payload":{"candidate":{"candidate":"candidate:0"},"n":0}}`,
+    )
+  })
+
+  test('[P7] what waits for an absent peer is handed to it on whatever node it arrives', async () => {
+    const a = await join(fresh('a'), nodeAt(0))
+    const absent = fresh('absent')
+    for (let n = 0; n < 30; n++) a.send(candidate(absent, n))
+    // What follows on the same socket is handled after it.
+    a.send(offer(a.id))
+    await a.next('OFFER')
+    const b = await join(absent, nodeAt(1))
+    for (let n = 30; n < 60; n++) a.send(candidate(absent, n))
+    await b.next('CANDIDATE', 59)
+    expect(b.received.map(({ payload }) => payload)).toMatchObject(
+      Array.from({ length: 60 }, (_, n) => ({ n })),
+    )
+  })
+
+  test('[P9] nobody came: the sender is told on its own node', async () => {
+    const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
+    const absent = fresh('absent')
+    a.send(offer(absent))
+    b.send(offer(absent))
+    const [one, other] = await Promise.all([a.next('EXPIRE'), b.next('EXPIRE')])
+    expect(one.text).toBe(`{"type":"EXPIRE","src":"${absent}","dst":"${a.id}"}`)
+    expect(other.text).toBe(`{"type":"EXPIRE","src":"${absent}","dst":"${b.id}"}`)
+  })
+
+  test('[P4] the same token takes the id over from the other node; the old socket is closed [I8]', async () => {
+    const id = fresh('mover')
+    const old = await join(id, nodeAt(0), 'secret')
+    const b = await join(fresh('b'), nodeAt(0))
+    b.send(offer(id, 1))
+    await old.next('OFFER')
+    const back = await join(id, nodeAt(1), 'secret')
+    expect(await old.ended()).toMatchObject({ code: 4500 })
+    b.send(offer(id, 2))
+    await back.next('OFFER')
+  })
+
+  test('[P5] another token does not, on either node; when the holder has left, at once', async () => {
+    const id = fresh('held')
+    const holder = await join(id, nodeAt(0))
+    for (const index of [0, 1]) {
+      const other = new PeerJsPeer({ url: nodeAt(index).url, id })
+      await other.ended()
+      expect(other.frames).toEqual(['{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}'])
+    }
+    await holder.close(1001)
+    await join(id, nodeAt(1))
+  })
+
+  test('[P10] a fixed id that comes back with a new token over HAProxy, 100 times, is never taken', async () => {
+    const id = fresh('fixed')
+    for (let round = 0; round < 100; round++) {
+      const page = await PeerJsPeer.open({ url: haproxy.url, id, token: `t${round}` })
+      expect(page.frames[0]).toBe('{"type":"OPEN"}')
+      // A browser does not wait for the answer to its close frame.
+      page.socket.close(1001)
+    }
+  })
+
+  test('[P12] /peers names the peers of all nodes', async () => {
+    const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b ä'), nodeAt(1))]
+    for (const node of nodes) {
+      const listed: unknown = await (await fetch(`${node.url}/peerjs/peers`)).json()
+      expect(listed).toEqual(expect.arrayContaining([a.id, b.id]))
+    }
+  })
+})
+
+describe('bad input, and much of it', () => {
+  test('[P16] bad JSON, binary garbage and unusual characters: the node lives on, and says what it dropped', async () => {
+    const node = nodeAt(0)
+    const a = await join(fresh('a'), node)
+    for (let n = 0; n < 2_000; n++)
+      a.send(n % 2 === 0 ? '{"type":' : Buffer.from([n % 256, 0xff, 0x00]).toString('latin1'))
+    for (let n = 0; n < 200; n++) a.socket.send(Buffer.alloc(1_000, n), { binary: true })
+    const odd = ['\u{1F600}', "'; DROP TABLE", '%00', '<script>', '__proto__', '../../etc', '{}', 'a/b', '"']
+    for (const id of odd) await join(`${id}${serial++}`, node)
+    for (const key of ['%00', '💥', '__proto__', 'x'.repeat(5_000)]) {
+      const refused = new PeerJsPeer({ url: node.url, id: 'x', key })
+      await refused.ended()
+      expect(refused.frames[0]).toContain('Invalid key provided')
+    }
+    await join(fresh('t'), node, '\u{1F511}'.repeat(500))
+    a.send(offer(a.id))
+    await a.next('OFFER')
+    expect(await node.log((record) => record['what'] === 'malformed')).toMatchObject({
+      msg: 'dropped',
+      name: a.id,
+    })
+  })
+
+  test('[P16] a frame of 1 MB ends its socket with 1009, and the log says why', async () => {
+    const node = nodeAt(0)
+    const a = await join(fresh('a'), node)
+    a.send(offer('b', 'x'.repeat(1024 * 1024)))
+    expect(await a.ended()).toMatchObject({ code: 1009 })
+    expect(await node.log((record) => record['what'] === 'fault')).toMatchObject({
+      code: 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
+    })
+    await join(a.id, node)
+  })
+
+  test('[P16] 10,000 messages for absent ids: bounded queues, an EXPIRE each, and memory comes back', async () => {
+    const limited = await startNode({
+      redisUrl: redis.url,
+      args: ['--peerjs-expire-ms', '2000', '--limits-connection-messages-per-second', '0'],
+    })
+    const a = await join(fresh('a'), limited)
+    const run = fresh('absent')
+    for (let n = 0; n < 5_000; n++) a.send(candidate(`${run}-${n}`, n))
+    for (let n = 0; n < 5_000; n++) a.send(candidate(run, n))
+    await a.until(
+      'every EXPIRE',
+      () => a.frames.length > 5_001 && new Set(a.received.map(({ src }) => src)).size === 5_001,
+      30_000,
+    )
+    expect(
+      await limited.log((record) => record['what'] === 'mailbox-full' || record['what'] === 'too-many'),
+    ).toBeDefined()
+    expect(await redis.cli('KEYS', `*${run}*`)).toBe('')
+    await limited.stop()
+  })
+
+  test('[P16] a flood of connects with one id: one holds it, all others are told, the node answers others', async () => {
+    const id = fresh('wanted')
+    const crowd = Array.from(
+      { length: 300 },
+      (_, n) => new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` }),
+    )
+    await Promise.all(
+      crowd.map((peer) =>
+        peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000),
+      ),
+    )
+    const neighbour = await join(fresh('neighbour'), nodeAt(0))
+    neighbour.send(offer(neighbour.id))
+    await neighbour.next('OFFER')
+    expect(crowd.filter((peer) => peer.frames[0] === '{"type":"OPEN"}')).toHaveLength(1)
+    expect(crowd.filter((peer) => peer.frames[0]?.includes('ID-TAKEN'))).toHaveLength(299)
+    await Promise.all(crowd.map((peer) => peer.cut()))
+  })
+})
+
+/** What an application with PeerJS does: `disconnected` → `reconnect()`, until it is back. */
+async function keepComing(
+  id: string,
+  token: string,
+  url: string,
+  deadlineMs: number,
+): Promise<{ peer: PeerJsPeer; taken: number }> {
+  const deadline = Date.now() + deadlineMs
+  let taken = 0
+  for (;;) {
+    const peer = new PeerJsPeer({ url, id, token })
+    await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined)
+    if (peer.frames.some((frame) => frame.includes('ID-TAKEN'))) taken++
+    if (peer.frames[0] === '{"type":"OPEN"}') return { peer, taken }
+    if (Date.now() > deadline) throw new Error(`${id} is not back: ${JSON.stringify(peer.frames)}`)
+    await new Promise((resolve) => setTimeout(resolve, 50 + Math.random() * 100))
+  }
+}
+
+test('[P4] a node is SIGKILLed under 200 peers: each is back on the other with its id, none meets ID-TAKEN, open data connections stay open [I6]', async () => {
+  const pair = await startNodes(2, { redisUrl: redis.url })
+  const balancer = await startHaproxy({ backends: pair })
+  await balancer.until(0, 'UP')
+  await balancer.until(1, 'UP')
+  const chromium = await launchChromium()
+  const pages = await servePages()
+  const [doomed, survivor] = pair
+  if (!doomed || !survivor) throw new Error('unreachable: there are two')
+  const [one, other] = [await chromium.page(pages.url), await chromium.page(pages.url)]
+  const run = fresh('run')
+  const at = { host: balancer.host, port: balancer.port }
+  await balancer.disable(1)
+  await openPeer(one, { ...at, id: `${run}-one` })
+  await balancer.enable(1)
+  await balancer.disable(0)
+  await openPeer(other, { ...at, id: `${run}-other` })
+  await balancer.enable(0)
+  await connectTo(one, `${run}-other`, 'channel', 'json')
+  await one.evaluate(() => {
+    globalThis.peer.on('disconnected', () => setTimeout(() => globalThis.peer.reconnect(), 100))
+  })
+
+  const crowd = await Promise.all(
+    Array.from({ length: 200 }, (_, n) => join(`${run}-${n}`, balancer, `token-${n}`)),
+  )
+  await doomed.kill()
+  const cut = await Promise.all(
+    crowd.map(async (peer) => {
+      await Promise.race([
+        peer.ended(60_000).catch(() => undefined),
+        new Promise((resolve) => setTimeout(resolve, 2_000)),
+      ])
+      return peer.end !== undefined
+    }),
+  )
+  expect(cut.filter(Boolean).length).toBeGreaterThanOrEqual(90)
+  const back = await Promise.all(
+    crowd.map(async (peer, n) =>
+      peer.end === undefined ? { peer, taken: 0 } : keepComing(peer.id, `token-${n}`, balancer.url, 20_000),
+    ),
+  )
+  peers.push(...back.map(({ peer }) => peer))
+  expect(back.reduce((sum, { taken }) => sum + taken, 0)).toBe(0)
+
+  const [first] = back
+  for (const { peer } of back) first?.peer.send(offer(peer.id, 'after'))
+  await Promise.all(back.map(({ peer }) => peer.next('OFFER')))
+  // The page's own reconnect: back under its id, and the channel never knew.
+  await one.waitForFunction(() => globalThis.peer.open && !globalThis.peer.disconnected)
+  await one.evaluate(async () => {
+    await globalThis.connections.get('channel')?.send('still open')
+  })
+  expect(await receivedBy(other, 'channel', 1)).toEqual(['"still open"'])
+  expect(
+    [...(await saidBy(one)), ...(await saidBy(other))].filter(
+      (line) => line.includes('unavailable-id') || line.startsWith('closed'),
+    ),
+  ).toEqual([])
+  await connectTo(other, `${run}-one`, 'again', 'json')
+  await chromium.stop()
+  await pages.stop()
+  await Promise.all(back.map(({ peer }) => peer.close()))
+  await balancer.stop()
+  await Promise.all(pair.map((node) => node.stop()))
+}, 120_000)
