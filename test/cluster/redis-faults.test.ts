@@ -185,7 +185,8 @@ test('[F14] a subscription that is lost without a word is found by the canary wi
   const [deaf, other] = [await rig(meddler.url, { times }), await rig()]
   await healthy(deaf, other)
   await eventually('the bus is whole', () => reaches(other, deaf))
-  // Redis forgets the subscription; the connection stays, and answers every ping.
+  // Redis forgets the subscription and says nothing; the connection stays, and answers every ping.
+  meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
   expect(meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${deaf.node}`)).toBe(1)
   await eventually('the subscription is lost', async () => !(await reaches(other, deaf)))
   expect(isHealthy(deaf)).toBe(true)
@@ -194,6 +195,18 @@ test('[F14] a subscription that is lost without a word is found by the canary wi
   expect(doubts(deaf)).not.toEqual([])
   expect(deaf.errors.map((error) => error.stage)).toContain('canary')
   await eventually('the bus is whole', () => reaches(other, deaf))
+})
+
+test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
+  const meddler = await startMeddler(server.port)
+  cleanups.push(() => meddler.stop())
+  const [node, other] = [await rig(meddler.url, { times: defaultTimes }), await rig()]
+  await healthy(node, other)
+  await eventually('the bus is whole', () => reaches(other, node))
+  meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${node.node}`)
+  await eventually('the gap is doubted', () => doubts(node).length > 0)
+  expect(await eventually('the bus is whole', () => reaches(other, node))).toBeLessThan(2_000)
+  expect(node.errors).toEqual([])
 })
 
 test('[F14] presence subscriptions that are lost with the rest come back with it', async () => {
@@ -205,6 +218,7 @@ test('[F14] presence subscriptions that are lost with the rest come back with it
   const changes: string[] = []
   deaf.backend.presence.onChange((change) => changes.push(change.state))
   await deaf.backend.presence.watch(peer)
+  meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
   meddler.say('peerage-subscriber', 'SUNSUBSCRIBE')
   await eventually('the canary is missed', () => !isHealthy(deaf))
   await healthy(deaf)

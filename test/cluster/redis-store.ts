@@ -5,7 +5,9 @@ import type { ContractCluster, Pace } from '@peerage/core/testing'
 import { joinWith } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
+import type { RedisCluster } from '../support/redis-cluster.js'
+import type { SentinelSetup } from '../support/redis-sentinel.js'
 
 /** One Redis server, or a Cluster or Sentinel group, as the contract suites see it. */
 export interface Store {
@@ -69,4 +71,25 @@ export function standaloneStore(url: string): Store & { client: Redis } {
 /** Fails the test on whatever goes wrong in the background. */
 export const noErrors: OnError = (error, context) => {
   throw new Error(`in the background, at ${context.stage}: ${String(error)}`)
+}
+
+/** A Redis Cluster: what is flushed is flushed on every master. */
+export async function clusterStore(cluster: RedisCluster): Promise<Store> {
+  const client = new Cluster([...cluster.seeds])
+  client.on('error', () => undefined)
+  await client.ping()
+  return {
+    url: cluster.url,
+    flush: async () => {
+      for (const { server } of await cluster.masters()) await server.cli('FLUSHALL')
+    },
+    publishRaw: async (channel, payload) => void (await client.spublish(channel, payload)),
+    close: async () => void (await client.quit()),
+  }
+}
+
+/** Whom the sentinels take for the master. */
+export async function sentinelStore(setup: SentinelSetup): Promise<Store> {
+  const store = standaloneStore((await setup.master()).url)
+  return { ...store, url: setup.url }
 }

@@ -5,18 +5,18 @@ import type { BusLimits } from './bus.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './command.js'
 import type { ConnectOptions } from './connect.js'
-import { clientForCommands, clientForPublishing, clientForSubscribing, open } from './connect.js'
+import { clientForCommands, open } from './connect.js'
 import { RedisDirectory } from './directory.js'
 import { Health } from './health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
+import { makeLinks } from './links.js'
 import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
 import { RedisRegistry } from './registry.js'
 import { Reports } from './reports.js'
-import { Subscriptions } from './subscriptions.js'
 import { parseRedisUrl } from './url.js'
 
 export interface RedisBackendOptions {
@@ -74,20 +74,22 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     },
   }
   const commandsClient = clientForCommands(connectOptions)
-  const publisher = clientForPublishing(connectOptions)
   const commands = new Commands({ client: commandsClient, clock, commandMs })
-  const subscriptions = new Subscriptions({
-    newClient: () => clientForSubscribing(connectOptions),
+  const singer = randomBytes(6).toString('base64url')
+  const links = makeLinks({
+    connectOptions,
+    commands,
     clock,
     commandMs,
-    together: address.topology !== 'cluster',
+    canary: (word) => keys.canary(singer, word),
     onRestored: (why) => onEvent({ type: 'doubt', why }),
     onChange: () => health.evaluate(),
     onError,
   })
+  const { publishing, listening } = links
   const bus = new RedisBus({
-    publisher,
-    subscriptions,
+    publishing,
+    subscriptions: listening,
     keys,
     clock,
     commandMs,
@@ -95,15 +97,14 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onCanary: (channel) => health.heard(channel),
     onError,
   })
-  const canary = keys.canary(randomBytes(6).toString('base64url'), '0')
   const health: Health = new Health({
     commands: commandsClient,
-    publisher,
-    subscriptions,
+    publishing,
+    subscriptions: listening,
     clock,
     beatMs: times.beatMs,
     commandMs,
-    canaryChannels: () => Promise.resolve(bus.inbox === undefined ? [canary] : [canary, bus.inbox]),
+    inbox: () => bus.inbox,
     onEvent,
     onError,
   })
@@ -119,7 +120,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     nodes,
     bus,
     directory: new RedisDirectory({ commands, keys }),
-    presence: new RedisPresence({ subscriptions, keys, onError }),
+    presence: new RedisPresence({ subscriptions: listening, keys, onError }),
     mailbox: new RedisMailbox({
       commands,
       keys,
@@ -130,26 +131,19 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     start: async (onBackendEvent) => {
       listener = onBackendEvent
       open(commandsClient)
-      open(publisher)
-      subscriptions.start()
-      subscriptions.want(canary, () => health.heard(canary)).catch(reportSubscribe)
+      links.start()
       await health.start()
     },
     stop: async () => {
       health.stop()
       await bus.close()
-      subscriptions.stop()
+      links.stop()
       commandsClient.disconnect()
-      publisher.disconnect()
       listener = undefined
     },
     inspect: () => inspect(commands, address.topology, nodes),
     get malformed() {
       return bus.malformed
     },
-  }
-
-  function reportSubscribe(error: unknown): void {
-    onError(error, { stage: 'subscribe' })
   }
 }

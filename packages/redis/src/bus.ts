@@ -1,14 +1,14 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
 import { decodeEnvelopes, encodeEnvelope } from '@peerage/core'
-import type { Client } from './connect.js'
 import { CANARY } from './health.js'
 import type { Keys } from './keys.js'
-import type { Subscriptions } from './subscriptions.js'
+import type { Publishing } from './publishing.js'
+import type { Listening } from './subscriptions.js'
 
 export interface RedisBusParts {
-  publisher: Client
-  subscriptions: Subscriptions
+  publishing: Publishing
+  subscriptions: Listening
   keys: Keys
   clock: Clock
   commandMs: number
@@ -81,8 +81,8 @@ export class RedisBus implements Bus {
   }
 
   publish(to: NodeId, envelope: Envelope): Promise<Sent> {
-    const { publisher, limits } = this.#parts
-    if (this.#closed || publisher.status !== 'ready') return UNAVAILABLE
+    const { limits } = this.#parts
+    if (this.#closed) return UNAVAILABLE
     const record = encodeEnvelope(envelope)
     if (this.#envelopes >= limits.envelopes || this.#length + record.length > limits.length)
       return UNAVAILABLE
@@ -124,25 +124,34 @@ export class RedisBus implements Bus {
   }
 
   #send(to: NodeId, payload: string, waiting: Flight['waiting']): void {
-    const { publisher, keys, clock, commandMs } = this.#parts
+    const { publishing, keys, clock, commandMs } = this.#parts
+    const count = waiting.length
+    const published = publishing.publish(keys.inbox(to), payload)
+    if (published === undefined) {
+      this.#landed(waiting, count, payload, 'unavailable')
+      return
+    }
     const flight: Flight = { until: clock.monotonic() + commandMs, waiting }
     this.#flights.add(flight)
     this.#watchDeadlines()
-    const count = waiting.length
-    // What Redis still owes an answer for takes memory, whether or not its caller still waits.
-    const landed = (sent: Sent): void => {
-      this.#envelopes -= count
-      this.#length -= payload.length
-      this.#flights.delete(flight)
-      for (const settle of flight.waiting.splice(0)) settle(sent)
-    }
-    publisher.spublish(keys.inbox(to), payload).then(
-      () => landed('sent'),
+    published.then(
+      () => {
+        this.#flights.delete(flight)
+        this.#landed(waiting, count, payload, 'sent')
+      },
       (error: unknown) => {
-        landed('unavailable')
+        this.#flights.delete(flight)
+        this.#landed(waiting, count, payload, 'unavailable')
         this.#parts.onError(error, { stage: 'bus publish', envelopes: count })
       },
     )
+  }
+
+  // What Redis still owes an answer for takes memory, whether or not its caller still waits.
+  #landed(waiting: Flight['waiting'], count: number, payload: string, sent: Sent): void {
+    this.#envelopes -= count
+    this.#length -= payload.length
+    for (const settle of waiting.splice(0)) settle(sent)
   }
 
   // Flights are in the order of their deadlines: one timer looks after them all.

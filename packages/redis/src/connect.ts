@@ -25,17 +25,30 @@ const SENTINEL_MS = 1_000
 
 /** For commands: many small ones of one turn go out in one write. */
 export function clientForCommands(options: ConnectOptions): Client {
-  return prepare(options, 'commands', true)
+  const { address } = options
+  if (address.topology !== 'cluster')
+    return listenTo(createRedis(address, options, 'commands', true), options)
+  const common = commonOptions(options, 'commands')
+  return listenTo(new Cluster(address.nodes, clusterOptions(common)), options)
 }
 
 /** For the bus: it packs what it sends by itself, and what goes out, goes at once. */
-export function clientForPublishing(options: ConnectOptions): Client {
-  return prepare(options, 'publisher', false)
+export function clientForPublishing(options: ConnectOptions, master?: string): Redis {
+  return clientForServer(options, 'publisher', master)
 }
 
 /** For subscriptions: what it is subscribed to is ours to renew. */
-export function clientForSubscribing(options: ConnectOptions): Client {
-  return prepare(options, 'subscriber', false)
+export function clientForSubscribing(options: ConnectOptions, master?: string): Redis {
+  return clientForServer(options, 'subscriber', master)
+}
+
+/** One connection: to the one server there is, or on a Cluster to one master, `host:port`. */
+function clientForServer(options: ConnectOptions, role: string, master = ''): Redis {
+  const { address } = options
+  if (address.topology !== 'cluster') return listenTo(createRedis(address, options, role, false), options)
+  const [, host = '', port = ''] = /^(.*):(\d+)$/u.exec(master) ?? []
+  const common = { ...commonOptions(options, role), ...connection() }
+  return listenTo(new Redis({ ...common, host, port: Number(port) }), options)
 }
 
 /** Begins to connect, and goes on trying. The reason of a failure comes as an `error` event. */
@@ -43,41 +56,39 @@ export function open(client: Client): void {
   client.connect().catch(() => undefined)
 }
 
-function prepare(options: ConnectOptions, role: string, enableAutoPipelining: boolean): Client {
-  const client = create(options, role, enableAutoPipelining)
+function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   // Without a listener ioredis prints the error itself.
   client.on('error', options.onError)
   return client
 }
 
-function create(options: ConnectOptions, role: string, enableAutoPipelining: boolean): Client {
-  const { address } = options
-  const shared = { ...commonOptions(options, role), enableAutoPipelining }
+function createRedis(
+  address: Exclude<RedisAddress, { topology: 'cluster' }>,
+  options: ConnectOptions,
+  role: string,
+  enableAutoPipelining: boolean,
+): Redis {
+  const shared = {
+    ...commonOptions(options, role),
+    ...connection(),
+    enableAutoPipelining,
+    db: address.database,
+  }
   switch (address.topology) {
     case 'standalone':
-      return new Redis({
-        ...shared,
-        ...connection(),
-        host: address.host,
-        port: address.port,
-        db: address.database,
-      })
+      return new Redis({ ...shared, host: address.host, port: address.port })
     case 'sentinel':
       return new Redis({
         ...shared,
-        ...connection(),
         sentinels: address.sentinels,
         name: address.name,
-        db: address.database,
         // Without it, a failover while we wait for the old master is never noticed.
-        failoverDetector: role !== 'subscriber',
+        failoverDetector: true,
         sentinelCommandTimeout: SENTINEL_MS,
         sentinelRetryStrategy: retryDelay,
         enableTLSForSentinelMode: address.tls,
         ...(address.tls ? { sentinelTLS: tlsOptions(options) } : {}),
       })
-    case 'cluster':
-      return new Cluster(address.nodes, clusterOptions(shared, enableAutoPipelining))
   }
 }
 
@@ -91,13 +102,12 @@ function connection(): Lifetime {
   return { retryStrategy: retryDelay, enableOfflineQueue: false, lazyConnect: true }
 }
 
-function clusterOptions(redisOptions: Common, enableAutoPipelining: boolean) {
+function clusterOptions(redisOptions: Common) {
   return {
     redisOptions,
-    enableAutoPipelining,
+    enableAutoPipelining: true,
     enableOfflineQueue: false,
     lazyConnect: true,
-    shardedSubscribers: true,
     clusterRetryStrategy: retryDelay,
     slotsRefreshTimeout: SLOTS_REFRESH_MS,
     // What moved is found by asking, not by failing.

@@ -1,17 +1,18 @@
 import type { BackendEvent, Clock, OnError, Timer } from '@peerage/core'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Client } from './connect.js'
-import type { Subscriptions } from './subscriptions.js'
+import type { Publishing } from './publishing.js'
+import type { Listening } from './subscriptions.js'
 
 export interface HealthParts {
   commands: Client
-  publisher: Client
-  subscriptions: Subscriptions
+  publishing: Publishing
+  subscriptions: Listening
   clock: Clock
   beatMs: number
   commandMs: number
-  /** Channels over which this node sings to itself: together they lie on every shard that it listens to. */
-  canaryChannels: () => Promise<string[]>
+  /** The channel that matters most: the bus's own, once there is one. */
+  inbox: () => string | undefined
   onEvent: (event: BackendEvent) => void
   onError: OnError
 }
@@ -35,7 +36,9 @@ export class Health {
   #running = false
   #told: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = { ok: false, why: 'not connected to Redis yet' }
-  #deaf = false
+  /** Channels that were found deaf, and not heard since. */
+  readonly #deaf = new Set<string>()
+  #canaries: string[] = []
   #wasReady = false
   #lastError = ''
 
@@ -48,7 +51,7 @@ export class Health {
    */
   start(): Promise<void> {
     this.#running = true
-    const { commands, publisher } = this.#parts
+    const { commands } = this.#parts
     const started = new Promise<void>((resolve, reject) => {
       this.#once(resolve)
       commands.on('ready', () => {
@@ -62,8 +65,6 @@ export class Health {
       })
     })
     commands.on('close', () => this.evaluate())
-    publisher.on('ready', () => this.evaluate())
-    publisher.on('close', () => this.evaluate())
     this.#every(PING_MS, () => this.#ping())
     this.#every(this.#parts.beatMs, () => this.#sing())
     this.evaluate()
@@ -93,14 +94,14 @@ export class Health {
   }
 
   #ailment(): string | undefined {
-    const { commands, publisher, subscriptions } = this.#parts
+    const { commands, publishing, subscriptions } = this.#parts
     const because = this.#lastError === '' ? '' : `: ${this.#lastError}`
     if (commands.status !== 'ready') return `not connected to Redis${because}`
     if (!this.#version.ok) return this.#version.why
-    if (publisher.status !== 'ready') return `not connected to Redis for publishing${because}`
-    if (subscriptions.client?.status !== 'ready') return `not connected to Redis for subscribing${because}`
+    if (!publishing.connected) return `not connected to Redis for publishing${because}`
+    if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
     if (!subscriptions.whole) return 'not subscribed to all channels yet'
-    return this.#deaf ? 'what this node publishes to itself does not arrive' : undefined
+    return this.#deaf.size > 0 ? 'what this node publishes to itself does not arrive' : undefined
   }
 
   // A reconnect may be to a Redis that has forgotten everything.
@@ -113,10 +114,10 @@ export class Health {
 
   // Resolves by the first of: everything is connected, something failed, time is up.
   #once(resolve: () => void): void {
-    const { clock, commands, publisher, subscriptions, commandMs } = this.#parts
+    const { clock, commands, publishing, subscriptions, commandMs } = this.#parts
     const look = (): void => {
-      const all = commands.status === 'ready' && publisher.status === 'ready' && this.#version.ok
-      const ready = all && subscriptions.client?.status === 'ready'
+      const all = commands.status === 'ready' && publishing.connected && this.#version.ok
+      const ready = all && subscriptions.whole
       const late = clock.monotonic() >= until
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
       else clock.after(START_LOOK_MS, look)
@@ -157,43 +158,58 @@ export class Health {
   }
 
   async #ping(): Promise<void> {
-    const { subscriptions, clock, commandMs } = this.#parts
-    const client = subscriptions.client
-    // On a Cluster the canaries stand in: there is no way to ping each shard's subscriber.
-    if (!(client instanceof Redis) || client.status !== 'ready') return
-    let answered = false
-    const timer = clock.after(commandMs, () => {
-      if (!answered && subscriptions.client === client) subscriptions.reconnect()
-    })
+    await Promise.all(this.#parts.subscriptions.clients().map((client) => this.#pingOne(client)))
+  }
+
+  async #pingOne(client: Redis): Promise<void> {
+    const { clock, commandMs, onError } = this.#parts
+    const timer = clock.after(commandMs, () => client.disconnect(true))
     try {
       await client.ping()
-      answered = true
+    } catch (error) {
+      onError(error, { stage: 'ping' })
     } finally {
       timer.cancel()
     }
   }
 
   async #sing(): Promise<void> {
-    const { canaryChannels, publisher, subscriptions } = this.#parts
-    if (publisher.status !== 'ready') return
-    const channels = await canaryChannels()
+    const { inbox, subscriptions } = this.#parts
+    const canaries = subscriptions.canaries()
+    for (const old of this.#canaries) if (!canaries.includes(old)) subscriptions.drop(old)
+    for (const channel of canaries) await this.#listen(channel)
+    this.#canaries = canaries
+    const own = inbox()
+    const channels = own === undefined ? canaries : [...canaries, own]
     for (const channel of this.#unheard.keys()) if (!channels.includes(channel)) this.#unheard.delete(channel)
-    if (channels.some((channel) => (this.#unheard.get(channel) ?? 0) >= MISSES_MOST)) {
-      this.#deaf = true
-      this.#unheard.clear()
-      subscriptions.rebuild(`${MISSES_MOST} canaries were not heard`)
-      this.evaluate()
-      return
+    for (const channel of this.#deaf) if (!channels.includes(channel)) this.#deaf.delete(channel)
+    const deaf = channels.filter((channel) => (this.#unheard.get(channel) ?? 0) >= MISSES_MOST)
+    for (const channel of deaf) {
+      this.#deaf.add(channel)
+      this.#unheard.delete(channel)
+      subscriptions.rebuild(channel, `${MISSES_MOST} canaries were not heard`)
     }
+    if (deaf.length > 0) this.evaluate()
     await Promise.all(channels.map((channel) => this.#singOver(channel)))
   }
 
-  async #singOver(channel: string): Promise<void> {
-    const { publisher, onError } = this.#parts
+  async #listen(channel: string): Promise<void> {
+    if (this.#canaries.includes(channel)) return
     try {
-      // Counted before it is sent: it may be heard before the answer to the publish comes.
-      this.#unheard.set(channel, (this.#unheard.get(channel) ?? 0) + 1)
-      await publisher.spublish(channel, CANARY)
+      await this.#parts.subscriptions.want(channel, () => this.heard(channel))
+    } catch (error) {
+      this.#parts.onError(error, { stage: 'canary' })
+    }
+  }
+
+  async #singOver(channel: string): Promise<void> {
+    const { publishing, onError } = this.#parts
+    const published = publishing.publish(channel, CANARY)
+    if (published === undefined) return
+    // Counted before its answer comes: it may be heard before that.
+    this.#unheard.set(channel, (this.#unheard.get(channel) ?? 0) + 1)
+    try {
+      await published
     } catch (error) {
       // Not sung, so not missed.
       this.#unheard.set(channel, Math.max(0, (this.#unheard.get(channel) ?? 0) - 1))
@@ -204,9 +220,7 @@ export class Health {
   /** A canary was heard. */
   heard(channel: string): void {
     this.#unheard.set(channel, 0)
-    if (!this.#deaf) return
-    this.#deaf = false
-    this.evaluate()
+    if (this.#deaf.delete(channel)) this.evaluate()
   }
 }
 

@@ -68,5 +68,5 @@ test('[F23] anything else is no lease, and nothing throws', () => {
     `abcdefg ${hash}o1 c1`,
     `${node}${hash.slice(1)}o1 c1`,
   ]
-  for (const value of malformed) expect(parseLease(peer, value), value).toBeUndefined()
+  for (const value of malformed) expect(parseLease(peer, value)).toBeUndefined()
 })

@@ -1,10 +1,10 @@
 import type { Peer } from '@peerage/protocol'
 import type { OnError, Presence, PresenceChange } from '@peerage/core'
 import type { Keys } from './keys.js'
-import type { Subscriptions } from './subscriptions.js'
+import type { Listening } from './subscriptions.js'
 
 export interface RedisPresenceParts {
-  subscriptions: Subscriptions
+  subscriptions: Listening
   keys: Keys
   onError: OnError
 }

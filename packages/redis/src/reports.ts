@@ -3,6 +3,19 @@ import type { Clock, OnError } from '@peerage/core'
 /** The same words again are news only after so long. */
 const REPEAT_MS = 10_000
 
+/** What goes on for as long as an outage does. */
+const REPEATING = new Set([
+  'redis connection',
+  'bus publish',
+  'canary',
+  'health',
+  'ping',
+  'slots',
+  'subscribe',
+  'unsubscribe',
+  'version',
+])
+
 /** One line for each kind of trouble, not one for each retry of three connections. */
 export class Reports {
   readonly #onError: OnError
@@ -16,12 +29,7 @@ export class Reports {
   }
 
   readonly onError: OnError = (error, context) => {
-    const now = this.#clock.monotonic()
-    const words = `${context.stage}: ${this.describe(error)}`
-    const last = this.#said.get(words)
-    if (context.stage === 'redis connection' && last !== undefined && now - last < REPEAT_MS) return
-    for (const [old, at] of this.#said) if (now - at >= REPEAT_MS) this.#said.delete(old)
-    if (context.stage === 'redis connection') this.#said.set(words, now)
+    if (REPEATING.has(context.stage) && this.#isRepeated(`${context.stage}: ${this.describe(error)}`)) return
     this.#onError(error, context)
   }
 
@@ -29,5 +37,13 @@ export class Reports {
   describe(error: unknown): string {
     if (error instanceof AggregateError) return error.errors.map((one) => this.describe(one)).join('; ')
     return error instanceof Error ? error.message : String(error)
+  }
+
+  #isRepeated(words: string): boolean {
+    const now = this.#clock.monotonic()
+    for (const [old, at] of this.#said) if (now - at >= REPEAT_MS) this.#said.delete(old)
+    if (this.#said.has(words)) return true
+    this.#said.set(words, now)
+    return false
   }
 }

@@ -1,24 +1,49 @@
+import type { Redis } from 'ioredis'
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import { unavailable } from './command.js'
-import type { Client } from './connect.js'
 import { open } from './connect.js'
+
+export type Handler = (payload: string) => void
+
+/** What this node listens to: on one server, or over the shards of a Cluster. */
+export interface Listening {
+  /**
+   * Resolves when the subscription stands. Rejects with RegistryUnavailable at the deadline, and goes on wanting
+   * it: it will stand when Redis is back.
+   */
+  want(channel: string, handler: Handler): Promise<void>
+  drop(channel: string): void
+  /** Whether everything that is wanted stands. */
+  readonly whole: boolean
+  /** Whether every connection is up. */
+  readonly connected: boolean
+  /** Connections that can be asked whether they live. */
+  clients(): Redis[]
+  /** Makes the connection anew over which a channel is deaf. */
+  rebuild(channel: string, why: string): void
+  /** Channels over which a node can sing to itself, so that each connection carries one. */
+  canaries(): string[]
+}
 
 export interface SubscriptionsParts {
   /** A client that has not begun to connect. */
-  newClient: () => Client
+  newClient: () => Redis
   clock: Clock
   commandMs: number
   /** Whether one command may subscribe to channels of several slots. */
   together: boolean
+  canaries: string[]
   /** All that is wanted stands again after a loss: what was published meanwhile is lost. */
-  onRestored: (why: string) => void
+  onRestored: () => void
+  /** Redis took subscriptions away, or will not give them: some channel is another server's now. */
+  onMoved?: () => void
   onChange: () => void
   onError: OnError
 }
 
 interface Wanted {
-  handler: (payload: string) => void
+  handler: Handler
   /** Whether the subscription stands on the connection of now. */
   stands: boolean
   waiting: Waiting[]
@@ -33,48 +58,48 @@ interface Waiting {
 const CHANNELS_PER_COMMAND = 200
 
 /**
- * What this node listens to: wanted channels, and a connection on which they are made to stand. ioredis's own
- * re-subscription swallows its failures, so it is off, and every new connection is subscribed from here.
+ * Wanted channels, and one connection on which they are made to stand. ioredis's own re-subscription swallows its
+ * failures, so it is off, and every new connection is subscribed from here.
  */
-export class Subscriptions {
+export class Subscriptions implements Listening {
   readonly #parts: SubscriptionsParts
   readonly #wanted = new Map<string, Wanted>()
-  #client: Client | undefined
+  #client: Redis | undefined
   #restoring = false
-  #stopped = false
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts
   }
 
   start(): void {
-    this.#stopped = false
     this.#open()
   }
 
   stop(): void {
-    this.#stopped = true
     this.#close()
     for (const wanted of this.#wanted.values()) settle(wanted, new RegistryUnavailable('stopped'))
     this.#wanted.clear()
   }
 
-  get client(): Client | undefined {
-    return this.#client
+  get connected(): boolean {
+    return this.#client?.status === 'ready'
   }
 
-  /** Whether everything that is wanted stands. */
   get whole(): boolean {
-    if (this.#client?.status !== 'ready') return false
+    if (!this.connected) return false
     for (const wanted of this.#wanted.values()) if (!wanted.stands) return false
     return true
   }
 
-  /**
-   * Resolves when the subscription stands. Rejects with RegistryUnavailable at the deadline, and goes on wanting
-   * it: it will stand when Redis is back.
-   */
-  want(channel: string, handler: (payload: string) => void): Promise<void> {
+  clients(): Redis[] {
+    return this.#client?.status === 'ready' ? [this.#client] : []
+  }
+
+  canaries(): string[] {
+    return this.#parts.canaries
+  }
+
+  want(channel: string, handler: Handler): Promise<void> {
     const known = this.#wanted.get(channel)
     const wanted: Wanted = known ?? { handler, stands: false, waiting: [] }
     wanted.handler = handler
@@ -111,14 +136,7 @@ export class Subscriptions {
       .catch((error: unknown) => this.#parts.onError(error, { stage: 'unsubscribe' }))
   }
 
-  /** Ends the connection; a new one is made by itself. */
-  reconnect(): void {
-    this.#client?.disconnect(true)
-  }
-
-  /** A new client: for a connection that looks well and hears nothing. */
-  rebuild(why: string): void {
-    if (this.#stopped) return
+  rebuild(_channel: string, why: string): void {
     this.#parts.onError(new Error(`the subscriber is rebuilt: ${why}`), { stage: 'canary' })
     this.#close()
     this.#open()
@@ -131,11 +149,17 @@ export class Subscriptions {
       if (client === this.#client) this.#wanted.get(channel)?.handler(payload)
     })
     client.on('ready', () => {
-      if (client === this.#client) this.#subscribe([...this.#wanted.keys()])
+      if (client !== this.#client) return
+      this.#subscribe([...this.#wanted.keys()])
       this.#parts.onChange()
     })
     client.on('close', () => {
       if (client === this.#client) this.#fall()
+    })
+    client.on('moved', () => {
+      if (client !== this.#client) return
+      this.#renew()
+      this.#parts.onMoved?.()
     })
     open(client)
   }
@@ -145,6 +169,12 @@ export class Subscriptions {
     this.#client = undefined
     client?.disconnect()
     this.#fall()
+  }
+
+  // It does not say which: all that is wanted is asked for again.
+  #renew(): void {
+    this.#fall()
+    this.#subscribe([...this.#wanted.keys()])
   }
 
   #fall(): void {
@@ -168,7 +198,7 @@ export class Subscriptions {
     }
   }
 
-  #stand(client: Client, channels: string[]): void {
+  #stand(client: Redis, channels: string[]): void {
     if (client !== this.#client || client.status !== 'ready') return
     for (const channel of channels) {
       const wanted = this.#wanted.get(channel)
@@ -178,13 +208,15 @@ export class Subscriptions {
     }
     if (this.#restoring && this.whole) {
       this.#restoring = false
-      this.#parts.onRestored('subscribed again')
+      this.#parts.onRestored()
     }
     this.#parts.onChange()
   }
 
-  #fail(client: Client, channels: string[], error: unknown): void {
+  #fail(client: Redis, channels: string[], error: unknown): void {
     if (client !== this.#client) return
+    // The client says so itself, with `moved`; the channel will be wanted from another server.
+    if (error instanceof Error && error.message.startsWith('MOVED')) return
     this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
     for (const channel of channels) {
       const wanted = this.#wanted.get(channel)

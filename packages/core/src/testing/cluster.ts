@@ -52,7 +52,7 @@ export interface Pace {
 
 /** Nothing ends by itself while a test runs, however busy the machine: for tests whose subject is not time. */
 export const patient: Pace = {
-  times: { ...defaultTimes, nodeLeaseMs: 60_000, nameTtlMs: 120_000 },
+  times: { ...defaultTimes, commandMs: 10_000, nodeLeaseMs: 60_000, nameTtlMs: 120_000 },
   mailboxLimits: { messages: 5, length: 4_000, expireMs: 60_000 },
 }
 
@@ -67,6 +67,7 @@ export const quick: Pace = {
     graceMs: 400,
     deadlineMs: 400,
     nameTtlMs: 3_000,
+    commandMs: 2_000,
   },
   mailboxLimits: { messages: 5, length: 4_000, expireMs: 600 },
 }

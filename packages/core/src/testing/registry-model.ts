@@ -129,7 +129,7 @@ export class RegistryModel {
     for (const peer of this.peers)
       for (const node of this.nodes) {
         if (node.crashed) continue
-        expect(await node.backend.registry.lookup(peer), peer).toEqual(this.held(peer))
+        expect(await node.backend.registry.lookup(peer)).toEqual(this.held(peer))
       }
   }
 

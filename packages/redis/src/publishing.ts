@@ -1,0 +1,94 @@
+import type { Redis } from 'ioredis'
+import { open } from './connect.js'
+import type { SlotMap } from './slots.js'
+
+/** How payloads get onto channels, each connection keeping the order in which they were published. */
+export interface Publishing {
+  /** Whether every connection is up. */
+  readonly connected: boolean
+  /** Undefined: there is no connection for this channel now, and nothing waits for one. */
+  publish(channel: string, payload: string): Promise<unknown> | undefined
+}
+
+/** Over the one server there is. */
+export class Publisher implements Publishing {
+  readonly #client: Redis
+
+  constructor(client: Redis, onChange: () => void) {
+    this.#client = client
+    client.on('ready', onChange)
+    client.on('close', onChange)
+  }
+
+  start(): void {
+    open(this.#client)
+  }
+
+  stop(): void {
+    this.#client.disconnect()
+  }
+
+  get connected(): boolean {
+    return this.#client.status === 'ready'
+  }
+
+  publish(channel: string, payload: string): Promise<unknown> | undefined {
+    return this.#client.status === 'ready' ? this.#client.spublish(channel, payload) : undefined
+  }
+}
+
+export interface ShardPublishersParts {
+  newClient: (master: string) => Redis
+  onChange: () => void
+  /** A server said that a slot is not its own any more. */
+  onMoved: () => void
+}
+
+/**
+ * Over the masters of a Cluster, one connection each. ioredis's own Cluster client sends a command again after a
+ * pause when a connection was not ready for it, and so turns the order of publishes around.
+ */
+export class ShardPublishers implements Publishing {
+  readonly #parts: ShardPublishersParts
+  readonly #publishers = new Map<string, Publisher>()
+  #slots: SlotMap | undefined
+
+  constructor(parts: ShardPublishersParts) {
+    this.#parts = parts
+  }
+
+  stop(): void {
+    for (const publisher of this.#publishers.values()) publisher.stop()
+    this.#publishers.clear()
+  }
+
+  get connected(): boolean {
+    if (this.#slots === undefined) return false
+    for (const publisher of this.#publishers.values()) if (!publisher.connected) return false
+    return true
+  }
+
+  arrange(slots: SlotMap): void {
+    this.#slots = slots
+    for (const master of slots.masters) {
+      if (this.#publishers.has(master)) continue
+      const publisher = new Publisher(this.#parts.newClient(master), this.#parts.onChange)
+      this.#publishers.set(master, publisher)
+      publisher.start()
+    }
+    for (const [master, publisher] of this.#publishers) {
+      if (slots.masters.has(master)) continue
+      this.#publishers.delete(master)
+      publisher.stop()
+    }
+  }
+
+  publish(channel: string, payload: string): Promise<unknown> | undefined {
+    const master = this.#slots?.owner(channel)
+    const publisher = master === undefined ? undefined : this.#publishers.get(master)
+    return publisher?.publish(channel, payload)?.catch((error: unknown) => {
+      if (error instanceof Error && /^(?:MOVED|ASK|CLUSTERDOWN) /u.test(error.message)) this.#parts.onMoved()
+      throw error
+    })
+  }
+}

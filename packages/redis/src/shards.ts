@@ -1,0 +1,184 @@
+import type { Redis } from 'ioredis'
+import type { Clock, OnError } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { SlotMap } from './slots.js'
+import type { Handler, Listening } from './subscriptions.js'
+import { Subscriptions } from './subscriptions.js'
+
+export interface ShardsParts {
+  /** A client to one master, `host:port`, that has not begun to connect. */
+  newClient: (master: string) => Redis
+  clock: Clock
+  commandMs: number
+  /** A canary's channel, for any word: some word of a few falls into each shard. */
+  canary: (word: string) => string
+  /** Subscriptions were lost, or slots changed hands: data may be lost with them. */
+  onRestored: (why: string) => void
+  /** A connection is down, or a server said that a slot is not its own any more. */
+  onMoved: () => void
+  onChange: () => void
+  onError: OnError
+}
+
+/** With three masters a word misses a shard two times in three; after 500, never. */
+const CANARY_WORDS = 500
+const PLACED_LOOK_MS = 10
+
+interface Wanted {
+  handler: Handler
+  /** On whose connection it was asked for. */
+  master: string | undefined
+}
+
+/**
+ * Sharded subscriptions on a Cluster: one connection to each master, each channel on the one that serves its slot.
+ * When a slot moves or a master falls, its channels are made to stand where they belong now.
+ */
+export class Shards implements Listening {
+  readonly #parts: ShardsParts
+  readonly #shards = new Map<string, Subscriptions>()
+  readonly #wanted = new Map<string, Wanted>()
+  #slots: SlotMap | undefined
+  #canaries: string[] = []
+  #restoring = false
+  #stopped = true
+
+  constructor(parts: ShardsParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#stopped = false
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const shard of this.#shards.values()) shard.stop()
+    this.#shards.clear()
+    this.#wanted.clear()
+  }
+
+  get connected(): boolean {
+    if (this.#slots === undefined) return false
+    for (const shard of this.#shards.values()) if (!shard.connected) return false
+    return true
+  }
+
+  get whole(): boolean {
+    if (this.#slots === undefined) return false
+    for (const { master } of this.#wanted.values()) if (master === undefined) return false
+    for (const shard of this.#shards.values()) if (!shard.whole) return false
+    return true
+  }
+
+  clients(): Redis[] {
+    return [...this.#shards.values()].flatMap((shard) => shard.clients())
+  }
+
+  canaries(): string[] {
+    return this.#canaries
+  }
+
+  want(channel: string, handler: Handler): Promise<void> {
+    const master = this.#slots?.owner(channel)
+    this.#wanted.set(channel, { handler, master })
+    return this.#shardOf(channel)?.want(channel, handler) ?? this.#wantWhenPlaced(channel)
+  }
+
+  drop(channel: string): void {
+    this.#shardOf(channel)?.drop(channel)
+    this.#wanted.delete(channel)
+  }
+
+  rebuild(channel: string, why: string): void {
+    this.#shardOf(channel)?.rebuild(channel, why)
+    this.#parts.onMoved()
+  }
+
+  /** Puts every channel where it belongs now. */
+  arrange(slots: SlotMap, changed: boolean): void {
+    if (this.#stopped) return
+    if (this.#slots === undefined || changed) this.#chooseCanaries(slots)
+    this.#slots = slots
+    for (const master of slots.masters) if (!this.#shards.has(master)) this.#open(master)
+    for (const [channel, wanted] of this.#wanted) this.#place(channel, wanted, slots.owner(channel))
+    for (const [master, shard] of this.#shards) {
+      if (slots.masters.has(master)) continue
+      this.#shards.delete(master)
+      shard.stop()
+    }
+    if (changed) this.#restoring = true
+    this.#changed()
+  }
+
+  #shardOf(channel: string): Subscriptions | undefined {
+    const master = this.#wanted.get(channel)?.master
+    return master === undefined ? undefined : this.#shards.get(master)
+  }
+
+  // The slots are not known yet, as at the start.
+  #wantWhenPlaced(channel: string): Promise<void> {
+    const { clock, commandMs } = this.#parts
+    const until = clock.monotonic() + commandMs
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const wanted = this.#wanted.get(channel)
+        const shard = this.#shardOf(channel)
+        if (wanted && shard) shard.want(channel, wanted.handler).then(resolve, reject)
+        else if (!wanted || this.#stopped || clock.monotonic() >= until)
+          reject(new RegistryUnavailable('the slots of the cluster are not known'))
+        else clock.after(PLACED_LOOK_MS, look)
+      }
+      look()
+    })
+  }
+
+  #place(channel: string, wanted: Wanted, master: string | undefined): void {
+    if (wanted.master === master) return
+    this.#shardOf(channel)?.drop(channel)
+    wanted.master = master
+    // Nobody waits for this one; it goes on being wanted, and `whole` says whether it stands.
+    this.#shardOf(channel)
+      ?.want(channel, wanted.handler)
+      .catch((error: unknown) => this.#parts.onError(error, { stage: 'subscribe' }))
+  }
+
+  #open(master: string): void {
+    const { newClient, clock, commandMs, onRestored, onMoved, onError } = this.#parts
+    const shard = new Subscriptions({
+      newClient: () => newClient(master),
+      clock,
+      commandMs,
+      together: false,
+      canaries: [],
+      onRestored: () => onRestored('subscribed again'),
+      onMoved,
+      onChange: () => {
+        if (!shard.connected) onMoved()
+        this.#changed()
+      },
+      onError,
+    })
+    this.#shards.set(master, shard)
+    shard.start()
+  }
+
+  // What was published while channels moved is lost, so the doubt comes when they stand.
+  #changed(): void {
+    if (this.#restoring && this.whole) {
+      this.#restoring = false
+      this.#parts.onRestored('slots of the cluster have moved')
+    }
+    this.#parts.onChange()
+  }
+
+  #chooseCanaries(slots: SlotMap): void {
+    const missing = new Set(slots.masters)
+    this.#canaries = []
+    for (let word = 0; missing.size > 0 && word < CANARY_WORDS; word++) {
+      const channel = this.#parts.canary(String(word))
+      const master = slots.owner(channel)
+      if (master !== undefined && missing.delete(master)) this.#canaries.push(channel)
+    }
+  }
+}
