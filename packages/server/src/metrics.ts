@@ -106,26 +106,27 @@ export class Metrics {
   observe(readings: Readings): void {
     collectDefaultMetrics({ register: this.registry })
     // Not the library's own registry: two nodes may live in one process.
-    const registers = [this.registry]
-    new Gauge({
+    const connections = new Gauge({
       name: 'peerage_connections',
       help: 'Open connections.',
       labelNames: ['gateway'],
-      registers,
+      registers: [],
       collect() {
         this.reset()
         for (const [gateway, count] of readings.connections()) this.set({ gateway }, count)
       },
     })
+    this.registry.registerMetric(connections)
     const gauge = (name: string, help: string, read: () => number | boolean): void => {
-      new Gauge({
+      const metric = new Gauge({
         name,
         help,
-        registers,
+        registers: [],
         collect() {
           this.set(Number(read()))
         },
       })
+      this.registry.registerMetric(metric)
     }
     gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
     gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)

@@ -1,0 +1,91 @@
+import { parseApp, type App } from '@peerage/protocol'
+import { describe, expect, test } from 'vitest'
+import { mayComeFrom, sameSecret, staticAccess, type AccessOptions, type AdmitRequest } from './access.js'
+
+function app(text: string): App {
+  const parsed = parseApp(text)
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+}
+
+const KEY = 'a-shared-key-of-all-peers'
+const ORIGIN = 'https://app.example'
+const open: AccessOptions = { defaultApp: app('default'), apps: [], origins: [], key: null }
+
+function admit(options: Partial<AccessOptions>, request: Partial<AdmitRequest> = {}) {
+  return staticAccess({ ...open, ...options }).admit({ wire: 'native', address: '192.0.2.1', ...request })
+}
+
+const forbidden = (detail: string) => ({ ok: false, code: 'forbidden', detail })
+
+describe('without rules', () => {
+  test('everybody comes in, as nobody in particular, into the default app or the one they name', async () => {
+    expect(await admit({})).toEqual({ ok: true, app: 'default' })
+    expect(await admit({}, { app: app('chess'), origin: 'https://evil.example', token: 'x' })).toEqual({
+      ok: true,
+      app: 'chess',
+    })
+  })
+})
+
+describe('with a shared key', () => {
+  test('its bearer comes in, proven; nobody else does', async () => {
+    expect(await admit({ key: KEY }, { token: KEY })).toEqual({
+      ok: true,
+      app: 'default',
+      identity: 'shared-key',
+    })
+    for (const token of ['', KEY.slice(0, -1), `${KEY} `, KEY.toUpperCase()])
+      expect(await admit({ key: KEY }, { token })).toEqual(forbidden('the token is missing or wrong'))
+    expect(await admit({ key: KEY })).toEqual(forbidden('the token is missing or wrong'))
+  })
+
+  test('keys are compared by their digests, whatever their lengths', () => {
+    expect(sameSecret(KEY, KEY)).toBe(true)
+    expect(sameSecret(KEY, `${KEY}x`)).toBe(false)
+    expect(sameSecret('', '')).toBe(true)
+  })
+})
+
+describe('with an Origin allow-list', () => {
+  const lookalikes = [
+    'https://evil.example',
+    'null',
+    '',
+    'https://app.example.evil.example',
+    'https://evil-app.example',
+    'https://APP.example',
+    'HTTPS://app.example',
+    'http://app.example',
+    'https://app.example:443',
+    'https://app.example/',
+    ' https://app.example',
+  ]
+
+  test('its pages come in', async () => {
+    expect(await admit({ origins: [ORIGIN] }, { origin: ORIGIN })).toEqual({ ok: true, app: 'default' })
+    expect(mayComeFrom([ORIGIN], ORIGIN)).toBe(true)
+  })
+
+  test.each(lookalikes)('%j does not, with or without the key', async (origin) => {
+    expect(mayComeFrom([ORIGIN], origin)).toBe(false)
+    expect(await admit({ origins: [ORIGIN] }, { origin })).toEqual(forbidden('this origin may not connect'))
+    expect(await admit({ origins: [ORIGIN], key: KEY }, { origin, token: KEY })).toEqual(
+      forbidden('this origin may not connect'),
+    )
+  })
+
+  test('a program without Origin needs the key', async () => {
+    expect(await admit({ origins: [ORIGIN] })).toEqual(forbidden('without an Origin, a token is needed'))
+    expect(await admit({ origins: [ORIGIN] }, { token: 'made up' })).toMatchObject({ ok: false })
+    expect(await admit({ origins: [ORIGIN], key: KEY }, { token: KEY })).toMatchObject({ ok: true })
+    expect(await admit({ origins: [ORIGIN], key: KEY })).toMatchObject({ ok: false })
+  })
+})
+
+test('apps outside the list are not served, the default among them only if it is listed', async () => {
+  const apps = [app('default'), app('chess')]
+  expect(await admit({ apps }, { app: app('chess') })).toMatchObject({ ok: true, app: 'chess' })
+  expect(await admit({ apps }, { app: app('poker') })).toEqual(forbidden('this app is not served here'))
+  expect(await admit({ apps: [app('chess')] })).toMatchObject({ ok: false })
+})

@@ -1,0 +1,78 @@
+import { Socket } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { Addresses, bucketOf } from './address.js'
+
+/** A request as it arrives: from a socket of `remote`, with this X-Forwarded-For. */
+function from(remote: string, forwarded?: string) {
+  const socket = new Socket()
+  Object.defineProperty(socket, 'remoteAddress', { value: remote })
+  return { socket, headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } }
+}
+
+describe('whose address counts', () => {
+  test('without trusted proxies X-Forwarded-For is ignored', () => {
+    const addresses = new Addresses([])
+    expect(addresses.of(from('192.0.2.1', '198.51.100.7'))).toBe('192.0.2.1')
+    expect(addresses.of(from('127.0.0.1', '198.51.100.7'))).toBe('127.0.0.1')
+  })
+
+  test('a trusted proxy is believed, anybody else is not', () => {
+    const addresses = new Addresses(['10.0.0.0/8', '::1', 'fd00::/8'])
+    expect(addresses.of(from('10.1.2.3', '198.51.100.7'))).toBe('198.51.100.7')
+    expect(addresses.of(from('::1', '198.51.100.7'))).toBe('198.51.100.7')
+    expect(addresses.of(from('fd12::1', '2001:db8::7'))).toBe('2001:db8::7')
+    expect(addresses.of(from('11.1.2.3', '198.51.100.7'))).toBe('11.1.2.3')
+    expect(addresses.of(from('::2', '198.51.100.7'))).toBe('::2')
+  })
+
+  test('what the peer forged stands before what the proxy saw, and is not reached', () => {
+    const addresses = new Addresses(['10.0.0.0/8'])
+    expect(addresses.of(from('10.0.0.1', '1.1.1.1, 198.51.100.7'))).toBe('198.51.100.7')
+    expect(addresses.of(from('10.0.0.1', '10.9.9.9, 198.51.100.7'))).toBe('198.51.100.7')
+    expect(addresses.of(from('10.0.0.1', '1.1.1.1, 198.51.100.7, 10.0.0.2'))).toBe('198.51.100.7')
+  })
+
+  test('a chain of trusted proxies alone ends at its first', () => {
+    expect(new Addresses(['10.0.0.0/8']).of(from('10.0.0.1', '10.0.0.3, 10.0.0.2'))).toBe('10.0.0.3')
+  })
+
+  test.each(['', ' , ', 'unknown', '_hidden', '1', '0x7f.1', '1.2.3.4.5', '"198.51.100.7"', '<script>'])(
+    'what is no address (%j) is not taken for one',
+    (junk) => {
+      expect(new Addresses(['10.0.0.1']).of(from('10.0.0.1', junk))).toBe('10.0.0.1')
+      expect(new Addresses(['10.0.0.1']).of(from('10.0.0.1', `1.1.1.1, ${junk}`))).toBe('10.0.0.1')
+    },
+  )
+
+  test('ports, brackets and IPv4 in IPv6 are read', () => {
+    const addresses = new Addresses(['10.0.0.0/8'])
+    expect(addresses.of(from('::ffff:10.0.0.1', '198.51.100.7:1234'))).toBe('198.51.100.7')
+    expect(addresses.of(from('10.0.0.1', '[2001:db8::7]:1234'))).toBe('2001:db8::7')
+    expect(addresses.of(from('10.0.0.1', '::ffff:198.51.100.7'))).toBe('198.51.100.7')
+  })
+
+  test('a header of a million hops costs no more than a short one', () => {
+    const addresses = new Addresses(['10.0.0.0/8'])
+    const forwarded = Array.from({ length: 1_000_000 }, () => '10.0.0.2').join(',')
+    expect(addresses.of(from('10.0.0.1', `1.1.1.1,${forwarded}`))).toBe('10.0.0.2')
+  })
+})
+
+describe('what limits count by', () => {
+  test('one IPv4 address, one IPv6 /64', () => {
+    expect(bucketOf('192.0.2.1')).toBe('192.0.2.1')
+    expect(bucketOf('::ffff:192.0.2.1')).toBe('192.0.2.1')
+    expect(bucketOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64')
+    expect(bucketOf('2001:db8:1:2:ffff::1')).toBe(bucketOf('2001:db8:1:2::9'))
+    expect(bucketOf('2001:db8:1:3::1')).not.toBe(bucketOf('2001:db8:1:2::1'))
+  })
+
+  test('what has no address is one bucket', () => {
+    expect(bucketOf('')).toBe('unknown')
+  })
+
+  test('loopback stays loopback in both families', () => {
+    expect(bucketOf('127.0.0.1')).toBe('127.0.0.1')
+    expect(bucketOf('::1')).toBe('::/64')
+  })
+})

@@ -1,0 +1,108 @@
+import type { Readiness } from '@peerage/core'
+import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { createRoutes } from './http.js'
+import { loadPage, PAGE_CSP } from './page.js'
+
+const directory = mkdtempSync(join(tmpdir(), 'peerage-page-'))
+mkdirSync(join(directory, 'assets'))
+writeFileSync(join(directory, 'index.html'), '<!doctype html>')
+writeFileSync(join(directory, 'assets', 'app-abc123.js'), 'export {}')
+writeFileSync(join(directory, 'secret.pem'), 'not for the web')
+afterAll(() => rm(directory, { recursive: true }))
+
+const greeting = { name: 'Peerage', description: 'd', website: 'w' }
+
+function routes(readiness: () => Readiness = () => ({ ready: true }), withPage = true) {
+  const page = withPage ? loadPage(directory) : undefined
+  return createRoutes({ readiness, version: { version: '1.2.3', protocol: 1 }, page, greeting })
+}
+
+describe('probes', () => {
+  test('/healthz asks nobody, so no store can make it fail', async () => {
+    const app = routes(() => {
+      throw new Error('asked')
+    })
+    const answer = await app.request('/healthz')
+    expect(answer.status).toBe(200)
+    expect(await answer.json()).toEqual({ status: 'ok' })
+  })
+
+  test('/readyz says why not', async () => {
+    const ready = await routes().request('/readyz')
+    expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
+    const not = await routes(() => ({ ready: false, why: 'draining' })).request('/readyz')
+    expect([not.status, await not.json()]).toEqual([503, { status: 'not ready', why: 'draining' }])
+    expect(not.headers.get('Cache-Control')).toBe('no-store')
+  })
+
+  test('/version', async () => {
+    expect(await (await routes().request('/version')).json()).toEqual({ version: '1.2.3', protocol: 1 })
+  })
+})
+
+describe('the root', () => {
+  const html = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+
+  test('is the page for browsers, under a policy without inline script or foreign sources', async () => {
+    const answer = await routes().request('/', { headers: html })
+    expect(answer.headers.get('Content-Type')).toBe('text/html; charset=utf-8')
+    expect(await answer.text()).toBe('<!doctype html>')
+    expect(answer.headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
+    expect(PAGE_CSP).toMatch(/^default-src 'none'/)
+    expect(PAGE_CSP).not.toContain('unsafe-inline')
+    expect(PAGE_CSP).not.toContain("'unsafe-eval'")
+    expect(answer.headers.get('X-Content-Type-Options')).toBe('nosniff')
+    expect(answer.headers.get('Referrer-Policy')).toBe('no-referrer')
+  })
+
+  test.each([{}, { Accept: '*/*' }, { Accept: 'application/json' }])(
+    'is the PeerJS greeting for %j',
+    async (headers) => {
+      const answer = await routes().request('/', { headers })
+      expect(answer.headers.get('Content-Type')).toContain('application/json')
+      expect(await answer.json()).toEqual(greeting)
+      expect(answer.headers.get('Vary')).toBe('Accept')
+    },
+  )
+
+  test('is the greeting for browsers too where the page is off or not built', async () => {
+    expect(loadPage(join(directory, 'nowhere'))).toBeUndefined()
+    const answer = await routes(undefined, false).request('/', { headers: html })
+    expect(await answer.json()).toEqual(greeting)
+  })
+})
+
+describe('files of the page', () => {
+  test('those with a hash in their name are kept for good, the others are asked for again', async () => {
+    const script = await routes().request('/assets/app-abc123.js')
+    expect(script.headers.get('Content-Type')).toBe('text/javascript; charset=utf-8')
+    expect(script.headers.get('Cache-Control')).toContain('immutable')
+    const index = await routes().request('/index.html')
+    expect(index.headers.get('Cache-Control')).toBe('no-cache')
+    const etag = index.headers.get('ETag') ?? ''
+    const again = await routes().request('/index.html', { headers: { 'If-None-Match': etag } })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+  })
+
+  test.each([
+    '/secret.pem',
+    '/../secret.pem',
+    '/assets/../secret.pem',
+    '/assets/..%2fsecret.pem',
+    '/assets/%2e%2e/%2e%2e/etc/passwd',
+    '/assets',
+    '/nothing',
+  ])('%s is not found', async (path) => {
+    const answer = await routes().request(path)
+    expect([answer.status, await answer.json()]).toEqual([404, { error: 'not found' }])
+  })
+
+  test('nothing can be written', async () => {
+    for (const method of ['POST', 'PUT', 'DELETE'])
+      expect((await routes().request('/', { method })).status).toBe(404)
+  })
+})

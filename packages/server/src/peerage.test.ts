@@ -1,0 +1,232 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage, type Server } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { bindUdp, queryBinding } from '@peerage/stun'
+import { pino } from 'pino'
+import { Server as SocketIo } from 'socket.io'
+import { afterEach, describe, expect, test } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
+
+const silent = pino({ level: 'silent' })
+const closers: (() => Promise<unknown> | void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+function peerage(options: PeerageOptions = {}): Peerage {
+  const node = createPeerage({ logger: silent, ...options })
+  closers.push(() => node.stop())
+  return node
+}
+
+async function listening(server: Server = createServer()): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closers.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+function fetchText(url: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (response: IncomingMessage) => {
+      let text = ''
+      response.on('data', (chunk) => (text += String(chunk)))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+    }).on('error', reject)
+  })
+}
+
+/** Opens a WebSocket and waits for its first message. */
+function firstMessage(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url)
+    closers.push(() => socket.terminate())
+    socket.on('message', (data: Buffer) => resolve(data.toString()))
+    socket.on('error', reject)
+  })
+}
+
+const native = (port: number): string => `ws://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`
+const peerjs = (port: number): string => `ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
+
+async function upgradeOnly(port: number, path: string): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  closers.push(() => void socket.destroy())
+  const key = Buffer.alloc(16).toString('base64')
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+  )
+  return socket
+}
+
+describe('attached to an application that has handlers of its own', () => {
+  test('both wires come in, and everything else is the application’s', async () => {
+    const server = createServer((request, response) => response.end(`app ${request.url}`))
+    peerage().attach(server)
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
+    for (const path of ['/', '/healthz', '/readyz', '/version', '/users/id', '/peerage'])
+      expect((await fetchText(`http://127.0.0.1:${port}${path}`)).text).toBe(`app ${path}`)
+    expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  test('it does not matter who came first, nor that another one takes over the request listeners', async () => {
+    const server = createServer()
+    peerage().attach(server)
+    server.on('request', (request, response) => response.end(`late ${request.url}`))
+    const io = new SocketIo(server, { destroyUpgrade: false })
+    closers.push(() => void io.engine.close())
+    const port = await listening(server)
+    expect((await fetchText(`http://127.0.0.1:${port}/x`)).text).toBe('late /x')
+    expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+    expect((await fetchText(`http://127.0.0.1:${port}/socket.io/?EIO=4&transport=polling`)).text).toMatch(
+      /^0\{/,
+    )
+    expect(await firstMessage(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`)).toMatch(/^0\{/)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+  })
+
+  test('a neighbour that takes its time over an upgrade is neither answered for nor hung up', async () => {
+    const server = createServer()
+    peerage().attach(server)
+    const others = new WebSocketServer({ noServer: true })
+    let goOn: () => void = () => {}
+    const asked = new Promise<void>((resolve) => {
+      server.on('upgrade', (request, socket, head) => {
+        if (request.url !== '/slow') return
+        goOn = () => others.handleUpgrade(request, socket, head, (ws) => ws.send('at last'))
+        resolve()
+      })
+    })
+    const port = await listening(server)
+    const message = firstMessage(`ws://127.0.0.1:${port}/slow`)
+    await asked
+    // As much of ours as there is passes meanwhile.
+    expect(await firstMessage(native(port))).toMatch(/^0/)
+    goOn()
+    expect(await message).toBe('at last')
+  })
+
+  test('an upgrade that nobody wants is answered when there is nobody else', async () => {
+    const server = createServer()
+    peerage().attach(server)
+    const port = await listening(server)
+    const socket = await upgradeOnly(port, '/nobody')
+    const [answer] = await once(socket, 'data')
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 404 /)
+  })
+
+  test('after stop the application’s server goes on without it', async () => {
+    const server = createServer((_, response) => response.end('app'))
+    const node = peerage()
+    node.attach(server)
+    const port = await listening(server)
+    await node.ready()
+    expect(Object.hasOwn(server, 'emit')).toBe(true)
+    expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
+    await node.stop()
+    expect(Object.hasOwn(server, 'emit')).toBe(false)
+    expect(server.listenerCount('upgrade')).toBe(0)
+    expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
+  })
+})
+
+describe('useAsP2PServer', () => {
+  test('answers STUN on UDP at TCP port + 1, until stop', async () => {
+    const server = createServer()
+    const node = peerage({ useAsP2PServer: true })
+    node.attach(server)
+    const port = await listening(server)
+    const socket = await bindUdp('127.0.0.1', 0)
+    closers.push(() => void socket.close())
+    // Bound right after the TCP port: the query's retransmissions wait for it.
+    const answer = await queryBinding({ socket, address: '127.0.0.1', port: port + 1, rtoMs: 100 })
+    expect(answer).toMatchObject({ kind: 'answered', reflexive: { port: socket.address().port } })
+    await node.stop()
+    const again = createSocket('udp4')
+    again.bind(port + 1, '127.0.0.1')
+    await once(again, 'listening') // free again
+    again.close()
+  })
+
+  test('is off unless asked for', async () => {
+    const node = peerage({ port: 0 })
+    expect(await node.listen()).toMatchObject({ p2p: null })
+  })
+})
+
+describe('listening by itself', () => {
+  test('port 0 finds a pair; what it says is where it is', async () => {
+    const node = peerage({ port: 0, useAsP2PServer: true, admin: { port: 0 } })
+    const { url, port, p2p, admin } = await node.listen()
+    expect(p2p).toEqual({ port: port + 1 })
+    await node.ready()
+    expect((await fetchText(`${url}/readyz`)).status).toBe(200)
+    const metrics = await fetchText(`${admin}/metrics`)
+    expect(metrics.text).toContain('peerage_ready 1')
+    expect(metrics.text).toContain('peerage_connections{gateway="native"} 0')
+    expect((await fetchText(`${url}/metrics`)).status).toBe(404)
+    expect((await fetchText(`${admin}/healthz`)).status).toBe(404)
+  })
+
+  test('a taken TCP port, and a taken UDP neighbour, are named', async () => {
+    const port = await listening()
+    await expect(peerage({ port }).listen()).rejects.toThrow(`TCP port ${port} on 127.0.0.1 is taken`)
+  })
+
+  test('a taken UDP neighbour is named, and the TCP port is given back', async () => {
+    const { port } = await peerage({ port: 0, useAsP2PServer: true }).listen()
+    // Its own UDP port is taken now; the TCP port below is free again once it has stopped, the UDP one is not.
+    await closers.pop()?.()
+    const blocker = await bindUdp('127.0.0.1', port + 1)
+    closers.push(() => void blocker.close())
+    const refused = peerage({ port, useAsP2PServer: true }).listen()
+    await expect(refused).rejects.toThrow(
+      `UDP port ${port + 1} on 127.0.0.1 (the P2P server's: TCP port + 1)`,
+    )
+    expect(await peerage({ port }).listen()).toMatchObject({ port, p2p: null })
+  })
+
+  test('beyond loopback it wants rules, or open', async () => {
+    await expect(peerage({ host: '0.0.0.0', port: 0 }).listen()).rejects.toThrow(
+      /^options: host is beyond loopback/,
+    )
+    const rules = { admit: () => Promise.resolve({ ok: false, code: 'forbidden', detail: 'no' } as const) }
+    expect(await peerage({ host: '0.0.0.0', port: 0, accessRules: rules }).listen()).toHaveProperty('port')
+  })
+})
+
+test('options that are wrong are named, all of them', () => {
+  expect(() => createPeerage({ port: -1, origins: ['x'], peerjs: { key: 'v1' } })).toThrow(
+    /^options: port must .*; origins\.0 must .*; peerjs\.key must not be v1/,
+  )
+  expect(() => createPeerage({ times: { graceMs: 1 } })).toThrow(/^options: times\.graceMs must be at least/)
+})
+
+test('an access rule of the application is asked, and its word is final', async () => {
+  const asked: unknown[] = []
+  const node = peerage({
+    port: 0,
+    accessRules: {
+      admit: (request) => {
+        asked.push(request)
+        return Promise.resolve({ ok: false, code: 'forbidden', detail: 'not today' })
+      },
+    },
+  })
+  const { port } = await node.listen()
+  await node.ready()
+  expect(await firstMessage(peerjs(port))).toMatch(/^\{"type":"ERROR"/)
+  expect(asked).toContainEqual(
+    expect.objectContaining({ name: 'a', wire: 'peerjs', token: 't', address: '127.0.0.1' }),
+  )
+})
