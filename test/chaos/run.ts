@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
+import { clockOffset } from '../support/faketime.js'
 import { seeded } from '../support/random.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
-import { faults, type Fault, type Scene } from './faults.js'
+import { faults, pick } from './faults/index.js'
 import { History } from './history.js'
+import type { Fault, Scene } from './scene.js'
 import { startStage } from './stage.js'
 import { Traffic } from './traffic.js'
 
@@ -37,8 +39,7 @@ const OVERLAP_MS = 1_000
 /** Injects each class in the order that the seed gives, under continuous traffic. One stage and history a class. */
 export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
   const random = seeded(options.seed)
-  const wanted = faults.filter((fault) => options.faults.includes(fault.id))
-  const unknown = options.faults.filter((id) => !faults.some((fault) => fault.id === id))
+  const { found: wanted, unknown } = pick(options.faults)
   if (unknown.length > 0)
     throw new Error(`no such fault: ${unknown.join(', ')}; there are ${faults.map((f) => f.id).join(', ')}`)
   const results: ClassResult[] = []
@@ -56,7 +57,8 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
 async function runClass(fault: Fault, options: ChaosOptions, seed: number): Promise<ClassResult> {
   options.log(`${fault.id} ${fault.title} (seed ${seed})`)
   const history = new History()
-  const stage = await startStage({ nodes: NODES, seed })
+  const env = await Promise.all((fault.clockOffsets ?? []).map(clockOffset))
+  const stage = await startStage({ nodes: NODES, seed, ...fault.stage, env })
   const traffic = new Traffic(history, seed)
   const notes: ClassResult['notes'] = []
   const windows: { from: number; until: number }[] = []
@@ -74,7 +76,7 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
         i < options.peers * BAD_WAY_SHARE ? `http://127.0.0.1:${stage.peerLink.port}` : stage.haproxy.url,
         `peer-${i}`,
       )
-    traffic.start()
+    if (!fault.idle) traffic.start()
     await wait(2_000)
     for (let i = 0; i < options.times; i++) {
       const from = history.now()
@@ -88,11 +90,16 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     await stage.stop()
   }
   const { events } = history
-  const verdict = check(events, { overlapMs: OVERLAP_MS, endMs: history.now(), deadlineMs: DEADLINE_MS })
+  const verdict = check(events, {
+    overlapMs: fault.overlapMs ?? OVERLAP_MS,
+    endMs: history.now(),
+    deadlineMs: DEADLINE_MS,
+  })
   const outagesMs = windows.flatMap(({ from, until }) => outages(events, from, until))
   const failures: Record<string, number> = {}
   for (const event of events)
-    if (event.type === 'settled' && event.code !== undefined) failures[event.code] = (failures[event.code] ?? 0) + 1
+    if (event.type === 'settled' && event.code !== undefined)
+      failures[event.code] = (failures[event.code] ?? 0) + 1
   const failedSends = events.filter(
     (event) => event.type === 'settled' && event.outcome !== 'delivered',
   ).length

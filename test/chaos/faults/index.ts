@@ -1,0 +1,27 @@
+import type { Fault } from '../scene.js'
+import { limitFaults, loadFaults } from './load.js'
+import { networkFaults } from './network.js'
+import { nodeFaults } from './nodes.js'
+import { redisFaults } from './redis.js'
+import { topologyFaults } from './topology.js'
+
+const numberOf = (fault: Fault): number => Number(/^F(\d+)/.exec(fault.id)?.[1])
+
+/** The matrix of `facts/faults.md`, in its order. F22 (tokens) waits for signed tokens. */
+export const faults: readonly Fault[] = [
+  ...nodeFaults,
+  ...redisFaults,
+  ...networkFaults,
+  ...topologyFaults,
+  ...loadFaults,
+  ...limitFaults,
+].toSorted((a, b) => numberOf(a) - numberOf(b))
+
+/** `F9` names every kind of F9; `F9-move` that one. */
+export function pick(ids: readonly string[]): { found: Fault[]; unknown: string[] } {
+  const names = (id: string, fault: Fault): boolean => fault.id === id || fault.id.startsWith(`${id}-`)
+  return {
+    found: faults.filter((fault) => ids.some((id) => names(id, fault))),
+    unknown: ids.filter((id) => !faults.some((fault) => names(id, fault))),
+  }
+}

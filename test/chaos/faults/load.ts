@@ -1,0 +1,309 @@
+import { percentile } from '../checker.js'
+import { RawPeer } from '../raw-peer.js'
+import type { Fault, Scene } from '../scene.js'
+import { heal, inject, isHealthy, race, until, wait } from '../scene.js'
+
+/** How long the deliveries took that were asked for and settled within a window. */
+function latencies(scene: Scene, from: number, until: number): number[] {
+  const asked = new Map<string, number>()
+  const taken: number[] = []
+  for (const event of scene.history.events) {
+    if (event.at < from || event.at > until) continue
+    if (event.type === 'send') asked.set(event.id, event.at)
+    if (event.type === 'settled' && event.outcome === 'delivered') {
+      const at = asked.get(event.id)
+      if (at !== undefined) taken.push(event.at - at)
+    }
+  }
+  return taken
+}
+
+/** What the neighbours' slowest deliveries took, during against before. */
+async function neighbours(
+  scene: Scene,
+  act: () => Promise<void>,
+): Promise<{ beforeMs: number; duringMs: number }> {
+  const from = scene.history.now()
+  await wait(6_000)
+  const began = scene.history.now()
+  await act()
+  await wait(1_000)
+  return {
+    beforeMs: percentile(latencies(scene, from, began), 0.99),
+    duringMs: percentile(latencies(scene, began, scene.history.now()), 0.99),
+  }
+}
+
+/** Below this a p99 is the machine's noise, and a ratio of two of them says nothing. */
+const NOISE_MS = 60
+
+function noteNeighbours(scene: Scene, { beforeMs, duringMs }: { beforeMs: number; duringMs: number }): void {
+  scene.note('neighbours p99 before, ms', beforeMs)
+  scene.note('neighbours p99 during, ms', duringMs, { atMost: 2 * Math.max(beforeMs, NOISE_MS) })
+}
+
+async function seatOf(scene: Scene, index: number): Promise<string> {
+  return `http://127.0.0.1:${scene.stage.seats[index]?.port ?? 0}`
+}
+
+async function lookupSince(peer: RawPeer, name: string): Promise<number> {
+  const found = new Promise<number>((resolve) => {
+    peer.ws.on('message', (data: Buffer) => {
+      const match = /"state":"online","since":(\d+)/.exec(data.toString())
+      if (match) resolve(Number(match[1]))
+    })
+  })
+  peer.send('lookup', { id: 1, names: [name] })
+  return found
+}
+
+async function metric(scene: Scene, seat: number, name: string): Promise<number> {
+  const admin = scene.stage.seats[seat]?.node.admin
+  if (admin === undefined) throw new Error('this node has no admin port')
+  const text = await (await fetch(`${admin}/metrics`)).text()
+  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN)
+}
+
+export const loadFaults: readonly Fault[] = [
+  {
+    id: 'F16',
+    title: "balancer's idle timeout 30 s: five idle minutes",
+    stage: { balancer: { PEERAGE_TUNNEL_TIMEOUT: '30s' } },
+    idle: true,
+    outageP99Ms: 1_000,
+    watchMs: 301_000,
+    run: async (scene) => {
+      const from = scene.history.now()
+      await inject(scene, 'F16', 'nothing, for 300 s', () => wait(300_000))
+      const drops = scene.history.events.filter((event) => event.type === 'lost' && event.at > from).length
+      scene.note('connections dropped', drops, { atMost: 0 })
+    },
+  },
+  {
+    id: 'F17',
+    title: 'a peer that stops reading',
+    outageP99Ms: 3_000,
+    watchMs: 25_000,
+    run: async (scene) => {
+      const url = await seatOf(scene, 0)
+      const [reader, writer] = [await RawPeer.open(url, 'stopped'), await RawPeer.open(url, 'writer')]
+      const since = await lookupSince(writer, 'stopped')
+      const before = await metric(scene, 0, 'process_resident_memory_bytes')
+      const seen = await neighbours(scene, () =>
+        inject(scene, 'F17', 'one peer', async () => {
+          reader.ws.pause()
+          let seq = 0
+          const body = 'x'.repeat(16_000)
+          // Below the writer's own limits: it is the reader that is judged.
+          const flood = setInterval(() => {
+            for (let i = 0; i < 5; i++)
+              writer.send('send', {
+                to: 'stopped',
+                since,
+                stream: 'A'.repeat(11),
+                seq: ++seq,
+                base: 1,
+                kind: 'signal',
+                body,
+              })
+          }, 20)
+          await until('the sender is told', 20_000, () => writer.notices > 0)
+          clearInterval(flood)
+        }),
+      )
+      scene.note(
+        'megabytes more in the node',
+        ((await metric(scene, 0, 'process_resident_memory_bytes')) - before) / 1e6,
+        {
+          atMost: 60,
+        },
+      )
+      await heal(scene, 'F17', 'one peer', () => reader.ws.resume())
+      await reader.closed()
+      noteNeighbours(scene, seen)
+      writer.end()
+    },
+  },
+  {
+    id: 'F18',
+    title: 'message, ping and join floods',
+    outageP99Ms: 3_000,
+    watchMs: 30_000,
+    run: async (scene) => {
+      const url = await seatOf(scene, 0)
+      const flooders = await Promise.all(
+        Array.from({ length: 3 }, (_, i) => RawPeer.open(url, `flooder-${i}`)),
+      )
+      const [messages, pings, lookups] = flooders
+      if (!messages || !pings || !lookups) throw new Error('three flooders were asked for')
+      const seen = await neighbours(scene, () =>
+        inject(scene, 'F18', 'one node', async () => {
+          const timer = setInterval(() => {
+            for (let i = 0; i < 400; i++) {
+              if (messages.closeCode === undefined)
+                messages.send('send', {
+                  to: 'x',
+                  since: 1,
+                  stream: 'A'.repeat(11),
+                  seq: i + 1,
+                  base: 1,
+                  kind: 'message',
+                  body: 'x',
+                })
+              if (pings.closeCode === undefined) pings.ws.ping()
+              if (lookups.closeCode === undefined) lookups.send('lookup', { id: i, names: [`n${i}`] })
+            }
+          }, 20)
+          await wait(8_000)
+          clearInterval(timer)
+        }),
+      )
+      scene.note('flood of messages closed with code', messages.closeCode ?? 0, {
+        atLeast: 4_004,
+        atMost: 4_004,
+      })
+      scene.note('flood of look-ups closed with code', lookups.closeCode ?? 0, {
+        atLeast: 4_004,
+        atMost: 4_004,
+      })
+      noteNeighbours(scene, seen)
+      for (const one of flooders) one.end()
+      await heal(scene, 'F18', 'one node', () => {})
+    },
+  },
+  {
+    id: 'F19',
+    title: '10,000 peers reconnect at once',
+    outageP99Ms: 15_000,
+    watchMs: 60_000,
+    stage: { args: ['--limits-node-connects-per-second', '0'] },
+    run: async (scene) => {
+      const count = 10_000
+      const urls = await Promise.all(scene.stage.seats.map((_, i) => seatOf(scene, i)))
+      const crowd: RawPeer[] = []
+      for (let i = 0; i < count; i += 100)
+        crowd.push(
+          ...(await Promise.all(
+            Array.from({ length: 100 }, (_, j) => RawPeer.open(urls[0] ?? '', `crowd-${i + j}`)),
+          )),
+        )
+      const [first] = scene.stage.seats
+      if (!first) throw new Error('no seat')
+      const started = performance.now()
+      await inject(scene, 'F19', 'node 0, with 10,000 peers', () => first.node.kill())
+      let back = 0
+      let lastMs = 0
+      await Promise.all(
+        crowd.map(async (peer, i) => {
+          await peer.closed()
+          // The SDK's schedule: full jitter over 1 s, then doubling.
+          for (let ceilingMs = 1_000; ; ceilingMs = Math.min(15_000, ceilingMs * 2)) {
+            await wait(scene.random.next() * ceilingMs)
+            const again = await RawPeer.open(urls[1 + (i % 2)] ?? '', peer.name).catch(() => undefined)
+            if (!again) continue
+            back++
+            lastMs = performance.now() - started
+            again.ws.on('close', () => {})
+            crowd[i] = again
+            return
+          }
+        }),
+      )
+      scene.note('peers back', back, { atLeast: count })
+      scene.note('last one back after ms', lastMs, { atMost: 30_000 })
+      for (const seat of [1, 2])
+        scene.note(
+          `loop lag p99 of node ${seat}, ms`,
+          (await metric(scene, seat, 'nodejs_eventloop_lag_p99_seconds')) * 1_000,
+          {
+            atMost: 200,
+          },
+        )
+      for (const peer of crowd) peer.end()
+      await heal(scene, 'F19', 'node 0', () => first.restart())
+    },
+  },
+]
+
+export const limitFaults: readonly Fault[] = [
+  {
+    id: 'F24-fds',
+    title: 'a node at its file-descriptor limit',
+    outageP99Ms: 5_000,
+    watchMs: 15_000,
+    run: async (scene) => {
+      const { startNode } = await import('../../support/node.js')
+      const { redisOf } = await import('../stage.js')
+      const node = await startNode({
+        redisUrl: redisOf(scene.stage).url,
+        args: ['--use-as-p2p-server', 'false'],
+        through: ['prlimit', '--nofile=80:80'],
+      })
+      try {
+        const peers: RawPeer[] = []
+        await inject(scene, 'F24-fds', 'one node with 80 descriptors', async () => {
+          const tries = Array.from({ length: 150 }, (_, i) =>
+            RawPeer.open(node.url, `fd-${i}`).then(
+              (p) => peers.push(p),
+              () => 0,
+            ),
+          )
+          await Promise.race([Promise.all(tries), wait(6_000)])
+        })
+        scene.note('peers that came in', peers.length, { atLeast: 10, atMost: 80 })
+        for (const peer of peers) peer.end()
+        await heal(scene, 'F24-fds', 'one node', () => {})
+        scene.note(
+          'healthy afterwards',
+          await until('healthy', 10_000, async () => (await fetch(`${node.url}/healthz`)).ok),
+          {
+            atMost: 10_000,
+          },
+        )
+      } finally {
+        await node.stop()
+      }
+    },
+  },
+  ...(
+    [
+      [
+        'F24-oom',
+        'Redis out of memory',
+        ['CONFIG', 'SET', 'maxmemory', '1'],
+        ['CONFIG', 'SET', 'maxmemory', '0'],
+      ],
+      ['F24-readonly', 'Redis read-only', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+      [
+        'F24-noreplicas',
+        'Redis without the replicas that it wants',
+        ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
+        ['CONFIG', 'SET', 'min-replicas-to-write', '0'],
+      ],
+    ] as const
+  ).map(([id, title, bad, good]): Fault => ({
+    id,
+    title,
+    outageP99Ms: 12_000,
+    watchMs: 15_000,
+    run: async (scene) => {
+      const { redisOf } = await import('../stage.js')
+      const redis = redisOf(scene.stage)
+      await inject(scene, id, 'redis', async () => void (await redis.cli(...bad)))
+      await wait(500)
+      const winners = await race(scene, `refused-${scene.random.between(0, 1e9)}`)
+      scene.note('claims taken meanwhile', winners, { atMost: 0 })
+      await wait(3_000)
+      await heal(scene, id, 'redis', async () => void (await redis.cli(...good)))
+      const healthy = await Promise.all(scene.stage.seats.map(isHealthy))
+      scene.note('nodes that are healthy', healthy.filter(Boolean).length, {
+        atLeast: scene.stage.seats.length,
+      })
+      await until(
+        'claims are taken again',
+        10_000,
+        async () => (await race(scene, `again-${scene.random.between(0, 1e9)}`)) === 1,
+      )
+    },
+  })),
+]
