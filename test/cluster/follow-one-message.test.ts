@@ -100,7 +100,7 @@ describe('Follow one message', () => {
       },
       log: nothing,
       welcome: () => ({
-        p2p: { server: null, turn: null },
+        p2pServer: null,
         relay: { bytesPerSecond: 0, messageBytes: 1_000 },
         graceMs: 1,
         deadlineMs: 1,

@@ -1,5 +1,4 @@
 import type { Clock, Node, OnError } from '@peerage/core'
-import { nameOf } from '@peerage/protocol'
 import type { Access } from './access.js'
 import type { Addresses } from './address.js'
 import type { HttpGateway } from './attach.js'
@@ -44,7 +43,7 @@ export function createNative(entrance: Entrance): SocketIoGateway {
     path: NATIVE_PATH,
     handshakeMs: limits.handshakeMs,
     welcome: (host) => ({
-      p2p: { server: advice.server(host), turn: null },
+      p2pServer: advice.server(host),
       relay: relay.enabled
         ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes }
         : null,
@@ -52,7 +51,7 @@ export function createNative(entrance: Entrance): SocketIoGateway {
       deadlineMs: times.deadlineMs,
       pingMs: times.pingIntervalMs + times.pingTimeoutMs,
     }),
-    turn: (session) => advice.turn(nameOf(session.peer)),
+    turn: (session) => advice.turn(session.peer),
     policy: () => config.apps.taken,
   })
 }

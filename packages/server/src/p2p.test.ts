@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { peerOf, type App, type Name } from '@peerage/protocol'
+import { verifyTurnCredentials } from '@peerage/stun'
 import { defaultConfig, type Config } from './config.js'
 import { p2pAdvice } from './p2p.js'
 
@@ -43,16 +45,28 @@ describe('which P2P server peers are told', () => {
 describe('TURN credentials', () => {
   const turn = { urls: ['turn:t.example:3478'], secret: 'north', previousSecret: 'south', ttlMs: 300_000 }
 
-  test('are signed with the current secret, as the REST draft says', () => {
-    expect(advice({ turn }).turn('alice')).toEqual({
-      urls: ['turn:t.example:3478'],
-      username: '1700000000:alice',
-      credential: 'Cd/49soE35ICqcJF/bCTn8Z4OyE=',
-      ttlMs: 300_000,
-    })
+  const peer = (app: string, name: string) => peerOf(app as App, name as Name)
+
+  test('are signed with the current secret, and the TURN server knows them until they end', () => {
+    const minted = advice({ turn }).turn(peer('shop', 'alice'))
+    expect(minted).toMatchObject({ urls: ['turn:t.example:3478'], ttlMs: 300_000 })
+    const given = { username: minted?.username ?? '', password: minted?.credential ?? '' }
+    const verify = (secret: string, nowMs: number) =>
+      verifyTurnCredentials({ ...given, secrets: [secret], nowMs })
+    expect(verify('north', NOW)).toMatchObject({ ok: true, expiresAtSeconds: 1_700_000_000 })
+    expect(verify('north', NOW + 300_000)).toEqual({ ok: false, reason: 'expired' })
+    expect(verify('south', NOW)).toEqual({ ok: false, reason: 'wrong-password' })
+  })
+
+  test('belong to one peer of one app, whatever its name holds, and do not tell the name', () => {
+    const users = [peer('shop', 'alice'), peer('game', 'alice'), peer('shop', `a 'b"; \\ : /é`)].map(
+      (one) => advice({ turn }).turn(one)?.username ?? '',
+    )
+    expect(new Set(users).size).toBe(3)
+    for (const user of users) expect(user).toMatch(/^1700000000:(shop|game)\/[0-9a-f]{32}$/)
   })
 
   test('there are none without a secret', () => {
-    expect(advice({}).turn('alice')).toBeNull()
+    expect(advice({}).turn(peer('shop', 'alice'))).toBeNull()
   })
 })

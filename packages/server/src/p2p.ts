@@ -1,4 +1,6 @@
-import type { TurnCredentials } from '@peerage/protocol'
+import { createHash } from 'node:crypto'
+import type { Peer, TurnCredentials } from '@peerage/protocol'
+import { appOf } from '@peerage/protocol'
 import { mintTurnCredentials } from '@peerage/stun'
 import type { Config } from './config.js'
 
@@ -6,8 +8,8 @@ import type { Config } from './config.js'
 export interface P2PAdvice {
   /** `host:port` of the P2P server, or null. `requestHost` is the Host header of the peer's own request. */
   server(requestHost: string | undefined): string | null
-  /** Fresh TURN credentials for a peer, or null where no TURN server is configured. */
-  turn(name: string): TurnCredentials | null
+  /** Fresh TURN credentials for a peer of an app, or null where no TURN server is configured. */
+  turn(peer: Peer): TurnCredentials | null
 }
 
 /** `udpPort` tells where the integrated P2P server is bound: null while, or where, there is none. */
@@ -26,12 +28,12 @@ export function p2pAdvice(options: {
       const host = hostOf(requestHost)
       return host === undefined ? null : `${host}:${port}`
     },
-    turn(name) {
+    turn(peer) {
       const { urls, secret, previousSecret, ttlMs } = p2p.turn
       if (secret === null) return null
       const { username, password, ttl, uris } = mintTurnCredentials({
         secrets: previousSecret === null ? [secret] : [secret, previousSecret],
-        name,
+        name: turnUserOf(peer),
         ttlSeconds: Math.ceil(ttlMs / 1_000),
         uris: urls,
         nowMs: now(),
@@ -39,6 +41,18 @@ export function p2pAdvice(options: {
       return { urls: [...uris], username, credential: password, ttlMs: ttl * 1_000 }
     },
   }
+}
+
+/** Beyond this many bits two peers of an app do not meet by chance. */
+const USER_HEX_DIGITS = 32
+
+/**
+ * Whom TURN credentials belong to, and so whose quota at the TURN server they use: `app/` and a hash of the peer. The
+ * name itself may hold what a TURN server refuses in a username (coturn: a space, a quote), and is not its business.
+ */
+function turnUserOf(peer: Peer): string {
+  const digest = createHash('sha256').update(peer).digest('hex')
+  return `${appOf(peer)}/${digest.slice(0, USER_HEX_DIGITS)}`
 }
 
 /** The host that the peer itself used to reach us, without its port (RFC 9110 §7.2). */

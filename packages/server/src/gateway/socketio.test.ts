@@ -78,7 +78,7 @@ async function house(
     path: '/peerage/',
     handshakeMs: 10_000,
     welcome: () => ({
-      p2p: { server: null, turn: null },
+      p2pServer: null,
       relay: { bytesPerSecond: 0, messageBytes: 10_000 },
       graceMs: 30_000,
       deadlineMs: 30_000,
@@ -433,7 +433,7 @@ describe('ends', () => {
   test('[C4] a peer that does not read is cut at its bound, and the sender is told', async () => {
     const { url, counted } = await house({
       welcome: () => ({
-        p2p: { server: null, turn: null },
+        p2pServer: null,
         relay: { bytesPerSecond: 0, messageBytes: 50_000 },
         graceMs: 30_000,
         deadlineMs: 30_000,

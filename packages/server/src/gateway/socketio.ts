@@ -43,7 +43,10 @@ export interface SocketIoGatewayOptions {
   /** What the welcome says beside the name; `host` is the Host header of the peer's request. */
   welcome: (
     host?: string,
-  ) => Pick<NodeMessageOf<'welcome'>, 'p2p' | 'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'>
+  ) => { p2pServer: string | null } & Pick<
+    NodeMessageOf<'welcome'>,
+    'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'
+  >
   /** Fresh TURN credentials for a peer; null: no TURN here. */
   turn: (session: OnlineSession) => NodeMessageOf<'ice'>['turn']
   policy: (app: string) => 'refuse' | 'replace'
@@ -201,13 +204,15 @@ export class SocketIoGateway implements Gateway {
   }
 
   #welcome(socket: Socket): void {
-    const { node, welcome } = this.#options
+    const { node, welcome, turn } = this.#options
     const engineSocket: unknown = socket.conn
     const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
     const session = connection && node.sessions.get(connection.id)
     if (connection === undefined || session?.state !== 'online') return
     const host = connection.socket.request?.headers['host']
-    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, ...welcome(host) })
+    const { p2pServer, ...times } = welcome(host)
+    const p2p = { server: p2pServer, turn: turn(session) }
+    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, p2p, ...times })
     connection.socket.request = undefined
     socket.on('disconnect', () => connection.socket.close())
   }
