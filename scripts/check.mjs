@@ -4,14 +4,14 @@ import { bin, conclude, install, requireNode, runTests, step } from './lib.mjs'
 requireNode()
 await install()
 const steps = [
-  ['format (oxfmt)', bin('oxfmt/bin/oxfmt'), ['--check']],
-  ['lint, with types (oxlint)', bin('oxlint/bin/oxlint'), ['--type-aware']],
-  ['types (tsc)', bin('typescript/bin/tsc'), ['-p', 'tsconfig.check.json']],
-  ['unused code (knip)', bin('knip/bin/knip.js'), ['--no-progress']],
+  { what: 'format (oxfmt)', args: [bin('oxfmt/bin/oxfmt'), '--check'] },
+  { what: 'lint, with types (oxlint)', args: [bin('oxlint/bin/oxlint'), '--type-aware'] },
+  { what: 'types (tsc)', args: [bin('typescript/bin/tsc'), '-p', 'tsconfig.check.json'] },
+  { what: 'unused code (knip)', args: [bin('knip/bin/knip.js'), '--no-progress'] },
 ]
 const result = { passed: 0, failed: 0 }
-for (const [what, program, args] of steps) {
-  const code = await step(what, process.execPath, [program, ...args])
+for (const { what, args } of steps) {
+  const code = await step(what, process.execPath, args)
   if (code === 0) result.passed++
   else result.failed++
 }

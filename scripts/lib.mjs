@@ -30,7 +30,7 @@ export async function step(what, command, args, options = {}) {
 }
 
 /** Ends the script when a step that everything else needs has failed. */
-export async function must(what, command, args, options) {
+async function must(what, command, args, options) {
   const code = await step(what, command, args, options)
   if (code !== 0) process.exit(code)
 }

@@ -6,6 +6,8 @@ const main = new URL('../dist/main.js', import.meta.url)
 if (existsSync(main)) {
   await import(main.href)
 } else {
-  process.stderr.write('peerage: not built yet; run npm run build in the checkout, or npm start, which builds first\n')
+  process.stderr.write(
+    'peerage: not built yet; run npm run build in the checkout, or npm start, which builds first\n',
+  )
   process.exitCode = 1
 }

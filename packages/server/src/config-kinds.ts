@@ -26,7 +26,6 @@ export const port = whole(0, 65_535)
 export const milliseconds = whole(1, 86_400_000)
 export const flag = z.boolean('must be true or false')
 export const text = z.string('must be a string').min(1, 'must not be empty')
-export const filePath = text
 
 export function oneOf<const T extends readonly [string, ...string[]]>(
   ...values: T

@@ -3,7 +3,6 @@ import { limits as wire } from '@peerage/protocol'
 import { z } from 'zod'
 import {
   app,
-  filePath,
   flag,
   hostPort,
   listOf,
@@ -26,10 +25,10 @@ const time = (key: keyof typeof defaultTimes, about: string) =>
 
 const tls = section({
   cert: set(
-    filePath.nullable().default(null),
+    text.nullable().default(null),
     'file of the certificate chain (PEM); with tls.key: serve https and wss',
   ),
-  key: set(filePath.nullable().default(null), 'file of the private key (PEM)'),
+  key: set(text.nullable().default(null), 'file of the private key (PEM)'),
 })
 
 const redis = section({
@@ -42,11 +41,11 @@ const redis = section({
   username: set(text.nullable().default(null), 'ACL user, where the URL names none'),
   password: set(text.nullable().default(null), 'password, where the URL holds none', { secret: true }),
   ca: set(
-    filePath.nullable().default(null),
+    text.nullable().default(null),
     'file of the certificate authority that signed the Redis certificate',
   ),
-  cert: set(filePath.nullable().default(null), 'file of the client certificate'),
-  key: set(filePath.nullable().default(null), "file of the client certificate's private key"),
+  cert: set(text.nullable().default(null), 'file of the client certificate'),
+  key: set(text.nullable().default(null), "file of the client certificate's private key"),
 })
 
 const times = section({

@@ -27,7 +27,7 @@ export interface Entrance {
 /** Where the native wire is, on every node: SDKs rely on it. */
 const NATIVE_PATH = '/peerage/'
 
-export function createNative(entrance: Entrance): SocketIoGateway {
+function createNative(entrance: Entrance): SocketIoGateway {
   const { config, advice, log, ...shared } = entrance
   const { limits, relay, times } = config
   return new SocketIoGateway({
@@ -56,7 +56,7 @@ export function createNative(entrance: Entrance): SocketIoGateway {
   })
 }
 
-export function createPeerJs(entrance: Entrance): PeerJsGateway {
+function createPeerJs(entrance: Entrance): PeerJsGateway {
   const { config, advice: _, log, ...shared } = entrance
   const { access, limits, origins, peerjs, times } = config
   return createPeerJsGateway({
