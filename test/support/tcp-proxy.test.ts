@@ -120,6 +120,19 @@ test('half-open both ways: one side goes away and the other one is not told', as
   expect(told).toBe(true)
 })
 
+test('dropped, a reset is not told either', async () => {
+  await echo('one')
+  proxy.drop()
+  near.resetAndDestroy()
+  await closed(near)
+  for (const bytes of [10, 17]) {
+    accepted[0]?.write('anyone?') // by the second time the proxy has seen the reset
+    await entered('down', bytes)
+  }
+  proxy.heal()
+  await closed(accepted[0])
+})
+
 test('held bytes arrive after healing, none is lost', async () => {
   await echo('one')
   proxy.hold()
