@@ -65,6 +65,9 @@ const REMOTE_CANDIDATES_MAX = 200
 const noCandidates = (sdp: string | undefined): string =>
   (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
 
+/** Browsers can; libdatachannel cannot. */
+const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
+
 /** One RTCPeerConnection from its first signal to its end: perfect negotiation, trickle ICE, restarts. */
 export class Handshake {
   readonly id: string
@@ -239,7 +242,7 @@ export class Handshake {
     try {
       const made = await (type === 'offer' ? connection.createOffer() : connection.createAnswer())
       await connection.setLocalDescription(made)
-      const restart = typeof connection.restartIce === 'function'
+      const restart = canRestart(connection)
       const sdp = noCandidates(made.sdp)
       if (this.#isEnded()) return
       this.#options.send(
@@ -253,7 +256,7 @@ export class Handshake {
 
   async #accept(connection: RTCPeerConnection, signal: Extract<HandshakeSignal, { sdp: string }>) {
     const { type, sdp, restart } = signal
-    this.#canRestart = restart && typeof connection.restartIce === 'function'
+    this.#canRestart = restart && canRestart(connection)
     await connection.setRemoteDescription({ type, sdp })
     if (this.#state === 'new') this.#state = 'answered'
     await this.#addCandidates(connection, this.#early.splice(0))

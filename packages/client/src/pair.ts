@@ -170,7 +170,8 @@ export class Pair {
     const handshake: Handshake = new Handshake({
       id,
       relayOnly,
-      holdCandidates,
+      // On the second try nothing reaches us before the answer is in place, so that race cannot come again.
+      holdCandidates: holdCandidates || this.#retried,
       terms: this.#terms,
       polite: this.#isPolite,
       clock: context.clock,
@@ -266,7 +267,7 @@ export class Pair {
   #tryAgain(stage: FailureStage): boolean {
     if (this.#callers.size === 0) return false
     if (this.#takeHeld()) return true
-    // Answered, and yet nothing: a lost DTLS flight, or libdatachannel checking a certificate before it has stored
+    // Answered, and yet nothing: a lost DTLS flight; or libdatachannel, checking a certificate before it has stored
     // the answer's fingerprint (1 in 100 on one machine). What was never answered would not be answered now.
     if (this.#retried || (this.#calling && (stage === 'not-found' || stage === 'no-answer'))) return false
     this.#retried = true
