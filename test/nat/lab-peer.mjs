@@ -1,0 +1,31 @@
+// One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines; what to
+// do comes as one JSON argument: { url, name, call?, say?, deadlineMs? }. Without `call` it waits to be called.
+import process from 'node:process'
+
+const { client, url, name, call, say, deadlineMs } = JSON.parse(process.argv[2])
+const { connect } = await import(client)
+const tell = (event, details) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`)
+
+const peer = await connect(url, { name })
+peer.on('message', (from, data) => tell('message', { from, data }))
+peer.p2p?.on('outcome', (outcome) => tell('outcome', outcome))
+peer.p2p?.on('channel-opened', (channel) =>
+  channel.on('message', (data) => tell('channel-message', { from: channel.peer, data })),
+)
+tell('online', { node: peer.state.node, p2pServer: peer.p2p?.p2pServer ?? null })
+
+if (call !== undefined) {
+  const startedAt = performance.now()
+  const ms = () => Math.round(performance.now() - startedAt)
+  try {
+    const channel = await peer.p2p.connect(call, { deadlineMs })
+    const opened = ms()
+    const info = await channel.info()
+    await channel.send(say)
+    tell('result', { path: info.path, ms: opened, local: info.local, remote: info.remote })
+  } catch (error) {
+    const failed = ms()
+    await peer.send(call, say)
+    tell('result', { path: 'server', ms: failed, stage: error.stage ?? String(error), sendMs: ms() - failed })
+  }
+}

@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startNatLab, type NatKind, type NatLab } from '../support/nat-lab.js'
+import { canUseNamespaces } from '../support/netns.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import { call, startTier, type Result, type Tier } from './lab-rig.js'
+
+// Peers of the SDK behind every pair of NAT kinds, through two nodes on the public network. As root only.
+
+const namespaces = await canUseNamespaces()
+if (!namespaces.ok) {
+  process.stderr.write(`the NAT lab did not run: ${namespaces.reason}; sudo npm run test:nat\n`)
+}
+
+/** Where STUN alone cannot do it, the attempt may end sooner than by the SDK's own deadline. */
+const HOPELESS_MS = 6_000
+const SYMMETRIC_RUNS = 6
+
+let redis: RedisServer
+const table: string[] = []
+
+beforeAll(async () => {
+  if (namespaces.ok) redis = await startRedis()
+})
+afterAll(async () => {
+  await redis?.stop()
+  const head =
+    '| NAT of the caller × of the called | servers | path | time | selected pair |\n|---|---|---|---|---|\n'
+  if (table.length > 0) process.stdout.write(`\nThe NAT lab:\n\n${head}${table.join('\n')}\n\n`)
+})
+
+async function build(a: NatKind, b: NatKind, turn: boolean): Promise<{ lab: NatLab; tier: Tier }> {
+  const lab = await startNatLab({ a, b })
+  onTestFinished(() => lab.stop())
+  await lab.pub.expose(redis.port)
+  const tier = await startTier(lab, redis, turn)
+  onTestFinished(() => tier.stop())
+  return { lab, tier }
+}
+
+function note(kinds: string, turn: boolean, result: Result): void {
+  const how =
+    result.path === 'server'
+      ? [`server (${result.stage})`, `gave up after ${result.ms} ms, then ${result.sendMs} ms`, '']
+      : [result.path, `${result.ms} ms`, `${result.local.type} – ${result.remote.type}`]
+  table.push(`| ${[kinds, turn ? 'STUN + coturn' : 'STUN', ...how].join(' | ')} |`)
+}
+
+const direct: [NatKind, NatKind][] = [
+  ['port-restricted', 'port-restricted'],
+  ['full-cone', 'symmetric'],
+  ['symmetric', 'full-cone'],
+  ['open', 'symmetric'],
+]
+const apart: [NatKind, NatKind][] = [
+  ['port-restricted', 'symmetric'],
+  ['symmetric', 'port-restricted'],
+  ['symmetric', 'symmetric'],
+]
+
+describe.runIf(namespaces.ok)('peers of two nodes', () => {
+  test.each(direct)('%s × %s: direct with STUN alone', async (a, b) => {
+    const { lab, tier } = await build(a, b, false)
+    const result = await call(lab, tier)
+    note(`${a} × ${b}`, false, result)
+    expect(result).toMatchObject({ path: 'direct' })
+  })
+
+  test.each(apart)('%s × %s: no path with STUN alone, so through the server', async (a, b) => {
+    const { lab, tier } = await build(a, b, false)
+    const result = await call(lab, tier, HOPELESS_MS)
+    note(`${a} × ${b}`, false, result)
+    expect(result).toMatchObject({ path: 'server', stage: 'ice' })
+  })
+
+  test.each(apart)('%s × %s: relayed by coturn with the credentials of the welcome', async (a, b) => {
+    const { lab, tier } = await build(a, b, true)
+    const result = await call(lab, tier)
+    note(`${a} × ${b}`, true, result)
+    expect(result).toMatchObject({ path: 'relayed' })
+  })
+
+  test('where direct is possible, TURN is not used', async () => {
+    const { lab, tier } = await build('port-restricted', 'port-restricted', true)
+    const result = await call(lab, tier)
+    note('port-restricted × port-restricted', true, result)
+    expect(result).toMatchObject({ path: 'direct' })
+  })
+
+  // Once in six such runs on a loaded machine ICE was connected on both sides, and no channel came: the SDK's watchdog
+  // and its second try are for that.
+  test(`symmetric × symmetric: relayed, each of ${SYMMETRIC_RUNS} times`, async () => {
+    const { lab, tier } = await build('symmetric', 'symmetric', true)
+    for (let run = 1; run <= SYMMETRIC_RUNS; run++) {
+      const result = await call(lab, tier)
+      note(`symmetric × symmetric (run ${run})`, true, result)
+      expect(result).toMatchObject({ path: 'relayed' })
+    }
+  }, 180_000)
+
+  test('UDP blocked on one side: through the server, though there is TURN', async () => {
+    const { lab, tier } = await build('udp-blocked', 'open', true)
+    const result = await call(lab, tier, HOPELESS_MS)
+    note('udp-blocked × open', true, result)
+    expect(result).toMatchObject({ path: 'server', stage: 'ice' })
+  })
+})
