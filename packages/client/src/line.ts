@@ -43,6 +43,8 @@ export interface Line {
   /** The recipient is away: only the first message probes, presence or its acknowledgement wakes the rest. */
   away: boolean
   resendMs: number
+  /** When news of the recipient last set off a resend. */
+  wokenAt: number
   timer: Timer | undefined
 }
 
@@ -59,6 +61,7 @@ export function newLine(to: Name, kind: Kind, stream: string, resendMs: number):
     looking: false,
     away: false,
     resendMs,
+    wokenAt: -Infinity,
     timer: undefined,
   }
 }

@@ -43,8 +43,11 @@ export interface LinkDeps {
   onError: (error: unknown) => void
 }
 
-/** A connection that was up so long was stable: the next loss starts the back-off anew. */
-const STABLE_MS = 10_000
+/**
+ * After a connection that was up so long, the back-off starts anew: on a bad network peers come back fast, and a node
+ * that drops everyone at once is asked less and less often.
+ */
+const STABLE_MS = 1_000
 
 /** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
 export class Link {

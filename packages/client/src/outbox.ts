@@ -10,6 +10,8 @@ const RESEND_FIRST_MS = 2_000
 const RESEND_MOST_MS = 8_000
 /** After giving a message up, the recipient is told (by `base`) this soon, so that later ones need not wait. */
 const SKIP_MS = 50
+/** News of one recipient wakes at most this often: a tier that says online and away in turn must not be flooded. */
+const WAKE_MS = 1_000
 /** What one peer holds for all recipients; past it, `send` fails at once [D11]. */
 export const HELD_MESSAGES = 1_024
 export const HELD_CHARS = 8 * 1024 * 1024
@@ -111,7 +113,9 @@ export class Outbox {
 
   presence(name: Name, state: PresenceState): void {
     for (const line of this.#linesTo(name)) {
-      if (!line.away || state === 'away') continue
+      const now = this.#deps.clock.now()
+      if (!line.away || state === 'away' || Math.abs(now - line.wokenAt) < WAKE_MS) continue
+      line.wokenAt = now
       line.resendMs = RESEND_FIRST_MS
       // Of one that is gone, the fresh look-up of the next probe decides, not the notification.
       this.#setAway(line, state === 'offline')

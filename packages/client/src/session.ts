@@ -95,7 +95,10 @@ export class Session implements P2PContext {
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
     this.#server = { send }
     this.#requests = new Requests(clock, send)
-    this.watches = new Watches(this.#requests, send, (presence) => this.events.emit('presence', presence))
+    this.watches = new Watches(this.#requests, send, (presence, news) => {
+      if (news) this.events.emit('presence', presence)
+      this.carriers.outbox.presence(presence.name, presence.state)
+    })
     this.carriers = new Delivery({
       clock,
       random,
@@ -234,8 +237,7 @@ export class Session implements P2PContext {
         return this.carriers.outbox.notice(message)
       case 'presence': {
         const { type: _, ...presence } = message
-        this.watches.heard(presence)
-        return this.carriers.outbox.presence(message.name, message.state)
+        return this.watches.heard(presence)
       }
       case 'found':
       case 'ice':

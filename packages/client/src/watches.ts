@@ -14,16 +14,16 @@ export class Watches {
   readonly #watched = new Map<Name, { count: number; last?: Presence }>()
   readonly #requests: Requests
   readonly #send: (frame: { type: 'unwatch'; names: Name[] }) => boolean
-  readonly #onChange: (presence: Presence) => void
+  readonly #onHeard: (presence: Presence, news: boolean) => void
 
   constructor(
     requests: Requests,
     send: (frame: { type: 'unwatch'; names: Name[] }) => boolean,
-    onChange: (presence: Presence) => void,
+    onHeard: (presence: Presence, news: boolean) => void,
   ) {
     this.#requests = requests
     this.#send = send
-    this.#onChange = onChange
+    this.#onHeard = onHeard
   }
 
   /** Each `watch` wants one `unwatch`, also when the node refused: it is asked again after the next welcome. */
@@ -52,9 +52,9 @@ export class Watches {
     if (watched === undefined) return
     const { last } = watched
     watched.last = presence
-    // The first answer is the watch's own; what follows is news.
-    if (last === undefined) return
-    if (last.state !== presence.state || last.since !== presence.since) this.#onChange(presence)
+    // The first answer is the watch's own; what differs from it is news.
+    const same = last === undefined || (last.state === presence.state && last.since === presence.since)
+    this.#onHeard(presence, !same)
   }
 
   async #ask(names: Name[], signal?: AbortSignal): Promise<Answer> {
