@@ -32,12 +32,7 @@ const KINDS = new Map<string, Message['kind']>([
   ['s', 'signal'],
   ['a', 'ack'],
 ])
-const FLAGS = new Map<string, { fresh?: true; hold?: true }>([
-  ['', {}],
-  ['f', { fresh: true }],
-  ['h', { hold: true }],
-  ['fh', { fresh: true, hold: true }],
-])
+const FLAGS = new Set(['', 'f', 'h', 'fh'])
 
 /** One envelope as one record. */
 export function encodeEnvelope(envelope: Envelope): string {
@@ -152,12 +147,15 @@ function readLength(input: string, start: number): { length: number; next: numbe
 }
 
 function readEnvelope(input: string, start: number, extent: Extent): Envelope | undefined {
-  const fields = input.slice(extent.header, extent.frame).split(DIVIDER)
-  switch (input[start]) {
-    case TYPE_CODES.deliver:
-      return readCarrier('deliver', fields, input.slice(extent.frame, extent.end))
-    case TYPE_CODES.gone:
-      return readCarrier('gone', fields, input.slice(extent.frame, extent.end))
+  const header = input.slice(extent.header, extent.frame)
+  const type = input[start]
+  if (type === TYPE_CODES.deliver || type === TYPE_CODES.gone) {
+    const name = type === TYPE_CODES.deliver ? 'deliver' : 'gone'
+    const frame = input.slice(extent.frame, extent.end)
+    return readPlainCarrier(name, header, frame) ?? readCarrier(name, header.split(DIVIDER), frame)
+  }
+  const fields = header.split(DIVIDER)
+  switch (type) {
     case TYPE_CODES.notice:
       return readNotice(fields)
     case TYPE_CODES.superseded:
@@ -165,6 +163,23 @@ function readEnvelope(input: string, start: number, extent: Extent): Envelope | 
     default:
       return undefined
   }
+}
+
+// Nearly every carrier, read and checked in one look: names in ASCII, a reply, no flags. Any other takes the way of
+// the grammar's own parsers, which comes to the same.
+const PLAIN_CARRIER_PATTERN =
+  /^(\d{1,15})\x1f(\d{1,2})\x1f([a-z0-9-]{1,32}\/[\x20-\x7e]{1,128})\x1f([a-z0-9-]{1,32}\/[\x20-\x7e]{1,128})\x1f([np])\x1f([msa])\x1f\x1f(\d{1,15})?\x1f\x1f([\w-]{8})\x1f([a-z0-9]{1,12})\x1f([^\x1f\x1b]*)(?:\x1f|$)/
+
+function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Envelope | undefined {
+  const words = PLAIN_CARRIER_PATTERN.exec(header)
+  if (words === null) return undefined
+  const wire = words[5] === 'n' ? 'native' : 'peerjs'
+  const kind = words[6] === 'm' ? 'message' : words[6] === 's' ? 'signal' : 'ack'
+  const reply = { node: words[8] as NodeId, connection: words[9] as ConnectionId, ref: words[10] ?? '' }
+  const message: Message = { from: words[3] as Peer, to: words[4] as Peer, wire, kind, frame }
+  if (words[7] !== undefined) message.since = Number(words[7])
+  message.reply = reply
+  return { type, epoch: Number(words[1]), hops: Number(words[2]), message }
 }
 
 function readCarrier(type: 'deliver' | 'gone', fields: string[], frame: string): Envelope | undefined {
@@ -199,16 +214,12 @@ function readMessage(fields: string[], at: number, frame: string): Message | und
   const to = readPeer(fields[at + 1])
   const wire = WIRES.get(fields[at + 2] ?? '')
   const kind = KINDS.get(fields[at + 3] ?? '')
-  const flags = FLAGS.get(fields[at + 4] ?? '?')
-  if (
-    from === undefined ||
-    to === undefined ||
-    wire === undefined ||
-    kind === undefined ||
-    flags === undefined
-  )
-    return undefined
-  const message: Message = { from, to, wire, kind, frame, ...flags }
+  const flags = fields[at + 4] ?? '?'
+  if (from === undefined || to === undefined || wire === undefined || kind === undefined) return undefined
+  if (!FLAGS.has(flags)) return undefined
+  const message: Message = { from, to, wire, kind, frame }
+  if (flags.includes('f')) message.fresh = true
+  if (flags.includes('h')) message.hold = true
   const sinceText = fields[at + 5] ?? ''
   if (sinceText !== '') {
     const since = readNatural(sinceText)
@@ -229,7 +240,15 @@ function readMessage(fields: string[], at: number, frame: string): Message | und
   return message
 }
 
+// Nearly all peers, in one look; any other goes through the grammar's own parser.
+const PLAIN_PEER_PATTERN = /^[a-z0-9-]{1,32}\/[\x20-\x7e]{1,128}$/
+
+function isPlainPeer(field: string): field is Peer {
+  return PLAIN_PEER_PATTERN.test(field)
+}
+
 function readPeer(field: string | undefined): Peer | undefined {
+  if (field !== undefined && isPlainPeer(field)) return field
   const parsed = parsePeer(field)
   return parsed.ok ? parsed.value : undefined
 }
