@@ -167,8 +167,22 @@ function readEnvelope(input: string, start: number, extent: Extent): Envelope | 
 
 // Nearly every carrier, read and checked in one look: names in ASCII, a reply, no flags. Any other takes the way of
 // the grammar's own parsers, which comes to the same.
-const PLAIN_CARRIER_PATTERN =
-  /^(\d{1,15})\x1f(\d{1,2})\x1f([a-z0-9-]{1,32}\/[\x20-\x7e]{1,128})\x1f([a-z0-9-]{1,32}\/[\x20-\x7e]{1,128})\x1f([np])\x1f([msa])\x1f\x1f(\d{1,15})?\x1f\x1f([\w-]{8})\x1f([a-z0-9]{1,12})\x1f([^\x1f\x1b]*)(?:\x1f|$)/
+const PLAIN_PEER = '([a-z0-9-]{1,32}/[\\x20-\\x7e]{1,128})'
+const PLAIN_CARRIER = [
+  '(\\d{1,15})', // epoch
+  '(\\d{1,2})', // hops
+  PLAIN_PEER,
+  PLAIN_PEER,
+  '([np])',
+  '([msa])',
+  '', // no flags
+  '(\\d{1,15})?', // since
+  '', // no handshake
+  '([\\w-]{8})',
+  '([a-z0-9]{1,12})',
+  `([^${DIVIDER}${ESCAPE}]*)`,
+].join(DIVIDER)
+const PLAIN_CARRIER_PATTERN = new RegExp(`^${PLAIN_CARRIER}(?:${DIVIDER}|$)`)
 
 function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Envelope | undefined {
   const words = PLAIN_CARRIER_PATTERN.exec(header)
