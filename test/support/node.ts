@@ -62,8 +62,7 @@ let built: Promise<void> | undefined
 
 /** Starts one node, `peerage serve`, as a process of its own, and waits until it says that it is ready. */
 export async function startNode(options: NodeOptions = {}): Promise<Node> {
-  built ??= build()
-  await built
+  await ensureBuilt()
   const directory = await makeDirectory('node')
   const redis = options.redisUrl === undefined ? [] : ['--redis', options.redisUrl]
   const serve = ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...redis, ...(options.args ?? [])]
@@ -81,6 +80,12 @@ export async function startNode(options: NodeOptions = {}): Promise<Node> {
     await removeDirectory(directory)
     throw error
   }
+}
+
+/** For tests that run `peerage` themselves: what is in dist is what is in src. */
+export async function ensureBuilt(): Promise<void> {
+  built ??= build()
+  await built
 }
 
 /** Starts several nodes on one Redis, at the same time. */

@@ -1,0 +1,355 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { findBinary } from '../support/binary.js'
+import { makeCertificates } from '../support/certificates.js'
+import { HAPROXY } from '../support/haproxy.js'
+import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { freePort, freePortBoth, freePortPair } from '../support/ports.js'
+import { eventually, startChild, type Child } from '../support/process.js'
+import { REDIS, startRedis } from '../support/redis.js'
+import { startMeddler } from './meddler.js'
+
+const START_MS = 20_000
+const cleanups: (() => Promise<unknown> | void)[] = []
+beforeAll(ensureBuilt)
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function peerage(args: readonly string[], env: Record<string, string> = {}): Promise<Child> {
+  const child = await startChild({
+    command: process.execPath,
+    args: [PEERAGE_BIN, ...args],
+    env: { ...process.env, ...env },
+  })
+  cleanups.push(() => child.stop())
+  return child
+}
+
+/** Runs a command to its end. */
+async function ended(...options: Parameters<typeof peerage>): Promise<{ code: number | null; text: string }> {
+  const child = await peerage(...options)
+  const { code } = await child.stopped
+  return { code, text: child.lines.join('\n') }
+}
+
+function record(line: string): Record<string, unknown> | undefined {
+  return line.startsWith('{') ? (JSON.parse(line) as Record<string, unknown>) : undefined
+}
+
+function logged(child: Child, msg: string): Promise<Record<string, unknown>> {
+  return child.line((line) => {
+    const found = record(line)
+    return found?.['msg'] === msg ? found : undefined
+  }, START_MS)
+}
+
+async function readyz(url: unknown): Promise<{ status: number; why: unknown }> {
+  const answer = await fetch(`${String(url)}/readyz`)
+  const body = (await answer.json()) as { why?: unknown }
+  return { status: answer.status, why: body.why }
+}
+
+async function occupy(port: number): Promise<Server> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(() => void server.close())
+  return server
+}
+
+describe('a configuration that is wrong', () => {
+  test('exits 2 and names every problem with its path and its source', async () => {
+    const directory = await makeDirectory('cli')
+    cleanups.push(() => removeDirectory(directory))
+    const file = join(directory, 'peerage.yaml')
+    await writeFile(file, 'redis:\n  prefx: "a:"\ntimes:\n  commandMs: 5000\n')
+    const { code, text } = await ended(
+      ['serve', '--config', file, '--prot', '1', '--port', '99999', 'stray', '--host', '0.0.0.0'],
+      { PEERAGE_ORIGINS: 'null', PEERAGE_LOG_LEVL: 'info' },
+    )
+    expect(code).toBe(2)
+    expect(text.split('\n')).toEqual([
+      'peerage: the configuration has 8 problems:',
+      '  --prot (command line): is not a flag of this command; did you mean --port?',
+      '  stray (command line): is not expected here',
+      '  PEERAGE_LOG_LEVL (environment): is not a variable of peerage; did you mean PEERAGE_LOG_LEVEL?',
+      `  redis.prefx (${file}:2): is not a setting; did you mean redis.prefix?`,
+      '  port (--port): must be a whole number from 0 to 65535; it is 99999',
+      expect.stringMatching(/^ {2}origins\.0 \(PEERAGE_ORIGINS\): must be an exact origin/),
+      `  times.commandMs (${file}:4): must be at most 1000: a node answers within a second`,
+      expect.stringMatching(/^ {2}host \(--host\): is beyond loopback .* or say --open/),
+    ])
+  })
+
+  test.each([
+    {
+      args: ['serve', '--config', '/nowhere/p.yaml'],
+      says: '/nowhere/p.yaml (--config): cannot be read: ENOENT',
+    },
+    {
+      args: ['serve', '--tls-cert', '/nowhere', '--tls-key', '/nowhere'],
+      says: 'tls.cert (/nowhere) and tls.key',
+    },
+    {
+      args: ['serve', '--redis', 'rediss://h', '--redis-ca', '/nowhere'],
+      says: 'redis.ca cannot be read: ENOENT',
+    },
+    { args: ['serve', '--port'], says: "option '--port <number>' argument missing" },
+    { args: ['frobnicate'], says: "unknown command 'frobnicate'" },
+    { args: ['stun', '--port', '-1'], says: 'port (--port): must be a whole number' },
+    { args: ['cluster', '--nodes', '0', '--port', 'x'], says: '--nodes must be a whole number from 1 to 12' },
+  ])('$args', async ({ args, says }) => {
+    const { code, text } = await ended(args)
+    expect(text).toContain(says)
+    expect(code).toBe(2)
+  })
+
+  test('check-config and print-config: what holds, without its secrets', async () => {
+    const env = { PEERAGE_REDIS: 'redis://u:geheim@localhost', PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim' }
+    expect(await ended(['check-config'], env)).toEqual({ code: 0, text: 'the configuration is fine' })
+    const printed = await ended(['print-config', '--port', '9100'], env)
+    expect(printed.code).toBe(0)
+    expect(printed.text).toContain('port: 9100 # --port')
+    expect(printed.text).toContain('url: redis://u:[redacted]@localhost # PEERAGE_REDIS')
+    expect(printed.text).not.toContain('geheim')
+    expect((await ended(['print-config', '--docs'])).text).toContain('| `redis.url` | `--redis` |')
+    expect((await ended(['version'])).text).toMatch(/^peerage \d+\.\d+\.\d+ /)
+    expect(await ended(['--help'])).toMatchObject({ code: 0, text: expect.stringContaining('Exit codes:') })
+  })
+})
+
+describe('ports', () => {
+  test('a taken TCP port: exit 1, and which', async () => {
+    const port = await freePort()
+    await occupy(port)
+    const { code, text } = await ended(['serve', '--port', String(port)])
+    expect(text).toContain(
+      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
+    )
+    expect(code).toBe(1)
+  })
+
+  test('a taken neighbour: exit 1, and which; without the P2P server it does not matter', async () => {
+    const port = await freePortPair()
+    const udp = createSocket('udp4')
+    udp.bind(port + 1, '127.0.0.1')
+    await once(udp, 'listening')
+    cleanups.push(() => void udp.close())
+    const { code, text } = await ended(['serve', '--port', String(port)])
+    expect(text).toContain(`UDP port ${port + 1} on 127.0.0.1 (the P2P server's: TCP port + 1) is taken`)
+    expect(code).toBe(1)
+    const child = await peerage(['serve', '--port', String(port), '--no-use-as-p2p-server'])
+    expect(await logged(child, 'ready')).toMatchObject({ port, p2p: null, admin: null })
+  })
+
+  test('a taken admin port, and an address that is not ours', async () => {
+    const port = await freePort()
+    await occupy(port)
+    const admin = await ended(['serve', '--port', '0', '--admin-port', String(port)])
+    expect(admin).toMatchObject({
+      code: 1,
+      text: expect.stringContaining(`TCP port ${port} on 127.0.0.1 is taken`),
+    })
+    const other = await ended(['serve', '--port', '0', '--host', '192.0.2.1', '--open'])
+    expect(other).toMatchObject({ code: 1, text: expect.stringContaining('no such address') })
+  })
+})
+
+describe('a node', () => {
+  test('says where it is in one line when it is ready, and exits 0 on SIGTERM and on SIGINT', async () => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      const child = await peerage(['serve', '--port', '0', '--admin-port', '0'])
+      const ready = await logged(child, 'ready')
+      const { port } = ready as { port: number }
+      expect(ready).toMatchObject({
+        url: `http://127.0.0.1:${port}`,
+        p2p: { port: port + 1 },
+        admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+        node: expect.stringMatching(/^[A-Za-z0-9_-]{8}$/),
+      })
+      await child.kill(signal)
+      expect(await child.stopped).toEqual({ code: 0, signal: null })
+      expect(child.lines.map((line) => record(line)?.['msg']).slice(-2)).toEqual(['draining', 'stopped'])
+    }
+  })
+
+  test('Redis absent at start: says so, /healthz is fine, /readyz knows why; Redis comes, and it is ready', async () => {
+    const port = await freePort()
+    const child = await peerage(['serve', '--port', '0', '--redis', `redis://127.0.0.1:${port}`])
+    const { url } = await logged(child, 'listening')
+    const health = await child.line((line) => {
+      const found = record(line)
+      return String(found?.['why']).includes('ECONNREFUSED') ? found : undefined
+    }, START_MS)
+    expect(health).toMatchObject({ level: 'warn', msg: 'health', healthy: false })
+    expect((await fetch(`${String(url)}/healthz`)).status).toBe(200)
+    expect(await readyz(url)).toEqual({
+      status: 503,
+      why: expect.stringContaining(`ECONNREFUSED 127.0.0.1:${port}`),
+    })
+    const redis = await startRedis({ port })
+    cleanups.push(() => redis.stop())
+    await logged(child, 'ready')
+    expect((await readyz(url)).status).toBe(200)
+  })
+
+  test('never ready, it still ends with 0', async () => {
+    const port = await freePort()
+    const child = await peerage(['serve', '--port', '0', '--redis', `redis://127.0.0.1:${port}`])
+    await logged(child, 'listening')
+    await child.kill('SIGTERM')
+    expect(await child.stopped).toEqual({ code: 0, signal: null })
+    expect(child.lines.some((line) => record(line)?.['msg'] === 'ready')).toBe(false)
+  })
+
+  test('a Redis older than 7 is refused, and told so', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const link = await startMeddler(redis.port)
+    cleanups.push(() => link.stop())
+    link.rewrite((text) => text.replaceAll(/redis_version:\d/g, 'redis_version:6'))
+    const { code, text } = await ended(['serve', '--port', '0', '--redis', link.url])
+    expect(text).toMatch(/peerage: .*Redis.* 6\.\d+\.\d+.*7/)
+    expect(code).toBe(1)
+  })
+
+  test('serves TLS with files', async () => {
+    const certificates = await makeCertificates()
+    cleanups.push(() => certificates.remove())
+    const { cert, key, ca } = certificates
+    const child = await peerage(['serve', '--port', '0', '--tls-cert', cert, '--tls-key', key])
+    const { url } = await logged(child, 'ready')
+    expect(url).toMatch(/^https:\/\//)
+    // A process of its own, for the authority is taken from the environment at start.
+    const script = `fetch(${JSON.stringify(`${String(url)}/healthz`)}).then((r) => console.log('status', r.status))`
+    const asked = await startChild({
+      command: process.execPath,
+      args: ['-e', script],
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: ca },
+    })
+    expect(await asked.line((line) => /^status (\d+)$/.exec(line)?.[1], START_MS)).toBe('200')
+  })
+
+  test('the standalone P2P server listens on UDP and TCP, and exits 0', async () => {
+    const port = await freePortBoth()
+    const child = await peerage(['stun', '--port', String(port), '--host', '127.0.0.1'])
+    expect(await logged(child, 'ready')).toMatchObject({ port, url: `stun:127.0.0.1:${port}` })
+    const found = await ended(['doctor', '--port', '0', '--p2p-server', `127.0.0.1:${port}`])
+    expect(found.text).toMatch(new RegExp(`ok {4}p2p server {4}127\\.0\\.0\\.1:${port} answers STUN`))
+    const second = await ended(['stun', '--port', String(port), '--host', '127.0.0.1'])
+    expect(second).toMatchObject({
+      code: 1,
+      text: expect.stringContaining(`port ${port} on 127.0.0.1 is taken`),
+    })
+    await child.kill('SIGTERM')
+    expect(await child.stopped).toEqual({ code: 0, signal: null })
+  })
+})
+
+describe('doctor', () => {
+  test('finds nothing wrong with a Redis that is right, and says what is wrong with one that is not', async () => {
+    const redis = await startRedis({ config: { maxmemory: '100mb', 'maxmemory-policy': 'allkeys-lru' } })
+    cleanups.push(() => redis.stop())
+    const found = await ended(['doctor', '--port', '0', '--redis', redis.url])
+    expect(found.code).toBe(0)
+    expect(found.text).toMatch(/^ok {4}redis {9}version \d+\.\d+\.\d+, standalone$/m)
+    expect(found.text).toMatch(/^warn {2}redis {9}maxmemory-policy allkeys-lru: set noeviction/m)
+    expect(found.text).toMatch(/^ok {4}redis {9}its clock is \d+ ms/m)
+    await redis.cli('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
+    const again = await ended(['doctor', '--port', '0', '--redis', redis.url])
+    expect(again.text).toMatch(/^ok {4}redis {9}maxmemory-policy noeviction$/m)
+  })
+
+  test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
+    const port = await freePort()
+    await occupy(port)
+    const silent = createSocket('udp4')
+    silent.bind(0, '127.0.0.1')
+    await once(silent, 'listening')
+    cleanups.push(() => void silent.close())
+    const nowhere = `redis://127.0.0.1:${await freePort()}`
+    const wrong = ['--redis', nowhere, '--p2p-server', `127.0.0.1:${silent.address().port}`]
+    const { code, text } = await ended(['doctor', '--port', String(port), ...wrong])
+    expect(code).toBe(1)
+    expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
+    expect(text).toMatch(/^fail {2}port .*is taken by another process/m)
+    expect(text).toMatch(/^fail {2}p2p server .*does not answer STUN/m)
+  })
+})
+
+describe('cluster', () => {
+  // The command installs nothing, so the fixture does where it must.
+  beforeAll(async () => {
+    for (const part of [REDIS, HAPROXY]) await findBinary(part)
+  })
+  const URL_LINE = /^Open (http:\/\/127\.0\.0\.1:\d+\/) in two tabs/
+
+  async function startCluster(): Promise<{ child: Child; url: string; pids: number[] }> {
+    const port = await freePort()
+    const child = await peerage(['cluster', '--nodes', '3', '--port', String(port)])
+    const url = await child.line((line) => URL_LINE.exec(line)?.[1], 60_000)
+    const pids = await childrenOf(child.pid)
+    cleanups.push(() => {
+      for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+    })
+    expect(pids).toHaveLength(5) // Redis, three nodes, HAProxy
+    return { child, url, pids }
+  }
+
+  test('--nodes 3 answers through HAProxy; one Ctrl-C ends them all, and nothing is left', async () => {
+    const { child, url, pids } = await startCluster()
+    expect((await fetch(`${url}readyz`)).status).toBe(200)
+    await child.kill('SIGINT')
+    expect(await child.stopped).toEqual({ code: 0, signal: null })
+    expect(pids.filter(isAlive)).toEqual([])
+  })
+
+  test('a killed node is only told; a killed Redis ends the trial', async () => {
+    const { child, url, pids } = await startCluster()
+    const node = await child.line((line) => /^node1 .* pid (\d+)$/.exec(line)?.[1], 1_000)
+    process.kill(Number(node), 'SIGKILL')
+    await child.line((line) => (line.includes('the others go on') ? true : undefined), START_MS)
+    expect((await fetch(`${url}version`)).status).toBe(200)
+    const redis = pids[0]
+    if (redis === undefined) throw new Error('no Redis')
+    process.kill(redis, 'SIGKILL')
+    expect(await child.stopped).toEqual({ code: 1, signal: null })
+    expect(child.output()).toContain('redis ended by itself (signal SIGKILL)')
+    expect(pids.filter(isAlive)).toEqual([])
+  })
+
+  test('killed itself, its parts end too', async () => {
+    const { child, pids } = await startCluster()
+    await child.kill('SIGKILL')
+    await eventually('all parts are gone', () => Promise.resolve(pids.some(isAlive) ? undefined : true), {
+      deadlineMs: 30_000,
+    })
+  })
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false // ESRCH
+  }
+}
+
+/** In the order of their start. */
+async function childrenOf(parent: number): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const children: number[] = []
+  for (const pid of pids) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+    // The name in the second field may hold spaces; the parent is the second field after it.
+    if (stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(parent)) children.push(Number(pid))
+  }
+  return children.sort((a, b) => a - b)
+}
