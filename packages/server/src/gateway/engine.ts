@@ -31,6 +31,8 @@ export interface EngineEvents {
   event: (socket: EngineSocket, frame: string) => void
   /** What this protocol has no place for. */
   malformed: (socket: EngineSocket, what: 'bad-frame' | 'binary') => void
+  /** A WebSocket ping of the peer (RFC 6455 §5.5.2). False: over its rate, and not answered. */
+  pinged: (socket: EngineSocket) => boolean
   /** No traffic since the last ping. */
   silent: (socket: EngineSocket) => void
   /** `code` as in RFC 6455 §7.4; 1006: no close frame. */
@@ -126,6 +128,13 @@ export class EngineSocket extends EventEmitter implements Beating {
     else this.#engine.events.malformed(this, 'bad-frame')
   }
 
+  pinged(data: Buffer): void {
+    this.heard = true
+    if (this.#ws.readyState !== WebSocket.OPEN || !this.#engine.events.pinged(this)) return
+    // Bounded like all that waits for a peer that does not read.
+    if (this.#ws.bufferedAmount <= this.#engine.options.bufferedBytes) this.#ws.pong(data)
+  }
+
   ended(code: number): void {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
@@ -137,6 +146,10 @@ export class EngineSocket extends EventEmitter implements Beating {
 
 function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
   if (this instanceof OwnedWebSocket) this.owner?.received(data, isBinary)
+}
+
+function onPing(this: WebSocket, data: Buffer): void {
+  if (this instanceof OwnedWebSocket) this.owner?.pinged(data)
 }
 
 function onPong(this: WebSocket): void {
@@ -169,6 +182,8 @@ export class Engine extends EventEmitter {
       perMessageDeflate: false,
       clientTracking: false,
       skipUTF8Validation: false,
+      // Pings are answered below, within a rate.
+      autoPong: false,
     })
   }
 
@@ -202,6 +217,7 @@ export class Engine extends EventEmitter {
     const socket = new EngineSocket(this, ws, this.#serial.toString(36), address, kept)
     ws.owner = socket
     ws.on('message', onMessage)
+    ws.on('ping', onPing)
     ws.on('pong', onPong)
     ws.on('close', onClose)
     ws.on('error', onError)

@@ -382,6 +382,21 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
+  test('[R4] WebSocket pings count too, and a flood of them is closed', async () => {
+    const { url } = await house({
+      limitValues: {
+        ...unlimited,
+        connection: { messagesPerSecond: 50, bytesPerSecond: 0, lookupsPerSecond: 0 },
+      },
+    })
+    const alice = await named(url, 'alice')
+    const answered = once(alice.ws, 'pong')
+    alice.ws.ping('one')
+    expect(String((await answered)[0])).toBe('one')
+    for (let i = 0; i < 3_000; i++) alice.ws.ping()
+    expect(await alice.end()).toMatchObject({ code: 4004 })
+  })
+
   test('[R5] what the relay policy does not carry gets a notice; a signal passes', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]

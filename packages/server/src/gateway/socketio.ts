@@ -74,6 +74,7 @@ export class SocketIoGateway implements Gateway {
     this.#engine = new Engine(engine, {
       event: (socket, frame) => this.#event(socket, frame),
       malformed: (socket, what) => this.#malformed(socket, protocolError(what, errors[what].text)),
+      pinged: (socket) => this.#pinged(socket),
       silent: (socket) => this.#abandon(socket, 'ping-timeout'),
       ended: (socket, code) => this.#ended(socket, code),
     })
@@ -231,6 +232,15 @@ export class SocketIoGateway implements Gateway {
     connection.fail(error)
     connection.malformed++
     if (connection.malformed > MALFORMED_MOST) connection.close('protocol')
+  }
+
+  #pinged(socket: EngineSocket): boolean {
+    const connection = this.#connections.get(socket)
+    if (connection === undefined || connection.reason !== undefined) return false
+    if (connection.messages.take(1, this.#options.clock.monotonic()) === 0) return true
+    this.#options.metrics.rejected('native', 'rate-limited')
+    connection.strike()
+    return false
   }
 
   #slow(connection: NativeConnection): void {
