@@ -2,14 +2,16 @@ import { isObject } from '@peerage/protocol'
 import { ROOM_BYTES, isFull } from './channel.js'
 import type { Carrier, P2PContext, Stay } from './signaling.js'
 
+type FramesContext = Pick<P2PContext, 'carriers' | 'onError'>
+
 /** The second stream of every connection: delivery's frames, and the last word about the first stream. */
 export class Frames {
   readonly #stream: RTCDataChannel
-  readonly #context: P2PContext
+  readonly #context: FramesContext
   readonly #detach: () => void
 
   /** `onBye` is called when the other side closes, with the number of messages it sent. */
-  constructor(context: P2PContext, to: Stay, stream: RTCDataChannel, onBye: (messages: number) => void) {
+  constructor(context: FramesContext, to: Stay, stream: RTCDataChannel, onBye: (messages: number) => void) {
     this.#context = context
     this.#stream = stream
     const { carriers } = context

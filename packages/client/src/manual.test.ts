@@ -1,0 +1,102 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ManualAnswer, ManualOffer } from './manual.js'
+import { answerManually, offerManually } from './manual.js'
+import { describePart, packPart, unpackPart } from './manual-text.js'
+import { closed, failure, received } from './testing/controllers.js'
+
+const open: (ManualOffer | ManualAnswer)[] = []
+const keep = <T extends ManualOffer | ManualAnswer>(side: T): T => {
+  open.push(side)
+  return side
+}
+afterEach(() => open.splice(0).forEach((side) => side.close()))
+
+/** What a QR code of version 10 holds as text at error correction M (ISO/IEC 18004): still read by any phone. */
+const QR_VERSION_10_CHARACTERS = 213
+
+describe('manual mode', () => {
+  it('opens a channel with two short texts and no server', async () => {
+    const offer = keep(await offerManually())
+    const answer = keep(await answerManually(offer.text, { peer: 'alice' }))
+    expect(offer.text.length).toBeLessThanOrEqual(QR_VERSION_10_CHARACTERS)
+    expect(answer.text).toMatch(/^[\w-]+$/)
+    const [ours, theirs] = await Promise.all([offer.connect(answer.text), answer.channel])
+    expect(theirs.peer).toBe('alice')
+    const text = received(theirs)
+    await ours.send('hello')
+    expect(await text).toBe('hello')
+    const end = closed(theirs)
+    await ours.close()
+    expect(await end).toContain('closed')
+  })
+
+  it('takes a text that a chat has broken into lines', async () => {
+    const offer = keep(await offerManually())
+    const folded = offer.text.replaceAll(/(.{20})/g, '$1\n ')
+    const answer = keep(await answerManually(folded))
+    expect((await offer.connect(answer.text)).state).toBe('open')
+    await answer.channel
+  })
+
+  it('refuses what is no offer, and an offer where an answer belongs', async () => {
+    expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
+    const offer = keep(await offerManually())
+    expect(() => offer.connect(offer.text)).toThrow('not a manual answer')
+  })
+
+  it('fails in time when the answer is for another offer', async () => {
+    const offer = keep(await offerManually({ deadlineMs: 1000 }))
+    const other = keep(await offerManually())
+    const answer = keep(await answerManually(other.text, { deadlineMs: 1000 }))
+    const late = failure(answer.channel)
+    expect((await failure(offer.connect(answer.text))).name).toBe('ConnectError')
+    expect((await late).name).toBe('ConnectError')
+  })
+
+  it('ends with its AbortSignal', async () => {
+    const abort = new AbortController()
+    const offer = keep(await offerManually())
+    const answer = keep(await answerManually(offer.text, { signal: abort.signal }))
+    abort.abort(new Error('enough'))
+    expect((await failure(answer.channel)).message).toBe('enough')
+  })
+})
+
+describe('the text', () => {
+  const sdp = `v=0\r\na=ice-ufrag:ab/+\r\na=ice-pwd:${'p'.repeat(22)}\r\na=setup:active\r\na=fingerprint:sha-256 ${Array.from({ length: 32 }, (_, i) => (i + 16).toString(16).toUpperCase()).join(':')}\r\n`
+
+  it('keeps what matters of a description', () => {
+    const lines = [
+      'candidate:1 1 UDP 2114977791 192.0.2.2 48507 typ host',
+      'a=candidate:2 1 udp 1 2001:db8::7:1 1 typ srflx raddr 0.0.0.0 rport 0',
+      'candidate:3 1 udp 1 01234567-89ab-cdef-0123-456789abcdef.local 65535 typ host',
+      'candidate:4 1 tcp 1 192.0.2.2 9 typ host tcptype active',
+    ]
+    const part = unpackPart(packPart('answer', sdp, lines))
+    expect(part).toMatchObject({ type: 'answer', ufrag: 'ab/+', pwd: 'p'.repeat(22), setup: 'active' })
+    expect(part?.candidates).toEqual([
+      { type: 'host', address: '192.0.2.2', port: 48507 },
+      { type: 'srflx', address: '2001:0db8:0000:0000:0000:0000:0007:0001', port: 1 },
+      { type: 'host', address: '01234567-89ab-cdef-0123-456789abcdef.local', port: 65535 },
+    ])
+    const described = part && describePart(part)
+    for (const line of sdp.trim().split('\r\n')) expect(described?.sdp).toContain(`${line}\r\n`)
+    expect(described?.candidates).toHaveLength(3)
+  })
+
+  it('is read without a throw, whatever it is, and never beyond its end', () => {
+    const good = packPart('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
+    for (let length = 0; length < good.length; length++) {
+      const part = unpackPart(good.slice(0, length))
+      if (part) expect(part.candidates).toEqual([])
+    }
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.base64String({ maxLength: 400 })), (text) => {
+        const part = unpackPart(text)
+        if (part) describePart(part)
+      }),
+      { numRuns: 2000, seed: 1 },
+    )
+  })
+})

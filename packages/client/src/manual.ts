@@ -1,0 +1,192 @@
+import type { Name } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
+import { Channel, abortError } from './channel.js'
+import type { Clock } from './clock.js'
+import { systemClock } from './clock.js'
+import { Frames } from './frames.js'
+import type { HandshakeSignal } from './handshake-signal.js'
+import { p2pServerOf } from './ice-servers.js'
+import { describePart, packPart, unpackPart } from './manual-text.js'
+import type { Part } from './manual-text.js'
+import type { Streams } from './negotiation.js'
+import { Handshake } from './negotiation.js'
+import { ConnectError } from './pair.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { findPeerConnection } from './rtc.js'
+
+// Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
+
+export interface ManualOptions {
+  /** What the channel calls the other side; 'manual' by default. */
+  peer?: string | undefined
+  /** host:port of a STUN server; without one, only addresses of this machine are offered. */
+  p2pServer?: string | undefined
+  /** Milliseconds from the other side's text to the open channel; 60,000 by default, for people are slow. */
+  deadlineMs?: number | undefined
+  signal?: AbortSignal | undefined
+  RTCPeerConnection?: PeerConnectionClass | undefined
+  clock?: Clock | undefined
+}
+
+/** For the other side, to be answered with `answerManually`. */
+export interface ManualOffer {
+  readonly text: string
+  /**
+   * Opens the channel with the answer's text.
+   * @throws TypeError for a text that is no answer, ConnectError when no channel opened
+   */
+  connect(answer: string): Promise<Channel>
+  close(): void
+}
+
+/** For the side that offered, which should have it within half a minute: ICE gives up a path that stays silent. */
+export interface ManualAnswer {
+  readonly text: string
+  /** @throws ConnectError when no channel opened in time */
+  readonly channel: Promise<Channel>
+  close(): void
+}
+
+const DEADLINE_MS = 60_000
+/** A STUN server that does not answer must not hold the text back. */
+const GATHER_MS = 3_000
+/** node-datachannel says that it has gathered a little before it says what. */
+const SETTLE_MS = 50
+
+export async function offerManually(options: ManualOptions = {}): Promise<ManualOffer> {
+  const side = new Side('offer', options)
+  side.handshake.offer()
+  const text = await side.text
+  const connect = (answer: string): Promise<Channel> => {
+    const { sdp, candidates } = read(answer, 'answer')
+    side.handshake.receive({ type: 'answer', sdp, restart: false })
+    side.handshake.receive({ type: 'candidates', candidates })
+    return side.channel()
+  }
+  return { text, connect, close: () => side.close() }
+}
+
+/** @throws TypeError for a text that is no offer */
+export async function answerManually(offer: string, options: ManualOptions = {}): Promise<ManualAnswer> {
+  const { sdp, candidates } = read(offer, 'offer')
+  const side = new Side('answer', options)
+  const terms = { label: '', ordered: true }
+  side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
+  side.handshake.receive({ type: 'candidates', candidates })
+  const text = await side.text
+  return { text, channel: side.channel(), close: () => side.close() }
+}
+
+function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+  const part = unpackPart(text)
+  if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
+  return describePart(part)
+}
+
+/** This side of a handshake whose signals are collected into one text. */
+class Side {
+  readonly handshake: Handshake
+  readonly text: Promise<string>
+  readonly #peer: Name
+  readonly #options: ManualOptions
+  readonly #clock: Clock
+  readonly #candidates: string[] = []
+  #gathered: () => void = () => undefined
+  #settle: (result: Channel | Error) => void = () => undefined
+  #result: Channel | Error | undefined
+
+  constructor(type: Part['type'], options: ManualOptions) {
+    const peer = parseName(options.peer ?? 'manual')
+    if (!peer.ok) throw new TypeError(peer.problem)
+    this.#peer = peer.value
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    options.signal?.throwIfAborted()
+    let sdp = ''
+    const complete = new Promise<void>((resolve) => (this.#gathered = resolve))
+    this.text = complete.then(() => {
+      if (this.#result instanceof Error) throw this.#result
+      return packPart(type, sdp, this.#candidates)
+    })
+    this.handshake = new Handshake({
+      id: 'manual',
+      polite: type === 'answer',
+      terms: { label: '', ordered: true },
+      clock: this.#clock,
+      relayOnly: false,
+      holdCandidates: false,
+      prepare: () => this.#prepare(),
+      send: (signal) => (sdp = this.#collect(signal) ?? sdp),
+      onOpen: (streams) => this.#opened(streams),
+      onEnd: ({ stage, detail }) => this.#end(new ConnectError(this.#peer, stage, detail)),
+    })
+    options.signal?.addEventListener('abort', () => this.#end(abortError(options.signal)), { once: true })
+  }
+
+  channel(): Promise<Channel> {
+    return new Promise((resolve, reject) => {
+      const { deadlineMs = DEADLINE_MS } = this.#options
+      const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
+      this.#settle = (result) => {
+        timer.cancel()
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      }
+      if (this.#result) this.#settle(this.#result)
+    })
+  }
+
+  close(): void {
+    this.handshake.close('closed here')
+  }
+
+  async #prepare(): Promise<RTCPeerConnection> {
+    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
+    if (!PeerConnection)
+      throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
+    const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
+    const connection = new PeerConnection({ iceServers: server === null ? [] : [{ urls: `stun:${server}` }] })
+    connection.addEventListener('icegatheringstatechange', () => {
+      if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
+    })
+    this.#clock.after(GATHER_MS, this.#gathered)
+    return connection
+  }
+
+  #collect(signal: HandshakeSignal): string | undefined {
+    if (signal.type === 'candidates') this.#candidates.push(...signal.candidates)
+    return signal.type === 'offer' || signal.type === 'answer' ? signal.sdp : undefined
+  }
+
+  #opened(streams: Streams): void {
+    const { connection } = this.handshake
+    if (!connection) return
+    const to = { name: this.#peer, since: 0 }
+    const onError = (error: unknown): void => console.error(error)
+    // No tier, so no delivery: the second stream carries the goodbye alone.
+    const carriers = { attach: () => () => undefined, kick: () => undefined, receive: () => false }
+    const frames = new Frames({ carriers, onError }, to, streams.frames, (messages) =>
+      channel.closing(messages),
+    )
+    const channel: Channel = new Channel({
+      to,
+      connection,
+      onError,
+      terms: { label: '', ordered: true },
+      stream: streams.data,
+      clock: this.#clock,
+      bye: (messages) => frames.bye(messages),
+      end: (reason) => this.handshake.close(reason),
+    })
+    this.#result = channel
+    this.#settle(channel)
+  }
+
+  #end(error: Error): void {
+    if (this.#result instanceof Channel) return this.#result.finish(error.message)
+    this.#result = error
+    this.handshake.drop()
+    this.#gathered()
+    this.#settle(error)
+  }
+}
