@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { OnError } from '@peerage/core'
+import type { Clock } from '@peerage/core'
 import { systemClock } from '@peerage/core'
 import type { ContractCluster, Pace } from '@peerage/core/testing'
 import { joinWith } from '@peerage/core/testing'
@@ -27,12 +27,14 @@ export async function redisContractCluster(
 ): Promise<ContractCluster & { prefix: string; backends: RedisBackend[] }> {
   const prefix = `t${prefixes++}:`
   const backends: RedisBackend[] = []
+  let jumped = 0
+  const clock: Clock = { ...systemClock, now: () => Date.now() + jumped }
   const backend: ContractCluster['backend'] = async (onError, onEvent) => {
     const made = createRedisBackend({
       url: store.url,
       prefix,
       ...pace,
-      clock: systemClock,
+      clock,
       onError,
       ...options,
     })
@@ -48,6 +50,9 @@ export async function redisContractCluster(
     join: () => joinWith(backend),
     pass: (ms) => delay(ms),
     now: () => performance.now(),
+    jump: (ms) => {
+      jumped += ms
+    },
     flush: () => store.flush(),
     publishRaw: (node, payload) => store.publishRaw(`${prefix}inbox:${node}`, payload),
     stop: async () => {
@@ -66,11 +71,6 @@ export function standaloneStore(url: string): Store & { client: Redis } {
     publishRaw: async (channel, payload) => void (await client.spublish(channel, payload)),
     close: async () => void (await client.quit()),
   }
-}
-
-/** Fails the test on whatever goes wrong in the background. */
-export const noErrors: OnError = (error, context) => {
-  throw new Error(`in the background, at ${context.stage}: ${String(error)}`)
 }
 
 /** A Redis Cluster: what is flushed is flushed on every master. */

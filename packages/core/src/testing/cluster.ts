@@ -28,6 +28,8 @@ export interface ContractCluster {
   pass(ms: number): Promise<void>
   /** Milliseconds on the clock that `pass` moves. */
   now(): number
+  /** The nodes' wall clocks jump; what has passed does not. */
+  jump(ms: number): void
   /** Forgets all keys. */
   flush(): Promise<void>
   /** Puts bytes on a node's inbox that no bus of ours has made. */
@@ -89,6 +91,7 @@ export function memoryContractCluster(pace: Pace): Promise<ContractCluster> {
     join: () => joinWith(backend),
     pass: (ms) => clock.advance(ms),
     now: () => clock.monotonic(),
+    jump: (ms) => clock.jump(ms),
     flush: () => {
       store.flush()
       return Promise.resolve()

@@ -37,6 +37,7 @@ export function registryProperty(name: string, makeCluster: MakeCluster, options
 }
 
 const PROPERTY_TIMEOUT_MS = 120_000
+const HOUR_MS = 3_600_000
 const secrets = Array.from({ length: 3 }, newSecretHash)
 
 /** One step, done to both sides. */
@@ -258,6 +259,25 @@ class Life extends Step {
   }
 }
 
+/** Every node's wall clock is set to another time [F20]: leases are none of its business. */
+class Jump extends Step {
+  readonly #ms: number
+
+  constructor(ms: number) {
+    super()
+    this.#ms = ms
+  }
+
+  act(model: RegistryModel): Promise<void> {
+    model.cluster.jump(this.#ms)
+    return Promise.resolve()
+  }
+
+  toString(): string {
+    return `jump(${this.#ms})`
+  }
+}
+
 /** Time passes, while the living beat. */
 class Pass extends Step {
   readonly #ms: number
@@ -305,6 +325,7 @@ function commands(
       .map(([what, stay]) => new Call(what, stay)),
     fc.constant(new Flush()),
     index.map((node) => new Life('leave', node)),
+    fc.integer({ min: -HOUR_MS, max: HOUR_MS }).map((ms) => new Jump(ms)),
   ]
   const timed = [
     index.map((node) => new Life('crash', node)),
