@@ -266,6 +266,29 @@ describe('doctor', () => {
     expect(again.text).toMatch(/^ok {4}redis {9}maxmemory-policy noeviction$/m)
   })
 
+  test('an ACL that keeps it from its keys, or from its channels, is found, with the rule to add', async () => {
+    const acl = [
+      'default off',
+      'keys on >pw ~pg:* +@all',
+      'channels on >pw &pg:* +@all',
+      'both on >pw ~pg:* &pg:* +@all',
+    ]
+    const redis = await startRedis({ acl, login: { username: 'both', password: 'pw' } })
+    cleanups.push(() => redis.stop())
+    const ask = (user: string) =>
+      ended(['doctor', '--port', '0', '--redis', `redis://${user}:pw@127.0.0.1:${redis.port}`])
+    const both = await ask('both')
+    expect(both.text).toMatch(/^ok {4}redis {9}its keys \(pg:\*\) may be used$/m)
+    expect(both.text).toMatch(/^ok {4}redis {9}its channels \(pg:\*\) carry messages$/m)
+    expect(both.code).toBe(0)
+    const keys = await ask('keys')
+    expect(keys.text).toMatch(/^fail {2}redis .*NOPERM.*channels.*allow &pg:\*$/m)
+    expect(keys.code).toBe(1)
+    const channels = await ask('channels')
+    expect(channels.text).toMatch(/^fail {2}redis .*NOPERM.*keys/m)
+    expect(channels.code).toBe(1)
+  })
+
   test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
     const port = await freePort()
     await occupy(port)

@@ -28,6 +28,9 @@ export function createLogger(
 /** While something stays broken, each stage says so this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
 
+/** What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered. */
+const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError'])
+
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number): OnError {
   const stages = new Map<string, { at: number; text: string; suppressed: number }>()
@@ -41,7 +44,7 @@ export function errorLog(log: Logger, now: () => number): OnError {
     stages.set(context.stage, { at: now(), text, suppressed: 0 })
     const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
     // A stack helps with a fault of ours; an outage has none worth reading.
-    const isOutage = error instanceof Error && (error.name === 'RegistryUnavailable' || 'code' in error)
+    const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
     const stack = error instanceof Error && !isOutage ? { stack: error.stack } : {}
     log.warn({ ...context, ...repeated, ...stack, error: text }, 'failed')
   }

@@ -14,6 +14,8 @@ export interface Readings {
   ready: () => boolean
   /** Nodes that this one sees alive. */
   nodesLive: () => number
+  /** Envelopes that this node has handed to the bus, and taken from it, since its start. */
+  bus: () => { published: number; received: number; malformed: number }
 }
 
 // A relay within a node takes microseconds, across nodes about a millisecond; a handshake up to 30 s.
@@ -130,7 +132,22 @@ export class Metrics {
     }
     gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
     gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
+    this.#observeBus(readings.bus)
     gauge('peerage_nodes_live', 'Nodes that this one sees alive.', readings.nodesLive)
+  }
+
+  #observeBus(read: Readings['bus']): void {
+    const metric = new Counter({
+      name: 'peerage_bus_envelopes_total',
+      help: 'Envelopes between nodes: published, received, and malformed ones that were dropped.',
+      labelNames: ['direction'],
+      registers: [],
+      collect() {
+        this.reset()
+        for (const [direction, count] of Object.entries(read())) this.inc({ direction }, count)
+      },
+    })
+    this.registry.registerMetric(metric)
   }
 
   connected(gateway: Wire): void {

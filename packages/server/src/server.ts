@@ -6,6 +6,7 @@ import { Addresses } from './address.js'
 import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
 import { createBackend } from './backend.js'
+import { countBus, type CountedBackend } from './bus-counts.js'
 import type { Config } from './config.js'
 import { createGateways } from './gateways.js'
 import { Limits } from './limits.js'
@@ -66,7 +67,7 @@ export class PeerageServer {
       this.metrics.failed(context.stage)
       logError(error, context)
     }
-    const store = backend ?? createBackend(config, { clock, onError: this.#onError })
+    const store = countBus(backend ?? createBackend(config, { clock, onError: this.#onError }))
     this.node = new Node({
       backend: store,
       times: config.times,
@@ -209,11 +210,12 @@ export class PeerageServer {
     })
   }
 
-  #observe(backend: Backend): void {
+  #observe(backend: CountedBackend): void {
     this.metrics.observe({
       connections: () => new Map(this.#gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => this.node.leases.count,
       ready: () => this.readiness().ready,
+      bus: () => backend.counts,
       nodesLive: () => backend.nodes.list().filter(({ status }) => status.state === 'live').length,
     })
   }

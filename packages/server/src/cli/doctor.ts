@@ -1,4 +1,6 @@
-import { systemClock } from '@peerage/core'
+import { mintNodeId, systemClock } from '@peerage/core'
+import { parseConnectionId, parsePeer } from '@peerage/protocol'
+import type { Inspection, RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
 import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
@@ -40,7 +42,13 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
 async function checkRedis(config: Config): Promise<Finding[]> {
   const subject = 'redis'
   let said: string | undefined
-  const parts = { clock: systemClock, onError: (error: unknown) => (said ??= reasonOf(error)) }
+  const parts = {
+    clock: systemClock,
+    onError: (error: unknown) => {
+      // Redis's own word tells more than our deadline that it made us miss.
+      if (said === undefined || !said.startsWith('NOPERM')) said = reasonOf(error)
+    },
+  }
   const backend = redisBackend(config, parts)
   if (backend === undefined)
     return [
@@ -49,7 +57,9 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   const started = backend.start(() => {})
   try {
     await within(REDIS_WITHIN_MS, started)
-    return describe(config, await backend.inspect())
+    const findings = describe(config, await backend.inspect())
+    findings.push(await checkKeys(config, backend), await checkChannels(config, backend, () => said))
+    return findings
   } catch (error) {
     const why =
       said === undefined || reasonOf(error) === said ? reasonOf(error) : `${reasonOf(error)}: ${said}`
@@ -59,10 +69,59 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   }
 }
 
-function describe(
+/** Beats once, as a node that is gone before anybody has noticed. */
+async function checkKeys(config: Config, backend: RedisBackend): Promise<Finding> {
+  const subject = 'redis'
+  const keys = `${config.redis.prefix}*`
+  backend.identify(mintNodeId())
+  try {
+    await backend.nodes.beat()
+    await backend.nodes.leave()
+    return { verdict: 'ok', subject, text: `its keys (${keys}) may be used` }
+  } catch (error) {
+    return {
+      verdict: 'fail',
+      subject,
+      text: `${reasonOf(error)}; in its ACL, allow ~${keys} and +@all -@admin`,
+    }
+  }
+}
+
+/** Sends itself an envelope, as one node to another. */
+async function checkChannels(
   config: Config,
-  redis: Awaited<ReturnType<NonNullable<ReturnType<typeof redisBackend>>['inspect']>>,
-): Finding[] {
+  backend: RedisBackend,
+  said: () => string | undefined,
+): Promise<Finding> {
+  const subject = 'redis'
+  const channels = `${config.redis.prefix}*`
+  const node = mintNodeId()
+  try {
+    await within(
+      REDIS_WITHIN_MS,
+      new Promise<void>((resolve, reject) => {
+        const [connection, peer] = [parseConnectionId('0'), parsePeer('default/doctor')]
+        if (!connection.ok || !peer.ok) throw new Error('the words of this check are malformed')
+        const envelope = {
+          type: 'superseded',
+          peer: peer.value,
+          connection: connection.value,
+          epoch: 0,
+        } as const
+        backend.bus
+          .subscribe(node, () => resolve())
+          .then(() => backend.bus.publish(node, envelope))
+          .catch(reject)
+      }),
+    )
+    return { verdict: 'ok', subject, text: `its channels (${channels}) carry messages` }
+  } catch (error) {
+    const why = said() ?? reasonOf(error)
+    return { verdict: 'fail', subject, text: `no message came back: ${why}; in its ACL, allow &${channels}` }
+  }
+}
+
+function describe(config: Config, redis: Inspection): Finding[] {
   const subject = 'redis'
   const { version, topology, maxmemoryPolicy, latencyMs, clockSkewMs } = redis
   const findings: Finding[] = [{ verdict: 'ok', subject, text: `version ${version}, ${topology}` }]

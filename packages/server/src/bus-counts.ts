@@ -1,0 +1,46 @@
+import type { Backend } from '@peerage/core'
+
+export interface BusCounts {
+  published: number
+  received: number
+  malformed: number
+}
+
+/** A backend whose bus is counted: two additions a message, for it is the hot path. */
+export interface CountedBackend extends Backend {
+  readonly counts: BusCounts
+}
+
+export function countBus(backend: Backend): CountedBackend {
+  const { registry, nodes, bus, mailbox, presence, directory, rooms } = backend
+  let published = 0
+  let received = 0
+  return {
+    registry,
+    nodes,
+    mailbox,
+    presence,
+    directory,
+    rooms,
+    bus: {
+      subscribe: (node, receive) =>
+        bus.subscribe(node, (envelope) => {
+          received++
+          receive(envelope)
+        }),
+      publish: (to, envelope) => {
+        published++
+        return bus.publish(to, envelope)
+      },
+      close: () => bus.close(),
+    },
+    identify: (node) => backend.identify(node),
+    start: (onEvent) => backend.start(onEvent),
+    stop: () => backend.stop(),
+    get counts() {
+      // The Redis bus counts what it could not decode; memory has nothing to decode.
+      const malformed = 'malformed' in backend ? Number(backend.malformed) : 0
+      return { published, received, malformed }
+    },
+  }
+}

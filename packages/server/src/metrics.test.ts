@@ -1,0 +1,100 @@
+import { memoryCluster } from '@peerage/core/memory'
+import { mintNodeId } from '@peerage/core'
+import { parseConnectionId, parsePeer } from '@peerage/protocol'
+import { expect, test } from 'vitest'
+import { countBus } from './bus-counts.js'
+import { Metrics } from './metrics.js'
+
+function observed(): Metrics {
+  const metrics = new Metrics({ version: '1.2.3', node: 'v20' })
+  metrics.observe({
+    connections: () => new Map([['native', 3] as const, ['peerjs', 4] as const]),
+    names: () => 7,
+    ready: () => true,
+    nodesLive: () => 2,
+    bus: () => ({ published: 5, received: 6, malformed: 1 }),
+  })
+  return metrics
+}
+
+test('every metric of ours has a help text, base units, and _total where it counts', async () => {
+  const all = await observed().registry.getMetricsAsJSON()
+  const ours = all.filter(({ name }) => name.startsWith('peerage_'))
+  expect(ours.length).toBeGreaterThan(14)
+  for (const { name, help, type } of ours) {
+    expect(help).not.toBe('')
+    expect(name).toMatch(/^peerage_[a-z_]+$/)
+    expect(name).not.toMatch(/_(ms|millis|milliseconds|kb|mb)$/)
+    // prom-client tells types as words in JSON, though its own declaration says numbers.
+    expect([name, name.endsWith('_total')]).toEqual([name, String(type) === 'counter'])
+  }
+  // The library's own: memory, event-loop lag.
+  expect(all.map(({ name }) => name)).toContain('nodejs_eventloop_lag_p99_seconds')
+})
+
+test('what gateways tell is counted under closed labels', async () => {
+  const metrics = observed()
+  metrics.connected('native')
+  metrics.registered('peerjs', 'name-taken')
+  metrics.routed('native', 'signal', 'delivered', 100)
+  metrics.rejected('native', 'rate-limited')
+  metrics.closed('native', 'slow-consumer')
+  metrics.closed('native', 'by-peer')
+  metrics.handshake('relayed', undefined, 1_500)
+  metrics.handshake('failed', 'ice', 9_000)
+  metrics.failed('canary')
+  metrics.health(false)
+  const text = await metrics.registry.metrics()
+  for (const line of [
+    'peerage_connects_total{gateway="native"} 1',
+    'peerage_registrations_total{gateway="peerjs",result="name-taken"} 1',
+    'peerage_messages_total{gateway="native",type="signal",result="delivered"} 1',
+    'peerage_message_bytes_total{gateway="native"} 100',
+    'peerage_rejections_total{gateway="native",reason="rate-limited"} 1',
+    'peerage_closes_total{gateway="native",reason="by-peer"} 1',
+    'peerage_slow_consumer_closes_total{gateway="native"} 1',
+    'peerage_handshakes_total{path="relayed",stage="open"} 1',
+    'peerage_handshakes_total{path="failed",stage="ice"} 1',
+    'peerage_handshake_seconds_bucket{le="2.5",path="relayed"} 1',
+    'peerage_handshake_seconds_sum{path="failed"} 9',
+    'peerage_canary_failures_total 1',
+    'peerage_errors_total{stage="canary"} 1',
+    'peerage_redis_up 0',
+    'peerage_connections{gateway="peerjs"} 4',
+    'peerage_names 7',
+    'peerage_ready 1',
+    'peerage_nodes_live 2',
+    'peerage_bus_envelopes_total{direction="received"} 6',
+    'peerage_build_info{version="1.2.3",node="v20"} 1',
+  ])
+    expect(text).toContain(`${line}\n`)
+})
+
+test('asked twice, a counter that is read rather than told does not add up', async () => {
+  const metrics = observed()
+  await metrics.registry.metrics()
+  expect(await metrics.registry.metrics()).toContain('peerage_bus_envelopes_total{direction="published"} 5\n')
+})
+
+test('two nodes in one process do not see each other’s numbers', async () => {
+  const [one, other] = [observed(), observed()]
+  one.connected('native')
+  expect(await other.registry.metrics()).not.toContain('peerage_connects_total{gateway="native"} 1')
+})
+
+test('the bus is counted on both ends', async () => {
+  const cluster = memoryCluster()
+  const [near, far] = [countBus(cluster.backend()), countBus(cluster.backend())]
+  const [node, connection, peer] = [mintNodeId(), parseConnectionId('1'), parsePeer('default/a')]
+  if (!connection.ok || !peer.ok) throw new Error('bad words')
+  const arrived = new Promise((resolve) => void far.bus.subscribe(node, resolve))
+  await near.bus.publish(node, {
+    type: 'superseded',
+    peer: peer.value,
+    connection: connection.value,
+    epoch: 1,
+  })
+  await arrived
+  expect(near.counts).toEqual({ published: 1, received: 0, malformed: 0 })
+  expect(far.counts).toEqual({ published: 0, received: 1, malformed: 0 })
+})
