@@ -2,6 +2,7 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import { abortError } from './channel.js'
+import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
 import { decodeSignal } from './handshake-signal.js'
@@ -117,6 +118,22 @@ export class P2P {
     return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
+  /**
+   * What stands in the way of direct channels: how this peer's NAT maps, whether STUN and TURN answer, what to do.
+   * @throws the signal's reason when aborted, or when there is no WebRTC here
+   */
+  async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+    const PeerConnection = await this.#peerConnection()
+    const { diagnose } = await import('./diagnose.js')
+    const servers = await this.#ice.current()
+    return diagnose(
+      servers,
+      (configuration) => new PeerConnection(configuration),
+      this.#context.clock,
+      options,
+    )
+  }
+
   /** Closes every channel and ends every attempt. */
   close(): void {
     if (this.#closed) return
@@ -165,6 +182,10 @@ export class P2P {
       throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
     const iceServers = await this.#ice.current()
     return new PeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' })
+  }
+
+  #peerConnection(): Promise<PeerConnectionClass> {
+    return findPeerConnection(this.#options.RTCPeerConnection)
   }
 
   async #accepts(from: Name): Promise<boolean> {
