@@ -2,5 +2,4 @@
 import { build, install, requireNode } from './lib.mjs'
 
 requireNode()
-await install()
-await build()
+process.exit((await install()) && (await build()) ? 0 : 1)

@@ -2,7 +2,7 @@
 import { bin, conclude, install, requireNode, runTests, step } from './lib.mjs'
 
 requireNode()
-await install()
+if (!(await install())) conclude('check', { passed: 0, failed: 1 })
 const steps = [
   { what: 'format (oxfmt)', args: [bin('oxfmt/bin/oxfmt'), '--check'] },
   { what: 'lint, with types (oxlint)', args: [bin('oxlint/bin/oxlint'), '--type-aware'] },

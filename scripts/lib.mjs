@@ -29,12 +29,6 @@ export async function step(what, command, args, options = {}) {
   return code
 }
 
-/** Ends the script when a step that everything else needs has failed. */
-async function must(what, command, args, options) {
-  const code = await step(what, command, args, options)
-  if (code !== 0) process.exit(code)
-}
-
 export function requireNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   const [oldMajor, oldMinor] = OLDEST_NODE
@@ -43,17 +37,17 @@ export function requireNode() {
   process.exit(1)
 }
 
-/** `npm ci`, unless what is installed is what the lock file says. */
+/** `npm ci`, unless what is installed is what the lock file says. Resolves with whether all is well. */
 export async function install() {
   if (isInstalled()) {
     console.log('▸ packages: installed, as package-lock.json says')
-    return
+    return true
   }
   const npm = process.env.npm_execpath
   const args = ['ci', '--no-audit', '--no-fund']
   const what = 'installing packages (npm ci; a minute or two the first time)'
-  if (npm !== undefined && npm.endsWith('.js')) await must(what, process.execPath, [npm, ...args])
-  else await must(what, 'npm', args)
+  if (npm === undefined || !npm.endsWith('.js')) return (await step(what, 'npm', args)) === 0
+  return (await step(what, process.execPath, [npm, ...args])) === 0
 }
 
 // npm leaves its own record of what it installed. Optional packages of other platforms are not in it.
@@ -68,18 +62,13 @@ function isInstalled() {
     .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))
 }
 
-/** Compiles every package, and the page for browsers. */
+/** Compiles every package, and the page for browsers. Resolves with whether all is well. */
 export async function build() {
-  await must('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
-  const share = `${ROOT}packages/share`
-  if (!existsSync(`${share}/index.html`)) return
-  await must(
-    'building the page (vite)',
-    process.execPath,
-    [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
-    {
-      cwd: share,
-    },
+  const compiled = await step('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
+  if (compiled !== 0) return false
+  const vite = [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn']
+  return (
+    (await step('building the page (vite)', process.execPath, vite, { cwd: `${ROOT}packages/share` })) === 0
   )
 }
 

@@ -4,8 +4,7 @@ import { spawn } from 'node:child_process'
 import { build, install, requireNode, ROOT } from './lib.mjs'
 
 requireNode()
-await install()
-await build()
+if (!(await install()) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]
 const node = spawn(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit'] })

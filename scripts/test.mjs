@@ -3,8 +3,7 @@
 import { build, conclude, install, requireNode, runTests } from './lib.mjs'
 
 requireNode()
-await install()
-await build()
+if (!(await install()) || !(await build())) conclude('test', { passed: 0, failed: 1 })
 conclude(
   'test',
   await runTests('all tests (vitest; real parts take some minutes)', 'test', process.argv.slice(2)),
