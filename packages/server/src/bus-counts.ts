@@ -12,16 +12,11 @@ export interface CountedBackend extends Backend {
 }
 
 export function countBus(backend: Backend): CountedBackend {
-  const { registry, nodes, bus, mailbox, presence, directory, rooms } = backend
+  const { bus } = backend
   let published = 0
   let received = 0
   return {
-    registry,
-    nodes,
-    mailbox,
-    presence,
-    directory,
-    rooms,
+    ...backend,
     bus: {
       subscribe: (node, receive) =>
         bus.subscribe(node, (envelope) => {
