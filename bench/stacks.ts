@@ -15,7 +15,7 @@ export interface Stack {
 
 export type StackName =
   | 'peerage'
-  | 'peerage, one node in memory'
+  | 'peerage, connects not limited'
   | 'peerage as PeerJS'
   | 'peerage as PeerJS, one node in memory'
   | 'socket.io'
@@ -42,22 +42,24 @@ const socketio = (redis: boolean, ...args: string[]): Recipe => ({
 })
 
 /**
- * All limits of Peerage stay on. Only how often one address or one connection may do something is raised, since
- * here thousands of peers share a few loopback addresses, and one pair of peers carries the traffic of many.
+ * All limits of Peerage stay on. Two counts are raised where a row says so, since here ten thousand peers of one
+ * kind come from one machine at once: PeerJS connections of a node (peer's own limit is raised the same way), and
+ * new connections of a node in a second.
  */
-const PEERAGE_RATES: readonly string[] = []
-const peerage = (wire: WireName, redis: boolean): Recipe => ({
+const MORE_PEERJS = ['--peerjs-concurrent-limit', '100000']
+const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
+const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
   wire,
   script: `${REPOSITORY}packages/server/bin/peerage.js`,
-  args: ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...PEERAGE_RATES],
+  args: ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...more],
   redis,
 })
 
 const RECIPES: Readonly<Record<StackName, Recipe>> = {
   peerage: peerage('peerage', true),
-  'peerage, one node in memory': peerage('peerage', false),
-  'peerage as PeerJS': peerage('peerjs', true),
-  'peerage as PeerJS, one node in memory': peerage('peerjs', false),
+  'peerage, connects not limited': peerage('peerage', true, ...MORE_CONNECTS),
+  'peerage as PeerJS': peerage('peerjs', true, ...MORE_PEERJS, ...MORE_CONNECTS),
+  'peerage as PeerJS, one node in memory': peerage('peerjs', false, ...MORE_PEERJS, ...MORE_CONNECTS),
   'socket.io': socketio(false),
   'socket.io, request dropped': socketio(false, '--tuned'),
   'socket.io, classic adapter': socketio(true, '--adapter', 'classic'),
