@@ -4,6 +4,7 @@ import {
   nodesContract,
   presenceContract,
   registryContract,
+  roomsContract,
 } from '@peerage/core/testing'
 import { afterAll, beforeAll } from 'vitest'
 import { startRedis, type RedisServer } from '../support/redis.js'
@@ -26,3 +27,4 @@ nodesContract('Redis', (pace) => redisContractCluster(store, pace))
 busContract('Redis', (pace) => redisContractCluster(store, pace))
 mailboxContract('Redis', (pace) => redisContractCluster(store, pace))
 presenceContract('Redis', (pace) => redisContractCluster(store, pace))
+roomsContract('Redis', (pace) => redisContractCluster(store, pace))

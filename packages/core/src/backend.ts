@@ -5,6 +5,7 @@ import type { Mailbox } from './mailbox.js'
 import type { Nodes } from './nodes.js'
 import type { Presence } from './presence.js'
 import type { Registry } from './registry.js'
+import type { RoomRegistry } from './room-registry.js'
 
 /** What went wrong in the background, and where. Nothing is dropped without one of these. */
 export type OnError = (error: unknown, context: { stage: string; [detail: string]: unknown }) => void
@@ -23,6 +24,7 @@ export interface Backend {
   readonly mailbox: Mailbox
   readonly presence: Presence
   readonly directory: Directory
+  readonly rooms: RoomRegistry
   /** The identity under which it beats, claims and listens; set again after a lapse. */
   identify(node: NodeId): void
   /** Connects; rejects only for what no retry can mend (too old a server). An absent store is retried. */

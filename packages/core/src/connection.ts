@@ -1,4 +1,4 @@
-import type { CloseReason, ConnectionId, ErrorCode, Name } from '@peerage/protocol'
+import type { CloseReason, ConnectionId, ErrorCode, Name, Room } from '@peerage/protocol'
 import type { Message } from './message.js'
 
 /** What a node may tell a peer. Each gateway encodes it for its wire, or leaves out what its wire has no word for. */
@@ -9,6 +9,9 @@ export type ServerMessage =
   | { type: 'notice'; to: Name; ref: string; code: ErrorCode }
   /** A watched peer, or one that this peer waits for, changed. */
   | { type: 'presence'; name: Name; state: 'online' | 'away' | 'offline'; since?: number }
+  /** What somebody said in a room: the frame is already encoded for the native wire, which alone has rooms. */
+  | { type: 'said'; frame: string }
+  | { type: 'member'; room: Room; name: Name; since: number; state: 'joined' | 'left' | 'away' }
 
 /** One live socket, whatever its transport. */
 export interface Connection {

@@ -10,6 +10,7 @@ import type { Message } from './message.js'
 import { presenceOf } from './presence.js'
 import type { Lease, Lost } from './registry.js'
 import { RegistryUnavailable } from './registry.js'
+import { Rooms } from './rooms.js'
 import { Router } from './router.js'
 import { Routes } from './routes.js'
 import { hashSecret, mintNodeId } from './secret.js'
@@ -55,6 +56,7 @@ export class Node {
   readonly mail: Mail
   readonly leases: Leases
   readonly watchers: Watchers
+  readonly rooms: Rooms
   readonly fence: Fence
   readonly #options: NodeOptions
   readonly #routes = new Routes(ROUTES_MOST)
@@ -100,6 +102,14 @@ export class Node {
       sessions,
       graceMs,
       lookup: (peer) => registry.lookup(peer),
+      onError,
+    })
+    this.rooms = new Rooms({
+      self: () => this.#id,
+      registry: backend.rooms,
+      sessions,
+      nameTtlMs,
+      graceMs,
       onError,
     })
     this.router = new Router({
@@ -169,14 +179,16 @@ export class Node {
   async end(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     this.watchers.forget(connection)
     const session = this.sessions.remove(connection)
-    if (session?.state === 'online')
-      await this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
+    const parted =
+      session?.state === 'online' && this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
+    await Promise.all([parted, this.rooms.forget(connection, how)])
   }
 
   /** The peer gives its name back at once; its gateway closes the socket. */
   async leave(session: OnlineSession): Promise<void> {
     this.#close(session, 'left')
-    await this.leases.part(session.lease, 'release')
+    const parted = this.leases.part(session.lease, 'release')
+    await Promise.all([parted, this.rooms.forget(session.connection.id, 'left')])
   }
 
   /** How each of `peers` stands now. Rejects with RegistryUnavailable. */
@@ -344,9 +356,11 @@ export class Node {
         this.#doubt = true
         throw error
       })
+      await this.rooms.keepAll()
       this.watchers.lookAll()
     }
     await this.leases.renewTurn()
+    await this.rooms.renewTurn()
     this.watchers.lookTurn()
     this.#closeOverdue()
   }

@@ -17,6 +17,9 @@ export type Secret = Brand<string, 'Secret'>
 /** What a room is called: the grammar of a name [N1]. */
 export type Room = Brand<string, 'Room'>
 
+/** A room within its app, written `app/room` [N3]. */
+export type RoomId = Brand<string, 'RoomId'>
+
 /** Either the value, or the rule that the input broke, in words for its sender. */
 export type Parsed<T> = { ok: true; value: T } | { ok: false; problem: string }
 
@@ -101,6 +104,14 @@ export function parsePeer(input: unknown): Parsed<Peer> {
 
 export function peerOf(app: App, name: Name): Peer {
   return `${app}/${name}` as Peer
+}
+
+export function roomIdOf(app: App, room: Room): RoomId {
+  return `${app}/${room}` as RoomId
+}
+
+export function roomOf(id: RoomId): Room {
+  return id.slice(id.indexOf('/') + 1) as Room
 }
 
 export function nameOf(peer: Peer): Name {

@@ -16,6 +16,10 @@ export const limits = {
   watches: 256,
   /** Rooms of one connection. */
   rooms: 64,
+  /** Members of one room. */
+  membersPerRoom: 10_000,
+  /** Members in one answer. */
+  membersPerPage: 256,
   /** Before a peer claims its name, no more than this. */
   handshakeMs: 10_000,
 } as const

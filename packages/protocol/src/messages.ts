@@ -1,10 +1,10 @@
 import type { ErrorCode } from './errors.js'
 import { isErrorCode } from './errors.js'
-import type { App, Name, Secret } from './ids.js'
-import { parseApp, parseName, parseSecret } from './ids.js'
+import type { App, Name, Room, Secret } from './ids.js'
+import { parseApp, parseName, parseRoom, parseSecret } from './ids.js'
 import { limits } from './limits.js'
 import type { Fields, Rule } from './shape.js'
-import { list, nullable, object, optional, rule } from './shape.js'
+import { bounded, list, nullable, object, optional, rule } from './shape.js'
 
 /** The version of this wire; a hello with another one is refused with `bad-version` [H1]. */
 export const PROTOCOL_VERSION = 1
@@ -29,6 +29,14 @@ const name: Rule<Name> = {
   is: (input): input is Name => parseName(input).ok,
   explain: (input) => {
     const parsed = parseName(input)
+    return parsed.ok ? 'is fine' : `breaks the grammar: ${parsed.problem}`
+  },
+  code: 'bad-name',
+}
+const room: Rule<Room> = {
+  is: (input): input is Room => parseRoom(input).ok,
+  explain: (input) => {
+    const parsed = parseRoom(input)
     return parsed.ok ? 'is fine' : `breaks the grammar: ${parsed.problem}`
   },
   code: 'bad-name',
@@ -79,6 +87,13 @@ export const peerShapes = {
   lookup: { id: natural, names: list(name, limits.namesPerLookup) },
   watch: { id: natural, names: list(name, limits.namesPerLookup) },
   unwatch: { names: list(name, limits.namesPerLookup) },
+  /** Into a room; answered with its first members. Joining again is no error. */
+  join: { id: natural, room },
+  part: { id: natural, room },
+  /** The members whose names come after `after`, in byte order; from the first without it. */
+  members: { id: natural, room, after: optional(name) },
+  /** To every other member that is connected now: at most once. */
+  say: { id: natural, room, body },
   /** Fresh TURN credentials. */
   ice: { id: natural },
   /** How a handshake ended, for the operator's metrics. */
@@ -125,6 +140,13 @@ export const nodeShapes = {
   notice: { to: name, stream, seq: natural, code },
   found: { id: natural, peers: list(peerPresence, limits.namesPerLookup) },
   presence: { name, state: presence, since: optional(natural) },
+  /** A page of a room's members, each with its presence; `more`: ask again, after the last one. */
+  roomed: { id: natural, room, members: bounded(peerPresence, limits.membersPerPage), more: flag },
+  /** A member came, left, or is away; its connection may come back. */
+  member: { room, name, since: natural, state: oneOf('joined', 'left', 'away') },
+  said: { room, from: name, since: natural, body },
+  /** A request without another answer was carried out. */
+  done: { id: natural },
   ice: { id: natural, turn: nullable(turn) },
   error: {
     code,

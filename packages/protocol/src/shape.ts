@@ -49,6 +49,14 @@ export function list<T>(inner: Rule<T>, most: number): Rule<T[]> {
   return inner.code === undefined ? { is, explain } : { is, explain, code: inner.code }
 }
 
+/** A list that may be empty. */
+export function bounded<T>(inner: Rule<T>, most: number): Rule<T[]> {
+  const filled = list(inner, most)
+  const is = (input: unknown): input is T[] =>
+    (Array.isArray(input) && input.length === 0) || filled.is(input)
+  return { ...filled, is }
+}
+
 export function object<S extends Shape>(shape: S): Rule<Fields<S>> {
   const is = (input: unknown): input is Fields<S> =>
     isObject(input) && firstBroken(shape, input) === undefined

@@ -16,6 +16,7 @@ import { RedisMailbox } from './mailbox.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
 import { RedisRegistry } from './registry.js'
+import { RedisRooms } from './rooms.js'
 import { Reports } from './reports.js'
 import { parseRedisUrl } from './url.js'
 
@@ -120,6 +121,15 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     nodes,
     bus,
     directory: new RedisDirectory({ commands, keys }),
+    rooms: new RedisRooms({
+      commands,
+      publishing,
+      subscriptions: listening,
+      keys,
+      clock,
+      commandMs,
+      onError,
+    }),
     presence: new RedisPresence({ subscriptions: listening, keys, onError }),
     mailbox: new RedisMailbox({
       commands,

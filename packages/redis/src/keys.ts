@@ -1,4 +1,4 @@
-import type { App, NodeId, Peer } from '@peerage/protocol'
+import type { App, NodeId, Peer, RoomId } from '@peerage/protocol'
 
 /**
  * Every key and channel of a cluster, below one prefix. What belongs to one name shares the hash tag `{app/name}`,
@@ -35,6 +35,16 @@ export class Keys {
   /** List: what waits for an absent peer. */
   queue(peer: Peer): string {
     return `${this.#prefix}{${peer}}:queue`
+  }
+
+  /** Sorted set: who is in a room, by name; beside it `…:members:ends`, by when each membership ends. */
+  members(room: RoomId): string {
+    return `${this.#prefix}{${room}}:members`
+  }
+
+  /** Channel: what is said in a room. */
+  room(room: RoomId): string {
+    return `${this.#prefix}{${room}}:room`
   }
 
   /** Channel: changes of a name. */

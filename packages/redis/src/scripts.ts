@@ -78,7 +78,7 @@ local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
 local lease = write(node, hash, since, epoch, connection)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[8])
-if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
+announce(channel, 'o ' .. text(since))
 return { 'won', lease, held and held.node and value or '' }
 `)
 
@@ -229,6 +229,54 @@ if old ~= (ARGV[2] == '1') then return {} end
 local messages = redis.call('LRANGE', KEYS[1], 1, -1)
 redis.call('DEL', KEYS[1])
 return messages
+`)
+
+// A room is two sorted sets in one slot: its members by name (`name LF since`; no name holds an LF), and their ends.
+const ROOM = `${NOW}
+local ends = KEYS[1] .. ':ends'
+local over = redis.call('ZRANGEBYSCORE', ends, '-inf', text(now), 'LIMIT', 0, 1000)
+if #over > 0 then
+  redis.call('ZREM', ends, unpack(over))
+  redis.call('ZREM', KEYS[1], unpack(over))
+end
+local function put(member, ttl)
+  redis.call('ZADD', ends, text(now + ttl), member)
+  redis.call('ZADD', KEYS[1], 0, member)
+end
+local function last()
+  local latest = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
+  if not latest then return end
+  redis.call('PEXPIREAT', ends, latest)
+  redis.call('PEXPIREAT', KEYS[1], latest)
+end
+`
+
+/** KEYS: members. ARGV: member, TTL, most members. Answers 1 joined, 0 known, -1 full. */
+export const joinRoomScript = script(`${ROOM}
+local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return -1 end
+put(ARGV[1], tonumber(ARGV[2]))
+last()
+return known and 0 or 1
+`)
+
+/** KEYS: members. ARGV: member. Answers whether it was in. */
+export const partRoomScript = script(`${ROOM}
+redis.call('ZREM', ends, ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+`)
+
+/** KEYS: members. ARGV: TTL, members. */
+export const keepRoomScript = script(`${ROOM}
+for i = 2, #ARGV do put(ARGV[i], tonumber(ARGV[1])) end
+last()
+return 1
+`)
+
+/** KEYS: members. ARGV: name to begin after or '', most. */
+export const listRoomScript = script(`${ROOM}
+local from = ARGV[1] == '' and '-' or '(' .. ARGV[1] .. '\\n\\255'
+return redis.call('ZRANGEBYLEX', KEYS[1], from, '+', 'LIMIT', 0, ARGV[2])
 `)
 
 function script(lua: string): Script {

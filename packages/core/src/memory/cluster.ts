@@ -12,6 +12,7 @@ import { MemoryMailbox } from './mailbox.js'
 import { MemoryNodes } from './nodes.js'
 import { MemoryPresence } from './presence.js'
 import { MemoryRegistry } from './registry.js'
+import { MemoryRooms } from './rooms.js'
 import { Store } from './store.js'
 
 export interface MemoryClusterOptions {
@@ -77,6 +78,7 @@ function memoryBackend(
   const nodes = new MemoryNodes(store)
   const bus = new MemoryBus(store, onError)
   const presence = new MemoryPresence(store, onError)
+  const rooms = new MemoryRooms(store)
   let listener: ((event: BackendEvent) => void) | undefined
   return {
     registry: new MemoryRegistry(store, nodes),
@@ -85,6 +87,7 @@ function memoryBackend(
     presence,
     mailbox: new MemoryMailbox(store),
     directory: new MemoryDirectory(store),
+    rooms,
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {
       listener = onEvent
@@ -94,6 +97,7 @@ function memoryBackend(
     stop: async () => {
       if (listener) listeners.delete(listener)
       presence.close()
+      rooms.close()
       await bus.close()
     },
   }

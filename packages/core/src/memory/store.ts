@@ -1,16 +1,22 @@
-import type { NodeId, Peer } from '@peerage/protocol'
+import type { NodeId, Peer, RoomId } from '@peerage/protocol'
 import type { Clock } from '../clock.js'
 import type { MailboxLimits } from '../mailbox.js'
 import type { Message } from '../message.js'
 import type { PresenceChange } from '../presence.js'
 import type { Lease } from '../registry.js'
 import { RegistryUnavailable } from '../registry.js'
+import type { Member } from '../room-registry.js'
 import type { Times } from '../times.js'
 
 /** What a name's key holds: a lease, or only the epoch of the last one (a tombstone), until it expires. */
 export interface Entry {
   lease: Lease | undefined
   epoch: number
+  expiresAt: number
+}
+
+export interface Membership {
+  member: Member
   expiresAt: number
 }
 
@@ -28,6 +34,8 @@ export class Store {
   /** Node → end of its lease. */
   readonly nodes = new Map<NodeId, number>()
   readonly queues = new Map<Peer, Queue>()
+  readonly rooms = new Map<RoomId, Map<string, Membership>>()
+  readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
   readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()
   #down = false
@@ -111,6 +119,7 @@ export class Store {
     this.names.clear()
     this.nodes.clear()
     this.queues.clear()
+    this.rooms.clear()
   }
 }
 

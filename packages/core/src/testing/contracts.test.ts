@@ -5,6 +5,7 @@ import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'
 import { presenceContract } from './presence-contract.js'
 import { registryContract } from './registry-contract.js'
+import { roomsContract } from './rooms-contract.js'
 
 registryContract('memory', memoryContractCluster)
 nodesContract('memory', memoryContractCluster)
@@ -12,3 +13,4 @@ busContract('memory', memoryContractCluster)
 mailboxContract('memory', memoryContractCluster)
 presenceContract('memory', memoryContractCluster)
 directoryContract('memory', memoryContractCluster)
+roomsContract('memory', memoryContractCluster)

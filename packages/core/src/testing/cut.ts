@@ -21,6 +21,7 @@ export function cuttable(inner: Backend): Cut {
       stop: () => inner.stop(),
       registry: guard(inner.registry, refuse),
       mailbox: guard(inner.mailbox, refuse),
+      rooms: guard(inner.rooms, refuse),
       nodes: {
         beat: async () => {
           refuse()

@@ -63,6 +63,10 @@ export class NativeConnection implements Connection {
           ),
         )
       }
+      case 'said':
+        return this.write(message.frame)
+      case 'member':
+        return this.write(encodeNodeMessage(message))
     }
   }
 

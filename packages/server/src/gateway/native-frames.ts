@@ -1,6 +1,13 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { NodeMessageOf, Peer, PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import type {
+  NodeMessage,
+  NodeMessageOf,
+  Peer,
+  PeerMessage,
+  PeerMessageOf,
+  ProtocolError,
+} from '@peerage/protocol'
 import {
   EVENT_PREFIX,
   appOf,
@@ -15,6 +22,7 @@ import {
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import type { NativeConnection } from './native-connection.js'
+import { NativeRooms } from './native-rooms.js'
 import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<
@@ -22,12 +30,16 @@ type Parts = Pick<
   'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'onError'
 >
 
+/** What a page of members costs of the rate for look-ups: the nodes ask for many leases in one go. */
+const ROOM_PAGE_LOOKUPS = 8
+
 /** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
 export class NativeFrames {
   readonly #node: Node
   readonly #clock: Clock
   readonly #limits: Limits
   readonly #metrics: GatewayMetrics
+  readonly #rooms: NativeRooms
   readonly #parts: Parts
 
   constructor(parts: Parts) {
@@ -36,6 +48,7 @@ export class NativeFrames {
     this.#clock = parts.clock
     this.#limits = parts.limits
     this.#metrics = parts.metrics
+    this.#rooms = new NativeRooms(parts.node, parts.metrics)
   }
 
   welcome(
@@ -84,6 +97,18 @@ export class NativeFrames {
         return
       case 'watch':
         this.#answer(connection, message.id, this.#watch(connection, session, message))
+        return
+      case 'join':
+        this.#answer(connection, message.id, this.#rooms.join(session, message))
+        return
+      case 'part':
+        this.#answer(connection, message.id, this.#rooms.part(session, message))
+        return
+      case 'members':
+        this.#answer(connection, message.id, this.#members(connection, session, message))
+        return
+      case 'say':
+        this.#answer(connection, message.id, this.#say(connection, session, message))
         return
       case 'unwatch':
         for (const name of message.names)
@@ -196,21 +221,37 @@ export class NativeFrames {
     }
   }
 
-  #answer(
-    connection: NativeConnection,
-    id: number,
-    answer: Promise<NodeMessageOf<'found'> | ProtocolError>,
-  ): void {
+  #answer(connection: NativeConnection, id: number, answer: Promise<NodeMessage | ProtocolError>): void {
     answer.then(
-      (found) => {
-        if ('code' in found) connection.fail(found, id)
-        else connection.write(encodeNodeMessage(found))
+      (message) => {
+        if ('type' in message) connection.write(encodeNodeMessage(message))
+        else connection.fail(message, id)
       },
       (error: unknown) => {
         if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: 'lookup' })
         connection.fail(protocolError('registry-unavailable', errors['registry-unavailable'].text), id)
       },
     )
+  }
+
+  // A page costs as many look-ups as it has members; it is charged by the most it can.
+  async #members(
+    connection: NativeConnection,
+    session: OnlineSession,
+    message: PeerMessageOf<'members'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    const waitMs = this.#overLookups(connection, ROOM_PAGE_LOOKUPS)
+    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
+    return this.#rooms.members(session, message)
+  }
+
+  async #say(
+    connection: NativeConnection,
+    session: OnlineSession,
+    message: PeerMessageOf<'say'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    const refused = this.#overRelay(connection, message.body.length)
+    return refused ? protocolError(refused, errors[refused].text) : this.#rooms.say(session, message)
   }
 
   #overLimit(connection: NativeConnection, bytes: number): number {

@@ -99,7 +99,10 @@ export class PeerJsConnection implements Connection, Beating {
         // Nobody has the name: the word is EXPIRE. For the rest PeerJS has no word, and the reason is beside it.
         this.expire(message.to, message.code === 'unavailable' ? undefined : errors[message.code].text)
         return true
+      // PeerJS has no word for these, and nobody asks for them on its behalf.
       case 'presence':
+      case 'said':
+      case 'member':
         return true
     }
   }

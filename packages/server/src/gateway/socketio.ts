@@ -11,7 +11,7 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import type { Namespace, Socket } from 'socket.io'
+import type { Socket } from 'socket.io'
 import { Server } from 'socket.io'
 import type { Access, AdmitRequest } from '../access.js'
 import { mayComeFrom } from '../access.js'
@@ -91,11 +91,6 @@ export class SocketIoGateway implements Gateway {
       )
     })
     this.#io.on('connection', (socket) => this.#welcome(socket))
-  }
-
-  /** Rooms are socket.io's: their adapter is set here, and they broadcast here. */
-  get namespace(): Namespace {
-    return this.#io.sockets
   }
 
   get connections(): number {

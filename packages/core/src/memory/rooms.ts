@@ -1,0 +1,97 @@
+import type { Name, RoomId } from '@peerage/protocol'
+import type { Member, RoomRegistry } from '../room-registry.js'
+import type { Membership, Store } from './store.js'
+
+const keyOf = ({ name, since }: Member): string => `${name} ${since}`
+const byBytes = (a: Member, b: Member): number =>
+  Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) || a.since - b.since
+
+/** Rooms of one process. */
+export class MemoryRooms implements RoomRegistry {
+  readonly #store: Store
+  readonly #subscribed = new Map<RoomId, (text: string) => void>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async join(
+    room: RoomId,
+    member: Member,
+    ttlMs: number,
+    most: number,
+  ): Promise<'joined' | 'known' | 'full'> {
+    const members = this.#members(room)
+    const known = members.has(keyOf(member))
+    if (!known && members.size >= most) return 'full'
+    this.#put(room, member, ttlMs)
+    return known ? 'known' : 'joined'
+  }
+
+  async part(room: RoomId, member: Member): Promise<boolean> {
+    const members = this.#members(room)
+    const was = members.delete(keyOf(member))
+    if (members.size === 0) this.#store.rooms.delete(room)
+    return was
+  }
+
+  async keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void> {
+    this.#store.open()
+    for (const member of members) this.#put(room, member, ttlMs)
+  }
+
+  async list(
+    room: RoomId,
+    after: Name | undefined,
+    most: number,
+  ): Promise<{ members: Member[]; more: boolean }> {
+    const all = [...this.#members(room).values()].map(({ member }) => member).toSorted(byBytes)
+    const from =
+      after === undefined
+        ? all
+        : all.filter(({ name }) => Buffer.compare(Buffer.from(name), Buffer.from(after)) > 0)
+    return { members: from.slice(0, most), more: from.length > most }
+  }
+
+  async subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
+    this.#store.open()
+    this.unsubscribe(room)
+    this.#subscribed.set(room, receive)
+    const listeners = this.#store.listeners.get(room) ?? new Set()
+    this.#store.listeners.set(room, listeners.add(receive))
+  }
+
+  unsubscribe(room: RoomId): void {
+    const receive = this.#subscribed.get(room)
+    if (receive === undefined) return
+    this.#subscribed.delete(room)
+    const listeners = this.#store.listeners.get(room)
+    listeners?.delete(receive)
+    if (listeners?.size === 0) this.#store.listeners.delete(room)
+  }
+
+  async publish(room: RoomId, text: string): Promise<'sent' | 'unavailable'> {
+    if (this.#store.down) return 'unavailable'
+    for (const receive of this.#store.listeners.get(room) ?? []) queueMicrotask(() => receive(text))
+    return 'sent'
+  }
+
+  close(): void {
+    for (const room of this.#subscribed.keys()) this.unsubscribe(room)
+  }
+
+  #put(room: RoomId, member: Member, ttlMs: number): void {
+    const members = this.#store.rooms.get(room) ?? new Map<string, Membership>()
+    this.#store.rooms.set(room, members.set(keyOf(member), { member, expiresAt: this.#store.now() + ttlMs }))
+  }
+
+  /** Those whose time has not ended; a room of nobody is forgotten. */
+  #members(room: RoomId): Map<string, Membership> {
+    this.#store.open()
+    const members = this.#store.rooms.get(room) ?? new Map<string, Membership>()
+    const now = this.#store.now()
+    for (const [key, { expiresAt }] of members) if (expiresAt <= now) members.delete(key)
+    if (members.size === 0) this.#store.rooms.delete(room)
+    return members
+  }
+}

@@ -1,0 +1,30 @@
+import type { Name, RoomId } from '@peerage/protocol'
+
+/** Who is in a room: a name, and which holder of it. */
+export interface Member {
+  name: Name
+  since: number
+}
+
+/**
+ * Who is in which room, and each room's channel. Contract (testing/rooms-contract.ts):
+ * - a membership ends when it is parted with, or `ttlMs` after it was last joined or kept: a killed peer's ends by
+ *   itself, and a room without members leaves nothing behind [I16];
+ * - the list is the truth; what is published is at most once;
+ * - `publish` reaches every node that is subscribed, the publisher's own included, in the order of its publishes;
+ * - an outage rejects with RegistryUnavailable within the command deadline.
+ */
+export interface RoomRegistry {
+  /** `full`: over `most` members, and not joined. */
+  join(room: RoomId, member: Member, ttlMs: number, most: number): Promise<'joined' | 'known' | 'full'>
+  /** True: it was in the room. */
+  part(room: RoomId, member: Member): Promise<boolean>
+  /** Prolongs memberships, and writes back those that the registry has lost. */
+  keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void>
+  /** Up to `most` members whose names come after `after`, in the order of their names' bytes. */
+  list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Member[]; more: boolean }>
+  /** Resolves when the subscription stands: what is published from then on arrives. */
+  subscribe(room: RoomId, receive: (text: string) => void): Promise<void>
+  unsubscribe(room: RoomId): void
+  publish(room: RoomId, text: string): Promise<'sent' | 'unavailable'>
+}

@@ -1,0 +1,234 @@
+import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
+import { nameOf, roomIdOf, appOf, limits, parseName, roomOf } from '@peerage/protocol'
+import type { OnError } from './backend.js'
+import type { Member, RoomRegistry } from './room-registry.js'
+import { RegistryUnavailable } from './registry.js'
+import type { OnlineSession } from './session.js'
+import type { Sessions } from './sessions.js'
+import { RENEW_ROUND_BEATS } from './times.js'
+
+export interface RoomsParts {
+  self: () => NodeId
+  registry: RoomRegistry
+  sessions: Sessions
+  nameTtlMs: number
+  graceMs: number
+  onError: OnError
+}
+
+export type JoinOutcome = 'joined' | 'known' | 'too-many'
+
+/** What travels on a room's channel: who said it, which stay must not hear itself, and what to tell. */
+interface Told {
+  origin: string
+  event: { type: 'said'; frame: string } | { type: 'member'; state: MemberState; member: Member }
+}
+
+export type MemberState = 'joined' | 'left' | 'away'
+
+/** The members of this node in one room. */
+interface Gathered {
+  readonly connections: Map<ConnectionId, Member>
+  /** Settles when the room's channel is subscribed to. */
+  readonly standing: Promise<void>
+}
+
+const MARKS: Record<MemberState, string> = { joined: '+', left: '-', away: '~' }
+const STATES = new Map<string | undefined, MemberState>([
+  ['+', 'joined'],
+  ['-', 'left'],
+  ['~', 'away'],
+])
+
+/**
+ * The rooms in which this node has members. What is said goes over the room's channel, also to members of this
+ * node: one path, and one order. At most once; the list in the registry is the truth.
+ */
+export class Rooms {
+  readonly #parts: RoomsParts
+  readonly #rooms = new Map<RoomId, Gathered>()
+  readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
+  #turn = 0
+
+  constructor(parts: RoomsParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when the peer hears what is said from now on. Rejects with RegistryUnavailable, and is then not in. */
+  async join(session: OnlineSession, room: Room): Promise<JoinOutcome> {
+    const { registry, nameTtlMs } = this.#parts
+    const id = roomIdOf(appOf(session.peer), room)
+    const { connection } = session
+    const rooms = this.#byConnection.get(connection.id) ?? new Set()
+    if (!rooms.has(id) && rooms.size >= limits.rooms) return 'too-many'
+    const member = memberOf(session)
+    const gathered = this.#gather(id)
+    gathered.connections.set(connection.id, member)
+    this.#byConnection.set(connection.id, rooms.add(id))
+    try {
+      await gathered.standing
+      const outcome = await registry.join(id, member, nameTtlMs, limits.membersPerRoom)
+      if (outcome === 'full') {
+        this.#drop(connection.id, id)
+        return 'too-many'
+      }
+      // It may have gone while its join was on the way.
+      if (!this.#rooms.get(id)?.connections.has(connection.id)) await registry.part(id, member)
+      // One that is known was away perhaps: the others hear that it is back.
+      else await this.#tell(id, connection.id, 'joined', member)
+      return outcome
+    } catch (error) {
+      this.#drop(connection.id, id)
+      throw error
+    }
+  }
+
+  /** False: it was not in the room. */
+  async part(session: OnlineSession, room: Room): Promise<boolean> {
+    const id = roomIdOf(appOf(session.peer), room)
+    const member = this.#rooms.get(id)?.connections.get(session.connection.id)
+    if (member === undefined) return false
+    this.#drop(session.connection.id, id)
+    await this.#leave(id, session.connection.id, member)
+    return true
+  }
+
+  /** A page of members. */
+  list(session: OnlineSession, room: Room, after?: Name): Promise<{ members: Member[]; more: boolean }> {
+    const id = roomIdOf(appOf(session.peer), room)
+    return this.#parts.registry.list(id, after, limits.membersPerPage)
+  }
+
+  has(session: OnlineSession, room: Room): boolean {
+    return this.#byConnection.get(session.connection.id)?.has(roomIdOf(appOf(session.peer), room)) ?? false
+  }
+
+  /** To every other member: `frame` is encoded once, for all of them. */
+  say(session: OnlineSession, room: Room, frame: string): Promise<'sent' | 'unavailable'> {
+    const id = roomIdOf(appOf(session.peer), room)
+    return this.#parts.registry.publish(id, `${this.#origin(session.connection.id)} s${frame}`)
+  }
+
+  /** A socket has ended: its memberships end now, or wait with its name. */
+  async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+    const rooms = [...(this.#byConnection.get(connection) ?? [])]
+    for (const id of rooms) {
+      const member = this.#rooms.get(id)?.connections.get(connection)
+      this.#drop(connection, id)
+      if (member === undefined) continue
+      if (how === 'left') await this.#leave(id, connection, member)
+      else await this.#away(id, connection, member)
+    }
+  }
+
+  /** One beat's share of the rooms: their members of this node are prolonged, or written back. */
+  async renewTurn(): Promise<void> {
+    const { registry, nameTtlMs } = this.#parts
+    const turn = this.#turn
+    this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
+    for (const [i, [id, gathered]] of [...this.#rooms].entries())
+      if (i % RENEW_ROUND_BEATS === turn)
+        await registry.keep(id, [...gathered.connections.values()], nameTtlMs)
+  }
+
+  /** The registry may have lost everything: all memberships of this node are written back. */
+  async keepAll(): Promise<void> {
+    const { registry, nameTtlMs } = this.#parts
+    for (const [id, gathered] of this.#rooms)
+      await registry.keep(id, [...gathered.connections.values()], nameTtlMs)
+  }
+
+  get count(): number {
+    return this.#rooms.size
+  }
+
+  #gather(id: RoomId): Gathered {
+    const known = this.#rooms.get(id)
+    if (known) return known
+    const standing = this.#parts.registry.subscribe(id, (text) => this.#receive(id, text))
+    const gathered: Gathered = { connections: new Map(), standing }
+    this.#rooms.set(id, gathered)
+    return gathered
+  }
+
+  #drop(connection: ConnectionId, id: RoomId): void {
+    const rooms = this.#byConnection.get(connection)
+    rooms?.delete(id)
+    if (rooms?.size === 0) this.#byConnection.delete(connection)
+    const gathered = this.#rooms.get(id)
+    gathered?.connections.delete(connection)
+    if (gathered?.connections.size !== 0) return
+    this.#rooms.delete(id)
+    this.#parts.registry.unsubscribe(id)
+  }
+
+  async #leave(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
+    await this.#inTheBackground('leave a room', async () => {
+      if (await this.#parts.registry.part(id, member)) await this.#tell(id, connection, 'left', member)
+    })
+  }
+
+  async #away(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
+    const { registry, graceMs } = this.#parts
+    await this.#inTheBackground('away from a room', async () => {
+      await registry.keep(id, [member], graceMs)
+      await this.#tell(id, connection, 'away', member)
+    })
+  }
+
+  // The membership ends by itself when this fails, and nobody waits for an answer.
+  async #inTheBackground(stage: string, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      this.#parts.onError(error, { stage })
+    }
+  }
+
+  async #tell(id: RoomId, connection: ConnectionId, state: MemberState, member: Member): Promise<void> {
+    await this.#parts.registry.publish(
+      id,
+      `${this.#origin(connection)} ${MARKS[state]}${member.since} ${member.name}`,
+    )
+  }
+
+  #origin(connection: ConnectionId): string {
+    return `${this.#parts.self()}.${connection}`
+  }
+
+  #receive(id: RoomId, text: string): void {
+    const gathered = this.#rooms.get(id)
+    const told = readTold(text)
+    if (told === undefined) {
+      this.#parts.onError(new Error('not what a room tells'), { stage: 'room' })
+      return
+    }
+    if (gathered === undefined) return
+    const { origin, event } = told
+    for (const connection of gathered.connections.keys()) {
+      if (origin === this.#origin(connection)) continue
+      const to = this.#parts.sessions.get(connection)?.connection
+      if (event.type === 'said') to?.send({ type: 'said', frame: event.frame })
+      else to?.send({ type: 'member', room: roomOf(id), state: event.state, ...event.member })
+    }
+  }
+}
+
+function memberOf(session: OnlineSession): Member {
+  return { name: nameOf(session.peer), since: session.lease.since }
+}
+
+/** `origin s<frame>`, or `origin +|-|~<since> <name>`. */
+function readTold(text: string): Told | undefined {
+  const space = text.indexOf(' ')
+  if (space < 0) return undefined
+  const origin = text.slice(0, space)
+  const mark = text[space + 1]
+  if (mark === 's') return { origin, event: { type: 'said', frame: text.slice(space + 2) } }
+  const state = STATES.get(mark)
+  const words = /^(\d{1,16}) (.+)$/su.exec(text.slice(space + 2))
+  const name = parseName(words?.[2])
+  if (state === undefined || !name.ok) return undefined
+  return { origin, event: { type: 'member', state, member: { since: Number(words?.[1]), name: name.value } } }
+}

@@ -1,0 +1,125 @@
+import type { Member } from '../room-registry.js'
+import { parseApp, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { ContractNode, Given, MakeCluster } from './cluster.js'
+import { patient, quick } from './cluster.js'
+
+function roomNamed(text: string): ReturnType<typeof roomIdOf> {
+  const [app, room] = [parseApp('default'), parseRoom(text)]
+  if (!app.ok || !room.ok) throw new Error(`${text} is no room`)
+  return roomIdOf(app.value, room.value)
+}
+
+function member(text: string, since = 1): Member {
+  const name = parseName(text)
+  if (!name.ok) throw new Error(name.problem)
+  return { name: name.value, since }
+}
+
+const namesIn = async (node: ContractNode, room: ReturnType<typeof roomIdOf>): Promise<string[]> =>
+  (await node.backend.rooms.list(room, undefined, 100)).members.map(({ name }) => name)
+
+/** What every store of rooms must do. */
+export function roomsContract(store: string, makeCluster: MakeCluster): void {
+  describe(`rooms on ${store}`, () => {
+    let given: Given
+    const TTL_MS = 60_000
+    beforeEach(async () => {
+      const cluster = await makeCluster(patient)
+      given = { cluster, a: await cluster.join(), b: await cluster.join() }
+    })
+    afterEach(() => given.cluster.stop())
+
+    test('a member is seen by all nodes, once however often it joins, until it parts', async () => {
+      const { a, b } = given
+      const room = roomNamed('hall')
+      expect(await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)).toBe('joined')
+      expect(await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)).toBe('known')
+      expect(await b.backend.rooms.list(room, undefined, 10)).toEqual({
+        members: [member('alice')],
+        more: false,
+      })
+      expect(await b.backend.rooms.part(room, member('alice'))).toBe(true)
+      expect(await b.backend.rooms.part(room, member('alice'))).toBe(false)
+      expect(await namesIn(a, room)).toEqual([])
+    })
+
+    test('another holder of the name is another member, and parts for itself alone', async () => {
+      const { a } = given
+      const room = roomNamed('hall')
+      await a.backend.rooms.join(room, member('alice', 1), TTL_MS, 10)
+      await a.backend.rooms.join(room, member('alice', 2), TTL_MS, 10)
+      await a.backend.rooms.part(room, member('alice', 1))
+      expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice', 2)])
+    })
+
+    test('a full room refuses the next, and not one who is in', async () => {
+      const { a } = given
+      const room = roomNamed('cell')
+      for (const name of ['a', 'b'])
+        expect(await a.backend.rooms.join(room, member(name), TTL_MS, 2)).toBe('joined')
+      expect(await a.backend.rooms.join(room, member('c'), TTL_MS, 2)).toBe('full')
+      expect(await a.backend.rooms.join(room, member('b'), TTL_MS, 2)).toBe('known')
+    })
+
+    test('pages follow the bytes of the names, and none is missed or doubled', async () => {
+      const { a } = given
+      const room = roomNamed('gallery')
+      const names = ['a', 'a!', 'aa', 'B', 'Zoë', 'z', '名前', '🙂', '~', '"', 'a b']
+      for (const name of names) await a.backend.rooms.join(room, member(name), TTL_MS, 100)
+      const seen: string[] = []
+      for (let after: Member['name'] | undefined; ;) {
+        const page = await a.backend.rooms.list(room, after, 3)
+        expect(page.members.length).toBeLessThanOrEqual(3)
+        seen.push(...page.members.map(({ name }) => name))
+        after = page.members.at(-1)?.name
+        if (!page.more) break
+      }
+      expect(seen).toEqual(names.toSorted((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y))))
+    })
+
+    test('what is kept after a flush is back', async () => {
+      const { a, cluster } = given
+      const room = roomNamed('hall')
+      await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
+      await cluster.flush()
+      expect(await namesIn(a, room)).toEqual([])
+      await a.backend.rooms.keep(room, [member('alice')], TTL_MS)
+      expect(await namesIn(a, room)).toEqual(['alice'])
+    })
+
+    test('what is published reaches every subscribed node, the publisher too, in order', async () => {
+      const { a, b } = given
+      const room = roomNamed('hall')
+      const heard: Record<string, string[]> = { a: [], b: [] }
+      await a.backend.rooms.subscribe(room, (text) => heard['a']?.push(text))
+      await b.backend.rooms.subscribe(room, (text) => heard['b']?.push(text))
+      for (let i = 0; i < 20; i++) expect(await a.backend.rooms.publish(room, `said ${i}`)).toBe('sent')
+      const all = Array.from({ length: 20 }, (_, i) => `said ${i}`)
+      await vi.waitFor(() => expect(heard).toEqual({ a: all, b: all }), { timeout: 5_000 })
+      b.backend.rooms.unsubscribe(room)
+      await a.backend.rooms.publish(room, 'later')
+      await vi.waitFor(() => expect(heard['a']).toHaveLength(21), { timeout: 5_000 })
+      expect(heard['b']).toHaveLength(20)
+    })
+  })
+
+  describe(`memberships that end on ${store}`, () => {
+    test('[I16] a membership ends by itself, and leaves nothing behind', async () => {
+      const cluster = await makeCluster(quick)
+      try {
+        const a = await cluster.join()
+        const room = roomNamed('hall')
+        await a.backend.rooms.join(room, member('alice'), 300, 10)
+        await a.backend.rooms.join(room, member('bob'), 1_500, 10)
+        await cluster.pass(600)
+        expect(await namesIn(a, room)).toEqual(['bob'])
+        await a.backend.rooms.keep(room, [member('bob')], 300)
+        await cluster.pass(600)
+        expect(await namesIn(a, room)).toEqual([])
+      } finally {
+        await cluster.stop()
+      }
+    })
+  })
+}

@@ -1,0 +1,123 @@
+import type { Name, RoomId } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
+import type { Clock, Member, OnError, RoomRegistry } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { Commands } from './command.js'
+import { readStrings } from './command.js'
+import type { Keys } from './keys.js'
+import type { Publishing } from './publishing.js'
+import { joinRoomScript, keepRoomScript, listRoomScript, partRoomScript } from './scripts.js'
+import type { Listening } from './subscriptions.js'
+
+export interface RedisRoomsParts {
+  commands: Commands
+  publishing: Publishing
+  subscriptions: Listening
+  keys: Keys
+  clock: Clock
+  commandMs: number
+  onError: OnError
+}
+
+/** Members in one command: Lua's stack bounds its arguments, and a long script holds up everyone. */
+const MEMBERS_PER_COMMAND = 500
+/** Publishes that Redis has not answered: what is said in rooms is at most once, so beyond it is refused. */
+const UNANSWERED_MOST = 5_000
+
+/** `name LF since`: sorts by the bytes of the name, for LF is below everything printable. */
+const write = ({ name, since }: Member): string => `${name}\n${since}`
+
+function read(text: string): Member | undefined {
+  const at = text.lastIndexOf('\n')
+  const name = parseName(text.slice(0, at))
+  const since = Number(text.slice(at + 1))
+  return name.ok && Number.isSafeInteger(since) ? { name: name.value, since } : undefined
+}
+
+/** Rooms: two sorted sets and a sharded channel each. */
+export class RedisRooms implements RoomRegistry {
+  readonly #parts: RedisRoomsParts
+  #unanswered = 0
+
+  constructor(parts: RedisRoomsParts) {
+    this.#parts = parts
+  }
+
+  async join(
+    room: RoomId,
+    member: Member,
+    ttlMs: number,
+    most: number,
+  ): Promise<'joined' | 'known' | 'full'> {
+    const answer = await this.#run(joinRoomScript, room, [write(member), ttlMs, most])
+    return answer === 1 ? 'joined' : answer === 0 ? 'known' : 'full'
+  }
+
+  async part(room: RoomId, member: Member): Promise<boolean> {
+    return (await this.#run(partRoomScript, room, [write(member)])) === 1
+  }
+
+  async keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void> {
+    for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND)
+      await this.#run(keepRoomScript, room, [
+        ttlMs,
+        ...members.slice(from, from + MEMBERS_PER_COMMAND).map(write),
+      ])
+  }
+
+  async list(
+    room: RoomId,
+    after: Name | undefined,
+    most: number,
+  ): Promise<{ members: Member[]; more: boolean }> {
+    const { commands, keys, onError } = this.#parts
+    const texts = readStrings(
+      await commands.script(listRoomScript, keys.members(room), [after ?? '', most + 1]),
+    )
+    const members: Member[] = []
+    for (const text of texts.slice(0, most)) {
+      const member = read(text)
+      if (member) members.push(member)
+      else onError(new Error('not a member of a room'), { stage: 'room' })
+    }
+    return { members, more: texts.length > most }
+  }
+
+  subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
+    const { subscriptions, keys, onError } = this.#parts
+    return subscriptions.want(keys.room(room), (text) => {
+      try {
+        receive(text)
+      } catch (error) {
+        onError(error, { stage: 'room' })
+      }
+    })
+  }
+
+  unsubscribe(room: RoomId): void {
+    this.#parts.subscriptions.drop(this.#parts.keys.room(room))
+  }
+
+  publish(room: RoomId, text: string): Promise<'sent' | 'unavailable'> {
+    const { publishing, keys, clock, commandMs } = this.#parts
+    if (this.#unanswered >= UNANSWERED_MOST) return Promise.resolve('unavailable')
+    const published = publishing.publish(keys.room(room), text)
+    if (published === undefined) return Promise.resolve('unavailable')
+    this.#unanswered++
+    return new Promise((resolve) => {
+      const timer = clock.after(commandMs, () => resolve('unavailable'))
+      const end = (sent: 'sent' | 'unavailable') => (): void => {
+        timer.cancel()
+        this.#unanswered--
+        resolve(sent)
+      }
+      published.then(end('sent'), end('unavailable'))
+    })
+  }
+
+  async #run(script: typeof joinRoomScript, room: RoomId, args: (string | number)[]): Promise<number> {
+    const answer = await this.#parts.commands.script(script, this.#parts.keys.members(room), args)
+    if (typeof answer !== 'number') throw new RegistryUnavailable('an answer that no script of ours gives')
+    return answer
+  }
+}

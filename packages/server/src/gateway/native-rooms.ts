@@ -1,0 +1,77 @@
+import type { Node, OnlineSession } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@peerage/protocol'
+import { appOf, encodeNodeMessage, errors, limits, nameOf, peerOf, protocolError } from '@peerage/protocol'
+import type { GatewayMetrics } from './events.js'
+
+/** What a native peer asks of rooms. Each answer is a message, or why not; rejections are outages. */
+export class NativeRooms {
+  readonly #node: Node
+  readonly #metrics: GatewayMetrics
+
+  constructor(node: Node, metrics: GatewayMetrics) {
+    this.#node = node
+    this.#metrics = metrics
+  }
+
+  async join(
+    session: OnlineSession,
+    { id, room }: PeerMessageOf<'join'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    const outcome = await this.#node.rooms.join(session, room)
+    if (outcome !== 'too-many') return this.#page(session, id, room)
+    return protocolError(
+      'too-many',
+      `at most ${limits.rooms} rooms a peer, and ${limits.membersPerRoom} members a room`,
+    )
+  }
+
+  async part(
+    session: OnlineSession,
+    { id, room }: PeerMessageOf<'part'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    const was = await this.#node.rooms.part(session, room)
+    return was ? { type: 'done', id } : notIn(room)
+  }
+
+  members(
+    session: OnlineSession,
+    { id, room, after }: PeerMessageOf<'members'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    if (!this.#node.rooms.has(session, room)) return Promise.resolve(notIn(room))
+    return this.#page(session, id, room, after)
+  }
+
+  async say(
+    session: OnlineSession,
+    { id, room, body }: PeerMessageOf<'say'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    if (!this.#node.rooms.has(session, room)) return notIn(room)
+    const { peer, lease } = session
+    const frame = encodeNodeMessage({ type: 'said', room, from: nameOf(peer), since: lease.since, body })
+    const sent = await this.#node.rooms.say(session, room, frame)
+    this.#metrics.routed(
+      'native',
+      'room',
+      sent === 'sent' ? 'forwarded' : 'registry-unavailable',
+      frame.length,
+    )
+    if (sent === 'sent') return { type: 'done', id }
+    throw new RegistryUnavailable('the room could not be reached')
+  }
+
+  // The list says who is a member; each one's lease says how it is.
+  async #page(session: OnlineSession, id: number, room: Room, after?: Name): Promise<NodeMessage> {
+    const { members, more } = await this.#node.rooms.list(session, room, after)
+    const seen = await this.#node.lookup(members.map(({ name }) => peerOf(appOf(session.peer), name)))
+    const listed = members.map(({ name, since }, i) => {
+      const state = seen[i]?.since === since ? (seen[i]?.state ?? 'offline') : 'offline'
+      return { name, state, since }
+    })
+    return { type: 'roomed', id, room, members: listed, more }
+  }
+}
+
+function notIn(room: Room): ProtocolError {
+  return protocolError('forbidden', `${errors.forbidden.text}: join ${JSON.stringify(room)} first`)
+}
