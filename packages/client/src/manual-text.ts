@@ -107,7 +107,9 @@ export function describePart(part: Part): { sdp: string; candidates: string[] } 
     `a=ice-ufrag:${ufrag}`,
     `a=ice-pwd:${pwd}`,
     `a=fingerprint:sha-256 ${hex}`,
-    `a=setup:${setup}`,
+    // An offer's own choice is left to the other side: libdatachannel, offering, should be the DTLS server here, for as a
+    // client it may see the certificate before it has stored what to compare it with, and nothing can be tried again.
+    `a=setup:${part.type === 'offer' ? 'actpass' : setup}`,
     'a=sctp-port:5000',
     'a=max-message-size:262144',
   ]
