@@ -78,7 +78,7 @@ local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
 local lease = write(node, hash, since, epoch, connection)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[8])
-announce(channel, 'o ' .. text(since))
+if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
 return { 'won', lease, held and held.node and value or '' }
 `)
 
