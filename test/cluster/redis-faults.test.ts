@@ -1,4 +1,4 @@
-import { RegistryUnavailable, defaultTimes } from '@peerage/core'
+import { RegistryUnavailable, defaultTimes, systemClock } from '@peerage/core'
 import type { Lease } from '@peerage/core'
 import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -13,6 +13,7 @@ import {
   isHealthy,
   numbered,
   reaches,
+  rigTimes,
   startRigNode,
   succeeds,
 } from './redis-rig.js'
@@ -256,6 +257,25 @@ test('[F24] out of memory, read-only and without replicas: clean refusals with R
   await eventually('the refusal says why', async () => (await refusal()).includes('READONLY'))
   await server.cli('REPLICAOF', 'NO', 'ONE')
   await eventually('claims go on', async () => (await refusal()) === '')
+})
+
+test('[I12] a node whose own clock stood still learns from Redis that it has lapsed, and names of it may be taken', async () => {
+  let stopped: number | undefined
+  const clock = { ...systemClock, monotonic: () => stopped ?? performance.now() }
+  const times = { ...rigTimes, nodeLeaseMs: 1_000, graceMs: 300 }
+  const [paused, other] = [
+    await rig(server.url, { clock, times, beating: false }),
+    await rig(server.url, { times }),
+  ]
+  const lease = await claimed(paused, newPeer())
+  stopped = performance.now()
+  const taken = async (): Promise<boolean> => {
+    const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
+    return (await other.backend.registry.claim(lease.peer, ownerAt(other), options)).ok
+  }
+  await eventually('the name is taken', taken)
+  expect(await paused.backend.nodes.beat()).toBe('lapsed')
+  expect(await paused.backend.registry.renew([lease])).toMatchObject([{ reason: 'another' }])
 })
 
 test('SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {

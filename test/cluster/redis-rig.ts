@@ -18,10 +18,12 @@ export interface RigNode extends ContractNode {
 /** Beats often, so that a test need not wait; the leases are the real ones. */
 export const rigTimes: Times = { ...defaultTimes, beatMs: 200 }
 
-export async function startRigNode(
-  url: string,
-  options: Partial<RedisBackendOptions> = {},
-): Promise<RigNode> {
+export interface RigOptions extends Partial<RedisBackendOptions> {
+  /** Whether it goes on beating after its first beat. */
+  beating?: boolean
+}
+
+export async function startRigNode(url: string, options: RigOptions = {}): Promise<RigNode> {
   const events: BackendEvent[] = []
   const errors: RigNode['errors'] = []
   const received: Envelope[] = []
@@ -54,7 +56,8 @@ export async function startRigNode(
       await delay(beatMs, undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
-  const beating = beat()
+  if (options.beating === false) await backend.nodes.beat()
+  const beating = options.beating === false ? Promise.resolve() : beat()
   return {
     node,
     backend,

@@ -224,6 +224,14 @@ function changes(given: () => Given): void {
     expect(await b.backend.registry.lookup(lease.peer)).toBeUndefined()
   })
 
+  test('[I3] renewing an away name loses nothing, and leaves it away', async () => {
+    const { a, b } = given()
+    const lease = await claimed(a, newPeer())
+    await a.backend.registry.suspend(lease, LONG_GRACE_MS)
+    expect(await a.backend.registry.renew([lease])).toEqual([])
+    expect(await b.backend.registry.lookup(lease.peer)).toEqual({ ...lease, state: 'away' })
+  })
+
   test('renewing nothing, or very many, is one call', async () => {
     const { a } = given()
     expect(await a.backend.registry.renew([])).toEqual([])
