@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
 import { checkConfig } from './config-check.js'
@@ -6,6 +7,7 @@ import { readEnvironment, resolve, type Layer, type Loaded } from './config-load
 import { redacted, toMarkdown, toYaml } from './config-print.js'
 import { closest, fromText, leavesOf } from './config-settings.js'
 import { configSchema, defaultConfig, type Config } from './config.js'
+import { stunSchema } from './stun-config.js'
 
 const leaves = leavesOf(configSchema, 'PEERAGE_')
 const definition = { schema: configSchema, leaves, check: checkConfig }
@@ -296,4 +298,10 @@ test('a printed configuration is a file that says the same', () => {
 test('a hint is given for a slip, not for any word', () => {
   expect(closest('--prot', ['--port', '--host'])).toBe('--port')
   expect(closest('--banana', ['--port', '--host'])).toBeUndefined()
+})
+
+test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  expect(readme).toContain(toMarkdown(leaves))
+  expect(readme).toContain(toMarkdown(leavesOf(stunSchema, 'PEERAGE_STUN_')))
 })
