@@ -1,0 +1,121 @@
+import { rolldown } from 'rolldown'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connect } from '@peerage/client'
+import type { Peer } from '@peerage/client'
+import { launchChromium } from '../support/chromium.js'
+import type { ChromiumBrowser, Context } from '../support/chromium.js'
+import { REPOSITORY, startNode } from '../support/node.js'
+import type { Node } from '../support/node.js'
+
+// A real page that embeds the SDK: what sessionStorage, locks, reloads and duplicated tabs do to a name.
+
+const SECURE = 'http://localhost/'
+/** No TLS and not this machine: browsers offer no locks there. */
+const PLAIN = 'http://peerage.test/'
+/** A page that never learns of its end, as when its process is killed. */
+const CRASHING = 'crashing'
+
+let node: Node
+let browser: ChromiumBrowser
+let html: string
+let ann: Peer
+
+beforeAll(async () => {
+  node = await startNode()
+  browser = await launchChromium({
+    flags: ['--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'],
+  })
+  const bundle = await rolldown({
+    input: `${REPOSITORY}packages/client/src/index.ts`,
+    platform: 'browser',
+    resolve: {
+      conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
+      extensionAlias: { '.js': ['.ts', '.js'] },
+    },
+    external: [/^node:/],
+    logLevel: 'silent',
+  })
+  const { output } = await bundle.generate({ format: 'iife', name: 'sdk', codeSplitting: false })
+  const [script] = output
+  html = `<!doctype html><script>${script.code}
+    if (location.hash === '#${CRASHING}')
+      addEventListener('pagehide', (event) => event.stopImmediatePropagation(), true)
+    window.got = []
+    window.ready = sdk.connect('${node.url}', { p2p: false }).then((peer) => {
+      window.peer = peer
+      peer.on('message', (_from, data) => got.push(data))
+      return { name: peer.name, since: peer.since, locks: !!navigator.locks }
+    })
+  </script>`
+  ann = await connect(node.url, { p2p: false })
+})
+
+afterAll(async () => {
+  ann.close()
+  await browser.stop()
+  await node.stop()
+})
+
+interface Stay {
+  name: string
+  since: number
+  locks: boolean
+}
+
+const stayOf = (page: Page): Promise<Stay> => page.evaluate('window.ready')
+const gotBy = (page: Page): Promise<unknown[]> => page.evaluate('window.got')
+
+async function open(): Promise<Context> {
+  const context = await browser.context()
+  await context.context.route(/^http:\/\/(localhost|peerage\.test)\/$/, (route) =>
+    route.fulfill({ contentType: 'text/html', body: html }),
+  )
+  return context
+}
+
+/** As the browser's "duplicate tab" does, a window that a page opens starts with a copy of its sessionStorage. */
+async function duplicate(context: Context, page: Page): Promise<Page> {
+  const opened = context.context.waitForEvent('page')
+  await page.evaluate('void window.open(location.href)')
+  return opened
+}
+
+test.each([
+  [SECURE, true],
+  [PLAIN, false],
+])(
+  '[I8] [D7] at %s a reloaded page keeps its name and gets nothing twice; a duplicate is another peer',
+  async (url, locks) => {
+    const context = await open()
+    const page = await context.page(url)
+    const first = await stayOf(page)
+    expect(first.locks).toBe(locks)
+    await ann.send(first.name, 1)
+    expect(await gotBy(page)).toEqual([1])
+    const sends = Promise.all([2, 3].map((data) => ann.send(first.name, data)))
+    await page.reload()
+    expect(await stayOf(page)).toEqual(first)
+    await sends
+    await ann.send(first.name, 4)
+    expect((await gotBy(page)).at(-1)).toBe(4)
+    expect(await gotBy(page)).not.toContain(1)
+
+    const copy = await duplicate(context, page)
+    const second = await stayOf(copy)
+    expect(second.name).not.toBe(first.name)
+    await Promise.all([page.reload(), copy.reload()])
+    expect(await stayOf(page)).toEqual(first)
+    expect(await stayOf(copy)).toEqual(second)
+    await context.close()
+  },
+)
+
+test('[I8] with locks, a page that goes without a word has its name again', async () => {
+  const context = await open()
+  const page = await context.page(`${SECURE}#${CRASHING}`)
+  const first = await stayOf(page)
+  await page.reload()
+  expect(await stayOf(page)).toEqual(first)
+  await context.close()
+})
