@@ -159,9 +159,11 @@ export class Handshake {
 
   /** Looks for a new path now, where the platform can; else the connection ends, so that a new one can be made. */
   recover(): void {
-    if (this.#state !== 'open' || this.#connection?.connectionState === 'connected') return
+    if (this.#state !== 'open' || this.#isConnected) return
     if (!this.#canRestart) return this.end('ice', 'the path was lost')
-    this.#watch(RECOVER_MS, () => this.end('ice', 'the path was lost and no other found'))
+    this.#watch(RECOVER_MS, () => {
+      if (!this.#isConnected) this.end('ice', 'the path was lost and no other found')
+    })
     this.#step(async () => {
       const connection = this.#connection
       if (connection?.signalingState !== 'stable') return
@@ -169,6 +171,10 @@ export class Handshake {
       connection.restartIce()
       await this.#describe(connection, 'offer')
     })
+  }
+
+  get #isConnected(): boolean {
+    return this.#connection?.connectionState === 'connected'
   }
 
   /** Ends it from this side, and tells the other. */

@@ -1,0 +1,150 @@
+import { connect } from '@peerage/client'
+import type { Channel, P2P, Peer } from '@peerage/client'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
+import { startNode, type Node } from '../support/node.js'
+
+// A channel whose path is lost finds another by an ICE restart (RFC 8445 §9), in real browsers, over real signaling.
+
+let node: Node
+let chromium: ChromiumBrowser
+
+beforeAll(async () => {
+  node = await startNode()
+  chromium = await launchChromium()
+})
+afterAll(async () => {
+  await chromium?.stop()
+  await node?.stop()
+})
+
+declare global {
+  var connections: RTCPeerConnection[]
+}
+
+/** A page that keeps its connections where the test finds them. */
+async function open(url: string): Promise<Page> {
+  const fresh = await chromium.context()
+  await fresh.context.addInitScript(() => {
+    globalThis.connections = []
+    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration)
+        globalThis.connections.push(this)
+      }
+    }
+  })
+  return fresh.page(url)
+}
+
+/** Both ends of an open channel, and that they have one connection each. */
+async function openPair(): Promise<[Page, Page]> {
+  const sharer = await open(node.url)
+  const caller = await open(await sharer.getByLabel('Link to this page').inputValue())
+  for (const page of [caller, sharer]) await page.getByText('Channel open').waitFor()
+  return [sharer, caller]
+}
+
+/** Tells the SDK what the browser would when every path is gone. */
+const losePath = (page: Page): Promise<void> =>
+  page.evaluate(() => {
+    const connection = globalThis.connections.at(-1)
+    if (!connection) throw new Error('no connection')
+    Object.defineProperty(connection, 'connectionState', { value: 'failed', configurable: true })
+    connection.dispatchEvent(new Event('connectionstatechange'))
+    Reflect.deleteProperty(connection, 'connectionState')
+  })
+
+const ufrag = (page: Page): Promise<string | undefined> =>
+  page.evaluate(
+    () => /a=ice-ufrag:(\S+)/.exec(globalThis.connections.at(-1)?.localDescription?.sdp ?? '')?.[1],
+  )
+
+async function say(from: Page, to: Page, text: string): Promise<void> {
+  await from.getByPlaceholder('Message').fill(text)
+  await from.getByRole('button', { name: 'Send', exact: true }).click()
+  await to.getByText(text).waitFor()
+}
+
+describe('ICE restart', () => {
+  test.each([
+    ['one side', [0]],
+    ['both sides at once', [0, 1]],
+  ])('when %s lost the path: new credentials, the same channel', async (_, losers) => {
+    const pages = await openPair()
+    await say(pages[0], pages[1], 'before')
+    const before = await Promise.all(pages.map(ufrag))
+    await Promise.all(losers.map((index) => losePath(pages[index === 0 ? 0 : 1])))
+    for (const [index, page] of pages.entries())
+      await expect.poll(() => ufrag(page), { timeout: 10_000 }).not.toBe(before[index])
+    await say(pages[1], pages[0], 'after')
+    await say(pages[0], pages[1], 'and back')
+    for (const page of pages) {
+      expect(await page.evaluate(() => globalThis.connections.length)).toBe(1)
+      expect(await page.getByText('Channel closed').count()).toBe(0)
+    }
+  })
+})
+
+describe('a browser and a Node peer', () => {
+  let peer: Peer
+  let p2p: P2P
+  beforeAll(async () => {
+    peer = await connect(node.url)
+    if (peer.p2p === null) throw new Error('P2P is disabled')
+    p2p = peer.p2p
+  })
+  afterAll(async () => {
+    await peer?.leave()
+  })
+
+  const opened = (): Promise<Channel> =>
+    new Promise((resolve) => {
+      const stop = p2p.on('channel-opened', (channel) => {
+        stop()
+        resolve(channel)
+      })
+    })
+  const heard = (channel: Channel): Promise<unknown> =>
+    new Promise((resolve) => {
+      const stop = channel.on('message', (data) => {
+        stop()
+        resolve(data)
+      })
+    })
+
+  test('open a channel, whoever calls', async () => {
+    const called = opened()
+    const caller = await open(`${node.url}/?peer_id=${peer.name}`)
+    await caller.getByText('Channel open').waitFor()
+    const first = await called
+    const message = heard(first)
+    await caller.getByPlaceholder('Message').fill('to Node')
+    await caller.getByRole('button', { name: 'Send', exact: true }).click()
+    expect(await message).toContain('to Node')
+
+    const sharer = await open(node.url)
+    const link = new URL(await sharer.getByLabel('Link to this page').inputValue())
+    const second = await p2p.connect(link.searchParams.get('peer_id') ?? '')
+    await second.send('{"type":"text","text":"to the page"}')
+    await sharer.getByText('to the page').waitFor()
+    await first.close()
+    await caller.getByText('Channel closed').waitFor()
+  })
+
+  test('make a new connection when the path is lost, for Node cannot restart ICE', async () => {
+    const called = opened()
+    const caller = await open(`${node.url}/?peer_id=${peer.name}`)
+    await caller.getByText('Channel open').waitFor()
+    const first = await called
+    const again = opened()
+    const gone = new Promise((resolve) => first.on('close', resolve))
+    await losePath(caller)
+    await gone
+    const second = await again
+    await second.send('{"type":"text","text":"still here"}')
+    await caller.getByText('still here').waitFor()
+    expect(await caller.evaluate(() => globalThis.connections.length)).toBe(2)
+  })
+})
