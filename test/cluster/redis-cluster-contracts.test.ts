@@ -6,6 +6,7 @@ import {
   presenceContract,
   registryContract,
   registryProperty,
+  roomsContract,
 } from '@peerage/core/testing'
 import { afterAll, beforeAll } from 'vitest'
 import { startRedisCluster, type RedisCluster } from '../support/redis-cluster.js'
@@ -28,6 +29,7 @@ nodesContract('Redis Cluster', (pace) => redisContractCluster(store, pace))
 busContract('Redis Cluster', (pace) => redisContractCluster(store, pace))
 mailboxContract('Redis Cluster', (pace) => redisContractCluster(store, pace))
 presenceContract('Redis Cluster', (pace) => redisContractCluster(store, pace))
+roomsContract('Redis Cluster', (pace) => redisContractCluster(store, pace))
 registryProperty('Redis Cluster', (pace) => redisContractCluster(store, pace), {
   runs: 15,
   steps: 30,

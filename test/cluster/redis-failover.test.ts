@@ -88,7 +88,7 @@ test('[F8] Sentinel: a failover in good order', async () => {
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
-test('[F9] Cluster: the slot of an inbox moves, envelopes arrive again within a second', async () => {
+test('[EAR4] [F9] Cluster: the slot of an inbox moves, envelopes arrive again within a second', async () => {
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())
   const [a, b] = await rigs(cluster.url)

@@ -78,7 +78,7 @@ test('[F5] Redis killed and restarted empty: names are written back, the bus is 
   expect(next.epoch).toBeGreaterThan(lease.epoch)
 })
 
-test('[F6] SIGSTOP: every call is refused within a second, memory stays flat, and all is well soon after CONT', async () => {
+test('[CALL2] [CALL4] [F6] SIGSTOP: every call is refused within a second, memory stays flat, and all is well soon after CONT', async () => {
   const [a, b] = [await rig(), await rig()]
   await healthy(a, b)
   const lease = await claimed(a, newPeer())
@@ -129,7 +129,7 @@ async function flood(a: RigNode, b: RigNode): Promise<void> {
   expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024)
 }
 
-test('[F6] what was asked of a frozen Redis is not done long after its caller has given up', async () => {
+test('[CALL2] [F6] what was asked of a frozen Redis is not done long after its caller has given up', async () => {
   const node = await rig()
   await healthy(node)
   await server.pause()
@@ -145,7 +145,7 @@ test('[F6] what was asked of a frozen Redis is not done long after its caller ha
   expect(await node.backend.registry.lookup(peer)).toBeUndefined()
 })
 
-test('[F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
+test('[EAR3] [F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
   const proxy = await startTcpProxy({ target: { host: server.host, port: server.port } })
   cleanups.push(() => proxy.stop())
   const [cut, other] = [await rig(`redis://127.0.0.1:${proxy.port}`), await rig()]
@@ -160,7 +160,7 @@ test('[F11] a link that swallows everything is noticed within 3 s, and mended wh
   }
 })
 
-test('[F13] a subscriber that Redis drops is subscribed again, the gap is a doubt', async () => {
+test('[EAR1] [F13] a subscriber that Redis drops is subscribed again, the gap is a doubt', async () => {
   const [a, b] = [await rig(), await rig()]
   await healthy(a, b)
   const peer = newPeer()
@@ -179,7 +179,7 @@ test('[F13] a subscriber that Redis drops is subscribed again, the gap is a doub
   expect(changes).toEqual(['online', 'offline'])
 })
 
-test('[F14] a subscription that is lost without a word is found by the canary within 8 s', async () => {
+test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within 8 s', async () => {
   const meddler = await startMeddler(server.port)
   cleanups.push(() => meddler.stop())
   const times = { ...defaultTimes }
@@ -278,7 +278,7 @@ test('[I12] a node whose own clock stood still learns from Redis that it has lap
   expect(await paused.backend.registry.renew([lease])).toMatchObject([{ reason: 'another' }])
 })
 
-test('SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {
+test('[CALL3] SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {
   const node = await rig()
   await healthy(node)
   const lease = await claimed(node, newPeer())

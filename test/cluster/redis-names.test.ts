@@ -66,7 +66,7 @@ test('[I16] 10,000 claims that end, by release, by grace or by reclaim, leave no
   expect(await server.cli('KEYS', '*')).toBe('pg:nodes')
 })
 
-test('a name takes at most 230 bytes of Redis’s memory', async () => {
+test('[KEY4] a name takes at most 230 bytes of Redis’s memory', async () => {
   const names = Array.from({ length: 32_000 }, () => peerOf(`peerage/${randomUUID()}`))
   const used = async (): Promise<number> =>
     Number(/^used_memory:(\d+)/mu.exec(await server.cli('INFO', 'memory'))?.[1])

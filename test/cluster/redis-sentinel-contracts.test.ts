@@ -6,6 +6,7 @@ import {
   presenceContract,
   registryContract,
   registryProperty,
+  roomsContract,
 } from '@peerage/core/testing'
 import { afterAll, beforeAll } from 'vitest'
 import { startSentinel, type SentinelSetup } from '../support/redis-sentinel.js'
@@ -28,6 +29,7 @@ nodesContract('Redis Sentinel', (pace) => redisContractCluster(store, pace))
 busContract('Redis Sentinel', (pace) => redisContractCluster(store, pace))
 mailboxContract('Redis Sentinel', (pace) => redisContractCluster(store, pace))
 presenceContract('Redis Sentinel', (pace) => redisContractCluster(store, pace))
+roomsContract('Redis Sentinel', (pace) => redisContractCluster(store, pace))
 registryProperty('Redis Sentinel', (pace) => redisContractCluster(store, pace), {
   runs: 15,
   steps: 30,

@@ -103,7 +103,7 @@ const ACL_COMMANDS =
   '+@connection +info +get +set +del +eval +evalsha +time +pexpire +zadd +zscore +zrange +zremrangebyscore ' +
   '+lindex +llen +lset +lrange +rpush +spublish +ssubscribe +sunsubscribe'
 
-test('a user that may do no more than our commands on our keys and channels is enough', async () => {
+test('[KEY3] a user that may do no more than our commands on our keys and channels is enough', async () => {
   const server = await redis({
     acl: ['default on nopass ~* &* +@all', `peerage on >pw ~pg:* &pg:* -@all ${ACL_COMMANDS}`],
   })

@@ -91,7 +91,7 @@ test('envelopes laid end to end come back in order', () => {
   )
 })
 
-test('the frame is on its way byte for byte, neither escaped nor parsed', () => {
+test('[REC1] the frame is on its way byte for byte, neither escaped nor parsed', () => {
   fc.assert(
     fc.property(message, (sent) => {
       expect(encodeMessage(sent).endsWith(sent.frame)).toBe(true)
@@ -99,7 +99,7 @@ test('the frame is on its way byte for byte, neither escaped nor parsed', () => 
   )
 })
 
-test('[F23] any other input is undefined and never throws', () => {
+test('[REC3] [F23] any other input is undefined and never throws', () => {
   fc.assert(
     fc.property(fc.anything(), (input) => {
       expect(decodeEnvelope(input)).toBeUndefined()
@@ -125,7 +125,7 @@ test('[F23] a record changed in one place is another envelope or none, and never
   )
 })
 
-test('[F23] a record cut short is malformed, and what came before it arrives', () => {
+test('[REC3] [F23] a record cut short is malformed, and what came before it arrives', () => {
   fc.assert(
     fc.property(envelope, envelope, fc.nat(), (whole, cut, at) => {
       const second = encodeEnvelope(cut)
@@ -137,7 +137,7 @@ test('[F23] a record cut short is malformed, and what came before it arrives', (
   )
 })
 
-test('[F25] fields that a later version adds to a header are passed over', () => {
+test('[REC2] [F25] fields that a later version adds to a header are passed over', () => {
   fc.assert(
     fc.property(envelope, text, (sent, added) => {
       const record = encodeEnvelope(sent)
@@ -156,7 +156,7 @@ test('[F25] fields that a later version adds to a header are passed over', () =>
   )
 })
 
-test('[F25] a type that a later version adds is counted, and the next record arrives', () => {
+test('[REC2] [F25] a type that a later version adds is counted, and the next record arrives', () => {
   fc.assert(
     fc.property(envelope, envelope, (unknown, known) => {
       const received: Envelope[] = []

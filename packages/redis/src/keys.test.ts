@@ -23,7 +23,7 @@ test('keys look as the design says', () => {
   expect(keys.inbox(node)).toBe(`pg:inbox:${node}`)
 })
 
-test('all of a name hashes alike, whatever the name holds, and names differ in their keys', () => {
+test('[KEY1] all of a name hashes alike, whatever the name holds, and names differ in their keys', () => {
   const name = fc
     .string({ unit: fc.constantFrom('{', '}', '/', ':', 'a', 'é'), minLength: 1, maxLength: 12 })
     .map((text) => must(parsePeer(`app/${text}`)))
@@ -45,7 +45,7 @@ test('two names never share a key of different kinds', () => {
   expect(new Set(all).size).toBe(all.length)
 })
 
-test('a prefix may not hold what would become the hash tag, nor what cannot be typed', () => {
+test('[KEY2] a prefix may not hold what would become the hash tag, nor what cannot be typed', () => {
   for (const fine of ['', 'pg:', 'staging/eu-1:']) expect(checkPrefix(fine)).toBeUndefined()
   for (const broken of ['{x}', 'a{', 'a b', 'é', '\n', 'x'.repeat(65)])
     expect(checkPrefix(broken)).toMatch(/^must /)

@@ -17,7 +17,7 @@ const lease: fc.Arbitrary<Lease> = fc
   })
   .map(({ since, later, ...rest }) => ({ peer, since, epoch: since + later, ...rest }))
 
-test('a lease comes back as it went', () => {
+test('[LEASE1] a lease comes back as it went', () => {
   fc.assert(
     fc.property(lease, (one) => {
       expect(parseLease(peer, formatLease(one))).toEqual(one)
@@ -40,7 +40,7 @@ test('a first stay takes at most 44 characters until the year 2059', () => {
   expect(formatLease(first).length).toBeLessThanOrEqual(44)
 })
 
-test('[F25] words that a later version adds are passed over', () => {
+test('[LEASE3] [F25] words that a later version adds are passed over', () => {
   fc.assert(
     fc.property(lease, fc.string(), (one, more) => {
       fc.pre(!/[\n\r\u2028\u2029]/u.test(more))
@@ -49,7 +49,7 @@ test('[F25] words that a later version adds are passed over', () => {
   )
 })
 
-test('[F23] anything else is no lease, and nothing throws', () => {
+test('[LEASE1] [LEASE2] [F23] anything else is no lease, and nothing throws', () => {
   fc.assert(
     fc.property(fc.oneof(fc.anything(), fc.string({ unit: 'binary' })), (value) => {
       expect(parseLease(peer, value)).toBeUndefined()

@@ -55,7 +55,7 @@ export function registryTimesContract(name: string, makeCluster: MakeCluster): v
       expect(tookMs).toBeGreaterThanOrEqual(cluster.times.nameTtlMs)
     })
 
-    test('[I6] the names of a killed node are free after node lease + grace, and not before', async () => {
+    test('[CALL1] [I6] the names of a killed node are free after node lease + grace, and not before', async () => {
       const { nodeLeaseMs, graceMs, nameTtlMs } = cluster.times
       const [killed, other] = [await cluster.join(), await cluster.join()]
       const from = cluster.now()
