@@ -1,4 +1,5 @@
 import type { Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 import { WINDOW } from './inbox.js'
 import { newLine, verdictOf } from './line.js'
@@ -59,8 +60,7 @@ export class Outbox {
     const line = this.#line(to, kind)
     return new Promise((resolve) => {
       const timer = this.#deps.clock.after(deadlineMs, () => held.end('timeout'))
-      const onAbort = (): void => held.end('aborted')
-      signal?.addEventListener('abort', onAbort)
+      const ignore = onAbort(signal, () => held.end('aborted'))
       const held: Held = {
         seq: ++line.last,
         body,
@@ -71,7 +71,7 @@ export class Outbox {
         channeled: false,
         end: (result) => {
           timer.cancel()
-          signal?.removeEventListener('abort', onAbort)
+          ignore()
           this.#settle(line, held)
           resolve(result)
         },

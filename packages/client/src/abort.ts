@@ -1,0 +1,34 @@
+interface Waiting {
+  ends: Set<() => void>
+  listener: () => void
+}
+
+const waiting = new WeakMap<AbortSignal, Waiting>()
+
+/**
+ * Calls `end` when the signal aborts, unless what is returned was called before. One listener a signal, however many
+ * wait on it: Node warns of a leak past ten.
+ */
+export function onAbort(signal: AbortSignal | undefined, end: () => void): () => void {
+  if (signal === undefined) return () => {}
+  const { ends, listener } = waiting.get(signal) ?? start(signal)
+  ends.add(end)
+  return () => {
+    if (!ends.delete(end) || ends.size > 0) return
+    signal.removeEventListener('abort', listener)
+    waiting.delete(signal)
+  }
+}
+
+function start(signal: AbortSignal): Waiting {
+  const ends = new Set<() => void>()
+  const made = {
+    ends,
+    listener: () => {
+      for (const end of ends) end()
+    },
+  }
+  signal.addEventListener('abort', made.listener)
+  waiting.set(signal, made)
+  return made
+}
