@@ -7,7 +7,7 @@ import { Commands } from './command.js'
 import type { ConnectOptions } from './connect.js'
 import { clientForCommands, open } from './connect.js'
 import { RedisDirectory } from './directory.js'
-import { Health } from './health.js'
+import { Health, type OnCanary } from './health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
 import { makeLinks } from './links.js'
@@ -34,6 +34,8 @@ export interface RedisBackendOptions {
   tls?: ConnectOptions['tls']
   mailboxLimits?: Partial<MailboxLimits>
   busLimits?: Partial<BusLimits>
+  /** For metrics: the bus's own lag, and what it lost. */
+  onCanary?: OnCanary
 }
 
 export interface RedisBackend extends Backend {
@@ -107,6 +109,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     commandMs,
     inbox: () => bus.inbox,
     onEvent,
+    onCanary: options.onCanary ?? (() => {}),
     onError,
   })
   const nodes = new RedisNodes({

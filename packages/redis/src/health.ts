@@ -14,8 +14,12 @@ export interface HealthParts {
   /** The channel that matters most: the bus's own, once there is one. */
   inbox: () => string | undefined
   onEvent: (event: BackendEvent) => void
+  onCanary: OnCanary
   onError: OnError
 }
+
+/** What became of one canary: how long it took through Redis and back, or that the next one was due before it came. */
+export type OnCanary = (canary: { heard: true; lagMs: number } | { heard: false }) => void
 
 /** An idle subscriber is covered by no other timeout: it is asked this often whether it lives. */
 const PING_MS = 1_000
@@ -32,6 +36,8 @@ export class Health {
   readonly #parts: HealthParts
   /** Channel → songs sent since one was last heard. */
   readonly #unheard = new Map<string, number>()
+  /** Channel → when the song was sung that is the only one not heard yet: all songs are alike. */
+  readonly #sungAt = new Map<string, number>()
   #timers: Timer[] = []
   #running = false
   #told: { healthy: boolean; why: string } | undefined
@@ -182,6 +188,7 @@ export class Health {
     const own = inbox()
     const channels = own === undefined ? canaries : [...canaries, own]
     for (const channel of this.#unheard.keys()) if (!channels.includes(channel)) this.#unheard.delete(channel)
+    this.#sungAt.clear()
     for (const channel of this.#deaf) if (!channels.includes(channel)) this.#deaf.delete(channel)
     const deaf = channels.filter((channel) => (this.#unheard.get(channel) ?? 0) >= MISSES_MOST)
     for (const channel of deaf) {
@@ -206,19 +213,28 @@ export class Health {
     const { publishing, onError } = this.#parts
     const published = publishing.publish(channel, CANARY)
     if (published === undefined) return
+    const before = this.#unheard.get(channel) ?? 0
+    if (before > 0) this.#parts.onCanary({ heard: false })
+    else this.#sungAt.set(channel, this.#parts.clock.monotonic())
     // Counted before its answer comes: it may be heard before that.
-    this.#unheard.set(channel, (this.#unheard.get(channel) ?? 0) + 1)
+    this.#unheard.set(channel, before + 1)
     try {
       await published
     } catch (error) {
       // Not sung, so not missed.
       this.#unheard.set(channel, Math.max(0, (this.#unheard.get(channel) ?? 0) - 1))
+      this.#sungAt.delete(channel)
+      this.#parts.onCanary({ heard: false })
       onError(error, { stage: 'canary' })
     }
   }
 
   /** A canary was heard. */
   heard(channel: string): void {
+    const sungAt = this.#sungAt.get(channel)
+    this.#sungAt.delete(channel)
+    if (sungAt !== undefined)
+      this.#parts.onCanary({ heard: true, lagMs: this.#parts.clock.monotonic() - sungAt })
     this.#unheard.set(channel, 0)
     if (this.#deaf.delete(channel)) this.evaluate()
   }

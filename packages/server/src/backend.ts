@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Backend, Clock, OnError } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
-import { createRedisBackend, type RedisBackend } from '@peerage/redis'
+import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
 import { reasonOf } from './config-load.js'
 import type { Config } from './config.js'
 import { UnusableFile } from './own-server.js'
@@ -9,6 +9,8 @@ import { UnusableFile } from './own-server.js'
 export interface BackendParts {
   clock: Clock
   onError: OnError
+  /** What became of each canary, where there is a bus that needs them. */
+  onCanary?: NonNullable<RedisBackendOptions['onCanary']>
 }
 
 /** The store that the configuration asks for: Redis, or this process's own memory. Connects to nothing yet. */

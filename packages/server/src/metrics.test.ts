@@ -2,8 +2,30 @@ import { memoryCluster } from '@peerage/core/memory'
 import { mintNodeId } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { expect, test } from 'vitest'
+import type { StunCounters } from '@peerage/stun'
 import { countBus } from './bus-counts.js'
 import { Metrics } from './metrics.js'
+
+const stun: StunCounters = {
+  requests: 0,
+  answered: 8,
+  refused: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  connections: 0,
+  connectionsRefused: 0,
+  errors: 0,
+  dropped: {
+    malformed: 0,
+    'no-cookie': 0,
+    oversized: 0,
+    'not-binding-request': 0,
+    'bad-fingerprint': 0,
+    'no-source': 0,
+    rate: 9,
+    backlog: 0,
+  },
+}
 
 function observed(): Metrics {
   const metrics = new Metrics({ version: '1.2.3', node: 'v20' })
@@ -12,7 +34,10 @@ function observed(): Metrics {
     names: () => 7,
     ready: () => true,
     nodesLive: () => 2,
+    fenced: () => false,
+    draining: () => true,
     bus: () => ({ published: 5, received: 6, malformed: 1 }),
+    stun: () => stun,
   })
   return metrics
 }
@@ -42,7 +67,10 @@ test('what gateways tell is counted under closed labels', async () => {
   metrics.closed('native', 'by-peer')
   metrics.handshake('relayed', undefined, 1_500)
   metrics.handshake('failed', 'ice', 9_000)
+  metrics.routed('peerjs', 'signal', 'forwarded', 50, 3)
   metrics.failed('canary')
+  metrics.canary({ heard: false })
+  metrics.canary({ heard: true, lagMs: 0.7 })
   metrics.health(false)
   const text = await metrics.registry.metrics()
   for (const line of [
@@ -58,6 +86,13 @@ test('what gateways tell is counted under closed labels', async () => {
     'peerage_handshake_seconds_bucket{le="2.5",path="relayed"} 1',
     'peerage_handshake_seconds_sum{path="failed"} 9',
     'peerage_canary_failures_total 1',
+    'peerage_bus_lag_seconds_bucket{le="0.001"} 1',
+    'peerage_routing_seconds_bucket{le="0.005",gateway="peerjs"} 1',
+    'peerage_routing_seconds_count{gateway="peerjs"} 1',
+    'peerage_fenced 0',
+    'peerage_draining 1',
+    'peerage_stun_requests_total{result="answered"} 8',
+    'peerage_stun_requests_total{result="rate"} 9',
     'peerage_errors_total{stage="canary"} 1',
     'peerage_redis_up 0',
     'peerage_connections{gateway="peerjs"} 4',

@@ -1,4 +1,5 @@
 import type { Wire } from '@peerage/core'
+import type { StunCounters } from '@peerage/stun'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 /** What became of a message at this node: the router's outcomes, and its error codes. */
@@ -12,14 +13,21 @@ export interface Readings {
   /** Names that this node holds. */
   names: () => number
   ready: () => boolean
+  /** Cut off from the cluster: it could not renew its own lease in time [I12]. */
+  fenced: () => boolean
+  draining: () => boolean
   /** Nodes that this one sees alive. */
   nodesLive: () => number
   /** Envelopes that this node has handed to the bus, and taken from it, since its start. */
   bus: () => { published: number; received: number; malformed: number }
+  /** The integrated P2P server's counters, while there is one. */
+  stun: () => Readonly<StunCounters> | undefined
 }
 
 // A relay within a node takes microseconds, across nodes about a millisecond; a handshake up to 30 s.
 const HANDSHAKE_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+// A look-up or a publish takes some hundred microseconds; a command has failed after times.commandMs (0.8 s).
+const REDIS_BUCKETS_SECONDS = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 /**
  * The node's metrics, in Prometheus' words: base units, counters that add up over nodes, histograms. No label
@@ -39,6 +47,8 @@ export class Metrics {
   readonly #errors: Counter<'stage'>
   readonly #events: Counter<'event'>
   readonly #canaryFailures: Counter
+  readonly #busLagSeconds: Histogram
+  readonly #routingSeconds: Histogram<'gateway'>
   readonly #redisUp: Gauge
 
   constructor(build: { version: string; node: string }) {
@@ -89,8 +99,21 @@ export class Metrics {
     this.#events = counter('peerage_node_events_total', 'What happened to this node.', ['event'])
     this.#canaryFailures = counter(
       'peerage_canary_failures_total',
-      'Canaries that did not come back through Redis.',
+      'Canaries that did not come back through Redis before the next one was due.',
     )
+    this.#busLagSeconds = new Histogram({
+      name: 'peerage_bus_lag_seconds',
+      help: 'From here through Redis and back, as the canaries fly it on each beat.',
+      buckets: REDIS_BUCKETS_SECONDS,
+      registers,
+    })
+    this.#routingSeconds = new Histogram({
+      name: 'peerage_routing_seconds',
+      help: 'Of messages that needed a look-up or the bus: from their frame to their outcome at this node.',
+      labelNames: ['gateway'],
+      buckets: REDIS_BUCKETS_SECONDS,
+      registers,
+    })
     this.#redisUp = new Gauge({
       name: 'peerage_redis_up',
       help: '1 when the registry and the bus answer.',
@@ -132,19 +155,33 @@ export class Metrics {
     }
     gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
     gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
-    this.#observeBus(readings.bus)
+    gauge('peerage_fenced', '1 while this node is cut off from the cluster.', readings.fenced)
+    gauge('peerage_draining', '1 while this node moves its peers to others.', readings.draining)
+    this.#observeMap(
+      'peerage_bus_envelopes_total',
+      'Envelopes between nodes: published, received, and malformed ones that were dropped.',
+      'direction',
+      () => Object.entries(readings.bus()),
+    )
+    this.#observeMap(
+      'peerage_stun_requests_total',
+      'What the integrated P2P server did with what came: answered it, or dropped it and why.',
+      'result',
+      () => stunResults(readings.stun()),
+    )
     gauge('peerage_nodes_live', 'Nodes that this one sees alive.', readings.nodesLive)
   }
 
-  #observeBus(read: Readings['bus']): void {
+  /** A counter that somebody else keeps, by one label of a closed set. */
+  #observeMap(name: string, help: string, label: string, read: () => Iterable<[string, number]>): void {
     const metric = new Counter({
-      name: 'peerage_bus_envelopes_total',
-      help: 'Envelopes between nodes: published, received, and malformed ones that were dropped.',
-      labelNames: ['direction'],
+      name,
+      help,
+      labelNames: [label],
       registers: [],
       collect() {
         this.reset()
-        for (const [direction, count] of Object.entries(read())) this.inc({ direction }, count)
+        for (const [value, count] of read()) this.inc({ [label]: value }, count)
       },
     })
     this.registry.registerMetric(metric)
@@ -159,9 +196,10 @@ export class Metrics {
     this.#registrations.inc({ gateway, result })
   }
 
-  /** `type`: message, signal or ack; `result`: the router's outcome or a code. */
-  routed(gateway: Wire, type: string, result: MessageResult, bytes: number): void {
+  /** `type`: message, signal or ack; `result`: the router's outcome or a code; `ms`: what it was waited for. */
+  routed(gateway: Wire, type: string, result: MessageResult, bytes: number, ms?: number): void {
     this.#messages.inc({ gateway, type, result })
+    if (ms !== undefined) this.#routingSeconds.observe({ gateway }, ms / 1_000)
     this.#messageBytes.inc({ gateway }, bytes)
   }
 
@@ -182,7 +220,11 @@ export class Metrics {
 
   failed(stage: string): void {
     this.#errors.inc({ stage })
-    if (stage === 'canary') this.#canaryFailures.inc()
+  }
+
+  canary(canary: { heard: true; lagMs: number } | { heard: false }): void {
+    if (canary.heard) this.#busLagSeconds.observe(canary.lagMs / 1_000)
+    else this.#canaryFailures.inc()
   }
 
   /** The store's own word for itself: registry, bus and canary together. */
@@ -193,4 +235,9 @@ export class Metrics {
   happened(event: string): void {
     this.#events.inc({ event })
   }
+}
+
+function stunResults(counters: Readonly<StunCounters> | undefined): [string, number][] {
+  if (counters === undefined) return []
+  return [['answered', counters.answered], ['refused', counters.refused], ...Object.entries(counters.dropped)]
 }

@@ -5,7 +5,7 @@ import { staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
 import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
-import { createBackend } from './backend.js'
+import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './bus-counts.js'
 import type { Config } from './config.js'
 import { createGateways } from './gateways.js'
@@ -54,6 +54,7 @@ export class PeerageServer {
   /** Undoes what was started, last first. */
   readonly #closers: (() => Promise<void> | void)[] = []
   #udpPort: number | null = null
+  #stun: StunServer | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
@@ -67,7 +68,8 @@ export class PeerageServer {
       this.metrics.failed(context.stage)
       logError(error, context)
     }
-    const store = countBus(backend ?? createBackend(config, { clock, onError: this.#onError }))
+    const onCanary: BackendParts['onCanary'] = (canary) => this.metrics.canary(canary)
+    const store = countBus(backend ?? createBackend(config, { clock, onError: this.#onError, onCanary }))
     this.node = new Node({
       backend: store,
       times: config.times,
@@ -184,6 +186,7 @@ export class PeerageServer {
     })
     server.start()
     this.#udpPort = port
+    this.#stun = server
     this.#closers.push(async () => {
       this.#udpPort = null
       await server.stop()
@@ -215,6 +218,9 @@ export class PeerageServer {
       connections: () => new Map(this.#gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => this.node.leases.count,
       ready: () => this.readiness().ready,
+      fenced: () => this.node.fence.fenced,
+      draining: () => this.node.draining,
+      stun: () => this.#stun?.counters,
       bus: () => backend.counts,
       nodesLive: () => backend.nodes.list().filter(({ status }) => status.state === 'live').length,
     })

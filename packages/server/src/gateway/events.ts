@@ -5,7 +5,8 @@ export interface GatewayMetrics {
   connected(wire: Wire): void
   /** `result`: `ok`, `reclaimed`, or the code of the refusal. */
   registered(wire: Wire, result: string): void
-  routed(wire: Wire, kind: string, result: string, bytes: number): void
+  /** `ms`: how long its way had to be looked up, or Redis was waited for; absent: its outcome was known at once. */
+  routed(wire: Wire, kind: string, result: string, bytes: number, ms?: number): void
   rejected(wire: Wire, reason: string): void
   closed(wire: Wire, reason: string): void
   handshake(path: 'direct' | 'relayed' | 'server' | 'failed', stage: string | undefined, ms: number): void

@@ -30,7 +30,7 @@ type Parts = Pick<
   'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'onError'
 >
 
-/** What a page of members costs of the rate for look-ups: the nodes ask for many leases in one go. */
+/** What a page of members costs of the rate for look-ups: one command, and a long answer. */
 const ROOM_PAGE_LOOKUPS = 8
 
 /** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
@@ -174,15 +174,16 @@ export class NativeFrames {
       this.#count(message, outcome)
       return
     }
+    const begunAt = this.#clock.monotonic()
     outcome.then(
-      (settled) => this.#count(message, settled),
+      (settled) => this.#count(message, settled, this.#clock.monotonic() - begunAt),
       (error: unknown) => this.#parts.onError(error, { stage: 'route' }),
     )
   }
 
-  #count(message: Message, outcome: Outcome): void {
+  #count(message: Message, outcome: Outcome, ms?: number): void {
     const result = typeof outcome === 'string' ? outcome : outcome.refused
-    this.#metrics.routed('native', message.kind, result, message.frame.length)
+    this.#metrics.routed('native', message.kind, result, message.frame.length, ms)
   }
 
   async #lookup(
@@ -234,7 +235,6 @@ export class NativeFrames {
     )
   }
 
-  // A page costs as many look-ups as it has members; it is charged by the most it can.
   async #members(
     connection: NativeConnection,
     session: OnlineSession,

@@ -4,10 +4,11 @@ import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
-import { sameSecret } from '../access.js'
+import { mayComeFrom, sameSecret } from '../access.js'
 import type { Addresses } from '../address.js'
 import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
+import type { GatewayMetrics } from './events.js'
 import { meaningOf, type PeerJsKeys } from './peerjs-admit.js'
 
 export interface PeerJsHttpOptions {
@@ -23,6 +24,9 @@ export interface PeerJsHttpOptions {
   sharedKey: string | null
   allowDiscovery: boolean
   cors: readonly string[]
+  /** Exact origins that may ask at all; empty: any. */
+  origins: readonly string[]
+  metrics: Pick<GatewayMetrics, 'rejected'>
   generateId?: () => string
   onError: (error: unknown, context: { stage: string }) => void
 }
@@ -58,6 +62,11 @@ export class PeerJsHttp {
     const { method } = request
     if (resource === undefined) return false
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
+    if (!mayComeFrom(this.#options.origins, request.headers.origin)) {
+      this.#options.metrics.rejected('peerjs', 'origin')
+      answer(response, 403, TEXT_TYPE, 'Forbidden')
+      return true
+    }
     this.#allowOrigin(request, response)
     if (method === 'OPTIONS') {
       preflight(request, response)

@@ -1,8 +1,10 @@
-import type { Message, Outcome, Router } from '@peerage/core'
+import type { Clock, Message, Outcome, Router } from '@peerage/core'
 
 export interface PairsParts {
   router: Router
-  settled: (message: Message, outcome: Outcome) => void
+  clock: Clock
+  /** `ms`: how long the outcome was waited for; absent: it was known at once. */
+  settled: (message: Message, outcome: Outcome, ms?: number) => void
   /** Too many wait already. */
   dropped: (message: Message) => void
   onError: (error: unknown, context: { stage: string }) => void
@@ -74,9 +76,10 @@ export class Pairs {
 
   // Never rejects.
   #settle(message: Message, outcome: Promise<Outcome>): Promise<void> {
-    const { settled, onError } = this.#parts
+    const { clock, settled, onError } = this.#parts
+    const begunAt = clock.monotonic()
     return outcome.then(
-      (known) => settled(message, known),
+      (known) => settled(message, known, clock.monotonic() - begunAt),
       (error: unknown) => onError(error, { stage: 'route' }),
     )
   }

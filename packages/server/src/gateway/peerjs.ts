@@ -130,7 +130,8 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.#drops = new Drops(options)
     this.#pairs = new Pairs({
       router: node.router,
-      settled: (message, outcome) => this.#settled(message, outcome),
+      clock,
+      settled: (message, outcome, ms) => this.#settled(message, outcome, ms),
       dropped: (message) => this.#overflowed(message),
       onError,
     })
@@ -174,7 +175,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     }
     socket.once('close', () => limits.disconnected(address))
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
-      if (ws instanceof OwnedWebSocket) this.#opened(ws, { url, origin, address })
+      if (ws instanceof OwnedWebSocket) this.#opened(ws, socket, { url, origin, address })
     })
     return true
   }
@@ -245,14 +246,18 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
 
   // From socket to name.
 
-  #opened(ws: OwnedWebSocket, arrival: { url: string; origin: string | undefined; address: string }): void {
+  #opened(
+    ws: OwnedWebSocket,
+    stream: Duplex,
+    arrival: { url: string; origin: string | undefined; address: string },
+  ): void {
     const { node, metrics, onError } = this.#options
     metrics.connected('peerjs')
     this.#serial++
     // The native wire counts in base 36 without a leading zero.
     const id = parseConnectionId(`0${this.#serial.toString(36)}`)
     if (!id.ok) throw new Error(id.problem)
-    const connection = new PeerJsConnection(id.value, ws, this)
+    const connection = new PeerJsConnection(id.value, ws, stream, this)
     this.#connections.add(connection)
     this.#heartbeat.add(connection)
     node.open(connection)
@@ -406,14 +411,17 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     const { limits } = this.#options
     const { messagesPerSecond, bytesPerSecond } = limits.values.connection
     const now = this.now()
-    connection.messages ??= new TokenBucket(messagesPerSecond, now)
+    if (connection.messages === undefined) {
+      connection.messages = new TokenBucket(messagesPerSecond, now)
+      if (connection.peer !== undefined) connection.messages.beside = limits.named(connection.peer)
+    }
     connection.bytes ??= new TokenBucket(bytesPerSecond, now)
     return connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
   }
 
-  #settled(message: Message, outcome: Outcome): void {
+  #settled(message: Message, outcome: Outcome, ms?: number): void {
     const result = typeof outcome === 'string' ? outcome : outcome.refused
-    this.#options.metrics.routed('peerjs', 'signal', result, message.frame.length)
+    this.#options.metrics.routed('peerjs', 'signal', result, message.frame.length, ms)
     // What may wait and yet is refused at once found its mailbox full.
     if (result === 'unavailable' && message.hold) this.#drops.dropped('mailbox-full', { name: message.to })
   }

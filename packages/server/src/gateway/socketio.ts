@@ -107,8 +107,8 @@ export class SocketIoGateway implements Gateway {
     const end = url.indexOf('?')
     const path = end < 0 ? url : url.slice(0, end)
     if (path !== this.#options.path && `${path}/` !== this.#options.path) return false
-    const refuse = (status: string, detail: string, retryAfterMs?: number): true => {
-      this.#options.metrics.rejected('native', status.slice(0, 3))
+    const refuse = (reason: string, status: string, detail: string, retryAfterMs?: number): true => {
+      this.#options.metrics.rejected('native', reason)
       const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
       const body = JSON.stringify({ detail })
       socket.end(
@@ -118,12 +118,12 @@ export class SocketIoGateway implements Gateway {
     }
     const query = new URLSearchParams(end < 0 ? '' : url.slice(end))
     if (query.get('EIO') !== '4' || query.get('transport') !== 'websocket')
-      return refuse('400 Bad Request', 'this path speaks engine.io 4 over WebSocket only')
+      return refuse('malformed', '400 Bad Request', 'this path speaks engine.io 4 over WebSocket only')
     if (!mayComeFrom(this.#options.origins, request.headers.origin))
-      return refuse('403 Forbidden', 'this origin may not connect')
+      return refuse('origin', '403 Forbidden', 'this origin may not connect')
     const address = bucketOf(this.#options.addresses.of(request))
     const over = this.#options.limits.connect(address)
-    if (over) return refuse('503 Service Unavailable', over.reason, over.retryAfterMs)
+    if (over) return refuse(over.reason, '503 Service Unavailable', over.reason, over.retryAfterMs)
     socket.once('close', () => this.#options.limits.disconnected(address))
     this.#engine.accept(request, socket, head, address)
     return true
@@ -195,6 +195,7 @@ export class SocketIoGateway implements Gateway {
         outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
       )
     }
+    connection.messages.beside = limits.named(peer)
     metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
     return undefined
   }
