@@ -1,25 +1,37 @@
 import type { Clock } from '@peerage/core'
 
 /**
- * A token bucket: `perSecond` on average, twice that at once. Our own, since it is asked for every message and must
+ * A token bucket: `perSecond` on average, twice that, and at least one, at once. Our own, since it is asked for every message and must
  * cost neither a promise nor a timer. 0 a second is no limit.
  */
 export class TokenBucket {
   readonly #perSecond: number
+  readonly #most: number
   #tokens: number
   #at: number
 
   constructor(perSecond: number, now: number) {
     this.#perSecond = perSecond
-    this.#tokens = 2 * perSecond
+    this.#most = Math.max(1, 2 * perSecond)
+    this.#tokens = this.#most
     this.#at = now
   }
 
+  /** Another bucket that the same things are taken from: a connection's messages are also its name's. */
+  beside: TokenBucket | undefined
+
   /** 0: taken. Else how many milliseconds until it could be. */
   take(cost: number, now: number): number {
+    const besideMs = this.beside === undefined ? 0 : this.beside.take(cost, now)
+    return Math.max(besideMs, this.#take(cost, now))
+  }
+
+  #take(wanted: number, now: number): number {
     if (this.#perSecond === 0) return 0
-    this.#tokens = Math.min(2 * this.#perSecond, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
+    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
     this.#at = now
+    // What is larger than the bucket takes all of it: it must be possible at some time.
+    const cost = Math.min(wanted, this.#most)
     if (this.#tokens >= cost) {
       this.#tokens -= cost
       return 0
@@ -29,7 +41,7 @@ export class TokenBucket {
 
   /** Whether nothing would be lost by forgetting it. */
   isFull(now: number): boolean {
-    return this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond >= 2 * this.#perSecond
+    return this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond >= this.#most
   }
 }
 
@@ -48,6 +60,10 @@ export class KeyedBuckets {
 
   take(key: string, cost = 1): number {
     if (this.#perSecond === 0) return 0
+    return this.bucket(key).take(cost, this.#clock.monotonic())
+  }
+
+  bucket(key: string): TokenBucket {
     const now = this.#clock.monotonic()
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
@@ -55,7 +71,7 @@ export class KeyedBuckets {
       bucket = new TokenBucket(this.#perSecond, now)
       this.#buckets.set(key, bucket)
     }
-    return bucket.take(cost, now)
+    return bucket
   }
 
   /** Drops what is full again; if all are busy, the oldest: a flood of addresses must not cost memory. */
@@ -98,6 +114,7 @@ export class Limits {
   readonly #lookups: KeyedBuckets
   readonly #addressFailures: KeyedBuckets
   readonly #nameFailures: KeyedBuckets
+  readonly #nameMessages: KeyedBuckets
   readonly #nodeConnects: TokenBucket
   #connections = 0
 
@@ -108,6 +125,7 @@ export class Limits {
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
     this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
     this.#nameFailures = new KeyedBuckets(values.name.failuresPerMinute / 60, clock)
+    this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
   }
 
@@ -142,6 +160,11 @@ export class Limits {
 
   lookups(address: string, names: number): number {
     return isLoopback(address) ? 0 : this.#lookups.take(address, names)
+  }
+
+  /** What a name may send, whichever connection it comes over: to stand beside the connection's own bucket. */
+  named(peer: string): TokenBucket | undefined {
+    return this.values.name.messagesPerSecond === 0 ? undefined : this.#nameMessages.bucket(peer)
   }
 
   get connections(): number {

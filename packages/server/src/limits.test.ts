@@ -1,0 +1,134 @@
+import { fakeClock } from '@peerage/core/testing'
+import { describe, expect, test } from 'vitest'
+import { defaultConfig } from './config.js'
+import { KeyedBuckets, Limits, TokenBucket, type LimitValues } from './limits.js'
+
+const none: LimitValues = {
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 },
+  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
+  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
+  node: { connections: 0, connectsPerSecond: 0 },
+}
+
+/** How many in a row are let through. */
+function passes(most: number, take: () => boolean): number {
+  let passed = 0
+  while (passed < most && take()) passed++
+  return passed
+}
+
+describe('a token bucket', () => {
+  test('lets twice its rate through at once, then its rate, and says when to come again', () => {
+    const bucket = new TokenBucket(10, 0)
+    expect(passes(100, () => bucket.take(1, 0) === 0)).toBe(20)
+    expect(bucket.take(1, 0)).toBe(100)
+    expect(bucket.take(1, 99)).toBeGreaterThan(0)
+    expect(bucket.take(1, 100)).toBe(0)
+    expect(passes(100, () => bucket.take(1, 1_100) === 0)).toBe(10)
+    expect(passes(100, () => bucket.take(1, 1_000_000) === 0)).toBe(20)
+  })
+
+  test('a rate below one a second still lets one through, and what is larger than the bucket a full one', () => {
+    const rare = new TokenBucket(0.25, 0)
+    expect([rare.take(1, 0), rare.take(1, 0), rare.take(1, 4_000)]).toEqual([0, 4_000, 0])
+    const small = new TokenBucket(100, 0)
+    expect([small.take(1_000, 0), small.take(1_000, 1_999) > 0, small.take(1_000, 2_000)]).toEqual([
+      0,
+      true,
+      0,
+    ])
+  })
+
+  test('0 a second is no limit', () => {
+    const bucket = new TokenBucket(0, 0)
+    expect(bucket.take(1e9, 0)).toBe(0)
+  })
+
+  test('beside another one, the stricter of the two decides', () => {
+    const [own, shared] = [new TokenBucket(10, 0), new TokenBucket(2, 0)]
+    own.beside = shared
+    expect(passes(100, () => own.take(1, 0) === 0)).toBe(4)
+    expect(own.take(1, 0)).toBe(500)
+  })
+})
+
+test('buckets by key are forgotten when full, and a flood of keys costs no memory', () => {
+  const clock = fakeClock()
+  const buckets = new KeyedBuckets(10, clock, 100)
+  for (let i = 0; i < 10_000; i++) buckets.take(`address ${i}`)
+  expect(buckets.size).toBeLessThanOrEqual(100)
+  expect(passes(100, () => buckets.take('busy') === 0)).toBe(20)
+})
+
+describe('the limits of a node', () => {
+  const at = '192.0.2.1'
+
+  test('connections of one address, of all addresses, and both again when some have gone', () => {
+    const values = {
+      ...none,
+      address: { ...none.address, connections: 2 },
+      node: { ...none.node, connections: 3 },
+    }
+    const limits = new Limits(values, fakeClock())
+    expect([limits.connect(at), limits.connect(at)]).toEqual([undefined, undefined])
+    expect(limits.connect(at)).toMatchObject({ reason: 'too-many' })
+    expect(limits.connect('192.0.2.2')).toBeUndefined()
+    expect(limits.connect('192.0.2.3')).toMatchObject({ reason: 'overloaded' })
+    limits.disconnected(at)
+    expect(limits.connections).toBe(2)
+    expect(limits.connect(at)).toBeUndefined()
+  })
+
+  test('new connections of one address and of the node; this machine is no one peer', () => {
+    const values = {
+      ...none,
+      address: { ...none.address, connectsPerSecond: 1 },
+      node: { ...none.node, connectsPerSecond: 5 },
+    }
+    const limits = new Limits(values, fakeClock())
+    expect(passes(100, () => limits.connect(at) === undefined)).toBe(2)
+    expect(limits.connect(at)).toEqual({ reason: 'rate-limited', retryAfterMs: 1_000 })
+    expect(passes(100, () => limits.connect('127.0.0.1') === undefined)).toBe(8)
+    expect(limits.connect('127.0.0.1')).toMatchObject({ reason: 'overloaded' })
+  })
+
+  test('failures of one address, and of one name from many addresses', () => {
+    const limits = new Limits(
+      {
+        ...none,
+        name: { ...none.name, failuresPerMinute: 60 },
+        address: { ...none.address, failuresPerMinute: 120 },
+      },
+      fakeClock(),
+    )
+    expect(passes(100, () => limits.claimFailed(at, `name ${Math.random()}`) === 0)).toBe(4)
+    let tries = 0
+    expect(passes(100, () => limits.claimFailed(`address ${tries++}`, 'alice') === 0)).toBe(2)
+  })
+
+  test('messages of one name, over however many connections', () => {
+    const limits = new Limits({ ...none, name: { ...none.name, messagesPerSecond: 5 } }, fakeClock())
+    const connection = (): TokenBucket => {
+      const bucket = new TokenBucket(1_000, 0)
+      bucket.beside = limits.named('default/alice')
+      return bucket
+    }
+    const [first, second] = [connection(), connection()]
+    expect(passes(100, () => first.take(1, 0) === 0)).toBe(10)
+    expect(second.take(1, 0)).toBeGreaterThan(0)
+    expect(new Limits(none, fakeClock()).named('default/alice')).toBeUndefined()
+  })
+
+  test('lookups of one address', () => {
+    const limits = new Limits({ ...none, address: { ...none.address, lookupsPerSecond: 10 } }, fakeClock())
+    expect(limits.lookups(at, 20)).toBe(0)
+    expect(limits.lookups(at, 1)).toBe(100)
+    expect(limits.lookups('192.0.2.2', 1)).toBe(0)
+  })
+
+  test('without limits nothing is refused', () => {
+    const limits = new Limits(none, fakeClock())
+    expect(passes(10_000, () => limits.connect(at) === undefined)).toBe(10_000)
+    expect(new Limits(defaultConfig.limits, fakeClock()).connect(at)).toBeUndefined()
+  })
+})
