@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { SendResult } from './signaling.js'
+import type { Session } from './session.js'
+import type { Carrier, SendResult, Stay } from './signaling.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
 import { FakeStorage, nameFrom, openPage } from './testing/fake-page.js'
 import type { Page } from './testing/fake-page.js'
@@ -14,6 +15,7 @@ const who = fc.constantFrom(...NAMES)
 type Step =
   | { do: 'send'; from: Who; to: Who; count: number }
   | { do: 'cut' | 'reload' | 'replace' | 'leave' | 'abort'; who: Who }
+  | { do: 'channel'; between: [Who, Who] }
   | { do: 'wait'; ms: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -30,6 +32,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constantFrom('cut', 'reload', 'replace', 'leave', 'abort'), who }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('channel' as const), between: fc.tuple(who, who) }) },
   {
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 2_500 }) }),
@@ -52,8 +55,11 @@ class World {
   readonly tier: FakeTier
   readonly #pages = new Map<Who, { page: Page; storage: FakeStorage; run: string }>()
   readonly #aborts = new Map<Who, AbortController[]>()
+  /** Open channels by their two ends, and how each is closed. */
+  readonly #channels = new Map<string, () => void>()
   #runs = 0
   sends = 0
+  channels = 0
 
   constructor(seed: number, loss: number, twice: number, delayMs: number) {
     this.tier = new FakeTier(this.clock, { random: seededRandom(seed), loss, twice, delayMs })
@@ -73,6 +79,7 @@ class World {
   async step(next: Step): Promise<void> {
     if (next.do === 'wait') return this.clock.advance(next.ms)
     if (next.do === 'send') return this.#send(next.from, next.to, next.count)
+    if (next.do === 'channel') return this.#toggle(...next.between)
     const current = this.#pages.get(next.who)
     if (current === undefined) return
     switch (next.do) {
@@ -83,19 +90,74 @@ class World {
         this.#aborts.delete(next.who)
         return
       case 'reload':
+        this.#closeChannels(next.who)
         current.page.unload()
         return this.load(next.who, current.storage)
       case 'replace':
         // The grace is over, and a stranger takes the name.
+        this.#closeChannels(next.who)
         current.page.unload()
         this.tier.release(next.who)
         return this.load(next.who, new FakeStorage())
       case 'leave':
+        this.#closeChannels(next.who)
         current.page.session.link.send({ type: 'leave' })
         await this.clock.advance(1)
         current.page.unload()
         return this.load(next.who, new FakeStorage())
     }
+  }
+
+  /** Opens a channel between two peers, or closes it: what is on its way is lost. */
+  #toggle(one: Who, two: Who): void {
+    const key = [one, two].sort().join(' ')
+    const close = this.#channels.get(key)
+    if (close !== undefined) {
+      this.#channels.delete(key)
+      return close()
+    }
+    const [a, b] = [this.#pages.get(one)?.page.session, this.#pages.get(two)?.page.session]
+    if (a === b || a?.link.state.state !== 'online' || b?.link.state.state !== 'online') return
+    let open = true
+    const end = (from: Session, to: Session): { carrier: Carrier; stay: Stay } => ({
+      stay: { ...to.self },
+      carrier: {
+        send: (frame) => {
+          if (!open) return false
+          const { random, delayMs } = this.tier.faults
+          if (random() < 0.1) {
+            this.clock.after(30, () => from.carriers.kick(to.self.name))
+            return 'full'
+          }
+          const sent: unknown = JSON.parse(JSON.stringify(frame))
+          this.clock.after(
+            1 + random() * delayMs,
+            () => open && to.carriers.receive(self.get(from) ?? from.self, sent, carrierOf(to)),
+          )
+          return true
+        },
+      },
+    })
+    const self = new Map([a, b].map((session) => [session, { ...session.self }]))
+    const ends = { a: end(a, b), b: end(b, a) }
+    const carrierOf = (session: Session): Carrier => (session === a ? ends.a : ends.b).carrier
+    const detach = [
+      a.carriers.attach(ends.a.stay, ends.a.carrier),
+      b.carriers.attach(ends.b.stay, ends.b.carrier),
+    ]
+    this.channels++
+    this.#channels.set(key, () => {
+      open = false
+      for (const one of detach) one()
+    })
+  }
+
+  #closeChannels(name: Who): void {
+    for (const [key, close] of this.#channels)
+      if (key.includes(name)) {
+        this.#channels.delete(key)
+        close()
+      }
   }
 
   #send(from: Who, to: Who, count: number): void {
@@ -120,7 +182,7 @@ class World {
   }
 }
 
-test('[D1] [D4] whatever the network does, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
+test('[D1] [D4] [D15] whatever the network and the channels do, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer(),
@@ -166,4 +228,19 @@ test('[D1] on a network that loses nothing, everything that is sent to a peer th
   await world.clock.advance(5_000)
   expect([...world.results.values()].filter((result) => result === 'delivered')).toHaveLength(505)
   expect(world.handed).toHaveLength(505)
+})
+
+test('[D15] a stream that moves between server and channel while data flows loses and doubles nothing', async () => {
+  const world = new World(11, 0, 0, 60)
+  for (const name of NAMES) await world.load(name, new FakeStorage())
+  await world.clock.advance(100)
+  for (let i = 0; i < 40; i++) {
+    await world.step({ do: 'send', from: 'ann', to: 'bob', count: 10 })
+    await world.step({ do: 'wait', ms: 37 })
+    await world.step({ do: 'channel', between: ['ann', 'bob'] })
+  }
+  await world.end()
+  expect(world.channels).toBe(20)
+  expect([...world.results.values()]).toEqual(Array.from({ length: 400 }, () => 'delivered'))
+  expect(world.handed.map(({ count }) => count)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
 })
