@@ -1,0 +1,168 @@
+import { connect, type Peer } from '@peerage/client'
+import { decodeNodeMessage, type NodeMessageOf, type TurnCredentials } from '@peerage/protocol'
+import { io, type Socket } from 'socket.io-client'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startCoturn, type Coturn } from '../support/coturn.js'
+import { startNode, type Node } from '../support/node.js'
+import { eventually } from '../support/process.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import { openTurnClient, type Answer } from './turn-client.js'
+
+// Credentials from the node's secret to coturn's judgement.
+
+/** Long for a handshake on one machine. */
+const HOPELESS_MS = 4_000
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+
+async function coturnWith(...secrets: [string, ...string[]]): Promise<Coturn> {
+  const coturn = await startCoturn({ secret: secrets })
+  onTestFinished(() => coturn.stop())
+  return coturn
+}
+
+interface TurnSettings {
+  secret: string
+  previousSecret?: string
+  ttlMs?: number
+}
+
+async function nodeWith(coturn: Coturn, { secret, previousSecret, ttlMs }: TurnSettings): Promise<Node> {
+  const ttl = ttlMs === undefined ? [] : ['--p2p-turn-ttl-ms', String(ttlMs)]
+  const node = await startNode({
+    redisUrl: redis.url,
+    args: ['--p2p-turn-urls', coturn.turnUrl, ...ttl],
+    env: {
+      PEERAGE_P2P_TURN_SECRET: secret,
+      ...(previousSecret === undefined ? {} : { PEERAGE_P2P_TURN_PREVIOUS_SECRET: previousSecret }),
+    },
+  })
+  onTestFinished(() => node.stop())
+  return node
+}
+
+/** A peer that shows the frames of the wire; any socket.io client is one. */
+interface RawPeer {
+  welcome: NodeMessageOf<'welcome'>
+  ice: () => Promise<TurnCredentials | null>
+}
+
+async function rawPeer(node: Node, name: string, app = 'default'): Promise<RawPeer> {
+  const secret = 'A'.repeat(22)
+  const socket: Socket = io(node.url, {
+    path: '/peerage/',
+    transports: ['websocket'],
+    forceNew: true,
+    auth: { v: 1, secret, name, app },
+  })
+  onTestFinished(() => void socket.disconnect())
+  const next = async <T extends 'welcome' | 'ice'>(type: T): Promise<NodeMessageOf<T>> => {
+    const read = decodeNodeMessage(type, await new Promise((resolve) => socket.once<string>(type, resolve)))
+    if (!read.ok || read.value.type !== type) throw new Error(`no ${type}`)
+    return read.value as NodeMessageOf<T>
+  }
+  return {
+    welcome: await next('welcome'),
+    ice: async () => {
+      const answer = next('ice')
+      socket.emit('ice', { id: 1 })
+      return (await answer).turn
+    },
+  }
+}
+
+async function judge(coturn: Coturn, turn: TurnCredentials | null): Promise<Answer> {
+  if (turn === null) throw new Error('no credentials')
+  const client = await openTurnClient(coturn.port, { username: turn.username, password: turn.credential })
+  onTestFinished(() => client.close())
+  return client.allocate()
+}
+
+function expiryMs(username: string): number {
+  return Number(username.split(':')[0]) * 1_000
+}
+
+/** Waits for an instant that lies in the credentials themselves; coturn's clock ticks once a second. */
+async function until(ms: number): Promise<void> {
+  await eventually('the credentials end', () => Promise.resolve(Date.now() > ms + 1_500 || undefined), {
+    deadlineMs: 60_000,
+    everyMs: 50,
+  })
+}
+
+async function relayedPeer(node: Node, name: string): Promise<Peer> {
+  const peer = await connect(node.url, { name, storage: null, p2p: { relayOnly: true } })
+  onTestFinished(() => peer.leave())
+  return peer
+}
+
+/**
+ * Relay-only, so without credentials that coturn takes there is no candidate at all. Which path it then selects says
+ * nothing here: TURN permissions are by address, and on loopback all have the same one. The NAT lab looks at paths.
+ */
+async function relayOnce(from: Peer, to: Peer, deadlineMs?: number): Promise<void> {
+  if (from.p2p === null) throw new Error('no P2P controller')
+  const channel = await from.p2p.connect(to.name, { deadlineMs })
+  await channel.close()
+}
+
+describe('TURN credentials', () => {
+  test('come with the welcome and on request, for this peer and app alone, and coturn takes them', async () => {
+    const coturn = await coturnWith('north')
+    const node = await nodeWith(coturn, { secret: 'north' })
+    // What coturn would refuse in a username, were the name put into it.
+    const odd = await rawPeer(node, `o'dd "name" \\ é:/`)
+    const other = await rawPeer(node, 'alice', 'shop')
+    const same = await rawPeer(node, 'alice', 'game')
+    for (const { welcome, ice } of [odd, other, same]) {
+      expect(welcome.p2p.turn).toMatchObject({ urls: [coturn.turnUrl], ttlMs: 300_000 })
+      expect(await judge(coturn, welcome.p2p.turn)).toBe('granted')
+      expect(await judge(coturn, await ice())).toBe('granted')
+    }
+    const user = ({ welcome }: RawPeer): string => welcome.p2p.turn?.username.split(':')[1] ?? ''
+    expect(new Set([odd, other, same].map(user)).size).toBe(3)
+    expect(user(other)).toMatch(/^shop\//)
+  })
+
+  test('end, and coturn then refuses them', async () => {
+    const coturn = await coturnWith('north')
+    const { welcome, ice } = await rawPeer(await nodeWith(coturn, { secret: 'north', ttlMs: 2_000 }), 'short')
+    const { turn } = welcome.p2p
+    expect(await judge(coturn, turn)).toBe('granted')
+    await until(expiryMs(turn?.username ?? ''))
+    expect(await judge(coturn, turn)).toBe(401)
+    expect(await judge(coturn, await ice())).toBe('granted')
+  })
+
+  test('are renewed by the SDK before they end', async () => {
+    const coturn = await coturnWith('north')
+    const node = await nodeWith(coturn, { secret: 'north', ttlMs: 2_000 })
+    const [alice, bob] = [await relayedPeer(node, 'alice'), await relayedPeer(node, 'bob')]
+    await relayOnce(alice, bob)
+    // Those of a peer that came later end later.
+    const { turn } = (await rawPeer(node, 'late')).welcome.p2p
+    await until(expiryMs(turn?.username ?? ''))
+    expect(await judge(coturn, turn)).toBe(401)
+    // With the credentials of their welcomes neither side would get a relay any more.
+    await relayOnce(alice, bob)
+  })
+
+  test('of either secret are good while one replaces the other, and of the new one alone afterwards', async () => {
+    const rotating = await coturnWith('new', 'old')
+    const before = await nodeWith(rotating, { secret: 'old' })
+    const after = await nodeWith(rotating, { secret: 'new', previousSecret: 'old' })
+    const [alice, bob] = [await relayedPeer(before, 'alice'), await relayedPeer(after, 'bob')]
+    await relayOnce(alice, bob)
+    await relayOnce(bob, alice)
+    const done = await coturnWith('new')
+    expect(await judge(done, (await rawPeer(after, 'carol')).welcome.p2p.turn)).toBe('granted')
+    expect(await judge(done, (await rawPeer(before, 'dave')).welcome.p2p.turn)).toBe(401)
+    const late = await nodeWith(done, { secret: 'old' })
+    const [erin, frank] = [await relayedPeer(late, 'erin'), await relayedPeer(late, 'frank')]
+    await expect(relayOnce(erin, frank, HOPELESS_MS)).rejects.toMatchObject({ stage: 'ice' })
+  })
+})
