@@ -1,7 +1,9 @@
 import { claimed, newPeer } from '@peerage/core/testing'
-import { createRedisBackend } from '@peerage/redis'
+import { aclRules, createRedisBackend } from '@peerage/redis'
 import { systemClock } from '@peerage/core'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readFile } from 'node:fs/promises'
+import { makeCertificates } from '../support/certificates.js'
 import { freePort } from '../support/ports.js'
 import type { RedisServer } from '../support/redis.js'
 import { startRedis } from '../support/redis.js'
@@ -98,14 +100,9 @@ test('credentials come from the URL or apart from it', async () => {
   await eventually('the node is healthy', () => isHealthy(apart))
 })
 
-// What an operator has to allow: facts for the README and the manifests.
-const ACL_COMMANDS =
-  '+@connection +info +get +set +del +eval +evalsha +time +pexpire +zadd +zscore +zrange +zremrangebyscore ' +
-  '+lindex +llen +lset +lrange +rpush +spublish +ssubscribe +sunsubscribe'
-
 test('[KEY3] a user that may do no more than our commands on our keys and channels is enough', async () => {
   const server = await redis({
-    acl: ['default on nopass ~* &* +@all', `peerage on >pw ~pg:* &pg:* -@all ${ACL_COMMANDS}`],
+    acl: ['default on nopass ~* &* +@all', `peerage on >pw ~pg:* &pg:* -@all ${aclRules.join(' ')}`],
   })
   const node = await rig(server.url, { username: 'peerage', password: 'pw' })
   await eventually('the node is healthy', () => isHealthy(node))
@@ -129,6 +126,20 @@ test('[KEY3] a user that may do no more than our commands on our keys and channe
   await nodes.leave()
   expect(node.errors).toEqual([])
   expect(await server.cli('ACL', 'LOG')).toBe('')
+})
+
+test('TLS: trusted by the file that is given, refused with the reason without it', async () => {
+  const certificates = await makeCertificates()
+  cleanups.push(() => certificates.remove())
+  const server = await redis({ tls: certificates })
+  expect(server.url).toMatch(/^rediss:/)
+  const trusting = await rig(server.url, { tls: { ca: await readFile(certificates.ca, 'utf8') } })
+  await eventually('the node is healthy', () => isHealthy(trusting))
+  await claimed(trusting, newPeer())
+  await eventually('the bus is whole', () => reaches(trusting, trusting))
+  const doubting = await rig(server.url)
+  expect(isHealthy(doubting)).toBe(false)
+  expect(ailments(doubting).at(-1)).toMatch(/certificate/)
 })
 
 test('another prefix is another cluster on the same Redis', async () => {

@@ -1,3 +1,4 @@
+export { aclRules } from './acl.js'
 export { DEFAULT_PREFIX, createRedisBackend } from './backend.js'
 export type { RedisBackend, RedisBackendOptions } from './backend.js'
 export type { BusLimits } from './bus.js'

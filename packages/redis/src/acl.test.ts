@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+import { aclRules } from './acl.js'
+import * as scripts from './scripts.js'
+
+test('[KEY3] whatever a script calls is allowed', () => {
+  const called = new Set<string>()
+  for (const script of Object.values(scripts))
+    for (const [, command = ''] of script.lua.matchAll(/redis\.p?call\('([A-Z]+)'/gu)) called.add(command)
+  expect(called.size).toBeGreaterThan(10)
+  for (const command of called) expect(aclRules).toContain(`+${command.toLowerCase()}`)
+})
+
+test('every script says its commands outright, so that the test above sees them', () => {
+  for (const script of Object.values(scripts))
+    for (const [call] of script.lua.matchAll(/redis\.p?call\([^)]*/gu))
+      expect(call).toMatch(/call\('[A-Z]+'/u)
+})
