@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { findBinary } from '../support/binary.js'
+import { WebSocket } from 'ws'
 import { makeCertificates } from '../support/certificates.js'
 import { HAPROXY } from '../support/haproxy.js'
 import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
@@ -206,6 +207,22 @@ describe('a node', () => {
     await child.kill('SIGTERM')
     expect(await child.stopped).toEqual({ code: 0, signal: null })
     expect(child.lines.some((line) => record(line)?.['msg'] === 'ready')).toBe(false)
+  })
+
+  test('a second signal ends it at once, peers or not', async () => {
+    const child = await peerage(['serve', '--port', '0'])
+    const { port } = (await logged(child, 'ready')) as { port: number }
+    // Enough peers for a drain in several batches.
+    for (let i = 0; i < 20; i++) {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=p${i}&token=t${i}`)
+      cleanups.push(() => socket.terminate())
+      await once(socket, 'message')
+    }
+    await child.kill('SIGTERM')
+    await logged(child, 'draining')
+    await child.kill('SIGTERM')
+    expect(await child.stopped).toEqual({ code: 143, signal: null })
+    expect(child.lines.some((line) => record(line)?.['msg'] === 'stopped')).toBe(false)
   })
 
   test('a Redis older than 7 is refused, and told so', async () => {

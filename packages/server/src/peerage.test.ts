@@ -138,6 +138,21 @@ describe('attached to an application that has handlers of its own', () => {
     expect(server.listenerCount('upgrade')).toBe(0)
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
   })
+
+  test('after stop it is out of the way also where somebody wrapped the server’s events after it', async () => {
+    const server = createServer((_, response) => response.end('app'))
+    const node = peerage()
+    node.attach(server)
+    const ours: unknown = Reflect.get(server, 'emit')
+    if (typeof ours !== 'function') throw new Error('no emit')
+    const theirs = (...args: unknown[]): unknown => Reflect.apply(ours, server, args)
+    Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: theirs })
+    const port = await listening(server)
+    await node.ready()
+    expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+    await node.stop()
+    expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
+  })
 })
 
 describe('useAsP2PServer', () => {
