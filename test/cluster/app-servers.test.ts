@@ -1,0 +1,145 @@
+import { connect, type Peer } from '@peerage/client'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { PEERAGE_BIN, REPOSITORY, startNode } from '../support/node.js'
+import { freePort } from '../support/ports.js'
+import { eventually, startChild, type Child } from '../support/process.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+// The programs of examples/app-servers, as its README runs them.
+
+const DEADLINE_MS = 20_000
+const EXAMPLE = `${REPOSITORY}examples/app-servers/`
+
+interface Program {
+  child: Child
+  url: string
+  port: number
+}
+
+let redis: RedisServer
+let stun: Program
+let express: Program
+let plain: Program
+let pointing: Program
+
+beforeAll(async () => {
+  redis = await startRedis()
+  // Brings the build up to date: the example runs what an application would install.
+  await (await startNode()).stop()
+  stun = await start([PEERAGE_BIN, 'stun', '--port', '0', '--host', '127.0.0.1'])
+  ;[express, plain] = await Promise.all([server('express-server.mjs'), server('plain-server.mjs')])
+  pointing = await server('pointing-server.mjs', '--tier', plain.url)
+})
+afterAll(async () => {
+  const programs = [pointing, express, plain, stun]
+  await Promise.all(programs.map((program) => program?.child.stop()))
+  await redis?.stop()
+})
+
+async function start(args: string[]): Promise<Program> {
+  const child = await startChild({ command: process.execPath, args })
+  const port = await child.line(readyPort, DEADLINE_MS)
+  return { child, port, url: `http://127.0.0.1:${port}` }
+}
+
+function server(file: string, ...more: string[]): Promise<Program> {
+  const shared = ['--redis', redis.url, '--p2p-server', `127.0.0.1:${stun.port}`]
+  return start([`${EXAMPLE}${file}`, '--port', '0', ...shared, ...more])
+}
+
+function readyPort(line: string): number | undefined {
+  const record: Record<string, unknown> = line.startsWith('{') ? JSON.parse(line) : {}
+  return record['msg'] === 'ready' && typeof record['port'] === 'number' ? record['port'] : undefined
+}
+
+async function peerAt(url: string, name: string): Promise<Peer> {
+  const peer = await connect(url, { name, storage: null })
+  onTestFinished(() => peer.leave())
+  return peer
+}
+
+async function expectChannel(from: Peer, to: Peer): Promise<void> {
+  const heard = new Promise((resolve) =>
+    to.p2p?.on('channel-opened', (channel) => channel.on('message', resolve)),
+  )
+  const channel = await from.p2p?.connect(to.name)
+  expect(await channel?.info()).toMatchObject({ path: 'direct' })
+  await channel?.send(`from ${from.name}`)
+  expect(await heard).toBe(`from ${from.name}`)
+}
+
+async function expectMessage(from: Peer, to: Peer): Promise<void> {
+  const heard = new Promise((resolve) => to.once('message', (sender, data) => resolve([sender, data])))
+  await from.send(to.name, 'hello', { via: 'server' })
+  expect(await heard).toEqual([from.name, 'hello'])
+}
+
+describe('application servers that share a Redis and a P2P server', () => {
+  test('their peers find each other, over the one P2P server', async () => {
+    const told = (await (await fetch(pointing.url)).json()) as { peerage: string }
+    const peers = [
+      await peerAt(express.url, 'alice'),
+      await peerAt(plain.url, 'bob'),
+      await peerAt(told.peerage, 'carol'),
+    ]
+    for (const peer of peers) expect(peer.p2p?.p2pServer).toBe(`127.0.0.1:${stun.port}`)
+    for (const [i, from] of peers.entries())
+      for (const to of peers.slice(i + 1)) await expectChannel(from, to)
+  })
+
+  test('their own routes go on beside the tier', async () => {
+    expect(await (await fetch(`${express.url}/orders`)).json()).toEqual([{ id: 1, item: 'tea' }])
+    expect((await fetch(`${express.url}/nowhere`)).status).toBe(404)
+    expect(await (await fetch(plain.url)).text()).toBe('stock: 7 cups\n')
+  })
+
+  test('the peer of the README connects, through a server that points at the tier', async () => {
+    const alice = await startChild({
+      command: process.execPath,
+      args: [`${EXAMPLE}peer.mjs`, 'readme-alice', express.url],
+    })
+    onTestFinished(() => alice.stop())
+    await alice.line((line) => (line.includes('is online') ? true : undefined), DEADLINE_MS)
+    const bob = await startChild({
+      command: process.execPath,
+      args: [`${EXAMPLE}peer.mjs`, 'readme-bob', pointing.url, 'readme-alice'],
+    })
+    onTestFinished(() => bob.stop())
+    await bob.line((line) => (line === 'channel to readme-alice: direct' ? true : undefined), DEADLINE_MS)
+    const heard = 'readme-bob, directly: hello, this is readme-bob'
+    await alice.line((line) => (line === heard ? true : undefined), DEADLINE_MS)
+  })
+
+  test('one joins, one drains and comes back, one is killed: the others go on', async () => {
+    const [alice, bob] = [await peerAt(express.url, 'ann'), await peerAt(plain.url, 'ben')]
+    await expectChannel(alice, bob)
+
+    const port = await freePort()
+    const more = (): Promise<Program> => server('plain-server.mjs', '--port', String(port))
+    const joined = await more()
+    onTestFinished(() => joined.child.stop())
+    const dora = await peerAt(joined.url, 'dora')
+    await expectChannel(dora, alice)
+    await expectMessage(bob, dora)
+
+    // Its channel outlives the server that brought it about; its name waits for it.
+    await joined.child.kill('SIGTERM')
+    expect(await joined.child.stopped).toMatchObject({ code: 0 })
+    const heard = new Promise((resolve) => alice.p2p?.channel('dora')?.on('message', resolve))
+    await dora.p2p?.channel('ann')?.send('still here')
+    expect(await heard).toBe('still here')
+    const { since } = dora
+    const again = await more()
+    onTestFinished(() => again.child.stop())
+    await eventually('dora is back', () => Promise.resolve(dora.state.state === 'online' || undefined), {
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(dora.since).toBe(since)
+    await expectMessage(bob, dora)
+
+    await again.child.kill('SIGKILL')
+    await again.child.stopped
+    await expectMessage(alice, bob)
+    await expectMessage(bob, alice)
+  })
+})
