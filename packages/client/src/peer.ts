@@ -5,6 +5,7 @@ import { PeerageError } from './error.js'
 import type { PeerState } from './link.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
+import type { Mesh, Room } from './rooms.js'
 import type { PeerEvents, Session } from './session.js'
 import type { Via } from './signaling.js'
 import type { Presence } from './watches.js'
@@ -25,12 +26,12 @@ export interface SendOptions extends Waiting {
 const LEAVE_MS = 2_000
 
 /** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
-export class Peer<P = P2P> {
+export class Peer {
   /** Null when P2P is disabled: then every message goes through the server. */
-  readonly p2p: P | null
+  readonly p2p: P2P | null
   readonly #session: Session
 
-  constructor(session: Session, p2p: P | null) {
+  constructor(session: Session, p2p: P2P | null) {
     this.#session = session
     this.p2p = p2p
   }
@@ -110,6 +111,23 @@ export class Peer<P = P2P> {
 
   unwatch(name: string): void {
     this.#session.watches.unwatch(nameOrThrow(name))
+  }
+
+  /**
+   * Into a room; resolves when this peer hears what is said there. Rejects with a PeerageError: `bad-name`, `too-many`,
+   * or with the signal's reason. The code for rooms is loaded with the first one.
+   */
+  async join(room: string, { signal }: Waiting = {}): Promise<Room> {
+    const { Room } = await import('./rooms.js')
+    return Room.join(this.#session, room, signal)
+  }
+
+  /** Into a room, with a channel to each of its members. Rejects as `join` does, and where P2P is disabled. */
+  async mesh(room: string, { signal }: Waiting = {}): Promise<Mesh> {
+    const { p2p } = this
+    if (p2p === null) throw new PeerageError('forbidden', 'P2P is disabled for this peer')
+    const { Mesh, Room } = await import('./rooms.js')
+    return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 
   /** Gives the name back at once, and ends. Resolves when the node has said so, or after 2 s. */

@@ -5,7 +5,7 @@ import type { Clock } from './clock.js'
 const ANSWER_MS = 5_000
 
 export type Answer =
-  | { ok: true; message: NodeMessageOf<'found'> | NodeMessageOf<'ice'> }
+  | { ok: true; message: NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'> }
   | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
 
 interface Pending {
@@ -48,7 +48,7 @@ export class Requests {
 
   /** False: it answers nothing that was asked. */
   answer(message: NodeMessage): boolean {
-    if (message.type !== 'found' && message.type !== 'ice' && message.type !== 'error') return false
+    if (!('id' in message)) return false
     const pending = this.#pending.get(message.id ?? 0)
     if (message.type === 'error') pending?.end({ ok: false, code: message.code, detail: message.detail })
     else pending?.end({ ok: true, message })

@@ -41,6 +41,7 @@ export type PeerEvents = {
 
 type Internals = {
   signal: [signal: Signal]
+  room: [message: NodeMessageOf<'changed' | 'said'>]
   welcome: []
   closed: []
 }
@@ -144,6 +145,14 @@ export class Session implements P2PContext {
     return this.#internal.on('welcome', listener)
   }
 
+  onRoom(listener: (message: NodeMessageOf<'changed' | 'said'>) => void): () => void {
+    return this.#internal.on('room', listener)
+  }
+
+  ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
+    return this.#requests.ask(frameOf, signal)
+  }
+
   onClosed(listener: () => void): () => void {
     return this.#internal.on('closed', listener)
   }
@@ -239,8 +248,13 @@ export class Session implements P2PContext {
         const { type: _, ...presence } = message
         return this.watches.heard(presence)
       }
+      case 'changed':
+      case 'said':
+        return this.#internal.emit('room', message)
       case 'found':
       case 'ice':
+      case 'roomed':
+      case 'done':
         this.#requests.answer(message)
         return
       case 'error':

@@ -11,7 +11,14 @@ export type ServerMessage =
   | { type: 'presence'; name: Name; state: 'online' | 'away' | 'offline'; since?: number }
   /** What somebody said in a room: the frame is already encoded for the native wire, which alone has rooms. */
   | { type: 'said'; frame: string }
-  | { type: 'member'; room: Room; name: Name; since: number; state: 'joined' | 'left' | 'away' }
+  /** What became of members of a room: one object for all who are told. */
+  | RoomChange
+
+export interface RoomChange {
+  type: 'changed'
+  room: Room
+  members: { name: Name; since: number; state: 'joined' | 'left' | 'away' }[]
+}
 
 /** One live socket, whatever its transport. */
 export interface Connection {

@@ -108,6 +108,7 @@ export class Node {
       self: () => this.#id,
       registry: backend.rooms,
       sessions,
+      clock,
       nameTtlMs,
       graceMs,
       onError,
@@ -210,6 +211,11 @@ export class Node {
     const { leases, complete } = await backend.directory.list(app, most)
     const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
     return { names: online.map((lease) => nameOf(lease.peer)), complete }
+  }
+
+  /** Whether the lease of a node has ended, as far as this one knows. */
+  isDead(node: NodeId): boolean {
+    return this.#options.backend.nodes.status(node).state === 'dead'
   }
 
   /** What the registry says is absent may be a name that its node has yet to write back. */

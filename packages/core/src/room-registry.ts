@@ -1,9 +1,15 @@
-import type { Name, RoomId } from '@peerage/protocol'
+import type { Name, NodeId, RoomId } from '@peerage/protocol'
 
 /** Who is in a room: a name, and which holder of it. */
 export interface Member {
   name: Name
   since: number
+}
+
+/** A member, the node that holds it, and whether its connection is there: enough to list a room in one command. */
+export interface Membership extends Member {
+  node: NodeId
+  state: 'online' | 'away'
 }
 
 /**
@@ -16,13 +22,13 @@ export interface Member {
  */
 export interface RoomRegistry {
   /** `full`: over `most` members, and not joined. */
-  join(room: RoomId, member: Member, ttlMs: number, most: number): Promise<'joined' | 'known' | 'full'>
+  join(room: RoomId, member: Membership, ttlMs: number, most: number): Promise<'joined' | 'known' | 'full'>
   /** True: it was in the room. */
   part(room: RoomId, member: Member): Promise<boolean>
   /** Prolongs memberships, and writes back those that the registry has lost. */
-  keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void>
+  keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void>
   /** Up to `most` members whose names come after `after`, in the order of their names' bytes. */
-  list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Member[]; more: boolean }>
+  list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Membership[]; more: boolean }>
   /** Resolves when the subscription stands: what is published from then on arrives. */
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void>
   unsubscribe(room: RoomId): void

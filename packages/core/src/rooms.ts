@@ -1,7 +1,9 @@
 import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { nameOf, roomIdOf, appOf, limits, parseName, roomOf } from '@peerage/protocol'
 import type { OnError } from './backend.js'
-import type { Member, RoomRegistry } from './room-registry.js'
+import type { Clock } from './clock.js'
+import type { RoomChange } from './connection.js'
+import type { Member, Membership, RoomRegistry } from './room-registry.js'
 import { RegistryUnavailable } from './registry.js'
 import type { OnlineSession } from './session.js'
 import type { Sessions } from './sessions.js'
@@ -11,6 +13,7 @@ export interface RoomsParts {
   self: () => NodeId
   registry: RoomRegistry
   sessions: Sessions
+  clock: Clock
   nameTtlMs: number
   graceMs: number
   onError: OnError
@@ -31,7 +34,20 @@ interface Gathered {
   readonly connections: Map<ConnectionId, Member>
   /** Settles when the room's channel is subscribed to. */
   readonly standing: Promise<void>
+  /** Changes that the members of this node are told of together. */
+  changes: RoomChange['members']
 }
+
+type Page = Awaited<ReturnType<RoomRegistry['list']>>
+
+/** A page that is being read, and the reading after it that others wait for. */
+interface Reading {
+  readonly current: Promise<Page>
+  next?: Promise<Page>
+}
+
+/** A thousand peers that join at once are a few frames to each member, not a thousand. */
+const CHANGES_MS = 50
 
 const MARKS: Record<MemberState, string> = { joined: '+', left: '-', away: '~' }
 const STATES = new Map<string | undefined, MemberState>([
@@ -48,6 +64,7 @@ export class Rooms {
   readonly #parts: RoomsParts
   readonly #rooms = new Map<RoomId, Gathered>()
   readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
+  readonly #readings = new Map<string, Reading>()
   #turn = 0
 
   constructor(parts: RoomsParts) {
@@ -67,7 +84,7 @@ export class Rooms {
     this.#byConnection.set(connection.id, rooms.add(id))
     try {
       await gathered.standing
-      const outcome = await registry.join(id, member, nameTtlMs, limits.membersPerRoom)
+      const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
       if (outcome === 'full') {
         this.#drop(connection.id, id)
         return 'too-many'
@@ -93,10 +110,33 @@ export class Rooms {
     return true
   }
 
-  /** A page of members. */
-  list(session: OnlineSession, room: Room, after?: Name): Promise<{ members: Member[]; more: boolean }> {
+  /**
+   * A page of members, read after this call. A thousand peers that join at once share a few readings: while one is
+   * under way, all who ask wait for the one after it.
+   */
+  list(session: OnlineSession, room: Room, after?: Name): Promise<Page> {
     const id = roomIdOf(appOf(session.peer), room)
-    return this.#parts.registry.list(id, after, limits.membersPerPage)
+    const key = `${id}\n${after ?? ''}`
+    const reading = this.#readings.get(key)
+    if (reading?.next) return reading.next
+    const read = (): Promise<Page> => this.#parts.registry.list(id, after, limits.membersPerPage)
+    if (reading) {
+      reading.next = reading.current.then(
+        () => this.#read(key, read),
+        () => this.#read(key, read),
+      )
+      return reading.next
+    }
+    return this.#read(key, read)
+  }
+
+  #read(key: string, read: () => Promise<Page>): Promise<Page> {
+    const current = read()
+    const reading: Reading = { current }
+    this.#readings.set(key, reading)
+    return current.finally(() => {
+      if (this.#readings.get(key) === reading && !reading.next) this.#readings.delete(key)
+    })
   }
 
   has(session: OnlineSession, room: Room): boolean {
@@ -127,26 +167,32 @@ export class Rooms {
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
     for (const [i, [id, gathered]] of [...this.#rooms].entries())
-      if (i % RENEW_ROUND_BEATS === turn)
-        await registry.keep(id, [...gathered.connections.values()], nameTtlMs)
+      if (i % RENEW_ROUND_BEATS === turn) await registry.keep(id, this.#memberships(gathered), nameTtlMs)
   }
 
   /** The registry may have lost everything: all memberships of this node are written back. */
   async keepAll(): Promise<void> {
     const { registry, nameTtlMs } = this.#parts
-    for (const [id, gathered] of this.#rooms)
-      await registry.keep(id, [...gathered.connections.values()], nameTtlMs)
+    for (const [id, gathered] of this.#rooms) await registry.keep(id, this.#memberships(gathered), nameTtlMs)
   }
 
   get count(): number {
     return this.#rooms.size
   }
 
+  #membership(member: Member): Membership {
+    return { ...member, node: this.#parts.self(), state: 'online' }
+  }
+
+  #memberships({ connections }: Gathered): Membership[] {
+    return [...connections.values()].map((member) => this.#membership(member))
+  }
+
   #gather(id: RoomId): Gathered {
     const known = this.#rooms.get(id)
     if (known) return known
     const standing = this.#parts.registry.subscribe(id, (text) => this.#receive(id, text))
-    const gathered: Gathered = { connections: new Map(), standing }
+    const gathered: Gathered = { connections: new Map(), standing, changes: [] }
     this.#rooms.set(id, gathered)
     return gathered
   }
@@ -171,7 +217,7 @@ export class Rooms {
   async #away(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
     const { registry, graceMs } = this.#parts
     await this.#inTheBackground('away from a room', async () => {
-      await registry.keep(id, [member], graceMs)
+      await registry.keep(id, [{ ...this.#membership(member), state: 'away' }], graceMs)
       await this.#tell(id, connection, 'away', member)
     })
   }
@@ -205,12 +251,30 @@ export class Rooms {
       return
     }
     if (gathered === undefined) return
-    const { origin, event } = told
+    if (told.event.type === 'said') this.#hand(gathered, told.origin, told.event.frame)
+    else this.#gatherChange(id, gathered, { ...told.event.member, state: told.event.state })
+  }
+
+  #hand(gathered: Gathered, origin: string, frame: string): void {
     for (const connection of gathered.connections.keys()) {
       if (origin === this.#origin(connection)) continue
-      const to = this.#parts.sessions.get(connection)?.connection
-      if (event.type === 'said') to?.send({ type: 'said', frame: event.frame })
-      else to?.send({ type: 'member', room: roomOf(id), state: event.state, ...event.member })
+      this.#parts.sessions.get(connection)?.connection.send({ type: 'said', frame })
+    }
+  }
+
+  #gatherChange(id: RoomId, gathered: Gathered, change: RoomChange['members'][number]): void {
+    gathered.changes.push(change)
+    if (gathered.changes.length === 1)
+      this.#parts.clock.after(CHANGES_MS, () => this.#tellChanges(id, gathered))
+  }
+
+  #tellChanges(id: RoomId, gathered: Gathered): void {
+    const changes = gathered.changes.splice(0)
+    for (let from = 0; from < changes.length; from += limits.membersPerPage) {
+      const members = changes.slice(from, from + limits.membersPerPage)
+      const change: RoomChange = { type: 'changed', room: roomOf(id), members }
+      for (const connection of gathered.connections.keys())
+        this.#parts.sessions.get(connection)?.connection.send(change)
     }
   }
 }

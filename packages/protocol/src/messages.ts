@@ -142,8 +142,14 @@ export const nodeShapes = {
   presence: { name, state: presence, since: optional(natural) },
   /** A page of a room's members, each with its presence; `more`: ask again, after the last one. */
   roomed: { id: natural, room, members: bounded(peerPresence, limits.membersPerPage), more: flag },
-  /** A member came, left, or is away; its connection may come back. */
-  member: { room, name, since: natural, state: oneOf('joined', 'left', 'away') },
+  /** Members that came, left, or are away and may come back: those of a short while, in one frame. */
+  changed: {
+    room,
+    members: list(
+      object({ name, since: natural, state: oneOf('joined', 'left', 'away') }),
+      limits.membersPerPage,
+    ),
+  },
   said: { room, from: name, since: natural, body },
   /** A request without another answer was carried out. */
   done: { id: natural },

@@ -1,6 +1,6 @@
 import type { Name, RoomId } from '@peerage/protocol'
-import { parseName } from '@peerage/protocol'
-import type { Clock, Member, OnError, RoomRegistry } from '@peerage/core'
+import { parseName, parseNodeId } from '@peerage/protocol'
+import type { Clock, Member, Membership, OnError, RoomRegistry } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
@@ -27,14 +27,19 @@ const UNANSWERED_MOST = 5_000
 /** `name LF since`: sorts by the bytes of the name, for LF is below everything printable. */
 const write = ({ name, since }: Member): string => `${name}\n${since}`
 
-function read(text: string): Member | undefined {
+/** `node o|a`. */
+const place = ({ node, state }: Membership): string => `${node} ${state === 'online' ? 'o' : 'a'}`
+
+function read(text: string, where: string): Membership | undefined {
   const at = text.lastIndexOf('\n')
   const name = parseName(text.slice(0, at))
   const since = Number(text.slice(at + 1))
-  return name.ok && Number.isSafeInteger(since) ? { name: name.value, since } : undefined
+  const node = parseNodeId(where.slice(0, -2))
+  if (!name.ok || !node.ok || !Number.isSafeInteger(since)) return undefined
+  return { name: name.value, since, node: node.value, state: where.endsWith(' a') ? 'away' : 'online' }
 }
 
-/** Rooms: two sorted sets and a sharded channel each. */
+/** Rooms: two sorted sets, a hash and a sharded channel each. */
 export class RedisRooms implements RoomRegistry {
   readonly #parts: RedisRoomsParts
   #unanswered = 0
@@ -45,11 +50,11 @@ export class RedisRooms implements RoomRegistry {
 
   async join(
     room: RoomId,
-    member: Member,
+    member: Membership,
     ttlMs: number,
     most: number,
   ): Promise<'joined' | 'known' | 'full'> {
-    const answer = await this.#run(joinRoomScript, room, [write(member), ttlMs, most])
+    const answer = await this.#run(joinRoomScript, room, [write(member), place(member), ttlMs, most])
     return answer === 1 ? 'joined' : answer === 0 ? 'known' : 'full'
   }
 
@@ -57,11 +62,13 @@ export class RedisRooms implements RoomRegistry {
     return (await this.#run(partRoomScript, room, [write(member)])) === 1
   }
 
-  async keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void> {
+  async keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void> {
     for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND)
       await this.#run(keepRoomScript, room, [
         ttlMs,
-        ...members.slice(from, from + MEMBERS_PER_COMMAND).map(write),
+        ...members
+          .slice(from, from + MEMBERS_PER_COMMAND)
+          .flatMap((member) => [write(member), place(member)]),
       ])
   }
 
@@ -69,18 +76,18 @@ export class RedisRooms implements RoomRegistry {
     room: RoomId,
     after: Name | undefined,
     most: number,
-  ): Promise<{ members: Member[]; more: boolean }> {
+  ): Promise<{ members: Membership[]; more: boolean }> {
     const { commands, keys, onError } = this.#parts
     const texts = readStrings(
       await commands.script(listRoomScript, keys.members(room), [after ?? '', most + 1]),
     )
-    const members: Member[] = []
-    for (const text of texts.slice(0, most)) {
-      const member = read(text)
+    const members: Membership[] = []
+    for (let i = 0; i < Math.min(texts.length, 2 * most); i += 2) {
+      const member = read(texts[i] ?? '', texts[i + 1] ?? '')
       if (member) members.push(member)
       else onError(new Error('not a member of a room'), { stage: 'room' })
     }
-    return { members, more: texts.length > most }
+    return { members, more: texts.length > 2 * most }
   }
 
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {

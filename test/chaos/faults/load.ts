@@ -2,6 +2,8 @@ import { percentile } from '../checker.js'
 import { RawPeer } from '../raw-peer.js'
 import type { Fault, Scene } from '../scene.js'
 import { heal, inject, isHealthy, race, until, wait } from '../scene.js'
+import { startNode } from '../../support/node.js'
+import { redisOf } from '../stage.js'
 
 /** How long the deliveries took that were asked for and settled within a window. */
 function latencies(scene: Scene, from: number, until: number): number[] {
@@ -232,8 +234,6 @@ export const limitFaults: readonly Fault[] = [
     outageP99Ms: 5_000,
     watchMs: 15_000,
     run: async (scene) => {
-      const { startNode } = await import('../../support/node.js')
-      const { redisOf } = await import('../stage.js')
       const node = await startNode({
         redisUrl: redisOf(scene.stage).url,
         args: ['--use-as-p2p-server', 'false'],
@@ -287,7 +287,6 @@ export const limitFaults: readonly Fault[] = [
     outageP99Ms: 12_000,
     watchMs: 15_000,
     run: async (scene) => {
-      const { redisOf } = await import('../stage.js')
       const redis = redisOf(scene.stage)
       await inject(scene, id, 'redis', async () => void (await redis.cli(...bad)))
       await wait(500)

@@ -1,6 +1,6 @@
 import type { Name, RoomId } from '@peerage/protocol'
-import type { Member, RoomRegistry } from '../room-registry.js'
-import type { Membership, Store } from './store.js'
+import type { Member, Membership, RoomRegistry } from '../room-registry.js'
+import type { RoomEntry, Store } from './store.js'
 
 const keyOf = ({ name, since }: Member): string => `${name} ${since}`
 const byBytes = (a: Member, b: Member): number =>
@@ -17,7 +17,7 @@ export class MemoryRooms implements RoomRegistry {
 
   async join(
     room: RoomId,
-    member: Member,
+    member: Membership,
     ttlMs: number,
     most: number,
   ): Promise<'joined' | 'known' | 'full'> {
@@ -35,7 +35,7 @@ export class MemoryRooms implements RoomRegistry {
     return was
   }
 
-  async keep(room: RoomId, members: readonly Member[], ttlMs: number): Promise<void> {
+  async keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void> {
     this.#store.open()
     for (const member of members) this.#put(room, member, ttlMs)
   }
@@ -44,7 +44,7 @@ export class MemoryRooms implements RoomRegistry {
     room: RoomId,
     after: Name | undefined,
     most: number,
-  ): Promise<{ members: Member[]; more: boolean }> {
+  ): Promise<{ members: Membership[]; more: boolean }> {
     const all = [...this.#members(room).values()].map(({ member }) => member).toSorted(byBytes)
     const from =
       after === undefined
@@ -80,15 +80,15 @@ export class MemoryRooms implements RoomRegistry {
     for (const room of this.#subscribed.keys()) this.unsubscribe(room)
   }
 
-  #put(room: RoomId, member: Member, ttlMs: number): void {
-    const members = this.#store.rooms.get(room) ?? new Map<string, Membership>()
+  #put(room: RoomId, member: Membership, ttlMs: number): void {
+    const members = this.#store.rooms.get(room) ?? new Map<string, RoomEntry>()
     this.#store.rooms.set(room, members.set(keyOf(member), { member, expiresAt: this.#store.now() + ttlMs }))
   }
 
   /** Those whose time has not ended; a room of nobody is forgotten. */
-  #members(room: RoomId): Map<string, Membership> {
+  #members(room: RoomId): Map<string, RoomEntry> {
     this.#store.open()
-    const members = this.#store.rooms.get(room) ?? new Map<string, Membership>()
+    const members = this.#store.rooms.get(room) ?? new Map<string, RoomEntry>()
     const now = this.#store.now()
     for (const [key, { expiresAt }] of members) if (expiresAt <= now) members.delete(key)
     if (members.size === 0) this.#store.rooms.delete(room)

@@ -5,7 +5,7 @@ import type { Message } from '../message.js'
 import type { PresenceChange } from '../presence.js'
 import type { Lease } from '../registry.js'
 import { RegistryUnavailable } from '../registry.js'
-import type { Member } from '../room-registry.js'
+import type { Membership } from '../room-registry.js'
 import type { Times } from '../times.js'
 
 /** What a name's key holds: a lease, or only the epoch of the last one (a tombstone), until it expires. */
@@ -15,8 +15,8 @@ export interface Entry {
   expiresAt: number
 }
 
-export interface Membership {
-  member: Member
+export interface RoomEntry {
+  member: Membership
   expiresAt: number
 }
 
@@ -34,7 +34,7 @@ export class Store {
   /** Node → end of its lease. */
   readonly nodes = new Map<NodeId, number>()
   readonly queues = new Map<Peer, Queue>()
-  readonly rooms = new Map<RoomId, Map<string, Membership>>()
+  readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
   readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()

@@ -1,5 +1,5 @@
-import type { Member } from '../room-registry.js'
-import { parseApp, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
+import type { Membership } from '../room-registry.js'
+import { parseApp, parseName, parseNodeId, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ContractNode, Given, MakeCluster } from './cluster.js'
 import { patient, quick } from './cluster.js'
@@ -10,10 +10,10 @@ function roomNamed(text: string): ReturnType<typeof roomIdOf> {
   return roomIdOf(app.value, room.value)
 }
 
-function member(text: string, since = 1): Member {
-  const name = parseName(text)
-  if (!name.ok) throw new Error(name.problem)
-  return { name: name.value, since }
+function member(text: string, since = 1, state: Membership['state'] = 'online'): Membership {
+  const [name, node] = [parseName(text), parseNodeId('node-001')]
+  if (!name.ok || !node.ok) throw new Error(`${text} is no name`)
+  return { name: name.value, since, node: node.value, state }
 }
 
 const namesIn = async (node: ContractNode, room: ReturnType<typeof roomIdOf>): Promise<string[]> =>
@@ -68,7 +68,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       const names = ['a', 'a!', 'aa', 'B', 'Zoë', 'z', '名前', '🙂', '~', '"', 'a b']
       for (const name of names) await a.backend.rooms.join(room, member(name), TTL_MS, 100)
       const seen: string[] = []
-      for (let after: Member['name'] | undefined; ;) {
+      for (let after: Membership['name'] | undefined; ;) {
         const page = await a.backend.rooms.list(room, after, 3)
         expect(page.members.length).toBeLessThanOrEqual(3)
         seen.push(...page.members.map(({ name }) => name))
@@ -76,6 +76,16 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
         if (!page.more) break
       }
       expect(seen).toEqual(names.toSorted((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y))))
+    })
+
+    test('one who is away is listed as such, until it is back', async () => {
+      const { a, b } = given
+      const room = roomNamed('hall')
+      await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
+      await a.backend.rooms.keep(room, [member('alice', 1, 'away')], TTL_MS)
+      expect((await b.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice', 1, 'away')])
+      await b.backend.rooms.join(room, member('alice'), TTL_MS, 10)
+      expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice')])
     })
 
     test('what is kept after a flush is back', async () => {

@@ -1,8 +1,19 @@
-import type { Connection, ServerMessage } from '@peerage/core'
+import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
 import { closeCodes, encodeNodeMessage } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
 import type { EngineSocket } from './engine.js'
+
+const encoded = new WeakMap<RoomChange, string>()
+
+/** All members of a room are told by one object: it is encoded for the first of them. */
+function encodedOnce(change: RoomChange): string {
+  const known = encoded.get(change)
+  if (known !== undefined) return known
+  const frame = encodeNodeMessage(change)
+  encoded.set(change, frame)
+  return frame
+}
 
 /** So many refused messages on one connection are a flood, not a burst. */
 const STRIKES_MOST = 2_000
@@ -65,8 +76,8 @@ export class NativeConnection implements Connection {
       }
       case 'said':
         return this.write(message.frame)
-      case 'member':
-        return this.write(encodeNodeMessage(message))
+      case 'changed':
+        return this.write(encodedOnce(message))
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Node, OnlineSession } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@peerage/protocol'
-import { appOf, encodeNodeMessage, errors, limits, nameOf, peerOf, protocolError } from '@peerage/protocol'
+import { encodeNodeMessage, errors, limits, nameOf, protocolError } from '@peerage/protocol'
 import type { GatewayMetrics } from './events.js'
 
 /** What a native peer asks of rooms. Each answer is a message, or why not; rejections are outages. */
@@ -60,13 +60,11 @@ export class NativeRooms {
     throw new RegistryUnavailable('the room could not be reached')
   }
 
-  // The list says who is a member; each one's lease says how it is.
+  // A member whose node died waits, as its name does, until its membership ends.
   async #page(session: OnlineSession, id: number, room: Room, after?: Name): Promise<NodeMessage> {
     const { members, more } = await this.#node.rooms.list(session, room, after)
-    const seen = await this.#node.lookup(members.map(({ name }) => peerOf(appOf(session.peer), name)))
-    const listed = members.map(({ name, since }, i) => {
-      const state = seen[i]?.since === since ? (seen[i]?.state ?? 'offline') : 'offline'
-      return { name, state, since }
+    const listed = members.map(({ name, since, node, state }) => {
+      return { name, since, state: this.#node.isDead(node) ? ('away' as const) : state }
     })
     return { type: 'roomed', id, room, members: listed, more }
   }

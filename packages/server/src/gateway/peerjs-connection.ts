@@ -1,6 +1,7 @@
 import type { Connection, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
 import { closeCodes, errors, nameOf } from '@peerage/protocol'
+import type { Duplex } from 'node:stream'
 import type { RawData } from 'ws'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
@@ -61,14 +62,17 @@ export class PeerJsConnection implements Connection, Beating {
   /** It broke the WebSocket protocol: its close is its own doing. */
   faulty = false
   readonly #socket: OwnedWebSocket
+  /** What the WebSocket runs on: whole frames are written to it directly. */
+  readonly #stream: Duplex
   readonly #events: PeerJsEvents
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [] }
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
 
-  constructor(id: ConnectionId, socket: OwnedWebSocket, events: PeerJsEvents) {
+  constructor(id: ConnectionId, socket: OwnedWebSocket, stream: Duplex, events: PeerJsEvents) {
     this.id = id
     this.#socket = socket
+    this.#stream = stream
     this.#events = events
     socket.owner = this
     socket.on('message', onMessage)
@@ -102,7 +106,7 @@ export class PeerJsConnection implements Connection, Beating {
       // PeerJS has no word for these, and nobody asks for them on its behalf.
       case 'presence':
       case 'said':
-      case 'member':
+      case 'changed':
         return true
     }
   }
@@ -122,11 +126,11 @@ export class PeerJsConnection implements Connection, Beating {
   /** A whole text frame, at once. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (!this.isOpen) return false
-    if (this.#socket.bufferedAmount > this.#events.bufferedBytes) {
+    if (this.#stream.writableLength > this.#events.bufferedBytes) {
       this.#events.slow(this)
       return false
     }
-    this.#socket.send(frame)
+    this.#stream.write(encodeTextFrame(frame))
     return true
   }
 
@@ -203,6 +207,30 @@ export class PeerJsConnection implements Connection, Beating {
     this.#opening.outbound.push(frame)
     return true
   }
+}
+
+const FINAL_TEXT = 0x81
+
+/**
+ * A whole text frame of a server, RFC 6455 §5.2, in one buffer: one write of one piece, where ws makes two pieces
+ * and several objects. Between frames of ws it may stand anywhere, for without compression ws writes each at once.
+ */
+function encodeTextFrame(text: string): Buffer {
+  const length = Buffer.byteLength(text)
+  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(head + length)
+  frame[0] = FINAL_TEXT
+  if (head === 2) frame[1] = length
+  else if (head === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeUInt32BE(0, 2)
+    frame.writeUInt32BE(length, 6)
+  }
+  frame.write(text, head)
+  return frame
 }
 
 function onMessage(this: WebSocket, data: RawData): void {

@@ -1,0 +1,277 @@
+import type { Name, NodeMessageOf, PeerMessage, PresenceState, Room as RoomName } from '@peerage/protocol'
+import { limits, parseRoom } from '@peerage/protocol'
+import { decodeBody, encodeBody } from './body.js'
+import type { Channel } from './channel.js'
+import { Emitter } from './emitter.js'
+import { PeerageError } from './error.js'
+import type { P2P } from './p2p.js'
+import type { Answer } from './requests.js'
+import type { Session } from './session.js'
+
+/** A member of a room, and how it is. `since` tells one holder of a name from the next. */
+export interface RoomMember {
+  name: Name
+  since: number
+  state: PresenceState
+}
+
+// A type, not an interface: the emitter asks for an index signature.
+export type RoomEvents = {
+  /** At most once: what is said while a connection is down is not said again. */
+  message: [from: string, data: unknown, about: { since: number }]
+  /** A member joined (or is back), left, or is away. */
+  member: [change: { name: Name; since: number; state: 'joined' | 'left' | 'away' }]
+}
+
+/** A room that this peer is in. The list of members is the truth; after each reconnect it is read again. */
+export class Room {
+  readonly name: string
+  readonly #room: RoomName
+  readonly #session: Session
+  readonly #members = new Map<Name, RoomMember>()
+  readonly #events: Emitter<RoomEvents>
+  readonly #stops: (() => void)[] = []
+  #left = false
+
+  private constructor(session: Session, room: RoomName) {
+    this.name = room
+    this.#room = room
+    this.#session = session
+    this.#events = new Emitter((error) => session.onError(error))
+    this.#stops.push(
+      session.onRoom((message) => this.#heard(message)),
+      session.onWelcome(() => void this.#reconcile()),
+    )
+  }
+
+  /** Resolves when this peer hears what is said from now on. Rejects with a PeerageError. */
+  static async join(session: Session, name: string, signal?: AbortSignal): Promise<Room> {
+    const parsed = parseRoom(name)
+    if (!parsed.ok) throw new PeerageError('bad-name', parsed.problem)
+    const room = new Room(session, parsed.value)
+    try {
+      await room.#enter(signal)
+    } catch (error) {
+      room.#end()
+      throw error
+    }
+    return room
+  }
+
+  /** Everyone who is in, this peer included. */
+  get members(): RoomMember[] {
+    return [...this.#members.values()]
+  }
+
+  on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => void): () => void {
+    return this.#events.on(event, listener)
+  }
+
+  /** To every other member that is connected now. Resolves when the tier has taken it; rejects with a PeerageError. */
+  async send(data: unknown): Promise<void> {
+    if (this.#left) throw new PeerageError('closed', 'this peer has left the room')
+    const body = encodeBody(data)
+    if (body === undefined) throw new PeerageError('too-large')
+    okOrThrow(await this.#ask((id) => ({ type: 'say', id, room: this.#room, body })))
+  }
+
+  /** Leaves the room. What was never joined, or left before, is no error. */
+  async leave(): Promise<void> {
+    if (this.#left) return
+    this.#end()
+    await this.#ask((id) => ({ type: 'part', id, room: this.#room }))
+  }
+
+  #ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
+    return this.#session.ask(frameOf, signal)
+  }
+
+  async #enter(signal?: AbortSignal): Promise<void> {
+    const first = okOrThrow(await this.#ask((id) => ({ type: 'join', id, room: this.#room }), signal), signal)
+    const seen = new Map<Name, RoomMember>()
+    for (let page = first; page.type === 'roomed';) {
+      for (const { name, since = 0, state } of page.members) seen.set(name, { name, since, state })
+      const after = page.members.at(-1)?.name
+      if (!page.more || after === undefined || seen.size > limits.membersPerRoom) break
+      page = okOrThrow(
+        await this.#ask((id) => ({ type: 'members', id, room: this.#room, after }), signal),
+        signal,
+      )
+    }
+    this.#compare(seen)
+  }
+
+  async #reconcile(): Promise<void> {
+    if (this.#left) return
+    // A request that fails is made again after the next welcome.
+    await this.#enter().catch((error: unknown) => this.#session.onError(error))
+  }
+
+  /** What the list says against what was heard: the difference is told as if it had been heard. */
+  #compare(seen: Map<Name, RoomMember>): void {
+    for (const [name, member] of this.#members)
+      if (seen.get(name)?.since !== member.since) this.#change({ name, since: member.since, state: 'left' })
+    for (const { name, since, state } of seen.values())
+      if (this.#members.get(name)?.state !== state)
+        this.#change({ name, since, state: state === 'online' ? 'joined' : 'away' })
+  }
+
+  #heard(message: NodeMessageOf<'changed' | 'said'>): void {
+    if (message.room !== this.#room || this.#left) return
+    if (message.type === 'changed') return message.members.forEach((change) => this.#change(change))
+    const { from, since, body } = message
+    let data: unknown
+    try {
+      data = decodeBody(body)
+    } catch (error) {
+      return this.#session.onError(error)
+    }
+    this.#events.emit('message', from, data, { since })
+  }
+
+  #change({ name, since, state }: RoomEvents['member'][0]): void {
+    const known = this.#members.get(name)
+    // A late word about a former holder.
+    if (known && since < known.since) return
+    if (state === 'left') {
+      if (!known) return
+      this.#members.delete(name)
+    } else {
+      const now = state === 'joined' ? 'online' : 'away'
+      if (known?.state === now && known.since === since) return
+      this.#members.set(name, { name, since, state: now })
+    }
+    this.#events.emit('member', { name, since, state })
+  }
+
+  #end(): void {
+    this.#left = true
+    for (const stop of this.#stops) stop()
+    this.#members.clear()
+  }
+}
+
+function okOrThrow(answer: Answer, signal?: AbortSignal): Extract<Answer, { ok: true }>['message'] {
+  if (answer.ok) return answer.message
+  if (answer.code === 'aborted') signal?.throwIfAborted()
+  throw new PeerageError(answer.code, answer.detail)
+}
+
+export type MeshEvents = {
+  'channel-opened': [channel: Channel]
+  'channel-closed': [channel: Channel, reason: string]
+  message: [from: string, data: string | Uint8Array<ArrayBuffer>]
+}
+
+/** Of two members the one with the lesser name calls; the other only when nothing has come for so long. */
+const OTHER_CALLS_MS = 4_000
+const RETRY_FIRST_MS = 1_000
+const RETRY_MOST_MS = 15_000
+
+/** Channels to all members of a room, kept whole as they come and go. */
+export class Mesh {
+  readonly room: Room
+  readonly #session: Session
+  readonly #p2p: P2P
+  readonly #events: Emitter<MeshEvents>
+  readonly #channels = new Map<string, Channel>()
+  readonly #calls = new Map<string, AbortController>()
+  readonly #stops: (() => void)[] = []
+
+  constructor(session: Session, p2p: P2P, room: Room) {
+    this.room = room
+    this.#session = session
+    this.#p2p = p2p
+    this.#events = new Emitter((error) => session.onError(error))
+    this.#stops.push(
+      room.on('member', () => this.#mend()),
+      p2p.on('channel-opened', (channel) => this.#opened(channel)),
+      session.onClosed(() => this.#stop()),
+    )
+    for (const channel of p2p.channels) this.#opened(channel)
+    this.#mend()
+  }
+
+  /** The open channels, by the name of their other end. */
+  get channels(): ReadonlyMap<string, Channel> {
+    return this.#channels
+  }
+
+  on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => void): () => void {
+    return this.#events.on(event, listener)
+  }
+
+  /** Over every open channel. Resolves when each has taken it or closed. */
+  async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
+    await Promise.allSettled([...this.#channels.values()].map((channel) => channel.send(data)))
+  }
+
+  /** Leaves the room and closes the channels. */
+  async close(): Promise<void> {
+    this.#stop()
+    const channels = [...this.#channels.values()]
+    await Promise.all([this.room.leave(), ...channels.map((channel) => channel.close())])
+  }
+
+  #opened(channel: Channel): void {
+    const { peer } = channel
+    if (!this.#wanted().has(peer) || this.#channels.get(peer) === channel) return
+    this.#channels.set(peer, channel)
+    channel.on('message', (data) => this.#events.emit('message', peer, data))
+    channel.on('close', (reason) => {
+      if (this.#channels.get(peer) === channel) this.#channels.delete(peer)
+      this.#events.emit('channel-closed', channel, reason)
+      this.#mend()
+    })
+    this.#events.emit('channel-opened', channel)
+  }
+
+  #wanted(): Set<string> {
+    const { name: self } = this.#session.self
+    return new Set(
+      this.room.members.flatMap(({ name, state }) => (name !== self && state === 'online' ? [name] : [])),
+    )
+  }
+
+  #mend(): void {
+    const wanted = this.#wanted()
+    for (const [name, call] of this.#calls) if (!wanted.has(name)) call.abort()
+    for (const name of wanted) {
+      const open = this.#p2p.channel(name)
+      if (open) this.#opened(open)
+      else if (!this.#calls.has(name)) void this.#call(name)
+    }
+  }
+
+  /** Calls until a channel is open, or nobody is there to be called any more. */
+  async #call(name: string): Promise<void> {
+    const call = new AbortController()
+    this.#calls.set(name, call)
+    let waitMs = this.#session.self.name < name ? 0 : OTHER_CALLS_MS
+    while (!call.signal.aborted && !this.#channels.has(name)) {
+      await this.#pause(waitMs, call.signal)
+      if (call.signal.aborted || this.#channels.has(name)) break
+      // Why it failed is the P2P controller's event; here it is tried again.
+      await this.#p2p.connect(name, { signal: call.signal }).catch(() => undefined)
+      waitMs = Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, waitMs * 2))
+    }
+    this.#calls.delete(name)
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#session.clock.after(ms, () => end())
+      const end = (): void => {
+        timer.cancel()
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      signal.addEventListener('abort', end)
+    })
+  }
+
+  #stop(): void {
+    for (const stop of this.#stops.splice(0)) stop()
+    for (const call of this.#calls.values()) call.abort()
+  }
+}
