@@ -51,6 +51,8 @@ export interface ChannelParts {
   terms: Terms
   stream: RTCDataChannel
   connection: RTCPeerConnection
+  /** The addresses that the other side announced as its own. */
+  hosts: ReadonlySet<string>
   clock: Clock
   onError: (error: unknown) => void
   /** Tells the other side how many messages there were, so that it closes when it has them. */
@@ -145,7 +147,7 @@ export class Channel {
 
   /** Which way it goes and how it fares, measured now. */
   async info(): Promise<ChannelInfo> {
-    const path = readPath(await this.#parts.connection.getStats())
+    const path = readPath(await this.#parts.connection.getStats(), this.#parts.hosts)
     const { peer, label, openedAt } = this
     return {
       ...path,

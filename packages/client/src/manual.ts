@@ -171,6 +171,7 @@ class Side {
     const channel: Channel = new Channel({
       to,
       connection,
+      hosts: this.handshake.hosts,
       onError,
       terms: { label: '', ordered: true },
       stream: streams.data,

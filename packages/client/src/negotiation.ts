@@ -71,6 +71,8 @@ const canRestart = (connection: RTCPeerConnection): boolean => typeof connection
 /** One RTCPeerConnection from its first signal to its end: perfect negotiation, trickle ICE, restarts. */
 export class Handshake {
   readonly id: string
+  /** The addresses that the other side announced as its own. */
+  readonly hosts = new Set<string>()
   readonly #options: HandshakeOptions
   #connection: RTCPeerConnection | undefined
   /** Every step that waits for WebRTC runs after the one before it, so candidates cannot overtake descriptions. */
@@ -270,7 +272,11 @@ export class Handshake {
 
   async #addCandidates(connection: RTCPeerConnection, candidates: string[]): Promise<void> {
     if (this.#state === 'new') return void this.#early.push(...candidates)
-    for (const candidate of candidates) await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 })
+    for (const candidate of candidates) {
+      const address = / (\S+) \d+ typ host/.exec(candidate)?.[1]
+      if (address !== undefined) this.hosts.add(address)
+      await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 })
+    }
   }
 
   /** Candidates found in one turn of the event loop travel together. */

@@ -225,6 +225,7 @@ export class Pair {
     const channel: Channel = new Channel({
       to,
       connection,
+      hosts: handshake.hosts,
       terms: this.#terms,
       stream: streams.data,
       clock: context.clock,

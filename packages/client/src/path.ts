@@ -21,19 +21,22 @@ export interface ChannelPath {
 const PRIVATE_PATTERN =
   /^(10\.|127\.|169\.254\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd]|fe80:|::1$)|\.local$/i
 
-export function readPath(report: RTCStatsReport): ChannelPath {
+/** `hosts`: the addresses that the other side announced as its own. */
+export function readPath(report: RTCStatsReport, hosts: ReadonlySet<string>): ChannelPath {
   const entries = new Map<string, Record<string, unknown>>()
   report.forEach((entry: { id: string }) => entries.set(entry.id, { ...entry }))
   const pair = selectedPair(entries)
   const local = endpoint(entries.get(String(pair?.['localCandidateId'])))
   const remote = endpoint(entries.get(String(pair?.['remoteCandidateId'])))
   const rtt = pair?.['currentRoundTripTime']
-  const isNear = remote?.type === 'host' || PRIVATE_PATTERN.test(remote?.address ?? '')
+  // A peer-reflexive end is one whose checks came before its candidates; its address still tells where it is.
+  const address = remote?.address ?? ''
+  const isNear = remote?.type === 'host' || PRIVATE_PATTERN.test(address) || hosts.has(address)
   return {
     path: local?.type === 'relay' || remote?.type === 'relay' ? 'relayed' : 'direct',
     local,
     remote,
-    sameLan: local?.type === 'host' && isNear,
+    sameLan: isNear && isOwn(local) && isOwn(remote),
     rttMs: typeof rtt === 'number' ? rtt * 1000 : undefined,
   }
 }
@@ -59,4 +62,9 @@ function endpoint(entry: Record<string, unknown> | undefined): Endpoint | undefi
     port: typeof entry['port'] === 'number' ? entry['port'] : undefined,
     protocol: text(entry['protocol']),
   }
+}
+
+/** Not seen through a NAT by a server, nor lent by one. */
+function isOwn(end: Endpoint | undefined): boolean {
+  return end?.type === 'host' || end?.type === 'prflx'
 }
