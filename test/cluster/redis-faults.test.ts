@@ -1,54 +1,29 @@
-import { RegistryUnavailable, defaultTimes, systemClock } from '@peerage/core'
-import type { Lease } from '@peerage/core'
+import { RegistryUnavailable, defaultTimes } from '@peerage/core'
 import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { expect, test } from 'vitest'
 import { startTcpProxy } from '../support/tcp-proxy.js'
 import { startMeddler } from './meddler.js'
 import type { RigNode } from './redis-rig.js'
 import {
   ailments,
+  becomeHealthy,
   doubts,
   eventually,
   isHealthy,
   numbered,
   reaches,
-  rigTimes,
-  startRigNode,
   succeeds,
+  useRedis,
 } from './redis-rig.js'
 
-let server: RedisServer
-const cleanups: (() => Promise<void>)[] = []
-const unhandled: unknown[] = []
-const onUnhandled = (reason: unknown): void => void unhandled.push(reason)
-
-beforeEach(async () => {
-  process.on('unhandledRejection', onUnhandled)
-  server = await startRedis()
-  cleanups.push(() => server.stop())
-})
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-  process.off('unhandledRejection', onUnhandled)
-  expect(unhandled.splice(0)).toEqual([])
-})
-
-async function rig(...[url, options]: Partial<Parameters<typeof startRigNode>>): Promise<RigNode> {
-  const node = await startRigNode(url ?? server.url, options)
-  cleanups.push(() => node.stop())
-  return node
-}
-
-async function healthy(...nodes: RigNode[]): Promise<void> {
-  for (const node of nodes) await eventually('the node is healthy', () => isHealthy(node))
-}
+const bench = useRedis()
+const { cleanups } = bench
 
 test('[F5] FLUSHALL: the node is doubted within a beat, stays alive, and claims go on with greater epochs', async () => {
-  const node = await rig()
-  await healthy(node)
+  const node = await bench.rig()
+  await becomeHealthy(node)
   const before = await claimed(node, newPeer())
-  await server.cli('FLUSHALL')
+  await bench.server.cli('FLUSHALL')
   await eventually('a doubt', () => doubts(node).length > 0)
   expect(new Set(node.beats)).toEqual(new Set(['alive']))
   expect(await node.backend.registry.reassert([before])).toEqual({ lost: [], evicted: [] })
@@ -58,17 +33,17 @@ test('[F5] FLUSHALL: the node is doubted within a beat, stays alive, and claims 
 })
 
 test('[F5] Redis killed and restarted empty: names are written back, the bus is whole, epochs grow', async () => {
-  const [a, b] = [await rig(), await rig()]
-  await healthy(a, b)
+  const [a, b] = [await bench.rig(), await bench.rig()]
+  await becomeHealthy(a, b)
   const lease = await claimed(a, newPeer())
-  await server.kill()
+  await bench.server.kill()
   await eventually('the outage is noticed', () => !isHealthy(a) && !isHealthy(b))
   await eventually('the reason is told', () => ailments(a).at(-1)?.includes('ECONNREFUSED') ?? false)
   expect(await succeeds(a.backend.registry.lookup(lease.peer))).toBe(false)
   expect(await a.backend.bus.publish(b.node, numbered(0))).toBe('unavailable')
-  await server.restart()
+  await bench.server.restart()
   const back = performance.now()
-  await healthy(a, b)
+  await becomeHealthy(a, b)
   await eventually('the bus is whole', () => reaches(a, b))
   expect(performance.now() - back).toBeLessThan(5_000)
   expect(doubts(a)).toContain('connected to Redis again')
@@ -79,10 +54,10 @@ test('[F5] Redis killed and restarted empty: names are written back, the bus is 
 })
 
 test('[CALL2] [CALL4] [F6] SIGSTOP: every call is refused within a second, memory stays flat, and all is well soon after CONT', async () => {
-  const [a, b] = [await rig(), await rig()]
-  await healthy(a, b)
+  const [a, b] = [await bench.rig(), await bench.rig()]
+  await becomeHealthy(a, b)
   const lease = await claimed(a, newPeer())
-  await server.pause()
+  await bench.server.pause()
   const { registry, bus, mailbox } = a.backend
   const timed = async (action: Promise<unknown>): Promise<number> => {
     const start = performance.now()
@@ -101,9 +76,9 @@ test('[CALL2] [CALL4] [F6] SIGSTOP: every call is refused within a second, memor
   expect(Math.max(...took)).toBeLessThan(1_000 + BUSY_MS)
   await flood(a, b)
   expect(await bus.publish(b.node, numbered(0))).toBe('unavailable')
-  await server.resume()
+  await bench.server.resume()
   const back = performance.now()
-  await healthy(a, b)
+  await becomeHealthy(a, b)
   await eventually('the bus is whole', () => reaches(a, b))
   expect(performance.now() - back).toBeLessThan(4_000)
 })
@@ -130,9 +105,9 @@ async function flood(a: RigNode, b: RigNode): Promise<void> {
 }
 
 test('[CALL2] [F6] what was asked of a frozen Redis is not done long after its caller has given up', async () => {
-  const node = await rig()
-  await healthy(node)
-  await server.pause()
+  const node = await bench.rig()
+  await becomeHealthy(node)
+  await bench.server.pause()
   const peer = newPeer()
   const claim = node.backend.registry.claim(peer, ownerAt(node), {
     secretHash: newSecretHash(),
@@ -140,37 +115,37 @@ test('[CALL2] [F6] what was asked of a frozen Redis is not done long after its c
   })
   await expect(claim).rejects.toThrow(RegistryUnavailable)
   await new Promise((resolve) => setTimeout(resolve, defaultTimes.commandMs)) // the claim is now too old to be done
-  await server.resume()
-  await healthy(node)
+  await bench.server.resume()
+  await becomeHealthy(node)
   expect(await node.backend.registry.lookup(peer)).toBeUndefined()
 })
 
 test('[EAR3] [F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
-  const proxy = await startTcpProxy({ target: { host: server.host, port: server.port } })
+  const proxy = await startTcpProxy({ target: { host: bench.server.host, port: bench.server.port } })
   cleanups.push(() => proxy.stop())
-  const [cut, other] = [await rig(`redis://127.0.0.1:${proxy.port}`), await rig()]
-  await healthy(cut, other)
+  const [cut, other] = [await bench.rig(`redis://127.0.0.1:${proxy.port}`), await bench.rig()]
+  await becomeHealthy(cut, other)
   for (const direction of ['both', 'up', 'down'] as const) {
     proxy.drop(direction)
     expect(await eventually('the cut is noticed', () => !isHealthy(cut))).toBeLessThan(3_000 + BUSY_MS)
     expect(isHealthy(other)).toBe(true)
     proxy.heal()
-    await healthy(cut)
+    await becomeHealthy(cut)
     await eventually('the bus is whole', () => reaches(other, cut))
   }
 })
 
 test('[EAR1] [F13] a subscriber that Redis drops is subscribed again, the gap is a doubt', async () => {
-  const [a, b] = [await rig(), await rig()]
-  await healthy(a, b)
+  const [a, b] = [await bench.rig(), await bench.rig()]
+  await becomeHealthy(a, b)
   const peer = newPeer()
   const changes: string[] = []
   a.backend.presence.onChange((change) => changes.push(change.state))
   await a.backend.presence.watch(peer)
   for (let round = 1; round <= 3; round++) {
-    expect(Number(await server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub'))).toBeGreaterThanOrEqual(2)
+    expect(Number(await bench.server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub'))).toBeGreaterThanOrEqual(2)
     await eventually('the gap is doubted', () => doubts(a).length >= round && doubts(b).length >= round)
-    await healthy(a, b)
+    await becomeHealthy(a, b)
     await eventually('the bus is whole', () => reaches(b, a))
   }
   const lease = await claimed(b, peer)
@@ -180,11 +155,11 @@ test('[EAR1] [F13] a subscriber that Redis drops is subscribed again, the gap is
 })
 
 test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within 8 s', async () => {
-  const meddler = await startMeddler(server.port)
+  const meddler = await startMeddler(bench.server.port)
   cleanups.push(() => meddler.stop())
   const times = { ...defaultTimes }
-  const [deaf, other] = [await rig(meddler.url, { times }), await rig()]
-  await healthy(deaf, other)
+  const [deaf, other] = [await bench.rig(meddler.url, { times }), await bench.rig()]
+  await becomeHealthy(deaf, other)
   await eventually('the bus is whole', () => reaches(other, deaf))
   // Redis forgets the subscription and says nothing; the connection stays, and answers every ping.
   meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
@@ -192,17 +167,17 @@ test('[EAR2] [F14] a subscription that is lost without a word is found by the ca
   await eventually('the subscription is lost', async () => !(await reaches(other, deaf)))
   expect(isHealthy(deaf)).toBe(true)
   expect(await eventually('the canary is missed', () => !isHealthy(deaf))).toBeLessThan(8_000)
-  await healthy(deaf)
+  await becomeHealthy(deaf)
   expect(doubts(deaf)).not.toEqual([])
   expect(deaf.errors.map((error) => error.stage)).toContain('canary')
   await eventually('the bus is whole', () => reaches(other, deaf))
 })
 
 test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
-  const meddler = await startMeddler(server.port)
+  const meddler = await startMeddler(bench.server.port)
   cleanups.push(() => meddler.stop())
-  const [node, other] = [await rig(meddler.url, { times: defaultTimes }), await rig()]
-  await healthy(node, other)
+  const [node, other] = [await bench.rig(meddler.url, { times: defaultTimes }), await bench.rig()]
+  await becomeHealthy(node, other)
   await eventually('the bus is whole', () => reaches(other, node))
   meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${node.node}`)
   await eventually('the gap is doubted', () => doubts(node).length > 0)
@@ -211,127 +186,21 @@ test('[F14] a subscription that Redis takes away is asked for again at once', as
 })
 
 test('[F14] presence subscriptions that are lost with the rest come back with it', async () => {
-  const meddler = await startMeddler(server.port)
+  const meddler = await startMeddler(bench.server.port)
   cleanups.push(() => meddler.stop())
-  const [deaf, other] = [await rig(meddler.url), await rig()]
-  await healthy(deaf, other)
+  const [deaf, other] = [await bench.rig(meddler.url), await bench.rig()]
+  await becomeHealthy(deaf, other)
   const peer = newPeer()
   const changes: string[] = []
   deaf.backend.presence.onChange((change) => changes.push(change.state))
   await deaf.backend.presence.watch(peer)
   meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
   meddler.say('peerage-subscriber', 'SUNSUBSCRIBE')
-  await eventually('the canary is missed', () => !isHealthy(deaf))
-  await healthy(deaf)
+  await eventually('the loss is found', () => doubts(deaf).length > 0)
+  await becomeHealthy(deaf)
   await claimed(other, peer)
   await eventually('presence is heard again', () => changes.length > 0)
   expect(changes).toEqual(['online'])
-})
-
-test('[F24] out of memory, read-only and without replicas: clean refusals with Redis’s own words, then well again', async () => {
-  const node = await rig()
-  await healthy(node)
-  const held = await claimed(node, newPeer())
-  const refusal = async (): Promise<string> => {
-    const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
-    try {
-      await node.backend.registry.claim(newPeer(), ownerAt(node), options)
-      return ''
-    } catch (error) {
-      if (error instanceof RegistryUnavailable) return error.message
-      throw error
-    }
-  }
-  await server.cli('CONFIG', 'SET', 'maxmemory', '1')
-  expect(await refusal()).toContain('OOM')
-  expect(await node.backend.registry.lookup(held.peer)).toEqual(held)
-  await server.cli('CONFIG', 'SET', 'maxmemory', '0')
-  await eventually('claims go on', async () => (await refusal()) === '')
-
-  await server.cli('CONFIG', 'SET', 'min-replicas-to-write', '1')
-  expect(await refusal()).toContain('NOREPLICAS')
-  await server.cli('CONFIG', 'SET', 'min-replicas-to-write', '0')
-  await eventually('claims go on', async () => (await refusal()) === '')
-
-  await server.cli('REPLICAOF', '127.0.0.1', '1')
-  await eventually('the refusal says why', async () => (await refusal()).includes('READONLY'))
-  await server.cli('REPLICAOF', 'NO', 'ONE')
-  await eventually('claims go on', async () => (await refusal()) === '')
-})
-
-test('[I12] a node whose own clock stood still learns from Redis that it has lapsed, and names of it may be taken', async () => {
-  let stopped: number | undefined
-  const clock = { ...systemClock, monotonic: () => stopped ?? performance.now() }
-  const times = { ...rigTimes, nodeLeaseMs: 1_000, graceMs: 300 }
-  const [paused, other] = [
-    await rig(server.url, { clock, times, beating: false }),
-    await rig(server.url, { times }),
-  ]
-  const lease = await claimed(paused, newPeer())
-  stopped = performance.now()
-  const taken = async (): Promise<boolean> => {
-    const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
-    return (await other.backend.registry.claim(lease.peer, ownerAt(other), options)).ok
-  }
-  await eventually('the name is taken', taken)
-  expect(await paused.backend.nodes.beat()).toBe('lapsed')
-  expect(await paused.backend.registry.renew([lease])).toMatchObject([{ reason: 'another' }])
-})
-
-test('[CALL3] SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {
-  const node = await rig()
-  await healthy(node)
-  const lease = await claimed(node, newPeer())
-  await server.cli('SCRIPT', 'FLUSH')
-  const leases = await Promise.all(Array.from({ length: 100 }, () => claimed(node, newPeer())))
-  await server.cli('SCRIPT', 'FLUSH')
-  expect(await node.backend.registry.renew([lease, ...leases])).toEqual([])
-})
-
-test('[F23] junk that strangers put into our keys and channels harms nothing', async () => {
-  const [a, b] = [await rig(), await rig()]
-  await healthy(a, b)
-  const { registry, presence, mailbox } = a.backend
-  const junk = [
-    '',
-    'x',
-    '1 2 3',
-    'abcdefgh c1 1 2 x h',
-    '\0',
-    '99999999999999999999',
-    'abcdefgh c1 1e3 2 o h',
-  ]
-  for (const value of junk) {
-    const peer = newPeer()
-    await server.cli('SET', `pg:{${peer}}:lease`, value)
-    expect(await registry.lookup(peer)).toBeUndefined()
-    expect(await registry.renew([{ ...(await claimed(b, newPeer())), peer }])).toMatchObject([
-      { reason: 'absent' },
-    ])
-  }
-  const overwritten = newPeer()
-  await server.cli('SET', `pg:{${overwritten}}:lease`, 'junk')
-  expect((await claimed(a, overwritten)).node).toBe(a.node)
-  const wrongType = newPeer()
-  await server.cli('RPUSH', `pg:{${wrongType}}:lease`, 'x')
-  expect(await succeeds(registry.lookup(wrongType))).toBe(false)
-  await server.cli('ZADD', 'pg:nodes', '1', 'not a node', '+inf', 'x')
-  await server.cli('SET', `pg:{${wrongType}}:queue`, 'x')
-  expect(await succeeds(mailbox.take(wrongType))).toBe(false)
-  const heard: unknown[] = []
-  presence.onChange((change) => heard.push(change))
-  await presence.watch(overwritten)
-  for (const payload of junk) await server.cli('SPUBLISH', `pg:{${overwritten}}:presence`, payload)
-  const lease: Lease = await claimed(a, overwritten, { policy: 'replace' })
-  await eventually('the true change is heard', () => heard.length > 0)
-  expect(heard).toEqual([{ peer: overwritten, state: 'online', since: lease.since }])
-  expect(await a.backend.nodes.beat()).toBe('alive')
-  expect(
-    a.backend.nodes
-      .list()
-      .map((one) => one.node)
-      .sort(),
-  ).toEqual([a.node, b.node].sort())
 })
 
 /** On top of a limit, for a machine on which others run too. */

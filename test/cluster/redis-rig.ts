@@ -5,6 +5,9 @@ import type { ContractNode } from '@peerage/core/testing'
 import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
+import { afterEach, beforeEach, expect } from 'vitest'
+import type { RedisServer } from '../support/redis.js'
+import { startRedis } from '../support/redis.js'
 
 /** A node that beats by itself and listens to its inbox, over a backend of its own. */
 export interface RigNode extends ContractNode {
@@ -131,4 +134,49 @@ export async function reaches(from: RigNode, to: RigNode): Promise<boolean> {
     await delay(5)
   }
   return false
+}
+
+/** What the tests of a file share: a Redis server of their own each, nodes that end with them, and no loose rejections. */
+export interface Bench {
+  readonly server: RedisServer
+  rig(url?: string, options?: RigOptions): Promise<RigNode>
+  /** Run after the test, the last one first. */
+  cleanups: (() => Promise<void>)[]
+}
+
+export function useRedis(): Bench {
+  const cleanups: (() => Promise<void>)[] = []
+  const unhandled: unknown[] = []
+  const onUnhandled = (reason: unknown): void => void unhandled.push(reason)
+  let server: RedisServer | undefined
+  const running = (): RedisServer => {
+    if (server === undefined) throw new Error('no Redis outside a test')
+    return server
+  }
+  beforeEach(async () => {
+    process.on('unhandledRejection', onUnhandled)
+    const started = await startRedis()
+    server = started
+    cleanups.push(() => started.stop())
+  })
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+    process.off('unhandledRejection', onUnhandled)
+    expect(unhandled.splice(0)).toEqual([])
+  })
+  return {
+    get server() {
+      return running()
+    },
+    rig: async (url = running().url, options = {}) => {
+      const node = await startRigNode(url, options)
+      cleanups.push(() => node.stop())
+      return node
+    },
+    cleanups,
+  }
+}
+
+export async function becomeHealthy(...nodes: RigNode[]): Promise<void> {
+  for (const node of nodes) await eventually('the node is healthy', () => isHealthy(node))
 }

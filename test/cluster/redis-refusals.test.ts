@@ -1,0 +1,113 @@
+import { RegistryUnavailable, systemClock } from '@peerage/core'
+import type { Lease } from '@peerage/core'
+import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
+import { expect, test } from 'vitest'
+import { becomeHealthy, eventually, rigTimes, succeeds, useRedis } from './redis-rig.js'
+
+const bench = useRedis()
+
+test('[F24] out of memory, read-only and without replicas: clean refusals with Redis’s own words, then well again', async () => {
+  const node = await bench.rig()
+  await becomeHealthy(node)
+  const held = await claimed(node, newPeer())
+  const refusal = async (): Promise<string> => {
+    const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
+    try {
+      await node.backend.registry.claim(newPeer(), ownerAt(node), options)
+      return ''
+    } catch (error) {
+      if (error instanceof RegistryUnavailable) return error.message
+      throw error
+    }
+  }
+  await bench.server.cli('CONFIG', 'SET', 'maxmemory', '1')
+  expect(await refusal()).toContain('OOM')
+  expect(await node.backend.registry.lookup(held.peer)).toEqual(held)
+  await bench.server.cli('CONFIG', 'SET', 'maxmemory', '0')
+  await eventually('claims go on', async () => (await refusal()) === '')
+
+  await bench.server.cli('CONFIG', 'SET', 'min-replicas-to-write', '1')
+  expect(await refusal()).toContain('NOREPLICAS')
+  await bench.server.cli('CONFIG', 'SET', 'min-replicas-to-write', '0')
+  await eventually('claims go on', async () => (await refusal()) === '')
+
+  await bench.server.cli('REPLICAOF', '127.0.0.1', '1')
+  await eventually('the refusal says why', async () => (await refusal()).includes('READONLY'))
+  await bench.server.cli('REPLICAOF', 'NO', 'ONE')
+  await eventually('claims go on', async () => (await refusal()) === '')
+})
+
+test('[I12] a node whose own clock stood still learns from Redis that it has lapsed, and names of it may be taken', async () => {
+  const halted: { at?: number } = {}
+  const clock = { ...systemClock, monotonic: () => halted.at ?? performance.now() }
+  const times = { ...rigTimes, nodeLeaseMs: 1_000, graceMs: 300 }
+  const [paused, other] = [
+    await bench.rig(bench.server.url, { clock, times, beating: false }),
+    await bench.rig(bench.server.url, { times }),
+  ]
+  const lease = await claimed(paused, newPeer())
+  halted.at = performance.now()
+  const taken = async (): Promise<boolean> => {
+    const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
+    return (await other.backend.registry.claim(lease.peer, ownerAt(other), options)).ok
+  }
+  await eventually('the name is taken', taken)
+  expect(await paused.backend.nodes.beat()).toBe('lapsed')
+  expect(await paused.backend.registry.renew([lease])).toMatchObject([{ reason: 'another' }])
+})
+
+test('[CALL3] SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {
+  const node = await bench.rig()
+  await becomeHealthy(node)
+  const lease = await claimed(node, newPeer())
+  await bench.server.cli('SCRIPT', 'FLUSH')
+  const leases = await Promise.all(Array.from({ length: 100 }, () => claimed(node, newPeer())))
+  await bench.server.cli('SCRIPT', 'FLUSH')
+  expect(await node.backend.registry.renew([lease, ...leases])).toEqual([])
+})
+
+test('[F23] junk that strangers put into our keys and channels harms nothing', async () => {
+  const [a, b] = [await bench.rig(), await bench.rig()]
+  await becomeHealthy(a, b)
+  const { registry, presence, mailbox } = a.backend
+  const junk = [
+    '',
+    'x',
+    '1 2 3',
+    'abcdefgh c1 1 2 x h',
+    '\0',
+    '99999999999999999999',
+    'abcdefgh c1 1e3 2 o h',
+  ]
+  for (const value of junk) {
+    const peer = newPeer()
+    await bench.server.cli('SET', `pg:{${peer}}:lease`, value)
+    expect(await registry.lookup(peer)).toBeUndefined()
+    expect(await registry.renew([{ ...(await claimed(b, newPeer())), peer }])).toMatchObject([
+      { reason: 'absent' },
+    ])
+  }
+  const overwritten = newPeer()
+  await bench.server.cli('SET', `pg:{${overwritten}}:lease`, 'junk')
+  expect((await claimed(a, overwritten)).node).toBe(a.node)
+  const wrongType = newPeer()
+  await bench.server.cli('RPUSH', `pg:{${wrongType}}:lease`, 'x')
+  expect(await succeeds(registry.lookup(wrongType))).toBe(false)
+  await bench.server.cli('ZADD', 'pg:nodes', '1', 'not a node', '+inf', 'x')
+  await bench.server.cli('SET', `pg:{${wrongType}}:queue`, 'x')
+  expect(await succeeds(mailbox.take(wrongType))).toBe(false)
+  const heard: unknown[] = []
+  presence.onChange((change) => heard.push(change))
+  await presence.watch(overwritten)
+  for (const payload of junk) await bench.server.cli('SPUBLISH', `pg:{${overwritten}}:presence`, payload)
+  const lease: Lease = await claimed(a, overwritten, { policy: 'replace' })
+  await eventually('the true change is heard', () => heard.length > 0)
+  expect(heard).toEqual([{ peer: overwritten, state: 'online', since: lease.since }])
+  expect(await a.backend.nodes.beat()).toBe('alive')
+  expect(
+    a.backend.nodes
+      .list()
+      .map((one) => one.node)
+      .sort(),
+  ).toEqual([a.node, b.node].sort())
+})
