@@ -1,12 +1,12 @@
 // One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines; what to
-// do comes as one JSON argument: { url, name, call?, say?, deadlineMs? }. Without `call` it waits to be called.
+// do comes as one JSON argument: { url, name, call?, say?, deadlineMs?, relayOnly? }. Without `call` it waits to be called.
 import process from 'node:process'
 
-const { client, url, name, call, say, deadlineMs } = JSON.parse(process.argv[2])
+const { client, url, name, call, say, deadlineMs, relayOnly } = JSON.parse(process.argv[2])
 const { connect } = await import(client)
 const tell = (event, details) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`)
 
-const peer = await connect(url, { name })
+const peer = await connect(url, { name, p2p: { relayOnly } })
 peer.on('message', (from, data) => tell('message', { from, data }))
 peer.p2p?.on('outcome', (outcome) => tell('outcome', outcome))
 peer.p2p?.on('channel-opened', (channel) =>

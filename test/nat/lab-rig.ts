@@ -75,7 +75,18 @@ export async function call(lab: NatLab, tier: Tier, deadlineMs?: number): Promis
   }
 }
 
-async function startPeer(site: Site, options: Record<string, unknown>): Promise<Child> {
+interface LabPeer {
+  url: string
+  name: string
+  /** Whom to call, and what to say then; without it, it waits to be called. */
+  call?: string
+  say?: string
+  deadlineMs?: number | undefined
+  relayOnly?: boolean
+}
+
+/** A peer of the SDK in a process of its own, at this site, once it is online. */
+export async function startPeer(site: Site, options: LabPeer): Promise<Child> {
   const args = [LAB_PEER, JSON.stringify({ client: CLIENT, ...options })]
   const peer = await site.start({ command: process.execPath, args })
   await peer.line((line) => (eventOf(line)?.['event'] === 'online' ? true : undefined), ONLINE_DEADLINE_MS)
@@ -86,12 +97,12 @@ function eventOf(line: string): Record<string, unknown> | undefined {
   return line.startsWith('{"event"') ? JSON.parse(line) : undefined
 }
 
-function resultOf(line: string): Result | undefined {
+export function resultOf(line: string): Result | undefined {
   // Our own program's words, line by line.
   return eventOf(line)?.['event'] === 'result' ? (JSON.parse(line) as Result) : undefined
 }
 
-function isHeard(line: string, event: string, from: string, data: string): boolean {
+export function isHeard(line: string, event: string, from: string, data: string): boolean {
   const told = eventOf(line)
   return told?.['event'] === event && told['from'] === from && told['data'] === data
 }

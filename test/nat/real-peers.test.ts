@@ -1,0 +1,165 @@
+import type { Page } from 'playwright-core'
+import { rolldown } from 'rolldown'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { findBinary } from '../support/binary.js'
+import { CHROMIUM, launchChromium } from '../support/chromium.js'
+import { startNatLab, type NatKind, type NatLab } from '../support/nat-lab.js'
+import { canUseNamespaces } from '../support/netns.js'
+import { REPOSITORY } from '../support/node.js'
+import type { Child } from '../support/process.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+import { isHeard, resultOf, startPeer, startTier, type Tier } from './lab-rig.js'
+
+// Chromium behind a NAT, with our STUN server, real coturn, and node-datachannel at the other end. As root only.
+
+const namespaces = await canUseNamespaces()
+if (!namespaces.ok) {
+  process.stderr.write(`Chromium behind NATs did not run: ${namespaces.reason}; sudo npm run test:nat\n`)
+}
+
+const HEARD_DEADLINE_MS = 20_000
+
+let redis: RedisServer
+let sdk: string
+
+beforeAll(async () => {
+  if (!namespaces.ok) return
+  redis = await startRedis()
+  sdk = await bundle()
+})
+afterAll(() => redis?.stop())
+
+/** The SDK as one script that defines `sdk`, as an application's bundler would make it. */
+async function bundle(): Promise<string> {
+  const built = await rolldown({
+    input: `${REPOSITORY}packages/client/src/index.ts`,
+    platform: 'browser',
+    resolve: {
+      conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
+      extensionAlias: { '.js': ['.ts', '.js'] },
+    },
+    external: [/^node:/],
+    logLevel: 'silent',
+  })
+  const { output } = await built.generate({ format: 'iife', name: 'sdk', codeSplitting: false })
+  return output[0].code
+}
+
+interface Stage {
+  lab: NatLab
+  tier: Tier
+  /** A page of the first node, in a Chromium behind NAT a. */
+  page: Page
+  /** Names of this stage alone: a former one's wait for their holders. */
+  chromium: string
+  bob: string
+}
+
+let stages = 0
+
+async function build(kinds: { a: NatKind; b: NatKind }, turn: boolean): Promise<Stage> {
+  const lab = await startNatLab(kinds)
+  onTestFinished(() => lab.stop())
+  await lab.pub.expose(redis.port)
+  const tier = await startTier(lab, redis, turn)
+  onTestFinished(() => tier.stop())
+  const { path } = await findBinary(CHROMIUM)
+  const browser = await launchChromium({ executablePath: await lab.a.launcher(path) })
+  onTestFinished(() => browser.stop())
+  const page = await browser.page(`${tier.nodes[0].url}/healthz`)
+  await page.addScriptTag({ content: sdk })
+  stages++
+  return { lab, tier, page, chromium: `chromium-${stages}`, bob: `bob-${stages}` }
+}
+
+/** Every candidate that Chromium finds with this configuration. */
+function gather(page: Page, configuration: RTCConfiguration): Promise<string[]> {
+  return page.evaluate(async (given) => {
+    const connection = new RTCPeerConnection(given)
+    connection.createDataChannel('probe')
+    const found: string[] = []
+    const gathered = new Promise<void>((resolve) => {
+      connection.addEventListener('icecandidate', ({ candidate }) => {
+        if (candidate === null) resolve()
+        else found.push(candidate.candidate)
+      })
+    })
+    await connection.setLocalDescription()
+    await gathered
+    connection.close()
+    return found
+  }, configuration)
+}
+
+interface Outcome {
+  path: string
+  local: { type: string; address?: string }
+}
+
+/** The page becomes a peer, calls Bob, and says something. */
+async function callFrom(stage: Stage, relayOnly: boolean): Promise<Outcome> {
+  const { page, tier, chromium, bob } = stage
+  const options = { name: chromium, p2p: { relayOnly } }
+  const script = `(async () => {
+    const peer = await sdk.connect(${JSON.stringify(tier.nodes[0].url)}, ${JSON.stringify(options)})
+    window.peer = peer
+    window.got = []
+    peer.p2p.on('channel-opened', (c) => c.on('message', (data) => got.push([c.peer, data])))
+    const channel = await peer.p2p.connect(${JSON.stringify(bob)})
+    await channel.send('hello from Chromium')
+    return channel.info()
+  })()`
+  return page.evaluate<Outcome>(script)
+}
+
+async function expectHeard(node: Child, from: string): Promise<void> {
+  await node.line(
+    (line) => isHeard(line, 'channel-message', from, 'hello from Chromium') || undefined,
+    HEARD_DEADLINE_MS,
+  )
+}
+
+describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
+  test("Chromium behind a NAT learns its public address from serve's UDP port", async () => {
+    const { lab, tier, page } = await build({ a: 'port-restricted', b: 'open' }, false)
+    const { host, port } = tier.nodes[0].p2p ?? { host: '', port: 0 }
+    const candidates = await gather(page, { iceServers: [{ urls: `stun:${host}:${port}` }] })
+    const reflexive = candidates.filter((line) => line.includes(' typ srflx'))
+    expect(reflexive.length).toBeGreaterThan(0)
+    for (const line of reflexive) expect(line).toContain(` ${lab.a.publicAddress} `)
+  })
+
+  test('port-restricted × port-restricted: Chromium calls Node, directly', async () => {
+    const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, false)
+    const { lab, tier, chromium, bob } = stage
+    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    expect(await callFrom(stage, false)).toMatchObject({ path: 'direct' })
+    await expectHeard(node, chromium)
+  })
+
+  test('relay-only: Chromium calls Node through coturn, with the credentials of the welcome', async () => {
+    const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, true)
+    const { lab, tier, chromium, bob } = stage
+    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    const [relay] = lab.pub.addresses
+    expect(await callFrom(stage, true)).toMatchObject({
+      path: 'relayed',
+      local: { type: 'relay', address: relay },
+    })
+    await expectHeard(node, chromium)
+  })
+
+  test('symmetric × symmetric: Node calls Chromium, relayed', async () => {
+    const { lab, tier, page, chromium, bob } = await build({ a: 'symmetric', b: 'symmetric' }, true)
+    await page.evaluate(`(async () => {
+      window.got = []
+      window.peer = await sdk.connect(${JSON.stringify(tier.nodes[0].url)}, { name: '${chromium}' })
+      peer.p2p.on('channel-opened', (c) => c.on('message', (data) => got.push([c.peer, data])))
+    })()`)
+    const options = { url: tier.nodes[1].url, name: bob, call: chromium, say: 'hello from Node' }
+    const node = await startPeer(lab.b, options)
+    expect(await node.line(resultOf, HEARD_DEADLINE_MS)).toMatchObject({ path: 'relayed' })
+    await page.waitForFunction('got.length === 1')
+    expect(await page.evaluate('got')).toEqual([[bob, 'hello from Node']])
+  })
+})
