@@ -1,0 +1,62 @@
+# syntax=docker/dockerfile:1
+# One image for nodes (serve) and for the standalone P2P server (stun), amd64 and arm64:
+#   docker buildx build --platform linux/amd64,linux/arm64 -t peerage:0.1.0 .
+# What runs is JavaScript without native parts, so it is built once, on the builder's own platform.
+
+FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS build
+WORKDIR /src
+COPY package.json package-lock.json tsconfig.json tsconfig.base.json ./
+COPY packages/protocol/package.json packages/protocol/
+COPY packages/core/package.json packages/core/
+COPY packages/redis/package.json packages/redis/
+COPY packages/stun/package.json packages/stun/
+COPY packages/server/package.json packages/server/
+COPY packages/client/package.json packages/client/
+COPY packages/share/package.json packages/share/
+COPY packages/server/bin packages/server/bin
+# No package that is needed here has anything to run when it is installed.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY packages packages
+RUN node node_modules/typescript/bin/tsc -b \
+ && cd packages/share && node ../../node_modules/vite/bin/vite.js build --logLevel warn
+
+# What runs, and no more: packages that are not for development, our own compiled, the page.
+FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS app
+WORKDIR /app
+COPY --from=build /src/package.json /src/package-lock.json ./
+COPY --from=build /src/packages/protocol/package.json packages/protocol/
+COPY --from=build /src/packages/core/package.json packages/core/
+COPY --from=build /src/packages/redis/package.json packages/redis/
+COPY --from=build /src/packages/stun/package.json packages/stun/
+COPY --from=build /src/packages/server/package.json packages/server/
+COPY --from=build /src/packages/server/bin packages/server/bin
+COPY --from=build /src/packages/client/package.json packages/client/
+COPY --from=build /src/packages/share/package.json packages/share/
+# Packages whose versions differ between workspaces lie below packages/*/node_modules, so the tree is copied whole below.
+RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev --omit=optional --omit=peer \
+      --workspace packages/server --workspace packages/redis --workspace packages/core \
+      --workspace packages/protocol --workspace packages/stun
+COPY --from=build /src/packages/protocol/dist packages/protocol/dist
+COPY --from=build /src/packages/core/dist packages/core/dist
+COPY --from=build /src/packages/redis/dist packages/redis/dist
+COPY --from=build /src/packages/stun/dist packages/stun/dist
+COPY --from=build /src/packages/server/dist packages/server/dist
+COPY --from=build /src/packages/share/dist packages/share/dist
+COPY LICENSE ./
+
+# No shell, no package manager; node is process 1 and drains by itself when it is told SIGTERM.
+FROM gcr.io/distroless/nodejs24-debian13:nonroot
+WORKDIR /app
+ENV NODE_ENV=production \
+    PEERAGE_HOST=0.0.0.0
+COPY --from=app /app /app
+# As a number, so that Kubernetes can see that it is not root.
+USER 65532
+EXPOSE 9000/tcp 9001/udp 9100/tcp 9901/tcp 9901/udp
+STOPSIGNAL SIGTERM
+# The process alone, never Redis: a node without Redis must not be restarted for it.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["/nodejs/bin/node", "packages/server/bin/healthcheck.js", "http://127.0.0.1:9000/healthz"]
+ENTRYPOINT ["/nodejs/bin/node", "packages/server/bin/peerage.js"]
+# Beyond loopback it starts only with a rule who may come in: PEERAGE_ORIGINS, PEERAGE_ACCESS_KEY_FILE, or PEERAGE_OPEN.
+CMD ["serve"]
