@@ -3,7 +3,7 @@ import type { Access } from './access.js'
 import type { Addresses } from './address.js'
 import type { HttpGateway } from './attach.js'
 import type { Config } from './config.js'
-import { createPeerJsGateway, type PeerJsGateway } from './gateway/peerjs.js'
+import { createPeerJsGateway, type PeerJsGateway, type PeerJsHooks } from './gateway/peerjs.js'
 import { SocketIoGateway } from './gateway/socketio.js'
 import type { Limits } from './limits.js'
 import type { Logger } from './log.js'
@@ -11,7 +11,7 @@ import type { Metrics } from './metrics.js'
 import type { P2PAdvice } from './p2p.js'
 
 /** What all gateways of a node share. */
-export interface Entrance {
+export interface Entrance extends PeerJsHooks {
   config: Config
   node: Node
   clock: Clock

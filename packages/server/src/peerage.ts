@@ -4,12 +4,13 @@ import { pino } from 'pino'
 import type { Access } from './access.js'
 import { checkConfig } from './config-check.js'
 import { configSchema, type Config, type ConfigInput } from './config.js'
+import type { PeerJsHooks } from './gateway/peerjs.js'
 import type { AnyServer } from './listen.js'
 import { createLogger, type Logger } from './log.js'
 import { PeerageServer, type Listening } from './server.js'
 
 /** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
-export interface PeerageOptions extends ConfigInput {
+export interface PeerageOptions extends ConfigInput, PeerJsHooks {
   /** Answer STUN on UDP at the HTTP server's port + 1. Short for `p2p.useAsP2PServer`; default false. */
   useAsP2PServer?: boolean
   /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
@@ -48,7 +49,7 @@ export interface Peerage {
  * Nothing starts before `attach` or `listen`.
  */
 export function createPeerage(options: PeerageOptions = {}): Peerage {
-  const { useAsP2PServer, accessRules, logger, clock, backend, ...input } = options
+  const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
   const config = validated({
     ...input,
     p2p: { ...input.p2p, useAsP2PServer: useAsP2PServer ?? input.p2p?.useAsP2PServer ?? false },
@@ -60,6 +61,8 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...(accessRules === undefined ? {} : { access: accessRules }),
     ...(clock === undefined ? {} : { clock }),
     ...(backend === undefined ? {} : { backend }),
+    ...(generateId === undefined ? {} : { generateId }),
+    ...(onPeer === undefined ? {} : { onPeer }),
   })
   const peerage: Peerage = {
     get id() {

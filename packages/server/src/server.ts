@@ -8,6 +8,7 @@ import { attachTo, type HttpGateway } from './attach.js'
 import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './bus-counts.js'
 import type { Config } from './config.js'
+import type { PeerJsHooks } from './gateway/peerjs.js'
 import { createGateways } from './gateways.js'
 import { Limits } from './limits.js'
 import { addressOf, bindNeighbour, listenPair, type AnyServer } from './listen.js'
@@ -28,7 +29,7 @@ export interface Listening {
   admin: string | null
 }
 
-export interface ServerParts {
+export interface ServerParts extends PeerJsHooks {
   config: Config
   log: Logger
   access?: Access
@@ -58,7 +59,7 @@ export class PeerageServer {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ config, log, access, clock = systemClock, backend }: ServerParts) {
+  constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerParts) {
     this.#config = config
     this.#log = log
     this.#clock = clock
@@ -79,7 +80,7 @@ export class PeerageServer {
       onError: this.#onError,
       onEvent: (event, details) => this.#happened(event, details),
     })
-    this.#gateways = this.#createGateways(access)
+    this.#gateways = this.#createGateways(access, hooks)
     this.#observe(store)
   }
 
@@ -194,12 +195,13 @@ export class PeerageServer {
     })
   }
 
-  #createGateways(access: Access | undefined): readonly HttpGateway[] {
+  #createGateways(access: Access | undefined, hooks: PeerJsHooks): readonly HttpGateway[] {
     const config = this.#config
     const { apps, origins } = config
     const rules = { defaultApp: apps.default, apps: apps.allow, origins, key: config.access.key }
     const advice = p2pAdvice({ p2p: config.p2p, udpPort: () => this.#udpPort, now: () => this.#clock.now() })
     return createGateways({
+      ...hooks,
       config,
       node: this.node,
       clock: this.#clock,

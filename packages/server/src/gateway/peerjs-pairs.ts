@@ -29,11 +29,6 @@ export class Pairs {
     this.#parts = parts
   }
 
-  /** How many messages wait. */
-  get waiting(): number {
-    return this.#count
-  }
-
   route(message: Message): void {
     const behind = this.#waiting.size === 0 ? undefined : this.#waiting.get(pairOf(message))
     if (behind) {

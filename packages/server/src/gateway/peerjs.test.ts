@@ -610,6 +610,19 @@ describe('leaving', () => {
   })
 })
 
+test('[P12] an application may make the ids, and hears who comes and goes', async () => {
+  const heard: string[] = []
+  const home = await house({
+    generateId: () => 'made-up',
+    onPeer: (event, peer) => heard.push(`${event} ${peer}`),
+  })
+  expect(await (await fetch(`${home.url}/peerjs/id`)).text()).toBe('made-up')
+  const peer = await home.join('made-up')
+  await peer.close()
+  await eventually('gone', () => heard.length === 2)
+  expect(heard).toEqual(['connection default/made-up', 'disconnect default/made-up'])
+})
+
 describe('limits', () => {
   test('[P16] a frame over the limit ends the socket with 1009 and a log line; the id is free', async () => {
     const home = await house()

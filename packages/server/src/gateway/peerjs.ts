@@ -54,7 +54,15 @@ export interface PeerJsSettings {
   cors: readonly string[]
 }
 
-export interface PeerJsGatewayOptions extends PeerJsSettings {
+/** What an application may pass in beside the settings. */
+export interface PeerJsHooks {
+  /** What `GET {path}{key}/id` answers; absent: a random UUID. Must be unguessable where ids are no secret otherwise. */
+  generateId?: () => string
+  /** A PeerJS peer, as `app/id`, has come to this node, or gone from it. Must not throw. */
+  onPeer?: (event: 'connection' | 'disconnect', peer: Peer) => void
+}
+
+export interface PeerJsGatewayOptions extends PeerJsSettings, PeerJsHooks {
   node: Node
   clock: Clock
   access: Access
@@ -70,10 +78,6 @@ export interface PeerJsGatewayOptions extends PeerJsSettings {
   pingIntervalMs: number
   pingTimeoutMs: number
   policy: (app: string) => 'refuse' | 'replace'
-  /** What `GET {path}{key}/id` answers; absent: a random UUID. */
-  generateId?: () => string
-  /** A peer has come, or gone. */
-  onPeer?: (event: 'connection' | 'disconnect', peer: Peer) => void
   onError: (error: unknown, context: { stage: string }) => void
 }
 
