@@ -89,6 +89,18 @@ test('a wrong password is said, and nothing hangs', async () => {
   for (const { error } of node.errors) expect(String(error)).not.toContain('wrong')
 })
 
+test('on a Cluster too a wrong password is said, and nothing hangs', async () => {
+  const config = { requirepass: 'right', masterauth: 'right' }
+  const server = await redis({
+    config: { ...config, 'cluster-enabled': 'yes' },
+    login: { password: 'right' },
+  })
+  const node = await rig(server.url.replace('redis:', 'redis+cluster:'), { password: 'wrong' })
+  await eventually('the reason is told', () => ailments(node).at(-1)?.includes('WRONGPASS') ?? false)
+  expect(isHealthy(node)).toBe(false)
+  expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
+})
+
 test('credentials come from the URL or apart from it', async () => {
   const server = await redis({
     acl: ['default off', 'peer%40 on >p:w/1 ~pg:* &pg:* +@all'],

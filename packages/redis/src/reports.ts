@@ -36,6 +36,9 @@ export class Reports {
   /** An error in one line. Node reports a host with several addresses as an error without words. */
   describe(error: unknown): string {
     if (error instanceof AggregateError) return error.errors.map((one) => this.describe(one)).join('; ')
+    // A Cluster of which no node could be asked keeps the reason apart.
+    if (error instanceof Error && 'lastNodeError' in error && error.lastNodeError instanceof Error)
+      return `${error.message} ${this.describe(error.lastNodeError)}`
     return error instanceof Error ? error.message : String(error)
   }
 
