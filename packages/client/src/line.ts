@@ -20,6 +20,8 @@ export interface Held {
   /** To be transmitted, for the first time or again. */
   due: boolean
   tries: number
+  /** How many of these a node kept back for its limits. */
+  limited: number
   /** Whether a channel ever carried it: then only the recipient knows what became of it. */
   channeled: boolean
   end: (result: SendResult) => void
@@ -64,6 +66,11 @@ export function newLine(to: Name, kind: Kind, stream: string, resendMs: number):
     wokenAt: -Infinity,
     timer: undefined,
   }
+}
+
+/** How the deadline ends a message. Each try kept back: then it reached nobody, and the reason is known. */
+export function lateVerdictOf({ tries, limited, channeled }: Held): SendResult {
+  return limited > 0 && limited >= tries && !channeled ? 'rate-limited' : 'timeout'
 }
 
 /** How a notice ends a message; undefined: it is kept, and tried again. */

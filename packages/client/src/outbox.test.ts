@@ -325,6 +325,23 @@ test('[D4] notices that are temporary keep a message; those that are final end i
   expect(sends.map(({ end }) => end)).toEqual(['incompatible', 'relay-refused', 'incompatible'])
 })
 
+test('[D4] what a limit kept back each time until the deadline is rate-limited; once it may have arrived, timeout', async () => {
+  const [kept, passed] = [send('kept', { deadlineMs: 5_000 }), send('passed', { deadlineMs: 5_000 })]
+  await settled()
+  const limit = (seq: number): void =>
+    outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq, code: 'rate-limited' })
+  limit(1)
+  limit(2)
+  // Both go out again; this time the node takes the second.
+  await clock.advance(2_000)
+  await settled()
+  limit(1)
+  await clock.advance(3_000)
+  await settled()
+  expect(seqs()).toEqual([1, 2, 1, 2])
+  expect([kept.end, passed.end]).toEqual(['rate-limited', 'timeout'])
+})
+
 test('[D4] an aborted send ends at once, before and after it went out, and leaves no listener behind', async () => {
   const gone = send('x', { signal: AbortSignal.abort() })
   const abort = new AbortController()

@@ -2,7 +2,7 @@ import type { Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState } from '@p
 import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 import { WINDOW } from './inbox.js'
-import { newLine, verdictOf } from './line.js'
+import { lateVerdictOf, newLine, verdictOf } from './line.js'
 import type { Held, Line, Outgoing } from './line.js'
 import type { Carrier, SendResult, Stay } from './signaling.js'
 
@@ -59,7 +59,7 @@ export class Outbox {
       return Promise.resolve('queue-full')
     const line = this.#line(to, kind)
     return new Promise((resolve) => {
-      const timer = this.#deps.clock.after(deadlineMs, () => held.end('timeout'))
+      const timer = this.#deps.clock.after(deadlineMs, () => held.end(lateVerdictOf(held)))
       const ignore = onAbort(signal, () => held.end('aborted'))
       const held: Held = {
         seq: ++line.last,
@@ -68,6 +68,7 @@ export class Outbox {
         via,
         due: true,
         tries: 0,
+        limited: 0,
         channeled: false,
         end: (result) => {
           timer.cancel()
@@ -109,6 +110,7 @@ export class Outbox {
     else if (verdict === 'incompatible') for (const one of line.held) one.end(verdict)
     else if (verdict !== undefined) held.end(verdict)
     else if (code === 'away') this.#setAway(line, true)
+    else if (code === 'rate-limited') held.limited++
   }
 
   presence(name: Name, state: PresenceState): void {
@@ -290,7 +292,7 @@ export class Outbox {
     line.since = undefined
     line.stream = this.#deps.streamId()
     line.last = line.sent = 0
-    for (const held of line.held) Object.assign(held, { seq: ++line.last, due: true, tries: 0 })
+    for (const held of line.held) Object.assign(held, { seq: ++line.last, due: true, tries: 0, limited: 0 })
     this.#setAway(line, false)
     this.#wake(line, false)
   }

@@ -9,6 +9,8 @@ export type SendFailure =
   | 'unavailable'
   /** Not acknowledged by the deadline: it may or may not have arrived. */
   | 'timeout'
+  /** Kept back by a limit of the node or of its relay policy until the deadline: it did not arrive. */
+  | 'rate-limited'
   /** At once: what this peer holds for others is at its bound. Nothing was sent. */
   | 'queue-full'
   /** At once: over the size of one message. */

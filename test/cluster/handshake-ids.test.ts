@@ -1,0 +1,113 @@
+import { connect, type Outcome, type Peer } from '@peerage/client'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startNodes, type LogRecord, type Node } from '../support/node.js'
+import { eventually } from '../support/process.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+// Why did it fail? One id follows a handshake through both peers and both nodes.
+
+const DEADLINE_MS = 10_000
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+
+let clusters = 0
+
+async function clusterAt(level: string): Promise<[Node, Node]> {
+  const nodes = await startNodes(2, {
+    redisUrl: redis.url,
+    args: ['--redis-prefix', `pg${++clusters}:`, '--admin-port', '0', '--log-level', level],
+  })
+  onTestFinished(() => Promise.all(nodes.map((node) => node.stop())).then(() => undefined))
+  const [one, other] = nodes
+  if (one === undefined || other === undefined) throw new Error('two nodes were started')
+  return [one, other]
+}
+
+interface Watched {
+  peer: Peer
+  outcome: Promise<Outcome>
+}
+
+async function peerOn(node: Node, name: string, accept = true): Promise<Watched> {
+  const peer = await connect(node.url, { name, storage: null, p2p: { accept: () => accept } })
+  onTestFinished(() => peer.leave())
+  return { peer, outcome: new Promise((resolve) => peer.p2p?.on('outcome', resolve)) }
+}
+
+function of(handshake: string, msg: string): (record: LogRecord) => boolean {
+  return (record) => record['msg'] === msg && record['handshake'] === handshake
+}
+
+/** `peerage_handshakes_total` by its labels. */
+async function handshakes(node: Node): Promise<Record<string, number>> {
+  const text = await (await fetch(`${node.admin}/metrics`)).text()
+  const lines = text.matchAll(/^peerage_handshakes_total\{path="([a-z]+)",stage="([a-z-]+)"\} (\d+)$/gm)
+  return Object.fromEntries([...lines].map(([, path, stage, count]) => [`${path} ${stage}`, Number(count)]))
+}
+
+async function expectCounted(node: Node, expected: Record<string, number>): Promise<void> {
+  await eventually(
+    `the counters are ${JSON.stringify(expected)}`,
+    async () => {
+      expect(await handshakes(node)).toEqual(expected)
+      return true
+    },
+    { deadlineMs: DEADLINE_MS },
+  )
+}
+
+describe('the id of a handshake', () => {
+  test("is in both peers' outcomes, in each signal that either node logs at debug, and in the report", async () => {
+    const [one, other] = await clusterAt('debug')
+    const [alice, bob] = [await peerOn(one, 'alice'), await peerOn(other, 'bob')]
+    await alice.peer.p2p?.connect('bob')
+    const [called, answered] = [await alice.outcome, await bob.outcome]
+    expect(called).toMatchObject({ peer: 'bob', path: 'direct' })
+    expect(answered).toMatchObject({ peer: 'alice', path: 'direct', handshake: called.handshake })
+    for (const node of [one, other]) await node.log(of(called.handshake, 'signal'))
+    const steps = (node: Node): unknown[] =>
+      node
+        .logs()
+        .filter(of(called.handshake, 'signal'))
+        .map((record) => record['step'])
+    // The offer left the one and came to the other; the answer the other way round.
+    for (const node of [one, other])
+      expect(steps(node)).toEqual(expect.arrayContaining(['forwarded', 'received']))
+    const report = await one.log(of(called.handshake, 'handshake'))
+    expect(report).toMatchObject({ path: 'direct', ms: Math.round(called.ms) })
+  })
+
+  test('is at info in one line to a handshake, with its outcome', async () => {
+    const [one, other] = await clusterAt('info')
+    const [alice] = [await peerOn(one, 'alice'), await peerOn(other, 'bob')]
+    await alice.peer.p2p?.connect('bob')
+    const { handshake } = await alice.outcome
+    await one.log(of(handshake, 'handshake'))
+    const lines = [one, other].flatMap((node) =>
+      node.logs().filter((record) => record['handshake'] === handshake),
+    )
+    expect(lines.length).toBe(1)
+  })
+
+  test('ends in the metrics, by path and by the stage where it failed', async () => {
+    const [one, other] = await clusterAt('info')
+    const alice = await peerOn(one, 'alice')
+    await peerOn(other, 'bob')
+    await peerOn(other, 'shy', false)
+    await alice.peer.p2p?.connect('bob')
+    await expectCounted(one, { 'direct open': 1 })
+    const failed: Outcome[] = []
+    alice.peer.p2p?.on('outcome', (outcome) => failed.push(outcome))
+    await expect(alice.peer.p2p?.connect('nobody')).rejects.toMatchObject({ stage: 'not-found' })
+    await expect(alice.peer.p2p?.connect('shy')).rejects.toMatchObject({ stage: 'no-answer' })
+    await expectCounted(one, { 'direct open': 1, 'failed not-found': 1, 'failed no-answer': 1 })
+    for (const { handshake, stage } of failed)
+      expect(await one.log(of(handshake, 'handshake'))).toMatchObject({ path: 'failed', stage })
+    // The caller speaks for both.
+    expect(await handshakes(other)).toEqual({})
+  })
+})

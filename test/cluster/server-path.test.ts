@@ -1,0 +1,160 @@
+import { connect, type Channel, type Peer } from '@peerage/client'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { check, isClean } from '../chaos/checker.js'
+import { History } from '../chaos/history.js'
+import { startNodes, type Node } from '../support/node.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+// What the server carries where there is no channel: within the relay policy, and up to the moment a channel takes over.
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+
+/** A cluster of its own app names: prefixes keep clusters on one Redis apart. */
+async function clusterWith(...args: string[]): Promise<[Node, Node]> {
+  const nodes = await startNodes(2, {
+    redisUrl: redis.url,
+    args: ['--redis-prefix', `pg${++clusters}:`, '--admin-port', '0', ...args],
+  })
+  onTestFinished(() => Promise.all(nodes.map((node) => node.stop())).then(() => undefined))
+  const [one, other] = nodes
+  if (one === undefined || other === undefined) throw new Error('two nodes were started')
+  return [one, other]
+}
+let clusters = 0
+
+async function peersOn([one, other]: [Node, Node]): Promise<[Peer, Peer]> {
+  const join = async (node: Node, name: string): Promise<Peer> => {
+    const peer = await connect(node.url, { name, storage: null })
+    onTestFinished(() => peer.leave())
+    return peer
+  }
+  return [await join(one, 'alice'), await join(other, 'bob')]
+}
+
+async function channelTo(peer: Peer, other: string): Promise<Channel> {
+  if (peer.p2p === null) throw new Error(`${peer.name} has no P2P controller`)
+  return peer.p2p.connect(other)
+}
+
+describe('the relay policy', () => {
+  test('[R5] off: messages are refused with its name, handshakes pass, and channels carry what the server does not', async () => {
+    const [alice, bob] = await peersOn(await clusterWith('--relay-enabled', 'false'))
+    const heard: unknown[] = []
+    bob.on('message', (_, data) => heard.push(data))
+    await expect(alice.send('bob', 'by the server')).rejects.toMatchObject({ code: 'relay-refused' })
+    await channelTo(alice, 'bob')
+    await alice.send('bob', 'by the channel')
+    await expect(alice.send('bob', 'by the server', { via: 'server' })).rejects.toMatchObject({
+      code: 'relay-refused',
+    })
+    expect(heard).toEqual(['by the channel'])
+  })
+
+  test('[R5] bytes per message: over it refused by name, at it delivered', async () => {
+    const [alice, bob] = await peersOn(await clusterWith('--relay-message-bytes', '1000'))
+    const heard: unknown[] = []
+    bob.on('message', (_, data) => heard.push(data))
+    // One character of a body says that it is text.
+    const [most, over] = ['x'.repeat(999), 'x'.repeat(1_000)]
+    await expect(alice.send('bob', over)).rejects.toMatchObject({ code: 'relay-refused' })
+    await alice.send('bob', most)
+    await channelTo(alice, 'bob')
+    await alice.send('bob', over)
+    expect(heard).toEqual([most, over])
+  })
+
+  test('[R5] bytes per second: what is over waits its turn, all arrive once and in order; past its deadline it says why', async () => {
+    const PER_SECOND = 4_000
+    const [alice, bob] = await peersOn(await clusterWith('--relay-bytes-per-second', String(PER_SECOND)))
+    const heard: unknown[] = []
+    bob.on('message', (_, data) => heard.push(data))
+    const texts = Array.from({ length: 20 }, (_, i) => `${i}`.padEnd(999, '.'))
+    const startedAt = performance.now()
+    await Promise.all(texts.map((text) => alice.send('bob', text)))
+    const seconds = (performance.now() - startedAt) / 1_000
+    expect(heard).toEqual(texts)
+    // Two seconds' worth at once, then by the second: 20,000 bytes take at least three.
+    expect(seconds).toBeGreaterThan((20_000 - 2 * PER_SECOND) / PER_SECOND - 0.1)
+
+    // The last byte of the allowance has just been used: these cannot all go within a second.
+    const hurried = texts.map((text) =>
+      alice.send('bob', text, { deadlineMs: 1_000 }).then(() => 'delivered'),
+    )
+    const ends = await Promise.allSettled(hurried)
+    const codes = ends.map((end) => (end.status === 'fulfilled' ? end.value : end.reason.code))
+    expect(codes).toContain('rate-limited')
+    // One that passed may have waited at the other side for one that did not.
+    const known = ['delivered', 'rate-limited', 'timeout']
+    expect(codes.filter((code) => !known.includes(code))).toEqual([])
+  })
+})
+
+describe('from the server to a channel and back', () => {
+  test('[D4] [D15] while data flows both ways, nothing is lost, doubled or out of order', async () => {
+    const MESSAGES = 600
+    const nodes = await clusterWith()
+    const [alice, bob] = await peersOn(nodes)
+    const history = new History()
+    record(history, alice)
+    record(history, bob)
+    const marks = [MESSAGES / 4, MESSAGES / 2, (3 * MESSAGES) / 4].map((at) => received(bob, at))
+    const flowing = Promise.all([flow(history, alice, bob, MESSAGES), flow(history, bob, alice, MESSAGES)])
+
+    // A channel takes over; it is cut from the other side; another one takes over.
+    await marks[0]
+    await channelTo(alice, 'bob')
+    await marks[1]
+    await bob.p2p?.channel('alice')?.close()
+    await marks[2]
+    await channelTo(bob, 'alice')
+    await flowing
+
+    const verdict = check(history.events, { overlapMs: 0, endMs: history.now(), deadlineMs: 0 })
+    expect(verdict).toMatchObject({ sent: 2 * MESSAGES, received: 2 * MESSAGES, lost: [], doubled: [] })
+    expect(isClean(verdict)).toBe(true)
+    // Both ways were used: the nodes carried some, and not all.
+    const carried = await Promise.all(nodes.map(messagesCarried))
+    const total = carried.reduce((sum, one) => sum + one, 0)
+    expect(total).toBeGreaterThan(MESSAGES / 4)
+    expect(total).toBeLessThan(2 * MESSAGES)
+  })
+})
+
+/** Notes what the application of `peer` is handed. */
+function record(history: History, peer: Peer): void {
+  peer.on('message', (_, data) =>
+    history.add({ type: 'received', id: String(data), to: peer.name, since: peer.since }),
+  )
+}
+
+/** Resolves when so many messages have come. */
+function received(peer: Peer, count: number): Promise<void> {
+  let left = count
+  return new Promise((resolve) => peer.on('message', () => --left === 0 && resolve()))
+}
+
+/** A steady stream of messages, some on their way at each moment, each at most once. */
+async function flow(history: History, from: Peer, to: Peer, count: number): Promise<void> {
+  const UNDER_WAY = 16
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (next < count) {
+      const order = next++
+      const id = `${from.name} ${order}`
+      history.add({ type: 'send', id, from: from.name, to: to.name, order })
+      await from.send(to.name, id)
+      history.add({ type: 'settled', id, outcome: 'delivered' })
+    }
+  }
+  await Promise.all(Array.from({ length: UNDER_WAY }, lane))
+}
+
+async function messagesCarried(node: Node): Promise<number> {
+  const text = await (await fetch(`${node.admin}/metrics`)).text()
+  const lines = text.matchAll(/^peerage_messages_total\{[^}]*type="message"[^}]*\} (\d+)$/gm)
+  return [...lines].reduce((sum, [, count]) => sum + Number(count), 0)
+}
