@@ -17,7 +17,11 @@ export interface CrossNodeLoad {
 
 /** Like one ICE candidate in its envelope. */
 export const BODY_BYTES = 256
-const WARM_MS = 3000
+const WARM_MS_PER_NODE = 2500
+const WARM_WINDOW = 8
+const SETTLE_MS = 1000
+/** Over the run itself: what is still on its way then. */
+const ANSWER_MS = 30_000
 const CONNECT_CONCURRENCY = 10
 const QUICK_SHARE = 0.1
 /** Above this, the load process itself is the bottleneck, and what is measured is not the stack. */
@@ -52,6 +56,31 @@ export async function openPairs(
   await load.ask('load', 'prepare', { from: 'from', to: 'to', echo })
 }
 
+interface Run {
+  ms: number
+  rate: number
+  window: number
+  echo?: boolean
+  precise?: boolean
+}
+
+/** One run between the two groups; throws when a message was lost or the load process was the limit. */
+export async function run(load: BenchProcess, stack: Stack, options: Run): Promise<Metrics> {
+  const { acknowledges: acknowledged } = stack
+  const all = { from: 'from', to: 'to', bodyBytes: BODY_BYTES, acknowledged, ...options }
+  const result = await load.ask('load', 'run', all, options.ms + ANSWER_MS)
+  if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
+  const limited = options.precise !== true && (result['loadShare'] ?? 0) > MOST_LOAD_SHARE
+  if (limited) throw new Error('the load process was the limit')
+  return result
+}
+
+/** As fast as the stack goes, until V8 has compiled what it will compile: on each node, so longer with more of them. */
+export async function warmUp(load: BenchProcess, stack: Stack, scale: number, echo: boolean): Promise<void> {
+  const ms = WARM_MS_PER_NODE * stack.nodes.length * scale
+  await run(load, stack, { ms, rate: 1, window: WARM_WINDOW, echo })
+}
+
 function contender(name: string, stackName: StackName, full: CrossNodeLoad): Contender {
   return {
     name,
@@ -66,21 +95,9 @@ function contender(name: string, stackName: StackName, full: CrossNodeLoad): Con
       try {
         await openPairs(load, stack, placePairs(full, stack.ports), false)
         const traffic = (ms: number): Promise<Metrics> =>
-          load.ask(
-            'load',
-            'run',
-            {
-              from: 'from',
-              to: 'to',
-              rate: full.rate,
-              window: full.window,
-              ms: ms * scale,
-              bodyBytes: BODY_BYTES,
-              acknowledged: stack.acknowledges,
-            },
-            ms + 30_000,
-          )
-        await traffic(WARM_MS)
+          run(load, stack, { ms: ms * scale, rate: full.rate, window: full.window })
+        await warmUp(load, stack, scale, false)
+        await traffic(SETTLE_MS)
         return { measure: () => measure(stack, full, traffic), stop }
       } catch (error) {
         await stop()
@@ -104,8 +121,6 @@ async function measure(
   const ms = performance.now() - startMs
   const callsAfter = await stack.redis?.calls()
   const received = result['received'] ?? 0
-  if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
-  if ((result['loadShare'] ?? 0) > MOST_LOAD_SHARE) throw new Error('the load process was the limit')
   return {
     cpuUs: (sum(used.nodes) + used.redis) / received,
     nodesUs: sum(used.nodes) / received,

@@ -1,12 +1,12 @@
 import type { Comparison, Contender, Metrics } from '../lib/comparison.js'
 import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
 import { startLoad, startStack, type StackName } from '../stacks.js'
-import { BODY_BYTES, openPairs, placePairs } from './cross-node.js'
+import { BODY_BYTES, openPairs, placePairs, run, warmUp } from './cross-node.js'
 
 const PAIRS = 20
 const RATE = 2000
 const ROUND_MS = 5000
-const WARM_MS = 3000
+const SETTLE_MS = 1000
 const QUICK_SHARE = 0.1
 
 const PEER = 'peer'
@@ -26,18 +26,12 @@ function contender(name: string, stackName: StackName, nodes: number): Contender
         await stack.stop()
       }
       const traffic = (ms: number): Promise<Metrics> =>
-        load.ask(
-          'load',
-          'run',
-          { from: 'from', to: 'to', rate: RATE, ms: ms * scale, bodyBytes: BODY_BYTES },
-          ms + 30_000,
-        )
+        run(load, stack, { rate: RATE, ms: ms * scale, window: 0 })
       const measure = async (): Promise<Metrics> => {
         const before = await readCpu(stack.nodes, stack.redis)
         const result = await traffic(ROUND_MS)
         const used = cpuBetween(before, await readCpu(stack.nodes, stack.redis))
         const received = result['received'] ?? 0
-        if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
         return {
           cpuUs: (sum(used.nodes) + used.redis) / received,
           redisUs: used.redis / received,
@@ -47,7 +41,8 @@ function contender(name: string, stackName: StackName, nodes: number): Contender
       }
       try {
         await openPairs(load, stack, place(stack.ports), false)
-        await traffic(WARM_MS)
+        await warmUp(load, stack, scale, false)
+        await traffic(SETTLE_MS)
         return { measure, stop }
       } catch (error) {
         await stop()

@@ -1,6 +1,6 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { startLoad, startStack, type StackName } from '../stacks.js'
-import { BODY_BYTES, openPairs, placePairs } from './cross-node.js'
+import { BODY_BYTES, openPairs, placePairs, run, warmUp } from './cross-node.js'
 
 interface RoundTripLoad {
   pairs: number
@@ -9,7 +9,7 @@ interface RoundTripLoad {
 }
 
 const NODES = 2
-const WARM_MS = 3000
+const SETTLE_MS = 1000
 const QUICK_SHARE = 0.1
 const STACKS: readonly StackName[] = ['peerage', 'ws + PUBLISH']
 
@@ -24,21 +24,12 @@ function contender(name: StackName, full: RoundTripLoad): Contender {
         await load.stop()
         await stack.stop()
       }
-      const traffic = async (ms: number): Promise<Metrics> => {
-        const options = { rate: full.rate, ms: ms * scale, bodyBytes: BODY_BYTES, precise: true, echo: true }
-        const { acknowledges: acknowledged } = stack
-        const result = await load.ask(
-          'load',
-          'run',
-          { from: 'from', to: 'to', acknowledged, ...options },
-          ms + 30_000,
-        )
-        if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
-        return result
-      }
+      const traffic = (ms: number): Promise<Metrics> =>
+        run(load, stack, { rate: full.rate, ms: ms * scale, window: 0, precise: true, echo: true })
       try {
         await openPairs(load, stack, placePairs({ pairs: full.pairs, active: NODES }, stack.ports), true)
-        await traffic(WARM_MS)
+        await warmUp(load, stack, scale, true)
+        await traffic(SETTLE_MS)
         return { measure: () => traffic(full.ms), stop }
       } catch (error) {
         await stop()

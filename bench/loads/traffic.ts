@@ -103,7 +103,10 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
       sent++
       send(index, now)
     }
-    this.#next = new Map(pairs.map(({ recipient }, index) => [recipient, () => sendNext(index)]))
+    // A message ends at its recipient; with answers, at its sender.
+    this.#next = new Map(
+      pairs.map(({ sender, recipient }, index) => [options.echo ? sender : recipient, () => sendNext(index)]),
+    )
     for (let turn = 0; turn < options.window; turn++) for (const index of pairs.keys()) sendNext(index)
     await new Promise((resolve) => setTimeout(resolve, options.ms))
     return sent
