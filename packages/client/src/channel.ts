@@ -213,6 +213,7 @@ export class Channel {
   }
 
   #take(data: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#state === 'closed') return
     this.#received++
     this.#lastMessageAt = this.#parts.clock.now()
     if (this.#events.has('message')) this.#events.emit('message', data)

@@ -116,7 +116,10 @@ class Side {
       relayOnly: false,
       holdCandidates: false,
       prepare: () => this.#prepare(),
-      send: (signal) => (sdp = this.#collect(signal) ?? sdp),
+      send: (signal) => {
+        sdp = this.#collect(signal) ?? sdp
+        return Promise.resolve()
+      },
       onOpen: (streams) => this.#opened(streams),
       onEnd: ({ stage, detail }) => this.#end(new ConnectError(this.#peer, stage, detail)),
     })

@@ -34,7 +34,8 @@ export interface HandshakeOptions {
   holdCandidates: boolean
   /** Resolves to a new connection; undefined: not allowed or not possible. */
   prepare(): Promise<RTCPeerConnection>
-  send(signal: HandshakeSignal): void
+  /** Resolves when the other side has it, or cannot have it. */
+  send(signal: HandshakeSignal): Promise<void>
   onOpen(streams: Streams): void
   /** Ends once, whether before it opened or after. */
   onEnd(end: HandshakeEnd): void
@@ -182,8 +183,14 @@ export class Handshake {
   /** Ends it from this side, and tells the other. */
   end(stage: FailureStage, detail: string, reason: EndReason = 'ended'): void {
     if (this.#state === 'ended') return
-    if (stage !== 'not-found') this.#options.send({ type: 'end', reason })
-    this.#finish(stage, detail, this.#state === 'open')
+    const lost = this.#state === 'open'
+    const told = stage === 'not-found' ? undefined : this.#options.send({ type: 'end', reason })
+    // A closing connection says goodbye where it still can. Heard before the signal, that would pass for the other
+    // application's wish, and nobody would look for a new path.
+    const connection = lost ? this.#connection : undefined
+    if (connection) this.#connection = undefined
+    void told?.then(() => connection?.close())
+    this.#finish(stage, detail, lost)
   }
 
   /** The channel is no longer wanted, here or there: nothing was lost. */
@@ -253,7 +260,7 @@ export class Handshake {
       const restart = canRestart(connection)
       const sdp = noCandidates(made.sdp)
       if (this.#isEnded()) return
-      this.#options.send(
+      void this.#options.send(
         type === 'offer' ? { type, sdp, restart, ...this.#options.terms } : { type, sdp, restart },
       )
     } finally {
@@ -295,7 +302,7 @@ export class Handshake {
     if (this.#isEnded() || this.#making || this.#held || this.#found.length === 0) return
     if (!this.#connection?.localDescription) return
     this.#sent += this.#found.length
-    this.#options.send({ type: 'candidates', candidates: this.#found.splice(0) })
+    void this.#options.send({ type: 'candidates', candidates: this.#found.splice(0) })
   }
 
   #onStateChange(connection: RTCPeerConnection): void {

@@ -176,7 +176,7 @@ export class Pair {
       polite: this.#isPolite,
       clock: context.clock,
       prepare: () => this.#deps.prepare(),
-      send: (signal) => void this.#send(handshake, signal),
+      send: (signal) => this.#send(handshake, signal),
       onOpen: (streams) => this.#opened(handshake, streams),
       onEnd: (end) => this.#ended(handshake, end),
     })
