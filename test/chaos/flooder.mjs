@@ -1,0 +1,47 @@
+// One peer that floods a node, in a process of its own: node flooder.mjs URL message|ping|lookup|join MS
+import { WebSocket } from 'ws'
+
+const [url, kind, ms] = process.argv.slice(2)
+const EVERY_MS = 20
+// 5,000 a second: five times what one connection may.
+const A_TIME = 100
+const ends = Date.now() + Number(ms)
+const codes = {}
+let refused = 0
+
+function again(serial) {
+  if (Date.now() >= ends) return finish()
+  const ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`)
+  let timer
+  ws.on('error', () => refused++)
+  ws.on('close', (code) => {
+    clearInterval(timer)
+    codes[code] = (codes[code] ?? 0) + 1
+    setTimeout(() => again(serial + 1), kind === 'join' ? 0 : 50)
+  })
+  ws.on('message', (data) => {
+    const frame = data.toString()
+    if (frame.startsWith('0'))
+      ws.send(`40${JSON.stringify({ v: 1, name: `flooder-${kind}-${serial}`, secret: 's'.repeat(22) })}`)
+    if (!frame.startsWith('42["welcome"')) return
+    if (kind === 'join') return ws.terminate()
+    timer = setInterval(() => {
+      if (Date.now() >= ends) return ws.terminate()
+      for (let i = 0; i < A_TIME && ws.readyState === WebSocket.OPEN; i++) flood(ws, i)
+    }, EVERY_MS)
+  })
+}
+
+function flood(ws, i) {
+  const send = { to: 'x', since: 1, stream: 'A'.repeat(11), seq: i + 1, base: 1, kind: 'message', body: 'x' }
+  if (kind === 'ping') ws.ping()
+  else if (kind === 'lookup') ws.send(`42["lookup",{"id":${i},"names":["n${i}"]}]`)
+  else ws.send(`42["send",${JSON.stringify(send)}]`)
+}
+
+function finish() {
+  console.log(JSON.stringify({ kind, codes, refused }))
+  process.exit(0)
+}
+
+again(0)
