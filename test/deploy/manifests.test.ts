@@ -1,0 +1,262 @@
+import { readFile } from 'node:fs/promises'
+import { checkTimes, defaultTimes } from '@peerage/core'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { configSchema, type Config } from '../../packages/server/src/config.js'
+import { readYaml } from '../../packages/server/src/config-file.js'
+import { nodeOptions } from '../../packages/server/src/cli/definition.js'
+import { resolve } from '../../packages/server/src/config-load.js'
+import { REPOSITORY } from '../support/node.js'
+import { mistakesOf } from './kubernetes-schemas.js'
+import {
+  deploymentSchema,
+  filesThere,
+  find,
+  K8S,
+  manifestFiles,
+  renderManifests,
+  type Deployment,
+  type Manifest,
+} from './manifests.js'
+
+const configMapSchema = z.looseObject({ data: z.record(z.string(), z.string()) })
+const selector = z.object({ matchLabels: z.record(z.string(), z.string()) })
+const serviceSchema = z.looseObject({
+  spec: z.looseObject({
+    type: z.string(),
+    externalTrafficPolicy: z.string().optional(),
+    selector: z.record(z.string(), z.string()),
+    ports: z.array(z.looseObject({ name: z.string(), targetPort: z.string(), protocol: z.string() })),
+  }),
+})
+
+let manifests: Manifest[]
+let node: Deployment
+let config: Config
+
+beforeAll(async () => {
+  manifests = await renderManifests()
+  node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
+  const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
+  const layers = [readYaml('peerage.yaml', text, nodeOptions.definition.leaves)]
+  // The secrets come as files; here they need only be there.
+  const secret = { value: 'x'.repeat(32), source: 'test' }
+  layers.push({
+    values: new Map([
+      ['redis.password', secret],
+      ['p2p.turn.secret', secret],
+    ]),
+    problems: [],
+  })
+  const loaded = resolve(nodeOptions.definition, layers)
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  config = loaded.config
+})
+
+const deployments = (): Deployment[] =>
+  manifests.filter(({ kind }) => kind === 'Deployment').map((one) => deploymentSchema.parse(one))
+const containerOf = (
+  deployment: Deployment,
+): Deployment['spec']['template']['spec']['containers'][number] => {
+  const [container] = deployment.spec.template.spec.containers
+  if (container === undefined) throw new Error('no container')
+  return container
+}
+
+describe('the manifests', () => {
+  test('every file is one object, and every file is rendered', async () => {
+    expect((await manifestFiles()).sort()).toEqual((await filesThere()).sort())
+    expect(manifests).toHaveLength((await manifestFiles()).length)
+    for (const name of await manifestFiles())
+      expect((await readFile(`${K8S}/${name}`, 'utf8')).match(/^kind:/gm)).toHaveLength(1)
+  })
+
+  test('every object is what its schema allows, and holds nothing that the schema does not know', () => {
+    for (const manifest of manifests)
+      expect([manifest.metadata.name, mistakesOf(manifest)]).toEqual([manifest.metadata.name, []])
+  })
+
+  test('a wrong type, a missing field and a misspelled one are found', () => {
+    const good = manifests.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'peerage')
+    const text = JSON.stringify(good)
+    const broken = (from: string, to: string): string[] => {
+      expect(text).toContain(from)
+      const parsed: Manifest = JSON.parse(text.replace(from, to))
+      return mistakesOf(parsed)
+    }
+    expect(broken('"runAsNonRoot":true', '"runAsNonRoot":"yes"')[0]).toContain('runAsNonRoot must be boolean')
+    expect(broken('"selector":', '"selektor":')[0]).toContain('required property selector')
+    expect(broken('"maxUnavailable":0', '"maxUnavailible":0')).toEqual([
+      '/spec/strategy/rollingUpdate/maxUnavailible: unknown',
+    ])
+  })
+
+  test('no secret is in them, and what refers to one refers to a file', () => {
+    expect(manifests.filter(({ kind }) => kind === 'Secret')).toEqual([])
+    for (const deployment of deployments())
+      for (const { name, value } of containerOf(deployment).env ?? []) {
+        expect(name).toMatch(/_FILE$/)
+        const mounts = containerOf(deployment).volumeMounts ?? []
+        expect(mounts.some(({ mountPath }) => value.startsWith(`${mountPath}/`))).toBe(true)
+      }
+  })
+
+  test('selectors, ports and spread name the pods that they mean', () => {
+    for (const deployment of deployments()) {
+      const { labels } = deployment.spec.template.metadata
+      expect(labels).toMatchObject(deployment.spec.selector.matchLabels)
+      for (const { labelSelector } of deployment.spec.template.spec.topologySpreadConstraints ?? [])
+        expect(labels).toMatchObject(labelSelector.matchLabels)
+    }
+    for (const name of ['peerage', 'peerage-p2p']) {
+      const deployment = find(manifests, 'Deployment', name, deploymentSchema)
+      const { labels } = deployment.spec.template.metadata
+      const service = find(manifests, 'Service', name, serviceSchema).spec
+      expect(labels).toMatchObject(service.selector)
+      const ports = containerOf(deployment).ports.map((port) => `${port.name} ${port.protocol}`)
+      for (const port of service.ports) expect(ports).toContain(`${port.targetPort} ${port.protocol}`)
+      const budget = z.looseObject({ spec: z.looseObject({ maxUnavailable: z.number(), selector }) })
+      const { maxUnavailable, selector: chosen } = find(manifests, 'PodDisruptionBudget', name, budget).spec
+      expect(maxUnavailable).toBe(1)
+      expect(labels).toMatchObject(chosen.matchLabels)
+      const policy = z.looseObject({
+        spec: z.looseObject({ podSelector: selector, policyTypes: z.array(z.string()) }),
+      })
+      const guarded = find(manifests, 'NetworkPolicy', name, policy).spec
+      expect(labels).toMatchObject(guarded.podSelector.matchLabels)
+      expect(guarded.policyTypes).toEqual(['Ingress', 'Egress'])
+    }
+  })
+
+  test('every pod is restricted: no root, no privilege, a root file system that is read only, no token', () => {
+    expect(deployments()).toHaveLength(3)
+    for (const deployment of deployments()) {
+      const pod = deployment.spec.template.spec
+      expect(pod).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false })
+      expect(pod.securityContext).toMatchObject({
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      })
+      expect(pod.securityContext.runAsUser).toBeGreaterThan(0)
+      expect(containerOf(deployment).securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      })
+    }
+  })
+
+  test('coturn has the hardened file word for word, and a version with no known hole', async () => {
+    const { data } = find(manifests, 'ConfigMap', 'coturn', configMapSchema)
+    expect(data['turnserver.conf']).toBe(await readFile(`${REPOSITORY}deploy/turnserver.conf`, 'utf8'))
+    const coturn = containerOf(find(manifests, 'Deployment', 'coturn', deploymentSchema))
+    expect(coturn.image).toMatch(/^coturn\/coturn:4\.(1[7-9]|[2-9]\d)\./)
+  })
+
+  test('what answers STUN sees the source of what it answers', () => {
+    const { spec } = find(manifests, 'Service', 'peerage-p2p', serviceSchema)
+    expect(spec).toMatchObject({ type: 'LoadBalancer', externalTrafficPolicy: 'Local' })
+    expect(spec.ports.map(({ protocol }) => protocol).sort()).toEqual(['TCP', 'UDP'])
+  })
+})
+
+describe('what must fit together', () => {
+  test('a pod may take as long as its preStop and its drain, and some more', () => {
+    const { terminationGracePeriodSeconds: graceSeconds } = node.spec.template.spec
+    const { seconds } = containerOf(node).lifecycle.preStop.sleep
+    expect(seconds).toBeGreaterThanOrEqual(10)
+    expect(seconds).toBeLessThanOrEqual(15)
+    expect(graceSeconds).toBeGreaterThanOrEqual(seconds + config.times.drainMs / 1_000 + 10)
+    expect(graceSeconds).toBeGreaterThanOrEqual(90)
+    expect(graceSeconds).toBeLessThanOrEqual(120)
+  })
+
+  test('preStop outlasts what readiness probes need to find the pod gone', () => {
+    const { readinessProbe, lifecycle } = containerOf(node)
+    const period = z.object({ periodSeconds: z.number(), failureThreshold: z.number() }).parse(readinessProbe)
+    expect(period.periodSeconds * period.failureThreshold).toBeLessThan(lifecycle.preStop.sleep.seconds)
+  })
+
+  test('liveness asks the process only, readiness the node', () => {
+    expect(containerOf(node).livenessProbe.httpGet).toEqual({ path: '/healthz', port: 'http' })
+    expect(containerOf(node).readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'http' })
+  })
+
+  test('the configuration is one that a node starts with, and its times fit the leases', () => {
+    expect(configSchema.safeParse(config).success).toBe(true)
+    expect(checkTimes(config.times)).toEqual([])
+    expect(checkTimes(defaultTimes)).toEqual([])
+    const ports = Object.fromEntries(
+      containerOf(node).ports.map(({ name, containerPort }) => [name, containerPort]),
+    )
+    expect(ports).toEqual({ http: config.port, metrics: config.admin.port })
+    expect(config.open).toBe(false)
+  })
+
+  test('a rollout takes one node at a time, and only when another one is ready', () => {
+    expect(node.spec.strategy.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 })
+    expect(node.spec.replicas).toBeUndefined()
+  })
+
+  test('the autoscaler counts connections, leaves room for the peers of a lost node, and shrinks slowly', () => {
+    const schema = z.looseObject({
+      spec: z.looseObject({
+        minReplicas: z.number(),
+        metrics: z.array(
+          z.object({
+            type: z.literal('Pods'),
+            pods: z.object({
+              metric: z.object({ name: z.string() }),
+              target: z.object({ type: z.literal('AverageValue'), averageValue: z.coerce.number() }),
+            }),
+          }),
+        ),
+        behavior: z.looseObject({
+          scaleDown: z.object({
+            stabilizationWindowSeconds: z.number(),
+            policies: z.array(z.object({ type: z.string(), value: z.number(), periodSeconds: z.number() })),
+          }),
+        }),
+      }),
+    })
+    const { minReplicas, metrics, behavior } = find(
+      manifests,
+      'HorizontalPodAutoscaler',
+      'peerage',
+      schema,
+    ).spec
+    expect(metrics.map(({ pods }) => pods.metric.name)).toEqual(['peerage_connections'])
+    const wanted = metrics[0]?.pods.target.averageValue ?? Number.NaN
+    expect((wanted * minReplicas) / (minReplicas - 1)).toBeLessThan(config.limits.node.connections)
+    const { stabilizationWindowSeconds, policies } = behavior.scaleDown
+    const { terminationGracePeriodSeconds: graceSeconds } = node.spec.template.spec
+    expect(stabilizationWindowSeconds).toBeGreaterThanOrEqual(600)
+    for (const { value, periodSeconds } of policies)
+      expect([value, periodSeconds > graceSeconds]).toEqual([1, true])
+  })
+})
+
+describe('balancers', () => {
+  const seconds = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1])
+
+  test('HAProxy and nginx leave a WebSocket open for longer than a peer may be silent', async () => {
+    const { pingIntervalMs, pingTimeoutMs } = defaultTimes
+    const budgetSeconds = (pingIntervalMs + pingTimeoutMs) / 1_000
+    // Idle limits of balancers that are not ours to set begin at 60 s; half of that is the margin.
+    expect(pingIntervalMs).toBeLessThan(30_000)
+    const haproxy = await readFile(`${REPOSITORY}deploy/haproxy.cfg`, 'utf8')
+    expect(seconds(haproxy, /timeout tunnel "\$\{PEERAGE_TUNNEL_TIMEOUT-(\d+)s\}"/)).toBeGreaterThan(
+      2 * budgetSeconds,
+    )
+    const nginx = await readFile(`${REPOSITORY}deploy/nginx.conf`, 'utf8')
+    for (const which of ['read', 'send'])
+      expect(seconds(nginx, new RegExp(`proxy_${which}_timeout (\\d+)s;`))).toBeGreaterThan(2 * budgetSeconds)
+    expect(config.times.pingIntervalMs).toBe(pingIntervalMs)
+  })
+
+  test('a balancer has answered or given up before a handshake is over', async () => {
+    const haproxy = await readFile(`${REPOSITORY}deploy/haproxy.cfg`, 'utf8')
+    expect(seconds(haproxy, /timeout connect (\d+)s/) * 1_000).toBeLessThan(config.limits.handshakeMs)
+    expect(seconds(haproxy, /timeout check (\d+)s/) * 1_000).toBeLessThan(config.times.nodeLeaseMs)
+  })
+})
