@@ -1,6 +1,7 @@
 import type { Wire } from '@peerage/core'
 import type { StunCounters } from '@peerage/stun'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { MessageCounts } from './message-counts.js'
 
 /** What became of a message at this node: the router's outcomes, and its error codes. */
 export type MessageResult = string
@@ -39,6 +40,7 @@ export class Metrics {
   readonly #registrations: Counter<'gateway' | 'result'>
   readonly #messages: Counter<'gateway' | 'type' | 'result'>
   readonly #messageBytes: Counter<'gateway'>
+  readonly #counts = new MessageCounts()
   readonly #rejections: Counter<'gateway' | 'reason'>
   readonly #closes: Counter<'gateway' | 'reason'>
   readonly #slowConsumers: Counter<'gateway'>
@@ -63,14 +65,21 @@ export class Metrics {
       'gateway',
       'result',
     ])
-    this.#messages = counter(
-      'peerage_messages_total',
-      'Messages of local peers, by what became of them here.',
-      ['gateway', 'type', 'result'],
-    )
-    this.#messageBytes = counter('peerage_message_bytes_total', 'Bytes of messages of local peers.', [
-      'gateway',
-    ])
+    const collect = (): void => this.#counts.flushTo(this.#messages, this.#messageBytes)
+    this.#messages = new Counter({
+      name: 'peerage_messages_total',
+      help: 'Messages of local peers, by what became of them here.',
+      labelNames: ['gateway', 'type', 'result'],
+      registers,
+      collect,
+    })
+    this.#messageBytes = new Counter({
+      name: 'peerage_message_bytes_total',
+      help: 'Bytes of messages of local peers.',
+      labelNames: ['gateway'],
+      registers,
+      collect,
+    })
     this.#rejections = counter(
       'peerage_rejections_total',
       'Handshakes, claims and messages that were refused.',
@@ -198,9 +207,8 @@ export class Metrics {
 
   /** `type`: message, signal or ack; `result`: the router's outcome or a code; `ms`: what it was waited for. */
   routed(gateway: Wire, type: string, result: MessageResult, bytes: number, ms?: number): void {
-    this.#messages.inc({ gateway, type, result })
+    this.#counts.add(gateway, type, result, bytes)
     if (ms !== undefined) this.#routingSeconds.observe({ gateway }, ms / 1_000)
-    this.#messageBytes.inc({ gateway }, bytes)
   }
 
   /** `reason`: a code of the error table, or `origin`, `rate`, …: a closed set. */
