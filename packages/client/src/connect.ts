@@ -5,8 +5,7 @@ import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
-import { p2pServerOf } from './ice-servers.js'
-import { createP2P } from './p2p.js'
+import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
@@ -71,13 +70,17 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   signal?.addEventListener('abort', onAbort)
   if (signal?.aborted) onAbort()
   try {
-    await session.open(giveUp.signal)
+    // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
+    const [{ createP2P }] = await Promise.all([import('./p2p.js'), session.open(giveUp.signal)])
+    hurryWhenOnline(session)
+    return new Peer(session, createP2P(session, p2pServer, options.p2p))
+  } catch (error) {
+    session.link.close()
+    throw error
   } finally {
     timer.cancel()
     signal?.removeEventListener('abort', onAbort)
   }
-  hurryWhenOnline(session)
-  return new Peer(session, createP2P(session, p2pServer, options.p2p))
 }
 
 function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | undefined {

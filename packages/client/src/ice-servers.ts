@@ -1,21 +1,17 @@
-import type { NodeMessageOf, TurnCredentials } from '@peerage/protocol'
+import type { TurnCredentials } from '@peerage/protocol'
+import { p2pServerOf } from './p2p-server.js'
+import type { Timer } from './clock.js'
 import type { P2PContext } from './signaling.js'
 
-type P2PServers = NodeMessageOf<'welcome'>['p2p']
-
-const ADDRESS_PATTERN = /^(\[[\da-f:.]+\]|[\w.-]+):\d{1,5}$/i
 /** Credentials are renewed with a quarter of their life left: a handshake may take its whole deadline. */
 const RENEW_SHARE = 0.75
+/** Where the node gave no answer, open connections ask again after this. */
+const RETRY_MS = 10_000
 
-/**
- * The P2P server in use: the application's own setting, else the integrated one; null: there is none.
- * @throws TypeError when the setting is not host:port
- */
-export function p2pServerOf(setting: string | null | undefined, welcome: P2PServers): string | null {
-  if (setting === undefined || setting === null) return welcome.server
-  if (!ADDRESS_PATTERN.test(setting)) throw new TypeError(`p2pServer must be host:port, not ${setting}`)
-  return setting
-}
+type Renewable = Pick<
+  RTCPeerConnection,
+  'connectionState' | 'getConfiguration' | 'restartIce' | 'setConfiguration'
+>
 
 /** The ICE servers for a new connection, with TURN credentials that still live. */
 export class IceServers {
@@ -24,6 +20,9 @@ export class IceServers {
   readonly #stop: () => void
   #turn: TurnCredentials | null = null
   #renewAt = 0
+  /** Open ones that may look for a new path later, and ask the TURN servers again then. */
+  readonly #connections = new Set<Renewable>()
+  #timer: Timer | undefined
 
   constructor(context: P2PContext, setting: string | null | undefined) {
     this.#context = context
@@ -47,8 +46,38 @@ export class IceServers {
     return servers
   }
 
+  /** An ICE restart gathers with the configuration of the connection: its credentials must live as long as it does. */
+  keepFresh(connection: Renewable): void {
+    // libdatachannel cannot restart ICE.
+    if (this.#turn === null || typeof connection.restartIce !== 'function') return
+    this.#connections.add(connection)
+    this.#timer ??= this.#renewLater()
+  }
+
   close(): void {
     this.#stop()
+    this.#timer?.cancel()
+    this.#connections.clear()
+  }
+
+  #renewLater(): Timer {
+    const { clock } = this.#context
+    const ms = this.#renewAt - clock.now()
+    return clock.after(ms > 0 ? ms : RETRY_MS, () => {
+      this.#timer = undefined
+      this.#renew().catch((error: unknown) => this.#context.onError(error))
+    })
+  }
+
+  async #renew(): Promise<void> {
+    for (const connection of this.#connections)
+      if (connection.connectionState === 'closed') this.#connections.delete(connection)
+    if (this.#connections.size === 0) return
+    const iceServers = await this.current()
+    for (const connection of this.#connections)
+      if (connection.connectionState !== 'closed')
+        connection.setConfiguration({ ...connection.getConfiguration(), iceServers })
+    if (this.#connections.size > 0) this.#timer ??= this.#renewLater()
   }
 
   #keep(turn: TurnCredentials | null): void {

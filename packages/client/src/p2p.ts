@@ -2,13 +2,15 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import { abortError } from './channel.js'
+import { ConnectError } from './connect-error.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
 import { decodeSignal } from './handshake-signal.js'
-import { IceServers, p2pServerOf } from './ice-servers.js'
+import { IceServers } from './ice-servers.js'
+import { p2pServerOf } from './p2p-server.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
-import { ConnectError, DEADLINE_MS, Pair, refuse } from './pair.js'
+import { DEADLINE_MS, Pair, refuse } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { findPeerConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
@@ -178,10 +180,10 @@ export class P2P {
 
   async #prepare(relayOnly: boolean): Promise<RTCPeerConnection> {
     const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    if (!PeerConnection)
-      throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
     const iceServers = await this.#ice.current()
-    return new PeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' })
+    const connection = new PeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' })
+    this.#ice.keepFresh(connection)
+    return connection
   }
 
   #peerConnection(): Promise<PeerConnectionClass> {

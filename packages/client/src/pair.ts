@@ -1,24 +1,12 @@
 import type { Name } from '@peerage/protocol'
 import { abortError, Channel } from './channel.js'
 import type { Timer } from './clock.js'
+import { ConnectError } from './connect-error.js'
 import { Frames } from './frames.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import type { FailureStage, HandshakeEnd, Streams } from './negotiation.js'
 import { Handshake } from './negotiation.js'
 import type { P2PContext, Stay } from './signaling.js'
-
-/** `connect` failed. `stage` says how far it came; the message is for people. */
-export class ConnectError extends Error {
-  override readonly name = 'ConnectError'
-  readonly stage: FailureStage
-  readonly peer: string
-
-  constructor(peer: string, stage: FailureStage, detail: string) {
-    super(`no channel to ${peer}: ${stage}, ${detail}`)
-    this.peer = peer
-    this.stage = stage
-  }
-}
 
 /** How one handshake of this peer ended; the same goes to the node for its operator. */
 export interface Outcome {
