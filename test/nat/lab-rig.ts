@@ -30,12 +30,19 @@ interface End {
   address: string
 }
 
-export async function startTier(lab: NatLab, redis: RedisServer, turn: boolean): Promise<Tier> {
+/** `turn`: without coturn, with it, or with it and credentials that live so long. */
+export async function startTier(
+  lab: NatLab,
+  redis: RedisServer,
+  turn: boolean | { ttlMs: number },
+): Promise<Tier> {
   const [host] = lab.pub.addresses
-  const coturn = turn
-    ? await startCoturn({ secret: TURN_SECRET, hosts: lab.pub.addresses, inside: lab.pub })
-    : undefined
-  const turnArgs = coturn ? ['--p2p-turn-urls', coturn.turnUrl] : []
+  const coturn =
+    turn !== false
+      ? await startCoturn({ secret: TURN_SECRET, hosts: lab.pub.addresses, inside: lab.pub })
+      : undefined
+  const ttl = typeof turn === 'object' ? ['--p2p-turn-ttl-ms', String(turn.ttlMs)] : []
+  const turnArgs = coturn ? ['--p2p-turn-urls', coturn.turnUrl, ...ttl] : []
   const start = (address: string): Promise<Node> =>
     startNode({
       redisUrl: redis.url,

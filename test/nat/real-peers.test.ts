@@ -57,7 +57,7 @@ interface Stage {
 
 let stages = 0
 
-async function build(kinds: { a: NatKind; b: NatKind }, turn: boolean): Promise<Stage> {
+async function build(kinds: { a: NatKind; b: NatKind }, turn: boolean | { ttlMs: number }): Promise<Stage> {
   const lab = await startNatLab(kinds)
   onTestFinished(() => lab.stop())
   await lab.pub.expose(redis.port)
@@ -161,5 +161,25 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
     expect(await node.line(resultOf, HEARD_DEADLINE_MS)).toMatchObject({ path: 'relayed' })
     await page.waitForFunction('got.length === 1')
     expect(await page.evaluate('got')).toEqual([[bob, 'hello from Node']])
+  })
+
+  test('an open connection of Chromium gets fresh TURN credentials before its own end, for its next ICE restart', async () => {
+    const stage = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
+    const { lab, tier, page, chromium, bob } = stage
+    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    await page.evaluate(`{
+      window.made = []
+      const Native = RTCPeerConnection
+      window.RTCPeerConnection = class extends Native {
+        constructor(configuration) { super(configuration); made.push(this) }
+      }
+      window.expiry = () => Number(made.at(-1).getConfiguration().iceServers.at(-1).username.split(':')[0])
+    }`)
+    expect(await callFrom(stage, false)).toMatchObject({ path: 'relayed' })
+    await expectHeard(node, chromium)
+    const first = await page.evaluate<number>('expiry()')
+    await page.waitForFunction(`expiry() > ${first}`)
+    expect(await page.evaluate('made.length')).toBe(1)
+    expect(await page.evaluate(`peer.p2p.channel('${bob}').state`)).toBe('open')
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { IceServers } from './ice-servers.js'
 import { createP2P } from './p2p.js'
+import { FakeClock } from './testing/fake-clock.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
 const INTEGRATED = '198.51.100.1:9001'
@@ -89,4 +90,48 @@ describe('TURN credentials', () => {
     expect(await username()).toBe('1700000300:alice')
     expect(asked).toBe(2)
   })
+
+  it('are renewed in an open connection, for its next ICE restart, as long as it is open', async () => {
+    const clock = new FakeClock()
+    let asked = 0
+    const answers = [{ ...TURN, username: 'second' }, undefined, { ...TURN, username: 'third' }]
+    const context = {
+      ...contextWith(null, TURN),
+      clock,
+      requestTurn: () => Promise.resolve(answers[asked++]),
+    }
+    const servers = new IceServers(context, null)
+    const connection = new FakeConnection()
+    servers.keepFresh(connection)
+    const unable = new FakeConnection()
+    Object.assign(unable, { restartIce: undefined })
+    servers.keepFresh(unable)
+    await clock.advance(225_000)
+    expect(connection.usernames).toEqual(['second'])
+    expect(connection.getConfiguration().iceTransportPolicy).toBe('relay')
+    // No answer: what it has stays, and the next try comes soon.
+    await clock.advance(225_000)
+    expect(connection.usernames).toEqual(['second', 'second'])
+    await clock.advance(10_000)
+    expect(connection.usernames).toEqual(['second', 'second', 'third'])
+    connection.connectionState = 'closed'
+    await clock.advance(900_000)
+    expect(asked).toBe(3)
+    expect(unable.usernames).toEqual([])
+  })
 })
+
+/** What of an RTCPeerConnection the renewal touches. */
+class FakeConnection {
+  connectionState: RTCPeerConnectionState = 'connected'
+  readonly usernames: (string | undefined)[] = []
+  #configuration: RTCConfiguration = { iceTransportPolicy: 'relay' }
+  restartIce(): void {}
+  getConfiguration(): RTCConfiguration {
+    return this.#configuration
+  }
+  setConfiguration(configuration: RTCConfiguration): void {
+    this.#configuration = configuration
+    this.usernames.push(configuration.iceServers?.[0]?.username)
+  }
+}
