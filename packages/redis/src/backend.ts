@@ -15,9 +15,12 @@ import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
+import type { Publishing } from './publishing.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
 import { Reports } from './reports.js'
+import type { Listening } from './subscriptions.js'
+import type { RedisAddress } from './url.js'
 import { parseRedisUrl } from './url.js'
 
 export interface RedisBackendOptions {
@@ -49,19 +52,10 @@ export const DEFAULT_PREFIX = 'pg:'
 
 /** The store of a cluster on Redis. Throws when the URL or the prefix cannot be; connects with `start`. */
 export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
-  const { times, clock, prefix = DEFAULT_PREFIX } = options
+  const { times, clock } = options
   const { commandMs } = times
-  const parsed = parseRedisUrl(options.url)
-  if (!parsed.ok) throw new Error(`Redis URL: ${parsed.problem}`)
-  const prefixProblem = checkPrefix(prefix)
-  if (prefixProblem !== undefined) throw new Error(`Redis prefix: ${prefixProblem}`)
-  const keys = new Keys(prefix)
-  const { username = parsed.address.username, password = parsed.address.password } = options
-  const address = {
-    ...parsed.address,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-  }
+  const address = readAddress(options)
+  const keys = readPrefix(options)
   const reports = new Reports(options.onError, clock)
   const onError = reports.onError
   let listener: ((event: BackendEvent) => void) | undefined
@@ -76,8 +70,8 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       health.failed(reports.describe(error))
     },
   }
-  const commandsClient = clientForCommands(connectOptions)
-  const commands = new Commands({ client: commandsClient, clock, commandMs })
+  const client = clientForCommands(connectOptions)
+  const commands = new Commands({ client, clock, commandMs })
   const singer = randomBytes(6).toString('base64url')
   const links = makeLinks({
     connectOptions,
@@ -89,61 +83,28 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onChange: () => health.evaluate(),
     onError,
   })
-  const { publishing, listening } = links
-  const bus = new RedisBus({
-    publishing,
-    subscriptions: listening,
-    keys,
-    clock,
-    commandMs,
-    limits: { ...defaultBusLimits, ...options.busLimits },
-    onCanary: (channel) => health.heard(channel),
-    onError,
-  })
+  const { publishing, listening: subscriptions } = links
+  const talk = { publishing, subscriptions, keys, clock, commandMs, onError }
+  const limits = { ...defaultBusLimits, ...options.busLimits }
+  const bus = new RedisBus({ ...talk, limits, onCanary: (channel) => health.heard(channel) })
   const health: Health = new Health({
-    commands: commandsClient,
-    publishing,
-    subscriptions: listening,
-    clock,
+    ...talk,
+    commands: client,
     beatMs: times.beatMs,
-    commandMs,
     inbox: () => bus.inbox,
     onEvent,
     onCanary: options.onCanary ?? (() => {}),
-    onError,
   })
-  const nodes = new RedisNodes({
-    commands,
-    keys,
-    times,
-    clock,
-    onAbsent: () => onEvent({ type: 'doubt', why: 'Redis has forgotten this node' }),
-  })
+  const onAbsent = (): void => onEvent({ type: 'doubt', why: 'Redis has forgotten this node' })
+  const nodes = new RedisNodes({ commands, keys, times, clock, onAbsent })
   return {
-    registry: new RedisRegistry({ commands, keys, nodes, times, onError }),
+    ...makeStores({ options, commands, nodes, talk }),
     nodes,
     bus,
-    directory: new RedisDirectory({ commands, keys }),
-    rooms: new RedisRooms({
-      commands,
-      publishing,
-      subscriptions: listening,
-      keys,
-      clock,
-      commandMs,
-      onError,
-    }),
-    presence: new RedisPresence({ subscriptions: listening, keys, onError }),
-    mailbox: new RedisMailbox({
-      commands,
-      keys,
-      limits: { ...defaultMailboxLimits, ...options.mailboxLimits },
-      onError,
-    }),
     identify: (node) => nodes.identify(node),
     start: async (onBackendEvent) => {
       listener = onBackendEvent
-      open(commandsClient)
+      open(client)
       links.start()
       await health.start()
     },
@@ -151,7 +112,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       health.stop()
       await bus.close()
       links.stop()
-      commandsClient.disconnect()
+      client.disconnect()
       listener = undefined
     },
     inspect: () => inspect(commands, address.topology, nodes),
@@ -159,4 +120,51 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       return bus.malformed
     },
   }
+}
+
+interface StoresParts {
+  options: RedisBackendOptions
+  commands: Commands
+  nodes: RedisNodes
+  talk: {
+    publishing: Publishing
+    subscriptions: Listening
+    keys: Keys
+    clock: Clock
+    commandMs: number
+    onError: OnError
+  }
+}
+
+// What keeps no state of its own: all of it is in Redis.
+function makeStores(
+  parts: StoresParts,
+): Pick<RedisBackend, 'registry' | 'directory' | 'rooms' | 'presence' | 'mailbox'> {
+  const { options, commands, nodes, talk } = parts
+  const { keys, subscriptions, onError } = talk
+  const limits = { ...defaultMailboxLimits, ...options.mailboxLimits }
+  return {
+    registry: new RedisRegistry({ commands, keys, nodes, times: options.times, onError }),
+    directory: new RedisDirectory({ commands, keys }),
+    rooms: new RedisRooms({ ...talk, commands }),
+    presence: new RedisPresence({ subscriptions, keys, onError }),
+    mailbox: new RedisMailbox({ commands, keys, limits, onError }),
+  }
+}
+
+function readAddress(options: RedisBackendOptions): RedisAddress {
+  const parsed = parseRedisUrl(options.url)
+  if (!parsed.ok) throw new Error(`Redis URL: ${parsed.problem}`)
+  const { username = parsed.address.username, password = parsed.address.password } = options
+  return {
+    ...parsed.address,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  }
+}
+
+function readPrefix({ prefix = DEFAULT_PREFIX }: RedisBackendOptions): Keys {
+  const problem = checkPrefix(prefix)
+  if (problem !== undefined) throw new Error(`Redis prefix: ${problem}`)
+  return new Keys(prefix)
 }
