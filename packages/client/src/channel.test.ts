@@ -13,7 +13,7 @@ const FILE_BYTES = 50 * 1024 * 1024
 const BUFFERED_MOST = 1024 * 1024 + CHUNK_BYTES
 
 describe('send', () => {
-  it('carries 50 MB unchanged, and never has more than its bound buffered', async () => {
+  it('[P19] carries 50 MB unchanged, and never has more than its bound buffered', async () => {
     const PeerConnection = await loadNodeDataChannel()
     if (PeerConnection === undefined) throw new Error('node-datachannel is not installed')
     const streams: RTCDataChannel[] = []
@@ -53,7 +53,7 @@ describe('send', () => {
     expect(most).toBeLessThanOrEqual(BUFFERED_MOST)
   }, 60_000)
 
-  it('keeps the order of those who do not wait for each other', async () => {
+  it('[P19] keeps the order of those who do not wait for each other', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -117,7 +117,7 @@ describe('send', () => {
     expect((await ends).filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
   })
 
-  it('closes rather than keep without bound what nobody listens for', async () => {
+  it('[P20] closes rather than keep without bound what nobody listens for', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')

@@ -49,11 +49,11 @@ describe('decodeSignal', () => {
     ['21 candidates', sdpOf([...LINES, ...Array.from({ length: 21 }, () => `a=${CANDIDATE}`)])],
     ['a candidate with a DNS name', sdpOf([...LINES, `a=${CANDIDATE.replace('192.0.2.2', 'evil.example')}`])],
     ['a number', 7],
-  ])('refuses a description with %s', (_, sdp) => {
+  ])('[P1] refuses a description with %s', (_, sdp) => {
     expect(decodeSignal(offerOf(sdp))).toBeUndefined()
   })
 
-  it('accepts 20 candidates in a description, and in a list', () => {
+  it('[P1] [P2] accepts 20 candidates in a description, and in a list', () => {
     const twenty = Array.from({ length: 20 }, () => CANDIDATE)
     expect(decodeSignal(offerOf(sdpOf([...LINES, ...twenty.map((line) => `a=${line}`)])))).toBeDefined()
     expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates: twenty }))).toBeDefined()
@@ -67,7 +67,7 @@ describe('decodeSignal', () => {
     'candidate:1 1 UDP 1 192.0.2.2 1 typ host\r\na=x:y',
     `candidate:1 1 UDP 1 192.0.2.2 1 typ host ${'x'.repeat(600)}`,
     '',
-  ])('refuses the candidate %j', (line) => {
+  ])('[P2] refuses the candidate %j', (line) => {
     expect(isCandidate(line)).toBe(false)
   })
 
@@ -76,7 +76,7 @@ describe('decodeSignal', () => {
     (more) => expect(decodeSignal(offerOf(sdpOf(LINES), more))).toBeUndefined(),
   )
 
-  it('never throws, and is quick on the worst', () => {
+  it('[P3] never throws, and is quick on the worst', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), hostileSignals()), (body) => {
         decodeSignal(body)
@@ -133,7 +133,7 @@ function hostileSignals(): fc.Arbitrary<string> {
 }
 
 describe('a hostile peer', () => {
-  it('ends as a failed attempt, and this peer goes on', async () => {
+  it('[P3] ends as a failed attempt, and this peer goes on', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bodies = fc.sample(hostileSignals(), { numRuns: 300, seed: 2 })
@@ -149,7 +149,7 @@ describe('a hostile peer', () => {
 
   it.each(
     fc.sample(hostileSignals(), { numRuns: 25, seed: 3 }).map((body) => body.replace('"offer"', '"answer"')),
-  )('that answers with %j fails the attempt', async (body) => {
+  )('[P3] that answers with %j fails the attempt', async (body) => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const context = tier.context('mallory')
@@ -162,7 +162,22 @@ describe('a hostile peer', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('cannot open connections without bound', async () => {
+  it('[P2] cannot make this one try addresses without bound', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const context = tier.context('mallory')
+    const list = JSON.stringify({
+      type: 'candidates',
+      candidates: Array.from({ length: 20 }, () => CANDIDATE),
+    })
+    context.signaling.onSignal(({ handshake, body }) => {
+      if (!body.includes('"offer"')) return
+      for (let lists = 0; lists < 11; lists++) tier.inject('mallory', 'alice', handshake, list)
+    })
+    expect((await failure(alice.connect('mallory'))).message).toContain('too many candidates')
+  })
+
+  it('[P4] cannot open connections without bound', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
     for (let i = 0; i < 100; i++) tier.inject(`mallory${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))

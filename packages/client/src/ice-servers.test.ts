@@ -18,7 +18,7 @@ function contextWith(server: string | null, turn: typeof TURN | null = null) {
   return { ...made, welcome: { ...made.welcome, p2p: { server, turn } } }
 }
 
-describe('the P2P server in use', () => {
+describe('[P21] the P2P server in use', () => {
   it.each([
     { setting: undefined, welcome: INTEGRATED, use: INTEGRATED, why: 'no setting: the integrated one' },
     { setting: null, welcome: INTEGRATED, use: INTEGRATED, why: 'null: the integrated one' },
@@ -69,7 +69,7 @@ describe('the P2P server in use', () => {
   )
 })
 
-describe('TURN credentials', () => {
+describe('[P22] TURN credentials', () => {
   it('are renewed before they end, and kept when no answer comes', async () => {
     let now = 1_000_000
     const answers = [{ ...TURN, username: '1700000300:alice' }, undefined]

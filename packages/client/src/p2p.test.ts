@@ -32,7 +32,7 @@ describe('connect', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('reuses the open channel and the attempt under way', async () => {
+  it('[P5] reuses the open channel and the attempt under way', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -42,7 +42,7 @@ describe('connect', () => {
     expect(alice.channels).toEqual([first])
   })
 
-  it('opens one channel each time when both call in the same instant', async () => {
+  it('[P7] opens one channel each time when both call in the same instant', async () => {
     const tier = new Rendezvous({ random: seeded(7), delayMs: 20 })
     const counts: number[] = []
     for (let round = 0; round < 100; round++) {
@@ -71,7 +71,7 @@ describe('connect', () => {
     }
   }, 60_000)
 
-  it('ends by its deadline, opened or failed, however many signals are lost', async () => {
+  it('[P6] ends by its deadline, opened or failed, however many signals are lost', async () => {
     const tier = new Rendezvous({ random: seeded(5), delayMs: 10, loss: 0.3 })
     const ends = await Promise.all(
       Array.from({ length: 30 }, async (_, index) => {
@@ -89,7 +89,7 @@ describe('connect', () => {
     expect(new Set(ends.map(({ end }) => end))).toEqual(new Set(['opened', 'ConnectError']))
   }, 60_000)
 
-  it('fails as not-found at once when nobody has the name', async () => {
+  it('[P6] [P17] fails as not-found at once when nobody has the name', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const events: string[] = []
@@ -109,7 +109,7 @@ describe('connect', () => {
     expect((await failure(alice.connect('alice'))).message).toContain('this peer')
   })
 
-  it('tells the caller that it was refused', async () => {
+  it('[P10] tells the caller that it was refused', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: (from) => Promise.resolve(from !== 'alice') })
@@ -118,21 +118,21 @@ describe('connect', () => {
     expect(error.message).toContain('refused')
   })
 
-  it('tells the caller that P2P is off there', async () => {
+  it('[P21] tells the caller that P2P is off there', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     expect(createP2P(tier.context('bob'), undefined, false)).toBe(null)
     expect((await failure(alice.connect('bob'))).message).toContain('refused')
   })
 
-  it('fails as no-answer at its deadline when the other side never decides', async () => {
+  it('[P6] [P10] fails as no-answer at its deadline when the other side never decides', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
     expect(await failure(alice.connect('bob', { deadlineMs: 100 }))).toMatchObject({ stage: 'no-answer' })
   })
 
-  it('ends with the reason of its AbortSignal, and the other side forgets it too', async () => {
+  it('[P12] ends with the reason of its AbortSignal, and the other side forgets it too', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     let asked: () => void
@@ -148,7 +148,7 @@ describe('connect', () => {
     expect(tier.sent.at(-1)).toMatchObject({ from: 'alice', body: expect.stringContaining('"end"') })
   })
 
-  it('lets one caller give up while another goes on', async () => {
+  it('[P12] lets one caller give up while another goes on', async () => {
     const tier = new Rendezvous({ delayMs: 30 })
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -160,7 +160,7 @@ describe('connect', () => {
     expect((await second).peer).toBe('bob')
   })
 
-  it('tries once more, with a fresh connection, when it is connected and no channel opens', async () => {
+  it('[P11] tries once more, with a fresh connection, when it is connected and no channel opens', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
     class Stuck extends PeerConnection {
@@ -184,7 +184,7 @@ describe('connect', () => {
 })
 
 describe('channels', () => {
-  it('takes the place of one that the other side has lost', async () => {
+  it('[P9] takes the place of one that the other side has lost', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const before = controllers.make(tier, 'bob')
@@ -204,7 +204,7 @@ describe('channels', () => {
     expect(first.peer).toBe('alice')
   })
 
-  it('opens when a reloaded peer calls although our own offer went to the page before', async () => {
+  it('[P8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
     const tier = new Rendezvous()
     // 'bob' < 'carol': carol does not give way to bob's offer.
     const carol = controllers.make(tier, 'carol')
@@ -217,7 +217,7 @@ describe('channels', () => {
     expect(channel.peer).toBe('carol')
   })
 
-  it('are one per label, each with its own terms', async () => {
+  it('[P5] are one per label, each with its own terms', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -233,7 +233,7 @@ describe('channels', () => {
     expect(alice.channels).toHaveLength(2)
   })
 
-  it('say how they fare', async () => {
+  it('[P17] say how they fare', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -262,7 +262,7 @@ describe('channels', () => {
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'direct', handshake: last?.handshake }])
   })
 
-  it('close on both sides, with everything sent before it, and say when the last is gone', async () => {
+  it('[P18] close on both sides, with everything sent before it, and say when the last is gone', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -283,7 +283,7 @@ describe('channels', () => {
     expect((await failure(channel.send('late'))).message).toContain('closed')
   })
 
-  it('live on when nobody can be reached through the tier any more', async () => {
+  it('[P14] live on when nobody can be reached through the tier any more', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -297,7 +297,7 @@ describe('channels', () => {
     expect(await text).toBe('still here')
   })
 
-  it('come back by themselves when their path is lost', async () => {
+  it('[P13] come back by themselves when their path is lost', async () => {
     const PeerConnection = await nodePeerConnection()
     class Losable extends PeerConnection {
       #isLost = false
@@ -334,7 +334,7 @@ describe('channels', () => {
     expect(alice.channels).toEqual([ours])
   })
 
-  it('carry delivery frames beside the application and offer to carry until they close', async () => {
+  it('[P18] carry delivery frames beside the application and offer to carry until they close', async () => {
     const tier = new Rendezvous()
     const carriers: Carrier[] = []
     const frames: unknown[] = []
@@ -367,7 +367,7 @@ describe('channels', () => {
     expect(carrier?.send(large)).toBe(false)
   })
 
-  it('keep what arrives until somebody listens', async () => {
+  it('[P20] keep what arrives until somebody listens', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -384,7 +384,7 @@ describe('channels', () => {
 })
 
 describe('what others learn', () => {
-  it('is no address before the other side accepts, where candidates are held', async () => {
+  it('[P16] is no address before the other side accepts, where candidates are held', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { holdCandidates: true })
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
@@ -396,7 +396,7 @@ describe('what others learn', () => {
     await theirs
   })
 
-  it('is no host or reflexive address with relayOnly', async () => {
+  it('[P15] is no host or reflexive address with relayOnly', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { relayOnly: true })
     controllers.make(tier, 'bob')
