@@ -9,6 +9,8 @@ export interface PeerJsPeerOptions {
   key?: string
   path?: string
   headers?: Readonly<Record<string, string>>
+  /** PEM of the authority to trust, for https. */
+  ca?: string
   /** The whole query in place of id, token and key. */
   query?: string
 }
@@ -44,6 +46,7 @@ export class PeerJsPeer {
     this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}${base}peerjs?${query}`, {
       headers: { ...options.headers },
       perMessageDeflate: false,
+      ...(options.ca === undefined ? {} : { ca: options.ca }),
     })
     this.socket.on('message', (data: Buffer) => {
       this.frames.push(data.toString())

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import type { Peer } from '@peerage/client'
+import { connect } from '@peerage/client'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
+import { makeCertificates, type Certificates } from '../support/certificates.js'
+import { startHaproxy } from '../support/haproxy.js'
+import { startNginx } from '../support/nginx.js'
+import { startNodes, type Node } from '../support/node.js'
+import { PeerJsPeer, offer } from '../support/peerjs.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+let redis: RedisServer
+let nodes: Node[]
+let certificates: Certificates
+let ca: string
+const ends: (() => Promise<unknown> | void)[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+  certificates = await makeCertificates()
+  ca = await readFile(certificates.ca, 'utf8')
+  nodes = await startNodes(2, { redisUrl: redis.url, args: ['--trusted-proxies', '127.0.0.1'] })
+})
+afterEach(async () => {
+  vi.unstubAllGlobals()
+  for (const end of ends.splice(0).reverse()) await end()
+})
+afterAll(async () => {
+  for (const node of nodes) await node.stop()
+  await redis.stop()
+  await certificates.remove()
+})
+
+async function join(url: string, name: string): Promise<{ peer: Peer; next: Promise<unknown> }> {
+  const peer = await connect(url, { p2p: false, name })
+  ends.push(() => peer.close())
+  return { peer, next: new Promise((resolve) => peer.on('message', (from, data) => resolve([from, data]))) }
+}
+
+/** Two peers of each wire; the balancer's turns put them on two nodes. */
+async function pairsMeet(url: string, trust?: string): Promise<void> {
+  // A name that was left a moment ago is no subject of these tests.
+  const round = randomUUID()
+  const [a, b] = [await join(url, `native-a-${round}`), await join(url, `native-b-${round}`)]
+  await a.peer.send(b.peer.name, { hello: 1 })
+  expect(await b.next).toEqual([a.peer.name, { hello: 1 }])
+  const open = async (id: string): Promise<PeerJsPeer> => {
+    const peer = await PeerJsPeer.open({ url, id, ...(trust === undefined ? {} : { ca: trust }) })
+    ends.push(() => peer.close())
+    return peer
+  }
+  const [c, d] = [await open(`peerjs-c-${round}`), await open(`peerjs-d-${round}`)]
+  c.send(offer(d.id))
+  expect((await d.next('OFFER')).src).toBe(c.id)
+  d.send({ type: 'ANSWER', payload: {}, dst: c.id })
+  expect((await c.next('ANSWER')).src).toBe(d.id)
+}
+
+describe('native and PeerJS peers meet', () => {
+  test('through the shipped HAProxy configuration', async () => {
+    const haproxy = await startHaproxy({ backends: nodes })
+    ends.push(() => haproxy.stop())
+    await pairsMeet(haproxy.url)
+    expect((await haproxy.states()).map(({ sessions }) => sessions)).toEqual([2, 2])
+  })
+
+  test('through the shipped nginx configuration', async () => {
+    const nginx = await startNginx(nodes)
+    ends.push(() => nginx.stop())
+    await pairsMeet(nginx.url)
+    expect(await (await fetch(`${nginx.url}/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  test('over TLS, which HAProxy ends: https and wss', async () => {
+    const haproxy = await startHaproxy({ backends: nodes, env: { PEERAGE_TLS_PEM: certificates.pem } })
+    ends.push(() => haproxy.stop())
+    const url = haproxy.url.replace('http:', 'https:')
+    // Browsers trust by their own store; the SDK takes whatever WebSocket it finds.
+    class Trusting extends WebSocket {
+      constructor(address: string) {
+        super(address, { ca })
+      }
+    }
+    vi.stubGlobal('WebSocket', Trusting)
+    await pairsMeet(url, ca)
+    expect(await new PeerJsPeer({ url, id: 'trusts-nobody' }).ended()).toMatchObject({ code: 1006 })
+  })
+})
+
+test('nginx goes to the other node when one has died', async () => {
+  const [only] = nodes
+  if (only === undefined) throw new Error('no nodes')
+  const dead = { host: '127.0.0.1', port: 1 }
+  const nginx = await startNginx([dead, only, dead])
+  ends.push(() => nginx.stop())
+  for (let i = 0; i < 6; i++) expect((await fetch(`${nginx.url}/healthz`)).status).toBe(200)
+  const peer = await PeerJsPeer.open({ url: nginx.url, id: 'after-death' })
+  await peer.close()
+})

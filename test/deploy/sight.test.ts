@@ -1,0 +1,232 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { REPOSITORY, startNode, type Node } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { PeerJsPeer, offer } from '../support/peerjs.js'
+import { eventually } from '../support/process.js'
+import { promtool, startPrometheus } from '../support/prometheus.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+const DEPLOY = `${REPOSITORY}deploy`
+const alertsSchema = z.object({
+  groups: z.array(
+    z.object({
+      rules: z.array(
+        z.object({
+          alert: z.string(),
+          expr: z.string(),
+          annotations: z.object({ summary: z.string(), action: z.string() }),
+        }),
+      ),
+    }),
+  ),
+})
+const dashboardSchema = z.object({
+  uid: z.string(),
+  panels: z.array(
+    z.object({
+      id: z.number(),
+      title: z.string(),
+      type: z.enum(['row', 'stat', 'timeseries']),
+      gridPos: z.object({ x: z.number(), y: z.number(), w: z.number(), h: z.number() }),
+      targets: z.array(z.object({ expr: z.string() })).default([]),
+    }),
+  ),
+})
+
+let redis: RedisServer
+let node: Node
+const ends: (() => Promise<unknown>)[] = []
+
+beforeAll(async () => {
+  redis = await startRedis()
+  node = await startNode({ redisUrl: redis.url, args: ['--admin-port', '0'] })
+})
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+afterAll(async () => {
+  await node.stop()
+  await redis.stop()
+})
+
+const admin = (): string => {
+  if (node.admin === undefined) throw new Error('no admin port')
+  return node.admin
+}
+const scrape = async (): Promise<string> => (await fetch(`${admin()}/metrics`)).text()
+
+/** Metric name → the labels that its samples may have, as /metrics itself shows them. */
+async function exposed(): Promise<Set<string>> {
+  const text = await scrape()
+  const names = new Set<string>()
+  for (const [, name = '', type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+    names.add(name)
+    if (type === 'histogram') for (const part of ['bucket', 'sum', 'count']) names.add(`${name}_${part}`)
+  }
+  return names
+}
+
+const metricsOf = (expression: string): string[] =>
+  [...expression.matchAll(/\b(?:peerage|nodejs|process)_\w+/g)].map(([name]) => name)
+
+async function expressions(): Promise<{ where: string; expression: string }[]> {
+  const { groups } = alertsSchema.parse(parse(await readFile(`${DEPLOY}/alerts.yml`, 'utf8')))
+  const { panels } = dashboardSchema.parse(
+    JSON.parse(await readFile(`${DEPLOY}/grafana/peerage.json`, 'utf8')),
+  )
+  return [
+    ...groups.flatMap(({ rules }) => rules.map(({ alert, expr }) => ({ where: alert, expression: expr }))),
+    ...panels.flatMap(({ title, targets }) =>
+      targets.map(({ expr }) => ({ where: title, expression: expr })),
+    ),
+  ]
+}
+
+describe('alerts and dashboard', () => {
+  test('promtool accepts the rules and the configuration', async () => {
+    expect(await promtool('check', 'rules', `${DEPLOY}/alerts.yml`)).toMatch(/SUCCESS: 1\d rules found/)
+    expect(await promtool('check', 'config', `${DEPLOY}/prometheus.yml`)).toContain(
+      'is valid prometheus config',
+    )
+  })
+
+  test('promtool accepts every expression of the dashboard', async () => {
+    const directory = await makeDirectory('rules')
+    ends.push(() => removeDirectory(directory))
+    const rules = (await expressions()).map(({ expression }, i) => ({
+      record: `dashboard:${i}`,
+      expr: expression.replaceAll('$__rate_interval', '1m').replaceAll('"$instance"', '".*"'),
+    }))
+    await writeFile(join(directory, 'all.yml'), JSON.stringify({ groups: [{ name: 'all', rules }] }))
+    expect(await promtool('check', 'rules', join(directory, 'all.yml'))).toContain(
+      `SUCCESS: ${rules.length} rules`,
+    )
+  })
+
+  test('every metric that they ask for is one that a real node tells', async () => {
+    const known = await exposed()
+    const all = await expressions()
+    expect(all.length).toBeGreaterThan(40)
+    for (const { where, expression } of all)
+      for (const name of metricsOf(expression))
+        expect([where, name, known.has(name)]).toEqual([where, name, true])
+  })
+
+  test('every metric of ours is on the dashboard', async () => {
+    const asked = new Set((await expressions()).flatMap(({ expression }) => metricsOf(expression)))
+    const ours = [...(await exposed())].filter((name) => name.startsWith('peerage_'))
+    const base = (name: string): string => name.replace(/_(?:bucket|sum|count)$/, '')
+    const shown = new Set([...asked].map(base))
+    expect(ours.filter((name) => !shown.has(base(name)))).toEqual([])
+  })
+
+  test('the panels have ids of their own and do not lie on each other', async () => {
+    const { panels } = dashboardSchema.parse(
+      JSON.parse(await readFile(`${DEPLOY}/grafana/peerage.json`, 'utf8')),
+    )
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
+    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
+    )
+    expect(new Set(cells).size).toBe(cells.length)
+  })
+})
+
+describe('a real node', () => {
+  test('Prometheus scrapes it, and what peers did is what it counted', async () => {
+    const prometheus = await startPrometheus([admin().replace('http://', '')], [`${DEPLOY}/alerts.yml`])
+    ends.push(() => prometheus.stop())
+    const [a, b] = [
+      await PeerJsPeer.open({ url: node.url, id: 'seen-a' }),
+      await PeerJsPeer.open({ url: node.url, id: 'seen-b' }),
+    ]
+    ends.push(() => Promise.all([a.close(), b.close()]))
+    a.send(offer('seen-b'))
+    await b.next('OFFER')
+    const value = async (expression: string, expected: number): Promise<void> => {
+      await eventually(
+        `${expression} is ${expected}`,
+        async () => {
+          const [found] = await prometheus.query(expression)
+          if (found?.value === expected) return true
+          throw new Error(`it is ${found?.value ?? 'absent'}`)
+        },
+        { deadlineMs: 20_000 },
+      )
+    }
+    await value('up{job="peerage"}', 1)
+    await value('peerage_connections{gateway="peerjs"}', 2)
+    await value('peerage_names', 2)
+    await value('peerage_messages_total{type="signal",result="delivered"}', 1)
+    await value('peerage_redis_up', 1)
+    const loaded = await prometheus.alerts()
+    expect(loaded).toHaveLength(13)
+    await eventually(
+      'every rule is evaluated and none fires',
+      async () => {
+        const found = await prometheus.alerts()
+        return found.every(({ health, state }) => health === 'ok' && state === 'inactive') || undefined
+      },
+      { deadlineMs: 20_000 },
+    )
+  })
+
+  test('no name, address or token is a label, whatever peers call themselves: the series do not grow with them', async () => {
+    const series = async (): Promise<string[]> =>
+      (await scrape()).split('\n').filter((line) => line.startsWith('peerage_'))
+    const meet = async (marker: string): Promise<void> => {
+      const a = await PeerJsPeer.open({ url: node.url, id: `${marker}-a`, token: `${marker}-token` })
+      const b = await PeerJsPeer.open({ url: node.url, id: `${marker}-b`, token: `${marker}-token` })
+      a.send(offer(b.id))
+      await b.next('OFFER')
+      a.send({ type: `${marker}-type`, dst: b.id })
+      a.send(offer(`${marker}-nobody`))
+      a.send('{')
+      await a.close()
+      await b.close()
+      const taken = new PeerJsPeer({ url: node.url, id: `${marker}-x`, key: `${marker}-key` })
+      await taken.ended()
+    }
+    const settled = (): Promise<true> =>
+      eventually(
+        'all are gone',
+        async () => ((await scrape()).includes('peerage_connections{gateway="peerjs"} 0') ? true : undefined),
+        { deadlineMs: 10_000 },
+      )
+    await meet('first')
+    await settled()
+    const before = (await series()).length
+    for (let i = 0; i < 20; i++) await meet(`marker${i}`)
+    await settled()
+    const after = await series()
+    expect(after).toHaveLength(before)
+    expect(after.filter((line) => /marker|first|127\.0\.0\.1|token/.test(line))).toEqual([])
+  })
+
+  test('the canaries measure the bus, and their failures are counted while Redis is away', async () => {
+    const sample = async (name: string): Promise<number> =>
+      Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await scrape())?.[1])
+    const more = (name: string, than: number): Promise<true> =>
+      eventually(`${name} grows`, async () => ((await sample(name)) > than ? true : undefined), {
+        deadlineMs: 30_000,
+      })
+    await more('peerage_bus_lag_seconds_count', 1)
+    expect(await sample('peerage_bus_lag_seconds_sum')).toBeLessThan(
+      await sample('peerage_bus_lag_seconds_count'),
+    )
+    const before = await sample('peerage_canary_failures_total')
+    await redis.pause()
+    await more('peerage_canary_failures_total', before).finally(() => redis.resume())
+    await eventually(
+      'it is ready again',
+      async () => ((await fetch(`${node.url}/readyz`)).ok ? true : undefined),
+      {
+        deadlineMs: 30_000,
+      },
+    )
+  })
+})
