@@ -1,0 +1,154 @@
+/**
+ * Nodes, Redis shards, memory and message rate for a million and for twenty million peers, from what one run of the
+ * bench measured. Prints the points, how well they predict others that were measured, and the table.
+ *
+ *   node bench/dist/bench/scaling.js bench/results/<date>.json
+ */
+import { readFileSync } from 'node:fs'
+import { argv } from 'node:process'
+import { asList, asNumber, asRecord, asText } from './loads/wire.js'
+import { median } from './lib/stats.js'
+
+/** What one peer does, on average over all; each of these is an assumption, to be replaced by one's own. */
+const HABITS = {
+  /** A handshake each ten minutes, 20 messages (offer, answer, candidates of both sides), each to another node. */
+  messagesPerSecond: 20 / 600,
+  /** A stay of half an hour: connects, look-ups and claims a second. */
+  connectsPerSecond: 1 / 1800,
+  lookupsPerSecond: 2 / 600,
+}
+/** Leases are renewed once a round of 15 beats of 2 s. */
+const RENEWALS_PER_SECOND = 1 / 30
+/** A node is a process with one busy thread; above this share of a core, latency grows. */
+const CORE_SHARE = 0.6
+/** Redis, too, runs its commands on one thread. */
+const REDIS_SHARE = 0.6
+/** One node dies: the others take its peers. And all peers of a site may come back within this time. */
+const RETURN_SECONDS = 60
+const NODE_CONNECTIONS_MOST = 50_000
+/** Every beat of 2 s each node reads the whole view: a look at one entry, in microseconds of Redis. */
+const BEAT_SECONDS = 2
+const US = 1e-6
+const GB = 1e9
+
+interface Points {
+  messageNodeUs: number
+  messageRedisUs: number
+  connectUs: number
+  claimRedisUs: number
+  lookupRedisUs: number
+  renewRedisUs: number
+  idleUsPerSecond: number
+  rss: number
+  nameBytes: number
+}
+
+type Samples = (comparison: string, contender: string, metric: string) => number
+
+function readSamples(file: string): Samples {
+  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'))
+  const comparisons = asList(asRecord(parsed)['comparisons']).map(asRecord)
+  return (comparison, contender, metric) => {
+    const found = comparisons.find((candidate) => asText(candidate['id']) === comparison)
+    const rounds = asList(asRecord(found?.['samples'])[contender]).map(asRecord)
+    const value = median(rounds.map((round) => asNumber(round[metric])))
+    if (Number.isNaN(value)) throw new Error(`${file} lacks ${comparison}, ${contender}, ${metric}`)
+    return value
+  }
+}
+
+const readPoints = (of: Samples): Points => ({
+  // Mostly idle nodes pay more for a message than busy ones: the careful figure.
+  messageNodeUs: of('cross-node-steady', 'peerage', 'nodesUs'),
+  messageRedisUs: of('cross-node-steady', 'peerage', 'redisUs'),
+  connectUs: of('connects', 'peerage', 'cpuUs') - of('connects', 'peerage', 'redisUs'),
+  claimRedisUs: of('registry-1m', 'peerage', 'claimRedisUs'),
+  lookupRedisUs: of('registry-1m', 'peerage', 'lookupRedisUs'),
+  renewRedisUs: of('registry-1m', 'peerage', 'renewRedisUs'),
+  idleUsPerSecond: of('memory', 'peerage', 'idleUs'),
+  rss: of('memory', 'peerage', 'rss'),
+  nameBytes: of('registry-1m', 'peerage', 'bytes'),
+})
+
+/** Cores that nodes, and Redis, use for so many peers. */
+function cores(peers: number, points: Points): { nodes: number; redis: number } {
+  const { messagesPerSecond, connectsPerSecond, lookupsPerSecond } = HABITS
+  const node =
+    messagesPerSecond * points.messageNodeUs + connectsPerSecond * points.connectUs + points.idleUsPerSecond
+  const redis =
+    messagesPerSecond * points.messageRedisUs +
+    connectsPerSecond * points.claimRedisUs +
+    lookupsPerSecond * points.lookupRedisUs +
+    RENEWALS_PER_SECOND * points.renewRedisUs
+  return { nodes: peers * node * US, redis: peers * redis * US }
+}
+
+interface Plan {
+  nodes: number
+  limit: string
+  shards: number
+  peersPerNode: number
+}
+
+function plan(peers: number, points: Points): Plan {
+  const used = cores(peers, points)
+  const needs: [string, number][] = [
+    ['CPU of messages, pings and renewals', used.nodes / CORE_SHARE],
+    ['connections of one node', peers / NODE_CONNECTIONS_MOST],
+    [`all peers back within ${RETURN_SECONDS} s`, (peers / RETURN_SECONDS) * points.connectUs * US],
+  ]
+  const [limit, most] = needs.reduce((one, other) => (other[1] > one[1] ? other : one))
+  // One node more: the others must carry the peers of one that died.
+  const nodes = Math.ceil(most) + 1
+  const beats = ((nodes * nodes) / BEAT_SECONDS) * points.lookupRedisUs * US
+  const returning = (peers / RETURN_SECONDS) * points.claimRedisUs * US
+  const shards = Math.ceil((Math.max(used.redis, returning) + beats) / REDIS_SHARE)
+  return { nodes, limit, shards, peersPerNode: Math.round(peers / nodes) }
+}
+
+function printPlan(peers: number, points: Points): void {
+  const { nodes, limit, shards, peersPerNode } = plan(peers, points)
+  const used = cores(peers, points)
+  const cells = [
+    peers.toLocaleString('en'),
+    `${nodes} (${limit})`,
+    `${peersPerNode.toLocaleString('en')} peers, ${((peersPerNode * points.rss) / GB).toFixed(2)} GB`,
+    Math.round(peers * HABITS.messagesPerSecond).toLocaleString('en'),
+    `${used.nodes.toFixed(1)} + ${used.redis.toFixed(2)}`,
+    `${shards}, ${((peers * points.nameBytes) / GB / shards).toFixed(2)} GB each`,
+  ]
+  console.log(`| ${cells.join(' | ')} |`)
+}
+
+/** Two points that the model did not use, and what it says of them. */
+function check(of: Samples, points: Points): void {
+  const rows: [string, number, number][] = [
+    [
+      'Redis memory of a name at 10,000 names, bytes',
+      points.nameBytes,
+      of('memory', 'peerage', 'redisBytes'),
+    ],
+    [
+      'CPU of nodes per message with 8 nodes instead of 2, same traffic, µs',
+      of('flat', 'peerage, 2 nodes', 'nodesUs'),
+      of('flat', 'peerage, 2 busy of 8 nodes', 'nodesUs'),
+    ],
+  ]
+  console.log('\nchecked against points that were measured, and that the model does not use:')
+  for (const [what, predicted, measured] of rows) {
+    const off = (100 * (predicted - measured)) / measured
+    console.log(
+      `  ${what}: predicted ${predicted.toFixed(1)}, measured ${measured.toFixed(1)} (${off.toFixed(0)} %)`,
+    )
+  }
+}
+
+const file = argv[2]
+if (file === undefined) throw new Error('which results? node scaling.js bench/results/<date>.json')
+const samples = readSamples(file)
+const points = readPoints(samples)
+for (const [name, value] of Object.entries(points)) console.log(`${name.padEnd(18)} ${value.toPrecision(4)}`)
+check(samples, points)
+console.log('\n| peers | nodes (what limits) | a node | messages/s | cores: nodes + Redis | Redis shards |')
+console.log('|---|---|---|---|---|---|')
+for (const peers of [100_000, 1_000_000, 20_000_000]) printPlan(peers, points)

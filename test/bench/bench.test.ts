@@ -1,0 +1,54 @@
+import { beforeAll, expect, test } from 'vitest'
+import { REPOSITORY } from '../support/node.js'
+import { run } from '../support/process.js'
+
+const TSC = `${REPOSITORY}node_modules/typescript/bin/tsc`
+const RUN = `${REPOSITORY}bench/dist/bench/run.js`
+const BUILD_DEADLINE_MS = 180_000
+const BENCH_DEADLINE_MS = 120_000
+
+// What `npm run bench` does first.
+beforeAll(async () => {
+  await run(process.execPath, [TSC, '-b', REPOSITORY], BUILD_DEADLINE_MS)
+  await run(process.execPath, [TSC, '-p', `${REPOSITORY}bench/tsconfig.json`], BUILD_DEADLINE_MS)
+}, 2 * BUILD_DEADLINE_MS)
+
+/** Of five contenders of the memory comparison, two show that it works. */
+const TWO = [
+  '--contender',
+  'peerage',
+  '--contender',
+  'socket.io',
+  '--contender',
+  'socket.io, classic adapter',
+]
+
+const bench = (...args: string[]): Promise<string> =>
+  run(process.execPath, [RUN, '--quick', ...args], BENCH_DEADLINE_MS)
+
+test(
+  'a comparison runs side by side and prints a row with a ratio and its aim',
+  async () => {
+    const printed = await bench('--only', 'cross-node-steady')
+    const row = printed.split('\n').find((line) => /peerage : socket\.io, classic adapter +\|/.test(line))
+    expect(row).toMatch(/\d+ µs .*\d+ µs .*\d+\.\d+× \(\d+\.\d+–\d+\.\d+\).*≤ 0\.45×/)
+  },
+  BENCH_DEADLINE_MS,
+)
+
+test(
+  'the loads of connects, reconnects and memory find every peer connected',
+  async () => {
+    const printed = await bench('--only', 'connects', '--only', 'reconnect', '--only', 'memory', ...TWO)
+    expect(printed).not.toContain('FAILED')
+    expect(printed).toMatch(/connects per second, with claim .*\/s/)
+    expect(printed).toMatch(/time until the last of 10000 peers is back .*ms/)
+    expect(printed).toMatch(/heap of an idle native peer .* B /)
+    expect(printed).toMatch(/Redis memory per registered peer .* B /)
+  },
+  2 * BENCH_DEADLINE_MS,
+)
+
+test('a comparison that does not exist is refused by name', async () => {
+  await expect(bench('--only', 'nonsense')).rejects.toThrow('no comparison nonsense; there are: cross-node-2')
+})
