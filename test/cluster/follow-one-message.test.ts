@@ -5,7 +5,7 @@ import { createRedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Limits, TokenBucket } from '../../packages/server/src/limits.js'
 import { EngineSocket } from '../../packages/server/src/gateway/engine.js'
-import { NativeConnection } from '../../packages/server/src/gateway/native-connection.js'
+import { NativeConnection, type Rates } from '../../packages/server/src/gateway/native-connection.js'
 import { NativeFrames } from '../../packages/server/src/gateway/native-frames.js'
 import { RedisBus } from '../../packages/redis/src/bus.js'
 import { RedisRegistry } from '../../packages/redis/src/registry.js'
@@ -162,8 +162,8 @@ async function arrive(
     close: nothing,
   })
   const bucket = (): TokenBucket => new TokenBucket(0, 0)
-  const buckets = { messages: bucket(), bytes: bucket(), lookups: bucket(), relayed: bucket() }
-  const connection = new NativeConnection(id.value, socket, buckets, nothing)
+  const rates = (): Rates => ({ messages: bucket(), bytes: bucket(), lookups: bucket(), relayed: bucket() })
+  const connection = new NativeConnection(id.value, socket, { rates, slow: nothing })
   node.open(connection)
   const peer = peerOf(app.value, name.value)
   const outcome = await node.claim(connection, { peer, secret: `secret of ${called}`, policy: 'refuse' })

@@ -30,7 +30,10 @@ export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 102
 
 type Sent = 'sent' | 'unavailable'
 
-/** Envelopes of one turn to one node: the first went at once, the rest follow in one publish. */
+/**
+ * Envelopes of one turn to one node: one publish. They go when what has arrived by now has been read: for a single
+ * message that is at once.
+ */
 interface Lane {
   payload: string
   waiting: ((sent: Sent) => void)[]
@@ -95,9 +98,8 @@ export class RedisBus implements Bus {
         lane.waiting.push(resolve)
         return
       }
-      this.#lanes.set(to, { payload: '', waiting: [] })
+      this.#lanes.set(to, { payload: record, waiting: [resolve] })
       this.#flushSoon()
-      this.#send(to, record, [resolve])
     })
   }
 
@@ -119,7 +121,7 @@ export class RedisBus implements Bus {
       this.#flushing = false
       const lanes = this.#lanes
       this.#lanes = new Map()
-      for (const [to, { payload, waiting }] of lanes) if (waiting.length > 0) this.#send(to, payload, waiting)
+      for (const [to, { payload, waiting }] of lanes) this.#send(to, payload, waiting)
     })
   }
 

@@ -15,6 +15,8 @@ const PING = '2'
 const PONG = '3'
 const MESSAGE = '4'
 
+/** A peer leaves the only namespace there is. */
+const DISCONNECT = '41'
 /** An event of the default namespace; everything that peers and nodes say is one. */
 const EVENT = '42'
 
@@ -57,10 +59,13 @@ export class EngineSocket extends EventEmitter implements Beating {
   request: { headers: Record<string, string>; connection: { encrypted: boolean } } | undefined
   readonly #engine: Engine
   readonly #ws: OwnedWebSocket
+  /** What the WebSocket writes to. */
+  readonly #duplex: Duplex
 
   constructor(
     engine: Engine,
     ws: OwnedWebSocket,
+    duplex: Duplex,
     id: string,
     address: string,
     request: EngineSocket['request'],
@@ -68,6 +73,7 @@ export class EngineSocket extends EventEmitter implements Beating {
     super()
     this.#engine = engine
     this.#ws = ws
+    this.#duplex = duplex
     this.id = id
     this.address = address
     this.request = request
@@ -86,6 +92,7 @@ export class EngineSocket extends EventEmitter implements Beating {
   send(frame: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN) return false
     if (this.#ws.bufferedAmount > this.#engine.options.bufferedBytes) return false
+    this.#engine.gather(this.#duplex)
     this.#ws.send(frame)
     return true
   }
@@ -123,8 +130,8 @@ export class EngineSocket extends EventEmitter implements Beating {
     const frame = data.toString()
     if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
     else if (frame === PONG) return
-    else if (frame.startsWith('40') || frame === '41') this.emit('data', frame.slice(1))
-    else if (frame === CLOSE) this.close()
+    else if (frame.startsWith('40')) this.emit('data', frame.slice(1))
+    else if (frame === CLOSE || frame === DISCONNECT) this.close()
     else this.#engine.events.malformed(this, 'bad-frame')
   }
 
@@ -169,6 +176,7 @@ export class Engine extends EventEmitter {
   readonly events: EngineEvents
   readonly #wss: WebSocketServer
   readonly #sockets = new Set<EngineSocket>()
+  readonly #gathered = new Set<Duplex>()
   #serial = 0
 
   constructor(options: EngineOptions, events: EngineEvents) {
@@ -190,8 +198,20 @@ export class Engine extends EventEmitter {
   /** Answers an upgrade whose path, version and origin have been checked. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
-      if (ws instanceof OwnedWebSocket) this.#opened(ws, request, address)
+      if (ws instanceof OwnedWebSocket) this.#opened(ws, socket, request, address)
     })
+  }
+
+  /** Frames of one turn to one peer are one write: the system call costs more than all the rest of a message. */
+  gather(duplex: Duplex): void {
+    if (this.#gathered.has(duplex)) return
+    if (this.#gathered.size === 0)
+      process.nextTick(() => {
+        for (const one of this.#gathered) one.uncork()
+        this.#gathered.clear()
+      })
+    this.#gathered.add(duplex)
+    duplex.cork()
   }
 
   ended(socket: EngineSocket, code: number): void {
@@ -208,13 +228,13 @@ export class Engine extends EventEmitter {
     this.#wss.close()
   }
 
-  #opened(ws: OwnedWebSocket, request: IncomingMessage, address: string): void {
+  #opened(ws: OwnedWebSocket, duplex: Duplex, request: IncomingMessage, address: string): void {
     this.#serial++
     const encrypted = 'encrypted' in request.socket && request.socket.encrypted === true
     const { origin, host } = request.headers
     const headers = { ...(origin === undefined ? {} : { origin }), ...(host === undefined ? {} : { host }) }
     const kept = { headers, connection: { encrypted } }
-    const socket = new EngineSocket(this, ws, this.#serial.toString(36), address, kept)
+    const socket = new EngineSocket(this, ws, duplex, this.#serial.toString(36), address, kept)
     ws.owner = socket
     ws.on('message', onMessage)
     ws.on('ping', onPing)

@@ -27,6 +27,7 @@ export class Heartbeat {
   readonly #slices: Set<Beating>[] = Array.from({ length: SLICES }, () => new Set())
   readonly #sliceOf = new Map<Beating, number>()
   #next = 0
+  #tickedAt = Number.POSITIVE_INFINITY
   #slice = 0
   #timer: Timer | undefined
   #awaited: { slice: Set<Beating>; pinged: Beating[]; at: number }[] = []
@@ -67,6 +68,12 @@ export class Heartbeat {
 
   #tick(): void {
     const now = this.#options.clock.monotonic()
+    // After a pause of this process (SIGSTOP, a long collection) the answers lie unread in the sockets, for timers
+    // come before reads: whoever was asked gets the whole time again.
+    const periodMs = this.#options.pingIntervalMs / SLICES
+    if (now - this.#tickedAt > periodMs + Math.min(periodMs, this.#options.pingTimeoutMs))
+      for (const round of this.#awaited) round.at = now
+    this.#tickedAt = now
     this.#endSilent(now)
     const slice = this.#slices[this.#slice]
     this.#slice = (this.#slice + 1) % SLICES

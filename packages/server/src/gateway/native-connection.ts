@@ -19,33 +19,46 @@ function encodedOnce(change: RoomChange): string {
 const STRIKES_MOST = 2_000
 const STRIKES_RETRY_MS = 5_000
 
+export interface Rates {
+  messages: TokenBucket
+  bytes: TokenBucket
+  lookups: TokenBucket
+  relayed: TokenBucket
+}
+
+/** Shared by all connections of a gateway. */
+export interface NativeConnectionParts {
+  rates: (connection: NativeConnection) => Rates
+  /** It does not read. */
+  slow: (connection: NativeConnection) => void
+}
+
 /** One native peer's connection, as core sees it. */
 export class NativeConnection implements Connection {
   readonly wire = 'native'
   readonly id: ConnectionId
   readonly socket: EngineSocket
-  readonly messages: TokenBucket
-  readonly bytes: TokenBucket
-  readonly lookups: TokenBucket
-  readonly relayed: TokenBucket
   malformed = 0
-  #slow: (connection: NativeConnection) => void
+  readonly #parts: NativeConnectionParts
+  #rates: Rates | undefined
   #closing: CloseReason | undefined
   #strikes = 0
 
-  constructor(
-    id: ConnectionId,
-    socket: EngineSocket,
-    buckets: { messages: TokenBucket; bytes: TokenBucket; lookups: TokenBucket; relayed: TokenBucket },
-    slow: (connection: NativeConnection) => void,
-  ) {
+  constructor(id: ConnectionId, socket: EngineSocket, parts: NativeConnectionParts) {
     this.id = id
     this.socket = socket
-    this.messages = buckets.messages
-    this.bytes = buckets.bytes
-    this.lookups = buckets.lookups
-    this.relayed = buckets.relayed
-    this.#slow = slow
+    this.#parts = parts
+  }
+
+  /** Its rates, from its first message on: an idle peer has none. */
+  get rates(): Rates {
+    this.#rates ??= this.#parts.rates(this)
+    return this.#rates
+  }
+
+  /** It has a name now: what it sends from here on counts for the name as well. */
+  claimed(): void {
+    this.#rates = undefined
   }
 
   /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
@@ -84,7 +97,7 @@ export class NativeConnection implements Connection {
   /** A whole frame. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (this.socket.send(frame)) return true
-    if (this.socket.readyState === 'open' && this.#closing === undefined) this.#slow(this)
+    if (this.socket.readyState === 'open' && this.#closing === undefined) this.#parts.slow(this)
     return false
   }
 

@@ -256,18 +256,18 @@ export class NativeFrames {
 
   #overLimit(connection: NativeConnection, bytes: number): number {
     const now = this.#clock.monotonic()
-    return Math.max(connection.messages.take(1, now), connection.bytes.take(bytes, now))
+    return Math.max(connection.rates.messages.take(1, now), connection.rates.bytes.take(bytes, now))
   }
 
   #overLookups(connection: NativeConnection, names: number): number {
-    const own = connection.lookups.take(names, this.#clock.monotonic())
+    const own = connection.rates.lookups.take(names, this.#clock.monotonic())
     return Math.max(own, this.#limits.lookups(connection.socket.address, names))
   }
 
   #overRelay(connection: NativeConnection, length: number): 'relay-refused' | 'rate-limited' | undefined {
     const { relay } = this.#parts.welcome()
     if (relay === null || length > relay.messageBytes) return 'relay-refused'
-    return connection.relayed.take(length, this.#clock.monotonic()) > 0 ? 'rate-limited' : undefined
+    return connection.rates.relayed.take(length, this.#clock.monotonic()) > 0 ? 'rate-limited' : undefined
   }
 
   // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.

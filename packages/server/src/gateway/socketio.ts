@@ -23,6 +23,7 @@ import type { EngineOptions } from './engine.js'
 import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { Heartbeat } from './heartbeat.js'
+import type { NativeConnectionParts, Rates } from './native-connection.js'
 import { NativeConnection } from './native-connection.js'
 import { NativeFrames } from './native-frames.js'
 
@@ -65,6 +66,10 @@ export class SocketIoGateway implements Gateway {
   readonly #heartbeat: Heartbeat
   readonly #frames: NativeFrames
   readonly #connections = new Map<EngineSocket, NativeConnection>()
+  readonly #shared: NativeConnectionParts = {
+    rates: (connection) => this.#rates(connection),
+    slow: (connection) => this.#slow(connection),
+  }
 
   constructor(options: SocketIoGatewayOptions) {
     this.#options = options
@@ -147,22 +152,29 @@ export class SocketIoGateway implements Gateway {
   }
 
   #opened(socket: EngineSocket): void {
-    const { node, limits, clock, metrics } = this.#options
+    const { node, metrics } = this.#options
     metrics.connected('native')
     const id = parseConnectionId(socket.id)
     if (!id.ok) throw new Error(id.problem)
-    const now = clock.monotonic()
-    const { messagesPerSecond, bytesPerSecond, lookupsPerSecond } = limits.values.connection
-    const buckets = {
-      messages: new TokenBucket(messagesPerSecond, now),
-      bytes: new TokenBucket(bytesPerSecond, now),
-      lookups: new TokenBucket(lookupsPerSecond, now),
-      relayed: new TokenBucket(this.#options.welcome().relay?.bytesPerSecond ?? 0, now),
-    }
-    const connection = new NativeConnection(id.value, socket, buckets, (slow) => this.#slow(slow))
+    const connection = new NativeConnection(id.value, socket, this.#shared)
     this.#connections.set(socket, connection)
     this.#heartbeat.add(socket)
     node.open(connection)
+  }
+
+  #rates(connection: NativeConnection): Rates {
+    const { limits, clock, node, welcome } = this.#options
+    const { messagesPerSecond, bytesPerSecond, lookupsPerSecond } = limits.values.connection
+    const now = clock.monotonic()
+    const messages = new TokenBucket(messagesPerSecond, now)
+    const session = node.sessions.get(connection.id)
+    if (session?.state === 'online') messages.beside = limits.named(session.peer)
+    return {
+      messages,
+      bytes: new TokenBucket(bytesPerSecond, now),
+      lookups: new TokenBucket(lookupsPerSecond, now),
+      relayed: new TokenBucket(welcome().relay?.bytesPerSecond ?? 0, now),
+    }
   }
 
   async #admit(socket: Socket): Promise<Error | undefined> {
@@ -195,7 +207,6 @@ export class SocketIoGateway implements Gateway {
         outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
       )
     }
-    connection.messages.beside = limits.named(peer)
     metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
     return undefined
   }
@@ -210,8 +221,15 @@ export class SocketIoGateway implements Gateway {
     const { p2pServer, ...times } = welcome(host)
     const p2p = { server: p2pServer, turn: turn(session) }
     this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, p2p, ...times })
+    this.#slim(socket, connection)
+  }
+
+  // What socket.io keeps of a handshake, and a room for each peer alone, are of no use here: a third of an idle peer.
+  #slim(socket: Socket, connection: NativeConnection): void {
     connection.socket.request = undefined
-    socket.on('disconnect', () => connection.socket.close())
+    connection.claimed()
+    Reflect.set(socket, 'handshake', NO_HANDSHAKE)
+    socket.nsp.adapter.delAll(socket.id)
   }
 
   #event(socket: EngineSocket, frame: string): void {
@@ -233,7 +251,7 @@ export class SocketIoGateway implements Gateway {
   #pinged(socket: EngineSocket): boolean {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return false
-    if (connection.messages.take(1, this.#options.clock.monotonic()) === 0) return true
+    if (connection.rates.messages.take(1, this.#options.clock.monotonic()) === 0) return true
     this.#options.metrics.rejected('native', 'rate-limited')
     connection.strike()
     return false
@@ -262,6 +280,8 @@ export class SocketIoGateway implements Gateway {
     return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
   }
 }
+
+const NO_HANDSHAKE = Object.freeze({})
 
 const DRAIN_BATCHES = 10
 /** Told to each moved peer, at random up to this: the first tries of a batch spread over it. */

@@ -1,0 +1,66 @@
+import type { Clock } from '@peerage/core'
+import { expect, test } from 'vitest'
+import type { Beating } from './heartbeat.js'
+import { Heartbeat } from './heartbeat.js'
+
+/** A clock whose timers come as late as a test wants. */
+function lateClock() {
+  let now = 0
+  let task = (): void => {}
+  const clock: Clock = {
+    now: () => now,
+    monotonic: () => now,
+    after: (_, then) => {
+      task = then
+      return { cancel: () => (task = () => {}) }
+    },
+  }
+  const tick = (ms: number): void => {
+    now += ms
+    task()
+  }
+  return { clock, tick }
+}
+
+function peer() {
+  const seen: string[] = []
+  const beating: Beating & { seen: string[] } = {
+    heard: true,
+    seen,
+    ping: () => seen.push('ping'),
+    silent: () => seen.push('silent'),
+  }
+  return beating
+}
+
+test('[P15] who does not answer a ping in time is silent, once', () => {
+  const { clock, tick } = lateClock()
+  const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
+  const one = peer()
+  heartbeat.add(one)
+  heartbeat.start()
+  for (let second = 0; second < 5; second++) tick(1_000)
+  expect(one.seen).toEqual(['ping'])
+  tick(1_000)
+  expect(one.seen).toEqual(['ping', 'silent'])
+  heartbeat.delete(one)
+  for (let second = 0; second < 20; second++) tick(1_000)
+  expect(one.seen).toEqual(['ping', 'silent'])
+})
+
+test('[P15] after a pause of this process nobody is silent before they could be heard', () => {
+  const { clock, tick } = lateClock()
+  const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
+  const [alive, dead] = [peer(), peer()]
+  heartbeat.add(alive)
+  heartbeat.add(dead)
+  heartbeat.start()
+  for (let second = 0; second < 3; second++) tick(1_000)
+  expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping']])
+  tick(30_000)
+  expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping']])
+  // What lay unread in the sockets is read now.
+  alive.heard = true
+  for (let second = 0; second < 5; second++) tick(1_000)
+  expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping', 'silent']])
+})
