@@ -59,6 +59,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   const reports = new Reports(options.onError, clock)
   const onError = reports.onError
   let listener: ((event: BackendEvent) => void) | undefined
+  let end: (() => void) | undefined
   const onEvent = (event: BackendEvent): void => listener?.(event)
 
   const connectOptions: ConnectOptions = {
@@ -104,7 +105,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     identify: (node) => nodes.identify(node),
     start: async (onBackendEvent) => {
       listener = onBackendEvent
-      open(client)
+      end = open(client, clock)
       links.start()
       await health.start()
     },
@@ -112,7 +113,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       health.stop()
       await bus.close()
       links.stop()
-      client.disconnect()
+      end?.()
       listener = undefined
     },
     inspect: () => inspect(commands, address.topology, nodes),

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
 import type { RedisAddress } from './url.js'
@@ -15,7 +16,7 @@ export interface ConnectOptions {
 
 /** Attempts to connect: soon, then ever less often. With jitter, so that a cluster of nodes does not come at once. */
 const RETRY_FIRST_MS = 50
-const RETRY_MOST_MS = 1_000
+const RETRY_MOST_MS = 500
 /** A socket that we end and that does not close: the other side is gone, or cut off. */
 const DISCONNECT_MS = 100
 /** Beyond the deadline of a command, so that the command says it first. */
@@ -51,9 +52,26 @@ function clientForServer(options: ConnectOptions, role: string, master = ''): Re
   return listenTo(new Redis({ ...common, host, port: Number(port) }), options)
 }
 
-/** Begins to connect, and goes on trying. The reason of a failure comes as an `error` event. */
-export function open(client: Client): void {
-  client.connect().catch(() => undefined)
+/**
+ * Begins to connect, and goes on trying until the returned function is called. The reason of a failure comes as an
+ * `error` event. ioredis gives up for good when Sentinel announces a failover in the very moment in which it asks
+ * for the master: so the end of a connection that is still wanted is a new beginning.
+ */
+export function open(client: Client, clock: Clock): () => void {
+  let wanted = true
+  let timer: Timer | undefined
+  const connect = (): void => {
+    client.connect().catch(() => undefined)
+  }
+  client.on('end', () => {
+    if (wanted) timer = clock.after(RETRY_FIRST_MS, connect)
+  })
+  connect()
+  return () => {
+    wanted = false
+    timer?.cancel()
+    client.disconnect()
+  }
 }
 
 function listenTo<C extends Client>(client: C, options: ConnectOptions): C {

@@ -35,7 +35,7 @@ export function makeLinks(parts: LinksParts): Links {
 
 function serverLinks(parts: LinksParts): Links {
   const { connectOptions, clock, commandMs, canary, onRestored, onChange, onError } = parts
-  const publishing = new Publisher(clientForPublishing(connectOptions), onChange)
+  const publishing = new Publisher(clientForPublishing(connectOptions), clock, onChange)
   const listening = new Subscriptions({
     newClient: () => clientForSubscribing(connectOptions),
     clock,
@@ -65,6 +65,7 @@ function shardLinks(parts: LinksParts): Links {
   const onMoved = (): void => topology.doubt()
   const publishing = new ShardPublishers({
     newClient: (master) => clientForPublishing(connectOptions, master),
+    clock,
     onChange,
     onMoved,
   })

@@ -14,10 +14,13 @@ export interface Publishing {
 /** Over the one server there is. */
 export class Publisher implements Publishing {
   readonly #client: Redis
+  readonly #clock: Clock
+  #end: (() => void) | undefined
   #gathering: Redis['stream'] | undefined
 
-  constructor(client: Redis, onChange: () => void) {
+  constructor(client: Redis, clock: Clock, onChange: () => void) {
     this.#client = client
+    this.#clock = clock
     client.on('ready', onChange)
     client.on('close', onChange)
   }

@@ -65,6 +65,7 @@ export class Subscriptions implements Listening {
   readonly #parts: SubscriptionsParts
   readonly #wanted = new Map<string, Wanted>()
   #client: Redis | undefined
+  #end: (() => void) | undefined
   #restoring = false
 
   constructor(parts: SubscriptionsParts) {
@@ -161,13 +162,13 @@ export class Subscriptions implements Listening {
       this.#renew()
       this.#parts.onMoved?.()
     })
-    open(client)
+    this.#end = open(client, this.#parts.clock)
   }
 
   #close(): void {
-    const client = this.#client
     this.#client = undefined
-    client?.disconnect()
+    this.#end?.()
+    this.#end = undefined
     this.#fall()
   }
 
