@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises'
+import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
 import { connect, type ConnectOptions, type P2P, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -57,7 +58,20 @@ async function standalone(file: string): Promise<Standalone> {
     await removeDirectory(directory)
   })
   const ready = await child.line((line) => recordOf(line, 'ready'), DEADLINE_MS)
-  return { child, address: `${String([ready['hosts']].flat()[0])}:${String(ready['port'])}` }
+  return { child, address: String(ready['url']).replace(/^stun:/, '') }
+}
+
+/** A Binding request (RFC 8489 §5), and the first bytes that come back. */
+function askOverTcp(port: number): Promise<Buffer> {
+  const request = Buffer.from('000100002112a442000102030405060708090a0b', 'hex')
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp(port, '127.0.0.1', () => socket.write(request))
+    socket.once('data', (answer: Buffer) => {
+      resolve(answer)
+      socket.destroy()
+    })
+    socket.once('error', reject)
+  })
 }
 
 function recordOf(line: string, msg: string): Record<string, unknown> | undefined {
@@ -91,6 +105,14 @@ describe('standalone', () => {
     const other = await standalone(`host: [127.0.0.1]\nport: ${port}\n`)
     expect(other.address).toBe(`127.0.0.1:${port}`)
     await expect(probeStun('127.0.0.1', port)).resolves.toBe(true)
+  })
+
+  test('answers over TCP too, which the integrated one does not', async () => {
+    const { address } = await standalone('host: [127.0.0.1]\nport: 0\n')
+    const answer = await askOverTcp(Number(address.split(':')[1]))
+    expect(answer.readUInt16BE(0)).toBe(0x0101)
+    const node = await nodeWith()
+    await expect(askOverTcp(node.port + 1)).rejects.toThrow('ECONNREFUSED')
   })
 
   test('nodes of several tiers share one, and their peers ask it', async () => {

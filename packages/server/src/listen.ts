@@ -89,3 +89,9 @@ export function unavailable(error: unknown, what: string, ask: string, flag: str
       return new PortUnavailable(`${what} cannot be had: ${reasonOf(error)}`)
   }
 }
+
+/** Where this machine itself reaches a listening host. */
+export function localHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1'
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -11,7 +11,7 @@ import type { Config } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import { createGateways } from './gateways.js'
 import { Limits } from './limits.js'
-import { addressOf, bindNeighbour, listenPair, type AnyServer } from './listen.js'
+import { addressOf, bindNeighbour, listenPair, localHost, type AnyServer } from './listen.js'
 import { errorLog, type Logger } from './log.js'
 import { Metrics } from './metrics.js'
 import { createOwnServer } from './own-server.js'
@@ -243,10 +243,4 @@ function closeServer(server: AnyServer): Promise<void> {
     server.close(() => resolve())
     server.closeAllConnections()
   })
-}
-
-/** Where this machine itself reaches a listening host. */
-function localHost(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return '127.0.0.1'
-  return host.includes(':') ? `[${host}]` : host
 }

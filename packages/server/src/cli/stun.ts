@@ -2,7 +2,7 @@ import type { Socket } from 'node:dgram'
 import type { Server } from 'node:net'
 import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
 import { pino } from 'pino'
-import { PortUnavailable, unavailable } from '../listen.js'
+import { localHost, PortUnavailable, unavailable } from '../listen.js'
 import { createLogger, errorLog } from '../log.js'
 import type { StunConfig } from '../stun-config.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
@@ -36,7 +36,8 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
   })
   server.start()
   const hosts = udp.map((socket) => socket.address().address)
-  log.info({ url: `stun:127.0.0.1:${port}`, port, hosts }, 'ready')
+  const [host = ''] = hosts
+  log.info({ url: `stun:${localHost(host)}:${port}`, port, hosts }, 'ready')
   if (surroundings.isTerminal)
     surroundings.err(`peerage: P2P server ready on UDP and TCP port ${port}. Ctrl-C ends it.`)
   await new Promise<void>((resolve) => {
