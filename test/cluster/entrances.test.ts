@@ -1,0 +1,179 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { connect as connectTo } from '@peerage/client'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { startHaproxy } from '../support/haproxy.js'
+import { startNode, type Node } from '../support/node.js'
+
+// Who may come in is decided at every entrance alike, by real HTTP: the native wire, PeerJS's socket, PeerJS's HTTP.
+
+const PAGE = 'https://app.example'
+const KEY = 'a-shared-key-of-the-test'
+const NATIVE = '/peerage/?EIO=4&transport=websocket'
+let serial = 0
+const peerjs = (): string => `/peerjs?key=peerjs&id=entrant-${++serial}&token=t&version=1.5.5`
+
+const sockets: WebSocket[] = []
+const nodes: Node[] = []
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.terminate()
+})
+afterAll(async () => {
+  for (const node of nodes) await node.stop()
+})
+
+async function node(...args: string[]): Promise<Node> {
+  const started = await startNode({ args: ['--peerjs-allow-discovery', ...args] })
+  nodes.push(started)
+  return started
+}
+
+type Headers = Readonly<Record<string, string | string[]>>
+
+/** 101, or the status of the refusal. The socket stays open until the test ends. */
+async function upgrade(url: string, path: string, headers: Headers): Promise<number> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, { headers })
+  sockets.push(socket)
+  socket.on('error', () => {}) // refused, or terminated while opening: the status says it
+  return new Promise((resolve) => {
+    socket.once('open', () => resolve(101))
+    socket.once('unexpected-response', (_, response: IncomingMessage) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    socket.once('close', () => resolve(0))
+  })
+}
+
+async function get(
+  url: string,
+  path: string,
+  headers: Headers,
+): Promise<{ status: number; allowed: unknown }> {
+  const asked = request(`${url}${path}`, { headers, agent: false })
+  asked.end()
+  const [response]: IncomingMessage[] = await once(asked, 'response')
+  response?.resume()
+  return { status: response?.statusCode ?? 0, allowed: response?.headers['access-control-allow-origin'] }
+}
+
+/** What an attacker's page, or a program that plays one, may send. */
+const FOREIGN: readonly (readonly [string, string])[] = [
+  ['another site', 'https://evil.example'],
+  ['null, as sandboxed frames and data: URLs send it', 'null'],
+  ['an empty one', ''],
+  ['ours as a suffix', 'https://evil-app.example'],
+  ['ours as a prefix', 'https://app.example.evil.example'],
+  ['ours as a user name', 'https://app.example@evil.example'],
+  ['ours below another', 'https://sub.app.example'],
+  ['another case of the host', 'https://APP.example'],
+  ['another case of the scheme', 'HTTPS://app.example'],
+  ['another scheme', 'http://app.example'],
+  ['another port', 'https://app.example:8443'],
+  ['its default port, spelled out', 'https://app.example:443'],
+  ['a slash at its end', 'https://app.example/'],
+  ['a dot at its end', 'https://app.example.'],
+  ['two in one', 'https://app.example https://evil.example'],
+  ['two with a comma', 'https://app.example, https://evil.example'],
+]
+
+describe('Origin', () => {
+  let url: string
+  beforeAll(async () => {
+    url = (await node('--origins', PAGE, '--access-key', KEY)).url
+  })
+
+  test.each(FOREIGN)('%s enters nowhere', async (_, origin) => {
+    const headers = { origin }
+    expect(await upgrade(url, NATIVE, headers)).toBe(403)
+    expect(await upgrade(url, peerjs(), headers)).toBe(403)
+    expect(await upgrade(url, `${peerjs()}&key=${KEY}`, headers)).toBe(403)
+    expect(await get(url, '/peerjs/id', headers)).toEqual({ status: 403, allowed: undefined })
+    expect(await get(url, '/peerjs/peers', headers)).toEqual({ status: 403, allowed: undefined })
+    expect(await get(url, `/${KEY}/peers`, headers)).toEqual({ status: 403, allowed: undefined })
+  })
+
+  test('the right page enters everywhere', async () => {
+    const headers = { origin: PAGE }
+    expect(await upgrade(url, NATIVE, headers)).toBe(101)
+    expect(await upgrade(url, peerjs(), headers)).toBe(101)
+    expect(await get(url, '/peerjs/id', headers)).toEqual({ status: 200, allowed: PAGE })
+    expect(await get(url, `/${KEY}/peers`, headers)).toEqual({ status: 200, allowed: PAGE })
+  })
+
+  test('a second Origin header does not help', async () => {
+    const status = await get(url, '/peerjs/id', { origin: ['https://evil.example', PAGE] })
+    expect(status.status).toBe(403)
+  })
+
+  test('without an Origin the token decides', async () => {
+    await expect(connectTo(url, { p2p: false })).rejects.toMatchObject({ code: 'forbidden' })
+    const peer = await connectTo(url, { p2p: false, token: KEY })
+    peer.close()
+    expect((await get(url, '/peerjs/peers', {})).status).toBe(401)
+    expect((await get(url, `/${KEY}/peers`, {})).status).toBe(200)
+  })
+})
+
+describe('X-Forwarded-For', () => {
+  const MANY = 4
+  /** As many statuses, each attempt with a forged address of its own. */
+  const attempts = async (act: (forged: string) => Promise<number>): Promise<number[]> => {
+    const statuses: number[] = []
+    for (let i = 1; i <= MANY; i++) statuses.push(await act(`198.51.100.${i}`))
+    return statuses
+  }
+  const limits = ['--limits-address-connections', '2', '--limits-address-lookups-per-second', '1']
+
+  test('what a peer forges before the balancer’s own word is not counted by', async () => {
+    const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
+    // Balancers that append, as many do: the peer's own lines stand first. One address a wire: they share the count.
+    const from = (address: string) => (forged: string) => ({ 'x-forwarded-for': `${forged}, ${address}` })
+    const [native, other, http] = [from('203.0.113.1'), from('203.0.113.2'), from('203.0.113.3')]
+    expect(await attempts((forged) => upgrade(url, NATIVE, native(forged)))).toEqual([101, 101, 503, 503])
+    expect(await attempts((forged) => upgrade(url, peerjs(), other(forged)))).toEqual([101, 101, 503, 503])
+    // A rate: how many pass before it bites depends on how fast this machine asks.
+    const listed: number[] = []
+    for (let i = 1; i < 100 && !listed.includes(429); i++)
+      listed.push((await get(url, '/peerjs/peers', http(`198.51.100.${i}`))).status)
+    expect(new Set(listed)).toEqual(new Set([200, 429]))
+    expect(await upgrade(url, NATIVE, from('203.0.113.9')('198.51.100.1'))).toBe(101)
+  })
+
+  test('several headers, addresses that are none, and a chain of a thousand change nothing', async () => {
+    const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
+    const real = '203.0.113.5'
+    const forgeries: (string | string[])[] = [
+      [`198.51.100.1, ${real}`],
+      ['198.51.100.2', real],
+      `${'198.51.100.3, '.repeat(900)}${real}`,
+      `127.0.0.1, localhost, ::ffff:127.0.0.1, ${real}`,
+      `for=198.51.100.4, ${real}:4711`,
+    ]
+    const statuses: number[] = []
+    for (const forged of forgeries) statuses.push(await upgrade(url, NATIVE, { 'x-forwarded-for': forged }))
+    expect(statuses).toEqual([101, 101, 503, 503, 503])
+  })
+
+  test('where no proxy is trusted, nobody is believed at all', async () => {
+    const { url } = await node(...limits)
+    // Everyone is 127.0.0.1, which has no limit: one address, were it believed, would be refused.
+    const headers = { 'x-forwarded-for': '203.0.113.6' }
+    const statuses = await attempts(() => upgrade(url, NATIVE, headers))
+    statuses.push(...(await attempts(() => upgrade(url, peerjs(), headers))))
+    statuses.push(...(await attempts(async () => (await get(url, '/peerjs/peers', headers)).status)))
+    expect(statuses).toEqual([...Array<number>(2 * MANY).fill(101), ...Array<number>(MANY).fill(200)])
+  })
+
+  test('HAProxy, as shipped, writes its own word over what a peer wrote', async () => {
+    const behind = await node('--trusted-proxies', '127.0.0.1', ...limits)
+    const haproxy = await startHaproxy({ backends: [behind] })
+    try {
+      const headers = { 'x-forwarded-for': '203.0.113.7' }
+      expect(await attempts(() => upgrade(haproxy.url, NATIVE, headers))).toEqual([101, 101, 101, 101])
+    } finally {
+      await haproxy.stop()
+    }
+  })
+})
