@@ -25,7 +25,7 @@ export class Traffic {
   readonly #orders = new Map<string, number>()
   readonly #open = new Map<string, number>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #ending: Promise<void>[] = []
+  readonly #ending: Promise<boolean>[] = []
   #serial = 0
 
   constructor(history: History, seed: number) {
@@ -90,11 +90,11 @@ export class Traffic {
   #sendSomewhere(actor: Actor): void {
     if ((this.#open.get(actor.who) ?? 0) >= OPEN_MOST) return
     const others = this.actors.filter((other) => other.name !== actor.name)
-    if (others.length > 0) this.send(actor, this.#random.pick(others).name)
+    if (others.length > 0) void this.send(actor, this.#random.pick(others).name)
   }
 
-  /** One send, recorded from its request to its outcome. */
-  send(actor: Actor, to: string): void {
+  /** One send, recorded from its request to its outcome: whether it was delivered. */
+  send(actor: Actor, to: string): Promise<boolean> {
     this.#serial++
     const id = `${actor.who}#${this.#serial}`
     const pair = JSON.stringify([actor.name, to])
@@ -102,17 +102,21 @@ export class Traffic {
     this.#orders.set(pair, order)
     this.#open.set(actor.who, (this.#open.get(actor.who) ?? 0) + 1)
     this.#history.add({ type: 'send', id, from: actor.name, to, order })
-    this.#ending.push(this.#settle(actor, to, id))
+    const ending = this.#settle(actor, to, id)
+    this.#ending.push(ending)
+    return ending
   }
 
-  async #settle(actor: Actor, to: string, id: string): Promise<void> {
+  async #settle(actor: Actor, to: string, id: string): Promise<boolean> {
     try {
       await actor.peer.send(to, id, { via: 'server' })
       this.#history.add({ type: 'settled', id, outcome: 'delivered' })
+      return true
     } catch (error) {
       if (!(error instanceof PeerageError)) throw error
       const outcome = error.code === 'unavailable' || error.code === 'timeout' ? error.code : 'refused'
       this.#history.add({ type: 'settled', id, outcome, code: error.code })
+      return false
     } finally {
       this.#open.set(actor.who, (this.#open.get(actor.who) ?? 1) - 1)
     }

@@ -51,10 +51,7 @@ export const redisFaults: readonly Fault[] = [
       const ends = performance.now() + 120_000 - TIMES.nodeLease - 2_000
       while (performance.now() < ends) {
         const [a, b] = pair
-        await a.peer.send(b.name, `local-${scene.history.now()}`, { via: 'server' }).then(
-          () => delivered++,
-          () => 0,
-        )
+        if (await traffic.send(a, b.name)) delivered++
         await wait(1_000)
       }
       scene.note('local sends delivered while fenced', delivered, { atLeast: 50 })
