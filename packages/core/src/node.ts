@@ -70,6 +70,10 @@ export class Node {
   #recoveredAt = Number.NEGATIVE_INFINITY
   /** Leases must be written back as soon as the fence is up again. */
   #doubt = false
+  /** Claims on their way, and whether their peers are still there or have said that they leave. */
+  readonly #claiming = new Map<ConnectionId, 'here' | 'left'>()
+  /** Why the last beat failed, for those who ask why this node is not ready. */
+  #beatFailure: string | undefined
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -148,7 +152,10 @@ export class Node {
   readiness(): Readiness {
     if (this.#draining) return { ready: false, why: 'draining' }
     if (!this.#health.healthy) return { ready: false, why: this.#health.why }
-    if (this.fence.fenced) return { ready: false, why: 'fenced: the node lease could not be renewed in time' }
+    const because = this.#beatFailure === undefined ? '' : `: ${this.#beatFailure}`
+    if (this.fence.fenced)
+      return { ready: false, why: `fenced: the node lease could not be renewed in time${because}` }
+    if (!this.#listening) return { ready: false, why: `not listening to the other nodes yet${because}` }
     return { ready: true }
   }
 
@@ -161,10 +168,12 @@ export class Node {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     if (this.#draining) return { ok: false, code: 'draining' }
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
-    if (this.fence.fenced) return { ok: false, code: 'registry-unavailable' }
+    // Nor while other nodes could not reach the peer here.
+    if (this.fence.fenced || !this.#listening) return { ok: false, code: 'registry-unavailable' }
     const { peer, policy } = request
     const owner = { node: this.#id, connection: connection.id }
     const secretHash = hashSecret(peer, request.secret)
+    this.#claiming.set(connection.id, 'here')
     try {
       const claimed = await this.#options.backend.registry.claim(peer, owner, { secretHash, policy })
       if (!claimed.ok) return { ok: false, code: 'name-taken' }
@@ -173,12 +182,15 @@ export class Node {
       if (!(error instanceof RegistryUnavailable)) throw error
       this.#options.onError(error, { stage: 'claim' })
       return { ok: false, code: 'registry-unavailable' }
+    } finally {
+      this.#claiming.delete(connection.id)
     }
   }
 
   /** A socket has ended. `left`: its peer said so, the name is free; `dropped`: the name waits for the grace. */
   async end(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     this.watchers.forget(connection)
+    if (how === 'left' && this.#claiming.has(connection)) this.#claiming.set(connection, 'left')
     const session = this.sessions.remove(connection)
     const parted =
       session?.state === 'online' && this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
@@ -253,8 +265,9 @@ export class Node {
   async #admit(connection: Connection, lease: Lease, replaced: Lease | undefined): Promise<ClaimOutcome> {
     const { onError } = this.#options
     if (lease.node !== this.#id || this.sessions.get(connection.id)?.state !== 'opening') {
-      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder.
-      await this.leases.part(lease, 'suspend')
+      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
+      // that one said that it leaves.
+      await this.leases.part(lease, this.#claiming.get(connection.id) === 'left' ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }
     const here = this.sessions.online(lease.peer)
@@ -339,7 +352,15 @@ export class Node {
   // Never rejects: whatever fails is reported, and the next beat tries again.
   #beat(): Promise<void> {
     this.#beating ??= this.#beatSteps()
-      .catch((error: unknown) => this.#options.onError(error, { stage: 'beat' }))
+      .then(
+        () => {
+          this.#beatFailure = undefined
+        },
+        (error: unknown) => {
+          this.#beatFailure = error instanceof Error ? error.message : String(error)
+          this.#options.onError(error, { stage: 'beat' })
+        },
+      )
       .finally(() => {
         this.#beating = undefined
         this.#beatSoon(this.#options.times.beatMs)

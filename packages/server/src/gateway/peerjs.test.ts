@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Backend, Connection, Message } from '@peerage/core'
+import type { Backend, Connection, Message, Registry } from '@peerage/core'
 import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import { fakeClock, type FakeClock } from '@peerage/core/testing'
 import type { App, Peer } from '@peerage/protocol'
@@ -139,6 +139,19 @@ async function house(more: HouseOptions = {}): Promise<House> {
     return peer
   }
   return { url, server, node, gateway, clock, seen, logs, join }
+}
+
+/** The same registry, but for some of its methods. */
+function registryWith(registry: Registry, others: Partial<Registry>): Registry {
+  return {
+    claim: (peer, owner, options) => registry.claim(peer, owner, options),
+    renew: (leases) => registry.renew(leases),
+    reassert: (leases, former) => registry.reassert(leases, former),
+    suspend: (lease, ms) => registry.suspend(lease, ms),
+    release: (lease) => registry.release(lease),
+    lookup: (peer) => registry.lookup(peer),
+    ...others,
+  }
 }
 
 /** Waits for what happens between sockets, which no peer can see. */
@@ -403,21 +416,12 @@ describe('messages', () => {
   test('[P7] the order of a pair stands when the other arrives amid slow look-ups', async () => {
     const slowLookups = (backend: Backend): Backend => {
       const { registry } = backend
-      return {
-        ...backend,
-        registry: {
-          claim: (peer, owner, options) => registry.claim(peer, owner, options),
-          renew: (leases) => registry.renew(leases),
-          reassert: (leases, former) => registry.reassert(leases, former),
-          suspend: (lease, ms) => registry.suspend(lease, ms),
-          release: (lease) => registry.release(lease),
-          lookup: async (peer) => {
-            const found = await registry.lookup(peer)
-            await new Promise((resolve) => setTimeout(resolve, Math.random() * 8))
-            return found
-          },
-        },
+      const lookup: Registry['lookup'] = async (peer) => {
+        const found = await registry.lookup(peer)
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 8))
+        return found
       }
+      return { ...backend, registry: registryWith(registry, { lookup }) }
     }
     const home = await house({ wrap: slowLookups })
     const a = await home.join('a')
@@ -542,6 +546,31 @@ describe('leaving', () => {
     await home.join('a', 'other')
   })
 
+  test('[P10] a page that is reloaded before its claim is through does not find its id taken', async () => {
+    let answer = (): void => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    let claims = 0
+    const slowClaim = (backend: Backend): Backend => {
+      const { registry } = backend
+      const claim: Registry['claim'] = async (peer, owner, options) => {
+        claims++
+        const claimed = await registry.claim(peer, owner, options)
+        if (claims === 1) await held
+        return claimed
+      }
+      return { ...backend, registry: registryWith(registry, { claim }) }
+    }
+    const home = await house({ wrap: slowClaim })
+    const first = new PeerJsPeer({ url: home.url, id: 'a', token: 'first' })
+    await once(first.socket, 'open')
+    await eventually('claiming', () => claims === 1)
+    await first.close(1001)
+    await eventually('left', () => home.gateway.connections === 0)
+    answer()
+    const second = await home.join('a', 'second')
+    expect(second.frames).toEqual(['{"type":"OPEN"}'])
+  })
+
   test('[P10] LEAVE without dst gives the name back and ends the socket', async () => {
     const home = await house()
     const peer = await home.join('a')
@@ -664,7 +693,7 @@ describe('limits', () => {
   test('[P16] frames before the name is claimed are bounded', async () => {
     const never = (backend: Backend): Backend => ({
       ...backend,
-      registry: Object.assign(Object.create(backend.registry), { claim: () => new Promise(() => {}) }),
+      registry: registryWith(backend.registry, { claim: () => new Promise(() => {}) }),
     })
     const home = await house({ wrap: never })
     const a = new PeerJsPeer({ url: home.url, id: 'a' })
