@@ -1,6 +1,6 @@
 import type { Clock, Timer } from './clock.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
-import { isCandidate } from './handshake-signal.js'
+import { OwnCandidates } from './own-candidates.js'
 
 /** Where a handshake stood when it ended without a channel. */
 export type FailureStage =
@@ -57,9 +57,6 @@ const STUCK_MS = 4_000
 const SILENT_MS = 3_000
 /** A new path must be found within this, else the channel is closed. */
 const RECOVER_MS = 15_000
-/** Host candidates beyond this would crowd out those that pass a NAT. */
-const HOST_CANDIDATES_MAX = 12
-const CANDIDATES_MAX = 20
 /** Across a whole connection, restarts included: more is an attack. */
 const REMOTE_CANDIDATES_MAX = 200
 
@@ -82,8 +79,7 @@ export class Handshake {
   #isCaller = false
   #making = false
   #canRestart = false
-  #found: string[] = []
-  #sent = 0
+  readonly #found: OwnCandidates
   #received = 0
   /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
   #early: string[] = []
@@ -94,6 +90,7 @@ export class Handshake {
     this.id = options.id
     this.#options = options
     this.#held = options.holdCandidates
+    this.#found = new OwnCandidates(options.relayOnly)
   }
 
   get connection(): RTCPeerConnection | undefined {
@@ -170,7 +167,7 @@ export class Handshake {
     this.#step(async () => {
       const connection = this.#connection
       if (connection?.signalingState !== 'stable') return
-      this.#sent = 0
+      this.#found.restart()
       connection.restartIce()
       await this.#describe(connection, 'offer')
     })
@@ -288,21 +285,15 @@ export class Handshake {
 
   /** Candidates found in one turn of the event loop travel together. */
   #keep(line: string | undefined): void {
-    if (line === undefined || !isCandidate(line) || this.#isEnded()) return
-    const isRelay = line.includes(' typ relay')
-    if (this.#options.relayOnly && !isRelay) return
-    const most = line.includes(' typ host') ? HOST_CANDIDATES_MAX : CANDIDATES_MAX
-    if (this.#sent + this.#found.length >= most) return
-    // A relayed candidate names the address it was asked from (RFC 8839 §5.1), which is what relay-only hides.
-    const hidden = isRelay ? line.replace(/ raddr \S+ rport \d+/, ' raddr 0.0.0.0 rport 0') : line
-    if (this.#found.push(hidden) === 1) this.#options.clock.after(0, () => this.#flush())
+    if (line === undefined || this.#isEnded()) return
+    if (this.#found.keep(line) === 1) this.#options.clock.after(0, () => this.#flush())
   }
 
   #flush(): void {
-    if (this.#isEnded() || this.#making || this.#held || this.#found.length === 0) return
+    if (this.#isEnded() || this.#making || this.#held) return
     if (!this.#connection?.localDescription) return
-    this.#sent += this.#found.length
-    void this.#options.send({ type: 'candidates', candidates: this.#found.splice(0) })
+    const candidates = this.#found.take()
+    if (candidates.length > 0) void this.#options.send({ type: 'candidates', candidates })
   }
 
   #onStateChange(connection: RTCPeerConnection): void {
