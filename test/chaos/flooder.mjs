@@ -20,7 +20,7 @@ function again(serial) {
     setTimeout(() => again(serial + 1), kind === 'join' ? 0 : 50)
   })
   ws.on('message', (data) => {
-    const frame = data.toString()
+    const frame = Buffer.from(data).toString()
     if (frame.startsWith('0'))
       ws.send(`40${JSON.stringify({ v: 1, name: `flooder-${kind}-${serial}`, secret: 's'.repeat(22) })}`)
     if (!frame.startsWith('42["welcome"')) return
