@@ -220,7 +220,11 @@ describe('a real node', () => {
     )
     const before = await sample('peerage_canary_failures_total')
     await redis.pause()
-    await more('peerage_canary_failures_total', before).finally(() => redis.resume())
+    try {
+      await more('peerage_canary_failures_total', before)
+    } finally {
+      await redis.resume()
+    }
     await eventually(
       'it is ready again',
       async () => ((await fetch(`${node.url}/readyz`)).ok ? true : undefined),

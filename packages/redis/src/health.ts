@@ -106,7 +106,7 @@ export class Health {
     if (!this.#version.ok) return this.#version.why
     if (!publishing.connected) return `not connected to Redis for publishing${because}`
     if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
-    if (!subscriptions.whole) return 'not subscribed to all channels yet'
+    if (!subscriptions.whole) return `not subscribed to all channels yet${because}`
     return this.#deaf.size > 0 ? 'what this node publishes to itself does not arrive' : undefined
   }
 

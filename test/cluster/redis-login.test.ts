@@ -1,0 +1,161 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { makeCertificates } from '../support/certificates.js'
+import { ensureBuilt, PEERAGE_BIN, startNode, type Node, type NodeOptions } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { freePort } from '../support/ports.js'
+import { PeerJsPeer } from '../support/peerjs.js'
+import { eventually, startChild } from '../support/process.js'
+import { startRedis, type RedisOptions, type RedisServer } from '../support/redis.js'
+
+// A Redis that does not let us in: the node says why, at once or within seconds, and hangs nowhere.
+
+const PASSWORD = 'of-the-test-7f3a'
+const SOON_MS = 5_000
+const ends: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+
+async function redis(options: RedisOptions = {}): Promise<RedisServer> {
+  const server = await startRedis(options)
+  ends.push(() => server.stop())
+  return server
+}
+
+async function listening(redisUrl: string, options: NodeOptions = {}): Promise<Node> {
+  const node = await startNode({ redisUrl, until: 'listening', ...options })
+  ends.push(() => node.stop())
+  return node
+}
+
+/** What /readyz says once it matches; it must never say that it is ready before. */
+async function refused(node: Node, why: RegExp): Promise<void> {
+  await eventually(
+    `/readyz says ${String(why)}`,
+    async () => {
+      const answer = await fetch(`${node.url}/readyz`)
+      const text = await answer.text()
+      expect(answer.status).toBe(503)
+      if (why.test(text)) return true
+      throw new Error(text)
+    },
+    { deadlineMs: SOON_MS },
+  )
+  // A peer hears the same at once: it is turned away, not left waiting.
+  const peer = new PeerJsPeer({ url: node.url, id: 'waits-for-nobody' })
+  await peer.ended(SOON_MS)
+  expect((await fetch(`${node.url}/healthz`)).status).toBe(200)
+  expect(node.output()).not.toContain(PASSWORD)
+  expect((await node.terminate(SOON_MS)).code).toBe(0)
+}
+
+/** `peerage serve` that must end by itself. */
+async function ending(args: readonly string[]): Promise<{ code: number | null; output: string }> {
+  await ensureBuilt()
+  const command = [PEERAGE_BIN, 'serve', '--port', '0', ...args]
+  const child = await startChild({ command: process.execPath, args: command })
+  ends.push(() => child.stop())
+  const { code } = await child.stopped
+  return { code, output: child.output() }
+}
+
+describe('refused before anything starts: exit code 2', () => {
+  test.each([
+    ['a scheme that is none', 'http://127.0.0.1:6379', 'redis.url'],
+    ['a port that is none', 'redis://127.0.0.1:99999', 'redis.url'],
+    ['no host', 'redis://', 'redis.url'],
+    ['a path that is no database', 'redis://127.0.0.1/abc', 'redis.url'],
+  ])('%s', async (_, url, setting) => {
+    const { code, output } = await ending(['--redis', url])
+    expect(code).toBe(2)
+    expect(output).toContain(setting)
+  })
+
+  test('a TLS file that is absent, or no certificate', async () => {
+    const directory = await makeDirectory('tls')
+    ends.push(() => removeDirectory(directory))
+    const file = join(directory, 'ca.pem')
+    const absent = await ending(['--redis', 'rediss://127.0.0.1:1', '--redis-ca', file])
+    expect(absent).toMatchObject({ code: 2 })
+    expect(absent.output).toContain('redis.ca cannot be read: ENOENT')
+    await writeFile(file, 'not a certificate\n')
+    const other = await ending(['--redis', 'rediss://127.0.0.1:1', '--redis-ca', file])
+    expect(other).toMatchObject({ code: 2 })
+    expect(other.output).toContain(`redis.ca (${file}) is not a PEM file`)
+  })
+})
+
+describe('refused by Redis: not ready, with the very reason', () => {
+  test('nobody listens there', async () => {
+    const node = await listening(`redis://127.0.0.1:${await freePort()}`)
+    await refused(node, /not connected to Redis: .*ECONNREFUSED/)
+  })
+
+  test('a name that does not resolve', async () => {
+    const node = await listening('redis://no-such-host.invalid:6379')
+    await refused(node, /not connected to Redis: .*(?:ENOTFOUND|EAI_AGAIN).*no-such-host\.invalid/)
+  })
+
+  test('no password, a wrong one, a wrong user', async () => {
+    const server = await redis({ config: { requirepass: PASSWORD }, login: { password: PASSWORD } })
+    await refused(await listening(server.url), /NOAUTH/)
+    await refused(await listening(server.url, { env: { PEERAGE_REDIS_PASSWORD: 'wrong' } }), /WRONGPASS/)
+    const env = { PEERAGE_REDIS_USERNAME: 'nobody', PEERAGE_REDIS_PASSWORD: PASSWORD }
+    await refused(await listening(server.url, { env }), /WRONGPASS/)
+  })
+
+  test('the right password lets it in, later too, without a restart', async () => {
+    const server = await redis({ config: { requirepass: 'another' }, login: { password: 'another' } })
+    const node = await listening(server.url, { env: { PEERAGE_REDIS_PASSWORD: PASSWORD } })
+    await node.log(({ msg, why }) => msg === 'health' && String(why).includes('WRONGPASS'))
+    await server.cli('CONFIG', 'SET', 'requirepass', PASSWORD)
+    await node.log(({ msg }) => msg === 'ready')
+    expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
+  })
+
+  test('a user without our keys', async () => {
+    const server = await redis({
+      acl: ['default off', `peerage on >${PASSWORD} ~other:* &pg:* +@all`, `looker on >look ~* &* +@all`],
+      login: { username: 'looker', password: 'look' },
+    })
+    const env = { PEERAGE_REDIS_USERNAME: 'peerage', PEERAGE_REDIS_PASSWORD: PASSWORD }
+    await refused(await listening(server.url, { env }), /fenced: .*NOPERM.* keys /)
+  })
+
+  test('a user without our channels', async () => {
+    const server = await redis({
+      acl: ['default off', `peerage on >${PASSWORD} ~pg:* &other:* +@all`, `looker on >look ~* &* +@all`],
+      login: { username: 'looker', password: 'look' },
+    })
+    const env = { PEERAGE_REDIS_USERNAME: 'peerage', PEERAGE_REDIS_PASSWORD: PASSWORD }
+    const node = await listening(server.url, { env })
+    await node.log(({ msg, stage }) => msg === 'failed' && stage === 'canary')
+    // It does not come again and again on new connections, and says it once, not forty times a second.
+    expect(node.logs().filter(({ msg }) => msg === 'health').length).toBeLessThan(8)
+    await refused(node, /not subscribed to all channels yet: NOPERM.* channels /)
+  })
+
+  test('TLS: an authority that did not sign it, none given, and plain words to a TLS port', async () => {
+    const [ours, others] = [await makeCertificates(), await makeCertificates()]
+    ends.push(
+      () => ours.remove(),
+      () => others.remove(),
+    )
+    const server = await redis({ tls: ours })
+    const certificate = /not connected to Redis: .*(?:self.signed|certificate)/i
+    await refused(await listening(server.url, { args: ['--redis-ca', others.ca] }), certificate)
+    await refused(await listening(server.url), certificate)
+    await refused(await listening(server.url.replace('rediss:', 'redis:')), /not connected to Redis/)
+    const right = await startNode({ redisUrl: server.url, args: ['--redis-ca', ours.ca] })
+    ends.push(() => right.stop())
+    expect((await fetch(`${right.url}/readyz`)).status).toBe(200)
+    expect(await readFile(ours.ca, 'utf8')).not.toBe(await readFile(others.ca, 'utf8'))
+  })
+
+  test('TLS to a port that speaks plainly', async () => {
+    const server = await redis()
+    await refused(await listening(server.url.replace('redis:', 'rediss:')), /not connected to Redis/)
+  })
+})
