@@ -3,6 +3,8 @@ import type { Clock, OnError } from '@peerage/core'
 /** The same words again are news only after so long. */
 const REPEAT_MS = 10_000
 
+const RETRY_DELAY_PATTERN = / Retrying from scratch after [\d.]+ms\./u
+
 /** What goes on for as long as an outage does. */
 const REPEATING = new Set([
   'redis connection',
@@ -39,7 +41,8 @@ export class Reports {
     // A Cluster of which no node could be asked keeps the reason apart.
     if (error instanceof Error && 'lastNodeError' in error && error.lastNodeError instanceof Error)
       return `${error.message} ${this.describe(error.lastNodeError)}`
-    return error instanceof Error ? error.message : String(error)
+    // How long it waits until the next attempt differs each time, and is no news.
+    return (error instanceof Error ? error.message : String(error)).replace(RETRY_DELAY_PATTERN, '')
   }
 
   #isRepeated(words: string): boolean {

@@ -1,0 +1,40 @@
+import { fakeClock } from '@peerage/core/testing'
+import { expect, test } from 'vitest'
+import { Reports } from './reports.js'
+
+test('one line for each kind of trouble, not one for each retry, and again after a while', async () => {
+  const clock = fakeClock()
+  const lines: string[] = []
+  const reports = new Reports(
+    (error, context) => lines.push(`${context.stage}: ${reports.describe(error)}`),
+    clock,
+  )
+  const say = (text: string, stage = 'redis connection'): void => reports.onError(new Error(text), { stage })
+  say('connect ECONNREFUSED')
+  say('connect ECONNREFUSED')
+  say('All sentinels are unreachable. Retrying from scratch after 12.5ms.')
+  say('All sentinels are unreachable. Retrying from scratch after 25ms. Last error: no route')
+  say('All sentinels are unreachable. Retrying from scratch after 50ms.')
+  expect(lines).toEqual([
+    'redis connection: connect ECONNREFUSED',
+    'redis connection: All sentinels are unreachable.',
+    'redis connection: All sentinels are unreachable. Last error: no route',
+  ])
+  await clock.advance(10_000)
+  say('connect ECONNREFUSED')
+  expect(lines).toHaveLength(4)
+})
+
+test('what harms a message is told each time', () => {
+  const lines: unknown[] = []
+  const reports = new Reports((error) => lines.push(error), fakeClock())
+  for (let i = 0; i < 3; i++) reports.onError(new Error('not an envelope'), { stage: 'bus receive' })
+  expect(lines).toHaveLength(3)
+})
+
+test('an error with several causes is told in one line', () => {
+  const reports = new Reports(() => undefined, fakeClock())
+  expect(reports.describe(new AggregateError([new Error('a'), 'b']))).toBe('a; b')
+  const all = Object.assign(new Error('no node.'), { lastNodeError: new Error('WRONGPASS') })
+  expect(reports.describe(all)).toBe('no node. WRONGPASS')
+})
