@@ -20,18 +20,18 @@ afterAll(async () => {
 })
 
 declare global {
-  var connections: RTCPeerConnection[]
+  var rtcConnections: RTCPeerConnection[]
 }
 
-/** A page that keeps its connections where the test finds them. */
+/** A page that keeps its rtcConnections where the test finds them. */
 async function open(url: string): Promise<Page> {
   const fresh = await chromium.context()
   await fresh.context.addInitScript(() => {
-    globalThis.connections = []
+    globalThis.rtcConnections = []
     globalThis.RTCPeerConnection = class extends RTCPeerConnection {
       constructor(configuration?: RTCConfiguration) {
         super(configuration)
-        globalThis.connections.push(this)
+        globalThis.rtcConnections.push(this)
       }
     }
   })
@@ -49,7 +49,7 @@ async function openPair(): Promise<[Page, Page]> {
 /** Tells the SDK what the browser would when every path is gone. */
 const losePath = (page: Page): Promise<void> =>
   page.evaluate(() => {
-    const connection = globalThis.connections.at(-1)
+    const connection = globalThis.rtcConnections.at(-1)
     if (!connection) throw new Error('no connection')
     Object.defineProperty(connection, 'connectionState', { value: 'failed', configurable: true })
     connection.dispatchEvent(new Event('connectionstatechange'))
@@ -58,7 +58,7 @@ const losePath = (page: Page): Promise<void> =>
 
 const ufrag = (page: Page): Promise<string | undefined> =>
   page.evaluate(
-    () => /a=ice-ufrag:(\S+)/.exec(globalThis.connections.at(-1)?.localDescription?.sdp ?? '')?.[1],
+    () => /a=ice-ufrag:(\S+)/.exec(globalThis.rtcConnections.at(-1)?.localDescription?.sdp ?? '')?.[1],
   )
 
 async function say(from: Page, to: Page, text: string): Promise<void> {
@@ -81,7 +81,7 @@ describe('ICE restart', () => {
     await say(pages[1], pages[0], 'after')
     await say(pages[0], pages[1], 'and back')
     for (const page of pages) {
-      expect(await page.evaluate(() => globalThis.connections.length)).toBe(1)
+      expect(await page.evaluate(() => globalThis.rtcConnections.length)).toBe(1)
       expect(await page.getByText('Channel closed').count()).toBe(0)
     }
   })
@@ -145,6 +145,6 @@ describe('a browser and a Node peer', () => {
     const second = await again
     await second.send('{"type":"text","text":"still here"}')
     await caller.getByText('still here').waitFor()
-    expect(await caller.evaluate(() => globalThis.connections.length)).toBe(2)
+    expect(await caller.evaluate(() => globalThis.rtcConnections.length)).toBe(2)
   })
 })
