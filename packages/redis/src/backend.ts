@@ -82,7 +82,10 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     canary: (word) => keys.canary(singer, word),
     onRestored: (why) => onEvent({ type: 'doubt', why }),
     onChange: () => health.evaluate(),
-    onError,
+    onError: (error, context) => {
+      onError(error, context)
+      if (context.stage === 'subscribe') health.failed(reports.describe(error))
+    },
   })
   const { publishing, listening: subscriptions } = links
   const talk = { publishing, subscriptions, keys, clock, commandMs, onError }

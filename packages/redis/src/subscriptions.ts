@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Clock, OnError } from '@peerage/core'
+import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import { unavailable } from './command.js'
 import { open } from './connect.js'
@@ -56,6 +56,8 @@ interface Waiting {
 
 /** Channels in one SSUBSCRIBE, so that a reconnect with many of them is a few commands. */
 const CHANNELS_PER_COMMAND = 200
+/** What an ACL refuses, it refuses on another connection too: it is asked again on this one, this late. */
+const REFUSED_RETRY_MS = 1_000
 
 /**
  * Wanted channels, and one connection on which they are made to stand. ioredis's own re-subscription swallows its
@@ -67,6 +69,7 @@ export class Subscriptions implements Listening {
   #client: Redis | undefined
   #end: (() => void) | undefined
   #restoring = false
+  #retry: Timer | undefined
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts
@@ -77,6 +80,7 @@ export class Subscriptions implements Listening {
   }
 
   stop(): void {
+    this.#retry?.cancel()
     this.#close()
     for (const wanted of this.#wanted.values()) settle(wanted, new RegistryUnavailable('stopped'))
     this.#wanted.clear()
@@ -223,8 +227,15 @@ export class Subscriptions implements Listening {
       const wanted = this.#wanted.get(channel)
       if (wanted && !wanted.stands) settle(wanted, unavailable(error))
     }
-    // A subscription that is wanted and was refused is tried again on a new connection, after its back-off.
-    if (client.status === 'ready') client.disconnect(true)
+    if (error instanceof Error && error.message.startsWith('NOPERM'))
+      this.#retry ??= this.#parts.clock.after(REFUSED_RETRY_MS, () => this.#again())
+    // Anything else is the connection's fault: it is tried on a new one, after its back-off.
+    else if (client.status === 'ready') client.disconnect(true)
+  }
+
+  #again(): void {
+    this.#retry = undefined
+    this.#subscribe([...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [] : [channel])))
   }
 }
 
