@@ -51,6 +51,8 @@ const EXPIRED_MOST = 256
 /** One PeerJS peer's connection, as core sees it. */
 export class PeerJsConnection implements Connection, Beating {
   readonly id: ConnectionId
+  /** What limits count it by. */
+  readonly address: string
   heard = true
   /** Who it is, once the name is claimed. */
   peer: Peer | undefined
@@ -69,8 +71,15 @@ export class PeerJsConnection implements Connection, Beating {
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
 
-  constructor(id: ConnectionId, socket: OwnedWebSocket, stream: Duplex, events: PeerJsEvents) {
+  constructor(
+    id: ConnectionId,
+    socket: OwnedWebSocket,
+    stream: Duplex,
+    address: string,
+    events: PeerJsEvents,
+  ) {
     this.id = id
+    this.address = address
     this.#socket = socket
     this.#stream = stream
     this.#events = events

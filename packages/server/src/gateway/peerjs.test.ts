@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import type { Backend, Connection, Message, Registry } from '@peerage/core'
 import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import { fakeClock, type FakeClock } from '@peerage/core/testing'
@@ -716,6 +716,34 @@ describe('limits', () => {
     await home.clock.advance(1_000)
     a.send(candidate('b', 20))
     await b.next('CANDIDATE', 10)
+  })
+
+  test('[P16] connections of one address are counted, and given back however they end', async () => {
+    const address = { ...unlimited.address, connections: 2 }
+    const home = await house({
+      limitValues: { ...unlimited, address },
+      addresses: new Addresses(['127.0.0.0/8']),
+    })
+    const at = { url: home.url, headers: { 'x-forwarded-for': '192.0.2.7' } }
+    for (let round = 0; round < 5; round++) {
+      // A handshake that ws refuses has been no connection.
+      const broken = connect(Number(new URL(home.url).port), '127.0.0.1')
+      broken.write(
+        'GET /peerjs HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+          'Sec-WebSocket-Version: 1\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n',
+      )
+      const [answer] = await once(broken, 'data')
+      expect(String(answer)).toContain('HTTP/1.1 400')
+      broken.destroy()
+      const one = await PeerJsPeer.open({ ...at, id: 'one' })
+      const other = await PeerJsPeer.open({ ...at, id: 'other' })
+      const third = new PeerJsPeer({ ...at, id: 'third' })
+      expect(await third.ended()).toMatchObject({ code: 1006 })
+      await one.close()
+      await other.cut()
+      await eventually('given back', () => home.gateway.connections === 0)
+      await home.clock.advance(40_000)
+    }
   })
 
   test('[P16] a store that is down: claims are cut without an ERROR, messages are answered, nothing throws', async () => {

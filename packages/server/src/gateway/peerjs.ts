@@ -177,10 +177,14 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
       refuseUpgrade(socket, '503 Service Unavailable', over.reason, over.retryAfterMs)
       return true
     }
-    socket.once('close', () => limits.disconnected(address))
+    // ws answers before it returns, since nothing here verifies later; what it refuses has been no connection.
+    let accepted = false
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
-      if (ws instanceof OwnedWebSocket) this.#opened(ws, socket, { url, origin, address })
+      if (!(ws instanceof OwnedWebSocket)) return
+      accepted = true
+      this.#opened(ws, socket, { url, origin, address })
     })
+    if (!accepted) limits.disconnected(address)
     return true
   }
 
@@ -236,8 +240,9 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   }
 
   ended(connection: PeerJsConnection, code: number): void {
-    const { node, metrics, onPeer, onError } = this.#options
+    const { node, limits, metrics, onPeer, onError } = this.#options
     if (!this.#connections.delete(connection)) return
+    limits.disconnected(connection.address)
     this.#heartbeat.delete(connection)
     if (connection.counted) this.#admitted--
     const cut = connection.reason !== undefined || (code === 1006 && !connection.faulty)
@@ -261,7 +266,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     // The native wire counts in base 36 without a leading zero.
     const id = parseConnectionId(`0${this.#serial.toString(36)}`)
     if (!id.ok) throw new Error(id.problem)
-    const connection = new PeerJsConnection(id.value, ws, stream, this)
+    const connection = new PeerJsConnection(id.value, ws, stream, arrival.address, this)
     this.#connections.add(connection)
     this.#heartbeat.add(connection)
     node.open(connection)
