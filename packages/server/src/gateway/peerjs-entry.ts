@@ -1,0 +1,147 @@
+import type { ClaimOutcome, ClaimRequest, Clock, Message, Node, OnlineSession } from '@peerage/core'
+import type { ErrorCode, Peer } from '@peerage/protocol'
+import { errors } from '@peerage/protocol'
+import type { Access } from '../access.js'
+import type { Limits } from '../limits.js'
+import type { GatewayMetrics } from './events.js'
+import type { Arrival, PeerJsKeys } from './peerjs-admit.js'
+import { admitPeerJs } from './peerjs-admit.js'
+import type { PeerJsConnection } from './peerjs-connection.js'
+import { ID_TAKEN_FRAME, OPEN_FRAME, encodeError, refusals } from './peerjs-wire.js'
+
+export interface PeerJsEntryOptions {
+  node: Node
+  clock: Clock
+  access: Access
+  limits: Limits
+  metrics: GatewayMetrics
+  key: PeerJsKeys
+  concurrentLimit: number
+  policy: (app: string) => 'refuse' | 'replace'
+  /** A frame that came before the name was claimed. */
+  frame: (connection: PeerJsConnection, text: string) => void
+  onPeer?: (event: 'connection' | 'disconnect', peer: Peer) => void
+  onError: (error: unknown, context: { stage: string }) => void
+}
+
+/** A reload frees its id by a close frame, which may reach another node than the new claim: that long is it waited for. */
+const TAKEN_RETRIES_MS = [50, 150, 400]
+/** A flood of claims for one held name must not become four floods. */
+const RETRYING_MOST = 100
+/** A peer over its failures waits so long for its answer: its socket is open meanwhile, so not for ever. */
+const SLOWED_MOST_MS = 2_000
+
+/** Lets peers in: who they are, whether there is room, and their claim. */
+export class PeerJsEntry {
+  readonly #options: PeerJsEntryOptions
+  /** Connections that hold a name or are about to: what the concurrent limit counts. */
+  #admitted = 0
+  #retrying = 0
+
+  constructor(options: PeerJsEntryOptions) {
+    this.#options = options
+  }
+
+  /** A connection has ended. */
+  left(connection: PeerJsConnection): void {
+    if (connection.counted) this.#admitted--
+    if (connection.peer !== undefined) this.#options.onPeer?.('disconnect', connection.peer)
+  }
+
+  /** From credentials to a name: OPEN, or the reason why not. */
+  async enter(connection: PeerJsConnection, arrival: Arrival): Promise<void> {
+    const { access, key, policy, metrics } = this.#options
+    const admitted = await admitPeerJs(arrival, { access, keys: key })
+    if (!admitted.ok) {
+      await this.#slowDown(arrival.address, arrival.credentials.id)
+      this.refuse(connection, encodeError(admitted.text), admitted.what)
+      return
+    }
+    const { peer, secret, app, identity } = admitted
+    if (this.#isFull(peer)) {
+      this.refuse(connection, encodeError(refusals.limit), 'overloaded')
+      return
+    }
+    // Asking took its time, and the peer may have gone meanwhile.
+    if (!connection.isOpen) return
+    connection.counted = true
+    this.#admitted++
+    const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
+    const outcome = await this.#claim(connection, request)
+    if (outcome.ok) {
+      metrics.registered('peerjs', outcome.reclaimed ? 'reclaimed' : 'ok')
+      await this.#welcome(connection, outcome.session)
+      return
+    }
+    if (outcome.code === 'name-taken') await this.#slowDown(arrival.address, peer)
+    this.#turnAway(connection, outcome.code)
+  }
+
+  /** The limit counts peers; one that comes back over its own old socket is not one more. */
+  #isFull(peer: Peer): boolean {
+    const { concurrentLimit, node } = this.#options
+    if (concurrentLimit === 0 || this.#admitted < concurrentLimit) return false
+    return node.sessions.online(peer)?.connection.wire !== 'peerjs'
+  }
+
+  async #claim(connection: PeerJsConnection, request: ClaimRequest): Promise<ClaimOutcome> {
+    const { node } = this.#options
+    let outcome = await node.claim(connection, request)
+    for (const waitMs of TAKEN_RETRIES_MS) {
+      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= RETRYING_MOST) return outcome
+      this.#retrying++
+      await this.#pause(waitMs)
+      this.#retrying--
+      outcome = await node.claim(connection, request)
+    }
+    return outcome
+  }
+
+  /** OPEN at once; then what waited, and what arrives while it is being fetched. */
+  async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
+    const { node, onPeer, onError } = this.#options
+    connection.peer = session.peer
+    connection.write(OPEN_FRAME)
+    onPeer?.('connection', session.peer)
+    for (const text of connection.takeKept()) this.#options.frame(connection, text)
+    let waiting: Message[] = []
+    try {
+      waiting = await node.mail.take(session.peer)
+    } catch (error) {
+      onError(error, { stage: 'mailbox take' })
+    }
+    connection.opened(waiting.map((message) => message.frame))
+  }
+
+  #turnAway(connection: PeerJsConnection, code: ErrorCode): void {
+    switch (code) {
+      case 'name-taken':
+        this.refuse(connection, ID_TAKEN_FRAME, code)
+        return
+      case 'draining':
+      case 'registry-unavailable':
+        // An ERROR would end the peer for good; after a mere close it may try again.
+        this.#options.metrics.registered('peerjs', code)
+        connection.close(code === 'draining' ? 'drain' : 'registry-unavailable')
+        return
+      default:
+        this.refuse(connection, encodeError(errors[code].text), code)
+    }
+  }
+
+  refuse(connection: PeerJsConnection, frame: string, what: string): void {
+    this.#options.metrics.registered('peerjs', what)
+    connection.write(frame)
+    connection.close('refused')
+  }
+
+  /** Whoever tries names or tokens gets its answers late. */
+  async #slowDown(address: string, name: string): Promise<void> {
+    const waitMs = this.#options.limits.claimFailed(address, name)
+    if (waitMs > 0) await this.#pause(Math.min(waitMs, SLOWED_MOST_MS))
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
+  }
+}

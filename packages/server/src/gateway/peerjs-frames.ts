@@ -1,0 +1,107 @@
+import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
+import { appOf, errors, nameOf, parseName, peerOf } from '@peerage/protocol'
+import type { Limits } from '../limits.js'
+import { TokenBucket } from '../limits.js'
+import type { GatewayMetrics } from './events.js'
+import type { PeerJsConnection } from './peerjs-connection.js'
+import { WANTS_EXPIRE } from './peerjs-connection.js'
+import type { Drops } from './peerjs-drops.js'
+import { Pairs } from './peerjs-pairs.js'
+import type { PeerFrame } from './peerjs-wire.js'
+import { decodePeerFrame } from './peerjs-wire.js'
+
+export interface PeerJsFramesOptions {
+  node: Node
+  clock: Clock
+  limits: Limits
+  metrics: GatewayMetrics
+  drops: Drops
+  onError: (error: unknown, context: { stage: string }) => void
+}
+
+type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
+
+/** From a peer's frame to a message for the router, and what became of it. */
+export class PeerJsFrames {
+  readonly #options: PeerJsFramesOptions
+  readonly #pairs: Pairs
+
+  constructor(options: PeerJsFramesOptions) {
+    this.#options = options
+    this.#pairs = new Pairs({
+      router: options.node.router,
+      clock: options.clock,
+      settled: (message, outcome, ms) => this.#settled(message, outcome, ms),
+      dropped: (message) => this.#overflowed(message),
+      onError: options.onError,
+    })
+  }
+
+  /** Takes one frame of a peer that has its name. */
+  take(connection: PeerJsConnection, session: OnlineSession, text: string): void {
+    const { node, onError } = this.#options
+    const frame = decodePeerFrame(text, nameOf(session.peer))
+    switch (frame.type) {
+      case 'heartbeat':
+      case 'ignored':
+        return
+      case 'malformed':
+        this.#options.drops.dropped('malformed', { name: nameOf(session.peer), length: text.length })
+        return
+      case 'leave':
+        node.leave(session).catch((error: unknown) => onError(error, { stage: 'leave' }))
+        return
+      case 'relay':
+        if (this.#isOver(connection, text.length)) {
+          this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
+          if (frame.hold) connection.expire(frame.to, errors['rate-limited'].text)
+          return
+        }
+        this.#relay(connection, session, frame)
+    }
+  }
+
+  #relay(connection: PeerJsConnection, session: OnlineSession, frame: RelayFrame): void {
+    const name = parseName(frame.to)
+    if (!name.ok) {
+      // No peer can ever have such a name, so there is nothing to wait for.
+      if (frame.hold) connection.expire(frame.to)
+      return
+    }
+    const message: Message = {
+      from: session.peer,
+      to: peerOf(appOf(session.peer), name.value),
+      wire: 'peerjs',
+      kind: 'signal',
+      reply: { node: this.#options.node.id, connection: connection.id, ref: frame.hold ? WANTS_EXPIRE : '' },
+      frame: frame.frame,
+    }
+    if (frame.hold) message.hold = true
+    this.#pairs.route(message)
+  }
+
+  #isOver(connection: PeerJsConnection, length: number): boolean {
+    const { limits } = this.#options
+    const { messagesPerSecond, bytesPerSecond } = limits.values.connection
+    const now = this.#options.clock.monotonic()
+    if (connection.messages === undefined) {
+      connection.messages = new TokenBucket(messagesPerSecond, now)
+      if (connection.peer !== undefined) connection.messages.beside = limits.named(connection.peer)
+    }
+    connection.bytes ??= new TokenBucket(bytesPerSecond, now)
+    return connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
+  }
+
+  #settled(message: Message, outcome: Outcome, ms?: number): void {
+    const result = typeof outcome === 'string' ? outcome : outcome.refused
+    this.#options.metrics.routed('peerjs', 'signal', result, message.frame.length, ms)
+    // What may wait and yet is refused at once found its mailbox full.
+    if (result === 'unavailable' && message.hold)
+      this.#options.drops.dropped('mailbox-full', { name: message.to })
+  }
+
+  #overflowed(message: Message): void {
+    this.#options.drops.dropped('too-many', { text: 'messages behind a look-up', name: message.to })
+    if (message.hold) this.#options.node.router.refuse(message, 'rate-limited')
+  }
+}
