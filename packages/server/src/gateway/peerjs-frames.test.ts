@@ -1,0 +1,192 @@
+import type { Backend, Connection, Message, Registry } from '@peerage/core'
+import { memoryCluster } from '@peerage/core'
+import { fakeClock } from '@peerage/core/testing'
+import { parseConnectionId } from '@peerage/protocol'
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  closeHouses,
+  eventually,
+  house,
+  peerOf,
+  registryWith,
+  takenAnswer,
+} from '../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '../../../../test/support/peerjs.js'
+
+afterEach(closeHouses)
+
+describe('messages', () => {
+  test('[P6] are relayed byte for byte as PeerJS writes them, and nothing else is', async () => {
+    const home = await house()
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    a.send('not json')
+    a.send('7')
+    a.send({ type: 'HEARTBEAT' })
+    a.send({ type: 'NONSENSE', dst: 'b' })
+    a.send({ type: 'OFFER', payload: { sdp: 1 } })
+    a.send({ type: 'OFFER', dst: 'b', payload: { sdp: 'ä"\\' }, src: 'c', more: 1 })
+    a.send(Buffer.from(JSON.stringify({ type: 'ANSWER', dst: 'b' })).toString())
+    a.socket.send(Buffer.from('{"type":"CANDIDATE","dst":"b"}'), { binary: true })
+    a.socket.send(Buffer.from([0xff, 0xfe, 0x00]), { binary: true })
+    a.send({ type: 'LEAVE', dst: 'b' })
+    await b.next('LEAVE')
+    expect(b.frames.slice(1)).toEqual([
+      '{"type":"OFFER","src":"a","dst":"b","payload":{"sdp":"ä\\"\\\\"}}',
+      '{"type":"ANSWER","src":"a","dst":"b"}',
+      '{"type":"CANDIDATE","src":"a","dst":"b"}',
+      '{"type":"LEAVE","src":"a","dst":"b"}',
+    ])
+    expect(a.end).toBeUndefined()
+    expect(home.logs.find(({ details }) => details['what'] === 'malformed')).toBeDefined()
+  })
+
+  test('[P6] frames sent before OPEN are kept until the name is claimed', async () => {
+    const home = await house()
+    const b = await home.join('b')
+    const a = new PeerJsPeer({ url: home.url, id: 'a' })
+    a.socket.on('open', () => {
+      for (let n = 0; n < 20; n++) a.send(candidate('b', n))
+    })
+    await b.next('CANDIDATE', 19)
+    expect(b.received.map(({ payload }) => payload)).toMatchObject(
+      Array.from({ length: 20 }, (_, n) => ({ n })),
+    )
+    await a.cut()
+  })
+
+  test('[P7] what waited comes after OPEN and in order, before what arrives meanwhile', async () => {
+    let open = (): void => {}
+    const opened = new Promise<void>((resolve) => (open = resolve))
+    const slowTake = (backend: Backend): Backend => ({
+      ...backend,
+      mailbox: {
+        put: (peer, message) => backend.mailbox.put(peer, message),
+        expire: (peer) => backend.mailbox.expire(peer),
+        take: async (peer) => {
+          const taken = await backend.mailbox.take(peer)
+          await opened
+          return taken
+        },
+      },
+    })
+    const home = await house({ wrap: slowTake })
+    const a = await home.join('a')
+    for (let n = 0; n < 5; n++) a.send(candidate('b', n))
+    await eventually('held', () => home.seen.filter((line) => line === 'signal held').length === 5)
+    const b = await home.join('b')
+    for (let n = 5; n < 10; n++) a.send(candidate('b', n))
+    await eventually('delivered', () => home.seen.filter((line) => line === 'signal delivered').length === 5)
+    expect(b.frames).toEqual(['{"type":"OPEN"}'])
+    open()
+    await b.next('CANDIDATE', 9)
+    expect(b.received.map(({ payload }) => payload)).toMatchObject(
+      Array.from({ length: 10 }, (_, n) => ({ n })),
+    )
+  })
+
+  test('[P7] the order of a pair stands when the other arrives amid slow look-ups', async () => {
+    const slowLookups = (backend: Backend): Backend => {
+      const { registry } = backend
+      const lookup: Registry['lookup'] = async (peer) => {
+        const found = await registry.lookup(peer)
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 8))
+        return found
+      }
+      return { ...backend, registry: registryWith(registry, { lookup }) }
+    }
+    const home = await house({ wrap: slowLookups })
+    const a = await home.join('a')
+    for (let round = 0; round < 20; round++) {
+      const dst = `b${round}`
+      const coming = new PeerJsPeer({ url: home.url, id: dst })
+      for (let n = 0; n < 30; n++) {
+        a.send(candidate(dst, n))
+        if (n % 5 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      await coming.next('CANDIDATE', 29)
+      expect(coming.received.map(({ payload }) => payload)).toMatchObject(
+        Array.from({ length: 30 }, (_, n) => ({ n })),
+      )
+      await coming.cut()
+    }
+  })
+
+  test('[P9] nobody came: one EXPIRE a pair, five seconds after the queue was made', async () => {
+    const home = await house()
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    for (let n = 0; n < 5; n++) a.send(candidate('nobody', n))
+    b.send(offer('nobody'))
+    a.send({ type: 'LEAVE', dst: 'somebody' })
+    a.send({ type: 'EXPIRE', dst: 'somebody' })
+    await eventually('held', () => home.seen.filter((line) => line === 'signal held').length === 6)
+    await home.clock.advance(4_900)
+    expect(a.received).toEqual([])
+    await home.clock.advance(200)
+    await Promise.all([a.next('EXPIRE'), b.next('EXPIRE')])
+    await home.clock.advance(800)
+    a.send(offer('b'))
+    await b.next('OFFER')
+    expect(a.frames.slice(1)).toEqual(['{"type":"EXPIRE","src":"nobody","dst":"a"}'])
+    expect(b.frames[1]).toBe('{"type":"EXPIRE","src":"nobody","dst":"b"}')
+  })
+
+  test('[P9] what no peer can be called expires at once, as it was written', async () => {
+    const home = await house()
+    const a = await home.join('a')
+    const long = 'x'.repeat(129)
+    for (const dst of [5, true, ['b'], { b: 1 }, long, 'a\u0000b']) {
+      a.send({ type: 'OFFER', dst })
+      a.send({ type: 'OFFER', dst })
+    }
+    a.send(offer('a'))
+    await a.next('OFFER')
+    expect(a.received.map(({ src }) => src)).toEqual([5, true, ['b'], { b: 1 }, long, 'a\u0000b', 'a'])
+  })
+
+  test('[P8] a full mailbox refuses, tells the sender, and is logged', async () => {
+    const clock = fakeClock()
+    const home = await house({
+      cluster: memoryCluster({ clock, mailboxLimits: { messages: 3, length: 10_000, expireMs: 5_000 } }),
+    })
+    const a = await home.join('a')
+    for (let n = 0; n < 5; n++) a.send(candidate('nobody', n))
+    await a.next('EXPIRE')
+    await eventually('five', () => home.seen.filter((line) => line.startsWith('signal ')).length === 5)
+    expect(home.seen.filter((line) => line === 'signal held')).toHaveLength(3)
+    expect(home.logs).toContainEqual({
+      event: 'dropped',
+      details: { wire: 'peerjs', what: 'mailbox-full', name: 'default/nobody' },
+    })
+  })
+
+  test('[P14] a native peer shares the name space: its id is taken, and a message for it is answered at once', async () => {
+    const home = await house({ allowDiscovery: true })
+    const sent: Message[] = []
+    const id = parseConnectionId('n1')
+    if (!id.ok) throw new Error(id.problem)
+    const native: Connection = {
+      id: id.value,
+      wire: 'native',
+      send: (message) => message.type === 'relay' && sent.push(message.message) > 0,
+      close: () => {},
+    }
+    home.node.open(native)
+    const outcome = await home.node.claim(native, {
+      peer: peerOf('default/native'),
+      secret: 'a'.repeat(22),
+      policy: 'refuse',
+    })
+    expect(outcome.ok).toBe(true)
+    const taken = new PeerJsPeer({ url: home.url, id: 'native' })
+    await takenAnswer(home, taken)
+    const a = await home.join('a')
+    a.send(offer('native'))
+    expect((await a.next('EXPIRE')).text).toBe(
+      '{"type":"EXPIRE","src":"native","dst":"a","payload":{"msg":"the other peer speaks another protocol"}}',
+    )
+    expect(sent).toEqual([])
+    const listed = await fetch(`${home.url}/peerjs/peers`)
+    expect(await listed.json()).toEqual(expect.arrayContaining(['native', 'a']))
+    expect(await home.node.lookup([peerOf('default/a')])).toMatchObject([{ state: 'online' }])
+  })
+})

@@ -1,0 +1,97 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { appOf, closeHouses, eventually, house } from '../../../../test/support/peerjs-house.js'
+import { PeerJsPeer } from '../../../../test/support/peerjs.js'
+
+afterEach(closeHouses)
+
+test('[P12] an application may make the ids, and hears who comes and goes', async () => {
+  const heard: string[] = []
+  const home = await house({
+    generateId: () => 'made-up',
+    onPeer: (event, peer) => heard.push(`${event} ${peer}`),
+  })
+  expect(await (await fetch(`${home.url}/peerjs/id`)).text()).toBe('made-up')
+  const peer = await home.join('made-up')
+  await peer.close()
+  await eventually('gone', () => heard.length === 2)
+  expect(heard).toEqual(['connection default/made-up', 'disconnect default/made-up'])
+})
+
+describe('HTTP', () => {
+  test('[P12] /id makes a fresh id, CORS reflects the origin', async () => {
+    const home = await house()
+    const answer = await fetch(`${home.url}/peerjs/id?ts=1&version=1.5.5`, {
+      headers: { origin: 'https://a.example' },
+    })
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(answer.headers.get('access-control-allow-origin')).toBe('https://a.example')
+    expect(answer.headers.get('vary')).toBe('Origin')
+    expect(await answer.text()).toMatch(
+      /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    )
+    const own = await house({ generateId: () => 'mine', cors: ['https://good.example'] })
+    const custom = await fetch(`${own.url}/peerjs/id`, { headers: { origin: 'https://a.example' } })
+    expect(await custom.text()).toBe('mine')
+    expect(custom.headers.get('access-control-allow-origin')).toBeNull()
+  })
+
+  test('[P12] OPTIONS is answered with 204', async () => {
+    const home = await house()
+    const answer = await fetch(`${home.url}/peerjs/id`, {
+      method: 'OPTIONS',
+      headers: { origin: 'https://a.example', 'access-control-request-headers': 'x-a' },
+    })
+    expect(answer.status).toBe(204)
+    expect(answer.headers.get('access-control-allow-methods')).toContain('GET')
+    expect(answer.headers.get('access-control-allow-headers')).toBe('x-a')
+  })
+
+  test('[P12] /peers lists who is online, where it is allowed', async () => {
+    const closed = await house()
+    const refused = await fetch(`${closed.url}/peerjs/peers`)
+    expect([refused.status, await refused.text()]).toEqual([401, 'Unauthorized'])
+    const home = await house({ allowDiscovery: true })
+    await home.join('a')
+    const away = await home.join('b')
+    await away.cut()
+    await eventually('away', () => home.gateway.connections === 1)
+    const answer = await fetch(`${home.url}/peerjs/peers`)
+    expect(answer.headers.get('content-type')).toBe('application/json; charset=utf-8')
+    expect(await answer.text()).toBe('["a"]')
+    await home.join('c')
+    expect(await (await fetch(`${home.url}/peerjs/peers`)).text()).toBe('["a"]')
+    await home.clock.advance(2_000)
+    expect(await (await fetch(`${home.url}/peerjs/peers`)).json()).toEqual(['a', 'c'])
+  })
+
+  test('[P12] with a mapping of keys each sees its own app; with a shared key nobody sees without it', async () => {
+    const mapped = await house({ allowDiscovery: true, key: { red: appOf('red'), blue: appOf('blue') } })
+    const red = await PeerJsPeer.open({ url: mapped.url, id: 'r', key: 'red' })
+    expect(await (await fetch(`${mapped.url}/red/peers`)).json()).toEqual(['r'])
+    expect(await (await fetch(`${mapped.url}/blue/peers`)).json()).toEqual([])
+    await red.cut()
+    const locked = await house({ allowDiscovery: true, accessKey: 'a-shared-key-of-16' })
+    expect((await fetch(`${locked.url}/peerjs/peers`)).status).toBe(401)
+    expect((await fetch(`${locked.url}/a-shared-key-of-16/peers`)).status).toBe(200)
+  })
+
+  test('[P12] what is not ours is left to the application', async () => {
+    const home = await house()
+    for (const path of [
+      '/',
+      '/users/id',
+      '/v1/id',
+      '/peerage/peers',
+      '/peerjs',
+      '/peerjs/id/x',
+      '/a/peerjs/id',
+    ])
+      expect(await (await fetch(`${home.url}${path}`)).text()).toBe('the application')
+    expect(await (await fetch(`${home.url}/peerjs/id`, { method: 'POST' })).text()).toBe('the application')
+    const mounted = await house({ path: '/app' })
+    expect(await (await fetch(`${mounted.url}/app`)).json()).toMatchObject({ name: 'Peerage' })
+    expect((await fetch(`${mounted.url}/app/peerjs/id`)).status).toBe(200)
+    expect(await (await fetch(`${mounted.url}/peerjs/id`)).text()).toBe('the application')
+  })
+})

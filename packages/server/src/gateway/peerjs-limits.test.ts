@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { Backend } from '@peerage/core'
+import { memoryCluster } from '@peerage/core'
+import { fakeClock } from '@peerage/core/testing'
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  closeHouses,
+  eventually,
+  house,
+  registryWith,
+  unlimited,
+} from '../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '../../../../test/support/peerjs.js'
+import { Addresses } from '../address.js'
+
+afterEach(closeHouses)
+
+describe('limits', () => {
+  test('[P16] a frame over the limit ends the socket with 1009 and a log line; the id is free', async () => {
+    const home = await house()
+    const a = await home.join('a')
+    const payload = 'x'.repeat(1024 * 1024)
+    a.send(offer('b', payload))
+    expect(await a.ended()).toMatchObject({ code: 1009 })
+    const logged = home.logs.find(({ details }) => details['what'] === 'fault')
+    expect(logged?.details).toMatchObject({ code: 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', name: 'a' })
+    await eventually('gone', () => home.gateway.connections === 0)
+    await home.join('a')
+  })
+
+  test('[P16] the limit is the frame, to the byte', async () => {
+    const home = await house({ frameBytes: 1_024 })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    const sized = (bytes: number): string => {
+      const empty = JSON.stringify(offer('b', ''))
+      return JSON.stringify(offer('b', 'x'.repeat(bytes - empty.length)))
+    }
+    a.send(sized(1_024))
+    await b.next('OFFER')
+    a.send(sized(1_025))
+    expect(await a.ended()).toMatchObject({ code: 1009 })
+  })
+
+  test('[P16] a peer that does not read is cut at the bound, and its sender is told', async () => {
+    const home = await house({ bufferedBytes: 65_536 })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    b.socket.pause()
+    const payload = 'x'.repeat(32_000)
+    while (!home.seen.includes('closed slow-consumer')) {
+      a.send(offer('b', payload))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'the other peer does not read fast enough' })
+  })
+
+  test('[P16] frames before the name is claimed are bounded', async () => {
+    const never = (backend: Backend): Backend => ({
+      ...backend,
+      registry: registryWith(backend.registry, { claim: () => new Promise(() => {}) }),
+    })
+    const home = await house({ wrap: never })
+    const a = new PeerJsPeer({ url: home.url, id: 'a' })
+    a.socket.on('open', () => {
+      for (let n = 0; n < 100; n++) a.send(candidate('b', n))
+    })
+    expect(await a.ended()).toMatchObject({ code: 4004 })
+  })
+
+  test('[P16] messages over the rate are dropped, and their sender is told', async () => {
+    const limitValues = {
+      ...unlimited,
+      connection: { messagesPerSecond: 5, bytesPerSecond: 0, lookupsPerSecond: 0 },
+    }
+    const home = await house({ limitValues })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    for (let n = 0; n < 20; n++) a.send(candidate('b', n))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+    expect(b.received).toHaveLength(10)
+    await home.clock.advance(1_000)
+    a.send(candidate('b', 20))
+    await b.next('CANDIDATE', 10)
+  })
+
+  test('[P16] connections of one address are counted, and given back however they end', async () => {
+    const address = { ...unlimited.address, connections: 2 }
+    const home = await house({
+      limitValues: { ...unlimited, address },
+      addresses: new Addresses(['127.0.0.0/8']),
+    })
+    const at = { url: home.url, headers: { 'x-forwarded-for': '192.0.2.7' } }
+    for (let round = 0; round < 5; round++) {
+      // A handshake that ws refuses has been no connection.
+      const broken = connect(Number(new URL(home.url).port), '127.0.0.1')
+      broken.write(
+        'GET /peerjs HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+          'Sec-WebSocket-Version: 1\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n',
+      )
+      const [answer] = await once(broken, 'data')
+      expect(String(answer)).toContain('HTTP/1.1 400')
+      broken.destroy()
+      const one = await PeerJsPeer.open({ ...at, id: 'one' })
+      const other = await PeerJsPeer.open({ ...at, id: 'other' })
+      const third = new PeerJsPeer({ ...at, id: 'third' })
+      expect(await third.ended()).toMatchObject({ code: 1006 })
+      await one.close()
+      await other.cut()
+      await eventually('given back', () => home.gateway.connections === 0)
+      await home.clock.advance(40_000)
+    }
+  })
+
+  test('[P16] a store that is down: claims are cut without an ERROR, messages are answered, nothing throws', async () => {
+    const clock = fakeClock()
+    const cluster = memoryCluster({ clock })
+    const home = await house({ cluster })
+    const a = await home.join('a')
+    cluster.setDown(true)
+    a.send(offer('b'))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'the registry cannot be reached right now' })
+    const late = new PeerJsPeer({ url: home.url, id: 'late' })
+    expect(await late.ended()).toMatchObject({ code: 4007 })
+    expect(late.frames).toEqual([])
+  })
+})

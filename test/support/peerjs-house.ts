@@ -1,0 +1,171 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Backend, Registry } from '@peerage/core'
+import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
+import { fakeClock, type FakeClock } from '@peerage/core/testing'
+import type { App, Peer } from '@peerage/protocol'
+import { parseApp, parsePeer } from '@peerage/protocol'
+import { staticAccess } from '../../packages/server/src/access.js'
+import { Addresses } from '../../packages/server/src/address.js'
+import type { PeerJsGateway, PeerJsGatewayOptions } from '../../packages/server/src/gateway/peerjs.js'
+import { createPeerJsGateway } from '../../packages/server/src/gateway/peerjs.js'
+import type { LimitValues } from '../../packages/server/src/limits.js'
+import { Limits } from '../../packages/server/src/limits.js'
+import { PeerJsPeer } from './peerjs.js'
+
+export const unlimited: LimitValues = {
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 },
+  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
+  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
+  node: { connections: 0, connectsPerSecond: 0 },
+}
+const closers: (() => Promise<void> | void)[] = []
+
+/** Ends everything that the houses of a test have opened. */
+export async function closeHouses(): Promise<void> {
+  for (const close of closers.splice(0).toReversed()) await close()
+}
+
+export function appOf(text: string): App {
+  const app = parseApp(text)
+  if (!app.ok) throw new Error(app.problem)
+  return app.value
+}
+
+export function peerOf(text: string): Peer {
+  const peer = parsePeer(text)
+  if (!peer.ok) throw new Error(peer.problem)
+  return peer.value
+}
+
+export interface House {
+  url: string
+  server: Server
+  node: Node
+  gateway: PeerJsGateway
+  clock: FakeClock
+  seen: string[]
+  logs: { event: string; details: Record<string, unknown> }[]
+  join(id: string, token?: string): Promise<PeerJsPeer>
+}
+
+export interface HouseOptions extends Partial<PeerJsGatewayOptions> {
+  limitValues?: LimitValues
+  wrap?: (backend: Backend) => Backend
+  cluster?: ReturnType<typeof memoryCluster>
+  accessKey?: string
+}
+
+/** A node with only this wire, on a clock that stands still until a test moves it. */
+export async function house(more: HouseOptions = {}): Promise<House> {
+  const { limitValues = unlimited, wrap = (backend: Backend) => backend, accessKey = null, ...options } = more
+  const clock = fakeClock()
+  const cluster = more.cluster ?? memoryCluster({ clock })
+  const seen: string[] = []
+  const logs: House['logs'] = []
+  const onError = (error: unknown, { stage }: { stage: string }): void => {
+    seen.push(`error ${stage} ${String(error)}`)
+  }
+  const node = new Node({
+    backend: wrap(cluster.backend({ onError })),
+    times: defaultTimes,
+    clock,
+    claimMs: 10_000,
+    mailboxMs: 5_000,
+    onError,
+    onEvent: () => {},
+  })
+  await node.start()
+  const gateway = createPeerJsGateway({
+    node,
+    clock,
+    access: staticAccess({
+      defaultApp: appOf('default'),
+      apps: [],
+      origins: more.origins ?? [],
+      key: accessKey,
+    }),
+    sharedKey: accessKey,
+    origins: [],
+    addresses: new Addresses([]),
+    limits: new Limits(limitValues, clock),
+    metrics: {
+      connected: () => {},
+      registered: (_, result) => seen.push(`registered ${result}`),
+      routed: (_, kind, result) => seen.push(`${kind} ${result}`),
+      rejected: (_, reason) => seen.push(`rejected ${reason}`),
+      closed: (_, reason) => seen.push(`closed ${reason}`),
+      handshake: () => {},
+    },
+    log: (event, details) => logs.push({ event, details }),
+    path: '/',
+    key: 'peerjs',
+    concurrentLimit: 5_000,
+    allowDiscovery: false,
+    aliveMs: 90_000,
+    cors: [],
+    frameBytes: 65_536,
+    bufferedBytes: 262_144,
+    pingIntervalMs: 10_000,
+    pingTimeoutMs: 5_000,
+    policy: () => 'refuse',
+    onError,
+    ...options,
+  })
+  await gateway.start()
+  const server = createServer((request, response) => {
+    if (gateway.handleRequest(request, response)) return
+    response.statusCode = 404
+    response.end('the application')
+  })
+  server.on('upgrade', (request, socket, head) => {
+    gateway.handleUpgrade(request, socket, head)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  closers.push(async () => {
+    await gateway.stop()
+    await node.stop()
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const join = async (id: string, token?: string): Promise<PeerJsPeer> => {
+    const peer = await PeerJsPeer.open(token === undefined ? { url, id } : { url, id, token })
+    closers.push(() => peer.cut())
+    return peer
+  }
+  return { url, server, node, gateway, clock, seen, logs, join }
+}
+
+/** The same registry, but for some of its methods. */
+export function registryWith(registry: Registry, others: Partial<Registry>): Registry {
+  return {
+    claim: (peer, owner, options) => registry.claim(peer, owner, options),
+    renew: (leases) => registry.renew(leases),
+    reassert: (leases, former) => registry.reassert(leases, former),
+    suspend: (lease, ms) => registry.suspend(lease, ms),
+    release: (lease) => registry.release(lease),
+    lookup: (peer) => registry.lookup(peer),
+    ...others,
+  }
+}
+
+/** Waits for what happens between sockets, which no peer can see. */
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadline = systemClock.monotonic() + 5_000
+  while (!holds()) {
+    if (systemClock.monotonic() > deadline) throw new Error(`not ${what} in time`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+/** An id that waits for the time of the retries against a late release. */
+export async function takenAnswer(home: House, peer: PeerJsPeer): Promise<void> {
+  while (!peer.frames.some((frame) => frame.includes('ID-TAKEN'))) {
+    await home.clock.advance(50)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
