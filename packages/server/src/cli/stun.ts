@@ -7,6 +7,9 @@ import { createLogger, errorLog } from '../log.js'
 import type { StunConfig } from '../stun-config.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
+/** Of the ports that the system picks, about one in a hundred is taken for the other protocol. */
+const PORT_ATTEMPTS = 50
+
 interface Sockets {
   udp: Socket[]
   tcp: Server[]
@@ -50,8 +53,19 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
   return 0
 }
 
-/** All hosts on one port. A host that this machine lacks (no IPv6) is left out, unless it is the only one. */
+/** All hosts on one port, UDP and TCP. What the system picks for UDP may be taken for TCP: then it picks again. */
 async function open(hosts: readonly string[], wanted: number): Promise<Sockets> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openAt(hosts, wanted)
+    } catch (error) {
+      if (!(error instanceof PortUnavailable) || wanted !== 0 || attempt === PORT_ATTEMPTS) throw error
+    }
+  }
+}
+
+/** A host that this machine lacks (no IPv6) is left out, unless it is the only one. */
+async function openAt(hosts: readonly string[], wanted: number): Promise<Sockets> {
   const sockets: Sockets = { udp: [], tcp: [], port: wanted }
   let missing: PortUnavailable | undefined
   for (const host of hosts) {
