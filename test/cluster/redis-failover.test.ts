@@ -61,15 +61,18 @@ const CALM_MS = 3_000
 const LONGEST_MS = 40_000
 /** One round of Sentinel's election, after its 1.5 s of waiting. */
 const ELECTED_MS = 4_000
-/** What is ours of an outage: from Redis being whole to everything working. */
-const OURS_MS = 2_000
+/**
+ * What is ours of an outage: from Redis being whole to everything working. Half a second as a rule; a connection that
+ * met the stopped master just before takes a deadline and a back-off more, or two where the machine is busy.
+ */
+const OURS_MS = 4_000
 
 function say(what: string, { totalMs, afterMs }: Outage): void {
   console.log(`${what}: ${totalMs.toFixed(0)} ms, ${afterMs.toFixed(0)} of them after Redis was whole`)
 }
 
 /** On top of an expectation, for a machine on which others run too. */
-const BUSY_MS = 1_000
+const BUSY_MS = 2_000
 
 test.each(['kill', 'stop'] as const)(
   '[F8] Sentinel: the master is lost by %s, all works within 6 s',
