@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { App, Name, Peer } from '@peerage/protocol'
-import { parseName, peerOf } from '@peerage/protocol'
+import { parseName, parsePeer, peerOf } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
 import type { Credentials } from './peerjs-wire.js'
 import { refusals } from './peerjs-wire.js'
@@ -72,5 +72,7 @@ export async function admitPeerJs(
 
 function accept(name: Name, admitted: { app: App; identity?: string }, secret: string): PeerJsAdmitted {
   const { app, identity } = admitted
-  return { ok: true, peer: peerOf(app, name), app, secret, identity }
+  // The name is a piece of the whole query until it is copied, and would keep all of it.
+  const own = parsePeer(Buffer.from(peerOf(app, name)).toString())
+  return { ok: true, peer: own.ok ? own.value : peerOf(app, name), app, secret, identity }
 }

@@ -90,8 +90,8 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   readonly #entry: PeerJsEntry
   readonly #frames: PeerJsFrames
   readonly #drops: Drops
-  readonly #connections = new Set<PeerJsConnection>()
   #serial = 0
+  #open = 0
 
   constructor(options: PeerJsGatewayOptions) {
     this.#options = options
@@ -119,7 +119,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   }
 
   get connections(): number {
-    return this.#connections.size
+    return this.#open
   }
 
   start(): void {
@@ -160,7 +160,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
 
   /** PeerJS has no word for "move": the peers are cut in batches with jitter, and their applications reconnect. */
   async drain(ms: number): Promise<void> {
-    const waiting = [...this.#connections]
+    const waiting = [...this.#connections()]
     const batch = Math.max(1, Math.ceil(waiting.length / DRAIN_BATCHES))
     for (let from = 0; from < waiting.length; from += batch) {
       for (const connection of waiting.slice(from, from + batch)) connection.close('drain')
@@ -170,7 +170,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
 
   stop(): void {
     this.#heartbeat.stop()
-    for (const connection of this.#connections) connection.abandon('drain')
+    for (const connection of this.#connections()) connection.abandon('drain')
     this.#wss.close()
     this.#drops.stop()
   }
@@ -211,7 +211,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
 
   ended(connection: PeerJsConnection, code: number): void {
     const { node, limits, metrics, onError } = this.#options
-    if (!this.#connections.delete(connection)) return
+    this.#open--
     limits.disconnected(connection.address)
     this.#heartbeat.delete(connection)
     this.#entry.left(connection)
@@ -220,6 +220,11 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     // A close frame of the peer's own frees the name: the page was left or reloaded [P10].
     const how = cut ? 'dropped' : 'left'
     node.end(connection.id, how).catch((error: unknown) => onError(error, { stage: 'end' }))
+  }
+
+  *#connections(): IterableIterator<PeerJsConnection> {
+    for (const { connection } of this.#options.node.sessions.all())
+      if (connection instanceof PeerJsConnection) yield connection
   }
 
   // From socket to name.
@@ -236,7 +241,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     const id = parseConnectionId(`0${this.#serial.toString(36)}`)
     if (!id.ok) throw new Error(id.problem)
     const connection = new PeerJsConnection(id.value, ws, stream, arrival.address, this)
-    this.#connections.add(connection)
+    this.#open++
     this.#heartbeat.add(connection)
     node.open(connection)
     const credentials = decodeCredentials(arrival.url)
