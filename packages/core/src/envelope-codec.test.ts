@@ -56,7 +56,12 @@ const envelope: fc.Arbitrary<Envelope> = fc.oneof(
   fc.record({ type: fc.constant('deliver' as const), epoch: natural, hops, message }),
   fc.record({ type: fc.constant('gone' as const), epoch: natural, hops, message }),
   fc.record({ type: fc.constant('notice' as const), connection, to: peer, ref: text, code }),
-  fc.record({ type: fc.constant('superseded' as const), peer, connection, epoch: natural }),
+  fc.record({
+    type: fc.constantFrom('superseded' as const, 'evicted' as const),
+    peer,
+    connection,
+    epoch: natural,
+  }),
 )
 
 function plain<T>(value: T): T {

@@ -20,7 +20,7 @@ const LENGTH_DIGITS_MOST = 9
 /** More than a message ever makes: the router stops at 3. */
 const HOPS_MOST = 255
 
-const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's' } as const
+const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's', evicted: 'e' } as const
 const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
 const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
 const WIRES = new Map<string, Wire>([
@@ -48,9 +48,10 @@ export function encodeEnvelope(envelope: Envelope): string {
       const header = `${connection}${DIVIDER}${to}${DIVIDER}${code}${DIVIDER}${escape(ref)}`
       return record(TYPE_CODES.notice, header, '')
     }
-    case 'superseded': {
+    case 'superseded':
+    case 'evicted': {
       const { peer, connection, epoch } = envelope
-      return record(TYPE_CODES.superseded, `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}`, '')
+      return record(TYPE_CODES[envelope.type], `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}`, '')
     }
   }
 }
@@ -159,7 +160,9 @@ function readEnvelope(input: string, start: number, extent: Extent): Envelope | 
     case TYPE_CODES.notice:
       return readNotice(fields)
     case TYPE_CODES.superseded:
-      return readSuperseded(fields)
+      return readEnd('superseded', fields)
+    case TYPE_CODES.evicted:
+      return readEnd('evicted', fields)
     default:
       return undefined
   }
@@ -214,12 +217,12 @@ function readNotice(fields: string[]): Envelope | undefined {
   return { type: 'notice', connection, to, ref: unescape(ref), code }
 }
 
-function readSuperseded(fields: string[]): Envelope | undefined {
+function readEnd(type: 'superseded' | 'evicted', fields: string[]): Envelope | undefined {
   const peer = readPeer(fields[0])
   const connection = readConnection(fields[1])
   const epoch = readNatural(fields[2])
   if (peer === undefined || connection === undefined || epoch === undefined) return undefined
-  return { type: 'superseded', peer, connection, epoch }
+  return { type, peer, connection, epoch }
 }
 
 function readMessage(fields: string[], at: number, frame: string): Message | undefined {

@@ -9,8 +9,10 @@ export type Envelope =
   | { type: 'gone'; epoch: number; hops: number; message: Message }
   /** What became of a message: for the sender's connection. */
   | { type: 'notice'; connection: ConnectionId; to: Peer; ref: string; code: ErrorCode }
-  /** The holder claimed again elsewhere: close this stay. */
+  /** The name was claimed elsewhere: close this stay, for good. */
   | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
+  /** An older claim was written back against this stay [I10]: close it; a new claim decides. */
+  | { type: 'evicted'; peer: Peer; connection: ConnectionId; epoch: number }
 
 /** Where an envelope is going: the bus addresses one node. */
 export interface Addressed {

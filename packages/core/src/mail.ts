@@ -19,10 +19,14 @@ export interface MailParts {
 
 /** Registry time is not ours: ask a little late, so that the queue's age has surely passed. */
 const EXPIRE_MARGIN_MS = 50
+/** A store that is away or busy when a queue is over: its senders are told a little later. */
+const EXPIRE_RETRY_MS = 1_000
+const EXPIRE_TRIES = 5
 
 /** Holds messages for absent peers, and tells their senders when nobody came. */
 export class Mail {
   readonly #parts: MailParts
+  #stopped = false
   /** One timer a queue: a queue that is made anew, known by its birth, gets its own. */
   readonly #expiries = new Map<Peer, { since: number; timer: Timer }>()
 
@@ -47,6 +51,7 @@ export class Mail {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const { timer } of this.#expiries.values()) timer.cancel()
     this.#expiries.clear()
   }
@@ -55,14 +60,23 @@ export class Mail {
     const expected = this.#expiries.get(peer)
     if (expected?.since === since) return
     expected?.timer.cancel()
-    const { mailbox, clock, expireMs, expired, onError } = this.#parts
-    const timer = clock.after(expireMs + EXPIRE_MARGIN_MS, () => {
+    this.#expireAfter(this.#parts.expireMs + EXPIRE_MARGIN_MS, peer, since, EXPIRE_TRIES)
+  }
+
+  #expireAfter(ms: number, peer: Peer, since: number, tries: number): void {
+    const { mailbox, clock, expired, onError } = this.#parts
+    const timer = clock.after(ms, () => {
       this.#expiries.delete(peer)
       mailbox.expire(peer).then(
         (messages) => {
           for (const message of messages) expired(message)
         },
-        (error: unknown) => onError(error, { stage: 'mailbox expire' }),
+        (error: unknown) => {
+          onError(error, { stage: 'mailbox expire' })
+          // The senders still wait to be told; unless somebody has written since, and expects it anew.
+          if (tries > 1 && !this.#stopped && !this.#expiries.has(peer))
+            this.#expireAfter(EXPIRE_RETRY_MS, peer, since, tries - 1)
+        },
       )
     })
     this.#expiries.set(peer, { since, timer })

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { MemoryCluster } from './memory/index.js'
 import { memoryCluster } from './memory/index.js'
 import { Node } from './node.js'
+import { RegistryUnavailable } from './registry.js'
 import type { FakeClock } from './testing/fake-clock.js'
 import { fakeClock, settle } from './testing/fake-clock.js'
 import type { Cut } from './testing/cut.js'
@@ -61,10 +62,14 @@ async function two(): Promise<House & { a: Node; b: Node }> {
   return { ...made, a, b }
 }
 
-function cutOff(cuts: Map<Node, Cut>, node: Node, cut: boolean): void {
+function cutOf(cuts: Map<Node, Cut>, node: Node): Cut {
   const found = cuts.get(node)
   if (!found) throw new Error('this node is not of this house')
-  found.cut = cut
+  return found
+}
+
+function cutOff(cuts: Map<Node, Cut>, node: Node, cut: boolean): void {
+  cutOf(cuts, node).cut = cut
 }
 
 describe('routing', () => {
@@ -290,6 +295,40 @@ describe('names', () => {
     expect(kept.session.lease.node).toBe(a.id)
     expect(await b.router.lookup(peerNamed('kept'))).toMatchObject({ node: a.id })
     expect(cluster.size().names).toBe(2)
+  })
+
+  test('[I12] a lapsed node that loses the store again before its names followed moves them later', async () => {
+    const { a, b, clock, times, cuts } = await two()
+    const kept = await arrive(a, 'kept')
+    const former = a.id
+    cutOff(cuts, a, true)
+    await clock.advance(times.nodeLeaseMs + times.beatMs)
+    // The store answers the two beats of the new identity, and is gone before the names can follow.
+    const { registry } = cutOf(cuts, a).backend
+    const reassert = registry.reassert.bind(registry)
+    registry.reassert = () => Promise.reject(new RegistryUnavailable('gone again'))
+    cutOff(cuts, a, false)
+    await clock.advance(times.beatMs)
+    expect(a.id).not.toBe(former)
+    expect(a.fence.fenced).toBe(true)
+    registry.reassert = reassert
+    await clock.advance(times.beatMs)
+    expect(a.fence.fenced).toBe(false)
+    expect(await b.router.lookup(peerNamed('kept'))).toMatchObject({ node: a.id, state: 'online' })
+    expect(kept.connection.closed).toBeUndefined()
+  })
+
+  test('[I10] a claim that loses against an older one is told to claim again, not to stay away', async () => {
+    const { a, b, clock, cluster, cuts, times } = await two()
+    const older = await arrive(a, 'alice')
+    cutOff(cuts, a, true)
+    cluster.flush()
+    const later = await arrive(b, 'alice', { secret: 'other' })
+    expect(later.outcome.ok).toBe(true)
+    cutOff(cuts, a, false)
+    await clock.advance(2 * times.beatMs)
+    expect(later.connection.closed).toBe('lease-lost')
+    expect(older.connection.closed).toBeUndefined()
   })
 
   test('a connection that claims nothing is closed after its time', async () => {

@@ -1,19 +1,21 @@
 import type { App, CloseReason, ConnectionId, ErrorCode, Name, NodeId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
-import type { Clock, Timer } from './clock.js'
+import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
+import type { Envelope } from './envelope.js'
 import { Fence } from './fence.js'
 import { Leases } from './leases.js'
 import { Mail } from './mail.js'
 import type { Message } from './message.js'
 import { presenceOf } from './presence.js'
+import { Pulse } from './pulse.js'
 import type { Lease, Lost } from './registry.js'
 import { RegistryUnavailable } from './registry.js'
 import { Rooms } from './rooms.js'
 import { Router } from './router.js'
 import { Routes } from './routes.js'
-import { hashSecret, mintNodeId } from './secret.js'
+import { hashSecret } from './secret.js'
 import type { OnlineSession, Session } from './session.js'
 import { Sessions } from './sessions.js'
 import type { Times } from './times.js'
@@ -60,20 +62,12 @@ export class Node {
   readonly fence: Fence
   readonly #options: NodeOptions
   readonly #routes = new Routes(ROUTES_MOST)
-  #id: NodeId = mintNodeId()
-  #beatTimer: Timer | undefined
-  #beating: Promise<void> | undefined
+  readonly #pulse: Pulse
   #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
   #draining = false
   #stopped = false
-  #listening = false
-  #recoveredAt = Number.NEGATIVE_INFINITY
-  /** Leases must be written back as soon as the fence is up again. */
-  #doubt = false
   /** Claims on their way, and whether their peers are still there or have said that they leave. */
   readonly #claiming = new Map<ConnectionId, 'here' | 'left'>()
-  /** Why the last beat failed, for those who ask why this node is not ready. */
-  #beatFailure: string | undefined
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -97,7 +91,7 @@ export class Node {
       graceMs,
       nameTtlMs,
       lost: (lost) => this.#lose(lost),
-      evicted: (lease) => this.#tellSuperseded(lease),
+      evicted: (lease) => this.#tellEnd('evicted', lease),
       onError,
     })
     this.watchers = new Watchers({
@@ -108,8 +102,23 @@ export class Node {
       lookup: (peer) => registry.lookup(peer),
       onError,
     })
+    this.#pulse = new Pulse({
+      backend,
+      times,
+      clock,
+      fence: this.fence,
+      listen: (node) => bus.subscribe(node, (envelope) => this.router.receive(envelope)),
+      move: (to, from) => this.#move(to, from),
+      restore: () => this.#restore(),
+      turn: () => this.#turn(),
+      onLapse: (former, node) => {
+        this.#routes.clear()
+        options.onEvent('lapsed', { former, node })
+      },
+      onError,
+    })
     this.rooms = new Rooms({
-      self: () => this.#id,
+      self: () => this.id,
       registry: backend.rooms,
       sessions,
       clock,
@@ -118,7 +127,7 @@ export class Node {
       onError,
     })
     this.router = new Router({
-      self: () => this.#id,
+      self: () => this.id,
       sessions,
       registry,
       nodes,
@@ -128,14 +137,14 @@ export class Node {
       fence: this.fence,
       graceMs,
       recovering: () => this.recovering,
-      supersede: (peer, connection, epoch) => this.#supersede(peer, connection, epoch),
+      supersede: (end) => this.#supersede(end),
       trace: (handshake, step) => options.onEvent('signal', { handshake, step }),
       onError,
     })
   }
 
   get id(): NodeId {
-    return this.#id
+    return this.#pulse.id
   }
 
   get draining(): boolean {
@@ -144,18 +153,19 @@ export class Node {
 
   /** Connects and begins to beat. Rejects only for what no retry can mend; an absent store is retried. */
   async start(): Promise<void> {
-    this.#options.backend.identify(this.#id)
+    this.#options.backend.identify(this.id)
     await this.#options.backend.start((event) => this.#onBackend(event))
-    await this.#beat()
+    await this.#pulse.beat()
   }
 
   readiness(): Readiness {
     if (this.#draining) return { ready: false, why: 'draining' }
     if (!this.#health.healthy) return { ready: false, why: this.#health.why }
-    const because = this.#beatFailure === undefined ? '' : `: ${this.#beatFailure}`
+    const { failure, listening } = this.#pulse
+    const because = failure === undefined ? '' : `: ${failure}`
     if (this.fence.fenced)
       return { ready: false, why: `fenced: the node lease could not be renewed in time${because}` }
-    if (!this.#listening) return { ready: false, why: `not listening to the other nodes yet${because}` }
+    if (!listening) return { ready: false, why: `not listening to the other nodes yet${because}` }
     return { ready: true }
   }
 
@@ -169,9 +179,9 @@ export class Node {
     if (this.#draining) return { ok: false, code: 'draining' }
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Nor while other nodes could not reach the peer here.
-    if (this.fence.fenced || !this.#listening) return { ok: false, code: 'registry-unavailable' }
+    if (this.fence.fenced || !this.#pulse.listening) return { ok: false, code: 'registry-unavailable' }
     const { peer, policy } = request
-    const owner = { node: this.#id, connection: connection.id }
+    const owner = { node: this.id, connection: connection.id }
     const secretHash = hashSecret(peer, request.secret)
     this.#claiming.set(connection.id, 'here')
     try {
@@ -232,7 +242,7 @@ export class Node {
 
   /** What the registry says is absent may be a name that its node has yet to write back. */
   get recovering(): boolean {
-    return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
+    return this.#pulse.recovering
   }
 
   /** Not ready from now on, and no more claims. The gateways then tell their peers to move. */
@@ -245,8 +255,7 @@ export class Node {
     if (this.#stopped) return
     this.#stopped = true
     this.#draining = true
-    this.#beatTimer?.cancel()
-    await this.#beating
+    await this.#pulse.stop()
     this.mail.stop()
     const { backend, onError } = this.#options
     const online = [...this.sessions.allOnline()]
@@ -264,7 +273,7 @@ export class Node {
 
   async #admit(connection: Connection, lease: Lease, replaced: Lease | undefined): Promise<ClaimOutcome> {
     const { onError } = this.#options
-    if (lease.node !== this.#id || this.sessions.get(connection.id)?.state !== 'opening') {
+    if (lease.node !== this.id || this.sessions.get(connection.id)?.state !== 'opening') {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
       // that one said that it leaves.
       await this.leases.part(lease, this.#claiming.get(connection.id) === 'left' ? 'release' : 'suspend')
@@ -277,7 +286,7 @@ export class Node {
       return { ok: false, code: 'name-taken' }
     }
     if (here) this.#close(here, 'superseded')
-    if (replaced && replaced.node !== this.#id) this.#tellSuperseded(replaced)
+    if (replaced && replaced.node !== this.id) this.#tellEnd('superseded', replaced)
     this.#routes.drop(lease.peer)
     this.leases.hold(lease)
     const session = this.sessions.apply(connection.id, { type: 'claimed', lease })
@@ -293,11 +302,11 @@ export class Node {
     session.connection.close(reason)
   }
 
-  #supersede(peer: Peer, connection: ConnectionId, epoch: number): void {
+  #supersede({ type, peer, connection, epoch }: Extract<Envelope, { type: 'superseded' | 'evicted' }>): void {
     const session = this.sessions.online(peer)
     if (session?.connection.id !== connection || session.lease.epoch > epoch) return
     this.leases.forget(session.lease)
-    this.#close(session, 'superseded')
+    this.#close(session, type === 'evicted' ? 'lease-lost' : 'superseded')
   }
 
   #lose(lost: Lost): void {
@@ -309,15 +318,15 @@ export class Node {
     this.#close(session, samePeer ? 'superseded' : 'lease-lost')
   }
 
-  #tellSuperseded(lease: Lease): void {
+  #tellEnd(type: 'superseded' | 'evicted', lease: Lease): void {
     const { backend, onError } = this.#options
     const { peer, connection, epoch } = lease
-    backend.bus.publish(lease.node, { type: 'superseded', peer, connection, epoch }).then(
+    backend.bus.publish(lease.node, { type, peer, connection, epoch }).then(
       (result) => {
         // Its node finds out at its next renewal.
-        if (result === 'unavailable') this.#options.onEvent('superseded not told', { node: lease.node })
+        if (result === 'unavailable') this.#options.onEvent(`${type} not told`, { node: lease.node })
       },
-      (error: unknown) => onError(error, { stage: 'superseded' }),
+      (error: unknown) => onError(error, { stage: type }),
     )
   }
 
@@ -336,86 +345,28 @@ export class Node {
     }
     this.#options.onEvent('doubt', { why: event.why })
     this.#routes.clear()
-    this.#recoveredAt = this.#options.clock.monotonic()
-    this.#doubt = true
-    this.#beatSoon(0)
+    this.#pulse.doubt()
   }
 
-  #beatSoon(ms: number): void {
-    this.#beatTimer?.cancel()
-    if (this.#stopped) return
-    this.#beatTimer = this.#options.clock.after(ms, () => {
-      void this.#beat()
-    })
-  }
-
-  // Never rejects: whatever fails is reported, and the next beat tries again.
-  #beat(): Promise<void> {
-    this.#beating ??= this.#beatSteps()
-      .then(
-        () => {
-          this.#beatFailure = undefined
-        },
-        (error: unknown) => {
-          this.#beatFailure = error instanceof Error ? error.message : String(error)
-          this.#options.onError(error, { stage: 'beat' })
-        },
-      )
-      .finally(() => {
-        this.#beating = undefined
-        this.#beatSoon(this.#options.times.beatMs)
-      })
-    return this.#beating
-  }
-
-  async #beatSteps(): Promise<void> {
-    const { backend, times, clock } = this.#options
-    const startedAt = clock.monotonic()
-    const wasFenced = this.fence.fenced
-    const alive = (await backend.nodes.beat()) === 'alive'
-    if (!alive) await this.#rebirth()
-    else this.fence.extend(startedAt, times.nodeLeaseMs)
-    if (!this.#listening) await this.#listen()
-    if (this.#doubt || (wasFenced && this.leases.count > 0)) {
-      this.#doubt = false
-      this.#recoveredAt = clock.monotonic()
-      await this.leases.reassertAll().catch((error: unknown) => {
-        this.#doubt = true
-        throw error
-      })
-      await this.rooms.keepAll()
-      this.watchers.lookAll()
+  // The lease of this process had lapsed: it goes on as another node, with the names that are still its own.
+  async #move(to: NodeId, from: NodeId): Promise<void> {
+    for (const lease of await this.leases.move(to, from)) {
+      const session = this.sessions.online(lease.peer)
+      if (session) this.sessions.apply(session.connection.id, { type: 'moved', lease })
     }
+  }
+
+  async #restore(): Promise<void> {
+    await this.leases.reassertAll()
+    await this.rooms.keepAll()
+    this.watchers.lookAll()
+  }
+
+  async #turn(): Promise<void> {
     await this.leases.renewTurn()
     await this.rooms.renewTurn()
     this.watchers.lookTurn()
     this.#closeOverdue()
-  }
-
-  async #listen(): Promise<void> {
-    await this.#options.backend.bus.subscribe(this.#id, (envelope) => this.router.receive(envelope))
-    this.#listening = true
-  }
-
-  // The lease of this process has lapsed: it goes on as another node, with the names that are still its own.
-  async #rebirth(): Promise<void> {
-    const { backend, clock, times, onEvent } = this.#options
-    const former = this.#id
-    this.fence.fall()
-    this.#id = mintNodeId()
-    this.#listening = false
-    onEvent('lapsed', { former, node: this.#id })
-    backend.identify(this.#id)
-    this.#routes.clear()
-    const startedAt = clock.monotonic()
-    await backend.nodes.beat()
-    await this.#listen()
-    const kept = await this.leases.move(this.#id, former)
-    for (const lease of kept) {
-      const session = this.sessions.online(lease.peer)
-      if (session) this.sessions.apply(session.connection.id, { type: 'moved', lease })
-    }
-    this.fence.extend(startedAt, times.nodeLeaseMs)
   }
 
   #closeOverdue(): void {

@@ -1,4 +1,4 @@
-import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { ErrorCode, NodeId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { OnError } from './backend.js'
 import type { Bus } from './bus.js'
@@ -32,7 +32,7 @@ export interface RouterParts {
   /** True shortly after the registry came back: what is absent now may be written back in a moment. */
   recovering: () => boolean
   /** The holder claimed elsewhere: end this stay. */
-  supersede: (peer: Peer, connection: ConnectionId, epoch: number) => void
+  supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
   /** One step of a handshake, for the logs of every node on its way. */
   trace: (handshake: string, step: string) => void
   onError: OnError
@@ -86,8 +86,8 @@ export class Router {
   /** Takes what another node sent. */
   receive(envelope: Envelope): void {
     const { fence, sessions, supersede } = this.#parts
-    if (envelope.type === 'superseded') {
-      supersede(envelope.peer, envelope.connection, envelope.epoch)
+    if (envelope.type === 'superseded' || envelope.type === 'evicted') {
+      supersede(envelope)
       return
     }
     // A fenced node may hold names that are another's by now [I12].

@@ -1,0 +1,161 @@
+import type { NodeId } from '@peerage/protocol'
+import type { Backend } from './backend.js'
+import type { OnError } from './backend.js'
+import type { Clock, Timer } from './clock.js'
+import type { Fence } from './fence.js'
+import { mintNodeId } from './secret.js'
+import type { Times } from './times.js'
+
+export interface PulseParts {
+  backend: Backend
+  times: Times
+  clock: Clock
+  fence: Fence
+  /** Takes what other nodes send, under the identity of now. Resolves when the subscription stands. */
+  listen: (node: NodeId) => Promise<void>
+  /** This process goes on as `to`: its names follow. Rejects with RegistryUnavailable, and is asked again. */
+  move: (to: NodeId, from: NodeId) => Promise<void>
+  /** Names may be gone from the store, or were not renewed in time: writes them back. */
+  restore: () => Promise<void>
+  /** Once a beat: a share of what must be renewed or looked at. */
+  turn: () => Promise<void>
+  onLapse: (former: NodeId, node: NodeId) => void
+  onError: OnError
+}
+
+/**
+ * The heartbeat of a node: renews its lease, and with it the right to act for the cluster [I12]; takes a new
+ * identity when the lease has lapsed; and brings back what a doubt puts in question. One beat at a time; a step that
+ * fails is taken again by the next beat.
+ */
+export class Pulse {
+  readonly #parts: PulseParts
+  #id: NodeId = mintNodeId()
+  #timer: Timer | undefined
+  #beating: Promise<void> | undefined
+  #stopped = false
+  /** Since its first beat it may have names to lose. */
+  #began = false
+  #listening = false
+  #doubt = false
+  /** The identity that names still stand under: they have yet to follow. */
+  #former: NodeId | undefined
+  #recoveredAt = Number.NEGATIVE_INFINITY
+  #failure: string | undefined
+
+  constructor(parts: PulseParts) {
+    this.#parts = parts
+  }
+
+  /** Which process of the cluster this is; a new one after a lapse [I7]. */
+  get id(): NodeId {
+    return this.#id
+  }
+
+  /** Whether other nodes reach this one. */
+  get listening(): boolean {
+    return this.#listening
+  }
+
+  /** Why the last beat failed, for those who ask why this node is not ready. */
+  get failure(): string | undefined {
+    return this.#failure
+  }
+
+  /** True for two beats after the store came back: what is absent may have yet to be written back. */
+  get recovering(): boolean {
+    return this.#parts.clock.monotonic() - this.#recoveredAt < 2 * this.#parts.times.beatMs
+  }
+
+  /** What the store holds is in question: everything is written back with the next beat, which is now. */
+  doubt(): void {
+    this.#recoveredAt = this.#parts.clock.monotonic()
+    this.#doubt = true
+    this.#beatIn(0)
+  }
+
+  /** Never rejects: what fails is reported, and the next beat tries again. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#steps()
+      .then(
+        () => {
+          this.#failure = undefined
+        },
+        (error: unknown) => {
+          this.#failure = error instanceof Error ? error.message : String(error)
+          this.#parts.onError(error, { stage: 'beat' })
+        },
+      )
+      .finally(() => {
+        this.#beating = undefined
+        this.#beatIn(this.#doubt && this.#failure === undefined ? 0 : this.#parts.times.beatMs)
+      })
+    return this.#beating
+  }
+
+  /** No more beats; resolves when the one under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    await this.#beating
+  }
+
+  #beatIn(ms: number): void {
+    this.#timer?.cancel()
+    if (this.#stopped) return
+    this.#timer = this.#parts.clock.after(ms, () => void this.beat())
+  }
+
+  async #steps(): Promise<void> {
+    const { clock, fence } = this.#parts
+    const wasFenced = fence.fenced
+    const startedAt = await this.#renew()
+    if (!this.#listening) await this.#listen()
+    await this.#follow()
+    // Not before its names have followed: until then other nodes take them for a dead node's.
+    fence.extend(startedAt, this.#parts.times.nodeLeaseMs)
+    if (this.#doubt || (wasFenced && this.#began)) await this.#restore(clock.monotonic())
+    this.#began = true
+    await this.#parts.turn()
+  }
+
+  /** Renews the lease, under a new identity if it has lapsed. Returns when the request that did it was made. */
+  async #renew(): Promise<number> {
+    const { backend, clock, fence, onLapse } = this.#parts
+    const startedAt = clock.monotonic()
+    if ((await backend.nodes.beat()) === 'alive') return startedAt
+    const former = this.#id
+    fence.fall()
+    this.#id = mintNodeId()
+    this.#listening = false
+    this.#former ??= former
+    onLapse(former, this.#id)
+    backend.identify(this.#id)
+    const again = clock.monotonic()
+    await backend.nodes.beat()
+    return again
+  }
+
+  async #listen(): Promise<void> {
+    await this.#parts.listen(this.#id)
+    this.#listening = true
+  }
+
+  async #follow(): Promise<void> {
+    if (this.#former === undefined) return
+    await this.#parts.move(this.#id, this.#former)
+    this.#former = undefined
+  }
+
+  async #restore(now: number): Promise<void> {
+    // A doubt that comes meanwhile is another one.
+    this.#doubt = false
+    this.#recoveredAt = now
+    try {
+      await this.#parts.restore()
+    } catch (error) {
+      this.#doubt = true
+      throw error
+    }
+  }
+}
