@@ -161,7 +161,14 @@ describe('bad input, and much of it', () => {
   test('[P16] 10,000 messages for absent ids: bounded queues, an EXPIRE each, and memory comes back', async () => {
     const limited = await startNode({
       redisUrl: redis.url,
-      args: ['--peerjs-expire-ms', '2000', '--limits-connection-messages-per-second', '0'],
+      args: [
+        '--peerjs-expire-ms',
+        '2000',
+        '--limits-connection-messages-per-second',
+        '0',
+        '--limits-name-messages-per-second',
+        '0',
+      ],
     })
     const a = await join(fresh('a'), limited)
     const run = fresh('absent')

@@ -55,12 +55,14 @@ export interface HouseOptions extends Partial<PeerJsGatewayOptions> {
   wrap?: (backend: Backend) => Backend
   cluster?: ReturnType<typeof memoryCluster>
   accessKey?: string
+  /** A clock of the test's own, shared with its `cluster`. */
+  time?: FakeClock
 }
 
 /** A node with only this wire, on a clock that stands still until a test moves it. */
 export async function house(more: HouseOptions = {}): Promise<House> {
   const { limitValues = unlimited, wrap = (backend: Backend) => backend, accessKey = null, ...options } = more
-  const clock = fakeClock()
+  const clock = more.time ?? fakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
   const logs: House['logs'] = []

@@ -130,6 +130,22 @@ describe('messages', () => {
     expect(b.frames[1]).toBe('{"type":"EXPIRE","src":"nobody","dst":"b"}')
   })
 
+  test('[P9] a store that is away when the time is over does not swallow the EXPIRE', async () => {
+    const clock = fakeClock()
+    const cluster = memoryCluster({ clock })
+    const home = await house({ cluster, time: clock, pingIntervalMs: 60_000 })
+    const a = await home.join('a')
+    a.send(offer('nobody'))
+    await eventually('held', () => home.seen.includes('signal held'))
+    cluster.setDown(true)
+    await clock.advance(5_100)
+    expect(home.seen.some((line) => line.startsWith('error mailbox expire'))).toBe(true)
+    expect(a.received).toEqual([])
+    cluster.setDown(false)
+    await clock.advance(1_000)
+    expect((await a.next('EXPIRE')).text).toBe('{"type":"EXPIRE","src":"nobody","dst":"a"}')
+  })
+
   test('[P9] what no peer can be called expires at once, as it was written', async () => {
     const home = await house()
     const a = await home.join('a')
