@@ -8,7 +8,7 @@ import { call, startTier, type Result, type Tier } from './lab-rig.js'
 
 const namespaces = await canUseNamespaces()
 if (!namespaces.ok) {
-  process.stderr.write(`the NAT lab did not run: ${namespaces.reason}; sudo npm run test:nat\n`)
+  process.stderr.write(`the NAT lab did not run: ${namespaces.reason} (all of it: npm run test:nat)\n`)
 }
 
 /** Where STUN alone cannot do it, the attempt may end sooner than by the SDK's own deadline. */

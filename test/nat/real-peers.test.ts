@@ -14,7 +14,9 @@ import { isHeard, resultOf, startPeer, startTier, type Tier } from './lab-rig.js
 
 const namespaces = await canUseNamespaces()
 if (!namespaces.ok) {
-  process.stderr.write(`Chromium behind NATs did not run: ${namespaces.reason}; sudo npm run test:nat\n`)
+  process.stderr.write(
+    `Chromium behind NATs did not run: ${namespaces.reason} (all of it: npm run test:nat)\n`,
+  )
 }
 
 const HEARD_DEADLINE_MS = 20_000
