@@ -323,6 +323,8 @@ describe('names', () => {
     const older = await arrive(a, 'alice')
     cutOff(cuts, a, true)
     cluster.flush()
+    // Claims of the same millisecond are told apart by their nodes alone.
+    await clock.advance(10)
     const later = await arrive(b, 'alice', { secret: 'other' })
     expect(later.outcome.ok).toBe(true)
     cutOff(cuts, a, false)

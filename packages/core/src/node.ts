@@ -5,6 +5,7 @@ import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
 import type { Envelope } from './envelope.js'
 import { Fence } from './fence.js'
+import { Gate } from './gate.js'
 import { Leases } from './leases.js'
 import { Mail } from './mail.js'
 import type { Message } from './message.js'
@@ -51,6 +52,9 @@ export type Readiness = { ready: true } | { ready: false; why: string }
 /** Routes to peers of other nodes that are remembered: about 300 bytes each. */
 const ROUTES_MOST = 20_000
 
+/** Claims on their way to the registry: enough to keep it busy, and each answered well within its deadline. */
+const CLAIMS_AT_ONCE = 128
+
 /** One process of the cluster: its identity, its sessions, its leases. Start, drain, stop. */
 export class Node {
   readonly sessions = new Sessions()
@@ -62,6 +66,7 @@ export class Node {
   readonly fence: Fence
   readonly #options: NodeOptions
   readonly #routes = new Routes(ROUTES_MOST)
+  readonly #claims = new Gate(CLAIMS_AT_ONCE)
   readonly #pulse: Pulse
   #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
   #draining = false
@@ -180,14 +185,10 @@ export class Node {
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Nor while other nodes could not reach the peer here.
     if (this.fence.fenced || !this.#pulse.listening) return { ok: false, code: 'registry-unavailable' }
-    const { peer, policy } = request
-    const owner = { node: this.id, connection: connection.id }
-    const secretHash = hashSecret(peer, request.secret)
     this.#claiming.set(connection.id, 'here')
     try {
-      const claimed = await this.#options.backend.registry.claim(peer, owner, { secretHash, policy })
-      if (!claimed.ok) return { ok: false, code: 'name-taken' }
-      return await this.#admit(connection, claimed.lease, claimed.replaced)
+      // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
+      return await this.#claims.run(() => this.#claim(connection, request))
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       this.#options.onError(error, { stage: 'claim' })
@@ -195,6 +196,16 @@ export class Node {
     } finally {
       this.#claiming.delete(connection.id)
     }
+  }
+
+  async #claim(connection: Connection, { peer, secret, policy }: ClaimRequest): Promise<ClaimOutcome> {
+    // It may have gone while it waited for its turn.
+    if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
+    const owner = { node: this.id, connection: connection.id }
+    const secretHash = hashSecret(peer, secret)
+    const claimed = await this.#options.backend.registry.claim(peer, owner, { secretHash, policy })
+    if (!claimed.ok) return { ok: false, code: 'name-taken' }
+    return this.#admit(connection, claimed.lease, claimed.replaced)
   }
 
   /** A socket has ended. `left`: its peer said so, the name is free; `dropped`: the name waits for the grace. */

@@ -258,7 +258,12 @@ export const limitFaults: readonly Fault[] = [
         await heal(scene, 'F24-fds', 'one node', () => {})
         scene.note(
           'healthy afterwards',
-          await until('healthy', 10_000, async () => (await fetch(`${node.url}/healthz`)).ok),
+          await until('healthy', 10_000, () =>
+            fetch(`${node.url}/healthz`).then(
+              (response) => response.ok,
+              () => false,
+            ),
+          ),
           {
             atMost: 10_000,
           },

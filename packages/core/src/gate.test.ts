@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { Gate } from './gate.js'
+import { settle } from './testing/fake-clock.js'
+
+test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {
+  const gate = new Gate(2)
+  const ends: ((error?: Error) => void)[] = []
+  const began: number[] = []
+  const runs = [0, 1, 2, 3, 4].map((i) =>
+    gate.run(
+      () =>
+        new Promise<number>((resolve, reject) => {
+          began.push(i)
+          ends[i] = (error) => (error ? reject(error) : resolve(i))
+        }),
+    ),
+  )
+  await settle()
+  expect(began).toEqual([0, 1])
+  expect(gate.waiting).toBe(3)
+  ends[1]?.()
+  ends[0]?.(new Error('no'))
+  await expect(runs[0]).rejects.toThrow('no')
+  await settle()
+  expect(began).toEqual([0, 1, 2, 3])
+  for (const end of ends) end()
+  await settle()
+  ends[4]?.()
+  expect(await Promise.all(runs.slice(1))).toEqual([1, 2, 3, 4])
+  expect(gate.waiting).toBe(0)
+})
