@@ -3,6 +3,7 @@ import type { OnError } from './backend.js'
 import type { Clock, Timer } from './clock.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
+import { RegistryUnavailable } from './registry.js'
 
 export interface MailParts {
   mailbox: Mailbox
@@ -34,14 +35,20 @@ export class Mail {
     this.#parts = parts
   }
 
-  /** False: the mailbox is full, and the message was not kept. */
+  /** False: the mailbox is full, and the message was not kept. Rejects with RegistryUnavailable: nor was it then. */
   async hold(message: Message): Promise<boolean> {
-    const { mailbox, isOnline, arrived } = this.#parts
+    const { mailbox, isOnline, arrived, onError } = this.#parts
     const put = await mailbox.put(message.to, message)
     if (!put.ok) return false
     this.#expectExpiry(message.to, put.since)
-    // The peer may have claimed and emptied its mailbox between our look-up and our put.
-    if (await isOnline(message.to)) for (const waiting of await mailbox.take(message.to)) arrived(waiting)
+    try {
+      // The peer may have claimed and emptied its mailbox between our look-up and our put.
+      if (await isOnline(message.to)) for (const waiting of await mailbox.take(message.to)) arrived(waiting)
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      // It is kept all the same, and its sender is told when the queue is over.
+      onError(error, { stage: 'mailbox check' })
+    }
     return true
   }
 

@@ -20,7 +20,10 @@ export interface Message {
   kind: 'message' | 'signal' | 'ack'
   /** The handshake that a signal belongs to, for the logs of all nodes on its way. */
   handshake?: string
-  /** Where a notice goes, and the sender's own word for this message; absent: no notice wanted. */
+  /**
+   * Where it comes back to when the stay is gone, and where a notice goes, with the sender's own word for this
+   * message; absent: neither is wanted.
+   */
   reply?: { node: NodeId; connection: ConnectionId; ref: string }
   /** The whole text frame for the recipient's socket. */
   frame: string

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { MemoryCluster } from './memory/index.js'
 import { memoryCluster } from './memory/index.js'
+import type { Message } from './message.js'
 import { Node } from './node.js'
 import { RegistryUnavailable } from './registry.js'
 import type { FakeClock } from './testing/fake-clock.js'
@@ -146,6 +147,26 @@ describe('routing', () => {
     expect(moved.connection.frames).toEqual(['alice says 2'])
     expect(bob.connection.frames).toEqual(['alice says 1'])
     expect({ errors, names: cluster.size().names, events }).toMatchObject({ errors: [], names: 2 })
+  })
+
+  test('[I5] an acknowledgement finds a sender that left and came back, though its route was remembered', async () => {
+    const { a, b } = await two()
+    const first = await arrive(a, 'alice')
+    const bob = await arrive(b, 'bob')
+    const ack = (ref: string): Message => messageFrom(b, bob, 'alice', { kind: 'ack', ref, frame: ref })
+    await b.router.route(ack('one'))
+    await settle()
+    expect(first.connection.frames).toEqual(['one'])
+    await a.leave(first.session)
+    const again = await arrive(a, 'alice', { secret: 'another page' })
+    await b.router.route(ack('two'))
+    await settle()
+    expect(again.connection.frames).toEqual(['two'])
+    // And one for nobody is not answered.
+    await a.leave(again.session)
+    await b.router.route(ack('three'))
+    await settle()
+    expect(bob.connection.sent).toEqual([])
   })
 
   test('[I5] a message bound to a former holder is unavailable, never given to the stranger', async () => {

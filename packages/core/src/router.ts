@@ -199,7 +199,9 @@ export class Router {
 
   /** Tells the sender, wherever it is, and says so to the caller. */
   refuse(message: Message, code: ErrorCode): { refused: ErrorCode } {
-    const { reply, to } = message
+    const { reply, to, kind } = message
+    // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [R6].
+    if (kind === 'ack') return { refused: code }
     if (reply?.node === this.#parts.self()) {
       const connection = this.#parts.sessions.get(reply.connection)?.connection
       connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })

@@ -90,7 +90,7 @@ export class NativeFrames {
         this.#send(connection, session, message)
         return
       case 'ack':
-        for (const { to, stream, next } of message.acks) this.#acknowledge(session, to, stream, next)
+        for (const ack of message.acks) this.#acknowledge(connection, session, ack)
         return
       case 'lookup':
         this.#answer(connection, message.id, this.#lookup(connection, session, message))
@@ -157,15 +157,21 @@ export class NativeFrames {
     this.#route(message)
   }
 
+  // It goes wherever the sender is by now: a route from before its return would lead nowhere, for good.
   #acknowledge(
+    connection: NativeConnection,
     session: OnlineSession,
-    to: PeerMessageOf<'ack'>['acks'][number]['to'],
-    stream: string,
-    next: number,
+    { to, stream, next }: PeerMessageOf<'ack'>['acks'][number],
   ): void {
     const from = session.peer
-    const frame = `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next }])}`
-    this.#route({ from, to: peerOf(appOf(from), to), wire: 'native', kind: 'ack', frame })
+    this.#route({
+      from,
+      to: peerOf(appOf(from), to),
+      wire: 'native',
+      kind: 'ack',
+      reply: { node: this.#node.id, connection: connection.id, ref: '' },
+      frame: `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next }])}`,
+    })
   }
 
   #route(message: Message): void {
