@@ -253,3 +253,14 @@ test('a tier that comes up later is waited for; one that never does is a timeout
   peer.close()
   await again.stop()
 })
+
+test('[D17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
+  const [ann, bob] = [await join(url(0), { name: 'ann-large' }), await join(url(1), { name: 'bob-large' })]
+  const received = listen(bob)
+  const text = 'large '.repeat(25_000)
+  const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251)
+  const sent = ['before', text, 'between', bytes, 'after']
+  await Promise.all(sent.map((data) => ann.send('bob-large', data)))
+  expect(received).toEqual(sent)
+  await expect(ann.send('bob-large', 'x'.repeat(300_000))).rejects.toMatchObject({ code: 'too-large' })
+})

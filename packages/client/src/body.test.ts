@@ -1,7 +1,7 @@
 import { limits } from '@peerage/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeBody, encodeBody } from './body.js'
+import { decodeBody, encodeBody, encodeParts, fits, joinParts, partsOf } from './body.js'
 
 test('what is sent is what arrives: JSON, strings and bytes', () => {
   fc.assert(
@@ -42,4 +42,23 @@ test('a __proto__ key stays a key', () => {
   const data: unknown = decodeBody('{"__proto__":{"admin":true}}')
   expect(Object.keys(data ?? {})).toEqual(['__proto__'])
   expect(data).not.toHaveProperty('admin')
+})
+
+test('[D17] what is over a frame is cut into up to four that fit, and comes back whole', () => {
+  const whole = (data: unknown): unknown => {
+    const parts = encodeParts(data) ?? []
+    expect(parts.length).toBeGreaterThan(1)
+    expect(parts.every(fits)).toBe(true)
+    expect(parts.map(partsOf)).toEqual([parts.length, ...parts.slice(1).map(() => 0)])
+    return decodeBody(joinParts(parts))
+  }
+  for (const text of ['x'.repeat(150_000), '"'.repeat(60_000), '漢'.repeat(45_000), '🙂'.repeat(25_000)])
+    expect(whole(text)).toBe(text)
+  const bytes = Uint8Array.from({ length: 120_000 }, (_, i) => i % 251)
+  expect(whole(bytes)).toEqual(bytes)
+  expect(encodeParts('small')).toEqual(['ssmall'])
+  expect(encodeParts('x'.repeat(200_000))).toBeUndefined()
+  expect(encodeParts(new Uint8Array(200_000))).toBeUndefined()
+  expect(partsOf('"a json text"')).toBeUndefined()
+  for (const forged of ['p', 'p9x', 'p1x', 'pxx', 'p-']) expect(partsOf(forged)).toBe(0)
 })

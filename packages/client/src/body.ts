@@ -5,13 +5,45 @@ import { limits, utf8Length } from '@peerage/protocol'
 /** Kept free in a frame for its header: two escaped names at most. */
 const HEADER_BYTES = 1_024
 
-/** Undefined: larger than one message may be. Throws a TypeError for what JSON cannot hold. */
+/** One message that is larger than a frame travels as so many at most: they stay within the sender's window. */
+const PARTS_MOST = 4
+/** `p` and how many parts there are, 0 in all but the first: no JSON, text or bytes begin so. */
+const PART_MARK = 'p'
+const MARK_LENGTH = 2
+const CODES_AT_ONCE = 8_192
+
+/** Undefined: larger than one frame may be. Throws a TypeError for what JSON cannot hold. */
 export function encodeBody(data: unknown): string | undefined {
-  const bytes = bytesOf(data)
-  // Before encoding: 4 characters for 3 bytes.
-  if (bytes !== undefined && bytes.length > (limits.bodyLength * 3) / 4 - 3) return undefined
-  const body = bytes === undefined ? encodeText(data) : `b${btoa(String.fromCharCode(...bytes))}`
-  return fits(body) ? body : undefined
+  const body = encodeWhole(data)
+  return body !== undefined && fits(body) ? body : undefined
+}
+
+/** The bodies of one message, in order. Undefined: larger than four frames. Throws as `encodeBody` does. */
+export function encodeParts(data: unknown): string[] | undefined {
+  const body = encodeWhole(data)
+  if (body === undefined) return undefined
+  if (fits(body)) return [body]
+  const cuts: string[] = []
+  for (let at = 0; at < body.length;) {
+    let length = limits.bodyLength - MARK_LENGTH
+    // Escapes and UTF-8 may make it larger on the wire than it is here.
+    while (!fits(`${PART_MARK}0${body.slice(at, at + length)}`)) length = Math.floor(length * 0.75)
+    cuts.push(body.slice(at, at + length))
+    at += length
+    if (cuts.length > PARTS_MOST) return undefined
+  }
+  return cuts.map((cut, i) => `${PART_MARK}${i === 0 ? cuts.length : 0}${cut}`)
+}
+
+/** How many parts begin with this body; 0: a part that is not the first; undefined: a message of its own. */
+export function partsOf(body: string): number | undefined {
+  if (!body.startsWith(PART_MARK)) return undefined
+  const count = Number(body.slice(PART_MARK.length, MARK_LENGTH))
+  return count > 1 && count <= PARTS_MOST ? count : 0
+}
+
+export function joinParts(bodies: string[]): string {
+  return bodies.map((body) => body.slice(MARK_LENGTH)).join('')
 }
 
 /** Whether the body, escaped and in UTF-8, stays within one message and one frame. */
@@ -32,6 +64,17 @@ function bytesOf(data: unknown): Uint8Array | undefined {
   if (data instanceof ArrayBuffer) return new Uint8Array(data)
   if (!ArrayBuffer.isView(data)) return undefined
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
+function encodeWhole(data: unknown): string | undefined {
+  const bytes = bytesOf(data)
+  if (bytes === undefined) return encodeText(data)
+  // Before encoding: 4 characters for 3 bytes.
+  if (bytes.length > (PARTS_MOST * limits.bodyLength * 3) / 4) return undefined
+  let codes = ''
+  for (let at = 0; at < bytes.length; at += CODES_AT_ONCE)
+    codes += String.fromCharCode(...bytes.subarray(at, at + CODES_AT_ONCE))
+  return `b${btoa(codes)}`
 }
 
 function encodeText(data: unknown): string {

@@ -219,7 +219,7 @@ test('[D4] a send fails with a code, or with the reason of its signal', async ()
   // Nobody listens on this side.
   expect(late.error).toMatchObject({ code: 'timeout' })
   await expect(ann.send('', 1)).rejects.toMatchObject({ code: 'bad-name' })
-  await expect(ann.send('ann', 'x'.repeat(100_000))).rejects.toMatchObject({ code: 'too-large' })
+  await expect(ann.send('ann', 'x'.repeat(300_000))).rejects.toMatchObject({ code: 'too-large' })
   await expect(ann.send('ann', undefined)).rejects.toThrow(TypeError)
 })
 

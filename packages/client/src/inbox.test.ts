@@ -236,3 +236,19 @@ test('[D9] what was given up makes room', () => {
   inbox.drain()
   expect(handed).toHaveLength(51 + 80)
 })
+
+test('[D17] a message in parts is handed over whole, and acknowledged then; of a broken one nothing is', async () => {
+  receive(1, { body: 'p3"a' })
+  receive(3, { body: 'p0c"' })
+  receive(4, { body: 'four' })
+  expect(handed).toEqual([])
+  expect(nexts().every((next) => next === 1)).toBe(true)
+  receive(2, { body: 'p0b' })
+  expect(handed).toEqual(['"abc"', 'four'])
+  await clock.advance(20)
+  expect(nexts().at(-1)).toBe(5)
+  // Its first part was given up: the rest is passed over, and what follows is not held up.
+  receive(6, { base: 6, body: 'p0tail' })
+  receive(7, { base: 6, body: 'seven' })
+  expect(handed.slice(2)).toEqual(['seven'])
+})

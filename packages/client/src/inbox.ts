@@ -1,5 +1,6 @@
 import type { Name, NodeMessageOf } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
+import { joinParts, partsOf } from './body.js'
 import type { Clock, Timer } from './clock.js'
 import type { Carrier } from './signaling.js'
 
@@ -152,12 +153,17 @@ export class Inbox {
     for (;;) {
       const waiting = stream.early.get(stream.next)
       if (waiting === undefined || !this.#deps.listens(waiting.kind)) return some
-      this.#take(stream, stream.next)
+      const count = partsOf(waiting.body) ?? 1
+      // All of it, or nothing yet: what is acknowledged has been handed over whole [D17].
+      for (let seq = stream.next; seq < stream.next + count; seq++) if (!stream.early.has(seq)) return some
+      const parts: string[] = []
+      for (let i = 0; i < Math.max(count, 1); i++) parts.push(this.#take(stream, stream.next + i)?.body ?? '')
       // Counted first: a listener may come back here (by adding another listener) while it runs.
-      stream.next++
-      this.#unacked++
+      stream.next += parts.length
+      this.#unacked += parts.length
       some = true
-      this.#deps.hand(waiting)
+      // Of a message whose beginning was given up, the rest is nothing.
+      if (count > 0) this.#deps.hand(count === 1 ? waiting : { ...waiting, body: joinParts(parts) })
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { limits, parseName } from '@peerage/protocol'
-import { encodeBody } from './body.js'
+import { encodeParts } from './body.js'
 import { PeerageError } from './error.js'
 import type { PeerState } from './link.js'
 import type { P2P } from './p2p.js'
@@ -77,9 +77,11 @@ export class Peer {
   async send(to: string, data: unknown, options: SendOptions = {}): Promise<void> {
     const { signal, deadlineMs, via = 'p2p-first' } = options
     const name = nameOrThrow(to)
-    const body = encodeBody(data)
-    if (body === undefined) throw new PeerageError('too-large')
-    const result = await this.#session.send({ to: name, kind: 'message', body, via, signal, deadlineMs })
+    const parts = encodeParts(data)
+    if (parts === undefined) throw new PeerageError('too-large')
+    const message = { to: name, kind: 'message' as const, via, signal, deadlineMs }
+    const results = await Promise.all(parts.map((body) => this.#session.send({ ...message, body })))
+    const result = results.find((one) => one !== 'delivered') ?? 'delivered'
     if (result === 'aborted') signal?.throwIfAborted()
     if (result !== 'delivered') throw new PeerageError(result)
   }
