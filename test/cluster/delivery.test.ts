@@ -95,7 +95,7 @@ test('[D1] every kind of data crosses: JSON, text, bytes, and the largest messag
   ]
   for (const one of data) await ann.send(bob.name, one)
   expect(received).toEqual(data)
-  await expect(ann.send(bob.name, 'x'.repeat(48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
+  await expect(ann.send(bob.name, 'x'.repeat(4 * 48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
 })
 
 test('[D2] an unknown name, one that just left, and oneself', async () => {
