@@ -88,6 +88,9 @@ export class KeyedBuckets {
   }
 }
 
+/** So many refused messages on one connection are a flood, not a burst: it is closed. */
+export const STRIKES_MOST = 2_000
+
 export interface LimitValues {
   connection: { messagesPerSecond: number; bytesPerSecond: number; lookupsPerSecond: number }
   name: { messagesPerSecond: number; failuresPerMinute: number }

@@ -2,6 +2,7 @@ import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
 import { closeCodes, encodeNodeMessage } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
+import { STRIKES_MOST } from '../limits.js'
 import type { EngineSocket } from './engine.js'
 
 const encoded = new WeakMap<RoomChange, string>()
@@ -15,8 +16,6 @@ function encodedOnce(change: RoomChange): string {
   return frame
 }
 
-/** So many refused messages on one connection are a flood, not a burst. */
-const STRIKES_MOST = 2_000
 const STRIKES_RETRY_MS = 5_000
 
 export interface Rates {

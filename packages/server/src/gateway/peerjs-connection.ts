@@ -4,6 +4,7 @@ import { closeCodes, errors, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
+import { STRIKES_MOST } from '../limits.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
 
@@ -13,6 +14,8 @@ export interface PeerJsEvents {
   frame(connection: PeerJsConnection, text: string): void
   /** The peer broke the WebSocket protocol or the frame limit; ws closes it with the fitting code. */
   fault(connection: PeerJsConnection, error: Error): void
+  /** A WebSocket ping of the peer. False: over its rate, and not answered. */
+  pinged(connection: PeerJsConnection): boolean
   /** More waits to be read than is allowed. */
   slow(connection: PeerJsConnection): void
   silent(connection: PeerJsConnection): void
@@ -37,6 +40,9 @@ export class OwnedWebSocket extends WebSocket {
     switch (event) {
       case 'message':
         owner.received(first)
+        return true
+      case 'ping':
+        owner.pinged(first)
         return true
       case 'pong':
         owner.heard = true
@@ -97,6 +103,7 @@ export class PeerJsConnection implements Connection, Beating {
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [] }
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
+  #strikes = 0
 
   constructor(
     id: ConnectionId,
@@ -215,6 +222,20 @@ export class PeerJsConnection implements Connection, Beating {
 
   silent(): void {
     this.#events.silent(this)
+  }
+
+  /** For `OwnedWebSocket` only. */
+  pinged(data: unknown): void {
+    this.heard = true
+    if (!this.isOpen || !this.#events.pinged(this)) return
+    // Bounded like all that waits for a peer that does not read.
+    if (this.#stream.writableLength <= this.#events.bufferedBytes) this.#socket.pong(data)
+  }
+
+  /** Over a rate once more: so many are a flood, not a burst. */
+  strike(): void {
+    this.#strikes++
+    if (this.#strikes > STRIKES_MOST) this.close('rate-limited')
   }
 
   /** For `OwnedWebSocket` only. */

@@ -52,7 +52,7 @@ export class PeerJsFrames {
         node.leave(session).catch((error: unknown) => onError(error, { stage: 'leave' }))
         return
       case 'relay':
-        if (this.#isOver(connection, text.length)) {
+        if (this.isOver(connection, text.length)) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
           if (frame.hold) connection.expire(frame.to, errors['rate-limited'].text)
           return
@@ -80,7 +80,8 @@ export class PeerJsFrames {
     this.#pairs.route(message)
   }
 
-  #isOver(connection: PeerJsConnection, length: number): boolean {
+  /** Whether what this peer sends is over its rates; if it goes on so, its connection ends. */
+  isOver(connection: PeerJsConnection, length: number): boolean {
     const { limits } = this.#options
     const { messagesPerSecond, bytesPerSecond } = limits.values.connection
     const now = this.#options.clock.monotonic()
@@ -89,7 +90,9 @@ export class PeerJsFrames {
       if (connection.peer !== undefined) connection.messages.beside = limits.named(connection.peer)
     }
     connection.bytes ??= new TokenBucket(bytesPerSecond, now)
-    return connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
+    const over = connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
+    if (over) connection.strike()
+    return over
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {

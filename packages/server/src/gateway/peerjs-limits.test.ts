@@ -82,6 +82,22 @@ describe('limits', () => {
     await b.next('CANDIDATE', 10)
   })
 
+  test('[P16] pings count as messages do; a flood of either is closed', async () => {
+    const limitValues = {
+      ...unlimited,
+      connection: { messagesPerSecond: 50, bytesPerSecond: 0, lookupsPerSecond: 0 },
+    }
+    const home = await house({ limitValues })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    const answered = once(a.socket, 'pong')
+    a.socket.ping('one')
+    expect(String((await answered)[0])).toBe('one')
+    for (let n = 0; n < 2_200; n++) a.socket.ping()
+    expect(await a.ended()).toMatchObject({ code: 4004 })
+    for (let n = 0; n < 2_200; n++) b.send(candidate('nobody', n))
+    expect(await b.ended()).toMatchObject({ code: 4004 })
+  })
+
   test('[P16] connections of one address are counted, and given back however they end', async () => {
     const address = { ...unlimited.address, connections: 2 }
     const home = await house({

@@ -115,6 +115,8 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
       maxPayload: options.frameBytes,
       perMessageDeflate: false,
       clientTracking: false,
+      // Pings are answered by the connection, within its rate.
+      autoPong: false,
     })
   }
 
@@ -199,6 +201,10 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
       name: connection.peer && nameOf(connection.peer),
       frameBytes,
     })
+  }
+
+  pinged(connection: PeerJsConnection): boolean {
+    return !this.#frames.isOver(connection, 0)
   }
 
   slow(connection: PeerJsConnection): void {
