@@ -194,12 +194,20 @@ describe('routing', () => {
   })
 
   test('a store that is down: unavailable registry to the sender, local pairs go on', async () => {
-    const { a, b, cluster } = await two()
+    const { a, b, clock, cluster, times } = await two()
     const [alice, , carol] = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(a, 'carol')]
     cluster.setDown(true)
     expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'registry-unavailable' })
     expect(a.router.route(messageFrom(a, alice, 'carol'))).toBe('delivered')
     expect(carol.connection.frames).toHaveLength(1)
+    // Also those that have never met, and what is sent again.
+    expect(await a.lookup([peerNamed('carol')])).toMatchObject([{ state: 'online' }])
+    await expect(a.lookup([peerNamed('carol'), peerNamed('bob')])).rejects.toThrow(RegistryUnavailable)
+    expect(await a.router.route(messageFrom(a, alice, 'carol', { fresh: true }))).toBe('delivered')
+    await clock.advance(times.nodeLeaseMs)
+    expect(a.fence.fenced).toBe(true)
+    expect(await a.router.route(messageFrom(a, alice, 'carol', { fresh: true }))).toBe('delivered')
+    expect(carol.connection.frames).toHaveLength(3)
   })
 
   test('a miss right after the store came back is temporary', async () => {

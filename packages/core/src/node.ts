@@ -225,17 +225,24 @@ export class Node {
     await Promise.all([parted, this.rooms.forget(session.connection.id, 'left')])
   }
 
-  /** How each of `peers` stands now. Rejects with RegistryUnavailable. */
+  /** How each of `peers` stands now. Rejects with RegistryUnavailable, unless all of them are here. */
   async lookup(peers: readonly Peer[]): Promise<Seen[]> {
+    return Promise.all(peers.map((peer) => this.#lookup(peer)))
+  }
+
+  async #lookup(peer: Peer): Promise<Seen> {
     const { backend, times } = this.#options
-    return Promise.all(
-      peers.map(async (peer): Promise<Seen> => {
-        const lease = await this.router.lookup(peer)
-        const state = presenceOf(lease, backend.nodes, times.graceMs)
-        if (lease === undefined || state === 'offline') return { state: 'offline' }
-        return { state, since: lease.since }
-      }),
-    )
+    try {
+      const lease = await this.router.lookup(peer)
+      const state = presenceOf(lease, backend.nodes, times.graceMs)
+      if (lease === undefined || state === 'offline') return { state: 'offline' }
+      return { state, since: lease.since }
+    } catch (error) {
+      // Peers of this node find each other while the registry is away [I12].
+      const here = this.sessions.online(peer)
+      if (!(error instanceof RegistryUnavailable) || here === undefined) throw error
+      return { state: 'online', since: here.lease.since }
+    }
   }
 
   /** Who is online in an app, on all nodes: a walk over the whole store. Rejects with RegistryUnavailable. */

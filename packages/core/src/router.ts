@@ -67,7 +67,8 @@ export class Router {
 
   #route(message: Message): Outcome | Promise<Outcome> {
     const { sessions, routes, fence } = this.#parts
-    const local = message.fresh ? undefined : sessions.online(message.to)
+    // A fenced node cannot look past a session of its own, and its peers go on with each other [I12].
+    const local = message.fresh && !fence.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
     if (fence.fenced) return this.refuse(message, 'registry-unavailable')
     const known = message.fresh || this.#lookups.has(message.to) ? undefined : routes.get(message.to)
@@ -136,6 +137,8 @@ export class Router {
       lease = await this.lookup(message.to)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
+      const local = this.#parts.sessions.online(message.to)
+      if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
       return this.refuse(message, 'registry-unavailable')
     }
     return this.#dispatch(message, lease, hops)
