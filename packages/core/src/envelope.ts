@@ -1,4 +1,4 @@
-import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { ConnectionId, ErrorCode, Peer } from '@peerage/protocol'
 import type { Message } from './message.js'
 
 /** What one node says to another, over the bus. */
@@ -13,9 +13,3 @@ export type Envelope =
   | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
   /** An older claim was written back against this stay [I10]: close it; a new claim decides. */
   | { type: 'evicted'; peer: Peer; connection: ConnectionId; epoch: number }
-
-/** Where an envelope is going: the bus addresses one node. */
-export interface Addressed {
-  to: NodeId
-  envelope: Envelope
-}

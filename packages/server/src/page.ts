@@ -21,18 +21,14 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
   '.png': 'image/png',
   '.ico': 'image/x-icon',
-  '.wasm': 'application/wasm',
   '.woff2': 'font/woff2',
   '.txt': 'text/plain; charset=utf-8',
 }
 
-/**
- * Nothing but what comes from here, and no inline script. wasm-unsafe-eval lets the page hash files in
- * WebAssembly and allows no other eval. ws: and wss: are for browsers whose 'self' leaves WebSockets out.
- */
+/** Nothing but what comes from here, and no inline script. ws: and wss: are for browsers whose 'self' leaves WebSockets out. */
 export const PAGE_CSP = [
   "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval'",
+  "script-src 'self'",
   "style-src 'self'",
   "img-src 'self' data: blob:",
   "media-src 'self' blob:",
