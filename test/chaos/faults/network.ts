@@ -11,11 +11,9 @@ async function lose(ports: readonly number[], percent: number): Promise<void> {
   await run('nft', ['add', 'table', ...TABLE])
   await run('nft', ['add', 'chain', ...TABLE, 'loss', '{ type filter hook input priority 0; }'])
   const set = `{ ${ports.join(', ')} }`
+  const chance = `numgen random mod 100 < ${percent}`.split(' ')
   for (const side of ['dport', 'sport'])
-    await run('nft', [
-      ...['add', 'rule', ...TABLE, 'loss', 'iifname', 'lo', 'tcp', side, set],
-      ...['numgen', 'random', 'mod', '100', '<', String(percent), 'drop'],
-    ])
+    await run('nft', ['add', 'rule', ...TABLE, 'loss', 'iifname', 'lo', 'tcp', side, set, ...chance, 'drop'])
 }
 
 async function loseNothing(): Promise<void> {
