@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { RawData } from 'ws'
 import { WebSocket, WebSocketServer } from 'ws'
+import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 
 // A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
@@ -91,10 +92,7 @@ export class EngineSocket extends EventEmitter implements Beating {
   /** Writes one whole text frame. False: gone, or over the buffer bound. Never throws, never blocks. */
   send(frame: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN) return false
-    if (this.#ws.bufferedAmount > this.#engine.options.bufferedBytes) return false
-    this.#engine.gather(this.#duplex)
-    this.#ws.send(frame)
-    return true
+    return this.#engine.writer.write(this.#duplex, frame)
   }
 
   ping(): void {
@@ -108,16 +106,13 @@ export class EngineSocket extends EventEmitter implements Beating {
   /** Ends the socket with a code; without one, as socket.io asks for it. */
   close(code = 1000, text = ''): void {
     if (this.#ws.readyState === WebSocket.CLOSED) return
+    this.#engine.writer.flush(this.#duplex)
     this.#ws.close(code, text)
   }
 
   /** Ends the socket without waiting for the peer: it does not read, or is not there. */
   terminate(): void {
     this.#ws.terminate()
-  }
-
-  get bufferedBytes(): number {
-    return this.#ws.bufferedAmount
   }
 
   /** For `OwnedWebSocket`'s handlers only. */
@@ -139,7 +134,7 @@ export class EngineSocket extends EventEmitter implements Beating {
     this.heard = true
     if (this.#ws.readyState !== WebSocket.OPEN || !this.#engine.events.pinged(this)) return
     // Bounded like all that waits for a peer that does not read.
-    if (this.#ws.bufferedAmount <= this.#engine.options.bufferedBytes) this.#ws.pong(data)
+    if (this.#duplex.writableLength <= this.#engine.options.bufferedBytes) this.#ws.pong(data)
   }
 
   ended(code: number): void {
@@ -174,15 +169,16 @@ function onError(): void {}
 export class Engine extends EventEmitter {
   readonly options: EngineOptions
   readonly events: EngineEvents
+  readonly writer: FrameWriter
   readonly #wss: WebSocketServer
   readonly #sockets = new Set<EngineSocket>()
-  readonly #gathered = new Set<Duplex>()
   #serial = 0
 
   constructor(options: EngineOptions, events: EngineEvents) {
     super()
     this.options = options
     this.events = events
+    this.writer = new FrameWriter(options.bufferedBytes)
     this.#wss = new WebSocketServer({
       noServer: true,
       WebSocket: OwnedWebSocket,
@@ -200,18 +196,6 @@ export class Engine extends EventEmitter {
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
       if (ws instanceof OwnedWebSocket) this.#opened(ws, socket, request, address)
     })
-  }
-
-  /** Frames of one turn to one peer are one write: the system call costs more than all the rest of a message. */
-  gather(duplex: Duplex): void {
-    if (this.#gathered.has(duplex)) return
-    if (this.#gathered.size === 0)
-      process.nextTick(() => {
-        for (const one of this.#gathered) one.uncork()
-        this.#gathered.clear()
-      })
-    this.#gathered.add(duplex)
-    duplex.cork()
   }
 
   ended(socket: EngineSocket, code: number): void {

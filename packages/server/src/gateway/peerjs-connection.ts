@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
 import { STRIKES_MOST } from '../limits.js'
+import type { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
 
@@ -23,6 +24,7 @@ export interface PeerJsEvents {
   ended(connection: PeerJsConnection, code: number): void
   /** Milliseconds that never jump. */
   now(): number
+  readonly writer: FrameWriter
   readonly bufferedBytes: number
 }
 
@@ -162,15 +164,12 @@ export class PeerJsConnection implements Connection, Beating {
     this.#deliver(encodeExpire(to, nameOf(this.peer), why))
   }
 
-  /** A whole text frame, at once. False: gone, or too slow, and then the connection ends. */
+  /** A whole text frame. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (!this.isOpen) return false
-    if (this.#stream.writableLength > this.#events.bufferedBytes) {
-      this.#events.slow(this)
-      return false
-    }
-    this.#stream.write(encodeTextFrame(frame))
-    return true
+    if (this.#events.writer.write(this.#stream, frame)) return true
+    this.#events.slow(this)
+    return false
   }
 
   /** Keeps a frame of the peer until its name is claimed. False: over the bound. */
@@ -203,6 +202,7 @@ export class PeerJsConnection implements Connection, Beating {
     if (this.#reason !== undefined) return
     this.#reason = reason
     if (this.#socket.readyState !== WebSocket.OPEN) return
+    this.#events.writer.flush(this.#stream)
     // Closes that `peer` knows carry no code [P3]; the others say why.
     if (reason === 'refused') this.#socket.close()
     else this.#socket.close(closeCodes[reason].code, closeCodes[reason].text)
@@ -260,28 +260,4 @@ export class PeerJsConnection implements Connection, Beating {
     this.#opening.outbound.push(frame)
     return true
   }
-}
-
-const FINAL_TEXT = 0x81
-
-/**
- * A whole text frame of a server, RFC 6455 §5.2, in one buffer: one write of one piece, where ws makes two pieces
- * and several objects. Between frames of ws it may stand anywhere, for without compression ws writes each at once.
- */
-function encodeTextFrame(text: string): Buffer {
-  const length = Buffer.byteLength(text)
-  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(head + length)
-  frame[0] = FINAL_TEXT
-  if (head === 2) frame[1] = length
-  else if (head === 4) {
-    frame[1] = 126
-    frame.writeUInt16BE(length, 2)
-  } else {
-    frame[1] = 127
-    frame.writeUInt32BE(0, 2)
-    frame.writeUInt32BE(length, 6)
-  }
-  frame.write(text, head)
-  return frame
 }

@@ -10,6 +10,7 @@ import type { Addresses } from '../address.js'
 import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
+import { FrameWriter } from './frame-writer.js'
 import { Heartbeat } from './heartbeat.js'
 import type { PeerJsKeys } from './peerjs-admit.js'
 import type { PeerJsEvents } from './peerjs-connection.js'
@@ -82,6 +83,7 @@ const DRAIN_BATCHES = 10
 class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   readonly wire = 'peerjs'
   readonly bufferedBytes: number
+  readonly writer: FrameWriter
   readonly #options: PeerJsGatewayOptions
   readonly #socketPath: string
   readonly #wss: WebSocketServer
@@ -96,6 +98,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   constructor(options: PeerJsGatewayOptions) {
     this.#options = options
     this.bufferedBytes = options.bufferedBytes
+    this.writer = new FrameWriter(options.bufferedBytes)
     const { clock, path, aliveMs } = options
     const base = path.endsWith('/') ? path : `${path}/`
     this.#socketPath = `${base}peerjs`

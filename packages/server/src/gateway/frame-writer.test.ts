@@ -1,0 +1,112 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { PassThrough, type Duplex } from 'node:stream'
+import { afterEach, describe, expect, test } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { FrameWriter } from './frame-writer.js'
+
+const MANY = 1 << 20
+const endings: (() => void)[] = []
+afterEach(() => {
+  for (const end of endings.splice(0)) end()
+})
+
+/** A stream that keeps each write as one piece. */
+function recorded(): { stream: Duplex; writes: Buffer[] } {
+  const writes: Buffer[] = []
+  const stream = new PassThrough()
+  stream.on('data', (chunk: Buffer) => void writes.push(chunk))
+  return { stream, writes }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+
+async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream: Duplex }> {
+  const http: Server = createServer()
+  const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+  const upgraded = new Promise<{ server: WebSocket; stream: Duplex }>((resolve) =>
+    http.on('upgrade', (request, stream, head) =>
+      wss.handleUpgrade(request, stream, head, (server) => resolve({ server, stream })),
+    ),
+  )
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  const address = http.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const client = new WebSocket(`ws://127.0.0.1:${address.port}`)
+  const [{ server, stream }] = await Promise.all([upgraded, once(client, 'open')])
+  endings.push(() => {
+    client.terminate()
+    http.close()
+  })
+  return { client, server, stream }
+}
+
+describe('frames of a turn', () => {
+  test('are one write a peer, in order', async () => {
+    const writer = new FrameWriter(MANY)
+    const [a, b] = [recorded(), recorded()]
+    for (const text of ['one', 'two', 'three']) writer.write(a.stream, text)
+    writer.write(b.stream, 'one')
+    expect(a.writes).toEqual([])
+    await turn()
+    expect(a.writes.map(String)).toEqual([
+      '\u0081\u0003one\u0081\u0003two\u0081\u0005three'.replaceAll('\u0081', '\uFFFD'),
+    ])
+    expect(b.writes).toHaveLength(1)
+    writer.write(a.stream, 'next')
+    await turn()
+    expect(a.writes).toHaveLength(2)
+  })
+
+  test('over the bound are refused, and the frames before stay', async () => {
+    const writer = new FrameWriter(10)
+    const { stream, writes } = recorded()
+    expect(writer.write(stream, 'x'.repeat(11))).toBe(true)
+    expect(writer.write(stream, 'y')).toBe(false)
+    await turn()
+    expect(writes).toHaveLength(1)
+    expect(writer.write(stream, 'y')).toBe(true)
+  })
+
+  test('of a stream that has ended meanwhile are dropped without an error', async () => {
+    const writer = new FrameWriter(MANY)
+    const [ended, other] = [recorded(), recorded()]
+    writer.write(ended.stream, 'x')
+    writer.write(other.stream, 'x')
+    ended.stream.destroy()
+    await turn()
+    expect(ended.writes).toEqual([])
+    expect(other.writes).toHaveLength(1)
+  })
+})
+
+test('a client reads every length and every character, and a close frame after what waited', async () => {
+  const { client, server, stream } = await opened()
+  const writer = new FrameWriter(MANY)
+  const texts = [
+    '',
+    'x'.repeat(125),
+    'x'.repeat(126),
+    'ä€😀'.repeat(40),
+    'y'.repeat(65_535),
+    'z'.repeat(65_536),
+    'same',
+  ]
+  const got: string[] = []
+  client.on('message', (data: Buffer) => void got.push(data.toString()))
+  const closed = once(client, 'close')
+  for (const text of texts) writer.write(stream, text)
+  await turn()
+  // One frame alone, to two peers: encoded once.
+  const second = await opened()
+  const alone = once(second.client, 'message')
+  writer.write(stream, 'both')
+  writer.write(second.stream, 'both')
+  expect(String((await alone)[0])).toBe('both')
+  writer.write(stream, 'last')
+  writer.flush(stream)
+  server.close(4000)
+  expect((await closed)[0]).toBe(4000)
+  expect(got).toEqual([...texts, 'both', 'last'])
+})
