@@ -1,6 +1,8 @@
 import type { Channel } from '../channel.js'
 import { createP2P } from '../p2p.js'
 import type { P2P, P2POptions } from '../p2p.js'
+import { loadNodeDataChannel } from '../rtc-node.js'
+import type { PeerConnectionClass } from '../rtc.js'
 import type { P2PContext } from '../signaling.js'
 import type { Rendezvous } from './rendezvous.js'
 
@@ -18,6 +20,13 @@ export class Controllers {
   close(): void {
     for (const p2p of this.#open.splice(0)) p2p.close()
   }
+}
+
+/** For a test that changes how a connection behaves. */
+export async function nodePeerConnection(): Promise<PeerConnectionClass> {
+  const found = await loadNodeDataChannel()
+  if (found === undefined) throw new Error('node-datachannel is not installed')
+  return found
 }
 
 /** The next channel that opens there. */

@@ -1,0 +1,232 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Controllers, closed, failure, nodePeerConnection, opened, received } from './testing/controllers.js'
+import type { Carrier, P2PContext } from './signaling.js'
+import { Rendezvous, nameFrom } from './testing/rendezvous.js'
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+
+describe('channels', () => {
+  it('[P9] takes the place of one that the other side has lost', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const before = controllers.make(tier, 'bob')
+    const firstThere = opened(alice)
+    const first = await before.connect('alice')
+    const end = closed(await firstThere)
+    // A reloaded page: the same name, no memory of the channel, and the old page's connection not yet gone.
+    const after = controllers.make(tier, 'bob')
+    const anew = opened(alice)
+    const second = await after.connect('alice')
+    expect(await end).toContain('replaced')
+    const there = await anew
+    expect(alice.channels).toEqual([there])
+    const text = received(second)
+    await there.send('still here')
+    expect(await text).toBe('still here')
+    expect(first.peer).toBe('alice')
+  })
+
+  it('[P8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
+    const tier = new Rendezvous()
+    // 'bob' < 'carol': carol does not give way to bob's offer.
+    const carol = controllers.make(tier, 'carol')
+    controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
+    const waiting = carol.connect('bob')
+    await new Promise<void>((resolve) => setTimeout(resolve, 50))
+    const reloaded = controllers.make(tier, 'bob')
+    const channel = await reloaded.connect('carol')
+    expect((await waiting).state).toBe('open')
+    expect(channel.peer).toBe('carol')
+  })
+
+  it('[P5] are one per label, each with its own terms', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const first = opened(bob)
+    const chat = await alice.connect('bob')
+    await first
+    const theirs = opened(bob)
+    const game = await alice.connect('bob', { label: 'game', ordered: false, maxRetransmits: 0 })
+    expect(await alice.connect('bob', { label: 'game' })).toBe(game)
+    expect(game).not.toBe(chat)
+    expect(game).toMatchObject({ label: 'game', ordered: false, reliable: false })
+    expect(await theirs).toMatchObject({ label: 'game', ordered: false, reliable: false })
+    expect(alice.channels).toHaveLength(2)
+  })
+
+  it('[P17] say how they fare', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const outcome = new Promise((resolve) => alice.on('outcome', resolve))
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const arrival = received(await theirs)
+    await channel.send('one')
+    await arrival
+    // The path may be found before the candidates have come that tell whose address it leads to.
+    await expect.poll(async () => (await channel.info()).sameLan).toBe(true)
+    const info = await channel.info()
+    expect(info).toMatchObject({ peer: 'bob', label: '', path: 'direct', messagesSent: 1 })
+    expect(info.local).toMatchObject({
+      type: expect.stringMatching(/^(host|prflx)$/),
+      address: expect.any(String),
+      port: expect.any(Number),
+    })
+    expect(info.lastMessageAt).toBeGreaterThanOrEqual(info.openedAt)
+    expect(info.rttMs).toBeLessThan(1000)
+    expect(alice.busy('bob')).toBe(false)
+    expect(alice.busy('nobody')).toBe(null)
+    expect(await outcome).toMatchObject({ peer: 'bob', path: 'direct' })
+    // The caller alone reports, with the id that both sides' signals carry.
+    const last = tier.sent.findLast(({ body }) => body.includes('"answer"'))
+    expect(tier.reports).toMatchObject([{ by: 'alice', path: 'direct', handshake: last?.handshake }])
+  })
+
+  it('[P18] close on both sides, with everything sent before it, and say when the last is gone', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    let bytes = 0
+    there.on('message', (data) => (bytes += data.length))
+    const last = new Promise<void>((resolve) => bob.on('all-channels-closed', resolve))
+    const end = closed(there)
+    for (let i = 0; i < 80; i++) void channel.send(new Uint8Array(64 * 1024))
+    await channel.close()
+    await end
+    await last
+    expect(bytes).toBe(80 * 64 * 1024)
+    expect(channel.state).toBe('closed')
+    expect(alice.channels).toEqual([])
+    expect((await failure(channel.send('late'))).message).toContain('closed')
+  })
+
+  it('[P14] live on when nobody can be reached through the tier any more', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    tier.leave('alice')
+    tier.leave('bob')
+    const text = received(there)
+    await channel.send('still here')
+    expect(await text).toBe('still here')
+  })
+
+  it('[P13] come back by themselves when their path is lost', async () => {
+    const PeerConnection = await nodePeerConnection()
+    class Losable extends PeerConnection {
+      #isLost = false
+      override get connectionState(): RTCPeerConnectionState {
+        return this.#isLost ? 'failed' : super.connectionState
+      }
+      lose(): void {
+        this.#isLost = true
+        this.dispatchEvent(new Event('connectionstatechange'))
+      }
+    }
+    const made: Losable[] = []
+    class Kept extends Losable {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration)
+        made.push(this)
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    // The side that was called notices: it tells the caller, which calls again.
+    const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Kept })
+    const first = opened(bob)
+    const channel = await alice.connect('bob')
+    await first
+    const again = Promise.all([opened(alice), opened(bob)])
+    const end = closed(channel)
+    made[0]?.lose()
+    expect(await end).toContain('ended')
+    const [ours, theirs] = await again
+    const text = received(theirs)
+    await ours.send('back')
+    expect(await text).toBe('back')
+    expect(alice.channels).toEqual([ours])
+  })
+
+  it('[P18] carry delivery frames beside the application and offer to carry until they close', async () => {
+    const tier = new Rendezvous()
+    const carriers: Carrier[] = []
+    const frames: unknown[] = []
+    let kicked = 0
+    const spy = (own: Carrier[]): P2PContext['carriers'] => ({
+      attach: (_, carrier) => {
+        own.push(carrier)
+        return () => own.splice(own.indexOf(carrier), 1)
+      },
+      kick: () => void kicked++,
+      receive: (from, frame) => frames.push({ from: from.name, frame }) > 0,
+    })
+    const alice = controllers.make(tier, 'alice', {}, { carriers: spy(carriers) })
+    const bob = controllers.make(tier, 'bob', {}, { carriers: spy([]) })
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const there = await theirs
+    expect(carriers).toHaveLength(1)
+    const ack = { type: 'ack', acks: [{ to: nameFrom('bob'), stream: 'abcdefghijk', next: 1 }] } as const
+    expect(carriers[0]?.send({ ...ack, acks: [...ack.acks] })).toBe(true)
+    await expect.poll(() => frames).toEqual([{ from: 'alice', frame: ack }])
+    const large = { ...ack, acks: Array.from({ length: 2000 }, () => ack.acks[0]) }
+    const carrier = carriers[0]
+    while (carrier?.send(large) === true);
+    expect(carrier?.send(large)).toBe('full')
+    await expect.poll(() => kicked).toBeGreaterThan(0)
+    expect(there.state).toBe('open')
+    await channel.close()
+    expect(carriers).toEqual([])
+    expect(carrier?.send(large)).toBe(false)
+  })
+
+  it('[P20] keep what arrives until somebody listens', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    await channel.send('early')
+    await channel.send('bird')
+    const there = await theirs
+    await expect.poll(async () => (await there.info()).messagesReceived).toBe(2)
+    const heard: unknown[] = []
+    there.on('message', (data) => heard.push(data))
+    expect(heard).toEqual(['early', 'bird'])
+  })
+})
+
+describe('what others learn', () => {
+  it('[P16] is no address before the other side accepts, where candidates are held', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { holdCandidates: true })
+    controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
+    await failure(alice.connect('bob', { deadlineMs: 300 }))
+    expect(tier.sent.filter(({ body }) => body.includes('candidate:'))).toEqual([])
+    const carol = controllers.make(tier, 'carol')
+    const theirs = opened(carol)
+    await alice.connect('carol')
+    await theirs
+  })
+
+  it('[P15] is no host or reflexive address with relayOnly', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { relayOnly: true })
+    controllers.make(tier, 'bob')
+    const error = await failure(alice.connect('bob', { deadlineMs: 1500 }))
+    expect(error).toMatchObject({ stage: 'ice' })
+    const mine = tier.sent.filter(({ from }) => from === 'alice')
+    expect(mine.length).toBeGreaterThan(0)
+    expect(mine.filter(({ body }) => /typ (host|srflx)|a=candidate/.test(body))).toEqual([])
+  })
+})
