@@ -108,13 +108,11 @@ export class Channel {
     return this.#waiting.length > 0 || isFull(this.#parts.stream)
   }
 
-  /** Messages that came before the first listener are handed to it. Returns the way to stop listening. */
+  /** Messages that came before the first listener are handed to it soon. Returns the way to stop listening. */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => void): () => void {
     const stop = this.#events.on(event, listener)
-    if (event === 'message') {
-      for (const data of this.#unheard.splice(0)) this.#events.emit('message', data)
-      this.#unheardBytes = 0
-    }
+    // Not before the listener's owner has the way to stop.
+    if (event === 'message') queueMicrotask(() => this.#drain())
     return stop
   }
 
@@ -216,13 +214,20 @@ export class Channel {
     if (this.#state === 'closed') return
     this.#received++
     this.#lastMessageAt = this.#parts.clock.now()
-    if (this.#events.has('message')) this.#events.emit('message', data)
-    else {
-      this.#unheard.push(data)
-      this.#unheardBytes += data.length
-      if (this.#unheardBytes > UNHEARD_BYTES_MAX) this.#parts.end('nobody listens for its messages')
-    }
+    this.#unheard.push(data)
+    this.#unheardBytes += data.length
+    this.#drain()
+    if (this.#unheardBytes > UNHEARD_BYTES_MAX) this.#parts.end('nobody listens for its messages')
     this.#endWhenComplete()
+  }
+
+  #drain(): void {
+    while (this.#events.has('message')) {
+      const data = this.#unheard.shift()
+      if (data === undefined) return
+      this.#unheardBytes -= data.length
+      this.#events.emit('message', data)
+    }
   }
 
   #endWhenComplete(): void {

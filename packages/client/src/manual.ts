@@ -8,11 +8,11 @@ import type { HandshakeSignal } from './handshake-signal.js'
 import { p2pServerOf } from './p2p-server.js'
 import { describePart, packPart, unpackPart } from './manual-text.js'
 import type { Part } from './manual-text.js'
-import type { Streams } from './negotiation.js'
 import { Handshake } from './negotiation.js'
 import { ConnectError } from './connect-error.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { findPeerConnection } from './rtc.js'
+import type { Streams } from './streams.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
 

@@ -1,6 +1,8 @@
 import type { Clock, Timer } from './clock.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
+import type { Streams } from './streams.js'
+import { makeStreams } from './streams.js'
 
 /** Where a handshake stood when it ended without a channel. */
 export type FailureStage =
@@ -14,12 +16,6 @@ export type FailureStage =
   | 'dtls'
   /** Secured, and yet no channel in time. */
   | 'timeout'
-
-/** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */
-export interface Streams {
-  data: RTCDataChannel
-  frames: RTCDataChannel
-}
 
 export interface HandshakeOptions {
   /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
@@ -83,6 +79,8 @@ export class Handshake {
   #received = 0
   /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
   #early: string[] = []
+  /** The last offer lost the glare: the candidates that follow it are for nothing. */
+  #ignores = false
   #held: boolean
   #watchdog: Timer | undefined
 
@@ -145,13 +143,18 @@ export class Handshake {
       if (signal.type === 'candidates') {
         this.#received += signal.candidates.length
         if (this.#received > REMOTE_CANDIDATES_MAX) return this.end('ice', 'too many candidates')
+        if (this.#ignores) return
         return this.#addCandidates(connection, signal.candidates)
       }
       const offered = connection.signalingState === 'have-local-offer'
       if (signal.type === 'answer' && !offered) return
-      if (signal.type === 'offer' && offered && !this.#options.polite) return
+      this.#ignores = signal.type === 'offer' && offered && !this.#options.polite
+      if (this.#ignores) return
       await this.#accept(connection, signal)
-      if (signal.type === 'offer') await this.#describe(connection, 'answer')
+      if (signal.type === 'offer') {
+        this.#found.restart()
+        await this.#describe(connection, 'answer')
+      }
       this.#held = false
       this.#flush()
     })
@@ -229,21 +232,15 @@ export class Handshake {
   }
 
   #openStreams(connection: RTCPeerConnection): void {
-    const { ordered, maxRetransmits, label } = this.#options.terms
-    const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
-    const frames = connection.createDataChannel('peerage', { negotiated: true, id: 0 })
-    const data = connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy })
-    const streams = { data, frames }
-    for (const stream of [data, frames]) {
-      stream.binaryType = 'arraybuffer'
-      stream.addEventListener('open', () => this.#onStreamOpen(streams))
-      stream.addEventListener('close', () => this.close('closed by the other peer'))
-    }
+    makeStreams(connection, this.#options.terms, {
+      onOpen: (streams) => this.#onOpen(streams),
+      onClose: () => this.close('closed by the other peer'),
+    })
   }
 
-  #onStreamOpen(streams: Streams): void {
-    if (this.#state !== 'answered') return
-    if (streams.data.readyState !== 'open' || streams.frames.readyState !== 'open') return
+  /** May come before setRemoteDescription has resolved: ICE and DTLS do not wait for that. */
+  #onOpen(streams: Streams): void {
+    if (this.#isEnded()) return
     this.#state = 'open'
     this.#watchdog?.cancel()
     this.#options.onOpen(streams)

@@ -29,8 +29,9 @@ export class OwnCandidates {
     return this.#waiting.splice(0)
   }
 
-  /** ICE begins anew, and with it the count. */
+  /** ICE begins anew, and with it the count; what was not sent yet is of no use now. */
   restart(): void {
     this.#sent = 0
+    this.#waiting = []
   }
 }

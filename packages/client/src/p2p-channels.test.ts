@@ -201,8 +201,17 @@ describe('channels', () => {
     const there = await theirs
     await expect.poll(async () => (await there.info()).messagesReceived).toBe(2)
     const heard: unknown[] = []
-    there.on('message', (data) => heard.push(data))
+    const both = new Promise<void>((resolve) => {
+      // Listening ends inside the listener: so the first message must not come before `on` has returned.
+      const stop = there.on('message', (data) => {
+        if (heard.push(data) < 2) return
+        stop()
+        resolve()
+      })
+    })
+    await both
     expect(heard).toEqual(['early', 'bird'])
+    expect(tier.errors).toEqual([])
   })
 })
 

@@ -10,9 +10,10 @@ import { decodeSignal } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
-import { DEADLINE_MS, Pair, refuse } from './pair.js'
+import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { findPeerConnection } from './rtc.js'
+import { DEADLINE_MS, refuse } from './send-signal.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {

@@ -3,10 +3,12 @@ import { abortError, Channel } from './channel.js'
 import type { Timer } from './clock.js'
 import { ConnectError } from './connect-error.js'
 import { Frames } from './frames.js'
-import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
-import type { FailureStage, HandshakeEnd, Streams } from './negotiation.js'
+import type { HandshakeSignal, Terms } from './handshake-signal.js'
+import type { FailureStage, HandshakeEnd } from './negotiation.js'
 import { Handshake } from './negotiation.js'
+import { DEADLINE_MS, sendSignal } from './send-signal.js'
 import type { P2PContext, Stay } from './signaling.js'
+import type { Streams } from './streams.js'
 
 /** How one handshake of this peer ended; the same goes to the node for its operator. */
 export interface Outcome {
@@ -36,7 +38,6 @@ export interface PairDeps {
 export type Offer = HandshakeSignal & { type: 'offer' }
 type Caller = (result: Channel | Error) => void
 
-export const DEADLINE_MS = 15_000
 /** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
 const HELD_MS = 2_000
 
@@ -290,19 +291,4 @@ export class Pair {
     if (this.#calling)
       this.#deps.context.report({ handshake, path, ms: Math.round(ms), ...(stage ? { stage } : {}) })
   }
-}
-
-/** One signal to another peer, kept no longer than a handshake may take. */
-export function sendSignal(
-  { signaling }: P2PContext,
-  to: Name,
-  handshake: string,
-  signal: HandshakeSignal,
-): ReturnType<P2PContext['signaling']['send']> {
-  return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
-}
-
-/** Tells a peer that its handshake comes to nothing here. */
-export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
-  void sendSignal(context, from.name, handshake, { type: 'end', reason })
 }

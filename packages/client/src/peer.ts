@@ -53,7 +53,8 @@ export class Peer {
   /** Returns the way to stop listening. Messages wait, unacknowledged, until somebody listens for them. */
   on<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): () => void {
     const off = this.#session.events.on(event, listener)
-    if (event === 'message') this.#session.carriers.inbox.drain()
+    // Not before the listener's owner has the way to stop.
+    if (event === 'message') queueMicrotask(() => this.#session.carriers.inbox.drain())
     return off
   }
 

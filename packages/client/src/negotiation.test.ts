@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest'
+import type { HandshakeSignal } from './handshake-signal.js'
+import type { HandshakeEnd } from './negotiation.js'
+import { Handshake } from './negotiation.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { FakeConnection, rtcOf } from './testing/fake-connection.js'
+
+const TERMS = { label: '', ordered: true }
+const OFFER = { type: 'offer', sdp: 'theirs', restart: true, ...TERMS } as const
+const THEIR_CANDIDATE = 'candidate:9 1 udp 1 192.0.2.9 5009 typ host'
+
+/** One side of a handshake, over a connection that can restart ICE. */
+class Side {
+  readonly clock = new FakeClock()
+  readonly connection = new FakeConnection()
+  readonly sent: HandshakeSignal[] = []
+  readonly ends: HandshakeEnd[] = []
+  opened = 0
+  readonly handshake: Handshake
+
+  constructor(polite: boolean) {
+    this.handshake = new Handshake({
+      id: '1',
+      polite,
+      terms: TERMS,
+      clock: this.clock,
+      relayOnly: false,
+      holdCandidates: false,
+      prepare: () => Promise.resolve(rtcOf(this.connection)),
+      send: (signal) => Promise.resolve(void this.sent.push(signal)),
+      onOpen: () => this.opened++,
+      onEnd: (end) => this.ends.push(end),
+    })
+  }
+
+  /** Called, answered, open. */
+  static async open(polite: boolean): Promise<Side> {
+    const side = new Side(polite)
+    side.handshake.answer(OFFER, Promise.resolve(true))
+    await side.settle()
+    side.connection.open()
+    expect(side.opened).toBe(1)
+    expect(side.take()).toEqual(['answer', 'candidates'])
+    return side
+  }
+
+  async hear(signal: HandshakeSignal): Promise<void> {
+    this.handshake.receive(signal)
+    await this.settle()
+  }
+
+  async settle(): Promise<void> {
+    await this.clock.advance(0)
+  }
+
+  /** The types of what was sent since the last time. */
+  take(): string[] {
+    return this.sent.splice(0).map(({ type }) => type)
+  }
+}
+
+describe('an ICE restart', () => {
+  it('[P2] [P13] lets its candidates out however often the other side asked for one before', async () => {
+    const side = await Side.open(true)
+    for (let restart = 0; restart < 30; restart++) {
+      await side.hear(OFFER)
+      expect(side.take()).toEqual(['answer', 'candidates'])
+    }
+  })
+
+  it('[P13] is one, of the side that does not give way, when both offer at once', async () => {
+    const [impolite, polite] = [await Side.open(false), await Side.open(true)]
+    for (const side of [impolite, polite]) {
+      side.connection.lose()
+      await side.settle()
+      expect(side.take()).toEqual(['offer', 'candidates'])
+      await side.hear(OFFER)
+    }
+    expect(impolite.take()).toEqual([])
+    expect(polite.take()).toEqual(['answer', 'candidates'])
+    expect(impolite.ends.concat(polite.ends)).toEqual([])
+  })
+
+  it('[P13] takes no candidates of an offer that lost the glare', async () => {
+    const side = await Side.open(false)
+    side.connection.lose()
+    await side.settle()
+    await side.hear(OFFER)
+    await side.hear({ type: 'candidates', candidates: ['candidate:8 1 udp 1 192.0.2.8 5008 typ host'] })
+    await side.hear({ type: 'answer', sdp: 'theirs', restart: true })
+    await side.hear({ type: 'candidates', candidates: [THEIR_CANDIDATE] })
+    expect(side.connection.added).toEqual([THEIR_CANDIDATE])
+  })
+})

@@ -1,0 +1,67 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Controllers, nodePeerConnection, opened, received } from './testing/controllers.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+
+describe('streams', () => {
+  it('make a channel although they are open before setRemoteDescription has resolved', async () => {
+    const PeerConnection = await nodePeerConnection()
+    let made = 0
+    class Late extends PeerConnection {
+      readonly #open: Promise<unknown>[] = []
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration)
+        made++
+      }
+      override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
+        const stream = super.createDataChannel(label, options)
+        this.#open.push(new Promise((resolve) => stream.addEventListener('open', resolve)))
+        return stream
+      }
+      override async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+        await super.setRemoteDescription(description)
+        await Promise.all(this.#open)
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Late })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const text = received(await theirs)
+    await channel.send('hello')
+    expect(await text).toBe('hello')
+    // Not the second connection of P11, which came 4 s later and closed the one that the other side had open.
+    expect(made).toBe(1)
+  })
+
+  it('[P20] keep what comes over one while the other is still opening', async () => {
+    const PeerConnection = await nodePeerConnection()
+    let isHeard = false
+    let frames: RTCDataChannel | undefined
+    class Uneven extends PeerConnection {
+      override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
+        const stream = super.createDataChannel(label, options)
+        if (options.id === 0) {
+          frames = stream
+          const state = { get: () => (isHeard ? 'open' : 'connecting') }
+          Object.defineProperty(stream, 'readyState', state)
+        } else
+          stream.addEventListener('message', () => {
+            isHeard = true
+            queueMicrotask(() => frames?.dispatchEvent(new Event('open')))
+          })
+        return stream
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Uneven })
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    await channel.send('early')
+    expect(await received(await theirs)).toBe('early')
+  })
+})

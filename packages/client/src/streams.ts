@@ -1,0 +1,37 @@
+import type { Terms } from './handshake-signal.js'
+
+/** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */
+export interface Streams {
+  data: RTCDataChannel
+  frames: RTCDataChannel
+}
+
+export interface StreamEvents {
+  /** Both are open: once. */
+  onOpen(streams: Streams): void
+  /** One of them closed, opened or not. */
+  onClose(): void
+}
+
+/** Makes the two streams of a connection. What comes over one before both are open is heard after `onOpen`. */
+export function makeStreams(connection: RTCPeerConnection, terms: Terms, events: StreamEvents): void {
+  const { ordered, maxRetransmits, label } = terms
+  const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
+  const frames = connection.createDataChannel('peerage', { negotiated: true, id: 0 })
+  const data = connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy })
+  const early: { stream: RTCDataChannel; data: unknown }[] = []
+  const opening = new AbortController()
+  const onOpen = (): void => {
+    if (data.readyState !== 'open' || frames.readyState !== 'open') return
+    opening.abort()
+    events.onOpen({ data, frames })
+    for (const { stream, ...message } of early) stream.dispatchEvent(new MessageEvent('message', message))
+  }
+  for (const stream of [data, frames]) {
+    stream.binaryType = 'arraybuffer'
+    const keep = (message: MessageEvent<unknown>): unknown => early.push({ stream, data: message.data })
+    stream.addEventListener('message', keep, { signal: opening.signal })
+    stream.addEventListener('open', onOpen, { signal: opening.signal })
+    stream.addEventListener('close', () => events.onClose())
+  }
+}

@@ -1,0 +1,73 @@
+/** A connection that can restart ICE, finds one host candidate a description, and leaves the rest to the test. */
+export class FakeConnection extends EventTarget {
+  signalingState: RTCSignalingState = 'stable'
+  connectionState: RTCPeerConnectionState = 'new'
+  iceConnectionState: RTCIceConnectionState = 'new'
+  localDescription: RTCSessionDescriptionInit | null = null
+  restarts = 0
+  readonly added: (string | undefined)[] = []
+  readonly streams: FakeStream[] = []
+
+  createDataChannel(): FakeStream {
+    const stream = new FakeStream()
+    this.streams.push(stream)
+    return stream
+  }
+
+  createOffer(): Promise<RTCSessionDescriptionInit> {
+    return Promise.resolve({ type: 'offer', sdp: `offer ${this.restarts}` })
+  }
+
+  createAnswer(): Promise<RTCSessionDescriptionInit> {
+    return Promise.resolve({ type: 'answer', sdp: `answer ${this.restarts}` })
+  }
+
+  async setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    this.localDescription = description
+    this.signalingState = description.type === 'offer' ? 'have-local-offer' : 'stable'
+    this.find('candidate:1 1 udp 1 192.0.2.2 5000 typ host')
+  }
+
+  async setRemoteDescription({ type }: RTCSessionDescriptionInit): Promise<void> {
+    this.signalingState = type === 'offer' ? 'have-remote-offer' : 'stable'
+  }
+
+  async addIceCandidate({ candidate }: RTCIceCandidateInit): Promise<void> {
+    this.added.push(candidate)
+  }
+
+  restartIce(): void {
+    this.restarts++
+  }
+
+  close(): void {
+    this.connectionState = 'closed'
+  }
+
+  find(candidate: string): void {
+    this.dispatchEvent(Object.assign(new Event('icecandidate'), { candidate: { candidate } }))
+  }
+
+  /** Both streams open. */
+  open(): void {
+    this.connectionState = 'connected'
+    for (const stream of this.streams) stream.readyState = 'open'
+    for (const stream of this.streams) stream.dispatchEvent(new Event('open'))
+  }
+
+  /** Every path is gone. */
+  lose(): void {
+    this.connectionState = 'failed'
+    this.dispatchEvent(new Event('connectionstatechange'))
+  }
+}
+
+/** What the SDK takes it for. */
+export function rtcOf(connection: unknown): RTCPeerConnection {
+  return connection as RTCPeerConnection
+}
+
+class FakeStream extends EventTarget {
+  readyState: RTCDataChannelState = 'connecting'
+  binaryType: BinaryType = 'blob'
+}
