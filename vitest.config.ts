@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 // Tests run on the sources: the condition leads every @peerage/* import to src.
@@ -17,6 +18,11 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'packages/*/src/**/*.test.tsx'],
           testTimeout: 10_000,
+          // They wait more than they compute, and loading what they share takes longer than most of them run: so there
+          // are two workers on two cores too (vitest would take one), and what is loaded stays for the next file.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
+          isolate: false,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -29,6 +35,7 @@ export default defineConfig({
           // Real processes share two cores: one file at a time keeps their times honest.
           fileParallelism: false,
           pool: 'forks',
+          sequence: { groupOrder: 1 },
         },
       },
     ],
