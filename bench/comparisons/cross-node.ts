@@ -1,7 +1,7 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
-import type { BenchProcess } from '../lib/processes.js'
-import { startLoad, startStack, type Stack, type StackName } from '../stacks.js'
+import { BODY_BYTES, PairLoad, placePairs } from '../pairs.js'
+import { startStack, type Stack, type StackName } from '../stacks.js'
 
 /** Who talks to whom, at what rate. */
 export interface CrossNodeLoad {
@@ -15,71 +15,13 @@ export interface CrossNodeLoad {
   ms: number
 }
 
-/** Like one ICE candidate in its envelope. */
-export const BODY_BYTES = 256
-const WARM_MS_PER_NODE = 2500
-const WARM_WINDOW = 8
 const SETTLE_MS = 1000
-/** Over the run itself: what is still on its way then. */
-const ANSWER_MS = 30_000
-const CONNECT_CONCURRENCY = 10
 const QUICK_SHARE = 0.1
-/** Above this, the load process itself is the bottleneck, and what is measured is not the stack. */
-const MOST_LOAD_SHARE = 0.9
 
 const CLASSIC = 'socket.io, classic adapter'
 const SHARDED = 'socket.io, sharded adapter'
 const WITH_ACK = 'socket.io, classic adapter, emitWithAck'
 const STACKS: readonly StackName[] = ['peerage', CLASSIC, SHARDED, WITH_ACK]
-
-/** Sender and recipient of a pair are always on two different nodes; over all pairs each node has its share. */
-export function placePairs(
-  load: Pick<CrossNodeLoad, 'pairs' | 'active'>,
-  ports: readonly number[],
-): { from: number[]; to: number[] } {
-  const port = (index: number): number => ports[index % load.active] ?? 0
-  const pairs = Array.from({ length: load.pairs }, (_, index) => index)
-  const step = (index: number): number => 1 + (Math.floor(index / load.active) % (load.active - 1))
-  return { from: pairs.map(port), to: pairs.map((index) => port(index + step(index))) }
-}
-
-export async function openPairs(
-  load: BenchProcess,
-  stack: Stack,
-  placed: { from: readonly number[]; to: readonly number[] },
-  echo: boolean,
-): Promise<void> {
-  const shared = { wire: stack.wire, first: 0, concurrency: CONNECT_CONCURRENCY }
-  const count = placed.from.length
-  await load.ask('load', 'open', { ...shared, group: 'from', prefix: 's', count, ports: placed.from })
-  await load.ask('load', 'open', { ...shared, group: 'to', prefix: 'r', count, ports: placed.to })
-  await load.ask('load', 'prepare', { from: 'from', to: 'to', echo })
-}
-
-interface Run {
-  ms: number
-  rate: number
-  window: number
-  echo?: boolean
-  precise?: boolean
-}
-
-/** One run between the two groups; throws when a message was lost or the load process was the limit. */
-export async function run(load: BenchProcess, stack: Stack, options: Run): Promise<Metrics> {
-  const { acknowledges: acknowledged } = stack
-  const all = { from: 'from', to: 'to', bodyBytes: BODY_BYTES, acknowledged, ...options }
-  const result = await load.ask('load', 'run', all, options.ms + ANSWER_MS)
-  if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
-  const limited = options.precise !== true && (result['loadShare'] ?? 0) > MOST_LOAD_SHARE
-  if (limited) throw new Error('the load process was the limit')
-  return result
-}
-
-/** As fast as the stack goes, until V8 has compiled what it will compile: on each node, so longer with more of them. */
-export async function warmUp(load: BenchProcess, stack: Stack, scale: number, echo: boolean): Promise<void> {
-  const ms = WARM_MS_PER_NODE * stack.nodes.length * scale
-  await run(load, stack, { ms, rate: 1, window: WARM_WINDOW, echo })
-}
 
 function contender(name: string, stackName: StackName, full: CrossNodeLoad): Contender {
   return {
@@ -87,16 +29,15 @@ function contender(name: string, stackName: StackName, full: CrossNodeLoad): Con
     start: async ({ quick }) => {
       const scale = quick ? QUICK_SHARE : 1
       const stack = await startStack(stackName, full.nodes)
-      const load = await startLoad()
+      const load = await PairLoad.start(stack, placePairs(full, stack.ports))
       const stop = async (): Promise<void> => {
         await load.stop()
         await stack.stop()
       }
       try {
-        await openPairs(load, stack, placePairs(full, stack.ports), false)
         const traffic = (ms: number): Promise<Metrics> =>
-          run(load, stack, { ms: ms * scale, rate: full.rate, window: full.window })
-        await warmUp(load, stack, scale, false)
+          load.run({ ms: ms * scale, rate: full.rate, window: full.window })
+        await load.warmUp(scale)
         await traffic(SETTLE_MS)
         return { measure: () => measure(stack, full, traffic), stop }
       } catch (error) {
@@ -182,7 +123,7 @@ function describeLoad({ nodes, active, pairs, window, rate, ms }: CrossNodeLoad)
 }
 
 /** Busy nodes: there the CPU of a message decides how many a machine carries. */
-const TWO: CrossNodeLoad = { nodes: 2, active: 2, pairs: 56, window: 8, rate: 0, ms: 5000 }
+const TWO: CrossNodeLoad = { nodes: 2, active: 2, pairs: 100, window: 8, rate: 0, ms: 5000 }
 const EIGHT: CrossNodeLoad = { ...TWO, nodes: 8, active: 8 }
 const IDLE: CrossNodeLoad = { ...TWO, nodes: 8, ms: 8000 }
 /** Nodes that are mostly idle: every message wakes every process on its way, and there is little to put together. */

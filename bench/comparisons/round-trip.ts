@@ -1,6 +1,6 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
-import { startLoad, startStack, type StackName } from '../stacks.js'
-import { BODY_BYTES, openPairs, placePairs, run, warmUp } from './cross-node.js'
+import { BODY_BYTES, PairLoad, placePairs } from '../pairs.js'
+import { startStack, type StackName } from '../stacks.js'
 
 interface RoundTripLoad {
   pairs: number
@@ -19,16 +19,16 @@ function contender(name: StackName, full: RoundTripLoad): Contender {
     start: async ({ quick }) => {
       const scale = quick ? QUICK_SHARE : 1
       const stack = await startStack(name, NODES)
-      const load = await startLoad()
+      const places = placePairs({ pairs: full.pairs, active: NODES }, stack.ports)
+      const load = await PairLoad.start(stack, places, { processes: 1, echo: true, precise: true })
       const stop = async (): Promise<void> => {
         await load.stop()
         await stack.stop()
       }
       const traffic = (ms: number): Promise<Metrics> =>
-        run(load, stack, { rate: full.rate, ms: ms * scale, window: 0, precise: true, echo: true })
+        load.run({ rate: full.rate, ms: ms * scale, window: 0 })
       try {
-        await openPairs(load, stack, placePairs({ pairs: full.pairs, active: NODES }, stack.ports), true)
-        await warmUp(load, stack, scale, true)
+        await load.warmUp(scale)
         await traffic(SETTLE_MS)
         return { measure: () => traffic(full.ms), stop }
       } catch (error) {
