@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
-import { decodeEnvelopes, encodeEnvelope } from '@peerage/core'
+import { Rush, decodeEnvelopes, encodeEnvelope } from '@peerage/core'
 import { CANARY } from './health.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './publishing.js'
@@ -28,12 +28,12 @@ export interface BusLimits {
 /** Two seconds' worth of a busy node, and less memory than a thousand idle peers. */
 export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
 
+/** Envelopes a millisecond, over which those to one node wait for each other. */
+const RUSH = 4
+
 type Sent = 'sent' | 'unavailable'
 
-/**
- * Envelopes of one turn to one node: one publish. They go when what has arrived by now has been read: for a single
- * message that is at once.
- */
+/** In a rush, envelopes of one turn to one node: one publish, when what has arrived by now has been read. */
 interface Lane {
   payload: string
   waiting: ((sent: Sent) => void)[]
@@ -49,6 +49,7 @@ interface Flight {
 export class RedisBus implements Bus {
   readonly #parts: RedisBusParts
   #inbox: string | undefined
+  readonly #rush: Rush
   #lanes = new Map<NodeId, Lane>()
   #flushing = false
   readonly #flights = new Set<Flight>()
@@ -60,6 +61,7 @@ export class RedisBus implements Bus {
 
   constructor(parts: RedisBusParts) {
     this.#parts = parts
+    this.#rush = new Rush(RUSH, parts.clock)
   }
 
   /** The channel that is subscribed to, or shall be. */
@@ -93,9 +95,14 @@ export class RedisBus implements Bus {
     this.#length += record.length
     return new Promise((resolve) => {
       const lane = this.#lanes.get(to)
+      const rush = this.#rush.add()
       if (lane) {
         lane.payload += record
         lane.waiting.push(resolve)
+        return
+      }
+      if (!rush) {
+        this.#send(to, record, [resolve])
         return
       }
       this.#lanes.set(to, { payload: record, waiting: [resolve] })
@@ -121,7 +128,9 @@ export class RedisBus implements Bus {
       this.#flushing = false
       const lanes = this.#lanes
       this.#lanes = new Map()
-      for (const [to, { payload, waiting }] of lanes) this.#send(to, payload, waiting)
+      this.#parts.publishing.together(() => {
+        for (const [to, { payload, waiting }] of lanes) this.#send(to, payload, waiting)
+      })
     })
   }
 

@@ -9,6 +9,8 @@ export interface Publishing {
   readonly connected: boolean
   /** Undefined: there is no connection for this channel now, and nothing waits for one. */
   publish(channel: string, payload: string): Promise<unknown> | undefined
+  /** What `task` publishes is one write a connection: the system call costs more than all the rest of a publish. */
+  together(task: () => void): void
 }
 
 /** Over the one server there is. */
@@ -16,7 +18,6 @@ export class Publisher implements Publishing {
   readonly #client: Redis
   readonly #clock: Clock
   #end: (() => void) | undefined
-  #gathering: Redis['stream'] | undefined
 
   constructor(client: Redis, clock: Clock, onChange: () => void) {
     this.#client = client
@@ -39,20 +40,21 @@ export class Publisher implements Publishing {
 
   publish(channel: string, payload: string): Promise<unknown> | undefined {
     if (this.#client.status !== 'ready') return undefined
-    this.#gather()
     return this.#client.spublish(channel, payload)
   }
 
-  // What one turn publishes is one write: the system call costs more than all the rest of a publish.
-  #gather(): void {
+  together(task: () => void): void {
+    if (!this.connected) {
+      task()
+      return
+    }
     const { stream } = this.#client
-    if (this.#gathering === stream) return
-    this.#gathering = stream
     stream.cork()
-    process.nextTick(() => {
+    try {
+      task()
+    } finally {
       stream.uncork()
-      if (this.#gathering === stream) this.#gathering = undefined
-    })
+    }
   }
 }
 
@@ -111,5 +113,14 @@ export class ShardPublishers implements Publishing {
       if (error instanceof Error && /^(?:MOVED|ASK|CLUSTERDOWN) /u.test(error.message)) this.#parts.onMoved()
       throw error
     })
+  }
+
+  together(task: () => void): void {
+    let all = task
+    for (const publisher of this.#publishers.values()) {
+      const rest = all
+      all = () => publisher.together(rest)
+    }
+    all()
   }
 }

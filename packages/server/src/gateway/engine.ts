@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Clock } from '@peerage/core'
 import type { RawData } from 'ws'
 import { WebSocket, WebSocketServer } from 'ws'
 import { FrameWriter } from './frame-writer.js'
@@ -22,6 +23,7 @@ const DISCONNECT = '41'
 const EVENT = '42'
 
 export interface EngineOptions {
+  clock: Clock
   pingIntervalMs: number
   pingTimeoutMs: number
   frameBytes: number
@@ -178,7 +180,7 @@ export class Engine extends EventEmitter {
     super()
     this.options = options
     this.events = events
-    this.writer = new FrameWriter(options.bufferedBytes)
+    this.writer = new FrameWriter(options.bufferedBytes, options.clock)
     this.#wss = new WebSocketServer({
       noServer: true,
       WebSocket: OwnedWebSocket,

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { PassThrough, type Duplex } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
+import { fakeClock } from '@peerage/core/testing'
 import { FrameWriter } from './frame-writer.js'
 
 const MANY = 1 << 20
@@ -42,9 +43,24 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
   return { client, server, stream }
 }
 
-describe('frames of a turn', () => {
+/** A writer in a rush: over a clock that stands still, one that has written so many frames already. */
+function rushed(mostBytes = MANY): FrameWriter {
+  const writer = new FrameWriter(mostBytes, fakeClock())
+  const { stream } = recorded()
+  for (let n = 0; n < 40; n++) writer.write(stream, 'x')
+  return writer
+}
+
+test('a frame by itself is written at once', () => {
+  const writer = new FrameWriter(MANY, fakeClock())
+  const { stream, writes } = recorded()
+  writer.write(stream, 'one')
+  expect(writes).toHaveLength(1)
+})
+
+describe('in a rush, frames of a turn', () => {
   test('are one write a peer, in order', async () => {
-    const writer = new FrameWriter(MANY)
+    const writer = rushed()
     const [a, b] = [recorded(), recorded()]
     for (const text of ['one', 'two', 'three']) writer.write(a.stream, text)
     writer.write(b.stream, 'one')
@@ -60,7 +76,7 @@ describe('frames of a turn', () => {
   })
 
   test('over the bound are refused, and the frames before stay', async () => {
-    const writer = new FrameWriter(10)
+    const writer = rushed(10)
     const { stream, writes } = recorded()
     expect(writer.write(stream, 'x'.repeat(11))).toBe(true)
     expect(writer.write(stream, 'y')).toBe(false)
@@ -70,7 +86,7 @@ describe('frames of a turn', () => {
   })
 
   test('of a stream that has ended meanwhile are dropped without an error', async () => {
-    const writer = new FrameWriter(MANY)
+    const writer = rushed()
     const [ended, other] = [recorded(), recorded()]
     writer.write(ended.stream, 'x')
     writer.write(other.stream, 'x')
@@ -83,7 +99,7 @@ describe('frames of a turn', () => {
 
 test('a client reads every length and every character, and a close frame after what waited', async () => {
   const { client, server, stream } = await opened()
-  const writer = new FrameWriter(MANY)
+  const writer = rushed()
   const texts = [
     '',
     'x'.repeat(125),

@@ -1,4 +1,9 @@
 import type { Duplex } from 'node:stream'
+import type { Clock } from '@peerage/core'
+import { Rush } from '@peerage/core'
+
+/** Frames a millisecond, over which those to one peer wait for each other. */
+const RUSH = 4
 
 /** What waits for one peer until the end of the turn. */
 interface Waiting {
@@ -7,17 +12,19 @@ interface Waiting {
 }
 
 /**
- * Writes whole text frames of a server (RFC 6455 §5.2). The frames of one turn of the event loop to one peer are one
- * buffer and one write: the system call costs more than all the rest of a message. Beside what ws itself writes they
- * may stand anywhere between two frames, for without compression ws writes each of its own at once.
+ * Writes whole text frames of a server (RFC 6455 §5.2). In a rush the frames of one turn of the event loop to one peer
+ * are one buffer and one write: the system call costs more than all the rest of a message. Beside what ws itself
+ * writes they may stand anywhere between two frames, for without compression ws writes each of its own at once.
  */
 export class FrameWriter {
   readonly #mostBytes: number
+  readonly #rush: Rush
   readonly #waiting = new Map<Duplex, Waiting>()
 
   /** `mostBytes`: over this many that wait to be read, a peer is a slow consumer. */
-  constructor(mostBytes: number) {
+  constructor(mostBytes: number, clock: Clock) {
     this.#mostBytes = mostBytes
+    this.#rush = new Rush(RUSH, clock)
   }
 
   /** Takes a frame for a stream that is open. False: the peer is a slow consumer, and the frame was not taken. */
@@ -25,8 +32,13 @@ export class FrameWriter {
     const waiting = this.#waiting.get(stream)
     if (stream.writableLength + (waiting?.length ?? 0) > this.#mostBytes) return false
     if (waiting) {
+      this.#rush.add()
       waiting.frames.push(frame)
       waiting.length += frame.length
+      return true
+    }
+    if (!this.#rush.add()) {
+      stream.write(encode([frame]))
       return true
     }
     if (this.#waiting.size === 0) setImmediate(() => this.#flushAll())

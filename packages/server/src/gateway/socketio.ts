@@ -37,7 +37,7 @@ export interface SocketIoGatewayOptions {
   limits: Limits
   metrics: GatewayMetrics
   log: GatewayLog
-  engine: EngineOptions
+  engine: Omit<EngineOptions, 'clock'>
   /** Mount point, with slashes on both ends. */
   path: string
   handshakeMs: number
@@ -76,13 +76,16 @@ export class SocketIoGateway implements Gateway {
     const { engine, clock, handshakeMs } = options
     this.#heartbeat = new Heartbeat({ clock, ...engine })
     this.#frames = new NativeFrames(options)
-    this.#engine = new Engine(engine, {
-      event: (socket, frame) => this.#event(socket, frame),
-      malformed: (socket, what) => this.#malformed(socket, protocolError(what, errors[what].text)),
-      pinged: (socket) => this.#pinged(socket),
-      silent: (socket) => this.#abandon(socket, 'ping-timeout'),
-      ended: (socket, code) => this.#ended(socket, code),
-    })
+    this.#engine = new Engine(
+      { ...engine, clock },
+      {
+        event: (socket, frame) => this.#event(socket, frame),
+        malformed: (socket, what) => this.#malformed(socket, protocolError(what, errors[what].text)),
+        pinged: (socket) => this.#pinged(socket),
+        silent: (socket) => this.#abandon(socket, 'ping-timeout'),
+        ended: (socket, code) => this.#ended(socket, code),
+      },
+    )
     this.#engine.on('connection', (socket: EngineSocket) => this.#opened(socket))
     this.#io = new Server({ serveClient: false, connectTimeout: handshakeMs })
     this.#io.bind(this.#engine)
