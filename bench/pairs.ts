@@ -14,6 +14,8 @@ export interface Run {
   rate: number
   /** Messages under way per pair in a closed loop; 0: an open loop at `rate`. */
   window: number
+  /** Only so many of the pairs, over all processes; all, when absent. */
+  pairs?: number
 }
 
 export interface PairLoadOptions {
@@ -27,6 +29,8 @@ export interface PairLoadOptions {
 
 /** Like one ICE candidate in its envelope. */
 export const BODY_BYTES = 256
+/** So many at least warm a stack up: none of them is over its limit of messages then. */
+export const WARM_PAIRS = 100
 const PROCESSES = 2
 const WARM_MS_PER_NODE = 2500
 const WARM_WINDOW = 8
@@ -78,7 +82,8 @@ export class PairLoad {
     const count = this.#processes.length
     const shared = { from: 'from', to: 'to', bodyBytes: BODY_BYTES, echo, precise }
     const { acknowledges: acknowledged } = this.#stack
-    const options = { ...shared, ...run, acknowledged, rate: run.rate / count }
+    const part = run.pairs === undefined ? {} : { pairs: run.pairs / count }
+    const options = { ...shared, ...run, ...part, acknowledged, rate: run.rate / count }
     const results = await Promise.all(
       this.#processes.map((process) => process.ask('load', 'run', options, run.ms + ANSWER_MS)),
     )

@@ -1,6 +1,6 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
-import { BODY_BYTES, PairLoad, placePairs } from '../pairs.js'
+import { BODY_BYTES, PairLoad, WARM_PAIRS, placePairs } from '../pairs.js'
 import { startStack, type Stack, type StackName } from '../stacks.js'
 
 /** Who talks to whom, at what rate. */
@@ -29,14 +29,14 @@ function contender(name: string, stackName: StackName, full: CrossNodeLoad): Con
     start: async ({ quick }) => {
       const scale = quick ? QUICK_SHARE : 1
       const stack = await startStack(stackName, full.nodes)
-      const load = await PairLoad.start(stack, placePairs(full, stack.ports))
+      const pairs = Math.max(full.pairs, WARM_PAIRS)
+      const load = await PairLoad.start(stack, placePairs({ ...full, pairs }, stack.ports))
       const stop = async (): Promise<void> => {
         await load.stop()
         await stack.stop()
       }
       try {
-        const traffic = (ms: number): Promise<Metrics> =>
-          load.run({ ms: ms * scale, rate: full.rate, window: full.window })
+        const traffic = (ms: number): Promise<Metrics> => load.run({ ...full, ms: ms * scale })
         await load.warmUp(scale)
         await traffic(SETTLE_MS)
         return { measure: () => measure(stack, full, traffic), stop }

@@ -1,5 +1,5 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
-import { BODY_BYTES, PairLoad, placePairs } from '../pairs.js'
+import { BODY_BYTES, PairLoad, WARM_PAIRS, placePairs } from '../pairs.js'
 import { startStack, type StackName } from '../stacks.js'
 
 interface RoundTripLoad {
@@ -19,14 +19,14 @@ function contender(name: StackName, full: RoundTripLoad): Contender {
     start: async ({ quick }) => {
       const scale = quick ? QUICK_SHARE : 1
       const stack = await startStack(name, NODES)
-      const places = placePairs({ pairs: full.pairs, active: NODES }, stack.ports)
+      const places = placePairs({ pairs: WARM_PAIRS, active: NODES }, stack.ports)
       const load = await PairLoad.start(stack, places, { processes: 1, echo: true, precise: true })
       const stop = async (): Promise<void> => {
         await load.stop()
         await stack.stop()
       }
       const traffic = (ms: number): Promise<Metrics> =>
-        load.run({ rate: full.rate, ms: ms * scale, window: 0 })
+        load.run({ rate: full.rate, ms: ms * scale, window: 0, pairs: full.pairs })
       try {
         await load.warmUp(scale)
         await traffic(SETTLE_MS)

@@ -48,6 +48,7 @@ function run(options: Options): Promise<Numbers> {
     precise: options['precise'] === true,
     echo: options['echo'] === true,
     acknowledged: options['acknowledged'] === true,
+    pairs: typeof options['pairs'] === 'number' ? options['pairs'] : undefined,
     window: typeof options['window'] === 'number' ? options['window'] : 0,
   })
 }

@@ -15,6 +15,8 @@ export interface TrafficOptions extends Pace {
   window: number
   /** Wait at the end for end-to-end acknowledgements, too. */
   acknowledged: boolean
+  /** Only so many of the pairs; all, when absent. */
+  pairs?: number | undefined
 }
 
 /** How long after the last send a message may still arrive. */
@@ -73,7 +75,7 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     this.#reset(options)
     const cpuBefore = process.cpuUsage()
     const start = performance.now()
-    const pairs = pairsOf(from, to)
+    const pairs = pairsOf(from, to).slice(0, options.pairs)
     const send = (index: number, dueMs: number): void => {
       const { sender, recipient } = pairs[index % pairs.length] ?? {}
       if (sender === undefined || recipient === undefined) throw new Error('there are no pairs')
