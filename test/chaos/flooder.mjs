@@ -1,5 +1,10 @@
 // One peer that floods a node, in a process of its own: node flooder.mjs URL message|ping|lookup|join MS
+import { setPriority } from 'node:os'
 import { WebSocket } from 'ws'
+
+// It stands for a machine of its own: the neighbours shall wait for what the node does with its flood, not for the
+// core that it is made on.
+setPriority(19)
 
 const [url, kind, ms] = process.argv.slice(2)
 const EVERY_MS = 20

@@ -162,7 +162,10 @@ async function arrive(
     close: nothing,
   })
   const bucket = (): TokenBucket => new TokenBucket(0, 0)
-  const rates = (): Rates => ({ messages: bucket(), bytes: bucket(), lookups: bucket(), relayed: bucket() })
+  const rates = (): Rates => ({
+    ...{ messages: bucket(), bytes: bucket(), lookups: bucket() },
+    ...{ relayed: bucket(), strikes: bucket() },
+  })
   const connection = new NativeConnection(id.value, socket, { rates, slow: nothing })
   node.open(connection)
   const peer = peerOf(app.value, name.value)

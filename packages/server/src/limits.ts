@@ -88,8 +88,13 @@ export class KeyedBuckets {
   }
 }
 
-/** So many refused messages on one connection are a flood, not a burst: it is closed. */
-export const STRIKES_MOST = 2_000
+/** Refused messages of one connection that are still a burst, not a flood: twice this at once. The SDK holds 1,024. */
+const STRIKES_PER_SECOND = 600
+
+/** Counts what is refused on one connection; when it is empty the connection is closed. */
+export function strikeBucket(now: number): TokenBucket {
+  return new TokenBucket(STRIKES_PER_SECOND, now)
+}
 
 export interface LimitValues {
   connection: { messagesPerSecond: number; bytesPerSecond: number; lookupsPerSecond: number }

@@ -2,7 +2,6 @@ import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
 import { closeCodes, encodeNodeMessage } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
-import { STRIKES_MOST } from '../limits.js'
 import type { EngineSocket } from './engine.js'
 
 const encoded = new WeakMap<RoomChange, string>()
@@ -23,6 +22,7 @@ export interface Rates {
   bytes: TokenBucket
   lookups: TokenBucket
   relayed: TokenBucket
+  strikes: TokenBucket
 }
 
 /** Shared by all connections of a gateway. */
@@ -41,7 +41,6 @@ export class NativeConnection implements Connection {
   readonly #parts: NativeConnectionParts
   #rates: Rates | undefined
   #closing: CloseReason | undefined
-  #strikes = 0
 
   constructor(id: ConnectionId, socket: EngineSocket, parts: NativeConnectionParts) {
     this.id = id
@@ -100,10 +99,9 @@ export class NativeConnection implements Connection {
     return false
   }
 
-  /** Over a limit once more. */
-  strike(): void {
-    this.#strikes++
-    if (this.#strikes > STRIKES_MOST) this.close('rate-limited', STRIKES_RETRY_MS)
+  /** Over a limit once more; `now` on the monotonic clock. */
+  strike(now: number): void {
+    if (this.rates.strikes.take(1, now) > 0) this.close('rate-limited', STRIKES_RETRY_MS)
   }
 
   fail(error: ProtocolError, id?: number): void {

@@ -286,6 +286,6 @@ export class NativeFrames {
       const error = protocolError('rate-limited', errors['rate-limited'].text, waitMs)
       connection.fail(error, 'id' in message ? message.id : undefined)
     }
-    connection.strike()
+    connection.strike(this.#clock.monotonic())
   }
 }

@@ -4,7 +4,7 @@ import { closeCodes, errors, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
-import { STRIKES_MOST } from '../limits.js'
+import { strikeBucket } from '../limits.js'
 import type { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
@@ -105,7 +105,7 @@ export class PeerJsConnection implements Connection, Beating {
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [] }
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
-  #strikes = 0
+  #strikes: TokenBucket | undefined
 
   constructor(
     id: ConnectionId,
@@ -234,8 +234,9 @@ export class PeerJsConnection implements Connection, Beating {
 
   /** Over a rate once more: so many are a flood, not a burst. */
   strike(): void {
-    this.#strikes++
-    if (this.#strikes > STRIKES_MOST) this.close('rate-limited')
+    const now = this.#events.now()
+    this.#strikes ??= strikeBucket(now)
+    if (this.#strikes.take(1, now) > 0) this.close('rate-limited')
   }
 
   /** For `OwnedWebSocket` only. */

@@ -98,6 +98,25 @@ describe('limits', () => {
     expect(await b.ended()).toMatchObject({ code: 4004 })
   })
 
+  test('[P16] being a little over the rate for hours is no flood', async () => {
+    const limitValues = {
+      ...unlimited,
+      connection: { messagesPerSecond: 5, bytesPerSecond: 0, lookupsPerSecond: 0 },
+    }
+    const home = await house({ limitValues })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    for (let second = 0; second < 5; second++) {
+      for (let n = 0; n < 500; n++) a.send(candidate('b', n))
+      // A heartbeat is not counted, and is read after what came before it.
+      await b.next('CANDIDATE', second === 0 ? 9 : 9 + second * 5)
+      a.send(JSON.stringify({ type: 'HEARTBEAT' }))
+      await home.clock.advance(1_000)
+    }
+    a.socket.ping('last')
+    expect(String((await once(a.socket, 'pong'))[0])).toBe('last')
+    expect(a.end).toBeUndefined()
+  })
+
   test('[P16] connections of one address are counted, and given back however they end', async () => {
     const address = { ...unlimited.address, connections: 2 }
     const home = await house({

@@ -18,7 +18,7 @@ import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
 import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
-import { TokenBucket } from '../limits.js'
+import { TokenBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
 import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
@@ -177,6 +177,7 @@ export class SocketIoGateway implements Gateway {
       bytes: new TokenBucket(bytesPerSecond, now),
       lookups: new TokenBucket(lookupsPerSecond, now),
       relayed: new TokenBucket(welcome().relay?.bytesPerSecond ?? 0, now),
+      strikes: strikeBucket(now),
     }
   }
 
@@ -254,9 +255,10 @@ export class SocketIoGateway implements Gateway {
   #pinged(socket: EngineSocket): boolean {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return false
-    if (connection.rates.messages.take(1, this.#options.clock.monotonic()) === 0) return true
+    const now = this.#options.clock.monotonic()
+    if (connection.rates.messages.take(1, now) === 0) return true
     this.#options.metrics.rejected('native', 'rate-limited')
-    connection.strike()
+    connection.strike(now)
     return false
   }
 
