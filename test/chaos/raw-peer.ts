@@ -36,7 +36,12 @@ export class RawPeer {
         else if (frame.startsWith('42["notice"')) peer.notices++
       })
     })
-    await welcomed
+    try {
+      await welcomed
+    } catch (error) {
+      ws.terminate()
+      throw error
+    }
     return peer
   }
 
