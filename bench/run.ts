@@ -7,6 +7,7 @@ import { memory } from './comparisons/memory.js'
 import { reconnect } from './comparisons/reconnect.js'
 import { registry } from './comparisons/registry.js'
 import { relay } from './comparisons/relay.js'
+import { room } from './comparisons/room.js'
 import { roundTrip } from './comparisons/round-trip.js'
 import { size } from './comparisons/size.js'
 import { stun } from './comparisons/stun.js'
@@ -19,6 +20,7 @@ const COMPARISONS: readonly Comparison[] = [
   ...crossNode,
   ...roundTrip,
   ...relay,
+  ...room,
   ...memory,
   ...connects,
   ...reconnect,

@@ -8,6 +8,8 @@ type Options = Readonly<Record<string, unknown>>
 
 const WIRES: readonly WireName[] = ['socketio', 'socketio-ack', 'peerage', 'peerjs', 'publish']
 
+const JOINS_AT_ONCE = 50
+
 const groups = new Map<string, Group>()
 const traffic = new Traffic()
 
@@ -53,6 +55,24 @@ function run(options: Options): Promise<Numbers> {
   })
 }
 
+/** Every peer of a group joins a room, some at a time. */
+async function join(options: Options): Promise<Numbers> {
+  const { peers } = find(options['group'])
+  const room = asText(options['room'])
+  const start = performance.now()
+  for (let from = 0; from < peers.length; from += JOINS_AT_ONCE)
+    await Promise.all(peers.slice(from, from + JOINS_AT_ONCE).map((peer) => peer.join(room)))
+  return { ms: performance.now() - start }
+}
+
+function broadcast(options: Options): Promise<Numbers> {
+  return traffic.broadcast(find(options['group']), {
+    room: asText(options['room']),
+    times: asNumber(options['times']),
+    bodyBytes: asNumber(options['bodyBytes']),
+  })
+}
+
 function close(options: Options): Numbers {
   const name = asText(options['group'])
   find(name).close()
@@ -70,6 +90,8 @@ answerCommands('load', {
   open,
   prepare,
   run,
+  join,
+  broadcast,
   close,
   arm: (options) =>
     find(options['group']).arm({

@@ -75,6 +75,14 @@ export class LoadPeer {
     this.#wire?.message(to, body)
   }
 
+  join(room: string): Promise<void> {
+    return this.#wire?.join?.(room) ?? Promise.reject(new Error('this wire has no rooms'))
+  }
+
+  say(room: string, body: string): void {
+    this.#wire?.say?.(room, body)
+  }
+
   close(): void {
     const socket = this.#socket
     this.#socket = undefined

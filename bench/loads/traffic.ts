@@ -19,6 +19,12 @@ export interface TrafficOptions extends Pace {
   pairs?: number | undefined
 }
 
+export interface BroadcastOptions {
+  room: string
+  times: number
+  bodyBytes: number
+}
+
 /** How long after the last send a message may still arrive. */
 const DRAIN_MS = 3000
 const POLL_MS = 2
@@ -49,10 +55,13 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
   #acknowledged = 0
   #acks = 0
   #problems: string[] = []
+  /** Some stacks send to their senders, too. */
+  #speaker: LoadPeer | undefined
   /** In a closed loop: what a recipient's message sets off. */
   #next: Map<LoadPeer, () => void> | undefined
 
   readonly body = (peer: LoadPeer, from: string, body: string): void => {
+    if (peer === this.#speaker) return
     const due = body.slice(1, body.indexOf('|'))
     if (this.#echo && body.startsWith(REQUEST)) peer.message(from, bodyOf(ANSWER, due, body.length))
     else {
@@ -92,6 +101,28 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     return { sent, ms, loadShare: (user + system) / (ms * 1000), ...this.#tally(sent) }
   }
 
+  /** One member speaks, and speaks again when all others have heard it. `last`: until the last of them had. */
+  async broadcast(group: Group, options: BroadcastOptions): Promise<Numbers> {
+    this.#reset({ echo: false })
+    const [speaker] = group.peers
+    this.#speaker = speaker
+    const listeners = group.peers.length - 1
+    const lasts: number[] = []
+    for (let round = 1; round <= options.times; round++) {
+      const from = this.#latencies.length
+      const due = performance.now()
+      speaker?.say(options.room, bodyOf(REQUEST, due.toFixed(3), options.bodyBytes))
+      while (this.#latencies.length < from + listeners) {
+        if (performance.now() > due + DRAIN_MS) throw new Error(`heard by ${this.#latencies.length - from}`)
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      }
+      lasts.push(Math.max(...this.#latencies.slice(from, from + listeners)))
+    }
+    if (this.#problems.length > 0) throw new Error(this.#problems.slice(0, SHOWN_PROBLEMS).join('\n'))
+    const sorted = Float64Array.from(lasts).sort()
+    return { received: this.#latencies.length, last: quantile(sorted, 0.5), max: quantile(sorted, 1) }
+  }
+
   async #closedLoop(
     pairs: readonly Pair[],
     options: TrafficOptions,
@@ -114,12 +145,13 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     return sent
   }
 
-  #reset(options: TrafficOptions): void {
+  #reset(options: Pick<TrafficOptions, 'echo'>): void {
     this.#echo = options.echo
     this.#latencies = []
     this.#acknowledged = 0
     this.#acks = 0
     this.#next = undefined
+    this.#speaker = undefined
     this.#problems = []
   }
 

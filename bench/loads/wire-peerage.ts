@@ -26,10 +26,10 @@ export function peerageWire(context: WireContext): Wire {
   const { events } = context
   const outgoing = new Map<string, Outgoing>()
   const toAcknowledge = new Map<string, Unacknowledged>()
-  const lookups = new Map<number, () => void>()
+  const answers = new Map<number, () => void>()
   let lastAckMs = 0
   let ackTimer: NodeJS.Timeout | undefined
-  let lastLookup = 0
+  let lastId = 0
 
   const emit = (type: string, fields: object): void => {
     context.send(`42["${type}",${JSON.stringify(fields)}]`)
@@ -66,17 +66,23 @@ export function peerageWire(context: WireContext): Wire {
       else if (outgoing.get(name)?.since !== since)
         outgoing.set(name, { since, stream: streamId(), seq: 1, base: 1 })
     }
+    answered(fields)
+  }
+  const answered = (fields: Record<string, unknown>): void => {
     const id = asNumber(fields['id'])
-    lookups.get(id)?.()
-    lookups.delete(id)
+    answers.get(id)?.()
+    answers.delete(id)
   }
   const event = (text: string): void => {
     const [type, payload] = asList(JSON.parse(text.slice(2)))
     const fields = asRecord(payload)
-    if (type === 'message') received(fields)
+    if (type === 'said') events.body(asText(fields['from']), asText(fields['body']))
+    else if (type === 'roomed') answered(fields)
+    else if (type === 'message') received(fields)
     else if (type === 'acked') acked(fields)
     else if (type === 'found') found(fields)
     else if (type === 'welcome') events.ready()
+    else if (type === 'changed' || type === 'done') return
     else events.problem(text)
   }
 
@@ -94,8 +100,8 @@ export function peerageWire(context: WireContext): Wire {
     },
     prepare: async (recipients) => {
       for (let start = 0; start < recipients.length; start += limits.namesPerLookup) {
-        const id = ++lastLookup
-        const answer = new Promise<void>((resolve) => lookups.set(id, resolve))
+        const id = ++lastId
+        const answer = new Promise<void>((resolve) => answers.set(id, resolve))
         emit('lookup', { id, names: recipients.slice(start, start + limits.namesPerLookup) })
         await answer
       }
@@ -109,6 +115,13 @@ export function peerageWire(context: WireContext): Wire {
       const { since, stream, base } = out
       emit('send', { to, since, stream, seq: out.seq++, base, kind: 'message', body })
     },
+    join: (room) => {
+      const id = ++lastId
+      const joined = new Promise<void>((resolve) => answers.set(id, resolve))
+      emit('join', { id, room })
+      return joined
+    },
+    say: (room, body) => emit('say', { id: ++lastId, room, body }),
     stop: () => clearTimeout(ackTimer),
   }
 }

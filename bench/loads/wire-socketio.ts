@@ -11,6 +11,7 @@ const OPEN = '0'
 export function socketioWire(context: WireContext, acknowledged: boolean): Wire {
   const { events } = context
   let lastId = 0
+  const joins = new Map<string, () => void>()
 
   const event = (text: string): void => {
     const start = text.indexOf('[')
@@ -21,7 +22,12 @@ export function socketioWire(context: WireContext, acknowledged: boolean): Wire 
     events.body(asText(from), asText(body))
   }
   const answered = (text: string): void => {
-    if (text.endsWith('[true]')) events.acknowledged(1)
+    const id = text.slice(ACK.length, text.indexOf('['))
+    const joined = joins.get(id)
+    if (joined !== undefined) {
+      joins.delete(id)
+      joined()
+    } else if (text.endsWith('[true]')) events.acknowledged(1)
     else events.problem(`not delivered: ${text}`)
   }
 
@@ -41,6 +47,13 @@ export function socketioWire(context: WireContext, acknowledged: boolean): Wire 
       const id = acknowledged ? String(lastId++) : ''
       context.send(`${EVENT}${id}["message",${JSON.stringify(to)},${JSON.stringify(body)}]`)
     },
+    join: (room) =>
+      new Promise((resolve) => {
+        const id = String(lastId++)
+        joins.set(id, resolve)
+        context.send(`${EVENT}${id}["join",${JSON.stringify(room)}]`)
+      }),
+    say: (room, body) => context.send(`${EVENT}["message",${JSON.stringify(room)},${JSON.stringify(body)}]`),
     stop: () => {},
   }
 }

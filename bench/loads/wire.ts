@@ -18,6 +18,10 @@ export interface Wire {
   /** What must be known of the recipients before the first message; resolves when it is. */
   prepare(recipients: readonly string[]): Promise<void>
   message(to: string, body: string): void
+  /** Resolves when this peer is a member. Where the wire has rooms. */
+  join?(room: string): Promise<void>
+  /** To all members of a room. */
+  say?(room: string, body: string): void
   /** Its timers, where it has some. */
   stop(): void
 }

@@ -36,6 +36,10 @@ io.on('connection', (socket) => {
     return
   }
   void socket.join(name)
+  socket.on('join', async (room: string, done: () => void) => {
+    await socket.join(room)
+    done()
+  })
   if (values.ack) answerWithAck(socket, name)
   else socket.on('message', (to: string, body: string) => io.to(to).emit('message', name, body))
 })
