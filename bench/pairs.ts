@@ -76,7 +76,7 @@ export class PairLoad {
     }
   }
 
-  /** All pairs at once; throws when a message was lost or a load process was the limit. */
+  /** All pairs at once; throws when a message of ours was lost or a load process was the limit. */
   async run(run: Run): Promise<Metrics> {
     const { echo = false, precise = false } = this.#options
     const count = this.#processes.length
@@ -88,7 +88,9 @@ export class PairLoad {
       this.#processes.map((process) => process.ask('load', 'run', options, run.ms + ANSWER_MS)),
     )
     const result = merged(results)
-    if ((result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
+    // What another stack loses is its affair, and in the results; from ours nothing may be lost.
+    const ours = this.#stack.wire === 'peerage' || this.#stack.wire === 'peerjs'
+    if (ours && (result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
     const limited = !precise && (result['loadShare'] ?? 0) > MOST_LOAD_SHARE
     if (limited) throw new Error('a load process was the limit')
     return result

@@ -69,6 +69,7 @@ async function measure(
     redisCalls: (callCount(callsAfter) - callCount(callsBefore)) / received,
     p50Ms: result['p50'] ?? Number.NaN,
     p99Ms: result['p99'] ?? Number.NaN,
+    lost: result['lost'] ?? Number.NaN,
     acks: (result['acks'] ?? Number.NaN) / received,
     perSecond: (received * 1000) / (result['ms'] ?? Number.NaN),
     loadShare: result['loadShare'] ?? Number.NaN,
