@@ -1,8 +1,8 @@
 /**
- * Nodes, Redis shards, memory and message rate for a million and for twenty million peers, from what one run of the
- * bench measured. Prints the points, how well they predict others that were measured, and the table.
+ * Nodes, Redis shards, memory and message rate for a million and for twenty million peers, from what runs of the bench
+ * measured; of a comparison that several hold, the last one counts. Prints the points, how well they predict others that were measured, and the table.
  *
- *   node bench/dist/bench/scaling.js bench/results/<date>.json
+ *   node bench/dist/bench/scaling.js bench/results/<date>.json …
  */
 import { readFileSync } from 'node:fs'
 import { argv } from 'node:process'
@@ -45,14 +45,16 @@ interface Points {
 
 type Samples = (comparison: string, contender: string, metric: string) => number
 
-function readSamples(file: string): Samples {
-  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'))
-  const comparisons = asList(asRecord(parsed)['comparisons']).map(asRecord)
+function readSamples(files: readonly string[]): Samples {
+  const comparisons = files.flatMap((file) => {
+    const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    return asList(asRecord(parsed)['comparisons']).map(asRecord)
+  })
   return (comparison, contender, metric) => {
-    const found = comparisons.find((candidate) => asText(candidate['id']) === comparison)
+    const found = comparisons.findLast((candidate) => asText(candidate['id']) === comparison)
     const rounds = asList(asRecord(found?.['samples'])[contender]).map(asRecord)
     const value = median(rounds.map((round) => asNumber(round[metric])))
-    if (Number.isNaN(value)) throw new Error(`${file} lacks ${comparison}, ${contender}, ${metric}`)
+    if (Number.isNaN(value)) throw new Error(`no results of ${comparison}, ${contender}, ${metric}`)
     return value
   }
 }
@@ -143,9 +145,9 @@ function check(of: Samples, points: Points): void {
   }
 }
 
-const file = argv[2]
-if (file === undefined) throw new Error('which results? node scaling.js bench/results/<date>.json')
-const samples = readSamples(file)
+const files = argv.slice(2)
+if (files.length === 0) throw new Error('which results? node scaling.js bench/results/<date>.json …')
+const samples = readSamples(files)
 const points = readPoints(samples)
 for (const [name, value] of Object.entries(points)) console.log(`${name.padEnd(18)} ${value.toPrecision(4)}`)
 check(samples, points)
