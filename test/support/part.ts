@@ -26,7 +26,12 @@ export interface PartOptions {
   ready: { what: string; probe: () => Promise<unknown>; deadlineMs: number }
 }
 
-let root: Promise<string> | undefined
+interface Root {
+  path: string
+  removeAtExit: () => void
+}
+
+let root: Promise<Root> | undefined
 let open = 0
 // An image that could not be had once is not asked for again: pulling takes long to fail.
 const imagesNotHad = new Set<string>()
@@ -78,7 +83,7 @@ async function startInContainer(part: Part, options: PartOptions): Promise<Runni
       image,
       program,
       args: options.args,
-      mount: await rootDirectory(),
+      mount: (await rootDirectory()).path,
       workingDirectory: options.directory,
       env: options.env ?? {},
     })
@@ -94,7 +99,8 @@ async function startInContainer(part: Part, options: PartOptions): Promise<Runni
 /** A directory of its own for a part; removed by `removeDirectory`, or when this process exits. */
 export async function makeDirectory(part: string): Promise<string> {
   open++
-  return mkdtemp(join(await rootDirectory(), `${part}-`))
+  const { path } = await rootDirectory()
+  return mkdtemp(join(path, `${part}-`))
 }
 
 export async function removeDirectory(directory: string): Promise<void> {
@@ -102,16 +108,20 @@ export async function removeDirectory(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true, maxRetries: 3 })
   // vitest ends its forks without their 'exit', so the last one out removes the root.
   if (--open > 0 || root === undefined) return
-  const empty = await root
+  // At once, so that whoever asks for a directory meanwhile gets a new root.
+  const empty = root
   root = undefined
-  await rm(empty, { recursive: true, force: true })
+  const { path, removeAtExit } = await empty
+  process.off('exit', removeAtExit)
+  await rm(path, { recursive: true, force: true })
 }
 
 /** One root a process: containers mount it, so that a part can read what another fixture wrote. */
-function rootDirectory(): Promise<string> {
+function rootDirectory(): Promise<Root> {
   root ??= mkdtemp(join(tmpdir(), 'peerage-')).then((path) => {
-    process.once('exit', () => rmSync(path, { recursive: true, force: true }))
-    return path
+    const removeAtExit = (): void => rmSync(path, { recursive: true, force: true })
+    process.once('exit', removeAtExit)
+    return { path, removeAtExit }
   })
   return root
 }
