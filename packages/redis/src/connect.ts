@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
+import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
 /** One connection, or on a Cluster one per shard behind the same commands. */
@@ -76,8 +77,16 @@ export function open(client: Client, clock: Clock): () => void {
 
 function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   // Without a listener ioredis prints the error itself.
-  client.on('error', options.onError)
+  client.on('error', (error: unknown) => void report(error, options))
   return client
+}
+
+async function report(error: unknown, options: ConnectOptions): Promise<void> {
+  const { address, commandMs, onError } = options
+  const isPlain = address.topology === 'standalone'
+  onError(
+    isPlain ? error : await withReason(error, { address, tls: tlsOptions(options), deadlineMs: commandMs }),
+  )
 }
 
 function createRedis(

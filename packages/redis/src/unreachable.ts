@@ -1,0 +1,69 @@
+import type { Socket } from 'node:net'
+import { connect as connectTcp } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
+import type { Endpoint, RedisAddress } from './url.js'
+
+interface Way {
+  address: RedisAddress
+  tls: ConnectionOptions
+  deadlineMs: number
+}
+
+/**
+ * Of a sentinel, or of a Cluster's server, to which it cannot connect, ioredis says only that the connection is closed:
+ * it drops the reason. Then each is asked once more, and the first reason told; where one can be reached, or none
+ * answers in time, the error stays as it was.
+ */
+export async function withReason(failure: unknown, way: Way): Promise<unknown> {
+  const words = wordsWithoutReason(failure)
+  if (words === undefined) return failure
+  const reasons = await Promise.all(asked(way.address).map((endpoint) => whyUnreachable(endpoint, way)))
+  const [reason] = reasons
+  if (reason === undefined || reasons.includes(undefined)) return failure
+  return new Error(`${words} ${reason}`, { cause: failure })
+}
+
+const CLOSED = 'Connection is closed.'
+
+function wordsWithoutReason(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  if (error.message.endsWith(` ${CLOSED}`)) return error.message.slice(0, -CLOSED.length - 1)
+  const last = 'lastNodeError' in error ? error.lastNodeError : undefined
+  return last instanceof Error && last.message === CLOSED ? error.message : undefined
+}
+
+function asked(address: RedisAddress): readonly Endpoint[] {
+  switch (address.topology) {
+    case 'standalone':
+      return [address]
+    case 'sentinel':
+      return address.sentinels
+    case 'cluster':
+      return address.nodes
+  }
+}
+
+function whyUnreachable(
+  { host, port }: Endpoint,
+  { address, tls, deadlineMs }: Way,
+): Promise<string | undefined> {
+  const [socket, opened]: [Socket, string] = address.tls
+    ? [connectTls({ ...tls, host, port }), 'secureConnect']
+    : [connectTcp({ host, port }), 'connect']
+  return new Promise((resolve) => {
+    const end = (reason?: string): void => {
+      socket.destroy()
+      resolve(reason)
+    }
+    socket.once(opened, () => end())
+    socket.on('error', (error) => end(wordsOf(error)))
+    socket.setTimeout(deadlineMs, () => end())
+  })
+}
+
+/** Node reports a host with several addresses as an error without words. */
+function wordsOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(wordsOf).join('; ')
+  return error instanceof Error ? error.message : String(error)
+}
