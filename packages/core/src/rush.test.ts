@@ -4,21 +4,21 @@ import { fakeClock } from './testing/index.js'
 
 const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
 
-test('a rush begins over so many within ten milliseconds, and lasts into the next ten', async () => {
+test('a rush begins with a burst, and lasts for a moment after it', async () => {
   const clock = fakeClock()
-  const rush = new Rush(2, clock)
-  expect(times(rush, 20)).not.toContain(true)
+  const rush = new Rush(3, clock)
+  expect(times(rush, 4)).toEqual([false, false, false, true])
+  await clock.advance(99)
   expect(rush.add()).toBe(true)
-  await clock.advance(10)
-  expect(rush.add()).toBe(true)
-  await clock.advance(10)
+  await clock.advance(1)
   expect(rush.add()).toBe(false)
 })
 
-test('what came before a pause does not count', async () => {
+test('what comes evenly is no rush', async () => {
   const clock = fakeClock()
-  const rush = new Rush(2, clock)
-  times(rush, 30)
-  await clock.advance(20)
-  expect(rush.add()).toBe(false)
+  const rush = new Rush(3, clock)
+  for (let ms = 0; ms < 50; ms++) {
+    expect(times(rush, 3)).not.toContain(true)
+    await clock.advance(1)
+  }
 })

@@ -1,33 +1,34 @@
 import type { Clock } from './clock.js'
 
-const WINDOW_MS = 10
+/** So long a rush lasts after its last burst. */
+const LASTS_MS = 100
 
 /**
- * Whether more than `most` things a millisecond came in the last 10 to 20 ms. Then it pays to put together what goes to
- * one place; below that, waiting for the end of a turn costs more than a write of its own.
+ * Whether more than `most` things came within one millisecond, now or a moment ago. Then it pays to put together what
+ * goes to one place; else waiting for the end of a turn costs more than a write of its own. A process that shares its
+ * core gets its work in bursts, however little it is.
  */
 export class Rush {
   readonly #most: number
   readonly #clock: Clock
   #from = Number.NEGATIVE_INFINITY
   #count = 0
-  #before = 0
+  #until = Number.NEGATIVE_INFINITY
 
   constructor(most: number, clock: Clock) {
-    this.#most = most * WINDOW_MS
+    this.#most = most
     this.#clock = clock
   }
 
   /** Counts one more thing, and says whether there is a rush. */
   add(): boolean {
     const now = this.#clock.monotonic()
-    const ms = now - this.#from
-    if (ms >= WINDOW_MS) {
-      this.#before = ms < 2 * WINDOW_MS ? this.#count : 0
+    if (now - this.#from >= 1) {
       this.#from = now
       this.#count = 0
     }
     this.#count++
-    return this.#count > this.#most || this.#before > this.#most
+    if (this.#count > this.#most) this.#until = now + LASTS_MS
+    return now < this.#until
   }
 }

@@ -28,7 +28,7 @@ export interface BusLimits {
 /** Two seconds' worth of a busy node, and less memory than a thousand idle peers. */
 export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
 
-/** Envelopes a millisecond, over which those to one node wait for each other. */
+/** More envelopes than this within a millisecond, and those to one node wait for each other. */
 const RUSH = 4
 
 type Sent = 'sent' | 'unavailable'

@@ -47,7 +47,7 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
 function rushed(mostBytes = MANY): FrameWriter {
   const writer = new FrameWriter(mostBytes, fakeClock())
   const { stream } = recorded()
-  for (let n = 0; n < 40; n++) writer.write(stream, 'x')
+  for (let n = 0; n < 5; n++) writer.write(stream, 'x')
   return writer
 }
 

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import { Rush } from '@peerage/core'
 
-/** Frames a millisecond, over which those to one peer wait for each other. */
+/** More frames than this within a millisecond, and those to one peer wait for each other. */
 const RUSH = 4
 
 /** What waits for one peer until the end of the turn. */
