@@ -7,12 +7,14 @@ export interface BundleOptions {
   entry: string
   /** Modules that stay outside. */
   external?: readonly (string | RegExp)[]
+  /** Only what is loaded at first, without what is loaded on demand. */
+  first?: boolean
 }
 
 const ENTRY = `${REPOSITORY}bench/entry.js`
 const GZIP_LEVEL = 9
 
-/** What a browser would load: one minified script with everything that the entry reaches. */
+/** What a browser would load, minified: everything that the entry reaches, or what it loads at first. */
 export async function bundle(options: BundleOptions): Promise<string> {
   const build = await rolldown({
     input: ENTRY,
@@ -26,10 +28,11 @@ export async function bundle(options: BundleOptions): Promise<string> {
       },
     ],
   })
-  // One file: what is loaded on demand counts, too.
-  const { output } = await build.generate({ format: 'es', minify: true, codeSplitting: false })
+  const { first = false } = options
+  const { output } = await build.generate({ format: 'es', minify: true, codeSplitting: first })
   await build.close()
-  return output.map((chunk) => (chunk.type === 'chunk' ? chunk.code : '')).join('')
+  const chunks = output.filter((chunk) => chunk.type === 'chunk')
+  return chunks.map(({ code, isDynamicEntry }) => (first && isDynamicEntry ? '' : code)).join('')
 }
 
 /** Bytes on the wire with gzip at its best level. */
