@@ -163,8 +163,11 @@ async function arrive(
   })
   const bucket = (): TokenBucket => new TokenBucket(0, 0)
   const rates = (): Rates => ({
-    ...{ messages: bucket(), bytes: bucket(), lookups: bucket() },
-    ...{ relayed: bucket(), strikes: bucket() },
+    messages: bucket(),
+    bytes: bucket(),
+    lookups: bucket(),
+    relayed: bucket(),
+    strikes: bucket(),
   })
   const connection = new NativeConnection(id.value, socket, { rates, slow: nothing })
   node.open(connection)
