@@ -1,9 +1,9 @@
 import { connect, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { PEERAGE_BIN, REPOSITORY, startNode } from '../support/node.js'
+import { ensureBuilt, PEERAGE_BIN, REPOSITORY } from '../support/node.js'
 import { freePort } from '../support/ports.js'
 import { eventually, startChild, type Child } from '../support/process.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 
 // The programs of examples/app-servers, as its README runs them.
 
@@ -16,25 +16,11 @@ interface Program {
   port: number
 }
 
-let redis: RedisServer
+let redis: Deployment
 let stun: Program
 let express: Program
 let plain: Program
 let pointing: Program
-
-beforeAll(async () => {
-  redis = await startRedis()
-  // Brings the build up to date: the example runs what an application would install.
-  await (await startNode()).stop()
-  stun = await start([PEERAGE_BIN, 'stun', '--port', '0', '--host', '127.0.0.1'])
-  ;[express, plain] = await Promise.all([server('express-server.mjs'), server('plain-server.mjs')])
-  pointing = await server('pointing-server.mjs', '--tier', plain.url)
-})
-afterAll(async () => {
-  const programs = [pointing, express, plain, stun]
-  await Promise.all(programs.map((program) => program?.child.stop()))
-  await redis?.stop()
-})
 
 async function start(args: string[]): Promise<Program> {
   const child = await startChild({ command: process.execPath, args })
@@ -74,7 +60,21 @@ async function expectMessage(from: Peer, to: Peer): Promise<void> {
   expect(await heard).toEqual([from.name, 'hello'])
 }
 
-describe('application servers that share a Redis and a P2P server', () => {
+describe.each(topologies)('application servers that share a Redis and a P2P server, %s', (topology) => {
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+    // Brings the build up to date: the example runs what an application would install.
+    await ensureBuilt()
+    stun = await start([PEERAGE_BIN, 'stun', '--port', '0', '--host', '127.0.0.1'])
+    ;[express, plain] = await Promise.all([server('express-server.mjs'), server('plain-server.mjs')])
+    pointing = await server('pointing-server.mjs', '--tier', plain.url)
+  })
+  afterAll(async () => {
+    const programs = [pointing, express, plain, stun]
+    await Promise.all(programs.map((program) => program?.child.stop()))
+    await redis?.stop()
+  })
+
   test('their peers find each other, over the one P2P server', async () => {
     const told = (await (await fetch(pointing.url)).json()) as { peerage: string }
     const peers = [

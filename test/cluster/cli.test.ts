@@ -1,43 +1,23 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { findBinary } from '../support/binary.js'
 import { WebSocket } from 'ws'
 import { makeCertificates } from '../support/certificates.js'
 import { HAPROXY } from '../support/haproxy.js'
-import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
 import { freePort, freePortBoth, freePortPair } from '../support/ports.js'
 import { eventually, startChild, type Child } from '../support/process.js'
 import { REDIS, startRedis } from '../support/redis.js'
+import { useCommand } from './command.js'
 import { startMeddler } from './meddler.js'
 
+// What the command does before, around and after Redis; on which topology it runs is doctor.test's and redis-start's.
+
 const START_MS = 20_000
-const cleanups: (() => Promise<unknown> | void)[] = []
-beforeAll(ensureBuilt)
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function peerage(args: readonly string[], env: Record<string, string> = {}): Promise<Child> {
-  const child = await startChild({
-    command: process.execPath,
-    args: [PEERAGE_BIN, ...args],
-    env: { ...process.env, ...env },
-  })
-  cleanups.push(() => child.stop())
-  return child
-}
-
-/** Runs a command to its end. */
-async function ended(...options: Parameters<typeof peerage>): Promise<{ code: number | null; text: string }> {
-  const child = await peerage(...options)
-  const { code } = await child.stopped
-  return { code, text: child.lines.join('\n') }
-}
+const { cleanups, peerage, ended, occupy } = useCommand()
 
 function record(line: string): Record<string, unknown> | undefined {
   return line.startsWith('{') ? (JSON.parse(line) as Record<string, unknown>) : undefined
@@ -54,14 +34,6 @@ async function readyz(url: unknown): Promise<{ status: number; why: unknown }> {
   const answer = await fetch(`${String(url)}/readyz`)
   const body = (await answer.json()) as { why?: unknown }
   return { status: answer.status, why: body.why }
-}
-
-async function occupy(port: number): Promise<Server> {
-  const server = createServer()
-  server.listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  cleanups.push(() => void server.close())
-  return server
 }
 
 describe('a configuration that is wrong', () => {
@@ -266,60 +238,6 @@ describe('a node', () => {
     })
     await child.kill('SIGTERM')
     expect(await child.stopped).toEqual({ code: 0, signal: null })
-  })
-})
-
-describe('doctor', () => {
-  test('finds nothing wrong with a Redis that is right, and says what is wrong with one that is not', async () => {
-    const redis = await startRedis({ config: { maxmemory: '100mb', 'maxmemory-policy': 'allkeys-lru' } })
-    cleanups.push(() => redis.stop())
-    const found = await ended(['doctor', '--port', '0', '--redis', redis.url])
-    expect(found.code).toBe(0)
-    expect(found.text).toMatch(/^ok {4}redis {9}version \d+\.\d+\.\d+, standalone$/m)
-    expect(found.text).toMatch(/^warn {2}redis {9}maxmemory-policy allkeys-lru: set noeviction/m)
-    expect(found.text).toMatch(/^ok {4}redis {9}its clock is \d+ ms/m)
-    await redis.cli('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
-    const again = await ended(['doctor', '--port', '0', '--redis', redis.url])
-    expect(again.text).toMatch(/^ok {4}redis {9}maxmemory-policy noeviction$/m)
-  })
-
-  test('an ACL that keeps it from its keys, or from its channels, is found, with the rule to add', async () => {
-    const acl = [
-      'default off',
-      'keys on >pw ~pg:* +@all',
-      'channels on >pw &pg:* +@all',
-      'both on >pw ~pg:* &pg:* +@all',
-    ]
-    const redis = await startRedis({ acl, login: { username: 'both', password: 'pw' } })
-    cleanups.push(() => redis.stop())
-    const ask = (user: string) =>
-      ended(['doctor', '--port', '0', '--redis', `redis://${user}:pw@127.0.0.1:${redis.port}`])
-    const both = await ask('both')
-    expect(both.text).toMatch(/^ok {4}redis {9}its keys \(pg:\*\) may be used$/m)
-    expect(both.text).toMatch(/^ok {4}redis {9}its channels \(pg:\*\) carry messages$/m)
-    expect(both.code).toBe(0)
-    const keys = await ask('keys')
-    expect(keys.text).toMatch(/^fail {2}redis .*NOPERM.*channels.*allow &pg:\*$/m)
-    expect(keys.code).toBe(1)
-    const channels = await ask('channels')
-    expect(channels.text).toMatch(/^fail {2}redis .*NOPERM.*keys/m)
-    expect(channels.code).toBe(1)
-  })
-
-  test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
-    const port = await freePort()
-    await occupy(port)
-    const silent = createSocket('udp4')
-    silent.bind(0, '127.0.0.1')
-    await once(silent, 'listening')
-    cleanups.push(() => void silent.close())
-    const nowhere = `redis://127.0.0.1:${await freePort()}`
-    const wrong = ['--redis', nowhere, '--p2p-server', `127.0.0.1:${silent.address().port}`]
-    const { code, text } = await ended(['doctor', '--port', String(port), ...wrong])
-    expect(code).toBe(1)
-    expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
-    expect(text).toMatch(/^fail {2}port .*is taken by another process/m)
-    expect(text).toMatch(/^fail {2}p2p server .*does not answer STUN/m)
   })
 })
 

@@ -1,29 +1,18 @@
 import type { ConnectOptions, IdentityStorage, Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startHaproxy } from '../support/haproxy.js'
 import { startNode, startNodes } from '../support/node.js'
 import type { Node } from '../support/node.js'
-import { startRedis } from '../support/redis.js'
-import type { RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 import { startTcpProxy } from '../support/tcp-proxy.js'
 
-let redis: RedisServer
+let redis: Deployment
 let nodes: Node[]
 const peers: Peer[] = []
 
-beforeAll(async () => {
-  redis = await startRedis()
-  nodes = await startNodes(2, { redisUrl: redis.url })
-})
-
 afterEach(() => {
   for (const peer of peers.splice(0)) peer.close()
-})
-
-afterAll(async () => {
-  for (const node of nodes) await node.stop()
-  await redis.stop()
 })
 
 function url(index: number): string {
@@ -66,173 +55,196 @@ function isOnline(peer: Peer): Promise<void> {
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
-test('[D1] [D4] [I14] across nodes, what is sent is handed over once and in order before its sender hears', async () => {
-  const ann = await join(url(0))
-  const bob = await join(url(1))
-  const atAnn = listen(ann)
-  const atBob = listen(bob)
-  const sends = numbers(300).flatMap((i) => [
-    ann.send(bob.name, i).then(() => atBob.includes(i)),
-    bob.send(ann.name, i).then(() => atAnn.includes(i)),
-  ])
-  expect(await Promise.all(sends)).not.toContain(false)
-  expect(atBob).toEqual(numbers(300))
-  expect(atAnn).toEqual(numbers(300))
-})
+describe.each(topologies)('delivery, %s', (topology) => {
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+    nodes = await startNodes(2, { redisUrl: redis.url })
+  })
 
-test('[D1] every kind of data crosses: JSON, text, bytes, and the largest message', async () => {
-  const ann = await join(url(0))
-  const bob = await join(url(1))
-  const received = listen(bob)
-  const data = [
-    null,
-    true,
-    1.5,
-    'text "quoted" 漢 \u0000',
-    [1, { a: 'b' }],
-    new Uint8Array([0, 255]),
-    'x'.repeat(48 * 1024 - 1),
-  ]
-  for (const one of data) await ann.send(bob.name, one)
-  expect(received).toEqual(data)
-  await expect(ann.send(bob.name, 'x'.repeat(4 * 48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
-})
+  afterAll(async () => {
+    for (const node of nodes) await node.stop()
+    await redis.stop()
+  })
 
-test('[D2] an unknown name, one that just left, and oneself', async () => {
-  const ann = await join(url(0))
-  const bob = await join(url(1))
-  const atAnn = listen(ann)
-  listen(bob)
-  const start = performance.now()
-  await expect(ann.send('nobody', 1)).rejects.toMatchObject({ code: 'unavailable' })
-  expect(performance.now() - start).toBeLessThan(1_000)
-  await ann.send(bob.name, 1)
-  const { name } = bob
-  await bob.leave()
-  await expect(ann.send(name, 2)).rejects.toMatchObject({ code: 'unavailable' })
-  await ann.send(ann.name, 'to myself')
-  expect(atAnn).toEqual(['to myself'])
-})
+  test('[D1] [D4] [I14] across nodes, what is sent is handed over once and in order before its sender hears', async () => {
+    const ann = await join(url(0))
+    const bob = await join(url(1))
+    const atAnn = listen(ann)
+    const atBob = listen(bob)
+    const sends = numbers(300).flatMap((i) => [
+      ann.send(bob.name, i).then(() => atBob.includes(i)),
+      bob.send(ann.name, i).then(() => atAnn.includes(i)),
+    ])
+    expect(await Promise.all(sends)).not.toContain(false)
+    expect(atBob).toEqual(numbers(300))
+    expect(atAnn).toEqual(numbers(300))
+  })
 
-test('[D2] [D3] the next holder of a name gets only what was sent to it', async () => {
-  const ann = await join(url(0))
-  const bob = await join(url(1), { name: 'landlord' })
-  const atBob = listen(bob)
-  await ann.send('landlord', 'to the first')
-  await bob.leave()
-  const next = await join(url(0), { name: 'landlord' })
-  const atNext = listen(next)
-  await ann.send('landlord', 'to the second')
-  expect(atBob).toEqual(['to the first'])
-  expect(atNext).toEqual(['to the second'])
-})
-
-test('[D10] a message to a peer that is away waits, and arrives when it is back on another node', async () => {
-  const ann = await join(url(0))
-  const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
-  try {
-    const bob = await join(`http://127.0.0.1:${link.port}`)
+  test('[D1] every kind of data crosses: JSON, text, bytes, and the largest message', async () => {
+    const ann = await join(url(0))
+    const bob = await join(url(1))
     const received = listen(bob)
+    const data = [
+      null,
+      true,
+      1.5,
+      'text "quoted" 漢 \u0000',
+      [1, { a: 'b' }],
+      new Uint8Array([0, 255]),
+      'x'.repeat(48 * 1024 - 1),
+    ]
+    for (const one of data) await ann.send(bob.name, one)
+    expect(received).toEqual(data)
+    await expect(ann.send(bob.name, 'x'.repeat(4 * 48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
+  })
+
+  test('[D2] an unknown name, one that just left, and oneself', async () => {
+    const ann = await join(url(0))
+    const bob = await join(url(1))
+    const atAnn = listen(ann)
+    listen(bob)
+    const start = performance.now()
+    await expect(ann.send('nobody', 1)).rejects.toMatchObject({ code: 'unavailable' })
+    expect(performance.now() - start).toBeLessThan(1_000)
     await ann.send(bob.name, 1)
-    link.refuse()
-    link.reset()
-    await expect.poll(async () => (await ann.lookup([bob.name]))[0]?.state).toBe('away')
-    const sends = Promise.all([2, 3, 4].map((i) => ann.send(bob.name, i)))
-    const back = isOnline(bob)
-    link.accept()
-    await Promise.all([back, sends])
-    expect(received).toEqual([1, 2, 3, 4])
-  } finally {
-    await link.stop()
-  }
-})
-
-test('[D7] a reloaded page keeps its name and its stay, and gets nothing twice', async () => {
-  const storage = pageStorage()
-  const ann = await join(url(0))
-  const first = await join(url(1), { storage })
-  const atFirst = listen(first)
-  const { name, since } = first
-  await ann.send(name, 1)
-  const link = first.state
-  expect(link.state).toBe('online')
-  // The page goes: what is sent meanwhile waits for the next load of it.
-  first.close()
-  const sends = Promise.all([ann.send(name, 2), ann.send(name, 3)])
-  const second = await join(url(1), { storage })
-  const atSecond = listen(second)
-  await sends
-  expect([second.name, second.since]).toEqual([name, since])
-  expect([...atFirst, ...atSecond]).toEqual([1, 2, 3])
-})
-
-test('[I8] two holders of one secret: the later one has the name, the earlier one is closed for good', async () => {
-  const secret = 'secretsecretsecretsecret'
-  const first = await join(url(0), { name: 'twice', secret })
-  const closed = new Promise((resolve) => first.on('state', resolve))
-  const second = await join(url(1), { name: 'twice', secret })
-  expect(await closed).toMatchObject({ state: 'closed', reason: 'superseded' })
-  expect(second.since).toBe(first.since)
-  await expect(first.send('twice', 1)).rejects.toMatchObject({ code: 'closed' })
-  await expect(join(url(0), { name: 'twice' })).rejects.toMatchObject({ code: 'name-taken' })
-})
-
-test('[D4] [D10] one node is killed and another drained under traffic: nothing lost, doubled or out of order', async () => {
-  const cluster = await startNodes(3, { redisUrl: redis.url })
-  const haproxy = await startHaproxy({ backends: cluster })
-  try {
-    const ann = await join(haproxy.url)
-    const bob = await join(haproxy.url)
-    const received = listen(bob)
-    const outcomes: Promise<void>[] = []
-    const traffic = { goes: true }
-    const sender = (async (): Promise<void> => {
-      for (let i = 0; traffic.goes; i++) {
-        outcomes.push(ann.send(bob.name, i))
-        await new Promise((resolve) => setTimeout(resolve, 10))
-      }
-    })()
-    const nodeOf = (peer: Peer): Node => {
-      const { state } = peer
-      const node = cluster.find(({ id }) => state.state === 'online' && state.node === id)
-      if (node === undefined) throw new Error('not online')
-      return node
-    }
-    const killed = nodeOf(bob)
-    const back = isOnline(bob)
-    await killed.kill()
-    await back
-    const drained = nodeOf(ann)
-    const moved = isOnline(ann)
-    if (drained !== killed) await Promise.all([drained.terminate(), moved])
-    traffic.goes = false
-    await sender
-    await Promise.all(outcomes)
-    expect(received).toEqual(numbers(outcomes.length))
-    expect(received.length).toBeGreaterThan(20)
-  } finally {
-    await haproxy.stop()
-    for (const node of cluster) await node.stop()
-  }
-})
-
-test('presence of a watched peer is told: online, away, online again, offline', async () => {
-  const ann = await join(url(0))
-  const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
-  try {
-    const bob = await join(`http://127.0.0.1:${link.port}`)
-    const states: string[] = []
-    ann.on('presence', ({ name, state }) => states.push(`${name === bob.name ? '' : name}${state}`))
-    expect(await ann.watch(bob.name)).toMatchObject({ state: 'online', since: bob.since })
-    const back = isOnline(bob)
-    link.reset()
-    await back
-    await expect.poll(() => states).toEqual(['away', 'online'])
+    const { name } = bob
     await bob.leave()
-    await expect.poll(() => states).toEqual(['away', 'online', 'offline'])
-  } finally {
-    await link.stop()
-  }
+    await expect(ann.send(name, 2)).rejects.toMatchObject({ code: 'unavailable' })
+    await ann.send(ann.name, 'to myself')
+    expect(atAnn).toEqual(['to myself'])
+  })
+
+  test('[D2] [D3] the next holder of a name gets only what was sent to it', async () => {
+    const ann = await join(url(0))
+    const bob = await join(url(1), { name: 'landlord' })
+    const atBob = listen(bob)
+    await ann.send('landlord', 'to the first')
+    await bob.leave()
+    const next = await join(url(0), { name: 'landlord' })
+    const atNext = listen(next)
+    await ann.send('landlord', 'to the second')
+    expect(atBob).toEqual(['to the first'])
+    expect(atNext).toEqual(['to the second'])
+  })
+
+  test('[D10] a message to a peer that is away waits, and arrives when it is back on another node', async () => {
+    const ann = await join(url(0))
+    const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
+    try {
+      const bob = await join(`http://127.0.0.1:${link.port}`)
+      const received = listen(bob)
+      await ann.send(bob.name, 1)
+      link.refuse()
+      link.reset()
+      await expect.poll(async () => (await ann.lookup([bob.name]))[0]?.state).toBe('away')
+      const sends = Promise.all([2, 3, 4].map((i) => ann.send(bob.name, i)))
+      const back = isOnline(bob)
+      link.accept()
+      await Promise.all([back, sends])
+      expect(received).toEqual([1, 2, 3, 4])
+    } finally {
+      await link.stop()
+    }
+  })
+
+  test('[D7] a reloaded page keeps its name and its stay, and gets nothing twice', async () => {
+    const storage = pageStorage()
+    const ann = await join(url(0))
+    const first = await join(url(1), { storage })
+    const atFirst = listen(first)
+    const { name, since } = first
+    await ann.send(name, 1)
+    const link = first.state
+    expect(link.state).toBe('online')
+    // The page goes: what is sent meanwhile waits for the next load of it.
+    first.close()
+    const sends = Promise.all([ann.send(name, 2), ann.send(name, 3)])
+    const second = await join(url(1), { storage })
+    const atSecond = listen(second)
+    await sends
+    expect([second.name, second.since]).toEqual([name, since])
+    expect([...atFirst, ...atSecond]).toEqual([1, 2, 3])
+  })
+
+  test('[I8] two holders of one secret: the later one has the name, the earlier one is closed for good', async () => {
+    const secret = 'secretsecretsecretsecret'
+    const first = await join(url(0), { name: 'twice', secret })
+    const closed = new Promise((resolve) => first.on('state', resolve))
+    const second = await join(url(1), { name: 'twice', secret })
+    expect(await closed).toMatchObject({ state: 'closed', reason: 'superseded' })
+    expect(second.since).toBe(first.since)
+    await expect(first.send('twice', 1)).rejects.toMatchObject({ code: 'closed' })
+    await expect(join(url(0), { name: 'twice' })).rejects.toMatchObject({ code: 'name-taken' })
+  })
+
+  test('[D4] [D10] one node is killed and another drained under traffic: nothing lost, doubled or out of order', async () => {
+    const cluster = await startNodes(3, { redisUrl: redis.url })
+    const haproxy = await startHaproxy({ backends: cluster })
+    try {
+      const ann = await join(haproxy.url)
+      const bob = await join(haproxy.url)
+      const received = listen(bob)
+      const outcomes: Promise<void>[] = []
+      const traffic = { goes: true }
+      const sender = (async (): Promise<void> => {
+        for (let i = 0; traffic.goes; i++) {
+          outcomes.push(ann.send(bob.name, i))
+          await new Promise((resolve) => setTimeout(resolve, 10))
+        }
+      })()
+      const nodeOf = (peer: Peer): Node => {
+        const { state } = peer
+        const node = cluster.find(({ id }) => state.state === 'online' && state.node === id)
+        if (node === undefined) throw new Error('not online')
+        return node
+      }
+      const killed = nodeOf(bob)
+      const back = isOnline(bob)
+      await killed.kill()
+      await back
+      const drained = nodeOf(ann)
+      const moved = isOnline(ann)
+      if (drained !== killed) await Promise.all([drained.terminate(), moved])
+      traffic.goes = false
+      await sender
+      await Promise.all(outcomes)
+      expect(received).toEqual(numbers(outcomes.length))
+      expect(received.length).toBeGreaterThan(20)
+    } finally {
+      await haproxy.stop()
+      for (const node of cluster) await node.stop()
+    }
+  })
+
+  test('presence of a watched peer is told: online, away, online again, offline', async () => {
+    const ann = await join(url(0))
+    const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
+    try {
+      const bob = await join(`http://127.0.0.1:${link.port}`)
+      const states: string[] = []
+      ann.on('presence', ({ name, state }) => states.push(`${name === bob.name ? '' : name}${state}`))
+      expect(await ann.watch(bob.name)).toMatchObject({ state: 'online', since: bob.since })
+      const back = isOnline(bob)
+      link.reset()
+      await back
+      await expect.poll(() => states).toEqual(['away', 'online'])
+      await bob.leave()
+      await expect.poll(() => states).toEqual(['away', 'online', 'offline'])
+    } finally {
+      await link.stop()
+    }
+  })
+
+  test('[D17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
+    const [ann, bob] = [await join(url(0), { name: 'ann-large' }), await join(url(1), { name: 'bob-large' })]
+    const received = listen(bob)
+    const text = 'large '.repeat(25_000)
+    const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251)
+    const sent = ['before', text, 'between', bytes, 'after']
+    await Promise.all(sent.map((data) => ann.send('bob-large', data)))
+    expect(received).toEqual(sent)
+    await expect(ann.send('bob-large', 'x'.repeat(300_000))).rejects.toMatchObject({ code: 'too-large' })
+  })
 })
 
 test('a tier that comes up later is waited for; one that never does is a timeout, and an abort ends the wait', async () => {
@@ -252,15 +264,4 @@ test('a tier that comes up later is waited for; one that never does is a timeout
   expect(peer.state.state).toBe('online')
   peer.close()
   await again.stop()
-})
-
-test('[D17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
-  const [ann, bob] = [await join(url(0), { name: 'ann-large' }), await join(url(1), { name: 'bob-large' })]
-  const received = listen(bob)
-  const text = 'large '.repeat(25_000)
-  const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251)
-  const sent = ['before', text, 'between', bytes, 'after']
-  await Promise.all(sent.map((data) => ann.send('bob-large', data)))
-  expect(received).toEqual(sent)
-  await expect(ann.send('bob-large', 'x'.repeat(300_000))).rejects.toMatchObject({ code: 'too-large' })
 })

@@ -7,6 +7,7 @@ import { startHaproxy } from '../support/haproxy.js'
 import { startNode, type Node } from '../support/node.js'
 
 // Who may come in is decided at every entrance alike, by real HTTP: the native wire, PeerJS's socket, PeerJS's HTTP.
+// A node decides it alone, so there is no Redis here.
 
 const PAGE = 'https://app.example'
 const KEY = 'a-shared-key-of-the-test'

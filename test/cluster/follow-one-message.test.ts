@@ -9,7 +9,7 @@ import { NativeConnection, type Rates } from '../../packages/server/src/gateway/
 import { NativeFrames } from '../../packages/server/src/gateway/native-frames.js'
 import { RedisBus } from '../../packages/redis/src/bus.js'
 import { RedisRegistry } from '../../packages/redis/src/registry.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 
 const README = new URL('../../README.md', import.meta.url)
 
@@ -24,43 +24,17 @@ async function told(): Promise<{ files: string[]; steps: string[] }> {
 }
 
 const walked: string[] = []
-let redis: RedisServer
-const nodes: Node[] = []
-
-beforeAll(async () => {
-  redis = await startRedis()
-  for (let i = 0; i < 2; i++) {
-    const onError = (error: unknown): void => {
-      throw error
-    }
-    const backend = createRedisBackend({ url: redis.url, times: defaultTimes, clock: systemClock, onError })
-    const node = new Node({
-      backend,
-      times: defaultTimes,
-      clock: systemClock,
-      claimMs: 10_000,
-      mailboxMs: 5_000,
-      onError,
-      onEvent: () => {},
-    })
-    await node.start()
-    nodes.push(node)
-  }
-  await vi.waitFor(() => expect(nodes.every((node) => node.readiness().ready)).toBe(true), {
-    timeout: 10_000,
-  })
-})
-
-afterAll(async () => {
-  vi.restoreAllMocks()
-  for (const node of nodes) await node.stop()
-  await redis.stop()
-})
+const unwatch: (() => void)[] = []
+let redis: Deployment
+let nodes: Node[]
 
 /** Notes every call of a method, and lets it run. */
 function watch<T extends object>(prototype: T, type: string, method: keyof T & string): void {
   const real: unknown = Reflect.get(prototype, method)
   if (typeof real !== 'function') throw new Error(`${type} has no method ${method}`)
+  unwatch.push(() =>
+    Object.defineProperty(prototype, method, { configurable: true, writable: true, value: real }),
+  )
   Object.defineProperty(prototype, method, {
     configurable: true,
     value(this: T, ...args: unknown[]): unknown {
@@ -70,7 +44,39 @@ function watch<T extends object>(prototype: T, type: string, method: keyof T & s
   })
 }
 
-describe('Follow one message', () => {
+describe.each(topologies)('Follow one message, %s', (topology) => {
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+    nodes = []
+    for (let i = 0; i < 2; i++) {
+      const onError = (error: unknown): void => {
+        throw error
+      }
+      const backend = createRedisBackend({ url: redis.url, times: defaultTimes, clock: systemClock, onError })
+      const node = new Node({
+        backend,
+        times: defaultTimes,
+        clock: systemClock,
+        claimMs: 10_000,
+        mailboxMs: 5_000,
+        onError,
+        onEvent: () => {},
+      })
+      await node.start()
+      nodes.push(node)
+    }
+    await vi.waitFor(() => expect(nodes.every((node) => node.readiness().ready)).toBe(true), {
+      timeout: 10_000,
+    })
+  })
+
+  afterAll(async () => {
+    for (const restore of unwatch.splice(0)) restore()
+    walked.length = 0
+    for (const node of nodes) await node.stop()
+    await redis.stop()
+  })
+
   test('the way that the README tells is the way that a message goes', async () => {
     const { files, steps } = await told()
     expect(files).toHaveLength(5)

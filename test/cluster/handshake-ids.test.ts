@@ -2,17 +2,13 @@ import { connect, type Outcome, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startNodes, type LogRecord, type Node } from '../support/node.js'
 import { eventually } from '../support/process.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 
 // Why did it fail? One id follows a handshake through both peers and both nodes.
 
 const DEADLINE_MS = 10_000
 
-let redis: RedisServer
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
+let redis: Deployment
 
 let clusters = 0
 
@@ -60,7 +56,12 @@ async function expectCounted(node: Node, expected: Record<string, number>): Prom
   )
 }
 
-describe('the id of a handshake', () => {
+describe.each(topologies)('the id of a handshake, %s', (topology) => {
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+  })
+  afterAll(() => redis.stop())
+
   test("is in both peers' outcomes, in each signal that either node logs at debug, and in the report", async () => {
     const [one, other] = await clusterAt('debug')
     const [alice, bob] = [await peerOn(one, 'alice'), await peerOn(other, 'bob')]

@@ -10,6 +10,7 @@ import { freePortBoth } from '../support/ports.js'
 import { startChild, type Child } from '../support/process.js'
 
 // The three ways to deploy the P2P server, each with real processes, and what a peer's own setting makes of them.
+// It knows nothing of names, so there is no Redis here.
 
 const DEADLINE_MS = 20_000
 

@@ -9,6 +9,7 @@ import { REPOSITORY, startNode } from '../support/node.js'
 import type { Node } from '../support/node.js'
 
 // A real page that embeds the SDK: what sessionStorage, locks, reloads and duplicated tabs do to a name.
+// That is between the page and its browser, so one node without Redis is enough.
 
 const SECURE = 'http://localhost/'
 /** No TLS and not this machine: browsers offer no locks there. */

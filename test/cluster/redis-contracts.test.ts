@@ -1,42 +1,49 @@
 import type { MakeCluster } from '@peerage/core/testing'
 import {
   busContract,
+  directoryContract,
   mailboxContract,
   nodesContract,
+  patient,
   presenceContract,
   registryContract,
+  registryProperty,
   roomsContract,
 } from '@peerage/core/testing'
 import { aclRules } from '@peerage/redis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startRedis, type RedisServer } from '../support/redis.js'
-import type { Store } from './redis-store.js'
-import { redisContractCluster, standaloneStore } from './redis-store.js'
-
-let server: RedisServer
-let store: Store
-beforeAll(async () => {
-  server = await startRedis({
-    acl: ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${aclRules.join(' ')}`],
-  })
-  store = standaloneStore(server.url)
-})
-afterAll(async () => {
-  await store.close()
-  await server.stop()
-})
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { redisContractCluster } from './redis-store.js'
 
 // With no more rights than the README asks an operator for.
-const restricted: MakeCluster = (pace) =>
-  redisContractCluster(store, pace, { username: 'peerage', password: 'pw' })
+const acl = ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${aclRules.join(' ')}`]
 
-registryContract('Redis', restricted)
-nodesContract('Redis', restricted)
-busContract('Redis', restricted)
-mailboxContract('Redis', restricted)
-presenceContract('Redis', restricted)
-roomsContract('Redis', restricted)
+describe.each(topologies)('%s', (topology) => {
+  let redis: Deployment
+  beforeAll(async () => {
+    redis = await startTopology(topology, { redis: { acl } })
+  })
+  afterAll(() => redis.stop())
+  const name = `Redis, ${topology}`
+  const restricted: MakeCluster = (pace) =>
+    redisContractCluster(redis, pace, { username: 'peerage', password: 'pw' })
 
-test('[KEY3] in all of this, nothing was asked of Redis that it had to deny', async () => {
-  expect(await server.cli('ACL', 'LOG')).toBe('')
+  registryContract(name, restricted)
+  nodesContract(name, restricted)
+  busContract(name, restricted)
+  mailboxContract(name, restricted)
+  presenceContract(name, restricted)
+  roomsContract(name, restricted)
+  directoryContract(name, restricted)
+  // Many short histories in which nothing ends by itself.
+  registryProperty(name, restricted, {
+    ...(topology === 'standalone' ? { runs: 60, steps: 40 } : { runs: 15, steps: 30 }),
+    pace: patient,
+    clockSteps: false,
+  })
+
+  test('[KEY3] in all of this, nothing was asked of Redis that it had to deny', async () => {
+    const logs = await redis.everywhere('ACL', 'LOG')
+    expect(logs.join('')).toBe('')
+  })
 })

@@ -6,6 +6,8 @@ import { startSentinel } from '../support/redis-sentinel.js'
 import type { RigNode } from './redis-rig.js'
 import { doubts, eventually, isHealthy, reaches, startRigNode, succeeds } from './redis-rig.js'
 
+// One server has nobody to take over from it: its loss is redis-faults'.
+
 const cleanups: (() => Promise<void>)[] = []
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(reason))

@@ -10,6 +10,7 @@ import { eventually, startChild } from '../support/process.js'
 import { startRedis, type RedisOptions, type RedisServer } from '../support/redis.js'
 
 // A Redis that does not let us in: the node says why, at once or within seconds, and hangs nowhere.
+// On one server: what it says is read alike on each topology, and that it is said there too is redis-start's.
 
 const PASSWORD = 'of-the-test-7f3a'
 const SOON_MS = 5_000

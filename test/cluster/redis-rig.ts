@@ -5,9 +5,11 @@ import type { ContractNode } from '@peerage/core/testing'
 import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
-import { afterEach, beforeEach, expect } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import type { RedisServer } from '../support/redis.js'
 import { startRedis } from '../support/redis.js'
+import type { Deployment, Topology, TopologyOptions } from '../support/redis-topologies.js'
+import { startTopology } from '../support/redis-topologies.js'
 
 /** A node that beats by itself and listens to its inbox, over a backend of its own. */
 export interface RigNode extends ContractNode {
@@ -136,28 +138,73 @@ export async function reaches(from: RigNode, to: RigNode): Promise<boolean> {
   return false
 }
 
-/** What the tests of a file share: a Redis server of their own each, nodes that end with them, and no loose rejections. */
-export interface Bench {
-  readonly server: RedisServer
+/** Nodes that end with their test, and no loose rejections. */
+interface Rigs {
   rig(url?: string, options?: RigOptions): Promise<RigNode>
   /** Run after the test, the last one first. */
   cleanups: (() => Promise<void>)[]
 }
 
+/** What the tests of a file share where each has a Redis server of its own. */
+export interface Bench extends Rigs {
+  readonly server: RedisServer
+}
+
+/** What the tests of a topology share: one deployment, in which each finds nothing of the one before. */
+export interface TopologyBench extends Rigs {
+  readonly redis: Deployment
+}
+
 export function useRedis(): Bench {
+  let server: RedisServer | undefined
+  const running = (): RedisServer => server ?? notYet()
+  const rigs = useRigs(
+    () => running().url,
+    async () => {
+      const started = await startRedis()
+      server = started
+      return () => started.stop()
+    },
+  )
+  return {
+    ...rigs,
+    get server() {
+      return running()
+    },
+  }
+}
+
+export function useTopology(topology: Topology, options: TopologyOptions = {}): TopologyBench {
+  let redis: Deployment | undefined
+  const running = (): Deployment => redis ?? notYet()
+  beforeAll(async () => {
+    redis = await startTopology(topology, options)
+  })
+  afterAll(() => redis?.stop())
+  const rigs = useRigs(
+    () => running().url,
+    () => Promise.resolve(() => running().flush()),
+  )
+  return {
+    ...rigs,
+    get redis() {
+      return running()
+    },
+  }
+}
+
+function notYet(): never {
+  throw new Error('no Redis outside a test')
+}
+
+/** `begin` comes before each test, and what it returns after it. */
+function useRigs(url: () => string, begin: () => Promise<() => Promise<void>>): Rigs {
   const cleanups: (() => Promise<void>)[] = []
   const unhandled: unknown[] = []
   const onUnhandled = (reason: unknown): void => void unhandled.push(reason)
-  let server: RedisServer | undefined
-  const running = (): RedisServer => {
-    if (server === undefined) throw new Error('no Redis outside a test')
-    return server
-  }
   beforeEach(async () => {
     process.on('unhandledRejection', onUnhandled)
-    const started = await startRedis()
-    server = started
-    cleanups.push(() => started.stop())
+    cleanups.push(await begin())
   })
   afterEach(async () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
@@ -165,11 +212,8 @@ export function useRedis(): Bench {
     expect(unhandled.splice(0)).toEqual([])
   })
   return {
-    get server() {
-      return running()
-    },
-    rig: async (url = running().url, options = {}) => {
-      const node = await startRigNode(url, options)
+    rig: async (own = url(), options = {}) => {
+      const node = await startRigNode(own, options)
       cleanups.push(() => node.stop())
       return node
     },

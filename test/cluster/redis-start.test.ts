@@ -1,168 +1,218 @@
 import { claimed, newPeer } from '@peerage/core/testing'
 import { aclRules, createRedisBackend } from '@peerage/redis'
 import { systemClock } from '@peerage/core'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readFile } from 'node:fs/promises'
 import { makeCertificates } from '../support/certificates.js'
 import { freePort } from '../support/ports.js'
-import type { RedisServer } from '../support/redis.js'
-import { startRedis } from '../support/redis.js'
+import { startTopology, topologies } from '../support/redis-topologies.js'
 import { startMeddler } from './meddler.js'
-import type { RigNode } from './redis-rig.js'
-import { ailments, eventually, isHealthy, reaches, rigTimes, startRigNode, succeeds } from './redis-rig.js'
+import type { RigNode, RigOptions } from './redis-rig.js'
+import {
+  ailments,
+  becomeHealthy,
+  eventually,
+  isHealthy,
+  reaches,
+  rigTimes,
+  startRigNode,
+  succeeds,
+  useRedis,
+  useTopology,
+} from './redis-rig.js'
 
-const cleanups: (() => Promise<void>)[] = []
-const unhandled: unknown[] = []
-const onUnhandled = (reason: unknown): void => void unhandled.push(reason)
-beforeEach(() => void process.on('unhandledRejection', onUnhandled))
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-  process.off('unhandledRejection', onUnhandled)
-  expect(unhandled.splice(0)).toEqual([])
-})
-
-async function redis(...options: Parameters<typeof startRedis>): Promise<RedisServer> {
-  const server = await startRedis(...options)
-  cleanups.push(() => server.stop())
-  return server
-}
-
-async function rig(...options: Parameters<typeof startRigNode>): Promise<RigNode> {
-  const node = await startRigNode(...options)
-  cleanups.push(() => node.stop())
-  return node
-}
-
-test('Redis absent at start: start does not hang, says why, retries, and is well when Redis comes', async () => {
-  const port = await freePort()
-  const begun = performance.now()
-  const node = await rig(`redis://127.0.0.1:${port}`)
-  expect(performance.now() - begun).toBeLessThan(3_000)
+/** Start did not hang, and said why there is no Redis. */
+async function expectAbsent(node: RigNode): Promise<void> {
   expect(isHealthy(node)).toBe(false)
-  expect(ailments(node).at(-1)).toContain('ECONNREFUSED')
+  await eventually('the reason is told', () => ailments(node).at(-1)?.includes('ECONNREFUSED') ?? false)
   expect(node.errors.map(({ error }) => String(error)).join()).toContain('ECONNREFUSED')
   expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
   expect(await succeeds(node.backend.nodes.beat())).toBe(false)
   await eventually('some retries', () => node.beats.length > 10)
   // One line for the operator, not one for each retry of three connections.
   expect(node.errors.length).toBeLessThan(5)
-  await redis({ port })
-  await eventually('the node is healthy', () => isHealthy(node))
-  await claimed(node, newPeer())
-  await eventually('the bus is whole', () => reaches(node, node))
-})
+}
 
-test('a host that does not answer: start does not hang, and says why', async () => {
-  const server = await redis()
-  await server.pause()
-  const begun = performance.now()
-  const node = await rig(server.url)
-  expect(performance.now() - begun).toBeLessThan(4_000)
-  expect(isHealthy(node)).toBe(false)
-  await server.resume()
-  await eventually('the node is healthy', () => isHealthy(node))
-})
-
-test('a Redis older than 7.0 is refused with its version', async () => {
-  const server = await redis()
-  const meddler = await startMeddler(server.port)
-  cleanups.push(() => meddler.stop())
-  meddler.rewrite((text) =>
-    text.replace(/redis_version:\d+\.\d+\.\d+/u, (found) => 'redis_version:6.2'.padEnd(found.length, '0')),
-  )
-  const backend = createRedisBackend({
-    url: meddler.url,
-    times: rigTimes,
-    clock: systemClock,
-    onError: () => undefined,
+describe.each(topologies)('start and stop, %s', (topology) => {
+  const bench = useTopology(topology, {
+    redis: { config: { 'maxmemory-policy': 'allkeys-lru' } },
+    silenceMs: 60_000,
   })
-  cleanups.push(() => backend.stop())
-  await expect(backend.start(() => undefined)).rejects.toThrow(/^Redis 6\.2\S* is older than 7\.0/)
-})
 
-test('a wrong password is said, and nothing hangs', async () => {
-  const server = await redis({ config: { requirepass: 'right' }, login: { password: 'right' } })
-  const node = await rig(server.url, { password: 'wrong' })
-  expect(isHealthy(node)).toBe(false)
-  expect(ailments(node).at(-1)).toContain('WRONGPASS')
-  expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
-  for (const { error } of node.errors) expect(String(error)).not.toContain('wrong')
-})
-
-test('on a Cluster too a wrong password is said, and nothing hangs', async () => {
-  const config = { requirepass: 'right', masterauth: 'right' }
-  const server = await redis({
-    config: { ...config, 'cluster-enabled': 'yes' },
-    login: { password: 'right' },
+  test('Redis absent at start: start does not hang, says why, retries, and is well when Redis comes', async () => {
+    await bench.redis.kill()
+    const begun = performance.now()
+    const node = await bench.rig()
+    expect(performance.now() - begun).toBeLessThan(3_000)
+    await expectAbsent(node)
+    await bench.redis.restart()
+    await becomeHealthy(node)
+    await claimed(node, newPeer())
+    await eventually('the bus is whole', () => reaches(node, node))
   })
-  const node = await rig(server.url.replace('redis:', 'redis+cluster:'), { password: 'wrong' })
-  await eventually('the reason is told', () => ailments(node).at(-1)?.includes('WRONGPASS') ?? false)
-  expect(isHealthy(node)).toBe(false)
-  expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
-})
 
-test('credentials come from the URL or apart from it', async () => {
-  const server = await redis({
-    acl: ['default off', 'peer%40 on >p:w/1 ~pg:* &pg:* +@all'],
-    login: { username: 'peer%40', password: 'p:w/1' },
+  test('servers that do not answer: start does not hang, and says why', async () => {
+    await bench.redis.pause()
+    const begun = performance.now()
+    const node = await bench.rig()
+    expect(performance.now() - begun).toBeLessThan(4_000)
+    expect(isHealthy(node)).toBe(false)
+    expect(ailments(node).at(-1)).toMatch(/not connected to Redis/)
+    await bench.redis.resume()
+    await becomeHealthy(node)
   })
-  const inUrl = await rig(server.url.replace('redis://', 'redis://peer%2540:p%3Aw%2F1@'))
-  await eventually('the node is healthy', () => isHealthy(inUrl))
-  const apart = await rig(server.url, { username: 'peer%40', password: 'p:w/1' })
-  await eventually('the node is healthy', () => isHealthy(apart))
-})
 
-test('[KEY3] a user that may do no more than our commands on our keys and channels is enough', async () => {
-  const server = await redis({
-    acl: ['default on nopass ~* &* +@all', `peerage on >pw ~pg:* &pg:* -@all ${aclRules.join(' ')}`],
+  test('another prefix is another cluster on the same Redis', async () => {
+    const [a, b] = [await bench.rig(), await bench.rig(undefined, { prefix: 'staging:' })]
+    await becomeHealthy(a, b)
+    const lease = await claimed(a, newPeer())
+    expect(await b.backend.registry.lookup(lease.peer)).toBeUndefined()
+    expect(await reaches(b, a)).toBe(false)
+    await b.backend.nodes.beat()
+    expect(b.backend.nodes.status(a.node)).toEqual({ state: 'unknown' })
+    const keys = await bench.redis.keys()
+    expect(keys.length).toBeGreaterThanOrEqual(3)
+    expect(keys.every((key) => /^(pg|staging):/.test(key))).toBe(true)
   })
-  const node = await rig(server.url, { username: 'peerage', password: 'pw' })
-  await eventually('the node is healthy', () => isHealthy(node))
-  const { registry, mailbox, presence, nodes } = node.backend
-  const peer = newPeer()
-  const changes: string[] = []
-  presence.onChange((change) => changes.push(change.state))
-  await presence.watch(peer)
-  const lease = await claimed(node, peer)
-  expect(await registry.renew([lease])).toEqual([])
-  expect(await registry.reassert([lease])).toEqual({ lost: [], evicted: [] })
-  await registry.suspend(lease, 10_000)
-  await registry.release(lease)
-  const message = { from: peer, to: peer, wire: 'peerjs', kind: 'signal', frame: 'x' } as const
-  await mailbox.put(peer, message)
-  await mailbox.put(peer, message)
-  expect(await mailbox.take(peer)).toHaveLength(2)
-  await eventually('changes are heard', () => changes.length === 3)
-  await eventually('the bus is whole', () => reaches(node, node))
-  await node.backend.inspect()
-  await nodes.leave()
-  expect(node.errors).toEqual([])
-  expect(await server.cli('ACL', 'LOG')).toBe('')
+
+  test('inspect tells what doctor shows', async () => {
+    const node = await bench.rig()
+    await becomeHealthy(node)
+    const inspection = await node.backend.inspect()
+    expect(inspection).toMatchObject({ topology, maxmemoryPolicy: 'allkeys-lru' })
+    expect(inspection.version).toMatch(/^[7-9]\./)
+    expect(inspection.latencyMs).toBeLessThan(500)
+    expect(Math.abs(inspection.clockSkewMs)).toBeLessThan(500)
+  })
+
+  test('[I16] after stop no connection, no subscription and no timer of ours is left', async () => {
+    const timers = (): number =>
+      process.getActiveResourcesInfo().filter((one) => /Timeout|TCPSocket/u.test(one)).length
+    const before = timers()
+    const clients = async (): Promise<number> => {
+      const lists = await bench.redis.everywhere('CLIENT', 'LIST')
+      return lists.join('\n').match(/ name=(?:peerage|ioredis)-/gu)?.length ?? 0
+    }
+    for (let i = 0; i < 3; i++) {
+      const node = await startRigNode(bench.redis.url)
+      await becomeHealthy(node)
+      // For commands, for publishing and for subscribing.
+      expect(await clients()).toBeGreaterThanOrEqual(3)
+      await node.stop()
+      await eventually('connections are gone', async () => (await clients()) === 0)
+    }
+    await eventually('timers are gone', () => timers() <= before)
+  })
 })
 
-test('TLS: trusted by the file that is given, refused with the reason without it', async () => {
-  const certificates = await makeCertificates()
-  cleanups.push(() => certificates.remove())
-  const server = await redis({ tls: certificates })
-  expect(server.url).toMatch(/^rediss:/)
-  const trusting = await rig(server.url, { tls: { ca: await readFile(certificates.ca, 'utf8') } })
-  await eventually('the node is healthy', () => isHealthy(trusting))
-  await claimed(trusting, newPeer())
-  await eventually('the bus is whole', () => reaches(trusting, trusting))
-  const doubting = await rig(server.url)
-  expect(isHealthy(doubting)).toBe(false)
-  expect(ailments(doubting).at(-1)).toMatch(/certificate/)
+describe.each(topologies)('credentials, %s', (topology) => {
+  const bench = useTopology(topology, {
+    redis: {
+      config: { requirepass: 'right', masterauth: 'right' },
+      login: { password: 'right' },
+      acl: ['peer%40 on >p:w/1 ~pg:* &pg:* +@all', `peerage on >pw ~pg:* &pg:* -@all ${aclRules.join(' ')}`],
+    },
+  })
+
+  test('a wrong password is said, and nothing hangs', async () => {
+    const node = await bench.rig(undefined, { password: 'wrong' })
+    await eventually('the reason is told', () => ailments(node).at(-1)?.includes('WRONGPASS') ?? false)
+    expect(isHealthy(node)).toBe(false)
+    expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
+    for (const { error } of node.errors) expect(String(error)).not.toContain('wrong')
+  })
+
+  test('they come from the URL or apart from it', async () => {
+    const inUrl = await bench.rig(bench.redis.url.replace('://', '://peer%2540:p%3Aw%2F1@'))
+    const apart = await bench.rig(undefined, { username: 'peer%40', password: 'p:w/1' })
+    await becomeHealthy(inUrl, apart)
+  })
+
+  test('[KEY3] a user that may do no more than our commands on our keys and channels is enough', async () => {
+    await bench.redis.everywhere('ACL', 'LOG', 'RESET')
+    const node = await bench.rig(undefined, { username: 'peerage', password: 'pw' })
+    await becomeHealthy(node)
+    const { registry, mailbox, presence, nodes } = node.backend
+    const peer = newPeer()
+    const changes: string[] = []
+    presence.onChange((change) => changes.push(change.state))
+    await presence.watch(peer)
+    const lease = await claimed(node, peer)
+    expect(await registry.renew([lease])).toEqual([])
+    expect(await registry.reassert([lease])).toEqual({ lost: [], evicted: [] })
+    await registry.suspend(lease, 10_000)
+    await registry.release(lease)
+    const message = { from: peer, to: peer, wire: 'peerjs', kind: 'signal', frame: 'x' } as const
+    await mailbox.put(peer, message)
+    await mailbox.put(peer, message)
+    expect(await mailbox.take(peer)).toHaveLength(2)
+    await eventually('changes are heard', () => changes.length === 3)
+    await eventually('the bus is whole', () => reaches(node, node))
+    await node.backend.inspect()
+    await nodes.leave()
+    expect(node.errors).toEqual([])
+    expect((await bench.redis.everywhere('ACL', 'LOG')).join('')).toBe('')
+  })
 })
 
-test('another prefix is another cluster on the same Redis', async () => {
-  const server = await redis()
-  const [a, b] = [await rig(server.url), await rig(server.url, { prefix: 'staging:' })]
-  const lease = await claimed(a, newPeer())
-  expect(await b.backend.registry.lookup(lease.peer)).toBeUndefined()
-  expect(await reaches(b, a)).toBe(false)
-  await b.backend.nodes.beat()
-  expect(b.backend.nodes.status(a.node)).toEqual({ state: 'unknown' })
-  expect((await server.cli('KEYS', '*')).split('\n').every((key) => /^(pg|staging):/.test(key))).toBe(true)
+// On one server, for sentinels and a cluster tell addresses that lead past what meddles with a link.
+describe('what a server is', () => {
+  const bench = useRedis()
+
+  test('a Redis older than 7.0 is refused with its version', async () => {
+    const meddler = await startMeddler(bench.server.port)
+    bench.cleanups.push(() => meddler.stop())
+    meddler.rewrite((text) =>
+      text.replace(/redis_version:\d+\.\d+\.\d+/u, (found) => 'redis_version:6.2'.padEnd(found.length, '0')),
+    )
+    const backend = createRedisBackend({
+      url: meddler.url,
+      times: rigTimes,
+      clock: systemClock,
+      onError: () => undefined,
+    })
+    bench.cleanups.push(() => backend.stop())
+    await expect(backend.start(() => undefined)).rejects.toThrow(/^Redis 6\.2\S* is older than 7\.0/)
+  })
+})
+
+test.each(topologies)(
+  'TLS, %s: trusted by the file that is given, refused with the reason without it',
+  async (topology) => {
+    const tls = await makeCertificates()
+    const redis = await startTopology(topology, { redis: { tls } })
+    const rigs: RigNode[] = []
+    const rig = async (options: RigOptions): Promise<RigNode> => {
+      const node = await startRigNode(redis.url, options)
+      rigs.push(node)
+      return node
+    }
+    try {
+      expect(redis.url).toMatch(/^rediss/)
+      const [trusting, doubting] = [await rig({ tls: { ca: await readFile(tls.ca, 'utf8') } }), await rig({})]
+      await becomeHealthy(trusting)
+      await claimed(trusting, newPeer())
+      await eventually('the bus is whole', () => reaches(trusting, trusting))
+      await eventually(
+        'the reason is told',
+        () => ailments(doubting).at(-1)?.includes('certificate') ?? false,
+      )
+      expect(isHealthy(doubting)).toBe(false)
+    } finally {
+      for (const node of rigs) await node.stop()
+      await redis.stop()
+      await tls.remove()
+    }
+  },
+)
+
+test('no sentinel there either: start does not hang, and says why', async () => {
+  const node = await startRigNode(`redis+sentinel://127.0.0.1:${await freePort()}/peerage`)
+  try {
+    await expectAbsent(node)
+  } finally {
+    await node.stop()
+  }
 })
 
 test('what cannot be is refused before it connects, without the password in the words', () => {
@@ -171,31 +221,4 @@ test('what cannot be is refused before it connects, without the password in the 
   expect(() => make('http://x')).toThrow('Redis URL: ')
   expect(() => make('redis://u:secret@h:99999')).toThrow(/^Redis URL: (?!.*secret)/u)
   expect(() => make('redis://h', 'a{b}')).toThrow('Redis prefix: ')
-})
-
-test('inspect tells what doctor shows', async () => {
-  const server = await redis({ config: { 'maxmemory-policy': 'allkeys-lru' } })
-  const node = await rig(server.url)
-  const inspection = await node.backend.inspect()
-  expect(inspection).toMatchObject({ topology: 'standalone', maxmemoryPolicy: 'allkeys-lru' })
-  expect(inspection.version).toMatch(/^[7-9]\./)
-  expect(inspection.latencyMs).toBeLessThan(500)
-  expect(Math.abs(inspection.clockSkewMs)).toBeLessThan(500)
-})
-
-test('[I16] after stop no connection, no subscription and no timer of ours is left', async () => {
-  const server = await redis()
-  const timers = (): number =>
-    process.getActiveResourcesInfo().filter((one) => /Timeout|TCPSocket/u.test(one)).length
-  const before = timers()
-  const clients = async (): Promise<number> =>
-    (await server.cli('CLIENT', 'LIST')).split('\n').filter((line) => line.includes('name=peerage-')).length
-  for (let i = 0; i < 3; i++) {
-    const node = await startRigNode(server.url)
-    await eventually('the node is healthy', () => isHealthy(node))
-    expect(await clients()).toBe(3)
-    await node.stop()
-    await eventually('connections are gone', async () => (await clients()) === 0)
-  }
-  await eventually('timers are gone', () => timers() <= before)
 })

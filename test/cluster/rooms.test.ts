@@ -3,25 +3,15 @@ import { connect } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { RawPeer } from '../chaos/raw-peer.js'
 import { startNode, startNodes, type Node } from '../support/node.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 
-let redis: RedisServer
+let redis: Deployment
 let nodes: Node[]
 const peers: Peer[] = []
 const WAIT = { timeout: 15_000, interval: 20 }
 
-beforeAll(async () => {
-  redis = await startRedis()
-  nodes = await startNodes(2, { redisUrl: redis.url, args: ['--limits-node-connects-per-second', '0'] })
-})
-
 afterEach(async () => {
   await Promise.all(peers.splice(0).map((peer) => peer.leave()))
-})
-
-afterAll(async () => {
-  await Promise.all((nodes ?? []).map((node) => node.stop()))
-  await redis?.stop()
 })
 
 async function peerOn(node: number, name: string): Promise<Peer> {
@@ -33,7 +23,19 @@ async function peerOn(node: number, name: string): Promise<Peer> {
 const standing = (room: Room): Record<string, string> =>
   Object.fromEntries(room.members.map(({ name, state }) => [name, state]))
 
-describe('rooms', () => {
+describe.each(topologies)('rooms, %s', (topology) => {
+  const [rounds, members] = topology === 'standalone' ? [100, 1_000] : [20, 200]
+
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+    nodes = await startNodes(2, { redisUrl: redis.url, args: ['--limits-node-connects-per-second', '0'] })
+  })
+
+  afterAll(async () => {
+    await Promise.all((nodes ?? []).map((node) => node.stop()))
+    await redis?.stop()
+  })
+
   test('what one says, every other member hears, on whatever node, and the speaker does not', async () => {
     const [alice, bob, carol] = [await peerOn(0, 'alice'), await peerOn(1, 'bob'), await peerOn(0, 'carol')]
     const rooms = await Promise.all([alice, bob, carol].map((peer) => peer.join('hall')))
@@ -49,9 +51,9 @@ describe('rooms', () => {
     }, WAIT)
   })
 
-  test('[R7] a join is answered when it stands: what is said right after it is heard, each of 100 times', async () => {
+  test(`[R7] a join is answered when it stands: what is said right after it is heard, each of ${rounds} times`, async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < rounds; i++) {
       const [here, there] = [await alice.join(`room-${i}`), await bob.join(`room-${i}`)]
       const heard = new Promise((resolve) => there.on('message', (_, data) => resolve(data)))
       await here.send(i)
@@ -138,10 +140,9 @@ describe('rooms', () => {
     raw.end()
   })
 
-  test('1,000 members in one room: all listed, all reached', async () => {
-    const count = 1_000
+  test(`${members} members in one room: all listed, all reached`, async () => {
     const crowd: RawPeer[] = []
-    for (let i = 0; i < count; i += 100)
+    for (let i = 0; i < members; i += 100)
       crowd.push(
         ...(await Promise.all(
           Array.from({ length: 100 }, (_, j) => RawPeer.open(nodes[(i + j) % 2]?.url ?? '', `m-${i + j}`)),
@@ -162,9 +163,9 @@ describe('rooms', () => {
     await Promise.all(joined)
     const alice = await peerOn(0, 'alice')
     const room = await alice.join('stadium')
-    expect(room.members).toHaveLength(count + 1)
+    expect(room.members).toHaveLength(members + 1)
     await room.send('goal')
-    await vi.waitFor(() => expect(heard).toBe(count), { timeout: 20_000 })
+    await vi.waitFor(() => expect(heard).toBe(members), { timeout: 20_000 })
     for (const peer of crowd) peer.end()
   }, 120_000)
 

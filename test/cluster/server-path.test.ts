@@ -3,15 +3,11 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { check, isClean } from '../chaos/checker.js'
 import { History } from '../chaos/history.js'
 import { startNodes, type Node } from '../support/node.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
 
 // What the server carries where there is no channel: within the relay policy, and up to the moment a channel takes over.
 
-let redis: RedisServer
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
+let redis: Deployment
 
 /** A cluster of its own app names: prefixes keep clusters on one Redis apart. */
 async function clusterWith(...args: string[]): Promise<[Node, Node]> {
@@ -40,7 +36,13 @@ async function channelTo(peer: Peer, other: string): Promise<Channel> {
   return peer.p2p.connect(other)
 }
 
+// On one topology: the node of the sender applies the policy, before it asks anybody.
 describe('the relay policy', () => {
+  beforeAll(async () => {
+    redis = await startTopology('standalone')
+  })
+  afterAll(() => redis.stop())
+
   test('[R5] off: messages are refused with its name, handshakes pass, and channels carry what the server does not', async () => {
     const [alice, bob] = await peersOn(await clusterWith('--relay-enabled', 'false'))
     const heard: unknown[] = []
@@ -93,7 +95,12 @@ describe('the relay policy', () => {
   })
 })
 
-describe('from the server to a channel and back', () => {
+describe.each(topologies)('from the server to a channel and back, %s', (topology) => {
+  beforeAll(async () => {
+    redis = await startTopology(topology)
+  })
+  afterAll(() => redis.stop())
+
   test('[D4] [D15] while data flows both ways, nothing is lost, doubled or out of order', async () => {
     const nodes = await clusterWith()
     const [alice, bob] = await peersOn(nodes)

@@ -9,7 +9,7 @@ export interface ClusterOptions {
   /** How long a node may be silent before the others take it for dead. */
   nodeTimeoutMs?: number
   /** Of every server. */
-  redis?: Pick<RedisOptions, 'config' | 'args'>
+  redis?: Pick<RedisOptions, 'config' | 'args' | 'acl' | 'login' | 'tls'>
 }
 
 /** One server of the cluster. */
@@ -38,6 +38,8 @@ export interface RedisCluster {
   failover(master: ClusterNode): Promise<ClusterNode>
   /** Waits until another master than `old` serves the slot, and every living node says so. */
   ownerAfter(slot: number, old: ClusterNode, deadlineMs?: number): Promise<ClusterNode>
+  /** Waits until every node says that the cluster serves all slots. */
+  whole(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -54,9 +56,7 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
   const members = await Promise.all(Array.from({ length: count }, () => launch(options)))
   await introduce(members)
   await assignSlots(members.slice(0, masterCount))
-  await eventually('the cluster knows its slots', () => healthy(members, count), {
-    deadlineMs: START_DEADLINE_MS,
-  })
+  await untilWhole(members)
   await Promise.all(
     members.slice(masterCount).map(({ server }, index) => {
       const master = members[index % masterCount]
@@ -66,14 +66,14 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
   await eventually('the replicas follow', () => followed(members, masterCount, replicas), {
     deadlineMs: START_DEADLINE_MS,
   })
-  return describe(members)
+  return describe(members, options.redis?.tls === undefined ? 'redis' : 'rediss')
 }
 
 interface Member extends ClusterNode {
   busPort: number
 }
 
-function describe(nodes: readonly Member[]): RedisCluster {
+function describe(nodes: readonly Member[], scheme: 'redis' | 'rediss'): RedisCluster {
   const seeds = nodes.map(({ server }) => ({ host: server.host, port: server.port }))
   const masters = async (): Promise<ClusterNode[]> => {
     const lines = await view(nodes)
@@ -107,7 +107,7 @@ function describe(nodes: readonly Member[]): RedisCluster {
   return {
     nodes,
     seeds,
-    url: `redis+cluster://${seeds.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+    url: `${scheme}+cluster://${seeds.map(({ host, port }) => `${host}:${port}`).join(',')}`,
     slot: async (key) => Number(await first(nodes).server.cli('CLUSTER', 'KEYSLOT', key)),
     owner,
     masters,
@@ -126,6 +126,7 @@ function describe(nodes: readonly Member[]): RedisCluster {
       await heir.server.cli('CLUSTER', 'FAILOVER')
       return ownerAfter(slot, master)
     },
+    whole: () => untilWhole(nodes),
     stop: async () => {
       await Promise.all(nodes.map(({ server }) => server.stop()))
     },
@@ -136,7 +137,7 @@ async function launch(options: ClusterOptions): Promise<Member> {
   // By default the bus listens 10,000 above, where nobody has looked whether the port is free.
   const busPort = await freePort()
   const server = await startRedis({
-    args: [...(options.redis?.args ?? [])],
+    ...options.redis,
     config: {
       'cluster-enabled': 'yes',
       'cluster-port': String(busPort),
@@ -173,12 +174,16 @@ async function assignSlots(masters: readonly Member[]): Promise<void> {
   )
 }
 
-async function healthy(members: readonly Member[], count: number): Promise<true | undefined> {
-  for (const { server } of members) {
-    const info = await server.cli('CLUSTER', 'INFO')
-    if (!info.includes('cluster_state:ok') || !info.includes(`cluster_known_nodes:${count}`)) return undefined
+async function untilWhole(members: readonly Member[]): Promise<void> {
+  const isWhole = async (): Promise<true | undefined> => {
+    for (const { server } of members) {
+      const info = await server.cli('CLUSTER', 'INFO')
+      if (!info.includes('cluster_state:ok')) return undefined
+      if (!info.includes(`cluster_known_nodes:${members.length}`)) return undefined
+    }
+    return true
   }
-  return true
+  await eventually('the cluster knows its slots', isWhole, { deadlineMs: START_DEADLINE_MS })
 }
 
 async function followed(

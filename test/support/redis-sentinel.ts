@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { makeDirectory, removeDirectory, startPart } from './part.js'
 import { freePort } from './ports.js'
 import { eventually, type Running } from './process.js'
-import { ask, REDIS, startRedis, type RedisOptions, type RedisServer } from './redis.js'
+import { ask, REDIS, startRedis, tlsDirectives, type RedisOptions, type RedisServer } from './redis.js'
 
 export interface SentinelOptions {
   sentinels?: number
@@ -11,13 +11,21 @@ export interface SentinelOptions {
   /** How long a master may be silent before the sentinels take it for dead. */
   downAfterMs?: number
   /** Of every Redis server. */
-  redis?: Pick<RedisOptions, 'config' | 'args'>
+  redis?: Pick<RedisOptions, 'config' | 'args' | 'acl' | 'login' | 'tls'>
+}
+
+export interface Sentinel {
+  host: string
+  port: number
+  running: Running
+  /** One command to it; the answer as redis-cli prints it raw. */
+  cli(...args: readonly string[]): Promise<string>
 }
 
 export interface SentinelSetup {
   /** What the sentinels call the master: the name to ask them for. */
   readonly name: string
-  readonly sentinels: readonly { host: string; port: number; running: Running }[]
+  readonly sentinels: readonly Sentinel[]
   /** `redis+sentinel://127.0.0.1:P1,127.0.0.1:P2,…/NAME`. */
   readonly url: string
   /** Every Redis server, in the order they were started; the first one began as the master. */
@@ -56,7 +64,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
     Array.from({ length: sentinelCount }, async () => {
       const directory = await makeDirectory('sentinel')
       directories.push(directory)
-      return launchSentinel(directory, { master, quorum, downAfterMs })
+      return launchSentinel(directory, { master, quorum, downAfterMs, redis: options.redis ?? {} })
     }),
   )
   await Promise.all(sentinels.map((sentinel) => untilComplete(sentinel, sentinelCount, replicas)))
@@ -68,7 +76,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
     name: NAME,
     sentinels,
     servers,
-    url: `redis+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/${NAME}`,
+    url: `${options.redis?.tls === undefined ? 'redis' : 'rediss'}+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/${NAME}`,
     master: async () => {
       const told = await Promise.any(sentinels.map((sentinel) => masterPort(sentinel)))
       return serverAt(servers, told)
@@ -81,7 +89,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
       const old = await setup.master()
       const [sentinel] = sentinels
       if (sentinel === undefined) throw new Error('no sentinel to ask')
-      await ask(sentinel, ['SENTINEL', 'FAILOVER', NAME])
+      await sentinel.cli('SENTINEL', 'FAILOVER', NAME)
       return setup.masterAfter(old)
     },
     killMaster: async () => {
@@ -105,10 +113,9 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
   return setup
 }
 
-type Sentinel = SentinelSetup['sentinels'][number]
-
 function redisOptions(options: SentinelOptions, args: readonly string[] = []): RedisOptions {
   return {
+    ...options.redis,
     args: [...args, ...(options.redis?.args ?? [])],
     // By default a master waits five seconds for more replicas before it sends its data.
     config: { 'repl-diskless-sync-delay': '0', ...options.redis?.config },
@@ -117,32 +124,43 @@ function redisOptions(options: SentinelOptions, args: readonly string[] = []): R
 
 async function launchSentinel(
   directory: string,
-  watched: { master: RedisServer; quorum: number; downAfterMs: number },
+  watched: {
+    master: RedisServer
+    quorum: number
+    downAfterMs: number
+    redis: Pick<RedisOptions, 'login' | 'tls'>
+  },
 ): Promise<Sentinel> {
   const port = await freePort()
   const host = '127.0.0.1'
   const file = join(directory, 'sentinel.conf') // a sentinel keeps what it learns in its own configuration
-  const { master, quorum, downAfterMs } = watched
+  const { master, quorum, downAfterMs, redis } = watched
+  const { login, tls } = redis
+  const listening = tls === undefined ? { port: String(port) } : tlsDirectives(port, tls)
   const lines = [
-    `port ${port}`,
+    ...Object.entries(listening).map(([name, value]) => `${name} ${value}`),
     `bind ${host}`,
     `dir ${directory}`,
     `sentinel monitor ${NAME} ${master.host} ${master.port} ${quorum}`,
     `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
     `sentinel failover-timeout ${NAME} ${FAILOVER_TIMEOUT_MS}`,
     `sentinel parallel-syncs ${NAME} 1`,
+    ...(login === undefined ? [] : [`sentinel auth-pass ${NAME} ${login.password}`]),
+    ...(login?.username === undefined ? [] : [`sentinel auth-user ${NAME} ${login.username}`]),
   ]
   await writeFile(file, `${lines.join('\n')}\n`)
+  const cli = (...command: readonly string[]): Promise<string> =>
+    ask({ host, port, options: tls === undefined ? {} : { tls } }, command)
   const running = await startPart(REDIS, {
     args: [file, '--sentinel'],
     directory,
     ready: {
       what: `sentinel on port ${port} answers PING`,
-      probe: () => ask({ host, port }, ['PING']),
+      probe: () => cli('PING'),
       deadlineMs: START_DEADLINE_MS,
     },
   })
-  return { host, port, running }
+  return { host, port, running, cli }
 }
 
 /** A failover needs sentinels that know each other and the replicas. */
@@ -150,7 +168,7 @@ async function untilComplete(sentinel: Sentinel, sentinels: number, replicas: nu
   await eventually(
     `sentinel on port ${sentinel.port} knows the others`,
     async () => {
-      const fields = (await ask(sentinel, ['SENTINEL', 'MASTER', NAME])).split('\n')
+      const fields = (await sentinel.cli('SENTINEL', 'MASTER', NAME)).split('\n')
       const field = (name: string): number => Number(fields[fields.indexOf(name) + 1])
       return field('num-other-sentinels') === sentinels - 1 && field('num-slaves') === replicas
         ? true
@@ -166,7 +184,7 @@ async function allConnected(master: RedisServer, replicas: number): Promise<true
 }
 
 async function masterPort(sentinel: Sentinel): Promise<number> {
-  const [, port] = (await ask(sentinel, ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME])).split('\n')
+  const [, port] = (await sentinel.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)).split('\n')
   return Number(port)
 }
 

@@ -129,7 +129,8 @@ function serverArguments(options: RedisOptions, port: number, directory: string)
   return [...args, ...(options.acl ?? []).flatMap((rule) => ['--user', ...rule.split(' ')])]
 }
 
-function tlsDirectives(port: number, tls: { ca: string; cert: string; key: string }): Record<string, string> {
+/** Also towards others: replicas, sentinels, members of a cluster. */
+export function tlsDirectives(port: number, tls: NonNullable<RedisOptions['tls']>): Record<string, string> {
   return {
     port: '0',
     'tls-port': String(port),
@@ -137,6 +138,8 @@ function tlsDirectives(port: number, tls: { ca: string; cert: string; key: strin
     'tls-cert-file': tls.cert,
     'tls-key-file': tls.key,
     'tls-auth-clients': 'no',
+    'tls-replication': 'yes',
+    'tls-cluster': 'yes',
   }
 }
 

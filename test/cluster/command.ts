@@ -1,0 +1,53 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:net'
+import { afterEach, beforeAll } from 'vitest'
+import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
+import { startChild, type Child } from '../support/process.js'
+
+/** What tests of the command `peerage` share. */
+export interface Command {
+  /** Run after the test, the last one first. */
+  cleanups: (() => Promise<unknown> | void)[]
+  /** Starts it; it ends with the test. */
+  peerage: (args: readonly string[], env?: Record<string, string>) => Promise<Child>
+  /** Runs it to its end. */
+  ended: (
+    args: readonly string[],
+    env?: Record<string, string>,
+  ) => Promise<{ code: number | null; text: string }>
+  /** Listens where a command wants to. */
+  occupy: (port: number) => Promise<Server>
+}
+
+export function useCommand(): Command {
+  const cleanups: Command['cleanups'] = []
+  beforeAll(ensureBuilt)
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  })
+  const peerage: Command['peerage'] = async (args, env = {}) => {
+    const child = await startChild({
+      command: process.execPath,
+      args: [PEERAGE_BIN, ...args],
+      env: { ...process.env, ...env },
+    })
+    cleanups.push(() => child.stop())
+    return child
+  }
+  return {
+    cleanups,
+    peerage,
+    ended: async (args, env) => {
+      const child = await peerage(args, env)
+      const { code } = await child.stopped
+      return { code, text: child.lines.join('\n') }
+    },
+    occupy: async (port) => {
+      const server = createServer()
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+      cleanups.push(() => void server.close())
+      return server
+    },
+  }
+}

@@ -1,0 +1,78 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { freePort } from '../support/ports.js'
+import { startRedis } from '../support/redis.js'
+import { startTopology, topologies } from '../support/redis-topologies.js'
+import { useCommand } from './command.js'
+
+const { cleanups, ended, occupy } = useCommand()
+
+describe('doctor', () => {
+  test.each(topologies)(
+    'finds nothing wrong with a Redis that is right, and says what is wrong with one that is not: %s',
+    async (topology) => {
+      const redis = await startTopology(topology, {
+        redis: { config: { maxmemory: '100mb', 'maxmemory-policy': 'allkeys-lru' } },
+      })
+      cleanups.push(() => redis.stop())
+      const found = await ended(['doctor', '--port', '0', '--redis', redis.url])
+      expect(found.code).toBe(0)
+      expect(found.text).toMatch(new RegExp(`^ok {4}redis {9}version \\d+\\.\\d+\\.\\d+, ${topology}$`, 'm'))
+      expect(found.text).toMatch(/^warn {2}redis {9}maxmemory-policy allkeys-lru: set noeviction/m)
+      expect(found.text).toMatch(/^ok {4}redis {9}its clock is \d+ ms/m)
+      await redis.everywhere('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
+      const again = await ended(['doctor', '--port', '0', '--redis', redis.url])
+      expect(again.text).toMatch(/^ok {4}redis {9}maxmemory-policy noeviction$/m)
+    },
+  )
+
+  test('an ACL that keeps it from its keys, or from its channels, is found, with the rule to add', async () => {
+    const acl = [
+      'default off',
+      'keys on >pw ~pg:* +@all',
+      'channels on >pw &pg:* +@all',
+      'both on >pw ~pg:* &pg:* +@all',
+    ]
+    const redis = await startRedis({ acl, login: { username: 'both', password: 'pw' } })
+    cleanups.push(() => redis.stop())
+    const ask = (user: string) =>
+      ended(['doctor', '--port', '0', '--redis', `redis://${user}:pw@127.0.0.1:${redis.port}`])
+    const both = await ask('both')
+    expect(both.text).toMatch(/^ok {4}redis {9}its keys \(pg:\*\) may be used$/m)
+    expect(both.text).toMatch(/^ok {4}redis {9}its channels \(pg:\*\) carry messages$/m)
+    expect(both.code).toBe(0)
+    const keys = await ask('keys')
+    expect(keys.text).toMatch(/^fail {2}redis .*NOPERM.*channels.*allow &pg:\*$/m)
+    expect(keys.code).toBe(1)
+    const channels = await ask('channels')
+    expect(channels.text).toMatch(/^fail {2}redis .*NOPERM.*keys/m)
+    expect(channels.code).toBe(1)
+  })
+
+  test.each([
+    ['standalone', (port: number) => `redis://127.0.0.1:${port}`],
+    ['sentinel', (port: number) => `redis+sentinel://127.0.0.1:${port}/peerage`],
+    ['cluster', (port: number) => `redis+cluster://127.0.0.1:${port}`],
+  ])('says why a Redis cannot be reached: %s', async (_, url) => {
+    const { code, text } = await ended(['doctor', '--port', '0', '--redis', url(await freePort())])
+    expect(code).toBe(1)
+    expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
+  })
+
+  test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
+    const port = await freePort()
+    await occupy(port)
+    const silent = createSocket('udp4')
+    silent.bind(0, '127.0.0.1')
+    await once(silent, 'listening')
+    cleanups.push(() => void silent.close())
+    const nowhere = `redis://127.0.0.1:${await freePort()}`
+    const wrong = ['--redis', nowhere, '--p2p-server', `127.0.0.1:${silent.address().port}`]
+    const { code, text } = await ended(['doctor', '--port', String(port), ...wrong])
+    expect(code).toBe(1)
+    expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
+    expect(text).toMatch(/^fail {2}port .*is taken by another process/m)
+    expect(text).toMatch(/^fail {2}p2p server .*does not answer STUN/m)
+  })
+})

@@ -1,0 +1,129 @@
+import { defaultTimes } from '@peerage/core'
+import { claimed, newPeer } from '@peerage/core/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startRedisCluster, type ClusterNode, type RedisCluster } from '../support/redis-cluster.js'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import { startMeddler, type Meddler } from './meddler.js'
+import type { RigNode, RigOptions } from './redis-rig.js'
+import { becomeHealthy, doubts, eventually, isHealthy, reaches, startRigNode } from './redis-rig.js'
+
+/** The ways to one master: everyone takes them, for they are what the master announces. */
+interface Link {
+  meddler: Meddler
+  proxy: TcpProxy
+}
+
+let cluster: RedisCluster
+const links = new Map<ClusterNode['id'], Link>()
+let url: string
+const rigs: RigNode[] = []
+
+beforeAll(async () => {
+  cluster = await startRedisCluster({ replicas: 0 })
+  for (const { id, server } of cluster.nodes) {
+    const meddler = await startMeddler(server.port)
+    const proxy = await startTcpProxy({
+      target: { host: '127.0.0.1', port: Number(new URL(meddler.url).port) },
+    })
+    links.set(id, { meddler, proxy })
+    await server.cli('CONFIG', 'SET', 'cluster-announce-port', String(proxy.port))
+  }
+  const ports = [...links.values()].map(({ proxy }) => proxy.port)
+  url = `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`
+  await eventually('all announce their links', async () => {
+    const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('CLUSTER', 'SLOTS')))
+    return told.every((slots) => ports.every((port) => slots.includes(String(port))))
+  })
+})
+afterAll(async () => {
+  for (const { meddler, proxy } of links.values()) {
+    await proxy.stop()
+    await meddler.stop()
+  }
+  await cluster.stop()
+})
+afterEach(async () => {
+  for (const rig of rigs.splice(0)) await rig.stop()
+})
+
+async function pair(options: RigOptions = {}): Promise<[RigNode, RigNode]> {
+  const [a, b] = [await startRigNode(url, options), await startRigNode(url, options)]
+  rigs.push(a, b)
+  await becomeHealthy(a, b)
+  await eventually('the bus is whole', async () => (await reaches(a, b)) && (await reaches(b, a)))
+  return [a, b]
+}
+
+/** The way to the master that serves this channel. */
+async function linkOf(channel: string): Promise<Link> {
+  const { id } = await cluster.owner(await cluster.slot(channel))
+  const link = links.get(id)
+  if (!link) throw new Error(`${channel} is on no master of this cluster`)
+  return link
+}
+
+const SUNSUBSCRIBED = />3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu
+/** On top of a limit, for a machine on which others run too. */
+const BUSY_MS = 500
+
+describe('one shard of a Cluster', () => {
+  test('[EAR3] [F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
+    const [a, b] = await pair()
+    const { proxy } = await linkOf(`pg:inbox:${a.node}`)
+    for (const direction of ['both', 'up', 'down'] as const) {
+      proxy.drop(direction)
+      expect(await eventually('the cut is noticed', () => !isHealthy(a))).toBeLessThan(3_000 + BUSY_MS)
+      proxy.heal()
+      await becomeHealthy(a, b)
+      await eventually('the bus is whole', () => reaches(b, a))
+    }
+  })
+
+  test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within four beats', async () => {
+    const beatMs = 500
+    const [deaf, other] = await pair({ times: { ...defaultTimes, beatMs } })
+    const inbox = `pg:inbox:${deaf.node}`
+    const { meddler } = await linkOf(inbox)
+    // Redis forgets the subscription and says nothing; the connections stay, and answer every ping.
+    meddler.rewrite((text) => text.replace(SUNSUBSCRIBED, ''))
+    expect(meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', inbox)).toBe(2)
+    await eventually('the subscription is lost', async () => !(await reaches(other, deaf)))
+    expect(isHealthy(deaf)).toBe(true)
+    expect(await eventually('the canary is missed', () => !isHealthy(deaf))).toBeLessThan(
+      4 * beatMs + BUSY_MS,
+    )
+    await becomeHealthy(deaf)
+    expect(doubts(deaf)).not.toEqual([])
+    expect(deaf.errors.map((error) => error.stage)).toContain('canary')
+    await eventually('the bus is whole', () => reaches(other, deaf))
+    expect(isHealthy(other)).toBe(true)
+    meddler.rewrite((text) => text)
+  })
+
+  test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
+    const [node, other] = await pair({ times: defaultTimes })
+    const inbox = `pg:inbox:${node.node}`
+    const { meddler } = await linkOf(inbox)
+    meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', inbox)
+    await eventually('the gap is doubted', () => doubts(node).length > 0)
+    expect(await eventually('the bus is whole', () => reaches(other, node))).toBeLessThan(2_000)
+    expect(node.errors).toEqual([])
+  })
+
+  test('[F14] presence subscriptions that are lost with the rest come back with it', async () => {
+    const [deaf, other] = await pair()
+    const peer = newPeer()
+    const changes: string[] = []
+    deaf.backend.presence.onChange((change) => changes.push(change.state))
+    await deaf.backend.presence.watch(peer)
+    const { meddler } = await linkOf(`pg:{${peer}}:presence`)
+    meddler.rewrite((text) => text.replace(SUNSUBSCRIBED, ''))
+    meddler.say('peerage-subscriber', 'SUNSUBSCRIBE')
+    await eventually('the loss is found', () => doubts(deaf).length > 0)
+    await becomeHealthy(deaf)
+    await claimed(other, peer)
+    await eventually('presence is heard again', () => changes.length > 0)
+    expect(changes).toEqual(['online'])
+    meddler.rewrite((text) => text)
+  })
+})
