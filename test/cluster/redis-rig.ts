@@ -17,6 +17,8 @@ export interface RigNode extends ContractNode {
   received: Envelope[]
   /** How each beat ended. */
   beats: string[]
+  /** How many canaries it has heard. */
+  heard(): number
   stop(): Promise<void>
 }
 
@@ -33,11 +35,15 @@ export async function startRigNode(url: string, options: RigOptions = {}): Promi
   const errors: RigNode['errors'] = []
   const received: Envelope[] = []
   const beats: string[] = []
+  let heard = 0
   const backend = createRedisBackend({
     url,
     times: rigTimes,
     clock: systemClock,
     onError: (error, context) => errors.push({ error, stage: context.stage }),
+    onCanary: (canary) => {
+      if (canary.heard) heard++
+    },
     ...options,
   })
   const node = newNodeId()
@@ -70,6 +76,7 @@ export async function startRigNode(url: string, options: RigOptions = {}): Promi
     errors,
     received,
     beats,
+    heard: () => heard,
     stop: async () => {
       stopping.abort()
       await beating
@@ -223,4 +230,15 @@ function useRigs(url: () => string, begin: () => Promise<() => Promise<void>>): 
 
 export async function becomeHealthy(...nodes: RigNode[]): Promise<void> {
   for (const node of nodes) await eventually('the node is healthy', () => isHealthy(node))
+}
+
+/** Of all channels over which a node sings: of three masters one each, and its inbox. */
+const CHANNELS_MOST = 4
+
+/** Waits until every connection carries what it always will: a node is healthy before its first beat is over. */
+export async function settle(...nodes: RigNode[]): Promise<void> {
+  for (const node of nodes) {
+    await eventually('its canaries are heard', () => node.heard() >= CHANNELS_MOST)
+    await eventually('its inbox is open', () => reaches(node, node))
+  }
 }

@@ -5,7 +5,7 @@ import { startRedisCluster, type ClusterNode, type RedisCluster } from '../suppo
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
 import { startMeddler, type Meddler } from './meddler.js'
 import type { RigNode, RigOptions } from './redis-rig.js'
-import { becomeHealthy, doubts, eventually, isHealthy, reaches, startRigNode } from './redis-rig.js'
+import { becomeHealthy, doubts, eventually, isHealthy, reaches, settle, startRigNode } from './redis-rig.js'
 
 /** The ways to one master: everyone takes them, for they are what the master announces. */
 interface Link {
@@ -49,8 +49,7 @@ afterEach(async () => {
 async function pair(options: RigOptions = {}): Promise<[RigNode, RigNode]> {
   const [a, b] = [await startRigNode(url, options), await startRigNode(url, options)]
   rigs.push(a, b)
-  await becomeHealthy(a, b)
-  await eventually('the bus is whole', async () => (await reaches(a, b)) && (await reaches(b, a)))
+  await settle(a, b)
   return [a, b]
 }
 
@@ -101,7 +100,7 @@ describe('one shard of a Cluster', () => {
   })
 
   test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
-    const [node, other] = await pair({ times: defaultTimes })
+    const [node, other] = await pair({ times: { ...defaultTimes, beatMs: 1_000 } })
     const inbox = `pg:inbox:${node.node}`
     const { meddler } = await linkOf(inbox)
     meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', inbox)
