@@ -15,6 +15,7 @@ import {
   isHealthy,
   reaches,
   rigTimes,
+  settle,
   startRigNode,
   succeeds,
   useRedis,
@@ -83,6 +84,21 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     expect(inspection.version).toMatch(/^[7-9]\./)
     expect(inspection.latencyMs).toBeLessThan(500)
     expect(Math.abs(inspection.clockSkewMs)).toBeLessThan(500)
+  })
+
+  test('what is still asked of Redis when a node stops is no trouble to tell of', async () => {
+    const node = await startRigNode(bench.redis.url)
+    await settle(node)
+    const peer = newPeer()
+    await node.backend.presence.watch(peer)
+    await bench.redis.pause()
+    node.backend.presence.unwatch(peer)
+    const asked = succeeds(node.backend.registry.lookup(peer))
+    await new Promise((resolve) => setImmediate(resolve)) // it is written at the end of this turn
+    await node.stop()
+    expect(await asked).toBe(false) // the connections are gone
+    await bench.redis.resume()
+    expect(node.errors).toEqual([])
   })
 
   test('[I16] after stop no connection, no subscription and no timer of ours is left', async () => {

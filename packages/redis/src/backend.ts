@@ -57,7 +57,11 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   const address = readAddress(options)
   const keys = readPrefix(options)
   const reports = new Reports(options.onError, clock)
-  const onError = reports.onError
+  let isStopped = false
+  // What was on its way when the connections were closed has failed, and nobody waits for it any more.
+  const onError: OnError = (error, context) => {
+    if (!isStopped) reports.onError(error, context)
+  }
   let listener: ((event: BackendEvent) => void) | undefined
   let end: (() => void) | undefined
   const onEvent = (event: BackendEvent): void => listener?.(event)
@@ -107,6 +111,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     bus,
     identify: (node) => nodes.identify(node),
     start: async (onBackendEvent) => {
+      isStopped = false
       listener = onBackendEvent
       end = open(client, clock)
       links.start()
@@ -115,6 +120,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     stop: async () => {
       health.stop()
       await bus.close()
+      isStopped = true
       links.stop()
       end?.()
       listener = undefined
