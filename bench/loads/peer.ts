@@ -39,7 +39,7 @@ export class LoadPeer {
   }
 
   /** Resolves with undefined when ready, else with the reason why it is not. */
-  connect(port: number, source: string): Promise<string | undefined> {
+  connect(port: number, source: string | undefined): Promise<string | undefined> {
     return new Promise((resolve) => {
       const settle = (reason: string | undefined): void => {
         clearTimeout(timer)
@@ -51,7 +51,7 @@ export class LoadPeer {
       }, CONNECT_TIMEOUT_MS)
       const wire = this.#makeWire((frame) => socket.send(frame), settle)
       const socket = new FrameSocket(
-        { host: '127.0.0.1', port, path: wire.path, source },
+        { host: '127.0.0.1', port, path: wire.path, ...(source === undefined ? {} : { source }) },
         {
           open: () => wire.opened(),
           text: (text) => wire.frame(text),

@@ -16,6 +16,12 @@ export class PortUnavailable extends Error {
 /** Of the ports that the system picks, about one in a hundred has a neighbour in use. */
 const PAIR_ATTEMPTS = 50
 
+/**
+ * Connections that wait to be accepted: as many as the system keeps (Linux: net.core.somaxconn, 4096). When a node
+ * dies, its peers come to the others at once; whom Node's 511 turns away asks again after 1, 3, 7 and 15 s.
+ */
+const BACKLOG = 65_535
+
 /** Listens on TCP, and binds UDP on the next port where `withUdp` asks for it. Port 0 picks a free pair. */
 export async function listenPair(
   server: AnyServer,
@@ -38,7 +44,7 @@ export async function listenTcp(
   server: AnyServer,
   at: { host: string; port: number; flag: string },
 ): Promise<AddressInfo> {
-  server.listen(at.port, at.host)
+  server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
   try {
     await once(server, 'listening')
   } catch (error) {
