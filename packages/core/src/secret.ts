@@ -1,16 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { Name, NodeId, Peer } from '@peerage/protocol'
 import { parseName, parseNodeId } from '@peerage/protocol'
 
 /** 128 bits of SHA-256 over peer and secret, in base64url: all that the registry stores of a secret [I8]. */
 export function hashSecret(peer: Peer, secret: string): string {
-  return createHash('sha256')
-    .update(peer)
-    .update('\0')
-    .update(secret)
-    .digest()
-    .subarray(0, 16)
-    .toString('base64url')
+  return hash('sha256', `${peer}\0${secret}`, 'buffer').subarray(0, 16).toString('base64url')
 }
 
 /** A fresh NodeId: 48 random bits, so that a restarted node never inherits [I7]. */

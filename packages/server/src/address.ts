@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
@@ -25,7 +25,9 @@ export class Addresses {
    * peer writes there itself stands before the address that the first balancer saw, and is never reached.
    */
   of(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
-    let address = normal(request.socket.remoteAddress ?? '')
+    const remote = request.socket.remoteAddress ?? ''
+    if (this.#trusted.length === 0 && isIPv4(remote)) return remote
+    let address = normal(remote)
     if (address === undefined) return ''
     const header = request.headers['x-forwarded-for']
     const hops = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-HOPS_MOST)
@@ -55,6 +57,7 @@ function normal(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
 
 /** What limits per address count by: one IPv4 address, or one IPv6 /64, which is what one subscriber has. */
 export function bucketOf(address: string): string {
+  if (isIPv4(address)) return address
   const parsed = normal(address)
   if (parsed === undefined) return 'unknown'
   if (parsed instanceof ipaddr.IPv4) return parsed.toString()

@@ -174,6 +174,8 @@ export class Engine extends EventEmitter {
   readonly writer: FrameWriter
   readonly #wss: WebSocketServer
   readonly #sockets = new Set<EngineSocket>()
+  /** What the first packet says to every peer, after its id. */
+  readonly #handshake: string
   #serial = 0
 
   constructor(options: EngineOptions, events: EngineEvents) {
@@ -181,6 +183,8 @@ export class Engine extends EventEmitter {
     this.options = options
     this.events = events
     this.writer = new FrameWriter(options.bufferedBytes, options.clock)
+    const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = options
+    this.#handshake = JSON.stringify({ upgrades: [], pingInterval, pingTimeout, maxPayload }).slice(1)
     this.#wss = new WebSocketServer({
       noServer: true,
       WebSocket: OwnedWebSocket,
@@ -195,9 +199,12 @@ export class Engine extends EventEmitter {
 
   /** Answers an upgrade whose path, version and origin have been checked. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+    // The answer to the upgrade and the first packet leave in one write.
+    socket.cork()
     this.#wss.handleUpgrade(request, socket, head, (ws) => {
       if (ws instanceof OwnedWebSocket) this.#opened(ws, socket, request, address)
     })
+    socket.uncork()
   }
 
   ended(socket: EngineSocket, code: number): void {
@@ -228,9 +235,8 @@ export class Engine extends EventEmitter {
     ws.on('close', onClose)
     ws.on('error', onError)
     this.#sockets.add(socket)
-    const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = this.options
-    const handshake = { sid: socket.id, upgrades: [], pingInterval, pingTimeout, maxPayload }
-    socket.send(OPEN + JSON.stringify(handshake))
+    socket.send(`${OPEN}{"sid":"${socket.id}",${this.#handshake}`)
+    this.writer.flush(duplex)
     this.emit('connection', socket)
   }
 }
