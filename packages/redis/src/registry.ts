@@ -115,8 +115,10 @@ export class RedisRegistry implements Registry {
     const lease = parseLease(peer, answer[1])
     if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
     if (answer[0] === 'held') return { ok: false, holder: lease }
+    // The words that we hold already, not their copies: a lease is kept as long as its peer stays.
+    const own = { ...lease, ...owner, secretHash: options.secretHash }
     const replaced = parseLease(peer, answer[2])
-    return replaced ? { ok: true, lease, replaced } : { ok: true, lease }
+    return replaced ? { ok: true, lease: own, replaced } : { ok: true, lease: own }
   }
 
   async #reassert(lease: Lease, formerNode: NodeId | undefined, outcome: Reasserted): Promise<void> {

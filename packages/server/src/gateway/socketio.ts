@@ -228,11 +228,14 @@ export class SocketIoGateway implements Gateway {
     this.#slim(socket, connection)
   }
 
-  // What socket.io keeps of a handshake, and a room for each peer alone, are of no use here: a third of an idle peer.
+  // What socket.io keeps of a handshake, a room for each peer alone, and its acknowledgements (ours are the wire's) are
+  // of no use here: a third of an idle peer.
   #slim(socket: Socket, connection: NativeConnection): void {
     connection.socket.request = undefined
     connection.claimed()
     Reflect.set(socket, 'handshake', NO_HANDSHAKE)
+    Reflect.set(socket, 'acks', NO_ACKS)
+    socket.data = NO_DATA
     socket.nsp.adapter.delAll(socket.id)
   }
 
@@ -287,6 +290,8 @@ export class SocketIoGateway implements Gateway {
 }
 
 const NO_HANDSHAKE = Object.freeze({})
+const NO_ACKS = new Map<never, never>()
+const NO_DATA = Object.freeze({})
 
 const DRAIN_BATCHES = 10
 /** Told to each moved peer, at random up to this: the first tries of a batch spread over it. */
