@@ -1,5 +1,6 @@
 export * from './backend.js'
 export * from './bus.js'
+export type { ClaimOutcome, ClaimRequest } from './claims.js'
 export * from './clock.js'
 export * from './connection.js'
 export * from './directory.js'

@@ -1,22 +1,20 @@
-import type { App, CloseReason, ConnectionId, ErrorCode, Name, NodeId, Peer } from '@peerage/protocol'
+import type { App, ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
+import type { ClaimOutcome, ClaimRequest } from './claims.js'
+import { Claims } from './claims.js'
 import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
-import type { Envelope } from './envelope.js'
 import { Fence } from './fence.js'
-import { Gate } from './gate.js'
 import { Leases } from './leases.js'
 import { Mail } from './mail.js'
 import type { Message } from './message.js'
 import { presenceOf } from './presence.js'
 import { Pulse } from './pulse.js'
-import type { Lease, Lost } from './registry.js'
 import { RegistryUnavailable } from './registry.js'
 import { Rooms } from './rooms.js'
 import { Router } from './router.js'
 import { Routes } from './routes.js'
-import { hashSecret } from './secret.js'
 import type { OnlineSession, Session } from './session.js'
 import { Sessions } from './sessions.js'
 import type { Times } from './times.js'
@@ -36,24 +34,10 @@ export interface NodeOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-export interface ClaimRequest {
-  peer: Peer
-  secret: string
-  /** `replace` only for an identity that the access rules have authenticated [I9]. */
-  policy: 'refuse' | 'replace'
-}
-
-export type ClaimOutcome =
-  | { ok: true; session: OnlineSession; reclaimed: boolean }
-  | { ok: false; code: ErrorCode }
-
 export type Readiness = { ready: true } | { ready: false; why: string }
 
 /** Routes to peers of other nodes that are remembered: about 300 bytes each. */
 const ROUTES_MOST = 20_000
-
-/** Claims on their way to the registry: enough to keep it busy, and each answered well within its deadline. */
-const CLAIMS_AT_ONCE = 128
 
 /** One process of the cluster: its identity, its sessions, its leases. Start, drain, stop. */
 export class Node {
@@ -66,13 +50,11 @@ export class Node {
   readonly fence: Fence
   readonly #options: NodeOptions
   readonly #routes = new Routes(ROUTES_MOST)
-  readonly #claims = new Gate(CLAIMS_AT_ONCE)
+  readonly #claims: Claims
   readonly #pulse: Pulse
   #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
   #draining = false
   #stopped = false
-  /** Claims on their way, and whether their peers are still there or have said that they leave. */
-  readonly #claiming = new Map<ConnectionId, 'here' | 'left'>()
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -95,8 +77,18 @@ export class Node {
       clock,
       graceMs,
       nameTtlMs,
-      lost: (lost) => this.#lose(lost),
-      evicted: (lease) => this.#tellEnd('evicted', lease),
+      lost: (lost) => this.#claims.lose(lost),
+      evicted: (lease) => this.#claims.tellEnd('evicted', lease),
+      onError,
+    })
+    this.#claims = new Claims({
+      self: () => this.id,
+      registry,
+      bus,
+      sessions,
+      leases: this.leases,
+      routes: this.#routes,
+      onEvent: options.onEvent,
       onError,
     })
     this.watchers = new Watchers({
@@ -142,7 +134,7 @@ export class Node {
       fence: this.fence,
       graceMs,
       recovering: () => this.recovering,
-      supersede: (end) => this.#supersede(end),
+      supersede: (end) => this.#claims.supersede(end),
       trace: (handshake, step) => options.onEvent('signal', { handshake, step }),
       onError,
     })
@@ -185,33 +177,13 @@ export class Node {
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Nor while other nodes could not reach the peer here.
     if (this.fence.fenced || !this.#pulse.listening) return { ok: false, code: 'registry-unavailable' }
-    this.#claiming.set(connection.id, 'here')
-    try {
-      // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
-      return await this.#claims.run(() => this.#claim(connection, request))
-    } catch (error) {
-      if (!(error instanceof RegistryUnavailable)) throw error
-      this.#options.onError(error, { stage: 'claim' })
-      return { ok: false, code: 'registry-unavailable' }
-    } finally {
-      this.#claiming.delete(connection.id)
-    }
-  }
-
-  async #claim(connection: Connection, { peer, secret, policy }: ClaimRequest): Promise<ClaimOutcome> {
-    // It may have gone while it waited for its turn.
-    if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
-    const owner = { node: this.id, connection: connection.id }
-    const secretHash = hashSecret(peer, secret)
-    const claimed = await this.#options.backend.registry.claim(peer, owner, { secretHash, policy })
-    if (!claimed.ok) return { ok: false, code: 'name-taken' }
-    return this.#admit(connection, claimed.lease, claimed.replaced)
+    return this.#claims.claim(connection, request)
   }
 
   /** A socket has ended. `left`: its peer said so, the name is free; `dropped`: the name waits for the grace. */
   async end(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     this.watchers.forget(connection)
-    if (how === 'left' && this.#claiming.has(connection)) this.#claiming.set(connection, 'left')
+    if (how === 'left') this.#claims.left(connection)
     const session = this.sessions.remove(connection)
     const parted =
       session?.state === 'online' && this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
@@ -220,7 +192,7 @@ export class Node {
 
   /** The peer gives its name back at once; its gateway closes the socket. */
   async leave(session: OnlineSession): Promise<void> {
-    this.#close(session, 'left')
+    this.sessions.close(session, 'left')
     const parted = this.leases.part(session.lease, 'release')
     await Promise.all([parted, this.rooms.forget(session.connection.id, 'left')])
   }
@@ -277,7 +249,7 @@ export class Node {
     this.mail.stop()
     const { backend, onError } = this.#options
     const online = [...this.sessions.allOnline()]
-    for (const session of online) this.#close(session, 'drain')
+    for (const session of online) this.sessions.close(session, 'drain')
     await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
     // Sockets that ended a moment ago: a name that nobody suspends would count as free.
     await this.leases.settled()
@@ -287,65 +259,6 @@ export class Node {
       onError(error, { stage: 'leave the nodes' })
     }
     await backend.stop()
-  }
-
-  async #admit(connection: Connection, lease: Lease, replaced: Lease | undefined): Promise<ClaimOutcome> {
-    const { onError } = this.#options
-    if (lease.node !== this.id || this.sessions.get(connection.id)?.state !== 'opening') {
-      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
-      // that one said that it leaves.
-      await this.leases.part(lease, this.#claiming.get(connection.id) === 'left' ? 'release' : 'suspend')
-      return { ok: false, code: 'registry-unavailable' }
-    }
-    const here = this.sessions.online(lease.peer)
-    if (here && here.lease.epoch > lease.epoch) {
-      // A later claim of the same peer was answered first.
-      connection.close('superseded')
-      return { ok: false, code: 'name-taken' }
-    }
-    if (here) this.#close(here, 'superseded')
-    if (replaced && replaced.node !== this.id) this.#tellEnd('superseded', replaced)
-    this.#routes.drop(lease.peer)
-    this.leases.hold(lease)
-    const session = this.sessions.apply(connection.id, { type: 'claimed', lease })
-    if (session?.state !== 'online') {
-      onError(new Error(`a claimed session is ${session?.state ?? 'gone'}`), { stage: 'claim' })
-      return { ok: false, code: 'not-claimed' }
-    }
-    return { ok: true, session, reclaimed: lease.since !== lease.epoch }
-  }
-
-  #close(session: OnlineSession, reason: CloseReason): void {
-    this.sessions.apply(session.connection.id, { type: 'close', reason })
-    session.connection.close(reason)
-  }
-
-  #supersede({ type, peer, connection, epoch }: Extract<Envelope, { type: 'superseded' | 'evicted' }>): void {
-    const session = this.sessions.online(peer)
-    if (session?.connection.id !== connection || session.lease.epoch > epoch) return
-    this.leases.forget(session.lease)
-    this.#close(session, type === 'evicted' ? 'lease-lost' : 'superseded')
-  }
-
-  #lose(lost: Lost): void {
-    const session = this.sessions.online(lost.lease.peer)
-    if (session?.lease.epoch !== lost.lease.epoch) return
-    const samePeer = lost.reason === 'another' && lost.holder.since === lost.lease.since
-    this.#options.onEvent('lease lost', { reason: lost.reason, samePeer })
-    // The same peer elsewhere is final; for anyone else a new claim decides.
-    this.#close(session, samePeer ? 'superseded' : 'lease-lost')
-  }
-
-  #tellEnd(type: 'superseded' | 'evicted', lease: Lease): void {
-    const { backend, onError } = this.#options
-    const { peer, connection, epoch } = lease
-    backend.bus.publish(lease.node, { type, peer, connection, epoch }).then(
-      (result) => {
-        // Its node finds out at its next renewal.
-        if (result === 'unavailable') this.#options.onEvent(`${type} not told`, { node: lease.node })
-      },
-      (error: unknown) => onError(error, { stage: type }),
-    )
   }
 
   #reroute(message: Message): void {
@@ -390,9 +303,7 @@ export class Node {
   #closeOverdue(): void {
     const now = this.#options.clock.monotonic()
     for (const session of this.sessions.all())
-      if (session.state === 'opening' && session.deadline <= now) {
-        this.sessions.apply(session.connection.id, { type: 'close', reason: 'claim-timeout' })
-        session.connection.close('claim-timeout')
-      }
+      if (session.state === 'opening' && session.deadline <= now)
+        this.sessions.close(session, 'claim-timeout')
   }
 }

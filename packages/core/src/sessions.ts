@@ -1,4 +1,4 @@
-import type { ConnectionId, Peer } from '@peerage/protocol'
+import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
 import type { Connection } from './connection.js'
 import type { OnlineSession, OpeningSession, Session, SessionEvent } from './session.js'
 import { transition } from './session.js'
@@ -30,6 +30,12 @@ export class Sessions {
     this.#byConnection.set(connection, after)
     this.#index(before, after)
     return after
+  }
+
+  /** Closes a session, and tells its peer why. */
+  close(session: Session, reason: CloseReason): void {
+    this.apply(session.connection.id, { type: 'close', reason })
+    session.connection.close(reason)
   }
 
   /** Forgets a connection whose socket has ended, and says what it was. */

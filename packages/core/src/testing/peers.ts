@@ -1,8 +1,8 @@
 import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
 import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
+import type { ClaimOutcome } from '../claims.js'
 import type { Connection, ServerMessage, Wire } from '../connection.js'
 import type { Message } from '../message.js'
-import type { ClaimOutcome } from '../node.js'
 import type { Node } from '../node.js'
 import type { OnlineSession } from '../session.js'
 
