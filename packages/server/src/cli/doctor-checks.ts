@@ -19,6 +19,8 @@ export interface Finding {
 const OLDEST_NODE = [20, 19] as const
 /** Beside its connections a node needs descriptors for Redis, logs, files and Node itself. */
 const SPARE_DESCRIPTORS = 200
+/** Linux's own default since 5.4. */
+const WAITING_CONNECTIONS = 4_096
 /** A STUN server on the internet answers within 200 ms; two requests may be lost. */
 const STUN_QUERY = { rtoMs: 300, attempts: 3, lastWaitRtos: 3 } as const
 
@@ -50,6 +52,22 @@ export function checkDescriptors(config: Config, readFile: (path: string) => str
   const aim = wanted === 0 ? 'more' : String(wanted)
   const advice = `raise it (ulimit -n, LimitNOFILE) for ${aim}, or lower limits.node.connections`
   return { verdict: 'warn', subject, text: `${soft}: about ${most} connections; ${advice}` }
+}
+
+/** When a node dies, its peers come to the others at once; whom the system turns away asks again in 1, 3, 7, 15 s. */
+export function checkBacklog(readFile: (path: string) => string): Finding {
+  const subject = 'backlog'
+  let most: number
+  try {
+    most = Number(readFile('/proc/sys/net/core/somaxconn'))
+  } catch {
+    // Only Linux has it there.
+    return { verdict: 'warn', subject, text: 'how many connections may wait cannot be read here' }
+  }
+  if (most >= WAITING_CONNECTIONS)
+    return { verdict: 'ok', subject, text: `${most} connections may wait to be accepted` }
+  const advice = `set net.core.somaxconn to ${WAITING_CONNECTIONS} or more, or a node's death takes its peers longer`
+  return { verdict: 'warn', subject, text: `only ${most} connections may wait to be accepted: ${advice}` }
 }
 
 /** Takes each port for a moment, as `serve` would. */

@@ -6,6 +6,7 @@ import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
 import {
   checkAdvice,
+  checkBacklog,
   checkDescriptors,
   checkEntrance,
   checkNodeVersion,
@@ -31,6 +32,7 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
   }
   print(checkNodeVersion(process.versions.node))
   print(checkDescriptors(config, readFile))
+  print(checkBacklog(readFile))
   for (const finding of await checkPorts(config)) print(finding)
   print(checkEntrance(config))
   for (const finding of await checkRedis(config)) print(finding)
