@@ -62,6 +62,6 @@ function adapt(
   const rest = /server node1:9000 (.*);/.exec(shipped)?.[1] ?? ''
   const servers = to.backends.map(({ host, port }) => `server ${host}:${port} ${rest};`).join('\n        ')
   let text = replace(shipped, /(?:server node\d:9000 .*;\s*)+/, `${servers}\n        `)
-  text = replace(text, /listen 8080;/, `listen 127.0.0.1:${to.port};`)
+  text = replace(text, /listen 8080 /, `listen 127.0.0.1:${to.port} `)
   return replace(text, /\/tmp\/nginx(?=[.-])/g, `${to.directory}/nginx`)
 }
