@@ -7,7 +7,7 @@ import type {
   PeerMessage,
   ProtocolError,
 } from '@peerage/protocol'
-import { closeCodes, closeReasonOf, errors, limits, mayReconnect } from '@peerage/protocol'
+import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
 import type { Clock, Timer } from './clock.js'
 import { PeerageError } from './error.js'
 import { reconnectDelayMs } from './reconnect.js'
@@ -122,7 +122,7 @@ export class Link {
   }
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
-    if (errors[code].temporary) this.#again(retryAfterMs)
+    if (temporary[code]) this.#again(retryAfterMs)
     else this.close(code, detail)
   }
 

@@ -1,7 +1,8 @@
 import { protocolError } from './errors.js'
 import { limits } from './limits.js'
 import type { Hello, NodeMessage, PeerMessage } from './messages.js'
-import { PROTOCOL_VERSION, helloShape, nodeShapes, peerShapes } from './messages.js'
+import { PROTOCOL_VERSION, nodeShapes } from './messages.js'
+import { helloShape, peerShapes } from './peer-messages.js'
 import type { Decoded, Shape } from './shape.js'
 import { isObject, isShallow, readFields } from './shape.js'
 
