@@ -90,6 +90,22 @@ test('[D5] the first acknowledgement goes at once, the others in batches of 20 m
   expect(clock.pending).toBe(0)
 })
 
+test('[D5] acknowledgements of signals wait for company', async () => {
+  receive(1, { kind: 'signal' })
+  expect(acks).toEqual([])
+  await clock.advance(10)
+  receive(2, { kind: 'signal' })
+  await clock.advance(10)
+  expect(nexts()).toEqual([3])
+  await clock.advance(20)
+  receive(3, { kind: 'signal' })
+  receive(1, { from: 'cas', stream: 'streamofcas' })
+  expect(acks).toHaveLength(1)
+  await clock.advance(20)
+  expect(acks.at(-1)).toHaveLength(2)
+  expect(clock.pending).toBe(0)
+})
+
 test('[D5] half a window is acknowledged without waiting', () => {
   for (let seq = 1; seq <= 64; seq++) receive(seq)
   expect(nexts()).toEqual([2, 34])

@@ -75,14 +75,14 @@ export class Inbox {
       this.#earlyChars += message.body.length
     }
     this.#handOver(stream)
-    this.#ackSoon(stream, now)
+    this.#ackSoon(stream, now, message.kind)
   }
 
   /** Somebody listens now: hands over what waited. */
   drain(): void {
     for (const streams of this.#senders.values())
       for (const stream of streams.values())
-        if (this.#handOver(stream)) this.#ackSoon(stream, this.#deps.clock.now())
+        if (this.#handOver(stream)) this.#ackSoon(stream, this.#deps.clock.now(), 'message')
   }
 
   seen(): Seen[] {
@@ -167,14 +167,15 @@ export class Inbox {
     }
   }
 
-  #ackSoon(stream: Stream, now: number): void {
+  #ackSoon(stream: Stream, now: number, kind: Message['kind']): void {
     this.#due.add(stream)
     if (this.#unacked >= ACK_BATCH_MESSAGES) return this.#ack()
-    if (this.#timer !== undefined) return
+    // Nobody waits for a signal's acknowledgement, and while a channel opens each frame is one too many.
+    if (kind === 'signal' && this.#timer === undefined) this.#ackedAt = now
     const waitMs = this.#ackedAt + ACK_BATCH_MS - now
     // At once where possible: timers of hidden tabs are slow. A wait beyond the batch is a clock set back.
     if (waitMs <= 0 || waitMs > ACK_BATCH_MS) return this.#ack()
-    this.#timer = this.#deps.clock.after(waitMs, () => this.#ack())
+    this.#timer ??= this.#deps.clock.after(waitMs, () => this.#ack())
   }
 
   #ack(): void {
