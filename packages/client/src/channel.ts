@@ -1,4 +1,5 @@
 import type { Name } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
@@ -125,11 +126,11 @@ export class Channel {
     const bytes = typeof data === 'string' ? data : toBytes(data)
     if (signal?.aborted === true) return Promise.reject(abortError(signal))
     return new Promise((resolve, reject) => {
-      const abort = (): void => waiting.done(abortError(signal))
+      const ignore = onAbort(signal, () => waiting.done(abortError(signal)))
       const waiting: Waiting = {
         data: bytes,
         done: (error) => {
-          signal?.removeEventListener('abort', abort)
+          ignore()
           const index = this.#waiting.indexOf(waiting)
           if (index >= 0) this.#waiting.splice(index, 1)
           if (error === undefined) resolve()
@@ -137,7 +138,6 @@ export class Channel {
         },
       }
       if (this.#state !== 'open') return waiting.done(new Error('the channel is closed'))
-      signal?.addEventListener('abort', abort)
       this.#waiting.push(waiting)
       this.#pump()
     })

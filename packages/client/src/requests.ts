@@ -1,4 +1,5 @@
 import type { ErrorCode, NodeMessage, NodeMessageOf, PeerMessage } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 
 /** A request that got no answer by then has failed; it may be asked again. */
@@ -33,14 +34,13 @@ export class Requests {
     const frame = frameOf(id)
     return new Promise((resolve) => {
       const timer = this.#clock.after(ANSWER_MS, () => end({ ok: false, code: 'timeout' }))
-      const onAbort = (): void => end({ ok: false, code: 'aborted' })
+      const ignore = onAbort(signal, () => end({ ok: false, code: 'aborted' }))
       const end = (answer: Answer): void => {
         timer.cancel()
-        signal?.removeEventListener('abort', onAbort)
+        ignore()
         this.#pending.delete(id)
         resolve(answer)
       }
-      signal?.addEventListener('abort', onAbort)
       this.#pending.set(id, { frame, end })
       this.#send(frame)
     })
