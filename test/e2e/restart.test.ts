@@ -23,15 +23,15 @@ declare global {
   var rtcConnections: RTCPeerConnection[]
 }
 
-/** A page that keeps its rtcConnections where the test finds them. */
+/** A page that keeps its connections where the test finds them: those that heard of another, for one is always spare. */
 async function open(url: string): Promise<Page> {
   const fresh = await chromium.context()
   await fresh.context.addInitScript(() => {
     globalThis.rtcConnections = []
     globalThis.RTCPeerConnection = class extends RTCPeerConnection {
-      constructor(configuration?: RTCConfiguration) {
-        super(configuration)
-        globalThis.rtcConnections.push(this)
+      override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+        if (!globalThis.rtcConnections.includes(this)) globalThis.rtcConnections.push(this)
+        return super.setRemoteDescription(description)
       }
     }
   })

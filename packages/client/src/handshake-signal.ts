@@ -1,4 +1,6 @@
+import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
+import type { P2PContext, SendResult, Stay } from './signaling.js'
 
 // What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
 // the other side may be hostile, so nothing reaches WebRTC that does not pass here.
@@ -19,6 +21,9 @@ export type HandshakeSignal =
 
 /** Why one side ended a handshake: its application said no, or it gave up. */
 export type EndReason = 'refused' | 'ended'
+
+/** How long a handshake may take, from the call to the open channel. */
+export const DEADLINE_MS = 15_000
 
 /** More than a data channel's description ever needs, and small enough to check quickly. */
 const SDP_MAX_LENGTH = 8192
@@ -87,4 +92,19 @@ function readTerms(input: Record<string, unknown>): Terms | undefined {
   return counts && Number(maxRetransmits) <= RETRANSMITS_MAX
     ? { label, ordered, maxRetransmits: Number(maxRetransmits) }
     : undefined
+}
+
+/** One signal to another peer, kept no longer than a handshake may take. */
+export function sendSignal(
+  { signaling }: P2PContext,
+  to: Name,
+  handshake: string,
+  signal: HandshakeSignal,
+): Promise<SendResult> {
+  return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
+}
+
+/** Tells a peer that its handshake comes to nothing here. */
+export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
+  void sendSignal(context, from.name, handshake, { type: 'end', reason })
 }

@@ -3,6 +3,7 @@ import { parseName } from '@peerage/protocol'
 import { Channel, abortError } from './channel.js'
 import type { Clock } from './clock.js'
 import { systemClock } from './clock.js'
+import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
 import { p2pServerOf } from './p2p-server.js'
@@ -143,7 +144,7 @@ class Side {
     this.handshake.close('closed here')
   }
 
-  async #prepare(): Promise<RTCPeerConnection> {
+  async #prepare(): Promise<Blank> {
     const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
     if (!PeerConnection)
       throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
@@ -153,7 +154,7 @@ class Side {
       if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
     })
     this.#clock.after(GATHER_MS, this.#gathered)
-    return connection
+    return { connection }
   }
 
   #collect(signal: HandshakeSignal): string | undefined {

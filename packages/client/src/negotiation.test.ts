@@ -26,7 +26,7 @@ class Side {
       clock: this.clock,
       relayOnly: false,
       holdCandidates: false,
-      prepare: () => Promise.resolve(rtcOf(this.connection)),
+      prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
       onOpen: () => this.opened++,
       onEnd: (end) => this.ends.push(end),

@@ -1,21 +1,10 @@
 import type { Clock, Timer } from './clock.js'
+import type { FailureStage } from './connect-error.js'
+import type { Blank } from './connections.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
 import type { Streams } from './streams.js'
-import { makeStreams } from './streams.js'
-
-/** Where a handshake stood when it ended without a channel. */
-export type FailureStage =
-  /** No peer has this name. */
-  | 'not-found'
-  /** The offer went out and no answer came: refused, busy, or away. */
-  | 'no-answer'
-  /** Answered, but no path was found between the two. */
-  | 'ice'
-  /** A path was found, but not secured. */
-  | 'dtls'
-  /** Secured, and yet no channel in time. */
-  | 'timeout'
+import { makeStreams, watchStreams } from './streams.js'
 
 export interface HandshakeOptions {
   /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
@@ -28,8 +17,7 @@ export interface HandshakeOptions {
   relayOnly: boolean
   /** The caller's candidates wait for the answer, so that who refuses learns no address. */
   holdCandidates: boolean
-  /** Resolves to a new connection; undefined: not allowed or not possible. */
-  prepare(): Promise<RTCPeerConnection>
+  prepare(terms: Terms): Promise<Blank>
   /** Resolves when the other side has it, or cannot have it. */
   send(signal: HandshakeSignal): Promise<void>
   onOpen(streams: Streams): void
@@ -53,6 +41,7 @@ const STUCK_MS = 4_000
 const SILENT_MS = 3_000
 /** A new path must be found within this, else the channel is closed. */
 const RECOVER_MS = 15_000
+
 /** Across a whole connection, restarts included: more is an attack. */
 const REMOTE_CANDIDATES_MAX = 200
 
@@ -73,7 +62,8 @@ export class Handshake {
   #steps: Promise<void> = Promise.resolve()
   #state: 'new' | 'answered' | 'open' | 'ended' = 'new'
   #isCaller = false
-  #making = false
+  /** Descriptions go first: what is found before the first one has left, waits. */
+  #described = false
   #canRestart = false
   readonly #found: OwnCandidates
   #received = 0
@@ -114,9 +104,9 @@ export class Handshake {
   offer(): void {
     this.#isCaller = true
     this.#step(async () => {
-      const connection = await this.#start()
-      this.#openStreams(connection)
-      await this.#describe(connection, 'offer')
+      const { connection, streams, offer } = await this.#start()
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      await this.#describe(connection, offer ?? (await connection.createOffer()))
     })
   }
 
@@ -125,11 +115,12 @@ export class Handshake {
     this.#held = false
     this.#step(async () => {
       if (!(await allowed)) return this.end('no-answer', 'refused here', 'refused')
-      const connection = await this.#start()
-      await this.#accept(connection, offer)
+      const { connection, streams } = await this.#start()
+      // WebRTC runs one after the other by itself, and loses no time in between.
+      const [, answer] = await Promise.all([this.#accept(connection, offer), connection.createAnswer()])
       // libdatachannel answers by itself, and a stream made before that would make it offer instead.
-      this.#openStreams(connection)
-      await this.#describe(connection, 'answer')
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      await this.#describe(connection, answer)
     })
   }
 
@@ -153,7 +144,7 @@ export class Handshake {
       await this.#accept(connection, signal)
       if (signal.type === 'offer') {
         this.#found.restart()
-        await this.#describe(connection, 'answer')
+        await this.#describe(connection, await connection.createAnswer())
       }
       this.#held = false
       this.#flush()
@@ -172,7 +163,7 @@ export class Handshake {
       if (connection?.signalingState !== 'stable') return
       this.#found.restart()
       connection.restartIce()
-      await this.#describe(connection, 'offer')
+      await this.#describe(connection, await connection.createOffer())
     })
   }
 
@@ -217,23 +208,24 @@ export class Handshake {
       .catch((error: unknown) => this.end('ice', String(error)))
   }
 
-  async #start(): Promise<RTCPeerConnection> {
-    const connection = await this.#options.prepare()
+  async #start(): Promise<Blank> {
+    const blank = await this.#options.prepare(this.#options.terms)
+    const { connection } = blank
     this.#connection = connection
     if (this.#isEnded()) connection.close()
     connection.addEventListener('icecandidate', ({ candidate }) => this.#keep(candidate?.candidate))
     connection.addEventListener('iceconnectionstatechange', () => this.#onStateChange(connection))
     connection.addEventListener('connectionstatechange', () => this.#onStateChange(connection))
-    return connection
+    return blank
   }
 
   #isEnded(): boolean {
     return this.#state === 'ended'
   }
 
-  #openStreams(connection: RTCPeerConnection): void {
-    makeStreams(connection, this.#options.terms, {
-      onOpen: (streams) => this.#onOpen(streams),
+  #watchStreams(streams: Streams): void {
+    watchStreams(streams, {
+      onOpen: () => this.#onOpen(streams),
       onClose: () => this.close('closed by the other peer'),
     })
   }
@@ -246,20 +238,19 @@ export class Handshake {
     this.#options.onOpen(streams)
   }
 
-  async #describe(connection: RTCPeerConnection, type: 'offer' | 'answer'): Promise<void> {
-    this.#making = true
-    try {
-      const made = await (type === 'offer' ? connection.createOffer() : connection.createAnswer())
-      await connection.setLocalDescription(made)
-      const restart = canRestart(connection)
-      const sdp = noCandidates(made.sdp)
-      if (this.#isEnded()) return
-      void this.#options.send(
-        type === 'offer' ? { type, sdp, restart, ...this.#options.terms } : { type, sdp, restart },
-      )
-    } finally {
-      this.#making = false
-    }
+  /** On its way while this side sets it: both take their time. */
+  async #describe(connection: RTCPeerConnection, description: RTCSessionDescriptionInit): Promise<void> {
+    if (this.#isEnded()) return
+    const set = connection.setLocalDescription(description)
+    const sdp = noCandidates(description.sdp)
+    const restart = canRestart(connection)
+    void this.#options.send(
+      description.type === 'offer'
+        ? { type: 'offer', sdp, restart, ...this.#options.terms }
+        : { type: 'answer', sdp, restart },
+    )
+    this.#described = true
+    await set
     this.#flush()
   }
 
@@ -287,8 +278,7 @@ export class Handshake {
   }
 
   #flush(): void {
-    if (this.#isEnded() || this.#making || this.#held) return
-    if (!this.#connection?.localDescription) return
+    if (this.#isEnded() || !this.#described || this.#held) return
     const candidates = this.#found.take()
     if (candidates.length > 0) void this.#options.send({ type: 'candidates', candidates })
   }

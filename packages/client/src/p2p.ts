@@ -3,17 +3,17 @@ import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import { abortError } from './channel.js'
 import { ConnectError } from './connect-error.js'
+import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
-import { decodeSignal } from './handshake-signal.js'
+import { DEADLINE_MS, decodeSignal, refuse } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { findPeerConnection } from './rtc.js'
-import { DEADLINE_MS, refuse } from './send-signal.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
@@ -58,6 +58,7 @@ export class P2P {
   readonly #options: P2POptions
   readonly #setting: string | null | undefined
   readonly #ice: IceServers
+  readonly #connections: Connections
   readonly #events: Emitter<P2PEvents>
   readonly #pairs = new Map<string, Pair>()
   readonly #stops: (() => void)[]
@@ -69,12 +70,14 @@ export class P2P {
     this.#setting = setting
     this.#events = new Emitter((error) => context.onError(error))
     this.#ice = new IceServers(context, setting)
+    this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
       context.signaling.onSignal((signal) => this.#receive(signal)),
       context.onClosed(() => this.close()),
       onPageEvent('online', () => this.#pairs.forEach((pair) => pair.recover())),
       // Said by a page that goes; the others would else look for it for half a minute.
       onPageEvent('pagehide', () => this.#pairs.forEach((pair) => pair.close('the page was left'))),
+      () => this.#connections.close(),
       () => this.#ice.close(),
     ]
   }
@@ -126,7 +129,7 @@ export class P2P {
    * @throws the signal's reason when aborted, or when there is no WebRTC here
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-    const PeerConnection = await this.#peerConnection()
+    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
     const { diagnose } = await import('./diagnose.js')
     const servers = await this.#ice.current()
     return diagnose(
@@ -166,7 +169,7 @@ export class P2P {
       context: this.#context,
       relayOnly,
       holdCandidates,
-      prepare: () => this.#prepare(relayOnly),
+      prepare: (terms) => this.#connections.take(terms),
       accepts: (from) => this.#accepts(from),
       onOpen: (channel) => this.#events.emit('channel-opened', channel),
       onClose: (channel, reason) => {
@@ -177,18 +180,6 @@ export class P2P {
       onOutcome: (outcome) => this.#events.emit('outcome', outcome),
       onIdle: () => this.#pairs.delete(key),
     }
-  }
-
-  async #prepare(relayOnly: boolean): Promise<RTCPeerConnection> {
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    const iceServers = await this.#ice.current()
-    const connection = new PeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' })
-    this.#ice.keepFresh(connection)
-    return connection
-  }
-
-  #peerConnection(): Promise<PeerConnectionClass> {
-    return findPeerConnection(this.#options.RTCPeerConnection)
   }
 
   async #accepts(from: Name): Promise<boolean> {

@@ -1,12 +1,15 @@
 import type { Name } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import { abortError, Channel } from './channel.js'
 import type { Timer } from './clock.js'
+import type { FailureStage } from './connect-error.js'
 import { ConnectError } from './connect-error.js'
+import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
-import type { FailureStage, HandshakeEnd } from './negotiation.js'
+import { DEADLINE_MS, sendSignal } from './handshake-signal.js'
+import type { HandshakeEnd } from './negotiation.js'
 import { Handshake } from './negotiation.js'
-import { DEADLINE_MS, sendSignal } from './send-signal.js'
 import type { P2PContext, Stay } from './signaling.js'
 import type { Streams } from './streams.js'
 
@@ -25,7 +28,7 @@ export interface PairDeps {
   readonly relayOnly: boolean
   readonly holdCandidates: boolean
   /** Makes a connection with the ICE servers of the moment. */
-  prepare(): Promise<RTCPeerConnection>
+  prepare(terms: Terms): Promise<Blank>
   accepts(from: Name): Promise<boolean>
   onOpen(channel: Channel): void
   onClose(channel: Channel, reason: string): void
@@ -90,15 +93,15 @@ export class Pair {
     return new Promise((resolve, reject) => {
       const settle: Caller = (result) => {
         timer.cancel()
-        signal?.removeEventListener('abort', abort)
+        ignore()
         this.#callers.delete(settle)
         if (result instanceof Error) reject(result)
         else resolve(result)
       }
-      const abort = (): void => {
+      const ignore = onAbort(signal, () => {
         settle(abortError(signal))
         if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
-      }
+      })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
         const detail = 'the deadline passed'
         if (this.#callers.size > 1) return settle(new ConnectError(this.to, this.#stage, detail))
@@ -106,7 +109,6 @@ export class Pair {
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
       })
-      signal?.addEventListener('abort', abort)
       this.#callers.add(settle)
       if (!this.#handshake) this.#call()
     })
@@ -164,7 +166,7 @@ export class Pair {
       terms: this.#terms,
       polite: this.#isPolite,
       clock: context.clock,
-      prepare: () => this.#deps.prepare(),
+      prepare: (terms) => this.#deps.prepare(terms),
       send: (signal) => this.#send(handshake, signal),
       onOpen: (streams) => this.#opened(handshake, streams),
       onEnd: (end) => this.#ended(handshake, end),

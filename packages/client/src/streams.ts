@@ -13,18 +13,24 @@ export interface StreamEvents {
   onClose(): void
 }
 
-/** Makes the two streams of a connection. What comes over one before both are open is heard after `onOpen`. */
-export function makeStreams(connection: RTCPeerConnection, terms: Terms, events: StreamEvents): void {
-  const { ordered, maxRetransmits, label } = terms
+export function makeStreams(connection: RTCPeerConnection, terms: Terms): Streams {
+  const { label, ordered, maxRetransmits } = terms
   const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
-  const frames = connection.createDataChannel('peerage', { negotiated: true, id: 0 })
-  const data = connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy })
+  return {
+    frames: connection.createDataChannel('peerage', { negotiated: true, id: 0 }),
+    data: connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy }),
+  }
+}
+
+/** What comes over one before both are open is heard after `onOpen`. */
+export function watchStreams(streams: Streams, events: StreamEvents): void {
+  const { data, frames } = streams
   const early: { stream: RTCDataChannel; data: unknown }[] = []
   const opening = new AbortController()
   const onOpen = (): void => {
     if (data.readyState !== 'open' || frames.readyState !== 'open') return
     opening.abort()
-    events.onOpen({ data, frames })
+    events.onOpen(streams)
     for (const { stream, ...message } of early) stream.dispatchEvent(new MessageEvent('message', message))
   }
   for (const stream of [data, frames]) {

@@ -4,9 +4,23 @@ export class FakeConnection extends EventTarget {
   connectionState: RTCPeerConnectionState = 'new'
   iceConnectionState: RTCIceConnectionState = 'new'
   localDescription: RTCSessionDescriptionInit | null = null
+  #configuration: RTCConfiguration
   restarts = 0
   readonly added: (string | undefined)[] = []
   readonly streams: FakeStream[] = []
+
+  constructor(configuration: RTCConfiguration = {}) {
+    super()
+    this.#configuration = configuration
+  }
+
+  getConfiguration(): RTCConfiguration {
+    return this.#configuration
+  }
+
+  setConfiguration(configuration: RTCConfiguration): void {
+    this.#configuration = configuration
+  }
 
   createDataChannel(): FakeStream {
     const stream = new FakeStream()

@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Connections } from './connections.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { FakeConnection } from './testing/fake-connection.js'
+
+const PLAIN = { label: '', ordered: true }
+
+let clock: FakeClock
+let made: FakeConnection[]
+let iceServers: RTCIceServer[]
+const errors: unknown[] = []
+
+class Browser extends FakeConnection {
+  constructor(configuration: RTCConfiguration) {
+    super(configuration)
+    made.push(this)
+  }
+}
+
+beforeEach(() => {
+  clock = new FakeClock()
+  made = []
+  iceServers = [{ urls: 'stun:192.0.2.1:9001' }]
+})
+afterEach(() => {
+  vi.unstubAllGlobals()
+  expect(errors).toEqual([])
+})
+
+function connections(PeerConnection?: PeerConnectionClass): Connections {
+  const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
+  const context = { clock, onError: (error: unknown) => errors.push(error) }
+  return new Connections(context, ice, { RTCPeerConnection: PeerConnection })
+}
+
+describe('[P26] in a browser, a connection is made ahead', () => {
+  beforeEach(() => vi.stubGlobal('RTCPeerConnection', Browser))
+
+  it('with its first stream and its offer, and another when it was taken', async () => {
+    const source = connections()
+    await clock.advance(100)
+    expect(made).toHaveLength(1)
+    const { connection, streams, offer } = await source.take(PLAIN)
+    expect(connection).toBe(made[0])
+    const [frames, data] = made[0]?.streams ?? []
+    expect(streams).toEqual({ frames, data })
+    expect(offer).toEqual({ type: 'offer', sdp: 'offer 0' })
+    expect(made[0]?.localDescription).toBe(null)
+    await clock.advance(100)
+    expect(made).toHaveLength(2)
+    expect((await source.take(PLAIN)).connection).toBe(made[1])
+  })
+
+  it('and calls before it is there get one of their own', async () => {
+    const source = connections()
+    const [first, second] = await Promise.all([source.take(PLAIN), source.take(PLAIN)])
+    expect(made).toEqual([first.connection, second.connection])
+    expect(first.offer).toBe(undefined)
+    await clock.advance(1000)
+    expect(made).toHaveLength(3)
+  })
+
+  it('but not taken for a channel of other terms: the next is like that one', async () => {
+    const source = connections()
+    await clock.advance(100)
+    const lossy = { ...PLAIN, maxRetransmits: 0 }
+    const first = await source.take(lossy)
+    expect(made).toEqual([expect.objectContaining({ connectionState: 'closed' }), first.connection])
+    expect(first.offer).toBe(undefined)
+    await clock.advance(100)
+    const second = await source.take(lossy)
+    expect(made.slice(2)).toEqual([second.connection])
+    expect(second.offer).toBeDefined()
+  })
+
+  it('nor with ICE servers that have changed since', async () => {
+    const source = connections()
+    await clock.advance(100)
+    iceServers = [{ urls: 'turn:192.0.2.1:3478', username: 'fresh', credential: 'secret' }]
+    const { connection } = await source.take(PLAIN)
+    expect(made[0]?.connectionState).toBe('closed')
+    expect(connection.getConfiguration()).toEqual({ iceServers, iceTransportPolicy: 'all' })
+  })
+
+  it('and closed with the peer', async () => {
+    const source = connections()
+    await clock.advance(100)
+    source.close()
+    expect(made[0]?.connectionState).toBe('closed')
+    await clock.advance(1000)
+    expect(made).toHaveLength(1)
+    expect(clock.pending).toBe(0)
+  })
+})
+
+it('[P26] none is made ahead in Node, nor of a class that the application gave', async () => {
+  const unused = vi.fn()
+  connections()
+  connections(unused)
+  vi.stubGlobal('RTCPeerConnection', unused)
+  connections(unused)
+  await clock.advance(1000)
+  expect(unused).not.toHaveBeenCalled()
+})
