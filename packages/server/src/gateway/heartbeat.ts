@@ -25,7 +25,6 @@ const SLICES = 10
 export class Heartbeat {
   readonly #options: HeartbeatOptions
   readonly #slices: Set<Beating>[] = Array.from({ length: SLICES }, () => new Set())
-  readonly #sliceOf = new Map<Beating, number>()
   #next = 0
   #tickedAt = Number.POSITIVE_INFINITY
   #slice = 0
@@ -51,19 +50,16 @@ export class Heartbeat {
 
   add(beating: Beating): void {
     this.#slices[this.#next]?.add(beating)
-    this.#sliceOf.set(beating, this.#next)
     this.#next = (this.#next + 1) % SLICES
   }
 
+  // Looked for in each: an index would be memory for every idle peer.
   delete(beating: Beating): void {
-    const slice = this.#sliceOf.get(beating)
-    if (slice === undefined) return
-    this.#sliceOf.delete(beating)
-    this.#slices[slice]?.delete(beating)
+    this.#slices.find((slice) => slice.delete(beating))
   }
 
   get count(): number {
-    return this.#sliceOf.size
+    return this.#slices.reduce((count, slice) => count + slice.size, 0)
   }
 
   #tick(): void {
