@@ -120,7 +120,7 @@ export function writeRun(records: readonly Record[], redisVersion: string | unde
   const now = new Date().toISOString()
   const directory = `${REPOSITORY}bench/results`
   mkdirSync(directory, { recursive: true })
-  const name = `${now.slice(0, 16).replaceAll(':', '')}.json`
+  const name = `${now.slice(0, 19).replaceAll(':', '')}.json`
   const run = { date: now, machine: machineClass(), versions: versions(redisVersion), comparisons: records }
   writeFileSync(`${directory}/${name}`, `${JSON.stringify(run, undefined, 2)}\n`)
   return `bench/results/${name}`
