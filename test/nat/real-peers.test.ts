@@ -169,11 +169,13 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
     const stage = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
     const { lab, tier, page, chromium, bob } = stage
     const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    // Those that heard of another, for one is always spare.
     await page.evaluate(`{
       window.made = []
-      const Native = RTCPeerConnection
-      window.RTCPeerConnection = class extends Native {
-        constructor(configuration) { super(configuration); made.push(this) }
+      const { setRemoteDescription } = RTCPeerConnection.prototype
+      RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+        if (!made.includes(this)) made.push(this)
+        return setRemoteDescription.call(this, description)
       }
       window.expiry = () => Number(made.at(-1).getConfiguration().iceServers.at(-1).username.split(':')[0])
     }`)
