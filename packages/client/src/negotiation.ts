@@ -17,6 +17,7 @@ export interface HandshakeOptions {
   relayOnly: boolean
   /** The caller's candidates wait for the answer, so that who refuses learns no address. */
   holdCandidates: boolean
+  /** Resolves to a connection that has described nothing yet. Rejects when there is no WebRTC here. */
   prepare(terms: Terms): Promise<Blank>
   /** Resolves when the other side has it, or cannot have it. */
   send(signal: HandshakeSignal): Promise<void>
@@ -41,7 +42,6 @@ const STUCK_MS = 4_000
 const SILENT_MS = 3_000
 /** A new path must be found within this, else the channel is closed. */
 const RECOVER_MS = 15_000
-
 /** Across a whole connection, restarts included: more is an attack. */
 const REMOTE_CANDIDATES_MAX = 200
 

@@ -1,4 +1,4 @@
-import { errors, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import { errorTexts, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -35,7 +35,7 @@ const node = fc
 const connection = fc.stringMatching(/^[a-z0-9]{1,12}$/).map((id) => must(parseConnectionId(id)))
 const natural = fc.maxSafeNat()
 const text = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('\x1f', '\x1b', 'd', 'e', '=', ':') }))
-const code = fc.constantFrom(...Object.keys(errors)).map((key) => key as ErrorCode)
+const code = fc.constantFrom(...Object.keys(errorTexts)).map((key) => key as ErrorCode)
 const message: fc.Arbitrary<Message> = fc.record(
   {
     from: peer,

@@ -30,30 +30,30 @@ export const temporary = {
 export type ErrorCode = keyof typeof temporary
 
 /** For people. Apart from the codes, since only nodes say them: a bundled SDK is half a kilobyte smaller without. */
-export const errors = {
-  'bad-frame': { text: 'the frame is not an event of this protocol' },
-  'unknown-type': { text: 'no such message type' },
-  'bad-field': { text: 'a field is missing or malformed' },
-  'bad-name': { text: 'the name is outside the grammar' },
-  'bad-version': { text: 'this node does not speak that protocol version' },
-  'too-deep': { text: 'the frame is nested too deeply' },
-  'too-large': { text: 'the message is over the size limit' },
-  binary: { text: 'binary frames are not part of this protocol' },
-  'not-claimed': { text: 'claim a name before sending' },
-  'already-claimed': { text: 'this connection holds a name already' },
-  'name-taken': { text: 'the name is taken' },
-  forbidden: { text: 'the access rules do not allow this' },
-  unavailable: { text: 'no peer has this name, or it is no longer the same peer' },
-  incompatible: { text: 'the other peer speaks another protocol' },
-  away: { text: 'the peer is away; its name waits for it' },
-  'slow-consumer': { text: 'the other peer does not read fast enough' },
-  'registry-unavailable': { text: 'the registry cannot be reached right now' },
-  'rate-limited': { text: 'too many requests; retry later' },
-  'too-many': { text: 'over a limit on how many are allowed at once' },
-  overloaded: { text: 'this node takes no more connections right now' },
-  draining: { text: 'this node is shutting down; connect again' },
-  'relay-refused': { text: 'the relay policy of this app does not carry this' },
-} as const satisfies Record<ErrorCode, { text: string }>
+export const errorTexts = {
+  'bad-frame': 'the frame is not an event of this protocol',
+  'unknown-type': 'no such message type',
+  'bad-field': 'a field is missing or malformed',
+  'bad-name': 'the name is outside the grammar',
+  'bad-version': 'this node does not speak that protocol version',
+  'too-deep': 'the frame is nested too deeply',
+  'too-large': 'the message is over the size limit',
+  binary: 'binary frames are not part of this protocol',
+  'not-claimed': 'claim a name before sending',
+  'already-claimed': 'this connection holds a name already',
+  'name-taken': 'the name is taken',
+  forbidden: 'the access rules do not allow this',
+  unavailable: 'no peer has this name, or it is no longer the same peer',
+  incompatible: 'the other peer speaks another protocol',
+  away: 'the peer is away; its name waits for it',
+  'slow-consumer': 'the other peer does not read fast enough',
+  'registry-unavailable': 'the registry cannot be reached right now',
+  'rate-limited': 'too many requests; retry later',
+  'too-many': 'over a limit on how many are allowed at once',
+  overloaded: 'this node takes no more connections right now',
+  draining: 'this node is shutting down; connect again',
+  'relay-refused': 'the relay policy of this app does not carry this',
+} as const satisfies Record<ErrorCode, string>
 
 export function isErrorCode(input: unknown): input is ErrorCode {
   return typeof input === 'string' && Object.hasOwn(temporary, input)

@@ -13,7 +13,7 @@ import {
   appOf,
   decodeFrame,
   encodeNodeMessage,
-  errors,
+  errorTexts,
   limits as wireLimits,
   nameOf,
   peerOf,
@@ -73,7 +73,7 @@ export class NativeFrames {
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded.error
     const session = this.#node.sessions.get(connection.id)
-    if (session?.state !== 'online') return protocolError('not-claimed', errors['not-claimed'].text)
+    if (session?.state !== 'online') return protocolError('not-claimed', errorTexts['not-claimed'])
     const message = decoded.value
     const waitMs = this.#overLimit(connection, frame.length)
     if (waitMs > 0) {
@@ -236,7 +236,7 @@ export class NativeFrames {
       },
       (error: unknown) => {
         if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: 'lookup' })
-        connection.fail(protocolError('registry-unavailable', errors['registry-unavailable'].text), id)
+        connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
       },
     )
   }
@@ -257,7 +257,7 @@ export class NativeFrames {
     message: PeerMessageOf<'say'>,
   ): Promise<NodeMessage | ProtocolError> {
     const refused = this.#overRelay(connection, message.body.length)
-    return refused ? protocolError(refused, errors[refused].text) : this.#rooms.say(session, message)
+    return refused ? protocolError(refused, errorTexts[refused]) : this.#rooms.say(session, message)
   }
 
   #overLimit(connection: NativeConnection, bytes: number): number {
@@ -283,7 +283,7 @@ export class NativeFrames {
       const { to, stream, seq } = message
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: 'rate-limited' }))
     } else {
-      const error = protocolError('rate-limited', errors['rate-limited'].text, waitMs)
+      const error = protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
       connection.fail(error, 'id' in message ? message.id : undefined)
     }
     connection.strike(this.#clock.monotonic())

@@ -1,7 +1,7 @@
 import type { Node, OnlineSession } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@peerage/protocol'
-import { encodeNodeMessage, errors, limits, nameOf, protocolError } from '@peerage/protocol'
+import { encodeNodeMessage, errorTexts, limits, nameOf, protocolError } from '@peerage/protocol'
 import type { GatewayMetrics } from './events.js'
 
 /** What a native peer asks of rooms. Each answer is a message, or why not; rejections are outages. */
@@ -71,5 +71,5 @@ export class NativeRooms {
 }
 
 function notIn(room: Room): ProtocolError {
-  return protocolError('forbidden', `${errors.forbidden.text}: join ${JSON.stringify(room)} first`)
+  return protocolError('forbidden', `${errorTexts.forbidden}: join ${JSON.stringify(room)} first`)
 }

@@ -1,6 +1,6 @@
 import type { Connection, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
-import { closeCodes, errors, nameOf } from '@peerage/protocol'
+import { closeCodes, errorTexts, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
@@ -142,7 +142,7 @@ export class PeerJsConnection implements Connection, Beating {
       case 'notice':
         if (message.ref !== WANTS_EXPIRE) return true
         // Nobody has the name: the word is EXPIRE. For the rest PeerJS has no word, and the reason is beside it.
-        this.expire(message.to, message.code === 'unavailable' ? undefined : errors[message.code].text)
+        this.expire(message.to, message.code === 'unavailable' ? undefined : errorTexts[message.code])
         return true
       // PeerJS has no word for these, and nobody asks for them on its behalf.
       case 'presence':

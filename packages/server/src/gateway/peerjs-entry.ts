@@ -1,6 +1,6 @@
 import type { ClaimOutcome, ClaimRequest, Clock, Message, Node, OnlineSession } from '@peerage/core'
 import type { ErrorCode, Peer } from '@peerage/protocol'
-import { errors } from '@peerage/protocol'
+import { errorTexts } from '@peerage/protocol'
 import type { Access } from '../access.js'
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
@@ -125,7 +125,7 @@ export class PeerJsEntry {
         connection.close(code === 'draining' ? 'drain' : 'registry-unavailable')
         return
       default:
-        this.refuse(connection, encodeError(errors[code].text), code)
+        this.refuse(connection, encodeError(errorTexts[code]), code)
     }
   }
 

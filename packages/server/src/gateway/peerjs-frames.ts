@@ -1,5 +1,5 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
-import { appOf, errors, nameOf, parseName, peerOf } from '@peerage/protocol'
+import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
 import { TokenBucket } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
@@ -54,7 +54,7 @@ export class PeerJsFrames {
       case 'relay':
         if (this.isOver(connection, text.length)) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
-          if (frame.hold) connection.expire(frame.to, errors['rate-limited'].text)
+          if (frame.hold) connection.expire(frame.to, errorTexts['rate-limited'])
           return
         }
         this.#relay(connection, session, frame)

@@ -6,7 +6,7 @@ import type { CloseReason, NodeMessageOf, ProtocolError } from '@peerage/protoco
 import {
   PROTOCOL_VERSION,
   decodeHello,
-  errors,
+  errorTexts,
   parseConnectionId,
   peerOf,
   protocolError,
@@ -80,7 +80,7 @@ export class SocketIoGateway implements Gateway {
       { ...engine, clock },
       {
         event: (socket, frame) => this.#event(socket, frame),
-        malformed: (socket, what) => this.#malformed(socket, protocolError(what, errors[what].text)),
+        malformed: (socket, what) => this.#malformed(socket, protocolError(what, errorTexts[what])),
         pinged: (socket) => this.#pinged(socket),
         silent: (socket) => this.#abandon(socket, 'ping-timeout'),
         ended: (socket, code) => this.#ended(socket, code),
@@ -206,7 +206,7 @@ export class SocketIoGateway implements Gateway {
     const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
     const outcome = await node.claim(connection, { peer, secret, policy: wanted })
     if (!outcome.ok) {
-      const error = protocolError(outcome.code, errors[outcome.code].text)
+      const error = protocolError(outcome.code, errorTexts[outcome.code])
       return refuse(
         outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
       )
@@ -304,5 +304,5 @@ function refusal(error: ProtocolError): Error {
 
 function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {
   const waitMs = limits.claimFailed(address, name)
-  return waitMs === 0 ? error : protocolError('rate-limited', errors['rate-limited'].text, waitMs)
+  return waitMs === 0 ? error : protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
 }
