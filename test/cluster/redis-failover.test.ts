@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { claimed, newPeer } from '@peerage/core/testing'
 import { afterEach, expect, test } from 'vitest'
+import type { RedisCluster } from '../support/redis-cluster.js'
 import { startRedisCluster } from '../support/redis-cluster.js'
 import { startSentinel } from '../support/redis-sentinel.js'
 import type { RigNode } from './redis-rig.js'
@@ -120,6 +121,7 @@ test('[EAR4] [F9] Cluster: the slot of an inbox moves, envelopes arrive again wi
   const took = await outage(a, b, () => cluster.moveSlot(slot, other))
   say('Cluster, slot moved', took)
   expect(took.totalMs).toBeLessThan(1_000 + BUSY_MS)
+  expect(await subscribes(cluster)).toBeLessThan(SUBSCRIBES_MOST)
   expect(doubts(b)).not.toEqual([])
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
@@ -128,10 +130,12 @@ test('[F9] Cluster: a failover in good order, all works within a second', async 
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())
   const [a, b] = await rigs(cluster.url)
+  await Promise.all(Array.from({ length: WATCHED }, () => b.backend.presence.watch(newPeer())))
   const owner = await cluster.owner(await cluster.slot(`pg:inbox:${b.node}`))
   const took = await outage(a, b, () => cluster.failover(owner))
   say('Cluster, failover in good order', took)
   expect(took.totalMs).toBeLessThan(1_000 + BUSY_MS)
+  expect(await subscribes(cluster)).toBeLessThan(WATCHED * 2 + SUBSCRIBES_MOST)
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
@@ -150,6 +154,18 @@ test('[F9] Cluster: the master of the inbox is killed, all works within 6 s', as
   expect(doubts(b)).not.toEqual([])
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
+
+/** Presence subscriptions of a node. */
+const WATCHED = 600
+/** Inboxes and canaries of two nodes, each asked for where it was, where it is, and a few times between. */
+const SUBSCRIBES_MOST = 60
+
+/** How often the cluster was asked for a subscription, since its start. */
+async function subscribes(cluster: RedisCluster): Promise<number> {
+  const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('INFO', 'commandstats')))
+  const counts = told.map((text) => Number(/cmdstat_ssubscribe:calls=(\d+)/u.exec(text)?.[1] ?? 0))
+  return counts.reduce((sum, count) => sum + count)
+}
 
 async function hasCopy(
   servers: readonly { cli(...args: string[]): Promise<string> }[],

@@ -80,7 +80,7 @@ function shardLinks(parts: LinksParts): Links {
     onError,
   })
   const topology = new Topology({
-    commands,
+    askSlots: () => commands.run((client) => client.cluster('SLOTS')),
     clock,
     onSlots: (slots, changed) => {
       publishing.arrange(slots)

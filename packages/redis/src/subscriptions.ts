@@ -58,6 +58,8 @@ interface Waiting {
 const CHANNELS_PER_COMMAND = 200
 /** What an ACL refuses, it refuses on another connection too: it is asked again on this one, this late. */
 const REFUSED_RETRY_MS = 1_000
+/** A channel that is said to be another server's is asked for there; here again only if the slots say that it is here. */
+const MOVED_RETRY_MS = 100
 
 /**
  * Wanted channels, and one connection on which they are made to stand. ioredis's own re-subscription swallows its
@@ -70,6 +72,8 @@ export class Subscriptions implements Listening {
   #end: (() => void) | undefined
   #restoring = false
   #retry: Timer | undefined
+  /** What the client said to have moved in this turn, and what is not explained by a refusal. */
+  #takenAway = 0
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts
@@ -136,9 +140,10 @@ export class Subscriptions implements Listening {
     settle(wanted, new RegistryUnavailable('not wanted any more'))
     const client = this.#client
     if (client?.status !== 'ready') return
-    client
-      .sunsubscribe(channel)
-      .catch((error: unknown) => this.#parts.onError(error, { stage: 'unsubscribe' }))
+    client.sunsubscribe(channel).catch((error: unknown) => {
+      // Where a slot has moved away, nothing of it is subscribed any more.
+      if (!isMoved(error)) this.#parts.onError(error, { stage: 'unsubscribe' })
+    })
   }
 
   rebuild(_channel: string, why: string): void {
@@ -163,7 +168,7 @@ export class Subscriptions implements Listening {
     })
     client.on('moved', () => {
       if (client !== this.#client) return
-      this.#renew()
+      this.#moved(client)
       this.#parts.onMoved?.()
     })
     this.#end = open(client, this.#parts.clock)
@@ -176,10 +181,23 @@ export class Subscriptions implements Listening {
     this.#fall()
   }
 
-  // It does not say which: all that is wanted is asked for again.
+  // Emitted for each channel that was taken away, and for each SSUBSCRIBE that was refused with MOVED, which is no
+  // reason to ask anew: that goes in a circle until the slots are known. `#fail` takes those off before the turn ends.
+  #moved(client: Redis): void {
+    this.#takenAway++
+    if (this.#takenAway > 1) return
+    setImmediate(() => {
+      const some = this.#takenAway > 0
+      this.#takenAway = 0
+      if (some && client === this.#client) this.#renew()
+    })
+  }
+
+  // It is not said which: all that stood is asked for again. What does not stand has its own answer to come.
   #renew(): void {
+    const stood = [...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [channel] : []))
     this.#fall()
-    this.#subscribe([...this.#wanted.keys()])
+    this.#subscribe(stood)
   }
 
   #fall(): void {
@@ -220,23 +238,32 @@ export class Subscriptions implements Listening {
 
   #fail(client: Redis, channels: string[], error: unknown): void {
     if (client !== this.#client) return
-    // The client says so itself, with `moved`; the channel will be wanted from another server.
-    if (error instanceof Error && error.message.startsWith('MOVED')) return
+    // The channel will be wanted from another server, once the slots are known.
+    if (isMoved(error)) {
+      this.#takenAway--
+      this.#againIn(MOVED_RETRY_MS)
+      return
+    }
     this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
     for (const channel of channels) {
       const wanted = this.#wanted.get(channel)
       if (wanted && !wanted.stands) settle(wanted, unavailable(error))
     }
-    if (error instanceof Error && error.message.startsWith('NOPERM'))
-      this.#retry ??= this.#parts.clock.after(REFUSED_RETRY_MS, () => this.#again())
+    if (error instanceof Error && error.message.startsWith('NOPERM')) this.#againIn(REFUSED_RETRY_MS)
     // Anything else is the connection's fault: it is tried on a new one, after its back-off.
     else if (client.status === 'ready') client.disconnect(true)
   }
 
-  #again(): void {
-    this.#retry = undefined
-    this.#subscribe([...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [] : [channel])))
+  #againIn(ms: number): void {
+    this.#retry ??= this.#parts.clock.after(ms, () => {
+      this.#retry = undefined
+      this.#subscribe([...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [] : [channel])))
+    })
   }
+}
+
+function isMoved(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('MOVED ')
 }
 
 function settle(wanted: Wanted, error?: Error): void {

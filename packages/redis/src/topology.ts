@@ -1,10 +1,10 @@
 import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { Commands } from './command.js'
 import { SlotMap } from './slots.js'
 
 export interface TopologyParts {
-  commands: Commands
+  /** Asks CLUSTER SLOTS. */
+  askSlots: () => Promise<unknown>
   clock: Clock
   /** Called with each look at the slots; `changed`: some have another master than before. */
   onSlots: (slots: SlotMap, changed: boolean) => void
@@ -22,7 +22,9 @@ export class Topology {
   readonly #parts: TopologyParts
   #slots: SlotMap | undefined
   #timer: Timer | undefined
+  #dueAt = 0
   #refreshing = false
+  #doubted = false
   #stopped = true
 
   constructor(parts: TopologyParts) {
@@ -39,22 +41,30 @@ export class Topology {
     this.#timer?.cancel()
   }
 
-  /** Something is not where it was. */
+  /** Something is not where it was. Doubts that go on do not put the look off. */
   doubt(): void {
-    this.#refreshIn(DOUBT_MS)
+    // What is being read now may have been said before.
+    if (this.#refreshing) this.#doubted = true
+    else this.#refreshIn(DOUBT_MS)
   }
 
   #refreshIn(ms: number): void {
-    if (this.#stopped || this.#refreshing) return
+    if (this.#stopped) return
+    const { clock } = this.#parts
+    const at = clock.monotonic() + ms
+    if (this.#timer && this.#dueAt <= at) return
     this.#timer?.cancel()
-    this.#timer = this.#parts.clock.after(ms, () => void this.#refresh())
+    this.#dueAt = at
+    this.#timer = clock.after(ms, () => void this.#refresh())
   }
 
   async #refresh(): Promise<void> {
-    const { commands, onSlots, settled, onError } = this.#parts
+    const { askSlots, onSlots, settled, onError } = this.#parts
+    this.#timer = undefined
     this.#refreshing = true
+    this.#doubted = false
     try {
-      const slots = SlotMap.read(await commands.run((client) => client.cluster('SLOTS')))
+      const slots = SlotMap.read(await askSlots())
       if (slots && !this.#stopped) {
         const before = this.#slots
         this.#slots = slots
@@ -65,7 +75,8 @@ export class Topology {
       if (!(error instanceof RegistryUnavailable)) onError(error, { stage: 'slots' })
     } finally {
       this.#refreshing = false
-      this.#refreshIn(this.#slots && settled() ? REFRESH_MS : REFRESH_AGAIN_MS)
+      const calm = this.#slots && settled() && !this.#doubted
+      this.#refreshIn(calm ? REFRESH_MS : REFRESH_AGAIN_MS)
     }
   }
 }
