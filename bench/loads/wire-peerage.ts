@@ -46,10 +46,11 @@ export function peerageWire(context: WireContext): Wire {
     const from = asText(fields['from'])
     const stream = asText(fields['stream'])
     toAcknowledge.set(stream, { to: from, stream, next: asNumber(fields['seq']) + 1 })
+    // What the application answers in its handler goes out before the acknowledgement.
+    events.body(from, asText(fields['body']))
     const waitMs = lastAckMs + ACK_INTERVAL_MS - performance.now()
     if (waitMs <= 0 && ackTimer === undefined) acknowledge()
     else ackTimer ??= setTimeout(acknowledge, waitMs)
-    events.body(from, asText(fields['body']))
   }
   const acked = (fields: Record<string, unknown>): void => {
     const out = outgoing.get(asText(fields['from']))

@@ -30,13 +30,20 @@ export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 102
 
 /** More envelopes than this within a millisecond, and those to one node wait for each other. */
 const RUSH = 4
+/**
+ * Where something was published so short a time ago, an acknowledgement waits so long to go along with the next: each
+ * publish wakes Redis and a node, and nobody's message waits for an acknowledgement.
+ */
+const ACK_WAIT_MS = 5
 
 type Sent = 'sent' | 'unavailable'
 
-/** In a rush, envelopes of one turn to one node: one publish, when what has arrived by now has been read. */
+/** Envelopes to one node that go out in one publish, in this order. */
 interface Lane {
   payload: string
   waiting: ((sent: Sent) => void)[]
+  /** Goes when what has arrived by now has been read; else it is acknowledgements, which wait. */
+  soon: boolean
 }
 
 /** One publish that Redis has not answered. */
@@ -50,8 +57,11 @@ export class RedisBus implements Bus {
   readonly #parts: RedisBusParts
   #inbox: string | undefined
   readonly #rush: Rush
-  #lanes = new Map<NodeId, Lane>()
+  readonly #lanes = new Map<NodeId, Lane>()
   #flushing = false
+  #ackTimer: Timer | undefined
+  /** When something was last published. */
+  #sentAt = Number.NEGATIVE_INFINITY
   readonly #flights = new Set<Flight>()
   #deadline: Timer | undefined
   #envelopes = 0
@@ -94,25 +104,33 @@ export class RedisBus implements Bus {
     this.#envelopes++
     this.#length += record.length
     return new Promise((resolve) => {
-      const lane = this.#lanes.get(to)
+      const lane = this.#lanes.get(to) ?? { payload: '', waiting: [], soon: false }
+      lane.payload += record
+      lane.waiting.push(resolve)
       const rush = this.#rush.add()
-      if (lane) {
-        lane.payload += record
-        lane.waiting.push(resolve)
-        return
+      if (this.#mayWait(envelope)) {
+        this.#lanes.set(to, lane)
+        this.#ackTimer ??= this.#parts.clock.after(ACK_WAIT_MS, () => this.#flushAll())
+      } else if (rush || lane.soon) {
+        lane.soon = true
+        this.#lanes.set(to, lane)
+        this.#flushSoon()
+      } else {
+        this.#lanes.delete(to)
+        this.#send(to, lane.payload, lane.waiting)
       }
-      if (!rush) {
-        this.#send(to, record, [resolve])
-        return
-      }
-      this.#lanes.set(to, { payload: record, waiting: [resolve] })
-      this.#flushSoon()
     })
+  }
+
+  #mayWait(envelope: Envelope): boolean {
+    if (envelope.type !== 'deliver' || envelope.message.kind !== 'ack') return false
+    return this.#parts.clock.monotonic() - this.#sentAt < ACK_WAIT_MS
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#deadline?.cancel()
+    this.#ackTimer?.cancel()
     if (this.#inbox !== undefined) this.#parts.subscriptions.drop(this.#inbox)
     this.#inbox = undefined
     for (const lane of this.#lanes.values()) for (const settle of lane.waiting) settle('unavailable')
@@ -126,17 +144,30 @@ export class RedisBus implements Bus {
     this.#flushing = true
     setImmediate(() => {
       this.#flushing = false
-      const lanes = this.#lanes
-      this.#lanes = new Map()
-      this.#parts.publishing.together(() => {
-        for (const [to, { payload, waiting }] of lanes) this.#send(to, payload, waiting)
-      })
+      this.#flush(([, { soon }]) => soon)
+    })
+  }
+
+  #flushAll(): void {
+    this.#ackTimer = undefined
+    this.#flush(() => true)
+  }
+
+  #flush(goes: (lane: [NodeId, Lane]) => boolean): void {
+    this.#parts.publishing.together(() => {
+      for (const entry of this.#lanes) {
+        if (!goes(entry)) continue
+        const [to, { payload, waiting }] = entry
+        this.#lanes.delete(to)
+        this.#send(to, payload, waiting)
+      }
     })
   }
 
   #send(to: NodeId, payload: string, waiting: Flight['waiting']): void {
     const { publishing, keys, clock, commandMs } = this.#parts
     const count = waiting.length
+    this.#sentAt = clock.monotonic()
     const published = publishing.publish(keys.inbox(to), payload)
     if (published === undefined) {
       this.#landed(waiting, count, payload, 'unavailable')

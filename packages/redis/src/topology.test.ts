@@ -26,7 +26,7 @@ function newTopology() {
   }
 }
 
-test('[F9] doubts that do not end do not put the look at the slots off', async () => {
+test('[EAR4] [F9] doubts that do not end do not put the look at the slots off', async () => {
   const { clock, topology, looks, answer } = newTopology()
   await clock.advance(0)
   await answer()
@@ -39,7 +39,7 @@ test('[F9] doubts that do not end do not put the look at the slots off', async (
   expect(looks()).toBeGreaterThan(1)
 })
 
-test('[F9] a doubt while the slots are read is another look soon, not in a second', async () => {
+test('[EAR4] [F9] a doubt while the slots are read is another look soon, not in a second', async () => {
   const { clock, topology, looks, answer } = newTopology()
   await clock.advance(0)
   topology.doubt()

@@ -1,0 +1,112 @@
+import type { Envelope, Message } from '@peerage/core'
+import { decodeEnvelopes } from '@peerage/core'
+import { fakeClock, newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import { expect, test } from 'vitest'
+import { RedisBus, defaultBusLimits } from './bus.js'
+import { Keys } from './keys.js'
+
+/** A bus whose publishes are kept, each as the refs of its messages, and answered at once. */
+function newBus() {
+  const clock = fakeClock()
+  const published: { channel: string; refs: string[] }[] = []
+  const bus = new RedisBus({
+    publishing: {
+      connected: true,
+      publish: (channel, payload) => {
+        const refs: string[] = []
+        decodeEnvelopes(payload, (envelope) => {
+          if (envelope.type === 'deliver') refs.push(envelope.message.reply?.ref ?? '')
+        })
+        published.push({ channel, refs })
+        return Promise.resolve(1)
+      },
+      together: (task) => task(),
+    },
+    subscriptions: {
+      whole: true,
+      connected: true,
+      want: () => Promise.resolve(),
+      drop: () => undefined,
+      clients: () => [],
+      rebuild: () => undefined,
+      canaries: () => [],
+    },
+    keys: new Keys('pg:'),
+    clock,
+    commandMs: 1_000,
+    limits: defaultBusLimits,
+    onCanary: () => undefined,
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  const refs = (): string[][] => published.map((publish) => publish.refs)
+  return { bus, clock, published, refs }
+}
+
+const [from, to] = [newPeer(), newPeer()]
+const reply = { node: newNodeId(), connection: newConnectionId() }
+
+function numbered(kind: Message['kind'], ref: string): Envelope {
+  const message: Message = { from, to, wire: 'native', kind, reply: { ...reply, ref }, frame: '' }
+  return { type: 'deliver', epoch: 1, hops: 0, message }
+}
+
+test('[CALL5] an acknowledgement alone goes at once', async () => {
+  const { bus, clock, refs } = newBus()
+  const node = newNodeId()
+  expect(await bus.publish(node, numbered('ack', '1'))).toBe('sent')
+  await clock.advance(5)
+  expect(await bus.publish(node, numbered('ack', '2'))).toBe('sent')
+  expect(refs()).toEqual([['1'], ['2']])
+})
+
+test('[CALL5] an acknowledgement goes along with the next message to its node, before it', async () => {
+  const { bus, clock, refs } = newBus()
+  const node = newNodeId()
+  await bus.publish(node, numbered('message', '1'))
+  await clock.advance(4)
+  const acknowledged = bus.publish(node, numbered('ack', '2'))
+  await clock.advance(1)
+  expect(refs()).toEqual([['1']])
+  expect(await bus.publish(node, numbered('message', '3'))).toBe('sent')
+  expect(await acknowledged).toBe('sent')
+  expect(refs()).toEqual([['1'], ['2', '3']])
+})
+
+test('[CALL5] acknowledgements wait 5 ms for company, and those to all nodes go out together', async () => {
+  const { bus, clock, published } = newBus()
+  const [one, other] = [newNodeId(), newNodeId()]
+  await bus.publish(one, numbered('message', '1'))
+  void bus.publish(one, numbered('ack', '2'))
+  await clock.advance(3)
+  void bus.publish(other, numbered('ack', '3'))
+  void bus.publish(one, numbered('ack', '4'))
+  await clock.advance(1)
+  expect(published).toHaveLength(1)
+  await clock.advance(1)
+  expect(published.slice(1)).toEqual([
+    { channel: `pg:inbox:${one}`, refs: ['2', '4'] },
+    { channel: `pg:inbox:${other}`, refs: ['3'] },
+  ])
+  expect(clock.pending).toBeLessThanOrEqual(1)
+})
+
+test('[CALL5] a message to another node takes no acknowledgement along', async () => {
+  const { bus, clock, refs } = newBus()
+  const [one, other] = [newNodeId(), newNodeId()]
+  await bus.publish(one, numbered('message', '1'))
+  void bus.publish(one, numbered('ack', '2'))
+  await bus.publish(other, numbered('message', '3'))
+  expect(refs()).toEqual([['1'], ['3']])
+  await clock.advance(5)
+  expect(refs()).toEqual([['1'], ['3'], ['2']])
+})
+
+test('what still waits when the bus closes was not sent', async () => {
+  const { bus, clock } = newBus()
+  const node = newNodeId()
+  await bus.publish(node, numbered('message', '1'))
+  const waiting = bus.publish(node, numbered('ack', '2'))
+  await bus.close()
+  expect(await waiting).toBe('unavailable')
+  expect(clock.pending).toBe(0)
+})
