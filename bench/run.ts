@@ -30,30 +30,53 @@ const COMPARISONS: readonly Comparison[] = [
   ...registry,
 ]
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    contender: { type: 'string', multiple: true },
-    rounds: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-  },
-})
+const USAGE = `npm run bench -- [options]
+  --only ID        only this comparison, or those that begin so; again for more of them
+  --contender NAME only this one of those compared, again for more; without a ratio, then
+  --rounds N       of each; by default 3 to 7
+  --quick          a tenth of the load, one round: whether all of it runs. Its figures are nobody's
+  --list           the comparisons`
+
+const { values } = options()
 
 const settings: Settings = {
   quick: values.quick,
   say: (line) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
 }
 
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string', multiple: true },
+        contender: { type: 'string', multiple: true },
+        rounds: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        list: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function refuse(why: string): never {
+  process.stderr.write(`bench: ${why}\n\n${USAGE}\n`)
+  process.exit(2)
+}
+
 function chosen(): Comparison[] {
   const only = values.only
   const known = COMPARISONS.map(({ id }) => id)
   const unknown = (only ?? []).filter((id) => !known.some((candidate) => candidate.startsWith(id)))
-  if (unknown.length > 0)
-    throw new Error(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
+  if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
   const wanted = COMPARISONS.filter(({ id }) => only?.some((start) => id.startsWith(start)) ?? true)
   const names = values.contender
   if (names === undefined) return wanted
+  const compared = new Set(wanted.flatMap(({ contenders }) => contenders.map(({ name }) => name)))
+  const stranger = names.find((name) => !compared.has(name))
+  if (stranger !== undefined) refuse(`${stranger} is not compared; there are: ${[...compared].join('; ')}`)
   return wanted.map((comparison) => ({
     ...comparison,
     contenders: comparison.contenders.filter(({ name }) => names.includes(name)),
@@ -75,6 +98,12 @@ async function runOne(comparison: Comparison): Promise<Record> {
 }
 
 async function main(): Promise<void> {
+  if (values.help) {
+    console.log(USAGE)
+    return
+  }
+  if (values.rounds !== undefined && !/^[1-9]\d*$/u.test(values.rounds))
+    refuse(`--rounds is a number from 1 on, not "${values.rounds}"`)
   const comparisons = chosen()
   if (values.list) {
     for (const { id, title } of comparisons) console.log(`${id.padEnd(24)} ${title}`)
