@@ -44,7 +44,7 @@ export const peerShapes = {
   /** How a handshake ended, for the operator's metrics. */
   report: {
     handshake: text(32),
-    path: oneOf('direct', 'relayed', 'server', 'failed'),
+    path: oneOf('direct', 'relayed', 'failed'),
     stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout')),
     ms: natural,
   },

@@ -6,7 +6,7 @@ import { MessageCounts } from './message-counts.js'
 /** What became of a message at this node: the router's outcomes, and its error codes. */
 export type MessageResult = string
 
-export type HandshakePath = 'direct' | 'relayed' | 'server' | 'failed'
+export type HandshakePath = 'direct' | 'relayed' | 'failed'
 
 /** What the metrics read when they are asked, rather than being told. */
 export interface Readings {

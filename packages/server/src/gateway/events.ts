@@ -9,7 +9,7 @@ export interface GatewayMetrics {
   routed(wire: Wire, kind: string, result: string, bytes: number, ms?: number): void
   rejected(wire: Wire, reason: string): void
   closed(wire: Wire, reason: string): void
-  handshake(path: 'direct' | 'relayed' | 'server' | 'failed', stage: string | undefined, ms: number): void
+  handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }
 
 /** One line for the log, and its details. */
