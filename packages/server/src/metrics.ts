@@ -121,7 +121,7 @@ export class Metrics {
     })
     this.#routingSeconds = new Histogram({
       name: 'peerage_routing_seconds',
-      help: 'Of messages that needed a look-up or the bus: from their frame to their outcome at this node.',
+      help: 'Of messages and signals that needed a look-up or the bus: from their frame to their outcome at this node.',
       labelNames: ['gateway'],
       buckets: REDIS_BUCKETS_SECONDS,
       registers,

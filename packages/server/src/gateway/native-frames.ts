@@ -180,9 +180,11 @@ export class NativeFrames {
       this.#count(message, outcome)
       return
     }
-    const begunAt = this.#clock.monotonic()
+    // An acknowledgement may wait for company: how long says nothing about the cluster.
+    const begunAt = message.kind === 'ack' ? undefined : this.#clock.monotonic()
     outcome.then(
-      (settled) => this.#count(message, settled, this.#clock.monotonic() - begunAt),
+      (settled) =>
+        this.#count(message, settled, begunAt === undefined ? undefined : this.#clock.monotonic() - begunAt),
       (error: unknown) => this.#parts.onError(error, { stage: 'route' }),
     )
   }
