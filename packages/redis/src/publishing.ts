@@ -13,6 +13,9 @@ export interface Publishing {
   together(task: () => void): void
 }
 
+/** A longer string costs less as bytes of our making: Node writes one through a copy of three times its length. */
+const STRING_MOST = 2_048
+
 /** Over the one server there is. */
 export class Publisher implements Publishing {
   readonly #client: Redis
@@ -40,7 +43,7 @@ export class Publisher implements Publishing {
 
   publish(channel: string, payload: string): Promise<unknown> | undefined {
     if (this.#client.status !== 'ready') return undefined
-    return this.#client.spublish(channel, payload)
+    return this.#client.spublish(channel, payload.length > STRING_MOST ? Buffer.from(payload) : payload)
   }
 
   together(task: () => void): void {
