@@ -24,7 +24,7 @@ export class Topology {
   #timer: Timer | undefined
   #dueAt = 0
   #refreshing = false
-  #doubted = false
+  #doubtedUntil = Number.NEGATIVE_INFINITY
   #stopped = true
 
   constructor(parts: TopologyParts) {
@@ -43,9 +43,8 @@ export class Topology {
 
   /** Something is not where it was. Doubts that go on do not put the look off. */
   doubt(): void {
-    // What is being read now may have been said before.
-    if (this.#refreshing) this.#doubted = true
-    else this.#refreshIn(DOUBT_MS)
+    this.#doubtedUntil = this.#parts.clock.monotonic() + DOUBT_LASTS_MS
+    if (!this.#refreshing) this.#refreshIn(DOUBT_MS)
   }
 
   #refreshIn(ms: number): void {
@@ -59,10 +58,9 @@ export class Topology {
   }
 
   async #refresh(): Promise<void> {
-    const { askSlots, onSlots, settled, onError } = this.#parts
+    const { askSlots, clock, onSlots, settled, onError } = this.#parts
     this.#timer = undefined
     this.#refreshing = true
-    this.#doubted = false
     try {
       const slots = SlotMap.read(await askSlots())
       if (slots && !this.#stopped) {
@@ -75,7 +73,7 @@ export class Topology {
       if (!(error instanceof RegistryUnavailable)) onError(error, { stage: 'slots' })
     } finally {
       this.#refreshing = false
-      const calm = this.#slots && settled() && !this.#doubted
+      const calm = this.#slots && settled() && clock.monotonic() >= this.#doubtedUntil
       this.#refreshIn(calm ? REFRESH_MS : REFRESH_AGAIN_MS)
     }
   }
@@ -83,3 +81,5 @@ export class Topology {
 
 /** Many doubts of one moment are one look. */
 const DOUBT_MS = 5
+/** Until all of a Cluster have heard of a change: who is asked may be the last of them. */
+const DOUBT_LASTS_MS = 1_000
