@@ -110,7 +110,10 @@ export class RedisBus implements Bus {
       const rush = this.#rush.add()
       if (this.#mayWait(envelope)) {
         this.#lanes.set(to, lane)
-        this.#ackTimer ??= this.#parts.clock.after(ACK_WAIT_MS, () => this.#flushAll())
+        this.#ackTimer ??= this.#parts.clock.after(ACK_WAIT_MS, () => {
+          this.#ackTimer = undefined
+          this.#flush('all')
+        })
       } else if (rush || lane.soon) {
         lane.soon = true
         this.#lanes.set(to, lane)
@@ -144,20 +147,14 @@ export class RedisBus implements Bus {
     this.#flushing = true
     setImmediate(() => {
       this.#flushing = false
-      this.#flush(([, { soon }]) => soon)
+      this.#flush('soon')
     })
   }
 
-  #flushAll(): void {
-    this.#ackTimer = undefined
-    this.#flush(() => true)
-  }
-
-  #flush(goes: (lane: [NodeId, Lane]) => boolean): void {
+  #flush(which: 'all' | 'soon'): void {
     this.#parts.publishing.together(() => {
-      for (const entry of this.#lanes) {
-        if (!goes(entry)) continue
-        const [to, { payload, waiting }] = entry
+      for (const [to, { payload, waiting, soon }] of this.#lanes) {
+        if (which === 'soon' && !soon) continue
         this.#lanes.delete(to)
         this.#send(to, payload, waiting)
       }
