@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease } from '@peerage/core'
-import { claimed, newPeer, newSecretHash, ownerAt, peer as peerOf } from '@peerage/core/testing'
+import { claimed, must, newPeer, newSecretHash, ownerAt, peer as peerOf } from '@peerage/core/testing'
+import { parseApp, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Deployment, Topology } from '../support/redis-topologies.js'
 import { startTopology, topologies } from '../support/redis-topologies.js'
 import type { RigNode } from './redis-rig.js'
-import { becomeHealthy, eventually, startRigNode } from './redis-rig.js'
+import { becomeHealthy, eventually, rigTimes, startRigNode } from './redis-rig.js'
 
 let redis: Deployment
 let nodes: RigNode[]
@@ -71,6 +73,59 @@ describe.each(topologies)('names, %s', (topology) => {
       (await redis.everywhere('DBSIZE')).reduce((sum, size) => sum + Number(size), 0)
     await eventually('only the nodes are left', async () => (await counted()) === 1)
     expect(await redis.keys()).toEqual(['pg:nodes'])
+  })
+})
+
+// On one server, which is asked for its clock just before and just after.
+describe('times', () => {
+  useNodes('standalone')
+
+  let client: Redis
+  beforeAll(() => {
+    client = new Redis(redis.url)
+  })
+  afterAll(() => client.quit())
+
+  /** Redis's clock, in microseconds. */
+  const now = async (): Promise<number> => {
+    // Whatever its types say, ioredis answers strings.
+    const [seconds = NaN, micros = NaN] = (await client.time()).map(Number)
+    return seconds * 1e6 + micros
+  }
+
+  test('[CALL6] a lease and a membership end no sooner than they should, by the microsecond', async () => {
+    const { backend, node } = at(0)
+    const room = roomIdOf(must(parseApp('peerage')), must(parseRoom('times')))
+    for (let round = 0; round < 20; round++) {
+      const before = await now()
+      await backend.nodes.beat()
+      const leaseEnd = Number(await redis.at('pg:nodes', 'ZSCORE', 'pg:nodes', node))
+      expect(leaseEnd * 1e3).toBeGreaterThanOrEqual(before + rigTimes.nodeLeaseMs * 1e3)
+      const joined = await now()
+      const member = { name: must(parseName(`m${round}`)), since: 1, node, state: 'online' } as const
+      await backend.rooms.join(room, member, 5_000, 100)
+      const ends = `pg:{${room}}:members:ends`
+      const membershipEnd = Number(await redis.at(ends, 'ZSCORE', ends, `m${round}\n1`))
+      expect(membershipEnd * 1e3).toBeGreaterThanOrEqual(joined + 5_000 * 1e3)
+    }
+  })
+
+  test('[CALL6] a queue expires no sooner than it should, by the microsecond', async () => {
+    const expireMs = 20
+    const node = await startRigNode(redis.url, {
+      mailboxLimits: { messages: 5, length: 4_000, expireMs },
+    })
+    for (let round = 0; round < 20; round++) {
+      const to = newPeer()
+      const before = await now()
+      const message = { from: to, to, wire: 'peerjs', hold: true, kind: 'signal', frame: '{}' } as const
+      await node.backend.mailbox.put(to, message)
+      // Without a pause: the first moment at which it has expired is the one that counts.
+      for (let tries = 0; (await node.backend.mailbox.expire(to)).length === 0; tries++)
+        expect(tries).toBeLessThan(10_000)
+      expect((await now()) - before).toBeGreaterThanOrEqual(expireMs * 1e3)
+    }
+    await node.stop()
   })
 })
 

@@ -38,6 +38,7 @@ export async function redisContractCluster(
     join: () => joinWith(backend),
     pass: (ms) => delay(ms),
     now: () => performance.now(),
+    slackMs: 20,
     jump: (ms) => {
       jumped += ms
     },

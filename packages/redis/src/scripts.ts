@@ -8,6 +8,7 @@ export interface Script {
 
 // Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on
 // any topology. Times are Redis milliseconds; numbers are written with %.0f, since Lua would round them to 14 digits.
+// `now` is rounded down: what began within its first millisecond has lasted for N only when more than N have gone by.
 // An announcement may fail (an ACL without the channel) and must not undo what it announces: pcall [I15].
 
 const NOW = `
@@ -174,7 +175,7 @@ local ends = redis.call('ZSCORE', KEYS[1], node)
 local alive = ARGV[4] == '1'
 if ends then alive = tonumber(ends) > now end
 if alive then
-  redis.call('ZADD', KEYS[1], text(now + lease), node)
+  redis.call('ZADD', KEYS[1], text(now + lease + 1), node)
   redis.call('PEXPIRE', KEYS[1], text(lease + retention))
 end
 ${VIEW}
@@ -224,7 +225,7 @@ return { text(made) }
 export const emptyScript = script(`${NOW}
 local head = redis.call('LINDEX', KEYS[1], 0)
 if not head then return {} end
-local old = now - tonumber(string.match(head, '^%d+')) >= tonumber(ARGV[1])
+local old = now - tonumber(string.match(head, '^%d+')) > tonumber(ARGV[1])
 if old ~= (ARGV[2] == '1') then return {} end
 local messages = redis.call('LRANGE', KEYS[1], 1, -1)
 redis.call('DEL', KEYS[1])
@@ -243,7 +244,7 @@ if #over > 0 then
   redis.call('HDEL', places, unpack(over))
 end
 local function put(member, place, ttl)
-  redis.call('ZADD', ends, text(now + ttl), member)
+  redis.call('ZADD', ends, text(now + ttl + 1), member)
   redis.call('ZADD', KEYS[1], 0, member)
   redis.call('HSET', places, member, place)
 end

@@ -28,6 +28,8 @@ export interface ContractCluster {
   pass(ms: number): Promise<void>
   /** Milliseconds on the clock that `pass` moves. */
   now(): number
+  /** By how much the store's clock and `now` may come apart within a test, in milliseconds: two clocks are never quite one. */
+  slackMs: number
   /** The nodes' wall clocks jump; what has passed does not. */
   jump(ms: number): void
   /** Forgets all keys. */
@@ -91,6 +93,7 @@ export function memoryContractCluster(pace: Pace): Promise<ContractCluster> {
     join: () => joinWith(backend),
     pass: (ms) => clock.advance(ms),
     now: () => clock.monotonic(),
+    slackMs: 0,
     jump: (ms) => clock.jump(ms),
     flush: () => {
       store.flush()
