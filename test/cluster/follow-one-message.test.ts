@@ -135,7 +135,9 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
       body: '"hello"',
     }
     expect(frames.receive(alice.connection, `42${JSON.stringify(['send', send])}`)).toBeUndefined()
-    await vi.waitFor(() => expect(bob.written.some((frame) => frame.includes('hello'))).toBe(true))
+    await vi.waitFor(() => expect(bob.written.some((frame) => frame.includes('hello'))).toBe(true), {
+      timeout: 10_000,
+    })
     expect(walked).toEqual(steps)
   })
 })

@@ -86,7 +86,7 @@ describe('decodeSignal', () => {
     const worst = [`a=candidate:${'9'.repeat(8000)}`, 'a=x\r\n'.repeat(1600), `m=${'m='.repeat(4000)}`]
     const before = performance.now()
     for (const lines of worst) for (let i = 0; i < 100; i++) decodeSignal(offerOf(sdpOf([...LINES, lines])))
-    expect(performance.now() - before).toBeLessThan(1500)
+    expect(performance.now() - before).toBeLessThan(5_000)
   })
 })
 

@@ -89,7 +89,7 @@ describe('connect', () => {
     const before = performance.now()
     const error = await failure(alice.connect('nobody'))
     expect(error).toMatchObject({ name: 'ConnectError', stage: 'not-found' })
-    expect(performance.now() - before).toBeLessThan(1000)
+    expect(performance.now() - before).toBeLessThan(5_000)
     expect(events).toEqual(['not-found'])
     expect(alice.channels).toEqual([])
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'failed', stage: 'not-found' }])
