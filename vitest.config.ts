@@ -7,7 +7,8 @@ const shared = {
   resolve: { conditions },
   ssr: { resolve: { conditions } },
 }
-// What is waited for takes a moment; a machine on which others run too, sometimes seconds.
+const seed = 'test/support/seed.ts'
+// What is waited for takes a moment; on a machine on which others run too, sometimes seconds.
 const expectation = { poll: { timeout: 8_000 } }
 
 export default defineConfig({
@@ -21,6 +22,7 @@ export default defineConfig({
           include: ['packages/*/src/**/*.test.ts', 'packages/*/src/**/*.test.tsx'],
           testTimeout: 10_000,
           expect: expectation,
+          setupFiles: [seed],
           // They wait more than they compute, and loading what they share takes longer than most of them run: so there
           // are two workers on two cores too (vitest would take one), and what is loaded stays for the next file.
           maxWorkers: Math.max(2, availableParallelism() - 1),
@@ -35,6 +37,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           testTimeout: 60_000,
           expect: expectation,
+          setupFiles: [seed],
           hookTimeout: 120_000,
           // Real processes share two cores: one file at a time keeps their times honest.
           fileParallelism: false,

@@ -103,27 +103,32 @@ describe('times', () => {
       expect(leaseEnd * 1e3).toBeGreaterThanOrEqual(before + rigTimes.nodeLeaseMs * 1e3)
       const joined = await now()
       const member = { name: must(parseName(`m${round}`)), since: 1, node, state: 'online' } as const
-      await backend.rooms.join(room, member, 5_000, 100)
+      await backend.rooms.join(room, member, 60_000, 100)
       const ends = `pg:{${room}}:members:ends`
       const membershipEnd = Number(await redis.at(ends, 'ZSCORE', ends, `m${round}\n1`))
-      expect(membershipEnd * 1e3).toBeGreaterThanOrEqual(joined + 5_000 * 1e3)
+      expect(membershipEnd * 1e3).toBeGreaterThanOrEqual(joined + 60_000 * 1e3)
     }
   })
 
   test('[CALL6] a queue expires no sooner than it should, by the microsecond', async () => {
-    const expireMs = 20
+    const expireMs = 50
     const node = await startRigNode(redis.url, {
       mailboxLimits: { messages: 5, length: 4_000, expireMs },
     })
-    for (let round = 0; round < 20; round++) {
+    for (let rounds = 0; rounds < 20;) {
       const to = newPeer()
       const before = await now()
       const message = { from: to, to, wire: 'peerjs', hold: true, kind: 'signal', frame: '{}' } as const
       await node.backend.mailbox.put(to, message)
       // Without a pause: the first moment at which it has expired is the one that counts.
-      for (let tries = 0; (await node.backend.mailbox.expire(to)).length === 0; tries++)
-        expect(tries).toBeLessThan(10_000)
-      expect((await now()) - before).toBeGreaterThanOrEqual(expireMs * 1e3)
+      const lasted = async (): Promise<number> => (await now()) - before
+      let expired = false
+      while (!expired && (await lasted()) < 2 * expireMs * 1e3)
+        expired = (await node.backend.mailbox.expire(to)).length > 0
+      // Where the machine slept for so long, the queue may be forgotten.
+      if (!expired) continue
+      expect(await lasted()).toBeGreaterThanOrEqual(expireMs * 1e3)
+      rounds++
     }
     await node.stop()
   })
