@@ -9,7 +9,7 @@ const TYPE = { xorPeerAddress: 0x0012, requestedAddressFamily: 0x0017, requested
 const UDP = 17
 const FAMILY = { v4: 1, v6: 2 } as const
 const COOKIE = Buffer.from('2112a442', 'hex')
-const ANSWER_MS = 3_000
+const ANSWER_MS = 10_000
 
 /** `granted`, or the error code of RFC 8656 §19: 401 wrong credentials, 403 forbidden, 486 over quota. */
 export type Answer = 'granted' | number

@@ -26,7 +26,7 @@ test('Chromium opens a page, and what the page says is heard', async () => {
   await page.goto(url)
   expect(await page.textContent('h1')).toBe('Peerage')
   await page.evaluate(() => console.log('hello'))
-  expect(said).toContain('log: hello')
+  await expect.poll(() => said).toContain('log: hello')
 })
 
 test('contexts share nothing', async () => {

@@ -57,7 +57,10 @@ export interface Coturn {
 }
 
 const START_DEADLINE_MS = 10_000
-const PROBE_DEADLINE_MS = 300
+/** Inside a namespace: each try is a process of its own. */
+const TRY_DEADLINE_MS = 300
+const PROBE_DEADLINE_MS = 3_000
+const PROBE_EVERY_MS = 100
 const RELAY_PORTS = { low: 49_152, high: 65_535 }
 
 /** Starts a TURN server that takes credentials made from a shared secret (TURN REST). */
@@ -108,7 +111,7 @@ async function probeInside(
   port: number,
 ): Promise<true | undefined> {
   // The client asks once: a question that came too early waits for ever.
-  const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], PROBE_DEADLINE_MS)
+  const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], TRY_DEADLINE_MS)
   return text.includes('UDP reflexive addr') ? true : undefined
 }
 
@@ -153,12 +156,18 @@ export function probeStun(host: string, port: number): Promise<true> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   return new Promise<true>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('no answer')), PROBE_DEADLINE_MS)
-    socket.once('error', reject)
+    socket.on('error', reject)
     socket.on('message', (answer) => {
       const success = answer.readUInt16BE(0) === 0x0101 && answer.subarray(8, 20).equals(transaction)
       if (success) resolve(true)
     })
-    socket.once('close', () => clearTimeout(timer))
-    socket.send(request, port, host)
+    const ask = (): void => socket.send(request, port, host)
+    // Again, as every client does: a question that comes too early is lost.
+    const again = setInterval(ask, PROBE_EVERY_MS)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      clearInterval(again)
+    })
+    ask()
   }).finally(() => socket.close())
 }

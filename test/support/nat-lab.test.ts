@@ -31,7 +31,7 @@ async function discover(lab: NatLab): Promise<string> {
 }
 
 /** Fetches a URL from within a site; resolves with the body, or with the name of the error. */
-function fetchFrom(site: NatLab['a'], url: string, withinMs: number): Promise<string> {
+function fetchFrom(site: NatLab['a'], url: string, withinMs = 20_000): Promise<string> {
   const script = `fetch('${url}', { signal: AbortSignal.timeout(${withinMs}) })
     .then((r) => r.text()).catch((e) => e.name)
     .then((text) => process.stdout.write(text, () => process.exit()))`
@@ -77,7 +77,7 @@ test
     await lab.pub.expose(port)
     // From the site to a public address, where a relay leads on to the exposed port.
     await lab.pub.listen(`${lab.pub.addresses[0]}:8080`, `127.0.0.1:${port}`)
-    expect(await fetchFrom(lab.a, `http://${lab.pub.addresses[0]}:8080`, 5_000)).toBe('hello')
+    expect(await fetchFrom(lab.a, `http://${lab.pub.addresses[0]}:8080`)).toBe('hello')
   })
 
 test.runIf(namespaces.ok)('open: a site with a public address is reached from the other one', async () => {
@@ -86,7 +86,7 @@ test.runIf(namespaces.ok)('open: a site with a public address is reached from th
   await lab.b.expose(port)
   await lab.b.listen(`${lab.b.publicAddress}:8080`, `127.0.0.1:${port}`)
   expect(lab.b.address).toBe(lab.b.publicAddress)
-  expect(await fetchFrom(lab.a, `http://${lab.b.publicAddress}:8080`, 5_000)).toBe('hello')
+  expect(await fetchFrom(lab.a, `http://${lab.b.publicAddress}:8080`)).toBe('hello')
   const near = await lab.b.reach(lab.b.publicAddress, 8080)
   expect(await (await fetch(`http://127.0.0.1:${near}`)).text()).toBe('hello')
 })
@@ -100,7 +100,7 @@ test.runIf(namespaces.ok)('a cut site reaches nobody until it is mended', async 
   await lab.a.lose(1)
   expect(await fetchFrom(lab.a, url, 500)).toBe('TimeoutError')
   await lab.a.lose(0)
-  expect(await fetchFrom(lab.a, url, 5_000)).toBe('hello')
+  expect(await fetchFrom(lab.a, url)).toBe('hello')
 })
 
 test.runIf(namespaces.ok)('nodes on the public network share the Redis of this machine', async () => {
@@ -115,7 +115,7 @@ test.runIf(namespaces.ok)('nodes on the public network share the Redis of this m
   })
   onTestFinished(() => node.stop())
   expect(node.host).toBe(lab.pub.addresses[0])
-  expect(await fetchFrom(lab.a, `${node.url}/readyz`, 5_000)).toContain('ready')
+  expect(await fetchFrom(lab.a, `${node.url}/readyz`)).toContain('ready')
   const near = await lab.pub.reach(node.host, node.port)
   expect((await fetch(`http://127.0.0.1:${near}/readyz`)).status).toBe(200)
 })

@@ -9,7 +9,7 @@ const ATTEMPTS = 200
 
 const handedOut = new Set<number>()
 
-/** A TCP port that is free on 127.0.0.1, and that this process has not handed out before. */
+/** A TCP port that is free on 127.0.0.1, and that, as its neighbours, this process has not handed out before. */
 export function freePort(): Promise<number> {
   return search(canListenTcp)
 }
@@ -27,10 +27,11 @@ export function freePortBoth(): Promise<number> {
 async function search(isFree: (port: number) => Promise<boolean>): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
-    if (handedOut.has(port) || handedOut.has(port + 1)) continue
-    if (!(await isFree(port))) continue
+    // A node binds the next port, too.
+    if ([port - 1, port, port + 1].some((each) => handedOut.has(each))) continue
+    // Before it is tried: others search meanwhile.
     handedOut.add(port)
-    return port
+    if (await isFree(port)) return port
   }
   throw new Error(`no free port among ${ATTEMPTS} tried between ${FIRST_PORT} and ${LAST_PORT}`)
 }

@@ -160,7 +160,8 @@ export async function eventually<T>(
   let reason: unknown = 'no answer'
   let exit: Exit | undefined
   void options.running?.stopped.then((e) => (exit = e))
-  while (performance.now() < end) {
+  // At least once, however late it is by now.
+  do {
     try {
       const value = await probe()
       if (value !== undefined) return value
@@ -169,7 +170,7 @@ export async function eventually<T>(
     }
     if (exit !== undefined) break
     await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 20))
-  }
+  } while (performance.now() < end)
   const how = exit === undefined ? `within ${options.deadlineMs} ms` : `before it ended (code ${exit.code})`
   throw new Error(`${what}: not ${how}: ${String(reason)}\n${options.running?.output() ?? ''}`)
 }
