@@ -257,8 +257,9 @@ export class Handshake {
   async #accept(connection: RTCPeerConnection, signal: Extract<HandshakeSignal, { sdp: string }>) {
     const { type, sdp, restart } = signal
     this.#canRestart = restart && canRestart(connection)
-    await connection.setRemoteDescription({ type, sdp })
+    // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
+    await connection.setRemoteDescription({ type, sdp })
     await this.#addCandidates(connection, this.#early.splice(0))
   }
 

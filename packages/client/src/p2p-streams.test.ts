@@ -9,20 +9,19 @@ describe('streams', () => {
   it('make a channel although they are open before setRemoteDescription has resolved', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
+    let opens = 0
     class Late extends PeerConnection {
+      readonly #isLate = made++ === 0
       readonly #open: Promise<unknown>[] = []
-      constructor(configuration?: RTCConfiguration) {
-        super(configuration)
-        made++
-      }
       override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
         const stream = super.createDataChannel(label, options)
+        stream.addEventListener('open', () => opens++)
         this.#open.push(new Promise((resolve) => stream.addEventListener('open', resolve)))
         return stream
       }
       override async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
         await super.setRemoteDescription(description)
-        await Promise.all(this.#open)
+        if (this.#isLate) await Promise.all(this.#open)
       }
     }
     const tier = new Rendezvous()
@@ -33,8 +32,9 @@ describe('streams', () => {
     const text = received(await theirs)
     await channel.send('hello')
     expect(await text).toBe('hello')
-    // Not the second connection of P11, which came 4 s later and closed the one that the other side had open.
-    expect(made).toBe(1)
+    // Not the second connection of P11, which came 4 s later and closed the one that the other side had open. One that
+    // libdatachannel lost, and that is made again, opened no stream.
+    expect(opens).toBe(2)
   })
 
   it('[P20] keep what comes over one while the other is still opening', async () => {

@@ -173,4 +173,26 @@ describe('connect', () => {
     const ids = tier.sent.filter(({ body }) => body.includes('"offer"')).map(({ handshake }) => handshake)
     expect(new Set(ids).size).toBe(2)
   }, 20_000)
+
+  it('[P11] tries once more when the connection fails before setRemoteDescription has resolved', async () => {
+    const PeerConnection = await nodePeerConnection()
+    let made = 0
+    class Failing extends PeerConnection {
+      readonly #isFirst = made++ === 0
+      #failed = false
+      override get connectionState(): RTCPeerConnectionState {
+        return this.#failed ? 'failed' : super.connectionState
+      }
+      override async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+        this.#failed = this.#isFirst
+        if (this.#failed) this.dispatchEvent(new Event('connectionstatechange'))
+        await super.setRemoteDescription(description)
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Failing })
+    controllers.make(tier, 'bob')
+    expect((await alice.connect('bob')).state).toBe('open')
+    expect(made).toBe(2)
+  })
 })
