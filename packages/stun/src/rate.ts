@@ -9,6 +9,12 @@ export interface Rate {
   readonly burst: number
 }
 
+/**
+ * A burst of tokens is a sum, and its last one is due to within the rounding of sums: at 28 a second, two at 29 ms.
+ * Far above what rounds away in a year of uptime, and far below what a token takes.
+ */
+const ROUNDING_MS = 0.001
+
 /** Slots in each of the two rows. 2 × 32,768 × 8 bytes = 512 KiB for ever, however many sources there are. */
 const SLOTS = 32_768
 
@@ -33,7 +39,7 @@ export class SourceRates {
 
   constructor(rate: Rate) {
     this.#intervalMs = 1000 / rate.perSecond
-    this.#toleranceMs = this.#intervalMs * (rate.burst - 1)
+    this.#toleranceMs = this.#intervalMs * (rate.burst - 1) + ROUNDING_MS
     const random = randomBytes(16)
     for (let i = 0; i < 4; i++) this.#salt[i] = random.readUInt32LE(4 * i)
   }
