@@ -5,7 +5,9 @@ import { run } from '../support/process.js'
 const TSC = `${REPOSITORY}node_modules/typescript/bin/tsc`
 const RUN = `${REPOSITORY}bench/dist/bench/run.js`
 const BUILD_DEADLINE_MS = 180_000
-const BENCH_DEADLINE_MS = 120_000
+const BENCH_DEADLINE_MS = 240_000
+// What the bench itself says of its end comes first.
+const TEST_DEADLINE_MS = BENCH_DEADLINE_MS + 20_000
 
 // What `npm run bench` does first.
 beforeAll(async () => {
@@ -33,7 +35,7 @@ test(
     const row = printed.split('\n').find((line) => /peerage : socket\.io, classic adapter +\|/.test(line))
     expect(row).toMatch(/\d+ µs .*\d+ µs .*\d+\.\d+× \(\d+\.\d+–\d+\.\d+\).*≤ 0\.45×/)
   },
-  BENCH_DEADLINE_MS,
+  TEST_DEADLINE_MS,
 )
 
 test(
@@ -46,7 +48,7 @@ test(
     expect(printed).toMatch(/heap of an idle native peer .* B /)
     expect(printed).toMatch(/Redis memory per registered peer .* B /)
   },
-  2 * BENCH_DEADLINE_MS,
+  TEST_DEADLINE_MS,
 )
 
 test('a comparison that does not exist is refused by name', async () => {

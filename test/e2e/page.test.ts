@@ -69,8 +69,7 @@ describe('the page', () => {
       const sha256 = createHash('sha256').update(bytes).digest('hex')
       expect(createHash('sha256').update(arrived).digest('hex')).toBe(sha256)
       // Both sides show it, so that people can compare.
-      for (const page of [sharer, caller])
-        expect(await page.textContent('body')).toContain(sha256.slice(0, 16))
+      for (const page of [sharer, caller]) await page.getByText(sha256).waitFor()
     } finally {
       await rm(path, { force: true })
     }

@@ -1,3 +1,4 @@
+import { closeCodes } from '@peerage/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium } from '../support/chromium.js'
 import { startHaproxy, type Haproxy } from '../support/haproxy.js'
@@ -68,6 +69,16 @@ async function keepComing(
     if (Date.now() > deadline) throw new Error(`${id} is not back: ${JSON.stringify(peer.frames)}`)
     await new Promise((resolve) => setTimeout(resolve, 50 + Math.random() * 100))
   }
+}
+
+/** Resolves when a peer's socket has ended; of one that has not, its node answers a ping. */
+function endedOrAnswers({ socket, end }: PeerJsPeer): Promise<void> {
+  if (end !== undefined) return Promise.resolve()
+  return new Promise((resolve) => {
+    socket.once('close', () => resolve())
+    socket.once('pong', () => resolve())
+    socket.ping()
+  })
 }
 
 describe.each(topologies)('across nodes, %s', (topology) => {
@@ -193,15 +204,13 @@ describe.each(topologies)('across nodes, %s', (topology) => {
 
   test('[P16] a flood of connects with one id: one holds it, all others are told, the node answers others', async () => {
     const id = fresh('wanted')
-    const crowd = Array.from(
-      { length: 300 },
-      (_, n) => new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` }),
-    )
-    await Promise.all(
-      crowd.map((peer) =>
-        peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000),
-      ),
-    )
+    const answered = async (n: number): Promise<PeerJsPeer> => {
+      const peer = new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` })
+      await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000)
+      // Closed without a word, for Redis took too long on a busy machine: it may try again.
+      return peer.end?.code === closeCodes['registry-unavailable'].code ? answered(n) : peer
+    }
+    const crowd = await Promise.all(Array.from({ length: 300 }, (_, n) => answered(n)))
     const neighbour = await join(fresh('neighbour'), nodeAt(0))
     neighbour.send(offer(neighbour.id))
     await neighbour.next('OFFER')
@@ -237,16 +246,8 @@ describe.each(topologies)('across nodes, %s', (topology) => {
       Array.from({ length: 200 }, (_, n) => join(`${run}-${n}`, balancer, `token-${n}`)),
     )
     await doomed.kill()
-    const cut = await Promise.all(
-      crowd.map(async (peer) => {
-        await Promise.race([
-          peer.ended(60_000).catch(() => undefined),
-          new Promise((resolve) => setTimeout(resolve, 2_000)),
-        ])
-        return peer.end !== undefined
-      }),
-    )
-    expect(cut.filter(Boolean).length).toBeGreaterThanOrEqual(90)
+    await Promise.all(crowd.map(endedOrAnswers))
+    expect(crowd.filter((peer) => peer.end !== undefined).length).toBeGreaterThanOrEqual(90)
     const back = await Promise.all(
       crowd.map(async (peer, n) =>
         peer.end === undefined ? { peer, taken: 0 } : keepComing(peer.id, `token-${n}`, balancer.url, 20_000),

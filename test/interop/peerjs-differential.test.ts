@@ -43,9 +43,12 @@ let reference: Side
 let ours: Side
 const sides = (): readonly [Side, Side] => [reference, ours]
 
+/** What waits for nobody expires after all these tests, however long they take: both tell of it, but not at one moment. */
+const LATER_MS = 3_600_000
+
 beforeAll(async () => {
-  reference = await startReference({ allowDiscovery: true })
-  ours = await startPeerage({ allowDiscovery: true })
+  reference = await startReference({ allowDiscovery: true, expireMs: LATER_MS })
+  ours = await startPeerage({ allowDiscovery: true, expireMs: LATER_MS })
 })
 afterAll(async () => {
   await Promise.all([reference.stop(), ours.stop()])
@@ -322,7 +325,8 @@ describe('the same frames to both servers', () => {
         b.send({ type: 'EXPIRE', dst: 'nobody at all' })
       }
       await Promise.all([a.next('EXPIRE', 1), b.next('EXPIRE')])
-      const afterMs = performance.now() - from >= 1_500
+      // `peer` counts by a clock of whole milliseconds; what does not wait is far from the bound.
+      const afterMs = performance.now() - from >= 1_450
       for (const peer of [a, b]) {
         peer.send(offer(peer.id, 'last'))
         await peer.next('OFFER')
@@ -552,7 +556,8 @@ describe('what is otherwise, each by its name', () => {
       await settled(awaited)
       const result = {
         waited: awaited.received.filter(({ type }) => type === 'CANDIDATE').length,
-        expired: peer.received.filter(({ type }) => type === 'EXPIRE').length,
+        // Told once a second [P9], and a slow machine may need longer for all of them.
+        expired: new Set(peer.received.filter(({ type }) => type === 'EXPIRE').map(({ text }) => text)).size,
       }
       await Promise.all([peer.close(), awaited.close()])
       return result
