@@ -30,6 +30,22 @@ test('a deadline passes after what has arrived by then has been read', async () 
   socket.close()
 })
 
+test('a machine that was held up has missed no deadline: who is to answer gets a moment, too', async () => {
+  const happened: string[] = []
+  const both = new Promise<void>((resolve) => {
+    const note = (what: string): void => {
+      happened.push(what)
+      if (happened.length === 2) resolve()
+    }
+    systemClock.after(5, () => note('deadline'))
+    // Comes when the hold-up is over, from one that was held up as well.
+    setTimeout(() => note('answer'), 220)
+  })
+  busy(200)
+  await both
+  expect(happened).toEqual(['answer', 'deadline'])
+})
+
 test('a cancelled timer runs nothing, at whatever moment', async () => {
   let ran = 0
   const timer = systemClock.after(1, () => ran++)
@@ -41,5 +57,17 @@ test('a cancelled timer runs nothing, at whatever moment', async () => {
     }, 1)
     busy(5)
   })
+  expect(ran).toBe(0)
+})
+
+test('nor while it waits for a machine that was held up', async () => {
+  let ran = 0
+  const timer = systemClock.after(1, () => ran++)
+  const another = new Promise<void>((resolve) => void systemClock.after(1, resolve))
+  busy(200)
+  // Runs after those two, which wait from here on.
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  timer.cancel()
+  await another
   expect(ran).toBe(0)
 })
