@@ -22,8 +22,8 @@ export interface IdentityPlace {
   onLeave?(save: () => void): () => void
 }
 
-/** A reloading page lets go of its lock within this; a page that was duplicated never does. */
-const LOCK_WAIT_MS = 500
+/** A reloading page lets go of its lock within this, on a busy machine too; a page that was duplicated never does. */
+const LOCK_WAIT_MS = 2_000
 
 export function randomText(bytes: number): string {
   const random = crypto.getRandomValues(new Uint8Array(bytes))
