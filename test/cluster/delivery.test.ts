@@ -229,9 +229,11 @@ describe.each(topologies)('delivery, %s', (topology) => {
       const states: string[] = []
       ann.on('presence', ({ name, state }) => states.push(`${name === bob.name ? '' : name}${state}`))
       expect(await ann.watch(bob.name)).toMatchObject({ state: 'online', since: bob.since })
-      const back = isOnline(bob)
+      // Not back before it is seen to be gone: its first try may come at once.
+      link.refuse()
       link.reset()
-      await back
+      await expect.poll(() => states).toEqual(['away'])
+      link.accept()
       await expect.poll(() => states).toEqual(['away', 'online'])
       await bob.leave()
       await expect.poll(() => states).toEqual(['away', 'online', 'offline'])
