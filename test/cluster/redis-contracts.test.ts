@@ -18,10 +18,13 @@ import { redisContractCluster } from './redis-store.js'
 // With no more rights than the README asks an operator for.
 const acl = ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${aclRules.join(' ')}`]
 
+/** Longer than any pause of the machine: here nobody takes over from anybody. */
+const SILENCE_MS = 60_000
+
 describe.each(topologies)('%s', (topology) => {
   let redis: Deployment
   beforeAll(async () => {
-    redis = await startTopology(topology, { redis: { acl } })
+    redis = await startTopology(topology, { redis: { acl }, silenceMs: SILENCE_MS })
   })
   afterAll(() => redis.stop())
   const name = `Redis, ${topology}`

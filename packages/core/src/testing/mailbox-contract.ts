@@ -102,11 +102,19 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
 
     test('each message is either taken or expired', async () => {
       const a = await hasty.join()
-      const peer = newPeer()
-      await a.backend.mailbox.put(peer, letter('late'))
-      await hasty.pass(quick.mailboxLimits.expireMs + 20)
-      expect(await a.backend.mailbox.take(peer)).toEqual([])
-      expect((await a.backend.mailbox.expire(peer)).map((one) => one.frame)).toEqual(['late'])
+      const { expireMs } = quick.mailboxLimits
+      for (let tries = 1; ; tries++) {
+        const peer = newPeer()
+        const from = hasty.now()
+        await a.backend.mailbox.put(peer, letter('late'))
+        await hasty.pass(expireMs + 20)
+        expect(await a.backend.mailbox.take(peer)).toEqual([])
+        const expired = await a.backend.mailbox.expire(peer)
+        // Where the machine paused, nobody asked in time [I16]: that says nothing.
+        if (hasty.now() - from > 2 * expireMs && tries < 3) continue
+        expect(expired.map((one) => one.frame)).toEqual(['late'])
+        return
+      }
     })
 
     test('[I16] a queue that no node asks for ends by itself', async () => {
