@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease } from '@peerage/core'
 import { claimed, must, newPeer, newSecretHash, ownerAt, peer as peerOf } from '@peerage/core/testing'
-import { parseApp, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
+import type { Peer } from '@peerage/protocol'
+import { parseApp, parseConnectionId, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Deployment, Topology } from '../support/redis-topologies.js'
@@ -12,11 +13,16 @@ import { becomeHealthy, eventually, rigTimes, startRigNode } from './redis-rig.j
 let redis: Deployment
 let nodes: RigNode[]
 
+/** How long a command takes is not asked here: a machine that pauses must not fail one of thousands. */
+const times = { ...rigTimes, commandMs: 10_000 }
+/** Longer than any pause of the machine: here nobody takes over from anybody. */
+const SILENCE_MS = 60_000
+
 /** Three nodes on a Redis of this topology, for the tests of a `describe`. */
 function useNodes(topology: Topology): void {
   beforeAll(async () => {
-    redis = await startTopology(topology)
-    nodes = await Promise.all([1, 2, 3].map(() => startRigNode(redis.url)))
+    redis = await startTopology(topology, { silenceMs: SILENCE_MS })
+    nodes = await Promise.all([1, 2, 3].map(() => startRigNode(redis.url, { times })))
     for (const node of nodes) await becomeHealthy(node)
   })
   afterAll(async () => {
@@ -113,6 +119,7 @@ describe('times', () => {
   test('[CALL6] a queue expires no sooner than it should, by the microsecond', async () => {
     const expireMs = 50
     const node = await startRigNode(redis.url, {
+      times,
       mailboxLimits: { messages: 5, length: 4_000, expireMs },
     })
     for (let rounds = 0; rounds < 20;) {
@@ -151,14 +158,28 @@ describe('names in memory', () => {
     const before = await used()
     const leases: Lease[] = []
     while (leases.length < names.length) {
-      const batch = names.slice(leases.length, leases.length + 1_000)
-      leases.push(...(await Promise.all(batch.map((name, i) => claimed(at(i), name)))))
+      const from = leases.length
+      const batch = names.slice(from, from + 1_000)
+      leases.push(...(await Promise.all(batch.map((name, i) => claimedBy(at(i), name, from + i)))))
     }
     expect((await redis.at(key, 'GET', key)).length).toBeLessThanOrEqual(44)
     expect(Number(await size())).toBeLessThanOrEqual(230)
-    const each = ((await used()) - before) / names.length
+    // What the buffers hold, Redis counts a few times a second, and gives back after a while.
+    let each = Number.POSITIVE_INFINITY
+    await eventually('a name takes no more than that', async () => {
+      each = ((await used()) - before) / names.length
+      return each <= 230
+    })
     console.log(`Redis memory: ${each.toFixed(0)} bytes a name, ${await size()} by MEMORY USAGE`)
-    expect(each).toBeLessThanOrEqual(230)
     expect(leases[0]?.node).toHaveLength(8)
   })
 })
+
+/** Claims for the so-manieth connection of a node: with an id as short as its own would be. */
+async function claimedBy(node: RigNode, peer: Peer, serial: number): Promise<Lease> {
+  const connection = must(parseConnectionId(serial.toString(36)))
+  const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
+  const result = await node.backend.registry.claim(peer, { node: node.node, connection }, options)
+  if (!result.ok) throw new Error(`${peer} is held by ${result.holder.node}`)
+  return result.lease
+}

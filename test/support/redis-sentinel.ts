@@ -89,7 +89,10 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
       const old = await setup.master()
       const [sentinel] = sentinels
       if (sentinel === undefined) throw new Error('no sentinel to ask')
-      await sentinel.cli('SENTINEL', 'FAILOVER', NAME)
+      // A replica whose state it has not asked for yet is none to promote: a moment after it learned of it.
+      await eventually('a failover begins', () => sentinel.cli('SENTINEL', 'FAILOVER', NAME), {
+        deadlineMs: FAILOVER_DEADLINE_MS,
+      })
       return setup.masterAfter(old)
     },
     killMaster: async () => {
