@@ -130,7 +130,7 @@ describe('TURN credentials', () => {
 
   test('end, and coturn then refuses them', async () => {
     const coturn = await coturnWith('north')
-    const { welcome, ice } = await rawPeer(await nodeWith(coturn, { secret: 'north', ttlMs: 2_000 }), 'short')
+    const { welcome, ice } = await rawPeer(await nodeWith(coturn, { secret: 'north', ttlMs: 4_000 }), 'short')
     const { turn } = welcome.p2p
     expect(await judge(coturn, turn)).toBe('granted')
     await until(expiryMs(turn?.username ?? ''))
@@ -140,7 +140,7 @@ describe('TURN credentials', () => {
 
   test('are renewed by the SDK before they end', async () => {
     const coturn = await coturnWith('north')
-    const node = await nodeWith(coturn, { secret: 'north', ttlMs: 2_000 })
+    const node = await nodeWith(coturn, { secret: 'north', ttlMs: 4_000 })
     const [alice, bob] = [await relayedPeer(node, 'alice'), await relayedPeer(node, 'bob')]
     await relayOnce(alice, bob)
     // Those of a peer that came later end later.

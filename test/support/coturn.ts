@@ -56,9 +56,9 @@ export interface Coturn {
   stop(): Promise<void>
 }
 
-const START_DEADLINE_MS = 10_000
-/** Inside a namespace: each try is a process of its own. */
-const TRY_DEADLINE_MS = 300
+const START_DEADLINE_MS = 20_000
+/** Inside a namespace: each try is a process of its own, and has this much more time than the one before. */
+const TRY_MS = 300
 const PROBE_DEADLINE_MS = 3_000
 const PROBE_EVERY_MS = 100
 const RELAY_PORTS = { low: 49_152, high: 65_535 }
@@ -75,12 +75,14 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   if (secret === undefined) throw new Error('coturn needs a secret')
   const args = [...turnserverArguments({ hosts, port, realm, secrets, directory }), ...(options.args ?? [])]
   const { inside } = options
+  let tries = 0
   const running = await startPart(COTURN, {
     args,
     directory,
     ready: {
       what: `coturn on port ${port} answers a binding request`,
-      probe: () => (inside === undefined ? probeStun(host, port) : probeInside(inside, host, port)),
+      probe: () =>
+        inside === undefined ? probeStun(host, port) : probeInside(inside, host, port, ++tries * TRY_MS),
       deadlineMs: START_DEADLINE_MS,
     },
     ...(inside === undefined ? {} : { inside }),
@@ -109,9 +111,10 @@ async function probeInside(
   inside: Pick<Namespace, 'run'>,
   host: string,
   port: number,
+  withinMs: number,
 ): Promise<true | undefined> {
   // The client asks once: a question that came too early waits for ever.
-  const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], TRY_DEADLINE_MS)
+  const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], withinMs)
   return text.includes('UDP reflexive addr') ? true : undefined
 }
 

@@ -17,7 +17,7 @@ async function node(options?: NodeOptions): Promise<Node> {
 }
 
 async function status(url: string): Promise<number> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+  const response = await fetch(url, { signal: AbortSignal.timeout(20_000) })
   await response.arrayBuffer()
   return response.status
 }

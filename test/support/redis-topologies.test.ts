@@ -43,7 +43,7 @@ test('Cluster: a slot moves with its keys', async () => {
 })
 
 test('Cluster: a replica takes over when asked, and when its master is killed', async () => {
-  const cluster = await startRedisCluster({ nodeTimeoutMs: 1_000 })
+  const cluster = await startRedisCluster()
   ends.push(() => cluster.stop())
   const slot = await cluster.slot('alice')
   const first = await cluster.owner(slot)
@@ -51,6 +51,7 @@ test('Cluster: a replica takes over when asked, and when its master is killed', 
   const second = await cluster.failover(first)
   expect(await second.server.cli('GET', 'alice')).toBe('1')
   expect((await cluster.replica(second)).id).toBe(first.id)
+  await expect.poll(() => second.server.cli('INFO', 'replication')).toContain('state=online')
   await second.server.kill()
   const third = await cluster.ownerAfter(slot, second)
   expect(third.id).toBe(first.id)
