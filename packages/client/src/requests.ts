@@ -5,13 +5,16 @@ import type { Clock } from './clock.js'
 /** A request that got no answer by then has failed; it may be asked again. */
 const ANSWER_MS = 5_000
 
+type Answering = NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'>
+
 export type Answer =
-  | { ok: true; message: NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'> }
+  | { ok: true; message: Answering }
   | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
 
 interface Pending {
   frame: PeerMessage
   end: (answer: Answer) => void
+  taken: ((message: Answering) => void) | undefined
 }
 
 /** Questions to the node, by id. One that is open when the connection is lost goes to the next node. */
@@ -27,7 +30,12 @@ export class Requests {
     this.#send = send
   }
 
-  ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
+  /** `taken` has the answer before anything that came after it is read; the promise resolves later. */
+  ask(
+    frameOf: (id: number) => PeerMessage,
+    signal?: AbortSignal,
+    taken?: (message: Answering) => void,
+  ): Promise<Answer> {
     if (this.#closed) return Promise.resolve({ ok: false, code: 'closed' })
     if (signal?.aborted) return Promise.resolve({ ok: false, code: 'aborted' })
     const id = ++this.#id
@@ -41,7 +49,7 @@ export class Requests {
         this.#pending.delete(id)
         resolve(answer)
       }
-      this.#pending.set(id, { frame, end })
+      this.#pending.set(id, { frame, end, taken })
       this.#send(frame)
     })
   }
@@ -51,7 +59,10 @@ export class Requests {
     if (!('id' in message)) return false
     const pending = this.#pending.get(message.id ?? 0)
     if (message.type === 'error') pending?.end({ ok: false, code: message.code, detail: message.detail })
-    else pending?.end({ ok: true, message })
+    else {
+      pending?.taken?.(message)
+      pending?.end({ ok: true, message })
+    }
     return pending !== undefined
   }
 

@@ -32,6 +32,9 @@ export class Room {
   readonly #events: Emitter<RoomEvents>
   readonly #stops: (() => void)[] = []
   #left = false
+  /** How often the list is being read now. Changes wait until it is: they may be newer than what was read. */
+  #readings = 0
+  readonly #meanwhile: RoomEvents['member'][0][] = []
 
   private constructor(session: Session, room: RoomName) {
     this.name = room
@@ -87,6 +90,17 @@ export class Room {
   }
 
   async #enter(signal?: AbortSignal): Promise<void> {
+    this.#readings++
+    try {
+      this.#compare(await this.#read(signal))
+    } finally {
+      this.#readings--
+      if (this.#readings === 0) for (const change of this.#meanwhile.splice(0)) this.#change(change)
+    }
+  }
+
+  /** Joins, and reads the whole list. */
+  async #read(signal?: AbortSignal): Promise<Map<Name, RoomMember>> {
     const first = okOrThrow(await this.#ask((id) => ({ type: 'join', id, room: this.#room }), signal), signal)
     const seen = new Map<Name, RoomMember>()
     for (let page = first; page.type === 'roomed';) {
@@ -98,7 +112,7 @@ export class Room {
         signal,
       )
     }
-    this.#compare(seen)
+    return seen
   }
 
   async #reconcile(): Promise<void> {
@@ -118,7 +132,11 @@ export class Room {
 
   #heard(message: NodeMessageOf<'changed' | 'said'>): void {
     if (message.room !== this.#room || this.#left) return
-    if (message.type === 'changed') return message.members.forEach((change) => this.#change(change))
+    if (message.type === 'changed') {
+      if (this.#readings > 0) this.#meanwhile.push(...message.members)
+      else for (const change of message.members) this.#change(change)
+      return
+    }
     const { from, since, body } = message
     let data: unknown
     try {

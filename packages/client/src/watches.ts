@@ -57,9 +57,13 @@ export class Watches {
     this.#onHeard(presence, !same)
   }
 
-  async #ask(names: Name[], signal?: AbortSignal): Promise<Answer> {
-    const answer = await this.#requests.ask((id) => ({ type: 'watch', id, names }), signal)
-    if (answer.ok && answer.message.type === 'found') for (const one of answer.message.peers) this.heard(one)
-    return answer
+  #ask(names: Name[], signal?: AbortSignal): Promise<Answer> {
+    return this.#requests.ask(
+      (id) => ({ type: 'watch', id, names }),
+      signal,
+      (message) => {
+        if (message.type === 'found') for (const one of message.peers) this.heard(one)
+      },
+    )
   }
 }

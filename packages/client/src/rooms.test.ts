@@ -1,0 +1,86 @@
+import type { NodeMessageOf } from '@peerage/protocol'
+import { parseName, parseRoom } from '@peerage/protocol'
+import { beforeEach, expect, test, vi } from 'vitest'
+import { connect } from './connect.js'
+import type { Peer } from './peer.js'
+import type { Room } from './rooms.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { FakeTier } from './testing/fake-tier.js'
+
+// A busy or paused process reads several frames at once: what follows an answer is there before its promise resolves.
+
+let tier: FakeTier
+let ann: Peer
+
+beforeEach(async () => {
+  const clock = new FakeClock()
+  tier = new FakeTier(clock)
+  const joining = connect('http://tier', { clock, transport: tier.open, p2p: false, name: 'ann' })
+  await clock.advance(5)
+  ann = await joining
+})
+
+function named(text: string): NodeMessageOf<'roomed'>['members'][number]['name'] {
+  const name = parseName(text)
+  if (!name.ok) throw new Error(name.problem)
+  return name.value
+}
+
+/** The id of the newest request of a type, as soon as it is made. */
+function asked(type: 'join' | 'members' | 'watch'): Promise<number> {
+  return vi.waitFor(
+    () => {
+      const frame = tier.sent.findLast((one) => one.type === type)
+      if (frame === undefined || !('id' in frame)) throw new Error(`no ${type} yet`)
+      return frame.id
+    },
+    { timeout: 10_000 },
+  )
+}
+
+const room = (() => {
+  const parsed = parseRoom('hall')
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+})()
+
+function list(id: number, names: string[], more = false): void {
+  const members = names.map((name) => ({ name: named(name), since: 1, state: 'online' as const }))
+  tier.hand('ann', { type: 'roomed', id, room, members, more })
+}
+
+function change(name: string, state: 'joined' | 'left' | 'away'): void {
+  tier.hand('ann', { type: 'changed', room, members: [{ name: named(name), since: 1, state }] })
+}
+
+const standing = (hall: Room): string[] => hall.members.map(({ name, state }) => `${name} ${state}`)
+
+test('who comes right after the list was read is a member', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann'])
+  change('bob', 'joined')
+  expect(standing(await joining)).toEqual(['ann online', 'bob online'])
+})
+
+test('who leaves or is away while a long list is read is not in it', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann', 'bob', 'carol'], true)
+  change('bob', 'left')
+  change('carol', 'away')
+  list(await asked('members'), ['dora'])
+  expect(standing(await joining)).toEqual(['ann online', 'carol away', 'dora online'])
+})
+
+test('a change that follows a watch answer at once is told, and is the last word', async () => {
+  const heard: string[] = []
+  ann.on('presence', ({ state }) => heard.push(state))
+  const watching = ann.watch('bob')
+  tier.hand('ann', {
+    type: 'found',
+    id: await asked('watch'),
+    peers: [{ name: named('bob'), state: 'offline' }],
+  })
+  tier.hand('ann', { type: 'presence', name: named('bob'), state: 'online', since: 1 })
+  expect(await watching).toMatchObject({ state: 'offline' })
+  expect(heard).toEqual(['online'])
+})
