@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { Server as SocketIo } from 'socket.io'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
+import { freePortPair } from '../../../test/support/ports.js'
 import { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
 
 const silent = pino({ level: 'silent' })
@@ -21,8 +22,8 @@ function peerage(options: PeerageOptions = {}): Peerage {
   return node
 }
 
-async function listening(server: Server = createServer()): Promise<number> {
-  server.listen(0, '127.0.0.1')
+async function listening(server: Server = createServer(), wanted = 0): Promise<number> {
+  server.listen(wanted, '127.0.0.1')
   await once(server, 'listening')
   closers.push(() => {
     server.closeAllConnections()
@@ -160,7 +161,7 @@ describe('useAsP2PServer', () => {
     const server = createServer()
     const node = peerage({ useAsP2PServer: true })
     node.attach(server)
-    const port = await listening(server)
+    const port = await listening(server, await freePortPair())
     const socket = await bindUdp('127.0.0.1', 0)
     closers.push(() => void socket.close())
     // Bound right after the TCP port: the query's retransmissions wait for it.
@@ -199,9 +200,7 @@ describe('listening by itself', () => {
   })
 
   test('a taken UDP neighbour is named, and the TCP port is given back', async () => {
-    const { port } = await peerage({ port: 0, useAsP2PServer: true }).listen()
-    // Its own UDP port is taken now; the TCP port below is free again once it has stopped, the UDP one is not.
-    await closers.pop()?.()
+    const port = await freePortPair()
     const blocker = await bindUdp('127.0.0.1', port + 1)
     closers.push(() => void blocker.close())
     const refused = peerage({ port, useAsP2PServer: true }).listen()
