@@ -199,9 +199,9 @@ export class PeerJsConnection implements Connection, Beating {
   }
 
   close(reason: CloseReason): void {
-    if (this.#reason !== undefined) return
+    // After a close frame of the peer's own the end is not our doing, whatever happens before the socket has ended [P10].
+    if (this.#reason !== undefined || this.#socket.readyState !== WebSocket.OPEN) return
     this.#reason = reason
-    if (this.#socket.readyState !== WebSocket.OPEN) return
     this.#events.writer.flush(this.#stream)
     // Closes that `peer` knows carry no code [P3]; the others say why.
     if (reason === 'refused') this.#socket.close()
@@ -210,7 +210,7 @@ export class PeerJsConnection implements Connection, Beating {
 
   /** For a peer that does not read, or is not there: no close frame would reach it. */
   abandon(reason: CloseReason): void {
-    this.#reason ??= reason
+    if (this.#socket.readyState === WebSocket.OPEN) this.#reason ??= reason
     this.#socket.terminate()
   }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import type { Backend, Registry } from '@peerage/core'
 import { defaultTimes } from '@peerage/core'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -9,6 +10,7 @@ import {
   peerOf,
   registryWith,
   takenAnswer,
+  type House,
 } from '../../../../test/support/peerjs-house.js'
 import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
 
@@ -23,6 +25,29 @@ describe('leaving', () => {
       await eventually('left', () => home.gateway.connections === 0)
       expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
     }
+  })
+
+  test.each([
+    ['drains', (home: House) => home.gateway.drain(0)],
+    ['finds it silent', (home: House) => home.clock.advance(20_000)],
+  ])('[P10] a close frame frees it though the node %s before the socket has ended', async (_, act) => {
+    const home = await house()
+    const socket = connect({ port: Number(new URL(home.url).port), host: '127.0.0.1', allowHalfOpen: true })
+    socket.write(
+      'GET /peerjs?key=peerjs&id=a&token=t HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    let heard = ''
+    socket.on('data', (data: Buffer) => (heard += data.toString('latin1')))
+    await eventually('open', () => heard.includes('OPEN'))
+    // An empty close frame; the node answers it and ends its half.
+    socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0]))
+    await once(socket, 'end')
+    await act(home)
+    socket.end()
+    await eventually('ended', () => home.gateway.connections === 0)
+    expect(home.seen).toContain('closed by-peer')
+    expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
   })
 
   test('[P10] a drop without a close frame keeps it for its token, for the grace', async () => {
