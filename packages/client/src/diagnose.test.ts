@@ -3,7 +3,7 @@ import type { Socket } from 'node:dgram'
 import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from './clock.js'
 import { diagnose } from './diagnose.js'
-import type { Gatherer } from './diagnose.js'
+import type { DiagnoseOptions, Gatherer } from './diagnose.js'
 import { findPeerConnection } from './rtc.js'
 import { failure } from './testing/controllers.js'
 
@@ -44,10 +44,10 @@ const turn = (server: string): RTCIceServer => ({
   credential: 'x',
 })
 
-async function run(servers: RTCIceServer[], signal?: AbortSignal) {
+async function run(servers: RTCIceServer[], { timeoutMs = 4_000, signal }: DiagnoseOptions = {}) {
   const PeerConnection = await findPeerConnection(undefined)
   const make = (configuration: RTCConfiguration): RTCPeerConnection => new PeerConnection(configuration)
-  return diagnose(servers, make, systemClock, { timeoutMs: 1000, signal })
+  return diagnose(servers, make, systemClock, { timeoutMs, signal })
 }
 
 type Listener = (event: { candidate: { candidate: string } | null }) => void
@@ -118,7 +118,7 @@ describe('diagnose', () => {
 
   it('[P23] says which server is silent, and what to do', async () => {
     const server = await silentServer()
-    const diagnosis = await run([stun(server)])
+    const diagnosis = await run([stun(server)], { timeoutMs: 1_000 })
     expect(diagnosis).toMatchObject({
       mapping: 'blocked',
       stun: { server: `stun:${server}`, answers: false },
@@ -131,7 +131,7 @@ describe('diagnose', () => {
 
   it('ends with its AbortSignal', async () => {
     const abort = new AbortController()
-    const waiting = failure(run([stun(await silentServer())], abort.signal))
+    const waiting = failure(run([stun(await silentServer())], { signal: abort.signal }))
     abort.abort(new Error('enough'))
     expect((await waiting).message).toBe('enough')
   })
