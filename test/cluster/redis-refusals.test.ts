@@ -20,8 +20,11 @@ async function refusal(node: RigNode): Promise<string> {
   }
 }
 
+/** Longer than any pause of the machine: here nobody takes over from anybody. */
+const SILENCE_MS = 60_000
+
 describe.each(topologies)('what Redis refuses, or others put into it, %s', (topology) => {
-  const bench = useTopology(topology)
+  const bench = useTopology(topology, { silenceMs: SILENCE_MS })
 
   test('[F24] out of memory and without replicas: clean refusals with Redis’s own words, then well again', async () => {
     const node = await bench.rig()

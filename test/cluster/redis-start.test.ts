@@ -34,10 +34,13 @@ async function expectAbsent(node: RigNode): Promise<void> {
   expect(node.errors.length).toBeLessThan(5)
 }
 
+/** Longer than any pause of the machine: here nobody takes over from anybody. */
+const SILENCE_MS = 60_000
+
 describe.each(topologies)('start and stop, %s', (topology) => {
   const bench = useTopology(topology, {
     redis: { config: { 'maxmemory-policy': 'allkeys-lru' } },
-    silenceMs: 60_000,
+    silenceMs: SILENCE_MS,
   })
 
   test('Redis absent at start: start does not hang, says why, retries, and is well when Redis comes', async () => {
@@ -128,6 +131,7 @@ describe.each(topologies)('credentials, %s', (topology) => {
       login: { password: 'right' },
       acl: ['peer%40 on >p:w/1 ~pg:* &pg:* +@all', `peerage on >pw ~pg:* &pg:* -@all ${aclRules.join(' ')}`],
     },
+    silenceMs: SILENCE_MS,
   })
 
   test('a wrong password is said, and nothing hangs', async () => {
