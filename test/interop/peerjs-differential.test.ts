@@ -557,7 +557,7 @@ describe('what is otherwise, each by its name', () => {
       const result = {
         waited: awaited.received.filter(({ type }) => type === 'CANDIDATE').length,
         // Told once a second [P9], and a slow machine may need longer for all of them.
-        expired: new Set(peer.received.filter(({ type }) => type === 'EXPIRE').map(({ text }) => text)).size,
+        expired: new Set(peer.received.filter(({ type }) => type === 'EXPIRE').map(({ src }) => src)).size,
       }
       await Promise.all([peer.close(), awaited.close()])
       return result
