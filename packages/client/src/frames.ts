@@ -30,8 +30,9 @@ export class Frames {
     this.#detach = carriers.attach(to, carrier)
   }
 
+  /** Goes out however much waits before it: it is said once. */
   bye(messages: number): void {
-    this.#send({ type: 'bye', messages })
+    this.#put({ type: 'bye', messages })
   }
 
   /** No longer a way for delivery. */
@@ -40,8 +41,15 @@ export class Frames {
   }
 
   #send(frame: object): boolean | 'full' {
-    if (this.#stream.readyState !== 'open') return false
-    if (isFull(this.#stream)) return 'full'
+    return this.#isOpen && isFull(this.#stream) ? 'full' : this.#put(frame)
+  }
+
+  get #isOpen(): boolean {
+    return this.#stream.readyState === 'open'
+  }
+
+  #put(frame: object): boolean {
+    if (!this.#isOpen) return false
     try {
       this.#stream.send(JSON.stringify(frame))
       return true
