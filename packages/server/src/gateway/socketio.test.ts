@@ -439,7 +439,8 @@ describe('ends', () => {
 
   test('[C3] a peer that answers no ping is cut, and its name waits for it', async () => {
     const { url, node } = await house({
-      engine: { pingIntervalMs: 100, pingTimeoutMs: 50, frameBytes: 65_536, bufferedBytes: 262_144 },
+      // A tick that is late by a tenth of the interval, each time, would end nobody's waiting [P15].
+      engine: { pingIntervalMs: 600, pingTimeoutMs: 240, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
     const alice = await named(url, 'alice')
     alice.ws.removeAllListeners('message')
