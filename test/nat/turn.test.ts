@@ -94,6 +94,7 @@ async function until(ms: number): Promise<void> {
   })
 }
 
+/** A name for each test: where the node ends before it has heard that a peer leaves, the name waits for it. */
 async function relayedPeer(node: Node, name: string): Promise<Peer> {
   const peer = await connect(node.url, { name, storage: null, p2p: { relayOnly: true } })
   onTestFinished(() => peer.leave())
@@ -155,9 +156,9 @@ describe('TURN credentials', () => {
     const rotating = await coturnWith('new', 'old')
     const before = await nodeWith(rotating, { secret: 'old' })
     const after = await nodeWith(rotating, { secret: 'new', previousSecret: 'old' })
-    const [alice, bob] = [await relayedPeer(before, 'alice'), await relayedPeer(after, 'bob')]
-    await relayOnce(alice, bob)
-    await relayOnce(bob, alice)
+    const [gail, hugo] = [await relayedPeer(before, 'gail'), await relayedPeer(after, 'hugo')]
+    await relayOnce(gail, hugo)
+    await relayOnce(hugo, gail)
     const done = await coturnWith('new')
     expect(await judge(done, (await rawPeer(after, 'carol')).welcome.p2p.turn)).toBe('granted')
     expect(await judge(done, (await rawPeer(before, 'dave')).welcome.p2p.turn)).toBe(401)
