@@ -208,7 +208,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
       const peer = new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` })
       await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000)
       // Closed without a word, for Redis took too long on a busy machine: it may try again.
-      return peer.end?.code === closeCodes['registry-unavailable'].code ? answered(n) : peer
+      return peer.end?.code === closeCodes['registry-unavailable'] ? answered(n) : peer
     }
     const crowd = await Promise.all(Array.from({ length: 300 }, (_, n) => answered(n)))
     const neighbour = await join(fresh('neighbour'), nodeAt(0))

@@ -7,7 +7,7 @@ import type {
   PeerMessage,
   ProtocolError,
 } from '@peerage/protocol'
-import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
+import { closeCodes, closeReasonOf, finalTexts, limits, mayReconnect, temporary } from '@peerage/protocol'
 import type { Clock, Timer } from './clock.js'
 import { PeerageError } from './error.js'
 import { reconnectDelayMs } from './reconnect.js'
@@ -130,11 +130,10 @@ export class Link {
     // Said right before the close, for a proxy may replace the close code.
     const said = this.#closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
-    const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason].code)
+    const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
     if (mayReturn || (reason === 'token-expired' && this.#deps.renewable))
       this.#again(this.#closing?.retryAfterMs)
-    else
-      this.close(reason ?? 'refused', reason === undefined ? `close code ${code}` : closeCodes[reason].text)
+    else this.close(reason ?? 'refused', (reason && finalTexts[reason]) ?? `close code ${code}`)
   }
 
   #again(retryAfterMs?: number): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { closeCodes, closeReasonOf, mayReconnect } from './close.js'
+import type { CloseReason } from './close.js'
+import { closeCodes, closeReasonOf, closeTextOf, finalTexts, mayReconnect } from './close.js'
 import { decodeFrame, decodeHello, decodeNodeMessage, encodeNodeMessage } from './decode.js'
 import { errorTexts, isErrorCode, temporary } from './errors.js'
 import { limits } from './limits.js'
@@ -185,9 +186,13 @@ describe('tables', () => {
     expect(mayReconnect(4000)).toBe(true)
     expect(mayReconnect(4499)).toBe(true)
     expect(mayReconnect(4500)).toBe(false)
-    expect(closeReasonOf(closeCodes.superseded.code)).toBe('superseded')
+    expect(closeReasonOf(closeCodes.superseded)).toBe('superseded')
     expect(closeReasonOf(1000)).toBeUndefined()
-    const codes = Object.values(closeCodes).map((row) => row.code)
+    const codes = Object.values(closeCodes)
     expect(new Set(codes).size).toBe(codes.length)
+    for (const reason of Object.keys(closeCodes) as CloseReason[]) {
+      expect(closeTextOf(reason)).not.toBe(reason)
+      expect(finalTexts[reason] === undefined).toBe(mayReconnect(closeCodes[reason]))
+    }
   })
 })

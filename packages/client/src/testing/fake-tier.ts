@@ -75,7 +75,7 @@ export class FakeTier {
     if (reason !== undefined)
       connection.message({ type: 'closing', reason, ...(retryAfterMs !== undefined && { retryAfterMs }) })
     this.#suspend(connection)
-    connection.closed(reason === undefined ? 1006 : closeCodes[reason].code)
+    connection.closed(reason === undefined ? 1006 : closeCodes[reason])
   }
 
   /** The grace is over, or the peer left: the name is free. */
@@ -85,7 +85,7 @@ export class FakeTier {
     this.holders.delete(holder.name)
     this.#tell(holder.name, 'offline')
     holder.connection?.message({ type: 'closing', reason: 'lease-lost' })
-    holder.connection?.closed(closeCodes['lease-lost'].code)
+    holder.connection?.closed(closeCodes['lease-lost'])
   }
 
   /** One frame to a peer, as its node would hand it out. */
@@ -192,7 +192,7 @@ export class FakeTier {
         this.holders.delete(from.name)
         this.#tell(from.name, 'offline')
         connection.message({ type: 'closing', reason: 'left' })
-        return connection.closed(closeCodes.left.code)
+        return connection.closed(closeCodes.left)
       default:
       // Reports are for operators, and rooms have no tests here.
     }

@@ -1,6 +1,6 @@
 import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
-import { closeCodes, encodeNodeMessage } from '@peerage/protocol'
+import { closeCodes, closeTextOf, encodeNodeMessage } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
 import type { EngineSocket } from './engine.js'
 
@@ -113,7 +113,7 @@ export class NativeConnection implements Connection {
     this.#closing = reason
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
     this.socket.send(encodeNodeMessage({ type: 'closing', reason, ...retry }))
-    this.socket.close(closeCodes[reason].code, closeCodes[reason].text)
+    this.socket.close(closeCodes[reason], closeTextOf(reason))
   }
 
   /** For a peer that does not read: no close frame would reach it. */

@@ -1,6 +1,6 @@
 import type { Connection, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
-import { closeCodes, errorTexts, nameOf } from '@peerage/protocol'
+import { closeCodes, closeTextOf, errorTexts, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
@@ -205,7 +205,7 @@ export class PeerJsConnection implements Connection, Beating {
     this.#events.writer.flush(this.#stream)
     // Closes that `peer` knows carry no code [P3]; the others say why.
     if (reason === 'refused') this.#socket.close()
-    else this.#socket.close(closeCodes[reason].code, closeCodes[reason].text)
+    else this.#socket.close(closeCodes[reason], closeTextOf(reason))
   }
 
   /** For a peer that does not read, or is not there: no close frame would reach it. */
