@@ -91,6 +91,25 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     expect(performance.now() - back).toBeLessThan(4_000 + BUSY_MS)
   })
 
+  test('[CALL7] a process that was held up keeps its connections and gets its answers', async () => {
+    const node = await bench.rig()
+    await settle(node)
+    const lease = await claimed(node, newPeer())
+    const doubted = doubts(node).length
+    for (let round = 0; round < 3; round++) {
+      const answer = node.backend.registry.lookup(lease.peer)
+      const published = node.backend.bus.publish(node.node, numbered(round))
+      // Once they are on their way.
+      await new Promise((resolve) => setImmediate(resolve))
+      const until = performance.now() + 1_500
+      while (performance.now() < until);
+      expect(await answer).toEqual(lease)
+      expect(await published).toBe('sent')
+    }
+    expect(doubts(node)).toHaveLength(doubted)
+    expect(node.errors).toEqual([])
+  })
+
   test('[CALL4] [F6] what waits for a frozen Redis is bounded: the rest is refused at once', async () => {
     const [a, b] = [await bench.rig(undefined, { busLimits: { envelopes: 1_000 } }), await bench.rig()]
     await becomeHealthy(a, b)

@@ -69,6 +69,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   const connectOptions: ConnectOptions = {
     address,
     commandMs,
+    clock,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     onError: (error) => {
       onError(error, { stage: 'redis connection' })

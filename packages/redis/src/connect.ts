@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
+import { endSilent } from './silence.js'
 import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
@@ -10,6 +11,7 @@ export type Client = Redis | Cluster
 export interface ConnectOptions {
   address: RedisAddress
   commandMs: number
+  clock: Clock
   /** PEM texts; the certificate and key where Redis asks for one of ours. */
   tls?: { ca?: string; cert?: string; key?: string; serverName?: string }
   onError: (error: unknown) => void
@@ -78,6 +80,9 @@ export function open(client: Client, clock: Clock): () => void {
 function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   // Without a listener ioredis prints the error itself.
   client.on('error', (error: unknown) => void report(error, options))
+  const watch = (one: Redis): void => endSilent(one, options.commandMs + SOCKET_MARGIN_MS, options.clock)
+  if (client instanceof Redis) watch(client)
+  else client.on('+node', watch)
   return client
 }
 
@@ -152,8 +157,6 @@ function commonOptions(options: ConnectOptions, role: string) {
     ...(address.password === undefined ? {} : { password: address.password }),
     ...(address.tls ? { tls: tlsOptions(options) } : {}),
     connectTimeout: commandMs + SOCKET_MARGIN_MS,
-    // A frozen Redis, or a cut link, is never noticed otherwise.
-    socketTimeout: commandMs + SOCKET_MARGIN_MS,
     disconnectTimeout: DISCONNECT_MS,
     // What was on its way when a connection broke has failed: nobody waits for it any more.
     autoResendUnfulfilledCommands: false,
