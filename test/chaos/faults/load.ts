@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { run } from '../../support/process.js'
+import { run, startChild } from '../../support/process.js'
 import { percentile } from '../checker.js'
 import { RawPeer } from '../raw-peer.js'
 import type { Fault, Scene } from '../scene.js'
@@ -9,6 +9,7 @@ import { startNode } from '../../support/node.js'
 import { redisOf } from '../stage.js'
 
 const FLOODER = fileURLToPath(new URL('../flooder.mjs', import.meta.url))
+const CROWD = fileURLToPath(new URL('../crowd.mjs', import.meta.url))
 const FLOOD_MS = 8_000
 
 /** How long the deliveries took that were asked for and settled within a window. */
@@ -175,41 +176,16 @@ export const loadFaults: readonly Fault[] = [
     run: async (scene) => {
       const count = 10_000
       const urls = scene.stage.seats.map((_, i) => seatUrl(scene, i))
-      const crowd: RawPeer[] = []
-      for (let i = 0; i < count; i += 100)
-        crowd.push(
-          ...(await Promise.all(
-            Array.from({ length: 100 }, (_, j) => RawPeer.open(urls[0] ?? '', `crowd-${i + j}`)),
-          )),
-        )
+      // In a process of its own: the nodes' ways to Redis lead through this one.
+      const crowd = await startChild({ command: process.execPath, args: [CROWD, String(count), ...urls] })
+      await crowd.line((line) => (line === 'open' ? true : undefined), 120_000)
       const [first] = scene.stage.seats
       if (!first) throw new Error('no seat')
-      const started = performance.now()
       await inject(scene, 'F19', 'node 0, with 10,000 peers', () => first.node.kill())
-      let back = 0
-      let lastMs = 0
-      const refusals = new Map<string, number>()
-      await Promise.all(
-        crowd.map(async (peer, i) => {
-          await peer.closed()
-          // The SDK's schedule: full jitter over 1 s, then doubling.
-          for (let ceilingMs = 1_000; ; ceilingMs = Math.min(15_000, ceilingMs * 2)) {
-            await wait(scene.random.next() * ceilingMs)
-            const again = await RawPeer.open(urls[1 + (i % 2)] ?? '', peer.name).catch((error: unknown) => {
-              const why = String(error).slice(0, 80)
-              refusals.set(why, (refusals.get(why) ?? 0) + 1)
-              return undefined
-            })
-            if (!again) continue
-            back++
-            lastMs = performance.now() - started
-            again.ws.on('close', () => {})
-            crowd[i] = again
-            return
-          }
-        }),
-      )
-      for (const [why, times] of refusals) scene.note(`tries that failed: ${why}`, times)
+      const told = await crowd.line((line) => (line.startsWith('{') ? line : undefined), 120_000)
+      const { back, lastMs, refusals }: { back: number; lastMs: number; refusals: Record<string, number> } =
+        JSON.parse(told)
+      for (const [why, times] of Object.entries(refusals)) scene.note(`tries that failed: ${why}`, times)
       scene.note('peers back', back, { atLeast: count })
       scene.note('last one back after ms', lastMs, { atMost: 30_000 })
       for (const seat of [1, 2])
@@ -220,7 +196,6 @@ export const loadFaults: readonly Fault[] = [
             atMost: 200,
           },
         )
-      for (const peer of crowd) peer.end()
       await heal(scene, 'F19', 'node 0', () => first.restart())
     },
   },
