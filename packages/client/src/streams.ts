@@ -25,19 +25,22 @@ export function makeStreams(connection: RTCPeerConnection, terms: Terms): Stream
 /** What comes over one before both are open is heard after `onOpen`. */
 export function watchStreams(streams: Streams, events: StreamEvents): void {
   const { data, frames } = streams
-  const early: { stream: RTCDataChannel; data: unknown }[] = []
-  const opening = new AbortController()
+  // Forgotten when both are open. Listeners that a signal removes are no way: of two on one target, Node 20 forgets to
+  // remove the first, where its garbage was collected meanwhile.
+  let early: { stream: RTCDataChannel; data: unknown }[] | undefined = []
   const onOpen = (): void => {
-    if (data.readyState !== 'open' || frames.readyState !== 'open') return
-    opening.abort()
+    if (!early || data.readyState !== 'open' || frames.readyState !== 'open') return
+    const kept = early
+    early = undefined
     events.onOpen(streams)
-    for (const { stream, ...message } of early) stream.dispatchEvent(new MessageEvent('message', message))
+    for (const { stream, ...message } of kept) stream.dispatchEvent(new MessageEvent('message', message))
   }
   for (const stream of [data, frames]) {
     stream.binaryType = 'arraybuffer'
-    const keep = (message: MessageEvent<unknown>): unknown => early.push({ stream, data: message.data })
-    stream.addEventListener('message', keep, { signal: opening.signal })
-    stream.addEventListener('open', onOpen, { signal: opening.signal })
+    stream.addEventListener('message', (message: MessageEvent<unknown>) => {
+      early?.push({ stream, data: message.data })
+    })
+    stream.addEventListener('open', onOpen)
     stream.addEventListener('close', () => events.onClose())
   }
 }
