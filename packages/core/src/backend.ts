@@ -11,8 +11,9 @@ import type { RoomRegistry } from './room-registry.js'
 export type OnError = (error: unknown, context: { stage: string; [detail: string]: unknown }) => void
 
 export type BackendEvent =
-  /** A connection was rebuilt or data may be gone: re-assert every lease, drop every cached route. */
-  | { type: 'doubt'; why: string }
+  /** A connection was rebuilt or data may be gone: re-assert every lease, drop every cached route.
+   *  `names`: names may be gone, and an absent name may be one of them. */
+  | { type: 'doubt'; why: string; names: boolean }
   /** Readiness changed; `why` names the reason in words for an operator. */
   | { type: 'health'; healthy: boolean; why: string }
 

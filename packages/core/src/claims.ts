@@ -1,6 +1,7 @@
 import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
 import type { OnError } from './backend.js'
 import type { Bus } from './bus.js'
+import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
 import type { Envelope } from './envelope.js'
 import { Gate } from './gate.js'
@@ -11,6 +12,7 @@ import type { Routes } from './routes.js'
 import { hashSecret } from './secret.js'
 import type { OnlineSession } from './session.js'
 import type { Sessions } from './sessions.js'
+import type { Settling } from './settling.js'
 
 export interface ClaimRequest {
   peer: Peer
@@ -26,6 +28,12 @@ export type ClaimOutcome =
 export interface ClaimsParts {
   self: () => NodeId
   registry: Registry
+  clock: Clock
+  /** How long a claim waits for the other nodes to settle. */
+  commandMs: number
+  settling: Settling
+  /** `Nodes.presented`. */
+  presented: () => number
   bus: Bus
   sessions: Sessions
   leases: Leases
@@ -51,8 +59,7 @@ export class Claims {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     this.#waiting.set(connection.id, 'here')
     try {
-      // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
-      return await this.#gate.run(() => this.#claim(connection, request))
+      return await this.#claimSettled(connection, request)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       this.#parts.onError(error, { stage: 'claim' })
@@ -70,9 +77,11 @@ export class Claims {
   /** Another node has given the name of a peer here to another connection. */
   supersede({ type, peer, connection, epoch }: Extract<Envelope, { type: 'superseded' | 'evicted' }>): void {
     const { sessions, leases } = this.#parts
+    const lease = leases.of(peer)
+    if (lease?.connection !== connection || lease.epoch > epoch) return
+    leases.forget(lease)
     const session = sessions.online(peer)
-    if (session?.connection.id !== connection || session.lease.epoch > epoch) return
-    leases.forget(session.lease)
+    if (session?.connection.id !== connection) return
     sessions.close(session, type === 'evicted' ? 'lease-lost' : 'superseded')
   }
 
@@ -100,18 +109,54 @@ export class Claims {
     )
   }
 
-  async #claim(connection: Connection, { peer, secret, policy }: ClaimRequest): Promise<ClaimOutcome> {
-    const { self, sessions, registry } = this.#parts
-    // It may have gone while it waited for its turn.
-    if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
-    const owner = { node: self(), connection: connection.id }
-    const claimed = await registry.claim(peer, owner, { secretHash: hashSecret(peer, secret), policy })
-    if (!claimed.ok) return { ok: false, code: 'name-taken' }
-    return this.#admit(connection, claimed.lease, claimed.replaced)
+  // A name that the registry does not know may be one that its node has yet to write back. Such a claim waits outside
+  // of the gate: those of names that are known must not wait behind it.
+  async #claimSettled(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
+    const { clock, commandMs, settling } = this.#parts
+    const until = clock.monotonic() + commandMs
+    for (;;) {
+      // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
+      const outcome = await this.#gate.run(() => this.#claim(connection, request))
+      if (outcome !== 'unsettled') return outcome
+      const leftMs = until - clock.monotonic()
+      if (leftMs <= 0 || !(await settling.wait(leftMs))) return { ok: false, code: 'registry-unavailable' }
+    }
   }
 
-  async #admit(connection: Connection, lease: Lease, replaced: Lease | undefined): Promise<ClaimOutcome> {
+  async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
+    const { self, sessions, leases, registry, settling, presented } = this.#parts
+    const { peer, policy } = request
+    // It may have gone while it waited for its turn.
+    if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
+    const secretHash = hashSecret(peer, request.secret)
+    // Whatever the registry has forgotten, this node knows whose name it is.
+    const here = leases.of(peer)
+    if (here !== undefined && here.secretHash !== secretHash && policy === 'refuse') {
+      if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
+    }
+    const owner = { node: self(), connection: connection.id }
+    const claimed = await registry.claim(peer, owner, {
+      secretHash,
+      policy,
+      presented: presented(),
+      absent: settling.settled ? 'take' : 'leave',
+    })
+    if (claimed.ok) return this.#admit(connection, claimed.lease, claimed.replaced, policy)
+    return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
+  }
+
+  async #admit(
+    connection: Connection,
+    lease: Lease,
+    replaced: Lease | undefined,
+    policy: ClaimRequest['policy'],
+  ): Promise<ClaimOutcome> {
     const { self, sessions, leases, routes, onError } = this.#parts
+    // The registry had forgotten whose name it is while this claim was on its way.
+    const former = leases.of(lease.peer)
+    if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
+      if (await leases.keeps(former)) return { ok: false, code: 'name-taken' }
+    }
     if (lease.node !== self() || sessions.get(connection.id)?.state !== 'opening') {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
       // that one said that it leaves.

@@ -1,8 +1,8 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import type { OnError } from './backend.js'
 import type { Clock, Timer } from './clock.js'
-import type { Lease, Lost, Reasserted, Registry } from './registry.js'
-import { RegistryUnavailable } from './registry.js'
+import type { Lease, Lost, Reasserted, ReassertOptions, Registry } from './registry.js'
+import { RegistryUnavailable, isSameStay } from './registry.js'
 import { RENEW_ROUND_BEATS } from './times.js'
 
 export interface LeasesParts {
@@ -12,6 +12,8 @@ export interface LeasesParts {
   nameTtlMs: number
   /** This node holds the name no more. */
   lost: (lost: Lost) => void
+  /** The registry knows the same stay by an earlier claim: the lease has an older `since`. */
+  renamed: (lease: Lease) => void
   /** Another node's claim lost against ours: its holder must be told. */
   evicted: (lease: Lease) => void
   onError: OnError
@@ -23,10 +25,22 @@ const REASSERT_JITTER_MS = 50
 
 type Parting = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
-/** The leases of this node: renewed by turns, re-asserted after a doubt, parted with when their peers go. */
+/** A name that waits for its holder. */
+interface Away {
+  lease: Lease
+  /** Monotonic time at which its grace ends. */
+  until: number
+}
+
+/**
+ * The leases of this node: renewed by turns, re-asserted after a doubt, parted with when their peers go. A name that
+ * waits for its holder is remembered until its grace ends, so that a registry that was emptied gets it back, too.
+ */
 export class Leases {
   readonly #parts: LeasesParts
   readonly #held = new Map<Peer, Lease>()
+  /** In the order in which their graces end. */
+  readonly #away = new Map<Peer, Away>()
   /** One bucket is renewed a beat. */
   readonly #buckets: Set<Peer>[] = Array.from({ length: RENEW_ROUND_BEATS }, () => new Set())
   #turn = 0
@@ -46,19 +60,29 @@ export class Leases {
     return this.#held.size
   }
 
+  /** The lease of a name that this node holds, or keeps for its holder. */
+  of(peer: Peer): Lease | undefined {
+    return this.#held.get(peer) ?? this.#keptFor(peer)?.lease
+  }
+
   hold(lease: Lease): void {
     if (!this.#held.has(lease.peer)) {
       this.#buckets[this.#next]?.add(lease.peer)
       this.#next = (this.#next + 1) % this.#buckets.length
     }
     this.#held.set(lease.peer, lease)
+    this.#away.delete(lease.peer)
   }
 
   /** Gives the lease up; an outage does not lose the parting, it is tried again each beat. */
   async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
+    const { clock, graceMs, nameTtlMs } = this.#parts
     this.#drop(lease)
-    const until = this.#parts.clock.monotonic() + this.#parts.nameTtlMs
-    const leaving = this.#tryParting({ lease, how, until })
+    if (how === 'suspend' && !this.#held.has(lease.peer)) {
+      this.#away.delete(lease.peer)
+      this.#away.set(lease.peer, { lease: { ...lease, state: 'away' }, until: clock.monotonic() + graceMs })
+    }
+    const leaving = this.#tryParting({ lease, how, until: clock.monotonic() + nameTtlMs })
     this.#leaving.add(leaving)
     await leaving.finally(() => this.#leaving.delete(leaving))
   }
@@ -75,6 +99,7 @@ export class Leases {
 
   /** One beat's share: renews a bucket, and tries again to part. */
   async renewTurn(): Promise<void> {
+    this.#forgetAway()
     await this.#retryPartings()
     const bucket = this.#buckets[this.#turn]
     this.#turn = (this.#turn + 1) % this.#buckets.length
@@ -83,12 +108,9 @@ export class Leases {
       .filter((lease) => lease !== undefined)
     if (leases.length === 0) return
     const lost = await this.#parts.registry.renew(leases)
-    let doubt = false
-    for (const one of lost) {
-      if (one.reason === 'absent') doubt = true
-      else this.#lose(one)
-    }
-    if (doubt) await this.reassertAll()
+    if (lost.some(({ reason }) => reason === 'absent')) return this.reassertAll()
+    // The registry decides whether the other holder stays: it may be one who came while ours was forgotten.
+    await this.#reassert(lost.map(({ lease }) => lease))
   }
 
   /** Writes every lease back [I10]. Calls that overlap become one more round. */
@@ -101,6 +123,8 @@ export class Leases {
       do {
         this.#reassertAgain = false
         await this.#reassert([...this.#held.values()])
+        // After the others: a peer that goes meanwhile comes to stand here.
+        await this.#reassert([...this.#away.values()].map(({ lease }) => lease))
       } while (this.#reassertAgain)
     }
     this.#reasserting = round().finally(() => {
@@ -109,38 +133,83 @@ export class Leases {
     return this.#reasserting
   }
 
+  /** Writes one lease back, and says whether it is still ours. Rejects with RegistryUnavailable. */
+  async keeps(lease: Lease): Promise<boolean> {
+    await this.#reassert([lease])
+    return this.of(lease.peer)?.epoch === lease.epoch
+  }
+
   /** Moves every lease to this process's new NodeId; names that others took meanwhile are lost [I10]. */
   async move(to: NodeId, from: NodeId): Promise<Lease[]> {
     const moved: Lease[] = []
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
     for (const lease of moved) this.#held.set(lease.peer, lease)
+    for (const away of this.#away.values()) away.lease = { ...away.lease, node: to }
     this.#parting = this.#parting.filter((parting) => parting.lease.node === to)
-    await this.#reassert(moved, from)
+    await this.#reassert([...moved, ...[...this.#away.values()].map(({ lease }) => lease)], from)
     return moved.filter((lease) => this.#held.get(lease.peer) === lease)
   }
 
-  async #reassert(leases: Lease[], formerNode?: NodeId): Promise<void> {
+  async #reassert(leases: readonly Lease[], formerNode?: NodeId): Promise<void> {
     for (let from = 0; from < leases.length; from += REASSERT_BATCH) {
       if (from > 0) await this.#pause(Math.random() * REASSERT_JITTER_MS)
-      const batch = leases
-        .slice(from, from + REASSERT_BATCH)
-        .filter((lease) => this.#held.get(lease.peer) === lease)
-      const { lost, evicted }: Reasserted = await this.#parts.registry.reassert(batch, formerNode)
-      for (const one of lost) this.#lose(one)
-      for (const lease of evicted) this.#parts.evicted(lease)
+      const batch = leases.slice(from, from + REASSERT_BATCH).filter((lease) => this.of(lease.peer) === lease)
+      const options = formerNode === undefined ? {} : { formerNode }
+      const online = batch.filter((lease) => lease.state === 'online')
+      const away = batch.filter((lease) => lease.state === 'away')
+      await Promise.all([
+        this.#reassertNow(online, options),
+        ...away.map((lease) => this.#reassertAway(lease, options)),
+      ])
     }
   }
 
+  async #reassertAway(lease: Lease, options: ReassertOptions): Promise<void> {
+    const kept = this.#keptFor(lease.peer)
+    if (kept === undefined) return
+    const graceMs = Math.ceil(kept.until - this.#parts.clock.monotonic())
+    await this.#reassertNow([lease], { ...options, graceMs })
+  }
+
+  async #reassertNow(leases: readonly Lease[], options: ReassertOptions): Promise<void> {
+    if (leases.length === 0) return
+    const { lost, evicted }: Reasserted = await this.#parts.registry.reassert(leases, options)
+    for (const one of lost) this.#lose(one)
+    for (const lease of evicted) this.#parts.evicted(lease)
+  }
+
   #lose(lost: Lost): void {
-    if (this.#held.get(lost.lease.peer) !== lost.lease) return
-    this.#drop(lost.lease)
-    this.#parts.lost(lost)
+    const { lease } = lost
+    if (this.of(lease.peer) !== lease) return
+    const isOnline = this.#held.has(lease.peer)
+    if (lost.reason === 'another' && isSameStay(lost.holder, lease)) {
+      if (isOnline) this.#held.set(lease.peer, lost.holder)
+      else this.#away.delete(lease.peer)
+      if (isOnline) this.#parts.renamed(lost.holder)
+      return
+    }
+    this.#drop(lease)
+    if (isOnline) this.#parts.lost(lost)
   }
 
   #drop(lease: Lease): void {
+    if (this.#away.get(lease.peer)?.lease.epoch === lease.epoch) this.#away.delete(lease.peer)
     if (this.#held.get(lease.peer)?.epoch !== lease.epoch) return
     this.#held.delete(lease.peer)
     for (const bucket of this.#buckets) if (bucket.delete(lease.peer)) break
+  }
+
+  #keptFor(peer: Peer): Away | undefined {
+    const away = this.#away.get(peer)
+    return away !== undefined && away.until > this.#parts.clock.monotonic() ? away : undefined
+  }
+
+  #forgetAway(): void {
+    const now = this.#parts.clock.monotonic()
+    for (const [peer, { until }] of this.#away) {
+      if (until > now) return
+      this.#away.delete(peer)
+    }
   }
 
   async #tryParting(parting: Parting): Promise<void> {

@@ -11,12 +11,14 @@ import { Mail } from './mail.js'
 import type { Message } from './message.js'
 import { presenceOf } from './presence.js'
 import { Pulse } from './pulse.js'
+import type { Lease } from './registry.js'
 import { RegistryUnavailable } from './registry.js'
 import { Rooms } from './rooms.js'
 import { Router } from './router.js'
 import { Routes } from './routes.js'
 import type { OnlineSession, Session } from './session.js'
 import { Sessions } from './sessions.js'
+import { Settling } from './settling.js'
 import type { Times } from './times.js'
 import type { Seen } from './watchers.js'
 import { Watchers } from './watchers.js'
@@ -52,6 +54,7 @@ export class Node {
   readonly #routes = new Routes(ROUTES_MOST)
   readonly #claims: Claims
   readonly #pulse: Pulse
+  readonly #settling: Settling
   #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
   #draining = false
   #stopped = false
@@ -78,12 +81,18 @@ export class Node {
       graceMs,
       nameTtlMs,
       lost: (lost) => this.#claims.lose(lost),
+      renamed: (lease) => this.#rename(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
       onError,
     })
+    this.#settling = new Settling({ self: () => this.id, nodes, clock, times, onError })
     this.#claims = new Claims({
       self: () => this.id,
       registry,
+      clock,
+      commandMs: times.commandMs,
+      settling: this.#settling,
+      presented: () => nodes.presented(),
       bus,
       sessions,
       leases: this.leases,
@@ -107,6 +116,7 @@ export class Node {
       listen: (node) => bus.subscribe(node, (envelope) => this.router.receive(envelope)),
       move: (to, from) => this.#move(to, from),
       restore: () => this.#restore(),
+      seen: () => this.#settling.look(),
       turn: () => this.#turn(),
       onLapse: (former, node) => {
         this.#routes.clear()
@@ -163,6 +173,8 @@ export class Node {
     if (this.fence.fenced)
       return { ready: false, why: `fenced: the node lease could not be renewed in time${because}` }
     if (!listening) return { ready: false, why: `not listening to the other nodes yet${because}` }
+    if (!this.#settling.began)
+      return { ready: false, why: 'waiting until the other nodes have written their names back' }
     return { ready: true }
   }
 
@@ -246,6 +258,7 @@ export class Node {
     this.#stopped = true
     this.#draining = true
     await this.#pulse.stop()
+    this.#settling.stop()
     this.mail.stop()
     const { backend, onError } = this.#options
     const online = [...this.sessions.allOnline()]
@@ -276,6 +289,7 @@ export class Node {
     }
     this.#options.onEvent('doubt', { why: event.why })
     this.#routes.clear()
+    if (event.names) this.#settling.doubt()
     this.#pulse.doubt()
   }
 
@@ -287,8 +301,20 @@ export class Node {
     }
   }
 
+  // The registry knows the peer by an earlier claim than the peer itself does. It hears the older `since` when it
+  // comes back.
+  #rename(lease: Lease): void {
+    const session = this.sessions.online(lease.peer)
+    if (session?.lease.epoch !== lease.epoch) return
+    this.sessions.close(session, 'lease-lost')
+    this.leases
+      .part(lease, 'suspend')
+      .catch((error: unknown) => this.#options.onError(error, { stage: 'suspend' }))
+  }
+
   async #restore(): Promise<void> {
     await this.leases.reassertAll()
+    this.#settling.restored()
     await this.rooms.keepAll()
     this.watchers.lookAll()
   }

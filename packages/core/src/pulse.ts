@@ -17,6 +17,8 @@ export interface PulseParts {
   move: (to: NodeId, from: NodeId) => Promise<void>
   /** Names may be gone from the store, or were not renewed in time: writes them back. */
   restore: () => Promise<void>
+  /** The view of the nodes is new. */
+  seen: () => void
   /** Once a beat: a share of what must be renewed or looked at. */
   turn: () => Promise<void>
   onLapse: (former: NodeId, node: NodeId) => void
@@ -38,6 +40,8 @@ export class Pulse {
   #began = false
   #listening = false
   #doubt = false
+  /** Since its last beat it has written its names back: the others wait to hear that. */
+  #untold = false
   /** The identity that names still stand under: they have yet to follow. */
   #former: NodeId | undefined
   #recoveredAt = Number.NEGATIVE_INFINITY
@@ -88,7 +92,8 @@ export class Pulse {
       )
       .finally(() => {
         this.#beating = undefined
-        this.#beatIn(this.#doubt && this.#failure === undefined ? 0 : this.#parts.times.beatMs)
+        const soon = (this.#doubt || this.#untold) && this.#failure === undefined
+        this.#beatIn(soon ? 0 : this.#parts.times.beatMs)
       })
     return this.#beating
   }
@@ -108,22 +113,24 @@ export class Pulse {
 
   async #steps(): Promise<void> {
     const { clock, fence } = this.#parts
-    const wasFenced = fence.fenced
-    const startedAt = await this.#renew()
+    const lacksNames = this.#doubt || (fence.fenced && this.#began)
+    const startedAt = await this.#renew(!lacksNames && this.#former === undefined)
+    this.#untold = false
+    this.#parts.seen()
     if (!this.#listening) await this.#listen()
     await this.#follow()
     // Not before its names have followed: until then other nodes take them for a dead node's.
     fence.extend(startedAt, this.#parts.times.nodeLeaseMs)
-    if (this.#doubt || (wasFenced && this.#began)) await this.#restore(clock.monotonic())
+    if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
     this.#began = true
     await this.#parts.turn()
   }
 
   /** Renews the lease, under a new identity if it has lapsed. Returns when the request that did it was made. */
-  async #renew(): Promise<number> {
+  async #renew(settled: boolean): Promise<number> {
     const { backend, clock, fence, onLapse } = this.#parts
     const startedAt = clock.monotonic()
-    if ((await backend.nodes.beat()) === 'alive') return startedAt
+    if ((await backend.nodes.beat(settled)) === 'alive') return startedAt
     const former = this.#id
     fence.fall()
     this.#id = mintNodeId()
@@ -132,7 +139,8 @@ export class Pulse {
     onLapse(former, this.#id)
     backend.identify(this.#id)
     const again = clock.monotonic()
-    await backend.nodes.beat()
+    // Its names have yet to follow.
+    await backend.nodes.beat(false)
     return again
   }
 
@@ -145,6 +153,7 @@ export class Pulse {
     if (this.#former === undefined) return
     await this.#parts.move(this.#id, this.#former)
     this.#former = undefined
+    this.#untold = true
   }
 
   async #restore(now: number): Promise<void> {
@@ -153,6 +162,7 @@ export class Pulse {
     this.#recoveredAt = now
     try {
       await this.#parts.restore()
+      this.#untold = true
     } catch (error) {
       this.#doubt = true
       throw error

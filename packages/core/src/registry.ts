@@ -12,6 +12,12 @@ export interface Lease {
   state: 'online' | 'away'
   /** 128 bits of SHA-256 over the reclaim secret, in base64url (22 characters). */
   secretHash: string
+  /**
+   * The registry time by which this lease is weighed against another of the same name: the older one stays [I10].
+   * A `replace` claim takes over the rank of the holder that it pushed out, so that this holder loses for good.
+   * Absent: `since`.
+   */
+  rank?: number
 }
 
 export interface Owner {
@@ -23,18 +29,29 @@ export interface ClaimOptions {
   secretHash: string
   /** `refuse` a taken name (default), or `replace` its holder: only for an authenticated identity [I9]. */
   policy: 'refuse' | 'replace'
-  /** The highest epoch that this node has seen for the name; nodes only, bounded by registry time + 1 minute [I2]. */
+  /** What the new epoch must exceed, as far as this node knows: `Nodes.presented()`. Bounded by registry time + 1 minute [I2]. */
   presented?: number
+  /**
+   * A name that the registry does not know is taken (default), or left alone while nodes may have yet to write their
+   * names back: see `Settling` [I10].
+   */
+  absent?: 'take' | 'leave'
 }
 
 export type Claimed =
   /** `replaced`: the lease that this one took over, whose holder must be told `superseded`. */
-  { ok: true; lease: Lease; replaced?: Lease } | { ok: false; holder: Lease }
+  | { ok: true; lease: Lease; replaced?: Lease }
+  | { ok: false; holder: Lease }
+  /** Nobody holds the name as far as the registry knows, but the registry may have forgotten its holder. */
+  | { ok: false; holder: undefined }
 
 /** A lease that is not ours any more. `absent`: nobody's; `another`: `holder` has the name now. */
 export type Lost = { lease: Lease; reason: 'absent' } | { lease: Lease; reason: 'another'; holder: Lease }
 
-/** How a lease came back: unchanged, or lost to `holder`. `evicted`: the other claim that lost against ours. */
+/**
+ * How a lease came back: unchanged, or lost to `holder`. `evicted`: the other claim that lost against ours.
+ * A `holder` that is the same stay as the lease has an older `since`: the same peer, known by its earlier claim.
+ */
 export interface Reasserted {
   lost: Lost[]
   evicted: Lease[]
@@ -53,15 +70,21 @@ export interface Registry {
   claim(peer: Peer, owner: Owner, options: ClaimOptions): Promise<Claimed>
   /** Extends each lease by the TTL. */
   renew(leases: readonly Lease[]): Promise<Lost[]>
-  /** Writes each lease back unchanged where the name is absent; against another claim the older `since` wins,
-   *  then the higher epoch [I10, I11]. With `formerNode`, this node lapsed: only names that are absent or still
-   *  `formerNode`'s are taken back. */
-  reassert(leases: readonly Lease[], formerNode?: NodeId): Promise<Reasserted>
+  /** Writes each lease back unchanged where the name is absent. Against another claim the older rank wins, then the
+   *  higher epoch [I10, I11]. Against a claim with the same secret the higher epoch wins, and keeps the older `since`. */
+  reassert(leases: readonly Lease[], options?: ReassertOptions): Promise<Reasserted>
   /** The socket dropped: the name is away and waits `graceMs` for its holder. */
   suspend(lease: Lease, graceMs: number): Promise<void>
   /** Frees the name at once; no-op unless it is still this lease. */
   release(lease: Lease): Promise<void>
   lookup(peer: Peer): Promise<Lease | undefined>
+}
+
+export interface ReassertOptions {
+  /** This node lapsed, and was this one before: only names that are absent or still `formerNode`'s are taken back. */
+  formerNode?: NodeId
+  /** How long names that are away still wait for their holders. Default: the whole grace. */
+  graceMs?: number
 }
 
 /** How far a presented epoch may be ahead of the registry's clock [I2]: no node can push epochs out of reach. */
@@ -74,10 +97,21 @@ export function isSameStay(a: Lease, b: Lease): boolean {
 
 /** Which of two leases of one name stays: a total order, so that the order of arrival does not matter [I11]. */
 export function winsOver(a: Lease, b: Lease): boolean {
-  if (a.since !== b.since) return a.since < b.since
+  const [rankA, rankB] = [rankOf(a), rankOf(b)]
+  if (rankA !== rankB) return rankA < rankB
   if (a.epoch !== b.epoch) return a.epoch > b.epoch
   if (a.node !== b.node) return a.node < b.node
   return a.connection < b.connection
+}
+
+export function rankOf(lease: Lease): number {
+  return lease.rank ?? lease.since
+}
+
+/** The lease with a rank, which is left out where `since` says it. */
+export function ranked(lease: Lease, rank: number): Lease {
+  const { rank: _, ...rest } = lease
+  return rank === lease.since ? rest : { ...rest, rank }
 }
 
 /** The registry did not answer in time, or refused for a reason of its own (loading, read-only, out of memory). */

@@ -85,7 +85,8 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     clock,
     commandMs,
     canary: (word) => keys.canary(singer, word),
-    onRestored: (why) => onEvent({ type: 'doubt', why }),
+    // On one server, names are gone only when the connection for commands is lost, too.
+    onRestored: (why) => onEvent({ type: 'doubt', why, names: address.topology === 'cluster' }),
     onChange: () => health.evaluate(),
     onError: (error, context) => {
       onError(error, context)
@@ -104,10 +105,10 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onEvent,
     onCanary: options.onCanary ?? (() => {}),
   })
-  const onAbsent = (): void => onEvent({ type: 'doubt', why: 'Redis has forgotten this node' })
+  const onAbsent = (): void => onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true })
   const nodes = new RedisNodes({ commands, keys, times, clock, onAbsent })
   return {
-    ...makeStores({ options, commands, nodes, talk }),
+    ...makeStores({ options, commands, nodes, talk, single: address.topology !== 'cluster' }),
     nodes,
     bus,
     identify: (node) => nodes.identify(node),
@@ -137,6 +138,7 @@ interface StoresParts {
   options: RedisBackendOptions
   commands: Commands
   nodes: RedisNodes
+  single: boolean
   talk: {
     publishing: Publishing
     subscriptions: Listening
@@ -151,11 +153,11 @@ interface StoresParts {
 function makeStores(
   parts: StoresParts,
 ): Pick<RedisBackend, 'registry' | 'directory' | 'rooms' | 'presence' | 'mailbox'> {
-  const { options, commands, nodes, talk } = parts
+  const { options, commands, nodes, talk, single } = parts
   const { keys, subscriptions, onError } = talk
   const limits = { ...defaultMailboxLimits, ...options.mailboxLimits }
   return {
-    registry: new RedisRegistry({ commands, keys, nodes, times: options.times, onError }),
+    registry: new RedisRegistry({ commands, keys, nodes, times: options.times, single, onError }),
     directory: new RedisDirectory({ commands, keys }),
     rooms: new RedisRooms({ ...talk, commands }),
     presence: new RedisPresence({ subscriptions, keys, onError }),

@@ -23,13 +23,18 @@ export class Commands {
   }
 
   /** Runs a script by its name, or whole where Redis does not know it (any more). */
-  async script(script: Script, key: string, args: readonly (string | number)[]): Promise<unknown> {
+  async script(
+    script: Script,
+    keys: string | readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const all = typeof keys === 'string' ? [keys] : keys
     return this.run(async (client) => {
       try {
-        return await client.evalsha(script.sha, 1, key, ...args)
+        return await client.evalsha(script.sha, all.length, ...all, ...args)
       } catch (error) {
         if (!isNoScript(error)) throw error
-        return client.eval(script.lua, 1, key, ...args)
+        return client.eval(script.lua, all.length, ...all, ...args)
       }
     })
   }

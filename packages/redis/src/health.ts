@@ -61,6 +61,10 @@ export class Health {
     const started = new Promise<void>((resolve, reject) => {
       this.#once(resolve)
       commands.on('ready', () => {
+        // A reconnect may be to a Redis that has forgotten everything: nobody claims before that is known.
+        if (this.#wasReady)
+          this.#parts.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
+        this.#wasReady = true
         this.#checkVersion().then(
           () => {
             this.#onReady()
@@ -110,10 +114,7 @@ export class Health {
     return this.#deaf.size > 0 ? 'what this node publishes to itself does not arrive' : undefined
   }
 
-  // A reconnect may be to a Redis that has forgotten everything.
   #onReady(): void {
-    if (this.#wasReady) this.#parts.onEvent({ type: 'doubt', why: 'connected to Redis again' })
-    this.#wasReady = true
     this.#lastError = ''
     this.evaluate()
   }

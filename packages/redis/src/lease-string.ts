@@ -4,9 +4,9 @@ import type { Lease } from '@peerage/core'
 
 // A lease is one compact string, so that GET is the whole look-up:
 //
-//   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection
+//   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection  [' ~' rank]
 //
-// Numbers are in base 36. A first stay has since = epoch, and 44 characters: up to there Redis keeps a string and its
+// Numbers are in base 36. The rank is left out where it is `since`. A first stay has since = epoch, and 44 characters: up to there Redis keeps a string and its
 // header in one allocation, which brings a name from 240 to 208 bytes, all told.
 //
 // A name that was just released leaves its epoch alone behind, a tombstone: decimal digits without a space. It is
@@ -14,7 +14,7 @@ import type { Lease } from '@peerage/core'
 
 const BASE = 36
 const PATTERN =
-  /^([\w-]{8})([\w-]{22})([oa])([0-9a-z]{1,11})(?::([0-9a-z]{1,11}))? ([0-9a-z]{1,12})(?: .*)?$/u
+  /^([\w-]{8})([\w-]{22})([oa])([0-9a-z]{1,11})(?::([0-9a-z]{1,11}))? ([0-9a-z]{1,12})(?: ~([0-9a-z]{1,11}))?(?: .*)?$/u
 
 export function formatLease(lease: Lease): string {
   return formatAs(lease, lease.state)
@@ -24,7 +24,8 @@ export function formatLease(lease: Lease): string {
 export function formatAs(lease: Lease, state: Lease['state']): string {
   const { node, connection, since, epoch, secretHash } = lease
   const later = epoch === since ? '' : `:${(epoch - since).toString(BASE)}`
-  return `${node}${secretHash}${state === 'online' ? 'o' : 'a'}${since.toString(BASE)}${later} ${connection}`
+  const rank = lease.rank === undefined ? '' : ` ~${lease.rank.toString(BASE)}`
+  return `${node}${secretHash}${state === 'online' ? 'o' : 'a'}${since.toString(BASE)}${later} ${connection}${rank}`
 }
 
 /** The lease that a key holds; undefined: none, a tombstone, or what no version of ours has written. */
@@ -36,9 +37,9 @@ export function parseLease(peer: Peer, value: unknown): Lease | undefined {
   const connection = parseConnectionId(words[6])
   const since = Number.parseInt(words[4] ?? '', BASE)
   const epoch = since + Number.parseInt(words[5] ?? '0', BASE)
-  if (!node.ok || !connection.ok || !Number.isSafeInteger(since) || !Number.isSafeInteger(epoch))
-    return undefined
-  return {
+  const rank = words[7] === undefined ? since : Number.parseInt(words[7], BASE)
+  if (!node.ok || !connection.ok || ![since, epoch, rank].every(Number.isSafeInteger)) return undefined
+  const lease: Lease = {
     peer,
     node: node.value,
     connection: connection.value,
@@ -47,4 +48,5 @@ export function parseLease(peer: Peer, value: unknown): Lease | undefined {
     state: words[3] === 'o' ? 'online' : 'away',
     secretHash: words[2] ?? '',
   }
+  return rank === since ? lease : { ...lease, rank }
 }

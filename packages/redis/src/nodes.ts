@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import { parseNodeId } from '@peerage/protocol'
-import type { Clock, NodeStatus, Nodes, Times } from '@peerage/core'
+import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, Times } from '@peerage/core'
 import { RegistryUnavailable, deadRetentionMs } from '@peerage/core'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
@@ -12,16 +12,20 @@ export interface RedisNodesParts {
   keys: Keys
   times: Times
   clock: Clock
-  /** The set had forgotten this node, which was in it: keys are gone. */
+  /** The set is another one than before, or has forgotten this node: keys are gone. */
   onAbsent: () => void
 }
 
 /** What a beat saw, and when: Redis's clock and ours, taken together. */
-interface View {
+interface Look {
   redisNow: number
   seenAt: number
-  ends: Map<NodeId, number>
+  bornAt: number
+  nodes: Map<NodeId, NodeSeen>
 }
+
+/** An epoch within this of the clock says nothing new about it: each claim's is a little ahead. */
+const EPOCH_AHEAD_MS = 5
 
 /** The nodes of the cluster: one sorted set, read whole with each beat. */
 export class RedisNodes implements Nodes {
@@ -29,7 +33,9 @@ export class RedisNodes implements Nodes {
   #self: NodeId | undefined
   /** Until then (monotonic) this node may appear in the set: at first always, then within its lease. */
   #within = Number.POSITIVE_INFINITY
-  #view: View = { redisNow: 0, seenAt: 0, ends: new Map() }
+  #look: Look = { redisNow: 0, seenAt: 0, bornAt: 0, nodes: new Map() }
+  /** The greatest Redis time that was ever seen, less our monotonic time: it runs on, and never steps back. */
+  #greatestOffset = Number.NEGATIVE_INFINITY
   #refreshing: Promise<void> | undefined
   /** Nodes that hold names and are in no view: since when that was seen. */
   readonly #missing = new Map<NodeId, number>()
@@ -43,39 +49,42 @@ export class RedisNodes implements Nodes {
     this.#within = Number.POSITIVE_INFINITY
   }
 
-  async beat(): Promise<'alive' | 'lapsed'> {
+  async beat(settled = true): Promise<'alive' | 'lapsed'> {
     const { commands, keys, times, clock, onAbsent } = this.#parts
     const self = this.#self
     if (self === undefined) throw new RegistryUnavailable('beat before identify')
     const startedAt = clock.monotonic()
     const isNew = this.#within === Number.POSITIVE_INFINITY
     const mayAppear = startedAt < this.#within
-    const args = [self, times.nodeLeaseMs, deadRetentionMs(times), mayAppear ? 1 : 0]
+    const flags = [mayAppear, settled, isNew].map((flag) => (flag ? 1 : 0))
+    const args = [self, times.nodeLeaseMs, deadRetentionMs(times), ...flags]
+    const { bornAt } = this.#look
     const answer = await commands.script(beatScript, keys.nodes(), args)
     const [alive, wasThere] = this.#see(answer)
     if (self !== this.#self) return 'lapsed'
     if (!alive) return 'lapsed'
     this.#within = startedAt + times.nodeLeaseMs
-    if (!wasThere && !isNew) onAbsent()
+    if (!isNew && !wasThere && this.#look.bornAt === bornAt) onAbsent()
     return 'alive'
   }
 
   status(node: NodeId): NodeStatus {
-    const end = this.#view.ends.get(node)
-    if (end === undefined) return { state: 'unknown' }
-    const deadForMs = this.#redisNow() - end
+    const seen = this.#look.nodes.get(node)
+    if (seen === undefined) return { state: 'unknown' }
+    const deadForMs = this.#redisNow() - seen.end
     return deadForMs < 0 ? { state: 'live' } : { state: 'dead', deadForMs }
   }
 
   list(): { node: NodeId; status: NodeStatus }[] {
-    return [...this.#view.ends.keys()].map((node) => ({ node, status: this.status(node) }))
+    return [...this.#look.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
   }
 
   async leave(): Promise<void> {
     const { commands, keys, times } = this.#parts
     if (this.#self === undefined) return
     this.#within = Number.NEGATIVE_INFINITY
-    await commands.script(leaveScript, keys.nodes(), [this.#self, times.graceMs + 1])
+    const args = [this.#self, times.graceMs + 1, times.nodeLeaseMs + deadRetentionMs(times)]
+    await commands.script(leaveScript, keys.nodes(), args)
   }
 
   /** Reads the view anew; calls that overlap are one. */
@@ -112,37 +121,77 @@ export class RedisNodes implements Nodes {
     }
   }
 
+  view(): NodesView {
+    const { bornAt, nodes } = this.#look
+    return { now: this.#redisNow(), bornAt, nodes }
+  }
+
+  /** When the set was made, as of the last look; 0: not looked yet. */
+  get bornAt(): number {
+    return this.#look.bornAt
+  }
+
+  /** A command found out that the set is another one than at the last look. */
+  forgotten(): void {
+    this.#parts.onAbsent()
+  }
+
+  presented(): number {
+    return Math.max(0, Math.ceil(this.#greatestOffset + this.#parts.clock.monotonic()))
+  }
+
+  /** An epoch of another node's, which may have seen a later time than this one [I2]. */
+  sawEpoch(epoch: number): void {
+    if (epoch > this.presented() + EPOCH_AHEAD_MS) this.#sawTime(epoch)
+  }
+
   /** The registry time after which a command that is given now has been given up; 0: not known yet. */
   latest(): number {
-    if (this.#view.redisNow === 0) return 0
+    if (this.#look.redisNow === 0) return 0
     return Math.ceil(this.#redisNow() + this.#parts.times.commandMs)
+  }
+
+  /** The same, and not after this node's own lease has ended. */
+  latestOfOwn(): number {
+    const own = this.#self === undefined ? undefined : this.#look.nodes.get(this.#self)
+    return own === undefined ? this.latest() : Math.min(this.latest(), Math.max(1, Math.floor(own.end)))
   }
 
   /** Redis's clock against this machine's, in milliseconds; undefined before the first beat. */
   skewMs(): number | undefined {
-    return this.#view.redisNow === 0 ? undefined : this.#redisNow() - this.#parts.clock.now()
+    return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#parts.clock.now()
   }
 
   #redisNow(): number {
-    return this.#view.redisNow + this.#parts.clock.monotonic() - this.#view.seenAt
+    return this.#look.redisNow + this.#parts.clock.monotonic() - this.#look.seenAt
+  }
+
+  #sawTime(redisTime: number): void {
+    this.#greatestOffset = Math.max(this.#greatestOffset, redisTime - this.#parts.clock.monotonic())
   }
 
   #see(answer: unknown): [alive: boolean, wasThere: boolean] {
     const [alive, wasThere, now, ...pairs] = readStrings(answer)
-    const ends = new Map<NodeId, number>()
-    for (let i = 0; i + 1 < pairs.length; i += 2) {
-      const node = parseNodeId(pairs[i])
-      const end = Number(pairs[i + 1])
-      if (node.ok && Number.isFinite(end)) ends.set(node.value, end)
+    const scores = new Map<string, number>()
+    for (let i = 0; i + 1 < pairs.length; i += 2) scores.set(pairs[i] ?? '', Number(pairs[i + 1]))
+    const nodes = new Map<NodeId, NodeSeen>()
+    for (const [member, end] of scores) {
+      const node = parseNodeId(member)
+      if (node.ok && Number.isFinite(end))
+        nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    this.#view = { redisNow: Number(now), seenAt: this.#parts.clock.monotonic(), ends }
-    this.#forgetMissing(ends)
+    const bornAt = -(scores.get('born') ?? 0)
+    const before = this.#look.bornAt
+    this.#look = { redisNow: Number(now), seenAt: this.#parts.clock.monotonic(), bornAt, nodes }
+    this.#sawTime(this.#look.redisNow)
+    this.#forgetMissing(nodes)
+    if (before !== 0 && before !== bornAt) this.#parts.onAbsent()
     return [alive === '1', wasThere === '1']
   }
 
-  #forgetMissing(ends: Map<NodeId, number>): void {
+  #forgetMissing(nodes: Look['nodes']): void {
     const longAgo = this.#parts.clock.monotonic() - 2 * deadRetentionMs(this.#parts.times)
     for (const [node, since] of this.#missing)
-      if (ends.has(node) || since < longAgo) this.#missing.delete(node)
+      if (nodes.has(node) || since < longAgo) this.#missing.delete(node)
   }
 }

@@ -1,4 +1,4 @@
-import type { NodeId, Peer } from '@peerage/protocol'
+import type { Peer } from '@peerage/protocol'
 import type {
   ClaimOptions,
   Claimed,
@@ -6,11 +6,12 @@ import type {
   Lost,
   OnError,
   Owner,
+  ReassertOptions,
   Reasserted,
   Registry,
   Times,
 } from '@peerage/core'
-import { PRESENTED_AHEAD_MOST_MS, RegistryUnavailable } from '@peerage/core'
+import { PRESENTED_AHEAD_MOST_MS, RegistryUnavailable, rankOf } from '@peerage/core'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
@@ -23,6 +24,8 @@ export interface RedisRegistryParts {
   keys: Keys
   nodes: RedisNodes
   times: Times
+  /** Whether all keys lie on one server, so that a claim can look at the set of nodes. */
+  single: boolean
   onError: OnError
 }
 
@@ -37,16 +40,15 @@ export class RedisRegistry implements Registry {
   async claim(peer: Peer, owner: Owner, options: ClaimOptions): Promise<Claimed> {
     const { nodes } = this.#parts
     const claimed = await this.#claim(peer, owner, options)
-    if (claimed.ok || claimed.holder.state === 'away' || !nodes.isAbandoned(claimed.holder.node))
-      return claimed
+    if (claimed.ok || claimed.holder === undefined) return claimed
+    const { holder } = claimed
+    if (holder.state === 'away' || !nodes.isAbandoned(holder.node)) return claimed
     // Its node is dead, as far as our last beat saw. Make sure, then take exactly that stay [I6].
     await nodes.refresh()
-    if (!nodes.isAbandoned(claimed.holder.node)) return claimed
-    const taken = await this.#claim(peer, owner, options, claimed.holder)
-    // Of the one that was there nobody is left to be told.
-    return taken.ok && taken.replaced?.epoch === claimed.holder.epoch
-      ? { ok: true, lease: taken.lease }
-      : taken
+    if (!nodes.isAbandoned(holder.node)) return claimed
+    const taken = await this.#claim(peer, owner, options, holder)
+    // The previous holder's node is dead, so there is nobody to notify.
+    return taken.ok && taken.replaced?.epoch === holder.epoch ? { ok: true, lease: taken.lease } : taken
   }
 
   async renew(leases: readonly Lease[]): Promise<Lost[]> {
@@ -61,9 +63,9 @@ export class RedisRegistry implements Registry {
     return outcomes.filter((lost) => lost !== undefined)
   }
 
-  async reassert(leases: readonly Lease[], formerNode?: NodeId): Promise<Reasserted> {
+  async reassert(leases: readonly Lease[], options: ReassertOptions = {}): Promise<Reasserted> {
     const outcome: Reasserted = { lost: [], evicted: [] }
-    await Promise.all(leases.map((lease) => this.#reassert(lease, formerNode, outcome)))
+    await Promise.all(leases.map((lease) => this.#reassert(lease, options, outcome)))
     return outcome
   }
 
@@ -92,39 +94,51 @@ export class RedisRegistry implements Registry {
 
   async lookup(peer: Peer): Promise<Lease | undefined> {
     const { commands, keys } = this.#parts
-    return parseLease(peer, await commands.run((client) => client.get(keys.lease(peer))))
+    return this.#read(peer, await commands.run((client) => client.get(keys.lease(peer))))
   }
 
   async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {
-    const { commands, keys, times } = this.#parts
-    const answer = await this.#inTime((latest) =>
-      commands.script(claimScript, keys.lease(peer), [
-        keys.presence(peer),
-        owner.node,
-        owner.connection,
-        options.secretHash,
-        options.policy === 'replace' ? 1 : 0,
-        options.presented ?? 0,
-        PRESENTED_AHEAD_MOST_MS,
-        times.nameTtlMs,
-        latest,
-        dead?.node ?? '',
-        dead?.epoch ?? '',
-      ]),
+    const { commands, keys, nodes, times, single } = this.#parts
+    const scriptKeys = single ? [keys.lease(peer), keys.nodes()] : keys.lease(peer)
+    const { bornAt } = nodes
+    const answer = await this.#inTime(
+      () => nodes.latest(),
+      (latest) =>
+        commands.script(claimScript, scriptKeys, [
+          keys.presence(peer),
+          owner.node,
+          owner.connection,
+          options.secretHash,
+          options.policy === 'replace' ? 1 : 0,
+          options.presented ?? 0,
+          PRESENTED_AHEAD_MOST_MS,
+          times.nameTtlMs,
+          latest,
+          dead?.node ?? '',
+          dead?.epoch ?? '',
+          options.absent === 'leave' ? 0 : 1,
+          bornAt,
+        ]),
     )
-    const lease = parseLease(peer, answer[1])
+    // Another call may have found out already, and this node looked again.
+    if (answer[0] === 'emptied' && bornAt === nodes.bornAt) nodes.forgotten()
+    if (answer[0] === 'emptied' || answer[0] === 'unsettled') return { ok: false, holder: undefined }
+    const lease = this.#read(peer, answer[1])
     if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
     if (answer[0] === 'held') return { ok: false, holder: lease }
     // The words that we hold already, not their copies: a lease is kept as long as its peer stays.
     const own = { ...lease, ...owner, secretHash: options.secretHash }
-    const replaced = parseLease(peer, answer[2])
+    const replaced = this.#read(peer, answer[2])
     return replaced ? { ok: true, lease: own, replaced } : { ok: true, lease: own }
   }
 
-  async #reassert(lease: Lease, formerNode: NodeId | undefined, outcome: Reasserted): Promise<void> {
-    const { commands, keys, times } = this.#parts
+  async #reassert(lease: Lease, options: ReassertOptions, outcome: Reasserted): Promise<void> {
+    const { commands, keys, nodes, times } = this.#parts
     const { peer, node, connection, since, epoch, state } = lease
-    const [verdict, other] = await this.#inTime((latest) =>
+    const { formerNode, graceMs = times.graceMs } = options
+    // A process that was paused past its node lease must not win names back by their age [I12].
+    const latestNow = (): number => (formerNode === undefined ? nodes.latestOfOwn() : nodes.latest())
+    const [verdict, other] = await this.#inTime(latestNow, (latest) =>
       commands.script(reassertScript, keys.lease(peer), [
         keys.presence(peer),
         formatLease(lease),
@@ -136,9 +150,11 @@ export class RedisRegistry implements Registry {
         epoch,
         state === 'online' ? 'o' : 'a',
         times.nameTtlMs,
-        times.graceMs,
+        graceMs,
         formerNode ?? '',
         latest,
+        lease.secretHash,
+        rankOf(lease),
       ]),
     )
     if (verdict === 'ours') return
@@ -146,25 +162,31 @@ export class RedisRegistry implements Registry {
       outcome.lost.push(this.#lost(lease, other))
       return
     }
-    const evicted = parseLease(peer, other)
+    const evicted = this.#read(peer, other)
     if (evicted) outcome.evicted.push(evicted)
   }
 
   /** Gives the command a last moment by Redis's clock; where our idea of that clock was wrong, asks for it again. */
-  async #inTime(command: (latest: number) => Promise<unknown>): Promise<string[]> {
+  async #inTime(latest: () => number, command: (latest: number) => Promise<unknown>): Promise<string[]> {
     const { nodes, onError } = this.#parts
-    const answer = readStrings(await command(nodes.latest()))
+    const answer = readStrings(await command(latest()))
     if (answer[0] !== 'late') return answer
     await nodes.refresh()
-    const again = readStrings(await command(nodes.latest()))
+    const again = readStrings(await command(latest()))
     if (again[0] !== 'late') return again
     const error = new RegistryUnavailable('Redis took the command up too late')
     onError(error, { stage: 'registry' })
     throw error
   }
 
+  #read(peer: Peer, value: unknown): Lease | undefined {
+    const lease = parseLease(peer, value)
+    if (lease !== undefined) this.#parts.nodes.sawEpoch(lease.epoch)
+    return lease
+  }
+
   #lost(lease: Lease, value: unknown): Lost {
-    const holder = parseLease(lease.peer, value)
+    const holder = this.#read(lease.peer, value)
     return holder ? { lease, reason: 'another', holder } : { lease, reason: 'absent' }
   }
 }

@@ -7,7 +7,7 @@ export interface Script {
 }
 
 // Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on
-// any topology. Times are Redis milliseconds; numbers are written with %.0f, since Lua would round them to 14 digits.
+// any topology. (On a single server a claim also looks at the set of nodes.) Times are Redis milliseconds; numbers are written with %.0f, since Lua would round them to 14 digits.
 // `now` is rounded down: what began within its first millisecond has lasted for N only when more than N have gone by.
 // An announcement may fail (an ACL without the channel) and must not undo what it announces: pcall [I15].
 
@@ -26,12 +26,14 @@ local function late(latest) return tonumber(latest) > 0 and now > tonumber(lates
 const READ = `
 local function read(value)
   if not value then return nil end
-  local state, since, later, connection = string.match(string.sub(value, 31), '^([oa])(%w+):?(%w*) (%w+)')
+  local words = string.sub(value, 31)
+  local state, since, later, connection, at = string.match(words, '^([oa])(%w+):?(%w*) (%w+)()')
   if state and not string.find(string.sub(value, 1, 30), '[^%w_-]') then
     local first = tonumber(since, 36)
     return {
       node = string.sub(value, 1, 8), hash = string.sub(value, 9, 30), state = state, connection = connection,
-      since = first, epoch = first + (later == '' and 0 or tonumber(later, 36))
+      since = first, epoch = first + (later == '' and 0 or tonumber(later, 36)),
+      rank = tonumber(string.match(words, '^ ~(%w+)', at) or '', 36) or first
     }
   end
   return { epoch = tonumber(string.match(value, '^%d+$')) or 0 }
@@ -49,9 +51,19 @@ local function base36(n)
   until n == 0
   return written
 end
-local function write(node, hash, since, epoch, connection)
+local function write(node, hash, state, since, epoch, connection, rank)
   local later = epoch == since and '' or ':' .. base36(epoch - since)
-  return node .. hash .. 'o' .. base36(since) .. later .. ' ' .. connection
+  local last = rank == since and '' or ' ~' .. base36(rank)
+  return node .. hash .. state .. base36(since) .. later .. ' ' .. connection .. last
+end
+`
+
+// The set of nodes knows when it was made, by the time of its first beat. The time is negative, so that what forgets
+// the dead, whose times are positive, passes it by.
+const BORN = `
+local function born(nodes)
+  local score = redis.call('ZSCORE', nodes, 'born')
+  return score and -tonumber(score) or 0
 end
 `
 
@@ -60,11 +72,13 @@ local function announce(channel, change) redis.pcall('SPUBLISH', channel, change
 `
 
 /**
- * KEYS: lease. ARGV: channel, node, connection, hash, replace (1|0), presented, most ahead, TTL, latest,
- * expected node, expected epoch (of a holder whose node is dead).
- * Answers {'won', lease, former}, {'held', holder} or {'late', now}.
+ * KEYS: lease, on a single server also nodes. ARGV: channel, node, connection, hash, replace (1|0), presented, most
+ * ahead, TTL, latest, expected node, expected epoch (of a holder whose node is dead), may take an absent name (1|0),
+ * when the set of nodes was made.
+ * Answers {'won', lease, former}, {'held', holder}, {'late', now}, or of an absent name {'unsettled'} where it may not
+ * be taken, {'emptied'} where the server was emptied since the caller's last beat.
  */
-export const claimScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${ANNOUNCE}
+export const claimScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${BORN}${ANNOUNCE}
 local channel, node, connection, hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if late(ARGV[9]) then return { 'late', text(now) } end
 local value = redis.call('GET', KEYS[1])
@@ -74,10 +88,16 @@ if held and held.node and not returns and ARGV[5] ~= '1' then
   local dead = held.state == 'o' and held.node == ARGV[10] and text(held.epoch) == ARGV[11]
   if not dead then return { 'held', value } end
 end
+if not held or not held.node then
+  if KEYS[2] and born(KEYS[2]) ~= tonumber(ARGV[13]) then return { 'emptied' } end
+  if ARGV[12] ~= '1' then return { 'unsettled' } end
+end
 local presented = math.min(tonumber(ARGV[6]), now + tonumber(ARGV[7]))
 local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
-local lease = write(node, hash, since, epoch, connection)
+-- Who returns, or pushes the holder out, takes its rank; who comes after a dead node's holder begins anew.
+local rank = held and held.node and (returns or ARGV[5] == '1') and held.rank or since
+local lease = write(node, hash, 'o', since, epoch, connection, rank)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[8])
 if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
 return { 'won', lease, held and held.node and value or '' }
@@ -120,23 +140,24 @@ return 1
 
 /**
  * KEYS: lease. ARGV: channel, the lease, the same online, the same away, node, connection, since, epoch,
- * state (o|a), name TTL, grace, former node or '', latest.
+ * state (o|a), name TTL, grace, former node or '', latest, hash, rank.
  * Answers {'ours'}, {'absent'}, {'lost', holder}, {'evicted', loser} or {'late', now}.
  */
-export const reassertScript = script(`${NOW}${IN_TIME}${READ}${ANNOUNCE}
+export const reassertScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${ANNOUNCE}
 local channel, lease, online, away = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local node, connection, since, epoch = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local state, ttl, grace, former = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 if late(ARGV[13]) then return { 'late', text(now) } end
-local function write()
-  redis.call('SET', KEYS[1], lease, 'PX', state == 'o' and ttl or grace)
+local hash, rank = ARGV[14], tonumber(ARGV[15])
+local function put(value, state, since)
+  redis.call('SET', KEYS[1], value, 'PX', state == 'o' and ttl or grace)
   announce(channel, state .. ' ' .. text(since))
 end
 local value = redis.call('GET', KEYS[1])
 local held = read(value)
 if held and not held.node and held.epoch >= epoch then return { 'absent' } end
 if not held or not held.node then
-  write()
+  put(lease, state, since)
   return { 'ours' }
 end
 if value == online then
@@ -150,13 +171,29 @@ if former ~= '' then
   else redis.call('SET', KEYS[1], away, 'KEEPTTL') end
   return { 'ours' }
 end
+local function precedes()
+  if held.epoch ~= epoch then return held.epoch > epoch end
+  if held.node ~= node then return held.node < node end
+  return held.connection < connection
+end
+if held.hash == hash then
+  -- Two stays of one peer: the later one says where the peer is now, the older since says who it is.
+  local first, best = math.min(held.since, since), math.min(held.rank, rank)
+  if precedes() then
+    value = write(held.node, hash, held.state, first, held.epoch, held.connection, best)
+    redis.call('SET', KEYS[1], value, 'KEEPTTL')
+    return { 'lost', value }
+  end
+  value = write(node, hash, state, first, epoch, connection, best)
+  put(value, state, first)
+  if first == since then return { 'ours' } end
+  return { 'lost', value }
+end
 local stays
-if held.since ~= since then stays = held.since < since
-elseif held.epoch ~= epoch then stays = held.epoch > epoch
-elseif held.node ~= node then stays = held.node < node
-else stays = held.connection < connection end
+if held.rank ~= rank then stays = held.rank < rank
+else stays = precedes() end
 if stays then return { 'lost', value } end
-write()
+put(lease, state, since)
 return { 'evicted', value }
 `)
 
@@ -165,19 +202,24 @@ local answer = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 `
 
 /**
- * KEYS: nodes. ARGV: node, lease, retention, may appear (1|0): a node within its lease, or a new one.
- * Answers alive (1|0), was there (1|0), now, then the whole view: node, end, node, end …
+ * KEYS: nodes. ARGV: node, lease, retention, may appear (1|0): a node within its lease, or a new one; settled (1|0),
+ * is new (1|0): a node that has never beaten.
+ * Answers alive (1|0), was there (1|0), now, then the whole view: member, score, member, score …
+ * Members: a node and the end of its lease; `s:` and a node, and when it last was settled; `born`.
  */
-export const beatScript = script(`${NOW}
+export const beatScript = script(`${NOW}${BORN}
 local node, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. text(now - retention))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, '(' .. text(now - retention))
+if born(KEYS[1]) == 0 then redis.call('ZADD', KEYS[1], text(-now), 'born') end
 local ends = redis.call('ZSCORE', KEYS[1], node)
 local alive = ARGV[4] == '1'
 if ends then alive = tonumber(ends) > now end
 if alive then
   redis.call('ZADD', KEYS[1], text(now + lease + 1), node)
-  redis.call('PEXPIRE', KEYS[1], text(lease + retention))
+  -- A node that the set had forgotten has its names to write back first.
+  if ARGV[5] == '1' and (ends or ARGV[6] == '1') then redis.call('ZADD', KEYS[1], text(now), 's:' .. node) end
 end
+redis.call('PEXPIRE', KEYS[1], text(lease + retention))
 ${VIEW}
 table.insert(answer, 1, text(now))
 table.insert(answer, 1, ends and '1' or '0')
@@ -194,9 +236,11 @@ table.insert(answer, 1, '1')
 return answer
 `)
 
-/** KEYS: nodes. ARGV: node, how long ago its lease shall have ended. */
+/** KEYS: nodes. ARGV: node, how long ago its lease shall have ended, how long that is remembered. */
 export const leaveScript = script(`${NOW}
-return redis.call('ZADD', KEYS[1], 'XX', text(now - tonumber(ARGV[2])), ARGV[1])
+redis.call('ZADD', KEYS[1], text(now - tonumber(ARGV[2])), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return redis.call('ZREM', KEYS[1], 's:' .. ARGV[1])
 `)
 
 /**

@@ -1,4 +1,4 @@
-import type { NodeId } from '@peerage/protocol'
+import type { NodeId, Peer } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from '../backend.js'
 import type { Clock } from '../clock.js'
 import { systemClock } from '../clock.js'
@@ -29,6 +29,8 @@ export interface MemoryCluster {
   size(): { names: number; queues: number; nodes: number; inboxes: number; watchers: number }
   /** What FLUSHALL does to Redis: everything is gone, and every node hears of a doubt. */
   flush(): void
+  /** Loses one name, and nobody hears of it: what may happen to a shard of a Redis Cluster. */
+  forget(peer: Peer): void
   /** Down: registry, nodes and mailbox reject, the bus is unavailable. Up again: every node hears of a doubt. */
   setDown(down: boolean): void
   /** Puts a payload on a node's inbox that no bus has made: what a stranger with access to the store could do. */
@@ -58,13 +60,14 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
     },
     flush: () => {
       store.flush()
-      tell({ type: 'doubt', why: 'the store was flushed' })
+      tell({ type: 'doubt', why: 'the store was flushed', names: true })
     },
+    forget: (peer) => void store.names.delete(peer),
     setDown: (down) => {
       if (down === store.down) return
       store.setDown(down)
       tell({ type: 'health', healthy: !down, why: down ? 'the store is down' : 'the store is back' })
-      if (!down) tell({ type: 'doubt', why: 'the store is back' })
+      if (!down) tell({ type: 'doubt', why: 'the store is back', names: true })
     },
     post: (to, payload) => store.post(to, payload),
   }

@@ -1,5 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
-import type { NodeStatus, Nodes } from '../nodes.js'
+import type { NodeStatus, Nodes, NodesView } from '../nodes.js'
 import { deadRetentionMs } from '../nodes.js'
 import { RegistryUnavailable } from '../registry.js'
 import type { Store } from './store.js'
@@ -20,24 +20,41 @@ export class MemoryNodes implements Nodes {
     this.#within = Number.POSITIVE_INFINITY
   }
 
-  async beat(): Promise<'alive' | 'lapsed'> {
+  async beat(settled = true): Promise<'alive' | 'lapsed'> {
     if (this.#self === undefined) throw new RegistryUnavailable('beat before identify')
     this.#store.open()
     const now = this.#store.now()
     this.#forget(now)
     this.#store.sweep()
-    const end = this.#store.nodes.get(this.#self)
-    const lapsed = end === undefined ? now >= this.#within : now >= end
+    const seen = this.#store.nodes.get(this.#self)
+    const lapsed = seen === undefined ? now >= this.#within : now >= seen.end
     if (lapsed) return 'lapsed'
+    // A node that a flush has forgotten has its names to write back first.
+    const isForgotten = seen === undefined && this.#within !== Number.POSITIVE_INFINITY
+    const settledAt = settled && !isForgotten ? now : (seen?.settledAt ?? 0)
     this.#within = now + this.#store.times.nodeLeaseMs
-    this.#store.nodes.set(this.#self, this.#within)
+    this.#store.nodes.set(this.#self, { end: this.#within, settledAt })
     return 'alive'
   }
 
+  async refresh(): Promise<void> {
+    this.#store.open()
+  }
+
+  view(): NodesView {
+    const { bornAt, nodes } = this.#store
+    return { now: this.#store.now(), bornAt, nodes: new Map(nodes) }
+  }
+
+  /** The store's clock never steps back, so it exceeds every epoch by itself. */
+  presented(): number {
+    return 0
+  }
+
   status(node: NodeId): NodeStatus {
-    const end = this.#store.nodes.get(node)
-    if (end === undefined) return { state: 'unknown' }
-    const deadForMs = this.#store.now() - end
+    const seen = this.#store.nodes.get(node)
+    if (seen === undefined) return { state: 'unknown' }
+    const deadForMs = this.#store.now() - seen.end
     return deadForMs < 0 ? { state: 'live' } : { state: 'dead', deadForMs }
   }
 
@@ -48,13 +65,16 @@ export class MemoryNodes implements Nodes {
   async leave(): Promise<void> {
     this.#store.open()
     if (this.#self === undefined) return
-    const left = this.#store.now() - this.#store.times.graceMs - 1
     this.#within = Number.NEGATIVE_INFINITY
-    if (this.#store.nodes.has(this.#self)) this.#store.nodes.set(this.#self, left)
+    this.#store.nodes.set(this.#self, {
+      end: this.#store.now() - this.#store.times.graceMs - 1,
+      settledAt: 0,
+    })
   }
 
   #forget(now: number): void {
     const retentionMs = deadRetentionMs(this.#store.times)
-    for (const [node, end] of this.#store.nodes) if (now - end > retentionMs) this.#store.nodes.delete(node)
+    for (const [node, { end }] of this.#store.nodes)
+      if (now - end > retentionMs) this.#store.nodes.delete(node)
   }
 }

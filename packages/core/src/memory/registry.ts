@@ -1,7 +1,16 @@
-import type { NodeId, Peer } from '@peerage/protocol'
+import type { Peer } from '@peerage/protocol'
 import type { Nodes } from '../nodes.js'
-import type { ClaimOptions, Claimed, Lease, Lost, Owner, Reasserted, Registry } from '../registry.js'
-import { PRESENTED_AHEAD_MOST_MS, isSameStay, winsOver } from '../registry.js'
+import type {
+  ClaimOptions,
+  Claimed,
+  Lease,
+  Lost,
+  Owner,
+  ReassertOptions,
+  Reasserted,
+  Registry,
+} from '../registry.js'
+import { PRESENTED_AHEAD_MOST_MS, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
 import type { Store } from './store.js'
 
 /** The registry of one process. Every method runs to its end before anything else does: that is its atomicity. */
@@ -21,11 +30,17 @@ export class MemoryRegistry implements Registry {
     const returns = held?.secretHash === options.secretHash
     if (held && !returns && options.policy === 'refuse' && !this.#isAbandoned(held))
       return { ok: false, holder: held }
+    if (!held && options.absent === 'leave') return { ok: false, holder: undefined }
     const now = this.#store.now()
     const presented = Math.min(options.presented ?? 0, now + PRESENTED_AHEAD_MOST_MS)
     const epoch = Math.max(entry?.epoch ?? 0, presented, now) + 1
     const since = held && returns ? held.since : epoch
-    const lease: Lease = { peer, ...owner, since, epoch, state: 'online', secretHash: options.secretHash }
+    // Who returns, or pushes the holder out, takes its rank; who comes after a dead node's holder begins anew.
+    const rank = held && (returns || options.policy === 'replace') ? rankOf(held) : since
+    const lease: Lease = ranked(
+      { peer, ...owner, since, epoch, state: 'online', secretHash: options.secretHash },
+      rank,
+    )
     this.#store.put(lease, this.#store.times.nameTtlMs)
     if (held?.state !== 'online' || held.since !== since) this.#announce(lease)
     return held && !this.#isAbandoned(held) ? { ok: true, lease, replaced: held } : { ok: true, lease }
@@ -36,10 +51,10 @@ export class MemoryRegistry implements Registry {
     return leases.flatMap((lease) => this.#renew(lease))
   }
 
-  async reassert(leases: readonly Lease[], formerNode?: NodeId): Promise<Reasserted> {
+  async reassert(leases: readonly Lease[], options: ReassertOptions = {}): Promise<Reasserted> {
     this.#store.open()
     const outcome: Reasserted = { lost: [], evicted: [] }
-    for (const lease of leases) this.#reassert(lease, formerNode, outcome)
+    for (const lease of leases) this.#reassert(lease, options, outcome)
     return outcome
   }
 
@@ -77,37 +92,51 @@ export class MemoryRegistry implements Registry {
   #renew(lease: Lease): Lost[] {
     const held = this.#store.lease(lease.peer)
     if (!held) return [{ lease, reason: 'absent' }]
-    if (!isSameStay(held, lease)) return [{ lease, reason: 'another', holder: held }]
+    if (!isSameStay(held, lease) || held.since !== lease.since)
+      return [{ lease, reason: 'another', holder: held }]
     // The grace of an away name is not ours to prolong.
     if (held.state === 'online') this.#store.put(held, this.#store.times.nameTtlMs)
     return []
   }
 
-  #reassert(lease: Lease, formerNode: NodeId | undefined, outcome: Reasserted): void {
+  #reassert(lease: Lease, options: ReassertOptions, outcome: Reasserted): void {
+    const { formerNode, graceMs = this.#store.times.graceMs } = options
     const entry = this.#store.entry(lease.peer)
     const held = entry?.lease
     // Released since, or released after a later claim: a ghost is not called back.
     if (entry && !held && entry.epoch >= lease.epoch) outcome.lost.push({ lease, reason: 'absent' })
-    else if (!held) this.#writeBack(lease)
+    else if (!held) this.#writeBack(lease, graceMs)
     else if (isSameStay(held, lease)) outcome.lost.push(...this.#renew(lease))
     else if (formerNode !== undefined && isSameStay(held, { ...lease, node: formerNode }))
       this.#store.put({ ...lease, state: held.state }, this.#ttl(held))
-    else if (formerNode !== undefined || winsOver(held, lease))
-      outcome.lost.push({ lease, reason: 'another', holder: held })
+    else if (formerNode !== undefined) outcome.lost.push({ lease, reason: 'another', holder: held })
+    else if (held.secretHash === lease.secretHash) this.#merge(held, lease, graceMs, outcome)
+    else if (winsOver(held, lease)) outcome.lost.push({ lease, reason: 'another', holder: held })
     else {
       outcome.evicted.push(held)
-      this.#writeBack(lease)
+      this.#writeBack(lease, graceMs)
     }
   }
 
-  #writeBack(lease: Lease): void {
-    this.#store.put(lease, this.#ttl(lease))
+  // Two stays of one peer: the later one (of equal ranks the higher epoch wins) says where the peer is now, the older
+  // `since` says who it is.
+  #merge(held: Lease, lease: Lease, graceMs: number, outcome: Reasserted): void {
+    const staysHeld = winsOver(ranked(held, 0), ranked(lease, 0))
+    const since = Math.min(held.since, lease.since)
+    const rank = Math.min(rankOf(held), rankOf(lease))
+    const holder = ranked({ ...(staysHeld ? held : lease), since }, rank)
+    if (staysHeld) this.#store.rename(holder)
+    else this.#writeBack(holder, graceMs)
+    if (staysHeld || since !== lease.since) outcome.lost.push({ lease, reason: 'another', holder })
+  }
+
+  #writeBack(lease: Lease, graceMs: number): void {
+    this.#store.put(lease, this.#ttl(lease, graceMs))
     this.#announce(lease)
   }
 
-  #ttl(lease: Lease): number {
-    const { graceMs, nameTtlMs } = this.#store.times
-    return lease.state === 'away' ? graceMs : nameTtlMs
+  #ttl(lease: Lease, graceMs = this.#store.times.graceMs): number {
+    return lease.state === 'away' ? graceMs : this.#store.times.nameTtlMs
   }
 
   #announce(lease: Lease): void {

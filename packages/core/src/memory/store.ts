@@ -2,6 +2,7 @@ import type { NodeId, Peer, RoomId } from '@peerage/protocol'
 import type { Clock } from '../clock.js'
 import type { MailboxLimits } from '../mailbox.js'
 import type { Message } from '../message.js'
+import type { NodeSeen } from '../nodes.js'
 import type { PresenceChange } from '../presence.js'
 import type { Lease } from '../registry.js'
 import { RegistryUnavailable } from '../registry.js'
@@ -31,8 +32,9 @@ export class Store {
   readonly times: Times
   readonly mailboxLimits: MailboxLimits
   readonly names = new Map<Peer, Entry>()
-  /** Node → end of its lease. */
-  readonly nodes = new Map<NodeId, number>()
+  readonly nodes = new Map<NodeId, NodeSeen>()
+  /** When the store was last empty; at the start of the process nobody can have lost anything. */
+  bornAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
@@ -83,6 +85,12 @@ export class Store {
     this.names.set(lease.peer, { lease, epoch: lease.epoch, expiresAt: this.now() + ttlMs })
   }
 
+  /** The same stay, with other words: it ends when it would have ended. */
+  rename(lease: Lease): void {
+    const entry = this.entry(lease.peer)
+    if (entry !== undefined) entry.lease = lease
+  }
+
   bury(lease: Lease): void {
     // As long as the epoch is ahead of the clock, a claim must still see it [I2].
     const expiresAt = lease.epoch + TOMBSTONE_MARGIN_MS
@@ -116,6 +124,7 @@ export class Store {
 
   /** What FLUSHALL does. Subscriptions stand. */
   flush(): void {
+    this.bornAt = this.now()
     this.names.clear()
     this.nodes.clear()
     this.queues.clear()

@@ -197,6 +197,6 @@ export async function claimed(
     policy: 'refuse',
     ...options,
   })
-  if (!result.ok) throw new Error(`${name} is held by ${result.holder.node}`)
+  if (!result.ok) throw new Error(`${name} is held by ${result.holder?.node ?? 'nobody known'}`)
   return result.lease
 }

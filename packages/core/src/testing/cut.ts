@@ -23,10 +23,16 @@ export function cuttable(inner: Backend): Cut {
       mailbox: guard(inner.mailbox, refuse),
       rooms: guard(inner.rooms, refuse),
       nodes: {
-        beat: async () => {
+        beat: async (settled) => {
           refuse()
-          return inner.nodes.beat()
+          return inner.nodes.beat(settled)
         },
+        refresh: async () => {
+          refuse()
+          await inner.nodes.refresh()
+        },
+        view: () => inner.nodes.view(),
+        presented: () => inner.nodes.presented(),
         status: (node) => inner.nodes.status(node),
         list: () => inner.nodes.list(),
         leave: async () => {

@@ -91,7 +91,9 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       await claimed(b, lease.peer)
       await w.backend.presence.watch(lease.peer)
       await a.backend.registry.reassert([lease])
-      await a.backend.registry.reassert([{ ...lease, node: newNodeId() }], a.node)
+      await a.backend.registry.reassert([{ ...lease, node: newNodeId() }], {
+        formerNode: a.node,
+      })
       await settled(w, lease.peer, b)
       expect(of(w, lease.peer)[0]).toEqual({ peer: lease.peer, state: 'online', since: lease.since })
       expect(of(w, lease.peer)).toHaveLength(2)

@@ -1,11 +1,16 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import { expect } from 'vitest'
 import type { Lease } from '../registry.js'
-import { isSameStay, winsOver } from '../registry.js'
+import { isSameStay, rankOf, ranked, winsOver } from '../registry.js'
 import type { ContractCluster, ContractNode } from './cluster.js'
 import { newNodeId } from './cluster.js'
 
 // What the registry should be, in the plainest way: a map. A property test drives this and a real one side by side.
+
+/** The same stay, known by the same claim. */
+function isSameLease(a: Lease, b: Lease): boolean {
+  return isSameStay(a, b) && a.since === b.since
+}
 
 /** A node under the model: its identity changes when it is restarted. */
 export interface ModelNode extends ContractNode {
@@ -89,20 +94,20 @@ export class RegistryModel {
 
   renewed(lease: Lease): void {
     const held = this.held(lease.peer)
-    if (held && isSameStay(held, lease) && held.state === 'online')
+    if (held && isSameLease(held, lease) && held.state === 'online')
       this.#put(held, this.cluster.times.nameTtlMs)
   }
 
   suspended(lease: Lease, graceMs: number): void {
     const held = this.held(lease.peer)
-    if (held && isSameStay(held, lease) && held.state === 'online')
+    if (held && isSameLease(held, lease) && held.state === 'online')
       this.#put({ ...held, state: 'away' }, graceMs)
   }
 
   released(lease: Lease): void {
     this.#released.add(lease)
     const held = this.held(lease.peer)
-    if (held && isSameStay(held, lease)) this.#names.delete(lease.peer)
+    if (held && isSameLease(held, lease)) this.#names.delete(lease.peer)
   }
 
   /** A node never re-asserts what it has released. */
@@ -110,17 +115,36 @@ export class RegistryModel {
     return !this.#released.has(lease)
   }
 
-  /** What re-asserting must come to; `either`: a later stay was released a moment ago, and may still be remembered. */
-  reassertion(lease: Lease): 'ours' | 'lost' | 'evicts' | 'either' {
+  /**
+   * What re-asserting must come to. `either`: a later stay was released a moment ago, and may still be remembered.
+   * `merges`: both stays are one peer's.
+   */
+  reassertion(lease: Lease): 'ours' | 'lost' | 'evicts' | 'either' | 'merges' {
     const held = this.held(lease.peer)
     if (!held) return lease.epoch < this.highest(lease.peer) ? 'either' : 'ours'
-    if (isSameStay(held, lease)) return 'ours'
+    if (isSameLease(held, lease)) return 'ours'
+    if (held.secretHash === lease.secretHash) return 'merges'
     return winsOver(held, lease) ? 'lost' : 'evicts'
+  }
+
+  /** The later stay of one peer keeps the name, and the older since. Returns the holder from then on. */
+  merged(lease: Lease): Lease {
+    const held = this.#names.get(lease.peer)
+    if (held === undefined) throw new Error('nothing to merge with')
+    const staysHeld = winsOver(ranked(held.lease, 0), ranked(lease, 0))
+    const since = Math.min(held.lease.since, lease.since)
+    const rank = Math.min(rankOf(held.lease), rankOf(lease))
+    const holder = ranked({ ...(staysHeld ? held.lease : lease), since }, rank)
+    this.#names.set(lease.peer, {
+      lease: holder,
+      endsAt: staysHeld ? held.endsAt : this.now() + this.cluster.times.nameTtlMs,
+    })
+    return holder
   }
 
   wroteBack(lease: Lease): void {
     const held = this.held(lease.peer)
-    if (held && isSameStay(held, lease)) this.renewed(lease)
+    if (held && isSameLease(held, lease)) this.renewed(lease)
     else this.#put(lease, this.cluster.times.nameTtlMs)
   }
 

@@ -50,6 +50,92 @@ export function registryReassertions(given: () => Given): void {
     })
   })
 
+  test('[I10] a holder that a replace claim pushed out loses for good, whoever is written back first', async () => {
+    const { a, b, cluster } = given()
+    for (const order of ['old first', 'new first']) {
+      await cluster.pass(20)
+      const old = await claimed(a, newPeer())
+      await cluster.pass(20)
+      const now = await claimed(b, old.peer, { policy: 'replace' })
+      await cluster.flush()
+      // Someone came in between: older than the one who replaced, younger than the one who was replaced.
+      const stray = {
+        ...now,
+        ...owner(a),
+        since: now.since - 10,
+        epoch: now.epoch - 10,
+        secretHash: newSecretHash(),
+      }
+      delete stray.rank
+      for (const [at, lease] of order === 'old first'
+        ? ([
+            [a, old],
+            [a, stray],
+            [b, now],
+          ] as const)
+        : ([
+            [b, now],
+            [a, stray],
+            [a, old],
+          ] as const))
+        await at.backend.registry.reassert([lease])
+      expect(await a.backend.registry.lookup(old.peer), order).toEqual(now)
+      expect(await a.backend.registry.renew([old])).toEqual([{ lease: old, reason: 'another', holder: now }])
+    }
+  })
+
+  test('[I10] of two stays of one peer the later one keeps the name, and the older since', async () => {
+    const { a, b, cluster } = given()
+    for (const order of ['old first', 'new first']) {
+      const secretHash = newSecretHash()
+      const old = await claimed(a, newPeer(), { secretHash })
+      await cluster.flush()
+      await cluster.pass(20)
+      const now = await claimed(b, old.peer, { secretHash })
+      expect(now.since).toBeGreaterThan(old.since)
+      if (order === 'old first') await cluster.flush()
+      const merged = { ...now, since: old.since }
+      const lost = { lease: old, reason: 'another', holder: merged }
+      const renamed = { lease: now, reason: 'another', holder: merged }
+      if (order === 'old first') {
+        expect(await a.backend.registry.reassert([old])).toEqual(nothing)
+        expect(await b.backend.registry.reassert([now])).toEqual({ lost: [renamed], evicted: [] })
+      } else expect(await a.backend.registry.reassert([old])).toEqual({ lost: [lost], evicted: [] })
+      expect(await a.backend.registry.lookup(old.peer), order).toEqual(merged)
+      expect(await b.backend.registry.renew([now])).toEqual([renamed])
+      expect(await b.backend.registry.renew([merged])).toEqual([])
+    }
+  })
+
+  test('[I10] an away name is written back as away, for what is left of its grace', async () => {
+    const { a, b, cluster } = given()
+    const lease = await claimed(a, newPeer())
+    await cluster.flush()
+    const away = { ...lease, state: 'away' } as const
+    expect(await a.backend.registry.reassert([away], { graceMs: 50 })).toEqual(nothing)
+    expect(await b.backend.registry.lookup(lease.peer)).toEqual(away)
+    await until(
+      cluster,
+      'its grace ends',
+      async () => (await b.backend.registry.lookup(lease.peer)) === undefined,
+    )
+  })
+
+  test('[I10] a name that the registry may have forgotten is left alone, and one that it knows is judged as always', async () => {
+    const { a, b } = given()
+    const absent = 'leave'
+    const options = { secretHash: newSecretHash(), policy: 'refuse', absent } as const
+    const free = newPeer()
+    expect(await a.backend.registry.claim(free, owner(a), options)).toEqual({ ok: false, holder: undefined })
+    expect(await a.backend.registry.lookup(free)).toBeUndefined()
+    const held = await claimed(a, newPeer())
+    expect(await b.backend.registry.claim(held.peer, owner(b), options)).toEqual({ ok: false, holder: held })
+    const again = await claimed(b, held.peer, { secretHash: held.secretHash, absent })
+    expect(again.since).toBe(held.since)
+    const replaced = await claimed(a, held.peer, { policy: 'replace', absent })
+    expect(replaced.rank).toBe(held.since)
+  })
+
   test('[I11] re-assertions end the same in whichever order they arrive', async () => {
     const { a, cluster } = given()
     const peer = newPeer()
@@ -88,7 +174,7 @@ export function registryReassertions(given: () => Given): void {
     const holder = await claimed(b, taken.peer, { policy: 'replace' })
     const node = newNodeId()
     const moved = [absent, own, taken].map((lease): Lease => ({ ...lease, node }))
-    const outcome = await a.backend.registry.reassert(moved, a.node)
+    const outcome = await a.backend.registry.reassert(moved, { formerNode: a.node })
     expect(outcome).toEqual({ lost: [{ lease: moved[2], reason: 'another', holder }], evicted: [] })
     expect(await b.backend.registry.lookup(absent.peer)).toEqual(moved[0])
     expect(await b.backend.registry.lookup(own.peer)).toEqual(moved[1])
@@ -102,7 +188,7 @@ export function registryReassertions(given: () => Given): void {
     await cluster.pass(20)
     const newer = await claimed(b, older.peer)
     const moved = { ...older, node: newNodeId() }
-    expect(await a.backend.registry.reassert([moved], a.node)).toEqual({
+    expect(await a.backend.registry.reassert([moved], { formerNode: a.node })).toEqual({
       lost: [{ lease: moved, reason: 'another', holder: newer }],
       evicted: [],
     })

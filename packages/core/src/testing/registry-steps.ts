@@ -1,6 +1,7 @@
 import type * as fc from 'fast-check'
 import { expect } from 'vitest'
 import type { Lease } from '../registry.js'
+import { isSameStay } from '../registry.js'
 import { LONG_GRACE_MS, newSecretHash, ownerAt } from './cluster.js'
 import type { ModelNode, RegistryModel } from './registry-model.js'
 
@@ -101,7 +102,7 @@ export class Call extends Step {
       case 'renew': {
         const lost = await registry.renew([lease])
         if (held === undefined) expect(lost, '[I3]').toEqual([{ lease, reason: 'absent' }])
-        else if (held.epoch === lease.epoch && held.node === lease.node) expect(lost).toEqual([])
+        else if (isSameStay(held, lease) && held.since === lease.since) expect(lost).toEqual([])
         else expect(lost, '[I3]').toEqual([{ lease, reason: 'another', holder: held }])
         return model.renewed(lease)
       }
@@ -148,6 +149,13 @@ async function reassert(
     case 'evicts':
       expect({ lost, evicted }, '[I10]').toEqual({ lost: [], evicted: [held] })
       break
+    case 'merges': {
+      const holder = model.merged(lease)
+      expect(evicted).toEqual([])
+      const isUnchanged = isSameStay(holder, lease) && holder.since === lease.since
+      expect(lost, '[I10]').toEqual(isUnchanged ? [] : [{ lease, reason: 'another', holder }])
+      return
+    }
     case 'either':
       expect(evicted).toEqual([])
       if (lost.length > 0) {

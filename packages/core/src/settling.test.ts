@@ -1,0 +1,205 @@
+import { expect, test } from 'vitest'
+import type { Node } from './node.js'
+import type { OnlineSession } from './session.js'
+import { settle } from './testing/fake-clock.js'
+import type { House } from './testing/house.js'
+import { addNode, cutOf, cutOff, two } from './testing/house.js'
+import type { Stay } from './testing/peers.js'
+import { arrive, peerNamed } from './testing/peers.js'
+
+/** Lets an arrival wait for as long as a claim may take, and says how it ended. */
+async function arriveLate(made: House, node: Node, name: string, secret: string): Promise<Stay> {
+  const arriving = arrive(node, name, { secret })
+  await made.clock.advance(made.times.commandMs)
+  return arriving
+}
+
+function isOnline(node: Node, session: OnlineSession): boolean {
+  return node.sessions.get(session.connection.id)?.state === 'online'
+}
+
+test('[I9] [I10] a name that its node has yet to write back is not taken', async () => {
+  const made = await two()
+  const { a, b, cuts, clock, cluster, times } = made
+  const alice = await arrive(a, 'alice')
+  cutOff(cuts, a, true)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  const thief = await arriveLate(made, b, 'alice', 'guess')
+  expect(thief.outcome).toEqual({ ok: false, code: 'registry-unavailable' })
+  cutOff(cuts, a, false)
+  await clock.advance(2 * times.beatMs)
+  expect((await arrive(b, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(await b.lookup([peerNamed('alice')])).toEqual([
+    { state: 'online', since: alice.session.lease.since },
+  ])
+  // Free names are free again.
+  expect((await arrive(b, 'bob')).outcome.ok).toBe(true)
+})
+
+test('[I10] a claim that waits is answered as soon as the others have settled', async () => {
+  const made = await two()
+  const { a, b, clock, cluster, cuts } = made
+  await arrive(a, 'alice')
+  cutOff(cuts, a, true)
+  cluster.flush()
+  await settle()
+  const arriving = arrive(b, 'bob')
+  cutOff(cuts, a, false)
+  await clock.advance(made.times.commandMs - 1)
+  expect((await arriving).outcome.ok).toBe(true)
+})
+
+test('[I10] a node that never returns holds claims up for its lease, not for the grace', async () => {
+  const made = await two()
+  const { a, b, clock, cluster, cuts, times } = made
+  const alice = await arrive(a, 'alice')
+  cutOff(cuts, a, true)
+  cluster.flush()
+  await clock.advance(times.nodeLeaseMs - times.beatMs - times.commandMs)
+  expect((await arriveLate(made, b, 'alice', 'other')).outcome.ok).toBe(false)
+  await clock.advance(times.beatMs)
+  expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
+  expect(times.beatMs).toBeLessThan(times.graceMs)
+  // It was fenced by then, and its peer has to claim again.
+  cutOff(cuts, a, false)
+  await clock.advance(2 * times.beatMs)
+  expect(alice.connection.closed).toBe('lease-lost')
+})
+
+test('[I9] [I10] a node that holds a name refuses others at once, and writes it back', async () => {
+  const { a, clock, cluster, times } = await two()
+  const alice = await arrive(a, 'alice')
+  cluster.flush()
+  // Before any beat.
+  expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(isOnline(a, alice.session)).toBe(true)
+  expect(await a.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
+  await clock.advance(2 * times.beatMs)
+  expect(alice.connection.closed).toBeUndefined()
+})
+
+test('[I8] [I10] names that are known are judged as always while nodes settle', async () => {
+  const made = await two()
+  const { a, b, cluster, cuts } = made
+  const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+  const { since } = bob.session.lease
+  cutOff(cuts, a, true)
+  cluster.flush()
+  await settle()
+  // b has written bob back, and waits for a.
+  expect((await arrive(b, 'bob', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  const again = await arrive(b, 'bob')
+  expect(again.session.lease.since).toBe(since)
+  expect(alice.connection.closed).toBeUndefined()
+})
+
+test('[I10] a name that waits for its holder is written back as away, and waits on', async () => {
+  const made = await two()
+  const { a, b, clock, cluster, times } = made
+  const alice = await arrive(a, 'alice')
+  const { since } = alice.session.lease
+  await a.end(alice.connection.id, 'dropped')
+  await clock.advance(times.graceMs / 2)
+  cluster.flush()
+  expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  await clock.advance(times.beatMs)
+  expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'away', since }])
+  expect((await arrive(b, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect((await arrive(b, 'alice')).session.lease.since).toBe(since)
+})
+
+test('[I6] [I10] a name that was written back as away waits no longer than its grace', async () => {
+  const { a, b, clock, cluster, times } = await two()
+  const alice = await arrive(a, 'alice')
+  await a.end(alice.connection.id, 'dropped')
+  await clock.advance(times.graceMs - 2 * times.beatMs)
+  cluster.flush()
+  await clock.advance(2 * times.beatMs - 1)
+  expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(false)
+  await clock.advance(1)
+  expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
+})
+
+test('[I10] a kept name that its holder took back elsewhere is not written back', async () => {
+  const { a, b, clock, cluster, times } = await two()
+  const alice = await arrive(a, 'alice')
+  await a.end(alice.connection.id, 'dropped')
+  const again = await arrive(b, 'alice')
+  await settle()
+  await b.leave(again.session)
+  cluster.flush()
+  await clock.advance(2 * times.beatMs)
+  expect(await a.lookup([peerNamed('alice')])).toEqual([{ state: 'offline' }])
+  expect((await arrive(a, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
+})
+
+test('[I10] a renewal that meets a younger holder writes the older lease back', async () => {
+  const { a, b, clock, cluster, cuts, times } = await two()
+  const alice = await arrive(a, 'alice')
+  // Nobody notices: as when one shard of a Redis Cluster is emptied.
+  const { registry } = cutOf(cuts, b).backend
+  await clock.advance(10)
+  cluster.forget(peerNamed('alice'))
+  const owner = { node: b.id, connection: alice.connection.id }
+  const options = { secretHash: 'x'.repeat(22), policy: 'refuse' } as const
+  expect((await registry.claim(peerNamed('alice'), owner, options)).ok).toBe(true)
+  // A whole round of renewals.
+  await clock.advance(16 * times.beatMs)
+  expect(alice.connection.closed).toBeUndefined()
+  expect(await b.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
+})
+
+test('[I10] a claim that won while its node’s own holder was forgotten is undone', async () => {
+  const { a, clock, cluster, cuts } = await two()
+  const { registry } = cutOf(cuts, a).backend
+  const claim = registry.claim.bind(registry)
+  let first: Stay | undefined
+  // The stranger's claim is on its way while the holder's is answered, and then everything is lost.
+  registry.claim = async (...args) => {
+    registry.claim = claim
+    first = await arrive(a, 'alice')
+    await clock.advance(10)
+    cluster.forget(peerNamed('alice'))
+    return claim(...args)
+  }
+  const thief = await arrive(a, 'alice', { secret: 'guess' })
+  expect(thief.outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(first?.connection.closed).toBeUndefined()
+  expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
+})
+
+test('[I10] a peer that is known by an earlier claim comes back to hear its since', async () => {
+  const { a, b, clock, cluster, cuts, times } = await two()
+  const ghost = await arrive(a, 'alice')
+  const { since } = ghost.session.lease
+  cutOff(cuts, a, true)
+  cluster.forget(peerNamed('alice'))
+  await clock.advance(10)
+  const alice = await arrive(b, 'alice')
+  expect(alice.session.lease.since).toBeGreaterThan(since)
+  cutOff(cuts, a, false)
+  await clock.advance(17 * times.beatMs)
+  expect(ghost.connection.closed).toBe('superseded')
+  expect(alice.connection.closed).toBe('lease-lost')
+  expect((await arrive(b, 'alice')).session.lease.since).toBe(since)
+})
+
+test('[I10] a node that starts while others settle waits for them', async () => {
+  const made = await two()
+  const { a, clock, cluster, cuts, times } = made
+  await arrive(a, 'alice')
+  cutOff(cuts, a, true)
+  cluster.flush()
+  const c = await addNode(made)
+  expect(c.readiness()).toEqual({
+    ready: false,
+    why: 'waiting until the other nodes have written their names back',
+  })
+  const thief = await arriveLate(made, c, 'alice', 'guess')
+  expect(thief.outcome).toEqual({ ok: false, code: 'registry-unavailable' })
+  cutOff(cuts, a, false)
+  await clock.advance(times.beatMs + times.commandMs + 200)
+  expect(c.readiness()).toEqual({ ready: true })
+  expect((await arrive(c, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+})

@@ -1,0 +1,186 @@
+import type { NodeId } from '@peerage/protocol'
+import type { OnError } from './backend.js'
+import type { Clock, Timer } from './clock.js'
+import type { Nodes } from './nodes.js'
+import type { Times } from './times.js'
+
+export interface SettlingParts {
+  self: () => NodeId
+  nodes: Nodes
+  clock: Clock
+  times: Times
+  onError: OnError
+}
+
+type State =
+  /** Before the first look at the registry. */
+  { is: 'starting' } | Unsettled | { is: 'settled'; bornAt: number }
+
+interface Unsettled {
+  is: 'unsettled'
+  /** It has been settled before. */
+  again: boolean
+  /** Registry time: who has settled since then has written its names back. */
+  since: number
+  /** Registry time: not settled before. */
+  notBefore: number
+  bornAt: number
+  /** Monotonic time: by then our own names count as written back, whatever fails. */
+  giveUpAt: number
+  restored: boolean
+  /** Nodes that may hold names which the registry has forgotten, and when their leases end (monotonic time). */
+  awaited: Map<NodeId, number>
+}
+
+/** While nodes are awaited, the registry is asked this often. */
+const LOOK_MS = 100
+/** With many nodes each asks less often, so that all of them ask at most a thousand times a second. */
+const LOOK_MS_A_NODE = 1
+
+/**
+ * Whether a name that the registry does not know is free [I10].
+ *
+ * After the registry may have lost names, some names are only in the memory of the nodes that hold them. Each node
+ * writes its names back, and then says so with its beats: it has settled. Until every node that was live before the
+ * doubt has settled, has left, or has passed its lease, an absent name may be one of theirs, and nobody may take it.
+ *
+ * A node that has just started knows no others. It waits until the set of nodes is so old that every living node has
+ * beaten since, and until all of them have settled.
+ */
+export class Settling {
+  readonly #parts: SettlingParts
+  #state: State = { is: 'starting' }
+  /** Nodes that were live at the last look, and when their leases end (monotonic time). */
+  #live = new Map<NodeId, number>()
+  readonly #waiting = new Set<(settled: boolean) => void>()
+  #timer: Timer | undefined
+
+  constructor(parts: SettlingParts) {
+    this.#parts = parts
+  }
+
+  get settled(): boolean {
+    return this.#state.is === 'settled'
+  }
+
+  /** False until it has been settled for the first time: this node should not be sent peers yet. */
+  get began(): boolean {
+    return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.again)
+  }
+
+  /** The registry may have lost names. */
+  doubt(): void {
+    const { nodes, clock, times } = this.#parts
+    const state = this.#state
+    if (state.is === 'starting') return
+    const { now, bornAt } = nodes.view()
+    const isEmptied = bornAt !== 0 && bornAt !== state.bornAt
+    const awaited = new Map(state.is === 'unsettled' ? [...state.awaited, ...this.#live] : this.#live)
+    this.#state = {
+      is: 'unsettled',
+      again: this.began,
+      // Whoever has settled in an emptied registry did so after it was emptied.
+      since: isEmptied ? bornAt : now,
+      notBefore: state.is === 'unsettled' && !state.again ? bornAt + times.beatMs + times.commandMs : 0,
+      bornAt,
+      giveUpAt: clock.monotonic() + times.nodeLeaseMs,
+      restored: false,
+      awaited,
+    }
+    this.#lookLater()
+  }
+
+  /** Every name of this node is written back. */
+  restored(): void {
+    if (this.#state.is !== 'unsettled') return
+    this.#state.restored = true
+    this.look()
+  }
+
+  /** Takes the view of the nodes, which is new. */
+  look(): void {
+    const { nodes, times, clock } = this.#parts
+    const { now, bornAt, nodes: seen } = nodes.view()
+    if (this.#state.is === 'starting')
+      this.#state = {
+        is: 'unsettled',
+        again: false,
+        since: bornAt,
+        notBefore: bornAt + times.beatMs + times.commandMs,
+        bornAt,
+        giveUpAt: clock.monotonic(),
+        restored: true,
+        awaited: new Map(),
+      }
+    const monotonic = clock.monotonic()
+    this.#live = new Map()
+    for (const [node, { end }] of seen)
+      if (end > now && node !== this.#parts.self()) this.#live.set(node, monotonic + end - now)
+    if (this.#state.is === 'settled') return
+    this.#await(this.#state)
+    if (this.#isDone(this.#state, now)) this.#settle(bornAt)
+    else this.#lookLater()
+  }
+
+  /** Resolves with true when settled, with false when that takes longer than `ms`. */
+  wait(ms: number): Promise<boolean> {
+    if (this.settled) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const timer = this.#parts.clock.after(ms, () => answer(false))
+      const answer = (settled: boolean): void => {
+        timer.cancel()
+        this.#waiting.delete(answer)
+        resolve(settled)
+      }
+      this.#waiting.add(answer)
+    })
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    for (const answer of this.#waiting) answer(false)
+  }
+
+  #await({ since, awaited }: Unsettled): void {
+    const { nodes, clock, self } = this.#parts
+    const { now, nodes: seen } = nodes.view()
+    // Who has appeared since the doubt is awaited as well.
+    for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
+    for (const [node, until] of awaited) {
+      const at = seen.get(node)
+      const hasEnded = at !== undefined && at.end <= now
+      const hasSettled = at !== undefined && at.settledAt >= since
+      if (node === self() || hasEnded || hasSettled || until <= clock.monotonic()) awaited.delete(node)
+    }
+  }
+
+  #isDone({ restored, giveUpAt, notBefore, awaited }: Unsettled, now: number): boolean {
+    if (!restored && this.#parts.clock.monotonic() < giveUpAt) return false
+    return awaited.size === 0 && now >= notBefore
+  }
+
+  #settle(bornAt: number): void {
+    this.#state = { is: 'settled', bornAt }
+    this.#timer?.cancel()
+    this.#timer = undefined
+    for (const answer of this.#waiting) answer(true)
+  }
+
+  #lookLater(): void {
+    if (this.#timer !== undefined) return
+    const { clock, nodes, onError } = this.#parts
+    const ms = Math.max(LOOK_MS, this.#live.size * LOOK_MS_A_NODE)
+    this.#timer = clock.after(ms, () => {
+      this.#timer = undefined
+      if (this.settled) return
+      nodes.refresh().then(
+        () => this.look(),
+        (error: unknown) => {
+          onError(error, { stage: 'settle' })
+          this.#lookLater()
+        },
+      )
+    })
+  }
+}

@@ -1,0 +1,71 @@
+import { memoryCluster } from '../memory/index.js'
+import type { MemoryCluster } from '../memory/index.js'
+import { Node } from '../node.js'
+import type { Times } from '../times.js'
+import { defaultTimes } from '../times.js'
+import type { Cut } from './cut.js'
+import { cuttable } from './cut.js'
+import type { FakeClock } from './fake-clock.js'
+import { fakeClock } from './fake-clock.js'
+
+/** Nodes on one embedded store, on a clock that stands still until a test moves it. */
+export interface House {
+  clock: FakeClock
+  cluster: MemoryCluster
+  nodes: Node[]
+  cuts: Map<Node, Cut>
+  errors: unknown[]
+  events: string[]
+  times: Times
+}
+
+export async function house(count: number): Promise<House> {
+  const clock = fakeClock()
+  const cluster = memoryCluster({ clock, times: defaultTimes })
+  const made: House = {
+    clock,
+    cluster,
+    nodes: [],
+    cuts: new Map(),
+    errors: [],
+    events: [],
+    times: defaultTimes,
+  }
+  for (let i = 0; i < count; i++) made.nodes.push(await addNode(made))
+  return made
+}
+
+export async function addNode(house: House): Promise<Node> {
+  const cut = cuttable(house.cluster.backend())
+  const node = new Node({
+    backend: cut.backend,
+    times: house.times,
+    clock: house.clock,
+    claimMs: 10_000,
+    mailboxMs: 5_000,
+    onError: (error) => house.errors.push(error),
+    onEvent: (event) => house.events.push(event),
+  })
+  house.cuts.set(node, cut)
+  await node.start()
+  return node
+}
+
+export async function two(): Promise<House & { a: Node; b: Node }> {
+  const made = await house(2)
+  const [a, b] = made.nodes
+  if (!a || !b) throw new Error('two nodes were asked for')
+  // One beat each, so that either knows the other.
+  await made.clock.advance(made.times.beatMs)
+  return { ...made, a, b }
+}
+
+export function cutOf(cuts: Map<Node, Cut>, node: Node): Cut {
+  const found = cuts.get(node)
+  if (!found) throw new Error('this node is not of this house')
+  return found
+}
+
+export function cutOff(cuts: Map<Node, Cut>, node: Node, cut: boolean): void {
+  cutOf(cuts, node).cut = cut
+}
