@@ -9,6 +9,8 @@ export interface Meddler {
   say(who: string, ...command: string[]): number
   /** From now on, what Redis says is changed before it arrives. */
   rewrite(change: (text: string) => string): void
+  /** From now on, what is said to Redis is changed before it arrives. */
+  rewriteSaid(change: (text: string) => string): void
   stop(): Promise<void>
 }
 
@@ -24,13 +26,14 @@ const KEPT_BYTES = 4_096
 export async function startMeddler(port: number): Promise<Meddler> {
   const links = new Set<Link>()
   let change: ((text: string) => string) | undefined
+  let changeSaid: ((text: string) => string) | undefined
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1')
     const link: Link = { near, far, said: '' }
     links.add(link)
     near.on('data', (bytes) => {
       if (link.said.length < KEPT_BYTES) link.said += bytes.toString('latin1')
-      far.write(bytes)
+      far.write(changeSaid ? Buffer.from(changeSaid(bytes.toString('latin1')), 'latin1') : bytes)
     })
     far.on('data', (bytes) => {
       near.write(change ? Buffer.from(change(bytes.toString('latin1')), 'latin1') : bytes)
@@ -56,6 +59,9 @@ export async function startMeddler(port: number): Promise<Meddler> {
     },
     rewrite: (next) => {
       change = next
+    },
+    rewriteSaid: (next) => {
+      changeSaid = next
     },
     stop: async () => {
       for (const link of links) {

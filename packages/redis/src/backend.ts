@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
-import { defaultMailboxLimits } from '@peerage/core'
+import { deadRetentionMs, defaultMailboxLimits } from '@peerage/core'
 import type { BusLimits } from './bus.js'
+import { Births } from './births.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './command.js'
 import type { ConnectOptions } from './connect.js'
@@ -79,14 +80,22 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   const client = clientForCommands(connectOptions)
   const commands = new Commands({ client, clock, commandMs })
   const singer = randomBytes(6).toString('base64url')
+  const isCluster = address.topology === 'cluster'
+  const births = new Births({
+    commands,
+    keys,
+    retentionMs: times.nodeLeaseMs + deadRetentionMs(times),
+    onError,
+  })
   const links = makeLinks({
     connectOptions,
     commands,
     clock,
     commandMs,
     canary: (word) => keys.canary(singer, word),
+    onSlots: (slots) => births.arrange(slots),
     // On one server, names are gone only when the connection for commands is lost, too.
-    onRestored: (why) => onEvent({ type: 'doubt', why, names: address.topology === 'cluster' }),
+    onRestored: (why) => onEvent({ type: 'doubt', why, names: isCluster }),
     onChange: () => health.evaluate(),
     onError: (error, context) => {
       onError(error, context)
@@ -106,9 +115,9 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onCanary: options.onCanary ?? (() => {}),
   })
   const onAbsent = (): void => onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true })
-  const nodes = new RedisNodes({ commands, keys, times, clock, onAbsent })
+  const nodes = new RedisNodes({ commands, keys, times, clock, ...(isCluster ? { births } : {}), onAbsent })
   return {
-    ...makeStores({ options, commands, nodes, talk, single: address.topology !== 'cluster' }),
+    ...makeStores({ options, commands, nodes, talk, single: !isCluster }),
     nodes,
     bus,
     identify: (node) => nodes.identify(node),

@@ -17,6 +17,11 @@ export class Keys {
     return `${this.#prefix}nodes`
   }
 
+  /** String: when one master of a Cluster was last empty. `word` chooses the master. */
+  birth(word: string): string {
+    return `${this.#prefix}birth:${word}`
+  }
+
   /** String: the lease of a name. */
   lease(peer: Peer): string {
     return `${this.#prefix}{${peer}}:lease`

@@ -5,6 +5,7 @@ import { clientForPublishing, clientForSubscribing } from './connect.js'
 import type { Publishing } from './publishing.js'
 import { Publisher, ShardPublishers } from './publishing.js'
 import { Shards } from './shards.js'
+import type { SlotMap } from './slots.js'
 import type { Listening } from './subscriptions.js'
 import { Subscriptions } from './subscriptions.js'
 import { Topology } from './topology.js'
@@ -16,6 +17,8 @@ export interface LinksParts {
   commandMs: number
   /** A canary's channel, for any word. */
   canary: (word: string) => string
+  /** On a Cluster: who serves which slot now. */
+  onSlots: (slots: SlotMap) => void
   onRestored: (why: string) => void
   onChange: () => void
   onError: OnError
@@ -61,7 +64,7 @@ function serverLinks(parts: LinksParts): Links {
 }
 
 function shardLinks(parts: LinksParts): Links {
-  const { connectOptions, commands, clock, commandMs, canary, onRestored, onChange, onError } = parts
+  const { connectOptions, commands, clock, commandMs, canary, onSlots, onRestored, onChange, onError } = parts
   const onMoved = (): void => topology.doubt()
   const publishing = new ShardPublishers({
     newClient: (master) => clientForPublishing(connectOptions, master),
@@ -83,6 +86,7 @@ function shardLinks(parts: LinksParts): Links {
     askSlots: () => commands.run((client) => client.cluster('SLOTS')),
     clock,
     onSlots: (slots, changed) => {
+      onSlots(slots)
       publishing.arrange(slots)
       listening.arrange(slots, changed)
     },

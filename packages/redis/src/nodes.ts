@@ -2,6 +2,7 @@ import type { NodeId } from '@peerage/protocol'
 import { parseNodeId } from '@peerage/protocol'
 import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, Times } from '@peerage/core'
 import { RegistryUnavailable, deadRetentionMs } from '@peerage/core'
+import type { Births } from './births.js'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
@@ -12,6 +13,8 @@ export interface RedisNodesParts {
   keys: Keys
   times: Times
   clock: Clock
+  /** On a Cluster: when each master was last empty. The set of nodes says it of its own server alone. */
+  births?: Births
   /** The set is another one than before, or has forgotten this node: keys are gone. */
   onAbsent: () => void
 }
@@ -56,8 +59,10 @@ export class RedisNodes implements Nodes {
     const startedAt = clock.monotonic()
     const isNew = this.#within === Number.POSITIVE_INFINITY
     const mayAppear = startedAt < this.#within
-    const flags = [mayAppear, settled, isNew].map((flag) => (flag ? 1 : 0))
-    const args = [self, times.nodeLeaseMs, deadRetentionMs(times), ...flags]
+    const settledAt = await this.#checkBirths(isNew)
+    const retentionMs = deadRetentionMs(times)
+    const flags = [mayAppear ? 1 : 0, settled ? settledAt : 0, isNew ? 1 : 0]
+    const args = [self, times.nodeLeaseMs, retentionMs, ...flags]
     const { bornAt } = this.#look
     const answer = await commands.script(beatScript, keys.nodes(), args)
     const [alive, wasThere] = this.#see(answer)
@@ -166,6 +171,20 @@ export class RedisNodes implements Nodes {
     return this.#look.redisNow + this.#parts.clock.monotonic() - this.#look.seenAt
   }
 
+  /**
+   * When this node is settled: names that were lost after this time may be its own, and it does not know. 0: it cannot
+   * tell. A set of one server answers for itself.
+   */
+  async #checkBirths(isNew: boolean): Promise<number> {
+    const { births } = this.#parts
+    if (births === undefined) return Number.MAX_SAFE_INTEGER
+    const before = births.latest
+    const checkedAt = Math.floor(this.#redisNow())
+    const isWhole = await births.check()
+    if (isNew) return Number.MAX_SAFE_INTEGER
+    return isWhole && births.latest === before ? checkedAt : 0
+  }
+
   #sawTime(redisTime: number): void {
     this.#greatestOffset = Math.max(this.#greatestOffset, redisTime - this.#parts.clock.monotonic())
   }
@@ -180,7 +199,7 @@ export class RedisNodes implements Nodes {
       if (node.ok && Number.isFinite(end))
         nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    const bornAt = -(scores.get('born') ?? 0)
+    const bornAt = Math.max(-(scores.get('born') ?? 0), this.#parts.births?.latest ?? 0)
     const before = this.#look.bornAt
     this.#look = { redisNow: Number(now), seenAt: this.#parts.clock.monotonic(), bornAt, nodes }
     this.#sawTime(this.#look.redisNow)

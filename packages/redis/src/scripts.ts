@@ -202,8 +202,8 @@ local answer = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 `
 
 /**
- * KEYS: nodes. ARGV: node, lease, retention, may appear (1|0): a node within its lease, or a new one; settled (1|0),
- * is new (1|0): a node that has never beaten.
+ * KEYS: nodes. ARGV: node, lease, retention, may appear (1|0): a node within its lease, or a new one; when it was
+ * settled at the latest, or 0; is new (1|0): a node that has never beaten.
  * Answers alive (1|0), was there (1|0), now, then the whole view: member, score, member, score …
  * Members: a node and the end of its lease; `s:` and a node, and when it last was settled; `born`.
  */
@@ -217,7 +217,8 @@ if ends then alive = tonumber(ends) > now end
 if alive then
   redis.call('ZADD', KEYS[1], text(now + lease + 1), node)
   -- A node that the set had forgotten has its names to write back first.
-  if ARGV[5] == '1' and (ends or ARGV[6] == '1') then redis.call('ZADD', KEYS[1], text(now), 's:' .. node) end
+  local settled = math.min(now, tonumber(ARGV[5]))
+  if settled > 0 and (ends or ARGV[6] == '1') then redis.call('ZADD', KEYS[1], text(settled), 's:' .. node) end
 end
 redis.call('PEXPIRE', KEYS[1], text(lease + retention))
 ${VIEW}
@@ -225,6 +226,13 @@ table.insert(answer, 1, text(now))
 table.insert(answer, 1, ends and '1' or '0')
 table.insert(answer, 1, alive and '1' or '0')
 return answer
+`)
+
+/** KEYS: birth. ARGV: retention. Answers when the mark was made, which is now where there is none. */
+export const birthScript = script(`${NOW}
+local made = redis.call('GET', KEYS[1]) or text(now)
+redis.call('SET', KEYS[1], made, 'PX', ARGV[1])
+return made
 `)
 
 /** KEYS: nodes. Answers as a beat does, without beating. */

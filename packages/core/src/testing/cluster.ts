@@ -157,6 +157,12 @@ export function newNodeId(): NodeId {
   return must(parseNodeId(randomBytes(6).toString('base64url')))
 }
 
+/** The store loses everything, and these nodes have noticed. */
+export async function flushed(cluster: ContractCluster, ...nodes: ContractNode[]): Promise<void> {
+  await cluster.flush()
+  for (const { backend } of nodes) await backend.nodes.beat()
+}
+
 /** A new connection of a node. */
 export function ownerAt(at: ContractNode): Owner {
   return { node: at.node, connection: newConnectionId() }

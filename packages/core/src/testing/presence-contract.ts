@@ -2,7 +2,7 @@ import type { Peer } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PresenceChange } from '../presence.js'
 import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { LONG_GRACE_MS, claimed, newNodeId, newPeer, patient, until } from './cluster.js'
+import { LONG_GRACE_MS, claimed, flushed, newNodeId, newPeer, patient, until } from './cluster.js'
 
 type Watcher = ContractNode & { changes: PresenceChange[] }
 
@@ -86,7 +86,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
     test('[I10] an eviction is announced as a change of holder; a move of its node is none', async () => {
       const [a, b, w] = [await cluster.join(), await cluster.join(), await watcher()]
       const lease = await claimed(a, newPeer())
-      await cluster.flush()
+      await flushed(cluster, a, b)
       await cluster.pass(20)
       await claimed(b, lease.peer)
       await w.backend.presence.watch(lease.peer)

@@ -4,6 +4,7 @@ import type { Given, MakeCluster } from './cluster.js'
 import {
   LONG_GRACE_MS,
   claimed,
+  flushed,
   newConnectionId,
   newNodeId,
   newPeer,
@@ -97,7 +98,7 @@ function claims(given: () => Given): void {
       lease = await claimed(b, peer)
       epochs.push(lease.epoch)
     }
-    await cluster.flush()
+    await flushed(cluster, a, b)
     lease = await claimed(a, peer, { presented: lease.epoch })
     epochs.push(lease.epoch)
     expect(epochs).toEqual([...new Set(epochs)].sort((x, y) => x - y))

@@ -5,6 +5,7 @@ import type { Given } from './cluster.js'
 import {
   LONG_GRACE_MS,
   claimed,
+  flushed,
   newNodeId,
   newPeer,
   newSecretHash,
@@ -19,7 +20,7 @@ export function registryReassertions(given: () => Given): void {
   test('[I10] after a flush a lease is written back unchanged', async () => {
     const { a, b, cluster } = given()
     const leases = await Promise.all(Array.from({ length: 100 }, () => claimed(a, newPeer())))
-    await cluster.flush()
+    await flushed(cluster, a, b)
     expect(await b.backend.registry.lookup(leases[0]?.peer ?? newPeer())).toBeUndefined()
     expect(await a.backend.registry.reassert(leases)).toEqual(nothing)
     for (const lease of leases) expect(await b.backend.registry.lookup(lease.peer)).toEqual(lease)
@@ -38,7 +39,7 @@ export function registryReassertions(given: () => Given): void {
   test('[I10] against a later claim the older since wins, and the loser is named', async () => {
     const { a, b, cluster } = given()
     const older = await claimed(a, newPeer())
-    await cluster.flush()
+    await flushed(cluster, a, b)
     await cluster.pass(20)
     const newer = await claimed(b, older.peer)
     expect(newer.since).toBeGreaterThan(older.since)
@@ -57,7 +58,7 @@ export function registryReassertions(given: () => Given): void {
       const old = await claimed(a, newPeer())
       await cluster.pass(20)
       const now = await claimed(b, old.peer, { policy: 'replace' })
-      await cluster.flush()
+      await flushed(cluster, a, b)
       // Someone came in between: older than the one who replaced, younger than the one who was replaced.
       const stray = {
         ...now,
@@ -89,11 +90,11 @@ export function registryReassertions(given: () => Given): void {
     for (const order of ['old first', 'new first']) {
       const secretHash = newSecretHash()
       const old = await claimed(a, newPeer(), { secretHash })
-      await cluster.flush()
+      await flushed(cluster, a, b)
       await cluster.pass(20)
       const now = await claimed(b, old.peer, { secretHash })
       expect(now.since).toBeGreaterThan(old.since)
-      if (order === 'old first') await cluster.flush()
+      if (order === 'old first') await flushed(cluster, a, b)
       const merged = { ...now, since: old.since }
       const lost = { lease: old, reason: 'another', holder: merged }
       const renamed = { lease: now, reason: 'another', holder: merged }
@@ -110,7 +111,7 @@ export function registryReassertions(given: () => Given): void {
   test('[I10] an away name is written back as away, for what is left of its grace', async () => {
     const { a, b, cluster } = given()
     const lease = await claimed(a, newPeer())
-    await cluster.flush()
+    await flushed(cluster, a, b)
     const away = { ...lease, state: 'away' } as const
     expect(await a.backend.registry.reassert([away], { graceMs: 50 })).toEqual(nothing)
     expect(await b.backend.registry.lookup(lease.peer)).toEqual(away)
@@ -148,7 +149,7 @@ export function registryReassertions(given: () => Given): void {
     ].map((stay): Lease => ({ peer, ...owner(a), ...stay, state: 'online', secretHash: newSecretHash() }))
     const best = rivals.reduce((x, y) => (winsOver(x, y) ? x : y))
     for (const order of permutations(rivals)) {
-      await cluster.flush()
+      await flushed(cluster, a)
       const evicted: Lease[] = []
       const lost: Lost[] = []
       for (const lease of order) {
@@ -184,7 +185,7 @@ export function registryReassertions(given: () => Given): void {
   test('[I10] a node that lapsed does not win by an older since', async () => {
     const { a, b, cluster } = given()
     const older = await claimed(a, newPeer())
-    await cluster.flush()
+    await flushed(cluster, a, b)
     await cluster.pass(20)
     const newer = await claimed(b, older.peer)
     const moved = { ...older, node: newNodeId() }
