@@ -144,13 +144,13 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
 })
 
 const nothing = (): void => {}
-const none = { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 }
+const none = { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 }
 const noLimits = new Limits(
   {
     connection: none,
     name: { messagesPerSecond: 0, failuresPerMinute: 0 },
     address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-    node: { connections: 0, connectsPerSecond: 0 },
+    node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
   },
   systemClock,
 )
@@ -168,12 +168,14 @@ async function arrive(
     readyState: 'open',
     address: '127.0.0.1',
     send: (frame: string) => written.push(frame) > 0,
+    relay: (frame: string) => written.push(frame) > 0,
     close: nothing,
   })
   const bucket = (): TokenBucket => new TokenBucket(0, 0)
   const rates = (): Rates => ({
     messages: bucket(),
     bytes: bucket(),
+    signals: bucket(),
     lookups: bucket(),
     relayed: bucket(),
     strikes: bucket(),

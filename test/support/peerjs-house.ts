@@ -15,10 +15,10 @@ import { Limits } from '../../packages/server/src/limits.js'
 import { PeerJsPeer } from './peerjs.js'
 
 export const unlimited: LimitValues = {
-  connection: { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 },
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
   name: { messagesPerSecond: 0, failuresPerMinute: 0 },
   address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-  node: { connections: 0, connectsPerSecond: 0 },
+  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
 }
 const closers: (() => Promise<void> | void)[] = []
 

@@ -1,6 +1,7 @@
 import type { Peer } from '@peerage/protocol'
 import type { OnError } from './backend.js'
 import type { Clock, Timer } from './clock.js'
+import { HeldBytes } from './held-bytes.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
 import { RegistryUnavailable } from './registry.js'
@@ -28,16 +29,19 @@ const EXPIRE_TRIES = 5
 export class Mail {
   readonly #parts: MailParts
   #stopped = false
+  readonly #held: HeldBytes
   /** One timer a queue: a queue that is made anew, known by its birth, gets its own. */
   readonly #expiries = new Map<Peer, { since: number; timer: Timer }>()
 
   constructor(parts: MailParts) {
     this.#parts = parts
+    this.#held = new HeldBytes(parts.clock, parts.expireMs)
   }
 
-  /** False: the mailbox is full, and the message was not kept. Rejects with RegistryUnavailable: nor was it then. */
+  /** False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with RegistryUnavailable: nor was it then. */
   async hold(message: Message): Promise<boolean> {
     const { mailbox, isOnline, arrived, onError } = this.#parts
+    if (!this.#held.take(message.from, Buffer.byteLength(message.frame))) return false
     const put = await mailbox.put(message.to, message)
     if (!put.ok) return false
     this.#expectExpiry(message.to, put.since)

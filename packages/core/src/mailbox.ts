@@ -18,7 +18,7 @@ export interface Mailbox {
 export interface MailboxLimits {
   /** Messages that wait for one peer. An offer with its candidates makes some 10 to 30. */
   messages: number
-  /** UTF-16 units of their frames, together. */
+  /** Bytes of their frames, together. */
   length: number
   /** How long a queue lasts from its making. */
   expireMs: number

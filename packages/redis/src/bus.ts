@@ -21,7 +21,7 @@ export interface RedisBusParts {
 /** What may wait for Redis's answer at once, over all destinations. */
 export interface BusLimits {
   envelopes: number
-  /** UTF-16 units. */
+  /** Bytes, as Redis gets them. */
   length: number
 }
 
@@ -41,6 +41,7 @@ type Sent = 'sent' | 'unavailable'
 /** Envelopes to one node that go out in one publish, in this order. */
 interface Lane {
   payload: string
+  bytes: number
   waiting: ((sent: Sent) => void)[]
   /** Goes when what has arrived by now has been read; else it is acknowledgements, which wait. */
   soon: boolean
@@ -99,13 +100,14 @@ export class RedisBus implements Bus {
     const { limits } = this.#parts
     if (this.#closed) return UNAVAILABLE
     const record = encodeEnvelope(envelope)
-    if (this.#envelopes >= limits.envelopes || this.#length + record.length > limits.length)
-      return UNAVAILABLE
+    const bytes = Buffer.byteLength(record)
+    if (this.#envelopes >= limits.envelopes || this.#length + bytes > limits.length) return UNAVAILABLE
     this.#envelopes++
-    this.#length += record.length
+    this.#length += bytes
     return new Promise((resolve) => {
-      const lane = this.#lanes.get(to) ?? { payload: '', waiting: [], soon: false }
+      const lane = this.#lanes.get(to) ?? { payload: '', bytes: 0, waiting: [], soon: false }
       lane.payload += record
+      lane.bytes += bytes
       lane.waiting.push(resolve)
       const rush = this.#rush.add()
       if (this.#mayWait(envelope)) {
@@ -120,7 +122,7 @@ export class RedisBus implements Bus {
         this.#flushSoon()
       } else {
         this.#lanes.delete(to)
-        this.#send(to, lane.payload, lane.waiting)
+        this.#send(to, lane)
       }
     })
   }
@@ -153,21 +155,21 @@ export class RedisBus implements Bus {
 
   #flush(which: 'all' | 'soon'): void {
     this.#parts.publishing.together(() => {
-      for (const [to, { payload, waiting, soon }] of this.#lanes) {
-        if (which === 'soon' && !soon) continue
+      for (const [to, lane] of this.#lanes) {
+        if (which === 'soon' && !lane.soon) continue
         this.#lanes.delete(to)
-        this.#send(to, payload, waiting)
+        this.#send(to, lane)
       }
     })
   }
 
-  #send(to: NodeId, payload: string, waiting: Flight['waiting']): void {
+  #send(to: NodeId, { payload, bytes, waiting }: Lane): void {
     const { publishing, keys, clock, commandMs } = this.#parts
     const count = waiting.length
     this.#sentAt = clock.monotonic()
     const published = publishing.publish(keys.inbox(to), payload)
     if (published === undefined) {
-      this.#landed(waiting, count, payload, 'unavailable')
+      this.#landed(waiting, count, bytes, 'unavailable')
       return
     }
     const flight: Flight = { until: clock.monotonic() + commandMs, waiting }
@@ -176,20 +178,20 @@ export class RedisBus implements Bus {
     published.then(
       () => {
         this.#flights.delete(flight)
-        this.#landed(waiting, count, payload, 'sent')
+        this.#landed(waiting, count, bytes, 'sent')
       },
       (error: unknown) => {
         this.#flights.delete(flight)
-        this.#landed(waiting, count, payload, 'unavailable')
+        this.#landed(waiting, count, bytes, 'unavailable')
         this.#parts.onError(error, { stage: 'bus publish', envelopes: count })
       },
     )
   }
 
   // What Redis still owes an answer for takes memory, whether or not its caller still waits.
-  #landed(waiting: Flight['waiting'], count: number, payload: string, sent: Sent): void {
+  #landed(waiting: Flight['waiting'], count: number, bytes: number, sent: Sent): void {
     this.#envelopes -= count
-    this.#length -= payload.length
+    this.#length -= bytes
     for (const settle of waiting.splice(0)) settle(sent)
   }
 

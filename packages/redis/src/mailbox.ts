@@ -31,7 +31,7 @@ export class RedisMailbox implements Mailbox {
     const { commands, keys, limits } = this.#parts
     const answer = await commands.script(putScript, keys.queue(peer), [
       encodeMessage(message),
-      message.frame.length,
+      Buffer.byteLength(message.frame),
       limits.messages,
       limits.length,
       FORGOTTEN_AFTER * limits.expireMs,

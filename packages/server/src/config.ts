@@ -78,6 +78,10 @@ const limits = section({
   connection: section({
     messagesPerSecond: set(rate.default(1_000), 'messages of one connection; 0: no limit'),
     bytesPerSecond: set(rate.default(8_388_608), 'bytes of one connection; 0: no limit'),
+    signalBytesPerSecond: set(
+      rate.default(1_048_576),
+      'offers, answers and candidates of one connection, in bytes: a handshake needs some 50,000; 0: no limit',
+    ),
     lookupsPerSecond: set(rate.default(200), 'names looked up or watched by one connection; 0: no limit'),
   }),
   name: section({
@@ -99,6 +103,10 @@ const limits = section({
   node: section({
     connections: set(count.default(50_000), 'open connections of this node; 0: no limit'),
     connectsPerSecond: set(rate.default(2_000), 'new connections of this node; 0: no limit'),
+    bufferedBytes: set(
+      count.default(268_435_456),
+      'while more than this waits to be read by all peers, those who are behind get nothing from others; 0: no limit',
+    ),
   }),
 })
 

@@ -4,10 +4,10 @@ import { defaultConfig } from './config.js'
 import { KeyedBuckets, Limits, TokenBucket, type LimitValues } from './limits.js'
 
 const none: LimitValues = {
-  connection: { messagesPerSecond: 0, bytesPerSecond: 0, lookupsPerSecond: 0 },
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
   name: { messagesPerSecond: 0, failuresPerMinute: 0 },
   address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-  node: { connections: 0, connectsPerSecond: 0 },
+  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
 }
 
 /** How many in a row are let through. */

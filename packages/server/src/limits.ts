@@ -1,4 +1,5 @@
 import type { Clock } from '@peerage/core'
+import { Backlog } from './backlog.js'
 
 /**
  * A token bucket: `perSecond` on average, twice that, and at least one, at once. Our own, since it is asked for every message and must
@@ -97,7 +98,12 @@ export function strikeBucket(now: number): TokenBucket {
 }
 
 export interface LimitValues {
-  connection: { messagesPerSecond: number; bytesPerSecond: number; lookupsPerSecond: number }
+  connection: {
+    messagesPerSecond: number
+    bytesPerSecond: number
+    signalBytesPerSecond: number
+    lookupsPerSecond: number
+  }
   name: { messagesPerSecond: number; failuresPerMinute: number }
   address: {
     connections: number
@@ -105,7 +111,7 @@ export interface LimitValues {
     lookupsPerSecond: number
     failuresPerMinute: number
   }
-  node: { connections: number; connectsPerSecond: number }
+  node: { connections: number; connectsPerSecond: number; bufferedBytes: number }
 }
 
 export type Refusal = { reason: 'rate-limited' | 'too-many' | 'overloaded'; retryAfterMs: number }
@@ -116,6 +122,8 @@ const COUNT_RETRY_MS = 5_000
 /** All limits of one node, shared by its gateways. Addresses come normalised (IPv6 by /64). */
 export class Limits {
   readonly values: LimitValues
+  /** What waits for all peers of this node, on every wire. */
+  readonly backlog: Backlog
   readonly #clock: Clock
   readonly #byAddress = new Map<string, number>()
   readonly #connects: KeyedBuckets
@@ -129,6 +137,7 @@ export class Limits {
   constructor(values: LimitValues, clock: Clock) {
     this.values = values
     this.#clock = clock
+    this.backlog = new Backlog(values.node.bufferedBytes, clock)
     this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
     this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)

@@ -105,16 +105,15 @@ export const loadFaults: readonly Fault[] = [
           const body = 'x'.repeat(16_000)
           // Below the writer's own limits: it is the reader that is judged.
           const flood = setInterval(() => {
-            for (let i = 0; i < 5; i++)
-              writer.send('send', {
-                to: 'stopped',
-                since,
-                stream: 'A'.repeat(11),
-                seq: ++seq,
-                base: 1,
-                kind: 'signal',
-                body,
-              })
+            writer.send('send', {
+              to: 'stopped',
+              since,
+              stream: 'A'.repeat(11),
+              seq: ++seq,
+              base: 1,
+              kind: 'signal',
+              body,
+            })
           }, 20)
           await until('the sender is told', 20_000, () => writer.notices > 0)
           clearInterval(flood)
@@ -128,8 +127,8 @@ export const loadFaults: readonly Fault[] = [
         },
       )
       await heal(scene, 'F17', 'one peer', () => reader.ws.resume())
-      await reader.closed()
       noteNeighbours(scene, seen)
+      reader.end()
       writer.end()
     },
   },

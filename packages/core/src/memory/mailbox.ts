@@ -19,7 +19,7 @@ export class MemoryMailbox implements Mailbox {
     this.#forget()
     const { mailboxLimits, queues } = this.#store
     const queue = queues.get(peer) ?? { madeAt: this.#store.now(), messages: [], length: 0 }
-    const length = queue.length + message.frame.length
+    const length = queue.length + Buffer.byteLength(message.frame)
     if (queue.messages.length >= mailboxLimits.messages || length > mailboxLimits.length)
       return { ok: false, reason: 'full' }
     queue.messages.push(message)

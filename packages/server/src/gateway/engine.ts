@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import type { RawData } from 'ws'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { Backlog } from '../backlog.js'
 import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 
@@ -29,6 +30,8 @@ export interface EngineOptions {
   frameBytes: number
   /** Over this many bytes that wait to be read, the peer is a slow consumer. */
   bufferedBytes: number
+  /** What waits for all peers of the node. */
+  backlog: Backlog
 }
 
 export interface EngineEvents {
@@ -40,6 +43,8 @@ export interface EngineEvents {
   pinged: (socket: EngineSocket) => boolean
   /** No traffic since the last ping. */
   silent: (socket: EngineSocket) => void
+  /** It is far behind, and has read nothing for a ping interval. */
+  stuck: (socket: EngineSocket) => void
   /** `code` as in RFC 6455 §7.4; 1006: no close frame. */
   ended: (socket: EngineSocket, code: number) => void
 }
@@ -97,8 +102,15 @@ export class EngineSocket extends EventEmitter implements Beating {
     return this.#engine.writer.write(this.#duplex, frame)
   }
 
+  /** What another peer sent. False: gone, or so far behind that the sender shall wait. */
+  relay(frame: string): boolean {
+    if (this.#ws.readyState !== WebSocket.OPEN) return false
+    return this.#engine.writer.relay(this.#duplex, frame)
+  }
+
   ping(): void {
-    this.send(PING)
+    if (this.#engine.writer.isStuck(this.#duplex)) this.#engine.events.stuck(this)
+    else this.send(PING)
   }
 
   silent(): void {
@@ -182,7 +194,7 @@ export class Engine extends EventEmitter {
     super()
     this.options = options
     this.events = events
-    this.writer = new FrameWriter(options.bufferedBytes, options.clock)
+    this.writer = new FrameWriter(options.bufferedBytes, options.clock, options.backlog)
     const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = options
     this.#handshake = JSON.stringify({ upgrades: [], pingInterval, pingTimeout, maxPayload }).slice(1)
     this.#wss = new WebSocketServer({

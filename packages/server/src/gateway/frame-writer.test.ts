@@ -4,9 +4,11 @@ import { PassThrough, type Duplex } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { fakeClock } from '@peerage/core/testing'
+import { Backlog } from '../backlog.js'
 import { FrameWriter } from './frame-writer.js'
 
 const MANY = 1 << 20
+const noBacklog = (): Backlog => new Backlog(0, fakeClock())
 const endings: (() => void)[] = []
 afterEach(() => {
   for (const end of endings.splice(0)) end()
@@ -45,14 +47,14 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
 
 /** A writer in a rush: over a clock that stands still, one that has written so many frames already. */
 function rushed(mostBytes = MANY): FrameWriter {
-  const writer = new FrameWriter(mostBytes, fakeClock())
+  const writer = new FrameWriter(mostBytes, fakeClock(), noBacklog())
   const { stream } = recorded()
   for (let n = 0; n < 5; n++) writer.write(stream, 'x')
   return writer
 }
 
 test('a frame by itself is written at once', () => {
-  const writer = new FrameWriter(MANY, fakeClock())
+  const writer = new FrameWriter(MANY, fakeClock(), noBacklog())
   const { stream, writes } = recorded()
   writer.write(stream, 'one')
   expect(writes).toHaveLength(1)
@@ -125,4 +127,32 @@ test('a client reads every length and every character, and a close frame after w
   server.close(4000)
   expect((await closed)[0]).toBe(4000)
   expect(got).toEqual([...texts, 'both', 'last'])
+})
+
+/** A peer that reads nothing: what is written stays. */
+function unread(): PassThrough {
+  return new PassThrough({ writableHighWaterMark: 1, readableHighWaterMark: 1 })
+}
+
+test('[C4] what others send fills half of the bound, what the node says all of it', () => {
+  const writer = new FrameWriter(1_000, fakeClock(), noBacklog())
+  const stream = unread()
+  writer.write(stream, 'first')
+  let relayed = 0
+  while (writer.relay(stream, '€'.repeat(20))) relayed++
+  expect(stream.writableLength).toBeLessThanOrEqual(500 + 100)
+  expect(relayed).toBeGreaterThan(4)
+  expect(writer.write(stream, 'of the node')).toBe(true)
+})
+
+test('[P16] [C4] while too much waits on a node, those who are behind get nothing from others', async () => {
+  const clock = fakeClock()
+  const writer = new FrameWriter(MANY, clock, new Backlog(3_000, clock))
+  const behind = Array.from({ length: 5 }, unread)
+  // The first write goes through to the reading side, the second waits.
+  for (const stream of behind) for (let n = 0; n < 3; n++) stream.write(Buffer.alloc(1_000))
+  for (const stream of behind) writer.relay(stream, 'x')
+  await clock.advance(100)
+  expect(behind.map((stream) => writer.relay(stream, 'x'))).toEqual([false, false, false, false, false])
+  expect(writer.relay(unread(), 'x')).toBe(true)
 })

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import { Rush } from '@peerage/core'
+import type { Backlog } from '../backlog.js'
 
 /** More frames than this within a millisecond, and those to one peer wait for each other. */
 const RUSH = 4
@@ -8,8 +9,13 @@ const RUSH = 4
 /** What waits for one peer until the end of the turn. */
 interface Waiting {
   frames: string[]
-  length: number
+  bytes: number
 }
+
+/** What others send to a peer may fill so much of its bound: the rest is for what the node itself must say. */
+const RELAYED_SHARE = 0.5
+/** Less than one relayed frame may leave below its share: who is so far behind and reads nothing is stuck. */
+const FAR_BEHIND_SHARE = 0.25
 
 /**
  * Writes whole text frames of a server (RFC 6455 §5.2). In a rush the frames of one turn of the event loop to one peer
@@ -20,21 +26,50 @@ export class FrameWriter {
   readonly #mostBytes: number
   readonly #rush: Rush
   readonly #waiting = new Map<Duplex, Waiting>()
+  readonly #backlog: Backlog
+  /** What each peer that was far behind at its last ping had read by then. */
+  readonly #read = new WeakMap<Duplex, number>()
 
   /** `mostBytes`: over this many that wait to be read, a peer is a slow consumer. */
-  constructor(mostBytes: number, clock: Clock) {
+  constructor(mostBytes: number, clock: Clock, backlog: Backlog) {
     this.#mostBytes = mostBytes
     this.#rush = new Rush(RUSH, clock)
+    this.#backlog = backlog
+  }
+
+  /**
+   * Takes what another peer sent. False: the recipient is behind, and the frame was not taken; the recipient is not cut
+   * for what others send.
+   */
+  relay(stream: Duplex, frame: string): boolean {
+    const ahead = stream.writableLength + (this.#waiting.get(stream)?.bytes ?? 0)
+    if (ahead > 0) {
+      if (ahead + Buffer.byteLength(frame) > this.#mostBytes * RELAYED_SHARE) return false
+      if (stream.writableLength > 0 && this.#backlog.isOver(stream)) return false
+    }
+    return this.write(stream, frame)
+  }
+
+  /** To be asked once a ping interval: whether a peer that is far behind has read nothing since it was asked last. */
+  isStuck(stream: Duplex): boolean {
+    if (stream.writableLength <= this.#mostBytes * FAR_BEHIND_SHARE) {
+      this.#read.delete(stream)
+      return false
+    }
+    const read = ('bytesWritten' in stream ? Number(stream.bytesWritten) : 0) - stream.writableLength
+    const before = this.#read.get(stream)
+    this.#read.set(stream, read)
+    return before !== undefined && read <= before
   }
 
   /** Takes a frame for a stream that is open. False: the peer is a slow consumer, and the frame was not taken. */
   write(stream: Duplex, frame: string): boolean {
     const waiting = this.#waiting.get(stream)
-    if (stream.writableLength + (waiting?.length ?? 0) > this.#mostBytes) return false
+    if (stream.writableLength + (waiting?.bytes ?? 0) > this.#mostBytes) return false
     if (waiting) {
       this.#rush.add()
       waiting.frames.push(frame)
-      waiting.length += frame.length
+      waiting.bytes += Buffer.byteLength(frame)
       return true
     }
     if (!this.#rush.add()) {
@@ -42,7 +77,7 @@ export class FrameWriter {
       return true
     }
     if (this.#waiting.size === 0) setImmediate(() => this.#flushAll())
-    this.#waiting.set(stream, { frames: [frame], length: frame.length })
+    this.#waiting.set(stream, { frames: [frame], bytes: Buffer.byteLength(frame) })
     return true
   }
 

@@ -20,6 +20,7 @@ const STRIKES_RETRY_MS = 5_000
 export interface Rates {
   messages: TokenBucket
   bytes: TokenBucket
+  signals: TokenBucket
   lookups: TokenBucket
   relayed: TokenBucket
   strikes: TokenBucket
@@ -67,7 +68,7 @@ export class NativeConnection implements Connection {
   send(message: ServerMessage): boolean {
     switch (message.type) {
       case 'relay':
-        return this.write(message.message.frame)
+        return this.socket.relay(message.message.frame)
       case 'notice': {
         const colon = message.ref.indexOf(':')
         const [stream, seq] = [message.ref.slice(0, colon), Number(message.ref.slice(colon + 1))]
@@ -86,7 +87,8 @@ export class NativeConnection implements Connection {
         )
       }
       case 'said':
-        return this.write(message.frame)
+        // At most once: who is behind misses it, and is not cut for what others say.
+        return this.socket.relay(message.frame)
       case 'changed':
         return this.write(encodedOnce(message))
     }

@@ -75,7 +75,7 @@ export class NativeFrames {
     const session = this.#node.sessions.get(connection.id)
     if (session?.state !== 'online') return protocolError('not-claimed', errorTexts['not-claimed'])
     const message = decoded.value
-    const waitMs = this.#overLimit(connection, frame.length)
+    const waitMs = this.#overLimit(connection, Buffer.byteLength(frame))
     if (waitMs > 0) {
       this.#tooFast(connection, waitMs, message)
       return undefined
@@ -131,7 +131,8 @@ export class NativeFrames {
 
   #send(connection: NativeConnection, session: OnlineSession, send: PeerMessageOf<'send'>): void {
     const { to, since, stream, seq, base, kind, body, fresh, handshake } = send
-    const refused = kind === 'message' ? this.#overRelay(connection, body.length) : undefined
+    const refused =
+      kind === 'message' ? this.#overRelay(connection, body) : this.#overSignals(connection, body)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
       this.#metrics.routed('native', kind, refused, 0)
@@ -258,7 +259,7 @@ export class NativeFrames {
     session: OnlineSession,
     message: PeerMessageOf<'say'>,
   ): Promise<NodeMessage | ProtocolError> {
-    const refused = this.#overRelay(connection, message.body.length)
+    const refused = this.#overRelay(connection, message.body)
     return refused ? protocolError(refused, errorTexts[refused]) : this.#rooms.say(session, message)
   }
 
@@ -272,10 +273,17 @@ export class NativeFrames {
     return Math.max(own, this.#limits.lookups(connection.socket.address, names))
   }
 
-  #overRelay(connection: NativeConnection, length: number): 'relay-refused' | 'rate-limited' | undefined {
+  #overRelay(connection: NativeConnection, body: string): 'relay-refused' | 'rate-limited' | undefined {
     const { relay } = this.#parts.welcome()
-    if (relay === null || length > relay.messageBytes) return 'relay-refused'
-    return connection.rates.relayed.take(length, this.#clock.monotonic()) > 0 ? 'rate-limited' : undefined
+    if (relay === null || body.length > relay.messageBytes) return 'relay-refused'
+    const waitMs = connection.rates.relayed.take(Buffer.byteLength(body), this.#clock.monotonic())
+    return waitMs > 0 ? 'rate-limited' : undefined
+  }
+
+  // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
+  #overSignals(connection: NativeConnection, body: string): 'rate-limited' | undefined {
+    const waitMs = connection.rates.signals.take(Buffer.byteLength(body), this.#clock.monotonic())
+    return waitMs > 0 ? 'rate-limited' : undefined
   }
 
   // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.

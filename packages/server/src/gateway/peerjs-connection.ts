@@ -69,6 +69,7 @@ interface Opening {
   inbound: string[]
   inboundLength: number
   outbound: string[]
+  outboundLength: number
 }
 
 /** Our word for a message whose sender is told by EXPIRE; of LEAVE and EXPIRE nobody is told [P8]. */
@@ -82,6 +83,7 @@ const OUTBOUND_FRAMES_MOST = 1_024
 /** As often as `peer` looks for queues that are over: so many EXPIREs for one pair are one [P9]. */
 const EXPIRE_ONCE_MS = 1_000
 const EXPIRED_MOST = 256
+const EXPIRED_KEY_MOST = 1_024
 
 /** One PeerJS peer's connection, as core sees it. */
 export class PeerJsConnection implements Connection, Beating {
@@ -96,13 +98,14 @@ export class PeerJsConnection implements Connection, Beating {
   /** For what this peer sends; made with its first message, for most peers are idle. */
   messages: TokenBucket | undefined
   bytes: TokenBucket | undefined
+  signals: TokenBucket | undefined
   /** It broke the WebSocket protocol: its close is its own doing. */
   faulty = false
   readonly #socket: OwnedWebSocket
   /** What the WebSocket runs on: whole frames are written to it directly. */
   readonly #stream: Duplex
   readonly #events: PeerJsEvents
-  #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [] }
+  #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [], outboundLength: 0 }
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
   #strikes: TokenBucket | undefined
@@ -138,11 +141,14 @@ export class PeerJsConnection implements Connection, Beating {
   send(message: ServerMessage): boolean {
     switch (message.type) {
       case 'relay':
-        return this.#deliver(message.message.frame)
+        return this.#relay(message.message.frame)
       case 'notice':
         if (message.ref !== WANTS_EXPIRE) return true
         // Nobody has the name: the word is EXPIRE. For the rest PeerJS has no word, and the reason is beside it.
-        this.expire(message.to, message.code === 'unavailable' ? undefined : errorTexts[message.code])
+        this.expire(
+          JSON.stringify(message.to),
+          message.code === 'unavailable' ? undefined : errorTexts[message.code],
+        )
         return true
       // PeerJS has no word for these, and nobody asks for them on its behalf.
       case 'presence':
@@ -152,11 +158,12 @@ export class PeerJsConnection implements Connection, Beating {
     }
   }
 
-  /** Tells the peer that what it sent to `to` was not delivered; once for a burst [P9]. */
-  expire(to: unknown, why?: string): void {
+  /** Tells the peer that what it sent to `to`, JSON text, was not delivered; once for a burst [P9]. */
+  expire(to: string, why?: string): void {
     if (this.peer === undefined) return
     const now = this.#events.now()
-    const key = typeof to === 'string' ? to : JSON.stringify(to)
+    // No name is longer: what begins alike is one burst, and the keys stay small.
+    const key = to.length > EXPIRED_KEY_MOST ? shortened(to) : to
     this.#expired ??= new Map()
     if (now - (this.#expired.get(key) ?? Number.NEGATIVE_INFINITY) < EXPIRE_ONCE_MS) return
     if (this.#expired.size >= EXPIRED_MOST) this.#expired.clear()
@@ -176,7 +183,7 @@ export class PeerJsConnection implements Connection, Beating {
   keep(text: string): boolean {
     const opening = this.#opening
     if (opening === undefined) return false
-    opening.inboundLength += text.length
+    opening.inboundLength += Buffer.byteLength(text)
     if (opening.inbound.length >= INBOUND_FRAMES_MOST || opening.inboundLength > INBOUND_LENGTH_MOST)
       return false
     opening.inbound.push(text)
@@ -217,7 +224,9 @@ export class PeerJsConnection implements Connection, Beating {
   ping(): void {
     // What was told an interval ago may be told again; an idle peer keeps nothing.
     this.#expired = undefined
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping()
+    if (this.#socket.readyState !== WebSocket.OPEN) return
+    if (this.#events.writer.isStuck(this.#stream)) this.#events.slow(this)
+    else this.#socket.ping()
   }
 
   silent(): void {
@@ -255,10 +264,25 @@ export class PeerJsConnection implements Connection, Beating {
     this.#events.ended(this, code)
   }
 
+  // Of what others send a peer has less room than of what the node says: they are refused before it is cut.
+  #relay(frame: string): boolean {
+    if (this.#opening !== undefined) return this.#deliver(frame)
+    return this.isOpen && this.#events.writer.relay(this.#stream, frame)
+  }
+
   #deliver(frame: string): boolean {
-    if (this.#opening === undefined) return this.write(frame)
-    if (this.#opening.outbound.length >= OUTBOUND_FRAMES_MOST) return false
-    this.#opening.outbound.push(frame)
+    const opening = this.#opening
+    if (opening === undefined) return this.write(frame)
+    const length = opening.outboundLength + Buffer.byteLength(frame)
+    if (opening.outbound.length >= OUTBOUND_FRAMES_MOST || length > this.#events.bufferedBytes / 2)
+      return false
+    opening.outboundLength = length
+    opening.outbound.push(frame)
     return true
   }
+}
+
+/** A copy, or it would hold the whole frame that it was cut from. */
+function shortened(text: string): string {
+  return Buffer.from(text.slice(0, EXPIRED_KEY_MOST)).toString()
 }

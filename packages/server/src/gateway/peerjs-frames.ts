@@ -40,7 +40,11 @@ export class PeerJsFrames {
   /** Takes one frame of a peer that has its name. */
   take(connection: PeerJsConnection, session: OnlineSession, text: string): void {
     const { node, onError } = this.#options
+    const bytes = Buffer.byteLength(text)
+    // Counted before it costs anything, whatever it says.
+    const over = this.isOver(connection, bytes)
     const frame = decodePeerFrame(text, nameOf(session.peer))
+    if (over && frame.type !== 'relay' && frame.type !== 'leave') return
     switch (frame.type) {
       case 'heartbeat':
       case 'ignored':
@@ -52,9 +56,9 @@ export class PeerJsFrames {
         node.leave(session).catch((error: unknown) => onError(error, { stage: 'leave' }))
         return
       case 'relay':
-        if (this.isOver(connection, text.length)) {
+        if (over || this.#isOverSignals(connection, bytes)) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
-          if (frame.hold) connection.expire(frame.to, errorTexts['rate-limited'])
+          if (frame.hold) connection.expire(frame.dst, errorTexts['rate-limited'])
           return
         }
         this.#relay(connection, session, frame)
@@ -65,7 +69,7 @@ export class PeerJsFrames {
     const name = parseName(frame.to)
     if (!name.ok) {
       // No peer can ever have such a name, so there is nothing to wait for.
-      if (frame.hold) connection.expire(frame.to)
+      if (frame.hold) connection.expire(frame.dst)
       return
     }
     const message: Message = {
@@ -93,6 +97,13 @@ export class PeerJsFrames {
     const over = connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
     if (over) connection.strike()
     return over
+  }
+
+  // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
+  #isOverSignals(connection: PeerJsConnection, bytes: number): boolean {
+    const now = this.#options.clock.monotonic()
+    connection.signals ??= new TokenBucket(this.#options.limits.values.connection.signalBytesPerSecond, now)
+    return connection.signals.take(bytes, now) > 0
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {

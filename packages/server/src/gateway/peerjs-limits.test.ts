@@ -42,16 +42,80 @@ describe('limits', () => {
     expect(await a.ended()).toMatchObject({ code: 1009 })
   })
 
-  test('[P16] a peer that does not read is cut at the bound, and its sender is told', async () => {
-    const home = await house({ bufferedBytes: 65_536 })
+  test('[P16] a sender is refused before a peer that is behind is cut, and told so', async () => {
+    const home = await house({ bufferedBytes: 262_144 })
     const [a, b] = [await home.join('a'), await home.join('b')]
     b.socket.pause()
     const payload = 'x'.repeat(32_000)
-    while (!home.seen.includes('closed slow-consumer')) {
+    while (!home.seen.includes('signal slow-consumer')) {
       a.send(offer('b', payload))
       await new Promise((resolve) => setImmediate(resolve))
     }
     expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'the other peer does not read fast enough' })
+    for (let n = 0; n < 100; n++) a.send(offer('b', payload))
+    a.send(offer('a'))
+    await a.next('OFFER')
+    expect(home.seen).not.toContain('closed slow-consumer')
+    b.socket.resume()
+    b.send(offer('b', 'last'))
+    await eventually('all is read', () => b.received.some((frame) => frame.payload === 'last'))
+    expect(b.end).toBeUndefined()
+  })
+
+  test('[P16] a peer that reads nothing from one ping to the next is cut, though it sends', async () => {
+    const home = await house({ bufferedBytes: 262_144 })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    b.socket.pause()
+    while (!home.seen.includes('signal slow-consumer')) {
+      a.send(offer('b', 'x'.repeat(32_000)))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const isCut = (): boolean => home.seen.includes('closed slow-consumer')
+    for (let n = 0; n < 8 && !isCut(); n++) {
+      const before = a.received.length
+      b.send(offer('a'))
+      a.send({ type: 'HEARTBEAT' })
+      await eventually('b was heard, or is cut', () => a.received.length > before || isCut())
+      await home.clock.advance(4_000)
+    }
+    await eventually('cut', isCut)
+  })
+
+  test('[P16] offers over the rate of signals are dropped, and their sender is told', async () => {
+    const home = await house({
+      limitValues: { ...unlimited, connection: { ...unlimited.connection, signalBytesPerSecond: 1_000 } },
+    })
+    const [a] = [await home.join('a'), await home.join('b')]
+    for (let n = 0; n < 4; n++) a.send(offer('b', 'x'.repeat(900)))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+    expect(home.seen.filter((line) => line === 'signal delivered')).toHaveLength(2)
+  })
+
+  test('[P16] limits count bytes, not characters', async () => {
+    const home = await house({
+      limitValues: { ...unlimited, connection: { ...unlimited.connection, bytesPerSecond: 1_000 } },
+    })
+    const [a] = [await home.join('a'), await home.join('b')]
+    for (let n = 0; n < 2; n++) a.send(offer('b', '€'.repeat(400)))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+  })
+
+  test('[P8] what one sender has wait for absent peers is bounded over all of them', async () => {
+    const clock = fakeClock()
+    const home = await house({ time: clock, cluster: memoryCluster({ clock }), pingIntervalMs: 60_000 })
+    const a = await home.join('a')
+    const payload = 'x'.repeat(60_000)
+    for (let n = 0; n < 75; n++) a.send(offer(`nobody ${n}`, payload))
+    await eventually(
+      'all are judged',
+      () => home.seen.filter((line) => line.startsWith('signal')).length === 75,
+    )
+    const held = home.seen.filter((line) => line === 'signal held').length
+    expect(held * 60_000).toBeLessThanOrEqual(4 * 1024 * 1024)
+    expect(held).toBeGreaterThan(60)
+    await clock.advance(10_000)
+    a.send(offer('later', payload))
+    await eventually('held again', () => home.seen.filter((line) => line === 'signal held').length > held)
   })
 
   test('[P16] frames before the name is claimed are bounded', async () => {
@@ -70,7 +134,7 @@ describe('limits', () => {
   test('[P16] messages over the rate are dropped, and their sender is told', async () => {
     const limitValues = {
       ...unlimited,
-      connection: { messagesPerSecond: 5, bytesPerSecond: 0, lookupsPerSecond: 0 },
+      connection: { messagesPerSecond: 5, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
     }
     const home = await house({ limitValues })
     const [a, b] = [await home.join('a'), await home.join('b')]
@@ -89,7 +153,7 @@ describe('limits', () => {
   test('[P16] pings count as messages do; a flood of either is closed', async () => {
     const limitValues = {
       ...unlimited,
-      connection: { messagesPerSecond: 50, bytesPerSecond: 0, lookupsPerSecond: 0 },
+      connection: { messagesPerSecond: 50, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
     }
     const home = await house({ limitValues })
     const [a, b] = [await home.join('a'), await home.join('b')]
@@ -105,7 +169,7 @@ describe('limits', () => {
   test('[P16] being a little over the rate for hours is no flood', async () => {
     const limitValues = {
       ...unlimited,
-      connection: { messagesPerSecond: 5, bytesPerSecond: 0, lookupsPerSecond: 0 },
+      connection: { messagesPerSecond: 5, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
     }
     const home = await house({ limitValues })
     const [a, b] = [await home.join('a'), await home.join('b')]

@@ -14,6 +14,7 @@ export interface PairsParts {
 const WAITING_PER_PAIR_MOST = 256
 /** Waiting behind all look-ups of this node, so that a slow registry costs bounded memory. */
 const WAITING_MOST = 20_000
+const WAITING_BYTES_MOST = 16 * 1024 * 1024
 
 /**
  * Keeps the order of what one peer sends to another while the way is being looked up. PeerJS clients answer nothing
@@ -24,6 +25,7 @@ export class Pairs {
   readonly #parts: PairsParts
   readonly #waiting = new Map<string, Message[]>()
   #count = 0
+  #bytes = 0
 
   constructor(parts: PairsParts) {
     this.#parts = parts
@@ -48,17 +50,20 @@ export class Pairs {
   }
 
   #wait(queue: Message[], message: Message): void {
-    if (queue.length >= WAITING_PER_PAIR_MOST || this.#count >= WAITING_MOST) {
+    const bytes = this.#bytes + Buffer.byteLength(message.frame)
+    if (queue.length >= WAITING_PER_PAIR_MOST || this.#count >= WAITING_MOST || bytes > WAITING_BYTES_MOST) {
       this.#parts.dropped(message)
       return
     }
     queue.push(message)
     this.#count++
+    this.#bytes = bytes
   }
 
   async #drain(pair: string, queue: Message[]): Promise<void> {
     for (let next = queue.shift(); next; next = queue.shift()) {
       this.#count--
+      this.#bytes -= Buffer.byteLength(next.frame)
       const outcome = this.#parts.router.route(next)
       if (!(outcome instanceof Promise)) this.#parts.settled(next, outcome)
       else {

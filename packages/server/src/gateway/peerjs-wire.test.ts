@@ -36,6 +36,7 @@ describe('frames of a peer', () => {
     expect(decodePeerFrame(text, 'me')).toEqual({
       type: 'relay',
       to: 'b',
+      dst: '"b"',
       hold: true,
       frame: '{"type":"OFFER","src":"me","dst":"b","payload":{"a":[1]}}',
     })
@@ -44,6 +45,78 @@ describe('frames of a peer', () => {
   test('[P6] an absent payload stays absent', () => {
     const decoded = decodePeerFrame('{"type":"ANSWER","dst":"b"}', 'me')
     expect(decoded).toMatchObject({ frame: '{"type":"ANSWER","src":"me","dst":"b"}' })
+  })
+
+  test('[P6] a payload goes on as its own text: 1e20 is not written out', () => {
+    const payload = `[${'1e20,'.repeat(10_000)}1.0, {"a":"\\u0041","a":2}]`
+    const decoded = decodePeerFrame(`{"type":"OFFER", "payload" : ${payload} ,"dst":"b"}`, 'me')
+    expect(decoded).toMatchObject({ frame: `{"type":"OFFER","src":"me","dst":"b","payload":${payload}}` })
+  })
+
+  test('[P6] the last of several members counts, an escaped key is the key, and no text adds a member', () => {
+    const text =
+      '{"dst":"a","\\u0070ayload":"}\\\\","payload":1,"src":"x","\\u0070ayload":"\\",\\"src\\":\\"y","type":"OFFER","dst":"b"}'
+    const decoded = decodePeerFrame(text, 'me')
+    expect(decoded).toMatchObject({
+      to: 'b',
+      frame: '{"type":"OFFER","src":"me","dst":"b","payload":"\\",\\"src\\":\\"y"}',
+    })
+  })
+
+  test('[P6] what is relayed reads as what was sent, whatever its spelling', () => {
+    const space = fc.stringMatching(/^[ \n\r\t]{0,2}$/)
+    const word = fc.oneof(
+      fc.json({ maxDepth: 6 }),
+      fc.constantFrom(
+        '-0',
+        '1e20',
+        '0.10',
+        '"\\\\"',
+        '"\\""',
+        '[]',
+        '{}',
+        '{"a":{"dst":"c"},"a":[1 , 2]}',
+        '"\\ud800"',
+      ),
+    )
+    const key = fc.constantFrom(
+      '"payload"',
+      '"dst"',
+      '"\\u0064st"',
+      '"pay\\u006coad"',
+      '"__proto__"',
+      '"x\\\\"',
+      '"src"',
+    )
+    const member = fc.tuple(space, key, space, space, word, space)
+    fc.assert(
+      fc.property(fc.array(member, { maxLength: 6 }), (members) => {
+        const all = [...members, ['', '"dst"', '', ' ', '"b"', ' '], ['', '"type"', '', '', '"OFFER"', '\n']]
+        const text = ` {${all.map(([a, k, b, c, v, d]) => `${a}${k}${b}:${c}${v}${d}`).join(',')}} `
+        const sent = JSON.parse(text) as Record<string, unknown>
+        const decoded = decodePeerFrame(text, 'me')
+        if (decoded.type !== 'relay') throw new Error(decoded.type)
+        const { type, dst, payload } = sent
+        expect(JSON.parse(decoded.frame)).toEqual(
+          Object.hasOwn(sent, 'payload') ? { type, src: 'me', dst, payload } : { type, src: 'me', dst },
+        )
+        expect(decoded.frame.length).toBeLessThanOrEqual(text.length + '"src":"me",'.length)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('[P6] a payload nested too deeply is malformed, one that is not goes on', () => {
+    const nested = (depth: number): string =>
+      `{"type":"OFFER","dst":"b","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`
+    expect([1_000, 1_001].map((depth) => decodePeerFrame(nested(depth), 'me').type)).toEqual([
+      'relay',
+      'malformed',
+    ])
+  })
+
+  test('[P9] a dst that is no name keeps its own text too', () => {
+    expect(decodePeerFrame('{"type":"OFFER","dst":[1e20]}', 'me')).toMatchObject({ dst: '[1e20]' })
   })
 
   test('[P8] LEAVE and EXPIRE are relayed, and do not wait', () => {
@@ -111,8 +184,8 @@ describe('frames of a peer', () => {
 })
 
 test('[P9] EXPIRE names the absent peer as src, and the sender as dst', () => {
-  expect(encodeExpire('gone', 'me')).toBe('{"type":"EXPIRE","src":"gone","dst":"me"}')
-  expect(encodeExpire('gone', 'me', 'why')).toBe(
+  expect(encodeExpire('"gone"', 'me')).toBe('{"type":"EXPIRE","src":"gone","dst":"me"}')
+  expect(encodeExpire('"gone"', 'me', 'why')).toBe(
     '{"type":"EXPIRE","src":"gone","dst":"me","payload":{"msg":"why"}}',
   )
 })

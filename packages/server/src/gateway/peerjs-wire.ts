@@ -1,6 +1,8 @@
 // The PeerJS wire, as peerjs 1.x clients speak it: JSON objects in WebSocket frames. Its words stay in this file.
 // SPEC: packages/server/SPEC.md, rules P1…
 
+import { memberTexts } from './peerjs-members.js'
+
 /** What a node sends to every peer that has its name [P4]. */
 export const OPEN_FRAME = '{"type":"OPEN"}'
 /** The id is another's [P5]. */
@@ -18,10 +20,13 @@ export function encodeError(text: string): string {
   return JSON.stringify({ type: 'ERROR', payload: { msg: text } })
 }
 
-/** What became of a message: `src` is the peer that did not get it [P9]. `why`: absent where nobody has the name. */
-export function encodeExpire(src: unknown, dst: string, why?: string): string {
-  const payload = why === undefined ? undefined : { msg: why }
-  return JSON.stringify({ type: 'EXPIRE', src, dst, payload })
+/**
+ * What became of a message: `src`, JSON text, is the peer that did not get it [P9]. `why`: absent where nobody has the
+ * name.
+ */
+export function encodeExpire(src: string, dst: string, why?: string): string {
+  const payload = why === undefined ? '' : `,"payload":${JSON.stringify({ msg: why })}`
+  return `{"type":"EXPIRE","src":${src},"dst":${JSON.stringify(dst)}${payload}}`
 }
 
 /** What a peer presents in the query of its WebSocket's URL. */
@@ -46,8 +51,8 @@ export type PeerFrame =
   | { type: 'heartbeat' }
   /** The peer gives its name back. */
   | { type: 'leave' }
-  /** For `to`, which may be no name at all. `hold`: kept for a while where the peer is absent [P8]. */
-  | { type: 'relay'; to: unknown; hold: boolean; frame: string }
+  /** For `to`, which may be no name at all; `dst` is its text. `hold`: kept for a while where the peer is absent [P8]. */
+  | { type: 'relay'; to: unknown; dst: string; hold: boolean; frame: string }
   /** A type that this wire does not have, or a message for nobody [P6]. */
   | { type: 'ignored' }
   | { type: 'malformed' }
@@ -66,7 +71,10 @@ const relayed = new Map<unknown, boolean>([
   ['EXPIRE', false],
 ])
 
-/** Decodes what the peer named `src` sent. Of a relayed message only type, dst and payload go on [P6]; src is ours [I13]. */
+/**
+ * Decodes what the peer named `src` sent. Of a relayed message only type, dst and payload go on [P6]; src is ours [I13].
+ * dst and payload go on as their own text: written anew, a number such as 1e20 would be five times as long.
+ */
 export function decodePeerFrame(text: string, src: string): PeerFrame {
   let message: unknown
   try {
@@ -75,15 +83,15 @@ export function decodePeerFrame(text: string, src: string): PeerFrame {
     return MALFORMED
   }
   if (typeof message !== 'object' || message === null) return MALFORMED
-  const { type, dst, payload } = message as { type?: unknown; dst?: unknown; payload?: unknown }
+  if (Array.isArray(message)) return IGNORED
+  const { type, dst } = message as { type?: unknown; dst?: unknown }
   if (type === 'HEARTBEAT') return HEARTBEAT
   const hold = relayed.get(type)
   if (hold === undefined) return IGNORED
   if (!dst) return type === 'LEAVE' ? LEAVE : IGNORED
-  try {
-    return { type: 'relay', to: dst, hold, frame: JSON.stringify({ type, src, dst, payload }) }
-  } catch {
-    // Nested so deeply that it can be read but not written.
-    return MALFORMED
-  }
+  const texts = memberTexts(text)
+  if (texts === undefined) return MALFORMED
+  const payload = texts.payload === undefined ? '' : `,"payload":${texts.payload}`
+  const frame = `{"type":"${String(type)}","src":${JSON.stringify(src)},"dst":${texts.dst}${payload}}`
+  return { type: 'relay', to: dst, dst: texts.dst, hold, frame }
 }

@@ -98,7 +98,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   constructor(options: PeerJsGatewayOptions) {
     this.#options = options
     this.bufferedBytes = options.bufferedBytes
-    this.writer = new FrameWriter(options.bufferedBytes, options.clock)
+    this.writer = new FrameWriter(options.bufferedBytes, options.clock, options.limits.backlog)
     const { clock, path, aliveMs } = options
     const base = path.endsWith('/') ? path : `${path}/`
     this.#socketPath = `${base}peerjs`

@@ -37,7 +37,7 @@ export interface SocketIoGatewayOptions {
   limits: Limits
   metrics: GatewayMetrics
   log: GatewayLog
-  engine: Omit<EngineOptions, 'clock'>
+  engine: Omit<EngineOptions, 'clock' | 'backlog'>
   /** Mount point, with slashes on both ends. */
   path: string
   handshakeMs: number
@@ -77,12 +77,13 @@ export class SocketIoGateway implements Gateway {
     this.#heartbeat = new Heartbeat({ clock, ...engine })
     this.#frames = new NativeFrames(options)
     this.#engine = new Engine(
-      { ...engine, clock },
+      { ...engine, clock, backlog: options.limits.backlog },
       {
         event: (socket, frame) => this.#event(socket, frame),
         malformed: (socket, what) => this.#malformed(socket, protocolError(what, errorTexts[what])),
         pinged: (socket) => this.#pinged(socket),
         silent: (socket) => this.#abandon(socket, 'ping-timeout'),
+        stuck: (socket) => this.#abandon(socket, 'slow-consumer'),
         ended: (socket, code) => this.#ended(socket, code),
       },
     )
@@ -167,7 +168,8 @@ export class SocketIoGateway implements Gateway {
 
   #rates(connection: NativeConnection): Rates {
     const { limits, clock, node, welcome } = this.#options
-    const { messagesPerSecond, bytesPerSecond, lookupsPerSecond } = limits.values.connection
+    const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond, lookupsPerSecond } =
+      limits.values.connection
     const now = clock.monotonic()
     const messages = new TokenBucket(messagesPerSecond, now)
     const session = node.sessions.get(connection.id)
@@ -175,6 +177,7 @@ export class SocketIoGateway implements Gateway {
     return {
       messages,
       bytes: new TokenBucket(bytesPerSecond, now),
+      signals: new TokenBucket(signalBytesPerSecond, now),
       lookups: new TokenBucket(lookupsPerSecond, now),
       relayed: new TokenBucket(welcome().relay?.bytesPerSecond ?? 0, now),
       strikes: strikeBucket(now),
