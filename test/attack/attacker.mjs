@@ -9,7 +9,7 @@ import { WebSocket } from 'ws'
 
 // It stands for a machine of its own: the neighbours shall wait for what the node does with the attack, not for the
 // core that the attack is made on.
-setPriority(19)
+setPriority(10)
 
 const [kind, ms, text] = process.argv.slice(2)
 const given = JSON.parse(text)
@@ -19,12 +19,16 @@ const ends = Date.now() + Number(ms)
 const TICK_MS = 20
 const SECRET = 's'.repeat(22)
 const STREAM = 'A'.repeat(11)
+const ORIGIN = -1
+const PAGE = { origin: 'https://good.example' }
 const outcomes = {}
 let sent = 0
 
 const isOver = () => Date.now() >= ends
 const saw = (what, times = 1) => (outcomes[what] = (outcomes[what] ?? 0) + times)
-const urlOf = (i) => given.urls[i % given.urls.length]
+// Beyond the nodes where peers are stands the one that wants an origin and a key.
+const urlOf = (i) =>
+  i === ORIGIN ? `http://127.0.0.1:${given.originPort}` : given.urls[i % given.urls.length]
 const portOf = (i) => Number(new URL(urlOf(i)).port)
 const event = (type, fields) => `42${JSON.stringify([type, fields])}`
 const hello = (name, more) => `40${JSON.stringify({ v: 1, name, secret: SECRET, ...more })}`
@@ -156,20 +160,18 @@ async function slowly(count, first, secure) {
   await Promise.all(
     Array.from({ length: count }, async (_, i) => {
       const tcp = connectTcp({ host: '127.0.0.1', port: secure ? given.tlsPort : portOf(i) })
-      let isOpen = true
       tcp.on('error', (error) => saw(error.code ?? error.message))
       tcp.on('data', () => saw('answered'))
       tcp.on('close', () => {
         if (!isOver()) saw('closed by the node')
-        isOpen = false
       })
       tcp.on('connect', () => tcp.write(first))
-      while (isOpen && !isOver()) {
+      while (!tcp.closed && !isOver()) {
         await delay(500)
-        if (isOpen) tcp.write('a')
+        if (!tcp.closed) tcp.write('a')
         sent++
       }
-      if (isOpen) saw('still open at the end')
+      if (!tcp.closed) saw('still open at the end')
       tcp.destroy()
     }),
   )
@@ -242,10 +244,10 @@ const attacks = {
     )
   },
   'refused-hellos': async () => {
+    const wrongKey = hello('some-name', { token: 'wrong-key' })
     const packets = [
       hello(given.victim, { secret: 'w'.repeat(22) }),
       hello('some-name', { v: 99 }),
-      hello('some-name', { token: 'wrong-key' }),
       '40/other,{}',
       `40/other,${JSON.stringify({ v: 1, name: 'x', secret: SECRET })}`,
       '40"text"',
@@ -253,8 +255,10 @@ const attacks = {
     ]
     await Promise.all(
       Array.from({ length: 8 }, async (_, i) => {
+        // One in four goes where a key is wanted, with a wrong one.
+        const isKeyed = i % 4 === 3
         while (!isOver()) {
-          const ws = await opened(i)
+          const ws = await opened(isKeyed ? ORIGIN : i, { headers: isKeyed ? PAGE : {} })
           if (ws === undefined) {
             await delay(20)
             continue
@@ -268,7 +272,8 @@ const attacks = {
             })
             ws.once('close', resolve)
           })
-          for (let n = 0; n < 50; n++) write(ws, packets[(n + i) % packets.length])
+          for (let n = 0; n < 50; n++)
+            write(ws, isKeyed ? wrongKey : packets[(n + (i >> 2)) % packets.length])
           await Promise.race([frame, delay(500)])
           ws.terminate()
         }
@@ -444,8 +449,8 @@ const attacks = {
   },
   'slowloris-http': () => slowly(200, 'GET / HTTP/1.1\r\nHost: x\r\nX-'),
   'slowloris-upgrade': () => slowly(200, upgrade(NATIVE).slice(0, -2)),
-  // A TLS record of 512 bytes that never ends.
-  'slowloris-tls': () => slowly(200, Buffer.from([0x16, 3, 1, 2, 0, 1]), true),
+  // A ClientHello of 512 bytes that never ends.
+  'slowloris-tls': () => slowly(200, Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), true),
   'report-flood': () =>
     claimants(2, 900, (ws, n) =>
       write(ws, event('report', { handshake: `h${n}`, path: 'failed', stage: 'ice', ms: 1e15 })),

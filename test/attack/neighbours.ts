@@ -72,8 +72,6 @@ export class Neighbours {
     const all = Promise.allSettled(sends)
     const late = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 8_000))
     const results = await Promise.race([all, late])
-    for (const one of results ?? [])
-      if (one.status === 'rejected' && process.env['ATTACK_DEBUG'] !== undefined) console.error(one.reason)
     return results !== undefined && results.every((one) => one.status === 'fulfilled')
   }
 

@@ -128,20 +128,20 @@ async function attackFor(
 async function watchMemory(stage: Stage): Promise<{ stop(): Promise<{ node: number; redis: number }> }> {
   const before = { node: await rssOf(stage), redis: await redisMemory(stage) }
   const most = { ...before }
-  let isOver = false
+  const watch = { isOver: false }
   const look = async (): Promise<void> => {
     most.node = Math.max(most.node, await rssOf(stage))
     most.redis = Math.max(most.redis, await redisMemory(stage))
   }
   const watching = (async (): Promise<void> => {
-    while (!isOver) {
+    while (!watch.isOver) {
       await look()
       await wait(250)
     }
   })()
   return {
     stop: async () => {
-      isOver = true
+      watch.isOver = true
       await watching
       return { node: most.node - before.node, redis: most.redis - before.redis }
     },

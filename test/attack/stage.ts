@@ -5,7 +5,7 @@ import { freePort } from '../support/ports.js'
 import { startChild } from '../support/process.js'
 import { startRedis, type RedisServer } from '../support/redis.js'
 
-/** Two nodes on one Redis, one that speaks TLS, one that serves one origin only, and a standalone STUN server: all of them on loopback. */
+/** Two nodes on one Redis, one that speaks TLS, one that wants a key and serves one origin, and a standalone STUN server: all of them on loopback. */
 export interface Stage {
   readonly redis: RedisServer
   /** The processes that an attack must not end; the first two are where peers are. */
@@ -38,7 +38,10 @@ export async function startStage(): Promise<Stage> {
       name: 'the TLS node',
       args: [...ARGS, '--port', '0', '--tls-cert', certificates.cert, '--tls-key', certificates.key],
     },
-    { name: 'the origin node', args: [...ARGS, '--port', '0', '--origins', 'https://good.example'] },
+    {
+      name: 'the origin node',
+      args: [...ARGS, '--port', '0', '--origins', 'https://good.example', '--access-key', 'right-key'],
+    },
   ]
   const start = (args: readonly string[]): Promise<Node> => startNode({ redisUrl: redis.url, args })
   const nodes = await Promise.all(seats.map(({ args }) => start(args)))

@@ -91,12 +91,13 @@ async function hold() {
       holder.ws.terminate()
     }
   })
-  process.on('SIGTERM', async () => {
+  const finish = async () => {
     const before = change.lost
     await Promise.all(away.map(comeBack))
     const online = holders.filter(({ ws }) => ws.readyState === WebSocket.OPEN).length
     report({ ...change, lost: before, awayLost: change.lost - before, online })
-  })
+  }
+  process.on('SIGTERM', () => void finish())
   console.log('open')
 }
 
