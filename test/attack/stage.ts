@@ -40,7 +40,15 @@ export async function startStage(): Promise<Stage> {
     },
     {
       name: 'the origin node',
-      args: [...ARGS, '--port', '0', '--origins', 'https://good.example', '--access-key', 'right-key'],
+      args: [
+        ...ARGS,
+        '--port',
+        '0',
+        '--origins',
+        'https://good.example',
+        '--access-key',
+        'the-right-key-0123456789',
+      ],
     },
   ]
   const start = (args: readonly string[]): Promise<Node> => startNode({ redisUrl: redis.url, args })
