@@ -492,6 +492,8 @@ const attacks = {
     const all = Array.from({ length: 300 }, () => {
       const tcp = connectTcp(given.stunPort, '127.0.0.1', () => tcp.write(Buffer.from('00010000', 'hex')))
       sent++
+      // Without a reader, the end would not be seen.
+      tcp.resume()
       tcp.on('error', (error) => saw(error.code ?? 'error'))
       tcp.on('close', () => saw(isOver() ? 'open till the end' : 'closed by the server'))
       return tcp
