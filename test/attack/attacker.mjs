@@ -354,11 +354,23 @@ const attacks = {
     const ws = await claimed(0, `deafener-${process.pid}`)
     if (ws === undefined) throw new Error('not let in')
     const since = await sinceOf(ws, given.victim)
-    const body = 'x'.repeat(45_000)
-    // Seq 1 never comes.
-    for (let seq = 2; seq < 120 && !isOver(); seq++) {
-      write(ws, sending(given.victim, since, seq, body))
-      if (seq % 20 === 0) await delay(150)
+    // Seq 1 never comes. Smaller and smaller, so that not one character of room is left.
+    for (const [i, length] of [45_000, 45_000, 1_000, 30, 1].entries()) {
+      const stream = 'ABCDE'.charAt(i).repeat(11)
+      for (let seq = 2; seq < 62; seq++)
+        write(
+          ws,
+          event('send', {
+            to: given.victim,
+            since,
+            stream,
+            seq,
+            base: 1,
+            kind: 'message',
+            body: 'x'.repeat(length),
+          }),
+        )
+      await delay(150)
     }
     ws.terminate()
   },
