@@ -1,5 +1,6 @@
 import type { Fault } from '../scene.js'
 import { limitFaults, loadFaults } from './load.js'
+import { nameFaults } from './names.js'
 import { networkFaults } from './network.js'
 import { nodeFaults } from './nodes.js'
 import { redisFaults } from './redis.js'
@@ -15,6 +16,7 @@ export const faults: readonly Fault[] = [
   ...topologyFaults,
   ...loadFaults,
   ...limitFaults,
+  ...nameFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
 /** `F9` names every kind of F9; `F9-move` that one. */

@@ -1,0 +1,200 @@
+import type { Stage } from './stage.js'
+
+/** What an attacker's process tells at its end. */
+export interface Told {
+  sent: number
+  outcomes: Readonly<Record<string, number>>
+}
+
+export interface Attack {
+  /** The name of its function in attacker.mjs. */
+  id: string
+  sends: string
+  /** Beyond "alive, bounded, reachable": what must hold of the attacker's own outcomes. Says what did not. */
+  wrong?(told: Told): string | undefined
+  /** Looks at the system afterwards. Says what is not as it must be. */
+  after?(stage: Stage): Promise<string | undefined>
+  /** At least so long, where less would show nothing. */
+  seconds?: number
+  /** In `npm test` too: it shows a count, not a time. */
+  short?: boolean
+}
+
+const count = (told: Told, pattern: RegExp): number =>
+  Object.entries(told.outcomes).reduce((sum, [what, times]) => sum + (pattern.test(what) ? times : 0), 0)
+const atLeast = (pattern: RegExp, least: number) => (told: Told) =>
+  count(told, pattern) >= least ? undefined : `${pattern.source}: ${count(told, pattern)}, not ${least}`
+const none = (pattern: RegExp) => (told: Told) =>
+  count(told, pattern) === 0 ? undefined : `${pattern.source}: ${count(told, pattern)}`
+
+/** Headers may take 10 s, and the node looks for late ones every 5 s. */
+const SLOW_SECONDS = 17
+const RATE_LIMITED = /closed 4004|error rate-limited/
+/** Registry entries whose names begin so. */
+async function keysWith(stage: Stage, part: string): Promise<number> {
+  const keys = (await stage.redis.cli('KEYS', `*${part}*`)).split('\n')
+  return keys.filter((key) => key !== '').length
+}
+
+export const attacks: readonly Attack[] = [
+  {
+    id: 'refused-upgrade-reset',
+    sends: '200/s refused upgrades and requests of ten kinds, each then a TCP reset',
+    short: true,
+  },
+  {
+    id: 'connect-flood',
+    sends: '4 unclaimed sockets, 12,000/s CONNECT packets each',
+    wrong: atLeast(/closed 4\d+|refused/, 4),
+    short: true,
+  },
+  {
+    id: 'refused-hellos',
+    sends: '8 sockets: wrong secret, bad version, wrong key, other namespaces, 50 at a time',
+    wrong: (told) => none(/^welcomed/)(told) ?? atLeast(/refused|closed 4|limit/, 1)(told),
+    short: true,
+  },
+  {
+    id: 'many-names-before-the-answer',
+    sends: '4 sockets, 16 CONNECTs with other names before the first answer, then gone',
+    after: async (stage) => {
+      const held = await keysWith(stage, 'held-')
+      return held <= 4 ? undefined : `${held} keys for 4 connections`
+    },
+    short: true,
+  },
+  {
+    id: 'ack-flood',
+    sends: '2 peers, 250 frames/s of 64 acks to absent names',
+    wrong: atLeast(RATE_LIMITED, 1),
+  },
+  {
+    id: 'pong-flood',
+    sends: '2 peers, 10,000/s WebSocket pongs',
+    wrong: atLeast(RATE_LIMITED, 1),
+    short: true,
+  },
+  { id: 'packet-pong-flood', sends: '2 peers, 10,000/s engine.io pongs', wrong: atLeast(RATE_LIMITED, 1) },
+  { id: 'ping-flood', sends: '2 peers, 10,000/s WebSocket pings', wrong: atLeast(RATE_LIMITED, 1) },
+  {
+    id: 'junk',
+    sends: 'binary, cut-off, deep and prototype-key frames, one a peer',
+    wrong: atLeast(/error bad-|closed (4503|1003|1007|1009)/, 3),
+    short: true,
+  },
+  {
+    id: 'frame-sizes',
+    sends: 'frames of the limit − 2, − 1, ± 0, + 1 and a megabyte',
+    wrong: (told) =>
+      none(/^6553[456] bytes: closed 1009/)(told) ?? none(/^(65537|1000000) bytes: stays/)(told),
+    short: true,
+  },
+  {
+    id: 'payload-growth',
+    sends: '2 PeerJS peers, 125/s of 60 KB of `1e20,` to 200 absent ids each',
+    seconds: 5,
+  },
+  {
+    id: 'signals-at-a-slow-peer',
+    sends: '7.5 MB/s of signals to a peer that reads 20 Mbit/s',
+    seconds: 5,
+    wrong: (told) => none(/^victim closed/)(told) ?? atLeast(/^victim stays/, 1)(told),
+  },
+  { id: 'deaf-inbox', sends: '4 MiB to a neighbour with seq 1 missing', seconds: 4, short: true },
+  {
+    id: 'enumeration',
+    sends: '2 peers, 100/s look-ups of 64 names',
+    wrong: atLeast(RATE_LIMITED, 1),
+    short: true,
+  },
+  {
+    id: 'squatting',
+    sends: "150/s claims of a neighbour's name with a wrong secret",
+    wrong: none(/^TAKEN/),
+    short: true,
+  },
+  {
+    id: 'key-oracle',
+    sends: '100/s GET /{guess}/id of one address',
+    seconds: 4,
+    wrong: atLeast(/^(429|503)$/, 1),
+  },
+  {
+    id: 'forged-forwarded-for',
+    sends: '400/s connects, another forged first address in each X-Forwarded-For',
+    wrong: atLeast(/Unexpected server response: (429|503)/, 1),
+  },
+  {
+    id: 'loopback-by-header',
+    sends: '400/s connects with X-Forwarded-For: 127.0.0.1 through a trusted balancer',
+    wrong: atLeast(/Unexpected server response: (429|503)/, 1),
+  },
+  { id: 'origins', sends: 'eight foreign origins at each entrance', wrong: none(/^let in/), short: true },
+  {
+    id: 'forged-sender',
+    sends: "100/s messages with a sender's name of their own",
+    wrong: none(/FORGED/),
+    short: true,
+  },
+  {
+    id: 'slowloris-http',
+    sends: '200 requests, a byte each half second',
+    seconds: SLOW_SECONDS,
+    wrong: none(/^still open/),
+  },
+  {
+    id: 'slowloris-upgrade',
+    sends: '200 upgrades, a byte each half second',
+    seconds: SLOW_SECONDS,
+    wrong: none(/^still open/),
+  },
+  {
+    id: 'slowloris-tls',
+    sends: '200 TLS hellos, a byte each half second',
+    seconds: SLOW_SECONDS,
+    wrong: none(/^still open/),
+  },
+  {
+    id: 'report-flood',
+    sends: '2 peers, 900/s reports of 1e15 ms',
+    after: async (stage) => {
+      const said = stage.nodes
+        .flatMap((node) => node.logs())
+        .filter(
+          (one) => JSON.stringify(one).includes('1e15') || JSON.stringify(one).includes('1000000000000000'),
+        )
+      return Promise.resolve(said.length <= 100 ? undefined : `${said.length} lines in the logs`)
+    },
+    short: true,
+  },
+  { id: 'connect-vanish', sends: '200/s connects that are gone within 20 ms' },
+  {
+    id: 'rooms-and-watches',
+    sends: '2 peers, 900/s joins of other rooms and watches of 64 names',
+    wrong: atLeast(/error|closed/, 1),
+  },
+  {
+    id: 'stun-reflection',
+    sends: '3,000/s STUN requests and garbage',
+    wrong: ({ outcomes }) =>
+      (outcomes['bytes back'] ?? 0) <= 2 * (outcomes['bytes out'] ?? 0)
+        ? undefined
+        : 'more than twice comes back',
+    short: true,
+  },
+  {
+    id: 'stun-tcp-half-open',
+    sends: '300 STUN connections over TCP, half a header each',
+    wrong: atLeast(/closed by|ECONN/, 1),
+  },
+  { id: 'bus', sends: '500/s malformed messages to the inboxes of nodes, with access to Redis', short: true },
+]
+
+/** What another test shows, by name. */
+export const elsewhere: readonly (readonly [string, string])[] = [
+  ['TURN: expired credentials, forbidden ranges, quotas', 'test/nat/turn-hardened.test.ts'],
+  ['STUN fuzzing', 'test/nat/stun-fuzz.test.ts'],
+  ['names taken after Redis comes back empty', 'chaos F27'],
+  ['resets at every stage of every entrance', 'chaos F26'],
+  ['10,000 at once; message, ping, look-up and join floods', 'chaos F19, F18'],
+]

@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises'
+import { makeCertificates } from '../support/certificates.js'
+import { PEERAGE_BIN, startNode, type Node } from '../support/node.js'
+import { freePort } from '../support/ports.js'
+import { startChild } from '../support/process.js'
+import { startRedis, type RedisServer } from '../support/redis.js'
+
+/** Two nodes on one Redis, one that speaks TLS, one that wants a key and serves one origin, and a standalone STUN server: all of them on loopback. */
+export interface Stage {
+  readonly redis: RedisServer
+  /** The processes that an attack must not end; the first two are where peers are. */
+  readonly nodes: readonly Node[]
+  readonly urls: readonly string[]
+  readonly tlsPort: number
+  readonly originPort: number
+  readonly stunPort: number
+  /** What died since this was asked last; it is started again, on its port. */
+  revive(): Promise<string[]>
+  stop(): Promise<void>
+}
+
+/** An attack lasts seconds, so a handshake may not take the usual ten. */
+const ARGS = [
+  '--limits-handshake-ms',
+  '2000',
+  '--trusted-proxies',
+  '127.0.0.1',
+  '--use-as-p2p-server',
+  'false',
+]
+
+export async function startStage(): Promise<Stage> {
+  const [redis, certificates] = [await startRedis(), await makeCertificates()]
+  const seats = [
+    { name: 'node 0', args: [...ARGS, '--port', String(await freePort())] },
+    { name: 'node 1', args: [...ARGS, '--port', String(await freePort())] },
+    {
+      name: 'the TLS node',
+      args: [...ARGS, '--port', '0', '--tls-cert', certificates.cert, '--tls-key', certificates.key],
+    },
+    {
+      name: 'the origin node',
+      args: [
+        ...ARGS,
+        '--port',
+        '0',
+        '--origins',
+        'https://good.example',
+        '--access-key',
+        'the-right-key-0123456789',
+      ],
+    },
+  ]
+  const start = (args: readonly string[]): Promise<Node> => startNode({ redisUrl: redis.url, args })
+  const nodes = await Promise.all(seats.map(({ args }) => start(args)))
+  const gone = new Set<number>()
+  const watch = (index: number): void =>
+    void nodes[index]?.stopped.then(() => {
+      gone.add(index)
+    })
+  for (const index of nodes.keys()) watch(index)
+  const startStun = () =>
+    startChild({
+      command: process.execPath,
+      args: [PEERAGE_BIN, 'stun', '--host', '127.0.0.1', '--port', '0'],
+    })
+  const stun = await startStun()
+  const stunPort = await stun.line((line) => Number(/"port":(\d+)/.exec(line)?.[1] ?? 0) || undefined, 10_000)
+  let stunEnded = false
+  void stun.stopped.then(() => (stunEnded = true))
+  return {
+    redis,
+    nodes,
+    urls: nodes.slice(0, 2).map((node) => node.url),
+    get tlsPort() {
+      return nodes[2]?.port ?? 0
+    },
+    get originPort() {
+      return nodes[3]?.port ?? 0
+    },
+    stunPort,
+    revive: async () => {
+      const dead: string[] = stunEnded ? ['the STUN server'] : []
+      for (const index of gone) {
+        const seat = seats[index]
+        if (!seat) continue
+        dead.push(seat.name)
+        await nodes[index]?.stop()
+        nodes[index] = await start(seat.args)
+        watch(index)
+      }
+      gone.clear()
+      return dead
+    },
+    stop: async () => {
+      await stun.stop()
+      await Promise.all(nodes.map((node) => node.stop()))
+      await redis.stop()
+      await certificates.remove()
+    },
+  }
+}
+
+/** Resident memory of the nodes, the most of one of them, in bytes. One that has ended has none. */
+export async function rssOf(stage: Stage): Promise<number> {
+  const sizes = await Promise.all(
+    stage.nodes.map(async ({ pid }) => {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024
+    }),
+  )
+  return Math.max(...sizes)
+}
+
+export async function redisMemory(stage: Stage): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await stage.redis.cli('INFO', 'memory'))?.[1] ?? 0)
+}
