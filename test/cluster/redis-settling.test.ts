@@ -42,7 +42,7 @@ async function becomeReady(...nodes: Node[]): Promise<void> {
   for (const node of nodes) await eventually('the node is ready', () => node.readiness().ready)
 }
 
-test('[I9] [I10] Redis is emptied without a word: nobody takes a name before the next beat', async () => {
+test('[SET2] [I9] Redis is emptied without a word: nobody takes a name before the next beat', async () => {
   const redis = await startRedis()
   cleanups.push(() => redis.stop())
   // No beat comes in between.
@@ -60,7 +60,7 @@ test('[I9] [I10] Redis is emptied without a word: nobody takes a name before the
   for (const stay of stays) expect(stay.connection.closed).toBeUndefined()
 })
 
-test('[I9] [I10] Redis restarts empty while strangers claim: every name stays with its holder', async () => {
+test('[SET1] [SET6] [I10] Redis restarts empty while strangers claim: every name stays with its holder', async () => {
   const redis = await startRedis()
   cleanups.push(() => redis.stop())
   const nodes = await Promise.all([1, 2, 3].map(() => startNode(redis.url)))
@@ -110,7 +110,7 @@ test('[I9] [I10] Redis restarts empty while strangers claim: every name stays wi
   )
 })
 
-test('[I2] epochs grow also when Redis comes back empty, on a clock that is 30 s behind', async () => {
+test('[SET7] [I2] epochs grow also when Redis comes back empty, on a clock that is 30 s behind', async () => {
   const redis = await startRedis()
   cleanups.push(() => redis.stop())
   const meddler = await startMeddler(redis.port)
@@ -136,7 +136,7 @@ test('[I2] epochs grow also when Redis comes back empty, on a clock that is 30 s
   expect(bornAt).toBeLessThan(epoch - 20_000)
 })
 
-test('[I10] a first node is not ready before a beat and a command have passed', async () => {
+test('[SET3] [I10] a first node is not ready before a beat and a command have passed', async () => {
   const redis = await startRedis()
   cleanups.push(() => redis.stop())
   const startedAt = performance.now()
@@ -151,7 +151,7 @@ test('[I10] a first node is not ready before a beat and a command have passed', 
   expect(b.readiness()).toEqual({ ready: true })
 })
 
-test('[I9] [I10] one master of a Cluster is emptied: a beat later nobody takes its names', async () => {
+test('[SET2] [I9] [I10] one master of a Cluster is emptied: a beat later nobody takes its names', async () => {
   const cluster = await startRedisCluster({ replicas: 0 })
   cleanups.push(() => cluster.stop())
   const [a, b] = [await startNode(cluster.url), await startNode(cluster.url)]

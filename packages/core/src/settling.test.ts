@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Node } from './node.js'
+import { RegistryUnavailable } from './registry.js'
 import type { OnlineSession } from './session.js'
 import { settle } from './testing/fake-clock.js'
 import type { House } from './testing/house.js'
@@ -18,7 +19,7 @@ function isOnline(node: Node, session: OnlineSession): boolean {
   return node.sessions.get(session.connection.id)?.state === 'online'
 }
 
-test('[I9] [I10] a name that its node has yet to write back is not taken', async () => {
+test('[SET1] [I9] [I10] a name that its node has yet to write back is not taken', async () => {
   const made = await two()
   const { a, b, cuts, clock, cluster, times } = made
   const alice = await arrive(a, 'alice')
@@ -67,7 +68,29 @@ test('[I10] a node that never returns holds claims up for its lease, not for the
   expect(alice.connection.closed).toBe('lease-lost')
 })
 
-test('[I9] [I10] a node that holds a name refuses others at once, and writes it back', async () => {
+test('[SET1] [I10] nodes that live and cannot write their names back hold claims up for their leases', async () => {
+  const made = await two()
+  const { a, b, clock, cluster, cuts, times } = made
+  // Its beats, and so the end of its lease, lie between those of the others.
+  await clock.advance(times.beatMs / 2)
+  const c = await addNode(made)
+  await clock.advance(times.beatMs)
+  for (const [i, node] of [a, c].entries()) {
+    await arrive(node, `held ${i}`)
+    const { registry } = cutOf(cuts, node).backend
+    registry.reassert = () => Promise.reject(new RegistryUnavailable('this shard is down'))
+  }
+  cluster.flush()
+  await clock.advance(times.nodeLeaseMs - 2 * times.beatMs)
+  expect((await arriveLate(made, b, 'bob', 'bob')).outcome.ok).toBe(false)
+  await clock.advance(2 * times.beatMs)
+  expect(a.fence.fenced).toBe(false)
+  expect((await arrive(b, 'bob')).outcome.ok).toBe(true)
+  // Its own claims go on as well.
+  expect((await arrive(a, 'carol')).outcome.ok).toBe(true)
+})
+
+test('[SET4] [I9] [I10] a node that holds a name refuses others at once, and writes it back', async () => {
   const { a, clock, cluster, times } = await two()
   const alice = await arrive(a, 'alice')
   cluster.flush()
@@ -94,7 +117,7 @@ test('[I8] [I10] names that are known are judged as always while nodes settle', 
   expect(alice.connection.closed).toBeUndefined()
 })
 
-test('[I10] a name that waits for its holder is written back as away, and waits on', async () => {
+test('[SET6] [I10] a name that waits for its holder is written back as away, and waits on', async () => {
   const made = await two()
   const { a, b, clock, cluster, times } = made
   const alice = await arrive(a, 'alice')
@@ -169,7 +192,7 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
 })
 
-test('[I10] a peer that is known by an earlier claim comes back to hear its since', async () => {
+test('[SET5] [I10] a peer that is known by an earlier claim comes back to hear its since', async () => {
   const { a, b, clock, cluster, cuts, times } = await two()
   const ghost = await arrive(a, 'alice')
   const { since } = ghost.session.lease
@@ -185,7 +208,7 @@ test('[I10] a peer that is known by an earlier claim comes back to hear its sinc
   expect((await arrive(b, 'alice')).session.lease.since).toBe(since)
 })
 
-test('[I10] a node that starts while others settle waits for them', async () => {
+test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made
   await arrive(a, 'alice')

@@ -143,21 +143,23 @@ export class Settling {
   }
 
   #await({ since, awaited }: Unsettled): void {
-    const { nodes, clock, self } = this.#parts
+    const { nodes, self } = this.#parts
     const { now, nodes: seen } = nodes.view()
     // Who has appeared since the doubt is awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
-    for (const [node, until] of awaited) {
+    for (const node of awaited.keys()) {
       const at = seen.get(node)
       const hasEnded = at !== undefined && at.end <= now
       const hasSettled = at !== undefined && at.settledAt >= since
-      if (node === self() || hasEnded || hasSettled || until <= clock.monotonic()) awaited.delete(node)
+      if (node === self() || hasEnded || hasSettled) awaited.delete(node)
     }
   }
 
   #isDone({ restored, giveUpAt, notBefore, awaited }: Unsettled, now: number): boolean {
-    if (!restored && this.#parts.clock.monotonic() < giveUpAt) return false
-    return awaited.size === 0 && now >= notBefore
+    const monotonic = this.#parts.clock.monotonic()
+    if (!restored && monotonic < giveUpAt) return false
+    for (const until of awaited.values()) if (until > monotonic) return false
+    return now >= notBefore
   }
 
   #settle(bornAt: number): void {
