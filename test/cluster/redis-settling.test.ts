@@ -72,9 +72,9 @@ test('[SET1] [SET6] [I10] Redis restarts empty while strangers claim: every name
   // Some wait for their holders.
   await Promise.all(stays.slice(0, 30).map((stay, i) => at(i).end(stay.connection.id, 'dropped')))
   const outcomes = new Map<string, number>()
-  let over = false
+  const over = new AbortController()
   const storm = async (i: number): Promise<void> => {
-    for (let n = i; !over; n += 7) {
+    for (let n = i; !over.signal.aborted; n += 7) {
       const { connection, outcome } = await arrive(at(n + 1), names[n % names.length] ?? '', {
         secret: 'guess',
       })
@@ -98,7 +98,7 @@ test('[SET1] [SET6] [I10] Redis restarts empty while strangers claim: every name
     return found.every((lease, i) => lease?.since === before[i]?.since)
   }
   await eventually('every name is back', isBack)
-  over = true
+  over.abort()
   await Promise.all(storms)
   expect(outcomes.get('won')).toBeUndefined()
   expect(outcomes.get('name-taken')).toBeGreaterThan(0)

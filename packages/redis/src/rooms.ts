@@ -6,7 +6,7 @@ import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './publishing.js'
-import { joinRoomScript, keepRoomScript, listRoomScript, partRoomScript } from './scripts.js'
+import { joinRoomScript, keepRoomScript, listRoomScript, partRoomScript } from './room-scripts.js'
 import type { Listening } from './subscriptions.js'
 
 export interface RedisRoomsParts {

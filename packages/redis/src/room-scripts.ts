@@ -1,0 +1,60 @@
+import { NOW, script } from './scripts.js'
+
+// A room is three keys in one slot: its members by name (`name LF since`; no name holds an LF), when each membership
+// ends, and where each member is (`node state`).
+const ROOM = `${NOW}
+local ends = KEYS[1] .. ':ends'
+local places = KEYS[1] .. ':places'
+local over = redis.call('ZRANGEBYSCORE', ends, '-inf', text(now), 'LIMIT', 0, 1000)
+if #over > 0 then
+  redis.call('ZREM', ends, unpack(over))
+  redis.call('ZREM', KEYS[1], unpack(over))
+  redis.call('HDEL', places, unpack(over))
+end
+local function put(member, place, ttl)
+  redis.call('ZADD', ends, text(now + ttl + 1), member)
+  redis.call('ZADD', KEYS[1], 0, member)
+  redis.call('HSET', places, member, place)
+end
+local function last()
+  local latest = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
+  if not latest then return end
+  redis.call('PEXPIREAT', ends, latest)
+  redis.call('PEXPIREAT', places, latest)
+  redis.call('PEXPIREAT', KEYS[1], latest)
+end
+`
+
+/** KEYS: members. ARGV: member, place, TTL, most members. Answers 1 joined, 0 known, -1 full. */
+export const joinRoomScript = script(`${ROOM}
+local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return -1 end
+put(ARGV[1], ARGV[2], tonumber(ARGV[3]))
+last()
+return known and 0 or 1
+`)
+
+/** KEYS: members. ARGV: member. Answers whether it was in. */
+export const partRoomScript = script(`${ROOM}
+redis.call('ZREM', ends, ARGV[1])
+redis.call('HDEL', places, ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+`)
+
+/** KEYS: members. ARGV: TTL, then member and place, again and again. */
+export const keepRoomScript = script(`${ROOM}
+for i = 2, #ARGV, 2 do put(ARGV[i], ARGV[i + 1], tonumber(ARGV[1])) end
+last()
+return 1
+`)
+
+/** KEYS: members. ARGV: name to begin after or '', most. Answers member and place, again and again. */
+export const listRoomScript = script(`${ROOM}
+local from = ARGV[1] == '' and '-' or '(' .. ARGV[1] .. '\\n\\255'
+local answer = {}
+for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], from, '+', 'LIMIT', 0, ARGV[2])) do
+  table.insert(answer, member)
+  table.insert(answer, redis.call('HGET', places, member) or '')
+end
+return answer
+`)
