@@ -1,4 +1,5 @@
 import type { Clock } from '@peerage/core'
+import { isLoopback } from './address.js'
 import { Backlog } from './backlog.js'
 
 /**
@@ -119,7 +120,7 @@ export type Refusal = { reason: 'rate-limited' | 'too-many' | 'overloaded'; retr
 /** What is tried again after a count is over: a connection must end first, so no time is right. */
 const COUNT_RETRY_MS = 5_000
 
-/** All limits of one node, shared by its gateways. Addresses come normalised (IPv6 by /64). */
+/** All limits of one node, shared by its gateways. Addresses come as `Addresses.bucketOf` makes them. */
 export class Limits {
   readonly values: LimitValues
   /** What waits for all peers of this node, on every wire. */
@@ -187,9 +188,4 @@ export class Limits {
   get connections(): number {
     return this.#connections
   }
-}
-
-// Behind a balancer on the same machine, or in a test, everyone has this address.
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.')
 }

@@ -6,7 +6,6 @@ import type { App } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
 import { mayComeFrom, sameSecret } from '../access.js'
 import type { Addresses } from '../address.js'
-import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { meaningOf, type PeerJsKeys } from './peerjs-admit.js'
@@ -113,7 +112,7 @@ export class PeerJsHttp {
 
   async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { allowDiscovery, addresses, limits } = this.#options
-    const address = bucketOf(addresses.of(request))
+    const address = addresses.bucketOf(request)
     const app = allowDiscovery ? await this.#admit(key, request, address) : undefined
     if (app === undefined) {
       answer(response, 401, TEXT_TYPE, 'Unauthorized')
