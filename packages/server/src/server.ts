@@ -231,8 +231,8 @@ export class PeerageServer {
   #happened(event: string, details: Record<string, unknown>): void {
     this.metrics.happened(event)
     if (event === 'health') this.metrics.health(details['healthy'] === true)
-    // A dozen to each handshake: for who looks into one.
-    if (event === 'signal') return this.#log.debug(details, event)
+    // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
+    if (event === 'signal' || event.endsWith(' not told')) return this.#log.debug(details, event)
     const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
     this.#log[isBad ? 'warn' : 'info'](details, event)
   }
