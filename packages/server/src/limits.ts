@@ -30,15 +30,22 @@ export class TokenBucket {
 
   #take(wanted: number, now: number): number {
     if (this.#perSecond === 0) return 0
-    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
-    this.#at = now
     // What is larger than the bucket takes all of it: it must be possible at some time.
     const cost = Math.min(wanted, this.#most)
-    if (this.#tokens >= cost) {
-      this.#tokens -= cost
-      return 0
-    }
-    return Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
+    const waitMs = this.#wait(cost, now)
+    if (waitMs === 0) this.#tokens -= cost
+    return waitMs
+  }
+
+  #wait(cost: number, now: number): number {
+    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
+    this.#at = now
+    return this.#tokens >= cost ? 0 : Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
+  }
+
+  /** Milliseconds until one could be taken. */
+  waitMs(now: number): number {
+    return this.#perSecond === 0 ? 0 : this.#wait(1, now)
   }
 
   /** Whether nothing would be lost by forgetting it. */
@@ -63,6 +70,11 @@ export class KeyedBuckets {
   take(key: string, cost = 1): number {
     if (this.#perSecond === 0) return 0
     return this.bucket(key).take(cost, this.#clock.monotonic())
+  }
+
+  /** Milliseconds until one could be taken; nobody is remembered for the asking. */
+  waitMs(key: string): number {
+    return this.#buckets.get(key)?.waitMs(this.#clock.monotonic()) ?? 0
   }
 
   bucket(key: string): TokenBucket {
@@ -131,6 +143,7 @@ export class Limits {
   readonly #lookups: KeyedBuckets
   readonly #addressFailures: KeyedBuckets
   readonly #nameFailures: KeyedBuckets
+  readonly #wrongKeys: KeyedBuckets
   readonly #nameMessages: KeyedBuckets
   readonly #nodeConnects: TokenBucket
   #connections = 0
@@ -142,6 +155,7 @@ export class Limits {
     this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
     this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
+    this.#wrongKeys = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
     this.#nameFailures = new KeyedBuckets(values.name.failuresPerMinute / 60, clock)
     this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
@@ -174,6 +188,17 @@ export class Limits {
   /** Milliseconds to wait before another try to claim; 0: go on. A success costs nothing. */
   claimFailed(address: string, name: string): number {
     return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
+  }
+
+  /**
+   * Looks at a key that an address asks with over HTTP. Over its wrong ones the right one is not looked at either, or
+   * every answer would say which it is. Apart from refused claims: an application's own paths may look like wrong keys.
+   */
+  tryKey(address: string, isRight: () => boolean): boolean {
+    if (this.#wrongKeys.waitMs(address) > 0) return false
+    if (isRight()) return true
+    this.#wrongKeys.take(address)
+    return false
   }
 
   lookups(address: string, names: number): number {
