@@ -125,7 +125,7 @@ export class PeerageServer {
   /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable. */
   async listen(): Promise<Listening> {
     const { host, port: wanted, p2p, tls, admin } = this.#config
-    const server = createOwnServer(this.#config, () => this.readiness())
+    const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     const detach = attachTo(server, this.#gateways)
@@ -175,7 +175,10 @@ export class PeerageServer {
   }
 
   async #listenAdmin(host: string, wanted: number): Promise<string> {
-    const { server, port } = await listenAdmin({ host, port: wanted }, this.metrics)
+    const { server, port } = await listenAdmin(
+      { host, port: wanted },
+      { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
+    )
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
   }
