@@ -154,15 +154,18 @@ describe('a node', () => {
 
   test('Redis absent at start: says so, /healthz is fine, /readyz knows why; Redis comes, and it is ready', async () => {
     const port = await freePort()
-    const child = await peerage(['serve', '--port', '0', '--redis', `redis://127.0.0.1:${port}`])
-    const { url } = await logged(child, 'listening')
+    const at = ['--port', '0', '--admin-port', '0', '--redis', `redis://127.0.0.1:${port}`]
+    const child = await peerage(['serve', ...at])
+    const { url, admin } = await logged(child, 'listening')
     const health = await child.line((line) => {
       const found = record(line)
       return String(found?.['why']).includes('ECONNREFUSED') ? found : undefined
     }, START_MS)
     expect(health).toMatchObject({ level: 'warn', msg: 'health', healthy: false })
     expect((await fetch(`${String(url)}/healthz`)).status).toBe(200)
-    expect(await readyz(url)).toEqual({
+    // Where Redis is, is for the operator alone.
+    expect(await readyz(url)).toEqual({ status: 503, why: 'store' })
+    expect(await readyz(admin)).toEqual({
       status: 503,
       why: expect.stringContaining(`ECONNREFUSED 127.0.0.1:${port}`),
     })

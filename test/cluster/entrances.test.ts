@@ -159,7 +159,7 @@ describe('X-Forwarded-For', () => {
 
   test('where no proxy is trusted, nobody is believed at all', async () => {
     const { url } = await node(...limits)
-    // Everyone is 127.0.0.1, which has no limit: one address, were it believed, would be refused.
+    // Everyone is this machine, which has no limit: one address, were it believed, would be refused.
     const headers = { 'x-forwarded-for': '203.0.113.6' }
     const statuses = await attempts(() => upgrade(url, NATIVE, headers))
     statuses.push(...(await attempts(() => upgrade(url, peerjs(), headers))))
@@ -167,12 +167,22 @@ describe('X-Forwarded-For', () => {
     expect(statuses).toEqual([...Array<number>(2 * MANY).fill(101), ...Array<number>(MANY).fill(200)])
   })
 
+  test('a proxy that names this machine speaks for somebody, who is limited; its own socket is not', async () => {
+    const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
+    const headers = { 'x-forwarded-for': '127.0.0.1' }
+    expect(await attempts(() => upgrade(url, NATIVE, headers))).toEqual([101, 101, 503, 503])
+    expect(await upgrade(url, peerjs(), { 'x-forwarded-for': '::ffff:127.0.0.1' })).toBe(503)
+    expect(await attempts(() => upgrade(url, NATIVE, {}))).toEqual([101, 101, 101, 101])
+  })
+
   test('HAProxy, as shipped, writes its own word over what a peer wrote', async () => {
     const behind = await node('--trusted-proxies', '127.0.0.1', ...limits)
     const haproxy = await startHaproxy({ backends: [behind] })
     try {
-      const headers = { 'x-forwarded-for': '203.0.113.7' }
-      expect(await attempts(() => upgrade(haproxy.url, NATIVE, headers))).toEqual([101, 101, 101, 101])
+      // Each names another address, and all of them are one: HAProxy's own word is what counts.
+      expect(await attempts((forged) => upgrade(haproxy.url, NATIVE, { 'x-forwarded-for': forged }))).toEqual(
+        [101, 101, 503, 503],
+      )
     } finally {
       await haproxy.stop()
     }

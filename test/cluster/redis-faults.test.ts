@@ -189,6 +189,38 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
   })
 })
 
+describe.each(topologies)('a Redis that drops its subscribers, %s', (topology) => {
+  const bench = useTopology(topology, { silenceMs: SILENCE_MS })
+
+  // Before, some of each round were `sent` to nobody, and their senders never heard of it.
+  test('[CALL8] [F13] what is published meanwhile arrives, or its sender is told that it did not', async () => {
+    const [a, b] = [await bench.rig(), await bench.rig()]
+    await settle(a, b)
+    const sent: number[] = []
+    let unheard = 0
+    let serial = 1_000_000
+    for (let round = 0; round < 3; round++) {
+      const doubted = doubts(b).length
+      await bench.redis.at(`pg:inbox:${b.node}`, 'CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await eventually('the gap has passed', async () => {
+        // One at a time: each is asked about with the subscription as it is then.
+        const outcome = await a.backend.bus.publish(b.node, numbered(++serial))
+        if (outcome === 'sent') sent.push(serial)
+        else unheard++
+        return outcome === 'sent' && doubts(b).length > doubted
+      })
+      await becomeHealthy(a, b)
+    }
+    expect(unheard).toBeGreaterThan(0)
+    const arrived = (): number[] =>
+      b.received.flatMap((envelope) =>
+        envelope.type === 'superseded' && envelope.epoch > 1_000_000 ? [envelope.epoch] : [],
+      )
+    await eventually('the last one arrives', () => arrived().includes(serial))
+    expect(arrived()).toEqual(sent)
+  })
+})
+
 // On one server: sentinels and a cluster tell addresses that lead past what meddles with a link.
 describe('a link to Redis that is bad', () => {
   const bench = useRedis()

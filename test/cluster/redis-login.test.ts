@@ -26,19 +26,25 @@ async function redis(options: RedisOptions = {}): Promise<RedisServer> {
 }
 
 async function listening(redisUrl: string, options: NodeOptions = {}): Promise<Node> {
-  const node = await startNode({ redisUrl, until: 'listening', ...options })
+  const args = ['--admin-port', '0', ...(options.args ?? [])]
+  const node = await startNode({ redisUrl, until: 'listening', ...options, args })
   ends.push(() => node.stop())
   return node
 }
 
-/** What /readyz says once it matches; it must never say that it is ready before. */
+/** What the admin port's /readyz says once it matches; it must never say that it is ready before. */
 async function refused(node: Node, why: RegExp): Promise<void> {
   await eventually(
     `/readyz says ${String(why)}`,
     async () => {
-      const answer = await fetch(`${node.url}/readyz`)
+      const answer = await fetch(`${node.admin}/readyz`)
       const text = await answer.text()
       expect(answer.status).toBe(503)
+      // Everybody else hears what kind of reason it is, and no word of Redis's.
+      expect(await (await fetch(`${node.url}/readyz`)).json()).toEqual({
+        status: 'not ready',
+        why: expect.stringMatching(/^(?:store|fenced|listening|settling)$/),
+      })
       if (why.test(text)) return true
       throw new Error(text)
     },

@@ -5,8 +5,9 @@ import type { Envelope } from './envelope.js'
  * Node to node, addressed. Contract (testing/bus-contract.ts):
  * - at most once: an envelope may be lost, never doubled by the bus itself;
  * - envelopes from one node to another arrive in the order of their publish;
- * - `sent` means handed to the store, not received: a receiver count is a hint at best;
- * - `unavailable` within the command deadline; what waits is bounded in count and bytes, over it: `unavailable`;
+ * - `sent`: the store handed it to somebody who listens to that inbox. Not that it was received;
+ * - `unavailable` within the command deadline: nobody listens there, the store did not answer in time, or too much
+ *   waits, in count or bytes. It may have arrived all the same: whoever sends it again must bear two;
  * - what is not an envelope is counted, reported to `onError`, and dropped.
  */
 export interface Bus {

@@ -63,6 +63,25 @@ describe('routing', () => {
     expect(bob.connection.sent).toEqual([])
   })
 
+  test('[I14] a recipient whose node hears nothing: the sender is told, and the next message looks again', async () => {
+    const { clock, nodes, cuts, times } = await house(3)
+    const [a, b, c] = nodes
+    if (!a || !b || !c) throw new Error('three nodes were asked for')
+    await clock.advance(times.beatMs)
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    await a.router.route(messageFrom(a, alice, 'bob'))
+    // As where Redis has dropped its subscriber, or its process has just died.
+    await cutOf(cuts, b).backend.bus.close()
+    const moved = await arrive(c, 'bob')
+    const refused = { refused: 'registry-unavailable' }
+    expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2' }))).toEqual(refused)
+    expect(alice.connection.notices).toEqual([{ ref: '2', code: 'registry-unavailable' }])
+    expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '3' }))).toBe('forwarded')
+    await settle()
+    expect(moved.connection.frames).toEqual(['alice says 3'])
+    expect(bob.connection.frames).toEqual(['alice says 1'])
+  })
+
   test('[I5] a stay that is gone bounces the message, and it finds the peer where it is now', async () => {
     const { clock, nodes, cluster, times, errors, events } = await house(3)
     const [a, b, c] = nodes

@@ -36,7 +36,11 @@ export interface NodeOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-export type Readiness = { ready: true } | { ready: false; why: string }
+/** Why a node takes no new peers, as anybody may know it. */
+export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling'
+
+/** `why` is for the operator alone: it may hold addresses, and the store's own words. */
+export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
 
 /** Routes to peers of other nodes that are remembered: about 300 bytes each. */
 const ROUTES_MOST = 20_000
@@ -55,7 +59,11 @@ export class Node {
   readonly #claims: Claims
   readonly #pulse: Pulse
   readonly #settling: Settling
-  #health: { healthy: boolean; why: string } = { healthy: false, why: 'starting' }
+  #health: { healthy: boolean; reason: Unready; why: string } = {
+    healthy: false,
+    reason: 'starting',
+    why: 'starting',
+  }
   #draining = false
   #stopped = false
 
@@ -166,15 +174,16 @@ export class Node {
   }
 
   readiness(): Readiness {
-    if (this.#draining) return { ready: false, why: 'draining' }
-    if (!this.#health.healthy) return { ready: false, why: this.#health.why }
+    const not = (reason: Unready, why: string): Readiness => ({ ready: false, reason, why })
+    if (this.#draining) return not('draining', 'draining')
+    if (!this.#health.healthy) return not(this.#health.reason, this.#health.why)
     const { failure, listening } = this.#pulse
     const because = failure === undefined ? '' : `: ${failure}`
     if (this.fence.fenced)
-      return { ready: false, why: `fenced: the node lease could not be renewed in time${because}` }
-    if (!listening) return { ready: false, why: `not listening to the other nodes yet${because}` }
+      return not('fenced', `fenced: the node lease could not be renewed in time${because}`)
+    if (!listening) return not('listening', `not listening to the other nodes yet${because}`)
     if (!this.#settling.began)
-      return { ready: false, why: 'waiting until the other nodes have written their names back' }
+      return not('settling', 'waiting until the other nodes have written their names back')
     return { ready: true }
   }
 
@@ -284,7 +293,7 @@ export class Node {
     if (event.type === 'health') {
       if (event.healthy !== this.#health.healthy || event.why !== this.#health.why)
         this.#options.onEvent('health', { healthy: event.healthy, why: event.why })
-      this.#health = { healthy: event.healthy, why: event.why }
+      this.#health = { healthy: event.healthy, reason: 'store', why: event.why }
       return
     }
     this.#options.onEvent('doubt', { why: event.why })

@@ -167,10 +167,15 @@ export class Router {
   }
 
   #forward(message: Message, lease: Lease, hops: number): Outcome | Promise<Outcome> {
-    const sent = this.#parts.bus.publish(lease.node, { type: 'deliver', epoch: lease.epoch, hops, message })
-    return sent.then((result) =>
-      result === 'sent' ? 'forwarded' : this.refuse(message, 'registry-unavailable'),
-    )
+    const { bus, routes } = this.#parts
+    const { node, epoch } = lease
+    return bus.publish(node, { type: 'deliver', epoch, hops, message }).then((result) => {
+      if (result === 'sent') return 'forwarded'
+      // It may be that nobody is there any more: what comes next looks again. This one does not, or it would come
+      // behind what comes next.
+      if (routes.get(message.to)?.epoch === epoch) routes.drop(message.to)
+      return this.refuse(message, 'registry-unavailable')
+    })
   }
 
   async #hold(message: Message): Promise<Outcome> {

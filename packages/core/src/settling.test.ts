@@ -217,6 +217,7 @@ test('[SET3] [I10] a node that starts while others settle waits for them', async
   const c = await addNode(made)
   expect(c.readiness()).toEqual({
     ready: false,
+    reason: 'settling',
     why: 'waiting until the other nodes have written their names back',
   })
   const thief = await arriveLate(made, c, 'alice', 'guess')

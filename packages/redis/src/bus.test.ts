@@ -5,8 +5,8 @@ import { expect, test } from 'vitest'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Keys } from './keys.js'
 
-/** A bus whose publishes are kept, each as the refs of its messages, and answered at once. */
-function newBus() {
+/** A bus whose publishes are kept, each as the refs of its messages, and answered at once: so many have heard it. */
+function newBus(heard = 1) {
   const clock = fakeClock()
   const published: { channel: string; refs: string[] }[] = []
   const bus = new RedisBus({
@@ -18,7 +18,7 @@ function newBus() {
           if (envelope.type === 'deliver') refs.push(envelope.message.reply?.ref ?? '')
         })
         published.push({ channel, refs })
-        return Promise.resolve(1)
+        return Promise.resolve(heard)
       },
       together: (task) => task(),
     },
@@ -99,6 +99,16 @@ test('[CALL5] a message to another node takes no acknowledgement along', async (
   expect(refs()).toEqual([['1'], ['3']])
   await clock.advance(5)
   expect(refs()).toEqual([['1'], ['3'], ['2']])
+})
+
+test('[CALL8] what nobody hears is unavailable, each envelope of it', async () => {
+  const { bus, clock, refs } = newBus(0)
+  const node = newNodeId()
+  expect(await bus.publish(node, numbered('message', '1'))).toBe('unavailable')
+  const batch = ['2', '3'].map((ref) => bus.publish(node, numbered('ack', ref)))
+  await clock.advance(5)
+  expect(await Promise.all(batch)).toEqual(['unavailable', 'unavailable'])
+  expect(refs()).toEqual([['1'], ['2', '3']])
 })
 
 test('what still waits when the bus closes was not sent', async () => {

@@ -176,9 +176,9 @@ export class RedisBus implements Bus {
     this.#flights.add(flight)
     this.#watchDeadlines()
     published.then(
-      () => {
+      (heard) => {
         this.#flights.delete(flight)
-        this.#landed(waiting, count, bytes, 'sent')
+        this.#landed(waiting, count, bytes, heard === 0 ? 'unavailable' : 'sent')
       },
       (error: unknown) => {
         this.#flights.delete(flight)

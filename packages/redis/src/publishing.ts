@@ -7,7 +7,10 @@ import type { SlotMap } from './slots.js'
 export interface Publishing {
   /** Whether every connection is up. */
   readonly connected: boolean
-  /** Undefined: there is no connection for this channel now, and nothing waits for one. */
+  /**
+   * How many heard it. On a Cluster those at the master that serves the slot, which is where all of ours listen.
+   * Undefined: there is no connection for this channel now, and nothing waits for one.
+   */
   publish(channel: string, payload: string): Promise<unknown> | undefined
   /** What `task` publishes is one write a connection: the system call costs more than all the rest of a publish. */
   together(task: () => void): void

@@ -13,7 +13,7 @@ export interface AdmitRequest {
   wire: Wire
   /** The Origin header, exactly as it came; absent where there was none. */
   origin?: string
-  /** The peer's address, past trusted proxies. */
+  /** The peer's address, past trusted proxies; IPv6 as its /64, and `unknown` where a proxy named none. */
   address: string
 }
 

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { Addresses, bucketOf } from './address.js'
+import { Addresses, bucketOf, isLoopback } from './address.js'
 
 /** A request as it arrives: from a socket of `remote`, with this X-Forwarded-For. */
 function from(remote: string, forwarded?: string) {
@@ -51,6 +51,20 @@ describe('whose address counts', () => {
     expect(addresses.of(from('10.0.0.1', '::ffff:198.51.100.7'))).toBe('198.51.100.7')
   })
 
+  // Each of these once threw in the listener of an upgrade, and so ended the process.
+  test.each(['::1%a-b', 'fe80::1%br-0a1b', '64:ff9b::1.2.3.4', '::127.0.0.1'])(
+    '%s, which Node takes for an address and ipaddr.js does not, throws nowhere',
+    (odd) => {
+      expect(() => new Addresses([]).of(from(odd))).not.toThrow()
+      expect(() => new Addresses(['10.0.0.1']).of(from('10.0.0.1', odd))).not.toThrow()
+      expect(() => bucketOf(odd)).not.toThrow()
+    },
+  )
+
+  test('the zone of a link-local address is no part of it', () => {
+    expect(new Addresses([]).of(from('fe80::1%br-0a1b'))).toBe('fe80::1')
+  })
+
   test('a header of a million hops costs no more than a short one', () => {
     const addresses = new Addresses(['10.0.0.0/8'])
     const forwarded = Array.from({ length: 1_000_000 }, () => '10.0.0.2').join(',')
@@ -59,6 +73,49 @@ describe('whose address counts', () => {
 })
 
 describe('what limits count by', () => {
+  const proxied = new Addresses(['127.0.0.0/8', '::1', '10.0.0.0/8'])
+
+  test.each(['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1'])(
+    'a socket from %s that speaks for itself is loopback',
+    (remote) => {
+      expect(isLoopback(proxied.bucketOf(from(remote)))).toBe(true)
+      expect(isLoopback(new Addresses([]).bucketOf(from(remote)))).toBe(true)
+      // Nobody is believed, so nothing that is said counts.
+      expect(isLoopback(new Addresses([]).bucketOf(from(remote, '198.51.100.7')))).toBe(true)
+    },
+  )
+
+  test.each([
+    '127.0.0.1',
+    '127.0.0.1:4711',
+    '127.1',
+    '::1',
+    '[::1]:4711',
+    '0:0:0:0:0:0:0:1',
+    '::ffff:127.0.0.1',
+    '::ffff:7f00:1',
+    '::1%lo',
+    '"127.0.0.1"',
+    'localhost',
+    'unknown',
+    '',
+  ])('a proxy that names %j speaks for somebody, and that one is limited', (forwarded) => {
+    for (const remote of ['127.0.0.1', '::1', '::ffff:127.0.0.1'])
+      expect(proxied.bucketOf(from(remote, forwarded))).toBe('unknown')
+    expect(isLoopback(proxied.bucketOf(from('10.0.0.1', forwarded)))).toBe(false)
+  })
+
+  test.each(['forwarded', 'x-real-ip'])('so does one that sends %s, though that is not read', (header) => {
+    const request = { ...from('127.0.0.1'), headers: { [header]: 'for=127.0.0.1' } }
+    expect(proxied.bucketOf(request)).toBe('unknown')
+  })
+
+  test('what limits are exempt from cannot be reached from elsewhere', () => {
+    expect(proxied.bucketOf(from('192.0.2.1'))).toBe('192.0.2.1')
+    expect(proxied.bucketOf(from('192.0.2.1', '127.0.0.1'))).toBe('192.0.2.1')
+    expect(proxied.bucketOf(from('10.0.0.1'))).toBe('10.0.0.1')
+  })
+
   test('one IPv4 address, one IPv6 /64', () => {
     expect(bucketOf('192.0.2.1')).toBe('192.0.2.1')
     expect(bucketOf('::ffff:192.0.2.1')).toBe('192.0.2.1')
@@ -69,10 +126,5 @@ describe('what limits count by', () => {
 
   test('what has no address is one bucket', () => {
     expect(bucketOf('')).toBe('unknown')
-  })
-
-  test('loopback stays loopback in both families', () => {
-    expect(bucketOf('127.0.0.1')).toBe('127.0.0.1')
-    expect(bucketOf('::1')).toBe('::/64')
   })
 })

@@ -4,6 +4,12 @@ import ipaddr from 'ipaddr.js'
 
 type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
 
+/** What limits count by where there is no address to count by. */
+const UNKNOWN = 'unknown'
+
+/** What a proxy says about whom it speaks for; of these only X-Forwarded-For is read. */
+const FORWARDING_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'] as const
+
 /** More hops than any chain of balancers has; a longer header is somebody's game. */
 const HOPS_MOST = 32
 
@@ -39,6 +45,20 @@ export class Addresses {
     return address.toString()
   }
 
+  /**
+   * What limits count this request by. Limits exempt loopback, so that is only what a socket of this machine has that
+   * speaks for itself: a trusted proxy that names loopback, or nobody, names no address.
+   */
+  bucketOf(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
+    const address = this.of(request)
+    if (!isLoopback(address)) return bucketOf(address)
+    const { headers, socket } = request
+    const remote = normal(socket.remoteAddress ?? '')
+    const forwarded = FORWARDING_HEADERS.some((header) => headers[header] !== undefined)
+    const isItself = remote?.range() === 'loopback' && !(forwarded && this.#isTrusted(remote))
+    return isItself ? address : UNKNOWN
+  }
+
   #isTrusted(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
     return this.#trusted.some(([network, bits]) => {
       if (address instanceof ipaddr.IPv4)
@@ -48,18 +68,26 @@ export class Addresses {
   }
 }
 
-/** An address without port or brackets, IPv4 also where it is mapped into IPv6. */
+/** An address without port, brackets or zone, IPv4 also where it is mapped into IPv6. */
 function normal(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
-  const bare = text.replace(/^\[([^\]]*)\](?::\d+)?$/, '$1').replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
-  // ipaddr.js alone would take 1 for 0.0.0.1, and 0x7f.1 for loopback.
-  return isIP(bare) === 0 ? undefined : ipaddr.process(bare)
+  const bare = text
+    .replace(/^\[([^\]]*)\](?::\d+)?$/, '$1')
+    .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
+    .replace(/%.*$/s, '')
+  // ipaddr.js alone would take 1 for 0.0.0.1, and 0x7f.1 for loopback; it throws for some addresses that Node accepts.
+  return isIP(bare) === 0 || !ipaddr.isValid(bare) ? undefined : ipaddr.process(bare)
+}
+
+/** Of an address as `Addresses` writes it. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.')
 }
 
 /** What limits per address count by: one IPv4 address, or one IPv6 /64, which is what one subscriber has. */
 export function bucketOf(address: string): string {
   if (isIPv4(address)) return address
   const parsed = normal(address)
-  if (parsed === undefined) return 'unknown'
+  if (parsed === undefined) return UNKNOWN
   if (parsed instanceof ipaddr.IPv4) return parsed.toString()
   return `${new ipaddr.IPv6([...parsed.parts.slice(0, 4), 0, 0, 0, 0]).toString()}/64`
 }

@@ -1,22 +1,36 @@
+import type { OnError, Readiness } from '@peerage/core'
 import { createServer, type Server } from 'node:http'
 import { listenTcp } from './listen.js'
 import type { Metrics } from './metrics.js'
 
-/** The admin port: `/metrics`, for the operator alone. Rejects with PortUnavailable. */
+export interface AdminParts {
+  metrics: Metrics
+  readiness: () => Readiness
+  onError: OnError
+}
+
+/** The admin port, for the operator alone: `/metrics`, and `/readyz` in full. Rejects with PortUnavailable. */
 export async function listenAdmin(
   at: { host: string; port: number },
-  metrics: Metrics,
+  { metrics, readiness, onError }: AdminParts,
 ): Promise<{ server: Server; port: number }> {
   const server = createServer((request, response) => {
-    const path = request.url?.split('?')[0]
-    if (path !== '/metrics' || (request.method !== 'GET' && request.method !== 'HEAD')) {
-      response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not found; try /metrics\n')
-      return
-    }
-    metrics.registry.metrics().then(
-      (text) => response.writeHead(200, { 'Content-Type': metrics.registry.contentType }).end(text),
-      (error: unknown) => response.writeHead(500, { 'Content-Type': 'text/plain' }).end(String(error)),
-    )
+    const answer = (status: number, type: string, text: string): void =>
+      void response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text)
+    const path = request.url?.split('?', 1)[0]
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (isRead && path === '/readyz') {
+      const now = readiness()
+      answer(now.ready ? 200 : 503, 'application/json', JSON.stringify(now))
+    } else if (isRead && path === '/metrics') {
+      metrics.registry.metrics().then(
+        (text) => answer(200, metrics.registry.contentType, text),
+        (error: unknown) => {
+          onError(error, { stage: 'metrics' })
+          answer(500, 'text/plain', 'the metrics could not be read; the log says why\n')
+        },
+      )
+    } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
   const { port } = await listenTcp(server, { ...at, flag: '--admin-port' })
   return { server, port }

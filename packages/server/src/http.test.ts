@@ -16,9 +16,12 @@ afterAll(() => rm(directory, { recursive: true }))
 
 const greeting = { name: 'Peerage', description: 'd', website: 'w' }
 
+const faults: unknown[] = []
+
 function routes(readiness: () => Readiness = () => ({ ready: true }), withPage = true) {
   const page = withPage ? loadPage(directory) : undefined
-  return createRoutes({ readiness, version: { version: '1.2.3', protocol: 1 }, page, greeting })
+  const onError = (error: unknown): void => void faults.push(error)
+  return createRoutes({ readiness, version: { version: '1.2.3', protocol: 1 }, page, greeting, onError })
 }
 
 describe('probes', () => {
@@ -31,12 +34,22 @@ describe('probes', () => {
     expect(await answer.json()).toEqual({ status: 'ok' })
   })
 
-  test('/readyz says why not', async () => {
+  test('/readyz says what kind of reason it has, and nothing of the store', async () => {
     const ready = await routes().request('/readyz')
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
-    const not = await routes(() => ({ ready: false, why: 'draining' })).request('/readyz')
-    expect([not.status, await not.json()]).toEqual([503, { status: 'not ready', why: 'draining' }])
+    const why = 'not connected to Redis: connect ECONNREFUSED 10.1.2.3:6379'
+    const not = await routes(() => ({ ready: false, reason: 'store', why })).request('/readyz')
+    expect([not.status, await not.json()]).toEqual([503, { status: 'not ready', why: 'store' }])
     expect(not.headers.get('Cache-Control')).toBe('no-store')
+  })
+
+  test('a fault of ours is an answer without its words', async () => {
+    const broken = routes(() => {
+      throw new Error('at /opt/peerage: connect ECONNREFUSED 10.1.2.3:6379')
+    })
+    const answer = await broken.request('/readyz')
+    expect([answer.status, await answer.json()]).toEqual([500, { error: 'internal error' }])
+    expect(faults).toHaveLength(1)
   })
 
   test('/version', async () => {

@@ -1,4 +1,4 @@
-import type { Readiness } from '@peerage/core'
+import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
 import { PAGE_CSP, type PageFile } from './page.js'
 
@@ -9,6 +9,8 @@ export interface RoutesOptions {
   page: ReadonlyMap<string, PageFile> | undefined
   /** What `GET /` tells those who are no browser. */
   greeting: Readonly<Record<string, unknown>>
+  /** A fault of ours; whoever asked is told no more than that there was one. */
+  onError: OnError
 }
 
 /** The node's own HTTP: probes, version, the page. What belongs to a gateway has been taken before. */
@@ -23,7 +25,8 @@ export function createRoutes(options: RoutesOptions): Hono {
   routes.get('/readyz', (context) => {
     const readiness = options.readiness()
     if (readiness.ready) return uncached(context).json({ status: 'ready' })
-    return uncached(context).json({ status: 'not ready', why: readiness.why }, 503)
+    // The words of the store are the operator's, on the admin port.
+    return uncached(context).json({ status: 'not ready', why: readiness.reason }, 503)
   })
   routes.get('/version', (context) => uncached(context).json(options.version))
   routes.get('/', (context) => {
@@ -35,6 +38,10 @@ export function createRoutes(options: RoutesOptions): Hono {
   routes.get('*', (context) => {
     const file = options.page?.get(context.req.path)
     return file === undefined ? context.notFound() : sendFile(context, file)
+  })
+  routes.onError((error, context) => {
+    options.onError(error, { stage: 'http' })
+    return context.json({ error: 'internal error' }, 500)
   })
   routes.notFound((context) => context.json({ error: 'not found' }, 404))
   return routes

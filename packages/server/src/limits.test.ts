@@ -124,6 +124,7 @@ describe('the limits of a node', () => {
     expect(limits.lookups(at, 20)).toBe(0)
     expect(limits.lookups(at, 1)).toBe(100)
     expect(limits.lookups('192.0.2.2', 1)).toBe(0)
+    expect([limits.lookups('127.0.0.1', 1_000), limits.lookups('127.0.0.1', 1_000)]).toEqual([0, 0])
   })
 
   test('without limits nothing is refused', () => {

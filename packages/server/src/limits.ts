@@ -1,4 +1,5 @@
 import type { Clock } from '@peerage/core'
+import { isLoopback } from './address.js'
 import { Backlog } from './backlog.js'
 
 /**
@@ -29,15 +30,22 @@ export class TokenBucket {
 
   #take(wanted: number, now: number): number {
     if (this.#perSecond === 0) return 0
-    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
-    this.#at = now
     // What is larger than the bucket takes all of it: it must be possible at some time.
     const cost = Math.min(wanted, this.#most)
-    if (this.#tokens >= cost) {
-      this.#tokens -= cost
-      return 0
-    }
-    return Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
+    const waitMs = this.#wait(cost, now)
+    if (waitMs === 0) this.#tokens -= cost
+    return waitMs
+  }
+
+  #wait(cost: number, now: number): number {
+    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
+    this.#at = now
+    return this.#tokens >= cost ? 0 : Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
+  }
+
+  /** Milliseconds until one could be taken. */
+  waitMs(now: number): number {
+    return this.#perSecond === 0 ? 0 : this.#wait(1, now)
   }
 
   /** Whether nothing would be lost by forgetting it. */
@@ -62,6 +70,11 @@ export class KeyedBuckets {
   take(key: string, cost = 1): number {
     if (this.#perSecond === 0) return 0
     return this.bucket(key).take(cost, this.#clock.monotonic())
+  }
+
+  /** Milliseconds until one could be taken; nobody is remembered for the asking. */
+  waitMs(key: string): number {
+    return this.#buckets.get(key)?.waitMs(this.#clock.monotonic()) ?? 0
   }
 
   bucket(key: string): TokenBucket {
@@ -119,7 +132,7 @@ export type Refusal = { reason: 'rate-limited' | 'too-many' | 'overloaded'; retr
 /** What is tried again after a count is over: a connection must end first, so no time is right. */
 const COUNT_RETRY_MS = 5_000
 
-/** All limits of one node, shared by its gateways. Addresses come normalised (IPv6 by /64). */
+/** All limits of one node, shared by its gateways. Addresses come as `Addresses.bucketOf` makes them. */
 export class Limits {
   readonly values: LimitValues
   /** What waits for all peers of this node, on every wire. */
@@ -130,6 +143,7 @@ export class Limits {
   readonly #lookups: KeyedBuckets
   readonly #addressFailures: KeyedBuckets
   readonly #nameFailures: KeyedBuckets
+  readonly #wrongKeys: KeyedBuckets
   readonly #nameMessages: KeyedBuckets
   readonly #nodeConnects: TokenBucket
   #connections = 0
@@ -141,6 +155,7 @@ export class Limits {
     this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
     this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
+    this.#wrongKeys = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
     this.#nameFailures = new KeyedBuckets(values.name.failuresPerMinute / 60, clock)
     this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
@@ -175,6 +190,17 @@ export class Limits {
     return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
   }
 
+  /**
+   * Looks at a key that an address asks with over HTTP. Over its wrong ones the right one is not looked at either, or
+   * every answer would say which it is. Apart from refused claims: an application's own paths may look like wrong keys.
+   */
+  tryKey(address: string, isRight: () => boolean): boolean {
+    if (this.#wrongKeys.waitMs(address) > 0) return false
+    if (isRight()) return true
+    this.#wrongKeys.take(address)
+    return false
+  }
+
   lookups(address: string, names: number): number {
     return isLoopback(address) ? 0 : this.#lookups.take(address, names)
   }
@@ -187,9 +213,4 @@ export class Limits {
   get connections(): number {
     return this.#connections
   }
-}
-
-// Behind a balancer on the same machine, or in a test, everyone has this address.
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.')
 }

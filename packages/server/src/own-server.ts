@@ -2,7 +2,7 @@ import { createServer as createHttp } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import { readFileSync } from 'node:fs'
 import { getRequestListener } from '@hono/node-server'
-import type { Readiness } from '@peerage/core'
+import type { OnError, Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import type { Config } from './config.js'
 import { createRoutes } from './http.js'
@@ -22,12 +22,13 @@ const HEADERS_TIMEOUT_MS = 10_000
 const MAX_HEADER_BYTES = 16_384
 
 /** The HTTP server of a node of its own: probes, version and page. It does not listen yet. */
-export function createOwnServer(config: Config, readiness: () => Readiness): AnyServer {
+export function createOwnServer(config: Config, readiness: () => Readiness, onError: OnError): AnyServer {
   const routes = createRoutes({
     readiness,
     version: { version: readVersion(), protocol: PROTOCOL_VERSION },
     page: config.page ? loadPage() : undefined,
     greeting,
+    onError,
   })
   // A balancer's probe over HTTP/1.0 carries no Host.
   const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })

@@ -125,7 +125,7 @@ export class PeerageServer {
   /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable. */
   async listen(): Promise<Listening> {
     const { host, port: wanted, p2p, tls, admin } = this.#config
-    const server = createOwnServer(this.#config, () => this.readiness())
+    const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     const detach = attachTo(server, this.#gateways)
@@ -175,7 +175,10 @@ export class PeerageServer {
   }
 
   async #listenAdmin(host: string, wanted: number): Promise<string> {
-    const { server, port } = await listenAdmin({ host, port: wanted }, this.metrics)
+    const { server, port } = await listenAdmin(
+      { host, port: wanted },
+      { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
+    )
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
   }
@@ -231,8 +234,8 @@ export class PeerageServer {
   #happened(event: string, details: Record<string, unknown>): void {
     this.metrics.happened(event)
     if (event === 'health') this.metrics.health(details['healthy'] === true)
-    // A dozen to each handshake: for who looks into one.
-    if (event === 'signal') return this.#log.debug(details, event)
+    // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
+    if (event === 'signal' || event.endsWith(' not told')) return this.#log.debug(details, event)
     const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
     this.#log[isBad ? 'warn' : 'info'](details, event)
   }

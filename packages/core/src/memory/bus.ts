@@ -29,7 +29,7 @@ export class MemoryBus implements Bus {
   }
 
   async publish(to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'> {
-    if (this.#store.down) return 'unavailable'
+    if (this.#store.down || !this.#store.inboxes.has(to)) return 'unavailable'
     this.#store.post(to, encodeEnvelope(envelope))
     return 'sent'
   }

@@ -77,9 +77,11 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received).toEqual(frames.map((frame) => deliver({ frame })))
     })
 
-    test('an envelope for a node that nobody is, is sent and lost, and nothing else with it', async () => {
+    test('[CALL8] an envelope for a node that nobody is, is unavailable, each of a batch, and nothing else is', async () => {
       const [a, b] = [await inbox(), await inbox()]
-      expect(await a.backend.bus.publish(newNodeId(), numbered(0))).toBe('sent')
+      const nobody = newNodeId()
+      const batch = Array.from({ length: 50 }, (_, i) => a.backend.bus.publish(nobody, numbered(i)))
+      expect(new Set(await Promise.all(batch))).toEqual(new Set(['unavailable']))
       expect(await a.backend.bus.publish(b.node, numbered(1))).toBe('sent')
       await arrived(b, 1)
       expect(b.received).toEqual([numbered(1)])
@@ -96,6 +98,11 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       await arrived(b, 1)
       await fence(cluster, a, { ...b, node: next })
       expect(b.received.slice(0, -1)).toEqual([numbered(1)])
+      await until(
+        cluster,
+        'nobody hears the former inbox',
+        async () => (await a.backend.bus.publish(former, numbered(2))) === 'unavailable',
+      )
     })
 
     test('a receiver that throws is reported, and the next envelope arrives', async () => {

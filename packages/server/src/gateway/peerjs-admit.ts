@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { App, Name, Peer } from '@peerage/protocol'
 import { parseName, parsePeer, peerOf } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
+import { sameSecret } from '../access.js'
 import type { Credentials } from './peerjs-wire.js'
 import { refusals } from './peerjs-wire.js'
 
@@ -19,7 +20,7 @@ export type KeyMeaning = { ok: true; app: App | undefined } | { ok: false }
 export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
   if (RESERVED_KEYS.has(key)) return { ok: false }
   if (typeof keys === 'string')
-    return keys === '*' || keys === key ? { ok: true, app: undefined } : { ok: false }
+    return keys === '*' || sameSecret(keys, key) ? { ok: true, app: undefined } : { ok: false }
   const app = Object.hasOwn(keys, key) ? keys[key] : undefined
   return app === undefined ? { ok: false } : { ok: true, app }
 }

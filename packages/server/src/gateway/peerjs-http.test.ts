@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { appOf, closeHouses, eventually, house } from '../../../../test/support/peerjs-house.js'
+import type { House } from '../../../../test/support/peerjs-house.js'
+import { appOf, closeHouses, eventually, house, unlimited } from '../../../../test/support/peerjs-house.js'
+import { Addresses } from '../address.js'
 import { PeerJsPeer } from '../../../../test/support/peerjs.js'
 
 afterEach(closeHouses)
@@ -15,6 +17,74 @@ test('[P12] an application may make the ids, and hears who comes and goes', asyn
   await peer.close()
   await eventually('gone', () => heard.length === 2)
   expect(heard).toEqual(['connection default/made-up', 'disconnect default/made-up'])
+})
+
+describe('a key that is tried', () => {
+  const KEY = 'a-shared-key-of-the-test'
+  // 120 a minute are 4 at once.
+  const limitValues = { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 120 } }
+  const get = async (home: House, path: string): Promise<string> => {
+    const answer = await fetch(`${home.url}${path}`)
+    return answer.status === 401 ? '401' : answer.text()
+  }
+  const generateId = (): string => 'an id'
+
+  test.each(['id', 'peers'])(
+    '[P12] /%s: over the wrong ones, the right one is answered as they are',
+    async (what) => {
+      const home = await house({ accessKey: KEY, allowDiscovery: true, generateId, limitValues })
+      const right = what === 'id' ? 'an id' : '[]'
+      expect(await get(home, `/${KEY}/${what}`)).toBe(right)
+      for (let i = 0; i < 4; i++) expect(await get(home, `/guess-${i}/${what}`)).toBe('the application')
+      expect(await get(home, `/${KEY}/${what}`)).toBe('the application')
+      // What everybody knows is no guess.
+      expect(await get(home, '/peerjs/id')).toBe('an id')
+      expect(await get(home, '/peerjs/peers')).toBe('401')
+      await home.clock.advance(500)
+      expect(await get(home, `/${KEY}/${what}`)).toBe(right)
+    },
+  )
+
+  test('[P12] so it is where any key is served, and with a key of the operator’s own', async () => {
+    const any = await house({ accessKey: KEY, allowDiscovery: true, key: '*', generateId, limitValues })
+    expect(await get(any, `/${KEY}/peers`)).toBe('[]')
+    for (let i = 0; i < 4; i++) expect(await get(any, `/guess-${i}/peers`)).toBe('401')
+    expect(await get(any, `/${KEY}/peers`)).toBe('401')
+    expect([await get(any, `/${KEY}/id`), await get(any, '/guess/id')]).toEqual(['an id', 'an id'])
+    for (const key of ['mine', { mine: appOf('one') }]) {
+      const own = await house({ key, generateId, limitValues })
+      for (let i = 0; i < 4; i++) expect(await get(own, `/guess-${i}/id`)).toBe('the application')
+      expect(await get(own, '/mine/id')).toBe('the application')
+    }
+  })
+
+  test('[P12] where there is nothing to guess, an application’s paths are not counted', async () => {
+    const home = await house({ generateId, limitValues })
+    for (let i = 0; i < 20; i++) expect(await get(home, '/users/id')).toBe('the application')
+    expect(await get(home, '/peerjs/id')).toBe('an id')
+  })
+
+  test('[P12] the access rules are asked for the ids no oftener than names may be looked up', async () => {
+    let asked = 0
+    const home = await house({
+      key: '*',
+      allowDiscovery: true,
+      access: {
+        admit: () => {
+          asked++
+          return Promise.resolve({ ok: false, code: 'forbidden', detail: 'no' })
+        },
+      },
+      limitValues: { ...unlimited, address: { ...unlimited.address, lookupsPerSecond: 5 } },
+      addresses: new Addresses(['127.0.0.1']),
+    })
+    const statuses = new Set<number>()
+    for (let i = 0; i < 20; i++) {
+      const headers = { 'x-forwarded-for': '198.51.100.7' }
+      statuses.add((await fetch(`${home.url}/guess-${i}/peers`, { headers })).status)
+    }
+    expect([asked, ...statuses]).toEqual([10, 401, 429])
+  })
 })
 
 describe('HTTP', () => {

@@ -6,7 +6,6 @@ import type { App } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../access.js'
 import { mayComeFrom, sameSecret } from '../access.js'
 import type { Addresses } from '../address.js'
-import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { meaningOf, type PeerJsKeys } from './peerjs-admit.js'
@@ -38,6 +37,8 @@ export const greeting = {
     'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
   website: 'https://www.npmjs.com/package/@peerage/server',
 } as const
+/** The key of every PeerJS client that was told of no other. */
+const PUBLIC_KEY = 'peerjs'
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** A list of a million ids is 40 MB; what is beyond this is left out, and a header says so. */
@@ -58,7 +59,7 @@ export class PeerJsHttp {
 
   /** False: not ours. */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const resource = this.#resourceOf(request.url ?? '')
+    const resource = this.#resourceOf(request)
     const { method } = request
     if (resource === undefined) return false
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
@@ -94,37 +95,44 @@ export class PeerJsHttp {
     }
   }
 
-  #resourceOf(url: string): Resource | undefined {
+  #resourceOf(request: IncomingMessage): Resource | undefined {
     const { base } = this.#options
-    const path = url.split('?', 1)[0] ?? ''
+    const path = request.url?.split('?', 1)[0] ?? ''
     // The root of a server is its application's.
     if (base !== '/' && (path === base || `${path}/` === base)) return { type: 'greeting' }
     if (!path.startsWith(base)) return undefined
     const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
-    if (key === undefined || !this.#isServed(decoded(key))) return undefined
+    if (key === undefined || !this.#isServed(decoded(key), request)) return undefined
     return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key }
   }
 
-  /** `/users/id` of an application beside us is not ours. */
-  #isServed(key: string): boolean {
-    const { key: keys, sharedKey } = this.#options
-    return meaningOf(keys, key).ok || (sharedKey !== null && sameSecret(sharedKey, key))
+  /** `/users/id` of an application beside us is not ours. A wrong key is counted: it may be a guess. */
+  #isServed(key: string, request: IncomingMessage): boolean {
+    const { key: keys, sharedKey, addresses, limits } = this.#options
+    const { ok } = meaningOf(keys, key)
+    // What everybody knows, or anything, is no guess.
+    if (ok && (key === PUBLIC_KEY || keys === '*')) return true
+    if (sharedKey === null && (keys === PUBLIC_KEY || keys === '*')) return false
+    const isRight = (): boolean => ok || (sharedKey !== null && sameSecret(sharedKey, key))
+    return limits.tryKey(addresses.bucketOf(request), isRight)
   }
 
   async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { allowDiscovery, addresses, limits } = this.#options
-    const address = bucketOf(addresses.of(request))
-    const app = allowDiscovery ? await this.#admit(key, request, address) : undefined
-    if (app === undefined) {
-      answer(response, 401, TEXT_TYPE, 'Unauthorized')
-      return
-    }
+    const { allowDiscovery, addresses, limits, key: keys } = this.#options
+    const refuse = (): void => answer(response, 401, TEXT_TYPE, 'Unauthorized')
+    if (!allowDiscovery) return refuse()
+    const address = addresses.bucketOf(request)
+    // Before the access rules are asked: a wrong key costs as much as a right one.
     const waitMs = limits.lookups(address, 1)
     if (waitMs > 0) {
       response.setHeader('Retry-After', Math.ceil(waitMs / 1_000))
       answer(response, 429, TEXT_TYPE, 'Too Many Requests')
       return
     }
+    const app = await this.#admit(key, request, address)
+    // Where any key is served, this is the first look at it.
+    const mayKnow = keys !== '*' || limits.tryKey(address, () => app !== undefined)
+    if (app === undefined || !mayKnow) return refuse()
     const { body, complete } = await this.#list(app)
     if (!complete) response.setHeader('Peerage-Complete', 'false')
     answer(response, 200, JSON_TYPE, body)

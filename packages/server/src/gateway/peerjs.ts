@@ -7,7 +7,6 @@ import { WebSocketServer } from 'ws'
 import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
-import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { FrameWriter } from './frame-writer.js'
@@ -145,7 +144,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
       refuseUpgrade(socket, '403 Forbidden', 'this origin may not connect')
       return true
     }
-    const address = bucketOf(addresses.of(request))
+    const address = addresses.bucketOf(request)
     const over = limits.connect(address)
     if (over) {
       metrics.rejected('peerjs', over.reason)

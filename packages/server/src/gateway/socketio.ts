@@ -16,7 +16,6 @@ import { Server } from 'socket.io'
 import type { Access, AdmitRequest } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
-import { bucketOf } from '../address.js'
 import type { Limits } from '../limits.js'
 import { TokenBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
@@ -130,7 +129,7 @@ export class SocketIoGateway implements Gateway {
       return refuse('malformed', '400 Bad Request', 'this path speaks engine.io 4 over WebSocket only')
     if (!mayComeFrom(this.#options.origins, request.headers.origin))
       return refuse('origin', '403 Forbidden', 'this origin may not connect')
-    const address = bucketOf(this.#options.addresses.of(request))
+    const address = this.#options.addresses.bucketOf(request)
     const over = this.#options.limits.connect(address)
     if (over) return refuse(over.reason, '503 Service Unavailable', over.reason, over.retryAfterMs)
     socket.once('close', () => this.#options.limits.disconnected(address))
