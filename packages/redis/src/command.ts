@@ -1,7 +1,7 @@
 import type { Clock } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Client } from './connect.js'
-import type { Script } from './scripts.js'
+import type { Script } from './script.js'
 
 export interface CommandsParts {
   client: Client

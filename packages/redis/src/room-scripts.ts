@@ -1,4 +1,4 @@
-import { NOW, script } from './scripts.js'
+import { NOW, script } from './script.js'
 
 // A room is three keys in one slot: its members by name (`name LF since`; no name holds an LF), when each membership
 // ends, and where each member is (`node state`).

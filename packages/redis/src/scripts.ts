@@ -1,21 +1,10 @@
-import { createHash } from 'node:crypto'
-
-/** A Lua script and the name under which Redis remembers it. */
-export interface Script {
-  readonly lua: string
-  readonly sha: string
-}
+import { NOW, script } from './script.js'
 
 // Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on
-// any topology. (On a single server a claim also looks at the set of nodes.) Times are Redis milliseconds; numbers are written with %.0f, since Lua would round them to 14 digits.
+// any topology. On a single server a claim also looks at the set of nodes. Times are Redis milliseconds. Numbers are
+// written with %.0f, since Lua would round them to 14 digits.
 // `now` is rounded down: what began within its first millisecond has lasted for N only when more than N have gone by.
 // An announcement may fail (an ACL without the channel) and must not undo what it announces: pcall [I15].
-
-export const NOW = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function text(n) return string.format('%.0f', n) end
-`
 
 // A command that was frozen with its server must not act when its caller has long given up.
 const IN_TIME = `
@@ -283,7 +272,3 @@ local messages = redis.call('LRANGE', KEYS[1], 1, -1)
 redis.call('DEL', KEYS[1])
 return messages
 `)
-
-export function script(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
-}
