@@ -32,6 +32,8 @@ export interface ClaimsParts {
   /** How long a claim waits for the other nodes to settle. */
   commandMs: number
   settling: Settling
+  /** Nobody comes in any more, also who has waited. */
+  draining: () => boolean
   /** `Nodes.presented`. */
   presented: () => number
   bus: Bus
@@ -124,8 +126,9 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { self, sessions, leases, registry, settling, presented } = this.#parts
+    const { self, sessions, leases, registry, settling, draining, presented } = this.#parts
     const { peer, policy } = request
+    if (draining()) return { ok: false, code: 'draining' }
     // It may have gone while it waited for its turn.
     if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
     const secretHash = hashSecret(peer, request.secret)
@@ -151,17 +154,18 @@ export class Claims {
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { self, sessions, leases, routes, onError } = this.#parts
+    const { self, sessions, leases, routes, draining, onError } = this.#parts
     // The registry had forgotten whose name it is while this claim was on its way.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await leases.keeps(former)) return { ok: false, code: 'name-taken' }
     }
-    if (lease.node !== self() || sessions.get(connection.id)?.state !== 'opening') {
-      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
-      // that one said that it leaves.
+    const isGone = lease.node !== self() || sessions.get(connection.id)?.state !== 'opening'
+    if (isGone || draining()) {
+      // The socket went, the node lapsed, or it began to drain, while the claim was on its way: the name waits for its
+      // holder, unless that one said that it leaves.
       await leases.part(lease, this.#waiting.get(connection.id) === 'left' ? 'release' : 'suspend')
-      return { ok: false, code: 'registry-unavailable' }
+      return { ok: false, code: isGone ? 'registry-unavailable' : 'draining' }
     }
     const here = sessions.online(lease.peer)
     if (here && here.lease.epoch > lease.epoch) {

@@ -326,6 +326,41 @@ describe('names', () => {
     expect(connection.closed).toBeUndefined()
   })
 
+  test('a drain answers claims that are on their way, and keeps their names for them', async () => {
+    const { a, b, cuts } = await two()
+    const { registry } = cutOf(cuts, a).backend
+    const claim = registry.claim.bind(registry)
+    registry.claim = async (...args) => {
+      a.beginDrain()
+      return claim(...args)
+    }
+    const alice = await arrive(a, 'alice')
+    expect(alice.outcome).toEqual({ ok: false, code: 'draining' })
+    expect((await arrive(a, 'bob')).outcome).toEqual({ ok: false, code: 'draining' })
+    expect(await b.lookup([peerNamed('alice')])).toMatchObject([{ state: 'away' }])
+    expect((await arrive(b, 'alice')).outcome.ok).toBe(true)
+  })
+
+  test('a step of stop that fails leaves no other undone', async () => {
+    const { a, b, cuts, clock, cluster, errors } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+    alice.connection.close = () => {
+      throw new Error('this socket does not close')
+    }
+    const { nodes } = cutOf(cuts, a).backend
+    nodes.leave = () => Promise.reject(new Error('the nodes cannot be left'))
+    await a.stop()
+    expect(bob.connection.closed).toBe('drain')
+    expect(await b.lookup([peerNamed('bob')])).toMatchObject([{ state: 'away' }])
+    expect(errors.map(String)).toEqual([
+      'Error: this socket does not close',
+      'Error: the nodes cannot be left',
+    ])
+    await b.stop()
+    expect(clock.pending).toBe(0)
+    expect(cluster.size()).toMatchObject({ inboxes: 0 })
+  })
+
   test('stop leaves no timer, no inbox, no watcher, and names that wait for their holders', async () => {
     const { a, b, clock, cluster } = await two()
     const alice = await arrive(a, 'alice')

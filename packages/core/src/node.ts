@@ -100,6 +100,7 @@ export class Node {
       clock,
       commandMs: times.commandMs,
       settling: this.#settling,
+      draining: () => this.#draining,
       presented: () => nodes.presented(),
       bus,
       sessions,
@@ -194,7 +195,6 @@ export class Node {
 
   /** Claims a name for a connection that has none. An outcome never throws; a taken name looks the same whyever. */
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
-    if (this.#draining) return { ok: false, code: 'draining' }
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Nor while other nodes could not reach the peer here.
     if (this.fence.fenced || !this.#pulse.listening) return { ok: false, code: 'registry-unavailable' }
@@ -266,21 +266,31 @@ export class Node {
     if (this.#stopped) return
     this.#stopped = true
     this.#draining = true
-    await this.#pulse.stop()
+    const { backend, onError } = this.#options
+    // A step that fails must not leave the others undone.
+    const take = async (stage: string, step: () => Promise<unknown> | void): Promise<void> => {
+      try {
+        await step()
+      } catch (error) {
+        onError(error, { stage })
+      }
+    }
+    await take('stop', () => this.#pulse.stop())
     this.#settling.stop()
     this.mail.stop()
-    const { backend, onError } = this.#options
     const online = [...this.sessions.allOnline()]
-    for (const session of online) this.sessions.close(session, 'drain')
-    await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
+    await Promise.all(
+      online.map((session) =>
+        take('suspend', () => {
+          this.sessions.close(session, 'drain')
+          return this.leases.part(session.lease, 'suspend')
+        }),
+      ),
+    )
     // Sockets that ended a moment ago: a name that nobody suspends would count as free.
     await this.leases.settled()
-    try {
-      await backend.nodes.leave()
-    } catch (error) {
-      onError(error, { stage: 'leave the nodes' })
-    }
-    await backend.stop()
+    await take('leave the nodes', () => backend.nodes.leave())
+    await take('stop', () => backend.stop())
   }
 
   #reroute(message: Message): void {

@@ -130,11 +130,14 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     },
     stop: async () => {
       health.stop()
-      await bus.close()
-      isStopped = true
-      links.stop()
-      end?.()
-      listener = undefined
+      try {
+        await bus.close()
+      } finally {
+        isStopped = true
+        links.stop()
+        end?.()
+        listener = undefined
+      }
     },
     inspect: () => inspect(commands, address.topology, nodes),
     get malformed() {

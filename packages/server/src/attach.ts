@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Gateway, Wire } from '@peerage/core'
+import { ignoreErrors, refuseUpgrade } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
@@ -12,8 +13,6 @@ export interface HttpGateway extends Gateway {
   readonly connections: number
 }
 
-const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
-
 /**
  * Takes what is ours from a server that others use too, and leaves them the rest: upgrades through one more
  * listener, requests before any listener sees them, so that it does not matter who came first. Returns the way
@@ -22,8 +21,10 @@ const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length
 export function attachTo(server: AnyServer, gateways: readonly HttpGateway[]): () => void {
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (gateways.some((gateway) => gateway.handleUpgrade(request, socket, head))) return
-    // Somebody else's, if there is anybody else; nobody would ever answer it otherwise.
-    if (server.listenerCount('upgrade') === 1) socket.end(NOT_FOUND)
+    // Nobody else listens, so nobody would ever answer it.
+    if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, { status: '404 Not Found' })
+    // It is somebody else's. Where all of them leave it alone, a reset must not end the process.
+    else ignoreErrors(socket)
   }
   server.on('upgrade', onUpgrade)
   const giveBack = interceptRequests(server, (request, response) =>

@@ -21,6 +21,8 @@ function die(error: unknown, origin: string): never {
 
 // `peerage print-config | head`: whoever read has had enough.
 process.stdout.on('error', () => process.exit(0))
+// Whoever read the errors is gone; there is nobody left to tell.
+process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)
 process.on('uncaughtException', die)

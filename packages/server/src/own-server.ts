@@ -43,7 +43,8 @@ export function createOwnServer(config: Config, readiness: () => Readiness, onEr
   if (cert === null || key === null) return createHttp(options, handle)
   try {
     const files = { cert: readFileSync(cert), key: readFileSync(key) }
-    return createHttps({ ...options, ...files, minVersion: 'TLSv1.2' }, handle)
+    const tls = { ...files, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS } as const
+    return createHttps({ ...options, ...tls }, handle)
   } catch (error) {
     throw new UnusableFile(`tls.cert (${cert}) and tls.key (${key}) cannot be used: ${reasonOf(error)}`)
   }

@@ -128,6 +128,7 @@ export class PeerageServer {
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
+    server.on('error', (error) => this.#onError(error, { stage: 'listen' }))
     const detach = attachTo(server, this.#gateways)
     this.#closers.push(() => {
       detach()
@@ -142,7 +143,10 @@ export class PeerageServer {
     }
   }
 
-  /** Not ready from now on; peers are told to move, then everything ends within `times.drainMs`. */
+  /**
+   * Not ready from now on, and nobody comes in any more: claims are answered `draining`, those that are on their way
+   * included. The peers that are here are told to move, then everything ends within `times.drainMs`.
+   */
   async drain(): Promise<void> {
     this.#log.info('draining')
     this.node.beginDrain()
@@ -162,16 +166,24 @@ export class PeerageServer {
     await this.node.start()
   }
 
-  // The node first: it ends the sessions, and the gateways then end what is left of their sockets.
+  // The node first: it ends the sessions, and the gateways then end what is left of their sockets. A step that fails is
+  // reported, and the others are taken all the same.
   async #stop(): Promise<void> {
-    await this.node.stop()
-    await this.#each('stop', async (gateway) => gateway.stop())
-    for (const close of this.#closers.reverse()) await close()
+    await this.#try('stop', () => this.node.stop())
+    await this.#each('stop', (gateway) => gateway.stop())
+    for (const close of this.#closers.reverse()) await this.#try('stop', close)
   }
 
-  async #each(stage: string, act: (gateway: HttpGateway) => Promise<void>): Promise<void> {
-    const failed = (error: unknown): void => this.#onError(error, { stage })
-    await Promise.all(this.#gateways.map((gateway) => act(gateway).catch(failed)))
+  async #each(stage: string, act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
+    await Promise.all(this.#gateways.map((gateway) => this.#try(stage, () => act(gateway))))
+  }
+
+  async #try(stage: string, act: () => Promise<void> | void): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.#onError(error, { stage })
+    }
   }
 
   async #listenAdmin(host: string, wanted: number): Promise<string> {
@@ -179,6 +191,7 @@ export class PeerageServer {
       { host, port: wanted },
       { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
     )
+    server.on('error', (error) => this.#onError(error, { stage: 'admin' }))
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
   }
@@ -193,8 +206,11 @@ export class PeerageServer {
     this.#stun = server
     this.#closers.push(async () => {
       this.#udpPort = null
-      await server.stop()
-      for (const socket of sockets) socket.close()
+      try {
+        await server.stop()
+      } finally {
+        for (const socket of sockets) socket.close()
+      }
     })
   }
 

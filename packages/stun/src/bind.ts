@@ -37,5 +37,9 @@ export async function listenTcp(address: string, port: number): Promise<Server> 
   const listening = once(server, 'listening')
   server.listen({ host: address, port, ipv6Only: isIPv6(address) })
   await listening
+  // Before a STUN server takes it, and after that one has let it go, an error must not end the process.
+  server.on('error', ignore)
   return server
 }
+
+function ignore(): void {}

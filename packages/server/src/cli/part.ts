@@ -56,9 +56,14 @@ export function startPart(options: PartOptions): Promise<Part> {
       : [setpriv, ['--pdeathsig', 'TERM', '--', options.command, ...options.args]]
   // A group of its own: a Ctrl-C reaches this process alone, which then ends the parts in their order.
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env }, detached: true })
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', line)
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream })
+      .on('line', line)
+      // The pipe broke: its end is seen by the part's own.
+      .on('error', (error: Error) => line(`${name}: its output cannot be read: ${error.message}`))
   return new Promise((resolve, reject) => {
-    child.once('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
+    // Also for a signal that cannot be sent, long after the start.
+    child.on('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
     child.once('spawn', () => resolve(describe(name, child)))
   })
 }

@@ -19,6 +19,7 @@ import { PeerJsEntry } from './peerjs-entry.js'
 import { PeerJsFrames } from './peerjs-frames.js'
 import { PeerJsHttp } from './peerjs-http.js'
 import { decodeCredentials, encodeError, refusals } from './peerjs-wire.js'
+import { refuseUpgrade } from './refuse-upgrade.js'
 
 /** What `ExpressPeerServer` takes as options, in our words and units; the README has the table. */
 export interface PeerJsSettings {
@@ -141,14 +142,18 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     const { origin } = request.headers
     if (!mayComeFrom(origins, origin)) {
       metrics.rejected('peerjs', 'origin')
-      refuseUpgrade(socket, '403 Forbidden', 'this origin may not connect')
+      refuseUpgrade(socket, { status: '403 Forbidden', detail: 'this origin may not connect' })
       return true
     }
     const address = addresses.bucketOf(request)
     const over = limits.connect(address)
     if (over) {
       metrics.rejected('peerjs', over.reason)
-      refuseUpgrade(socket, '503 Service Unavailable', over.reason, over.retryAfterMs)
+      refuseUpgrade(socket, {
+        status: '503 Service Unavailable',
+        detail: over.reason,
+        retryAfterMs: over.retryAfterMs,
+      })
       return true
     }
     // ws answers before it returns, since nothing here verifies later; what it refuses has been no connection.
@@ -267,11 +272,4 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
   }
-}
-
-function refuseUpgrade(socket: Duplex, status: string, detail: string, retryAfterMs?: number): void {
-  const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
-  const body = `${detail}\n`
-  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n${retry}`
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }

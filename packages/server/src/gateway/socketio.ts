@@ -25,6 +25,7 @@ import { Heartbeat } from './heartbeat.js'
 import type { NativeConnectionParts, Rates } from './native-connection.js'
 import { NativeConnection } from './native-connection.js'
 import { NativeFrames } from './native-frames.js'
+import { refuseUpgrade } from './refuse-upgrade.js'
 
 export interface SocketIoGatewayOptions {
   node: Node
@@ -117,11 +118,7 @@ export class SocketIoGateway implements Gateway {
     if (path !== this.#options.path && `${path}/` !== this.#options.path) return false
     const refuse = (reason: string, status: string, detail: string, retryAfterMs?: number): true => {
       this.#options.metrics.rejected('native', reason)
-      const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
-      const body = JSON.stringify({ detail })
-      socket.end(
-        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-      )
+      refuseUpgrade(socket, { status, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
       return true
     }
     const query = new URLSearchParams(end < 0 ? '' : url.slice(end))
