@@ -46,11 +46,13 @@ export interface ClaimsParts {
 
 /** Claims on their way to the registry: enough to keep it busy, and each answered well within its deadline. */
 const CLAIMS_AT_ONCE = 128
+/** Claims that wait for their turn: a dead node's whole crowd, and some. Whoever comes then tries again. */
+const CLAIMS_WAITING = 20_000
 
 /** How a connection comes by its name, and how it loses it to another one. */
 export class Claims {
   readonly #parts: ClaimsParts
-  readonly #gate = new Gate(CLAIMS_AT_ONCE)
+  readonly #gate = new Gate(CLAIMS_AT_ONCE, CLAIMS_WAITING)
   /** Claims on their way, and whether their peers are still there or have said that they leave. */
   readonly #waiting = new Map<ConnectionId, 'here' | 'left'>()
 
@@ -59,6 +61,8 @@ export class Claims {
   }
 
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
+    // A second claim could win a second name, which nobody would have when the first one is answered.
+    if (this.#waiting.has(connection.id)) return { ok: false, code: 'already-claimed' }
     this.#waiting.set(connection.id, 'here')
     try {
       return await this.#claimSettled(connection, request)
@@ -119,6 +123,7 @@ export class Claims {
     for (;;) {
       // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
       const outcome = await this.#gate.run(() => this.#claim(connection, request))
+      if (outcome === undefined) return { ok: false, code: 'overloaded' }
       if (outcome !== 'unsettled') return outcome
       const leftMs = until - clock.monotonic()
       if (leftMs <= 0 || !(await settling.wait(leftMs))) return { ok: false, code: 'registry-unavailable' }

@@ -127,6 +127,7 @@ export class Node {
       restore: () => this.#restore(),
       seen: () => this.#settling.look(),
       turn: () => this.#turn(),
+      always: () => this.#closeOverdue(),
       onLapse: (former, node) => {
         this.#routes.clear()
         options.onEvent('lapsed', { former, node })
@@ -342,7 +343,6 @@ export class Node {
     await this.leases.renewTurn()
     await this.rooms.renewTurn()
     this.watchers.lookTurn()
-    this.#closeOverdue()
   }
 
   #closeOverdue(): void {

@@ -21,6 +21,8 @@ export interface PulseParts {
   seen: () => void
   /** Once a beat: a share of what must be renewed or looked at. */
   turn: () => Promise<void>
+  /** Once a beat, also when it fails. */
+  always: () => void
   onLapse: (former: NodeId, node: NodeId) => void
   onError: OnError
 }
@@ -92,6 +94,7 @@ export class Pulse {
       )
       .finally(() => {
         this.#beating = undefined
+        this.#parts.always()
         const soon = (this.#doubt || this.#untold) && this.#failure === undefined
         this.#beatIn(soon ? 0 : this.#parts.times.beatMs)
       })

@@ -41,7 +41,6 @@ function createNative(entrance: Entrance): SocketIoGateway {
       bufferedBytes: limits.bufferedBytes,
     },
     path: NATIVE_PATH,
-    handshakeMs: limits.handshakeMs,
     welcome: (host) => ({
       p2pServer: advice.server(host),
       relay: relay.enabled

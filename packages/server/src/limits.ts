@@ -28,6 +28,12 @@ export class TokenBucket {
     return Math.max(besideMs, this.#take(cost, now))
   }
 
+  /** Gives back what was taken for something that turned out to be free. */
+  give(cost: number): void {
+    this.beside?.give(cost)
+    this.#tokens = Math.min(this.#most, this.#tokens + cost)
+  }
+
   #take(wanted: number, now: number): number {
     if (this.#perSecond === 0) return 0
     // What is larger than the bucket takes all of it: it must be possible at some time.

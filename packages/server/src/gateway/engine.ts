@@ -18,6 +18,8 @@ const PING = '2'
 const PONG = '3'
 const MESSAGE = '4'
 
+/** A peer comes to the default namespace; to any other one, a slash follows. */
+const CONNECT = '40'
 /** A peer leaves the only namespace there is. */
 const DISCONNECT = '41'
 /** An event of the default namespace; everything that peers and nodes say is one. */
@@ -39,8 +41,10 @@ export interface EngineEvents {
   event: (socket: EngineSocket, frame: string) => void
   /** What this protocol has no place for. */
   malformed: (socket: EngineSocket, what: 'bad-frame' | 'binary') => void
-  /** A WebSocket ping of the peer (RFC 6455 §5.5.2). False: over its rate, and not answered. */
-  pinged: (socket: EngineSocket) => boolean
+  /** A CONNECT packet, with its `40`. False: it goes no further. */
+  connect: (socket: EngineSocket, frame: string) => boolean
+  /** A ping of the peer (RFC 6455 §5.5.2), or a pong that nobody asked for. False: over its rate, and not answered. */
+  extra: (socket: EngineSocket) => boolean
   /** No traffic since the last ping. */
   silent: (socket: EngineSocket) => void
   /** It is far behind, and has read nothing for a ping interval. */
@@ -63,6 +67,8 @@ export class EngineSocket extends EventEmitter implements Beating {
   readonly address: string
   readyState: 'open' | 'closed' = 'open'
   heard = true
+  /** A pong is due; any other is one that nobody asked for. */
+  #isAsked = false
   /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
   request: { headers: Record<string, string>; connection: { encrypted: boolean } } | undefined
   readonly #engine: Engine
@@ -110,7 +116,10 @@ export class EngineSocket extends EventEmitter implements Beating {
 
   ping(): void {
     if (this.#engine.writer.isStuck(this.#duplex)) this.#engine.events.stuck(this)
-    else this.send(PING)
+    else {
+      this.#isAsked = true
+      this.send(PING)
+    }
   }
 
   silent(): void {
@@ -138,17 +147,25 @@ export class EngineSocket extends EventEmitter implements Beating {
     }
     const frame = data.toString()
     if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
-    else if (frame === PONG) return
-    else if (frame.startsWith('40')) this.emit('data', frame.slice(1))
-    else if (frame === CLOSE || frame === DISCONNECT) this.close()
+    else if (frame === PONG) this.ponged()
+    else if (frame.startsWith(CONNECT)) {
+      if (this.#engine.events.connect(this, frame)) this.emit('data', frame.slice(1))
+    } else if (frame === CLOSE || frame === DISCONNECT) this.close()
     else this.#engine.events.malformed(this, 'bad-frame')
   }
 
   pinged(data: Buffer): void {
     this.heard = true
-    if (this.#ws.readyState !== WebSocket.OPEN || !this.#engine.events.pinged(this)) return
+    if (this.#ws.readyState !== WebSocket.OPEN || !this.#engine.events.extra(this)) return
     // Bounded like all that waits for a peer that does not read.
     if (this.#duplex.writableLength <= this.#engine.options.bufferedBytes) this.#ws.pong(data)
+  }
+
+  /** An answer to our ping, or one that nobody asked for. */
+  ponged(): void {
+    this.heard = true
+    if (this.#isAsked) this.#isAsked = false
+    else this.#engine.events.extra(this)
   }
 
   ended(code: number): void {
@@ -168,8 +185,9 @@ function onPing(this: WebSocket, data: Buffer): void {
   if (this instanceof OwnedWebSocket) this.owner?.pinged(data)
 }
 
+// We ask over engine.io's own packets, and never with a WebSocket ping.
 function onPong(this: WebSocket): void {
-  if (this instanceof OwnedWebSocket && this.owner) this.owner.heard = true
+  if (this instanceof OwnedWebSocket) this.owner?.ponged()
 }
 
 function onClose(this: WebSocket, code: number): void {

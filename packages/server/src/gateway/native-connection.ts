@@ -1,5 +1,5 @@
 import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
-import type { CloseReason, ConnectionId, ProtocolError } from '@peerage/protocol'
+import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
 import { closeCodes, closeTextOf, encodeNodeMessage } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
 import type { EngineSocket } from './engine.js'
@@ -16,6 +16,9 @@ function encodedOnce(change: RoomChange): string {
 }
 
 const STRIKES_RETRY_MS = 5_000
+
+/** Of so many senders a connection remembers what they sent, the latest ones: acknowledgements follow within moments. */
+const SENDERS_MOST = 1_024
 
 export interface Rates {
   messages: TokenBucket
@@ -39,9 +42,15 @@ export class NativeConnection implements Connection {
   readonly id: ConnectionId
   readonly socket: EngineSocket
   malformed = 0
+  /** Hellos that were refused. */
+  refused = 0
+  /** A hello is on its way to its answer. */
+  claiming = false
   readonly #parts: NativeConnectionParts
   #rates: Rates | undefined
   #closing: CloseReason | undefined
+  /** How many messages of each sender it was handed and has not acknowledged; from the first message on. */
+  #handed: Map<Peer, number> | undefined
 
   constructor(id: ConnectionId, socket: EngineSocket, parts: NativeConnectionParts) {
     this.id = id
@@ -67,8 +76,12 @@ export class NativeConnection implements Connection {
 
   send(message: ServerMessage): boolean {
     switch (message.type) {
-      case 'relay':
-        return this.socket.relay(message.message.frame)
+      case 'relay': {
+        const { from, kind, frame } = message.message
+        if (!this.socket.relay(frame)) return false
+        if (kind !== 'ack') this.#hand(from)
+        return true
+      }
       case 'notice': {
         const colon = message.ref.indexOf(':')
         const [stream, seq] = [message.ref.slice(0, colon), Number(message.ref.slice(colon + 1))]
@@ -92,6 +105,29 @@ export class NativeConnection implements Connection {
       case 'changed':
         return this.write(encodedOnce(message))
     }
+  }
+
+  /**
+   * Whether an acknowledgement answers something. `unknown`: that peer has sent nothing to this connection.
+   * `again`: all that it sent is acknowledged already.
+   */
+  acknowledge(to: Peer): 'due' | 'again' | 'unknown' {
+    const handed = this.#handed?.get(to)
+    if (handed === undefined) return 'unknown'
+    if (handed === 0) return 'again'
+    this.#handed?.set(to, handed - 1)
+    return 'due'
+  }
+
+  #hand(from: Peer): void {
+    this.#handed ??= new Map()
+    const handed = this.#handed.get(from)
+    if (handed === undefined && this.#handed.size >= SENDERS_MOST)
+      for (const oldest of this.#handed.keys()) {
+        this.#handed.delete(oldest)
+        break
+      }
+    this.#handed.set(from, (handed ?? 0) + 1)
   }
 
   /** A whole frame. False: gone, or too slow, and then the connection ends. */

@@ -70,12 +70,17 @@ export class NativeFrames {
 
   /** Returns what was wrong with the frame itself; every other answer has gone to the peer already. */
   receive(connection: NativeConnection, frame: string): ProtocolError | undefined {
+    // Counted before it is read.
+    const waitMs = this.#overLimit(connection, Buffer.byteLength(frame))
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded.error
     const session = this.#node.sessions.get(connection.id)
     if (session?.state !== 'online') return protocolError('not-claimed', errorTexts['not-claimed'])
     const message = decoded.value
-    const waitMs = this.#overLimit(connection, Buffer.byteLength(frame))
+    if (message.type === 'ack') {
+      this.#acknowledgeAll(connection, session, message, waitMs)
+      return undefined
+    }
     if (waitMs > 0) {
       this.#tooFast(connection, waitMs, message)
       return undefined
@@ -84,13 +89,14 @@ export class NativeFrames {
     return undefined
   }
 
-  #handle(connection: NativeConnection, session: OnlineSession, message: PeerMessage): void {
+  #handle(
+    connection: NativeConnection,
+    session: OnlineSession,
+    message: Exclude<PeerMessage, { type: 'ack' }>,
+  ): void {
     switch (message.type) {
       case 'send':
         this.#send(connection, session, message)
-        return
-      case 'ack':
-        for (const ack of message.acks) this.#acknowledge(connection, session, ack)
         return
       case 'lookup':
         this.#answer(connection, message.id, this.#lookup(connection, session, message))
@@ -156,6 +162,37 @@ export class NativeFrames {
     if (fresh) message.fresh = true
     if (handshake !== undefined) message.handshake = handshake
     this.#route(message)
+  }
+
+  // An acknowledgement is free within what this connection was handed, or a victim would be cut for answering its
+  // attackers. Beyond that each counts as a message. One to a peer that has sent nothing costs neither a look-up nor a
+  // strike: after a move to another node the first one may be such, and its sender sends again.
+  #acknowledgeAll(
+    connection: NativeConnection,
+    session: OnlineSession,
+    { acks }: PeerMessageOf<'ack'>,
+    waitMs: number,
+  ): void {
+    const { messages } = connection.rates
+    const now = this.#clock.monotonic()
+    // The frame has been counted, and stands for the first one that is not free.
+    let counted = waitMs === 0
+    let overMs = waitMs
+    let due = 0
+    for (const ack of acks) {
+      const answers = connection.acknowledge(peerOf(appOf(session.peer), ack.to))
+      if (answers === 'unknown') continue
+      if (answers === 'due') due++
+      else if (counted) counted = false
+      else {
+        overMs = messages.take(1, now)
+        if (overMs > 0) continue
+      }
+      this.#acknowledge(connection, session, ack)
+    }
+    if (due < acks.length) {
+      if (overMs > 0) this.#tooFast(connection, overMs, { type: 'ack', acks })
+    } else if (waitMs === 0) messages.give(1)
   }
 
   // It goes wherever the sender is by now: a route from before its return would lead nowhere, for good.

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
+import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import type { Clock, Times } from '@peerage/core'
 import { parseApp } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
@@ -78,7 +78,6 @@ async function house(
     log: () => {},
     engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
     path: '/peerage/',
-    handshakeMs: 10_000,
     welcome: () => ({
       p2pServer: null,
       relay: { bytesPerSecond: 0, messageBytes: 10_000 },
@@ -181,6 +180,20 @@ async function named(url: string, name: string): Promise<RawPeer> {
   return peer
 }
 
+/** One message of alice to bob, so that bob has something to acknowledge. */
+async function greet(alice: RawPeer, bob: RawPeer, seq = 1): Promise<void> {
+  alice.send('lookup', { id: seq, names: ['bob'] })
+  const found = await alice.until((frame) => frame.startsWith(`42["found",{"id":${seq},`))
+  const since = Number(/"since":(\d+)/u.exec(found)?.[1])
+  alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'message', body: '"hi"' })
+  await bob.until((frame) => frame.startsWith('42["message"') && frame.includes(`"seq":${seq},`))
+}
+
+function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitValues } {
+  const connection = { ...unlimited.connection, messagesPerSecond }
+  return { clock: stoodStill, limitValues: { ...unlimited, connection } }
+}
+
 describe('claim', () => {
   test('[H3] the welcome names the peer and what the node offers', async () => {
     const { url, node } = await house()
@@ -222,6 +235,59 @@ describe('claim', () => {
   test('[H6] a connection without a name is closed in time', async () => {
     const { url } = await house({ claimMs: 50, times: { beatMs: 100 } })
     expect(await new RawPeer(url).end()).toMatchObject({ code: 4005 })
+  })
+
+  test('[H6] a connection without a name is closed in time, also while the registry is away', async () => {
+    const { url, node } = await house({ claimMs: 50, times: { beatMs: 100 } })
+    vi.spyOn(node.leases, 'renewTurn').mockRejectedValue(new RegistryUnavailable('away'))
+    expect(await new RawPeer(url).end()).toMatchObject({ code: 4005, reason: 'no name claimed in time' })
+  })
+
+  test('[H10] one hello at a time: of many at once one is claimed, and no second name is held', async () => {
+    const { url, node } = await house()
+    const claims = vi.spyOn(node, 'claim')
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    const hello = (name: string): string => `40${JSON.stringify({ v: 1, secret: 's'.repeat(22), name })}`
+    for (let i = 0; i < 10; i++) peer.ws.send(hello(`name-${i}`))
+    expect(await peer.event('welcome')).toMatchObject({ name: 'name-0' })
+    peer.ws.send(hello('another'))
+    await peer.until((frame) => frame.includes('already-claimed'))
+    expect(claims).toHaveBeenCalledTimes(1)
+    expect(node.leases.count).toBe(1)
+    expect(peer.closed).toBeUndefined()
+  })
+
+  test('[H10] a second hello beside the first, by the twentieth, closes', async () => {
+    const { url, node } = await house()
+    const claims = vi.spyOn(node, 'claim')
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    for (let i = 0; i < 2_000; i++) peer.ws.send(`40{"v":1,"secret":"${'s'.repeat(22)}"}`)
+    expect(await peer.end()).toMatchObject({ code: 4503 })
+    expect(claims.mock.calls.length).toBeLessThanOrEqual(1)
+  })
+
+  test('[H10] another namespace costs no claim', async () => {
+    const { url, node } = await house()
+    const claims = vi.spyOn(node, 'claim')
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    for (let i = 0; i < 100; i++) peer.ws.send(`40/other,{"v":1,"secret":"${'s'.repeat(22)}"}`)
+    expect((await peer.end()).code).toBe(4503)
+    expect(claims).not.toHaveBeenCalled()
+  })
+
+  test('[H10] after twenty refused hellos a connection is closed', async () => {
+    const { url, node } = await house()
+    const claims = vi.spyOn(node, 'claim')
+    await named(url, 'alice')
+    const thief = new RawPeer(url)
+    for (let i = 0; i < 20; i++)
+      expect((await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })).message).toBe('name-taken')
+    thief.ws.send(`40${JSON.stringify({ v: 1, secret: 'x'.repeat(22), name: 'alice' })}`)
+    expect(await thief.end()).toMatchObject({ code: 4004 })
+    expect(claims).toHaveBeenCalledTimes(22)
   })
 
   test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
@@ -386,6 +452,63 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
+  test('[R4] hellos count, and a flood of them is closed', async () => {
+    const { url } = await house(rated(5))
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    for (let i = 0; i < 5_000; i++) peer.ws.send('40{"v":9}')
+    expect([4004, 4503]).toContain((await peer.end()).code)
+  })
+
+  test.each(['packets', 'WebSocket pongs'])(
+    '[R4] %s that nobody asked for count, and a flood of them is closed',
+    async (what) => {
+      const { url } = await house(rated(50))
+      const alice = await named(url, 'alice')
+      for (let i = 0; i < 3_000; i++) {
+        if (what === 'packets') alice.ws.send('3')
+        else alice.ws.pong()
+      }
+      expect(await alice.end()).toMatchObject({ code: 4004 })
+    },
+  )
+
+  test('[R6] an acknowledgement of what was handed over is free', async () => {
+    const { url } = await house(rated(8))
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    // alice has 16 messages at once, and half of them are look-ups.
+    for (let seq = 1; seq <= 8; seq++) await greet(alice, bob, seq)
+    // bob has as many, and acknowledges in a row of its own each.
+    for (let next = 2; next <= 9; next++) bob.send('ack', { acks: [{ to: 'alice', stream, next }] })
+    await alice.until((frame) => frame.includes('"acked"') && frame.includes('"next":9'))
+    for (let id = 1; id <= 16; id++) bob.send('lookup', { id, names: ['alice'] })
+    await bob.until((frame) => frame.startsWith('42["found",{"id":16,'))
+    expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
+  })
+
+  test('[R6] beyond what was handed over each counts, and a flood is closed', async () => {
+    const { url } = await house(rated(50))
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    await greet(alice, bob)
+    const acks = Array.from({ length: 64 }, () => ({ to: 'alice', stream, next: 2 }))
+    for (let i = 0; i < 3_000; i++) bob.send('ack', { acks })
+    expect(await bob.end()).toMatchObject({ code: 4004 })
+    const got = alice.frames.filter((frame) => frame.includes('"acked"'))
+    expect(got.length).toBeLessThanOrEqual(1 + 100)
+  })
+
+  test('[R6] one to a peer that has sent nothing is dropped: no look-up, no strike', async () => {
+    const { url, node } = await house(rated(50))
+    const routes = vi.spyOn(node.router, 'route')
+    const bob = await named(url, 'bob')
+    const acks = Array.from({ length: 64 }, (_, i) => ({ to: `nobody-${i}`, stream, next: 2 }))
+    for (let i = 0; i < 90; i++) bob.send('ack', { acks })
+    await bob.until((frame) => frame.startsWith('0'))
+    bob.send('lookup', { id: 7, names: ['bob'] })
+    await bob.until((frame) => frame.startsWith('42["found",{"id":7,'))
+    expect(routes).not.toHaveBeenCalled()
+  })
+
   test('[R4] WebSocket pings count too, and a flood of them is closed', async () => {
     const { url } = await house({
       clock: stoodStill,
@@ -422,6 +545,7 @@ describe('answers', () => {
   test('[R6] an acknowledgement reaches the peer it names, and none is answered', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    await greet(alice, bob)
     bob.send('ack', {
       acks: [
         { to: 'nobody', stream, next: 3 },

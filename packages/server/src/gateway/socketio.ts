@@ -40,7 +40,6 @@ export interface SocketIoGatewayOptions {
   engine: Omit<EngineOptions, 'clock' | 'backlog'>
   /** Mount point, with slashes on both ends. */
   path: string
-  handshakeMs: number
   /** What the welcome says beside the name; `host` is the Host header of the peer's request. */
   welcome: (
     host?: string,
@@ -56,6 +55,12 @@ export interface SocketIoGatewayOptions {
 
 /** After so many frames that are no messages, the connection is closed with `protocol`. */
 const MALFORMED_MOST = 20
+/** After so many refused hellos, a connection is closed with `rate-limited`. */
+const HELLOS_MOST = 20
+const HELLOS_RETRY_MS = 5_000
+
+/** The longest time that a timer of Node takes. */
+const TIMER_MOST_MS = 2 ** 31 - 1
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
@@ -73,7 +78,7 @@ export class SocketIoGateway implements Gateway {
 
   constructor(options: SocketIoGatewayOptions) {
     this.#options = options
-    const { engine, clock, handshakeMs } = options
+    const { engine, clock } = options
     this.#heartbeat = new Heartbeat({ clock, ...engine })
     this.#frames = new NativeFrames(options)
     this.#engine = new Engine(
@@ -81,21 +86,24 @@ export class SocketIoGateway implements Gateway {
       {
         event: (socket, frame) => this.#event(socket, frame),
         malformed: (socket, what) => this.#malformed(socket, protocolError(what, errorTexts[what])),
-        pinged: (socket) => this.#pinged(socket),
+        connect: (socket, frame) => this.#connect(socket, frame),
+        extra: (socket) => this.#extra(socket),
         silent: (socket) => this.#abandon(socket, 'ping-timeout'),
         stuck: (socket) => this.#abandon(socket, 'slow-consumer'),
         ended: (socket, code) => this.#ended(socket, code),
       },
     )
     this.#engine.on('connection', (socket: EngineSocket) => this.#opened(socket))
-    this.#io = new Server({ serveClient: false, connectTimeout: handshakeMs })
+    // Core closes who does not claim in time, with the reason; socket.io would be silent about it.
+    this.#io = new Server({ serveClient: false, connectTimeout: TIMER_MOST_MS })
     this.#io.bind(this.#engine)
     this.#io.use((socket, next) => {
       this.#admit(socket).then(
-        (error) => next(error),
+        (error) => this.#answered(socket, error, next),
         (error: unknown) => {
           options.onError(error, { stage: 'admit' })
-          next(refusal(protocolError('registry-unavailable', 'this node failed; try again')))
+          const failure = protocolError('registry-unavailable', 'this node failed; try again')
+          this.#answered(socket, refusal(failure), next)
         },
       )
     })
@@ -182,8 +190,7 @@ export class SocketIoGateway implements Gateway {
 
   async #admit(socket: Socket): Promise<Error | undefined> {
     const { node, access, limits, metrics, policy } = this.#options
-    const engineSocket: unknown = socket.conn
-    const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
+    const connection = this.#connectionOf(socket)
     if (connection === undefined) return refusal(protocolError('not-claimed', 'the connection has ended'))
     const refuse = (error: ProtocolError): Error => {
       metrics.registered('native', error.code)
@@ -216,8 +223,7 @@ export class SocketIoGateway implements Gateway {
 
   #welcome(socket: Socket): void {
     const { node, welcome, turn } = this.#options
-    const engineSocket: unknown = socket.conn
-    const connection = engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
+    const connection = this.#connectionOf(socket)
     const session = connection && node.sessions.get(connection.id)
     if (connection === undefined || session?.state !== 'online') return
     const host = connection.socket.request?.headers['host']
@@ -254,7 +260,25 @@ export class SocketIoGateway implements Gateway {
     if (connection.malformed > MALFORMED_MOST) connection.close('protocol')
   }
 
-  #pinged(socket: EngineSocket): boolean {
+  // One hello at a time, and none after the one that was welcome: a claim costs the registry a script, and a second one
+  // could win a second name.
+  #connect(socket: EngineSocket, frame: string): boolean {
+    if (!this.#extra(socket)) return false
+    const connection = this.#connections.get(socket)
+    if (connection === undefined) return false
+    if (frame[2] === '/') {
+      this.#malformed(socket, protocolError('bad-frame', 'the default namespace is the only one'))
+      return false
+    }
+    if (connection.claiming || this.#options.node.sessions.get(connection.id)?.state !== 'opening') {
+      this.#malformed(socket, protocolError('already-claimed', errorTexts['already-claimed']))
+      return false
+    }
+    connection.claiming = true
+    return true
+  }
+
+  #extra(socket: EngineSocket): boolean {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return false
     const now = this.#options.clock.monotonic()
@@ -262,6 +286,21 @@ export class SocketIoGateway implements Gateway {
     this.#options.metrics.rejected('native', 'rate-limited')
     connection.strike(now)
     return false
+  }
+
+  #answered(socket: Socket, error: Error | undefined, next: (error?: Error) => void): void {
+    next(error)
+    const connection = this.#connectionOf(socket)
+    if (connection === undefined) return
+    connection.claiming = false
+    if (error === undefined) return
+    connection.refused++
+    if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
+  }
+
+  #connectionOf(socket: Socket): NativeConnection | undefined {
+    const engineSocket: unknown = socket.conn
+    return engineSocket instanceof EngineSocket ? this.#connections.get(engineSocket) : undefined
   }
 
   #slow(connection: NativeConnection): void {
