@@ -39,6 +39,8 @@ export class NativeConnection implements Connection {
   readonly id: ConnectionId
   readonly socket: EngineSocket
   malformed = 0
+  /** Its reports' rate, from the first of them on. */
+  reports: TokenBucket | undefined
   readonly #parts: NativeConnectionParts
   #rates: Rates | undefined
   #closing: CloseReason | undefined
