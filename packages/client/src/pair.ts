@@ -1,4 +1,5 @@
 import type { Name } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
 import { onAbort } from './abort.js'
 import { abortError, Channel } from './channel.js'
 import type { Timer } from './clock.js'
@@ -289,8 +290,8 @@ export class Pair {
   #report(outcome: Outcome): void {
     this.#deps.onOutcome(outcome)
     // The caller speaks for both, so that nothing is counted twice.
-    const { handshake, path, ms, stage } = outcome
-    if (this.#calling)
-      this.#deps.context.report({ handshake, path, ms: Math.round(ms), ...(stage ? { stage } : {}) })
+    const { handshake, path, stage } = outcome
+    const ms = Math.min(Math.round(outcome.ms), limits.reportMs)
+    if (this.#calling) this.#deps.context.report({ handshake, path, ms, ...(stage ? { stage } : {}) })
   }
 }

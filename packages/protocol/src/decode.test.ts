@@ -123,6 +123,26 @@ describe('frames', () => {
     )
   })
 
+  test.each([
+    { ms: 1e15 },
+    { ms: 600_001 },
+    { ms: -1 },
+    { ms: 0.5 },
+    { ms: '5' },
+    { ms: null },
+    { handshake: '' },
+    { handshake: 'h'.repeat(33) },
+    { handshake: 'a\nb' },
+    { handshake: 'a\u202eb' },
+    { path: 'other' },
+    { stage: 'other' },
+  ])('[R9] a report with %j is bad-field', (broken) => {
+    const report = { handshake: '9'.repeat(20), path: 'failed', stage: 'ice', ms: 600_000 }
+    const decode = (fields: unknown) => decodeFrame(`42${JSON.stringify(['report', fields])}`)
+    expect(decode(report)).toEqual({ ok: true, value: { type: 'report', ...report } })
+    expect(decode({ ...report, ...broken })).toMatchObject({ ok: false, error: { code: 'bad-field' } })
+  })
+
   test('what a node encodes, the SDK decodes', () => {
     const from = parseName('alice')
     if (!from.ok) throw new Error(from.problem)

@@ -1,5 +1,19 @@
 import { limits } from './limits.js'
-import { app, body, flag, kind, name, natural, oneOf, room, secret, stream, text } from './rules.js'
+import {
+  app,
+  body,
+  flag,
+  handshake,
+  kind,
+  name,
+  natural,
+  oneOf,
+  room,
+  secret,
+  stream,
+  text,
+  upTo,
+} from './rules.js'
 import { list, object, optional } from './shape.js'
 
 // Apart from what nodes say: an SDK checks none of these, and so a bundle of it leaves them out.
@@ -25,7 +39,7 @@ export const peerShapes = {
     kind,
     body,
     fresh: optional(flag),
-    handshake: optional(text(32)),
+    handshake: optional(handshake),
   },
   /** Acknowledges every seq below `next` of each stream, to the peer that sends it. */
   ack: { acks: list(object({ to: name, stream, next: natural }), limits.acksPerFrame) },
@@ -43,10 +57,10 @@ export const peerShapes = {
   ice: { id: natural },
   /** How a handshake ended, for the operator's metrics. */
   report: {
-    handshake: text(32),
+    handshake,
     path: oneOf('direct', 'relayed', 'failed'),
     stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout')),
-    ms: natural,
+    ms: upTo(limits.reportMs),
   },
   /** Gives the name back at once; the node then closes with `left`. */
   leave: {},

@@ -24,6 +24,11 @@ export const natural = rule(
   (input): input is number => Number.isSafeInteger(input) && Number(input) >= 0,
   'must be a whole number from 0 up',
 )
+export const upTo = (most: number): Rule<number> =>
+  rule(
+    (input): input is number => natural.is(input) && input <= most,
+    `must be a whole number from 0 to ${most}`,
+  )
 export const name: Rule<Name> = {
   is: (input): input is Name => parseName(input).ok,
   explain: (input) => {
@@ -52,6 +57,12 @@ const STREAM_PATTERN = /^[A-Za-z0-9_-]{11}$/
 export const stream = rule(
   (input): input is string => isString(input) && STREAM_PATTERN.test(input),
   `must be ${limits.streamLength} characters of base64url`,
+)
+const HANDSHAKE_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
+/** It goes into the log of each node on its way. */
+export const handshake = rule(
+  (input): input is string => isString(input) && HANDSHAKE_PATTERN.test(input),
+  'must be 1 to 32 characters of base64url',
 )
 export const oneOf = <T extends string>(...values: T[]): Rule<T> =>
   rule((input): input is T => values.some((value) => value === input), `must be one of ${values.join(', ')}`)

@@ -46,6 +46,8 @@ export class NativeConnection implements Connection {
   refused = 0
   /** A hello is on its way to its answer. */
   claiming = false
+  /** Its reports' rate, from the first of them on. */
+  reports: TokenBucket | undefined
   readonly #parts: NativeConnectionParts
   #rates: Rates | undefined
   #closing: CloseReason | undefined

@@ -21,6 +21,7 @@ import {
 } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
+import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './native-connection.js'
 import { NativeRooms } from './native-rooms.js'
 import type { SocketIoGatewayOptions } from './socketio.js'
@@ -40,6 +41,7 @@ export class NativeFrames {
   readonly #limits: Limits
   readonly #metrics: GatewayMetrics
   readonly #rooms: NativeRooms
+  readonly #reports: HandshakeReports
   readonly #parts: Parts
 
   constructor(parts: Parts) {
@@ -48,6 +50,7 @@ export class NativeFrames {
     this.#clock = parts.clock
     this.#limits = parts.limits
     this.#metrics = parts.metrics
+    this.#reports = new HandshakeReports(parts)
     this.#rooms = new NativeRooms(parts.node, parts.metrics)
   }
 
@@ -123,12 +126,9 @@ export class NativeFrames {
       case 'ice':
         connection.write(encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#parts.turn(session) }))
         return
-      case 'report': {
-        const { handshake, path, stage, ms } = message
-        this.#metrics.handshake(path, stage, ms)
-        this.#parts.log('handshake', { handshake, path, stage, ms })
+      case 'report':
+        this.#reports.take(connection, message)
         return
-      }
       case 'leave':
         this.#node.leave(session).catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
         return
