@@ -268,3 +268,53 @@ test('[D17] a message in parts is handed over whole, and acknowledged then; of a
   receive(7, { base: 6, body: 'seven' })
   expect(handed.slice(2)).toEqual(['seven'])
 })
+
+/** A sender's bound is reached by messages that wait for their first one. */
+function fill(from: string, chars = 64 * 1024, count = 63): void {
+  for (let seq = 2; seq < 2 + count; seq++)
+    receive(seq, { from, stream: `of${from}`, body: 'x'.repeat(chars) })
+}
+
+test('[D12] messages without their first make nobody deaf to others', () => {
+  for (let i = 0; i < 20; i++) fill(`mallory${i}`)
+  receive(1, { from: 'ann', body: 'heard' })
+  expect(handed).toEqual(['heard'])
+})
+
+test('[D12] the next in order is taken whatever waits, also of a sender that is over its bound', () => {
+  fill('mallory')
+  receive(1, { from: 'mallory', stream: 'ofmallory', body: 'first' })
+  expect(handed[0]).toBe('first')
+  // What was nearest to its turn has stayed.
+  expect(handed.length).toBeGreaterThan(10)
+})
+
+test('[D12] who holds most is pushed out, not who holds little', () => {
+  receive(2, { from: 'ann', body: 'second' })
+  for (let i = 0; i < 20; i++) fill(`mallory${i}`)
+  receive(1, { from: 'ann', body: 'first' })
+  expect(handed).toEqual(['first', 'second'])
+})
+
+test('[D12] what was pushed out and sent again is handed over once, in order', () => {
+  const body = (seq: number): string => `${seq}`.padEnd(64 * 1024)
+  const all = Array.from({ length: 60 }, (_, i) => i + 1)
+  const send = (from: number): void => {
+    for (const seq of all) if (seq >= from) receive(seq, { body: body(seq) })
+  }
+  send(2)
+  // The sender resends what it has no acknowledgement for.
+  for (let round = 0; round < 5; round++) send(1)
+  expect(handed.map(Number)).toEqual(all)
+})
+
+test('[D12] while nobody listens, what waits is bounded as well', () => {
+  listening = false
+  for (let i = 0; i < 20; i++)
+    for (let seq = 1; seq < 64; seq++)
+      receive(seq, { from: `mallory${i}`, stream: `ofmallory${i}`, body: 'x'.repeat(64 * 1024) })
+  listening = true
+  inbox.drain()
+  expect(handed.join('').length).toBeLessThanOrEqual(4 * 1024 * 1024)
+  expect(handed.length).toBeGreaterThan(0)
+})

@@ -45,7 +45,7 @@ export class PeerJsEntry {
   /** A connection has ended. */
   left(connection: PeerJsConnection): void {
     if (connection.counted) this.#admitted--
-    if (connection.peer !== undefined) this.#options.onPeer?.('disconnect', connection.peer)
+    if (connection.peer !== undefined) this.#tell('disconnect', connection.peer)
   }
 
   /** From credentials to a name: OPEN, or the reason why not. */
@@ -97,12 +97,20 @@ export class PeerJsEntry {
     return outcome
   }
 
+  // A hook of the application that fails, now or later, is the application's fault and nobody's end.
+  #tell(event: 'connection' | 'disconnect', peer: Peer): void {
+    const { onPeer, onError } = this.#options
+    new Promise<unknown>((resolve) => resolve(onPeer?.(event, peer))).catch((error: unknown) =>
+      onError(error, { stage: 'onPeer' }),
+    )
+  }
+
   /** OPEN at once; then what waited, and what arrives while it is being fetched. */
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
-    const { node, onPeer, onError } = this.#options
+    const { node, onError } = this.#options
     connection.peer = session.peer
     connection.write(OPEN_FRAME)
-    onPeer?.('connection', session.peer)
+    this.#tell('connection', session.peer)
     for (const text of connection.takeKept()) this.#options.frame(connection, text)
     let waiting: Message[] = []
     try {

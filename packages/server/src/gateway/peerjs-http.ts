@@ -78,7 +78,7 @@ export class PeerJsHttp {
         answer(response, 200, JSON_TYPE, JSON.stringify(greeting))
         return true
       case 'id':
-        answer(response, 200, HTML_TYPE, (this.#options.generateId ?? randomUUID)())
+        this.#id(response)
         return true
       case 'peers':
         this.#peers(resource.key, request, response).catch((error: unknown) => {
@@ -162,6 +162,18 @@ export class PeerJsHttp {
     this.#lists.set(app, { body, until: now + LIST_KEPT_MS })
     body.catch(() => this.#lists.delete(app))
     return body
+  }
+
+  #id(response: ServerResponse): void {
+    const { generateId = randomUUID, onError } = this.#options
+    try {
+      const id: unknown = generateId()
+      if (typeof id !== 'string') throw new TypeError(`generateId returned ${typeof id}, not a string`)
+      answer(response, 200, HTML_TYPE, id)
+    } catch (error) {
+      onError(error, { stage: 'generateId' })
+      answer(response, 500, TEXT_TYPE, 'Internal Server Error')
+    }
   }
 
   #allowOrigin(request: IncomingMessage, response: ServerResponse): void {

@@ -16,6 +16,19 @@ import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
 
 afterEach(closeHouses)
 
+describe('hooks of an application', () => {
+  test.each([
+    ['throws', () => expect.unreachable('a bug')],
+    ['rejects later', () => Promise.reject(new Error('a bug'))],
+  ])('onPeer that %s is reported, and ends nothing', async (_, onPeer) => {
+    const home = await house({ onPeer })
+    const a = await home.join('a')
+    await eventually('reported', () => home.seen.some((line) => line.includes('bug')))
+    a.send(offer('a'))
+    expect(a.end).toBeUndefined()
+  })
+})
+
 describe('leaving', () => {
   test('[P10] a close frame of any code frees the id at once', async () => {
     const home = await house()
