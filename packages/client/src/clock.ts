@@ -10,13 +10,10 @@ export interface Timer {
   cancel(): void
 }
 
-/** A timer of a longer time would run at once. */
-const TIMER_MOST_MS = 2 ** 31 - 1
-
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, task) {
-    const timer = setTimeout(task, Math.min(ms, TIMER_MOST_MS))
+    const timer = setTimeout(task, ms)
     return { cancel: () => clearTimeout(timer) }
   },
 }

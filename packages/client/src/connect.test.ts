@@ -1,6 +1,5 @@
 import type { ErrorCode } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { systemClock } from './clock.js'
 import { connect } from './connect.js'
 import type { ConnectOptions } from './connect.js'
 import type { Peer } from './peer.js'
@@ -256,35 +255,6 @@ test('[D16] a listener that throws is reported, stops no other, and its message 
   expect(received).toEqual([1])
   expect(errors).toEqual([['Error: a bug of the application', 'listener']])
   expect(Object.keys(sent)).toEqual(['value'])
-})
-
-test('[D16] a listener whose promise rejects is reported, and ends nothing', async () => {
-  const ann = await join({ name: 'ann' })
-  const bug = (): Promise<void> => Promise.reject(new Error('a bug of the application'))
-  ann.on('message', bug)
-  const written = vi.spyOn(console, 'error').mockImplementation(() => {})
-  const outcomes = [outcome(ann.send('ann', 1))]
-  await clock.advance(100)
-  expect(written).toHaveBeenCalledTimes(1)
-  const errors: unknown[] = []
-  ann.on('error', (error, stage) => errors.push([String(error), stage]))
-  // Its own errors are not reported to itself, again and again.
-  ann.on('error', bug)
-  outcomes.push(outcome(ann.send('ann', 2)))
-  await clock.advance(100)
-  expect(errors).toEqual([['Error: a bug of the application', 'listener']])
-  expect(written).toHaveBeenCalledTimes(2)
-  expect(outcomes.map((sent) => Object.keys(sent))).toEqual([['value'], ['value']])
-  written.mockRestore()
-})
-
-test.each([Infinity, 2 ** 31, 2 ** 40])('a deadline of %d ms is none that passes at once', async (ms) => {
-  const late: string[] = []
-  const timer = systemClock.after(ms, () => late.push('passed'))
-  // Node runs a timer that is too long after 1 ms.
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  timer.cancel()
-  expect(late).toEqual([])
 })
 
 test('[D16] without an error listener, it surfaces as any uncaught error', async () => {

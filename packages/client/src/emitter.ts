@@ -1,15 +1,11 @@
 type Listener<A extends unknown[]> = (...args: A) => void
 
-/**
- * Typed events. A listener that throws, or returns a promise that rejects, stops neither the others nor the emitter:
- * its error goes to `onError`.
- */
+/** Typed events. A listener that throws stops neither the others nor the emitter: its error goes to `onError`. */
 export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   readonly #listeners: { [K in keyof E]?: Set<Listener<E[K]>> } = {}
-  readonly #onError: (error: unknown, late?: keyof E) => void
+  readonly #onError: (error: unknown) => void
 
-  /** `late`: the event whose listener returned a promise that rejected. */
-  constructor(onError: (error: unknown, late?: keyof E) => void) {
+  constructor(onError: (error: unknown) => void) {
     this.#onError = onError
   }
 
@@ -31,9 +27,7 @@ export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   emit<K extends keyof E>(event: K, ...args: E[K]): void {
     for (const listener of Array.from(this.#listeners[event] ?? []))
       try {
-        // An async listener fits a type that returns nothing.
-        const result: unknown = listener(...args)
-        if (result instanceof Promise) result.catch((error: unknown) => this.#onError(error, event))
+        listener(...args)
       } catch (error) {
         this.#onError(error)
       }

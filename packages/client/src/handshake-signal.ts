@@ -104,17 +104,7 @@ export function sendSignal(
   return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
 }
 
-/** Refusals that wait for an acknowledgement. A peer that offers, and never acknowledges, must not fill the outbox. */
-const REFUSALS_MOST = 64
-const refusals = new WeakMap<P2PContext, number>()
-
-/** Tells a peer that its handshake comes to nothing here. Over many such, it has to wait for its own deadline. */
+/** Tells a peer that its handshake comes to nothing here. */
 export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
-  const count = (by: number): number => {
-    const now = (refusals.get(context) ?? 0) + by
-    refusals.set(context, now)
-    return now
-  }
-  if (count(1) > REFUSALS_MOST) return void count(-1)
-  void sendSignal(context, from.name, handshake, { type: 'end', reason }).then(() => count(-1))
+  void sendSignal(context, from.name, handshake, { type: 'end', reason })
 }

@@ -13,22 +13,13 @@ const ACK_BATCH_MESSAGES = WINDOW / 2
 /** Streams of one sender: two kinds, some reloads. More pushes out that sender's oldest, nobody else's. */
 const STREAMS_PER_SENDER = 16
 const SENDERS = 4_096
-/** Characters of messages that wait for one before them, or for a listener: in all, and of one sender, for whom D6
- *  makes two full windows at most. What is pushed out was not acknowledged, and is sent again. */
+/** Characters of messages that wait for one before them, or for a listener. */
 const EARLY_CHARS = 4 * 1024 * 1024
-const SENDER_CHARS = 1024 * 1024
 
 type Message = NodeMessageOf<'message'>
 
-/** One peer that sends: its streams from the longest unused to the latest, and the characters that wait in them. */
-interface Sender {
-  streams: Map<string, Stream>
-  chars: number
-}
-
 interface Stream {
   from: Name
-  sender: Sender
   stream: string
   /** The seq that the application gets next. */
   next: number
@@ -57,8 +48,8 @@ export interface InboxDeps {
 /** The receiving half of delivery: each message once and in order per stream, then acknowledged. */
 export class Inbox {
   readonly #deps: InboxDeps
-  /** From the longest unused to the latest. */
-  readonly #senders = new Map<Name, Sender>()
+  /** Both levels from the longest unused to the latest. */
+  readonly #senders = new Map<Name, Map<string, Stream>>()
   readonly #due = new Set<Stream>()
   #earlyChars = 0
   /** Handed over, but not saved and acknowledged yet. */
@@ -78,26 +69,24 @@ export class Inbox {
     const stream = this.#open(from, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#skip(stream, base)
-    if (seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)) {
+    const expected = seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)
+    if (expected && this.#earlyChars + message.body.length <= EARLY_CHARS) {
       stream.early.set(seq, message)
-      this.#count(stream, message.body.length)
+      this.#earlyChars += message.body.length
     }
-    // The next in order is taken before anything is bounded, whatever waits.
     this.#handOver(stream)
-    while (stream.sender.chars > SENDER_CHARS) this.#pushOut(stream.sender)
-    while (this.#earlyChars > EARLY_CHARS) this.#pushOut(this.#largest())
     this.#ackSoon(stream, now, message.kind)
   }
 
   /** Somebody listens now: hands over what waited. */
   drain(): void {
-    for (const { streams } of this.#senders.values())
+    for (const streams of this.#senders.values())
       for (const stream of streams.values())
         if (this.#handOver(stream)) this.#ackSoon(stream, this.#deps.clock.now(), 'message')
   }
 
   seen(): Seen[] {
-    const all = [...this.#senders.values()].flatMap(({ streams }) => [...streams.values()])
+    const all = [...this.#senders.values()].flatMap((streams) => [...streams.values()])
     const since = this.#deps.clock.now() - this.#deps.streamMs
     return all.filter(({ at }) => at > since).map(({ from, stream, next, at }) => [from, stream, next, at])
   }
@@ -107,11 +96,9 @@ export class Inbox {
   }
 
   #open(from: Name, id: string, next: number, at: number): Stream {
-    const sender = this.#senders.get(from) ?? { streams: new Map<string, Stream>(), chars: 0 }
-    const { streams } = sender
+    const streams = this.#senders.get(from) ?? new Map<string, Stream>()
     const stream = streams.get(id) ?? {
       from,
-      sender,
       stream: id,
       next,
       at,
@@ -122,7 +109,7 @@ export class Inbox {
     streams.delete(id)
     streams.set(id, stream)
     this.#senders.delete(from)
-    this.#senders.set(from, sender)
+    this.#senders.set(from, streams)
     this.#forget(streams, at)
     return stream
   }
@@ -135,10 +122,9 @@ export class Inbox {
       streams.delete(id)
     }
     for (const [from, idle] of this.#senders) {
-      const all = [...idle.streams.values()]
-      const old = all.every(({ at }) => at <= now - this.#deps.streamMs)
+      const old = [...idle.values()].every(({ at }) => at <= now - this.#deps.streamMs)
       if (this.#senders.size <= SENDERS && !old) break
-      for (const stream of all) this.#drop(stream)
+      for (const stream of idle.values()) this.#drop(stream)
       this.#senders.delete(from)
     }
   }
@@ -158,25 +144,8 @@ export class Inbox {
     const message = stream.early.get(seq)
     if (message === undefined) return undefined
     stream.early.delete(seq)
-    this.#count(stream, -message.body.length)
+    this.#earlyChars -= message.body.length
     return message
-  }
-
-  #count(stream: Stream, chars: number): void {
-    stream.sender.chars += chars
-    this.#earlyChars += chars
-  }
-
-  /** Who holds most: it loses first, so that nobody pushes out another one who holds less. */
-  #largest(): Sender {
-    return [...this.#senders.values()].reduce((a, b) => (b.chars > a.chars ? b : a))
-  }
-
-  /** Drops what is furthest from its turn. */
-  #pushOut({ streams }: Sender): void {
-    const ahead = (stream: Stream): number => Math.max(-1, ...stream.early.keys()) - stream.next
-    const stream = [...streams.values()].reduce((a, b) => (ahead(b) > ahead(a) ? b : a))
-    this.#take(stream, ahead(stream) + stream.next)
   }
 
   #handOver(stream: Stream): boolean {

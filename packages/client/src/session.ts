@@ -65,7 +65,7 @@ const STREAM_MS = 5 * 60_000
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>((error, late) => this.#listenerFailed(error, late))
+  readonly events = new Emitter<PeerEvents>((error) => this.#listenerFailed(error))
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
@@ -280,12 +280,8 @@ export class Session implements P2PContext {
     this.events.emit('error', error, stage)
   }
 
-  /**
-   * A listener's error is the application's: without an `error` listener it surfaces as any uncaught one. One that comes
-   * later, of an async listener, ends no process: another peer's message may have brought it about.
-   */
-  #listenerFailed(error: unknown, late?: keyof PeerEvents): void {
-    if (late === 'error' || (late !== undefined && !this.events.has('error'))) return console.error(error)
+  /** A listener's error is the application's: without an `error` listener it surfaces as any uncaught one. */
+  #listenerFailed(error: unknown): void {
     if (this.#reporting || !this.events.has('error'))
       return queueMicrotask(() => {
         throw error

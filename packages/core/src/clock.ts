@@ -20,9 +20,6 @@ const HELD_UP_MS = 100
 /** Then they get this long before a deadline has passed. */
 const CATCH_UP_MS = 50
 
-/** A timer of a longer time would run at once. */
-const TIMER_MOST_MS = 2 ** 31 - 1
-
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -33,13 +30,10 @@ export const systemClock: Clock = {
       read = setImmediate(task)
     }
     const due = performance.now() + ms
-    let timer = setTimeout(
-      () => {
-        if (performance.now() - due < HELD_UP_MS) return pass()
-        timer = setTimeout(pass, CATCH_UP_MS).unref()
-      },
-      Math.min(ms, TIMER_MOST_MS),
-    ).unref()
+    let timer = setTimeout(() => {
+      if (performance.now() - due < HELD_UP_MS) return pass()
+      timer = setTimeout(pass, CATCH_UP_MS).unref()
+    }, ms).unref()
     return {
       cancel: () => {
         clearTimeout(timer)
