@@ -127,4 +127,15 @@ describe('send', () => {
     for (let i = 0; i < 100; i++) void channel.send(new Uint8Array(CHUNK_BYTES)).catch(() => undefined)
     expect(await end).toContain('nobody listens')
   })
+
+  it('[P20] counts empty messages that nobody listens for, too', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const end = closed(await theirs)
+    for (let i = 0; i < 40_000 && channel.state === 'open'; i++) await channel.send('').catch(() => undefined)
+    expect(await end).toContain('nobody listens')
+  })
 })

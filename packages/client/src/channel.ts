@@ -38,6 +38,8 @@ const FULL_BYTES = 1024 * 1024
 export const ROOM_BYTES = 256 * 1024
 /** What arrives before anyone listens is kept up to this; beyond it the channel closes rather than lose a part. */
 const UNHEARD_BYTES_MAX = 4 * 1024 * 1024
+/** What a message costs beside its content: empty ones are bounded, too. */
+const MESSAGE_BYTES = 128
 /** How long a closing channel waits for the other side to have taken everything. */
 const CLOSE_MS = 10_000
 
@@ -215,7 +217,7 @@ export class Channel {
     this.#received++
     this.#lastMessageAt = this.#parts.clock.now()
     this.#unheard.push(data)
-    this.#unheardBytes += data.length
+    this.#unheardBytes += data.length + MESSAGE_BYTES
     this.#drain()
     if (this.#unheardBytes > UNHEARD_BYTES_MAX) this.#parts.end('nobody listens for its messages')
     this.#endWhenComplete()
@@ -225,7 +227,7 @@ export class Channel {
     while (this.#events.has('message')) {
       const data = this.#unheard.shift()
       if (data === undefined) return
-      this.#unheardBytes -= data.length
+      this.#unheardBytes -= data.length + MESSAGE_BYTES
       this.#events.emit('message', data)
     }
   }

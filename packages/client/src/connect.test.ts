@@ -257,20 +257,59 @@ test('[D16] a listener that throws is reported, stops no other, and its message 
   expect(Object.keys(sent)).toEqual(['value'])
 })
 
-test('[D16] without an error listener, it surfaces as any uncaught error', async () => {
+test('[D16] a listener that rejects is reported like one that throws, whichever way it was added', async () => {
   const ann = await join({ name: 'ann' })
-  ann.on('message', () => {
-    throw new Error('a bug of the application')
-  })
-  const listeners = process.listeners('uncaughtException')
-  process.removeAllListeners('uncaughtException')
-  const uncaught = new Promise((resolve) => process.once('uncaughtException', resolve))
+  const errors: unknown[] = []
+  ann.on('message', () => Promise.reject(new Error('on')))
+  ann.once('message', () => Promise.reject(new Error('once')))
+  ann.on('error', (error, stage) => errors.push([String(error), stage]))
+  const sent = outcome(ann.send('ann', 1))
+  await clock.advance(100)
+  expect(errors).toEqual([
+    ['Error: on', 'listener'],
+    ['Error: once', 'listener'],
+  ])
+  expect(Object.keys(sent)).toEqual(['value'])
+})
+
+test('[D16] without an error listener, or from one, an error goes to the console and ends no process', async () => {
+  const ann = await join({ name: 'ann' })
+  const console_ = vi.spyOn(console, 'error').mockImplementation(() => {})
   try {
+    ann.on('message', () => Promise.reject(new Error('rejected')))
+    ann.on('message', () => {
+      throw new Error('thrown')
+    })
     void ann.send('ann', 1)
     await clock.advance(100)
-    expect(await uncaught).toMatchObject({ message: 'a bug of the application' })
+    expect(console_.mock.calls.map(([error]) => String(error)).sort()).toEqual([
+      'Error: rejected',
+      'Error: thrown',
+    ])
+    console_.mockClear()
+    ann.on('error', () => Promise.reject(new Error('of the error listener')))
+    void ann.send('ann', 2)
+    await clock.advance(100)
+    expect(console_.mock.calls.map(([error]) => String(error))).toEqual([
+      'Error: of the error listener',
+      'Error: of the error listener',
+    ])
   } finally {
-    for (const listener of listeners) process.on('uncaughtException', listener)
+    console_.mockRestore()
+  }
+})
+
+test('[D18] a deadline beyond every timer is the longest one; what is no time is refused', async () => {
+  const ann = await join({ name: 'ann' })
+  tier.faults.loss = 1
+  const ends = [Infinity, 2 ** 31].map((deadlineMs) => outcome(ann.send('bob', 1, { deadlineMs })))
+  await clock.advance(299_000)
+  for (const end of ends) expect(end).toEqual({})
+  await clock.advance(2_000)
+  for (const end of ends) expect(end.error).toMatchObject({ code: 'timeout' })
+  for (const wrong of [NaN, -1]) {
+    await expect(ann.send('bob', 1, { deadlineMs: wrong })).rejects.toThrow(TypeError)
+    await expect(connect('http://tier.example', { timeoutMs: wrong })).rejects.toThrow(TypeError)
   }
 })
 

@@ -1,6 +1,6 @@
 import { parseApp, parseName, parseSecret } from '@peerage/protocol'
 import type { Parsed } from '@peerage/protocol'
-import { systemClock } from './clock.js'
+import { checkMs, systemClock } from './clock.js'
 import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
 import { openIdentity } from './identity.js'
@@ -41,10 +41,11 @@ const CONNECT_MS = 30_000
 /**
  * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
  * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
- * for a `p2pServer` that is not host:port.
+ * for a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
   const { clock = systemClock, token, p2pServer } = options
+  checkMs(options.timeoutMs)
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const app = parsed(options.app, parseApp)

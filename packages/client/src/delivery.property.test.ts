@@ -16,6 +16,7 @@ type Step =
   | { do: 'send'; from: Who; to: Who; count: number }
   | { do: 'cut' | 'reload' | 'replace' | 'leave' | 'abort'; who: Who }
   | { do: 'channel'; between: [Who, Who] }
+  | { do: 'flood'; who: Who }
   | { do: 'wait'; ms: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -32,12 +33,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constantFrom('cut', 'reload', 'replace', 'leave', 'abort'), who }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('flood' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('channel' as const), between: fc.tuple(who, who) }) },
   {
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 2_500 }) }),
   },
 )
+
+/** A whole number of these fills the bound to its last character. */
+const FLOOD = 'x'.repeat(32 * 1024)
 
 interface Handed {
   /** The stay that got it, and which load of its page. */
@@ -58,6 +63,7 @@ class World {
   /** Open channels by their two ends, and how each is closed. */
   readonly #channels = new Map<string, () => void>()
   #runs = 0
+  #strangers = 0
   sends = 0
   channels = 0
 
@@ -82,6 +88,7 @@ class World {
     if (next.do === 'channel') return this.#toggle(...next.between)
     const current = this.#pages.get(next.who)
     if (current === undefined) return
+    if (next.do === 'flood') return this.#flood(current.page.session)
     switch (next.do) {
       case 'cut':
         return this.tier.cut(next.who)
@@ -106,6 +113,19 @@ class World {
         current.page.unload()
         return this.load(next.who, new FakeStorage())
     }
+  }
+
+  /** Strangers fill what a peer holds with messages whose first never comes. */
+  #flood(session: Session): void {
+    if (session.link.state.state !== 'online') return
+    const { carriers, self } = session
+    const stay = { to: self.name, since: self.since }
+    const frame = { type: 'send', ...stay, stream: 'streamofeve', base: 1, kind: 'message' }
+    const nowhere: Carrier = { send: () => true }
+    const send = (from: string, seq: number, body: string): boolean =>
+      carriers.receive({ name: nameFrom(from), since: 1 }, { ...frame, seq, body }, nowhere)
+    for (let i = 0; i < 6; i++) for (let seq = 2; seq <= 30; seq++) send(`eve${i}`, seq, FLOOD)
+    for (let i = 0; i < 100; i++) send(`mal${++this.#strangers}`, 2, 'x')
   }
 
   /** Opens a channel between two peers, or closes it: what is on its way is lost. */
@@ -243,4 +263,19 @@ test('[D15] a stream that moves between server and channel while data flows lose
   expect(world.channels).toBe(20)
   expect([...world.results.values()]).toEqual(Array.from({ length: 400 }, () => 'delivered'))
   expect(world.handed.map(({ count }) => count)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
+})
+
+test('[D12] a peer that strangers flood all the time hears everything that others send it', async () => {
+  const world = new World(7, 0, 0, 40)
+  for (const name of NAMES) await world.load(name, new FakeStorage())
+  await world.clock.advance(50)
+  for (let i = 0; i < 50; i++) {
+    await world.step({ do: 'flood', who: 'bob' })
+    await world.step({ do: 'send', from: 'ann', to: 'bob', count: 10 })
+    await world.step({ do: 'send', from: 'bob', to: 'cas', count: 2 })
+    await world.step({ do: 'wait', ms: 37 })
+  }
+  await world.end()
+  expect([...world.results.values()]).toEqual(Array.from({ length: 600 }, () => 'delivered'))
+  expect(world.handed).toHaveLength(600)
 })

@@ -1,11 +1,11 @@
-type Listener<A extends unknown[]> = (...args: A) => void
+type Listener<A extends unknown[]> = (...args: A) => unknown
 
-/** Typed events. A listener that throws stops neither the others nor the emitter: its error goes to `onError`. */
+/** Typed events. A listener that throws or rejects stops neither the others nor the emitter: `onError` has its error. */
 export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   readonly #listeners: { [K in keyof E]?: Set<Listener<E[K]>> } = {}
-  readonly #onError: (error: unknown) => void
+  readonly #onError: (error: unknown, event: keyof E) => void
 
-  constructor(onError: (error: unknown) => void) {
+  constructor(onError: (error: unknown, event: keyof E) => void) {
     this.#onError = onError
   }
 
@@ -27,9 +27,11 @@ export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   emit<K extends keyof E>(event: K, ...args: E[K]): void {
     for (const listener of Array.from(this.#listeners[event] ?? []))
       try {
-        listener(...args)
+        const result = listener(...args)
+        // Of an async listener nobody waits for the end, but its error is heard.
+        if (result instanceof Promise) result.catch((error: unknown) => this.#onError(error, event))
       } catch (error) {
-        this.#onError(error)
+        this.#onError(error, event)
       }
   }
 }

@@ -104,7 +104,16 @@ export function sendSignal(
   return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
 }
 
-/** Tells a peer that its handshake comes to nothing here. */
+/** Refusals on their way at once: they share what signals may hold with this peer's own handshakes. */
+export const REFUSALS_MAX = 32
+const refusals = new WeakMap<P2PContext, number>()
+
+/** Tells a peer that its handshake comes to nothing here. Over the bound nothing is said: its deadline tells it. */
 export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
-  void sendSignal(context, from.name, handshake, { type: 'end', reason })
+  const under = refusals.get(context) ?? 0
+  if (under >= REFUSALS_MAX) return
+  refusals.set(context, under + 1)
+  void sendSignal(context, from.name, handshake, { type: 'end', reason }).then(() =>
+    refusals.set(context, (refusals.get(context) ?? 1) - 1),
+  )
 }

@@ -48,11 +48,18 @@ function open(seen: ConstructorParameters<typeof Inbox>[1] = []): Inbox {
 
 function receive(
   seq: number,
-  more: { base?: number; from?: string; stream?: string; body?: string; kind?: Kind } = {},
+  more: { base?: number; from?: string; since?: number; stream?: string; body?: string; kind?: Kind } = {},
   carrier = server,
 ): void {
-  const { base = 1, from = 'ann', stream = 'streamofann', body = `${seq}`, kind = 'message' } = more
-  inbox.receive({ type: 'message', from: nameFrom(from), since: 3, stream, seq, base, kind, body }, carrier)
+  const {
+    base = 1,
+    from = 'ann',
+    since = 3,
+    stream = 'streamofann',
+    body = `${seq}`,
+    kind = 'message',
+  } = more
+  inbox.receive({ type: 'message', from: nameFrom(from), since, stream, seq, base, kind, body }, carrier)
 }
 
 const nexts = (): number[] => acks.flat().map(({ next }) => next)
@@ -206,7 +213,59 @@ test('[D12] one sender cannot push out what is remembered of another', () => {
 test('[D12] the senders that are remembered are bounded', () => {
   listening = false
   for (let i = 0; i < 5_000; i++) receive(2, { from: `p${i}`, body: 'x' })
-  expect(inbox.seen()).toHaveLength(4_096)
+  expect(inbox.seen()).toHaveLength(1_024)
+  listening = true
+  for (let i = 0; i < 5_000; i++) receive(1, { from: `k${i}`, body: 'x' })
+  expect(inbox.seen()).toHaveLength(4_096 + 1_024)
+})
+
+test('[D12] senders of whom nothing was handed over push out nobody of whom something was', () => {
+  receive(1)
+  for (let i = 0; i < 10_000; i++) receive(2, { from: `eve${i}`, body: 'x' })
+  receive(1)
+  receive(2)
+  expect(handed).toEqual(['1', '2'])
+})
+
+const big = 'x'.repeat(48 * 1024)
+
+test('[D12] whatever is held of others, the next in order is taken', () => {
+  for (let seq = 2; seq <= 64; seq++)
+    for (const from of ['eve', 'mal', 'zed']) receive(seq, { from, body: big })
+  for (let i = 0; i < 500; i++) receive(2, { from: `eve${i}`, body: big })
+  for (let seq = 1; seq <= 10; seq++) receive(seq, { body: `${seq} ${big}` })
+  expect(handed).toHaveLength(10)
+})
+
+test('[D12] over the bound, who holds most loses its newest; it comes again and misses nothing', () => {
+  for (let i = 0; i < 5; i++) for (let seq = 2; seq <= 60; seq++) receive(seq, { from: `eve${i}`, body: big })
+  // Overtaken on its way: it waits, and is not what is pushed out.
+  for (const seq of [3, 2, 1]) receive(seq, { body: `${seq}` })
+  expect(handed).toEqual(['1', '2', '3'])
+  handed = []
+  receive(4, { body: 'p4a' })
+  for (let seq = 2; seq <= 64; seq++) receive(seq, { from: 'mal', body: big })
+  for (const part of [5, 6, 7]) receive(part, { body: `p0${big.slice(2)}` })
+  expect(handed).toHaveLength(1)
+  handed = []
+  for (let seq = 1; seq <= 60; seq++) receive(seq, { from: 'eve0', body: big })
+  expect(handed).toHaveLength(60)
+})
+
+test('[D12] empty messages that wait are bounded, too', () => {
+  for (let sender = 0; sender < 1_000; sender++)
+    for (let seq = 2; seq <= 64; seq++) receive(seq, { from: `eve${sender}`, body: '' })
+  for (let sender = 0; sender < 1_000; sender++) receive(1, { from: `eve${sender}`, body: '' })
+  expect(handed.length - 1_000).toBeLessThanOrEqual((4 * 1024 * 1024) / 256)
+})
+
+test('[D12] what waits of a stay ends with it; what was handed over of it does not come again', () => {
+  receive(1)
+  receive(3)
+  receive(1, { since: 4, stream: 'another_one', body: 'of the next' })
+  receive(2)
+  receive(1)
+  expect(handed).toEqual(['1', 'of the next', '2'])
 })
 
 test('[D12] what waits is bounded in characters, and what was let go makes room', () => {
@@ -215,7 +274,7 @@ test('[D12] what waits is bounded in characters, and what was let go makes room'
   for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
   listening = true
   inbox.drain()
-  const fitting = Math.floor((4 * 1024 * 1024) / body.length)
+  const fitting = Math.floor((4 * 1024 * 1024) / (body.length + 256))
   expect(handed).toHaveLength(fitting)
   for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
   expect(handed).toHaveLength(200)

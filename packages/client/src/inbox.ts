@@ -12,13 +12,33 @@ const ACK_BATCH_MS = 20
 const ACK_BATCH_MESSAGES = WINDOW / 2
 /** Streams of one sender: two kinds, some reloads. More pushes out that sender's oldest, nobody else's. */
 const STREAMS_PER_SENDER = 16
+/** Senders of whom something was handed over. The longest unheard is forgotten first. */
 const SENDERS = 4_096
-/** Characters of messages that wait for one before them, or for a listener. */
+/** Senders of whom nothing was: to forget one loses only what nobody acknowledged. */
+const STRANGERS = 1_024
+/** Characters of messages that wait for one before them, or for a listener: of one sender, and of all. */
+const SENDER_CHARS = 1024 * 1024
 const EARLY_CHARS = 4 * 1024 * 1024
+/** What a message costs beside its body: empty ones are bounded, too. */
+const MESSAGE_CHARS = 256
 
 type Message = NodeMessageOf<'message'>
 
+const costOf = ({ body }: Message): number => body.length + MESSAGE_CHARS
+
+interface Sender {
+  /** From the longest unused to the latest. */
+  streams: Map<string, Stream>
+  /** The latest stay: what waits of an earlier one is over. */
+  since: number
+  /** What its waiting messages cost. */
+  chars: number
+  /** Something of it was handed over: its streams say what must not be handed over again. */
+  known: boolean
+}
+
 interface Stream {
+  sender: Sender
   from: Name
   stream: string
   /** The seq that the application gets next. */
@@ -48,8 +68,9 @@ export interface InboxDeps {
 /** The receiving half of delivery: each message once and in order per stream, then acknowledged. */
 export class Inbox {
   readonly #deps: InboxDeps
-  /** Both levels from the longest unused to the latest. */
-  readonly #senders = new Map<Name, Map<string, Stream>>()
+  /** Both from the longest unheard to the latest. */
+  readonly #known = new Map<Name, Sender>()
+  readonly #strangers = new Map<Name, Sender>()
   readonly #due = new Set<Stream>()
   #earlyChars = 0
   /** Handed over, but not saved and acknowledged yet. */
@@ -59,34 +80,35 @@ export class Inbox {
 
   constructor(deps: InboxDeps, seen: Seen[] = []) {
     this.#deps = deps
-    for (const [from, stream, next, at] of seen) this.#open(from, stream, next, at)
+    for (const [from, stream, next, at] of seen) this.#open(from, 0, stream, next, at, true)
   }
 
   receive(message: Message, carrier: Carrier): void {
     const { from, seq, base } = message
     if (base < 1 || seq < base) return
     const now = this.#deps.clock.now()
-    const stream = this.#open(from, message.stream, base, now)
+    const stream = this.#open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#skip(stream, base)
-    const expected = seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)
-    if (expected && this.#earlyChars + message.body.length <= EARLY_CHARS) {
+    if (seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)) {
       stream.early.set(seq, message)
-      this.#earlyChars += message.body.length
+      this.#count(stream, costOf(message))
     }
+    // First: the next in order never finds the room taken.
     this.#handOver(stream)
+    this.#makeRoom(stream.sender)
     this.#ackSoon(stream, now, message.kind)
   }
 
   /** Somebody listens now: hands over what waited. */
   drain(): void {
-    for (const streams of this.#senders.values())
-      for (const stream of streams.values())
+    for (const sender of this.#senders())
+      for (const stream of sender.streams.values())
         if (this.#handOver(stream)) this.#ackSoon(stream, this.#deps.clock.now(), 'message')
   }
 
   seen(): Seen[] {
-    const all = [...this.#senders.values()].flatMap((streams) => [...streams.values()])
+    const all = this.#senders().flatMap(({ streams }) => [...streams.values()])
     const since = this.#deps.clock.now() - this.#deps.streamMs
     return all.filter(({ at }) => at > since).map(({ from, stream, next, at }) => [from, stream, next, at])
   }
@@ -95,9 +117,21 @@ export class Inbox {
     this.#timer?.cancel()
   }
 
-  #open(from: Name, id: string, next: number, at: number): Stream {
-    const streams = this.#senders.get(from) ?? new Map<string, Stream>()
+  #senders(): Sender[] {
+    return [...this.#known.values(), ...this.#strangers.values()]
+  }
+
+  #open(from: Name, since: number, id: string, next: number, at: number, known = false): Stream {
+    const sender = this.#known.get(from) ??
+      this.#strangers.get(from) ?? { streams: new Map<string, Stream>(), since, chars: 0, known }
+    const { streams } = sender
+    if (since > sender.since) {
+      // Nobody resends what an earlier stay left incomplete; what was handed over of it stays known.
+      for (const old of streams.values()) this.#discard(old)
+      sender.since = since
+    }
     const stream = streams.get(id) ?? {
+      sender,
       from,
       stream: id,
       next,
@@ -108,30 +142,51 @@ export class Inbox {
     stream.at = at
     streams.delete(id)
     streams.set(id, stream)
-    this.#senders.delete(from)
-    this.#senders.set(from, streams)
-    this.#forget(streams, at)
+    for (const [longest, old] of streams) {
+      if (streams.size <= STREAMS_PER_SENDER) break
+      this.#discard(old)
+      streams.delete(longest)
+    }
+    const senders = sender.known ? this.#known : this.#strangers
+    senders.delete(from)
+    senders.set(from, sender)
+    this.#forget(this.#known, SENDERS, at)
+    this.#forget(this.#strangers, STRANGERS, at)
     return stream
   }
 
-  /** Forgets what is over the bounds or long idle: the sender's oldest stream, the longest unheard senders. */
-  #forget(streams: Map<string, Stream>, now: number): void {
-    for (const [id, oldest] of streams) {
-      if (streams.size <= STREAMS_PER_SENDER) break
-      this.#drop(oldest)
-      streams.delete(id)
-    }
-    for (const [from, idle] of this.#senders) {
-      const old = [...idle.values()].every(({ at }) => at <= now - this.#deps.streamMs)
-      if (this.#senders.size <= SENDERS && !old) break
-      for (const stream of idle.values()) this.#drop(stream)
-      this.#senders.delete(from)
+  /** Forgets the senders over the bound, and those long idle. */
+  #forget(senders: Map<Name, Sender>, most: number, now: number): void {
+    for (const [from, { streams, known }] of senders) {
+      if (senders.size <= most && isFresh(streams, now - this.#deps.streamMs)) return
+      for (const stream of streams.values()) {
+        this.#discard(stream)
+        // What was handed over is acknowledged all the same, or it would be sent and handed over again.
+        if (!known) this.#due.delete(stream)
+      }
+      senders.delete(from)
     }
   }
 
-  #drop(stream: Stream): void {
-    this.#skip(stream, Infinity)
-    this.#due.delete(stream)
+  /** Over a bound, whoever holds most loses its newest. That was not acknowledged, so it comes again. */
+  #makeRoom(sender: Sender): void {
+    while (sender.chars > SENDER_CHARS) this.#dropNewest(sender)
+    while (this.#earlyChars > EARLY_CHARS) {
+      let most = sender
+      for (const other of this.#senders()) if (other.chars > most.chars) most = other
+      this.#dropNewest(most)
+    }
+  }
+
+  #dropNewest({ streams }: Sender): void {
+    let most: Stream | undefined
+    for (const stream of streams.values()) if (stream.early.size > (most?.early.size ?? 0)) most = stream
+    if (most !== undefined) this.#take(most, Math.max(...most.early.keys()))
+  }
+
+  /** What waits of a stream is not handed over. */
+  #discard(stream: Stream): void {
+    for (const seq of stream.early.keys()) this.#take(stream, seq)
   }
 
   /** The sender gave up everything below `base`: what waited for it is never handed over [D9]. */
@@ -144,8 +199,20 @@ export class Inbox {
     const message = stream.early.get(seq)
     if (message === undefined) return undefined
     stream.early.delete(seq)
-    this.#earlyChars -= message.body.length
+    this.#count(stream, -costOf(message))
     return message
+  }
+
+  #count({ sender }: Stream, chars: number): void {
+    sender.chars += chars
+    this.#earlyChars += chars
+  }
+
+  #know({ from, sender }: Stream): void {
+    if (sender.known) return
+    sender.known = true
+    this.#strangers.delete(from)
+    this.#known.set(from, sender)
   }
 
   #handOver(stream: Stream): boolean {
@@ -160,6 +227,7 @@ export class Inbox {
       for (let i = 0; i < Math.max(count, 1); i++) parts.push(this.#take(stream, stream.next + i)?.body ?? '')
       // Counted first: a listener may come back here (by adding another listener) while it runs.
       stream.next += parts.length
+      this.#know(stream)
       this.#unacked += parts.length
       some = true
       // Of a message whose beginning was given up, the rest is nothing.
@@ -197,4 +265,10 @@ export class Inbox {
         if (carrier.send({ type: 'ack', acks }) !== true) this.#deps.server.send({ type: 'ack', acks })
       }
   }
+}
+
+/** Whether one of the streams was heard after `since`. */
+function isFresh(streams: Map<string, Stream>, since: number): boolean {
+  for (const { at } of streams.values()) if (at > since) return true
+  return false
 }

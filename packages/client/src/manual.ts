@@ -2,7 +2,7 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { Channel, abortError } from './channel.js'
 import type { Clock } from './clock.js'
-import { systemClock } from './clock.js'
+import { checkMs, systemClock } from './clock.js'
 import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
@@ -130,6 +130,7 @@ class Side {
   channel(): Promise<Channel> {
     return new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
+      checkMs(deadlineMs)
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
         timer.cancel()

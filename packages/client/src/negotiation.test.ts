@@ -92,3 +92,14 @@ describe('an ICE restart', () => {
     expect(side.connection.added).toEqual([THEIR_CANDIDATE])
   })
 })
+
+describe('a hostile peer', () => {
+  it('[P4] cannot pile up signals while the application makes up its mind', async () => {
+    const side = new Side(true)
+    side.handshake.answer(OFFER, new Promise(() => {}))
+    for (let i = 0; i < 200; i++) side.handshake.receive({ type: 'candidates', candidates: [] })
+    expect(side.ends).toEqual([])
+    side.handshake.receive({ type: 'candidates', candidates: [] })
+    expect(side.ends).toMatchObject([{ detail: 'too many candidates' }])
+  })
+})

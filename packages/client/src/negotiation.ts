@@ -42,8 +42,8 @@ const STUCK_MS = 4_000
 const SILENT_MS = 3_000
 /** A new path must be found within this, else the channel is closed. */
 const RECOVER_MS = 15_000
-/** Across a whole connection, restarts included: more is an attack. */
-const REMOTE_CANDIDATES_MAX = 200
+/** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
+const REMOTE_MAX = 200
 
 const noCandidates = (sdp: string | undefined): string =>
   (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
@@ -128,12 +128,13 @@ export class Handshake {
   receive(signal: HandshakeSignal): void {
     if (signal.type === 'end')
       return this.#finish(this.stage, `${signal.reason} by the other peer`, this.#state === 'open')
+    // Counted before it waits for its turn: an application may take its time to accept.
+    this.#received += signal.type === 'candidates' ? Math.max(1, signal.candidates.length) : 1
+    if (this.#received > REMOTE_MAX) return this.end('ice', 'too many candidates')
     this.#step(async () => {
       const connection = this.#connection
       if (connection === undefined) return
       if (signal.type === 'candidates') {
-        this.#received += signal.candidates.length
-        if (this.#received > REMOTE_CANDIDATES_MAX) return this.end('ice', 'too many candidates')
         if (this.#ignores) return
         return this.#addCandidates(connection, signal.candidates)
       }

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import type { Kind, PresenceState } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
-import { HELD_MESSAGES, Outbox } from './outbox.js'
+import { HELD_MESSAGES, HELD_SIGNALS, Outbox } from './outbox.js'
 import type { Frame, SendResult, Via } from './signaling.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
 import { nameFrom } from './testing/fake-page.js'
@@ -480,4 +480,17 @@ test('[D4] a signal that outlives many sends keeps no listener of theirs', async
   abort.abort()
   await settled()
   expect(later.map(({ end }) => end)).toEqual(['aborted', 'aborted'])
+})
+
+test('[D11] signals that nobody acknowledges leave room for messages', async () => {
+  const signal = (): { end?: SendResult } => send('x', { kind: 'signal', via: 'server', deadlineMs: 15_000 })
+  for (let i = 0; i < HELD_SIGNALS; i++) signal()
+  const over = signal()
+  const message = send()
+  await settled()
+  expect([over.end, message.end]).toEqual(['queue-full', undefined])
+  await clock.advance(15_000)
+  const later = signal()
+  await settled()
+  expect(later.end).toBeUndefined()
 })

@@ -16,6 +16,8 @@ const WAKE_MS = 1_000
 /** What one peer holds for all recipients; past it, `send` fails at once [D11]. */
 export const HELD_MESSAGES = 1_024
 export const HELD_CHARS = 8 * 1024 * 1024
+/** Of these, signals: strangers' offers are answered, and must not take the room of messages. */
+export const HELD_SIGNALS = 256
 /** Unacknowledged characters on their way to one recipient: below what a node buffers for a slow consumer. */
 const WINDOW_CHARS = 256 * 1024
 /** Idle recipients whose binding is kept, so that the next message needs no look-up. */
@@ -42,6 +44,7 @@ export class Outbox {
   readonly #lines = new Map<string, Line>()
   readonly #channels = new Map<Name, { since: number; carrier: Carrier }>()
   #messages = 0
+  #signals = 0
   #chars = 0
   #closed = false
 
@@ -55,6 +58,7 @@ export class Outbox {
     if (this.#closed) return Promise.resolve('closed')
     if (signal?.aborted) return Promise.resolve('aborted')
     if (via === 'p2p-only' && !this.#channels.has(to)) return Promise.resolve('unavailable')
+    if (kind === 'signal' && this.#signals >= HELD_SIGNALS) return Promise.resolve('queue-full')
     if (this.#messages >= HELD_MESSAGES || this.#chars + body.length > HELD_CHARS)
       return Promise.resolve('queue-full')
     const line = this.#line(to, kind)
@@ -79,6 +83,7 @@ export class Outbox {
       }
       line.held.push(held)
       this.#messages++
+      if (kind === 'signal') this.#signals++
       this.#chars += body.length
       this.#pump(line)
     })
@@ -187,6 +192,7 @@ export class Outbox {
     // A new list each time: whoever walks the old one may settle as it goes.
     line.held = line.held.filter((one) => one !== held)
     this.#messages--
+    if (line.kind === 'signal') this.#signals--
     this.#chars -= held.body.length
     if (line.held.length === 0) {
       line.timer?.cancel()

@@ -1,6 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
+import { checkMs } from './clock.js'
 import { abortError } from './channel.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
@@ -114,8 +115,9 @@ export class P2P {
    * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
    * @throws ConnectError when it failed, or the signal's reason when aborted
    */
-  connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
+  async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
+    checkMs(deadlineMs)
     if (signal?.aborted === true) return Promise.reject(abortError(signal))
     const name = parseName(to)
     if (!name.ok) return this.#fail(to, name.problem)
@@ -129,6 +131,7 @@ export class P2P {
    * @throws the signal's reason when aborted, or when there is no WebRTC here
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+    checkMs(options.timeoutMs)
     const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
     const { diagnose } = await import('./diagnose.js')
     const servers = await this.#ice.current()

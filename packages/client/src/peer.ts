@@ -1,6 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { limits, parseName } from '@peerage/protocol'
 import { encodeParts } from './body.js'
+import { checkMs } from './clock.js'
 import { PeerageError } from './error.js'
 import type { PeerState } from './link.js'
 import type { P2P } from './p2p.js'
@@ -51,32 +52,34 @@ export class Peer {
   }
 
   /** Returns the way to stop listening. Messages wait, unacknowledged, until somebody listens for them. */
-  on<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): () => void {
+  on<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): () => void {
     const off = this.#session.events.on(event, listener)
     // Not before the listener's owner has the way to stop.
     if (event === 'message') queueMicrotask(() => this.#session.carriers.inbox.drain())
     return off
   }
 
-  once<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): () => void {
-    const heard = (...args: PeerEvents[K]): void => {
+  once<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): () => void {
+    const heard = (...args: PeerEvents[K]): unknown => {
       this.off(event, heard)
-      listener(...args)
+      return listener(...args)
     }
     return this.on(event, heard)
   }
 
-  off<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => void): void {
+  off<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): void {
     this.#session.events.off(event, listener)
   }
 
   /**
    * Resolves when the SDK of `to` has handed `data` to its application: a JSON value, a string, or bytes
    * (ArrayBuffer or a view of one; they arrive as a Uint8Array). Rejects with a PeerageError whose `code` is
-   * a SendFailure or `bad-name`, with the signal's reason, or with a TypeError for data that JSON cannot hold.
+   * a SendFailure or `bad-name`, with the signal's reason, or with a TypeError for data that JSON cannot hold or a
+   * `deadlineMs` that is no time.
    */
   async send(to: string, data: unknown, options: SendOptions = {}): Promise<void> {
     const { signal, deadlineMs, via = 'p2p-first' } = options
+    checkMs(deadlineMs)
     const name = nameOrThrow(to)
     const parts = encodeParts(data)
     if (parts === undefined) throw new PeerageError('too-large')

@@ -60,12 +60,14 @@ export interface SessionDeps {
 
 /** Until the first welcome says otherwise. */
 const DEADLINE_MS = 30_000
-/** An idle stream is remembered so long: well over the deadline that a sender may set. */
-const STREAM_MS = 5 * 60_000
+/** The longest deadline of a send. */
+const DEADLINE_MOST_MS = 5 * 60_000
+/** An idle stream is remembered so long: over any deadline. */
+const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>((error) => this.#listenerFailed(error))
+  readonly events = new Emitter<PeerEvents>((error, event) => this.#listenerFailed(error, event))
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
@@ -76,7 +78,6 @@ export class Session implements P2PContext {
   readonly #requests: Requests
   readonly #server: Carrier
   #welcome: NodeMessageOf<'welcome'> | undefined
-  #reporting = false
 
   constructor(deps: SessionDeps) {
     const { clock, random, open, identity, token } = deps
@@ -171,7 +172,10 @@ export class Session implements P2PContext {
   }
 
   send(message: Omit<Outgoing, 'deadlineMs'> & { deadlineMs?: number | undefined }): Promise<SendResult> {
-    const deadlineMs = message.deadlineMs ?? this.#welcome?.deadlineMs ?? DEADLINE_MS
+    const deadlineMs = Math.min(
+      message.deadlineMs ?? this.#welcome?.deadlineMs ?? DEADLINE_MS,
+      DEADLINE_MOST_MS,
+    )
     return this.carriers.outbox.send({ ...message, deadlineMs })
   }
 
@@ -280,14 +284,9 @@ export class Session implements P2PContext {
     this.events.emit('error', error, stage)
   }
 
-  /** A listener's error is the application's: without an `error` listener it surfaces as any uncaught one. */
-  #listenerFailed(error: unknown): void {
-    if (this.#reporting || !this.events.has('error'))
-      return queueMicrotask(() => {
-        throw error
-      })
-    this.#reporting = true
-    this.#fail(error, 'listener')
-    this.#reporting = false
+  /** Without an `error` listener, or from one, it goes to the console: an uncaught one would end a Node process. */
+  #listenerFailed(error: unknown, event: keyof PeerEvents): void {
+    if (event !== 'error' && this.events.has('error')) this.#fail(error, 'listener')
+    else console.error(error)
   }
 }

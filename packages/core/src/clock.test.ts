@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { systemClock } from './clock.js'
 
 /** Keeps the process from its sockets and timers. */
@@ -72,4 +72,16 @@ test('nor while it waits for a machine that was held up', async () => {
   timer.cancel()
   await another
   expect(ran).toBe(0)
+})
+
+test('a time beyond what a timer can count does not pass at once', () => {
+  vi.useFakeTimers()
+  try {
+    let ran = 0
+    for (const ms of [Infinity, 2 ** 31, NaN]) systemClock.after(ms, () => ran++)
+    vi.advanceTimersByTime(86_400_000)
+    expect(ran).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -20,6 +20,9 @@ const HELD_UP_MS = 100
 /** Then they get this long before a deadline has passed. */
 const CATCH_UP_MS = 50
 
+/** What a timer can count. Of more, setTimeout makes 1 ms. */
+const TIMER_MOST_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -29,11 +32,12 @@ export const systemClock: Clock = {
     const pass = (): void => {
       read = setImmediate(task)
     }
-    const due = performance.now() + ms
+    const timerMs = ms < TIMER_MOST_MS ? ms : TIMER_MOST_MS
+    const due = performance.now() + timerMs
     let timer = setTimeout(() => {
       if (performance.now() - due < HELD_UP_MS) return pass()
       timer = setTimeout(pass, CATCH_UP_MS).unref()
-    }, ms).unref()
+    }, timerMs).unref()
     return {
       cancel: () => {
         clearTimeout(timer)

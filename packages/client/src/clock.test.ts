@@ -1,0 +1,14 @@
+import { expect, test, vi } from 'vitest'
+import { systemClock } from './clock.js'
+
+test('[D18] a time beyond what a timer can count does not pass at once', () => {
+  vi.useFakeTimers()
+  try {
+    let ran = 0
+    for (const ms of [Infinity, 2 ** 31, NaN]) systemClock.after(ms, () => ran++)
+    vi.advanceTimersByTime(86_400_000)
+    expect(ran).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
+})
