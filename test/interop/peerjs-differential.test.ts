@@ -577,7 +577,8 @@ describe('what is otherwise, each by its name', () => {
         await PeerJsPeer.open({ url: side.url, id: 'text recipient' }),
       ]
       sender.send('{"type":"OFFER","dst":"text recipient","payload":[1e20, 1]}')
-      const frame = await recipient.until('its offer', (text) => text.includes('OFFER'))
+      await recipient.until('its offer', () => recipient.frames.some((text) => text.includes('OFFER')))
+      const frame = recipient.frames.find((text) => text.includes('OFFER'))
       await Promise.all([sender.close(), recipient.close()])
       return frame
     })
