@@ -4,7 +4,7 @@ import { faults } from './faults/index.js'
 import { runChaos } from './run.js'
 
 // A short selection of the fault bench, for `npm test`; `npm run chaos` has all of it.
-const SELECTION = ['F3', 'F5', 'F13', 'F23']
+const SELECTION = ['F3', 'F5', 'F13', 'F23', 'F26']
 const SEED = 20_261_121
 
 describe('the fault bench, a short selection', () => {
@@ -42,7 +42,7 @@ describe('the fault bench, a short selection', () => {
   test('every class of the matrix has its number, its title and its expectation', () => {
     const numbers = new Set(faults.map((fault) => Number(/^F(\d+)/.exec(fault.id)?.[1])))
     // F22 is about signed tokens, which are still to come.
-    const all = Array.from({ length: 27 }, (_, i) => i + 1).filter((number) => ![22, 26].includes(number))
+    const all = Array.from({ length: 27 }, (_, i) => i + 1).filter((number) => number !== 22)
     expect([...numbers].toSorted((a, b) => a - b)).toEqual(all)
     for (const fault of faults) expect(fault.outageP99Ms).toBeGreaterThan(0)
   })
