@@ -612,6 +612,25 @@ describe('ends', () => {
     expect(counted).toContain('closed slow-consumer')
   })
 
+  test('[R4] signals have a rate of their own: a handshake passes, a stream of them is refused without a strike', async () => {
+    const connection = { ...unlimited.connection, signalBytesPerSecond: 100_000 }
+    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    const signal = (seq: number): void =>
+      alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'signal', body: 'x'.repeat(5_000) })
+    // What a handshake needs: 50 KB.
+    for (let seq = 1; seq <= 10; seq++) signal(seq)
+    await bob.until((frame) => frame.includes('"seq":10,'))
+    expect(alice.frames.some((frame) => frame.includes('"notice"'))).toBe(false)
+    for (let seq = 11; seq <= 3_000; seq++) signal(seq)
+    await alice.until((frame) => frame.includes('"notice"') && frame.includes('"seq":3000,'))
+    expect(alice.frames.filter((frame) => frame.includes('rate-limited')).length).toBeGreaterThan(2_900)
+    expect(alice.closed).toBeUndefined()
+    expect(bob.closed).toBeUndefined()
+  })
+
   test('[C2] a drain tells everyone to come back, and where it knows, when', async () => {
     const { url, node, gateway } = await house()
     const peers = [await named(url, 'alice'), await named(url, 'bob')]
