@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Gateway, Wire } from '@peerage/core'
+import { UNKNOWN_PATH, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
@@ -12,18 +13,20 @@ export interface HttpGateway extends Gateway {
   readonly connections: number
 }
 
-const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
-
 /**
  * Takes what is ours from a server that others use too, and leaves them the rest: upgrades through one more
  * listener, requests before any listener sees them, so that it does not matter who came first. Returns the way
  * back.
  */
-export function attachTo(server: AnyServer, gateways: readonly HttpGateway[]): () => void {
+export function attachTo(
+  server: AnyServer,
+  gateways: readonly HttpGateway[],
+  parts: RefusalParts,
+): () => void {
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (gateways.some((gateway) => gateway.handleUpgrade(request, socket, head))) return
     // Somebody else's, if there is anybody else; nobody would ever answer it otherwise.
-    if (server.listenerCount('upgrade') === 1) socket.end(NOT_FOUND)
+    if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
   }
   server.on('upgrade', onUpgrade)
   const giveBack = interceptRequests(server, (request, response) =>

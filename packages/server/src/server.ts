@@ -106,7 +106,7 @@ export class PeerageServer {
 
   /** Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port. */
   attach(server: AnyServer): void {
-    this.#closers.push(attachTo(server, this.#gateways))
+    this.#closers.push(this.#takeFrom(server))
     const bind = (): void => {
       const { address, port } = addressOf(server)
       bindNeighbour(address, port).then(
@@ -128,7 +128,7 @@ export class PeerageServer {
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
-    const detach = attachTo(server, this.#gateways)
+    const detach = this.#takeFrom(server)
     this.#closers.push(() => {
       detach()
       return closeServer(server)
@@ -181,6 +181,10 @@ export class PeerageServer {
     )
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
+  }
+
+  #takeFrom(server: AnyServer): () => void {
+    return attachTo(server, this.#gateways, { clock: this.#clock, metrics: this.metrics })
   }
 
   #startStun(sockets: UdpSocket[], port: number): void {
