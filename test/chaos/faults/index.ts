@@ -4,6 +4,7 @@ import { nameFaults } from './names.js'
 import { networkFaults } from './network.js'
 import { nodeFaults } from './nodes.js'
 import { redisFaults } from './redis.js'
+import { resetFaults } from './resets.js'
 import { topologyFaults } from './topology.js'
 
 const numberOf = (fault: Fault): number => Number(/^F(\d+)/.exec(fault.id)?.[1])
@@ -16,6 +17,7 @@ export const faults: readonly Fault[] = [
   ...topologyFaults,
   ...loadFaults,
   ...limitFaults,
+  ...resetFaults,
   ...nameFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
