@@ -27,6 +27,8 @@ export type ClaimOutcome =
 
 export interface ClaimsParts {
   self: () => NodeId
+  /** From then on no name is claimed any more. */
+  draining: () => boolean
   registry: Registry
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
@@ -124,9 +126,10 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { self, sessions, leases, registry, settling, presented } = this.#parts
+    const { self, draining, sessions, leases, registry, settling, presented } = this.#parts
     const { peer, policy } = request
-    // It may have gone while it waited for its turn.
+    // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
+    if (draining()) return { ok: false, code: 'draining' }
     if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
     const secretHash = hashSecret(peer, request.secret)
     // Whatever the registry has forgotten, this node knows whose name it is.

@@ -6,6 +6,7 @@ import { Claims } from './claims.js'
 import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
 import { Fence } from './fence.js'
+import { inTurn } from './in-turn.js'
 import { Leases } from './leases.js'
 import { Mail } from './mail.js'
 import type { Message } from './message.js'
@@ -96,6 +97,7 @@ export class Node {
     this.#settling = new Settling({ self: () => this.id, nodes, clock, times, onError })
     this.#claims = new Claims({
       self: () => this.id,
+      draining: () => this.#draining,
       registry,
       clock,
       commandMs: times.commandMs,
@@ -256,7 +258,11 @@ export class Node {
     return this.#pulse.recovering
   }
 
-  /** Not ready from now on, and no more claims. The gateways then tell their peers to move. */
+  /**
+   * Not ready from now on. No claim reaches the registry any more: those that wait for their turn are `draining`, too;
+   * those that it is judging already are answered, and their peers are told to move like all others. Gateways take no
+   * new connections, and then tell every connection that they have to move.
+   */
   beginDrain(): void {
     this.#draining = true
   }
@@ -266,21 +272,30 @@ export class Node {
     if (this.#stopped) return
     this.#stopped = true
     this.#draining = true
-    await this.#pulse.stop()
-    this.#settling.stop()
-    this.mail.stop()
     const { backend, onError } = this.#options
+    const failed = (error: unknown): void => onError(error, { stage: 'stop' })
+    await inTurn(
+      [
+        () => this.#pulse.stop(),
+        () => this.#settling.stop(),
+        () => this.mail.stop(),
+        () => this.#partAll(failed),
+        // Sockets that ended a moment ago: a name that nobody suspends would count as free.
+        () => this.leases.settled(),
+        () => backend.nodes.leave(),
+        () => backend.stop(),
+      ],
+      failed,
+    )
+  }
+
+  async #partAll(failed: (error: unknown) => void): Promise<void> {
     const online = [...this.sessions.allOnline()]
-    for (const session of online) this.sessions.close(session, 'drain')
+    await inTurn(
+      online.map((session) => () => this.sessions.close(session, 'drain')),
+      failed,
+    )
     await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
-    // Sockets that ended a moment ago: a name that nobody suspends would count as free.
-    await this.leases.settled()
-    try {
-      await backend.nodes.leave()
-    } catch (error) {
-      onError(error, { stage: 'leave the nodes' })
-    }
-    await backend.stop()
   }
 
   #reroute(message: Message): void {

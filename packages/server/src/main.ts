@@ -19,8 +19,10 @@ function die(error: unknown, origin: string): never {
   process.exit(1)
 }
 
-// `peerage print-config | head`: whoever read has had enough.
-process.stdout.on('error', () => process.exit(0))
+// `peerage print-config | head`: whoever read has had enough. `peerage cluster` has processes to end then.
+process.stdout.on('error', () => terminate.abort())
+// Nobody reads what goes wrong: that is no reason to end.
+process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)
 process.on('uncaughtException', die)

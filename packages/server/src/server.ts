@@ -1,5 +1,13 @@
 import type { Socket as UdpSocket } from 'node:dgram'
-import { Node, systemClock, type Backend, type Clock, type OnError, type Readiness } from '@peerage/core'
+import {
+  Node,
+  inTurn,
+  systemClock,
+  type Backend,
+  type Clock,
+  type OnError,
+  type Readiness,
+} from '@peerage/core'
 import { createStunServer, type StunServer } from '@peerage/stun'
 import { staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
@@ -108,11 +116,7 @@ export class PeerageServer {
   attach(server: AnyServer): void {
     this.#closers.push(this.#takeFrom(server))
     const bind = (): void => {
-      const { address, port } = addressOf(server)
-      bindNeighbour(address, port).then(
-        (sockets) => this.#startStun(sockets, port + 1),
-        (error: unknown) => this.#onError(error, { stage: 'p2p server' }),
-      )
+      this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
     }
     if (this.#config.p2p.useAsP2PServer) {
       if (server.listening) bind()
@@ -128,6 +132,8 @@ export class PeerageServer {
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
+    // Such as too many open files; unheard, it would end the process.
+    server.on('error', (error) => this.#onError(error, { stage: 'port' }))
     const detach = this.#takeFrom(server)
     this.#closers.push(() => {
       detach()
@@ -164,14 +170,25 @@ export class PeerageServer {
 
   // The node first: it ends the sessions, and the gateways then end what is left of their sockets.
   async #stop(): Promise<void> {
-    await this.node.stop()
-    await this.#each('stop', async (gateway) => gateway.stop())
-    for (const close of this.#closers.reverse()) await close()
+    const failed = (error: unknown): void => this.#onError(error, { stage: 'stop' })
+    await inTurn(
+      [() => this.node.stop(), () => this.#each('stop', async (gateway) => gateway.stop())],
+      failed,
+    )
+    await inTurn(this.#closers.splice(0).reverse(), failed)
   }
 
   async #each(stage: string, act: (gateway: HttpGateway) => Promise<void>): Promise<void> {
     const failed = (error: unknown): void => this.#onError(error, { stage })
     await Promise.all(this.#gateways.map((gateway) => act(gateway).catch(failed)))
+  }
+
+  /** The P2P server of an application's HTTP server. Rejects where that one listens on no TCP port, such as a pipe. */
+  async #bindBeside(server: AnyServer): Promise<void> {
+    const { address, port } = addressOf(server)
+    const sockets = await bindNeighbour(address, port)
+    if (this.#stopping === undefined) this.#startStun(sockets, port + 1)
+    else for (const socket of sockets) socket.close()
   }
 
   async #listenAdmin(host: string, wanted: number): Promise<string> {

@@ -58,7 +58,7 @@ export function startPart(options: PartOptions): Promise<Part> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env }, detached: true })
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', line)
   return new Promise((resolve, reject) => {
-    child.once('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
+    child.on('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
     child.once('spawn', () => resolve(describe(name, child)))
   })
 }
