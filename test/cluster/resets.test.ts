@@ -1,7 +1,10 @@
+import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { connect as connectPeer, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startHaproxy } from '../support/haproxy.js'
 import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '../support/node.js'
+import { makeCertificates } from '../support/certificates.js'
 import { startChild } from '../support/process.js'
 import {
   GUARDED_ARGS,
@@ -20,6 +23,10 @@ import {
 /** The kernel tells a reset at a read or at a write, as it comes: each stage a few times. */
 const TIMES = 3
 const DEADLINE_MS = 30_000
+/** A write that waits gets 10 s twice: Node looks once more whether it has moved. */
+const ENDED_WITHIN_MS = 45_000
+/** Requests whose answers are not read: more than the kernel's buffers hold. */
+const MANY = 300_000
 
 let node: Node
 let guarded: Node
@@ -116,5 +123,49 @@ describe('a reset at each stage of each entrance', () => {
       await resetAll(Number(port), stunResets())
     },
     DEADLINE_MS,
+  )
+})
+
+describe('who stops half-way', () => {
+  const upgrade = 'GET /peerage/?EIO=4&transport=websocket HTTP/1.1\r\nConnection: Upgrade\r\nUpgra'
+  const stages = (many: string): Record<string, string> => ({
+    'nothing sent': '',
+    'half a request line': 'GET /hea',
+    'half the headers': 'GET /healthz HTTP/1.1\r\nHost: x\r\nAcc',
+    'half an upgrade': upgrade,
+    'half a body': 'POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf',
+    'answers that are not read': `GET ${many} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(MANY),
+  })
+
+  async function isEnded(port: number, text: string): Promise<void> {
+    const socket = connect({ port, host: '127.0.0.1' })
+    onTestFinished(() => void socket.destroy())
+    socket.on('error', () => {})
+    const closed = new Promise<true>((resolve) => socket.once('close', () => resolve(true)))
+    // What is not read holds up the requests: a reset is then seen at the write that waits.
+    if (text.length < MANY) socket.resume()
+    socket.write(text)
+    const late = setTimeout(ENDED_WITHIN_MS, false, { ref: false })
+    const stage = `port ${port}, after ${JSON.stringify(text.slice(0, 40))}`
+    expect(await Promise.race([closed, late]), stage).toBe(true)
+  }
+
+  test(
+    '[H10] is ended, at each port, in TLS too',
+    async () => {
+      const certificates = await makeCertificates()
+      onTestFinished(() => certificates.remove())
+      const tls = await startNode({ args: ['--tls-cert', certificates.cert, '--tls-key', certificates.key] })
+      onTestFinished(() => tls.stop())
+      const admin = Number(new URL(node.admin ?? '').port)
+      await Promise.all([
+        ...Object.values(stages('/version')).map((text) => isEnded(node.port, text)),
+        ...Object.values(stages('/metrics')).map((text) => isEnded(admin, text)),
+        // Half a ClientHello (RFC 8446 §4.1.2).
+        ...['', '\x16\x03\x01\x02'].map((text) => isEnded(tls.port, text)),
+      ])
+      expect(await fetch(`${node.url}/healthz`)).toMatchObject({ status: 200 })
+    },
+    2 * ENDED_WITHIN_MS,
   )
 })
