@@ -266,6 +266,8 @@ describe('listening by itself', () => {
     const { url, admin } = await node.listen()
     for (const at of [`${url}/healthz`, `${admin}/metrics`]) await fetchText(at)
     expect(servers.size).toBe(2)
+    // Who does not read a long answer is ended, too.
+    for (const server of servers) expect(server).toMatchObject({ timeout: 10_000, headersTimeout: 10_000 })
     for (const server of servers) expect(() => server.emit('error', new Error('accept EMFILE'))).not.toThrow()
     expect(await node.metrics()).toMatch(
       /peerage_errors_total\{stage="port"\} 1\n(.*\n)*.*stage="admin port"\} 1/,
