@@ -86,7 +86,7 @@ export async function isReady(seat: Seat): Promise<boolean> {
   }
 }
 
-export async function isHealthy(seat: Seat): Promise<boolean> {
+export async function isHealthy(seat: Pick<Seat, 'port'>): Promise<boolean> {
   const response = await fetch(`http://127.0.0.1:${seat.port}/healthz`, {
     signal: AbortSignal.timeout(2_000),
   })

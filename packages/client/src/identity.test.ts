@@ -144,3 +144,17 @@ test('of a record, what is malformed is left out', async () => {
     seen,
   })
 })
+
+test('a storage that is full or shut stops neither the welcome nor the close', async () => {
+  const locks = new FakeLocks()
+  const page = tab(new FakeStorage(), locks)
+  const identity = await openIdentity(KEY, page)
+  const fails = (): never => {
+    throw new DOMException('the quota is exceeded', 'QuotaExceededError')
+  }
+  page.storage.setItem = fails
+  page.storage.removeItem = fails
+  expect(() => identity.keep(ann, () => [])).not.toThrow()
+  expect(() => identity.close(false)).not.toThrow()
+  expect(() => identity.close(true)).not.toThrow()
+})

@@ -55,15 +55,23 @@ export async function openIdentity(key: string, place?: IdentityPlace, given?: S
   let record = place === undefined ? undefined : readRecord(place.storage.getItem(key))
   if (given !== undefined && record?.secret !== given) record = undefined
   const { locks, storage } = place ?? {}
+  // A full or shut storage must not stop whoever welcomes or closes the peer: its next load is then another peer.
+  const store = (act: (storage: IdentityStorage) => void): void => {
+    try {
+      if (storage) act(storage)
+    } catch {} // not ours to mend
+  }
   let unlock = record && (await lock(locks, record.secret))
   if (unlock === undefined) record = undefined
-  if (!locks) storage?.removeItem(key)
+  const remove = (): void => store((storage) => storage.removeItem(key))
+  if (!locks) remove()
   // 16 bytes are 128 bits and 22 characters [N5].
   const secret = given ?? record?.secret ?? (randomText(16) as Secret)
   unlock ??= await lock(locks, secret)
   let name = record?.name
   let seen = (): Seen[] => record?.seen ?? []
-  const write = (): void => storage?.setItem(key, JSON.stringify({ secret, name, seen: seen() }))
+  const write = (): void =>
+    store((storage) => storage.setItem(key, JSON.stringify({ secret, name, seen: seen() })))
   const ignore = place?.onLeave?.(write)
   const save = (): void => {
     if (locks) write()
@@ -80,7 +88,7 @@ export async function openIdentity(key: string, place?: IdentityPlace, given?: S
     save,
     close(forget) {
       ignore?.()
-      if (forget) storage?.removeItem(key)
+      if (forget) remove()
       else write()
       unlock?.()
     },

@@ -131,10 +131,10 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { self, sessions, leases, registry, settling, draining, presented } = this.#parts
+    const { self, draining, sessions, leases, registry, settling, presented } = this.#parts
     const { peer, policy } = request
+    // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
     if (draining()) return { ok: false, code: 'draining' }
-    // It may have gone while it waited for its turn.
     if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
     const secretHash = hashSecret(peer, request.secret)
     // Whatever the registry has forgotten, this node knows whose name it is.
@@ -159,18 +159,17 @@ export class Claims {
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { self, sessions, leases, routes, draining, onError } = this.#parts
+    const { self, sessions, leases, routes, onError } = this.#parts
     // The registry had forgotten whose name it is while this claim was on its way.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await leases.keeps(former)) return { ok: false, code: 'name-taken' }
     }
-    const isGone = lease.node !== self() || sessions.get(connection.id)?.state !== 'opening'
-    if (isGone || draining()) {
-      // The socket went, the node lapsed, or it began to drain, while the claim was on its way: the name waits for its
-      // holder, unless that one said that it leaves.
+    if (lease.node !== self() || sessions.get(connection.id)?.state !== 'opening') {
+      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
+      // that one said that it leaves.
       await leases.part(lease, this.#waiting.get(connection.id) === 'left' ? 'release' : 'suspend')
-      return { ok: false, code: isGone ? 'registry-unavailable' : 'draining' }
+      return { ok: false, code: 'registry-unavailable' }
     }
     const here = sessions.online(lease.peer)
     if (here && here.lease.epoch > lease.epoch) {

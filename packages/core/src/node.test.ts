@@ -326,21 +326,6 @@ describe('names', () => {
     expect(connection.closed).toBeUndefined()
   })
 
-  test('a drain answers claims that are on their way, and keeps their names for them', async () => {
-    const { a, b, cuts } = await two()
-    const { registry } = cutOf(cuts, a).backend
-    const claim = registry.claim.bind(registry)
-    registry.claim = async (...args) => {
-      a.beginDrain()
-      return claim(...args)
-    }
-    const alice = await arrive(a, 'alice')
-    expect(alice.outcome).toEqual({ ok: false, code: 'draining' })
-    expect((await arrive(a, 'bob')).outcome).toEqual({ ok: false, code: 'draining' })
-    expect(await b.lookup([peerNamed('alice')])).toMatchObject([{ state: 'away' }])
-    expect((await arrive(b, 'alice')).outcome.ok).toBe(true)
-  })
-
   test('a step of stop that fails leaves no other undone', async () => {
     const { a, b, cuts, clock, cluster, errors } = await two()
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
@@ -370,6 +355,51 @@ describe('names', () => {
     await b.stop()
     expect(clock.pending).toBe(0)
     expect(cluster.size()).toMatchObject({ inboxes: 0, watchers: 0 })
+  })
+})
+
+describe('drain', () => {
+  test('[C6] claims that wait for their turn are draining, those at the registry are answered, none comes after', async () => {
+    const { a, cuts } = await two()
+    const { registry } = cutOf(cuts, a).backend
+    const answers: (() => void)[] = []
+    const { claim } = registry
+    // The registry takes its time.
+    registry.claim = async (...args) => {
+      await new Promise<void>((resolve) => answers.push(resolve))
+      return claim(...args)
+    }
+    const claims = Array.from({ length: 200 }, (_, i) => arrive(a, `peer${i}`))
+    await settle()
+    const asked = answers.length
+    expect(asked).toBeLessThan(claims.length)
+    a.beginDrain()
+    for (const answer of answers.splice(0)) answer()
+    const outcomes = (await Promise.all(claims)).map(({ outcome }) => (outcome.ok ? 'ok' : outcome.code))
+    expect(outcomes).toEqual(outcomes.map((_, i) => (i < asked ? 'ok' : 'draining')))
+    expect((await arrive(a, 'late')).outcome).toEqual({ ok: false, code: 'draining' })
+    expect(answers).toEqual([])
+  })
+
+  test('a step of a stop that fails is told, and leaves nothing open', async () => {
+    const { a, b, cuts, cluster, clock, errors } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+    const broken = new Error('a fault of a gateway')
+    alice.connection.close = () => {
+      throw broken
+    }
+    const { nodes } = cutOf(cuts, a).backend
+    nodes.leave = () => Promise.reject(new Error('the store is away'))
+    await a.stop()
+    expect(errors).toEqual([broken, new Error('the store is away')])
+    expect(bob.connection.closed).toBe('drain')
+    expect(await b.lookup([peerNamed('alice'), peerNamed('bob')])).toMatchObject([
+      { state: 'away' },
+      { state: 'away' },
+    ])
+    await b.stop()
+    expect(clock.pending).toBe(0)
+    expect(cluster.size()).toMatchObject({ inboxes: 0 })
   })
 })
 

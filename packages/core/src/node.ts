@@ -6,6 +6,7 @@ import { Claims } from './claims.js'
 import type { Clock } from './clock.js'
 import type { Connection } from './connection.js'
 import { Fence } from './fence.js'
+import { inTurn } from './in-turn.js'
 import { Leases } from './leases.js'
 import { Mail } from './mail.js'
 import type { Message } from './message.js'
@@ -257,7 +258,11 @@ export class Node {
     return this.#pulse.recovering
   }
 
-  /** Not ready from now on, and no more claims. The gateways then tell their peers to move. */
+  /**
+   * Not ready from now on. No claim reaches the registry any more: those that wait for their turn are `draining`, too;
+   * those that it is judging already are answered, and their peers are told to move like all others. Gateways take no
+   * new connections, and then tell every connection that they have to move.
+   */
   beginDrain(): void {
     this.#draining = true
   }
@@ -268,30 +273,29 @@ export class Node {
     this.#stopped = true
     this.#draining = true
     const { backend, onError } = this.#options
-    // A step that fails must not leave the others undone.
-    const take = async (stage: string, step: () => Promise<unknown> | void): Promise<void> => {
-      try {
-        await step()
-      } catch (error) {
-        onError(error, { stage })
-      }
-    }
-    await take('stop', () => this.#pulse.stop())
-    this.#settling.stop()
-    this.mail.stop()
-    const online = [...this.sessions.allOnline()]
-    await Promise.all(
-      online.map((session) =>
-        take('suspend', () => {
-          this.sessions.close(session, 'drain')
-          return this.leases.part(session.lease, 'suspend')
-        }),
-      ),
+    const failed = (error: unknown): void => onError(error, { stage: 'stop' })
+    await inTurn(
+      [
+        () => this.#pulse.stop(),
+        () => this.#settling.stop(),
+        () => this.mail.stop(),
+        () => this.#partAll(failed),
+        // Sockets that ended a moment ago: a name that nobody suspends would count as free.
+        () => this.leases.settled(),
+        () => backend.nodes.leave(),
+        () => backend.stop(),
+      ],
+      failed,
     )
-    // Sockets that ended a moment ago: a name that nobody suspends would count as free.
-    await this.leases.settled()
-    await take('leave the nodes', () => backend.nodes.leave())
-    await take('stop', () => backend.stop())
+  }
+
+  async #partAll(failed: (error: unknown) => void): Promise<void> {
+    const online = [...this.sessions.allOnline()]
+    await inTurn(
+      online.map((session) => () => this.sessions.close(session, 'drain')),
+      failed,
+    )
+    await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
   }
 
   #reroute(message: Message): void {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
-import { deadRetentionMs, defaultMailboxLimits } from '@peerage/core'
+import { deadRetentionMs, defaultMailboxLimits, inTurn } from '@peerage/core'
 import type { BusLimits } from './bus.js'
 import { Births } from './births.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
@@ -129,15 +129,14 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       await health.start()
     },
     stop: async () => {
-      health.stop()
-      try {
-        await bus.close()
-      } finally {
-        isStopped = true
-        links.stop()
-        end?.()
-        listener = undefined
-      }
+      const steps = [
+        () => health.stop(),
+        () => bus.close(),
+        () => void (isStopped = true),
+        () => links.stop(),
+      ]
+      await inTurn([...steps, () => end?.()], (error) => reports.onError(error, { stage: 'stop' }))
+      listener = undefined
     },
     inspect: () => inspect(commands, address.topology, nodes),
     get malformed() {

@@ -1,6 +1,6 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { createServer, type Server } from 'node:http'
-import { listenTcp } from './listen.js'
+import { HTTP_OPTIONS, bounded, listenTcp } from './listen.js'
 import type { Metrics } from './metrics.js'
 
 export interface AdminParts {
@@ -14,7 +14,7 @@ export async function listenAdmin(
   at: { host: string; port: number },
   { metrics, readiness, onError }: AdminParts,
 ): Promise<{ server: Server; port: number }> {
-  const server = createServer((request, response) => {
+  const server = createServer(HTTP_OPTIONS, (request, response) => {
     const answer = (status: number, type: string, text: string): void =>
       void response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text)
     const path = request.url?.split('?', 1)[0]
@@ -32,6 +32,8 @@ export async function listenAdmin(
       )
     } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
-  const { port } = await listenTcp(server, { ...at, flag: '--admin-port' })
+  const { port } = await listenTcp(bounded(server), { ...at, flag: '--admin-port' })
+  // Such as too many open files; unheard, it would end the process.
+  server.on('error', (error) => onError(error, { stage: 'admin port' }))
   return { server, port }
 }

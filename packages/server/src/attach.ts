@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Gateway, Wire } from '@peerage/core'
-import { ignoreErrors, refuseUpgrade } from './gateway/refuse-upgrade.js'
+import { UNKNOWN_PATH, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
@@ -18,13 +18,15 @@ export interface HttpGateway extends Gateway {
  * listener, requests before any listener sees them, so that it does not matter who came first. Returns the way
  * back.
  */
-export function attachTo(server: AnyServer, gateways: readonly HttpGateway[]): () => void {
+export function attachTo(
+  server: AnyServer,
+  gateways: readonly HttpGateway[],
+  parts: RefusalParts,
+): () => void {
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (gateways.some((gateway) => gateway.handleUpgrade(request, socket, head))) return
-    // Nobody else listens, so nobody would ever answer it.
-    if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, { status: '404 Not Found' })
-    // It is somebody else's. Where all of them leave it alone, a reset must not end the process.
-    else ignoreErrors(socket)
+    // Somebody else's, if there is anybody else; nobody would ever answer it otherwise.
+    if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
   }
   server.on('upgrade', onUpgrade)
   const giveBack = interceptRequests(server, (request, response) =>

@@ -8,6 +8,26 @@ import { reasonOf } from './config-load.js'
 
 export type AnyServer = HttpServer | HttpsServer
 
+/** A peer that dribbles its TLS handshake or its request, or that does not read, must not hold a socket for longer. */
+const STUCK_MS = 10_000
+const MAX_HEADER_BYTES = 16_384
+
+/** Of every HTTP server that is our own. */
+export const HTTP_OPTIONS = {
+  headersTimeout: STUCK_MS,
+  requestTimeout: STUCK_MS,
+  connectionsCheckingInterval: STUCK_MS / 2,
+  maxHeaderSize: MAX_HEADER_BYTES,
+} as const
+
+export const HTTPS_OPTIONS = { ...HTTP_OPTIONS, handshakeTimeout: STUCK_MS } as const
+
+/** Ends also those who do not read their answers; WebSockets have their own pings. */
+export function bounded<S extends AnyServer>(server: S): S {
+  server.timeout = STUCK_MS
+  return server
+}
+
 /** A port that cannot be had. The message says which, why, and what to do. */
 export class PortUnavailable extends Error {
   override readonly name = 'PortUnavailable'

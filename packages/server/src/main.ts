@@ -19,9 +19,9 @@ function die(error: unknown, origin: string): never {
   process.exit(1)
 }
 
-// `peerage print-config | head`: whoever read has had enough.
-process.stdout.on('error', () => process.exit(0))
-// Whoever read the errors is gone; there is nobody left to tell.
+// `peerage print-config | head`: whoever read has had enough. `peerage cluster` has processes to end then.
+process.stdout.on('error', () => terminate.abort())
+// Nobody reads what goes wrong: that is no reason to end.
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)

@@ -215,7 +215,7 @@ export class Metrics {
   }
 
   /** `reason`: a code of the error table, or `origin`, `rate`, …: a closed set. */
-  rejected(gateway: Wire, reason: string): void {
+  rejected(gateway: Wire | 'none', reason: string): void {
     this.#rejections.inc({ gateway, reason })
   }
 

@@ -7,7 +7,7 @@ import { PROTOCOL_VERSION } from '@peerage/protocol'
 import type { Config } from './config.js'
 import { createRoutes } from './http.js'
 import { greeting } from './gateway/peerjs-http.js'
-import type { AnyServer } from './listen.js'
+import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
 import { reasonOf } from './config-load.js'
 import { loadPage } from './page.js'
 import { readVersion } from './version.js'
@@ -16,10 +16,6 @@ import { readVersion } from './version.js'
 export class UnusableFile extends Error {
   override readonly name = 'UnusableFile'
 }
-
-/** Headers are small here; a peer that dribbles them must not hold a socket [security: handshake ≤ 10 s]. */
-const HEADERS_TIMEOUT_MS = 10_000
-const MAX_HEADER_BYTES = 16_384
 
 /** The HTTP server of a node of its own: probes, version and page. It does not listen yet. */
 export function createOwnServer(config: Config, readiness: () => Readiness, onError: OnError): AnyServer {
@@ -33,18 +29,11 @@ export function createOwnServer(config: Config, readiness: () => Readiness, onEr
   // A balancer's probe over HTTP/1.0 carries no Host.
   const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })
   const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)
-  const options = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: HEADERS_TIMEOUT_MS,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
-  }
   const { cert, key } = config.tls
-  if (cert === null || key === null) return createHttp(options, handle)
+  if (cert === null || key === null) return bounded(createHttp(HTTP_OPTIONS, handle))
   try {
     const files = { cert: readFileSync(cert), key: readFileSync(key) }
-    const tls = { ...files, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS } as const
-    return createHttps({ ...options, ...tls }, handle)
+    return bounded(createHttps({ ...HTTPS_OPTIONS, ...files, minVersion: 'TLSv1.2' }, handle))
   } catch (error) {
     throw new UnusableFile(`tls.cert (${cert}) and tls.key (${key}) cannot be used: ${reasonOf(error)}`)
   }

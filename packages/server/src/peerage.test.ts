@@ -1,7 +1,12 @@
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type Server } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, type Server as NetServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { memoryCluster } from '@peerage/core'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { pino } from 'pino'
 import { Server as SocketIo } from 'socket.io'
@@ -56,6 +61,16 @@ function firstMessage(url: string): Promise<string> {
 
 const native = (port: number): string => `ws://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`
 const peerjs = (port: number): string => `ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
+
+async function untilBound(port: number): Promise<UdpSocket> {
+  for (;;) {
+    try {
+      return await bindUdp('127.0.0.1', port)
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 5)) // taken still; the test's own time is the deadline
+    }
+  }
+}
 
 async function upgradeOnly(port: number, path: string): Promise<Socket> {
   const socket = connect(port, '127.0.0.1')
@@ -180,6 +195,35 @@ describe('useAsP2PServer', () => {
   })
 })
 
+describe('a P2P server beside an application’s', () => {
+  test('on a server without a TCP port it fails alone: the application lives', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'peerage-test-'))
+    closers.push(() => rm(directory, { recursive: true }))
+    const server = createServer((_, response) => response.end('the application'))
+    closers.push(() => void server.close())
+    const node = peerage({ useAsP2PServer: true }).attach(server)
+    const path = join(directory, 'socket')
+    server.listen(path)
+    await once(server, 'listening')
+    const [response] = (await once(get({ socketPath: path, agent: false }), 'response')) as [IncomingMessage]
+    expect(response.resume().statusCode).toBe(200)
+    expect(await node.metrics()).toContain('peerage_errors_total{stage="p2p server"} 1')
+    // Nor does it throw where the server listens already.
+    expect(() => peerage({ useAsP2PServer: true }).attach(server)).not.toThrow()
+  })
+
+  test('a stop right after the start leaves no UDP port', async () => {
+    const port = await freePortPair()
+    const server = createServer()
+    await listening(server, port)
+    const node = peerage({ useAsP2PServer: true }).attach(server)
+    await node.stop()
+    // The port of before is taken until it is closed, and then given back.
+    const udp = await untilBound(port + 1)
+    udp.close()
+  })
+})
+
 describe('listening by itself', () => {
   test('port 0 finds a pair; what it says is where it is', async () => {
     const node = peerage({ port: 0, useAsP2PServer: true, admin: { port: 0 } })
@@ -208,6 +252,40 @@ describe('listening by itself', () => {
       `UDP port ${port + 1} on 127.0.0.1 (the P2P server's: TCP port + 1)`,
     )
     expect(await peerage({ port }).listen()).toMatchObject({ port, p2p: null })
+  })
+
+  test('a port that cannot accept for a while, as with too many open files, is told and goes on', async () => {
+    const servers = new Set<NetServer>()
+    const took = (message: unknown): void => {
+      const { socket } = message as { socket: Socket & { server?: NetServer } }
+      if (socket.server) servers.add(socket.server)
+    }
+    diagnostics.subscribe('net.server.socket', took)
+    closers.push(() => void diagnostics.unsubscribe('net.server.socket', took))
+    const node = peerage({ port: 0, admin: { port: 0 } })
+    const { url, admin } = await node.listen()
+    for (const at of [`${url}/healthz`, `${admin}/metrics`]) await fetchText(at)
+    expect(servers.size).toBe(2)
+    // Who does not read a long answer is ended, too.
+    for (const server of servers) expect(server).toMatchObject({ timeout: 10_000, headersTimeout: 10_000 })
+    for (const server of servers) expect(() => server.emit('error', new Error('accept EMFILE'))).not.toThrow()
+    expect(await node.metrics()).toMatch(
+      /peerage_errors_total\{stage="port"\} 1\n(.*\n)*.*stage="admin port"\} 1/,
+    )
+  })
+
+  test('a stop goes on where one of its steps fails: the ports are given back', async () => {
+    const backend = memoryCluster().backend()
+    backend.stop = () => Promise.reject(new Error('the store has its own ideas'))
+    const node = peerage({ port: 0, admin: { port: 0 }, useAsP2PServer: true, backend })
+    const { port, admin } = await node.listen()
+    await node.ready()
+    await node.stop()
+    expect(await node.metrics()).toContain('peerage_errors_total{stage="stop"} 1')
+    for (const taken of [port, Number(new URL(admin ?? '').port)])
+      expect(await listening(createServer(), taken)).toBe(taken)
+    const udp = await bindUdp('127.0.0.1', port + 1)
+    udp.close()
   })
 
   test('beyond loopback it wants rules, or open', async () => {

@@ -1,5 +1,13 @@
 import type { Socket as UdpSocket } from 'node:dgram'
-import { Node, systemClock, type Backend, type Clock, type OnError, type Readiness } from '@peerage/core'
+import {
+  Node,
+  inTurn,
+  systemClock,
+  type Backend,
+  type Clock,
+  type OnError,
+  type Readiness,
+} from '@peerage/core'
 import { createStunServer, type StunServer } from '@peerage/stun'
 import { staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
@@ -106,13 +114,9 @@ export class PeerageServer {
 
   /** Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port. */
   attach(server: AnyServer): void {
-    this.#closers.push(attachTo(server, this.#gateways))
+    this.#closers.push(this.#takeFrom(server))
     const bind = (): void => {
-      const { address, port } = addressOf(server)
-      bindNeighbour(address, port).then(
-        (sockets) => this.#startStun(sockets, port + 1),
-        (error: unknown) => this.#onError(error, { stage: 'p2p server' }),
-      )
+      this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
     }
     if (this.#config.p2p.useAsP2PServer) {
       if (server.listening) bind()
@@ -128,8 +132,9 @@ export class PeerageServer {
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
-    server.on('error', (error) => this.#onError(error, { stage: 'listen' }))
-    const detach = attachTo(server, this.#gateways)
+    // Such as too many open files; unheard, it would end the process.
+    server.on('error', (error) => this.#onError(error, { stage: 'port' }))
+    const detach = this.#takeFrom(server)
     this.#closers.push(() => {
       detach()
       return closeServer(server)
@@ -169,9 +174,12 @@ export class PeerageServer {
   // The node first: it ends the sessions, and the gateways then end what is left of their sockets. A step that fails is
   // reported, and the others are taken all the same.
   async #stop(): Promise<void> {
-    await this.#try('stop', () => this.node.stop())
-    await this.#each('stop', (gateway) => gateway.stop())
-    for (const close of this.#closers.reverse()) await this.#try('stop', close)
+    const failed = (error: unknown): void => this.#onError(error, { stage: 'stop' })
+    await inTurn(
+      [() => this.node.stop(), () => this.#each('stop', async (gateway) => gateway.stop())],
+      failed,
+    )
+    await inTurn(this.#closers.splice(0).reverse(), failed)
   }
 
   async #each(stage: string, act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
@@ -186,6 +194,14 @@ export class PeerageServer {
     }
   }
 
+  /** The P2P server of an application's HTTP server. Rejects where that one listens on no TCP port, such as a pipe. */
+  async #bindBeside(server: AnyServer): Promise<void> {
+    const { address, port } = addressOf(server)
+    const sockets = await bindNeighbour(address, port)
+    if (this.#stopping === undefined) this.#startStun(sockets, port + 1)
+    else for (const socket of sockets) socket.close()
+  }
+
   async #listenAdmin(host: string, wanted: number): Promise<string> {
     const { server, port } = await listenAdmin(
       { host, port: wanted },
@@ -194,6 +210,10 @@ export class PeerageServer {
     server.on('error', (error) => this.#onError(error, { stage: 'admin' }))
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
+  }
+
+  #takeFrom(server: AnyServer): () => void {
+    return attachTo(server, this.#gateways, { clock: this.#clock, metrics: this.metrics })
   }
 
   #startStun(sockets: UdpSocket[], port: number): void {

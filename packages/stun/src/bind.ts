@@ -34,12 +34,14 @@ export async function bindUdp(address: string, port: number): Promise<Socket> {
 /** A TCP server listening on `address` and `port` (0: a free one). Rejects with the system's error. */
 export async function listenTcp(address: string, port: number): Promise<Server> {
   const server = createServer({ noDelay: true })
+  // Who comes before a STUN server has started, or after it has stopped, is served by nobody: a connection without a
+  // listener would be kept, and its reset would end the process.
+  server.on('connection', (socket) => {
+    if (server.listenerCount('connection') === 1) socket.destroy()
+  })
   const listening = once(server, 'listening')
   server.listen({ host: address, port, ipv6Only: isIPv6(address) })
   await listening
-  // Before a STUN server takes it, and after that one has let it go, an error must not end the process.
-  server.on('error', ignore)
+  server.on('error', () => {})
   return server
 }
-
-function ignore(): void {}

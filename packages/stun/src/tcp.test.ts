@@ -1,9 +1,11 @@
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
+import { type Socket, connect } from 'node:net'
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
+import { listenTcp } from './bind.js'
 import { Frames } from './frames.js'
 import { decode, encode, find } from './message.js'
+import { createStunServer } from './server.js'
 import { plainMessages } from './testing/arbitraries.js'
 import {
   type Loopback,
@@ -244,5 +246,25 @@ describe('the server over TCP', () => {
     expect(server.counters.connections).toBe(0)
     expect(clock.pending).toBe(0)
     await Promise.all(closed)
+  })
+})
+
+describe('connections that no server takes', () => {
+  it('[ST55] who comes before the start or after the stop is let go, and a failure to accept hurts nobody', async () => {
+    const tcp = await listenTcp('127.0.0.1', 0)
+    const address = tcp.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const server = createStunServer({ tcp: [tcp] })
+    const come = async (): Promise<void> => {
+      const client = connect(port, '127.0.0.1')
+      client.on('error', () => {})
+      await new Promise((resolve) => client.once('close', resolve).resume())
+      expect(() => tcp.emit('error', new Error('accept EMFILE'))).not.toThrow()
+    }
+    await come()
+    server.start()
+    await server.stop()
+    await come()
+    tcp.close()
   })
 })

@@ -17,6 +17,7 @@ export const faults: readonly Fault[] = [
   ...topologyFaults,
   ...loadFaults,
   ...limitFaults,
+  ...resetFaults,
   ...nameFaults,
   ...resetFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))

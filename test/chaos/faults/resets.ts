@@ -1,68 +1,97 @@
-import { fileURLToPath } from 'node:url'
-import { PEERAGE_BIN } from '../../support/node.js'
+import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '../../support/node.js'
 import { startChild, type Child } from '../../support/process.js'
+import {
+  GUARDED_ARGS,
+  adminResets,
+  guardedResets,
+  holdPlace,
+  mainResets,
+  resetAt,
+  stunResets,
+  type Reset,
+} from '../../support/resets.js'
+import { linkOf } from '../stage.js'
 import type { Fault, Scene } from '../scene.js'
 import { heal, inject, isHealthy } from '../scene.js'
 
-const RESETS = fileURLToPath(new URL('../resets.mjs', import.meta.url))
-const LASTS_MS = 8_000
+const ROUNDS = 8
+const DEADLINE_MS = 20_000
 
-interface Done {
-  done: Record<string, number>
-  refused: number
+/** A node of the same cluster that refuses everybody. */
+async function startGuarded(scene: Scene): Promise<Node> {
+  const [seat] = scene.stage.seats
+  if (!seat) throw new Error('the stage has no node')
+  const { host, port } = linkOf(seat)
+  return startNode({ redisUrl: `redis://${host}:${port}`, args: GUARDED_ARGS })
 }
 
 async function startStun(): Promise<{ child: Child; port: number }> {
-  const args = [PEERAGE_BIN, 'stun', '--host', '127.0.0.1', '--port', '0']
+  await ensureBuilt()
+  const args = [PEERAGE_BIN, 'stun', '--port', '0', '--host', '127.0.0.1']
   const child = await startChild({ command: process.execPath, args })
-  const port = await child.line((line) => {
-    const [, found] = /(?:127\.0\.0\.1:|"port":)(\d+)/u.exec(line) ?? []
-    return found === undefined ? undefined : Number(found)
-  }, 10_000)
-  return { child, port }
+  const port = await child.line((line) => /"port":(\d+)/.exec(line)?.[1], DEADLINE_MS)
+  return { child, port: Number(port) }
 }
 
-async function resetAll(scene: Scene): Promise<void> {
-  const { seats } = scene.stage
-  const stun = await startStun()
-  try {
-    const admin = Number(new URL(seats[0]?.node.admin ?? '').port)
-    const given = JSON.stringify({ ports: seats.map(({ port }) => port), admin, stun: stun.port })
-    const before = seats.map(({ node }) => node.pid)
-    const resets = await startChild({ command: process.execPath, args: [RESETS, String(LASTS_MS), given] })
-    try {
-      await inject(scene, 'F26', 'every entrance', () => {})
-      const said = await resets.line((line) => (line.startsWith('{') ? line : undefined), 60_000)
-      await heal(scene, 'F26', 'every entrance', () => {})
-      const { done }: Done = JSON.parse(said)
-      for (const [stage, times] of Object.entries(done))
-        scene.note(`resets: ${stage}`, times, { atLeast: 10 })
-      const healthy = await Promise.all(seats.map(isHealthy))
-      scene.note('nodes that live', healthy.filter((one) => one).length, { atLeast: seats.length })
-      const same = seats.filter(({ node }, i) => node.pid === before[i])
-      scene.note('nodes that are still the same process', same.length, { atLeast: seats.length })
-      scene.note('the STUN server lives', (await isUp(stun.child)) ? 1 : 0, { atLeast: 1 })
-    } finally {
-      await resets.stop()
-    }
-  } finally {
-    await stun.child.stop()
-  }
-}
-
-async function isUp(child: Child): Promise<boolean> {
-  const ended = child.stopped.then(() => false)
-  return Promise.race([ended, new Promise<boolean>((resolve) => setImmediate(() => resolve(true)))])
+/** Each entrance and each of its stages, once, in an order of the seed's. */
+function round(scene: Scene, guarded: Node, stunPort: number): { port: number; reset: Reset }[] {
+  const { seats, haproxy } = scene.stage
+  const at = (port: number, resets: readonly Reset[]) => resets.map((reset) => ({ port, reset }))
+  // HAProxy answers by itself what is no HTTP.
+  const throughBalancer = mainResets().filter(({ what }) => !what.includes('no HTTP'))
+  const left = [
+    ...seats.flatMap(({ port, node }) => [
+      ...at(port, mainResets()),
+      ...at(Number(new URL(node.admin ?? '').port), adminResets()),
+    ]),
+    ...at(haproxy.port, throughBalancer),
+    ...at(guarded.port, guardedResets('https://evil.example')),
+    ...at(stunPort, stunResets()),
+  ]
+  return Array.from({ length: left.length }, () =>
+    left.splice(scene.random.between(0, left.length - 1), 1),
+  ).flat()
 }
 
 export const resetFaults: readonly Fault[] = [
   {
     id: 'F26',
-    title: 'TCP resets at every stage of every entrance',
-    outageP99Ms: 2_000,
+    title:
+      'TCP resets at every stage of every entrance: upgrade, refusal, 101, mid-frame, HTTP, admin, STUN over TCP',
+    // The processes that it starts take their share of the machine first.
+    outageP99Ms: 3_000,
     noFailedSend: true,
-    watchMs: 15_000,
-    stage: { args: ['--admin-port', '0'] },
-    run: resetAll,
+    watchMs: 20_000,
+    run: async (scene) => {
+      const guarded = await startGuarded(scene)
+      const giveBack = await holdPlace(guarded.url)
+      const stun = await startStun()
+      const ended: string[] = []
+      const watch = (what: string, stopped: Promise<unknown>): void =>
+        void stopped.then(() => ended.push(what))
+      for (const { index, node } of scene.stage.seats) watch(`node ${index}`, node.stopped)
+      watch('the full node', guarded.stopped)
+      watch('STUN', stun.child.stopped)
+      try {
+        let resets = 0
+        await inject(scene, 'F26', 'every entrance', async () => {
+          for (let i = 0; i < ROUNDS; i++)
+            for (const { port, reset } of round(scene, guarded, stun.port)) {
+              if (ended.length > 0) return
+              await resetAt(port, reset)
+              resets++
+            }
+        })
+        await heal(scene, 'F26', 'every entrance', () => {})
+        scene.note('connections reset', resets, { atLeast: 1_000 })
+        scene.note('processes ended', ended.length, { atMost: 0 })
+        const healthy = await Promise.all([...scene.stage.seats, guarded].map(isHealthy))
+        scene.note('nodes that answer', healthy.filter(Boolean).length, { atLeast: healthy.length })
+      } finally {
+        giveBack()
+        await guarded.stop()
+        await stun.child.stop()
+      }
+    },
   },
 ]

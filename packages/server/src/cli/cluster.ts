@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { inTurn } from '@peerage/core'
 import { reasonOf } from '../config-load.js'
 import { unavailable } from '../listen.js'
 import { locate, startPart, type Part } from './part.js'
@@ -125,9 +126,15 @@ class Trial {
   async end(): Promise<void> {
     this.#ending = true
     const named = (prefix: string): Part[] => this.#parts.filter((part) => part.name.startsWith(prefix))
-    for (const group of [named('haproxy'), named('node'), named('redis')])
-      await Promise.all(group.map((part) => part.end()))
-    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true })
+    const groups = [named('haproxy'), named('node'), named('redis')]
+    await inTurn(
+      [
+        ...groups.map((group) => () => Promise.all(group.map((part) => part.end()))),
+        () =>
+          this.#directory === undefined ? undefined : rm(this.#directory, { recursive: true, force: true }),
+      ],
+      (error) => this.#surroundings.err(`peerage: ${reasonOf(error)}`),
+    )
   }
 
   #terminated(): Promise<undefined> {

@@ -62,7 +62,6 @@ export function startPart(options: PartOptions): Promise<Part> {
       // The pipe broke: its end is seen by the part's own.
       .on('error', (error: Error) => line(`${name}: its output cannot be read: ${error.message}`))
   return new Promise((resolve, reject) => {
-    // Also for a signal that cannot be sent, long after the start.
     child.on('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
     child.once('spawn', () => resolve(describe(name, child)))
   })

@@ -7,7 +7,8 @@ export interface GatewayMetrics {
   registered(wire: Wire, result: string): void
   /** `ms`: how long its way had to be looked up, or Redis was waited for; absent: its outcome was known at once. */
   routed(wire: Wire, kind: string, result: string, bytes: number, ms?: number): void
-  rejected(wire: Wire, reason: string): void
+  /** `none`: nobody's path. */
+  rejected(wire: Wire | 'none', reason: string): void
   closed(wire: Wire, reason: string): void
   handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }

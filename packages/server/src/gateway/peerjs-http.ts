@@ -8,6 +8,7 @@ import { mayComeFrom, sameSecret } from '../access.js'
 import type { Addresses } from '../address.js'
 import type { Limits } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
+import { DRAIN_RETRY_MS } from './refuse-upgrade.js'
 import { meaningOf, type PeerJsKeys } from './peerjs-admit.js'
 
 export interface PeerJsHttpOptions {
@@ -78,6 +79,13 @@ export class PeerJsHttp {
         answer(response, 200, JSON_TYPE, JSON.stringify(greeting))
         return true
       case 'id':
+        if (this.#options.node.draining) {
+          // A balancer tries another node.
+          this.#options.metrics.rejected('peerjs', 'draining')
+          response.setHeader('Retry-After', Math.ceil(DRAIN_RETRY_MS / 1_000))
+          answer(response, 503, TEXT_TYPE, 'Service Unavailable')
+          return true
+        }
         this.#id(response)
         return true
       case 'peers':

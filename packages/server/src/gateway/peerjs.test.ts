@@ -143,7 +143,7 @@ describe('leaving', () => {
     ])
   })
 
-  test('[P15] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
+  test('[P15] [C6] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
     const home = await house()
     const peers = await Promise.all(Array.from({ length: 20 }, (_, n) => home.join(`p${n}`)))
     home.node.beginDrain()
@@ -157,7 +157,11 @@ describe('leaving', () => {
     await eventually('ended', () => home.gateway.connections === 0)
     expect(await home.node.lookup([peerOf('default/p7')])).toMatchObject([{ state: 'away' }])
     const late = new PeerJsPeer({ url: home.url, id: 'late' })
-    expect(await late.ended()).toMatchObject({ code: 4000 })
+    expect(await late.ended()).toMatchObject({ code: 1006 })
+    expect(home.seen).toContain('rejected draining')
+    const response = await fetch(`${home.url}/peerjs/id`)
+    expect(response.status).toBe(503)
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
   test('[P15] when everything has stopped, no timer is left', async () => {

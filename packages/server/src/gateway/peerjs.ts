@@ -19,7 +19,8 @@ import { PeerJsEntry } from './peerjs-entry.js'
 import { PeerJsFrames } from './peerjs-frames.js'
 import { PeerJsHttp } from './peerjs-http.js'
 import { decodeCredentials, encodeError, refusals } from './peerjs-wire.js'
-import { refuseUpgrade } from './refuse-upgrade.js'
+import type { UpgradeRefusal } from './refuse-upgrade.js'
+import { DRAINING, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgrade.js'
 
 /** What `ExpressPeerServer` takes as options, in our words and units; the README has the table. */
 export interface PeerJsSettings {
@@ -136,26 +137,19 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   }
 
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    const { origins, limits, metrics, addresses } = this.#options
+    const { node, origins, limits, addresses } = this.#options
     const url = request.url ?? ''
     if (url.split('?', 1)[0] !== this.#socketPath) return false
-    const { origin } = request.headers
-    if (!mayComeFrom(origins, origin)) {
-      metrics.rejected('peerjs', 'origin')
-      refuseUpgrade(socket, { status: '403 Forbidden', detail: 'this origin may not connect' })
+    const refuse = (refusal: UpgradeRefusal): true => {
+      refuseUpgrade(socket, this.wire, refusal, this.#options)
       return true
     }
+    const { origin } = request.headers
+    if (!mayComeFrom(origins, origin)) return refuse(WRONG_ORIGIN)
+    if (node.draining) return refuse(DRAINING)
     const address = addresses.bucketOf(request)
     const over = limits.connect(address)
-    if (over) {
-      metrics.rejected('peerjs', over.reason)
-      refuseUpgrade(socket, {
-        status: '503 Service Unavailable',
-        detail: over.reason,
-        retryAfterMs: over.retryAfterMs,
-      })
-      return true
-    }
+    if (over) return refuse(overLimit(over))
     // ws answers before it returns, since nothing here verifies later; what it refuses has been no connection.
     let accepted = false
     this.#wss.handleUpgrade(request, socket, head, (ws) => {

@@ -1,82 +1,147 @@
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { connect } from 'node:net'
-import { Duplex } from 'node:stream'
-import { afterEach, expect, test } from 'vitest'
-import { attachTo } from '../attach.js'
-import { refuseUpgrade } from './refuse-upgrade.js'
+import { createServer, type Server } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { pino } from 'pino'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createPeerage, type Peerage, type PeerageOptions } from '../peerage.js'
 
-const closers: (() => void)[] = []
-const uncaught: unknown[] = []
-const onUncaught = (error: unknown): void => void uncaught.push(error)
+// Node hands over the socket of an upgrade without any listener. Whoever answers it must listen for `error`: in the
+// past one refused upgrade and then a reset ended the process, and an embedding application with it.
 
-afterEach(() => {
-  for (const close of closers.splice(0)) close()
+const NATIVE = '/peerage/?EIO=4&transport=websocket'
+const PEERJS = '/peerjs?key=peerjs&id=a&token=t&version=1'
+const FOREIGN = 'Origin: https://evil.example\r\n'
+const PROXIED = 'X-Forwarded-For: 203.0.113.7\r\n'
+
+interface Case {
+  what: string
+  path: string
+  headers?: string
+  options?: PeerageOptions
+  /** So many upgrades are taken before the one that is refused. */
+  before?: number
+  status: number
+  counted: string
+}
+
+const origins: PeerageOptions = { origins: ['https://app.example'] }
+const full: PeerageOptions = { limits: { node: { connections: 1 } } }
+const one: PeerageOptions = { trustedProxies: ['127.0.0.1'], limits: { address: { connections: 1 } } }
+
+const CASES: Case[] = [
+  { what: 'a path of nobody', path: '/nowhere', status: 404, counted: 'gateway="none",reason="path"' },
+  {
+    what: 'polling',
+    path: '/peerage/?EIO=4&transport=polling',
+    status: 400,
+    counted: 'gateway="native",reason="malformed"',
+  },
+  {
+    what: 'a foreign origin, native',
+    path: NATIVE,
+    headers: FOREIGN,
+    options: origins,
+    status: 403,
+    counted: 'gateway="native",reason="origin"',
+  },
+  {
+    what: 'a foreign origin, PeerJS',
+    path: PEERJS,
+    headers: FOREIGN,
+    options: origins,
+    status: 403,
+    counted: 'gateway="peerjs",reason="origin"',
+  },
+  {
+    what: 'a full node, native',
+    path: NATIVE,
+    options: full,
+    before: 1,
+    status: 503,
+    counted: 'gateway="native",reason="overloaded"',
+  },
+  {
+    what: 'a full node, PeerJS',
+    path: PEERJS,
+    options: full,
+    before: 1,
+    status: 503,
+    counted: 'gateway="peerjs",reason="overloaded"',
+  },
+  {
+    what: 'too many of one address, through a proxy',
+    path: NATIVE,
+    headers: PROXIED,
+    options: one,
+    before: 1,
+    status: 503,
+    counted: 'gateway="native",reason="too-many"',
+  },
+]
+
+const closers: (() => Promise<unknown> | void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
 })
 
-test('[H9] the answer names the reason and when to come back, and the socket ends', async () => {
-  const server = createServer().listen(0, '127.0.0.1')
-  closers.push(() => server.close())
-  server.on('upgrade', (_, socket) =>
-    refuseUpgrade(socket, { status: '503 Service Unavailable', detail: 'overloaded', retryAfterMs: 1_500 }),
-  )
-  const { port } = await listening(server)
-  const socket = connect(port, '127.0.0.1')
-  socket.write(UPGRADE)
-  let answer = ''
-  socket.on('data', (bytes) => (answer += bytes.toString()))
-  await once(socket, 'close')
-  expect(answer).toBe(
-    'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n' +
-      'Retry-After: 2\r\nContent-Length: 23\r\n\r\n{"detail":"overloaded"}',
-  )
-})
+async function application(options: PeerageOptions = {}): Promise<{ server: Server; node: Peerage }> {
+  const server = createServer((_, response) => response.end('the application'))
+  const node = createPeerage({ logger: pino({ level: 'silent' }), ...options }).attach(server)
+  closers.push(() => node.stop())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closers.push(() => void server.close())
+  return { server, node }
+}
 
-test('[H9] an error of a refused socket concerns nobody', () => {
-  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
-  refuseUpgrade(socket, { status: '404 Not Found' })
-  socket.emit('error', new Error('read ECONNRESET'))
-  socket.destroy()
-})
-
-test('[H9] a reset after a refused upgrade, or after one that nobody takes, ends nothing', async () => {
-  process.on('uncaughtException', onUncaught)
-  closers.push(() => process.off('uncaughtException', onUncaught))
-  for (const others of [0, 1]) {
-    const server = createServer().listen(0, '127.0.0.1')
-    const detach = attachTo(server, [])
-    // Somebody else listens, and leaves it alone.
-    if (others > 0) server.on('upgrade', () => {})
-    closers.push(() => {
-      detach()
-      server.close()
-    })
-    const { port } = await listening(server)
-    for (let round = 0; round < 20; round++) {
-      const arrived = once(server, 'connection')
-      const socket = connect(port, '127.0.0.1')
-      socket.on('error', () => {})
-      const [far] = await arrived
-      if (!(far instanceof Duplex)) throw new Error('a connection without a socket')
-      const ended = new Promise((resolve) => far.once('close', resolve))
-      socket.write(UPGRADE)
-      while (far.listenerCount('data') > 0 || !far.listenerCount('error')) await delay(1)
-      socket.resetAndDestroy()
-      // Nobody reads a socket that nobody takes; then a reset is seen when somebody does.
-      far.resume()
-      await ended
-    }
-  }
-  expect(uncaught).toEqual([])
-})
-
-const UPGRADE = 'GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
-
-async function listening(server: ReturnType<typeof createServer>): Promise<AddressInfo> {
-  if (!server.listening) await once(server, 'listening')
+/** Asks for an upgrade; both ends of its connection, and what it was answered. */
+async function upgrade(
+  server: Server,
+  { path, headers = '' }: Pick<Case, 'path' | 'headers'>,
+): Promise<{ client: Socket; socket: Duplex; answer: string }> {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
-  return address
+  const taken = new Promise<Duplex>((resolve) =>
+    server.prependOnceListener('upgrade', (_, socket: Duplex) => resolve(socket)),
+  )
+  const client = connect({ port: address.port, host: '127.0.0.1', allowHalfOpen: true })
+  client.on('error', () => {})
+  closers.push(() => void client.destroy())
+  client.write(
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
+      `Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${headers}\r\n`,
+  )
+  const socket = await taken
+  const [first]: Buffer[] = await once(client, 'data')
+  return { client, socket, answer: String(first) }
 }
+
+describe('an upgrade that is refused', () => {
+  test.each(CASES)('[H9] $what: $status, counted, and a reset of it hurts nobody', async (refused) => {
+    const { server, node } = await application(refused.options)
+    for (let i = 0; i < (refused.before ?? 0); i++) await upgrade(server, refused)
+    const { client, socket, answer } = await upgrade(server, refused)
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${refused.status} `))
+    expect(answer.includes('Retry-After: ')).toBe(refused.status === 503)
+    expect(await node.metrics()).toContain(`peerage_rejections_total{${refused.counted}} 1`)
+    // What the kernel says of a reset, at the moment in which it is worst.
+    expect(() => socket.emit('error', new Error('read ECONNRESET'))).not.toThrow()
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    client.resetAndDestroy()
+    await closed
+    await upgrade(server, { path: '/nowhere' })
+  })
+
+  test('[H9] a socket that the other end does not end is destroyed soon', async () => {
+    const { server } = await application()
+    const { client, socket } = await upgrade(server, { path: '/nowhere' })
+    let arrived = 0
+    const flood = setInterval(() => client.write('more'), 20)
+    closers.push(() => clearInterval(flood))
+    client.on('data', (data: Buffer) => (arrived += data.length))
+    await once(socket, 'close')
+    expect(socket.destroyed).toBe(true)
+    expect(arrived).toBe(0)
+  })
+})

@@ -1,43 +1,72 @@
 import type { Duplex } from 'node:stream'
+import type { Clock, Wire } from '@peerage/core'
+import type { Refusal } from '../limits.js'
+import type { GatewayMetrics } from './events.js'
 
+/** Why an upgrade is not taken: as HTTP says it, and as it is counted. */
 export interface UpgradeRefusal {
-  /** Status code and phrase, as in RFC 9110 §15: `403 Forbidden`. */
-  status: string
-  /** For the developer on the other side; absent: no body. */
-  detail?: string
-  retryAfterMs?: number
+  status: '400 Bad Request' | '403 Forbidden' | '404 Not Found' | '503 Service Unavailable'
+  /** For the counter: one of a closed set. */
+  reason: string
+  detail: string
+  retryAfterMs?: number | undefined
 }
 
-/** A peer that keeps its half of a refused connection open is cut after this long. */
-const LINGER_MS = 2_000
+export interface RefusalParts {
+  clock: Clock
+  metrics: Pick<GatewayMetrics, 'rejected'>
+}
+
+export const WRONG_ORIGIN: UpgradeRefusal = {
+  status: '403 Forbidden',
+  reason: 'origin',
+  detail: 'this origin may not connect',
+}
+
+/** By then a balancer has seen that this node is not ready, and takes another. */
+export const DRAIN_RETRY_MS = 1_000
+
+export const DRAINING: UpgradeRefusal = {
+  status: '503 Service Unavailable',
+  reason: 'draining',
+  detail: 'this node is about to stop; connect again, to another',
+  retryAfterMs: DRAIN_RETRY_MS,
+}
+
+export const UNKNOWN_PATH: UpgradeRefusal = {
+  status: '404 Not Found',
+  reason: 'path',
+  detail: 'nobody takes a WebSocket at this path',
+}
+
+export function overLimit({ reason, retryAfterMs }: Refusal): UpgradeRefusal {
+  return { status: '503 Service Unavailable', reason, detail: reason, retryAfterMs }
+}
+
+/** The other end has so long to read the answer and to end its half; then the socket is destroyed. */
+const LINGER_MS = 1_000
 
 /**
- * Answers an upgrade that is refused, and ends its socket. Node hands the socket over without any `error` listener,
- * so a reset by the other side would end the process: whoever answers an upgrade by itself answers it here.
- *
- *     refuseUpgrade(socket, { status: '403 Forbidden', detail: 'this origin may not connect' })
+ * Answers an upgrade with an HTTP status in place of 101, and ends the socket: the one way for all entrances. Node hands
+ * over the socket of an upgrade without any listener, and a reset that nobody listens for ends the process.
  */
-export function refuseUpgrade(socket: Duplex, refusal: UpgradeRefusal): void {
-  const { status, detail, retryAfterMs } = refusal
-  ignoreErrors(socket)
-  const body = detail === undefined ? '' : JSON.stringify({ detail })
-  const head = [
-    `HTTP/1.1 ${status}`,
-    'Connection: close',
-    ...(detail === undefined ? [] : ['Content-Type: application/json']),
-    ...(retryAfterMs === undefined ? [] : [`Retry-After: ${Math.ceil(retryAfterMs / 1_000)}`]),
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ]
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  socket.once('close', () => clearTimeout(timer))
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  // What the other side still sends is read and dropped, so that its end is seen.
+export function refuseUpgrade(
+  socket: Duplex,
+  wire: Wire | 'none',
+  refusal: UpgradeRefusal,
+  { clock, metrics }: RefusalParts,
+): void {
+  const { status, reason, detail, retryAfterMs } = refusal
+  // A reset is one way to take the answer; `close` follows.
+  socket.on('error', () => {})
+  metrics.rejected(wire, reason)
+  const late = clock.after(LINGER_MS, () => socket.destroy())
+  socket.once('close', () => late.cancel())
+  // What still arrives is thrown away: unread, it would keep the end of the other half from being seen.
   socket.resume()
+  const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
+  const body = JSON.stringify({ detail })
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
 }
-
-/** A socket that nobody answers any more: an error of it ends it, and concerns nobody else. */
-export function ignoreErrors(socket: Duplex): void {
-  socket.on('error', ignore)
-}
-
-function ignore(): void {}

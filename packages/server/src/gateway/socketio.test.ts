@@ -640,7 +640,6 @@ describe('ends', () => {
       expect(await peer.event('closing')).toMatchObject({ reason: 'drain', retryAfterMs: expect.any(Number) })
       expect(await peer.end()).toMatchObject({ code: 4000 })
     }
-    expect((await new RawPeer(url).refused({ name: 'carol' })).data).toMatchObject({ code: 'draining' })
   })
 })
 
@@ -671,6 +670,18 @@ describe('beside others', () => {
     closers.push(() => ws.terminate())
     await seen
     expect(ws.readyState).toBe(WebSocket.CONNECTING)
+  })
+
+  test('[C6] a node that drains takes no upgrade: 503, and when to come back', async () => {
+    const { url, node, counted } = await house()
+    node.beginDrain()
+    const [, response] = (await once(new RawPeer(url).ws, 'unexpected-response')) as [
+      unknown,
+      { statusCode: number; headers: Record<string, string> },
+    ]
+    expect(response.statusCode).toBe(503)
+    expect(Number(response.headers['retry-after'])).toBeGreaterThan(0)
+    expect(counted).toContain('rejected draining')
   })
 
   test('a limit on connections refuses with 503 and says when to come back', async () => {

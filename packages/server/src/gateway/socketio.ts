@@ -25,7 +25,8 @@ import { Heartbeat } from './heartbeat.js'
 import type { NativeConnectionParts, Rates } from './native-connection.js'
 import { NativeConnection } from './native-connection.js'
 import { NativeFrames } from './native-frames.js'
-import { refuseUpgrade } from './refuse-upgrade.js'
+import type { UpgradeRefusal } from './refuse-upgrade.js'
+import { DRAINING, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgrade.js'
 
 export interface SocketIoGatewayOptions {
   node: Node
@@ -124,20 +125,19 @@ export class SocketIoGateway implements Gateway {
     const end = url.indexOf('?')
     const path = end < 0 ? url : url.slice(0, end)
     if (path !== this.#options.path && `${path}/` !== this.#options.path) return false
-    const refuse = (reason: string, status: string, detail: string, retryAfterMs?: number): true => {
-      this.#options.metrics.rejected('native', reason)
-      refuseUpgrade(socket, { status, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+    const { node, origins, addresses, limits } = this.#options
+    const refuse = (refusal: UpgradeRefusal): true => {
+      refuseUpgrade(socket, this.wire, refusal, this.#options)
       return true
     }
     const query = new URLSearchParams(end < 0 ? '' : url.slice(end))
-    if (query.get('EIO') !== '4' || query.get('transport') !== 'websocket')
-      return refuse('malformed', '400 Bad Request', 'this path speaks engine.io 4 over WebSocket only')
-    if (!mayComeFrom(this.#options.origins, request.headers.origin))
-      return refuse('origin', '403 Forbidden', 'this origin may not connect')
-    const address = this.#options.addresses.bucketOf(request)
-    const over = this.#options.limits.connect(address)
-    if (over) return refuse(over.reason, '503 Service Unavailable', over.reason, over.retryAfterMs)
-    socket.once('close', () => this.#options.limits.disconnected(address))
+    if (query.get('EIO') !== '4' || query.get('transport') !== 'websocket') return refuse(NOT_OUR_PROTOCOL)
+    if (!mayComeFrom(origins, request.headers.origin)) return refuse(WRONG_ORIGIN)
+    if (node.draining) return refuse(DRAINING)
+    const address = addresses.bucketOf(request)
+    const over = limits.connect(address)
+    if (over) return refuse(overLimit(over))
+    socket.once('close', () => limits.disconnected(address))
     this.#engine.accept(request, socket, head, address)
     return true
   }
@@ -325,6 +325,12 @@ export class SocketIoGateway implements Gateway {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
   }
+}
+
+const NOT_OUR_PROTOCOL: UpgradeRefusal = {
+  status: '400 Bad Request',
+  reason: 'malformed',
+  detail: 'this path speaks engine.io 4 over WebSocket only',
 }
 
 const NO_HANDSHAKE = Object.freeze({})

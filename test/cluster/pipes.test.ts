@@ -1,0 +1,95 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
+import { freePort } from '../support/ports.js'
+import { eventually } from '../support/process.js'
+
+// `peerage … | head`: whoever reads has had enough, and the pipe breaks with the next line.
+
+type Piped = ChildProcessByStdio<null, Readable, Readable>
+const DEADLINE_MS = 60_000
+
+beforeAll(ensureBuilt)
+
+function peerage(...args: string[]): Piped {
+  const child = spawn(process.execPath, [PEERAGE_BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return child
+}
+
+async function line(child: Piped, pattern: RegExp): Promise<RegExpExecArray> {
+  for await (const text of createInterface({ input: child.stdout })) {
+    const found = pattern.exec(text)
+    if (found) return found
+  }
+  throw new Error(`it ended before it said ${pattern}`)
+}
+
+function breakPipes(child: Piped): void {
+  child.stdout.destroy()
+  child.stderr.destroy()
+}
+
+describe('a reader that has gone', () => {
+  test(
+    'a node serves on, and drains as ever',
+    async () => {
+      const child = peerage('serve', '--port', '0', '--log-level', 'debug')
+      const ended = once(child, 'exit')
+      const [, url = ''] = await line(child, /"url":"([^"]+)".*"ready"/)
+      breakPipes(child)
+      // What is logged now meets a broken pipe.
+      for (let i = 0; i < 3; i++) {
+        const socket = new WebSocket(`${url.replace('http', 'ws')}/peerjs?key=peerjs&id=a${i}&token=t`)
+        await once(socket, 'message')
+        socket.send('no JSON')
+        socket.close()
+        expect((await fetch(`${url}/healthz`)).status).toBe(200)
+      }
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'a cluster goes on when nobody reads what goes wrong, and ends with all of it when nobody reads at all',
+    async () => {
+      const port = await freePort()
+      const child = peerage('cluster', '--nodes', '2', '--port', String(port), '--verbose')
+      const ended = once(child, 'exit')
+      const lines = createInterface({ input: child.stdout })
+      const pids: number[] = []
+      const open = new Promise<void>((resolve) =>
+        lines.on('line', (text) => {
+          pids.push(...[/^node\d .*pid (\d+)/.exec(text)?.[1]].filter((pid) => pid !== undefined).map(Number))
+          if (text.startsWith('Open ')) resolve()
+        }),
+      )
+      await open
+      child.stderr.destroy()
+      const [first, second] = pids
+      if (first === undefined || second === undefined) throw new Error('two nodes were asked for')
+      process.kill(first, 'SIGKILL')
+      // It says so, and nobody hears it; the other node goes on.
+      await eventually('the other node serves', () => fetchOk(`http://127.0.0.1:${port}/version`), {
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(child.exitCode).toBeNull()
+      child.stdout.destroy()
+      // What the node logs is printed, and so meets a broken pipe.
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t`)
+      socket.on('error', () => {})
+      socket.on('open', () => socket.send('no JSON'))
+      expect(await ended).toEqual([0, null])
+      expect(() => process.kill(second, 0)).toThrow('ESRCH')
+    },
+    DEADLINE_MS,
+  )
+})
+
+const fetchOk = async (url: string): Promise<true | undefined> => ((await fetch(url)).ok ? true : undefined)
