@@ -55,13 +55,13 @@ async function neighbours({
   const heard: unknown[] = []
   to.on('message', (_, data) => void heard.push(data))
   let said = 0
-  let stopping = false
+  const stopping = new AbortController()
   const talk = (async () => {
-    while (!stopping) await from.send('to', said++)
+    while (!stopping.signal.aborted) await from.send('to', said++)
   })()
   return {
     stop: async () => {
-      stopping = true
+      stopping.abort()
       await talk
       await Promise.all([from.leave(), to.leave()])
       return { said, heard }

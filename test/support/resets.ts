@@ -73,9 +73,9 @@ const refusal = ({ what, path, headers, status }: Upgrade): Reset[] => [
 
 /** How such a node is started; `holdPlace` then takes the one place that it has. */
 export const GUARDED_ARGS = [
-  ...['--origins', 'https://app.example'],
-  ...['--limits-node-connections', '1'],
-  ...['--limits-handshake-ms', '600000'],
+  '--origins=https://app.example',
+  '--limits-node-connections=1',
+  '--limits-handshake-ms=600000',
 ]
 
 /** Resolves with the way to give the place back. */

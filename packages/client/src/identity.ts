@@ -59,7 +59,9 @@ export async function openIdentity(key: string, place?: IdentityPlace, given?: S
   const store = (act: (storage: IdentityStorage) => void): void => {
     try {
       if (storage) act(storage)
-    } catch {} // not ours to mend
+    } catch {
+      // Not ours to mend.
+    }
   }
   let unlock = record && (await lock(locks, record.secret))
   if (unlock === undefined) record = undefined

@@ -363,7 +363,7 @@ describe('drain', () => {
     const { a, cuts } = await two()
     const { registry } = cutOf(cuts, a).backend
     const answers: (() => void)[] = []
-    const { claim } = registry
+    const claim = registry.claim.bind(registry)
     // The registry takes its time.
     registry.claim = async (...args) => {
       await new Promise<void>((resolve) => answers.push(resolve))
