@@ -178,6 +178,7 @@ async function arrive(
     signals: bucket(),
     lookups: bucket(),
     relayed: bucket(),
+    joins: bucket(),
     strikes: bucket(),
   })
   const connection = new NativeConnection(id.value, socket, { rates, slow: nothing })

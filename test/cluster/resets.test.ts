@@ -151,7 +151,7 @@ describe('who stops half-way', () => {
   }
 
   test(
-    '[H10] is ended, at each port, in TLS too',
+    '[H11] is ended, at each port, in TLS too',
     async () => {
       const certificates = await makeCertificates()
       onTestFinished(() => certificates.remove())

@@ -165,10 +165,13 @@ export class Claims {
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await leases.keeps(former)) return { ok: false, code: 'name-taken' }
     }
-    if (lease.node !== self() || sessions.get(connection.id)?.state !== 'opening') {
-      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless
-      // that one said that it leaves.
-      await leases.part(lease, this.#waiting.get(connection.id) === 'left' ? 'release' : 'suspend')
+    const hasEnded = sessions.get(connection.id)?.state !== 'opening'
+    if (hasEnded || lease.node !== self()) {
+      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
+      // one said that it leaves, or gave up before it was ever told that the name is its own.
+      const isNobodys = hasEnded && lease.since === lease.epoch
+      const hasLeft = this.#waiting.get(connection.id) === 'left'
+      await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }
     const here = sessions.online(lease.peer)

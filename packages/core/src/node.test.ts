@@ -326,6 +326,25 @@ describe('names', () => {
     expect(connection.closed).toBeUndefined()
   })
 
+  test('[I6] who gave up before the answer holds no name that was never its own; one that was waits', async () => {
+    const { a, b, cuts } = await two()
+    const { registry } = cutOf(cuts, a).backend
+    const claim = registry.claim.bind(registry)
+    await b.end((await arrive(b, 'old')).connection.id, 'dropped')
+    registry.claim = async (...args) => {
+      await a.end(args[1].connection, 'dropped')
+      return claim(...args)
+    }
+    expect((await arrive(a, 'fresh')).outcome.ok).toBe(false)
+    expect((await arrive(a, 'old')).outcome.ok).toBe(false)
+    expect(await b.lookup([peerNamed('fresh'), peerNamed('old')])).toMatchObject([
+      { state: 'offline' },
+      { state: 'away' },
+    ])
+    expect((await arrive(b, 'fresh', { secret: 'of a stranger' })).outcome.ok).toBe(true)
+    expect((await arrive(b, 'old', { secret: 'of a stranger' })).outcome.ok).toBe(false)
+  })
+
   test('a step of stop that fails leaves no other undone', async () => {
     const { a, b, cuts, clock, cluster, errors } = await two()
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
@@ -359,7 +378,7 @@ describe('names', () => {
 })
 
 describe('drain', () => {
-  test('[C6] claims that wait for their turn are draining, those at the registry are answered, none comes after', async () => {
+  test('[C7] claims that wait for their turn are draining, those at the registry are answered, none comes after', async () => {
     const { a, cuts } = await two()
     const { registry } = cutOf(cuts, a).backend
     const answers: (() => void)[] = []

@@ -116,6 +116,9 @@ export function strikeBucket(now: number): TokenBucket {
   return new TokenBucket(STRIKES_PER_SECOND, now)
 }
 
+/** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
+export const LATE_MOST = 2_000
+
 export interface LimitValues {
   connection: {
     messagesPerSecond: number
@@ -189,6 +192,14 @@ export class Limits {
     const open = (this.#byAddress.get(address) ?? 1) - 1
     if (open === 0) this.#byAddress.delete(address)
     else this.#byAddress.set(address, open)
+  }
+
+  /**
+   * Before a claim costs anything: milliseconds until an address may try again; 0: now. This machine is not kept out:
+   * behind a balancer on it everyone has its address.
+   */
+  failuresMs(address: string): number {
+    return isLoopback(address) ? 0 : this.#addressFailures.waitMs(address)
   }
 
   /** Milliseconds to wait before another try to claim; 0: go on. A success costs nothing. */

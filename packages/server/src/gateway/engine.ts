@@ -5,6 +5,7 @@ import type { Clock } from '@peerage/core'
 import type { RawData } from 'ws'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Backlog } from '../backlog.js'
+import { LATE_MOST } from '../limits.js'
 import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 
@@ -69,6 +70,8 @@ export class EngineSocket extends EventEmitter implements Beating {
   heard = true
   /** A pong is due; any other is one that nobody asked for. */
   #isAsked = false
+  /** Packets that came after the close. */
+  #late = 0
   /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
   request: { headers: Record<string, string>; connection: { encrypted: boolean } } | undefined
   readonly #engine: Engine
@@ -140,6 +143,7 @@ export class EngineSocket extends EventEmitter implements Beating {
 
   /** For `OwnedWebSocket`'s handlers only. */
   received(data: RawData, isBinary: boolean): void {
+    if (this.#isLate()) return
     this.heard = true
     if (isBinary || !Buffer.isBuffer(data)) {
       this.#engine.events.malformed(this, 'binary')
@@ -155,17 +159,26 @@ export class EngineSocket extends EventEmitter implements Beating {
   }
 
   pinged(data: Buffer): void {
+    if (this.#isLate()) return
     this.heard = true
-    if (this.#ws.readyState !== WebSocket.OPEN || !this.#engine.events.extra(this)) return
+    if (!this.#engine.events.extra(this)) return
     // Bounded like all that waits for a peer that does not read.
     if (this.#duplex.writableLength <= this.#engine.options.bufferedBytes) this.#ws.pong(data)
   }
 
   /** An answer to our ping, or one that nobody asked for. */
   ponged(): void {
+    if (this.#isLate()) return
     this.heard = true
     if (this.#isAsked) this.#isAsked = false
     else this.#engine.events.extra(this)
+  }
+
+  #isLate(): boolean {
+    if (this.#ws.readyState === WebSocket.OPEN) return false
+    this.#late++
+    if (this.#late > LATE_MOST) this.terminate()
+    return true
   }
 
   ended(code: number): void {

@@ -1,6 +1,6 @@
 import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
-import { closeCodes, closeTextOf, encodeNodeMessage } from '@peerage/protocol'
+import { closeCodes, closeTextOf, encodeNodeMessage, parsePeer } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
 import type { EngineSocket } from './engine.js'
 
@@ -26,6 +26,7 @@ export interface Rates {
   signals: TokenBucket
   lookups: TokenBucket
   relayed: TokenBucket
+  joins: TokenBucket
   strikes: TokenBucket
 }
 
@@ -124,12 +125,18 @@ export class NativeConnection implements Connection {
   #hand(from: Peer): void {
     this.#handed ??= new Map()
     const handed = this.#handed.get(from)
-    if (handed === undefined && this.#handed.size >= SENDERS_MOST)
+    if (handed !== undefined) {
+      this.#handed.set(from, handed + 1)
+      return
+    }
+    if (this.#handed.size >= SENDERS_MOST)
       for (const oldest of this.#handed.keys()) {
         this.#handed.delete(oldest)
         break
       }
-    this.#handed.set(from, (handed ?? 0) + 1)
+    // A name from another node is a piece of what came with it, and would keep all of it until it is copied.
+    const own = parsePeer(Buffer.from(from).toString())
+    this.#handed.set(own.ok ? own.value : from, 1)
   }
 
   /** A whole frame. False: gone, or too slow, and then the connection ends. */

@@ -84,7 +84,8 @@ export class NativeFrames {
       this.#acknowledgeAll(connection, session, message, waitMs)
       return undefined
     }
-    if (waitMs > 0) {
+    // Who leaves costs nothing more, whatever it has sent before.
+    if (waitMs > 0 && message.type !== 'leave') {
       this.#tooFast(connection, waitMs, message)
       return undefined
     }
@@ -108,7 +109,7 @@ export class NativeFrames {
         this.#answer(connection, message.id, this.#watch(connection, session, message))
         return
       case 'join':
-        this.#answer(connection, message.id, this.#rooms.join(session, message))
+        this.#answer(connection, message.id, this.#join(connection, session, message))
         return
       case 'part':
         this.#answer(connection, message.id, this.#rooms.part(session, message))
@@ -279,6 +280,16 @@ export class NativeFrames {
         connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
       },
     )
+  }
+
+  async #join(
+    connection: NativeConnection,
+    session: OnlineSession,
+    message: PeerMessageOf<'join'>,
+  ): Promise<NodeMessage | ProtocolError> {
+    const waitMs = connection.rates.joins.take(1, this.#clock.monotonic())
+    if (waitMs > 0) return protocolError('rate-limited', 'too many joins', waitMs)
+    return this.#rooms.join(session, message)
   }
 
   async #members(

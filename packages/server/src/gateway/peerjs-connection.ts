@@ -4,7 +4,7 @@ import { closeCodes, closeTextOf, errorTexts, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { TokenBucket } from '../limits.js'
-import { strikeBucket } from '../limits.js'
+import { LATE_MOST, strikeBucket } from '../limits.js'
 import type { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
@@ -15,8 +15,8 @@ export interface PeerJsEvents {
   frame(connection: PeerJsConnection, text: string): void
   /** The peer broke the WebSocket protocol or the frame limit; ws closes it with the fitting code. */
   fault(connection: PeerJsConnection, error: Error): void
-  /** A WebSocket ping of the peer. False: over its rate, and not answered. */
-  pinged(connection: PeerJsConnection): boolean
+  /** A WebSocket ping of the peer, or a pong that nobody asked for. False: over its rate, and not answered. */
+  extra(connection: PeerJsConnection): boolean
   /** More waits to be read than is allowed. */
   slow(connection: PeerJsConnection): void
   silent(connection: PeerJsConnection): void
@@ -47,7 +47,7 @@ export class OwnedWebSocket extends WebSocket {
         owner.pinged(first)
         return true
       case 'pong':
-        owner.heard = true
+        owner.ponged()
         return true
       case 'close':
         owner.ended(typeof first === 'number' ? first : NO_CLOSE_FRAME)
@@ -109,6 +109,10 @@ export class PeerJsConnection implements Connection, Beating {
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
   #strikes: TokenBucket | undefined
+  /** A pong is due; any other is one that nobody asked for. */
+  #isAsked = false
+  /** Frames that came after the close. */
+  #late = 0
 
   constructor(
     id: ConnectionId,
@@ -226,7 +230,10 @@ export class PeerJsConnection implements Connection, Beating {
     this.#expired = undefined
     if (this.#socket.readyState !== WebSocket.OPEN) return
     if (this.#events.writer.isStuck(this.#stream)) this.#events.slow(this)
-    else this.#socket.ping()
+    else {
+      this.#isAsked = true
+      this.#socket.ping()
+    }
   }
 
   silent(): void {
@@ -235,10 +242,19 @@ export class PeerJsConnection implements Connection, Beating {
 
   /** For `OwnedWebSocket` only. */
   pinged(data: unknown): void {
+    if (this.#isLate()) return
     this.heard = true
-    if (!this.isOpen || !this.#events.pinged(this)) return
+    if (!this.#events.extra(this)) return
     // Bounded like all that waits for a peer that does not read.
     if (this.#stream.writableLength <= this.#events.bufferedBytes) this.#socket.pong(data)
+  }
+
+  /** For `OwnedWebSocket` only. */
+  ponged(): void {
+    if (this.#isLate()) return
+    this.heard = true
+    if (this.#isAsked) this.#isAsked = false
+    else this.#events.extra(this)
   }
 
   /** Over a rate once more: so many are a flood, not a burst. */
@@ -250,8 +266,16 @@ export class PeerJsConnection implements Connection, Beating {
 
   /** For `OwnedWebSocket` only. */
   received(data: unknown): void {
+    if (this.#isLate()) return
     this.heard = true
-    if (this.#reason === undefined && Buffer.isBuffer(data)) this.#events.frame(this, data.toString())
+    if (Buffer.isBuffer(data)) this.#events.frame(this, data.toString())
+  }
+
+  #isLate(): boolean {
+    if (this.isOpen) return false
+    this.#late++
+    if (this.#late > LATE_MOST) this.#socket.terminate()
+    return true
   }
 
   failed(error: Error): void {

@@ -128,9 +128,10 @@ export class PeerJsEntry {
         return
       case 'draining':
       case 'registry-unavailable':
+      case 'overloaded':
         // An ERROR would end the peer for good; after a mere close it may try again.
         this.#options.metrics.registered('peerjs', code)
-        connection.close(code === 'draining' ? 'drain' : 'registry-unavailable')
+        connection.close(code === 'draining' ? 'drain' : code)
         return
       default:
         this.refuse(connection, encodeError(errorTexts[code]), code)

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import type { Backend } from '@peerage/core'
 import { memoryCluster } from '@peerage/core'
 import { fakeClock } from '@peerage/core/testing'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   closeHouses,
   eventually,
@@ -164,6 +164,40 @@ describe('limits', () => {
     expect(await a.ended()).toMatchObject({ code: 4004 })
     for (let n = 0; n < 2_200; n++) b.send(candidate('nobody', n))
     expect(await b.ended()).toMatchObject({ code: 4004 })
+  })
+
+  test('[P16] pongs that nobody asked for count, and a flood of them is closed', async () => {
+    const limitValues = { ...unlimited, connection: { ...unlimited.connection, messagesPerSecond: 50 } }
+    const home = await house({ limitValues })
+    const a = await home.join('a')
+    for (let n = 0; n < 2_200; n++) a.socket.pong()
+    expect(await a.ended()).toMatchObject({ code: 4004 })
+  })
+
+  test('[P16] who goes on sending after the close is cut', async () => {
+    const home = await house()
+    const stranger = connect(Number(new URL(home.url).port), '127.0.0.1')
+    stranger.on('error', () => {})
+    const ended = once(stranger, 'close')
+    stranger.write(
+      'GET /peerjs?key=wrong&id=a&token=t HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    await once(stranger, 'data')
+    const noise = Buffer.concat(
+      Array.from({ length: 500 }, () => Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x78])),
+    )
+    const flood = setInterval(() => stranger.write(noise), 2)
+    await ended.finally(() => clearInterval(flood))
+  })
+
+  test('[P15] too many claims that wait: the peer is closed without an ERROR, and may come again', async () => {
+    const home = await house()
+    vi.spyOn(home.node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
+    const refused = new PeerJsPeer({ url: home.url, id: 'a' })
+    expect(await refused.ended()).toMatchObject({ code: 4006 })
+    expect(refused.frames).toEqual([])
+    await home.join('a')
   })
 
   test('[P16] being a little over the rate for hours is no flood', async () => {

@@ -143,7 +143,7 @@ describe('leaving', () => {
     ])
   })
 
-  test('[P15] [C6] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
+  test('[P15] [C7] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
     const home = await house()
     const peers = await Promise.all(Array.from({ length: 20 }, (_, n) => home.join(`p${n}`)))
     home.node.beginDrain()

@@ -204,7 +204,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     })
   }
 
-  pinged(connection: PeerJsConnection): boolean {
+  extra(connection: PeerJsConnection): boolean {
     return !this.#frames.isOver(connection, 0)
   }
 

@@ -2,9 +2,12 @@ import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import type { Clock, Times } from '@peerage/core'
-import { parseApp } from '@peerage/protocol'
+import { parseApp, parsePeer } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -307,6 +310,57 @@ describe('claim', () => {
     expect(answer.data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
   })
 
+  test('[H7] an address over its refused hellos is not asked for in the registry; others are', async () => {
+    const { url, node } = await house({
+      clock: stoodStill,
+      addresses: new Addresses(['127.0.0.0/8']),
+      limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 60 } },
+    })
+    const at = (address: string): RawPeer => new RawPeer(url, { 'x-forwarded-for': address })
+    await at('192.0.2.1').claim({ name: 'alice' })
+    const thief = at('192.0.2.2')
+    let tries = 0
+    while ((await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })).message === 'name-taken') tries++
+    expect(tries).toBeGreaterThan(0)
+    const claims = vi.spyOn(node, 'claim')
+    const over = await at('192.0.2.2').refused({ name: 'bob' })
+    expect(over.data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
+    expect(claims).not.toHaveBeenCalled()
+    await at('192.0.2.3').claim({ name: 'bob' })
+  })
+
+  test('[H7] this machine is not kept out: a balancer on it brings everyone', async () => {
+    const { url } = await house({
+      clock: stoodStill,
+      limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 60 } },
+    })
+    await named(url, 'alice')
+    const thief = new RawPeer(url)
+    for (let i = 0; i < 5; i++) await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })
+    await named(url, 'bob')
+  })
+
+  test('[H10] too many claims that wait: overloaded, with a time to come again', async () => {
+    const { url, node } = await house()
+    vi.spyOn(node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
+    const peer = new RawPeer(url)
+    const refused = await peer.refused({ name: 'alice' })
+    expect(refused.data).toMatchObject({ code: 'overloaded', retryAfterMs: expect.any(Number) })
+    expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+  })
+
+  test.each(['40{"v":1', '40["a"]', '401{"v":1}', '40nonsense'])(
+    '[H10] %s is a bad frame, and another try is welcome',
+    async (frame) => {
+      const { url } = await house()
+      const peer = new RawPeer(url)
+      await peer.until((text) => text.startsWith('0'))
+      peer.ws.send(frame)
+      expect(await peer.event('error')).toMatchObject({ code: 'bad-frame' })
+      expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+    },
+  )
+
   test('[I8] the secret takes the name back; the old socket is told superseded and closed as final', async () => {
     const { url } = await house()
     const old = await named(url, 'alice')
@@ -473,6 +527,19 @@ describe('answers', () => {
     },
   )
 
+  test('[R8] joins have a rate of their own: all rooms at once, and no endless pages', async () => {
+    const { url } = await house({
+      clock: stoodStill,
+      limitValues: { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 200 } },
+    })
+    const alice = await named(url, 'alice')
+    for (let id = 1; id <= 64; id++) alice.send('join', { id, room: `room-${id}` })
+    await alice.until((frame) => frame.startsWith('42["roomed",{"id":64,'))
+    alice.send('join', { id: 65, room: 'room-1' })
+    expect(await alice.event('error')).toMatchObject({ id: 65, code: 'rate-limited' })
+    expect(alice.frames.filter((frame) => frame.startsWith('42["roomed"'))).toHaveLength(64)
+  })
+
   test('[R6] an acknowledgement of what was handed over is free', async () => {
     const { url } = await house(rated(8))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -495,6 +562,39 @@ describe('answers', () => {
     expect(await bob.end()).toMatchObject({ code: 4004 })
     const got = alice.frames.filter((frame) => frame.includes('"acked"'))
     expect(got.length).toBeLessThanOrEqual(1 + 100)
+  })
+
+  test('[R6] what is remembered of a sender holds nothing of what came with it', async () => {
+    const { url, node } = await house()
+    const bob = await named(url, 'bob')
+    const [session] = [...node.sessions.allOnline()]
+    setFlagsFromString('--expose-gc')
+    const collect: unknown = runInNewContext('gc')
+    if (session === undefined || typeof collect !== 'function') throw new Error('a session and gc are needed')
+    const heap = (): number => {
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const before = heap()
+    for (let i = 0; i < 500; i++) {
+      // As an envelope of another node is read: its names are pieces of it.
+      const envelope = Buffer.from(`default/a-sender-of-number-${i}:`.padEnd(100_000, 'x')).toString()
+      const from = parsePeer(envelope.slice(0, envelope.indexOf(':')))
+      if (!from.ok) throw new Error(from.problem)
+      session.connection.send({
+        type: 'relay',
+        message: {
+          from: from.value,
+          to: session.peer,
+          wire: 'native',
+          kind: 'message',
+          reply: { node: node.id, connection: session.connection.id, ref: '' },
+          frame: `42["message",{"seq":${i},}]`,
+        },
+      })
+    }
+    await bob.until((frame) => frame.includes('"seq":499,'))
+    expect(heap() - before).toBeLessThan(20_000_000)
   })
 
   test('[R6] one to a peer that has sent nothing is dropped: no look-up, no strike', async () => {
@@ -558,6 +658,35 @@ describe('answers', () => {
 })
 
 describe('ends', () => {
+  test('[C6] who goes on sending after the close is cut', async () => {
+    const { url } = await house()
+    const stranger = connect(Number(new URL(url).port), '127.0.0.1')
+    closers.push(() => void stranger.destroy())
+    const ended = once(stranger, 'close')
+    stranger.on('error', () => {})
+    stranger.write(
+      'GET /peerage/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    await once(stranger, 'data')
+    // Text frames of one letter, under a mask of zeros. It answers no close frame.
+    const noise = Buffer.concat(
+      Array.from({ length: 500 }, () => Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x78])),
+    )
+    const flood = setInterval(() => stranger.write(noise), 2)
+    closers.push(() => clearInterval(flood))
+    await ended
+  })
+
+  test('[C5] leave frees the name also over a rate limit', async () => {
+    const { url } = await house(rated(5))
+    const alice = await named(url, 'alice')
+    for (let id = 1; id <= 20; id++) alice.send('lookup', { id, names: ['bob'] })
+    alice.send('leave', {})
+    expect(await alice.end()).toMatchObject({ code: 4501 })
+    await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
+  })
+
   test('[C5] [I6] leave frees the name and closes as final', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
@@ -672,7 +801,7 @@ describe('beside others', () => {
     expect(ws.readyState).toBe(WebSocket.CONNECTING)
   })
 
-  test('[C6] a node that drains takes no upgrade: 503, and when to come back', async () => {
+  test('[C7] a node that drains takes no upgrade: 503, and when to come back', async () => {
     const { url, node, counted } = await house()
     node.beginDrain()
     const [, response] = (await once(new RawPeer(url).ws, 'unexpected-response')) as [

@@ -7,6 +7,7 @@ import {
   PROTOCOL_VERSION,
   decodeHello,
   errorTexts,
+  limits as wireLimits,
   parseConnectionId,
   peerOf,
   protocolError,
@@ -62,6 +63,10 @@ const HELLOS_RETRY_MS = 5_000
 
 /** The longest time that a timer of Node takes. */
 const TIMER_MOST_MS = 2 ** 31 - 1
+/** Where so many claims wait that no more may: most of them are answered by then. */
+const OVERLOADED_RETRY_MS = 2_000
+/** A join is answered with a page of members. All rooms of a connection at once, then half as many a second. */
+const JOINS_PER_SECOND = wireLimits.rooms / 2
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
@@ -184,6 +189,7 @@ export class SocketIoGateway implements Gateway {
       signals: new TokenBucket(signalBytesPerSecond, now),
       lookups: new TokenBucket(lookupsPerSecond, now),
       relayed: new TokenBucket(welcome().relay?.bytesPerSecond ?? 0, now),
+      joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
       strikes: strikeBucket(now),
     }
   }
@@ -205,6 +211,9 @@ export class SocketIoGateway implements Gateway {
     if (app !== undefined) asked.app = app
     if (token !== undefined) asked.token = token
     if (origin !== undefined) asked.origin = origin
+    // Asked before the access rules and the registry are. Not for the name as well: anybody could keep its holder out.
+    const waitMs = limits.failuresMs(address)
+    if (waitMs > 0) return refuse(protocolError('rate-limited', errorTexts['rate-limited'], waitMs))
     const admitted = await access.admit(asked)
     if (!admitted.ok)
       return refuse(slowed(protocolError(admitted.code, admitted.detail), limits, address, name))
@@ -212,7 +221,8 @@ export class SocketIoGateway implements Gateway {
     const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
     const outcome = await node.claim(connection, { peer, secret, policy: wanted })
     if (!outcome.ok) {
-      const error = protocolError(outcome.code, errorTexts[outcome.code])
+      const retryAfterMs = outcome.code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined
+      const error = protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
       return refuse(
         outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
       )
@@ -272,6 +282,10 @@ export class SocketIoGateway implements Gateway {
     }
     if (connection.claiming || this.#options.node.sessions.get(connection.id)?.state !== 'opening') {
       this.#malformed(socket, protocolError('already-claimed', errorTexts['already-claimed']))
+      return false
+    }
+    if (!isHello(frame.slice(CONNECT_LENGTH))) {
+      this.#malformed(socket, protocolError('bad-frame', 'a hello is a JSON object'))
       return false
     }
     connection.claiming = true
@@ -340,6 +354,20 @@ const NO_DATA = Object.freeze({})
 const DRAIN_BATCHES = 10
 /** Told to each moved peer, at random up to this: the first tries of a batch spread over it. */
 const DRAIN_RETRY_MS = 1_000
+
+const CONNECT_LENGTH = '40'.length
+
+// What socket.io cannot read it would answer with a close that does not say why.
+function isHello(text: string): boolean {
+  if (text === '') return true
+  if (!text.startsWith('{')) return false
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 // socket.io sends an error's message and data to the peer, in a CONNECT_ERROR packet.
 function refusal(error: ProtocolError): Error {
