@@ -65,8 +65,8 @@ const HELLOS_RETRY_MS = 5_000
 const TIMER_MOST_MS = 2 ** 31 - 1
 /** Where so many claims wait that no more may: most of them are answered by then. */
 const OVERLOADED_RETRY_MS = 2_000
-/** A join is answered with a page of members. All rooms of a connection at once, then half as many a second. */
-const JOINS_PER_SECOND = wireLimits.rooms / 2
+/** A join is answered with a page of members. All rooms of a connection twice at once, then once a second. */
+const JOINS_PER_SECOND = wireLimits.rooms
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
