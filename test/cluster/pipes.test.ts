@@ -4,16 +4,23 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { findBinary } from '../support/binary.js'
+import { HAPROXY } from '../support/haproxy.js'
 import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
 import { freePort } from '../support/ports.js'
 import { eventually } from '../support/process.js'
+import { REDIS } from '../support/redis.js'
 
 // `peerage … | head`: whoever reads has had enough, and the pipe breaks with the next line.
 
 type Piped = ChildProcessByStdio<null, Readable, Readable>
 const DEADLINE_MS = 60_000
 
-beforeAll(ensureBuilt)
+beforeAll(async () => {
+  await ensureBuilt()
+  // The command installs nothing, so the fixture does where it must.
+  for (const part of [REDIS, HAPROXY]) await findBinary(part)
+})
 
 function peerage(...args: string[]): Piped {
   const child = spawn(process.execPath, [PEERAGE_BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })

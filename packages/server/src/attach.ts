@@ -25,8 +25,10 @@ export function attachTo(
 ): () => void {
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (gateways.some((gateway) => gateway.handleUpgrade(request, socket, head))) return
-    // Somebody else's, if there is anybody else; nobody would ever answer it otherwise.
+    // Nobody else listens, so nobody would ever answer it.
     if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
+    // It is somebody else's. Where all of them leave it alone, or take their time, a reset must not end the process.
+    else socket.on('error', () => {})
   }
   server.on('upgrade', onUpgrade)
   const giveBack = interceptRequests(server, (request, response) =>

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -131,6 +131,18 @@ describe('an upgrade that is refused', () => {
     client.resetAndDestroy()
     await closed
     await upgrade(server, { path: '/nowhere' })
+  })
+
+  test('[H9] one that is left to other listeners, none of which takes it: a reset of it hurts nobody', async () => {
+    const { server } = await application()
+    server.on('upgrade', () => {})
+    const taken = once(server, 'upgrade')
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    closers.push(() => void client.destroy())
+    client.write('GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    const [, socket] = (await taken) as [unknown, Duplex]
+    expect(() => socket.emit('error', new Error('read ECONNRESET'))).not.toThrow()
+    socket.destroy()
   })
 
   test('[H9] a socket that the other end does not end is destroyed soon', async () => {
