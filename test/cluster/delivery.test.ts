@@ -235,6 +235,8 @@ describe.each(topologies)('delivery, %s', (topology) => {
       await expect.poll(() => states).toEqual(['away'])
       link.accept()
       await expect.poll(() => states).toEqual(['away', 'online'])
+      // Others may hear of it before its own welcome has come, and until then it has nobody to say `leave` to.
+      await expect.poll(() => bob.state.state).toBe('online')
       await bob.leave()
       await expect.poll(() => states).toEqual(['away', 'online', 'offline'])
     } finally {
