@@ -8,7 +8,7 @@ const QUICK_PEERS = 300
 const CONCURRENCY = 64
 const WARM_PEERS = 1000
 const DEADLINE_MS = 120_000
-const SETTLE_MS = 1000
+const SETTLE_MS = 3000
 
 function contender(name: string, stackName: StackName): Contender {
   return {

@@ -87,6 +87,8 @@ const WITHIN_SCRIPTS = new Set([
   'zadd',
   'zrange',
   'zscore',
+  'zrank',
+  'zrangebyscore',
   'zremrangebyscore',
 ])
 

@@ -173,7 +173,6 @@ async function arrive(
   })
   const bucket = (): TokenBucket => new TokenBucket(0, 0)
   const rates = (): Rates => ({
-    messages: bucket(),
     bytes: bucket(),
     signals: bucket(),
     lookups: bucket(),
@@ -181,7 +180,7 @@ async function arrive(
     joins: bucket(),
     strikes: bucket(),
   })
-  const connection = new NativeConnection(id.value, socket, { rates, slow: nothing })
+  const connection = new NativeConnection(id.value, socket, { messages: bucket, rates, slow: nothing })
   node.open(connection)
   const peer = peerOf(app.value, name.value)
   const outcome = await node.claim(connection, { peer, secret: `secret of ${called}`, policy: 'refuse' })

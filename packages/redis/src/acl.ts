@@ -37,6 +37,7 @@ export const aclRules: readonly string[] = [
   '+zrange',
   '+zrangebylex',
   '+zrangebyscore',
+  '+zrank',
   '+zrem',
   '+zremrangebyscore',
   '+zscore',

@@ -68,6 +68,9 @@ export class Keys {
   }
 }
 
+/** In the set of nodes: the mark that a set is known by. When the set was made follows, in Redis milliseconds. */
+export const MARK = 'born:'
+
 /** What is wrong with a prefix, if anything. */
 export function checkPrefix(prefix: string): string | undefined {
   if (/[{}]/u.test(prefix)) return 'must not hold { or }: names are the hash tags'

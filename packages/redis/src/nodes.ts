@@ -6,6 +6,7 @@ import type { Births } from './births.js'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
+import { MARK } from './keys.js'
 import { beatScript, leaveScript, viewScript } from './scripts.js'
 
 export interface RedisNodesParts {
@@ -192,14 +193,19 @@ export class RedisNodes implements Nodes {
   #see(answer: unknown): [alive: boolean, wasThere: boolean] {
     const [alive, wasThere, now, ...pairs] = readStrings(answer)
     const scores = new Map<string, number>()
-    for (let i = 0; i + 1 < pairs.length; i += 2) scores.set(pairs[i] ?? '', Number(pairs[i + 1]))
+    let made = 0
+    for (let i = 0; i + 1 < pairs.length; i += 2) {
+      const member = pairs[i] ?? ''
+      if (member.startsWith(MARK)) made = Number(member.slice(MARK.length)) || 0
+      else scores.set(member, Number(pairs[i + 1]))
+    }
     const nodes = new Map<NodeId, NodeSeen>()
     for (const [member, end] of scores) {
       const node = parseNodeId(member)
       if (node.ok && Number.isFinite(end))
         nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    const bornAt = Math.max(-(scores.get('born') ?? 0), this.#parts.births?.latest ?? 0)
+    const bornAt = Math.max(made, this.#parts.births?.latest ?? 0)
     const before = this.#look.bornAt
     this.#look = { redisNow: Number(now), seenAt: this.#parts.clock.monotonic(), bornAt, nodes }
     this.#sawTime(this.#look.redisNow)

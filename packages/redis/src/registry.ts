@@ -11,10 +11,11 @@ import type {
   Registry,
   Times,
 } from '@peerage/core'
-import { PRESENTED_AHEAD_MOST_MS, RegistryUnavailable, rankOf } from '@peerage/core'
+import { RegistryUnavailable, rankOf } from '@peerage/core'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
+import { MARK } from './keys.js'
 import { formatAs, formatLease, parseLease } from './lease-string.js'
 import type { RedisNodes } from './nodes.js'
 import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts.js'
@@ -111,13 +112,11 @@ export class RedisRegistry implements Registry {
           options.secretHash,
           options.policy === 'replace' ? 1 : 0,
           options.presented ?? 0,
-          PRESENTED_AHEAD_MOST_MS,
           times.nameTtlMs,
           latest,
-          dead?.node ?? '',
-          dead?.epoch ?? '',
           options.absent === 'leave' ? 0 : 1,
-          bornAt,
+          `${MARK}${bornAt}`,
+          ...(dead === undefined ? [] : [dead.node, dead.epoch]),
         ]),
     )
     // Another call may have found out already, and this node looked again.

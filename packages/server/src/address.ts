@@ -52,6 +52,7 @@ export class Addresses {
   bucketOf(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
     const address = this.of(request)
     if (!isLoopback(address)) return bucketOf(address)
+    if (this.#trusted.length === 0) return address
     const { headers, socket } = request
     const remote = normal(socket.remoteAddress ?? '')
     const forwarded = FORWARDING_HEADERS.some((header) => headers[header] !== undefined)

@@ -21,7 +21,6 @@ const STRIKES_RETRY_MS = 5_000
 const SENDERS_MOST = 1_024
 
 export interface Rates {
-  messages: TokenBucket
   bytes: TokenBucket
   signals: TokenBucket
   lookups: TokenBucket
@@ -32,7 +31,9 @@ export interface Rates {
 
 /** Shared by all connections of a gateway. */
 export interface NativeConnectionParts {
-  rates: (connection: NativeConnection) => Rates
+  /** How many packets it may send, of whatever kind. */
+  messages: (connection: NativeConnection) => TokenBucket
+  rates: () => Rates
   /** It does not read. */
   slow: (connection: NativeConnection) => void
 }
@@ -50,6 +51,7 @@ export class NativeConnection implements Connection {
   /** Its reports' rate, from the first of them on. */
   reports: TokenBucket | undefined
   readonly #parts: NativeConnectionParts
+  #messages: TokenBucket | undefined
   #rates: Rates | undefined
   #closing: CloseReason | undefined
   /** How many messages of each sender it was handed and has not acknowledged; from the first message on. */
@@ -61,14 +63,21 @@ export class NativeConnection implements Connection {
     this.#parts = parts
   }
 
-  /** Its rates, from its first message on: an idle peer has none. */
+  /** Each packet takes one of these. */
+  get messages(): TokenBucket {
+    this.#messages ??= this.#parts.messages(this)
+    return this.#messages
+  }
+
+  /** Its other rates, from its first message on: an idle peer has none. */
   get rates(): Rates {
-    this.#rates ??= this.#parts.rates(this)
+    this.#rates ??= this.#parts.rates()
     return this.#rates
   }
 
   /** It has a name now: what it sends from here on counts for the name as well. */
   claimed(): void {
+    this.#messages = undefined
     this.#rates = undefined
   }
 

@@ -174,7 +174,7 @@ export class NativeFrames {
     { acks }: PeerMessageOf<'ack'>,
     waitMs: number,
   ): void {
-    const { messages } = connection.rates
+    const { messages } = connection
     const now = this.#clock.monotonic()
     // The frame has been counted, and stands for the first one that is not free.
     let counted = waitMs === 0
@@ -313,7 +313,7 @@ export class NativeFrames {
 
   #overLimit(connection: NativeConnection, bytes: number): number {
     const now = this.#clock.monotonic()
-    return Math.max(connection.rates.messages.take(1, now), connection.rates.bytes.take(bytes, now))
+    return Math.max(connection.messages.take(1, now), connection.rates.bytes.take(bytes, now))
   }
 
   #overLookups(connection: NativeConnection, names: number): number {

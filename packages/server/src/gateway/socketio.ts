@@ -78,7 +78,8 @@ export class SocketIoGateway implements Gateway {
   readonly #frames: NativeFrames
   readonly #connections = new Map<EngineSocket, NativeConnection>()
   readonly #shared: NativeConnectionParts = {
-    rates: (connection) => this.#rates(connection),
+    messages: (connection) => this.#messages(connection),
+    rates: () => this.#rates(),
     slow: (connection) => this.#slow(connection),
   }
 
@@ -175,16 +176,19 @@ export class SocketIoGateway implements Gateway {
     node.open(connection)
   }
 
-  #rates(connection: NativeConnection): Rates {
-    const { limits, clock, node, welcome } = this.#options
-    const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond, lookupsPerSecond } =
-      limits.values.connection
-    const now = clock.monotonic()
-    const messages = new TokenBucket(messagesPerSecond, now)
+  #messages(connection: NativeConnection): TokenBucket {
+    const { limits, clock, node } = this.#options
+    const messages = new TokenBucket(limits.values.connection.messagesPerSecond, clock.monotonic())
     const session = node.sessions.get(connection.id)
     if (session?.state === 'online') messages.beside = limits.named(session.peer)
+    return messages
+  }
+
+  #rates(): Rates {
+    const { limits, clock, welcome } = this.#options
+    const { bytesPerSecond, signalBytesPerSecond, lookupsPerSecond } = limits.values.connection
+    const now = clock.monotonic()
     return {
-      messages,
       bytes: new TokenBucket(bytesPerSecond, now),
       signals: new TokenBucket(signalBytesPerSecond, now),
       lookups: new TokenBucket(lookupsPerSecond, now),
@@ -296,7 +300,7 @@ export class SocketIoGateway implements Gateway {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return false
     const now = this.#options.clock.monotonic()
-    if (connection.rates.messages.take(1, now) === 0) return true
+    if (connection.messages.take(1, now) === 0) return true
     this.#options.metrics.rejected('native', 'rate-limited')
     connection.strike(now)
     return false
