@@ -3,8 +3,8 @@ import { isLoopback } from './address.js'
 import { Backlog } from './backlog.js'
 
 /**
- * A token bucket: `perSecond` on average, twice that, and at least one, at once. Our own, since it is asked for every message and must
- * cost neither a promise nor a timer. 0 a second is no limit.
+ * A token bucket: `perSecond` on average, `burst` and at least one at once. Our own, since it is asked for every message
+ * and must cost neither a promise nor a timer. 0 a second is no limit.
  */
 export class TokenBucket {
   readonly #perSecond: number
@@ -12,9 +12,9 @@ export class TokenBucket {
   #tokens: number
   #at: number
 
-  constructor(perSecond: number, now: number) {
+  constructor(perSecond: number, now: number, burst = 2 * perSecond) {
     this.#perSecond = perSecond
-    this.#most = Math.max(1, 2 * perSecond)
+    this.#most = Math.max(1, burst)
     this.#tokens = this.#most
     this.#at = now
   }
@@ -60,17 +60,24 @@ export class TokenBucket {
   }
 }
 
-/** Buckets by key, forgotten when full: bounded by those who were busy within the last two seconds' worth. */
+/** Buckets by key, forgotten when full: bounded by those who were busy within the time that a bucket takes to fill. */
 export class KeyedBuckets {
   readonly #perSecond: number
   readonly #clock: Clock
+  readonly #burst: number
   readonly #most: number
   readonly #buckets = new Map<string, TokenBucket>()
 
-  constructor(perSecond: number, clock: Clock, most = 100_000) {
+  constructor(perSecond: number, clock: Clock, { burst = 2 * perSecond, most = 100_000 } = {}) {
     this.#perSecond = perSecond
     this.#clock = clock
+    this.#burst = burst
     this.#most = most
+  }
+
+  /** A minute's worth at once: what is rare comes in heaps. */
+  static perMinute(rate: number, clock: Clock): KeyedBuckets {
+    return new KeyedBuckets(rate / 60, clock, { burst: rate })
   }
 
   take(key: string, cost = 1): number {
@@ -88,7 +95,7 @@ export class KeyedBuckets {
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
       if (this.#buckets.size >= this.#most) this.#sweep(now)
-      bucket = new TokenBucket(this.#perSecond, now)
+      bucket = new TokenBucket(this.#perSecond, now, this.#burst)
       this.#buckets.set(key, bucket)
     }
     return bucket
@@ -163,9 +170,9 @@ export class Limits {
     this.backlog = new Backlog(values.node.bufferedBytes, clock)
     this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
-    this.#addressFailures = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
-    this.#wrongKeys = new KeyedBuckets(values.address.failuresPerMinute / 60, clock)
-    this.#nameFailures = new KeyedBuckets(values.name.failuresPerMinute / 60, clock)
+    this.#addressFailures = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
+    this.#wrongKeys = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
+    this.#nameFailures = KeyedBuckets.perMinute(values.name.failuresPerMinute, clock)
     this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
   }

@@ -1,8 +1,16 @@
 import { once } from 'node:events'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { appOf, closeHouses, eventually, house, takenAnswer } from '../../../../test/support/peerjs-house.js'
+import {
+  appOf,
+  closeHouses,
+  eventually,
+  house,
+  takenAnswer,
+  unlimited,
+} from '../../../../test/support/peerjs-house.js'
 import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
+import { Addresses } from '../address.js'
 
 afterEach(closeHouses)
 
@@ -167,6 +175,33 @@ describe('arriving', () => {
       await refused.ended()
       expect(refused.frames).toEqual([`{"type":"ERROR","payload":{"msg":"${text}"}}`])
     }
+  })
+
+  test('[P11] over the refused ones of its address, a right token is answered as a wrong one is', async () => {
+    const home = await house({
+      accessKey: 'a-shared-key-of-16',
+      addresses: new Addresses(['127.0.0.1']),
+      limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 3 } },
+    })
+    const claims = vi.spyOn(home.node, 'claim')
+    const from = (address: string, token: string): PeerJsPeer =>
+      new PeerJsPeer({ url: home.url, id: 'a', token, headers: { 'x-forwarded-for': address } })
+    for (let i = 0; i < 3; i++) {
+      const refused = from('192.0.2.1', `guess-${i}`)
+      await refused.ended()
+      expect(refused.frames).toEqual(['{"type":"ERROR","payload":{"msg":"Invalid token provided"}}'])
+    }
+    for (const token of ['another-guess', 'a-shared-key-of-16']) {
+      const refused = from('192.0.2.1', token)
+      // It waits for its answer, up to 2 s.
+      const timer = setInterval(() => void home.clock.advance(100), 1)
+      expect(await refused.ended().finally(() => clearInterval(timer))).toMatchObject({ code: 4004 })
+      expect(refused.frames).toEqual([])
+    }
+    expect(claims).not.toHaveBeenCalled()
+    const elsewhere = from('192.0.2.2', 'a-shared-key-of-16')
+    await elsewhere.next('OPEN')
+    await elsewhere.cut()
   })
 
   test('[P11] a key that all peers share takes nobody its name [I9]', async () => {

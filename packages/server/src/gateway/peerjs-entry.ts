@@ -50,7 +50,14 @@ export class PeerJsEntry {
 
   /** From credentials to a name: OPEN, or the reason why not. */
   async enter(connection: PeerJsConnection, arrival: Arrival): Promise<void> {
-    const { access, key, policy, metrics } = this.#options
+    const { access, key, limits, policy, metrics } = this.#options
+    // Asked before the access rules and the registry are. A right token gets no other answer than a wrong one.
+    const waitMs = limits.failuresMs(arrival.address)
+    if (waitMs > 0) {
+      await this.#pause(Math.min(waitMs, SLOWED_MOST_MS))
+      this.#turnAway(connection, 'rate-limited')
+      return
+    }
     const admitted = await admitPeerJs(arrival, { access, keys: key })
     if (!admitted.ok) {
       await this.#slowDown(arrival.address, arrival.credentials.id)
@@ -129,6 +136,7 @@ export class PeerJsEntry {
       case 'draining':
       case 'registry-unavailable':
       case 'overloaded':
+      case 'rate-limited':
         // An ERROR would end the peer for good; after a mere close it may try again.
         this.#options.metrics.registered('peerjs', code)
         connection.close(code === 'draining' ? 'drain' : code)
