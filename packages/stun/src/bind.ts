@@ -6,7 +6,8 @@ import { type Server, createServer, isIP, isIPv6 } from 'node:net'
 
 /**
  * A UDP socket bound to `address` and `port` (0: a free one). An IPv6 address takes IPv6 only, so that
- * `0.0.0.0` and `::` can be bound side by side. Rejects with the system's error (EADDRINUSE, EACCES…).
+ * `0.0.0.0` and `::` can be bound side by side. Rejects with the system's error (EADDRINUSE, EACCES…). Until it is
+ * closed it has an `error` listener of its own, so that an error that nobody else hears does not end the process.
  */
 export async function bindUdp(address: string, port: number): Promise<Socket> {
   const ipv6 = isIPv6(address)
@@ -20,6 +21,7 @@ export async function bindUdp(address: string, port: number): Promise<Socket> {
       else lookup(host, options, done)
     },
   })
+  socket.on('error', () => {})
   const bound = once(socket, 'listening')
   socket.bind({ address, port })
   try {
@@ -31,9 +33,13 @@ export async function bindUdp(address: string, port: number): Promise<Socket> {
   return socket
 }
 
-/** A TCP server listening on `address` and `port` (0: a free one). Rejects with the system's error. */
+/**
+ * A TCP server listening on `address` and `port` (0: a free one). Rejects with the system's error. It hears its own
+ * errors, as a socket of `bindUdp` does.
+ */
 export async function listenTcp(address: string, port: number): Promise<Server> {
   const server = createServer({ noDelay: true })
+  server.on('error', () => {})
   // Who comes before a STUN server has started, or after it has stopped, is served by nobody: a connection without a
   // listener would be kept, and its reset would end the process.
   server.on('connection', (socket) => {
@@ -42,6 +48,5 @@ export async function listenTcp(address: string, port: number): Promise<Server> 
   const listening = once(server, 'listening')
   server.listen({ host: address, port, ipv6Only: isIPv6(address) })
   await listening
-  server.on('error', () => {})
   return server
 }

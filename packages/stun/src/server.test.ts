@@ -160,12 +160,14 @@ describe('the server over UDP', () => {
     expect(await answersTo(socket, ...Array.from({ length: 50 }, () => Buffer.from('garbage')))).toEqual([])
   })
 
-  it('[ST38] stop leaves the sockets open, without a listener, and answers no more', async () => {
+  it('[ST38] stop leaves the sockets open, with the listeners that they came with, and answers no more', async () => {
     const { client, server, udp, answersTo } = await opened()
     const socket = await client()
     await answersTo(socket)
     await server.stop()
-    expect(udp.eventNames()).toEqual([])
+    const fresh = await client()
+    const listeners = (of: typeof udp): unknown[] => of.eventNames().map((name) => [name, of.listenerCount(name)])
+    expect(listeners(udp)).toEqual(listeners(fresh))
     const received = once(udp, 'message')
     socket.send(bindingRequest(), udp.address().port, '127.0.0.1')
     await received
@@ -182,6 +184,17 @@ describe('the server over UDP', () => {
     expect(errors).toEqual(['udp-receive: recvmsg EIO'])
     expect(server.counters.errors).toBe(1)
     expect(await answersTo(await client())).toEqual([])
+  })
+
+  it('[ST56] an error of a socket that nobody listens to ends nothing: before the start, after the stop', async () => {
+    const udp = await bindUdp('127.0.0.1', 0)
+    const server = createStunServer({ udp: [udp] })
+    expect(() => udp.emit('error', new Error('recvmsg EIO'))).not.toThrow()
+    server.start()
+    await server.stop()
+    expect(() => udp.emit('error', new Error('recvmsg EIO'))).not.toThrow()
+    expect(server.counters.errors).toBe(0)
+    udp.close()
   })
 
   it('cannot be started twice', async () => {

@@ -10,7 +10,10 @@ import { type Rate, SourceRates } from './rate.js'
 import { type TcpLimits, Connections } from './tcp.js'
 
 export interface StunServerOptions {
-  /** Bound UDP sockets, IPv4, IPv6 or dual-stack; `bindUdp` makes one. Opened and closed by the caller. */
+  /**
+   * Bound UDP sockets, IPv4, IPv6 or dual-stack; `bindUdp` makes one. Opened and closed by the caller. A socket of
+   * another making needs an `error` listener for the time before the start and after the stop.
+   */
   readonly udp?: readonly UdpSocket[]
   /** Listening TCP servers; `listenTcp` makes one. Opened and closed by the caller. */
   readonly tcp?: readonly TcpServer[]
@@ -27,7 +30,7 @@ export type StunStage = 'udp-receive' | 'udp-send' | 'tcp-listen' | 'tcp-connect
 export interface StunServer {
   /** Begins to answer. Call once. */
   start(): void
-  /** Stops answering, drops its TCP connections and resolves when they are gone. No timer or listener stays. */
+  /** Stops answering, drops its TCP connections and resolves when they are gone. No timer or listener of it stays. */
   stop(): Promise<void>
   /** Live numbers, for metrics. */
   readonly counters: Readonly<StunCounters>
