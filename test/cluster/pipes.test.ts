@@ -1,7 +1,9 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { bindUdp, queryBinding } from '@peerage/stun'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { findBinary } from '../support/binary.js'
@@ -40,6 +42,33 @@ function breakPipes(child: Piped): void {
   child.stdout.destroy()
   child.stderr.destroy()
 }
+
+describe('a log on a disk that is full', () => {
+  test.each([
+    ['serve', '--log-level', 'debug'],
+    ['stun', '--log-level', 'debug'],
+  ])(
+    '%s lives on, and ends as ever',
+    async (...args) => {
+      const full = openSync('/dev/full', 'w')
+      onTestFinished(() => closeSync(full))
+      const port = await freePort()
+      const child = spawn(process.execPath, [PEERAGE_BIN, ...args, '--port', String(port)], {
+        stdio: ['ignore', full, 'inherit'],
+      })
+      onTestFinished(() => void child.kill('SIGKILL'))
+      const ended = once(child, 'exit')
+      // It has logged where it listens by the time that it answers.
+      const answers =
+        args[0] === 'serve' ? () => fetchOk(`http://127.0.0.1:${port}/readyz`) : () => asked(port)
+      await Promise.race([eventually('it answers', answers, { deadlineMs: DEADLINE_MS }), ended])
+      expect(await answers()).toBe(true)
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    },
+    DEADLINE_MS,
+  )
+})
 
 describe('a reader that has gone', () => {
   test(
@@ -98,5 +127,15 @@ describe('a reader that has gone', () => {
     DEADLINE_MS,
   )
 })
+
+async function asked(port: number): Promise<true | undefined> {
+  const socket = await bindUdp('127.0.0.1', 0)
+  try {
+    const { kind } = await queryBinding({ socket, address: '127.0.0.1', port, rtoMs: 100, attempts: 3 })
+    return kind === 'answered' ? true : undefined
+  } finally {
+    socket.close()
+  }
+}
 
 const fetchOk = async (url: string): Promise<true | undefined> => ((await fetch(url)).ok ? true : undefined)

@@ -33,7 +33,7 @@ export async function listenAdmin(
     } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
   const { port } = await listenTcp(bounded(server), { ...at, flag: '--admin-port' })
-  // Such as too many open files; unheard, it would end the process.
+  // Such as too many open files.
   server.on('error', (error) => onError(error, { stage: 'admin port' }))
   return { server, port }
 }

@@ -3,6 +3,7 @@ import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Socket as UdpSocket } from 'node:dgram'
+import { inTurn } from '@peerage/core'
 import { bindUdp } from '@peerage/stun'
 import { reasonOf } from './config-load.js'
 
@@ -22,9 +23,13 @@ export const HTTP_OPTIONS = {
 
 export const HTTPS_OPTIONS = { ...HTTP_OPTIONS, handshakeTimeout: STUCK_MS } as const
 
-/** Ends also those who do not read their answers; WebSockets have their own pings. */
+/**
+ * Ends also those who do not read their answers; WebSockets have their own pings. An error that comes while nobody
+ * else listens, as when it is told apart or closed, ends nothing.
+ */
 export function bounded<S extends AnyServer>(server: S): S {
   server.timeout = STUCK_MS
+  server.on('error', () => {})
   return server
 }
 
@@ -54,7 +59,7 @@ export async function listenPair(
     try {
       return { port, udp: await bindNeighbour(address, port) }
     } catch (error) {
-      await close(server)
+      await closeServer(server)
       if (at.port !== 0 || attempt === PAIR_ATTEMPTS) throw error
     }
   }
@@ -82,10 +87,16 @@ export async function bindNeighbour(address: string, tcpPort: number): Promise<U
       sockets.push(await bindUdp(host, port))
     return sockets
   } catch (error) {
-    for (const socket of sockets) socket.close()
+    // What matters is why it cannot be had.
+    await inTurn(closersOf(sockets), () => {})
     const what = `UDP port ${port} on ${address} (the P2P server's: TCP port + 1)`
     throw unavailable(error, what, `ss -lunp 'sport = :${port}'`, '--port, or --no-use-as-p2p-server')
   }
+}
+
+/** Steps that close each of them. */
+export function closersOf(sockets: readonly UdpSocket[]): (() => void)[] {
+  return sockets.map((socket) => () => void socket.close())
 }
 
 export function addressOf(server: AnyServer): AddressInfo {
@@ -94,8 +105,12 @@ export function addressOf(server: AnyServer): AddressInfo {
   return address
 }
 
-function close(server: AnyServer): Promise<void> {
-  return new Promise((resolve) => server.close(() => resolve()))
+/** Stops listening, and ends every connection. */
+export function closeServer(server: AnyServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
 }
 
 export function unavailable(error: unknown, what: string, ask: string, flag: string): PortUnavailable {

@@ -25,6 +25,19 @@ export function createLogger(
   )
 }
 
+/** Bytes of lines that may wait for a disk with room; what is beyond is lost. */
+const WAITING_LINES_MOST = 1_048_576
+
+/**
+ * Standard output. The newest lines must be out when the process ends, so writes are synchronous. A line that cannot
+ * be written, as to a file on a full disk, waits for the next one: it is no reason to end the process.
+ */
+export function standardOutput(): DestinationStream {
+  const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
+  output.on('error', () => {})
+  return output
+}
+
 /** While something stays broken, each stage says so this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
 

@@ -1,4 +1,4 @@
-import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { createSocket, Socket as UdpSocket } from 'node:dgram'
 import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type Server } from 'node:http'
@@ -10,7 +10,7 @@ import { memoryCluster } from '@peerage/core'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { pino } from 'pino'
 import { Server as SocketIo } from 'socket.io'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { freePortPair } from '../../../test/support/ports.js'
 import { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
@@ -254,7 +254,7 @@ describe('listening by itself', () => {
     expect(await peerage({ port }).listen()).toMatchObject({ port, p2p: null })
   })
 
-  test('a port that cannot accept for a while, as with too many open files, is told and goes on', async () => {
+  test('a port that cannot accept for a while, as with too many open files, is told once and goes on', async () => {
     const servers = new Set<NetServer>()
     const took = (message: unknown): void => {
       const { socket } = message as { socket: Socket & { server?: NetServer } }
@@ -269,9 +269,11 @@ describe('listening by itself', () => {
     // Who does not read a long answer is ended, too.
     for (const server of servers) expect(server).toMatchObject({ timeout: 10_000, headersTimeout: 10_000 })
     for (const server of servers) expect(() => server.emit('error', new Error('accept EMFILE'))).not.toThrow()
-    expect(await node.metrics()).toMatch(
-      /peerage_errors_total\{stage="port"\} 1\n(.*\n)*.*stage="admin port"\} 1/,
-    )
+    const told = (await node.metrics()).matchAll(/^peerage_errors_total\{stage="(.*)"\} (\d+)$/gmu)
+    expect([...told].map(([, stage, times]) => [stage, times])).toEqual([
+      ['port', '1'],
+      ['admin port', '1'],
+    ])
   })
 
   test('a stop goes on where one of its steps fails: the ports are given back', async () => {
@@ -286,6 +288,24 @@ describe('listening by itself', () => {
       expect(await listening(createServer(), taken)).toBe(taken)
     const udp = await bindUdp('127.0.0.1', port + 1)
     udp.close()
+  })
+
+  test('a stop goes on where a socket does not close: the other one is closed, and the error told', async () => {
+    const rules = { admit: () => Promise.resolve({ ok: false, code: 'forbidden', detail: 'no' } as const) }
+    // `::` has a second UDP socket, for IPv4.
+    const node = peerage({ port: 0, host: '::', useAsP2PServer: true, accessRules: rules })
+    const { port } = await node.listen()
+    const stuck: UdpSocket[] = []
+    const close = vi.spyOn(UdpSocket.prototype, 'close').mockImplementationOnce(function (this: UdpSocket) {
+      stuck.push(this)
+      throw new Error('it does not close')
+    })
+    closers.push(() => close.mockRestore())
+    await node.stop()
+    expect(await node.metrics()).toContain('peerage_errors_total{stage="stop"} 1')
+    expect(stuck.map((socket) => socket.address().address)).toEqual(['::'])
+    const udp = await bindUdp('0.0.0.0', port + 1) // free again
+    for (const socket of [udp, ...stuck]) socket.close()
   })
 
   test('beyond loopback it wants rules, or open', async () => {

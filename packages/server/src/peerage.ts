@@ -1,12 +1,11 @@
 import type { Backend, Clock, Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
-import { pino } from 'pino'
 import type { Access } from './access.js'
 import { checkConfig } from './config-check.js'
 import { configSchema, type Config, type ConfigInput } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import type { AnyServer } from './listen.js'
-import { createLogger, type Logger } from './log.js'
+import { createLogger, standardOutput, type Logger } from './log.js'
 import { PeerageServer, type Listening } from './server.js'
 
 /** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
@@ -54,7 +53,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...input,
     p2p: { ...input.p2p, useAsP2PServer: useAsP2PServer ?? input.p2p?.useAsP2PServer ?? false },
   })
-  const log = logger ?? createLogger(config.log.level, pino.destination({ fd: 1, sync: true }))
+  const log = logger ?? createLogger(config.log.level, standardOutput())
   const server = new PeerageServer({
     config,
     log,

@@ -19,7 +19,15 @@ import type { Config } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import { createGateways } from './gateways.js'
 import { Limits } from './limits.js'
-import { addressOf, bindNeighbour, listenPair, localHost, type AnyServer } from './listen.js'
+import {
+  addressOf,
+  bindNeighbour,
+  closeServer,
+  closersOf,
+  listenPair,
+  localHost,
+  type AnyServer,
+} from './listen.js'
 import { errorLog, type Logger } from './log.js'
 import { Metrics } from './metrics.js'
 import { createOwnServer } from './own-server.js'
@@ -132,7 +140,7 @@ export class PeerageServer {
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
-    // Such as too many open files; unheard, it would end the process.
+    // Such as too many open files.
     server.on('error', (error) => this.#onError(error, { stage: 'port' }))
     const detach = this.#takeFrom(server)
     this.#closers.push(() => {
@@ -174,13 +182,12 @@ export class PeerageServer {
   // The node first: it ends the sessions, and the gateways then end what is left of their sockets. A step that fails is
   // reported, and the others are taken all the same.
   async #stop(): Promise<void> {
-    const failed = (error: unknown): void => this.#onError(error, { stage: 'stop' })
-    await inTurn(
-      [() => this.node.stop(), () => this.#each('stop', async (gateway) => gateway.stop())],
-      failed,
-    )
-    await inTurn(this.#closers.splice(0).reverse(), failed)
+    const steps = [() => this.node.stop(), () => this.#each('stop', async (gateway) => gateway.stop())]
+    await inTurn(steps, this.#notStopped)
+    await inTurn(this.#closers.splice(0).reverse(), this.#notStopped)
   }
+
+  readonly #notStopped = (error: unknown): void => this.#onError(error, { stage: 'stop' })
 
   async #each(stage: string, act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
     await Promise.all(this.#gateways.map((gateway) => this.#try(stage, () => act(gateway))))
@@ -199,7 +206,7 @@ export class PeerageServer {
     const { address, port } = addressOf(server)
     const sockets = await bindNeighbour(address, port)
     if (this.#stopping === undefined) this.#startStun(sockets, port + 1)
-    else for (const socket of sockets) socket.close()
+    else await inTurn(closersOf(sockets), this.#notStopped)
   }
 
   async #listenAdmin(host: string, wanted: number): Promise<string> {
@@ -207,7 +214,6 @@ export class PeerageServer {
       { host, port: wanted },
       { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
     )
-    server.on('error', (error) => this.#onError(error, { stage: 'admin' }))
     this.#closers.push(() => closeServer(server))
     return `http://${localHost(host)}:${port}`
   }
@@ -226,11 +232,7 @@ export class PeerageServer {
     this.#stun = server
     this.#closers.push(async () => {
       this.#udpPort = null
-      try {
-        await server.stop()
-      } finally {
-        for (const socket of sockets) socket.close()
-      }
+      await inTurn([() => server.stop(), ...closersOf(sockets)], this.#notStopped)
     })
   }
 
@@ -275,11 +277,4 @@ export class PeerageServer {
     const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
     this.#log[isBad ? 'warn' : 'info'](details, event)
   }
-}
-
-function closeServer(server: AnyServer): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    server.closeAllConnections()
-  })
 }

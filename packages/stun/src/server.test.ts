@@ -166,7 +166,8 @@ describe('the server over UDP', () => {
     await answersTo(socket)
     await server.stop()
     const fresh = await client()
-    const listeners = (of: typeof udp): unknown[] => of.eventNames().map((name) => [name, of.listenerCount(name)])
+    const listeners = (of: typeof udp): unknown[] =>
+      of.eventNames().map((name) => [name, of.listenerCount(name)])
     expect(listeners(udp)).toEqual(listeners(fresh))
     const received = once(udp, 'message')
     socket.send(bindingRequest(), udp.address().port, '127.0.0.1')

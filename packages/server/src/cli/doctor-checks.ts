@@ -1,12 +1,13 @@
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
+import { inTurn } from '@peerage/core'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { isLoopback } from '../config-check.js'
 import { parseHostPort } from '../config-kinds.js'
 import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
-import { listenPair, listenTcp } from '../listen.js'
+import { bounded, closersOf, closeServer, listenPair, listenTcp } from '../listen.js'
 import { loadPage, PAGE_DIRECTORY } from '../page.js'
 
 export interface Finding {
@@ -75,10 +76,9 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
   const { host, port, p2p, admin } = config
   const findings = [
     await attempt('port', async () => {
-      const server = createServer()
+      const server = bounded(createServer())
       const pair = await listenPair(server, { host, port, flag: '--port' }, p2p.useAsP2PServer)
-      for (const socket of pair.udp) socket.close()
-      await closed(server)
+      await inTurn([...closersOf(pair.udp), () => closeServer(server)], () => {})
       const next = p2p.useAsP2PServer
         ? `, and UDP ${port === 0 ? 'next to it' : port + 1} for the P2P server`
         : ''
@@ -89,9 +89,9 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
   const adminAt = { host: admin.host, port: admin.port, flag: '--admin-port' }
   findings.push(
     await attempt('admin port', async () => {
-      const server = createServer()
+      const server = bounded(createServer())
       await listenTcp(server, adminAt)
-      await closed(server)
+      await closeServer(server)
       return `TCP ${adminAt.port} on ${adminAt.host} is free`
     }),
   )
@@ -104,10 +104,6 @@ async function attempt(subject: string, act: () => Promise<string>): Promise<Fin
   } catch (error) {
     return { verdict: 'fail', subject, text: reasonOf(error) }
   }
-}
-
-function closed(server: ReturnType<typeof createServer>): Promise<void> {
-  return new Promise((resolve) => server.close(() => resolve()))
 }
 
 export function checkEntrance(config: Config): Finding {

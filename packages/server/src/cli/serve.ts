@@ -1,7 +1,6 @@
-import { pino } from 'pino'
 import type { Config } from '../config.js'
 import { PortUnavailable } from '../listen.js'
-import { createLogger, type Logger } from '../log.js'
+import { createLogger, standardOutput, type Logger } from '../log.js'
 import { UnusableFile } from '../own-server.js'
 import { PeerageServer, type Listening } from '../server.js'
 import { reasonOf } from '../config-load.js'
@@ -11,8 +10,7 @@ import type { ExitCode, Surroundings } from './surroundings.js'
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
   const { err, isTerminal, terminated } = surroundings
   let server: PeerageServer | undefined
-  // The newest lines must be out when the process ends, so writes are synchronous.
-  const log = createLogger(config.log.level, pino.destination({ fd: 1, sync: true }), () =>
+  const log = createLogger(config.log.level, standardOutput(), () =>
     server === undefined ? {} : { node: server.node.id },
   )
   let listening: Listening

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:dgram'
 import type { Server } from 'node:net'
+import { inTurn } from '@peerage/core'
 import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
-import { pino } from 'pino'
 import { localHost, PortUnavailable, unavailable } from '../listen.js'
-import { createLogger, errorLog } from '../log.js'
+import { createLogger, errorLog, standardOutput } from '../log.js'
 import type { StunConfig } from '../stun-config.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
@@ -18,7 +18,7 @@ interface Sockets {
 
 /** Runs the standalone P2P server, UDP and TCP, until it is told to end. */
 export async function serveStun(config: StunConfig, surroundings: Surroundings): Promise<ExitCode> {
-  const log = createLogger(config.log.level, pino.destination({ fd: 1, sync: true }))
+  const log = createLogger(config.log.level, standardOutput())
   let sockets: Sockets
   try {
     sockets = await open(config.host, config.port)
@@ -47,8 +47,8 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
     if (surroundings.terminated.aborted) resolve()
     else surroundings.terminated.addEventListener('abort', () => resolve(), { once: true })
   })
-  await server.stop()
-  close(sockets)
+  const failed = (error: unknown): void => onError(error, { stage: 'stop' })
+  await inTurn([() => server.stop(), ...closers(sockets)], failed)
   log.info(server.counters, 'stopped')
   return 0
 }
@@ -74,7 +74,8 @@ async function openAt(hosts: readonly string[], wanted: number): Promise<Sockets
     } catch (error) {
       const failure = explain(error, host, sockets.port)
       if (!isAbsentAddress(error)) {
-        close(sockets)
+        // What matters is why it cannot be opened.
+        await inTurn(closers(sockets), () => {})
         throw failure
       }
       missing = failure
@@ -103,7 +104,6 @@ function explain(error: unknown, host: string, port: number): PortUnavailable {
   return unavailable(error, `UDP or TCP port ${port} on ${host}`, `ss -lntup 'sport = :${port}'`, '--port')
 }
 
-function close({ udp, tcp }: Sockets): void {
-  for (const socket of udp) socket.close()
-  for (const server of tcp) server.close()
+function closers({ udp, tcp }: Sockets): (() => void)[] {
+  return [...udp, ...tcp].map((each) => () => void each.close())
 }
