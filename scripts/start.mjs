@@ -11,6 +11,8 @@ const node = spawn(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit
 // A Ctrl-C reaches the node itself too; this script waits for its drain.
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.on(signal, () => signal === 'SIGTERM' && node.kill(signal))
+// Whoever read has had enough: the node serves on, and this script still ends it.
+process.stdout.on('error', () => {})
 node.stdout.on('data', (chunk) => {
   process.stdout.write(chunk)
   const url = /"url":"([^"]+)".*"msg":"ready"/.exec(String(chunk))?.[1]

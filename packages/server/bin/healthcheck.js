@@ -21,7 +21,7 @@ function askHttp(url) {
       if (response.statusCode === 200) resolve()
       else reject(new Error(`answered ${response.statusCode}`))
     })
-      .once('error', reject)
+      .on('error', reject)
       .end()
   })
 }
@@ -33,7 +33,7 @@ function askStun(host, port) {
   header.writeUInt32BE(MAGIC_COOKIE, 4)
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   return new Promise((resolve, reject) => {
-    socket.once('error', reject)
+    socket.on('error', reject)
     socket.on('message', (answer) => {
       const isOurs = answer.length >= 20 && answer.subarray(8, 20).equals(transaction)
       if (isOurs && answer.readUInt16BE(0) === BINDING_SUCCESS) resolve()

@@ -73,6 +73,61 @@ async function metric(scene: Scene, seat: number, name: string): Promise<number>
   return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN)
 }
 
+async function slowConsumers(scene: Scene): Promise<number> {
+  // Absent before the first.
+  return (await metric(scene, 0, 'peerage_slow_consumer_closes_total')) || 0
+}
+
+/** The default of `times.pingIntervalMs`. */
+const PING_MS = 10_000
+/** Far behind after some seconds, then two pings, and patience for a busy machine. */
+const CUT_WITHIN_MS = 3 * PING_MS + 10_000
+
+/** A peer that falls behind, and one that writes to it, below the limits of its own: it is the reader that is judged. */
+class Hindmost {
+  readonly #timers: NodeJS.Timeout[] = []
+
+  private constructor(
+    readonly reader: RawPeer,
+    readonly writer: RawPeer,
+    since: number,
+  ) {
+    const body = 'x'.repeat(16_000)
+    let seq = 0
+    const to = { to: reader.name, since, stream: 'A'.repeat(11), base: 1, kind: 'signal', body }
+    this.#every(20, () => writer.send('send', { ...to, seq: ++seq }))
+    // It is heard, as one that acknowledges is: it shall not be taken for dead, for its pongs are late.
+    this.#every(2_000, () => {
+      if (reader.closeCode === undefined) reader.send('lookup', { id: 1, names: [reader.name] })
+    })
+  }
+
+  static async open(url: string, name: string): Promise<Hindmost> {
+    const [reader, writer] = [await RawPeer.open(url, name), await RawPeer.open(url, `${name}-writer`)]
+    return new Hindmost(reader, writer, await lookupSince(writer, name))
+  }
+
+  /** Some 64 KB, then a pause: a quarter of what it is sent. */
+  readSlowly(): void {
+    const { ws } = this.reader
+    ws.on('message', () => {
+      if (ws.isPaused) return
+      ws.pause()
+      this.#timers.push(setTimeout(() => ws.resume(), 300))
+    })
+  }
+
+  end(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.reader.end()
+    this.writer.end()
+  }
+
+  #every(ms: number, act: () => void): void {
+    this.#timers.push(setInterval(act, ms))
+  }
+}
+
 export const loadFaults: readonly Fault[] = [
   {
     id: 'F16',
@@ -90,33 +145,29 @@ export const loadFaults: readonly Fault[] = [
   },
   {
     id: 'F17',
-    title: 'a peer that stops reading',
+    title: 'a peer that stops reading, and one that reads slowly',
     outageP99Ms: 3_000,
-    watchMs: 25_000,
+    watchMs: 60_000,
     run: async (scene) => {
       const url = seatUrl(scene, 0)
-      const [reader, writer] = [await RawPeer.open(url, 'stopped'), await RawPeer.open(url, 'writer')]
-      const since = await lookupSince(writer, 'stopped')
+      const [stopped, slow] = [await Hindmost.open(url, 'stopped'), await Hindmost.open(url, 'slow')]
       const before = await metric(scene, 0, 'process_resident_memory_bytes')
+      const cutBefore = await slowConsumers(scene)
       const seen = await neighbours(scene, () =>
-        inject(scene, 'F17', 'one peer', async () => {
-          reader.ws.pause()
-          let seq = 0
-          const body = 'x'.repeat(16_000)
-          // Below the writer's own limits: it is the reader that is judged.
-          const flood = setInterval(() => {
-            writer.send('send', {
-              to: 'stopped',
-              since,
-              stream: 'A'.repeat(11),
-              seq: ++seq,
-              base: 1,
-              kind: 'signal',
-              body,
-            })
-          }, 20)
-          await until('the sender is told', 20_000, () => writer.notices > 0)
-          clearInterval(flood)
+        inject(scene, 'F17', 'two peers', async () => {
+          stopped.reader.ws.pause()
+          slow.readSlowly()
+          for (const each of [stopped, slow])
+            await until('the sender is told', 30_000, () => each.writer.notices > 0)
+          // By the second ping since it was far behind [C4].
+          const ms = await until(
+            'who reads nothing is cut',
+            CUT_WITHIN_MS,
+            async () => (await slowConsumers(scene)) > cutBefore,
+          )
+          scene.note('who reads nothing was cut after ms', ms, { atMost: CUT_WITHIN_MS })
+          // Who reads slowly has two pings of its own after that.
+          await wait(2 * PING_MS)
         }),
       )
       scene.note(
@@ -126,10 +177,18 @@ export const loadFaults: readonly Fault[] = [
           atMost: 60,
         },
       )
-      await heal(scene, 'F17', 'one peer', () => reader.ws.resume())
+      await heal(scene, 'F17', 'two peers', () => stopped.reader.ws.resume())
+      await stopped.reader.closed()
+      scene.note('cut for not reading, peers', (await slowConsumers(scene)) - cutBefore, {
+        atLeast: 1,
+        atMost: 1,
+      })
+      scene.note('messages that the slow one has read', slow.reader.received, { atLeast: 100 })
+      scene.note('connections of the slow one that ended', slow.reader.closeCode === undefined ? 0 : 1, {
+        atMost: 0,
+      })
       noteNeighbours(scene, seen)
-      reader.end()
-      writer.end()
+      for (const each of [stopped, slow]) each.end()
     },
   },
   {
