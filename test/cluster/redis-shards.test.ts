@@ -61,6 +61,7 @@ async function linkOf(channel: string): Promise<Link> {
   return link
 }
 
+const SMESSAGE = />3\r\n\$8\r\nsmessage\r\n\$\d+\r\n\S+\r\n\$\d+\r\n[^\r]*\r\n/gu
 const SUNSUBSCRIBED = />3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu
 /** On top of a limit, for a machine on which others run too. */
 const BUSY_MS = 2_000
@@ -76,6 +77,25 @@ describe('one shard of a Cluster', () => {
       await becomeHealthy(a, b)
       await eventually('the bus is whole', () => reaches(b, a))
     }
+  })
+
+  test('[EAR5] [F9] what comes twice, as from both masters of a failover, is taken once', async () => {
+    const [a, b] = await pair()
+    const { meddler } = await linkOf(`pg:inbox:${b.node}`)
+    let doubled = 0
+    meddler.rewrite((text) =>
+      text.replace(SMESSAGE, (message) => {
+        doubled++
+        return message + message
+      }),
+    )
+    for (let i = 0; i < 5; i++) expect(await reaches(a, b)).toBe(true)
+    expect(doubled).toBeGreaterThanOrEqual(5)
+    // What follows has come behind the last copy.
+    meddler.rewrite((text) => text)
+    expect(await reaches(a, b)).toBe(true)
+    const epochs = b.received.flatMap((envelope) => (envelope.type === 'superseded' ? [envelope.epoch] : []))
+    expect(epochs).toEqual([...new Set(epochs)])
   })
 
   test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within four beats', async () => {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Clock } from '@peerage/core'
 import { open } from './connect.js'
 import type { SlotMap } from './slots.js'
+import { Stamp } from './stamp.js'
 
 /** How payloads get onto channels, each connection keeping the order in which they were published. */
 export interface Publishing {
@@ -79,6 +80,7 @@ export interface ShardPublishersParts {
 export class ShardPublishers implements Publishing {
   readonly #parts: ShardPublishersParts
   readonly #publishers = new Map<string, Publisher>()
+  readonly #stamp = new Stamp()
   #slots: SlotMap | undefined
 
   constructor(parts: ShardPublishersParts) {
@@ -115,7 +117,7 @@ export class ShardPublishers implements Publishing {
   publish(channel: string, payload: string): Promise<unknown> | undefined {
     const master = this.#slots?.owner(channel)
     const publisher = master === undefined ? undefined : this.#publishers.get(master)
-    return publisher?.publish(channel, payload)?.catch((error: unknown) => {
+    return publisher?.publish(channel, this.#stamp.put(payload))?.catch((error: unknown) => {
       if (error instanceof Error && /^(?:MOVED|ASK|CLUSTERDOWN) /u.test(error.message)) this.#parts.onMoved()
       throw error
     })

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { SlotMap } from './slots.js'
+import { Once } from './stamp.js'
 import type { Handler, Listening } from './subscriptions.js'
 import { Subscriptions } from './subscriptions.js'
 
@@ -25,7 +26,9 @@ const CANARY_WORDS = 500
 const PLACED_LOOK_MS = 10
 
 interface Wanted {
+  /** What it gets has passed `once`, which knows what came over the connections of before, too. */
   handler: Handler
+  once: Once
   /** On whose connection it was asked for. */
   master: string | undefined
 }
@@ -81,8 +84,13 @@ export class Shards implements Listening {
 
   want(channel: string, handler: Handler): Promise<void> {
     const master = this.#slots?.owner(channel)
-    this.#wanted.set(channel, { handler, master })
-    return this.#shardOf(channel)?.want(channel, handler) ?? this.#wantWhenPlaced(channel)
+    const once = this.#wanted.get(channel)?.once ?? new Once()
+    const takeOnce: Handler = (payload) => {
+      const taken = once.take(payload)
+      if (taken !== undefined) handler(taken)
+    }
+    this.#wanted.set(channel, { handler: takeOnce, once, master })
+    return this.#shardOf(channel)?.want(channel, takeOnce) ?? this.#wantWhenPlaced(channel)
   }
 
   drop(channel: string): void {
