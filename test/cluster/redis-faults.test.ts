@@ -1,5 +1,6 @@
 import { RegistryUnavailable, defaultTimes } from '@peerage/core'
-import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
+import type { RoomId } from '@peerage/protocol'
+import { claimed, newPeer, newSecretHash, ownerAt, roomNamed } from '@peerage/core/testing'
 import { describe, expect, test } from 'vitest'
 import { topologies } from '../support/redis-topologies.js'
 import { startTcpProxy } from '../support/tcp-proxy.js'
@@ -162,6 +163,30 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     await bench.redis.resume()
     await becomeHealthy(node)
     expect(await node.backend.registry.lookup(peer)).toBeUndefined()
+  })
+
+  // Before, some joins at once were enough for `not subscribed to all channels yet`.
+  test('[EAR6] what peers begin to listen to makes no node unhealthy, and is listened to when it says so', async () => {
+    const node = await bench.rig()
+    await settle(node)
+    const before = node.events.length
+    const rooms = Array.from({ length: 300 }, (_, i) => roomNamed(`hall-${i}`))
+    const heard = new Set<string>()
+    const listen = (room: RoomId): Promise<void> => node.backend.rooms.subscribe(room, () => heard.add(room))
+    await Promise.all([
+      ...rooms.map(async (room) => {
+        // Left and joined again before the first answer: only the second one counts.
+        const first = listen(room)
+        node.backend.rooms.unsubscribe(room)
+        await expect(first).rejects.toThrow(RegistryUnavailable)
+      }),
+      ...rooms.map((room) => listen(room)),
+      ...rooms.map(() => node.backend.presence.watch(newPeer())),
+    ])
+    for (const room of rooms) expect(await node.backend.rooms.publish(room, 'hello')).toBe('sent')
+    await eventually('all rooms are heard', () => heard.size === rooms.length)
+    expect(node.events.slice(before)).toEqual([])
+    expect(isHealthy(node)).toBe(true)
   })
 
   test('[EAR1] [F13] a subscriber that Redis drops is subscribed again, the gap is a doubt', async () => {

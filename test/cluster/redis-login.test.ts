@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { roomNamed } from '@peerage/core/testing'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { makeCertificates } from '../support/certificates.js'
 import { ensureBuilt, PEERAGE_BIN, startNode, type Node, type NodeOptions } from '../support/node.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
@@ -8,12 +9,14 @@ import { freePort } from '../support/ports.js'
 import { PeerJsPeer } from '../support/peerjs.js'
 import { eventually, startChild } from '../support/process.js'
 import { startRedis, type RedisOptions, type RedisServer } from '../support/redis.js'
+import { becomeHealthy, doubts, startRigNode } from './redis-rig.js'
 
 // A Redis that does not let us in: the node says why, at once or within seconds, and hangs nowhere.
 // On one server: what it says is read alike on each topology, and that it is said there too is redis-start's.
 
 const PASSWORD = 'of-the-test-7f3a'
 const SOON_MS = 5_000
+const WAIT = { timeout: 20_000 }
 const ends: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
@@ -142,6 +145,27 @@ describe('refused by Redis: not ready, with the very reason', () => {
     // It does not come again and again on new connections, and says it once, not forty times a second.
     expect(node.logs().filter(({ msg }) => msg === 'health').length).toBeLessThan(8)
     await refused(node, /not subscribed to all channels yet: NOPERM.* channels /)
+  })
+
+  test('[EAR6] a channel of a peer that Redis refuses: the node is well, and a gap is over without it', async () => {
+    const server = await redis({
+      acl: [
+        'default off',
+        `peerage on >${PASSWORD} ~pg:* resetchannels &pg:inbox:* &pg:canary:* +@all`,
+        `looker on >look ~* &* +@all`,
+      ],
+      login: { username: 'looker', password: 'look' },
+    })
+    const node = await startRigNode(server.url, { username: 'peerage', password: PASSWORD })
+    ends.push(() => node.stop())
+    await becomeHealthy(node)
+    const before = node.events.length
+    await expect(node.backend.rooms.subscribe(roomNamed('hall'), () => undefined)).rejects.toThrow('NOPERM')
+    await vi.waitFor(() => expect(node.heard()).toBeGreaterThan(10), WAIT)
+    expect(node.events.slice(before)).toEqual([])
+    await server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await vi.waitFor(() => expect(doubts(node)).not.toEqual([]), WAIT)
+    await becomeHealthy(node)
   })
 
   test('TLS: an authority that did not sign it, none given, and plain words to a TLS port', async () => {

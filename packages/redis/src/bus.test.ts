@@ -23,7 +23,7 @@ function newBus(heard = 1) {
       together: (task) => task(),
     },
     subscriptions: {
-      whole: true,
+      stands: true,
       connected: true,
       want: () => Promise.resolve(),
       drop: () => undefined,

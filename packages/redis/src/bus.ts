@@ -90,10 +90,11 @@ export class RedisBus implements Bus {
     const inbox = keys.inbox(node)
     if (this.#inbox !== undefined && this.#inbox !== inbox) subscriptions.drop(this.#inbox)
     this.#inbox = inbox
-    await subscriptions.want(inbox, (payload) => {
+    const hear = (payload: string): void => {
       if (payload === CANARY) this.#parts.onCanary(inbox)
       else this.#receive(payload, receive)
-    })
+    }
+    await subscriptions.want(inbox, hear, 'node')
   }
 
   publish(to: NodeId, envelope: Envelope): Promise<Sent> {

@@ -110,7 +110,7 @@ export class Health {
     if (!this.#version.ok) return this.#version.why
     if (!publishing.connected) return `not connected to Redis for publishing${because}`
     if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
-    if (!subscriptions.whole) return `not subscribed to all channels yet${because}`
+    if (!subscriptions.stands) return `not subscribed to all channels yet${because}`
     return this.#deaf.size > 0 ? 'what this node publishes to itself does not arrive' : undefined
   }
 
@@ -124,7 +124,7 @@ export class Health {
     const { clock, commands, publishing, subscriptions, commandMs } = this.#parts
     const look = (): void => {
       const all = commands.status === 'ready' && publishing.connected && this.#version.ok
-      const ready = all && subscriptions.whole
+      const ready = all && subscriptions.stands
       const late = clock.monotonic() >= until
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
       else clock.after(START_LOOK_MS, look)
@@ -204,7 +204,7 @@ export class Health {
   async #listen(channel: string): Promise<void> {
     if (this.#canaries.includes(channel)) return
     try {
-      await this.#parts.subscriptions.want(channel, () => this.heard(channel))
+      await this.#parts.subscriptions.want(channel, () => this.heard(channel), 'node')
     } catch (error) {
       this.#parts.onError(error, { stage: 'canary' })
     }

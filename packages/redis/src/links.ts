@@ -90,7 +90,7 @@ function shardLinks(parts: LinksParts): Links {
       publishing.arrange(slots)
       listening.arrange(slots, changed)
     },
-    settled: () => listening.whole && publishing.connected,
+    settled: () => listening.restored && publishing.connected,
     onError,
   })
   return {

@@ -20,7 +20,7 @@ export class RedisPresence implements Presence {
 
   watch(peer: Peer): Promise<void> {
     const { subscriptions, keys } = this.#parts
-    return subscriptions.want(keys.presence(peer), (payload) => this.#hear(peer, payload))
+    return subscriptions.want(keys.presence(peer), (payload) => this.#hear(peer, payload), 'peer')
   }
 
   unwatch(peer: Peer): void {

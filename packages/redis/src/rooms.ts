@@ -92,13 +92,14 @@ export class RedisRooms implements RoomRegistry {
 
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
     const { subscriptions, keys, onError } = this.#parts
-    return subscriptions.want(keys.room(room), (text) => {
+    const hear = (text: string): void => {
       try {
         receive(text)
       } catch (error) {
         onError(error, { stage: 'room' })
       }
-    })
+    }
+    return subscriptions.want(keys.room(room), hear, 'peer')
   }
 
   unsubscribe(room: RoomId): void {

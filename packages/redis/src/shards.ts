@@ -3,7 +3,7 @@ import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { SlotMap } from './slots.js'
 import { Once } from './stamp.js'
-import type { Handler, Listening } from './subscriptions.js'
+import type { Handler, Listening, Whose } from './subscriptions.js'
 import { Subscriptions } from './subscriptions.js'
 
 export interface ShardsParts {
@@ -29,6 +29,7 @@ interface Wanted {
   /** What it gets has passed `once`, which knows what came over the connections of before, too. */
   handler: Handler
   once: Once
+  whose: Whose
   /** On whose connection it was asked for. */
   master: string | undefined
 }
@@ -41,6 +42,8 @@ export class Shards implements Listening {
   readonly #parts: ShardsParts
   readonly #shards = new Map<string, Subscriptions>()
   readonly #wanted = new Map<string, Wanted>()
+  /** The node's own among them. */
+  readonly #own = new Set<string>()
   #slots: SlotMap | undefined
   #canaries: string[] = []
   #restoring = false
@@ -59,6 +62,7 @@ export class Shards implements Listening {
     for (const shard of this.#shards.values()) shard.stop()
     this.#shards.clear()
     this.#wanted.clear()
+    this.#own.clear()
   }
 
   get connected(): boolean {
@@ -67,10 +71,18 @@ export class Shards implements Listening {
     return true
   }
 
-  get whole(): boolean {
+  get stands(): boolean {
     if (this.#slots === undefined) return false
+    for (const channel of this.#own) if (this.#wanted.get(channel)?.master === undefined) return false
+    for (const shard of this.#shards.values()) if (!shard.stands) return false
+    return true
+  }
+
+  /** Whether everything is where it belongs: all channels have a master, and what stood anywhere stands again. */
+  get restored(): boolean {
+    if (!this.stands) return false
+    for (const shard of this.#shards.values()) if (!shard.restored) return false
     for (const { master } of this.#wanted.values()) if (master === undefined) return false
-    for (const shard of this.#shards.values()) if (!shard.whole) return false
     return true
   }
 
@@ -82,20 +94,22 @@ export class Shards implements Listening {
     return this.#canaries
   }
 
-  want(channel: string, handler: Handler): Promise<void> {
+  want(channel: string, handler: Handler, whose: Whose): Promise<void> {
     const master = this.#slots?.owner(channel)
     const once = this.#wanted.get(channel)?.once ?? new Once()
     const takeOnce: Handler = (payload) => {
       const taken = once.take(payload)
       if (taken !== undefined) handler(taken)
     }
-    this.#wanted.set(channel, { handler: takeOnce, once, master })
-    return this.#shardOf(channel)?.want(channel, takeOnce) ?? this.#wantWhenPlaced(channel)
+    this.#wanted.set(channel, { handler: takeOnce, once, whose, master })
+    if (whose === 'node') this.#own.add(channel)
+    return this.#shardOf(channel)?.want(channel, takeOnce, whose) ?? this.#wantWhenPlaced(channel)
   }
 
   drop(channel: string): void {
     this.#shardOf(channel)?.drop(channel)
     this.#wanted.delete(channel)
+    this.#own.delete(channel)
   }
 
   rebuild(channel: string, why: string): void {
@@ -132,7 +146,7 @@ export class Shards implements Listening {
       const look = (): void => {
         const wanted = this.#wanted.get(channel)
         const shard = this.#shardOf(channel)
-        if (wanted && shard) shard.want(channel, wanted.handler).then(resolve, reject)
+        if (wanted && shard) shard.want(channel, wanted.handler, wanted.whose).then(resolve, reject)
         else if (!wanted || this.#stopped || clock.monotonic() >= until)
           reject(new RegistryUnavailable('the slots of the cluster are not known'))
         else clock.after(PLACED_LOOK_MS, look)
@@ -143,11 +157,12 @@ export class Shards implements Listening {
 
   #place(channel: string, wanted: Wanted, master: string | undefined): void {
     if (wanted.master === master) return
+    const state = wanted.master === undefined ? 'new' : 'lost'
     this.#shardOf(channel)?.drop(channel)
     wanted.master = master
-    // Nobody waits for this one; it goes on being wanted, and `whole` says whether it stands.
+    // Nobody waits for this one; it goes on being wanted, and `restored` says whether it stands.
     this.#shardOf(channel)
-      ?.want(channel, wanted.handler)
+      ?.want(channel, wanted.handler, wanted.whose, state)
       .catch((error: unknown) => this.#parts.onError(error, { stage: 'subscribe' }))
   }
 
@@ -173,7 +188,7 @@ export class Shards implements Listening {
 
   // What was published while channels moved is lost, so the doubt comes when they stand.
   #changed(): void {
-    if (this.#restoring && this.whole) {
+    if (this.#restoring && this.restored) {
       this.#restoring = false
       this.#parts.onRestored('slots of the cluster have moved')
     }

@@ -6,16 +6,19 @@ import { open } from './connect.js'
 
 export type Handler = (payload: string) => void
 
+/** Who needs a channel: the node itself, to be well, or a peer that joined or watches something. */
+export type Whose = 'node' | 'peer'
+
 /** What this node listens to: on one server, or over the shards of a Cluster. */
 export interface Listening {
   /**
    * Resolves when the subscription stands. Rejects with RegistryUnavailable at the deadline, and goes on wanting
    * it: it will stand when Redis is back.
    */
-  want(channel: string, handler: Handler): Promise<void>
+  want(channel: string, handler: Handler, whose: Whose): Promise<void>
   drop(channel: string): void
-  /** Whether everything that is wanted stands. */
-  readonly whole: boolean
+  /** Whether the node's own channels stand. What a peer asks for has no say in how the node is. */
+  readonly stands: boolean
   /** Whether every connection is up. */
   readonly connected: boolean
   /** Connections that can be asked whether they live. */
@@ -44,8 +47,8 @@ export interface SubscriptionsParts {
 
 interface Wanted {
   handler: Handler
-  /** Whether the subscription stands on the connection of now. */
-  stands: boolean
+  /** Whether the subscription stands on the connection of now; `lost`: it did before. */
+  state: 'new' | 'stands' | 'lost'
   waiting: Waiting[]
 }
 
@@ -68,6 +71,10 @@ const MOVED_RETRY_MS = 100
 export class Subscriptions implements Listening {
   readonly #parts: SubscriptionsParts
   readonly #wanted = new Map<string, Wanted>()
+  /** The node's own among them. */
+  readonly #own = new Set<string>()
+  /** How many stood, and do not yet stand again. */
+  #lost = 0
   #client: Redis | undefined
   #end: (() => void) | undefined
   #restoring = false
@@ -88,16 +95,23 @@ export class Subscriptions implements Listening {
     this.#close()
     for (const wanted of this.#wanted.values()) settle(wanted, new RegistryUnavailable('stopped'))
     this.#wanted.clear()
+    this.#own.clear()
+    this.#lost = 0
   }
 
   get connected(): boolean {
     return this.#client?.status === 'ready'
   }
 
-  get whole(): boolean {
+  get stands(): boolean {
     if (!this.connected) return false
-    for (const wanted of this.#wanted.values()) if (!wanted.stands) return false
+    for (const channel of this.#own) if (this.#wanted.get(channel)?.state !== 'stands') return false
     return true
+  }
+
+  /** Whether nothing that stood is missing. What was never there has missed nothing. */
+  get restored(): boolean {
+    return this.connected && this.#lost === 0
   }
 
   clients(): Redis[] {
@@ -108,12 +122,22 @@ export class Subscriptions implements Listening {
     return this.#parts.canaries
   }
 
-  want(channel: string, handler: Handler): Promise<void> {
+  /** `state`: `lost` where it stood on another connection than this one. */
+  want(
+    channel: string,
+    handler: Handler,
+    whose: Whose,
+    state: Exclude<Wanted['state'], 'stands'> = 'new',
+  ): Promise<void> {
     const known = this.#wanted.get(channel)
-    const wanted: Wanted = known ?? { handler, stands: false, waiting: [] }
+    const wanted: Wanted = known ?? { handler, state, waiting: [] }
     wanted.handler = handler
-    if (wanted.stands) return Promise.resolve()
-    this.#wanted.set(channel, wanted)
+    if (whose === 'node') this.#own.add(channel)
+    if (wanted.state === 'stands') return Promise.resolve()
+    if (!known) {
+      this.#wanted.set(channel, wanted)
+      if (state === 'lost') this.#lost++
+    }
     return new Promise((resolve, reject) => {
       const { clock, commandMs } = this.#parts
       const timer = clock.after(commandMs, () =>
@@ -137,7 +161,10 @@ export class Subscriptions implements Listening {
     const wanted = this.#wanted.get(channel)
     if (!wanted) return
     this.#wanted.delete(channel)
+    this.#own.delete(channel)
+    if (wanted.state === 'lost') this.#lost--
     settle(wanted, new RegistryUnavailable('not wanted any more'))
+    this.#tellRestored()
     const client = this.#client
     if (client?.status !== 'ready') return
     client.sunsubscribe(channel).catch((error: unknown) => {
@@ -160,7 +187,7 @@ export class Subscriptions implements Listening {
     })
     client.on('ready', () => {
       if (client !== this.#client) return
-      this.#subscribe([...this.#wanted.keys()])
+      this.#subscribeAll(this.#wanted.keys())
       this.#parts.onChange()
     })
     client.on('close', () => {
@@ -195,17 +222,27 @@ export class Subscriptions implements Listening {
 
   // It is not said which: all that stood is asked for again. What does not stand has its own answer to come.
   #renew(): void {
-    const stood = [...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [channel] : []))
+    const stood = [...this.#wanted].flatMap(([channel, { state }]) => (state === 'stands' ? [channel] : []))
     this.#fall()
-    this.#subscribe(stood)
+    this.#subscribeAll(stood)
   }
 
   #fall(): void {
     for (const wanted of this.#wanted.values()) {
-      if (wanted.stands) this.#restoring = true
-      wanted.stands = false
+      if (wanted.state !== 'stands') continue
+      this.#restoring = true
+      wanted.state = 'lost'
+      this.#lost++
     }
     this.#parts.onChange()
+  }
+
+  // The node's own first, and apart: a command that is refused for one channel is refused for all of them.
+  #subscribeAll(channels: Iterable<string>): void {
+    const [own, others]: [string[], string[]] = [[], []]
+    for (const channel of channels) (this.#own.has(channel) ? own : others).push(channel)
+    this.#subscribe(own)
+    this.#subscribe(others)
   }
 
   #subscribe(channels: string[]): void {
@@ -214,26 +251,32 @@ export class Subscriptions implements Listening {
     const size = this.#parts.together ? CHANNELS_PER_COMMAND : 1
     for (let from = 0; from < channels.length; from += size) {
       const some = channels.slice(from, from + size)
+      const asked = some.map((channel) => this.#wanted.get(channel))
       client.ssubscribe(...some).then(
-        () => this.#stand(client, some),
+        () => this.#stand(client, some, asked),
         (error: unknown) => this.#fail(client, some, error),
       )
     }
   }
 
-  #stand(client: Redis, channels: string[]): void {
+  // What was dropped and wanted again since then has an answer of its own to come.
+  #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
     if (client !== this.#client || client.status !== 'ready') return
-    for (const channel of channels) {
+    for (const [i, channel] of channels.entries()) {
       const wanted = this.#wanted.get(channel)
-      if (!wanted) continue
-      wanted.stands = true
+      if (!wanted || wanted !== asked[i]) continue
+      if (wanted.state === 'lost') this.#lost--
+      wanted.state = 'stands'
       settle(wanted)
     }
-    if (this.#restoring && this.whole) {
-      this.#restoring = false
-      this.#parts.onRestored()
-    }
+    this.#tellRestored()
     this.#parts.onChange()
+  }
+
+  #tellRestored(): void {
+    if (!this.#restoring || !this.restored) return
+    this.#restoring = false
+    this.#parts.onRestored()
   }
 
   #fail(client: Redis, channels: string[], error: unknown): void {
@@ -247,7 +290,7 @@ export class Subscriptions implements Listening {
     this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
     for (const channel of channels) {
       const wanted = this.#wanted.get(channel)
-      if (wanted && !wanted.stands) settle(wanted, unavailable(error))
+      if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
     }
     if (error instanceof Error && error.message.startsWith('NOPERM')) this.#againIn(REFUSED_RETRY_MS)
     // Anything else is the connection's fault: it is tried on a new one, after its back-off.
@@ -257,7 +300,10 @@ export class Subscriptions implements Listening {
   #againIn(ms: number): void {
     this.#retry ??= this.#parts.clock.after(ms, () => {
       this.#retry = undefined
-      this.#subscribe([...this.#wanted].flatMap(([channel, { stands }]) => (stands ? [] : [channel])))
+      const missing = [...this.#wanted].flatMap(([channel, { state }]) =>
+        state === 'stands' ? [] : [channel],
+      )
+      this.#subscribeAll(missing)
     })
   }
 }

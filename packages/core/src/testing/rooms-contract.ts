@@ -1,10 +1,11 @@
 import type { Membership } from '../room-registry.js'
+import type { RoomId } from '@peerage/protocol'
 import { parseApp, parseName, parseNodeId, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ContractNode, Given, MakeCluster } from './cluster.js'
 import { patient, quick } from './cluster.js'
 
-function roomNamed(text: string): ReturnType<typeof roomIdOf> {
+export function roomNamed(text: string): RoomId {
   const [app, room] = [parseApp('default'), parseRoom(text)]
   if (!app.ok || !room.ok) throw new Error(`${text} is no room`)
   return roomIdOf(app.value, room.value)
@@ -16,7 +17,7 @@ function member(text: string, since = 1, state: Membership['state'] = 'online'):
   return { name: name.value, since, node: node.value, state }
 }
 
-const namesIn = async (node: ContractNode, room: ReturnType<typeof roomIdOf>): Promise<string[]> =>
+const namesIn = async (node: ContractNode, room: RoomId): Promise<string[]> =>
   (await node.backend.rooms.list(room, undefined, 100)).members.map(({ name }) => name)
 
 /** What every store of rooms must do. */
