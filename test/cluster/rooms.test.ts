@@ -74,6 +74,33 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }
   })
 
+  // Before, the join was answered with `registry-unavailable`, and the last of three left the peer outside.
+  test('[R7] requests of one room that come at once are answered as if each had waited for the one before', async () => {
+    const raw = await RawPeer.open(nodes[0]?.url ?? '', 'hasty')
+    const bob = await peerOn(1, 'bob')
+    const answers = new Map<number, string>()
+    raw.ws.on('message', (data: Buffer) => {
+      const [type, fields] = JSON.parse(/\[.*$/su.exec(data.toString())?.[0] ?? '[]')
+      if (fields?.id !== undefined) answers.set(fields.id, fields.code ?? type)
+    })
+    for (let i = 0; i < 20; i++) {
+      raw.send('join', { id: 5 * i, room: `hall-${i}` })
+      raw.send('part', { id: 5 * i + 1, room: `hall-${i}` })
+      raw.send('join', { id: 5 * i + 2, room: `hall-${i}` })
+      raw.send('watch', { id: 5 * i + 3, names: [`nobody-${i}`] })
+      raw.send('unwatch', { names: [`nobody-${i}`] })
+      raw.send('watch', { id: 5 * i + 4, names: [`nobody-${i}`] })
+      await vi.waitFor(() => expect(answers.size).toBe(5 * i + 5), WAIT)
+    }
+    const types = [...answers].toSorted(([a], [b]) => a - b).map(([, type]) => type)
+    expect(types).toEqual(
+      Array.from({ length: 20 }, () => ['roomed', 'done', 'roomed', 'found', 'found']).flat(),
+    )
+    for (let i = 0; i < 20; i++)
+      expect(standing(await bob.join(`hall-${i}`))).toMatchObject({ hasty: 'online' })
+    raw.end()
+  })
+
   test('members see each other come, go away, come back and leave', async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     const room = await alice.join('hall')

@@ -19,7 +19,8 @@ export interface RoomsParts {
   onError: OnError
 }
 
-export type JoinOutcome = 'joined' | 'known' | 'too-many'
+/** `parted`: it left the room, or its connection ended, before the join was through. */
+export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
 /** What travels on a room's channel: who said it, which stay must not hear itself, and what to tell. */
 interface Told {
@@ -29,9 +30,19 @@ interface Told {
 
 export type MemberState = 'joined' | 'left' | 'away'
 
+/** A connection in a room, from its join until it parts. */
+interface Stay {
+  readonly member: Member
+  /** Joins that are on their way. */
+  joining: number
+  /** The registry has it. */
+  joined: boolean
+  ended: 'no' | 'left' | 'dropped'
+}
+
 /** The members of this node in one room. */
 interface Gathered {
-  readonly connections: Map<ConnectionId, Member>
+  readonly connections: Map<ConnectionId, Stay>
   /** Settles when the room's channel is subscribed to. */
   readonly standing: Promise<void>
   /** Changes that the members of this node are told of together. */
@@ -71,42 +82,57 @@ export class Rooms {
     this.#parts = parts
   }
 
-  /** Resolves when the peer hears what is said from now on. Rejects with RegistryUnavailable, and is then not in. */
+  /**
+   * Resolves when the peer hears what is said from now on. Rejects with RegistryUnavailable, and who was not in before
+   * is then not in. A part may come meanwhile: then that is what holds.
+   */
   async join(session: OnlineSession, room: Room): Promise<JoinOutcome> {
-    const { registry, nameTtlMs } = this.#parts
     const id = roomIdOf(appOf(session.peer), room)
     const { connection } = session
     const rooms = this.#byConnection.get(connection.id) ?? new Set()
     if (!rooms.has(id) && rooms.size >= limits.rooms) return 'too-many'
-    const member = memberOf(session)
     const gathered = this.#gather(id)
-    gathered.connections.set(connection.id, member)
+    const known = gathered.connections.get(connection.id)
+    const stay: Stay = known ?? { member: memberOf(session), joining: 0, joined: false, ended: 'no' }
+    gathered.connections.set(connection.id, stay)
     this.#byConnection.set(connection.id, rooms.add(id))
+    stay.joining++
     try {
       await gathered.standing
-      const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
-      if (outcome === 'full') {
-        this.#drop(connection.id, id)
-        return 'too-many'
-      }
-      // It may have gone while its join was on the way.
-      if (!this.#rooms.get(id)?.connections.has(connection.id)) await registry.part(id, member)
-      // One that is known was away perhaps: the others hear that it is back.
-      else await this.#tell(id, connection.id, 'joined', member)
-      return outcome
+      return await this.#enter(id, connection.id, stay)
     } catch (error) {
-      this.#drop(connection.id, id)
+      // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
+      if (error instanceof RegistryUnavailable && hasEnded(stay)) return 'parted'
       throw error
+    } finally {
+      stay.joining--
+      if (stay.joining === 0 && !stay.joined && !hasEnded(stay)) this.#drop(connection.id, id, 'left')
     }
+  }
+
+  async #enter(id: RoomId, connection: ConnectionId, stay: Stay): Promise<JoinOutcome> {
+    const { registry, nameTtlMs } = this.#parts
+    if (hasEnded(stay)) return 'parted'
+    const { member } = stay
+    const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
+    if (outcome === 'full') return 'too-many'
+    stay.joined = true
+    if (!hasEnded(stay)) {
+      // One that is known was away perhaps: the others hear that it is back.
+      await this.#tell(id, connection, 'joined', member)
+      return outcome
+    }
+    // Unless it has joined anew since then, the membership that was just made ends.
+    if (!this.#rooms.get(id)?.connections.has(connection)) await this.#end(id, connection, stay)
+    return 'parted'
   }
 
   /** False: it was not in the room. */
   async part(session: OnlineSession, room: Room): Promise<boolean> {
     const id = roomIdOf(appOf(session.peer), room)
-    const member = this.#rooms.get(id)?.connections.get(session.connection.id)
-    if (member === undefined) return false
-    this.#drop(session.connection.id, id)
-    await this.#leave(id, session.connection.id, member)
+    const stay = this.#drop(session.connection.id, id, 'left')
+    if (stay === undefined) return false
+    await this.#end(id, session.connection.id, stay)
     return true
   }
 
@@ -152,13 +178,8 @@ export class Rooms {
   /** A socket has ended: its memberships end now, or wait with its name. */
   async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
-    for (const id of rooms) {
-      const member = this.#rooms.get(id)?.connections.get(connection)
-      this.#drop(connection, id)
-      if (member === undefined) continue
-      if (how === 'left') await this.#leave(id, connection, member)
-      else await this.#away(id, connection, member)
-    }
+    const stays = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
+    for (const [id, stay] of stays) if (stay) await this.#end(id, connection, stay)
   }
 
   /** One beat's share of the rooms: their members of this node are prolonged, or written back. */
@@ -185,7 +206,9 @@ export class Rooms {
   }
 
   #memberships({ connections }: Gathered): Membership[] {
-    return [...connections.values()].map((member) => this.#membership(member))
+    return [...connections.values()].flatMap(({ joined, member }) =>
+      joined ? [this.#membership(member)] : [],
+    )
   }
 
   #gather(id: RoomId): Gathered {
@@ -197,29 +220,33 @@ export class Rooms {
     return gathered
   }
 
-  #drop(connection: ConnectionId, id: RoomId): void {
+  #drop(connection: ConnectionId, id: RoomId, how: 'left' | 'dropped'): Stay | undefined {
     const rooms = this.#byConnection.get(connection)
     rooms?.delete(id)
     if (rooms?.size === 0) this.#byConnection.delete(connection)
     const gathered = this.#rooms.get(id)
-    gathered?.connections.delete(connection)
-    if (gathered?.connections.size !== 0) return
+    const stay = gathered?.connections.get(connection)
+    if (gathered === undefined || stay === undefined) return undefined
+    stay.ended = how
+    gathered.connections.delete(connection)
+    if (gathered.connections.size > 0) return stay
     this.#rooms.delete(id)
     this.#parts.registry.unsubscribe(id)
+    return stay
   }
 
-  async #leave(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
-    await this.#inTheBackground('leave a room', async () => {
-      if (await this.#parts.registry.part(id, member)) await this.#tell(id, connection, 'left', member)
-    })
-  }
-
-  async #away(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
+  /** Ends a membership, or has it wait with its name. One that is not made yet has nothing to wait for. */
+  async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Stay): Promise<void> {
     const { registry, graceMs } = this.#parts
-    await this.#inTheBackground('away from a room', async () => {
-      await registry.keep(id, [{ ...this.#membership(member), state: 'away' }], graceMs)
-      await this.#tell(id, connection, 'away', member)
-    })
+    if (ended === 'left')
+      await this.#inTheBackground('leave a room', async () => {
+        if (await registry.part(id, member)) await this.#tell(id, connection, 'left', member)
+      })
+    else if (joined)
+      await this.#inTheBackground('away from a room', async () => {
+        await registry.keep(id, [{ ...this.#membership(member), state: 'away' }], graceMs)
+        await this.#tell(id, connection, 'away', member)
+      })
   }
 
   // The membership ends by itself when this fails, and nobody waits for an answer.
@@ -277,6 +304,10 @@ export class Rooms {
         this.#parts.sessions.get(connection)?.connection.send(change)
     }
   }
+}
+
+function hasEnded(stay: Stay): boolean {
+  return stay.ended !== 'no'
 }
 
 function memberOf(session: OnlineSession): Member {

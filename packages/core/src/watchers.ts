@@ -56,7 +56,12 @@ export class Watchers {
     watched.connections.add(connection)
     const peers = this.#byConnection.get(connection) ?? new Set()
     this.#byConnection.set(connection, peers.add(peer))
-    await this.#parts.presence.watch(peer)
+    try {
+      await this.#parts.presence.watch(peer)
+    } catch (error) {
+      // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
+      if (this.#watched.get(peer) === watched) throw error
+    }
     const seen = this.#read(await this.#parts.lookup(peer))
     this.#tell(peer, seen, connection)
     return seen
