@@ -25,6 +25,8 @@ export interface Connection {
   readonly id: ConnectionId
   /** The wire that it speaks: messages go only between peers of the same wire. */
   readonly wire: Wire
+  /** So much of what it was sent waits to be read that a change would hardly be taken. */
+  readonly isBehind: boolean
   /** False: gone, or too slow. Never throws, never blocks. */
   send(message: ServerMessage): boolean
   /** Tells the peer why, then ends the socket. Idempotent. */

@@ -436,6 +436,29 @@ describe('presence', () => {
     expect(states().at(-1)).toBe('offline')
   })
 
+  test('[C4] a watcher that reads too slowly hears how its peers stand when it reads again', async () => {
+    const { a, b, clock } = await two()
+    const alice = await arrive(a, 'alice')
+    const bob = await arrive(b, 'bob')
+    for (const name of ['bob', 'carol', 'dora']) await a.watchers.watch(alice.connection.id, peerNamed(name))
+    const before = clock.pending
+    alice.connection.full = true
+    await b.end(bob.connection.id, 'dropped')
+    await arrive(b, 'carol')
+    await arrive(b, 'dora')
+    await settle()
+    await b.leave((await arrive(b, 'bob')).session)
+    await clock.advance(1_000)
+    a.watchers.unwatch(alice.connection.id, peerNamed('dora'))
+    alice.connection.full = false
+    await clock.advance(250)
+    expect(alice.connection.sent).toMatchObject([
+      { type: 'presence', name: 'bob', state: 'offline' },
+      { type: 'presence', name: 'carol', state: 'online' },
+    ])
+    expect(clock.pending).toBeLessThanOrEqual(before)
+  })
+
   test('a watched peer that comes and goes is told in order', async () => {
     const { a, b } = await two()
     const alice = await arrive(a, 'alice')

@@ -114,6 +114,7 @@ export class Node {
       presence,
       nodes,
       sessions,
+      clock,
       graceMs,
       lookup: (peer) => registry.lookup(peer),
       onError,

@@ -1,5 +1,5 @@
 import type { Room, RoomId } from '@peerage/protocol'
-import { parseRoom } from '@peerage/protocol'
+import { appOf, parseRoom, roomIdOf } from '@peerage/protocol'
 import { expect, test } from 'vitest'
 import { defaultMailboxLimits } from './mailbox.js'
 import { MemoryRooms } from './memory/rooms.js'
@@ -63,6 +63,7 @@ async function scene() {
   const turn = (): Promise<void> => clock.advance(0)
   return {
     rooms,
+    registry,
     errors,
     arrive: (name: string) => arrive(a, name),
     turn,
@@ -155,4 +156,75 @@ test('[R7] the same while the registry is joined: what the first join made is th
   expect([await first, await second]).toEqual(['parted', 'known'])
   expect(rooms.has(alice.session, hall)).toBe(true)
   expect(await members(alice)).toEqual(['alice online'])
+})
+
+/** Bob is in, and what other nodes tell is in our hands. */
+async function inTheHall() {
+  const made = await scene()
+  const bob = await made.arrive('bob')
+  const joined = made.rooms.join(bob.session, hall)
+  await made.step()
+  await made.step()
+  await joined
+  await made.clock.advance(50)
+  bob.connection.sent.length = 0
+  return {
+    ...made,
+    bob,
+    tell: async (...changes: string[]) => {
+      for (const change of changes)
+        await made.registry.publish(roomIdOf(appOf(bob.session.peer), hall), change)
+      await made.clock.advance(50)
+    },
+    heard: () =>
+      bob.connection.sent.flatMap((message) =>
+        message.type === 'changed'
+          ? [message.members.map(({ name, since, state }) => `${name} ${since} ${state}`)]
+          : [],
+      ),
+  }
+}
+
+test('[C4] who reads too slowly hears the latest of each member when it reads again', async () => {
+  const { bob, tell, heard, clock } = await inTheHall()
+  const before = clock.pending
+  bob.connection.full = true
+  await tell('x.1 +1 alice', 'x.1 +1 carol', 'x.1 ~1 alice')
+  await tell('x.1 +2 alice', 'x.1 -1 alice', 'x.1 -1 carol')
+  await clock.advance(2_000)
+  bob.connection.full = false
+  await clock.advance(250)
+  expect(heard()).toEqual([['alice 2 joined', 'carol 1 left']])
+  await tell('x.1 -2 alice')
+  expect(heard()).toHaveLength(2)
+  expect(clock.pending).toBe(before)
+})
+
+test('[C4] what a slow peer missed in a room that it has left is not told later', async () => {
+  const { rooms, bob, tell, heard, step, clock } = await inTheHall()
+  bob.connection.full = true
+  await tell('x.1 +1 alice')
+  await rooms.part(bob.session, hall)
+  const again = rooms.join(bob.session, hall)
+  await step()
+  await step()
+  expect(await again).toBe('joined')
+  bob.connection.full = false
+  await clock.advance(500)
+  expect(
+    heard()
+      .flat()
+      .filter((change) => change.startsWith('alice')),
+  ).toEqual([])
+})
+
+test('[C4] who missed changes of more members than a room holds is told to come back', async () => {
+  const { bob, tell } = await inTheHall()
+  bob.connection.full = true
+  const all = Array.from({ length: 10_000 }, (_, i) => `x.1 +1 m-${i}`)
+  await tell(...all)
+  await tell(...all)
+  expect(bob.connection.closed).toBeUndefined()
+  await tell('x.1 +1 one-more')
+  expect(bob.connection.closed).toBe('slow-consumer')
 })

@@ -1,6 +1,7 @@
 import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { nameOf, roomIdOf, appOf, limits, parseName, roomOf } from '@peerage/protocol'
 import type { OnError } from './backend.js'
+import { Behind } from './behind.js'
 import type { Clock } from './clock.js'
 import type { RoomChange } from './connection.js'
 import type { Member, Membership, RoomRegistry } from './room-registry.js'
@@ -38,6 +39,8 @@ interface Stay {
   /** The registry has it. */
   joined: boolean
   ended: 'no' | 'left' | 'dropped'
+  /** The latest of each member whose change it did not take, for it reads too slowly. */
+  missed?: Map<Name, RoomChange['members'][number]>
 }
 
 /** The members of this node in one room. */
@@ -60,6 +63,9 @@ interface Reading {
 /** A thousand peers that join at once are a few frames to each member, not a thousand. */
 const CHANGES_MS = 50
 
+/** Of so many members a connection that reads too slowly may have missed changes; with more it must come back. */
+const MISSED_MOST = limits.membersPerRoom
+
 const MARKS: Record<MemberState, string> = { joined: '+', left: '-', away: '~' }
 const STATES = new Map<string | undefined, MemberState>([
   ['+', 'joined'],
@@ -76,10 +82,12 @@ export class Rooms {
   readonly #rooms = new Map<RoomId, Gathered>()
   readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
   readonly #readings = new Map<string, Reading>()
+  readonly #behind: Behind
   #turn = 0
 
   constructor(parts: RoomsParts) {
     this.#parts = parts
+    this.#behind = new Behind({ ...parts, catchUp: (connection) => this.#catchUp(connection) })
   }
 
   /**
@@ -297,13 +305,50 @@ export class Rooms {
 
   #tellChanges(id: RoomId, gathered: Gathered): void {
     const changes = gathered.changes.splice(0)
-    for (let from = 0; from < changes.length; from += limits.membersPerPage) {
-      const members = changes.slice(from, from + limits.membersPerPage)
-      const change: RoomChange = { type: 'changed', room: roomOf(id), members }
-      for (const connection of gathered.connections.keys())
-        this.#parts.sessions.get(connection)?.connection.send(change)
-    }
+    for (const change of pages(id, changes))
+      for (const [connection, stay] of gathered.connections)
+        if (stay.missed || !this.#send(connection, change)) this.#miss(connection, stay, change)
   }
+
+  /** False: it reads too slowly. */
+  #send(connection: ConnectionId, change: RoomChange): boolean {
+    const session = this.#parts.sessions.get(connection)
+    return session?.state !== 'online' || session.connection.send(change)
+  }
+
+  #miss(connection: ConnectionId, stay: Stay, { members }: RoomChange): void {
+    stay.missed ??= new Map()
+    for (const member of members) {
+      // The end of a former holder says nothing about the one of now.
+      const known = stay.missed.get(member.name)
+      if (known === undefined || known.since <= member.since) stay.missed.set(member.name, member)
+    }
+    this.#behind.add(connection)
+    let missed = 0
+    for (const id of this.#byConnection.get(connection) ?? [])
+      missed += this.#rooms.get(id)?.connections.get(connection)?.missed?.size ?? 0
+    const session = this.#parts.sessions.get(connection)
+    if (missed > MISSED_MOST && session) this.#parts.sessions.close(session, 'slow-consumer')
+  }
+
+  #catchUp(connection: ConnectionId): boolean {
+    for (const id of this.#byConnection.get(connection) ?? []) {
+      const stay = this.#rooms.get(id)?.connections.get(connection)
+      if (stay?.missed === undefined) continue
+      for (const change of pages(id, [...stay.missed.values()])) {
+        if (!this.#send(connection, change)) return false
+        for (const { name } of change.members) stay.missed.delete(name)
+      }
+      delete stay.missed
+    }
+    return true
+  }
+}
+
+/** As many frames as it takes. */
+function* pages(id: RoomId, changes: RoomChange['members']): Generator<RoomChange> {
+  for (let from = 0; from < changes.length; from += limits.membersPerPage)
+    yield { type: 'changed', room: roomOf(id), members: changes.slice(from, from + limits.membersPerPage) }
 }
 
 function hasEnded(stay: Stay): boolean {

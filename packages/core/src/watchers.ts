@@ -1,6 +1,8 @@
 import type { ConnectionId, Peer, PresenceState } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { OnError } from './backend.js'
+import { Behind } from './behind.js'
+import type { Clock } from './clock.js'
 import type { Nodes } from './nodes.js'
 import type { Presence } from './presence.js'
 import { presenceOf } from './presence.js'
@@ -12,6 +14,7 @@ export interface WatchersParts {
   presence: Presence
   nodes: Nodes
   sessions: Sessions
+  clock: Clock
   graceMs: number
   lookup: (peer: Peer) => Promise<Lease | undefined>
   onError: OnError
@@ -35,10 +38,14 @@ export class Watchers {
   readonly #parts: WatchersParts
   readonly #watched = new Map<Peer, Watched>()
   readonly #byConnection = new Map<ConnectionId, Set<Peer>>()
+  /** Of whom a connection that reads too slowly has not heard the latest. */
+  readonly #missed = new Map<ConnectionId, Set<Peer>>()
+  readonly #behind: Behind
   #turn = 0
 
   constructor(parts: WatchersParts) {
     this.#parts = parts
+    this.#behind = new Behind({ ...parts, catchUp: (connection) => this.#catchUp(connection) })
     parts.presence.onChange(({ peer }) => this.#look([peer]))
   }
 
@@ -71,6 +78,7 @@ export class Watchers {
     const peers = this.#byConnection.get(connection)
     if (!peers?.delete(peer)) return
     if (peers.size === 0) this.#byConnection.delete(connection)
+    this.#missed.get(connection)?.delete(peer)
     const watched = this.#watched.get(peer)
     watched?.connections.delete(connection)
     if (watched?.connections.size !== 0) return
@@ -80,6 +88,7 @@ export class Watchers {
 
   forget(connection: ConnectionId): void {
     for (const peer of this.#byConnection.get(connection) ?? []) this.unwatch(connection, peer)
+    this.#missed.delete(connection)
   }
 
   /** A beat's share of the watched. */
@@ -115,9 +124,28 @@ export class Watchers {
     const { state, since } = watched.seen
     if (state === seen.state && since === seen.since) return
     watched.seen = seen
-    for (const id of watched.connections) {
-      if (id === except) continue
-      this.#parts.sessions.get(id)?.connection.send({ type: 'presence', name: nameOf(peer), ...seen })
+    for (const id of watched.connections) if (id !== except) this.#send(id, peer, seen)
+  }
+
+  #send(id: ConnectionId, peer: Peer, seen: Seen): void {
+    const connection = this.#parts.sessions.get(id)?.connection
+    if (connection === undefined) return
+    const missed = this.#missed.get(id)
+    if (connection.send({ type: 'presence', name: nameOf(peer), ...seen })) missed?.delete(peer)
+    else {
+      this.#missed.set(id, (missed ?? new Set()).add(peer))
+      this.#behind.add(id)
     }
+  }
+
+  #catchUp(id: ConnectionId): boolean {
+    const missed = this.#missed.get(id)
+    for (const peer of missed ?? []) {
+      const watched = this.#watched.get(peer)
+      if (watched) this.#send(id, peer, watched.seen)
+      if (watched && missed?.has(peer)) return false
+    }
+    this.#missed.delete(id)
+    return true
   }
 }

@@ -22,6 +22,10 @@ export class RecordedConnection implements Connection {
     this.wire = wire
   }
 
+  get isBehind(): boolean {
+    return this.full
+  }
+
   send(message: ServerMessage): boolean {
     if (this.full || this.closed !== undefined) return false
     this.sent.push(message)

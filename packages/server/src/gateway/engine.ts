@@ -111,10 +111,14 @@ export class EngineSocket extends EventEmitter implements Beating {
     return this.#engine.writer.write(this.#duplex, frame)
   }
 
-  /** What another peer sent. False: gone, or so far behind that the sender shall wait. */
+  /** What another peer sent or caused. False: gone, or so far behind that the sender shall wait. */
   relay(frame: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN) return false
     return this.#engine.writer.relay(this.#duplex, frame)
+  }
+
+  get isBehind(): boolean {
+    return this.#engine.writer.isBehind(this.#duplex)
   }
 
   ping(): void {

@@ -38,8 +38,8 @@ export class FrameWriter {
   }
 
   /**
-   * Takes what another peer sent. False: the recipient is behind, and the frame was not taken; the recipient is not cut
-   * for what others send.
+   * Takes what another peer sent or caused. False: the recipient is behind, and the frame was not taken; the recipient
+   * is not cut for what others do.
    */
   relay(stream: Duplex, frame: string): boolean {
     const ahead = stream.writableLength + (this.#waiting.get(stream)?.bytes ?? 0)
@@ -50,9 +50,13 @@ export class FrameWriter {
     return this.write(stream, frame)
   }
 
+  isBehind(stream: Duplex): boolean {
+    return stream.writableLength > this.#mostBytes * FAR_BEHIND_SHARE
+  }
+
   /** To be asked once a ping interval: whether a peer that is far behind has read nothing since it was asked last. */
   isStuck(stream: Duplex): boolean {
-    if (stream.writableLength <= this.#mostBytes * FAR_BEHIND_SHARE) {
+    if (!this.isBehind(stream)) {
       this.#read.delete(stream)
       return false
     }

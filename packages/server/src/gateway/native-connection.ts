@@ -86,6 +86,10 @@ export class NativeConnection implements Connection {
     return this.#closing
   }
 
+  get isBehind(): boolean {
+    return this.socket.isBehind
+  }
+
   send(message: ServerMessage): boolean {
     switch (message.type) {
       case 'relay': {
@@ -103,7 +107,7 @@ export class NativeConnection implements Connection {
       }
       case 'presence': {
         const { name, state, since } = message
-        return this.write(
+        return this.socket.relay(
           encodeNodeMessage(
             since === undefined
               ? { type: 'presence', name, state }
@@ -115,7 +119,7 @@ export class NativeConnection implements Connection {
         // At most once: who is behind misses it, and is not cut for what others say.
         return this.socket.relay(message.frame)
       case 'changed':
-        return this.write(encodedOnce(message))
+        return this.socket.relay(encodedOnce(message))
     }
   }
 

@@ -129,6 +129,11 @@ export class PeerJsConnection implements Connection, Beating {
     socket.owner = this
   }
 
+  /** Nobody asks: PeerJS has no word for changes. */
+  get isBehind(): boolean {
+    return false
+  }
+
   get wire(): 'peerjs' {
     return 'peerjs'
   }

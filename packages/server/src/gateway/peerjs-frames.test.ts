@@ -183,6 +183,7 @@ describe('messages', () => {
     const native: Connection = {
       id: id.value,
       wire: 'native',
+      isBehind: false,
       send: (message) => message.type === 'relay' && sent.push(message.message) > 0,
       close: () => {},
     }

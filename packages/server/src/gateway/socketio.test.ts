@@ -744,6 +744,69 @@ describe('ends', () => {
     expect(counted).toContain('closed slow-consumer')
   })
 
+  // Before, changes were written up to the whole bound, and a slow peer was cut for what others did.
+  test('[C4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
+    const { url, counted } = await house({
+      engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
+      welcome: () => ({
+        p2pServer: null,
+        relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+        graceMs: 30_000,
+        deadlineMs: 30_000,
+        pingMs: 15_000,
+      }),
+    })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    const carol = await named(url, 'carol')
+    bob.send('join', { id: 1, room: 'hall' })
+    bob.send('watch', { id: 2, names: ['carol'] })
+    await bob.event('roomed')
+    const [watched] = (await bob.event('found'))['peers'] as [{ since: number }]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    bob.ws.pause()
+    let seq = 0
+    // One at a time: what is refused then waits behind what is not read, and not behind others of its turn.
+    for (const told = (): boolean => alice.frames.some((frame) => frame.includes('"notice"')); !told();) {
+      const body = 'x'.repeat(40_000)
+      alice.send('send', { to: 'bob', since, stream, seq: ++seq, base: 1, kind: 'message', body })
+      alice.send('ice', { id: seq + 1 })
+      await alice.until((frame) => frame.startsWith(`42["ice",{"id":${seq + 1},`))
+    }
+    // Some 180 bytes each, and more of them than the whole bound.
+    const crowd = Array.from({ length: 20 }, (_, i) => named(url, `${'x'.repeat(120)}${i}`))
+    const flap = async (peer: RawPeer): Promise<void> => {
+      for (let id = 1; id <= 100; id += 2) {
+        peer.send('join', { id, room: 'hall' })
+        await peer.until((frame) => frame.startsWith(`42["roomed",{"id":${id},`))
+        peer.send('part', { id: id + 1, room: 'hall' })
+        await peer.until((frame) => frame.startsWith(`42["done",{"id":${id + 1}}`))
+      }
+    }
+    await Promise.all(crowd.map(async (peer) => flap(await peer)))
+    carol.ws.close()
+    await carol.end()
+    alice.send('join', { id: 0, room: 'hall' })
+    await alice.until((frame) => frame.startsWith('42["roomed",{"id":0,'))
+    // Its change comes with those of 50 ms.
+    await alice.until((frame) => frame.startsWith('42["changed"') && frame.includes('"alice"'))
+    expect(counted).not.toContain('closed slow-consumer')
+    bob.ws.resume()
+    await bob.until((frame) => frame.startsWith('42["presence"'))
+    await bob.until((frame) => frame.startsWith('42["changed"') && frame.includes('"alice"'))
+    const states = new Map<string, string>()
+    for (const frame of bob.frames.filter((text) => text.startsWith('42["changed"')))
+      for (const { name, state } of JSON.parse(frame.slice(2))[1].members) states.set(name, state)
+    expect(states.get('alice')).toBe('joined')
+    for (const name of ['alice', 'bob']) states.delete(name)
+    expect(states.size).toBe(crowd.length)
+    expect(new Set(states.values())).toEqual(new Set(['left']))
+    expect(bob.frames.filter((frame) => frame.startsWith('42["presence"'))).toEqual([
+      `42["presence",{"name":"carol","state":"away","since":${watched.since}}]`,
+    ])
+    expect(bob.closed).toBeUndefined()
+  }, 30_000)
+
   test('[R4] signals have a rate of their own: a handshake passes, a stream of them is refused without a strike', async () => {
     const connection = { ...unlimited.connection, signalBytesPerSecond: 100_000 }
     const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })

@@ -1,0 +1,45 @@
+import type { ConnectionId } from '@peerage/protocol'
+import type { Clock } from './clock.js'
+import type { Sessions } from './sessions.js'
+
+/** A peer that reads again hears within this time what it has missed. */
+const LOOK_MS = 250
+
+export interface BehindParts {
+  sessions: Sessions
+  clock: Clock
+  /** Tells a connection what it has missed. False: it did not take all of it. */
+  catchUp: (connection: ConnectionId) => boolean
+}
+
+/**
+ * Connections that did not take a change, for they read too slowly. They must not go on with what is not true any
+ * more, so each is told when it reads again. One timer for all of them, and none while everybody reads.
+ */
+export class Behind {
+  readonly #parts: BehindParts
+  readonly #connections = new Set<ConnectionId>()
+
+  constructor(parts: BehindParts) {
+    this.#parts = parts
+  }
+
+  add(connection: ConnectionId): void {
+    if (this.#connections.size === 0) this.#lookLater()
+    this.#connections.add(connection)
+  }
+
+  #lookLater(): void {
+    this.#parts.clock.after(LOOK_MS, () => this.#look())
+  }
+
+  #look(): void {
+    const { sessions, catchUp } = this.#parts
+    for (const id of this.#connections) {
+      const session = sessions.get(id)
+      if (session?.state === 'online' && (session.connection.isBehind || !catchUp(id))) continue
+      this.#connections.delete(id)
+    }
+    if (this.#connections.size > 0) this.#lookLater()
+  }
+}
