@@ -206,7 +206,7 @@ export const configSchema = z.strictObject({
   relay: section({
     enabled: set(flag.default(true), 'carry bytes through the server where P2P fails'),
     bytesPerSecond: set(whole(1, MAX_COUNT).default(1_048_576), 'relayed bytes of one connection'),
-    messageBytes: set(whole(1, wire.bodyLength).default(wire.bodyLength), 'one relayed message'),
+    messageBytes: set(whole(1, 3 * wire.bodyLength).default(wire.frameBytes), 'bytes of one relayed message'),
   }),
   page: set(flag.default(true), 'serve the page for browsers at /'),
   log: section({

@@ -323,8 +323,9 @@ export class NativeFrames {
 
   #overRelay(connection: NativeConnection, body: string): 'relay-refused' | 'rate-limited' | undefined {
     const { relay } = this.#parts.welcome()
-    if (relay === null || body.length > relay.messageBytes) return 'relay-refused'
-    const waitMs = connection.rates.relayed.take(Buffer.byteLength(body), this.#clock.monotonic())
+    const bytes = Buffer.byteLength(body)
+    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
+    const waitMs = connection.rates.relayed.take(bytes, this.#clock.monotonic())
     return waitMs > 0 ? 'rate-limited' : undefined
   }
 

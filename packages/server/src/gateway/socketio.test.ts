@@ -644,6 +644,23 @@ describe('answers', () => {
     expect(await bob.event('message')).toMatchObject({ kind: 'signal', seq: 2 })
   })
 
+  // Before, characters were counted: two to four times the bytes passed.
+  test('[R5] a message is as large as its bytes', async () => {
+    const { url } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    const [fits, over] = ['é'.repeat(5_000), 'é'.repeat(5_001)]
+    alice.send('send', { to: 'bob', since, stream, seq: 1, base: 1, kind: 'message', body: over })
+    expect(await alice.event('notice')).toMatchObject({ code: 'relay-refused', seq: 1 })
+    alice.send('send', { to: 'bob', since, stream, seq: 2, base: 2, kind: 'message', body: fits })
+    expect(await bob.event('message')).toMatchObject({ seq: 2 })
+    alice.send('join', { id: 2, room: 'hall' })
+    await alice.event('roomed')
+    alice.send('say', { id: 3, room: 'hall', body: over })
+    expect(await alice.event('error')).toMatchObject({ code: 'relay-refused', id: 3 })
+  })
+
   test('[R6] an acknowledgement reaches the peer it names, and none is answered', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
