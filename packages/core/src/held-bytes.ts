@@ -36,6 +36,15 @@ export class HeldBytes {
     return true
   }
 
+  /** Gives back what was taken for something that was not kept. */
+  give(from: Peer, bytes: number): void {
+    this.#turn()
+    const now = Math.min(bytes, this.#now.get(from) ?? 0)
+    this.#nowAll -= less(this.#now, from, now)
+    // The period may have turned since it was taken.
+    this.#beforeAll -= less(this.#before, from, Math.min(bytes - now, this.#before.get(from) ?? 0))
+  }
+
   #turn(): void {
     const passedMs = this.#clock.monotonic() - this.#begunAt
     if (passedMs < this.#periodMs) return
@@ -46,4 +55,12 @@ export class HeldBytes {
     this.#nowAll = 0
     this.#begunAt = this.#clock.monotonic()
   }
+}
+
+/** Takes so many of a sender's bytes out, and returns how many. */
+function less(held: Map<Peer, number>, from: Peer, bytes: number): number {
+  const rest = (held.get(from) ?? 0) - bytes
+  if (rest > 0) held.set(from, rest)
+  else held.delete(from)
+  return bytes
 }

@@ -38,13 +38,15 @@ export class Mail {
     this.#held = new HeldBytes(parts.clock, parts.expireMs)
   }
 
-  /** False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with RegistryUnavailable: nor was it then. */
+  /**
+   * False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with
+   * RegistryUnavailable: nor was it then.
+   */
   async hold(message: Message): Promise<boolean> {
     const { mailbox, isOnline, arrived, onError } = this.#parts
-    if (!this.#held.take(message.from, Buffer.byteLength(message.frame))) return false
-    const put = await mailbox.put(message.to, message)
-    if (!put.ok) return false
-    this.#expectExpiry(message.to, put.since)
+    const since = await this.#put(message)
+    if (since === undefined) return false
+    this.#expectExpiry(message.to, since)
     try {
       // The peer may have claimed and emptied its mailbox between our look-up and our put.
       if (await isOnline(message.to)) for (const waiting of await mailbox.take(message.to)) arrived(waiting)
@@ -54,6 +56,20 @@ export class Mail {
       onError(error, { stage: 'mailbox check' })
     }
     return true
+  }
+
+  /** When its queue was made. Undefined: not kept, and what was counted for it is given back. */
+  async #put(message: Message): Promise<number | undefined> {
+    const bytes = Buffer.byteLength(message.frame)
+    if (!this.#held.take(message.from, bytes)) return undefined
+    let since: number | undefined
+    try {
+      const put = await this.#parts.mailbox.put(message.to, message)
+      if (put.ok) since = put.since
+      return since
+    } finally {
+      if (since === undefined) this.#held.give(message.from, bytes)
+    }
   }
 
   /** What waits for a peer that has just claimed its name, in order. */

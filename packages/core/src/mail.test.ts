@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { HeldBytes } from './held-bytes.js'
+import { Mail } from './mail.js'
+import type { Mailbox } from './mailbox.js'
+import type { Message } from './message.js'
+import { RegistryUnavailable } from './registry.js'
+import { newPeer } from './testing/cluster.js'
+import { fakeClock } from './testing/fake-clock.js'
+
+const MiB = 1024 * 1024
+const EXPIRE_MS = 5_000
+
+/** A mailbox that answers as it is told. */
+function scene() {
+  const clock = fakeClock()
+  let answer: 'ok' | 'full' | 'away' = 'ok'
+  const mailbox: Mailbox = {
+    put: async () => {
+      if (answer === 'away') throw new RegistryUnavailable('away')
+      return answer === 'ok' ? { ok: true, since: 1 } : { ok: false, reason: 'full' }
+    },
+    take: async () => [],
+    expire: async () => [],
+  }
+  const mail = new Mail({
+    mailbox,
+    clock,
+    expireMs: EXPIRE_MS,
+    arrived: () => expect.unreachable(),
+    isOnline: async () => false,
+    expired: () => expect.unreachable(),
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  const from = newPeer()
+  const letter = (bytes: number): Message => {
+    return { from, to: newPeer(), wire: 'peerjs', kind: 'signal', hold: true, frame: 'x'.repeat(bytes) }
+  }
+  return { clock, mail, letter, answers: (next: typeof answer) => void (answer = next) }
+}
+
+// Before, what a full mailbox refused counted on, and a sender was shut out of all mailboxes for ten seconds.
+test.each(['full', 'away'] as const)('[P8] what the store did not keep (%s) does not count', async (why) => {
+  const { mail, letter, answers } = scene()
+  answers(why)
+  for (let i = 0; i < 10; i++) {
+    const held = mail.hold(letter(MiB))
+    if (why === 'full') expect(await held).toBe(false)
+    else await expect(held).rejects.toThrow(RegistryUnavailable)
+  }
+  answers('ok')
+  for (let i = 0; i < 4; i++) expect(await mail.hold(letter(MiB))).toBe(true)
+  expect(await mail.hold(letter(1))).toBe(false)
+  mail.stop()
+})
+
+test('[P8] what waits counts until its queue is surely over', async () => {
+  const { clock, mail, letter } = scene()
+  expect(await mail.hold(letter(4 * MiB))).toBe(true)
+  await clock.advance(EXPIRE_MS - 1)
+  expect(await mail.hold(letter(1))).toBe(false)
+  await clock.advance(EXPIRE_MS + 1)
+  expect(await mail.hold(letter(4 * MiB))).toBe(true)
+  mail.stop()
+})
+
+test('[P8] what is given back after the period has turned is taken off where it was counted', async () => {
+  const clock = fakeClock()
+  const held = new HeldBytes(clock, EXPIRE_MS)
+  const [one, other] = [newPeer(), newPeer()]
+  expect(held.take(one, 3 * MiB)).toBe(true)
+  await clock.advance(EXPIRE_MS)
+  expect(held.take(one, MiB)).toBe(true)
+  expect(held.take(one, 1)).toBe(false)
+  held.give(one, 3 * MiB)
+  expect(held.take(one, 3 * MiB)).toBe(true)
+  expect(held.take(one, 1)).toBe(false)
+  // More than there is, of one who has nothing: nothing.
+  held.give(other, 100 * MiB)
+  expect(held.take(other, 4 * MiB)).toBe(true)
+  expect(held.take(other, 1)).toBe(false)
+})
+
+test('[P8] what waits of all senders of a node is bounded', () => {
+  const held = new HeldBytes(fakeClock(), EXPIRE_MS)
+  for (let i = 0; i < 16; i++) expect(held.take(newPeer(), 4 * MiB)).toBe(true)
+  const late = newPeer()
+  expect(held.take(late, 1)).toBe(false)
+  held.give(late, 1)
+  expect(held.take(late, 1)).toBe(false)
+})
