@@ -101,16 +101,19 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
     return { sent, ms, loadShare: (user + system) / (ms * 1000), ...this.#tally(sent) }
   }
 
-  /** One member speaks, and speaks again when all others have heard it. `last`: until the last of them had. */
+  /**
+   * One member speaks, and the next one when all others have heard it: each has a rate of its own. `last`: until the
+   * last of them had.
+   */
   async broadcast(group: Group, options: BroadcastOptions): Promise<Numbers> {
     this.#reset({ echo: false })
-    const [speaker] = group.peers
-    this.#speaker = speaker
     const listeners = group.peers.length - 1
     const lasts: number[] = []
     for (let round = 1; round <= options.times; round++) {
       const from = this.#latencies.length
       const due = performance.now()
+      const speaker = group.peers[round % group.peers.length]
+      this.#speaker = speaker
       speaker?.say(options.room, bodyOf(REQUEST, due.toFixed(3), options.bodyBytes))
       while (this.#latencies.length < from + listeners) {
         if (performance.now() > due + DRAIN_MS) throw new Error(`heard by ${this.#latencies.length - from}`)

@@ -177,6 +177,7 @@ async function arrive(
     signals: bucket(),
     lookups: bucket(),
     relayed: bucket(),
+    said: bucket(),
     joins: bucket(),
     strikes: bucket(),
   })

@@ -29,6 +29,8 @@ export interface RoomRegistry {
   keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void>
   /** Up to `most` members whose names come after `after`, in the order of their names' bytes. */
   list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Membership[]; more: boolean }>
+  /** How many members there are, of all nodes. */
+  size(room: RoomId): Promise<number>
   /** Resolves when the subscription stands: what is published from then on arrives. */
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void>
   unsubscribe(room: RoomId): void

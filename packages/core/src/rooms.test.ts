@@ -23,6 +23,7 @@ function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void
     part: (...args) => inner.part(...args),
     keep: (...args) => inner.keep(...args),
     list: (...args) => inner.list(...args),
+    size: (room) => inner.size(room),
     subscribe: async (room, receive) => {
       const stands = new Promise<void>((resolve, reject) => {
         steps.push(resolve)
@@ -227,4 +228,30 @@ test('[C4] who missed changes of more members than a room holds is told to come 
   expect(bob.connection.closed).toBeUndefined()
   await tell('x.1 +1 one-more')
   expect(bob.connection.closed).toBe('slow-consumer')
+})
+
+test('[R10] how many hear it is asked for once a second, and known meanwhile', async () => {
+  const { rooms, registry, bob, clock, errors } = await inTheHall()
+  const sizes: (() => Promise<number>)[] = [
+    () => Promise.reject(new RegistryUnavailable('away')),
+    () => Promise.resolve(7),
+    () => Promise.resolve(9),
+    () => Promise.reject(new RegistryUnavailable('away')),
+  ]
+  registry.size = () => sizes.shift()?.() ?? Promise.resolve(0)
+  const first = rooms.reach(bob.session, hall)
+  expect(rooms.reach(bob.session, hall)).toBe(first)
+  await expect(first).rejects.toThrow(RegistryUnavailable)
+  expect(await rooms.reach(bob.session, hall)).toBe(7)
+  expect(rooms.reach(bob.session, hall)).toBe(7)
+  await clock.advance(1_000)
+  expect(rooms.reach(bob.session, hall)).toBe(7)
+  await clock.advance(999)
+  expect(rooms.reach(bob.session, hall)).toBe(9)
+  expect(errors).toEqual([])
+  await clock.advance(1)
+  expect(rooms.reach(bob.session, hall)).toBe(9)
+  await clock.advance(0)
+  expect(rooms.reach(bob.session, hall)).toBe(9)
+  expect(errors).toHaveLength(1)
 })

@@ -50,6 +50,8 @@ interface Gathered {
   readonly standing: Promise<void>
   /** Changes that the members of this node are told of together. */
   changes: RoomChange['members']
+  /** How many members there are on all nodes, and when that was asked for. */
+  size?: { members: number | Promise<number>; askedAt: number }
 }
 
 type Page = Awaited<ReturnType<RoomRegistry['list']>>
@@ -62,6 +64,10 @@ interface Reading {
 
 /** A thousand peers that join at once are a few frames to each member, not a thousand. */
 const CHANGES_MS = 50
+/** In a room of more than five hundred on this node more of them go together, or who comes and goes costs the most. */
+const CHANGES_MS_PER_MEMBER = 0.1
+/** What is said in a room is counted by how many hear it, as of so long ago. */
+const SIZE_MS = 1_000
 
 /** Of so many members a connection that reads too slowly may have missed changes; with more it must come back. */
 const MISSED_MOST = limits.membersPerRoom
@@ -175,6 +181,30 @@ export class Rooms {
 
   has(session: OnlineSession, room: Room): boolean {
     return this.#byConnection.get(session.connection.id)?.has(roomIdOf(appOf(session.peer), room)) ?? false
+  }
+
+  /**
+   * How many members hear what is said. Known at once, but for the first time; then all who ask get their answer in the
+   * order in which they asked.
+   */
+  reach(session: OnlineSession, room: Room): number | Promise<number> {
+    const id = roomIdOf(appOf(session.peer), room)
+    const gathered = this.#rooms.get(id)
+    if (gathered === undefined) return 0
+    const now = this.#parts.clock.monotonic()
+    const { size } = gathered
+    if (size !== undefined && now - size.askedAt < SIZE_MS) return size.members
+    const asked = this.#parts.registry.size(id).then((members) => {
+      gathered.size = { members, askedAt: now }
+      return members
+    })
+    gathered.size = { members: size?.members ?? asked, askedAt: now }
+    asked.catch((error: unknown) => {
+      if (gathered.size?.members === asked) delete gathered.size
+      // Who waits for it is told; who goes by the last number is not.
+      else this.#parts.onError(error, { stage: 'room size' })
+    })
+    return gathered.size.members
   }
 
   /** To every other member: `frame` is encoded once, for all of them. */
@@ -300,7 +330,9 @@ export class Rooms {
   #gatherChange(id: RoomId, gathered: Gathered, change: RoomChange['members'][number]): void {
     gathered.changes.push(change)
     if (gathered.changes.length === 1)
-      this.#parts.clock.after(CHANGES_MS, () => this.#tellChanges(id, gathered))
+      this.#parts.clock.after(Math.max(CHANGES_MS, CHANGES_MS_PER_MEMBER * gathered.connections.size), () =>
+        this.#tellChanges(id, gathered),
+      )
   }
 
   #tellChanges(id: RoomId, gathered: Gathered): void {

@@ -90,6 +90,11 @@ export class RedisRooms implements RoomRegistry {
     return { members, more: texts.length > 2 * most }
   }
 
+  size(room: RoomId): Promise<number> {
+    const { commands, keys } = this.#parts
+    return commands.run((client) => client.zcard(keys.members(room)))
+  }
+
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
     const { subscriptions, keys, onError } = this.#parts
     const hear = (text: string): void => {

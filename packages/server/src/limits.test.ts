@@ -39,6 +39,14 @@ describe('a token bucket', () => {
     ])
   })
 
+  test('what is larger than a bucket that counts in full passes, and the next waits for all of it', () => {
+    const bucket = new TokenBucket(100, 0, { whole: true })
+    expect(bucket.take(1_000, 0)).toBe(0)
+    expect(bucket.take(1, 0)).toBe(8_010)
+    expect(bucket.take(1_000, 9_999)).toBeGreaterThan(0)
+    expect(bucket.take(1_000, 10_000)).toBe(0)
+  })
+
   test('0 a second is no limit', () => {
     const bucket = new TokenBucket(0, 0)
     expect(bucket.take(1e9, 0)).toBe(0)

@@ -9,11 +9,14 @@ import { Backlog } from './backlog.js'
 export class TokenBucket {
   readonly #perSecond: number
   readonly #most: number
+  readonly #whole: boolean
   #tokens: number
   #at: number
 
-  constructor(perSecond: number, now: number, burst = 2 * perSecond) {
+  /** `whole`: what is larger than the bucket counts in full, and the next waits for all of it. */
+  constructor(perSecond: number, now: number, { burst = 2 * perSecond, whole = false } = {}) {
     this.#perSecond = perSecond
+    this.#whole = whole
     this.#most = Math.max(1, burst)
     this.#tokens = this.#most
     this.#at = now
@@ -39,7 +42,7 @@ export class TokenBucket {
     // What is larger than the bucket takes all of it: it must be possible at some time.
     const cost = Math.min(wanted, this.#most)
     const waitMs = this.#wait(cost, now)
-    if (waitMs === 0) this.#tokens -= cost
+    if (waitMs === 0) this.#tokens -= this.#whole ? wanted : cost
     return waitMs
   }
 
@@ -95,7 +98,7 @@ export class KeyedBuckets {
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
       if (this.#buckets.size >= this.#most) this.#sweep(now)
-      bucket = new TokenBucket(this.#perSecond, now, this.#burst)
+      bucket = new TokenBucket(this.#perSecond, now, { burst: this.#burst })
       this.#buckets.set(key, bucket)
     }
     return bucket

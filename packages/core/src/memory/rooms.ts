@@ -53,6 +53,10 @@ export class MemoryRooms implements RoomRegistry {
     return { members: from.slice(0, most), more: from.length > most }
   }
 
+  async size(room: RoomId): Promise<number> {
+    return this.#members(room).size
+  }
+
   async subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
     this.#store.open()
     this.unsubscribe(room)

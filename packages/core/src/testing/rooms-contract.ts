@@ -40,9 +40,11 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
         members: [member('alice')],
         more: false,
       })
+      expect(await b.backend.rooms.size(room)).toBe(1)
       expect(await b.backend.rooms.part(room, member('alice'))).toBe(true)
       expect(await b.backend.rooms.part(room, member('alice'))).toBe(false)
       expect(await namesIn(a, room)).toEqual([])
+      expect(await b.backend.rooms.size(room)).toBe(0)
     })
 
     test('another holder of the name is another member, and parts for itself alone', async () => {

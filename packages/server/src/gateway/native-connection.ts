@@ -25,6 +25,8 @@ export interface Rates {
   signals: TokenBucket
   lookups: TokenBucket
   relayed: TokenBucket
+  /** What it says in rooms, once for each member that hears it. */
+  said: TokenBucket
   joins: TokenBucket
   strikes: TokenBucket
 }

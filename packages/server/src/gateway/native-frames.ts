@@ -308,7 +308,10 @@ export class NativeFrames {
     message: PeerMessageOf<'say'>,
   ): Promise<NodeMessage | ProtocolError> {
     const refused = this.#overRelay(connection, message.body)
-    return refused ? protocolError(refused, errorTexts[refused]) : this.#rooms.say(session, message)
+    if (refused) return protocolError(refused, errorTexts[refused])
+    return this.#rooms.say(session, message, (cost) =>
+      connection.rates.said.take(cost, this.#clock.monotonic()),
+    )
   }
 
   #overLimit(connection: NativeConnection, bytes: number): number {

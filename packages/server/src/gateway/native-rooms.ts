@@ -4,6 +4,9 @@ import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@pee
 import { encodeNodeMessage, errorTexts, limits, nameOf, protocolError } from '@peerage/protocol'
 import type { GatewayMetrics } from './events.js'
 
+/** What is said counts once for each member that hears it, and once more for each further kilobyte. */
+const BYTES_PER_MEMBER = 1_024
+
 /** What a native peer asks of rooms. Each answer is a message, or why not; rejections are outages. */
 export class NativeRooms {
   readonly #node: Node
@@ -42,12 +45,19 @@ export class NativeRooms {
     return this.#page(session, id, room, after)
   }
 
+  /** `overMs`: takes so much from the rate of what this peer says, or says how long it has to wait. */
   async say(
     session: OnlineSession,
     { id, room, body }: PeerMessageOf<'say'>,
+    overMs: (cost: number) => number,
   ): Promise<NodeMessage | ProtocolError> {
     if (!this.#node.rooms.has(session, room)) return notIn(room)
     const { peer, lease } = session
+    const reached = this.#node.rooms.reach(session, room)
+    const members = typeof reached === 'number' ? reached : await reached
+    const waitMs = overMs(members * Math.ceil(Buffer.byteLength(body) / BYTES_PER_MEMBER))
+    if (waitMs > 0)
+      return protocolError('rate-limited', `too much is said for a room of ${members} members`, waitMs)
     const frame = encodeNodeMessage({ type: 'said', room, from: nameOf(peer), since: lease.since, body })
     const sent = await this.#node.rooms.say(session, room, frame)
     this.#metrics.routed(

@@ -676,6 +676,55 @@ describe('answers', () => {
   })
 })
 
+describe('what is said in rooms', () => {
+  // Before, a message to ten thousand counted as one to one.
+  test('[R10] counts for each member that hears it, in kilobytes', async () => {
+    // 2,000 members at once.
+    const { url } = await house(rated(100))
+    const peers: RawPeer[] = []
+    for (let i = 0; i < 20; i++) {
+      const peer = await named(url, `peer-${i}`)
+      peer.send('join', { id: 1, room: 'hall' })
+      await peer.event('roomed')
+      peers.push(peer)
+    }
+    const [alice, bob] = peers
+    if (!alice || !bob) throw new Error('twenty peers came')
+    const said = (peer: RawPeer): number =>
+      peer.frames.filter((frame) => frame.startsWith('42["said"')).length
+    for (let id = 2; id < 112; id++) alice.send('say', { id, room: 'hall', body: '"hello"' })
+    await alice.until((frame) => frame.includes('"id":111'))
+    expect(alice.frames.filter((frame) => frame.startsWith('42["done"'))).toHaveLength(100)
+    expect(await alice.event('error')).toMatchObject({
+      code: 'rate-limited',
+      id: 102,
+      retryAfterMs: 20,
+      detail: 'too much is said for a room of 20 members',
+    })
+    // Ten kilobytes to twenty are as much as one to two hundred.
+    for (let id = 2; id < 14; id++) bob.send('say', { id, room: 'hall', body: 'x'.repeat(10_000) })
+    await bob.until((frame) => frame.includes('"id":13'))
+    expect(bob.frames.filter((frame) => frame.startsWith('42["done"'))).toHaveLength(10)
+    await vi.waitFor(() => expect(said(alice)).toBe(10))
+    await vi.waitFor(() => expect(said(bob)).toBe(100))
+    expect(alice.closed ?? bob.closed).toBeUndefined()
+  })
+
+  test('[R10] in a small room as often as a peer may send, and others pay nothing for it', async () => {
+    const { url } = await house(rated(100))
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    for (const peer of [alice, bob]) {
+      peer.send('join', { id: 1, room: 'hall' })
+      await peer.event('roomed')
+    }
+    for (let id = 2; id < 152; id++) alice.send('say', { id, room: 'hall', body: '"hello"' })
+    await alice.until((frame) => frame.includes('"id":151'))
+    expect(alice.frames.filter((frame) => frame.startsWith('42["done"'))).toHaveLength(150)
+    const heard = (): string[] => bob.frames.filter((frame) => frame.startsWith('42["said"'))
+    await vi.waitFor(() => expect(heard()).toHaveLength(150))
+  })
+})
+
 describe('ends', () => {
   test('[C6] who goes on sending after the close is cut', async () => {
     const { url } = await house()
