@@ -1,3 +1,4 @@
+import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
@@ -163,12 +164,14 @@ async function checkStun(subject: string, at: string): Promise<Finding> {
   if (target === undefined) return { verdict: 'fail', subject, text: `${at} is not host:port` }
   const advice = `check the name, the process there, and that UDP ${target.port} passes every firewall`
   let address: string
+  let socket: Socket
   try {
     address = (await lookup(target.host)).address
+    // Not to be had where a machine has no IPv6.
+    socket = await bindUdp(isIPv6(address) ? '::' : '0.0.0.0', 0)
   } catch (error) {
     return { verdict: 'fail', subject, text: `${at}: ${reasonOf(error)}; ${advice}` }
   }
-  const socket = await bindUdp(isIPv6(address) ? '::' : '0.0.0.0', 0)
   try {
     const result = await queryBinding({ socket, address, port: target.port, ...STUN_QUERY })
     switch (result.kind) {
