@@ -159,6 +159,26 @@ describe('messages', () => {
     expect(a.received.map(({ src }) => src)).toEqual([5, true, ['b'], { b: 1 }, long, 'a\u0000b', 'a'])
   })
 
+  test('[P9] what is remembered of EXPIREs is small: long ids that begin alike are one burst, and many are forgotten', async () => {
+    const home = await house()
+    const a = await home.join('a')
+    const long = 'x'.repeat(30_000)
+    for (let n = 0; n < 5; n++) a.send(offer(`${long}${n}`))
+    a.send(offer('\nshort'))
+    await a.next('EXPIRE', 1)
+    const told = (): string[] => a.received.map(({ src }) => String(src))
+    expect(told()).toEqual([`${long}0`, '\nshort'])
+    for (let n = 0; n < 300; n++) a.send(offer(`\n${n}`))
+    for (let n = 0; n < 300; n++) a.send(offer(`\n${n}`))
+    a.send(offer('a', 'last'))
+    await a.next('OFFER')
+    // Each once, but for those that were forgotten for the others.
+    const ends = told().filter((src) => /^\n\d/u.test(src))
+    expect(new Set(ends).size).toBe(300)
+    expect(ends.length).toBeGreaterThan(300)
+    expect(ends.length).toBeLessThanOrEqual(600)
+  })
+
   test('[P8] a full mailbox refuses, tells the sender, and is logged', async () => {
     const clock = fakeClock()
     const home = await house({

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import type { Backend } from '@peerage/core'
 import { memoryCluster } from '@peerage/core'
 import { fakeClock } from '@peerage/core/testing'
+import { nameOf } from '@peerage/protocol'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   closeHouses,
@@ -118,6 +119,39 @@ describe('limits', () => {
     await eventually('held again', () => home.seen.filter((line) => line === 'signal held').length > held)
   })
 
+  test('[P16] what arrives while a mailbox is being emptied is bounded, in frames and in bytes', async () => {
+    const opens: (() => void)[] = []
+    const slowTake = (backend: Backend): Backend => ({
+      ...backend,
+      mailbox: {
+        put: (peer, message) => backend.mailbox.put(peer, message),
+        expire: (peer) => backend.mailbox.expire(peer),
+        take: async (peer) => {
+          if (nameOf(peer) !== 'a') await new Promise<void>((resolve) => opens.push(resolve))
+          return backend.mailbox.take(peer)
+        },
+      },
+    })
+    const home = await house({ wrap: slowTake })
+    const count = (what: string): number => home.seen.filter((line) => line === what).length
+    const a = await home.join('a')
+    const many = await home.join('many')
+    for (let n = 0; n < 1_030; n++) a.send(candidate('many', n))
+    await eventually(
+      'all are judged',
+      () => count('signal delivered') + count('signal slow-consumer') === 1_030,
+    )
+    expect(count('signal slow-consumer')).toBe(6)
+    const large = await home.join('large')
+    for (let n = 0; n < 5; n++) a.send(offer('large', 'x'.repeat(32_000)))
+    await eventually('refused', () => count('signal slow-consumer') === 7)
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'the other peer does not read fast enough' })
+    for (const open of opens) open()
+    await many.next('CANDIDATE', 1_023)
+    await large.next('OFFER', 3)
+    expect([many.received.length, large.received.length]).toEqual([1_024, 4])
+  })
+
   test('[P16] frames before the name is claimed are bounded', async () => {
     const never = (backend: Backend): Backend => ({
       ...backend,
@@ -164,6 +198,21 @@ describe('limits', () => {
     expect(await a.ended()).toMatchObject({ code: 4004 })
     for (let n = 0; n < 2_200; n++) b.send(candidate('nobody', n))
     expect(await b.ended()).toMatchObject({ code: 4004 })
+  })
+
+  test('[P16] heartbeats, and frames that do nothing, count as messages do; a flood of them is closed', async () => {
+    const limitValues = { ...unlimited, connection: { ...unlimited.connection, messagesPerSecond: 50 } }
+    const home = await house({ limitValues })
+    const [a, b, c] = [await home.join('a'), await home.join('b'), await home.join('c')]
+    // The whole of it: nothing is left for what would be relayed.
+    for (let n = 0; n < 100; n++) a.send({ type: 'HEARTBEAT' })
+    a.send(candidate('b', 1))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+    for (let n = 0; n < 2_200; n++) a.send({ type: 'HEARTBEAT' })
+    expect(await a.ended()).toMatchObject({ code: 4004 })
+    for (let n = 0; n < 2_200; n++) c.socket.send('no JSON')
+    expect(await c.ended()).toMatchObject({ code: 4004 })
+    expect(b.received).toEqual([])
   })
 
   test('[P16] pongs that nobody asked for count, and a flood of them is closed', async () => {

@@ -1,7 +1,7 @@
 import type { Clock, Message, Outcome, Router } from '@peerage/core'
 
 export interface PairsParts {
-  router: Router
+  router: Pick<Router, 'route' | 'knows'>
   clock: Clock
   /** `ms`: how long the outcome was waited for; absent: it was known at once. */
   settled: (message: Message, outcome: Outcome, ms?: number) => void
