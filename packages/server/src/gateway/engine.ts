@@ -21,6 +21,8 @@ const MESSAGE = '4'
 
 /** A peer comes to the default namespace; to any other one, a slash follows. */
 const CONNECT = '40'
+/** All that socket.io is told of it: the hello is read once, by the gateway. */
+const CONNECT_WITHOUT_HELLO = '0'
 /** A peer leaves the only namespace there is. */
 const DISCONNECT = '41'
 /** An event of the default namespace; everything that peers and nodes say is one. */
@@ -42,7 +44,7 @@ export interface EngineEvents {
   event: (socket: EngineSocket, frame: string) => void
   /** What this protocol has no place for. */
   malformed: (socket: EngineSocket, what: 'bad-frame' | 'binary') => void
-  /** A CONNECT packet, with its `40`. False: it goes no further. */
+  /** A CONNECT packet, with its `40`, and the hello that the gateway keeps. False: it goes no further. */
   connect: (socket: EngineSocket, frame: string) => boolean
   /** A ping of the peer (RFC 6455 §5.5.2), or a pong that nobody asked for. False: over its rate, and not answered. */
   extra: (socket: EngineSocket) => boolean
@@ -157,7 +159,7 @@ export class EngineSocket extends EventEmitter implements Beating {
     if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
     else if (frame === PONG) this.ponged()
     else if (frame.startsWith(CONNECT)) {
-      if (this.#engine.events.connect(this, frame)) this.emit('data', frame.slice(1))
+      if (this.#engine.events.connect(this, frame)) this.emit('data', CONNECT_WITHOUT_HELLO)
     } else if (frame === CLOSE || frame === DISCONNECT) this.close()
     else this.#engine.events.malformed(this, 'bad-frame')
   }

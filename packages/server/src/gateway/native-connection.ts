@@ -50,6 +50,8 @@ export class NativeConnection implements Connection {
   refused = 0
   /** A hello is on its way to its answer. */
   claiming = false
+  /** What it says, until it is looked at. */
+  hello: unknown
   /** Its reports' rate, from the first of them on. */
   reports: TokenBucket | undefined
   readonly #parts: NativeConnectionParts

@@ -213,7 +213,8 @@ export class SocketIoGateway implements Gateway {
       metrics.registered('native', error.code)
       return refusal(error)
     }
-    const hello = decodeHello(socket.handshake.auth)
+    const hello = decodeHello(connection.hello)
+    connection.hello = undefined
     if (!hello.ok) return refuse(hello.error)
     const { app, name = mintName(), secret, token } = hello.value
     const { address, request } = connection.socket
@@ -295,10 +296,12 @@ export class SocketIoGateway implements Gateway {
       this.#malformed(socket, protocolError('already-claimed', errorTexts['already-claimed']))
       return false
     }
-    if (!isHello(frame.slice(CONNECT_LENGTH))) {
+    const hello = readHello(frame.slice(CONNECT_LENGTH))
+    if (hello === undefined) {
       this.#malformed(socket, protocolError('bad-frame', 'a hello is a JSON object'))
       return false
     }
+    connection.hello = hello
     connection.claiming = true
     return true
   }
@@ -369,14 +372,13 @@ const DRAIN_RETRY_MS = 1_000
 const CONNECT_LENGTH = '40'.length
 
 // What socket.io cannot read it would answer with a close that does not say why.
-function isHello(text: string): boolean {
-  if (text === '') return true
-  if (!text.startsWith('{')) return false
+function readHello(text: string): unknown {
+  if (text === '') return {}
+  if (!text.startsWith('{')) return undefined
   try {
-    JSON.parse(text)
-    return true
+    return JSON.parse(text)
   } catch {
-    return false
+    return undefined
   }
 }
 
