@@ -1,5 +1,5 @@
 import type { Kind } from '@peerage/protocol'
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { Inbox } from './inbox.js'
 import type { Carrier } from './signaling.js'
 import { FakeClock } from './testing/fake-clock.js'
@@ -250,6 +250,65 @@ test('[D12] over the bound, who holds most loses its newest; it comes again and 
   handed = []
   for (let seq = 1; seq <= 60; seq++) receive(seq, { from: 'eve0', body: big })
   expect(handed).toHaveLength(60)
+})
+
+/** The parts of one message that is as large as one may be. */
+const whole = ['p4', 'p0', 'p0', 'p0'].map((mark) => `${mark}${big.slice(2)}`)
+
+test('[D12] a message in parts gets through while strangers hold just less than its sender, behind gaps', () => {
+  const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
+  for (const from of strangers) for (const seq of [2, 3, 4]) receive(seq, { from, body: big.slice(1) })
+  for (const [i, body] of whole.entries()) {
+    receive(i + 1, { body })
+    for (let other = 0; other < 100; other++) receive(2, { from: `mal${i} ${other}`, body: big })
+  }
+  expect(handed).toHaveLength(1)
+})
+
+test('[D12] a message in parts gets through while strangers hold beginnings that they never end', () => {
+  const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
+  for (const from of strangers) for (const seq of [1, 2, 3]) receive(seq, { from, body: whole[seq - 1] })
+  for (const [i, body] of whole.entries()) {
+    receive(i + 1, { body })
+    // What they hold they send again, and more behind it: neither is progress.
+    for (const from of strangers.slice(-20)) for (const seq of [1, 5, 6]) receive(seq, { from, body: big })
+  }
+  expect(handed).toHaveLength(1)
+})
+
+test('[D12] what waits in order without its beginning having come in order is bounded, too', () => {
+  // Three behind a gap, which the base then closes: the fourth part never comes.
+  const strangers = Array.from({ length: 60 }, (_, i) => `eve${i}`)
+  for (const from of strangers) {
+    for (const seq of [2, 3, 4]) receive(seq, { from, body: whole[seq - 2] })
+    receive(50, { from, base: 2, body: 'x' })
+  }
+  for (const from of strangers) receive(5, { from, base: 2, body: whole[3] })
+  expect(handed.length).toBeLessThanOrEqual((4 * 1024 * 1024) / (3 * big.length))
+  expect(handed.length).toBeGreaterThan(20)
+})
+
+test('[D12] room for one message is found in as many steps, however many senders hold something', () => {
+  const stepsWith = (senders: number): number => {
+    inbox = open()
+    const body = 'x'.repeat((4 * 1024 * 1024) / senders - 256)
+    for (let i = 0; i < senders; i++) receive(2, { from: `eve${i}`, body })
+    const iterators = [new Map().values(), new Set().values()].map((one): object => Object.getPrototypeOf(one))
+    let steps = 0
+    const spies = iterators.map((prototype) => {
+      const next: unknown = Reflect.get(prototype, 'next')
+      if (typeof next !== 'function') throw new TypeError('an iterator without next')
+      return vi.spyOn(prototype as Iterator<unknown>, 'next').mockImplementation(function (this: unknown) {
+        steps++
+        return Reflect.apply(next, this, [])
+      })
+    })
+    receive(2, { from: 'mal', body })
+    for (const spy of spies) spy.mockRestore()
+    return steps
+  }
+  const few = stepsWith(100)
+  expect(stepsWith(1_000)).toBeLessThan(few + 10)
 })
 
 test('[D12] empty messages that wait are bounded, too', () => {

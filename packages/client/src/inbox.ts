@@ -33,6 +33,8 @@ interface Sender {
   since: number
   /** What its waiting messages cost. */
   chars: number
+  /** Those that hold about as much, while something of it waits. */
+  group: Set<Sender> | undefined
   /** Something of it was handed over: its streams say what must not be handed over again. */
   known: boolean
 }
@@ -73,6 +75,10 @@ export class Inbox {
   readonly #strangers = new Map<Name, Sender>()
   readonly #due = new Set<Stream>()
   #earlyChars = 0
+  /** Of whom something waits, by the leading zeros of what it costs: who holds most comes first, within a factor of two. */
+  readonly #bySize = Array.from({ length: 33 }, () => new Set<Sender>())
+  /** In which something waits, from the longest without progress to the latest. */
+  readonly #waiting = new Set<Stream>()
   /** Handed over, but not saved and acknowledged yet. */
   #unacked = 0
   #ackedAt = -Infinity
@@ -90,13 +96,14 @@ export class Inbox {
     const stream = this.#open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#skip(stream, base)
-    if (seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)) {
+    const isNew = seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)
+    if (isNew) {
       stream.early.set(seq, message)
       this.#count(stream, costOf(message))
     }
     // First: the next in order never finds the room taken.
     this.#handOver(stream)
-    this.#makeRoom(stream.sender)
+    if (isNew && stream.early.has(seq)) this.#makeRoom(stream, seq)
     this.#ackSoon(stream, now, message.kind)
   }
 
@@ -123,7 +130,7 @@ export class Inbox {
 
   #open(from: Name, since: number, id: string, next: number, at: number, known = false): Stream {
     const sender = this.#known.get(from) ??
-      this.#strangers.get(from) ?? { streams: new Map<string, Stream>(), since, chars: 0, known }
+      this.#strangers.get(from) ?? { streams: new Map<string, Stream>(), since, chars: 0, group: undefined, known }
     const { streams } = sender
     if (since > sender.since) {
       // Nobody resends what an earlier stay left incomplete; what was handed over of it stays known.
@@ -168,20 +175,46 @@ export class Inbox {
     }
   }
 
-  /** Over a bound, whoever holds most loses its newest. That was not acknowledged, so it comes again. */
-  #makeRoom(sender: Sender): void {
-    while (sender.chars > SENDER_CHARS) this.#dropNewest(sender)
+  /**
+   * `seq` waits. Over a bound, what waits behind a gap goes first: the newest of whoever holds most. What waits in order,
+   * parts of a message, is progress: it goes last, of the stream that has made none for longest. Nothing of it was
+   * acknowledged, so it comes again.
+   */
+  #makeRoom(stream: Stream, seq: number): void {
+    const { sender } = stream
+    if (seq < stream.next + inOrder(stream)) this.#waiting.delete(stream)
+    this.#waiting.add(stream)
+    this.#move(sender, this.#groupOf(sender))
+    while (sender.chars > SENDER_CHARS) this.#dropNewest(largest(sender, ({ early }) => early.size))
     while (this.#earlyChars > EARLY_CHARS) {
-      let most = sender
-      for (const other of this.#senders()) if (other.chars > most.chars) most = other
-      this.#dropNewest(most)
+      const [idle] = this.#waiting
+      this.#dropNewest(this.#mostAhead() ?? idle)
     }
   }
 
-  #dropNewest({ streams }: Sender): void {
-    let most: Stream | undefined
-    for (const stream of streams.values()) if (stream.early.size > (most?.early.size ?? 0)) most = stream
-    if (most !== undefined) this.#take(most, Math.max(...most.early.keys()))
+  /** Where most waits behind a gap. Whoever holds less than its group by now, or nothing behind a gap, is moved. */
+  #mostAhead(): Stream | undefined {
+    for (const group of this.#bySize)
+      for (const sender of group) {
+        const stream = largest(sender, (one) => one.early.size - inOrder(one))
+        const right = stream && this.#groupOf(sender)
+        if (right === group) return stream
+        this.#move(sender, right)
+      }
+    return undefined
+  }
+
+  #groupOf({ chars }: Sender): Set<Sender> | undefined {
+    return this.#bySize[Math.clz32(chars)]
+  }
+
+  #move(sender: Sender, group: Set<Sender> | undefined): void {
+    sender.group?.delete(sender)
+    sender.group = group?.add(sender)
+  }
+
+  #dropNewest(stream: Stream | undefined): void {
+    if (stream !== undefined) this.#take(stream, Math.max(...stream.early.keys()))
   }
 
   /** What waits of a stream is not handed over. */
@@ -199,6 +232,7 @@ export class Inbox {
     const message = stream.early.get(seq)
     if (message === undefined) return undefined
     stream.early.delete(seq)
+    if (stream.early.size === 0) this.#waiting.delete(stream)
     this.#count(stream, -costOf(message))
     return message
   }
@@ -206,6 +240,7 @@ export class Inbox {
   #count({ sender }: Stream, chars: number): void {
     sender.chars += chars
     this.#earlyChars += chars
+    if (sender.chars === 0) this.#move(sender, undefined)
   }
 
   #know({ from, sender }: Stream): void {
@@ -271,4 +306,18 @@ export class Inbox {
 function isFresh(streams: Map<string, Stream>, since: number): boolean {
   for (const { at } of streams.values()) if (at > since) return true
   return false
+}
+
+/** How many messages wait without a gap: for the rest of their message, or for a listener. */
+function inOrder({ early, next }: Stream): number {
+  let count = 0
+  while (early.has(next + count)) count++
+  return count
+}
+
+/** The stream of the sender with the largest size above 0. */
+function largest({ streams }: Sender, sizeOf: (stream: Stream) => number): Stream | undefined {
+  let most: Stream | undefined
+  for (const stream of streams.values()) if (sizeOf(stream) > (most ? sizeOf(most) : 0)) most = stream
+  return most
 }
