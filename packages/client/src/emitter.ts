@@ -29,7 +29,9 @@ export class Emitter<E extends { [K in keyof E]: unknown[] }> {
       try {
         const result = listener(...args)
         // Of an async listener nobody waits for the end, but its error is heard.
-        if (result instanceof Promise) result.catch((error: unknown) => this.#onError(error, event))
+        // Any thenable is one: promises of other realms and libraries are no `Promise` of this one.
+        if (Object(result) === result)
+          Promise.resolve(result).catch((error: unknown) => this.#onError(error, event))
       } catch (error) {
         this.#onError(error, event)
       }

@@ -5,7 +5,7 @@ import type { P2PContext } from './signaling.js'
 
 /** Credentials are renewed with a quarter of their life left: a handshake may take its whole deadline. */
 const RENEW_SHARE = 0.75
-/** Where the node gave no answer, open connections ask again after this. */
+/** Open connections ask no sooner than this, and again after it where the node gave no answer. */
 const RETRY_MS = 10_000
 
 type Renewable = Pick<
@@ -62,8 +62,8 @@ export class IceServers {
 
   #renewLater(): Timer {
     const { clock } = this.#context
-    const ms = this.#renewAt - clock.now()
-    return clock.after(ms > 0 ? ms : RETRY_MS, () => {
+    // Credentials that live for a moment only are no reason to ask all the time.
+    return clock.after(Math.max(this.#renewAt - clock.now(), RETRY_MS), () => {
       this.#timer = undefined
       this.#renew().catch((error: unknown) => this.#context.onError(error))
     })

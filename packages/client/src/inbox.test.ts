@@ -195,6 +195,15 @@ test('[D12] sequence numbers from the past, from the far future, and below their
   expect(nexts().at(-1)).toBe(3)
 })
 
+test('[D12] no seq makes this peer acknowledge with a number that is none', async () => {
+  const last = Number.MAX_SAFE_INTEGER
+  receive(last, { base: last })
+  receive(last - 1, { base: last - 1 })
+  await clock.advance(20)
+  expect(nexts().every((next) => Number.isSafeInteger(next))).toBe(true)
+  expect(handed).toEqual([`${last - 1}`])
+})
+
 test('[D12] the window ahead is kept: its last message counts, one more does not', () => {
   receive(64)
   receive(65)
@@ -293,7 +302,9 @@ test('[D12] room for one message is found in as many steps, however many senders
     inbox = open()
     const body = 'x'.repeat((4 * 1024 * 1024) / senders - 256)
     for (let i = 0; i < senders; i++) receive(2, { from: `eve${i}`, body })
-    const iterators = [new Map().values(), new Set().values()].map((one): object => Object.getPrototypeOf(one))
+    const iterators = [new Map().values(), new Set().values()].map((one): object =>
+      Object.getPrototypeOf(one),
+    )
     let steps = 0
     const spies = iterators.map((prototype) => {
       const next: unknown = Reflect.get(prototype, 'next')

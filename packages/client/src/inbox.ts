@@ -91,7 +91,8 @@ export class Inbox {
 
   receive(message: Message, carrier: Carrier): void {
     const { from, seq, base } = message
-    if (base < 1 || seq < base) return
+    // The seq after it must be one too, or its acknowledgement is malformed, and a node closes who sends such.
+    if (base < 1 || seq < base || seq === Number.MAX_SAFE_INTEGER) return
     const now = this.#deps.clock.now()
     const stream = this.#open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
@@ -130,7 +131,13 @@ export class Inbox {
 
   #open(from: Name, since: number, id: string, next: number, at: number, known = false): Stream {
     const sender = this.#known.get(from) ??
-      this.#strangers.get(from) ?? { streams: new Map<string, Stream>(), since, chars: 0, group: undefined, known }
+      this.#strangers.get(from) ?? {
+        streams: new Map<string, Stream>(),
+        since,
+        chars: 0,
+        group: undefined,
+        known,
+      }
     const { streams } = sender
     if (since > sender.since) {
       // Nobody resends what an earlier stay left incomplete; what was handed over of it stays known.

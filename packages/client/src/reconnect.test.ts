@@ -13,3 +13,8 @@ test('[L2] a node that names a time is taken at its word; if it goes on refusing
   expect(reconnectDelayMs(0, JUST_BELOW_1, 700)).toBe(700)
   expect(Math.round(reconnectDelayMs(3, JUST_BELOW_1, 700))).toBe(8_700)
 })
+
+test('[L2] a node that names a time without end is asked again after five minutes; what is no time was not named', () => {
+  for (const ms of [300_001, 1e15, Infinity]) expect(reconnectDelayMs(0, JUST_BELOW_1, ms)).toBe(300_000)
+  for (const ms of [-1, -1e15, NaN]) expect(Math.round(reconnectDelayMs(1, JUST_BELOW_1, ms))).toBe(2_000)
+})

@@ -4,6 +4,8 @@
 const FIRST_MS = 1_000
 /** Each wait doubles up to this: 15 to 30 s keeps a tier that returns from being flooded. */
 const CAP_MS = 20_000
+/** The longest that a node, or what stands before it, can keep a peer away. */
+const RETRY_MOST_MS = 5 * 60_000
 
 /**
  * Milliseconds until the next attempt. `attempt` counts from 0 since the last stable connection; `random` is in
@@ -12,6 +14,7 @@ const CAP_MS = 20_000
  */
 export function reconnectDelayMs(attempt: number, random: number, retryAfterMs?: number): number {
   const jitterMs = random * Math.min(CAP_MS, FIRST_MS * 2 ** attempt)
-  if (retryAfterMs === undefined) return jitterMs
-  return attempt === 0 ? retryAfterMs : retryAfterMs + jitterMs
+  // What is no time was not said.
+  if (retryAfterMs === undefined || !(retryAfterMs >= 0)) return jitterMs
+  return Math.min(RETRY_MOST_MS, retryAfterMs) + (attempt === 0 ? 0 : jitterMs)
 }

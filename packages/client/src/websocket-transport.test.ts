@@ -146,6 +146,24 @@ test('[C3] a node that falls silent is a cut after its ping interval and timeout
   expect(clock.pending).toBe(0)
 })
 
+test.each([
+  '{}',
+  '[]',
+  '{"pingInterval":"x"}',
+  '{"pingInterval":-5,"pingTimeout":1}',
+  '{"pingInterval":1e15,"pingTimeout":1}',
+])(
+  '[C3] a node that names no time for its pings (%s) and falls silent is a cut all the same',
+  async (opened) => {
+    socket().receive(`0${opened}`)
+    socket().receive('40{"sid":"y"}')
+    await clock.advance(9_999)
+    expect(events).toEqual([])
+    await clock.advance(1)
+    expect(events).toEqual([{ type: 'closed', with: 1006 }])
+  },
+)
+
 test('closing says nothing more, whatever still comes', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')

@@ -10,6 +10,8 @@ import type { OpenTransport } from './transport.js'
 const CUT = 1006
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
+const BEAT_LEAST_MS = 100
+const BEAT_MOST_MS = 10 * 60_000
 
 /** A variable, so that no bundler looks for what browsers have themselves. */
 const PACKAGE: string = 'ws'
@@ -76,7 +78,9 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       switch (data[0]) {
         case '0': {
           const opened = parse(data.slice(1))
-          if (isObject(opened)) beatMs = Number(opened['pingInterval']) + Number(opened['pingTimeout'])
+          const said = isObject(opened) ? Number(opened['pingInterval']) + Number(opened['pingTimeout']) : NaN
+          // What is no time in which a node could answer is not heeded.
+          if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
           socket.send(`40${JSON.stringify(hello)}`)
           return heard()
         }
