@@ -119,6 +119,17 @@ describe('[P22] TURN credentials', () => {
     expect(asked).toBe(3)
     expect(unable.usernames).toEqual([])
   })
+
+  it('that live for a moment only are asked for every ten seconds, not all the time', async () => {
+    const clock = new FakeClock()
+    let asked = 0
+    const requestTurn = () => Promise.resolve({ ...TURN, ttlMs: asked++ % 2 })
+    const servers = new IceServers({ ...contextWith(null, { ...TURN, ttlMs: 1 }), clock, requestTurn }, null)
+    servers.keepFresh(new FakeConnection())
+    await clock.advance(60_000)
+    expect(asked).toBe(6)
+    servers.close()
+  })
 })
 
 /** What of an RTCPeerConnection the renewal touches. */
