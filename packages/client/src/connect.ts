@@ -1,5 +1,6 @@
 import { parseApp, parseName, parseSecret } from '@peerage/protocol'
 import type { Parsed } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import { checkMs, systemClock } from './clock.js'
 import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
@@ -7,6 +8,7 @@ import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
+import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
@@ -67,20 +69,21 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const giveUp = new AbortController()
   const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => giveUp.abort(new PeerageError('timeout')))
   const { signal } = options
-  const onAbort = (): void => giveUp.abort(signal?.reason)
-  signal?.addEventListener('abort', onAbort)
-  if (signal?.aborted) onAbort()
+  const pass = (): void => giveUp.abort(signal?.reason)
+  const ignore = onAbort(signal, pass)
+  if (signal?.aborted) pass()
   try {
     // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
     const [{ createP2P }] = await Promise.all([import('./p2p.js'), session.open(giveUp.signal)])
-    hurryWhenOnline(session)
+    // The network is back: no use in waiting.
+    session.onClosed(onPageEvent('online', () => session.link.hurry()))
     return new Peer(session, createP2P(session, p2pServer, options.p2p))
   } catch (error) {
     session.link.close()
     throw error
   } finally {
     timer.cancel()
-    signal?.removeEventListener('abort', onAbort)
+    ignore()
   }
 }
 
@@ -91,26 +94,18 @@ function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | un
   return result.value
 }
 
-/** The network is back: no use in waiting. Node has no such event. */
-function hurryWhenOnline(session: Session): void {
-  const hurry = (): void => session.link.hurry()
-  globalThis.addEventListener?.('online', hurry)
-  session.onClosed(() => globalThis.removeEventListener?.('online', hurry))
-}
-
 /** Only a page has a storage of its own that a reload finds again. */
 function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
   if (storage === null || (storage === undefined && globalThis.document === undefined)) return undefined
   try {
-    return { storage: storage ?? sessionStorage, locks: globalThis.navigator?.locks, onLeave }
+    return {
+      storage: storage ?? sessionStorage,
+      locks: globalThis.navigator?.locks,
+      onLeave: (save) => onPageEvent('pagehide', save),
+    }
   } catch (error) {
     // Cookies are blocked, or the frame is sandboxed: it lives in memory.
     if (error instanceof DOMException) return undefined
     throw error
   }
-}
-
-function onLeave(save: () => void): () => void {
-  globalThis.addEventListener?.('pagehide', save)
-  return () => globalThis.removeEventListener?.('pagehide', save)
 }

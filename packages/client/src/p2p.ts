@@ -11,6 +11,7 @@ import type { Terms } from './handshake-signal.js'
 import { DEADLINE_MS, decodeSignal, refuse } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
+import { onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
@@ -118,7 +119,7 @@ export class P2P {
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
     checkMs(deadlineMs)
-    if (signal?.aborted === true) return Promise.reject(abortError(signal))
+    if (signal?.aborted) throw abortError(signal)
     const name = parseName(to)
     if (!name.ok) return this.#fail(to, name.problem)
     if (this.#closed) return this.#fail(to, 'this peer was closed')
@@ -151,10 +152,10 @@ export class P2P {
     for (const stop of this.#stops) stop()
   }
 
-  #fail(to: string, detail: string): Promise<never> {
+  #fail(to: string, detail: string): never {
     const error = new ConnectError(to, 'not-found', detail)
     this.#events.emit('connect-failed', error)
-    return Promise.reject(error)
+    throw error
   }
 
   #pair(to: Name, terms: Terms): Pair {
@@ -212,12 +213,6 @@ export class P2P {
       return refuse(this.#context, from, handshake, 'refused')
     this.#pair(from.name, offer).offered(from, handshake, offer)
   }
-}
-
-/** Node has neither of these events. */
-function onPageEvent(type: 'online' | 'pagehide', listener: () => void): () => void {
-  globalThis.addEventListener?.(type, listener)
-  return () => globalThis.removeEventListener?.(type, listener)
 }
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`

@@ -6,6 +6,7 @@ import { PeerageError } from './error.js'
 import type { PeerState } from './link.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
+import { okOrThrow } from './requests.js'
 import type { Mesh, Room } from './rooms.js'
 import type { PeerEvents, Session } from './session.js'
 import type { Via } from './signaling.js'
@@ -163,7 +164,6 @@ function nameOrThrow(name: string): Name {
 }
 
 function foundOrThrow(answer: Answer, signal: AbortSignal | undefined): Presence[] {
-  if (answer.ok) return answer.message.type === 'found' ? answer.message.peers : []
-  if (answer.code === 'aborted') signal?.throwIfAborted()
-  throw new PeerageError(answer.code, answer.detail)
+  const message = okOrThrow(answer, signal)
+  return message.type === 'found' ? message.peers : []
 }

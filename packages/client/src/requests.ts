@@ -1,6 +1,7 @@
 import type { ErrorCode, NodeMessage, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
+import { PeerageError } from './error.js'
 
 /** A request that got no answer by then has failed; it may be asked again. */
 const ANSWER_MS = 5_000
@@ -10,6 +11,13 @@ type Answering = NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'>
 export type Answer =
   | { ok: true; message: Answering }
   | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
+
+/** What was answered. Throws the signal's reason, or a PeerageError. */
+export function okOrThrow(answer: Answer, signal?: AbortSignal): Answering {
+  if (answer.ok) return answer.message
+  if (answer.code === 'aborted') signal?.throwIfAborted()
+  throw new PeerageError(answer.code, answer.detail)
+}
 
 interface Pending {
   frame: PeerMessage

@@ -1,11 +1,13 @@
 import type { Name, NodeMessageOf, PeerMessage, PresenceState, Room as RoomName } from '@peerage/protocol'
 import { limits, parseRoom } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import { decodeBody, encodeBody } from './body.js'
 import type { Channel } from './channel.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
+import { okOrThrow } from './requests.js'
 import type { Session } from './session.js'
 
 /** A member of a room, and how it is. `since` tells one holder of a name from the next. */
@@ -169,12 +171,6 @@ export class Room {
   }
 }
 
-function okOrThrow(answer: Answer, signal?: AbortSignal): Extract<Answer, { ok: true }>['message'] {
-  if (answer.ok) return answer.message
-  if (answer.code === 'aborted') signal?.throwIfAborted()
-  throw new PeerageError(answer.code, answer.detail)
-}
-
 export type MeshEvents = {
   'channel-opened': [channel: Channel]
   'channel-closed': [channel: Channel, reason: string]
@@ -278,13 +274,13 @@ export class Mesh {
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#session.clock.after(ms, () => end())
       const end = (): void => {
         timer.cancel()
-        signal.removeEventListener('abort', end)
+        ignore()
         resolve()
       }
-      signal.addEventListener('abort', end)
+      const timer = this.#session.clock.after(ms, end)
+      const ignore = onAbort(signal, end)
     })
   }
 
