@@ -276,10 +276,11 @@ test('[D16] a listener that rejects is reported like one that throws, whichever 
 test('[D16] a listener that returns a thenable of any make is heard when it rejects', async () => {
   const ann = await join({ name: 'ann' })
   const errors = new Set<string>()
-  const thenable = (reason: string): object =>
-    Object.fromEntries([['then', (_: unknown, reject: (error: Error) => void) => reject(new Error(reason))]])
-  ann.on('message', () => thenable('an object'))
-  ann.on('message', () => Object.assign(() => {}, thenable('a function')))
+  // Of another realm, as the promises of a frame or of a library may be.
+  ann.on('message', () => runInNewContext('({ then: (_, reject) => reject(Error("an object")) })'))
+  ann.on('message', () =>
+    runInNewContext('Object.assign(() => {}, { then: (_, reject) => reject(Error("a function")) })'),
+  )
   ann.on('message', () => runInNewContext('Promise.reject(Error("another realm"))'))
   ann.on('error', (error, stage) => errors.add(`${String(error)} (${stage})`))
   outcome(ann.send('ann', 1))
