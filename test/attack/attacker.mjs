@@ -351,28 +351,23 @@ const attacks = {
     sender.terminate()
   },
   'deaf-inbox': async () => {
-    const ws = await claimed(0, `deafener-${process.pid}`)
-    if (ws === undefined) throw new Error('not let in')
-    const since = await sinceOf(ws, given.victim)
+    // As signals: the relay of a node lets no such rate of messages through. Four senders fill what one may not.
+    const senders = []
+    for (let i = 0; i < 4; i++) {
+      const ws = await claimed(i, `deafener-${process.pid}-${i}`)
+      if (ws === undefined) throw new Error('not let in')
+      senders.push({ ws, since: await sinceOf(ws, given.victim) })
+    }
     // Seq 1 never comes. Smaller and smaller, so that not one character of room is left.
     for (const [i, length] of [45_000, 45_000, 1_000, 30, 1].entries()) {
       const stream = 'ABCDE'.charAt(i).repeat(11)
+      const body = 'x'.repeat(length)
       for (let seq = 2; seq < 62; seq++)
-        write(
-          ws,
-          event('send', {
-            to: given.victim,
-            since,
-            stream,
-            seq,
-            base: 1,
-            kind: 'message',
-            body: 'x'.repeat(length),
-          }),
-        )
+        for (const { ws, since } of senders)
+          write(ws, event('send', { to: given.victim, since, stream, seq, base: 1, kind: 'signal', body }))
       await delay(150)
     }
-    ws.terminate()
+    for (const { ws } of senders) ws.terminate()
   },
   enumeration: () =>
     claimants(2, 100, (ws, n) =>
