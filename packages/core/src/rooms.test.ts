@@ -230,6 +230,36 @@ test('[C4] who missed changes of more members than a room holds is told to come 
   expect(bob.connection.closed).toBe('slow-consumer')
 })
 
+test('[C4] what all slow peers of a node have missed is bounded; who goes gives its share back', async () => {
+  const { rooms, bob, tell, arrive: come, step } = await inTheHall()
+  const peers = [bob]
+  for (let i = 1; i < 20; i++) {
+    const peer = await come(`peer-${i}`)
+    const joined = rooms.join(peer.session, hall)
+    await step()
+    await step()
+    await joined
+    peers.push(peer)
+  }
+  for (const { connection } of peers) connection.full = true
+  const closed = (): number => peers.filter(({ connection }) => connection.closed === 'slow-consumer').length
+  await tell(...Array.from({ length: 9_900 }, (_, i) => `x.1 +1 m-${i}`))
+  expect(closed()).toBe(0)
+  const late = await come('late')
+  const joined = rooms.join(late.session, hall)
+  await step()
+  await step()
+  await joined
+  late.connection.full = true
+  peers.push(late)
+  const more = Array.from({ length: 2_000 }, (_, i) => `x.1 +1 m-${i}`)
+  await tell(...more)
+  expect(closed()).toBe(1)
+  // What it would have been told is forgotten with it: there is room for as much again.
+  await tell(...Array.from({ length: 80 }, (_, i) => `x.1 +1 n-${i}`))
+  expect(closed()).toBe(1)
+})
+
 test('[R10] how many hear it is asked for once a second, and known meanwhile', async () => {
   const { rooms, registry, bob, clock, errors } = await inTheHall()
   const sizes: (() => Promise<number>)[] = [

@@ -71,6 +71,8 @@ const SIZE_MS = 1_000
 
 /** Of so many members a connection that reads too slowly may have missed changes; with more it must come back. */
 const MISSED_MOST = limits.membersPerRoom
+/** The same, of all connections of this node: some 20 MB. Who misses more then must come back. */
+const MISSED_OF_ALL_MOST = 20 * limits.membersPerRoom
 
 const MARKS: Record<MemberState, string> = { joined: '+', left: '-', away: '~' }
 const STATES = new Map<string | undefined, MemberState>([
@@ -90,6 +92,8 @@ export class Rooms {
   readonly #readings = new Map<string, Reading>()
   readonly #behind: Behind
   #turn = 0
+  /** Members whose changes wait for connections that read too slowly, over all of them. */
+  #missed = 0
 
   constructor(parts: RoomsParts) {
     this.#parts = parts
@@ -266,6 +270,7 @@ export class Rooms {
     const stay = gathered?.connections.get(connection)
     if (gathered === undefined || stay === undefined) return undefined
     stay.ended = how
+    this.#forgetMissed(stay)
     gathered.connections.delete(connection)
     if (gathered.connections.size > 0) return stay
     this.#rooms.delete(id)
@@ -353,14 +358,23 @@ export class Rooms {
     for (const member of members) {
       // The end of a former holder says nothing about the one of now.
       const known = stay.missed.get(member.name)
+      if (known === undefined) this.#missed++
       if (known === undefined || known.since <= member.since) stay.missed.set(member.name, member)
     }
     this.#behind.add(connection)
-    let missed = 0
-    for (const id of this.#byConnection.get(connection) ?? [])
-      missed += this.#rooms.get(id)?.connections.get(connection)?.missed?.size ?? 0
+    const stays = [...(this.#byConnection.get(connection) ?? [])].flatMap(
+      (id) => this.#rooms.get(id)?.connections.get(connection) ?? [],
+    )
+    const own = stays.reduce((sum, { missed }) => sum + (missed?.size ?? 0), 0)
+    if (own <= MISSED_MOST && this.#missed <= MISSED_OF_ALL_MOST) return
+    for (const each of stays) this.#forgetMissed(each)
     const session = this.#parts.sessions.get(connection)
-    if (missed > MISSED_MOST && session) this.#parts.sessions.close(session, 'slow-consumer')
+    if (session) this.#parts.sessions.close(session, 'slow-consumer')
+  }
+
+  #forgetMissed(stay: Stay): void {
+    this.#missed -= stay.missed?.size ?? 0
+    delete stay.missed
   }
 
   #catchUp(connection: ConnectionId): boolean {
@@ -369,7 +383,7 @@ export class Rooms {
       if (stay?.missed === undefined) continue
       for (const change of pages(id, [...stay.missed.values()])) {
         if (!this.#send(connection, change)) return false
-        for (const { name } of change.members) stay.missed.delete(name)
+        for (const { name } of change.members) if (stay.missed.delete(name)) this.#missed--
       }
       delete stay.missed
     }
