@@ -5,7 +5,7 @@ import { REPOSITORY } from '../support/node.js'
 import { run } from '../support/process.js'
 import { attacks, elsewhere, type Attack, type Told } from './attacks.js'
 import { Neighbours, type Quality } from './neighbours.js'
-import { redisMemory, rssOf, startStage, type Stage } from './stage.js'
+import { ACCESS_KEY, redisMemory, rssOf, startStage, type Stage } from './stage.js'
 
 export interface Result {
   id: string
@@ -111,6 +111,7 @@ async function attackFor(
     tlsPort: stage.tlsPort,
     stunPort: stage.stunPort,
     originPort: stage.originPort,
+    key: ACCESS_KEY,
     redisPort: stage.redis.port,
     channels: channels.split('\n'),
   }

@@ -19,6 +19,9 @@ export interface Stage {
   stop(): Promise<void>
 }
 
+/** What the node that serves one origin wants. */
+export const ACCESS_KEY = 'the-right-key-0123456789'
+
 /** An attack lasts seconds, so a handshake may not take the usual ten. */
 const ARGS = [
   '--limits-handshake-ms',
@@ -40,15 +43,7 @@ export async function startStage(): Promise<Stage> {
     },
     {
       name: 'the origin node',
-      args: [
-        ...ARGS,
-        '--port',
-        '0',
-        '--origins',
-        'https://good.example',
-        '--access-key',
-        'the-right-key-0123456789',
-      ],
+      args: [...ARGS, '--port', '0', '--origins', 'https://good.example', '--access-key', ACCESS_KEY],
     },
   ]
   const start = (args: readonly string[]): Promise<Node> => startNode({ redisUrl: redis.url, args })
