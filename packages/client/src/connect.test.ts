@@ -133,6 +133,24 @@ test('[L5] without a welcome within 10 s another attempt is made', async () => {
   expect(joining.value?.name).toBe('ann')
 })
 
+// Before, it was a rejection that nobody heard, and ended a Node process.
+test('[L6] a transport that throws is a failed attempt, and another one is made', async () => {
+  let attempts = 0
+  const joining = outcome(
+    start({
+      name: 'ann',
+      transport: (hello, events) => {
+        attempts++
+        if (attempts === 1) throw new Error('no socket can be made')
+        return tier.open(hello, events)
+      },
+    }),
+  )
+  await clock.advance(1_050)
+  expect(attempts).toBe(2)
+  expect(joining.value?.name).toBe('ann')
+})
+
 test('[L1] a connection that breaks again and again is tried less and less often; a stable one starts anew', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   const peer = await join({ name: 'ann' })

@@ -43,7 +43,7 @@ const CONNECT_MS = 30_000
 /**
  * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
  * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
- * for a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
+ * for a `url` that does not begin with http:// or https://, a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
   const { clock = systemClock, token, p2pServer } = options

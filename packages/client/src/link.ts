@@ -71,20 +71,20 @@ export class Link {
     this.#timer?.cancel()
     this.#closing = undefined
     const { open, hello, clock, onError } = this.#deps
-    let greeting: Hello
     try {
-      greeting = await hello()
+      const greeting = await hello()
+      if (this.#state.state === 'closed') return
+      this.#transport = open(greeting, {
+        message: (message) => this.#receive(message),
+        malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
+        refused: (error) => this.#refused(error),
+        closed: (code) => this.#lost(code),
+      })
     } catch (error) {
+      // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.
       onError(error)
       return this.#again()
     }
-    if (this.#state.state === 'closed') return
-    this.#transport = open(greeting, {
-      message: (message) => this.#receive(message),
-      malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
-      refused: (error) => this.#refused(error),
-      closed: (code) => this.#lost(code),
-    })
     this.#timer = clock.after(limits.handshakeMs, () => {
       this.#transport?.close()
       this.#again()

@@ -68,7 +68,11 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
     'ws://host:9000/tier/peerage/?EIO=4&transport=websocket',
   )
   expect(endpointOf('wss://host/a/b')).toBe('wss://host/a/b/peerage/?EIO=4&transport=websocket')
-  expect(() => endpointOf('nonsense')).toThrow(TypeError)
+  expect(endpointOf('https://host/#a')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
+  for (const url of ['nonsense', 'localhost:9000', 'ftp://host', ''])
+    expect(() => endpointOf(url)).toThrow(
+      new TypeError(`the URL of a node must begin with http:// or https://: ${url}`),
+    )
 })
 
 test('[H1] the hello goes out once the engine is open, and pings are answered', () => {

@@ -25,11 +25,22 @@ export async function findWebSocket(): Promise<typeof WebSocket> {
 
 /** Where a tier at `url` takes connections; one whose URL has a path, below that path. Throws a TypeError for no URL. */
 export function endpointOf(url: string): string {
-  const endpoint = new URL(url, globalThis.location?.href)
+  const endpoint = urlOf(url)
+  if (endpoint === undefined || !/^(?:http|ws)s?:$/.test(endpoint.protocol))
+    throw new TypeError(`the URL of a node must begin with http:// or https://: ${url}`)
+  endpoint.hash = ''
   endpoint.protocol = endpoint.protocol.replace('http', 'ws')
   endpoint.pathname = `${endpoint.pathname.replace(/\/$/, '')}/peerage/`
   endpoint.search = '?EIO=4&transport=websocket'
   return endpoint.href
+}
+
+function urlOf(text: string): URL | undefined {
+  try {
+    return new URL(text, globalThis.location?.href)
+  } catch {
+    return undefined
+  }
 }
 
 export function websocketTransport(endpoint: string, Socket: typeof WebSocket, clock: Clock): OpenTransport {

@@ -99,6 +99,8 @@ export class PeerJsConnection implements Connection, Beating {
   messages: TokenBucket | undefined
   bytes: TokenBucket | undefined
   signals: TokenBucket | undefined
+  /** Long frames over a rate that are read all the same. */
+  refusedReads: TokenBucket | undefined
   /** It broke the WebSocket protocol: its close is its own doing. */
   faulty = false
   readonly #socket: OwnedWebSocket

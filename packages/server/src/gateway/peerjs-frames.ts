@@ -19,6 +19,11 @@ export interface PeerJsFramesOptions {
   onError: (error: unknown, context: { stage: string }) => void
 }
 
+/** A description of a session is about as long; candidates are much shorter. */
+const LONG_BYTES = 4_096
+/** Twice as many at once. */
+const REFUSED_READS_PER_SECOND = 10
+
 type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
 
 /** From a peer's frame to a message for the router, and what became of it. */
@@ -42,7 +47,12 @@ export class PeerJsFrames {
     const { node, onError } = this.#options
     const bytes = Buffer.byteLength(text)
     // Counted before it costs anything, whatever it says.
-    const over = this.isOver(connection, bytes)
+    const isLong = bytes > LONG_BYTES
+    const over = this.isOver(connection, bytes) || (isLong && this.#isOverSignals(connection, bytes))
+    if (over && isLong && !this.#mayRead(connection)) {
+      this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
+      return
+    }
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return
     switch (frame.type) {
@@ -56,7 +66,7 @@ export class PeerJsFrames {
         node.leave(session).catch((error: unknown) => onError(error, { stage: 'leave' }))
         return
       case 'relay':
-        if (over || this.#isOverSignals(connection, bytes)) {
+        if (over || (!isLong && this.#isOverSignals(connection, bytes))) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
           if (frame.hold) connection.expire(frame.dst, errorTexts['rate-limited'])
           return
@@ -104,6 +114,13 @@ export class PeerJsFrames {
     const now = this.#options.clock.monotonic()
     connection.signals ??= new TokenBucket(this.#options.limits.values.connection.signalBytesPerSecond, now)
     return connection.signals.take(bytes, now) > 0
+  }
+
+  /** A long frame that is refused is read only to name the other peer in EXPIRE: that costs what a relayed one does. */
+  #mayRead(connection: PeerJsConnection): boolean {
+    const now = this.#options.clock.monotonic()
+    connection.refusedReads ??= new TokenBucket(REFUSED_READS_PER_SECOND, now)
+    return connection.refusedReads.take(1, now) === 0
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {

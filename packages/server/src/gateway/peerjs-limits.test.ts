@@ -119,6 +119,28 @@ describe('limits', () => {
     await eventually('held again', () => home.seen.filter((line) => line === 'signal held').length > held)
   })
 
+  test('[P16] of long frames over the rate a few are read, to name the other peer in EXPIRE', async () => {
+    const home = await house({
+      limitValues: { ...unlimited, connection: { ...unlimited.connection, signalBytesPerSecond: 10_000 } },
+    })
+    const a = await home.join('a')
+    const payload = 'x'.repeat(4_900)
+    for (let n = 0; n < 50; n++) a.send(offer(`absent-${n}`, payload))
+    for (let n = 0; n < 3; n++) a.send(offer(`short-${n}`, 'x'.repeat(4_000)))
+    const expired = (): string[] =>
+      a.frames
+        .filter((frame) => frame.includes('EXPIRE'))
+        .map((frame) => /"src":"([^"]+)"/.exec(frame)?.[1] ?? '')
+    await eventually('the last is answered', () => expired().includes('short-2'))
+    // Four are within the rate, and wait; twenty more are read.
+    expect(expired()).toEqual([
+      ...Array.from({ length: 20 }, (_, n) => `absent-${n + 4}`),
+      'short-0',
+      'short-1',
+      'short-2',
+    ])
+  })
+
   test('[P16] what arrives while a mailbox is being emptied is bounded, in frames and in bytes', async () => {
     const opens: (() => void)[] = []
     const slowTake = (backend: Backend): Backend => ({
