@@ -180,6 +180,7 @@ async function arrive(
     said: bucket(),
     joins: bucket(),
     strikes: bucket(),
+    refusedReads: bucket(),
   })
   const connection = new NativeConnection(id.value, socket, { messages: bucket, rates, slow: nothing })
   node.open(connection)

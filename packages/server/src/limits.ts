@@ -126,6 +126,19 @@ export function strikeBucket(now: number): TokenBucket {
   return new TokenBucket(STRIKES_PER_SECOND, now)
 }
 
+/** A description of a session is about as long; candidates are much shorter. */
+export const LONG_BYTES = 4_096
+/** Twice as many at once. */
+const REFUSED_READS_PER_SECOND = 10
+
+/**
+ * Long frames over a rate that are read all the same, so that their sender can be told which one it was. Reading one
+ * costs as much as passing it on, so the others are dropped unread.
+ */
+export function refusedReadsBucket(now: number): TokenBucket {
+  return new TokenBucket(REFUSED_READS_PER_SECOND, now)
+}
+
 /** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
 export const LATE_MOST = 2_000
 

@@ -29,6 +29,7 @@ export interface Rates {
   said: TokenBucket
   joins: TokenBucket
   strikes: TokenBucket
+  refusedReads: TokenBucket
 }
 
 /** Shared by all connections of a gateway. */

@@ -20,6 +20,7 @@ import {
   protocolError,
 } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
+import { LONG_BYTES } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './native-connection.js'
@@ -74,7 +75,9 @@ export class NativeFrames {
   /** Returns what was wrong with the frame itself; every other answer has gone to the peer already. */
   receive(connection: NativeConnection, frame: string): ProtocolError | undefined {
     // Counted before it is read.
-    const waitMs = this.#overLimit(connection, Buffer.byteLength(frame))
+    const bytes = Buffer.byteLength(frame)
+    const waitMs = this.#overLimit(connection, bytes)
+    if (waitMs > 0 && bytes > LONG_BYTES && this.#isUnread(connection)) return undefined
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded.error
     const session = this.#node.sessions.get(connection.id)
@@ -336,6 +339,15 @@ export class NativeFrames {
   #overSignals(connection: NativeConnection, body: string): 'rate-limited' | undefined {
     const waitMs = connection.rates.signals.take(Buffer.byteLength(body), this.#clock.monotonic())
     return waitMs > 0 ? 'rate-limited' : undefined
+  }
+
+  /** Whether a long frame over a rate is dropped unread; its sender sends it again. */
+  #isUnread(connection: NativeConnection): boolean {
+    const now = this.#clock.monotonic()
+    if (connection.rates.refusedReads.take(1, now) === 0) return false
+    this.#metrics.rejected('native', 'rate-limited')
+    connection.strike(now)
+    return true
   }
 
   // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.

@@ -1,7 +1,7 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
-import { TokenBucket } from '../limits.js'
+import { LONG_BYTES, TokenBucket, refusedReadsBucket } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import type { PeerJsConnection } from './peerjs-connection.js'
 import { WANTS_EXPIRE } from './peerjs-connection.js'
@@ -18,11 +18,6 @@ export interface PeerJsFramesOptions {
   drops: Drops
   onError: (error: unknown, context: { stage: string }) => void
 }
-
-/** A description of a session is about as long; candidates are much shorter. */
-const LONG_BYTES = 4_096
-/** Twice as many at once. */
-const REFUSED_READS_PER_SECOND = 10
 
 type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
 
@@ -116,10 +111,10 @@ export class PeerJsFrames {
     return connection.signals.take(bytes, now) > 0
   }
 
-  /** A long frame that is refused is read only to name the other peer in EXPIRE: that costs what a relayed one does. */
+  /** Whether a long frame that is refused is read, to name the other peer in EXPIRE. */
   #mayRead(connection: PeerJsConnection): boolean {
     const now = this.#options.clock.monotonic()
-    connection.refusedReads ??= new TokenBucket(REFUSED_READS_PER_SECOND, now)
+    connection.refusedReads ??= refusedReadsBucket(now)
     return connection.refusedReads.take(1, now) === 0
   }
 

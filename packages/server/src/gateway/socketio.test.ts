@@ -508,6 +508,32 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
+  test('[R4] of long frames over a rate a few are read and answered, and the others count all the same', async () => {
+    const { url } = await house(rated(10))
+    const peer = await named(url, 'alice')
+    const send = (seq: number, length: number): void =>
+      peer.send('send', {
+        to: 'bob',
+        since: 1,
+        stream,
+        seq,
+        base: 1,
+        kind: 'message',
+        body: 'x'.repeat(length),
+      })
+    for (let seq = 1; seq <= 20; seq++) peer.send('lookup', { id: seq, names: ['bob'] })
+    for (let seq = 1; seq <= 60; seq++) send(seq, 5_000)
+    send(61, 10)
+    await peer.until((frame) => frame.includes('"seq":61'))
+    const told = peer.frames.filter((frame) => frame.includes('"rate-limited"'))
+    expect(told.map((frame) => Number(/"seq":(\d+)/u.exec(frame)?.[1]))).toEqual([
+      ...Array.from({ length: 20 }, (_, i) => i + 1),
+      61,
+    ])
+    for (let seq = 62; seq <= 1_300; seq++) send(seq, 5_000)
+    expect(await peer.end()).toMatchObject({ code: 4004 })
+  })
+
   test('[R4] hellos count, and a flood of them is closed', async () => {
     const { url } = await house(rated(5))
     const peer = new RawPeer(url)

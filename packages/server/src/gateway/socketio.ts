@@ -18,7 +18,7 @@ import type { Access, AdmitRequest } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
 import type { Limits } from '../limits.js'
-import { TokenBucket, strikeBucket } from '../limits.js'
+import { TokenBucket, refusedReadsBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
 import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
@@ -202,6 +202,7 @@ export class SocketIoGateway implements Gateway {
       said: new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true }),
       joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
       strikes: strikeBucket(now),
+      refusedReads: refusedReadsBucket(now),
     }
   }
 
