@@ -3,13 +3,8 @@
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect as connectTcp } from 'node:net'
-import { setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
-
-// It stands for a machine of its own: the neighbours shall wait for what the node does with the attack, not for the
-// core that the attack is made on.
-setPriority(10)
 
 const [kind, ms, text] = process.argv.slice(2)
 const given = JSON.parse(text)

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { locate } from './binary.js'
@@ -45,6 +46,8 @@ export interface ChildOptions {
   /** The whole environment; this process's own when absent. */
   env?: NodeJS.ProcessEnv
   cwd?: string
+  /** From its start on, as `nice` takes it: -20 (first) to 19 (last); 0 when absent. */
+  nice?: number
 }
 
 /** Enough for any error message, and for a chaos run that reads a node's log afterwards. */
@@ -67,6 +70,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   await once(child, 'spawn') // rejects with the reason when there is no such program
   const pid = child.pid
   if (pid === undefined) throw new Error(`${options.command} started without a process id`)
+  if (options.nice !== undefined) setPriority(pid, options.nice)
   living.add(pid)
 
   const lines: string[] = []
@@ -137,8 +141,13 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 }
 
 /** Runs a program to its end and returns what it printed. Rejects, with the output, unless it exits 0. */
-export async function run(command: string, args: readonly string[], deadlineMs = 30_000): Promise<string> {
-  const child = await startChild({ command, args })
+export async function run(
+  command: string,
+  args: readonly string[],
+  deadlineMs = 30_000,
+  options: Pick<ChildOptions, 'nice'> = {},
+): Promise<string> {
+  const child = await startChild({ command, args, ...options })
   const timer = setTimeout(() => void child.kill(), deadlineMs)
   const exit = await child.stopped
   clearTimeout(timer)

@@ -22,6 +22,8 @@ export interface LeasesParts {
 /** Re-asserted at once, so that a flush of many names does not become one burst [I10]. */
 const REASSERT_BATCH = 500
 const REASSERT_JITTER_MS = 50
+/** So long after a claim of somebody else, another one for the same name costs no write. */
+const KEPT_MS = 1_000
 
 type Parting = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
@@ -49,6 +51,8 @@ export class Leases {
   #parting: Parting[] = []
   /** Partings on their way. */
   readonly #leaving = new Set<Promise<void>>()
+  /** When a lease was last written back over a claim of somebody else. */
+  readonly #kept = new WeakMap<Lease, { at: number; written: Promise<void> }>()
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
 
@@ -133,9 +137,23 @@ export class Leases {
     return this.#reasserting
   }
 
-  /** Writes one lease back, and says whether it is still ours. Rejects with RegistryUnavailable. */
+  /**
+   * Writes one lease back, and says whether it is still ours. Strangers may ask as often as they like: it is written
+   * once a second at most. Rejects with RegistryUnavailable.
+   */
   async keeps(lease: Lease): Promise<boolean> {
-    await this.#reassert([lease])
+    const now = this.#parts.clock.monotonic()
+    let kept = this.#kept.get(lease)
+    if (kept === undefined || now - kept.at >= KEPT_MS) {
+      kept = { at: now, written: this.#reassert([lease]) }
+      this.#kept.set(lease, kept)
+    }
+    try {
+      await kept.written
+    } catch (error) {
+      this.#kept.delete(lease)
+      throw error
+    }
     return this.of(lease.peer)?.epoch === lease.epoch
   }
 

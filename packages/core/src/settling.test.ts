@@ -102,6 +102,36 @@ test('[SET4] [I9] [I10] a node that holds a name refuses others at once, and wri
   expect(alice.connection.closed).toBeUndefined()
 })
 
+test('[SET4] however often strangers claim a name, its node writes it back once a second', async () => {
+  const { a, clock, cluster, cuts } = await two()
+  const alice = await arrive(a, 'alice')
+  const { registry } = cutOf(cuts, a).backend
+  const reassert = registry.reassert.bind(registry)
+  let writes = 0
+  registry.reassert = (...args) => {
+    writes++
+    return reassert(...args)
+  }
+  const guesses = Array.from({ length: 20 }, (_, i) => arrive(a, 'alice', { secret: `guess ${i}` }))
+  for (const { outcome } of await Promise.all(guesses))
+    expect(outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(writes).toBe(1)
+  cluster.flush()
+  await clock.advance(1_000)
+  expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(writes).toBeGreaterThan(1)
+  expect(await a.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
+})
+
+test('[SET4] a write that failed is tried again by the next claim', async () => {
+  const { a, cuts } = await two()
+  await arrive(a, 'alice')
+  cutOff(cuts, a, true)
+  expect((await arrive(a, 'alice', { secret: 'guess' })).outcome.ok).toBe(false)
+  cutOff(cuts, a, false)
+  expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+})
+
 test('[I8] [I10] names that are known are judged as always while nodes settle', async () => {
   const made = await two()
   const { a, b, cluster, cuts } = made

@@ -32,10 +32,11 @@ export class Addresses {
    */
   of(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
     const remote = request.socket.remoteAddress ?? ''
-    if (this.#trusted.length === 0 && isIPv4(remote)) return remote
+    const header = request.headers['x-forwarded-for']
+    // Parsing takes longer than all else that an address is asked for.
+    if ((header === undefined || this.#trusted.length === 0) && isIPv4(remote)) return remote
     let address = normal(remote)
     if (address === undefined) return ''
-    const header = request.headers['x-forwarded-for']
     const hops = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-HOPS_MOST)
     while (hops.length > 0 && this.#isTrusted(address)) {
       const next = normal(hops.pop()?.trim() ?? '')
@@ -54,9 +55,9 @@ export class Addresses {
     if (!isLoopback(address)) return bucketOf(address)
     if (this.#trusted.length === 0) return address
     const { headers, socket } = request
+    if (!FORWARDING_HEADERS.some((header) => headers[header] !== undefined)) return address
     const remote = normal(socket.remoteAddress ?? '')
-    const forwarded = FORWARDING_HEADERS.some((header) => headers[header] !== undefined)
-    const isItself = remote?.range() === 'loopback' && !(forwarded && this.#isTrusted(remote))
+    const isItself = remote?.range() === 'loopback' && !this.#isTrusted(remote)
     return isItself ? address : UNKNOWN
   }
 

@@ -73,6 +73,13 @@ const JOINS_PER_SECOND = wireLimits.rooms
  */
 const MEMBERS_PER_MESSAGE = 10
 
+/** Why a hello is refused, as socket.io takes it. */
+interface Refused {
+  name: string
+  message: string
+  data: ProtocolError
+}
+
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
   readonly wire = 'native'
@@ -206,11 +213,11 @@ export class SocketIoGateway implements Gateway {
     }
   }
 
-  async #admit(socket: Socket): Promise<Error | undefined> {
+  async #admit(socket: Socket): Promise<Refused | undefined> {
     const { node, access, limits, metrics, policy } = this.#options
     const connection = this.#connectionOf(socket)
     if (connection === undefined) return refusal(protocolError('not-claimed', 'the connection has ended'))
-    const refuse = (error: ProtocolError): Error => {
+    const refuse = (error: ProtocolError): Refused => {
       metrics.registered('native', error.code)
       return refusal(error)
     }
@@ -317,7 +324,7 @@ export class SocketIoGateway implements Gateway {
     return false
   }
 
-  #answered(socket: Socket, error: Error | undefined, next: (error?: Error) => void): void {
+  #answered(socket: Socket, error: Refused | undefined, next: (error?: Refused) => void): void {
     next(error)
     const connection = this.#connectionOf(socket)
     if (connection === undefined) return
@@ -383,9 +390,10 @@ function readHello(text: string): unknown {
   }
 }
 
-// socket.io sends an error's message and data to the peer, in a CONNECT_ERROR packet.
-function refusal(error: ProtocolError): Error {
-  return Object.assign(new Error(error.code), { data: error })
+// socket.io sends an error's message and data to the peer, in a CONNECT_ERROR packet. It asks for no stack, which would
+// cost more than the rest of a refusal.
+function refusal(error: ProtocolError): Refused {
+  return { name: 'Refused', message: error.code, data: error }
 }
 
 function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {
