@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { roomNamed } from '@peerage/core/testing'
+import { newPeer, roomNamed } from '@peerage/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { makeCertificates } from '../support/certificates.js'
 import { ensureBuilt, PEERAGE_BIN, startNode, type Node, type NodeOptions } from '../support/node.js'
@@ -151,7 +151,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     const server = await redis({
       acl: [
         'default off',
-        `peerage on >${PASSWORD} ~pg:* resetchannels &pg:inbox:* &pg:canary:* +@all`,
+        `peerage on >${PASSWORD} ~pg:* resetchannels &pg:inbox:* &pg:canary:* &pg:*:presence +@all`,
         `looker on >look ~* &* +@all`,
       ],
       login: { username: 'looker', password: 'look' },
@@ -163,6 +163,12 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await expect(node.backend.rooms.subscribe(roomNamed('hall'), () => undefined)).rejects.toThrow('NOPERM')
     await vi.waitFor(() => expect(node.heard()).toBeGreaterThan(10), WAIT)
     expect(node.events.slice(before)).toEqual([])
+    // What is asked for in one turn goes in one command, and still each has its own answer.
+    const [watched, room] = await Promise.allSettled([
+      node.backend.presence.watch(newPeer()),
+      node.backend.rooms.subscribe(roomNamed('lobby'), () => undefined),
+    ])
+    expect([watched.status, room.status]).toEqual(['fulfilled', 'rejected'])
     await server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')
     await vi.waitFor(() => expect(doubts(node)).not.toEqual([]), WAIT)
     await becomeHealthy(node)

@@ -57,7 +57,7 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
-/** Channels in one SSUBSCRIBE, so that a reconnect with many of them is a few commands. */
+/** Channels in one command: a reconnect, and a peer with many rooms and watches, are a few of them. */
 const CHANNELS_PER_COMMAND = 200
 /** What an ACL refuses, it refuses on another connection too: it is asked again on this one, this late. */
 const REFUSED_RETRY_MS = 1_000
@@ -79,6 +79,9 @@ export class Subscriptions implements Listening {
   #end: (() => void) | undefined
   #restoring = false
   #retry: Timer | undefined
+  /** What is wanted, and what is wanted no more, since this turn began: a peer's rooms and watches go together. */
+  readonly #fresh = new Set<string>()
+  readonly #dropped = new Set<string>()
   /** What the client said to have moved in this turn, and what is not explained by a refusal. */
   #takenAway = 0
 
@@ -153,7 +156,7 @@ export class Subscriptions implements Listening {
           reject(error)
         },
       })
-      if (!known) this.#subscribe([channel])
+      if (!known) this.#soon(this.#fresh, channel)
     })
   }
 
@@ -165,18 +168,41 @@ export class Subscriptions implements Listening {
     if (wanted.state === 'lost') this.#lost--
     settle(wanted, new RegistryUnavailable('not wanted any more'))
     this.#tellRestored()
-    const client = this.#client
-    if (client?.status !== 'ready') return
-    client.sunsubscribe(channel).catch((error: unknown) => {
-      // Where a slot has moved away, nothing of it is subscribed any more.
-      if (!isMoved(error)) this.#parts.onError(error, { stage: 'unsubscribe' })
-    })
+    this.#soon(this.#dropped, channel)
   }
 
   rebuild(_channel: string, why: string): void {
     this.#parts.onError(new Error(`the subscriber is rebuilt: ${why}`), { stage: 'canary' })
     this.#close()
     this.#open()
+  }
+
+  #soon(channels: Set<string>, channel: string): void {
+    if (this.#fresh.size + this.#dropped.size === 0) queueMicrotask(() => this.#ask())
+    channels.add(channel)
+  }
+
+  // What was dropped goes first: it may be wanted again by now.
+  #ask(): void {
+    const dropped = [...this.#dropped]
+    const fresh = [...this.#fresh].filter((channel) => this.#wanted.has(channel))
+    this.#dropped.clear()
+    this.#fresh.clear()
+    const client = this.#client
+    if (client?.status !== 'ready') return
+    for (const channels of this.#perCommand(dropped))
+      client.sunsubscribe(...channels).catch((error: unknown) => {
+        // Where a slot has moved away, nothing of it is subscribed any more.
+        if (!isMoved(error)) this.#parts.onError(error, { stage: 'unsubscribe' })
+      })
+    this.#subscribeAll(fresh)
+  }
+
+  #perCommand(channels: string[]): string[][] {
+    const size = this.#parts.together ? CHANNELS_PER_COMMAND : 1
+    const commands: string[][] = []
+    for (let from = 0; from < channels.length; from += size) commands.push(channels.slice(from, from + size))
+    return commands
   }
 
   #open(): void {
@@ -237,7 +263,7 @@ export class Subscriptions implements Listening {
     this.#parts.onChange()
   }
 
-  // The node's own first, and apart: a command that is refused for one channel is refused for all of them.
+  // The node's own first, and apart.
   #subscribeAll(channels: Iterable<string>): void {
     const [own, others]: [string[], string[]] = [[], []]
     for (const channel of channels) (this.#own.has(channel) ? own : others).push(channel)
@@ -248,15 +274,15 @@ export class Subscriptions implements Listening {
   #subscribe(channels: string[]): void {
     const client = this.#client
     if (client?.status !== 'ready') return
-    const size = this.#parts.together ? CHANNELS_PER_COMMAND : 1
-    for (let from = 0; from < channels.length; from += size) {
-      const some = channels.slice(from, from + size)
-      const asked = some.map((channel) => this.#wanted.get(channel))
-      client.ssubscribe(...some).then(
-        () => this.#stand(client, some, asked),
-        (error: unknown) => this.#fail(client, some, error),
-      )
-    }
+    for (const some of this.#perCommand(channels)) this.#subscribeTogether(client, some)
+  }
+
+  #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
+    const asked = channels.map((channel) => this.#wanted.get(channel))
+    client.ssubscribe(...channels).then(
+      () => this.#stand(client, channels, asked),
+      (error: unknown) => this.#fail(client, channels, error, isTold),
+    )
   }
 
   // What was dropped and wanted again since then has an answer of its own to come.
@@ -279,7 +305,7 @@ export class Subscriptions implements Listening {
     this.#parts.onRestored()
   }
 
-  #fail(client: Redis, channels: string[], error: unknown): void {
+  #fail(client: Redis, channels: string[], error: unknown, isTold: boolean): void {
     if (client !== this.#client) return
     // The channel will be wanted from another server, once the slots are known.
     if (isMoved(error)) {
@@ -287,12 +313,19 @@ export class Subscriptions implements Listening {
       this.#againIn(MOVED_RETRY_MS)
       return
     }
-    this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
+    const isForbidden = error instanceof Error && error.message.startsWith('NOPERM')
+    if (!isTold) this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
+    // It is not said which of them.
+    if (isForbidden && channels.length > 1) {
+      for (const channel of channels)
+        if (this.#wanted.has(channel)) this.#subscribeTogether(client, [channel], true)
+      return
+    }
     for (const channel of channels) {
       const wanted = this.#wanted.get(channel)
       if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
     }
-    if (error instanceof Error && error.message.startsWith('NOPERM')) this.#againIn(REFUSED_RETRY_MS)
+    if (isForbidden) this.#againIn(REFUSED_RETRY_MS)
     // Anything else is the connection's fault: it is tried on a new one, after its back-off.
     else if (client.status === 'ready') client.disconnect(true)
   }
