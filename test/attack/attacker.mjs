@@ -1,16 +1,17 @@
-// One attack, in a process of its own: node attacker.mjs KIND MS '{"urls":[…],…}'. It prints one line of JSON: how much
-// was sent, and how often each outcome was seen. Traffic goes to loopback only.
+// One attack, in a process of its own: node attacker.mjs KIND STARTS-AT MS '{"urls":[…],…}', which lasts MS from that
+// Unix time in ms. It prints one line of JSON: how much was sent, and how often each outcome was seen. Traffic goes to
+// loopback only.
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect as connectTcp } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
-const [kind, ms, text] = process.argv.slice(2)
+const [kind, startsAt, ms, text] = process.argv.slice(2)
 const given = JSON.parse(text)
 for (const url of given.urls)
   if (new URL(url).hostname !== '127.0.0.1') throw new Error(`${url} is not on loopback`)
-const ends = Date.now() + Number(ms)
+const ends = Number(startsAt) + Number(ms)
 const TICK_MS = 20
 const SECRET = 's'.repeat(22)
 const STREAM = 'A'.repeat(11)
@@ -544,6 +545,7 @@ function forge(header) {
 
 const attack = attacks[kind]
 if (attack === undefined) throw new Error(`no such attack: ${kind}`)
+await delay(Math.max(0, Number(startsAt) - Date.now()))
 await attack()
 console.log(JSON.stringify({ sent, outcomes }))
 process.exit(0)

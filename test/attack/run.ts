@@ -29,6 +29,10 @@ const ATTACKER = fileURLToPath(new URL('attacker.mjs', import.meta.url))
  * that the attack is made on.
  */
 const ATTACKER_NICE = 19
+/** A process takes so long to start, which is no part of its attack. */
+const START_MS = 700
+/** By then the code that measures is no longer new to its process, nor to the nodes that of peers. */
+const WARM_MS = 5_000
 /** Below this much more, a ratio of two short times says nothing. */
 const NOISE_MS = 10
 const NODE_GROWTH = 200e6
@@ -46,6 +50,7 @@ export async function runAttacks(
   const results: Result[] = []
   try {
     await neighbours.start()
+    if (!options.brief) await wait(WARM_MS)
     for (const attack of chosen) {
       const lasts = options.brief ? seconds : Math.max(seconds, attack.seconds ?? 0)
       const result = await runOne(stage, neighbours, attack, lasts, options.brief === true)
@@ -120,9 +125,12 @@ async function attackFor(
     redisPort: stage.redis.port,
     channels: channels.split('\n'),
   }
-  const args = [ATTACKER, attack.id, String(seconds * 1_000), JSON.stringify(given)]
+  const startsAt = Date.now() + START_MS
+  const args = [ATTACKER, attack.id, startsAt, seconds * 1_000, JSON.stringify(given)].map(String)
   try {
-    const output = await run(process.execPath, args, seconds * 1_000 + 20_000, { nice: ATTACKER_NICE })
+    const running = run(process.execPath, args, seconds * 1_000 + 20_000, { nice: ATTACKER_NICE })
+    // What was late until here, the attack did not cause.
+    const [output] = await Promise.all([running, wait(START_MS).then(() => neighbours.take())])
     const told: Told = JSON.parse(output.split('\n').at(-1) ?? '')
     return told
   } catch (error) {
