@@ -14,7 +14,8 @@ export interface Lease {
   secretHash: string
   /**
    * The registry time by which this lease is weighed against another of the same name: the older one stays [I10].
-   * A `replace` claim takes over the rank of the holder that it pushed out, so that this holder loses for good.
+   * A `replace` claim takes over the rank of the holder that it pushed out, so that this holder loses for good. So does
+   * a claim of a name whose holder left it on another node than it came to first: a node may still know it there.
    * Absent: `since`.
    */
   rank?: number
@@ -75,7 +76,7 @@ export interface Registry {
   reassert(leases: readonly Lease[], options?: ReassertOptions): Promise<Reasserted>
   /** The socket dropped: the name is away and waits `graceMs` for its holder. */
   suspend(lease: Lease, graceMs: number): Promise<void>
-  /** Frees the name at once; no-op unless it is still this lease. */
+  /** Frees the name at once; no-op unless it is still this lease. No earlier stay of it is written back from then on. */
   release(lease: Lease): Promise<void>
   lookup(peer: Peer): Promise<Lease | undefined>
 }

@@ -238,6 +238,26 @@ test('[SET5] [I10] a peer that is known by an earlier claim comes back to hear i
   expect((await arrive(b, 'alice')).session.lease.since).toBe(since)
 })
 
+test.each(['away', 'online'])(
+  '[I9] [SET5] a stay that is %s on a node without the registry takes no name back that its holder left elsewhere',
+  async (state) => {
+    const { a, b, clock, cuts, times } = await two()
+    const alice = await arrive(a, 'alice')
+    if (state === 'away') await a.end(alice.connection.id, 'dropped')
+    cutOff(cuts, a, true)
+    const moved = await arrive(b, 'alice')
+    await b.leave(moved.session)
+    const stranger = await arrive(b, 'alice', { secret: 'another' })
+    await clock.advance(2 * times.beatMs)
+    cutOff(cuts, a, false)
+    await clock.advance(17 * times.beatMs)
+    expect(isOnline(b, stranger.session)).toBe(true)
+    expect(await a.lookup([peerNamed('alice')])).toEqual([
+      { state: 'online', since: stranger.session.lease.since },
+    ])
+  },
+)
+
 test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made

@@ -54,3 +54,8 @@ export function checkTimes(times: Times): { path: keyof Times; problem: string }
   must(times.commandMs <= 1_000, 'commandMs', 'must be at most 1000: a node answers within a second')
   return problems
 }
+
+/** How long a node may still know a stay that ended elsewhere: it has lost the registry, and the peer is away from it. */
+export function ghostMs(times: Times): number {
+  return times.nameTtlMs + times.graceMs
+}

@@ -6,11 +6,12 @@ import type { Lease } from '@peerage/core'
 //
 //   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection  [' ~' rank]
 //
-// Numbers are in base 36. The rank is left out where it is `since`. A first stay has since = epoch, and 44 characters: up to there Redis keeps a string and its
-// header in one allocation, which brings a name from 240 to 208 bytes, all told.
+// Numbers are in base 36. The rank is left out where it is `since`. A first stay has since = epoch, and 44 characters: up
+// to there Redis keeps a string and its header in one allocation, which brings a name from 240 to 208 bytes, all told.
 //
-// A name that was just released leaves its epoch alone behind, a tombstone: decimal digits without a space. It is
-// nobody's name, but the next claim must exceed it [I2]. A later version may add words at the end [F25].
+// A name that was released may leave a tombstone behind: its epoch, and a rank other than that, in decimal digits. It is
+// nobody's name, but the next claim must exceed the epoch, and takes the rank [I2, I10]. A later version may add words at
+// the end [F25].
 
 const BASE = 36
 const PATTERN =

@@ -11,7 +11,7 @@ import type {
   Registry,
   Times,
 } from '@peerage/core'
-import { RegistryUnavailable, rankOf } from '@peerage/core'
+import { RegistryUnavailable, ghostMs, rankOf } from '@peerage/core'
 import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
@@ -82,7 +82,7 @@ export class RedisRegistry implements Registry {
   }
 
   async release(lease: Lease): Promise<void> {
-    const { commands, keys } = this.#parts
+    const { commands, keys, times } = this.#parts
     await commands.script(releaseScript, keys.lease(lease.peer), [
       keys.presence(lease.peer),
       formatAs(lease, 'online'),
@@ -90,6 +90,8 @@ export class RedisRegistry implements Registry {
       lease.epoch,
       lease.since,
       lease.state === 'away' ? 1 : 0,
+      rankOf(lease),
+      ghostMs(times),
     ])
   }
 

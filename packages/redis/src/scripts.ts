@@ -13,7 +13,7 @@ const IN_TIME = `
 local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
 `
 
-// lease-string.ts tells what a value looks like; of a tombstone only the epoch is read, of junk 0.
+// lease-string.ts tells what a value looks like; of a tombstone epoch and rank are read, of junk epoch 0.
 const READ = `
 local function read(value)
   if not value then return nil end
@@ -27,7 +27,8 @@ local function read(value)
       rank = tonumber(string.match(words, '^ ~(%w+)', at) or '', 36) or first
     }
   end
-  return { epoch = tonumber(string.match(value, '^%d+$')) or 0 }
+  local epoch, rank = string.match(value, '^(%d+) ?(%d*)$')
+  return { epoch = tonumber(epoch) or 0, rank = tonumber(rank) }
 end
 `
 
@@ -78,8 +79,9 @@ end
 local presented = math.min(tonumber(ARGV[6]), now + ${PRESENTED_AHEAD_MOST_MS})
 local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
--- Who returns, or pushes the holder out, takes its rank; who comes after a dead node's holder begins anew.
-local rank = held and held.node and (returns or ARGV[5] == '1') and held.rank or since
+-- Who returns, pushes the holder out, or comes after one that left, takes its rank: what a node still knows of that
+-- holder loses against it. Who comes after a dead node's holder begins anew.
+local rank = held and (returns or ARGV[5] == '1' or not held.node) and held.rank or since
 local lease = write(node, hash, 'o', since, epoch, connection, rank)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[7])
 if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) end
@@ -106,15 +108,19 @@ return 1
 `)
 
 /**
- * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0).
- * As long as the epoch is ahead of the clock, it stays behind as a tombstone.
+ * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0), rank, how long other nodes
+ * may still know an earlier stay. A tombstone stays behind for so long, where there were other stays, and as long as the
+ * epoch is ahead of the clock.
  */
 export const releaseScript = script(`${NOW}${ANNOUNCE}
 local value = redis.call('GET', KEYS[1])
 if value and value ~= ARGV[2] and value ~= ARGV[3] then return 0 end
 if value then
-  local ahead = tonumber(ARGV[4]) - now + 2
-  if ahead > 0 then redis.call('SET', KEYS[1], ARGV[4], 'PX', text(ahead))
+  local tombstone, lasts = ARGV[4], tonumber(ARGV[4]) - now + 2
+  if ARGV[7] ~= ARGV[4] then
+    tombstone, lasts = ARGV[4] .. ' ' .. ARGV[7], math.max(lasts, tonumber(ARGV[8]))
+  end
+  if lasts > 0 then redis.call('SET', KEYS[1], tombstone, 'PX', text(lasts))
   else redis.call('DEL', KEYS[1]) end
 elseif ARGV[6] ~= '1' then return 0 end
 announce(ARGV[1], 'f ' .. ARGV[5])

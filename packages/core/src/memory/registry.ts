@@ -35,8 +35,10 @@ export class MemoryRegistry implements Registry {
     const presented = Math.min(options.presented ?? 0, now + PRESENTED_AHEAD_MOST_MS)
     const epoch = Math.max(entry?.epoch ?? 0, presented, now) + 1
     const since = held && returns ? held.since : epoch
-    // Who returns, or pushes the holder out, takes its rank; who comes after a dead node's holder begins anew.
-    const rank = held && (returns || options.policy === 'replace') ? rankOf(held) : since
+    // Who returns, pushes the holder out, or comes after one that left, takes its rank: what a node still knows of that
+    // holder loses against it. Who comes after a dead node's holder begins anew.
+    const inherits = returns || options.policy === 'replace'
+    const rank = (held ? inherits && rankOf(held) : entry?.rank) || since
     const lease: Lease = ranked(
       { peer, ...owner, since, epoch, state: 'online', secretHash: options.secretHash },
       rank,

@@ -5,14 +5,16 @@ import type { Message } from '../message.js'
 import type { NodeSeen } from '../nodes.js'
 import type { PresenceChange } from '../presence.js'
 import type { Lease } from '../registry.js'
-import { RegistryUnavailable } from '../registry.js'
+import { RegistryUnavailable, rankOf } from '../registry.js'
 import type { Membership } from '../room-registry.js'
-import type { Times } from '../times.js'
+import { ghostMs, type Times } from '../times.js'
 
 /** What a name's key holds: a lease, or only the epoch of the last one (a tombstone), until it expires. */
 export interface Entry {
   lease: Lease | undefined
   epoch: number
+  /** Of a tombstone, where nodes may still know an earlier stay than the last one. */
+  rank?: number
   expiresAt: number
 }
 
@@ -43,16 +45,21 @@ export class Store {
   #down = false
   #sweep: IterableIterator<[Peer, Entry]> | undefined
   readonly #clock: Clock
+  readonly #beganAt: number
 
   constructor(times: Times, clock: Clock, mailboxLimits: MailboxLimits) {
     this.times = times
     this.mailboxLimits = mailboxLimits
     this.#clock = clock
+    this.#beganAt = clock.now() - clock.monotonic()
   }
 
-  /** The registry's time: one clock for all nodes, and one that never jumps back. */
+  /**
+   * The registry's time: one clock for all nodes, and one that never jumps back. It begins at the time of day, so that
+   * who comes after a restart of the process is not taken for who was there before.
+   */
   now(): number {
-    return Math.floor(this.#clock.monotonic()) + REGISTRY_EPOCH_MS
+    return Math.floor(this.#beganAt + this.#clock.monotonic())
   }
 
   get down(): boolean {
@@ -92,10 +99,18 @@ export class Store {
   }
 
   bury(lease: Lease): void {
+    const [{ epoch }, rank, now] = [lease, rankOf(lease), this.now()]
     // As long as the epoch is ahead of the clock, a claim must still see it [I2].
-    const expiresAt = lease.epoch + TOMBSTONE_MARGIN_MS
-    if (expiresAt <= this.now()) this.names.delete(lease.peer)
-    else this.names.set(lease.peer, { lease: undefined, epoch: lease.epoch, expiresAt })
+    const expiresAt = epoch + TOMBSTONE_MARGIN_MS
+    if (rank !== epoch)
+      this.names.set(lease.peer, {
+        lease: undefined,
+        epoch,
+        rank,
+        expiresAt: Math.max(expiresAt, now + ghostMs(this.times)),
+      })
+    else if (expiresAt > now) this.names.set(lease.peer, { lease: undefined, epoch, expiresAt })
+    else this.names.delete(lease.peer)
   }
 
   /** Never in the caller's own turn: a publish must not run the receiver's code. */
@@ -132,8 +147,6 @@ export class Store {
   }
 }
 
-/** Registry times look like times of day; only their order and distance matter. */
-const REGISTRY_EPOCH_MS = 1_700_000_000_000
 const TOMBSTONE_MARGIN_MS = 2
 /** A full pass over a million names takes a hundred beats; a call takes under a millisecond. */
 const SWEPT_PER_CALL = 10_000

@@ -207,6 +207,57 @@ export function registryReassertions(given: () => Given): void {
     })
     expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
   })
+
+  test('[I10] a name that was left elsewhere is not called back by a stay that its node still knows', async () => {
+    const { a, b, cluster } = given()
+    const early = await claimed(a, newPeer())
+    const late = await claimed(b, early.peer, { secretHash: early.secretHash })
+    await cluster.pass(20)
+    await b.backend.registry.release(late)
+    const away: Lease = { ...early, state: 'away' }
+    const moved: Lease = { ...early, node: newNodeId() }
+    const absent = (lease: Lease) => ({ lost: [{ lease, reason: 'absent' }], evicted: [] })
+    expect(await a.backend.registry.reassert([early])).toEqual(absent(early))
+    expect(await a.backend.registry.reassert([away])).toEqual(absent(away))
+    expect(await a.backend.registry.reassert([moved], { formerNode: a.node })).toEqual(absent(moved))
+    expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
+  })
+
+  test('[I9] [I10] who takes a name that was left keeps it, whatever nodes still know of its former holder', async () => {
+    const { a, b, cluster } = given()
+    for (const wrote of ['nothing', 'the ghost', 'the holder']) {
+      const early = await claimed(a, newPeer())
+      const late = await claimed(b, early.peer, { secretHash: early.secretHash })
+      await cluster.pass(20)
+      await b.backend.registry.release(late)
+      const holder = await claimed(b, early.peer)
+      expect(holder.since).toBe(holder.epoch)
+      const ghosts: Lease[] = [early, { ...early, state: 'away' }, late]
+      if (wrote !== 'nothing') await flushed(cluster, a, b)
+      if (wrote === 'the ghost') await a.backend.registry.reassert([early])
+      if (wrote !== 'nothing') await b.backend.registry.reassert([holder])
+      for (const lease of ghosts)
+        expect(await a.backend.registry.reassert([lease]), wrote).toEqual({
+          lost: [{ lease, reason: 'another', holder }],
+          evicted: [],
+        })
+      expect(await a.backend.registry.lookup(early.peer)).toEqual(holder)
+      await b.backend.registry.release(holder)
+      expect((await a.backend.registry.reassert([early])).lost).toEqual([{ lease: early, reason: 'absent' }])
+    }
+  })
+
+  test('[I10] a holder that was pushed out is not called back when the one who replaced it has left', async () => {
+    const { a, b, cluster } = given()
+    const old = await claimed(a, newPeer())
+    const now = await claimed(b, old.peer, { policy: 'replace' })
+    await cluster.pass(20)
+    await b.backend.registry.release(now)
+    expect((await a.backend.registry.reassert([old])).lost).toEqual([{ lease: old, reason: 'absent' }])
+    const next = await claimed(b, old.peer)
+    expect((await a.backend.registry.reassert([old])).evicted).toEqual([])
+    expect(await a.backend.registry.lookup(old.peer)).toEqual(next)
+  })
 }
 
 function permutations<T>(items: readonly T[]): T[][] {

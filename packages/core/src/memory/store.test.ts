@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { fakeClock } from '../testing/fake-clock.js'
+import { newConnectionId, newNodeId, newPeer } from '../testing/cluster.js'
+import { memoryCluster } from './index.js'
+import { defaultTimes } from '../times.js'
+
+test('[I2] who claims a name after a restart of the process is not taken for who had it before', async () => {
+  const peer = newPeer()
+  const stays: number[] = []
+  for (const { startedAfterMs, claimsAfterMs } of [
+    { startedAfterMs: 0, claimsAfterMs: 9_000 },
+    // A process's own clock begins anew.
+    { startedAfterMs: 10_000, claimsAfterMs: 2_000 },
+  ]) {
+    const clock = fakeClock()
+    clock.jump(startedAfterMs)
+    const backend = memoryCluster({ clock, times: defaultTimes }).backend()
+    const node = newNodeId()
+    backend.identify(node)
+    await clock.advance(claimsAfterMs)
+    const options = { secretHash: 'h'.repeat(22), policy: 'refuse' } as const
+    const result = await backend.registry.claim(peer, { node, connection: newConnectionId() }, options)
+    if (result.ok) stays.push(result.lease.since)
+  }
+  expect(stays).toHaveLength(2)
+  expect(stays[1]).toBeGreaterThan(stays[0] ?? 0)
+})
