@@ -150,6 +150,21 @@ test('[C3] a node that falls silent is a cut after its ping interval and timeout
   expect(clock.pending).toBe(0)
 })
 
+test('[C3] a ping that waits behind what others sent is no silence', async () => {
+  socket().receive(OPEN)
+  socket().receive('40{"sid":"y"}')
+  for (let passed = 0; passed < 60_000; passed += 14_000) {
+    await clock.advance(14_000)
+    socket().receive('42["presence",{"name":"bob","state":"online","since":1}]')
+  }
+  expect(events.filter(({ type }) => type === 'closed')).toEqual([])
+  await clock.advance(14_999)
+  expect(events.at(-1)).toMatchObject({ type: 'message' })
+  await clock.advance(1)
+  expect(events.at(-1)).toEqual({ type: 'closed', with: 1006 })
+  expect(clock.pending).toBe(0)
+})
+
 test.each([
   '{}',
   '[]',

@@ -48,6 +48,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     const socket = new Socket(endpoint)
     let state: 'opening' | 'open' | 'over' = 'opening'
     let beatMs = FIRST_BEAT_MS
+    let heardAt = clock.now()
     let silence: Timer | undefined
 
     const finish = (): boolean => {
@@ -60,9 +61,15 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     const cut = (code = CUT): void => {
       if (finish()) events.closed(code)
     }
-    const heard = (): void => {
+    // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
+    const listen = (ms = beatMs): void => {
       silence?.cancel()
-      silence = clock.after(beatMs, () => cut())
+      silence = clock.after(ms, () => {
+        const leftMs = heardAt + beatMs - clock.now()
+        // The time of day may have jumped back.
+        if (leftMs > 0) listen(Math.min(leftMs, beatMs))
+        else cut()
+      })
     }
     const packet = (type: string | undefined, text: string): void => {
       if (type === '0') state = 'open'
@@ -85,6 +92,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
 
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       if (state === 'over' || typeof data !== 'string') return
+      heardAt = clock.now()
       const text = data.slice(2)
       switch (data[0]) {
         case '0': {
@@ -93,11 +101,10 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
           // What is no time in which a node could answer is not heeded.
           if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
           socket.send(`40${JSON.stringify(hello)}`)
-          return heard()
+          return listen()
         }
         case '2':
-          socket.send('3')
-          return heard()
+          return socket.send('3')
         case '4':
           return packet(data[1], text)
         default:
@@ -106,7 +113,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     socket.addEventListener('close', ({ code }) => cut(code))
     // A close follows, and says all there is to know.
     socket.addEventListener('error', () => {})
-    heard()
+    listen()
     return {
       send({ type, ...fields }) {
         if (state !== 'open' || socket.readyState !== Socket.OPEN) return false
