@@ -187,4 +187,15 @@ describe('a hostile peer', () => {
     expect(refused).toHaveLength(REFUSALS_MAX)
     expect(alice.channels).toEqual([])
   })
+
+  it('[P4] cannot keep others out by handshakes that they begin and never finish', async () => {
+    const tier = new Rendezvous()
+    const [alice, bob] = [controllers.make(tier, 'alice'), controllers.make(tier, 'bob')]
+    for (let i = 0; i < 32; i++)
+      tier.inject(`mallory${i % 4}`, 'alice', `h${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
+    const [channel] = await Promise.all([opened(alice), bob.connect('alice')])
+    expect(channel.peer).toBe('bob')
+    const ended = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('"end"'))
+    expect(ended.map(({ handshake }) => handshake)).toEqual(['h0'])
+  })
 })

@@ -209,9 +209,20 @@ export class P2P {
     const pairs = [...this.#pairs.values()]
     const incoming = pairs.filter((pair) => pair.isIncoming)
     const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
-    if (incoming.length >= INCOMING_MAX || labels.length >= LABELS_MAX)
-      return refuse(this.#context, from, handshake, 'refused')
+    const isFull = incoming.length >= INCOMING_MAX && !this.#makeRoom(incoming, from.name)
+    if (isFull || labels.length >= LABELS_MAX) return refuse(this.#context, from, handshake, 'refused')
     this.#pair(from.name, offer).offered(from, handshake, offer)
+  }
+
+  // A few strangers who begin and never finish must not keep all others out: who has most under way loses the oldest.
+  #makeRoom(incoming: Pair[], from: Name): boolean {
+    const counts = new Map<Name, number>()
+    for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
+    const most = Math.max(...counts.values())
+    const oldest = incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
+    if (oldest === undefined || most <= (counts.get(from) ?? 0) + 1) return false
+    oldest.close('too many handshakes at once')
+    return true
   }
 }
 

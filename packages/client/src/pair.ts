@@ -83,6 +83,11 @@ export class Pair {
     return this.#limit !== undefined
   }
 
+  /** Whether this side waits for the channel, too. */
+  get isCalled(): boolean {
+    return this.#callers.size > 0
+  }
+
   /** Whether a signal belongs to the handshake under way. */
   has(id: string): boolean {
     return this.#handshake?.id === id
