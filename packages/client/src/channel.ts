@@ -57,7 +57,7 @@ export interface ChannelParts {
   /** The addresses that the other side announced as its own. */
   hosts: ReadonlySet<string>
   clock: Clock
-  onError: (error: unknown) => void
+  onError: (error: unknown, stage?: 'listener') => void
   /** Tells the other side how many messages there were, so that it closes when it has them. */
   bye: (messages: number) => void
   /** Ends the connection, and so the channel. */
@@ -94,7 +94,7 @@ export class Channel {
     this.reliable = terms.maxRetransmits === undefined
     this.openedAt = parts.clock.now()
     this.#parts = parts
-    this.#events = new Emitter((error) => parts.onError(error))
+    this.#events = new Emitter((error) => parts.onError(error, 'listener'))
     stream.bufferedAmountLowThreshold = ROOM_BYTES
     stream.addEventListener('bufferedamountlow', () => this.#pump())
     stream.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>

@@ -196,6 +196,16 @@ test('connecting gives up at its time, and when its signal says so, and leaves n
   expect(clock.pending).toBe(0)
 })
 
+test('[L6] who gives up is told what the last attempt ended with', async () => {
+  const token = (): Promise<string> => Promise.reject(new Error('the token server is down'))
+  const late = outcome(start({ token, timeoutMs: 5_000 }))
+  await clock.advance(5_000)
+  expect(late.error).toMatchObject({
+    code: 'timeout',
+    message: 'timeout; the last attempt: Error: the token server is down',
+  })
+})
+
 test('what cannot be right is refused before anything is opened', async () => {
   await expect(start({ name: '' })).rejects.toMatchObject({
     code: 'bad-field',

@@ -67,7 +67,13 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     token: typeof token === 'string' ? () => token : token,
   })
   const giveUp = new AbortController()
-  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => giveUp.abort(new PeerageError('timeout')))
+  let last: unknown
+  const off = session.events.on('error', (error) => (last = error))
+  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () =>
+    giveUp.abort(
+      new PeerageError('timeout', last ? `timeout; the last attempt: ${String(last)}` : undefined),
+    ),
+  )
   const { signal } = options
   const pass = (): void => giveUp.abort(signal?.reason)
   const ignore = onAbort(signal, pass)
@@ -84,6 +90,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   } finally {
     timer.cancel()
     ignore()
+    off()
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Controllers, closed, failure, nodePeerConnection, opened, received } from './testing/controllers.js'
 import type { Carrier, P2PContext } from './signaling.js'
 import { Rendezvous, nameFrom } from './testing/rendezvous.js'
@@ -7,6 +7,27 @@ const controllers = new Controllers()
 afterEach(() => controllers.close())
 
 describe('channels', () => {
+  it('[D16] a listener of a channel or of the controller that throws is told as one of the application', async () => {
+    const tier = new Rendezvous()
+    const errors: unknown[] = []
+    const onError = (error: unknown, stage?: string): void => void errors.push([String(error), stage])
+    const alice = controllers.make(tier, 'alice', {}, { onError })
+    const bob = controllers.make(tier, 'bob')
+    alice.on('channel-opened', (channel) => {
+      channel.on('message', () => {
+        throw new Error('message')
+      })
+      throw new Error('opened')
+    })
+    const [, channel] = await Promise.all([opened(alice), bob.connect('alice')])
+    await channel.send('hello')
+    await vi.waitFor(() => expect(errors).toHaveLength(2))
+    expect(errors).toEqual([
+      ['Error: opened', 'listener'],
+      ['Error: message', 'listener'],
+    ])
+  })
+
   it('[P9] takes the place of one that the other side has lost', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')

@@ -70,7 +70,7 @@ export class P2P {
     this.#context = context
     this.#options = options
     this.#setting = setting
-    this.#events = new Emitter((error) => context.onError(error))
+    this.#events = new Emitter((error) => context.onError(error, 'listener'))
     this.#ice = new IceServers(context, setting)
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [

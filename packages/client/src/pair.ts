@@ -226,7 +226,7 @@ export class Pair {
       terms: this.#terms,
       stream: streams.data,
       clock: context.clock,
-      onError: (error) => context.onError(error),
+      onError: (error, stage) => context.onError(error, stage),
       bye: (messages) => frames.bye(messages),
       end: (reason) => handshake.close(reason),
     })

@@ -84,3 +84,26 @@ test('a change that follows a watch answer at once is told, and is the last word
   expect(await watching).toMatchObject({ state: 'offline' })
   expect(heard).toEqual(['online'])
 })
+
+test('[D16] a listener of a room that throws or rejects goes to the console, or to an error listener', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann'])
+  const hall = await joining
+  hall.on('member', () => Promise.reject(new Error('rejected')))
+  hall.on('member', () => {
+    throw new Error('thrown')
+  })
+  const console_ = vi.spyOn(console, 'error').mockImplementation(() => {})
+  try {
+    change('bob', 'joined')
+    await vi.waitFor(() => expect(console_).toHaveBeenCalledTimes(2))
+    const errors: unknown[] = []
+    ann.on('error', (error, stage) => errors.push([String(error), stage]))
+    change('bob', 'left')
+    await vi.waitFor(() => expect(errors).toHaveLength(2))
+    expect(errors).toContainEqual(['Error: thrown', 'listener'])
+    expect(console_).toHaveBeenCalledTimes(2)
+  } finally {
+    console_.mockRestore()
+  }
+})

@@ -42,7 +42,7 @@ export class Room {
     this.name = room
     this.#room = room
     this.#session = session
-    this.#events = new Emitter((error) => session.onError(error))
+    this.#events = new Emitter((error) => session.onError(error, 'listener'))
     this.#stops.push(
       session.onRoom((message) => this.#heard(message)),
       session.onWelcome(() => void this.#reconcile()),
@@ -196,7 +196,7 @@ export class Mesh {
     this.room = room
     this.#session = session
     this.#p2p = p2p
-    this.#events = new Emitter((error) => session.onError(error))
+    this.#events = new Emitter((error) => session.onError(error, 'listener'))
     this.#stops.push(
       room.on('member', () => this.#mend()),
       p2p.on('channel-opened', (channel) => this.#opened(channel)),

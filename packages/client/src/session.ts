@@ -158,8 +158,9 @@ export class Session implements P2PContext {
     return this.#internal.on('closed', listener)
   }
 
-  onError(error: unknown): void {
-    this.#fail(error, 'p2p')
+  onError(error: unknown, stage?: 'listener'): void {
+    if (stage) this.#listenerFailed(error)
+    else this.#fail(error, 'p2p')
   }
 
   async requestTurn(): Promise<TurnCredentials | null | undefined> {
@@ -285,7 +286,7 @@ export class Session implements P2PContext {
   }
 
   /** Without an `error` listener, or from one, it goes to the console: an uncaught one would end a Node process. */
-  #listenerFailed(error: unknown, event: keyof PeerEvents): void {
+  #listenerFailed(error: unknown, event?: keyof PeerEvents): void {
     if (event !== 'error' && this.events.has('error')) this.#fail(error, 'listener')
     else console.error(error)
   }

@@ -94,6 +94,6 @@ export interface P2PContext {
   requestTurn(): Promise<TurnCredentials | null | undefined>
   /** Tells the node how a handshake ended; lost without harm when offline. */
   report(report: Omit<PeerMessageOf<'report'>, 'type'>): void
-  /** An error that no caller waits for. */
-  onError(error: unknown): void
+  /** An error that no caller waits for; `listener`: one of the application's own. */
+  onError(error: unknown, stage?: 'listener'): void
 }
