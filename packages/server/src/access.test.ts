@@ -1,6 +1,13 @@
 import { parseApp, type App } from '@peerage/protocol'
 import { describe, expect, test } from 'vitest'
-import { mayComeFrom, sameSecret, staticAccess, type AccessOptions, type AdmitRequest } from './access.js'
+import {
+  checkedAccess,
+  mayComeFrom,
+  sameSecret,
+  staticAccess,
+  type AccessOptions,
+  type AdmitRequest,
+} from './access.js'
 
 function app(text: string): App {
   const parsed = parseApp(text)
@@ -88,4 +95,28 @@ test('apps outside the list are not served, the default among them only if it is
   expect(await admit({ apps }, { app: app('chess') })).toMatchObject({ ok: true, app: 'chess' })
   expect(await admit({ apps }, { app: app('poker') })).toEqual(forbidden('this app is not served here'))
   expect(await admit({ apps: [app('chess')] })).toMatchObject({ ok: false })
+})
+
+describe('rules of an application', () => {
+  const ask = (answer: unknown) =>
+    checkedAccess({ admit: () => Promise.resolve(JSON.parse(JSON.stringify(answer ?? null))) }).admit({
+      wire: 'native',
+      address: '192.0.2.1',
+    })
+
+  test('their word is final', async () => {
+    expect(await ask({ ok: true, app: 'chess', identity: 'ann' })).toEqual({
+      ok: true,
+      app: 'chess',
+      identity: 'ann',
+    })
+    expect(await ask(forbidden('not today'))).toEqual(forbidden('not today'))
+  })
+
+  test.each([undefined, {}, { ok: true }, { ok: true, app: 'BAD APP!' }])(
+    'what names no app is an error of the application, which says what to do: %j',
+    async (answer) => {
+      await expect(ask(answer)).rejects.toThrow(/^accessRules\.admit must name the app: /)
+    },
+  )
 })

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Wire } from '@peerage/core'
 import type { App, ErrorCode, Name } from '@peerage/protocol'
+import { parseApp } from '@peerage/protocol'
 
 /** Who asks to come in, and what for. Every gateway asks before it claims a name. */
 export interface AdmitRequest {
@@ -24,6 +25,19 @@ export type Admitted =
 /** The seam for who may come in. An embedding application may pass its own. Must not throw for a bad token. */
 export interface Access {
   admit(request: AdmitRequest): Promise<Admitted>
+}
+
+/** An application's rules, whose word may come from code that no compiler has looked at. */
+export function checkedAccess(access: Access): Access {
+  return {
+    admit: async (request) => {
+      const admitted = await access.admit(request)
+      const app = admitted?.ok === true ? parseApp(admitted.app) : undefined
+      if (admitted?.ok !== false && app?.ok !== true)
+        throw new TypeError(`accessRules.admit must name the app: ${app?.problem ?? 'it answered nothing'}`)
+      return admitted
+    },
+  }
 }
 
 export interface AccessOptions {

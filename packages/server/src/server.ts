@@ -9,7 +9,7 @@ import {
   type Readiness,
 } from '@peerage/core'
 import { createStunServer, type StunServer } from '@peerage/stun'
-import { staticAccess, type Access } from './access.js'
+import { checkedAccess, staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
 import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
@@ -246,7 +246,7 @@ export class PeerageServer {
       config,
       node: this.node,
       clock: this.#clock,
-      access: access ?? staticAccess(rules),
+      access: access === undefined ? staticAccess(rules) : checkedAccess(access),
       addresses: new Addresses(config.trustedProxies),
       limits: new Limits(config.limits, this.#clock),
       metrics: this.metrics,
