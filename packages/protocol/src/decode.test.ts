@@ -195,6 +195,19 @@ describe('hello', () => {
 })
 
 describe('tables', () => {
+  test('[E1] an error of a request has the id of the request, where it had one', () => {
+    const idOf = (fields: unknown, type = 'lookup') => {
+      const { ok, id } = decodeFrame(frame(type, fields))
+      return { ok, id }
+    }
+    expect(idOf({ id: 7, names: [] })).toEqual({ ok: false, id: 7 })
+    expect(idOf({ id: 8, room: '\0' }, 'part')).toEqual({ ok: false, id: 8 })
+    expect(idOf({ id: 9 }, 'no-such-type')).toEqual({ ok: false, id: 9 })
+    for (const id of ['7', -1, 1.5, null, undefined, {}])
+      expect(idOf({ id, names: ['bob'] })).toEqual({ ok: false, id: undefined })
+    expect(idOf([7])).toEqual({ ok: false, id: undefined })
+  })
+
   test('[E1] every code says whether it is temporary, and what it means', () => {
     expect(Object.keys(errorTexts)).toEqual(Object.keys(temporary))
     for (const text of Object.values(errorTexts)) expect(text.length).toBeGreaterThan(5)

@@ -3,6 +3,7 @@ import { limits } from './limits.js'
 import type { Hello, NodeMessage, PeerMessage } from './messages.js'
 import { PROTOCOL_VERSION, nodeShapes } from './messages.js'
 import { helloShape, peerShapes } from './peer-messages.js'
+import { natural } from './rules.js'
 import type { Decoded, Shape } from './shape.js'
 import { isObject, isShallow, readFields } from './shape.js'
 
@@ -11,8 +12,11 @@ import { isObject, isShallow, readFields } from './shape.js'
 /** A socket.io EVENT packet on the default namespace, inside an engine.io message: `42["type",{…}]`. */
 export const EVENT_PREFIX = '42'
 
+/** What a frame holds; what was wrong with it, and the id of the request where it had one [E1]. */
+export type DecodedFrame = Decoded<PeerMessage> & { id?: number }
+
 /** Decodes one frame that a peer sent, with its `42`. */
-export function decodeFrame(frame: string): Decoded<PeerMessage> {
+export function decodeFrame(frame: string): DecodedFrame {
   let event: unknown
   try {
     event = JSON.parse(frame.slice(EVENT_PREFIX.length))
@@ -21,7 +25,10 @@ export function decodeFrame(frame: string): Decoded<PeerMessage> {
   }
   if (!Array.isArray(event) || typeof event[0] !== 'string' || event.length !== 2)
     return { ok: false, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
-  return decodeEvent<PeerMessage>(peerShapes, event[0], event[1])
+  const [type, fields]: [string, unknown] = [event[0], event[1]]
+  const decoded: DecodedFrame = decodeEvent<PeerMessage>(peerShapes, type, fields)
+  const id = decoded.ok || !isObject(fields) ? undefined : fields['id']
+  return natural.is(id) ? { ...decoded, id } : decoded
 }
 
 /** Decodes one event that a node sent, as socket.io-client hands it over. */

@@ -35,6 +35,12 @@ type Parts = Pick<
 /** What a page of members costs of the rate for look-ups: one command, and a long answer. */
 const ROOM_PAGE_LOOKUPS = 8
 
+/** What was wrong with a frame, and the id of the request where it had one. */
+export interface Broken {
+  error: ProtocolError
+  id?: number
+}
+
 /** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
 export class NativeFrames {
   readonly #node: Node
@@ -73,16 +79,19 @@ export class NativeFrames {
   }
 
   /** Returns what was wrong with the frame itself; every other answer has gone to the peer already. */
-  receive(connection: NativeConnection, frame: string): ProtocolError | undefined {
+  receive(connection: NativeConnection, frame: string): Broken | undefined {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
     const waitMs = this.#overLimit(connection, bytes)
     if (waitMs > 0 && bytes > LONG_BYTES && this.#isUnread(connection)) return undefined
     const decoded = decodeFrame(frame)
-    if (!decoded.ok) return decoded.error
-    const session = this.#node.sessions.get(connection.id)
-    if (session?.state !== 'online') return protocolError('not-claimed', errorTexts['not-claimed'])
+    if (!decoded.ok) return decoded
     const message = decoded.value
+    const session = this.#node.sessions.get(connection.id)
+    if (session?.state !== 'online') {
+      const error = protocolError('not-claimed', errorTexts['not-claimed'])
+      return 'id' in message ? { error, id: message.id } : { error }
+    }
     if (message.type === 'ack') {
       this.#acknowledgeAll(connection, session, message, waitMs)
       return undefined

@@ -404,6 +404,16 @@ describe('frames', () => {
     expect(bob.frames.filter((text) => text.startsWith('42["error"'))).toEqual([])
   })
 
+  test('[E1] a request that is malformed, or comes before the hello, is answered with its id', async () => {
+    const { url } = await house()
+    const [alice, early] = [await named(url, 'alice'), new RawPeer(url)]
+    alice.ws.send('42["lookup",{"id":7,"names":[]}]')
+    expect(await alice.event('error')).toMatchObject({ id: 7 })
+    await early.until((frame) => frame.startsWith('0'))
+    early.send('lookup', { id: 8, names: ['bob'] })
+    expect(await early.event('error')).toMatchObject({ code: 'not-claimed', id: 8 })
+  })
+
   test('[F7] binary where text belongs is a typed error', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')

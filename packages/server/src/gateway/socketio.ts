@@ -278,14 +278,14 @@ export class SocketIoGateway implements Gateway {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return
     const broken = this.#frames.receive(connection, frame)
-    if (broken) this.#malformed(socket, broken)
+    if (broken) this.#malformed(socket, broken.error, broken.id)
   }
 
-  #malformed(socket: EngineSocket, error: ProtocolError): void {
+  #malformed(socket: EngineSocket, error: ProtocolError, id?: number): void {
     const connection = this.#connections.get(socket)
     if (connection === undefined) return
     this.#options.metrics.rejected('native', error.code)
-    connection.fail(error)
+    connection.fail(error, id)
     connection.malformed++
     if (connection.malformed > MALFORMED_MOST) connection.close('protocol')
   }
