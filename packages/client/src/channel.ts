@@ -112,7 +112,7 @@ export class Channel {
   }
 
   /** Messages that came before the first listener are handed to it soon. Returns the way to stop listening. */
-  on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => void): () => void {
+  on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {
     const stop = this.#events.on(event, listener)
     // Not before the listener's owner has the way to stop.
     if (event === 'message') queueMicrotask(() => this.#drain())

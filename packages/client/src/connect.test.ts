@@ -202,7 +202,7 @@ test('[L6] who gives up is told what the last attempt ended with', async () => {
   await clock.advance(5_000)
   expect(late.error).toMatchObject({
     code: 'timeout',
-    message: 'timeout; the last attempt: Error: the token server is down',
+    message: 'timeout; the last attempt: the token server is down',
   })
 })
 

@@ -71,7 +71,10 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const off = session.events.on('error', (error) => (last = error))
   const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () =>
     giveUp.abort(
-      new PeerageError('timeout', last ? `timeout; the last attempt: ${String(last)}` : undefined),
+      new PeerageError(
+        'timeout',
+        last instanceof Error ? `timeout; the last attempt: ${last.message}` : undefined,
+      ),
     ),
   )
   const { signal } = options

@@ -108,7 +108,7 @@ export class P2P {
     return this.channel(peer, label)?.busy ?? null
   }
 
-  on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => void): () => void {
+  on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 

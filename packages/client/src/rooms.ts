@@ -68,7 +68,7 @@ export class Room {
     return [...this.#members.values()]
   }
 
-  on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => void): () => void {
+  on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 
@@ -211,7 +211,7 @@ export class Mesh {
     return this.#channels
   }
 
-  on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => void): () => void {
+  on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 

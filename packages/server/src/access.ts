@@ -32,10 +32,9 @@ export function checkedAccess(access: Access): Access {
   return {
     admit: async (request) => {
       const admitted = await access.admit(request)
-      const app = admitted?.ok === true ? parseApp(admitted.app) : undefined
-      if (admitted?.ok !== false && app?.ok !== true)
-        throw new TypeError(`accessRules.admit must name the app: ${app?.problem ?? 'it answered nothing'}`)
-      return admitted
+      const app = admitted?.ok ? parseApp(admitted.app) : undefined
+      if (app?.ok || (app === undefined && admitted?.ok !== undefined)) return admitted
+      throw new TypeError(`accessRules.admit must name the app: ${app?.problem ?? 'it answered nothing'}`)
     },
   }
 }
