@@ -105,6 +105,14 @@ export function winsOver(a: Lease, b: Lease): boolean {
   return a.connection < b.connection
 }
 
+/**
+ * Whether a lease took its rank over from one that had ended, as `other` has: of the same peer perhaps, which left and
+ * came again, but not the same stay.
+ */
+export function cameAfter(lease: Lease, other: Lease): boolean {
+  return lease.secretHash === other.secretHash && rankOf(lease) < lease.since && other.epoch < lease.since
+}
+
 export function rankOf(lease: Lease): number {
   return lease.rank ?? lease.since
 }

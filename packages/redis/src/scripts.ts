@@ -166,6 +166,12 @@ local function precedes()
   return held.connection < connection
 end
 if held.hash == hash then
+  -- A holder that took over a rank came after the other had ended: the same peer perhaps, but not the same stay.
+  if held.rank < held.since and epoch < held.since then return { 'lost', value } end
+  if rank < since and held.epoch < since then
+    put(lease, state, since)
+    return { 'ours' }
+  end
   -- Two stays of one peer: the later one says where the peer is now, the older since says who it is.
   local first, best = math.min(held.since, since), math.min(held.rank, rank)
   if precedes() then

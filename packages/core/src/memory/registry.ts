@@ -10,7 +10,7 @@ import type {
   Reasserted,
   Registry,
 } from '../registry.js'
-import { PRESENTED_AHEAD_MOST_MS, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
+import { PRESENTED_AHEAD_MOST_MS, cameAfter, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
 import type { Store } from './store.js'
 
 /** The registry of one process. Every method runs to its end before anything else does: that is its atomicity. */
@@ -112,6 +112,8 @@ export class MemoryRegistry implements Registry {
     else if (formerNode !== undefined && isSameStay(held, { ...lease, node: formerNode }))
       this.#store.put({ ...lease, state: held.state }, this.#ttl(held))
     else if (formerNode !== undefined) outcome.lost.push({ lease, reason: 'another', holder: held })
+    else if (cameAfter(held, lease)) outcome.lost.push({ lease, reason: 'another', holder: held })
+    else if (cameAfter(lease, held)) this.#writeBack(lease, graceMs)
     else if (held.secretHash === lease.secretHash) this.#merge(held, lease, graceMs, outcome)
     else if (winsOver(held, lease)) outcome.lost.push({ lease, reason: 'another', holder: held })
     else {

@@ -1,7 +1,7 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import { expect } from 'vitest'
 import type { Lease } from '../registry.js'
-import { isSameStay, rankOf, ranked, winsOver } from '../registry.js'
+import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
 import type { ContractCluster, ContractNode } from './cluster.js'
 import { newNodeId } from './cluster.js'
 
@@ -123,6 +123,8 @@ export class RegistryModel {
     const held = this.held(lease.peer)
     if (!held) return lease.epoch < this.highest(lease.peer) ? 'either' : 'ours'
     if (isSameLease(held, lease)) return 'ours'
+    if (cameAfter(held, lease)) return 'lost'
+    if (cameAfter(lease, held)) return 'ours'
     if (held.secretHash === lease.secretHash) return 'merges'
     return winsOver(held, lease) ? 'lost' : 'evicts'
   }

@@ -247,6 +247,27 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
+  test('[I10] a peer that left and came again is not who it was, whatever nodes still know', async () => {
+    const { a, b, cluster } = given()
+    for (const first of ['the ghost', 'the holder']) {
+      const early = await claimed(a, newPeer())
+      const { peer, secretHash } = early
+      const late = await claimed(b, peer, { secretHash })
+      await cluster.pass(20)
+      await b.backend.registry.release(late)
+      const again = await claimed(b, peer, { secretHash })
+      expect(again.since).toBe(again.epoch)
+      if (first === 'the ghost') {
+        await flushed(cluster, a, b)
+        expect(await a.backend.registry.reassert([early])).toEqual(nothing)
+        expect(await b.backend.registry.reassert([again])).toEqual(nothing)
+      }
+      const lost = [{ lease: early, reason: 'another', holder: again }]
+      expect(await a.backend.registry.reassert([early])).toEqual({ lost, evicted: [] })
+      expect(await a.backend.registry.lookup(peer)).toEqual(again)
+    }
+  })
+
   test('[I10] a holder that was pushed out is not called back when the one who replaced it has left', async () => {
     const { a, b, cluster } = given()
     const old = await claimed(a, newPeer())
