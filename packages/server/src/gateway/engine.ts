@@ -8,6 +8,8 @@ import type { Backlog } from '../backlog.js'
 import { LATE_MOST } from '../limits.js'
 import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
+import type { Pinged } from './pings.js'
+import { Pings } from './pings.js'
 
 // A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
 // upgrades and buffers. It keeps an idle peer small, and limits, pings and back-pressure in our hands.
@@ -62,7 +64,7 @@ class OwnedWebSocket extends WebSocket {
 }
 
 /** One connection, as socket.io's Client sees it. */
-export class EngineSocket extends EventEmitter implements Beating {
+export class EngineSocket extends EventEmitter implements Beating, Pinged {
   /** engine.io's protocol revision; socket.io asks for it. */
   readonly protocol = 4
   readonly transport = { name: 'websocket', writable: true }
@@ -70,8 +72,7 @@ export class EngineSocket extends EventEmitter implements Beating {
   readonly address: string
   readyState: 'open' | 'closed' = 'open'
   heard = true
-  /** A pong is due; any other is one that nobody asked for. */
-  #isAsked = false
+  readonly #pings = new Pings()
   /** Packets that came after the close. */
   #late = 0
   /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
@@ -115,20 +116,22 @@ export class EngineSocket extends EventEmitter implements Beating {
 
   /** What another peer sent or caused. False: gone, or so far behind that the sender shall wait. */
   relay(frame: string): boolean {
-    if (this.#ws.readyState !== WebSocket.OPEN) return false
-    return this.#engine.writer.relay(this.#duplex, frame)
+    if (this.#ws.readyState !== WebSocket.OPEN || this.#pings.isBehind) return false
+    if (!this.#engine.writer.relay(this.#duplex, frame)) return false
+    this.#pings.relayed(Buffer.byteLength(frame), this)
+    return true
   }
 
   get isBehind(): boolean {
-    return this.#engine.writer.isBehind(this.#duplex)
+    return this.#pings.isBehind || this.#engine.writer.isBehind(this.#duplex)
+  }
+
+  sendPing(): boolean {
+    return this.send(PING)
   }
 
   ping(): void {
-    if (this.#engine.writer.isStuck(this.#duplex)) this.#engine.events.stuck(this)
-    else {
-      this.#isAsked = true
-      this.send(PING)
-    }
+    if (this.#engine.writer.isStuck(this.#duplex) || !this.#pings.beat(this)) this.#engine.events.stuck(this)
   }
 
   silent(): void {
@@ -176,8 +179,7 @@ export class EngineSocket extends EventEmitter implements Beating {
   ponged(): void {
     if (this.#isLate()) return
     this.heard = true
-    if (this.#isAsked) this.#isAsked = false
-    else this.#engine.events.extra(this)
+    if (!this.#pings.answered()) this.#engine.events.extra(this)
   }
 
   #isLate(): boolean {

@@ -8,6 +8,8 @@ import { LATE_MOST, strikeBucket } from '../limits.js'
 import type { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
+import type { Pinged } from './pings.js'
+import { Pings } from './pings.js'
 
 /** What a connection tells its gateway: one object for all of them, so that an idle peer holds no closures. */
 export interface PeerJsEvents {
@@ -86,7 +88,7 @@ const EXPIRED_MOST = 256
 const EXPIRED_KEY_MOST = 1_024
 
 /** One PeerJS peer's connection, as core sees it. */
-export class PeerJsConnection implements Connection, Beating {
+export class PeerJsConnection implements Connection, Beating, Pinged {
   readonly id: ConnectionId
   /** What limits count it by. */
   readonly address: string
@@ -111,8 +113,9 @@ export class PeerJsConnection implements Connection, Beating {
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
   #strikes: TokenBucket | undefined
-  /** A pong is due; any other is one that nobody asked for. */
-  #isAsked = false
+  readonly #pings = new Pings()
+  /** It has answered a ping. `peer` sends none, so there may be clients that do not. */
+  #hasAnswered = false
   /** Frames that came after the close. */
   #late = 0
 
@@ -212,8 +215,8 @@ export class PeerJsConnection implements Connection, Beating {
   opened(waiting: readonly string[]): void {
     const live = this.#opening?.outbound ?? []
     this.#opening = undefined
-    for (const frame of waiting) this.write(frame)
-    for (const frame of live) this.write(frame)
+    for (const frame of waiting) this.#writeOfOthers(frame)
+    for (const frame of live) this.#writeOfOthers(frame)
   }
 
   close(reason: CloseReason): void {
@@ -236,11 +239,16 @@ export class PeerJsConnection implements Connection, Beating {
     // What was told an interval ago may be told again; an idle peer keeps nothing.
     this.#expired = undefined
     if (this.#socket.readyState !== WebSocket.OPEN) return
-    if (this.#events.writer.isStuck(this.#stream)) this.#events.slow(this)
-    else {
-      this.#isAsked = true
-      this.#socket.ping()
-    }
+    const reads = this.#pings.beat(this) || !this.#hasAnswered
+    if (!reads || this.#events.writer.isStuck(this.#stream)) this.#events.slow(this)
+  }
+
+  sendPing(): boolean {
+    if (this.#socket.readyState !== WebSocket.OPEN) return false
+    // What came before it goes before it.
+    this.#events.writer.flush(this.#stream)
+    this.#socket.ping()
+    return true
   }
 
   silent(): void {
@@ -260,7 +268,7 @@ export class PeerJsConnection implements Connection, Beating {
   ponged(): void {
     if (this.#isLate()) return
     this.heard = true
-    if (this.#isAsked) this.#isAsked = false
+    if (this.#pings.answered()) this.#hasAnswered = true
     else this.#events.extra(this)
   }
 
@@ -298,7 +306,14 @@ export class PeerJsConnection implements Connection, Beating {
   // Of what others send a peer has less room than of what the node says: they are refused before it is cut.
   #relay(frame: string): boolean {
     if (this.#opening !== undefined) return this.#deliver(frame)
-    return this.isOpen && this.#events.writer.relay(this.#stream, frame)
+    if (!this.isOpen || (this.#hasAnswered && this.#pings.isBehind)) return false
+    if (!this.#events.writer.relay(this.#stream, frame)) return false
+    this.#pings.relayed(Buffer.byteLength(frame), this)
+    return true
+  }
+
+  #writeOfOthers(frame: string): void {
+    if (this.write(frame)) this.#pings.relayed(Buffer.byteLength(frame), this)
   }
 
   #deliver(frame: string): boolean {

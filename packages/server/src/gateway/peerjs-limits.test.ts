@@ -63,6 +63,35 @@ describe('limits', () => {
     expect(b.end).toBeUndefined()
   })
 
+  // A hidden tab sends a heartbeat once a minute at most: it lives by its answers to pings, which must not be late.
+  test('[P16] no more than 256 KB of others are on the way to a peer that answers pings', async () => {
+    const home = await house()
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    const count = (line: string): number => home.seen.filter((seen) => seen === line).length
+    const pinged = once(b.socket, 'ping')
+    a.send(offer('b', 'x'.repeat(40_000)))
+    await pinged
+    // Its pong and this come in order.
+    b.send(offer('a'))
+    await a.next('OFFER')
+    b.socket.pause()
+    const before = count('signal delivered')
+    for (let n = 1; count('signal slow-consumer') === 0; n++) {
+      a.send(offer('b', 'x'.repeat(32_000)))
+      await eventually(
+        'answered',
+        () => count('signal delivered') - before + count('signal slow-consumer') === n,
+      )
+    }
+    const sent = count('signal delivered') - before
+    expect(sent * 32_000).toBeLessThan(256 * 1024 + 64_000)
+    b.socket.resume()
+    await eventually('it reads on', () => b.received.length === 1 + sent)
+    b.send(offer('b', 'last'))
+    await eventually('all is read', () => b.received.some((frame) => frame.payload === 'last'))
+    expect(b.end).toBeUndefined()
+  })
+
   test('[P16] a peer that reads nothing from one ping to the next is cut, though it sends', async () => {
     const home = await house({ bufferedBytes: 262_144 })
     const [a, b] = [await home.join('a'), await home.join('b')]

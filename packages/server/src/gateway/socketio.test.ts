@@ -846,6 +846,41 @@ describe('ends', () => {
     expect(counted).toContain('closed slow-consumer')
   })
 
+  // Before, what others sent filled the buffers of the kernel, megabytes that no node sees. A peer on a line of 1 Mbit/s
+  // got its ping when the ping timeout was over, and was cut.
+  test('[C4] no more than 256 KB of others are on the way to a peer, as its pongs tell', async () => {
+    const { url, counted } = await house()
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    alice.send('lookup', { id: 1, names: ['bob'] })
+    const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
+    let [bytes, pings, seq] = [0, 0, 0]
+    bob.ws.removeAllListeners('message')
+    bob.ws.on('message', (data: Buffer) => {
+      if (data.toString() === '2') pings++
+      else bytes += data.length
+    })
+    const body = 'x'.repeat(8_000)
+    const offer = async (): Promise<void> => {
+      alice.send('send', { to: 'bob', since, stream, seq: ++seq, base: 1, kind: 'signal', body })
+      alice.send('ice', { id: seq + 1 })
+      await alice.until((frame) => frame.startsWith(`42["ice",{"id":${seq + 1},`))
+    }
+    const notices = (): string[] => alice.frames.filter((frame) => frame.includes('"slow-consumer"'))
+    while (notices().length === 0) await offer()
+    await vi.waitFor(() => expect(bytes).toBeGreaterThan(256 * 1024))
+    expect(bytes).toBeLessThan(256 * 1024 + 16_000)
+    await vi.waitFor(() => expect(pings).toBe(8))
+    for (let n = 0; n < pings; n++) bob.ws.send('3')
+    // The pongs and its packet come in order.
+    bob.send('lookup', { id: 2, names: ['bob'] })
+    bytes = 0
+    await vi.waitFor(() => expect(bytes).toBeGreaterThan(0))
+    for (let n = 0; n < 10; n++) await offer()
+    await vi.waitFor(() => expect(bytes).toBeGreaterThan(10 * 8_000))
+    expect(notices()).toHaveLength(1)
+    expect(counted.filter((line) => line.startsWith('closed'))).toEqual([])
+  })
+
   // Before, changes were written up to the whole bound, and a slow peer was cut for what others did.
   test('[C4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
     const { url, counted } = await house({
