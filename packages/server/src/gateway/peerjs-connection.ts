@@ -114,7 +114,7 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   #expired: Map<string, number> | undefined
   #strikes: TokenBucket | undefined
   readonly #pings = new Pings()
-  /** It has answered a ping. `peer` sends none, so there may be clients that do not. */
+  /** Until it has answered a ping, nobody waits for its pongs: the server of `peer` sends no pings. */
   #hasAnswered = false
   /** Frames that came after the close. */
   #late = 0

@@ -3,12 +3,14 @@ export interface Pinged {
   sendPing(): boolean
 }
 
-/** A ping goes out after so many bytes of others. It costs some 10 bytes both ways, and a turn of the event loop. */
+/**
+ * A ping goes out after so many bytes of others. A peer that reads so much within the ping timeout (5 s) is heard in
+ * time, whatever waits for it. A ping and its pong are some 10 bytes, and a read of the socket.
+ */
 const MARK_BYTES = 32 * 1024
 /**
- * So much of what others send may be on its way to a peer. A ping waits behind it, so it must be read well within the
- * ping timeout (5 s): a line of 1 Mbit/s takes 2 s. It is also what a peer can get within one round trip: 2.5 MB/s when
- * that takes 100 ms.
+ * So much of what others send may be on its way to a peer. All that the node says to it waits behind: on a line of
+ * 1 Mbit/s for 2 s. It is also what a peer can get within one round trip: 2.5 MB/s when that takes 100 ms.
  */
 const UNCONFIRMED_MOST = 256 * 1024
 
