@@ -8,8 +8,8 @@ import type { Backlog } from '../backlog.js'
 import { LATE_MOST } from '../limits.js'
 import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
-import type { Pinged } from './pings.js'
-import { Pings } from './pings.js'
+import type { Pinged } from './marks.js'
+import { Marks } from './marks.js'
 
 // A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
 // upgrades and buffers. It keeps an idle peer small, and limits, pings and back-pressure in our hands.
@@ -72,7 +72,9 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   readonly address: string
   readyState: 'open' | 'closed' = 'open'
   heard = true
-  readonly #pings = new Pings()
+  /** Pings of the heartbeat without an answer. */
+  #beats = 0
+  #marks: Marks | undefined
   /** Packets that came after the close. */
   #late = 0
   /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
@@ -116,14 +118,15 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
 
   /** What another peer sent or caused. False: gone, or so far behind that the sender shall wait. */
   relay(frame: string): boolean {
-    if (this.#ws.readyState !== WebSocket.OPEN || this.#pings.isBehind) return false
+    if (this.#ws.readyState !== WebSocket.OPEN || this.#marks?.isBehind) return false
     if (!this.#engine.writer.relay(this.#duplex, frame)) return false
-    this.#pings.relayed(Buffer.byteLength(frame), this)
+    this.#marks ??= new Marks()
+    this.#marks.relayed(Buffer.byteLength(frame), this)
     return true
   }
 
   get isBehind(): boolean {
-    return this.#pings.isBehind || this.#engine.writer.isBehind(this.#duplex)
+    return this.#marks?.isBehind || this.#engine.writer.isBehind(this.#duplex)
   }
 
   sendPing(): boolean {
@@ -131,7 +134,10 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   }
 
   ping(): void {
-    if (this.#engine.writer.isStuck(this.#duplex) || !this.#pings.beat(this)) this.#engine.events.stuck(this)
+    const reads = this.#marks?.beat(this) ?? true
+    if (!reads || this.#engine.writer.isStuck(this.#duplex)) this.#engine.events.stuck(this)
+    // The answer to a mark is as good, and comes earlier.
+    else if (!this.#marks?.isOut && this.sendPing()) this.#beats++
   }
 
   silent(): void {
@@ -179,7 +185,10 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   ponged(): void {
     if (this.#isLate()) return
     this.heard = true
-    if (!this.#pings.answered()) this.#engine.events.extra(this)
+    if (this.#beats > 0) {
+      this.#beats--
+      this.#marks?.reads()
+    } else if (!this.#marks?.answered()) this.#engine.events.extra(this)
   }
 
   #isLate(): boolean {

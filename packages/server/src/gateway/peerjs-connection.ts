@@ -8,8 +8,8 @@ import { LATE_MOST, strikeBucket } from '../limits.js'
 import type { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
-import type { Pinged } from './pings.js'
-import { Pings } from './pings.js'
+import type { Pinged } from './marks.js'
+import { Marks } from './marks.js'
 
 /** What a connection tells its gateway: one object for all of them, so that an idle peer holds no closures. */
 export interface PeerJsEvents {
@@ -113,7 +113,9 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   #reason: CloseReason | undefined
   #expired: Map<string, number> | undefined
   #strikes: TokenBucket | undefined
-  readonly #pings = new Pings()
+  /** Pings of the heartbeat without an answer. */
+  #beats = 0
+  #marks: Marks | undefined
   /** Until it has answered a ping, nobody waits for its pongs: the server of `peer` sends no pings. */
   #hasAnswered = false
   /** Frames that came after the close. */
@@ -239,8 +241,10 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
     // What was told an interval ago may be told again; an idle peer keeps nothing.
     this.#expired = undefined
     if (this.#socket.readyState !== WebSocket.OPEN) return
-    const reads = this.#pings.beat(this) || !this.#hasAnswered
+    const reads = (this.#marks?.beat(this) ?? true) || !this.#hasAnswered
     if (!reads || this.#events.writer.isStuck(this.#stream)) this.#events.slow(this)
+    // The answer to a mark is as good, and comes earlier.
+    else if (!this.#marks?.isOut && this.sendPing()) this.#beats++
   }
 
   sendPing(): boolean {
@@ -268,8 +272,11 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   ponged(): void {
     if (this.#isLate()) return
     this.heard = true
-    if (this.#pings.answered()) this.#hasAnswered = true
-    else this.#events.extra(this)
+    if (this.#beats > 0) {
+      this.#beats--
+      this.#marks?.reads()
+    } else if (!this.#marks?.answered()) return void this.#events.extra(this)
+    this.#hasAnswered = true
   }
 
   /** Over a rate once more: so many are a flood, not a burst. */
@@ -306,14 +313,19 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   // Of what others send a peer has less room than of what the node says: they are refused before it is cut.
   #relay(frame: string): boolean {
     if (this.#opening !== undefined) return this.#deliver(frame)
-    if (!this.isOpen || (this.#hasAnswered && this.#pings.isBehind)) return false
+    if (!this.isOpen || (this.#hasAnswered && this.#marks?.isBehind)) return false
     if (!this.#events.writer.relay(this.#stream, frame)) return false
-    this.#pings.relayed(Buffer.byteLength(frame), this)
+    this.#mark(frame)
     return true
   }
 
   #writeOfOthers(frame: string): void {
-    if (this.write(frame)) this.#pings.relayed(Buffer.byteLength(frame), this)
+    if (this.write(frame)) this.#mark(frame)
+  }
+
+  #mark(frame: string): void {
+    this.#marks ??= new Marks()
+    this.#marks.relayed(Buffer.byteLength(frame), this)
   }
 
   #deliver(frame: string): boolean {

@@ -15,15 +15,15 @@ const MARK_BYTES = 32 * 1024
 const UNCONFIRMED_MOST = 256 * 1024
 
 /**
- * The pings of one connection, and what their answers tell. What a peer has read is seen neither in the node's buffer
- * nor in those of the kernel and of the way there, which hold megabytes. But pongs come in order: one that answers a
- * ping says that all before the ping was read. So after every so many bytes of others a ping goes out as a mark.
+ * What the answers to pings tell of what others sent to a peer. What it has read is seen neither in the node's buffer nor
+ * in those of the kernel and of the way there, which hold megabytes. But pongs come in order: one that answers a ping
+ * says that all before the ping was read. So after every so many bytes of others a ping goes out as a mark. Made with the
+ * first frame of others: an idle peer has none. The heartbeat's pings are its owner's, and older than all marks, since
+ * none is sent while a mark is out.
  */
-export class Pings {
-  /** Pings of the heartbeat without an answer. They are older than all marks: while a mark is out, none is sent. */
-  #beats = 0
-  /** Marks without an answer; before each of them went `MARK_BYTES`. */
-  #marks = 0
+export class Marks {
+  /** Without an answer; before each of them went `MARK_BYTES`. */
+  #out = 0
   /** What others have sent since the last mark. */
   #unmarked = 0
   /** It was behind at the last beat, and has answered no ping since. */
@@ -31,39 +31,46 @@ export class Pings {
 
   /** So much is on its way that others shall wait. */
   get isBehind(): boolean {
-    return this.#marks * MARK_BYTES + this.#unmarked > UNCONFIRMED_MOST
+    return this.#out * MARK_BYTES + this.#unmarked > UNCONFIRMED_MOST
+  }
+
+  /** Whether an answer is due. */
+  get isOut(): boolean {
+    return this.#out > 0
   }
 
   /** So many bytes of others were written to the peer. */
   relayed(bytes: number, peer: Pinged): void {
     this.#unmarked += bytes
-    if (this.#unmarked >= MARK_BYTES) this.#mark(peer)
+    if (this.#unmarked >= MARK_BYTES) this.#send(peer)
   }
 
   /** To be called once a ping interval. False: the peer is behind, and has read nothing since the last time. */
   beat(peer: Pinged): boolean {
-    // A mark for which there was no room goes out now.
-    this.#mark(peer)
+    // One for which there was no room goes out now.
+    this.#send(peer)
     if (this.isBehind && this.#readsNothing) return false
     this.#readsNothing = this.isBehind
-    // Its answer to a mark is as good, and comes earlier.
-    if (this.#marks === 0 && peer.sendPing()) this.#beats++
     return true
   }
 
-  /** A pong has come. False: nobody asked for it. */
+  /** A ping of the heartbeat was answered. */
+  reads(): void {
+    this.#readsNothing = false
+  }
+
+  /** A pong has come that answers none of the heartbeat. False: nobody asked for it. */
   answered(): boolean {
-    if (this.#beats > 0) this.#beats--
-    else if (this.#marks > 0) this.#marks--
-    else return false
+    if (this.#out === 0) return false
+    this.#out--
     this.#readsNothing = false
     return true
   }
 
-  #mark(peer: Pinged): void {
+  #send(peer: Pinged): void {
     while (this.#unmarked >= MARK_BYTES && peer.sendPing()) {
       this.#unmarked -= MARK_BYTES
-      this.#marks++
+      this.#out++
     }
   }
 }
