@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { REFUSALS_MAX, decodeSignal, isCandidate } from './handshake-signal.js'
+import { createP2P } from './p2p.js'
 import { Controllers, failure, opened } from './testing/controllers.js'
+import { FakeClock, settled } from './testing/fake-clock.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
 const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
@@ -197,5 +199,27 @@ describe('a hostile peer', () => {
     expect(channel.peer).toBe('bob')
     const ended = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('"end"'))
     expect(ended.map(({ handshake }) => handshake)).toEqual(['h0'])
+  })
+
+  it('[P4] cannot use up what this one may send, by offers or by refusals', async () => {
+    const tier = new Rendezvous()
+    const clock = new FakeClock()
+    const context = tier.context('alice', { clock })
+    expect(createP2P(context, undefined, false)).toBeNull()
+    const answered = (to: string): number =>
+      tier.sent.filter(({ from, to: name }) => from === 'alice' && name === to).length
+    const flood = async (from: string): Promise<void> => {
+      for (let i = 0; i < 40; i++) tier.inject(from, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
+      await settled()
+    }
+    await flood('mallory')
+    expect(answered('mallory')).toBe(8)
+    await flood('bob')
+    expect(answered('bob')).toBe(8)
+    await clock.advance(1_000)
+    await flood('mallory')
+    expect(answered('mallory')).toBe(10)
+    for (let i = 0; i < 100; i++) await flood(`crowd${i}`)
+    expect(tier.sent.filter(({ from }) => from === 'alice').length).toBeLessThanOrEqual(64 + 50)
   })
 })

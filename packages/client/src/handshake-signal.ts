@@ -1,5 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
+import { OfferRate } from './offer-rate.js'
 import type { P2PContext, SendResult, Stay } from './signaling.js'
 
 // What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
@@ -108,10 +109,22 @@ export function sendSignal(
 export const REFUSALS_MAX = 32
 const refusals = new WeakMap<P2PContext, number>()
 
-/** Tells a peer that its handshake comes to nothing here. Over the bound nothing is said: its deadline tells it. */
+const rates = new WeakMap<P2PContext, OfferRate>()
+
+/** Whether what a peer began may still cost this one something. */
+export function isWithinRate(context: P2PContext, from: Stay): boolean {
+  let rate = rates.get(context)
+  if (rate === undefined) rates.set(context, (rate = new OfferRate(context.clock)))
+  return rate.take(from.name)
+}
+
+/**
+ * Tells a peer that its handshake comes to nothing here. Over the bound or the rate nothing is said: its deadline tells
+ * it.
+ */
 export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
   const under = refusals.get(context) ?? 0
-  if (under >= REFUSALS_MAX) return
+  if (under >= REFUSALS_MAX || !isWithinRate(context, from)) return
   refusals.set(context, under + 1)
   void sendSignal(context, from.name, handshake, { type: 'end', reason }).then(() =>
     refusals.set(context, (refusals.get(context) ?? 1) - 1),

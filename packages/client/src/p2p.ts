@@ -8,7 +8,7 @@ import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
-import { DEADLINE_MS, decodeSignal, refuse } from './handshake-signal.js'
+import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onPageEvent } from './page.js'
@@ -209,21 +209,23 @@ export class P2P {
     const pairs = [...this.#pairs.values()]
     const incoming = pairs.filter((pair) => pair.isIncoming)
     const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
-    const isFull = incoming.length >= INCOMING_MAX && !this.#makeRoom(incoming, from.name)
-    if (isFull || labels.length >= LABELS_MAX) return refuse(this.#context, from, handshake, 'refused')
+    const isFull = incoming.length >= INCOMING_MAX
+    const surplus = isFull ? surplusOf(incoming, from.name) : undefined
+    if (labels.length >= LABELS_MAX || (isFull && !surplus))
+      return refuse(this.#context, from, handshake, 'refused')
+    if (!isWithinRate(this.#context, from)) return
+    surplus?.close('too many handshakes at once')
     this.#pair(from.name, offer).offered(from, handshake, offer)
   }
+}
 
-  // A few strangers who begin and never finish must not keep all others out: who has most under way loses the oldest.
-  #makeRoom(incoming: Pair[], from: Name): boolean {
-    const counts = new Map<Name, number>()
-    for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
-    const most = Math.max(...counts.values())
-    const oldest = incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
-    if (oldest === undefined || most <= (counts.get(from) ?? 0) + 1) return false
-    oldest.close('too many handshakes at once')
-    return true
-  }
+// A few strangers who begin and never finish must not keep all others out: the oldest of who has most under way.
+function surplusOf(incoming: Pair[], from: Name): Pair | undefined {
+  const counts = new Map<Name, number>()
+  for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  if (most <= (counts.get(from) ?? 0) + 1) return undefined
+  return incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
 }
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`
