@@ -362,7 +362,7 @@ const attacks = {
       for (let seq = 2; seq < 62; seq++) {
         for (const { ws, since } of senders)
           write(ws, event('send', { to: given.victim, since, stream, seq, base: 1, kind: 'signal', body }))
-        await delay(length > 1_000 ? 20 : 2)
+        await delay(length > 1_000 ? 50 : 2)
       }
     }
     for (const { ws } of senders) ws.terminate()
