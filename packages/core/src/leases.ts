@@ -191,9 +191,18 @@ export class Leases {
 
   async #reassertNow(leases: readonly Lease[], options: ReassertOptions): Promise<void> {
     if (leases.length === 0) return
-    const { lost, evicted }: Reasserted = await this.#parts.registry.reassert(leases, options)
-    for (const one of lost) this.#lose(one)
+    const { registry } = this.#parts
+    const { lost, evicted }: Reasserted = await registry.reassert(leases, options)
     for (const lease of evicted) this.#parts.evicted(lease)
+    for (const one of lost) {
+      if (!isOwnGhost(one)) {
+        this.#lose(one)
+        continue
+      }
+      await registry.release(one.holder)
+      const again = await registry.reassert([one.lease], options)
+      for (const other of again.lost) this.#lose(other)
+    }
   }
 
   #lose(lost: Lost): void {
@@ -257,4 +266,14 @@ export class Leases {
       })
     })
   }
+}
+
+/**
+ * Whether a lease was lost to an earlier one of this very node, which holds only the later one: the registry has come
+ * back from an old snapshot. A claim that is on its way to its answer has a higher epoch.
+ */
+function isOwnGhost(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
+  return (
+    lost.reason === 'another' && lost.holder.node === lost.lease.node && lost.holder.epoch < lost.lease.epoch
+  )
 }

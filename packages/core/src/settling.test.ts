@@ -258,6 +258,18 @@ test.each(['away', 'online'])(
   },
 )
 
+test('[I9] [SET5] what an old snapshot brings back of a node that holds the name for another by now does not win', async () => {
+  const { a, b, clock, cluster, cuts, times } = await two()
+  const { session } = await arrive(a, 'alice')
+  await a.leave(session)
+  const next = await arrive(a, 'alice', { secret: 'another' })
+  cluster.flush()
+  await cutOf(cuts, b).backend.registry.reassert([session.lease])
+  await clock.advance(17 * times.beatMs)
+  expect(isOnline(a, next.session)).toBe(true)
+  expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'online', since: next.session.lease.since }])
+})
+
 test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made
