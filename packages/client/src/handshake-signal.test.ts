@@ -4,6 +4,7 @@ import { REFUSALS_MAX, decodeSignal, isCandidate } from './handshake-signal.js'
 import { createP2P } from './p2p.js'
 import { Controllers, failure, opened } from './testing/controllers.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
+import { FakeConnection, rtcOf } from './testing/fake-connection.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
 const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
@@ -221,5 +222,35 @@ describe('a hostile peer', () => {
     expect(answered('mallory')).toBe(10)
     for (let i = 0; i < 100; i++) await flood(`crowd${i}`)
     expect(tier.sent.filter(({ from }) => from === 'alice').length).toBeLessThanOrEqual(64 + 50)
+  })
+
+  it('[P4] cannot use up what this one may send, by new offers in one handshake', async () => {
+    const tier = new Rendezvous()
+    const clock = new FakeClock()
+    class RTCPeerConnection {
+      constructor() {
+        return rtcOf(new FakeConnection())
+      }
+    }
+    controllers.make(
+      tier,
+      'alice',
+      { RTCPeerConnection: RTCPeerConnection as typeof globalThis.RTCPeerConnection },
+      { clock },
+    )
+    const answers = (): number => tier.sent.filter(({ body }) => body.includes('"answer"')).length
+    const offers = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) tier.inject('mallory', 'alice', 'h1', offerOf(sdpOf(LINES)))
+      await clock.advance(0)
+    }
+    tier.context('mallory').signaling.onSignal(() => undefined)
+    await offers(1)
+    expect(answers()).toBe(1)
+    await offers(150)
+    expect(answers()).toBe(8)
+    // An honest peer whose path changes is answered again.
+    await clock.advance(1_000)
+    await offers(10)
+    expect(answers()).toBe(10)
   })
 })

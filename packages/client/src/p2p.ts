@@ -198,7 +198,11 @@ export class P2P {
   #receive({ from, handshake, body }: Signal): void {
     const signal = decodeSignal(body)
     for (const pair of this.#pairs.values())
-      if (pair.to === from.name && pair.has(handshake)) return pair.receive(from, signal)
+      if (pair.to === from.name && pair.has(handshake)) {
+        // Each is answered. A restart that is not ends at the other side, which calls again.
+        if (signal?.type === 'offer' && !isWithinRate(this.#context, from)) return
+        return pair.receive(from, signal)
+      }
     if (signal?.type === 'offer') return this.#offered(from, handshake, signal)
     // Tells a peer that still waits for a handshake that has ended here, or that sent what no one can read.
     if (signal?.type !== 'end' && signal?.type !== 'candidates')
