@@ -198,7 +198,8 @@ describe('a hostile peer', () => {
       tier.inject(`mallory${i % 4}`, 'alice', `h${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
     const [channel] = await Promise.all([opened(alice), bob.connect('alice')])
     expect(channel.peer).toBe('bob')
-    const ended = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('"end"'))
+    // Bob's own may come to nothing once and be tried again [P11].
+    const ended = tier.sent.filter(({ to, body }) => to.startsWith('mallory') && body.includes('"end"'))
     expect(ended.map(({ handshake }) => handshake)).toEqual(['h0'])
   })
 
