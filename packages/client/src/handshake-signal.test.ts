@@ -1,10 +1,10 @@
 import fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { REFUSALS_MAX, decodeSignal, isCandidate } from './handshake-signal.js'
 import { createP2P } from './p2p.js'
 import { Controllers, failure, opened } from './testing/controllers.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
-import { FakeConnection, rtcOf } from './testing/fake-connection.js'
+import { FakeConnection } from './testing/fake-connection.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
 const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
@@ -30,7 +30,10 @@ const offerOf = (sdp: unknown, more: object = {}): string =>
   JSON.stringify({ type: 'offer', sdp, label: '', ordered: true, restart: false, ...more })
 
 const controllers = new Controllers()
-afterEach(() => controllers.close())
+afterEach(() => {
+  controllers.close()
+  vi.unstubAllGlobals()
+})
 
 describe('decodeSignal', () => {
   it('takes what a data channel needs', () => {
@@ -228,17 +231,8 @@ describe('a hostile peer', () => {
   it('[P4] cannot use up what this one may send, by new offers in one handshake', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
-    class RTCPeerConnection {
-      constructor() {
-        return rtcOf(new FakeConnection())
-      }
-    }
-    controllers.make(
-      tier,
-      'alice',
-      { RTCPeerConnection: RTCPeerConnection as typeof globalThis.RTCPeerConnection },
-      { clock },
-    )
+    vi.stubGlobal('RTCPeerConnection', FakeConnection)
+    controllers.make(tier, 'alice', {}, { clock })
     const answers = (): number => tier.sent.filter(({ body }) => body.includes('"answer"')).length
     const offers = async (count: number): Promise<void> => {
       for (let i = 0; i < count; i++) tier.inject('mallory', 'alice', 'h1', offerOf(sdpOf(LINES)))
