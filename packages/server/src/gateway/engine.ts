@@ -120,7 +120,7 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   relay(frame: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN || this.#marks?.isBehind) return false
     if (!this.#engine.writer.relay(this.#duplex, frame)) return false
-    this.#marks ??= new Marks()
+    this.#marks ??= new Marks(this.#engine.writer.relayedMost)
     this.#marks.relayed(Buffer.byteLength(frame), this)
     return true
   }

@@ -37,6 +37,11 @@ export class FrameWriter {
     this.#backlog = backlog
   }
 
+  /** How many bytes of what others send may wait for a peer. */
+  get relayedMost(): number {
+    return this.#mostBytes * RELAYED_SHARE
+  }
+
   /**
    * Takes what another peer sent or caused. False: the recipient is behind, and the frame was not taken; the recipient
    * is not cut for what others do.
@@ -44,7 +49,7 @@ export class FrameWriter {
   relay(stream: Duplex, frame: string): boolean {
     const ahead = stream.writableLength + (this.#waiting.get(stream)?.bytes ?? 0)
     if (ahead > 0) {
-      if (ahead + Buffer.byteLength(frame) > this.#mostBytes * RELAYED_SHARE) return false
+      if (ahead + Buffer.byteLength(frame) > this.relayedMost) return false
       if (stream.writableLength > 0 && this.#backlog.isOver(stream)) return false
     }
     return this.write(stream, frame)

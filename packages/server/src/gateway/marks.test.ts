@@ -22,7 +22,7 @@ function fill(marks: Marks, to: ReturnType<typeof peer>): number {
 }
 
 test('[C4] a ping follows every 32 KB of others; they wait while 256 KB have no answer', () => {
-  const [marks, to] = [new Marks(), peer()]
+  const [marks, to] = [new Marks(256 * KB), peer()]
   expect(fill(marks, to)).toBe((256 + 16) * KB)
   expect(to.sent).toBe(8)
   expect(marks.answered()).toBe(true)
@@ -31,7 +31,7 @@ test('[C4] a ping follows every 32 KB of others; they wait while 256 KB have no 
 })
 
 test('[C4] a frame that is longer than what is left goes through, and is answered for', () => {
-  const [marks, to] = [new Marks(), peer()]
+  const [marks, to] = [new Marks(256 * KB), peer()]
   marks.relayed(1_000 * KB, to)
   expect(marks.isBehind).toBe(true)
   while (marks.isBehind) expect(marks.answered()).toBe(true)
@@ -39,7 +39,7 @@ test('[C4] a frame that is longer than what is left goes through, and is answere
 })
 
 test('[C4] who is behind and answers nothing between two beats reads nothing', () => {
-  const [marks, to] = [new Marks(), peer()]
+  const [marks, to] = [new Marks(256 * KB), peer()]
   fill(marks, to)
   expect(marks.beat(to)).toBe(true)
   marks.answered()
@@ -51,7 +51,7 @@ test('[C4] who is behind and answers nothing between two beats reads nothing', (
 })
 
 test('[R4] each mark may be answered once, however late, and no more', () => {
-  const [marks, to] = [new Marks(), peer()]
+  const [marks, to] = [new Marks(256 * KB), peer()]
   expect(marks.answered()).toBe(false)
   for (let n = 0; n < 2; n++) marks.relayed(32 * KB, to)
   expect(marks.isOut).toBe(true)
@@ -60,7 +60,7 @@ test('[R4] each mark may be answered once, however late, and no more', () => {
 })
 
 test('[C4] a mark that found no room goes out with the next heartbeat', () => {
-  const [marks, to] = [new Marks(), peer()]
+  const [marks, to] = [new Marks(256 * KB), peer()]
   to.takes = false
   marks.relayed(300 * KB, to)
   expect([marks.isBehind, marks.answered()]).toEqual([true, false])

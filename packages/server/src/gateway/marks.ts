@@ -9,12 +9,6 @@ export interface Pinged {
  */
 const MARK_BYTES = 32 * 1024
 /**
- * So much of what others send may be on its way to a peer. All that the node says to it waits behind: on a line of
- * 1 Mbit/s for 2 s. It is also what a peer can get within one round trip: 2.5 MB/s when that takes 100 ms.
- */
-const UNCONFIRMED_MOST = 256 * 1024
-
-/**
  * What the answers to pings tell of what others sent to a peer. What it has read is seen neither in the node's buffer nor
  * in those of the kernel and of the way there, which hold megabytes. But pongs come in order: one that answers a ping
  * says that all before the ping was read. So after every so many bytes of others a ping goes out as a mark. Made with the
@@ -28,10 +22,16 @@ export class Marks {
   #unmarked = 0
   /** It was behind at the last beat, and has answered no ping since. */
   #readsNothing = false
+  readonly #most: number
+
+  /** `most` bytes of others may be on their way: in the node's buffer, in those of the kernel, and on the line. */
+  constructor(most: number) {
+    this.#most = most
+  }
 
   /** So much is on its way that others shall wait. */
   get isBehind(): boolean {
-    return this.#out * MARK_BYTES + this.#unmarked > UNCONFIRMED_MOST
+    return this.#out * MARK_BYTES + this.#unmarked > this.#most
   }
 
   /** Whether an answer is due. */

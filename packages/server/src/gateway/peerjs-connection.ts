@@ -324,7 +324,7 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   }
 
   #mark(frame: string): void {
-    this.#marks ??= new Marks()
+    this.#marks ??= new Marks(this.#events.writer.relayedMost)
     this.#marks.relayed(Buffer.byteLength(frame), this)
   }
 
