@@ -153,6 +153,18 @@ export class Claims {
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
 
+  /** Whether a lease of this node prevails over a claim that has just taken its name. */
+  async #takesBack(former: Lease, taken: Lease): Promise<boolean> {
+    const { leases } = this.#parts
+    try {
+      return await leases.takesBack(former)
+    } catch (error) {
+      // Nobody is told that the name is his: it must not wait for anybody.
+      await leases.part(taken, 'release')
+      throw error
+    }
+  }
+
   async #admit(
     connection: Connection,
     lease: Lease,
@@ -163,7 +175,7 @@ export class Claims {
     // The registry had forgotten whose name it is while this claim was on its way.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
-      if (await leases.keeps(former)) return { ok: false, code: 'name-taken' }
+      if (await this.#takesBack(former, lease)) return { ok: false, code: 'name-taken' }
     }
     const hasEnded = sessions.get(connection.id)?.state !== 'opening'
     if (hasEnded || lease.node !== self()) {

@@ -52,7 +52,7 @@ export class Leases {
   /** Partings on their way. */
   readonly #leaving = new Set<Promise<void>>()
   /** When a lease was last written back over a claim of somebody else. */
-  readonly #kept = new WeakMap<Lease, { at: number; written: Promise<void> }>()
+  readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
 
@@ -137,24 +137,26 @@ export class Leases {
     return this.#reasserting
   }
 
-  /**
-   * Writes one lease back, and says whether it is still ours. Strangers may ask as often as they like: it is written
-   * once a second at most. Rejects with RegistryUnavailable.
-   */
+  /** Writes one lease back now, and says whether it is still ours. Rejects with RegistryUnavailable. */
+  async takesBack(lease: Lease): Promise<boolean> {
+    await this.#reassert([lease])
+    return this.of(lease.peer)?.epoch === lease.epoch
+  }
+
+  /** The same over a claim that was refused, which strangers may make as often as they like: once a second at most. */
   async keeps(lease: Lease): Promise<boolean> {
     const now = this.#parts.clock.monotonic()
     let kept = this.#kept.get(lease)
     if (kept === undefined || now - kept.at >= KEPT_MS) {
-      kept = { at: now, written: this.#reassert([lease]) }
+      kept = { at: now, written: this.takesBack(lease) }
       this.#kept.set(lease, kept)
     }
     try {
-      await kept.written
+      return await kept.written
     } catch (error) {
       this.#kept.delete(lease)
       throw error
     }
-    return this.of(lease.peer)?.epoch === lease.epoch
   }
 
   /** Moves every lease to this process's new NodeId; names that others took meanwhile are lost [I10]. */

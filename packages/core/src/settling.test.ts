@@ -212,12 +212,38 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   registry.claim = async (...args) => {
     registry.claim = claim
     first = await arrive(a, 'alice')
+    // One that was refused just now, and had the lease written back.
+    await arrive(a, 'alice', { secret: 'another guess' })
     await clock.advance(10)
     cluster.forget(peerNamed('alice'))
     return claim(...args)
   }
   const thief = await arrive(a, 'alice', { secret: 'guess' })
   expect(thief.outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect(first?.connection.closed).toBeUndefined()
+  expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
+})
+
+test('[I10] a claim that won while its node’s own holder was forgotten is undone also where the registry fails', async () => {
+  const { a, clock, cluster, cuts, times } = await two()
+  const { registry } = cutOf(cuts, a).backend
+  const [claim, reassert] = [registry.claim.bind(registry), registry.reassert.bind(registry)]
+  let first: Stay | undefined
+  registry.claim = async (...args) => {
+    registry.claim = claim
+    first = await arrive(a, 'alice')
+    await clock.advance(10)
+    cluster.forget(peerNamed('alice'))
+    registry.reassert = () => {
+      registry.reassert = reassert
+      return Promise.reject(new RegistryUnavailable('just now'))
+    }
+    return claim(...args)
+  }
+  const thief = await arrive(a, 'alice', { secret: 'guess' })
+  expect(thief.outcome).toEqual({ ok: false, code: 'registry-unavailable' })
+  expect(await a.router.lookup(peerNamed('alice'))).toBeUndefined()
+  await clock.advance(17 * times.beatMs)
   expect(first?.connection.closed).toBeUndefined()
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
 })
