@@ -139,6 +139,9 @@ export function refusedReadsBucket(now: number): TokenBucket {
   return new TokenBucket(REFUSED_READS_PER_SECOND, now)
 }
 
+/** Whose long frames are over a rate is not read for so long: what more it sends waits at its own end, and costs nothing. */
+export const OVER_PAUSE_MS = 100
+
 /** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
 export const LATE_MOST = 2_000
 

@@ -133,6 +133,13 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     return this.send(PING)
   }
 
+  /** Reads nothing for so long. */
+  pause(ms: number): void {
+    if (this.#ws.isPaused) return
+    this.#ws.pause()
+    this.#engine.options.clock.after(ms, () => this.#ws.resume())
+  }
+
   ping(): void {
     const reads = this.#marks?.beat(this) ?? true
     if (!reads || this.#engine.writer.isStuck(this.#duplex)) this.#engine.events.stuck(this)

@@ -20,7 +20,7 @@ import {
   protocolError,
 } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
-import { LONG_BYTES } from '../limits.js'
+import { LONG_BYTES, OVER_PAUSE_MS } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './native-connection.js'
@@ -83,7 +83,10 @@ export class NativeFrames {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
     const waitMs = this.#overLimit(connection, bytes)
-    if (waitMs > 0 && bytes > LONG_BYTES && this.#isUnread(connection)) return undefined
+    if (waitMs > 0 && bytes > LONG_BYTES) {
+      connection.socket.pause(OVER_PAUSE_MS)
+      if (this.#isUnread(connection)) return undefined
+    }
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
     const message = decoded.value
@@ -346,8 +349,10 @@ export class NativeFrames {
 
   // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
   #overSignals(connection: NativeConnection, body: string): 'rate-limited' | undefined {
-    const waitMs = connection.rates.signals.take(Buffer.byteLength(body), this.#clock.monotonic())
-    return waitMs > 0 ? 'rate-limited' : undefined
+    const bytes = Buffer.byteLength(body)
+    if (connection.rates.signals.take(bytes, this.#clock.monotonic()) === 0) return undefined
+    if (bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
+    return 'rate-limited'
   }
 
   /** Whether a long frame over a rate is dropped unread; its sender sends it again. */

@@ -1,4 +1,4 @@
-import type { Connection, ServerMessage } from '@peerage/core'
+import type { Clock, Connection, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
 import { closeCodes, closeTextOf, errorTexts, nameOf } from '@peerage/protocol'
 import type { Duplex } from 'node:stream'
@@ -148,6 +148,13 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
   get reason(): CloseReason | undefined {
     return this.#reason
+  }
+
+  /** Reads nothing for so long. */
+  pause(ms: number, clock: Clock): void {
+    if (this.#socket.isPaused) return
+    this.#socket.pause()
+    clock.after(ms, () => this.#socket.resume())
   }
 
   get isOpen(): boolean {

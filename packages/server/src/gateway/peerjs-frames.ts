@@ -1,7 +1,7 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
-import { LONG_BYTES, TokenBucket, refusedReadsBucket } from '../limits.js'
+import { LONG_BYTES, TokenBucket, OVER_PAUSE_MS, refusedReadsBucket } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import type { PeerJsConnection } from './peerjs-connection.js'
 import { WANTS_EXPIRE } from './peerjs-connection.js'
@@ -44,9 +44,12 @@ export class PeerJsFrames {
     // Counted before it costs anything, whatever it says.
     const isLong = bytes > LONG_BYTES
     const over = this.isOver(connection, bytes) || (isLong && this.#isOverSignals(connection, bytes))
-    if (over && isLong && !this.#mayRead(connection)) {
-      this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
-      return
+    if (over && isLong) {
+      connection.pause(OVER_PAUSE_MS, this.#options.clock)
+      if (!this.#mayRead(connection)) {
+        this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
+        return
+      }
     }
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return

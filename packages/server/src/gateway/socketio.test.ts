@@ -540,8 +540,24 @@ describe('answers', () => {
       ...Array.from({ length: 20 }, (_, i) => i + 1),
       61,
     ])
-    for (let seq = 62; seq <= 1_300; seq++) send(seq, 5_000)
+    for (let seq = 62; seq <= 1_300; seq++) send(seq, 10)
     expect(await peer.end()).toMatchObject({ code: 4004 })
+  })
+
+  test('[R4] who sends long frames over a rate is not read meanwhile: they wait at its own end', async () => {
+    const connection = { ...unlimited.connection, bytesPerSecond: 10_000 }
+    const { url, counted } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    const body = 'x'.repeat(40_000)
+    for (let seq = 1; seq <= 400; seq++)
+      alice.send('send', { to: 'bob', since: 1, stream, seq, base: 1, kind: 'message', body })
+    // Before, all was read while another peer was answered so often.
+    for (let n = 0; n < 400; n++) {
+      const ping = once(bob.ws, 'pong')
+      bob.ws.ping()
+      await ping
+    }
+    expect(counted.filter((line) => line.includes('rate-limited')).length).toBeLessThan(300)
   })
 
   test('[R4] hellos count, and a flood of them is closed', async () => {
@@ -953,8 +969,8 @@ describe('ends', () => {
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
     const signal = (seq: number): void =>
-      alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'signal', body: 'x'.repeat(5_000) })
-    // What a handshake needs: 50 KB.
+      alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'signal', body: 'x'.repeat(3_900) })
+    // What a handshake needs: 40 KB.
     for (let seq = 1; seq <= 10; seq++) signal(seq)
     await bob.until((frame) => frame.includes('"seq":10,'))
     expect(alice.frames.some((frame) => frame.includes('"notice"'))).toBe(false)
