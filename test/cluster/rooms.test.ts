@@ -170,7 +170,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     await vi.waitFor(() => expect(errors).toHaveLength(5), WAIT)
     const codes = errors.map((error) => JSON.stringify(error, ['code', 'id'])).toSorted()
     expect(codes).toEqual([
-      '{"code":"bad-name"}',
+      '{"code":"bad-name","id":4}',
       '{"code":"forbidden","id":1}',
       '{"code":"forbidden","id":2}',
       '{"code":"forbidden","id":3}',
