@@ -61,7 +61,7 @@ function claims(given: () => Given): void {
     }
   })
 
-  test('[I1] of 50 claims of one name at once exactly one wins, and it is the holder', async () => {
+  test('[I1] [CALL1] of 50 claims of one name at once exactly one wins, and it is the holder', async () => {
     const { a, b, cluster } = given()
     const nodes = [a, b, await cluster.join()]
     for (let round = 0; round < 5; round++) {
