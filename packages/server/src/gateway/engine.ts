@@ -23,7 +23,7 @@ const MESSAGE = '4'
 
 /** A peer comes to the default namespace; to any other one, a slash follows. */
 const CONNECT = '40'
-/** All that socket.io is told of it: the hello is read once, by the gateway. */
+/** All that socket.io is told of it: the hello is for the gateway. */
 const CONNECT_WITHOUT_HELLO = '0'
 /** A peer leaves the only namespace there is. */
 const DISCONNECT = '41'
@@ -42,12 +42,13 @@ export interface EngineOptions {
 }
 
 export interface EngineEvents {
+  opened: (socket: EngineSocket) => void
   /** An event frame, with its `42`. */
   event: (socket: EngineSocket, frame: string) => void
   /** What this protocol has no place for. */
   malformed: (socket: EngineSocket, what: 'bad-frame' | 'binary') => void
-  /** A CONNECT packet, with its `40`, and the hello that the gateway keeps. False: it goes no further. */
-  connect: (socket: EngineSocket, frame: string) => boolean
+  /** A CONNECT packet, with its `40` and its hello. */
+  connect: (socket: EngineSocket, frame: string) => void
   /** A ping of the peer (RFC 6455 §5.5.2), or a pong that nobody asked for. False: over its rate, and not answered. */
   extra: (socket: EngineSocket) => boolean
   /** No traffic since the last ping. */
@@ -99,6 +100,13 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     this.id = id
     this.address = address
     this.request = request
+  }
+
+  /** Makes the peer one of socket.io's, which hears nothing of it until it has a name: strangers cost it nothing. */
+  join(): void {
+    if (this.readyState === 'closed') return
+    this.#engine.emit('connection', this)
+    this.emit('data', CONNECT_WITHOUT_HELLO)
   }
 
   get remoteAddress(): string {
@@ -154,8 +162,11 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   /** Ends the socket with a code; without one, as socket.io asks for it. */
   close(code = 1000, text = ''): void {
     if (this.#ws.readyState === WebSocket.CLOSED) return
+    // What waits and the close frame leave in one write.
+    this.#duplex.cork()
     this.#engine.writer.flush(this.#duplex)
     this.#ws.close(code, text)
+    this.#duplex.uncork()
   }
 
   /** Ends the socket without waiting for the peer: it does not read, or is not there. */
@@ -174,9 +185,8 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     const frame = data.toString()
     if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
     else if (frame === PONG) this.ponged()
-    else if (frame.startsWith(CONNECT)) {
-      if (this.#engine.events.connect(this, frame)) this.emit('data', CONNECT_WITHOUT_HELLO)
-    } else if (frame === CLOSE || frame === DISCONNECT) this.close()
+    else if (frame.startsWith(CONNECT)) this.#engine.events.connect(this, frame)
+    else if (frame === CLOSE || frame === DISCONNECT) this.close()
     else this.#engine.events.malformed(this, 'bad-frame')
   }
 
@@ -304,6 +314,6 @@ export class Engine extends EventEmitter {
     this.#sockets.add(socket)
     socket.send(`${OPEN}{"sid":"${socket.id}",${this.#handshake}`)
     this.writer.flush(duplex)
-    this.emit('connection', socket)
+    this.events.opened(socket)
   }
 }

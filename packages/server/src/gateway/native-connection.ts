@@ -51,8 +51,6 @@ export class NativeConnection implements Connection {
   refused = 0
   /** A hello is on its way to its answer. */
   claiming = false
-  /** What it says, until it is looked at. */
-  hello: unknown
   /** Its reports' rate, from the first of them on. */
   reports: TokenBucket | undefined
   readonly #parts: NativeConnectionParts
@@ -167,6 +165,12 @@ export class NativeConnection implements Connection {
   /** Over a limit once more; `now` on the monotonic clock. */
   strike(now: number): void {
     if (this.rates.strikes.take(1, now) > 0) this.close('rate-limited', STRIKES_RETRY_MS)
+  }
+
+  /** Answers a hello: socket.io's CONNECT_ERROR packet. */
+  refuse(error: ProtocolError): void {
+    this.refused++
+    this.write(`44${JSON.stringify({ message: error.code, data: error })}`)
   }
 
   fail(error: ProtocolError, id?: number): void {

@@ -252,7 +252,7 @@ describe('claim', () => {
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     const hello = (name: string): string => `40${JSON.stringify({ v: 1, secret: 's'.repeat(22), name })}`
-    for (let i = 0; i < 10; i++) peer.ws.send(hello(`name-${i}`))
+    for (let i = 0; i < 6; i++) peer.ws.send(hello(`name-${i}`))
     expect(await peer.event('welcome')).toMatchObject({ name: 'name-0' })
     peer.ws.send(hello('another'))
     await peer.until((frame) => frame.includes('already-claimed'))
@@ -261,7 +261,7 @@ describe('claim', () => {
     expect(peer.closed).toBeUndefined()
   })
 
-  test('[H10] a second hello beside the first, by the twentieth, closes', async () => {
+  test('[H10] [F9] hellos beside the first one: after five of them the connection is closed', async () => {
     const { url, node } = await house()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
@@ -440,6 +440,19 @@ describe('frames', () => {
     const alice = await named(url, 'alice')
     for (let i = 0; i < 21; i++) alice.ws.send('noise')
     expect(await alice.end()).toMatchObject({ code: 4503 })
+  })
+
+  test('[F9] without a name it is closed after five, and each of them was answered', async () => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    for (let i = 0; i < 5; i++) peer.ws.send('noise')
+    expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+    const other = new RawPeer(url)
+    await other.until((frame) => frame.startsWith('0'))
+    for (let i = 0; i < 6; i++) other.ws.send('noise')
+    expect(await other.end()).toMatchObject({ code: 4503 })
+    expect(other.frames.filter((frame) => frame.startsWith('42["error"'))).toHaveLength(6)
   })
 
   test('[R3] [I13] the sender is who the node says', async () => {

@@ -57,6 +57,8 @@ export interface SocketIoGatewayOptions {
 
 /** After so many frames that are no messages, the connection is closed with `protocol`. */
 const MALFORMED_MOST = 20
+/** Without a name, after so many: a connection is cheap to have, and each answer costs. */
+const MALFORMED_BEFORE_NAME_MOST = 5
 /** After so many refused hellos, a connection is closed with `rate-limited`. */
 const HELLOS_MOST = 20
 const HELLOS_RETRY_MS = 5_000
@@ -72,13 +74,6 @@ const JOINS_PER_SECOND = wireLimits.rooms
  * at its full rate (some 25 microseconds a member, 280 a message).
  */
 const MEMBERS_PER_MESSAGE = 10
-
-/** Why a hello is refused, as socket.io takes it. */
-interface Refused {
-  name: string
-  message: string
-  data: ProtocolError
-}
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
@@ -103,6 +98,7 @@ export class SocketIoGateway implements Gateway {
     this.#engine = new Engine(
       { ...engine, clock, backlog: options.limits.backlog },
       {
+        opened: (socket) => this.#opened(socket),
         event: (socket, frame) => this.#event(socket, frame),
         malformed: (socket, what) => this.#malformed(socket, protocolError(what, errorTexts[what])),
         connect: (socket, frame) => this.#connect(socket, frame),
@@ -112,20 +108,9 @@ export class SocketIoGateway implements Gateway {
         ended: (socket, code) => this.#ended(socket, code),
       },
     )
-    this.#engine.on('connection', (socket: EngineSocket) => this.#opened(socket))
     // Core closes who does not claim in time, with the reason; socket.io would be silent about it.
     this.#io = new Server({ serveClient: false, connectTimeout: TIMER_MOST_MS })
     this.#io.bind(this.#engine)
-    this.#io.use((socket, next) => {
-      this.#admit(socket).then(
-        (error) => this.#answered(socket, error, next),
-        (error: unknown) => {
-          options.onError(error, { stage: 'admit' })
-          const failure = protocolError('registry-unavailable', 'this node failed; try again')
-          this.#answered(socket, refusal(failure), next)
-        },
-      )
-    })
     this.#io.on('connection', (socket) => this.#welcome(socket))
   }
 
@@ -213,17 +198,26 @@ export class SocketIoGateway implements Gateway {
     }
   }
 
-  async #admit(socket: Socket): Promise<Refused | undefined> {
-    const { node, access, limits, metrics, policy } = this.#options
-    const connection = this.#connectionOf(socket)
-    if (connection === undefined) return refusal(protocolError('not-claimed', 'the connection has ended'))
-    const refuse = (error: ProtocolError): Refused => {
-      metrics.registered('native', error.code)
-      return refusal(error)
+  async #claim(connection: NativeConnection, hello: unknown): Promise<void> {
+    const error = await this.#admit(connection, hello).catch((failure: unknown) => {
+      this.#options.onError(failure, { stage: 'admit' })
+      return protocolError('registry-unavailable', 'this node failed; try again')
+    })
+    connection.claiming = false
+    if (error === undefined) {
+      connection.socket.join()
+      return
     }
-    const hello = decodeHello(connection.hello)
-    connection.hello = undefined
-    if (!hello.ok) return refuse(hello.error)
+    this.#options.metrics.registered('native', error.code)
+    connection.refuse(error)
+    if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
+  }
+
+  /** Resolves with why the hello is refused, or with undefined: the peer has its name. */
+  async #admit(connection: NativeConnection, said: unknown): Promise<ProtocolError | undefined> {
+    const { node, access, limits, metrics, policy } = this.#options
+    const hello = decodeHello(said)
+    if (!hello.ok) return hello.error
     const { app, name = mintName(), secret, token } = hello.value
     const { address, request } = connection.socket
     const origin = request?.headers['origin']
@@ -233,19 +227,16 @@ export class SocketIoGateway implements Gateway {
     if (origin !== undefined) asked.origin = origin
     // Asked before the access rules and the registry are. Not for the name as well: anybody could keep its holder out.
     const waitMs = limits.failuresMs(address)
-    if (waitMs > 0) return refuse(protocolError('rate-limited', errorTexts['rate-limited'], waitMs))
+    if (waitMs > 0) return protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
     const admitted = await access.admit(asked)
-    if (!admitted.ok)
-      return refuse(slowed(protocolError(admitted.code, admitted.detail), limits, address, name))
+    if (!admitted.ok) return slowed(protocolError(admitted.code, admitted.detail), limits, address, name)
     const peer = peerOf(admitted.app, name)
     const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
     const outcome = await node.claim(connection, { peer, secret, policy: wanted })
     if (!outcome.ok) {
       const retryAfterMs = outcome.code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined
       const error = protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
-      return refuse(
-        outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error,
-      )
+      return outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error
     }
     metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
     return undefined
@@ -287,31 +278,32 @@ export class SocketIoGateway implements Gateway {
     this.#options.metrics.rejected('native', error.code)
     connection.fail(error, id)
     connection.malformed++
-    if (connection.malformed > MALFORMED_MOST) connection.close('protocol')
+    const isNamed = this.#options.node.sessions.get(connection.id)?.state === 'online'
+    const most = isNamed ? MALFORMED_MOST : MALFORMED_BEFORE_NAME_MOST
+    if (connection.malformed > most) connection.close('protocol')
   }
 
   // One hello at a time, and none after the one that was welcome: a claim costs the registry a script, and a second one
   // could win a second name.
-  #connect(socket: EngineSocket, frame: string): boolean {
-    if (!this.#extra(socket)) return false
+  #connect(socket: EngineSocket, frame: string): void {
+    if (!this.#extra(socket)) return
     const connection = this.#connections.get(socket)
-    if (connection === undefined) return false
+    if (connection === undefined) return
     if (frame[2] === '/') {
       this.#malformed(socket, protocolError('bad-frame', 'the default namespace is the only one'))
-      return false
+      return
     }
     if (connection.claiming || this.#options.node.sessions.get(connection.id)?.state !== 'opening') {
       this.#malformed(socket, protocolError('already-claimed', errorTexts['already-claimed']))
-      return false
+      return
     }
     const hello = readHello(frame.slice(CONNECT_LENGTH))
     if (hello === undefined) {
       this.#malformed(socket, protocolError('bad-frame', 'a hello is a JSON object'))
-      return false
+      return
     }
-    connection.hello = hello
     connection.claiming = true
-    return true
+    this.#claim(connection, hello).catch((error: unknown) => this.#options.onError(error, { stage: 'claim' }))
   }
 
   #extra(socket: EngineSocket): boolean {
@@ -322,16 +314,6 @@ export class SocketIoGateway implements Gateway {
     this.#options.metrics.rejected('native', 'rate-limited')
     connection.strike(now)
     return false
-  }
-
-  #answered(socket: Socket, error: Refused | undefined, next: (error?: Refused) => void): void {
-    next(error)
-    const connection = this.#connectionOf(socket)
-    if (connection === undefined) return
-    connection.claiming = false
-    if (error === undefined) return
-    connection.refused++
-    if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
   }
 
   #connectionOf(socket: Socket): NativeConnection | undefined {
@@ -388,12 +370,6 @@ function readHello(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-// socket.io sends an error's message and data to the peer, in a CONNECT_ERROR packet. It asks for no stack, which would
-// cost more than the rest of a refusal.
-function refusal(error: ProtocolError): Refused {
-  return { name: 'Refused', message: error.code, data: error }
 }
 
 function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {
