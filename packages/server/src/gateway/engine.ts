@@ -30,6 +30,8 @@ const DISCONNECT = '41'
 /** An event of the default namespace; everything that peers and nodes say is one. */
 const EVENT = '42'
 
+const TRANSPORT = Object.freeze({ name: 'websocket', writable: true })
+
 export interface EngineOptions {
   clock: Clock
   pingIntervalMs: number
@@ -66,9 +68,6 @@ class OwnedWebSocket extends WebSocket {
 
 /** One connection, as socket.io's Client sees it. */
 export class EngineSocket extends EventEmitter implements Beating, Pinged {
-  /** engine.io's protocol revision; socket.io asks for it. */
-  readonly protocol = 4
-  readonly transport = { name: 'websocket', writable: true }
   readonly id: string
   readonly address: string
   readyState: 'open' | 'closed' = 'open'
@@ -107,6 +106,15 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     if (this.readyState === 'closed') return
     this.#engine.emit('connection', this)
     this.emit('data', CONNECT_WITHOUT_HELLO)
+  }
+
+  /** engine.io's protocol revision; socket.io asks for it. */
+  get protocol(): number {
+    return 4
+  }
+
+  get transport(): { readonly name: string; readonly writable: boolean } {
+    return TRANSPORT
   }
 
   get remoteAddress(): string {
