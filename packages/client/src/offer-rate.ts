@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js'
 
-/** What offers may make this peer do: connections made, and refusals sent, at its own cost. An honest peer needs a few. */
+/** What others may make this peer do at its own cost: make connections, send refusals, call. An honest peer needs a few. */
 const OF_ONE = { perSecond: 2, burst: 8 }
 const OF_ALL = { perSecond: 50, burst: 64 }
 /** Of so many senders it is known what they did; the oldest is forgotten first. */

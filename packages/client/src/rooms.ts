@@ -5,6 +5,7 @@ import { decodeBody, encodeBody } from './body.js'
 import type { Channel } from './channel.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
+import { OfferRate } from './offer-rate.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
 import { okOrThrow } from './requests.js'
@@ -190,12 +191,15 @@ export class Mesh {
   readonly #events: Emitter<MeshEvents>
   readonly #channels = new Map<string, Channel>()
   readonly #calls = new Map<string, AbortController>()
+  /** A member that comes and goes, or closes each channel, must not make this peer call without end. */
+  readonly #rate: OfferRate
   readonly #stops: (() => void)[] = []
 
   constructor(session: Session, p2p: P2P, room: Room) {
     this.room = room
     this.#session = session
     this.#p2p = p2p
+    this.#rate = new OfferRate(session.clock)
     this.#events = new Emitter((error) => session.onError(error, 'listener'))
     this.#stops.push(
       room.on('member', () => this.#mend()),
@@ -265,11 +269,17 @@ export class Mesh {
     while (!call.signal.aborted && !this.#channels.has(name)) {
       await this.#pause(waitMs, call.signal)
       if (call.signal.aborted || this.#channels.has(name)) break
+      if (!this.#rate.take(name)) {
+        waitMs = RETRY_FIRST_MS
+        continue
+      }
       // Why it failed is the P2P controller's event; here it is tried again.
       await this.#p2p.connect(name, { signal: call.signal }).catch(() => undefined)
       waitMs = Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, waitMs * 2))
     }
     this.#calls.delete(name)
+    // It left, and came again before this call had ended.
+    if (call.signal.aborted && this.#stops.length > 0) this.#mend()
   }
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {

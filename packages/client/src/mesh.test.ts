@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest'
+import type { PresenceState } from '@peerage/protocol'
+import { Emitter } from './emitter.js'
+import { Mesh } from './rooms.js'
+import { FakeClock } from './testing/fake-clock.js'
+
+type Parts = ConstructorParameters<typeof Mesh>
+
+/** Ann in a room, whose calls are counted: none of them comes to an end before it is given up. */
+function house(): {
+  clock: FakeClock
+  calls: string[]
+  tell: (name: string, state: PresenceState | 'left') => void
+} {
+  const clock = new FakeClock()
+  const calls: string[] = []
+  const members = new Map<string, { name: string; state: PresenceState }>()
+  const events = new Emitter<{ member: [] }>(() => {})
+  const session = { self: { name: 'ann' }, clock, onError: () => {}, onClosed: () => () => {} }
+  const p2p = {
+    channels: [],
+    channel: () => undefined,
+    on: () => () => {},
+    connect: (name: string, { signal }: { signal: AbortSignal }): Promise<never> => {
+      calls.push(name)
+      return new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('given up'))),
+      )
+    },
+  }
+  const room = {
+    get members() {
+      return [...members.values()]
+    },
+    on: (event: 'member', listener: () => void) => events.on(event, listener),
+  }
+  new Mesh(...([session, p2p, room] as unknown as Parts))
+  return {
+    clock,
+    calls,
+    tell(name, state) {
+      if (state === 'left') members.delete(name)
+      else members.set(name, { name, state })
+      events.emit('member')
+    },
+  }
+}
+
+test('[P27] a member that joins and leaves without end is called a few times at once, and then twice a second', async () => {
+  const { clock, calls, tell } = house()
+  for (let i = 0; i < 200; i++) {
+    tell('bob', 'online')
+    await clock.advance(5)
+    tell('bob', 'left')
+    await clock.advance(5)
+  }
+  // 8 at once, and 2 in each of 2 seconds.
+  expect(calls.length).toBeGreaterThanOrEqual(8)
+  expect(calls.length).toBeLessThanOrEqual(13)
+  tell('carol', 'online')
+  await clock.advance(5)
+  expect(calls.at(-1)).toBe('carol')
+})
+
+test('[P27] who leaves and comes again in one moment is called again', async () => {
+  const { clock, calls, tell } = house()
+  tell('bob', 'online')
+  await clock.advance(5)
+  tell('bob', 'left')
+  tell('bob', 'online')
+  await clock.advance(5)
+  expect(calls).toEqual(['bob', 'bob'])
+})
