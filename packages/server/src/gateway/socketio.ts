@@ -1,20 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock, Gateway, Node, OnlineSession } from '@peerage/core'
-import { hashSecret, mintName } from '@peerage/core'
 import type { CloseReason, NodeMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   PROTOCOL_VERSION,
-  decodeHello,
   errorTexts,
   limits as wireLimits,
   parseConnectionId,
-  peerOf,
   protocolError,
 } from '@peerage/protocol'
 import type { Socket } from 'socket.io'
 import { Server } from 'socket.io'
-import type { Access, AdmitRequest } from '../access.js'
+import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
 import type { Limits } from '../limits.js'
@@ -23,6 +20,7 @@ import type { EngineOptions } from './engine.js'
 import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { Heartbeat } from './heartbeat.js'
+import { admitNative, readHello } from './native-admit.js'
 import type { NativeConnectionParts, Rates } from './native-connection.js'
 import { NativeConnection } from './native-connection.js'
 import { NativeFrames } from './native-frames.js'
@@ -65,8 +63,6 @@ const HELLOS_RETRY_MS = 5_000
 
 /** The longest time that a timer of Node takes. */
 const TIMER_MOST_MS = 2 ** 31 - 1
-/** Where so many claims wait that no more may: most of them are answered by then. */
-const OVERLOADED_RETRY_MS = 2_000
 /** A join is answered with a page of members. All rooms of a connection twice at once, then once a second. */
 const JOINS_PER_SECOND = wireLimits.rooms
 /**
@@ -199,7 +195,7 @@ export class SocketIoGateway implements Gateway {
   }
 
   async #claim(connection: NativeConnection, hello: unknown): Promise<void> {
-    const error = await this.#admit(connection, hello).catch((failure: unknown) => {
+    const error = await admitNative(connection, hello, this.#options).catch((failure: unknown) => {
       this.#options.onError(failure, { stage: 'admit' })
       return protocolError('registry-unavailable', 'this node failed; try again')
     })
@@ -211,35 +207,6 @@ export class SocketIoGateway implements Gateway {
     this.#options.metrics.registered('native', error.code)
     connection.refuse(error)
     if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
-  }
-
-  /** Resolves with why the hello is refused, or with undefined: the peer has its name. */
-  async #admit(connection: NativeConnection, said: unknown): Promise<ProtocolError | undefined> {
-    const { node, access, limits, metrics, policy } = this.#options
-    const hello = decodeHello(said)
-    if (!hello.ok) return hello.error
-    const { app, name = mintName(), secret, token } = hello.value
-    const { address, request } = connection.socket
-    const origin = request?.headers['origin']
-    const asked: AdmitRequest = { name, wire: 'native', address }
-    if (app !== undefined) asked.app = app
-    if (token !== undefined) asked.token = token
-    if (origin !== undefined) asked.origin = origin
-    // Asked before the access rules and the registry are. Not for the name as well: anybody could keep its holder out.
-    const waitMs = limits.failuresMs(address)
-    if (waitMs > 0) return protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
-    const admitted = await access.admit(asked)
-    if (!admitted.ok) return slowed(protocolError(admitted.code, admitted.detail), limits, address, name)
-    const peer = peerOf(admitted.app, name)
-    const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
-    const outcome = await node.claim(connection, { peer, secret, policy: wanted })
-    if (!outcome.ok) {
-      const retryAfterMs = outcome.code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined
-      const error = protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
-      return outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error
-    }
-    metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
-    return undefined
   }
 
   #welcome(socket: Socket): void {
@@ -360,19 +327,3 @@ const DRAIN_BATCHES = 10
 const DRAIN_RETRY_MS = 1_000
 
 const CONNECT_LENGTH = '40'.length
-
-// What socket.io cannot read it would answer with a close that does not say why.
-function readHello(text: string): unknown {
-  if (text === '') return {}
-  if (!text.startsWith('{')) return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {
-  const waitMs = limits.claimFailed(address, name)
-  return waitMs === 0 ? error : protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
-}
