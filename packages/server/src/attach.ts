@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import type { Gateway, Wire } from '@peerage/core'
 import { UNKNOWN_PATH, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
@@ -13,57 +13,67 @@ export interface HttpGateway extends Gateway {
   readonly connections: number
 }
 
+/** The listeners of all nodes in this process, by which one knows them from an application's. */
+const lastResorts = new WeakSet<object>()
+
 /**
- * Takes what is ours from a server that others use too, and leaves them the rest: upgrades through one more
- * listener, requests before any listener sees them, so that it does not matter who came first. Returns the way
- * back.
+ * Takes what is ours from a server that others use too, and leaves them the rest: upgrades and requests before any
+ * listener sees them, so that it does not matter who came first. Returns the way back.
  */
 export function attachTo(
   server: AnyServer,
   gateways: readonly HttpGateway[],
   parts: RefusalParts,
 ): () => void {
-  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    if (gateways.some((gateway) => gateway.handleUpgrade(request, socket, head))) return
+  const giveBack = intercept(server, {
+    request: (request, response) =>
+      gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),
+    upgrade: (request, socket, head) =>
+      gateways.some((gateway) => gateway.handleUpgrade(request, socket, head)),
+  })
+  // Without a listener, Node takes upgrades for requests. What comes here was no node's.
+  const onUpgrade = (_request: IncomingMessage, socket: Duplex): void => {
+    const listeners = server.listeners('upgrade')
+    // Where an application's listeners all leave it alone, or take their time, a reset must not end the process.
+    if (!listeners.every((listener) => lastResorts.has(listener))) socket.on('error', () => {})
     // Nobody else listens, so nobody would ever answer it.
-    if (server.listenerCount('upgrade') === 1) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
-    // It is somebody else's. Where all of them leave it alone, or take their time, a reset must not end the process.
-    else socket.on('error', () => {})
+    else if (listeners[0] === onUpgrade) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
   }
+  lastResorts.add(onUpgrade)
   server.on('upgrade', onUpgrade)
-  const giveBack = interceptRequests(server, (request, response) =>
-    gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),
-  )
   return () => {
     server.off('upgrade', onUpgrade)
     giveBack()
   }
 }
 
-// A listener cannot keep a request from the other listeners, and one that takes their place (as engine.io does)
-// is blind to those that come later. So this stands before all of them.
-function interceptRequests(
-  server: AnyServer,
-  take: (request: IncomingMessage, response: ServerResponse) => boolean,
-): () => void {
+interface Takers {
+  request: (request: IncomingMessage, response: ServerResponse) => boolean
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean
+}
+
+// A listener cannot keep an event from the other listeners: ws answers 400 to each upgrade off its path, and throws
+// where another one has answered. One that takes their place (as engine.io does) is blind to those that come later. So
+// this stands before all of them.
+function intercept(server: AnyServer, take: Takers): () => void {
   let active = true
   const emit = server.emit
-  const intercept = (event: string | symbol, ...args: unknown[]): boolean => {
-    const [request, response] = args
-    if (
-      active &&
-      event === 'request' &&
-      isRequest(request) &&
-      isResponse(response) &&
-      take(request, response)
+  const takes = (event: string | symbol, [request, second, head]: unknown[]): boolean => {
+    if (!active || !isRequest(request)) return false
+    if (event === 'request') return isResponse(second) && take.request(request, second)
+    return (
+      event === 'upgrade' &&
+      second instanceof Duplex &&
+      Buffer.isBuffer(head) &&
+      take.upgrade(request, second, head)
     )
-      return true
-    return Boolean(Reflect.apply(emit, server, [event, ...args]))
   }
-  Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: intercept })
+  const intercepted = (event: string | symbol, ...args: unknown[]): boolean =>
+    takes(event, args) || Boolean(Reflect.apply(emit, server, [event, ...args]))
+  Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: intercepted })
   return () => {
     active = false
-    if (Object.is(server.emit, intercept)) Reflect.deleteProperty(server, 'emit')
+    if (Object.is(server.emit, intercepted)) Reflect.deleteProperty(server, 'emit')
   }
 }
 

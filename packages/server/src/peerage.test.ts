@@ -132,6 +132,47 @@ describe('attached to an application that has handlers of its own', () => {
     expect(await message).toBe('at last')
   })
 
+  test.each([
+    ['before', undefined],
+    ['before', '/app'],
+    ['after', undefined],
+    ['after', '/app'],
+  ])('a ws server of the application that came %s us, for the path %s', async (when, path) => {
+    const server = createServer()
+    const theirs = (): void => {
+      const others = new WebSocketServer(path === undefined ? { server } : { server, path })
+      others.on('connection', (socket) => socket.send('theirs'))
+    }
+    if (when === 'before') theirs()
+    peerage().attach(server)
+    if (when === 'after') theirs()
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
+    expect(await firstMessage(`ws://127.0.0.1:${port}/app`)).toBe('theirs')
+  })
+
+  test('attached twice, and beside another node: each has what is its own, and the rest is answered once', async () => {
+    const server = createServer()
+    const [first, second] = [peerage(), peerage({ peerjs: { path: '/other' } })]
+    first.attach(server)
+    first.attach(server)
+    second.attach(server)
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
+    expect(await firstMessage(peerjs(port).replace('/peerjs', '/other/peerjs'))).toBe('{"type":"OPEN"}')
+    const socket = await upgradeOnly(port, '/nobody')
+    let answer = ''
+    socket.on('data', (data) => (answer += String(data)))
+    await once(socket, 'end')
+    expect(answer.match(/HTTP\/1\.1 404 /g)).toHaveLength(1)
+    await first.stop()
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    await second.stop()
+    expect(server.listenerCount('upgrade')).toBe(0)
+  })
+
   test('an upgrade that nobody wants is answered when there is nobody else', async () => {
     const server = createServer()
     peerage().attach(server)
@@ -153,6 +194,26 @@ describe('attached to an application that has handlers of its own', () => {
     expect(Object.hasOwn(server, 'emit')).toBe(false)
     expect(server.listenerCount('upgrade')).toBe(0)
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
+  })
+
+  test('after stop it does not start again', async () => {
+    const server = createServer()
+    const node = peerage()
+    await node.stop()
+    expect(() => node.attach(server)).toThrow('make another one')
+    await expect(node.listen()).rejects.toThrow('make another one')
+    expect(server.listenerCount('upgrade')).toBe(0)
+  })
+
+  test('a stop while it begins to listen leaves nothing open', async () => {
+    const tcp = await freePortPair()
+    const node = peerage({ host: '127.0.0.1', port: tcp, useAsP2PServer: true })
+    const begun = node.listen()
+    await node.stop()
+    await expect(begun).rejects.toThrow('make another one')
+    expect(await listening(createServer(), tcp)).toBe(tcp)
+    const socket = await bindUdp('127.0.0.1', tcp + 1)
+    socket.close()
   })
 
   test('after stop it is out of the way also where somebody wrapped the server’s events after it', async () => {

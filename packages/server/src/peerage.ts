@@ -28,6 +28,7 @@ export interface Peerage {
   /**
    * Takes Peerage's upgrades and requests from an HTTP or HTTPS server, whatever else lives on it, and starts.
    * What fails in the background is logged; `ready` rejects with it. May be called for several servers.
+   * @throws Error after `stop` or `drain`
    */
   attach(server: AnyServer): Peerage
   /** A server of its own, as `peerage serve` has it. Rejects with PortUnavailable. */

@@ -120,8 +120,12 @@ export class PeerageServer {
       await new Promise<void>((resolve) => void this.#clock.after(READY_POLL_MS, resolve))
   }
 
-  /** Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port. */
+  /**
+   * Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port.
+   * @throws Error after `stop` or `drain`
+   */
   attach(server: AnyServer): void {
+    this.#mustNotHaveEnded()
     this.#closers.push(this.#takeFrom(server))
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
@@ -134,14 +138,19 @@ export class PeerageServer {
     this.start().catch((error: unknown) => this.#onError(error, { stage: 'start' }))
   }
 
-  /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable. */
+  /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
+    this.#mustNotHaveEnded()
     const { host, port: wanted, p2p, tls, admin } = this.#config
     const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     // Such as too many open files.
     server.on('error', (error) => this.#onError(error, { stage: 'port' }))
+    if (this.#hasEnded) {
+      await inTurn([() => closeServer(server), ...closersOf(udp)], this.#notStopped)
+      this.#mustNotHaveEnded()
+    }
     const detach = this.#takeFrom(server)
     this.#closers.push(() => {
       detach()
@@ -172,6 +181,16 @@ export class PeerageServer {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping
+  }
+
+  get #hasEnded(): boolean {
+    return this.node.draining || this.#stopping !== undefined
+  }
+
+  // What it would start then, nothing would end.
+  #mustNotHaveEnded(): void {
+    if (this.#hasEnded)
+      throw new Error('this node has been stopped, and does not start again: make another one')
   }
 
   async #start(): Promise<void> {

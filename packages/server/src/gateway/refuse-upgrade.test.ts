@@ -103,7 +103,7 @@ async function upgrade(
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
   const taken = new Promise<Duplex>((resolve) =>
-    server.prependOnceListener('upgrade', (_, socket: Duplex) => resolve(socket)),
+    server.once('connection', (socket: Duplex) => resolve(socket)),
   )
   const client = connect({ port: address.port, host: '127.0.0.1', allowHalfOpen: true })
   client.on('error', () => {})
