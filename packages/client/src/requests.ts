@@ -1,4 +1,5 @@
 import type { ErrorCode, NodeMessage, NodeMessageOf, PeerMessage } from '@peerage/protocol'
+import { isErrorCode, temporary } from '@peerage/protocol'
 import { onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
@@ -11,6 +12,11 @@ type Answering = NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'>
 export type Answer =
   | { ok: true; message: Answering }
   | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
+
+/** Whether the same request may get another answer later, without anything that the application does. */
+export function mayBeAskedAgain(code: PeerageError['code']): boolean {
+  return code === 'timeout' || (isErrorCode(code) && temporary[code])
+}
 
 /** What was answered. Throws the signal's reason, or a PeerageError. */
 export function okOrThrow(answer: Answer, signal?: AbortSignal): Answering {

@@ -1,19 +1,22 @@
-import type { NodeMessageOf } from '@peerage/protocol'
+import type { Name, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { parseName, parseRoom } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { connect } from './connect.js'
 import type { Peer } from './peer.js'
+import { Requests } from './requests.js'
 import type { Room } from './rooms.js'
 import { FakeClock } from './testing/fake-clock.js'
 import { FakeTier } from './testing/fake-tier.js'
+import { Watches } from './watches.js'
 
 // A busy or paused process reads several frames at once: what follows an answer is there before its promise resolves.
 
 let tier: FakeTier
 let ann: Peer
+let clock: FakeClock
 
 beforeEach(async () => {
-  const clock = new FakeClock()
+  clock = new FakeClock()
   tier = new FakeTier(clock)
   const joining = connect('http://tier', { clock, transport: tier.open, p2p: false, name: 'ann' })
   await clock.advance(5)
@@ -106,4 +109,58 @@ test('[D16] a listener of a room that throws or rejects goes to the console, or 
   } finally {
     console_.mockRestore()
   }
+})
+
+test('[R7] [I15] what cannot be read after a reconnect is read again, later each time, and given up by a leave', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann'])
+  const hall = await joining
+  const errors: string[] = []
+  ann.on('error', (error) => errors.push(String(error)))
+  tier.cut('ann')
+  await clock.advance(3_000)
+  const joins = (): number => tier.sent.filter(({ type }) => type === 'join').length
+  for (let tries = 2; tries <= 4; tries++) {
+    expect(joins()).toBe(tries)
+    tier.hand('ann', { type: 'error', id: await asked('join'), code: 'registry-unavailable', detail: 'away' })
+    await clock.advance(4_500)
+  }
+  expect(errors).toHaveLength(3)
+  list(await asked('join'), ['ann', 'bob'])
+  await vi.waitFor(() => expect(standing(hall)).toEqual(['ann online', 'bob online']))
+  await clock.advance(60_000)
+  expect(joins()).toBe(5)
+})
+
+test('[R2] [I15] who is watched is watched again until a node answers after a reconnect', async () => {
+  const asked: PeerMessage[] = []
+  const heard: string[] = []
+  const requests = new Requests(clock, (frame) => asked.push(frame) > 0)
+  const watches = new Watches(
+    clock,
+    requests,
+    () => true,
+    ({ state }) => heard.push(state),
+  )
+  const answer = (message: { type: 'error' | 'found'; peers?: [{ name: Name; state: 'online' }] }): void => {
+    const last = asked.at(-1)
+    const id = last && 'id' in last ? last.id : 0
+    if (message.peers) requests.answer({ type: 'found', id, peers: message.peers })
+    else requests.answer({ type: 'error', id, code: 'registry-unavailable', detail: 'away' })
+  }
+  void watches.watch(named('bob'))
+  answer({ type: 'error' })
+  watches.online()
+  for (let tries = 2; tries <= 4; tries++) {
+    expect(asked).toHaveLength(tries)
+    answer({ type: 'error' })
+    await clock.advance(4_500)
+  }
+  answer({ type: 'found', peers: [{ name: named('bob'), state: 'online' }] })
+  expect(heard).toEqual(['online'])
+  watches.online()
+  requests.close()
+  watches.close()
+  await clock.advance(60_000)
+  expect(asked).toHaveLength(6)
 })

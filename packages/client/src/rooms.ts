@@ -8,7 +8,8 @@ import { PeerageError } from './error.js'
 import { OfferRate } from './offer-rate.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
-import { okOrThrow } from './requests.js'
+import { mayBeAskedAgain, okOrThrow } from './requests.js'
+import { Retry } from './retry.js'
 import type { Session } from './session.js'
 
 /** A member of a room, and how it is. `since` tells one holder of a name from the next. */
@@ -38,15 +39,23 @@ export class Room {
   /** How often the list is being read now. Changes wait until it is: they may be newer than what was read. */
   #readings = 0
   readonly #meanwhile: RoomEvents['member'][0][] = []
+  /** What a node could not answer after a reconnect is asked again: the room would hear nothing till the next one. */
+  readonly #retry: Retry
 
   private constructor(session: Session, room: RoomName) {
     this.name = room
     this.#room = room
     this.#session = session
     this.#events = new Emitter((error) => session.onError(error, 'listener'))
+    this.#retry = new Retry(session.clock, () => void this.#reconcile())
     this.#stops.push(
       session.onRoom((message) => this.#heard(message)),
-      session.onWelcome(() => void this.#reconcile()),
+      session.onWelcome(() => {
+        this.#retry.stop()
+        void this.#reconcile()
+      }),
+      session.onClosed(() => this.#retry.stop()),
+      () => this.#retry.stop(),
     )
   }
 
@@ -120,8 +129,14 @@ export class Room {
 
   async #reconcile(): Promise<void> {
     if (this.#left) return
-    // A request that fails is made again after the next welcome.
-    await this.#enter().catch((error: unknown) => this.#session.onError(error))
+    try {
+      await this.#enter()
+      this.#retry.stop()
+    } catch (error) {
+      if (this.#left) return
+      this.#session.onError(error)
+      if (error instanceof PeerageError && mayBeAskedAgain(error.code)) this.#retry.failed()
+    }
   }
 
   /** What the list says against what was heard: the difference is told as if it had been heard. */

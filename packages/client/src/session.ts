@@ -97,7 +97,7 @@ export class Session implements P2PContext {
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
     this.#server = { send }
     this.#requests = new Requests(clock, send)
-    this.watches = new Watches(this.#requests, send, (presence, news) => {
+    this.watches = new Watches(clock, this.#requests, send, (presence, news) => {
       if (news) this.events.emit('presence', presence)
       this.carriers.outbox.presence(presence.name, presence.state)
     })
@@ -233,6 +233,7 @@ export class Session implements P2PContext {
   #onState(state: PeerState): void {
     if (state.state === 'closed') {
       this.#requests.close()
+      this.watches.close()
       this.carriers.close()
       // A name that was given back, or that somebody else holds, is no use to the next load of the page.
       this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')

@@ -1,6 +1,9 @@
 import type { Name, PresenceState } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
+import type { Clock } from './clock.js'
 import type { Answer, Requests } from './requests.js'
+import { mayBeAskedAgain } from './requests.js'
+import { Retry } from './retry.js'
 
 /** Where a name stands. `since` (Redis time, milliseconds) says who holds it: another value is another peer. */
 export interface Presence {
@@ -15,8 +18,11 @@ export class Watches {
   readonly #requests: Requests
   readonly #send: (frame: { type: 'unwatch'; names: Name[] }) => boolean
   readonly #onHeard: (presence: Presence, news: boolean) => void
+  /** What a node could not answer after a welcome. */
+  readonly #retry: Retry
 
   constructor(
+    clock: Clock,
     requests: Requests,
     send: (frame: { type: 'unwatch'; names: Name[] }) => boolean,
     onHeard: (presence: Presence, news: boolean) => void,
@@ -24,6 +30,7 @@ export class Watches {
     this.#requests = requests
     this.#send = send
     this.#onHeard = onHeard
+    this.#retry = new Retry(clock, () => this.#askAll())
   }
 
   /** Each `watch` wants one `unwatch`, also when the node refused: it is asked again after the next welcome. */
@@ -42,9 +49,20 @@ export class Watches {
   }
 
   online(): void {
+    this.#retry.stop()
+    this.#askAll()
+  }
+
+  close(): void {
+    this.#retry.stop()
+  }
+
+  #askAll(): void {
     const names = [...this.#watched.keys()]
     for (let i = 0; i < names.length; i += limits.namesPerLookup)
-      void this.#ask(names.slice(i, i + limits.namesPerLookup))
+      void this.#ask(names.slice(i, i + limits.namesPerLookup)).then((answer) => {
+        if (!answer.ok && answer.code !== 'aborted' && mayBeAskedAgain(answer.code)) this.#retry.failed()
+      })
   }
 
   heard(presence: Presence): void {

@@ -1,7 +1,8 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ServerResponse, type IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Gateway, Wire } from '@peerage/core'
-import { UNKNOWN_PATH, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
+import type { Clock, Gateway, Wire } from '@peerage/core'
+import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
@@ -32,12 +33,15 @@ export function attachTo(
       gateways.some((gateway) => gateway.handleUpgrade(request, socket, head)),
   })
   // Without a listener, Node takes upgrades for requests. What comes here was no node's.
-  const onUpgrade = (_request: IncomingMessage, socket: Duplex): void => {
+  const onUpgrade = (request: IncomingMessage, socket: Duplex): void => {
     const listeners = server.listeners('upgrade')
     // Where an application's listeners all leave it alone, or take their time, a reset must not end the process.
     if (!listeners.every((listener) => lastResorts.has(listener))) socket.on('error', () => {})
     // Nobody else listens, so nobody would ever answer it.
-    else if (listeners[0] === onUpgrade) refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
+    else if (listeners[0] !== onUpgrade) return
+    else if (socket instanceof Socket && mayStayRequest(request))
+      answerAsRequest(server, request, socket, parts.clock)
+    else refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
   }
   lastResorts.add(onUpgrade)
   server.on('upgrade', onUpgrade)
@@ -45,6 +49,25 @@ export function attachTo(
     server.off('upgrade', onUpgrade)
     giveBack()
   }
+}
+
+/** A request without a body that asks for anything but a WebSocket, such as the h2c of Java's HTTP client or of curl. */
+function mayStayRequest({ headers }: IncomingMessage): boolean {
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+  return !hasBody && !headers.upgrade?.toLowerCase().includes('websocket')
+}
+
+/** A server may ignore an upgrade that it does not know (RFC 9110 §7.8). */
+function answerAsRequest(server: AnyServer, request: IncomingMessage, socket: Socket, clock: Clock): void {
+  socket.on('error', () => {})
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket)
+  response.once('finish', () => {
+    endSoon(socket, clock)
+    socket.end()
+  })
+  server.emit('request', request, response)
 }
 
 interface Takers {

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Socket as UdpSocket } from 'node:dgram'
+import { Server as TlsServer } from 'node:tls'
 import { inTurn } from '@peerage/core'
 import { bindUdp } from '@peerage/stun'
 import { reasonOf } from './config-load.js'
@@ -69,6 +70,7 @@ export async function listenTcp(
   server: AnyServer,
   at: { host: string; port: number; flag: string },
 ): Promise<AddressInfo> {
+  if (server instanceof TlsServer) keepConnections(server)
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
   try {
     await once(server, 'listening')
@@ -105,11 +107,24 @@ export function addressOf(server: AnyServer): AddressInfo {
   return address
 }
 
+/** What is open on a TLS server. HTTP knows a connection from the end of its handshake on, which may never come. */
+const connectionsOf = new WeakMap<AnyServer, Set<Socket>>()
+
+function keepConnections(server: AnyServer): void {
+  const open = new Set<Socket>()
+  connectionsOf.set(server, open)
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+}
+
 /** Stops listening, and ends every connection. */
 export function closeServer(server: AnyServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
     server.closeAllConnections()
+    for (const socket of connectionsOf.get(server) ?? []) socket.destroy()
   })
 }
 

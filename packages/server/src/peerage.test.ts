@@ -173,6 +173,33 @@ describe('attached to an application that has handlers of its own', () => {
     expect(server.listenerCount('upgrade')).toBe(0)
   })
 
+  test.each(['/', '/peerjs/id'])(
+    'a GET of %s that would rather speak h2c is a request all the same',
+    async (path) => {
+      const server = createServer((_, response) => response.end('app'))
+      peerage().attach(server)
+      const port = await listening(server)
+      const ask = {
+        port,
+        path,
+        agent: false,
+        headers: { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c' },
+      }
+      const response = await new Promise<IncomingMessage>((resolve) => get(ask, resolve))
+      expect(response.statusCode).toBe(200)
+      let text = ''
+      for await (const chunk of response) text += String(chunk)
+      expect(text).toMatch(path === '/' ? /^app$/ : /^[0-9a-f-]{36}$/)
+      // Who does not end its half is ended.
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`)
+      socket.resume()
+      const [far] = (await once(server, 'connection')) as [Socket]
+      await once(far, 'close')
+      socket.destroy()
+    },
+  )
+
   test('an upgrade that nobody wants is answered when there is nobody else', async () => {
     const server = createServer()
     peerage().attach(server)

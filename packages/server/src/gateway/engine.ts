@@ -141,6 +141,11 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     return true
   }
 
+  /** It can be written to: neither side has begun to close. */
+  get isOpen(): boolean {
+    return this.#ws.readyState === WebSocket.OPEN
+  }
+
   get isBehind(): boolean {
     return this.#marks?.isBehind || this.#engine.writer.isBehind(this.#duplex)
   }

@@ -158,7 +158,7 @@ export class NativeConnection implements Connection {
   /** A whole frame. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (this.socket.send(frame)) return true
-    if (this.socket.readyState === 'open' && this.#closing === undefined) this.#parts.slow(this)
+    if (this.socket.isOpen && this.#closing === undefined) this.#parts.slow(this)
     return false
   }
 
@@ -167,10 +167,9 @@ export class NativeConnection implements Connection {
     if (this.rates.strikes.take(1, now) > 0) this.close('rate-limited', STRIKES_RETRY_MS)
   }
 
-  /** Answers a hello: socket.io's CONNECT_ERROR packet. */
-  refuse(error: ProtocolError): void {
-    this.refused++
-    this.write(`44${JSON.stringify({ message: error.code, data: error })}`)
+  /** Answers a CONNECT packet by a CONNECT_ERROR. `namespace`: of socket.io, as `/other,`; the default one has none. */
+  refuse(error: ProtocolError, namespace = ''): void {
+    this.write(`44${namespace}${JSON.stringify({ message: error.code, data: error })}`)
   }
 
   fail(error: ProtocolError, id?: number): void {

@@ -60,13 +60,18 @@ export function refuseUpgrade(
   // A reset is one way to take the answer; `close` follows.
   socket.on('error', () => {})
   metrics.rejected(wire, reason)
-  const late = clock.after(LINGER_MS, () => socket.destroy())
-  socket.once('close', () => late.cancel())
-  // What still arrives is thrown away: unread, it would keep the end of the other half from being seen.
-  socket.resume()
+  endSoon(socket, clock)
   const retry = retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(retryAfterMs / 1_000)}\r\n`
   const body = JSON.stringify({ detail })
   socket.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n${retry}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
+}
+
+/** For a socket whose last answer is written, or about to be. */
+export function endSoon(socket: Duplex, clock: Clock): void {
+  const late = clock.after(LINGER_MS, () => socket.destroy())
+  socket.once('close', () => late.cancel())
+  // What still arrives is thrown away: unread, it would keep the end of the other half from being seen.
+  socket.resume()
 }

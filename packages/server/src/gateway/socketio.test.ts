@@ -352,16 +352,37 @@ describe('claim', () => {
   })
 
   test.each(['40{"v":1', '40["a"]', '401{"v":1}', '40nonsense'])(
-    '[H10] %s is a bad frame, and another try is welcome',
+    '[H10] %s is refused as a bad frame, and another try is welcome',
     async (frame) => {
       const { url } = await house()
       const peer = new RawPeer(url)
       await peer.until((text) => text.startsWith('0'))
       peer.ws.send(frame)
-      expect(await peer.event('error')).toMatchObject({ code: 'bad-frame' })
+      expect(await peer.until((text) => text.startsWith('44'))).toBe(
+        '44{"message":"bad-frame","data":{"code":"bad-frame","detail":"a hello is a JSON object"}}',
+      )
       expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
     },
   )
+
+  test.each(['40/other,', '40/other,{"v":1}'])('[H10] %s is refused in its namespace', async (frame) => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((text) => text.startsWith('0'))
+    peer.ws.send(frame)
+    expect(await peer.until((text) => text.startsWith('44'))).toMatch(/^44\/other,\{"message":"bad-frame"/)
+    expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
+  })
+
+  test('[H10] a hello and a goodbye at once is no slow consumer', async () => {
+    const { url, counted } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((text) => text.startsWith('0'))
+    peer.ws.send(`40${JSON.stringify({ v: 1, name: 'alice', secret: 's'.repeat(22) })}`)
+    peer.ws.send('41')
+    await vi.waitFor(() => expect(counted).toContain('closed by-peer'))
+    expect(counted).not.toContain('closed slow-consumer')
+  })
 
   test('[I8] the secret takes the name back; the old socket is told superseded and closed as final', async () => {
     const { url } = await house()

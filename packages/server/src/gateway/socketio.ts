@@ -206,6 +206,7 @@ export class SocketIoGateway implements Gateway {
     }
     this.#options.metrics.registered('native', error.code)
     connection.refuse(error)
+    connection.refused++
     if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
   }
 
@@ -236,14 +237,15 @@ export class SocketIoGateway implements Gateway {
     const connection = this.#connections.get(socket)
     if (connection === undefined || connection.reason !== undefined) return
     const broken = this.#frames.receive(connection, frame)
-    if (broken) this.#malformed(socket, broken.error, broken.id)
+    if (broken) this.#malformed(socket, broken.error, () => connection.fail(broken.error, broken.id))
   }
 
-  #malformed(socket: EngineSocket, error: ProtocolError, id?: number): void {
+  #malformed(socket: EngineSocket, error: ProtocolError, answer?: () => void): void {
     const connection = this.#connections.get(socket)
     if (connection === undefined) return
     this.#options.metrics.rejected('native', error.code)
-    connection.fail(error, id)
+    if (answer) answer()
+    else connection.fail(error)
     connection.malformed++
     const isNamed = this.#options.node.sessions.get(connection.id)?.state === 'online'
     const most = isNamed ? MALFORMED_MOST : MALFORMED_BEFORE_NAME_MOST
@@ -257,7 +259,9 @@ export class SocketIoGateway implements Gateway {
     const connection = this.#connections.get(socket)
     if (connection === undefined) return
     if (frame[2] === '/') {
-      this.#malformed(socket, protocolError('bad-frame', 'the default namespace is the only one'))
+      const [namespace = '/'] = NAMESPACE.exec(frame.slice(CONNECT_LENGTH)) ?? []
+      const error = protocolError('bad-frame', 'the default namespace is the only one')
+      this.#malformed(socket, error, () => connection.refuse(error, `${namespace},`))
       return
     }
     if (connection.claiming || this.#options.node.sessions.get(connection.id)?.state !== 'opening') {
@@ -266,7 +270,8 @@ export class SocketIoGateway implements Gateway {
     }
     const hello = readHello(frame.slice(CONNECT_LENGTH))
     if (hello === undefined) {
-      this.#malformed(socket, protocolError('bad-frame', 'a hello is a JSON object'))
+      const error = protocolError('bad-frame', 'a hello is a JSON object')
+      this.#malformed(socket, error, () => connection.refuse(error))
       return
     }
     connection.claiming = true
@@ -327,3 +332,5 @@ const DRAIN_BATCHES = 10
 const DRAIN_RETRY_MS = 1_000
 
 const CONNECT_LENGTH = '40'.length
+/** As much of its name as is told back. */
+const NAMESPACE = /^\/[^,]{0,63}/
