@@ -73,3 +73,14 @@ test('[P27] who leaves and comes again in one moment is called again', async () 
   expect(calls).toEqual(['bob', 'bob'])
   expect([...mesh.channels]).toEqual([])
 })
+
+test('[P27] of a hundred members that never answer sixteen are called at once, and all in turn', async () => {
+  const { clock, calls, tell } = house()
+  for (let i = 0; i < 100; i++) tell(`stranger-${i}`, 'online')
+  await clock.advance(5)
+  expect(calls).toHaveLength(16)
+  // These give up: so many others have their turn.
+  for (let i = 0; i < 16; i++) tell(`stranger-${i}`, 'left')
+  await clock.advance(5)
+  expect(new Set(calls).size).toBe(32)
+})

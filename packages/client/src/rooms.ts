@@ -195,6 +195,8 @@ export type MeshEvents = {
 
 /** Of two members the one with the lesser name calls; the other only when nothing has come for so long. */
 const OTHER_CALLS_MS = 4_000
+/** So many at once: who never answers holds a call, and what it has signalled, until the deadline. */
+const CALLS_MAX = 16
 const RETRY_FIRST_MS = 1_000
 const RETRY_MOST_MS = 15_000
 
@@ -206,6 +208,9 @@ export class Mesh {
   readonly #events: Emitter<MeshEvents>
   readonly #channels = new Map<string, Channel>()
   readonly #calls = new Map<string, AbortController>()
+  /** How many calls are under way, and what lets the others begin, in their order. */
+  #underway = 0
+  readonly #waiting: (() => void)[] = []
   /** A member that comes and goes, or closes each channel, must not make this peer call without end. */
   readonly #rate: OfferRate
   readonly #stops: (() => void)[] = []
@@ -288,13 +293,25 @@ export class Mesh {
         waitMs = RETRY_FIRST_MS
         continue
       }
-      // Why it failed is the P2P controller's event; here it is tried again.
-      await this.#p2p.connect(name, { signal: call.signal }).catch(() => undefined)
+      await this.#connect(name, call.signal)
       waitMs = Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, waitMs * 2))
     }
     this.#calls.delete(name)
     // It left, and came again before this call had ended.
     if (call.signal.aborted && this.#stops.length > 0) this.#mend()
+  }
+
+  async #connect(name: string, signal: AbortSignal): Promise<void> {
+    if (this.#underway >= CALLS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#underway++
+    try {
+      // Why it failed is the P2P controller's event; here it is tried again.
+      if (!signal.aborted && !this.#channels.has(name))
+        await this.#p2p.connect(name, { signal }).catch(() => undefined)
+    } finally {
+      this.#underway--
+      this.#waiting.shift()?.()
+    }
   }
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {
