@@ -143,6 +143,8 @@ export class Node {
       clock,
       nameTtlMs,
       graceMs,
+      isDead: (node) => nodes.status(node).state === 'dead',
+      recovering: () => this.recovering,
       onError,
     })
     this.router = new Router({
@@ -247,11 +249,6 @@ export class Node {
     const { leases, complete } = await backend.directory.list(app, most)
     const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
     return { names: online.map((lease) => nameOf(lease.peer)), complete }
-  }
-
-  /** Whether the lease of a node has ended, as far as this one knows. */
-  isDead(node: NodeId): boolean {
-    return this.#options.backend.nodes.status(node).state === 'dead'
   }
 
   /** What the registry says is absent may be a name that its node has yet to write back. */

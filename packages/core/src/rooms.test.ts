@@ -1,15 +1,17 @@
 import type { Room, RoomId } from '@peerage/protocol'
-import { appOf, parseRoom, roomIdOf } from '@peerage/protocol'
-import { expect, test } from 'vitest'
+import { appOf, nameOf, parseRoom, roomIdOf } from '@peerage/protocol'
+import { expect, test, vi } from 'vitest'
 import { defaultMailboxLimits } from './mailbox.js'
 import { MemoryRooms } from './memory/rooms.js'
 import { Store } from './memory/store.js'
 import { RegistryUnavailable } from './registry.js'
 import type { RoomRegistry } from './room-registry.js'
 import { Rooms } from './rooms.js'
-import { two } from './testing/house.js'
+import { Roster } from './roster.js'
+import { cutOff, two } from './testing/house.js'
 import type { Stay } from './testing/peers.js'
-import { arrive } from './testing/peers.js'
+import { arrive, peerNamed } from './testing/peers.js'
+import { RENEW_ROUND_BEATS } from './times.js'
 
 /** Subscriptions and joins take their time, as over Redis; a subscription that is not wanted any more is refused. */
 function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void)[] } {
@@ -59,6 +61,8 @@ async function scene() {
     clock,
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
+    isDead: () => false,
+    recovering: () => false,
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)
@@ -284,4 +288,83 @@ test('[R10] how many hear it is asked for once a second, and known meanwhile', a
   await clock.advance(0)
   expect(rooms.reach(bob.session, hall)).toBe(9)
   expect(errors).toHaveLength(1)
+})
+
+/** Alice and bob in a room, on a node each, where no word of one reaches the other. */
+async function apart() {
+  const { a, b, clock, cuts, times } = await two()
+  const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+  for (const [node, stay] of [
+    [b, bob],
+    [a, alice],
+  ] as const) {
+    await node.rooms.join(stay.session, hall)
+    await node.rooms.list(stay.session, hall)
+  }
+  await clock.advance(1_000)
+  alice.connection.sent.length = 0
+  const told = (): string[] =>
+    alice.connection.sent.flatMap((message) =>
+      message.type === 'changed' ? message.members.map(({ name, state }) => `${name} ${state}`) : [],
+    )
+  return { a, b, alice, bob, clock, cuts, told, roundMs: RENEW_ROUND_BEATS * times.beatMs, times }
+}
+
+test('[R7] [I15] members of a node that died without a word are away within a round, and have left when their time ends', async () => {
+  const { b, clock, cuts, told, roundMs, times } = await apart()
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + roundMs)
+  expect(told()).toEqual(['bob away'])
+  await clock.advance(times.nameTtlMs + 2 * roundMs)
+  expect(told()).toEqual(['bob away', 'bob left'])
+})
+
+test('[R7] [I15] who is back before its time ends is online again, though nobody said so', async () => {
+  const { b, clock, cuts, told, roundMs, times } = await apart()
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + roundMs)
+  cutOff(cuts, b, false)
+  await clock.advance(2 * roundMs)
+  expect(told()).toEqual(['bob away', 'bob joined'])
+})
+
+test.each(['part', 'end'] as const)(
+  '[R7] [I15] a lost word of a %s is told within two rounds of its end',
+  async (how) => {
+    const { a, b, bob, clock, told, roundMs, times } = await apart()
+    vi.spyOn(MemoryRooms.prototype, 'publish').mockResolvedValue('unavailable')
+    if (how === 'part') await b.rooms.part(bob.session, hall)
+    else await b.end(bob.connection.id, 'dropped')
+    vi.restoreAllMocks()
+    await clock.advance(times.graceMs + 3 * roundMs)
+    expect(told().at(-1)).toBe('bob left')
+    expect(a.rooms.count).toBe(1)
+  },
+)
+
+test('[R7] [I15] who joined without a word is told within a round; a quiet room is told nothing', async () => {
+  const { b, clock, told, roundMs } = await apart()
+  await clock.advance(3 * roundMs)
+  expect(told()).toEqual([])
+  const carol = await arrive(b, 'carol')
+  vi.spyOn(MemoryRooms.prototype, 'publish').mockResolvedValue('unavailable')
+  await b.rooms.join(carol.session, hall)
+  vi.restoreAllMocks()
+  await clock.advance(roundMs)
+  expect(told()).toEqual(['carol joined'])
+})
+
+test('[R7] news while the list is read is not undone by what was read', async () => {
+  const roster = new Roster()
+  const bob = { name: nameOf(peerNamed('bob')), since: 1 }
+  roster.listed([{ ...bob, state: 'online' }])
+  const changes = await roster.look(async () => {
+    roster.told({ ...bob, state: 'away' })
+    return [{ ...bob, state: 'online' as const }]
+  })
+  expect(changes).toEqual([])
+  expect(await roster.look(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
+  // Once it may have yet to be written back.
+  expect(await roster.look(async () => [])).toEqual([])
+  expect(await roster.look(async () => [])).toEqual([{ ...bob, state: 'left' }])
 })

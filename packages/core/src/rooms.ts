@@ -6,6 +6,8 @@ import type { Clock } from './clock.js'
 import type { RoomChange } from './connection.js'
 import type { Member, Membership, RoomRegistry } from './room-registry.js'
 import { RegistryUnavailable } from './registry.js'
+import type { Listed } from './roster.js'
+import { Roster } from './roster.js'
 import type { OnlineSession } from './session.js'
 import type { Sessions } from './sessions.js'
 import { RENEW_ROUND_BEATS } from './times.js'
@@ -17,6 +19,9 @@ export interface RoomsParts {
   clock: Clock
   nameTtlMs: number
   graceMs: number
+  isDead: (node: NodeId) => boolean
+  /** What the registry says is absent may have yet to be written back. */
+  recovering: () => boolean
   onError: OnError
 }
 
@@ -48,13 +53,18 @@ interface Gathered {
   readonly connections: Map<ConnectionId, Stay>
   /** Settles when the room's channel is subscribed to. */
   readonly standing: Promise<void>
+  /** What these members know of who is in. */
+  readonly roster: Roster
   /** Changes that the members of this node are told of together. */
   changes: RoomChange['members']
   /** How many members there are on all nodes, and when that was asked for. */
   size?: { members: number | Promise<number>; askedAt: number }
 }
 
-type Page = Awaited<ReturnType<RoomRegistry['list']>>
+interface Page {
+  members: Listed[]
+  more: boolean
+}
 
 /** A page that is being read, and the reading after it that others wait for. */
 interface Reading {
@@ -83,7 +93,8 @@ const STATES = new Map<string | undefined, MemberState>([
 
 /**
  * The rooms in which this node has members. What is said goes over the room's channel, also to members of this
- * node: one path, and one order. At most once; the list in the registry is the truth.
+ * node: one path, and one order. At most once. So are changes of members; the list in the registry is the truth, and is
+ * looked at by turns: what nobody told is told then [I15].
  */
 export class Rooms {
   readonly #parts: RoomsParts
@@ -92,6 +103,9 @@ export class Rooms {
   readonly #readings = new Map<string, Reading>()
   readonly #behind: Behind
   #turn = 0
+  /** Rooms whose lists are to be read. */
+  readonly #toLook = new Set<RoomId>()
+  #looking = false
   /** Members whose changes wait for connections that read too slowly, over all of them. */
   #missed = 0
 
@@ -163,7 +177,11 @@ export class Rooms {
     const key = `${id}\n${after ?? ''}`
     const reading = this.#readings.get(key)
     if (reading?.next) return reading.next
-    const read = (): Promise<Page> => this.#parts.registry.list(id, after, limits.membersPerPage)
+    const read = async (): Promise<Page> => {
+      const page = await this.#page(id, after)
+      this.#rooms.get(id)?.roster.listed(page.members)
+      return page
+    }
     if (reading) {
       reading.next = reading.current.then(
         () => this.#read(key, read),
@@ -224,13 +242,18 @@ export class Rooms {
     for (const [id, stay] of stays) if (stay) await this.#end(id, connection, stay)
   }
 
-  /** One beat's share of the rooms: their members of this node are prolonged, or written back. */
+  /** One beat's share of the rooms: their members of this node are prolonged, or written back; then all are looked at. */
   async renewTurn(): Promise<void> {
     const { registry, nameTtlMs } = this.#parts
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
-    for (const [i, [id, gathered]] of [...this.#rooms].entries())
-      if (i % RENEW_ROUND_BEATS === turn) await registry.keep(id, this.#memberships(gathered), nameTtlMs)
+    for (const [i, [id, gathered]] of [...this.#rooms].entries()) {
+      if (i % RENEW_ROUND_BEATS !== turn) continue
+      await registry.keep(id, this.#memberships(gathered), nameTtlMs)
+      this.#toLook.add(id)
+    }
+    // No beat waits for it.
+    void this.#lookOn()
   }
 
   /** The registry may have lost everything: all memberships of this node are written back. */
@@ -241,6 +264,50 @@ export class Rooms {
 
   get count(): number {
     return this.#rooms.size
+  }
+
+  /** One list after the other. What fails is looked at in the next round. */
+  async #lookOn(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    try {
+      for (const id of this.#toLook) {
+        this.#toLook.delete(id)
+        await this.#look(id)
+      }
+    } catch (error) {
+      this.#parts.onError(error, { stage: 'room list' })
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  async #look(id: RoomId): Promise<void> {
+    const gathered = this.#rooms.get(id)
+    if (gathered === undefined || this.#parts.recovering()) return
+    const changes = await gathered.roster.look(() => this.#all(id))
+    if (this.#rooms.get(id) === gathered)
+      for (const change of changes) this.#gatherChange(id, gathered, change)
+  }
+
+  async #all(id: RoomId): Promise<Listed[]> {
+    const all: Listed[] = []
+    for (let after: Name | undefined; all.length <= limits.membersPerRoom;) {
+      const { members, more } = await this.#page(id, after)
+      all.push(...members)
+      after = members.at(-1)?.name
+      if (!more || after === undefined) break
+    }
+    return all
+  }
+
+  // A member whose node died waits, as its name does, until its membership ends.
+  async #page(id: RoomId, after: Name | undefined): Promise<Page> {
+    const { members, more } = await this.#parts.registry.list(id, after, limits.membersPerPage)
+    const listed = members.map(({ name, since, node, state }) => {
+      return { name, since, state: this.#parts.isDead(node) ? ('away' as const) : state }
+    })
+    return { members: listed, more }
   }
 
   #membership(member: Member): Membership {
@@ -257,7 +324,7 @@ export class Rooms {
     const known = this.#rooms.get(id)
     if (known) return known
     const standing = this.#parts.registry.subscribe(id, (text) => this.#receive(id, text))
-    const gathered: Gathered = { connections: new Map(), standing, changes: [] }
+    const gathered: Gathered = { connections: new Map(), standing, roster: new Roster(), changes: [] }
     this.#rooms.set(id, gathered)
     return gathered
   }
@@ -333,6 +400,7 @@ export class Rooms {
   }
 
   #gatherChange(id: RoomId, gathered: Gathered, change: RoomChange['members'][number]): void {
+    gathered.roster.told(change)
     gathered.changes.push(change)
     if (gathered.changes.length === 1)
       this.#parts.clock.after(Math.max(CHANGES_MS, CHANGES_MS_PER_MEMBER * gathered.connections.size), () =>

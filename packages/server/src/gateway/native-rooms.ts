@@ -70,13 +70,8 @@ export class NativeRooms {
     throw new RegistryUnavailable('the room could not be reached')
   }
 
-  // A member whose node died waits, as its name does, until its membership ends.
   async #page(session: OnlineSession, id: number, room: Room, after?: Name): Promise<NodeMessage> {
-    const { members, more } = await this.#node.rooms.list(session, room, after)
-    const listed = members.map(({ name, since, node, state }) => {
-      return { name, since, state: this.#node.isDead(node) ? ('away' as const) : state }
-    })
-    return { type: 'roomed', id, room, members: listed, more }
+    return { type: 'roomed', id, room, ...(await this.#node.rooms.list(session, room, after)) }
   }
 }
 
