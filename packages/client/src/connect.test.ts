@@ -206,6 +206,18 @@ test('[L6] who gives up is told what the last attempt ended with', async () => {
   })
 })
 
+test('[L6] so is who was refused for a time, and who was never answered', async () => {
+  tier.refusals = Array.from({ length: 100 }, () => ({ code: 'overloaded' as const }))
+  const refused = outcome(start({ timeoutMs: 5_000 }))
+  await clock.advance(5_000)
+  expect(refused.error).toMatchObject({ code: 'timeout', message: expect.stringContaining('overloaded: ') })
+  const silent = outcome(
+    start({ transport: () => ({ send: () => false, close: () => {} }), timeoutMs: 15_000 }),
+  )
+  await clock.advance(15_000)
+  expect(silent.error).toMatchObject({ message: 'timeout; the last attempt: no welcome came in time' })
+})
+
 test('what cannot be right is refused before anything is opened', async () => {
   await expect(start({ name: '' })).rejects.toMatchObject({
     code: 'bad-field',

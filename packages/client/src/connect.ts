@@ -67,16 +67,10 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     token: typeof token === 'string' ? () => token : token,
   })
   const giveUp = new AbortController()
-  let last: unknown
-  const off = session.events.on('error', (error) => (last = error))
-  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () =>
-    giveUp.abort(
-      new PeerageError(
-        'timeout',
-        last instanceof Error ? `timeout; the last attempt: ${last.message}` : undefined,
-      ),
-    ),
-  )
+  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => {
+    const { failure = 'none has come to an end' } = session.link
+    giveUp.abort(new PeerageError('timeout', `timeout; the last attempt: ${failure}`))
+  })
   const { signal } = options
   const pass = (): void => giveUp.abort(signal?.reason)
   const ignore = onAbort(signal, pass)
@@ -93,7 +87,6 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   } finally {
     timer.cancel()
     ignore()
-    off()
   }
 }
 

@@ -48,6 +48,8 @@ export interface Line {
   /** When news of the recipient last set off a resend. */
   wokenAt: number
   timer: Timer | undefined
+  /** Runs while the recipient is to hear of a new base. */
+  skip: Timer | undefined
 }
 
 export function newLine(to: Name, kind: Kind, stream: string, resendMs: number): Line {
@@ -65,6 +67,7 @@ export function newLine(to: Name, kind: Kind, stream: string, resendMs: number):
     resendMs,
     wokenAt: -Infinity,
     timer: undefined,
+    skip: undefined,
   }
 }
 

@@ -58,6 +58,7 @@ export class Link {
   #attempt = 0
   #onlineAt = Infinity
   #closing: NodeMessageOf<'closing'> | undefined
+  #failure: string | undefined
 
   constructor(deps: LinkDeps) {
     this.#deps = deps
@@ -65,6 +66,11 @@ export class Link {
 
   get state(): PeerState {
     return this.#state
+  }
+
+  /** What the last attempt ended with, for people. */
+  get failure(): string | undefined {
+    return this.#failure
   }
 
   async open(): Promise<void> {
@@ -78,14 +84,16 @@ export class Link {
         message: (message) => this.#receive(message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
         refused: (error) => this.#refused(error),
-        closed: (code) => this.#lost(code),
+        closed: (code, why) => this.#lost(code, why),
       })
     } catch (error) {
       // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.
+      this.#failure = error instanceof Error ? error.message : String(error)
       onError(error)
       return this.#again()
     }
     this.#timer = clock.after(limits.handshakeMs, () => {
+      this.#failure = 'no welcome came in time'
       this.#transport?.close()
       this.#again()
     })
@@ -122,11 +130,13 @@ export class Link {
   }
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
+    this.#failure = `${code}: ${detail}`
     if (temporary[code]) this.#again(retryAfterMs)
     else this.close(code, detail)
   }
 
-  #lost(code: number): void {
+  #lost(code: number, why = `the connection ended with code ${code}`): void {
+    this.#failure = why
     // Said right before the close, for a proxy may replace the close code.
     const said = this.#closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import type { Kind, PresenceState } from '@peerage/protocol'
+import type { Kind, Name, PresenceState } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { HELD_MESSAGES, HELD_SIGNALS, Outbox } from './outbox.js'
 import type { Frame, SendResult, Via } from './signaling.js'
@@ -48,7 +48,7 @@ beforeEach(() => {
 /** A send, and what became of it so far. */
 function send(
   body = 'x',
-  more: { signal?: AbortSignal; deadlineMs?: number; via?: Via; kind?: Kind } = {},
+  more: { to?: Name; signal?: AbortSignal; deadlineMs?: number; via?: Via; kind?: Kind } = {},
 ): { end?: SendResult } {
   const sent: { end?: SendResult } = {}
   const message = { to: bob, kind: 'message', body, via: 'p2p-first', deadlineMs: 30_000, ...more } as const
@@ -493,4 +493,30 @@ test('[D11] signals that nobody acknowledges leave room for messages', async () 
   const later = signal()
   await settled()
   expect(later.end).toBeUndefined()
+})
+
+test('[D11] strangers that acknowledge no signal do not keep this peer from answering another one', async () => {
+  const signal = (to: string): { end?: SendResult } =>
+    send('x', { to: nameFrom(to), kind: 'signal', via: 'server', deadlineMs: 15_000 })
+  const held = Array.from({ length: HELD_SIGNALS }, (_, i) => signal(`stranger-${i % 8}`))
+  const answers = Array.from({ length: 4 }, () => signal('friend'))
+  await settled()
+  expect(answers.map(({ end }) => end)).toEqual([undefined, undefined, undefined, undefined])
+  expect(held.filter(({ end }) => end === 'queue-full')).toHaveLength(4)
+  expect(held.findIndex(({ end }) => end === undefined)).toBe(4)
+})
+
+test('[D9] [D10] each message that is given up costs one frame, not all that wait', async () => {
+  // Nobody acknowledges, and each ends alone.
+  for (let i = 0; i < 60; i++) {
+    send('x', { deadlineMs: 4_000 })
+    await clock.advance(100)
+  }
+  const before = wire.length
+  const times = new Map<number, number>()
+  await clock.advance(4_000)
+  for (const { seq } of wire) times.set(seq, (times.get(seq) ?? 0) + 1)
+  // The first try, one or two after 2 s and more, and one as the first that is left.
+  expect(Math.max(...times.values())).toBeLessThanOrEqual(4)
+  expect(wire.length - before).toBeLessThanOrEqual(120)
 })

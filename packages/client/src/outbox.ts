@@ -58,7 +58,8 @@ export class Outbox {
     if (this.#closed) return Promise.resolve('closed')
     if (signal?.aborted) return Promise.resolve('aborted')
     if (via === 'p2p-only' && !this.#channels.has(to)) return Promise.resolve('unavailable')
-    if (kind === 'signal' && this.#signals >= HELD_SIGNALS) return Promise.resolve('queue-full')
+    if (kind === 'signal' && this.#signals >= HELD_SIGNALS && !this.#pushOut(to))
+      return Promise.resolve('queue-full')
     if (this.#messages >= HELD_MESSAGES || this.#chars + body.length > HELD_CHARS)
       return Promise.resolve('queue-full')
     const line = this.#line(to, kind)
@@ -89,6 +90,20 @@ export class Outbox {
     })
   }
 
+  /**
+   * Makes room for a signal: strangers that acknowledge none must not keep this peer from answering others. Of the
+   * recipient for whom most are held the oldest gives way. False: no other recipient has more than this one.
+   */
+  #pushOut(to: Name): boolean {
+    let most: Line | undefined
+    for (const line of this.#lines.values())
+      if (line.kind === 'signal' && line.held.length > (most?.held.length ?? 0)) most = line
+    const own = this.#lines.get(`signal ${to}`)?.held.length ?? 0
+    if (most === undefined || most.held.length <= own + 1) return false
+    most.held[0]?.end('queue-full')
+    return true
+  }
+
   acked({ from, stream, next }: NodeMessageOf<'acked'>): void {
     const line = this.#find(from, stream)
     // An acknowledgement of what was never transmitted is nobody's: ignored [D12].
@@ -102,7 +117,7 @@ export class Outbox {
     this.#wake(line, wasAway)
     const head = line.held[0]
     // A message in between was given up: the recipient waits for it until it hears of the new base.
-    if (head !== undefined && head.tries > 0 && head.seq > next) this.#arm(line, SKIP_MS)
+    if (head !== undefined && head.tries > 0 && head.seq > next) this.#skip(line)
   }
 
   /** What a node knows at once about a message that it did not hand on. */
@@ -162,6 +177,7 @@ export class Outbox {
     for (const line of this.#lines.values()) {
       for (const held of line.held) held.end('closed')
       line.timer?.cancel()
+      line.skip?.cancel()
     }
     this.#lines.clear()
   }
@@ -197,8 +213,20 @@ export class Outbox {
     if (line.held.length === 0) {
       line.timer?.cancel()
       line.timer = undefined
+      line.skip?.cancel()
+      line.skip = undefined
       this.#setAway(line, false)
-    } else if (held.tries > 0 && held.seq < (line.held[0]?.seq ?? 0)) this.#arm(line, SKIP_MS)
+    } else if (held.tries > 0 && held.seq < (line.held[0]?.seq ?? 0)) this.#skip(line)
+  }
+
+  /** The first that is left goes out again, with the new base. The others do not: each that ends would resend them all. */
+  #skip(line: Line): void {
+    line.skip ??= this.#deps.clock.after(SKIP_MS, () => {
+      line.skip = undefined
+      const [head] = line.held
+      if (head !== undefined) head.due = true
+      this.#pump(line)
+    })
   }
 
   #setAway(line: Line, away: boolean): void {

@@ -15,8 +15,11 @@ export interface TransportEvents {
   malformed(error: ProtocolError): void
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
-  /** The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). */
-  closed(code: number): void
+  /**
+   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `why`: where the platform
+   * tells, as Node does and browsers do not.
+   */
+  closed(code: number, why?: string): void
 }
 
 /** Starts to connect. The events come later, never during the call. */

@@ -1,6 +1,7 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
+import { WebSocket as FromPackage } from 'ws'
 import { FakeClock } from './testing/fake-clock.js'
 import { endpointOf, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
@@ -105,6 +106,24 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
     ['malformed', 'bad-frame'],
     ['malformed', 'bad-field'],
   ])
+})
+
+test('[L6] what Node knows of a connection that could not be made is told', async () => {
+  const why = await new Promise<string | undefined>((resolve) => {
+    const none = (): void => {}
+    // Nobody listens on port 1 of this machine.
+    websocketTransport(
+      'ws://127.0.0.1:1/',
+      FromPackage as unknown as typeof WebSocket,
+      new FakeClock(),
+    )(hello, {
+      message: none,
+      malformed: none,
+      refused: none,
+      closed: (code, text) => resolve(`${code} ${text}`),
+    })
+  })
+  expect(why).toBe('1006 connect ECONNREFUSED 127.0.0.1:1')
 })
 
 test('[H2] a refused hello is told with its error; one that is none of ours is a cut', () => {

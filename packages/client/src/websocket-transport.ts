@@ -50,6 +50,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
+    let why: string | undefined
 
     const finish = (): boolean => {
       if (state === 'over') return false
@@ -59,7 +60,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       return true
     }
     const cut = (code = CUT): void => {
-      if (finish()) events.closed(code)
+      if (finish()) events.closed(code, why)
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
@@ -111,8 +112,10 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       }
     })
     socket.addEventListener('close', ({ code }) => cut(code))
-    // A close follows, and says all there is to know.
-    socket.addEventListener('error', () => {})
+    // A close follows.
+    socket.addEventListener('error', (event) => {
+      if ('message' in event && typeof event.message === 'string' && event.message !== '') why = event.message
+    })
     listen()
     return {
       send({ type, ...fields }) {
