@@ -30,7 +30,7 @@ function named(text: string): NodeMessageOf<'roomed'>['members'][number]['name']
 }
 
 /** The id of the newest request of a type, as soon as it is made. */
-function asked(type: 'join' | 'members' | 'watch'): Promise<number> {
+function asked(type: 'join' | 'members' | 'watch' | 'part'): Promise<number> {
   return vi.waitFor(
     () => {
       const frame = tier.sent.findLast((one) => one.type === type)
@@ -163,4 +163,29 @@ test('[R2] [I15] who is watched is watched again until a node answers after a re
   watches.close()
   await clock.advance(60_000)
   expect(asked).toHaveLength(6)
+})
+
+test('[R7] an aborted join leaves no member behind', async () => {
+  const abort = new AbortController()
+  const joining = ann.join('hall', { signal: abort.signal })
+  await asked('join')
+  abort.abort(new Error('changed my mind'))
+  await expect(joining).rejects.toThrow('changed my mind')
+  expect(await asked('part')).toBeGreaterThan(0)
+})
+
+test('[R7] who has joined twice leaves with the last of both', async () => {
+  const firstJoining = ann.join('hall')
+  list(await asked('join'), ['ann'])
+  const first = await firstJoining
+  const secondJoining = ann.join('hall')
+  await vi.waitFor(() => expect(tier.sent.filter(({ type }) => type === 'join')).toHaveLength(2))
+  list(await asked('join'), ['ann'])
+  const second = await secondJoining
+  await first.leave()
+  expect(tier.sent.filter(({ type }) => type === 'part')).toEqual([])
+  change('bob', 'joined')
+  expect(standing(second)).toEqual(['ann online', 'bob online'])
+  void second.leave()
+  expect(await asked('part')).toBeGreaterThan(0)
 })

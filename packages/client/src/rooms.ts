@@ -46,6 +46,7 @@ export class Room {
     this.name = room
     this.#room = room
     this.#session = session
+    count(session, room, 1)
     this.#events = new Emitter((error) => session.onError(error, 'listener'))
     this.#retry = new Retry(session.clock, () => void this.#reconcile())
     this.#stops.push(
@@ -67,7 +68,8 @@ export class Room {
     try {
       await room.#enter(signal)
     } catch (error) {
-      room.#end()
+      // Where the answer was not waited for, the node may have it as a member.
+      void room.leave()
       throw error
     }
     return room
@@ -90,10 +92,14 @@ export class Room {
     okOrThrow(await this.#ask((id) => ({ type: 'say', id, room: this.#room, body })))
   }
 
-  /** Leaves the room. What was never joined, or left before, is no error. */
+  /**
+   * Leaves the room, unless this peer has joined it more than once: then the others stay. What was never joined, or
+   * left before, is no error.
+   */
   async leave(): Promise<void> {
     if (this.#left) return
     this.#end()
+    if (joinsOf(this.#session).get(this.#room)) return
     await this.#ask((id) => ({ type: 'part', id, room: this.#room }))
   }
 
@@ -182,9 +188,26 @@ export class Room {
 
   #end(): void {
     this.#left = true
+    count(this.#session, this.#room, -1)
     for (const stop of this.#stops) stop()
     this.#members.clear()
   }
+}
+
+const joins = new WeakMap<Session, Map<RoomName, number>>()
+
+/** How often a peer has joined each room: a node knows one membership of it. */
+function joinsOf(session: Session): Map<RoomName, number> {
+  const known = joins.get(session) ?? new Map<RoomName, number>()
+  joins.set(session, known)
+  return known
+}
+
+function count(session: Session, room: RoomName, more: 1 | -1): void {
+  const known = joinsOf(session)
+  const now = (known.get(room) ?? 0) + more
+  if (now > 0) known.set(room, now)
+  else known.delete(room)
 }
 
 export type MeshEvents = {

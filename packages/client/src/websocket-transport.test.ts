@@ -1,9 +1,8 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
-import { WebSocket as FromPackage } from 'ws'
 import { FakeClock } from './testing/fake-clock.js'
-import { endpointOf, websocketTransport } from './websocket-transport.js'
+import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */
@@ -109,12 +108,13 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
 })
 
 test('[L6] what Node knows of a connection that could not be made is told', async () => {
+  const FromPackage = await findWebSocket()
   const why = await new Promise<string | undefined>((resolve) => {
     const none = (): void => {}
     // Nobody listens on port 1 of this machine.
     websocketTransport(
       'ws://127.0.0.1:1/',
-      FromPackage as unknown as typeof WebSocket,
+      FromPackage,
       new FakeClock(),
     )(hello, {
       message: none,

@@ -28,6 +28,14 @@ export interface RoomsParts {
 /** `parted`: it left the room, or its connection ended, before the join was through. */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
+/** A membership that is over and still stands in the registry, until then. */
+interface Owed {
+  id: RoomId
+  connection: ConnectionId
+  member: Member
+  until: number
+}
+
 /** What travels on a room's channel: who said it, which stay must not hear itself, and what to tell. */
 interface Told {
   origin: string
@@ -103,6 +111,8 @@ export class Rooms {
   readonly #readings = new Map<string, Reading>()
   readonly #behind: Behind
   #turn = 0
+  /** Memberships that were parted with while the registry was away: they are ended when it is back. */
+  readonly #owed = new Map<string, Owed>()
   /** Rooms whose lists are to be read. */
   readonly #toLook = new Set<RoomId>()
   #looking = false
@@ -146,6 +156,7 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#parts
     if (hasEnded(stay)) return 'parted'
     const { member } = stay
+    this.#owed.delete(owedKey(id, member))
     const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
     if (outcome === 'full') return 'too-many'
     stay.joined = true
@@ -247,6 +258,7 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#parts
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
+    await this.#partOwed()
     for (const [i, [id, gathered]] of [...this.#rooms].entries()) {
       if (i % RENEW_ROUND_BEATS !== turn) continue
       await registry.keep(id, this.#memberships(gathered), nameTtlMs)
@@ -348,15 +360,28 @@ export class Rooms {
   /** Ends a membership, or has it wait with its name. One that is not made yet has nothing to wait for. */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Stay): Promise<void> {
     const { registry, graceMs } = this.#parts
-    if (ended === 'left')
-      await this.#inTheBackground('leave a room', async () => {
-        if (await registry.part(id, member)) await this.#tell(id, connection, 'left', member)
-      })
-    else if (joined)
+    if (ended === 'left') {
+      const until = this.#parts.clock.monotonic() + this.#parts.nameTtlMs
+      this.#owed.set(owedKey(id, member), { id, connection, member, until })
+      await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
+    } else if (joined)
       await this.#inTheBackground('away from a room', async () => {
         await registry.keep(id, [{ ...this.#membership(member), state: 'away' }], graceMs)
         await this.#tell(id, connection, 'away', member)
       })
+  }
+
+  async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
+    const was = await this.#parts.registry.part(id, member)
+    this.#owed.delete(owedKey(id, member))
+    if (was) await this.#tell(id, connection, 'left', member)
+  }
+
+  async #partOwed(): Promise<void> {
+    const now = this.#parts.clock.monotonic()
+    for (const [key, { id, connection, member, until }] of this.#owed)
+      if (until <= now) this.#owed.delete(key)
+      else await this.#part(id, connection, member)
   }
 
   // The membership ends by itself when this fails, and nobody waits for an answer.
@@ -463,6 +488,10 @@ export class Rooms {
 function* pages(id: RoomId, changes: RoomChange['members']): Generator<RoomChange> {
   for (let from = 0; from < changes.length; from += limits.membersPerPage)
     yield { type: 'changed', room: roomOf(id), members: changes.slice(from, from + limits.membersPerPage) }
+}
+
+function owedKey(id: RoomId, { name, since }: Member): string {
+  return `${id} ${since} ${name}`
 }
 
 function hasEnded(stay: Stay): boolean {

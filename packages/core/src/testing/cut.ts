@@ -53,12 +53,13 @@ export function cuttable(inner: Backend): Cut {
   return state
 }
 
-// Every method of these two is asynchronous: refusing before is a rejection.
+// Every method of these is asynchronous, so that refusing before is a rejection; but `unsubscribe`, which never fails.
 function guard<T extends object>(inner: T, refuse: () => void): T {
   return new Proxy(inner, {
     get(target, key) {
       const method: unknown = Reflect.get(target, key)
       if (typeof method !== 'function') return method
+      if (key === 'unsubscribe') return (...args: unknown[]): unknown => Reflect.apply(method, target, args)
       return async (...args: unknown[]): Promise<unknown> => {
         refuse()
         return Reflect.apply(method, target, args)
