@@ -41,9 +41,11 @@ async function pair() {
   await haproxy.disable(1)
   await openPeer(one, { ...at, id: alice })
   await haproxy.enable(1)
+  await haproxy.until(1, 'UP')
   await haproxy.disable(0)
   await openPeer(other, { ...at, id: bob })
   await haproxy.enable(0)
+  await haproxy.until(0, 'UP')
   return {
     alice,
     bob,

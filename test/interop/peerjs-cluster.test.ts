@@ -234,9 +234,11 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await balancer.disable(1)
     await openPeer(one, { ...at, id: `${run}-one` })
     await balancer.enable(1)
+    await balancer.until(1, 'UP')
     await balancer.disable(0)
     await openPeer(other, { ...at, id: `${run}-other` })
     await balancer.enable(0)
+    await balancer.until(0, 'UP')
     await connectTo(one, `${run}-other`, 'channel', 'json')
     await one.evaluate(() => {
       globalThis.peer.on('disconnected', () => setTimeout(() => globalThis.peer.reconnect(), 100))

@@ -108,7 +108,8 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
         `haproxy finds ${server(backend)} ${status}`,
         async () => {
           const found = (await states())[backend]?.status
-          if (found?.split(' ')[0] === status) return true
+          // «UP 1/3» is one whose next failed check ends it, such as one that has just been enabled.
+          if (found === status) return true
           throw new Error(`it is ${found ?? 'unknown'}`)
         },
         { deadlineMs, running },
