@@ -258,7 +258,6 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#parts
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
-    await this.#partOwed()
     for (const [i, [id, gathered]] of [...this.#rooms].entries()) {
       if (i % RENEW_ROUND_BEATS !== turn) continue
       await registry.keep(id, this.#memberships(gathered), nameTtlMs)
@@ -278,11 +277,12 @@ export class Rooms {
     return this.#rooms.size
   }
 
-  /** One list after the other. What fails is looked at in the next round. */
+  /** First what is owed, then one list after the other. What fails is done in a later turn. */
   async #lookOn(): Promise<void> {
     if (this.#looking) return
     this.#looking = true
     try {
+      await this.#partOwed()
       for (const id of this.#toLook) {
         this.#toLook.delete(id)
         await this.#look(id)
