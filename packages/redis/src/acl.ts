@@ -14,6 +14,7 @@ export const aclRules: readonly string[] = [
   '+eval',
   '+evalsha',
   '+get',
+  '+mget',
   '+scan',
   '+spublish',
   '+ssubscribe',

@@ -20,7 +20,6 @@ function newBus(heard = 1) {
         published.push({ channel, refs })
         return Promise.resolve(heard)
       },
-      together: (task) => task(),
     },
     subscriptions: {
       stands: true,

@@ -155,13 +155,11 @@ export class RedisBus implements Bus {
   }
 
   #flush(which: 'all' | 'soon'): void {
-    this.#parts.publishing.together(() => {
-      for (const [to, lane] of this.#lanes) {
-        if (which === 'soon' && !lane.soon) continue
-        this.#lanes.delete(to)
-        this.#send(to, lane)
-      }
-    })
+    for (const [to, lane] of this.#lanes) {
+      if (which === 'soon' && !lane.soon) continue
+      this.#lanes.delete(to)
+      this.#send(to, lane)
+    }
   }
 
   #send(to: NodeId, { payload, bytes, waiting }: Lane): void {

@@ -13,8 +13,6 @@ export interface Publishing {
    * Undefined: there is no connection for this channel now, and nothing waits for one.
    */
   publish(channel: string, payload: string): Promise<unknown> | undefined
-  /** What `task` publishes is one write a connection: the system call costs more than all the rest of a publish. */
-  together(task: () => void): void
 }
 
 /** A longer string costs less as bytes of our making: Node writes one through a copy of three times its length. */
@@ -25,6 +23,8 @@ export class Publisher implements Publishing {
   readonly #client: Redis
   readonly #clock: Clock
   #end: (() => void) | undefined
+  /** What is written to it waits for the end of this turn. */
+  #corked: Redis['stream'] | undefined
 
   constructor(client: Redis, clock: Clock, onChange: () => void) {
     this.#client = client
@@ -47,21 +47,21 @@ export class Publisher implements Publishing {
 
   publish(channel: string, payload: string): Promise<unknown> | undefined {
     if (this.#client.status !== 'ready') return undefined
+    this.#cork()
     return this.#client.spublish(channel, payload.length > STRING_MOST ? Buffer.from(payload) : payload)
   }
 
-  together(task: () => void): void {
-    if (!this.connected) {
-      task()
-      return
-    }
+  // All that is published before the process gets to its next event is one write: the system call costs more than all
+  // the rest of a publish, and each wakes Redis.
+  #cork(): void {
     const { stream } = this.#client
+    if (stream === this.#corked) return
+    this.#corked = stream
     stream.cork()
-    try {
-      task()
-    } finally {
+    process.nextTick(() => {
+      this.#corked = undefined
       stream.uncork()
-    }
+    })
   }
 }
 
@@ -121,14 +121,5 @@ export class ShardPublishers implements Publishing {
       if (error instanceof Error && /^(?:MOVED|ASK|CLUSTERDOWN) /u.test(error.message)) this.#parts.onMoved()
       throw error
     })
-  }
-
-  together(task: () => void): void {
-    let all = task
-    for (const publisher of this.#publishers.values()) {
-      const rest = all
-      all = () => publisher.together(rest)
-    }
-    all()
   }
 }

@@ -30,9 +30,20 @@ export interface RedisRegistryParts {
   onError: OnError
 }
 
+/** A look-up that has not been sent yet. */
+interface Asked {
+  peer: Peer
+  resolve: (lease: Lease | undefined) => void
+  reject: (error: unknown) => void
+}
+
+/** Names in one command: while Redis answers it, nobody else gets an answer. */
+const NAMES_PER_COMMAND = 500
+
 /** The names of the cluster: one string each, changed by one script each. */
 export class RedisRegistry implements Registry {
   readonly #parts: RedisRegistryParts
+  #asked: Asked[] = []
 
   constructor(parts: RedisRegistryParts) {
     this.#parts = parts
@@ -95,9 +106,36 @@ export class RedisRegistry implements Registry {
     ])
   }
 
-  async lookup(peer: Peer): Promise<Lease | undefined> {
+  // Those of one turn are one command: sixty-four names that a peer watches, or a share of all that are watched, would
+  // cost a command each. The slots of a Cluster do not allow it.
+  lookup(peer: Peer): Promise<Lease | undefined> {
+    if (!this.#parts.single) return this.#lookupAlone(peer)
+    return new Promise((resolve, reject) => {
+      this.#asked.push({ peer, resolve, reject })
+      if (this.#asked.length === 1) process.nextTick(() => this.#lookupAsked())
+    })
+  }
+
+  async #lookupAlone(peer: Peer): Promise<Lease | undefined> {
     const { commands, keys } = this.#parts
     return this.#read(peer, await commands.run((client) => client.get(keys.lease(peer))))
+  }
+
+  #lookupAsked(): void {
+    const asked = this.#asked
+    this.#asked = []
+    for (let from = 0; from < asked.length; from += NAMES_PER_COMMAND)
+      void this.#lookupTogether(asked.slice(from, from + NAMES_PER_COMMAND))
+  }
+
+  async #lookupTogether(asked: readonly Asked[]): Promise<void> {
+    const { commands, keys } = this.#parts
+    try {
+      const values = await commands.run((client) => client.mget(asked.map(({ peer }) => keys.lease(peer))))
+      for (const [i, { peer, resolve }] of asked.entries()) resolve(this.#read(peer, values[i]))
+    } catch (error) {
+      for (const { reject } of asked) reject(error)
+    }
   }
 
   async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {

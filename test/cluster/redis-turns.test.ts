@@ -1,0 +1,56 @@
+import { must, claimed, newPeer, patient } from '@peerage/core/testing'
+import type { ContractCluster, ContractNode } from '@peerage/core/testing'
+import { parseApp, parseRoom, roomIdOf } from '@peerage/protocol'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Deployment } from '../support/redis-topologies.js'
+import { startTopology } from '../support/redis-topologies.js'
+import { redisContractCluster } from './redis-store.js'
+
+let redis: Deployment
+let cluster: ContractCluster
+let node: ContractNode
+
+beforeAll(async () => {
+  redis = await startTopology('standalone')
+  cluster = await redisContractCluster(redis, patient)
+  node = await cluster.join()
+})
+afterAll(async () => {
+  await cluster.stop()
+  await redis.stop()
+})
+
+/** A number of INFO. */
+async function told(section: string, pattern: RegExp): Promise<number> {
+  return Number(pattern.exec(await redis.at('', 'INFO', section))?.[1] ?? 0)
+}
+
+test('[CALL9] look-ups of one turn are one command, and each has its own answer', async () => {
+  const { registry } = node.backend
+  const lease = await claimed(node, newPeer())
+  const commands = (name: string): Promise<number> =>
+    told('commandstats', new RegExp(`cmdstat_${name}:calls=(\\d+)`, 'u'))
+  const before = await commands('mget')
+  const peers = Array.from({ length: 64 }, (_, i) => (i === 10 ? lease.peer : newPeer()))
+  const found = await Promise.all(peers.map((peer) => registry.lookup(peer)))
+  expect(found.map((one) => one?.epoch)).toEqual(peers.map((_, i) => (i === 10 ? lease.epoch : undefined)))
+  expect(found[10]).toEqual(lease)
+  expect(await commands('mget')).toBe(before + 1)
+  await Promise.all(Array.from({ length: 1_001 }, () => registry.lookup(newPeer())))
+  expect(await commands('mget')).toBe(before + 1 + 3)
+})
+
+test('[CALL9] what is published in one turn is one write, in order', async () => {
+  const { rooms } = node.backend
+  const room = roomIdOf(must(parseApp('default')), must(parseRoom('hall')))
+  const heard: string[] = []
+  await rooms.subscribe(room, (text) => void heard.push(text))
+  const reads = (): Promise<number> => told('stats', /total_reads_processed:(\d+)/u)
+  const before = await reads()
+  const texts = Array.from({ length: 200 }, (_, i) => `text ${i}`)
+  const sent = await Promise.all(texts.map((text) => rooms.publish(room, text)))
+  expect(new Set(sent)).toEqual(new Set(['sent']))
+  // This question, a beat perhaps, and a write that Redis reads in pieces.
+  expect((await reads()) - before).toBeLessThan(20)
+  await expect.poll(() => heard).toEqual(texts)
+})
