@@ -114,6 +114,7 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
         pingMs: 1,
       }),
       turn: () => null,
+      commandMs: 800,
       onError: (error: unknown) => {
         throw error
       },
@@ -180,7 +181,7 @@ async function arrive(
     said: bucket(),
     joins: bucket(),
     strikes: bucket(),
-    refusedReads: bucket(),
+    refusedRequests: bucket(),
   })
   const connection = new NativeConnection(id.value, socket, { messages: bucket, rates, slow: nothing })
   node.open(connection)

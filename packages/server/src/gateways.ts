@@ -40,6 +40,7 @@ function createNative(entrance: Entrance): SocketIoGateway {
       frameBytes: limits.frameBytes,
       bufferedBytes: limits.bufferedBytes,
     },
+    commandMs: times.commandMs,
     path: NATIVE_PATH,
     welcome: (host) => ({
       p2pServer: advice.server(host),

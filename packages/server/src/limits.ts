@@ -129,17 +129,20 @@ export function strikeBucket(now: number): TokenBucket {
 /** A description of a session is about as long; candidates are much shorter. */
 export const LONG_BYTES = 4_096
 /** Twice as many at once. */
-const REFUSED_READS_PER_SECOND = 10
+const REFUSED_REQUESTS_PER_SECOND = 50
 
 /**
- * Long frames over a rate that are read all the same, so that their sender can be told which one it was. Reading one
- * costs as much as passing it on, so the others are dropped unread.
+ * Requests over a rate that are answered at once. To read, refuse and answer one costs about as much as a look-up, so
+ * who goes on asking is read no faster than this.
  */
-export function refusedReadsBucket(now: number): TokenBucket {
-  return new TokenBucket(REFUSED_READS_PER_SECOND, now)
+export function refusedRequestsBucket(now: number): TokenBucket {
+  return new TokenBucket(REFUSED_REQUESTS_PER_SECOND, now)
 }
 
-/** Whose long frames are over a rate is not read for so long: what more it sends waits at its own end, and costs nothing. */
+/**
+ * Whose long frame is over a rate is not read for so long after it: to read and answer one costs as much as to pass it
+ * on. What more it sends waits at its own end, and costs nothing.
+ */
 export const OVER_PAUSE_MS = 100
 
 /** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */

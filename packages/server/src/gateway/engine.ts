@@ -10,6 +10,7 @@ import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import type { Pinged } from './marks.js'
 import { Marks } from './marks.js'
+import { Reading } from './reading.js'
 
 // A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
 // upgrades and buffers. It keeps an idle peer small, and limits, pings and back-pressure in our hands.
@@ -77,6 +78,8 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   #marks: Marks | undefined
   /** Packets that came after the close. */
   #late = 0
+  /** From its first pause on. */
+  #reading: Reading | undefined
   /** socket.io reads the handshake once, when a peer connects to its namespace; then it is let go. */
   request: { headers: Record<string, string>; connection: { encrypted: boolean } } | undefined
   readonly #engine: Engine
@@ -154,11 +157,10 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     return this.send(PING)
   }
 
-  /** Reads nothing for so long. */
+  /** Reads nothing for so long; what has come already waits, in order. */
   pause(ms: number): void {
-    if (this.#ws.isPaused) return
-    this.#ws.pause()
-    this.#engine.options.clock.after(ms, () => this.#ws.resume())
+    this.#reading ??= new Reading(this.#ws, this.#engine.options.clock, (frame) => this.#take(frame))
+    this.#reading.pause(ms)
   }
 
   ping(): void {
@@ -196,6 +198,11 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
       return
     }
     const frame = data.toString()
+    if (this.#reading) this.#reading.received(frame)
+    else this.#take(frame)
+  }
+
+  #take(frame: string): void {
     if (frame.startsWith(EVENT) && frame[2] === '[') this.#engine.events.event(this, frame)
     else if (frame === PONG) this.ponged()
     else if (frame.startsWith(CONNECT)) this.#engine.events.connect(this, frame)
@@ -230,6 +237,7 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
 
   ended(code: number): void {
     if (this.readyState === 'closed') return
+    this.#reading?.ended()
     this.readyState = 'closed'
     this.emit('close', code === 1006 ? 'transport error' : 'transport close')
     this.#engine.ended(this, code)

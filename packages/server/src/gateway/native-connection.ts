@@ -1,4 +1,4 @@
-import type { Connection, RoomChange, ServerMessage } from '@peerage/core'
+import type { Connection, Gate, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
 import { closeCodes, closeTextOf, encodeNodeMessage, parsePeer } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
@@ -29,7 +29,7 @@ export interface Rates {
   said: TokenBucket
   joins: TokenBucket
   strikes: TokenBucket
-  refusedReads: TokenBucket
+  refusedRequests: TokenBucket
 }
 
 /** Shared by all connections of a gateway. */
@@ -53,6 +53,8 @@ export class NativeConnection implements Connection {
   claiming = false
   /** Its reports' rate, from the first of them on. */
   reports: TokenBucket | undefined
+  /** What it asks the registry for, in turn; from its first request on. */
+  requests: Gate | undefined
   readonly #parts: NativeConnectionParts
   #messages: TokenBucket | undefined
   #rates: Rates | undefined

@@ -1,39 +1,26 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
-import { RegistryUnavailable } from '@peerage/core'
-import type {
-  NodeMessage,
-  NodeMessageOf,
-  Peer,
-  PeerMessage,
-  PeerMessageOf,
-  ProtocolError,
-} from '@peerage/protocol'
+import type { NodeMessageOf, PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   EVENT_PREFIX,
   appOf,
   decodeFrame,
   encodeNodeMessage,
   errorTexts,
-  limits as wireLimits,
   nameOf,
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import type { Limits } from '../limits.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './native-connection.js'
-import { NativeRooms } from './native-rooms.js'
+import { NativeRequests } from './native-requests.js'
 import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<
   SocketIoGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'onError'
+  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'commandMs' | 'onError'
 >
-
-/** What a page of members costs of the rate for look-ups: one command, and a long answer. */
-const ROOM_PAGE_LOOKUPS = 8
 
 /** What was wrong with a frame, and the id of the request where it had one. */
 export interface Broken {
@@ -45,9 +32,8 @@ export interface Broken {
 export class NativeFrames {
   readonly #node: Node
   readonly #clock: Clock
-  readonly #limits: Limits
   readonly #metrics: GatewayMetrics
-  readonly #rooms: NativeRooms
+  readonly #requests: NativeRequests
   readonly #reports: HandshakeReports
   readonly #parts: Parts
 
@@ -55,10 +41,9 @@ export class NativeFrames {
     this.#parts = parts
     this.#node = parts.node
     this.#clock = parts.clock
-    this.#limits = parts.limits
     this.#metrics = parts.metrics
     this.#reports = new HandshakeReports(parts)
-    this.#rooms = new NativeRooms(parts.node, parts.metrics)
+    this.#requests = new NativeRequests(parts)
   }
 
   welcome(
@@ -83,10 +68,7 @@ export class NativeFrames {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
     const waitMs = this.#overLimit(connection, bytes)
-    if (waitMs > 0 && bytes > LONG_BYTES) {
-      connection.socket.pause(OVER_PAUSE_MS)
-      if (this.#isUnread(connection)) return undefined
-    }
+    if (waitMs > 0 && bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
     const message = decoded.value
@@ -118,26 +100,13 @@ export class NativeFrames {
         this.#send(connection, session, message)
         return
       case 'lookup':
-        this.#answer(connection, message.id, this.#lookup(connection, session, message))
-        return
       case 'watch':
-        this.#answer(connection, message.id, this.#watch(connection, session, message))
-        return
-      case 'join':
-        this.#answer(connection, message.id, this.#join(connection, session, message))
-        return
-      case 'part':
-        this.#answer(connection, message.id, this.#rooms.part(session, message))
-        return
-      case 'members':
-        this.#answer(connection, message.id, this.#members(connection, session, message))
-        return
-      case 'say':
-        this.#answer(connection, message.id, this.#say(connection, session, message))
-        return
       case 'unwatch':
-        for (const name of message.names)
-          this.#node.watchers.unwatch(connection.id, peerOf(appOf(session.peer), name))
+      case 'join':
+      case 'part':
+      case 'members':
+      case 'say':
+        this.#requests.take(connection, message)
         return
       case 'ice':
         connection.write(encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#parts.turn(session) }))
@@ -154,7 +123,7 @@ export class NativeFrames {
   #send(connection: NativeConnection, session: OnlineSession, send: PeerMessageOf<'send'>): void {
     const { to, since, stream, seq, base, kind, body, fresh, handshake } = send
     const refused =
-      kind === 'message' ? this.#overRelay(connection, body) : this.#overSignals(connection, body)
+      kind === 'message' ? this.#requests.overRelay(connection, body) : this.#overSignals(connection, body)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
       this.#metrics.routed('native', kind, refused, 0)
@@ -248,103 +217,9 @@ export class NativeFrames {
     this.#metrics.routed('native', message.kind, result, message.frame.length, ms)
   }
 
-  async #lookup(
-    connection: NativeConnection,
-    session: OnlineSession,
-    { id, names }: PeerMessageOf<'lookup'>,
-  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
-    const waitMs = this.#overLookups(connection, names.length)
-    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
-    const peers = names.map((name) => peerOf(appOf(session.peer), name))
-    const seen = await this.#node.lookup(peers)
-    if (this.#node.recovering && seen.some((one) => one.state === 'offline'))
-      return protocolError('registry-unavailable', 'the registry has just come back')
-    return {
-      type: 'found',
-      id,
-      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
-    }
-  }
-
-  async #watch(
-    connection: NativeConnection,
-    session: OnlineSession,
-    { id, names }: PeerMessageOf<'watch'>,
-  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
-    const waitMs = this.#overLookups(connection, names.length)
-    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
-    if (this.#node.watchers.count(connection.id) + names.length > wireLimits.watches)
-      return protocolError('too-many', `at most ${wireLimits.watches} names can be watched by one connection`)
-    const peers: Peer[] = names.map((name) => peerOf(appOf(session.peer), name))
-    const seen = await Promise.all(peers.map((peer) => this.#node.watchers.watch(connection.id, peer)))
-    return {
-      type: 'found',
-      id,
-      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
-    }
-  }
-
-  #answer(connection: NativeConnection, id: number, answer: Promise<NodeMessage | ProtocolError>): void {
-    answer.then(
-      (message) => {
-        if ('type' in message) connection.write(encodeNodeMessage(message))
-        else connection.fail(message, id)
-      },
-      (error: unknown) => {
-        if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: 'lookup' })
-        connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
-      },
-    )
-  }
-
-  async #join(
-    connection: NativeConnection,
-    session: OnlineSession,
-    message: PeerMessageOf<'join'>,
-  ): Promise<NodeMessage | ProtocolError> {
-    const waitMs = connection.rates.joins.take(1, this.#clock.monotonic())
-    if (waitMs > 0) return protocolError('rate-limited', 'too many joins', waitMs)
-    return this.#rooms.join(session, message)
-  }
-
-  async #members(
-    connection: NativeConnection,
-    session: OnlineSession,
-    message: PeerMessageOf<'members'>,
-  ): Promise<NodeMessage | ProtocolError> {
-    const waitMs = this.#overLookups(connection, ROOM_PAGE_LOOKUPS)
-    if (waitMs > 0) return protocolError('rate-limited', 'too many look-ups', waitMs)
-    return this.#rooms.members(session, message)
-  }
-
-  async #say(
-    connection: NativeConnection,
-    session: OnlineSession,
-    message: PeerMessageOf<'say'>,
-  ): Promise<NodeMessage | ProtocolError> {
-    const refused = this.#overRelay(connection, message.body)
-    if (refused) return protocolError(refused, errorTexts[refused])
-    return this.#rooms.say(session, message, (cost) =>
-      connection.rates.said.take(cost, this.#clock.monotonic()),
-    )
-  }
-
   #overLimit(connection: NativeConnection, bytes: number): number {
     const now = this.#clock.monotonic()
     return Math.max(connection.messages.take(1, now), connection.rates.bytes.take(bytes, now))
-  }
-
-  #overLookups(connection: NativeConnection, names: number): number {
-    const own = connection.rates.lookups.take(names, this.#clock.monotonic())
-    return Math.max(own, this.#limits.lookups(connection.socket.address, names))
-  }
-
-  #overRelay(connection: NativeConnection, body: string): 'relay-refused' | 'rate-limited' | undefined {
-    const { relay } = this.#parts.welcome()
-    const bytes = Buffer.byteLength(body)
-    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
-    const waitMs = connection.rates.relayed.take(bytes, this.#clock.monotonic())
-    return waitMs > 0 ? 'rate-limited' : undefined
   }
 
   // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
@@ -353,15 +228,6 @@ export class NativeFrames {
     if (connection.rates.signals.take(bytes, this.#clock.monotonic()) === 0) return undefined
     if (bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
     return 'rate-limited'
-  }
-
-  /** Whether a long frame over a rate is dropped unread; its sender sends it again. */
-  #isUnread(connection: NativeConnection): boolean {
-    const now = this.#clock.monotonic()
-    if (connection.rates.refusedReads.take(1, now) === 0) return false
-    this.#metrics.rejected('native', 'rate-limited')
-    connection.strike(now)
-    return true
   }
 
   // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.

@@ -10,6 +10,7 @@ import type { Beating } from './heartbeat.js'
 import { encodeExpire } from './peerjs-wire.js'
 import type { Pinged } from './marks.js'
 import { Marks } from './marks.js'
+import { Reading } from './reading.js'
 
 /** What a connection tells its gateway: one object for all of them, so that an idle peer holds no closures. */
 export interface PeerJsEvents {
@@ -101,8 +102,6 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   messages: TokenBucket | undefined
   bytes: TokenBucket | undefined
   signals: TokenBucket | undefined
-  /** Long frames over a rate that are read all the same. */
-  refusedReads: TokenBucket | undefined
   /** It broke the WebSocket protocol: its close is its own doing. */
   faulty = false
   readonly #socket: OwnedWebSocket
@@ -120,6 +119,8 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   #hasAnswered = false
   /** Frames that came after the close. */
   #late = 0
+  /** From its first pause on. */
+  #reading: Reading | undefined
 
   constructor(
     id: ConnectionId,
@@ -150,11 +151,10 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
     return this.#reason
   }
 
-  /** Reads nothing for so long. */
+  /** Reads nothing for so long; what has come already waits, in order. */
   pause(ms: number, clock: Clock): void {
-    if (this.#socket.isPaused) return
-    this.#socket.pause()
-    clock.after(ms, () => this.#socket.resume())
+    this.#reading ??= new Reading(this.#socket, clock, (frame) => this.#events.frame(this, frame))
+    this.#reading.pause(ms)
   }
 
   get isOpen(): boolean {
@@ -297,7 +297,9 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   received(data: unknown): void {
     if (this.#isLate()) return
     this.heard = true
-    if (Buffer.isBuffer(data)) this.#events.frame(this, data.toString())
+    if (!Buffer.isBuffer(data)) return
+    if (this.#reading) this.#reading.received(data.toString())
+    else this.#events.frame(this, data.toString())
   }
 
   #isLate(): boolean {
@@ -313,6 +315,7 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   }
 
   ended(code: number): void {
+    this.#reading?.ended()
     this.#opening = undefined
     this.#events.ended(this, code)
   }

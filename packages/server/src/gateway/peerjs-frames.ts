@@ -1,7 +1,7 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
-import { LONG_BYTES, TokenBucket, OVER_PAUSE_MS, refusedReadsBucket } from '../limits.js'
+import { LONG_BYTES, OVER_PAUSE_MS, TokenBucket } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import type { PeerJsConnection } from './peerjs-connection.js'
 import { WANTS_EXPIRE } from './peerjs-connection.js'
@@ -44,13 +44,7 @@ export class PeerJsFrames {
     // Counted before it costs anything, whatever it says.
     const isLong = bytes > LONG_BYTES
     const over = this.isOver(connection, bytes) || (isLong && this.#isOverSignals(connection, bytes))
-    if (over && isLong) {
-      connection.pause(OVER_PAUSE_MS, this.#options.clock)
-      if (!this.#mayRead(connection)) {
-        this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
-        return
-      }
-    }
+    if (over && isLong) connection.pause(OVER_PAUSE_MS, this.#options.clock)
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return
     switch (frame.type) {
@@ -112,13 +106,6 @@ export class PeerJsFrames {
     const now = this.#options.clock.monotonic()
     connection.signals ??= new TokenBucket(this.#options.limits.values.connection.signalBytesPerSecond, now)
     return connection.signals.take(bytes, now) > 0
-  }
-
-  /** Whether a long frame that is refused is read, to name the other peer in EXPIRE. */
-  #mayRead(connection: PeerJsConnection): boolean {
-    const now = this.#options.clock.monotonic()
-    connection.refusedReads ??= refusedReadsBucket(now)
-    return connection.refusedReads.take(1, now) === 0
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {

@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import type { Clock, Times } from '@peerage/core'
-import { parseApp, parsePeer } from '@peerage/protocol'
+import { nameOf, parseApp, parsePeer } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -80,6 +80,7 @@ async function house(
     },
     log: () => {},
     engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
+    commandMs: 800,
     path: '/peerage/',
     welcome: () => ({
       p2pServer: null,
@@ -190,6 +191,52 @@ async function greet(alice: RawPeer, bob: RawPeer, seq = 1): Promise<void> {
   const since = Number(/"since":(\d+)/u.exec(found)?.[1])
   alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'message', body: '"hi"' })
   await bob.until((frame) => frame.startsWith('42["message"') && frame.includes(`"seq":${seq},`))
+}
+
+/** Look-ups of a node that wait until a test has them answered; from then on they are answered at once. */
+function heldLookups(node: Node): { names(): string[]; answer(): void } {
+  const names: string[] = []
+  const waiting: (() => void)[] = []
+  let holds = true
+  vi.spyOn(node, 'lookup').mockImplementation(async (peers) => {
+    names.push(...peers.map((peer) => nameOf(peer)))
+    if (holds) await new Promise<void>((resolve) => waiting.push(resolve))
+    return peers.map(() => ({ state: 'offline' }))
+  })
+  return {
+    names: () => names,
+    answer: () => {
+      holds = false
+      for (const answer of waiting.splice(0)) answer()
+    },
+  }
+}
+
+/** So many answers of the node to another peer: by then it has taken what came before. */
+async function pings(peer: RawPeer, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    const ping = once(peer.ws, 'pong')
+    peer.ws.ping()
+    await ping
+  }
+}
+
+/** A clock that stands still, and on which pauses of `ms` end when a test says so. */
+function pausedByHand(ms: number): Clock & { resume(): void } {
+  const ends: (() => void)[] = []
+  return {
+    ...stoodStill,
+    after: (wait, task) => {
+      if (wait !== ms) return systemClock.after(wait, task)
+      ends.push(task)
+      return { cancel: () => {} }
+    },
+    resume: () => {
+      const end = ends.shift()
+      if (end === undefined) throw new Error('nothing is paused')
+      end()
+    },
+  }
 }
 
 function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitValues } {
@@ -536,6 +583,68 @@ describe('answers', () => {
     expect(await alice.event('error')).toMatchObject({ code: 'too-many', id: 4 })
   })
 
+  test('[R11] requests of one connection begin in the order in which they came, four at a time', async () => {
+    const { url, node } = await house()
+    const alice = await named(url, 'alice')
+    const asked = heldLookups(node)
+    for (let id = 1; id <= 6; id++) alice.send('lookup', { id, names: [`n${id}`] })
+    alice.send('join', { id: 7, room: 'hall' })
+    alice.send('say', { id: 8, room: 'hall', body: '1' })
+    alice.send('part', { id: 9, room: 'hall' })
+    await vi.waitFor(() => expect(asked.names()).toEqual(['n1', 'n2', 'n3', 'n4']))
+    await pings(await named(url, 'bob'), 50)
+    expect(asked.names()).toHaveLength(4)
+    expect(node.rooms.count).toBe(0)
+    asked.answer()
+    await vi.waitFor(() => expect(asked.names()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5', 'n6']))
+    // It was in the room when it said something, and was not when it had parted.
+    await alice.until((frame) => frame.startsWith('42["roomed",{"id":7,'))
+    for (const id of [8, 9]) await alice.until((frame) => frame.startsWith(`42["done",{"id":${id}`))
+    expect(node.rooms.count).toBe(0)
+  })
+
+  test('[R11] what waits for its turn when its connection ends is never begun', async () => {
+    const { url, node, counted } = await house()
+    const alice = await named(url, 'alice')
+    const asked = heldLookups(node)
+    for (let id = 1; id <= 4; id++) alice.send('lookup', { id, names: [`n${id}`] })
+    alice.send('join', { id: 5, room: 'hall' })
+    alice.send('watch', { id: 6, names: ['bob'] })
+    await vi.waitFor(() => expect(asked.names()).toHaveLength(4))
+    const [session] = [...node.sessions.allOnline()]
+    alice.ws.terminate()
+    await vi.waitFor(() => expect(counted).toContain('closed cut'))
+    asked.answer()
+    await pings(await named(url, 'bob'), 50)
+    expect(node.rooms.count).toBe(0)
+    expect(session && node.watchers.count(session.connection.id)).toBe(0)
+  })
+
+  test('[R11] a request that the registry has kept waiting for its time fails without being begun', async () => {
+    let now = 0
+    const { url, node } = await house({ clock: { ...systemClock, monotonic: () => now }, commandMs: 800 })
+    const alice = await named(url, 'alice')
+    const asked = heldLookups(node)
+    for (let id = 1; id <= 5; id++) alice.send('lookup', { id, names: [`n${id}`] })
+    await vi.waitFor(() => expect(asked.names()).toHaveLength(4))
+    await pings(alice, 1)
+    now = 801
+    asked.answer()
+    expect(await alice.event('error')).toMatchObject({ id: 5, code: 'registry-unavailable' })
+    expect(asked.names()).toHaveLength(4)
+  })
+
+  test('[R11] only so many requests of one connection wait', async () => {
+    const { url, node } = await house()
+    const alice = await named(url, 'alice')
+    const asked = heldLookups(node)
+    for (let id = 1; id <= 4 + 256 + 1; id++) alice.send('lookup', { id, names: ['bob'] })
+    const error = await alice.event('error')
+    expect(error).toMatchObject({ id: 261, code: 'rate-limited', retryAfterMs: 1_000 })
+    asked.answer()
+    await alice.until((frame) => frame.startsWith('42["found",{"id":260,'))
+  })
+
   test('[R4] over a rate, a send gets a notice; a flood is closed', async () => {
     const { url } = await house({
       clock: stoodStill,
@@ -552,11 +661,12 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
-  test('[R4] of long frames over a rate a few are read and answered, and the others count all the same', async () => {
-    const { url } = await house(rated(10))
-    const peer = await named(url, 'alice')
+  test('[R4] a long frame over a rate is answered, and nothing more is taken for 100 ms, also of what has come', async () => {
+    const clock = pausedByHand(100)
+    const { url } = await house({ ...rated(10), clock })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const send = (seq: number, length: number): void =>
-      peer.send('send', {
+      alice.send('send', {
         to: 'bob',
         since: 1,
         stream,
@@ -565,17 +675,59 @@ describe('answers', () => {
         kind: 'message',
         body: 'x'.repeat(length),
       })
-    for (let seq = 1; seq <= 20; seq++) peer.send('lookup', { id: seq, names: ['bob'] })
-    for (let seq = 1; seq <= 60; seq++) send(seq, 5_000)
-    send(61, 10)
-    await peer.until((frame) => frame.includes('"seq":61'))
-    const told = peer.frames.filter((frame) => frame.includes('"rate-limited"'))
-    expect(told.map((frame) => Number(/"seq":(\d+)/u.exec(frame)?.[1]))).toEqual([
-      ...Array.from({ length: 20 }, (_, i) => i + 1),
-      61,
-    ])
-    for (let seq = 62; seq <= 1_300; seq++) send(seq, 10)
-    expect(await peer.end()).toMatchObject({ code: 4004 })
+    for (let seq = 1; seq <= 20; seq++) alice.send('lookup', { id: seq, names: ['bob'] })
+    for (let seq = 1; seq <= 3; seq++) send(seq, 5_000)
+    send(4, 10)
+    send(5, 5_000)
+    const told = (): number[] =>
+      alice.frames
+        .filter((frame) => frame.includes('"rate-limited"'))
+        .map((frame) => Number(/"seq":(\d+)/u.exec(frame)?.[1]))
+    await alice.until((frame) => frame.includes('"seq":1'))
+    await pings(bob, 15)
+    expect(told()).toEqual([1])
+    for (const seq of [2, 3]) {
+      clock.resume()
+      await alice.until((frame) => frame.includes(`"seq":${seq}`))
+    }
+    expect(told()).toEqual([1, 2, 3])
+    clock.resume()
+    await alice.until((frame) => frame.includes('"seq":5'))
+    expect(told()).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('[R4] who goes on asking over a rate is read more slowly, and nothing that it sent is lost', async () => {
+    const clock = pausedByHand(20)
+    const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
+    const { url } = await house({ clock, limitValues })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
+    alice.send('leave', {})
+    const refused = (): number => alice.frames.filter((frame) => frame.includes('"rate-limited"')).length
+    await alice.until((frame) => frame.includes('"id":103}'))
+    await pings(bob, 50)
+    // Two are within the rate, a hundred more are refused at once, and the next one is the last for now.
+    expect(refused()).toBe(101)
+    for (let id = 104; id <= 110; id++) {
+      clock.resume()
+      await alice.until((frame) => frame.includes(`"id":${id}}`))
+    }
+    expect(alice.closed).toBeUndefined()
+    clock.resume()
+    expect(await alice.end()).toMatchObject({ code: 4501 })
+  })
+
+  test('[R4] who leaves while it is not read has left', async () => {
+    const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
+    const { url, node } = await house({ clock: pausedByHand(20), limitValues })
+    const alice = await named(url, 'alice')
+    for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
+    alice.send('leave', {})
+    await alice.until((frame) => frame.includes('"id":103}'))
+    alice.ws.terminate()
+    const peer = parsePeer('default/alice')
+    if (!peer.ok) return expect.unreachable()
+    await vi.waitFor(async () => expect(await node.lookup([peer.value])).toEqual([{ state: 'offline' }]))
   })
 
   test('[R4] who sends long frames over a rate is not read meanwhile: they wait at its own end', async () => {
@@ -586,11 +738,7 @@ describe('answers', () => {
     for (let seq = 1; seq <= 400; seq++)
       alice.send('send', { to: 'bob', since: 1, stream, seq, base: 1, kind: 'message', body })
     // Before, all was read while another peer was answered so often.
-    for (let n = 0; n < 400; n++) {
-      const ping = once(bob.ws, 'pong')
-      bob.ws.ping()
-      await ping
-    }
+    await pings(bob, 400)
     expect(counted.filter((line) => line.includes('rate-limited')).length).toBeLessThan(300)
   })
 

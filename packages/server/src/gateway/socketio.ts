@@ -15,7 +15,7 @@ import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
 import type { Limits } from '../limits.js'
-import { TokenBucket, refusedReadsBucket, strikeBucket } from '../limits.js'
+import { TokenBucket, refusedRequestsBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
 import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
@@ -38,6 +38,8 @@ export interface SocketIoGatewayOptions {
   metrics: GatewayMetrics
   log: GatewayLog
   engine: Omit<EngineOptions, 'clock' | 'backlog'>
+  /** Within so many milliseconds the registry answers, or has failed. */
+  commandMs: number
   /** Mount point, with slashes on both ends. */
   path: string
   /** What the welcome says beside the name; `host` is the Host header of the peer's request. */
@@ -190,7 +192,7 @@ export class SocketIoGateway implements Gateway {
       said: new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true }),
       joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
       strikes: strikeBucket(now),
-      refusedReads: refusedReadsBucket(now),
+      refusedRequests: refusedRequestsBucket(now),
     }
   }
 

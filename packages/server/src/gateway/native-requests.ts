@@ -1,0 +1,182 @@
+import type { Clock, Node, OnlineSession } from '@peerage/core'
+import { Gate, RegistryUnavailable } from '@peerage/core'
+import type { NodeMessage, NodeMessageOf, Peer, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import {
+  appOf,
+  encodeNodeMessage,
+  errorTexts,
+  limits as wireLimits,
+  nameOf,
+  peerOf,
+  protocolError,
+} from '@peerage/protocol'
+import type { Limits } from '../limits.js'
+import type { NativeConnection } from './native-connection.js'
+import { NativeRooms } from './native-rooms.js'
+import type { SocketIoGatewayOptions } from './socketio.js'
+
+type Parts = Pick<
+  SocketIoGatewayOptions,
+  'node' | 'clock' | 'limits' | 'metrics' | 'welcome' | 'commandMs' | 'onError'
+>
+
+type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
+
+/** Undefined: the request wants no answer. */
+type Answer = NodeMessage | ProtocolError | undefined
+
+/** What a page of members costs of the rate for look-ups: one command, and a long answer. */
+const ROOM_PAGE_LOOKUPS = 8
+
+/** So many requests of one connection are under way at once: a peer with many rooms does not make all others wait. */
+const REQUESTS_AT_ONCE = 4
+/** So many wait for their turn: all rooms and watches of a peer, twice. */
+const REQUESTS_WAITING = 256
+const WAITING_RETRY_MS = 1_000
+
+/**
+ * What a native peer asks the registry for: look-ups, watches, rooms. Each is counted first, begins in the order in
+ * which it came, and is answered, but for those of a connection that has ended meanwhile.
+ */
+export class NativeRequests {
+  readonly #parts: Parts
+  readonly #node: Node
+  readonly #clock: Clock
+  readonly #limits: Limits
+  readonly #rooms: NativeRooms
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#node = parts.node
+    this.#clock = parts.clock
+    this.#limits = parts.limits
+    this.#rooms = new NativeRooms(parts.node, parts.metrics)
+  }
+
+  take(connection: NativeConnection, request: Request): void {
+    const id = 'id' in request ? request.id : undefined
+    const refused = this.#overRate(connection, request)
+    if (refused) {
+      connection.fail(refused, id)
+      const waitMs = connection.rates.refusedRequests.take(1, this.#clock.monotonic())
+      if (waitMs > 0) connection.socket.pause(waitMs)
+      return
+    }
+    this.#inTurn(connection, request).then(
+      (answer) => {
+        if (answer === undefined) return
+        if ('type' in answer) connection.write(encodeNodeMessage(answer))
+        else connection.fail(answer, id)
+      },
+      (error: unknown) => {
+        if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: request.type })
+        connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
+      },
+    )
+  }
+
+  /** A message that the node carries, to a peer or to a room. */
+  overRelay(connection: NativeConnection, body: string): 'relay-refused' | 'rate-limited' | undefined {
+    const { relay } = this.#parts.welcome()
+    const bytes = Buffer.byteLength(body)
+    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
+    const waitMs = connection.rates.relayed.take(bytes, this.#clock.monotonic())
+    return waitMs > 0 ? 'rate-limited' : undefined
+  }
+
+  async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
+    connection.requests ??= new Gate(REQUESTS_AT_ONCE, REQUESTS_WAITING)
+    if (connection.requests.isFull)
+      return protocolError('rate-limited', 'too many requests wait for their answers', WAITING_RETRY_MS)
+    const cameAt = this.#clock.monotonic()
+    return connection.requests.run(async () => {
+      const session = this.#node.sessions.get(connection.id)
+      if (session?.state !== 'online' || connection.reason !== undefined) return undefined
+      // Those before it got no answer in time: nor would this one, and each would wait longer than the one before.
+      if (this.#clock.monotonic() - cameAt > this.#parts.commandMs)
+        throw new RegistryUnavailable('those before it had no answer in time')
+      return this.#begin(connection, session, request)
+    })
+  }
+
+  #begin(connection: NativeConnection, session: OnlineSession, request: Request): Answer | Promise<Answer> {
+    switch (request.type) {
+      case 'lookup':
+        return this.#lookup(session, request)
+      case 'watch':
+        return this.#watch(connection, session, request)
+      case 'unwatch':
+        for (const name of request.names)
+          this.#node.watchers.unwatch(connection.id, peerOf(appOf(session.peer), name))
+        return undefined
+      case 'join':
+        return this.#rooms.join(session, request)
+      case 'part':
+        return this.#rooms.part(session, request)
+      case 'members':
+        return this.#rooms.members(session, request)
+      case 'say':
+        return this.#rooms.say(session, request, (cost) =>
+          connection.rates.said.take(cost, this.#clock.monotonic()),
+        )
+    }
+  }
+
+  async #lookup(
+    session: OnlineSession,
+    { id, names }: PeerMessageOf<'lookup'>,
+  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
+    const peers = names.map((name) => peerOf(appOf(session.peer), name))
+    const seen = await this.#node.lookup(peers)
+    if (this.#node.recovering && seen.some((one) => one.state === 'offline'))
+      return protocolError('registry-unavailable', 'the registry has just come back')
+    return {
+      type: 'found',
+      id,
+      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
+    }
+  }
+
+  async #watch(
+    connection: NativeConnection,
+    session: OnlineSession,
+    { id, names }: PeerMessageOf<'watch'>,
+  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
+    if (this.#node.watchers.count(connection.id) + names.length > wireLimits.watches)
+      return protocolError('too-many', `at most ${wireLimits.watches} names can be watched by one connection`)
+    const peers: Peer[] = names.map((name) => peerOf(appOf(session.peer), name))
+    const seen = await Promise.all(peers.map((peer) => this.#node.watchers.watch(connection.id, peer)))
+    return {
+      type: 'found',
+      id,
+      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
+    }
+  }
+
+  #overRate(connection: NativeConnection, request: Request): ProtocolError | undefined {
+    switch (request.type) {
+      case 'lookup':
+      case 'watch':
+        return this.#overLookups(connection, request.names.length)
+      case 'members':
+        return this.#overLookups(connection, ROOM_PAGE_LOOKUPS)
+      case 'join': {
+        const waitMs = connection.rates.joins.take(1, this.#clock.monotonic())
+        return waitMs > 0 ? protocolError('rate-limited', 'too many joins', waitMs) : undefined
+      }
+      case 'say': {
+        const refused = this.overRelay(connection, request.body)
+        return refused && protocolError(refused, errorTexts[refused])
+      }
+      case 'part':
+      case 'unwatch':
+        return undefined
+    }
+  }
+
+  #overLookups(connection: NativeConnection, names: number): ProtocolError | undefined {
+    const own = connection.rates.lookups.take(names, this.#clock.monotonic())
+    const waitMs = Math.max(own, this.#limits.lookups(connection.socket.address, names))
+    return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
+  }
+}

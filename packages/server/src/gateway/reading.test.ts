@@ -1,0 +1,53 @@
+import { fakeClock } from '@peerage/core/testing'
+import { expect, test } from 'vitest'
+import { Reading } from './reading.js'
+
+function paused() {
+  const ws = {
+    isPaused: false,
+    pause: () => (ws.isPaused = true),
+    resume: () => (ws.isPaused = false),
+  }
+  const clock = fakeClock()
+  const taken: string[] = []
+  const reading = new Reading(ws, clock, (frame) => {
+    taken.push(frame)
+    if (frame.startsWith('pause')) reading.pause(100)
+  })
+  return { ws, clock, taken, reading }
+}
+
+test('what has come during a pause is taken after it, in order, and may pause it anew', async () => {
+  const { ws, clock, taken, reading } = paused()
+  for (const frame of ['a', 'pause 1', 'b', 'pause 2', 'c']) reading.received(frame)
+  expect(taken).toEqual(['a', 'pause 1'])
+  await clock.advance(99)
+  expect(taken).toEqual(['a', 'pause 1'])
+  await clock.advance(1)
+  expect(taken).toEqual(['a', 'pause 1', 'b', 'pause 2'])
+  expect(ws.isPaused).toBe(true)
+  reading.received('d')
+  await clock.advance(100)
+  expect(taken).toEqual(['a', 'pause 1', 'b', 'pause 2', 'c', 'd'])
+  expect(ws.isPaused).toBe(false)
+  reading.received('e')
+  expect(taken.at(-1)).toBe('e')
+})
+
+test('a pause within a pause changes nothing', async () => {
+  const { ws, clock, reading } = paused()
+  reading.pause(100)
+  reading.pause(1_000)
+  await clock.advance(100)
+  expect(ws.isPaused).toBe(false)
+  expect(clock.pending).toBe(0)
+})
+
+test('when the connection ends, all that came before is taken', async () => {
+  const { clock, taken, reading } = paused()
+  for (const frame of ['pause 1', 'b', 'pause 2', 'c']) reading.received(frame)
+  reading.ended()
+  expect(taken).toEqual(['pause 1', 'b', 'pause 2', 'c'])
+  await clock.advance(1_000)
+  expect(taken).toHaveLength(4)
+})
