@@ -21,6 +21,8 @@ export interface Result {
   faults: string[]
   /** Whether the neighbours' p99 stayed in its bound. */
   timely: boolean
+  /** What each try came to, attacked by quiet, where one was late and had to be tried again. */
+  tries?: number[]
 }
 
 const ATTACKER = fileURLToPath(new URL('attacker.mjs', import.meta.url))
@@ -31,8 +33,11 @@ const ATTACKER = fileURLToPath(new URL('attacker.mjs', import.meta.url))
 const ATTACKER_NICE = 19
 /** A process takes so long to start, which is no part of its attack. */
 const START_MS = 700
-/** By then the code that measures is no longer new to its process, nor to the nodes that of peers. */
-const WARM_MS = 5_000
+/**
+ * By then the code that measures is no longer new to its process, nor to the nodes that of peers; and all processes have
+ * tidied up after their start, which on two cores makes every other one wait.
+ */
+const WARM_MS = 20_000
 /** Below this much more, a ratio of two short times says nothing. */
 const NOISE_MS = 10
 const NODE_GROWTH = 200e6
@@ -53,7 +58,9 @@ export async function runAttacks(
     if (!options.brief) await wait(WARM_MS)
     for (const attack of chosen) {
       const lasts = options.brief ? seconds : Math.max(seconds, attack.seconds ?? 0)
-      const result = await runOne(stage, neighbours, attack, lasts, options.brief === true)
+      const once = (): Promise<Result> => runOne(stage, neighbours, attack, lasts, options.brief === true)
+      const first = await once()
+      const result = isOnlyLate(first) && !options.brief ? middle([first, await once(), await once()]) : first
       results.push(result)
       done(result)
     }
@@ -63,6 +70,23 @@ export async function runAttacks(
   }
   return results
 }
+
+function isOnlyLate({ faults, timely }: Result): boolean {
+  return !timely && faults.length === 0
+}
+
+/**
+ * The p99 of some hundred sends is the latest few of them, and one pause of the machine is as many: of an attack that
+ * was late once, the middle of three tries counts. A fault of any of them is one.
+ */
+function middle(results: Result[]): Result {
+  const byRatio = results.toSorted((a, b) => ratioOf(a) - ratioOf(b))
+  const [, result = byRatio[0]] = byRatio
+  if (result === undefined) throw new Error('nothing was tried')
+  return { ...result, faults: results.flatMap(({ faults }) => faults), tries: results.map(ratioOf) }
+}
+
+const ratioOf = ({ quiet, attacked }: Result): number => attacked.p99Ms / quiet.p99Ms
 
 async function runOne(
   stage: Stage,
@@ -183,7 +207,11 @@ const HEADER = [
 ]
 
 function row(result: Result): string {
-  const { quiet, attacked } = result
+  const { quiet, attacked, tries } = result
+  const ratio =
+    tries === undefined
+      ? ratioOf(result).toFixed(1)
+      : `the middle of ${tries.map((one) => one.toFixed(1)).join(', ')}`
   const ended = Object.entries(result.outcomes)
     .toSorted(([, a], [, b]) => b - a)
     .slice(0, 5)
@@ -193,7 +221,7 @@ function row(result: Result): string {
     result.id,
     `${result.sends}: ${result.sent}`,
     ended.join('; '),
-    `${quiet.p99Ms.toFixed(1)} → ${attacked.p99Ms.toFixed(1)} (${(attacked.p99Ms / quiet.p99Ms).toFixed(1)})`,
+    `${quiet.p99Ms.toFixed(1)} → ${attacked.p99Ms.toFixed(1)} (${ratio})`,
     `${mb(result.nodeGrowth)} / ${mb(result.redisGrowth)}`,
     result.dead.length === 0 ? 'yes' : `no: ${result.dead.join(', ')}`,
     faults.length === 0 ? 'held' : `NOT HELD: ${faults.join('; ').replaceAll('\n', ' ')}`,
@@ -203,7 +231,8 @@ function row(result: Result): string {
 const HELP = `npm run attack -- [--only NAME,…] [--seconds N]
 Attacks two nodes on a real Redis, on loopback only. It prints a table, and writes .work/attack.json.
 Held means: the processes live, a node grows by less than ${mb(NODE_GROWTH)} MB and Redis by less than ${mb(REDIS_GROWTH)} MB, no
-send of a neighbour fails, and their p99 stays below max(2 × quiet, quiet + ${NOISE_MS} ms).
+send of a neighbour fails, and their p99 stays below max(2 × quiet, quiet + ${NOISE_MS} ms). What is late once is tried twice
+more, and the middle of the three counts.
 Attacks: ${attacks.map(({ id }) => id).join(', ')}`
 
 export async function main(args: string[]): Promise<number> {
