@@ -27,11 +27,6 @@ export class Gate {
     }
   }
 
-  /** Whether the next one would not be let in, nor wait. */
-  get isFull(): boolean {
-    return this.#inside >= this.#most && this.waiting >= this.#waitingMost
-  }
-
   get waiting(): number {
     return this.#waiting.length - this.#first
   }

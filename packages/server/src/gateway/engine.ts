@@ -159,7 +159,11 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
 
   /** Reads nothing for so long; what has come already waits, in order. */
   pause(ms: number): void {
-    this.#reading ??= new Reading(this.#ws, this.#engine.options.clock, (frame) => this.#take(frame))
+    this.#reading ??= new Reading(this.#ws, this.#engine.options.clock, (frame) => {
+      // Its pongs wait among what has come.
+      this.heard = true
+      this.#take(frame)
+    })
     this.#reading.pause(ms)
   }
 

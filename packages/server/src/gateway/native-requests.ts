@@ -29,10 +29,12 @@ type Answer = NodeMessage | ProtocolError | undefined
 const ROOM_PAGE_LOOKUPS = 8
 
 /** So many requests of one connection are under way at once: a peer with many rooms does not make all others wait. */
-const REQUESTS_AT_ONCE = 4
-/** So many wait for their turn: all rooms and watches of a peer, twice. */
-const REQUESTS_WAITING = 256
+const REQUESTS_AT_ONCE = 8
+/** So many wait for their turn: more than all rooms and watches of a peer, each asked for alone. */
+const REQUESTS_WAITING = 1_000
 const WAITING_RETRY_MS = 1_000
+/** For as long as so many commands may take. What has waited longer is refused: the SDK gives up after five seconds. */
+const WAITING_COMMANDS = 4
 
 /**
  * What a native peer asks the registry for: look-ups, watches, rooms. Each is counted first, begins in the order in
@@ -85,15 +87,17 @@ export class NativeRequests {
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
-    connection.requests ??= new Gate(REQUESTS_AT_ONCE, REQUESTS_WAITING)
-    if (connection.requests.isFull)
+    connection.requests ??= new Gate(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY)
+    // Nobody asks for these again, and the registry need not be there.
+    const isEnd = request.type === 'part' || request.type === 'unwatch'
+    if (!isEnd && connection.requests.waiting >= REQUESTS_WAITING)
       return protocolError('rate-limited', 'too many requests wait for their answers', WAITING_RETRY_MS)
-    const cameAt = this.#clock.monotonic()
+    const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#parts.commandMs
     return connection.requests.run(async () => {
       const session = this.#node.sessions.get(connection.id)
       if (session?.state !== 'online' || connection.reason !== undefined) return undefined
       // Those before it got no answer in time: nor would this one, and each would wait longer than the one before.
-      if (this.#clock.monotonic() - cameAt > this.#parts.commandMs)
+      if (!isEnd && this.#clock.monotonic() > until)
         throw new RegistryUnavailable('those before it had no answer in time')
       return this.#begin(connection, session, request)
     })

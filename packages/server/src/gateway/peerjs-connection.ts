@@ -153,7 +153,11 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
 
   /** Reads nothing for so long; what has come already waits, in order. */
   pause(ms: number, clock: Clock): void {
-    this.#reading ??= new Reading(this.#socket, clock, (frame) => this.#events.frame(this, frame))
+    this.#reading ??= new Reading(this.#socket, clock, (frame) => {
+      // Its pongs wait behind what has come.
+      this.heard = true
+      this.#events.frame(this, frame)
+    })
     this.#reading.pause(ms)
   }
 

@@ -583,23 +583,24 @@ describe('answers', () => {
     expect(await alice.event('error')).toMatchObject({ code: 'too-many', id: 4 })
   })
 
-  test('[R11] requests of one connection begin in the order in which they came, four at a time', async () => {
+  test('[R11] requests of one connection begin in the order in which they came, eight at a time', async () => {
     const { url, node } = await house()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
-    for (let id = 1; id <= 6; id++) alice.send('lookup', { id, names: [`n${id}`] })
-    alice.send('join', { id: 7, room: 'hall' })
-    alice.send('say', { id: 8, room: 'hall', body: '1' })
-    alice.send('part', { id: 9, room: 'hall' })
-    await vi.waitFor(() => expect(asked.names()).toEqual(['n1', 'n2', 'n3', 'n4']))
+    const names = Array.from({ length: 10 }, (_, i) => `n${i + 1}`)
+    for (const [i, name] of names.entries()) alice.send('lookup', { id: i + 1, names: [name] })
+    alice.send('join', { id: 11, room: 'hall' })
+    alice.send('say', { id: 12, room: 'hall', body: '1' })
+    alice.send('part', { id: 13, room: 'hall' })
+    await vi.waitFor(() => expect(asked.names()).toEqual(names.slice(0, 8)))
     await pings(await named(url, 'bob'), 50)
-    expect(asked.names()).toHaveLength(4)
+    expect(asked.names()).toHaveLength(8)
     expect(node.rooms.count).toBe(0)
     asked.answer()
-    await vi.waitFor(() => expect(asked.names()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5', 'n6']))
+    await vi.waitFor(() => expect(asked.names()).toEqual(names))
     // It was in the room when it said something, and was not when it had parted.
-    await alice.until((frame) => frame.startsWith('42["roomed",{"id":7,'))
-    for (const id of [8, 9]) await alice.until((frame) => frame.startsWith(`42["done",{"id":${id}`))
+    await alice.until((frame) => frame.startsWith('42["roomed",{"id":11,'))
+    for (const id of [12, 13]) await alice.until((frame) => frame.startsWith(`42["done",{"id":${id}`))
     expect(node.rooms.count).toBe(0)
   })
 
@@ -607,10 +608,10 @@ describe('answers', () => {
     const { url, node, counted } = await house()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
-    for (let id = 1; id <= 4; id++) alice.send('lookup', { id, names: [`n${id}`] })
-    alice.send('join', { id: 5, room: 'hall' })
-    alice.send('watch', { id: 6, names: ['bob'] })
-    await vi.waitFor(() => expect(asked.names()).toHaveLength(4))
+    for (let id = 1; id <= 8; id++) alice.send('lookup', { id, names: [`n${id}`] })
+    alice.send('join', { id: 9, room: 'hall' })
+    alice.send('watch', { id: 10, names: ['bob'] })
+    await vi.waitFor(() => expect(asked.names()).toHaveLength(8))
     const [session] = [...node.sessions.allOnline()]
     alice.ws.terminate()
     await vi.waitFor(() => expect(counted).toContain('closed cut'))
@@ -620,29 +621,42 @@ describe('answers', () => {
     expect(session && node.watchers.count(session.connection.id)).toBe(0)
   })
 
-  test('[R11] a request that the registry has kept waiting for its time fails without being begun', async () => {
+  test('[R11] what has waited too long is not begun, but for a part or the end of a watch', async () => {
     let now = 0
     const { url, node } = await house({ clock: { ...systemClock, monotonic: () => now }, commandMs: 800 })
     const alice = await named(url, 'alice')
+    alice.send('join', { id: 20, room: 'hall' })
+    alice.send('watch', { id: 21, names: ['bob'] })
+    await alice.until((frame) => frame.startsWith('42["found",{"id":21,'))
     const asked = heldLookups(node)
-    for (let id = 1; id <= 5; id++) alice.send('lookup', { id, names: [`n${id}`] })
-    await vi.waitFor(() => expect(asked.names()).toHaveLength(4))
+    for (let id = 1; id <= 9; id++) alice.send('lookup', { id, names: [`n${id}`] })
+    alice.send('part', { id: 22, room: 'hall' })
+    alice.send('unwatch', { names: ['bob'] })
+    await vi.waitFor(() => expect(asked.names()).toHaveLength(8))
     await pings(alice, 1)
-    now = 801
+    now = 3_201
     asked.answer()
-    expect(await alice.event('error')).toMatchObject({ id: 5, code: 'registry-unavailable' })
-    expect(asked.names()).toHaveLength(4)
+    expect(await alice.event('error')).toMatchObject({ id: 9, code: 'registry-unavailable' })
+    await alice.until((frame) => frame.startsWith('42["done",{"id":22'))
+    expect(asked.names()).toHaveLength(8)
+    expect(node.rooms.count).toBe(0)
+    const [session] = [...node.sessions.allOnline()]
+    await vi.waitFor(() => expect(session && node.watchers.count(session.connection.id)).toBe(0))
   })
 
-  test('[R11] only so many requests of one connection wait', async () => {
+  test('[R11] only so many requests of one connection wait, and its parts', async () => {
     const { url, node } = await house()
     const alice = await named(url, 'alice')
+    alice.send('join', { id: 1, room: 'hall' })
+    await alice.until((frame) => frame.startsWith('42["roomed",{"id":1,'))
     const asked = heldLookups(node)
-    for (let id = 1; id <= 4 + 256 + 1; id++) alice.send('lookup', { id, names: ['bob'] })
+    for (let id = 2; id <= 1 + 8 + 1_000 + 1; id++) alice.send('lookup', { id, names: ['bob'] })
+    alice.send('part', { id: 2_000, room: 'hall' })
     const error = await alice.event('error')
-    expect(error).toMatchObject({ id: 261, code: 'rate-limited', retryAfterMs: 1_000 })
+    expect(error).toMatchObject({ id: 1_010, code: 'rate-limited', retryAfterMs: 1_000 })
     asked.answer()
-    await alice.until((frame) => frame.startsWith('42["found",{"id":260,'))
+    await alice.until((frame) => frame.startsWith('42["found",{"id":1009,'))
+    await alice.until((frame) => frame.startsWith('42["done",{"id":2000'))
   })
 
   test('[R4] over a rate, a send gets a notice; a flood is closed', async () => {
@@ -715,6 +729,19 @@ describe('answers', () => {
     expect(alice.closed).toBeUndefined()
     clock.resume()
     expect(await alice.end()).toMatchObject({ code: 4501 })
+  })
+
+  test('[R4] [C3] who is read slowly is not silent, though its pongs wait among what it sent', async () => {
+    const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
+    const { url } = await house({
+      limitValues,
+      engine: { pingIntervalMs: 200, pingTimeoutMs: 100, frameBytes: 65_536, bufferedBytes: 262_144 },
+    })
+    const alice = await named(url, 'alice')
+    for (let id = 1; id <= 160; id++) alice.send('lookup', { id, names: ['bob'] })
+    // Some fifty are held for a second.
+    await alice.until((frame) => frame.includes('"id":160'))
+    expect(alice.closed).toBeUndefined()
   })
 
   test('[R4] who leaves while it is not read has left', async () => {
