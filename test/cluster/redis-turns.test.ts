@@ -54,3 +54,20 @@ test('[CALL9] what is published in one turn is one write, in order', async () =>
   expect((await reads()) - before).toBeLessThan(20)
   await expect.poll(() => heard).toEqual(texts)
 })
+
+test('[KEY3] a command that the user may not give is named in the log, once in a while', async () => {
+  await redis.at('', 'ACL', 'SETUSER', 'old', 'on', '>old', '~*', '&*', '+@all', '-mget')
+  const errors: string[] = []
+  const weak = await redisContractCluster(redis, patient, {
+    url: redis.url.replace('redis://', 'redis://old:old@'),
+    onError: (error, { stage }) => errors.push(`${stage}: ${String(error)}`),
+  })
+  try {
+    const { registry } = (await weak.join()).backend
+    for (let i = 0; i < 3; i++)
+      await expect(registry.lookup(newPeer())).rejects.toThrow(/no permissions to run the 'mget' command/u)
+    expect(errors).toEqual([expect.stringMatching(/^permission: .*'mget'/u)])
+  } finally {
+    await weak.stop()
+  }
+})

@@ -78,7 +78,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     },
   }
   const client = clientForCommands(connectOptions)
-  const commands = new Commands({ client, clock, commandMs })
+  const commands = new Commands({ client, clock, commandMs, onError })
   const singer = randomBytes(6).toString('base64url')
   const isCluster = address.topology === 'cluster'
   const births = new Births({

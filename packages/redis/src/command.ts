@@ -1,4 +1,4 @@
-import type { Clock } from '@peerage/core'
+import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Client } from './connect.js'
 import type { Script } from './script.js'
@@ -8,6 +8,7 @@ export interface CommandsParts {
   clock: Clock
   /** Within so many milliseconds a command is answered, or has failed. */
   commandMs: number
+  onError: OnError
 }
 
 /** Runs commands with a deadline. Whatever goes wrong is RegistryUnavailable, with Redis's own words. */
@@ -15,9 +16,11 @@ export class Commands {
   readonly client: Client
   readonly #clock: Clock
   readonly #commandMs: number
+  readonly #onError: OnError
 
   constructor(parts: CommandsParts) {
     this.client = parts.client
+    this.#onError = parts.onError
     this.#clock = parts.clock
     this.#commandMs = parts.commandMs
   }
@@ -54,6 +57,8 @@ export class Commands {
         },
         (error: unknown) => {
           timer.cancel()
+          // Beats may well go on: nobody would learn of it.
+          if (isForbidden(error)) this.#onError(error, { stage: 'permission' })
           reject(unavailable(error))
         },
       )
@@ -63,6 +68,11 @@ export class Commands {
 
 export function unavailable(error: unknown): RegistryUnavailable {
   return new RegistryUnavailable(error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+/** The user of an ACL that leaves out one of our commands, keys or channels (`aclRules`). */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOPERM')
 }
 
 function isNoScript(error: unknown): boolean {

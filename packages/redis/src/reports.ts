@@ -11,6 +11,7 @@ const REPEATING = new Set([
   'bus publish',
   'canary',
   'health',
+  'permission',
   'ping',
   'slots',
   'subscribe',

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import { unavailable } from './command.js'
+import { isForbidden, unavailable } from './command.js'
 import { open } from './connect.js'
 
 export type Handler = (payload: string) => void
@@ -313,10 +313,10 @@ export class Subscriptions implements Listening {
       this.#againIn(MOVED_RETRY_MS)
       return
     }
-    const isForbidden = error instanceof Error && error.message.startsWith('NOPERM')
+    const forbidden = isForbidden(error)
     if (!isTold) this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
     // It is not said which of them.
-    if (isForbidden && channels.length > 1) {
+    if (forbidden && channels.length > 1) {
       for (const channel of channels)
         if (this.#wanted.has(channel)) this.#subscribeTogether(client, [channel], true)
       return
@@ -325,7 +325,7 @@ export class Subscriptions implements Listening {
       const wanted = this.#wanted.get(channel)
       if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
     }
-    if (isForbidden) this.#againIn(REFUSED_RETRY_MS)
+    if (forbidden) this.#againIn(REFUSED_RETRY_MS)
     // Anything else is the connection's fault: it is tried on a new one, after its back-off.
     else if (client.status === 'ready') client.disconnect(true)
   }

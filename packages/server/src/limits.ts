@@ -128,7 +128,7 @@ export function strikeBucket(now: number): TokenBucket {
 
 /** A description of a session is about as long; candidates are much shorter. */
 export const LONG_BYTES = 4_096
-/** Twice as many at once. */
+/** Twice as many at once; and twice as many a second, for one is answered before each pause and one after it. */
 const REFUSED_REQUESTS_PER_SECOND = 50
 
 /**

@@ -29,7 +29,7 @@ type Answer = NodeMessage | ProtocolError | undefined
 const ROOM_PAGE_LOOKUPS = 8
 
 /** So many requests of one connection are under way at once: a peer with many rooms does not make all others wait. */
-const REQUESTS_AT_ONCE = 8
+const REQUESTS_AT_ONCE = 16
 /** So many wait for their turn: more than all rooms and watches of a peer, each asked for alone. */
 const REQUESTS_WAITING = 1_000
 const WAITING_RETRY_MS = 1_000
@@ -87,23 +87,24 @@ export class NativeRequests {
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
-    connection.requests ??= new Gate(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY)
-    // Nobody asks for these again, and the registry need not be there.
-    const isEnd = request.type === 'part' || request.type === 'unwatch'
-    if (!isEnd && connection.requests.waiting >= REQUESTS_WAITING)
+    const gate = (connection.requests ??= new Gate(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY))
+    // What costs one command, or none, waits for what came before it, and for no place.
+    if (gate.waiting === 0 && (request.type === 'say' || isEnd(request)))
+      return this.#begin(connection, request)
+    if (gate.waiting >= REQUESTS_WAITING && !isEnd(request))
       return protocolError('rate-limited', 'too many requests wait for their answers', WAITING_RETRY_MS)
     const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#parts.commandMs
-    return connection.requests.run(async () => {
-      const session = this.#node.sessions.get(connection.id)
-      if (session?.state !== 'online' || connection.reason !== undefined) return undefined
-      // Those before it got no answer in time: nor would this one, and each would wait longer than the one before.
-      if (!isEnd && this.#clock.monotonic() > until)
-        throw new RegistryUnavailable('those before it had no answer in time')
-      return this.#begin(connection, session, request)
+    return gate.run(async () => {
+      if (this.#clock.monotonic() > until && !isEnd(request))
+        throw new RegistryUnavailable('the registry is too slow for all that this peer asks')
+      return this.#begin(connection, request)
     })
   }
 
-  #begin(connection: NativeConnection, session: OnlineSession, request: Request): Answer | Promise<Answer> {
+  #begin(connection: NativeConnection, request: Request): Answer | Promise<Answer> {
+    const session = this.#node.sessions.get(connection.id)
+    // It has ended while this waited.
+    if (session?.state !== 'online' || connection.reason !== undefined) return undefined
     switch (request.type) {
       case 'lookup':
         return this.#lookup(session, request)
@@ -183,4 +184,9 @@ export class NativeRequests {
     const waitMs = Math.max(own, this.#limits.lookups(connection.socket.address, names))
     return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
   }
+}
+
+/** Nobody asks for these again, and the registry need not be there. */
+function isEnd({ type }: Request): boolean {
+  return type === 'part' || type === 'unwatch'
 }
