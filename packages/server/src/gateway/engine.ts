@@ -71,6 +71,10 @@ class OwnedWebSocket extends WebSocket {
 export class EngineSocket extends EventEmitter implements Beating, Pinged {
   readonly id: string
   readonly address: string
+  /** engine.io's protocol revision; socket.io asks for it. */
+  readonly protocol = 4
+  // One object for all. As getters these two save 16 bytes a peer, and a message costs a tenth more: measured, not understood.
+  readonly transport = TRANSPORT
   readyState: 'open' | 'closed' = 'open'
   heard = true
   /** Pings of the heartbeat without an answer. */
@@ -109,15 +113,6 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
     if (this.readyState === 'closed') return
     this.#engine.emit('connection', this)
     this.emit('data', CONNECT_WITHOUT_HELLO)
-  }
-
-  /** engine.io's protocol revision; socket.io asks for it. */
-  get protocol(): number {
-    return 4
-  }
-
-  get transport(): { readonly name: string; readonly writable: boolean } {
-    return TRANSPORT
   }
 
   get remoteAddress(): string {
