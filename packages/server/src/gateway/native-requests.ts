@@ -1,12 +1,11 @@
-import type { Clock, Node, OnlineSession } from '@peerage/core'
+import type { Clock, Node, OnlineSession, Seen } from '@peerage/core'
 import { Gate, RegistryUnavailable } from '@peerage/core'
-import type { NodeMessage, NodeMessageOf, Peer, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import type { Name, NodeMessage, NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   appOf,
   encodeNodeMessage,
   errorTexts,
   limits as wireLimits,
-  nameOf,
   peerOf,
   protocolError,
 } from '@peerage/protocol'
@@ -135,11 +134,7 @@ export class NativeRequests {
     const seen = await this.#node.lookup(peers)
     if (this.#node.recovering && seen.some((one) => one.state === 'offline'))
       return protocolError('registry-unavailable', 'the registry has just come back')
-    return {
-      type: 'found',
-      id,
-      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
-    }
+    return found(id, names, seen)
   }
 
   async #watch(
@@ -149,13 +144,9 @@ export class NativeRequests {
   ): Promise<NodeMessageOf<'found'> | ProtocolError> {
     if (this.#node.watchers.count(connection.id) + names.length > wireLimits.watches)
       return protocolError('too-many', `at most ${wireLimits.watches} names can be watched by one connection`)
-    const peers: Peer[] = names.map((name) => peerOf(appOf(session.peer), name))
+    const peers = names.map((name) => peerOf(appOf(session.peer), name))
     const seen = await Promise.all(peers.map((peer) => this.#node.watchers.watch(connection.id, peer)))
-    return {
-      type: 'found',
-      id,
-      peers: seen.map((one, i) => ({ name: nameOf(peers[i] ?? session.peer), ...one })),
-    }
+    return found(id, names, seen)
   }
 
   #overRate(connection: NativeConnection, request: Request): ProtocolError | undefined {
@@ -185,6 +176,12 @@ export class NativeRequests {
     return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
   }
 }
+
+function found(id: number, names: readonly Name[], seen: readonly Seen[]): NodeMessageOf<'found'> {
+  return { type: 'found', id, peers: names.map((name, i) => ({ name, ...(seen[i] ?? OFFLINE) })) }
+}
+
+const OFFLINE: Seen = { state: 'offline' }
 
 /** Nobody asks for these again, and the registry need not be there. */
 function isEnd({ type }: Request): boolean {
