@@ -114,6 +114,16 @@ describe('the limits of a node', () => {
     expect(passes(100, () => limits.claimFailed(`address ${tries++}`, 'alice') === 0)).toBe(60)
   })
 
+  test('answers to refusals of one address, this machine included', () => {
+    const clock = fakeClock()
+    const limits = new Limits(none, clock)
+    for (const address of [at, '127.0.0.1']) {
+      expect(passes(200, () => limits.refusedMs(address) === 0)).toBe(100)
+      expect(limits.refusedMs(address)).toBe(1_000)
+    }
+    expect(limits.refusedMs('192.0.2.2')).toBe(0)
+  })
+
   test('messages of one name, over however many connections', () => {
     const limits = new Limits({ ...none, name: { ...none.name, messagesPerSecond: 5 } }, fakeClock())
     const connection = (): TokenBucket => {

@@ -145,6 +145,11 @@ export function refusedRequestsBucket(now: number): TokenBucket {
  */
 export const OVER_PAUSE_MS = 100
 
+/** Refusals of peers without a name that are answered at once, of one address; twice as many at once. */
+const REFUSALS_PER_SECOND = 50
+/** Over that rate an answer is so late: whoever waits for it before it comes again costs nothing meanwhile. */
+const REFUSAL_LATE_MS = 1_000
+
 /** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
 export const LATE_MOST = 2_000
 
@@ -180,6 +185,7 @@ export class Limits {
   readonly #connects: KeyedBuckets
   readonly #lookups: KeyedBuckets
   readonly #addressFailures: KeyedBuckets
+  readonly #refusals: KeyedBuckets
   readonly #nameFailures: KeyedBuckets
   readonly #wrongKeys: KeyedBuckets
   readonly #nameMessages: KeyedBuckets
@@ -193,6 +199,7 @@ export class Limits {
     this.#connects = new KeyedBuckets(values.address.connectsPerSecond, clock)
     this.#lookups = new KeyedBuckets(values.address.lookupsPerSecond, clock)
     this.#addressFailures = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
+    this.#refusals = new KeyedBuckets(REFUSALS_PER_SECOND, clock)
     this.#wrongKeys = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
     this.#nameFailures = KeyedBuckets.perMinute(values.name.failuresPerMinute, clock)
     this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
@@ -234,6 +241,14 @@ export class Limits {
   /** Milliseconds to wait before another try to claim; 0: go on. A success costs nothing. */
   claimFailed(address: string, name: string): number {
     return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
+  }
+
+  /**
+   * For a peer without a name that is about to be refused, for whatever reason: so many milliseconds its answer waits.
+   * Nobody is kept out by it, so this machine is slowed like any other.
+   */
+  refusedMs(address: string): number {
+    return this.#refusals.take(address) === 0 ? 0 : REFUSAL_LATE_MS
   }
 
   /**

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { fakeClock } from '@peerage/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import {
@@ -11,6 +12,7 @@ import {
 } from '../../../../test/support/peerjs-house.js'
 import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
 import { Addresses } from '../address.js'
+import { Limits } from '../limits.js'
 
 afterEach(closeHouses)
 
@@ -202,6 +204,31 @@ describe('arriving', () => {
     const elsewhere = from('192.0.2.2', 'a-shared-key-of-16')
     await elsewhere.next('OPEN')
     await elsewhere.cut()
+  })
+
+  test('[P17] over the rate of refusals of its address a peer gets its answer a second late', async () => {
+    const limits = new Limits(unlimited, fakeClock())
+    const home = await house({ limits })
+    await home.join('taken')
+    for (let i = 0; i < 100; i++) limits.refusedMs('127.0.0.1')
+    const waits = vi.spyOn(home.clock, 'after')
+    const isLate = (): boolean => waits.mock.calls.some(([ms]) => ms === 1_000)
+    for (const [query, answer] of [
+      ['', 'No id, token, or key supplied'],
+      ['key=other&id=a&token=t', 'Invalid key provided'],
+      ['key=peerjs&id=taken&token=another', 'ID is taken'],
+    ] as const) {
+      waits.mockClear()
+      const peer = new PeerJsPeer({ url: home.url, id: 'a', query })
+      const timer = setInterval(() => void (isLate() || home.clock.advance(50)), 1)
+      await eventually('late', isLate)
+      clearInterval(timer)
+      expect(peer.frames).toEqual([])
+      expect(peer.end).toBeUndefined()
+      await home.clock.advance(1_000)
+      await peer.ended()
+      expect(peer.frames[0]).toContain(answer)
+    }
   })
 
   test('[P11] a key that all peers share takes nobody its name [I9]', async () => {

@@ -55,18 +55,18 @@ export class PeerJsEntry {
     const waitMs = limits.failuresMs(arrival.address)
     if (waitMs > 0) {
       await this.#pause(Math.min(waitMs, SLOWED_MOST_MS))
-      this.#turnAway(connection, 'rate-limited')
+      await this.#turnAway(connection, 'rate-limited')
       return
     }
     const admitted = await admitPeerJs(arrival, { access, keys: key })
     if (!admitted.ok) {
       await this.#slowDown(arrival.address, arrival.credentials.id)
-      this.refuse(connection, encodeError(admitted.text), admitted.what)
+      await this.refuse(connection, encodeError(admitted.text), admitted.what)
       return
     }
     const { peer, secret, app, identity } = admitted
     if (this.#isFull(peer)) {
-      this.refuse(connection, encodeError(refusals.limit), 'overloaded')
+      await this.refuse(connection, encodeError(refusals.limit), 'overloaded')
       return
     }
     // Asking took its time, and the peer may have gone meanwhile.
@@ -81,7 +81,7 @@ export class PeerJsEntry {
       return
     }
     if (outcome.code === 'name-taken') await this.#slowDown(arrival.address, peer)
-    this.#turnAway(connection, outcome.code)
+    await this.#turnAway(connection, outcome.code)
   }
 
   /** The limit counts peers; one that comes back over its own old socket is not one more. */
@@ -128,28 +128,36 @@ export class PeerJsEntry {
     connection.opened(waiting.map((message) => message.frame))
   }
 
-  #turnAway(connection: PeerJsConnection, code: ErrorCode): void {
+  async #turnAway(connection: PeerJsConnection, code: ErrorCode): Promise<void> {
     switch (code) {
       case 'name-taken':
-        this.refuse(connection, ID_TAKEN_FRAME, code)
+        await this.refuse(connection, ID_TAKEN_FRAME, code)
         return
       case 'draining':
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
         // An ERROR would end the peer for good; after a mere close it may try again.
-        this.#options.metrics.registered('peerjs', code)
+        await this.#refused(connection, code)
         connection.close(code === 'draining' ? 'drain' : code)
         return
       default:
-        this.refuse(connection, encodeError(errorTexts[code]), code)
+        await this.refuse(connection, encodeError(errorTexts[code]), code)
     }
   }
 
-  refuse(connection: PeerJsConnection, frame: string, what: string): void {
-    this.#options.metrics.registered('peerjs', what)
+  async refuse(connection: PeerJsConnection, frame: string, what: string): Promise<void> {
+    await this.#refused(connection, what)
     connection.write(frame)
     connection.close('refused')
+  }
+
+  /** Counts a refusal. Over the rate of its address the answer waits. */
+  async #refused(connection: PeerJsConnection, what: string): Promise<void> {
+    const { metrics, limits } = this.#options
+    metrics.registered('peerjs', what)
+    const lateMs = limits.refusedMs(connection.address)
+    if (lateMs > 0) await this.#pause(lateMs)
   }
 
   /** Whoever tries names or tokens gets its answers late. */

@@ -252,12 +252,12 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.#heartbeat.add(connection)
     node.open(connection)
     const credentials = decodeCredentials(arrival.url)
-    if (credentials === undefined) {
-      this.#entry.refuse(connection, encodeError(refusals.parameters), 'parameters')
-      return
-    }
     const { origin, address } = arrival
-    this.#entry.enter(connection, { credentials, origin, address }).catch((error: unknown) => {
+    const answered =
+      credentials === undefined
+        ? this.#entry.refuse(connection, encodeError(refusals.parameters), 'parameters')
+        : this.#entry.enter(connection, { credentials, origin, address })
+    answered.catch((error: unknown) => {
       onError(error, { stage: 'claim' })
       connection.close('internal')
     })

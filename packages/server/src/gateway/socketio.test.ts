@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { connect } from 'node:net'
+import { Socket, connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
@@ -338,6 +338,81 @@ describe('claim', () => {
     thief.ws.send(`40${JSON.stringify({ v: 1, secret: 'x'.repeat(22), name: 'alice' })}`)
     expect(await thief.end()).toMatchObject({ code: 4004 })
     expect(claims).toHaveBeenCalledTimes(22)
+  })
+
+  describe('over the rate of refusals of its address', () => {
+    /** Every refusal of this machine is over the rate; answers and pauses end when the test says so. */
+    async function refusing(): Promise<House & { late: () => number; resume: () => void }> {
+      const clock = pausedByHand(1_000)
+      const after = vi.spyOn(clock, 'after')
+      const limits = new Limits(unlimited, clock)
+      // Its heartbeat ticks at another time.
+      const engine = {
+        pingIntervalMs: 30_000,
+        pingTimeoutMs: 5_000,
+        frameBytes: 65_536,
+        bufferedBytes: 262_144,
+      }
+      const home = await house({ clock, limits, engine })
+      for (let i = 0; i < 100; i++) limits.refusedMs('127.0.0.1')
+      const late = (): number => after.mock.calls.filter(([ms]) => ms === 1_000).length
+      return { ...home, late, resume: () => clock.resume() }
+    }
+
+    /** Writes frames so that they arrive together. */
+    function writeTogether(peer: RawPeer, frames: string[]): void {
+      const socket: unknown = Reflect.get(peer.ws, '_socket')
+      if (!(socket instanceof Socket)) throw new Error('no socket')
+      socket.cork()
+      for (const frame of frames) peer.ws.send(frame)
+      socket.uncork()
+    }
+
+    test('[H12] a peer without a name is answered a second late, and nothing more of it is taken until then', async () => {
+      const { url, node, late, resume } = await refusing()
+      const claims = vi.spyOn(node, 'claim')
+      const peer = new RawPeer(url)
+      await peer.until((frame) => frame.startsWith('0'))
+      writeTogether(peer, ['40/other,{}', `40{"v":1,"name":"alice","secret":"${'s'.repeat(22)}"}`])
+      await expect.poll(late).toBe(2)
+      expect(peer.frames).toHaveLength(1)
+      resume()
+      await peer.until((frame) => frame.startsWith('44/other,'))
+      expect(claims).not.toHaveBeenCalled()
+      resume()
+      expect(await peer.event('welcome')).toMatchObject({ name: 'alice' })
+      expect(peer.frames.findIndex((frame) => frame.startsWith('44'))).toBe(1)
+    })
+
+    test('[H12] a refused hello and a frame that is none are late too; whoever has a name is not', async () => {
+      const { url, late, resume } = await refusing()
+      const alice = await named(url, 'alice')
+      alice.ws.send('noise')
+      await alice.event('error')
+      for (const said of [`40{"v":1,"name":"alice","secret":"${'x'.repeat(22)}"}`, '40{"v":9}', 'noise']) {
+        const peer = new RawPeer(url)
+        await peer.until((frame) => frame.startsWith('0'))
+        const before = late()
+        peer.ws.send(said)
+        await expect.poll(late).toBe(before + 2)
+        expect(peer.frames).toHaveLength(1)
+        resume()
+        await peer.until((frame) => frame.startsWith('44') || frame.startsWith('42["error"'))
+        resume()
+      }
+    })
+
+    test('[H12] a hello that waited when its connection ended gets no name', async () => {
+      const { url, node, gateway, late } = await refusing()
+      const claims = vi.spyOn(node, 'claim')
+      const peer = new RawPeer(url)
+      await peer.until((frame) => frame.startsWith('0'))
+      writeTogether(peer, ['40/other,{}', `40{"v":1,"secret":"${'s'.repeat(22)}"}`])
+      await expect.poll(late).toBe(2)
+      gateway.stop()
+      await expect.poll(() => gateway.connections).toBe(0)
+      expect(claims).not.toHaveBeenCalled()
+    })
   })
 
   test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {

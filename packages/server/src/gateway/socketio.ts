@@ -201,15 +201,36 @@ export class SocketIoGateway implements Gateway {
       this.#options.onError(failure, { stage: 'admit' })
       return protocolError('registry-unavailable', 'this node failed; try again')
     })
-    connection.claiming = false
     if (error === undefined) {
+      connection.claiming = false
       connection.socket.join()
       return
     }
     this.#options.metrics.registered('native', error.code)
-    connection.refuse(error)
-    connection.refused++
-    if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
+    this.#refuse(connection, () => {
+      connection.claiming = false
+      connection.refuse(error)
+      connection.refused++
+      if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
+    })
+  }
+
+  // A connection that sends fifty hellos, hears no and goes costs a node some 2 ms. Over the rate of its address, who has
+  // no name is answered late, and not read meanwhile.
+  #refuse(connection: NativeConnection, answer: () => void): void {
+    const { clock, limits } = this.#options
+    const lateMs = this.#isNamed(connection) ? 0 : limits.refusedMs(connection.socket.address)
+    if (lateMs === 0) {
+      answer()
+      return
+    }
+    // First the answer: what is read after the pause is answered after it.
+    clock.after(lateMs, answer)
+    connection.socket.pause(lateMs)
+  }
+
+  #isNamed(connection: NativeConnection): boolean {
+    return this.#options.node.sessions.get(connection.id)?.state === 'online'
   }
 
   #welcome(socket: Socket): void {
@@ -244,20 +265,23 @@ export class SocketIoGateway implements Gateway {
 
   #malformed(socket: EngineSocket, error: ProtocolError, answer?: () => void): void {
     const connection = this.#connections.get(socket)
-    if (connection === undefined) return
+    // What waited when its peer went gets no answer.
+    if (connection === undefined || !socket.isOpen) return
     this.#options.metrics.rejected('native', error.code)
-    if (answer) answer()
-    else connection.fail(error)
-    connection.malformed++
-    const isNamed = this.#options.node.sessions.get(connection.id)?.state === 'online'
-    const most = isNamed ? MALFORMED_MOST : MALFORMED_BEFORE_NAME_MOST
-    if (connection.malformed > most) connection.close('protocol')
+    this.#refuse(connection, () => {
+      if (answer) answer()
+      else connection.fail(error)
+      connection.malformed++
+      const most = this.#isNamed(connection) ? MALFORMED_MOST : MALFORMED_BEFORE_NAME_MOST
+      if (connection.malformed > most) connection.close('protocol')
+    })
   }
 
   // One hello at a time, and none after the one that was welcome: a claim costs the registry a script, and a second one
   // could win a second name.
   #connect(socket: EngineSocket, frame: string): void {
-    if (!this.#extra(socket)) return
+    // Who has gone gets no name.
+    if (!socket.isOpen || !this.#extra(socket)) return
     const connection = this.#connections.get(socket)
     if (connection === undefined) return
     if (frame[2] === '/') {
