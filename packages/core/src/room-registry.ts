@@ -27,6 +27,8 @@ export interface RoomRegistry {
   part(room: RoomId, member: Member): Promise<boolean>
   /** Prolongs memberships, and writes back those that the registry has lost. */
   keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void>
+  /** A connection to `node` has ended. False: it was not in the room, or another node has it by now. */
+  away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean>
   /** Up to `most` members whose names come after `after`, in the order of their names' bytes. */
   list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Membership[]; more: boolean }>
   /** How many members there are, of all nodes. */

@@ -24,6 +24,7 @@ function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void
     },
     part: (...args) => inner.part(...args),
     keep: (...args) => inner.keep(...args),
+    away: (...args) => inner.away(...args),
     list: (...args) => inner.list(...args),
     size: (room) => inner.size(room),
     subscribe: async (room, receive) => {
@@ -381,4 +382,29 @@ test('[R7] who leaves while the registry is away is out when it is back; who is 
   await clock.advance(2 * times.beatMs)
   expect(told().filter((text) => text.startsWith('bob'))).toEqual(['bob left'])
   expect(told().filter((text) => text.startsWith('carol'))).not.toContain('carol left')
+})
+
+for (const where of ['the same node', 'another node'] as const)
+  test(`[R7] who came back at ${where} and joined is online, however late its former connection ends`, async () => {
+    const { a, b, alice, bob, clock, told } = await apart()
+    const node = where === 'another node' ? a : b
+    const back = await arrive(node, 'bob')
+    await node.rooms.join(back.session, hall)
+    await b.end(bob.connection.id, 'dropped')
+    await clock.advance(1_000)
+    const { members } = await a.rooms.list(alice.session, hall)
+    expect(members.map(({ name, state }) => `${name} ${state}`)).toEqual(['alice online', 'bob online'])
+    expect(told()).not.toContain('bob away')
+    // Its next connection that ends is the one that counts.
+    await node.end(back.connection.id, 'dropped')
+    await clock.advance(1_000)
+    expect(told().at(-1)).toBe('bob away')
+  })
+
+test('[R7] who came back and has not joined yet is away', async () => {
+  const { b, bob, clock, told } = await apart()
+  await arrive(b, 'bob')
+  await b.end(bob.connection.id, 'dropped')
+  await clock.advance(1_000)
+  expect(told().at(-1)).toBe('bob away')
 })

@@ -1,5 +1,5 @@
 import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
-import { nameOf, roomIdOf, appOf, limits, parseName, roomOf } from '@peerage/protocol'
+import { appOf, limits, nameOf, parseName, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from './backend.js'
 import { Behind } from './behind.js'
 import type { Clock } from './clock.js'
@@ -364,11 +364,18 @@ export class Rooms {
       const until = this.#parts.clock.monotonic() + this.#parts.nameTtlMs
       this.#owed.set(owedKey(id, member), { id, connection, member, until })
       await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
-    } else if (joined)
+    } else if (joined && !this.#isBack(id, member))
       await this.#inTheBackground('away from a room', async () => {
-        await registry.keep(id, [{ ...this.#membership(member), state: 'away' }], graceMs)
-        await this.#tell(id, connection, 'away', member)
+        const isAway = await registry.away(id, member, this.#parts.self(), graceMs)
+        if (isAway) await this.#tell(id, connection, 'away', member)
       })
+  }
+
+  /** Its peer has come over another connection, and joined, before this node learnt that the former one had ended. */
+  #isBack(id: RoomId, { name, since }: Member): boolean {
+    const session = this.#parts.sessions.online(peerOf(appOf(id), name))
+    if (session?.lease.since !== since) return false
+    return this.#rooms.get(id)?.connections.has(session.connection.id) === true
   }
 
   async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {

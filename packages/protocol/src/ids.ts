@@ -118,6 +118,6 @@ export function nameOf(peer: Peer): Name {
   return peer.slice(peer.indexOf('/') + 1) as Name
 }
 
-export function appOf(peer: Peer): App {
-  return peer.slice(0, peer.indexOf('/')) as App
+export function appOf(id: Peer | RoomId): App {
+  return id.slice(0, id.indexOf('/')) as App
 }

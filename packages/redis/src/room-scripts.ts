@@ -48,6 +48,15 @@ last()
 return 1
 `)
 
+/** KEYS: members. ARGV: member, node, TTL. Answers whether it was in, and at that node. */
+export const awayRoomScript = script(`${ROOM}
+local place = redis.call('HGET', places, ARGV[1])
+if not place or string.sub(place, 1, -3) ~= ARGV[2] then return 0 end
+put(ARGV[1], ARGV[2] .. ' a', tonumber(ARGV[3]))
+last()
+return 1
+`)
+
 /** KEYS: members. ARGV: name to begin after or '', most. Answers member and place, again and again. */
 export const listRoomScript = script(`${ROOM}
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1] .. '\\n\\255'

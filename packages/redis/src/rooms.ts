@@ -1,4 +1,4 @@
-import type { Name, RoomId } from '@peerage/protocol'
+import type { Name, NodeId, RoomId } from '@peerage/protocol'
 import { parseName, parseNodeId } from '@peerage/protocol'
 import type { Clock, Member, Membership, OnError, RoomRegistry } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
@@ -6,7 +6,13 @@ import type { Commands } from './command.js'
 import { readStrings } from './command.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './publishing.js'
-import { joinRoomScript, keepRoomScript, listRoomScript, partRoomScript } from './room-scripts.js'
+import {
+  awayRoomScript,
+  joinRoomScript,
+  keepRoomScript,
+  listRoomScript,
+  partRoomScript,
+} from './room-scripts.js'
 import type { Listening } from './subscriptions.js'
 
 export interface RedisRoomsParts {
@@ -70,6 +76,10 @@ export class RedisRooms implements RoomRegistry {
           .slice(from, from + MEMBERS_PER_COMMAND)
           .flatMap((member) => [write(member), place(member)]),
       ])
+  }
+
+  async away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean> {
+    return (await this.#run(awayRoomScript, room, [write(member), node, ttlMs])) === 1
   }
 
   async list(

@@ -1,4 +1,4 @@
-import type { Name, RoomId } from '@peerage/protocol'
+import type { Name, NodeId, RoomId } from '@peerage/protocol'
 import type { Member, Membership, RoomRegistry } from '../room-registry.js'
 import type { RoomEntry, Store } from './store.js'
 
@@ -38,6 +38,13 @@ export class MemoryRooms implements RoomRegistry {
   async keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void> {
     this.#store.open()
     for (const member of members) this.#put(room, member, ttlMs)
+  }
+
+  async away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean> {
+    const known = this.#members(room).get(keyOf(member))
+    if (known?.member.node !== node) return false
+    this.#put(room, { ...known.member, state: 'away' }, ttlMs)
+    return true
   }
 
   async list(

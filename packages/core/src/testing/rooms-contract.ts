@@ -85,10 +85,26 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       const { a, b } = given
       const room = roomNamed('hall')
       await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
-      await a.backend.rooms.keep(room, [member('alice', 1, 'away')], TTL_MS)
+      const { node } = member('alice')
+      expect(await a.backend.rooms.away(room, member('alice'), node, TTL_MS)).toBe(true)
       expect((await b.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice', 1, 'away')])
       await b.backend.rooms.join(room, member('alice'), TTL_MS, 10)
       expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice')])
+    })
+
+    test('[R7] who is at another node by now, or has parted, is not away', async () => {
+      const { a } = given
+      const room = roomNamed('hall')
+      const [before, now] = [parseNodeId('node-001'), parseNodeId('node-002')]
+      if (!before.ok || !now.ok) throw new Error('no nodes')
+      const moved = { ...member('alice'), node: now.value }
+      await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
+      await a.backend.rooms.join(room, moved, TTL_MS, 10)
+      expect(await a.backend.rooms.away(room, moved, before.value, TTL_MS)).toBe(false)
+      expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([moved])
+      await a.backend.rooms.part(room, moved)
+      expect(await a.backend.rooms.away(room, moved, now.value, TTL_MS)).toBe(false)
+      expect(await namesIn(a, room)).toEqual([])
     })
 
     test('what is kept after a flush is back', async () => {
