@@ -33,6 +33,49 @@ describe('connect', () => {
     expect(alice.channels).toEqual([first])
   })
 
+  it('[P5] a channel that is closing, or was just closed, is followed by a new one', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const first = await alice.connect('bob')
+    const again = new Promise<Awaited<ReturnType<typeof alice.connect>>>((resolve, reject) => {
+      const stop = alice.on('channel-closed', () => {
+        stop()
+        alice.connect('bob').then(resolve, reject)
+      })
+    })
+    const closed = first.close()
+    expect(first.state).toBe('closing')
+    const second = await alice.connect('bob')
+    expect(second).not.toBe(first)
+    expect(second.state).toBe('open')
+    await closed
+    expect(await again).toBe(second)
+    expect(alice.channels).toEqual([second])
+    const theirs = bob.channels[0] ?? (await opened(bob))
+    const text = received(theirs)
+    await second.send('hello')
+    expect(await text).toBe('hello')
+    expect(tier.errors).toEqual([])
+  })
+
+  it('calls again from within the event that a channel has closed', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob')
+    const first = await alice.connect('bob')
+    const again = new Promise<typeof first>((resolve, reject) => {
+      const stop = alice.on('channel-closed', () => {
+        stop()
+        alice.connect('bob').then(resolve, reject)
+      })
+    })
+    await first.close()
+    const second = await again
+    expect(second.state).toBe('open')
+    expect(alice.channels).toEqual([second])
+  })
+
   it('[P7] opens one channel each time when both call in the same instant', async () => {
     const tier = new Rendezvous({ random: seeded(7), delayMs: 20 })
     const counts: number[] = []

@@ -95,7 +95,8 @@ export class Pair {
 
   /** The channel as soon as there is one, whoever's handshake brings it. */
   join(deadlineMs: number, signal: AbortSignal | undefined): Promise<Channel> {
-    if (this.#channel) return Promise.resolve(this.#channel)
+    // Beyond one that is closing there is a new one to wait for.
+    if (this.#channel?.state === 'open') return Promise.resolve(this.#channel)
     return new Promise((resolve, reject) => {
       const settle: Caller = (result) => {
         timer.cancel()
@@ -246,6 +247,9 @@ export class Pair {
     this.#handshake = undefined
     if (this.#channel) {
       this.#closeChannel(detail)
+      // A listener has called again.
+      if (this.#handshake) return
+      if (this.#callers.size > 0 && !this.#closed) return this.#call()
       // The side that called comes back; the other would only meet it half way.
       if (lost && this.#calling && !this.#closed) this.join(DEADLINE_MS, undefined).catch(() => undefined)
       else this.#deps.onIdle()
