@@ -54,14 +54,13 @@ export class PeerJsEntry {
     // Asked before the access rules and the registry are. A right token gets no other answer than a wrong one.
     const waitMs = limits.failuresMs(arrival.address)
     if (waitMs > 0) {
-      await this.#pause(Math.min(waitMs, SLOWED_MOST_MS))
-      await this.#turnAway(connection, 'rate-limited')
+      await this.#turnAway(connection, 'rate-limited', Math.min(waitMs, SLOWED_MOST_MS))
       return
     }
     const admitted = await admitPeerJs(arrival, { access, keys: key })
     if (!admitted.ok) {
-      await this.#slowDown(arrival.address, arrival.credentials.id)
-      await this.refuse(connection, encodeError(admitted.text), admitted.what)
+      const lateMs = this.#guessed(arrival.address, arrival.credentials.id)
+      await this.refuse(connection, encodeError(admitted.text), admitted.what, lateMs)
       return
     }
     const { peer, secret, app, identity } = admitted
@@ -80,8 +79,8 @@ export class PeerJsEntry {
       await this.#welcome(connection, outcome.session)
       return
     }
-    if (outcome.code === 'name-taken') await this.#slowDown(arrival.address, peer)
-    await this.#turnAway(connection, outcome.code)
+    const lateMs = outcome.code === 'name-taken' ? this.#guessed(arrival.address, peer) : 0
+    await this.#turnAway(connection, outcome.code, lateMs)
   }
 
   /** The limit counts peers; one that comes back over its own old socket is not one more. */
@@ -128,42 +127,42 @@ export class PeerJsEntry {
     connection.opened(waiting.map((message) => message.frame))
   }
 
-  async #turnAway(connection: PeerJsConnection, code: ErrorCode): Promise<void> {
+  async #turnAway(connection: PeerJsConnection, code: ErrorCode, lateMs: number): Promise<void> {
     switch (code) {
       case 'name-taken':
-        await this.refuse(connection, ID_TAKEN_FRAME, code)
+        await this.refuse(connection, ID_TAKEN_FRAME, code, lateMs)
         return
       case 'draining':
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
         // An ERROR would end the peer for good; after a mere close it may try again.
-        await this.#refused(connection, code)
+        await this.#refused(connection, code, lateMs)
         connection.close(code === 'draining' ? 'drain' : code)
         return
       default:
-        await this.refuse(connection, encodeError(errorTexts[code]), code)
+        await this.refuse(connection, encodeError(errorTexts[code]), code, lateMs)
     }
   }
 
-  async refuse(connection: PeerJsConnection, frame: string, what: string): Promise<void> {
-    await this.#refused(connection, what)
+  /** An ERROR or ID-TAKEN, at least `lateMs` from now, and the end. */
+  async refuse(connection: PeerJsConnection, frame: string, what: string, lateMs = 0): Promise<void> {
+    await this.#refused(connection, what, lateMs)
     connection.write(frame)
     connection.close('refused')
   }
 
-  /** Counts a refusal. Over the rate of its address the answer waits. */
-  async #refused(connection: PeerJsConnection, what: string): Promise<void> {
+  /** Counts a refusal. Over the rate of its address the answer waits as well, and one wait does for both. */
+  async #refused(connection: PeerJsConnection, what: string, lateMs: number): Promise<void> {
     const { metrics, limits } = this.#options
     metrics.registered('peerjs', what)
-    const lateMs = limits.refusedMs(connection.address)
-    if (lateMs > 0) await this.#pause(lateMs)
+    const waitMs = Math.max(lateMs, limits.refusedMs(connection.address))
+    if (waitMs > 0) await this.#pause(waitMs)
   }
 
-  /** Whoever tries names or tokens gets its answers late. */
-  async #slowDown(address: string, name: string): Promise<void> {
-    const waitMs = this.#options.limits.claimFailed(address, name)
-    if (waitMs > 0) await this.#pause(Math.min(waitMs, SLOWED_MOST_MS))
+  /** Whoever tries names or tokens gets its answers so late. */
+  #guessed(address: string, name: string): number {
+    return Math.min(this.#options.limits.claimFailed(address, name), SLOWED_MOST_MS)
   }
 
   #pause(ms: number): Promise<void> {
