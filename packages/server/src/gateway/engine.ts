@@ -10,6 +10,7 @@ import { FrameWriter } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
 import type { Pinged } from './marks.js'
 import { Marks } from './marks.js'
+import type { HeldMost } from './reading.js'
 import { Reading } from './reading.js'
 
 // A WebSocket-only engine for socket.io, given to it by `io.bind(engine)`: engine.io's protocol 4 without polling,
@@ -153,13 +154,13 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   }
 
   /** Reads nothing for so long; what has come already waits, in order. */
-  pause(ms: number): void {
+  pause(ms: number, most?: HeldMost): void {
     this.#reading ??= new Reading(this.#ws, this.#engine.options.clock, (frame) => {
       // Its pongs wait among what has come.
       this.heard = true
       this.#take(frame)
     })
-    this.#reading.pause(ms)
+    this.#reading.pause(ms, most)
   }
 
   ping(): void {

@@ -1,5 +1,5 @@
 import { fakeClock } from '@peerage/core/testing'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Reading } from './reading.js'
 
 function paused() {
@@ -41,6 +41,25 @@ test('a pause within a pause changes nothing', async () => {
   await clock.advance(100)
   expect(ws.isPaused).toBe(false)
   expect(clock.pending).toBe(0)
+})
+
+test('of what comes during a pause so many frames are held; of more, none', async () => {
+  const { clock, taken, reading } = paused()
+  const over = vi.fn()
+  for (const [frames, times, takes] of [
+    [['a', 'b'], 0, ['a', 'b']],
+    [['a', 'b', 'c'], 1, []],
+    [['a'], 1, ['a']],
+  ] as const) {
+    taken.length = 0
+    reading.pause(100, { frames: 2, over })
+    for (const frame of frames) reading.received(frame)
+    await clock.advance(99)
+    expect(taken).toEqual([])
+    await clock.advance(1)
+    expect(taken).toEqual(takes)
+    expect(over).toHaveBeenCalledTimes(times)
+  }
 })
 
 test('when the connection ends, all that came before is taken', async () => {

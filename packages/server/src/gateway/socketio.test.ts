@@ -402,6 +402,22 @@ describe('claim', () => {
       }
     })
 
+    test('[H12] who sends much more before its answer is closed after it', async () => {
+      const { url, node, late, resume } = await refusing()
+      const claims = vi.spyOn(node, 'claim')
+      const peer = new RawPeer(url)
+      await peer.until((frame) => frame.startsWith('0'))
+      const hello = `40{"v":1,"secret":"${'s'.repeat(22)}"}`
+      writeTogether(peer, ['40/other,{}', ...Array.from({ length: 21 }, () => hello)])
+      await expect.poll(late).toBe(2)
+      expect(peer.closed).toBeUndefined()
+      resume()
+      await peer.until((frame) => frame.startsWith('44/other,'))
+      resume()
+      expect(await peer.end()).toMatchObject({ code: 4004 })
+      expect(claims).not.toHaveBeenCalled()
+    })
+
     test('[H12] a hello that waited when its connection ended gets no name', async () => {
       const { url, node, gateway, late } = await refusing()
       const claims = vi.spyOn(node, 'claim')

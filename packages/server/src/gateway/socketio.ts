@@ -59,6 +59,8 @@ export interface SocketIoGatewayOptions {
 const MALFORMED_MOST = 20
 /** Without a name, after so many: a connection is cheap to have, and each answer costs. */
 const MALFORMED_BEFORE_NAME_MOST = 5
+/** So many frames may come before a late answer; with more the connection is closed after it. */
+const HELD_BEFORE_NAME_MOST = 20
 /** After so many refused hellos, a connection is closed with `rate-limited`. */
 const HELLOS_MOST = 20
 const HELLOS_RETRY_MS = 5_000
@@ -226,7 +228,8 @@ export class SocketIoGateway implements Gateway {
     }
     // First the answer: what is read after the pause is answered after it.
     clock.after(lateMs, answer)
-    connection.socket.pause(lateMs)
+    const over = (): void => connection.close('rate-limited', HELLOS_RETRY_MS)
+    connection.socket.pause(lateMs, { frames: HELD_BEFORE_NAME_MOST, over })
   }
 
   #isNamed(connection: NativeConnection): boolean {
