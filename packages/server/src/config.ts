@@ -79,8 +79,8 @@ const limits = section({
     messagesPerSecond: set(rate.default(1_000), 'messages of one connection; 0: no limit'),
     bytesPerSecond: set(rate.default(8_388_608), 'bytes of one connection; 0: no limit'),
     signalBytesPerSecond: set(
-      rate.default(1_048_576),
-      'offers, answers and candidates of one connection, in bytes: a handshake needs some 50,000; 0: no limit',
+      rate.default(262_144),
+      'offers, answers and candidates of one connection, in bytes: a handshake needs at most some 50,000; 0: no limit',
     ),
     lookupsPerSecond: set(rate.default(200), 'names looked up or watched by one connection; 0: no limit'),
   }),
