@@ -12,6 +12,7 @@ const EVERY_MS = 20
 const A_TIME = 100
 const ends = Date.now() + Number(ms)
 const codes = {}
+const answers = {}
 let refused = 0
 
 function again(serial) {
@@ -28,7 +29,9 @@ function again(serial) {
     const frame = Buffer.from(data).toString()
     if (frame.startsWith('0'))
       ws.send(`40${JSON.stringify({ v: 1, name: `flooder-${kind}-${serial}`, secret: 's'.repeat(22) })}`)
-    if (!frame.startsWith('42["welcome"')) return
+    const [, type] = /^42\["(\w+)"/.exec(frame) ?? []
+    if (type !== undefined) answers[type] = (answers[type] ?? 0) + 1
+    if (type !== 'welcome') return
     if (kind === 'join') return ws.terminate()
     timer = setInterval(() => {
       if (Date.now() >= ends) return ws.terminate()
@@ -45,7 +48,7 @@ function flood(ws, i) {
 }
 
 function finish() {
-  console.log(JSON.stringify({ kind, codes, refused }))
+  console.log(JSON.stringify({ kind, codes, answers, refused }))
   process.exit(0)
 }
 

@@ -199,7 +199,8 @@ export const loadFaults: readonly Fault[] = [
     run: async (scene) => {
       const url = seatUrl(scene, 0)
       const kinds = ['message', 'ping', 'lookup', 'join'] as const
-      const results: Record<string, { codes: Record<string, number> }> = {}
+      type Flood = Record<'codes' | 'answers', Record<string, number>>
+      const results: Record<string, Flood> = {}
       const seen = await neighbours(scene, () =>
         inject(scene, 'F18', 'one node', async () => {
           // In processes of their own: else it would be this process's loop that the neighbours wait for.
@@ -209,17 +210,21 @@ export const loadFaults: readonly Fault[] = [
             ),
           )
           for (const output of outputs) {
-            const result: { kind: string; codes: Record<string, number> } = JSON.parse(
-              output.split('\n').at(-1) ?? '',
-            )
+            const result: Flood & { kind: string } = JSON.parse(output.split('\n').at(-1) ?? '')
             results[result.kind] = result
           }
         }),
       )
-      for (const kind of ['message', 'ping', 'lookup'])
+      for (const kind of ['message', 'ping'])
         scene.note(`${kind} flood closed as rate-limited, times`, results[kind]?.codes['4004'] ?? 0, {
           atLeast: 1,
         })
+      // Who asks over its rate is read slowly, and not closed [R4].
+      const { found = 0, error = 0 } = results['lookup']?.answers ?? {}
+      scene.note('look-ups refused', error, { atLeast: 1 })
+      scene.note('answers to look-ups a second', Math.round((found + error) / (FLOOD_MS / 1_000)), {
+        atMost: 600,
+      })
       scene.note('joins of the join flood', results['join']?.codes['1006'] ?? 0)
       noteNeighbours(scene, seen)
       await heal(scene, 'F18', 'one node', () => {})
