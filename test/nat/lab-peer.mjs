@@ -1,8 +1,10 @@
-// One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines; what to
-// do comes as one JSON argument: { url, name, call?, say?, deadlineMs?, relayOnly? }. Without `call` it waits to be called.
+// One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines. Who it
+// is comes as one JSON argument: { client, url, name, relayOnly? }. It waits to be called, and calls when a line of its
+// standard input says so: { call, say, deadlineMs?, hangUp? }.
 import process from 'node:process'
+import { createInterface } from 'node:readline'
 
-const { client, url, name, call, say, deadlineMs, relayOnly } = JSON.parse(process.argv[2])
+const { client, url, name, relayOnly } = JSON.parse(process.argv[2])
 const { connect } = await import(client)
 const tell = (event, details) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`)
 
@@ -14,7 +16,8 @@ peer.p2p?.on('channel-opened', (channel) =>
 )
 tell('online', { node: peer.state.node, p2pServer: peer.p2p?.p2pServer ?? null })
 
-if (call !== undefined) {
+for await (const line of createInterface({ input: process.stdin })) {
+  const { call, say, deadlineMs, hangUp } = JSON.parse(line)
   const startedAt = performance.now()
   const ms = () => Math.round(performance.now() - startedAt)
   try {
@@ -22,10 +25,17 @@ if (call !== undefined) {
     const opened = ms()
     const info = await channel.info()
     await channel.send(say)
-    tell('result', { path: info.path, ms: opened, local: info.local, remote: info.remote })
+    if (hangUp) await channel.close()
+    tell('result', { said: say, path: info.path, ms: opened, local: info.local, remote: info.remote })
   } catch (error) {
     const failed = ms()
     await peer.send(call, say)
-    tell('result', { path: 'server', ms: failed, stage: error.stage ?? String(error), sendMs: ms() - failed })
+    tell('result', {
+      said: say,
+      path: 'server',
+      ms: failed,
+      stage: error.stage ?? String(error),
+      sendMs: ms() - failed,
+    })
   }
 }

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { startCoturn, type Coturn } from '../support/coturn.js'
+import { refuseFrozen, unlessFrozen } from '../support/libdatachannel.js'
 import type { NatLab, Site } from '../support/nat-lab.js'
 import { REPOSITORY, startNode, type Node } from '../support/node.js'
 import type { Child } from '../support/process.js'
@@ -65,48 +66,71 @@ let calls = 0
 
 /** A fresh peer in each site, on different nodes; the one behind a calls the one behind b, and says something. */
 export async function call(lab: NatLab, tier: Tier, deadlineMs?: number): Promise<Result> {
-  const [callee, caller, said] = [`callee-${++calls}`, `caller-${calls}`, `hello ${calls}`]
+  const [callee, caller] = [`callee-${++calls}`, `caller-${calls}`]
   const [one, other] = tier.nodes
   const bob = await startPeer(lab.b, { url: other.url, name: callee })
-  const alice = await startPeer(lab.a, { url: one.url, name: caller, call: callee, say: said, deadlineMs })
+  const alice = await startPeer(lab.a, { url: one.url, name: caller })
   try {
-    const result = await alice.line((line) => resultOf(line), RESULT_DEADLINE_MS)
-    const heard = result.path === 'server' ? 'message' : 'channel-message'
-    // What the caller was told is one half; the other application has it.
-    await bob.line((line) => (isHeard(line, heard, caller, said) ? true : undefined), ONLINE_DEADLINE_MS)
-    return result
-  } catch (error) {
-    throw new Error(`the callee said:\n${bob.output()}`, { cause: error })
+    return await callBetween(alice, bob, { deadlineMs })
   } finally {
     await Promise.all([alice.stop(), bob.stop()])
   }
 }
 
-interface LabPeer {
+interface CallOptions {
+  deadlineMs?: number | undefined
+  /** Whether the caller closes the channel. */
+  hangUp?: boolean
+}
+
+/** One calls the other and says something; how that ended, once the other has heard it. */
+export async function callBetween(alice: LabPeer, bob: LabPeer, options: CallOptions = {}): Promise<Result> {
+  const said = `hello ${++calls}`
+  return unlessFrozen([alice, bob], async () => {
+    alice.call(bob.name, said, options)
+    const result = await alice.line((line) => resultOf(line, said), RESULT_DEADLINE_MS)
+    if (result.path === 'server') await refuseFrozen([alice, bob], result.stage)
+    const heard = result.path === 'server' ? 'message' : 'channel-message'
+    try {
+      // What the caller was told is one half; the other application has it.
+      await bob.line((line) => isHeard(line, heard, alice.name, said) || undefined, ONLINE_DEADLINE_MS)
+    } catch (error) {
+      throw new Error(`the callee said:\n${bob.output()}`, { cause: error })
+    }
+    return result
+  })
+}
+
+/** A peer of the SDK in a process of its own. */
+export interface LabPeer extends Child {
+  readonly name: string
+  /** Calls another; what came of it is in a line, see `resultOf`. */
+  call(name: string, say: string, options?: CallOptions): void
+}
+
+interface LabPeerOptions {
   url: string
   name: string
-  /** Whom to call, and what to say then; without it, it waits to be called. */
-  call?: string
-  say?: string
-  deadlineMs?: number | undefined
   relayOnly?: boolean
 }
 
-/** A peer of the SDK in a process of its own, at this site, once it is online. */
-export async function startPeer(site: Site, options: LabPeer): Promise<Child> {
+/** Starts a peer at this site, and waits until it is online. */
+export async function startPeer(site: Pick<Site, 'start'>, options: LabPeerOptions): Promise<LabPeer> {
   const args = [LAB_PEER, JSON.stringify({ client: CLIENT, ...options })]
-  const peer = await site.start({ command: process.execPath, args })
-  await peer.line((line) => (eventOf(line)?.['event'] === 'online' ? true : undefined), ONLINE_DEADLINE_MS)
-  return peer
+  const child = await site.start({ command: process.execPath, args, input: true })
+  await child.line((line) => eventOf(line)?.['event'] === 'online' || undefined, ONLINE_DEADLINE_MS)
+  const { name } = options
+  return { ...child, name, call: (to, say, more) => child.tell(JSON.stringify({ call: to, say, ...more })) }
 }
 
 function eventOf(line: string): Record<string, unknown> | undefined {
   return line.startsWith('{"event"') ? JSON.parse(line) : undefined
 }
 
-export function resultOf(line: string): Result | undefined {
+export function resultOf(line: string, said: string): Result | undefined {
+  const told = eventOf(line)
   // Our own program's words, line by line.
-  return eventOf(line)?.['event'] === 'result' ? (JSON.parse(line) as Result) : undefined
+  return told?.['event'] === 'result' && told['said'] === said ? (JSON.parse(line) as Result) : undefined
 }
 
 export function isHeard(line: string, event: string, from: string, data: string): boolean {

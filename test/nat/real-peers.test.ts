@@ -3,6 +3,7 @@ import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { findBinary } from '../support/binary.js'
 import { CHROMIUM, launchChromium } from '../support/chromium.js'
+import { againWhenFrozen, unlessFrozen } from '../support/libdatachannel.js'
 import { startNatLab, type NatKind, type NatLab } from '../support/nat-lab.js'
 import { canUseNamespaces } from '../support/netns.js'
 import { REPOSITORY } from '../support/node.js'
@@ -98,7 +99,15 @@ interface Outcome {
   local: { type: string; address?: string }
 }
 
-/** The page becomes a peer, calls Bob, and says something. */
+/** The page becomes a peer, calls Bob, and says something, which he hears. */
+function call(stage: Stage, bob: Child, relayOnly = false): Promise<Outcome> {
+  return unlessFrozen([bob], async () => {
+    const outcome = await callFrom(stage, relayOnly)
+    await expectHeard(bob, stage.chromium)
+    return outcome
+  })
+}
+
 async function callFrom(stage: Stage, relayOnly: boolean): Promise<Outcome> {
   const { page, tier, chromium, bob } = stage
   const options = { name: chromium, p2p: { relayOnly } }
@@ -133,44 +142,54 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
 
   test('port-restricted × port-restricted: Chromium calls Node, directly', async () => {
     const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, false)
-    const { lab, tier, chromium, bob } = stage
+    const { lab, tier, bob } = stage
     const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
-    expect(await callFrom(stage, false)).toMatchObject({ path: 'direct' })
-    await expectHeard(node, chromium)
+    expect(await call(stage, node)).toMatchObject({ path: 'direct' })
   })
 
-  test('relay-only: Chromium calls Node through coturn, with the credentials of the welcome', async () => {
-    const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, true)
-    const { lab, tier, chromium, bob } = stage
-    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
-    const [relay] = lab.pub.addresses
-    expect(await callFrom(stage, true)).toMatchObject({
-      path: 'relayed',
-      local: { type: 'relay', address: relay },
-    })
-    await expectHeard(node, chromium)
-  })
+  test(
+    'relay-only: Chromium calls Node through coturn, with the credentials of the welcome',
+    againWhenFrozen,
+    async () => {
+      const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, true)
+      const { lab, tier, bob } = stage
+      const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+      const [relay] = lab.pub.addresses
+      expect(await call(stage, node, true)).toMatchObject({
+        path: 'relayed',
+        local: { type: 'relay', address: relay },
+      })
+    },
+  )
 
-  test('symmetric × symmetric: Node calls Chromium, relayed', async () => {
+  test('symmetric × symmetric: Node calls Chromium, relayed', againWhenFrozen, async () => {
     const { lab, tier, page, chromium, bob } = await build({ a: 'symmetric', b: 'symmetric' }, true)
     await page.evaluate(`(async () => {
       window.got = []
       window.peer = await sdk.connect(${JSON.stringify(tier.nodes[0].url)}, { name: '${chromium}' })
       peer.p2p.on('channel-opened', (c) => c.on('message', (data) => got.push([c.peer, data])))
     })()`)
-    const options = { url: tier.nodes[1].url, name: bob, call: chromium, say: 'hello from Node' }
-    const node = await startPeer(lab.b, options)
-    expect(await node.line(resultOf, HEARD_DEADLINE_MS)).toMatchObject({ path: 'relayed' })
+    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    const said = 'hello from Node'
+    node.call(chromium, said)
+    await unlessFrozen([node], async () =>
+      expect(await node.line((line) => resultOf(line, said), HEARD_DEADLINE_MS)).toMatchObject({
+        path: 'relayed',
+      }),
+    )
     await page.waitForFunction('got.length === 1')
-    expect(await page.evaluate('got')).toEqual([[bob, 'hello from Node']])
+    expect(await page.evaluate('got')).toEqual([[bob, said]])
   })
 
-  test('an open connection of Chromium gets fresh TURN credentials before its own end, for its next ICE restart', async () => {
-    const stage = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
-    const { lab, tier, page, chromium, bob } = stage
-    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
-    // Those that heard of another, for one is always spare.
-    await page.evaluate(`{
+  test(
+    'an open connection of Chromium gets fresh TURN credentials before its own end, for its next ICE restart',
+    againWhenFrozen,
+    async () => {
+      const stage = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
+      const { lab, tier, page, bob } = stage
+      const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+      // Those that heard of another, for one is always spare.
+      await page.evaluate(`{
       window.made = []
       const { setRemoteDescription } = RTCPeerConnection.prototype
       RTCPeerConnection.prototype.setRemoteDescription = function (description) {
@@ -179,12 +198,12 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
       }
       window.expiry = () => Number(made.at(-1).getConfiguration().iceServers.at(-1).username.split(':')[0])
     }`)
-    expect(await callFrom(stage, false)).toMatchObject({ path: 'relayed' })
-    await expectHeard(node, chromium)
-    const handshakes = await page.evaluate<number>('made.length')
-    const first = await page.evaluate<number>('expiry()')
-    await page.waitForFunction(`expiry() > ${first}`)
-    expect(await page.evaluate('made.length')).toBe(handshakes)
-    expect(await page.evaluate(`peer.p2p.channel('${bob}').state`)).toBe('open')
-  })
+      expect(await call(stage, node)).toMatchObject({ path: 'relayed' })
+      const handshakes = await page.evaluate<number>('made.length')
+      const first = await page.evaluate<number>('expiry()')
+      await page.waitForFunction(`expiry() > ${first}`)
+      expect(await page.evaluate('made.length')).toBe(handshakes)
+      expect(await page.evaluate(`peer.p2p.channel('${bob}').state`)).toBe('open')
+    },
+  )
 })

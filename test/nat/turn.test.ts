@@ -1,11 +1,12 @@
-import { connect, type Peer } from '@peerage/client'
 import { decodeNodeMessage, type NodeMessageOf, type TurnCredentials } from '@peerage/protocol'
 import { io, type Socket } from 'socket.io-client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startCoturn, type Coturn } from '../support/coturn.js'
+import { againWhenFrozen } from '../support/libdatachannel.js'
 import { startNode, type Node } from '../support/node.js'
-import { eventually } from '../support/process.js'
+import { eventually, startChild } from '../support/process.js'
 import { startRedis, type RedisServer } from '../support/redis.js'
+import { callBetween, startPeer, type LabPeer } from './lab-rig.js'
 import { openTurnClient, type Answer } from './turn-client.js'
 
 // Credentials from the node's secret to coturn's judgement.
@@ -94,10 +95,13 @@ async function until(ms: number): Promise<void> {
   })
 }
 
-/** A name for each test: where the node ends before it has heard that a peer leaves, the name waits for it. */
-async function relayedPeer(node: Node, name: string): Promise<Peer> {
-  const peer = await connect(node.url, { name, storage: null, p2p: { relayOnly: true } })
-  onTestFinished(() => peer.leave())
+let peers = 0
+
+/** A new name each time: that of a peer which ended waits for it. */
+async function relayedPeer(node: Node): Promise<LabPeer> {
+  const name = `peer-${++peers}`
+  const peer = await startPeer({ start: startChild }, { url: node.url, name, relayOnly: true })
+  onTestFinished(() => peer.stop())
   return peer
 }
 
@@ -105,10 +109,9 @@ async function relayedPeer(node: Node, name: string): Promise<Peer> {
  * Relay-only, so without credentials that coturn takes there is no candidate at all. Which path it then selects says
  * nothing here: TURN permissions are by address, and on loopback all have the same one. The NAT lab looks at paths.
  */
-async function relayOnce(from: Peer, to: Peer, deadlineMs?: number): Promise<void> {
-  if (from.p2p === null) throw new Error('no P2P controller')
-  const channel = await from.p2p.connect(to.name, { deadlineMs })
-  await channel.close()
+async function relayOnce(from: LabPeer, to: LabPeer, deadlineMs?: number): Promise<string> {
+  const result = await callBetween(from, to, { deadlineMs, hangUp: true })
+  return result.path === 'server' ? result.stage : 'a channel'
 }
 
 describe('TURN credentials', () => {
@@ -139,31 +142,35 @@ describe('TURN credentials', () => {
     expect(await judge(coturn, await ice())).toBe('granted')
   })
 
-  test('are renewed by the SDK before they end', async () => {
+  test('are renewed by the SDK before they end', againWhenFrozen, async () => {
     const coturn = await coturnWith('north')
     const node = await nodeWith(coturn, { secret: 'north', ttlMs: 4_000 })
-    const [alice, bob] = [await relayedPeer(node, 'alice'), await relayedPeer(node, 'bob')]
-    await relayOnce(alice, bob)
+    const [alice, bob] = [await relayedPeer(node), await relayedPeer(node)]
+    expect(await relayOnce(alice, bob)).toBe('a channel')
     // Those of a peer that came later end later.
     const { turn } = (await rawPeer(node, 'late')).welcome.p2p
     await until(expiryMs(turn?.username ?? ''))
     expect(await judge(coturn, turn)).toBe(401)
     // With the credentials of their welcomes neither side would get a relay any more.
-    await relayOnce(alice, bob)
+    expect(await relayOnce(alice, bob)).toBe('a channel')
   })
 
-  test('of either secret are good while one replaces the other, and of the new one alone afterwards', async () => {
-    const rotating = await coturnWith('new', 'old')
-    const before = await nodeWith(rotating, { secret: 'old' })
-    const after = await nodeWith(rotating, { secret: 'new', previousSecret: 'old' })
-    const [gail, hugo] = [await relayedPeer(before, 'gail'), await relayedPeer(after, 'hugo')]
-    await relayOnce(gail, hugo)
-    await relayOnce(hugo, gail)
-    const done = await coturnWith('new')
-    expect(await judge(done, (await rawPeer(after, 'carol')).welcome.p2p.turn)).toBe('granted')
-    expect(await judge(done, (await rawPeer(before, 'dave')).welcome.p2p.turn)).toBe(401)
-    const late = await nodeWith(done, { secret: 'old' })
-    const [erin, frank] = [await relayedPeer(late, 'erin'), await relayedPeer(late, 'frank')]
-    await expect(relayOnce(erin, frank, HOPELESS_MS)).rejects.toMatchObject({ stage: 'ice' })
-  })
+  test(
+    'of either secret are good while one replaces the other, and of the new one alone afterwards',
+    againWhenFrozen,
+    async () => {
+      const rotating = await coturnWith('new', 'old')
+      const before = await nodeWith(rotating, { secret: 'old' })
+      const after = await nodeWith(rotating, { secret: 'new', previousSecret: 'old' })
+      const [gail, hugo] = [await relayedPeer(before), await relayedPeer(after)]
+      expect(await relayOnce(gail, hugo)).toBe('a channel')
+      expect(await relayOnce(hugo, gail)).toBe('a channel')
+      const done = await coturnWith('new')
+      expect(await judge(done, (await rawPeer(after, 'carol')).welcome.p2p.turn)).toBe('granted')
+      expect(await judge(done, (await rawPeer(before, 'dave')).welcome.p2p.turn)).toBe(401)
+      const late = await nodeWith(done, { secret: 'old' })
+      const [erin, frank] = [await relayedPeer(late), await relayedPeer(late)]
+      expect(await relayOnce(erin, frank, HOPELESS_MS)).toBe('ice')
+    },
+  )
 })

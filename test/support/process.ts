@@ -31,6 +31,8 @@ export interface Running {
 
 /** A process of this machine. */
 export interface Child extends Running {
+  /** Writes a line to its standard input; it must have been started with `input`. */
+  tell(line: string): void
   /** The lines so far, oldest first; beyond 20,000 the oldest are dropped. */
   readonly lines: readonly string[]
   /**
@@ -46,6 +48,8 @@ export interface ChildOptions {
   /** The whole environment; this process's own when absent. */
   env?: NodeJS.ProcessEnv
   cwd?: string
+  /** Whether it reads its standard input, see `tell`. */
+  input?: boolean
   /** From its start on, as `nice` takes it: -20 (first) to 19 (last); 0 when absent. */
   nice?: number
 }
@@ -63,7 +67,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   watchExit()
   const [command, args] = withParentDeath(options.command, options.args)
   const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: options.env ?? process.env,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
@@ -82,6 +86,9 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   }
   readLines(child.stdout, keep)
   readLines(child.stderr, keep)
+  // It may end before it has read what it was told.
+  child.stdin.on('error', () => undefined)
+  if (options.input !== true) child.stdin.end()
 
   let ended = false
   const stopped = new Promise<Exit>((resolve) => {
@@ -105,6 +112,10 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 
   return {
     pid,
+    tell: (line) => {
+      if (options.input !== true) throw new Error(`${options.command} was started without input`)
+      child.stdin.write(`${line}\n`)
+    },
     lines,
     stopped,
     output,

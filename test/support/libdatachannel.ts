@@ -1,0 +1,56 @@
+import { readdir, readFile } from 'node:fs/promises'
+import type { TestOptions } from 'vitest'
+import type { Child } from './process.js'
+
+/** The thread of libjuice that reads the sockets of all connections of a process. */
+const SOCKET_THREAD = 'juice poll'
+const LOOKS = 10
+const BETWEEN_LOOKS_MS = 100
+
+const FROZE = 'libdatachannel froze'
+
+/**
+ * For tests in which node-datachannel opens channels through TURN. In version 0.33.4 the thread for sockets may start
+ * DTLS while another thread of the library encrypts; each then waits for a lock of the other, for ever (libdatachannel,
+ * pull request 1630). From then on no connection of that process works, and a call into the library may not return. So
+ * such peers are processes of their own, and a test in which one froze, and only such a test, is tried again.
+ */
+export const againWhenFrozen: TestOptions = { retry: { count: 2, condition: new RegExp(`^${FROZE}`, 'u') } }
+
+/** What `act` brings. Where it fails, and one of these processes froze meanwhile, the error says that instead. */
+export async function unlessFrozen<T>(peers: readonly Child[], act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    await refuseFrozen(peers, error)
+    throw error
+  }
+}
+
+/** @throws where one of these processes froze: what came of its calls says nothing */
+export async function refuseFrozen(peers: readonly Child[], result: unknown): Promise<void> {
+  const frozen = await Promise.all(peers.map((peer) => isFrozen(peer.pid)))
+  if (!frozen.includes(true)) return
+  process.stderr.write(`${FROZE}; the test is tried again\n`)
+  throw new Error(`${FROZE}, so this says nothing: ${String(result)}`)
+}
+
+/** Whether the thread for sockets of this process waits for a lock, and goes on waiting. */
+async function isFrozen(pid: number): Promise<boolean> {
+  for (let look = 0; look < LOOKS; look++) {
+    if (!(await waitsForLock(pid))) return false
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS))
+  }
+  return true
+}
+
+async function waitsForLock(pid: number): Promise<boolean> {
+  const tasks = `/proc/${pid}/task`
+  for (const task of await readdir(tasks).catch(() => [])) {
+    // A thread may end between two reads.
+    const read = (what: string): Promise<string> =>
+      readFile(`${tasks}/${task}/${what}`, 'utf8').catch(() => '')
+    if ((await read('comm')).trim() === SOCKET_THREAD) return (await read('wchan')).includes('futex')
+  }
+  return false
+}
