@@ -31,7 +31,7 @@ export async function unlessFrozen<T>(peers: readonly Child[], act: () => Promis
 export async function refuseFrozen(peers: readonly Child[], result: unknown): Promise<void> {
   const frozen = await Promise.all(peers.map((peer) => isFrozen(peer.pid)))
   if (!frozen.includes(true)) return
-  process.stderr.write(`${FROZE}; the test is tried again\n`)
+  process.stderr.write(`${FROZE} in a peer of this test\n`)
   throw new Error(`${FROZE}, so this says nothing: ${String(result)}`)
 }
 
