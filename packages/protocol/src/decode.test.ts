@@ -2,7 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CloseReason } from './close.js'
 import { closeCodes, closeReasonOf, closeTextOf, finalTexts, mayReconnect } from './close.js'
-import { decodeFrame, decodeHello, decodeNodeMessage, encodeNodeMessage } from './decode.js'
+import {
+  decodeFrame,
+  decodeHello,
+  decodeNodeMessage,
+  encodeNodeMessage,
+  encodeStamped,
+  stampOf,
+} from './decode.js'
 import { errorTexts, isErrorCode, temporary } from './errors.js'
 import { limits } from './limits.js'
 import { parseName } from './ids.js'
@@ -162,6 +169,33 @@ describe('frames', () => {
     const [type, fields]: [string, unknown] = JSON.parse(text.slice(2))
     expect(decodeNodeMessage(type, fields)).toEqual({ ok: true, value: message })
   })
+})
+
+test('[F1] a message in the quick way is the frame that every message is', () => {
+  const word = (most: number): fc.Arbitrary<string> =>
+    fc.stringMatching(new RegExp(`^[A-Za-z0-9_-]{${most === 11 ? 11 : `1,${most}`}}$`))
+  const anyName = fc.string({ unit: 'grapheme', maxLength: 20 }).map(parseName)
+  const fields = fc.record(
+    {
+      stream: word(11),
+      seq: fc.maxSafeNat(),
+      base: fc.maxSafeNat(),
+      kind: fc.constantFrom('message' as const, 'signal' as const),
+      // Lone surrogates too.
+      body: fc.string({ unit: 'binary' }),
+      handshake: word(32),
+    },
+    { requiredKeys: ['stream', 'seq', 'base', 'kind', 'body'] },
+  )
+  fc.assert(
+    fc.property(anyName, fc.maxSafeNat(), fields, (from, since, rest) => {
+      fc.pre(from.ok)
+      const text = encodeNodeMessage({ type: 'message', from: from.value, since, ...rest })
+      expect(JSON.parse(encodeStamped(stampOf(from.value, since), rest).slice(2))).toEqual(
+        JSON.parse(text.slice(2)),
+      )
+    }),
+  )
 })
 
 describe('hello', () => {
