@@ -21,7 +21,7 @@ export interface RedisBusParts {
 /** What may wait for Redis's answer at once, over all destinations. */
 export interface BusLimits {
   envelopes: number
-  /** Bytes, as Redis gets them. */
+  /** Bytes, as Redis gets them; what is not sent yet counts by its UTF-16 units. */
   length: number
 }
 
@@ -41,7 +41,6 @@ type Sent = 'sent' | 'unavailable'
 /** Envelopes to one node that go out in one publish, in this order. */
 interface Lane {
   payload: string
-  bytes: number
   waiting: ((sent: Sent) => void)[]
   /** Goes when what has arrived by now has been read; else it is acknowledgements, which wait. */
   soon: boolean
@@ -101,14 +100,13 @@ export class RedisBus implements Bus {
     const { limits } = this.#parts
     if (this.#closed) return UNAVAILABLE
     const record = encodeEnvelope(envelope)
-    const bytes = Buffer.byteLength(record)
-    if (this.#envelopes >= limits.envelopes || this.#length + bytes > limits.length) return UNAVAILABLE
+    if (this.#envelopes >= limits.envelopes || this.#length + record.length > limits.length)
+      return UNAVAILABLE
     this.#envelopes++
-    this.#length += bytes
+    this.#length += record.length
     return new Promise((resolve) => {
-      const lane = this.#lanes.get(to) ?? { payload: '', bytes: 0, waiting: [], soon: false }
+      const lane = this.#lanes.get(to) ?? { payload: '', waiting: [], soon: false }
       lane.payload += record
-      lane.bytes += bytes
       lane.waiting.push(resolve)
       const rush = this.#rush.add()
       if (this.#mayWait(envelope)) {
@@ -162,9 +160,12 @@ export class RedisBus implements Bus {
     }
   }
 
-  #send(to: NodeId, { payload, bytes, waiting }: Lane): void {
+  #send(to: NodeId, { payload, waiting }: Lane): void {
     const { publishing, keys, clock, commandMs } = this.#parts
     const count = waiting.length
+    // Counted for all at once: V8 copies a string that was put together before it counts its bytes.
+    const bytes = Buffer.byteLength(payload)
+    this.#length += bytes - payload.length
     this.#sentAt = clock.monotonic()
     const published = publishing.publish(keys.inbox(to), payload)
     if (published === undefined) {
