@@ -106,13 +106,7 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
         handshake: nothing,
       },
       log: nothing,
-      welcome: () => ({
-        p2pServer: null,
-        relay: { bytesPerSecond: 0, messageBytes: 1_000 },
-        graceMs: 1,
-        deadlineMs: 1,
-        pingMs: 1,
-      }),
+      relay: { bytesPerSecond: 0, messageBytes: 1_000 },
       turn: () => null,
       commandMs: 800,
       onError: (error: unknown) => {

@@ -42,11 +42,9 @@ function createNative(entrance: Entrance): SocketIoGateway {
     },
     commandMs: times.commandMs,
     path: NATIVE_PATH,
+    relay: relay.enabled ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes } : null,
     welcome: (host) => ({
       p2pServer: advice.server(host),
-      relay: relay.enabled
-        ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes }
-        : null,
       graceMs: times.graceMs,
       deadlineMs: times.deadlineMs,
       pingMs: times.pingIntervalMs + times.pingTimeoutMs,

@@ -134,9 +134,10 @@ export class EngineSocket extends EventEmitter implements Beating, Pinged {
   /** What another peer sent or caused. False: gone, or so far behind that the sender shall wait. */
   relay(frame: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN || this.#marks?.isBehind) return false
-    if (!this.#engine.writer.relay(this.#duplex, frame)) return false
+    const bytes = Buffer.byteLength(frame)
+    if (!this.#engine.writer.relay(this.#duplex, frame, bytes)) return false
     this.#marks ??= new Marks(this.#engine.writer.relayedMost)
-    this.#marks.relayed(Buffer.byteLength(frame), this)
+    this.#marks.relayed(bytes, this)
     return true
   }
 

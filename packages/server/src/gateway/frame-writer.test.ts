@@ -139,7 +139,7 @@ test('[C4] what others send fills half of the bound, what the node says all of i
   const stream = unread()
   writer.write(stream, 'first')
   let relayed = 0
-  while (writer.relay(stream, '€'.repeat(20))) relayed++
+  while (writer.relay(stream, '€'.repeat(20), 60)) relayed++
   expect(stream.writableLength).toBeLessThanOrEqual(500 + 100)
   expect(relayed).toBeGreaterThan(4)
   expect(writer.write(stream, 'of the node')).toBe(true)
@@ -151,8 +151,8 @@ test('[P16] [C4] while too much waits on a node, those who are behind get nothin
   const behind = Array.from({ length: 5 }, unread)
   // The first write goes through to the reading side, the second waits.
   for (const stream of behind) for (let n = 0; n < 3; n++) stream.write(Buffer.alloc(1_000))
-  for (const stream of behind) writer.relay(stream, 'x')
+  for (const stream of behind) writer.relay(stream, 'x', 1)
   await clock.advance(100)
-  expect(behind.map((stream) => writer.relay(stream, 'x'))).toEqual([false, false, false, false, false])
-  expect(writer.relay(unread(), 'x')).toBe(true)
+  expect(behind.map((stream) => writer.relay(stream, 'x', 1))).toEqual([false, false, false, false, false])
+  expect(writer.relay(unread(), 'x', 1)).toBe(true)
 })

@@ -9,6 +9,8 @@ const RUSH = 4
 /** What waits for one peer until the end of the turn. */
 interface Waiting {
   frames: string[]
+  /** Of each frame, in bytes. */
+  lengths: number[]
   bytes: number
 }
 
@@ -44,15 +46,18 @@ export class FrameWriter {
 
   /**
    * Takes what another peer sent or caused. False: the recipient is behind, and the frame was not taken; the recipient
-   * is not cut for what others do.
+   * is not cut for what others do. `bytes`: of the frame.
    */
-  relay(stream: Duplex, frame: string): boolean {
-    const ahead = stream.writableLength + (this.#waiting.get(stream)?.bytes ?? 0)
+  relay(stream: Duplex, frame: string, bytes: number): boolean {
+    const waiting = this.#waiting.get(stream)
+    const written = stream.writableLength
+    const ahead = written + (waiting?.bytes ?? 0)
     if (ahead > 0) {
-      if (ahead + Buffer.byteLength(frame) > this.relayedMost) return false
-      if (stream.writableLength > 0 && this.#backlog.isOver(stream)) return false
+      if (ahead + bytes > this.relayedMost) return false
+      if (written > 0 && this.#backlog.isOver(stream)) return false
     }
-    return this.write(stream, frame)
+    this.#take(stream, frame, bytes, waiting)
+    return true
   }
 
   isBehind(stream: Duplex): boolean {
@@ -75,19 +80,20 @@ export class FrameWriter {
   write(stream: Duplex, frame: string): boolean {
     const waiting = this.#waiting.get(stream)
     if (stream.writableLength + (waiting?.bytes ?? 0) > this.#mostBytes) return false
-    if (waiting) {
-      this.#rush.add()
-      waiting.frames.push(frame)
-      waiting.bytes += Buffer.byteLength(frame)
-      return true
-    }
-    if (!this.#rush.add()) {
-      stream.write(encode([frame]))
-      return true
-    }
-    if (this.#waiting.size === 0) setImmediate(() => this.#flushAll())
-    this.#waiting.set(stream, { frames: [frame], bytes: Buffer.byteLength(frame) })
+    this.#take(stream, frame, Buffer.byteLength(frame), waiting)
     return true
+  }
+
+  #take(stream: Duplex, frame: string, bytes: number, waiting: Waiting | undefined): void {
+    const isRush = this.#rush.add()
+    if (waiting) {
+      waiting.frames.push(frame)
+      waiting.lengths.push(bytes)
+      waiting.bytes += bytes
+    } else if (isRush) {
+      if (this.#waiting.size === 0) setImmediate(() => this.#flushAll())
+      this.#waiting.set(stream, { frames: [frame], lengths: [bytes], bytes })
+    } else stream.write(encode([frame], [bytes]))
   }
 
   /** Writes at once what waits for a peer: before its close frame, for example. */
@@ -95,21 +101,21 @@ export class FrameWriter {
     const waiting = this.#waiting.get(stream)
     if (waiting === undefined) return
     this.#waiting.delete(stream)
-    if (stream.writable) stream.write(encode(waiting.frames))
+    if (stream.writable) stream.write(encode(waiting.frames, waiting.lengths))
   }
 
   #flushAll(): void {
     // The members of a room are told by one string: it is encoded for the first of them.
     let last = ''
     let encoded: Buffer = EMPTY
-    for (const [stream, { frames }] of this.#waiting) {
+    for (const [stream, { frames, lengths }] of this.#waiting) {
       if (!stream.writable) continue
       const [first = ''] = frames
-      if (frames.length > 1) stream.write(encode(frames))
+      if (frames.length > 1) stream.write(encode(frames, lengths))
       else {
         if (first !== last) {
           last = first
-          encoded = encode(frames)
+          encoded = encode(frames, lengths)
         }
         stream.write(encoded)
       }
@@ -124,14 +130,9 @@ const FINAL_TEXT = 0x81
 const SHORT_MOST = 125
 const MIDDLE_MOST = 65_535
 
-function encode(frames: readonly string[]): Buffer {
-  const lengths: number[] = []
+function encode(frames: readonly string[], lengths: readonly number[]): Buffer {
   let bytes = 0
-  for (const frame of frames) {
-    const length = Buffer.byteLength(frame)
-    lengths.push(length)
-    bytes += headBytes(length) + length
-  }
+  for (const length of lengths) bytes += headBytes(length) + length
   const buffer = Buffer.allocUnsafe(bytes)
   let at = 0
   for (const [index, length] of lengths.entries()) {

@@ -1,6 +1,6 @@
-import type { Connection, Gate, RoomChange, ServerMessage } from '@peerage/core'
+import type { Connection, Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
-import { closeCodes, closeTextOf, encodeNodeMessage, parsePeer } from '@peerage/protocol'
+import { closeCodes, closeTextOf, encodeNodeMessage, nameOf, parsePeer, stampOf } from '@peerage/protocol'
 import type { TokenBucket } from '../limits.js'
 import type { EngineSocket } from './engine.js'
 
@@ -19,6 +19,11 @@ const STRIKES_RETRY_MS = 5_000
 
 /** Of so many senders a connection remembers what they sent, the latest ones: acknowledgements follow within moments. */
 const SENDERS_MOST = 1_024
+
+/** Messages of one sender that are not acknowledged. */
+interface Handed {
+  count: number
+}
 
 export interface Rates {
   bytes: TokenBucket
@@ -59,8 +64,10 @@ export class NativeConnection implements Connection {
   #messages: TokenBucket | undefined
   #rates: Rates | undefined
   #closing: CloseReason | undefined
-  /** How many messages of each sender it was handed and has not acknowledged; from the first message on. */
-  #handed: Map<Peer, number> | undefined
+  /** What it was handed of each sender; from the first message on. */
+  #handed: Map<Peer, Handed> | undefined
+  /** From the first message that it sends on. */
+  #stamp: { lease: Lease; text: string } | undefined
 
   constructor(id: ConnectionId, socket: EngineSocket, parts: NativeConnectionParts) {
     this.id = id
@@ -128,6 +135,12 @@ export class NativeConnection implements Connection {
     }
   }
 
+  /** What each message of its stay begins with. */
+  stamp(lease: Lease): string {
+    if (this.#stamp?.lease !== lease) this.#stamp = { lease, text: stampOf(nameOf(lease.peer), lease.since) }
+    return this.#stamp.text
+  }
+
   /**
    * Whether an acknowledgement answers something. `unknown`: that peer has sent nothing to this connection.
    * `again`: all that it sent is acknowledged already.
@@ -135,8 +148,8 @@ export class NativeConnection implements Connection {
   acknowledge(to: Peer): 'due' | 'again' | 'unknown' {
     const handed = this.#handed?.get(to)
     if (handed === undefined) return 'unknown'
-    if (handed === 0) return 'again'
-    this.#handed?.set(to, handed - 1)
+    if (handed.count === 0) return 'again'
+    handed.count--
     return 'due'
   }
 
@@ -144,7 +157,7 @@ export class NativeConnection implements Connection {
     this.#handed ??= new Map()
     const handed = this.#handed.get(from)
     if (handed !== undefined) {
-      this.#handed.set(from, handed + 1)
+      handed.count++
       return
     }
     if (this.#handed.size >= SENDERS_MOST)
@@ -154,7 +167,7 @@ export class NativeConnection implements Connection {
       }
     // A name from another node is a piece of what came with it, and would keep all of it until it is copied.
     const own = parsePeer(Buffer.from(from).toString())
-    this.#handed.set(own.ok ? own.value : from, 1)
+    this.#handed.set(own.ok ? own.value : from, { count: 1 })
   }
 
   /** A whole frame. False: gone, or too slow, and then the connection ends. */

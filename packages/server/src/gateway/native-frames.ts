@@ -5,6 +5,7 @@ import {
   appOf,
   decodeFrame,
   encodeNodeMessage,
+  encodeStamped,
   errorTexts,
   nameOf,
   peerOf,
@@ -19,7 +20,7 @@ import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<
   SocketIoGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'welcome' | 'turn' | 'commandMs' | 'onError'
+  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'relay' | 'turn' | 'commandMs' | 'onError'
 >
 
 /** What was wrong with a frame, and the id of the request where it had one. */
@@ -67,7 +68,8 @@ export class NativeFrames {
   receive(connection: NativeConnection, frame: string): Broken | undefined {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
-    const waitMs = this.#overLimit(connection, bytes)
+    const now = this.#clock.monotonic()
+    const waitMs = Math.max(connection.messages.take(1, now), connection.rates.bytes.take(bytes, now))
     if (waitMs > 0 && bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
@@ -86,7 +88,7 @@ export class NativeFrames {
       this.#tooFast(connection, waitMs, message)
       return undefined
     }
-    this.#handle(connection, session, message)
+    this.#handle(connection, session, message, now)
     return undefined
   }
 
@@ -94,10 +96,11 @@ export class NativeFrames {
     connection: NativeConnection,
     session: OnlineSession,
     message: Exclude<PeerMessage, { type: 'ack' }>,
+    now: number,
   ): void {
     switch (message.type) {
       case 'send':
-        this.#send(connection, session, message)
+        this.#send(connection, session, message, now)
         return
       case 'lookup':
       case 'watch':
@@ -120,17 +123,23 @@ export class NativeFrames {
     }
   }
 
-  #send(connection: NativeConnection, session: OnlineSession, send: PeerMessageOf<'send'>): void {
-    const { to, since, stream, seq, base, kind, body, fresh, handshake } = send
+  #send(
+    connection: NativeConnection,
+    session: OnlineSession,
+    send: PeerMessageOf<'send'>,
+    now: number,
+  ): void {
+    const { to, since, stream, seq, kind, body, fresh, handshake } = send
     const refused =
-      kind === 'message' ? this.#requests.overRelay(connection, body) : this.#overSignals(connection, body)
+      kind === 'message'
+        ? this.#requests.overRelay(connection, body, now)
+        : this.#overSignals(connection, body, now)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
       this.#metrics.routed('native', kind, refused, 0)
       return
     }
     const from = session.peer
-    const stamped = { from: nameOf(from), since: session.lease.since, stream, seq, base, kind, body }
     const message: Message = {
       from,
       to: peerOf(appOf(from), to),
@@ -138,15 +147,11 @@ export class NativeFrames {
       since,
       kind,
       reply: { node: this.#node.id, connection: connection.id, ref: `${stream}:${seq}` },
-      frame: encodeNodeMessage(
-        handshake === undefined
-          ? { type: 'message', ...stamped }
-          : { type: 'message', ...stamped, handshake },
-      ),
+      frame: encodeStamped(connection.stamp(session.lease), send),
     }
     if (fresh) message.fresh = true
     if (handshake !== undefined) message.handshake = handshake
-    this.#route(message)
+    this.#route(message, now)
   }
 
   // An acknowledgement is free within what this connection was handed, or a victim would be cut for answering its
@@ -197,14 +202,13 @@ export class NativeFrames {
     })
   }
 
-  #route(message: Message): void {
+  // An acknowledgement may wait for company: how long says nothing about the cluster.
+  #route(message: Message, begunAt?: number): void {
     const outcome = this.#node.router.route(message)
     if (!(outcome instanceof Promise)) {
       this.#count(message, outcome)
       return
     }
-    // An acknowledgement may wait for company: how long says nothing about the cluster.
-    const begunAt = message.kind === 'ack' ? undefined : this.#clock.monotonic()
     outcome.then(
       (settled) =>
         this.#count(message, settled, begunAt === undefined ? undefined : this.#clock.monotonic() - begunAt),
@@ -217,15 +221,10 @@ export class NativeFrames {
     this.#metrics.routed('native', message.kind, result, message.frame.length, ms)
   }
 
-  #overLimit(connection: NativeConnection, bytes: number): number {
-    const now = this.#clock.monotonic()
-    return Math.max(connection.messages.take(1, now), connection.rates.bytes.take(bytes, now))
-  }
-
   // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
-  #overSignals(connection: NativeConnection, body: string): 'rate-limited' | undefined {
+  #overSignals(connection: NativeConnection, body: string, now: number): 'rate-limited' | undefined {
     const bytes = Buffer.byteLength(body)
-    if (connection.rates.signals.take(bytes, this.#clock.monotonic()) === 0) return undefined
+    if (connection.rates.signals.take(bytes, now) === 0) return undefined
     if (bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
     return 'rate-limited'
   }

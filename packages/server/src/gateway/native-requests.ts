@@ -16,7 +16,7 @@ import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<
   SocketIoGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'welcome' | 'commandMs' | 'onError'
+  'node' | 'clock' | 'limits' | 'metrics' | 'relay' | 'commandMs' | 'onError'
 >
 
 type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
@@ -77,12 +77,15 @@ export class NativeRequests {
   }
 
   /** A message that the node carries, to a peer or to a room. */
-  overRelay(connection: NativeConnection, body: string): 'relay-refused' | 'rate-limited' | undefined {
-    const { relay } = this.#parts.welcome()
+  overRelay(
+    connection: NativeConnection,
+    body: string,
+    now: number,
+  ): 'relay-refused' | 'rate-limited' | undefined {
+    const { relay } = this.#parts
     const bytes = Buffer.byteLength(body)
     if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
-    const waitMs = connection.rates.relayed.take(bytes, this.#clock.monotonic())
-    return waitMs > 0 ? 'rate-limited' : undefined
+    return connection.rates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
@@ -161,7 +164,7 @@ export class NativeRequests {
         return waitMs > 0 ? protocolError('rate-limited', 'too many joins', waitMs) : undefined
       }
       case 'say': {
-        const refused = this.overRelay(connection, request.body)
+        const refused = this.overRelay(connection, request.body, this.#clock.monotonic())
         return refused && protocolError(refused, errorTexts[refused])
       }
       case 'part':

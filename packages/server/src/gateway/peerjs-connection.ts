@@ -328,18 +328,19 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   #relay(frame: string): boolean {
     if (this.#opening !== undefined) return this.#deliver(frame)
     if (!this.isOpen || (this.#hasAnswered && this.#marks?.isBehind)) return false
-    if (!this.#events.writer.relay(this.#stream, frame)) return false
-    this.#mark(frame)
+    const bytes = Buffer.byteLength(frame)
+    if (!this.#events.writer.relay(this.#stream, frame, bytes)) return false
+    this.#mark(bytes)
     return true
   }
 
   #writeOfOthers(frame: string): void {
-    if (this.write(frame)) this.#mark(frame)
+    if (this.write(frame)) this.#mark(Buffer.byteLength(frame))
   }
 
-  #mark(frame: string): void {
+  #mark(bytes: number): void {
     this.#marks ??= new Marks(this.#events.writer.relayedMost)
-    this.#marks.relayed(Buffer.byteLength(frame), this)
+    this.#marks.relayed(bytes, this)
   }
 
   #deliver(frame: string): boolean {

@@ -82,9 +82,9 @@ async function house(
     engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
     commandMs: 800,
     path: '/peerage/',
+    relay: { bytesPerSecond: 0, messageBytes: 10_000 },
     welcome: () => ({
       p2pServer: null,
-      relay: { bytesPerSecond: 0, messageBytes: 10_000 },
       graceMs: 30_000,
       deadlineMs: 30_000,
       pingMs: 15_000,
@@ -1151,13 +1151,7 @@ describe('ends', () => {
   test('[C4] the sender is refused before a peer that is behind is cut; who reads nothing at all is', async () => {
     const { url, counted } = await house({
       engine: { pingIntervalMs: 2_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      welcome: () => ({
-        p2pServer: null,
-        relay: { bytesPerSecond: 0, messageBytes: 50_000 },
-        graceMs: 30_000,
-        deadlineMs: 30_000,
-        pingMs: 15_000,
-      }),
+      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -1221,13 +1215,7 @@ describe('ends', () => {
   test('[C4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
     const { url, counted } = await house({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      welcome: () => ({
-        p2pServer: null,
-        relay: { bytesPerSecond: 0, messageBytes: 50_000 },
-        graceMs: 30_000,
-        deadlineMs: 30_000,
-        pingMs: 15_000,
-      }),
+      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const carol = await named(url, 'carol')

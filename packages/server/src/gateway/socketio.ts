@@ -42,13 +42,12 @@ export interface SocketIoGatewayOptions {
   commandMs: number
   /** Mount point, with slashes on both ends. */
   path: string
-  /** What the welcome says beside the name; `host` is the Host header of the peer's request. */
+  /** What this node carries for peers that find no direct way; null: nothing. */
+  relay: NodeMessageOf<'welcome'>['relay']
+  /** What the welcome says beside these; `host` is the Host header of the peer's request. */
   welcome: (
-    host?: string,
-  ) => { p2pServer: string | null } & Pick<
-    NodeMessageOf<'welcome'>,
-    'relay' | 'graceMs' | 'deadlineMs' | 'pingMs'
-  >
+    host: string | undefined,
+  ) => { p2pServer: string | null } & Pick<NodeMessageOf<'welcome'>, 'graceMs' | 'deadlineMs' | 'pingMs'>
   /** Fresh TURN credentials for a peer; null: no TURN here. */
   turn: (session: OnlineSession) => NodeMessageOf<'ice'>['turn']
   policy: (app: string) => 'refuse' | 'replace'
@@ -182,7 +181,7 @@ export class SocketIoGateway implements Gateway {
   }
 
   #rates(): Rates {
-    const { limits, clock, welcome } = this.#options
+    const { limits, clock, relay } = this.#options
     const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond, lookupsPerSecond } =
       limits.values.connection
     const now = clock.monotonic()
@@ -190,7 +189,7 @@ export class SocketIoGateway implements Gateway {
       bytes: new TokenBucket(bytesPerSecond, now),
       signals: new TokenBucket(signalBytesPerSecond, now),
       lookups: new TokenBucket(lookupsPerSecond, now),
-      relayed: new TokenBucket(welcome().relay?.bytesPerSecond ?? 0, now),
+      relayed: new TokenBucket(relay?.bytesPerSecond ?? 0, now),
       said: new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true }),
       joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
       strikes: strikeBucket(now),
@@ -237,14 +236,14 @@ export class SocketIoGateway implements Gateway {
   }
 
   #welcome(socket: Socket): void {
-    const { node, welcome, turn } = this.#options
+    const { node, relay, welcome, turn } = this.#options
     const connection = this.#connectionOf(socket)
     const session = connection && node.sessions.get(connection.id)
     if (connection === undefined || session?.state !== 'online') return
     const host = connection.socket.request?.headers['host']
     const { p2pServer, ...times } = welcome(host)
     const p2p = { server: p2pServer, turn: turn(session) }
-    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, p2p, ...times })
+    this.#frames.welcome(connection, session, { v: PROTOCOL_VERSION, node: node.id, p2p, relay, ...times })
     this.#slim(socket, connection)
   }
 
