@@ -4,7 +4,7 @@ import type { TokenBucket } from '../limits.js'
 import { HandshakeReports } from './handshake-reports.js'
 
 interface Reporter {
-  reports: TokenBucket | undefined
+  reports?: TokenBucket
 }
 
 function newReports() {
@@ -19,7 +19,7 @@ function newReports() {
     },
     log: (_, details) => lines.push(details),
   })
-  const reporter = (): Reporter => ({ reports: undefined })
+  const reporter = (): Reporter => ({})
   const take = (from: Reporter, count: number): void => {
     for (let i = 0; i < count; i++)
       reports.take(from, { type: 'report', handshake: 'h', path: 'direct', ms: 5 })

@@ -28,7 +28,7 @@ export class HandshakeReports {
     this.#lines = new TokenBucket(LINES_PER_SECOND, parts.clock.monotonic())
   }
 
-  take(from: { reports: TokenBucket | undefined }, report: PeerMessageOf<'report'>): void {
+  take(from: { reports?: TokenBucket }, report: PeerMessageOf<'report'>): void {
     const now = this.#clock.monotonic()
     from.reports ??= new TokenBucket(REPORTS_PER_SECOND, now)
     if (from.reports.take(1, now) > 0) {

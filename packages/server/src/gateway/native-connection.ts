@@ -35,6 +35,8 @@ export interface Rates {
   joins: TokenBucket
   strikes: TokenBucket
   refusedRequests: TokenBucket
+  /** From the first report on. */
+  reports?: TokenBucket
 }
 
 /** Shared by all connections of a gateway. */
@@ -56,8 +58,6 @@ export class NativeConnection implements Connection {
   refused = 0
   /** A hello is on its way to its answer. */
   claiming = false
-  /** Its reports' rate, from the first of them on. */
-  reports: TokenBucket | undefined
   /** What it asks the registry for, in turn; from its first request on. */
   requests: Gate | undefined
   readonly #parts: NativeConnectionParts

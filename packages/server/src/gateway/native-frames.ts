@@ -115,7 +115,7 @@ export class NativeFrames {
         connection.write(encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#parts.turn(session) }))
         return
       case 'report':
-        this.#reports.take(connection, message)
+        this.#reports.take(connection.rates, message)
         return
       case 'leave':
         this.#node.leave(session).catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
