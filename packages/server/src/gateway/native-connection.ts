@@ -25,6 +25,9 @@ interface Handed {
   count: number
 }
 
+/** As many as an SDK sends before it waits: what is free is not saved up, to be spent all at once. */
+const HANDED_MOST = 1_024
+
 export interface Rates {
   bytes: TokenBucket
   signals: TokenBucket
@@ -157,7 +160,7 @@ export class NativeConnection implements Connection {
     this.#handed ??= new Map()
     const handed = this.#handed.get(from)
     if (handed !== undefined) {
-      handed.count++
+      if (handed.count < HANDED_MOST) handed.count++
       return
     }
     if (this.#handed.size >= SENDERS_MOST)
