@@ -85,6 +85,11 @@ const write = (ws, data) => {
   sent++
 }
 
+let keys = 36 ** 4
+/** Objects with a key each that none had before. */
+const newKeys = (count) =>
+  Array.from({ length: count }, () => `{"${process.pid}${(keys++).toString(36)}":0}`).join()
+
 /** `count` claimed sockets that come again when they are closed, each doing `act` so many times a second. */
 async function claimants(count, perSecond, act) {
   await Promise.all(
@@ -287,6 +292,14 @@ const attacks = {
     }
   },
   'ack-flood': () => claimants(2, 250, (ws) => write(ws, `42["ack",{"acks":${acks}}]`)),
+  'slow-to-read': () =>
+    claimants(2, 100, (ws, n) => {
+      // The last one is as slow as the node reads.
+      const slow = [`${'0,'.repeat(24_000)}0`, newKeys(3_000), `${'[],'.repeat(16_000)}0`, newKeys(500)][
+        n % 4
+      ]
+      write(ws, `42["lookup",{"id":${n},"names":["nobody"],"x":[${slow}]}]`)
+    }),
   'pong-flood': () =>
     claimants(2, 10_000, (ws) => {
       ws.pong()

@@ -91,6 +91,12 @@ export const attacks: readonly Attack[] = [
     short: true,
   },
   {
+    id: 'slow-to-read',
+    sends: '2 peers, 100/s frames of up to 50 KB: ever new keys, zeros, empty lists',
+    wrong: atLeast(/error bad-frame/, 1),
+    seconds: 5,
+  },
+  {
     id: 'payload-growth',
     sends: '2 PeerJS peers, 125/s of 60 KB of `1e20,` to 200 absent ids each',
     seconds: 5,

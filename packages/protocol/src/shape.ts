@@ -99,7 +99,8 @@ export function readFields<S extends Shape>(
 export function isShallow(input: unknown, most: number): boolean {
   if (!isNested(input)) return true
   if (most === 0) return false
-  // A list of the values would cost more than all the rest of this.
+  // A list of an object's values costs more than all the rest of this, and so do names for the places of an array.
+  if (Array.isArray(input)) return input.every((item) => !isNested(item) || isShallow(item, most - 1))
   for (const key in input) if (isNested(input[key]) && !isShallow(input[key], most - 1)) return false
   return true
 }

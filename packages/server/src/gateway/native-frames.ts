@@ -11,6 +11,7 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
+import { costOf, isOverloaded } from '../frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { HandshakeReports } from './handshake-reports.js'
@@ -27,6 +28,10 @@ type Parts = Pick<
 export interface Broken {
   error: ProtocolError
   id?: number
+}
+
+const OVERLOADED: Broken = {
+  error: protocolError('bad-frame', 'the frame holds more keys, texts or numbers than any message has'),
 }
 
 /** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
@@ -69,8 +74,11 @@ export class NativeFrames {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
     const now = this.#clock.monotonic()
-    const waitMs = Math.max(connection.messages.take(1, now), connection.rates.bytes.take(bytes, now))
+    const { messages, rates } = connection
+    const cost = costOf(frame, bytes)
+    const waitMs = Math.max(messages.take(1, now), rates.bytes.take(cost, now))
     if (waitMs > 0 && bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
+    if (isOverloaded(cost, bytes)) return OVERLOADED
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
     const message = decoded.value

@@ -1,6 +1,7 @@
 import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { Limits } from '../limits.js'
+import { costOf } from '../frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS, TokenBucket } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import type { PeerJsConnection } from './peerjs-connection.js'
@@ -43,7 +44,8 @@ export class PeerJsFrames {
     const bytes = Buffer.byteLength(text)
     // Counted before it costs anything, whatever it says.
     const isLong = bytes > LONG_BYTES
-    const over = this.isOver(connection, bytes) || (isLong && this.#isOverSignals(connection, bytes))
+    const over =
+      this.isOver(connection, costOf(text, bytes)) || (isLong && this.#isOverSignals(connection, bytes))
     if (over && isLong) connection.pause(OVER_PAUSE_MS, this.#options.clock)
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return

@@ -130,6 +130,23 @@ describe('limits', () => {
     expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
   })
 
+  test('[P16] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
+    const clock = fakeClock()
+    const home = await house({
+      time: clock,
+      cluster: memoryCluster({ clock }),
+      limitValues: { ...unlimited, connection: { ...unlimited.connection, bytesPerSecond: 400_000 } },
+    })
+    const [a, b] = [await home.join('a'), await home.join('b')]
+    const keys = Object.fromEntries(Array.from({ length: 3_500 }, (_, i) => [`key-${i}`, i]))
+    a.send(JSON.stringify({ type: 'HEARTBEAT', keys }))
+    b.send(JSON.stringify({ type: 'HEARTBEAT', text: 'x'.repeat(45_000) }))
+    a.send(offer('b', 'x'))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+    b.send(offer('a', 'x'))
+    expect(await a.next('OFFER')).toMatchObject({ src: 'b' })
+  })
+
   test('[P8] what one sender has wait for absent peers is bounded over all of them', async () => {
     const clock = fakeClock()
     const home = await house({ time: clock, cluster: memoryCluster({ clock }), pingIntervalMs: 60_000 })

@@ -221,6 +221,10 @@ async function pings(peer: RawPeer, count: number): Promise<void> {
   }
 }
 
+function manyKeys(count: number): Record<string, number> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`key-${i}`, i]))
+}
+
 /** A clock that stands still, and on which pauses of `ms` end when a test says so. */
 function pausedByHand(ms: number): Clock & { resume(): void } {
   const ends: (() => void)[] = []
@@ -497,11 +501,20 @@ describe('claim', () => {
       await peer.until((text) => text.startsWith('0'))
       peer.ws.send(frame)
       expect(await peer.until((text) => text.startsWith('44'))).toBe(
-        '44{"message":"bad-frame","data":{"code":"bad-frame","detail":"a hello is a JSON object"}}',
+        '44{"message":"bad-frame","data":{"code":"bad-frame","detail":"a hello is a JSON object of a few fields"}}',
       )
       expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
     },
   )
+
+  test('[H10] a hello that is slow to read is not read, and one with the longest token is', async () => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((text) => text.startsWith('0'))
+    peer.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...manyKeys(600) })}`)
+    expect(await peer.until((text) => text.startsWith('44'))).toContain('"code":"bad-frame"')
+    expect(await peer.claim({ name: 'alice', token: '"'.repeat(8_192) })).toMatchObject({ name: 'alice' })
+  })
 
   test.each(['40/other,', '40/other,{"v":1}'])('[H10] %s is refused in its namespace', async (frame) => {
     const { url } = await house()
@@ -551,6 +564,8 @@ describe('frames', () => {
     ['[F3] an unknown type', '42["shout",{}]', 'unknown-type'],
     ['[F4] a wrong field', '42["lookup",{"id":-1,"names":["bob"]}]', 'bad-field'],
     ['[F4] a name outside the grammar', '42["lookup",{"id":1,"names":["a\\u0000"]}]', 'bad-name'],
+    ['[F5] many keys', `42["leave",${JSON.stringify(manyKeys(600))}]`, 'bad-frame'],
+    ['[F5] many numbers', `42["leave",{"x":[${'0,'.repeat(10_000)}0]}]`, 'bad-frame'],
     ['[F5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
     ['[F8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
   ])('%s: a typed error, and the connection lives on', async (_, frame, code) => {
@@ -878,6 +893,19 @@ describe('answers', () => {
     expect(counted.filter((line) => line.includes('rate-limited')).length).toBeLessThan(300)
   })
 
+  test('[R4] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
+    const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
+    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    const report = { handshake: 'h', path: 'direct', ms: 1 }
+    // By its bytes either takes a tenth of the bucket.
+    alice.send('report', { ...report, x: manyKeys(500) })
+    bob.send('report', { ...report, x: 'x'.repeat(10_000) })
+    for (const peer of [alice, bob]) peer.send('lookup', { id: 1, names: ['bob'] })
+    expect(await alice.event('error')).toMatchObject({ id: 1, code: 'rate-limited' })
+    expect(await bob.event('found')).toMatchObject({ id: 1 })
+  })
+
   test('[R4] hellos count, and a flood of them is closed', async () => {
     const { url } = await house(rated(5))
     const peer = new RawPeer(url)
@@ -934,6 +962,26 @@ describe('answers', () => {
     expect(await bob.end()).toMatchObject({ code: 4004 })
     const got = alice.frames.filter((frame) => frame.includes('"acked"'))
     expect(got.length).toBeLessThanOrEqual(1 + 100)
+  })
+
+  test('[R6] what is free is not saved up beyond a window', async () => {
+    const { url, node } = await house(rated(50))
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    const [from, to] = [...node.sessions.allOnline()]
+    if (from === undefined || to === undefined) return expect.unreachable()
+    const reply = { node: node.id, connection: from.connection.id, ref: '' }
+    for (let seq = 1; seq <= 1_500; seq++) {
+      const frame = `42["message",{"seq":${seq},}]`
+      const message = { from: from.peer, to: to.peer, wire: 'native', kind: 'message', reply, frame } as const
+      to.connection.send({ type: 'relay', message })
+    }
+    const acks = Array.from({ length: 60 }, () => ({ to: 'alice', stream, next: 2 }))
+    for (let sent = 0; sent < 1_500; sent += acks.length) bob.send('ack', { acks })
+    await bob.until((frame) => frame.includes('rate-limited'))
+    await pings(alice, 1)
+    const got = alice.frames.filter((frame) => frame.includes('"acked"')).length
+    expect(got).toBeGreaterThanOrEqual(1_024)
+    expect(got).toBeLessThanOrEqual(1_024 + 100)
   })
 
   test('[R6] what is remembered of a sender holds nothing of what came with it', async () => {

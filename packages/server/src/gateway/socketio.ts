@@ -14,6 +14,7 @@ import { Server } from 'socket.io'
 import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
+import { costOf, isOverloaded } from '../frame-cost.js'
 import type { Limits } from '../limits.js'
 import { TokenBucket, refusedRequestsBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
@@ -296,9 +297,12 @@ export class SocketIoGateway implements Gateway {
       this.#malformed(socket, protocolError('already-claimed', errorTexts['already-claimed']))
       return
     }
-    const hello = readHello(frame.slice(CONNECT_LENGTH))
+    const bytes = Buffer.byteLength(frame)
+    const hello = isOverloaded(costOf(frame, bytes), bytes)
+      ? undefined
+      : readHello(frame.slice(CONNECT_LENGTH))
     if (hello === undefined) {
-      const error = protocolError('bad-frame', 'a hello is a JSON object')
+      const error = protocolError('bad-frame', 'a hello is a JSON object of a few fields')
       this.#malformed(socket, error, () => connection.refuse(error))
       return
     }
