@@ -77,7 +77,8 @@ export class NativeFrames {
     const { messages, rates } = connection
     const cost = costOf(frame, bytes)
     const waitMs = Math.max(messages.take(1, now), rates.bytes.take(cost, now))
-    if (waitMs > 0 && bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
+    const isLong = bytes > LONG_BYTES
+    if (waitMs > 0 && isLong) connection.socket.pause(OVER_PAUSE_MS)
     if (isOverloaded(cost, bytes)) return OVERLOADED
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
@@ -88,11 +89,12 @@ export class NativeFrames {
       return 'id' in message ? { error, id: message.id } : { error }
     }
     if (message.type === 'ack') {
-      this.#acknowledgeAll(connection, session, message, waitMs)
+      this.#acknowledgeAll(connection, session, message, waitMs, cost - bytes)
       return undefined
     }
     // Who leaves costs nothing more, whatever it has sent before.
     if (waitMs > 0 && message.type !== 'leave') {
+      if (!isLong && cost > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
       this.#tooFast(connection, waitMs, message)
       return undefined
     }
@@ -170,8 +172,9 @@ export class NativeFrames {
     session: OnlineSession,
     { acks }: PeerMessageOf<'ack'>,
     waitMs: number,
+    besideBytes: number,
   ): void {
-    const { messages } = connection
+    const { messages, rates } = connection
     const now = this.#clock.monotonic()
     // The frame has been counted, and stands for the first one that is not free.
     let counted = waitMs === 0
@@ -190,7 +193,10 @@ export class NativeFrames {
     }
     if (due < acks.length) {
       if (overMs > 0) this.#tooFast(connection, overMs, { type: 'ack', acks })
-    } else if (waitMs === 0) messages.give(1)
+    } else if (waitMs === 0) {
+      messages.give(1)
+      rates.bytes.give(besideBytes)
+    }
   }
 
   // It goes wherever the sender is by now: a route from before its return would lead nowhere, for good.

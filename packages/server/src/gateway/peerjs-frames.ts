@@ -43,9 +43,9 @@ export class PeerJsFrames {
     const { node, onError } = this.#options
     const bytes = Buffer.byteLength(text)
     // Counted before it costs anything, whatever it says.
-    const isLong = bytes > LONG_BYTES
-    const over =
-      this.isOver(connection, costOf(text, bytes)) || (isLong && this.#isOverSignals(connection, bytes))
+    const cost = costOf(text, bytes)
+    const isLong = cost > LONG_BYTES
+    const over = this.isOver(connection, cost) || (isLong && this.#isOverSignals(connection, bytes))
     if (over && isLong) connection.pause(OVER_PAUSE_MS, this.#options.clock)
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return

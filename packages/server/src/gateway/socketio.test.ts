@@ -953,6 +953,19 @@ describe('answers', () => {
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
   })
 
+  test('[R6] acknowledgements of what was handed over take nothing of the rate of bytes but their own', async () => {
+    const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
+    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
+    for (let seq = 1; seq <= 180; seq++) await greet(alice, bob, seq)
+    // Each frame of these takes 80,000 if it is not free.
+    const acks = Array.from({ length: 60 }, () => ({ to: 'alice', stream, next: 2 }))
+    for (let i = 0; i < 3; i++) bob.send('ack', { acks })
+    bob.send('lookup', { id: 1, names: ['alice'] })
+    expect(await bob.event('found')).toMatchObject({ id: 1 })
+    expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
+  })
+
   test('[R6] beyond what was handed over each counts, and a flood is closed', async () => {
     const { url } = await house(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
