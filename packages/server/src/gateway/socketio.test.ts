@@ -961,6 +961,7 @@ describe('answers', () => {
     // Each frame of these takes 80,000 if it is not free.
     const acks = Array.from({ length: 60 }, () => ({ to: 'alice', stream, next: 2 }))
     for (let i = 0; i < 3; i++) bob.send('ack', { acks })
+    bob.send('report', { handshake: 'h', path: 'direct', ms: 1, x: 'x'.repeat(40_000) })
     bob.send('lookup', { id: 1, names: ['alice'] })
     expect(await bob.event('found')).toMatchObject({ id: 1 })
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
