@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { costOf, isOverloaded } from './frame-cost.js'
+import { costOf, holdsTooMuch } from './frame-cost.js'
 
 const cost = (value: unknown): number => {
   const frame = JSON.stringify(value)
@@ -44,7 +44,7 @@ test('[R4] any text is counted to its end, and for no less than its bytes', () =
   )
 })
 
-test('[F5] the longest acknowledgements, look-ups and bodies are not overloaded', () => {
+test('[F5] the longest acknowledgements, look-ups and bodies do not hold too much', () => {
   const name = '€'.repeat(42)
   const ack = { to: name, stream: 'A'.repeat(11), next: Number.MAX_SAFE_INTEGER }
   const frames = [
@@ -54,6 +54,6 @@ test('[F5] the longest acknowledgements, look-ups and bodies are not overloaded'
   ].map((frame) => JSON.stringify(frame))
   for (const frame of frames) {
     const bytes = Buffer.byteLength(frame)
-    expect(isOverloaded(costOf(frame, bytes), bytes)).toBe(false)
+    expect(holdsTooMuch(costOf(frame, bytes), bytes)).toBe(false)
   }
 })

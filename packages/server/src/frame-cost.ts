@@ -36,7 +36,7 @@ export function costOf(frame: string, bytes: number): number {
 }
 
 /** Whether a frame of the native wire holds more than any message has. It is refused unread: to read it costs most. */
-export function isOverloaded(cost: number, bytes: number): boolean {
+export function holdsTooMuch(cost: number, bytes: number): boolean {
   return cost - bytes > BESIDE_MOST
 }
 

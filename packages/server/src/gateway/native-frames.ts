@@ -11,7 +11,7 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, isOverloaded } from '../frame-cost.js'
+import { costOf, holdsTooMuch } from '../frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../limits.js'
 import type { GatewayMetrics } from './events.js'
 import { HandshakeReports } from './handshake-reports.js'
@@ -30,7 +30,7 @@ export interface Broken {
   id?: number
 }
 
-const OVERLOADED: Broken = {
+const HOLDS_TOO_MUCH: Broken = {
   error: protocolError('bad-frame', 'the frame holds more keys, texts or numbers than any message has'),
 }
 
@@ -79,7 +79,7 @@ export class NativeFrames {
     const waitMs = Math.max(messages.take(1, now), rates.bytes.take(cost, now))
     const isLong = bytes > LONG_BYTES
     if (waitMs > 0 && isLong) connection.socket.pause(OVER_PAUSE_MS)
-    if (isOverloaded(cost, bytes)) return OVERLOADED
+    if (holdsTooMuch(cost, bytes)) return HOLDS_TOO_MUCH
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return decoded
     const message = decoded.value

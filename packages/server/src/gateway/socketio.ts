@@ -14,7 +14,7 @@ import { Server } from 'socket.io'
 import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
-import { costOf, isOverloaded } from '../frame-cost.js'
+import { costOf, holdsTooMuch } from '../frame-cost.js'
 import type { Limits } from '../limits.js'
 import { TokenBucket, refusedRequestsBucket, strikeBucket } from '../limits.js'
 import type { EngineOptions } from './engine.js'
@@ -298,7 +298,7 @@ export class SocketIoGateway implements Gateway {
       return
     }
     const bytes = Buffer.byteLength(frame)
-    const hello = isOverloaded(costOf(frame, bytes), bytes)
+    const hello = holdsTooMuch(costOf(frame, bytes), bytes)
       ? undefined
       : readHello(frame.slice(CONNECT_LENGTH))
     if (hello === undefined) {
