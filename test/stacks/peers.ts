@@ -16,7 +16,7 @@ export interface Commands {
   call: { with: { to: string; deadlineMs: number }; answer: { ms: number } }
   /** Waits for the channel that the other one opens. */
   opened: { with: object; answer: object }
-  /** Sends random bytes, each message as soon as `send` of the one before it resolves. */
+  /** Sends random bytes, and gives `send` all of them at once. */
   send: { with: { bytes: number }; answer: { sha256: string; startedAt: number; mostBuffered: number } }
   /** Waits until so many have come, or the channel is gone. */
   receive: { with: { bytes: number }; answer: { sha256: string; bytes: number; at: number } }

@@ -142,8 +142,11 @@ export class SdkPeer {
     const { buffered } = this.#watched
     buffered.most = 0
     const startedAt = Date.now()
+    // All at once, so that every stack has to wait, however fast it is.
+    const sends = []
     for (let at = 0; at < bytes; at += CHUNK_BYTES)
-      await this.#channel.send(data.subarray(at, at + CHUNK_BYTES))
+      sends.push(this.#channel.send(data.subarray(at, at + CHUNK_BYTES)))
+    await Promise.all(sends)
     return { sha256, startedAt, mostBuffered: buffered.most }
   }
 
