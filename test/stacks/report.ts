@@ -33,9 +33,10 @@ export function document(
 ): string {
   const good = results.filter(({ failures }) => failures.length === 0).length
   const mark = (caller: Stack, callee: Stack): string => {
-    const found = results.find((result) => result.caller === caller && result.callee === callee)
-    if (!found) return ''
-    return found.failures.length === 0 ? '✓' : found.failures.map(({ step }) => step).join(', ')
+    const tries = results.filter((result) => result.caller === caller && result.callee === callee)
+    const failed = new Set(tries.flatMap(({ failures }) => failures.map(({ step }) => step)))
+    if (tries.length === 0) return ''
+    return failed.size === 0 ? '✓' : [...failed].join(', ')
   }
   const lines = [
     '# WebRTC stacks',

@@ -14,6 +14,8 @@ export interface MatrixOptions {
   cells: readonly Pairing[]
   /** What each side sends. */
   bytes: number
+  /** How often each cell runs: some faults are rare. Once, when absent. */
+  times?: number
   done?: (result: CellResult) => void
 }
 
@@ -29,7 +31,7 @@ export const ALL: readonly Pairing[] = STACKS.flatMap((caller) =>
 )
 
 /** One node with an embedded registry; for each cell two new peers, one cell after the other. */
-export async function runMatrix({ cells, bytes, done }: MatrixOptions): Promise<Matrix> {
+export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions): Promise<Matrix> {
   const grounds = new Map<Stack, Ground>()
   const versions: Versions = {}
   const node = await startNode()
@@ -42,7 +44,7 @@ export async function runMatrix({ cells, bytes, done }: MatrixOptions): Promise<
       await peer.stop()
     }
     const results: CellResult[] = []
-    for (const stacks of cells) {
+    for (const stacks of cells.flatMap((cell) => Array.from({ length: times }, () => cell))) {
       const [caller, callee] = [grounds.get(stacks.caller), grounds.get(stacks.callee)]
       if (!caller || !callee) throw new Error('unreachable: every stack was prepared')
       const result = await runCell(stacks, { caller, callee }, { url: node.url, bytes })
@@ -72,10 +74,10 @@ export function select(only: string | undefined): readonly Pairing[] {
   )
 }
 
-const HELP = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--write]
+const HELP = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--times N] [--write]
 Peers of every WebRTC stack call each other over one node. In each cell a channel opens, each side sends so many
 megabytes (10), each side closes a channel, and the other must see it. It prints a table, and writes .work/stacks.json;
---write puts the table into docs/stacks.md, too.
+--write puts the table into docs/stacks.md, too. --times runs each cell so often, for what fails rarely.
 Stacks: ${STACKS.join(', ')}`
 
 /** `npm run test:stacks`. Resolves with the exit code: 0, 1 where a cell failed, 2 for wrong arguments. */
@@ -85,6 +87,7 @@ export async function main(args: string[]): Promise<number> {
     options: {
       only: { type: 'string' },
       megabytes: { type: 'string', default: '10' },
+      times: { type: 'string', default: '1' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -102,6 +105,8 @@ export async function main(args: string[]): Promise<number> {
   }
   const megabytes = Number(values.megabytes)
   if (!(megabytes > 0 && megabytes <= 100)) wrong = '--megabytes is a number up to 100'
+  const times = Number(values.times)
+  if (!(Number.isInteger(times) && times >= 1)) wrong = '--times is a whole number from 1'
   if (values.write && values.only !== undefined) wrong = '--write is for all stacks, without --only'
   if (wrong !== undefined) {
     console.error(`${wrong}\n${HELP}`)
@@ -111,6 +116,7 @@ export async function main(args: string[]): Promise<number> {
   const matrix = await runMatrix({
     cells,
     bytes: Math.ceil(megabytes * MEGABYTE),
+    times,
     done: (result) => {
       console.log(row(result))
       for (const { step, error, states } of result.failures)
