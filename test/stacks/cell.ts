@@ -6,6 +6,8 @@ export interface CellResult {
   callee: Stack
   /** From the call to the open channel: the first time, and the second. */
   openMs: number[]
+  /** What both sides went through, of each channel that took long to open. */
+  slow: { openMs: number; states: string[] }[]
   /** Of the bytes that a side sends, MB a second, until the other has them all. */
   callerRate?: number
   calleeRate?: number
@@ -37,6 +39,8 @@ export interface CellOptions {
 type Sides = Record<Role, StackPeer>
 
 const OPEN_DEADLINE_MS = 15_000
+/** A lost DTLS flight is sent again after 1 s. */
+const SLOW_MS = 900
 /** The slowest take 2 s for 10 MB, and machines are busy. */
 const TRANSFER_DEADLINE_MS = 60_000
 /** What is promised; a close that is seen later is a failure that says how late. */
@@ -72,7 +76,7 @@ class Cell {
   #names = { caller: '', callee: '' }
 
   constructor(stacks: Record<Role, Stack>, grounds: Record<Role, Ground>, options: CellOptions) {
-    this.#result = { ...stacks, openMs: [], mostBuffered: 0, seenMs: {}, closeMs: [], failures: [] }
+    this.#result = { ...stacks, openMs: [], slow: [], mostBuffered: 0, seenMs: {}, closeMs: [], failures: [] }
     this.#grounds = grounds
     this.#options = options
   }
@@ -135,6 +139,7 @@ class Cell {
     this.#open = true
     this.#calls++
     this.#result.openMs.push(ms)
+    if (ms > SLOW_MS) this.#result.slow.push({ openMs: ms, states: await this.#states() })
     return sides
   }
 

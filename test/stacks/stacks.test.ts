@@ -40,6 +40,7 @@ test('the table has each cell once, and says which step failed', () => {
     caller: 'werift',
     callee: 'aiortc',
     openMs: [12.4, 9.6],
+    slow: [],
     callerRate: 7.25,
     calleeRate: 8,
     mostBuffered: 1_065_000,
