@@ -62,7 +62,10 @@ function adapt(base: PeerConnectionClass): PeerConnectionClass {
       failed: RTCPeerConnectionErrorCallback,
     ): Promise<void>
     override setRemoteDescription({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
-      return super.setRemoteDescription({ type, sdp: type === 'offer' ? sdp.replace('a=setup:actpass', 'a=setup:active') : sdp })
+      return super.setRemoteDescription({
+        type,
+        sdp: type === 'offer' ? sdp.replace('a=setup:actpass', 'a=setup:active') : sdp,
+      })
     }
 
     override async getStats(): Promise<RTCStatsReport> {
