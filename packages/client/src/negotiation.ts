@@ -3,6 +3,8 @@ import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
+import { Parting } from './parting.js'
+import { messageBytesMaxOf, withoutCandidates } from './sdp.js'
 import type { Streams } from './streams.js'
 import { makeStreams, watchStreams } from './streams.js'
 
@@ -12,6 +14,8 @@ export interface HandshakeOptions {
   /** Who gives way when both offer at once: names are compared, so both sides know. */
   polite: boolean
   terms: Terms
+  /** The handshake whose channel was lost, where this one is to bring it back. */
+  resumes?: string | undefined
   clock: Clock
   /** Only candidates of a TURN server leave this peer. */
   relayOnly: boolean
@@ -29,8 +33,10 @@ export interface HandshakeOptions {
 export interface HandshakeEnd {
   stage: FailureStage
   detail: string
-  /** It was open and its path was lost: a new connection may bring it back. */
+  /** It was open and its path was lost, and neither side wanted that: a new connection may bring it back. */
   lost: boolean
+  /** The other side's application had closed what this handshake was to bring back. */
+  final: boolean
 }
 
 /**
@@ -44,9 +50,6 @@ const SILENT_MS = 3_000
 const RECOVER_MS = 15_000
 /** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
 const REMOTE_MAX = 200
-
-const noCandidates = (sdp: string | undefined): string =>
-  (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
 
 /** Browsers can; libdatachannel cannot. */
 const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
@@ -73,12 +76,17 @@ export class Handshake {
   #ignores = false
   #held: boolean
   #watchdog: Timer | undefined
+  /** False once either application has closed the channel: then its end is no loss. */
+  #isWanted = true
+  readonly #parting: Parting
+  #messageBytesMax = Infinity
 
   constructor(options: HandshakeOptions) {
     this.id = options.id
     this.#options = options
     this.#held = options.holdCandidates
     this.#found = new OwnCandidates(options.relayOnly)
+    this.#parting = new Parting(options.clock, () => void options.send({ type: 'end', reason: 'closed' }))
   }
 
   get connection(): RTCPeerConnection | undefined {
@@ -87,6 +95,16 @@ export class Handshake {
 
   get isOpen(): boolean {
     return this.#state === 'open'
+  }
+
+  get isWanted(): boolean {
+    return this.#isWanted
+  }
+
+  /** The largest message that both stacks carry; of this one's own bound, not each stack tells. */
+  get messageBytesMax(): number {
+    const own = this.#connection?.sctp?.maxMessageSize
+    return Math.min(this.#messageBytesMax, typeof own === 'number' && own > 0 ? own : Infinity)
   }
 
   get isAnswered(): boolean {
@@ -105,7 +123,7 @@ export class Handshake {
     this.#isCaller = true
     this.#step(async () => {
       const { connection, streams, offer } = await this.#start()
-      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, offer ?? (await connection.createOffer()))
     })
   }
@@ -119,15 +137,14 @@ export class Handshake {
       // WebRTC runs one after the other by itself, and loses no time in between.
       const [, answer] = await Promise.all([this.#accept(connection, offer), connection.createAnswer()])
       // libdatachannel answers by itself, and a stream made before that would make it offer instead.
-      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, answer)
     })
   }
 
   /** A later signal of this handshake. */
   receive(signal: HandshakeSignal): void {
-    if (signal.type === 'end')
-      return this.#finish(this.stage, `${signal.reason} by the other peer`, this.#state === 'open')
+    if (signal.type === 'end') return this.#onEnd(signal.reason)
     // Counted before it waits for its turn: an application may take its time to accept.
     this.#received += signal.type === 'candidates' ? Math.max(1, signal.candidates.length) : 1
     if (this.#received > REMOTE_MAX) return this.end('ice', 'too many candidates')
@@ -175,32 +192,62 @@ export class Handshake {
   /** Ends it from this side, and tells the other. */
   end(stage: FailureStage, detail: string, reason: EndReason = 'ended'): void {
     if (this.#state === 'ended') return
-    const lost = this.#state === 'open'
-    const told = stage === 'not-found' ? undefined : this.#options.send({ type: 'end', reason })
+    const told =
+      stage === 'not-found'
+        ? undefined
+        : this.#options.send({ type: 'end', reason: this.#isWanted ? reason : 'closed' })
     // A closing connection says goodbye where it still can. Heard before the signal, that would pass for the other
     // application's wish, and nobody would look for a new path.
-    const connection = lost ? this.#connection : undefined
-    if (connection) this.#connection = undefined
+    const connection = this.#state === 'open' ? this.#take() : undefined
     void told?.then(() => connection?.close())
-    this.#finish(stage, detail, lost)
+    this.#finish(stage, detail)
   }
 
-  /** The channel is no longer wanted, here or there: nothing was lost. */
-  close(detail: string): void {
-    this.#finish(this.stage, detail, false)
+  #onEnd(reason: EndReason): void {
+    if (reason === 'closed') this.#isWanted = false
+    this.#finish(this.stage, `${reason} by the other peer`)
   }
 
-  /** Ends it in silence: the other side has ended it, or never minded it. */
-  drop(): void {
+  /** Either application closes the channel. */
+  unwanted(): void {
+    this.#isWanted = false
+  }
+
+  heardBye(): void {
+    this.#parting.hear()
+  }
+
+  /**
+   * The channel is over, and nothing was lost. Whoever hears of it says goodbye over the connection, which stays for
+   * that. Resolves when the other side knows, or after 2 s.
+   */
+  close(detail: string): Promise<void> {
+    const connection = this.#state === 'open' ? this.#take() : undefined
+    this.#isWanted = false
+    this.#finish(this.stage, detail)
+    if (connection) this.#parting.begin(connection)
+    return connection ? this.#parting.heard : Promise.resolve()
+  }
+
+  /** No time is left for a goodbye to get through. */
+  hangUp(): void {
+    this.#parting.close()
+  }
+
+  /** What becomes of the connection is another's matter now. */
+  #take(): RTCPeerConnection | undefined {
+    const connection = this.#connection
+    this.#connection = undefined
+    return connection
+  }
+
+  #finish(stage: FailureStage, detail: string): void {
+    if (this.#state === 'ended') return
+    const lost = this.#state === 'open' && this.#isWanted
     this.#state = 'ended'
     this.#watchdog?.cancel()
     this.#connection?.close()
-  }
-
-  #finish(stage: FailureStage, detail: string, lost: boolean): void {
-    if (this.#state === 'ended') return
-    this.drop()
-    this.#options.onEnd({ stage, detail, lost })
+    this.#options.onEnd({ stage, detail, lost, final: !this.#isWanted })
   }
 
   #step(run: () => void | Promise<void>): void {
@@ -227,7 +274,8 @@ export class Handshake {
   #watchStreams(streams: Streams): void {
     watchStreams(streams, {
       onOpen: () => this.#onOpen(streams),
-      onClose: () => this.close('closed by the other peer'),
+      onClose: () => this.#onClose(),
+      onStall: () => this.end('ice', 'the path takes nothing any more'),
     })
   }
 
@@ -239,15 +287,22 @@ export class Handshake {
     this.#options.onOpen(streams)
   }
 
+  /** The other side's stack has closed it: there is nobody to say goodbye to. */
+  #onClose(): void {
+    if (this.#state === 'open') this.#isWanted = false
+    this.#parting.close()
+    this.#finish(this.stage, 'closed by the other peer')
+  }
+
   /** On its way while this side sets it: both take their time. */
   async #describe(connection: RTCPeerConnection, description: RTCSessionDescriptionInit): Promise<void> {
     if (this.#isEnded()) return
     const set = connection.setLocalDescription(description)
-    const sdp = noCandidates(description.sdp)
+    const sdp = withoutCandidates(description.sdp)
     const restart = canRestart(connection)
     void this.#options.send(
       description.type === 'offer'
-        ? { type: 'offer', sdp, restart, ...this.#options.terms }
+        ? { type: 'offer', sdp, restart, ...this.#options.terms, resumes: this.#options.resumes }
         : { type: 'answer', sdp, restart },
     )
     this.#described = true
@@ -258,6 +313,7 @@ export class Handshake {
   async #accept(connection: RTCPeerConnection, signal: Extract<HandshakeSignal, { sdp: string }>) {
     const { type, sdp, restart } = signal
     this.#canRestart = restart && canRestart(connection)
+    this.#messageBytesMax = messageBytesMaxOf(sdp)
     // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
     await connection.setRemoteDescription({ type, sdp })
@@ -295,6 +351,8 @@ export class Handshake {
   }
 
   #onPathChange(state: RTCPeerConnectionState): void {
+    // Not each stack closes the streams as well.
+    if (state === 'closed') return this.#onClose()
     if (state === 'failed') return this.recover()
     if (state === 'disconnected') return this.#watch(SILENT_MS, () => this.recover())
     if (state === 'connected') this.#watchdog?.cancel()
