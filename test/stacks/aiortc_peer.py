@@ -19,7 +19,8 @@ from aiortc.sdp import candidate_from_sdp
 CHUNK_BYTES = 16 * 1024
 # P19: over the one a sender waits, until the other is reached.
 FULL_BYTES, ROOM_BYTES = 1024 * 1024, 256 * 1024
-CLOSE_S = 10
+# How long a closing channel waits for the other side's goodbye, and its connection for ours to get through.
+CLOSE_S, PARTING_S = 10, 0.5
 
 trace = []
 
@@ -111,7 +112,7 @@ class Channel:
         self.opened, self.ended = asyncio.Event(), asyncio.Event()
         self.changed = asyncio.Event()
         self.received, self.received_bytes, self.received_messages = [], 0, 0
-        self.sent, self.expected = 0, None
+        self.sent, self.expected, self.said_bye = 0, None, False
         self.connection.on("connectionstatechange", self.on_state)
         self.connection.on("iceconnectionstatechange", lambda: note(f"ICE {self.connection.iceConnectionState}"))
 
@@ -165,27 +166,34 @@ class Channel:
         self.sent += 1
 
     async def close(self):
-        """Says how many messages there were; the other side closes when it has them (P18)."""
-        self.frames.send(json.dumps({"type": "bye", "messages": self.sent}))
+        """Both sides say how many messages there were; each closes when it has those of the other (P18)."""
+        self.say_bye()
         try:
             await asyncio.wait_for(self.ended.wait(), CLOSE_S)
         except asyncio.TimeoutError:
-            note("the other side did not close")
-        await self.end("closed here")
+            note("the other side did not say goodbye")
+            await self.end("closed here")
 
-    async def end(self, reason):
+    def say_bye(self):
+        if not self.said_bye and self.frames.readyState == "open":
+            self.said_bye = True
+            self.frames.send(json.dumps({"type": "bye", "messages": self.sent}))
+
+    def end_when_complete(self):
+        if self.expected is not None and self.received_messages >= self.expected:
+            self.say_bye()
+            self.end_soon("closed by the other peer", PARTING_S)
+
+    async def end(self, reason, parting_s=0):
         if not self.ended.is_set():
             self.ended.set()
             self.changed.set()
             self.owner.on_end(self, reason)
+            await asyncio.sleep(parting_s)
         await self.connection.close()
 
-    def end_soon(self, reason):
-        self.ending = asyncio.ensure_future(self.end(reason))
-
-    def end_when_complete(self):
-        if self.expected is not None and self.received_messages >= self.expected:
-            self.end_soon("closed by the other peer")
+    def end_soon(self, reason, parting_s=0):
+        self.ending = asyncio.ensure_future(self.end(reason, parting_s))
 
     def on_open(self, stream):
         note(f"stream {stream.id} open")
