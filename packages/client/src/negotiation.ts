@@ -1,55 +1,20 @@
-import type { Clock, Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
-import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
+import type { HandshakeOptions } from './handshake-options.js'
+import type { EndReason, HandshakeSignal } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
 import { Parting } from './parting.js'
-import { messageBytesMaxOf, withoutCandidates } from './sdp.js'
+import { PathWatch } from './path-watch.js'
+import { messageBytesMaxOf } from './sdp.js'
 import type { Streams } from './streams.js'
 import { makeStreams, watchStreams } from './streams.js'
+import { TheirCandidates } from './their-candidates.js'
 
-export interface HandshakeOptions {
-  /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
-  id: string
-  /** Who gives way when both offer at once: names are compared, so both sides know. */
-  polite: boolean
-  terms: Terms
-  /** The handshake whose channel was lost, where this one is to bring it back. */
-  resumes?: string | undefined
-  clock: Clock
-  /** Only candidates of a TURN server leave this peer. */
-  relayOnly: boolean
-  /** The caller's candidates wait for the answer, so that who refuses learns no address. */
-  holdCandidates: boolean
-  /** Resolves to a connection that has described nothing yet. Rejects when there is no WebRTC here. */
-  prepare(terms: Terms): Promise<Blank>
-  /** Resolves when the other side has it, or cannot have it. */
-  send(signal: HandshakeSignal): Promise<void>
-  onOpen(streams: Streams): void
-  /** Ends once, whether before it opened or after. */
-  onEnd(end: HandshakeEnd): void
-}
-
-export interface HandshakeEnd {
-  stage: FailureStage
-  detail: string
-  /** It was open and its path was lost, and neither side wanted that: a new connection may bring it back. */
-  lost: boolean
-  /** The other side's application had closed what this handshake was to bring back. */
-  final: boolean
-}
-
-/**
- * Connected, but no channel: a lost DTLS flight is sent again after 1 s and 3 s. What does not open after that (one in
- * six behind symmetric NATs on a loaded machine) opens on a fresh try.
- */
-const STUCK_MS = 4_000
-/** A path that is silent this long is looked for anew, long before ICE itself gives up after 15 to 30 s. */
-const SILENT_MS = 3_000
-/** A new path must be found within this, else the channel is closed. */
-const RECOVER_MS = 15_000
 /** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
 const REMOTE_MAX = 200
+
+const noCandidates = (sdp: string | undefined): string =>
+  (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
 
 /** Browsers can; libdatachannel cannot. */
 const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
@@ -57,8 +22,6 @@ const canRestart = (connection: RTCPeerConnection): boolean => typeof connection
 /** One RTCPeerConnection from its first signal to its end: perfect negotiation, trickle ICE, restarts. */
 export class Handshake {
   readonly id: string
-  /** The addresses that the other side announced as its own. */
-  readonly hosts = new Set<string>()
   readonly #options: HandshakeOptions
   #connection: RTCPeerConnection | undefined
   /** Every step that waits for WebRTC runs after the one before it, so candidates cannot overtake descriptions. */
@@ -70,12 +33,11 @@ export class Handshake {
   #canRestart = false
   readonly #found: OwnCandidates
   #received = 0
-  /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
-  #early: string[] = []
+  readonly #theirs = new TheirCandidates()
   /** The last offer lost the glare: the candidates that follow it are for nothing. */
   #ignores = false
   #held: boolean
-  #watchdog: Timer | undefined
+  readonly #watch: PathWatch
   /** False once either application has closed the channel: then its end is no loss. */
   #isWanted = true
   readonly #parting: Parting
@@ -86,11 +48,17 @@ export class Handshake {
     this.#options = options
     this.#held = options.holdCandidates
     this.#found = new OwnCandidates(options.relayOnly)
+    this.#watch = new PathWatch(options.clock)
     this.#parting = new Parting(options.clock, () => void options.send({ type: 'end', reason: 'closed' }))
   }
 
   get connection(): RTCPeerConnection | undefined {
     return this.#connection
+  }
+
+  /** The addresses that the other side announced as its own. */
+  get hosts(): ReadonlySet<string> {
+    return this.#theirs.hosts
   }
 
   get isOpen(): boolean {
@@ -153,7 +121,7 @@ export class Handshake {
       if (connection === undefined) return
       if (signal.type === 'candidates') {
         if (this.#ignores) return
-        return this.#addCandidates(connection, signal.candidates)
+        return this.#theirs.add(connection, signal.candidates)
       }
       const offered = connection.signalingState === 'have-local-offer'
       if (signal.type === 'answer' && !offered) return
@@ -173,7 +141,7 @@ export class Handshake {
   recover(): void {
     if (this.#state !== 'open' || this.#isConnected) return
     if (!this.#canRestart) return this.end('ice', 'the path was lost')
-    this.#watch(RECOVER_MS, () => {
+    this.#watch.recovering(() => {
       if (!this.#isConnected) this.end('ice', 'the path was lost and no other found')
     })
     this.#step(async () => {
@@ -245,7 +213,7 @@ export class Handshake {
     if (this.#state === 'ended') return
     const lost = this.#state === 'open' && this.#isWanted
     this.#state = 'ended'
-    this.#watchdog?.cancel()
+    this.#watch.stop()
     this.#connection?.close()
     this.#options.onEnd({ stage, detail, lost, final: !this.#isWanted })
   }
@@ -283,7 +251,7 @@ export class Handshake {
   #onOpen(streams: Streams): void {
     if (this.#isEnded()) return
     this.#state = 'open'
-    this.#watchdog?.cancel()
+    this.#watch.stop()
     this.#options.onOpen(streams)
   }
 
@@ -298,7 +266,7 @@ export class Handshake {
   async #describe(connection: RTCPeerConnection, description: RTCSessionDescriptionInit): Promise<void> {
     if (this.#isEnded()) return
     const set = connection.setLocalDescription(description)
-    const sdp = withoutCandidates(description.sdp)
+    const sdp = noCandidates(description.sdp)
     const restart = canRestart(connection)
     void this.#options.send(
       description.type === 'offer'
@@ -317,16 +285,7 @@ export class Handshake {
     // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
     await connection.setRemoteDescription({ type, sdp })
-    await this.#addCandidates(connection, this.#early.splice(0))
-  }
-
-  async #addCandidates(connection: RTCPeerConnection, candidates: string[]): Promise<void> {
-    if (this.#state === 'new') return void this.#early.push(...candidates)
-    for (const candidate of candidates) {
-      const address = / (\S+) \d+ typ host/.exec(candidate)?.[1]
-      if (address !== undefined) this.hosts.add(address)
-      await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 })
-    }
+    await this.#theirs.addEarly(connection)
   }
 
   /** Candidates found in one turn of the event loop travel together. */
@@ -346,20 +305,15 @@ export class Handshake {
     if (this.#state === 'open') return this.#onPathChange(connectionState)
     if (connectionState === 'failed' || connectionState === 'closed')
       return this.end(this.stage, `the connection ${connectionState}`)
-    if (this.#isCaller && iceConnectionState === 'connected' && this.#watchdog === undefined)
-      this.#watch(STUCK_MS, () => this.end(this.stage, 'connected, but no channel'))
+    if (this.#isCaller && iceConnectionState === 'connected')
+      this.#watch.opening(() => this.end(this.stage, 'connected, but no channel'))
   }
 
   #onPathChange(state: RTCPeerConnectionState): void {
     // Not each stack closes the streams as well.
     if (state === 'closed') return this.#onClose()
     if (state === 'failed') return this.recover()
-    if (state === 'disconnected') return this.#watch(SILENT_MS, () => this.recover())
-    if (state === 'connected') this.#watchdog?.cancel()
-  }
-
-  #watch(ms: number, task: () => void): void {
-    this.#watchdog?.cancel()
-    this.#watchdog = this.#options.clock.after(ms, task)
+    if (state === 'disconnected') return this.#watch.silent(() => this.recover())
+    if (state === 'connected') this.#watch.stop()
   }
 }

@@ -89,8 +89,7 @@ describe('connect', () => {
       await ours.send(`round ${round}`)
       expect(await text).toBe(`round ${round}`)
       counts.push(events)
-      alice.close()
-      bob.close()
+      await Promise.all([alice.close(), bob.close()])
     }
     expect(counts).toEqual(Array.from({ length: 100 }, () => 2))
   }, 120_000)

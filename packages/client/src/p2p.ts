@@ -12,7 +12,7 @@ import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-sig
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onLeave, onPageEvent } from './page.js'
-import type { Offer, Outcome, PairDeps } from './pair.js'
+import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { findPeerConnection } from './rtc.js'

@@ -6,43 +6,15 @@ import { abortError } from './channel.js'
 import type { Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
 import { ConnectError } from './connect-error.js'
-import type { Blank } from './connections.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
 import { DEADLINE_MS, sendSignal } from './handshake-signal.js'
-import type { HandshakeEnd } from './negotiation.js'
+import type { HandshakeEnd } from './handshake-options.js'
 import { Handshake } from './negotiation.js'
 import { openChannel } from './open-channel.js'
-import type { P2PContext, Stay } from './signaling.js'
+import type { Offer, Outcome, PairDeps } from './pair-deps.js'
+import type { Stay } from './signaling.js'
 import type { Streams } from './streams.js'
 
-/** How one handshake of this peer ended; the same goes to the node for its operator. */
-export interface Outcome {
-  peer: Name
-  handshake: string
-  path: 'direct' | 'relayed' | 'failed'
-  stage?: FailureStage
-  /** From the call to the open channel, or to the failure. */
-  ms: number
-}
-
-export interface PairDeps {
-  readonly context: P2PContext
-  readonly relayOnly: boolean
-  readonly holdCandidates: boolean
-  /** Makes a connection with the ICE servers of the moment. */
-  prepare(terms: Terms): Promise<Blank>
-  accepts(from: Name): Promise<boolean>
-  onOpen(channel: Channel): void
-  onClose(channel: Channel, reason: string): void
-  onFail(error: ConnectError): void
-  onOutcome(outcome: Outcome): void
-  /** One of the two applications has closed the channel of this handshake: it is not to be brought back. */
-  onFinal(handshake: string): void
-  /** Nothing is open or under way any more. */
-  onIdle(): void
-}
-
-export type Offer = HandshakeSignal & { type: 'offer' }
 type Caller = (result: Channel | Error) => void
 
 /** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */

@@ -8,8 +8,3 @@ export function messageBytesMaxOf(sdp: string): number {
   // 0: any size.
   return Number(said) || Infinity
 }
-
-/** Candidates travel by themselves. */
-export function withoutCandidates(sdp: string | undefined): string {
-  return (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
-}
