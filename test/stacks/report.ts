@@ -41,9 +41,9 @@ export function document(
   const lines = [
     '# WebRTC stacks',
     '',
-    'Written by `npm run test:stacks -- --write`; all else that it saw is in `.work/stacks.json`. `--only werift,chromium` runs these two, each with each; `--only werift:chromium` has werift call Chromium. `npm test` runs three cells.',
+    'Written by `npm run test:stacks -- --write`; all else that it saw is in `.work/stacks.json`. `--only werift,chromium` runs these two, each with each; `--only werift:chromium` has werift call Chromium. `npm test` runs a few cells.',
     '',
-    `Every stack calls every stack over one node. In each cell a channel opens; each side sends ${megabytes} MB, all given to \`send\` at once; the SHA-256 of what came must be the same, and never may more than 1 MiB and one message wait in a stream. Then the caller closes, calls again, and the callee closes: the other side must see each close within 2 s, and no channel may open that nobody called for. Last, of two more channels, each side ends one with \`p2p.close()\`, as a peer does that goes: this, too, must be seen within 2 s. aiortc is not our SDK: \`test/stacks/aiortc_peer.py\` speaks the wire by itself. All others run the SDK.`,
+    `Every stack calls every stack over one node. In each cell a channel opens; each side sends ${megabytes} MB, all given to \`send\` at once; the SHA-256 of what came must be the same, and never may more than 1 MiB and one message wait in a stream. Then the caller closes, calls again, and the callee closes: the other side must see each close within 2 s, and no channel may open that nobody called for. Last, of two more channels, each side ends one with \`p2p.close()\`, as a peer does that goes: this, too, must be seen within 2 s. aiortc is not our SDK: \`test/stacks/aiortc_peer.py\` speaks the wire by itself. All others run the SDK, the browsers with plain addresses in their candidates instead of mDNS names. werift 0.25 asks for Node 22, and ran on the Node below.`,
     '',
     `Run ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} cores (so the times are upper bounds): ${STACKS.map((stack) => `${stack} ${versions[stack] ?? '?'}`).join(', ')}. **${good} of ${results.length}** cells without a failure.`,
     '',
