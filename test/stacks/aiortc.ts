@@ -11,7 +11,7 @@ const MODULES = [
 ]
 
 /**
- * The Python that has what aiortc_peer.py imports; what is missing comes with apt-get (as root on Debian).
+ * The Python that has what foreign_client.py imports; what is missing comes with apt-get (as root on Debian).
  * @throws an Error that names what is missing and how to install it
  */
 export async function findAiortc(): Promise<string> {

@@ -62,7 +62,7 @@ export async function prepare(stack: Stack): Promise<Ground> {
       await ensureBuilt()
       return processes(process.execPath, [scriptOf('node-peer.mjs'), stack])
     case 'aiortc':
-      return processes(await findAiortc(), [scriptOf('aiortc_peer.py')])
+      return processes(await findAiortc(), ['-B', scriptOf('aiortc_peer.py')])
     case 'chromium': {
       const browser = await launchChromium()
       return pages(
