@@ -139,7 +139,7 @@ describe('a goodbye', () => {
 })
 
 describe('a channel that an application closed', () => {
-  it('[P30] does not come back to the caller that hears of it only by the loss of its path', async () => {
+  it('[P34] does not come back to the caller that hears of it only by the loss of its path', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     // Alice has called, so she would call again.
@@ -168,7 +168,7 @@ describe('a channel that an application closed', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[P30] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
+  it('[P34] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', stack)
@@ -186,7 +186,7 @@ describe('a channel that an application closed', () => {
     expect(alice.channels.concat(bob.channels)).toEqual([])
   })
 
-  it('[P30] opens anew for an application that calls, also while the old one is not to come back', async () => {
+  it('[P34] opens anew for an application that calls, also while the old one is not to come back', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', { RTCPeerConnection: stack.RTCPeerConnection })
@@ -198,7 +198,7 @@ describe('a channel that an application closed', () => {
     const closing = there.close()
     // Joins the attempt to bring it back, which comes to nothing.
     const anew = new Promise<typeof ours>((resolve, reject) => {
-      alice.on('channel-closed', () => queueMicrotask(() => alice.connect('bob').then(resolve, reject)))
+      alice.on('channel-closed', () => queueMicrotask(() => void alice.connect('bob').then(resolve, reject)))
     })
     stack.lose()
     const channel = await anew
@@ -214,7 +214,7 @@ describe('a message that is too large', () => {
   it.each([
     ['what the other side says', 'a=max-message-size:100000', 100_000],
     ['64 KiB where it says nothing', 'a=mid:0', 65_536],
-  ])('[P29] for %s is refused by name, and the channel stays open', async (_, line, most) => {
+  ])('[P33] for %s is refused by name, and the channel stays open', async (_, line, most) => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     class Small extends PeerConnection {
@@ -249,7 +249,7 @@ describe('a message that is too large', () => {
 })
 
 describe('descriptions', () => {
-  it('[P28] offer both DTLS roles, and node-datachannel answers as the server', async () => {
+  it('[P32] offer both DTLS roles, and node-datachannel answers as the server', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')

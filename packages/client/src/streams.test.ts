@@ -49,7 +49,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['early', 'later', 'last'])
   })
 
-  it('[P31] makes the same of what each stack hands over, in its order', async () => {
+  it('[P35] makes the same of what each stack hands over, in its order', async () => {
     const side = make().listen()
     await settled()
     const bytes = new Uint8Array([0, 1, 2, 3])
@@ -65,7 +65,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['text', bytes, new Uint8Array([7, 8]), bytes, 'after the blob'])
   })
 
-  it('[P31] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
+  it('[P35] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     await side.clock.advance(1_000)
@@ -87,7 +87,7 @@ describe('a stream', () => {
     expect(side.rooms).toBe(1)
   })
 
-  it('[P31] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
+  it('[P35] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     side.stream.awaitRoom()
@@ -101,7 +101,7 @@ describe('a stream', () => {
   })
 })
 
-it('[P31] are open together although one of them was so before anyone listened', () => {
+it('[P35] are open together although one of them was so before anyone listened', () => {
   const clock = new FakeClock()
   const channels = [new FakeStream(), new FakeStream()]
   const [data, frames] = channels.map((channel) => new Stream(rtcStreamOf(channel), clock))
