@@ -79,7 +79,11 @@ export class Node {
       mailbox,
       clock,
       expireMs: options.mailboxMs,
-      isOnline: async (peer) => presenceOf(await this.router.lookup(peer), nodes, graceMs) === 'online',
+      // Not by the router's look-up: it may join one that began before the message was put.
+      isBack: async (peer, gone) => {
+        const lease = await registry.lookup(peer)
+        return lease?.epoch !== gone && presenceOf(lease, nodes, graceMs) === 'online'
+      },
       arrived: (message) => this.#reroute(message),
       expired: (message) => this.router.refuse(message, 'unavailable'),
       onError,
