@@ -1,0 +1,11 @@
+// `app.listen` makes the server, so the node comes to one that listens already.
+import express from 'express'
+import { HELLO, open, ownWebSockets, peerage } from './common.mjs'
+
+const app = express()
+app.get('/hello', (_request, response) => void response.send(HELLO))
+const server = app.listen(0, 'localhost', () => {
+  peerage.attach(server)
+  ownWebSockets(server)
+  open(server)
+})

@@ -1,0 +1,11 @@
+// The application has a socket.io of its own, at its default path.
+import { createServer } from 'node:http'
+import { Server } from 'socket.io'
+import { HELLO, open, ownWebSockets, peerage } from './common.mjs'
+
+const server = createServer((_request, response) => response.end(HELLO))
+const io = new Server(server)
+io.on('connection', (socket) => socket.emit('hello', HELLO))
+peerage.attach(server)
+ownWebSockets(server)
+server.listen(0, 'localhost', () => open(server, () => io.close()))
