@@ -1,4 +1,4 @@
-"""A peer in Python, written from packages/protocol/SPEC.md alone: python3 peer.py URL NAME. README.md has its commands."""
+"""A peer in Python, as packages/protocol/SPEC.md §9 asks for it: python3 peer.py URL NAME. README.md has its commands."""
 import asyncio, base64, collections, itertools, json, random, secrets, sys, time, urllib.parse
 import socketio
 
@@ -39,8 +39,12 @@ def settle(key, answer):
 
 async def lookup(who):
     for id in itertools.islice(ids, 6):
-        if answer := await say(id, 5, 'lookup', id=id, names=[who]):
-            return answer['peers'][0] if 'peers' in answer else answer
+        answer = await say(id, 5, 'lookup', id=id, names=[who]) or {'code': 'timeout', 'retryAfterMs': 0}
+        if 'peers' in answer:
+            return answer['peers'][0]
+        if answer['code'] not in TEMPORARY | {'timeout'}:
+            return answer
+        await asyncio.sleep(answer.get('retryAfterMs', 500) / 1000)
     return {'code': 'timeout'}
 
 
