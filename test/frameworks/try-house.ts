@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { connect } from '@peerage/client'
 import { WebSocket } from 'ws'
 import { PeerJsPeer } from '../support/peerjs.js'
@@ -13,12 +15,20 @@ export interface Tried {
 const HELLO = 'hello from the application'
 const START_MS = 60_000
 const STEP_MS = 15_000
+const IDLE_MS = 1_300
 const END_MS = 15_000
 
-/** Starts an application with a node in it, uses both as their clients do, and ends it. */
-export async function tryHouse(program: string, cwd: string): Promise<Tried> {
-  const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' }
-  const child = await startChild({ command: process.execPath, args: [program], cwd, env })
+/** Whether the node is attached before the application's own WebSockets, or after them. */
+export const ORDERS = ['before', 'after'] as const
+export type Order = (typeof ORDERS)[number]
+
+const HOUSES = fileURLToPath(new URL('houses/', import.meta.url))
+
+/** Starts an application with a node in it, uses both as their clients do, and ends it. `folder` holds its packages. */
+export async function tryHouse(program: string, order: Order, folder: string): Promise<Tried> {
+  const env = { ...process.env, ATTACH: order, NEXT_TELEMETRY_DISABLED: '1' }
+  const args = ['--import', pathToFileURL(join(HOUSES, 'localhost.mjs')).href, program]
+  const child = await startChild({ command: process.execPath, args, cwd: folder, env })
   const checks: Record<string, string> = {}
   const check = async (what: string, act: () => Promise<unknown>): Promise<void> => {
     checks[what] = await within(STEP_MS, act()).then(() => 'ok', problemOf)
@@ -34,6 +44,7 @@ export async function tryHouse(program: string, cwd: string): Promise<Tried> {
     await check('two peers, a message', each(message))
     await check('PeerJS: HTTP', each(peerJsId))
     await check('PeerJS: socket', each(peerJsOpen))
+    await check('an idle peer stays', each(idle))
     await check('unknown upgrade ends', each(unknownUpgrade))
     await child.kill('SIGTERM')
     await check('ends on SIGTERM', async () => {
@@ -94,6 +105,15 @@ async function peerJsOpen(at: string): Promise<void> {
   const peer = new PeerJsPeer({ url: `http://${at}`, id: 'somebody' })
   await peer.next('OPEN')
   peer.socket.close()
+}
+
+/** socket.io ends an upgrade that is not its own after a second, and a peer of ours that is quiet must not be one. */
+async function idle(at: string): Promise<void> {
+  const socket = new WebSocket(`ws://${at}/peerage/?EIO=4&transport=websocket`)
+  await once(socket, 'message')
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
+  if (socket.readyState !== WebSocket.OPEN) throw new Error(`${at}: it was ended`)
+  socket.close()
 }
 
 async function unknownUpgrade(at: string): Promise<void> {

@@ -5,7 +5,18 @@ import { WebSocketServer } from 'ws'
 export const HELLO = 'hello from the application'
 
 /** A node for this process: open to everyone, on the embedded registry. */
-export const peerage = createPeerage({ open: true })
+const peerage = createPeerage({ open: true })
+const order = process.env.ATTACH ?? 'before'
+
+/** Attaches the node before the application's own WebSockets. */
+export function before(server) {
+  if (order === 'before') peerage.attach(server)
+}
+
+/** Attaches it after them. */
+export function after(server) {
+  if (order === 'after') peerage.attach(server)
+}
 
 /** The application's own WebSocket server on the same HTTP server: it echoes at /own. */
 export function ownWebSockets(server) {

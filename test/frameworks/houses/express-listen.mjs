@@ -1,11 +1,12 @@
 // `app.listen` makes the server, so the node comes to one that listens already.
 import express from 'express'
-import { HELLO, open, ownWebSockets, peerage } from './common.mjs'
+import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
 
 const app = express()
 app.get('/hello', (_request, response) => void response.send(HELLO))
 const server = app.listen(0, 'localhost', () => {
-  peerage.attach(server)
+  before(server)
   ownWebSockets(server)
+  after(server)
   open(server)
 })

@@ -2,7 +2,7 @@
 import 'reflect-metadata'
 import { Controller, Get, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
-import { HELLO, open, ownWebSockets, peerage } from './common.mjs'
+import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
 
 class Hello {
   hello() {
@@ -16,7 +16,8 @@ Module({ controllers: [Hello] })(App)
 
 const app = await NestFactory.create(App, { logger: ['error'] })
 const server = app.getHttpServer()
-peerage.attach(server)
+before(server)
 ownWebSockets(server)
+after(server)
 await app.listen(0, 'localhost')
 open(server, () => app.close())

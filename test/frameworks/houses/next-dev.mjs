@@ -1,13 +1,14 @@
 // A custom server in development: Next answers every request, and upgrades for its own hot reloading.
 import { createServer } from 'node:http'
 import next from 'next'
-import { open, ownWebSockets, peerage } from './common.mjs'
+import { after, before, open, ownWebSockets } from './common.mjs'
 
 const server = createServer((request, response) => handle(request, response))
-const app = next({ dev: true, dir: import.meta.dirname, hostname: 'localhost', httpServer: server })
-peerage.attach(server)
+before(server)
 ownWebSockets(server)
+const app = next({ dev: true, dir: import.meta.dirname, hostname: 'localhost', httpServer: server })
 await app.prepare()
+after(server)
 const handle = app.getRequestHandler()
 server.listen(0, 'localhost', () =>
   open(server, async () => {

@@ -1,13 +1,13 @@
 // Vite in middleware mode shares the server for its hot reloading.
 import { createServer } from 'node:http'
 import { createServer as createVite } from 'vite'
-import { HELLO, open, ownWebSockets, peerage } from './common.mjs'
+import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
 
 const server = createServer((request, response) => {
   if (request.url === '/hello') response.end(HELLO)
   else vite.middlewares(request, response)
 })
-peerage.attach(server)
+before(server)
 ownWebSockets(server)
 const vite = await createVite({
   root: import.meta.dirname,
@@ -16,6 +16,7 @@ const vite = await createVite({
   appType: 'custom',
   server: { middlewareMode: true, hmr: { server } },
 })
+after(server)
 server.listen(0, 'localhost', () =>
   open(server, () => {
     server.close()
