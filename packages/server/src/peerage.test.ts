@@ -1,9 +1,9 @@
 import { createSocket, Socket as UdpSocket } from 'node:dgram'
 import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { createServer, get, type IncomingMessage, type Server } from 'node:http'
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, type Server as NetServer, type Socket } from 'node:net'
+import { connect, type AddressInfo, type Server as NetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { memoryCluster } from '@peerage/core'
@@ -27,8 +27,8 @@ function peerage(options: PeerageOptions = {}): Peerage {
   return node
 }
 
-async function listening(server: Server = createServer(), wanted = 0): Promise<number> {
-  server.listen(wanted, '127.0.0.1')
+async function listening(server: Server = createServer(), wanted = 0, host = '127.0.0.1'): Promise<number> {
+  server.listen(wanted, host)
   await once(server, 'listening')
   closers.push(() => {
     server.closeAllConnections()
@@ -59,8 +59,10 @@ function firstMessage(url: string): Promise<string> {
   })
 }
 
-const native = (port: number): string => `ws://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`
-const peerjs = (port: number): string => `ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
+const native = (port: number, host = '127.0.0.1'): string =>
+  `ws://${host}:${port}/peerage/?EIO=4&transport=websocket`
+const peerjs = (port: number, host = '127.0.0.1'): string =>
+  `ws://${host}:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
 
 async function untilBound(port: number): Promise<UdpSocket> {
   for (;;) {
@@ -150,6 +152,61 @@ describe('attached to an application that has handlers of its own', () => {
     expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
     expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
     expect(await firstMessage(`ws://127.0.0.1:${port}/app`)).toBe('theirs')
+  })
+
+  test.each(['before', 'after'])(
+    'socket.io that came %s us hangs up on what is nobody’s, never on ours',
+    async (when) => {
+      const server = createServer()
+      const theirs = (): void => {
+        const io = new SocketIo(server, { destroyUpgradeTimeout: 1 })
+        closers.push(() => void io.engine.close())
+      }
+      if (when === 'before') theirs()
+      peerage().attach(server)
+      if (when === 'after') theirs()
+      // Whoever puts itself first is second to us all the same.
+      server.prependListener('upgrade', (request, socket) => {
+        if (request.url !== '/nobody') socket.destroy()
+      })
+      const port = await listening(server)
+      const ours = new WebSocket(native(port))
+      closers.push(() => ours.terminate())
+      await once(ours, 'message')
+      const stray = await upgradeOnly(port, '/nobody')
+      stray.resume()
+      await once(stray, 'close')
+      expect(ours.readyState).toBe(WebSocket.OPEN)
+    },
+  )
+
+  // As Fastify does on `localhost`, with a second server that it shows to nobody.
+  test.each(['before', 'after'])('attached %s it listens, also on the second address', async (when) => {
+    const app = (request: IncomingMessage, response: ServerResponse): void => {
+      response.end(`app ${request.url}`)
+    }
+    const [server, second, stranger] = [createServer(app), createServer(app), createServer(app)]
+    const node = peerage()
+    if (when === 'before') node.attach(server)
+    const port = await listening(server)
+    second.on('upgrade', server.emit.bind(server, 'upgrade'))
+    await listening(second, port, '127.0.0.2')
+    if (when === 'after') node.attach(server)
+    await listening(stranger)
+    for (const host of ['127.0.0.1', '127.0.0.2']) {
+      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+      expect((await fetchText(`http://${host}:${port}/x`)).text).toBe('app /x')
+      expect(await firstMessage(native(port, host))).toMatch(/^0\{"sid":/)
+      expect(await firstMessage(peerjs(port, host))).toBe('{"type":"OPEN"}')
+      await expect(firstMessage(`ws://${host}:${port}/nobody`)).rejects.toThrow('404')
+    }
+    // The same application on another port is another service.
+    const { port: other } = stranger.address() as AddressInfo
+    expect((await fetchText(`http://127.0.0.1:${other}/peerjs/id`)).text).toBe('app /peerjs/id')
+    await node.stop()
+    for (const host of ['127.0.0.1', '127.0.0.2'])
+      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toBe('app /peerjs/id')
+    expect(second.listenerCount('upgrade')).toBe(1)
   })
 
   test('attached twice, and beside another node: each has what is its own, and the rest is answered once', async () => {
