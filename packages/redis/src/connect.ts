@@ -8,12 +8,20 @@ import type { RedisAddress } from './url.js'
 /** One connection, or on a Cluster one per shard behind the same commands. */
 export type Client = Redis | Cluster
 
+/** PEM texts; the certificate and key where Redis asks for one of ours. */
+export interface RedisTls {
+  ca?: string
+  cert?: string
+  key?: string
+  servername?: string
+}
+
 export interface ConnectOptions {
   address: RedisAddress
   commandMs: number
   clock: Clock
-  /** PEM texts; the certificate and key where Redis asks for one of ours. */
-  tls?: { ca?: string; cert?: string; key?: string; serverName?: string }
+  /** For `rediss`. It is read at each connection, so what changes in it holds for the next one. */
+  tls: RedisTls
   onError: (error: unknown) => void
 }
 
@@ -89,9 +97,7 @@ function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
 async function report(error: unknown, options: ConnectOptions): Promise<void> {
   const { address, commandMs, onError } = options
   const isPlain = address.topology === 'standalone'
-  onError(
-    isPlain ? error : await withReason(error, { address, tls: tlsOptions(options), deadlineMs: commandMs }),
-  )
+  onError(isPlain ? error : await withReason(error, { address, tls: options.tls, deadlineMs: commandMs }))
 }
 
 function createRedis(
@@ -119,7 +125,7 @@ function createRedis(
         sentinelCommandTimeout: SENTINEL_MS,
         sentinelRetryStrategy: retryDelay,
         enableTLSForSentinelMode: address.tls,
-        ...(address.tls ? { sentinelTLS: tlsOptions(options) } : {}),
+        ...(address.tls ? { sentinelTLS: options.tls } : {}),
       })
   }
 }
@@ -155,7 +161,7 @@ function commonOptions(options: ConnectOptions, role: string) {
     connectionName: `peerage-${role}`,
     ...(address.username === undefined ? {} : { username: address.username }),
     ...(address.password === undefined ? {} : { password: address.password }),
-    ...(address.tls ? { tls: tlsOptions(options) } : {}),
+    ...(address.tls ? { tls: options.tls } : {}),
     connectTimeout: commandMs + SOCKET_MARGIN_MS,
     disconnectTimeout: DISCONNECT_MS,
     // What was on its way when a connection broke has failed: nobody waits for it any more.
@@ -165,21 +171,6 @@ function commonOptions(options: ConnectOptions, role: string) {
     // A master that has become a replica: connect anew, to whoever is the master now.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   } satisfies RedisOptions
-}
-
-function tlsOptions(options: ConnectOptions): {
-  ca?: string
-  cert?: string
-  key?: string
-  servername?: string
-} {
-  const { ca, cert, key, serverName } = options.tls ?? {}
-  return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  }
 }
 
 function retryDelay(times: number): number {

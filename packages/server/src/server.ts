@@ -32,6 +32,7 @@ import { errorLog, type Logger } from './log.js'
 import { Metrics } from './metrics.js'
 import { createOwnServer } from './own-server.js'
 import { p2pAdvice } from './p2p.js'
+import { TlsFiles } from './tls-files.js'
 import { readVersion } from './version.js'
 
 /** Where a node listens, once it does. */
@@ -68,6 +69,7 @@ export class PeerageServer {
   readonly #clock: Clock
   readonly #gateways: readonly HttpGateway[]
   readonly #onError: OnError
+  readonly #files: TlsFiles
   /** Undoes what was started, last first. */
   readonly #closers: (() => Promise<void> | void)[] = []
   #udpPort: number | null = null
@@ -85,8 +87,17 @@ export class PeerageServer {
       this.metrics.failed(context.stage)
       logError(error, context)
     }
+    this.#files = new TlsFiles({
+      clock,
+      onRenewed: (section, validTo) => log.info({ section, validTo }, 'certificate renewed'),
+      onError: (error) => {
+        this.metrics.failed('tls files')
+        log.warn({ stage: 'tls files', error: error.message }, 'failed')
+      },
+    })
     const onCanary: BackendParts['onCanary'] = (canary) => this.metrics.canary(canary)
-    const store = countBus(backend ?? createBackend(config, { clock, onError: this.#onError, onCanary }))
+    const parts = { clock, files: this.#files, onError: this.#onError, onCanary }
+    const store = countBus(backend ?? createBackend(config, parts))
     this.node = new Node({
       backend: store,
       times: config.times,
@@ -142,7 +153,11 @@ export class PeerageServer {
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
     const { host, port: wanted, p2p, tls, admin } = this.#config
-    const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
+    const server = createOwnServer(this.#config, {
+      readiness: () => this.readiness(),
+      files: this.#files,
+      onError: this.#onError,
+    })
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     // Such as too many open files.
@@ -177,6 +192,12 @@ export class PeerageServer {
     await this.stop()
   }
 
+  /** Takes up renewed TLS files at once; without that, within seconds. */
+  readTlsAgain(): void {
+    this.#log.info(this.#files.none ? 'no TLS files to read again' : 'reading the TLS files again')
+    this.#files.readAgain()
+  }
+
   /** Ends everything that was started: sockets, timers, ports, the store's connections. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
@@ -194,6 +215,8 @@ export class PeerageServer {
   }
 
   async #start(): Promise<void> {
+    this.#files.start()
+    this.#closers.push(() => this.#files.stop())
     for (const gateway of this.#gateways) await gateway.start()
     await this.node.start()
   }
