@@ -67,11 +67,11 @@ describe('a configuration that is wrong', () => {
     },
     {
       args: ['serve', '--tls-cert', '/nowhere', '--tls-key', '/nowhere'],
-      says: 'tls.cert (/nowhere) and tls.key',
+      says: 'tls.cert (/nowhere) cannot be read: ENOENT',
     },
     {
       args: ['serve', '--redis', 'rediss://h', '--redis-ca', '/nowhere'],
-      says: 'redis.ca cannot be read: ENOENT',
+      says: 'redis.ca (/nowhere) cannot be read: ENOENT',
     },
     { args: ['serve', '--port'], says: "option '--port <number>' argument missing" },
     { args: ['frobnicate'], says: "unknown command 'frobnicate'" },

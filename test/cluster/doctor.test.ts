@@ -51,6 +51,41 @@ describe('doctor', () => {
   })
 
   test.each([
+    ['EVAL is renamed away', { args: ['--rename-command', 'EVAL', ''] }, ''],
+    ['EVALSHA is renamed away', { args: ['--rename-command', 'EVALSHA', ''] }, ''],
+    [
+      'its ACL denies them',
+      {
+        acl: ['default off', 'noscript on >pw ~* &* +@all -eval -evalsha', 'all on >pw ~* &* +@all'],
+        login: { username: 'all', password: 'pw' },
+      },
+      'noscript:pw@',
+    ],
+  ])('[CALL10] a Redis without scripts is named: %s', async (_, options, login) => {
+    const redis = await startRedis(options)
+    cleanups.push(() => redis.stop())
+    const { code, text } = await ended([
+      'doctor',
+      '--port',
+      '0',
+      '--redis',
+      `redis://${login}127.0.0.1:${redis.port}`,
+    ])
+    expect(code).toBe(1)
+    expect(text).toMatch(
+      /^fail {2}redis {9}Redis runs no scripts for us \(.*\): EVAL and EVALSHA must not be renamed/m,
+    )
+  })
+
+  test('[CALL10] a database that Redis does not have is named', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const { code, text } = await ended(['doctor', '--port', '0', '--redis', `${redis.url}/99`])
+    expect(code).toBe(1)
+    expect(text).toMatch(/^fail {2}redis {9}Redis has no database 99 /m)
+  })
+
+  test.each([
     ['standalone', (port: number) => `redis://127.0.0.1:${port}`],
     ['sentinel', (port: number) => `redis+sentinel://127.0.0.1:${port}/peerage`],
     ['cluster', (port: number) => `redis+cluster://127.0.0.1:${port}`],

@@ -22,6 +22,7 @@ import { RedisRooms } from './rooms.js'
 import { Reports } from './reports.js'
 import type { Listening } from './subscriptions.js'
 import type { RedisAddress } from './url.js'
+import { UnfitRedis } from './unfit.js'
 import { parseRedisUrl } from './url.js'
 
 export interface RedisBackendOptions {
@@ -78,6 +79,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onError: (error) => {
       onError(error, { stage: 'redis connection' })
       health.failed(reports.describe(error))
+      if (error instanceof UnfitRedis) health.refuse(error)
     },
   }
   const client = clientForCommands(connectOptions)

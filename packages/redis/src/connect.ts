@@ -1,7 +1,9 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
+import { withAdvice } from './advice.js'
 import { endSilent } from './silence.js'
+import { withoutDatabase } from './unfit.js'
 import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
@@ -39,7 +41,7 @@ const SENTINEL_MS = 1_000
 export function clientForCommands(options: ConnectOptions): Client {
   const { address } = options
   if (address.topology !== 'cluster')
-    return listenTo(createRedis(address, options, 'commands', true), options)
+    return inDatabase(listenTo(createRedis(address, options, 'commands', true), options), address)
   const common = commonOptions(options, 'commands')
   return listenTo(new Cluster(address.nodes, clusterOptions(common)), options)
 }
@@ -85,6 +87,14 @@ export function open(client: Client, clock: Clock): () => void {
   }
 }
 
+/** Ends a connection that is not in its database, before it is ready: its commands would go to another one. */
+function inDatabase(client: Redis, address: RedisAddress): Redis {
+  client.on('error', (error: unknown) => {
+    if (withoutDatabase(error, address) !== undefined) client.stream.destroy()
+  })
+  return client
+}
+
 function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   // Without a listener ioredis prints the error itself.
   client.on('error', (error: unknown) => void report(error, options))
@@ -96,8 +106,19 @@ function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
 
 async function report(error: unknown, options: ConnectOptions): Promise<void> {
   const { address, commandMs, onError } = options
+  if (isEcho(error)) return
+  const unfit = withoutDatabase(error, address)
+  if (unfit !== undefined) return onError(unfit)
   const isPlain = address.topology === 'standalone'
-  onError(isPlain ? error : await withReason(error, { address, tls: options.tls, deadlineMs: commandMs }))
+  const reason = isPlain
+    ? error
+    : await withReason(error, { address, tls: options.tls, deadlineMs: commandMs })
+  onError(withAdvice(reason, address))
+}
+
+/** ioredis goes on with its handshake on a connection that has ended: why it has, was said before. */
+function isEcho(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Stream isn't writeable")
 }
 
 function createRedis(
@@ -110,7 +131,8 @@ function createRedis(
     ...commonOptions(options, role),
     ...connection(),
     enableAutoPipelining,
-    db: address.database,
+    // What is published and subscribed to knows no databases.
+    ...(role === 'commands' ? { db: address.database } : {}),
   }
   switch (address.topology) {
     case 'standalone':

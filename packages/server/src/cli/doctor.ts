@@ -1,6 +1,6 @@
 import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
-import type { Inspection, RedisBackend } from '@peerage/redis'
+import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
 import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
@@ -73,8 +73,8 @@ async function checkRedis(config: Config): Promise<Finding[]> {
     findings.push(await checkKeys(config, backend), await checkChannels(config, backend, () => said))
     return findings
   } catch (error) {
-    const why =
-      said === undefined || reasonOf(error) === said ? reasonOf(error) : `${reasonOf(error)}: ${said}`
+    if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]
+    const why = said === undefined || reasonOf(error) === said ? reasonOf(error) : said
     return [{ verdict: 'fail', subject, text: `${why}; check redis.url, the network, and redis-cli PING` }]
   } finally {
     await backend.stop()
