@@ -187,7 +187,10 @@ export const configSchema = z.strictObject({
       },
     ),
   }),
-  origins: set(listOf(origin).default([]), 'exact origins of pages that may connect; empty: every page'),
+  origins: set(
+    listOf(origin).default([]),
+    'exact origins of pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: every page',
+  ),
   trustedProxies: set(
     listOf(network).default([]),
     'addresses or networks of balancers whose X-Forwarded-For is believed',
