@@ -102,6 +102,17 @@ export const hostPort = text.refine(
   'must be host:port, with an IPv6 address in brackets',
 )
 
+/** A path below which something is served. */
+export const urlPath = text.regex(
+  /^\/(?:[^\s?#/]+\/)*(?:[^\s?#/]+)?$/,
+  'must begin with / and hold no ? or #',
+)
+
+/** With a slash on both ends. */
+export function asBase(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`
+}
+
 /** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
 export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {
   settings.add(schema, { about, ...more })

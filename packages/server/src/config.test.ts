@@ -179,6 +179,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       '10',
       /^limits\.frameBytes \(PEERAGE_LIMITS_FRAME_BYTES\): must be a whole number from 1024/,
     ],
+    ['path', 'tier', /^path \(PEERAGE_PATH\): must begin with \//],
     ['peerjs.path', 'nope', /^peerjs\.path \(PEERAGE_PEERJS_PATH\): must begin with \//],
     ['peerjs.key', 'v1', /^peerjs\.key \(PEERAGE_PEERJS_KEY\): must not be v1 or peerage/],
     ['p2p.advertise', 'host', /^p2p\.advertise \(PEERAGE_P2P_ADVERTISE\): must be host:port/],

@@ -3,6 +3,7 @@ import { createServer as createHttps } from 'node:https'
 import { getRequestListener } from '@hono/node-server'
 import type { OnError, Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
+import { asBase } from './config-kinds.js'
 import type { Config } from './config.js'
 import { createRoutes } from './http.js'
 import { greeting } from './gateway/peerjs-http.js'
@@ -23,6 +24,7 @@ const TLS_LEAST = { minVersion: 'TLSv1.2' } as const
 /** The HTTP server of a node of its own: probes, version and page. It does not listen yet. Throws UnusableFile. */
 export function createOwnServer(config: Config, { readiness, files, onError }: OwnServerParts): AnyServer {
   const routes = createRoutes({
+    base: asBase(config.path),
     readiness,
     version: { version: readVersion(), protocol: PROTOCOL_VERSION },
     page: config.page ? loadPage() : undefined,

@@ -209,6 +209,24 @@ describe('attached to an application that has handlers of its own', () => {
     expect(second.listenerCount('upgrade')).toBe(1)
   })
 
+  test('below a path of the application, PeerJS there too or at a path of its own', async () => {
+    const server = createServer((request, response) => response.end(`app ${request.url}`))
+    peerage({ path: '/tier' }).attach(server)
+    peerage({ path: '/two/', peerjs: { path: '/calls' } }).attach(server)
+    const port = await listening(server)
+    const below = (path: string, url: string): string => url.replace(`:${port}/`, `:${port}${path}/`)
+    for (const path of ['/tier', '/two'])
+      expect(await firstMessage(below(path, native(port)))).toMatch(/^0\{"sid":/)
+    for (const path of ['/tier', '/calls']) {
+      expect(await firstMessage(below(path, peerjs(port)))).toBe('{"type":"OPEN"}')
+      expect((await fetchText(`http://127.0.0.1:${port}${path}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+    }
+    for (const path of ['/', '/tier', '/tier/', '/peerjs/id', '/two/peerjs/id'])
+      expect((await fetchText(`http://127.0.0.1:${port}${path}`)).text).toBe(`app ${path}`)
+    expect((await fetchText(`http://127.0.0.1:${port}/calls`)).text).toContain('"name":"Peerage"')
+    await expect(firstMessage(native(port))).rejects.toThrow('404')
+  })
+
   test('attached twice, and beside another node: each has what is its own, and the rest is answered once', async () => {
     const server = createServer()
     const [first, second] = [peerage(), peerage({ peerjs: { path: '/other' } })]

@@ -15,6 +15,7 @@ import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
 import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './bus-counts.js'
+import { asBase } from './config-kinds.js'
 import type { Config } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import { createGateways } from './gateways.js'
@@ -152,7 +153,7 @@ export class PeerageServer {
   /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
-    const { host, port: wanted, p2p, tls, admin } = this.#config
+    const { host, port: wanted, path, p2p, tls, admin } = this.#config
     const server = createOwnServer(this.#config, {
       readiness: () => this.readiness(),
       files: this.#files,
@@ -173,7 +174,7 @@ export class PeerageServer {
     })
     if (udp.length > 0) this.#startStun(udp, port + 1)
     return {
-      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}`,
+      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
       admin: admin.port === null ? null : await this.#listenAdmin(admin.host, admin.port),
