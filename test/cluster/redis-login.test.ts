@@ -48,7 +48,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
       // Everybody else hears what kind of reason it is, and no word of Redis's.
       expect(await (await fetch(`${node.url}/readyz`)).json()).toEqual({
         status: 'not ready',
-        why: expect.stringMatching(/^(?:store|fenced|listening|settling)$/),
+        why: expect.stringMatching(/^(?:starting|store|fenced|listening|settling)$/),
       })
       if (why.test(text)) return true
       throw new Error(text)
@@ -163,7 +163,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
       login: { username: 'looker', password: 'look' },
     })
     const env = { PEERAGE_REDIS_USERNAME: 'peerage', PEERAGE_REDIS_PASSWORD: PASSWORD }
-    await refused(await listening(server.url, { env }), /fenced: .*NOPERM.* keys /)
+    await refused(await listening(server.url, { env }), /starting: .*NOPERM.* keys /)
   })
 
   test('a user without our channels', async () => {

@@ -153,9 +153,13 @@ const turn = section({
 })
 
 const p2p = section({
-  useAsP2PServer: set(flag.default(true), 'answer STUN on UDP at TCP port + 1', {
-    flag: 'use-as-p2p-server',
-  }),
+  useAsP2PServer: set(
+    flag.default(true),
+    'answer STUN on UDP at TCP port + 1; in an application off unless asked for',
+    {
+      flag: 'use-as-p2p-server',
+    },
+  ),
   advertise: set(
     hostPort.nullable().default(null),
     'host:port told to peers for the integrated P2P server, where port + 1 is not what they reach',

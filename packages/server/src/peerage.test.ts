@@ -487,6 +487,75 @@ test('options that are wrong are named, all of them', () => {
   expect(() => createPeerage({ times: { graceMs: 1 } })).toThrow(/^options: times\.graceMs must be at least/)
 })
 
+test.each<[unknown, RegExp]>([
+  [null, /^options must be an object of settings, .*; it is null$/],
+  ['redis://h', /; it is a string$/],
+  [[], /; it is a list$/],
+  [{ prot: 1 }, /^options: prot is not an option; did you mean port\?$/],
+  [{ redisUrl: 'redis://h' }, /redisUrl is not an option; did you mean redis\.url\?/],
+  [{ accesRules: {} }, /did you mean accessRules\?/],
+  [{ peerjs: { pth: '/' } }, /^options: peerjs\.pth is not an option; did you mean peerjs\.path\?$/],
+  [{ redis: 'redis://h' }, /^options: redis must be an object of settings such as \{ url: … \}$/],
+  [{ p2p: 'h:1' }, /^options: p2p must be an object of settings/],
+  [
+    { accessRules: () => ({ ok: true }) },
+    /^options: accessRules must be an object with admit\(\); it is a function: write accessRules: \{ admit: … \}$/,
+  ],
+  [{ accessRules: 'secret' }, /accessRules must be an object with admit\(\); it is a string$/],
+  [{ accessRules: { allow: () => true } }, /accessRules .*; it has no admit\(\)$/],
+  [{ accessRules: null }, /; it is null$/],
+  [
+    { logger: console.log, onPeer: {} },
+    /logger must .* it is a function; onPeer must be a function; it is an object$/,
+  ],
+])('createPeerage(%j) says what is wrong', (options, says) => {
+  expect(() => createPeerage(options as PeerageOptions)).toThrow(says)
+})
+
+test.each<[string, unknown, RegExp]>([
+  ['nothing', undefined, /^attach takes a Node HTTP server: .*This is undefined$/],
+  ['null', null, /This is null$/],
+  ['a port', 8080, /This is a number$/],
+  [
+    'an Express app',
+    Object.assign(() => {}, { listen: () => {} }),
+    /such as an Express app: pass createServer\(app\)/,
+  ],
+  ['a Koa app', { callback: () => () => {} }, /pass createServer\(app\.callback\(\)\)/],
+  ['Fastify', { server: createServer() }, /pass its \.server$/],
+  ['hapi', { listener: createServer() }, /pass its \.listener$/],
+  ['Vite', { httpServer: createServer() }, /pass its \.httpServer$/],
+])('attach with %s says what to pass', (_, server, says) => {
+  expect(() => peerage().attach(server as Server)).toThrow(says)
+})
+
+describe('what an attached node says of itself', () => {
+  test('right after attach it is starting; then ready, before its server listens', async () => {
+    const server = createServer()
+    const node = peerage().attach(server)
+    expect(node.readiness()).toMatchObject({ ready: false, reason: 'starting' })
+    await node.ready()
+    await listening(server)
+    expect(node.readiness()).toEqual({ ready: true })
+  })
+
+  test('a server that cannot listen is not ready, until it does; its error stays the application’s', async () => {
+    const taken = await listening()
+    const server = createServer()
+    const node = peerage().attach(server)
+    const error = once(server, 'error')
+    server.listen(taken, '127.0.0.1')
+    expect(await error).toMatchObject([{ code: 'EADDRINUSE' }])
+    const why = /the HTTP server that this node is attached to does not listen: listen EADDRINUSE/
+    await expect(node.ready()).rejects.toThrow(why)
+    expect(node.readiness()).toEqual({ ready: false, reason: 'port', why: expect.stringMatching(why) })
+    expect(() => server.emit('error', new Error('nobody else listens'))).toThrow('nobody else listens')
+    await listening(server)
+    await node.ready()
+    expect(node.readiness()).toEqual({ ready: true })
+  })
+})
+
 test('an access rule of the application is asked, and its word is final', async () => {
   const asked: unknown[] = []
   const node = peerage({

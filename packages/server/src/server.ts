@@ -13,6 +13,7 @@ import { checkedAccess, staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
 import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
+import { AttachedPorts } from './attached-ports.js'
 import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './bus-counts.js'
 import { asBase } from './config-kinds.js'
@@ -73,6 +74,7 @@ export class PeerageServer {
   readonly #files: TlsFiles
   /** Undoes what was started, last first. */
   readonly #closers: (() => Promise<void> | void)[] = []
+  readonly #ports = new AttachedPorts()
   #udpPort: number | null = null
   #stun: StunServer | undefined
   #starting: Promise<void> | undefined
@@ -113,7 +115,11 @@ export class PeerageServer {
   }
 
   readiness(): Readiness {
-    return this.node.readiness()
+    const readiness = this.node.readiness()
+    const failure = this.#ports.failure
+    return readiness.ready && failure !== undefined
+      ? { ready: false, reason: 'port', why: failure }
+      : readiness
   }
 
   /**
@@ -125,11 +131,17 @@ export class PeerageServer {
     return this.#starting
   }
 
-  /** Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does. */
+  /**
+   * Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does, and where a server
+   * that it is attached to cannot listen.
+   */
   async ready(): Promise<void> {
     await this.start()
-    while (!this.node.draining && !this.readiness().ready)
+    while (!this.node.draining && !this.readiness().ready) {
+      const failure = this.#ports.failure
+      if (failure !== undefined) throw new Error(failure)
       await new Promise<void>((resolve) => void this.#clock.after(READY_POLL_MS, resolve))
+    }
   }
 
   /**
@@ -138,7 +150,7 @@ export class PeerageServer {
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
-    this.#closers.push(this.#takeFrom(server))
+    this.#closers.push(this.#takeFrom(server), this.#ports.watch(server))
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
     }
