@@ -205,7 +205,7 @@ describe('a node', () => {
     cleanups.push(() => redis.stop())
     const link = await startMeddler(redis.port)
     cleanups.push(() => link.stop())
-    link.rewrite((text) => text.replaceAll(/redis_version:\d/g, 'redis_version:6'))
+    link.rewrite((text) => text.replaceAll(/((?:redis|valkey)_version:)\d+/g, '$16'))
     const { code, text } = await ended(['serve', '--port', '0', '--redis', link.url])
     expect(text).toMatch(/peerage: .*Redis.* 6\.\d+\.\d+.*7/)
     expect(code).toBe(1)
