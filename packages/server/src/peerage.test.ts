@@ -556,6 +556,22 @@ describe('what an attached node says of itself', () => {
   })
 })
 
+test('pages of an app in a shell come in by their origin, and others do not', async () => {
+  const node = peerage({ port: 0, origins: ['capacitor://localhost', 'chrome-extension://abc'] })
+  const { port } = await node.listen()
+  await node.ready()
+  const from = (origin: string, url: string): Promise<unknown> => {
+    const socket = new WebSocket(url, { origin })
+    closers.push(() => socket.terminate())
+    return new Promise((resolve, reject) => socket.on('message', resolve).on('error', reject))
+  }
+  for (const origin of ['capacitor://localhost', 'chrome-extension://abc'])
+    expect(String(await from(origin, native(port)))).toMatch(/^0\{"sid":/)
+  expect(String(await from('capacitor://localhost', peerjs(port)))).toBe('{"type":"OPEN"}')
+  for (const origin of ['capacitor://localhost.evil', 'chrome-extension://abcd', 'null', 'https://localhost'])
+    await expect(from(origin, native(port))).rejects.toThrow('403')
+})
+
 test('an access rule of the application is asked, and its word is final', async () => {
   const asked: unknown[] = []
   const node = peerage({

@@ -1,6 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { Server as HttpServer } from 'node:http'
-import { Server as HttpsServer } from 'node:https'
+import { Server as NetServer } from 'node:net'
 import type { AnyServer } from './listen.js'
 
 /** Node tells of each TCP connection that a server of this process has accepted, before anything of it is read. */
@@ -26,7 +25,12 @@ export function watchTwins(server: AnyServer, found: (twin: AnyServer) => void):
 function acceptedBy(message: unknown): AnyServer | undefined {
   const socket = typeof message === 'object' && message !== null && 'socket' in message && message.socket
   const server = typeof socket === 'object' && socket !== null && 'server' in socket && socket.server
-  return server instanceof HttpServer || server instanceof HttpsServer ? server : undefined
+  return isServer(server) ? server : undefined
+}
+
+// HTTP/2's servers are none of node:http; what is no HTTP server at all has no listener for requests.
+function isServer(server: unknown): server is AnyServer {
+  return server instanceof NetServer
 }
 
 function isTwin(server: AnyServer, other: AnyServer): boolean {
