@@ -38,7 +38,7 @@ export interface NodeOptions {
 }
 
 /** Why a node takes no new peers, as anybody may know it. */
-export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling'
+export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling' | 'port'
 
 /** `why` is for the operator alone: it may hold addresses, and the store's own words. */
 export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
@@ -189,6 +189,7 @@ export class Node {
     if (!this.#health.healthy) return not(this.#health.reason, this.#health.why)
     const { failure, listening } = this.#pulse
     const because = failure === undefined ? '' : `: ${failure}`
+    if (!this.fence.began) return not('starting', `starting: the node has no lease yet${because}`)
     if (this.fence.fenced)
       return not('fenced', `fenced: the node lease could not be renewed in time${because}`)
     if (!listening) return not('listening', `not listening to the other nodes yet${because}`)

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:http'
@@ -10,6 +11,7 @@ import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
 import { bounded, closersOf, closeServer, listenPair, listenTcp } from '../listen.js'
 import { loadPage, PAGE_DIRECTORY } from '../page.js'
+import { readTls } from '../tls-files.js'
 
 export interface Finding {
   verdict: 'ok' | 'warn' | 'fail'
@@ -102,6 +104,26 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
 async function attempt(subject: string, act: () => Promise<string>): Promise<Finding> {
   try {
     return { verdict: 'ok', subject, text: await act() }
+  } catch (error) {
+    return { verdict: 'fail', subject, text: reasonOf(error) }
+  }
+}
+
+/** Whoever renews certificates does so well before the last tenth of their life. */
+const LAST_TENTH = 0.1
+
+/** The certificate that `serve` would serve. */
+export function checkTls({ tls }: Config, now: number): Finding {
+  const subject = 'tls'
+  try {
+    const { validFrom, validTo } = new X509Certificate(readTls('tls', tls).cert ?? '')
+    const [from, to] = [new Date(validFrom).getTime(), new Date(validTo).getTime()]
+    if (to < now) return { verdict: 'fail', subject, text: `the certificate ended on ${validTo}: renew it` }
+    if (from > now)
+      return { verdict: 'fail', subject, text: `the certificate begins on ${validFrom}: check the clock` }
+    const until = `the certificate ends on ${validTo}`
+    if (to - now > LAST_TENTH * (to - from)) return { verdict: 'ok', subject, text: until }
+    return { verdict: 'warn', subject, text: `${until}: renew it; nodes take it up by themselves` }
   } catch (error) {
     return { verdict: 'fail', subject, text: reasonOf(error) }
   }

@@ -7,6 +7,7 @@ import { WebSocketServer } from 'ws'
 import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
+import { asBase } from '../config-kinds.js'
 import type { Limits } from '../limits.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { FrameWriter } from './frame-writer.js'
@@ -26,6 +27,8 @@ import { DRAINING, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgra
 export interface PeerJsSettings {
   /** Mount point: the socket is at `{path}/peerjs`, the greeting at `{path}`. */
   path: string
+  /** With slashes on both ends: what a GET of it answers is for the rest of the server to say. */
+  root: string
   key: PeerJsKeys
   /** The shared key of the access rules, where there is one: it may travel as PeerJS's key. */
   sharedKey: string | null
@@ -101,7 +104,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.bufferedBytes = options.bufferedBytes
     this.writer = new FrameWriter(options.bufferedBytes, options.clock, options.limits.backlog)
     const { clock, path, aliveMs } = options
-    const base = path.endsWith('/') ? path : `${path}/`
+    const base = asBase(path)
     this.#socketPath = `${base}peerjs`
     this.#http = new PeerJsHttp({ ...options, base })
     const pingIntervalMs = Math.min(options.pingIntervalMs, Math.ceil((aliveMs * 2) / 3))
