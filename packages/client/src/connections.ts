@@ -2,7 +2,7 @@ import type { Timer } from './clock.js'
 import type { Terms } from './handshake-signal.js'
 import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
-import { findPeerConnection } from './rtc.js'
+import { findPeerConnection, newConnection } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 import type { Streams } from './streams.js'
 import { makeStreams } from './streams.js'
@@ -68,7 +68,7 @@ export class Connections {
     this.#spare = undefined
     if (spare?.kind === kind) return spare
     spare?.connection.close()
-    return { kind, connection: new PeerConnection(configuration) }
+    return { kind, connection: newConnection(PeerConnection, configuration) }
   }
 
   /** Browsers alone: an idle Node process should hold nothing, and of another class nobody knows what it costs. */

@@ -15,7 +15,7 @@ import { onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection } from './rtc.js'
+import { findPeerConnection, newConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
@@ -138,7 +138,7 @@ export class P2P {
     const servers = await this.#ice.current()
     return diagnose(
       servers,
-      (configuration) => new PeerConnection(configuration),
+      (configuration) => newConnection(PeerConnection, configuration),
       this.#context.clock,
       options,
     )
