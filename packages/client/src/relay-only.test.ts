@@ -39,7 +39,7 @@ describe('[P15] relayOnly', () => {
       'node-datachannel/polyfill' as string
     )
     for (const leaky of [adapted, raw.RTCPeerConnection, class extends adapted {}, class Unknown {} as never])
-      expect(relayProblem(leaky, TURN)).toMatch(/^relayOnly cannot be kept .*pass RTCPeerConnection/)
+      expect(relayProblem(leaky, TURN)).toMatch(/^relayOnly cannot be kept .*pass p2p\.RTCPeerConnection/)
   })
 
   it('is kept by browsers', () => {

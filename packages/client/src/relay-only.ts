@@ -1,9 +1,9 @@
 import type { PeerConnectionClass } from './rtc.js'
 
 const STACK =
-  "relayOnly cannot be kept by this WebRTC stack: of those for Node only werift and @roamhq/wrtc are known to send nothing from this machine's own address, and node-datachannel does, whatever it is told; pass RTCPeerConnection of one of the two as p2p.RTCPeerConnection, use a browser, or leave relayOnly out"
+  "relayOnly cannot be kept by this WebRTC stack: in Node only werift and @roamhq/wrtc are known to hide this machine's address, and node-datachannel shows it; pass p2p.RTCPeerConnection from one of those two, or leave relayOnly out"
 const SERVERS =
-  'relayOnly needs a TURN server, and this tier names none: set p2p.turn.urls and p2p.turn.secret on its nodes, or leave relayOnly out'
+  'relayOnly needs a TURN server, and this tier names none: set p2p.turn.urls and p2p.turn.secret on its nodes'
 
 /**
  * Why `relayOnly` cannot be kept with this stack and these servers, and what to do; undefined: it can. Asked before

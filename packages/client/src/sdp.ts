@@ -2,12 +2,9 @@
 
 const CANDIDATE_PATTERN = /^a=(end-of-)?candidate/
 
-/** What an answer may have in common with its offer: RFC 8839, 8841, 8842, 8843, 8285, 8830, 3264, 8864, 8122. */
-const COMMON = new Set(
-  'group extmap-allow-mixed msid-semantic ice-options ice-lite mid sendrecv sctp-port sctpmap max-message-size setup fingerprint identity tls-id dcmap dcsa'.split(
-    ' ',
-  ),
-)
+/** Lines that an answer may have in common with its offer: RFC 8843, 8285, 8830, 8839, 3264, 8841. */
+const COMMON_PATTERN =
+  /^a=(group|extmap-allow-mixed|msid-semantic|ice-options|mid|sendrecv|sctp-port|sctpmap|max-message-size)\b/
 
 /**
  * A description of this side for the other: whole lines that end in CR LF, without candidates, which follow it, and
@@ -28,10 +25,8 @@ export function ownDescription(sdp: string | undefined): string {
  */
 export function answerTo(offer: string, answer: string): string {
   const offered = new Set(lines(offer))
-  const isEcho = (line: string): boolean => {
-    const attribute = /^a=([^:]+)/.exec(line)?.[1]
-    return attribute !== undefined && !COMMON.has(attribute) && offered.has(line)
-  }
+  const isEcho = (line: string): boolean =>
+    line.startsWith('a=') && !COMMON_PATTERN.test(line) && offered.has(line)
   return lines(answer)
     .filter((line) => !isEcho(line))
     .map((line) => `${line}\r\n`)

@@ -51,17 +51,17 @@ describe('[N6] the URL of a STUN or TURN server is read', () => {
     expect(read(text)).toBe(expected)
   })
 
-  const scheme = 'must be stun:, stuns:, turn: or turns:, then a host and perhaps a port'
-  const host = 'must name a host after the scheme: a name, an IPv4 address, or an IPv6 address in brackets'
+  const scheme = 'must begin with stun:, stuns:, turn: or turns:'
+  const host = 'must name a host: a name, an IPv4 address, or an IPv6 address in brackets'
   const port = 'must have a port from 1 to 65535, or none'
-  const query = 'may end in ?transport=udp or ?transport=tcp where it is turn: or turns:, and in nothing else'
+  const query = 'may end in ?transport=udp or =tcp after turn: and turns:, and in nothing else'
   it.each([
     ['', scheme],
     ['a.example:3478', scheme],
     ['http://a.example', scheme],
     ['udp:a.example', scheme],
-    ['stun:[2001:db8::1', scheme],
-    ['stun:[::1]x:1', scheme],
+    ['stun:[2001:db8::1', host],
+    ['stun:[::1]x:1', host],
     ['stun:', host],
     ['turns:', host],
     ['stun::3478', host],

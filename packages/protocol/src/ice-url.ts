@@ -11,7 +11,7 @@ export interface IceUrl {
   transport?: 'udp' | 'tcp' | undefined
 }
 
-const URL_PATTERN = /^(stuns?|turns?):(\[[^\]]*\]|[^[\]:?]*)(?::([^?]*))?(?:\?(.*))?$/i
+const REST_PATTERN = /^(\[[^\]]*\]|[^[\]:?]*)(?::([^?]*))?(?:\?(.*))?$/
 // What would be something else than a host in the URL that reads it: a path, user info, a fragment.
 const HOST_PATTERN = /^[^\s/\\@#?<>^|]+$/
 const IPV4_PATTERN = /^\d+(?:\.\d+){3}$/
@@ -24,24 +24,20 @@ const IPV4_PATTERN = /^\d+(?:\.\d+){3}$/
 export function parseIceUrl(input: unknown): Parsed<IceUrl> {
   const problem = (text: string): { ok: false; problem: string } => ({ ok: false, problem: text })
   if (typeof input !== 'string') return problem('must be a string')
-  const [, prefix, hostText = '', digits, query] = URL_PATTERN.exec(input.trim()) ?? []
-  const scheme = schemes.find((one) => one === prefix?.toLowerCase())
-  if (scheme === undefined)
-    return problem('must be stun:, stuns:, turn: or turns:, then a host and perhaps a port')
+  const text = input.trim()
+  const scheme = schemes.find((one) => text.toLowerCase().startsWith(`${one}:`))
+  if (scheme === undefined) return problem('must begin with stun:, stuns:, turn: or turns:')
+  const [, hostText = '', digits, query] = REST_PATTERN.exec(text.slice(scheme.length + 1)) ?? []
   const host = readHost(hostText)
   if (host === undefined)
-    return problem(
-      'must name a host after the scheme: a name, an IPv4 address, or an IPv6 address in brackets',
-    )
+    return problem('must name a host: a name, an IPv4 address, or an IPv6 address in brackets')
   const port = digits === undefined ? undefined : readPort(digits)
   if (digits !== undefined && port === undefined) return problem('must have a port from 1 to 65535, or none')
   if (query === undefined) return { ok: true, value: { scheme, host, port } }
   // RFC 7065 §3.1 is ABNF, whose texts match in either case (RFC 5234 §2.3).
   const transport = transports.find((one) => query.toLowerCase() === `transport=${one}`)
   if (scheme.startsWith('stun') || transport === undefined)
-    return problem(
-      'may end in ?transport=udp or ?transport=tcp where it is turn: or turns:, and in nothing else',
-    )
+    return problem('may end in ?transport=udp or =tcp after turn: and turns:, and in nothing else')
   return { ok: true, value: { scheme, host, port, transport } }
 }
 
