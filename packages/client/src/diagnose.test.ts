@@ -111,6 +111,14 @@ describe('diagnose', () => {
     expect(diagnosis.advice).toEqual([expect.stringContaining('gives no relay')])
   })
 
+  it('says so when the stack has no use for the TURN server, and asks no other port instead', async () => {
+    const diagnosis = await run([{ urls: ['turns:127.0.0.1:9'], username: 'u', credential: 'c' }])
+    expect(diagnosis).toMatchObject({ turn: { server: 'turns:127.0.0.1:9', answers: false } })
+    expect(diagnosis.advice).toEqual([
+      expect.stringContaining('turns:127.0.0.1:9 is of no use to this WebRTC stack'),
+    ])
+  })
+
   it('[P23] does not guess from one server', async () => {
     const diagnosis = await run([stun(await stunServer(5000))])
     expect(diagnosis).toMatchObject({ mapping: 'unknown', turn: null, advice: [] })

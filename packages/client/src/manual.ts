@@ -6,13 +6,14 @@ import { checkMs, systemClock } from './clock.js'
 import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
+import { iceServersOf } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { describePart, packPart, unpackPart } from './manual-text.js'
 import type { Part } from './manual-text.js'
 import { Handshake } from './negotiation.js'
 import { ConnectError } from './connect-error.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection } from './rtc.js'
+import { findPeerConnection, newConnection } from './rtc.js'
 import type { Streams } from './streams.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
@@ -150,7 +151,7 @@ class Side {
     if (!PeerConnection)
       throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
     const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
-    const connection = new PeerConnection({ iceServers: server === null ? [] : [{ urls: `stun:${server}` }] })
+    const connection = newConnection(PeerConnection, { iceServers: iceServersOf(server, null) })
     connection.addEventListener('icegatheringstatechange', () => {
       if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
     })

@@ -3,6 +3,7 @@ import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
+import { answerTo, ownDescription } from './description.js'
 import type { Streams } from './streams.js'
 import { makeStreams, watchStreams } from './streams.js'
 
@@ -45,9 +46,6 @@ const RECOVER_MS = 15_000
 /** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
 const REMOTE_MAX = 200
 
-const noCandidates = (sdp: string | undefined): string =>
-  (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
-
 /** Browsers can; libdatachannel cannot. */
 const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
 
@@ -65,6 +63,8 @@ export class Handshake {
   /** Descriptions go first: what is found before the first one has left, waits. */
   #described = false
   #canRestart = false
+  /** The last offer, whoever made it: an answer is read against it. */
+  #offer = ''
   readonly #found: OwnCandidates
   #received = 0
   /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
@@ -243,7 +243,8 @@ export class Handshake {
   async #describe(connection: RTCPeerConnection, description: RTCSessionDescriptionInit): Promise<void> {
     if (this.#isEnded()) return
     const set = connection.setLocalDescription(description)
-    const sdp = noCandidates(description.sdp)
+    const own = ownDescription(description.sdp)
+    const sdp = description.type === 'offer' ? (this.#offer = own) : answerTo(this.#offer, own)
     const restart = canRestart(connection)
     void this.#options.send(
       description.type === 'offer'
@@ -260,7 +261,8 @@ export class Handshake {
     this.#canRestart = restart && canRestart(connection)
     // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
-    await connection.setRemoteDescription({ type, sdp })
+    if (type === 'offer') this.#offer = sdp
+    await connection.setRemoteDescription({ type, sdp: type === 'offer' ? sdp : answerTo(this.#offer, sdp) })
     await this.#addCandidates(connection, this.#early.splice(0))
   }
 

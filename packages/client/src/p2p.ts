@@ -3,6 +3,7 @@ import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import { checkMs } from './clock.js'
 import { abortError } from './channel.js'
+import type { FailureStage } from './connect-error.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
@@ -15,13 +16,16 @@ import { onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection } from './rtc.js'
+import { findPeerConnection, newConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
   /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */
   accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
-  /** Only through TURN: no address of this peer is shown to another, nor a direct path tried. */
+  /**
+   * Only through TURN: no address of this peer is shown to another, nor a direct path tried. Where that cannot be kept,
+   * without a TURN server or with node-datachannel, `connect` fails at once, and who calls is refused.
+   */
   relayOnly?: boolean | undefined
   /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
   holdCandidates?: boolean | undefined
@@ -65,6 +69,8 @@ export class P2P {
   readonly #pairs = new Map<string, Pair>()
   readonly #stops: (() => void)[]
   #closed = false
+  /** That every call is refused. */
+  #told = false
 
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
     this.#context = context
@@ -124,6 +130,12 @@ export class P2P {
     if (!name.ok) return this.#fail(to, name.problem)
     if (this.#closed) return this.#fail(to, 'this peer was closed')
     if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
+    if (this.#options.relayOnly) {
+      const problem = await this.#connections.problem()
+      if (problem !== undefined) return this.#fail(to, problem, 'ice')
+      if (signal?.aborted) throw abortError(signal)
+      if (this.#closed) return this.#fail(to, 'this peer was closed')
+    }
     return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
@@ -138,7 +150,7 @@ export class P2P {
     const servers = await this.#ice.current()
     return diagnose(
       servers,
-      (configuration) => new PeerConnection(configuration),
+      (configuration) => newConnection(PeerConnection, configuration),
       this.#context.clock,
       options,
     )
@@ -152,8 +164,8 @@ export class P2P {
     for (const stop of this.#stops) stop()
   }
 
-  #fail(to: string, detail: string): never {
-    const error = new ConnectError(to, 'not-found', detail)
+  #fail(to: string, detail: string, stage: FailureStage = 'not-found'): never {
+    const error = new ConnectError(to, stage, detail)
     this.#events.emit('connect-failed', error)
     throw error
   }
@@ -188,11 +200,20 @@ export class P2P {
 
   async #accepts(from: Name): Promise<boolean> {
     try {
+      const problem = await this.#connections.problem()
+      if (problem !== undefined) return this.#refuseFor(problem)
       return (await this.#options.accept?.(from)) ?? true
     } catch (error) {
       this.#context.onError(error)
       return false
     }
+  }
+
+  /** Told once: a stranger must not fill the application's log. */
+  #refuseFor(problem: string): false {
+    if (!this.#told) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
+    this.#told = true
+    return false
   }
 
   #receive({ from, handshake, body }: Signal): void {

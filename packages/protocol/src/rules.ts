@@ -70,4 +70,9 @@ export const kind = oneOf('message', 'signal')
 export const presence = oneOf('online', 'away', 'offline')
 export const code: Rule<ErrorCode> = rule(isErrorCode, 'must be a code of the error table')
 
-export const turn = object({ urls: list(string, 8), username: string, credential: string, ttlMs: natural })
+export const turn = object({
+  urls: list(string, limits.turnUrls),
+  username: string,
+  credential: string,
+  ttlMs: natural,
+})

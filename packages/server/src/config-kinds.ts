@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { parseApp, type App } from '@peerage/protocol'
+import { formatIceUrl, parseApp, parseHostPort, parseIceUrl, type App } from '@peerage/protocol'
 import { z } from 'zod'
 
 /** What the loader, the CLI and the documentation know of a setting beyond its type. */
@@ -87,16 +87,6 @@ function isCidr(input: string): boolean {
   return version !== 0 && Number(bits) <= (version === 6 ? 128 : 32)
 }
 
-const HOST_PORT_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[^\s:/?#@[\]]+):(\d{1,5})$/
-
-/** `host:port`, an IPv6 address in brackets; undefined for anything else. */
-export function parseHostPort(input: string): { host: string; port: number } | undefined {
-  const [, host, digits] = HOST_PORT_PATTERN.exec(input) ?? []
-  const port = Number(digits)
-  if (host === undefined || port < 1 || port > 65_535) return undefined
-  return { host: host.replaceAll(/[[\]]/g, ''), port }
-}
-
 export const hostPort = text.refine(
   (input) => parseHostPort(input) !== undefined,
   'must be host:port, with an IPv6 address in brackets',
@@ -112,6 +102,16 @@ export const urlPath = text.regex(
 export function asBase(path: string): string {
   return path.endsWith('/') ? path : `${path}/`
 }
+
+/** Read once, and told to peers in the one spelling that every WebRTC stack takes. */
+export const turnUrl = text.transform((input, context): string => {
+  const read = parseIceUrl(input)
+  if (read.ok && read.value.scheme.startsWith('turn')) return formatIceUrl(read.value)
+  const why = read.ok ? `${read.value.scheme}: is no TURN server` : `it ${read.problem}`
+  const message = `must be a turn: or turns: URL such as turn:turn.example:3478?transport=udp: ${why}`
+  context.issues.push({ code: 'custom', input, message })
+  return z.NEVER
+})
 
 /** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
 export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {

@@ -187,8 +187,28 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     [
       'p2p.turn.urls',
       'stun:a',
-      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL/,
+      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL .*: stun: is no TURN server/,
     ],
+    ...[
+      'turn://a:3478',
+      'turn:u@a',
+      'turn:a/path',
+      'turn:a?x=y',
+      'turn:[fe80::1%eth0]',
+      'turn:a:0',
+      'turn:',
+    ].map((url): [string, string, RegExp] => [
+      'p2p.turn.urls',
+      url,
+      /^p2p\.turn\.urls\.0 .*: must be a turn: or turns: URL .*: it m(ust|ay) /,
+    ]),
+    [
+      'p2p.turn.urls',
+      Array.from({ length: 9 }, (_, index) => `turn:host${index}`).join(),
+      /^p2p\.turn\.urls \(PEERAGE_P2P_TURN_URLS\): must be at most 8 URLs/,
+    ],
+    ['p2p.server', '[:::]:1', /^p2p\.server .*: must be host:port/],
+    ['p2p.server', '256.1.1.1:1', /^p2p\.server .*: must be host:port/],
     [
       'p2p.turn.urls',
       'turn:a',
@@ -315,6 +335,16 @@ test('the documentation has a row for each setting, with its names and default',
   expect(rows).toContain(
     '| `port` | `--port` | `PEERAGE_PORT` | `9000` | TCP port; 0 picks a free one whose neighbour is free for UDP |',
   )
+})
+
+test('TURN URLs are told to peers in the spelling that every WebRTC stack takes', () => {
+  const said = config({
+    env: {
+      PEERAGE_P2P_TURN_URLS: 'TURN:A.example, turns:[2001:DB8:0::1]:443?transport=TCP',
+      PEERAGE_P2P_TURN_SECRET: 'x',
+    },
+  })
+  expect(said.p2p.turn.urls).toEqual(['turn:a.example', 'turns:[2001:db8::1]:443?transport=tcp'])
 })
 
 test('a printed configuration is a file that says the same', () => {

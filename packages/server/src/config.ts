@@ -15,6 +15,7 @@ import {
   set,
   text,
   urlPath,
+  turnUrl,
   whole,
 } from './config-kinds.js'
 
@@ -142,7 +143,7 @@ const peerjs = section({
 
 const turn = section({
   urls: set(
-    listOf(text.regex(/^turns?:[^\s]+$/, 'must be a turn: or turns: URL')).default([]),
+    listOf(turnUrl).max(wire.turnUrls, `must be at most ${wire.turnUrls} URLs`).default([]),
     'TURN servers, such as turn:turn.example:3478?transport=udp',
   ),
   secret: set(text.nullable().default(null), 'static-auth-secret of the TURN servers', { secret: true }),
