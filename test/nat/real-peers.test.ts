@@ -35,7 +35,7 @@ afterAll(() => redis?.stop())
 /** The SDK as one script that defines `sdk`, as an application's bundler would make it. */
 async function bundle(): Promise<string> {
   const built = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
+    input: `${REPOSITORY}packages/client/src/entries/browser.ts`,
     platform: 'browser',
     resolve: {
       conditionNames: ['@peerage/source', 'browser', 'import', 'default'],

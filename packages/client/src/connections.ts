@@ -2,7 +2,6 @@ import type { Timer } from './clock.js'
 import type { Terms } from './handshake-signal.js'
 import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
-import { findPeerConnection } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 import type { Streams } from './streams.js'
 import { makeStreams } from './streams.js'
@@ -20,6 +19,7 @@ interface Spare extends Blank {
   kind: string
 }
 
+type Context = Pick<P2PContext, 'clock' | 'ground' | 'onError'>
 type Servers = Pick<IceServers, 'current' | 'keepFresh'>
 type Options = Pick<P2POptions, 'RTCPeerConnection' | 'relayOnly'>
 
@@ -28,14 +28,14 @@ const SPARE_MS = 100
 
 /** Makes connections with the ICE servers of the moment; in a browser, one ahead, for that is a fifth of a fast call. */
 export class Connections {
-  readonly #context: Pick<P2PContext, 'clock' | 'onError'>
+  readonly #context: Context
   readonly #ice: Servers
   readonly #options: Options
   #spare: Spare | undefined
   #timer: Timer | undefined
   #closed = false
 
-  constructor(context: Pick<P2PContext, 'clock' | 'onError'>, ice: Servers, options: Options) {
+  constructor(context: Context, ice: Servers, options: Options) {
     this.#context = context
     this.#ice = ice
     this.#options = options
@@ -60,7 +60,7 @@ export class Connections {
   /** The spare one where it fits. */
   async #make(terms: Terms): Promise<Spare> {
     const { RTCPeerConnection, relayOnly } = this.#options
-    const PeerConnection = await findPeerConnection(RTCPeerConnection)
+    const PeerConnection = RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
     const iceServers = await this.#ice.current()
     const configuration: RTCConfiguration = { iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' }
     const kind = JSON.stringify([configuration, terms])
