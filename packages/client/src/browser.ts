@@ -10,13 +10,13 @@ export const browser: Platform = {
   async findPeerConnection() {
     const found: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
     if (found) return found
-    throw new Error(`no WebRTC here: ${whatToDo()}`)
+    throw new Error(`no WebRTC here: ${whatToDo()}, or pass RTCPeerConnection`)
   },
 }
 
-/** A worker has no WebRTC in any browser; Node has got this file from a bundler that was not told of it. */
+/** A worker has no WebRTC in any browser; Node gets this file from a bundler that was not told of Node. */
 function whatToDo(): string {
-  if (globalThis.process?.versions?.node !== undefined)
-    return 'a bundler took the SDK for browsers. Give it the export condition "node" (SDK docs/bundlers.md)'
-  return 'browsers have it in windows, not in workers. Connect there, or pass RTCPeerConnection'
+  return globalThis.process?.versions?.node
+    ? 'bundle for Node with the export condition "node"'
+    : 'browsers have it in windows, not in workers'
 }

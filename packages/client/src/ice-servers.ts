@@ -8,10 +8,13 @@ const RENEW_SHARE = 0.75
 /** Open connections ask no sooner than this, and again after it where the node gave no answer. */
 const RETRY_MS = 10_000
 
-type Renewable = Pick<
-  RTCPeerConnection,
-  'connectionState' | 'getConfiguration' | 'restartIce' | 'setConfiguration'
->
+/** As much of an RTCPeerConnection as that takes; spelled out, for programs compiled without TypeScript's `dom`. */
+interface Renewable {
+  readonly connectionState: string
+  getConfiguration(): RTCConfiguration
+  restartIce(): void
+  setConfiguration(configuration: RTCConfiguration): void
+}
 
 /** The ICE servers for a new connection, with TURN credentials that still live. */
 export class IceServers {

@@ -1,4 +1,5 @@
 import { onAbort } from './abort.js'
+import type { Timer } from './clock.js'
 import { PeerageError } from './error.js'
 import type { PartWait } from './ground.js'
 
@@ -19,34 +20,35 @@ export function loadPart<T extends object>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     let failure: PeerageError | undefined
-    let over = false
-    const end = (finish: () => void): void => {
-      over = true
-      deadline.cancel()
+    let isOver = false
+    let waitMs = FIRST_MS
+    const timers = new Set<Timer>()
+    const end = (): void => {
+      isOver = true
+      for (const timer of timers) timer.cancel()
       ignore()
-      finish()
     }
-    const abort = (): void =>
-      end(() => reject(signal?.reason instanceof PeerageError ? (failure ?? signal.reason) : signal?.reason))
-    const deadline = clock.after(deadlineMs, () => end(() => reject(failure ?? notLoaded('no answer'))))
-    const ignore = onAbort(signal, abort)
-    const attempt = (waitMs: number, ask: () => Promise<T>): void => {
-      ask().then(
-        (part) => {
-          if (!over) end(() => resolve(part))
-        },
-        (error: unknown) => {
-          if (over) return
-          failure = notLoaded(error)
-          if (isForGood(error)) return end(() => reject(failure))
-          clock.after(waitMs, () => {
-            if (!over) attempt(Math.min(MOST_MS, 2 * waitMs), () => again(load, name, error))
-          })
-        },
-      )
+    const fail = (reason: unknown): void => {
+      end()
+      reject(reason instanceof PeerageError ? (failure ?? reason) : reason)
     }
-    if (signal?.aborted) return abort()
-    attempt(FIRST_MS, load)
+    const failed = (error: unknown): void => {
+      if (isOver) return
+      failure = notLoaded(error)
+      if (isForGood(error)) return fail(failure)
+      timers.add(clock.after(waitMs, () => attempt(again(load, name, error))))
+      waitMs = Math.min(MOST_MS, 2 * waitMs)
+    }
+    const attempt = (asked: Promise<T>): void => {
+      asked.then((part) => {
+        end()
+        resolve(part)
+      }, failed)
+    }
+    timers.add(clock.after(deadlineMs, () => fail(notLoaded('no answer'))))
+    const ignore = onAbort(signal, () => fail(signal?.reason))
+    if (signal?.aborted) fail(signal.reason)
+    else attempt(load())
   })
 }
 
@@ -54,8 +56,7 @@ function notLoaded(cause: unknown): PeerageError {
   const what = cause instanceof Error ? cause.message : String(cause)
   return new PeerageError(
     'not-loaded',
-    `a part of the SDK could not be loaded: ${what}. Reload the page; where no file can be loaded later, as in a ` +
-      `service worker or in a bundle of one file, import '@peerage/client/static'`,
+    `a part of the SDK could not be loaded: ${what}. Reload the page, or import '@peerage/client/static', which has no parts`,
   )
 }
 
@@ -66,8 +67,8 @@ function isForGood(error: unknown): boolean {
 }
 
 /**
- * In Firefox a module that failed to load once stays failed under its URL (HTML's module map), so it is asked for under
- * another one, where the error names the URL. What a bundler has renamed inside is not taken.
+ * In Firefox a module that failed once stays failed under its URL, so it is asked for under another, where the error
+ * names the URL. What a bundler has renamed inside is not taken.
  */
 async function again<T extends object>(
   load: () => Promise<T>,
@@ -77,14 +78,14 @@ async function again<T extends object>(
   try {
     return await load()
   } catch (same) {
-    const url = /https?:\/\/\S+/.exec(error instanceof Error ? error.message : '')?.[0]
+    const [url] = /https?:\/\/\S+/.exec(String(error)) ?? []
     if (url === undefined) throw same
     const fresh = new URL(url)
     fresh.searchParams.set('again', String(Date.now()))
     const part: T = await import(
       /* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ fresh.href
     )
-    if (typeof part[name] !== 'function') throw same
+    if (part[name] === undefined) throw same
     return part
   }
 }
