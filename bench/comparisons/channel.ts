@@ -68,7 +68,6 @@ function contender(name: StackName, entry: string): Contender {
       const stack = await startStack(name, 1)
       const code = await bundle({
         entry,
-        external: [/^node:/, 'node-datachannel', /^node-datachannel\//],
       })
       const { server, url } = await servePage(code)
       const browser = await launchChromium()

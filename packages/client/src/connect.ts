@@ -85,6 +85,8 @@ export async function connectOn(ground: Ground, url: string, options: ConnectOpt
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
     return new Peer(session, createP2P(session, p2pServer, options.p2p))
   } catch (error) {
+    // Welcome already, and a part of the SDK is missing: nobody could use the name.
+    session.link.send({ type: 'leave' })
     session.link.close()
     throw error
   } finally {

@@ -1,7 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { connectOn } from './connect.js'
 import { PeerageError } from './error.js'
+import type { PartWait } from './ground.js'
 import { loadPart } from './load-part.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
+import { FakeTier } from './testing/fake-tier.js'
+import { ground } from './testing/ground.js'
 
 const PART = { run: () => 'loaded' }
 /** As Safari says it: without a URL. */
@@ -34,7 +38,7 @@ function start(load: () => Promise<typeof PART>, signal?: AbortSignal): { result
 
 const codeOf = (result: unknown): unknown => (result instanceof PeerageError ? result.code : result)
 
-describe('a part of the SDK that is a file of its own', () => {
+describe('[G3] a part of the SDK that is a file of its own', () => {
   it('is asked for again, later each time, while the network fails', async () => {
     const seen = start(failing(3))
     await clock.advance(249)
@@ -113,5 +117,42 @@ describe('a part of the SDK that is a file of its own', () => {
     } finally {
       vi.unstubAllGlobals()
     }
+  })
+})
+
+describe('[G3] connect, where its part cannot be had', () => {
+  function connecting(load: () => Promise<never>): { tier: FakeTier; seen: { error?: unknown } } {
+    const tier = new FakeTier(clock)
+    const broken = { ...ground, p2p: (wait: PartWait) => loadPart(load, 'createP2P', wait) }
+    const seen: { error?: unknown } = {}
+    connectOn(broken, 'http://tier', { clock, transport: tier.open, name: 'ann', timeoutMs: 5_000 }).catch(
+      (error: unknown) => (seen.error = error),
+    )
+    return { tier, seen }
+  }
+
+  it.each([
+    { why: 'fails', load: () => Promise.reject(UNREACHABLE), code: 'not-loaded' },
+    { why: 'hangs', load: () => new Promise<never>(() => undefined), code: 'timeout' },
+  ])('it $why: rejects when its time is over, and leaves its name', async ({ load, code }) => {
+    const { tier, seen } = connecting(load)
+    await clock.advance(4_999)
+    expect(seen.error).toBeUndefined()
+    expect([...tier.holders.keys()]).toEqual(['ann'])
+    await clock.advance(1)
+    expect(codeOf(seen.error)).toBe(code)
+    expect([...tier.holders.keys()]).toEqual([])
+    await clock.advance(60_000)
+    expect(clock.pending).toBe(0)
+  })
+
+  it('there is none in Node: rejects at once', async () => {
+    const missing = Object.assign(new Error("Cannot find module './p2p.js'"), {
+      code: 'ERR_MODULE_NOT_FOUND',
+    })
+    const { tier, seen } = connecting(() => Promise.reject(missing))
+    await clock.advance(10)
+    expect(codeOf(seen.error)).toBe('not-loaded')
+    expect([...tier.holders.keys()]).toEqual([])
   })
 })

@@ -1,10 +1,8 @@
 // The SDK for Node.
 import { connectOn } from '../connect.js'
-import type { ConnectOptions } from '../connect.js'
 import type { Ground } from '../ground.js'
 import { findNodePeerConnection, findNodeWebSocket } from '../node-platform.js'
 import { lazyParts } from '../parts.js'
-import type { Peer } from '../peer.js'
 
 export * from '../index.js'
 
@@ -15,6 +13,4 @@ const ground: Ground = {
 }
 
 /** The types of every entry are those of browser.ts. */
-export function connect(url: string, options?: ConnectOptions): Promise<Peer> {
-  return connectOn(ground, url, options)
-}
+export const connect = connectOn.bind(undefined, ground)
