@@ -1,10 +1,12 @@
-import type { Bundler, Trial } from './trial.js'
+import type { Bundler, Site, Trial } from './trial.js'
 import {
   DIRECT,
   IN_WORKER,
   NO_WEBRTC,
   alone,
+  copied,
   fetched,
+  firefox,
   node,
   page,
   pageAt,
@@ -176,16 +178,29 @@ import { work } from '../../work.js'
 export const dynamic = 'force-dynamic'
 export const GET = async () => new Response(await work(sdk, process.env.TIER).catch(String))
 `,
+  'app/edge/route.js': `import * as sdk from '@peerage/client'
+import { work } from '../../work.js'
+export const runtime = 'edge'
+export const GET = async (request) =>
+  new Response(await work(sdk, new URL(request.url).searchParams.get('tier')).catch(String))
+`,
   'app/server/page.js': `import * as sdk from '@peerage/client'
 import { work } from '../../work.js'
 export const dynamic = 'force-dynamic'
 export default async () => <p>{'RESULT ' + (await work(sdk, process.env.TIER).catch(String)) + ' END'}</p>
 `,
 }
+const STANDALONE = `export default {
+  output: 'standalone',
+  outputFileTracingIncludes: { '/*': ['node_modules/{node-datachannel,@node-datachannel,detect-libc}/**'] },
+}
+`
 const start = ['next', 'start', '-p', '0', '-H', '127.0.0.1']
 const develop = ['next', 'dev', '-p', '0', '-H', '127.0.0.1']
-const component = async (...args: Parameters<ReturnType<typeof fetched>>): Promise<string> =>
-  /RESULT (.*?) END/.exec(await fetched('server')(...args))?.[1] ?? 'no result'
+const component = async (site: Site, url: string): Promise<string> =>
+  /RESULT (.*?) END/.exec(await fetched('server')(site, url))?.[1] ?? 'no result'
+const edge = (site: Site, url: string): Promise<string> =>
+  fetched(`edge?tier=${encodeURIComponent(site.tier)}`)(site, url)
 
 export const bundlers: readonly Bundler[] = [
   {
@@ -268,6 +283,28 @@ export const bundlers: readonly Bundler[] = [
     ],
   },
   {
+    name: 'esbuild',
+    packages: ['esbuild@0.28.2', 'puppeteer-core@25.16.0'],
+    manifest: { type: 'module' },
+    trials: [
+      {
+        ground: 'page in Firefox, whose file for P2P is refused three times',
+        entry: SDK,
+        build: [
+          ['esbuild', 'parts.js', '--bundle', '--minify', '--format=esm', '--splitting', '--outdir=out-web'],
+        ],
+        run: firefox('parts'),
+        expect: /^connected, asked 4 times$/,
+      },
+      {
+        ...inServiceWorker([], '', ''),
+        ground: 'module service worker in Firefox',
+        build: [['esbuild', 'worker.js', '--bundle', '--format=esm', '--outfile=out-web/worker.js']],
+        run: firefox('worker'),
+      },
+    ],
+  },
+  {
     name: 'Rollup',
     packages: ['rollup@4.68.8', '@rollup/plugin-node-resolve@16.0.3', '@rollup/plugin-commonjs@29.0.3'],
     files: {
@@ -335,8 +372,22 @@ export default [
       { ...inPage([['next', 'build']], ''), ground: 'client component', run: server(start, pageAt) },
       { ...inNode([], ''), ground: 'route handler', run: server(start, fetched('api')) },
       { ...inNode([], ''), ground: 'server component', run: server(start, component) },
+      { ...inNode([], ''), ground: 'edge route', run: server(start, edge), expect: IN_WORKER },
       { ...inPage([], ''), ground: 'client component, `next dev`', run: server(develop, pageAt) },
       { ...inNode([], ''), ground: 'route handler, `next dev`', run: server(develop, fetched('api')) },
+    ],
+  },
+  {
+    name: 'Next (Turbopack)',
+    packages: ['next@16.4.6', 'react@19.3.1', 'react-dom@19.3.1'],
+    files: { ...NEXT, 'next.config.mjs': STANDALONE },
+    trials: [
+      {
+        ...inNode([['next', 'build']], ''),
+        ground: 'route handler, in a copy of `.next/standalone`',
+        run: copied('.next/standalone', fetched('api')),
+        setting: '`outputFileTracingIncludes`, see above',
+      },
     ],
   },
   compiler('TypeScript', '7.0.2'),

@@ -1,13 +1,14 @@
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { findBinary } from '../support/binary.js'
 import { launchChromium } from '../support/chromium.js'
 import { ensureBuilt, REPOSITORY, startNode } from '../support/node.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
 import { run } from '../support/process.js'
 import { bundlers } from './bundlers.js'
 import type { Bundler, Site, Trial } from './trial.js'
-import { runIn, writeFiles } from './trial.js'
+import { FIREFOX, runIn, writeFiles } from './trial.js'
 
 // npm run test:bundlers: the packages as npm would publish them, the bundlers as they are published, and what they
 // make is run. Needs the npm registry and some minutes. `-- --only vite,next` runs some; the table stays as it is then.
@@ -109,7 +110,9 @@ async function write(rows: Row[], chromium: string): Promise<void> {
   const lines = [['bundler', 'ground', 'entry', 'settings'], ['---', '---', '---', '---'], ...cells]
   const table = lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
   const date = new Date().toISOString().slice(0, 10)
-  const said = `All of these passed on ${date} with Node ${process.versions.node}, Chromium ${chromium} and ${NODE_DATACHANNEL}.`
+  const firefox = (await findBinary(FIREFOX)).version
+  const browsers = `Chromium ${chromium}, Firefox ${firefox}`
+  const said = `All of these passed on ${date} with Node ${process.versions.node}, ${browsers} and ${NODE_DATACHANNEL}.`
   const text = await readFile(DOCUMENT, 'utf8')
   const filled = text.replace(
     /(<!-- table: [^\n]*-->\n)[^]*(<!-- \/table -->)/,

@@ -3,10 +3,13 @@ import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { dirname, extname, join } from 'node:path'
 import type { Page } from 'playwright-core'
+import type { Program } from '../support/binary.js'
+import { findBinary } from '../support/binary.js'
 import type { ChromiumBrowser } from '../support/chromium.js'
 import { listen } from '../support/chromium.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
 import { startChild } from '../support/process.js'
+import type { ChildOptions } from '../support/process.js'
 
 /** One bundler, installed as it is published, with what it is asked to do. */
 export interface Bundler {
@@ -40,8 +43,16 @@ export interface Site {
   browser: ChromiumBrowser
 }
 
+export const FIREFOX: Program = {
+  part: 'firefox',
+  binaries: ['firefox-esr', 'firefox'],
+  debianPackage: 'firefox-esr',
+  version: { args: ['--version'], pattern: /(\d+\.\d+[\w.]*)/ },
+}
+
 const BUILD_DEADLINE_MS = 300_000
 const RUN_DEADLINE_MS = 60_000
+const STOP_DEADLINE_MS = 5_000
 
 /** All that a channel needs is there. */
 export const DIRECT = /^relayed, room, direct$/
@@ -86,9 +97,14 @@ export const alone =
     }
   }
 
-async function resultOf(file: string, tier: string): Promise<string> {
+async function resultOf(file: string, tier: string, args: readonly string[] = []): Promise<string> {
   const env = { ...process.env, TIER: tier }
-  const child = await startChild({ command: process.execPath, args: [file], cwd: dirname(file), env })
+  const child = await startChild({
+    command: process.execPath,
+    args: [file, ...args],
+    cwd: dirname(file),
+    env,
+  })
   try {
     return await child.line(readResult, RUN_DEADLINE_MS)
   } finally {
@@ -97,6 +113,14 @@ async function resultOf(file: string, tier: string): Promise<string> {
 }
 
 const readResult = (line: string): string | undefined => /^RESULT (.*)/.exec(line)?.[1]
+
+/** A part of the app by itself, or a worker, in Firefox. */
+export const firefox =
+  (what: 'parts' | 'worker') =>
+  async ({ folder, tier }: Site): Promise<string> => {
+    const { path } = await findBinary(FIREFOX)
+    return resultOf(join(folder, 'firefox.js'), tier, [path, what])
+  }
 
 /** The built page of a folder, in Chromium. */
 export const page =
@@ -129,30 +153,46 @@ export async function askWorker({ file, tier }: { file: string; tier: string }):
   return answer
 }
 
-/** A server of the bundler's own, once it has said its port. */
+type Ask = (site: Site, url: string) => Promise<string>
+
+/** A server of the bundler's own, asked once it has said its port. */
 export const server =
-  (command: readonly string[], ask: (site: Site, url: string) => Promise<string>) =>
+  ([program = '', ...args]: readonly string[], ask: Ask) =>
+  (site: Site): Promise<string> =>
+    asked({ command: join(site.folder, 'node_modules/.bin', program), args, cwd: site.folder }, site, ask)
+
+/** A folder that the bundler has made to run alone, with its server.js: copied away from all that was installed. */
+export const copied =
+  (directory: string, ask: Ask) =>
   async (site: Site): Promise<string> => {
-    const [program = '', ...args] = command
-    const child = await startChild({
-      command: join(site.folder, 'node_modules/.bin', program),
-      args,
-      cwd: site.folder,
-      env: { ...process.env, TIER: site.tier, NEXT_TELEMETRY_DISABLED: '1' },
-    })
+    const cwd = await makeDirectory('copied')
     try {
-      // eslint-disable-next-line no-control-regex -- what it prints is coloured
-      const plain = (line: string): string => line.replaceAll(/\u001b\[[\d;]*m/g, '')
-      const url = await child.line(
-        (line) => /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(plain(line))?.[0],
-        RUN_DEADLINE_MS,
-      )
-      return await ask(site, `${url}/`)
+      await cp(join(site.folder, directory), cwd, { recursive: true, verbatimSymlinks: true })
+      return await asked({ command: process.execPath, args: ['server.js'], cwd }, site, ask)
     } finally {
-      await child.kill('SIGTERM')
-      await child.stop()
+      await removeDirectory(cwd)
     }
   }
+
+async function asked(program: ChildOptions, site: Site, ask: Ask): Promise<string> {
+  const own = { TIER: site.tier, NEXT_TELEMETRY_DISABLED: '1', HOSTNAME: '127.0.0.1', PORT: '0' }
+  const child = await startChild({ ...program, env: { ...process.env, ...own } })
+  try {
+    // eslint-disable-next-line no-control-regex -- what it prints is coloured
+    const plain = (line: string): string => line.replaceAll(/\u001b\[[\d;]*m/g, '')
+    const url = await child.line(
+      (line) => /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(plain(line))?.[0],
+      RUN_DEADLINE_MS,
+    )
+    return await ask(site, `${url}/`)
+  } finally {
+    // It may have children of its own, which it ends when it is asked to.
+    await child.kill('SIGTERM')
+    const timer = setTimeout(() => void child.kill(), STOP_DEADLINE_MS)
+    await child.stopped
+    clearTimeout(timer)
+  }
+}
 
 export async function pageAt({ browser, tier }: Site, url: string): Promise<string> {
   const tab: Page = await browser.page()
@@ -171,8 +211,8 @@ export async function pageAt({ browser, tier }: Site, url: string): Promise<stri
 }
 
 export const fetched =
-  (path: string) =>
-  async (_site: Site, url: string): Promise<string> => {
+  (path: string): Ask =>
+  async (_site, url) => {
     const deadline = AbortSignal.timeout(RUN_DEADLINE_MS)
     for (;;) {
       try {

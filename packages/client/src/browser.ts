@@ -10,7 +10,7 @@ export const browser: Platform = {
   async findPeerConnection() {
     const found: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
     if (found) return found
-    throw new Error(`no WebRTC here: ${whatToDo()}, or pass RTCPeerConnection`)
+    throw new Error(`no WebRTC here: ${whatToDo()}. Or pass RTCPeerConnection`)
   },
 }
 

@@ -68,7 +68,7 @@ function isForGood(error: unknown): boolean {
 
 /**
  * In Firefox a module that failed once stays failed under its URL, so it is asked for under another, where the error
- * names the URL. What a bundler has renamed inside is not taken.
+ * names the URL as browsers do. What a bundler has renamed inside is not taken.
  */
 async function again<T extends object>(
   load: () => Promise<T>,
@@ -78,7 +78,7 @@ async function again<T extends object>(
   try {
     return await load()
   } catch (same) {
-    const [url] = /https?:\/\/\S+/.exec(String(error)) ?? []
+    const [, url] = / dynamically imported module: (\S+)$/.exec(String(error)) ?? []
     if (url === undefined) throw same
     const fresh = new URL(url)
     fresh.searchParams.set('again', String(Date.now()))
