@@ -28,7 +28,7 @@ beforeAll(async () => {
     flags: ['--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'],
   })
   const bundle = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
+    input: `${REPOSITORY}packages/client/src/entries/browser.ts`,
     platform: 'browser',
     resolve: {
       conditionNames: ['@peerage/source', 'browser', 'import', 'default'],

@@ -1,7 +1,7 @@
 import { runInNewContext } from 'node:vm'
 import type { ErrorCode } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { connect } from './connect.js'
+import { connect } from './entries/node.js'
 import type { ConnectOptions } from './connect.js'
 import type { Peer } from './peer.js'
 import { FakeClock, settled } from './testing/fake-clock.js'

@@ -4,6 +4,7 @@ import { onAbort } from './abort.js'
 import { checkMs, systemClock } from './clock.js'
 import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
+import type { Ground } from './ground.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { p2pServerOf } from './p2p-server.js'
@@ -12,7 +13,7 @@ import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
-import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
+import { endpointOf, websocketTransport } from './websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
@@ -45,7 +46,7 @@ const CONNECT_MS = 30_000
  * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
  * for a `url` that does not begin with http:// or https://, a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
  */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
+export async function connectOn(ground: Ground, url: string, options: ConnectOptions = {}): Promise<Peer> {
   const { clock = systemClock, token, p2pServer } = options
   checkMs(options.timeoutMs)
   p2pServerOf(p2pServer, { server: null, turn: null })
@@ -55,12 +56,13 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const secret = parsed(options.secret, parseSecret)
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
-  const open = options.transport ?? websocketTransport(endpoint, await findWebSocket(), clock)
+  const open = options.transport ?? websocketTransport(endpoint, await ground.findWebSocket(), clock)
   const identity = await openIdentity(key, place, secret)
   const session = new Session({
     clock,
     random: Math.random,
     open,
+    ground,
     identity,
     app,
     name,
@@ -77,16 +79,21 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   if (signal?.aborted) pass()
   try {
     // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
-    const [{ createP2P }] = await Promise.all([import('./p2p.js'), session.open(giveUp.signal)])
+    const part = ground.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
     return new Peer(session, createP2P(session, p2pServer, options.p2p))
   } catch (error) {
+    // Welcome already, and a part of the SDK is missing: nobody could use the name.
+    session.link.send({ type: 'leave' })
     session.link.close()
     throw error
   } finally {
     timer.cancel()
     ignore()
+    // Nobody waits for the part any more.
+    giveUp.abort()
   }
 }
 

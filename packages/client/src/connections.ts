@@ -4,7 +4,7 @@ import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection, newConnection } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 import type { Streams } from './streams.js'
 import { makeStreams } from './streams.js'
@@ -22,6 +22,7 @@ interface Spare extends Blank {
   kind: string
 }
 
+type Context = Pick<P2PContext, 'clock' | 'ground' | 'onError'>
 type Servers = Pick<IceServers, 'current' | 'keepFresh'>
 type Options = Pick<P2POptions, 'RTCPeerConnection' | 'relayOnly'>
 
@@ -30,14 +31,14 @@ const SPARE_MS = 100
 
 /** Makes connections with the ICE servers of the moment; in a browser, one ahead, for that is a fifth of a fast call. */
 export class Connections {
-  readonly #context: Pick<P2PContext, 'clock' | 'onError'>
+  readonly #context: Context
   readonly #ice: Servers
   readonly #options: Options
   #spare: Spare | undefined
   #timer: Timer | undefined
   #closed = false
 
-  constructor(context: Pick<P2PContext, 'clock' | 'onError'>, ice: Servers, options: Options) {
+  constructor(context: Context, ice: Servers, options: Options) {
     this.#context = context
     this.#ice = ice
     this.#options = options
@@ -71,7 +72,8 @@ export class Connections {
   }
 
   async #found(): Promise<{ PeerConnection: PeerConnectionClass; iceServers: RTCIceServer[] }> {
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
+    const { RTCPeerConnection } = this.#options
+    const PeerConnection = RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
     return { PeerConnection, iceServers: await this.#ice.current() }
   }
 

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from './clock.js'
 import { diagnose } from './diagnose.js'
 import type { DiagnoseOptions, Gatherer } from './diagnose.js'
-import { findPeerConnection } from './rtc.js'
+import { loadNodeDataChannel } from './rtc-node.js'
 import { failure } from './testing/controllers.js'
 
 const sockets: Socket[] = []
@@ -45,7 +45,7 @@ const turn = (server: string): RTCIceServer => ({
 })
 
 async function run(servers: RTCIceServer[], { timeoutMs = 4_000, signal }: DiagnoseOptions = {}) {
-  const PeerConnection = await findPeerConnection(undefined)
+  const PeerConnection = await loadNodeDataChannel()
   const make = (configuration: RTCConfiguration): RTCPeerConnection => new PeerConnection(configuration)
   return diagnose(servers, make, systemClock, { timeoutMs, signal })
 }

@@ -33,10 +33,13 @@ function configure(connection: Renewable, iceServers: RTCIceServer[]): void {
   withUsable(iceServers, (some) => connection.setConfiguration({ ...configuration, iceServers: some }))
 }
 
-type Renewable = Pick<
-  RTCPeerConnection,
-  'connectionState' | 'getConfiguration' | 'restartIce' | 'setConfiguration'
->
+/** As much of an RTCPeerConnection as that takes; spelled out, for programs compiled without TypeScript's `dom`. */
+interface Renewable {
+  readonly connectionState: string
+  getConfiguration(): RTCConfiguration
+  restartIce(): void
+  setConfiguration(configuration: RTCConfiguration): void
+}
 
 /** The ICE servers for a new connection, with TURN credentials that still live. */
 export class IceServers {

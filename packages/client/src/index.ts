@@ -1,4 +1,4 @@
-export { connect } from './connect.js'
+// What every entry exports; each adds its own `connect`.
 export type { ConnectOptions } from './connect.js'
 export type { Clock, Timer } from './clock.js'
 export type { Channel, ChannelData, ChannelEvents, ChannelInfo } from './channel.js'

@@ -12,8 +12,9 @@ import { describePart, packPart, unpackPart } from './manual-text.js'
 import type { Part } from './manual-text.js'
 import { Handshake } from './negotiation.js'
 import { ConnectError } from './connect-error.js'
+import type { Ground } from './ground.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection, newConnection } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { Streams } from './streams.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
@@ -55,8 +56,24 @@ const GATHER_MS = 3_000
 /** node-datachannel says that it has gathered a little before it says what. */
 const SETTLE_MS = 50
 
-export async function offerManually(options: ManualOptions = {}): Promise<ManualOffer> {
-  const side = new Side('offer', options)
+type FindPeerConnection = Ground['findPeerConnection']
+
+export interface Manual {
+  /** Begins: its text goes to the other side. */
+  offerManually: (options?: ManualOptions) => Promise<ManualOffer>
+  /** @throws TypeError for a text that is no offer */
+  answerManually: (offer: string, options?: ManualOptions) => Promise<ManualAnswer>
+}
+
+export function manualOn(find: FindPeerConnection): Manual {
+  return {
+    offerManually: (options = {}) => offerManually(find, options),
+    answerManually: (offer, options = {}) => answerManually(find, offer, options),
+  }
+}
+
+async function offerManually(find: FindPeerConnection, options: ManualOptions): Promise<ManualOffer> {
+  const side = new Side('offer', find, options)
   side.handshake.offer()
   const text = await side.text
   const connect = (answer: string): Promise<Channel> => {
@@ -68,10 +85,13 @@ export async function offerManually(options: ManualOptions = {}): Promise<Manual
   return { text, connect, close: () => side.close() }
 }
 
-/** @throws TypeError for a text that is no offer */
-export async function answerManually(offer: string, options: ManualOptions = {}): Promise<ManualAnswer> {
+async function answerManually(
+  find: FindPeerConnection,
+  offer: string,
+  options: ManualOptions,
+): Promise<ManualAnswer> {
   const { sdp, candidates } = read(offer, 'offer')
-  const side = new Side('answer', options)
+  const side = new Side('answer', find, options)
   const terms = { label: '', ordered: true }
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
   side.handshake.receive({ type: 'candidates', candidates })
@@ -90,6 +110,7 @@ class Side {
   readonly handshake: Handshake
   readonly text: Promise<string>
   readonly #peer: Name
+  readonly #find: FindPeerConnection
   readonly #options: ManualOptions
   readonly #clock: Clock
   readonly #candidates: string[] = []
@@ -97,10 +118,11 @@ class Side {
   #settle: (result: Channel | Error) => void = () => undefined
   #result: Channel | Error | undefined
 
-  constructor(type: Part['type'], options: ManualOptions) {
+  constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
     const peer = parseName(options.peer ?? 'manual')
     if (!peer.ok) throw new TypeError(peer.problem)
     this.#peer = peer.value
+    this.#find = find
     this.#options = options
     this.#clock = options.clock ?? systemClock
     options.signal?.throwIfAborted()
@@ -147,9 +169,7 @@ class Side {
   }
 
   async #prepare(): Promise<Blank> {
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    if (!PeerConnection)
-      throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
+    const PeerConnection = this.#options.RTCPeerConnection ?? (await this.#find())
     const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
     const connection = newConnection(PeerConnection, { iceServers: iceServersOf(server, null) })
     connection.addEventListener('icegatheringstatechange', () => {

@@ -7,6 +7,7 @@ import type { FailureStage } from './connect-error.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
+import { diagnose } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
 import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-signal.js'
@@ -16,7 +17,7 @@ import { onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection, newConnection } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
@@ -145,8 +146,8 @@ export class P2P {
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkMs(options.timeoutMs)
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    const { diagnose } = await import('./diagnose.js')
+    const PeerConnection =
+      this.#options.RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
     const servers = await this.#ice.current()
     return diagnose(
       servers,

@@ -125,7 +125,8 @@ export class Peer {
    * or with the signal's reason. The code for rooms is loaded with the first one.
    */
   async join(room: string, { signal }: Waiting = {}): Promise<Room> {
-    const { Room } = await import('./rooms.js')
+    const { clock, ground } = this.#session
+    const { Room } = await ground.rooms({ clock, signal })
     return Room.join(this.#session, room, signal)
   }
 
@@ -133,7 +134,8 @@ export class Peer {
   async mesh(room: string, { signal }: Waiting = {}): Promise<Mesh> {
     const { p2p } = this
     if (p2p === null) throw new PeerageError('forbidden', 'P2P is disabled for this peer')
-    const { Mesh, Room } = await import('./rooms.js')
+    const { clock, ground } = this.#session
+    const { Mesh, Room } = await ground.rooms({ clock, signal })
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 

@@ -1,7 +1,7 @@
 import type { Name, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { parseName, parseRoom } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { connect } from './connect.js'
+import { connect } from './entries/node.js'
 import type { Peer } from './peer.js'
 import { Requests } from './requests.js'
 import type { Room } from './rooms.js'

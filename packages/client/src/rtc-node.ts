@@ -1,7 +1,8 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
 import type { PeerConnectionClass } from './rtc.js'
 
-// A variable specifier, so that no bundler tries to resolve a package that browsers never need.
+// No bundle can hold native code, so Node itself loads the package, from where the program or its bundle is. No bundler
+// follows a variable with these comments: webpack and Rspack read the first, Turbopack the second, Vite the third.
 const PACKAGE: string = 'node-datachannel'
 
 /** A server as libdatachannel itself is told of it; with `relayType` it is a TURN server. */
@@ -22,30 +23,38 @@ interface Native {
   ) => object
 }
 
-let loading: Promise<PeerConnectionClass | undefined> | undefined
+let loading: Promise<PeerConnectionClass> | undefined
 
-/** node-datachannel behind the browser's interface, with its differences evened out; undefined: not installed. */
-export function loadNodeDataChannel(): Promise<PeerConnectionClass | undefined> {
+/** node-datachannel behind the browser's interface, with its differences evened out. Rejects where it is not installed. */
+export function loadNodeDataChannel(): Promise<PeerConnectionClass> {
   loading ??= load()
   return loading
 }
 
-async function load(): Promise<PeerConnectionClass | undefined> {
+async function load(): Promise<PeerConnectionClass> {
   let polyfill: { RTCPeerConnection: PeerConnectionClass }
   let native: Native
   try {
-    polyfill = await import(/* @vite-ignore */ `${PACKAGE}/polyfill`)
-    native = await import(/* @vite-ignore */ PACKAGE)
+    polyfill = await import(
+      /* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ `${PACKAGE}/polyfill`
+    )
+    native = await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ PACKAGE)
   } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
+    if (!isMissing(error)) throw error
+    // Node's text says from where it was looked for: where a bundle lies, that is another place than the sources'.
+    throw new Error(
+      `no WebRTC here: install node-datachannel, or pass RTCPeerConnection (${error.message})`,
+      {
+        cause: error,
+      },
+    )
   }
   // Its threads must be gone before the process is: without this, an exit with open connections may crash.
   process.once('exit', () => native.cleanup())
   return adapt(polyfill.RTCPeerConnection, native)
 }
 
-function isMissing(error: unknown): boolean {
+function isMissing(error: unknown): error is Error {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
 }

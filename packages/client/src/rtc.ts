@@ -1,3 +1,16 @@
+// A program for Node is often compiled without TypeScript's `dom` library. The SDK's types name these, so there they
+// are empty; where the library is, this adds nothing to it.
+declare global {
+  interface AbortSignal {}
+  interface RTCConfiguration {}
+  interface RTCDataChannel {}
+  interface RTCDataChannelInit {}
+  interface RTCIceServer {}
+  interface RTCPeerConnection {}
+  interface RTCSessionDescriptionInit {}
+  interface RTCStatsReport {}
+}
+
 /** What a browser calls RTCPeerConnection: passed in by the application, the browser's, or node-datachannel's. */
 export type PeerConnectionClass = new (configuration?: RTCConfiguration) => RTCPeerConnection
 
@@ -38,17 +51,4 @@ export function newConnection(
     (iceServers) => new PeerConnection({ ...configuration, iceServers }),
     (connection) => connection.close(),
   )
-}
-
-/**
- * The class to make connections with: the given one, else the platform's, else node-datachannel's.
- * @throws when there is none
- */
-export async function findPeerConnection(
-  given: PeerConnectionClass | undefined,
-): Promise<PeerConnectionClass> {
-  const platform: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
-  const found = given ?? platform ?? (await (await import('./rtc-node.js')).loadNodeDataChannel())
-  if (!found) throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
-  return found
 }

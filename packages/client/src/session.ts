@@ -13,6 +13,7 @@ import type { Clock } from './clock.js'
 import { Delivery } from './delivery.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
+import type { Ground } from './ground.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
@@ -51,6 +52,7 @@ export interface SessionDeps {
   /** In [0, 1). */
   random: () => number
   open: OpenTransport
+  ground: Ground
   identity: Identity
   app?: App | undefined
   name?: Name | undefined
@@ -73,6 +75,7 @@ export class Session implements P2PContext {
   readonly carriers: Delivery
   readonly signaling: Signaling
   readonly clock: Clock
+  readonly ground: Ground
   readonly #internal = new Emitter<Internals>((error) => this.onError(error))
   readonly #deps: SessionDeps
   readonly #requests: Requests
@@ -83,6 +86,7 @@ export class Session implements P2PContext {
     const { clock, random, open, identity, token } = deps
     this.#deps = deps
     this.clock = clock
+    this.ground = deps.ground
     this.link = new Link({
       clock,
       random,

@@ -2,7 +2,8 @@ import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeClock } from './testing/fake-clock.js'
-import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
+import { ground } from './testing/ground.js'
+import { endpointOf, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */
@@ -108,7 +109,7 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
 })
 
 test('[L6] what Node knows of a connection that could not be made is told', async () => {
-  const FromPackage = await findWebSocket()
+  const FromPackage = await ground.findWebSocket()
   const why = await new Promise<string | undefined>((resolve) => {
     const none = (): void => {}
     // Nobody listens on port 1 of this machine.

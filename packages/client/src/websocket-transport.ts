@@ -13,14 +13,19 @@ const FIRST_BEAT_MS = 10_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
-/** A variable, so that no bundler looks for what browsers have themselves. */
-const PACKAGE: string = 'ws'
+/** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
+export type WebSocketClass = new (url: string) => Socket
 
-/** The platform's own WebSocket; before Node 22 there is none, and `ws` takes its place. */
-export async function findWebSocket(): Promise<typeof WebSocket> {
-  if (typeof WebSocket === 'function') return WebSocket
-  const { WebSocket: fromPackage }: { WebSocket: typeof WebSocket } = await import(/* @vite-ignore */ PACKAGE)
-  return fromPackage
+/** Its `readyState` while it can send. */
+const OPEN = 1
+
+interface Socket {
+  readonly readyState: number
+  send(text: string): void
+  close(): void
+  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
+  addEventListener(type: 'close', listener: (event: { code: number }) => void): void
+  addEventListener(type: 'error', listener: (event: object) => void): void
 }
 
 /** Where a tier at `url` takes connections; one whose URL has a path, below that path. Throws a TypeError for no URL. */
@@ -43,7 +48,7 @@ function urlOf(text: string): URL | undefined {
   }
 }
 
-export function websocketTransport(endpoint: string, Socket: typeof WebSocket, clock: Clock): OpenTransport {
+export function websocketTransport(endpoint: string, Socket: WebSocketClass, clock: Clock): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
     let state: 'opening' | 'open' | 'over' = 'opening'
@@ -119,7 +124,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     listen()
     return {
       send({ type, ...fields }) {
-        if (state !== 'open' || socket.readyState !== Socket.OPEN) return false
+        if (state !== 'open' || socket.readyState !== OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
         return true
       },

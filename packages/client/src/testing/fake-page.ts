@@ -3,6 +3,7 @@ import { parseName } from '@peerage/protocol'
 import { openIdentity } from '../identity.js'
 import type { IdentityPlace, IdentityStorage, Locks } from '../identity.js'
 import { Session } from '../session.js'
+import { ground } from './ground.js'
 import type { FakeTier } from './fake-tier.js'
 
 /** A storage as a tab has one. */
@@ -68,6 +69,7 @@ export async function openPage(tier: FakeTier, name: string, storage?: FakeStora
     clock: tier.clock,
     random: tier.faults.random,
     open: tier.open,
+    ground,
     identity: await openIdentity(name, place),
     name: nameFrom(name),
   })
