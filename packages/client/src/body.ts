@@ -10,6 +10,7 @@ const PARTS_MOST = 4
 /** `p` and how many parts there are, 0 in all but the first: no JSON, text or bytes begin so. */
 const PART_MARK = 'p'
 const MARK_LENGTH = 2
+const PARTS_PATTERN = new RegExp(`^${PART_MARK}([02-${PARTS_MOST}])`)
 const CODES_AT_ONCE = 8_192
 
 /** Undefined: larger than one frame may be. Throws a TypeError for what JSON cannot hold. */
@@ -37,9 +38,8 @@ export function encodeParts(data: unknown): string[] | undefined {
 
 /** How many parts begin with this body; 0: a part that is not the first; undefined: a message of its own. */
 export function partsOf(body: string): number | undefined {
-  if (!body.startsWith(PART_MARK)) return undefined
-  const count = Number(body.slice(PART_MARK.length, MARK_LENGTH))
-  return count > 1 && count <= PARTS_MOST ? count : 0
+  const count = PARTS_PATTERN.exec(body)?.[1]
+  return count === undefined ? undefined : Number(count)
 }
 
 export function joinParts(bodies: string[]): string {

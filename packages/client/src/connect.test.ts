@@ -3,10 +3,13 @@ import type { ErrorCode } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { connect } from './connect.js'
 import type { ConnectOptions } from './connect.js'
+import type { PeerageError } from './error.js'
 import type { Peer } from './peer.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
 import { FakeTier } from './testing/fake-tier.js'
+import { seededRandom } from './testing/random.js'
+import type { OpenTransport } from './transport.js'
 
 let clock: FakeClock
 let tier: FakeTier
@@ -387,7 +390,7 @@ test('what a node complains about, and what no SDK encodes, are errors that end 
   tier.hand('ann', { ...message, from: self.name, since: self.since, body: '{broken' })
   expect(errors).toEqual([
     ['PeerageError', 'node'],
-    ['SyntaxError', 'body'],
+    ['PeerageError', 'body'],
   ])
   expect(ann.state.state).toBe('online')
 })
@@ -496,3 +499,87 @@ test('[D10] a peer that is back before its watch is answered is not missed', asy
   const seqs = tier.sent.flatMap((frame) => (frame.type === 'send' ? [frame.seq] : []))
   expect(seqs).toEqual([2, 3, 4])
 })
+
+/** What reaches the peer that connects through it, with the bodies that `garbles` picks made unreadable. */
+function garbling(garbles: (body: string) => boolean): OpenTransport {
+  return (hello, events) =>
+    tier.open(hello, {
+      ...events,
+      message: (message) =>
+        events.message(
+          message.type === 'message' && garbles(message.body) ? { ...message, body: '{broken' } : message,
+        ),
+    })
+}
+
+test('[D1] [D19] what the SDK of the recipient cannot read is incompatible, over losses; later messages go on', async () => {
+  const ann = await join({ name: 'ann' })
+  const bob = await join({ name: 'bob', transport: garbling((body) => Number(body) % 7 === 0) })
+  const received: unknown[] = []
+  const errors: unknown[] = []
+  bob.on('message', (_from, data) => received.push(data))
+  bob.on('error', (error, stage) => errors.push([error instanceof Error && error.message, stage]))
+  Object.assign(tier.faults, { loss: 0.3, twice: 0.3, delayMs: 200, random: seededRandom(7) })
+  const numbers = Array.from({ length: 150 }, (_, i) => i)
+  const sends = numbers.map((i) => outcome(ann.send('bob', i, { deadlineMs: 300_000 })))
+  await clock.advance(200_000)
+  expect(received).toEqual(numbers.filter((i) => i % 7 !== 0))
+  expect(errors).toHaveLength(22)
+  expect(errors[0]).toEqual([expect.stringContaining('what ann sent cannot be read: '), 'body'])
+  const failed = sends.map(({ error }) => error && (error as PeerageError).code)
+  expect(failed).toEqual(numbers.map((i) => (i % 7 === 0 ? 'incompatible' : undefined)))
+})
+
+test.each(['close', 'leave'] as const)(
+  '[D5] who ends by %s acknowledges first what it was handed',
+  async (how) => {
+    const ann = await join({ name: 'ann' })
+    const bob = await join({ name: 'bob' })
+    bob.on('message', () => {})
+    await clock.advance(20)
+    // The first acknowledgement goes at once, the second would wait for company.
+    const sends = [outcome(ann.send('bob', 1)), outcome(ann.send('bob', 2))]
+    await clock.advance(5)
+    expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], []])
+    void bob[how]()
+    await clock.advance(5)
+    expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], ['value']])
+  },
+)
+
+test.each([
+  // Without a storage nothing says what the former process was handed.
+  { where: 'nowhere', storage: null, again: [2, 3] },
+  { where: 'in a storage', storage: new FakeStorage(), again: [3] },
+])(
+  '[D7] what a process that ended was handed and has not acknowledged, its inbox kept $where',
+  async (given) => {
+    const { storage, again } = given
+    const secret = 'secretsecretsecretsecret'
+    const received: unknown[] = []
+    const run = async (transport: OpenTransport): Promise<Peer> => {
+      const peer = await join({ name: 'bob', secret, storage, transport })
+      peer.on('message', (_from, data) => received.push(data))
+      return peer
+    }
+    let dead = false
+    const first = await run((hello, events) => {
+      const transport = tier.open(hello, events)
+      // Its last acknowledgements leave with it.
+      return { ...transport, send: (message) => (dead && message.type === 'ack') || transport.send(message) }
+    })
+    const ann = await join({ name: 'ann' })
+    await Promise.all([ann.send('bob', 1), clock.advance(100)])
+    dead = true
+    const sent = outcome(ann.send('bob', 2))
+    await clock.advance(100)
+    first.close()
+    received.length = 0
+    await clock.advance(100)
+    const second = await run(tier.open)
+    expect(second.since).toBe(first.since)
+    await Promise.all([ann.send('bob', 3), clock.advance(20_000)])
+    expect(received).toEqual(again)
+    expect(Object.keys(sent)).toEqual(['value'])
+  },
+)

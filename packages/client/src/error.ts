@@ -6,8 +6,8 @@ export class PeerageError extends Error {
   override readonly name = 'PeerageError'
   readonly code: ErrorCode | CloseReason | SendFailure
 
-  constructor(code: ErrorCode | CloseReason | SendFailure, detail: string = code) {
-    super(detail)
+  constructor(code: ErrorCode | CloseReason | SendFailure, detail: string = code, options?: ErrorOptions) {
+    super(detail, options)
     this.code = code
   }
 }

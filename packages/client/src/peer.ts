@@ -141,6 +141,7 @@ export class Peer {
   leave(): Promise<void> {
     const { link, clock } = this.#session
     if (link.state.state === 'closed') return Promise.resolve()
+    this.#session.carriers.inbox.flush()
     return new Promise((resolve) => {
       const timer = clock.after(LEAVE_MS, () => link.close('left'))
       this.#session.onClosed(() => {
@@ -153,6 +154,7 @@ export class Peer {
 
   /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */
   close(): void {
+    this.#session.carriers.inbox.flush()
     this.#session.link.close()
   }
 }

@@ -1,7 +1,7 @@
 import type { Name, NodeMessageOf, PeerMessage, PresenceState, Room as RoomName } from '@peerage/protocol'
 import { limits, parseRoom } from '@peerage/protocol'
 import { onAbort } from './abort.js'
-import { decodeBody, encodeBody } from './body.js'
+import { encodeBody } from './body.js'
 import type { Channel } from './channel.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
@@ -162,13 +162,8 @@ export class Room {
       return
     }
     const { from, since, body } = message
-    let data: unknown
-    try {
-      data = decodeBody(body)
-    } catch (error) {
-      return this.#session.onError(error)
-    }
-    this.#events.emit('message', from, data, { since })
+    const read = this.#session.read(from, body)
+    if (read) this.#events.emit('message', from, read.data, { since })
   }
 
   #change({ name, since, state }: RoomEvents['member'][0]): void {

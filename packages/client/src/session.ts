@@ -269,17 +269,30 @@ export class Session implements P2PContext {
     }
   }
 
-  #hand(message: NodeMessageOf<'message'>): void {
+  /** False: nobody can read it, and its sender hears so [D19]. */
+  #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
-    if (kind === 'signal')
-      return this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
-    let data: unknown
-    try {
-      data = decodeBody(body)
-    } catch (error) {
-      return this.#fail(error, 'body')
+    if (kind === 'signal') {
+      this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
+      return true
     }
-    this.events.emit('message', from, data, { since })
+    const read = this.read(from, body)
+    if (read !== undefined) this.events.emit('message', from, read.data, { since })
+    return read !== undefined
+  }
+
+  /** What a peer sent; undefined: no SDK encodes such, and the application has been told. */
+  read(from: Name, body: string): { data: unknown } | undefined {
+    try {
+      return { data: decodeBody(body) }
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      this.#fail(
+        new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause }),
+        'body',
+      )
+      return undefined
+    }
   }
 
   #fail(error: unknown, stage: ErrorStage): void {

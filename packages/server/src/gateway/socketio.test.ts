@@ -1104,6 +1104,9 @@ describe('answers', () => {
       ],
     })
     expect(await alice.event('acked')).toEqual({ from: 'bob', stream, next: 2 })
+    // [D19]
+    bob.send('ack', { acks: [{ to: 'alice', stream, next: 3, unread: '1' }] })
+    await alice.until((frame) => frame.includes('"next":3,"unread":"1"'))
     expect(bob.frames.some((frame) => frame.includes('notice') || frame.includes('error'))).toBe(false)
   })
 })
