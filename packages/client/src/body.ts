@@ -13,6 +13,9 @@ const MARK_LENGTH = 2
 const PARTS_PATTERN = new RegExp(`^${PART_MARK}([02-${PARTS_MOST}])`)
 const CODES_AT_ONCE = 8_192
 
+/** What JSON makes `{}` of, though whoever sends it means what is in it. */
+const OPAQUE_PATTERN = /^(?:Blob|File|FormData|Map|Set|WeakMap|WeakSet|Promise)$/
+
 /** Undefined: larger than one frame may be. Throws a TypeError for what JSON cannot hold. */
 export function encodeBody(data: unknown): string | undefined {
   const body = encodeWhole(data)
@@ -79,7 +82,25 @@ function encodeWhole(data: unknown): string | undefined {
 
 function encodeText(data: unknown): string {
   if (typeof data === 'string') return `s${data}`
-  const json: string | undefined = JSON.stringify(data)
-  if (json === undefined) throw new TypeError('data must be a JSON value, a string or bytes')
+  const tag = Object.prototype.toString.call(data).slice(8, -1)
+  const json = OPAQUE_PATTERN.test(tag) ? undefined : jsonOf(data)
+  if (json === undefined)
+    throw new TypeError(
+      `data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is ${tag}`,
+    )
   return json
+}
+
+function jsonOf(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data)
+  } catch (cause) {
+    // A circle, a BigInt, or a toJSON that throws.
+    throw new TypeError(
+      `data cannot be sent as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    )
+  }
 }

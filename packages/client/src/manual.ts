@@ -2,7 +2,9 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { Channel, abortError } from './channel.js'
 import type { Clock } from './clock.js'
-import { checkMs, systemClock } from './clock.js'
+import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
+import type { Kinds } from './check.js'
+import { systemClock } from './clock.js'
 import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
@@ -27,6 +29,15 @@ export interface ManualOptions {
   signal?: AbortSignal | undefined
   RTCPeerConnection?: PeerConnectionClass | undefined
   clock?: Clock | undefined
+}
+
+const manualKinds: Kinds<ManualOptions> = {
+  peer: aText,
+  p2pServer: aText,
+  deadlineMs: aTime,
+  signal: aSignal,
+  RTCPeerConnection: aFunction,
+  clock: objectWith('a Clock', 'now', 'after'),
 }
 
 /** For the other side, to be answered with `answerManually`. */
@@ -58,7 +69,7 @@ export async function offerManually(options: ManualOptions = {}): Promise<Manual
   const side = new Side('offer', options)
   side.handshake.offer()
   const text = await side.text
-  const connect = (answer: string): Promise<Channel> => {
+  const connect = async (answer: string): Promise<Channel> => {
     const { sdp, candidates } = read(answer, 'answer')
     side.handshake.receive({ type: 'answer', sdp, restart: false })
     side.handshake.receive({ type: 'candidates', candidates })
@@ -75,10 +86,14 @@ export async function answerManually(offer: string, options: ManualOptions = {})
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
-  return { text, channel: side.channel(), close: () => side.close() }
+  const channel = side.channel()
+  // Whoever shows the text first, and waits for the channel later, still hears of its end then.
+  channel.catch(() => undefined)
+  return { text, channel, close: () => side.close() }
 }
 
 function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+  check(type, text, aText)
   const part = unpackPart(text)
   if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
   return describePart(part)
@@ -97,8 +112,9 @@ class Side {
   #result: Channel | Error | undefined
 
   constructor(type: Part['type'], options: ManualOptions) {
+    checkOptions(options, manualKinds)
     const peer = parseName(options.peer ?? 'manual')
-    if (!peer.ok) throw new TypeError(peer.problem)
+    if (!peer.ok) throw new TypeError(`peer: ${peer.problem}`)
     this.#peer = peer.value
     this.#options = options
     this.#clock = options.clock ?? systemClock
@@ -130,7 +146,6 @@ class Side {
   channel(): Promise<Channel> {
     return new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
-      checkMs(deadlineMs)
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
         timer.cancel()

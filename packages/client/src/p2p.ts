@@ -1,14 +1,22 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
-import { checkMs } from './clock.js'
+import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
+import type { Kinds } from './check.js'
 import { abortError } from './channel.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
-import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-signal.js'
+import {
+  DEADLINE_MS,
+  LABEL_MAX_LENGTH,
+  RETRANSMITS_MAX,
+  decodeSignal,
+  isWithinRate,
+  refuse,
+} from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onPageEvent } from './page.js'
@@ -50,6 +58,23 @@ export type P2PEvents = {
   outcome: [outcome: Outcome]
 }
 
+const P2P_EVENTS = {
+  'channel-opened': true,
+  'channel-closed': true,
+  'connect-failed': true,
+  'all-channels-closed': true,
+  outcome: true,
+} as const
+
+const channelKinds: Kinds<ChannelOptions> = {
+  signal: aSignal,
+  deadlineMs: aTime,
+  label: textUpTo(LABEL_MAX_LENGTH),
+  ordered: aFlag,
+  maxRetransmits: wholeUpTo(RETRANSMITS_MAX),
+}
+const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSignal }
+
 /** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
 const INCOMING_MAX = 32
 const LABELS_MAX = 8
@@ -70,7 +95,7 @@ export class P2P {
     this.#context = context
     this.#options = options
     this.#setting = setting
-    this.#events = new Emitter((error) => context.onError(error, 'listener'))
+    this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
     this.#ice = new IceServers(context, setting)
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
@@ -100,6 +125,8 @@ export class P2P {
   }
 
   channel(peer: string, label = ''): Channel | undefined {
+    check('peer', peer, aText)
+    check('label', label, aText)
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
@@ -114,14 +141,14 @@ export class P2P {
 
   /**
    * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
-   * @throws ConnectError when it failed, or the signal's reason when aborted
+   * @throws ConnectError when it failed, the signal's reason when aborted, or a TypeError for a wrong option
    */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
+    checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
-    checkMs(deadlineMs)
     if (signal?.aborted) throw abortError(signal)
     const name = parseName(to)
-    if (!name.ok) return this.#fail(to, name.problem)
+    if (!name.ok) return this.#fail(to, `to: ${name.problem}`)
     if (this.#closed) return this.#fail(to, 'this peer was closed')
     if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
     return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
@@ -132,7 +159,7 @@ export class P2P {
    * @throws the signal's reason when aborted, or when there is no WebRTC here
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-    checkMs(options.timeoutMs)
+    checkOptions(options, diagnoseKinds)
     const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
     const { diagnose } = await import('./diagnose.js')
     const servers = await this.#ice.current()
@@ -152,8 +179,8 @@ export class P2P {
     for (const stop of this.#stops) stop()
   }
 
-  #fail(to: string, detail: string): never {
-    const error = new ConnectError(to, 'not-found', detail)
+  #fail(to: unknown, detail: string): never {
+    const error = new ConnectError(String(to), 'not-found', detail)
     this.#events.emit('connect-failed', error)
     throw error
   }

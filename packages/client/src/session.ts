@@ -16,7 +16,7 @@ import { PeerageError } from './error.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
-import type { LaterMessage, PeerState } from './link.js'
+import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
 import type { Outgoing } from './line.js'
 import { Requests } from './requests.js'
 import type { Answer } from './requests.js'
@@ -44,7 +44,11 @@ type Internals = {
   room: [message: NodeMessageOf<'changed' | 'said'>]
   welcome: []
   closed: []
+  retry: [failed: FailedAttempt]
 }
+
+const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
+const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
 
 export interface SessionDeps {
   clock: Clock
@@ -67,13 +71,15 @@ const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>((error, event) => this.#listenerFailed(error, event))
+  readonly events = new Emitter<PeerEvents>(PEER_EVENTS, (error, event) => this.#listenerFailed(error, event))
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
   readonly signaling: Signaling
   readonly clock: Clock
-  readonly #internal = new Emitter<Internals>((error) => this.onError(error))
+  readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
+    this.onError(error, event === 'retry' ? 'listener' : undefined),
+  )
   readonly #deps: SessionDeps
   readonly #requests: Requests
   readonly #server: Carrier
@@ -92,6 +98,7 @@ export class Session implements P2PContext {
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
+      onRetry: (failed) => this.#internal.emit('retry', failed),
       onError: (error) => this.#fail(error, 'hello'),
     })
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
@@ -154,6 +161,11 @@ export class Session implements P2PContext {
     return this.#requests.ask(frameOf, signal)
   }
 
+  /** Called whenever an attempt to connect has failed and another one will be made. */
+  onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
+    return this.#internal.on('retry', listener)
+  }
+
   onClosed(listener: () => void): () => void {
     return this.#internal.on('closed', listener)
   }
@@ -196,8 +208,7 @@ export class Session implements P2PContext {
       const offWelcome = this.onWelcome(end(resolve))
       const offClosed = this.onClosed(
         end(() => {
-          const { state } = this.link
-          if (state.state === 'closed') reject(new PeerageError(state.reason, state.detail))
+          if (this.link.state.state === 'closed') reject(this.link.failure)
         }),
       )
       const onAbort = end(() => {
