@@ -1,5 +1,5 @@
 import type { Name } from '@peerage/protocol'
-import { onAbort } from './abort.js'
+import { abortError, onAbort } from './abort.js'
 import { aSignal, channelData, check, checkOptions } from './check.js'
 import type { Clock } from './clock.js'
 import { Emitter } from './emitter.js'
@@ -248,9 +248,4 @@ function toBytes(data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<A
   return ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data)
-}
-
-/** What a wait that was aborted rejects with. */
-export function abortError(signal: AbortSignal | undefined): Error {
-  return signal?.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError')
 }

@@ -697,3 +697,17 @@ test('[D4] every end of a send is a sentence with its recipient', async () => {
     expect.stringMatching(/^not delivered to bob: this peer is closed, `peer.state` says why/),
   ])
 })
+
+test('[L6] a token that is no text, and a transport that is none, are told as such', async () => {
+  const said = async (options: ConnectOptions): Promise<unknown> => {
+    const late = outcome(start({ timeoutMs: 500, onRetry: () => {}, ...options }))
+    await clock.advance(500)
+    return late.error instanceof Error && late.error.cause
+  }
+  expect(await said({ token: () => undefined as never })).toMatchObject({
+    message: 'what `token` returns must be a string; it is undefined',
+  })
+  expect(await said({ transport: () => undefined as never })).toMatchObject({
+    message: 'what `transport` returns must be a Transport; it is undefined',
+  })
+})

@@ -8,6 +8,7 @@ import type {
   ProtocolError,
 } from '@peerage/protocol'
 import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
+import { check, objectWith } from './check.js'
 import type { Clock, Timer } from './clock.js'
 import { PeerageError, withRemedy } from './error.js'
 import { reconnectDelayMs } from './reconnect.js'
@@ -64,6 +65,8 @@ export interface LinkDeps {
  */
 const STABLE_MS = 1_000
 
+const aTransport = objectWith('a Transport', 'send', 'close')
+
 /** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
 export class Link {
   readonly #deps: LinkDeps
@@ -100,12 +103,14 @@ export class Link {
       const greeting = await hello()
       if (this.#state.state === 'closed' || this.#current !== current) return
       this.#limit('no welcome came')
-      this.#transport = open(greeting, {
+      const transport = open(greeting, {
         message: (message) => this.#receive(message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
         refused: (error) => this.#refused(error),
         closed: (code, cause) => this.#lost(code, cause),
       })
+      check('what `transport` returns', transport, aTransport)
+      this.#transport = transport
     } catch (error) {
       if (this.#current !== current) return
       // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.

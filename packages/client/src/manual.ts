@@ -1,6 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
-import { Channel, abortError } from './channel.js'
+import { abortError } from './abort.js'
+import { Channel } from './channel.js'
 import type { Clock } from './clock.js'
 import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
 import type { Kinds } from './check.js'
@@ -110,6 +111,7 @@ class Side {
   #gathered: () => void = () => undefined
   #settle: (result: Channel | Error) => void = () => undefined
   #result: Channel | Error | undefined
+  #channel: Promise<Channel> | undefined
 
   constructor(type: Part['type'], options: ManualOptions) {
     checkOptions(options, manualKinds)
@@ -143,8 +145,9 @@ class Side {
     options.signal?.addEventListener('abort', () => this.#end(abortError(options.signal)), { once: true })
   }
 
+  /** One, however often it is asked for. */
   channel(): Promise<Channel> {
-    return new Promise((resolve, reject) => {
+    this.#channel ??= new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
@@ -154,6 +157,7 @@ class Side {
       }
       if (this.#result) this.#settle(this.#result)
     })
+    return this.#channel
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
 import type { Kinds } from './check.js'
-import { abortError } from './channel.js'
+import { abortError } from './abort.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
@@ -215,7 +215,12 @@ export class P2P {
 
   async #accepts(from: Name): Promise<boolean> {
     try {
-      return (await this.#options.accept?.(from)) ?? true
+      const { accept } = this.#options
+      if (accept === undefined) return true
+      const answer: unknown = await accept(from)
+      // One that forgot to return has said nothing, and so not yes.
+      check('what `accept` returns', answer, aFlag)
+      return answer === true
     } catch (error) {
       this.#context.onError(error)
       return false

@@ -1,7 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
-import { onAbort } from './abort.js'
-import { abortError, Channel } from './channel.js'
+import { abortError, onAbort } from './abort.js'
+import { Channel } from './channel.js'
 import type { Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
 import { ConnectError, stageTexts } from './connect-error.js'
@@ -112,7 +112,8 @@ export class Pair {
       })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
         const detail = stageTexts[this.#stage]
-        if (this.#callers.size > 1) return settle(new ConnectError(this.to, this.#stage, detail))
+        if (this.#callers.size > 1 || !this.#handshake)
+          return settle(new ConnectError(this.to, this.#stage, detail))
         this.#retried = true
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
@@ -252,6 +253,7 @@ export class Pair {
       // A listener has called again.
       if (this.#handshake) return
       if (this.#callers.size > 0 && !this.#closed) return this.#call()
+      for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
       // The side that called comes back; the other would only meet it half way.
       if (lost && this.#calling && !this.#closed) this.join(DEADLINE_MS, undefined).catch(() => undefined)
       else this.#deps.onIdle()

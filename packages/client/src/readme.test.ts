@@ -47,7 +47,7 @@ test(
         cwd: ROOT,
       }).then(
         () => '',
-        (error: { stdout?: string }) => error.stdout ?? String(error),
+        (error: Error & { stdout?: string }) => error.stdout ?? error.message,
       )
       expect(failed).toBe('')
     } finally {

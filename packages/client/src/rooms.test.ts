@@ -117,6 +117,16 @@ test('[D16] a listener of a room that throws or rejects goes to the console, or 
   }
 })
 
+test('a node that says the same page again and again is not asked for ever', async () => {
+  const joining = ann.join('hall')
+  const id = await asked('join')
+  const page = { type: 'roomed', room: roomNamed('hall'), more: true } as const
+  const members = [{ name: named('bob'), since: 1, state: 'online' }] as const
+  tier.hand('ann', { ...page, id, members: [...members] })
+  tier.hand('ann', { ...page, id: await asked('members'), members: [...members] })
+  expect((await joining).members.map(({ name }) => name)).toEqual(['bob'])
+})
+
 test('[D19] what cannot be read in a room is an error of its stage, and the rest is heard', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])

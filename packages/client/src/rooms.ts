@@ -127,9 +127,12 @@ export class Room {
     const first = okOrThrow(await this.#ask((id) => ({ type: 'join', id, room: this.#room }), signal), signal)
     const seen = new Map<Name, RoomMember>()
     for (let page = first; page.type === 'roomed';) {
+      const before = seen.size
       for (const { name, since = 0, state } of page.members) seen.set(name, { name, since, state })
       const after = page.members.at(-1)?.name
-      if (!page.more || after === undefined || seen.size > limits.membersPerRoom) break
+      // A node that says the same again would be asked for ever.
+      if (!page.more || after === undefined || seen.size === before || seen.size > limits.membersPerRoom)
+        break
       page = okOrThrow(
         await this.#ask((id) => ({ type: 'members', id, room: this.#room, after }), signal),
         signal,

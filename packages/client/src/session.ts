@@ -9,6 +9,7 @@ import type {
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from './body.js'
+import { aText, check } from './check.js'
 import type { Clock } from './clock.js'
 import { Delivery } from './delivery.js'
 import { Emitter } from './emitter.js'
@@ -223,13 +224,14 @@ export class Session implements P2PContext {
 
   async #hello(): Promise<Hello> {
     const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
-    return {
-      v: PROTOCOL_VERSION,
-      secret: identity.secret,
-      ...(app !== undefined && { app }),
-      ...(name !== undefined && { name }),
-      ...(token !== undefined && { token: await token() }),
+    const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
+    if (app !== undefined) hello.app = app
+    if (name !== undefined) hello.name = name
+    if (token !== undefined) {
+      hello.token = await token()
+      check('what `token` returns', hello.token, aText)
     }
+    return hello
   }
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
