@@ -83,26 +83,33 @@ def decode(body):
 
 @sio.on('message')
 async def message(m):
-    got = incoming.setdefault((m['from'], m['stream']), {'next': m['base'], 'early': {}})
+    got = incoming.setdefault((m['from'], m['stream']), {'next': m['base'], 'early': {}, 'unread': 0})
     got['at'] = time.monotonic()
-    got['next'] = max(got['next'], m['base'])
+    if m['base'] > got['next']:
+        got['next'], got['unread'] = m['base'], 0
     if got['next'] <= m['seq'] < got['next'] + 64:
         got['early'][m['seq']] = m['body']
     got['early'] = {seq: body for seq, body in got['early'].items() if seq >= got['next']}
+    next_before = got['next']
     while (body := take(got)) is not None:
+        count, next_before = got['next'] - next_before, got['next']
+        got['unread'] = got['unread'] << count & 2**64 - 1
         if m['kind'] == 'message' and body[:1] != 'p':  # a part of what its sender gave up is nothing
             try:
                 tell('message', m['from'], json.dumps(decode(body)))
             except (ValueError, RecursionError):
                 tell('unreadable', m['from'])
-    await emit('ack', {'acks': [{'to': m['from'], 'stream': m['stream'], 'next': got['next']}]})
+                got['unread'] |= 2**count - 1
+    ack = {'to': m['from'], 'stream': m['stream'], 'next': got['next']}
+    await emit('ack', {'acks': [ack | {'unread': f"{got['unread']:x}"} if got['unread'] else ack]})
     for key in [key for key, old in incoming.items() if old['at'] < got['at'] - 300]:
         del incoming[key]
 
 
 @sio.on('acked')
 def acked(m):
-    settle((m['from'], m['stream'], m['next'] - 1), 'delivered')
+    unread = int(m.get('unread', '0'), 16) & 1
+    settle((m['from'], m['stream'], m['next'] - 1), 'incompatible' if unread else 'delivered')
 
 
 @sio.on('notice')

@@ -1,5 +1,6 @@
 import type { Name } from '@peerage/protocol'
-import { onAbort } from './abort.js'
+import { abortError, onAbort } from './abort.js'
+import { aSignal, channelData, check, checkOptions } from './check.js'
 import type { Clock } from './clock.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
@@ -26,6 +27,8 @@ export interface ChannelInfo extends ChannelPath {
   messagesSent: number
   messagesReceived: number
 }
+
+const CHANNEL_EVENTS = { message: true, close: true } as const
 
 interface Waiting {
   data: string | Uint8Array<ArrayBuffer>
@@ -94,7 +97,7 @@ export class Channel {
     this.reliable = terms.maxRetransmits === undefined
     this.openedAt = parts.clock.now()
     this.#parts = parts
-    this.#events = new Emitter((error) => parts.onError(error, 'listener'))
+    this.#events = new Emitter(CHANNEL_EVENTS, (error) => parts.onError(error, 'listener'))
     stream.bufferedAmountLowThreshold = ROOM_BYTES
     stream.addEventListener('bufferedamountlow', () => this.#pump())
     stream.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>
@@ -121,12 +124,15 @@ export class Channel {
 
   /**
    * Resolves when the channel has room for it and took it; messages keep their order.
-   * @throws when the channel is not open, the message is over the path's message size (256 KiB or less), or aborted
+   * @throws when the channel is not open, the message is over the path's message size (256 KiB or less), or aborted;
+   * a TypeError for what is neither text nor bytes
    */
-  send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    check('data', data, channelData)
+    checkOptions(options, { signal: aSignal })
     const { signal } = options
     const bytes = typeof data === 'string' ? data : toBytes(data)
-    if (signal?.aborted === true) return Promise.reject(abortError(signal))
+    if (signal?.aborted === true) throw abortError(signal)
     return new Promise((resolve, reject) => {
       const ignore = onAbort(signal, () => waiting.done(abortError(signal)))
       const waiting: Waiting = {
@@ -139,7 +145,8 @@ export class Channel {
           else reject(error)
         },
       }
-      if (this.#state !== 'open') return waiting.done(new Error('the channel is closed'))
+      if (this.#state !== 'open')
+        return waiting.done(new Error('the channel is closed; `peer.p2p.connect` opens another'))
       this.#waiting.push(waiting)
       this.#pump()
     })
@@ -241,9 +248,4 @@ function toBytes(data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<A
   return ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data)
-}
-
-/** What a wait that was aborted rejects with. */
-export function abortError(signal: AbortSignal | undefined): Error {
-  return signal?.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError')
 }

@@ -1,12 +1,27 @@
 import { parseApp, parseName, parseSecret } from '@peerage/protocol'
 import type { Parsed } from '@peerage/protocol'
 import { onAbort } from './abort.js'
-import { checkMs, systemClock } from './clock.js'
+import {
+  aFalse,
+  aFlag,
+  aFunction,
+  aNull,
+  aSignal,
+  aText,
+  aTime,
+  anObject,
+  checkOptions,
+  either,
+  objectWith,
+} from './check.js'
+import type { Kinds } from './check.js'
+import { systemClock } from './clock.js'
 import type { Clock } from './clock.js'
 import { PeerageError } from './error.js'
 import type { Ground } from './ground.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
+import type { FailedAttempt } from './link.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
 import { onPageEvent } from './page.js'
@@ -30,6 +45,11 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up; default 30,000. */
   timeoutMs?: number | undefined
+  /**
+   * Hears why an attempt to connect has failed, while `connect` tries again. Default: each new reason goes to the
+   * console. Once connected, the `state` event says it.
+   */
+  onRetry?: ((failed: FailedAttempt) => unknown) | undefined
   /** host:port of the P2P (STUN) server to use; default: the integrated one, where the tier has one. */
   p2pServer?: string | null | undefined
   /** How channels to other peers are made; false: not at all, so that `peer.p2p` is null. */
@@ -41,14 +61,42 @@ export interface ConnectOptions {
 
 const CONNECT_MS = 30_000
 
+const p2pKinds: Kinds<P2POptions> = {
+  accept: aFunction,
+  relayOnly: aFlag,
+  holdCandidates: aFlag,
+  RTCPeerConnection: aFunction,
+}
+
+const connectKinds: Kinds<ConnectOptions> = {
+  name: aText,
+  app: aText,
+  token: either(aText, aFunction),
+  secret: aText,
+  storage: either(objectWith('an IdentityStorage', 'getItem', 'setItem', 'removeItem'), aNull),
+  signal: aSignal,
+  timeoutMs: aTime,
+  onRetry: aFunction,
+  p2pServer: either(aText, aNull),
+  p2p: either(anObject, aFalse),
+  clock: objectWith('a Clock', 'now', 'after'),
+  transport: aFunction,
+}
+
 /**
- * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
- * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
- * for a `url` that does not begin with http:// or https://, a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
+ * Connects to any node of the tier at `url` and claims a name; tries again until `timeoutMs` while no node can be reached.
+ * Rejects with a PeerageError: `name-taken`, `forbidden`, `bad-name` and whatever else a node refuses for good, or
+ * `timeout`, whose `cause` is what the last attempt ended with; with the signal's reason; or with a TypeError that names
+ * the argument which is wrong: a `url` that does not begin with http:// or https://, an option that there is not, …
  */
-export async function connectOn(ground: Ground, url: string, options: ConnectOptions = {}): Promise<Peer> {
-  const { clock = systemClock, token, p2pServer } = options
-  checkMs(options.timeoutMs)
+export async function connectOn(
+  ground: Ground,
+  url: string | URL,
+  options: ConnectOptions = {},
+): Promise<Peer> {
+  checkOptions(options, connectKinds)
+  if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
+  const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const app = parsed(options.app, parseApp)
@@ -69,10 +117,13 @@ export async function connectOn(ground: Ground, url: string, options: ConnectOpt
     token: typeof token === 'string' ? () => token : token,
   })
   const giveUp = new AbortController()
-  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => {
-    const { failure = 'none has come to an end' } = session.link
-    giveUp.abort(new PeerageError('timeout', `timeout; the last attempt: ${failure}`))
+  const timer = clock.after(timeoutMs, () => {
+    const { failure: cause } = session.link
+    const last = cause ? `The last attempt: ${cause.message}` : 'The first attempt had not come to an end.'
+    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
+    giveUp.abort(new PeerageError('timeout', detail, { cause }))
   })
+  const offRetry = session.onRetry(options.onRetry ?? tellConsole())
   const { signal } = options
   const pass = (): void => giveUp.abort(signal?.reason)
   const ignore = onAbort(signal, pass)
@@ -91,9 +142,19 @@ export async function connectOn(ground: Ground, url: string, options: ConnectOpt
     throw error
   } finally {
     timer.cancel()
+    offRetry()
     ignore()
     // Nobody waits for the part any more.
     giveUp.abort()
+  }
+}
+
+/** Who waits for `connect` should not have to wait for its end to learn what is wrong. */
+function tellConsole(): (failed: FailedAttempt) => void {
+  let told = ''
+  return ({ error: { message } }) => {
+    if (message !== told) console.warn(`Peerage tries to connect again: ${message}`)
+    told = message
   }
 }
 

@@ -1,4 +1,5 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
+import { abortError, onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 
 /** How the NAT in front of this peer maps its address (RFC 4787 §4.1). */
@@ -185,14 +186,19 @@ function gather(
   const start = clock.now()
   return new Promise<Gathering>((resolve, reject) => {
     const finish = (complete: boolean, ms: number): void => {
-      connection.close()
+      end()
       resolve({ found, complete, ms })
     }
-    clock.after(timeoutMs, () => finish(false, timeoutMs))
-    signal?.addEventListener('abort', () => {
-      connection.close()
-      reject(signal.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError'))
+    const timer = clock.after(timeoutMs, () => finish(false, timeoutMs))
+    const ignore = onAbort(signal, () => {
+      end()
+      reject(abortError(signal))
     })
+    const end = (): void => {
+      timer.cancel()
+      ignore()
+      connection.close()
+    }
     connection.addEventListener('icecandidate', ({ candidate }) => {
       const [, address = '', port = '', type = '', base = ''] =
         /(?: \S+){3} (\S+) (\d+) typ (\w+)(?: raddr (\S+ rport \d+))?/.exec(candidate?.candidate ?? '') ?? []
@@ -207,6 +213,9 @@ function gather(
     connection
       .createOffer()
       .then((offer) => connection.setLocalDescription(offer))
-      .catch(reject)
+      .catch((error: unknown) => {
+        end()
+        reject(error)
+      })
   })
 }

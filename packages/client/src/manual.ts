@@ -1,8 +1,11 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
-import { Channel, abortError } from './channel.js'
+import { abortError } from './abort.js'
+import { Channel } from './channel.js'
 import type { Clock } from './clock.js'
-import { checkMs, systemClock } from './clock.js'
+import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
+import type { Kinds } from './check.js'
+import { systemClock } from './clock.js'
 import type { Blank } from './connections.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
@@ -29,6 +32,15 @@ export interface ManualOptions {
   signal?: AbortSignal | undefined
   RTCPeerConnection?: PeerConnectionClass | undefined
   clock?: Clock | undefined
+}
+
+const manualKinds: Kinds<ManualOptions> = {
+  peer: aText,
+  p2pServer: aText,
+  deadlineMs: aTime,
+  signal: aSignal,
+  RTCPeerConnection: aFunction,
+  clock: objectWith('a Clock', 'now', 'after'),
 }
 
 /** For the other side, to be answered with `answerManually`. */
@@ -76,7 +88,7 @@ async function offerManually(find: FindPeerConnection, options: ManualOptions): 
   const side = new Side('offer', find, options)
   side.handshake.offer()
   const text = await side.text
-  const connect = (answer: string): Promise<Channel> => {
+  const connect = async (answer: string): Promise<Channel> => {
     const { sdp, candidates } = read(answer, 'answer')
     side.handshake.receive({ type: 'answer', sdp, restart: false })
     side.handshake.receive({ type: 'candidates', candidates })
@@ -96,10 +108,14 @@ async function answerManually(
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
-  return { text, channel: side.channel(), close: () => side.close() }
+  const channel = side.channel()
+  // Whoever shows the text first, and waits for the channel later, still hears of its end then.
+  channel.catch(() => undefined)
+  return { text, channel, close: () => side.close() }
 }
 
 function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+  check(type, text, aText)
   const part = unpackPart(text)
   if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
   return describePart(part)
@@ -117,10 +133,12 @@ class Side {
   #gathered: () => void = () => undefined
   #settle: (result: Channel | Error) => void = () => undefined
   #result: Channel | Error | undefined
+  #channel: Promise<Channel> | undefined
 
   constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
+    checkOptions(options, manualKinds)
     const peer = parseName(options.peer ?? 'manual')
-    if (!peer.ok) throw new TypeError(peer.problem)
+    if (!peer.ok) throw new TypeError(`peer: ${peer.problem}`)
     this.#peer = peer.value
     this.#find = find
     this.#options = options
@@ -150,10 +168,10 @@ class Side {
     options.signal?.addEventListener('abort', () => this.#end(abortError(options.signal)), { once: true })
   }
 
+  /** One, however often it is asked for. */
   channel(): Promise<Channel> {
-    return new Promise((resolve, reject) => {
+    this.#channel ??= new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
-      checkMs(deadlineMs)
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
         timer.cancel()
@@ -162,6 +180,7 @@ class Side {
       }
       if (this.#result) this.#settle(this.#result)
     })
+    return this.#channel
   }
 
   close(): void {

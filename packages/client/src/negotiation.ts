@@ -1,4 +1,5 @@
 import type { Clock, Timer } from './clock.js'
+import { stageTexts } from './connect-error.js'
 import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
@@ -206,7 +207,7 @@ export class Handshake {
   #step(run: () => void | Promise<void>): void {
     this.#steps = this.#steps
       .then(() => (this.#state === 'ended' ? undefined : run()))
-      .catch((error: unknown) => this.end('ice', String(error)))
+      .catch((error: unknown) => this.end('ice', error instanceof Error ? error.message : String(error)))
   }
 
   async #start(): Promise<Blank> {
@@ -291,9 +292,9 @@ export class Handshake {
     const { connectionState, iceConnectionState } = connection
     if (this.#state === 'open') return this.#onPathChange(connectionState)
     if (connectionState === 'failed' || connectionState === 'closed')
-      return this.end(this.stage, `the connection ${connectionState}`)
+      return this.end(this.stage, `the connection ${connectionState}: ${stageTexts[this.stage]}`)
     if (this.#isCaller && iceConnectionState === 'connected' && this.#watchdog === undefined)
-      this.#watch(STUCK_MS, () => this.end(this.stage, 'connected, but no channel'))
+      this.#watch(STUCK_MS, () => this.end(this.stage, stageTexts[this.stage]))
   }
 
   #onPathChange(state: RTCPeerConnectionState): void {

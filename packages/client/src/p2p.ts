@@ -1,16 +1,24 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
-import { checkMs } from './clock.js'
-import { abortError } from './channel.js'
 import type { FailureStage } from './connect-error.js'
+import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
+import type { Kinds } from './check.js'
+import { abortError } from './abort.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { diagnose } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
-import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-signal.js'
+import {
+  DEADLINE_MS,
+  LABEL_MAX_LENGTH,
+  RETRANSMITS_MAX,
+  decodeSignal,
+  isWithinRate,
+  refuse,
+} from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onPageEvent } from './page.js'
@@ -55,6 +63,23 @@ export type P2PEvents = {
   outcome: [outcome: Outcome]
 }
 
+const P2P_EVENTS = {
+  'channel-opened': true,
+  'channel-closed': true,
+  'connect-failed': true,
+  'all-channels-closed': true,
+  outcome: true,
+} as const
+
+const channelKinds: Kinds<ChannelOptions> = {
+  signal: aSignal,
+  deadlineMs: aTime,
+  label: textUpTo(LABEL_MAX_LENGTH),
+  ordered: aFlag,
+  maxRetransmits: wholeUpTo(RETRANSMITS_MAX),
+}
+const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSignal }
+
 /** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
 const INCOMING_MAX = 32
 const LABELS_MAX = 8
@@ -77,7 +102,7 @@ export class P2P {
     this.#context = context
     this.#options = options
     this.#setting = setting
-    this.#events = new Emitter((error) => context.onError(error, 'listener'))
+    this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
     this.#ice = new IceServers(context, setting)
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
@@ -107,6 +132,8 @@ export class P2P {
   }
 
   channel(peer: string, label = ''): Channel | undefined {
+    check('peer', peer, aText)
+    check('label', label, aText)
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
@@ -121,14 +148,14 @@ export class P2P {
 
   /**
    * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
-   * @throws ConnectError when it failed, or the signal's reason when aborted
+   * @throws ConnectError when it failed, the signal's reason when aborted, or a TypeError for a wrong option
    */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
+    checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
-    checkMs(deadlineMs)
     if (signal?.aborted) throw abortError(signal)
     const name = parseName(to)
-    if (!name.ok) return this.#fail(to, name.problem)
+    if (!name.ok) return this.#fail(to, `to: ${name.problem}`)
     if (this.#closed) return this.#fail(to, 'this peer was closed')
     if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
     if (this.#options.relayOnly) {
@@ -145,7 +172,7 @@ export class P2P {
    * @throws the signal's reason when aborted, or when there is no WebRTC here
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-    checkMs(options.timeoutMs)
+    checkOptions(options, diagnoseKinds)
     const PeerConnection =
       this.#options.RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
     const servers = await this.#ice.current()
@@ -165,8 +192,8 @@ export class P2P {
     for (const stop of this.#stops) stop()
   }
 
-  #fail(to: string, detail: string, stage: FailureStage = 'not-found'): never {
-    const error = new ConnectError(to, stage, detail)
+  #fail(to: unknown, detail: string, stage: FailureStage = 'not-found'): never {
+    const error = new ConnectError(String(to), stage, detail)
     this.#events.emit('connect-failed', error)
     throw error
   }
@@ -203,7 +230,12 @@ export class P2P {
     try {
       const problem = await this.#connections.problem()
       if (problem !== undefined) return this.#refuseFor(problem)
-      return (await this.#options.accept?.(from)) ?? true
+      const { accept } = this.#options
+      if (accept === undefined) return true
+      const answer: unknown = await accept(from)
+      // One that forgot to return has said nothing, and so not yes.
+      check('what `accept` returns', answer, aFlag)
+      return answer === true
     } catch (error) {
       this.#context.onError(error)
       return false

@@ -1,11 +1,12 @@
 import type { Name } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
-import { onAbort } from './abort.js'
-import { abortError, Channel } from './channel.js'
+import { abortError, onAbort } from './abort.js'
+import { Channel } from './channel.js'
 import type { Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
-import { ConnectError } from './connect-error.js'
+import { ConnectError, stageTexts } from './connect-error.js'
 import type { Blank } from './connections.js'
+import { textOf } from './error.js'
 import { Frames } from './frames.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
 import { DEADLINE_MS, sendSignal } from './handshake-signal.js'
@@ -110,8 +111,9 @@ export class Pair {
         if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
       })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
-        const detail = 'the deadline passed'
-        if (this.#callers.size > 1) return settle(new ConnectError(this.to, this.#stage, detail))
+        const detail = stageTexts[this.#stage]
+        if (this.#callers.size > 1 || !this.#handshake)
+          return settle(new ConnectError(this.to, this.#stage, detail))
         this.#retried = true
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
@@ -185,7 +187,8 @@ export class Pair {
   async #send(handshake: Handshake, signal: HandshakeSignal): Promise<void> {
     const result = await sendSignal(this.#deps.context, this.to, handshake.id, signal)
     if (result === 'delivered' || handshake.isOpen) return
-    handshake.end(result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage, result)
+    const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage
+    handshake.end(stage, textOf(result))
   }
 
   #takeHeld(): boolean {
@@ -209,7 +212,7 @@ export class Pair {
     const handshake = this.#begin(id)
     this.#limit = clock.after(DEADLINE_MS, () => {
       this.#limit = undefined
-      if (this.#callers.size === 0) handshake.end(handshake.stage, 'the deadline passed')
+      if (this.#callers.size === 0) handshake.end(handshake.stage, stageTexts[handshake.stage])
     })
     handshake.answer(offer, this.#callers.size > 0 ? Promise.resolve(true) : this.#deps.accepts(from.name))
   }
@@ -250,6 +253,7 @@ export class Pair {
       // A listener has called again.
       if (this.#handshake) return
       if (this.#callers.size > 0 && !this.#closed) return this.#call()
+      for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
       // The side that called comes back; the other would only meet it half way.
       if (lost && this.#calling && !this.#closed) this.join(DEADLINE_MS, undefined).catch(() => undefined)
       else this.#deps.onIdle()

@@ -9,6 +9,7 @@ import type {
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from './body.js'
+import { aText, check } from './check.js'
 import type { Clock } from './clock.js'
 import { Delivery } from './delivery.js'
 import { Emitter } from './emitter.js'
@@ -17,7 +18,7 @@ import type { Ground } from './ground.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
-import type { LaterMessage, PeerState } from './link.js'
+import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
 import type { Outgoing } from './line.js'
 import { Requests } from './requests.js'
 import type { Answer } from './requests.js'
@@ -45,7 +46,11 @@ type Internals = {
   room: [message: NodeMessageOf<'changed' | 'said'>]
   welcome: []
   closed: []
+  retry: [failed: FailedAttempt]
 }
+
+const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
+const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
 
 export interface SessionDeps {
   clock: Clock
@@ -69,14 +74,16 @@ const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>((error, event) => this.#listenerFailed(error, event))
+  readonly events = new Emitter<PeerEvents>(PEER_EVENTS, (error, event) => this.#listenerFailed(error, event))
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
   readonly signaling: Signaling
   readonly clock: Clock
   readonly ground: Ground
-  readonly #internal = new Emitter<Internals>((error) => this.onError(error))
+  readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
+    this.onError(error, event === 'retry' ? 'listener' : undefined),
+  )
   readonly #deps: SessionDeps
   readonly #requests: Requests
   readonly #server: Carrier
@@ -96,6 +103,7 @@ export class Session implements P2PContext {
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
+      onRetry: (failed) => this.#internal.emit('retry', failed),
       onError: (error) => this.#fail(error, 'hello'),
     })
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
@@ -158,6 +166,11 @@ export class Session implements P2PContext {
     return this.#requests.ask(frameOf, signal)
   }
 
+  /** Called whenever an attempt to connect has failed and another one will be made. */
+  onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
+    return this.#internal.on('retry', listener)
+  }
+
   onClosed(listener: () => void): () => void {
     return this.#internal.on('closed', listener)
   }
@@ -200,8 +213,7 @@ export class Session implements P2PContext {
       const offWelcome = this.onWelcome(end(resolve))
       const offClosed = this.onClosed(
         end(() => {
-          const { state } = this.link
-          if (state.state === 'closed') reject(new PeerageError(state.reason, state.detail))
+          if (this.link.state.state === 'closed') reject(this.link.failure)
         }),
       )
       const onAbort = end(() => {
@@ -216,13 +228,14 @@ export class Session implements P2PContext {
 
   async #hello(): Promise<Hello> {
     const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
-    return {
-      v: PROTOCOL_VERSION,
-      secret: identity.secret,
-      ...(app !== undefined && { app }),
-      ...(name !== undefined && { name }),
-      ...(token !== undefined && { token: await token() }),
+    const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
+    if (app !== undefined) hello.app = app
+    if (name !== undefined) hello.name = name
+    if (token !== undefined) {
+      hello.token = await token()
+      check('what `token` returns', hello.token, aText)
     }
+    return hello
   }
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
@@ -273,17 +286,30 @@ export class Session implements P2PContext {
     }
   }
 
-  #hand(message: NodeMessageOf<'message'>): void {
+  /** False: nobody can read it, and its sender hears so [D19]. */
+  #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
-    if (kind === 'signal')
-      return this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
-    let data: unknown
-    try {
-      data = decodeBody(body)
-    } catch (error) {
-      return this.#fail(error, 'body')
+    if (kind === 'signal') {
+      this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
+      return true
     }
-    this.events.emit('message', from, data, { since })
+    const read = this.read(from, body)
+    if (read !== undefined) this.events.emit('message', from, read.data, { since })
+    return read !== undefined
+  }
+
+  /** What a peer sent; undefined: no SDK encodes such, and the application has been told. */
+  read(from: Name, body: string): { data: unknown } | undefined {
+    try {
+      return { data: decodeBody(body) }
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      this.#fail(
+        new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause }),
+        'body',
+      )
+      return undefined
+    }
   }
 
   #fail(error: unknown, stage: ErrorStage): void {

@@ -16,7 +16,7 @@ export type SendFailure =
   | 'queue-full'
   /** At once: over the size of one message. */
   | 'too-large'
-  /** The other peer speaks another protocol (PeerJS). */
+  /** The other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one. */
   | 'incompatible'
   /** The relay policy of the app does not carry this through the server. */
   | 'relay-refused'

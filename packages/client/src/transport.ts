@@ -16,10 +16,10 @@ export interface TransportEvents {
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
   /**
-   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `why`: where the platform
-   * tells, as Node does and browsers do not.
+   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `cause`: what is known of
+   * it, its message for people.
    */
-  closed(code: number, why?: string): void
+  closed(code: number, cause?: Error): void
 }
 
 /** Starts to connect. The events come later, never during the call. */

@@ -12,6 +12,7 @@ import {
   secret,
   stream,
   text,
+  unread,
   upTo,
 } from './rules.js'
 import { list, object, optional } from './shape.js'
@@ -42,7 +43,9 @@ export const peerShapes = {
     handshake: optional(handshake),
   },
   /** Acknowledges every seq below `next` of each stream, to the peer that sends it. */
-  ack: { acks: list(object({ to: name, stream, next: natural }), limits.acksPerFrame) },
+  ack: {
+    acks: list(object({ to: name, stream, next: natural, unread: optional(unread) }), limits.acksPerFrame),
+  },
   lookup: { id: natural, names: list(name, limits.namesPerLookup) },
   watch: { id: natural, names: list(name, limits.namesPerLookup) },
   unwatch: { names: list(name, limits.namesPerLookup) },

@@ -166,9 +166,9 @@ export class FakeTier {
         // A node takes the frames of one connection in order; what follows is the network's.
         return this.#route(from, connection, message)
       case 'ack':
-        for (const { to, stream, next } of message.acks)
+        for (const { to, ...ack } of message.acks)
           this.#pass(() =>
-            this.holders.get(to)?.connection?.message({ type: 'acked', from: from.name, stream, next }),
+            this.holders.get(to)?.connection?.message({ type: 'acked', from: from.name, ...ack }),
           )
         return
       case 'lookup':

@@ -203,7 +203,7 @@ export class NativeFrames {
   #acknowledge(
     connection: NativeConnection,
     session: OnlineSession,
-    { to, stream, next }: PeerMessageOf<'ack'>['acks'][number],
+    { to, stream, next, unread }: PeerMessageOf<'ack'>['acks'][number],
   ): void {
     const from = session.peer
     this.#route({
@@ -212,7 +212,7 @@ export class NativeFrames {
       wire: 'native',
       kind: 'ack',
       reply: { node: this.#node.id, connection: connection.id, ref: '' },
-      frame: `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next }])}`,
+      frame: `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next, unread }])}`,
     })
   }
 

@@ -436,21 +436,30 @@ describe('claim', () => {
   })
 
   test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
-    const { url } = await house({
+    const { url, node } = await house({
       clock: stoodStill,
       limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 5 } },
     })
-    await named(url, 'alice')
+    const alice = await named(url, 'alice')
     const thief = new RawPeer(url)
     const first = await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })
     expect(first).toEqual({
       message: 'name-taken',
-      data: { code: 'name-taken', detail: 'the name is taken' },
+      data: {
+        code: 'name-taken',
+        detail:
+          'the name is held by another peer, which is connected or may come back. It is free when that one leaves, or ' +
+          '30 s after its connection has ended (one that falls silent ends within 15 s)',
+        retryAfterMs: 45_000,
+      },
     })
+    // Of a holder that is away no less and no more is said.
+    alice.ws.terminate()
+    await expect.poll(() => node.sessions.onlineCount).toBe(0)
     const again = (i: number): ReturnType<typeof thief.refused> =>
       thief.refused({ name: 'alice', secret: `${i}`.padEnd(22, 'y') })
     // A minute's worth at once: an honest peer hears that its name is taken.
-    for (let i = 1; i < 5; i++) expect((await again(i)).message).toBe('name-taken')
+    for (let i = 1; i < 5; i++) expect(await again(i)).toEqual(first)
     expect((await again(5)).data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
   })
 
@@ -1104,6 +1113,9 @@ describe('answers', () => {
       ],
     })
     expect(await alice.event('acked')).toEqual({ from: 'bob', stream, next: 2 })
+    // [D19]
+    bob.send('ack', { acks: [{ to: 'alice', stream, next: 3, unread: '1' }] })
+    await alice.until((frame) => frame.includes('"next":3,"unread":"1"'))
     expect(bob.frames.some((frame) => frame.includes('notice') || frame.includes('error'))).toBe(false)
   })
 })
