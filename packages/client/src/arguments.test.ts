@@ -52,7 +52,7 @@ beforeAll(async () => {
 afterAll(() => {
   peer.close()
   offer.close()
-  controllers.close()
+  return controllers.close()
 })
 
 const options = (given: unknown): ConnectOptions => ({

@@ -110,8 +110,7 @@ describe('send', () => {
     const end = closed(channel)
     const sends = Array.from({ length: 60 }, () => channel.send(new Uint8Array(CHUNK_BYTES)))
     const ends = Promise.allSettled(sends)
-    alice.close()
-    bob.close()
+    await Promise.all([alice.close(), bob.close()])
     await end
     expect((await ends).filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
   })

@@ -1,19 +1,22 @@
 import type { Name } from '@peerage/protocol'
+import { utf8Length } from '@peerage/protocol'
 import { abortError, onAbort } from './abort.js'
 import { aSignal, channelData, check, checkOptions } from './check.js'
-import type { Clock } from './clock.js'
+import type { Clock, Timer } from './clock.js'
 import { Emitter } from './emitter.js'
+import { PeerageError } from './error.js'
 import type { Terms } from './handshake-signal.js'
 import type { ChannelPath } from './path.js'
 import { readPath } from './path.js'
 import type { Stay } from './signaling.js'
+import type { Stream, StreamData } from './stream.js'
 
 /** What a channel carries: text or bytes. */
 export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 
 export interface ChannelEvents {
   /** Text, or bytes, as the other side sent it. */
-  message: [data: string | Uint8Array<ArrayBuffer>]
+  message: [data: StreamData]
   /** The last event; the reason is for people. */
   close: [reason: string]
 }
@@ -31,40 +34,39 @@ export interface ChannelInfo extends ChannelPath {
 const CHANNEL_EVENTS = { message: true, close: true } as const
 
 interface Waiting {
-  data: string | Uint8Array<ArrayBuffer>
+  data: StreamData
   done: (error?: Error) => void
 }
 
-/** Above this, `send` waits: enough to keep a fast path busy, small beside what a browser buffers (16 MiB). */
-const FULL_BYTES = 1024 * 1024
-/** Below this there is room again, and `bufferedamountlow` says so. */
-export const ROOM_BYTES = 256 * 1024
 /** What arrives before anyone listens is kept up to this; beyond it the channel closes rather than lose a part. */
 const UNHEARD_BYTES_MAX = 4 * 1024 * 1024
 /** What a message costs beside its content: empty ones are bounded, too. */
 const MESSAGE_BYTES = 128
-/** How long a closing channel waits for the other side to have taken everything. */
+/** How long a closing channel waits for the next message to leave or to come. */
 const CLOSE_MS = 10_000
-
-/** Whether a stream holds so much already that more must wait. */
-export function isFull(stream: RTCDataChannel): boolean {
-  return stream.bufferedAmount > FULL_BYTES
-}
+/** No UTF-16 unit takes more in UTF-8. */
+const UNIT_BYTES_MAX = 3
 
 /** What a channel is made of. */
 export interface ChannelParts {
   to: Stay
   terms: Terms
-  stream: RTCDataChannel
+  stream: Stream
   connection: RTCPeerConnection
   /** The addresses that the other side announced as its own. */
   hosts: ReadonlySet<string>
+  /** The largest message that both sides' stacks carry. */
+  messageBytesMax: number
   clock: Clock
   onError: (error: unknown, stage?: 'listener') => void
+  /** One side wants it closed: from now on its end is no loss. */
+  onClosing: () => void
   /** Tells the other side how many messages there were, so that it closes when it has them. */
   bye: (messages: number) => void
-  /** Ends the connection, and so the channel. */
+  /** Ends the connection, and so the channel: both sides know. */
   end: (reason: string) => void
+  /** Ends it without the other side's goodbye. */
+  giveUp: (reason: string) => void
 }
 
 /** An open data channel to one peer. */
@@ -79,15 +81,20 @@ export class Channel {
   readonly #parts: ChannelParts
   readonly #events: Emitter<ChannelEvents>
   readonly #waiting: Waiting[] = []
-  #unheard: (string | Uint8Array<ArrayBuffer>)[] = []
+  #unheard: StreamData[] = []
   #unheardBytes = 0
   #sent = 0
   #received = 0
   #lastMessageAt: number | undefined
-  /** With so many messages received, the other side is through. */
-  #expected = Infinity
+  /** With so many messages received, the other side is through: known from its goodbye on. */
+  #expected: number | undefined
+  #saidBye = false
   #drained: () => void = () => undefined
+  /** Runs while this side waits for what the other still has to take or to send. */
+  #limit: Timer | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
+  readonly #over: Promise<void>
+  #resolveOver: () => void = () => undefined
 
   constructor(parts: ChannelParts) {
     const { to, terms, stream } = parts
@@ -98,10 +105,10 @@ export class Channel {
     this.openedAt = parts.clock.now()
     this.#parts = parts
     this.#events = new Emitter(CHANNEL_EVENTS, (error) => parts.onError(error, 'listener'))
-    stream.bufferedAmountLowThreshold = ROOM_BYTES
-    stream.addEventListener('bufferedamountlow', () => this.#pump())
-    stream.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>
-      this.#take(typeof data === 'string' ? data : new Uint8Array(data)),
+    this.#over = new Promise((resolve) => (this.#resolveOver = resolve))
+    stream.listen(
+      (data) => this.#take(data),
+      () => this.#pump(),
     )
   }
 
@@ -109,9 +116,14 @@ export class Channel {
     return this.#state
   }
 
+  /** True from the moment that either side wants it closed. */
+  get isEnding(): boolean {
+    return this.#state !== 'open' || this.#expected !== undefined
+  }
+
   /** True while `send` would have to wait. */
   get busy(): boolean {
-    return this.#waiting.length > 0 || isFull(this.#parts.stream)
+    return this.#waiting.length > 0 || this.#parts.stream.isFull
   }
 
   /** Messages that came before the first listener are handed to it soon. Returns the way to stop listening. */
@@ -124,7 +136,8 @@ export class Channel {
 
   /**
    * Resolves when the channel has room for it and took it; messages keep their order.
-   * @throws when the channel is not open, the message is over the path's message size (256 KiB or less), or aborted;
+   * @throws when the channel is not open; a PeerageError `too-large` when the message is over what the other side's
+   * WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
    * a TypeError for what is neither text nor bytes
    */
   async send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
@@ -133,6 +146,8 @@ export class Channel {
     const { signal } = options
     const bytes = typeof data === 'string' ? data : toBytes(data)
     if (signal?.aborted === true) throw abortError(signal)
+    const tooLarge = this.#tooLarge(bytes)
+    if (tooLarge) throw tooLarge
     return new Promise((resolve, reject) => {
       const ignore = onAbort(signal, () => waiting.done(abortError(signal)))
       const waiting: Waiting = {
@@ -169,47 +184,82 @@ export class Channel {
 
   /**
    * Takes no more, waits until the other side has what was sent, then closes. A stream's own close is not enough:
-   * implementations drop what is under way (RFC 8831 §6.7 only asks for it to be sent).
+   * implementations drop what is under way (RFC 8831 §6.7 only asks for it to be sent). Neither side opens the channel
+   * again by itself.
    */
   async close(): Promise<void> {
-    if (this.#state !== 'open') return
+    if (this.#state === 'open') await this.#close()
+    return this.#over
+  }
+
+  async #close(): Promise<void> {
     this.#state = 'closing'
-    const { clock, bye, end } = this.#parts
+    this.#parts.onClosing()
     if (this.#waiting.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
-    bye(this.#sent)
-    await new Promise<void>((resolve) => {
-      const timer = clock.after(CLOSE_MS, () => end('closed here'))
-      this.#events.on('close', () => {
-        timer.cancel()
-        resolve()
-      })
-    })
+    this.#sayBye()
+    this.#limitWait('closed here')
+    this.#endWhenComplete()
   }
 
   /** The other side closes, after this many messages: called by the P2P controller. */
   closing(messages: number): void {
-    this.#expected = this.reliable ? messages : 0
+    if (this.#state === 'closed') return
+    // Of an unreliable channel some may never come. What is no number is none.
+    this.#expected = this.reliable && messages > 0 ? messages : 0
+    this.#parts.onClosing()
+    this.#limitWait('closed by the other peer')
     this.#endWhenComplete()
   }
 
-  /** The connection has ended: called once by the P2P controller. */
-  finish(reason: string): void {
+  /** The connection has ended: called once by the P2P controller. `lost`: by itself, so nobody is to hear a goodbye. */
+  finish(reason: string, lost: boolean): void {
     const why = this.#state === 'closing' ? 'closed here' : reason
     this.#state = 'closed'
+    this.#limit?.cancel()
+    this.#parts.stream.stop()
     for (const { done } of this.#waiting.slice()) done(new Error(`the channel closed: ${why}`))
+    if (!lost) this.#sayBye()
     this.#drained()
     this.#events.emit('close', why)
+    this.#resolveOver()
+  }
+
+  /** What was sent may be a lot for this path: it has time while some of it leaves or comes. */
+  #limitWait(reason: string): void {
+    if (this.#state === 'closed') return
+    const before = this.#progress
+    this.#limit?.cancel()
+    this.#limit = this.#parts.clock.after(CLOSE_MS, () => {
+      if (this.#progress > before) this.#limitWait(reason)
+      else this.#parts.giveUp(reason)
+    })
+  }
+
+  get #progress(): number {
+    return this.#received - this.#parts.stream.bufferedAmount
+  }
+
+  #sayBye(): void {
+    if (this.#saidBye) return
+    this.#saidBye = true
+    this.#parts.bye(this.#sent)
+  }
+
+  #tooLarge(data: StreamData): Error | undefined {
+    const most = this.#parts.messageBytesMax
+    if (data.length * (typeof data === 'string' ? UNIT_BYTES_MAX : 1) <= most) return undefined
+    const bytes = typeof data === 'string' ? utf8Length(data) : data.length
+    const detail = `a message of ${bytes} bytes: this channel carries at most ${most} in one; send it in parts`
+    return bytes > most ? new PeerageError('too-large', detail) : undefined
   }
 
   #pump(): void {
     for (;;) {
       const next = this.#waiting[0]
       if (next === undefined) return this.#drained()
-      if (isFull(this.#parts.stream)) return
+      if (this.#parts.stream.isFull) return this.#parts.stream.awaitRoom()
       try {
-        // The union of overloads does not take a union of arguments.
-        if (typeof next.data === 'string') this.#parts.stream.send(next.data)
-        else this.#parts.stream.send(next.data)
+        this.#parts.stream.send(next.data)
         this.#sent++
         this.#lastMessageAt = this.#parts.clock.now()
         next.done()
@@ -219,7 +269,7 @@ export class Channel {
     }
   }
 
-  #take(data: string | Uint8Array<ArrayBuffer>): void {
+  #take(data: StreamData): void {
     if (this.#state === 'closed') return
     this.#received++
     this.#lastMessageAt = this.#parts.clock.now()
@@ -239,8 +289,11 @@ export class Channel {
     }
   }
 
+  /** Goodbye was heard, everything before it too, and this side has nothing left to say. */
   #endWhenComplete(): void {
-    if (this.#received >= this.#expected) this.#parts.end('closed by the other peer')
+    const isThrough = this.#state === 'open' || this.#saidBye
+    if (this.#expected !== undefined && this.#received >= this.#expected && isThrough)
+      this.#parts.end('closed by the other peer')
   }
 }
 

@@ -107,7 +107,7 @@ export class Connections {
     if ((await this.problem()) !== undefined) return
     const spare = await this.#make(terms)
     const { connection } = spare
-    spare.streams ??= makeStreams(connection, terms)
+    spare.streams ??= makeStreams(connection, terms, this.#context.clock)
     spare.offer ??= await connection.createOffer()
     if (this.#closed || this.#spare) connection.close()
     else this.#spare = spare

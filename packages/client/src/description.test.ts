@@ -151,7 +151,7 @@ describe('[P29] SNAP in the offer of a browser', () => {
       { RTCPeerConnection: Recorder },
     )
     await alice?.connect('bob')
-    alice?.close()
+    await alice?.close()
     expect(heard).toEqual([expect.not.stringContaining('sctp-init')])
   })
 })

@@ -1,32 +1,37 @@
 import { isObject } from '@peerage/protocol'
-import { ROOM_BYTES, isFull } from './channel.js'
 import type { Carrier, P2PContext, Stay } from './signaling.js'
+import type { Stream } from './stream.js'
 
-type FramesContext = Pick<P2PContext, 'carriers' | 'onError'>
+export type FramesContext = Pick<P2PContext, 'carriers' | 'onError'>
 
 /** The second stream of every connection: delivery's frames, and the last word about the first stream. */
 export class Frames {
-  readonly #stream: RTCDataChannel
+  readonly #stream: Stream
   readonly #context: FramesContext
   readonly #detach: () => void
+  #isClosed = false
 
   /** `onBye` is called when the other side closes, with the number of messages it sent. */
-  constructor(context: FramesContext, to: Stay, stream: RTCDataChannel, onBye: (messages: number) => void) {
+  constructor(context: FramesContext, to: Stay, stream: Stream, onBye: (messages: number) => void) {
     this.#context = context
     this.#stream = stream
     const { carriers } = context
     const carrier: Carrier = { send: (frame) => this.#send(frame) }
-    stream.bufferedAmountLowThreshold = ROOM_BYTES
-    stream.addEventListener('bufferedamountlow', () => carriers.kick(to.name))
-    stream.addEventListener('message', ({ data }: MessageEvent<string>) => {
-      try {
-        const frame: unknown = JSON.parse(data)
-        if (isObject(frame) && frame['type'] === 'bye') onBye(Number(frame['messages']))
-        else carriers.receive(to, frame, carrier)
-      } catch (error) {
-        context.onError(error)
-      }
-    })
+    const hear = (data: unknown): void => {
+      const frame: unknown = JSON.parse(String(data))
+      if (isObject(frame) && frame['type'] === 'bye') onBye(Number(frame['messages']))
+      else if (!this.#isClosed) carriers.receive(to, frame, carrier)
+    }
+    stream.listen(
+      (data) => {
+        try {
+          hear(data)
+        } catch (error) {
+          context.onError(error)
+        }
+      },
+      () => carriers.kick(to.name),
+    )
     this.#detach = carriers.attach(to, carrier)
   }
 
@@ -35,21 +40,22 @@ export class Frames {
     this.#put({ type: 'bye', messages })
   }
 
-  /** No longer a way for delivery. */
+  /** No longer a way for delivery; a goodbye is still heard. */
   close(): void {
+    this.#isClosed = true
+    this.#stream.stop()
     this.#detach()
   }
 
   #send(frame: object): boolean | 'full' {
-    return this.#isOpen && isFull(this.#stream) ? 'full' : this.#put(frame)
-  }
-
-  get #isOpen(): boolean {
-    return this.#stream.readyState === 'open'
+    if (this.#isClosed) return false
+    if (!this.#stream.isOpen || !this.#stream.isFull) return this.#put(frame)
+    this.#stream.awaitRoom()
+    return 'full'
   }
 
   #put(frame: object): boolean {
-    if (!this.#isOpen) return false
+    if (!this.#stream.isOpen) return false
     try {
       this.#stream.send(JSON.stringify(frame))
       return true

@@ -30,8 +30,8 @@ const offerOf = (sdp: unknown, more: object = {}): string =>
   JSON.stringify({ type: 'offer', sdp, label: '', ordered: true, restart: false, ...more })
 
 const controllers = new Controllers()
-afterEach(() => {
-  controllers.close()
+afterEach(async () => {
+  await controllers.close()
   vi.unstubAllGlobals()
 })
 

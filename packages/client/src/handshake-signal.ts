@@ -15,13 +15,13 @@ export interface Terms {
 }
 
 export type HandshakeSignal =
-  | ({ type: 'offer'; sdp: string; restart: boolean } & Terms)
+  | ({ type: 'offer'; sdp: string; restart: boolean; resumes?: string | undefined } & Terms)
   | { type: 'answer'; sdp: string; restart: boolean }
   | { type: 'candidates'; candidates: string[] }
   | { type: 'end'; reason: EndReason }
 
-/** Why one side ended a handshake: its application said no, or it gave up. */
-export type EndReason = 'refused' | 'ended'
+/** Why one side ended a handshake: its application said no, it gave up, or its application closed the channel. */
+export type EndReason = 'refused' | 'ended' | 'closed'
 
 /** How long a handshake may take, from the call to the open channel. */
 export const DEADLINE_MS = 15_000
@@ -30,6 +30,8 @@ export const DEADLINE_MS = 15_000
 const SDP_MAX_LENGTH = 8192
 const CANDIDATES_MAX = 20
 export const LABEL_MAX_LENGTH = 128
+/** Of a handshake's id, as the tier carries it. */
+const ID_MAX_LENGTH = 32
 export const RETRANSMITS_MAX = 65535
 // Whole lines of printable ASCII that end in CR LF: a lone CR or LF could hide a line from one parser.
 const SDP_PATTERN = /^v=0\r\n(?:[a-z]=[ -~]*\r\n)+$/
@@ -69,7 +71,9 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
   switch (type) {
     case 'offer': {
       const terms = readTerms(input)
-      return terms && isDescription(sdp) ? { type, sdp, restart, ...terms } : undefined
+      return terms && isDescription(sdp)
+        ? { type, sdp, restart, ...terms, resumes: readId(input) }
+        : undefined
     }
     case 'answer':
       return isDescription(sdp) ? { type, sdp, restart } : undefined
@@ -78,10 +82,18 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
         ? { type, candidates }
         : undefined
     case 'end':
-      return { type, reason: input['reason'] === 'refused' ? 'refused' : 'ended' }
+      return { type, reason: readReason(input['reason']) }
     default:
       return undefined
   }
+}
+
+function readReason(reason: unknown): EndReason {
+  return reason === 'refused' || reason === 'closed' ? reason : 'ended'
+}
+
+function readId({ resumes }: Record<string, unknown>): string | undefined {
+  return typeof resumes === 'string' && resumes.length <= ID_MAX_LENGTH ? resumes : undefined
 }
 
 function readTerms(input: Record<string, unknown>): Terms | undefined {

@@ -34,7 +34,7 @@ describe('[P21] the P2P server in use', () => {
     const context = contextWith(welcome)
     const p2p = createP2P(context, setting)
     expect(p2p?.p2pServer).toBe(use)
-    p2p?.close()
+    void p2p?.close()
     expect(await new IceServers(context, setting).current()).toEqual([{ urls: `stun:${use}` }])
   })
 
@@ -50,7 +50,7 @@ describe('[P21] the P2P server in use', () => {
     const context = contextWith(null, TURN)
     const p2p = createP2P(context, null)
     expect(p2p?.p2pServer).toBe(null)
-    p2p?.close()
+    void p2p?.close()
     const { urls, username, credential } = TURN
     expect(await new IceServers(context, null).current()).toEqual([{ urls, username, credential }])
   })
@@ -58,7 +58,7 @@ describe('[P21] the P2P server in use', () => {
   it('cannot be set after connecting', () => {
     const p2p = createP2P(contextWith(INTEGRATED), null)
     expect(() => p2p && (p2p.p2pServer = OTHER)).toThrow('cannot be changed after connecting')
-    p2p?.close()
+    void p2p?.close()
   })
 
   it.each([

@@ -1,19 +1,19 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { abortError } from './abort.js'
-import { Channel } from './channel.js'
+import type { Channel } from './channel.js'
 import type { Clock } from './clock.js'
 import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
 import type { Kinds } from './check.js'
 import { systemClock } from './clock.js'
 import type { Blank } from './connections.js'
-import { Frames } from './frames.js'
 import type { HandshakeSignal } from './handshake-signal.js'
 import { iceServersOf } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { describePart, packPart, unpackPart } from './manual-text.js'
 import type { Part } from './manual-text.js'
 import { Handshake } from './negotiation.js'
+import { openChannel } from './open-channel.js'
 import { ConnectError } from './connect-error.js'
 import type { Ground } from './ground.js'
 import type { PeerConnectionClass } from './rtc.js'
@@ -165,7 +165,13 @@ class Side {
       onOpen: (streams) => this.#opened(streams),
       onEnd: ({ stage, detail }) => this.#end(new ConnectError(this.#peer, stage, detail)),
     })
-    options.signal?.addEventListener('abort', () => this.#end(abortError(options.signal)), { once: true })
+    options.signal?.addEventListener(
+      'abort',
+      () => {
+        if (!this.#result) this.#end(abortError(options.signal))
+      },
+      { once: true },
+    )
   }
 
   /** One, however often it is asked for. */
@@ -184,7 +190,7 @@ class Side {
   }
 
   close(): void {
-    this.handshake.close('closed here')
+    void this.handshake.close('closed here')
   }
 
   async #prepare(): Promise<Blank> {
@@ -210,28 +216,22 @@ class Side {
     const onError = (error: unknown): void => console.error(error)
     // No tier, so no delivery: the second stream carries the goodbye alone.
     const carriers = { attach: () => () => undefined, kick: () => undefined, receive: () => false }
-    const frames = new Frames({ carriers, onError }, to, streams.frames, (messages) =>
-      channel.closing(messages),
-    )
-    const channel: Channel = new Channel({
+    const channel = openChannel(this.handshake, connection, streams, {
       to,
-      connection,
-      hosts: this.handshake.hosts,
-      onError,
       terms: { label: '', ordered: true },
-      stream: streams.data,
       clock: this.#clock,
-      bye: (messages) => frames.bye(messages),
-      end: (reason) => this.handshake.close(reason),
+      carriers,
+      onError,
     })
     this.#result = channel
     this.#settle(channel)
   }
 
   #end(error: Error): void {
-    if (this.#result instanceof Channel) return this.#result.finish(error.message)
+    if (this.#result instanceof Error) return
+    if (this.#result) return this.#result.finish(error.message, false)
     this.#result = error
-    this.handshake.drop()
+    void this.handshake.close(error.message)
     this.#gathered()
     this.#settle(error)
   }

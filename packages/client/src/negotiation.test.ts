@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { HandshakeSignal } from './handshake-signal.js'
-import type { HandshakeEnd } from './negotiation.js'
+import type { HandshakeEnd } from './handshake-options.js'
 import { Handshake } from './negotiation.js'
 import { FakeClock } from './testing/fake-clock.js'
 import { FakeConnection, rtcOf } from './testing/fake-connection.js'

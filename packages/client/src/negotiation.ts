@@ -1,49 +1,17 @@
-import type { Clock, Timer } from './clock.js'
 import { stageTexts } from './connect-error.js'
 import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
-import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
+import type { HandshakeOptions } from './handshake-options.js'
+import type { EndReason, HandshakeSignal } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
 import { answerTo, ownDescription } from './description.js'
+import { Parting } from './parting.js'
+import { PathWatch } from './path-watch.js'
+import { messageBytesMaxOf } from './sdp.js'
 import type { Streams } from './streams.js'
 import { makeStreams, watchStreams } from './streams.js'
+import { TheirCandidates } from './their-candidates.js'
 
-export interface HandshakeOptions {
-  /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
-  id: string
-  /** Who gives way when both offer at once: names are compared, so both sides know. */
-  polite: boolean
-  terms: Terms
-  clock: Clock
-  /** Only candidates of a TURN server leave this peer. */
-  relayOnly: boolean
-  /** The caller's candidates wait for the answer, so that who refuses learns no address. */
-  holdCandidates: boolean
-  /** Resolves to a connection that has described nothing yet. Rejects when there is no WebRTC here. */
-  prepare(terms: Terms): Promise<Blank>
-  /** Resolves when the other side has it, or cannot have it. */
-  send(signal: HandshakeSignal): Promise<void>
-  onOpen(streams: Streams): void
-  /** Ends once, whether before it opened or after. */
-  onEnd(end: HandshakeEnd): void
-}
-
-export interface HandshakeEnd {
-  stage: FailureStage
-  detail: string
-  /** It was open and its path was lost: a new connection may bring it back. */
-  lost: boolean
-}
-
-/**
- * Connected, but no channel: a lost DTLS flight is sent again after 1 s and 3 s. What does not open after that (one in
- * six behind symmetric NATs on a loaded machine) opens on a fresh try.
- */
-const STUCK_MS = 4_000
-/** A path that is silent this long is looked for anew, long before ICE itself gives up after 15 to 30 s. */
-const SILENT_MS = 3_000
-/** A new path must be found within this, else the channel is closed. */
-const RECOVER_MS = 15_000
 /** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
 const REMOTE_MAX = 200
 
@@ -53,8 +21,6 @@ const canRestart = (connection: RTCPeerConnection): boolean => typeof connection
 /** One RTCPeerConnection from its first signal to its end: perfect negotiation, trickle ICE, restarts. */
 export class Handshake {
   readonly id: string
-  /** The addresses that the other side announced as its own. */
-  readonly hosts = new Set<string>()
   readonly #options: HandshakeOptions
   #connection: RTCPeerConnection | undefined
   /** Every step that waits for WebRTC runs after the one before it, so candidates cannot overtake descriptions. */
@@ -68,26 +34,46 @@ export class Handshake {
   #offer = ''
   readonly #found: OwnCandidates
   #received = 0
-  /** Candidates that came before the description they belong to; WebRTC refuses them until then. */
-  #early: string[] = []
+  readonly #theirs = new TheirCandidates()
   /** The last offer lost the glare: the candidates that follow it are for nothing. */
   #ignores = false
   #held: boolean
-  #watchdog: Timer | undefined
+  readonly #watch: PathWatch
+  /** False once either application has closed the channel: then its end is no loss. */
+  #isWanted = true
+  readonly #parting: Parting
+  #messageBytesMax = Infinity
 
   constructor(options: HandshakeOptions) {
     this.id = options.id
     this.#options = options
     this.#held = options.holdCandidates
     this.#found = new OwnCandidates(options.relayOnly)
+    this.#watch = new PathWatch(options.clock)
+    this.#parting = new Parting(options.clock, () => void options.send({ type: 'end', reason: 'closed' }))
   }
 
   get connection(): RTCPeerConnection | undefined {
     return this.#connection
   }
 
+  /** The addresses that the other side announced as its own. */
+  get hosts(): ReadonlySet<string> {
+    return this.#theirs.hosts
+  }
+
   get isOpen(): boolean {
     return this.#state === 'open'
+  }
+
+  get isWanted(): boolean {
+    return this.#isWanted
+  }
+
+  /** The largest message that both stacks carry; of this one's own bound, not each stack tells. */
+  get messageBytesMax(): number {
+    const own = this.#connection?.sctp?.maxMessageSize
+    return Math.min(this.#messageBytesMax, typeof own === 'number' && own > 0 ? own : Infinity)
   }
 
   get isAnswered(): boolean {
@@ -106,7 +92,7 @@ export class Handshake {
     this.#isCaller = true
     this.#step(async () => {
       const { connection, streams, offer } = await this.#start()
-      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, offer ?? (await connection.createOffer()))
     })
   }
@@ -120,15 +106,14 @@ export class Handshake {
       // WebRTC runs one after the other by itself, and loses no time in between.
       const [, answer] = await Promise.all([this.#accept(connection, offer), connection.createAnswer()])
       // libdatachannel answers by itself, and a stream made before that would make it offer instead.
-      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms))
+      this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, answer)
     })
   }
 
   /** A later signal of this handshake. */
   receive(signal: HandshakeSignal): void {
-    if (signal.type === 'end')
-      return this.#finish(this.stage, `${signal.reason} by the other peer`, this.#state === 'open')
+    if (signal.type === 'end') return this.#onEnd(signal.reason)
     // Counted before it waits for its turn: an application may take its time to accept.
     this.#received += signal.type === 'candidates' ? Math.max(1, signal.candidates.length) : 1
     if (this.#received > REMOTE_MAX) return this.end('ice', 'too many candidates')
@@ -137,7 +122,7 @@ export class Handshake {
       if (connection === undefined) return
       if (signal.type === 'candidates') {
         if (this.#ignores) return
-        return this.#addCandidates(connection, signal.candidates)
+        return this.#theirs.add(connection, signal.candidates)
       }
       const offered = connection.signalingState === 'have-local-offer'
       if (signal.type === 'answer' && !offered) return
@@ -157,7 +142,7 @@ export class Handshake {
   recover(): void {
     if (this.#state !== 'open' || this.#isConnected) return
     if (!this.#canRestart) return this.end('ice', 'the path was lost')
-    this.#watch(RECOVER_MS, () => {
+    this.#watch.recovering(() => {
       if (!this.#isConnected) this.end('ice', 'the path was lost and no other found')
     })
     this.#step(async () => {
@@ -176,32 +161,62 @@ export class Handshake {
   /** Ends it from this side, and tells the other. */
   end(stage: FailureStage, detail: string, reason: EndReason = 'ended'): void {
     if (this.#state === 'ended') return
-    const lost = this.#state === 'open'
-    const told = stage === 'not-found' ? undefined : this.#options.send({ type: 'end', reason })
+    const told =
+      stage === 'not-found'
+        ? undefined
+        : this.#options.send({ type: 'end', reason: this.#isWanted ? reason : 'closed' })
     // A closing connection says goodbye where it still can. Heard before the signal, that would pass for the other
     // application's wish, and nobody would look for a new path.
-    const connection = lost ? this.#connection : undefined
-    if (connection) this.#connection = undefined
+    const connection = this.#state === 'open' ? this.#take() : undefined
     void told?.then(() => connection?.close())
-    this.#finish(stage, detail, lost)
+    this.#finish(stage, detail)
   }
 
-  /** The channel is no longer wanted, here or there: nothing was lost. */
-  close(detail: string): void {
-    this.#finish(this.stage, detail, false)
+  #onEnd(reason: EndReason): void {
+    if (reason === 'closed') this.#isWanted = false
+    this.#finish(this.stage, `${reason} by the other peer`)
   }
 
-  /** Ends it in silence: the other side has ended it, or never minded it. */
-  drop(): void {
-    this.#state = 'ended'
-    this.#watchdog?.cancel()
-    this.#connection?.close()
+  /** Either application closes the channel. */
+  unwanted(): void {
+    this.#isWanted = false
   }
 
-  #finish(stage: FailureStage, detail: string, lost: boolean): void {
+  heardBye(): void {
+    this.#parting.hear()
+  }
+
+  /**
+   * The channel is over, and nothing was lost. Whoever hears of it says goodbye over the connection, which stays for
+   * that. Resolves when the other side knows, or after 2 s.
+   */
+  close(detail: string): Promise<void> {
+    const connection = this.#state === 'open' ? this.#take() : undefined
+    this.#isWanted = false
+    this.#finish(this.stage, detail)
+    if (connection) this.#parting.begin(connection)
+    return connection ? this.#parting.heard : Promise.resolve()
+  }
+
+  /** No time is left for a goodbye to get through. */
+  hangUp(): void {
+    this.#parting.close()
+  }
+
+  /** What becomes of the connection is another's matter now. */
+  #take(): RTCPeerConnection | undefined {
+    const connection = this.#connection
+    this.#connection = undefined
+    return connection
+  }
+
+  #finish(stage: FailureStage, detail: string): void {
     if (this.#state === 'ended') return
-    this.drop()
-    this.#options.onEnd({ stage, detail, lost })
+    const lost = this.#state === 'open' && this.#isWanted
+    this.#state = 'ended'
+    this.#watch.stop()
+    this.#connection?.close()
+    this.#options.onEnd({ stage, detail, lost, final: !this.#isWanted })
   }
 
   #step(run: () => void | Promise<void>): void {
@@ -228,7 +243,8 @@ export class Handshake {
   #watchStreams(streams: Streams): void {
     watchStreams(streams, {
       onOpen: () => this.#onOpen(streams),
-      onClose: () => this.close('closed by the other peer'),
+      onClose: () => this.#onClose(),
+      onStall: () => this.end('ice', 'the path takes nothing any more'),
     })
   }
 
@@ -236,8 +252,15 @@ export class Handshake {
   #onOpen(streams: Streams): void {
     if (this.#isEnded()) return
     this.#state = 'open'
-    this.#watchdog?.cancel()
+    this.#watch.stop()
     this.#options.onOpen(streams)
+  }
+
+  /** The other side's stack has closed it: there is nobody to say goodbye to. */
+  #onClose(): void {
+    if (this.#state === 'open') this.#isWanted = false
+    this.#parting.close()
+    this.#finish(this.stage, 'closed by the other peer')
   }
 
   /** On its way while this side sets it: both take their time. */
@@ -249,7 +272,7 @@ export class Handshake {
     const restart = canRestart(connection)
     void this.#options.send(
       description.type === 'offer'
-        ? { type: 'offer', sdp, restart, ...this.#options.terms }
+        ? { type: 'offer', sdp, restart, ...this.#options.terms, resumes: this.#options.resumes }
         : { type: 'answer', sdp, restart },
     )
     this.#described = true
@@ -260,20 +283,12 @@ export class Handshake {
   async #accept(connection: RTCPeerConnection, signal: Extract<HandshakeSignal, { sdp: string }>) {
     const { type, sdp, restart } = signal
     this.#canRestart = restart && canRestart(connection)
+    this.#messageBytesMax = messageBytesMaxOf(sdp)
     // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
     if (type === 'offer') this.#offer = sdp
     await connection.setRemoteDescription({ type, sdp: type === 'offer' ? sdp : answerTo(this.#offer, sdp) })
-    await this.#addCandidates(connection, this.#early.splice(0))
-  }
-
-  async #addCandidates(connection: RTCPeerConnection, candidates: string[]): Promise<void> {
-    if (this.#state === 'new') return void this.#early.push(...candidates)
-    for (const candidate of candidates) {
-      const address = / (\S+) \d+ typ host/.exec(candidate)?.[1]
-      if (address !== undefined) this.hosts.add(address)
-      await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 })
-    }
+    await this.#theirs.addEarly(connection)
   }
 
   /** Candidates found in one turn of the event loop travel together. */
@@ -293,18 +308,15 @@ export class Handshake {
     if (this.#state === 'open') return this.#onPathChange(connectionState)
     if (connectionState === 'failed' || connectionState === 'closed')
       return this.end(this.stage, `the connection ${connectionState}: ${stageTexts[this.stage]}`)
-    if (this.#isCaller && iceConnectionState === 'connected' && this.#watchdog === undefined)
-      this.#watch(STUCK_MS, () => this.end(this.stage, stageTexts[this.stage]))
+    if (this.#isCaller && iceConnectionState === 'connected')
+      this.#watch.opening(() => this.end(this.stage, stageTexts[this.stage]))
   }
 
   #onPathChange(state: RTCPeerConnectionState): void {
+    // Not each stack closes the streams as well.
+    if (state === 'closed') return this.#onClose()
     if (state === 'failed') return this.recover()
-    if (state === 'disconnected') return this.#watch(SILENT_MS, () => this.recover())
-    if (state === 'connected') this.#watchdog?.cancel()
-  }
-
-  #watch(ms: number, task: () => void): void {
-    this.#watchdog?.cancel()
-    this.#watchdog = this.#options.clock.after(ms, task)
+    if (state === 'disconnected') return this.#watch.silent(() => this.recover())
+    if (state === 'connected') this.#watch.stop()
   }
 }

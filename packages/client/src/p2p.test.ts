@@ -89,8 +89,7 @@ describe('connect', () => {
       await ours.send(`round ${round}`)
       expect(await text).toBe(`round ${round}`)
       counts.push(events)
-      alice.close()
-      bob.close()
+      await Promise.all([alice.close(), bob.close()])
     }
     expect(counts).toEqual(Array.from({ length: 100 }, () => 2))
   }, 120_000)
@@ -175,7 +174,7 @@ describe('connect', () => {
     const first = await alice.connect('bob')
     void first.close()
     const second = failure(alice.connect('bob'))
-    alice.close()
+    void alice.close()
     expect(await second).toMatchObject({ name: 'ConnectError', message: expect.stringContaining('closed') })
   })
 

@@ -21,8 +21,8 @@ import {
 } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
-import { onPageEvent } from './page.js'
-import type { Offer, Outcome, PairDeps } from './pair.js'
+import { onLeave, onPageEvent } from './page.js'
+import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { newConnection } from './rtc.js'
@@ -83,6 +83,8 @@ const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSigna
 /** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
 const INCOMING_MAX = 32
 const LABELS_MAX = 8
+/** Closed channels that are remembered. */
+const FINAL_MAX = 256
 
 /** The P2P controller: channels to other peers. Null on a peer where P2P is disabled. */
 export class P2P {
@@ -94,9 +96,12 @@ export class P2P {
   readonly #events: Emitter<P2PEvents>
   readonly #pairs = new Map<string, Pair>()
   readonly #stops: (() => void)[]
+  /** The handshakes whose channels an application closed last. A lost one's caller may not know. */
+  readonly #final = new Set<string>()
   #closed = false
   /** That every call is refused. */
   #told = false
+  #heard: Promise<unknown> = Promise.resolve()
 
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
     this.#context = context
@@ -107,10 +112,10 @@ export class P2P {
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
       context.signaling.onSignal((signal) => this.#receive(signal)),
-      context.onClosed(() => this.close()),
+      context.onClosed(() => void this.close()),
       onPageEvent('online', () => this.#pairs.forEach((pair) => pair.recover())),
-      // Said by a page that goes; the others would else look for it for half a minute.
-      onPageEvent('pagehide', () => this.#pairs.forEach((pair) => pair.close('the page was left'))),
+      // Else the others would look for it for half a minute.
+      onLeave(() => this.#pairs.forEach((pair) => void pair.close('the page was left', true))),
       () => this.#connections.close(),
       () => this.#ice.close(),
     ]
@@ -184,12 +189,16 @@ export class P2P {
     )
   }
 
-  /** Closes every channel and ends every attempt. */
-  close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    for (const pair of this.#pairs.values()) pair.close('this peer was closed')
-    for (const stop of this.#stops) stop()
+  /** Closes every channel and ends every attempt, at once. Resolves when the other sides know, or after 2 s. */
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      this.#heard = Promise.all(
+        Array.from(this.#pairs.values(), (pair) => pair.close('this peer was closed')),
+      )
+      for (const stop of this.#stops) stop()
+    }
+    await this.#heard
   }
 
   #fail(to: unknown, detail: string, stage: FailureStage = 'not-found'): never {
@@ -222,6 +231,10 @@ export class P2P {
       },
       onFail: (error) => this.#events.emit('connect-failed', error),
       onOutcome: (outcome) => this.#events.emit('outcome', outcome),
+      onFinal: (handshake) => {
+        this.#final.add(handshake)
+        for (const oldest of this.#final) if (this.#final.size > FINAL_MAX) this.#final.delete(oldest)
+      },
       onIdle: () => this.#pairs.delete(key),
     }
   }
@@ -265,6 +278,9 @@ export class P2P {
 
   #offered(from: Stay, handshake: string, offer: Offer): void {
     const pairs = [...this.#pairs.values()]
+    const { resumes } = offer
+    if (resumes !== undefined && (this.#final.has(resumes) || pairs.some((pair) => pair.isClosing(resumes))))
+      return refuse(this.#context, from, handshake, 'closed')
     const incoming = pairs.filter((pair) => pair.isIncoming)
     const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
     const isFull = incoming.length >= INCOMING_MAX
@@ -272,7 +288,7 @@ export class P2P {
     if (labels.length >= LABELS_MAX || (isFull && !surplus))
       return refuse(this.#context, from, handshake, 'refused')
     if (!isWithinRate(this.#context, from)) return
-    surplus?.close('too many handshakes at once')
+    void surplus?.close('too many handshakes at once')
     this.#pair(from.name, offer).offered(from, handshake, offer)
   }
 }

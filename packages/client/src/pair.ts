@@ -1,46 +1,20 @@
 import type { Name } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
 import { abortError, onAbort } from './abort.js'
-import { Channel } from './channel.js'
+import type { Channel } from './channel.js'
 import type { Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
 import { ConnectError, stageTexts } from './connect-error.js'
-import type { Blank } from './connections.js'
 import { textOf } from './error.js'
-import { Frames } from './frames.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
 import { DEADLINE_MS, sendSignal } from './handshake-signal.js'
-import type { HandshakeEnd } from './negotiation.js'
+import type { HandshakeEnd } from './handshake-options.js'
 import { Handshake } from './negotiation.js'
-import type { P2PContext, Stay } from './signaling.js'
+import { openChannel } from './open-channel.js'
+import type { Offer, Outcome, PairDeps } from './pair-deps.js'
+import type { Stay } from './signaling.js'
 import type { Streams } from './streams.js'
 
-/** How one handshake of this peer ended; the same goes to the node for its operator. */
-export interface Outcome {
-  peer: Name
-  handshake: string
-  path: 'direct' | 'relayed' | 'failed'
-  stage?: FailureStage
-  /** From the call to the open channel, or to the failure. */
-  ms: number
-}
-
-export interface PairDeps {
-  readonly context: P2PContext
-  readonly relayOnly: boolean
-  readonly holdCandidates: boolean
-  /** Makes a connection with the ICE servers of the moment. */
-  prepare(terms: Terms): Promise<Blank>
-  accepts(from: Name): Promise<boolean>
-  onOpen(channel: Channel): void
-  onClose(channel: Channel, reason: string): void
-  onFail(error: ConnectError): void
-  onOutcome(outcome: Outcome): void
-  /** Nothing is open or under way any more. */
-  onIdle(): void
-}
-
-export type Offer = HandshakeSignal & { type: 'offer' }
 type Caller = (result: Channel | Error) => void
 
 /** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
@@ -58,10 +32,11 @@ export class Pair {
   #startedAt = 0
   #stay: Stay | undefined
   #channel: Channel | undefined
-  #frames: Frames | undefined
   /** An offer that lost the glare, in case ours comes to nothing. */
   #held: { from: Stay; id: string; offer: Offer } | undefined
   #retried = false
+  /** Under way while a lost channel is to come back: its handshake, and the way to give that up. */
+  #resuming: { id: string; abort: AbortController } | undefined
   /** Ends what the other side began and did not finish. */
   #limit: Timer | undefined
   #closed = false
@@ -97,7 +72,7 @@ export class Pair {
   /** The channel as soon as there is one, whoever's handshake brings it. */
   join(deadlineMs: number, signal: AbortSignal | undefined): Promise<Channel> {
     // Beyond one that is closing there is a new one to wait for.
-    if (this.#channel?.state === 'open') return Promise.resolve(this.#channel)
+    if (this.#channel?.isEnding === false) return Promise.resolve(this.#channel)
     return new Promise((resolve, reject) => {
       const settle: Caller = (result) => {
         timer.cancel()
@@ -144,10 +119,19 @@ export class Pair {
     this.#handshake?.recover()
   }
 
-  close(reason: string): void {
+  /** Whether an application has closed the channel of this handshake, which is not over yet. */
+  isClosing(id: string | undefined): boolean {
+    return this.#handshake?.id === id && this.#handshake?.isWanted === false
+  }
+
+  /** Resolves when the other side knows, or after 2 s. `leaves`: there is no time to wait for that. */
+  async close(reason: string, leaves = false): Promise<void> {
     this.#closed = true
-    if (this.#channel) this.#handshake?.close(reason)
-    else this.#handshake?.end(this.#stage, reason)
+    const handshake = this.#handshake
+    if (!this.#channel || !handshake) return handshake?.end(this.#stage, reason)
+    const heard = handshake.close(reason)
+    if (leaves) handshake.hangUp()
+    return heard
   }
 
   get #stage(): FailureStage {
@@ -173,6 +157,7 @@ export class Pair {
       // On the second try nothing reaches us before the answer is in place, so that race cannot come again.
       holdCandidates: holdCandidates || this.#retried,
       terms: this.#terms,
+      resumes: this.#resuming?.id,
       polite: this.#isPolite,
       clock: context.clock,
       prepare: (terms) => this.#deps.prepare(terms),
@@ -201,8 +186,10 @@ export class Pair {
   #accept(from: Stay, id: string, offer: Offer): void {
     const { clock } = this.#deps.context
     // What it replaces is over for the other side, which would not have offered again.
-    this.#handshake?.drop()
-    this.#closeChannel('replaced by a new one')
+    const before = this.#handshake
+    this.#handshake = undefined
+    void before?.close('replaced by a new one')
+    this.#closeChannel('replaced by a new one', false)
     this.#limit?.cancel()
     this.#held = undefined
     this.#calling = false
@@ -222,20 +209,14 @@ export class Pair {
     if (this.#handshake !== handshake || !connection) return
     const { context } = this.#deps
     const to = this.#stay ?? { name: this.to, since: 0 }
-    const frames = new Frames(context, to, streams.frames, (messages) => channel.closing(messages))
-    const channel: Channel = new Channel({
+    const channel = openChannel(handshake, connection, streams, {
       to,
-      connection,
-      hosts: handshake.hosts,
       terms: this.#terms,
-      stream: streams.data,
       clock: context.clock,
+      carriers: context.carriers,
       onError: (error, stage) => context.onError(error, stage),
-      bye: (messages) => frames.bye(messages),
-      end: (reason) => handshake.close(reason),
     })
     this.#channel = channel
-    this.#frames = frames
     const ms = this.#settle()
     this.#deps.onOpen(channel)
     for (const caller of this.#callers) caller(channel)
@@ -245,21 +226,38 @@ export class Pair {
       .catch((error: unknown) => context.onError(error))
   }
 
-  #ended(handshake: Handshake, { stage, detail, lost }: HandshakeEnd): void {
+  #ended(handshake: Handshake, end: HandshakeEnd): void {
     if (this.#handshake !== handshake) return
     this.#handshake = undefined
-    if (this.#channel) {
-      this.#closeChannel(detail)
-      // A listener has called again.
-      if (this.#handshake) return
-      if (this.#callers.size > 0 && !this.#closed) return this.#call()
-      for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
-      // The side that called comes back; the other would only meet it half way.
-      if (lost && this.#calling && !this.#closed) this.join(DEADLINE_MS, undefined).catch(() => undefined)
-      else this.#deps.onIdle()
-      return
-    }
-    if (!this.#closed && this.#tryAgain(stage)) return
+    if (this.#channel) this.#lost(handshake, end)
+    else if (end.final && this.#resuming) this.#forget()
+    else if (this.#closed || !this.#tryAgain(end.stage)) this.#failed(handshake, end)
+  }
+
+  /** The channel is gone: an application closed it, or its path was lost. */
+  #lost(handshake: Handshake, { stage, detail, lost, final }: HandshakeEnd): void {
+    if (final) this.#deps.onFinal(handshake.id)
+    this.#closeChannel(detail, lost)
+    // A listener has called again.
+    if (this.#handshake) return
+    if (this.#callers.size > 0 && !this.#closed) return this.#call()
+    for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
+    // The side that called comes back; the other would only meet it half way.
+    if (!lost || !this.#calling || this.#closed) return this.#deps.onIdle()
+    this.#resuming = { id: handshake.id, abort: new AbortController() }
+    this.join(DEADLINE_MS, this.#resuming.abort.signal).catch(() => undefined)
+  }
+
+  /** What was to come back had been closed there. Who has called meanwhile wants a new channel. */
+  #forget(): void {
+    this.#resuming?.abort.abort()
+    this.#resuming = undefined
+    if (this.#callers.size > 0 && !this.#closed) return this.#call()
+    this.#settle()
+    this.#deps.onIdle()
+  }
+
+  #failed(handshake: Handshake, { stage, detail }: HandshakeEnd): void {
     const ms = this.#settle()
     this.#deps.onIdle()
     if (this.#callers.size === 0) return
@@ -285,18 +283,17 @@ export class Pair {
   #settle(): number {
     const ms = this.#deps.context.clock.now() - this.#startedAt
     this.#limit?.cancel()
-    this.#limit = this.#held = undefined
+    this.#limit = this.#held = this.#resuming = undefined
     this.#retried = false
     this.#startedAt = 0
     return ms
   }
 
-  #closeChannel(reason: string): void {
+  #closeChannel(reason: string, lost: boolean): void {
     const channel = this.#channel
     if (!channel) return
     this.#channel = undefined
-    this.#frames?.close()
-    channel.finish(reason)
+    channel.finish(reason, lost)
     this.#deps.onClose(channel, reason)
   }
 

@@ -164,12 +164,13 @@ export class Peer {
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 
-  /** Gives the name back at once, and ends. Resolves when the node has said so, or after 2 s. */
-  leave(): Promise<void> {
+  /** Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s. */
+  async leave(): Promise<void> {
     const { link, clock } = this.#session
-    if (link.state.state === 'closed') return Promise.resolve()
+    if (link.state.state === 'closed') return
     this.#session.carriers.inbox.flush()
-    return new Promise((resolve) => {
+    const heard = this.p2p?.close()
+    await new Promise<void>((resolve) => {
       const timer = clock.after(LEAVE_MS, () => link.close('left'))
       this.#session.onClosed(() => {
         timer.cancel()
@@ -177,6 +178,7 @@ export class Peer {
       })
       if (!link.send({ type: 'leave' })) link.close('left')
     })
+    await heard
   }
 
   /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */

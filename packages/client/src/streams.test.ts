@@ -1,37 +1,117 @@
-import { expect, test } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
+import { Stream } from './stream.js'
+import type { StreamData } from './stream.js'
 import { watchStreams } from './streams.js'
+import { FakeClock, settled } from './testing/fake-clock.js'
+import { FakeStream, rtcStreamOf } from './testing/fake-connection.js'
 
-/** Says at most ten things: what is said for ever is a failure, not the end of the process. */
-class FakeStream extends EventTarget {
-  readyState = 'connecting'
-  binaryType = ''
-  said: string[] = []
+const MIB = 1024 * 1024
 
-  // Of two listeners on one target, Node 20 removes the first one by its signal only where no garbage was collected.
-  override addEventListener(type: string, listener: EventListener): void {
-    super.addEventListener(type, listener)
+/** A stream and the channel of the stack under it, and what is heard of it. */
+class Side {
+  readonly clock = new FakeClock()
+  readonly channel = new FakeStream()
+  readonly stream = new Stream(rtcStreamOf(this.channel), this.clock)
+  readonly heard: StreamData[] = []
+  rooms = 0
+  stalls = 0
+
+  constructor() {
+    this.stream.watch({ onOpen: () => undefined, onClose: () => undefined, onStall: () => this.stalls++ })
   }
 
-  override dispatchEvent(event: Event): boolean {
-    if (event instanceof MessageEvent && this.said.push(String(event.data)) > 10) throw new Error('for ever')
-    return super.dispatchEvent(event)
+  listen(): this {
+    this.stream.listen(
+      (data) => this.heard.push(data),
+      () => this.rooms++,
+    )
+    return this
   }
 }
 
-test('[P20] what came early is heard once more after both are open, and nothing later is', () => {
-  const [data, frames] = [new FakeStream(), new FakeStream()]
-  let opened = 0
-  watchStreams({ data, frames } as unknown as Parameters<typeof watchStreams>[0], {
-    onOpen: () => opened++,
-    onClose: () => expect.unreachable(),
-  })
-  data.dispatchEvent(new MessageEvent('message', { data: 'early' }))
-  for (const stream of [data, frames]) {
-    stream.readyState = 'open'
-    stream.dispatchEvent(new Event('open'))
+describe('a stream', () => {
+  const clocks: FakeClock[] = []
+  const make = (): Side => {
+    const side = new Side()
+    clocks.push(side.clock)
+    return side
   }
-  data.dispatchEvent(new MessageEvent('message', { data: 'later' }))
-  frames.dispatchEvent(new Event('open'))
+  afterEach(() => expect(clocks.splice(0).map(({ pending }) => pending)).toEqual([0]))
+
+  it('[P20] hands over what came early once somebody listens, in its place', async () => {
+    const side = make()
+    side.channel.hear('early')
+    side.listen()
+    side.channel.hear('later')
+    expect(side.heard).toEqual([])
+    await settled()
+    side.channel.hear('last')
+    expect(side.heard).toEqual(['early', 'later', 'last'])
+  })
+
+  it('[P35] makes the same of what each stack hands over, in its order', async () => {
+    const side = make().listen()
+    await settled()
+    const bytes = new Uint8Array([0, 1, 2, 3])
+    const pool = Buffer.from([9, 7, 8, 9])
+    side.channel.hear('text')
+    side.channel.hear(bytes.buffer)
+    side.channel.hear(pool.subarray(1, 3))
+    // The stack takes its memory back.
+    pool.fill(0)
+    side.channel.hear(new Blob([bytes]))
+    side.channel.hear('after the blob')
+    await expect.poll(() => side.heard.length).toBe(5)
+    expect(side.heard).toEqual(['text', bytes, new Uint8Array([7, 8]), bytes, 'after the blob'])
+  })
+
+  it('[P35] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
+    const side = make().listen()
+    side.channel.bufferedAmount = 2 * MIB
+    await side.clock.advance(1_000)
+    expect([side.rooms, side.clock.pending]).toEqual([0, 0])
+    side.stream.awaitRoom()
+    await side.clock.advance(1_000)
+    expect(side.rooms).toBe(0)
+    side.channel.bufferedAmount = MIB / 4
+    await side.clock.advance(20)
+    expect(side.rooms).toBe(1)
+  })
+
+  it('[P19] has room at the event of a stack that fires it', async () => {
+    const side = make().listen()
+    side.channel.bufferedAmount = 2 * MIB
+    side.stream.awaitRoom()
+    side.channel.bufferedAmount = 0
+    side.channel.dispatchEvent(new Event('bufferedamountlow'))
+    expect(side.rooms).toBe(1)
+  })
+
+  it('[P35] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
+    const side = make().listen()
+    side.channel.bufferedAmount = 2 * MIB
+    side.stream.awaitRoom()
+    for (let i = 0; i < 5; i++) {
+      await side.clock.advance(50_000)
+      side.channel.bufferedAmount--
+    }
+    expect(side.stalls).toBe(0)
+    await side.clock.advance(60_100)
+    expect(side.stalls).toBe(1)
+  })
+})
+
+it('[P35] are open together although one of them was so before anyone listened', () => {
+  const clock = new FakeClock()
+  const channels = [new FakeStream(), new FakeStream()]
+  const [data, frames] = channels.map((channel) => new Stream(rtcStreamOf(channel), clock))
+  if (!data || !frames) throw new Error('no streams')
+  for (const channel of channels) channel.readyState = 'open'
+  let opened = 0
+  watchStreams(
+    { data, frames },
+    { onOpen: () => opened++, onClose: () => expect.unreachable(), onStall: () => expect.unreachable() },
+  )
+  for (const channel of channels) channel.dispatchEvent(new Event('open'))
   expect(opened).toBe(1)
-  expect(data.said).toEqual(['early', 'early', 'later'])
 })

@@ -1,9 +1,11 @@
+import type { Clock } from './clock.js'
 import type { Terms } from './handshake-signal.js'
+import { Stream } from './stream.js'
 
 /** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */
 export interface Streams {
-  data: RTCDataChannel
-  frames: RTCDataChannel
+  data: Stream
+  frames: Stream
 }
 
 export interface StreamEvents {
@@ -11,36 +13,27 @@ export interface StreamEvents {
   onOpen(streams: Streams): void
   /** One of them closed, opened or not. */
   onClose(): void
+  /** One of them takes nothing any more. */
+  onStall(): void
 }
 
-export function makeStreams(connection: RTCPeerConnection, terms: Terms): Streams {
+export function makeStreams(connection: RTCPeerConnection, terms: Terms, clock: Clock): Streams {
   const { label, ordered, maxRetransmits } = terms
   const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
-  return {
-    frames: connection.createDataChannel('peerage', { negotiated: true, id: 0 }),
-    data: connection.createDataChannel(label, { negotiated: true, id: 1, ordered, ...lossy }),
-  }
+  const make = (name: string, id: number, options: RTCDataChannelInit = {}): Stream =>
+    new Stream(connection.createDataChannel(name, { negotiated: true, id, ...options }), clock)
+  return { frames: make('peerage', 0), data: make(label, 1, { ordered, ...lossy }) }
 }
 
 /** What comes over one before both are open is heard after `onOpen`. */
 export function watchStreams(streams: Streams, events: StreamEvents): void {
   const { data, frames } = streams
-  // Forgotten when both are open. Listeners that a signal removes are no way: of two on one target, Node 20 forgets to
-  // remove the first, where its garbage was collected meanwhile.
-  let early: { stream: RTCDataChannel; data: unknown }[] | undefined = []
+  let isOpen = false
   const onOpen = (): void => {
-    if (!early || data.readyState !== 'open' || frames.readyState !== 'open') return
-    const kept = early
-    early = undefined
+    if (isOpen || !data.isOpen || !frames.isOpen) return
+    isOpen = true
     events.onOpen(streams)
-    for (const { stream, ...message } of kept) stream.dispatchEvent(new MessageEvent('message', message))
   }
-  for (const stream of [data, frames]) {
-    stream.binaryType = 'arraybuffer'
-    stream.addEventListener('message', (message: MessageEvent<unknown>) => {
-      early?.push({ stream, data: message.data })
-    })
-    stream.addEventListener('open', onOpen)
-    stream.addEventListener('close', () => events.onClose())
-  }
+  for (const stream of [data, frames])
+    stream.watch({ onOpen, onClose: () => events.onClose(), onStall: () => events.onStall() })
 }

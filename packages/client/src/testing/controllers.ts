@@ -16,8 +16,8 @@ export class Controllers {
     return p2p
   }
 
-  close(): void {
-    for (const p2p of this.#open.splice(0)) p2p.close()
+  async close(): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((p2p) => p2p.close()))
   }
 }
 

@@ -81,7 +81,23 @@ export function rtcOf(connection: unknown): RTCPeerConnection {
   return connection as RTCPeerConnection
 }
 
-class FakeStream extends EventTarget {
+export class FakeStream extends EventTarget {
   readyState: RTCDataChannelState = 'connecting'
   binaryType: BinaryType = 'blob'
+  bufferedAmount = 0
+  bufferedAmountLowThreshold = 0
+  readonly sent: unknown[] = []
+
+  send(data: unknown): void {
+    this.sent.push(data)
+  }
+
+  hear(data: unknown): void {
+    this.dispatchEvent(new MessageEvent('message', { data }))
+  }
+}
+
+/** What the SDK takes it for. */
+export function rtcStreamOf(stream: unknown): RTCDataChannel {
+  return stream as RTCDataChannel
 }

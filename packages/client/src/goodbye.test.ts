@@ -1,0 +1,263 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Controllers, closed, failure, nodePeerConnection, opened } from './testing/controllers.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+
+interface Stack {
+  RTCPeerConnection: PeerConnectionClass
+  /** From now on its connections carry nothing, either way, and their ends are not seen by the other side. */
+  mute(): void
+  /** The last of them has lost its path, as seen from here. */
+  lose(): void
+}
+
+async function fadingStack(): Promise<Stack> {
+  const PeerConnection = await nodePeerConnection()
+  const made: Fading[] = []
+  class Fading extends PeerConnection {
+    #isLost = false
+    #isMute = false
+    constructor(configuration?: RTCConfiguration) {
+      super(configuration)
+      made.push(this)
+      ends.push(() => super.close())
+    }
+    override get connectionState(): RTCPeerConnectionState {
+      return this.#isLost ? 'failed' : super.connectionState
+    }
+    override createDataChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel {
+      const stream = super.createDataChannel(label, options)
+      const send = (data: string): void => void (this.#isMute || Reflect.apply(sendOf, stream, [data]))
+      const sendOf = stream.send.bind(stream)
+      Object.assign(stream, { send })
+      for (const type of ['message', 'close'])
+        stream.addEventListener(type, (event) => this.#isMute && event.stopImmediatePropagation())
+      return stream
+    }
+    override close(): void {
+      if (!this.#isMute) super.close()
+    }
+    mute(): void {
+      this.#isMute = true
+    }
+    lose(): void {
+      this.#isLost = true
+      this.dispatchEvent(new Event('connectionstatechange'))
+    }
+  }
+  return {
+    RTCPeerConnection: Fading,
+    mute: () => made.forEach((connection) => connection.mute()),
+    lose: () => made.at(-1)?.lose(),
+  }
+}
+
+const ends: (() => void)[] = []
+afterEach(() => ends.splice(0).forEach((end) => end()))
+
+describe('a goodbye', () => {
+  it('[P18] is enough: neither side waits for the other to close its connection', async () => {
+    const tier = new Rendezvous()
+    const PeerConnection = await nodePeerConnection()
+    const held: (() => void)[] = []
+    class Held extends PeerConnection {
+      override close(): void {
+        held.push(() => super.close())
+      }
+    }
+    ends.push(() => held.forEach((close) => close()))
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Held })
+    const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Held })
+    for (const closer of [alice, bob]) {
+      const theirs = opened(bob)
+      const ours = await alice.connect('bob')
+      const there = await theirs
+      const end = closed(closer === alice ? there : ours)
+      const before = performance.now()
+      await (closer === alice ? ours : there).close()
+      expect(await end).toBe('closed by the other peer')
+      // Far below the 2 s after which a connection is closed without one.
+      expect(performance.now() - before).toBeLessThan(1_500)
+      expect(alice.channels.concat(bob.channels)).toEqual([])
+    }
+  })
+
+  it('[P18] of a whole controller is said before its connections close', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    await alice.connect('bob')
+    const end = closed(await theirs)
+    const heard = alice.close()
+    expect(alice.channels).toEqual([])
+    await heard
+    expect(await end).toBe('closed by the other peer')
+  })
+
+  it('[P18] comes after what waits, from both sides at once', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const there = await theirs
+    const counts = [ours, there].map((channel) => {
+      const count = { messages: 0 }
+      channel.on('message', () => count.messages++)
+      return count
+    })
+    const chunk = new Uint8Array(64 * 1024)
+    const sends = [ours, there].flatMap((channel) => Array.from({ length: 40 }, () => channel.send(chunk)))
+    const second = Promise.all([ours.close(), there.close(), ours.close()])
+    await Promise.all(sends)
+    await second
+    expect(counts).toEqual([{ messages: 40 }, { messages: 40 }])
+  })
+
+  it('[P18] with a number that is none ends the channel, too', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const PeerConnection = await nodePeerConnection()
+    let frames: RTCDataChannel | undefined
+    class Kept extends PeerConnection {
+      override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
+        const stream = super.createDataChannel(label, options)
+        if (options.id === 0) frames = stream
+        return stream
+      }
+    }
+    const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Kept })
+    const end = closed(await bob.connect('alice'))
+    frames?.send('{"type":"bye","messages":"many"}')
+    await end
+    expect(alice.channels).toEqual([])
+  })
+})
+
+describe('a channel that an application closed', () => {
+  it('[P34] does not come back to the caller that hears of it only by the loss of its path', async () => {
+    const tier = new Rendezvous()
+    const stack = await fadingStack()
+    // Alice has called, so she would call again.
+    const alice = controllers.make(tier, 'alice', stack)
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const there = await theirs
+    const failures: unknown[] = []
+    alice.on('connect-failed', (error) => failures.push(error))
+    stack.mute()
+    void there.close()
+    const end = closed(ours)
+    stack.lose()
+    await end
+    // Her offer names the channel that it is to bring back, and bob's application has closed that.
+    const answer = await expect
+      .poll(() => tier.sent.find(({ from, body }) => from === 'bob' && body.includes('"closed"')))
+      .toBeDefined()
+      .then(() => tier.sent.filter(({ body }) => body.includes('"resumes"')))
+    expect(answer).toHaveLength(1)
+    await expect.poll(() => there.state).toBe('closed')
+    await new Promise<void>((resolve) => setTimeout(resolve, 200))
+    expect(alice.channels.concat(bob.channels)).toEqual([])
+    expect(failures).toEqual([])
+    expect(tier.errors).toEqual([])
+  })
+
+  it('[P34] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
+    const tier = new Rendezvous()
+    const stack = await fadingStack()
+    const alice = controllers.make(tier, 'alice', stack)
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const end = closed(await theirs)
+    // On a busy machine the channel itself may have taken two.
+    const before = tier.sent.length
+    stack.mute()
+    const own = ours.close()
+    stack.lose()
+    await own
+    // Through the tier, for over the connection nothing comes.
+    expect(await end).toBe('closed by the other peer')
+    expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
+    expect(alice.channels.concat(bob.channels)).toEqual([])
+  })
+
+  it('[P34] opens anew for an application that calls, also while the old one is not to come back', async () => {
+    const tier = new Rendezvous()
+    const stack = await fadingStack()
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: stack.RTCPeerConnection })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const there = await theirs
+    const before = tier.sent.length
+    stack.mute()
+    const closing = there.close()
+    // Joins the attempt to bring it back, which comes to nothing.
+    const anew = new Promise<typeof ours>((resolve, reject) => {
+      alice.on('channel-closed', () => queueMicrotask(() => void alice.connect('bob').then(resolve, reject)))
+    })
+    stack.lose()
+    const channel = await anew
+    await closing
+    expect(channel.state).toBe('open')
+    expect(alice.channels).toEqual([channel])
+    const offers = tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))
+    expect(offers.map(({ body }) => body.includes('"resumes"'))).toEqual([true, false])
+  })
+})
+
+describe('a message that is too large', () => {
+  it.each([
+    ['what the other side says', 'a=max-message-size:100000', 100_000],
+    ['64 KiB where it says nothing', 'a=mid:0', 65_536],
+  ])('[P33] for %s is refused by name, and the channel stays open', async (_, line, most) => {
+    const tier = new Rendezvous()
+    const PeerConnection = await nodePeerConnection()
+    class Small extends PeerConnection {
+      override async setRemoteDescription({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
+        await super.setRemoteDescription({ type, sdp })
+      }
+      override async createOffer(): Promise<never> {
+        const { type, sdp = '' } = await super.createOffer()
+        return { type, sdp: sdp.replace(/a=max-message-size:\d+/, line) } as never
+      }
+    }
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Small })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const there = await theirs
+    const heard: number[] = []
+    const both = new Promise<void>((resolve) =>
+      ours.on('message', (data) => heard.push(data.length) === 2 && resolve()),
+    )
+    for (const large of [new Uint8Array(most + 1), `${'ä'.repeat(most / 2)}!`])
+      expect(await failure(there.send(large))).toMatchObject({
+        code: 'too-large',
+        message: `a message of ${most + 1} bytes: this channel carries at most ${most} in one; send it in parts`,
+      })
+    await there.send(new Uint8Array(most))
+    await there.send('ä'.repeat(most / 2))
+    await both
+    expect(heard).toEqual([most, most / 2])
+    expect(there.state).toBe('open')
+  })
+})
+
+describe('descriptions', () => {
+  it('[P32] offer both DTLS roles, and node-datachannel answers as the server', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob')
+    await alice.connect('bob')
+    const roles = tier.sent.flatMap(({ body }) => /"type":"(\w+)".*a=setup:(\w+)/.exec(body)?.slice(1) ?? [])
+    expect(roles).toEqual(['offer', 'actpass', 'answer', 'passive'])
+  })
+})

@@ -1,0 +1,34 @@
+import type { ChannelParts } from './channel.js'
+import { Channel } from './channel.js'
+import type { FramesContext } from './frames.js'
+import { Frames } from './frames.js'
+import type { Handshake } from './negotiation.js'
+import type { Streams } from './streams.js'
+
+type Given = Pick<ChannelParts, 'to' | 'terms' | 'clock' | 'onError'> & Pick<FramesContext, 'carriers'>
+
+/** What a handshake that has opened became: its channel, and delivery's frames beside it. */
+export function openChannel(
+  handshake: Handshake,
+  connection: RTCPeerConnection,
+  streams: Streams,
+  given: Given,
+): Channel {
+  const frames = new Frames(given, given.to, streams.frames, (messages) => {
+    handshake.heardBye()
+    channel.closing(messages)
+  })
+  const channel: Channel = new Channel({
+    ...given,
+    stream: streams.data,
+    connection,
+    hosts: handshake.hosts,
+    messageBytesMax: handshake.messageBytesMax,
+    onClosing: () => handshake.unwanted(),
+    bye: (messages) => frames.bye(messages),
+    end: (reason) => void handshake.close(reason),
+    giveUp: (reason) => handshake.end(handshake.stage, reason),
+  })
+  channel.on('close', () => frames.close())
+  return channel
+}

@@ -1,0 +1,35 @@
+import type { Name } from '@peerage/protocol'
+import type { Channel } from './channel.js'
+import type { ConnectError, FailureStage } from './connect-error.js'
+import type { Blank } from './connections.js'
+import type { HandshakeSignal, Terms } from './handshake-signal.js'
+import type { P2PContext } from './signaling.js'
+
+/** How one handshake of this peer ended; the same goes to the node for its operator. */
+export interface Outcome {
+  peer: Name
+  handshake: string
+  path: 'direct' | 'relayed' | 'failed'
+  stage?: FailureStage
+  /** From the call to the open channel, or to the failure. */
+  ms: number
+}
+
+export interface PairDeps {
+  readonly context: P2PContext
+  readonly relayOnly: boolean
+  readonly holdCandidates: boolean
+  /** Makes a connection with the ICE servers of the moment. */
+  prepare(terms: Terms): Promise<Blank>
+  accepts(from: Name): Promise<boolean>
+  onOpen(channel: Channel): void
+  onClose(channel: Channel, reason: string): void
+  onFail(error: ConnectError): void
+  onOutcome(outcome: Outcome): void
+  /** One of the two applications has closed the channel of this handshake: it is not to be brought back. */
+  onFinal(handshake: string): void
+  /** Nothing is open or under way any more. */
+  onIdle(): void
+}
+
+export type Offer = HandshakeSignal & { type: 'offer' }
