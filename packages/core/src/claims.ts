@@ -7,7 +7,7 @@ import type { Envelope } from './envelope.js'
 import { Gate } from './gate.js'
 import type { Leases } from './leases.js'
 import type { Lease, Lost, Registry } from './registry.js'
-import { RegistryUnavailable } from './registry.js'
+import { RegistryUnavailable, isNew } from './registry.js'
 import type { Routes } from './routes.js'
 import { hashSecret } from './secret.js'
 import type { OnlineSession } from './session.js'
@@ -181,7 +181,7 @@ export class Claims {
     if (hasEnded || lease.node !== self()) {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
       // one said that it leaves, or gave up before it was ever told that the name is its own.
-      const isNobodys = hasEnded && lease.since === lease.epoch
+      const isNobodys = hasEnded && isNew(lease)
       const hasLeft = this.#waiting.get(connection.id) === 'left'
       await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
@@ -201,6 +201,6 @@ export class Claims {
       onError(new Error(`a claimed session is ${session?.state ?? 'gone'}`), { stage: 'claim' })
       return { ok: false, code: 'not-claimed' }
     }
-    return { ok: true, session, reclaimed: lease.since !== lease.epoch }
+    return { ok: true, session, reclaimed: !isNew(lease) }
   }
 }
