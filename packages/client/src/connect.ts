@@ -3,11 +3,13 @@ import type { Parsed } from '@peerage/protocol'
 import { onAbort } from './abort.js'
 import { checkMs, systemClock } from './clock.js'
 import type { Clock } from './clock.js'
+import { untilEnded, willEnd } from './endings.js'
 import { PeerageError } from './error.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
+import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
@@ -56,7 +58,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
   const open = options.transport ?? websocketTransport(endpoint, await findWebSocket(), clock)
-  const identity = await openIdentity(key, place, secret)
+  if (name !== undefined) await untilEnded(key, options.signal)
+  const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
     random: Math.random,
@@ -65,6 +68,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     app,
     name,
     token: typeof token === 'string' ? () => token : token,
+    ending: (end) => willEnd(key, end),
   })
   const giveUp = new AbortController()
   const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => {
@@ -97,18 +101,26 @@ function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | un
   return result.value
 }
 
+/** Where there are no pages, nothing is ever a copy of another: the process alone has to be kept apart from itself. */
+const processLocks = new MemoryLocks()
+
 /** Only a page has a storage of its own that a reload finds again. */
 function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
-  if (storage === null || (storage === undefined && globalThis.document === undefined)) return undefined
+  const isPage = globalThis.document !== undefined
+  const found = storage === undefined && isPage ? ifAllowed(() => sessionStorage) : storage
+  if (found === undefined || found === null) return undefined
+  return {
+    storage: found,
+    locks: ifAllowed(() => globalThis.navigator?.locks) ?? (isPage ? undefined : processLocks),
+    onLeave: (save) => onPageEvent('pagehide', save),
+  }
+}
+
+/** Where cookies are blocked, or a frame is sandboxed, asking already throws. */
+function ifAllowed<T>(ask: () => T): T | undefined {
   try {
-    return {
-      storage: storage ?? sessionStorage,
-      locks: globalThis.navigator?.locks,
-      onLeave: (save) => onPageEvent('pagehide', save),
-    }
-  } catch (error) {
-    // Cookies are blocked, or the frame is sandboxed: it lives in memory.
-    if (error instanceof DOMException) return undefined
-    throw error
+    return ask()
+  } catch {
+    return undefined
   }
 }

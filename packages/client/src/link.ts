@@ -58,6 +58,9 @@ export class Link {
   #attempt = 0
   #onlineAt = Infinity
   #closing: NodeMessageOf<'closing'> | undefined
+  /** The name is to be given back, as soon as a node can be told. */
+  #leaves = false
+  #gone: Promise<void> = Promise.resolve()
   #failure: string | undefined
 
   constructor(deps: LinkDeps) {
@@ -94,7 +97,7 @@ export class Link {
     }
     this.#timer = clock.after(limits.handshakeMs, () => {
       this.#failure = 'no welcome came in time'
-      this.#transport?.close()
+      this.#drop()
       this.#again()
     })
   }
@@ -109,12 +112,32 @@ export class Link {
     return this.#state.state === 'online' && (this.#transport?.send(message) ?? false)
   }
 
+  /** Gives the name back, now or with the next welcome; the node then closes. */
+  leave(): void {
+    this.#leaves = true
+    if (!this.send({ type: 'leave' })) this.hurry()
+  }
+
   close(reason: EndReason = 'closed', detail: string = reason): void {
     if (this.#state.state === 'closed') return
     this.#timer?.cancel()
-    this.#transport?.close()
-    this.#transport = undefined
+    this.#drop()
     this.#to({ state: 'closed', reason, detail })
+  }
+
+  /** Resolves when the last connection that was closed here is over, and the node has read what was said on it. */
+  get gone(): Promise<void> {
+    return this.#gone
+  }
+
+  // A hello that is not answered yet is taken back, or its name would wait for nobody.
+  #drop(): void {
+    const transport = this.#transport
+    this.#transport = undefined
+    if (transport === undefined) return
+    if (this.#state.state !== 'online')
+      transport.send(this.#leaves ? { type: 'leave' } : { type: 'leave', onlyNew: true })
+    this.#gone = Promise.resolve(transport.close())
   }
 
   #receive(message: NodeMessage): void {
@@ -126,6 +149,7 @@ export class Link {
       this.#state = { state: 'online', node: message.node }
       this.#deps.onWelcome(message)
       this.#deps.onState(this.#state)
+      if (this.#leaves) this.leave()
     } else this.#deps.onMessage(message)
   }
 

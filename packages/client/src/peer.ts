@@ -24,9 +24,6 @@ export interface SendOptions extends Waiting {
   via?: Via | undefined
 }
 
-/** `leave` waits so long for the node's answer before it closes anyway. */
-const LEAVE_MS = 2_000
-
 /** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
 export class Peer {
   /** Null when P2P is disabled: then every message goes through the server. */
@@ -137,18 +134,12 @@ export class Peer {
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 
-  /** Gives the name back at once, and ends. Resolves when the node has said so, or after 2 s. */
+  /**
+   * Gives the name back at once, and ends. Resolves when the node has said so, or after 2 s: offline, so long is tried
+   * to tell one.
+   */
   leave(): Promise<void> {
-    const { link, clock } = this.#session
-    if (link.state.state === 'closed') return Promise.resolve()
-    return new Promise((resolve) => {
-      const timer = clock.after(LEAVE_MS, () => link.close('left'))
-      this.#session.onClosed(() => {
-        timer.cancel()
-        resolve()
-      })
-      if (!link.send({ type: 'leave' })) link.close('left')
-    })
+    return this.#session.leave()
   }
 
   /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */

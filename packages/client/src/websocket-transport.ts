@@ -8,6 +8,8 @@ import type { OpenTransport } from './transport.js'
 
 /** A cut: no close frame came (RFC 6455 §7.1.5). */
 const CUT = 1006
+/** A node answers a close frame so soon, or it cannot be reached. */
+const CLOSE_MS = 2_000
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
 const BEAT_LEAST_MS = 100
@@ -46,7 +48,7 @@ function urlOf(text: string): URL | undefined {
 export function websocketTransport(endpoint: string, Socket: typeof WebSocket, clock: Clock): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
-    let state: 'opening' | 'open' | 'over' = 'opening'
+    let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
@@ -102,6 +104,7 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
           // What is no time in which a node could answer is not heeded.
           if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
           socket.send(`40${JSON.stringify(hello)}`)
+          state = 'greeted'
           return listen()
         }
         case '2':
@@ -119,11 +122,23 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     listen()
     return {
       send({ type, ...fields }) {
-        if (state !== 'open' || socket.readyState !== Socket.OPEN) return false
+        if (state === 'opening' || state === 'over' || socket.readyState !== Socket.OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
         return true
       },
-      close: () => void finish(),
+      close: () =>
+        new Promise((resolve) => {
+          if (!finish() || socket.readyState === Socket.CLOSED) return resolve()
+          const timer = clock.after(CLOSE_MS, () => {
+            // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
+            if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
+            resolve()
+          })
+          socket.addEventListener('close', () => {
+            timer.cancel()
+            resolve()
+          })
+        }),
     }
   }
 }
