@@ -9,6 +9,7 @@ import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
+import { leaveOnExit } from './leave-on-exit.js'
 import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
@@ -27,6 +28,12 @@ export interface ConnectOptions {
   secret?: string | undefined
   /** Keeps name and secret over a reload; default: sessionStorage in browsers, else nothing. Null: nothing. */
   storage?: IdentityStorage | null | undefined
+  /**
+   * In Node: whether the name is given back when the process ends by `process.exit`, an uncaught error, or a SIGINT,
+   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. Default: where there is
+   * neither `secret` nor `storage`, for nobody could take it up again.
+   */
+  leaveOnExit?: boolean | undefined
   /** Ends the attempt to connect; afterwards it has no effect. */
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up; default 30,000. */
@@ -70,6 +77,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     token: typeof token === 'string' ? () => token : token,
     ending: (end) => willEnd(key, end),
   })
+  if (options.leaveOnExit ?? (secret === undefined && place === undefined))
+    session.onClosed(leaveOnExit(session.link))
   const giveUp = new AbortController()
   const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => {
     const { failure = 'none has come to an end' } = session.link

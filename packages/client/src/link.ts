@@ -61,6 +61,7 @@ export class Link {
   /** The name is to be given back, as soon as a node can be told. */
   #leaves = false
   #gone: Promise<void> = Promise.resolve()
+  #departed = false
   #failure: string | undefined
 
   constructor(deps: LinkDeps) {
@@ -82,7 +83,7 @@ export class Link {
     const { open, hello, clock, onError } = this.#deps
     try {
       const greeting = await hello()
-      if (this.#state.state === 'closed') return
+      if (this.#state.state === 'closed' || this.#departed) return
       this.#transport = open(greeting, {
         message: (message) => this.#receive(message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
@@ -123,6 +124,19 @@ export class Link {
     this.#timer?.cancel()
     this.#drop()
     this.#to({ state: 'closed', reason, detail })
+  }
+
+  /**
+   * Gives the name back without a word to the application, whose process ends: its promises stay as they are. Writes the
+   * leave before it returns, and resolves when the node has read it.
+   */
+  depart(): Promise<void> {
+    this.#departed = true
+    this.#timer?.cancel()
+    const transport = this.#transport
+    this.#transport = undefined
+    transport?.send(this.#state.state === 'connecting' ? { type: 'leave', onlyNew: true } : { type: 'leave' })
+    return Promise.resolve(transport?.close())
   }
 
   /** Resolves when the last connection that was closed here is over, and the node has read what was said on it. */

@@ -232,9 +232,9 @@ test.each([
 test('closing says nothing more, whatever still comes', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
-  transport.close()
+  void transport.close()
   socket().receive(CLOSING)
-  transport.close()
+  void transport.close()
   expect(events).toEqual([])
   expect(clock.pending).toBe(0)
 })
