@@ -1,7 +1,9 @@
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { connect } from '@peerage/client'
 import type { Peer } from '@peerage/client'
@@ -57,7 +59,7 @@ async function freed(name: string): Promise<void> {
   await vi.waitFor(async () => expect(await stateOf(name)).toBe('offline'))
 }
 
-describe('a signal', () => {
+describe('[L8] a signal', () => {
   test.each(SIGNALS)(
     '%s gives the name back, and ends the process as if nobody had listened',
     async (signal) => {
@@ -168,7 +170,7 @@ describe('a signal', () => {
   })
 })
 
-describe('the end of a program', () => {
+describe('[L8] the end of a program', () => {
   test.each([
     ['process.exit', 'process.exit(3)', 3],
     ['an uncaught error', `setImmediate(() => { throw new Error('a bug') })`, 1],
@@ -193,6 +195,28 @@ describe('the end of a program', () => {
     await freed('worker')
     await child.stop()
   })
+})
+
+test('[I8] with a file, a process that was killed is the same peer when it runs again', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'peerage-storage-'))
+  try {
+    const lines = `
+      const { fileStorage } = await import('@peerage/client/node')
+      const storage = fileStorage(${JSON.stringify(join(folder, 'peer.json'))})
+      const peer = await connect(url, { name: 'filed', p2p: false, storage })
+      console.log('since', peer.since); console.log('ready')`
+    const stays: (string | undefined)[] = []
+    for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'] as const) {
+      const child = await program(lines)
+      stays.push(child.lines.find((line) => line.startsWith('since')))
+      await child.kill(signal)
+      await child.stopped
+      await vi.waitFor(async () => expect(await stateOf('filed')).toBe('away'))
+    }
+    expect(new Set(stays).size).toBe(1)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('the first program of the README is stopped with Ctrl-C and started again, three times', async () => {
