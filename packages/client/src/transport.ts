@@ -4,7 +4,10 @@ import type { Hello, NodeMessage, PeerMessage, ProtocolError } from '@peerage/pr
 export interface Transport {
   /** False: no hello has gone, or it is over. Never throws. */
   send(message: PeerMessage): boolean
-  /** Ends the connection; no event follows. Resolves when the node has read all that was sent, or after 2 s. */
+  /**
+   * Ends the connection; no event follows. Resolves when the node has read all that was sent, and done what a `leave`
+   * right before this asks for, or after 2 s.
+   */
   close(): void | Promise<void>
 }
 

@@ -53,16 +53,18 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
     let heardAt = clock.now()
     let silence: Timer | undefined
     let why: string | undefined
+    let leaves = false
 
     const finish = (): boolean => {
       if (state === 'over') return false
       state = 'over'
       silence?.cancel()
-      socket.close()
       return true
     }
     const cut = (code = CUT): void => {
-      if (finish()) events.closed(code, why)
+      if (!finish()) return
+      socket.close()
+      events.closed(code, why)
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
@@ -81,7 +83,10 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       else {
         const refusal = readRefusal(text)
         if (refusal === undefined) cut()
-        else if (finish()) events.refused(refusal)
+        else if (finish()) {
+          socket.close()
+          events.refused(refusal)
+        }
       }
     }
     const receive = (text: string): void => {
@@ -124,12 +129,14 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       send({ type, ...fields }) {
         if (state === 'opening' || state === 'over' || socket.readyState !== Socket.OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
+        leaves = type === 'leave'
         return true
       },
       close: () =>
         new Promise((resolve) => {
           if (!finish() || socket.readyState === Socket.CLOSED) return resolve()
           const timer = clock.after(CLOSE_MS, () => {
+            socket.close()
             // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
             if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
             resolve()
@@ -138,6 +145,8 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
             timer.cancel()
             resolve()
           })
+          // After a leave the node closes, when the name is free: that is what is waited for.
+          if (!leaves) socket.close()
         }),
     }
   }

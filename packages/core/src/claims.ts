@@ -49,12 +49,19 @@ const CLAIMS_AT_ONCE = 128
 /** Claims that wait for their turn: a dead node's whole crowd, and some. Whoever comes then tries again. */
 const CLAIMS_WAITING = 20_000
 
+/** A claim on its way. */
+interface Waiting {
+  /** Its peer has said that it leaves. */
+  hasLeft: boolean
+  /** Who waits for its answer. */
+  answered: (() => void)[]
+}
+
 /** How a connection comes by its name, and how it loses it to another one. */
 export class Claims {
   readonly #parts: ClaimsParts
   readonly #gate = new Gate(CLAIMS_AT_ONCE, CLAIMS_WAITING)
-  /** Claims on their way, and whether their peers are still there or have said that they leave. */
-  readonly #waiting = new Map<ConnectionId, 'here' | 'left'>()
+  readonly #waiting = new Map<ConnectionId, Waiting>()
 
   constructor(parts: ClaimsParts) {
     this.#parts = parts
@@ -63,7 +70,8 @@ export class Claims {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     // A second claim could win a second name, which nobody would have when the first one is answered.
     if (this.#waiting.has(connection.id)) return { ok: false, code: 'already-claimed' }
-    this.#waiting.set(connection.id, 'here')
+    const waiting: Waiting = { hasLeft: false, answered: [] }
+    this.#waiting.set(connection.id, waiting)
     try {
       return await this.#claimSettled(connection, request)
     } catch (error) {
@@ -72,12 +80,21 @@ export class Claims {
       return { ok: false, code: 'registry-unavailable' }
     } finally {
       this.#waiting.delete(connection.id)
+      for (const tell of waiting.answered) tell()
     }
   }
 
   /** A peer says that it leaves: the claim of it that is on its way, if there is one, shall not keep the name. */
   left(connection: ConnectionId): void {
-    if (this.#waiting.has(connection)) this.#waiting.set(connection, 'left')
+    const waiting = this.#waiting.get(connection)
+    if (waiting) waiting.hasLeft = true
+  }
+
+  /** Resolves when a claim of this connection, if one is on its way, has its answer, and what it was not to keep is free. */
+  answered(connection: ConnectionId): Promise<void> {
+    const waiting = this.#waiting.get(connection)
+    if (waiting === undefined) return Promise.resolve()
+    return new Promise((resolve) => waiting.answered.push(resolve))
   }
 
   /** Another node has given the name of a peer here to another connection. */
@@ -182,7 +199,7 @@ export class Claims {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
       // one said that it leaves, or gave up before it was ever told that the name is its own.
       const isNobodys = hasEnded && isNew(lease)
-      const hasLeft = this.#waiting.get(connection.id) === 'left'
+      const hasLeft = this.#waiting.get(connection.id)?.hasLeft
       await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }

@@ -220,12 +220,20 @@ export class Node {
     await this.#part(this.sessions.remove(connection), connection, how)
   }
 
-  /** The peer gives its name back at once, or gives up the claim that is on its way; its gateway closes the socket. */
+  /**
+   * The peer gives its name back at once, or gives up the claim that is on its way. It is told by the close of its
+   * socket, and not before anybody else can have the name, on any node.
+   */
   async leave(session: Session, how: Exclude<Ending, 'dropped'> = 'left'): Promise<void> {
     const { id } = session.connection
     if (how === 'left') this.#claims.left(id)
-    this.sessions.close(session, 'left')
-    await this.#part(session, id, how)
+    this.sessions.apply(id, { type: 'close', reason: 'left' })
+    try {
+      await this.#claims.answered(id)
+      await this.#part(session, id, how)
+    } finally {
+      session.connection.close('left')
+    }
   }
 
   async #part(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {

@@ -88,6 +88,8 @@ export class NativeFrames {
       this.#leave(session, message)
       return undefined
     }
+    // It has left, and hears so when its name is free.
+    if (session?.state === 'closing') return undefined
     if (session?.state !== 'online') {
       const error = protocolError('not-claimed', errorTexts['not-claimed'])
       return 'id' in message ? { error, id: message.id } : { error }

@@ -1221,9 +1221,12 @@ describe('ends', () => {
         await vi.waitFor(() => expect(node.sessions.onlineCount).toBe(1))
       }
       alice.send('leave', { onlyNew: true })
-      expect(await alice.end()).toMatchObject({ code: 4501 })
+      await vi.waitFor(() => expect([...node.sessions.all()]).not.toMatchObject([{ state: 'opening' }]))
       answer()
-      await vi.waitFor(async () => expect(await node.lookup([ALICE])).toEqual([{ state: 'offline' }]))
+      expect(await alice.end()).toMatchObject({ code: 4501 })
+      // Nobody is told before the name is free.
+      expect(await node.lookup([ALICE])).toEqual([{ state: 'offline' }])
+      expect(alice.frames.filter((frame) => frame.startsWith('44'))).toEqual([])
     },
   )
 
@@ -1247,8 +1250,9 @@ describe('ends', () => {
         await vi.waitFor(() => expect(node.sessions.onlineCount).toBe(1))
       }
       again.send('leave', { onlyNew: true })
-      await again.end()
+      await vi.waitFor(() => expect([...node.sessions.all()]).not.toMatchObject([{ state: 'opening' }]))
       answer()
+      expect(await again.end()).toMatchObject({ code: 4501 })
       await vi.waitFor(async () => expect(await node.lookup([ALICE])).toEqual([{ state: 'away', since }]))
     },
   )
