@@ -6,7 +6,7 @@ import type { Connection } from './connection.js'
 import type { Envelope } from './envelope.js'
 import { Gate } from './gate.js'
 import type { Leases } from './leases.js'
-import type { Lease, Lost, Registry } from './registry.js'
+import type { Lease, Lost, Owner, Registry } from './registry.js'
 import { RegistryUnavailable, isNew } from './registry.js'
 import type { Routes } from './routes.js'
 import { hashSecret } from './secret.js'
@@ -31,6 +31,7 @@ export interface ClaimsParts {
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
   commandMs: number
+  nameTtlMs: number
   settling: Settling
   /** Nobody comes in any more, also who has waited. */
   draining: () => boolean
@@ -57,11 +58,23 @@ interface Waiting {
   answered: (() => void)[]
 }
 
+/** A claim of which nobody knows whether it has won. Looked at from one monotonic time on, until another. */
+interface Unanswered {
+  peer: Peer
+  owner: Owner
+  from: number
+  until: number
+}
+
+/** Of more than these the oldest are left to the end of their leases. */
+const UNANSWERED_MOST = 1_000
+
 /** How a connection comes by its name, and how it loses it to another one. */
 export class Claims {
   readonly #parts: ClaimsParts
   readonly #gate = new Gate(CLAIMS_AT_ONCE, CLAIMS_WAITING)
   readonly #waiting = new Map<ConnectionId, Waiting>()
+  #unanswered: Unanswered[] = []
 
   constructor(parts: ClaimsParts) {
     this.#parts = parts
@@ -95,6 +108,38 @@ export class Claims {
     const waiting = this.#waiting.get(connection)
     if (waiting === undefined) return Promise.resolve()
     return new Promise((resolve) => waiting.answered.push(resolve))
+  }
+
+  // The registry may have carried out all the same what it did not answer.
+  #doubt(peer: Peer, owner: Owner): void {
+    const { clock, commandMs, nameTtlMs } = this.#parts
+    const now = clock.monotonic()
+    if (this.#unanswered.length >= UNANSWERED_MOST) this.#unanswered.shift()
+    this.#unanswered.push({ peer, owner, from: now + commandMs, until: now + nameTtlMs })
+  }
+
+  /** One beat's share: gives back what claims won whose answers never came, for nobody was told that it is his. */
+  async withdrawTurn(): Promise<void> {
+    const now = this.#parts.clock.monotonic()
+    const waiting = this.#unanswered
+    const due = waiting.filter(({ from }) => from <= now)
+    this.#unanswered = waiting.filter(({ from }) => from > now)
+    await Promise.all(due.map((one) => this.#withdraw(one)))
+  }
+
+  async #withdraw(unanswered: Unanswered): Promise<void> {
+    const { registry, leases, clock } = this.#parts
+    const { peer, owner, until } = unanswered
+    try {
+      const lease = await registry.lookup(peer)
+      // Its peer may have said hello again.
+      if (lease?.node !== owner.node || lease.connection !== owner.connection) return
+      if (this.#waiting.has(owner.connection) || leases.of(peer)?.epoch === lease.epoch) return
+      await leases.part(lease, isNew(lease) ? 'release' : 'suspend')
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      if (clock.monotonic() < until) this.#unanswered.push(unanswered)
+    }
   }
 
   /** Another node has given the name of a peer here to another connection. */
@@ -160,12 +205,17 @@ export class Claims {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
     const owner = { node: self(), connection: connection.id }
-    const claimed = await registry.claim(peer, owner, {
-      secretHash,
-      policy,
-      presented: presented(),
-      absent: settling.settled ? 'take' : 'leave',
-    })
+    const claimed = await registry
+      .claim(peer, owner, {
+        secretHash,
+        policy,
+        presented: presented(),
+        absent: settling.settled ? 'take' : 'leave',
+      })
+      .catch((error: unknown) => {
+        this.#doubt(peer, owner)
+        throw error
+      })
     if (claimed.ok) return this.#admit(connection, claimed.lease, claimed.replaced, policy)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }

@@ -107,6 +107,7 @@ export class Node {
       registry,
       clock,
       commandMs: times.commandMs,
+      nameTtlMs,
       settling: this.#settling,
       draining: () => this.#draining,
       presented: () => nodes.presented(),
@@ -365,6 +366,7 @@ export class Node {
 
   async #turn(): Promise<void> {
     await this.leases.renewTurn()
+    await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
     this.watchers.lookTurn()
   }
