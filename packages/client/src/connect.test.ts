@@ -448,7 +448,7 @@ test('a watched peer is told of as it changes, and again after a reconnect; noth
   expect(heard).toHaveLength(4)
 })
 
-test('leave frees the name at once; offline it ends without', async () => {
+test('leave frees the name at once; offline it tells the next node, or ends without after 2 s', async () => {
   const ann = await join({ name: 'ann' })
   const left = outcome(ann.leave())
   await settled()
@@ -457,10 +457,21 @@ test('leave frees the name at once; offline it ends without', async () => {
   expect(tier.holders.size).toBe(0)
   const bob = await join({ name: 'bob' })
   tier.cut('bob')
-  await bob.leave()
+  const back = outcome(bob.leave())
+  await clock.advance(5)
+  expect(Object.keys(back)).toEqual(['value'])
   expect(bob.state).toMatchObject({ reason: 'left' })
-  expect(tier.holders.size).toBe(1)
-  await bob.leave()
+  expect(tier.holders.size).toBe(0)
+  const carol = await join({ name: 'carol' })
+  tier.refusals = Array.from({ length: 9 }, () => ({ code: 'registry-unavailable' as const }))
+  tier.cut('carol')
+  const without = outcome(carol.leave())
+  await clock.advance(1_990)
+  expect(Object.keys(without)).toEqual([])
+  await clock.advance(10)
+  expect(Object.keys(without)).toEqual(['value'])
+  expect(carol.state).toMatchObject({ reason: 'left' })
+  await carol.leave()
   expect(clock.pending).toBe(0)
 })
 

@@ -17,6 +17,7 @@ import {
 import type { Kinds } from './check.js'
 import { systemClock } from './clock.js'
 import type { Clock } from './clock.js'
+import { untilEnded, willEnd } from './endings.js'
 import { PeerageError } from './error.js'
 import type { Ground } from './ground.js'
 import { openIdentity } from './identity.js'
@@ -24,6 +25,8 @@ import type { IdentityPlace, IdentityStorage } from './identity.js'
 import type { FailedAttempt } from './link.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
+import { leaveOnExit } from './leave-on-exit.js'
+import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
@@ -41,6 +44,12 @@ export interface ConnectOptions {
   secret?: string | undefined
   /** Keeps name and secret over a reload; default: sessionStorage in browsers, else nothing. Null: nothing. */
   storage?: IdentityStorage | null | undefined
+  /**
+   * In Node: whether the name is given back when the process ends by `process.exit`, an uncaught error, or a SIGINT,
+   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. Default: where there is
+   * neither `secret` nor `storage`, for nobody could take it up again.
+   */
+  leaveOnExit?: boolean | undefined
   /** Ends the attempt to connect; afterwards it has no effect. */
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up; default 30,000. */
@@ -74,6 +83,7 @@ const connectKinds: Kinds<ConnectOptions> = {
   token: either(aText, aFunction),
   secret: aText,
   storage: either(objectWith('an IdentityStorage', 'getItem', 'setItem', 'removeItem'), aNull),
+  leaveOnExit: aFlag,
   signal: aSignal,
   timeoutMs: aTime,
   onRetry: aFunction,
@@ -105,7 +115,8 @@ export async function connectOn(
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
   const open = options.transport ?? websocketTransport(endpoint, await ground.findWebSocket(), clock)
-  const identity = await openIdentity(key, place, secret)
+  if (name !== undefined) await untilEnded(key, options.signal)
+  const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
     random: Math.random,
@@ -115,7 +126,13 @@ export async function connectOn(
     app,
     name,
     token: typeof token === 'string' ? () => token : token,
+    ending: (end) => willEnd(key, end),
   })
+  let peer: Peer | undefined
+  if (options.leaveOnExit ?? (secret === undefined && place === undefined)) {
+    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
+    session.onClosed(leaveOnExit({ depart }))
+  }
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
     const { failure: cause } = session.link
@@ -134,10 +151,11 @@ export async function connectOn(
     const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
-    return new Peer(session, createP2P(session, p2pServer, options.p2p))
+    peer = new Peer(session, createP2P(session, p2pServer, options.p2p))
+    return peer
   } catch (error) {
-    // Welcome already, and a part of the SDK is missing: nobody could use the name.
-    session.link.send({ type: 'leave' })
+    // Welcome already, and a part of the SDK is missing: nobody could use a name that is new.
+    session.link.send({ type: 'leave', onlyNew: true })
     session.link.close()
     throw error
   } finally {
@@ -165,18 +183,26 @@ function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | un
   return result.value
 }
 
+/** Where there are no pages, nothing is ever a copy of another: the process alone has to be kept apart from itself. */
+const processLocks = new MemoryLocks()
+
 /** Only a page has a storage of its own that a reload finds again. */
 function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
-  if (storage === null || (storage === undefined && globalThis.document === undefined)) return undefined
+  const isPage = globalThis.document !== undefined
+  const found = storage === undefined && isPage ? ifAllowed(() => sessionStorage) : storage
+  if (found === undefined || found === null) return undefined
+  return {
+    storage: found,
+    locks: ifAllowed(() => globalThis.navigator?.locks) ?? (isPage ? undefined : processLocks),
+    onLeave: (save) => onPageEvent('pagehide', save),
+  }
+}
+
+/** Where cookies are blocked, or a frame is sandboxed, asking already throws. */
+function ifAllowed<T>(ask: () => T): T | undefined {
   try {
-    return {
-      storage: storage ?? sessionStorage,
-      locks: globalThis.navigator?.locks,
-      onLeave: (save) => onPageEvent('pagehide', save),
-    }
-  } catch (error) {
-    // Cookies are blocked, or the frame is sandboxed: it lives in memory.
-    if (error instanceof DOMException) return undefined
-    throw error
+    return ask()
+  } catch {
+    return undefined
   }
 }

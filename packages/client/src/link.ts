@@ -78,6 +78,10 @@ export class Link {
   #current = 0
   #onlineAt = Infinity
   #closing: NodeMessageOf<'closing'> | undefined
+  /** The name is to be given back, as soon as a node can be told. */
+  #leaves = false
+  #gone: Promise<void> = Promise.resolve()
+  #departed = false
   #failure: Error | undefined
 
   constructor(deps: LinkDeps) {
@@ -101,7 +105,7 @@ export class Link {
     this.#limit('its `token` did not come')
     try {
       const greeting = await hello()
-      if (this.#state.state === 'closed' || this.#current !== current) return
+      if (this.#state.state === 'closed' || this.#departed || this.#current !== current) return
       this.#limit('no welcome came')
       const transport = open(greeting, {
         message: (message) => this.#receive(message),
@@ -129,12 +133,17 @@ export class Link {
     return this.#state.state === 'online' && (this.#transport?.send(message) ?? false)
   }
 
+  /** Gives the name back, now or with the next welcome; the node then closes. */
+  leave(): void {
+    this.#leaves = true
+    if (!this.send({ type: 'leave' })) this.hurry()
+  }
+
   close(reason: EndReason = 'closed', why = new PeerageError(reason)): void {
     if (this.#state.state === 'closed') return
     this.#failure = why
     this.#timer?.cancel()
-    this.#transport?.close()
-    this.#transport = undefined
+    this.#drop()
     this.#to({ state: 'closed', reason, detail: why.message })
   }
 
@@ -142,9 +151,37 @@ export class Link {
   #limit(late: string): void {
     this.#timer?.cancel()
     this.#timer = this.#deps.clock.after(limits.handshakeMs, () => {
-      this.#transport?.close()
+      this.#drop()
       this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
     })
+  }
+
+  /**
+   * Gives the name back without a word to the application, whose process ends: its promises stay as they are. Writes the
+   * leave before it returns, and resolves when the node has read it.
+   */
+  depart(): Promise<void> {
+    this.#departed = true
+    this.#timer?.cancel()
+    const transport = this.#transport
+    this.#transport = undefined
+    transport?.send(this.#state.state === 'connecting' ? { type: 'leave', onlyNew: true } : { type: 'leave' })
+    return Promise.resolve(transport?.close())
+  }
+
+  /** Resolves when the last connection that was closed here is over, and the node has read what was said on it. */
+  get gone(): Promise<void> {
+    return this.#gone
+  }
+
+  // A hello that is not answered yet is taken back, or its name would wait for nobody.
+  #drop(): void {
+    const transport = this.#transport
+    this.#transport = undefined
+    if (transport === undefined) return
+    if (this.#state.state !== 'online')
+      transport.send(this.#leaves ? { type: 'leave' } : { type: 'leave', onlyNew: true })
+    this.#gone = Promise.resolve(transport.close())
   }
 
   #receive(message: NodeMessage): void {
@@ -156,6 +193,7 @@ export class Link {
       this.#state = { state: 'online', node: message.node }
       this.#deps.onWelcome(message)
       this.#deps.onState(this.#state)
+      if (this.#leaves) this.leave()
     } else this.#deps.onMessage(message)
   }
 

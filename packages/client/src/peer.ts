@@ -36,9 +36,6 @@ const NO_P2P =
 const NO_CHANNEL =
   'there is no channel to it; open one with `peer.p2p.connect`, or send with `via` "p2p-first"'
 
-/** `leave` waits so long for the node's answer before it closes anyway. */
-const LEAVE_MS = 2_000
-
 /** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
 export class Peer {
   /** Null when P2P is disabled: then every message goes through the server. */
@@ -164,21 +161,13 @@ export class Peer {
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 
-  /** Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s. */
+  /**
+   * Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s: offline,
+   * so long is tried to tell a node.
+   */
   async leave(): Promise<void> {
-    const { link, clock } = this.#session
-    if (link.state.state === 'closed') return
-    this.#session.carriers.inbox.flush()
-    const heard = this.p2p?.close()
-    await new Promise<void>((resolve) => {
-      const timer = clock.after(LEAVE_MS, () => link.close('left'))
-      this.#session.onClosed(() => {
-        timer.cancel()
-        resolve()
-      })
-      if (!link.send({ type: 'leave' })) link.close('left')
-    })
-    await heard
+    if (this.#session.link.state.state === 'closed') return
+    await Promise.all([this.p2p?.close(), this.#session.leave()])
   }
 
   /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */

@@ -63,12 +63,16 @@ export interface SessionDeps {
   name?: Name | undefined
   /** Asked before each attempt to connect. */
   token?: (() => string | Promise<string>) | undefined
+  /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
+  ending?: ((end: Promise<void>) => void) | undefined
 }
 
 /** Until the first welcome says otherwise. */
 const DEADLINE_MS = 30_000
 /** The longest deadline of a send. */
 const DEADLINE_MOST_MS = 5 * 60_000
+/** `leave` waits so long for the node's answer before it closes anyway. */
+const LEAVE_MS = 2_000
 /** An idle stream is remembered so long: over any deadline. */
 const STREAM_MS = DEADLINE_MOST_MS
 
@@ -226,6 +230,23 @@ export class Session implements P2PContext {
     })
   }
 
+  /** Gives the name back, and ends. Resolves when the node has said so, or after 2 s. */
+  leave(): Promise<void> {
+    const { link, clock } = this
+    if (link.state.state === 'closed') return Promise.resolve()
+    const left = new Promise<void>((resolve) => {
+      const timer = clock.after(LEAVE_MS, () => link.close('left'))
+      this.onClosed(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    this.#deps.ending?.(left)
+    this.carriers.inbox.flush()
+    link.leave()
+    return left
+  }
+
   async #hello(): Promise<Hello> {
     const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
     const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
@@ -254,6 +275,7 @@ export class Session implements P2PContext {
       this.carriers.close()
       // A name that was given back, or that somebody else holds, is no use to the next load of the page.
       this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
+      this.#deps.ending?.(this.link.gone)
       this.#internal.emit('closed')
     }
     this.events.emit('state', state)

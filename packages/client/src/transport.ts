@@ -2,10 +2,13 @@ import type { Hello, NodeMessage, PeerMessage, ProtocolError } from '@peerage/pr
 
 /** One connection to one node. It never comes back by itself: the link opens another. */
 export interface Transport {
-  /** False: not open. Never throws. */
+  /** False: no hello has gone, or it is over. Never throws. */
   send(message: PeerMessage): boolean
-  /** Ends the connection; no event follows. */
-  close(): void
+  /**
+   * Ends the connection; no event follows. Resolves when the node has read all that was sent, and done what a `leave`
+   * right before this asks for, or after 2 s.
+   */
+  close(): void | Promise<void>
 }
 
 export interface TransportEvents {

@@ -10,6 +10,7 @@ import type { Transport } from './transport.js'
 /** The part of a WebSocket that the transport uses. */
 class FakeSocket extends EventTarget {
   static readonly OPEN = 1
+  static readonly CLOSED = 3
   static last: FakeSocket
   readonly sent: string[] = []
   readyState = 1
@@ -86,11 +87,36 @@ test('[H1] the hello goes out once the engine is open, and pings are answered', 
   expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive(OPEN)
   expect(socket().sent).toEqual([`40${JSON.stringify(hello)}`])
-  expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive('40{"sid":"y"}')
   socket().receive('2')
   expect(transport.send({ type: 'unwatch', names: [] })).toBe(true)
   expect(socket().sent.slice(1)).toEqual(['3', '42["unwatch",{"names":[]}]'])
+})
+
+test('[C5] a hello can be taken back before its answer, and the close waits for the node', async () => {
+  socket().receive(OPEN)
+  expect(transport.send({ type: 'leave', onlyNew: true })).toBe(true)
+  expect(socket().sent.slice(1)).toEqual(['42["leave",{"onlyNew":true}]'])
+  let closed = false
+  void transport.close()?.then(() => (closed = true))
+  await clock.advance(1_999)
+  // The node closes, when the name is free.
+  expect([closed, socket().readyState]).toEqual([false, FakeSocket.OPEN])
+  socket().close(4501)
+  await clock.advance(0)
+  expect(closed).toBe(true)
+  expect(clock.pending).toBe(0)
+  expect(transport.send({ type: 'leave' })).toBe(false)
+})
+
+test('a node that answers no close is waited for 2 s, and its socket ended where that can be done', async () => {
+  socket().receive(OPEN)
+  let ended = 0
+  Object.assign(socket(), { close: () => {}, terminate: () => ended++ })
+  let closed = false
+  void transport.close()?.then(() => (closed = true))
+  await clock.advance(2_000)
+  expect([closed, ended, clock.pending]).toEqual([true, 1, 0])
 })
 
 test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends nothing', () => {
@@ -260,9 +286,9 @@ test.each([
 test('closing says nothing more, whatever still comes', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
-  transport.close()
+  void transport.close()
   socket().receive(CLOSING)
-  transport.close()
+  void transport.close()
   expect(events).toEqual([])
   expect(clock.pending).toBe(0)
 })

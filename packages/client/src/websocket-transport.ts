@@ -12,6 +12,8 @@ import type { OpenTransport } from './transport.js'
 
 /** A cut: no close frame came (RFC 6455 §7.1.5). */
 const CUT = 1006
+/** A node answers a close frame so soon, or it cannot be reached. */
+const CLOSE_MS = 2_000
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
 const BEAT_LEAST_MS = 100
@@ -20,8 +22,9 @@ const BEAT_MOST_MS = 10 * 60_000
 /** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
 export type WebSocketClass = new (url: string) => Socket
 
-/** Its `readyState` while it can send. */
+/** Of its `readyState`: it can send, and it is over. */
 const OPEN = 1
+const CLOSED = 3
 
 interface Socket {
   readonly readyState: number
@@ -69,24 +72,25 @@ function urlOf(text: string): URL | undefined {
 export function websocketTransport(endpoint: string, Socket: WebSocketClass, clock: Clock): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
-    let state: 'opening' | 'open' | 'over' = 'opening'
+    let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
     /** Nothing has come yet: it may be no node, or nothing at all. */
     let heard = false
     let failure: unknown
+    let leaves = false
 
     const finish = (): boolean => {
       if (state === 'over') return false
       state = 'over'
       silence?.cancel()
-      socket.close()
       return true
     }
     const cut = (code = CUT, detail = cutText(code)): void => {
-      if (finish())
-        events.closed(code, heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, failure))
+      if (!finish()) return
+      socket.close()
+      events.closed(code, heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, failure))
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
@@ -109,7 +113,10 @@ export function websocketTransport(endpoint: string, Socket: WebSocketClass, clo
       else {
         const refusal = readRefusal(text)
         if (refusal === undefined) cut(CUT, NO_NODE)
-        else if (finish()) events.refused(refusal)
+        else if (finish()) {
+          socket.close()
+          events.refused(refusal)
+        }
       }
     }
     const receive = (text: string): void => {
@@ -135,6 +142,7 @@ export function websocketTransport(endpoint: string, Socket: WebSocketClass, clo
           // What is no time in which a node could answer is not heeded.
           if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
           socket.send(`40${JSON.stringify(hello)}`)
+          state = 'greeted'
           return listen()
         }
         case '2':
@@ -154,11 +162,27 @@ export function websocketTransport(endpoint: string, Socket: WebSocketClass, clo
     listen()
     return {
       send({ type, ...fields }) {
-        if (state !== 'open' || socket.readyState !== OPEN) return false
+        if (state === 'opening' || state === 'over' || socket.readyState !== OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
+        leaves = type === 'leave'
         return true
       },
-      close: () => void finish(),
+      close: () =>
+        new Promise((resolve) => {
+          if (!finish() || socket.readyState === CLOSED) return resolve()
+          const timer = clock.after(CLOSE_MS, () => {
+            socket.close()
+            // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
+            if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
+            resolve()
+          })
+          socket.addEventListener('close', () => {
+            timer.cancel()
+            resolve()
+          })
+          // After a leave the node closes, when the name is free: that is what is waited for.
+          if (!leaves) socket.close()
+        }),
     }
   }
 }

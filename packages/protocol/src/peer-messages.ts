@@ -65,6 +65,9 @@ export const peerShapes = {
     stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout')),
     ms: upTo(limits.reportMs),
   },
-  /** Gives the name back at once; the node then closes with `left`. */
-  leave: {},
+  /**
+   * Gives the name back at once; the node then closes with `left`. `onlyNew`: from who gives up before it has read the
+   * welcome. It frees a name that nobody had before; one that this peer held before waits for it.
+   */
+  leave: { onlyNew: optional(flag) },
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Clock, Gateway, Node } from '@peerage/core'
+import type { Clock, Ending, Gateway, Node } from '@peerage/core'
 import type { Peer } from '@peerage/protocol'
 import { nameOf, parseConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
@@ -82,6 +82,14 @@ export function createPeerJsGateway(options: PeerJsGatewayOptions): PeerJsGatewa
 }
 
 const DRAIN_BATCHES = 10
+
+/**
+ * A close frame of the peer's own frees the name: the page was left or reloaded. Who goes while its socket opens can send
+ * none, and has not read OPEN [P10].
+ */
+function howCut({ reason, spoke }: PeerJsConnection): Ending {
+  return !spoke && (reason === undefined || reason === 'ping-timeout') ? 'gave-up' : 'dropped'
+}
 
 /** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules P1…. */
 class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
@@ -227,9 +235,9 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.#entry.left(connection)
     const cut = connection.reason !== undefined || (code === 1006 && !connection.faulty)
     metrics.closed('peerjs', connection.reason ?? (cut ? 'cut' : 'by-peer'))
-    // A close frame of the peer's own frees the name: the page was left or reloaded [P10].
-    const how = cut ? 'dropped' : 'left'
-    node.end(connection.id, how).catch((error: unknown) => onError(error, { stage: 'end' }))
+    node
+      .end(connection.id, cut ? howCut(connection) : 'left')
+      .catch((error: unknown) => onError(error, { stage: 'end' }))
   }
 
   *#connections(): IterableIterator<PeerJsConnection> {
