@@ -76,14 +76,18 @@ export function bin(path) {
   return `${ROOT}node_modules/${path}`
 }
 
-/** Runs tests and counts them. A file that cannot even be loaded is one failure; so is a run without a report. */
-export async function runTests(what, name, args) {
+/**
+ * Runs tests and counts them; `env` is added to the environment. A file that cannot even be loaded is one failure; so is
+ * a run without a report.
+ */
+export async function runTests(what, name, args, env = {}) {
   mkdirSync(WORK, { recursive: true })
   const report = `${WORK}${name}.json`
   writeFileSync(report, '')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
   const code = await step(what, process.execPath, [bin('vitest/vitest.mjs'), 'run', ...reporters, ...args], {
     quietTicks: true,
+    env: { ...process.env, ...env },
   })
   const counted = count(report)
   // Something outside of any test failed: an unhandled rejection, a crash.

@@ -8,9 +8,10 @@ if (!(await install()) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]
 const node = spawn(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit'] })
-// A Ctrl-C reaches the node itself too; this script waits for its drain.
-for (const signal of ['SIGINT', 'SIGTERM'])
-  process.on(signal, () => signal === 'SIGTERM' && node.kill(signal))
+// A Ctrl-C reaches the node itself too; this script waits for its drain. A terminal that is closed ends it as well: the
+// node by itself would go on after SIGHUP.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => signal !== 'SIGINT' && node.kill('SIGTERM'))
 // Whoever read has had enough: the node serves on, and this script still ends it.
 process.stdout.on('error', () => {})
 node.stdout.on('data', (chunk) => {

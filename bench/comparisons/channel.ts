@@ -66,10 +66,7 @@ function contender(name: StackName, entry: string): Contender {
     name,
     start: async ({ quick }) => {
       const stack = await startStack(name, 1)
-      const code = await bundle({
-        entry,
-        external: [/^node:/, 'node-datachannel', /^node-datachannel\//],
-      })
+      const code = await bundle({ entry })
       const { server, url } = await servePage(code)
       const browser = await launchChromium()
       const stop = async (): Promise<void> => {

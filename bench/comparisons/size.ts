@@ -14,8 +14,6 @@ const contender = (name: string, options: BundleOptions): Contender => ({
 })
 
 const SDK = `import * as sdk from '@peerage/client'; globalThis.sdk = sdk`
-/** Native parts that only Node uses. */
-const NODE_ONLY = [/^node:/, 'node-datachannel', /^node-datachannel\//, /rtc-node\.js$/]
 
 const FIRST = 'SDK, loaded at first: names, messages, transport'
 const WHOLE = 'SDK, all of it: with P2P, rooms, diagnosis'
@@ -32,8 +30,8 @@ export const size: readonly Comparison[] = [
     processes: 'kept',
     rounds: 1,
     contenders: [
-      contender(FIRST, { entry: SDK, external: NODE_ONLY, first: true }),
-      contender(WHOLE, { entry: SDK, external: NODE_ONLY }),
+      contender(FIRST, { entry: SDK, first: true }),
+      contender(WHOLE, { entry: SDK }),
       contender(PEERJS, { entry: `import Peer from 'peerjs'; globalThis.sdk = Peer` }),
       contender(SOCKETIO, { entry: `import { io } from 'socket.io-client'; globalThis.sdk = io` }),
     ],

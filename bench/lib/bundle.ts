@@ -5,8 +5,6 @@ import { REPOSITORY } from './processes.js'
 export interface BundleOptions {
   /** The entry's source: `import { connect } from '@peerage/client'; globalThis.connect = connect`. */
   entry: string
-  /** Modules that stay outside. */
-  external?: readonly (string | RegExp)[]
   /** Only what is loaded at first, without what is loaded on demand. */
   first?: boolean
 }
@@ -19,7 +17,6 @@ export async function bundle(options: BundleOptions): Promise<string> {
   const build = await rolldown({
     input: ENTRY,
     platform: 'browser',
-    external: [...(options.external ?? [])],
     plugins: [
       {
         name: 'entry',

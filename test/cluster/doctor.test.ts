@@ -43,11 +43,46 @@ describe('doctor', () => {
     expect(both.text).toMatch(/^ok {4}redis {9}its channels \(pg:\*\) carry messages$/m)
     expect(both.code).toBe(0)
     const keys = await ask('keys')
-    expect(keys.text).toMatch(/^fail {2}redis .*NOPERM.*channels.*allow &pg:\*$/m)
+    expect(keys.text).toMatch(/^fail {2}redis .*NOPERM.*\bchannels?\b.*allow &pg:\*$/m)
     expect(keys.code).toBe(1)
     const channels = await ask('channels')
-    expect(channels.text).toMatch(/^fail {2}redis .*NOPERM.*keys/m)
+    expect(channels.text).toMatch(/^fail {2}redis .*NOPERM.*\bkeys?\b/m)
     expect(channels.code).toBe(1)
+  })
+
+  test.each([
+    ['EVAL is renamed away', { args: ['--rename-command', 'EVAL', ''] }, ''],
+    ['EVALSHA is renamed away', { args: ['--rename-command', 'EVALSHA', ''] }, ''],
+    [
+      'its ACL denies them',
+      {
+        acl: ['default off', 'noscript on >pw ~* &* +@all -eval -evalsha', 'all on >pw ~* &* +@all'],
+        login: { username: 'all', password: 'pw' },
+      },
+      'noscript:pw@',
+    ],
+  ])('[CALL10] a Redis without scripts is named: %s', async (_, options, login) => {
+    const redis = await startRedis(options)
+    cleanups.push(() => redis.stop())
+    const { code, text } = await ended([
+      'doctor',
+      '--port',
+      '0',
+      '--redis',
+      `redis://${login}127.0.0.1:${redis.port}`,
+    ])
+    expect(code).toBe(1)
+    expect(text).toMatch(
+      /^fail {2}redis {9}Redis runs no scripts for us \(.*\): EVAL and EVALSHA must not be renamed/m,
+    )
+  })
+
+  test('[CALL10] a database that Redis does not have is named', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const { code, text } = await ended(['doctor', '--port', '0', '--redis', `${redis.url}/99`])
+    expect(code).toBe(1)
+    expect(text).toMatch(/^fail {2}redis {9}Redis has no database 99 /m)
   })
 
   test.each([

@@ -16,6 +16,10 @@ const SECURE = 'http://localhost/'
 const PLAIN = 'http://peerage.test/'
 /** A page that never learns of its end, as when its process is killed. */
 const CRASHING = 'crashing'
+/** A page whose sessionStorage has no byte left before the SDK comes. */
+const FULL = 'full'
+/** Followed by an operation of its storage, which throws from that call on. */
+const FAILING = 'failing'
 
 let node: Node
 let browser: ChromiumBrowser
@@ -28,7 +32,7 @@ beforeAll(async () => {
     flags: ['--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'],
   })
   const bundle = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
+    input: `${REPOSITORY}packages/client/src/entries/browser.ts`,
     platform: 'browser',
     resolve: {
       conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
@@ -42,6 +46,20 @@ beforeAll(async () => {
   html = `<!doctype html><script>${script.code}
     if (location.hash === '#${CRASHING}')
       addEventListener('pagehide', (event) => event.stopImmediatePropagation(), true)
+    if (location.hash === '#${FULL}')
+      for (let length = 2 ** 23; length >= 1; length /= 2)
+        try {
+          for (;;) sessionStorage.setItem('x' + Math.random(), 'x'.repeat(length))
+        } catch {}
+    const [, operation, from] = location.hash.split('-')
+    if (location.hash.startsWith('#${FAILING}')) {
+      const real = Storage.prototype[operation]
+      let calls = 0
+      Storage.prototype[operation] = function (...args) {
+        if (calls++ >= Number(from)) throw new DOMException('no', 'QuotaExceededError')
+        return real.apply(this, args)
+      }
+    }
     window.got = []
     window.ready = sdk.connect('${node.url}', { p2p: false }).then((peer) => {
       window.peer = peer
@@ -119,4 +137,24 @@ test('[I8] with locks, a page that goes without a word has its name again', asyn
   await page.reload()
   expect(await stayOf(page)).toEqual(first)
   await context.close()
+})
+
+// Storage that fails costs the reload, never delivery.
+test.each([
+  FULL,
+  ...['getItem', 'setItem', 'removeItem'].flatMap((operation) =>
+    [0, 1, 2].map((from) => `${FAILING}-${operation}-${from}`),
+  ),
+])('[L9] a page whose sessionStorage fails (%s) connects and gets each message once', async (hash) => {
+  for (const url of [SECURE, PLAIN]) {
+    const context = await open()
+    const page = await context.page(`${url}#${hash}`)
+    const { name } = await stayOf(page)
+    await ann.send(name, 1)
+    await ann.send(name, 2)
+    expect(await gotBy(page)).toEqual([1, 2])
+    await page.reload()
+    await stayOf(page)
+    await context.close()
+  }
 })

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { newPeer, roomNamed } from '@peerage/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -46,7 +48,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
       // Everybody else hears what kind of reason it is, and no word of Redis's.
       expect(await (await fetch(`${node.url}/readyz`)).json()).toEqual({
         status: 'not ready',
-        why: expect.stringMatching(/^(?:store|fenced|listening|settling)$/),
+        why: expect.stringMatching(/^(?:starting|store|fenced|listening|settling)$/),
       })
       if (why.test(text)) return true
       throw new Error(text)
@@ -89,7 +91,7 @@ describe('refused before anything starts: exit code 2', () => {
     const file = join(directory, 'ca.pem')
     const absent = await ending(['--redis', 'rediss://127.0.0.1:1', '--redis-ca', file])
     expect(absent).toMatchObject({ code: 2 })
-    expect(absent.output).toContain('redis.ca cannot be read: ENOENT')
+    expect(absent.output).toContain(`redis.ca (${file}) cannot be read: ENOENT`)
     await writeFile(file, 'not a certificate\n')
     const other = await ending(['--redis', 'rediss://127.0.0.1:1', '--redis-ca', file])
     expect(other).toMatchObject({ code: 2 })
@@ -110,10 +112,40 @@ describe('refused by Redis: not ready, with the very reason', () => {
 
   test('no password, a wrong one, a wrong user', async () => {
     const server = await redis({ config: { requirepass: PASSWORD }, login: { password: PASSWORD } })
-    await refused(await listening(server.url), /NOAUTH/)
-    await refused(await listening(server.url, { env: { PEERAGE_REDIS_PASSWORD: 'wrong' } }), /WRONGPASS/)
+    await refused(await listening(server.url), /NOAUTH.*; Redis asks for a password: set redis\.password/)
+    const wrong = /WRONGPASS.*; check redis\.username and redis\.password/
+    await refused(await listening(server.url, { env: { PEERAGE_REDIS_PASSWORD: 'wrong' } }), wrong)
     const env = { PEERAGE_REDIS_USERNAME: 'nobody', PEERAGE_REDIS_PASSWORD: PASSWORD }
     await refused(await listening(server.url, { env }), /WRONGPASS/)
+  })
+
+  test('[CALL10] a database that it does not have, or may not select: exit 1, and nothing is done in another one', async () => {
+    const acl = ['default off', 'here on >pw ~* &* +@all -select', 'looker on >look ~* &* +@all']
+    const server = await redis({ acl, login: { username: 'looker', password: 'look' } })
+    const at = `127.0.0.1:${server.port}`
+    const absent = await ending(['--redis', `redis://looker:look@${at}/99`])
+    expect(absent).toMatchObject({ code: 1 })
+    expect(absent.output).toMatch(
+      /^peerage: Redis has no database 99 \(ERR DB index is out of range\): let redis\.url/m,
+    )
+    const kept = await ending(['--redis', `redis://here:pw@${at}/3`])
+    expect(kept).toMatchObject({ code: 1 })
+    expect(kept.output).toMatch(/^peerage: Redis does not let this user select database 3 .*allow \+select$/m)
+    expect(await server.cli('DBSIZE')).toBe('0')
+    // The same on the way back to a Redis that has become another one.
+    await server.cli('ACL', 'SETUSER', 'here', '+select')
+    const node = await listening(`redis://here:pw@${at}/3`)
+    await node.log(({ msg }) => msg === 'ready')
+    await server.cli('ACL', 'SETUSER', 'here', '-select')
+    await server.cli('CLIENT', 'KILL', 'USER', 'here')
+    await node.log(({ msg, why }) => msg === 'health' && String(why).includes('allow +select'))
+    expect((await fetch(`${node.url}/readyz`)).status).toBe(503)
+    expect(await server.cli('DBSIZE')).toBe('0')
+    await server.cli('ACL', 'SETUSER', 'here', '+select')
+    await eventually('it is ready again', async () => (await fetch(`${node.url}/readyz`)).ok || undefined, {
+      deadlineMs: 20_000,
+    })
+    expect(await server.cli('DBSIZE')).toBe('0')
   })
 
   test('the right password lets it in, later too, without a restart', async () => {
@@ -131,7 +163,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
       login: { username: 'looker', password: 'look' },
     })
     const env = { PEERAGE_REDIS_USERNAME: 'peerage', PEERAGE_REDIS_PASSWORD: PASSWORD }
-    await refused(await listening(server.url, { env }), /fenced: .*NOPERM.* keys /)
+    await refused(await listening(server.url, { env }), /starting: .*NOPERM.*\bkeys?\b/)
   })
 
   test('a user without our channels', async () => {
@@ -144,7 +176,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await node.log(({ msg, stage }) => msg === 'failed' && stage === 'canary')
     // It does not come again and again on new connections, and says it once, not forty times a second.
     expect(node.logs().filter(({ msg }) => msg === 'health').length).toBeLessThan(8)
-    await refused(node, /not subscribed to all channels yet: NOPERM.* channels /)
+    await refused(node, /not subscribed to all channels yet: NOPERM.*\bchannels?\b/)
   })
 
   test('[EAR6] a channel of a peer that Redis refuses: the node is well, and a gap is over without it', async () => {
@@ -191,8 +223,20 @@ describe('refused by Redis: not ready, with the very reason', () => {
     expect(await readFile(ours.ca, 'utf8')).not.toBe(await readFile(others.ca, 'utf8'))
   })
 
+  test('something that is no Redis', async () => {
+    const other = createServer((socket) =>
+      socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    )
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    ends.push(async () => other.close())
+    const { port } = other.address() as AddressInfo
+    await refused(await listening(`redis://127.0.0.1:${port}`), /; what answers there is no Redis/)
+  })
+
   test('TLS to a port that speaks plainly', async () => {
     const server = await redis()
-    await refused(await listening(server.url.replace('redis:', 'rediss:')), /not connected to Redis/)
+    const node = await listening(server.url.replace('redis:', 'rediss:'))
+    await refused(node, /not connected to Redis: .*; if this Redis speaks no TLS, say redis:/)
   })
 })

@@ -183,7 +183,10 @@ describe('what a server is', () => {
     const meddler = await startMeddler(bench.server.port)
     bench.cleanups.push(() => meddler.stop())
     meddler.rewrite((text) =>
-      text.replace(/redis_version:\d+\.\d+\.\d+/u, (found) => 'redis_version:6.2'.padEnd(found.length, '0')),
+      // Of the same length: INFO's answer says how long it is. Valkey tells both.
+      text.replaceAll(/(redis|valkey)_version:\d+\.\d+\.\d+/gu, (found, product: string) =>
+        `${product}_version:6.2`.padEnd(found.length, '0'),
+      ),
     )
     const backend = createRedisBackend({
       url: meddler.url,

@@ -73,6 +73,23 @@ describe('native and PeerJS peers meet', () => {
     expect(await (await fetch(`${nginx.url}/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
   })
 
+  test('through nginx that keeps the prefix of its URL', async () => {
+    const prefixed = await startNodes(2, {
+      redisUrl: redis.url,
+      args: ['--path', '/tier', '--redis-prefix', 'tier:'],
+    })
+    ends.push(...prefixed.map((node) => () => node.stop()))
+    const nginx = await startNginx(prefixed)
+    ends.push(() => nginx.stop())
+    await pairsMeet(`${nginx.url}/tier`)
+    expect(await (await fetch(`${nginx.url}/tier/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
+    const asked = await fetch(`${nginx.url}/tier/`)
+    expect(await asked.json()).toMatchObject({ name: 'Peerage' })
+    expect((await fetch(`${nginx.url}/tier/readyz`)).status).toBe(200)
+    expect((await fetch(`${nginx.url}/peerjs/id`)).status).toBe(404)
+    expect(prefixed.map(({ url }) => new URL(url).pathname)).toEqual(['/tier/', '/tier/'])
+  })
+
   test('over TLS, which HAProxy ends: https and wss', async () => {
     const haproxy = await startHaproxy({ backends: nodes, env: { PEERAGE_TLS_PEM: certificates.pem } })
     ends.push(() => haproxy.stop())

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium, listen, type ChromiumBrowser } from '../support/chromium.js'
 import { startHaproxy, type Haproxy } from '../support/haproxy.js'
@@ -10,6 +10,8 @@ import { startNodes, type Node } from '../support/node.js'
 import { startRedis, type RedisServer } from '../support/redis.js'
 
 const FILE_BYTES = 50 * 1024 * 1024
+/** Takes seconds to send: it is cut short meanwhile. */
+const LONG_FILE_BYTES = 1024 * 1024 * 1024
 
 let redis: RedisServer
 let nodes: Node[]
@@ -43,6 +45,28 @@ async function linkOf(page: Page): Promise<string> {
   return page.getByLabel('Link to this page').inputValue()
 }
 
+/** Two pages with a channel between them. */
+async function openPair(): Promise<[sharer: Page, caller: Page]> {
+  const sharer = await open(haproxy.url)
+  const caller = await open(await linkOf(sharer))
+  for (const page of [sharer, caller]) await page.getByText('Channel open').waitFor()
+  return [sharer, caller]
+}
+
+const fileOn = (page: Page, name: string, state: 'moving' | 'complete' | 'failed'): Locator =>
+  page.locator(`[data-file="${name}"][data-state="${state}"]`)
+
+/** The caller's bar has moved: the file is under way. */
+async function underWay(caller: Page, name: string): Promise<void> {
+  await expect
+    .poll(() =>
+      fileOn(caller, name, 'moving')
+        .locator('progress')
+        .evaluate((bar: HTMLProgressElement) => bar.value),
+    )
+    .toBeGreaterThan(0)
+}
+
 describe('the page', () => {
   test('through HAProxy, by its link: a channel between two contexts, a message, and 50 MB with the same SHA-256', async () => {
     const sharer = await open(haproxy.url)
@@ -69,11 +93,73 @@ describe('the page', () => {
       const sha256 = createHash('sha256').update(bytes).digest('hex')
       expect(createHash('sha256').update(arrived).digest('hex')).toBe(sha256)
       // Both sides show it, so that people can compare.
-      for (const page of [sharer, caller]) await page.getByText(sha256).waitFor()
+      for (const page of [sharer, caller]) {
+        await page.getByText(sha256).waitFor()
+        await page.getByText('Complete').waitFor()
+      }
     } finally {
       await rm(path, { force: true })
     }
   }, 120_000)
+
+  test('a file that is cut short on disk while it is sent fails on both sides, and the next one is whole', async () => {
+    const [sharer, caller] = await openPair()
+    const directory = await mkdtemp(join(tmpdir(), 'peerage-page-'))
+    try {
+      const [long, next] = [join(directory, 'long.bin'), join(directory, 'next.txt')]
+      await writeFile(long, '')
+      await truncate(long, LONG_FILE_BYTES)
+      await writeFile(next, 'the next file')
+      await sharer.locator('input[type=file]').setInputFiles([long, next])
+      await underWay(caller, 'long.bin')
+      await truncate(long, 10)
+      for (const page of [sharer, caller]) {
+        await fileOn(page, 'long.bin', 'failed').getByText('could not be read to its end').waitFor()
+        await fileOn(page, 'next.txt', 'complete').waitFor()
+      }
+      expect(await fileOn(sharer, 'long.bin', 'complete').count()).toBe(0)
+      const [download] = await Promise.all([
+        caller.waitForEvent('download'),
+        fileOn(caller, 'next.txt', 'complete').getByRole('link', { name: 'Save' }).click(),
+      ])
+      expect(await readFile(await download.path(), 'utf8')).toBe('the next file')
+    } finally {
+      await rm(directory, { recursive: true, force: true })
+    }
+  }, 120_000)
+
+  test.each(['recipient', 'sender'])(
+    'a file whose %s goes meanwhile has failed for the other one',
+    async (who) => {
+      const [sharer, caller] = await openPair()
+      const [gone, left] = who === 'recipient' ? [caller, sharer] : [sharer, caller]
+      const directory = await mkdtemp(join(tmpdir(), 'peerage-page-'))
+      try {
+        const long = join(directory, 'long.bin')
+        await writeFile(long, '')
+        await truncate(long, LONG_FILE_BYTES)
+        await sharer.locator('input[type=file]').setInputFiles(long)
+        await underWay(caller, 'long.bin')
+        await gone.close()
+        const words = who === 'recipient' ? 'complete and confirmed' : 'nothing of it was kept'
+        await fileOn(left, 'long.bin', 'failed').getByText(words).waitFor({ timeout: 60_000 })
+        await left.getByRole('button', { name: 'Call again' }).waitFor()
+      } finally {
+        await rm(directory, { recursive: true, force: true })
+      }
+    },
+    120_000,
+  )
+
+  test('its own link and a link without a name lead to a page that shares', async () => {
+    const page = await open(`${haproxy.url}/?peer_id=`)
+    const link = await linkOf(page)
+    await page.getByText('Nobody is here yet').waitFor()
+    await page.goto(link)
+    expect(await linkOf(page)).toBe(link)
+    await page.getByText('This is your own link').waitFor()
+    expect(await page.getByRole('alert').count()).toBe(0)
+  })
 
   test('a link to nobody says so, and what to do', async () => {
     const page = await open(`${haproxy.url}/?peer_id=nobody-has-this-name`)

@@ -190,3 +190,36 @@ test('[P10] a page with a fixed id is reloaded 100 times, each time over HAProxy
   }
   await page.context().close()
 }, 120_000)
+
+// The time from `destroy()` back to `new Peer` differs from round to round, so that some end in each step of the opening.
+test('[P10] a peer that is destroyed before it opens, and made anew at once: its id is not taken', async () => {
+  const page = await chromium.page(pages.url)
+  await page.waitForFunction(() => document.title === 'ready')
+  const outcomes = await page.evaluate(
+    async (at) => {
+      const { Peer } = globalThis.peerjs
+      const outcomes: string[] = []
+      for (let round = 0; round < 60; round++) {
+        const id = `hasty-${round}`
+        const first = new Peer(id, at)
+        first.on('error', () => {})
+        const until = performance.now() + (round % 20) * 0.75
+        await new Promise((resolve) => setTimeout(resolve, Math.floor((round % 20) * 0.75)))
+        while (performance.now() < until);
+        first.destroy()
+        const second = new Peer(id, at)
+        outcomes.push(
+          await new Promise<string>((resolve) => {
+            second.on('open', () => resolve('open'))
+            second.on('error', ({ type }) => resolve(type))
+          }),
+        )
+        second.destroy()
+      }
+      return outcomes
+    },
+    { host: haproxy.host, port: haproxy.port, debug: 0, config: { iceServers: [] } },
+  )
+  expect(outcomes).toEqual(outcomes.map(() => 'open'))
+  await page.context().close()
+}, 120_000)

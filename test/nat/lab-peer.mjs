@@ -1,19 +1,35 @@
 // One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines. Who it
-// is comes as one JSON argument: { client, url, name, relayOnly? }. It waits to be called, and calls when a line of its
-// standard input says so: { call, say, deadlineMs?, hangUp? }.
+// is comes as one JSON argument: { client, url, name, relayOnly?, stack?, throughTurn? }. It waits to be called, and
+// calls when a line of its standard input says so: { call, say, deadlineMs?, hangUp? }.
 import process from 'node:process'
 import { createInterface } from 'node:readline'
 
-const { client, url, name, relayOnly } = JSON.parse(process.argv[2])
+const { client, url, name, relayOnly, stack, throughTurn } = JSON.parse(process.argv[2])
 const { connect } = await import(client)
+// The package whose RTCPeerConnection is given to the SDK; what it finds by itself, when absent.
+const found = stack === undefined ? undefined : await import(stack)
+let RTCPeerConnection = found?.RTCPeerConnection ?? found?.default.RTCPeerConnection
+if (throughTurn) {
+  const base = await (await import(new URL('rtc-node.js', `file://${client}`))).loadNodeDataChannel()
+  // It tells the other side of relayed candidates alone, so there is no channel where TURN gives it none. That hides
+  // nothing: it sends from its own address as well.
+  RTCPeerConnection = class extends base {
+    constructor(configuration) {
+      super({ ...configuration, iceTransportPolicy: 'relay' })
+    }
+  }
+}
 const tell = (event, details) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`)
 
-const peer = await connect(url, { name, p2p: { relayOnly } })
+const peer = await connect(url, { name, p2p: { relayOnly, RTCPeerConnection } })
 peer.on('message', (from, data) => tell('message', { from, data }))
 peer.p2p?.on('outcome', (outcome) => tell('outcome', outcome))
-peer.p2p?.on('channel-opened', (channel) =>
-  channel.on('message', (data) => tell('channel-message', { from: channel.peer, data })),
-)
+peer.on('error', (error) => tell('error', { error: String(error) }))
+peer.p2p?.on('channel-opened', async (channel) => {
+  channel.on('message', (data) => tell('channel-message', { from: channel.peer, data }))
+  const { path, local, remote } = await channel.info()
+  tell('opened', { peer: channel.peer, path, local, remote })
+})
 tell('online', { node: peer.state.node, p2pServer: peer.p2p?.p2pServer ?? null })
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -35,6 +51,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       path: 'server',
       ms: failed,
       stage: error.stage ?? String(error),
+      error: String(error),
       sendMs: ms() - failed,
     })
   }

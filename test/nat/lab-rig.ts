@@ -24,11 +24,12 @@ export interface Tier {
 /** How a call ended. `server`: no channel, and the message went through the server instead. */
 export type Result =
   | { path: 'direct' | 'relayed'; ms: number; local: End; remote: End }
-  | { path: 'server'; ms: number; stage: string; sendMs: number }
+  | { path: 'server'; ms: number; stage: string; error: string; sendMs: number }
 
 interface End {
   type: string
   address: string
+  port: number
 }
 
 /** `turn`: without coturn, with it, or with it and credentials that live so long. */
@@ -114,6 +115,10 @@ interface LabPeerOptions {
   url: string
   name: string
   relayOnly?: boolean
+  /** The package whose RTCPeerConnection it is given; node-datachannel, which the SDK finds by itself, when absent. */
+  stack?: string
+  /** Its candidates are relayed ones alone, so that there is no channel without TURN. It hides nothing. */
+  throughTurn?: boolean
 }
 
 /** Starts a peer at this site, and waits until it is online. */
@@ -125,7 +130,7 @@ export async function startPeer(site: Pick<Site, 'start'>, options: LabPeerOptio
   return { ...child, name, call: (to, say, more) => child.tell(JSON.stringify({ call: to, say, ...more })) }
 }
 
-function eventOf(line: string): Record<string, unknown> | undefined {
+export function eventOf(line: string): Record<string, unknown> | undefined {
   return line.startsWith('{"event"') ? JSON.parse(line) : undefined
 }
 

@@ -1,14 +1,13 @@
 import type { Page } from 'playwright-core'
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { findBinary } from '../support/binary.js'
 import { CHROMIUM, launchChromium } from '../support/chromium.js'
 import { againWhenFrozen, unlessFrozen } from '../support/libdatachannel.js'
 import { startNatLab, type NatKind, type NatLab } from '../support/nat-lab.js'
 import { canUseNamespaces } from '../support/netns.js'
-import { REPOSITORY } from '../support/node.js'
 import type { Child } from '../support/process.js'
 import { startRedis, type RedisServer } from '../support/redis.js'
+import { sdkScript } from '../support/sdk-script.js'
 import { isHeard, resultOf, startPeer, startTier, type Tier } from './lab-rig.js'
 
 // Chromium behind a NAT, with our STUN server, real coturn, and node-datachannel at the other end. As root only.
@@ -28,25 +27,9 @@ let sdk: string
 beforeAll(async () => {
   if (!namespaces.ok) return
   redis = await startRedis()
-  sdk = await bundle()
+  sdk = await sdkScript()
 })
 afterAll(() => redis?.stop())
-
-/** The SDK as one script that defines `sdk`, as an application's bundler would make it. */
-async function bundle(): Promise<string> {
-  const built = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
-    platform: 'browser',
-    resolve: {
-      conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
-      extensionAlias: { '.js': ['.ts', '.js'] },
-    },
-    external: [/^node:/],
-    logLevel: 'silent',
-  })
-  const { output } = await built.generate({ format: 'iife', name: 'sdk', codeSplitting: false })
-  return output[0].code
-}
 
 interface Stage {
   lab: NatLab

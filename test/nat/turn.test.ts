@@ -100,13 +100,13 @@ let peers = 0
 /** A new name each time: that of a peer which ended waits for it. */
 async function relayedPeer(node: Node): Promise<LabPeer> {
   const name = `peer-${++peers}`
-  const peer = await startPeer({ start: startChild }, { url: node.url, name, relayOnly: true })
+  const peer = await startPeer({ start: startChild }, { url: node.url, name, throughTurn: true })
   onTestFinished(() => peer.stop())
   return peer
 }
 
 /**
- * Relay-only, so without credentials that coturn takes there is no candidate at all. Which path it then selects says
+ * Relayed candidates alone, so without credentials that coturn takes there is no candidate at all. Which path it then selects says
  * nothing here: TURN permissions are by address, and on loopback all have the same one. The NAT lab looks at paths.
  */
 async function relayOnce(from: LabPeer, to: LabPeer, deadlineMs?: number): Promise<string> {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
-import { connect } from '../../packages/client/dist/index.js'
+import { connect } from '@peerage/client'
 import { SdkPeer } from './sdk-peer.mjs'
 
 const STACKS = {

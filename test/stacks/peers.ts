@@ -3,7 +3,7 @@ import { launchChromium } from '../support/chromium.js'
 import { launchFirefox } from '../support/firefox.js'
 import { ensureBuilt } from '../support/node.js'
 import { startChild, type Child } from '../support/process.js'
-import { findAiortc } from './aiortc.js'
+import { findPython } from '../support/python.js'
 import { servePeerPage } from './page.js'
 
 export const STACKS = ['node-datachannel', 'werift', '@roamhq/wrtc', 'aiortc', 'chromium', 'firefox'] as const
@@ -62,7 +62,7 @@ export async function prepare(stack: Stack): Promise<Ground> {
       await ensureBuilt()
       return processes(process.execPath, [scriptOf('node-peer.mjs'), stack])
     case 'aiortc':
-      return processes(await findAiortc(), ['-B', scriptOf('aiortc_peer.py')])
+      return processes(await findPython({ aiortc: 'python3-aiortc' }), ['-B', scriptOf('aiortc_peer.py')])
     case 'chromium': {
       const browser = await launchChromium()
       return pages(

@@ -16,6 +16,10 @@ test('what cannot be had is named, with the way to install it', async () => {
   process.getuid = () => 1000
   try {
     const tool = { part: 'redis', binaries: ['redis-nowhere'], debianPackage: 'redis-server', image: 'redis' }
+    const having = { what: 'its library', check: () => false }
+    await expect(findTool({ ...tool, binaries: ['sh'], having })).rejects.toThrow(
+      /^redis is missing: there is no sh with its library on this machine, and .*sudo apt-get install redis-server/,
+    )
     await expect(findTool(tool)).rejects.toThrow(
       /^redis is missing: there is no redis-nowhere on this machine, and .*apt-get.*sudo apt-get install redis-server.*Docker engine/,
     )

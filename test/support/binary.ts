@@ -10,8 +10,10 @@ export interface Tool {
   part: string
   /** The names it may be installed under, best first. */
   binaries: readonly string[]
-  /** The Debian package that brings it. */
+  /** The Debian package that brings it; several are divided by spaces. */
   debianPackage: string
+  /** What it must have beside its name, in words, and whether the one at this path has it. */
+  having?: { what: string; check: (path: string) => boolean }
   /** The image that holds it, where a container could run it instead. */
   image?: string
 }
@@ -39,15 +41,15 @@ const VERSION_DEADLINE_MS = 15_000
 const execute = promisify(execFile)
 const announced = new Set<string>()
 
-/** The path of an installed program, or undefined. */
-export function locate(name: string): string | undefined {
+/** The path of an installed program, the first that is `fit`, or undefined. */
+export function locate(name: string, fit: (path: string) => boolean = () => true): string | undefined {
   const path = process.env['PATH'] ?? ''
   for (const directory of [...path.split(delimiter), ...SERVER_DIRECTORIES]) {
     if (directory === '') continue
     const candidate = join(directory, name)
     try {
       accessSync(candidate, constants.X_OK)
-      if (statSync(candidate).isFile()) return candidate
+      if (statSync(candidate).isFile() && fit(candidate)) return candidate
     } catch {
       continue // not in this directory
     }
@@ -69,25 +71,17 @@ export async function findBinary(program: Program): Promise<Binary> {
 
 /** The same for a program that does not tell its version. */
 export async function findTool(tool: Tool): Promise<Omit<Binary, 'version'>> {
-  const installed = locateAny(tool.binaries)
+  const installed = locateAny(tool)
   if (installed !== undefined) return { path: installed, how: 'system binary' }
 
-  await installTool(tool)
-  const path = locateAny(tool.binaries)
-  if (path === undefined)
-    throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not bring it`)
-  return { path, how: 'binary installed with apt-get' }
-}
-
-/**
- * Runs apt-get for it (as root on Debian).
- * Throws an Error that names what is missing and how to install it.
- */
-export async function installTool(tool: Tool): Promise<void> {
   const reason = cannotInstall()
   if (reason !== undefined) throw missing(tool, reason)
   process.stderr.write(`${tool.part}: not installed; running apt-get install ${tool.debianPackage} …\n`)
   await aptInstall(tool)
+  const path = locateAny(tool)
+  if (path === undefined)
+    throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not bring it`)
+  return { path, how: 'binary installed with apt-get' }
 }
 
 /** Says on standard error, once a process, which implementation of a part runs. */
@@ -97,9 +91,9 @@ export function announce(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-function locateAny(names: readonly string[]): string | undefined {
-  for (const name of names) {
-    const path = locate(name)
+function locateAny({ binaries, having }: Tool): string | undefined {
+  for (const name of binaries) {
+    const path = locate(name, having?.check)
     if (path !== undefined) return path
   }
   return undefined
@@ -113,8 +107,9 @@ function cannotInstall(): string | undefined {
 
 function missing(tool: Tool, reason: string): Error {
   const container = tool.image === undefined ? '' : `, or start a Docker engine (it would run ${tool.image})`
+  const having = tool.having === undefined ? '' : ` with ${tool.having.what}`
   return new Error(
-    `${tool.part} is missing: there is no ${tool.binaries.join(' or ')} on this machine, and ${reason}. ` +
+    `${tool.part} is missing: there is no ${tool.binaries.join(' or ')}${having} on this machine, and ${reason}. ` +
       `Install it (Debian, Ubuntu: sudo apt-get install ${tool.debianPackage})${container}.`,
   )
 }

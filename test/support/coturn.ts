@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findTool } from './binary.js'
 import type { Namespace } from './netns.js'
@@ -63,10 +64,18 @@ const PROBE_DEADLINE_MS = 3_000
 const PROBE_EVERY_MS = 100
 const RELAY_PORTS = { low: 49_152, high: 65_535 }
 
+/**
+ * What coturn up to 4.17 does unless it is told not to, and what later ones do only when asked. These refuse a flag that
+ * they no longer have; of a line of a file they only say so.
+ */
+const CONFIG = 'turnserver.conf'
+const ONLY_TURN = 'no-cli\nno-tls\nno-dtls\n'
+
 /** Starts a TURN server that takes credentials made from a shared secret (TURN REST). */
 export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   const directory = await makeDirectory('coturn')
   const hosts = options.hosts ?? ['127.0.0.1']
+  await writeFile(join(directory, CONFIG), ONLY_TURN)
   const [host] = hosts
   const port = options.port ?? (await freePortBoth())
   const realm = options.realm ?? 'peerage'
@@ -127,7 +136,7 @@ function turnserverArguments(options: {
 }): string[] {
   const { hosts, port, directory } = options
   const [host] = hosts
-  const args = ['-n', '--no-cli', '--no-tls', '--no-dtls', '-E', host, '-p', String(port)]
+  const args = ['-c', join(directory, CONFIG), '-E', host, '-p', String(port)]
   for (const each of hosts) args.push('-L', each)
   args.push('--min-port', String(RELAY_PORTS.low), '--max-port', String(RELAY_PORTS.high))
   args.push('--use-auth-secret', `--realm=${options.realm}`)

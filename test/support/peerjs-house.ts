@@ -101,6 +101,7 @@ export async function house(more: HouseOptions = {}): Promise<House> {
       handshake: () => {},
     },
     log: (event, details) => logs.push({ event, details }),
+    root: '/',
     path: '/',
     key: 'peerjs',
     concurrentLimit: 5_000,

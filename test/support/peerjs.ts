@@ -13,6 +13,8 @@ export interface PeerJsPeerOptions {
   ca?: string
   /** The whole query in place of id, token and key. */
   query?: string
+  /** Whether it answers pings; default: it does. */
+  autoPong?: boolean
 }
 
 /** One object of the PeerJS wire, as it came. */
@@ -46,6 +48,7 @@ export class PeerJsPeer {
     this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}${base}peerjs?${query}`, {
       headers: { ...options.headers },
       perMessageDeflate: false,
+      autoPong: options.autoPong ?? true,
       ...(options.ca === undefined ? {} : { ca: options.ca }),
     })
     this.socket.on('message', (data: Buffer) => {

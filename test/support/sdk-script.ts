@@ -4,7 +4,7 @@ import { REPOSITORY } from './node.js'
 /** The SDK as one script that defines `sdk`, as an application's bundler would make it. */
 export async function sdkScript(): Promise<string> {
   const built = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
+    input: `${REPOSITORY}packages/client/src/entries/browser.ts`,
     platform: 'browser',
     resolve: {
       conditionNames: ['@peerage/source', 'browser', 'import', 'default'],

@@ -32,3 +32,8 @@ function start(signal: AbortSignal): Waiting {
   waiting.set(signal, made)
   return made
 }
+
+/** What a wait that was aborted rejects with. */
+export function abortError(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError')
+}

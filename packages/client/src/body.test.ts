@@ -60,5 +60,8 @@ test('[D17] what is over a frame is cut into up to four that fit, and comes back
   expect(encodeParts('x'.repeat(200_000))).toBeUndefined()
   expect(encodeParts(new Uint8Array(200_000))).toBeUndefined()
   expect(partsOf('"a json text"')).toBeUndefined()
-  for (const forged of ['p', 'p9x', 'p1x', 'pxx', 'p-']) expect(partsOf(forged)).toBe(0)
+  for (const forged of ['p', 'p9x', 'p1x', 'pxx', 'p-']) {
+    expect(partsOf(forged)).toBeUndefined()
+    expect(() => decodeBody(forged)).toThrow(/./)
+  }
 })

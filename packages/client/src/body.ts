@@ -10,7 +10,11 @@ const PARTS_MOST = 4
 /** `p` and how many parts there are, 0 in all but the first: no JSON, text or bytes begin so. */
 const PART_MARK = 'p'
 const MARK_LENGTH = 2
+const PARTS_PATTERN = new RegExp(`^${PART_MARK}([02-${PARTS_MOST}])`)
 const CODES_AT_ONCE = 8_192
+
+/** What JSON makes `{}` of, though whoever sends it means what is in it. */
+const OPAQUE_PATTERN = /^(?:Blob|File|FormData|Map|Set|WeakMap|WeakSet|Promise)$/
 
 /** Undefined: larger than one frame may be. Throws a TypeError for what JSON cannot hold. */
 export function encodeBody(data: unknown): string | undefined {
@@ -37,9 +41,8 @@ export function encodeParts(data: unknown): string[] | undefined {
 
 /** How many parts begin with this body; 0: a part that is not the first; undefined: a message of its own. */
 export function partsOf(body: string): number | undefined {
-  if (!body.startsWith(PART_MARK)) return undefined
-  const count = Number(body.slice(PART_MARK.length, MARK_LENGTH))
-  return count > 1 && count <= PARTS_MOST ? count : 0
+  const count = PARTS_PATTERN.exec(body)?.[1]
+  return count === undefined ? undefined : Number(count)
 }
 
 export function joinParts(bodies: string[]): string {
@@ -79,7 +82,25 @@ function encodeWhole(data: unknown): string | undefined {
 
 function encodeText(data: unknown): string {
   if (typeof data === 'string') return `s${data}`
-  const json: string | undefined = JSON.stringify(data)
-  if (json === undefined) throw new TypeError('data must be a JSON value, a string or bytes')
+  const tag = Object.prototype.toString.call(data).slice(8, -1)
+  const json = OPAQUE_PATTERN.test(tag) ? undefined : jsonOf(data)
+  if (json === undefined)
+    throw new TypeError(
+      `data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is ${tag}`,
+    )
   return json
+}
+
+function jsonOf(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data)
+  } catch (cause) {
+    // A circle, a BigInt, or a toJSON that throws.
+    throw new TypeError(
+      `data cannot be sent as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    )
+  }
 }

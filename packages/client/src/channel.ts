@@ -1,6 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { utf8Length } from '@peerage/protocol'
-import { onAbort } from './abort.js'
+import { abortError, onAbort } from './abort.js'
+import { aSignal, channelData, check, checkOptions } from './check.js'
 import type { Clock, Timer } from './clock.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
@@ -29,6 +30,8 @@ export interface ChannelInfo extends ChannelPath {
   messagesSent: number
   messagesReceived: number
 }
+
+const CHANNEL_EVENTS = { message: true, close: true } as const
 
 interface Waiting {
   data: StreamData
@@ -101,7 +104,7 @@ export class Channel {
     this.reliable = terms.maxRetransmits === undefined
     this.openedAt = parts.clock.now()
     this.#parts = parts
-    this.#events = new Emitter((error) => parts.onError(error, 'listener'))
+    this.#events = new Emitter(CHANNEL_EVENTS, (error) => parts.onError(error, 'listener'))
     this.#over = new Promise((resolve) => (this.#resolveOver = resolve))
     stream.listen(
       (data) => this.#take(data),
@@ -134,14 +137,17 @@ export class Channel {
   /**
    * Resolves when the channel has room for it and took it; messages keep their order.
    * @throws when the channel is not open; a PeerageError `too-large` when the message is over what the other side's
-   * WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted
+   * WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
+   * a TypeError for what is neither text nor bytes
    */
-  send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    check('data', data, channelData)
+    checkOptions(options, { signal: aSignal })
     const { signal } = options
     const bytes = typeof data === 'string' ? data : toBytes(data)
-    if (signal?.aborted === true) return Promise.reject(abortError(signal))
+    if (signal?.aborted === true) throw abortError(signal)
     const tooLarge = this.#tooLarge(bytes)
-    if (tooLarge) return Promise.reject(tooLarge)
+    if (tooLarge) throw tooLarge
     return new Promise((resolve, reject) => {
       const ignore = onAbort(signal, () => waiting.done(abortError(signal)))
       const waiting: Waiting = {
@@ -154,7 +160,8 @@ export class Channel {
           else reject(error)
         },
       }
-      if (this.#state !== 'open') return waiting.done(new Error('the channel is closed'))
+      if (this.#state !== 'open')
+        return waiting.done(new Error('the channel is closed; `peer.p2p.connect` opens another'))
       this.#waiting.push(waiting)
       this.#pump()
     })
@@ -294,9 +301,4 @@ function toBytes(data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<A
   return ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data)
-}
-
-/** What a wait that was aborted rejects with. */
-export function abortError(signal: AbortSignal | undefined): Error {
-  return signal?.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError')
 }

@@ -13,12 +13,6 @@ export interface Timer {
 /** What a timer can count. Of more, setTimeout makes 1 ms. */
 const TIMER_MOST_MS = 2 ** 31 - 1
 
-/** @throws TypeError for what is no time; Infinity is one, and undefined the default */
-export function checkMs(ms: number | undefined): void {
-  if (ms !== undefined && !(typeof ms === 'number' && ms >= 0))
-    throw new TypeError(`a time must be a number of milliseconds from 0; it is ${ms}`)
-}
-
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, task) {

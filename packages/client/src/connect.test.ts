@@ -1,12 +1,16 @@
 import { runInNewContext } from 'node:vm'
 import type { ErrorCode } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { connect } from './connect.js'
+import { connect } from './entries/node.js'
 import type { ConnectOptions } from './connect.js'
+import type { PeerageError } from './error.js'
+import type { FailedAttempt } from './link.js'
 import type { Peer } from './peer.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
 import { FakeTier } from './testing/fake-tier.js'
+import { seededRandom } from './testing/random.js'
+import type { OpenTransport } from './transport.js'
 
 let clock: FakeClock
 let tier: FakeTier
@@ -65,7 +69,7 @@ test('[L3] a name that the tier made is kept over reconnects', async () => {
 test('[L2] a draining node says when to come back', async () => {
   const peer = await join({ name: 'ann' })
   tier.cut('ann', 'drain', 3_000)
-  expect(peer.state).toEqual({ state: 'reconnecting', delayMs: 3_000 })
+  expect(peer.state).toMatchObject({ state: 'reconnecting', delayMs: 3_000, cause: { code: 'drain' } })
   await clock.advance(2_999)
   expect(peer.state.state).toBe('reconnecting')
   await clock.advance(3)
@@ -202,7 +206,8 @@ test('[L6] who gives up is told what the last attempt ended with', async () => {
   await clock.advance(5_000)
   expect(late.error).toMatchObject({
     code: 'timeout',
-    message: 'timeout; the last attempt: the token server is down',
+    message: 'not connected to http://tier within 5 s. The last attempt: the token server is down',
+    cause: new Error('the token server is down'),
   })
 })
 
@@ -210,12 +215,14 @@ test('[L6] so is who was refused for a time, and who was never answered', async 
   tier.refusals = Array.from({ length: 100 }, () => ({ code: 'overloaded' as const }))
   const refused = outcome(start({ timeoutMs: 5_000 }))
   await clock.advance(5_000)
-  expect(refused.error).toMatchObject({ code: 'timeout', message: expect.stringContaining('overloaded: ') })
+  expect(refused.error).toMatchObject({ code: 'timeout', cause: { code: 'overloaded' } })
   const silent = outcome(
     start({ transport: () => ({ send: () => false, close: () => {} }), timeoutMs: 15_000 }),
   )
   await clock.advance(15_000)
-  expect(silent.error).toMatchObject({ message: 'timeout; the last attempt: no welcome came in time' })
+  expect(silent.error).toMatchObject({
+    message: 'not connected to http://tier within 15 s. The last attempt: no welcome came within 10 s',
+  })
 })
 
 test('what cannot be right is refused before anything is opened', async () => {
@@ -387,7 +394,7 @@ test('what a node complains about, and what no SDK encodes, are errors that end 
   tier.hand('ann', { ...message, from: self.name, since: self.since, body: '{broken' })
   expect(errors).toEqual([
     ['PeerageError', 'node'],
-    ['SyntaxError', 'body'],
+    ['PeerageError', 'body'],
   ])
   expect(ann.state.state).toBe('online')
 })
@@ -441,7 +448,7 @@ test('a watched peer is told of as it changes, and again after a reconnect; noth
   expect(heard).toHaveLength(4)
 })
 
-test('leave frees the name at once; offline it ends without', async () => {
+test('leave frees the name at once; offline it tells the next node, or ends without after 2 s', async () => {
   const ann = await join({ name: 'ann' })
   const left = outcome(ann.leave())
   await settled()
@@ -450,10 +457,21 @@ test('leave frees the name at once; offline it ends without', async () => {
   expect(tier.holders.size).toBe(0)
   const bob = await join({ name: 'bob' })
   tier.cut('bob')
-  await bob.leave()
+  const back = outcome(bob.leave())
+  await clock.advance(5)
+  expect(Object.keys(back)).toEqual(['value'])
   expect(bob.state).toMatchObject({ reason: 'left' })
-  expect(tier.holders.size).toBe(1)
-  await bob.leave()
+  expect(tier.holders.size).toBe(0)
+  const carol = await join({ name: 'carol' })
+  tier.refusals = Array.from({ length: 9 }, () => ({ code: 'registry-unavailable' as const }))
+  tier.cut('carol')
+  const without = outcome(carol.leave())
+  await clock.advance(1_990)
+  expect(Object.keys(without)).toEqual([])
+  await clock.advance(10)
+  expect(Object.keys(without)).toEqual(['value'])
+  expect(carol.state).toMatchObject({ reason: 'left' })
+  await carol.leave()
   expect(clock.pending).toBe(0)
 })
 
@@ -495,4 +513,212 @@ test('[D10] a peer that is back before its watch is answered is not missed', asy
   // The watch's answer woke all of them, not only the probe; and once, though node and registry disagree.
   const seqs = tier.sent.flatMap((frame) => (frame.type === 'send' ? [frame.seq] : []))
   expect(seqs).toEqual([2, 3, 4])
+})
+
+/** What reaches the peer that connects through it, with the bodies that `garbles` picks made unreadable. */
+function garbling(garbles: (body: string) => boolean): OpenTransport {
+  return (hello, events) =>
+    tier.open(hello, {
+      ...events,
+      message: (message) =>
+        events.message(
+          message.type === 'message' && garbles(message.body) ? { ...message, body: '{broken' } : message,
+        ),
+    })
+}
+
+test('[D1] [D19] what the SDK of the recipient cannot read is incompatible, over losses; later messages go on', async () => {
+  const ann = await join({ name: 'ann' })
+  const bob = await join({ name: 'bob', transport: garbling((body) => Number(body) % 7 === 0) })
+  const received: unknown[] = []
+  const errors: unknown[] = []
+  bob.on('message', (_from, data) => received.push(data))
+  bob.on('error', (error, stage) => errors.push([error instanceof Error && error.message, stage]))
+  Object.assign(tier.faults, { loss: 0.3, twice: 0.3, delayMs: 200, random: seededRandom(7) })
+  const numbers = Array.from({ length: 150 }, (_, i) => i)
+  const sends = numbers.map((i) => outcome(ann.send('bob', i, { deadlineMs: 300_000 })))
+  await clock.advance(200_000)
+  expect(received).toEqual(numbers.filter((i) => i % 7 !== 0))
+  expect(errors).toHaveLength(22)
+  expect(errors[0]).toEqual([expect.stringContaining('what ann sent cannot be read: '), 'body'])
+  const failed = sends.map(({ error }) => error && (error as PeerageError).code)
+  expect(failed).toEqual(numbers.map((i) => (i % 7 === 0 ? 'incompatible' : undefined)))
+})
+
+test.each(['close', 'leave'] as const)(
+  '[D5] who ends by %s acknowledges first what it was handed',
+  async (how) => {
+    const ann = await join({ name: 'ann' })
+    const bob = await join({ name: 'bob' })
+    bob.on('message', () => {})
+    await clock.advance(20)
+    // The first acknowledgement goes at once, the second would wait for company.
+    const sends = [outcome(ann.send('bob', 1)), outcome(ann.send('bob', 2))]
+    await clock.advance(5)
+    expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], []])
+    void bob[how]()
+    await clock.advance(5)
+    expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], ['value']])
+  },
+)
+
+test.each([
+  // Without a storage nothing says what the former process was handed.
+  { where: 'nowhere', storage: null, again: [2, 3] },
+  { where: 'in a storage', storage: new FakeStorage(), again: [3] },
+])(
+  '[D7] what a process that ended was handed and has not acknowledged, its inbox kept $where',
+  async (given) => {
+    const { storage, again } = given
+    const secret = 'secretsecretsecretsecret'
+    const received: unknown[] = []
+    const run = async (transport: OpenTransport): Promise<Peer> => {
+      const peer = await join({ name: 'bob', secret, storage, transport })
+      peer.on('message', (_from, data) => received.push(data))
+      return peer
+    }
+    let dead = false
+    const first = await run((hello, events) => {
+      const transport = tier.open(hello, events)
+      // Its last acknowledgements leave with it.
+      return { ...transport, send: (message) => (dead && message.type === 'ack') || transport.send(message) }
+    })
+    const ann = await join({ name: 'ann' })
+    await Promise.all([ann.send('bob', 1), clock.advance(100)])
+    dead = true
+    const sent = outcome(ann.send('bob', 2))
+    await clock.advance(100)
+    first.close()
+    received.length = 0
+    await clock.advance(100)
+    const second = await run(tier.open)
+    expect(second.since).toBe(first.since)
+    await Promise.all([ann.send('bob', 3), clock.advance(20_000)])
+    expect(received).toEqual(again)
+    expect(Object.keys(sent)).toEqual(['value'])
+  },
+)
+
+test('[L6] why an attempt has failed is told while connect tries again', async () => {
+  tier.refusals = [{ code: 'overloaded' }, { code: 'registry-unavailable', retryAfterMs: 3_000 }]
+  const failed: FailedAttempt[] = []
+  const joining = outcome(start({ name: 'ann', onRetry: (one) => failed.push(one) }))
+  await clock.advance(10)
+  expect(failed).toMatchObject([{ attempt: 1, error: { code: 'overloaded' } }])
+  expect(joining).toEqual({})
+  await clock.advance(8_000)
+  expect(failed).toHaveLength(2)
+  expect(failed[1]?.delayMs).toBeGreaterThanOrEqual(3_000)
+  expect(failed[1]).toMatchObject({
+    attempt: 2,
+    error: { code: 'registry-unavailable', retryAfterMs: 3_000 },
+  })
+  expect(joining.value?.name).toBe('ann')
+  // Once connected, the state says it.
+  tier.cut('ann')
+  expect(failed).toHaveLength(2)
+  expect(joining.value?.state).toMatchObject({ state: 'reconnecting', cause: { code: 'unreachable' } })
+})
+
+test('[L6] without onRetry each new reason goes to the console once; an onRetry that throws ends nothing', async () => {
+  const [warn, error] = [vi.spyOn(console, 'warn'), vi.spyOn(console, 'error')].map((one) =>
+    one.mockImplementation(() => {}),
+  )
+  try {
+    tier.refusals = Array.from({ length: 3 }, () => ({ code: 'overloaded' as const }))
+    const joining = outcome(start({ name: 'ann' }))
+    await clock.advance(10_000)
+    expect(joining.value?.name).toBe('ann')
+    expect(warn?.mock.calls).toEqual([['Peerage tries to connect again: refused']])
+    tier.refusals = [{ code: 'overloaded' }, { code: 'overloaded' }]
+    let count = 0
+    const onRetry = (): unknown => {
+      if (count++ === 0) throw new Error('thrown')
+      return Promise.reject(new Error('rejected'))
+    }
+    const other = outcome(start({ name: 'bob', onRetry }))
+    await clock.advance(10_000)
+    expect(other.value?.name).toBe('bob')
+    expect(error?.mock.calls.map(([one]) => String(one))).toEqual(['Error: thrown', 'Error: rejected'])
+  } finally {
+    vi.restoreAllMocks()
+  }
+})
+
+test('[L5] a token that never comes is a failed attempt, and one that comes late changes nothing', async () => {
+  const late: ((token: string) => void)[] = []
+  const failed: FailedAttempt[] = []
+  const token = (): Promise<string> | string =>
+    late.length < 2 ? new Promise((resolve) => late.push(resolve)) : 'token'
+  const joining = outcome(start({ name: 'ann', token, onRetry: (one) => failed.push(one) }))
+  await clock.advance(10_000)
+  expect(failed).toMatchObject([{ error: { message: 'its `token` did not come within 10 s' } }])
+  late[0]?.('late')
+  await clock.advance(13_000)
+  expect(failed).toHaveLength(2)
+  late[1]?.('late')
+  await clock.advance(6_000)
+  expect(joining.value?.state.state).toBe('online')
+  // One connection, however many tokens have come.
+  expect(tier.holders.size).toBe(1)
+  expect(clock.pending).toBe(0)
+})
+
+test('[L4] what a node refuses for good says what to do, and never its code twice', async () => {
+  for (const [code, hint] of [
+    ['name-taken', '`secret`'],
+    ['forbidden', '`token`'],
+    ['bad-version', 'update'],
+  ] as const) {
+    tier.refusals = [{ code, retryAfterMs: 9 }]
+    const refused = outcome(start({ name: 'ann' }))
+    await clock.advance(5)
+    expect(refused.error).toMatchObject({ code, retryAfterMs: 9, message: expect.stringContaining(hint) })
+  }
+  const peer = await join({ name: 'ann' })
+  tier.cut('ann', 'superseded')
+  expect(peer.state).toMatchObject({
+    detail:
+      'the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+  })
+})
+
+test('[D4] every end of a send is a sentence with its recipient', async () => {
+  const ann = await join({ name: 'ann' })
+  const message = async (send: Promise<void>): Promise<string> => {
+    const failed = outcome(send)
+    await clock.advance(1_000)
+    return failed.error instanceof Error ? failed.error.message : ''
+  }
+  const said = [
+    await message(ann.send('bob', 1)),
+    await message(ann.send('bob', 1, { via: 'p2p-only' })),
+    await message(ann.send('bob', 'x'.repeat(300_000))),
+    await message(ann.send('ann', 1, { deadlineMs: 500 })),
+  ]
+  ann.close()
+  said.push(await message(ann.send('bob', 1)))
+  expect(said).toEqual([
+    expect.stringMatching(/^not delivered to bob: no peer holds this name.*`watch` it/),
+    expect.stringMatching(
+      /^not delivered to bob: there is no channel to it; open one with `peer.p2p.connect`/,
+    ),
+    expect.stringMatching(/^not delivered to bob: it is larger than one message may be/),
+    expect.stringMatching(/^not delivered to ann: no answer came in time. It may have arrived/),
+    expect.stringMatching(/^not delivered to bob: this peer is closed, `peer.state` says why/),
+  ])
+})
+
+test('[L6] a token that is no text, and a transport that is none, are told as such', async () => {
+  const said = async (options: ConnectOptions): Promise<unknown> => {
+    const late = outcome(start({ timeoutMs: 500, onRetry: () => {}, ...options }))
+    await clock.advance(500)
+    return late.error instanceof Error && late.error.cause
+  }
+  expect(await said({ token: () => undefined as never })).toMatchObject({
+    message: 'what `token` returns must be a string; it is undefined',
+  })
+  expect(await said({ transport: () => undefined as never })).toMatchObject({
+    message: 'what `transport` returns must be a Transport; it is undefined',
+  })
 })

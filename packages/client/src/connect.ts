@@ -1,18 +1,37 @@
 import { parseApp, parseName, parseSecret } from '@peerage/protocol'
 import type { Parsed } from '@peerage/protocol'
 import { onAbort } from './abort.js'
-import { checkMs, systemClock } from './clock.js'
+import {
+  aFalse,
+  aFlag,
+  aFunction,
+  aNull,
+  aSignal,
+  aText,
+  aTime,
+  anObject,
+  checkOptions,
+  either,
+  objectWith,
+} from './check.js'
+import type { Kinds } from './check.js'
+import { systemClock } from './clock.js'
 import type { Clock } from './clock.js'
+import { untilEnded, willEnd } from './endings.js'
 import { PeerageError } from './error.js'
+import type { Ground } from './ground.js'
 import { openIdentity } from './identity.js'
 import type { IdentityPlace, IdentityStorage } from './identity.js'
+import type { FailedAttempt } from './link.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
+import { leaveOnExit } from './leave-on-exit.js'
+import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
-import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
+import { endpointOf, websocketTransport } from './websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
@@ -25,10 +44,21 @@ export interface ConnectOptions {
   secret?: string | undefined
   /** Keeps name and secret over a reload; default: sessionStorage in browsers, else nothing. Null: nothing. */
   storage?: IdentityStorage | null | undefined
+  /**
+   * In Node: whether the name is given back when the process ends by `process.exit`, an uncaught error, or a SIGINT,
+   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. Default: where there is
+   * neither `secret` nor `storage`, for nobody could take it up again.
+   */
+  leaveOnExit?: boolean | undefined
   /** Ends the attempt to connect; afterwards it has no effect. */
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up; default 30,000. */
   timeoutMs?: number | undefined
+  /**
+   * Hears why an attempt to connect has failed, while `connect` tries again. Default: each new reason goes to the
+   * console. Once connected, the `state` event says it.
+   */
+  onRetry?: ((failed: FailedAttempt) => unknown) | undefined
   /** host:port of the P2P (STUN) server to use; default: the integrated one, where the tier has one. */
   p2pServer?: string | null | undefined
   /** How channels to other peers are made; false: not at all, so that `peer.p2p` is null. */
@@ -40,14 +70,43 @@ export interface ConnectOptions {
 
 const CONNECT_MS = 30_000
 
+const p2pKinds: Kinds<P2POptions> = {
+  accept: aFunction,
+  relayOnly: aFlag,
+  holdCandidates: aFlag,
+  RTCPeerConnection: aFunction,
+}
+
+const connectKinds: Kinds<ConnectOptions> = {
+  name: aText,
+  app: aText,
+  token: either(aText, aFunction),
+  secret: aText,
+  storage: either(objectWith('an IdentityStorage', 'getItem', 'setItem', 'removeItem'), aNull),
+  leaveOnExit: aFlag,
+  signal: aSignal,
+  timeoutMs: aTime,
+  onRetry: aFunction,
+  p2pServer: either(aText, aNull),
+  p2p: either(anObject, aFalse),
+  clock: objectWith('a Clock', 'now', 'after'),
+  transport: aFunction,
+}
+
 /**
- * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError: `name-taken`, `forbidden`,
- * `bad-name` and whatever else a node refuses for good, `timeout`; with the signal's reason; or with a TypeError
- * for a `url` that does not begin with http:// or https://, a `p2pServer` that is not host:port, or a `timeoutMs` that is no time.
+ * Connects to any node of the tier at `url` and claims a name; tries again until `timeoutMs` while no node can be reached.
+ * Rejects with a PeerageError: `name-taken`, `forbidden`, `bad-name` and whatever else a node refuses for good, or
+ * `timeout`, whose `cause` is what the last attempt ended with; with the signal's reason; or with a TypeError that names
+ * the argument which is wrong: a `url` that does not begin with http:// or https://, an option that there is not, …
  */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<Peer> {
-  const { clock = systemClock, token, p2pServer } = options
-  checkMs(options.timeoutMs)
+export async function connectOn(
+  ground: Ground,
+  url: string | URL,
+  options: ConnectOptions = {},
+): Promise<Peer> {
+  checkOptions(options, connectKinds)
+  if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
+  const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const app = parsed(options.app, parseApp)
@@ -55,38 +114,65 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const secret = parsed(options.secret, parseSecret)
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
-  const open = options.transport ?? websocketTransport(endpoint, await findWebSocket(), clock)
-  const identity = await openIdentity(key, place, secret)
+  const open = options.transport ?? websocketTransport(endpoint, await ground.findWebSocket(), clock)
+  if (name !== undefined) await untilEnded(key, options.signal)
+  const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
     random: Math.random,
     open,
+    ground,
     identity,
     app,
     name,
     token: typeof token === 'string' ? () => token : token,
+    ending: (end) => willEnd(key, end),
   })
+  let peer: Peer | undefined
+  if (options.leaveOnExit ?? (secret === undefined && place === undefined)) {
+    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
+    session.onClosed(leaveOnExit({ depart }))
+  }
   const giveUp = new AbortController()
-  const timer = clock.after(options.timeoutMs ?? CONNECT_MS, () => {
-    const { failure = 'none has come to an end' } = session.link
-    giveUp.abort(new PeerageError('timeout', `timeout; the last attempt: ${failure}`))
+  const timer = clock.after(timeoutMs, () => {
+    const { failure: cause } = session.link
+    const last = cause ? `The last attempt: ${cause.message}` : 'The first attempt had not come to an end.'
+    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
+    giveUp.abort(new PeerageError('timeout', detail, { cause }))
   })
+  const offRetry = session.onRetry(options.onRetry ?? tellConsole())
   const { signal } = options
   const pass = (): void => giveUp.abort(signal?.reason)
   const ignore = onAbort(signal, pass)
   if (signal?.aborted) pass()
   try {
     // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
-    const [{ createP2P }] = await Promise.all([import('./p2p.js'), session.open(giveUp.signal)])
+    const part = ground.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
-    return new Peer(session, createP2P(session, p2pServer, options.p2p))
+    peer = new Peer(session, createP2P(session, p2pServer, options.p2p))
+    return peer
   } catch (error) {
+    // Welcome already, and a part of the SDK is missing: nobody could use a name that is new.
+    session.link.send({ type: 'leave', onlyNew: true })
     session.link.close()
     throw error
   } finally {
     timer.cancel()
+    offRetry()
     ignore()
+    // Nobody waits for the part any more.
+    giveUp.abort()
+  }
+}
+
+/** Who waits for `connect` should not have to wait for its end to learn what is wrong. */
+function tellConsole(): (failed: FailedAttempt) => void {
+  let told = ''
+  return ({ error: { message } }) => {
+    if (message !== told) console.warn(`Peerage tries to connect again: ${message}`)
+    told = message
   }
 }
 
@@ -97,18 +183,26 @@ function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | un
   return result.value
 }
 
+/** Where there are no pages, nothing is ever a copy of another: the process alone has to be kept apart from itself. */
+const processLocks = new MemoryLocks()
+
 /** Only a page has a storage of its own that a reload finds again. */
 function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
-  if (storage === null || (storage === undefined && globalThis.document === undefined)) return undefined
+  const isPage = globalThis.document !== undefined
+  const found = storage === undefined && isPage ? ifAllowed(() => sessionStorage) : storage
+  if (found === undefined || found === null) return undefined
+  return {
+    storage: found,
+    locks: ifAllowed(() => globalThis.navigator?.locks) ?? (isPage ? undefined : processLocks),
+    onLeave: (save) => onPageEvent('pagehide', save),
+  }
+}
+
+/** Where cookies are blocked, or a frame is sandboxed, asking already throws. */
+function ifAllowed<T>(ask: () => T): T | undefined {
   try {
-    return {
-      storage: storage ?? sessionStorage,
-      locks: globalThis.navigator?.locks,
-      onLeave: (save) => onPageEvent('pagehide', save),
-    }
-  } catch (error) {
-    // Cookies are blocked, or the frame is sandboxed: it lives in memory.
-    if (error instanceof DOMException) return undefined
-    throw error
+    return ask()
+  } catch {
+    return undefined
   }
 }

@@ -2,7 +2,9 @@ import type { Timer } from './clock.js'
 import type { Terms } from './handshake-signal.js'
 import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
-import { findPeerConnection } from './rtc.js'
+import { relayProblem } from './relay-only.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 import type { Streams } from './streams.js'
 import { makeStreams } from './streams.js'
@@ -20,6 +22,7 @@ interface Spare extends Blank {
   kind: string
 }
 
+type Context = Pick<P2PContext, 'clock' | 'ground' | 'onError'>
 type Servers = Pick<IceServers, 'current' | 'keepFresh'>
 type Options = Pick<P2POptions, 'RTCPeerConnection' | 'relayOnly'>
 
@@ -28,21 +31,21 @@ const SPARE_MS = 100
 
 /** Makes connections with the ICE servers of the moment; in a browser, one ahead, for that is a fifth of a fast call. */
 export class Connections {
-  readonly #context: Pick<P2PContext, 'clock' | 'onError'>
+  readonly #context: Context
   readonly #ice: Servers
   readonly #options: Options
   #spare: Spare | undefined
   #timer: Timer | undefined
   #closed = false
 
-  constructor(context: Pick<P2PContext, 'clock' | 'onError'>, ice: Servers, options: Options) {
+  constructor(context: Context, ice: Servers, options: Options) {
     this.#context = context
     this.#ice = ice
     this.#options = options
     this.#spareLater({ label: '', ordered: true })
   }
 
-  /** @throws when there is no WebRTC here */
+  /** @throws when there is no WebRTC here, or `relayOnly` cannot be kept */
   async take(terms: Terms): Promise<Blank> {
     const blank = await this.#make(terms)
     // The next channel is most likely of the same terms.
@@ -51,24 +54,43 @@ export class Connections {
     return blank
   }
 
+  /** Why `relayOnly` cannot be kept here and now, and what to do; undefined: it can, or nobody asked for it. */
+  async problem(): Promise<string | undefined> {
+    if (this.#options.relayOnly !== true) return undefined
+    try {
+      const { PeerConnection, iceServers } = await this.#found()
+      return relayProblem(PeerConnection, iceServers)
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
     this.#spare?.connection.close()
   }
 
+  async #found(): Promise<{ PeerConnection: PeerConnectionClass; iceServers: RTCIceServer[] }> {
+    const { RTCPeerConnection } = this.#options
+    const PeerConnection = RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
+    return { PeerConnection, iceServers: await this.#ice.current() }
+  }
+
   /** The spare one where it fits. */
   async #make(terms: Terms): Promise<Spare> {
-    const { RTCPeerConnection, relayOnly } = this.#options
-    const PeerConnection = await findPeerConnection(RTCPeerConnection)
-    const iceServers = await this.#ice.current()
+    const { relayOnly } = this.#options
+    const { PeerConnection, iceServers } = await this.#found()
+    // Here once more: no connection comes about past this.
+    const problem = relayOnly ? relayProblem(PeerConnection, iceServers) : undefined
+    if (problem !== undefined) throw new Error(problem)
     const configuration: RTCConfiguration = { iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' }
     const kind = JSON.stringify([configuration, terms])
     const spare = this.#spare
     this.#spare = undefined
     if (spare?.kind === kind) return spare
     spare?.connection.close()
-    return { kind, connection: new PeerConnection(configuration) }
+    return { kind, connection: newConnection(PeerConnection, configuration) }
   }
 
   /** Browsers alone: an idle Node process should hold nothing, and of another class nobody knows what it costs. */
@@ -82,6 +104,7 @@ export class Connections {
   }
 
   async #makeSpare(terms: Terms): Promise<void> {
+    if ((await this.problem()) !== undefined) return
     const spare = await this.#make(terms)
     const { connection } = spare
     spare.streams ??= makeStreams(connection, terms, this.#context.clock)

@@ -19,7 +19,7 @@ function open(): { delivery: Delivery; handed: unknown[]; sent: Frame[] } {
     watch: () => {},
     unwatch: () => {},
     listens: () => true,
-    hand: ({ from, since, body }) => handed.push([from, since, body]),
+    hand: ({ from, since, body }) => handed.push([from, since, body]) > 0,
     streamMs: 60_000,
     self: () => ann,
     seen: [],
@@ -77,5 +77,12 @@ test('[D13] [D15] an acknowledgement over a carrier counts for the peer at its o
   delivery.receive(bob, ack, nowhere)
   await settled()
   expect(end).toBe('delivered')
+  void delivery.outbox.send(message).then((result) => (end = result))
+  await settled()
+  const unread = { ...ack, acks: [{ ...ack.acks[0], next: 3, unread: '1' }] }
+  // [D19] As over the server.
+  delivery.receive(bob, unread, nowhere)
+  await settled()
+  expect(end).toBe('incompatible')
   delivery.close()
 })

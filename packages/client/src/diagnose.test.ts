@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from './clock.js'
 import { diagnose } from './diagnose.js'
 import type { DiagnoseOptions, Gatherer } from './diagnose.js'
-import { findPeerConnection } from './rtc.js'
+import { loadNodeDataChannel } from './rtc-node.js'
 import { failure } from './testing/controllers.js'
 
 const sockets: Socket[] = []
@@ -45,7 +45,7 @@ const turn = (server: string): RTCIceServer => ({
 })
 
 async function run(servers: RTCIceServer[], { timeoutMs = 4_000, signal }: DiagnoseOptions = {}) {
-  const PeerConnection = await findPeerConnection(undefined)
+  const PeerConnection = await loadNodeDataChannel()
   const make = (configuration: RTCConfiguration): RTCPeerConnection => new PeerConnection(configuration)
   return diagnose(servers, make, systemClock, { timeoutMs, signal })
 }
@@ -109,6 +109,14 @@ describe('diagnose', () => {
     const diagnosis = await run([stun(await stunServer(5000)), turn(await stunServer(5000))])
     expect(diagnosis).toMatchObject({ stun: { answers: true }, turn: { answers: false } })
     expect(diagnosis.advice).toEqual([expect.stringContaining('gives no relay')])
+  })
+
+  it('says so when the stack has no use for the TURN server, and asks no other port instead', async () => {
+    const diagnosis = await run([{ urls: ['turns:127.0.0.1:9'], username: 'u', credential: 'c' }])
+    expect(diagnosis).toMatchObject({ turn: { server: 'turns:127.0.0.1:9', answers: false } })
+    expect(diagnosis.advice).toEqual([
+      expect.stringContaining('turns:127.0.0.1:9 is of no use to this WebRTC stack'),
+    ])
   })
 
   it('[P23] does not guess from one server', async () => {

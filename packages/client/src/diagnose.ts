@@ -1,3 +1,5 @@
+import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
+import { abortError, onAbort } from './abort.js'
 import type { Clock } from './clock.js'
 
 /** How the NAT in front of this peer maps its address (RFC 4787 §4.1). */
@@ -41,6 +43,7 @@ export interface DiagnoseOptions {
 export interface Gatherer {
   readonly iceGatheringState: string
   readonly restartIce?: () => void
+  getConfiguration?(): RTCConfiguration
   addEventListener(
     type: 'icecandidate',
     listener: (event: { candidate: { candidate: string } | null }) => void,
@@ -90,7 +93,7 @@ export async function diagnose(
   const turnServer = servers.find(({ urls }) => String(urls).startsWith('turn'))
   const [stunUrl, turnUrl] = [stunServer, turnServer].map((server) => [server?.urls ?? []].flat()[0])
   // Every TURN server over UDP answers Binding requests as well (RFC 8656 §2), from another address than the first.
-  const second = turnUrl?.replace(/^turns?:/, 'stun:').replace(/\?.*/, '')
+  const second = stunUrlOf(turnServer)
   const [stun, turn, other] = await Promise.all([
     stunServer && run({ iceServers: [stunServer] }),
     turnServer && run({ iceServers: [turnServer], iceTransportPolicy: 'relay' }),
@@ -116,7 +119,25 @@ export async function diagnose(
     stun: probeOf(stunUrl, stun, 'srflx'),
     turn: probeOf(turnUrl, turn, 'relay'),
   }
-  return { ...diagnosis, advice: adviceFor(diagnosis) }
+  const isTurnUsable = turnServer === undefined || isUsable(turnServer, make)
+  return { ...diagnosis, advice: adviceFor(diagnosis, isTurnUsable) }
+}
+
+function stunUrlOf(turnServer: RTCIceServer | undefined): string | undefined {
+  for (const text of [turnServer?.urls ?? []].flat()) {
+    const read = parseIceUrl(text)
+    if (read.ok && iceTransport(read.value) === 'udp')
+      return formatIceUrl({ scheme: 'stun', host: read.value.host, port: icePort(read.value) })
+  }
+  return undefined
+}
+
+/** Whether the stack keeps any URL of this server: libjuice leaves out TURN over TCP and TLS. */
+function isUsable(server: RTCIceServer, make: (configuration: RTCConfiguration) => Gatherer): boolean {
+  const connection = make({ iceServers: [server] })
+  const kept = connection.getConfiguration?.().iceServers
+  connection.close()
+  return kept === undefined || kept.length > 0
 }
 
 const isReflexive = ({ type }: Found): boolean => type === 'srflx'
@@ -140,11 +161,15 @@ function mappingOf(found: Found[], isAnswered: boolean, both: Gathering | undefi
   return [...seen.values()].some((ports) => ports.size > 1) ? 'address-dependent' : 'endpoint-independent'
 }
 
-function adviceFor({ mapping, stun, turn }: Omit<Diagnosis, 'advice'>): string[] {
+function adviceFor({ mapping, stun, turn }: Omit<Diagnosis, 'advice'>, isTurnUsable: boolean): string[] {
   const advice: string[] = []
   if (stun?.answers === false)
     advice.push(`${stun.server} does not answer: check its address, and that UDP may leave this network.`)
-  if (turn?.answers === false)
+  if (!isTurnUsable)
+    advice.push(
+      `${turn?.server} is of no use to this WebRTC stack: node-datachannel takes TURN over UDP alone, so add a URL such as turn:host:3478.`,
+    )
+  else if (turn?.answers === false)
     advice.push(`${turn.server} gives no relay: check its address, its secret, and the clocks of both sides.`)
   if (!turn && (mapping === 'address-dependent' || mapping === 'blocked'))
     advice.push('Direct channels often fail from here: configure a TURN server, or send through the server.')
@@ -161,14 +186,19 @@ function gather(
   const start = clock.now()
   return new Promise<Gathering>((resolve, reject) => {
     const finish = (complete: boolean, ms: number): void => {
-      connection.close()
+      end()
       resolve({ found, complete, ms })
     }
-    clock.after(timeoutMs, () => finish(false, timeoutMs))
-    signal?.addEventListener('abort', () => {
-      connection.close()
-      reject(signal.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError'))
+    const timer = clock.after(timeoutMs, () => finish(false, timeoutMs))
+    const ignore = onAbort(signal, () => {
+      end()
+      reject(abortError(signal))
     })
+    const end = (): void => {
+      timer.cancel()
+      ignore()
+      connection.close()
+    }
     connection.addEventListener('icecandidate', ({ candidate }) => {
       const [, address = '', port = '', type = '', base = ''] =
         /(?: \S+){3} (\S+) (\d+) typ (\w+)(?: raddr (\S+ rport \d+))?/.exec(candidate?.candidate ?? '') ?? []
@@ -183,6 +213,9 @@ function gather(
     connection
       .createOffer()
       .then((offer) => connection.setLocalDescription(offer))
-      .catch(reject)
+      .catch((error: unknown) => {
+        end()
+        reject(error)
+      })
   })
 }

@@ -176,13 +176,15 @@ describe('a channel that an application closed', () => {
     const theirs = opened(bob)
     const ours = await alice.connect('bob')
     const end = closed(await theirs)
+    // On a busy machine the channel itself may have taken two.
+    const before = tier.sent.length
     stack.mute()
     const own = ours.close()
     stack.lose()
     await own
     // Through the tier, for over the connection nothing comes.
     expect(await end).toBe('closed by the other peer')
-    expect(tier.sent.filter(({ body }) => body.includes('"offer"'))).toHaveLength(1)
+    expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
     expect(alice.channels.concat(bob.channels)).toEqual([])
   })
 
@@ -194,6 +196,7 @@ describe('a channel that an application closed', () => {
     const theirs = opened(bob)
     const ours = await alice.connect('bob')
     const there = await theirs
+    const before = tier.sent.length
     stack.mute()
     const closing = there.close()
     // Joins the attempt to bring it back, which comes to nothing.
@@ -205,8 +208,8 @@ describe('a channel that an application closed', () => {
     await closing
     expect(channel.state).toBe('open')
     expect(alice.channels).toEqual([channel])
-    const offers = tier.sent.filter(({ body }) => body.includes('"offer"'))
-    expect(offers.map(({ body }) => body.includes('"resumes"'))).toEqual([false, true, false])
+    const offers = tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))
+    expect(offers.map(({ body }) => body.includes('"resumes"'))).toEqual([true, false])
   })
 })
 

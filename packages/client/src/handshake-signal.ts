@@ -29,10 +29,10 @@ export const DEADLINE_MS = 15_000
 /** More than a data channel's description ever needs, and small enough to check quickly. */
 const SDP_MAX_LENGTH = 8192
 const CANDIDATES_MAX = 20
-const LABEL_MAX_LENGTH = 128
+export const LABEL_MAX_LENGTH = 128
 /** Of a handshake's id, as the tier carries it. */
 const ID_MAX_LENGTH = 32
-const RETRANSMITS_MAX = 65535
+export const RETRANSMITS_MAX = 65535
 // Whole lines of printable ASCII that end in CR LF: a lone CR or LF could hide a line from one parser.
 const SDP_PATTERN = /^v=0\r\n(?:[a-z]=[ -~]*\r\n)+$/
 // An IP address or an mDNS name: a peer must not make this one ask the DNS for a name of its choice.

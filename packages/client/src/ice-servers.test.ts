@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IceServers } from './ice-servers.js'
+import { IceServers, iceServersOf } from './ice-servers.js'
 import { createP2P } from './p2p.js'
 import { FakeClock } from './testing/fake-clock.js'
 import { Rendezvous } from './testing/rendezvous.js'
@@ -61,12 +61,43 @@ describe('[P21] the P2P server in use', () => {
     void p2p?.close()
   })
 
-  it.each(['nonsense', 'stun:host:1', 'host', 'host:port', '', 'a b:1'])(
-    'must be host:port, not %j',
-    (setting) => {
-      expect(() => createP2P(contextWith(INTEGRATED), setting)).toThrow('host:port')
-    },
-  )
+  it.each([
+    'nonsense',
+    'stun:host:1',
+    'host',
+    'host:port',
+    '',
+    'a b:1',
+    'a:0',
+    'a:65536',
+    '::1:1',
+    '[::1]',
+    '[:::]:1',
+  ])('must be host:port, not %j', (setting) => {
+    expect(() => createP2P(contextWith(INTEGRATED), setting)).toThrow('host:port')
+  })
+})
+
+describe('[P28] what a tier says of its servers', () => {
+  const { username, credential } = TURN
+  const login = { username, credential }
+
+  it('is put into the spelling that every stack takes, each URL once', () => {
+    const urls = ['TURN:A.example', 'turn:a.example', 'turns:[2001:DB8:0::1]:443?transport=TCP']
+    expect(iceServersOf('[::1]:9001', { ...TURN, urls })).toEqual([
+      { urls: 'stun:[::1]:9001' },
+      { ...login, urls: ['turn:a.example', 'turns:[2001:db8::1]:443?transport=tcp'] },
+    ])
+  })
+
+  it('is left out where it is no URL of such a server', () => {
+    const urls = ['turn://a.example', 'turn:a/path', 'turn:u@a', 'http://a', '']
+    expect(iceServersOf('a b:1', { ...TURN, urls: [...urls, 'turn:a'] })).toEqual([
+      { ...login, urls: ['turn:a'] },
+    ])
+    expect(iceServersOf('[::1', { ...TURN, urls })).toEqual([])
+    expect(iceServersOf(null, { ...TURN, urls: [] })).toEqual([])
+  })
 })
 
 describe('[P22] TURN credentials', () => {
@@ -120,6 +151,21 @@ describe('[P22] TURN credentials', () => {
     expect(unable.usernames).toEqual([])
   })
 
+  it('reach an open connection also where its stack refuses one of the URLs [P28]', async () => {
+    const clock = new FakeClock()
+    const fresh = { ...TURN, urls: ['turn:a:6000', 'turn:b'], username: 'second' }
+    const context = { ...contextWith(null, TURN), clock, requestTurn: () => Promise.resolve(fresh) }
+    const servers = new IceServers(context, null)
+    const connection = new FakeConnection()
+    servers.keepFresh(connection)
+    await clock.advance(225_000)
+    expect(connection.getConfiguration()).toEqual({
+      iceTransportPolicy: 'relay',
+      iceServers: [{ urls: 'turn:b', username: 'second', credential: TURN.credential }],
+    })
+    servers.close()
+  })
+
   it('that live for a moment only are asked for every ten seconds, not all the time', async () => {
     const clock = new FakeClock()
     let asked = 0
@@ -142,6 +188,8 @@ class FakeConnection {
     return this.#configuration
   }
   setConfiguration(configuration: RTCConfiguration): void {
+    const urls = (configuration.iceServers ?? []).flatMap((server) => server.urls)
+    if (urls.includes('turn:a:6000')) throw new SyntaxError('the port is blocked')
     this.#configuration = configuration
     this.usernames.push(configuration.iceServers?.[0]?.username)
   }

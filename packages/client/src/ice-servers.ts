@@ -1,6 +1,8 @@
 import type { TurnCredentials } from '@peerage/protocol'
+import { formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { p2pServerOf } from './p2p-server.js'
 import type { Timer } from './clock.js'
+import { withUsable } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 
 /** Credentials are renewed with a quarter of their life left: a handshake may take its whole deadline. */
@@ -8,10 +10,36 @@ const RENEW_SHARE = 0.75
 /** Open connections ask no sooner than this, and again after it where the node gave no answer. */
 const RETRY_MS = 10_000
 
-type Renewable = Pick<
-  RTCPeerConnection,
-  'connectionState' | 'getConfiguration' | 'restartIce' | 'setConfiguration'
->
+/**
+ * In the spelling that every stack takes. What is no such URL is left out, for it would fail the whole connection; a
+ * node of ours sends none.
+ */
+export function iceServersOf(p2pServer: string | null, turn: TurnCredentials | null): RTCIceServer[] {
+  const read = (given: string[]): string[] => {
+    const urls = given.map(parseIceUrl).flatMap((url) => (url.ok ? formatIceUrl(url.value) : []))
+    return [...new Set(urls)]
+  }
+  const servers: RTCIceServer[] = []
+  const stun = read(p2pServer === null ? [] : [`stun:${p2pServer}`])
+  if (stun[0] !== undefined) servers.push({ urls: stun[0] })
+  const urls = read(turn?.urls ?? [])
+  if (turn !== null && urls.length > 0)
+    servers.push({ urls, username: turn.username, credential: turn.credential })
+  return servers
+}
+
+function configure(connection: Renewable, iceServers: RTCIceServer[]): void {
+  const configuration = connection.getConfiguration()
+  withUsable(iceServers, (some) => connection.setConfiguration({ ...configuration, iceServers: some }))
+}
+
+/** As much of an RTCPeerConnection as that takes; spelled out, for programs compiled without TypeScript's `dom`. */
+interface Renewable {
+  readonly connectionState: string
+  getConfiguration(): RTCConfiguration
+  restartIce(): void
+  setConfiguration(configuration: RTCConfiguration): void
+}
 
 /** The ICE servers for a new connection, with TURN credentials that still live. */
 export class IceServers {
@@ -37,13 +65,7 @@ export class IceServers {
       const fresh = await this.#context.requestTurn()
       if (fresh !== undefined) this.#keep(fresh)
     }
-    const server = p2pServerOf(this.#setting, this.#context.welcome.p2p)
-    const servers: RTCIceServer[] = server === null ? [] : [{ urls: `stun:${server}` }]
-    if (this.#turn !== null) {
-      const { urls, username, credential } = this.#turn
-      servers.push({ urls, username, credential })
-    }
-    return servers
+    return iceServersOf(p2pServerOf(this.#setting, this.#context.welcome.p2p), this.#turn)
   }
 
   /** An ICE restart gathers with the configuration of the connection: its credentials must live as long as it does. */
@@ -75,8 +97,7 @@ export class IceServers {
     if (this.#connections.size === 0) return
     const iceServers = await this.current()
     for (const connection of this.#connections)
-      if (connection.connectionState !== 'closed')
-        connection.setConfiguration({ ...connection.getConfiguration(), iceServers })
+      if (connection.connectionState !== 'closed') configure(connection, iceServers)
     if (this.#connections.size > 0) this.#timer ??= this.#renewLater()
   }
 

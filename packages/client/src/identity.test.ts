@@ -4,14 +4,15 @@ import { expect, test } from 'vitest'
 import { openIdentity, randomText } from './identity.js'
 import type { IdentityPlace } from './identity.js'
 import type { Seen } from './inbox.js'
-import { FakeLocks, FakeStorage, nameFrom } from './testing/fake-page.js'
+import { MemoryLocks } from './locks.js'
+import { FakeStorage, nameFrom } from './testing/fake-page.js'
 
 const KEY = 'a key'
 const ann = nameFrom('ann')
 const seen: Seen[] = [[nameFrom('bob'), 'streamofbob', 7, 1_000]]
 
 /** A tab: its storage, and a way to make its page go away. */
-function tab(storage: FakeStorage, locks?: FakeLocks): IdentityPlace & { unload(): void } {
+function tab(storage: FakeStorage, locks?: MemoryLocks): IdentityPlace & { unload(): void } {
   let leave = (): void => {}
   return {
     storage,
@@ -32,7 +33,7 @@ test('[N5] a secret is 22 characters of base64url, and never the same', () => {
 })
 
 test.each([
-  ['with locks', new FakeLocks()],
+  ['with locks', new MemoryLocks()],
   ['without', undefined],
 ])('[I8] a reloaded page has its secret, its name and what it handed over (%s)', async (_, locks) => {
   const storage = new FakeStorage()
@@ -47,7 +48,7 @@ test.each([
 })
 
 test.each([
-  ['with locks', new FakeLocks()],
+  ['with locks', new MemoryLocks()],
   ['without', undefined],
 ])('[I8] a duplicated tab is another peer, and both keep what is theirs (%s)', async (_, locks) => {
   const storage = new FakeStorage()
@@ -66,10 +67,10 @@ test.each([
 
 test('[I8] with locks, a page that crashed finds its secret again', async () => {
   const storage = new FakeStorage()
-  const first = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  const first = await openIdentity(KEY, tab(storage, new MemoryLocks()))
   first.keep(ann, () => seen)
   // The browser let go of everything that the page held.
-  expect(await openIdentity(KEY, tab(storage, new FakeLocks()))).toMatchObject({
+  expect(await openIdentity(KEY, tab(storage, new MemoryLocks()))).toMatchObject({
     secret: first.secret,
     name: 'ann',
   })
@@ -77,18 +78,18 @@ test('[I8] with locks, a page that crashed finds its secret again', async () => 
 
 test('what was handed over is written as it is when it is saved', async () => {
   const storage = new FakeStorage()
-  const locks = new FakeLocks()
+  const locks = new MemoryLocks()
   const first = await openIdentity(KEY, tab(storage, locks))
   let now: Seen[] = []
   first.keep(ann, () => now)
   now = seen
   first.save()
-  expect(await openIdentity(KEY, tab(storage.copy(), new FakeLocks()))).toMatchObject({ seen })
+  expect(await openIdentity(KEY, tab(storage.copy(), new MemoryLocks()))).toMatchObject({ seen })
 })
 
 test('a forgotten identity is gone', async () => {
   const storage = new FakeStorage()
-  const locks = new FakeLocks()
+  const locks = new MemoryLocks()
   const first = await openIdentity(KEY, tab(storage, locks))
   first.keep(ann, () => seen)
   first.close(true)
@@ -100,9 +101,9 @@ test('a forgotten identity is gone', async () => {
 test('a given secret wins, and what was kept for another one is not taken over', async () => {
   const storage = new FakeStorage()
   const given = 'g'.repeat(22) as Secret
-  const kept = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  const kept = await openIdentity(KEY, tab(storage, new MemoryLocks()))
   kept.keep(ann, () => seen)
-  expect(await openIdentity(KEY, tab(storage, new FakeLocks()), given)).toMatchObject({
+  expect(await openIdentity(KEY, tab(storage, new MemoryLocks()), given)).toMatchObject({
     secret: given,
     name: undefined,
     seen: [],
@@ -128,7 +129,7 @@ test.each([
 ])('what is no record of ours (%s) is as if nothing were kept', async (text) => {
   const storage = new FakeStorage()
   storage.setItem(KEY, text)
-  const identity = await openIdentity(KEY, tab(storage, new FakeLocks()))
+  const identity = await openIdentity(KEY, tab(storage, new MemoryLocks()))
   expect(identity).toMatchObject({ name: undefined, seen: [] })
   expect(parseSecret(identity.secret)).toMatchObject({ ok: true })
 })
@@ -138,7 +139,7 @@ test('of a record, what is malformed is left out', async () => {
   const secret = 's'.repeat(22)
   const broken = [[], ['bob'], ['bob', 1, 2, 3], ['bob', 's', 1.5, 3], ['', 's', 1, 2], null, seen[0]]
   storage.setItem(KEY, JSON.stringify({ secret, name: 'x'.repeat(200), seen: broken }))
-  expect(await openIdentity(KEY, tab(storage, new FakeLocks()))).toMatchObject({
+  expect(await openIdentity(KEY, tab(storage, new MemoryLocks()))).toMatchObject({
     secret,
     name: undefined,
     seen,
@@ -146,7 +147,7 @@ test('of a record, what is malformed is left out', async () => {
 })
 
 test('a storage that is full or shut stops neither the welcome nor the close', async () => {
-  const locks = new FakeLocks()
+  const locks = new MemoryLocks()
   const page = tab(new FakeStorage(), locks)
   const identity = await openIdentity(KEY, page)
   const fails = (): never => {

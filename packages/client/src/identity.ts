@@ -1,17 +1,15 @@
 import type { Name, Secret } from '@peerage/protocol'
 import { isObject, parseName, parseSecret } from '@peerage/protocol'
+import { onAbort } from './abort.js'
 import type { Seen } from './inbox.js'
+import { lock } from './locks.js'
+import type { Locked, Locks } from './locks.js'
 
 /** Where a name, its reclaim secret and what was handed over outlive a reload; sessionStorage is one. */
 export interface IdentityStorage {
   getItem(key: string): string | null
   setItem(key: string, value: string): void
   removeItem(key: string): void
-}
-
-/** What a page may hold exclusively while it lives; `navigator.locks` is one. */
-export interface Locks {
-  request(name: string, options: { signal: AbortSignal }, held: () => Promise<void>): Promise<unknown>
 }
 
 export interface IdentityPlace {
@@ -21,9 +19,6 @@ export interface IdentityPlace {
   /** Calls back when the page goes away, perhaps to be loaded again. */
   onLeave?(save: () => void): () => void
 }
-
-/** A reloading page lets go of its lock within this, on a busy machine too; a page that was duplicated never does. */
-const LOCK_WAIT_MS = 2_000
 
 export function randomText(bytes: number): string {
   const random = crypto.getRandomValues(new Uint8Array(bytes))
@@ -50,30 +45,43 @@ export interface Identity {
   close(forget: boolean): void
 }
 
-/** Opens the identity under `key`; without a place it lives in memory. */
-export async function openIdentity(key: string, place?: IdentityPlace, given?: Secret): Promise<Identity> {
-  let record = place === undefined ? undefined : readRecord(place.storage.getItem(key))
+/**
+ * Opens the identity under `key`; without a place it lives in memory. A storage or locks that fail, at whatever moment,
+ * cost what a reload would have found, and nothing else: this rejects with the signal's reason only.
+ */
+export async function openIdentity(
+  key: string,
+  place?: IdentityPlace,
+  given?: Secret,
+  signal?: AbortSignal,
+): Promise<Identity> {
+  const storage = place && new Sheltered(place.storage, key)
+  let record = storage?.read()
   if (given !== undefined && record?.secret !== given) record = undefined
-  const { locks, storage } = place ?? {}
-  // A full or shut storage must not stop whoever welcomes or closes the peer: its next load is then another peer.
-  const store = (act: (storage: IdentityStorage) => void): void => {
-    try {
-      if (storage) act(storage)
-    } catch {
-      // Not ours to mend.
-    }
+  let locks = place?.locks
+  const claim = async (secret: Secret): Promise<(() => void) | undefined> => {
+    if (locks === undefined) return undefined
+    const locking = lock(locks, `peerage ${secret}`)
+    const locked = await unlessAborted(locking, signal, (late) => releaseOf(late)?.())
+    if (locked === 'broken') locks = undefined
+    return releaseOf(locked)
   }
-  let unlock = record && (await lock(locks, record.secret))
-  if (unlock === undefined) record = undefined
-  const remove = (): void => store((storage) => storage.removeItem(key))
-  if (!locks) remove()
+  let unlock = record && (await claim(record.secret))
+  // Another page is this peer.
+  if (locks && unlock === undefined) record = undefined
   // 16 bytes are 128 bits and 22 characters [N5].
   const secret = given ?? record?.secret ?? (randomText(16) as Secret)
-  unlock ??= await lock(locks, secret)
+  unlock ??= await claim(secret)
+  // Without locks the record is taken out while in use. What another peer has left there meanwhile is that one's.
+  if (!locks && storage?.read()?.secret === secret) storage.remove()
   let name = record?.name
+  let isHolder = false
   let seen = (): Seen[] => record?.seen ?? []
-  const write = (): void =>
-    store((storage) => storage.setItem(key, JSON.stringify({ secret, name, seen: seen() })))
+  // Of several peers under one key the one that has the name is the one that a reload asks for.
+  const mayWrite = (): boolean => isHolder || (storage?.read()?.secret ?? secret) === secret
+  const write = (): void => {
+    if (storage && mayWrite()) storage.write(JSON.stringify({ secret, name, seen: seen() }))
+  }
   const ignore = place?.onLeave?.(write)
   const save = (): void => {
     if (locks) write()
@@ -84,35 +92,87 @@ export async function openIdentity(key: string, place?: IdentityPlace, given?: S
     seen: record?.seen ?? [],
     keep(held, ask) {
       name = held
+      isHolder = true
       seen = ask
       save()
     },
     save,
     close(forget) {
       ignore?.()
-      if (forget) remove()
-      else write()
+      if (!forget) write()
+      else if (storage?.read()?.secret === secret) storage.remove()
       unlock?.()
     },
   }
 }
 
-/** Resolves to the way to let go; undefined: another page holds it. Without locks there is nothing to hold. */
-function lock(locks: Locks | undefined, name: string): Promise<(() => void) | undefined> {
-  if (locks === undefined) return Promise.resolve(() => {})
-  return new Promise((resolve) => {
-    const held = (): Promise<void> => new Promise((release) => resolve(release))
-    locks
-      .request(`peerage ${name}`, { signal: AbortSignal.timeout(LOCK_WAIT_MS) }, held)
-      .catch(() => resolve(undefined))
+/** One key of a storage that may be full, shut or no storage at all. */
+class Sheltered {
+  readonly #storage: IdentityStorage
+  readonly #key: string
+
+  constructor(storage: IdentityStorage, key: string) {
+    this.#storage = storage
+    this.#key = key
+  }
+
+  read(): Stored | undefined {
+    const text = this.#attempt(() => this.#storage.getItem(this.#key))
+    return typeof text === 'string' ? readRecord(text) : undefined
+  }
+
+  write(text: string): void {
+    this.#attempt(() => this.#storage.setItem(this.#key, text))
+  }
+
+  remove(): void {
+    this.#attempt(() => this.#storage.removeItem(this.#key))
+  }
+
+  #attempt(act: () => unknown): unknown {
+    try {
+      const done = act()
+      // One that answers later is none of ours, and its failure must not end a process.
+      if (done instanceof Promise) done.catch(() => {})
+      return done
+    } catch {
+      return undefined
+    }
+  }
+}
+
+function releaseOf(locked: Locked): (() => void) | undefined {
+  return typeof locked === 'object' ? locked.release : undefined
+}
+
+/** Rejects with the signal's reason; what comes of the work then is for `tooLate`. */
+function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  tooLate: (result: T) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal?.reason)
+      void work.then(tooLate)
+    }
+    if (signal?.aborted) return abort()
+    const ignore = onAbort(signal, abort)
+    void work.then(resolve, reject).finally(ignore)
   })
 }
 
+interface Stored {
+  secret: Secret
+  name?: Name
+  seen: Seen[]
+}
+
 /** What was stored is input like any other: another version, or another script of the page, may have written it. */
-function readRecord(text: string | null): { secret: Secret; name?: Name; seen: Seen[] } | undefined {
+function readRecord(text: string): Stored | undefined {
   let stored: unknown
   try {
-    stored = JSON.parse(text ?? 'null')
+    stored = JSON.parse(text)
   } catch {
     return undefined
   }

@@ -9,6 +9,7 @@ interface Acked {
   to: string
   stream: string
   next: number
+  unread?: string
 }
 
 let clock: FakeClock
@@ -17,6 +18,8 @@ let acks: Acked[][]
 let saves: number
 let listening: boolean
 let onHand: () => void
+/** Bodies that the application's SDK cannot read. */
+let unreadable: (body: string) => boolean
 let inbox: Inbox
 const server: Carrier = {
   send: (frame) => {
@@ -32,13 +35,16 @@ beforeEach(() => {
   saves = 0
   listening = true
   onHand = () => {}
+  unreadable = () => false
   inbox = open()
 })
 
 function open(seen: ConstructorParameters<typeof Inbox>[1] = []): Inbox {
-  const hand = ({ body }: { body: string }): void => {
+  const hand = ({ body }: { body: string }): boolean => {
+    if (unreadable(body)) return false
     handed.push(body)
     onHand()
+    return true
   }
   return new Inbox(
     { clock, server, listens: () => listening, hand, save: () => saves++, streamMs: 60_000 },
@@ -408,4 +414,75 @@ test('[D17] a message in parts is handed over whole, and acknowledged then; of a
   receive(6, { base: 6, body: 'p0tail' })
   receive(7, { base: 6, body: 'seven' })
   expect(handed.slice(2)).toEqual(['seven'])
+})
+
+test('[D19] what cannot be read is acknowledged as such, again with a duplicate, until it is settled; the rest goes on', async () => {
+  unreadable = (body) => body === '2' || body === '4'
+  for (let seq = 1; seq <= 5; seq++) receive(seq)
+  expect(handed).toEqual(['1', '3', '5'])
+  await clock.advance(20)
+  const ack = { to: 'ann', stream: 'streamofann' }
+  // Of 5, 4, 3, 2, 1 from the lowest bit: the second and the fourth.
+  expect(acks.flat()).toEqual([
+    { ...ack, next: 2 },
+    { ...ack, next: 6, unread: 'a' },
+  ])
+  receive(2)
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toEqual({ ...ack, next: 6, unread: 'a' })
+  receive(6, { base: 4 })
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toEqual({ ...ack, next: 7, unread: '4' })
+  receive(7, { base: 7 })
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toEqual({ ...ack, next: 8 })
+})
+
+test('[D19] a whole window that cannot be read is said in 16 digits, and more push out the oldest', async () => {
+  unreadable = () => true
+  for (let seq = 1; seq <= 100; seq++) receive(seq, { base: Math.max(1, seq - 63) })
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toMatchObject({ next: 101, unread: 'f'.repeat(16) })
+  // One whose sender never settles anything: nothing grows.
+  for (let seq = 101; seq <= 300; seq++) receive(seq)
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toMatchObject({ next: 301, unread: 'f'.repeat(16) })
+})
+
+test('[D7] [D19] a reloaded page still says what could not be read', async () => {
+  unreadable = () => true
+  receive(1)
+  unreadable = () => false
+  receive(2)
+  await clock.advance(20)
+  inbox = open(inbox.seen())
+  acks.length = 0
+  receive(1)
+  await clock.advance(20)
+  expect(acks.flat()).toMatchObject([{ next: 3, unread: '2' }])
+  // What was stored is input like any other.
+  for (const wrong of ['x', '', 'f'.repeat(17)]) {
+    inbox = open([[nameFrom('ann'), 'streamofann', 3, clock.now(), wrong]])
+    acks.length = 0
+    receive(1)
+    await clock.advance(20)
+    expect(acks.flat()).toEqual([{ to: 'ann', stream: 'streamofann', next: 3 }])
+  }
+})
+
+test('[D17] [D19] of a message in parts that cannot be read none is delivered; nor is what no SDK sends', async () => {
+  unreadable = (body) => body === 'whole' || body === 'p2alone'
+  receive(1, { body: 'p2who' })
+  receive(2, { body: 'p0le' })
+  await clock.advance(20)
+  expect(acks.flat().at(-1)).toMatchObject({ next: 3, unread: '3' })
+  // A first part before a message, and a rest without a beginning.
+  receive(3, { base: 3, body: 'p2alone' })
+  receive(4, { base: 3, body: 'p0rest' })
+  receive(5, { base: 3, body: 'p2alone' })
+  receive(6, { base: 3, body: 'fine' })
+  receive(7, { base: 7, body: 'p0rest' })
+  await clock.advance(20)
+  expect(handed).toEqual(['alonerest', 'fine'])
+  expect(acks.flat().at(-1)).toMatchObject({ next: 8, unread: '1' })
 })

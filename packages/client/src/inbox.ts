@@ -3,6 +3,7 @@ import { limits } from '@peerage/protocol'
 import { joinParts, partsOf } from './body.js'
 import type { Clock, Timer } from './clock.js'
 import type { Carrier } from './signaling.js'
+import { ALL_READ, lastOf, marked, moved, readUnread, written } from './unread.js'
 
 /** How far ahead of the first unsettled message a sender may be, in messages [D6]. */
 export const WINDOW = 64
@@ -45,22 +46,24 @@ interface Stream {
   stream: string
   /** The seq that the application gets next. */
   next: number
+  /** Which of those before it could not be read [D19]. */
+  unread: bigint
   /** When something last came, for expiry. */
   at: number
   early: Map<number, Message>
   carrier: Carrier
 }
 
-/** What a reload must remember: sender, stream, next, and when it was last used. */
-export type Seen = [from: Name, stream: string, next: number, at: number]
+/** What a reload must remember: sender, stream, next, when it was last used, and what could not be read (hexadecimal). */
+export type Seen = [from: Name, stream: string, next: number, at: number, unread?: string]
 
 export interface InboxDeps {
   clock: Clock
   server: Carrier
   /** Whether the application listens for this kind yet; until then messages wait, unacknowledged [D8]. */
   listens: (kind: Message['kind']) => boolean
-  /** Hands one message to the application. Must not throw. */
-  hand: (message: Message) => void
+  /** Hands one message to the application. False: nobody can read it. Must not throw. */
+  hand: (message: Message) => boolean
   /** Keeps what was handed over, before it is acknowledged [D7]; absent: nothing outlives the process. */
   save?: (() => void) | undefined
   /** An idle stream is forgotten after this: well over every sender's deadline. */
@@ -88,7 +91,8 @@ export class Inbox {
 
   constructor(deps: InboxDeps, seen: Seen[] = []) {
     this.#deps = deps
-    for (const [from, stream, next, at] of seen) this.#open(from, 0, stream, next, at, true)
+    for (const [from, stream, next, at, unread] of seen)
+      this.#open(from, 0, stream, next, at, true).unread = readUnread(unread)
   }
 
   receive(message: Message, carrier: Carrier): void {
@@ -99,6 +103,7 @@ export class Inbox {
     const stream = this.#open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#skip(stream, base)
+    stream.unread = lastOf(stream.unread, stream.next - base)
     const isNew = seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)
     if (isNew) {
       stream.early.set(seq, message)
@@ -120,7 +125,16 @@ export class Inbox {
   seen(): Seen[] {
     const all = this.#senders().flatMap(({ streams }) => [...streams.values()])
     const since = this.#deps.clock.now() - this.#deps.streamMs
-    return all.filter(({ at }) => at > since).map(({ from, stream, next, at }) => [from, stream, next, at])
+    const entry = ({ from, stream, next, at, unread }: Stream): Seen => {
+      const text = written(unread)
+      return text === undefined ? [from, stream, next, at] : [from, stream, next, at, text]
+    }
+    return all.filter(({ at }) => at > since).map(entry)
+  }
+
+  /** Acknowledges now what waits for company: the peer goes. */
+  flush(): void {
+    if (this.#due.size > 0) this.#ack()
   }
 
   close(): void {
@@ -151,6 +165,7 @@ export class Inbox {
       from,
       stream: id,
       next,
+      unread: ALL_READ,
       at,
       early: new Map<number, Message>(),
       carrier: this.#deps.server,
@@ -235,6 +250,7 @@ export class Inbox {
   #skip(stream: Stream, base: number): void {
     for (const seq of stream.early.keys()) if (seq < base) this.#take(stream, seq)
     stream.next = base
+    stream.unread = ALL_READ
   }
 
   #take(stream: Stream, seq: number): Message | undefined {
@@ -264,18 +280,21 @@ export class Inbox {
     for (;;) {
       const waiting = stream.early.get(stream.next)
       if (waiting === undefined || !this.#deps.listens(waiting.kind)) return some
-      const count = partsOf(waiting.body) ?? 1
-      // All of it, or nothing yet: what is acknowledged has been handed over whole [D17].
-      for (let seq = stream.next; seq < stream.next + count; seq++) if (!stream.early.has(seq)) return some
-      const parts: string[] = []
-      for (let i = 0; i < Math.max(count, 1); i++) parts.push(this.#take(stream, stream.next + i)?.body ?? '')
+      const parts = partsFrom(stream, waiting)
+      if (parts === undefined) return some
+      for (let i = 0; i < parts.length; i++) this.#take(stream, stream.next + i)
       // Counted first: a listener may come back here (by adding another listener) while it runs.
       stream.next += parts.length
+      stream.unread = moved(stream.unread, parts.length)
+      const { next } = stream
       this.#know(stream)
       this.#unacked += parts.length
       some = true
       // Of a message whose beginning was given up, the rest is nothing.
-      if (count > 0) this.#deps.hand(count === 1 ? waiting : { ...waiting, body: joinParts(parts) })
+      const isRest = partsOf(waiting.body) === 0
+      const whole = parts.length === 1 ? waiting : { ...waiting, body: joinParts(parts) }
+      if (!isRest && this.#deps.hand(whole)) continue
+      stream.unread = marked(stream.unread, parts.length, stream.next - next)
     }
   }
 
@@ -308,13 +327,27 @@ export class Inbox {
     this.#due.clear()
     for (const [carrier, streams] of batches)
       for (let i = 0; i < streams.length; i += limits.acksPerFrame) {
-        const acks = streams
-          .slice(i, i + limits.acksPerFrame)
-          .map(({ from: to, stream, next }) => ({ to, stream, next }))
+        const acks = streams.slice(i, i + limits.acksPerFrame).map(({ from: to, stream, next, unread }) => {
+          const text = written(unread)
+          return text === undefined ? { to, stream, next } : { to, stream, next, unread: text }
+        })
         // A lost acknowledgement is asked for again by the sender's resend.
         if (carrier.send({ type: 'ack', acks }) !== true) this.#deps.server.send({ type: 'ack', acks })
       }
   }
+}
+
+/** The bodies of the next message of the stream, which `first` begins; undefined: they are not all there [D17]. */
+function partsFrom({ early, next }: Stream, first: Message): string[] | undefined {
+  const bodies = [first.body]
+  for (let i = 1; i < (partsOf(first.body) ?? 1); i++) {
+    const part = early.get(next + i)
+    if (part === undefined) return undefined
+    // No SDK sends such: the first one is read for itself, and so not at all.
+    if (partsOf(part.body) !== 0) return [first.body]
+    bodies.push(part.body)
+  }
+  return bodies
 }
 
 /** Whether one of the streams was heard after `since`. */

@@ -7,9 +7,10 @@ import type {
   PeerMessage,
   ProtocolError,
 } from '@peerage/protocol'
-import { closeCodes, closeReasonOf, finalTexts, limits, mayReconnect, temporary } from '@peerage/protocol'
+import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
+import { check, objectWith } from './check.js'
 import type { Clock, Timer } from './clock.js'
-import { PeerageError } from './error.js'
+import { PeerageError, withRemedy } from './error.js'
 import { reconnectDelayMs } from './reconnect.js'
 import type { OpenTransport, Transport } from './transport.js'
 
@@ -20,10 +21,23 @@ export type PeerState =
   /** Before the first welcome. */
   | { state: 'connecting' }
   | { state: 'online'; node: string }
-  /** The connection was lost; the name waits, and so do messages. The next attempt starts in `delayMs`. */
-  | { state: 'reconnecting'; delayMs: number }
+  /**
+   * The connection was lost; the name waits, and so do messages. The next attempt starts in `delayMs`. `cause`: what the
+   * connection, or the last attempt, ended with.
+   */
+  | { state: 'reconnecting'; delayMs: number; cause: Error }
   /** Final. */
   | { state: 'closed'; reason: EndReason; detail: string }
+
+/** An attempt to connect that came to nothing. */
+export interface FailedAttempt {
+  /** Its message says why, and what to do, as far as the platform tells. */
+  error: Error
+  /** 1 for the first. */
+  attempt: number
+  /** Milliseconds until the next one. */
+  delayMs: number
+}
 
 /** What a node says after its welcome. */
 export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
@@ -40,6 +54,8 @@ export interface LinkDeps {
   onWelcome: (welcome: NodeMessageOf<'welcome'>) => void
   onMessage: (message: LaterMessage) => void
   onState: (state: PeerState) => void
+  /** An attempt has failed, and another one will be made. */
+  onRetry: (failed: FailedAttempt) => void
   onError: (error: unknown) => void
 }
 
@@ -49,6 +65,8 @@ export interface LinkDeps {
  */
 const STABLE_MS = 1_000
 
+const aTransport = objectWith('a Transport', 'send', 'close')
+
 /** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
 export class Link {
   readonly #deps: LinkDeps
@@ -56,9 +74,15 @@ export class Link {
   #transport: Transport | undefined
   #timer: Timer | undefined
   #attempt = 0
+  /** Counts attempts: what is heard of one that was given up changes nothing. */
+  #current = 0
   #onlineAt = Infinity
   #closing: NodeMessageOf<'closing'> | undefined
-  #failure: string | undefined
+  /** The name is to be given back, as soon as a node can be told. */
+  #leaves = false
+  #gone: Promise<void> = Promise.resolve()
+  #departed = false
+  #failure: Error | undefined
 
   constructor(deps: LinkDeps) {
     this.#deps = deps
@@ -68,35 +92,35 @@ export class Link {
     return this.#state
   }
 
-  /** What the last attempt ended with, for people. */
-  get failure(): string | undefined {
+  /** What the last attempt or connection ended with. */
+  get failure(): Error | undefined {
     return this.#failure
   }
 
   async open(): Promise<void> {
-    this.#timer?.cancel()
+    const current = ++this.#current
     this.#closing = undefined
-    const { open, hello, clock, onError } = this.#deps
+    const { open, hello, onError } = this.#deps
+    // Also the application's `token` may never come.
+    this.#limit('its `token` did not come')
     try {
       const greeting = await hello()
-      if (this.#state.state === 'closed') return
-      this.#transport = open(greeting, {
+      if (this.#state.state === 'closed' || this.#departed || this.#current !== current) return
+      this.#limit('no welcome came')
+      const transport = open(greeting, {
         message: (message) => this.#receive(message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
         refused: (error) => this.#refused(error),
-        closed: (code, why) => this.#lost(code, why),
+        closed: (code, cause) => this.#lost(code, cause),
       })
+      check('what `transport` returns', transport, aTransport)
+      this.#transport = transport
     } catch (error) {
+      if (this.#current !== current) return
       // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.
-      this.#failure = error instanceof Error ? error.message : String(error)
       onError(error)
-      return this.#again()
+      this.#again(error instanceof Error ? error : new Error(String(error)))
     }
-    this.#timer = clock.after(limits.handshakeMs, () => {
-      this.#failure = 'no welcome came in time'
-      this.#transport?.close()
-      this.#again()
-    })
   }
 
   /** Tries now instead of after the wait: the network is back. */
@@ -109,12 +133,55 @@ export class Link {
     return this.#state.state === 'online' && (this.#transport?.send(message) ?? false)
   }
 
-  close(reason: EndReason = 'closed', detail: string = reason): void {
+  /** Gives the name back, now or with the next welcome; the node then closes. */
+  leave(): void {
+    this.#leaves = true
+    if (!this.send({ type: 'leave' })) this.hurry()
+  }
+
+  close(reason: EndReason = 'closed', why = new PeerageError(reason)): void {
     if (this.#state.state === 'closed') return
+    this.#failure = why
     this.#timer?.cancel()
-    this.#transport?.close()
+    this.#drop()
+    this.#to({ state: 'closed', reason, detail: why.message })
+  }
+
+  /** The attempt under way has so long for its next step. */
+  #limit(late: string): void {
+    this.#timer?.cancel()
+    this.#timer = this.#deps.clock.after(limits.handshakeMs, () => {
+      this.#drop()
+      this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
+    })
+  }
+
+  /**
+   * Gives the name back without a word to the application, whose process ends: its promises stay as they are. Writes the
+   * leave before it returns, and resolves when the node has read it.
+   */
+  depart(): Promise<void> {
+    this.#departed = true
+    this.#timer?.cancel()
+    const transport = this.#transport
     this.#transport = undefined
-    this.#to({ state: 'closed', reason, detail })
+    transport?.send(this.#state.state === 'connecting' ? { type: 'leave', onlyNew: true } : { type: 'leave' })
+    return Promise.resolve(transport?.close())
+  }
+
+  /** Resolves when the last connection that was closed here is over, and the node has read what was said on it. */
+  get gone(): Promise<void> {
+    return this.#gone
+  }
+
+  // A hello that is not answered yet is taken back, or its name would wait for nobody.
+  #drop(): void {
+    const transport = this.#transport
+    this.#transport = undefined
+    if (transport === undefined) return
+    if (this.#state.state !== 'online')
+      transport.send(this.#leaves ? { type: 'leave' } : { type: 'leave', onlyNew: true })
+    this.#gone = Promise.resolve(transport.close())
   }
 
   #receive(message: NodeMessage): void {
@@ -126,36 +193,44 @@ export class Link {
       this.#state = { state: 'online', node: message.node }
       this.#deps.onWelcome(message)
       this.#deps.onState(this.#state)
+      if (this.#leaves) this.leave()
     } else this.#deps.onMessage(message)
   }
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
-    this.#failure = `${code}: ${detail}`
-    if (temporary[code]) this.#again(retryAfterMs)
-    else this.close(code, detail)
+    const error = new PeerageError(code, withRemedy(code, detail), { retryAfterMs })
+    if (temporary[code]) this.#again(error, retryAfterMs)
+    else this.close(code, error)
   }
 
-  #lost(code: number, why = `the connection ended with code ${code}`): void {
-    this.#failure = why
+  #lost(code: number, cause: Error = new PeerageError('unreachable', cutText(code))): void {
     // Said right before the close, for a proxy may replace the close code.
     const said = this.#closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
     const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
-    if (mayReturn || (reason === 'token-expired' && this.#deps.renewable))
-      this.#again(this.#closing?.retryAfterMs)
-    else this.close(reason ?? 'refused', (reason && finalTexts[reason]) ?? `close code ${code}`)
+    if (!mayReturn && !(reason === 'token-expired' && this.#deps.renewable)) {
+      if (reason !== undefined) return this.close(reason)
+      return this.close('refused', new PeerageError('refused', `the node closed for good, with code ${code}`))
+    }
+    this.#again(
+      reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${reason})`),
+      this.#closing?.retryAfterMs,
+    )
   }
 
-  #again(retryAfterMs?: number): void {
+  #again(error: Error, retryAfterMs?: number): void {
     if (this.#state.state === 'closed') return
-    const { clock, random } = this.#deps
+    const { clock, random, onRetry } = this.#deps
+    this.#failure = error
+    this.#current++
     this.#timer?.cancel()
     this.#transport = undefined
     if (clock.now() - this.#onlineAt >= STABLE_MS) this.#attempt = 0
     this.#onlineAt = Infinity
     const delayMs = reconnectDelayMs(this.#attempt++, random(), retryAfterMs)
     this.#timer = clock.after(delayMs, () => void this.open())
-    this.#to(this.#state.state === 'connecting' ? this.#state : { state: 'reconnecting', delayMs })
+    if (this.#state.state !== 'connecting') this.#to({ state: 'reconnecting', delayMs, cause: error })
+    onRetry({ error, attempt: this.#attempt, delayMs })
   }
 
   #to(state: PeerState): void {
@@ -163,6 +238,10 @@ export class Link {
     this.#state = state
     this.#deps.onState(state)
   }
+}
+
+export function cutText(code: number): string {
+  return `the connection to the node was cut (close code ${code})`
 }
 
 function isCloseReason(said: string): said is CloseReason {

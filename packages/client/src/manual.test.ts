@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ManualAnswer, ManualOffer, ManualOptions } from './manual.js'
-import { answerManually, offerManually } from './manual.js'
+import { answerManually, offerManually } from './entries/manual-node.js'
 import { describePart, packPart, unpackPart } from './manual-text.js'
 import { closed, failure, received } from './testing/controllers.js'
 
@@ -54,7 +54,20 @@ describe('manual mode', () => {
   it('[P25] refuses what is no offer, and an offer where an answer belongs', async () => {
     expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
     const offer = keep(await offerManually())
-    expect(() => offer.connect(offer.text)).toThrow('not a manual answer')
+    expect((await failure(offer.connect(offer.text))).message).toContain('not a manual answer')
+  })
+
+  // Before, the first promise settled never, and its deadline closed the channel.
+  it('opens one channel, however often the answer is entered', async () => {
+    const { offer, answer, ours } = await opened()
+    expect(await offer.connect(answer.text)).toBe(ours)
+  })
+
+  it('a channel that nobody waits for yet ends no process when it fails, and says so later', async () => {
+    const offer = keep(await offerManually())
+    const answer = keep(await answerManually(offer.text, { deadlineMs: 1 }))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(await failure(answer.channel)).toMatchObject({ name: 'ConnectError' })
   })
 
   it('fails in time when the answer is for another offer', async () => {

@@ -1,19 +1,23 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
+import { abortError } from './abort.js'
 import type { Channel } from './channel.js'
-import { abortError } from './channel.js'
 import type { Clock } from './clock.js'
-import { checkMs, systemClock } from './clock.js'
+import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
+import type { Kinds } from './check.js'
+import { systemClock } from './clock.js'
 import type { Blank } from './connections.js'
 import type { HandshakeSignal } from './handshake-signal.js'
+import { iceServersOf } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { describePart, packPart, unpackPart } from './manual-text.js'
 import type { Part } from './manual-text.js'
 import { Handshake } from './negotiation.js'
 import { openChannel } from './open-channel.js'
 import { ConnectError } from './connect-error.js'
+import type { Ground } from './ground.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { Streams } from './streams.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
@@ -28,6 +32,15 @@ export interface ManualOptions {
   signal?: AbortSignal | undefined
   RTCPeerConnection?: PeerConnectionClass | undefined
   clock?: Clock | undefined
+}
+
+const manualKinds: Kinds<ManualOptions> = {
+  peer: aText,
+  p2pServer: aText,
+  deadlineMs: aTime,
+  signal: aSignal,
+  RTCPeerConnection: aFunction,
+  clock: objectWith('a Clock', 'now', 'after'),
 }
 
 /** For the other side, to be answered with `answerManually`. */
@@ -55,11 +68,27 @@ const GATHER_MS = 3_000
 /** node-datachannel says that it has gathered a little before it says what. */
 const SETTLE_MS = 50
 
-export async function offerManually(options: ManualOptions = {}): Promise<ManualOffer> {
-  const side = new Side('offer', options)
+type FindPeerConnection = Ground['findPeerConnection']
+
+export interface Manual {
+  /** Begins: its text goes to the other side. */
+  offerManually: (options?: ManualOptions) => Promise<ManualOffer>
+  /** @throws TypeError for a text that is no offer */
+  answerManually: (offer: string, options?: ManualOptions) => Promise<ManualAnswer>
+}
+
+export function manualOn(find: FindPeerConnection): Manual {
+  return {
+    offerManually: (options = {}) => offerManually(find, options),
+    answerManually: (offer, options = {}) => answerManually(find, offer, options),
+  }
+}
+
+async function offerManually(find: FindPeerConnection, options: ManualOptions): Promise<ManualOffer> {
+  const side = new Side('offer', find, options)
   side.handshake.offer()
   const text = await side.text
-  const connect = (answer: string): Promise<Channel> => {
+  const connect = async (answer: string): Promise<Channel> => {
     const { sdp, candidates } = read(answer, 'answer')
     side.handshake.receive({ type: 'answer', sdp, restart: false })
     side.handshake.receive({ type: 'candidates', candidates })
@@ -68,18 +97,25 @@ export async function offerManually(options: ManualOptions = {}): Promise<Manual
   return { text, connect, close: () => side.close() }
 }
 
-/** @throws TypeError for a text that is no offer */
-export async function answerManually(offer: string, options: ManualOptions = {}): Promise<ManualAnswer> {
+async function answerManually(
+  find: FindPeerConnection,
+  offer: string,
+  options: ManualOptions,
+): Promise<ManualAnswer> {
   const { sdp, candidates } = read(offer, 'offer')
-  const side = new Side('answer', options)
+  const side = new Side('answer', find, options)
   const terms = { label: '', ordered: true }
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
-  return { text, channel: side.channel(), close: () => side.close() }
+  const channel = side.channel()
+  // Whoever shows the text first, and waits for the channel later, still hears of its end then.
+  channel.catch(() => undefined)
+  return { text, channel, close: () => side.close() }
 }
 
 function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+  check(type, text, aText)
   const part = unpackPart(text)
   if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
   return describePart(part)
@@ -90,17 +126,21 @@ class Side {
   readonly handshake: Handshake
   readonly text: Promise<string>
   readonly #peer: Name
+  readonly #find: FindPeerConnection
   readonly #options: ManualOptions
   readonly #clock: Clock
   readonly #candidates: string[] = []
   #gathered: () => void = () => undefined
   #settle: (result: Channel | Error) => void = () => undefined
   #result: Channel | Error | undefined
+  #channel: Promise<Channel> | undefined
 
-  constructor(type: Part['type'], options: ManualOptions) {
+  constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
+    checkOptions(options, manualKinds)
     const peer = parseName(options.peer ?? 'manual')
-    if (!peer.ok) throw new TypeError(peer.problem)
+    if (!peer.ok) throw new TypeError(`peer: ${peer.problem}`)
     this.#peer = peer.value
+    this.#find = find
     this.#options = options
     this.#clock = options.clock ?? systemClock
     options.signal?.throwIfAborted()
@@ -134,10 +174,10 @@ class Side {
     )
   }
 
+  /** One, however often it is asked for. */
   channel(): Promise<Channel> {
-    return new Promise((resolve, reject) => {
+    this.#channel ??= new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
-      checkMs(deadlineMs)
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
         timer.cancel()
@@ -146,6 +186,7 @@ class Side {
       }
       if (this.#result) this.#settle(this.#result)
     })
+    return this.#channel
   }
 
   close(): void {
@@ -153,11 +194,9 @@ class Side {
   }
 
   async #prepare(): Promise<Blank> {
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    if (!PeerConnection)
-      throw new Error('no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
+    const PeerConnection = this.#options.RTCPeerConnection ?? (await this.#find())
     const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
-    const connection = new PeerConnection({ iceServers: server === null ? [] : [{ urls: `stun:${server}` }] })
+    const connection = newConnection(PeerConnection, { iceServers: iceServersOf(server, null) })
     connection.addEventListener('icegatheringstatechange', () => {
       if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
     })

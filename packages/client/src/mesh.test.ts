@@ -16,7 +16,7 @@ function house(): {
   const clock = new FakeClock()
   const calls: string[] = []
   const members = new Map<string, { name: string; state: PresenceState }>()
-  const events = new Emitter<{ member: [] }>(() => {})
+  const events = new Emitter<{ member: [] }>({ member: true }, () => {})
   const session = { self: { name: 'ann' }, clock, onError: () => {}, onClosed: () => () => {} }
   const p2p = {
     channels: [],

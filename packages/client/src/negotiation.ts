@@ -1,8 +1,10 @@
+import { stageTexts } from './connect-error.js'
 import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { HandshakeOptions } from './handshake-options.js'
 import type { EndReason, HandshakeSignal } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
+import { answerTo, ownDescription } from './description.js'
 import { Parting } from './parting.js'
 import { PathWatch } from './path-watch.js'
 import { messageBytesMaxOf } from './sdp.js'
@@ -12,9 +14,6 @@ import { TheirCandidates } from './their-candidates.js'
 
 /** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
 const REMOTE_MAX = 200
-
-const noCandidates = (sdp: string | undefined): string =>
-  (sdp ?? '').replace(/^a=(end-of-)?candidate.*\r\n/gm, '')
 
 /** Browsers can; libdatachannel cannot. */
 const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
@@ -31,6 +30,8 @@ export class Handshake {
   /** Descriptions go first: what is found before the first one has left, waits. */
   #described = false
   #canRestart = false
+  /** The last offer, whoever made it: an answer is read against it. */
+  #offer = ''
   readonly #found: OwnCandidates
   #received = 0
   readonly #theirs = new TheirCandidates()
@@ -221,7 +222,7 @@ export class Handshake {
   #step(run: () => void | Promise<void>): void {
     this.#steps = this.#steps
       .then(() => (this.#state === 'ended' ? undefined : run()))
-      .catch((error: unknown) => this.end('ice', String(error)))
+      .catch((error: unknown) => this.end('ice', error instanceof Error ? error.message : String(error)))
   }
 
   async #start(): Promise<Blank> {
@@ -266,7 +267,8 @@ export class Handshake {
   async #describe(connection: RTCPeerConnection, description: RTCSessionDescriptionInit): Promise<void> {
     if (this.#isEnded()) return
     const set = connection.setLocalDescription(description)
-    const sdp = noCandidates(description.sdp)
+    const own = ownDescription(description.sdp)
+    const sdp = description.type === 'offer' ? (this.#offer = own) : answerTo(this.#offer, own)
     const restart = canRestart(connection)
     void this.#options.send(
       description.type === 'offer'
@@ -284,7 +286,8 @@ export class Handshake {
     this.#messageBytesMax = messageBytesMaxOf(sdp)
     // At once: what fails from here on, resolved or not, was answered, and may be tried again.
     if (this.#state === 'new') this.#state = 'answered'
-    await connection.setRemoteDescription({ type, sdp })
+    if (type === 'offer') this.#offer = sdp
+    await connection.setRemoteDescription({ type, sdp: type === 'offer' ? sdp : answerTo(this.#offer, sdp) })
     await this.#theirs.addEarly(connection)
   }
 
@@ -304,9 +307,9 @@ export class Handshake {
     const { connectionState, iceConnectionState } = connection
     if (this.#state === 'open') return this.#onPathChange(connectionState)
     if (connectionState === 'failed' || connectionState === 'closed')
-      return this.end(this.stage, `the connection ${connectionState}`)
+      return this.end(this.stage, `the connection ${connectionState}: ${stageTexts[this.stage]}`)
     if (this.#isCaller && iceConnectionState === 'connected')
-      this.#watch.opening(() => this.end(this.stage, 'connected, but no channel'))
+      this.#watch.opening(() => this.end(this.stage, stageTexts[this.stage]))
   }
 
   #onPathChange(state: RTCPeerConnectionState): void {

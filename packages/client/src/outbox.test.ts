@@ -520,3 +520,15 @@ test('[D9] [D10] each message that is given up costs one frame, not all that wai
   expect(Math.max(...times.values())).toBeLessThanOrEqual(4)
   expect(wire.length - before).toBeLessThanOrEqual(120)
 })
+
+test('[D19] what the recipient could not read is incompatible, the rest is delivered', async () => {
+  const sends = ['a', 'b', 'c', 'd'].map((body) => send(body))
+  await settled()
+  const stream = wire.at(-1)?.stream ?? ''
+  outbox.acked({ type: 'acked', from: bob, stream, next: 4, unread: '2' })
+  await settled()
+  expect(sends.map(({ end }) => end)).toEqual(['delivered', 'incompatible', 'delivered', undefined])
+  outbox.acked({ type: 'acked', from: bob, stream, next: 5, unread: 'f'.repeat(16) })
+  await settled()
+  expect(sends.map(({ end }) => end)).toEqual(['delivered', 'incompatible', 'delivered', 'incompatible'])
+})

@@ -5,6 +5,7 @@ import { WINDOW } from './inbox.js'
 import { lateVerdictOf, newLine, verdictOf } from './line.js'
 import type { Held, Line, Outgoing } from './line.js'
 import type { Carrier, SendResult, Stay } from './signaling.js'
+import { isUnread, readUnread } from './unread.js'
 
 /** Resend what is unacknowledged after this, doubling to the second, with a quarter of jitter [D10]. */
 const RESEND_FIRST_MS = 2_000
@@ -104,7 +105,7 @@ export class Outbox {
     return true
   }
 
-  acked({ from, stream, next }: NodeMessageOf<'acked'>): void {
+  acked({ from, stream, next, unread }: NodeMessageOf<'acked'>): void {
     const line = this.#find(from, stream)
     // An acknowledgement of what was never transmitted is nobody's: ignored [D12].
     if (line === undefined || next > line.sent + 1) return
@@ -113,7 +114,8 @@ export class Outbox {
     const wasAway = line.away
     line.resendMs = RESEND_FIRST_MS
     this.#setAway(line, false)
-    for (const held of settled) held.end('delivered')
+    const bits = readUnread(unread)
+    for (const held of settled) held.end(isUnread(bits, next, held.seq) ? 'incompatible' : 'delivered')
     this.#wake(line, wasAway)
     const head = line.held[0]
     // A message in between was given up: the recipient waits for it until it hears of the new base.

@@ -254,15 +254,27 @@ describe('what others learn', () => {
     await theirs
   })
 
-  it('[P15] is no host or reflexive address with relayOnly', async () => {
+  it('[P15] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
     const tier = new Rendezvous()
-    const alice = controllers.make(tier, 'alice', { relayOnly: true })
-    controllers.make(tier, 'bob')
-    // Time for the answer, without which it would end as no-answer.
-    const error = await failure(alice.connect('bob', { deadlineMs: 4_000 }))
-    expect(error).toMatchObject({ stage: 'ice' })
-    const mine = tier.sent.filter(({ from }) => from === 'alice')
-    expect(mine.length).toBeGreaterThan(0)
-    expect(mine.filter(({ body }) => /typ (host|srflx)|a=candidate/.test(body))).toEqual([])
+    const errors: string[] = []
+    const onError = (error: unknown): void => void errors.push(String(error))
+    const alice = controllers.make(tier, 'alice', { relayOnly: true }, { onError })
+    const failed = new Promise((resolve) => alice.on('connect-failed', resolve))
+    const error = await failure(alice.connect('bob'))
+    expect(error).toMatchObject({
+      stage: 'ice',
+      message: expect.stringMatching(/relayOnly.*werift.*@roamhq\/wrtc/),
+    })
+    expect(await failed).toBe(error)
+    expect(tier.sent).toEqual([])
+    const bob = controllers.make(tier, 'bob')
+    for (let calls = 0; calls < 2; calls++)
+      expect(await failure(bob.connect('alice'))).toMatchObject({
+        message: expect.stringContaining('refused'),
+      })
+    expect(tier.sent.filter(({ from }) => from === 'alice').map(({ body }) => body)).toEqual(
+      Array(2).fill('{"type":"end","reason":"refused"}'),
+    )
+    expect(errors).toEqual([expect.stringMatching(/was refused: relayOnly cannot be kept/)])
   })
 })

@@ -154,6 +154,30 @@ describe('connect', () => {
     expect(error.message).toContain('refused')
   })
 
+  // Before, an `accept` that forgot to return let everyone in.
+  it('[P10] an accept that says neither yes nor no has not said yes, and that is told', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const accept = (): boolean => undefined as never
+    controllers.make(tier, 'bob', { accept })
+    expect((await failure(alice.connect('bob'))).message).toContain('refused')
+    expect(tier.errors.map(String)).toEqual([
+      'TypeError: what `accept` returns must be true or false; it is undefined',
+    ])
+  })
+
+  // Before, it settled never.
+  it('[P6] who waits for a channel after one that is closing hears when this peer is closed', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob')
+    const first = await alice.connect('bob')
+    void first.close()
+    const second = failure(alice.connect('bob'))
+    void alice.close()
+    expect(await second).toMatchObject({ name: 'ConnectError', message: expect.stringContaining('closed') })
+  })
+
   it('[P21] tells the caller that P2P is off there', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')

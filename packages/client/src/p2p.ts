@@ -1,27 +1,40 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
-import { checkMs } from './clock.js'
-import { abortError } from './channel.js'
+import type { FailureStage } from './connect-error.js'
+import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
+import type { Kinds } from './check.js'
+import { abortError } from './abort.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
+import { diagnose } from './diagnose.js'
 import { Emitter } from './emitter.js'
 import type { Terms } from './handshake-signal.js'
-import { DEADLINE_MS, decodeSignal, isWithinRate, refuse } from './handshake-signal.js'
+import {
+  DEADLINE_MS,
+  LABEL_MAX_LENGTH,
+  RETRANSMITS_MAX,
+  decodeSignal,
+  isWithinRate,
+  refuse,
+} from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onLeave, onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { findPeerConnection } from './rtc.js'
+import { newConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
   /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */
   accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
-  /** Only through TURN: no address of this peer is shown to another, nor a direct path tried. */
+  /**
+   * Only through TURN: no address of this peer is shown to another, nor a direct path tried. Where that cannot be kept,
+   * without a TURN server or with node-datachannel, `connect` fails at once, and who calls is refused.
+   */
   relayOnly?: boolean | undefined
   /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
   holdCandidates?: boolean | undefined
@@ -50,6 +63,23 @@ export type P2PEvents = {
   outcome: [outcome: Outcome]
 }
 
+const P2P_EVENTS = {
+  'channel-opened': true,
+  'channel-closed': true,
+  'connect-failed': true,
+  'all-channels-closed': true,
+  outcome: true,
+} as const
+
+const channelKinds: Kinds<ChannelOptions> = {
+  signal: aSignal,
+  deadlineMs: aTime,
+  label: textUpTo(LABEL_MAX_LENGTH),
+  ordered: aFlag,
+  maxRetransmits: wholeUpTo(RETRANSMITS_MAX),
+}
+const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSignal }
+
 /** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
 const INCOMING_MAX = 32
 const LABELS_MAX = 8
@@ -69,13 +99,15 @@ export class P2P {
   /** The handshakes whose channels an application closed last. A lost one's caller may not know. */
   readonly #final = new Set<string>()
   #closed = false
+  /** That every call is refused. */
+  #told = false
   #heard: Promise<unknown> = Promise.resolve()
 
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
     this.#context = context
     this.#options = options
     this.#setting = setting
-    this.#events = new Emitter((error) => context.onError(error, 'listener'))
+    this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
     this.#ice = new IceServers(context, setting)
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
@@ -105,6 +137,8 @@ export class P2P {
   }
 
   channel(peer: string, label = ''): Channel | undefined {
+    check('peer', peer, aText)
+    check('label', label, aText)
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
@@ -119,16 +153,22 @@ export class P2P {
 
   /**
    * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
-   * @throws ConnectError when it failed, or the signal's reason when aborted
+   * @throws ConnectError when it failed, the signal's reason when aborted, or a TypeError for a wrong option
    */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
+    checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
-    checkMs(deadlineMs)
     if (signal?.aborted) throw abortError(signal)
     const name = parseName(to)
-    if (!name.ok) return this.#fail(to, name.problem)
+    if (!name.ok) return this.#fail(to, `to: ${name.problem}`)
     if (this.#closed) return this.#fail(to, 'this peer was closed')
     if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
+    if (this.#options.relayOnly) {
+      const problem = await this.#connections.problem()
+      if (problem !== undefined) return this.#fail(to, problem, 'ice')
+      if (signal?.aborted) throw abortError(signal)
+      if (this.#closed) return this.#fail(to, 'this peer was closed')
+    }
     return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
@@ -137,13 +177,13 @@ export class P2P {
    * @throws the signal's reason when aborted, or when there is no WebRTC here
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-    checkMs(options.timeoutMs)
-    const PeerConnection = await findPeerConnection(this.#options.RTCPeerConnection)
-    const { diagnose } = await import('./diagnose.js')
+    checkOptions(options, diagnoseKinds)
+    const PeerConnection =
+      this.#options.RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
     const servers = await this.#ice.current()
     return diagnose(
       servers,
-      (configuration) => new PeerConnection(configuration),
+      (configuration) => newConnection(PeerConnection, configuration),
       this.#context.clock,
       options,
     )
@@ -161,8 +201,8 @@ export class P2P {
     await this.#heard
   }
 
-  #fail(to: string, detail: string): never {
-    const error = new ConnectError(to, 'not-found', detail)
+  #fail(to: unknown, detail: string, stage: FailureStage = 'not-found'): never {
+    const error = new ConnectError(String(to), stage, detail)
     this.#events.emit('connect-failed', error)
     throw error
   }
@@ -201,11 +241,25 @@ export class P2P {
 
   async #accepts(from: Name): Promise<boolean> {
     try {
-      return (await this.#options.accept?.(from)) ?? true
+      const problem = await this.#connections.problem()
+      if (problem !== undefined) return this.#refuseFor(problem)
+      const { accept } = this.#options
+      if (accept === undefined) return true
+      const answer: unknown = await accept(from)
+      // One that forgot to return has said nothing, and so not yes.
+      check('what `accept` returns', answer, aFlag)
+      return answer === true
     } catch (error) {
       this.#context.onError(error)
       return false
     }
+  }
+
+  /** Told once: a stranger must not fill the application's log. */
+  #refuseFor(problem: string): false {
+    if (!this.#told) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
+    this.#told = true
+    return false
   }
 
   #receive({ from, handshake, body }: Signal): void {

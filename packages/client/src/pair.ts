@@ -1,11 +1,11 @@
 import type { Name } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
-import { onAbort } from './abort.js'
+import { abortError, onAbort } from './abort.js'
 import type { Channel } from './channel.js'
-import { abortError } from './channel.js'
 import type { Timer } from './clock.js'
 import type { FailureStage } from './connect-error.js'
-import { ConnectError } from './connect-error.js'
+import { ConnectError, stageTexts } from './connect-error.js'
+import { textOf } from './error.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
 import { DEADLINE_MS, sendSignal } from './handshake-signal.js'
 import type { HandshakeEnd } from './handshake-options.js'
@@ -86,8 +86,9 @@ export class Pair {
         if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
       })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
-        const detail = 'the deadline passed'
-        if (this.#callers.size > 1) return settle(new ConnectError(this.to, this.#stage, detail))
+        const detail = stageTexts[this.#stage]
+        if (this.#callers.size > 1 || !this.#handshake)
+          return settle(new ConnectError(this.to, this.#stage, detail))
         this.#retried = true
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
@@ -171,7 +172,8 @@ export class Pair {
   async #send(handshake: Handshake, signal: HandshakeSignal): Promise<void> {
     const result = await sendSignal(this.#deps.context, this.to, handshake.id, signal)
     if (result === 'delivered' || handshake.isOpen) return
-    handshake.end(result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage, result)
+    const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage
+    handshake.end(stage, textOf(result))
   }
 
   #takeHeld(): boolean {
@@ -197,7 +199,7 @@ export class Pair {
     const handshake = this.#begin(id)
     this.#limit = clock.after(DEADLINE_MS, () => {
       this.#limit = undefined
-      if (this.#callers.size === 0) handshake.end(handshake.stage, 'the deadline passed')
+      if (this.#callers.size === 0) handshake.end(handshake.stage, stageTexts[handshake.stage])
     })
     handshake.answer(offer, this.#callers.size > 0 ? Promise.resolve(true) : this.#deps.accepts(from.name))
   }
@@ -233,12 +235,13 @@ export class Pair {
   }
 
   /** The channel is gone: an application closed it, or its path was lost. */
-  #lost(handshake: Handshake, { detail, lost, final }: HandshakeEnd): void {
+  #lost(handshake: Handshake, { stage, detail, lost, final }: HandshakeEnd): void {
     if (final) this.#deps.onFinal(handshake.id)
     this.#closeChannel(detail, lost)
     // A listener has called again.
     if (this.#handshake) return
     if (this.#callers.size > 0 && !this.#closed) return this.#call()
+    for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
     // The side that called comes back; the other would only meet it half way.
     if (!lost || !this.#calling || this.#closed) return this.#deps.onIdle()
     this.#resuming = { id: handshake.id, abort: new AbortController() }

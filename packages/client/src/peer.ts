@@ -1,15 +1,16 @@
 import type { Name } from '@peerage/protocol'
 import { limits, parseName } from '@peerage/protocol'
 import { encodeParts } from './body.js'
-import { checkMs } from './clock.js'
-import { PeerageError } from './error.js'
+import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './check.js'
+import type { Kinds } from './check.js'
+import { PeerageError, textOf } from './error.js'
 import type { PeerState } from './link.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
 import { okOrThrow } from './requests.js'
 import type { Mesh, Room } from './rooms.js'
 import type { PeerEvents, Session } from './session.js'
-import type { Via } from './signaling.js'
+import type { SendFailure, Via } from './signaling.js'
 import type { Presence } from './watches.js'
 
 export interface Waiting {
@@ -24,8 +25,16 @@ export interface SendOptions extends Waiting {
   via?: Via | undefined
 }
 
-/** `leave` waits so long for the node's answer before it closes anyway. */
-const LEAVE_MS = 2_000
+const waitingKinds: Kinds<Waiting> = { signal: aSignal }
+const sendKinds: Kinds<SendOptions> = {
+  ...waitingKinds,
+  deadlineMs: aTime,
+  via: oneOf('p2p-first', 'p2p-only', 'server'),
+}
+const NO_P2P =
+  'there is no P2P here: `p2p` is false, or the tier has no P2P server and `p2pServer` names none; `join` a room instead'
+const NO_CHANNEL =
+  'there is no channel to it; open one with `peer.p2p.connect`, or send with `via` "p2p-first"'
 
 /** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
 export class Peer {
@@ -61,6 +70,7 @@ export class Peer {
   }
 
   once<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): () => void {
+    check('listener', listener, aFunction)
     const heard = (...args: PeerEvents[K]): unknown => {
       this.off(event, heard)
       return listener(...args)
@@ -79,21 +89,27 @@ export class Peer {
    * `deadlineMs` that is no time.
    */
   async send(to: string, data: unknown, options: SendOptions = {}): Promise<void> {
+    checkOptions(options, sendKinds)
     const { signal, deadlineMs, via = 'p2p-first' } = options
-    checkMs(deadlineMs)
-    const name = nameOrThrow(to)
+    const name = nameOrThrow(to, 'to')
     const parts = encodeParts(data)
-    if (parts === undefined) throw new PeerageError('too-large')
+    const failed = (code: SendFailure, why = textOf(code)): PeerageError =>
+      new PeerageError(code, `not delivered to ${name}: ${why}`)
+    if (parts === undefined) throw failed('too-large')
     const message = { to: name, kind: 'message' as const, via, signal, deadlineMs }
     const results = await Promise.all(parts.map((body) => this.#session.send({ ...message, body })))
     const result = results.find((one) => one !== 'delivered') ?? 'delivered'
     if (result === 'aborted') signal?.throwIfAborted()
-    if (result !== 'delivered') throw new PeerageError(result)
+    if (result === 'unavailable' && via === 'p2p-only') throw failed(result, NO_CHANNEL)
+    if (result !== 'delivered') throw failed(result)
   }
 
   /** Where names stand right now. Rejects with a PeerageError, or with the signal's reason. */
-  async lookup(names: string[], { signal }: Waiting = {}): Promise<Presence[]> {
-    const wanted = names.map(nameOrThrow)
+  async lookup(names: string[], options: Waiting = {}): Promise<Presence[]> {
+    check('names', names, aList)
+    checkOptions(options, waitingKinds)
+    const { signal } = options
+    const wanted = names.map((name, i) => nameOrThrow(name, `names[${i}]`))
     const found: Presence[] = []
     for (let i = 0; i < wanted.length; i += limits.namesPerLookup)
       found.push(
@@ -109,7 +125,9 @@ export class Peer {
    * From now on changes of `name` come as `presence` events. Resolves to where it stands. Each one wants one `unwatch`,
    * unless it rejects: with a PeerageError (`too-many` over the bound), or with the signal's reason.
    */
-  async watch(name: string, { signal }: Waiting = {}): Promise<Presence | undefined> {
+  async watch(name: string, options: Waiting = {}): Promise<Presence | undefined> {
+    checkOptions(options, waitingKinds)
+    const { signal } = options
     const wanted = nameOrThrow(name)
     const answer = await this.#session.watches.watch(wanted, signal)
     if (!answer.ok) this.unwatch(wanted)
@@ -124,44 +142,44 @@ export class Peer {
    * Into a room; resolves when this peer hears what is said there. Rejects with a PeerageError: `bad-name`, `too-many`,
    * or with the signal's reason. The code for rooms is loaded with the first one.
    */
-  async join(room: string, { signal }: Waiting = {}): Promise<Room> {
-    const { Room } = await import('./rooms.js')
+  async join(room: string, options: Waiting = {}): Promise<Room> {
+    checkOptions(options, waitingKinds)
+    const { clock, ground } = this.#session
+    const { signal } = options
+    const { Room } = await ground.rooms({ clock, signal })
     return Room.join(this.#session, room, signal)
   }
 
   /** Into a room, with a channel to each of its members. Rejects as `join` does, and where P2P is disabled. */
-  async mesh(room: string, { signal }: Waiting = {}): Promise<Mesh> {
+  async mesh(room: string, options: Waiting = {}): Promise<Mesh> {
+    checkOptions(options, waitingKinds)
     const { p2p } = this
-    if (p2p === null) throw new PeerageError('forbidden', 'P2P is disabled for this peer')
-    const { Mesh, Room } = await import('./rooms.js')
+    if (p2p === null) throw new PeerageError('forbidden', NO_P2P)
+    const { clock, ground } = this.#session
+    const { signal } = options
+    const { Mesh, Room } = await ground.rooms({ clock, signal })
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 
-  /** Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s. */
+  /**
+   * Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s: offline,
+   * so long is tried to tell a node.
+   */
   async leave(): Promise<void> {
-    const { link, clock } = this.#session
-    if (link.state.state === 'closed') return
-    const heard = this.p2p?.close()
-    await new Promise<void>((resolve) => {
-      const timer = clock.after(LEAVE_MS, () => link.close('left'))
-      this.#session.onClosed(() => {
-        timer.cancel()
-        resolve()
-      })
-      if (!link.send({ type: 'leave' })) link.close('left')
-    })
-    await heard
+    if (this.#session.link.state.state === 'closed') return
+    await Promise.all([this.p2p?.close(), this.#session.leave()])
   }
 
   /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */
   close(): void {
+    this.#session.carriers.inbox.flush()
     this.#session.link.close()
   }
 }
 
-function nameOrThrow(name: string): Name {
+function nameOrThrow(name: string, argument = 'name'): Name {
   const parsed = parseName(name)
-  if (!parsed.ok) throw new PeerageError('bad-name', parsed.problem)
+  if (!parsed.ok) throw new PeerageError('bad-name', `${argument}: ${parsed.problem}`)
   return parsed.value
 }
 

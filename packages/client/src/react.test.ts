@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { connect } from './connect.js'
+import { connect } from './entries/node.js'
 import type { Peer } from './peer.js'
 import { createHooks } from './react.js'
 import { FakeClock } from './testing/fake-clock.js'

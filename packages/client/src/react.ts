@@ -1,3 +1,4 @@
+import { aText, check, objectWith } from './check.js'
 import type { PeerState } from './link.js'
 import type { Peer } from './peer.js'
 import type { Presence } from './watches.js'
@@ -18,13 +19,17 @@ export interface Hooks {
   usePresence: (peer: Peer, name: string) => Presence | undefined
 }
 
+const aPeer = objectWith('a Peer', 'on', 'watch')
+
 interface Store<T> {
   subscribe: (changed: () => void) => () => void
   snapshot: () => T
 }
 
 /** Hooks for one copy of React: `const { usePeerState } = createHooks(React)`. */
-export function createHooks({ useSyncExternalStore }: ReactLike): Hooks {
+export function createHooks(react: ReactLike): Hooks {
+  check('react', react, objectWith('React 18 or later, or preact/compat', 'useSyncExternalStore'))
+  const { useSyncExternalStore } = react
   // React subscribes anew whenever `subscribe` is another function: one store for each peer and name.
   const stores = new WeakMap<Peer, Map<string, Store<Presence | undefined>>>()
   const states = new WeakMap<Peer, Store<PeerState>>()
@@ -46,8 +51,15 @@ export function createHooks({ useSyncExternalStore }: ReactLike): Hooks {
   }
   const use = <T>({ subscribe, snapshot }: Store<T>): T => useSyncExternalStore(subscribe, snapshot, snapshot)
   return {
-    usePeerState: (peer) => use(stateOf(peer)),
-    usePresence: (peer, name) => use(presenceOf(peer, name)),
+    usePeerState(peer) {
+      check('peer', peer, aPeer)
+      return use(stateOf(peer))
+    },
+    usePresence(peer, name) {
+      check('peer', peer, aPeer)
+      check('name', name, aText)
+      return use(presenceOf(peer, name))
+    },
   }
 }
 

@@ -7,6 +7,8 @@ import { PeerageError } from './error.js'
 /** A request that got no answer by then has failed; it may be asked again. */
 const ANSWER_MS = 5_000
 
+const NO_ANSWER = `the node did not answer within ${ANSWER_MS / 1_000} s; ask again, and see \`peer.state\` for the connection`
+
 type Answering = NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'>
 
 export type Answer =
@@ -55,7 +57,7 @@ export class Requests {
     const id = ++this.#id
     const frame = frameOf(id)
     return new Promise((resolve) => {
-      const timer = this.#clock.after(ANSWER_MS, () => end({ ok: false, code: 'timeout' }))
+      const timer = this.#clock.after(ANSWER_MS, () => end({ ok: false, code: 'timeout', detail: NO_ANSWER }))
       const ignore = onAbort(signal, () => end({ ok: false, code: 'aborted' }))
       const end = (answer: Answer): void => {
         timer.cancel()

@@ -1,7 +1,7 @@
 import type { Name, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { parseName, parseRoom } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { connect } from './connect.js'
+import { connect } from './entries/node.js'
 import type { Peer } from './peer.js'
 import { Requests } from './requests.js'
 import type { Room } from './rooms.js'
@@ -27,6 +27,12 @@ function named(text: string): NodeMessageOf<'roomed'>['members'][number]['name']
   const name = parseName(text)
   if (!name.ok) throw new Error(name.problem)
   return name.value
+}
+
+function roomNamed(text: string): NodeMessageOf<'said'>['room'] {
+  const room = parseRoom(text)
+  if (!room.ok) throw new Error(room.problem)
+  return room.value
 }
 
 /** The id of the newest request of a type, as soon as it is made. */
@@ -109,6 +115,30 @@ test('[D16] a listener of a room that throws or rejects goes to the console, or 
   } finally {
     console_.mockRestore()
   }
+})
+
+test('a node that says the same page again and again is not asked for ever', async () => {
+  const joining = ann.join('hall')
+  const id = await asked('join')
+  const page = { type: 'roomed', room: roomNamed('hall'), more: true } as const
+  const members = [{ name: named('bob'), since: 1, state: 'online' }] as const
+  tier.hand('ann', { ...page, id, members: [...members] })
+  tier.hand('ann', { ...page, id: await asked('members'), members: [...members] })
+  expect((await joining).members.map(({ name }) => name)).toEqual(['bob'])
+})
+
+test('[D19] what cannot be read in a room is an error of its stage, and the rest is heard', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann'])
+  const hall = await joining
+  const heard: unknown[] = []
+  const errors: unknown[] = []
+  hall.on('message', (_from, data) => heard.push(data))
+  ann.on('error', (error, stage) => errors.push([error instanceof Error && error.message, stage]))
+  for (const body of ['{broken', '"fine"'])
+    tier.hand('ann', { type: 'said', room: roomNamed(hall.name), from: named('bob'), since: 1, body })
+  expect(heard).toEqual(['fine'])
+  expect(errors).toEqual([[expect.stringContaining('what bob sent cannot be read: '), 'body']])
 })
 
 test('[R7] [I15] what cannot be read after a reconnect is read again, later each time, and given up by a leave', async () => {

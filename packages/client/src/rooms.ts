@@ -1,8 +1,9 @@
 import type { Name, NodeMessageOf, PeerMessage, PresenceState, Room as RoomName } from '@peerage/protocol'
 import { limits, parseRoom } from '@peerage/protocol'
 import { onAbort } from './abort.js'
-import { decodeBody, encodeBody } from './body.js'
+import { encodeBody } from './body.js'
 import type { Channel } from './channel.js'
+import { channelData, check } from './check.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
 import { OfferRate } from './offer-rate.js'
@@ -27,6 +28,10 @@ export type RoomEvents = {
   member: [change: { name: Name; since: number; state: 'joined' | 'left' | 'away' }]
 }
 
+const TOO_LARGE =
+  'it is larger than one frame may be, so nothing was said; divide it, or send it over channels (`mesh`)'
+const ROOM_EVENTS = { message: true, member: true } as const
+
 /** A room that this peer is in. The list of members is the truth; after each reconnect it is read again. */
 export class Room {
   readonly name: string
@@ -47,7 +52,7 @@ export class Room {
     this.#room = room
     this.#session = session
     count(session, room, 1)
-    this.#events = new Emitter((error) => session.onError(error, 'listener'))
+    this.#events = new Emitter(ROOM_EVENTS, (error) => session.onError(error, 'listener'))
     this.#retry = new Retry(session.clock, () => void this.#reconcile())
     this.#stops.push(
       session.onRoom((message) => this.#heard(message)),
@@ -88,7 +93,7 @@ export class Room {
   async send(data: unknown): Promise<void> {
     if (this.#left) throw new PeerageError('closed', 'this peer has left the room')
     const body = encodeBody(data)
-    if (body === undefined) throw new PeerageError('too-large')
+    if (body === undefined) throw new PeerageError('too-large', TOO_LARGE)
     okOrThrow(await this.#ask((id) => ({ type: 'say', id, room: this.#room, body })))
   }
 
@@ -122,9 +127,12 @@ export class Room {
     const first = okOrThrow(await this.#ask((id) => ({ type: 'join', id, room: this.#room }), signal), signal)
     const seen = new Map<Name, RoomMember>()
     for (let page = first; page.type === 'roomed';) {
+      const before = seen.size
       for (const { name, since = 0, state } of page.members) seen.set(name, { name, since, state })
       const after = page.members.at(-1)?.name
-      if (!page.more || after === undefined || seen.size > limits.membersPerRoom) break
+      // A node that says the same again would be asked for ever.
+      if (!page.more || after === undefined || seen.size === before || seen.size > limits.membersPerRoom)
+        break
       page = okOrThrow(
         await this.#ask((id) => ({ type: 'members', id, room: this.#room, after }), signal),
         signal,
@@ -162,13 +170,8 @@ export class Room {
       return
     }
     const { from, since, body } = message
-    let data: unknown
-    try {
-      data = decodeBody(body)
-    } catch (error) {
-      return this.#session.onError(error)
-    }
-    this.#events.emit('message', from, data, { since })
+    const read = this.#session.read(from, body)
+    if (read) this.#events.emit('message', from, read.data, { since })
   }
 
   #change({ name, since, state }: RoomEvents['member'][0]): void {
@@ -216,6 +219,8 @@ export type MeshEvents = {
   message: [from: string, data: string | Uint8Array<ArrayBuffer>]
 }
 
+const MESH_EVENTS = { 'channel-opened': true, 'channel-closed': true, message: true } as const
+
 /** Of two members the one with the lesser name calls; the other only when nothing has come for so long. */
 const OTHER_CALLS_MS = 4_000
 /** So many at once: who never answers holds a call, and what it has signalled, until the deadline. */
@@ -243,7 +248,7 @@ export class Mesh {
     this.#session = session
     this.#p2p = p2p
     this.#rate = new OfferRate(session.clock)
-    this.#events = new Emitter((error) => session.onError(error, 'listener'))
+    this.#events = new Emitter(MESH_EVENTS, (error) => session.onError(error, 'listener'))
     this.#stops.push(
       room.on('member', () => this.#mend()),
       p2p.on('channel-opened', (channel) => this.#opened(channel)),
@@ -264,6 +269,7 @@ export class Mesh {
 
   /** Over every open channel. Resolves when each has taken it or closed. */
   async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
+    check('data', data, channelData)
     await Promise.allSettled([...this.#channels.values()].map((channel) => channel.send(data)))
   }
 

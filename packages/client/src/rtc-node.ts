@@ -1,55 +1,76 @@
+import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
 import type { PeerConnectionClass } from './rtc.js'
 
-// A variable specifier, so that no bundler tries to resolve a package that browsers never need.
+// No bundle can hold native code, so Node itself loads the package, from where the program or its bundle is. No bundler
+// follows a variable with these comments: webpack and Rspack read the first, Turbopack the second, Vite the third.
 const PACKAGE: string = 'node-datachannel'
 
-let loading: Promise<PeerConnectionClass | undefined> | undefined
+/** A server as libdatachannel itself is told of it; with `relayType` it is a TURN server. */
+interface NativeServer {
+  hostname: string
+  port: number
+  username?: string
+  password?: string
+  relayType?: 'TurnUdp'
+}
 
-/** node-datachannel behind the browser's interface, with its differences evened out; undefined: not installed. */
-export function loadNodeDataChannel(): Promise<PeerConnectionClass | undefined> {
+/** As much of node-datachannel itself as is used here. */
+interface Native {
+  cleanup(): void
+  PeerConnection: new (
+    name: string,
+    configuration: { iceServers: NativeServer[]; iceTransportPolicy: RTCIceTransportPolicy },
+  ) => object
+}
+
+let loading: Promise<PeerConnectionClass> | undefined
+
+/** node-datachannel behind the browser's interface, with its differences evened out. Rejects where it is not installed. */
+export function loadNodeDataChannel(): Promise<PeerConnectionClass> {
   loading ??= load()
   return loading
 }
 
-async function load(): Promise<PeerConnectionClass | undefined> {
+async function load(): Promise<PeerConnectionClass> {
   let polyfill: { RTCPeerConnection: PeerConnectionClass }
-  let native: { cleanup(): void }
+  let native: Native
   try {
-    polyfill = await import(/* @vite-ignore */ `${PACKAGE}/polyfill`)
-    native = await import(/* @vite-ignore */ PACKAGE)
+    polyfill = await import(
+      /* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ `${PACKAGE}/polyfill`
+    )
+    native = await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ PACKAGE)
   } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
+    if (!isMissing(error)) throw error
+    // Node's text says from where it was looked for: where a bundle lies, that is another place than the sources'.
+    throw new Error(
+      `no WebRTC here: install node-datachannel, or pass RTCPeerConnection (${error.message})`,
+      {
+        cause: error,
+      },
+    )
   }
   // Its threads must be gone before the process is: without this, an exit with open connections may crash.
   process.once('exit', () => native.cleanup())
-  return adapt(polyfill.RTCPeerConnection)
+  return adapt(polyfill.RTCPeerConnection, native)
 }
 
-function isMissing(error: unknown): boolean {
+function isMissing(error: unknown): error is Error {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
 }
 
-function adapt(base: PeerConnectionClass): PeerConnectionClass {
+function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
   class NodePeerConnection extends base {
-    readonly #isRelayOnly: boolean
-
     constructor(configuration: RTCConfiguration = {}) {
-      super({ ...configuration, iceServers: (configuration.iceServers ?? []).map(encodeServer) })
-      this.#isRelayOnly = configuration.iceTransportPolicy === 'relay'
-    }
-
-    /** libjuice checks every pair from its own address too: relay-only, it must know no address to check but relays. */
-    override addIceCandidate(candidate?: RTCIceCandidateInit | null): Promise<void>
-    override addIceCandidate(
-      candidate: RTCIceCandidateInit,
-      done: VoidFunction,
-      failed: RTCPeerConnectionErrorCallback,
-    ): Promise<void>
-    override async addIceCandidate(candidate?: RTCIceCandidateInit | null): Promise<void> {
-      if (this.#isRelayOnly && candidate?.candidate?.includes(' typ relay') !== true) return
-      await super.addIceCandidate(candidate)
+      const { iceTransportPolicy = 'all' } = configuration
+      const servers = (configuration.iceServers ?? []).flatMap(usableOf)
+      // Theirs would write host and credentials into a URL that libdatachannel reads wrongly: IPv6, a colon, an @.
+      const peerConnection = new native.PeerConnection('peerage', {
+        iceServers: servers.map(({ server }) => server),
+        iceTransportPolicy,
+      })
+      const told = { ...configuration, iceServers: servers.map(({ told: one }) => one), peerConnection }
+      super(told)
     }
 
     /**
@@ -82,18 +103,21 @@ function adapt(base: PeerConnectionClass): PeerConnectionClass {
   return NodePeerConnection
 }
 
-/** It writes the credentials into the URL, undoing percent-encoding there; a REST username holds a colon. */
-function encodeServer(server: RTCIceServer): RTCIceServer {
-  if (server.username === undefined || server.credential === undefined) return server
-  const urls = [server.urls].flat()
-  return {
-    urls: urls.filter((url) => !isTcp(url)),
-    username: encodeURIComponent(server.username),
-    credential: encodeURIComponent(server.credential),
-  }
-}
-
-/** TURN over TCP or TLS is not for libjuice, and one such URL would fail the whole connection. */
-function isTcp(url: string): boolean {
-  return url.startsWith('turns:') || url.includes('transport=tcp')
+/**
+ * What libjuice can use of an entry: STUN and TURN over UDP. The rest is left out, for one URL of another kind fails the
+ * whole connection. Of what is left libdatachannel takes one STUN server and two TURN servers, by lot.
+ */
+function usableOf(entry: RTCIceServer): { server: NativeServer; told: RTCIceServer }[] {
+  const { username, credential } = entry
+  return [entry.urls].flat().flatMap((text) => {
+    const read = parseIceUrl(text)
+    if (!read.ok || iceTransport(read.value) !== 'udp') return []
+    const { scheme, host } = read.value
+    const at = { hostname: host, port: icePort(read.value) }
+    const urls = formatIceUrl(read.value)
+    if (scheme === 'stun') return [{ server: at, told: { urls } }]
+    if (!username || !credential) return []
+    const server = { ...at, username, password: credential, relayType: 'TurnUdp' as const }
+    return [{ server, told: { urls, username, credential } }]
+  })
 }

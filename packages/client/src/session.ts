@@ -9,14 +9,16 @@ import type {
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from './body.js'
+import { aText, check } from './check.js'
 import type { Clock } from './clock.js'
 import { Delivery } from './delivery.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
+import type { Ground } from './ground.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
-import type { LaterMessage, PeerState } from './link.js'
+import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
 import type { Outgoing } from './line.js'
 import { Requests } from './requests.js'
 import type { Answer } from './requests.js'
@@ -44,36 +46,48 @@ type Internals = {
   room: [message: NodeMessageOf<'changed' | 'said'>]
   welcome: []
   closed: []
+  retry: [failed: FailedAttempt]
 }
+
+const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
+const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
 
 export interface SessionDeps {
   clock: Clock
   /** In [0, 1). */
   random: () => number
   open: OpenTransport
+  ground: Ground
   identity: Identity
   app?: App | undefined
   name?: Name | undefined
   /** Asked before each attempt to connect. */
   token?: (() => string | Promise<string>) | undefined
+  /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
+  ending?: ((end: Promise<void>) => void) | undefined
 }
 
 /** Until the first welcome says otherwise. */
 const DEADLINE_MS = 30_000
 /** The longest deadline of a send. */
 const DEADLINE_MOST_MS = 5 * 60_000
+/** `leave` waits so long for the node's answer before it closes anyway. */
+const LEAVE_MS = 2_000
 /** An idle stream is remembered so long: over any deadline. */
 const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>((error, event) => this.#listenerFailed(error, event))
+  readonly events = new Emitter<PeerEvents>(PEER_EVENTS, (error, event) => this.#listenerFailed(error, event))
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
   readonly signaling: Signaling
   readonly clock: Clock
-  readonly #internal = new Emitter<Internals>((error) => this.onError(error))
+  readonly ground: Ground
+  readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
+    this.onError(error, event === 'retry' ? 'listener' : undefined),
+  )
   readonly #deps: SessionDeps
   readonly #requests: Requests
   readonly #server: Carrier
@@ -83,6 +97,7 @@ export class Session implements P2PContext {
     const { clock, random, open, identity, token } = deps
     this.#deps = deps
     this.clock = clock
+    this.ground = deps.ground
     this.link = new Link({
       clock,
       random,
@@ -92,6 +107,7 @@ export class Session implements P2PContext {
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
+      onRetry: (failed) => this.#internal.emit('retry', failed),
       onError: (error) => this.#fail(error, 'hello'),
     })
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
@@ -154,6 +170,11 @@ export class Session implements P2PContext {
     return this.#requests.ask(frameOf, signal)
   }
 
+  /** Called whenever an attempt to connect has failed and another one will be made. */
+  onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
+    return this.#internal.on('retry', listener)
+  }
+
   onClosed(listener: () => void): () => void {
     return this.#internal.on('closed', listener)
   }
@@ -196,8 +217,7 @@ export class Session implements P2PContext {
       const offWelcome = this.onWelcome(end(resolve))
       const offClosed = this.onClosed(
         end(() => {
-          const { state } = this.link
-          if (state.state === 'closed') reject(new PeerageError(state.reason, state.detail))
+          if (this.link.state.state === 'closed') reject(this.link.failure)
         }),
       )
       const onAbort = end(() => {
@@ -210,15 +230,33 @@ export class Session implements P2PContext {
     })
   }
 
+  /** Gives the name back, and ends. Resolves when the node has said so, or after 2 s. */
+  leave(): Promise<void> {
+    const { link, clock } = this
+    if (link.state.state === 'closed') return Promise.resolve()
+    const left = new Promise<void>((resolve) => {
+      const timer = clock.after(LEAVE_MS, () => link.close('left'))
+      this.onClosed(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    this.#deps.ending?.(left)
+    this.carriers.inbox.flush()
+    link.leave()
+    return left
+  }
+
   async #hello(): Promise<Hello> {
     const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
-    return {
-      v: PROTOCOL_VERSION,
-      secret: identity.secret,
-      ...(app !== undefined && { app }),
-      ...(name !== undefined && { name }),
-      ...(token !== undefined && { token: await token() }),
+    const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
+    if (app !== undefined) hello.app = app
+    if (name !== undefined) hello.name = name
+    if (token !== undefined) {
+      hello.token = await token()
+      check('what `token` returns', hello.token, aText)
     }
+    return hello
   }
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
@@ -237,6 +275,7 @@ export class Session implements P2PContext {
       this.carriers.close()
       // A name that was given back, or that somebody else holds, is no use to the next load of the page.
       this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
+      this.#deps.ending?.(this.link.gone)
       this.#internal.emit('closed')
     }
     this.events.emit('state', state)
@@ -269,17 +308,30 @@ export class Session implements P2PContext {
     }
   }
 
-  #hand(message: NodeMessageOf<'message'>): void {
+  /** False: nobody can read it, and its sender hears so [D19]. */
+  #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
-    if (kind === 'signal')
-      return this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
-    let data: unknown
-    try {
-      data = decodeBody(body)
-    } catch (error) {
-      return this.#fail(error, 'body')
+    if (kind === 'signal') {
+      this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
+      return true
     }
-    this.events.emit('message', from, data, { since })
+    const read = this.read(from, body)
+    if (read !== undefined) this.events.emit('message', from, read.data, { since })
+    return read !== undefined
+  }
+
+  /** What a peer sent; undefined: no SDK encodes such, and the application has been told. */
+  read(from: Name, body: string): { data: unknown } | undefined {
+    try {
+      return { data: decodeBody(body) }
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      this.#fail(
+        new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause }),
+        'body',
+      )
+      return undefined
+    }
   }
 
   #fail(error: unknown, stage: ErrorStage): void {

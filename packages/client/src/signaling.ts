@@ -1,5 +1,6 @@
 import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
 import type { Clock } from './clock.js'
+import type { Ground } from './ground.js'
 
 // What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
 
@@ -15,7 +16,7 @@ export type SendFailure =
   | 'queue-full'
   /** At once: over the size of one message. */
   | 'too-large'
-  /** The other peer speaks another protocol (PeerJS). */
+  /** The other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one. */
   | 'incompatible'
   /** The relay policy of the app does not carry this through the server. */
   | 'relay-refused'
@@ -81,6 +82,7 @@ export interface Carriers {
 /** Everything that the P2P controller is given. */
 export interface P2PContext {
   readonly self: Stay
+  readonly ground: Pick<Ground, 'findPeerConnection'>
   readonly clock: Clock
   readonly signaling: Signaling
   readonly carriers: Carriers

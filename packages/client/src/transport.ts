@@ -2,10 +2,13 @@ import type { Hello, NodeMessage, PeerMessage, ProtocolError } from '@peerage/pr
 
 /** One connection to one node. It never comes back by itself: the link opens another. */
 export interface Transport {
-  /** False: not open. Never throws. */
+  /** False: no hello has gone, or it is over. Never throws. */
   send(message: PeerMessage): boolean
-  /** Ends the connection; no event follows. */
-  close(): void
+  /**
+   * Ends the connection; no event follows. Resolves when the node has read all that was sent, and done what a `leave`
+   * right before this asks for, or after 2 s.
+   */
+  close(): void | Promise<void>
 }
 
 export interface TransportEvents {
@@ -16,10 +19,10 @@ export interface TransportEvents {
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
   /**
-   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `why`: where the platform
-   * tells, as Node does and browsers do not.
+   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `cause`: what is known of
+   * it, its message for people.
    */
-  closed(code: number, why?: string): void
+  closed(code: number, cause?: Error): void
 }
 
 /** Starts to connect. The events come later, never during the call. */

@@ -1,13 +1,16 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
+import { openFailure } from './attempt-error.js'
 import { FakeClock } from './testing/fake-clock.js'
-import { endpointOf, findWebSocket, websocketTransport } from './websocket-transport.js'
+import { ground } from './testing/ground.js'
+import { endpointOf, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */
 class FakeSocket extends EventTarget {
   static readonly OPEN = 1
+  static readonly CLOSED = 3
   static last: FakeSocket
   readonly sent: string[] = []
   readyState = 1
@@ -69,21 +72,51 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   )
   expect(endpointOf('wss://host/a/b')).toBe('wss://host/a/b/peerage/?EIO=4&transport=websocket')
   expect(endpointOf('https://host/#a')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
-  for (const url of ['nonsense', 'localhost:9000', 'ftp://host', ''])
+  for (const url of ['ftp://host', '', 'ws:host', 'http://', '/tier'])
     expect(() => endpointOf(url)).toThrow(
-      new TypeError(`the URL of a node must begin with http:// or https://: ${url}`),
+      new TypeError(`url must begin with http:// or https://; it is ${JSON.stringify(url)}`),
     )
+  for (const url of ['localhost:9000', '127.0.0.1:9000', 'tier.example', '[::1]:9000'])
+    expect(() => endpointOf(url)).toThrow(
+      new TypeError(`url must begin with http:// or https://; it is "${url}": did you mean "http://${url}"?`),
+    )
+  expect(endpointOf(new URL('https://host'))).toBe(endpointOf('https://host'))
 })
 
 test('[H1] the hello goes out once the engine is open, and pings are answered', () => {
   expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive(OPEN)
   expect(socket().sent).toEqual([`40${JSON.stringify(hello)}`])
-  expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive('40{"sid":"y"}')
   socket().receive('2')
   expect(transport.send({ type: 'unwatch', names: [] })).toBe(true)
   expect(socket().sent.slice(1)).toEqual(['3', '42["unwatch",{"names":[]}]'])
+})
+
+test('[C5] a hello can be taken back before its answer, and the close waits for the node', async () => {
+  socket().receive(OPEN)
+  expect(transport.send({ type: 'leave', onlyNew: true })).toBe(true)
+  expect(socket().sent.slice(1)).toEqual(['42["leave",{"onlyNew":true}]'])
+  let closed = false
+  void transport.close()?.then(() => (closed = true))
+  await clock.advance(1_999)
+  // The node closes, when the name is free.
+  expect([closed, socket().readyState]).toEqual([false, FakeSocket.OPEN])
+  socket().close(4501)
+  await clock.advance(0)
+  expect(closed).toBe(true)
+  expect(clock.pending).toBe(0)
+  expect(transport.send({ type: 'leave' })).toBe(false)
+})
+
+test('a node that answers no close is waited for 2 s, and its socket ended where that can be done', async () => {
+  socket().receive(OPEN)
+  let ended = 0
+  Object.assign(socket(), { close: () => {}, terminate: () => ended++ })
+  let closed = false
+  void transport.close()?.then(() => (closed = true))
+  await clock.advance(2_000)
+  expect([closed, ended, clock.pending]).toEqual([true, 1, 0])
 })
 
 test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends nothing', () => {
@@ -108,8 +141,8 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
 })
 
 test('[L6] what Node knows of a connection that could not be made is told', async () => {
-  const FromPackage = await findWebSocket()
-  const why = await new Promise<string | undefined>((resolve) => {
+  const FromPackage = await ground.findWebSocket()
+  const why = await new Promise<unknown>((resolve) => {
     const none = (): void => {}
     // Nobody listens on port 1 of this machine.
     websocketTransport(
@@ -120,10 +153,58 @@ test('[L6] what Node knows of a connection that could not be made is told', asyn
       message: none,
       malformed: none,
       refused: none,
-      closed: (code, text) => resolve(`${code} ${text}`),
+      closed: (_code, cause) => resolve(cause),
     })
   })
-  expect(why).toBe('1006 connect ECONNREFUSED 127.0.0.1:1')
+  expect(why).toMatchObject({
+    code: 'unreachable',
+    message:
+      'no WebSocket to ws://127.0.0.1:1/ could be opened: connect ECONNREFUSED 127.0.0.1:1. ' +
+      'Nothing listens there: is the node running, and is the port right?',
+    cause: { code: 'ECONNREFUSED' },
+  })
+})
+
+// Node 22's own WebSocket says no more of a connection that could not be made; browsers and Node 24 say `close` after it.
+test('[C1] an error before anything came is a cut, also without a close, and once', () => {
+  socket().dispatchEvent(new Event('error'))
+  socket().close(1006)
+  expect(events).toEqual([{ type: 'closed', with: 1006 }])
+  expect(clock.pending).toBe(0)
+})
+
+test('[L6] of several addresses that were tried the first is told, and of OpenSSL its reason alone', () => {
+  const told = (error: unknown): string => openFailure('wss://host/peerage/?EIO=4', error).message
+  const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
+  expect(told(new AggregateError([refused, new Error('x')]))).toContain(
+    ': connect ECONNREFUSED ::1:1. Nothing',
+  )
+  const tls = Object.assign(new Error('write EPROTO 00A8:error:0A00010B:SSL routines:ssl3_get_record:…'), {
+    code: 'EPROTO',
+    reason: 'wrong version number',
+  })
+  expect(told(tls)).toContain('opened: wrong version number (EPROTO). No TLS is spoken there')
+  expect(told(undefined)).toMatch(
+    /^no WebSocket to wss:\/\/host\/peerage\/ could be opened: this platform does not say/,
+  )
+  expect(told(new Error('something new'))).toContain('opened: something new. Is the node running')
+})
+
+test.each([
+  '42[{"toString":1,"valueOf":1},{}]',
+  '42[{"toString":null}]',
+  '44{"data":{"code":"name-taken","detail":{"toString":1,"valueOf":1}}}',
+])('[F8] what no text can be made of (%s) throws nowhere', (packet) => {
+  socket().receive(OPEN)
+  socket().receive(packet)
+  expect(events).toHaveLength(1)
+})
+
+test('[C3] [F8] nor does a ping time that no number can be made of', async () => {
+  socket().receive('0{"pingInterval":{"toString":1,"valueOf":1},"pingTimeout":1}')
+  socket().receive('40{"sid":"y"}')
+  await clock.advance(10_000)
+  expect(events).toEqual([{ type: 'closed', with: 1006 }])
 })
 
 test('[H2] a refused hello is told with its error; one that is none of ours is a cut', () => {
@@ -205,9 +286,9 @@ test.each([
 test('closing says nothing more, whatever still comes', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
-  transport.close()
+  void transport.close()
   socket().receive(CLOSING)
-  transport.close()
+  void transport.close()
   expect(events).toEqual([])
   expect(clock.pending).toBe(0)
 })

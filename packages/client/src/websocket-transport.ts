@@ -1,6 +1,10 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
+import { openFailure } from './attempt-error.js'
 import type { Clock, Timer } from './clock.js'
+import { PeerageError } from './error.js'
+import { cutText } from './link.js'
+import { aText, check } from './check.js'
 import type { OpenTransport } from './transport.js'
 
 // The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
@@ -8,26 +12,48 @@ import type { OpenTransport } from './transport.js'
 
 /** A cut: no close frame came (RFC 6455 §7.1.5). */
 const CUT = 1006
+/** A node answers a close frame so soon, or it cannot be reached. */
+const CLOSE_MS = 2_000
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
-/** A variable, so that no bundler looks for what browsers have themselves. */
-const PACKAGE: string = 'ws'
+/** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
+export type WebSocketClass = new (url: string) => Socket
 
-/** The platform's own WebSocket; before Node 22 there is none, and `ws` takes its place. */
-export async function findWebSocket(): Promise<typeof WebSocket> {
-  if (typeof WebSocket === 'function') return WebSocket
-  const { WebSocket: fromPackage }: { WebSocket: typeof WebSocket } = await import(/* @vite-ignore */ PACKAGE)
-  return fromPackage
+/** Of its `readyState`: it can send, and it is over. */
+const OPEN = 1
+const CLOSED = 3
+
+interface Socket {
+  readonly readyState: number
+  send(text: string): void
+  close(): void
+  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
+  addEventListener(type: 'close', listener: (event: { code: number }) => void): void
+  addEventListener(type: 'error', listener: (event: object) => void): void
 }
 
-/** Where a tier at `url` takes connections; one whose URL has a path, below that path. Throws a TypeError for no URL. */
-export function endpointOf(url: string): string {
-  const endpoint = urlOf(url)
-  if (endpoint === undefined || !/^(?:http|ws)s?:$/.test(endpoint.protocol))
-    throw new TypeError(`the URL of a node must begin with http:// or https://: ${url}`)
+const NO_NODE = 'what answers there does not speak as a node does'
+
+/** Whole, or for a page a path of its own site. */
+const URL_PATTERN = /^(?:(?:http|ws)s?:\/\/|[./])/i
+
+/**
+ * Where a tier at `url` takes connections; one whose URL has a path, below that path.
+ * @throws TypeError for what is no URL of a node
+ */
+export function endpointOf(url: string | URL): string {
+  const text = url instanceof URL ? url.href : url
+  check('url', text, aText)
+  const endpoint = URL_PATTERN.test(text) ? urlOf(text) : undefined
+  if (endpoint === undefined) {
+    // `localhost:9000` is a URL too, with a scheme of its own.
+    const meant = !/^[./]|:\/\//.test(text) && urlOf(`http://${text}`) !== undefined
+    const hint = meant ? `: did you mean "http://${text}"?` : ''
+    throw new TypeError(`url must begin with http:// or https://; it is ${JSON.stringify(text)}${hint}`)
+  }
   endpoint.hash = ''
   endpoint.protocol = endpoint.protocol.replace('http', 'ws')
   endpoint.pathname = `${endpoint.pathname.replace(/\/$/, '')}/peerage/`
@@ -43,24 +69,28 @@ function urlOf(text: string): URL | undefined {
   }
 }
 
-export function websocketTransport(endpoint: string, Socket: typeof WebSocket, clock: Clock): OpenTransport {
+export function websocketTransport(endpoint: string, Socket: WebSocketClass, clock: Clock): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
-    let state: 'opening' | 'open' | 'over' = 'opening'
+    let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
-    let why: string | undefined
+    /** Nothing has come yet: it may be no node, or nothing at all. */
+    let heard = false
+    let failure: unknown
+    let leaves = false
 
     const finish = (): boolean => {
       if (state === 'over') return false
       state = 'over'
       silence?.cancel()
-      socket.close()
       return true
     }
-    const cut = (code = CUT): void => {
-      if (finish()) events.closed(code, why)
+    const cut = (code = CUT, detail = cutText(code)): void => {
+      if (!finish()) return
+      socket.close()
+      events.closed(code, heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, failure))
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
@@ -69,23 +99,30 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
         const leftMs = heardAt + beatMs - clock.now()
         // The time of day may have jumped back.
         if (leftMs > 0) listen(Math.min(leftMs, beatMs))
-        else cut()
+        else if (heard) cut(CUT, `nothing came from the node for ${beatMs / 1_000} s`)
+        else {
+          failure = new Error(`no answer within ${beatMs / 1_000} s`)
+          cut()
+        }
       })
     }
     const packet = (type: string | undefined, text: string): void => {
       if (type === '0') state = 'open'
       else if (type === '2') receive(text)
-      else if (type !== '4') cut()
+      else if (type !== '4') cut(CUT, NO_NODE)
       else {
         const refusal = readRefusal(text)
-        if (refusal === undefined) cut()
-        else if (finish()) events.refused(refusal)
+        if (refusal === undefined) cut(CUT, NO_NODE)
+        else if (finish()) {
+          socket.close()
+          events.refused(refusal)
+        }
       }
     }
     const receive = (text: string): void => {
       const event = parse(text)
       const read = Array.isArray(event)
-        ? decodeNodeMessage(String(event[0]), event[1])
+        ? decodeNodeMessage(typeof event[0] === 'string' ? event[0] : '', event[1])
         : { ok: false as const, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
       if (read.ok) events.message(read.value)
       else events.malformed(read.error)
@@ -93,15 +130,19 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
 
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       if (state === 'over' || typeof data !== 'string') return
+      heard = true
       heardAt = clock.now()
       const text = data.slice(2)
       switch (data[0]) {
         case '0': {
           const opened = parse(data.slice(1))
-          const said = isObject(opened) ? Number(opened['pingInterval']) + Number(opened['pingTimeout']) : NaN
+          const said = isObject(opened)
+            ? numberOf(opened['pingInterval']) + numberOf(opened['pingTimeout'])
+            : NaN
           // What is no time in which a node could answer is not heeded.
           if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
           socket.send(`40${JSON.stringify(hello)}`)
+          state = 'greeted'
           return listen()
         }
         case '2':
@@ -112,20 +153,43 @@ export function websocketTransport(endpoint: string, Socket: typeof WebSocket, c
       }
     })
     socket.addEventListener('close', ({ code }) => cut(code))
-    // A close follows.
     socket.addEventListener('error', (event) => {
-      if ('message' in event && typeof event.message === 'string' && event.message !== '') why = event.message
+      if (state === 'over') return
+      if ('error' in event) failure = event.error
+      // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
+      if (!heard) cut()
     })
     listen()
     return {
       send({ type, ...fields }) {
-        if (state !== 'open' || socket.readyState !== Socket.OPEN) return false
+        if (state === 'opening' || state === 'over' || socket.readyState !== OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
+        leaves = type === 'leave'
         return true
       },
-      close: () => void finish(),
+      close: () =>
+        new Promise((resolve) => {
+          if (!finish() || socket.readyState === CLOSED) return resolve()
+          const timer = clock.after(CLOSE_MS, () => {
+            socket.close()
+            // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
+            if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
+            resolve()
+          })
+          socket.addEventListener('close', () => {
+            timer.cancel()
+            resolve()
+          })
+          // After a leave the node closes, when the name is free: that is what is waited for.
+          if (!leaves) socket.close()
+        }),
     }
   }
+}
+
+/** Number() throws for some of what JSON can hold. */
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : NaN
 }
 
 function parse(text: string): unknown {
@@ -144,7 +208,7 @@ function readRefusal(text: string): ProtocolError | undefined {
   const { retryAfterMs } = data
   return protocolError(
     data['code'],
-    String(data['detail']),
+    typeof data['detail'] === 'string' ? data['detail'] : data['code'],
     typeof retryAfterMs === 'number' ? retryAfterMs : undefined,
   )
 }

@@ -6,8 +6,8 @@ import type { Connection } from './connection.js'
 import type { Envelope } from './envelope.js'
 import { Gate } from './gate.js'
 import type { Leases } from './leases.js'
-import type { Lease, Lost, Registry } from './registry.js'
-import { RegistryUnavailable } from './registry.js'
+import type { Lease, Lost, Owner, Registry } from './registry.js'
+import { RegistryUnavailable, isNew } from './registry.js'
 import type { Routes } from './routes.js'
 import { hashSecret } from './secret.js'
 import type { OnlineSession } from './session.js'
@@ -31,6 +31,7 @@ export interface ClaimsParts {
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
   commandMs: number
+  nameTtlMs: number
   settling: Settling
   /** Nobody comes in any more, also who has waited. */
   draining: () => boolean
@@ -49,12 +50,31 @@ const CLAIMS_AT_ONCE = 128
 /** Claims that wait for their turn: a dead node's whole crowd, and some. Whoever comes then tries again. */
 const CLAIMS_WAITING = 20_000
 
+/** A claim on its way. */
+interface Waiting {
+  /** Its peer has said that it leaves. */
+  hasLeft: boolean
+  /** Who waits for its answer. */
+  answered: (() => void)[]
+}
+
+/** A claim of which nobody knows whether it has won. Looked at from one monotonic time on, until another. */
+interface Unanswered {
+  peer: Peer
+  owner: Owner
+  from: number
+  until: number
+}
+
+/** Of more than these the oldest are left to the end of their leases. */
+const UNANSWERED_MOST = 1_000
+
 /** How a connection comes by its name, and how it loses it to another one. */
 export class Claims {
   readonly #parts: ClaimsParts
   readonly #gate = new Gate(CLAIMS_AT_ONCE, CLAIMS_WAITING)
-  /** Claims on their way, and whether their peers are still there or have said that they leave. */
-  readonly #waiting = new Map<ConnectionId, 'here' | 'left'>()
+  readonly #waiting = new Map<ConnectionId, Waiting>()
+  #unanswered: Unanswered[] = []
 
   constructor(parts: ClaimsParts) {
     this.#parts = parts
@@ -63,7 +83,8 @@ export class Claims {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     // A second claim could win a second name, which nobody would have when the first one is answered.
     if (this.#waiting.has(connection.id)) return { ok: false, code: 'already-claimed' }
-    this.#waiting.set(connection.id, 'here')
+    const waiting: Waiting = { hasLeft: false, answered: [] }
+    this.#waiting.set(connection.id, waiting)
     try {
       return await this.#claimSettled(connection, request)
     } catch (error) {
@@ -72,12 +93,53 @@ export class Claims {
       return { ok: false, code: 'registry-unavailable' }
     } finally {
       this.#waiting.delete(connection.id)
+      for (const tell of waiting.answered) tell()
     }
   }
 
   /** A peer says that it leaves: the claim of it that is on its way, if there is one, shall not keep the name. */
   left(connection: ConnectionId): void {
-    if (this.#waiting.has(connection)) this.#waiting.set(connection, 'left')
+    const waiting = this.#waiting.get(connection)
+    if (waiting) waiting.hasLeft = true
+  }
+
+  /** Resolves when a claim of this connection, if one is on its way, has its answer, and what it was not to keep is free. */
+  answered(connection: ConnectionId): Promise<void> {
+    const waiting = this.#waiting.get(connection)
+    if (waiting === undefined) return Promise.resolve()
+    return new Promise((resolve) => waiting.answered.push(resolve))
+  }
+
+  // The registry may have carried out all the same what it did not answer.
+  #doubt(peer: Peer, owner: Owner): void {
+    const { clock, commandMs, nameTtlMs } = this.#parts
+    const now = clock.monotonic()
+    if (this.#unanswered.length >= UNANSWERED_MOST) this.#unanswered.shift()
+    this.#unanswered.push({ peer, owner, from: now + commandMs, until: now + nameTtlMs })
+  }
+
+  /** One beat's share: gives back what claims won whose answers never came, for nobody was told that it is his. */
+  async withdrawTurn(): Promise<void> {
+    const now = this.#parts.clock.monotonic()
+    const waiting = this.#unanswered
+    const due = waiting.filter(({ from }) => from <= now)
+    this.#unanswered = waiting.filter(({ from }) => from > now)
+    await Promise.all(due.map((one) => this.#withdraw(one)))
+  }
+
+  async #withdraw(unanswered: Unanswered): Promise<void> {
+    const { registry, leases, clock } = this.#parts
+    const { peer, owner, until } = unanswered
+    try {
+      const lease = await registry.lookup(peer)
+      // Its peer may have said hello again.
+      if (lease?.node !== owner.node || lease.connection !== owner.connection) return
+      if (this.#waiting.has(owner.connection) || leases.of(peer)?.epoch === lease.epoch) return
+      await leases.part(lease, isNew(lease) ? 'release' : 'suspend')
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      if (clock.monotonic() < until) this.#unanswered.push(unanswered)
+    }
   }
 
   /** Another node has given the name of a peer here to another connection. */
@@ -143,12 +205,17 @@ export class Claims {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
     const owner = { node: self(), connection: connection.id }
-    const claimed = await registry.claim(peer, owner, {
-      secretHash,
-      policy,
-      presented: presented(),
-      absent: settling.settled ? 'take' : 'leave',
-    })
+    const claimed = await registry
+      .claim(peer, owner, {
+        secretHash,
+        policy,
+        presented: presented(),
+        absent: settling.settled ? 'take' : 'leave',
+      })
+      .catch((error: unknown) => {
+        this.#doubt(peer, owner)
+        throw error
+      })
     if (claimed.ok) return this.#admit(connection, claimed.lease, claimed.replaced, policy)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
@@ -181,8 +248,8 @@ export class Claims {
     if (hasEnded || lease.node !== self()) {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
       // one said that it leaves, or gave up before it was ever told that the name is its own.
-      const isNobodys = hasEnded && lease.since === lease.epoch
-      const hasLeft = this.#waiting.get(connection.id) === 'left'
+      const isNobodys = hasEnded && isNew(lease)
+      const hasLeft = this.#waiting.get(connection.id)?.hasLeft
       await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }
@@ -201,6 +268,6 @@ export class Claims {
       onError(new Error(`a claimed session is ${session?.state ?? 'gone'}`), { stage: 'claim' })
       return { ok: false, code: 'not-claimed' }
     }
-    return { ok: true, session, reclaimed: lease.since !== lease.epoch }
+    return { ok: true, session, reclaimed: !isNew(lease) }
   }
 }

@@ -27,6 +27,8 @@ export interface Connection {
   readonly wire: Wire
   /** So much of what it was sent waits to be read that a change would hardly be taken. */
   readonly isBehind: boolean
+  /** False: its socket has ended or is closing, though the node may not have been told yet. */
+  readonly isOpen: boolean
   /** False: gone, or too slow. Never throws, never blocks. */
   send(message: ServerMessage): boolean
   /** Tells the peer why, then ends the socket. Idempotent. */

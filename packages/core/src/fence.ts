@@ -7,6 +7,7 @@ import type { Clock } from './clock.js'
 export class Fence {
   readonly #clock: Clock
   #until = Number.NEGATIVE_INFINITY
+  #began = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -14,12 +15,18 @@ export class Fence {
 
   /** The lease was renewed by a request that started at `startedAt` (monotonic ms). */
   extend(startedAt: number, leaseMs: number): void {
+    this.#began = true
     this.#until = Math.max(this.#until, startedAt + leaseMs)
   }
 
   /** The registry said that the lease has lapsed. */
   fall(): void {
     this.#until = Number.NEGATIVE_INFINITY
+  }
+
+  /** It has had a lease: before that it is no wonder that it has none. */
+  get began(): boolean {
+    return this.#began
   }
 
   get fenced(): boolean {

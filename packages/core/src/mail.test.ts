@@ -27,7 +27,7 @@ function scene() {
     clock,
     expireMs: EXPIRE_MS,
     arrived: () => expect.unreachable(),
-    isOnline: async () => false,
+    isBack: async () => false,
     expired: () => expect.unreachable(),
     onError: (error) => expect.unreachable(String(error)),
   })

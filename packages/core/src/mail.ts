@@ -13,7 +13,8 @@ export interface MailParts {
   expireMs: number
   /** Routes what waited for a peer that came in the very moment of the put. */
   arrived: (message: Message) => void
-  isOnline: (peer: Peer) => Promise<boolean>
+  /** Whether the peer is here by now, as the registry says, with another stay than the epoch `gone`. */
+  isBack: (peer: Peer, gone: number | undefined) => Promise<boolean>
   /** Nobody came: tells the sender. */
   expired: (message: Message) => void
   onError: OnError
@@ -40,16 +41,18 @@ export class Mail {
 
   /**
    * False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with
-   * RegistryUnavailable: nor was it then.
+   * RegistryUnavailable: nor was it then. `gone` is the epoch of a stay that did not take the message, where there was
+   * one: its socket ends before the registry knows, so that stay is no reason to route the message once more.
    */
-  async hold(message: Message): Promise<boolean> {
-    const { mailbox, isOnline, arrived, onError } = this.#parts
+  async hold(message: Message, gone?: number): Promise<boolean> {
+    const { mailbox, isBack, arrived, onError } = this.#parts
     const since = await this.#put(message)
     if (since === undefined) return false
     this.#expectExpiry(message.to, since)
     try {
       // The peer may have claimed and emptied its mailbox between our look-up and our put.
-      if (await isOnline(message.to)) for (const waiting of await mailbox.take(message.to)) arrived(waiting)
+      if (await isBack(message.to, gone))
+        for (const waiting of await mailbox.take(message.to)) arrived(waiting)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       // It is kept all the same, and its sender is told when the queue is over.

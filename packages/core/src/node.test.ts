@@ -326,6 +326,36 @@ describe('names', () => {
     expect(connection.closed).toBeUndefined()
   })
 
+  test('[I6] a claim that won though its answer never came: nobody was told, and nobody holds the name', async () => {
+    const { a, b, cuts, clock, times } = await two()
+    const { registry } = cutOf(cuts, a).backend
+    const [claim, lookup] = [registry.claim.bind(registry), registry.lookup.bind(registry)]
+    await b.end((await arrive(b, 'old')).connection.id, 'dropped')
+    registry.claim = async (...args) => {
+      await claim(...args)
+      throw new RegistryUnavailable('no answer in time')
+    }
+    for (const name of ['fresh', 'old', 'again'])
+      expect((await arrive(a, name)).outcome).toEqual({ ok: false, code: 'registry-unavailable' })
+    registry.claim = claim
+    // It says hello again, over another connection.
+    expect((await arrive(a, 'again')).outcome.ok).toBe(true)
+    // What cannot be asked now is asked a beat later.
+    let asked = 0
+    registry.lookup = (peer) => {
+      asked++
+      return asked > 3 ? lookup(peer) : Promise.reject(new RegistryUnavailable('not yet'))
+    }
+    for (let beat = 0; beat < 4; beat++) await clock.advance(times.beatMs)
+    expect(await b.lookup([peerNamed('fresh'), peerNamed('old'), peerNamed('again')])).toMatchObject([
+      { state: 'offline' },
+      { state: 'away' },
+      { state: 'online' },
+    ])
+    expect((await arrive(b, 'fresh', { secret: 'of a stranger' })).outcome.ok).toBe(true)
+    expect((await arrive(b, 'old', { secret: 'of a stranger' })).outcome.ok).toBe(false)
+  })
+
   test('[I6] who gave up before the answer holds no name that was never its own; one that was waits', async () => {
     const { a, b, cuts } = await two()
     const { registry } = cutOf(cuts, a).backend

@@ -13,11 +13,11 @@ import type { Message } from './message.js'
 import { presenceOf } from './presence.js'
 import { Pulse } from './pulse.js'
 import type { Lease } from './registry.js'
-import { RegistryUnavailable } from './registry.js'
+import { RegistryUnavailable, isNew } from './registry.js'
 import { Rooms } from './rooms.js'
 import { Router } from './router.js'
 import { Routes } from './routes.js'
-import type { OnlineSession, Session } from './session.js'
+import type { Session } from './session.js'
 import { Sessions } from './sessions.js'
 import { Settling } from './settling.js'
 import type { Times } from './times.js'
@@ -37,8 +37,15 @@ export interface NodeOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
+/**
+ * How a connection ends. `left`: its peer said so, and the name is free. `dropped`: the name waits for the grace.
+ * `gave-up`: the peer went before it knew that the name is its own. A name that it has newly claimed is free, for nobody
+ * else has its secret; one that it held before waits for it, as after a drop.
+ */
+export type Ending = 'left' | 'gave-up' | 'dropped'
+
 /** Why a node takes no new peers, as anybody may know it. */
-export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling'
+export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling' | 'port'
 
 /** `why` is for the operator alone: it may hold addresses, and the store's own words. */
 export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
@@ -79,7 +86,11 @@ export class Node {
       mailbox,
       clock,
       expireMs: options.mailboxMs,
-      isOnline: async (peer) => presenceOf(await this.router.lookup(peer), nodes, graceMs) === 'online',
+      // Not by the router's look-up: it may join one that began before the message was put.
+      isBack: async (peer, gone) => {
+        const lease = await registry.lookup(peer)
+        return lease?.epoch !== gone && presenceOf(lease, nodes, graceMs) === 'online'
+      },
       arrived: (message) => this.#reroute(message),
       expired: (message) => this.router.refuse(message, 'unavailable'),
       onError,
@@ -100,6 +111,7 @@ export class Node {
       registry,
       clock,
       commandMs: times.commandMs,
+      nameTtlMs,
       settling: this.#settling,
       draining: () => this.#draining,
       presented: () => nodes.presented(),
@@ -185,6 +197,7 @@ export class Node {
     if (!this.#health.healthy) return not(this.#health.reason, this.#health.why)
     const { failure, listening } = this.#pulse
     const because = failure === undefined ? '' : `: ${failure}`
+    if (!this.fence.began) return not('starting', `starting: the node has no lease yet${because}`)
     if (this.fence.fenced)
       return not('fenced', `fenced: the node lease could not be renewed in time${because}`)
     if (!listening) return not('listening', `not listening to the other nodes yet${because}`)
@@ -206,21 +219,36 @@ export class Node {
     return this.#claims.claim(connection, request)
   }
 
-  /** A socket has ended. `left`: its peer said so, the name is free; `dropped`: the name waits for the grace. */
-  async end(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+  /** A socket has ended. */
+  async end(connection: ConnectionId, how: Ending): Promise<void> {
     this.watchers.forget(connection)
     if (how === 'left') this.#claims.left(connection)
-    const session = this.sessions.remove(connection)
-    const parted =
-      session?.state === 'online' && this.leases.part(session.lease, how === 'left' ? 'release' : 'suspend')
-    await Promise.all([parted, this.rooms.forget(connection, how)])
+    await this.#part(this.sessions.remove(connection), connection, how)
   }
 
-  /** The peer gives its name back at once; its gateway closes the socket. */
-  async leave(session: OnlineSession): Promise<void> {
-    this.sessions.close(session, 'left')
-    const parted = this.leases.part(session.lease, 'release')
-    await Promise.all([parted, this.rooms.forget(session.connection.id, 'left')])
+  /**
+   * The peer gives its name back at once, or gives up the claim that is on its way. It is told by the close of its
+   * socket, and not before anybody else can have the name, on any node.
+   */
+  async leave(session: Session, how: Exclude<Ending, 'dropped'> = 'left'): Promise<void> {
+    const { id } = session.connection
+    if (how === 'left') this.#claims.left(id)
+    this.sessions.apply(id, { type: 'close', reason: 'left' })
+    try {
+      await this.#claims.answered(id)
+      await this.#part(session, id, how)
+    } finally {
+      session.connection.close('left')
+    }
+  }
+
+  async #part(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
+    const lease = session?.state === 'online' ? session.lease : undefined
+    const isFree = how === 'left' || (how === 'gave-up' && lease !== undefined && isNew(lease))
+    await Promise.all([
+      lease && this.leases.part(lease, isFree ? 'release' : 'suspend'),
+      this.rooms.forget(connection, isFree ? 'left' : 'dropped'),
+    ])
   }
 
   /** How each of `peers` stands now. Rejects with RegistryUnavailable, unless all of them are here. */
@@ -343,6 +371,7 @@ export class Node {
 
   async #turn(): Promise<void> {
     await this.leases.renewTurn()
+    await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
     this.watchers.lookTurn()
   }

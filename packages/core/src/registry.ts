@@ -96,6 +96,11 @@ export function isSameStay(a: Lease, b: Lease): boolean {
   return a.epoch === b.epoch && a.node === b.node && a.connection === b.connection
 }
 
+/** Nobody had the name before: no earlier claim of the same holder waits to be taken up again. */
+export function isNew(lease: Lease): boolean {
+  return lease.since === lease.epoch
+}
+
 /** Which of two leases of one name stays: a total order, so that the order of arrival does not matter [I11]. */
 export function winsOver(a: Lease, b: Lease): boolean {
   const [rankA, rankB] = [rankOf(a), rankOf(b)]

@@ -99,7 +99,7 @@ export class Router {
         const here = session?.lease.epoch === envelope.epoch
         const { handshake } = envelope.message
         if (handshake !== undefined) this.#parts.trace(handshake, here ? 'received' : 'gone')
-        if (session && here) this.#deliver(session, envelope.message)
+        if (session && here) this.#caught('deliver', this.#deliver(session, envelope.message))
         else this.#bounce(envelope)
         return
       }
@@ -148,22 +148,22 @@ export class Router {
     const { self, sessions, nodes, graceMs, recovering } = this.#parts
     const state = presenceOf(lease, nodes, graceMs)
     if (lease === undefined || state === 'offline') {
-      if (message.hold) return this.#hold(message)
-      return this.refuse(message, recovering() ? 'registry-unavailable' : 'unavailable')
+      return this.#absent(message, lease, recovering() ? 'registry-unavailable' : 'unavailable')
     }
     if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
-    if (state === 'away') return message.hold ? this.#hold(message) : this.refuse(message, 'away')
+    if (state === 'away') return this.#absent(message, lease, 'away')
     if (lease.node !== self()) return this.#forward(message, lease, hops)
     const session = sessions.online(message.to)
     // Ours, and yet no such stay here: its socket has just ended.
-    if (session?.lease.epoch !== lease.epoch) return this.refuse(message, 'away')
+    if (session?.lease.epoch !== lease.epoch) return this.#absent(message, lease, 'away')
     return this.#deliver(session, message)
   }
 
-  #deliver(session: OnlineSession, message: Message): Outcome {
-    if (session.connection.wire !== message.wire) return this.refuse(message, 'incompatible')
-    if (session.connection.send({ type: 'relay', message })) return 'delivered'
-    return this.refuse(message, 'slow-consumer')
+  #deliver(session: OnlineSession, message: Message): Outcome | Promise<Outcome> {
+    const { connection, lease } = session
+    if (connection.wire !== message.wire) return this.refuse(message, 'incompatible')
+    if (connection.send({ type: 'relay', message })) return 'delivered'
+    return connection.isOpen ? this.refuse(message, 'slow-consumer') : this.#absent(message, lease, 'away')
   }
 
   #forward(message: Message, lease: Lease, hops: number): Outcome | Promise<Outcome> {
@@ -178,9 +178,18 @@ export class Router {
     })
   }
 
-  async #hold(message: Message): Promise<Outcome> {
+  /** The stay `gone` does not take the message: it waits for the next stay, or is refused with `code`. */
+  #absent(
+    message: Message,
+    gone: { epoch: number } | undefined,
+    code: ErrorCode,
+  ): Outcome | Promise<Outcome> {
+    return message.hold ? this.#hold(message, gone?.epoch) : this.refuse(message, code)
+  }
+
+  async #hold(message: Message, gone: number | undefined): Promise<Outcome> {
     try {
-      return (await this.#parts.mail.hold(message)) ? 'held' : this.refuse(message, 'unavailable')
+      return (await this.#parts.mail.hold(message, gone)) ? 'held' : this.refuse(message, 'unavailable')
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       return this.refuse(message, 'registry-unavailable')
@@ -195,14 +204,17 @@ export class Router {
   }
 
   #again(envelope: { epoch: number; hops: number; message: Message }): void {
-    const { routes, onError } = this.#parts
+    const { routes } = this.#parts
     const { epoch, hops, message } = envelope
     if (routes.get(message.to)?.epoch === epoch) routes.drop(message.to)
-    if (hops >= HOPS_MOST) {
-      this.refuse(message, 'away')
-      return
-    }
-    this.#find(message, hops + 1).catch((error: unknown) => onError(error, { stage: 'route again' }))
+    const isLast = hops >= HOPS_MOST
+    const outcome = isLast ? this.#absent(message, envelope, 'away') : this.#find(message, hops + 1)
+    this.#caught('route again', outcome)
+  }
+
+  /** For an outcome that nobody waits for. */
+  #caught(stage: string, outcome: Outcome | Promise<Outcome>): void {
+    if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#parts.onError(error, { stage }))
   }
 
   /** Tells the sender, wherever it is, and says so to the caller. */

@@ -26,6 +26,10 @@ describe('frames', () => {
   test('[F1] an event with one object is a message', () => {
     expect(decodeFrame(frame('send', send))).toEqual({ ok: true, value: { type: 'send', ...send } })
     expect(decodeFrame('42["leave",{}]')).toEqual({ ok: true, value: { type: 'leave' } })
+    expect(decodeFrame('42["leave",{"onlyNew":true}]')).toEqual({
+      ok: true,
+      value: { type: 'leave', onlyNew: true },
+    })
   })
 
   test.each([

@@ -41,7 +41,7 @@ export const errorTexts = {
   binary: 'binary frames are not part of this protocol',
   'not-claimed': 'claim a name before sending',
   'already-claimed': 'this connection holds a name already',
-  'name-taken': 'the name is taken',
+  'name-taken': 'the name is held by another peer, which is connected or may come back',
   forbidden: 'the access rules do not allow this',
   unavailable: 'no peer has this name, or it is no longer the same peer',
   incompatible: 'the other peer speaks another protocol',
@@ -64,7 +64,10 @@ export interface ProtocolError {
   code: ErrorCode
   /** What exactly was wrong, for the developer who sent it. */
   detail: string
-  /** With `rate-limited` and `overloaded`: when to try again, in milliseconds. */
+  /**
+   * With `rate-limited` and `overloaded`: when to try again, in milliseconds. With `name-taken`: when the name is free at
+   * the latest, if its holder is gone.
+   */
   retryAfterMs?: number
 }
 

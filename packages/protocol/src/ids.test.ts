@@ -15,12 +15,24 @@ import {
 } from './ids.js'
 
 describe('names', () => {
-  test.each(['bob', 'a', 'x'.repeat(128), 'Zoë', '名前', '🙂', 'a/b', 'a}b{c', '__proto__', ' ', '"quoted"'])(
-    '[N1] %s is a name',
-    (name) => {
-      expect(parseName(name)).toEqual({ ok: true, value: name })
-    },
-  )
+  test.each([
+    'bob',
+    'a',
+    'x'.repeat(128),
+    'Zoë',
+    '名前',
+    '🙂',
+    'a/b',
+    'a}b{c',
+    '__proto__',
+    ' ',
+    '"quoted"',
+    ' a ',
+    'a\u00a0b',
+    '山田\u3000太郎',
+  ])('[N1] %s is a name', (name) => {
+    expect(parseName(name)).toEqual({ ok: true, value: name })
+  })
 
   test.each([
     ['', 'must not be empty'],
@@ -32,6 +44,9 @@ describe('names', () => {
     ['a\u200eb', 'printable'],
     ['\ud800', 'printable'],
     ['a\u2028', 'printable'],
+    ['a\u2029', 'printable'],
+    ['a\u200d', 'printable'],
+    ['a\u0085', 'printable'],
     [7, 'must be a string'],
     [null, 'must be a string'],
   ])('[N1] %j is refused with the rule it broke', (input, rule) => {

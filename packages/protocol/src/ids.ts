@@ -29,7 +29,7 @@ const SECRET_PATTERN = /^[A-Za-z0-9_-]{22,64}$/
 const NODE_ID_PATTERN = /^[A-Za-z0-9_-]{8}$/
 const CONNECTION_ID_PATTERN = /^[a-z0-9]{1,12}$/
 const PLAIN_PATTERN = /^[\x20-\x7e]{1,128}$/
-// Control, format, surrogate, line and paragraph separators: what cannot be printed.
+// Control, format, surrogate, line and paragraph separators: what cannot be printed. A space (Zs) can.
 const UNPRINTABLE_PATTERN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
 
 const problem = (text: string): { ok: false; problem: string } => ({ ok: false, problem: text })
@@ -55,7 +55,8 @@ function parseNameLike(input: unknown, what: string): Parsed<string> {
   if (input.length === 0) return problem(`${what} must not be empty`)
   if (input.length > NAME_MAX_BYTES || utf8Length(input) > NAME_MAX_BYTES)
     return problem(`${what} must be at most ${NAME_MAX_BYTES} bytes of UTF-8`)
-  if (UNPRINTABLE_PATTERN.test(input)) return problem(`${what} must be printable: no control characters`)
+  if (UNPRINTABLE_PATTERN.test(input))
+    return problem(`${what} must be printable: no control, format or surrogate characters, no line breaks`)
   return { ok: true, value: input }
 }
 

@@ -1,4 +1,5 @@
 export * from './ids.js'
+export * from './ice-url.js'
 export * from './limits.js'
 export * from './errors.js'
 export * from './close.js'

@@ -20,6 +20,8 @@ export const limits = {
   membersPerRoom: 10_000,
   /** Members in one answer. */
   membersPerPage: 256,
+  /** URLs of TURN servers: browsers ask every one before each channel, and warn of more than four. */
+  turnUrls: 8,
   /** What a report may say that a handshake took: it has 30 s, and a machine may sleep meanwhile. */
   reportMs: 600_000,
   /** Before a peer claims its name, no more than this. */

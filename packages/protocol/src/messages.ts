@@ -15,6 +15,7 @@ import {
   string,
   text,
   turn,
+  unread,
 } from './rules.js'
 import type { Fields, Rule } from './shape.js'
 import { bounded, list, nullable, object, optional } from './shape.js'
@@ -50,7 +51,7 @@ export const nodeShapes = {
     body,
     handshake: optional(text(32)),
   },
-  acked: { from: name, stream, next: natural },
+  acked: { from: name, stream, next: natural, unread: optional(unread) },
   /** What the node knows at once about a send that it did not hand on. */
   notice: { to: name, stream, seq: natural, code },
   found: { id: natural, peers: list(peerPresence, limits.namesPerLookup) },

@@ -12,6 +12,7 @@ import {
   secret,
   stream,
   text,
+  unread,
   upTo,
 } from './rules.js'
 import { list, object, optional } from './shape.js'
@@ -42,7 +43,9 @@ export const peerShapes = {
     handshake: optional(handshake),
   },
   /** Acknowledges every seq below `next` of each stream, to the peer that sends it. */
-  ack: { acks: list(object({ to: name, stream, next: natural }), limits.acksPerFrame) },
+  ack: {
+    acks: list(object({ to: name, stream, next: natural, unread: optional(unread) }), limits.acksPerFrame),
+  },
   lookup: { id: natural, names: list(name, limits.namesPerLookup) },
   watch: { id: natural, names: list(name, limits.namesPerLookup) },
   unwatch: { names: list(name, limits.namesPerLookup) },
@@ -62,6 +65,9 @@ export const peerShapes = {
     stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout')),
     ms: upTo(limits.reportMs),
   },
-  /** Gives the name back at once; the node then closes with `left`. */
-  leave: {},
+  /**
+   * Gives the name back at once; the node then closes with `left`. `onlyNew`: from who gives up before it has read the
+   * welcome. It frees a name that nobody had before; one that this peer held before waits for it.
+   */
+  leave: { onlyNew: optional(flag) },
 }

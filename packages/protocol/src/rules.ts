@@ -58,6 +58,12 @@ export const stream = rule(
   (input): input is string => isString(input) && STREAM_PATTERN.test(input),
   `must be ${limits.streamLength} characters of base64url`,
 )
+const UNREAD_PATTERN = /^[\da-f]{1,16}$/
+/** Which of the last 64 messages the recipient could not read: bit i of the number stands for seq next - 1 - i [D19]. */
+export const unread = rule(
+  (input): input is string => isString(input) && UNREAD_PATTERN.test(input),
+  'must be 1 to 16 hexadecimal digits in lower case',
+)
 const HANDSHAKE_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
 /** It goes into the log of each node on its way. */
 export const handshake = rule(
@@ -70,4 +76,9 @@ export const kind = oneOf('message', 'signal')
 export const presence = oneOf('online', 'away', 'offline')
 export const code: Rule<ErrorCode> = rule(isErrorCode, 'must be a code of the error table')
 
-export const turn = object({ urls: list(string, 8), username: string, credential: string, ttlMs: natural })
+export const turn = object({
+  urls: list(string, limits.turnUrls),
+  username: string,
+  credential: string,
+  ttlMs: natural,
+})

@@ -6,6 +6,10 @@ export interface Rule<T> {
   is(input: unknown): input is T
   explain(input: unknown): string
   code?: ErrorCode
+  /** Of an object: its fields. */
+  fields?: Shape
+  /** Of a list: what it holds. */
+  item?: Rule<unknown>
 }
 
 export type Shape = Record<string, Rule<unknown>>
@@ -46,7 +50,8 @@ export function list<T>(inner: Rule<T>, most: number): Rule<T[]> {
     const broken = input.find((item) => !inner.is(item))
     return `holds an item that ${inner.explain(broken)}`
   }
-  return inner.code === undefined ? { is, explain } : { is, explain, code: inner.code }
+  const made = { is, explain, item: inner }
+  return inner.code === undefined ? made : { ...made, code: inner.code }
 }
 
 /** A list that may be empty. */
@@ -67,7 +72,7 @@ export function object<S extends Shape>(shape: S): Rule<Fields<S>> {
       ? 'is fine'
       : `has a field ${broken} that ${shape[broken]?.explain(input[broken])}`
   }
-  return { is, explain }
+  return { is, explain, fields: shape }
 }
 
 function firstBroken(shape: Shape, input: Record<string, unknown>): string | undefined {

@@ -5,7 +5,7 @@ import type { BusLimits } from './bus.js'
 import { Births } from './births.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './command.js'
-import type { ConnectOptions } from './connect.js'
+import type { ConnectOptions, RedisTls } from './connect.js'
 import { clientForCommands, open } from './connect.js'
 import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './health.js'
@@ -22,6 +22,7 @@ import { RedisRooms } from './rooms.js'
 import { Reports } from './reports.js'
 import type { Listening } from './subscriptions.js'
 import type { RedisAddress } from './url.js'
+import { UnfitRedis } from './unfit.js'
 import { parseRedisUrl } from './url.js'
 
 export interface RedisBackendOptions {
@@ -35,7 +36,7 @@ export interface RedisBackendOptions {
   /** Instead of the ones in the URL, which end up in process lists. */
   username?: string
   password?: string
-  tls?: ConnectOptions['tls']
+  tls?: RedisTls
   mailboxLimits?: Partial<MailboxLimits>
   busLimits?: Partial<BusLimits>
   /** For metrics: the bus's own lag, and what it lost. */
@@ -45,6 +46,8 @@ export interface RedisBackendOptions {
 export interface RedisBackend extends Backend {
   /** What an operator's check wants to know. Rejects with RegistryUnavailable. */
   inspect(): Promise<Inspection>
+  /** Other TLS texts, from the next connection on. */
+  renewTls(tls: RedisTls): void
   /** Payloads on the bus that were not envelopes, since the start. */
   readonly malformed: number
 }
@@ -67,14 +70,16 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   let end: (() => void) | undefined
   const onEvent = (event: BackendEvent): void => listener?.(event)
 
+  const tls: RedisTls = { ...options.tls }
   const connectOptions: ConnectOptions = {
     address,
     commandMs,
     clock,
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    tls,
     onError: (error) => {
       onError(error, { stage: 'redis connection' })
       health.failed(reports.describe(error))
+      if (error instanceof UnfitRedis) health.refuse(error)
     },
   }
   const client = clientForCommands(connectOptions)
@@ -138,6 +143,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       await inTurn([...steps, () => end?.()], (error) => reports.onError(error, { stage: 'stop' }))
       listener = undefined
     },
+    renewTls: (renewed) => void Object.assign(tls, renewed),
     inspect: () => inspect(commands, address.topology, nodes),
     get malformed() {
       return bus.malformed

@@ -2,6 +2,7 @@ import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Client } from './connect.js'
 import type { Script } from './script.js'
+import { withoutScripts } from './unfit.js'
 
 export interface CommandsParts {
   client: Client
@@ -67,6 +68,8 @@ export class Commands {
 }
 
 export function unavailable(error: unknown): RegistryUnavailable {
+  const unfit = withoutScripts(error)
+  if (unfit !== undefined) return unfit
   return new RegistryUnavailable(error instanceof Error ? error.message : String(error), { cause: error })
 }
 

@@ -1,19 +1,29 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
+import { withAdvice } from './advice.js'
 import { endSilent } from './silence.js'
+import { withoutDatabase } from './unfit.js'
 import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
 /** One connection, or on a Cluster one per shard behind the same commands. */
 export type Client = Redis | Cluster
 
+/** PEM texts; the certificate and key where Redis asks for one of ours. */
+export interface RedisTls {
+  ca?: string
+  cert?: string
+  key?: string
+  servername?: string
+}
+
 export interface ConnectOptions {
   address: RedisAddress
   commandMs: number
   clock: Clock
-  /** PEM texts; the certificate and key where Redis asks for one of ours. */
-  tls?: { ca?: string; cert?: string; key?: string; serverName?: string }
+  /** For `rediss`. It is read at each connection, so what changes in it holds for the next one. */
+  tls: RedisTls
   onError: (error: unknown) => void
 }
 
@@ -31,7 +41,7 @@ const SENTINEL_MS = 1_000
 export function clientForCommands(options: ConnectOptions): Client {
   const { address } = options
   if (address.topology !== 'cluster')
-    return listenTo(createRedis(address, options, 'commands', true), options)
+    return inDatabase(listenTo(createRedis(address, options, 'commands', true), options), address)
   const common = commonOptions(options, 'commands')
   return listenTo(new Cluster(address.nodes, clusterOptions(common)), options)
 }
@@ -77,6 +87,14 @@ export function open(client: Client, clock: Clock): () => void {
   }
 }
 
+/** Ends a connection that is not in its database, before it is ready: its commands would go to another one. */
+function inDatabase(client: Redis, address: RedisAddress): Redis {
+  client.on('error', (error: unknown) => {
+    if (withoutDatabase(error, address) !== undefined) client.stream.destroy()
+  })
+  return client
+}
+
 function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   // Without a listener ioredis prints the error itself.
   client.on('error', (error: unknown) => void report(error, options))
@@ -88,10 +106,19 @@ function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
 
 async function report(error: unknown, options: ConnectOptions): Promise<void> {
   const { address, commandMs, onError } = options
+  if (isEcho(error)) return
+  const unfit = withoutDatabase(error, address)
+  if (unfit !== undefined) return onError(unfit)
   const isPlain = address.topology === 'standalone'
-  onError(
-    isPlain ? error : await withReason(error, { address, tls: tlsOptions(options), deadlineMs: commandMs }),
-  )
+  const reason = isPlain
+    ? error
+    : await withReason(error, { address, tls: options.tls, deadlineMs: commandMs })
+  onError(withAdvice(reason, address))
+}
+
+/** ioredis goes on with its handshake on a connection that has ended: why it has, was said before. */
+function isEcho(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Stream isn't writeable")
 }
 
 function createRedis(
@@ -104,7 +131,8 @@ function createRedis(
     ...commonOptions(options, role),
     ...connection(),
     enableAutoPipelining,
-    db: address.database,
+    // What is published and subscribed to knows no databases.
+    ...(role === 'commands' ? { db: address.database } : {}),
   }
   switch (address.topology) {
     case 'standalone':
@@ -119,7 +147,7 @@ function createRedis(
         sentinelCommandTimeout: SENTINEL_MS,
         sentinelRetryStrategy: retryDelay,
         enableTLSForSentinelMode: address.tls,
-        ...(address.tls ? { sentinelTLS: tlsOptions(options) } : {}),
+        ...(address.tls ? { sentinelTLS: options.tls } : {}),
       })
   }
 }
@@ -155,7 +183,7 @@ function commonOptions(options: ConnectOptions, role: string) {
     connectionName: `peerage-${role}`,
     ...(address.username === undefined ? {} : { username: address.username }),
     ...(address.password === undefined ? {} : { password: address.password }),
-    ...(address.tls ? { tls: tlsOptions(options) } : {}),
+    ...(address.tls ? { tls: options.tls } : {}),
     connectTimeout: commandMs + SOCKET_MARGIN_MS,
     disconnectTimeout: DISCONNECT_MS,
     // What was on its way when a connection broke has failed: nobody waits for it any more.
@@ -165,21 +193,6 @@ function commonOptions(options: ConnectOptions, role: string) {
     // A master that has become a replica: connect anew, to whoever is the master now.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   } satisfies RedisOptions
-}
-
-function tlsOptions(options: ConnectOptions): {
-  ca?: string
-  cert?: string
-  key?: string
-  servername?: string
-} {
-  const { ca, cert, key, serverName } = options.tls ?? {}
-  return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  }
 }
 
 function retryDelay(times: number): number {

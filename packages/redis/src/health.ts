@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Client } from './connect.js'
 import type { Publishing } from './publishing.js'
 import type { Listening } from './subscriptions.js'
+import { UnfitRedis } from './unfit.js'
 
 export interface HealthParts {
   commands: Client
@@ -47,18 +48,20 @@ export class Health {
   #canaries: string[] = []
   #wasReady = false
   #lastError = ''
+  #refuse: (why: UnfitRedis) => void = () => {}
 
   constructor(parts: HealthParts) {
     this.#parts = parts
   }
 
   /**
-   * Resolves when Redis answers, or when it first does not: then it is retried. Rejects when it is too old.
+   * Resolves when Redis answers, or when it first does not: then it is retried. Rejects with UnfitRedis.
    */
   start(): Promise<void> {
     this.#running = true
     const { commands } = this.#parts
     const started = new Promise<void>((resolve, reject) => {
+      this.#refuse = reject
       this.#once(resolve)
       commands.on('ready', () => {
         // A reconnect may be to a Redis that has forgotten everything: nobody claims before that is known.
@@ -68,7 +71,7 @@ export class Health {
         this.#checkVersion().then(
           () => {
             this.#onReady()
-            if (!this.#version.ok) reject(new Error(this.#version.why))
+            if (!this.#version.ok) this.refuse(new UnfitRedis(this.#version.why))
           },
           (error: unknown) => this.#parts.onError(error, { stage: 'version' }),
         )
@@ -91,6 +94,11 @@ export class Health {
   failed(why: string): void {
     this.#lastError = why
     this.evaluate()
+  }
+
+  /** This Redis will not do: a start that is under way fails. */
+  refuse(why: UnfitRedis): void {
+    this.#refuse(why)
   }
 
   /** Looks at everything that makes this node healthy, and tells when the answer is another one. */

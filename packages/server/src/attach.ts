@@ -4,6 +4,7 @@ import { Duplex } from 'node:stream'
 import type { Clock, Gateway, Wire } from '@peerage/core'
 import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
+import { watchTwins } from './twins.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
 export interface HttpGateway extends Gateway {
@@ -19,13 +20,29 @@ const lastResorts = new WeakSet<object>()
 
 /**
  * Takes what is ours from a server that others use too, and leaves them the rest: upgrades and requests before any
- * listener sees them, so that it does not matter who came first. Returns the way back.
+ * listener sees them, so that it does not matter who came first. Its twins are the same service. Returns the way back.
  */
 export function attachTo(
   server: AnyServer,
   gateways: readonly HttpGateway[],
   parts: RefusalParts,
 ): () => void {
+  const undo = [takeFrom(server, gateways, parts)]
+  const forget = watchTwins(server, (twin) => {
+    // One that a node was attached to is that node's.
+    if (!isAttached(twin)) undo.push(takeFrom(twin, gateways, parts))
+  })
+  return () => {
+    forget()
+    for (const back of undo.reverse()) back()
+  }
+}
+
+function isAttached(server: AnyServer): boolean {
+  return server.listeners('upgrade').some((listener) => lastResorts.has(listener))
+}
+
+function takeFrom(server: AnyServer, gateways: readonly HttpGateway[], parts: RefusalParts): () => void {
   const giveBack = intercept(server, {
     request: (request, response) =>
       gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),

@@ -1,13 +1,12 @@
-import { readFileSync } from 'node:fs'
 import type { Backend, Clock, OnError } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
-import { reasonOf } from './config-load.js'
 import type { Config } from './config.js'
-import { UnusableFile } from './own-server.js'
+import type { TlsFiles, TlsTexts } from './tls-files.js'
 
 export interface BackendParts {
   clock: Clock
+  files: TlsFiles
   onError: OnError
   /** What became of each canary, where there is a bus that needs them. */
   onCanary?: NonNullable<RedisBackendOptions['onCanary']>
@@ -25,8 +24,8 @@ export function createBackend(config: Config, parts: BackendParts): Backend {
 export function redisBackend(config: Config, parts: BackendParts): RedisBackend | undefined {
   const { url, prefix, username, password } = config.redis
   if (url === null) return undefined
-  const tls = readTls(config.redis)
-  return createRedisBackend({
+  const tls = tlsOf(config.redis, parts.files, (texts) => backend.renewTls(texts))
+  const backend = createRedisBackend({
     url,
     prefix,
     times: config.times,
@@ -36,26 +35,17 @@ export function redisBackend(config: Config, parts: BackendParts): RedisBackend 
     ...(password === null ? {} : { password }),
     ...(tls === undefined ? {} : { tls }),
   })
+  return backend
 }
 
 function mailboxLimits({ peerjs }: Config): { messages: number; length: number; expireMs: number } {
   return { messages: peerjs.queueMessages, length: peerjs.queueBytes, expireMs: peerjs.expireMs }
 }
 
-function readTls(redis: Config['redis']): { ca?: string; cert?: string; key?: string } | undefined {
-  const files = Object.entries({ ca: redis.ca, cert: redis.cert, key: redis.key }).flatMap(([name, path]) =>
-    path === null ? [] : [[name, readPem(`redis.${name}`, path)] as const],
-  )
-  return files.length === 0 ? undefined : Object.fromEntries(files)
-}
-
-function readPem(setting: string, path: string): string {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new UnusableFile(`${setting} cannot be read: ${reasonOf(error)}`)
-  }
-  if (text.includes('-----BEGIN ')) return text
-  throw new UnusableFile(`${setting} (${path}) is not a PEM file`)
+function tlsOf(
+  { ca, cert, key }: Config['redis'],
+  files: TlsFiles,
+  use: (texts: TlsTexts) => void,
+): TlsTexts | undefined {
+  return ca === null && cert === null ? undefined : files.add('redis', { ca, cert, key }, use)
 }

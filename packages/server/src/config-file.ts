@@ -1,5 +1,5 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
-import { closest, type Leaf } from './config-settings.js'
+import { didYouMean, type Leaf } from './config-settings.js'
 import type { Layer, Problem } from './config-load.js'
 
 /** Reads a YAML file into one value for each setting, each with its line. Unknown keys are problems. */
@@ -40,19 +40,11 @@ function readSection(section: YAMLMap, prefix: string, reading: Reading): void {
       // `key:` with nothing behind it is a setting that was not set.
       if (plain !== null) reading.layer.values.set(path, { value: plain, source })
     } else if (!reading.leaves.some((known) => known.path.startsWith(`${path}.`))) {
-      reading.layer.problems.push(problem(`is not a setting${hint(path, reading.leaves)}`))
+      reading.layer.problems.push(problem(`is not a setting${didYouMean(path, reading.leaves)}`))
     } else if (isMap(value)) {
       readSection(value, `${path}.`, reading)
     } else if (!(value === null || (isScalar(value) && value.value === null))) {
       reading.layer.problems.push(problem('must be a mapping: it holds settings'))
     }
   }
-}
-
-function hint(path: string, leaves: readonly Leaf[]): string {
-  const sections = leaves.flatMap((leaf) =>
-    [...leaf.path.matchAll(/\./g)].map((dot) => leaf.path.slice(0, dot.index)),
-  )
-  const near = closest(path, [...leaves.map((leaf) => leaf.path), ...sections])
-  return near === undefined ? '' : `; did you mean ${near}?`
 }

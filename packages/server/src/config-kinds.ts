@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { parseApp, type App } from '@peerage/protocol'
+import { formatIceUrl, parseApp, parseHostPort, parseIceUrl, type App } from '@peerage/protocol'
 import { z } from 'zod'
 
 /** What the loader, the CLI and the documentation know of a setting beyond its type. */
@@ -46,13 +46,33 @@ export const app: z.ZodType<App, string> = z.string(APP_RULE).transform((input, 
 })
 
 /** RFC 6454 §6.2: what a browser sends as Origin, byte for byte. */
-export const origin = text.refine(
-  isOrigin,
-  'must be an exact origin such as https://app.example or http://localhost:3000: scheme, host and port only',
-)
+export const origin = text.superRefine((input, context) => {
+  const problem = problemOfOrigin(input)
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+})
 
-function isOrigin(input: string): boolean {
-  return URL.canParse(input) && new URL(input).origin === input
+const ORIGIN_RULE =
+  'must be an exact origin such as https://app.example, http://localhost:3000 or capacitor://localhost: scheme, host and port only'
+/** Chromium says this of pages that were opened from a file, in a WebSocket's handshake. */
+const FILE_ORIGIN = 'file://'
+
+function problemOfOrigin(input: string): string | undefined {
+  if (input === 'null')
+    return 'must not be null: browsers say it of sandboxed frames, of files and of much else, so it names nobody. Serve the page from an origin of its own, or leave origins empty and set access.key'
+  if (input.includes('*'))
+    return `${ORIGIN_RULE}; * stands for nothing here. Name each, or leave the list empty for all`
+  if (!URL.canParse(input)) return ORIGIN_RULE
+  const written = serialized(new URL(input))
+  if (written === input) return undefined
+  return written === undefined ? ORIGIN_RULE : `${ORIGIN_RULE}; browsers say ${written}`
+}
+
+/** URLs have origins in a few schemes only; of apps and extensions browsers send the scheme and the host. */
+function serialized({ origin, protocol, host }: URL): string | undefined {
+  if (protocol === 'file:') return FILE_ORIGIN
+  // A page of https opens a socket of wss, and its origin is still https.
+  if (origin !== 'null' && protocol !== 'blob:') return origin.replace(/^ws/, 'http')
+  return host === '' ? undefined : `${protocol}//${host}`
 }
 
 export const network = text.refine(
@@ -67,20 +87,31 @@ function isCidr(input: string): boolean {
   return version !== 0 && Number(bits) <= (version === 6 ? 128 : 32)
 }
 
-const HOST_PORT_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[^\s:/?#@[\]]+):(\d{1,5})$/
-
-/** `host:port`, an IPv6 address in brackets; undefined for anything else. */
-export function parseHostPort(input: string): { host: string; port: number } | undefined {
-  const [, host, digits] = HOST_PORT_PATTERN.exec(input) ?? []
-  const port = Number(digits)
-  if (host === undefined || port < 1 || port > 65_535) return undefined
-  return { host: host.replaceAll(/[[\]]/g, ''), port }
-}
-
 export const hostPort = text.refine(
   (input) => parseHostPort(input) !== undefined,
   'must be host:port, with an IPv6 address in brackets',
 )
+
+/** A path below which something is served. */
+export const urlPath = text.regex(
+  /^\/(?:[^\s?#/]+\/)*(?:[^\s?#/]+)?$/,
+  'must begin with / and hold no ? or #',
+)
+
+/** With a slash on both ends. */
+export function asBase(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`
+}
+
+/** Read once, and told to peers in the one spelling that every WebRTC stack takes. */
+export const turnUrl = text.transform((input, context): string => {
+  const read = parseIceUrl(input)
+  if (read.ok && read.value.scheme.startsWith('turn')) return formatIceUrl(read.value)
+  const why = read.ok ? `${read.value.scheme}: is no TURN server` : `it ${read.problem}`
+  const message = `must be a turn: or turns: URL such as turn:turn.example:3478?transport=udp: ${why}`
+  context.issues.push({ code: 'custom', input, message })
+  return z.NEVER
+})
 
 /** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
 export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {

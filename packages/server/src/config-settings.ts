@@ -112,6 +112,15 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
+/** A hint to the setting, the section or the other name that is closest to an unknown path; empty where none is close. */
+export function didYouMean(path: string, leaves: readonly Leaf[], others: readonly string[] = []): string {
+  const sections = leaves.flatMap((leaf) =>
+    [...leaf.path.matchAll(/\./g)].map((dot) => leaf.path.slice(0, dot.index)),
+  )
+  const near = closest(path, [...leaves.map((leaf) => leaf.path), ...sections, ...others])
+  return near === undefined ? '' : `; did you mean ${near}?`
+}
+
 /** Levenshtein distance, one row at a time. */
 function slips(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column)

@@ -155,9 +155,16 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ['times.beatMs', '0', /^times\.beatMs \(PEERAGE_TIMES_BEAT_MS\): must be a whole number from 1/],
     ['admin.port', '9000', 'admin.port (PEERAGE_ADMIN_PORT): must differ from port'],
     ['access.key', 'short', 'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters'],
-    ['origins', 'null', /^origins\.0 \(PEERAGE_ORIGINS\): must be an exact origin .*; it is "null"$/],
-    ['origins', 'https://a.example/', /^origins\.0 /],
-    ['origins', 'https://A.example', /^origins\.0 /],
+    ['origins', 'null', /^origins\.0 \(PEERAGE_ORIGINS\): must not be null: .*access\.key; it is "null"$/],
+    ['origins', 'a.example', /^origins\.0 .*must be an exact origin /],
+    ['origins', 'https://a.example/', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
+    ['origins', 'https://A.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
+    ['origins', 'https://a.example:443', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
+    ['origins', 'https://*.example', /^origins\.0 .*\* stands for nothing here/],
+    ['origins', '*', /^origins\.0 .*\* stands for nothing here/],
+    ['origins', 'wss://a.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
+    ['origins', 'capacitor://localhost/', /^origins\.0 .*; browsers say capacitor:\/\/localhost;/],
+    ['origins', 'chrome-extension:abc', /^origins\.0 .*must be an exact origin /],
     [
       'trustedProxies',
       '10.0.0.0/33',
@@ -172,6 +179,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       '10',
       /^limits\.frameBytes \(PEERAGE_LIMITS_FRAME_BYTES\): must be a whole number from 1024/,
     ],
+    ['path', 'tier', /^path \(PEERAGE_PATH\): must begin with \//],
     ['peerjs.path', 'nope', /^peerjs\.path \(PEERAGE_PEERJS_PATH\): must begin with \//],
     ['peerjs.key', 'v1', /^peerjs\.key \(PEERAGE_PEERJS_KEY\): must not be v1 or peerage/],
     ['p2p.advertise', 'host', /^p2p\.advertise \(PEERAGE_P2P_ADVERTISE\): must be host:port/],
@@ -179,8 +187,28 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     [
       'p2p.turn.urls',
       'stun:a',
-      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL/,
+      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL .*: stun: is no TURN server/,
     ],
+    ...[
+      'turn://a:3478',
+      'turn:u@a',
+      'turn:a/path',
+      'turn:a?x=y',
+      'turn:[fe80::1%eth0]',
+      'turn:a:0',
+      'turn:',
+    ].map((url): [string, string, RegExp] => [
+      'p2p.turn.urls',
+      url,
+      /^p2p\.turn\.urls\.0 .*: must be a turn: or turns: URL .*: it m(ust|ay) /,
+    ]),
+    [
+      'p2p.turn.urls',
+      Array.from({ length: 9 }, (_, index) => `turn:host${index}`).join(),
+      /^p2p\.turn\.urls \(PEERAGE_P2P_TURN_URLS\): must be at most 8 URLs/,
+    ],
+    ['p2p.server', '[:::]:1', /^p2p\.server .*: must be host:port/],
+    ['p2p.server', '256.1.1.1:1', /^p2p\.server .*: must be host:port/],
     [
       'p2p.turn.urls',
       'turn:a',
@@ -203,6 +231,26 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     else expect(found[0]).toMatch(expected)
   })
 
+  test('origins of pages, of apps in a shell and of extensions', () => {
+    const origins = [
+      'https://app.example',
+      'http://localhost:3000',
+      'http://[::1]:3000',
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'http://tauri.localhost',
+      'app://obsidian.md',
+      'app://.',
+      'file://',
+      'vscode-webview://1a2b',
+      'chrome-extension://abcdefghijklmnopabcdefghijklmnop',
+      'moz-extension://5c2b4a52-7d0f-4e5a-9b1e-2f6a0c1d3e4f',
+      'safari-web-extension://5C2B4A52-7D0F-4E5A-9B1E-2F6A0C1D3E4F',
+    ]
+    expect(config({ env: { PEERAGE_ORIGINS: origins.join(',') } })).toMatchObject({ origins })
+  })
+
   test('all at once, from every source, and a bad one hides no other', () => {
     const found = problems({
       flags: { port: 'x' },
@@ -213,7 +261,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       'PEERAGE_HSOT (environment): is not a variable of peerage; did you mean PEERAGE_HOST?',
       'redis.urll (peerage.yaml:1): is not a setting; did you mean redis.url?',
       'port (--port): must be a whole number from 0 to 65535; it is "x"',
-      'origins.0 (PEERAGE_ORIGINS): must be an exact origin such as https://app.example or http://localhost:3000: scheme, host and port only; it is "null"',
+      expect.stringMatching(/^origins\.0 \(PEERAGE_ORIGINS\): must not be null/),
       'times.nodeLeaseMs (default): must be at least 5 beats (45000)',
       'times.nameTtlMs (default): must be at least two renewal rounds (270000)',
       expect.stringMatching(/^host \(peerage\.yaml:4\): is beyond loopback/),
@@ -287,6 +335,16 @@ test('the documentation has a row for each setting, with its names and default',
   expect(rows).toContain(
     '| `port` | `--port` | `PEERAGE_PORT` | `9000` | TCP port; 0 picks a free one whose neighbour is free for UDP |',
   )
+})
+
+test('TURN URLs are told to peers in the spelling that every WebRTC stack takes', () => {
+  const said = config({
+    env: {
+      PEERAGE_P2P_TURN_URLS: 'TURN:A.example, turns:[2001:DB8:0::1]:443?transport=TCP',
+      PEERAGE_P2P_TURN_SECRET: 'x',
+    },
+  })
+  expect(said.p2p.turn.urls).toEqual(['turn:a.example', 'turns:[2001:db8::1]:443?transport=tcp'])
 })
 
 test('a printed configuration is a file that says the same', () => {

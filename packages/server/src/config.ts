@@ -14,6 +14,8 @@ import {
   section,
   set,
   text,
+  urlPath,
+  turnUrl,
   whole,
 } from './config-kinds.js'
 
@@ -120,8 +122,8 @@ const peerjsKey = text.refine(
 const peerjs = section({
   enabled: set(flag.default(true), 'serve unmodified PeerJS clients'),
   path: set(
-    text.regex(/^\/(?:[^\s?#/]+\/)*(?:[^\s?#/]+)?$/, 'must begin with / and hold no ? or #').default('/'),
-    'where PeerJS clients find us; the socket is at path + peerjs',
+    urlPath.nullable().default(null),
+    'where PeerJS clients find us, if that is not path; the socket is at peerjs below it',
   ),
   key: set(
     z.union([peerjsKey, z.record(peerjsKey, app)], ONE_KEY_RULE).default('peerjs'),
@@ -141,7 +143,7 @@ const peerjs = section({
 
 const turn = section({
   urls: set(
-    listOf(text.regex(/^turns?:[^\s]+$/, 'must be a turn: or turns: URL')).default([]),
+    listOf(turnUrl).max(wire.turnUrls, `must be at most ${wire.turnUrls} URLs`).default([]),
     'TURN servers, such as turn:turn.example:3478?transport=udp',
   ),
   secret: set(text.nullable().default(null), 'static-auth-secret of the TURN servers', { secret: true }),
@@ -152,9 +154,13 @@ const turn = section({
 })
 
 const p2p = section({
-  useAsP2PServer: set(flag.default(true), 'answer STUN on UDP at TCP port + 1', {
-    flag: 'use-as-p2p-server',
-  }),
+  useAsP2PServer: set(
+    flag.default(true),
+    'answer STUN on UDP at TCP port + 1; in an application off unless asked for',
+    {
+      flag: 'use-as-p2p-server',
+    },
+  ),
   advertise: set(
     hostPort.nullable().default(null),
     'host:port told to peers for the integrated P2P server, where port + 1 is not what they reach',
@@ -173,6 +179,10 @@ export const configSchema = z.strictObject({
     'address to listen on; beyond loopback an access rule or open is needed',
   ),
   port: set(port.default(9_000), 'TCP port; 0 picks a free one whose neighbour is free for UDP'),
+  path: set(
+    urlPath.default('/'),
+    'what our paths begin with, for a proxy that keeps the prefix of its own URL; SDKs connect to a URL with it',
+  ),
   open: set(flag.default(false), 'listen beyond loopback without any access rule'),
   tls,
   redis,
@@ -187,7 +197,10 @@ export const configSchema = z.strictObject({
       },
     ),
   }),
-  origins: set(listOf(origin).default([]), 'exact origins of pages that may connect; empty: every page'),
+  origins: set(
+    listOf(origin).default([]),
+    'exact origins of pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: every page',
+  ),
   trustedProxies: set(
     listOf(network).default([]),
     'addresses or networks of balancers whose X-Forwarded-For is believed',

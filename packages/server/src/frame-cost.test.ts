@@ -46,7 +46,7 @@ test('[R4] any text is counted to its end, and for no less than its bytes', () =
 
 test('[F5] the longest acknowledgements, look-ups and bodies do not hold too much', () => {
   const name = '€'.repeat(42)
-  const ack = { to: name, stream: 'A'.repeat(11), next: Number.MAX_SAFE_INTEGER }
+  const ack = { to: name, stream: 'A'.repeat(11), next: Number.MAX_SAFE_INTEGER, unread: 'f'.repeat(16) }
   const frames = [
     ['ack', { acks: Array.from({ length: 64 }, () => ack) }],
     ['lookup', { id: 1, names: Array.from({ length: 64 }, () => name) }],

@@ -11,7 +11,7 @@ const FREE_OUTSIDE = 128
 const TEXT_BYTES = 200
 const OUTSIDE_BYTES = 8
 
-/** Beside its bytes no frame of the native wire costs more: 64 acknowledgements, the slowest of all, some 80,000. */
+/** Beside its bytes no frame of the native wire costs more: 64 acknowledgements, the slowest of all, some 120,000. */
 const BESIDE_MOST = 131_072
 
 const QUOTE = 0x22

@@ -3,6 +3,7 @@ import type { Access } from './access.js'
 import type { Addresses } from './address.js'
 import type { HttpGateway } from './attach.js'
 import type { Config } from './config.js'
+import { asBase } from './config-kinds.js'
 import { createPeerJsGateway, type PeerJsGateway, type PeerJsHooks } from './gateway/peerjs.js'
 import { SocketIoGateway } from './gateway/socketio.js'
 import type { Limits } from './limits.js'
@@ -24,8 +25,8 @@ export interface Entrance extends PeerJsHooks {
   onError: OnError
 }
 
-/** Where the native wire is, on every node: SDKs rely on it. */
-const NATIVE_PATH = '/peerage/'
+/** Where the native wire is below the node's path: SDKs rely on it. */
+const NATIVE = 'peerage/'
 
 function createNative(entrance: Entrance): SocketIoGateway {
   const { config, advice, log, ...shared } = entrance
@@ -41,7 +42,7 @@ function createNative(entrance: Entrance): SocketIoGateway {
       bufferedBytes: limits.bufferedBytes,
     },
     commandMs: times.commandMs,
-    path: NATIVE_PATH,
+    path: asBase(config.path) + NATIVE,
     relay: relay.enabled ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes } : null,
     welcome: (host) => ({
       p2pServer: advice.server(host),
@@ -60,6 +61,8 @@ function createPeerJs(entrance: Entrance): PeerJsGateway {
   return createPeerJsGateway({
     ...shared,
     ...peerjs,
+    path: peerjs.path ?? config.path,
+    root: asBase(config.path),
     sharedKey: access.key,
     origins,
     log: (event, details) => log.warn(details, event),

@@ -18,10 +18,17 @@ const greeting = { name: 'Peerage', description: 'd', website: 'w' }
 
 const faults: unknown[] = []
 
-function routes(readiness: () => Readiness = () => ({ ready: true }), withPage = true) {
+function routes(readiness: () => Readiness = () => ({ ready: true }), withPage = true, base = '/') {
   const page = withPage ? loadPage(directory) : undefined
   const onError = (error: unknown): void => void faults.push(error)
-  return createRoutes({ readiness, version: { version: '1.2.3', protocol: 1 }, page, greeting, onError })
+  return createRoutes({
+    base,
+    readiness,
+    version: { version: '1.2.3', protocol: 1 },
+    page,
+    greeting,
+    onError,
+  })
 }
 
 describe('probes', () => {
@@ -86,6 +93,30 @@ describe('the root', () => {
     expect(loadPage(join(directory, 'nowhere'))).toBeUndefined()
     const answer = await routes(undefined, false).request('/', { headers: html })
     expect(await answer.json()).toEqual(greeting)
+  })
+})
+
+describe('behind a proxy that keeps its prefix', () => {
+  const at = (path: string, headers: Record<string, string> = {}) =>
+    routes(undefined, true, '/tier/').request(path, { headers })
+  const html = { Accept: 'text/html' }
+
+  test('the page, its files and the greeting are below the path, and nowhere else', async () => {
+    expect(await (await at('/tier/', html)).text()).toBe('<!doctype html>')
+    expect(await (await at('/tier/')).json()).toEqual(greeting)
+    expect((await at('/tier/assets/app-abc123.js')).status).toBe(200)
+    for (const path of ['/', '/assets/app-abc123.js', '/tierx/', '/tier/tier/', '/index.html'])
+      expect((await at(path, html)).status).toBe(404)
+  })
+
+  test('without its slash it leads to the page', async () => {
+    const answer = await at('/tier?peer_id=a%26b', html)
+    expect([answer.status, answer.headers.get('Location')]).toEqual([308, '/tier/?peer_id=a%26b'])
+  })
+
+  test('probes are asked with and without it', async () => {
+    for (const path of ['/healthz', '/readyz', '/version', '/tier/healthz', '/tier/readyz', '/tier/version'])
+      expect((await at(path)).status).toBe(200)
   })
 })
 

@@ -12,6 +12,8 @@ function onSignal(signal: keyof typeof SIGNAL_CODES): void {
   terminate.abort()
 }
 
+let hungUp = (): void => {}
+
 function die(error: unknown, origin: string): never {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   const time = new Date().toISOString()
@@ -25,6 +27,7 @@ process.stdout.on('error', () => terminate.abort())
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)
+process.on('SIGHUP', () => hungUp())
 process.on('uncaughtException', die)
 process.on('unhandledRejection', (reason) => die(reason, 'unhandledRejection'))
 
@@ -35,5 +38,6 @@ const code = await run(process.argv.slice(2), {
   err: (line) => void process.stderr.write(`${line}\n`),
   isTerminal: process.stderr.isTTY,
   terminated: terminate.signal,
+  onHangup: (listener) => void (hungUp = listener),
 })
 process.exit(code)

@@ -17,14 +17,26 @@ describe('which P2P server peers are told', () => {
     expect(told.server('app.example')).toBe('app.example:9001')
     expect(told.server('[2001:db8::1]:443')).toBe('[2001:db8::1]:9001')
     expect(told.server('127.0.0.1:9000')).toBe('127.0.0.1:9001')
+    expect(told.server('[::1]:9000')).toBe('[::1]:9001')
+    expect(told.server('[::1]')).toBe('[::1]:9001')
+    expect(told.server('LOCALHOST:9000')).toBe('localhost:9001')
   })
 
-  test.each([undefined, '', 'evil host', 'a/b', 'x:y:z', 'host:1:2'])(
-    'none where the Host header (%j) is no host',
-    (host) => {
-      expect(advice({}).server(host)).toBeNull()
-    },
-  )
+  test.each([
+    undefined,
+    '',
+    'evil host',
+    'a/b',
+    'x:y:z',
+    'host:1:2',
+    '::1',
+    '[:::]:1',
+    '[::1',
+    '256.1.1.1',
+    '1',
+  ])('none where the Host header (%j) is no host', (host) => {
+    expect(advice({}).server(host)).toBeNull()
+  })
 
   test('what is advertised instead, where that is set', () => {
     expect(advice({ advertise: 'stun.example:3478' }).server('app.example')).toBe('stun.example:3478')

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Peer, TurnCredentials } from '@peerage/protocol'
-import { appOf } from '@peerage/protocol'
+import { appOf, formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { mintTurnCredentials } from '@peerage/stun'
 import type { Config } from './config.js'
 
@@ -25,8 +25,7 @@ export function p2pAdvice(options: {
       const port = udpPort()
       if (port === null) return null
       if (p2p.advertise !== null) return p2p.advertise
-      const host = hostOf(requestHost)
-      return host === undefined ? null : `${host}:${port}`
+      return besides(requestHost ?? '', port)
     },
     turn(peer) {
       const { urls, secret, previousSecret, ttlMs } = p2p.turn
@@ -55,8 +54,8 @@ function turnUserOf(peer: Peer): string {
   return `${appOf(peer)}/${digest.slice(0, USER_HEX_DIGITS)}`
 }
 
-/** The host that the peer itself used to reach us, without its port (RFC 9110 §7.2). */
-function hostOf(header: string | undefined): string | undefined {
-  const host = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?$/.exec(header ?? '')?.[1]
-  return host
+/** The P2P server by the host that the peer itself used to reach us, whatever its port was (RFC 9110 §7.2). */
+function besides(requestHost: string, port: number): string | null {
+  const read = parseIceUrl(`stun:${requestHost}`)
+  return read.ok ? formatIceUrl({ ...read.value, port }).slice('stun:'.length) : null
 }

@@ -1,9 +1,9 @@
 import { createSocket, Socket as UdpSocket } from 'node:dgram'
 import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { createServer, get, type IncomingMessage, type Server } from 'node:http'
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, type Server as NetServer, type Socket } from 'node:net'
+import { connect, type AddressInfo, type Server as NetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { memoryCluster } from '@peerage/core'
@@ -27,8 +27,8 @@ function peerage(options: PeerageOptions = {}): Peerage {
   return node
 }
 
-async function listening(server: Server = createServer(), wanted = 0): Promise<number> {
-  server.listen(wanted, '127.0.0.1')
+async function listening(server: Server = createServer(), wanted = 0, host = '127.0.0.1'): Promise<number> {
+  server.listen(wanted, host)
   await once(server, 'listening')
   closers.push(() => {
     server.closeAllConnections()
@@ -59,8 +59,10 @@ function firstMessage(url: string): Promise<string> {
   })
 }
 
-const native = (port: number): string => `ws://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`
-const peerjs = (port: number): string => `ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
+const native = (port: number, host = '127.0.0.1'): string =>
+  `ws://${host}:${port}/peerage/?EIO=4&transport=websocket`
+const peerjs = (port: number, host = '127.0.0.1'): string =>
+  `ws://${host}:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
 
 async function untilBound(port: number): Promise<UdpSocket> {
   for (;;) {
@@ -150,6 +152,79 @@ describe('attached to an application that has handlers of its own', () => {
     expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
     expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
     expect(await firstMessage(`ws://127.0.0.1:${port}/app`)).toBe('theirs')
+  })
+
+  test.each(['before', 'after'])(
+    'socket.io that came %s us hangs up on what is nobody’s, never on ours',
+    async (when) => {
+      const server = createServer()
+      const theirs = (): void => {
+        const io = new SocketIo(server, { destroyUpgradeTimeout: 1 })
+        closers.push(() => void io.engine.close())
+      }
+      if (when === 'before') theirs()
+      peerage().attach(server)
+      if (when === 'after') theirs()
+      // Whoever puts itself first is second to us all the same.
+      server.prependListener('upgrade', (request, socket) => {
+        if (request.url !== '/nobody') socket.destroy()
+      })
+      const port = await listening(server)
+      const ours = new WebSocket(native(port))
+      closers.push(() => ours.terminate())
+      await once(ours, 'message')
+      const stray = await upgradeOnly(port, '/nobody')
+      stray.resume()
+      await once(stray, 'close')
+      expect(ours.readyState).toBe(WebSocket.OPEN)
+    },
+  )
+
+  // As Fastify does on `localhost`, with a second server that it shows to nobody.
+  test.each(['before', 'after'])('attached %s it listens, also on the second address', async (when) => {
+    const app = (request: IncomingMessage, response: ServerResponse): void => {
+      response.end(`app ${request.url}`)
+    }
+    const [server, second, stranger] = [createServer(app), createServer(app), createServer(app)]
+    const node = peerage()
+    if (when === 'before') node.attach(server)
+    const port = await listening(server)
+    second.on('upgrade', server.emit.bind(server, 'upgrade'))
+    await listening(second, port, '127.0.0.2')
+    if (when === 'after') node.attach(server)
+    await listening(stranger)
+    for (const host of ['127.0.0.1', '127.0.0.2']) {
+      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+      expect((await fetchText(`http://${host}:${port}/x`)).text).toBe('app /x')
+      expect(await firstMessage(native(port, host))).toMatch(/^0\{"sid":/)
+      expect(await firstMessage(peerjs(port, host))).toBe('{"type":"OPEN"}')
+      await expect(firstMessage(`ws://${host}:${port}/nobody`)).rejects.toThrow('404')
+    }
+    // The same application on another port is another service.
+    const { port: other } = stranger.address() as AddressInfo
+    expect((await fetchText(`http://127.0.0.1:${other}/peerjs/id`)).text).toBe('app /peerjs/id')
+    await node.stop()
+    for (const host of ['127.0.0.1', '127.0.0.2'])
+      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toBe('app /peerjs/id')
+    expect(second.listenerCount('upgrade')).toBe(1)
+  })
+
+  test('below a path of the application, PeerJS there too or at a path of its own', async () => {
+    const server = createServer((request, response) => response.end(`app ${request.url}`))
+    peerage({ path: '/tier' }).attach(server)
+    peerage({ path: '/two/', peerjs: { path: '/calls' } }).attach(server)
+    const port = await listening(server)
+    const below = (path: string, url: string): string => url.replace(`:${port}/`, `:${port}${path}/`)
+    for (const path of ['/tier', '/two'])
+      expect(await firstMessage(below(path, native(port)))).toMatch(/^0\{"sid":/)
+    for (const path of ['/tier', '/calls']) {
+      expect(await firstMessage(below(path, peerjs(port)))).toBe('{"type":"OPEN"}')
+      expect((await fetchText(`http://127.0.0.1:${port}${path}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+    }
+    for (const path of ['/', '/tier', '/tier/', '/peerjs/id', '/two/peerjs/id'])
+      expect((await fetchText(`http://127.0.0.1:${port}${path}`)).text).toBe(`app ${path}`)
+    expect((await fetchText(`http://127.0.0.1:${port}/calls`)).text).toContain('"name":"Peerage"')
+    await expect(firstMessage(native(port))).rejects.toThrow('404')
   })
 
   test('attached twice, and beside another node: each has what is its own, and the rest is answered once', async () => {
@@ -410,6 +485,91 @@ test('options that are wrong are named, all of them', () => {
     /^options: port must .*; origins\.0 must .*; peerjs\.key must not be v1/,
   )
   expect(() => createPeerage({ times: { graceMs: 1 } })).toThrow(/^options: times\.graceMs must be at least/)
+})
+
+test.each<[unknown, RegExp]>([
+  [null, /^options must be an object of settings, .*; it is null$/],
+  ['redis://h', /; it is a string$/],
+  [[], /; it is a list$/],
+  [{ prot: 1 }, /^options: prot is not an option; did you mean port\?$/],
+  [{ redisUrl: 'redis://h' }, /redisUrl is not an option; did you mean redis\.url\?/],
+  [{ accesRules: {} }, /did you mean accessRules\?/],
+  [{ peerjs: { pth: '/' } }, /^options: peerjs\.pth is not an option; did you mean peerjs\.path\?$/],
+  [{ redis: 'redis://h' }, /^options: redis must be an object of settings such as \{ url: … \}$/],
+  [{ p2p: 'h:1' }, /^options: p2p must be an object of settings/],
+  [
+    { accessRules: () => ({ ok: true }) },
+    /^options: accessRules must be an object with admit\(\); it is a function: write accessRules: \{ admit: … \}$/,
+  ],
+  [{ accessRules: 'secret' }, /accessRules must be an object with admit\(\); it is a string$/],
+  [{ accessRules: { allow: () => true } }, /accessRules .*; it has no admit\(\)$/],
+  [{ accessRules: null }, /; it is null$/],
+  [
+    { logger: console.log, onPeer: {} },
+    /logger must .* it is a function; onPeer must be a function; it is an object$/,
+  ],
+])('createPeerage(%j) says what is wrong', (options, says) => {
+  expect(() => createPeerage(options as PeerageOptions)).toThrow(says)
+})
+
+test.each<[string, unknown, RegExp]>([
+  ['nothing', undefined, /^attach takes a Node HTTP server: .*This is undefined$/],
+  ['null', null, /This is null$/],
+  ['a port', 8080, /This is a number$/],
+  [
+    'an Express app',
+    Object.assign(() => {}, { listen: () => {} }),
+    /such as an Express app: pass createServer\(app\)/,
+  ],
+  ['a Koa app', { callback: () => () => {} }, /pass createServer\(app\.callback\(\)\)/],
+  ['Fastify', { server: createServer() }, /pass its \.server$/],
+  ['hapi', { listener: createServer() }, /pass its \.listener$/],
+  ['Vite', { httpServer: createServer() }, /pass its \.httpServer$/],
+])('attach with %s says what to pass', (_, server, says) => {
+  expect(() => peerage().attach(server as Server)).toThrow(says)
+})
+
+describe('what an attached node says of itself', () => {
+  test('right after attach it is starting; then ready, before its server listens', async () => {
+    const server = createServer()
+    const node = peerage().attach(server)
+    expect(node.readiness()).toMatchObject({ ready: false, reason: 'starting' })
+    await node.ready()
+    await listening(server)
+    expect(node.readiness()).toEqual({ ready: true })
+  })
+
+  test('a server that cannot listen is not ready, until it does; its error stays the application’s', async () => {
+    const taken = await listening()
+    const server = createServer()
+    const node = peerage().attach(server)
+    const error = once(server, 'error')
+    server.listen(taken, '127.0.0.1')
+    expect(await error).toMatchObject([{ code: 'EADDRINUSE' }])
+    const why = /the HTTP server that this node is attached to does not listen: listen EADDRINUSE/
+    await expect(node.ready()).rejects.toThrow(why)
+    expect(node.readiness()).toEqual({ ready: false, reason: 'port', why: expect.stringMatching(why) })
+    expect(() => server.emit('error', new Error('nobody else listens'))).toThrow('nobody else listens')
+    await listening(server)
+    await node.ready()
+    expect(node.readiness()).toEqual({ ready: true })
+  })
+})
+
+test('pages of an app in a shell come in by their origin, and others do not', async () => {
+  const node = peerage({ port: 0, origins: ['capacitor://localhost', 'chrome-extension://abc'] })
+  const { port } = await node.listen()
+  await node.ready()
+  const from = (origin: string, url: string): Promise<unknown> => {
+    const socket = new WebSocket(url, { origin })
+    closers.push(() => socket.terminate())
+    return new Promise((resolve, reject) => socket.on('message', resolve).on('error', reject))
+  }
+  for (const origin of ['capacitor://localhost', 'chrome-extension://abc'])
+    expect(String(await from(origin, native(port)))).toMatch(/^0\{"sid":/)
+  expect(String(await from('capacitor://localhost', peerjs(port)))).toBe('{"type":"OPEN"}')
+  for (const origin of ['capacitor://localhost.evil', 'chrome-extension://abcd', 'null', 'https://localhost'])
+    await expect(from(origin, native(port))).rejects.toThrow('403')
 })
 
 test('an access rule of the application is asked, and its word is final', async () => {

@@ -2,10 +2,11 @@ import type { Backend, Clock, Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import type { Access } from './access.js'
 import { checkConfig } from './config-check.js'
-import { configSchema, type Config, type ConfigInput } from './config.js'
+import type { ConfigInput } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import type { AnyServer } from './listen.js'
 import { createLogger, standardOutput, type Logger } from './log.js'
+import { checkHooks, checkServer, describeProblems, validated } from './options.js'
 import { PeerageServer, type Listening } from './server.js'
 
 /** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
@@ -28,12 +29,15 @@ export interface Peerage {
   /**
    * Takes Peerage's upgrades and requests from an HTTP or HTTPS server, whatever else lives on it, and starts.
    * What fails in the background is logged; `ready` rejects with it. May be called for several servers.
-   * @throws Error after `stop` or `drain`
+   * @throws TypeError for what is no HTTP server, such as an Express app; Error after `stop` or `drain`
    */
   attach(server: AnyServer): Peerage
   /** A server of its own, as `peerage serve` has it. Rejects with PortUnavailable. */
   listen(): Promise<Listening>
-  /** Resolves when the node takes peers. Rejects for what no retry can mend: Redis is too old. */
+  /**
+   * Resolves when the node takes peers. Rejects for what no retry can mend: Redis is too old, or the server that it is
+   * attached to cannot listen.
+   */
   ready(): Promise<void>
   readiness(): Readiness
   /** In the Prometheus text format. */
@@ -49,10 +53,11 @@ export interface Peerage {
  * Nothing starts before `attach` or `listen`.
  */
 export function createPeerage(options: PeerageOptions = {}): Peerage {
+  checkHooks(options)
   const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
   const config = validated({
     ...input,
-    p2p: { ...input.p2p, useAsP2PServer: useAsP2PServer ?? input.p2p?.useAsP2PServer ?? false },
+    p2p: withP2PServer(input.p2p, useAsP2PServer),
   })
   const log = logger ?? createLogger(config.log.level, standardOutput())
   const server = new PeerageServer({
@@ -69,12 +74,13 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
       return server.node.id
     },
     attach(httpServer) {
+      checkServer(httpServer)
       server.attach(httpServer)
       return peerage
     },
     async listen() {
       const reach = checkConfig(config).filter(({ path }) => path === 'host')
-      if (accessRules === undefined && reach.length > 0) throw new TypeError(describe(reach))
+      if (accessRules === undefined && reach.length > 0) throw new TypeError(describeProblems(reach))
       const listening = await server.listen()
       server.start().catch((error: unknown) => log.error({ error: String(error) }, 'failed'))
       return listening
@@ -88,18 +94,9 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   return peerage
 }
 
-function validated(input: ConfigInput): Config {
-  const parsed = configSchema.safeParse(input)
-  if (!parsed.success)
-    throw new TypeError(
-      describe(parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), problem: message }))),
-    )
-  // The host matters to `listen` alone: an attached node is where its application's server is.
-  const misfits = checkConfig(parsed.data).filter(({ path }) => path !== 'host')
-  if (misfits.length > 0) throw new TypeError(describe(misfits))
-  return parsed.data
-}
-
-function describe(problems: readonly { path: string; problem: string }[]): string {
-  return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
+/** `serve` answers STUN unless told not to. An application that opens one port should not find two open. */
+function withP2PServer(p2p: ConfigInput['p2p'], isAskedFor: boolean | undefined): ConfigInput['p2p'] {
+  // What is no section is refused with its name.
+  if (p2p !== undefined && (typeof p2p !== 'object' || Array.isArray(p2p))) return p2p
+  return { ...p2p, useAsP2PServer: isAskedFor ?? p2p?.useAsP2PServer ?? false }
 }

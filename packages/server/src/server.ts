@@ -13,8 +13,10 @@ import { checkedAccess, staticAccess, type Access } from './access.js'
 import { Addresses } from './address.js'
 import { listenAdmin } from './admin.js'
 import { attachTo, type HttpGateway } from './attach.js'
+import { AttachedPorts } from './attached-ports.js'
 import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './bus-counts.js'
+import { asBase } from './config-kinds.js'
 import type { Config } from './config.js'
 import type { PeerJsHooks } from './gateway/peerjs.js'
 import { createGateways } from './gateways.js'
@@ -32,6 +34,7 @@ import { errorLog, type Logger } from './log.js'
 import { Metrics } from './metrics.js'
 import { createOwnServer } from './own-server.js'
 import { p2pAdvice } from './p2p.js'
+import { TlsFiles } from './tls-files.js'
 import { readVersion } from './version.js'
 
 /** Where a node listens, once it does. */
@@ -68,8 +71,10 @@ export class PeerageServer {
   readonly #clock: Clock
   readonly #gateways: readonly HttpGateway[]
   readonly #onError: OnError
+  readonly #files: TlsFiles
   /** Undoes what was started, last first. */
   readonly #closers: (() => Promise<void> | void)[] = []
+  readonly #ports = new AttachedPorts()
   #udpPort: number | null = null
   #stun: StunServer | undefined
   #starting: Promise<void> | undefined
@@ -85,8 +90,17 @@ export class PeerageServer {
       this.metrics.failed(context.stage)
       logError(error, context)
     }
+    this.#files = new TlsFiles({
+      clock,
+      onRenewed: (section, validTo) => log.info({ section, validTo }, 'certificate renewed'),
+      onError: (error) => {
+        this.metrics.failed('tls files')
+        log.warn({ stage: 'tls files', error: error.message }, 'failed')
+      },
+    })
     const onCanary: BackendParts['onCanary'] = (canary) => this.metrics.canary(canary)
-    const store = countBus(backend ?? createBackend(config, { clock, onError: this.#onError, onCanary }))
+    const parts = { clock, files: this.#files, onError: this.#onError, onCanary }
+    const store = countBus(backend ?? createBackend(config, parts))
     this.node = new Node({
       backend: store,
       times: config.times,
@@ -101,7 +115,11 @@ export class PeerageServer {
   }
 
   readiness(): Readiness {
-    return this.node.readiness()
+    const readiness = this.node.readiness()
+    const failure = this.#ports.failure
+    return readiness.ready && failure !== undefined
+      ? { ready: false, reason: 'port', why: failure }
+      : readiness
   }
 
   /**
@@ -113,11 +131,17 @@ export class PeerageServer {
     return this.#starting
   }
 
-  /** Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does. */
+  /**
+   * Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does, and where a server
+   * that it is attached to cannot listen.
+   */
   async ready(): Promise<void> {
     await this.start()
-    while (!this.node.draining && !this.readiness().ready)
+    while (!this.node.draining && !this.readiness().ready) {
+      const failure = this.#ports.failure
+      if (failure !== undefined) throw new Error(failure)
       await new Promise<void>((resolve) => void this.#clock.after(READY_POLL_MS, resolve))
+    }
   }
 
   /**
@@ -126,7 +150,7 @@ export class PeerageServer {
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
-    this.#closers.push(this.#takeFrom(server))
+    this.#closers.push(this.#takeFrom(server), this.#ports.watch(server))
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
     }
@@ -141,8 +165,12 @@ export class PeerageServer {
   /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
-    const { host, port: wanted, p2p, tls, admin } = this.#config
-    const server = createOwnServer(this.#config, () => this.readiness(), this.#onError)
+    const { host, port: wanted, path, p2p, tls, admin } = this.#config
+    const server = createOwnServer(this.#config, {
+      readiness: () => this.readiness(),
+      files: this.#files,
+      onError: this.#onError,
+    })
     const at = { host, port: wanted, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     // Such as too many open files.
@@ -158,7 +186,7 @@ export class PeerageServer {
     })
     if (udp.length > 0) this.#startStun(udp, port + 1)
     return {
-      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}`,
+      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
       admin: admin.port === null ? null : await this.#listenAdmin(admin.host, admin.port),
@@ -175,6 +203,12 @@ export class PeerageServer {
     const ms = this.#config.times.drainMs * MOVING_SHARE
     await this.#each('drain', (gateway) => gateway.drain(ms))
     await this.stop()
+  }
+
+  /** Takes up renewed TLS files at once; without that, within seconds. */
+  readTlsAgain(): void {
+    this.#log.info(this.#files.none ? 'no TLS files to read again' : 'reading the TLS files again')
+    this.#files.readAgain()
   }
 
   /** Ends everything that was started: sockets, timers, ports, the store's connections. */
@@ -194,6 +228,8 @@ export class PeerageServer {
   }
 
   async #start(): Promise<void> {
+    this.#files.start()
+    this.#closers.push(() => this.#files.stop())
     for (const gateway of this.#gateways) await gateway.start()
     await this.node.start()
   }

@@ -8,11 +8,14 @@ import { LinkView } from './link-view.js'
 
 type Tier =
   | { state: 'joining' }
-  | { state: 'joined'; peer: Peer; conversations: Conversations | undefined }
+  | { state: 'joined'; peer: Peer; conversations: Conversations | undefined; link: Link }
   | { state: 'failed'; title: string; advice: string }
 
-/** The name in the link that brought us here. */
-const asked = (): string | null => new URLSearchParams(location.search).get('peer_id')
+/** What brought us here: a link to another page, this page's own one, or none. */
+type Link = 'others' | 'own' | 'none'
+
+/** The name in the link, where it has one. */
+const asked = (): string => new URLSearchParams(location.search).get('peer_id') ?? ''
 
 export function App() {
   const [tier, setTier] = useState<Tier>({ state: 'joining' })
@@ -27,7 +30,7 @@ export function App() {
     return () => leaving.abort()
   }, [])
 
-  const isCaller = asked() !== null
+  const isCaller = tier.state === 'joined' && tier.link === 'others'
   return (
     <main>
       <header>
@@ -46,7 +49,8 @@ export function App() {
         ))}
       {tier.state === 'joined' && tier.conversations && !isCaller && all.length === 0 && (
         <p class="empty">
-          Nobody is here yet. Open the link in another browser, or scan the code with a phone.
+          {tier.link === 'own' ? 'This is your own link.' : 'Nobody is here yet.'} Open the link in another
+          browser, or scan the code with a phone.
         </p>
       )}
       {tier.state === 'joined' && isCaller && (
@@ -69,9 +73,11 @@ async function join(
   const peer = await connect(here.origin + here.pathname, { signal })
   peer.on('state', (state) => setOnline(state.state === 'online'))
   const conversations = peer.p2p ? new Conversations(peer.p2p, setAll) : undefined
-  setTier({ state: 'joined', peer, conversations })
   const to = asked()
-  if (to !== null) await conversations?.call(to)
+  // A tab that keeps its name may be led to its own link.
+  const link = to === '' ? 'none' : to === peer.name ? 'own' : 'others'
+  setTier({ state: 'joined', peer, conversations, link })
+  if (link === 'others') await conversations?.call(to)
 }
 
 function Status({ tier, online }: { tier: Tier; online: boolean }) {

@@ -140,21 +140,27 @@ function ItemView({ item }: { item: Item }) {
         {item.text}
       </li>
     )
-  const { name, size, moved, end } = item
+  const { name, size, end } = item
   return (
     <li class={item.mine ? 'mine' : 'theirs'} data-file={name} data-state={end?.state ?? 'moving'}>
       <span class="unseen">{from} sent the file </span>
       <strong>{name}</strong> <span class="hint">{bytes(size)}</span>
-      {end === undefined ? (
-        <progress max={size} value={moved} aria-label={`${name}: ${percent(moved, size)}`} />
-      ) : (
-        <FileEndView name={name} end={end} />
-      )}
+      {end === undefined ? <FileMoving item={item} /> : <FileEndView item={item} end={end} />}
     </li>
   )
 }
 
-function FileEndView({ name, end }: { name: string; end: FileEnd }) {
+type FileItem = Item & { kind: 'file' }
+
+function FileMoving({ item: { mine, name, size, moved } }: { item: FileItem }) {
+  if (moved < size)
+    return <progress max={size} value={moved} aria-label={`${name}: ${percent(moved, size)}`} />
+  return (
+    <p class="hint">{mine ? 'Sent. Waiting until the other side has checked it…' : 'Here. Checking it…'}</p>
+  )
+}
+
+function FileEndView({ item: { mine, name }, end }: { item: FileItem; end: FileEnd }) {
   const content = end.state === 'complete' ? end.content : undefined
   const [url, setUrl] = useState<string>()
   useEffect(() => {
@@ -163,9 +169,15 @@ function FileEndView({ name, end }: { name: string; end: FileEnd }) {
     setUrl(made)
     return () => URL.revokeObjectURL(made)
   }, [content])
-  if (end.state === 'broken') return <p class="why">Broken off: {end.why}</p>
+  if (end.state === 'failed')
+    return (
+      <p class="why">
+        {mine ? 'Failed.' : 'Failed: nothing of it was kept.'} {sentence(end.why)}
+      </p>
+    )
   return (
     <div>
+      <p>{mine ? 'Complete: the other side has it all.' : 'Complete.'}</p>
       {url !== undefined && (
         <a href={url} download={name}>
           Save
@@ -182,6 +194,10 @@ function FileEndView({ name, end }: { name: string; end: FileEnd }) {
       </p>
     </div>
   )
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!)]$/.test(text) ? '' : '.'}`
 }
 
 function percent(part: number, whole: number): string {

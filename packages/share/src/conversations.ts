@@ -14,20 +14,26 @@ export interface Conversation {
   peer: string
   standing: Standing
   items: readonly Item[]
+  /** While a channel is open. */
   exchange: Exchange | undefined
 }
 
+/** What conversations need of a P2P controller. */
+export type Calls = Pick<P2P, 'connect' | 'on'>
+
 /** One conversation a peer, in the order of their beginning. */
 export class Conversations {
-  readonly #p2p: P2P
+  readonly #p2p: Calls
   readonly #onChange: (all: readonly Conversation[]) => void
+  /** The open channel to each peer. */
+  readonly #channels = new Map<string, Channel>()
   #all: Conversation[] = []
 
-  constructor(p2p: P2P, onChange: (all: readonly Conversation[]) => void) {
+  constructor(p2p: Calls, onChange: (all: readonly Conversation[]) => void) {
     this.#p2p = p2p
     this.#onChange = onChange
     p2p.on('channel-opened', (channel) => this.#open(channel))
-    p2p.on('channel-closed', (channel, why) => this.#close(channel.peer, why))
+    p2p.on('channel-closed', (channel, why) => this.#close(channel, why))
   }
 
   async call(peer: string): Promise<void> {
@@ -40,7 +46,10 @@ export class Conversations {
   }
 
   #open(channel: Channel): void {
-    const before = this.#all.find(({ peer }) => peer === channel.peer)?.items ?? []
+    // A new channel may take the place of one whose end has not been heard yet.
+    this.#of(channel.peer)?.exchange?.close('another channel took the place of its channel')
+    const before = this.#of(channel.peer)?.items ?? []
+    this.#channels.set(channel.peer, channel)
     const exchange = new Exchange(channel, before, (items) => this.#put(channel.peer, { items }))
     this.#put(channel.peer, { exchange, standing: { stage: 'open', path: 'direct', sameLan: false } })
     channel
@@ -51,13 +60,20 @@ export class Conversations {
       .catch((error: unknown) => console.error(error))
   }
 
-  #close(peer: string, why: string): void {
-    this.#all.find((one) => one.peer === peer)?.exchange?.close(`the channel closed: ${why}`)
+  #close(channel: Channel, why: string): void {
+    const { peer } = channel
+    if (this.#channels.get(peer) !== channel) return
+    this.#channels.delete(peer)
+    this.#of(peer)?.exchange?.close(`the channel ended before the file was complete and confirmed: ${why}`)
     this.#put(peer, { standing: { stage: 'closed', why }, exchange: undefined })
   }
 
+  #of(peer: string): Conversation | undefined {
+    return this.#all.find((one) => one.peer === peer)
+  }
+
   #put(peer: string, change: Partial<Conversation>): void {
-    const known = this.#all.find((one) => one.peer === peer)
+    const known = this.#of(peer)
     if (known) this.#all = this.#all.map((one) => (one === known ? { ...one, ...change } : one))
     else
       this.#all = [

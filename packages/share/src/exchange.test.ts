@@ -28,8 +28,10 @@ function pair(change: (data: Data) => Data = (data) => data): [Conduit, Conduit]
 function watched(conduit: Conduit) {
   let items: readonly Item[] = []
   const waiting = new Set<() => void>()
+  let changes = 0
   const exchange = new Exchange(conduit, [], (next) => {
     items = next
+    changes++
     for (const look of waiting) look()
   })
   const settled = (count: number): Promise<readonly Item[]> =>
@@ -41,7 +43,21 @@ function watched(conduit: Conduit) {
       waiting.add(look)
       look()
     })
-  return { exchange, settled }
+  return { exchange, settled, items: () => items, changes: () => changes }
+}
+
+const MIB = 1024 * 1024
+
+/** A file of `size` bytes whose content from `goodBytes` on is what `read` says. */
+function brokenFile(size: number, goodBytes: number, read: () => Promise<ArrayBuffer>): File {
+  const file = new File([new Uint8Array(size)], 'broken')
+  const slice = file.slice.bind(file)
+  file.slice = (from = 0, to = size) => {
+    const part = slice(from, to)
+    if (from >= goodBytes) part.arrayBuffer = read
+    return part
+  }
+  return file
 }
 
 describe('Exchange', () => {
@@ -69,35 +85,179 @@ describe('Exchange', () => {
     ])
   })
 
-  it('says so when a file arrives changed', async () => {
+  it('says complete on neither side when a file arrives changed', async () => {
     const [near, far] = pair((data) => (typeof data === 'string' ? data : data.fill(0)))
     const alice = watched(near)
     const bob = watched(far)
     await alice.exchange.sendFile(new File(['content'], 'a.txt'))
-    expect(await bob.settled(1)).toMatchObject([
-      { end: { state: 'broken', why: expect.stringContaining('SHA-256') } },
+    for (const side of [alice, bob])
+      expect(await side.settled(1)).toMatchObject([
+        { end: { state: 'failed', why: expect.stringContaining('SHA-256') } },
+      ])
+  })
+
+  it('is complete for the sender only when the other side has checked the last byte', async () => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    const heard: Data[] = []
+    far.on('message', (data) => heard.push(data))
+    await alice.exchange.sendFile(new File(['content'], 'a.txt'))
+    expect(heard.at(-1)).toContain('"end"')
+    expect(alice.items()).toMatchObject([{ moved: 7, end: undefined }])
+    await far.send('{"type":"received","id":9}')
+    expect(alice.items()).toMatchObject([{ end: undefined }])
+    await far.send('{"type":"received","id":1}')
+    expect(alice.items()).toMatchObject([{ end: { state: 'complete' } }])
+    await far.send('{"type":"refused","id":1,"why":"too late"}')
+    expect(alice.items()).toMatchObject([{ end: { state: 'complete' } }])
+  })
+
+  it('is not complete because the other side says so before the end', async () => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    let isOut = false
+    far.on('message', (data) => {
+      if (isOut || typeof data === 'string') return
+      isOut = true
+      void far.send('{"type":"received","id":1}')
+    })
+    await alice.exchange.sendFile(new File([new Uint8Array(3_000_000)], 'a.bin'))
+    expect(alice.items()).toMatchObject([{ end: undefined }])
+  })
+
+  it.each([
+    ['fails to be read', () => Promise.reject(new Error('it is gone'))],
+    ['is shorter by now', () => Promise.resolve(new ArrayBuffer(10))],
+  ])('a file that %s midway fails on both sides, and the next one is whole', async (_, read) => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    const bob = watched(far)
+    void alice.exchange.sendFile(brokenFile(3 * MIB, 1 * MIB, read))
+    void alice.exchange.sendFile(new File(['next'], 'next.txt'))
+    for (const side of [alice, bob]) {
+      expect(await side.settled(2)).toMatchObject([
+        {
+          name: 'broken',
+          end: { state: 'failed', why: expect.stringContaining('could not be read to its end') },
+        },
+        { name: 'next.txt', moved: 4, end: { state: 'complete' } },
+      ])
+    }
+  })
+
+  it('a file that the other side refuses midway is not sent on, and the next one is whole', async () => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    const bob = watched(far)
+    let chunks = 0
+    far.on('message', (data) => {
+      if (typeof data !== 'string' && ++chunks === 2)
+        void far.send('{"type":"refused","id":1,"why":"no room"}')
+    })
+    void alice.exchange.sendFile(new File([new Uint8Array(5 * MIB)], 'a.bin'))
+    void alice.exchange.sendFile(new File(['next'], 'next.txt'))
+    expect(await alice.settled(2)).toMatchObject([
+      { end: { state: 'failed', why: 'no room' } },
+      { name: 'next.txt', end: { state: 'complete' } },
+    ])
+    expect(chunks).toBeLessThan(10)
+    // Bob never refused it himself: for him its sender began another one.
+    expect(await bob.settled(2)).toMatchObject([
+      { end: { state: 'failed' } },
+      { name: 'next.txt', end: { state: 'complete' } },
     ])
   })
 
   it.each([
-    ['longer', ['{"type":"file","name":"x","size":1,"mime":""}', new Uint8Array(2)]],
-    ['shorter', ['{"type":"file","name":"x","size":9,"mime":""}', new Uint8Array(2), '{"type":"end"}']],
-    ['unexpected', ['{"type":"file","name":"x","size":9,"mime":""}', 'nonsense']],
-  ] satisfies [string, Data[]][])('breaks off what is %s', async (why, messages) => {
+    ['longer', ['{"type":"file","id":4,"name":"x","size":1,"mime":""}', new Uint8Array(2)]],
+    [
+      'shorter',
+      ['{"type":"file","id":4,"name":"x","size":9,"mime":""}', new Uint8Array(2), '{"type":"end","id":4}'],
+    ],
+    ['unexpected', ['{"type":"file","id":4,"name":"x","size":9,"mime":""}', 'nonsense']],
+    [
+      'another file',
+      [
+        '{"type":"file","id":4,"name":"x","size":9,"mime":""}',
+        '{"type":"file","id":5,"name":"y","size":9,"mime":""}',
+      ],
+    ],
+  ] satisfies [string, Data[]][])('refuses what is %s, and tells its sender', async (why, messages) => {
     const [near, far] = pair()
     const bob = watched(far)
+    const heard: Data[] = []
+    near.on('message', (data) => heard.push(data))
     for (const message of messages) await near.send(message)
     expect(await bob.settled(1)).toMatchObject([
-      { end: { state: 'broken', why: expect.stringContaining(why) } },
+      { end: { state: 'failed', why: expect.stringContaining(why) } },
+      ...(why === 'another file' ? [{ name: 'y', end: undefined }] : []),
+    ])
+    expect(heard.map((data) => readNote(String(data)))).toEqual([
+      { type: 'refused', id: 4, why: expect.stringContaining(why) },
     ])
   })
 
-  it('breaks off what is under way when the channel goes', async () => {
+  it('drops what still comes of a file that it refused, and takes the next one', async () => {
     const [near, far] = pair()
     const bob = watched(far)
-    await near.send('{"type":"file","name":"x","size":9,"mime":""}')
-    bob.exchange.close('the channel closed')
-    expect(await bob.settled(1)).toMatchObject([{ end: { state: 'broken', why: 'the channel closed' } }])
+    const next = [
+      '{"type":"file","id":5,"name":"y","size":2,"mime":""}',
+      new Uint8Array(2),
+      '{"type":"end","id":5}',
+    ]
+    await near.send('{"type":"file","id":4,"name":"x","size":1,"mime":""}')
+    for (const late of [new Uint8Array(2), new Uint8Array(9), '{"type":"end","id":4}', ...next])
+      await near.send(late)
+    expect(await bob.settled(2)).toMatchObject([
+      { name: 'x', end: { state: 'failed' } },
+      { name: 'y', moved: 2, end: { state: 'complete' } },
+    ])
+  })
+
+  it('fails on both sides what is under way when the channel goes, and all that waited', async () => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    const bob = watched(far)
+    let sides = 0
+    far.on('message', (data) => {
+      if (typeof data === 'string' || sides++ > 0) return
+      alice.exchange.close('the channel closed')
+      bob.exchange.close('the channel closed')
+    })
+    const sent = [
+      alice.exchange.sendFile(new File([new Uint8Array(3 * MIB)], 'a.bin')),
+      alice.exchange.sendFile(new File(['next'], 'next.txt')),
+    ]
+    await Promise.all(sent)
+    expect(alice.items()).toMatchObject([
+      { name: 'a.bin', end: { state: 'failed', why: 'the channel closed' } },
+      { name: 'next.txt', end: { state: 'failed', why: 'the channel closed' } },
+    ])
+    expect(bob.items()).toMatchObject([{ end: { state: 'failed', why: 'the channel closed' } }])
+  })
+
+  it('a file that left, but was not confirmed when the channel went, is not complete', async () => {
+    const [near] = pair()
+    const alice = watched(near)
+    await alice.exchange.sendFile(new File(['content'], 'a.txt'))
+    alice.exchange.close('the channel closed')
+    expect(alice.items()).toMatchObject([{ end: { state: 'failed', why: 'the channel closed' } }])
+  })
+
+  it('changes nothing any more once it is closed', async () => {
+    const [near, far] = pair()
+    const alice = watched(near)
+    const bob = watched(far)
+    await near.send('{"type":"file","id":1,"name":"x","size":1,"mime":""}')
+    await near.send(new Uint8Array(1))
+    await near.send('{"type":"end","id":1}')
+    const sent = alice.exchange.sendFile(new File([new Uint8Array(3 * MIB)], 'a.bin'))
+    bob.exchange.close('gone')
+    alice.exchange.close('gone')
+    const [mine, theirs] = [alice.changes(), bob.changes()]
+    await sent
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect([alice.changes(), bob.changes()]).toEqual([mine, theirs])
   })
 })
 
@@ -107,11 +267,28 @@ describe('readNote', () => {
     '7',
     'null',
     '{}',
-    '{"type":"file","name":1,"size":1}',
-    '{"type":"file","name":"x","size":-1}',
+    '{"type":"file","id":1,"name":1,"size":1}',
+    '{"type":"file","id":1,"name":"x","size":-1}',
+    '{"type":"file","name":"x","size":1}',
+    '{"type":"received","id":1.5}',
+    '{"type":"shout","id":1}',
   ])('takes nothing from %j', (text) => expect(readNote(text)).toBeUndefined())
 
   it('ignores a digest that is none', () => {
-    expect(readNote('{"type":"end","sha256":"<b>"}')).toEqual({ type: 'end', sha256: undefined })
+    expect(readNote('{"type":"end","id":1,"sha256":"<b>"}')).toEqual({
+      type: 'end',
+      id: 1,
+      sha256: undefined,
+    })
+  })
+
+  it('takes a reason, bounded', () => {
+    expect(readNote('{"type":"abort","id":1,"why":7}')).toEqual({
+      type: 'abort',
+      id: 1,
+      why: 'no reason was given',
+    })
+    const why = 'x'.repeat(1_000)
+    expect(readNote(JSON.stringify({ type: 'refused', id: 1, why }))).toMatchObject({ why: 'x'.repeat(200) })
   })
 })

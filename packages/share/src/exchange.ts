@@ -1,3 +1,5 @@
+import { Arrival, digest, textOf } from './arrival.js'
+import type { Note } from './note.js'
 import { readNote, writeNote } from './note.js'
 
 /** What an exchange needs of a channel. */
@@ -11,25 +13,20 @@ export type Item = { id: number; mine: boolean } & (
   | { kind: 'text'; text: string }
   | { kind: 'file'; name: string; size: number; moved: number; end: FileEnd | undefined }
 )
-/** How a file's way ended. The digest is lower-case hex, or undefined where the browser offers none. */
+/**
+ * How a file's way ended; `complete`: its recipient has all of it, and has checked it. The digest is lower-case hex, or
+ * undefined where the browser offers none.
+ */
 export type FileEnd =
   | { state: 'complete'; sha256: string | undefined; content: Blob | undefined }
-  | { state: 'broken'; why: string }
+  | { state: 'failed'; why: string }
 
 type FileItem = Item & { kind: 'file' }
-
-interface Arrival {
-  item: FileItem
-  parts: BlobPart[]
-  /** Parts since the last time they were put together: a large Blob may live on disk, many small parts do not. */
-  loose: number
-}
 
 /** Well below the 256 KiB that a data channel's message may have everywhere. */
 const CHUNK_BYTES = 64 * 1024
 /** Read from disk at once, then sent in chunks. */
 const SLICE_BYTES = 1024 * 1024
-const LOOSE_PARTS_MAX = 256
 
 /** Messages and files over one channel: both sides speak, files follow one another. */
 export class Exchange {
@@ -41,6 +38,9 @@ export class Exchange {
   #arrival: Arrival | undefined
   /** Files leave one after the other, so that chunks need no name. */
   #leaving: Promise<void> = Promise.resolve()
+  /** Files that have left, with their digests; the other side has not said yet what came of them. */
+  readonly #unconfirmed = new Map<number, string | undefined>()
+  #closed = false
 
   /** `items` are those of the channel before, which stay. */
   constructor(conduit: Conduit, items: readonly Item[], onChange: (items: readonly Item[]) => void) {
@@ -59,116 +59,159 @@ export class Exchange {
     this.#add({ id: this.#nextId++, mine: true, kind: 'text', text })
   }
 
-  /** Resolves when the file has left or broken off; its item says which. */
+  /** Resolves when the file has left, or will not. Its item says how it ended: when the other side has confirmed it. */
   sendFile(file: File): Promise<void> {
-    const { name, size } = file
-    const item: FileItem = {
-      id: this.#nextId++,
-      mine: true,
-      kind: 'file',
-      name,
-      size,
-      moved: 0,
-      end: undefined,
-    }
-    this.#add(item)
+    const item = this.#addFile(true, file.name, file.size)
     this.#leaving = this.#leaving.then(() => this.#send(item, file))
     return this.#leaving
   }
 
-  /** The channel is gone: what was under way has broken off. */
+  /** The channel is gone: what was under way or not confirmed has failed. */
   close(why: string): void {
     this.#stop()
     this.#arrival = undefined
-    for (const item of this.#items)
-      if (item.kind === 'file' && item.end === undefined)
-        this.#change(item.id, { end: { state: 'broken', why } })
+    this.#unconfirmed.clear()
+    for (const item of this.#items) this.#end(item.id, { state: 'failed', why })
+    this.#closed = true
   }
 
   async #send({ id }: FileItem, file: File): Promise<void> {
+    if (this.#isOver(id)) return
     try {
-      await this.#conduit.send(writeNote({ type: 'file', name: file.name, size: file.size, mime: file.type }))
+      await this.#tell({ type: 'file', id, name: file.name, size: file.size, mime: file.type })
       for (let at = 0; at < file.size; at += SLICE_BYTES) {
-        const slice = new Uint8Array(await file.slice(at, at + SLICE_BYTES).arrayBuffer())
-        for (let from = 0; from < slice.length; from += CHUNK_BYTES)
+        const slice = await readSlice(file, at)
+        for (let from = 0; from < slice.length; from += CHUNK_BYTES) {
           await this.#conduit.send(slice.subarray(from, from + CHUNK_BYTES))
-        this.#change(id, { moved: Math.min(at + SLICE_BYTES, file.size) })
+          // The other side may have refused it meanwhile.
+          if (this.#isOver(id)) return
+        }
+        this.#change(id, { moved: at + slice.length })
       }
-      const sha256 = await digest(file)
-      await this.#conduit.send(writeNote({ type: 'end', sha256 }))
-      this.#change(id, { end: { state: 'complete', sha256, content: undefined } })
+      const sha256 = await digestOf(file)
+      this.#unconfirmed.set(id, sha256)
+      await this.#tell({ type: 'end', id, sha256 })
     } catch (error) {
-      this.#change(id, {
-        end: { state: 'broken', why: error instanceof Error ? error.message : String(error) },
-      })
+      const why = textOf(error)
+      this.#unconfirmed.delete(id)
+      if (this.#isOver(id)) return
+      this.#end(id, { state: 'failed', why })
+      this.#tellIfOpen({ type: 'abort', id, why })
     }
   }
 
   #takeNote(text: string): void {
     const note = readNote(text)
-    const arrival = this.#arrival
-    if (note?.type === 'text')
-      return this.#add({ id: this.#nextId++, mine: false, kind: 'text', text: note.text })
-    if (note?.type === 'file' && !arrival) {
-      const { name, size } = note
-      const item: FileItem = {
-        id: this.#nextId++,
-        mine: false,
-        kind: 'file',
-        name,
-        size,
-        moved: 0,
-        end: undefined,
+    switch (note?.type) {
+      case 'text':
+        return this.#add({ id: this.#nextId++, mine: false, kind: 'text', text: note.text })
+      case 'file':
+        this.#refuse('its sender began another file before the end of this one')
+        this.#arrival = new Arrival(note.id, this.#addFile(false, note.name, note.size).id, note.size)
+        return
+      case 'end': {
+        const arrival = this.#arrivalOf(note.id)
+        if (arrival) void this.#complete(arrival, note.sha256)
+        return
       }
-      this.#arrival = { item, parts: [], loose: 0 }
-      return this.#add(item)
+      case 'abort': {
+        const arrival = this.#arrivalOf(note.id)
+        if (arrival) this.#end(arrival.itemId, { state: 'failed', why: note.why })
+        return
+      }
+      case 'received':
+        if (!this.#unconfirmed.has(note.id)) return
+        return this.#end(note.id, {
+          state: 'complete',
+          sha256: this.#unconfirmed.get(note.id),
+          content: undefined,
+        })
+      case 'refused':
+        if (this.#items.some(({ id, mine }) => mine && id === note.id))
+          this.#end(note.id, { state: 'failed', why: note.why })
+        return
+      case undefined:
+        return this.#refuse('the other side sent something unexpected')
     }
-    if (note?.type !== 'end' || !arrival) return this.#breakOff('the other side sent something unexpected')
-    this.#arrival = undefined
-    void this.#complete(arrival, note.sha256)
   }
 
+  /** What of a refused file is still under way has no arrival, and is dropped. */
   #takeChunk(chunk: Uint8Array<ArrayBuffer>): void {
     const arrival = this.#arrival
     if (!arrival) return
-    const { item, parts } = arrival
-    const moved = item.moved + chunk.length
-    if (moved > item.size) return this.#breakOff('it was longer than announced')
-    parts.push(chunk)
-    if (++arrival.loose >= LOOSE_PARTS_MAX) {
-      parts.splice(0, parts.length, new Blob(parts))
-      arrival.loose = 0
-    }
-    arrival.item = { ...item, moved }
+    const before = arrival.moved
+    if (!arrival.take(chunk)) return this.#refuse('it was longer than announced')
     // Often enough for a progress bar, not for every chunk of a large file.
-    const step = Math.max(SLICE_BYTES, item.size / 200)
-    if (Math.floor(moved / step) !== Math.floor(item.moved / step) || moved === item.size)
-      this.#change(item.id, { moved })
+    const { moved, size, itemId } = arrival
+    const step = Math.max(SLICE_BYTES, size / 200)
+    if (Math.floor(moved / step) !== Math.floor(before / step) || moved === size)
+      this.#change(itemId, { moved })
   }
 
-  async #complete({ item, parts }: Arrival, announced: string | undefined): Promise<void> {
-    const content = new Blob(parts)
-    const sha256 = await digest(content)
-    const isShort = content.size !== item.size
-    const differs = sha256 !== undefined && announced !== undefined && sha256 !== announced
-    const why = isShort ? 'it was shorter than announced' : 'its SHA-256 differs from the original'
-    this.#change(item.id, {
-      end: isShort || differs ? { state: 'broken', why } : { state: 'complete', sha256, content },
-    })
+  /** The arrival that its sender has ended; it arrives no more. */
+  #arrivalOf(id: number): Arrival | undefined {
+    const arrival = this.#arrival
+    if (arrival?.id !== id) return undefined
+    this.#arrival = undefined
+    return arrival
   }
 
-  #breakOff(why: string): void {
+  async #complete(arrival: Arrival, announced: string | undefined): Promise<void> {
+    const { id, itemId } = arrival
+    const checked = await arrival.check(announced)
+    if (this.#isOver(itemId)) return
+    if (checked.ok) {
+      const { content, sha256 } = checked
+      this.#end(itemId, { state: 'complete', sha256, content })
+      this.#tellIfOpen({ type: 'received', id })
+    } else {
+      this.#end(itemId, { state: 'failed', why: checked.why })
+      this.#tellIfOpen({ type: 'refused', id, why: checked.why })
+    }
+  }
+
+  /** The file that arrives is not kept, if one does. */
+  #refuse(why: string): void {
     const arrival = this.#arrival
     this.#arrival = undefined
-    if (arrival) this.#change(arrival.item.id, { end: { state: 'broken', why } })
+    if (!arrival) return
+    this.#end(arrival.itemId, { state: 'failed', why })
+    this.#tellIfOpen({ type: 'refused', id: arrival.id, why })
+  }
+
+  #tell(note: Note): Promise<void> {
+    return this.#conduit.send(writeNote(note))
+  }
+
+  #tellIfOpen(note: Note): void {
+    // It fails only with the channel, and then both sides know.
+    if (!this.#closed) this.#tell(note).catch(() => {})
+  }
+
+  #addFile(mine: boolean, name: string, size: number): FileItem {
+    const item: FileItem = { id: this.#nextId++, mine, kind: 'file', name, size, moved: 0, end: undefined }
+    this.#add(item)
+    return item
   }
 
   #add(item: Item): void {
+    if (this.#closed) return
     this.#items = [...this.#items, item]
     this.#onChange(this.#items)
   }
 
+  #isOver(id: number): boolean {
+    return this.#items.some((item) => item.id === id && item.kind === 'file' && item.end !== undefined)
+  }
+
+  /** The first end of a file is its end. */
+  #end(id: number, end: FileEnd): void {
+    this.#unconfirmed.delete(id)
+    if (!this.#isOver(id)) this.#change(id, { end })
+  }
+
   #change(id: number, change: Partial<Pick<FileItem, 'moved' | 'end'>>): void {
+    if (this.#closed || !this.#items.some((item) => item.id === id && item.kind === 'file')) return
     this.#items = this.#items.map((item) =>
       item.id === id && item.kind === 'file' ? { ...item, ...change } : item,
     )
@@ -176,10 +219,28 @@ export class Exchange {
   }
 }
 
-/** SHA-256 in hex. WebCrypto exists only on https: and localhost; undefined elsewhere. */
-async function digest(content: Blob): Promise<string | undefined> {
-  const subtle: SubtleCrypto | undefined = globalThis.crypto.subtle
-  if (subtle === undefined) return undefined
-  const bytes = new Uint8Array(await subtle.digest('SHA-256', await content.arrayBuffer()))
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+/** Reads the next bytes of a file. Rejects also when there are fewer by now than the file had when it was chosen. */
+async function readSlice(file: File, at: number): Promise<Uint8Array<ArrayBuffer>> {
+  const end = Math.min(at + SLICE_BYTES, file.size)
+  const read = await file
+    .slice(at, end)
+    .arrayBuffer()
+    .catch((error: unknown) => Promise.reject(unreadable(error)))
+  if (read.byteLength !== end - at) throw unreadable('it is shorter by now')
+  return new Uint8Array(read)
+}
+
+async function digestOf(file: File): Promise<string | undefined> {
+  try {
+    return await digest(file)
+  } catch (cause) {
+    const why =
+      'its SHA-256 could not be computed; was the file changed, or is it too large for this browser?'
+    throw new Error(why, { cause })
+  }
+}
+
+/** What browsers say of it names permissions, and misleads. */
+function unreadable(cause: unknown): Error {
+  return new Error('the file could not be read to its end; was it changed, moved or removed?', { cause })
 }

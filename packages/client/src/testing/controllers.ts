@@ -2,7 +2,6 @@ import type { Channel } from '../channel.js'
 import { createP2P } from '../p2p.js'
 import type { P2P, P2POptions } from '../p2p.js'
 import { loadNodeDataChannel } from '../rtc-node.js'
-import type { PeerConnectionClass } from '../rtc.js'
 import type { P2PContext } from '../signaling.js'
 import type { Rendezvous } from './rendezvous.js'
 
@@ -23,11 +22,7 @@ export class Controllers {
 }
 
 /** For a test that changes how a connection behaves. */
-export async function nodePeerConnection(): Promise<PeerConnectionClass> {
-  const found = await loadNodeDataChannel()
-  if (found === undefined) throw new Error('node-datachannel is not installed')
-  return found
-}
+export const nodePeerConnection = loadNodeDataChannel
 
 /** The next channel that opens there. */
 export function opened(p2p: P2P): Promise<Channel> {

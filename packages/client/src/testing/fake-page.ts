@@ -1,8 +1,9 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { openIdentity } from '../identity.js'
-import type { IdentityPlace, IdentityStorage, Locks } from '../identity.js'
+import type { IdentityPlace, IdentityStorage } from '../identity.js'
 import { Session } from '../session.js'
+import { ground } from './ground.js'
 import type { FakeTier } from './fake-tier.js'
 
 /** A storage as a tab has one. */
@@ -23,22 +24,6 @@ export class FakeStorage implements IdentityStorage {
     const copy = new FakeStorage()
     for (const [key, value] of this.items) copy.items.set(key, value)
     return copy
-  }
-}
-
-/** The locks of one origin: who comes second waits, as long as its signal lets it. */
-export class FakeLocks implements Locks {
-  readonly #held = new Map<string, Promise<void>>()
-
-  async request(name: string, { signal }: { signal: AbortSignal }, held: () => Promise<void>): Promise<void> {
-    const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve))
-    for (let holder = this.#held.get(name); holder; holder = this.#held.get(name)) {
-      await Promise.race([holder, aborted])
-      signal.throwIfAborted()
-    }
-    const holding = held().then(() => void this.#held.delete(name))
-    this.#held.set(name, holding)
-    await holding
   }
 }
 
@@ -68,6 +53,7 @@ export async function openPage(tier: FakeTier, name: string, storage?: FakeStora
     clock: tier.clock,
     random: tier.faults.random,
     open: tier.open,
+    ground,
     identity: await openIdentity(name, place),
     name: nameFrom(name),
   })

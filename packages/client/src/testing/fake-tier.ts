@@ -19,6 +19,8 @@ interface Holder {
   name: Name
   secret: string
   since: number
+  /** Nobody had it before this connection. */
+  isNew: boolean
   connection: TransportEvents | undefined
 }
 
@@ -113,7 +115,9 @@ export class FakeTier {
     if (held !== undefined && held.secret !== hello.secret)
       return connection.refused(protocolError('name-taken', 'the name is taken'))
     if (held?.connection !== undefined) this.cut(name, 'superseded')
-    const holder: Holder = { name, secret: hello.secret, since: held?.since ?? ++this.#stays, connection }
+    const { secret } = hello
+    const isNew = held === undefined
+    const holder: Holder = { name, secret, since: held?.since ?? ++this.#stays, isNew, connection }
     this.holders.set(name, holder)
     connection.message({
       type: 'welcome',
@@ -166,9 +170,9 @@ export class FakeTier {
         // A node takes the frames of one connection in order; what follows is the network's.
         return this.#route(from, connection, message)
       case 'ack':
-        for (const { to, stream, next } of message.acks)
+        for (const { to, ...ack } of message.acks)
           this.#pass(() =>
-            this.holders.get(to)?.connection?.message({ type: 'acked', from: from.name, stream, next }),
+            this.holders.get(to)?.connection?.message({ type: 'acked', from: from.name, ...ack }),
           )
         return
       case 'lookup':
@@ -189,8 +193,11 @@ export class FakeTier {
       case 'ice':
         return this.#pass(() => connection.message({ type: 'ice', id: message.id, turn: null }))
       case 'leave':
-        this.holders.delete(from.name)
-        this.#tell(from.name, 'offline')
+        if (message.onlyNew && !from.isNew) this.#suspend(connection)
+        else {
+          this.holders.delete(from.name)
+          this.#tell(from.name, 'offline')
+        }
         connection.message({ type: 'closing', reason: 'left' })
         return connection.closed(closeCodes.left)
       default:

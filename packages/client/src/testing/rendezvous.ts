@@ -3,6 +3,7 @@ import { parseName } from '@peerage/protocol'
 import type { Clock } from '../clock.js'
 import { systemClock } from '../clock.js'
 import type { P2PContext, SendResult, Signal, Stay } from '../signaling.js'
+import { ground } from './ground.js'
 
 /** How signals travel in a test: each delay is drawn from `random`, so a seed repeats a run. */
 export interface Weather {
@@ -57,6 +58,7 @@ export class Rendezvous {
     const clock = overrides.clock ?? systemClock
     return {
       self: seat.stay,
+      ground,
       clock,
       signaling: {
         send: (to, body, { handshake }) => this.#carry(clock, seat.stay, to, handshake, body),

@@ -26,6 +26,10 @@ export class RecordedConnection implements Connection {
     return this.full
   }
 
+  get isOpen(): boolean {
+    return this.closed === undefined
+  }
+
   send(message: ServerMessage): boolean {
     if (this.full || this.closed !== undefined) return false
     this.sent.push(message)

@@ -1,15 +1,17 @@
+import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
 import { inTurn } from '@peerage/core'
+import { icePort, iceTransport, parseHostPort, parseIceUrl } from '@peerage/protocol'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { isLoopback } from '../config-check.js'
-import { parseHostPort } from '../config-kinds.js'
 import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
 import { bounded, closersOf, closeServer, listenPair, listenTcp } from '../listen.js'
 import { loadPage, PAGE_DIRECTORY } from '../page.js'
+import { readTls } from '../tls-files.js'
 
 export interface Finding {
   verdict: 'ok' | 'warn' | 'fail'
@@ -107,6 +109,26 @@ async function attempt(subject: string, act: () => Promise<string>): Promise<Fin
   }
 }
 
+/** Whoever renews certificates does so well before the last tenth of their life. */
+const LAST_TENTH = 0.1
+
+/** The certificate that `serve` would serve. */
+export function checkTls({ tls }: Config, now: number): Finding {
+  const subject = 'tls'
+  try {
+    const { validFrom, validTo } = new X509Certificate(readTls('tls', tls).cert ?? '')
+    const [from, to] = [new Date(validFrom).getTime(), new Date(validTo).getTime()]
+    if (to < now) return { verdict: 'fail', subject, text: `the certificate ended on ${validTo}: renew it` }
+    if (from > now)
+      return { verdict: 'fail', subject, text: `the certificate begins on ${validFrom}: check the clock` }
+    const until = `the certificate ends on ${validTo}`
+    if (to - now > LAST_TENTH * (to - from)) return { verdict: 'ok', subject, text: until }
+    return { verdict: 'warn', subject, text: `${until}: renew it; nodes take it up by themselves` }
+  } catch (error) {
+    return { verdict: 'fail', subject, text: reasonOf(error) }
+  }
+}
+
 export function checkEntrance(config: Config): Finding {
   const subject = 'entrance'
   const rules = [
@@ -126,7 +148,7 @@ export function checkEntrance(config: Config): Finding {
 export async function checkAdvice(config: Config): Promise<Finding[]> {
   const { server, advertise, useAsP2PServer, turn } = config.p2p
   const findings: Finding[] = []
-  if (server !== null) findings.push(await checkStun('p2p server', server))
+  if (server !== null) findings.push(await checkStun('p2p server', server, parseHostPort(server)))
   else if (!useAsP2PServer)
     findings.push({
       verdict: 'warn',
@@ -150,17 +172,20 @@ export async function checkAdvice(config: Config): Promise<Finding[]> {
   return findings
 }
 
-const TURN_PORT = 3_478
-
-function checkTurn(url: string): Promise<Finding> {
-  const [, host, port] = /^turns?:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/.exec(url) ?? []
-  if (url.startsWith('turns:') || url.includes('transport=tcp'))
-    return Promise.resolve({ verdict: 'ok', subject: 'turn', text: `${url} (not asked: only UDP can be)` })
-  return checkStun('turn', `${host ?? ''}:${port ?? TURN_PORT}`)
+async function checkTurn(url: string): Promise<Finding> {
+  const subject = 'turn'
+  const read = parseIceUrl(url)
+  if (!read.ok) return { verdict: 'fail', subject, text: `${url} ${read.problem}` }
+  if (iceTransport(read.value) !== 'udp')
+    return { verdict: 'ok', subject, text: `${url} (not asked: only UDP can be)` }
+  return checkStun(subject, url, { host: read.value.host, port: icePort(read.value) })
 }
 
-async function checkStun(subject: string, at: string): Promise<Finding> {
-  const target = parseHostPort(at)
+async function checkStun(
+  subject: string,
+  at: string,
+  target: { host: string; port: number } | undefined,
+): Promise<Finding> {
   if (target === undefined) return { verdict: 'fail', subject, text: `${at} is not host:port` }
   const advice = `check the name, the process there, and that UDP ${target.port} passes every firewall`
   let address: string

@@ -1,9 +1,10 @@
 import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
-import type { Inspection, RedisBackend } from '@peerage/redis'
+import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
 import { reasonOf } from '../config-load.js'
 import type { Config } from '../config.js'
+import { unwatchedFiles, UnusableFile } from '../tls-files.js'
 import {
   checkAdvice,
   checkBacklog,
@@ -12,6 +13,7 @@ import {
   checkNodeVersion,
   checkPage,
   checkPorts,
+  checkTls,
   type Finding,
 } from './doctor-checks.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
@@ -34,6 +36,7 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
   print(checkDescriptors(config, readFile))
   print(checkBacklog(readFile))
   for (const finding of await checkPorts(config)) print(finding)
+  if (config.tls.cert !== null) print(checkTls(config, systemClock.now()))
   print(checkEntrance(config))
   for (const finding of await checkRedis(config)) print(finding)
   for (const finding of await checkAdvice(config)) print(finding)
@@ -46,12 +49,19 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   let said: string | undefined
   const parts = {
     clock: systemClock,
+    files: unwatchedFiles(systemClock),
     onError: (error: unknown) => {
       // Redis's own word tells more than our deadline that it made us miss.
       if (said === undefined || !said.startsWith('NOPERM')) said = reasonOf(error)
     },
   }
-  const backend = redisBackend(config, parts)
+  let backend: RedisBackend | undefined
+  try {
+    backend = redisBackend(config, parts)
+  } catch (error) {
+    if (error instanceof UnusableFile) return [{ verdict: 'fail', subject, text: error.message }]
+    throw error
+  }
   if (backend === undefined)
     return [
       { verdict: 'ok', subject, text: 'none: names live in this process; for several nodes set --redis' },
@@ -63,8 +73,8 @@ async function checkRedis(config: Config): Promise<Finding[]> {
     findings.push(await checkKeys(config, backend), await checkChannels(config, backend, () => said))
     return findings
   } catch (error) {
-    const why =
-      said === undefined || reasonOf(error) === said ? reasonOf(error) : `${reasonOf(error)}: ${said}`
+    if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]
+    const why = said === undefined || reasonOf(error) === said ? reasonOf(error) : said
     return [{ verdict: 'fail', subject, text: `${why}; check redis.url, the network, and redis-cli PING` }]
   } finally {
     await backend.stop()

@@ -3,7 +3,8 @@ import { Command, CommanderError } from 'commander'
 import { createBackend } from '../backend.js'
 import { toMarkdown, toYaml } from '../config-print.js'
 import type { Config } from '../config.js'
-import { createOwnServer, UnusableFile } from '../own-server.js'
+import { createOwnServer } from '../own-server.js'
+import { unwatchedFiles, UnusableFile } from '../tls-files.js'
 import { readVersion } from '../version.js'
 import { cluster } from './cluster.js'
 import { nodeOptions, stunOptions } from './definition.js'
@@ -115,8 +116,9 @@ function addCluster(command: Command, surroundings: Surroundings, finish: (code:
 function checkFiles(config: Config, { out, err }: Surroundings): ExitCode {
   try {
     const onError = (): void => {} // nothing starts here
-    createOwnServer(config, () => ({ ready: true }), onError).close()
-    createBackend(config, { clock: systemClock, onError })
+    const files = unwatchedFiles(systemClock)
+    createOwnServer(config, { readiness: () => ({ ready: true }), files, onError }).close()
+    createBackend(config, { clock: systemClock, files, onError })
   } catch (error) {
     if (!(error instanceof UnusableFile)) throw error
     err(`peerage: ${error.message}`)

@@ -1,8 +1,8 @@
 import type { Config } from '../config.js'
 import { PortUnavailable } from '../listen.js'
 import { createLogger, standardOutput, type Logger } from '../log.js'
-import { UnusableFile } from '../own-server.js'
 import { PeerageServer, type Listening } from '../server.js'
+import { UnusableFile } from '../tls-files.js'
 import { reasonOf } from '../config-load.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
@@ -23,9 +23,10 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
     else throw error
     return error instanceof UnusableFile ? 2 : 1
   }
+  const running = server
+  surroundings.onHangup(() => running.readTlsAgain())
   log.info(listening, 'listening')
   if (isTerminal) err(`peerage: listening on ${listening.url}, getting ready …`)
-  const running = server
   const ready = running.ready().then(
     () => announce(running, listening, log, surroundings),
     (error: unknown) => ({ failure: reasonOf(error) }),

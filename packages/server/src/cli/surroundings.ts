@@ -10,6 +10,8 @@ export interface Surroundings {
   isTerminal: boolean
   /** Aborted by the first SIGTERM or SIGINT. */
   terminated: AbortSignal
+  /** Calls one listener for each SIGHUP, which never ends the process. */
+  onHangup: (listener: () => void) => void
 }
 
 /** 0: done; 1: failed at run time; 2: the configuration is wrong. */

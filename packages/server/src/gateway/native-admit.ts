@@ -16,6 +16,8 @@ export interface NativeAdmitParts {
   limits: Limits
   metrics: GatewayMetrics
   policy: (app: string) => 'refuse' | 'replace'
+  /** What a welcome says of times, in milliseconds. */
+  welcome: (host: undefined) => { graceMs: number; pingMs: number }
 }
 
 /** What a CONNECT packet says; undefined: no JSON object. */
@@ -33,7 +35,7 @@ export function readHello(text: string): unknown {
 export async function admitNative(
   connection: NativeConnection,
   said: unknown,
-  { node, access, limits, metrics, policy }: NativeAdmitParts,
+  { node, access, limits, metrics, policy, welcome }: NativeAdmitParts,
 ): Promise<ProtocolError | undefined> {
   const hello = decodeHello(said)
   if (!hello.ok) return hello.error
@@ -53,12 +55,21 @@ export async function admitNative(
   const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
   const outcome = await node.claim(connection, { peer, secret, policy: wanted })
   if (!outcome.ok) {
+    if (outcome.code === 'name-taken')
+      return slowed(taken(welcome(undefined)), limits, address, hashSecret(peer, ''))
     const retryAfterMs = outcome.code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined
-    const error = protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
-    return outcome.code === 'name-taken' ? slowed(error, limits, address, hashSecret(peer, '')) : error
+    return protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
   }
   metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
   return undefined
+}
+
+/** The same of every name, whether its holder is there or away: who may not have it learns nothing of that one [H7]. */
+function taken({ graceMs, pingMs }: { graceMs: number; pingMs: number }): ProtocolError {
+  const [grace, silence] = [graceMs / 1_000, pingMs / 1_000]
+  const until = `It is free when that one leaves, or ${grace} s after its connection has ended`
+  const text = `${errorTexts['name-taken']}. ${until} (one that falls silent ends within ${silence} s)`
+  return protocolError('name-taken', text, graceMs + pingMs)
 }
 
 function slowed(error: ProtocolError, limits: Limits, address: string, name: string): ProtocolError {

@@ -105,6 +105,10 @@ export class NativeConnection implements Connection {
     return this.socket.isBehind
   }
 
+  get isOpen(): boolean {
+    return this.socket.isOpen && this.#closing === undefined
+  }
+
   send(message: ServerMessage): boolean {
     switch (message.type) {
       case 'relay': {
@@ -176,7 +180,7 @@ export class NativeConnection implements Connection {
   /** A whole frame. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (this.socket.send(frame)) return true
-    if (this.socket.isOpen && this.#closing === undefined) this.#parts.slow(this)
+    if (this.isOpen) this.#parts.slow(this)
     return false
   }
 

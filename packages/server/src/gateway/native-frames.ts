@@ -1,4 +1,4 @@
-import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
+import type { Clock, Message, Node, OnlineSession, Outcome, Session } from '@peerage/core'
 import type { NodeMessageOf, PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   EVENT_PREFIX,
@@ -84,6 +84,12 @@ export class NativeFrames {
     if (!decoded.ok) return decoded
     const message = decoded.value
     const session = this.#node.sessions.get(connection.id)
+    if (session?.state === 'opening' && connection.claiming && message.type === 'leave') {
+      this.#leave(session, message)
+      return undefined
+    }
+    // It has left, and hears so when its name is free.
+    if (session?.state === 'closing') return undefined
     if (session?.state !== 'online') {
       const error = protocolError('not-claimed', errorTexts['not-claimed'])
       return 'id' in message ? { error, id: message.id } : { error }
@@ -128,9 +134,15 @@ export class NativeFrames {
         this.#reports.take(connection.rates, message)
         return
       case 'leave':
-        this.#node.leave(session).catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
+        this.#leave(session, message)
         return
     }
+  }
+
+  #leave(session: Session, { onlyNew = false }: PeerMessageOf<'leave'>): void {
+    this.#node
+      .leave(session, onlyNew ? 'gave-up' : 'left')
+      .catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
   }
 
   #send(
@@ -203,7 +215,7 @@ export class NativeFrames {
   #acknowledge(
     connection: NativeConnection,
     session: OnlineSession,
-    { to, stream, next }: PeerMessageOf<'ack'>['acks'][number],
+    { to, stream, next, unread }: PeerMessageOf<'ack'>['acks'][number],
   ): void {
     const from = session.peer
     this.#route({
@@ -212,7 +224,7 @@ export class NativeFrames {
       wire: 'native',
       kind: 'ack',
       reply: { node: this.#node.id, connection: connection.id, ref: '' },
-      frame: `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next }])}`,
+      frame: `${EVENT_PREFIX}${JSON.stringify(['acked', { from: nameOf(from), stream, next, unread }])}`,
     })
   }
 

@@ -104,6 +104,8 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   signals: TokenBucket | undefined
   /** It broke the WebSocket protocol: its close is its own doing. */
   faulty = false
+  /** Something came from it, so its own side is open as well: from here on it goes with a close frame, or is cut. */
+  spoke = false
   readonly #socket: OwnedWebSocket
   /** What the WebSocket runs on: whole frames are written to it directly. */
   readonly #stream: Duplex
@@ -198,6 +200,13 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
     this.#deliver(encodeExpire(to, nameOf(this.peer), why))
   }
 
+  /** OPEN, and a ping right behind it: who answers has read both, and knows that the name is its own. */
+  greet(frame: string): void {
+    this.#stream.cork()
+    if (this.write(frame) && this.sendPing()) this.#beats++
+    this.#stream.uncork()
+  }
+
   /** A whole text frame. False: gone, or too slow, and then the connection ends. */
   write(frame: string): boolean {
     if (!this.isOpen) return false
@@ -273,7 +282,7 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   /** For `OwnedWebSocket` only. */
   pinged(data: unknown): void {
     if (this.#isLate()) return
-    this.heard = true
+    this.#hear()
     if (!this.#events.extra(this)) return
     // Bounded like all that waits for a peer that does not read.
     if (this.#stream.writableLength <= this.#events.bufferedBytes) this.#socket.pong(data)
@@ -282,7 +291,7 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   /** For `OwnedWebSocket` only. */
   ponged(): void {
     if (this.#isLate()) return
-    this.heard = true
+    this.#hear()
     if (this.#beats > 0) {
       this.#beats--
       this.#marks?.reads()
@@ -300,10 +309,15 @@ export class PeerJsConnection implements Connection, Beating, Pinged {
   /** For `OwnedWebSocket` only. */
   received(data: unknown): void {
     if (this.#isLate()) return
-    this.heard = true
+    this.#hear()
     if (!Buffer.isBuffer(data)) return
     if (this.#reading) this.#reading.received(data.toString())
     else this.#events.frame(this, data.toString())
+  }
+
+  #hear(): void {
+    this.heard = true
+    this.spoke = true
   }
 
   #isLate(): boolean {

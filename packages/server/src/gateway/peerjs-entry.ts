@@ -115,7 +115,7 @@ export class PeerJsEntry {
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
     const { node, onError } = this.#options
     connection.peer = session.peer
-    connection.write(OPEN_FRAME)
+    connection.greet(OPEN_FRAME)
     this.#tell('connection', session.peer)
     for (const text of connection.takeKept()) this.#options.frame(connection, text)
     let waiting: Message[] = []

@@ -204,6 +204,7 @@ describe('messages', () => {
       id: id.value,
       wire: 'native',
       isBehind: false,
+      isOpen: true,
       send: (message) => message.type === 'relay' && sent.push(message.message) > 0,
       close: () => {},
     }

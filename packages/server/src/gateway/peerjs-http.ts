@@ -19,6 +19,8 @@ export interface PeerJsHttpOptions {
   limits: Limits
   /** Mount point, with slashes on both ends. */
   base: string
+  /** A GET of this base is left to the rest of the server. */
+  root: string
   key: PeerJsKeys
   /** A shared key may stand in the place of PeerJS's key. */
   sharedKey: string | null
@@ -104,10 +106,10 @@ export class PeerJsHttp {
   }
 
   #resourceOf(request: IncomingMessage): Resource | undefined {
-    const { base } = this.#options
+    const { base, root } = this.#options
     const path = request.url?.split('?', 1)[0] ?? ''
     // The root of a server is its application's.
-    if (base !== '/' && (path === base || `${path}/` === base)) return { type: 'greeting' }
+    if (base !== root && (path === base || `${path}/` === base)) return { type: 'greeting' }
     if (!path.startsWith(base)) return undefined
     const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
     if (key === undefined || !this.#isServed(decoded(key), request)) return undefined

@@ -45,7 +45,7 @@ describe('limits', () => {
 
   test('[P16] a sender is refused before a peer that is behind is cut, and told so', async () => {
     const home = await house({ bufferedBytes: 262_144 })
-    const [a, b] = [await home.join('a'), await home.join('b')]
+    const [a, b] = [await home.join('a'), await PeerJsPeer.open({ url: home.url, id: 'b', autoPong: false })]
     b.socket.pause()
     const payload = 'x'.repeat(32_000)
     while (!home.seen.includes('signal slow-consumer')) {

@@ -79,6 +79,50 @@ describe('leaving', () => {
     await home.join('a', 'other')
   })
 
+  /** A socket that never answers anything: `until` something has come, and no longer. */
+  async function goneAfter(home: House, token: string, until: RegExp): Promise<void> {
+    const socket = connect(Number(new URL(home.url).port), '127.0.0.1')
+    socket.write(
+      `GET /peerjs?key=peerjs&id=a&token=${token} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n` +
+        'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    let heard = ''
+    socket.on('data', (data: Buffer) => (heard += data.toString('latin1')))
+    await eventually('answered', () => until.test(heard))
+    socket.destroy()
+    await eventually('gone', () => home.gateway.connections === 0)
+  }
+
+  // `destroy()` of PeerJS while its socket opens: a browser sends no close frame then.
+  test('[P10] who goes before it has read OPEN holds no id', async () => {
+    const home = await house()
+    await goneAfter(home, 'first', /OPEN/)
+    expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
+    const second = await home.join('a', 'second')
+    expect(second.frames).toEqual(['{"type":"OPEN"}'])
+  })
+
+  test('[P10] nor who was never heard of again after OPEN', async () => {
+    const home = await house()
+    const peer = new PeerJsPeer({ url: home.url, id: 'a', token: 'first' })
+    await once(peer.socket, 'upgrade')
+    peer.socket.pause()
+    await eventually('claimed', () => home.node.sessions.onlineCount === 1)
+    await home.clock.advance(20_000)
+    await eventually('cut', () => home.gateway.connections === 0)
+    expect(home.seen).toContain('closed ping-timeout')
+    expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
+  })
+
+  test('[P10] [I8] who comes back for its id and goes before OPEN still has it', async () => {
+    const home = await house()
+    await (await home.join('a', 'first')).cut()
+    await eventually('dropped', () => home.gateway.connections === 0)
+    await goneAfter(home, 'first', /OPEN/)
+    expect(await home.node.lookup([peerOf('default/a')])).toMatchObject([{ state: 'away' }])
+    await home.join('a', 'first')
+  })
+
   test('[P10] a page that is reloaded before its claim is through does not find its id taken', async () => {
     let answer = (): void => {}
     const held = new Promise<void>((resolve) => (answer = resolve))

@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Clock, Gateway, Node } from '@peerage/core'
+import type { Clock, Ending, Gateway, Node } from '@peerage/core'
 import type { Peer } from '@peerage/protocol'
 import { nameOf, parseConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
 import type { Access } from '../access.js'
 import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
+import { asBase } from '../config-kinds.js'
 import type { Limits } from '../limits.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { FrameWriter } from './frame-writer.js'
@@ -26,6 +27,8 @@ import { DRAINING, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgra
 export interface PeerJsSettings {
   /** Mount point: the socket is at `{path}/peerjs`, the greeting at `{path}`. */
   path: string
+  /** With slashes on both ends: what a GET of it answers is for the rest of the server to say. */
+  root: string
   key: PeerJsKeys
   /** The shared key of the access rules, where there is one: it may travel as PeerJS's key. */
   sharedKey: string | null
@@ -80,6 +83,14 @@ export function createPeerJsGateway(options: PeerJsGatewayOptions): PeerJsGatewa
 
 const DRAIN_BATCHES = 10
 
+/**
+ * A close frame of the peer's own frees the name: the page was left or reloaded. Who goes while its socket opens can send
+ * none, and has not read OPEN [P10].
+ */
+function howCut({ reason, spoke }: PeerJsConnection): Ending {
+  return !spoke && (reason === undefined || reason === 'ping-timeout') ? 'gave-up' : 'dropped'
+}
+
 /** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules P1…. */
 class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   readonly wire = 'peerjs'
@@ -101,7 +112,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.bufferedBytes = options.bufferedBytes
     this.writer = new FrameWriter(options.bufferedBytes, options.clock, options.limits.backlog)
     const { clock, path, aliveMs } = options
-    const base = path.endsWith('/') ? path : `${path}/`
+    const base = asBase(path)
     this.#socketPath = `${base}peerjs`
     this.#http = new PeerJsHttp({ ...options, base })
     const pingIntervalMs = Math.min(options.pingIntervalMs, Math.ceil((aliveMs * 2) / 3))
@@ -224,9 +235,9 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     this.#entry.left(connection)
     const cut = connection.reason !== undefined || (code === 1006 && !connection.faulty)
     metrics.closed('peerjs', connection.reason ?? (cut ? 'cut' : 'by-peer'))
-    // A close frame of the peer's own frees the name: the page was left or reloaded [P10].
-    const how = cut ? 'dropped' : 'left'
-    node.end(connection.id, how).catch((error: unknown) => onError(error, { stage: 'end' }))
+    node
+      .end(connection.id, cut ? howCut(connection) : 'left')
+      .catch((error: unknown) => onError(error, { stage: 'end' }))
   }
 
   *#connections(): IterableIterator<PeerJsConnection> {

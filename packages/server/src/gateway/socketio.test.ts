@@ -6,8 +6,9 @@ import { Socket, connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
-import type { Clock, Times } from '@peerage/core'
-import { nameOf, parseApp, parsePeer } from '@peerage/protocol'
+import type { Backend, Clock, Times } from '@peerage/core'
+import { nameOf, parseApp, parsePeer, peerOf } from '@peerage/protocol'
+import type { App, Name } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -26,6 +27,7 @@ const unlimited: LimitValues = {
   node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
 }
 const stream = 'A'.repeat(11)
+const ALICE = peerOf('default' as App, 'alice' as Name)
 /** No token comes back while a flood is read: on a slow machine as many would as were spent. */
 const stoodStill: Clock = { ...systemClock, monotonic: () => 0 }
 const closers: (() => Promise<void> | void)[] = []
@@ -47,14 +49,15 @@ async function house(
     limitValues?: LimitValues
     times?: Partial<Times>
     claimMs?: number
+    backend?: Backend
   } = {},
 ): Promise<House> {
-  const { limitValues = unlimited, times, claimMs = 10_000, ...options } = more
+  const { limitValues = unlimited, times, claimMs = 10_000, backend, ...options } = more
   const app = parseApp('default')
   if (!app.ok) throw new Error(app.problem)
   const counted: string[] = []
   const node = new Node({
-    backend: memoryCluster().backend(),
+    backend: backend ?? memoryCluster().backend(),
     times: { ...defaultTimes, ...times },
     clock: systemClock,
     claimMs,
@@ -436,21 +439,30 @@ describe('claim', () => {
   })
 
   test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
-    const { url } = await house({
+    const { url, node } = await house({
       clock: stoodStill,
       limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 5 } },
     })
-    await named(url, 'alice')
+    const alice = await named(url, 'alice')
     const thief = new RawPeer(url)
     const first = await thief.refused({ name: 'alice', secret: 'x'.repeat(22) })
     expect(first).toEqual({
       message: 'name-taken',
-      data: { code: 'name-taken', detail: 'the name is taken' },
+      data: {
+        code: 'name-taken',
+        detail:
+          'the name is held by another peer, which is connected or may come back. It is free when that one leaves, or ' +
+          '30 s after its connection has ended (one that falls silent ends within 15 s)',
+        retryAfterMs: 45_000,
+      },
     })
+    // Of a holder that is away no less and no more is said.
+    alice.ws.terminate()
+    await expect.poll(() => node.sessions.onlineCount).toBe(0)
     const again = (i: number): ReturnType<typeof thief.refused> =>
       thief.refused({ name: 'alice', secret: `${i}`.padEnd(22, 'y') })
     // A minute's worth at once: an honest peer hears that its name is taken.
-    for (let i = 1; i < 5; i++) expect((await again(i)).message).toBe('name-taken')
+    for (let i = 1; i < 5; i++) expect(await again(i)).toEqual(first)
     expect((await again(5)).data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
   })
 
@@ -1104,6 +1116,9 @@ describe('answers', () => {
       ],
     })
     expect(await alice.event('acked')).toEqual({ from: 'bob', stream, next: 2 })
+    // [D19]
+    bob.send('ack', { acks: [{ to: 'alice', stream, next: 3, unread: '1' }] })
+    await alice.until((frame) => frame.includes('"next":3,"unread":"1"'))
     expect(bob.frames.some((frame) => frame.includes('notice') || frame.includes('error'))).toBe(false)
   })
 })
@@ -1186,6 +1201,81 @@ describe('ends', () => {
     alice.send('leave', {})
     expect(await alice.end()).toMatchObject({ code: 4501 })
     await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
+  })
+
+  /** A node whose claims are judged, and answered when the test says so. */
+  async function slowHouse(): Promise<House & { claims: () => number; answer: () => void }> {
+    const cluster = memoryCluster()
+    const backend = cluster.backend()
+    const claim = backend.registry.claim.bind(backend.registry)
+    const waiting: (() => void)[] = []
+    let claims = 0
+    backend.registry.claim = async (...asked) => {
+      const claimed = await claim(...asked)
+      claims++
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return claimed
+    }
+    const home = await house({ backend })
+    return { ...home, claims: () => claims, answer: () => waiting.shift()?.() }
+  }
+
+  test.each(['before', 'after'])(
+    '[C5] who gives up %s the answer to its hello holds no name that it newly claimed',
+    async (when) => {
+      const { url, node, claims, answer } = await slowHouse()
+      const alice = new RawPeer(url)
+      await alice.until((frame) => frame.startsWith('0'))
+      alice.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), name: 'alice' })}`)
+      await vi.waitFor(() => expect(claims()).toBe(1))
+      if (when === 'after') {
+        answer()
+        await vi.waitFor(() => expect(node.sessions.onlineCount).toBe(1))
+      }
+      alice.send('leave', { onlyNew: true })
+      await vi.waitFor(() => expect([...node.sessions.all()]).not.toMatchObject([{ state: 'opening' }]))
+      answer()
+      expect(await alice.end()).toMatchObject({ code: 4501 })
+      // Nobody is told before the name is free.
+      expect(await node.lookup([ALICE])).toEqual([{ state: 'offline' }])
+      expect(alice.frames.filter((frame) => frame.startsWith('44'))).toEqual([])
+    },
+  )
+
+  test.each(['before', 'after'])(
+    '[C5] [I8] who gives up %s the answer keeps a name that it held before',
+    async (when) => {
+      const { url, node, claims, answer } = await slowHouse()
+      const first = new RawPeer(url)
+      const welcome = first.claim({ name: 'alice' })
+      await vi.waitFor(() => expect(claims()).toBe(1))
+      answer()
+      const { since } = await welcome
+      first.ws.terminate()
+      await vi.waitFor(async () => expect(await node.lookup([ALICE])).toEqual([{ state: 'away', since }]))
+      const again = new RawPeer(url)
+      await again.until((frame) => frame.startsWith('0'))
+      again.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), name: 'alice' })}`)
+      await vi.waitFor(() => expect(claims()).toBe(2))
+      if (when === 'after') {
+        answer()
+        await vi.waitFor(() => expect(node.sessions.onlineCount).toBe(1))
+      }
+      again.send('leave', { onlyNew: true })
+      await vi.waitFor(() => expect([...node.sessions.all()]).not.toMatchObject([{ state: 'opening' }]))
+      answer()
+      expect(await again.end()).toMatchObject({ code: 4501 })
+      await vi.waitFor(async () => expect(await node.lookup([ALICE])).toEqual([{ state: 'away', since }]))
+    },
+  )
+
+  test('[H5] a leave without a hello is no leave', async () => {
+    const { url } = await house()
+    const peer = new RawPeer(url)
+    await peer.until((frame) => frame.startsWith('0'))
+    peer.send('leave', { onlyNew: true })
+    expect(await peer.event('error')).toMatchObject({ code: 'not-claimed' })
+    await peer.claim({ name: 'alice' })
   })
 
   test('[C5] [I6] leave frees the name and closes as final', async () => {

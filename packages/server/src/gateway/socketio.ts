@@ -208,6 +208,8 @@ export class SocketIoGateway implements Gateway {
       connection.socket.join()
       return
     }
+    // Who gave up meanwhile waits for the close alone.
+    if (this.#options.node.sessions.get(connection.id)?.state === 'closing') return
     this.#options.metrics.registered('native', error.code)
     this.#refuse(connection, () => {
       connection.claiming = false

@@ -1,0 +1,188 @@
+"""A peer in Python, as packages/protocol/SPEC.md §9 asks for it: python3 peer.py URL NAME. README.md has its commands."""
+import asyncio, base64, collections, itertools, json, random, secrets, sys, time, urllib.parse
+import socketio
+
+url, name = sys.argv[1:]
+hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # who has the secret may come back to the name
+TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
+ENDS = {'unavailable', 'forbidden', 'incompatible', 'relay-refused', 'too-large'}
+FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}
+sio = socketio.AsyncClient(reconnection_delay_max=20)
+ids, waiting, outgoing, incoming = itertools.count(1), {}, {}, {}
+turns = collections.defaultdict(asyncio.Lock)  # one message at a time to each peer, so `base` is always `seq`
+over = asyncio.Event()
+
+
+def tell(*words):
+    print(*words, flush=True)
+
+
+async def emit(frame, fields):
+    if '/' in sio.namespaces:
+        await sio.emit(frame, fields)
+
+
+async def say(key, seconds, frame, **fields):
+    """Says a frame. Its answer; None: none came in time, or a new connection did."""
+    waiting[key] = asyncio.get_running_loop().create_future()
+    await emit(frame, fields)
+    try:
+        return await asyncio.wait_for(waiting[key], seconds)
+    except asyncio.TimeoutError:
+        return None
+
+
+def settle(key, answer):
+    if key in waiting and not waiting[key].done():
+        waiting[key].set_result(answer)
+
+
+async def lookup(who):
+    for id in itertools.islice(ids, 6):
+        answer = await say(id, 5, 'lookup', id=id, names=[who]) or {'code': 'timeout', 'retryAfterMs': 0}
+        if 'peers' in answer:
+            return answer['peers'][0]
+        if answer['code'] not in TEMPORARY | {'timeout'}:
+            return answer
+        await asyncio.sleep(answer.get('retryAfterMs', 500) / 1000)
+    return {'code': 'timeout'}
+
+
+async def send(to, data):
+    async with turns[to]:
+        peer = await lookup(to)
+        if 'since' not in peer:
+            return peer.get('code', 'unavailable')
+        line = outgoing.setdefault((to, peer['since']), {'stream': secrets.token_urlsafe(8), 'seq': 0})
+        line['seq'] += 1
+        key = (to, line['stream'], line['seq'])
+        frame = dict(line, to=to, since=peer['since'], base=line['seq'], kind='message', body=json.dumps(data))
+        for seconds in (2, 4, 8, 8, 8):
+            if end := await say(key, seconds, 'send', **frame):
+                return end
+            frame['fresh'] = True
+        return 'timeout'
+
+
+def take(got):
+    """The body of the next message, once all of its parts are there."""
+    first = got['early'].get(got['next'], '')
+    seqs = range(got['next'], got['next'] + (int(first[1]) if first[:2] in ('p2', 'p3', 'p4') else 1))
+    if any(seq not in got['early'] for seq in seqs):
+        return None
+    got['next'] += len(seqs)
+    bodies = [got['early'].pop(seq) for seq in seqs]
+    return first if len(seqs) == 1 else ''.join(body[2:] for body in bodies)
+
+
+def decode(body):
+    if body[:1] == 's':
+        return body[1:]
+    return list(base64.b64decode(body[1:])) if body[:1] == 'b' else json.loads(body)
+
+
+@sio.on('message')
+async def message(m):
+    got = incoming.setdefault((m['from'], m['stream']), {'next': m['base'], 'early': {}, 'unread': 0})
+    got['at'] = time.monotonic()
+    if m['base'] > got['next']:
+        got['next'], got['unread'] = m['base'], 0
+    if got['next'] <= m['seq'] < got['next'] + 64:
+        got['early'][m['seq']] = m['body']
+    got['early'] = {seq: body for seq, body in got['early'].items() if seq >= got['next']}
+    next_before = got['next']
+    while (body := take(got)) is not None:
+        count, next_before = got['next'] - next_before, got['next']
+        got['unread'] = got['unread'] << count & 2**64 - 1
+        if m['kind'] == 'message' and body[:1] != 'p':  # a part of what its sender gave up is nothing
+            try:
+                tell('message', m['from'], json.dumps(decode(body)))
+            except (ValueError, RecursionError):
+                tell('unreadable', m['from'])
+                got['unread'] |= 2**count - 1
+    ack = {'to': m['from'], 'stream': m['stream'], 'next': got['next']}
+    await emit('ack', {'acks': [ack | {'unread': f"{got['unread']:x}"} if got['unread'] else ack]})
+    for key in [key for key, old in incoming.items() if old['at'] < got['at'] - 300]:
+        del incoming[key]
+
+
+@sio.on('acked')
+def acked(m):
+    unread = int(m.get('unread', '0'), 16) & 1
+    settle((m['from'], m['stream'], m['next'] - 1), 'incompatible' if unread else 'delivered')
+
+
+@sio.on('notice')
+def notice(m):
+    if m['code'] in ENDS:
+        settle((m['to'], m['stream'], m['seq']), 'unavailable' if m['code'] == 'forbidden' else m['code'])
+
+
+@sio.on('found')
+@sio.on('error')
+def answered(m):
+    settle(m.get('id'), m)
+
+
+@sio.on('welcome')
+def welcome(m):
+    tell('welcome', m['name'], m['since'], m['node'])
+    sio.reconnection_delay = 1
+    for key in waiting:
+        settle(key, None)
+
+
+def stop(reason):
+    tell('closed', reason)
+    sio.reconnection = False
+    over.set()
+
+
+@sio.on('closing')
+def closing(m):
+    sio.reconnection_delay = m.get('retryAfterMs', 1000) / 1000
+    if m['reason'] in FINAL:
+        stop(m['reason'])
+
+
+@sio.on('connect_error')
+def refused(error):
+    code = error['data']['code'] if isinstance(error, dict) and 'data' in error else None
+    if code and code not in TEMPORARY:
+        stop(code)
+
+
+async def obey(verb, to='', data='null'):
+    if verb == 'lookup':
+        tell('found', json.dumps(await lookup(to)))
+    elif verb == 'send':
+        tell('sent', to, await send(to, json.loads(data)))
+    elif verb == 'leave':
+        await emit('leave', {})
+    else:
+        tell('unknown', verb)
+
+
+async def listen():
+    commands, tasks = asyncio.StreamReader(), set()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while line := await commands.readline():
+        if words := line.decode().split(maxsplit=2):
+            tasks.add(asyncio.create_task(obey(*words)))
+
+
+async def main():
+    path = urllib.parse.urlsplit(url).path.strip('/') + '/peerage/'
+    while not sio.connected and not over.is_set():
+        try:
+            await sio.connect(url, auth=hello, transports=['websocket'], socketio_path=path, wait_timeout=10)
+        except socketio.exceptions.ConnectionError as error:
+            tell('waiting', error)
+            await asyncio.sleep(random.uniform(0, 5))
+    listening = asyncio.create_task(listen())
+    await over.wait()
+    listening.cancel()
+    await sio.disconnect()
+
+
+asyncio.run(main())

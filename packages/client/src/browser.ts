@@ -1,0 +1,22 @@
+import type { Platform } from './ground.js'
+import type { PeerConnectionClass } from './rtc.js'
+
+/** Browsers, and whatever else has what browsers have: service workers, workerd, Deno. */
+export const browser: Platform = {
+  async findWebSocket() {
+    if (typeof WebSocket === 'function') return WebSocket
+    throw new Error(`no WebSocket here: ${whatToDo()}`)
+  },
+  async findPeerConnection() {
+    const found: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
+    if (found) return found
+    throw new Error(`no WebRTC here: ${whatToDo()}. Or pass RTCPeerConnection`)
+  },
+}
+
+/** A worker has no WebRTC in any browser; Node gets this file from a bundler that was not told of Node. */
+function whatToDo(): string {
+  return globalThis.process?.versions?.node
+    ? 'bundle for Node with the export condition "node"'
+    : 'browsers have it in windows, not in workers'
+}

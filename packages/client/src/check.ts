@@ -1,0 +1,114 @@
+// What an application passes in, looked at in one place: whatever is wrong is a TypeError that names the argument. Every
+// public function and method that takes one comes here, so that nothing wrong is ignored, or fails later, elsewhere.
+
+/** What an argument must be, in words, and the test of it. */
+export interface Kind {
+  rule: string
+  is: (value: unknown) => boolean
+}
+
+/** What each option of an interface must be; the type asks for every one of them. */
+export type Kinds<T> = { [K in keyof Required<T>]: Kind }
+
+const kind = (rule: string, is: Kind['is']): Kind => ({ rule, is })
+
+export const aText = kind('a string', (value) => typeof value === 'string')
+export const aFlag = kind('true or false', (value) => typeof value === 'boolean')
+export const aFunction = kind('a function', (value) => typeof value === 'function')
+/** Infinity is a time. */
+export const aTime = kind(
+  'a number of milliseconds from 0 up',
+  (value) => typeof value === 'number' && value >= 0,
+)
+export const aList = kind('a list', Array.isArray)
+/** Text or bytes, as a channel carries them. */
+export const channelData = kind(
+  'a string, an ArrayBuffer or a view of one',
+  (value) => typeof value === 'string' || value instanceof ArrayBuffer || ArrayBuffer.isView(value),
+)
+
+export const textUpTo = (most: number): Kind =>
+  kind(`a string of at most ${most} characters`, (value) => typeof value === 'string' && value.length <= most)
+
+export const wholeUpTo = (most: number): Kind =>
+  kind(
+    `a whole number from 0 to ${most}`,
+    (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= most,
+  )
+
+export const oneOf = (...values: string[]): Kind =>
+  kind(`one of ${values.map(shown).join(', ')}`, (value) => values.some((one) => one === value))
+
+export const either = (...kinds: Kind[]): Kind =>
+  kind(kinds.map(({ rule }) => rule).join(' or '), (value) => kinds.some(({ is }) => is(value)))
+
+export const aNull = kind('null', (value) => value === null)
+export const aFalse = kind('false', (value) => value === false)
+export const anObject = kind('an object', (value) => typeof value === 'object' && value !== null)
+
+/** Anything with these methods: of this realm or of another, the platform's or the application's. */
+export const objectWith = (what: string, ...methods: string[]): Kind =>
+  kind(
+    what,
+    (value) =>
+      Object(value) === value &&
+      methods.every((one) => typeof Reflect.get(Object(value), one) === 'function'),
+  )
+
+export const aSignal = objectWith('an AbortSignal', 'addEventListener', 'removeEventListener')
+
+/** @throws TypeError that names the argument, the rule, and what was given */
+export function check(name: string, value: unknown, { rule, is }: Kind): void {
+  if (!is(value)) throw new TypeError(`${name} must be ${rule}; it is ${shown(value)}`)
+}
+
+/** @throws TypeError for what is no object of options, for an option that there is not, and for a wrong one */
+export function checkOptions<T extends object>(options: T, kinds: Kinds<T>, name = 'options'): void {
+  check(name, options, anObject)
+  for (const [key, value] of Object.entries(options)) {
+    checkKnown('option', key, kinds)
+    if (value !== undefined) check(key, value, kinds[key as keyof T])
+  }
+}
+
+/** @throws TypeError for a name that is none of `known`, with the one that was meant */
+export function checkKnown(what: string, name: unknown, known: object): void {
+  if (typeof name === 'string' && Object.hasOwn(known, name)) return
+  const names = Object.keys(known)
+  const meant = typeof name === 'string' ? nearest(name, names) : undefined
+  const hint = meant === undefined ? '' : `: did you mean ${shown(meant)}?`
+  throw new TypeError(`there is no ${what} ${shown(name)}${hint} There are: ${names.join(', ')}`)
+}
+
+const SHOWN_LENGTH = 64
+
+function shown(value: unknown): string {
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}…` : value)
+  if (typeof value === 'function') return 'a function'
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value !== 'object' || value === null) return String(value)
+  const tag = Object.prototype.toString.call(value).slice(8, -1)
+  return tag === 'Object' ? 'an object' : `an object (${tag})`
+}
+
+/** Two slips of the keys, another case, or the beginning of a longer name. */
+function nearest(word: string, names: string[]): string | undefined {
+  const small = word.toLowerCase()
+  const far = (name: string): number =>
+    small.length > 2 && name.toLowerCase().startsWith(small) ? 0.5 : distance(small, name.toLowerCase())
+  const [best] = [...names].sort((a, b) => far(a) - far(b))
+  return best !== undefined && far(best) <= Math.min(2, small.length / 2) ? best : undefined
+}
+
+/** Levenshtein's: letters to add, to drop, or to change. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++)
+      next.push(Math.min((row[j] ?? 0) + (a[i] === b[j] ? 0 : 1), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    row = next
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,157 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { createP2P } from './p2p.js'
+import { answerTo, ownDescription } from './description.js'
+import { Controllers, nodePeerConnection, opened, received } from './testing/controllers.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const text = (...lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
+const SESSION = [
+  'v=0',
+  'o=- 1 1 IN IP4 127.0.0.1',
+  's=-',
+  't=0 0',
+  'a=group:BUNDLE 0',
+  'a=extmap-allow-mixed',
+]
+const MEDIA = 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel'
+const BODY = [
+  'a=mid:0',
+  'a=sendrecv',
+  'a=ice-options:trickle',
+  'a=sctp-port:5000',
+  'a=max-message-size:262144',
+]
+const SNAP = 'a=sctp-init:AQAAHgIDxEgAUAAA/////yIvFdnAAAAEgAgABoLA'
+
+describe('[P29] a description that leaves', () => {
+  it('is made of whole lines, without candidates and without an address', () => {
+    const found = [
+      ...SESSION,
+      'm=application 61234 UDP/DTLS/SCTP webrtc-datachannel',
+      'c=IN IP4 192.0.2.7',
+      'a=candidate:1 1 UDP 1 192.0.2.7 61234 typ host',
+      'a=end-of-candidates',
+      ...BODY,
+    ]
+    const expected = text(...SESSION, MEDIA, 'c=IN IP4 0.0.0.0', ...BODY)
+    expect(ownDescription(text(...found))).toBe(expected)
+    expect(ownDescription(found.join('\n'))).toBe(expected)
+    expect(ownDescription(found.join('\r\n'))).toBe(expected)
+    expect(ownDescription(expected)).toBe(expected)
+    expect(ownDescription(undefined)).toBe('')
+  })
+
+  it('stays refused where it is', () => {
+    const refused = text('v=0', 'm=application 0 UDP/DTLS/SCTP webrtc-datachannel')
+    expect(ownDescription(refused)).toBe(refused)
+  })
+})
+
+describe('[P29] an answer', () => {
+  const offer = text(
+    ...SESSION,
+    'a=x-session:1',
+    MEDIA,
+    ...BODY,
+    SNAP,
+    'a=x-unknown:42',
+    'a=x-flag',
+    'a=setup:actpass',
+  )
+
+  it('does not repeat what its stack does not speak', () => {
+    const echo = text(
+      ...SESSION,
+      'a=x-session:1',
+      MEDIA,
+      ...BODY,
+      SNAP,
+      'a=x-unknown:42',
+      'a=x-flag',
+      'a=setup:active',
+    )
+    expect(answerTo(offer, echo)).toBe(text(...SESSION, MEDIA, ...BODY, 'a=setup:active'))
+  })
+
+  it('says what its stack speaks', () => {
+    const spoken = text(
+      ...SESSION,
+      MEDIA,
+      ...BODY,
+      SNAP.replace('AQAAHgID', 'AQAAHjH+'),
+      'a=x-own:1',
+      'a=setup:active',
+    )
+    expect(answerTo(offer, spoken)).toBe(spoken)
+    // By hand, a text's own choice is left to the other side, so both may be the same.
+    expect(answerTo(spoken, text(...BODY, 'a=setup:active'))).toContain('a=setup:active')
+  })
+})
+
+describe('[P29] SNAP in the offer of a browser', () => {
+  const controllers = new Controllers()
+  afterEach(() => controllers.close())
+
+  it('is not in the answer of node-datachannel, which copies the line', async () => {
+    const Node = await nodePeerConnection()
+    /** As Chromium's origin trial offers it. */
+    class Snap extends Node {
+      override createOffer(...args: unknown[]): never
+      override async createOffer(): Promise<RTCSessionDescriptionInit> {
+        const { type, sdp = '' } = await super.createOffer()
+        return { type, sdp: `${sdp}${SNAP}\r\n` }
+      }
+    }
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Snap })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const channel = await alice.connect('bob')
+    const heard = received(await theirs)
+    await channel.send('hello')
+    expect(await heard).toBe('hello')
+    const [offer, answer] = ['"offer"', '"answer"'].map((type) =>
+      tier.sent.find(({ body }) => body.includes(type)),
+    )
+    expect(offer?.body).toContain(SNAP)
+    expect(answer?.body).not.toContain('sctp-init')
+  })
+
+  it('is taken out of an answer that repeats it, before WebRTC hears of it', async () => {
+    const tier = new Rendezvous()
+    const heard: string[] = []
+    class Recorder extends (await nodePeerConnection()) {
+      override createOffer(...args: unknown[]): never
+      override async createOffer(): Promise<RTCSessionDescriptionInit> {
+        const { type, sdp = '' } = await super.createOffer()
+        return { type, sdp: `${sdp}${SNAP}\r\n` }
+      }
+      override setRemoteDescription(description: RTCSessionDescriptionInit, ...more: unknown[]): never
+      override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+        heard.push(description.sdp ?? '')
+        return super.setRemoteDescription(description)
+      }
+    }
+    const context = tier.context('alice')
+    const { signaling } = context
+    const echo = JSON.stringify(`${SNAP}\r\na=sctp-port`).slice(1, -1)
+    controllers.make(tier, 'bob')
+    const alice = createP2P(
+      {
+        ...context,
+        signaling: {
+          send: (...args) => signaling.send(...args),
+          onSignal: (listener) =>
+            signaling.onSignal((signal) =>
+              listener({ ...signal, body: signal.body.replace('a=sctp-port', echo) }),
+            ),
+        },
+      },
+      undefined,
+      { RTCPeerConnection: Recorder },
+    )
+    await alice?.connect('bob')
+    await alice?.close()
+    expect(heard).toEqual([expect.not.stringContaining('sctp-init')])
+  })
+})

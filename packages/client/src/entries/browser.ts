@@ -1,0 +1,15 @@
+// The SDK for browsers: WebSocket and WebRTC are theirs, and what is not needed at once is loaded later.
+import { connectOn } from '../connect.js'
+import type { Ground } from '../ground.js'
+import { browser } from '../browser.js'
+import { lazyParts } from '../parts.js'
+
+export * from '../index.js'
+
+const ground: Ground = { ...browser, ...lazyParts }
+
+/**
+ * Connects to any node of the tier at `url` and claims a name. Rejects with a PeerageError, whose `code` says why; with
+ * the signal's reason; or with a TypeError for an argument that is none.
+ */
+export const connect = connectOn.bind(undefined, ground)

@@ -1,0 +1,5 @@
+import { browser } from '../browser.js'
+import { manualOn } from '../manual.js'
+
+export type { ManualAnswer, ManualOffer, ManualOptions } from '../manual.js'
+export const { offerManually, answerManually } = manualOn(browser.findPeerConnection)

@@ -1,0 +1,12 @@
+// The SDK for browsers without any dynamic import.
+import { connectOn } from '../connect.js'
+import type { Ground } from '../ground.js'
+import { browser } from '../browser.js'
+import { staticParts } from '../static-parts.js'
+
+export * from '../index.js'
+
+const ground: Ground = { ...browser, ...staticParts }
+
+/** The types of every entry are those of browser.ts. */
+export const connect = connectOn.bind(undefined, ground)

@@ -1,0 +1,103 @@
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { connect } from './entries/node.js'
+import { fileStorage } from './node.js'
+import type { Peer } from './peer.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { FakeTier } from './testing/fake-tier.js'
+
+let folder: string
+let file: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'peerage-storage-'))
+  file = join(folder, 'peer.json')
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+test('what is kept is there for the next one, for this user only, and no draft stays', () => {
+  const storage = fileStorage(file)
+  expect(storage.getItem('a')).toBeNull()
+  storage.removeItem('a')
+  storage.setItem('a', '1')
+  storage.setItem('__proto__', '2')
+  const next = fileStorage(file)
+  expect([next.getItem('a'), next.getItem('__proto__'), next.getItem('constructor')]).toEqual([
+    '1',
+    '2',
+    null,
+  ])
+  next.removeItem('a')
+  expect(storage.getItem('a')).toBeNull()
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  chmodSync(file, 0o644)
+  storage.setItem('b', '3')
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  expect(readdirSync(folder)).toEqual(['peer.json'])
+})
+
+test.each(['{', '[]', 'null', '{"name":"my-app","version":"1.0.0"}', '{"format":"peerage identities 1"}'])(
+  'a file that holds something else (%s) is an error that says what to do, and stays as it is',
+  (text) => {
+    writeFileSync(file, text)
+    expect(() => fileStorage(file)).toThrow(
+      /peer\.json is no file of fileStorage.*delete it, or name another file/,
+    )
+    expect(readFileSync(file, 'utf8')).toBe(text)
+  },
+)
+
+test('an empty file is one in which nothing is kept yet', () => {
+  writeFileSync(file, '')
+  const storage = fileStorage(file)
+  storage.setItem('a', '1')
+  expect(storage.getItem('a')).toBe('1')
+})
+
+test('a folder that is not there, and a file that is a folder, are errors that name them', () => {
+  expect(() => fileStorage(join(folder, 'none', 'peer.json'))).toThrow(
+    /cannot write to .*none: make the folder/,
+  )
+  expect(() => fileStorage(folder)).toThrow(`fileStorage cannot read ${folder}`)
+})
+
+test('[I8] the next run of a program is the same peer, also after one that crashed; after a leave another one', async () => {
+  const clock = new FakeClock()
+  const tier = new FakeTier(clock)
+  const run = async (): Promise<Peer> => {
+    const storage = fileStorage(file)
+    const joining = connect('http://tier', { name: 'ann', storage, clock, transport: tier.open, p2p: false })
+    await clock.advance(5)
+    return joining
+  }
+  const first = await run()
+  first.close()
+  const second = await run()
+  expect(second.since).toBe(first.since)
+  // What a crash leaves behind, while it runs: a second run of the same process would wait for the first.
+  const kept = readFileSync(file, 'utf8')
+  void second.leave()
+  await clock.advance(5)
+  expect(readFileSync(file, 'utf8')).not.toBe(kept)
+  expect((await run()).since).not.toBe(first.since)
+})
+
+test('a file that is damaged while a peer runs costs the next run, and nothing now', async () => {
+  const clock = new FakeClock()
+  const tier = new FakeTier(clock)
+  const joining = connect('http://tier', {
+    name: 'ann',
+    storage: fileStorage(file),
+    clock,
+    transport: tier.open,
+    p2p: false,
+  })
+  writeFileSync(file, 'damaged')
+  await clock.advance(5)
+  const ann = await joining
+  expect(ann.state.state).toBe('online')
+  ann.close()
+  expect(readFileSync(file, 'utf8')).toBe('damaged')
+})

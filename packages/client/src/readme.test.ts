@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const SLOW_MS = 60_000
+
+/** What the second program leaves to its reader. */
+const GIVEN = `import { connect } from '@peerage/client'
+import type { ConnectOptions } from '@peerage/client'
+declare const options: Required<ConnectOptions>
+const { name, app, token, p2pServer, p2p, signal, onRetry } = options
+`
+
+// Before, `peer.p2p.connect(…)` of the README was an error of types: it may be null.
+test(
+  'the programs of the README are right under TypeScript\u2019s strict',
+  async () => {
+    const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
+    const programs = Array.from(readme.matchAll(/^```js\n(.*?)^```/gms), ([, program = '']) => program)
+    expect(programs.length).toBeGreaterThan(1)
+    // Below the root, so that it finds the package as any program here does.
+    const directory = await mkdtemp(join(ROOT, 'node_modules', '.readme-'))
+    try {
+      const files = programs.map((program, i) => ({
+        path: join(directory, `program-${i}.mts`),
+        text: program.includes('import {') ? program : GIVEN + program,
+      }))
+      for (const { path, text } of files) await writeFile(path, text)
+      const strict = [
+        '--ignoreConfig',
+        '--noEmit',
+        '--strict',
+        '--skipLibCheck',
+        '--module',
+        'nodenext',
+        '--target',
+        'es2023',
+      ]
+      const lib = ['--lib', 'es2023,dom', '--types', 'node', '--customConditions', '@peerage/source']
+      const args = [join(ROOT, 'node_modules/typescript/bin/tsc'), ...strict, ...lib]
+      const failed = await run(process.execPath, [...args, ...files.map(({ path }) => path)], {
+        cwd: ROOT,
+      }).then(
+        () => '',
+        (error: Error & { stdout?: string }) => error.stdout ?? error.message,
+      )
+      expect(failed).toBe('')
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  },
+  SLOW_MS,
+)

@@ -1,0 +1,93 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Connections } from './connections.js'
+import { relayProblem } from './relay-only.js'
+import type { PeerConnectionClass } from './rtc.js'
+import { FakeClock } from './testing/fake-clock.js'
+import { ground } from './testing/ground.js'
+import { nodePeerConnection } from './testing/controllers.js'
+
+const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
+
+class Unknown {
+  close(): void {}
+}
+
+/** Shaped as werift's class is. */
+class Werift {
+  get dtlsTransports(): unknown[] {
+    return []
+  }
+  get iceTransports(): unknown[] {
+    return []
+  }
+}
+
+/** As @roamhq/wrtc makes its class, with util.inherits. */
+function wrtc(): PeerConnectionClass {
+  class RTCPeerConnection extends Unknown {}
+  return Object.assign(RTCPeerConnection, { super_: EventTarget }) as never
+}
+
+afterEach(() => vi.unstubAllGlobals())
+
+describe('[P15] relayOnly', () => {
+  it('is kept by werift and @roamhq/wrtc, and by classes made of theirs', () => {
+    for (const known of [Werift as never, wrtc()] as PeerConnectionClass[]) {
+      expect(relayProblem(known, TURN)).toBe(undefined)
+      expect(relayProblem(class extends known {}, TURN)).toBe(undefined)
+    }
+  })
+
+  it('is not kept by node-datachannel, and not known to be by others in Node', async () => {
+    const adapted = await nodePeerConnection()
+    const raw = (await import('node-datachannel/polyfill')).RTCPeerConnection as never
+    for (const leaky of [adapted, raw, class extends adapted {}, Unknown as never])
+      expect(relayProblem(leaky, TURN)).toMatch(/^relayOnly cannot be kept .*pass p2p\.RTCPeerConnection/)
+  })
+
+  it('is kept by browsers', () => {
+    vi.stubGlobal('document', {})
+    // Electron: Node is there, too; a polyfill's class is not native.
+    const native = Unknown.bind(undefined) as never
+    expect(relayProblem(native, TURN)).toBe(undefined)
+    expect(relayProblem(Unknown as never, TURN)).toMatch(/cannot be kept/)
+    vi.stubGlobal('process', undefined)
+    expect(relayProblem(Unknown as never, TURN)).toBe(undefined)
+  })
+
+  it('needs a TURN server, and says so at once', () => {
+    expect(relayProblem(Werift as never, [])).toMatch(/^relayOnly needs a TURN server.*p2p\.turn\.urls/)
+    expect(relayProblem(Werift as never, [{ urls: 'stun:a.example' }])).toMatch(/needs a TURN server/)
+  })
+
+  it('is asked of every connection that is made', async () => {
+    const made: unknown[] = []
+    class Counted extends Werift {
+      constructor(configuration: RTCConfiguration) {
+        super()
+        made.push(configuration.iceTransportPolicy)
+      }
+    }
+    let iceServers: RTCIceServer[] = []
+    const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
+    const context = { clock: new FakeClock(), ground, onError: () => undefined }
+    const connections = new Connections(context, ice, {
+      relayOnly: true,
+      RTCPeerConnection: Counted as never,
+    })
+    const terms = { label: '', ordered: true }
+    expect(await connections.problem()).toMatch(/needs a TURN server/)
+    await expect(connections.take(terms)).rejects.toThrow('needs a TURN server')
+    expect(made).toEqual([])
+    iceServers = TURN
+    expect(await connections.problem()).toBe(undefined)
+    await connections.take(terms)
+    expect(made).toEqual(['relay'])
+  })
+
+  it('is no matter for who did not ask for it', async () => {
+    const ice = { current: () => Promise.resolve([]), keepFresh: () => undefined }
+    const context = { clock: new FakeClock(), ground, onError: () => undefined }
+    expect(await new Connections(context, ice, {}).problem()).toBe(undefined)
+  })
+})

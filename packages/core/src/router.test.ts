@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest'
+import { settle } from './testing/fake-clock.js'
+import { cutOf, two } from './testing/house.js'
+import { arrive, messageFrom, peerNamed } from './testing/peers.js'
+
+// Before, each of these was refused, and a PeerJS peer that only changed its node was said to be nobody.
+describe.each(['on its own node', 'through another node'])('a message that may wait, %s', (way) => {
+  async function scene() {
+    const made = await two()
+    const { a, b } = made
+    const alice = await arrive(way === 'on its own node' ? b : a, 'alice', { wire: 'peerjs' })
+    const bob = await arrive(b, 'bob', { wire: 'peerjs' })
+    const home = way === 'on its own node' ? b : a
+    const send = async (ref: string) => {
+      await home.router.route(messageFrom(home, alice, 'bob', { ref, hold: true }))
+      await settle()
+    }
+    return { ...made, alice, bob, send }
+  }
+
+  test('[P8] waits when its socket has ended and its node does not know yet', async () => {
+    const { a, b, alice, bob, send, errors } = await scene()
+    await send('1')
+    bob.connection.closed = 'refused'
+    await send('2')
+    await b.end(bob.connection.id, 'left')
+    await send('3')
+    const again = await arrive(a, 'bob', { wire: 'peerjs' })
+    const waited = await a.mail.take(peerNamed('bob'))
+    expect(waited.map(({ frame }) => frame)).toEqual(['alice says 2', 'alice says 3'])
+    expect({ notices: alice.connection.notices, frames: again.connection.frames, errors }).toEqual({
+      notices: [],
+      frames: [],
+      errors: [],
+    })
+  })
+
+  test('[P8] waits when the node knows and the registry does not yet', async () => {
+    const { b, alice, bob, send, cuts, errors } = await scene()
+    await send('1')
+    const { registry } = cutOf(cuts, b).backend
+    const release = registry.release.bind(registry)
+    let resolve = (): void => undefined
+    const released = new Promise<void>((done) => (resolve = done))
+    registry.release = async (...args) => {
+      await released
+      return release(...args)
+    }
+    let looks = 0
+    const lookup = registry.lookup.bind(registry)
+    registry.lookup = (peer) => {
+      looks++
+      return lookup(peer)
+    }
+    const ended = b.end(bob.connection.id, 'left')
+    await send('2')
+    // It is looked up, and not again and again.
+    expect(looks).toBeLessThan(10)
+    resolve()
+    await ended
+    await arrive(b, 'bob', { wire: 'peerjs' })
+    const waited = await b.mail.take(peerNamed('bob'))
+    expect(waited.map(({ frame }) => frame)).toEqual(['alice says 2'])
+    expect({ notices: alice.connection.notices, errors }).toEqual({ notices: [], errors: [] })
+  })
+
+  test('[P8] goes to the next stay that came before it was put', async () => {
+    const { a, b, alice, bob, send, cuts, errors } = await scene()
+    await send('1')
+    // The stay ends, and the next one empties the mailbox, while the message is on its way to the store.
+    for (const node of [a, b]) {
+      const { mailbox } = cutOf(cuts, node).backend
+      const put = mailbox.put.bind(mailbox)
+      mailbox.put = async (...args) => {
+        mailbox.put = put
+        await b.end(bob.connection.id, 'left')
+        again = await arrive(a, 'bob', { wire: 'peerjs' })
+        await a.mail.take(peerNamed('bob'))
+        return put(...args)
+      }
+    }
+    let again: Awaited<ReturnType<typeof arrive>> | undefined
+    bob.connection.closed = 'refused'
+    await send('2')
+    expect(again?.connection.frames).toEqual(['alice says 2'])
+    expect({ notices: alice.connection.notices, errors }).toEqual({ notices: [], errors: [] })
+  })
+})
+
+// It was said not to read, and its sender did not wait for it.
+test('[I14] a native peer whose socket has just ended is away', async () => {
+  const { a } = await two()
+  const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
+  bob.connection.closed = 'refused'
+  expect(a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'away' })
+  expect(alice.connection.notices).toEqual([{ ref: '1', code: 'away' }])
+})

@@ -1,0 +1,120 @@
+import type { Server as HttpServer } from 'node:http'
+import { checkConfig } from './config-check.js'
+import { didYouMean, leavesOf } from './config-settings.js'
+import { configSchema, type Config, type ConfigInput } from './config.js'
+import type { AnyServer } from './listen.js'
+import type { PeerageOptions } from './peerage.js'
+
+// What an application passes in may come from code that no compiler has looked at.
+
+const LEAVES = leavesOf(configSchema, 'PEERAGE_')
+
+/** What is no setting, and what it must have, by the names of its functions; none: it is a function itself. */
+const HOOKS = {
+  accessRules: ['admit'],
+  logger: ['debug', 'info', 'warn', 'error'],
+  clock: ['now', 'monotonic', 'after'],
+  backend: ['start', 'stop'],
+  generateId: [],
+  onPeer: [],
+} as const satisfies Partial<Record<keyof PeerageOptions, readonly string[]>>
+
+const OTHER_NAMES = [...Object.keys(HOOKS), 'useAsP2PServer']
+
+interface Problem {
+  path: string
+  problem: string
+}
+
+/** Throws TypeError that names every problem of the options. */
+export function checkHooks(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new TypeError(
+      `options must be an object of settings, such as { origins: […] }; it is ${whatIs(options)}`,
+    )
+  const problems = Object.entries(HOOKS).flatMap(([path, methods]) => {
+    const problem = problemOfHook(path, methods, Reflect.get(options, path))
+    return problem === undefined ? [] : [{ path, problem }]
+  })
+  if (problems.length > 0) throw new TypeError(describeProblems(problems))
+}
+
+function problemOfHook(path: string, methods: readonly string[], value: unknown): string | undefined {
+  if (value === undefined) return undefined
+  const [first] = methods
+  if (first === undefined)
+    return typeof value === 'function' ? undefined : `must be a function; it is ${whatIs(value)}`
+  if (typeof value === 'object' && value !== null) {
+    const missing = methods.find((method) => typeof Reflect.get(value, method) !== 'function')
+    return missing === undefined
+      ? undefined
+      : `must be an object with ${listed(methods)}; it has no ${missing}()`
+  }
+  const advice = typeof value === 'function' && methods.length === 1 ? `: write ${path}: { ${first}: … }` : ''
+  return `must be an object with ${listed(methods)}; it is ${whatIs(value)}${advice}`
+}
+
+const listed = (methods: readonly string[]): string => methods.map((method) => `${method}()`).join(', ')
+
+/** The configuration of a node in an application. Throws TypeError that names every problem. */
+export function validated(input: ConfigInput): Config {
+  const parsed = configSchema.safeParse(input)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.flatMap((issue): Problem[] => {
+      const path = issue.path.join('.')
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.map((key) => unknownKey([...issue.path, key].join('.')))
+      if (issue.code === 'invalid_type' && issue.expected === 'object')
+        return [{ path, problem: needsSection(path) }]
+      return [{ path, problem: issue.message }]
+    })
+    throw new TypeError(describeProblems(problems))
+  }
+  // The host matters to `listen` alone: an attached node is where its application's server is.
+  const misfits = checkConfig(parsed.data).filter(({ path }) => path !== 'host')
+  if (misfits.length > 0) throw new TypeError(describeProblems(misfits))
+  return parsed.data
+}
+
+function unknownKey(path: string): Problem {
+  return { path, problem: `is not an option${didYouMean(path, LEAVES, OTHER_NAMES)}` }
+}
+
+function needsSection(path: string): string {
+  const within = LEAVES.filter((leaf) => leaf.path.startsWith(`${path}.`))
+  return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
+}
+
+export function describeProblems(problems: readonly Problem[]): string {
+  return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
+}
+
+/** Throws TypeError for what is no HTTP server, and names what to pass instead. */
+export function checkServer(server: unknown): asserts server is AnyServer {
+  if (isServer(server)) return
+  const wanted = 'attach takes a Node HTTP server: what createServer() of node:http or node:https returns'
+  throw new TypeError(`${wanted}. ${insteadOf(server)}`)
+}
+
+function isServer(server: unknown): boolean {
+  if (typeof server !== 'object' || server === null) return false
+  const has = (name: keyof HttpServer): boolean => typeof Reflect.get(server, name) === 'function'
+  return has('on') && has('emit') && has('address') && typeof Reflect.get(server, 'listening') === 'boolean'
+}
+
+function insteadOf(server: unknown): string {
+  if (typeof server === 'function')
+    return 'This is a function, such as an Express app: pass createServer(app), or what app.listen() returns'
+  if (typeof server !== 'object' || server === null) return `This is ${whatIs(server)}`
+  for (const name of ['server', 'listener', 'httpServer'] as const)
+    if (isServer(Reflect.get(server, name))) return `This is a framework's object: pass its .${name}`
+  if (typeof Reflect.get(server, 'callback') === 'function')
+    return 'This is a Koa app: pass createServer(app.callback()), or what app.listen() returns'
+  return 'This is another object'
+}
+
+function whatIs(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

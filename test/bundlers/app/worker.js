@@ -1,0 +1,8 @@
+import * as sdk from '@peerage/client/static'
+import { work } from './work.js'
+
+addEventListener('message', ({ data, source }) => void answer(data, source))
+
+async function answer(tier, page) {
+  page.postMessage(await work(sdk, tier).catch(String), [])
+}

@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { rolldown } from 'rolldown'
+import type { OutputChunk } from 'rolldown'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ChromiumBrowser } from '../support/chromium.js'
+import { launchChromium } from '../support/chromium.js'
+import type { Node } from '../support/node.js'
+import { REPOSITORY, startNode } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { COMPILED, PROGRAM } from './bundlers.js'
+import {
+  DIRECT,
+  IN_WORKER,
+  NO_WEBRTC,
+  alone,
+  node,
+  page,
+  served,
+  serviceWorker,
+  writeFiles,
+} from './trial.js'
+import type { Site } from './trial.js'
+
+// The short version of `npm run test:bundlers`: what `npm ci` has installed, on what the packages would publish.
+
+const APP = fileURLToPath(new URL('app/', import.meta.url))
+
+const HTML = (app: string): string => `<!doctype html><script type="module" src="${app}.js"></script>`
+
+let tier: Node
+let browser: ChromiumBrowser
+let site: Site
+
+beforeAll(async () => {
+  // Builds the packages, too.
+  tier = await startNode()
+  browser = await launchChromium()
+  site = { folder: await makeDirectory('grounds'), tier: tier.url, browser }
+})
+afterAll(async () => {
+  await browser.stop()
+  await tier.stop()
+  await removeDirectory(site.folder)
+})
+
+interface Bundle {
+  app: 'server' | 'single' | 'page' | 'parts' | 'worker' | 'lazy-worker'
+  platform: 'browser' | 'node'
+}
+
+/** Into a folder of the app's name. Returns the chunks. */
+async function bundle({ app, platform }: Bundle): Promise<OutputChunk[]> {
+  const built = await rolldown({ input: `${APP}${app}.js`, platform, logLevel: 'silent' })
+  const dir = `${site.folder}/${app}`
+  const entryFileNames = platform === 'node' ? '[name].mjs' : '[name].js'
+  const { output } = await built.write({ dir, entryFileNames })
+  await built.close()
+  return output.filter((chunk) => chunk.type === 'chunk')
+}
+
+describe('a bundle for browsers', () => {
+  test('names no package of Node, and has its parts in files of their own [G1]', async () => {
+    const chunks = await bundle({ app: 'page', platform: 'browser' })
+    expect(chunks.filter(({ isDynamicEntry }) => isDynamicEntry)).toHaveLength(2)
+    const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
+    expect(
+      modules.filter((id) => /node_modules\/ws\/|node_modules\/node-datachannel|rtc-node/.test(id)),
+    ).toEqual([])
+    expect(chunks.flatMap(({ imports }) => imports).filter((id) => !id.endsWith('.js'))).toEqual([])
+    await writeFile(`${site.folder}/page/index.html`, HTML('page'))
+    expect(await page('page')(site)).toMatch(DIRECT)
+  })
+
+  test('of the static entry is one file, which loads nothing later, for a service worker [G2]', async () => {
+    const chunks = await bundle({ app: 'worker', platform: 'browser' })
+    expect(chunks.map(({ fileName, dynamicImports }) => [fileName, dynamicImports])).toEqual([
+      ['worker.js', []],
+    ])
+    expect(chunks[0]?.code).not.toMatch(/\bimport\(/)
+    expect(await serviceWorker('worker', 'worker.js')(site)).toMatch(IN_WORKER)
+  })
+
+  test('of the entry with parts says in a service worker which entry to use [G2]', async () => {
+    await bundle({ app: 'lazy-worker', platform: 'browser' })
+    const result = await serviceWorker('lazy-worker', 'lazy-worker.js')(site)
+    expect(result).toMatch(/^not-loaded: .*@peerage\/client\/static/)
+  })
+})
+
+describe('a bundle for Node', () => {
+  test('has `ws` inside and finds node-datachannel from where it is [G1]', async () => {
+    await bundle({ app: 'server', platform: 'node' })
+    // Where an application has its packages.
+    const modules = `${site.folder}/node_modules`
+    await mkdir(modules, { recursive: true })
+    for (const name of ['node-datachannel', 'detect-libc', '@node-datachannel'])
+      await run('cp', ['-r', `${REPOSITORY}node_modules/${name}`, modules])
+    expect(await node('server/server.mjs')(site)).toMatch(DIRECT)
+  })
+
+  test('of the static entry is one file that runs in an empty folder, and says that WebRTC is missing [G2]', async () => {
+    const chunks = await bundle({ app: 'single', platform: 'node' })
+    expect(chunks).toHaveLength(1)
+    expect(await alone('single/single.mjs')(site)).toMatch(NO_WEBRTC)
+  })
+})
+
+const run = promisify(execFile)
+
+test('a program for Node compiles without the `dom` library, whatever it imports, library files checked too [G4]', async () => {
+  const folder = `${REPOSITORY}.work/without-dom`
+  await writeFiles(folder, { 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(COMPILED) })
+  await run(process.execPath, [`${REPOSITORY}node_modules/typescript/bin/tsc`, '-p', folder])
+})
+
+describe('a file of the SDK that cannot be had, in Chromium [G3]', () => {
+  /** What `connect` and `join` come to where each file of a part fails so many times, and how often one was asked for. */
+  async function tryOut(failures: number, timeoutMs: number): Promise<{ result: string; asked: number[] }> {
+    await bundle({ app: 'parts', platform: 'browser' })
+    const folder = `${site.folder}/parts`
+    await writeFile(`${folder}/index.html`, HTML('parts'))
+    const asked = new Map<string, number>()
+    const isRefused = (path: string): boolean => {
+      if (!/^\/(?:p2p|rooms)-/.test(path)) return false
+      const times = (asked.get(path) ?? 0) + 1
+      asked.set(path, times)
+      return times <= failures
+    }
+    const use = async (url: string): Promise<string> => {
+      const tab = await browser.page(url)
+      await tab.waitForFunction(() => 'tryOut' in globalThis)
+      const result = await tab.evaluate(`tryOut(${JSON.stringify(tier.url)}, ${timeoutMs})`)
+      await tab.context().close()
+      return String(result)
+    }
+    return { result: await served(folder, use, isRefused), asked: [...asked.values()] }
+  }
+
+  test('is asked for again, and nothing else is seen of it', async () => {
+    const { result, asked } = await tryOut(2, 30_000)
+    expect(result).toBe('connected')
+    // The first two attempts, and the one that came through, of both parts.
+    expect(asked).toEqual([3, 3])
+  })
+
+  test('is named, with what to do, once the time of `connect` is over', async () => {
+    const startedAt = performance.now()
+    const { result } = await tryOut(Infinity, 2_000)
+    expect(performance.now() - startedAt).toBeGreaterThan(2_000)
+    expect(result).toMatch(/^not-loaded: a part of the SDK could not be loaded: .*\/p2p-.*Reload the page/)
+  })
+})

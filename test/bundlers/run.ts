@@ -1,0 +1,122 @@
+import { cp, readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { findBinary } from '../support/binary.js'
+import { launchChromium } from '../support/chromium.js'
+import { ensureBuilt, REPOSITORY, startNode } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { run } from '../support/process.js'
+import { bundlers } from './bundlers.js'
+import type { Bundler, Site, Trial } from './trial.js'
+import { FIREFOX, runIn, writeFiles } from './trial.js'
+
+// npm run test:bundlers: the packages as npm would publish them, the bundlers as they are published, and what they
+// make is run. Needs the npm registry and some minutes. `-- --only vite,next` runs some; the table stays as it is then.
+
+const APP = fileURLToPath(new URL('app/', import.meta.url))
+const DOCUMENT = `${REPOSITORY}docs/bundlers.md`
+const NODE_DATACHANNEL = 'node-datachannel@0.33.4'
+const INSTALL_DEADLINE_MS = 300_000
+
+interface Row {
+  bundler: string
+  trial: Trial
+  failure: string | undefined
+}
+
+export async function main(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options: { only: { type: 'string' } } })
+  const only = values.only?.toLowerCase().split(',')
+  const chosen = bundlers.filter(
+    ({ name }) => only?.some((word) => name.toLowerCase().startsWith(word)) ?? true,
+  )
+  await ensureBuilt()
+  const packages = await makeDirectory('packed')
+  const tier = await startNode()
+  const browser = await launchChromium()
+  const rows: Row[] = []
+  try {
+    const tarballs = await pack(packages)
+    for (const bundler of chosen) rows.push(...(await tryOut(bundler, tarballs, { tier: tier.url, browser })))
+  } finally {
+    await browser.stop()
+    await tier.stop()
+    await removeDirectory(packages)
+  }
+  const failed = rows.filter(({ failure }) => failure !== undefined)
+  if (only === undefined && failed.length === 0) await write(rows, browser.version)
+  for (const { bundler, trial, failure } of failed)
+    console.error(`\n✗ ${bundler}, ${trial.ground}: ${failure}`)
+  console.log(`\n${rows.length - failed.length} passed, ${failed.length} failed`)
+  return failed.length === 0 && rows.length > 0 ? 0 : 1
+}
+
+/** What `npm publish` would send. */
+async function pack(directory: string): Promise<string[]> {
+  const files: string[] = []
+  for (const name of ['protocol', 'client']) {
+    const folder = `${REPOSITORY}packages/${name}`
+    const said = await run(
+      'npm',
+      ['pack', folder, '--silent', '--pack-destination', directory],
+      INSTALL_DEADLINE_MS,
+    )
+    files.push(`${directory}/${said.trim().split('\n').at(-1)}`)
+  }
+  return files
+}
+
+async function tryOut(
+  { name, packages, files = {}, manifest = {}, trials }: Bundler,
+  tarballs: string[],
+  parts: Omit<Site, 'folder'>,
+): Promise<Row[]> {
+  const folder = await makeDirectory('bundler')
+  const bundler = `${name} ${packages[0]?.split('@').at(-1)}`
+  const rows: Row[] = []
+  try {
+    await cp(APP, folder, { recursive: true })
+    await writeFiles(folder, { ...files, 'package.json': JSON.stringify({ private: true, ...manifest }) })
+    const install = ['npm', 'install', '--no-audit', '--no-fund', ...packages, NODE_DATACHANNEL, ...tarballs]
+    await runIn(folder, ['env', 'NODE_ENV=development', ...install])
+    for (const trial of trials) {
+      const failure = await failureOf(trial, { ...parts, folder })
+      console.log(`${failure === undefined ? '✓' : '✗'} ${bundler}: ${trial.ground}`)
+      rows.push({ bundler, trial, failure })
+    }
+    return rows
+  } finally {
+    await removeDirectory(folder)
+  }
+}
+
+async function failureOf(trial: Trial, site: Site): Promise<string | undefined> {
+  try {
+    for (const command of trial.build) await runIn(site.folder, command)
+    const result = await trial.run(site)
+    return trial.expect.test(result) ? undefined : result
+  } catch (error) {
+    return String(error)
+  }
+}
+
+async function write(rows: Row[], chromium: string): Promise<void> {
+  const cells = rows.map(({ bundler, trial }) => [
+    bundler,
+    trial.ground,
+    trial.entry === '@peerage/client' ? '`.`' : '`./static`',
+    trial.setting ?? '',
+  ])
+  const lines = [['bundler', 'ground', 'entry', 'settings'], ['---', '---', '---', '---'], ...cells]
+  const table = lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
+  const date = new Date().toISOString().slice(0, 10)
+  const firefox = (await findBinary(FIREFOX)).version
+  const browsers = `Chromium ${chromium}, Firefox ${firefox}`
+  const said = `All of these passed on ${date} with Node ${process.versions.node}, ${browsers} and ${NODE_DATACHANNEL}.`
+  const text = await readFile(DOCUMENT, 'utf8')
+  const filled = text.replace(
+    /(<!-- table: [^\n]*-->\n)[^]*(<!-- \/table -->)/,
+    (_, start: string, end: string) => `${start}\n${said}\n\n${table}\n\n${end}`,
+  )
+  await writeFile(DOCUMENT, filled)
+}

@@ -1,0 +1,139 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Server } from 'node:net'
+import { createServer as createTcpServer } from 'node:net'
+import { promisify } from 'node:util'
+import type { FailedAttempt } from '@peerage/client'
+import { PeerageError, connect } from '@peerage/client'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { makeCertificates, type Certificates } from '../support/certificates.js'
+import { REPOSITORY, startNode, type Node } from '../support/node.js'
+
+// The first hour of whoever is new here: the address is wrong in one way or another. What is wrong is told at once, while
+// `connect` still tries, and again when it gives up.
+
+const run = promisify(execFile)
+const closers: (() => Promise<void>)[] = []
+let certificates: Certificates
+let node: Node
+let plain: number
+let tls: number
+let silent: number
+let free: number
+
+async function listening(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closers.push(async () => void server.close())
+  const { port } = server.address() as AddressInfo
+  return port
+}
+
+beforeAll(async () => {
+  certificates = await makeCertificates()
+  node = await startNode()
+  closers.push(
+    () => certificates.remove(),
+    () => node.stop(),
+  )
+  plain = await listening(createServer((_, response) => response.writeHead(404).end('not here')))
+  const [key, cert] = await Promise.all([readFile(certificates.key), readFile(certificates.cert)])
+  tls = await listening(createTlsServer({ key, cert }, (_, response) => response.writeHead(404).end()))
+  silent = await listening(createTcpServer((socket) => socket.on('error', () => {}).resume()))
+  const gone = createTcpServer()
+  free = await listening(gone)
+  gone.close()
+})
+
+afterAll(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+/** What the first attempt ended with, and what `connect` said when it gave up. */
+async function tried(
+  url: string,
+  timeoutMs = 1_500,
+): Promise<{ first: Error | undefined; last: PeerageError }> {
+  const failed: FailedAttempt[] = []
+  const began = Date.now()
+  let toldMs = Infinity
+  const onRetry = (one: FailedAttempt): void => {
+    toldMs = Math.min(toldMs, Date.now() - began)
+    failed.push(one)
+  }
+  const last = await connect(url, { timeoutMs, onRetry }).then(
+    () => Promise.reject(new Error('it connected')),
+    (error: unknown) => error,
+  )
+  if (!(last instanceof PeerageError)) throw last
+  expect(last.code).toBe('timeout')
+  expect(toldMs).toBeLessThan(timeoutMs)
+  expect(last.cause).toBe(failed.at(-1)?.error)
+  expect(last.message).toContain(failed.at(-1)?.error.message)
+  return { first: failed[0]?.error, last }
+}
+
+const cases: [what: string, url: () => string, said: RegExp][] = [
+  ['a dead port', () => `http://127.0.0.1:${free}`, /ECONNREFUSED.*Nothing listens there/],
+  [
+    'a dead port of a host with several addresses',
+    () => `http://localhost:${free}`,
+    /ECONNREFUSED.*Nothing listens/,
+  ],
+  ['a server that is no node', () => `http://127.0.0.1:${plain}`, /404|ECONNRESET|hang up/],
+  [
+    'a path that no node serves',
+    () => `${node.url}/elsewhere`,
+    /response: 404. Something else answers there/,
+  ],
+  ['a certificate that nobody trusts', () => `https://127.0.0.1:${tls}`, /certificate.* is not trusted here/],
+  [
+    'an unknown host',
+    () => 'http://no-such-host.invalid:9000',
+    /no-such-host.invalid.*There is no such host/,
+  ],
+  ['http:// to a port of TLS', () => `http://127.0.0.1:${tls}`, /should the URL begin with https:/],
+  ['https:// to a port without TLS', () => `https://127.0.0.1:${plain}`, /should the URL begin with http:/],
+]
+
+test.concurrent.each(cases)(
+  '[L6] %s is told while connect tries, and when it gives up',
+  async (_what, url, said) => {
+    const { first, last } = await tried(url())
+    expect(first?.message).toMatch(said)
+    expect(last.message).toMatch(
+      /^not connected to http.* within 1.5 s\. The last attempt: no WebSocket to ws/,
+    )
+  },
+)
+
+test.concurrent('[L5] [L6] a server that says nothing is told as such', async () => {
+  const { first } = await tried(`http://127.0.0.1:${silent}`, 11_500)
+  expect(first?.message).toMatch(/within 10 s/)
+})
+
+test.concurrent('a wrong address ends no process, and is caught by whoever waits for connect', async () => {
+  const script = `
+    import { connect } from '@peerage/client'
+    for (const url of ['localhost:9000', undefined, 'http://127.0.0.1:${free}', 'https://127.0.0.1:${plain}'])
+      try {
+        await connect(url, { timeoutMs: 500 })
+      } catch (error) {
+        console.log(error.name, error.code ?? '')
+      }
+    setTimeout(() => console.log('alive'), 500)
+  `
+  const output = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: REPOSITORY })
+  expect(output.stdout.split('\n')).toEqual([
+    'TypeError ',
+    'TypeError ',
+    'PeerageError timeout',
+    'PeerageError timeout',
+    'alive',
+    '',
+  ])
+  expect(output.stderr).toContain('Peerage tries to connect again: no WebSocket to')
+})

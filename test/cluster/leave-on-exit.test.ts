@@ -1,0 +1,241 @@
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { connect } from '@peerage/client'
+import type { Peer } from '@peerage/client'
+import { REPOSITORY, startNode } from '../support/node.js'
+import type { Node } from '../support/node.js'
+import { startChild } from '../support/process.js'
+import type { Child } from '../support/process.js'
+
+// How a Node process ends, and what becomes of its names. One node without Redis: all of it is between them two.
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const LINE_MS = 10_000
+
+let node: Node
+let watcher: Peer
+const children: Child[] = []
+
+beforeAll(async () => {
+  node = await startNode()
+  watcher = await connect(node.url, { p2p: false })
+})
+afterEach(async () => {
+  for (const child of children.splice(0)) await child.stop()
+})
+afterAll(async () => {
+  watcher?.close()
+  await node?.stop()
+})
+
+/** A program of a few lines with the built SDK; resolves when it has printed `ready`. */
+async function program(lines: string, ready = 'ready'): Promise<Child> {
+  const text = `import { connect } from '@peerage/client'\nconst url = '${node.url}'\n${lines}`
+  const child = await startChild({
+    command: process.execPath,
+    args: ['--input-type=module', '-e', text],
+    cwd: REPOSITORY,
+    input: true,
+  })
+  children.push(child)
+  await child.line((line) => (line === ready ? line : undefined), LINE_MS)
+  return child
+}
+
+const peerOf = (name: string, options = ''): string =>
+  `const peer = await connect(url, { name: '${name}', p2p: false, ${options} }); console.log('ready');`
+
+async function stateOf(name: string): Promise<string | undefined> {
+  const [found] = await watcher.lookup([name])
+  return found?.state
+}
+
+async function freed(name: string): Promise<void> {
+  await vi.waitFor(async () => expect(await stateOf(name)).toBe('offline'))
+}
+
+describe('[L8] a signal', () => {
+  test.each(SIGNALS)(
+    '%s gives the name back, and ends the process as if nobody had listened',
+    async (signal) => {
+      const name = `by-${signal}`
+      for (let round = 0; round < 3; round++) {
+        const child = await program(peerOf(name))
+        expect(await stateOf(name)).toBe('online')
+        await child.kill(signal)
+        expect(await child.stopped).toEqual({ code: null, signal })
+        expect(await stateOf(name)).toBe('offline')
+      }
+    },
+  )
+
+  test('all peers of a process leave, those that are still connecting too', async () => {
+    const silent = createServer((socket) => socket.on('error', () => {}))
+    silent.listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const child = await program(`
+      await connect(url, { name: 'one', p2p: false })
+      await connect(url, { name: 'two', p2p: false })
+      connect('http://127.0.0.1:${port}', { name: 'three' })
+      // What the application waits for does not become an error that nobody hears.
+      void connect(url, { name: 'four', p2p: false }).then((peer) => peer.send('watched', 1, { deadlineMs: 60_000 }))
+      console.log('ready')`)
+    await child.kill('SIGINT')
+    expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
+    for (const name of ['one', 'two', 'four']) await freed(name)
+    silent.close()
+  })
+
+  test('a node that does not answer is waited for 500 ms, and not at all when asked twice', async () => {
+    const frozen = await startNode()
+    try {
+      const lines = (name: string): string =>
+        `await connect('${frozen.url}', { name: '${name}', p2p: false }); console.log('ready')`
+      const [once, twice] = [await program(lines('once')), await program(lines('twice'))]
+      await frozen.pause()
+      const begun = performance.now()
+      await once.kill('SIGINT')
+      expect(await once.stopped).toEqual({ code: null, signal: 'SIGINT' })
+      const tookMs = performance.now() - begun
+      expect(tookMs).toBeGreaterThan(450)
+      expect(tookMs).toBeLessThan(2_000)
+      await twice.kill('SIGINT')
+      await twice.kill('SIGTERM')
+      expect((await twice.stopped).signal).toMatch(/SIGINT|SIGTERM/)
+    } finally {
+      await frozen.resume()
+      await frozen.stop()
+    }
+  })
+
+  test.each([
+    ['before', `process.on('SIGINT', () => console.log('mine'));`, ''],
+    ['after', '', `process.on('SIGINT', () => console.log('mine'));`],
+    ['once, after', '', `process.once('SIGINT', () => console.log('mine'));`],
+  ])('that the application listens for (%s the peer) is its own', async (_, before, after) => {
+    const child = await program(`${before}${peerOf('own')}${after}; setInterval(() => {}, 1_000)
+      process.stdin.once('data', () => {
+        console.log(process.listenerCount('SIGINT') > 0, process.listenerCount('SIGTERM'), peer.state.state)
+        peer.leave().then(() => {
+          console.log('left', process.listenerCount('SIGTERM'))
+          process.exit(7)
+        })
+      })`)
+    await child.kill('SIGINT')
+    await child.line((line) => (line === 'mine' ? line : undefined), LINE_MS)
+    expect(await stateOf('own')).toBe('online')
+    child.tell('go on')
+    await child.line((line) => (line === 'true 1 online' ? line : undefined), LINE_MS)
+    await child.line((line) => (line === 'left 0' ? line : undefined), LINE_MS)
+    expect(await child.stopped).toEqual({ code: 7, signal: null })
+  })
+
+  test('ends the process also where a package listens that steps back for others', async () => {
+    const child = await program(
+      `import { onExit } from 'signal-exit'; onExit(() => console.log('seen'));${peerOf('polite')}`,
+    )
+    await child.kill('SIGINT')
+    expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
+    expect(child.lines).toContain('seen')
+  })
+
+  test('ends the process also where two copies of the SDK are loaded', async () => {
+    const copy = `file://${REPOSITORY}packages/client/dist/leave-on-exit.js?copy`
+    const child = await program(`
+      const { leaveOnExit } = await import('${copy}')
+      leaveOnExit({ depart: async () => console.log('the copy departs') })
+      ${peerOf('copied')}`)
+    await child.kill('SIGTERM')
+    expect(await child.stopped).toEqual({ code: null, signal: 'SIGTERM' })
+    expect(child.lines).toContain('the copy departs')
+    expect(await stateOf('copied')).toBe('offline')
+  })
+
+  test.each([
+    ['leaveOnExit: false', 'leaveOnExit: false'],
+    ['a secret', `secret: '${'s'.repeat(22)}'`],
+    ['a storage', 'storage: { getItem: () => null, setItem() {}, removeItem() {} }'],
+  ])('keeps the name where there is %s', async (_, options) => {
+    const name = `kept-${options.slice(0, 6)}`
+    const child = await program(peerOf(name, options))
+    await child.kill('SIGINT')
+    expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
+    await vi.waitFor(async () => expect(await stateOf(name)).toBe('away'))
+  })
+})
+
+describe('[L8] the end of a program', () => {
+  test.each([
+    ['process.exit', 'process.exit(3)', 3],
+    ['an uncaught error', `setImmediate(() => { throw new Error('a bug') })`, 1],
+    ['a rejection that nobody hears', `Promise.reject(new Error('a bug'))`, 1],
+  ])('by %s gives the name back', async (_, end, code) => {
+    for (let round = 0; round < 3; round++) {
+      const child = await program(`${peerOf('short')};${end}`)
+      expect(await child.stopped).toEqual({ code, signal: null })
+      await freed('short')
+    }
+  })
+
+  test('a worker thread that ends gives the name back', async () => {
+    const worker = `import('@peerage/client').then(async ({ connect }) => {
+      await connect('${node.url}', { name: 'worker', p2p: false })
+      process.exit(0)
+    })`
+    const child = await program(`
+      import { Worker } from 'node:worker_threads'
+      new Worker(${JSON.stringify(worker)}, { eval: true }).on('exit', () => console.log('ready'))
+      setInterval(() => {}, 1_000)`)
+    await freed('worker')
+    await child.stop()
+  })
+})
+
+test('[I8] with a file, a process that was killed is the same peer when it runs again', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'peerage-storage-'))
+  try {
+    const lines = `
+      const { fileStorage } = await import('@peerage/client/node')
+      const storage = fileStorage(${JSON.stringify(join(folder, 'peer.json'))})
+      const peer = await connect(url, { name: 'filed', p2p: false, storage })
+      console.log('since', peer.since); console.log('ready')`
+    const stays: (string | undefined)[] = []
+    for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'] as const) {
+      const child = await program(lines)
+      stays.push(child.lines.find((line) => line.startsWith('since')))
+      await child.kill(signal)
+      await child.stopped
+      await vi.waitFor(async () => expect(await stateOf('filed')).toBe('away'))
+    }
+    expect(new Set(stays).size).toBe(1)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('the first program of the README is stopped with Ctrl-C and started again, three times', async () => {
+  const readme = await readFile(`${REPOSITORY}README.md`, 'utf8')
+  const [, text = ''] = /## The first program\n\n```js\n(.*?)```/s.exec(readme) ?? []
+  const source = text.replace('http://127.0.0.1:9000', node.url)
+  expect(source).toContain(node.url)
+  for (let round = 0; round < 3; round++) {
+    const child = await startChild({
+      command: process.execPath,
+      args: ['--input-type=module', '-e', source, '-', 'alice'],
+      cwd: REPOSITORY,
+    })
+    children.push(child)
+    await vi.waitFor(async () => expect(await stateOf('alice')).toBe('online'))
+    await watcher.send('alice', `round ${round}`)
+    await child.line((line) => (line.endsWith(`round ${round}`) ? line : undefined), LINE_MS)
+    await child.kill('SIGINT')
+    expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
+    expect(child.lines.filter((line) => line.includes('Error'))).toEqual([])
+  }
+})

@@ -1,0 +1,140 @@
+import { once } from 'node:events'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
+import { expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { makeCertificates, type Certificates } from '../support/certificates.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { freePort } from '../support/ports.js'
+import type { Child } from '../support/process.js'
+import { startRedis } from '../support/redis.js'
+import { useCommand } from './command.js'
+
+// Certificates are renewed while nodes run, and SIGHUP is how operators say so.
+
+const START_MS = 20_000
+const { cleanups, peerage, ended } = useCommand()
+
+async function certificates(): Promise<Certificates> {
+  const made = await makeCertificates()
+  cleanups.push(() => made.remove())
+  return made
+}
+
+/** The files that a node is told, as a program that renews them leaves them. */
+async function liveFiles(): Promise<{
+  cert: string
+  key: string
+  write: (from: Certificates) => Promise<void>
+}> {
+  const directory = await makeDirectory('tls-live')
+  cleanups.push(() => removeDirectory(directory))
+  const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+  return {
+    cert,
+    key,
+    write: async (from) => {
+      await copyFile(from.cert, cert)
+      await copyFile(from.key, key)
+    },
+  }
+}
+
+function logged(
+  child: Child,
+  msg: string,
+  matches: (record: Record<string, unknown>) => boolean = () => true,
+) {
+  return child.line((line) => {
+    const record: Record<string, unknown> = line.startsWith('{') ? JSON.parse(line) : {}
+    return record['msg'] === msg && matches(record) ? record : undefined
+  }, START_MS)
+}
+
+/** Whether a new connection gets a certificate of this authority. */
+async function serves(port: number, { ca }: Certificates): Promise<boolean> {
+  const socket = connectTls({ port, host: '127.0.0.1', ca: await readFile(ca) })
+  try {
+    await once(socket, 'secureConnect')
+    return true
+  } catch {
+    return false // signed by another one
+  } finally {
+    socket.destroy()
+  }
+}
+
+test('a renewed certificate is taken up by itself, and at once on SIGHUP; open sockets stay', async () => {
+  const [first, second, third] = [await certificates(), await certificates(), await certificates()]
+  const files = await liveFiles()
+  await files.write(first)
+  const child = await peerage(['serve', '--port', '0', '--tls-cert', files.cert, '--tls-key', files.key])
+  const port = Number((await logged(child, 'ready'))['port'])
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`, {
+    rejectUnauthorized: false,
+  })
+  cleanups.push(() => socket.terminate())
+  await once(socket, 'message')
+  expect(await serves(port, first)).toBe(true)
+
+  await files.write(second)
+  expect(await logged(child, 'certificate renewed')).toMatchObject({ section: 'tls' })
+  expect(await serves(port, second)).toBe(true)
+  expect(await serves(port, first)).toBe(false)
+
+  await files.write(third)
+  await child.kill('SIGHUP')
+  await logged(child, 'reading the TLS files again')
+  await expect.poll(() => serves(port, third)).toBe(true)
+
+  // Half of a renewal, and nonsense: each is told, and the old one stays.
+  await copyFile(first.key, files.key)
+  await child.kill('SIGHUP')
+  const said = (text: string) => (record: Record<string, unknown>) => String(record['error']).includes(text)
+  await logged(child, 'failed', said('key values mismatch; what was read before stays in use'))
+  await writeFile(files.cert, 'not a certificate\n')
+  await child.kill('SIGHUP')
+  await logged(child, 'failed', said('is not a PEM file'))
+  expect(await serves(port, third)).toBe(true)
+  await files.write(second)
+  await child.kill('SIGHUP')
+  await expect.poll(() => serves(port, second)).toBe(true)
+  expect(socket.readyState).toBe(WebSocket.OPEN)
+})
+
+test('a renewed authority of Redis is taken up, too', async () => {
+  const [ours, others] = [await certificates(), await certificates()]
+  const redis = await startRedis({ tls: ours })
+  cleanups.push(() => redis.stop())
+  const directory = await makeDirectory('tls-live')
+  cleanups.push(() => removeDirectory(directory))
+  const ca = join(directory, 'ca.pem')
+  await copyFile(others.ca, ca)
+  const child = await peerage(['serve', '--port', '0', '--redis', redis.url, '--redis-ca', ca])
+  await logged(child, 'failed', (record) => /certificate/.test(String(record['error'])))
+  await copyFile(ours.ca, ca)
+  await child.kill('SIGHUP')
+  await logged(child, 'ready')
+})
+
+test.each([
+  ['serve', ['serve', '--port', '0'], /"msg":"ready"/],
+  ['stun', ['stun', '--port', '0', '--host', '127.0.0.1'], /"msg":"ready"/],
+  ['cluster', ['cluster', '--nodes', '1'], /in two tabs/],
+])('SIGHUP does not end peerage %s', async (command, args, isUp) => {
+  const port = command === 'cluster' ? ['--port', String(await freePort())] : []
+  const child = await peerage([...args, ...port])
+  await child.line((line) => (isUp.test(line) ? true : undefined), 60_000)
+  await child.kill('SIGHUP')
+  await child.kill('SIGHUP')
+  await child.kill('SIGTERM')
+  expect(await child.stopped).toEqual({ code: 0, signal: null })
+})
+
+test('doctor tells until when the certificate is good, and files that do not fit', async () => {
+  const [one, other] = [await certificates(), await certificates()]
+  const run = (key: string) => ended(['doctor', '--port', '0', '--tls-cert', one.cert, '--tls-key', key])
+  expect((await run(one.key)).text).toMatch(/^ok {4}tls {11}the certificate ends on /m)
+  expect((await run(other.key)).text).toMatch(/^fail {2}tls {11}.*key values mismatch/m)
+})

@@ -1,0 +1,15 @@
+import Fastify from 'fastify'
+import websocket from '@fastify/websocket'
+import { HELLO, after, before, open } from './common.mjs'
+
+const app = Fastify()
+before(app.server)
+await app.register(websocket)
+app.get('/hello', () => HELLO)
+app.get('/own', { websocket: true }, (socket) => {
+  socket.on('message', (data) => socket.send(String(data)))
+})
+// After it listens: Fastify has a server for each address of localhost by then.
+await app.listen({ port: 0, host: 'localhost' })
+after(app.server)
+open(app.server, () => app.close())

@@ -1,0 +1,13 @@
+// Machines differ in what localhost is. With this module it has both addresses, as it usually has.
+import dns from 'node:dns'
+
+const both = [
+  { address: '127.0.0.1', family: 4 },
+  { address: '::1', family: 6 },
+]
+const { lookup } = dns
+dns.lookup = (host, ...rest) => {
+  const [options, done] = rest.length === 1 ? [{}, rest[0]] : rest
+  if (host !== 'localhost') return lookup(host, options, done)
+  process.nextTick(() => (options.all ? done(null, both) : done(null, '127.0.0.1', 4)))
+}

@@ -1,0 +1,12 @@
+// The application has a socket.io of its own, at its default path.
+import { createServer } from 'node:http'
+import { Server } from 'socket.io'
+import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
+
+const server = createServer((_request, response) => response.end(HELLO))
+before(server)
+const io = new Server(server)
+io.on('connection', (socket) => socket.emit('hello', HELLO))
+ownWebSockets(server)
+after(server)
+server.listen(0, 'localhost', () => open(server, () => io.close()))

@@ -1,0 +1,114 @@
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
+import { startCoturn, type Coturn } from '../support/coturn.js'
+import { againWhenFrozen, unlessFrozen } from '../support/libdatachannel.js'
+import { startNode, type Node } from '../support/node.js'
+import { startChild } from '../support/process.js'
+import { sdkScript } from '../support/sdk-script.js'
+import { callBetween, eventOf, startPeer, type LabPeer } from './lab-rig.js'
+
+// Whether `relayOnly` is true, by what the other side sees: where the pair ends that its own ICE has selected. TURN
+// relays from these ports, and nothing else on this machine has one of them.
+
+const RELAY_PORTS = { low: 61_000, high: 61_999 }
+const HEARD_DEADLINE_MS = 20_000
+
+let coturn: Coturn
+let node: Node
+let names = 0
+
+beforeAll(async () => {
+  const ports = ['--min-port', String(RELAY_PORTS.low), '--max-port', String(RELAY_PORTS.high)]
+  coturn = await startCoturn({ secret: 'north', args: ports })
+  node = await startNode({
+    args: ['--p2p-turn-urls', coturn.turnUrl],
+    env: { PEERAGE_P2P_TURN_SECRET: 'north' },
+  })
+})
+afterAll(async () => {
+  await node?.stop()
+  await coturn?.stop()
+})
+
+async function peer(options: { relayOnly?: boolean } = {}): Promise<LabPeer> {
+  const started = await startPeer(
+    { start: startChild },
+    { url: node.url, name: `peer-${++names}`, ...options },
+  )
+  onTestFinished(() => started.stop())
+  return started
+}
+
+/** Where the far side's selected pair ends, once its channel to `from` is open. */
+async function seenBy(far: LabPeer, from: string): Promise<{ remote: { port: number } }> {
+  const line = await far.line((text) => {
+    const told = eventOf(text)
+    return told?.['event'] === 'opened' && told['peer'] === from ? text : undefined
+  }, HEARD_DEADLINE_MS)
+  return JSON.parse(line)
+}
+
+async function expectRelayed(far: LabPeer, from: string): Promise<void> {
+  // Not the path: an end whose checks came before its candidates is peer-reflexive there, relay or not.
+  const { remote } = await seenBy(far, from)
+  expect(remote.port).toBeGreaterThanOrEqual(RELAY_PORTS.low)
+  expect(remote.port).toBeLessThanOrEqual(RELAY_PORTS.high)
+}
+
+describe('[P15] relayOnly with node-datachannel', () => {
+  test('is refused, to the caller at once and to who calls, and shows nothing', async () => {
+    const [far, hidden] = [await peer(), await peer({ relayOnly: true })]
+    const calls = await callBetween(hidden, far)
+    expect(calls).toMatchObject({
+      path: 'server',
+      stage: 'ice',
+      error: expect.stringMatching(/relayOnly cannot/),
+    })
+    expect(calls.ms).toBeLessThan(5_000)
+    const called = await callBetween(far, hidden)
+    expect(called).toMatchObject({
+      path: 'server',
+      stage: 'no-answer',
+      error: expect.stringMatching(/refused/),
+    })
+    expect(hidden.output()).toMatch(/a peer called and was refused: relayOnly cannot be kept/)
+    expect(far.output()).not.toContain('"event":"opened"')
+  })
+})
+
+describe('[P15] relayOnly in Chromium', () => {
+  let chromium: ChromiumBrowser
+  let sdk: string
+  beforeAll(async () => {
+    sdk = await sdkScript()
+    chromium = await launchChromium()
+  })
+  afterAll(() => chromium?.stop())
+
+  async function pagePeer(name: string): Promise<Page> {
+    const page = await chromium.page(`${node.url}/healthz`)
+    await page.addScriptTag({ content: sdk })
+    const options = JSON.stringify({ name, p2p: { relayOnly: true } })
+    await page.evaluate(`(async () => { window.peer = await sdk.connect(location.origin, ${options}) })()`)
+    return page
+  }
+
+  test('that calls: the far side ends at the relay', againWhenFrozen, async () => {
+    const [far, name] = [await peer(), `page-${++names}`]
+    const page = await pagePeer(name)
+    await unlessFrozen([far], async () => {
+      await page.evaluate(`peer.p2p.connect(${JSON.stringify(far.name)}).then(() => undefined)`)
+      await expectRelayed(far, name)
+    })
+  })
+
+  test('that is called: the far side ends at the relay', againWhenFrozen, async () => {
+    const [far, name] = [await peer(), `page-${++names}`]
+    await pagePeer(name)
+    await unlessFrozen([far], async () => {
+      far.call(name, 'hello')
+      await expectRelayed(far, name)
+    })
+  })
+})
