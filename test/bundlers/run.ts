@@ -11,10 +11,11 @@ import type { Bundler, Site, Trial } from './trial.js'
 import { FIREFOX, runIn, writeFiles } from './trial.js'
 
 // npm run test:bundlers: the packages as npm would publish them, the bundlers as they are published, and what they
-// make is run. Needs the npm registry and some minutes. `-- --only vite,next` runs some; the table stays as it is then.
+// make is run. Needs the npm registry and some minutes. `-- --only vite,next` runs some.
 
 const APP = fileURLToPath(new URL('app/', import.meta.url))
 const DOCUMENT = `${REPOSITORY}docs/bundlers.md`
+const MARK = '<!-- table: written by npm run test:bundlers -->'
 const NODE_DATACHANNEL = 'node-datachannel@0.33.4'
 const INSTALL_DEADLINE_MS = 300_000
 
@@ -44,7 +45,7 @@ export async function main(args: string[]): Promise<number> {
     await removeDirectory(packages)
   }
   const failed = rows.filter(({ failure }) => failure !== undefined)
-  if (only === undefined && failed.length === 0) await write(rows, browser.version)
+  if (failed.length === 0) await write(rows, browser.version)
   for (const { bundler, trial, failure } of failed)
     console.error(`\n✗ ${bundler}, ${trial.ground}: ${failure}`)
   console.log(`\n${rows.length - failed.length} passed, ${failed.length} failed`)
@@ -66,13 +67,10 @@ async function pack(directory: string): Promise<string[]> {
   return files
 }
 
-async function tryOut(
-  { name, packages, files = {}, manifest = {}, trials }: Bundler,
-  tarballs: string[],
-  parts: Omit<Site, 'folder'>,
-): Promise<Row[]> {
+async function tryOut(bundler: Bundler, tarballs: string[], parts: Omit<Site, 'folder'>): Promise<Row[]> {
+  const { packages, files = {}, manifest = {}, trials } = bundler
+  const title = titleOf(bundler)
   const folder = await makeDirectory('bundler')
-  const bundler = `${name} ${packages[0]?.split('@').at(-1)}`
   const rows: Row[] = []
   try {
     await cp(APP, folder, { recursive: true })
@@ -81,8 +79,8 @@ async function tryOut(
     await runIn(folder, ['env', 'NODE_ENV=development', ...install])
     for (const trial of trials) {
       const failure = await failureOf(trial, { ...parts, folder })
-      console.log(`${failure === undefined ? '✓' : '✗'} ${bundler}: ${trial.ground}`)
-      rows.push({ bundler, trial, failure })
+      console.log(`${failure === undefined ? '✓' : '✗'} ${title}: ${trial.ground}`)
+      rows.push({ bundler: title, trial, failure })
     }
     return rows
   } finally {
@@ -100,23 +98,33 @@ async function failureOf(trial: Trial, site: Site): Promise<string | undefined> 
   }
 }
 
+/** Takes what was run into the table; the rows of other bundlers stay. */
 async function write(rows: Row[], chromium: string): Promise<void> {
-  const cells = rows.map(({ bundler, trial }) => [
-    bundler,
-    trial.ground,
-    trial.entry === '@peerage/client' ? '`.`' : '`./static`',
-    trial.setting ?? '',
-  ])
-  const lines = [['bundler', 'ground', 'entry', 'settings'], ['---', '---', '---', '---'], ...cells]
-  const table = lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
   const date = new Date().toISOString().slice(0, 10)
-  const firefox = (await findBinary(FIREFOX)).version
-  const browsers = `Chromium ${chromium}, Firefox ${firefox}`
-  const said = `All of these passed on ${date} with Node ${process.versions.node}, ${browsers} and ${NODE_DATACHANNEL}.`
-  const text = await readFile(DOCUMENT, 'utf8')
-  const filled = text.replace(
-    /(<!-- table: [^\n]*-->\n)[^]*(<!-- \/table -->)/,
-    (_, start: string, end: string) => `${start}\n${said}\n\n${table}\n\n${end}`,
+  const fresh = rows.map(({ bundler, trial }) =>
+    line([
+      bundler,
+      trial.ground,
+      trial.entry === '@peerage/client' ? '`.`' : '`./static`',
+      trial.setting ?? '',
+      date,
+    ]),
   )
-  await writeFile(DOCUMENT, filled)
+  const [before = '', table = '', after = ''] = (await readFile(DOCUMENT, 'utf8')).split(MARK)
+  const isOf = (row: string, bundler: string): boolean => row.startsWith(`| ${bundler} |`)
+  const ran = new Set(rows.map(({ bundler }) => bundler))
+  const all = [...new Set(bundlers.map(titleOf))].flatMap((bundler) =>
+    (ran.has(bundler) ? fresh : table.split('\n')).filter((row) => isOf(row, bundler)),
+  )
+  const firefox = (await findBinary(FIREFOX)).version
+  const said =
+    `The last run had Node ${process.versions.node}, Chromium ${chromium}, Firefox ${firefox} and ` +
+    `${NODE_DATACHANNEL}.`
+  const head = [line(['bundler', 'ground', 'entry', 'settings', 'passed on']), line(Array(5).fill('---'))]
+  const filled = ['', '', said, '', ...head, ...all, '', ''].join('\n')
+  await writeFile(DOCUMENT, [before, filled, after].join(MARK))
 }
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+
+const titleOf = ({ name, packages }: Bundler): string => `${name} ${packages[0]?.split('@').at(-1)}`
