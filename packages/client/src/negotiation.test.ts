@@ -93,6 +93,53 @@ describe('an ICE restart', () => {
   })
 })
 
+describe('a channel that is being closed', () => {
+  it('[P34] may look for a path for what was sent, and without one is closed, not lost', async () => {
+    const side = await Side.open(true)
+    side.handshake.unwanted()
+    side.connection.lose()
+    await side.settle()
+    expect(side.take()).toEqual(['offer', 'candidates'])
+    await side.clock.advance(15_000)
+    expect(side.sent).toEqual([{ type: 'end', reason: 'closed' }])
+    expect(side.ends).toMatchObject([{ lost: false, final: true }])
+  })
+
+  it('[P34] is closed, not lost, when the other side gives its path up', async () => {
+    const side = await Side.open(true)
+    side.handshake.unwanted()
+    await side.hear({ type: 'end', reason: 'ended' })
+    expect(side.ends).toMatchObject([{ lost: false, final: true }])
+  })
+
+  it('[P34] is closed when the other side says so through the tier', async () => {
+    const side = await Side.open(true)
+    await side.hear({ type: 'end', reason: 'closed' })
+    expect(side.ends).toMatchObject([{ lost: false, final: true }])
+  })
+
+  it('[P18] tells the other side through the tier, at once without a path, else when no goodbye comes for 2 s', async () => {
+    const [cut, deaf] = [await Side.open(true), await Side.open(true)]
+    cut.connection.connectionState = 'disconnected'
+    void cut.handshake.close('closed here')
+    void deaf.handshake.close('closed here')
+    expect([cut.take(), deaf.take()]).toEqual([['end'], []])
+    expect(deaf.connection.connectionState).toBe('connected')
+    await Promise.all([cut, deaf].map((side) => side.clock.advance(2_000)))
+    expect([cut.take(), deaf.take()]).toEqual([[], ['end']])
+    expect([cut, deaf].map((side) => side.connection.connectionState)).toEqual(['closed', 'closed'])
+  })
+})
+
+describe('a stack that closes no stream', () => {
+  it('[P35] is heard by the state of its connection', async () => {
+    const side = await Side.open(true)
+    side.connection.close()
+    side.connection.dispatchEvent(new Event('connectionstatechange'))
+    expect(side.ends).toMatchObject([{ lost: false, detail: 'closed by the other peer' }])
+  })
+})
+
 describe('a hostile peer', () => {
   it('[P4] cannot pile up signals while the application makes up its mind', async () => {
     const side = new Side(true)
