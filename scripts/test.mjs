@@ -1,5 +1,5 @@
 // npm test: installs if needed, builds, and runs every test: units, and the cluster with real parts (Redis, HAProxy,
-// coturn, Chromium; each test fixture says which it found or installed). What follows `--` goes to vitest.
+// coturn, browsers, aiortc; each test fixture says which it found or installed). What follows `--` goes to vitest.
 import { build, conclude, install, requireNode, runTests } from './lib.mjs'
 
 requireNode()

@@ -72,14 +72,22 @@ export async function findTool(tool: Tool): Promise<Omit<Binary, 'version'>> {
   const installed = locateAny(tool.binaries)
   if (installed !== undefined) return { path: installed, how: 'system binary' }
 
-  const reason = cannotInstall()
-  if (reason !== undefined) throw missing(tool, reason)
-  process.stderr.write(`${tool.part}: not installed; running apt-get install ${tool.debianPackage} …\n`)
-  await aptInstall(tool)
+  await installTool(tool)
   const path = locateAny(tool.binaries)
   if (path === undefined)
     throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not bring it`)
   return { path, how: 'binary installed with apt-get' }
+}
+
+/**
+ * Runs apt-get for it (as root on Debian).
+ * Throws an Error that names what is missing and how to install it.
+ */
+export async function installTool(tool: Tool): Promise<void> {
+  const reason = cannotInstall()
+  if (reason !== undefined) throw missing(tool, reason)
+  process.stderr.write(`${tool.part}: not installed; running apt-get install ${tool.debianPackage} …\n`)
+  await aptInstall(tool)
 }
 
 /** Says on standard error, once a process, which implementation of a part runs. */

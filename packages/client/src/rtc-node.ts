@@ -65,18 +65,16 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     }
 
     /**
-     * A DTLS ClientHello that arrives before libdatachannel's own ICE is connected is lost (libdatachannel #1554), and
-     * sent again only after 1 s, then 2 s. The side that offers is connected last, so it should be the DTLS client:
-     * `active` instead of `actpass` (RFC 8842 §5.3), in what is sent; its own copy stays as it was.
+     * The side that answers is the DTLS server: told that the offer is `active`, libdatachannel answers `passive`.
      */
-    override createOffer(options?: RTCOfferOptions): Promise<RTCSessionDescriptionInit>
-    override createOffer(
-      done: RTCSessionDescriptionCallback,
+    override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>
+    override setRemoteDescription(
+      description: RTCSessionDescriptionInit,
+      done: VoidFunction,
       failed: RTCPeerConnectionErrorCallback,
     ): Promise<void>
-    override async createOffer(): Promise<RTCSessionDescriptionInit | void> {
-      const { type, sdp } = await super.createOffer()
-      return { type, sdp: (sdp ?? '').replace('a=setup:actpass', 'a=setup:active') }
+    override setRemoteDescription({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
+      return super.setRemoteDescription({ type, sdp: type === 'offer' ? sdp.replace('a=setup:actpass', 'a=setup:active') : sdp })
     }
 
     override async getStats(): Promise<RTCStatsReport> {

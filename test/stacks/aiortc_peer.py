@@ -1,0 +1,359 @@
+"""A peer without our SDK: aiortc (WebRTC) and python-socketio, as Debian has them, speak the native wire
+(packages/protocol/SPEC.md) and open channels (packages/client/SPEC.md). It can what the matrix asks of every peer:
+commands come as JSON lines on standard input, and are answered as JSON lines on standard output (see peers.ts).
+
+It is small for what it leaves out: it sends nothing again after a loss, knows no glare, and has one channel at a time.
+"""
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import sys
+import time
+
+import aiortc
+import socketio
+from aiortc.sdp import candidate_from_sdp
+
+CHUNK_BYTES = 16 * 1024
+# P19: over the one a sender waits, until the other is reached.
+FULL_BYTES, ROOM_BYTES = 1024 * 1024, 256 * 1024
+CLOSE_S = 10
+
+trace = []
+
+
+def now():
+    return int(time.time() * 1000)
+
+
+def note(text):
+    trace.append([now(), text])
+
+
+class Tier:
+    """The connection to a node. Signals come and go in order, each is acknowledged (§7 of the native wire)."""
+
+    def __init__(self, on_signal):
+        self.socket = socketio.AsyncClient(reconnection=False)
+        self.on_signal = on_signal
+        self.arrived = asyncio.Queue()
+        self.expected = {}  # of each stream that comes in: the next seq
+        self.outgoing = {}  # of each stay: the stream to it, the next seq, and the lowest that is not settled
+        self.found = {}
+
+    async def connect(self, url, name):
+        welcome = asyncio.get_running_loop().create_future()
+        self.socket.on("welcome", welcome.set_result)
+        self.socket.on("message", self.take)
+        self.socket.on("found", lambda answer: self.found.pop(answer["id"]).set_result(answer["peers"]))
+        self.socket.on("acked", self.settle)
+        for trouble in ("notice", "error", "closing"):
+            self.socket.on(trouble, lambda what, trouble=trouble: note(f"tier: {trouble} {what}"))
+        hello = {"v": 1, "name": name, "secret": secrets.token_urlsafe(32)}
+        await self.socket.connect(url, auth=hello, transports=["websocket"], socketio_path="/peerage/")
+        self.welcome = await welcome
+        self.reading = asyncio.create_task(self.read())
+
+    async def stay_of(self, name):
+        """Since when the name is held, or None: who answers to it later is another peer."""
+        id = len(self.found) + 1
+        self.found[id] = asyncio.get_running_loop().create_future()
+        answer = self.found[id]
+        await self.socket.emit("lookup", {"id": id, "names": [name]})
+        return (await answer)[0].get("since")
+
+    async def send(self, to, since, handshake, signal):
+        stream = self.outgoing.setdefault((to, since), {"id": secrets.token_urlsafe(8), "seq": 1, "base": 1})
+        seq = stream["seq"]
+        stream["seq"] += 1
+        frame = {"to": to, "since": since, "stream": stream["id"], "seq": seq, "base": stream["base"]}
+        await self.socket.emit("send", {**frame, "kind": "signal", "body": json.dumps(signal), "handshake": handshake})
+
+    def settle(self, acked):
+        for stream in self.outgoing.values():
+            if stream["id"] == acked["stream"]:
+                stream["base"] = max(stream["base"], acked["next"])
+
+    def take(self, message):
+        self.arrived.put_nowait(message)
+
+    async def read(self):
+        """One after the other, so that no candidate overtakes its description."""
+        while True:
+            message = await self.arrived.get()
+            if message["kind"] != "signal":
+                continue
+            stream, seq = message["stream"], message["seq"]
+            expected = max(self.expected.get(stream, 1), message["base"])
+            if seq == expected:
+                expected = seq + 1
+                try:
+                    await self.on_signal(message, json.loads(message["body"]))
+                except Exception as error:
+                    note(f"signal refused: {error!r}")
+                    end = {"type": "end", "reason": "ended"}
+                    await self.send(message["from"], message["since"], message["handshake"], end)
+            self.expected[stream] = expected
+            ack = {"to": message["from"], "stream": stream, "next": expected}
+            await self.socket.emit("ack", {"acks": [ack]})
+
+
+class Channel:
+    """One connection: its handshake, and the two streams (§3 between two peers)."""
+
+    def __init__(self, tier, to, since, handshake, owner):
+        self.tier, self.to, self.since, self.handshake, self.owner = tier, to, since, handshake, owner
+        server = tier.welcome["p2p"]["server"]
+        servers = [aiortc.RTCIceServer(urls=f"stun:{server}")] if server else []
+        self.connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=servers))
+        self.opened, self.ended = asyncio.Event(), asyncio.Event()
+        self.changed = asyncio.Event()
+        self.received, self.received_bytes, self.received_messages = [], 0, 0
+        self.sent, self.expected = 0, None
+        self.connection.on("connectionstatechange", self.on_state)
+        self.connection.on("iceconnectionstatechange", lambda: note(f"ICE {self.connection.iceConnectionState}"))
+
+    def make_streams(self, label="", ordered=True, maxRetransmits=None):
+        make = self.connection.createDataChannel
+        self.frames = make("peerage", negotiated=True, id=0)
+        self.data = make(label, negotiated=True, id=1, ordered=ordered, maxRetransmits=maxRetransmits)
+        self.data.bufferedAmountLowThreshold = ROOM_BYTES
+        self.frames.on("message", self.on_frame)
+        self.data.on("message", self.on_message)
+        for stream in (self.frames, self.data):
+            stream.on("open", lambda stream=stream: self.on_open(stream))
+            stream.on("close", lambda stream=stream: self.on_close(stream))
+
+    async def offer(self):
+        terms = {"label": "", "ordered": True}
+        self.make_streams(**terms)
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        await self.signal({"type": "offer", "restart": False, "sdp": self.connection.localDescription.sdp, **terms})
+
+    async def answer(self, offer):
+        self.make_streams(offer["label"], offer["ordered"], offer.get("maxRetransmits"))
+        await self.describe(offer)
+        await self.connection.setLocalDescription(await self.connection.createAnswer())
+        await self.signal({"type": "answer", "restart": False, "sdp": self.connection.localDescription.sdp})
+
+    async def receive(self, signal):
+        if signal["type"] == "answer":
+            await self.describe(signal)
+        elif signal["type"] == "candidates":
+            for line in signal["candidates"]:
+                candidate = candidate_from_sdp(line.split("candidate:", 1)[1])
+                candidate.sdpMLineIndex = 0
+                await self.connection.addIceCandidate(candidate)
+        elif signal["type"] == "end":
+            await self.end(f"{signal['reason']} by the other peer")
+
+    async def describe(self, signal):
+        await self.connection.setRemoteDescription(aiortc.RTCSessionDescription(signal["sdp"], signal["type"]))
+
+    async def signal(self, signal):
+        await self.tier.send(self.to, self.since, self.handshake, signal)
+
+    async def send(self, data):
+        """Waits while too much waits in the stream (P19)."""
+        if self.data.bufferedAmount > FULL_BYTES:
+            room = asyncio.Event()
+            self.data.once("bufferedamountlow", room.set)
+            await self.first(room, self.ended)
+        self.data.send(data)
+        self.sent += 1
+
+    async def close(self):
+        """Says how many messages there were; the other side closes when it has them (P18)."""
+        self.frames.send(json.dumps({"type": "bye", "messages": self.sent}))
+        try:
+            await asyncio.wait_for(self.ended.wait(), CLOSE_S)
+        except asyncio.TimeoutError:
+            note("the other side did not close")
+        await self.end("closed here")
+
+    async def end(self, reason):
+        if not self.ended.is_set():
+            self.ended.set()
+            self.changed.set()
+            self.owner.on_end(self, reason)
+        await self.connection.close()
+
+    def end_soon(self, reason):
+        self.ending = asyncio.ensure_future(self.end(reason))
+
+    def end_when_complete(self):
+        if self.expected is not None and self.received_messages >= self.expected:
+            self.end_soon("closed by the other peer")
+
+    def on_open(self, stream):
+        note(f"stream {stream.id} open")
+        if self.frames.readyState == self.data.readyState == "open":
+            self.opened.set()
+            self.owner.on_open()
+
+    def on_close(self, stream):
+        note(f"stream {stream.id} close")
+        self.end_soon("closed by the other peer")
+
+    def on_state(self):
+        state = self.connection.connectionState
+        note(f"connection {state}")
+        if state in ("failed", "closed"):
+            self.end_soon(f"the connection {state}")
+
+    def on_frame(self, text):
+        frame = json.loads(text)
+        note(f"frame {frame}")
+        if frame["type"] == "bye":
+            self.expected = frame["messages"]
+            self.end_when_complete()
+
+    def on_message(self, data):
+        self.received.append(data)
+        self.received_bytes += len(data)
+        self.received_messages += 1
+        self.changed.set()
+        self.end_when_complete()
+
+    async def until_received(self, count):
+        while self.received_bytes < count and not self.ended.is_set():
+            self.changed.clear()
+            await self.changed.wait()
+
+    @staticmethod
+    async def first(*events):
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+class Peer:
+    """What the matrix asks for."""
+
+    def __init__(self):
+        self.tier = Tier(self.on_signal)
+        self.channel = None
+        self.closed = {}
+        self.opened = 0
+        self.called = asyncio.Event()
+
+    async def on_signal(self, message, signal):
+        handshake = message["handshake"]
+        if self.channel is not None and self.channel.handshake == handshake:
+            await self.channel.receive(signal)
+        elif signal["type"] == "offer":
+            self.channel = Channel(self.tier, message["from"], message["since"], handshake, self)
+            self.called.set()
+            await self.channel.answer(signal)
+
+    def on_open(self):
+        self.opened += 1
+
+    def on_end(self, channel, reason):
+        note(f"the channel ended: {reason}")
+        self.closed = {"at": now(), "reason": reason}
+        if self.channel is channel:
+            self.last, self.channel = channel, None
+            self.called.clear()
+
+    async def connect(self, url, name):
+        await self.tier.connect(url, name)
+        return {}
+
+    async def call(self, to, deadlineMs):
+        started = time.monotonic()
+        since = await self.tier.stay_of(to)
+        if since is None:
+            raise Exception(f"nobody is {to}")
+        channel = self.channel = Channel(self.tier, to, since, secrets.token_urlsafe(8), self)
+        await channel.offer()
+        await asyncio.wait_for(Channel.first(channel.opened, channel.ended), deadlineMs / 1000)
+        if channel.ended.is_set():
+            raise Exception(f"the channel did not open: {self.closed['reason']}")
+        return {"ms": (time.monotonic() - started) * 1000}
+
+    async def opened_by_other(self):
+        await self.called.wait()
+        await self.channel.opened.wait()
+        return {}
+
+    async def send(self, bytes):
+        data = os.urandom(bytes)
+        started, most = now(), 0
+        for at in range(0, bytes, CHUNK_BYTES):
+            await self.channel.send(data[at : at + CHUNK_BYTES])
+            most = max(most, self.channel.data.bufferedAmount)
+        return {"sha256": hashlib.sha256(data).hexdigest(), "startedAt": started, "mostBuffered": most}
+
+    async def receive(self, bytes):
+        channel = self.channel or self.last
+        await channel.until_received(bytes)
+        at, data = now(), b"".join(channel.received)
+        channel.received, channel.received_bytes = [], 0
+        return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "at": at}
+
+    async def close(self):
+        at = now()
+        await self.channel.close()
+        return {"at": at, "ms": now() - at}
+
+    async def hang_up(self):
+        at = now()
+        await self.channel.end("closed here")
+        return {"at": at, "ms": now() - at}
+
+    async def until_closed(self):
+        if self.channel is not None:
+            await self.channel.ended.wait()
+        return self.closed
+
+    async def state(self):
+        channel = self.channel
+        if channel is None:
+            return {"opened": self.opened, "states": ["no channel"], "trace": trace}
+        connection, data = channel.connection, channel.data
+        states = [
+            f"connection {connection.connectionState}, ICE {connection.iceConnectionState}, "
+            f"signaling {connection.signalingState}; stream 0 {channel.frames.readyState}; stream 1 "
+            f"{data.readyState}, {data.bufferedAmount} bytes wait; {channel.received_bytes} bytes received"
+        ]
+        return {"opened": self.opened, "states": states, "trace": trace}
+
+    async def leave(self):
+        if self.channel is not None:
+            await self.channel.end("this peer left")
+        await self.tier.socket.emit("leave", {})
+        await self.tier.socket.disconnect()
+        return {}
+
+
+def say(line):
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def main():
+    peer = Peer()
+    commands = {name: getattr(peer, name) for name in ("connect", "call", "send", "receive", "close", "state", "leave")}
+    commands.update(opened=peer.opened_by_other, closed=peer.until_closed, hangUp=peer.hang_up)
+
+    async def handle(id, do, **options):
+        try:
+            say({"id": id, "result": await commands[do](**options)})
+        except Exception as error:
+            say({"id": id, "error": repr(error)})
+
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    say({"ready": True, "version": aiortc.__version__})
+    tasks = set()
+    while line := await lines.readline():
+        task = asyncio.create_task(handle(**json.loads(line)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+asyncio.run(main())

@@ -1,0 +1,180 @@
+import { fileURLToPath } from 'node:url'
+import { launchChromium } from '../support/chromium.js'
+import { launchFirefox } from '../support/firefox.js'
+import { ensureBuilt } from '../support/node.js'
+import { startChild, type Child } from '../support/process.js'
+import { findAiortc } from './aiortc.js'
+import { servePeerPage } from './page.js'
+
+export const STACKS = ['node-datachannel', 'werift', '@roamhq/wrtc', 'aiortc', 'chromium', 'firefox'] as const
+export type Stack = (typeof STACKS)[number]
+
+/** What a peer of the matrix does, on every stack, and what it answers. Times `at` are milliseconds since the epoch. */
+export interface Commands {
+  connect: { with: { url: string; name: string }; answer: object }
+  /** Opens a channel, in `ms`. */
+  call: { with: { to: string; deadlineMs: number }; answer: { ms: number } }
+  /** Waits for the channel that the other one opens. */
+  opened: { with: object; answer: object }
+  /** Sends random bytes, and gives `send` all of them at once. */
+  send: { with: { bytes: number }; answer: { sha256: string; startedAt: number; mostBuffered: number } }
+  /** Waits until so many have come, or the channel is gone. */
+  receive: { with: { bytes: number }; answer: { sha256: string; bytes: number; at: number } }
+  /** Closes the channel, which takes `ms`. */
+  close: { with: object; answer: { at: number; ms: number } }
+  /** Ends its P2P controller, and so the channel, without waiting for the other side. */
+  hangUp: { with: object; answer: { at: number; ms: number } }
+  /** Waits until the channel is gone. */
+  closed: { with: object; answer: { at: number; reason: string } }
+  /** How many channels opened so far, how its connections stand, and what they went through. */
+  state: { with: object; answer: { opened: number; states: string[]; trace: [number, string][] } }
+  /** Gives its name back. */
+  leave: { with: object; answer: object }
+}
+
+export interface StackPeer {
+  /** The stack's version. */
+  readonly version: string
+  /** Rejects with what the peer could not do, or at the deadline. */
+  ask<C extends keyof Commands>(
+    command: C,
+    options: Commands[C]['with'],
+    deadlineMs?: number,
+  ): Promise<Commands[C]['answer']>
+  stop(): Promise<void>
+}
+
+/** Makes peers of one stack, each a process or a page of its own. */
+export interface Ground {
+  peer(): Promise<StackPeer>
+  stop(): Promise<void>
+}
+
+const READY_DEADLINE_MS = 20_000
+const ANSWER_DEADLINE_MS = 10_000
+
+/** What a stack needs once for all its peers: a browser, or what must be installed. */
+export async function prepare(stack: Stack): Promise<Ground> {
+  switch (stack) {
+    case 'node-datachannel':
+    case 'werift':
+    case '@roamhq/wrtc':
+      await ensureBuilt()
+      return processes(process.execPath, [scriptOf('node-peer.mjs'), stack])
+    case 'aiortc':
+      return processes(await findAiortc(), [scriptOf('aiortc_peer.py')])
+    case 'chromium': {
+      const browser = await launchChromium()
+      return pages(
+        browser.version,
+        (url) => browser.page(url),
+        () => browser.stop(),
+      )
+    }
+    case 'firefox': {
+      const browser = await launchFirefox()
+      return pages(
+        browser.version,
+        (url) => browser.page(url),
+        () => browser.stop(),
+      )
+    }
+  }
+}
+
+const scriptOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+function processes(command: string, args: string[]): Ground {
+  return {
+    peer: async () => {
+      const child = await startChild({ command, args, input: true })
+      try {
+        const { version } = await child.line((line) => {
+          const said = parse(line)
+          return said?.['ready'] === true ? { version: String(said['version']) } : undefined
+        }, READY_DEADLINE_MS)
+        return { version, ask: asker((line) => askChild(child, line)), stop: () => child.stop() }
+      } catch (error) {
+        await child.stop()
+        throw error
+      }
+    },
+    stop: async () => undefined,
+  }
+}
+
+let asked = 0
+
+async function askChild(child: Child, command: object): Promise<unknown> {
+  const id = ++asked
+  child.tell(JSON.stringify({ id, ...command }))
+  return child.line((line) => {
+    const said = parse(line)
+    if (said?.['id'] !== id) return undefined
+    if ('error' in said) throw new Error(String(said['error']))
+    return said['result']
+  }, FOREVER_MS)
+}
+
+/** The deadline of each command is kept in `asker`. */
+const FOREVER_MS = 600_000
+
+function parse(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? { ...value } : undefined
+  } catch {
+    return undefined // what a stack prints by itself
+  }
+}
+
+/** What pages of both browsers can do; playwright's and puppeteer's are called alike here. */
+interface AnyPage {
+  evaluate(expression: string): Promise<unknown>
+  waitForFunction(expression: string): Promise<unknown>
+  close(): Promise<void>
+}
+
+async function pages(
+  version: string,
+  open: (url: string) => Promise<AnyPage>,
+  close: () => Promise<void>,
+): Promise<Ground> {
+  const served = await servePeerPage()
+  return {
+    peer: async () => {
+      const page = await open(served.url)
+      await page.waitForFunction(`'peer' in globalThis`)
+      const ask = (command: object): Promise<unknown> =>
+        page.evaluate(`globalThis.peer.handle(${JSON.stringify(command)})`)
+      return { version, ask: asker(ask), stop: () => page.close() }
+    },
+    stop: async () => {
+      await close()
+      await served.stop()
+    },
+  }
+}
+
+function asker(ask: (command: object) => Promise<unknown>): StackPeer['ask'] {
+  return async <C extends keyof Commands>(
+    command: C,
+    options: Commands[C]['with'],
+    deadlineMs = ANSWER_DEADLINE_MS,
+  ) => {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`no answer to '${command}' within ${deadlineMs} ms`)),
+        deadlineMs,
+      )
+    })
+    try {
+      // Both ends of this are in this folder.
+      return (await Promise.race([ask({ do: command, ...options }), late])) as Commands[C]['answer']
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { REPOSITORY, startNode } from '../support/node.js'
+import { runCell, type CellResult } from './cell.js'
+import { prepare, STACKS, type Ground, type Stack } from './peers.js'
+import { document, HEADER, row, type Versions } from './report.js'
+
+export interface Pairing {
+  caller: Stack
+  callee: Stack
+}
+
+export interface MatrixOptions {
+  cells: readonly Pairing[]
+  /** What each side sends. */
+  bytes: number
+  /** How often each cell runs: some faults are rare. Once, when absent. */
+  times?: number
+  done?: (result: CellResult) => void
+}
+
+export interface Matrix {
+  results: CellResult[]
+  versions: Versions
+}
+
+const MEGABYTE = 2 ** 20
+
+export const ALL: readonly Pairing[] = STACKS.flatMap((caller) =>
+  STACKS.map((callee) => ({ caller, callee })),
+)
+
+/** One node with an embedded registry; for each cell two new peers, one cell after the other. */
+export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions): Promise<Matrix> {
+  const grounds = new Map<Stack, Ground>()
+  const versions: Versions = {}
+  const node = await startNode()
+  try {
+    for (const stack of new Set(cells.flatMap(({ caller, callee }) => [caller, callee]))) {
+      const ground = await prepare(stack)
+      grounds.set(stack, ground)
+      const peer = await ground.peer()
+      versions[stack] = peer.version
+      await peer.stop()
+    }
+    const results: CellResult[] = []
+    for (const stacks of cells.flatMap((cell) => Array.from({ length: times }, () => cell))) {
+      const [caller, callee] = [grounds.get(stacks.caller), grounds.get(stacks.callee)]
+      if (!caller || !callee) throw new Error('unreachable: every stack was prepared')
+      const result = await runCell(stacks, { caller, callee }, { url: node.url, bytes })
+      results.push(result)
+      done?.(result)
+    }
+    return { results, versions }
+  } finally {
+    await Promise.all([...grounds.values()].map((ground) => ground.stop()))
+    await node.stop()
+  }
+}
+
+/**
+ * `werift,chromium`: these, each with each; `werift:chromium`: werift calls Chromium.
+ * @throws an Error for a stack that there is none of
+ */
+export function select(only: string | undefined): readonly Pairing[] {
+  if (only === undefined) return ALL
+  const names = only.split(',')
+  const known = new Set<string>(STACKS)
+  const unknown = names.flatMap((name) => name.split(':')).filter((name) => !known.has(name))
+  if (unknown.length > 0) throw new Error(`no such stack: ${unknown.join(', ')}`)
+  return ALL.filter(
+    ({ caller, callee }) =>
+      names.includes(`${caller}:${callee}`) || (names.includes(caller) && names.includes(callee)),
+  )
+}
+
+const HELP = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--times N] [--write]
+Peers of every WebRTC stack call each other over one node. In each cell a channel opens, each side sends so many
+megabytes (10), each side closes a channel, and the other must see it. It prints a table, and writes .work/stacks.json;
+--write puts the table into docs/stacks.md, too. --times runs each cell so often, for what fails rarely.
+Stacks: ${STACKS.join(', ')}`
+
+/** `npm run test:stacks`. Resolves with the exit code: 0, 1 where a cell failed, 2 for wrong arguments. */
+export async function main(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: 'string' },
+      megabytes: { type: 'string', default: '10' },
+      times: { type: 'string', default: '1' },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    console.log(HELP)
+    return 0
+  }
+  let cells: readonly Pairing[] = []
+  let wrong: string | undefined
+  try {
+    cells = select(values.only)
+  } catch (error) {
+    wrong = String(error)
+  }
+  const megabytes = Number(values.megabytes)
+  if (!(megabytes > 0 && megabytes <= 100)) wrong = '--megabytes is a number up to 100'
+  const times = Number(values.times)
+  if (!(Number.isInteger(times) && times >= 1)) wrong = '--times is a whole number from 1'
+  if (values.write && values.only !== undefined) wrong = '--write is for all stacks, without --only'
+  if (wrong !== undefined) {
+    console.error(`${wrong}\n${HELP}`)
+    return 2
+  }
+  console.log(HEADER.join('\n'))
+  const matrix = await runMatrix({
+    cells,
+    bytes: Math.ceil(megabytes * MEGABYTE),
+    times,
+    done: (result) => {
+      console.log(row(result))
+      for (const { step, error, states } of result.failures)
+        console.error([`  ${step}: ${error}`, ...states.map((line) => `    ${line}`)].join('\n'))
+    },
+  })
+  await mkdir(`${REPOSITORY}.work`, { recursive: true })
+  await writeFile(`${REPOSITORY}.work/stacks.json`, `${JSON.stringify(matrix, undefined, 2)}\n`)
+  if (values.write) {
+    await mkdir(`${REPOSITORY}docs`, { recursive: true })
+    await writeFile(`${REPOSITORY}docs/stacks.md`, document(matrix, megabytes))
+  }
+  const good = matrix.results.filter(({ failures }) => failures.length === 0).length
+  console.log(`\n${good} of ${matrix.results.length} cells without a failure`)
+  return good === matrix.results.length ? 0 : 1
+}
