@@ -10,6 +10,6 @@ type P2PServers = NodeMessageOf<'welcome'>['p2p']
 export function p2pServerOf(setting: string | null | undefined, welcome: P2PServers): string | null {
   if (setting === undefined || setting === null) return welcome.server
   if (parseHostPort(setting) === undefined)
-    throw new TypeError(`p2pServer must be host:port, an IPv6 address in brackets, not ${String(setting)}`)
+    throw new TypeError(`p2pServer must be host:port, an IPv6 address in brackets, not ${setting}`)
   return setting
 }

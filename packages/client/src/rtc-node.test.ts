@@ -96,10 +96,8 @@ describe('[P28] a stack that refuses some ICE servers', () => {
   })
 
   it('for another reason is still an error', () => {
-    const Broken = class {
-      constructor() {
-        throw new Error('no more connections')
-      }
+    function Broken(): never {
+      throw new Error('no more connections')
     }
     expect(() => newConnection(Broken as never, { iceServers: [{ urls: 'stun:a' }] })).toThrow(
       'no more connections',
