@@ -3,7 +3,7 @@ import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
-import { answerTo, ownDescription } from './sdp.js'
+import { answerTo, ownDescription } from './description.js'
 import type { Streams } from './streams.js'
 import { makeStreams, watchStreams } from './streams.js'
 
