@@ -1,7 +1,7 @@
-import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
+import { launchChromium } from '../support/chromium.js'
 import { startCoturn, type Coturn } from '../support/coturn.js'
+import { launchFirefox } from '../support/firefox.js'
 import { againWhenFrozen, unlessFrozen } from '../support/libdatachannel.js'
 import { startNode, type Node } from '../support/node.js'
 import { startChild } from '../support/process.js'
@@ -13,6 +13,11 @@ import { callBetween, eventOf, startPeer, type LabPeer } from './lab-rig.js'
 
 const RELAY_PORTS = { low: 61_000, high: 61_999 }
 const HEARD_DEADLINE_MS = 20_000
+
+/** As much of a browser's page as both drivers have. */
+interface Evaluates {
+  evaluate(script: string): Promise<unknown>
+}
 
 let coturn: Coturn
 let node: Node
@@ -31,7 +36,7 @@ afterAll(async () => {
   await coturn?.stop()
 })
 
-async function peer(options: { relayOnly?: boolean } = {}): Promise<LabPeer> {
+async function peer(options: { relayOnly?: boolean; stack?: string } = {}): Promise<LabPeer> {
   const started = await startPeer(
     { start: startChild },
     { url: node.url, name: `peer-${++names}`, ...options },
@@ -77,19 +82,42 @@ describe('[P15] relayOnly with node-datachannel', () => {
   })
 })
 
-describe('[P15] relayOnly in Chromium', () => {
-  let chromium: ChromiumBrowser
+describe.each(['werift', '@roamhq/wrtc'])('[P15] relayOnly with %s', (stack) => {
+  test('that calls: the far side ends at the relay', againWhenFrozen, async () => {
+    const [far, hidden] = [await peer(), await peer({ relayOnly: true, stack })]
+    await unlessFrozen([far], async () => {
+      hidden.call(far.name, 'hello')
+      await expectRelayed(far, hidden.name)
+    })
+  })
+
+  test('that is called: the far side ends at the relay', againWhenFrozen, async () => {
+    const [far, hidden] = [await peer(), await peer({ relayOnly: true, stack })]
+    await unlessFrozen([far], async () => {
+      far.call(hidden.name, 'hello')
+      await expectRelayed(far, hidden.name)
+    })
+  })
+})
+
+describe.each([
+  ['Chromium', () => launchChromium()],
+  // Without this it asks no TURN server on loopback.
+  ['Firefox', () => launchFirefox({ 'media.peerconnection.ice.loopback': true })],
+] as const)('[P15] relayOnly in %s', (_, launch) => {
+  let browser: Awaited<ReturnType<typeof launch>>
   let sdk: string
   beforeAll(async () => {
     sdk = await sdkScript()
-    chromium = await launchChromium()
+    browser = await launch()
   })
-  afterAll(() => chromium?.stop())
+  afterAll(() => browser?.stop())
 
-  async function pagePeer(name: string): Promise<Page> {
-    const page = await chromium.page(`${node.url}/healthz`)
-    await page.addScriptTag({ content: sdk })
+  /** The page becomes a peer that hides. */
+  async function pagePeer(name: string): Promise<Evaluates> {
+    const page: Evaluates = await browser.page(`${node.url}/healthz`)
     const options = JSON.stringify({ name, p2p: { relayOnly: true } })
+    await page.evaluate(`${sdk}\n;window.sdk = sdk`)
     await page.evaluate(`(async () => { window.peer = await sdk.connect(location.origin, ${options}) })()`)
     return page
   }

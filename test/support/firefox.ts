@@ -31,14 +31,16 @@ const LAUNCH_DEADLINE_MS = 30_000
 const ANSWER_DEADLINE_MS = 600_000
 
 /** Starts a Firefox without a window, over WebDriver BiDi; puppeteer gives it a fresh profile and removes it at the end. */
-export async function launchFirefox(): Promise<FirefoxBrowser> {
+export async function launchFirefox(
+  preferences: Readonly<Record<string, boolean | number | string>> = {},
+): Promise<FirefoxBrowser> {
   const binary = await findBinary(FIREFOX)
   announce(`firefox: ${binary.how} ${binary.version}`)
   const browser = await launch({
     browser: 'firefox',
     executablePath: binary.path,
     headless: true,
-    extraPrefsFirefox: PREFERENCES,
+    extraPrefsFirefox: { ...PREFERENCES, ...preferences },
     timeout: LAUNCH_DEADLINE_MS,
     protocolTimeout: ANSWER_DEADLINE_MS,
   })
