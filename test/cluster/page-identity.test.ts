@@ -1,12 +1,12 @@
-import { rolldown } from 'rolldown'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect } from '@peerage/client'
 import type { Peer } from '@peerage/client'
 import { launchChromium } from '../support/chromium.js'
 import type { ChromiumBrowser, Context } from '../support/chromium.js'
-import { REPOSITORY, startNode } from '../support/node.js'
+import { startNode } from '../support/node.js'
 import type { Node } from '../support/node.js'
+import { sdkScript } from '../support/sdk-script.js'
 
 // A real page that embeds the SDK: what sessionStorage, locks, reloads and duplicated tabs do to a name.
 // That is between the page and its browser, so one node without Redis is enough.
@@ -31,19 +31,7 @@ beforeAll(async () => {
   browser = await launchChromium({
     flags: ['--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'],
   })
-  const bundle = await rolldown({
-    input: `${REPOSITORY}packages/client/src/entries/browser.ts`,
-    platform: 'browser',
-    resolve: {
-      conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
-      extensionAlias: { '.js': ['.ts', '.js'] },
-    },
-    external: [/^node:/],
-    logLevel: 'silent',
-  })
-  const { output } = await bundle.generate({ format: 'iife', name: 'sdk', codeSplitting: false })
-  const [script] = output
-  html = `<!doctype html><script>${script.code}
+  html = `<!doctype html><script>${await sdkScript()}
     if (location.hash === '#${CRASHING}')
       addEventListener('pagehide', (event) => event.stopImmediatePropagation(), true)
     if (location.hash === '#${FULL}')

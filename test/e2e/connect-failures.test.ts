@@ -1,8 +1,7 @@
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { REPOSITORY } from '../support/node.js'
 import { freePort } from '../support/ports.js'
+import { sdkScript } from '../support/sdk-script.js'
 
 // A browser hides why a WebSocket could not be opened. What can be said is said at once, and again at the end.
 
@@ -11,18 +10,7 @@ let script: string
 
 beforeAll(async () => {
   browser = await launchChromium()
-  const bundle = await rolldown({
-    input: `${REPOSITORY}packages/client/src/index.ts`,
-    platform: 'browser',
-    resolve: {
-      conditionNames: ['@peerage/source', 'browser', 'import', 'default'],
-      extensionAlias: { '.js': ['.ts', '.js'] },
-    },
-    external: [/^node:/],
-    logLevel: 'silent',
-  })
-  const { output } = await bundle.generate({ format: 'iife', name: 'sdk', codeSplitting: false })
-  script = output[0].code
+  script = await sdkScript()
 })
 
 afterAll(() => browser.stop())
