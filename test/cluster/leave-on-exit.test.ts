@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -216,26 +216,5 @@ test('[I8] with a file, a process that was killed is the same peer when it runs 
     expect(new Set(stays).size).toBe(1)
   } finally {
     await rm(folder, { recursive: true })
-  }
-})
-
-test('the first program of the README is stopped with Ctrl-C and started again, three times', async () => {
-  const readme = await readFile(`${REPOSITORY}README.md`, 'utf8')
-  const [, text = ''] = /## The first program\n\n```js\n(.*?)```/s.exec(readme) ?? []
-  const source = text.replace('http://127.0.0.1:9000', node.url)
-  expect(source).toContain(node.url)
-  for (let round = 0; round < 3; round++) {
-    const child = await startChild({
-      command: process.execPath,
-      args: ['--input-type=module', '-e', source, '-', 'alice'],
-      cwd: REPOSITORY,
-    })
-    children.push(child)
-    await vi.waitFor(async () => expect(await stateOf('alice')).toBe('online'))
-    await watcher.send('alice', `round ${round}`)
-    await child.line((line) => (line.endsWith(`round ${round}`) ? line : undefined), LINE_MS)
-    await child.kill('SIGINT')
-    expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
-    expect(child.lines.filter((line) => line.includes('Error'))).toEqual([])
   }
 })

@@ -1,0 +1,101 @@
+import { mkdir, readFile, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { connect, type Peer } from '@peerage/client'
+import { REPOSITORY, startNode, type Node } from '../support/node.js'
+import { makeDirectory, removeDirectory } from '../support/part.js'
+import { freePort } from '../support/ports.js'
+import { startChild, type Child } from '../support/process.js'
+
+// The README's first program, as its sentences say.
+
+const LINE_MS = 20_000
+
+let node: Node
+let watcher: Peer
+let source: string
+let folder: string
+const children: Child[] = []
+
+beforeAll(async () => {
+  node = await startNode()
+  watcher = await connect(node.url, { p2p: false })
+  const readme = await readFile(`${REPOSITORY}README.md`, 'utf8')
+  source = /## The first program\n\n```js\n(.*?)```/s.exec(readme)?.[1] ?? ''
+  expect(source).toContain('http://127.0.0.1:9000')
+  folder = await makeDirectory('first-program')
+})
+afterEach(async () => {
+  for (const child of children.splice(0)) await child.stop()
+})
+afterAll(async () => {
+  watcher?.close()
+  await node?.stop()
+  await removeDirectory(folder)
+})
+
+interface Start {
+  url?: string
+  flags?: string[]
+  cwd?: string
+}
+
+async function start(names: string[], { url = node.url, flags = [], cwd = REPOSITORY }: Start = {}) {
+  const program = source.replace('http://127.0.0.1:9000', url)
+  const args = [...flags, '--input-type=module', '-e', program, '-', ...names]
+  const child = await startChild({ command: process.execPath, args, cwd })
+  children.push(child)
+  return child
+}
+
+async function startAlice(options: Start = {}): Promise<Child> {
+  const alice = await start(['alice'], options)
+  const isThere = async () => expect((await watcher.lookup(['alice']))[0]?.state).toBe('online')
+  await vi.waitFor(isThere, LINE_MS)
+  return alice
+}
+
+const said = (child: Child, text: string): Promise<string> =>
+  child.line((line) => (line.includes(text) ? line : undefined), LINE_MS)
+
+test('started, stopped with Ctrl-C, started again: the names are there at once', async () => {
+  for (let round = 0; round < 3; round++) {
+    const alice = await startAlice()
+    const bob = await start(['bob', 'alice'])
+    await said(alice, 'bob: hello')
+    await said(alice, 'direct: hello, directly')
+    for (const child of [bob, alice]) {
+      await child.kill('SIGINT')
+      expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
+    }
+    expect(bob.lines).toEqual([])
+  }
+})
+
+test('with a wrong address: the console says what is wrong while it tries', async () => {
+  const port = await freePort()
+  const nobody = await start(['carol'], { url: `http://127.0.0.1:${port}` })
+  const line = await said(nobody, 'ECONNREFUSED')
+  expect(line).toContain(`127.0.0.1:${port}`)
+  expect(line).toContain('Nothing listens there: is the node running, and is the port right?')
+  // And without the scheme, at once.
+  const wrong = await start(['carol'], { url: `localhost:${port}` })
+  await said(wrong, `TypeError: url must begin with http:// or https://; it is "localhost:${port}"`)
+  expect((await wrong.stopped).code).toBe(1)
+})
+
+test('without WebRTC: the message arrives, and the call says what to install', async () => {
+  // node-datachannel is not to be found from here: a link's own place counts, not that of what it leads to.
+  await mkdir(join(folder, 'node_modules/@peerage'), { recursive: true })
+  for (const name of ['client', 'protocol'])
+    await symlink(`${REPOSITORY}packages/${name}`, join(folder, 'node_modules/@peerage', name))
+  await symlink(`${REPOSITORY}node_modules/ws`, join(folder, 'node_modules/ws'))
+  const without = { flags: ['--preserve-symlinks'], cwd: folder }
+  const alice = await startAlice()
+  const bob = await start(['bob', 'alice'], without)
+  await said(alice, 'bob: hello')
+  await said(bob, 'no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
+  expect((await bob.stopped).code).toBe(1)
+  // What ended so left its name, too.
+  expect((await watcher.lookup(['bob']))[0]?.state).toBe('offline')
+})
