@@ -25,7 +25,6 @@ import type { IdentityPlace, IdentityStorage } from './identity.js'
 import type { FailedAttempt } from './link.js'
 import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
-import { leaveOnExit } from './leave-on-exit.js'
 import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
 import { Peer } from './peer.js'
@@ -114,7 +113,9 @@ export async function connectOn(
   const secret = parsed(options.secret, parseSecret)
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
-  const open = options.transport ?? websocketTransport(endpoint, await ground.findWebSocket(), clock)
+  const open =
+    options.transport ??
+    websocketTransport(endpoint, await ground.findWebSocket(), clock, ground.whyNotOpened)
   if (name !== undefined) await untilEnded(key, options.signal)
   const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
@@ -129,9 +130,9 @@ export async function connectOn(
     ending: (end) => willEnd(key, end),
   })
   let peer: Peer | undefined
-  if (options.leaveOnExit ?? (secret === undefined && place === undefined)) {
+  if (ground.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
     const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
-    session.onClosed(leaveOnExit({ depart }))
+    session.onClosed(ground.leaveOnExit({ depart }))
   }
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {

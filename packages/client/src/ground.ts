@@ -1,4 +1,5 @@
 import type { Clock } from './clock.js'
+import type { Departing } from './leave-on-exit.js'
 import type * as P2PPart from './p2p.js'
 import type * as RoomsPart from './rooms.js'
 import type { PeerConnectionClass } from './rtc.js'
@@ -15,6 +16,10 @@ export interface Platform {
   findWebSocket: () => Promise<WebSocketClass>
   /** Rejects with an Error that says how to get one, where there is none. */
   findPeerConnection: () => Promise<PeerConnectionClass>
+  /** Why a WebSocket could not be opened, and what to do; absent: this ground never tells. */
+  whyNotOpened?: (error: unknown) => string
+  /** The stay leaves when the process ends; returns the way to take that back. Absent: nothing is heard of the end. */
+  leaveOnExit?: (stay: Departing) => () => void
 }
 
 /**

@@ -1,15 +1,15 @@
-import type { Ground } from './ground.js'
+import type { Platform } from './ground.js'
+import { leaveOnExit } from './leave-on-exit.js'
 import { loadNodeDataChannel } from './rtc-node.js'
 import type { PeerConnectionClass } from './rtc.js'
 import type { WebSocketClass } from './websocket-transport.js'
+import { whyNotOpened } from './why-not-opened.js'
 
 /**
  * That of `ws`: Node has its own since 22, which hides why a connection could not be made. It is taken where `ws` is not
  * to be had.
  */
-export function findNodeWebSocket(
-  loadWs: () => Promise<{ WebSocket: WebSocketClass }>,
-): Ground['findWebSocket'] {
+function findNodeWebSocket(loadWs: () => Promise<{ WebSocket: WebSocketClass }>): Platform['findWebSocket'] {
   return async () => {
     try {
       return (await loadWs()).WebSocket
@@ -23,4 +23,14 @@ export function findNodeWebSocket(
 export async function findNodePeerConnection(): Promise<PeerConnectionClass> {
   const platform: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
   return platform ?? loadNodeDataChannel()
+}
+
+/** Node, with the way to load `ws`: a bundle in one file has it already. */
+export function nodePlatform(loadWs: () => Promise<{ WebSocket: WebSocketClass }>): Platform {
+  return {
+    findWebSocket: findNodeWebSocket(loadWs),
+    findPeerConnection: findNodePeerConnection,
+    whyNotOpened,
+    leaveOnExit,
+  }
 }

@@ -1,9 +1,10 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
-import { openFailure } from './attempt-error.js'
 import { FakeClock } from './testing/fake-clock.js'
 import { ground } from './testing/ground.js'
+import { whyNotOpened } from './why-not-opened.js'
+import { openFailure } from './open-failure.js'
 import { endpointOf, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
 
@@ -149,6 +150,7 @@ test('[L6] what Node knows of a connection that could not be made is told', asyn
       'ws://127.0.0.1:1/',
       FromPackage,
       new FakeClock(),
+      whyNotOpened,
     )(hello, {
       message: none,
       malformed: none,
@@ -174,7 +176,8 @@ test('[C1] an error before anything came is a cut, also without a close, and onc
 })
 
 test('[L6] of several addresses that were tried the first is told, and of OpenSSL its reason alone', () => {
-  const told = (error: unknown): string => openFailure('wss://host/peerage/?EIO=4', error).message
+  const told = (error: unknown): string =>
+    openFailure('wss://host/peerage/?EIO=4', whyNotOpened(error), error).message
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
   expect(told(new AggregateError([refused, new Error('x')]))).toContain(
     ': connect ECONNREFUSED ::1:1. Nothing',

@@ -1,6 +1,6 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
-import { openFailure } from './attempt-error.js'
+import { openFailure } from './open-failure.js'
 import type { Clock, Timer } from './clock.js'
 import { PeerageError } from './error.js'
 import { cutText } from './link.js'
@@ -69,7 +69,13 @@ function urlOf(text: string): URL | undefined {
   }
 }
 
-export function websocketTransport(endpoint: string, Socket: WebSocketClass, clock: Clock): OpenTransport {
+/** `whyNotOpened` reads the `error` of an error event; '': it does not tell. */
+export function websocketTransport(
+  endpoint: string,
+  Socket: WebSocketClass,
+  clock: Clock,
+  whyNotOpened: (error: unknown) => string = () => '',
+): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
     let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
@@ -90,7 +96,12 @@ export function websocketTransport(endpoint: string, Socket: WebSocketClass, clo
     const cut = (code = CUT, detail = cutText(code)): void => {
       if (!finish()) return
       socket.close()
-      events.closed(code, heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, failure))
+      events.closed(
+        code,
+        heard
+          ? new PeerageError('unreachable', detail)
+          : openFailure(endpoint, whyNotOpened(failure), failure),
+      )
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {

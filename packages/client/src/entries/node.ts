@@ -1,14 +1,13 @@
 // The SDK for Node.
 import { connectOn } from '../connect.js'
 import type { Ground } from '../ground.js'
-import { findNodePeerConnection, findNodeWebSocket } from '../node-platform.js'
+import { nodePlatform } from '../node-platform.js'
 import { lazyParts } from '../parts.js'
 
 export * from '../index.js'
 
 const ground: Ground = {
-  findWebSocket: findNodeWebSocket(() => import('ws')),
-  findPeerConnection: findNodePeerConnection,
+  ...nodePlatform(() => import('ws')),
   ...lazyParts,
 }
 

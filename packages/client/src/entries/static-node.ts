@@ -2,14 +2,13 @@
 import { connectOn } from '../connect.js'
 import type { Ground } from '../ground.js'
 import { WebSocket } from 'ws'
-import { findNodePeerConnection, findNodeWebSocket } from '../node-platform.js'
+import { nodePlatform } from '../node-platform.js'
 import { staticParts } from '../static-parts.js'
 
 export * from '../index.js'
 
 const ground: Ground = {
-  findWebSocket: findNodeWebSocket(async () => ({ WebSocket })),
-  findPeerConnection: findNodePeerConnection,
+  ...nodePlatform(async () => ({ WebSocket })),
   ...staticParts,
 }
 

@@ -1,6 +1,6 @@
-import { PeerageError } from './error.js'
+import { ANYHOW } from './open-failure.js'
 
-// Why an attempt to connect came to nothing, as far as the platform tells: Node does, browsers do not.
+// Why an attempt to connect came to nothing: Node tells, browsers do not.
 
 /** What an operating system, OpenSSL and `ws` say, and what to do about it. The first that fits is it. */
 const advice: [pattern: RegExp, text: string][] = [
@@ -25,21 +25,15 @@ const advice: [pattern: RegExp, text: string][] = [
   ],
 ]
 
-const UNTOLD = 'this platform does not say why (a browser shows it in its console)'
-const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'
-
-/** `error`: what the platform says, if anything. */
-export function openFailure(endpoint: string, error: unknown): PeerageError {
-  const { origin, pathname } = new URL(endpoint)
+/**
+ * Why a WebSocket could not be opened, and what to do, in Node; '' for an error that says nothing. `error`: what the
+ * WebSocket's `error` event brought.
+ */
+export function whyNotOpened(error: unknown): string {
   const said = saidBy(error)
+  if (said === '') return ''
   const [, known = ANYHOW] = advice.find(([pattern]) => pattern.test(said)) ?? []
-  const why = `: ${(said || UNTOLD).replace(/\.$/, '')}. ${known}`
-  const options = error === undefined ? {} : { cause: error }
-  return new PeerageError(
-    'unreachable',
-    `no WebSocket to ${origin}${pathname} could be opened${why}`,
-    options,
-  )
+  return `${said.replace(/\.$/, '')}. ${known}`
 }
 
 /** Code and message; of several addresses that were tried, those of the first. OpenSSL's own are very long. */
