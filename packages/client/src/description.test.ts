@@ -152,6 +152,8 @@ describe('[P29] SNAP in the offer of a browser', () => {
     )
     await alice?.connect('bob')
     await alice?.close()
-    expect(heard).toEqual([expect.not.stringContaining('sctp-init')])
+    // On a busy machine it may take two handshakes.
+    expect(heard).not.toEqual([])
+    for (const sdp of heard) expect(sdp).not.toContain('sctp-init')
   })
 })
