@@ -125,7 +125,7 @@ test('[P18] a Node process that exits says goodbye', async () => {
     const peer = await connect(url, { name, storage: null })
     await peer.p2p.connect(page)
     process.exit()`
-  const about = [`${REPOSITORY}packages/client/dist/index.js`, node.url, `child-${++names}`, name]
+  const about = [`${REPOSITORY}packages/client/dist/entries/node.js`, node.url, `child-${++names}`, name]
   const child = await startChild({
     command: process.execPath,
     args: ['--input-type=module', '--eval', program, ...about],

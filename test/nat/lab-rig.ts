@@ -7,7 +7,7 @@ import type { Child } from '../support/process.js'
 import type { RedisServer } from '../support/redis.js'
 
 const LAB_PEER = fileURLToPath(new URL('lab-peer.mjs', import.meta.url))
-const CLIENT = `${REPOSITORY}packages/client/dist/index.js`
+const CLIENT = `${REPOSITORY}packages/client/dist/entries/node.js`
 const TURN_SECRET = 'north'
 /** Two cores carry all of it: nodes, coturn, two peers. */
 const ONLINE_DEADLINE_MS = 20_000
