@@ -5,16 +5,22 @@ import type { PeerConnectionClass } from './rtc.js'
 import type { WebSocketClass } from './websocket-transport.js'
 import { whyNotOpened } from './why-not-opened.js'
 
+/** Node's own, from undici: nobody else's source names what checks its arguments. */
+const isNodesOwn = (Socket: WebSocketClass): boolean =>
+  /\bwebidl\b/.test(Function.prototype.toString.call(Socket))
+
 /**
- * That of `ws`: Node has its own since 22, which hides why a connection could not be made. It is taken where `ws` is not
- * to be had.
+ * The application's, where it has set one: with an authority of its own, or a proxy. Else that of `ws`: Node has its own
+ * since 22, which hides why a connection could not be made. That is taken where `ws` is not to be had.
  */
 function findNodeWebSocket(loadWs: () => Promise<{ WebSocket: WebSocketClass }>): Platform['findWebSocket'] {
   return async () => {
+    const found = typeof WebSocket === 'function' ? WebSocket : undefined
+    if (found && !isNodesOwn(found)) return found
     try {
       return (await loadWs()).WebSocket
     } catch (error) {
-      if (typeof WebSocket === 'function') return WebSocket
+      if (found) return found
       throw error
     }
   }

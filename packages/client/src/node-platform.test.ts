@@ -1,0 +1,35 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { nodePlatform } from './node-platform.js'
+import type { WebSocketClass } from './websocket-transport.js'
+
+class FromPackage {
+  readonly readyState = 0
+  send(): void {}
+  close(): void {}
+  addEventListener(): void {}
+}
+const withPackage = nodePlatform(async () => ({ WebSocket: FromPackage }))
+const without = nodePlatform(() => Promise.reject(new Error('no ws here')))
+
+/** As much of the source of Node's own as it is known by. */
+class NodesOwn extends FromPackage {
+  override send(): void {
+    throw new TypeError('webidl')
+  }
+}
+
+afterEach(() => vi.unstubAllGlobals())
+
+const found = async (platform: typeof withPackage, global: unknown): Promise<WebSocketClass | Error> => {
+  vi.stubGlobal('WebSocket', global)
+  return platform.findWebSocket().catch((error: Error) => error)
+}
+
+test("[G1] in Node the WebSocket of `ws` is taken before Node's own, and an application's before both", async () => {
+  class Trusting extends NodesOwn {}
+  expect(await found(withPackage, undefined)).toBe(FromPackage)
+  expect(await found(withPackage, NodesOwn)).toBe(FromPackage)
+  expect(await found(withPackage, Trusting)).toBe(Trusting)
+  expect(await found(without, NodesOwn)).toBe(NodesOwn)
+  expect(await found(without, undefined)).toMatchObject({ message: 'no ws here' })
+})
