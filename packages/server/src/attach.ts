@@ -97,6 +97,8 @@ interface Takers {
 // this stands before all of them.
 function intercept(server: AnyServer, take: Takers): () => void {
   let active = true
+  // An application may have put one of its own there, and another node has.
+  const before = Object.getOwnPropertyDescriptor(server, 'emit')
   const emit = server.emit
   const takes = (event: string | symbol, [request, second, head]: unknown[]): boolean => {
     if (!active || !isRequest(request)) return false
@@ -113,7 +115,10 @@ function intercept(server: AnyServer, take: Takers): () => void {
   Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: intercepted })
   return () => {
     active = false
-    if (Object.is(server.emit, intercepted)) Reflect.deleteProperty(server, 'emit')
+    // Where somebody stands before this one, it stays, and hands everything on.
+    if (!Object.is(server.emit, intercepted)) return
+    if (before === undefined) Reflect.deleteProperty(server, 'emit')
+    else Object.defineProperty(server, 'emit', before)
   }
 }
 

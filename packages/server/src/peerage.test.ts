@@ -332,6 +332,32 @@ describe('attached to an application that has handlers of its own', () => {
     await node.stop()
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
   })
+
+  test('after stop the node that came before it goes on, and so does an application’s own way of events', async () => {
+    const server = createServer((_, response) => response.end('app'))
+    const [first, second] = [peerage({ path: '/a' }), peerage({ path: '/b' })]
+    // As what measures an application does.
+    const emit = server.emit
+    let counted = 0
+    const theirs = (...args: unknown[]): unknown => {
+      if (args[0] === 'request') counted++
+      return Reflect.apply(emit, server, args)
+    }
+    Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: theirs })
+    first.attach(server)
+    second.attach(server)
+    const port = await listening(server)
+    await Promise.all([first.ready(), second.ready()])
+    await second.stop()
+    expect(await firstMessage(native(port).replace('/peerage', '/a/peerage'))).toMatch(/^0\{"sid":/)
+    expect((await fetchText(`http://127.0.0.1:${port}/b/peerjs/id`)).text).toBe('app')
+    expect((await fetchText(`http://127.0.0.1:${port}/a/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+    expect(counted).toBe(1)
+    await first.stop()
+    expect(Reflect.get(server, 'emit')).toBe(theirs)
+    expect((await fetchText(`http://127.0.0.1:${port}/a/peerjs/id`)).text).toBe('app')
+    expect(counted).toBe(2)
+  })
 })
 
 describe('useAsP2PServer', () => {
