@@ -34,6 +34,7 @@ export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
 export type PeerEvents = {
   /** Once per message, in order per sender. Its sender hears `delivered` after the listeners have returned. */
   message: [from: string, data: unknown, about: { since: number }]
+  /** Without a listener, an end that the tier has made (`superseded`, `token-expired`, …) goes to the console. */
   state: [state: PeerState]
   /** A watched peer changed. */
   presence: [presence: Presence]
@@ -277,6 +278,7 @@ export class Session implements P2PContext {
       this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
       this.#deps.ending?.(this.link.gone)
       this.#internal.emit('closed')
+      this.#tellEnd(state)
     }
     this.events.emit('state', state)
   }
@@ -332,6 +334,13 @@ export class Session implements P2PContext {
       )
       return undefined
     }
+  }
+
+  /** An end that the tier has made and nobody listens for is not kept quiet. Before the welcome `connect` rejects. */
+  #tellEnd({ reason, detail }: PeerState & { state: 'closed' }): void {
+    if (this.#welcome === undefined || reason === 'closed' || reason === 'left' || this.events.has('state'))
+      return
+    console.error(`Peerage: the peer ${this.#welcome.name} is closed for good (${reason}): ${detail}`)
   }
 
   #fail(error: unknown, stage: ErrorStage): void {
