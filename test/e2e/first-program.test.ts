@@ -80,7 +80,10 @@ test('with a wrong address: the console says what is wrong while it tries', asyn
   expect(line).toContain('Nothing listens there: is the node running, and is the port right?')
   // And without the scheme, at once.
   const wrong = await start(['carol'], { url: `localhost:${port}` })
-  await said(wrong, `TypeError: url must begin with http:// or https://; it is "localhost:${port}"`)
+  await said(
+    wrong,
+    `TypeError: url must begin with http://, https://, ws:// or wss://; it is "localhost:${port}"`,
+  )
   expect((await wrong.stopped).code).toBe(1)
 })
 

@@ -76,7 +76,7 @@ const rejections: Rows = [
     (url): Rows[number] => [
       `connect('${url}')`,
       () => connect(url),
-      'url must begin with http:// or https://',
+      'url must begin with http://, https://, ws:// or wss://; it is ',
     ],
   ),
   ...[null, 5, 'name', true].map((given): Rows[number] => [
@@ -90,18 +90,30 @@ const rejections: Rows = [
   [
     'connect: iceServers',
     () => at({ iceServers: [] }),
-    /^there is no option "iceServers" There are: name, app/,
+    /^there is no option "iceServers": the tier names them \(`p2p\.turn\.urls`\), and the option `p2pServer`\. There are: name, app/,
+  ],
+  ['connect: id', () => at({ id: 'x' }), 'there is no option "id": did you mean "name"? There are: name'],
+  ['connect: host', () => at({ host: 'x' }), 'there is no option "host". There are: name, app'],
+  [
+    'connect: p2p.iceServers',
+    () => at({ p2p: { iceServers: [] } }),
+    'there is no option "iceServers": the tier names them (`p2p.turn.urls`)',
   ],
   ['connect: token 5', () => at({ token: 5 }), 'token must be a string or a function; it is 5'],
   ['connect: token null', () => at({ token: null }), 'token must be a string or a function; it is null'],
   ['connect: name 5', () => at({ name: 5 }), 'name must be a string; it is 5'],
-  ['connect: name empty', () => at({ name: '' }), 'name must not be empty'],
-  ['connect: app', () => at({ app: 'A' }), 'app must be 1 to 32'],
-  ['connect: secret', () => at({ secret: 'short' }), 'secret must be 22 to 64'],
+  ['connect: name empty', () => at({ name: '' }), 'name must not be empty; it is ""'],
+  ['connect: app', () => at({ app: 'My App' }), /^app must be 1 to 32 .* -; it is "My App"$/],
+  ['connect: secret', () => at({ secret: 'short' }), /^secret must be 22 to 64 .*; it has 5 characters$/],
   [
     'connect: storage',
     () => at({ storage: {} }),
-    'storage must be an IdentityStorage or null; it is an object',
+    /^storage must be an IdentityStorage \(.*\) or null; it is an object$/,
+  ],
+  [
+    'connect: storage is a path',
+    () => at({ storage: './peer.json' }),
+    /fileStorage\('\.\/peer\.json'\) of @peerage\/client\/node.*; it is "\.\/peer\.json"$/,
   ],
   [
     'connect: signal',
@@ -130,8 +142,11 @@ const rejections: Rows = [
     'transport must be a function; it is "websocket"',
   ],
 
-  ['send to 5', () => peer.send(wrong(5), 1), 'to: name must be a string'],
-  ['send to nobody', () => peer.send('', 1), 'to: name must not be empty'],
+  ['send to 5', () => peer.send(wrong(5), 1), 'to must be a string; it is 5'],
+  ['send to no one', () => peer.send(wrong(undefined), 1), 'to must be a string; it is undefined'],
+  ['send to a line', () => peer.send('a\nb', 1), /^to must be printable: .*; it is "a\\nb"$/],
+  ['send to much', () => peer.send('x'.repeat(999), 1), /^to must be at most 128 .*; it is "x{64}…"$/],
+  ['send to nobody', () => peer.send('', 1), 'to must not be empty; it is ""'],
   [
     'send undefined',
     () => peer.send('bob', undefined),
@@ -162,11 +177,13 @@ const rejections: Rows = [
   ],
   ['lookup a text', () => peer.lookup(wrong('bob')), 'names must be a list; it is "bob"'],
   ['lookup nothing', () => peer.lookup(wrong(undefined)), 'names must be a list; it is undefined'],
-  ['lookup a number', () => peer.lookup(['bob', wrong(5)]), 'names[1]: name must be a string'],
+  ['lookup a number', () => peer.lookup(['bob', wrong(5)]), 'names[1] must be a string; it is 5'],
   ['lookup: options', () => peer.lookup(['bob'], wrong(5)), 'options must be an object; it is 5'],
-  ['watch nothing', () => peer.watch(wrong(undefined)), 'name must be a string'],
+  ['watch nothing', () => peer.watch(wrong(undefined)), 'name must be a string; it is undefined'],
+  ['watch a list', () => peer.watch(wrong(['x', 5])), 'name must be a string; it is a list'],
   ['watch: signal', () => peer.watch('bob', { signal: wrong(5) }), 'signal must be an AbortSignal; it is 5'],
-  ['join 5', () => peer.join(wrong(5)), 'room must be a string'],
+  ['join 5', () => peer.join(wrong(5)), 'room must be a string; it is 5'],
+  ['join nothing', () => peer.join(wrong(undefined)), 'room must be a string; it is undefined'],
   ['join: null', () => peer.join('hall', wrong(null)), 'options must be an object; it is null'],
   ['mesh', () => peer.mesh('hall', wrong({ label: 'x' })), 'there is no option "label"'],
   ['room.send', () => room.send(undefined), 'data must be a JSON value'],
@@ -176,8 +193,9 @@ const rejections: Rows = [
     'data must be a string, an ArrayBuffer or a view of one; it is an object',
   ],
 
-  ['p2p.connect 5', () => p2p.connect(wrong(5)), 'to: name must be a string'],
-  ['p2p.connect a symbol', () => p2p.connect(wrong(Symbol('x'))), 'to: name must be a string'],
+  ['p2p.connect 5', () => p2p.connect(wrong(5)), 'to must be a string; it is 5'],
+  ['p2p.connect nothing', () => p2p.connect(wrong(undefined)), 'to must be a string; it is undefined'],
+  ['p2p.connect a symbol', () => p2p.connect(wrong(Symbol('x'))), 'to must be a string; it is Symbol(x)'],
   ['p2p.connect: null', () => p2p.connect('cas', wrong(null)), 'options must be an object; it is null'],
   ['p2p.connect: deadlineMs', () => p2p.connect('cas', { deadlineMs: NaN }), 'deadlineMs must be a number'],
   [
@@ -210,7 +228,7 @@ const rejections: Rows = [
   ],
 
   ['offerManually(null)', () => offerManually(wrong(null)), 'options must be an object; it is null'],
-  ['offerManually: peer', () => offerManually({ peer: '' }), 'peer: name must not be empty'],
+  ['offerManually: peer', () => offerManually({ peer: '' }), 'peer must not be empty; it is ""'],
   ['offerManually: deadline', () => offerManually(wrong({ deadline: 5 })), 'did you mean "deadlineMs"?'],
   ['offerManually: p2pServer', () => offerManually({ p2pServer: 'x' }), 'p2pServer must be host:port'],
   ['answerManually(5)', () => answerManually(wrong(5)), 'offer must be a string; it is 5'],
@@ -235,8 +253,13 @@ const throws: Rows = [
   ['peer.once', () => peer.once('message', wrong('log')), 'listener must be a function; it is "log"'],
   ['peer.once states', () => peer.once(wrong('states'), nothing), 'did you mean "state"?'],
   ['peer.off', () => peer.off(wrong('mesage'), nothing), 'did you mean "message"?'],
-  ['peer.unwatch', () => peer.unwatch(wrong(undefined)), 'name must be a string'],
+  ['peer.unwatch', () => peer.unwatch(wrong(undefined)), 'name must be a string; it is undefined'],
   ['room.on', () => room.on(wrong('members'), nothing), 'did you mean "member"?'],
+  ...['joined', 'left', 'away'].map((state): Rows[number] => [
+    `room.on ${state}`,
+    () => room.on(wrong(state), nothing),
+    `there is no event "${state}": did you mean "member"? There are: message, member`,
+  ]),
   ['room.on listener', () => room.on('member', wrong(null)), 'listener must be a function; it is null'],
   ['mesh.on', () => mesh.on(wrong('channel-open'), nothing), 'did you mean "channel-opened"?'],
   ['p2p.on', () => p2p.on(wrong('channel-close'), nothing), 'did you mean "channel-closed"?'],
@@ -245,7 +268,12 @@ const throws: Rows = [
   [
     'channel.on',
     () => channel.on(wrong('data'), nothing),
-    'there is no event "data" There are: message, close',
+    'there is no event "data": did you mean "message"? There are: message, close',
+  ],
+  [
+    'channel.on opening',
+    () => channel.on(wrong('opening'), nothing),
+    'no event "opening". There are: message',
   ],
   ['channel.on listener', () => channel.on('close', wrong(5)), 'listener must be a function; it is 5'],
   [
@@ -276,6 +304,22 @@ test.each(rejections)('%s is a rejection that names the argument', async (_what,
 test.each(throws)('%s throws, and names the argument', (_what, call, message) => {
   expect(call).toThrow(message)
 })
+
+test.each([
+  ['send', () => peer.send(wrong(5), 1), 'bad-name'],
+  ['lookup', () => peer.lookup(wrong([1])), 'bad-name'],
+  ['watch', () => peer.watch(wrong(5)), 'bad-name'],
+  ['join', () => peer.join(wrong(5)), 'bad-name'],
+  ['p2p.connect', () => p2p.connect(wrong(5)), 'bad-name'],
+  ['connect: name', () => at({ name: '' }), 'bad-name'],
+  ['connect: app', () => at({ app: 'My App' }), 'bad-field'],
+  ['connect: secret', () => at({ secret: 'short' }), 'bad-field'],
+] as const)(
+  '%s: what is no name, app or secret has the code that a node would say',
+  async (_what, call, code) => {
+    await expect(call()).rejects.toMatchObject({ name: 'PeerageError', code })
+  },
+)
 
 test('what is right, of whatever make, is taken', async () => {
   const signal = { aborted: false, addEventListener: nothing, removeEventListener: nothing }

@@ -112,7 +112,13 @@ describe('send', () => {
     const ends = Promise.allSettled(sends)
     await Promise.all([alice.close(), bob.close()])
     await end
-    expect((await ends).filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
+    const reasons = (await ends).flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+    expect(reasons.length).toBeGreaterThan(0)
+    for (const reason of reasons)
+      expect(reason).toMatchObject({
+        code: 'closed',
+        message: expect.stringMatching(/^the channel closed \(.+\); `peer.p2p.connect` opens another$/),
+      })
   })
 
   it('[P20] closes rather than keep without bound what nobody listens for', async () => {

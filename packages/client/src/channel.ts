@@ -47,6 +47,8 @@ const CLOSE_MS = 10_000
 /** No UTF-16 unit takes more in UTF-8. */
 const UNIT_BYTES_MAX = 3
 
+const ANOTHER = '`peer.p2p.connect` opens another'
+
 /** What a channel is made of. */
 export interface ChannelParts {
   to: Stay
@@ -136,7 +138,7 @@ export class Channel {
 
   /**
    * Resolves when the channel has room for it and took it; messages keep their order.
-   * @throws when the channel is not open; a PeerageError `too-large` when the message is over what the other side's
+   * @throws a PeerageError: `closed` when the channel is not open, or ends before it has room; `too-large` when the message is over what the other side's
    * WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
    * a TypeError for what is neither text nor bytes
    */
@@ -161,7 +163,7 @@ export class Channel {
         },
       }
       if (this.#state !== 'open')
-        return waiting.done(new Error('the channel is closed; `peer.p2p.connect` opens another'))
+        return waiting.done(new PeerageError('closed', `the channel is closed; ${ANOTHER}`))
       this.#waiting.push(waiting)
       this.#pump()
     })
@@ -217,7 +219,8 @@ export class Channel {
     this.#state = 'closed'
     this.#limit?.cancel()
     this.#parts.stream.stop()
-    for (const { done } of this.#waiting.slice()) done(new Error(`the channel closed: ${why}`))
+    for (const { done } of this.#waiting.slice())
+      done(new PeerageError('closed', `the channel closed (${why}); ${ANOTHER}`))
     if (!lost) this.#sayBye()
     this.#drained()
     this.#events.emit('close', why)

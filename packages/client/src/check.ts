@@ -76,9 +76,25 @@ export function checkKnown(what: string, name: unknown, known: object): void {
   if (typeof name === 'string' && Object.hasOwn(known, name)) return
   const names = Object.keys(known)
   const meant = typeof name === 'string' ? nearest(name, names) : undefined
-  const hint = meant === undefined ? '' : `: did you mean ${shown(meant)}?`
+  const hint =
+    meant === undefined ? (name === 'iceServers' ? ICE_SERVERS : '.') : `: did you mean ${shown(meant)}?`
   throw new TypeError(`there is no ${what} ${shown(name)}${hint} There are: ${names.join(', ')}`)
 }
+
+/** What a parser says of an argument, by the name that it has here, and what was given. */
+export function given(argument: string, problem: string, value: unknown): string {
+  return `${problem.replace(/^\w+/, () => argument)}; it is ${shown(value)}`
+}
+
+const ICE_SERVERS = ': the tier names them (`p2p.turn.urls`), and the option `p2pServer`.'
+/** What other libraries, or the values of an event, call it. */
+const aliases = new Map([
+  ['id', 'name'],
+  ['data', 'message'],
+  ['joined', 'member'],
+  ['left', 'member'],
+  ['away', 'member'],
+])
 
 const SHOWN_LENGTH = 64
 
@@ -92,8 +108,10 @@ function shown(value: unknown): string {
   return tag === 'Object' ? 'an object' : `an object (${tag})`
 }
 
-/** Two slips of the keys, another case, or the beginning of a longer name. */
+/** An alias, two slips of the keys, another case, or the beginning of a longer name. */
 function nearest(word: string, names: string[]): string | undefined {
+  const alias = aliases.get(word)
+  if (alias !== undefined && names.includes(alias)) return alias
   const small = word.toLowerCase()
   const far = (name: string): number =>
     small.length > 2 && name.toLowerCase().startsWith(small) ? 0.5 : distance(small, name.toLowerCase())

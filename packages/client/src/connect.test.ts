@@ -85,10 +85,46 @@ test('[L4] final close codes end the peer, with the reason', async () => {
   expect(clock.pending).toBe(0)
 })
 
+test('[L4] an end that the tier has made goes to the console, once, where nobody listens for `state`', async () => {
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {})
+  try {
+    const ann = await join({ name: 'ann' })
+    tier.cut('ann', 'superseded')
+    expect(ann.state.state).toBe('closed')
+    expect(told.mock.calls).toEqual([
+      [
+        'Peerage: the peer ann is closed for good (superseded): the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+      ],
+    ])
+    await join({ name: 'bob' })
+    tier.cut('bob', 'token-expired')
+    expect(told).toHaveBeenCalledTimes(2)
+    // Somebody listens, the application itself has ended it, or `connect` says it.
+    const heard = await join({ name: 'cas' })
+    expect(states(heard)).toEqual([])
+    tier.cut('cas', 'superseded')
+    const closed = await join({ name: 'dan' })
+    closed.close()
+    const left = await join({ name: 'eve' })
+    const leaving = left.leave()
+    await clock.advance(5)
+    await leaving
+    tier.refusals = [{ code: 'forbidden' }]
+    const refused = outcome(start({ name: 'fay' }))
+    await clock.advance(5)
+    expect(refused.error).toMatchObject({ code: 'forbidden' })
+    expect(told).toHaveBeenCalledTimes(2)
+  } finally {
+    told.mockRestore()
+  }
+})
+
 test('[L4] an expired token ends a peer that has no other, and not one that can make another', async () => {
-  const fixed = await join({ name: 'ann' })
-  tier.cut('ann', 'token-expired')
-  expect(fixed.state).toMatchObject({ state: 'closed', reason: 'token-expired' })
+  for (const options of [{ name: 'ann' }, { name: 'fay', token: 'the only one' }]) {
+    const fixed = await join(options)
+    tier.cut(options.name, 'token-expired')
+    expect(fixed.state).toMatchObject({ state: 'closed', reason: 'token-expired' })
+  }
   let made = 0
   const renewing = await join({ name: 'bob', token: () => `token${++made}` })
   tier.cut('bob', 'token-expired')
@@ -227,8 +263,8 @@ test('[L6] so is who was refused for a time, and who was never answered', async 
 
 test('what cannot be right is refused before anything is opened', async () => {
   await expect(start({ name: '' })).rejects.toMatchObject({
-    code: 'bad-field',
-    message: 'name must not be empty',
+    code: 'bad-name',
+    message: 'name must not be empty; it is ""',
   })
   await expect(start({ app: 'A' })).rejects.toMatchObject({ code: 'bad-field' })
   await expect(start({ secret: 'short' })).rejects.toMatchObject({ code: 'bad-field' })
@@ -704,7 +740,9 @@ test('[D4] every end of a send is a sentence with its recipient', async () => {
       /^not delivered to bob: there is no channel to it; open one with `peer.p2p.connect`/,
     ),
     expect.stringMatching(/^not delivered to bob: it is larger than one message may be/),
-    expect.stringMatching(/^not delivered to ann: no answer came in time. It may have arrived/),
+    expect.stringMatching(
+      /^not delivered to ann: no answer came in time: its peer is away, or its application does not listen for `message`. It may/,
+    ),
     expect.stringMatching(/^not delivered to bob: this peer is closed, `peer.state` says why/),
   ])
 })

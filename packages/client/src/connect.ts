@@ -1,5 +1,5 @@
-import { parseApp, parseName, parseSecret } from '@peerage/protocol'
-import type { Parsed } from '@peerage/protocol'
+import type { Secret } from '@peerage/protocol'
+import { parseApp, parseSecret } from '@peerage/protocol'
 import { onAbort } from './abort.js'
 import {
   aFalse,
@@ -27,6 +27,7 @@ import { p2pServerOf } from './p2p-server.js'
 import type { P2POptions } from './p2p.js'
 import { MemoryLocks } from './locks.js'
 import { onPageEvent } from './page.js'
+import { nameOrThrow, parsedOrThrow } from './names.js'
 import { Peer } from './peer.js'
 import { Session } from './session.js'
 import type { OpenTransport } from './transport.js'
@@ -76,12 +77,19 @@ const p2pKinds: Kinds<P2POptions> = {
   RTCPeerConnection: aFunction,
 }
 
+const anIdentityStorage = objectWith(
+  "an IdentityStorage (such as fileStorage('./peer.json') of @peerage/client/node)",
+  'getItem',
+  'setItem',
+  'removeItem',
+)
+
 const connectKinds: Kinds<ConnectOptions> = {
   name: aText,
   app: aText,
   token: either(aText, aFunction),
   secret: aText,
-  storage: either(objectWith('an IdentityStorage', 'getItem', 'setItem', 'removeItem'), aNull),
+  storage: either(anIdentityStorage, aNull),
   leaveOnExit: aFlag,
   signal: aSignal,
   timeoutMs: aTime,
@@ -94,9 +102,11 @@ const connectKinds: Kinds<ConnectOptions> = {
 
 /**
  * Connects to any node of the tier at `url` and claims a name; tries again until `timeoutMs` while no node can be reached.
+ * The `url` is http(s):// or ws(s)://, which mean the same; its path counts, its query and hash are not used.
  * Rejects with a PeerageError: `name-taken`, `forbidden`, `bad-name` and whatever else a node refuses for good, or
  * `timeout`, whose `cause` is what the last attempt ended with; with the signal's reason; or with a TypeError that names
- * the argument which is wrong: a `url` that does not begin with http:// or https://, an option that there is not, …
+ * the argument which is wrong: a `url` of another scheme, an option that there is not, … What a name, an app or a secret
+ * may not be is a PeerageError, `bad-name` or `bad-field`, which names the argument too.
  */
 export async function connectOn(
   ground: Ground,
@@ -108,9 +118,9 @@ export async function connectOn(
   const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
-  const app = parsed(options.app, parseApp)
-  const name = parsed(options.name, parseName)
-  const secret = parsed(options.secret, parseSecret)
+  const name = options.name === undefined ? undefined : nameOrThrow(options.name)
+  const app = options.app === undefined ? undefined : parsedOrThrow(options.app, 'app', parseApp, 'bad-field')
+  const secret = parsedSecret(options.secret)
   const place = placeOf(options.storage)
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
   const open =
@@ -126,7 +136,7 @@ export async function connectOn(
     identity,
     app,
     name,
-    token: typeof token === 'string' ? () => token : token,
+    token,
     ending: (end) => willEnd(key, end),
   })
   let peer: Peer | undefined
@@ -177,11 +187,12 @@ function tellConsole(): (failed: FailedAttempt) => void {
   }
 }
 
-function parsed<T>(input: unknown, parse: (input: unknown) => Parsed<T>): T | undefined {
+function parsedSecret(input: string | undefined): Secret | undefined {
   if (input === undefined) return undefined
-  const result = parse(input)
-  if (!result.ok) throw new PeerageError('bad-field', result.problem)
-  return result.value
+  const secret = parseSecret(input)
+  // What it is may be nearly right: it is not for a log.
+  if (!secret.ok) throw new PeerageError('bad-field', `${secret.problem}; it has ${input.length} characters`)
+  return secret.value
 }
 
 /** Where there are no pages, nothing is ever a copy of another: the process alone has to be kept apart from itself. */

@@ -37,7 +37,7 @@ const texts: Partial<Record<PeerageErrorCode, string>> = {
   unavailable:
     'no peer holds this name, or another one does by now; `watch` it to hear when its peer is there, then send again',
   timeout:
-    'no answer came in time. It may have arrived: ask its application, or send again with a longer deadline',
+    'no answer came in time: its peer is away, or its application does not listen for `message`. It may have arrived: ask its application, or send again with a longer deadline',
   'rate-limited':
     'a limit of the node kept it back until its deadline, so it did not arrive; send less at once, or over a channel',
   'queue-full':

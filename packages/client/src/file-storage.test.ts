@@ -60,7 +60,12 @@ test('a folder that is not there, and a file that is a folder, are errors that n
   expect(() => fileStorage(join(folder, 'none', 'peer.json'))).toThrow(
     /cannot write to .*none: make the folder/,
   )
-  expect(() => fileStorage(folder)).toThrow(`fileStorage cannot read ${folder}`)
+  expect(() => fileStorage(folder)).toThrow(
+    `fileStorage cannot use ${folder}: it is a folder; name a file in it`,
+  )
+  expect(() => fileStorage(undefined as never)).toThrow(
+    new TypeError('the path of fileStorage must be a string; it is undefined'),
+  )
 })
 
 test('[I8] the next run of a program is the same peer, also after one that crashed; after a leave another one', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { accessSync, constants, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isObject } from '@peerage/protocol'
+import { aText, check } from './check.js'
 import type { IdentityStorage } from './identity.js'
 
 /** Tells a file of ours from an application's own JSON, which is not to be overwritten. */
@@ -11,11 +12,13 @@ const OWNER_ONLY = 0o600
 
 /**
  * Keeps a Node peer's name and secret in a file, for `connect(url, { name, storage: fileStorage('./peer.json') })`: the
- * next run is the same peer, also after a crash. A file is for one process at a time, for the second one that uses it
- * takes the place of the first. It is written as a whole or not at all, readable for this user only. Throws an Error where
- * the file cannot be kept there, or holds something else.
+ * next run is the same peer, also after a crash. One file is for one process: a second one that uses it at the same time
+ * takes the place of the first, which is `superseded`. The file holds the secret, which is the right to the name: whoever
+ * has it can be that peer. It is written as a whole or not at all, readable for this user only. Throws an Error where the
+ * file cannot be kept there, or holds something else, and a TypeError for a `path` that is no string.
  */
 export function fileStorage(path: string): IdentityStorage {
+  check('the path of fileStorage', path, aText)
   const file = resolve(path)
   const folder = dirname(file)
   try {
@@ -42,7 +45,10 @@ function read(file: string): Map<string, string> {
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
-    if (isObject(cause) && cause['code'] === 'ENOENT') return new Map()
+    const code = isObject(cause) ? cause['code'] : undefined
+    if (code === 'ENOENT') return new Map()
+    if (code === 'EISDIR')
+      throw new Error(`fileStorage cannot use ${file}: it is a folder; name a file in it`, { cause })
     throw new Error(`fileStorage cannot read ${file}`, { cause })
   }
   if (text.trim() === '') return new Map()

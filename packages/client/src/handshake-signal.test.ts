@@ -43,6 +43,14 @@ describe('decodeSignal', () => {
     expect(isCandidate(CANDIDATE.replace('192.0.2.2', '0a1b-2c3d.local'))).toBe(true)
   })
 
+  it('[P36] takes each reason of an end that it knows, and any other for `ended`', () => {
+    const read = (reason: unknown): unknown => decodeSignal(JSON.stringify({ type: 'end', reason }))
+    for (const reason of ['refused', 'ended', 'closed', 'no-webrtc', 'relay-only'])
+      expect(read(reason)).toEqual({ type: 'end', reason })
+    for (const reason of ['of-later', 'toString', '__proto__', 5, {}, ['refused'], undefined])
+      expect(read(reason)).toEqual({ type: 'end', reason: 'ended' })
+  })
+
   it.each([
     ['a lone CR', sdpOf(LINES).replace('s=-\r\n', 's=-\r')],
     ['a lone LF', sdpOf(LINES).replace('\r\n', '\n')],

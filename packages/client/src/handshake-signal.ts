@@ -20,8 +20,18 @@ export type HandshakeSignal =
   | { type: 'candidates'; candidates: string[] }
   | { type: 'end'; reason: EndReason }
 
-/** Why one side ended a handshake: its application said no, it gave up, or its application closed the channel. */
-export type EndReason = 'refused' | 'ended' | 'closed'
+/** Why one side ended a handshake, and what its other side says of it. */
+export const endTexts = {
+  /** Its application said no. */
+  refused: 'refused by the other peer',
+  /** It gave up; and each reason that is not known here. */
+  ended: 'ended by the other peer',
+  /** Its application closed the channel. */
+  closed: 'closed by the other peer',
+  'no-webrtc': 'the other peer has no WebRTC, or could make no connection with it',
+  'relay-only': 'the other peer takes calls through TURN only (`relayOnly`), and cannot: its log says why',
+}
+export type EndReason = keyof typeof endTexts
 
 /** How long a handshake may take, from the call to the open channel. */
 export const DEADLINE_MS = 15_000
@@ -89,7 +99,11 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
 }
 
 function readReason(reason: unknown): EndReason {
-  return reason === 'refused' || reason === 'closed' ? reason : 'ended'
+  return isReason(reason) ? reason : 'ended'
+}
+
+function isReason(reason: unknown): reason is EndReason {
+  return typeof reason === 'string' && Object.hasOwn(endTexts, reason)
 }
 
 function readId({ resumes }: Record<string, unknown>): string | undefined {

@@ -3,7 +3,7 @@ import { parseName } from '@peerage/protocol'
 import { abortError } from './abort.js'
 import type { Channel } from './channel.js'
 import type { Clock } from './clock.js'
-import { aFunction, aSignal, aText, aTime, check, checkOptions, objectWith } from './check.js'
+import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from './check.js'
 import type { Kinds } from './check.js'
 import { systemClock } from './clock.js'
 import type { Blank } from './connections.js'
@@ -105,7 +105,7 @@ async function answerManually(
   const { sdp, candidates } = read(offer, 'offer')
   const side = new Side('answer', find, options)
   const terms = { label: '', ordered: true }
-  side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(true))
+  side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(undefined))
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
   const channel = side.channel()
@@ -138,7 +138,7 @@ class Side {
   constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
     checkOptions(options, manualKinds)
     const peer = parseName(options.peer ?? 'manual')
-    if (!peer.ok) throw new TypeError(`peer: ${peer.problem}`)
+    if (!peer.ok) throw new TypeError(given('peer', peer.problem, options.peer))
     this.#peer = peer.value
     this.#find = find
     this.#options = options

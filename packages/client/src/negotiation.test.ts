@@ -36,7 +36,7 @@ class Side {
   /** Called, answered, open. */
   static async open(polite: boolean): Promise<Side> {
     const side = new Side(polite)
-    side.handshake.answer(OFFER, Promise.resolve(true))
+    side.handshake.answer(OFFER, Promise.resolve(undefined))
     await side.settle()
     side.connection.open()
     expect(side.opened).toBe(1)

@@ -2,6 +2,7 @@ import { stageTexts } from './connect-error.js'
 import type { FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
 import type { HandshakeOptions } from './handshake-options.js'
+import { endTexts } from './handshake-signal.js'
 import type { EndReason, HandshakeSignal } from './handshake-signal.js'
 import { OwnCandidates } from './own-candidates.js'
 import { answerTo, ownDescription } from './description.js'
@@ -97,11 +98,12 @@ export class Handshake {
     })
   }
 
-  /** The callee's first step, once `allowed` resolves to true; false ends it as refused. */
-  answer(offer: HandshakeSignal & { type: 'offer' }, allowed: Promise<boolean>): void {
+  /** The callee's first step, once it is known that there is no reason to refuse. */
+  answer(offer: HandshakeSignal & { type: 'offer' }, refusal: Promise<EndReason | undefined>): void {
     this.#held = false
     this.#step(async () => {
-      if (!(await allowed)) return this.end('no-answer', 'refused here', 'refused')
+      const reason = await refusal
+      if (reason !== undefined) return this.end('no-answer', 'refused here', reason)
       const { connection, streams } = await this.#start()
       // WebRTC runs one after the other by itself, and loses no time in between.
       const [, answer] = await Promise.all([this.#accept(connection, offer), connection.createAnswer()])
@@ -174,7 +176,7 @@ export class Handshake {
 
   #onEnd(reason: EndReason): void {
     if (reason === 'closed') this.#isWanted = false
-    this.#finish(this.stage, `${reason} by the other peer`)
+    this.#finish(this.stage, endTexts[reason])
   }
 
   /** Either application closes the channel. */
@@ -222,7 +224,10 @@ export class Handshake {
   #step(run: () => void | Promise<void>): void {
     this.#steps = this.#steps
       .then(() => (this.#state === 'ended' ? undefined : run()))
-      .catch((error: unknown) => this.end('ice', error instanceof Error ? error.message : String(error)))
+      .catch((error: unknown) => {
+        const reason = this.#connection ? 'ended' : 'no-webrtc'
+        this.end('ice', error instanceof Error ? error.message : String(error), reason)
+      })
   }
 
   async #start(): Promise<Blank> {

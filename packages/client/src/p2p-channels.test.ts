@@ -124,7 +124,11 @@ describe('channels', () => {
     expect(bytes).toBe(80 * 64 * 1024)
     expect(channel.state).toBe('closed')
     expect(alice.channels).toEqual([])
-    expect((await failure(channel.send('late'))).message).toContain('closed')
+    expect(await failure(channel.send('late'))).toMatchObject({
+      name: 'PeerageError',
+      code: 'closed',
+      message: 'the channel is closed; `peer.p2p.connect` opens another',
+    })
   })
 
   it('[P14] live on when nobody can be reached through the tier any more', async () => {
@@ -254,7 +258,7 @@ describe('what others learn', () => {
     await theirs
   })
 
-  it('[P15] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
+  it('[P15] [P36] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
     const tier = new Rendezvous()
     const errors: string[] = []
     const onError = (error: unknown): void => void errors.push(String(error))
@@ -270,10 +274,11 @@ describe('what others learn', () => {
     const bob = controllers.make(tier, 'bob')
     for (let calls = 0; calls < 2; calls++)
       expect(await failure(bob.connect('alice'))).toMatchObject({
-        message: expect.stringContaining('refused'),
+        stage: 'no-answer',
+        message: expect.stringContaining('takes calls through TURN only'),
       })
     expect(tier.sent.filter(({ from }) => from === 'alice').map(({ body }) => body)).toEqual(
-      Array(2).fill('{"type":"end","reason":"refused"}'),
+      Array(2).fill('{"type":"end","reason":"relay-only"}'),
     )
     expect(errors).toEqual([expect.stringMatching(/was refused: relayOnly cannot be kept/)])
   })

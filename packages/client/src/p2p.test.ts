@@ -141,7 +141,13 @@ describe('connect', () => {
 
   it('refuses a name outside the grammar and its own', async () => {
     const alice = controllers.make(new Rendezvous(), 'alice')
-    expect((await failure(alice.connect('a\nb'))).message).toContain('printable')
+    const failed: unknown[] = []
+    alice.on('connect-failed', (error) => failed.push(error))
+    expect(await failure(alice.connect('a\nb'))).toMatchObject({
+      code: 'bad-name',
+      message: expect.stringMatching(/^to must be printable: .*; it is "a\\nb"$/),
+    })
+    expect(failed).toEqual([])
     expect((await failure(alice.connect('alice'))).message).toContain('this peer')
   })
 
@@ -176,6 +182,35 @@ describe('connect', () => {
     const second = failure(alice.connect('bob'))
     void alice.close()
     expect(await second).toMatchObject({ name: 'ConnectError', message: expect.stringContaining('closed') })
+  })
+
+  // Before, this was `stage not-found`.
+  it('after the controller is closed is no failed attempt, but the error `closed`', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const failed: unknown[] = []
+    alice.on('connect-failed', (error) => failed.push(error))
+    await alice.close()
+    expect(await failure(alice.connect('bob'))).toMatchObject({
+      name: 'PeerageError',
+      code: 'closed',
+      message: expect.stringContaining('`connect` of the SDK makes a new peer'),
+    })
+    expect([failed, tier.sent]).toEqual([[], []])
+  })
+
+  it('[P36] tells the caller that there is no WebRTC there', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const findPeerConnection = (): Promise<never> => Promise.reject(new Error('no WebRTC here'))
+    const bob = controllers.make(tier, 'bob', {}, { ground: { findPeerConnection } })
+    expect(await failure(alice.connect('bob'))).toMatchObject({
+      stage: 'no-answer',
+      message: expect.stringContaining('the other peer has no WebRTC'),
+    })
+    // Its own lack has a text of its own.
+    expect((await failure(bob.connect('alice'))).message).toContain('no WebRTC here')
+    expect(tier.errors).toEqual([])
   })
 
   it('[P21] tells the caller that P2P is off there', async () => {

@@ -1,5 +1,4 @@
 import type { Name } from '@peerage/protocol'
-import { parseName } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import type { FailureStage } from './connect-error.js'
 import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
@@ -10,7 +9,8 @@ import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { diagnose } from './diagnose.js'
 import { Emitter } from './emitter.js'
-import type { Terms } from './handshake-signal.js'
+import { PeerageError } from './error.js'
+import type { EndReason, Terms } from './handshake-signal.js'
 import {
   DEADLINE_MS,
   LABEL_MAX_LENGTH,
@@ -20,6 +20,7 @@ import {
   refuse,
 } from './handshake-signal.js'
 import { IceServers } from './ice-servers.js'
+import { nameOrThrow } from './names.js'
 import { p2pServerOf } from './p2p-server.js'
 import { onLeave, onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
@@ -85,6 +86,8 @@ const INCOMING_MAX = 32
 const LABELS_MAX = 8
 /** Closed channels that are remembered. */
 const FINAL_MAX = 256
+
+const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
 
 /** The P2P controller: channels to other peers. Null on a peer where P2P is disabled. */
 export class P2P {
@@ -153,23 +156,23 @@ export class P2P {
 
   /**
    * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
-   * @throws ConnectError when it failed, the signal's reason when aborted, or a TypeError for a wrong option
+   * @throws ConnectError when it failed, the signal's reason when aborted, a PeerageError `bad-name` for what is no name,
+   * or `closed` after `close` or `leave` here, or a TypeError for a wrong option
    */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
     if (signal?.aborted) throw abortError(signal)
-    const name = parseName(to)
-    if (!name.ok) return this.#fail(to, `to: ${name.problem}`)
-    if (this.#closed) return this.#fail(to, 'this peer was closed')
-    if (name.value === this.#context.self.name) return this.#fail(to, 'that is this peer')
+    const name = nameOrThrow(to, 'to')
+    if (this.#closed) throw new PeerageError('closed', CLOSED)
+    if (name === this.#context.self.name) return this.#fail(name, 'that is this peer')
     if (this.#options.relayOnly) {
       const problem = await this.#connections.problem()
-      if (problem !== undefined) return this.#fail(to, problem, 'ice')
+      if (problem !== undefined) return this.#fail(name, problem, 'ice')
       if (signal?.aborted) throw abortError(signal)
-      if (this.#closed) return this.#fail(to, 'this peer was closed')
+      if (this.#closed) throw new PeerageError('closed', CLOSED)
     }
-    return this.#pair(name.value, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
+    return this.#pair(name, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
   /**
@@ -201,8 +204,8 @@ export class P2P {
     await this.#heard
   }
 
-  #fail(to: unknown, detail: string, stage: FailureStage = 'not-found'): never {
-    const error = new ConnectError(String(to), stage, detail)
+  #fail(to: Name, detail: string, stage: FailureStage = 'not-found'): never {
+    const error = new ConnectError(to, stage, detail)
     this.#events.emit('connect-failed', error)
     throw error
   }
@@ -223,7 +226,7 @@ export class P2P {
       relayOnly,
       holdCandidates,
       prepare: (terms) => this.#connections.take(terms),
-      accepts: (from) => this.#accepts(from),
+      refusal: (from) => this.#refusal(from),
       onOpen: (channel) => this.#events.emit('channel-opened', channel),
       onClose: (channel, reason) => {
         this.#events.emit('channel-closed', channel, reason)
@@ -239,27 +242,27 @@ export class P2P {
     }
   }
 
-  async #accepts(from: Name): Promise<boolean> {
+  async #refusal(from: Name): Promise<EndReason | undefined> {
     try {
       const problem = await this.#connections.problem()
       if (problem !== undefined) return this.#refuseFor(problem)
       const { accept } = this.#options
-      if (accept === undefined) return true
+      if (accept === undefined) return undefined
       const answer: unknown = await accept(from)
       // One that forgot to return has said nothing, and so not yes.
       check('what `accept` returns', answer, aFlag)
-      return answer === true
+      return answer === true ? undefined : 'refused'
     } catch (error) {
       this.#context.onError(error)
-      return false
+      return 'refused'
     }
   }
 
   /** Told once: a stranger must not fill the application's log. */
-  #refuseFor(problem: string): false {
+  #refuseFor(problem: string): EndReason {
     if (!this.#told) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
     this.#told = true
-    return false
+    return 'relay-only'
   }
 
   #receive({ from, handshake, body }: Signal): void {

@@ -2,7 +2,7 @@ import type { Name } from '@peerage/protocol'
 import type { Channel } from './channel.js'
 import type { ConnectError, FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
-import type { HandshakeSignal, Terms } from './handshake-signal.js'
+import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
 import type { P2PContext } from './signaling.js'
 
 /** How one handshake of this peer ended; the same goes to the node for its operator. */
@@ -21,7 +21,8 @@ export interface PairDeps {
   readonly holdCandidates: boolean
   /** Makes a connection with the ICE servers of the moment. */
   prepare(terms: Terms): Promise<Blank>
-  accepts(from: Name): Promise<boolean>
+  /** Why a call of this peer is refused; undefined: it is taken. */
+  refusal(from: Name): Promise<EndReason | undefined>
   onOpen(channel: Channel): void
   onClose(channel: Channel, reason: string): void
   onFail(error: ConnectError): void

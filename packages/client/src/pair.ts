@@ -173,7 +173,8 @@ export class Pair {
     const result = await sendSignal(this.#deps.context, this.to, handshake.id, signal)
     if (result === 'delivered' || handshake.isOpen) return
     const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : this.#stage
-    handshake.end(stage, textOf(result))
+    // That of a message that timed out speaks of applications, which hear of no signal.
+    handshake.end(stage, result === 'timeout' ? stageTexts[stage] : textOf(result))
   }
 
   #takeHeld(): boolean {
@@ -201,7 +202,10 @@ export class Pair {
       this.#limit = undefined
       if (this.#callers.size === 0) handshake.end(handshake.stage, stageTexts[handshake.stage])
     })
-    handshake.answer(offer, this.#callers.size > 0 ? Promise.resolve(true) : this.#deps.accepts(from.name))
+    handshake.answer(
+      offer,
+      this.#callers.size > 0 ? Promise.resolve(undefined) : this.#deps.refusal(from.name),
+    )
   }
 
   #opened(handshake: Handshake, streams: Streams): void {

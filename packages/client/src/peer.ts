@@ -1,10 +1,10 @@
-import type { Name } from '@peerage/protocol'
-import { limits, parseName } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
 import { encodeParts } from './body.js'
 import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './check.js'
 import type { Kinds } from './check.js'
 import { PeerageError, textOf } from './error.js'
 import type { PeerState } from './link.js'
+import { nameOrThrow } from './names.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
 import { okOrThrow } from './requests.js'
@@ -175,12 +175,6 @@ export class Peer {
     this.#session.carriers.inbox.flush()
     this.#session.link.close()
   }
-}
-
-function nameOrThrow(name: string, argument = 'name'): Name {
-  const parsed = parseName(name)
-  if (!parsed.ok) throw new PeerageError('bad-name', `${argument}: ${parsed.problem}`)
-  return parsed.value
 }
 
 function foundOrThrow(answer: Answer, signal: AbortSignal | undefined): Presence[] {

@@ -6,6 +6,7 @@ import type { Channel } from './channel.js'
 import { channelData, check } from './check.js'
 import { Emitter } from './emitter.js'
 import { PeerageError } from './error.js'
+import { parsedOrThrow } from './names.js'
 import { OfferRate } from './offer-rate.js'
 import type { P2P } from './p2p.js'
 import type { Answer } from './requests.js'
@@ -67,9 +68,7 @@ export class Room {
 
   /** Resolves when this peer hears what is said from now on. Rejects with a PeerageError. */
   static async join(session: Session, name: string, signal?: AbortSignal): Promise<Room> {
-    const parsed = parseRoom(name)
-    if (!parsed.ok) throw new PeerageError('bad-name', parsed.problem)
-    const room = new Room(session, parsed.value)
+    const room = new Room(session, parsedOrThrow(name, 'room', parseRoom))
     try {
       await room.#enter(signal)
     } catch (error) {

@@ -34,6 +34,7 @@ export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
 export type PeerEvents = {
   /** Once per message, in order per sender. Its sender hears `delivered` after the listeners have returned. */
   message: [from: string, data: unknown, about: { since: number }]
+  /** Without a listener, an end that the tier has made (`superseded`, `token-expired`, …) goes to the console. */
   state: [state: PeerState]
   /** A watched peer changed. */
   presence: [presence: Presence]
@@ -61,8 +62,8 @@ export interface SessionDeps {
   identity: Identity
   app?: App | undefined
   name?: Name | undefined
-  /** Asked before each attempt to connect. */
-  token?: (() => string | Promise<string>) | undefined
+  /** A function is asked before each attempt to connect, so what it makes is renewable. */
+  token?: string | (() => string | Promise<string>) | undefined
   /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
   ending?: ((end: Promise<void>) => void) | undefined
 }
@@ -103,7 +104,7 @@ export class Session implements P2PContext {
       random,
       open,
       hello: () => this.#hello(),
-      renewable: token !== undefined,
+      renewable: typeof token === 'function',
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
@@ -253,7 +254,7 @@ export class Session implements P2PContext {
     if (app !== undefined) hello.app = app
     if (name !== undefined) hello.name = name
     if (token !== undefined) {
-      hello.token = await token()
+      hello.token = typeof token === 'function' ? await token() : token
       check('what `token` returns', hello.token, aText)
     }
     return hello
@@ -277,6 +278,7 @@ export class Session implements P2PContext {
       this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
       this.#deps.ending?.(this.link.gone)
       this.#internal.emit('closed')
+      this.#tellEnd(state)
     }
     this.events.emit('state', state)
   }
@@ -332,6 +334,13 @@ export class Session implements P2PContext {
       )
       return undefined
     }
+  }
+
+  /** An end that the tier has made and nobody listens for is not kept quiet. Before the welcome `connect` rejects. */
+  #tellEnd({ reason, detail }: PeerState & { state: 'closed' }): void {
+    if (this.#welcome === undefined || reason === 'closed' || reason === 'left' || this.events.has('state'))
+      return
+    console.error(`Peerage: the peer ${this.#welcome.name} is closed for good (${reason}): ${detail}`)
   }
 
   #fail(error: unknown, stage: ErrorStage): void {

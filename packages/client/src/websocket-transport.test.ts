@@ -75,11 +75,13 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   expect(endpointOf('https://host/#a')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
   for (const url of ['ftp://host', '', 'ws:host', 'http://', '/tier'])
     expect(() => endpointOf(url)).toThrow(
-      new TypeError(`url must begin with http:// or https://; it is ${JSON.stringify(url)}`),
+      new TypeError(`url must begin with http://, https://, ws:// or wss://; it is ${JSON.stringify(url)}`),
     )
   for (const url of ['localhost:9000', '127.0.0.1:9000', 'tier.example', '[::1]:9000'])
     expect(() => endpointOf(url)).toThrow(
-      new TypeError(`url must begin with http:// or https://; it is "${url}": did you mean "http://${url}"?`),
+      new TypeError(
+        `url must begin with http://, https://, ws:// or wss://; it is "${url}": did you mean "http://${url}"?`,
+      ),
     )
   expect(endpointOf(new URL('https://host'))).toBe(endpointOf('https://host'))
 })

@@ -41,7 +41,7 @@ const NO_NODE = 'what answers there does not speak as a node does'
 const URL_PATTERN = /^(?:(?:http|ws)s?:\/\/|[./])/i
 
 /**
- * Where a tier at `url` takes connections; one whose URL has a path, below that path.
+ * Where a tier at `url` takes connections; one whose URL has a path, below that path. Query and hash are not used.
  * @throws TypeError for what is no URL of a node
  */
 export function endpointOf(url: string | URL): string {
@@ -52,7 +52,9 @@ export function endpointOf(url: string | URL): string {
     // `localhost:9000` is a URL too, with a scheme of its own.
     const meant = !/^[./]|:\/\//.test(text) && urlOf(`http://${text}`) !== undefined
     const hint = meant ? `: did you mean "http://${text}"?` : ''
-    throw new TypeError(`url must begin with http:// or https://; it is ${JSON.stringify(text)}${hint}`)
+    throw new TypeError(
+      `url must begin with http://, https://, ws:// or wss://; it is ${JSON.stringify(text)}${hint}`,
+    )
   }
   endpoint.hash = ''
   endpoint.protocol = endpoint.protocol.replace('http', 'ws')

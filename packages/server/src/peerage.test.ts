@@ -337,11 +337,11 @@ describe('attached to an application that has handlers of its own', () => {
     const server = createServer((_, response) => response.end('app'))
     const [first, second] = [peerage({ path: '/a' }), peerage({ path: '/b' })]
     // As what measures an application does.
-    const emit = server.emit
+    const emit = server.emit.bind(server)
     let counted = 0
     const theirs = (...args: unknown[]): unknown => {
       if (args[0] === 'request') counted++
-      return Reflect.apply(emit, server, args)
+      return Reflect.apply(emit, undefined, args)
     }
     Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: theirs })
     first.attach(server)

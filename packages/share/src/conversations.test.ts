@@ -1,7 +1,8 @@
 import type { Channel } from '@peerage/client'
+import { PeerageError } from '@peerage/client'
 import { expect, it } from 'vitest'
 import type { Conversation } from './conversations.js'
-import { Conversations } from './conversations.js'
+import { Conversations, explain } from './conversations.js'
 
 type Listener = (...args: never[]) => unknown
 
@@ -54,4 +55,13 @@ it('keeps the newer of two channels to one peer, whichever end is heard first', 
   expect(all[0]?.items).toHaveLength(2)
   calls.emit('channel-closed', second, 'gone')
   expect(all).toMatchObject([{ standing: { stage: 'closed', why: 'gone' }, exchange: undefined }])
+})
+
+it('says of a link with what is no name that it is the link, and not the tier', () => {
+  const error = new PeerageError('bad-name', 'to must be printable')
+  expect(explain(error, 'a\nb')).toEqual({
+    title: 'No name of a peer',
+    advice: 'Ask for a fresh link. (to must be printable)',
+  })
+  expect(explain(new PeerageError('closed'), 'bob').title).toBe('Not connected any more')
 })

@@ -87,6 +87,10 @@ export class Conversations {
 /** An error in the words of whoever looks at the page. */
 export function explain(error: unknown, peer: string): { title: string; advice: string } {
   if (error instanceof ConnectError) return explainStage(error, peer)
+  if (error instanceof PeerageError && error.code === 'bad-name')
+    return { title: 'No name of a peer', advice: `Ask for a fresh link. (${error.message})` }
+  if (error instanceof PeerageError && error.code === 'closed')
+    return { title: 'Not connected any more', advice: 'Reload this page.' }
   if (error instanceof PeerageError)
     return { title: `The tier refused: ${error.code}`, advice: error.message }
   return { title: 'Something went wrong', advice: error instanceof Error ? error.message : String(error) }

@@ -1,0 +1,21 @@
+import { parseName } from '@peerage/protocol'
+import type { Name, Parsed } from '@peerage/protocol'
+import { given } from './check.js'
+import { PeerageError } from './error.js'
+
+/** @throws PeerageError `bad-name` that names the argument, the rule, and what was given */
+export function nameOrThrow(input: unknown, argument = 'name'): Name {
+  return parsedOrThrow(input, argument, parseName)
+}
+
+/** @throws PeerageError that names the argument, the rule, and what was given */
+export function parsedOrThrow<T>(
+  input: unknown,
+  argument: string,
+  parse: (input: unknown) => Parsed<T>,
+  code: 'bad-name' | 'bad-field' = 'bad-name',
+): T {
+  const parsed = parse(input)
+  if (!parsed.ok) throw new PeerageError(code, given(argument, parsed.problem, input))
+  return parsed.value
+}
