@@ -126,7 +126,9 @@ export async function connectOn(
   const open =
     options.transport ??
     websocketTransport(endpoint, await ground.findWebSocket(), clock, ground.whyNotOpened)
-  if (name !== undefined) await untilEnded(key, options.signal)
+  // Another URL may lead to the same tier.
+  const stay = `${app ?? ''} ${name ?? ''}`
+  if (name !== undefined) await untilEnded(stay, options.signal)
   const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
@@ -137,7 +139,7 @@ export async function connectOn(
     app,
     name,
     token,
-    ending: (end) => willEnd(key, end),
+    ending: (end) => willEnd(stay, end),
   })
   let peer: Peer | undefined
   if (ground.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
@@ -147,7 +149,9 @@ export async function connectOn(
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
     const { failure: cause } = session.link
-    const last = cause ? `The last attempt: ${cause.message}` : 'The first attempt had not come to an end.'
+    const last = cause
+      ? `The last attempt: ${cause.message}`
+      : 'Nothing has answered there yet: is it a node?'
     const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
     giveUp.abort(new PeerageError('timeout', detail, { cause }))
   })

@@ -1,6 +1,6 @@
 import { onAbort } from './abort.js'
 
-/** What this page or process is about to give back, by identity key. */
+/** What this page or process is about to give back, by app and name. */
 const endings = new Map<string, Set<Promise<void>>>()
 
 /** The stay under `key` is over when `end` has resolved; that takes 2 s at most. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { accessSync, constants, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isObject } from '@peerage/protocol'
 import { aText, check } from './check.js'
@@ -42,6 +42,10 @@ export function fileStorage(path: string): IdentityStorage {
 
 function read(file: string): Map<string, string> {
   let text: string
+  const found = statSync(file, { throwIfNoEntry: false })
+  // Its place would be taken by a file: what writes as a whole renames.
+  if (found && !found.isFile() && !found.isDirectory())
+    throw new Error(`fileStorage cannot use ${file}: it is a device, a pipe or a socket; name a file`)
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {

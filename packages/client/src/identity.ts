@@ -133,7 +133,7 @@ class Sheltered {
     try {
       const done = act()
       // One that answers later is none of ours, and its failure must not end a process.
-      if (done instanceof Promise) done.catch(() => {})
+      Promise.resolve(done).catch(() => {})
       return done
     } catch {
       return undefined

@@ -73,7 +73,13 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   )
   expect(endpointOf('wss://host/a/b')).toBe('wss://host/a/b/peerage/?EIO=4&transport=websocket')
   expect(endpointOf('https://host/#a')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
-  for (const url of ['ftp://host', '', 'ws:host', 'http://', '/tier'])
+  for (const url of ['ws:host', 'http://', 'http:/127.0.0.1', 'http://127.0.0.1:99999', 'https://[::1:1'])
+    expect(() => endpointOf(url)).toThrow(
+      new TypeError(
+        `url must be one such as https://tier.example or http://localhost:9000; ${JSON.stringify(url)} is not`,
+      ),
+    )
+  for (const url of ['ftp://host', '', '/tier'])
     expect(() => endpointOf(url)).toThrow(
       new TypeError(`url must begin with http://, https://, ws:// or wss://; it is ${JSON.stringify(url)}`),
     )
@@ -189,6 +195,10 @@ test('[L6] of several addresses that were tried the first is told, and of OpenSS
     reason: 'wrong version number',
   })
   expect(told(tls)).toContain('opened: wrong version number (EPROTO). No TLS is spoken there')
+  const long = '40A8:error:0A0000C6:SSL routines:tls_get_more_records:packet length too long:../ssl.c:653:\n'
+  expect(told(Object.assign(new Error(long), { code: 'ERR_SSL_PACKET_LENGTH_TOO_LONG' }))).toContain(
+    'opened: packet length too long (ERR_SSL_PACKET_LENGTH_TOO_LONG). No TLS is spoken there',
+  )
   expect(told(undefined)).toMatch(
     /^no WebSocket to wss:\/\/host\/peerage\/ could be opened: this platform does not say/,
   )
@@ -210,6 +220,26 @@ test('[C3] [F8] nor does a ping time that no number can be made of', async () =>
   socket().receive('40{"sid":"y"}')
   await clock.advance(10_000)
   expect(events).toEqual([{ type: 'closed', with: 1006 }])
+})
+
+test('[L6] who says nothing, and who closes at once, is told as such', async () => {
+  const told: (Error | undefined)[] = []
+  const none = (): void => {}
+  const open = (): Transport =>
+    websocketTransport(
+      'ws://tier/peerage/',
+      FakeSocket as unknown as typeof WebSocket,
+      clock,
+    )(hello, { message: none, malformed: none, refused: none, closed: (_code, cause) => told.push(cause) })
+  open()
+  await clock.advance(8_000)
+  open()
+  socket().dispatchEvent(new Event('open'))
+  socket().close(1000)
+  expect(told.map((error) => error?.message)).toEqual([
+    'no WebSocket to ws://tier/peerage/ could be opened: nothing came within 8 s. Is it a node that listens there, and does a proxy pass WebSocket on?',
+    'no WebSocket to ws://tier/peerage/ could be opened: it was opened, and closed with 1000 before anything came. Is it a node that listens there?',
+  ])
 })
 
 test('[H2] a refused hello is told with its error; one that is none of ours is a cut', () => {

@@ -16,6 +16,8 @@ const CUT = 1006
 const CLOSE_MS = 2_000
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
+/** Until anything comes: before the attempt ends by itself [L5], for here it is known what is missing. */
+const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
@@ -30,12 +32,17 @@ interface Socket {
   readonly readyState: number
   send(text: string): void
   close(): void
+  addEventListener(type: 'open', listener: () => void): void
   addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
   addEventListener(type: 'close', listener: (event: { code: number }) => void): void
   addEventListener(type: 'error', listener: (event: object) => void): void
 }
 
+const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does a proxy pass WebSocket on?`
 const NO_NODE = 'what answers there does not speak as a node does'
+
+const closedAtOnce = (code: number): string =>
+  `it was opened, and closed with ${code} before anything came. Is it a node that listens there?`
 
 /** Whole, or for a page a path of its own site. */
 const URL_PATTERN = /^(?:(?:http|ws)s?:\/\/|[./])/i
@@ -49,12 +56,15 @@ export function endpointOf(url: string | URL): string {
   check('url', text, aText)
   const endpoint = URL_PATTERN.test(text) ? urlOf(text) : undefined
   if (endpoint === undefined) {
+    const given = JSON.stringify(text)
+    if (/^(?:http|ws)s?:/i.test(text))
+      throw new TypeError(
+        `url must be one such as https://tier.example or http://localhost:9000; ${given} is not`,
+      )
     // `localhost:9000` is a URL too, with a scheme of its own.
     const meant = !/^[./]|:\/\//.test(text) && urlOf(`http://${text}`) !== undefined
     const hint = meant ? `: did you mean "http://${text}"?` : ''
-    throw new TypeError(
-      `url must begin with http://, https://, ws:// or wss://; it is ${JSON.stringify(text)}${hint}`,
-    )
+    throw new TypeError(`url must begin with http://, https://, ws:// or wss://; it is ${given}${hint}`)
   }
   endpoint.hash = ''
   endpoint.protocol = endpoint.protocol.replace('http', 'ws')
@@ -86,6 +96,8 @@ export function websocketTransport(
     let silence: Timer | undefined
     /** Nothing has come yet: it may be no node, or nothing at all. */
     let heard = false
+    let wasOpen = false
+    let silent = false
     let failure: unknown
     let leaves = false
 
@@ -95,26 +107,28 @@ export function websocketTransport(
       silence?.cancel()
       return true
     }
+    const why = (code: number): string => {
+      if (silent) return SILENT
+      return wasOpen ? closedAtOnce(code) : whyNotOpened(failure)
+    }
     const cut = (code = CUT, detail = cutText(code)): void => {
       if (!finish()) return
       socket.close()
       events.closed(
         code,
-        heard
-          ? new PeerageError('unreachable', detail)
-          : openFailure(endpoint, whyNotOpened(failure), failure),
+        heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, why(code), failure),
       )
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
       silence?.cancel()
       silence = clock.after(ms, () => {
-        const leftMs = heardAt + beatMs - clock.now()
+        const leftMs = heardAt + (heard ? beatMs : SILENT_MS) - clock.now()
         // The time of day may have jumped back.
         if (leftMs > 0) listen(Math.min(leftMs, beatMs))
         else if (heard) cut(CUT, `nothing came from the node for ${beatMs / 1_000} s`)
         else {
-          failure = new Error(`no answer within ${beatMs / 1_000} s`)
+          silent = true
           cut()
         }
       })
@@ -165,6 +179,7 @@ export function websocketTransport(
         default:
       }
     })
+    socket.addEventListener('open', () => (wasOpen = true))
     socket.addEventListener('close', ({ code }) => cut(code))
     socket.addEventListener('error', (event) => {
       if (state === 'over') return
@@ -172,7 +187,7 @@ export function websocketTransport(
       // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
       if (!heard) cut()
     })
-    listen()
+    listen(SILENT_MS)
     return {
       send({ type, ...fields }) {
         if (state === 'opening' || state === 'over' || socket.readyState !== OPEN) return false

@@ -18,7 +18,10 @@ const advice: [pattern: RegExp, text: string][] = [
   ],
   [/response: 30\d/, 'It sends elsewhere: give the URL that it leads to.'],
   [/response: 50\d/, 'The node, or the proxy before it, is not ready.'],
-  [/response: 400|ECONNRESET|hang up/, 'Is it a node, and should the URL begin with https://?'],
+  [
+    /response: 400|ECONNRESET|hang up/,
+    'Is it a node? If TLS is spoken there, the URL must begin with https://.',
+  ],
   [
     /ETIMEDOUT|E(?:HOST|NET)UNREACH/,
     'No way leads there: is the host right, and does a firewall let this through?',
@@ -44,6 +47,7 @@ function saidBy(error: unknown): string {
     const value: unknown = Reflect.get(error, name)
     return typeof value === 'string' ? value : ''
   }
-  const [code, message] = [field('code'), field('reason') || error.message]
+  const [code, full] = [field('code'), field('reason') || error.message]
+  const [, , message = full] = /error:[\dA-F]+:([^:]*):[^:]*:([^:\n]+)/.exec(full) ?? []
   return code === '' || message.includes(code) ? message : `${message} (${code})`
 }

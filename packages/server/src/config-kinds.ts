@@ -93,10 +93,13 @@ export const hostPort = text.refine(
 )
 
 /** A path below which something is served. */
-export const urlPath = text.regex(
-  /^\/(?:[^\s?#/]+\/)*(?:[^\s?#/]+)?$/,
-  'must begin with / and hold no ? or #',
+export const urlPath = text.refine(
+  // As a browser would send it: what it encodes, or takes away as `..`, nobody could reach.
+  (path) => /^\/(?:[\w.~!$&'()*+,;=:@-]+\/)*(?:[\w.~!$&'()*+,;=:@-]+)?$/.test(path) && isWhole(path),
+  'must begin with /, and hold only letters without accents, digits and -._~!$&()*+,;=:@, and no . or .. between slashes',
 )
+
+const isWhole = (path: string): boolean => new URL(path, 'http://localhost').pathname === path
 
 /** With a slash on both ends. */
 export function asBase(path: string): string {
