@@ -7,7 +7,7 @@ import { parseApp, temporary } from '@peerage/protocol'
 export interface AdmitRequest {
   /** Absent: the peer named none. */
   app?: App
-  /** Absent: the node will make one. */
+  /** One that the node has made, where the peer named none. */
   name?: Name
   /** What the peer presented: the native hello's token, or PeerJS's token or key. */
   token?: string
