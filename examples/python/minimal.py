@@ -14,18 +14,22 @@ asked, heard, streams, over = {}, {}, {}, asyncio.Event()
 
 async def say(frame, fields, ends, *waits):
     """Says a frame, again after each wait, until an answer ends it."""
-    asked.update(frame=frame, fields=fields, ends=ends, answer=asyncio.get_running_loop().create_future())
+    answer = asyncio.get_running_loop().create_future()
+    asked.update(frame=frame, fields=fields, ends=ends, answer=answer)
     for seconds in waits:
         await say_again()
-        if (await asyncio.wait([asked['answer']], timeout=seconds))[0]:
-            return asked['answer'].result()
-        fields['fresh'] = True  # what it means to a send: said before
-    return {'code': 'timeout'}
+        await asyncio.wait([answer], timeout=seconds)
+        if answer.done():
+            break
+    asked.clear()
+    return answer.result() if answer.done() else {'code': 'timeout'}
 
 
-async def say_again(*_):
+async def say_again():
     if asked and '/' in sio.namespaces:
-        await sio.emit(asked['frame'], asked['fields'])
+        fields = asked['fields']
+        await sio.emit(asked['frame'], dict(fields))
+        fields['fresh'] = True  # of a send: it was said before
 
 
 def answered(m):
@@ -34,7 +38,8 @@ def answered(m):
 
 
 async def lookup(who):
-    answer = await say('lookup', {'id': 1, 'names': [who]}, lambda m: m.get('id') == 1, 5, 5, 5)
+    id = secrets.randbelow(2**32)
+    answer = await say('lookup', {'id': id, 'names': [who]}, lambda m: m.get('id') == id, 5, 5, 5)
     return answer['peers'][0] if 'peers' in answer else answer
 
 

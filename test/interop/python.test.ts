@@ -237,12 +237,13 @@ describe('the small client in Python', () => {
     const [name] = (await py.said('welcome')).split(' ')
     expect(name).toBe(py.name)
     const long = 'long '.repeat(20_000)
-    for (const [sent, printed] of [
+    const bodies: [sent: unknown, printed: string][] = [
       [{ a: [1] }, "{'a': [1]}"],
       ['é', 'é'],
       [new Uint8Array([1, 2, 255]), '[1, 2, 255]'],
       [long, long],
-    ]) {
+    ]
+    for (const [sent, printed] of bodies) {
       await bob.send(py.name, sent)
       expect(await py.said('message')).toBe(`${bob.name} ${printed}`)
     }
