@@ -2,8 +2,14 @@
 // What follows `--` goes to the node: npm start -- --port 9100 --redis redis://127.0.0.1:6379
 import { spawn } from 'node:child_process'
 import { build, install, requireNode, ROOT } from './lib.mjs'
+import { withoutDashes } from './npm-flags.mjs'
 
 requireNode()
+const right = withoutDashes(process.argv.slice(2), process.env)
+if (right !== undefined) {
+  console.error(`npm took these flags for its own. Write: npm start -- ${right}`)
+  process.exit(2)
+}
 if (!(await install()) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]
@@ -17,6 +23,9 @@ process.stdout.on('error', () => {})
 node.stdout.on('data', (chunk) => {
   process.stdout.write(chunk)
   const url = /"url":"([^"]+)".*"msg":"ready"/.exec(String(chunk))?.[1]
-  if (url !== undefined) console.log(`\nPeerage is ready. Open ${url} in two browser tabs.\n`)
+  if (url !== undefined)
+    console.log(
+      `\nPeerage is ready. Open ${url} in a browser, and the link that the page shows in another tab.\n`,
+    )
 })
 node.once('close', (code) => process.exit(code ?? 1))

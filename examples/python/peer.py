@@ -1,16 +1,21 @@
 """A peer in Python, as packages/protocol/SPEC.md §9 asks for it: python3 peer.py URL NAME. README.md has its commands."""
-import asyncio, base64, collections, itertools, json, random, secrets, sys, time, urllib.parse
+import asyncio, base64, collections, itertools, json, random, secrets, signal, sys, time, urllib.parse
 import socketio
 
+if len(sys.argv) != 3 or not sys.argv[1].startswith(('http://', 'https://')):
+    sys.exit('usage: python3 peer.py URL NAME, such as python3 peer.py http://127.0.0.1:9000 py')
 url, name = sys.argv[1:]
 hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # who has the secret may come back to the name
 TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
 ENDS = {'unavailable', 'forbidden', 'incompatible', 'relay-refused', 'too-large'}
 FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}
-sio = socketio.AsyncClient(reconnection_delay_max=20)
+BODY_MOST, FRAME_MOST = 49_152, 65_536
+sio = socketio.AsyncClient(reconnection_delay_max=20, handle_sigint=False)
 ids, waiting, outgoing, incoming = itertools.count(1), {}, {}, {}
+tasks = set()
 turns = collections.defaultdict(asyncio.Lock)  # one message at a time to each peer, so `base` is always `seq`
 over = asyncio.Event()
+refusing = set()  # whose calls are being refused: one of a peer at a time, and 16 in all
 
 
 def tell(*words):
@@ -48,15 +53,18 @@ async def lookup(who):
     return {'code': 'timeout'}
 
 
-async def send(to, data):
-    async with turns[to]:
+async def send(to, data, kind='message', **more):
+    async with turns[to, kind]:
         peer = await lookup(to)
         if 'since' not in peer:
             return peer.get('code', 'unavailable')
-        line = outgoing.setdefault((to, peer['since']), {'stream': secrets.token_urlsafe(8), 'seq': 0})
-        line['seq'] += 1
-        key = (to, line['stream'], line['seq'])
-        frame = dict(line, to=to, since=peer['since'], base=line['seq'], kind='message', body=json.dumps(data))
+        line = outgoing.setdefault((to, peer['since'], kind), {'stream': secrets.token_urlsafe(8), 'seq': 0})
+        seq = line['seq'] + 1
+        frame = dict(line, seq=seq, to=to, since=peer['since'], base=seq, kind=kind, body=json.dumps(data), **more)
+        if len(frame['body']) > BODY_MOST or len(json.dumps(['send', frame | {'fresh': True}])) + 2 > FRAME_MOST:
+            return 'too-large'  # it would take parts (D17)
+        line['seq'] = seq
+        key = (to, line['stream'], seq)
         for seconds in (2, 4, 8, 8, 8):
             if end := await say(key, seconds, 'send', **frame):
                 return end
@@ -81,6 +89,27 @@ def decode(body):
     return list(base64.b64decode(body[1:])) if body[:1] == 'b' else json.loads(body)
 
 
+def start(work):
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def answer_call(caller, handshake, body):
+    """No WebRTC here: an offer is refused at once, so that its caller need not wait for an answer."""
+    async def refuse():
+        refusing.add(caller)
+        await send(caller, {'type': 'end', 'reason': 'refused'}, 'signal', handshake=handshake)
+        refusing.discard(caller)
+
+    try:
+        is_offer = decode(body)['type'] == 'offer'
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return
+    if is_offer and handshake and caller not in refusing and len(refusing) < 16:
+        start(refuse())
+
+
 @sio.on('message')
 async def message(m):
     got = incoming.setdefault((m['from'], m['stream']), {'next': m['base'], 'early': {}, 'unread': 0})
@@ -94,7 +123,9 @@ async def message(m):
     while (body := take(got)) is not None:
         count, next_before = got['next'] - next_before, got['next']
         got['unread'] = got['unread'] << count & 2**64 - 1
-        if m['kind'] == 'message' and body[:1] != 'p':  # a part of what its sender gave up is nothing
+        if m['kind'] == 'signal':
+            answer_call(m['from'], m.get('handshake'), body)
+        elif body[:1] != 'p':  # a part of what its sender gave up is nothing
             try:
                 tell('message', m['from'], json.dumps(decode(body)))
             except (ValueError, RecursionError):
@@ -132,8 +163,8 @@ def welcome(m):
         settle(key, None)
 
 
-def stop(reason):
-    tell('closed', reason)
+def stop(*reason):
+    tell('closed', *reason)
     sio.reconnection = False
     over.set()
 
@@ -147,42 +178,76 @@ def closing(m):
 
 @sio.on('connect_error')
 def refused(error):
-    code = error['data']['code'] if isinstance(error, dict) and 'data' in error else None
-    if code and code not in TEMPORARY:
-        stop(code)
+    refusal = error.get('data') if isinstance(error, dict) else None
+    if refusal and refusal['code'] not in TEMPORARY:
+        stop(refusal['code'], refusal['detail'])
 
 
-async def obey(verb, to='', data='null'):
-    if verb == 'lookup':
+def value(text):
+    """What JSON says, and any other text as it is."""
+    try:
+        return json.loads(text, parse_constant=lambda _: text)
+    except (ValueError, RecursionError):
+        return text
+
+
+async def leave():
+    """Gives the name back. Who only goes keeps it taken for `graceMs`."""
+    await emit('leave', {})
+    await asyncio.wait([asyncio.create_task(over.wait())], timeout=2 if '/' in sio.namespaces else 0)
+    over.set()
+
+
+async def obey(verb, to=None, data=None):
+    if verb == 'lookup' and to:
         tell('found', json.dumps(await lookup(to)))
-    elif verb == 'send':
-        tell('sent', to, await send(to, json.loads(data)))
+    elif verb == 'send' and data is not None:
+        tell('sent', to, await send(to, value(data)))
     elif verb == 'leave':
-        await emit('leave', {})
+        await leave()
     else:
-        tell('unknown', verb)
+        tell('usage:', 'lookup NAME | send NAME JSON-OR-TEXT | leave')
 
 
 async def listen():
-    commands, tasks = asyncio.StreamReader(), set()
+    commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while line := await commands.readline():
-        if words := line.decode().split(maxsplit=2):
-            tasks.add(asyncio.create_task(obey(*words)))
+        if words := line.decode(errors='replace').strip().split(maxsplit=2):
+            start(obey(*words))
 
 
-async def main():
+def why(error):
+    """What python-socketio's own error hides: that nobody listens, a status, a certificate."""
+    while error.__context__:
+        error = error.__context__
+    return error
+
+
+async def connect():
     path = urllib.parse.urlsplit(url).path.strip('/') + '/peerage/'
     while not sio.connected and not over.is_set():
         try:
             await sio.connect(url, auth=hello, transports=['websocket'], socketio_path=path, wait_timeout=10)
-        except socketio.exceptions.ConnectionError as error:
-            tell('waiting', error)
-            await asyncio.sleep(random.uniform(0, 5))
-    listening = asyncio.create_task(listen())
+        except (socketio.exceptions.SocketIOError, OSError, asyncio.TimeoutError, ValueError) as error:
+            if not over.is_set():
+                tell('waiting', why(error) or repr(error))
+                await asyncio.sleep(random.uniform(0, 5))
+    await listen()
+
+
+async def main():
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(stopping, lambda: start(leave()))
+    connecting = asyncio.create_task(connect())
+    await asyncio.wait([connecting, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if connecting.done():
+        connecting.result()  # raises what nobody has caught
     await over.wait()
-    listening.cancel()
+    connecting.cancel()
     await sio.disconnect()
+    if sio.eio.http:
+        await sio.eio.http.close()  # where it never connected, python-socketio leaves it open
 
 
 asyncio.run(main())

@@ -273,7 +273,7 @@ export const bundlers: readonly Bundler[] = [
           ],
         ],
         'out-single/single.mjs',
-        '`platform: node`, `format: esm`, and before Node 22 the banner below',
+        '`platform: node`, `format: esm`, and the banner above',
       ),
       inServiceWorker(
         [['esbuild', 'worker.js', '--bundle', '--format=esm', '--outfile=out-worker/worker.js']],

@@ -9,6 +9,7 @@ import { makeCertificates } from '../support/certificates.js'
 import { HAPROXY } from '../support/haproxy.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
 import { freePort, freePortBoth, freePortPair } from '../support/ports.js'
+import { REPOSITORY } from '../support/node.js'
 import { eventually, startChild, type Child } from '../support/process.js'
 import { REDIS, startRedis } from '../support/redis.js'
 import { useCommand } from './command.js'
@@ -81,6 +82,18 @@ describe('a configuration that is wrong', () => {
     const { code, text } = await ended(args)
     expect(text).toContain(says)
     expect(code).toBe(2)
+  })
+
+  // npm takes a flag without `--` for its own: the node would get the bare value, or nothing at all.
+  test.each([
+    [['--port', '9377'], 'npm start -- --port 9377'],
+    [['--port=9377', '--no-page'], 'npm start -- --port=9377 --no-page'],
+    [['--open', '--host', '0.0.0.0'], 'npm start -- --host 0.0.0.0 --open'],
+  ])('npm start %j, without --, says how to write it', async (args, right) => {
+    const child = await startChild({ command: 'npm', args: ['start', ...args], cwd: REPOSITORY })
+    cleanups.push(() => child.stop())
+    expect(await child.stopped).toMatchObject({ code: 2 })
+    expect(child.lines).toContain(`npm took these flags for its own. Write: ${right}`)
   })
 
   test('check-config and print-config: what holds, without its secrets', async () => {
@@ -249,7 +262,7 @@ describe('cluster', () => {
   beforeAll(async () => {
     for (const part of [REDIS, HAPROXY]) await findBinary(part)
   })
-  const URL_LINE = /^Open (http:\/\/127\.0\.0\.1:\d+\/) in two tabs/
+  const URL_LINE = /^Open (http:\/\/127\.0\.0\.1:\d+\/) in a browser, and the link that the page shows/
 
   async function startCluster(): Promise<{ child: Child; url: string; pids: number[] }> {
     const port = await freePort()

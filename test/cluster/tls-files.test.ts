@@ -121,7 +121,7 @@ test('a renewed authority of Redis is taken up, too', async () => {
 test.each([
   ['serve', ['serve', '--port', '0'], /"msg":"ready"/],
   ['stun', ['stun', '--port', '0', '--host', '127.0.0.1'], /"msg":"ready"/],
-  ['cluster', ['cluster', '--nodes', '1'], /in two tabs/],
+  ['cluster', ['cluster', '--nodes', '1'], /^Open .* in a browser/],
 ])('SIGHUP does not end peerage %s', async (command, args, isUp) => {
   const port = command === 'cluster' ? ['--port', String(await freePort())] : []
   const child = await peerage([...args, ...port])

@@ -42,14 +42,15 @@ const fresh = (name: string): string => `${name}-${serial++}`
 interface Python {
   name: string
   tell(line: string): void
+  kill: Child['kill']
   /** What follows `word` in the next line that begins with it. */
   said(word: string): Promise<string>
   stopped: Child['stopped']
 }
 
-async function python(url: string): Promise<Python> {
+async function python(url: string, program = 'peer.py', ...more: string[]): Promise<Python> {
   const name = fresh('py')
-  const child = await startPython(`${REPOSITORY}examples/python/peer.py`, url, name)
+  const child = await startPython(`${REPOSITORY}examples/python/${program}`, url, name, ...more)
   children.push(child)
   const heard = new Map<string, number>()
   const said = (word: string): Promise<string> => {
@@ -60,7 +61,13 @@ async function python(url: string): Promise<Python> {
       return line.slice(word.length + 1)
     }, DEADLINE_MS)
   }
-  return { name, tell: (line) => child.tell(line), said, stopped: child.stopped }
+  return {
+    name,
+    tell: (line) => child.tell(line),
+    kill: (signal) => child.kill(signal),
+    said,
+    stopped: child.stopped,
+  }
 }
 
 async function sdk(url: string): Promise<Peer> {
@@ -145,10 +152,45 @@ describe('a client in Python, written from SPEC.md', () => {
       expect(JSON.parse(line.slice(bob.name.length + 1))).toEqual(got)
     }
 
+    const text = next(bob)
+    py.tell(`send ${bob.name} no JSON, a text`)
+    expect(await text).toEqual([py.name, 'no JSON, a text'])
+    py.tell(`send ${bob.name}`)
+    expect(await py.said('usage:')).toContain('send NAME JSON-OR-TEXT')
+
     py.tell('leave')
     expect(await py.said('closed')).toBe('left')
     expect(await py.stopped).toMatchObject({ code: 0 })
     expect(await bob.lookup([py.name])).toMatchObject([{ state: 'offline' }])
+  })
+
+  test('refuses a call at once', async () => {
+    const bob = await connect(haproxy.url, { name: fresh('sdk') })
+    peers.push(bob)
+    const py = await python(haproxy.url)
+    await py.said('welcome')
+    const begun = Date.now()
+    await expect(bob.p2p?.connect(py.name)).rejects.toMatchObject({ stage: 'no-answer' })
+    // Without the refusal, at its deadline.
+    expect(Date.now() - begun).toBeLessThan(10_000)
+  })
+
+  test('Ctrl-C gives the name back; a wrong address and wrong arguments are told', async () => {
+    const bob = await sdk(haproxy.url)
+    const py = await python(haproxy.url)
+    await py.said('welcome')
+    await py.kill('SIGINT')
+    expect(await py.said('closed')).toBe('left')
+    expect(await py.stopped).toEqual({ code: 0, signal: null })
+    expect(await bob.lookup([py.name])).toMatchObject([{ state: 'offline' }])
+
+    const lost = await python('http://127.0.0.1:9')
+    expect(await lost.said('waiting')).toMatch(/Connect call failed/)
+    await lost.kill('SIGINT')
+    expect(await lost.stopped).toEqual({ code: 0, signal: null })
+    const wrong = await python('127.0.0.1:9')
+    expect(await wrong.said('usage:')).toMatch(/URL NAME/)
+    expect(await wrong.stopped).toMatchObject({ code: 1 })
   })
 
   test('hands messages over in order and once, and takes an order of its own to others', async () => {
@@ -185,5 +227,65 @@ describe('a client in Python, written from SPEC.md', () => {
     expect(await heard).toEqual([py.name, 'after'])
     py.tell('leave')
     expect(await py.said('closed')).toBe('left')
+  })
+})
+
+describe('the small client in Python', () => {
+  test('receives and acknowledges every kind of body, and Ctrl-C gives its name back', async () => {
+    const bob = await sdk(haproxy.url)
+    const py = await python(haproxy.url, 'minimal.py')
+    const [name] = (await py.said('welcome')).split(' ')
+    expect(name).toBe(py.name)
+    const long = 'long '.repeat(20_000)
+    const bodies: [sent: unknown, printed: string][] = [
+      [{ a: [1] }, "{'a': [1]}"],
+      ['é', 'é'],
+      [new Uint8Array([1, 2, 255]), '[1, 2, 255]'],
+      [long, long],
+    ]
+    for (const [sent, printed] of bodies) {
+      await bob.send(py.name, sent)
+      expect(await py.said('message')).toBe(`${bob.name} ${printed}`)
+    }
+    await py.kill('SIGINT')
+    expect(await py.said('closed')).toBe('left')
+    expect(await py.stopped).toEqual({ code: 0, signal: null })
+    expect(await bob.lookup([py.name])).toMatchObject([{ state: 'offline' }])
+  })
+
+  test('tells how a message ended', async () => {
+    const bob = await sdk(haproxy.url)
+    const heard = next(bob)
+    const py = await python(haproxy.url, 'minimal.py', bob.name, 'hello')
+    expect(await heard).toEqual([py.name, 'hello'])
+    expect(await py.said('sent')).toBe('delivered')
+    const other = await python(haproxy.url, 'minimal.py', fresh('nobody'), 'hello')
+    expect(await other.said('sent')).toBe('unavailable')
+  })
+
+  test('comes back with its secret after its node has died, to the same stay, and goes on', async () => {
+    const pair = await startNodes(2, { redisUrl: redis.url })
+    const balancer = await startHaproxy({ backends: pair })
+    try {
+      await Promise.all(pair.map((_, index) => balancer.until(index, 'UP')))
+      const py = await python(balancer.url, 'minimal.py')
+      const [, since, id] = (await py.said('welcome')).split(' ')
+      const at = pair.findIndex((node) => node.id === id)
+      const other = pair[1 - at]
+      if (other === undefined) throw new Error(`no node ${id}`)
+      const bob = await sdk(other.url)
+      await bob.send(py.name, 'before')
+      await pair[at]?.kill()
+      await bob.send(py.name, 'after')
+      expect(await py.said('message')).toBe(`${bob.name} before`)
+      expect(await py.said('message')).toBe(`${bob.name} after`)
+      expect((await py.said('welcome')).split(' ')).toEqual([py.name, since, other.id])
+      await py.kill('SIGINT')
+      expect(await py.stopped).toEqual({ code: 0, signal: null })
+      await bob.leave()
+    } finally {
+      await balancer.stop()
+      await Promise.all(pair.map((node) => node.stop()))
+    }
   })
 })

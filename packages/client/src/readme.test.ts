@@ -16,19 +16,33 @@ declare const options: Required<ConnectOptions>
 const { name, app, token, p2pServer, p2p, signal, onRetry } = options
 `
 
+/** What the program that connects by hand leaves to its reader. */
+const BY_HAND = `
+declare function show(text: string): void
+declare function typed(): Promise<string>
+`
+
+const READMES = ['README.md', 'packages/client/README.md']
+
+async function programsOf(file: string): Promise<string[]> {
+  const readme = await readFile(join(ROOT, file), 'utf8')
+  const programs = Array.from(readme.matchAll(/^```js\n(.*?)^```/gms), ([, program = '']) => program)
+  expect(programs, file).not.toEqual([])
+  return programs
+}
+
 // Before, `peer.p2p.connect(…)` of the README was an error of types: it may be null.
 test(
-  'the programs of the README are right under TypeScript\u2019s strict',
+  'the programs of the READMEs are right under TypeScript\u2019s strict',
   async () => {
-    const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-    const programs = Array.from(readme.matchAll(/^```js\n(.*?)^```/gms), ([, program = '']) => program)
-    expect(programs.length).toBeGreaterThan(1)
+    const programs = (await Promise.all(READMES.map(programsOf))).flat()
+    expect(programs.length).toBeGreaterThan(2)
     // Below the root, so that it finds the package as any program here does.
     const directory = await mkdtemp(join(ROOT, 'node_modules', '.readme-'))
     try {
       const files = programs.map((program, i) => ({
         path: join(directory, `program-${i}.mts`),
-        text: program.includes('import {') ? program : GIVEN + program,
+        text: (program.includes('import {') ? program : GIVEN + program) + BY_HAND,
       }))
       for (const { path, text } of files) await writeFile(path, text)
       const strict = [

@@ -113,10 +113,25 @@ describe('rules of an application', () => {
     expect(await ask(forbidden('not today'))).toEqual(forbidden('not today'))
   })
 
-  test.each([undefined, {}, { ok: true }, { ok: true, app: 'BAD APP!' }])(
-    'what names no app is an error of the application, which says what to do: %j',
-    async (answer) => {
-      await expect(ask(answer)).rejects.toThrow(/^accessRules\.admit must name the app: /)
-    },
-  )
+  // Before, each was said to be “nothing”, which names no app.
+  test.each([
+    [null, 'answered null'],
+    [true, 'answered true'],
+    ['chess', 'answered a text'],
+    [{}, 'must say whether the peer may come in: its answer has ok: undefined'],
+    [{ ok: 'yes', app: 'chess' }, 'must say whether the peer may come in: its answer has ok: a text'],
+    [{ ok: true }, 'must name the app: its answer has app: undefined'],
+    [{ ok: true, app: 'BAD APP!' }, 'must name the app: app must be '],
+    [
+      { ok: true, app: 'chess', identity: 7 },
+      'must name the identity as a text, or not at all: its answer has ',
+    ],
+    [{ ok: false }, 'must refuse with a code of packages/protocol/SPEC.md: its answer has code: undefined'],
+    [{ ok: false, code: 'no', detail: 'x' }, 'must refuse with a code of '],
+    [{ ok: false, code: 'forbidden' }, 'must say why it refuses: its answer has detail: undefined'],
+  ])('a wrong answer is an error that says what it was, and what is wanted: %j', async (answer, says) => {
+    const error: unknown = await ask(answer).catch((reason: unknown) => reason)
+    expect(String(error)).toContain(`TypeError: accessRules.admit ${says}`)
+    expect(String(error)).toContain("It answers { ok: true, app: 'default' }")
+  })
 })

@@ -1,13 +1,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Wire } from '@peerage/core'
 import type { App, ErrorCode, Name } from '@peerage/protocol'
-import { parseApp } from '@peerage/protocol'
+import { parseApp, temporary } from '@peerage/protocol'
 
 /** Who asks to come in, and what for. Every gateway asks before it claims a name. */
 export interface AdmitRequest {
   /** Absent: the peer named none. */
   app?: App
-  /** Absent: the node will make one. */
+  /** One that the node has made, where the peer named none. */
   name?: Name
   /** What the peer presented: the native hello's token, or PeerJS's token or key. */
   token?: string
@@ -32,11 +32,41 @@ export function checkedAccess(access: Access): Access {
   return {
     admit: async (request) => {
       const admitted = await access.admit(request)
-      const app = admitted?.ok ? parseApp(admitted.app) : undefined
-      if (app?.ok || (app === undefined && admitted?.ok !== undefined)) return admitted
-      throw new TypeError(`accessRules.admit must name the app: ${app?.problem ?? 'it answered nothing'}`)
+      const problem = problemOf(admitted)
+      if (problem === undefined) return admitted
+      throw new TypeError(`accessRules.admit ${problem}. ${WANTED}`)
     },
   }
+}
+
+const WANTED =
+  "It answers { ok: true, app: 'default' } to let the peer in, or { ok: false, code: 'forbidden', detail: 'why' }"
+
+function problemOf(admitted: unknown): string | undefined {
+  if (typeof admitted !== 'object' || admitted === null) return `answered ${shown(admitted)}`
+  const { ok, app, identity, code, detail }: Partial<Record<string, unknown>> = { ...admitted }
+  if (ok === true) {
+    const parsed = typeof app === 'string' ? parseApp(app) : undefined
+    if (parsed === undefined) return `must name the app: its answer has app: ${shown(app)}`
+    if (!parsed.ok) return `must name the app: ${parsed.problem}`
+    return identity === undefined || typeof identity === 'string'
+      ? undefined
+      : `must name the identity as a text, or not at all: its answer has identity: ${shown(identity)}`
+  }
+  if (ok !== false) return `must say whether the peer may come in: its answer has ok: ${shown(ok)}`
+  if (typeof code !== 'string' || !Object.hasOwn(temporary, code))
+    return `must refuse with a code of packages/protocol/SPEC.md: its answer has code: ${shown(code)}`
+  return typeof detail === 'string'
+    ? undefined
+    : `must say why it refuses: its answer has detail: ${shown(detail)}`
+}
+
+/** For the log, so short: what an application answered by mistake may hold anything. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return 'a text'
+  if (typeof value === 'function') return 'a function'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
 export interface AccessOptions {

@@ -4,11 +4,14 @@ import { Duplex } from 'node:stream'
 import type { Clock, Gateway, Wire } from '@peerage/core'
 import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from './gateway/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
+import type { Place } from './places.js'
 import { watchTwins } from './twins.js'
 
 /** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
 export interface HttpGateway extends Gateway {
   readonly wire: Wire
+  /** Where its upgrades come in. */
+  readonly place: Place
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
   handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
   /** Open connections now. */

@@ -191,7 +191,7 @@ export const configSchema = z.strictObject({
   access: section({
     key: set(
       text.min(16, 'must be at least 16 characters').nullable().default(null),
-      'shared key that every peer must present as its token',
+      'shared key that every peer must present as its token; at least 16 characters',
       {
         secret: true,
       },

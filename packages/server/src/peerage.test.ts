@@ -227,23 +227,24 @@ describe('attached to an application that has handlers of its own', () => {
     await expect(firstMessage(native(port))).rejects.toThrow('404')
   })
 
-  test('attached twice, and beside another node: each has what is its own, and the rest is answered once', async () => {
+  test('beside another node: each has what is its own, and the rest is answered once', async () => {
     const server = createServer()
-    const [first, second] = [peerage(), peerage({ peerjs: { path: '/other' } })]
-    first.attach(server)
+    const [first, second] = [peerage(), peerage({ path: '/other' })]
     first.attach(server)
     second.attach(server)
     const port = await listening(server)
     expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
     expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
     expect(await firstMessage(peerjs(port).replace('/peerjs', '/other/peerjs'))).toBe('{"type":"OPEN"}')
+    const otherNative = native(port).replace('/peerage/', '/other/peerage/')
+    expect(await firstMessage(otherNative)).toMatch(/^0\{"sid":/)
     const socket = await upgradeOnly(port, '/nobody')
     let answer = ''
     socket.on('data', (data) => (answer += String(data)))
     await once(socket, 'end')
     expect(answer.match(/HTTP\/1\.1 404 /g)).toHaveLength(1)
     await first.stop()
-    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    expect(await firstMessage(otherNative)).toMatch(/^0\{"sid":/)
     await second.stop()
     expect(server.listenerCount('upgrade')).toBe(0)
   })
@@ -398,7 +399,8 @@ describe('a P2P server beside an application’s', () => {
     expect(response.resume().statusCode).toBe(200)
     expect(await node.metrics()).toContain('peerage_errors_total{stage="p2p server"} 1')
     // Nor does it throw where the server listens already.
-    expect(() => peerage({ useAsP2PServer: true }).attach(server)).not.toThrow()
+    const late = peerage({ useAsP2PServer: true, path: '/late' })
+    expect(() => late.attach(server)).not.toThrow()
   })
 
   test('a stop right after the start leaves no UDP port', async () => {
@@ -553,6 +555,44 @@ test.each<[string, unknown, RegExp]>([
   ['Vite', { httpServer: createServer() }, /pass its \.httpServer$/],
 ])('attach with %s says what to pass', (_, server, says) => {
   expect(() => peerage().attach(server as Server)).toThrow(says)
+})
+
+// Before, it was no error: one node took everything, and the other one heard nothing.
+describe('two nodes on one server of this process', () => {
+  test('one node attached twice to a server is an error, which changes nothing', async () => {
+    const server = createServer()
+    const node = peerage().attach(server)
+    expect(() => node.attach(server)).toThrow('this node is attached to this server already: attach it once')
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+  })
+
+  test.each([
+    [{}, '/peerage/', 'path'],
+    [{ path: '/other', peerjs: { path: '/' } }, '/peerjs', 'peerjs.path'],
+  ])('a second one at the same path is an error: %j', (options, path, setting) => {
+    const server = createServer()
+    peerage().attach(server)
+    expect(() => peerage(options).attach(server)).toThrow(
+      `another node of this process takes ${path} of this server already: attach one node to a server, or give this one another ${setting}`,
+    )
+  })
+
+  test('at different paths, or once the first has begun to end, both are right', async () => {
+    const server = createServer()
+    const first = peerage().attach(server)
+    peerage({ path: '/other' }).attach(server)
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0/)
+    expect(await firstMessage(`ws://127.0.0.1:${port}/other/peerage/?EIO=4&transport=websocket`)).toMatch(
+      /^0/,
+    )
+    const drained = first.drain()
+    peerage().attach(server)
+    await drained
+    expect(await firstMessage(native(port))).toMatch(/^0/)
+    expect(() => peerage().attach(server)).toThrow('another node of this process takes /peerage/')
+  })
 })
 
 describe('what an attached node says of itself', () => {

@@ -29,7 +29,8 @@ export interface Peerage {
   /**
    * Takes Peerage's upgrades and requests from an HTTP or HTTPS server, whatever else lives on it, and starts.
    * What fails in the background is logged; `ready` rejects with it. May be called for several servers.
-   * @throws TypeError for what is no HTTP server, such as an Express app; Error after `stop` or `drain`
+   * @throws TypeError for what is no HTTP server, such as an Express app; Error after `stop` or `drain`, and where this
+   * node, or another one with the same `path`, is attached to this server already
    */
   attach(server: AnyServer): Peerage
   /** A server of its own, as `peerage serve` has it. Rejects with PortUnavailable. */

@@ -34,6 +34,7 @@ import { errorLog, type Logger } from './log.js'
 import { Metrics } from './metrics.js'
 import { createOwnServer } from './own-server.js'
 import { p2pAdvice } from './p2p.js'
+import { takePlaces } from './places.js'
 import { TlsFiles } from './tls-files.js'
 import { readVersion } from './version.js'
 
@@ -75,6 +76,7 @@ export class PeerageServer {
   /** Undoes what was started, last first. */
   readonly #closers: (() => Promise<void> | void)[] = []
   readonly #ports = new AttachedPorts()
+  readonly #holder = { hasEnded: () => this.#hasEnded }
   #udpPort: number | null = null
   #stun: StunServer | undefined
   #starting: Promise<void> | undefined
@@ -146,10 +148,12 @@ export class PeerageServer {
 
   /**
    * Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port.
-   * @throws Error after `stop` or `drain`
+   * @throws Error after `stop` or `drain`, and where a node is at the same path of this server already
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
+    const places = this.#gateways.map(({ place }) => place)
+    this.#closers.push(takePlaces(server, places, this.#holder))
     this.#closers.push(this.#takeFrom(server), this.#ports.watch(server))
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))

@@ -50,7 +50,9 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
   const trial = new Trial(options, surroundings, { redis, haproxy, setpriv: locate(['setpriv'], path) })
   try {
     const url = await trial.start()
-    out(`\nOpen ${url} in two tabs: they land on different nodes and find each other.`)
+    out(
+      `\nOpen ${url} in a browser, and the link that the page shows in another tab, whichever nodes they are on.`,
+    )
     out('Try: kill -9 one of the nodes. Ctrl-C ends everything.')
     const failure = await trial.watch()
     if (failure !== undefined) err(`peerage: ${failure}`)

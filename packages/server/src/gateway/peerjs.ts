@@ -9,6 +9,7 @@ import { mayComeFrom } from '../access.js'
 import type { Addresses } from '../address.js'
 import { asBase } from '../config-kinds.js'
 import type { Limits } from '../limits.js'
+import type { Place } from '../places.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { FrameWriter } from './frame-writer.js'
 import { Heartbeat } from './heartbeat.js'
@@ -70,6 +71,7 @@ export interface PeerJsGatewayOptions extends PeerJsSettings, PeerJsHooks {
 
 export interface PeerJsGateway extends Gateway {
   readonly wire: 'peerjs'
+  readonly place: Place
   readonly connections: number
   /** True: this upgrade is ours, and has been answered. Any other is left to whoever else listens. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
@@ -94,6 +96,7 @@ function howCut({ reason, spoke }: PeerJsConnection): Ending {
 /** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules P1…. */
 class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
   readonly wire = 'peerjs'
+  readonly place: Place
   readonly bufferedBytes: number
   readonly writer: FrameWriter
   readonly #options: PeerJsGatewayOptions
@@ -114,6 +117,7 @@ class WebSocketGateway implements PeerJsGateway, PeerJsEvents {
     const { clock, path, aliveMs } = options
     const base = asBase(path)
     this.#socketPath = `${base}peerjs`
+    this.place = { path: this.#socketPath, setting: 'peerjs.path' }
     this.#http = new PeerJsHttp({ ...options, base })
     const pingIntervalMs = Math.min(options.pingIntervalMs, Math.ceil((aliveMs * 2) / 3))
     const pingTimeoutMs = Math.min(options.pingTimeoutMs, Math.max(1, aliveMs - pingIntervalMs))

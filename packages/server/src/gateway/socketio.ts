@@ -22,6 +22,7 @@ import { Engine, EngineSocket } from './engine.js'
 import type { GatewayLog, GatewayMetrics } from './events.js'
 import { Heartbeat } from './heartbeat.js'
 import { admitNative, readHello } from './native-admit.js'
+import type { Place } from '../places.js'
 import type { NativeConnectionParts, Rates } from './native-connection.js'
 import { NativeConnection } from './native-connection.js'
 import { NativeFrames } from './native-frames.js'
@@ -78,6 +79,7 @@ const MEMBERS_PER_MESSAGE = 10
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class SocketIoGateway implements Gateway {
   readonly wire = 'native'
+  readonly place: Place
   readonly #options: SocketIoGatewayOptions
   readonly #engine: Engine
   readonly #io: Server
@@ -92,6 +94,7 @@ export class SocketIoGateway implements Gateway {
 
   constructor(options: SocketIoGatewayOptions) {
     this.#options = options
+    this.place = { path: options.path, setting: 'path' }
     const { engine, clock } = options
     this.#heartbeat = new Heartbeat({ clock, ...engine })
     this.#frames = new NativeFrames(options)
