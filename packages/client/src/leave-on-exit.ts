@@ -102,13 +102,10 @@ export class Departures {
     void Promise.race([this.#departAll(), late]).then(() => this.#raise(signal))
   }
 
+  // Who removes all listeners for a while and puts them back makes two of ours: it came back by itself.
   #areOthersLeft(signal: Signal): boolean {
     const own = this.#listeners.get(signal)
-    const others = this.#process.listeners(signal).filter((listener) => listener !== own)
-    // Who removes all listeners for a while and puts them back makes two of ours: it came back by itself.
-    const copies = this.#process.listenerCount(signal) - others.length
-    for (let copy = 1; own && copy < copies; copy++) this.#process.off(signal, own)
-    return others.length > 0
+    return this.#process.listeners(signal).some((listener) => listener !== own)
   }
 
   #raise(signal: Signal): void {
