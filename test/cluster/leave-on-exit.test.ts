@@ -16,6 +16,8 @@ import type { Child } from '../support/process.js'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const LINE_MS = 10_000
+/** The one of `proper-lockfile`. */
+const SIGNAL_EXIT_3 = `file://${REPOSITORY}node_modules/proper-lockfile/node_modules/signal-exit/index.js`
 
 let node: Node
 let watcher: Peer
@@ -118,6 +120,7 @@ describe('[L8] a signal', () => {
     ['before', `process.on('SIGINT', () => console.log('mine'));`, ''],
     ['after', '', `process.on('SIGINT', () => console.log('mine'));`],
     ['once, after', '', `process.once('SIGINT', () => console.log('mine'));`],
+    ['once and first of all, after', '', `process.prependOnceListener('SIGINT', () => console.log('mine'));`],
   ])('that the application listens for (%s the peer) is its own', async (_, before, after) => {
     const child = await program(`${before}${peerOf('own')}${after}; setInterval(() => {}, 1_000)
       process.stdin.once('data', () => {
@@ -136,13 +139,71 @@ describe('[L8] a signal', () => {
     expect(await child.stopped).toEqual({ code: 7, signal: null })
   })
 
-  test('ends the process also where a package listens that steps back for others', async () => {
+  test.each([
+    ['that exits at once', `process.on('SIGINT', () => process.exit(7))`, { code: 7, signal: null }],
+    ['once, that exits at once', `process.once('SIGINT', () => process.exit(7))`, { code: 7, signal: null }],
+    ['that throws', `process.on('SIGINT', () => { throw new Error('a bug') })`, { code: 1, signal: null }],
+    [
+      'that steps down and raises it again',
+      `process.on('SIGINT', function own() { process.off('SIGINT', own); process.kill(process.pid, 'SIGINT') })`,
+      { code: null, signal: 'SIGINT' },
+    ],
+    [
+      'once, that raises it again',
+      `process.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))`,
+      { code: null, signal: 'SIGINT' },
+    ],
+    [
+      'first of all, that steps down and raises it again',
+      `process.prependOnceListener('SIGINT', () => process.kill(process.pid, 'SIGINT'))`,
+      { code: null, signal: 'SIGINT' },
+    ],
+    [
+      'that removes all listeners and raises it again later',
+      `process.on('SIGINT', () => setTimeout(() => {
+        process.removeAllListeners('SIGINT'); process.kill(process.pid, 'SIGINT')
+      }, 20))`,
+      { code: null, signal: 'SIGINT' },
+    ],
+    [
+      'that raises another',
+      `process.on('SIGINT', () => process.kill(process.pid, 'SIGTERM'))`,
+      { code: null, signal: 'SIGTERM' },
+    ],
+    [
+      'of the package signal-exit 4',
+      `;(await import('signal-exit')).onExit(() => console.log('seen'))`,
+      { code: null, signal: 'SIGINT' },
+    ],
+    [
+      'of the packages signal-exit 3 and 4',
+      `;(await import('signal-exit')).onExit(() => {}); (await import('${SIGNAL_EXIT_3}')).default(() => {})`,
+      { code: null, signal: 'SIGINT' },
+    ],
+  ])('gives the name back where the application has a listener %s', async (_, listener, stopped) => {
+    const name = `ended-${crypto.randomUUID()}`
+    for (const lines of [`${listener};${peerOf(name)}`, `${peerOf(name)}${listener}`]) {
+      const child = await program(`${lines}; console.log('set')`, 'set')
+      expect(await stateOf(name)).toBe('online')
+      await child.kill('SIGINT')
+      expect(await child.stopped).toEqual(stopped)
+      await freed(name)
+      expect(child.lines.includes('seen')).toBe(listener.includes('seen'))
+    }
+  })
+
+  test('ends the process also where all listeners were removed and put back', async () => {
     const child = await program(
-      `import { onExit } from 'signal-exit'; onExit(() => console.log('seen'));${peerOf('polite')}`,
+      `${peerOf('put-back')}
+      const listeners = process.listeners('SIGINT')
+      process.removeAllListeners('SIGINT')
+      for (const listener of listeners) process.on('SIGINT', listener)
+      console.log(listeners.length, 'set')`,
+      '1 set',
     )
     await child.kill('SIGINT')
     expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
-    expect(child.lines).toContain('seen')
+    expect(await stateOf('put-back')).toBe('offline')
   })
 
   test('ends the process also where two copies of the SDK are loaded', async () => {

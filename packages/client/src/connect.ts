@@ -46,8 +46,10 @@ export interface ConnectOptions {
   storage?: IdentityStorage | null | undefined
   /**
    * In Node: whether the name is given back when the process ends by `process.exit`, an uncaught error, or a SIGINT,
-   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. Default: where there is
-   * neither `secret` nor `storage`, for nobody could take it up again.
+   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. A listener of the application
+   * decides itself: it ends the process, or removes itself and raises the signal again. One that removes itself, and
+   * raises it only where no listener is left, finds the SDK's: it should `await peer.leave()` first, which takes that off.
+   * Default: where there is neither `secret` nor `storage`, for nobody could take it up again.
    */
   leaveOnExit?: boolean | undefined
   /** Ends the attempt to connect; afterwards it has no effect. */

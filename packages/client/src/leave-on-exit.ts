@@ -5,14 +5,16 @@ export interface Departing {
 }
 
 type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
-type Heard = Signal | 'exit'
+type Heard = Signal | 'exit' | 'removeListener'
+type Listener = (event: unknown) => void
 
 /** As much of Node's `process` as is needed. */
 interface Process {
   readonly pid: number
-  prependListener(event: Heard, listener: () => void): unknown
-  off(event: Heard, listener: () => void): unknown
+  prependListener(event: Heard, listener: Listener): unknown
+  off(event: Heard, listener: Listener): unknown
   listenerCount(event: Heard): number
+  listeners(event: Heard): unknown[]
   kill(pid: number, signal: Signal): unknown
   exit(code: number): unknown
 }
@@ -27,16 +29,22 @@ const LEAVE_MS = 500
 export class Departures {
   readonly #process: Process
   readonly #stays = new Set<Departing>()
-  readonly #listeners: [Heard, () => void][]
+  readonly #listeners: ReadonlyMap<Heard, Listener>
+  /** Whose listener of ours is off until the other listeners have run. */
+  readonly #hidden = new Set<Signal>()
+  /** Of which a listener was removed since the last microtasks: it may have been called by the signal that is heard now. */
+  readonly #removed = new Set<Signal>()
   #leaving = false
 
   constructor(process: Process) {
     this.#process = process
-    this.#listeners = [
+    this.#listeners = new Map<Heard, Listener>([
+      // The first here is the first to go: what this class takes off itself is not put back.
+      ['removeListener', (event) => isSignal(event) && this.#onRemoved(event)],
       // Nothing can be waited for any more; what is written here still goes out.
       ['exit', () => void this.#departAll()],
-      ...SIGNALS.map((signal): [Signal, () => void] => [signal, () => this.#signalled(signal)]),
-    ]
+      ...SIGNALS.map((signal): [Signal, Listener] => [signal, () => this.#signalled(signal)]),
+    ])
   }
 
   add(stay: Departing): void {
@@ -48,27 +56,56 @@ export class Departures {
     if (this.#stays.delete(stay) && this.#stays.size === 0) this.#ignore()
   }
 
-  // First of all listeners: a `once` of the application is still counted then.
   #listen(): void {
-    for (const [event, listener] of this.#listeners) this.#process.prependListener(event, listener)
+    for (const event of this.#listeners.keys()) this.#hear(event)
+  }
+
+  // First of all listeners: others can then be counted before they run.
+  #hear(event: Heard): void {
+    const listener = this.#listeners.get(event)
+    if (listener) this.#process.prependListener(event, listener)
   }
 
   #ignore(): void {
+    this.#hidden.clear()
     for (const [event, listener] of this.#listeners) this.#process.off(event, listener)
   }
 
+  /** Packages such as signal-exit look whether they are alone: ours is not seen while they do. */
+  #hide(signal: Signal): void {
+    const listener = this.#listeners.get(signal)
+    if (!listener) return
+    this.#hidden.add(signal)
+    this.#process.off(signal, listener)
+    queueMicrotask(() => this.#hidden.delete(signal) && this.#hear(signal))
+  }
+
+  #onRemoved(signal: Signal): void {
+    this.#removed.add(signal)
+    queueMicrotask(() => this.#removed.delete(signal))
+    if (this.#process.listenerCount(signal) > 0) return
+    // Nobody listens any more, and the signal is often raised again at once. That would end the process with its names.
+    this.#hidden.delete(signal)
+    this.#hear(signal)
+  }
+
   #signalled(signal: Signal): void {
-    if (this.#process.listenerCount(signal) > 1) {
-      // Not ours to decide. Packages such as signal-exit look whether they are alone, so this one is not seen meanwhile.
-      this.#ignore()
-      queueMicrotask(() => this.#stays.size > 0 && this.#listen())
-      return
-    }
+    const othersHaveRun = this.#removed.has(signal)
+    const areOthersLeft = this.#areOthersLeft(signal)
+    if (areOthersLeft) this.#hide(signal)
+    // What an application listens for is its own. A `once` that ran before this listener is not counted any more.
+    if (areOthersLeft || othersHaveRun) return
     // Asked twice: at once.
     if (this.#leaving) return this.#raise(signal)
     this.#leaving = true
     const late = new Promise<void>((resolve) => setTimeout(resolve, LEAVE_MS))
     void Promise.race([this.#departAll(), late]).then(() => this.#raise(signal))
+  }
+
+  // Who removes all listeners for a while and puts them back makes two of ours: it came back by itself.
+  #areOthersLeft(signal: Signal): boolean {
+    const own = this.#listeners.get(signal)
+    return this.#process.listeners(signal).some((listener) => listener !== own)
   }
 
   #raise(signal: Signal): void {
@@ -82,6 +119,10 @@ export class Departures {
   async #departAll(): Promise<void> {
     await Promise.allSettled([...this.#stays].map((stay) => stay.depart()))
   }
+}
+
+function isSignal(event: unknown): event is Signal {
+  return SIGNALS.some((signal) => signal === event)
 }
 
 /** Of several copies of this package in one process each would see a listener that is not its own: they share one. */
