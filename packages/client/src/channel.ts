@@ -59,7 +59,7 @@ export interface ChannelParts {
   messageBytesMax: number
   clock: Clock
   onError: (error: unknown, stage?: 'listener') => void
-  /** One side wants it closed: from now on its end is no loss. */
+  /** One side wants it closed: from now on its end is no loss, and what was lost before does not come back. */
   onClosing: () => void
   /** Tells the other side how many messages there were, so that it closes when it has them. */
   bye: (messages: number) => void
@@ -189,6 +189,8 @@ export class Channel {
    */
   async close(): Promise<void> {
     if (this.#state === 'open') await this.#close()
+    // Its path was lost, and the application does not want it back.
+    else if (this.#state === 'closed') this.#parts.onClosing()
     return this.#over
   }
 

@@ -221,6 +221,7 @@ class Side {
       terms: { label: '', ordered: true },
       clock: this.#clock,
       carriers,
+      onClosing: () => this.handshake.unwanted(),
       onError,
     })
     this.#result = channel

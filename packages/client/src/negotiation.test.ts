@@ -136,7 +136,7 @@ describe('a stack that closes no stream', () => {
     const side = await Side.open(true)
     side.connection.close()
     side.connection.dispatchEvent(new Event('connectionstatechange'))
-    expect(side.ends).toMatchObject([{ lost: false, detail: 'closed by the other peer' }])
+    expect(side.ends).toMatchObject([{ lost: true, detail: 'the path was lost' }])
   })
 })
 

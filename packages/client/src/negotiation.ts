@@ -256,9 +256,9 @@ export class Handshake {
     this.#options.onOpen(streams)
   }
 
-  /** The other side's stack has closed it: there is nobody to say goodbye to. */
+  /** A stack has closed it. Who wants a channel closed says goodbye before: without that, its path was lost. */
   #onClose(): void {
-    if (this.#state === 'open') this.#isWanted = false
+    if (this.#state === 'open' && this.#isWanted) return this.end('ice', 'the path was lost')
     this.#parting.close()
     this.#finish(this.stage, 'closed by the other peer')
   }

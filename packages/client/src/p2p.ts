@@ -234,6 +234,7 @@ export class P2P {
       onFinal: (handshake) => {
         this.#final.add(handshake)
         for (const oldest of this.#final) if (this.#final.size > FINAL_MAX) this.#final.delete(oldest)
+        for (const pair of this.#pairs.values()) pair.giveUp(handshake)
       },
       onIdle: () => this.#pairs.delete(key),
     }
