@@ -20,8 +20,8 @@ export type HandshakeSignal =
   | { type: 'candidates'; candidates: string[] }
   | { type: 'end'; reason: EndReason }
 
-/** Why one side ended a handshake: its application said no, it gave up, or its application closed the channel. */
-export type EndReason = 'refused' | 'ended' | 'closed'
+/** Why one side ended a handshake: its application said no, it has too many, it gave up, or its application closed the channel. */
+export type EndReason = 'refused' | 'busy' | 'ended' | 'closed'
 
 /** How long a handshake may take, from the call to the open channel. */
 export const DEADLINE_MS = 15_000
@@ -89,7 +89,7 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
 }
 
 function readReason(reason: unknown): EndReason {
-  return reason === 'refused' || reason === 'closed' ? reason : 'ended'
+  return reason === 'refused' || reason === 'busy' || reason === 'closed' ? reason : 'ended'
 }
 
 function readId({ resumes }: Record<string, unknown>): string | undefined {

@@ -26,6 +26,7 @@ class Side {
       clock: this.clock,
       relayOnly: false,
       holdCandidates: false,
+      turn: () => Promise.resolve(true),
       prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
       onOpen: () => this.opened++,

@@ -91,6 +91,7 @@ export class Handshake {
   offer(): void {
     this.#isCaller = true
     this.#step(async () => {
+      if (!(await this.#options.turn(() => !this.#isEnded()))) return
       const { connection, streams, offer } = await this.#start()
       this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, offer ?? (await connection.createOffer()))
@@ -174,7 +175,8 @@ export class Handshake {
 
   #onEnd(reason: EndReason): void {
     if (reason === 'closed') this.#isWanted = false
-    this.#finish(this.stage, `${reason} by the other peer`)
+    const busy = 'the other peer is busy: it has too many handshakes under way; try again in a few seconds'
+    this.#finish(this.stage, reason === 'busy' ? busy : `${reason} by the other peer`)
   }
 
   /** Either application closes the channel. */

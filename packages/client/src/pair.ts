@@ -15,7 +15,7 @@ import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import type { Stay } from './signaling.js'
 import type { Streams } from './streams.js'
 
-type Caller = (result: Channel | Error) => void
+type Caller = (channel: Channel | undefined, error?: unknown) => void
 
 /** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
 const HELD_MS = 2_000
@@ -78,21 +78,21 @@ export class Pair {
     // Beyond one that is closing there is a new one to wait for.
     if (this.#channel?.isEnding === false) return Promise.resolve(this.#channel)
     return new Promise((resolve, reject) => {
-      const settle: Caller = (result) => {
+      const settle: Caller = (channel, error) => {
         timer.cancel()
         ignore()
         this.#callers.delete(settle)
-        if (result instanceof Error) reject(result)
-        else resolve(result)
+        if (channel) resolve(channel)
+        else reject(error)
       }
       const ignore = onAbort(signal, () => {
-        settle(abortError(signal))
+        settle(undefined, abortError(signal))
         if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
       })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
         const detail = stageTexts[this.#stage]
         if (this.#callers.size > 1 || !this.#handshake)
-          return settle(new ConnectError(this.to, this.#stage, detail))
+          return settle(undefined, new ConnectError(this.to, this.#stage, detail))
         this.#retried = true
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
@@ -175,6 +175,7 @@ export class Pair {
       resumes: this.#resuming?.id,
       polite: this.#isPolite,
       clock: context.clock,
+      turn: (isWanted) => this.#deps.turn(this.to, isWanted),
       prepare: (terms) => this.#deps.prepare(terms),
       send: (signal) => this.#send(handshake, signal),
       onOpen: (streams) => this.#opened(handshake, streams),
@@ -270,7 +271,7 @@ export class Pair {
     // A listener has called again.
     if (this.#handshake) return
     if (this.#callers.size > 0 && !this.#closed) return this.#call()
-    for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
+    for (const caller of this.#callers) caller(undefined, new ConnectError(this.to, stage, detail))
     // The side that called comes back; the other would only meet it half way.
     if (!comesBack || this.#closed) return this.#deps.onIdle()
     this.#resuming = { id: handshake.id, abort: new AbortController() }
@@ -292,7 +293,7 @@ export class Pair {
     if (this.#callers.size === 0) return
     const error = new ConnectError(this.to, stage, detail)
     this.#deps.onFail(error)
-    for (const caller of this.#callers) caller(error)
+    for (const caller of this.#callers) caller(undefined, error)
     this.#report({ peer: this.to, handshake: handshake.id, path: 'failed', stage, ms })
   }
 
