@@ -161,7 +161,9 @@ describe('a channel that an application closed', () => {
     expect(channel.state).toBe('open')
     expect(alice.channels).toEqual([channel])
     const offers = tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))
-    expect(offers.map(({ body }) => body.includes('"resumes"'))).toEqual([true, false])
+    // On a busy machine the new call may take two.
+    const resume = offers.map(({ body }) => body.includes('"resumes"'))
+    expect([resume[0], ...new Set(resume.slice(1))]).toEqual([true, false])
   })
 })
 
