@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
 import { REPOSITORY, startNode, type Node } from '../support/node.js'
-import { startChild } from '../support/process.js'
+import { startChild, type Child } from '../support/process.js'
 import { sdkScript } from '../support/sdk-script.js'
 
 // How channels end between a page in Chromium and Node: Chromium misses one in eight closes of node-datachannel's
@@ -135,3 +135,48 @@ test('[P18] a Node process that exits says goodbye', async () => {
   await expect.poll(async () => (await endOf(page)).closed).toBe(1)
   expect((await endOf(page)).at - start).toBeLessThan(SEEN_MS)
 })
+
+/** A Node process with a peer that answers calls; it prints a line for each channel that opens or closes. */
+async function stoppable(): Promise<{ name: string; child: Child }> {
+  const name = `child-${++names}`
+  const program = `
+    const [client, url, name] = process.argv.slice(1)
+    const { connect } = await import(client)
+    const peer = await connect(url, { name, storage: null })
+    peer.p2p.on('channel-opened', () => console.log('opened'))
+    peer.p2p.on('channel-closed', () => console.log('closed'))
+    console.log('ready')`
+  const about = [`${REPOSITORY}packages/client/dist/entries/node.js`, node.url, name]
+  const child = await startChild({
+    command: process.execPath,
+    args: ['--input-type=module', '--eval', program, ...about],
+  })
+  await child.line((line) => line === 'ready' || undefined, 20_000)
+  return { name, child }
+}
+
+test('[P34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async () => {
+  const { page } = await pagePeer()
+  const { name, child } = await stoppable()
+  try {
+    await page.evaluate(`peer.p2p.connect('${name}').then((channel) => void (window.channel = channel))`)
+    await child.pause()
+    await expect.poll(async () => (await endOf(page)).closed, { timeout: 30_000 }).toBe(1)
+    await page.evaluate('channel.close()')
+    await child.resume()
+    await pause(5_000)
+    expect(await endOf(page)).toMatchObject({ opened: 1, closed: 1 })
+    expect(await page.evaluate('peer.p2p.channels.length')).toBe(0)
+  } finally {
+    await child.stop()
+  }
+}, 60_000)
+
+test('[P13] a channel to a Node process that is killed has lost its path', async () => {
+  const { p2p } = await nodePeer()
+  const { name, child } = await stoppable()
+  const channel = await p2p.connect(name)
+  const reason = new Promise<string>((resolve) => channel.on('close', resolve))
+  await child.stop()
+  expect(await reason).toBe('the path was lost')
+}, 90_000)

@@ -33,7 +33,7 @@ function start(signal: AbortSignal): Waiting {
   return made
 }
 
-/** What a wait that was aborted rejects with. */
-export function abortError(signal: AbortSignal | undefined): Error {
-  return signal?.reason instanceof Error ? signal.reason : new DOMException('aborted', 'AbortError')
+/** What a wait that was aborted rejects with: anything, for an application may name any reason. */
+export function abortError(signal: AbortSignal | undefined): unknown {
+  return signal?.reason
 }

@@ -35,7 +35,8 @@ const CHANNEL_EVENTS = { message: true, close: true } as const
 
 interface Waiting {
   data: StreamData
-  done: (error?: Error) => void
+  /** Undefined: it was taken. */
+  done: (error?: unknown) => void
 }
 
 /** What arrives before anyone listens is kept up to this; beyond it the channel closes rather than lose a part. */
@@ -44,6 +45,8 @@ const UNHEARD_BYTES_MAX = 4 * 1024 * 1024
 const MESSAGE_BYTES = 128
 /** How long a closing channel waits for the next message to leave or to come. */
 const CLOSE_MS = 10_000
+/** Where nothing has moved for longer than that, the other side answers a goodbye within this, or it is gone. */
+const ANSWER_MS = 2_000
 /** No UTF-16 unit takes more in UTF-8. */
 const UNIT_BYTES_MAX = 3
 
@@ -61,7 +64,7 @@ export interface ChannelParts {
   messageBytesMax: number
   clock: Clock
   onError: (error: unknown, stage?: 'listener') => void
-  /** One side wants it closed: from now on its end is no loss. */
+  /** One side wants it closed: from now on its end is no loss, and what was lost before does not come back. */
   onClosing: () => void
   /** Tells the other side how many messages there were, so that it closes when it has them. */
   bye: (messages: number) => void
@@ -191,6 +194,8 @@ export class Channel {
    */
   async close(): Promise<void> {
     if (this.#state === 'open') await this.#close()
+    // Its path was lost, and the application does not want it back.
+    else if (this.#state === 'closed') this.#parts.onClosing()
     return this.#over
   }
 
@@ -232,10 +237,17 @@ export class Channel {
     if (this.#state === 'closed') return
     const before = this.#progress
     this.#limit?.cancel()
-    this.#limit = this.#parts.clock.after(CLOSE_MS, () => {
+    this.#limit = this.#parts.clock.after(this.#patienceMs, () => {
       if (this.#progress > before) this.#limitWait(reason)
       else this.#parts.giveUp(reason)
     })
+  }
+
+  /** What a stack took last may be under way for a while, though its buffer is empty. */
+  get #patienceMs(): number {
+    if (this.#expected !== undefined || this.#parts.stream.bufferedAmount > 0) return CLOSE_MS
+    const idleMs = this.#parts.clock.now() - (this.#lastMessageAt ?? -Infinity)
+    return Math.min(CLOSE_MS, Math.max(ANSWER_MS, CLOSE_MS - idleMs))
   }
 
   get #progress(): number {

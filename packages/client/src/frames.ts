@@ -60,7 +60,8 @@ export class Frames {
       this.#stream.send(JSON.stringify(frame))
       return true
     } catch (error) {
-      this.#context.onError(error)
+      // node-datachannel still says `open` for a moment when its stream has closed, and throws this.
+      if (!/closed/i.test(String(error))) this.#context.onError(error)
       return false
     }
   }

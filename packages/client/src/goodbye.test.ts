@@ -1,62 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { Controllers, closed, failure, nodePeerConnection, opened } from './testing/controllers.js'
-import type { PeerConnectionClass } from './rtc.js'
+import { endFading, fadingStack } from './testing/fading-stack.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())
 
-interface Stack {
-  RTCPeerConnection: PeerConnectionClass
-  /** From now on its connections carry nothing, either way, and their ends are not seen by the other side. */
-  mute(): void
-  /** The last of them has lost its path, as seen from here. */
-  lose(): void
-}
-
-async function fadingStack(): Promise<Stack> {
-  const PeerConnection = await nodePeerConnection()
-  const made: Fading[] = []
-  class Fading extends PeerConnection {
-    #isLost = false
-    #isMute = false
-    constructor(configuration?: RTCConfiguration) {
-      super(configuration)
-      made.push(this)
-      ends.push(() => super.close())
-    }
-    override get connectionState(): RTCPeerConnectionState {
-      return this.#isLost ? 'failed' : super.connectionState
-    }
-    override createDataChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel {
-      const stream = super.createDataChannel(label, options)
-      const send = (data: string): void => void (this.#isMute || Reflect.apply(sendOf, stream, [data]))
-      const sendOf = stream.send.bind(stream)
-      Object.assign(stream, { send })
-      for (const type of ['message', 'close'])
-        stream.addEventListener(type, (event) => this.#isMute && event.stopImmediatePropagation())
-      return stream
-    }
-    override close(): void {
-      if (!this.#isMute) super.close()
-    }
-    mute(): void {
-      this.#isMute = true
-    }
-    lose(): void {
-      this.#isLost = true
-      this.dispatchEvent(new Event('connectionstatechange'))
-    }
-  }
-  return {
-    RTCPeerConnection: Fading,
-    mute: () => made.forEach((connection) => connection.mute()),
-    lose: () => made.at(-1)?.lose(),
-  }
-}
-
 const ends: (() => void)[] = []
 afterEach(() => ends.splice(0).forEach((end) => end()))
+afterEach(endFading)
 
 describe('a goodbye', () => {
   it('[P18] is enough: neither side waits for the other to close its connection', async () => {
@@ -209,7 +161,9 @@ describe('a channel that an application closed', () => {
     expect(channel.state).toBe('open')
     expect(alice.channels).toEqual([channel])
     const offers = tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))
-    expect(offers.map(({ body }) => body.includes('"resumes"'))).toEqual([true, false])
+    // On a busy machine the new call may take two.
+    const resume = offers.map(({ body }) => body.includes('"resumes"'))
+    expect([resume[0], ...new Set(resume.slice(1))]).toEqual([true, false])
   })
 })
 

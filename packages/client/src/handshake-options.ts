@@ -17,6 +17,8 @@ export interface HandshakeOptions {
   relayOnly: boolean
   /** The caller's candidates wait for the answer, so that who refuses learns no address. */
   holdCandidates: boolean
+  /** Resolves to true when the other side may be called, or to false when `isWanted` has become false. */
+  turn(isWanted: () => boolean): Promise<boolean>
   /** Resolves to a connection that has described nothing yet. Rejects when there is no WebRTC here. */
   prepare(terms: Terms): Promise<Blank>
   /** Resolves when the other side has it, or cannot have it. */

@@ -197,14 +197,27 @@ describe('a hostile peer', () => {
     for (let i = 0; i < 100; i++) tier.inject(`mallory${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
     for (let i = 0; i < 100; i++)
       tier.inject('mallory', 'alice', `g${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
-    const refused = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('refused'))
-    expect(refused).toHaveLength(REFUSALS_MAX)
+    const busy = tier.sent.filter(({ from, body }) => from === 'alice' && body.includes('busy'))
+    expect(busy).toHaveLength(REFUSALS_MAX)
     expect(alice.channels).toEqual([])
+  })
+
+  it('[P4] with as little under way as others hears that this one is busy', async () => {
+    const tier = new Rendezvous()
+    controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
+    const bob = controllers.make(tier, 'bob')
+    for (let i = 0; i < 32; i++) tier.inject(`caller${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
+    expect(await failure(bob.connect('alice'))).toMatchObject({
+      stage: 'no-answer',
+      message: expect.stringMatching(/busy: .* try again/),
+    })
   })
 
   it('[P4] cannot keep others out by handshakes that they begin and never finish', async () => {
     const tier = new Rendezvous()
     const [alice, bob] = [controllers.make(tier, 'alice'), controllers.make(tier, 'bob')]
+    // They are there, and never go on.
+    for (let i = 0; i < 4; i++) tier.context(`mallory${i}`).signaling.onSignal(() => undefined)
     for (let i = 0; i < 32; i++)
       tier.inject(`mallory${i % 4}`, 'alice', `h${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
     const [channel] = await Promise.all([opened(alice), bob.connect('alice')])

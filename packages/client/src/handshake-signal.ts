@@ -24,6 +24,8 @@ export type HandshakeSignal =
 export const endTexts = {
   /** Its application said no. */
   refused: 'refused by the other peer',
+  /** It has too many handshakes under way. */
+  busy: 'the other peer is busy: it has too many handshakes under way; try again in a few seconds',
   /** It gave up; and each reason that is not known here. */
   ended: 'ended by the other peer',
   /** Its application closed the channel. */

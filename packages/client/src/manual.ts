@@ -121,6 +121,8 @@ function read(text: string, type: Part['type']): { sdp: string; candidates: stri
   return describePart(part)
 }
 
+type Result = { channel: Channel } | { error: unknown }
+
 /** This side of a handshake whose signals are collected into one text. */
 class Side {
   readonly handshake: Handshake
@@ -131,8 +133,8 @@ class Side {
   readonly #clock: Clock
   readonly #candidates: string[] = []
   #gathered: () => void = () => undefined
-  #settle: (result: Channel | Error) => void = () => undefined
-  #result: Channel | Error | undefined
+  #settle: (result: Result) => void = () => undefined
+  #result: Result | undefined
   #channel: Promise<Channel> | undefined
 
   constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
@@ -147,7 +149,7 @@ class Side {
     let sdp = ''
     const complete = new Promise<void>((resolve) => (this.#gathered = resolve))
     this.text = complete.then(() => {
-      if (this.#result instanceof Error) throw this.#result
+      if (this.#result && 'error' in this.#result) throw this.#result.error
       return packPart(type, sdp, this.#candidates)
     })
     this.handshake = new Handshake({
@@ -157,6 +159,7 @@ class Side {
       clock: this.#clock,
       relayOnly: false,
       holdCandidates: false,
+      turn: () => Promise.resolve(true),
       prepare: () => this.#prepare(),
       send: (signal) => {
         sdp = this.#collect(signal) ?? sdp
@@ -181,8 +184,8 @@ class Side {
       const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
       this.#settle = (result) => {
         timer.cancel()
-        if (result instanceof Error) reject(result)
-        else resolve(result)
+        if ('error' in result) reject(result.error)
+        else resolve(result.channel)
       }
       if (this.#result) this.#settle(this.#result)
     })
@@ -221,18 +224,20 @@ class Side {
       terms: { label: '', ordered: true },
       clock: this.#clock,
       carriers,
+      onClosing: () => this.handshake.unwanted(),
       onError,
     })
-    this.#result = channel
-    this.#settle(channel)
+    this.#result = { channel }
+    this.#settle(this.#result)
   }
 
-  #end(error: Error): void {
-    if (this.#result instanceof Error) return
-    if (this.#result) return this.#result.finish(error.message, false)
-    this.#result = error
-    void this.handshake.close(error.message)
+  #end(error: unknown): void {
+    if (this.#result && 'error' in this.#result) return
+    const reason = error instanceof Error ? error.message : String(error)
+    if (this.#result) return this.#result.channel.finish(reason, false)
+    this.#result = { error }
+    void this.handshake.close(reason)
     this.#gathered()
-    this.#settle(error)
+    this.#settle(this.#result)
   }
 }

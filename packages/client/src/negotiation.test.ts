@@ -26,6 +26,7 @@ class Side {
       clock: this.clock,
       relayOnly: false,
       holdCandidates: false,
+      turn: () => Promise.resolve(true),
       prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
       onOpen: () => this.opened++,
@@ -136,7 +137,7 @@ describe('a stack that closes no stream', () => {
     const side = await Side.open(true)
     side.connection.close()
     side.connection.dispatchEvent(new Event('connectionstatechange'))
-    expect(side.ends).toMatchObject([{ lost: false, detail: 'closed by the other peer' }])
+    expect(side.ends).toMatchObject([{ lost: true, detail: 'the path was lost' }])
   })
 })
 

@@ -92,6 +92,7 @@ export class Handshake {
   offer(): void {
     this.#isCaller = true
     this.#step(async () => {
+      if (!(await this.#options.turn(() => !this.#isEnded()))) return
       const { connection, streams, offer } = await this.#start()
       this.#watchStreams(streams ?? makeStreams(connection, this.#options.terms, this.#options.clock))
       await this.#describe(connection, offer ?? (await connection.createOffer()))
@@ -261,9 +262,9 @@ export class Handshake {
     this.#options.onOpen(streams)
   }
 
-  /** The other side's stack has closed it: there is nobody to say goodbye to. */
+  /** A stack has closed it. Who wants a channel closed says goodbye before: without that, its path was lost. */
   #onClose(): void {
-    if (this.#state === 'open') this.#isWanted = false
+    if (this.#state === 'open' && this.#isWanted) return this.end('ice', 'the path was lost')
     this.#parting.close()
     this.#finish(this.stage, 'closed by the other peer')
   }

@@ -3,6 +3,8 @@ import type { Clock } from './clock.js'
 /** What others may make this peer do at its own cost: make connections, send refusals, call. An honest peer needs a few. */
 const OF_ONE = { perSecond: 2, burst: 8 }
 const OF_ALL = { perSecond: 50, burst: 64 }
+/** What this peer offers another: one less at once, so that offers that bunch on their way are in time all the same. */
+const OF_OWN = { perSecond: OF_ONE.perSecond, burst: OF_ONE.burst - 1 }
 /** Of so many senders it is known what they did; the oldest is forgotten first. */
 const SENDERS_MAX = 256
 
@@ -24,17 +26,42 @@ export class OfferRate {
   /** False: over a rate; nothing is done, and nothing is said. */
   take(sender: string): boolean {
     const now = this.#clock.now()
-    let tokens = this.#senders.get(sender)
-    if (tokens === undefined) {
-      for (const oldest of this.#senders.keys()) {
-        if (this.#senders.size < SENDERS_MAX) break
-        this.#senders.delete(oldest)
-      }
-      tokens = { left: OF_ONE.burst, at: now }
-      this.#senders.set(sender, tokens)
-    }
-    return take(tokens, OF_ONE, now) && take(this.#all, OF_ALL, now)
+    return take(tokensOf(this.#senders, sender, OF_ONE, now), OF_ONE, now) && take(this.#all, OF_ALL, now)
   }
+}
+
+/** Keeps this peer within the rate of each one that it calls: what is over that meets with silence there. */
+export class CallPace {
+  readonly #clock: Clock
+  readonly #callees = new Map<string, Tokens>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Resolves to true when it may be called, or to false: nobody wants that any more. */
+  async turn(callee: string, isWanted: () => boolean): Promise<boolean> {
+    while (isWanted()) {
+      const now = this.#clock.now()
+      const tokens = tokensOf(this.#callees, callee, OF_OWN, now)
+      if (take(tokens, OF_OWN, now)) return true
+      const waitMs = Math.ceil(((1 - tokens.left) / OF_OWN.perSecond) * 1_000)
+      await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve))
+    }
+    return false
+  }
+}
+
+function tokensOf(all: Map<string, Tokens>, name: string, { burst }: typeof OF_ONE, now: number): Tokens {
+  const known = all.get(name)
+  if (known) return known
+  for (const oldest of all.keys()) {
+    if (all.size < SENDERS_MAX) break
+    all.delete(oldest)
+  }
+  const tokens = { left: burst, at: now }
+  all.set(name, tokens)
+  return tokens
 }
 
 function take(tokens: Tokens, { perSecond, burst }: typeof OF_ONE, now: number): boolean {

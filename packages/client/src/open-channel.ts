@@ -5,7 +5,8 @@ import { Frames } from './frames.js'
 import type { Handshake } from './negotiation.js'
 import type { Streams } from './streams.js'
 
-type Given = Pick<ChannelParts, 'to' | 'terms' | 'clock' | 'onError'> & Pick<FramesContext, 'carriers'>
+type Given = Pick<ChannelParts, 'to' | 'terms' | 'clock' | 'onClosing' | 'onError'> &
+  Pick<FramesContext, 'carriers'>
 
 /** What a handshake that has opened became: its channel, and delivery's frames beside it. */
 export function openChannel(
@@ -24,7 +25,6 @@ export function openChannel(
     connection,
     hosts: handshake.hosts,
     messageBytesMax: handshake.messageBytesMax,
-    onClosing: () => handshake.unwanted(),
     bye: (messages) => frames.bye(messages),
     end: (reason) => void handshake.close(reason),
     giveUp: (reason) => handshake.end(handshake.stage, reason),

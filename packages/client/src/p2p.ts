@@ -22,6 +22,7 @@ import {
 import { IceServers } from './ice-servers.js'
 import { nameOrThrow } from './names.js'
 import { p2pServerOf } from './p2p-server.js'
+import { CallPace } from './offer-rate.js'
 import { onLeave, onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
@@ -96,6 +97,7 @@ export class P2P {
   readonly #setting: string | null | undefined
   readonly #ice: IceServers
   readonly #connections: Connections
+  readonly #pace: CallPace
   readonly #events: Emitter<P2PEvents>
   readonly #pairs = new Map<string, Pair>()
   readonly #stops: (() => void)[]
@@ -111,6 +113,7 @@ export class P2P {
     this.#options = options
     this.#setting = setting
     this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
+    this.#pace = new CallPace(context.clock)
     this.#ice = new IceServers(context, setting)
     this.#connections = new Connections(context, this.#ice, options)
     this.#stops = [
@@ -225,6 +228,7 @@ export class P2P {
       context: this.#context,
       relayOnly,
       holdCandidates,
+      turn: (to, isWanted) => this.#pace.turn(to, isWanted),
       prepare: (terms) => this.#connections.take(terms),
       refusal: (from) => this.#refusal(from),
       onOpen: (channel) => this.#events.emit('channel-opened', channel),
@@ -237,6 +241,7 @@ export class P2P {
       onFinal: (handshake) => {
         this.#final.add(handshake)
         for (const oldest of this.#final) if (this.#final.size > FINAL_MAX) this.#final.delete(oldest)
+        for (const pair of this.#pairs.values()) pair.giveUp(handshake)
       },
       onIdle: () => this.#pairs.delete(key),
     }
@@ -288,8 +293,8 @@ export class P2P {
     const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
     const isFull = incoming.length >= INCOMING_MAX
     const surplus = isFull ? surplusOf(incoming, from.name) : undefined
-    if (labels.length >= LABELS_MAX || (isFull && !surplus))
-      return refuse(this.#context, from, handshake, 'refused')
+    if (labels.length >= LABELS_MAX) return refuse(this.#context, from, handshake, 'refused')
+    if (isFull && !surplus) return refuse(this.#context, from, handshake, 'busy')
     if (!isWithinRate(this.#context, from)) return
     void surplus?.close('too many handshakes at once')
     this.#pair(from.name, offer).offered(from, handshake, offer)

@@ -19,6 +19,8 @@ export interface PairDeps {
   readonly context: P2PContext
   readonly relayOnly: boolean
   readonly holdCandidates: boolean
+  /** Resolves to true when the peer may be called, or to false when `isWanted` has become false. */
+  turn(to: Name, isWanted: () => boolean): Promise<boolean>
   /** Makes a connection with the ICE servers of the moment. */
   prepare(terms: Terms): Promise<Blank>
   /** Why a call of this peer is refused; undefined: it is taken. */

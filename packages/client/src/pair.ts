@@ -15,7 +15,7 @@ import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import type { Stay } from './signaling.js'
 import type { Streams } from './streams.js'
 
-type Caller = (result: Channel | Error) => void
+type Caller = (channel: Channel | undefined, error?: unknown) => void
 
 /** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
 const HELD_MS = 2_000
@@ -37,6 +37,10 @@ export class Pair {
   #retried = false
   /** Under way while a lost channel is to come back: its handshake, and the way to give that up. */
   #resuming: { id: string; abort: AbortController } | undefined
+  /** The lost channel that the other side's handshake is to bring back. */
+  #resumes: string | undefined
+  /** The handshake whose channel an application closed when it was lost. */
+  #unwantedId: string | undefined
   /** Ends what the other side began and did not finish. */
   #limit: Timer | undefined
   #closed = false
@@ -74,21 +78,21 @@ export class Pair {
     // Beyond one that is closing there is a new one to wait for.
     if (this.#channel?.isEnding === false) return Promise.resolve(this.#channel)
     return new Promise((resolve, reject) => {
-      const settle: Caller = (result) => {
+      const settle: Caller = (channel, error) => {
         timer.cancel()
         ignore()
         this.#callers.delete(settle)
-        if (result instanceof Error) reject(result)
-        else resolve(result)
+        if (channel) resolve(channel)
+        else reject(error)
       }
       const ignore = onAbort(signal, () => {
-        settle(abortError(signal))
+        settle(undefined, abortError(signal))
         if (this.#callers.size === 0 && !this.#limit) this.#handshake?.end(this.#stage, 'aborted')
       })
       const timer = this.#deps.context.clock.after(deadlineMs, () => {
         const detail = stageTexts[this.#stage]
         if (this.#callers.size > 1 || !this.#handshake)
-          return settle(new ConnectError(this.to, this.#stage, detail))
+          return settle(undefined, new ConnectError(this.to, this.#stage, detail))
         this.#retried = true
         this.#held = undefined
         this.#handshake?.end(this.#stage, detail)
@@ -134,6 +138,16 @@ export class Pair {
     return heard
   }
 
+  /** The lost channel of this handshake is not to come back: what is under way for that ends, unless it is wanted. */
+  giveUp(id: string): void {
+    if (this.#resuming?.id === id) {
+      if (this.#callers.size === 1) this.#handshake?.unwanted()
+      this.#resuming.abort.abort()
+    }
+    if (this.#resumes === id && !this.#channel && !this.isCalled)
+      this.#handshake?.end(this.#stage, 'closed here', 'closed')
+  }
+
   get #stage(): FailureStage {
     return this.#handshake?.stage ?? 'timeout'
   }
@@ -145,6 +159,7 @@ export class Pair {
 
   #call(): void {
     this.#calling = true
+    this.#resumes = undefined
     this.#startedAt ||= this.#deps.context.clock.now()
     this.#begin(crypto.getRandomValues(new BigUint64Array(1)).join('')).offer()
   }
@@ -160,6 +175,7 @@ export class Pair {
       resumes: this.#resuming?.id,
       polite: this.#isPolite,
       clock: context.clock,
+      turn: (isWanted) => this.#deps.turn(this.to, isWanted),
       prepare: (terms) => this.#deps.prepare(terms),
       send: (signal) => this.#send(handshake, signal),
       onOpen: (streams) => this.#opened(handshake, streams),
@@ -194,10 +210,14 @@ export class Pair {
     this.#limit?.cancel()
     this.#held = undefined
     this.#calling = false
+    this.#resumes = offer.resumes
     this.#stay = from
     this.#terms = { label: offer.label, ordered: offer.ordered, maxRetransmits: offer.maxRetransmits }
     this.#startedAt ||= clock.now()
     const handshake = this.#begin(id)
+    // What it replaces was closed by a listener that heard so.
+    if (offer.resumes !== undefined && offer.resumes === this.#unwantedId)
+      return handshake.end('no-answer', 'closed here', 'closed')
     this.#limit = clock.after(DEADLINE_MS, () => {
       this.#limit = undefined
       if (this.#callers.size === 0) handshake.end(handshake.stage, stageTexts[handshake.stage])
@@ -218,6 +238,7 @@ export class Pair {
       terms: this.#terms,
       clock: context.clock,
       carriers: context.carriers,
+      onClosing: () => this.#unwanted(handshake),
       onError: (error, stage) => context.onError(error, stage),
     })
     this.#channel = channel
@@ -238,16 +259,25 @@ export class Pair {
     else if (this.#closed || !this.#tryAgain(end.stage)) this.#failed(handshake, end)
   }
 
+  /** An application closes the channel of this handshake. Where it was lost before, what is to bring it back ends. */
+  #unwanted(handshake: Handshake): void {
+    handshake.unwanted()
+    if (this.#handshake === handshake) return
+    this.#unwantedId = handshake.id
+    this.#deps.onFinal(handshake.id)
+  }
+
   /** The channel is gone: an application closed it, or its path was lost. */
   #lost(handshake: Handshake, { stage, detail, lost, final }: HandshakeEnd): void {
     if (final) this.#deps.onFinal(handshake.id)
     this.#closeChannel(detail, lost)
+    const comesBack = lost && this.#calling && handshake.isWanted
     // A listener has called again.
     if (this.#handshake) return
     if (this.#callers.size > 0 && !this.#closed) return this.#call()
-    for (const caller of this.#callers) caller(new ConnectError(this.to, stage, detail))
+    for (const caller of this.#callers) caller(undefined, new ConnectError(this.to, stage, detail))
     // The side that called comes back; the other would only meet it half way.
-    if (!lost || !this.#calling || this.#closed) return this.#deps.onIdle()
+    if (!comesBack || this.#closed) return this.#deps.onIdle()
     this.#resuming = { id: handshake.id, abort: new AbortController() }
     this.join(DEADLINE_MS, this.#resuming.abort.signal).catch(() => undefined)
   }
@@ -267,7 +297,7 @@ export class Pair {
     if (this.#callers.size === 0) return
     const error = new ConnectError(this.to, stage, detail)
     this.#deps.onFail(error)
-    for (const caller of this.#callers) caller(error)
+    for (const caller of this.#callers) caller(undefined, error)
     this.#report({ peer: this.to, handshake: handshake.id, path: 'failed', stage, ms })
   }
 

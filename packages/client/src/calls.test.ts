@@ -1,0 +1,94 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Controllers, closed, nodePeerConnection, opened } from './testing/controllers.js'
+import { endFading, fadingStack } from './testing/fading-stack.js'
+import { answerManually, offerManually } from './entries/manual-node.js'
+import { Rendezvous } from './testing/rendezvous.js'
+
+const controllers = new Controllers()
+afterEach(() => controllers.close())
+afterEach(endFading)
+
+describe('calls', () => {
+  it('[P4] of one peer, more than it answers at once, wait for their turn', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob')
+    for (let calls = 0; calls < 10; calls++) {
+      const channel = await alice.connect('bob', { deadlineMs: 5_000 })
+      await channel.close()
+    }
+  }, 20_000)
+
+  it('[P4] that wait for their turn are aborted, and fail, as others', async () => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    controllers.make(tier, 'bob', { accept: () => false })
+    const refused = Array.from({ length: 7 }, (_, label) => alice.connect('bob', { label: `${label}` }))
+    await Promise.allSettled(refused)
+    const before = tier.sent.length
+    const late = alice.connect('bob', { deadlineMs: 50 })
+    const aborted = alice.connect('bob', { label: 'a', signal: AbortSignal.timeout(50) })
+    await expect(late).rejects.toMatchObject({ stage: 'no-answer' })
+    await expect(aborted).rejects.toMatchObject({ name: 'TimeoutError' })
+    await new Promise<void>((resolve) => setTimeout(resolve, 700))
+    expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
+  })
+
+  it.each(['why', null, 0])('[P12] end with the reason of their signal, also with %j', async (reason) => {
+    const tier = new Rendezvous()
+    const alice = controllers.make(tier, 'alice')
+    const bob = controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
+    const signal = AbortSignal.abort(reason)
+    await expect(alice.connect('bob', { signal })).rejects.toBe(reason)
+    const abort = new AbortController()
+    const waiting = alice.connect('bob', { signal: abort.signal })
+    abort.abort(reason)
+    await expect(waiting).rejects.toBe(reason)
+    const channel = await bob.connect('alice')
+    await expect(channel.send('text', { signal })).rejects.toBe(reason)
+    const later = new AbortController()
+    const offer = await offerManually()
+    const answer = await answerManually(offer.text, { signal: later.signal })
+    later.abort(reason)
+    await expect(answer.channel).rejects.toBe(reason)
+    offer.close()
+  })
+})
+
+describe('a channel', () => {
+  it('[P18] that had nothing to send waits 2 s for a peer that says nothing', async () => {
+    const tier = new Rendezvous()
+    const stack = await fadingStack()
+    const alice = controllers.make(tier, 'alice', stack)
+    controllers.make(tier, 'bob')
+    const channel = await alice.connect('bob')
+    stack.mute()
+    const before = performance.now()
+    await channel.close()
+    expect(performance.now() - before).toBeGreaterThan(1_500)
+    expect(performance.now() - before).toBeLessThan(6_000)
+  }, 15_000)
+
+  it('[P18] that the stack has closed already takes no goodbye, and that is no error', async () => {
+    const tier = new Rendezvous()
+    const PeerConnection = await nodePeerConnection()
+    class Closing extends PeerConnection {
+      override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
+        const stream = super.createDataChannel(label, options)
+        // Its `readyState` is `open` for a moment more.
+        const send = (): never => {
+          throw new Error('libdatachannel error while sending data channel message: DataChannel is closed')
+        }
+        return options.id === 0 ? Object.assign(stream, { send }) : stream
+      }
+    }
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Closing })
+    const bob = controllers.make(tier, 'bob')
+    const theirs = opened(bob)
+    const ours = await alice.connect('bob')
+    const end = closed(ours)
+    await (await theirs).close()
+    await end
+    expect(tier.errors).toEqual([])
+  })
+})
