@@ -85,6 +85,12 @@ describe('[P29] an answer', () => {
     expect(answerTo(offer, spoken)).toBe(spoken)
     // By hand, a text's own choice is left to the other side, so both may be the same.
     expect(answerTo(spoken, text(...BODY, 'a=setup:active'))).toContain('a=setup:active')
+    // And two peers of one process may share a certificate, as with werift.
+    const certified = text(
+      ...BODY,
+      `a=fingerprint:sha-256 ${Array.from({ length: 32 }, () => 'AB').join(':')}`,
+    )
+    expect(answerTo(certified, certified)).toBe(certified)
   })
 })
 

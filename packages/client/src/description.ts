@@ -2,9 +2,12 @@
 
 const CANDIDATE_PATTERN = /^a=(end-of-)?candidate/
 
-/** Lines that an answer may have in common with its offer: RFC 8843, 8285, 8830, 8839, 3264, 8842, 8841. */
+/**
+ * Lines that an answer may have in common with its offer: RFC 8843, 8285, 8830, 8839, 3264, 8842, 8841; and RFC 8122's
+ * fingerprint, for all peers of one process have one certificate with werift.
+ */
 const COMMON_PATTERN =
-  /^a=(group|extmap-allow-mixed|msid-semantic|ice-options|mid|sendrecv|setup|sctp-port|sctpmap|max-message-size)\b/
+  /^a=(group|extmap-allow-mixed|msid-semantic|ice-options|mid|sendrecv|setup|sctp-port|sctpmap|max-message-size|fingerprint)\b/
 
 /**
  * A description of this side for the other: whole lines that end in CR LF, without candidates, which follow it, and
