@@ -4,7 +4,7 @@ import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { newConnection } from './rtc.js'
+import { givenClass, newConnection } from './rtc.js'
 import type { P2PContext } from './signaling.js'
 import type { Streams } from './streams.js'
 import { makeStreams } from './streams.js'
@@ -73,7 +73,7 @@ export class Connections {
 
   async #found(): Promise<{ PeerConnection: PeerConnectionClass; iceServers: RTCIceServer[] }> {
     const { RTCPeerConnection } = this.#options
-    const PeerConnection = RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
+    const PeerConnection = givenClass(RTCPeerConnection) ?? (await this.#context.ground.findPeerConnection())
     return { PeerConnection, iceServers: await this.#ice.current() }
   }
 

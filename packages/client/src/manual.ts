@@ -16,8 +16,8 @@ import { Handshake } from './negotiation.js'
 import { openChannel } from './open-channel.js'
 import { ConnectError } from './connect-error.js'
 import type { Ground } from './ground.js'
-import type { PeerConnectionClass } from './rtc.js'
-import { newConnection } from './rtc.js'
+import type { AnyPeerConnectionClass } from './rtc.js'
+import { givenClass, newConnection } from './rtc.js'
 import type { Streams } from './streams.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
@@ -30,7 +30,7 @@ export interface ManualOptions {
   /** Milliseconds from the other side's text to the open channel; 60,000 by default, for people are slow. */
   deadlineMs?: number | undefined
   signal?: AbortSignal | undefined
-  RTCPeerConnection?: PeerConnectionClass | undefined
+  RTCPeerConnection?: AnyPeerConnectionClass | undefined
   clock?: Clock | undefined
 }
 
@@ -197,7 +197,7 @@ class Side {
   }
 
   async #prepare(): Promise<Blank> {
-    const PeerConnection = this.#options.RTCPeerConnection ?? (await this.#find())
+    const PeerConnection = givenClass(this.#options.RTCPeerConnection) ?? (await this.#find())
     const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
     const connection = newConnection(PeerConnection, { iceServers: iceServersOf(server, null) })
     connection.addEventListener('icegatheringstatechange', () => {

@@ -26,8 +26,8 @@ import { CallPace } from './offer-rate.js'
 import { onLeave, onPageEvent } from './page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
-import type { PeerConnectionClass } from './rtc.js'
-import { newConnection } from './rtc.js'
+import type { AnyPeerConnectionClass } from './rtc.js'
+import { givenClass, newConnection } from './rtc.js'
 import type { P2PContext, Signal, Stay } from './signaling.js'
 
 export interface P2POptions {
@@ -41,7 +41,7 @@ export interface P2POptions {
   /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
   holdCandidates?: boolean | undefined
   /** Where the platform has none of its own: node-datachannel is found without it. */
-  RTCPeerConnection?: PeerConnectionClass | undefined
+  RTCPeerConnection?: AnyPeerConnectionClass | undefined
 }
 
 export interface ChannelOptions {
@@ -185,7 +185,7 @@ export class P2P {
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
     const PeerConnection =
-      this.#options.RTCPeerConnection ?? (await this.#context.ground.findPeerConnection())
+      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.ground.findPeerConnection())
     const servers = await this.#ice.current()
     return diagnose(
       servers,

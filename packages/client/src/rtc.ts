@@ -14,6 +14,17 @@ declare global {
 /** What a browser calls RTCPeerConnection: passed in by the application, the browser's, or node-datachannel's. */
 export type PeerConnectionClass = new (configuration?: RTCConfiguration) => RTCPeerConnection
 
+/** Any stack's: the types of some, such as werift's, differ from the browser's in what is not used here. */
+export type AnyPeerConnectionClass = new (configuration?: never) => {
+  createDataChannel: (...given: never[]) => object
+  setRemoteDescription: (...given: never[]) => Promise<unknown>
+}
+
+/** What an application has passed in. What its types do not tell, its stack's tests do (docs/stacks.md). */
+export function givenClass(given: AnyPeerConnectionClass | undefined): PeerConnectionClass | undefined {
+  return given as PeerConnectionClass | undefined
+}
+
 /**
  * What `use` gives for these servers, or, where it throws, for those of them that it takes alone: a stack may know
  * fewer URLs, ports and transports than others, and one that it does not take must not cost the others.
