@@ -207,7 +207,7 @@ describe('[L8] a signal', () => {
   })
 
   test('ends the process also where two copies of the SDK are loaded', async () => {
-    const copy = `file://${REPOSITORY}packages/client/dist/leave-on-exit.js?copy`
+    const copy = `file://${REPOSITORY}packages/client/dist/platform/leave-on-exit.js?copy`
     const child = await program(`
       const { leaveOnExit } = await import('${copy}')
       leaveOnExit({ depart: async () => console.log('the copy departs') })

@@ -10,7 +10,9 @@ const { connect } = await import(client)
 const found = stack === undefined ? undefined : await import(stack)
 let RTCPeerConnection = found?.RTCPeerConnection ?? found?.default.RTCPeerConnection
 if (throughTurn) {
-  const base = await (await import(new URL('../rtc-node.js', `file://${client}`))).loadNodeDataChannel()
+  const base = await (
+    await import(new URL('../platform/node-rtc.js', `file://${client}`))
+  ).loadNodeDataChannel()
   // It tells the other side of relayed candidates alone, so there is no channel where TURN gives it none. That hides
   // nothing: it sends from its own address as well.
   RTCPeerConnection = class extends base {

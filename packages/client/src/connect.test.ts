@@ -3,14 +3,14 @@ import type { ErrorCode } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { connect } from './entries/node.js'
 import type { ConnectOptions } from './connect.js'
-import type { PeerageError } from './error.js'
-import type { FailedAttempt } from './link.js'
+import type { PeerageError } from './lib/error.js'
+import type { FailedAttempt } from './tier/link.js'
 import type { Peer } from './peer.js'
 import { FakeClock, settled } from './testing/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
 import { FakeTier } from './testing/fake-tier.js'
 import { seededRandom } from './testing/random.js'
-import type { OpenTransport } from './transport.js'
+import type { OpenTransport } from './tier/transport.js'
 
 let clock: FakeClock
 let tier: FakeTier

@@ -1,6 +1,6 @@
 import type { Secret } from '@peerage/protocol'
 import { parseApp, parseSecret } from '@peerage/protocol'
-import { onAbort } from './abort.js'
+import { onAbort } from './lib/abort.js'
 import {
   aFalse,
   aFlag,
@@ -13,25 +13,25 @@ import {
   checkOptions,
   either,
   objectWith,
-} from './check.js'
-import type { Kinds } from './check.js'
-import { systemClock } from './clock.js'
-import type { Clock } from './clock.js'
-import { untilEnded, willEnd } from './endings.js'
-import { PeerageError } from './error.js'
-import type { Ground } from './ground.js'
-import { openIdentity } from './identity.js'
-import type { IdentityPlace, IdentityStorage } from './identity.js'
-import type { FailedAttempt } from './link.js'
-import { p2pServerOf } from './p2p-server.js'
-import type { P2POptions } from './p2p.js'
-import { MemoryLocks } from './locks.js'
-import { onPageEvent } from './page.js'
-import { nameOrThrow, parsedOrThrow } from './names.js'
+} from './lib/check.js'
+import type { Kinds } from './lib/check.js'
+import { systemClock } from './lib/clock.js'
+import type { Clock } from './lib/clock.js'
+import { untilEnded, willEnd } from './tier/endings.js'
+import { PeerageError } from './lib/error.js'
+import type { Ground } from './platform/platform.js'
+import { openIdentity } from './tier/identity.js'
+import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
+import type { FailedAttempt } from './tier/link.js'
+import { p2pServerOf } from './p2p/p2p-server.js'
+import type { P2POptions } from './p2p/p2p.js'
+import { MemoryLocks } from './platform/locks.js'
+import { onPageEvent } from './platform/page.js'
+import { nameOrThrow, parsedOrThrow } from './lib/names.js'
 import { Peer } from './peer.js'
-import { Session } from './session.js'
-import type { OpenTransport } from './transport.js'
-import { endpointOf, websocketTransport } from './websocket-transport.js'
+import { Session } from './tier/session.js'
+import type { OpenTransport } from './tier/transport.js'
+import { endpointOf, websocketTransport } from './platform/websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */

@@ -1,7 +1,7 @@
-import { aText, check, objectWith } from './check.js'
-import type { PeerState } from './link.js'
+import { aText, check, objectWith } from './lib/check.js'
+import type { PeerState } from './tier/link.js'
 import type { Peer } from './peer.js'
-import type { Presence } from './watches.js'
+import type { Presence } from './tier/watches.js'
 
 /** The one part of React that is needed; Preact's `preact/compat` has it, too. */
 export interface ReactLike {

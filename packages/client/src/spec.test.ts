@@ -3,9 +3,9 @@ import { temporary } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
 import { readTable } from '@peerage/protocol/testing'
 import { expect, test } from 'vitest'
-import { decodeBody, encodeBody, encodeParts, partsOf } from './body.js'
-import { verdictOf } from './line.js'
-import type { SendFailure } from './signaling.js'
+import { decodeBody, encodeBody, encodeParts, partsOf } from './delivery/body.js'
+import { verdictOf } from './delivery/line.js'
+import type { SendFailure } from './delivery/signaling.js'
 
 // What documents say of bodies, notices and ends of a message is what the SDK does.
 

@@ -1,11 +1,11 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Bus } from './bus.js'
-import type { Directory } from './directory.js'
-import type { Mailbox } from './mailbox.js'
-import type { Nodes } from './nodes.js'
-import type { Presence } from './presence.js'
-import type { Registry } from './registry.js'
-import type { RoomRegistry } from './room-registry.js'
+import type { Bus } from './routing/bus.js'
+import type { Directory } from './names/directory.js'
+import type { Mailbox } from './routing/mailbox.js'
+import type { Nodes } from './names/nodes.js'
+import type { Presence } from './presence/presence.js'
+import type { Registry } from './names/registry.js'
+import type { RoomRegistry } from './rooms/registry.js'
 
 /** What went wrong in the background, and where. Nothing is dropped without one of these. */
 export type OnError = (error: unknown, context: { stage: string; [detail: string]: unknown }) => void

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Message } from './message.js'
-import { RegistryUnavailable } from './registry.js'
+import type { Message } from './routing/message.js'
+import { RegistryUnavailable } from './names/registry.js'
 import { settle } from './testing/fake-clock.js'
 import { cutOf, cutOff, house, two } from './testing/house.js'
 import { arrive, messageFrom, peerNamed } from './testing/peers.js'

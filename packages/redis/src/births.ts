@@ -1,8 +1,8 @@
 import type { OnError } from '@peerage/core'
-import type { Commands } from './command.js'
+import type { Commands } from './connections/command.js'
 import type { Keys } from './keys.js'
-import { birthScript } from './scripts.js'
-import type { SlotMap } from './slots.js'
+import { birthScript } from './scripts/scripts.js'
+import type { SlotMap } from './connections/slots.js'
 
 export interface BirthsParts {
   commands: Commands

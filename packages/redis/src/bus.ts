@@ -1,10 +1,10 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
 import { Rush, decodeEnvelopes, encodeEnvelope } from '@peerage/core'
-import { CANARY } from './health.js'
+import { CANARY } from './connections/health.js'
 import type { Keys } from './keys.js'
-import type { Publishing } from './publishing.js'
-import type { Listening } from './subscriptions.js'
+import type { Publishing } from './connections/publishing.js'
+import type { Listening } from './connections/subscriptions.js'
 
 export interface RedisBusParts {
   publishing: Publishing

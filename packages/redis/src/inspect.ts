@@ -1,7 +1,7 @@
-import type { Commands } from './command.js'
-import { readVersion } from './health.js'
+import type { Commands } from './connections/command.js'
+import { readVersion } from './connections/health.js'
 import type { RedisNodes } from './nodes.js'
-import type { RedisAddress } from './url.js'
+import type { RedisAddress } from './connections/url.js'
 
 /** What `doctor` shows of Redis. */
 export interface Inspection {

@@ -1,7 +1,7 @@
 import type { Peer } from '@peerage/protocol'
 import type { OnError, Presence, PresenceChange } from '@peerage/core'
 import type { Keys } from './keys.js'
-import type { Listening } from './subscriptions.js'
+import type { Listening } from './connections/subscriptions.js'
 
 export interface RedisPresenceParts {
   subscriptions: Listening

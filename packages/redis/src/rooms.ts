@@ -2,18 +2,18 @@ import type { Name, NodeId, RoomId } from '@peerage/protocol'
 import { parseName, parseNodeId } from '@peerage/protocol'
 import type { Clock, Member, Membership, OnError, RoomRegistry } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { Commands } from './command.js'
-import { readStrings } from './command.js'
+import type { Commands } from './connections/command.js'
+import { readStrings } from './connections/command.js'
 import type { Keys } from './keys.js'
-import type { Publishing } from './publishing.js'
+import type { Publishing } from './connections/publishing.js'
 import {
   awayRoomScript,
   joinRoomScript,
   keepRoomScript,
   listRoomScript,
   partRoomScript,
-} from './room-scripts.js'
-import type { Listening } from './subscriptions.js'
+} from './scripts/rooms.js'
+import type { Listening } from './connections/subscriptions.js'
 
 export interface RedisRoomsParts {
   commands: Commands

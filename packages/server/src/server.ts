@@ -9,18 +9,18 @@ import {
   type Readiness,
 } from '@peerage/core'
 import { createStunServer, type StunServer } from '@peerage/stun'
-import { checkedAccess, staticAccess, type Access } from './access.js'
-import { Addresses } from './address.js'
-import { listenAdmin } from './admin.js'
-import { attachTo, type HttpGateway } from './attach.js'
-import { AttachedPorts } from './attached-ports.js'
+import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
+import { Addresses } from './gateway/shared/address.js'
+import { listenAdmin } from './http/admin.js'
+import { attachTo, type HttpGateway } from './gateway/attach.js'
+import { AttachedPorts } from './gateway/attached-ports.js'
 import { createBackend, type BackendParts } from './backend.js'
-import { countBus, type CountedBackend } from './bus-counts.js'
-import { asBase } from './config-kinds.js'
-import type { Config } from './config.js'
-import type { PeerJsHooks } from './gateway/peerjs.js'
-import { createGateways } from './gateways.js'
-import { Limits } from './limits.js'
+import { countBus, type CountedBackend } from './metrics/bus-counts.js'
+import { asBase } from './config/kinds.js'
+import type { Config } from './config/schema.js'
+import type { PeerJsHooks } from './gateway/peerjs/gateway.js'
+import { createGateways } from './gateway/gateways.js'
+import { Limits } from './gateway/shared/limits.js'
 import {
   addressOf,
   bindNeighbour,
@@ -29,14 +29,14 @@ import {
   listenPair,
   localHost,
   type AnyServer,
-} from './listen.js'
-import { errorLog, type Logger } from './log.js'
-import { Metrics } from './metrics.js'
-import { createOwnServer } from './own-server.js'
-import { p2pAdvice } from './p2p.js'
-import { takePlaces } from './places.js'
-import { TlsFiles } from './tls-files.js'
-import { readVersion } from './version.js'
+} from './http/listen.js'
+import { errorLog, type Logger } from './metrics/log.js'
+import { Metrics } from './metrics/metrics.js'
+import { createOwnServer } from './http/own-server.js'
+import { p2pAdvice } from './gateway/shared/p2p-advice.js'
+import { takePlaces } from './gateway/places.js'
+import { TlsFiles } from './http/tls-files.js'
+import { readVersion } from './config/version.js'
 
 /** Where a node listens, once it does. */
 export interface Listening {

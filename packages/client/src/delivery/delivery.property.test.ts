@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Session } from './session.js'
+import type { Session } from '../tier/session.js'
 import type { Carrier, SendResult, Stay } from './signaling.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
-import { FakeStorage, nameFrom, openPage } from './testing/fake-page.js'
-import type { Page } from './testing/fake-page.js'
-import { FakeTier } from './testing/fake-tier.js'
-import { seededRandom } from './testing/random.js'
+import { FakeClock, settled } from '../testing/fake-clock.js'
+import { FakeStorage, nameFrom, openPage } from '../testing/fake-page.js'
+import type { Page } from '../testing/fake-page.js'
+import { FakeTier } from '../testing/fake-tier.js'
+import { seededRandom } from '../testing/random.js'
 
 const NAMES = ['ann', 'bob', 'cas'] as const
 type Who = (typeof NAMES)[number]

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { Delivery } from './delivery.js'
 import type { Frame } from './signaling.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
-import { nameFrom } from './testing/fake-page.js'
+import { FakeClock, settled } from '../testing/fake-clock.js'
+import { nameFrom } from '../testing/fake-page.js'
 
 const ann = { name: nameFrom('ann'), since: 1 }
 const bob = { name: nameFrom('bob'), since: 2 }

@@ -2,8 +2,8 @@ import type { Kind } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { Inbox } from './inbox.js'
 import type { Carrier } from './signaling.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { nameFrom } from './testing/fake-page.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { nameFrom } from '../testing/fake-page.js'
 
 interface Acked {
   to: string

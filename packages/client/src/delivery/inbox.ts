@@ -1,7 +1,7 @@
 import type { Name, NodeMessageOf } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
 import { joinParts, partsOf } from './body.js'
-import type { Clock, Timer } from './clock.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import type { Carrier } from './signaling.js'
 import { ALL_READ, lastOf, marked, moved, readUnread, written } from './unread.js'
 

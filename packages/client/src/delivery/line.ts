@@ -1,5 +1,5 @@
 import type { ErrorCode, Kind, Name } from '@peerage/protocol'
-import type { Timer } from './clock.js'
+import type { Timer } from '../lib/clock.js'
 import type { SendResult, Via } from './signaling.js'
 
 export interface Outgoing {

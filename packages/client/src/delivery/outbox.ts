@@ -1,6 +1,6 @@
 import type { Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState } from '@peerage/protocol'
-import { onAbort } from './abort.js'
-import type { Clock } from './clock.js'
+import { onAbort } from '../lib/abort.js'
+import type { Clock } from '../lib/clock.js'
 import { WINDOW } from './inbox.js'
 import { lateVerdictOf, newLine, verdictOf } from './line.js'
 import type { Held, Line, Outgoing } from './line.js'

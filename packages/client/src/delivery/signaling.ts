@@ -1,6 +1,6 @@
 import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
-import type { Clock } from './clock.js'
-import type { Ground } from './ground.js'
+import type { Clock } from '../lib/clock.js'
+import type { Ground } from '../platform/platform.js'
 
 // What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
 

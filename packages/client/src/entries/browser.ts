@@ -1,8 +1,8 @@
 // The SDK for browsers: WebSocket and WebRTC are theirs, and what is not needed at once is loaded later.
 import { connectOn } from '../connect.js'
-import type { Ground } from '../ground.js'
-import { browser } from '../browser.js'
-import { lazyParts } from '../parts.js'
+import type { Ground } from '../platform/platform.js'
+import { browser } from '../platform/browser.js'
+import { lazyParts } from '../platform/parts.js'
 
 export * from '../index.js'
 

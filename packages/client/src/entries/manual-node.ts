@@ -1,5 +1,5 @@
-import { manualOn } from '../manual.js'
-import { findNodePeerConnection } from '../node-platform.js'
+import { manualOn } from '../p2p/manual/manual.js'
+import { findNodePeerConnection } from '../platform/node.js'
 
-export type { ManualAnswer, ManualOffer, ManualOptions } from '../manual.js'
+export type { ManualAnswer, ManualOffer, ManualOptions } from '../p2p/manual/manual.js'
 export const { offerManually, answerManually } = manualOn(findNodePeerConnection)

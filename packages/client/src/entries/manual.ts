@@ -1,5 +1,5 @@
-import { browser } from '../browser.js'
-import { manualOn } from '../manual.js'
+import { browser } from '../platform/browser.js'
+import { manualOn } from '../p2p/manual/manual.js'
 
-export type { ManualAnswer, ManualOffer, ManualOptions } from '../manual.js'
+export type { ManualAnswer, ManualOffer, ManualOptions } from '../p2p/manual/manual.js'
 export const { offerManually, answerManually } = manualOn(browser.findPeerConnection)

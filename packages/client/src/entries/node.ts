@@ -1,8 +1,8 @@
 // The SDK for Node.
 import { connectOn } from '../connect.js'
-import type { Ground } from '../ground.js'
-import { nodePlatform } from '../node-platform.js'
-import { lazyParts } from '../parts.js'
+import type { Ground } from '../platform/platform.js'
+import { nodePlatform } from '../platform/node.js'
+import { lazyParts } from '../platform/parts.js'
 
 export * from '../index.js'
 

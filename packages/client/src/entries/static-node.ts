@@ -1,9 +1,9 @@
 // The SDK for Node without any dynamic import, but for node-datachannel, which no bundle can hold.
 import { connectOn } from '../connect.js'
-import type { Ground } from '../ground.js'
+import type { Ground } from '../platform/platform.js'
 import { WebSocket } from 'ws'
-import { nodePlatform } from '../node-platform.js'
-import { staticParts } from '../static-parts.js'
+import { nodePlatform } from '../platform/node.js'
+import { staticParts } from '../platform/static-parts.js'
 
 export * from '../index.js'
 

@@ -1,8 +1,8 @@
 // The SDK for browsers without any dynamic import.
 import { connectOn } from '../connect.js'
-import type { Ground } from '../ground.js'
-import { browser } from '../browser.js'
-import { staticParts } from '../static-parts.js'
+import type { Ground } from '../platform/platform.js'
+import { browser } from '../platform/browser.js'
+import { staticParts } from '../platform/static-parts.js'
 
 export * from '../index.js'
 

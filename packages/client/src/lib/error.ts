@@ -1,6 +1,6 @@
 import type { CloseReason, ErrorCode } from '@peerage/protocol'
 import { finalTexts } from '@peerage/protocol'
-import type { SendFailure } from './signaling.js'
+import type { SendFailure } from '../delivery/signaling.js'
 
 export type PeerageErrorCode =
   | ErrorCode

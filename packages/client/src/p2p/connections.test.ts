@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Connections } from './connections.js'
-import type { PeerConnectionClass } from './rtc.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { FakeConnection } from './testing/fake-connection.js'
-import { ground } from './testing/ground.js'
+import type { PeerConnectionClass } from './handshake/rtc.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { FakeConnection } from '../testing/fake-connection.js'
+import { ground } from '../testing/ground.js'
 
 const PLAIN = { label: '', ordered: true }
 

@@ -1,13 +1,13 @@
-import type { Timer } from './clock.js'
-import type { Terms } from './handshake-signal.js'
+import type { Timer } from '../lib/clock.js'
+import type { Terms } from './handshake/handshake-signal.js'
 import type { IceServers } from './ice-servers.js'
 import type { P2POptions } from './p2p.js'
-import { relayProblem } from './relay-only.js'
-import type { PeerConnectionClass } from './rtc.js'
-import { givenClass, newConnection } from './rtc.js'
-import type { P2PContext } from './signaling.js'
-import type { Streams } from './streams.js'
-import { makeStreams } from './streams.js'
+import { relayProblem } from './handshake/relay-only.js'
+import type { PeerConnectionClass } from './handshake/rtc.js'
+import { givenClass, newConnection } from './handshake/rtc.js'
+import type { P2PContext } from '../delivery/signaling.js'
+import type { Streams } from './channel/streams.js'
+import { makeStreams } from './channel/streams.js'
 
 /** A connection before its handshake: it has described nothing, so it has opened no socket and asked no server. */
 export interface Blank {

@@ -1,11 +1,11 @@
 import { createSocket } from 'node:dgram'
 import type { Socket } from 'node:dgram'
 import { afterEach, describe, expect, it } from 'vitest'
-import { systemClock } from './clock.js'
+import { systemClock } from '../lib/clock.js'
 import { diagnose } from './diagnose.js'
 import type { DiagnoseOptions, Gatherer } from './diagnose.js'
-import { loadNodeDataChannel } from './rtc-node.js'
-import { failure } from './testing/controllers.js'
+import { loadNodeDataChannel } from '../platform/node-rtc.js'
+import { failure } from '../testing/controllers.js'
 
 const sockets: Socket[] = []
 afterEach(() => sockets.splice(0).forEach((socket) => socket.close()))

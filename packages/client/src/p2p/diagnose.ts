@@ -1,6 +1,6 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
-import { abortError, onAbort } from './abort.js'
-import type { Clock } from './clock.js'
+import { abortError, onAbort } from '../lib/abort.js'
+import type { Clock } from '../lib/clock.js'
 
 /** How the NAT in front of this peer maps its address (RFC 4787 §4.1). */
 export type Mapping =

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { IceServers, iceServersOf } from './ice-servers.js'
 import { createP2P } from './p2p.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { Rendezvous } from '../testing/rendezvous.js'
 
 const INTEGRATED = '198.51.100.1:9001'
 const OTHER = '198.51.100.2:9901'

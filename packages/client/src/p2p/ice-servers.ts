@@ -1,9 +1,9 @@
 import type { TurnCredentials } from '@peerage/protocol'
 import { formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { p2pServerOf } from './p2p-server.js'
-import type { Timer } from './clock.js'
-import { withUsable } from './rtc.js'
-import type { P2PContext } from './signaling.js'
+import type { Timer } from '../lib/clock.js'
+import { withUsable } from './handshake/rtc.js'
+import type { P2PContext } from '../delivery/signaling.js'
 
 /** Credentials are renewed with a quarter of their life left: a handshake may take its whole deadline. */
 const RENEW_SHARE = 0.75

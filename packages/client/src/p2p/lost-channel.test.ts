@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Controllers, closed, nodePeerConnection, opened } from './testing/controllers.js'
-import { endFading, fadingStack } from './testing/fading-stack.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { Controllers, closed, nodePeerConnection, opened } from '../testing/controllers.js'
+import { endFading, fadingStack } from '../testing/fading-stack.js'
+import { Rendezvous } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js'
+import type { Clock } from '../lib/clock.js'
 
 /** What others may make this peer do at its own cost: make connections, send refusals, call. An honest peer needs a few. */
 const OF_ONE = { perSecond: 2, burst: 8 }

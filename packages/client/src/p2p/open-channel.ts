@@ -1,9 +1,9 @@
-import type { ChannelParts } from './channel.js'
-import { Channel } from './channel.js'
-import type { FramesContext } from './frames.js'
-import { Frames } from './frames.js'
-import type { Handshake } from './negotiation.js'
-import type { Streams } from './streams.js'
+import type { ChannelParts } from './channel/channel.js'
+import { Channel } from './channel/channel.js'
+import type { FramesContext } from './channel/frames.js'
+import { Frames } from './channel/frames.js'
+import type { Handshake } from './handshake/negotiation.js'
+import type { Streams } from './channel/streams.js'
 
 type Given = Pick<ChannelParts, 'to' | 'terms' | 'clock' | 'onClosing' | 'onError'> &
   Pick<FramesContext, 'carriers'>

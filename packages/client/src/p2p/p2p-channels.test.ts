@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Controllers, closed, failure, nodePeerConnection, opened, received } from './testing/controllers.js'
-import type { Carrier, P2PContext } from './signaling.js'
-import { Rendezvous, nameFrom } from './testing/rendezvous.js'
+import { Controllers, closed, failure, nodePeerConnection, opened, received } from '../testing/controllers.js'
+import type { Carrier, P2PContext } from '../delivery/signaling.js'
+import { Rendezvous, nameFrom } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

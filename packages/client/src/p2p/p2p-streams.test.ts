@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Controllers, nodePeerConnection, opened, received } from './testing/controllers.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { Controllers, nodePeerConnection, opened, received } from '../testing/controllers.js'
+import { Rendezvous } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

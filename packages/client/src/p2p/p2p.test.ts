@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createP2P } from './p2p.js'
-import { Controllers, failure, nodePeerConnection, opened, received } from './testing/controllers.js'
-import { Rendezvous, seeded } from './testing/rendezvous.js'
+import { Controllers, failure, nodePeerConnection, opened, received } from '../testing/controllers.js'
+import { Rendezvous, seeded } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

@@ -1,16 +1,16 @@
 import type { Name } from '@peerage/protocol'
-import type { Channel } from './channel.js'
+import type { Channel } from './channel/channel.js'
 import type { FailureStage } from './connect-error.js'
-import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from './check.js'
-import type { Kinds } from './check.js'
-import { abortError } from './abort.js'
+import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from '../lib/check.js'
+import type { Kinds } from '../lib/check.js'
+import { abortError } from '../lib/abort.js'
 import { ConnectError } from './connect-error.js'
 import { Connections } from './connections.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import { diagnose } from './diagnose.js'
-import { Emitter } from './emitter.js'
-import { PeerageError } from './error.js'
-import type { EndReason, Terms } from './handshake-signal.js'
+import { Emitter } from '../lib/emitter.js'
+import { PeerageError } from '../lib/error.js'
+import type { EndReason, Terms } from './handshake/handshake-signal.js'
 import {
   DEADLINE_MS,
   LABEL_MAX_LENGTH,
@@ -18,17 +18,17 @@ import {
   decodeSignal,
   isWithinRate,
   refuse,
-} from './handshake-signal.js'
+} from './handshake/handshake-signal.js'
 import { IceServers } from './ice-servers.js'
-import { nameOrThrow } from './names.js'
+import { nameOrThrow } from '../lib/names.js'
 import { p2pServerOf } from './p2p-server.js'
 import { CallPace } from './offer-rate.js'
-import { onLeave, onPageEvent } from './page.js'
+import { onLeave, onPageEvent } from '../platform/page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
-import type { AnyPeerConnectionClass } from './rtc.js'
-import { givenClass, newConnection } from './rtc.js'
-import type { P2PContext, Signal, Stay } from './signaling.js'
+import type { AnyPeerConnectionClass } from './handshake/rtc.js'
+import { givenClass, newConnection } from './handshake/rtc.js'
+import type { P2PContext, Signal, Stay } from '../delivery/signaling.js'
 
 export interface P2POptions {
   /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */

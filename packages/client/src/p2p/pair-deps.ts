@@ -1,9 +1,9 @@
 import type { Name } from '@peerage/protocol'
-import type { Channel } from './channel.js'
+import type { Channel } from './channel/channel.js'
 import type { ConnectError, FailureStage } from './connect-error.js'
 import type { Blank } from './connections.js'
-import type { EndReason, HandshakeSignal, Terms } from './handshake-signal.js'
-import type { P2PContext } from './signaling.js'
+import type { EndReason, HandshakeSignal, Terms } from './handshake/handshake-signal.js'
+import type { P2PContext } from '../delivery/signaling.js'
 
 /** How one handshake of this peer ended; the same goes to the node for its operator. */
 export interface Outcome {

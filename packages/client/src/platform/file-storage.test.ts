@@ -2,11 +2,11 @@ import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { connect } from './entries/node.js'
-import { fileStorage } from './node.js'
-import type { Peer } from './peer.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { FakeTier } from './testing/fake-tier.js'
+import { connect } from '../entries/node.js'
+import { fileStorage } from '../entries/node-only.js'
+import type { Peer } from '../peer.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { FakeTier } from '../testing/fake-tier.js'
 
 let folder: string
 let file: string

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { accessSync, constants, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isObject } from '@peerage/protocol'
-import { aText, check } from './check.js'
-import type { IdentityStorage } from './identity.js'
+import { aText, check } from '../lib/check.js'
+import type { IdentityStorage } from '../tier/identity.js'
 
 /** Tells a file of ours from an application's own JSON, which is not to be overwritten. */
 const FORMAT = 'peerage identities 1'

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
-import { connectOn } from './connect.js'
-import { PeerageError } from './error.js'
-import type { PartWait } from './ground.js'
+import { connectOn } from '../connect.js'
+import { PeerageError } from '../lib/error.js'
+import type { PartWait } from './platform.js'
 import { loadPart } from './load-part.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
-import { FakeTier } from './testing/fake-tier.js'
-import { ground } from './testing/ground.js'
+import { FakeClock, settled } from '../testing/fake-clock.js'
+import { FakeTier } from '../testing/fake-tier.js'
+import { ground } from '../testing/ground.js'
 
 const PART = { run: () => 'loaded' }
 /** As Safari says it: without a URL. */

@@ -1,7 +1,7 @@
-import { onAbort } from './abort.js'
-import type { Timer } from './clock.js'
-import { PeerageError } from './error.js'
-import type { PartWait } from './ground.js'
+import { onAbort } from '../lib/abort.js'
+import type { Timer } from '../lib/clock.js'
+import { PeerageError } from '../lib/error.js'
+import type { PartWait } from './platform.js'
 
 const FIRST_MS = 250
 const MOST_MS = 4_000

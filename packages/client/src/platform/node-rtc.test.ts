@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { newConnection } from './rtc.js'
-import { nodePeerConnection } from './testing/controllers.js'
+import { newConnection } from '../p2p/handshake/rtc.js'
+import { nodePeerConnection } from '../testing/controllers.js'
 
 const open: RTCPeerConnection[] = []
 afterEach(() => open.splice(0).forEach((connection) => connection.close()))

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { nodePlatform } from './node-platform.js'
+import { nodePlatform } from './node.js'
 import type { WebSocketClass } from './websocket-transport.js'
 
 class FromPackage {

@@ -1,4 +1,4 @@
-import { PeerageError } from './error.js'
+import { PeerageError } from '../lib/error.js'
 
 /** What to look at, whatever the reason. */
 export const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'

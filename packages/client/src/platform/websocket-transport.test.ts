@@ -1,12 +1,12 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
-import { FakeClock } from './testing/fake-clock.js'
-import { ground } from './testing/ground.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { ground } from '../testing/ground.js'
 import { whyNotOpened } from './why-not-opened.js'
 import { openFailure } from './open-failure.js'
 import { endpointOf, websocketTransport } from './websocket-transport.js'
-import type { Transport } from './transport.js'
+import type { Transport } from '../tier/transport.js'
 
 /** The part of a WebSocket that the transport uses. */
 class FakeSocket extends EventTarget {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import type { PresenceState } from '@peerage/protocol'
-import { Emitter } from './emitter.js'
+import { Emitter } from '../lib/emitter.js'
 import { Mesh } from './rooms.js'
-import { FakeClock } from './testing/fake-clock.js'
+import { FakeClock } from '../testing/fake-clock.js'
 
 type Parts = ConstructorParameters<typeof Mesh>
 

@@ -1,13 +1,13 @@
 import type { Name, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { parseName, parseRoom } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { connect } from './entries/node.js'
-import type { Peer } from './peer.js'
-import { Requests } from './requests.js'
+import { connect } from '../entries/node.js'
+import type { Peer } from '../peer.js'
+import { Requests } from '../tier/requests.js'
 import type { Room } from './rooms.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { FakeTier } from './testing/fake-tier.js'
-import { Watches } from './watches.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { FakeTier } from '../testing/fake-tier.js'
+import { Watches } from '../tier/watches.js'
 
 // A busy or paused process reads several frames at once: what follows an answer is there before its promise resolves.
 

@@ -1,4 +1,4 @@
-import type { PeerConnectionClass } from '../rtc.js'
+import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
 import { nodePeerConnection } from './controllers.js'
 
 interface Stack {

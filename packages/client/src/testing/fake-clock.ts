@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../clock.js'
+import type { Clock, Timer } from '../lib/clock.js'
 
 /** Time that stands still until it is told to go on. */
 export class FakeClock implements Clock {

@@ -1,8 +1,8 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
-import { openIdentity } from '../identity.js'
-import type { IdentityPlace, IdentityStorage } from '../identity.js'
-import { Session } from '../session.js'
+import { openIdentity } from '../tier/identity.js'
+import type { IdentityPlace, IdentityStorage } from '../tier/identity.js'
+import { Session } from '../tier/session.js'
 import { ground } from './ground.js'
 import type { FakeTier } from './fake-tier.js'
 

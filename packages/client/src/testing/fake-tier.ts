@@ -1,8 +1,8 @@
 import type { Hello, Name, NodeMessage, PeerMessage, PeerMessageOf, PresenceState } from '@peerage/protocol'
 import { PROTOCOL_VERSION, closeCodes, parseName, protocolError } from '@peerage/protocol'
 import type { CloseReason } from '@peerage/protocol'
-import type { Clock } from '../clock.js'
-import type { OpenTransport, TransportEvents } from '../transport.js'
+import type { Clock } from '../lib/clock.js'
+import type { OpenTransport, TransportEvents } from '../tier/transport.js'
 
 /** What the tier does to each frame on its way, decided by `random`. */
 export interface Faults {

@@ -1,6 +1,6 @@
-import type { Ground } from '../ground.js'
-import { nodePlatform } from '../node-platform.js'
-import { lazyParts } from '../parts.js'
+import type { Ground } from '../platform/platform.js'
+import { nodePlatform } from '../platform/node.js'
+import { lazyParts } from '../platform/parts.js'
 
 /** Node's, as the package's entry for it has it. */
 export const ground: Ground = {

@@ -1,4 +1,4 @@
-import { onAbort } from './abort.js'
+import { onAbort } from '../lib/abort.js'
 
 /** What this page or process is about to give back, by app and name. */
 const endings = new Map<string, Set<Promise<void>>>()

@@ -3,9 +3,9 @@ import { parseSecret } from '@peerage/protocol'
 import { expect, test } from 'vitest'
 import { openIdentity, randomText } from './identity.js'
 import type { IdentityPlace } from './identity.js'
-import type { Seen } from './inbox.js'
-import { MemoryLocks } from './locks.js'
-import { FakeStorage, nameFrom } from './testing/fake-page.js'
+import type { Seen } from '../delivery/inbox.js'
+import { MemoryLocks } from '../platform/locks.js'
+import { FakeStorage, nameFrom } from '../testing/fake-page.js'
 
 const KEY = 'a key'
 const ann = nameFrom('ann')

@@ -1,9 +1,9 @@
 import type { Name, Secret } from '@peerage/protocol'
 import { isObject, parseName, parseSecret } from '@peerage/protocol'
-import { onAbort } from './abort.js'
-import type { Seen } from './inbox.js'
-import { lock } from './locks.js'
-import type { Locked, Locks } from './locks.js'
+import { onAbort } from '../lib/abort.js'
+import type { Seen } from '../delivery/inbox.js'
+import { lock } from '../platform/locks.js'
+import type { Locked, Locks } from '../platform/locks.js'
 
 /** Where a name, its reclaim secret and what was handed over outlive a reload; sessionStorage is one. */
 export interface IdentityStorage {

@@ -8,9 +8,9 @@ import type {
   ProtocolError,
 } from '@peerage/protocol'
 import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
-import { check, objectWith } from './check.js'
-import type { Clock, Timer } from './clock.js'
-import { PeerageError, withRemedy } from './error.js'
+import { check, objectWith } from '../lib/check.js'
+import type { Clock, Timer } from '../lib/clock.js'
+import { PeerageError, withRemedy } from '../lib/error.js'
 import { reconnectDelayMs } from './reconnect.js'
 import type { OpenTransport, Transport } from './transport.js'
 

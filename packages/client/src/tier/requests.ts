@@ -1,8 +1,8 @@
 import type { ErrorCode, NodeMessage, NodeMessageOf, PeerMessage } from '@peerage/protocol'
 import { isErrorCode, temporary } from '@peerage/protocol'
-import { onAbort } from './abort.js'
-import type { Clock } from './clock.js'
-import { PeerageError } from './error.js'
+import { onAbort } from '../lib/abort.js'
+import type { Clock } from '../lib/clock.js'
+import { PeerageError } from '../lib/error.js'
 
 /** A request that got no answer by then has failed; it may be asked again. */
 const ANSWER_MS = 5_000

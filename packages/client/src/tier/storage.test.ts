@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
-import { connect } from './entries/node.js'
+import { connect } from '../entries/node.js'
 import { openIdentity } from './identity.js'
 import type { IdentityStorage } from './identity.js'
-import { MemoryLocks } from './locks.js'
-import type { Locks } from './locks.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { FakeStorage, nameFrom } from './testing/fake-page.js'
-import { FakeTier } from './testing/fake-tier.js'
+import { MemoryLocks } from '../platform/locks.js'
+import type { Locks } from '../platform/locks.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { FakeStorage, nameFrom } from '../testing/fake-page.js'
+import { FakeTier } from '../testing/fake-tier.js'
 
 // Storage that fails, at any moment, costs the reload, and never delivery.
 

@@ -1,6 +1,6 @@
 import type { Name, PresenceState } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
-import type { Clock } from './clock.js'
+import type { Clock } from '../lib/clock.js'
 import type { Answer, Requests } from './requests.js'
 import { mayBeAskedAgain } from './requests.js'
 import { Retry } from './retry.js'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Gate } from './gate.js'
-import { settle } from './testing/fake-clock.js'
+import { settle } from '../testing/fake-clock.js'
 
 test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {
   const gate = new Gate(2, 3)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Rush } from './rush.js'
-import { fakeClock } from './testing/index.js'
+import { fakeClock } from '../testing/index.js'
 
 const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
 

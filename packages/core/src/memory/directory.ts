@@ -1,6 +1,6 @@
 import type { App } from '@peerage/protocol'
-import type { Directory } from '../directory.js'
-import type { Lease } from '../registry.js'
+import type { Directory } from '../names/directory.js'
+import type { Lease } from '../names/registry.js'
 import type { Store } from './store.js'
 
 /** The names of one process. */

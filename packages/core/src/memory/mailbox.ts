@@ -1,6 +1,6 @@
 import type { Peer } from '@peerage/protocol'
-import type { Mailbox } from '../mailbox.js'
-import type { Message } from '../message.js'
+import type { Mailbox } from '../routing/mailbox.js'
+import type { Message } from '../routing/message.js'
 import type { Store } from './store.js'
 
 /** The mailboxes of one process. */

@@ -1,7 +1,7 @@
 import type { NodeId } from '@peerage/protocol'
-import type { NodeStatus, Nodes, NodesView } from '../nodes.js'
-import { deadRetentionMs } from '../nodes.js'
-import { RegistryUnavailable } from '../registry.js'
+import type { NodeStatus, Nodes, NodesView } from '../names/nodes.js'
+import { deadRetentionMs } from '../names/nodes.js'
+import { RegistryUnavailable } from '../names/registry.js'
 import type { Store } from './store.js'
 
 /** The nodes of one process. Its view is never old: there is nothing between it and the truth. */

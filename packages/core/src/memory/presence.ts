@@ -1,6 +1,6 @@
 import type { Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import type { Presence, PresenceChange } from '../presence.js'
+import type { Presence, PresenceChange } from '../presence/presence.js'
 import type { Store } from './store.js'
 
 /** The watched names of one node. */

@@ -1,5 +1,5 @@
 import type { Peer } from '@peerage/protocol'
-import type { Nodes } from '../nodes.js'
+import type { Nodes } from '../names/nodes.js'
 import type {
   ClaimOptions,
   Claimed,
@@ -9,8 +9,15 @@ import type {
   ReassertOptions,
   Reasserted,
   Registry,
-} from '../registry.js'
-import { PRESENTED_AHEAD_MOST_MS, cameAfter, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
+} from '../names/registry.js'
+import {
+  PRESENTED_AHEAD_MOST_MS,
+  cameAfter,
+  isSameStay,
+  rankOf,
+  ranked,
+  winsOver,
+} from '../names/registry.js'
 import type { Store } from './store.js'
 
 /** The registry of one process. Every method runs to its end before anything else does: that is its atomicity. */

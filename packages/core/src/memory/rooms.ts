@@ -1,5 +1,5 @@
 import type { Name, NodeId, RoomId } from '@peerage/protocol'
-import type { Member, Membership, RoomRegistry } from '../room-registry.js'
+import type { Member, Membership, RoomRegistry } from '../rooms/registry.js'
 import type { RoomEntry, Store } from './store.js'
 
 const keyOf = ({ name, since }: Member): string => `${name} ${since}`

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js'
+import type { Clock } from '../lib/clock.js'
 
 /**
  * Whether this node may act for the cluster [I12]. Its lease ends by the monotonic clock, counted from before the

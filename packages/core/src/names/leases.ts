@@ -1,9 +1,9 @@
 import type { NodeId, Peer } from '@peerage/protocol'
-import type { OnError } from './backend.js'
-import type { Clock, Timer } from './clock.js'
+import type { OnError } from '../backend.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import type { Lease, Lost, Reasserted, ReassertOptions, Registry } from './registry.js'
 import { RegistryUnavailable, isSameStay } from './registry.js'
-import { RENEW_ROUND_BEATS } from './times.js'
+import { RENEW_ROUND_BEATS } from '../times.js'
 
 export interface LeasesParts {
   registry: Registry

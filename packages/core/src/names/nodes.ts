@@ -1,5 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Times } from './times.js'
+import type { Times } from '../times.js'
 
 export type NodeStatus =
   | { state: 'live' }

@@ -1,10 +1,10 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Backend } from './backend.js'
-import type { OnError } from './backend.js'
-import type { Clock, Timer } from './clock.js'
+import type { Backend } from '../backend.js'
+import type { OnError } from '../backend.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import type { Fence } from './fence.js'
 import { mintNodeId } from './secret.js'
-import type { Times } from './times.js'
+import type { Times } from '../times.js'
 
 export interface PulseParts {
   backend: Backend

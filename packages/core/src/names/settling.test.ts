@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
-import type { Node } from './node.js'
+import type { Node } from '../node.js'
 import { RegistryUnavailable } from './registry.js'
-import type { OnlineSession } from './session.js'
-import { settle } from './testing/fake-clock.js'
-import type { House } from './testing/house.js'
-import { addNode, cutOf, cutOff, two } from './testing/house.js'
-import type { Stay } from './testing/peers.js'
-import { arrive, peerNamed } from './testing/peers.js'
+import type { OnlineSession } from '../sessions/session.js'
+import { settle } from '../testing/fake-clock.js'
+import type { House } from '../testing/house.js'
+import { addNode, cutOf, cutOff, two } from '../testing/house.js'
+import type { Stay } from '../testing/peers.js'
+import { arrive, peerNamed } from '../testing/peers.js'
 
 /** Lets an arrival wait for as long as a claim may take, and says how it ended. */
 async function arriveLate(made: House, node: Node, name: string, secret: string): Promise<Stay> {

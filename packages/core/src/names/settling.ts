@@ -1,8 +1,8 @@
 import type { NodeId } from '@peerage/protocol'
-import type { OnError } from './backend.js'
-import type { Clock, Timer } from './clock.js'
+import type { OnError } from '../backend.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import type { Nodes } from './nodes.js'
-import type { Times } from './times.js'
+import type { Times } from '../times.js'
 
 export interface SettlingParts {
   self: () => NodeId

@@ -1,6 +1,6 @@
 import type { Peer, PresenceState } from '@peerage/protocol'
-import type { Nodes } from './nodes.js'
-import type { Lease } from './registry.js'
+import type { Nodes } from '../names/nodes.js'
+import type { Lease } from '../names/registry.js'
 
 export interface PresenceChange {
   peer: Peer

@@ -1,14 +1,14 @@
 import type { ConnectionId, Peer, PresenceState } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
-import type { OnError } from './backend.js'
-import { Behind } from './behind.js'
-import type { Clock } from './clock.js'
-import type { Nodes } from './nodes.js'
+import type { OnError } from '../backend.js'
+import { Behind } from '../lib/behind.js'
+import type { Clock } from '../lib/clock.js'
+import type { Nodes } from '../names/nodes.js'
 import type { Presence } from './presence.js'
 import { presenceOf } from './presence.js'
-import type { Lease } from './registry.js'
-import type { Sessions } from './sessions.js'
-import { RENEW_ROUND_BEATS } from './times.js'
+import type { Lease } from '../names/registry.js'
+import type { Sessions } from '../sessions/sessions.js'
+import { RENEW_ROUND_BEATS } from '../times.js'
 
 export interface WatchersParts {
   presence: Presence

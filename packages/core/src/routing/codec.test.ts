@@ -2,13 +2,7 @@ import { errorTexts, parseConnectionId, parseNodeId, parsePeer } from '@peerage/
 import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  decodeEnvelope,
-  decodeEnvelopes,
-  decodeMessage,
-  encodeEnvelope,
-  encodeMessage,
-} from './envelope-codec.js'
+import { decodeEnvelope, decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './codec.js'
 import type { Envelope } from './envelope.js'
 import type { Message } from './message.js'
 

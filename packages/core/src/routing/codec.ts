@@ -1,6 +1,6 @@
 import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
 import { isErrorCode, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
-import type { Wire } from './connection.js'
+import type { Wire } from '../sessions/connection.js'
 import type { Envelope } from './envelope.js'
 import type { Message } from './message.js'
 

@@ -1,5 +1,5 @@
 import type { Peer } from '@peerage/protocol'
-import type { Clock } from './clock.js'
+import type { Clock } from '../lib/clock.js'
 
 /** Four full queues, or the offers of a peer that calls eighty others at once. */
 const SENDER_MOST = 4 * 1024 * 1024

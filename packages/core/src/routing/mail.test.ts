@@ -3,9 +3,9 @@ import { HeldBytes } from './held-bytes.js'
 import { Mail } from './mail.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
-import { RegistryUnavailable } from './registry.js'
-import { newPeer } from './testing/cluster.js'
-import { fakeClock } from './testing/fake-clock.js'
+import { RegistryUnavailable } from '../names/registry.js'
+import { newPeer } from '../testing/cluster.js'
+import { fakeClock } from '../testing/fake-clock.js'
 
 const MiB = 1024 * 1024
 const EXPIRE_MS = 5_000

@@ -1,10 +1,10 @@
 import type { Peer } from '@peerage/protocol'
-import type { OnError } from './backend.js'
-import type { Clock, Timer } from './clock.js'
+import type { OnError } from '../backend.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import { HeldBytes } from './held-bytes.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
-import { RegistryUnavailable } from './registry.js'
+import { RegistryUnavailable } from '../names/registry.js'
 
 export interface MailParts {
   mailbox: Mailbox

@@ -1,5 +1,5 @@
 import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
-import type { Wire } from './connection.js'
+import type { Wire } from '../sessions/connection.js'
 
 /**
  * One message from one peer to another, on its way. The core reads the header and never the frame: the

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { settle } from './testing/fake-clock.js'
-import { cutOf, two } from './testing/house.js'
-import { arrive, messageFrom, peerNamed } from './testing/peers.js'
+import { settle } from '../testing/fake-clock.js'
+import { cutOf, two } from '../testing/house.js'
+import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
 // Before, each of these was refused, and a PeerJS peer that only changed its node was said to be nobody.
 describe.each(['on its own node', 'through another node'])('a message that may wait, %s', (way) => {

@@ -1,5 +1,5 @@
 import type { Peer } from '@peerage/protocol'
-import type { Lease } from './registry.js'
+import type { Lease } from '../names/registry.js'
 
 /** Where peers of other nodes were found last: dropped on the first doubt, and bounded. */
 export class Routes {

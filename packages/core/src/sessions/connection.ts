@@ -1,5 +1,5 @@
 import type { CloseReason, ConnectionId, ErrorCode, Name, Room } from '@peerage/protocol'
-import type { Message } from './message.js'
+import type { Message } from '../routing/message.js'
 
 /** What a node may tell a peer. Each gateway encodes it for its wire, or leaves out what its wire has no word for. */
 export type ServerMessage =

@@ -1,6 +1,6 @@
 import type { CloseReason, Peer } from '@peerage/protocol'
 import type { Connection } from './connection.js'
-import type { Lease } from './registry.js'
+import type { Lease } from '../names/registry.js'
 
 /** A peer's stay on this node. A field exists only in the states where it is valid. */
 export type Session = OpeningSession | OnlineSession | ClosingSession

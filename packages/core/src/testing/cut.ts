@@ -1,5 +1,5 @@
 import type { Backend } from '../backend.js'
-import { RegistryUnavailable } from '../registry.js'
+import { RegistryUnavailable } from '../names/registry.js'
 
 export interface Cut {
   backend: Backend

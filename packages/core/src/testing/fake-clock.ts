@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../clock.js'
+import type { Clock, Timer } from '../lib/clock.js'
 
 export interface FakeClock extends Clock {
   /** Lets time pass: timers run in the order of their times, each at its own time, each followed by its promises. */

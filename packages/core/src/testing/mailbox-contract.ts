@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Message } from '../message.js'
+import type { Message } from '../routing/message.js'
 import type { ContractCluster, MakeCluster } from './cluster.js'
 import { patient, quick, newConnectionId, newNodeId, newPeer, until } from './cluster.js'
 

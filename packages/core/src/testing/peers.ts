@@ -1,10 +1,10 @@
 import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
 import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
-import type { ClaimOutcome } from '../claims.js'
-import type { Connection, ServerMessage, Wire } from '../connection.js'
-import type { Message } from '../message.js'
+import type { ClaimOutcome } from '../names/claims.js'
+import type { Connection, ServerMessage, Wire } from '../sessions/connection.js'
+import type { Message } from '../routing/message.js'
 import type { Node } from '../node.js'
-import type { OnlineSession } from '../session.js'
+import type { OnlineSession } from '../sessions/session.js'
 
 /** A connection that keeps what it is told. */
 export class RecordedConnection implements Connection {

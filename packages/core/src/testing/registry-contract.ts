@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lease, Lost } from '../registry.js'
+import type { Lease, Lost } from '../names/registry.js'
 import type { Given, MakeCluster } from './cluster.js'
 import {
   LONG_GRACE_MS,

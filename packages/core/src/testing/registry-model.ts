@@ -1,7 +1,7 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import { expect } from 'vitest'
-import type { Lease } from '../registry.js'
-import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../registry.js'
+import type { Lease } from '../names/registry.js'
+import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../names/registry.js'
 import type { ContractCluster, ContractNode } from './cluster.js'
 import { newNodeId } from './cluster.js'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Lease, Lost } from '../registry.js'
-import { winsOver } from '../registry.js'
+import type { Lease, Lost } from '../names/registry.js'
+import { winsOver } from '../names/registry.js'
 import type { Given } from './cluster.js'
 import {
   LONG_GRACE_MS,

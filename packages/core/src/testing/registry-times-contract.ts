@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lease } from '../registry.js'
+import type { Lease } from '../names/registry.js'
 import type { ContractCluster, MakeCluster } from './cluster.js'
 import { claimed, newPeer, newSecretHash, ownerAt, quick, until } from './cluster.js'
 

@@ -1,4 +1,4 @@
-import type { Membership } from '../room-registry.js'
+import type { Membership } from '../rooms/registry.js'
 import type { RoomId } from '@peerage/protocol'
 import { parseApp, parseName, parseNodeId, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'

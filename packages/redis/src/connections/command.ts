@@ -1,7 +1,7 @@
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Client } from './connect.js'
-import type { Script } from './script.js'
+import type { Script } from '../scripts/script.js'
 import { withoutScripts } from './unfit.js'
 
 export interface CommandsParts {

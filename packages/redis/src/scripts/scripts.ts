@@ -1,5 +1,5 @@
 import { PRESENTED_AHEAD_MOST_MS } from '@peerage/core'
-import { MARK } from './keys.js'
+import { MARK } from '../keys.js'
 import { NOW, script } from './script.js'
 
 // Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on

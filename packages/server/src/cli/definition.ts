@@ -1,7 +1,7 @@
-import { checkConfig } from '../config-check.js'
-import { configSchema, type Config } from '../config.js'
-import { leavesOf } from '../config-settings.js'
-import { stunSchema, type StunConfig } from '../stun-config.js'
+import { checkConfig } from '../config/check.js'
+import { configSchema, type Config } from '../config/schema.js'
+import { leavesOf } from '../config/settings.js'
+import { stunSchema, type StunConfig } from '../config/stun.js'
 import type { LoadOptions } from './load.js'
 
 export const nodeOptions: LoadOptions<Config> = {

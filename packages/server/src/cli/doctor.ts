@@ -2,9 +2,9 @@ import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
-import { reasonOf } from '../config-load.js'
-import type { Config } from '../config.js'
-import { unwatchedFiles, UnusableFile } from '../tls-files.js'
+import { reasonOf } from '../config/load.js'
+import type { Config } from '../config/schema.js'
+import { unwatchedFiles, UnusableFile } from '../http/tls-files.js'
 import {
   checkAdvice,
   checkBacklog,

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
-import type { Layer } from '../config-load.js'
-import { closest, fromText, type Leaf } from '../config-settings.js'
+import type { Layer } from '../config/load.js'
+import { closest, fromText, type Leaf } from '../config/settings.js'
 
 /** Gives a command one flag for each setting, and `--config`. */
 export function addFlags(command: Command, leaves: readonly Leaf[]): Command {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { readYaml } from '../config-file.js'
+import { readYaml } from '../config/file.js'
 import {
   readEnvironment,
   reasonOf,
@@ -8,7 +8,7 @@ import {
   type Layer,
   type Loaded,
   type Problem,
-} from '../config-load.js'
+} from '../config/load.js'
 import { readFlags } from './flags.js'
 import type { Surroundings } from './surroundings.js'
 

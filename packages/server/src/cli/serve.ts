@@ -1,9 +1,9 @@
-import type { Config } from '../config.js'
-import { PortUnavailable } from '../listen.js'
-import { createLogger, standardOutput, type Logger } from '../log.js'
+import type { Config } from '../config/schema.js'
+import { PortUnavailable } from '../http/listen.js'
+import { createLogger, standardOutput, type Logger } from '../metrics/log.js'
 import { PeerageServer, type Listening } from '../server.js'
-import { UnusableFile } from '../tls-files.js'
-import { reasonOf } from '../config-load.js'
+import { UnusableFile } from '../http/tls-files.js'
+import { reasonOf } from '../config/load.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Runs one node until it is told to end. */

@@ -2,9 +2,9 @@ import type { Socket } from 'node:dgram'
 import type { Server } from 'node:net'
 import { inTurn } from '@peerage/core'
 import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
-import { localHost, PortUnavailable, unavailable } from '../listen.js'
-import { createLogger, errorLog, standardOutput } from '../log.js'
-import type { StunConfig } from '../stun-config.js'
+import { localHost, PortUnavailable, unavailable } from '../http/listen.js'
+import { createLogger, errorLog, standardOutput } from '../metrics/log.js'
+import type { StunConfig } from '../config/stun.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Of the ports that the system picks, about one in a hundred is taken for the other protocol. */

@@ -2,7 +2,7 @@ import { checkTimes } from '@peerage/core'
 import { isIP } from 'node:net'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import ipaddr from 'ipaddr.js'
-import type { Config } from './config.js'
+import type { Config } from './schema.js'
 
 interface Misfit {
   path: string

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
-import { checkConfig } from './config-check.js'
-import { readYaml } from './config-file.js'
-import { readEnvironment, resolve, type Layer, type Loaded } from './config-load.js'
-import { redacted, toMarkdown, toYaml } from './config-print.js'
-import { closest, fromText, leavesOf } from './config-settings.js'
-import { configSchema, defaultConfig, type Config } from './config.js'
-import { stunSchema } from './stun-config.js'
+import { checkConfig } from './check.js'
+import { readYaml } from './file.js'
+import { readEnvironment, resolve, type Layer, type Loaded } from './load.js'
+import { redacted, toMarkdown, toYaml } from './print.js'
+import { closest, fromText, leavesOf } from './settings.js'
+import { configSchema, defaultConfig, type Config } from './schema.js'
+import { stunSchema } from './stun.js'
 
 const leaves = leavesOf(configSchema, 'PEERAGE_')
 const definition = { schema: configSchema, leaves, check: checkConfig }
@@ -365,7 +365,7 @@ test('a hint is given for a slip, not for any word', () => {
 })
 
 test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   expect(readme).toContain(toMarkdown(leaves))
   expect(readme).toContain(toMarkdown(leavesOf(stunSchema, 'PEERAGE_STUN_')))
 })

@@ -1,6 +1,6 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
-import { didYouMean, type Leaf } from './config-settings.js'
-import type { Layer, Problem } from './config-load.js'
+import { didYouMean, type Leaf } from './settings.js'
+import type { Layer, Problem } from './load.js'
 
 /** Reads a YAML file into one value for each setting, each with its line. Unknown keys are problems. */
 export function readYaml(file: string, text: string, leaves: readonly Leaf[]): Layer {

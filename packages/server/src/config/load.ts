@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { closest, fromText, type Leaf } from './config-settings.js'
+import { closest, fromText, type Leaf } from './settings.js'
 
 /** One thing that is wrong with the configuration. `source` says where it was said: a flag, a variable, file:line. */
 export interface Problem {

@@ -1,9 +1,9 @@
 import type { Server as HttpServer } from 'node:http'
-import { checkConfig } from './config-check.js'
-import { didYouMean, leavesOf } from './config-settings.js'
-import { configSchema, type Config, type ConfigInput } from './config.js'
-import type { AnyServer } from './listen.js'
-import type { PeerageOptions } from './peerage.js'
+import { checkConfig } from './check.js'
+import { didYouMean, leavesOf } from './settings.js'
+import { configSchema, type Config, type ConfigInput } from './schema.js'
+import type { AnyServer } from '../http/listen.js'
+import type { PeerageOptions } from '../peerage.js'
 
 // What an application passes in may come from code that no compiler has looked at.
 

@@ -1,6 +1,6 @@
 import { Document, isScalar } from 'yaml'
-import type { Leaf } from './config-settings.js'
-import { withoutPassword } from './log.js'
+import type { Leaf } from './settings.js'
+import { withoutPassword } from '../metrics/log.js'
 
 /** A value that may be shown: of a secret only that it is there, of a URL all but its login. */
 export function redacted(leaf: Leaf, value: unknown): unknown {

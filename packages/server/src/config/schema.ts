@@ -17,7 +17,7 @@ import {
   urlPath,
   turnUrl,
   whole,
-} from './config-kinds.js'
+} from './kinds.js'
 
 const MAX_COUNT = 1_000_000_000
 const rate = whole(0, MAX_COUNT)

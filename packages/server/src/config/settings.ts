@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { settings } from './config-kinds.js'
+import { settings } from './kinds.js'
 
 /** How a setting is written as text, in a flag or a variable. */
 export type Kind = 'text' | 'number' | 'boolean' | 'list' | 'mapping'

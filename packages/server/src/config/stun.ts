@@ -1,6 +1,6 @@
 import { STUN_DEFAULTS } from '@peerage/stun'
 import { z } from 'zod'
-import { listOf, oneOf, port, section, set, text, whole } from './config-kinds.js'
+import { listOf, oneOf, port, section, set, text, whole } from './kinds.js'
 
 const { rate, tcpLimits } = STUN_DEFAULTS
 const MAX_COUNT = 1_000_000

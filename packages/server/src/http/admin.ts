@@ -1,7 +1,7 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { createServer, type Server } from 'node:http'
 import { HTTP_OPTIONS, bounded, listenTcp } from './listen.js'
-import type { Metrics } from './metrics.js'
+import type { Metrics } from '../metrics/metrics.js'
 
 export interface AdminParts {
   metrics: Metrics

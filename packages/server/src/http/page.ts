@@ -42,7 +42,7 @@ export const PAGE_CSP = [
 ].join('; ')
 
 /** Where Vite puts the page. */
-export const PAGE_DIRECTORY = fileURLToPath(new URL('../../share/dist/', import.meta.url))
+export const PAGE_DIRECTORY = fileURLToPath(new URL('../../../share/dist/', import.meta.url))
 
 /** Reads the built page; undefined where it has not been built. */
 export function loadPage(directory: string = PAGE_DIRECTORY): ReadonlyMap<string, PageFile> | undefined {

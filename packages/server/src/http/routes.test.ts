@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { createRoutes } from './http.js'
+import { createRoutes } from './routes.js'
 import { loadPage, PAGE_CSP } from './page.js'
 
 const directory = mkdtempSync(join(tmpdir(), 'peerage-page-'))

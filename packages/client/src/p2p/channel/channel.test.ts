@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import { loadNodeDataChannel } from './rtc-node.js'
-import { Controllers, closed, failure, opened } from './testing/controllers.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { loadNodeDataChannel } from '../../platform/node-rtc.js'
+import { Controllers, closed, failure, opened } from '../../testing/controllers.js'
+import { Rendezvous } from '../../testing/rendezvous.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

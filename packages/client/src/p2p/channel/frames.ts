@@ -1,5 +1,5 @@
 import { isObject } from '@peerage/protocol'
-import type { Carrier, P2PContext, Stay } from './signaling.js'
+import type { Carrier, P2PContext, Stay } from '../../delivery/signaling.js'
 import type { Stream } from './stream.js'
 
 export type FramesContext = Pick<P2PContext, 'carriers' | 'onError'>

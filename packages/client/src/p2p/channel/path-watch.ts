@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './clock.js'
+import type { Clock, Timer } from '../../lib/clock.js'
 
 /**
  * Connected, but no channel: a lost DTLS flight is sent again after 1 s and 3 s. What does not open after that (one in

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './clock.js'
+import type { Clock, Timer } from '../../lib/clock.js'
 
 /** What a stream carries: text, or bytes that are the receiver's own. */
 export type StreamData = string | Uint8Array<ArrayBuffer>

@@ -2,8 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Stream } from './stream.js'
 import type { StreamData } from './stream.js'
 import { watchStreams } from './streams.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
-import { FakeStream, rtcStreamOf } from './testing/fake-connection.js'
+import { FakeClock, settled } from '../../testing/fake-clock.js'
+import { FakeStream, rtcStreamOf } from '../../testing/fake-connection.js'
 
 const MIB = 1024 * 1024
 

@@ -1,5 +1,5 @@
-import type { Clock } from './clock.js'
-import type { Terms } from './handshake-signal.js'
+import type { Clock } from '../../lib/clock.js'
+import type { Terms } from '../handshake/handshake-signal.js'
 import { Stream } from './stream.js'
 
 /** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { createP2P } from './p2p.js'
+import { createP2P } from '../p2p.js'
 import { answerTo, ownDescription } from './description.js'
-import { Controllers, nodePeerConnection, opened, received } from './testing/controllers.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { Controllers, nodePeerConnection, opened, received } from '../../testing/controllers.js'
+import { Rendezvous } from '../../testing/rendezvous.js'
 
 const text = (...lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
 const SESSION = [

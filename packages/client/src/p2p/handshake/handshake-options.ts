@@ -1,8 +1,8 @@
-import type { Clock } from './clock.js'
-import type { FailureStage } from './connect-error.js'
-import type { Blank } from './connections.js'
+import type { Clock } from '../../lib/clock.js'
+import type { FailureStage } from '../connect-error.js'
+import type { Blank } from '../connections.js'
 import type { HandshakeSignal, Terms } from './handshake-signal.js'
-import type { Streams } from './streams.js'
+import type { Streams } from '../channel/streams.js'
 
 export interface HandshakeOptions {
   /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { REFUSALS_MAX, decodeSignal, isCandidate } from './handshake-signal.js'
-import { createP2P } from './p2p.js'
-import { Controllers, failure, opened } from './testing/controllers.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
-import { FakeConnection } from './testing/fake-connection.js'
-import { Rendezvous } from './testing/rendezvous.js'
+import { createP2P } from '../p2p.js'
+import { Controllers, failure, opened } from '../../testing/controllers.js'
+import { FakeClock, settled } from '../../testing/fake-clock.js'
+import { FakeConnection } from '../../testing/fake-connection.js'
+import { Rendezvous } from '../../testing/rendezvous.js'
 
 const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
 const LINES = [

@@ -1,7 +1,7 @@
 import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
-import { OfferRate } from './offer-rate.js'
-import type { P2PContext, SendResult, Stay } from './signaling.js'
+import { OfferRate } from '../offer-rate.js'
+import type { P2PContext, SendResult, Stay } from '../../delivery/signaling.js'
 
 // What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
 // the other side may be hostile, so nothing reaches WebRTC that does not pass here.

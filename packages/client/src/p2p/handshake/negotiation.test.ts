@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { HandshakeSignal } from './handshake-signal.js'
 import type { HandshakeEnd } from './handshake-options.js'
 import { Handshake } from './negotiation.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { FakeConnection, rtcOf } from './testing/fake-connection.js'
+import { FakeClock } from '../../testing/fake-clock.js'
+import { FakeConnection, rtcOf } from '../../testing/fake-connection.js'
 
 const TERMS = { label: '', ordered: true }
 const OFFER = { type: 'offer', sdp: 'theirs', restart: true, ...TERMS } as const

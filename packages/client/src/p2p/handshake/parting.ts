@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './clock.js'
+import type { Clock, Timer } from '../../lib/clock.js'
 
 /** The other side has said goodbye as well: what of ours was lost on the way is sent again within this. */
 const HEARD_MS = 500

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Connections } from './connections.js'
+import { Connections } from '../connections.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './rtc.js'
-import { FakeClock } from './testing/fake-clock.js'
-import { ground } from './testing/ground.js'
-import { nodePeerConnection } from './testing/controllers.js'
+import { FakeClock } from '../../testing/fake-clock.js'
+import { ground } from '../../testing/ground.js'
+import { nodePeerConnection } from '../../testing/controllers.js'
 
 const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import wrtc from '@roamhq/wrtc'
 import { RTCPeerConnection as Werift } from 'werift'
-import type { P2POptions } from './p2p.js'
+import type { P2POptions } from '../p2p.js'
 import { givenClass } from './rtc.js'
 
 // Types alone: werift's class is no RTCPeerConnection to TypeScript, and is taken all the same.

@@ -2,10 +2,10 @@ import type { Node } from '@peerage/core'
 import { hashSecret, mintName } from '@peerage/core'
 import type { ProtocolError } from '@peerage/protocol'
 import { decodeHello, errorTexts, peerOf, protocolError } from '@peerage/protocol'
-import type { Access, AdmitRequest } from '../access.js'
-import type { Limits } from '../limits.js'
-import type { GatewayMetrics } from './events.js'
-import type { NativeConnection } from './native-connection.js'
+import type { Access, AdmitRequest } from '../shared/access.js'
+import type { Limits } from '../shared/limits.js'
+import type { GatewayMetrics } from '../shared/events.js'
+import type { NativeConnection } from './connection.js'
 
 /** Where so many claims wait that no more may: most of them are answered by then. */
 const OVERLOADED_RETRY_MS = 2_000

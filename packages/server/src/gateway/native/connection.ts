@@ -1,7 +1,7 @@
 import type { Connection, Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
 import { closeCodes, closeTextOf, encodeNodeMessage, nameOf, parsePeer, stampOf } from '@peerage/protocol'
-import type { TokenBucket } from '../limits.js'
+import type { TokenBucket } from '../shared/limits.js'
 import type { EngineSocket } from './engine.js'
 
 const encoded = new WeakMap<RoomChange, string>()

@@ -11,12 +11,12 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, holdsTooMuch } from '../frame-cost.js'
-import { LONG_BYTES, OVER_PAUSE_MS } from '../limits.js'
-import type { GatewayMetrics } from './events.js'
+import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
+import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
+import type { GatewayMetrics } from '../shared/events.js'
 import { HandshakeReports } from './handshake-reports.js'
-import type { NativeConnection } from './native-connection.js'
-import { NativeRequests } from './native-requests.js'
+import type { NativeConnection } from './connection.js'
+import { NativeRequests } from './requests.js'
 import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<

@@ -1,6 +1,6 @@
 import { fakeClock } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
-import type { TokenBucket } from '../limits.js'
+import type { TokenBucket } from '../shared/limits.js'
 import { HandshakeReports } from './handshake-reports.js'
 
 interface Reporter {

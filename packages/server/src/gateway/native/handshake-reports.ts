@@ -1,7 +1,7 @@
 import type { Clock } from '@peerage/core'
 import type { PeerMessageOf } from '@peerage/protocol'
-import { TokenBucket } from '../limits.js'
-import type { GatewayLog, GatewayMetrics } from './events.js'
+import { TokenBucket } from '../shared/limits.js'
+import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
 
 /** Twice as many at once: a peer of a mesh has a handshake with each of the others. */
 const REPORTS_PER_SECOND = 10

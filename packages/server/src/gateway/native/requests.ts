@@ -9,9 +9,9 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import type { Limits } from '../limits.js'
-import type { NativeConnection } from './native-connection.js'
-import { NativeRooms } from './native-rooms.js'
+import type { Limits } from '../shared/limits.js'
+import type { NativeConnection } from './connection.js'
+import { NativeRooms } from './rooms.js'
 import type { SocketIoGatewayOptions } from './socketio.js'
 
 type Parts = Pick<

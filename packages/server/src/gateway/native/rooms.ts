@@ -2,7 +2,7 @@ import type { Node, OnlineSession } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@peerage/protocol'
 import { encodeNodeMessage, errorTexts, limits, nameOf, protocolError } from '@peerage/protocol'
-import type { GatewayMetrics } from './events.js'
+import type { GatewayMetrics } from '../shared/events.js'
 
 /** What is said counts once for each member that hears it, and once more for each further kilobyte. */
 const BYTES_PER_MEMBER = 1_024

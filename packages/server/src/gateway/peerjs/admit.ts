@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { App, Name, Peer } from '@peerage/protocol'
 import { parseName, parsePeer, peerOf } from '@peerage/protocol'
-import type { Access, AdmitRequest } from '../access.js'
-import { sameSecret } from '../access.js'
-import type { Credentials } from './peerjs-wire.js'
-import { refusals } from './peerjs-wire.js'
+import type { Access, AdmitRequest } from '../shared/access.js'
+import { sameSecret } from '../shared/access.js'
+import type { Credentials } from './wire.js'
+import { refusals } from './wire.js'
 
 /** The `key` of PeerJS: the one that is served, `*` for any, or which app each key stands for. */
 export type PeerJsKeys = string | Readonly<Record<string, App>>

@@ -9,10 +9,10 @@ import {
   house,
   takenAnswer,
   unlimited,
-} from '../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
-import { Addresses } from '../address.js'
-import { Limits } from '../limits.js'
+} from '../../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, offer } from '../../../../../test/support/peerjs.js'
+import { Addresses } from '../shared/address.js'
+import { Limits } from '../shared/limits.js'
 
 afterEach(closeHouses)
 

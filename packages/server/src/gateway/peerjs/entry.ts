@@ -1,13 +1,13 @@
 import type { ClaimOutcome, ClaimRequest, Clock, Message, Node, OnlineSession } from '@peerage/core'
 import type { ErrorCode, Peer } from '@peerage/protocol'
 import { errorTexts } from '@peerage/protocol'
-import type { Access } from '../access.js'
-import type { Limits } from '../limits.js'
-import type { GatewayMetrics } from './events.js'
-import type { Arrival, PeerJsKeys } from './peerjs-admit.js'
-import { admitPeerJs } from './peerjs-admit.js'
-import type { PeerJsConnection } from './peerjs-connection.js'
-import { ID_TAKEN_FRAME, OPEN_FRAME, encodeError, refusals } from './peerjs-wire.js'
+import type { Access } from '../shared/access.js'
+import type { Limits } from '../shared/limits.js'
+import type { GatewayMetrics } from '../shared/events.js'
+import type { Arrival, PeerJsKeys } from './admit.js'
+import { admitPeerJs } from './admit.js'
+import type { PeerJsConnection } from './connection.js'
+import { ID_TAKEN_FRAME, OPEN_FRAME, encodeError, refusals } from './wire.js'
 
 export interface PeerJsEntryOptions {
   node: Node

@@ -10,8 +10,8 @@ import {
   peerOf,
   registryWith,
   takenAnswer,
-} from '../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, candidate, offer } from '../../../../test/support/peerjs.js'
+} from '../../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '../../../../../test/support/peerjs.js'
 
 afterEach(closeHouses)
 

@@ -11,8 +11,8 @@ import {
   registryWith,
   takenAnswer,
   type House,
-} from '../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, offer } from '../../../../test/support/peerjs.js'
+} from '../../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, offer } from '../../../../../test/support/peerjs.js'
 
 afterEach(closeHouses)
 

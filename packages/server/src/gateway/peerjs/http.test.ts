@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { House } from '../../../../test/support/peerjs-house.js'
-import { appOf, closeHouses, eventually, house, unlimited } from '../../../../test/support/peerjs-house.js'
-import { Addresses } from '../address.js'
-import { PeerJsPeer } from '../../../../test/support/peerjs.js'
+import type { House } from '../../../../../test/support/peerjs-house.js'
+import { appOf, closeHouses, eventually, house, unlimited } from '../../../../../test/support/peerjs-house.js'
+import { Addresses } from '../shared/address.js'
+import { PeerJsPeer } from '../../../../../test/support/peerjs.js'
 
 afterEach(closeHouses)
 

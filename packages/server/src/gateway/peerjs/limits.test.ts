@@ -11,9 +11,9 @@ import {
   house,
   registryWith,
   unlimited,
-} from '../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, candidate, offer } from '../../../../test/support/peerjs.js'
-import { Addresses } from '../address.js'
+} from '../../../../../test/support/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '../../../../../test/support/peerjs.js'
+import { Addresses } from '../shared/address.js'
 
 afterEach(closeHouses)
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeCredentials, decodePeerFrame, encodeExpire } from './peerjs-wire.js'
+import { decodeCredentials, decodePeerFrame, encodeExpire } from './wire.js'
 
 describe('credentials', () => {
   test('[P3] id, token and key are needed, and none may be empty', () => {

@@ -1,7 +1,7 @@
 // The PeerJS wire, as peerjs 1.x clients speak it: JSON objects in WebSocket frames. Its words stay in this file.
 // SPEC: packages/server/SPEC.md, rules P1…
 
-import { memberTexts } from './peerjs-members.js'
+import { memberTexts } from './members.js'
 
 /** What a node sends to every peer that has its name [P4]. */
 export const OPEN_FRAME = '{"type":"OPEN"}'

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import { Rush } from '@peerage/core'
-import type { Backlog } from '../backlog.js'
+import type { Backlog } from './backlog.js'
 
 /** More frames than this within a millisecond, and those to one peer wait for each other. */
 const RUSH = 4

@@ -1,6 +1,6 @@
 import { fakeClock } from '@peerage/core/testing'
 import { describe, expect, test } from 'vitest'
-import { defaultConfig } from './config.js'
+import { defaultConfig } from '../../config/schema.js'
 import { KeyedBuckets, Limits, TokenBucket, type LimitValues } from './limits.js'
 
 const none: LimitValues = {

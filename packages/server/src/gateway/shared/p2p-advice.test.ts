@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { peerOf, type App, type Name } from '@peerage/protocol'
 import { verifyTurnCredentials } from '@peerage/stun'
-import { defaultConfig, type Config } from './config.js'
-import { p2pAdvice } from './p2p.js'
+import { defaultConfig, type Config } from '../../config/schema.js'
+import { p2pAdvice } from './p2p-advice.js'
 
 const NOW = 1_700_000_000_000 - 300_000
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Peer, TurnCredentials } from '@peerage/protocol'
 import { appOf, formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { mintTurnCredentials } from '@peerage/stun'
-import type { Config } from './config.js'
+import type { Config } from '../../config/schema.js'
 
 /** What peers are told about reaching each other. */
 export interface P2PAdvice {

@@ -4,7 +4,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createPeerage, type Peerage, type PeerageOptions } from '../peerage.js'
+import { createPeerage, type Peerage, type PeerageOptions } from '../../peerage.js'
 
 // Node hands over the socket of an upgrade without any listener. Whoever answers it must listen for `error`: in the
 // past one refused upgrade and then a reset ended the process, and an embedding application with it.

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock, Wire } from '@peerage/core'
-import type { Refusal } from '../limits.js'
+import type { Refusal } from './limits.js'
 import type { GatewayMetrics } from './events.js'
 
 /** Why an upgrade is not taken: as HTTP says it, and as it is counted. */
