@@ -1,34 +1,10 @@
 /** `npm run bench`: every comparison side by side, a table, and a JSON file. */
 import { parseArgs } from 'node:util'
-import { channel } from './comparisons/channel.js'
-import { connects } from './comparisons/connects.js'
-import { crossNode } from './comparisons/cross-node.js'
-import { memory } from './comparisons/memory.js'
-import { reconnect } from './comparisons/reconnect.js'
-import { registry } from './comparisons/registry.js'
-import { relay } from './comparisons/relay.js'
-import { room } from './comparisons/room.js'
-import { roundTrip } from './comparisons/round-trip.js'
-import { size } from './comparisons/size.js'
-import { stun } from './comparisons/stun.js'
+import { COMPARISONS } from './comparisons/all.js'
 import type { Comparison, Settings } from './lib/comparison.js'
 import { machineClass, resultsOf, table, versions, writeRun, type Record } from './lib/report.js'
 import { redisVersion } from './lib/redis.js'
 import { runRounds } from './lib/rounds.js'
-
-const COMPARISONS: readonly Comparison[] = [
-  ...crossNode,
-  ...roundTrip,
-  ...relay,
-  ...room,
-  ...memory,
-  ...connects,
-  ...reconnect,
-  ...channel,
-  ...size,
-  ...stun,
-  ...registry,
-]
 
 const USAGE = `npm run bench -- [options]
   --only ID        only this comparison, or those that begin so; again for more of them

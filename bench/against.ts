@@ -1,0 +1,83 @@
+/**
+ * Compares this tree with another built tree of Peerage, comparison by comparison:
+ *
+ *   npm run build && npx tsc -p bench/tsconfig.json    # in both trees
+ *   node bench/dist/bench/against.js ../before --rounds 7 [--only ID] …
+ *
+ * Each round measures the other tree, this tree, and the other tree once more, each in new processes, every second round
+ * in the opposite order. The third one says how far two measurements of one and the same build lie apart.
+ */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { COMPARISONS } from './comparisons/all.js'
+import type { Comparison } from './lib/comparison.js'
+import { REPOSITORY } from './lib/processes.js'
+import type { Result } from './lib/report.js'
+import { pairedRatio, type Spread } from './lib/stats.js'
+
+const USAGE = 'node bench/dist/bench/against.js OTHER_TREE [--rounds N] [--only ID] …'
+const WRITTEN_PATTERN = /^written to (\S+)$/m
+
+/** Measure → its value, in one run of one tree. */
+type Values = ReadonlyMap<string, number>
+
+function measured(tree: string, comparison: Comparison): Values {
+  const subjects = [...new Set(comparison.rows.map(({ subject }) => subject))]
+  const contenders = subjects.flatMap((subject) => ['--contender', subject])
+  const args = ['--rounds', '1', '--only', comparison.id, ...contenders]
+  const said = execFileSync(process.execPath, [`${tree}/bench/dist/bench/run.js`, ...args], {
+    cwd: tree,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const written = WRITTEN_PATTERN.exec(said)?.[1]
+  if (written === undefined) throw new Error(`${tree} wrote no results:\n${said}`)
+  const file = `${tree}/${written}`
+  const { comparisons } = JSON.parse(readFileSync(file, 'utf8')) as {
+    comparisons: { id: string; results: Result[] }[]
+  }
+  rmSync(file)
+  // `--only` takes the beginning of an id too.
+  const results = comparisons.find(({ id }) => id === comparison.id)?.results ?? []
+  return new Map(results.map(({ subject, measure, value }) => [`${measure} (${subject})`, value]))
+}
+
+function compare(comparison: Comparison, other: string, rounds: number): void {
+  const before: Values[] = []
+  const after: Values[] = []
+  const again: Values[] = []
+  for (let round = 0; round < rounds; round++) {
+    const steps: [string, Values[]][] = [
+      [other, before],
+      [REPOSITORY, after],
+      [other, again],
+    ]
+    for (const [tree, values] of round % 2 === 0 ? steps : steps.toReversed())
+      values.push(measured(tree, comparison))
+  }
+  for (const measure of before[0]?.keys() ?? []) {
+    const of = (values: Values[]): number[] => values.map((value) => value.get(measure) ?? Number.NaN)
+    const changed = spread(pairedRatio(of(after), of(before)))
+    const same = spread(pairedRatio(of(again), of(before)))
+    console.log(`| ${comparison.id} | ${measure} | ${changed} | ${same} |`)
+  }
+}
+
+const spread = ({ median, least, most }: Spread): string =>
+  `${median.toFixed(3)} (${least.toFixed(2)}–${most.toFixed(2)})`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string', multiple: true }, rounds: { type: 'string', default: '7' } },
+})
+const [other] = positionals
+if (other === undefined) {
+  process.stderr.write(`bench: which other tree? ${USAGE}\n`)
+  process.exit(2)
+}
+console.log('| comparison | measure | this : other (least–most) | other : other |\n|---|---|---|---|')
+for (const comparison of COMPARISONS)
+  if (values.only?.some((start) => comparison.id.startsWith(start)) ?? true)
+    compare(comparison, resolve(other), Number(values.rounds))
