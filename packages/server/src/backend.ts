@@ -2,7 +2,7 @@ import type { Backend, Clock, OnError } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
 import type { Config } from './config/schema.js'
-import type { TlsFiles, TlsTexts } from './http/tls-files.js'
+import type { TlsFiles, TlsTexts } from './config/tls-files.js'
 
 export interface BackendParts {
   clock: Clock

@@ -4,7 +4,7 @@ import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
 import { reasonOf } from '../config/load.js'
 import type { Config } from '../config/schema.js'
-import { unwatchedFiles, UnusableFile } from '../http/tls-files.js'
+import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import {
   checkAdvice,
   checkBacklog,

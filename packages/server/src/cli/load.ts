@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { readYaml } from '../config/file.js'
+import { readYaml } from '../config/sources.js'
 import {
   readEnvironment,
   reasonOf,

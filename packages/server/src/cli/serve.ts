@@ -2,7 +2,7 @@ import type { Config } from '../config/schema.js'
 import { PortUnavailable } from '../http/listen.js'
 import { createLogger, standardOutput, type Logger } from '../metrics/log.js'
 import { PeerageServer, type Listening } from '../server.js'
-import { UnusableFile } from '../http/tls-files.js'
+import { UnusableFile } from '../config/tls-files.js'
 import { reasonOf } from '../config/load.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 

@@ -9,8 +9,8 @@ import { createRoutes } from './routes.js'
 import { greeting } from '../gateway/peerjs/http.js'
 import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
 import { loadPage } from './page.js'
-import type { TlsFiles } from './tls-files.js'
-import { readVersion } from '../config/version.js'
+import type { TlsFiles } from '../config/tls-files.js'
+import { readVersion } from '../lib/version.js'
 
 interface OwnServerParts {
   readiness: () => Readiness

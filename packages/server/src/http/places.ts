@@ -1,4 +1,4 @@
-import type { AnyServer } from '../http/listen.js'
+import type { AnyServer } from './listen.js'
 
 /** Where a gateway takes upgrades, and the setting that moves it elsewhere. */
 export interface Place {
