@@ -2,7 +2,7 @@ import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
-import { reasonOf } from '../config/load.js'
+import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import {

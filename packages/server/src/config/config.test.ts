@@ -1,16 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
-import { checkConfig } from './check.js'
-import { readYaml } from './sources.js'
-import { readEnvironment, resolve, type Layer, type Loaded } from './load.js'
+import { nodeDefinition } from './check.js'
+import { readEnvironment, readYaml } from './sources.js'
+import { resolve, type Layer, type Loaded } from './load.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
-import { closest, fromText, leavesOf } from './settings.js'
-import { configSchema, defaultConfig, type Config } from './schema.js'
-import { stunSchema } from './stun.js'
+import { closest, fromText } from './settings.js'
+import { defaultConfig, type Config } from './schema.js'
+import { stunDefinition } from './stun.js'
 
-const leaves = leavesOf(configSchema, 'PEERAGE_')
-const definition = { schema: configSchema, leaves, check: checkConfig }
+const { leaves } = nodeDefinition
 
 interface Given {
   flags?: Record<string, unknown>
@@ -23,7 +22,7 @@ function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config>
   const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
   const layers: Layer[] = [
     { values: new Map(values), problems: [] },
-    readEnvironment(leaves, 'PEERAGE_', {
+    readEnvironment(nodeDefinition, {
       env,
       readFile: (path) => {
         const text = files[path]
@@ -33,7 +32,7 @@ function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config>
     }),
   ]
   if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves))
-  return resolve(definition, layers)
+  return resolve(nodeDefinition, layers)
 }
 
 function config(given: Given): Config {
@@ -367,5 +366,5 @@ test('a hint is given for a slip, not for any word', () => {
 test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   expect(readme).toContain(toMarkdown(leaves))
-  expect(readme).toContain(toMarkdown(leavesOf(stunSchema, 'PEERAGE_STUN_')))
+  expect(readme).toContain(toMarkdown(stunDefinition.leaves))
 })

@@ -1,13 +1,11 @@
 import type { Server as HttpServer } from 'node:http'
-import { checkConfig } from './check.js'
-import { didYouMean, leavesOf } from './settings.js'
+import { checkConfig, nodeDefinition } from './check.js'
+import { didYouMean } from './settings.js'
 import { configSchema, type Config, type ConfigInput } from './schema.js'
 import type { AnyServer } from '../http/listen.js'
 import type { PeerageOptions } from '../peerage.js'
 
 // What an application passes in may come from code that no compiler has looked at.
-
-const LEAVES = leavesOf(configSchema, 'PEERAGE_')
 
 /** What is no setting, and what it must have, by the names of its functions; none: it is a function itself. */
 const HOOKS = {
@@ -77,11 +75,11 @@ export function validated(input: ConfigInput): Config {
 }
 
 function unknownKey(path: string): Problem {
-  return { path, problem: `is not an option${didYouMean(path, LEAVES, OTHER_NAMES)}` }
+  return { path, problem: `is not an option${didYouMean(path, nodeDefinition.leaves, OTHER_NAMES)}` }
 }
 
 function needsSection(path: string): string {
-  const within = LEAVES.filter((leaf) => leaf.path.startsWith(`${path}.`))
+  const within = nodeDefinition.leaves.filter((leaf) => leaf.path.startsWith(`${path}.`))
   return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
 }
 

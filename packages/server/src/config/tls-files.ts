@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Clock, Timer } from '@peerage/core'
-import { reasonOf } from './load.js'
+import { reasonOf } from '../lib/reason.js'
 
 /** A file that the configuration names and that cannot be used. */
 export class UnusableFile extends Error {

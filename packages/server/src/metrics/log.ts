@@ -1,4 +1,5 @@
 import type { OnError } from '@peerage/core'
+import { reasonOf } from '../lib/reason.js'
 import { pino, type DestinationStream, type Logger } from 'pino'
 
 export type { Logger } from 'pino'
@@ -48,7 +49,7 @@ const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError'])
 export function errorLog(log: Logger, now: () => number): OnError {
   const stages = new Map<string, { at: number; text: string; suppressed: number }>()
   return (error, context) => {
-    const text = error instanceof Error ? error.message : String(error)
+    const text = reasonOf(error)
     const last = stages.get(context.stage)
     if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
       last.suppressed++
