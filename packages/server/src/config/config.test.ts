@@ -164,6 +164,18 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ['origins', 'wss://a.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
     ['origins', 'capacitor://localhost/', /^origins\.0 .*; browsers say capacitor:\/\/localhost;/],
     ['origins', 'chrome-extension:abc', /^origins\.0 .*must be an exact origin /],
+    ...[
+      'javascript://x',
+      'data://x',
+      'mailto://x',
+      'ftp://a.example',
+      'about://blank',
+      'htps://a.example',
+    ].map((origin): [string, string, RegExp] => [
+      'origins',
+      origin,
+      /^origins\.0 .*must be an exact origin .*; no page of \w+: connects: name http, https, capacitor, /,
+    ]),
     [
       'trustedProxies',
       '10.0.0.0/33',
