@@ -1,7 +1,7 @@
 import type { Clock, Node, OnError } from '@peerage/core'
 import type { Access } from './gateway/shared/access.js'
 import type { Addresses } from './gateway/shared/address.js'
-import type { HttpGateway } from './http/attach.js'
+import type { HttpGateway } from './gateway/http-gateway.js'
 import type { Config } from './config/schema.js'
 import { asBase } from './config/kinds.js'
 import { createPeerJsGateway, type PeerJsGateway, type PeerJsHooks } from './gateway/peerjs/gateway.js'

@@ -12,7 +12,8 @@ import { createStunServer, type StunServer } from '@peerage/stun'
 import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
 import { listenAdmin } from './http/admin.js'
-import { attachTo, type HttpGateway } from './http/attach.js'
+import type { HttpGateway } from './gateway/http-gateway.js'
+import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
 import { createBackend, type BackendParts } from './backend.js'
 import { countBus, type CountedBackend } from './metrics/bus-counts.js'
@@ -34,7 +35,6 @@ import { errorLog, type Logger } from './metrics/log.js'
 import { Metrics } from './metrics/metrics.js'
 import { createOwnServer } from './http/own-server.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
-import { takePlaces } from './http/places.js'
 import { TlsFiles } from './config/tls-files.js'
 import { readVersion } from './lib/version.js'
 
@@ -152,8 +152,6 @@ export class PeerageServer {
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
-    const places = this.#gateways.map(({ place }) => place)
-    this.#closers.push(takePlaces(server, places, this.#holder))
     this.#closers.push(this.#takeFrom(server), this.#ports.watch(server))
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
@@ -278,7 +276,12 @@ export class PeerageServer {
   }
 
   #takeFrom(server: AnyServer): () => void {
-    return attachTo(server, this.#gateways, { clock: this.#clock, metrics: this.metrics })
+    return attachTo(server, {
+      gateways: this.#gateways,
+      holder: this.#holder,
+      clock: this.#clock,
+      metrics: this.metrics,
+    })
   }
 
   #startStun(sockets: UdpSocket[], port: number): void {
