@@ -64,6 +64,14 @@ export function errorLog(log: Logger, now: () => number): OnError {
   }
 }
 
+/** What happened to the node, at the level that it deserves. */
+export function logEvent(log: Logger, event: string, details: Record<string, unknown>): void {
+  // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
+  if (event === 'signal' || event.endsWith(' not told')) return log.debug(details, event)
+  const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
+  log[isBad ? 'warn' : 'info'](details, event)
+}
+
 /** A URL as it may be shown: without its password. */
 export function withoutPassword(url: string): string {
   return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
