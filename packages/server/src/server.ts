@@ -40,9 +40,9 @@ export interface Listening {
 export interface ServerOptions extends PeerJsHooks {
   config: Config
   log: Logger
-  access?: Access
-  clock?: Clock
-  backend?: Backend
+  access?: Access | undefined
+  clock?: Clock | undefined
+  backend?: Backend | undefined
 }
 
 /** Of the time for a drain, this share is for moving peers; the rest ends sessions, leases and sockets. */

@@ -47,7 +47,7 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
 async function checkRedis(config: Config): Promise<Finding[]> {
   const subject = 'redis'
   let said: string | undefined
-  const parts = {
+  const options = {
     clock: systemClock,
     files: unwatchedFiles(systemClock),
     onError: (error: unknown) => {
@@ -57,7 +57,7 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   }
   let backend: RedisBackend | undefined
   try {
-    backend = redisBackend(config, parts)
+    backend = redisBackend(config, options)
   } catch (error) {
     if (error instanceof UnusableFile) return [{ verdict: 'fail', subject, text: error.message }]
     throw error

@@ -2,13 +2,8 @@ import { checkTimes } from '@peerage/core'
 import { isIP } from 'node:net'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import ipaddr from 'ipaddr.js'
-import { define } from './load.js'
+import { define, type Misfit } from './load.js'
 import { configSchema, type Config } from './schema.js'
-
-interface Misfit {
-  path: string
-  problem: string
-}
 
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {

@@ -1,12 +1,17 @@
 import type { z } from 'zod'
 import { leavesOf, type Leaf } from './settings.js'
 
-/** One thing that is wrong with the configuration. `source` says where it was said: a flag, a variable, file:line. */
-export interface Problem {
+/** What is wrong with a setting. */
+export interface Misfit {
   /** The setting, such as `times.beatMs`; empty for the whole. */
   path: string
-  source: string
   problem: string
+}
+
+/** One thing that is wrong with the configuration. */
+export interface Problem extends Misfit {
+  /** Where it was said: a flag, a variable, file:line. */
+  source: string
 }
 
 /** What one source says: a value for each setting that it names. */
@@ -31,7 +36,7 @@ export interface Definition<T> {
   prefix: string
   leaves: readonly Leaf[]
   /** What no single setting can tell: how they fit together. */
-  check: (config: T) => { path: string; problem: string }[]
+  check: (config: T) => Misfit[]
 }
 
 export function define<T>(
