@@ -126,6 +126,17 @@ describe('secrets', () => {
     expect(found.join()).toContain('PEERAGE_HOST_FILE (environment): is not a variable of peerage')
   })
 
+  test.each([
+    ['redis://user:pw@host:1/2', 'redis://user:[redacted]@host:1/2'],
+    ['redis://:pw@host', 'redis://:[redacted]@host'],
+    ['redis+sentinel://u:p%40@a,b/m', 'redis+sentinel://u:[redacted]@a,b/m'],
+    ['redis://token@host', 'redis://[redacted]@host'],
+    ['redis://host/1', 'redis://host/1'],
+  ])('%s is shown as %s', (url, shown) => {
+    const redis = leaves.find(({ path }) => path === 'redis.url')
+    expect(redis && redacted(redis, url)).toBe(shown)
+  })
+
   test('never show in what is printed, nor in a problem', () => {
     const secrets = { PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim', PEERAGE_REDIS: 'redis://u:geheim@host/1' }
     const loaded = load({ env: secrets })

@@ -71,11 +71,3 @@ export function logEvent(log: Logger, event: string, details: Record<string, unk
   const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
   log[isBad ? 'warn' : 'info'](details, event)
 }
-
-/** A URL as it may be shown: without its password. */
-export function withoutPassword(url: string): string {
-  return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
-    const user = login.split(':')[0] ?? ''
-    return login.includes(':') ? `${scheme}${user}:[redacted]@` : `${scheme}[redacted]@`
-  })
-}
