@@ -1,23 +1,12 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { extname, join, sep } from 'node:path'
+import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { MiddlewareHandler } from 'hono'
 import { serveStatic } from 'hono/serve-static'
 
 /** What a page is made of. Any other file beside it is not for the web. */
-const EXTENSIONS = new Set([
-  '.html',
-  '.js',
-  '.css',
-  '.json',
-  '.webmanifest',
-  '.svg',
-  '.png',
-  '.ico',
-  '.woff2',
-  '.txt',
-])
+const OF_THE_PAGE = /[^/\\]\.(?:html|js|css|json|webmanifest|svg|png|ico|woff2|txt)$/
 
 /** The files of the page by their path below it, held in memory: there are few, and they are small. */
 export type Page = ReadonlyMap<string, PageFile>
@@ -56,7 +45,7 @@ export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
   }
   const files = new Map<string, PageFile>()
   for (const name of names) {
-    if (!EXTENSIONS.has(extname(name))) continue
+    if (!OF_THE_PAGE.test(name)) continue
     const body = readFileSync(join(directory, name))
     const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
     files.set(name.split(sep).join('/'), { body, etag })
