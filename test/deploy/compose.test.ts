@@ -9,9 +9,10 @@ import { aclRules } from '@peerage/redis'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { nodeOptions } from '../../packages/server/src/cli/definition.js'
-import { readEnvironment, resolve } from '../../packages/server/src/config/load.js'
+import { nodeDefinition } from '../../packages/server/src/config/check.js'
+import { resolve } from '../../packages/server/src/config/load.js'
 import type { Config } from '../../packages/server/src/config/schema.js'
+import { readEnvironment } from '../../packages/server/src/config/sources.js'
 import { makeDirectory, removeDirectory } from '../support/part.js'
 import { PeerJsPeer, offer } from '../support/peerjs.js'
 import { REPOSITORY, startNode } from '../support/node.js'
@@ -64,11 +65,11 @@ const interpolate = (text: string): string =>
 beforeAll(async () => {
   const text = await readFile(`${REPOSITORY}docker-compose.yml`, 'utf8')
   compose = composeSchema.parse(parse(interpolate(text), { merge: true }))
-  const layer = readEnvironment(nodeOptions.definition.leaves, 'PEERAGE_', {
+  const layer = readEnvironment(nodeDefinition, {
     env: serviceOf('node1').environment ?? {},
     readFile: () => 's'.repeat(48),
   })
-  const loaded = resolve(nodeOptions.definition, [layer])
+  const loaded = resolve(nodeDefinition, [layer])
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   config = loaded.config
 })

@@ -3,8 +3,8 @@ import { checkTimes, defaultTimes } from '@peerage/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { configSchema, type Config } from '../../packages/server/src/config/schema.js'
-import { readYaml } from '../../packages/server/src/config/file.js'
-import { nodeOptions } from '../../packages/server/src/cli/definition.js'
+import { readYaml } from '../../packages/server/src/config/sources.js'
+import { nodeDefinition } from '../../packages/server/src/config/check.js'
 import { resolve } from '../../packages/server/src/config/load.js'
 import { REPOSITORY } from '../support/node.js'
 import { mistakesOf } from './kubernetes-schemas.js'
@@ -38,7 +38,7 @@ beforeAll(async () => {
   manifests = await renderManifests()
   node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
   const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
-  const layers = [readYaml('peerage.yaml', text, nodeOptions.definition.leaves)]
+  const layers = [readYaml('peerage.yaml', text, nodeDefinition.leaves)]
   // The secrets come as files; here they need only be there.
   const secret = { value: 'x'.repeat(32), source: 'test' }
   layers.push({
@@ -48,7 +48,7 @@ beforeAll(async () => {
     ]),
     problems: [],
   })
-  const loaded = resolve(nodeOptions.definition, layers)
+  const loaded = resolve(nodeDefinition, layers)
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
   config = loaded.config
 })

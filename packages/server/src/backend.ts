@@ -2,9 +2,9 @@ import type { Backend, Clock, OnError } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
 import type { Config } from './config/schema.js'
-import type { TlsFiles, TlsTexts } from './http/tls-files.js'
+import type { TlsFiles, TlsTexts } from './config/tls-files.js'
 
-export interface BackendParts {
+interface BackendOptions {
   clock: Clock
   files: TlsFiles
   onError: OnError
@@ -13,23 +13,23 @@ export interface BackendParts {
 }
 
 /** The store that the configuration asks for: Redis, or this process's own memory. Connects to nothing yet. */
-export function createBackend(config: Config, parts: BackendParts): Backend {
-  const redis = redisBackend(config, parts)
+export function createBackend(config: Config, options: BackendOptions): Backend {
+  const redis = redisBackend(config, options)
   if (redis !== undefined) return redis
   const { times } = config
-  return memoryCluster({ times, clock: parts.clock, mailboxLimits: mailboxLimits(config) }).backend(parts)
+  return memoryCluster({ times, clock: options.clock, mailboxLimits: mailboxLimits(config) }).backend(options)
 }
 
 /** The Redis that is configured, if one is. Throws UnusableFile. */
-export function redisBackend(config: Config, parts: BackendParts): RedisBackend | undefined {
+export function redisBackend(config: Config, options: BackendOptions): RedisBackend | undefined {
   const { url, prefix, username, password } = config.redis
   if (url === null) return undefined
-  const tls = tlsOf(config.redis, parts.files, (texts) => backend.renewTls(texts))
+  const tls = tlsOf(config.redis, options.files, (texts) => backend.renewTls(texts))
   const backend = createRedisBackend({
     url,
     prefix,
     times: config.times,
-    ...parts,
+    ...options,
     mailboxLimits: mailboxLimits(config),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password }),

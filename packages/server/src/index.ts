@@ -1,5 +1,5 @@
-export type { Access, Admitted, AdmitRequest } from './gateway/shared/access.js'
-export type { Config, ConfigInput } from './config/schema.js'
-export type { Problem } from './config/load.js'
 export { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
+export type { Config, ConfigInput } from './config/schema.js'
+export type { Access, Admitted, AdmitRequest } from './gateway/shared/access.js'
 export { PortUnavailable } from './http/listen.js'
+export type { Listening } from './server.js'

@@ -180,6 +180,20 @@ describe('attached to an application that has handlers of its own', () => {
     },
   )
 
+  test('an application that removes every upgrade listener leaves the node its upgrades', async () => {
+    const server = createServer()
+    const node = peerage()
+    node.attach(server)
+    server.on('upgrade', (_, socket) => void socket.destroy())
+    server.removeAllListeners('upgrade')
+    const port = await listening(server)
+    expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
+    for (const listener of server.listeners('upgrade')) server.off('upgrade', listener as () => void)
+    expect(await firstMessage(peerjs(port))).toBe('{"type":"OPEN"}')
+    await node.stop()
+    expect([server.listenerCount('upgrade'), server.listenerCount('removeListener')]).toEqual([0, 0])
+  })
+
   // As Fastify does on `localhost`, with a second server that it shows to nobody.
   test.each(['before', 'after'])('attached %s it listens, also on the second address', async (when) => {
     const app = (request: IncomingMessage, response: ServerResponse): void => {

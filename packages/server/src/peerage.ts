@@ -1,26 +1,19 @@
-import type { Backend, Clock, Readiness } from '@peerage/core'
+import type { Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
-import type { Access } from './gateway/shared/access.js'
 import { checkConfig } from './config/check.js'
+import {
+  checkHooks,
+  checkServer,
+  describeProblems,
+  validated,
+  type PeerageOptions,
+} from './config/options.js'
 import type { ConfigInput } from './config/schema.js'
-import type { PeerJsHooks } from './gateway/peerjs/gateway.js'
 import type { AnyServer } from './http/listen.js'
-import { createLogger, standardOutput, type Logger } from './metrics/log.js'
-import { checkHooks, checkServer, describeProblems, validated } from './config/options.js'
+import { createLogger, standardOutput } from './metrics/log.js'
 import { PeerageServer, type Listening } from './server.js'
 
-/** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
-export interface PeerageOptions extends ConfigInput, PeerJsHooks {
-  /** Answer STUN on UDP at the HTTP server's port + 1. Short for `p2p.useAsP2PServer`; default false. */
-  useAsP2PServer?: boolean
-  /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
-  accessRules?: Access
-  /** Where log lines go; a pino logger. Default: JSON lines on standard output at `log.level`. */
-  logger?: Logger
-  clock?: Clock
-  /** Shares a store of your own making; default: Redis where `redis.url` is set, else this process's memory. */
-  backend?: Backend
-}
+export type { PeerageOptions } from './config/options.js'
 
 /** A node inside an application. */
 export interface Peerage {
@@ -64,9 +57,9 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   const server = new PeerageServer({
     config,
     log,
-    ...(accessRules === undefined ? {} : { access: accessRules }),
-    ...(clock === undefined ? {} : { clock }),
-    ...(backend === undefined ? {} : { backend }),
+    access: accessRules,
+    clock,
+    backend,
     ...(generateId === undefined ? {} : { generateId }),
     ...(onPeer === undefined ? {} : { onPeer }),
   })

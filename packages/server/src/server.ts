@@ -1,4 +1,3 @@
-import type { Socket as UdpSocket } from 'node:dgram'
 import {
   Node,
   inTurn,
@@ -8,35 +7,24 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
-import { createStunServer, type StunServer } from '@peerage/stun'
-import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
-import { Addresses } from './gateway/shared/address.js'
-import { listenAdmin } from './http/admin.js'
-import { attachTo, type HttpGateway } from './gateway/attach.js'
-import { AttachedPorts } from './gateway/attached-ports.js'
-import { createBackend, type BackendParts } from './backend.js'
-import { countBus, type CountedBackend } from './metrics/bus-counts.js'
+import { createBackend } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
+import { TlsFiles } from './config/tls-files.js'
+import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/gateway.js'
-import { createGateways } from './gateway/gateways.js'
-import { Limits } from './gateway/shared/limits.js'
-import {
-  addressOf,
-  bindNeighbour,
-  closeServer,
-  closersOf,
-  listenPair,
-  localHost,
-  type AnyServer,
-} from './http/listen.js'
-import { errorLog, type Logger } from './metrics/log.js'
-import { Metrics } from './metrics/metrics.js'
+import type { Access } from './gateway/shared/access.js'
+import { createGateways } from './gateways.js'
+import { listenAdmin } from './http/admin.js'
+import { attachTo } from './http/attach.js'
+import { AttachedPorts } from './http/attached-ports.js'
+import { closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
 import { createOwnServer } from './http/own-server.js'
-import { p2pAdvice } from './gateway/shared/p2p-advice.js'
-import { takePlaces } from './gateway/places.js'
-import { TlsFiles } from './http/tls-files.js'
-import { readVersion } from './config/version.js'
+import { readVersion } from './lib/version.js'
+import { countBus } from './metrics/bus-counts.js'
+import { errorLog, logEvent, type Logger } from './metrics/log.js'
+import { Metrics } from './metrics/metrics.js'
+import { P2PServer } from './p2p-server.js'
 
 /** Where a node listens, once it does. */
 export interface Listening {
@@ -49,12 +37,12 @@ export interface Listening {
   admin: string | null
 }
 
-export interface ServerParts extends PeerJsHooks {
+export interface ServerOptions extends PeerJsHooks {
   config: Config
   log: Logger
-  access?: Access
-  clock?: Clock
-  backend?: Backend
+  access?: Access | undefined
+  clock?: Clock | undefined
+  backend?: Backend | undefined
 }
 
 /** Of the time for a drain, this share is for moving peers; the rest ends sessions, leases and sockets. */
@@ -63,57 +51,75 @@ const MOVING_SHARE = 0.6
 /** How often a starting node looks whether it is ready. */
 const READY_POLL_MS = 25
 
-/** The composition root: one node with its gateways, its store and its ports. It starts nothing by itself. */
+/** The composition root: one node with its store, its gateways and its ports. It starts nothing by itself. */
 export class PeerageServer {
   readonly node: Node
   readonly metrics: Metrics
   readonly #config: Config
   readonly #log: Logger
   readonly #clock: Clock
-  readonly #gateways: readonly HttpGateway[]
-  readonly #onError: OnError
   readonly #files: TlsFiles
-  /** Undoes what was started, last first. */
-  readonly #closers: (() => Promise<void> | void)[] = []
+  readonly #gateways: readonly HttpGateway[]
+  readonly #p2p: P2PServer
+  readonly #onError: OnError
   readonly #ports = new AttachedPorts()
   readonly #holder = { hasEnded: () => this.#hasEnded }
-  #udpPort: number | null = null
-  #stun: StunServer | undefined
+  /** Undoes what was attached and opened, last first. */
+  readonly #closers: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerParts) {
-    this.#config = config
-    this.#log = log
-    this.#clock = clock
-    this.metrics = new Metrics({ version: readVersion(), node: process.version })
+  constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerOptions) {
+    const metrics = new Metrics({ version: readVersion(), node: process.version })
     const logError = errorLog(log, () => clock.monotonic())
-    this.#onError = (error, context) => {
-      this.metrics.failed(context.stage)
+    const onError: OnError = (error, context) => {
+      metrics.failed(context.stage)
       logError(error, context)
     }
-    this.#files = new TlsFiles({
+    const files = new TlsFiles({
       clock,
       onRenewed: (section, validTo) => log.info({ section, validTo }, 'certificate renewed'),
       onError: (error) => {
-        this.metrics.failed('tls files')
+        metrics.failed('tls files')
         log.warn({ stage: 'tls files', error: error.message }, 'failed')
       },
     })
-    const onCanary: BackendParts['onCanary'] = (canary) => this.metrics.canary(canary)
-    const parts = { clock, files: this.#files, onError: this.#onError, onCanary }
-    const store = countBus(backend ?? createBackend(config, parts))
-    this.node = new Node({
+    const onCanary: Metrics['canary'] = (canary) => metrics.canary(canary)
+    const store = countBus(backend ?? createBackend(config, { clock, files, onError, onCanary }))
+    const node = new Node({
       backend: store,
       times: config.times,
       clock,
       claimMs: config.limits.handshakeMs,
       mailboxMs: config.peerjs.expireMs,
-      onError: this.#onError,
-      onEvent: (event, details) => this.#happened(event, details),
+      onError,
+      onEvent: (event, details) => {
+        metrics.happened(event, details)
+        logEvent(log, event, details)
+      },
     })
-    this.#gateways = this.#createGateways(access, hooks)
-    this.#observe(store)
+    const p2p = new P2PServer(onError)
+    const udpPort = (): number | null => p2p.port
+    const gateways = createGateways({ ...hooks, config, access, node, clock, metrics, log, udpPort, onError })
+    metrics.observe({
+      connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
+      names: () => node.leases.count,
+      ready: () => this.readiness().ready,
+      fenced: () => node.fence.fenced,
+      draining: () => node.draining,
+      stun: () => p2p.counters,
+      bus: () => store.counts,
+      nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
+    })
+    this.node = node
+    this.metrics = metrics
+    this.#config = config
+    this.#log = log
+    this.#clock = clock
+    this.#files = files
+    this.#gateways = gateways
+    this.#p2p = p2p
+    this.#onError = onError
   }
 
   readiness(): Readiness {
@@ -152,48 +158,33 @@ export class PeerageServer {
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
-    const places = this.#gateways.map(({ place }) => place)
-    this.#closers.push(takePlaces(server, places, this.#holder))
     this.#closers.push(this.#takeFrom(server), this.#ports.watch(server))
-    const bind = (): void => {
-      this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
-    }
-    if (this.#config.p2p.useAsP2PServer) {
-      if (server.listening) bind()
-      else server.once('listening', bind)
-      this.#closers.push(() => void server.off('listening', bind))
-    }
+    if (this.#config.p2p.useAsP2PServer) this.#p2p.follow(server)
     this.start().catch((error: unknown) => this.#onError(error, { stage: 'start' }))
   }
 
   /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
-    const { host, port: wanted, path, p2p, tls, admin } = this.#config
+    const { host, path, p2p, tls } = this.#config
+    const onError = this.#onError
     const server = createOwnServer(this.#config, {
       readiness: () => this.readiness(),
       files: this.#files,
-      onError: this.#onError,
+      onError,
     })
-    const at = { host, port: wanted, flag: '--port' }
+    const at = { host, port: this.#config.port, flag: '--port' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     // Such as too many open files.
-    server.on('error', (error) => this.#onError(error, { stage: 'port' }))
-    if (this.#hasEnded) {
-      await inTurn([() => closeServer(server), ...closersOf(udp)], this.#notStopped)
-      this.#mustNotHaveEnded()
-    }
-    const detach = this.#takeFrom(server)
-    this.#closers.push(() => {
-      detach()
-      return closeServer(server)
-    })
-    if (udp.length > 0) this.#startStun(udp, port + 1)
+    server.on('error', (error) => onError(error, { stage: 'port' }))
+    if (udp.length > 0) await this.#p2p.start(udp, port + 1)
+    await this.#closeAtEnd(server)
+    this.#closers.push(this.#takeFrom(server))
     return {
       url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
-      admin: admin.port === null ? null : await this.#listenAdmin(admin.host, admin.port),
+      admin: await this.#listenAdmin(),
     }
   }
 
@@ -233,107 +224,53 @@ export class PeerageServer {
 
   async #start(): Promise<void> {
     this.#files.start()
-    this.#closers.push(() => this.#files.stop())
     for (const gateway of this.#gateways) await gateway.start()
     await this.node.start()
+  }
+
+  /** The admin port, where there is to be one. */
+  async #listenAdmin(): Promise<string | null> {
+    const { host, port: wanted } = this.#config.admin
+    if (wanted === null) return null
+    const { server, port } = await listenAdmin(
+      { host, port: wanted },
+      { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
+    )
+    await this.#closeAtEnd(server)
+    return `http://${localHost(host)}:${port}`
+  }
+
+  /** At once, and then it rejects, where the node has ended while the server began to listen. */
+  async #closeAtEnd(server: AnyServer): Promise<void> {
+    const close = (): Promise<void> => closeServer(server)
+    if (!this.#hasEnded) return void this.#closers.push(close)
+    await inTurn([close], this.#notStopped)
+    this.#mustNotHaveEnded()
+  }
+
+  #takeFrom(server: AnyServer): () => void {
+    return attachTo(server, {
+      gateways: this.#gateways,
+      holder: this.#holder,
+      clock: this.#clock,
+      metrics: this.metrics,
+    })
   }
 
   // The node first: it ends the sessions, and the gateways then end what is left of their sockets. A step that fails is
   // reported, and the others are taken all the same.
   async #stop(): Promise<void> {
-    const steps = [() => this.node.stop(), () => this.#each('stop', async (gateway) => gateway.stop())]
+    const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
     await inTurn(steps, this.#notStopped)
-    await inTurn(this.#closers.splice(0).reverse(), this.#notStopped)
+    const closers = this.#closers.splice(0).reverse()
+    await inTurn([...closers, () => this.#p2p.stop(), () => this.#files.stop()], this.#notStopped)
   }
 
   readonly #notStopped = (error: unknown): void => this.#onError(error, { stage: 'stop' })
 
   async #each(stage: string, act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
-    await Promise.all(this.#gateways.map((gateway) => this.#try(stage, () => act(gateway))))
-  }
-
-  async #try(stage: string, act: () => Promise<void> | void): Promise<void> {
-    try {
-      await act()
-    } catch (error) {
-      this.#onError(error, { stage })
-    }
-  }
-
-  /** The P2P server of an application's HTTP server. Rejects where that one listens on no TCP port, such as a pipe. */
-  async #bindBeside(server: AnyServer): Promise<void> {
-    const { address, port } = addressOf(server)
-    const sockets = await bindNeighbour(address, port)
-    if (this.#stopping === undefined) this.#startStun(sockets, port + 1)
-    else await inTurn(closersOf(sockets), this.#notStopped)
-  }
-
-  async #listenAdmin(host: string, wanted: number): Promise<string> {
-    const { server, port } = await listenAdmin(
-      { host, port: wanted },
-      { metrics: this.metrics, readiness: () => this.readiness(), onError: this.#onError },
-    )
-    this.#closers.push(() => closeServer(server))
-    return `http://${localHost(host)}:${port}`
-  }
-
-  #takeFrom(server: AnyServer): () => void {
-    return attachTo(server, this.#gateways, { clock: this.#clock, metrics: this.metrics })
-  }
-
-  #startStun(sockets: UdpSocket[], port: number): void {
-    const server: StunServer = createStunServer({
-      udp: sockets,
-      onError: (error, { stage }) => this.#onError(error, { stage: `stun ${stage}` }),
-    })
-    server.start()
-    this.#udpPort = port
-    this.#stun = server
-    this.#closers.push(async () => {
-      this.#udpPort = null
-      await inTurn([() => server.stop(), ...closersOf(sockets)], this.#notStopped)
-    })
-  }
-
-  #createGateways(access: Access | undefined, hooks: PeerJsHooks): readonly HttpGateway[] {
-    const config = this.#config
-    const { apps, origins } = config
-    const rules = { defaultApp: apps.default, apps: apps.allow, origins, key: config.access.key }
-    const advice = p2pAdvice({ p2p: config.p2p, udpPort: () => this.#udpPort, now: () => this.#clock.now() })
-    return createGateways({
-      ...hooks,
-      config,
-      node: this.node,
-      clock: this.#clock,
-      access: access === undefined ? staticAccess(rules) : checkedAccess(access),
-      addresses: new Addresses(config.trustedProxies),
-      limits: new Limits(config.limits, this.#clock),
-      metrics: this.metrics,
-      log: this.#log,
-      advice,
-      onError: this.#onError,
-    })
-  }
-
-  #observe(backend: CountedBackend): void {
-    this.metrics.observe({
-      connections: () => new Map(this.#gateways.map((gateway) => [gateway.wire, gateway.connections])),
-      names: () => this.node.leases.count,
-      ready: () => this.readiness().ready,
-      fenced: () => this.node.fence.fenced,
-      draining: () => this.node.draining,
-      stun: () => this.#stun?.counters,
-      bus: () => backend.counts,
-      nodesLive: () => backend.nodes.list().filter(({ status }) => status.state === 'live').length,
-    })
-  }
-
-  #happened(event: string, details: Record<string, unknown>): void {
-    this.metrics.happened(event)
-    if (event === 'health') this.metrics.health(details['healthy'] === true)
-    // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
-    if (event === 'signal' || event.endsWith(' not told')) return this.#log.debug(details, event)
-    const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
-    this.#log[isBad ? 'warn' : 'info'](details, event)
+    const step = async (gateway: HttpGateway): Promise<void> =>
+      inTurn([() => act(gateway)], (error) => this.#onError(error, { stage }))
+    await Promise.all(this.#gateways.map(step))
   }
 }

@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { inTurn } from '@peerage/core'
-import { reasonOf } from '../config/load.js'
-import { unavailable } from '../http/listen.js'
+import { bounded, closeServer, listenTcp } from '../http/listen.js'
+import { reasonOf } from '../lib/reason.js'
 import { locate, startPart, type Part } from './part.js'
-import type { ExitCode, Surroundings } from './surroundings.js'
+import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
 
 export interface ClusterOptions {
   nodes: number
@@ -120,8 +120,8 @@ class Trial {
   }
 
   /** Resolves when told to end, or with what went wrong. */
-  watch(): Promise<string | undefined> {
-    return Promise.race([this.#failure, this.#terminated()])
+  watch(): Promise<string | void> {
+    return Promise.race([this.#failure, toldToEnd(this.#surroundings)])
   }
 
   /** Balancer first, so that nobody new comes in; Redis last, for the nodes still have leases to give back. */
@@ -139,28 +139,24 @@ class Trial {
     )
   }
 
-  #terminated(): Promise<undefined> {
-    const { terminated } = this.#surroundings
-    return new Promise((resolve) => {
-      if (terminated.aborted) resolve(undefined)
-      else terminated.addEventListener('abort', () => resolve(undefined), { once: true })
-    })
-  }
-
   async #startRedis(port: number, directory: string): Promise<void> {
     const settings = { port: String(port), bind: HOST, dir: directory, save: '', appendonly: 'no' }
-    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-    const part = await this.#startPart('redis', this.#programs.redis, args)
-    await part.said((line) => line.includes('Ready to accept connections') || undefined)
+    const part = await this.#startPart('redis', this.#programs.redis, flags(settings))
+    await this.#orEnd(
+      part,
+      part.said((line) => line.includes('Ready to accept connections') || undefined),
+    )
     this.#surroundings.out(`redis    redis://${HOST}:${port}`)
   }
 
   async #startNode(number: number, redisPort: number): Promise<{ part: Part; address: string }> {
     const settings = { host: HOST, port: '0', redis: `redis://${HOST}:${redisPort}`, 'trusted-proxies': HOST }
-    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-    const started = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...args])
-    const port = await started.said((line) => /"port":(\d+).*"msg":"ready"/.exec(line)?.[1])
-    return { part: started.part, address: `${HOST}:${port}` }
+    const part = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...flags(settings)])
+    const port = await this.#orEnd(
+      part,
+      part.said((line) => /"port":(\d+).*"msg":"ready"/.exec(line)?.[1]),
+    )
+    return { part, address: `${HOST}:${port}` }
   }
 
   async #startHaproxy(port: number, nodes: readonly string[], directory: string): Promise<void> {
@@ -169,85 +165,58 @@ class Trial {
       PEERAGE_ADMIN_SOCKET: join(directory, 'haproxy.sock'),
       ...Object.fromEntries(nodes.map((node, index) => [`PEERAGE_NODE_${index + 1}`, node])),
     }
-    const { part } = await this.#startPart(
-      'haproxy',
-      this.#programs.haproxy,
-      ['-db', '-f', HAPROXY_CONFIG],
-      env,
-    )
+    const args = ['-db', '-f', HAPROXY_CONFIG]
+    const part = await this.#startPart('haproxy', this.#programs.haproxy, args, env)
     await this.#orEnd(part, answers(`http://${HOST}:${port}/readyz`))
     this.#surroundings.out(`haproxy  http://${HOST}:${port}`)
   }
 
-  /** Starts a process. `said` waits for the first line from which `read` gets something. */
   async #startPart(
     name: string,
     command: string,
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
-  ): Promise<{ part: Part; said: <T>(read: (line: string) => T | undefined) => Promise<T> }> {
-    const lines: string[] = []
-    const readers = new Set<(line: string) => void>()
+  ): Promise<Part> {
+    const { out, env: ours } = this.#surroundings
+    // What is set for one node of an operator must not leak into these.
+    const inherited = Object.entries(ours).filter(([variable]) => !variable.startsWith('PEERAGE_'))
     const part = await startPart({
       name,
       command,
       args,
       setpriv: this.#programs.setpriv,
-      env: { ...this.#ownEnvironment(), ...env },
-      line: (line) => {
-        lines.push(line)
-        if (lines.length > KEPT_LINES) lines.shift()
-        if (this.#options.verbose) this.#surroundings.out(`${name} | ${line}`)
-        for (const read of readers) read(line)
+      env: { ...Object.fromEntries(inherited), ...env },
+      onLine: (line) => {
+        if (this.#options.verbose) out(`${name} | ${line}`)
       },
     })
     this.#parts.push(part)
-    void part.ended.then((how) =>
-      this.#partEnded(part, `${name} ended by itself (${how}):\n${lines.join('\n')}`),
-    )
-    const said = <T>(read: (line: string) => T | undefined): Promise<T> => {
-      const found = new Promise<T>((resolve) => {
-        const take = (line: string): void => {
-          const value = read(line)
-          if (value !== undefined) resolve(value)
-        }
-        readers.add(take)
-        for (const line of lines) take(line)
-      })
-      return this.#orEnd(part, found)
-    }
-    return { part, said }
+    void part.ended.then((how) => this.#partEnded(part, how))
+    return part
   }
 
   // A cluster outlives its nodes: that is what one wants to see here. Redis and HAProxy are one of a kind.
-  #partEnded(part: Part, why: string): void {
+  #partEnded(part: Part, how: string): void {
     if (this.#ending) return
     if (part.name.startsWith('node'))
       this.#surroundings.err(`${part.name} (pid ${part.pid}) has ended; the others go on`)
-    else this.#fail(why)
+    else this.#fail(`${part.name} ended by itself (${how}):\n${part.lastLines}`)
   }
 
   /** Waits for a part to become ready. Rejects when it ends, takes too long, or when we are told to end. */
   async #orEnd<T>(part: Part, ready: Promise<T>): Promise<T> {
-    const ended = part.ended.then((how) => Promise.reject(new Error(`${part.name} did not start (${how})`)))
-    const told = this.#terminated().then(() => Promise.reject(new Error('told to end')))
-    return Promise.race([ready, ended, this.#failed(), told, tooLong(part.name)])
-  }
-
-  async #failed(): Promise<never> {
-    throw new Error(await this.#failure)
-  }
-
-  // What is set for one node of an operator must not leak into these.
-  #ownEnvironment(): Record<string, string | undefined> {
-    return Object.fromEntries(
-      Object.entries(this.#surroundings.env).filter(([name]) => !name.startsWith('PEERAGE_')),
-    )
+    const fail = (why: string): never => {
+      throw new Error(why)
+    }
+    const ended = part.ended.then((how) => fail(`${part.name} did not start (${how}):\n${part.lastLines}`))
+    const told = toldToEnd(this.#surroundings).then(() => fail('told to end'))
+    return Promise.race([ready, ended, this.#failure.then(fail), told, tooLong(part.name)])
   }
 }
 
-/** What a part said last, for the message when it fails. */
-const KEPT_LINES = 10
+const flags = (settings: Readonly<Record<string, string>>): string[] =>
+  Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+
 const PROBE_EVERY_MS = 100
 
 async function tooLong(name: string): Promise<never> {
@@ -270,14 +239,7 @@ async function answers(url: string): Promise<void> {
 /** A port that is free now: `wanted`, or one of the system's choice for 0. Rejects with PortUnavailable. */
 async function freePort(wanted: number, flag: string): Promise<number> {
   const server = createServer()
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(unavailable(error, `TCP port ${wanted} on ${HOST}`, `ss -ltnp 'sport = :${wanted}'`, flag)),
-    )
-    server.listen(wanted, HOST, () => {
-      const address = server.address()
-      const port = typeof address === 'object' ? (address?.port ?? wanted) : wanted
-      server.close(() => resolve(port))
-    })
-  })
+  const { port } = await listenTcp(bounded(server), { host: HOST, port: wanted, flag })
+  await closeServer(server)
+  return port
 }

@@ -7,11 +7,11 @@ import { inTurn } from '@peerage/core'
 import { icePort, iceTransport, parseHostPort, parseIceUrl } from '@peerage/protocol'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { isLoopback } from '../config/check.js'
-import { reasonOf } from '../config/load.js'
+import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
 import { bounded, closersOf, closeServer, listenPair, listenTcp } from '../http/listen.js'
 import { loadPage, PAGE_DIRECTORY } from '../http/page.js'
-import { readTls } from '../http/tls-files.js'
+import { readTls } from '../config/tls-files.js'
 
 export interface Finding {
   verdict: 'ok' | 'warn' | 'fail'

@@ -2,9 +2,9 @@ import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
-import { reasonOf } from '../config/load.js'
+import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
-import { unwatchedFiles, UnusableFile } from '../http/tls-files.js'
+import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import {
   checkAdvice,
   checkBacklog,
@@ -47,7 +47,7 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
 async function checkRedis(config: Config): Promise<Finding[]> {
   const subject = 'redis'
   let said: string | undefined
-  const parts = {
+  const options = {
     clock: systemClock,
     files: unwatchedFiles(systemClock),
     onError: (error: unknown) => {
@@ -57,7 +57,7 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   }
   let backend: RedisBackend | undefined
   try {
-    backend = redisBackend(config, parts)
+    backend = redisBackend(config, options)
   } catch (error) {
     if (error instanceof UnusableFile) return [{ verdict: 'fail', subject, text: error.message }]
     throw error

@@ -1,17 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-/** A process of the cluster on trial. */
-export interface Part {
-  readonly name: string
-  readonly pid: number
-  /** Resolves when it has ended. */
-  readonly ended: Promise<string>
-  /** Sends SIGTERM, then SIGKILL to what does not listen, and waits until it is gone. */
-  end(): Promise<void>
-}
+import type { Readable } from 'node:stream'
 
 /** A draining node takes up to its drain time; everything else is quick. */
 const KILL_AFTER_MS = 25_000
@@ -43,43 +34,88 @@ export interface PartOptions {
   command: string
   args: readonly string[]
   env: Readonly<Record<string, string | undefined>>
-  line: (text: string) => void
+  /** Hears each line that it says. */
+  onLine: (line: string) => void
   /** setpriv(1), where there is one: the kernel then ends the part when this process dies in whatever way. */
   setpriv: string | undefined
 }
 
 export function startPart(options: PartOptions): Promise<Part> {
-  const { name, env, line, setpriv } = options
+  const { name, env, setpriv } = options
   const [command, args] =
     setpriv === undefined
       ? [options.command, options.args]
       : [setpriv, ['--pdeathsig', 'TERM', '--', options.command, ...options.args]]
   // A group of its own: a Ctrl-C reaches this process alone, which then ends the parts in their order.
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env }, detached: true })
-  for (const stream of [child.stdout, child.stderr])
-    createInterface({ input: stream })
-      .on('line', line)
-      // The pipe broke: its end is seen by the part's own.
-      .on('error', (error: Error) => line(`${name}: its output cannot be read: ${error.message}`))
+  const part = new Part(child, options)
   return new Promise((resolve, reject) => {
     child.on('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
-    child.once('spawn', () => resolve(describe(name, child)))
+    child.once('spawn', () => resolve(part))
   })
 }
 
-function describe(name: string, child: ChildProcess): Part {
-  const ended = new Promise<string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`))
-  })
-  return {
-    name,
-    pid: child.pid ?? 0,
-    ended,
-    end: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-      const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS)
-      await ended
-      clearTimeout(timer)
-    },
+/** What a part said last, for the message when it fails. */
+const KEPT_LINES = 10
+
+/** A process of the cluster on trial. */
+export class Part {
+  readonly name: string
+  /** Resolves, with how, when it has ended. */
+  readonly ended: Promise<string>
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>
+  readonly #lines: string[] = []
+  readonly #readers = new Set<(line: string) => void>()
+
+  constructor(child: ChildProcessByStdio<null, Readable, Readable>, { name, onLine }: PartOptions) {
+    this.name = name
+    this.#child = child
+    this.#readers.add(onLine)
+    this.ended = new Promise((resolve) => {
+      child.once('exit', (code, signal) =>
+        resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
+      )
+    })
+    const hear = (line: string): void => this.#hear(line)
+    for (const stream of [child.stdout, child.stderr])
+      createInterface({ input: stream })
+        .on('line', hear)
+        // The pipe broke: its end is seen by the part's own.
+        .on('error', (error: Error) => hear(`${name}: its output cannot be read: ${error.message}`))
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  get lastLines(): string {
+    return this.#lines.join('\n')
+  }
+
+  /** The first line, said lately or still to come, from which `read` gets something. */
+  said<T>(read: (line: string) => T | undefined): Promise<T> {
+    return new Promise((resolve) => {
+      const take = (line: string): void => {
+        const value = read(line)
+        if (value !== undefined) resolve(value)
+      }
+      this.#readers.add(take)
+      for (const line of this.#lines) take(line)
+    })
+  }
+
+  /** Sends SIGTERM, then SIGKILL to what does not listen, and waits until it is gone. */
+  async end(): Promise<void> {
+    const child = this.#child
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS)
+    await this.ended
+    clearTimeout(timer)
+  }
+
+  #hear(line: string): void {
+    this.#lines.push(line)
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift()
+    for (const read of this.#readers) read(line)
   }
 }

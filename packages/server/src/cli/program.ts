@@ -1,16 +1,16 @@
 import { systemClock } from '@peerage/core'
 import { Command, CommanderError } from 'commander'
 import { createBackend } from '../backend.js'
+import { nodeDefinition } from '../config/check.js'
 import { toMarkdown, toYaml } from '../config/print.js'
 import type { Config } from '../config/schema.js'
+import { stunDefinition } from '../config/stun.js'
 import { createOwnServer } from '../http/own-server.js'
-import { unwatchedFiles, UnusableFile } from '../http/tls-files.js'
-import { readVersion } from '../config/version.js'
+import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
+import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
-import { nodeOptions, stunOptions } from './definition.js'
+import { configured, type Execution } from './configured.js'
 import { doctor } from './doctor.js'
-import { addFlags } from './flags.js'
-import { loadConfig, printProblems, type LoadOptions } from './load.js'
 import { serve } from './serve.js'
 import { serveStun } from './stun.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
@@ -23,7 +23,7 @@ Exit codes: 0 done, 1 failed at run time, 2 the configuration is wrong.`
 /** Runs the command line; resolves with the exit code. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   let code: number = 0
-  const program = createProgram(surroundings, (result) => (code = result))
+  const program = createProgram({ surroundings, finish: (result) => (code = result) })
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return code
@@ -34,8 +34,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   }
 }
 
-function createProgram(surroundings: Surroundings, finish: (code: ExitCode) => void): Command {
-  const { out, err } = surroundings
+function createProgram(execution: Execution): Command {
+  const { out, err } = execution.surroundings
   const program = new Command('peerage')
     .description('The rendezvous tier for peer-to-peer software.')
     .exitOverride()
@@ -43,63 +43,41 @@ function createProgram(surroundings: Surroundings, finish: (code: ExitCode) => v
     .version(readVersion(), '-V, --version')
     .addHelpText('after', EPILOGUE)
   const add = (name: string, about: string): Command => program.command(name).description(about)
+  /** A command of a node. */
+  const forNode = (
+    name: string,
+    about: string,
+    act: (config: Config, surroundings: Surroundings) => Promise<ExitCode> | ExitCode,
+  ): void =>
+    configured(add(name, about), nodeDefinition, execution, (config) => act(config, execution.surroundings))
 
-  /** A command that takes every setting, and runs only with a configuration that holds. */
-  const configured = <T>(
-    command: Command,
-    options: LoadOptions<T>,
-    act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
-  ): void => {
-    addFlags(command, options.definition.leaves).action(async () => {
-      const loaded = loadConfig(command, options, surroundings)
-      if (loaded.ok) finish(await act(loaded.config, loaded.sources))
-      else {
-        printProblems(loaded.problems, err)
-        finish(2)
-      }
-    })
-  }
-
-  configured(add('serve', 'run one node'), nodeOptions, (config) => serve(config, surroundings))
-  configured(add('stun', 'run the standalone P2P (STUN) server'), stunOptions, (config) =>
-    serveStun(config, surroundings),
+  forNode('serve', 'run one node', serve)
+  configured(add('stun', 'run the standalone P2P (STUN) server'), stunDefinition, execution, (config) =>
+    serveStun(config, execution.surroundings),
   )
-  configured(
-    add('check-config', 'say everything that is wrong with the configuration'),
-    nodeOptions,
-    (config) => checkFiles(config, surroundings),
-  )
-  addPrintConfig(add('print-config', 'print the configuration, secrets redacted'), configured, surroundings)
-  configured(add('doctor', 'look at everything a node needs, and say what to do'), nodeOptions, (config) =>
-    doctor(config, surroundings),
-  )
-  addCluster(add('cluster', 'try a cluster: Redis, nodes and HAProxy on this machine'), surroundings, finish)
+  forNode('check-config', 'say everything that is wrong with the configuration', checkFiles)
+  addPrintConfig(add('print-config', 'print the configuration, secrets redacted'), execution)
+  forNode('doctor', 'look at everything a node needs, and say what to do', doctor)
+  addCluster(add('cluster', 'try a cluster: Redis, nodes and HAProxy on this machine'), execution)
   add('version', 'print the version').action(() => out(`peerage ${readVersion()} (Node ${process.version})`))
   return program
 }
 
-function addPrintConfig(
-  command: Command,
-  configured: (
-    command: Command,
-    options: LoadOptions<Config>,
-    act: (config: Config, sources: ReadonlyMap<string, string>) => ExitCode,
-  ) => void,
-  { out }: Surroundings,
-): void {
+function addPrintConfig(command: Command, execution: Execution): void {
+  const { out } = execution.surroundings
   command
     .option('--docs', 'print a table of all settings instead')
     .option('--stun', 'with --docs: the settings of peerage stun')
-  configured(command, nodeOptions, (config, sources) => {
+  configured(command, nodeDefinition, execution, (config, sources) => {
     const { docs, stun } = command.opts<{ docs?: boolean; stun?: boolean }>()
-    const { leaves } = nodeOptions.definition
-    if (docs) out(toMarkdown(stun ? stunOptions.definition.leaves : leaves))
+    const { leaves } = nodeDefinition
+    if (docs) out(toMarkdown(stun ? stunDefinition.leaves : leaves))
     else out(toYaml(config, leaves, sources).trimEnd())
     return 0
   })
 }
 
-function addCluster(command: Command, surroundings: Surroundings, finish: (code: ExitCode) => void): void {
+function addCluster(command: Command, { surroundings, finish }: Execution): void {
   command
     .option('--nodes <number>', 'how many nodes, 1 to 12', '3')
     .option('--port <number>', 'where HAProxy listens on 127.0.0.1', '9000')

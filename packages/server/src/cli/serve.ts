@@ -2,13 +2,13 @@ import type { Config } from '../config/schema.js'
 import { PortUnavailable } from '../http/listen.js'
 import { createLogger, standardOutput, type Logger } from '../metrics/log.js'
 import { PeerageServer, type Listening } from '../server.js'
-import { UnusableFile } from '../http/tls-files.js'
-import { reasonOf } from '../config/load.js'
-import type { ExitCode, Surroundings } from './surroundings.js'
+import { UnusableFile } from '../config/tls-files.js'
+import { reasonOf } from '../lib/reason.js'
+import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
 
 /** Runs one node until it is told to end. */
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
-  const { err, isTerminal, terminated } = surroundings
+  const { err, isTerminal } = surroundings
   let server: PeerageServer | undefined
   const log = createLogger(config.log.level, standardOutput(), () =>
     server === undefined ? {} : { node: server.node.id },
@@ -31,7 +31,7 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
     () => announce(running, listening, log, surroundings),
     (error: unknown) => ({ failure: reasonOf(error) }),
   )
-  const stop = aborted(terminated)
+  const stop = toldToEnd(surroundings)
   const ended = await Promise.race([ready, stop])
   if (ended !== undefined) {
     err(`peerage: ${ended.failure}`)
@@ -68,11 +68,4 @@ async function drain(server: PeerageServer, drainMs: number, log: Logger): Promi
   }
   log.error({ drainMs }, 'the drain took too long; what was left is cut')
   return 1
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined)
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
 }

@@ -5,7 +5,7 @@ import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
 import { localHost, PortUnavailable, unavailable } from '../http/listen.js'
 import { createLogger, errorLog, standardOutput } from '../metrics/log.js'
 import type { StunConfig } from '../config/stun.js'
-import type { ExitCode, Surroundings } from './surroundings.js'
+import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
 
 /** Of the ports that the system picks, about one in a hundred is taken for the other protocol. */
 const PORT_ATTEMPTS = 50
@@ -35,7 +35,7 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
     tcp,
     rate: config.rate,
     tcpLimits: { connections, connectionsPerSource, idleMs },
-    onError: (error, at) => onError(error, at),
+    onError,
   })
   server.start()
   const hosts = udp.map((socket) => socket.address().address)
@@ -43,10 +43,7 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
   log.info({ url: `stun:${localHost(host)}:${port}`, port, hosts }, 'ready')
   if (surroundings.isTerminal)
     surroundings.err(`peerage: P2P server ready on UDP and TCP port ${port}. Ctrl-C ends it.`)
-  await new Promise<void>((resolve) => {
-    if (surroundings.terminated.aborted) resolve()
-    else surroundings.terminated.addEventListener('abort', () => resolve(), { once: true })
-  })
+  await toldToEnd(surroundings)
   const failed = (error: unknown): void => onError(error, { stage: 'stop' })
   await inTurn([() => server.stop(), ...closers(sockets)], failed)
   log.info(server.counters, 'stopped')

@@ -2,12 +2,8 @@ import { checkTimes } from '@peerage/core'
 import { isIP } from 'node:net'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import ipaddr from 'ipaddr.js'
-import type { Config } from './schema.js'
-
-interface Misfit {
-  path: string
-  problem: string
-}
+import { define, type Misfit } from './load.js'
+import { configSchema, type Config } from './schema.js'
 
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {
@@ -79,3 +75,6 @@ function checkApps(apps: Config['apps']): Misfit[] {
   if (apps.allow.length === 0 || apps.allow.includes(apps.default)) return []
   return [{ path: 'apps.default', problem: `must be one of apps.allow (${apps.allow.join(', ')})` }]
 }
+
+/** A node: what it can be told, and how that fits together. */
+export const nodeDefinition = define(configSchema, 'PEERAGE_', checkConfig)

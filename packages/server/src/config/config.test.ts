@@ -1,16 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
-import { checkConfig } from './check.js'
-import { readYaml } from './file.js'
-import { readEnvironment, resolve, type Layer, type Loaded } from './load.js'
+import { nodeDefinition } from './check.js'
+import { readEnvironment, readYaml } from './sources.js'
+import { resolve, type Layer, type Loaded } from './load.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
-import { closest, fromText, leavesOf } from './settings.js'
-import { configSchema, defaultConfig, type Config } from './schema.js'
-import { stunSchema } from './stun.js'
+import { closest, fromText } from './settings.js'
+import { defaultConfig, type Config } from './schema.js'
+import { stunDefinition } from './stun.js'
 
-const leaves = leavesOf(configSchema, 'PEERAGE_')
-const definition = { schema: configSchema, leaves, check: checkConfig }
+const { leaves } = nodeDefinition
 
 interface Given {
   flags?: Record<string, unknown>
@@ -23,7 +22,7 @@ function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config>
   const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
   const layers: Layer[] = [
     { values: new Map(values), problems: [] },
-    readEnvironment(leaves, 'PEERAGE_', {
+    readEnvironment(nodeDefinition, {
       env,
       readFile: (path) => {
         const text = files[path]
@@ -33,7 +32,7 @@ function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config>
     }),
   ]
   if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves))
-  return resolve(definition, layers)
+  return resolve(nodeDefinition, layers)
 }
 
 function config(given: Given): Config {
@@ -127,6 +126,17 @@ describe('secrets', () => {
     expect(found.join()).toContain('PEERAGE_HOST_FILE (environment): is not a variable of peerage')
   })
 
+  test.each([
+    ['redis://user:pw@host:1/2', 'redis://user:[redacted]@host:1/2'],
+    ['redis://:pw@host', 'redis://:[redacted]@host'],
+    ['redis+sentinel://u:p%40@a,b/m', 'redis+sentinel://u:[redacted]@a,b/m'],
+    ['redis://token@host', 'redis://[redacted]@host'],
+    ['redis://host/1', 'redis://host/1'],
+  ])('%s is shown as %s', (url, shown) => {
+    const redis = leaves.find(({ path }) => path === 'redis.url')
+    expect(redis && redacted(redis, url)).toBe(shown)
+  })
+
   test('never show in what is printed, nor in a problem', () => {
     const secrets = { PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim', PEERAGE_REDIS: 'redis://u:geheim@host/1' }
     const loaded = load({ env: secrets })
@@ -165,6 +175,18 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ['origins', 'wss://a.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
     ['origins', 'capacitor://localhost/', /^origins\.0 .*; browsers say capacitor:\/\/localhost;/],
     ['origins', 'chrome-extension:abc', /^origins\.0 .*must be an exact origin /],
+    ...[
+      'javascript://x',
+      'data://x',
+      'mailto://x',
+      'ftp://a.example',
+      'about://blank',
+      'htps://a.example',
+    ].map((origin): [string, string, RegExp] => [
+      'origins',
+      origin,
+      /^origins\.0 .*must be an exact origin .*; no page of \w+: connects: name http, https, capacitor, /,
+    ]),
     [
       'trustedProxies',
       '10.0.0.0/33',
@@ -367,5 +389,5 @@ test('a hint is given for a slip, not for any word', () => {
 test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   expect(readme).toContain(toMarkdown(leaves))
-  expect(readme).toContain(toMarkdown(leavesOf(stunSchema, 'PEERAGE_STUN_')))
+  expect(readme).toContain(toMarkdown(stunDefinition.leaves))
 })

@@ -53,6 +53,20 @@ export const origin = text.superRefine((input, context) => {
 
 const ORIGIN_RULE =
   'must be an exact origin such as https://app.example, http://localhost:3000 or capacitor://localhost: scheme, host and port only'
+/** Whose pages open sockets: the web's, those of apps in a shell, and those of extensions. */
+const SCHEMES = [
+  'http',
+  'https',
+  'capacitor',
+  'ionic',
+  'tauri',
+  'app',
+  'file',
+  'vscode-webview',
+  'chrome-extension',
+  'moz-extension',
+  'safari-web-extension',
+]
 /** Chromium says this of pages that were opened from a file, in a WebSocket's handshake. */
 const FILE_ORIGIN = 'file://'
 
@@ -62,17 +76,14 @@ function problemOfOrigin(input: string): string | undefined {
   if (input.includes('*'))
     return `${ORIGIN_RULE}; * stands for nothing here. Name each, or leave the list empty for all`
   if (!URL.canParse(input)) return ORIGIN_RULE
-  const written = serialized(new URL(input))
+  const url = new URL(input)
+  // A page of https opens a socket of wss, and its origin is still https.
+  const scheme = url.protocol.slice(0, -1).replace(/^ws(?=s?$)/, 'http')
+  if (!SCHEMES.includes(scheme) && input.includes('://'))
+    return `${ORIGIN_RULE}; no page of ${scheme}: connects: name ${SCHEMES.join(', ')}`
+  const written = scheme === 'file' ? FILE_ORIGIN : url.host === '' ? undefined : `${scheme}://${url.host}`
   if (written === input) return undefined
   return written === undefined ? ORIGIN_RULE : `${ORIGIN_RULE}; browsers say ${written}`
-}
-
-/** URLs have origins in a few schemes only; of apps and extensions browsers send the scheme and the host. */
-function serialized({ origin, protocol, host }: URL): string | undefined {
-  if (protocol === 'file:') return FILE_ORIGIN
-  // A page of https opens a socket of wss, and its origin is still https.
-  if (origin !== 'null' && protocol !== 'blob:') return origin.replace(/^ws/, 'http')
-  return host === '' ? undefined : `${protocol}//${host}`
 }
 
 export const network = text.refine(

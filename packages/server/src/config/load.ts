@@ -1,12 +1,17 @@
 import type { z } from 'zod'
-import { closest, fromText, type Leaf } from './settings.js'
+import { leavesOf, type Leaf } from './settings.js'
 
-/** One thing that is wrong with the configuration. `source` says where it was said: a flag, a variable, file:line. */
-export interface Problem {
+/** What is wrong with a setting. */
+export interface Misfit {
   /** The setting, such as `times.beatMs`; empty for the whole. */
   path: string
-  source: string
   problem: string
+}
+
+/** One thing that is wrong with the configuration. */
+export interface Problem extends Misfit {
+  /** Where it was said: a flag, a variable, file:line. */
+  source: string
 }
 
 /** What one source says: a value for each setting that it names. */
@@ -24,11 +29,22 @@ export type Loaded<T> =
   /** `sources`: where each setting that is not a default came from. */
   { ok: true; config: T; sources: ReadonlyMap<string, string> } | { ok: false; problems: Problem[] }
 
+/** What a program can be told: a node, or the standalone P2P server. */
 export interface Definition<T> {
   schema: z.ZodType<T>
+  /** What its variables begin with. */
+  prefix: string
   leaves: readonly Leaf[]
   /** What no single setting can tell: how they fit together. */
-  check: (config: T) => { path: string; problem: string }[]
+  check: (config: T) => Misfit[]
+}
+
+export function define<T>(
+  schema: z.ZodObject & z.ZodType<T>,
+  prefix: string,
+  check: Definition<T>['check'] = () => [],
+): Definition<T> {
+  return { schema, prefix, leaves: leavesOf(schema, prefix), check }
 }
 
 /**
@@ -119,82 +135,4 @@ function butWas(leaf: Leaf, value: unknown): string {
 
 function distinct(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()]
-}
-
-/** What a variable of Kubernetes' service links looks like: a Service named peerage makes PEERAGE_PORT=tcp://… */
-const SERVICE_LINK = /^PEERAGE_(?:.*_)?(?:SERVICE_(?:HOST|PORT(?:_.*)?)|PORT(?:_\d+_(?:TCP|UDP).*)?)$/
-const SERVICE_LINK_VALUE = /^(?:tcp|udp):\/\//
-
-function isServiceLink(name: string, value: string): boolean {
-  if (!SERVICE_LINK.test(name)) return false
-  return name.includes('SERVICE_') || /_(?:TCP|UDP)(?:_|$)/.test(name) || SERVICE_LINK_VALUE.test(value)
-}
-
-export interface Surroundings {
-  env: Readonly<Record<string, string | undefined>>
-  /** Throws what the file system says. */
-  readFile: (path: string) => string
-}
-
-/** The variables that name no setting: which file to read, and what our own tests and containers use. */
-const OTHER_VARIABLES =
-  /^PEERAGE_(?:(?:STUN_)?CONFIG|BIND|TLS_PEM|NODE_\d+|ADMIN_SOCKET|TUNNEL_TIMEOUT|CHECK_INTERVAL|(?:TEST|BENCH|CHAOS)_.*)$/
-
-/** What the environment says. An empty variable is one that was not set. */
-export function readEnvironment(
-  leaves: readonly Leaf[],
-  prefix: string,
-  { env, readFile }: Surroundings,
-): Layer {
-  const layer: Layer = { values: new Map(), problems: [] }
-  const known = new Map(leaves.map((leaf) => [leaf.variable, leaf]))
-  const files = new Map(leaves.filter((leaf) => leaf.secret).map((leaf) => [`${leaf.variable}_FILE`, leaf]))
-  for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith(prefix) || text === undefined || text === '') continue
-    if (prefix === 'PEERAGE_' && name.startsWith('PEERAGE_STUN_')) continue
-    if (OTHER_VARIABLES.test(name) || isServiceLink(name, text)) continue
-    const leaf = known.get(name)
-    const file = files.get(name)
-    if (leaf !== undefined) {
-      layer.values.set(leaf.path, { value: fromText(leaf.kind, text), source: name })
-    } else if (file === undefined) {
-      const near = closest(name, [...known.keys(), ...files.keys()])
-      const hint = near === undefined ? '' : `; did you mean ${near}?`
-      layer.problems.push({
-        path: name,
-        source: 'environment',
-        problem: `is not a variable of peerage${hint}`,
-      })
-    } else if ((env[file.variable] ?? '') === '') {
-      readSecret(file, { name, path: text, readFile, layer })
-    } else {
-      layer.problems.push({
-        path: file.path,
-        source: name,
-        problem: `is set, and so is ${file.variable}: unset one`,
-      })
-    }
-  }
-  return layer
-}
-
-function readSecret(
-  leaf: Leaf,
-  from: { name: string; path: string; readFile: Surroundings['readFile']; layer: Layer },
-): void {
-  try {
-    // Editors and echo end a file with a line break that is not part of the secret.
-    const secret = from.readFile(from.path).replace(/\r?\n$/, '')
-    from.layer.values.set(leaf.path, { value: secret, source: from.name })
-  } catch (error) {
-    from.layer.problems.push({
-      path: leaf.path,
-      source: from.name,
-      problem: `cannot be read: ${reasonOf(error)}`,
-    })
-  }
-}
-
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

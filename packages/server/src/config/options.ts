@@ -1,13 +1,28 @@
 import type { Server as HttpServer } from 'node:http'
-import { checkConfig } from './check.js'
-import { didYouMean, leavesOf } from './settings.js'
-import { configSchema, type Config, type ConfigInput } from './schema.js'
+import type { Backend, Clock } from '@peerage/core'
+import type { PeerJsHooks } from '../gateway/peerjs/gateway.js'
+import type { Access } from '../gateway/shared/access.js'
 import type { AnyServer } from '../http/listen.js'
-import type { PeerageOptions } from '../peerage.js'
+import type { Logger } from '../metrics/log.js'
+import { checkConfig, nodeDefinition } from './check.js'
+import type { Misfit } from './load.js'
+import { configSchema, type Config, type ConfigInput } from './schema.js'
+import { didYouMean } from './settings.js'
+
+/** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
+export interface PeerageOptions extends ConfigInput, PeerJsHooks {
+  /** Answer STUN on UDP at the HTTP server's port + 1. Short for `p2p.useAsP2PServer`; default false. */
+  useAsP2PServer?: boolean
+  /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
+  accessRules?: Access
+  /** Where log lines go; a pino logger. Default: JSON lines on standard output at `log.level`. */
+  logger?: Logger
+  clock?: Clock
+  /** Shares a store of your own making; default: Redis where `redis.url` is set, else this process's memory. */
+  backend?: Backend
+}
 
 // What an application passes in may come from code that no compiler has looked at.
-
-const LEAVES = leavesOf(configSchema, 'PEERAGE_')
 
 /** What is no setting, and what it must have, by the names of its functions; none: it is a function itself. */
 const HOOKS = {
@@ -20,11 +35,6 @@ const HOOKS = {
 } as const satisfies Partial<Record<keyof PeerageOptions, readonly string[]>>
 
 const OTHER_NAMES = [...Object.keys(HOOKS), 'useAsP2PServer']
-
-interface Problem {
-  path: string
-  problem: string
-}
 
 /** Throws TypeError that names every problem of the options. */
 export function checkHooks(options: unknown): void {
@@ -60,7 +70,7 @@ const listed = (methods: readonly string[]): string => methods.map((method) => `
 export function validated(input: ConfigInput): Config {
   const parsed = configSchema.safeParse(input)
   if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue): Problem[] => {
+    const problems = parsed.error.issues.flatMap((issue): Misfit[] => {
       const path = issue.path.join('.')
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => unknownKey([...issue.path, key].join('.')))
@@ -76,16 +86,16 @@ export function validated(input: ConfigInput): Config {
   return parsed.data
 }
 
-function unknownKey(path: string): Problem {
-  return { path, problem: `is not an option${didYouMean(path, LEAVES, OTHER_NAMES)}` }
+function unknownKey(path: string): Misfit {
+  return { path, problem: `is not an option${didYouMean(path, nodeDefinition.leaves, OTHER_NAMES)}` }
 }
 
 function needsSection(path: string): string {
-  const within = LEAVES.filter((leaf) => leaf.path.startsWith(`${path}.`))
+  const within = nodeDefinition.leaves.filter((leaf) => leaf.path.startsWith(`${path}.`))
   return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
 }
 
-export function describeProblems(problems: readonly Problem[]): string {
+export function describeProblems(problems: readonly Misfit[]): string {
   return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
 }
 

@@ -1,12 +1,19 @@
 import { Document, isScalar } from 'yaml'
 import type { Leaf } from './settings.js'
-import { withoutPassword } from '../metrics/log.js'
 
 /** A value that may be shown: of a secret only that it is there, of a URL all but its login. */
 export function redacted(leaf: Leaf, value: unknown): unknown {
   if (!leaf.secret || value === null || value === undefined) return value
   if (typeof value === 'string' && value.includes('://')) return withoutPassword(value)
   return '[redacted]'
+}
+
+/** A URL as it may be shown: without its password. */
+function withoutPassword(url: string): string {
+  return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
+    const user = login.split(':')[0] ?? ''
+    return login.includes(':') ? `${scheme}${user}:[redacted]@` : `${scheme}[redacted]@`
+  })
 }
 
 /** The value of a setting in a whole configuration. */

@@ -1,12 +1,12 @@
 import { STUN_DEFAULTS } from '@peerage/stun'
 import { z } from 'zod'
+import { define } from './load.js'
 import { listOf, oneOf, port, section, set, text, whole } from './kinds.js'
 
 const { rate, tcpLimits } = STUN_DEFAULTS
 const MAX_COUNT = 1_000_000
 
-/** What the standalone P2P server can be told. Its variables begin with PEERAGE_STUN_. */
-export const stunSchema = z.strictObject({
+const stunSchema = z.strictObject({
   host: set(
     listOf(text).default(['0.0.0.0', '::']),
     'addresses to listen on; one that this machine lacks is left out if another one works',
@@ -33,3 +33,6 @@ export const stunSchema = z.strictObject({
 })
 
 export type StunConfig = z.output<typeof stunSchema>
+
+/** What the standalone P2P server can be told. */
+export const stunDefinition = define(stunSchema, 'PEERAGE_STUN_')

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { HTTP_OPTIONS, bounded, listenTcp } from './listen.js'
 import type { Metrics } from '../metrics/metrics.js'
 
-export interface AdminParts {
+export interface AdminOptions {
   metrics: Metrics
   readiness: () => Readiness
   onError: OnError
@@ -12,7 +12,7 @@ export interface AdminParts {
 /** The admin port, for the operator alone: `/metrics`, and `/readyz` in full. Rejects with PortUnavailable. */
 export async function listenAdmin(
   at: { host: string; port: number },
-  { metrics, readiness, onError }: AdminParts,
+  { metrics, readiness, onError }: AdminOptions,
 ): Promise<{ server: Server; port: number }> {
   const server = createServer(HTTP_OPTIONS, (request, response) => {
     const answer = (status: number, type: string, text: string): void =>

@@ -6,7 +6,7 @@ import type { Socket as UdpSocket } from 'node:dgram'
 import { Server as TlsServer } from 'node:tls'
 import { inTurn } from '@peerage/core'
 import { bindUdp } from '@peerage/stun'
-import { reasonOf } from '../config/load.js'
+import { reasonOf } from '../lib/reason.js'
 
 export type AnyServer = HttpServer | HttpsServer
 

@@ -9,10 +9,10 @@ import { createRoutes } from './routes.js'
 import { greeting } from '../gateway/peerjs/http.js'
 import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
 import { loadPage } from './page.js'
-import type { TlsFiles } from './tls-files.js'
-import { readVersion } from '../config/version.js'
+import type { TlsFiles } from '../config/tls-files.js'
+import { readVersion } from '../lib/version.js'
 
-interface OwnServerParts {
+interface OwnServerOptions {
   readiness: () => Readiness
   files: TlsFiles
   onError: OnError
@@ -22,7 +22,7 @@ interface OwnServerParts {
 const TLS_LEAST = { minVersion: 'TLSv1.2' } as const
 
 /** The HTTP server of a node of its own: probes, version and page. It does not listen yet. Throws UnusableFile. */
-export function createOwnServer(config: Config, { readiness, files, onError }: OwnServerParts): AnyServer {
+export function createOwnServer(config: Config, { readiness, files, onError }: OwnServerOptions): AnyServer {
   const routes = createRoutes({
     base: asBase(config.path),
     readiness,

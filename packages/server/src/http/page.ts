@@ -1,28 +1,19 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { extname, join, relative, sep } from 'node:path'
+import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { MiddlewareHandler } from 'hono'
+import { serveStatic } from 'hono/serve-static'
 
-/** One file of the page, held in memory: there are few, and they are small. */
-export interface PageFile {
-  body: Buffer
-  type: string
+/** What a page is made of. Any other file beside it is not for the web. */
+const OF_THE_PAGE = /[^/\\]\.(?:html|js|css|json|webmanifest|svg|png|ico|woff2|txt)$/
+
+/** The files of the page by their path below it, held in memory: there are few, and they are small. */
+export type Page = ReadonlyMap<string, PageFile>
+
+interface PageFile {
+  body: Uint8Array<ArrayBuffer>
   etag: string
-  /** Its name holds a hash of its content, so it never changes. */
-  immutable: boolean
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.json': 'application/json; charset=utf-8',
-  '.webmanifest': 'application/manifest+json',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-  '.woff2': 'font/woff2',
-  '.txt': 'text/plain; charset=utf-8',
 }
 
 /** Nothing but what comes from here, and no inline script. ws: and wss: are for browsers whose 'self' leaves WebSockets out. */
@@ -45,7 +36,7 @@ export const PAGE_CSP = [
 export const PAGE_DIRECTORY = fileURLToPath(new URL('../../../share/dist/', import.meta.url))
 
 /** Reads the built page; undefined where it has not been built. */
-export function loadPage(directory: string = PAGE_DIRECTORY): ReadonlyMap<string, PageFile> | undefined {
+export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
   let names: string[]
   try {
     names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
@@ -54,13 +45,30 @@ export function loadPage(directory: string = PAGE_DIRECTORY): ReadonlyMap<string
   }
   const files = new Map<string, PageFile>()
   for (const name of names) {
-    const type = TYPES[extname(name)]
-    if (type === undefined) continue
-    const path = join(directory, name)
-    const body = readFileSync(path)
+    if (!OF_THE_PAGE.test(name)) continue
+    const body = readFileSync(join(directory, name))
     const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
-    const url = `/${relative(directory, path).split(sep).join('/')}`
-    files.set(url, { body, type, etag, immutable: url.startsWith('/assets/') })
+    files.set(name.split(sep).join('/'), { body, etag })
   }
-  return files.has('/index.html') ? files : undefined
+  return files.has('index.html') ? files : undefined
+}
+
+/** Serves the page below `base`; at `base` itself its index. What is no file of it is left to others. */
+export function servePage(page: Page, base: string): MiddlewareHandler {
+  return serveStatic({
+    root: '',
+    // What is not below the base keeps its slash, and no file begins with one. The base itself is asked for as `.`.
+    rewriteRequestPath: (path) => (path.startsWith(base) ? path.slice(base.length) : path),
+    isDir: (path) => path === '.',
+    getContent: (path) => Promise.resolve(page.get(path)?.body ?? null),
+    onFound: (path, context) => {
+      context.header('ETag', page.get(path)?.etag)
+      // The names of assets hold a hash of their content, so they never change.
+      const isImmutable = path.startsWith('assets/')
+      context.header('Cache-Control', isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
+      context.header('Content-Security-Policy', PAGE_CSP)
+      context.header('Referrer-Policy', 'no-referrer')
+      context.header('Cross-Origin-Opener-Policy', 'same-origin')
+    },
+  })
 }

@@ -11,7 +11,10 @@ const directory = mkdtempSync(join(tmpdir(), 'peerage-page-'))
 mkdirSync(join(directory, 'assets'))
 writeFileSync(join(directory, 'index.html'), '<!doctype html>')
 writeFileSync(join(directory, 'assets', 'app-abc123.js'), 'export {}')
+for (const name of ['assets/app-abc123.css', 'icon.svg', 'app.webmanifest'])
+  writeFileSync(join(directory, name), name)
 writeFileSync(join(directory, 'secret.pem'), 'not for the web')
+writeFileSync(join(directory, 'assets', 'app-abc123.js.map'), '{}')
 afterAll(() => rm(directory, { recursive: true }))
 
 const greeting = { name: 'Peerage', description: 'd', website: 'w' }
@@ -133,7 +136,54 @@ describe('files of the page', () => {
   })
 
   test.each([
+    ['/assets/app-abc123.css', /^text\/css; charset=utf-8$/],
+    ['/icon.svg', /^image\/svg\+xml/],
+    ['/app.webmanifest', /^application\/manifest\+json/],
+  ])('%s says what it is, under the same policy', async (path, type) => {
+    const { status, headers } = await routes().request(path)
+    expect([status, headers.get('Content-Type')]).toEqual([200, expect.stringMatching(type)])
+    expect(headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
+    expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
+  })
+
+  test('HEAD says what GET would, without the file', async () => {
+    const headers = { Accept: 'text/html' }
+    for (const path of ['/', '/assets/app-abc123.js']) {
+      const [got, head] = [
+        await routes().request(path, { headers }),
+        await routes().request(path, { method: 'HEAD', headers }),
+      ]
+      expect([head.status, await head.text()]).toEqual([200, ''])
+      expect([...head.headers]).toEqual([...got.headers])
+      expect(head.headers.get('ETag')).toMatch(/^"[\w-]{22}"$/)
+    }
+  })
+
+  test('what a browser or a proxy has already is not sent again', async () => {
+    const asked = (path: string, etag: string): Promise<Response> =>
+      Promise.resolve(routes().request(path, { headers: { Accept: 'text/html', 'If-None-Match': etag } }))
+    const etag = (await routes().request('/index.html')).headers.get('ETag') ?? ''
+    // A proxy that compresses makes it weak, and a browser may know several.
+    for (const known of [etag, `W/${etag}`, `"other", ${etag}`])
+      for (const path of ['/', '/index.html']) {
+        const answer = await asked(path, known)
+        expect([answer.status, await answer.text()]).toEqual([304, ''])
+        expect([answer.headers.get('ETag'), answer.headers.get('Cache-Control')]).toEqual([etag, 'no-cache'])
+      }
+    expect((await asked('/', '"other"')).status).toBe(200)
+    expect((await asked('/assets/app-abc123.js', etag)).status).toBe(200)
+  })
+
+  test('answers that are no file of it have no ETag', async () => {
+    for (const path of ['/', '/healthz', '/readyz', '/version', '/nothing'])
+      expect((await routes().request(path)).headers.get('ETag')).toBeNull()
+  })
+
+  test.each([
     '/secret.pem',
+    '/assets/app-abc123.js.map',
+    '/assets/',
+    '//index.html',
     '/../secret.pem',
     '/assets/../secret.pem',
     '/assets/..%2fsecret.pem',

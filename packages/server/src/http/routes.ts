@@ -1,6 +1,7 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
-import { PAGE_CSP, type PageFile } from './page.js'
+import { etag } from 'hono/etag'
+import { servePage, type Page } from './page.js'
 
 export interface RoutesOptions {
   /** What the page and the greeting are at, with slashes on both ends. */
@@ -8,7 +9,7 @@ export interface RoutesOptions {
   /** What `/readyz` says. `/healthz` asks nobody. */
   readiness: () => Readiness
   version: { version: string; protocol: number }
-  page: ReadonlyMap<string, PageFile> | undefined
+  page: Page | undefined
   /** What a GET of `base` tells those who are no browser. */
   greeting: Readonly<Record<string, unknown>>
   /** A fault of ours; whoever asked is told no more than that there was one. */
@@ -25,20 +26,15 @@ export function createRoutes(options: RoutesOptions): Hono {
   })
   // A balancer asks the nodes themselves, and whoever watches from outside asks through the proxy that keeps its prefix.
   for (const at of new Set(['/', base])) addProbes(routes, at, options)
-  routes.get(base, (context) => {
-    const index = page?.get('/index.html')
+  routes.get(base, async (context, next) => {
     context.header('Vary', 'Accept')
-    if (index === undefined || !wantsPage(context.req.header('Accept'))) return context.json(options.greeting)
-    return sendFile(context, index)
+    if (page === undefined || !wantsPage(context.req.header('Accept'))) return context.json(options.greeting)
+    return next()
   })
   // The page finds its files, and the tier, beside itself.
   if (base !== '/')
     routes.get(base.slice(0, -1), (context) => context.redirect(base + new URL(context.req.url).search, 308))
-  routes.get('*', (context) => {
-    const { path } = context.req
-    const file = path.startsWith(base) ? page?.get(path.slice(base.length - 1)) : undefined
-    return file === undefined ? context.notFound() : sendFile(context, file)
-  })
+  if (page !== undefined) routes.get('*', etag(), servePage(page, base))
   routes.onError((error, context) => {
     options.onError(error, { stage: 'http' })
     return context.json({ error: 'internal error' }, 500)
@@ -67,15 +63,4 @@ function wantsPage(accept: string | undefined): boolean {
 function uncached(context: Context): Context {
   context.header('Cache-Control', 'no-store')
   return context
-}
-
-function sendFile(context: Context, file: PageFile): Response {
-  context.header('Content-Type', file.type)
-  context.header('ETag', file.etag)
-  context.header('Cache-Control', file.immutable ? 'public, max-age=31536000, immutable' : 'no-cache')
-  context.header('Content-Security-Policy', PAGE_CSP)
-  context.header('Referrer-Policy', 'no-referrer')
-  context.header('Cross-Origin-Opener-Policy', 'same-origin')
-  if (context.req.header('If-None-Match') === file.etag) return context.body(null, 304)
-  return context.body(new Uint8Array(file.body))
 }

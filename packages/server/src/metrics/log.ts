@@ -1,4 +1,5 @@
 import type { OnError } from '@peerage/core'
+import { reasonOf } from '../lib/reason.js'
 import { pino, type DestinationStream, type Logger } from 'pino'
 
 export type { Logger } from 'pino'
@@ -48,7 +49,7 @@ const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError'])
 export function errorLog(log: Logger, now: () => number): OnError {
   const stages = new Map<string, { at: number; text: string; suppressed: number }>()
   return (error, context) => {
-    const text = error instanceof Error ? error.message : String(error)
+    const text = reasonOf(error)
     const last = stages.get(context.stage)
     if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
       last.suppressed++
@@ -63,10 +64,10 @@ export function errorLog(log: Logger, now: () => number): OnError {
   }
 }
 
-/** A URL as it may be shown: without its password. */
-export function withoutPassword(url: string): string {
-  return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
-    const user = login.split(':')[0] ?? ''
-    return login.includes(':') ? `${scheme}${user}:[redacted]@` : `${scheme}[redacted]@`
-  })
+/** What happened to the node, at the level that it deserves. */
+export function logEvent(log: Logger, event: string, details: Record<string, unknown>): void {
+  // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
+  if (event === 'signal' || event.endsWith(' not told')) return log.debug(details, event)
+  const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
+  log[isBad ? 'warn' : 'info'](details, event)
 }

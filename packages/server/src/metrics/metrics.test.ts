@@ -71,7 +71,7 @@ test('what gateways tell is counted under closed labels', async () => {
   metrics.failed('canary')
   metrics.canary({ heard: false })
   metrics.canary({ heard: true, lagMs: 0.7 })
-  metrics.health(false)
+  metrics.happened('health', { healthy: false })
   const text = await metrics.registry.metrics()
   for (const line of [
     'peerage_connects_total{gateway="native"} 1',

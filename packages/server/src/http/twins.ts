@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Server as NetServer } from 'node:net'
-import type { AnyServer } from '../http/listen.js'
+import type { AnyServer } from './listen.js'
 
 /** Node tells of each TCP connection that a server of this process has accepted, before anything of it is read. */
 const ACCEPTED = 'net.server.socket'

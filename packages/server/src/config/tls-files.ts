@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Clock, Timer } from '@peerage/core'
-import { reasonOf } from '../config/load.js'
+import { reasonOf } from '../lib/reason.js'
 
 /** A file that the configuration names and that cannot be used. */
 export class UnusableFile extends Error {
@@ -33,7 +33,7 @@ interface FileSet {
   told: string | undefined
 }
 
-export interface TlsFilesParts {
+export interface TlsFilesOptions {
   clock: Clock
   /** `validTo`: when the new certificate ends; undefined where only an authority is new. */
   onRenewed: (section: string, validTo: string | undefined) => void
@@ -49,12 +49,12 @@ const LOOK_EVERY_MS = 5_000
  * connections; open ones stay as they are. What cannot be used leaves the old ones in use.
  */
 export class TlsFiles {
-  readonly #parts: TlsFilesParts
+  readonly #options: TlsFilesOptions
   readonly #sets: FileSet[] = []
   #timer: Timer | undefined
 
-  constructor(parts: TlsFilesParts) {
-    this.#parts = parts
+  constructor(options: TlsFilesOptions) {
+    this.#options = options
   }
 
   /** Reads files and remembers them; `use` takes them when they have changed. Throws UnusableFile. */
@@ -73,9 +73,9 @@ export class TlsFiles {
     if (this.#timer !== undefined || this.none) return
     const look = (): void => {
       for (const set of this.#sets) this.#read(set)
-      this.#timer = this.#parts.clock.after(LOOK_EVERY_MS, look)
+      this.#timer = this.#options.clock.after(LOOK_EVERY_MS, look)
     }
-    this.#timer = this.#parts.clock.after(LOOK_EVERY_MS, look)
+    this.#timer = this.#options.clock.after(LOOK_EVERY_MS, look)
   }
 
   stop(): void {
@@ -98,12 +98,12 @@ export class TlsFiles {
       set.use(texts)
       set.texts = texts
       const { cert } = texts
-      this.#parts.onRenewed(set.section, cert === undefined ? undefined : new X509Certificate(cert).validTo)
+      this.#options.onRenewed(set.section, cert === undefined ? undefined : new X509Certificate(cert).validTo)
     } catch (error) {
       const why = reasonOf(error)
       if (set.told === why) return
       set.told = why
-      this.#parts.onError(new UnusableFile(`${why}; what was read before stays in use`))
+      this.#options.onError(new UnusableFile(`${why}; what was read before stays in use`))
     }
   }
 }

@@ -1,21 +1,21 @@
 import { ServerResponse, type IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Clock, Gateway, Wire } from '@peerage/core'
-import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from './shared/refuse-upgrade.js'
-import type { AnyServer } from '../http/listen.js'
-import type { Place } from './places.js'
+import type { Clock } from '@peerage/core'
+import type { HttpGateway } from '../gateway/http-gateway.js'
+import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from '../gateway/shared/refuse-upgrade.js'
+import type { AnyServer } from './listen.js'
 import { watchTwins } from './twins.js'
 
-/** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
-export interface HttpGateway extends Gateway {
-  readonly wire: Wire
-  /** Where its upgrades come in. */
-  readonly place: Place
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
-  handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
-  /** Open connections now. */
-  readonly connections: number
+/** A node, as it holds a path of a server. */
+interface Holder {
+  /** One that has been stopped, or drains, stands in nobody's way. */
+  readonly hasEnded: () => boolean
+}
+
+export interface AttachOptions extends RefusalParts {
+  gateways: readonly HttpGateway[]
+  holder: Holder
 }
 
 /** The listeners of all nodes in this process, by which one knows them from an application's. */
@@ -24,16 +24,13 @@ const lastResorts = new WeakSet<object>()
 /**
  * Takes what is ours from a server that others use too, and leaves them the rest: upgrades and requests before any
  * listener sees them, so that it does not matter who came first. Its twins are the same service. Returns the way back.
+ * @throws Error where this node, or another one, takes the same path of the server already
  */
-export function attachTo(
-  server: AnyServer,
-  gateways: readonly HttpGateway[],
-  parts: RefusalParts,
-): () => void {
-  const undo = [takeFrom(server, gateways, parts)]
+export function attachTo(server: AnyServer, options: AttachOptions): () => void {
+  const undo = [takePlaces(server, options), takeFrom(server, options)]
   const forget = watchTwins(server, (twin) => {
     // One that a node was attached to is that node's.
-    if (!isAttached(twin)) undo.push(takeFrom(twin, gateways, parts))
+    if (!isAttached(twin)) undo.push(takeFrom(twin, options))
   })
   return () => {
     forget()
@@ -41,11 +38,34 @@ export function attachTo(
   }
 }
 
+/** Who takes each path of a server. */
+const holders = new WeakMap<AnyServer, Map<string, Holder>>()
+
+/** Nodes of one process may share a server at different paths. At one path, one of two nodes would hear nothing. */
+function takePlaces(server: AnyServer, { gateways, holder }: AttachOptions): () => void {
+  const places = gateways.map(({ place }) => place)
+  const here = holders.get(server) ?? new Map<string, Holder>()
+  for (const { path, setting } of places) {
+    const other = here.get(path)
+    if (other === holder) throw new Error('this node is attached to this server already: attach it once')
+    if (other !== undefined && !other.hasEnded())
+      throw new Error(
+        `another node of this process takes ${path} of this server already: attach one node to a server, or give this one another ${setting}`,
+      )
+  }
+  for (const { path } of places) here.set(path, holder)
+  holders.set(server, here)
+  return () => {
+    for (const { path } of places) if (here.get(path) === holder) here.delete(path)
+  }
+}
+
 function isAttached(server: AnyServer): boolean {
   return server.listeners('upgrade').some((listener) => lastResorts.has(listener))
 }
 
-function takeFrom(server: AnyServer, gateways: readonly HttpGateway[], parts: RefusalParts): () => void {
+function takeFrom(server: AnyServer, options: AttachOptions): () => void {
+  const { gateways, clock } = options
   const giveBack = intercept(server, {
     request: (request, response) =>
       gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),
@@ -60,12 +80,18 @@ function takeFrom(server: AnyServer, gateways: readonly HttpGateway[], parts: Re
     // Nobody else listens, so nobody would ever answer it.
     else if (listeners[0] !== onUpgrade) return
     else if (socket instanceof Socket && mayStayRequest(request))
-      answerAsRequest(server, request, socket, parts.clock)
-    else refuseUpgrade(socket, 'none', UNKNOWN_PATH, parts)
+      answerAsRequest(server, request, socket, clock)
+    else refuseUpgrade(socket, 'none', UNKNOWN_PATH, options)
   }
   lastResorts.add(onUpgrade)
   server.on('upgrade', onUpgrade)
+  // An application that clears all listeners of upgrades means its own.
+  const onRemoved = (event: string | symbol, listener: unknown): void => {
+    if (event === 'upgrade' && listener === onUpgrade) server.on('upgrade', onUpgrade)
+  }
+  server.on('removeListener', onRemoved)
   return () => {
+    server.off('removeListener', onRemoved)
     server.off('upgrade', onUpgrade)
     giveBack()
   }

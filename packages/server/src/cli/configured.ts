@@ -1,9 +1,63 @@
 import { Option, type Command } from 'commander'
-import type { Layer } from '../config/load.js'
+import { resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
 import { closest, fromText, type Leaf } from '../config/settings.js'
+import { readEnvironment, readYaml } from '../config/sources.js'
+import { reasonOf } from '../lib/reason.js'
+import type { ExitCode, Surroundings } from './surroundings.js'
+
+/** Where a command runs, and where its exit code goes. */
+export interface Execution {
+  surroundings: Surroundings
+  finish: (code: ExitCode) => void
+}
+
+/** Gives a command every setting. It acts only with a configuration that holds; else it says all that is wrong. */
+export function configured<T>(
+  command: Command,
+  definition: Definition<T>,
+  { surroundings, finish }: Execution,
+  act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
+): void {
+  addFlags(command, definition.leaves).action(async () => {
+    const loaded = loadConfig(command, definition, surroundings)
+    if (loaded.ok) return finish(await act(loaded.config, loaded.sources))
+    printProblems(loaded.problems, surroundings.err)
+    finish(2)
+  })
+}
+
+/** Flags, then environment, then file, then defaults. */
+function loadConfig<T>(command: Command, definition: Definition<T>, surroundings: Surroundings): Loaded<T> {
+  const layers = [readFlags(command, definition.leaves), readEnvironment(definition, surroundings)]
+  const variable = `${definition.prefix}CONFIG`
+  const flag: unknown = command.opts()['config']
+  const file = typeof flag === 'string' ? flag : (surroundings.env[variable] ?? '')
+  const source = typeof flag === 'string' ? '--config' : variable
+  if (file !== '') layers.push(readFile(file, source, definition.leaves, surroundings))
+  return resolve(definition, layers)
+}
+
+function readFile(file: string, source: string, leaves: readonly Leaf[], surroundings: Surroundings): Layer {
+  try {
+    return readYaml(file, surroundings.readFile(file), leaves)
+  } catch (error) {
+    const problem = `cannot be read: ${reasonOf(error)}`
+    return { values: new Map(), problems: [{ path: file, source, problem }] }
+  }
+}
+
+/** One line a problem: the setting, where it was said, what is wrong. */
+function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
+  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
+  err(`peerage: the configuration has ${count}:`)
+  for (const { path, source, problem } of problems) {
+    const subject = path === '' ? source : `${path} (${source})`
+    err(`  ${subject}: ${problem}`)
+  }
+}
 
 /** Gives a command one flag for each setting, and `--config`. */
-export function addFlags(command: Command, leaves: readonly Leaf[]): Command {
+function addFlags(command: Command, leaves: readonly Leaf[]): Command {
   command.option('--config <file>', 'YAML file of settings; flags and environment win over it')
   for (const leaf of leaves) for (const option of optionsOf(leaf)) command.addOption(option)
   // Unknown flags and stray words are collected and reported with everything else that is wrong.
@@ -39,7 +93,7 @@ function defaultOf(leaf: Leaf): string {
 }
 
 /** What the flags of a parsed command say, and what was on its line that is no flag. */
-export function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
+function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
   const given: Record<string, unknown> = command.opts()
   const layer: Layer = { values: new Map(), problems: strays(command, leaves) }
   for (const leaf of leaves) {

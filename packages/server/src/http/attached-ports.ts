@@ -1,5 +1,5 @@
 import { errorMonitor, type EventEmitter } from 'node:events'
-import type { AnyServer } from '../http/listen.js'
+import type { AnyServer } from './listen.js'
 
 /** Whether the servers of an application listen. Their errors are the application's to handle: this only looks on. */
 export class AttachedPorts {

@@ -1,0 +1,105 @@
+import type { Clock, Node, OnError } from '@peerage/core'
+import { asBase } from './config/kinds.js'
+import type { Config } from './config/schema.js'
+import type { HttpGateway } from './gateway/http-gateway.js'
+import { SocketIoGateway } from './gateway/native/socketio.js'
+import { createPeerJsGateway, type PeerJsGateway, type PeerJsHooks } from './gateway/peerjs/gateway.js'
+import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
+import { Addresses } from './gateway/shared/address.js'
+import { Limits } from './gateway/shared/limits.js'
+import { p2pAdvice } from './gateway/shared/p2p-advice.js'
+import type { Logger } from './metrics/log.js'
+import type { Metrics } from './metrics/metrics.js'
+
+export interface GatewaysOptions extends PeerJsHooks {
+  config: Config
+  /** An application's own rules, in place of those of the configuration. */
+  access?: Access | undefined
+  node: Node
+  clock: Clock
+  metrics: Metrics
+  log: Logger
+  /** Where the integrated P2P server is, while there is one. */
+  udpPort: () => number | null
+  onError: OnError
+}
+
+/** The gateways that the configuration asks for. They share who may come in, how much, and what peers are told. */
+export function createGateways({ access, udpPort, ...options }: GatewaysOptions): HttpGateway[] {
+  const { config, clock } = options
+  const {
+    access: { key },
+    apps,
+    origins,
+    p2p,
+  } = config
+  const shared = {
+    ...options,
+    access:
+      access === undefined
+        ? staticAccess({ defaultApp: apps.default, apps: apps.allow, origins, key })
+        : checkedAccess(access),
+    addresses: new Addresses(config.trustedProxies),
+    limits: new Limits(config.limits, clock),
+    advice: p2pAdvice({ p2p, udpPort, now: () => clock.now() }),
+  }
+  const native = createNative(shared)
+  return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
+}
+
+/** What all gateways of a node share. */
+interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
+  access: Access
+  addresses: Addresses
+  limits: Limits
+  advice: ReturnType<typeof p2pAdvice>
+}
+
+/** Where the native wire is below the node's path: SDKs rely on it. */
+const NATIVE = 'peerage/'
+
+function createNative(options: Shared): SocketIoGateway {
+  const { config, advice, log, ...shared } = options
+  const { limits, relay, times } = config
+  return new SocketIoGateway({
+    ...shared,
+    origins: config.origins,
+    log: (event, details) => log.info(details, event),
+    engine: {
+      pingIntervalMs: times.pingIntervalMs,
+      pingTimeoutMs: times.pingTimeoutMs,
+      frameBytes: limits.frameBytes,
+      bufferedBytes: limits.bufferedBytes,
+    },
+    commandMs: times.commandMs,
+    path: asBase(config.path) + NATIVE,
+    relay: relay.enabled ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes } : null,
+    welcome: (host) => ({
+      p2pServer: advice.server(host),
+      graceMs: times.graceMs,
+      deadlineMs: times.deadlineMs,
+      pingMs: times.pingIntervalMs + times.pingTimeoutMs,
+    }),
+    turn: (session) => advice.turn(session.peer),
+    policy: () => config.apps.taken,
+  })
+}
+
+function createPeerJs(options: Shared): PeerJsGateway {
+  const { config, advice: _, log, ...shared } = options
+  const { access, limits, origins, peerjs, times } = config
+  return createPeerJsGateway({
+    ...shared,
+    ...peerjs,
+    path: peerjs.path ?? config.path,
+    root: asBase(config.path),
+    sharedKey: access.key,
+    origins,
+    log: (event, details) => log.warn(details, event),
+    frameBytes: limits.frameBytes,
+    bufferedBytes: limits.bufferedBytes,
+    pingIntervalMs: times.pingIntervalMs,
+    pingTimeoutMs: times.pingTimeoutMs,
+    policy: () => config.apps.taken,
+  })
+}
