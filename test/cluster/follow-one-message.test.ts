@@ -4,7 +4,7 @@ import { parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protoco
 import { createRedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Limits, TokenBucket } from '../../packages/server/src/gateway/shared/limits.js'
-import { EngineSocket } from '../../packages/server/src/gateway/native/engine.js'
+import { EngineSocket } from '../../packages/server/src/gateway/shared/connection.js'
 import { NativeConnection, type Rates } from '../../packages/server/src/gateway/native/connection.js'
 import { NativeFrames } from '../../packages/server/src/gateway/native/frames.js'
 import { RedisBus } from '../../packages/redis/src/bus.js'

@@ -2,7 +2,7 @@ import type { Connection, Gate, Lease, RoomChange, ServerMessage } from '@peerag
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
 import { closeCodes, closeTextOf, encodeNodeMessage, nameOf, parsePeer, stampOf } from '@peerage/protocol'
 import type { TokenBucket } from '../shared/limits.js'
-import type { EngineSocket } from './engine.js'
+import type { EngineSocket } from '../shared/connection.js'
 
 const encoded = new WeakMap<RoomChange, string>()
 

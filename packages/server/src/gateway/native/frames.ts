@@ -11,13 +11,13 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
+import { costOf, holdsTooMuch } from '../../lib/frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import type { GatewayMetrics } from '../shared/events.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './connection.js'
 import { NativeRequests } from './requests.js'
-import type { SocketIoGatewayOptions } from './socketio.js'
+import type { SocketIoGatewayOptions } from './gateway.js'
 
 type Parts = Pick<
   SocketIoGatewayOptions,

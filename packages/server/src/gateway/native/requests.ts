@@ -12,7 +12,7 @@ import {
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
 import { NativeRooms } from './rooms.js'
-import type { SocketIoGatewayOptions } from './socketio.js'
+import type { SocketIoGatewayOptions } from './gateway.js'
 
 type Parts = Pick<
   SocketIoGatewayOptions,

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '@peerage/core'
-import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
+import type { GatewayLog, GatewayMetrics } from './events.js'
 
 /** A flood must not become a flood of log lines. */
 const SUMMARY_MS = 10_000
