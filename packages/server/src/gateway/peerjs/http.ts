@@ -9,7 +9,8 @@ import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics } from '../shared/events.js'
 import { DRAIN_RETRY_MS } from '../shared/refuse-upgrade.js'
-import { meaningOf, type PeerJsKeys } from './admit.js'
+import { meaningOf } from './entry.js'
+import type { PeerJsKeys } from './options.js'
 
 export interface PeerJsHttpOptions {
   node: Node
