@@ -80,7 +80,7 @@ function nativeRates({ limits, relay }: NativeHost, now: number): NativeRates {
 export interface NativeHost extends ConnectionHost {
   readonly metrics: Pick<GatewayMetrics, 'rejected'>
   /** What this node carries; null: nothing. */
-  readonly relay: { bytesPerSecond: number } | null
+  readonly relay: { bytesPerSecond: number; messageBytes: number } | null
   readonly frames: {
     /** An event frame, with its `42`. */
     receive(connection: NativeConnection, frame: string): void
@@ -129,6 +129,14 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   get nativeRates(): NativeRates {
     this.#rates ??= nativeRates(this.host, this.host.clock.monotonic())
     return this.#rates
+  }
+
+  /** Why the node does not carry a message of this peer, to another one or to a room. */
+  overRelay(body: string, now: number): 'relay-refused' | 'rate-limited' | undefined {
+    const { relay } = this.host
+    const bytes = Buffer.byteLength(body)
+    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
+    return this.nativeRates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
   }
 
   override named(peer: Peer): void {

@@ -21,7 +21,7 @@ import type { NativeGatewayOptions } from './options.js'
 
 export type NativeFramesOptions = Pick<
   NativeGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'relay' | 'turn' | 'commandMs' | 'onError'
+  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'turn' | 'commandMs' | 'onError'
 >
 
 const HOLDS_TOO_MUCH = protocolError(
@@ -132,9 +132,7 @@ export class NativeFrames {
   ): void {
     const { to, since, stream, seq, kind, body, fresh, handshake } = send
     const refused =
-      kind === 'message'
-        ? this.#requests.overRelay(connection, body, now)
-        : this.#overSignals(connection, body, now)
+      kind === 'message' ? connection.overRelay(body, now) : this.#overSignals(connection, body, now)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
       this.#options.metrics.routed('native', kind, refused, 0)

@@ -14,10 +14,7 @@ import type { NativeConnection } from './connection.js'
 import { NativeRooms } from './rooms.js'
 import type { NativeGatewayOptions } from './options.js'
 
-type Options = Pick<
-  NativeGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'relay' | 'commandMs' | 'onError'
->
+type Options = Pick<NativeGatewayOptions, 'node' | 'clock' | 'limits' | 'metrics' | 'commandMs' | 'onError'>
 
 type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
 
@@ -74,18 +71,6 @@ export class NativeRequests {
         connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
       },
     )
-  }
-
-  /** A message that the node carries, to a peer or to a room. */
-  overRelay(
-    connection: NativeConnection,
-    body: string,
-    now: number,
-  ): 'relay-refused' | 'rate-limited' | undefined {
-    const { relay } = this.#options
-    const bytes = Buffer.byteLength(body)
-    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
-    return connection.nativeRates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
@@ -164,7 +149,7 @@ export class NativeRequests {
         return waitMs > 0 ? protocolError('rate-limited', 'too many joins', waitMs) : undefined
       }
       case 'say': {
-        const refused = this.overRelay(connection, request.body, this.#clock.monotonic())
+        const refused = connection.overRelay(request.body, this.#clock.monotonic())
         return refused && protocolError(refused, errorTexts[refused])
       }
       case 'part':

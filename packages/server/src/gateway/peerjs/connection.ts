@@ -41,7 +41,7 @@ const EXPIRED_KEY_MOST = 1_024
 /** One PeerJS peer's connection. */
 export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
   /** It counts against the concurrent limit. */
-  isCounted = false
+  hasPlace = false
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [], outboundLength: 0 }
   #expired: Map<string, number> | undefined
 
@@ -95,11 +95,6 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     if (this.#expired.size >= EXPIRED_MOST) this.#expired.clear()
     this.#expired.set(key, now)
     this.#deliver(encodeExpire(to, nameOf(this.peer), why))
-  }
-
-  /** OPEN, and a ping right behind it: who answers has read both, and knows that the name is its own. */
-  greet(frame: string): void {
-    this.writeAndPing(frame)
   }
 
   /** Keeps a frame of the peer until its name is claimed. False: over the bound. */

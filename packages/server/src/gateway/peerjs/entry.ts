@@ -39,7 +39,7 @@ const SLOWED_MOST_MS = 2_000
 export class PeerJsEntry {
   readonly #options: PeerJsEntryOptions
   /** Connections that hold a name or are about to: what the concurrent limit counts. */
-  #admitted = 0
+  #places = 0
   #retrying = 0
 
   constructor(options: PeerJsEntryOptions) {
@@ -48,7 +48,7 @@ export class PeerJsEntry {
 
   /** A connection has ended. */
   left(connection: PeerJsConnection): void {
-    if (connection.isCounted) this.#admitted--
+    if (connection.hasPlace) this.#places--
     if (connection.peer !== undefined) this.#tell('disconnect', connection.peer)
   }
 
@@ -87,8 +87,8 @@ export class PeerJsEntry {
     }
     // Asking took its time, and the peer may have gone meanwhile.
     if (!connection.isOpen) return
-    connection.isCounted = true
-    this.#admitted++
+    connection.hasPlace = true
+    this.#places++
     const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
     const outcome = await this.#claim(connection, request)
     if (outcome.ok) {
@@ -103,7 +103,7 @@ export class PeerJsEntry {
   /** The limit counts peers; one that comes back over its own old socket is not one more. */
   #isFull(peer: Peer): boolean {
     const { concurrentLimit, node } = this.#options
-    if (concurrentLimit === 0 || this.#admitted < concurrentLimit) return false
+    if (concurrentLimit === 0 || this.#places < concurrentLimit) return false
     return node.sessions.online(peer)?.connection.wire !== 'peerjs'
   }
 
@@ -132,7 +132,8 @@ export class PeerJsEntry {
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
     const { node, onError } = this.#options
     connection.named(session.peer)
-    connection.greet(OPEN_FRAME)
+    // Who answers the ping has read OPEN, and knows that the name is its own.
+    connection.writeAndPing(OPEN_FRAME)
     this.#tell('connection', session.peer)
     for (const text of connection.takeKept()) this.#options.frames.receive(connection, text)
     let waiting: Message[] = []

@@ -171,7 +171,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   }
 
   /** A frame, and a ping right behind it: who answers has read both. */
-  protected writeAndPing(frame: string): void {
+  writeAndPing(frame: string): void {
     this.#stream.cork()
     if (this.write(frame) && this.sendPing()) this.#beats++
     this.#stream.uncork()
