@@ -1,12 +1,17 @@
 import { readFile } from 'node:fs/promises'
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { Node, RegistryUnavailable, Router, defaultTimes, systemClock } from '@peerage/core'
 import { parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
 import { createRedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { Limits, TokenBucket } from '../../packages/server/src/gateway/shared/limits.js'
-import { EngineSocket } from '../../packages/server/src/gateway/native/engine.js'
-import { NativeConnection, type Rates } from '../../packages/server/src/gateway/native/connection.js'
+import { WebSocket } from 'ws'
+import { NativeConnection, type NativeHost } from '../../packages/server/src/gateway/native/connection.js'
 import { NativeFrames } from '../../packages/server/src/gateway/native/frames.js'
+import { OwnedWebSocket, WebSocketConnection } from '../../packages/server/src/gateway/shared/connection.js'
+import { FrameWriter } from '../../packages/server/src/gateway/shared/frame-writer.js'
+import { Limits } from '../../packages/server/src/gateway/shared/limits.js'
 import { RedisBus } from '../../packages/redis/src/bus.js'
 import { RedisRegistry } from '../../packages/redis/src/registry.js'
 import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
@@ -80,12 +85,12 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
 
   test('the way that the README tells is the way that a message goes', async () => {
     const { files, steps } = await told()
-    expect(files).toHaveLength(5)
+    expect(files).toHaveLength(7)
     for (const file of files) {
       const source = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8')
       for (const step of steps) {
         const [type, method] = step.split('.')
-        if (source.includes(`class ${type} `))
+        if (source.includes(`class ${type} `) || source.includes(`class ${type}<`))
           expect(source).toMatch(new RegExp(`^ {2}(async )?${method}\\(`, 'm'))
       }
     }
@@ -93,33 +98,14 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
     if (!a || !b) throw new Error('two nodes were started')
     const alice = await arrive(a, '1', 'alice')
     const bob = await arrive(b, '2', 'bob')
-    const parts = {
-      node: a,
-      clock: systemClock,
-      limits: noLimits,
-      metrics: {
-        connected: nothing,
-        registered: nothing,
-        routed: nothing,
-        rejected: nothing,
-        closed: nothing,
-        handshake: nothing,
-      },
-      log: nothing,
-      relay: { bytesPerSecond: 0, messageBytes: 1_000 },
-      turn: () => null,
-      commandMs: 800,
-      onError: (error: unknown) => {
-        throw error
-      },
-    }
-    const frames = new NativeFrames(parts)
+    watch(WebSocketConnection.prototype, 'WebSocketConnection', 'received')
     watch(NativeFrames.prototype, 'NativeFrames', 'receive')
     watch(Router.prototype, 'Router', 'route')
     watch(RedisRegistry.prototype, 'RedisRegistry', 'lookup')
     watch(RedisBus.prototype, 'RedisBus', 'publish')
     watch(Router.prototype, 'Router', 'receive')
     watch(NativeConnection.prototype, 'NativeConnection', 'send')
+    watch(FrameWriter.prototype, 'FrameWriter', 'relay')
     const since = b.sessions.online(bob.peer)?.lease.since
     const send = {
       to: 'bob',
@@ -130,7 +116,7 @@ describe.each(topologies)('Follow one message, %s', (topology) => {
       kind: 'message',
       body: '"hello"',
     }
-    expect(frames.receive(alice.connection, `42${JSON.stringify(['send', send])}`)).toBeUndefined()
+    alice.connection.received(Buffer.from(`42${JSON.stringify(['send', send])}`), false)
     await vi.waitFor(() => expect(bob.written.some((frame) => frame.includes('hello'))).toBe(true), {
       timeout: 10_000,
     })
@@ -150,6 +136,43 @@ const noLimits = new Limits(
   systemClock,
 )
 
+/** What a connection needs of its gateway. */
+function hostOf(node: Node): NativeHost {
+  const metrics = {
+    connected: nothing,
+    registered: nothing,
+    routed: nothing,
+    rejected: nothing,
+    closed: nothing,
+    handshake: nothing,
+  }
+  const relay = { bytesPerSecond: 0, messageBytes: 1_000 }
+  const malformed = (): void => {
+    throw new Error('the frame of this test is malformed')
+  }
+  const options = {
+    node,
+    clock: systemClock,
+    limits: noLimits,
+    metrics,
+    log: nothing,
+    relay,
+    turn: () => null,
+    commandMs: 800,
+    onError: (error: unknown) => {
+      throw error
+    },
+  }
+  return {
+    ...options,
+    writer: new FrameWriter(1_000_000, systemClock, noLimits.backlog),
+    bufferedBytes: 1_000_000,
+    frames: new NativeFrames(options, { malformed }),
+    entry: { connect: nothing, malformed },
+    ended: nothing,
+  }
+}
+
 async function arrive(
   node: Node,
   connectionId: string,
@@ -159,25 +182,14 @@ async function arrive(
   if (!id.ok || !app.ok || !name.ok) throw new Error('a name of this test is no name')
   const written: string[] = []
   // A socket that keeps what is written: the wire itself is the gateway test's subject.
-  const socket: EngineSocket = Object.assign(Object.create(EngineSocket.prototype), {
-    readyState: 'open',
-    address: '127.0.0.1',
-    send: (frame: string) => written.push(frame) > 0,
-    relay: (frame: string) => written.push(frame) > 0,
-    close: nothing,
+  const stream = new PassThrough().on('data', (chunk: Buffer) => written.push(chunk.toString()))
+  const socket: OwnedWebSocket = Object.create(OwnedWebSocket.prototype, {
+    readyState: { value: WebSocket.OPEN },
+    close: { value: nothing },
   })
-  const bucket = (): TokenBucket => new TokenBucket(0, 0)
-  const rates = (): Rates => ({
-    bytes: bucket(),
-    signals: bucket(),
-    lookups: bucket(),
-    relayed: bucket(),
-    said: bucket(),
-    joins: bucket(),
-    strikes: bucket(),
-    refusedRequests: bucket(),
-  })
-  const connection = new NativeConnection(id.value, socket, { messages: bucket, rates, slow: nothing })
+  const request = new IncomingMessage(new Socket())
+  const arrival = { id: id.value, socket, stream, request, address: '127.0.0.1' }
+  const connection = new NativeConnection(arrival, hostOf(node))
   node.open(connection)
   const peer = peerOf(app.value, name.value)
   const outcome = await node.claim(connection, { peer, secret: `secret of ${called}`, policy: 'refuse' })

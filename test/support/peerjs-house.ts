@@ -8,8 +8,8 @@ import type { App, Peer } from '@peerage/protocol'
 import { parseApp, parsePeer } from '@peerage/protocol'
 import { staticAccess } from '../../packages/server/src/gateway/shared/access.js'
 import { Addresses } from '../../packages/server/src/gateway/shared/address.js'
-import type { PeerJsGateway, PeerJsGatewayOptions } from '../../packages/server/src/gateway/peerjs/gateway.js'
-import { createPeerJsGateway } from '../../packages/server/src/gateway/peerjs/gateway.js'
+import { PeerJsGateway } from '../../packages/server/src/gateway/peerjs/gateway.js'
+import type { PeerJsGatewayOptions } from '../../packages/server/src/gateway/peerjs/options.js'
 import type { LimitValues } from '../../packages/server/src/gateway/shared/limits.js'
 import { Limits } from '../../packages/server/src/gateway/shared/limits.js'
 import { PeerJsPeer } from './peerjs.js'
@@ -79,7 +79,7 @@ export async function house(more: HouseOptions = {}): Promise<House> {
     onEvent: () => {},
   })
   await node.start()
-  const gateway = createPeerJsGateway({
+  const gateway = new PeerJsGateway({
     node,
     clock,
     access: staticAccess({
@@ -116,7 +116,7 @@ export async function house(more: HouseOptions = {}): Promise<House> {
     onError,
     ...options,
   })
-  await gateway.start()
+  gateway.start()
   const server = createServer((request, response) => {
     if (gateway.handleRequest(request, response)) return
     response.statusCode = 404
@@ -130,7 +130,7 @@ export async function house(more: HouseOptions = {}): Promise<House> {
   const { port } = server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
   closers.push(async () => {
-    await gateway.stop()
+    gateway.stop()
     await node.stop()
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))

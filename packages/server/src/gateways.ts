@@ -2,8 +2,9 @@ import type { Clock, Node, OnError } from '@peerage/core'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
-import { SocketIoGateway } from './gateway/native/socketio.js'
-import { createPeerJsGateway, type PeerJsGateway, type PeerJsHooks } from './gateway/peerjs/gateway.js'
+import { NativeGateway } from './gateway/native/gateway.js'
+import { PeerJsGateway } from './gateway/peerjs/gateway.js'
+import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
 import { Limits } from './gateway/shared/limits.js'
@@ -58,10 +59,10 @@ interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
 /** Where the native wire is below the node's path: SDKs rely on it. */
 const NATIVE = 'peerage/'
 
-function createNative(options: Shared): SocketIoGateway {
+function createNative(options: Shared): NativeGateway {
   const { config, advice, log, ...shared } = options
   const { limits, relay, times } = config
-  return new SocketIoGateway({
+  return new NativeGateway({
     ...shared,
     origins: config.origins,
     log: (event, details) => log.info(details, event),
@@ -88,7 +89,7 @@ function createNative(options: Shared): SocketIoGateway {
 function createPeerJs(options: Shared): PeerJsGateway {
   const { config, advice: _, log, ...shared } = options
   const { access, limits, origins, peerjs, times } = config
-  return createPeerJsGateway({
+  return new PeerJsGateway({
     ...shared,
     ...peerjs,
     path: peerjs.path ?? config.path,

@@ -1,6 +1,6 @@
 import type { Server as HttpServer } from 'node:http'
 import type { Backend, Clock } from '@peerage/core'
-import type { PeerJsHooks } from '../gateway/peerjs/gateway.js'
+import type { PeerJsHooks } from '../gateway/peerjs/options.js'
 import type { Access } from '../gateway/shared/access.js'
 import type { AnyServer } from '../http/listen.js'
 import type { Logger } from '../metrics/log.js'

@@ -3,7 +3,12 @@ import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import type { HttpGateway } from '../gateway/http-gateway.js'
-import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from '../gateway/shared/refuse-upgrade.js'
+import {
+  UNKNOWN_PATH,
+  endSoon,
+  refuseUpgrade,
+  type RefusalOptions,
+} from '../gateway/shared/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
 import { watchTwins } from './twins.js'
 
@@ -13,7 +18,7 @@ interface Holder {
   readonly hasEnded: () => boolean
 }
 
-export interface AttachOptions extends RefusalParts {
+export interface AttachOptions extends RefusalOptions {
   gateways: readonly HttpGateway[]
   holder: Holder
 }

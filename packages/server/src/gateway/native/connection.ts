@@ -1,21 +1,31 @@
-import type { Connection, Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
-import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
-import { closeCodes, closeTextOf, encodeNodeMessage, nameOf, parsePeer, stampOf } from '@peerage/protocol'
-import type { TokenBucket } from '../shared/limits.js'
-import type { EngineSocket } from './engine.js'
+import type { Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
+import type { CloseReason, Peer, ProtocolError } from '@peerage/protocol'
+import {
+  encodeNodeMessage,
+  errorTexts,
+  limits as wireLimits,
+  nameOf,
+  parsePeer,
+  protocolError,
+  stampOf,
+} from '@peerage/protocol'
+import { TokenBucket } from '../../lib/token-bucket.js'
+import type { ConnectionHost } from '../shared/connection.js'
+import { WebSocketConnection } from '../shared/connection.js'
+import type { GatewayMetrics } from '../shared/events.js'
+import type { Arrival } from '../shared/gateway.js'
 
-const encoded = new WeakMap<RoomChange, string>()
-
-/** All members of a room are told by one object: it is encoded for the first of them. */
-function encodedOnce(change: RoomChange): string {
-  const known = encoded.get(change)
-  if (known !== undefined) return known
-  const frame = encodeNodeMessage(change)
-  encoded.set(change, frame)
-  return frame
-}
-
-const STRIKES_RETRY_MS = 5_000
+// engine.io's protocol 4 without polling, upgrades and buffers: one text frame a packet; its first character is the type.
+const CLOSE = '1'
+const PING = '2'
+const PONG = '3'
+/** A peer comes to the default namespace of socket.io; to any other one, a slash follows. */
+const CONNECT = '40'
+/** A peer leaves the only namespace there is. */
+const DISCONNECT = '41'
+/** An event of the default namespace; everything that peers and nodes say is one. */
+const EVENT = '42'
+const CONNECT_ERROR = '44'
 
 /** Of so many senders a connection remembers what they sent, the latest ones: acknowledgements follow within moments. */
 const SENDERS_MOST = 1_024
@@ -28,92 +38,145 @@ interface Handed {
 /** As many as an SDK sends before it waits: what is free is not saved up, to be spent all at once. */
 const HANDED_MOST = 1_024
 
-export interface Rates {
-  bytes: TokenBucket
-  signals: TokenBucket
+/** A join is answered with a page of members. All rooms of a connection twice at once, then once a second. */
+const JOINS_PER_SECOND = wireLimits.rooms
+/**
+ * A node writes to so many members for what one message between two peers costs: measured, either takes 0.3 of a core
+ * at its full rate (some 25 microseconds a member, 280 a message).
+ */
+const MEMBERS_PER_MESSAGE = 10
+/**
+ * Requests over a rate that are answered at once; twice as many at once, and twice as many a second, for one is answered
+ * before each pause and one after it. To read, refuse and answer one costs about as much as a look-up, so who goes on
+ * asking is read no faster than this.
+ */
+const REFUSED_REQUESTS_PER_SECOND = 50
+
+/** What one connection may send that only this wire has. */
+export interface NativeRates {
   lookups: TokenBucket
+  /** Bytes that the node carries for it. */
   relayed: TokenBucket
   /** What it says in rooms, once for each member that hears it. */
   said: TokenBucket
   joins: TokenBucket
-  strikes: TokenBucket
   refusedRequests: TokenBucket
   /** From the first report on. */
   reports?: TokenBucket
 }
 
-/** Shared by all connections of a gateway. */
-export interface NativeConnectionParts {
-  /** How many packets it may send, of whatever kind. */
-  messages: (connection: NativeConnection) => TokenBucket
-  rates: () => Rates
-  /** It does not read. */
-  slow: (connection: NativeConnection) => void
+function nativeRates({ limits, relay }: NativeHost, now: number): NativeRates {
+  const { messagesPerSecond, lookupsPerSecond } = limits.values.connection
+  return {
+    lookups: new TokenBucket(lookupsPerSecond, now),
+    relayed: new TokenBucket(relay?.bytesPerSecond ?? 0, now),
+    said: new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true }),
+    joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
+    refusedRequests: new TokenBucket(REFUSED_REQUESTS_PER_SECOND, now),
+  }
 }
 
-/** One native peer's connection, as core sees it. */
-export class NativeConnection implements Connection {
-  readonly wire = 'native'
-  readonly id: ConnectionId
-  readonly socket: EngineSocket
+/** What native connections need of their gateway. */
+export interface NativeHost extends ConnectionHost {
+  readonly metrics: Pick<GatewayMetrics, 'rejected'>
+  /** What this node carries; null: nothing. */
+  readonly relay: { bytesPerSecond: number; messageBytes: number } | null
+  readonly frames: {
+    /** An event frame, with its `42`. */
+    receive(connection: NativeConnection, frame: string): void
+  }
+  readonly entry: {
+    /** A CONNECT packet, with its `40` and its hello. */
+    connect(connection: NativeConnection, frame: string): void
+    /** What this wire has no place for. */
+    malformed(connection: NativeConnection, error: ProtocolError): void
+  }
+}
+
+/** One native peer's connection. */
+export class NativeConnection extends WebSocketConnection<NativeHost> {
   malformed = 0
   /** Hellos that were refused. */
   refused = 0
   /** A hello is on its way to its answer. */
-  claiming = false
+  isClaiming = false
+  /** What its hello and socket.io are told of its request; until it has a name. */
+  request: { headers: { origin?: string; host?: string }; connection: { encrypted: boolean } } | undefined
+  /** What socket.io holds of it; from its name on. */
+  socketIo: { ended(): void } | undefined
   /** What it asks the registry for, in turn; from its first request on. */
   requests: Gate | undefined
-  readonly #parts: NativeConnectionParts
-  #messages: TokenBucket | undefined
-  #rates: Rates | undefined
-  #closing: CloseReason | undefined
+  #rates: NativeRates | undefined
   /** What it was handed of each sender; from the first message on. */
   #handed: Map<Peer, Handed> | undefined
   /** From the first message that it sends on. */
   #stamp: { lease: Lease; text: string } | undefined
 
-  constructor(id: ConnectionId, socket: EngineSocket, parts: NativeConnectionParts) {
-    this.id = id
-    this.socket = socket
-    this.#parts = parts
+  constructor({ id, socket, stream, request, address }: Arrival, host: NativeHost) {
+    super(id, socket, stream, address, host)
+    this.answersPings = true
+    const { origin, host: at } = request.headers
+    const headers = { ...(origin === undefined ? {} : { origin }), ...(at === undefined ? {} : { host: at }) }
+    const encrypted = 'encrypted' in request.socket && request.socket.encrypted === true
+    this.request = { headers, connection: { encrypted } }
   }
 
-  /** Each packet takes one of these. */
-  get messages(): TokenBucket {
-    this.#messages ??= this.#parts.messages(this)
-    return this.#messages
+  get wire(): 'native' {
+    return 'native'
   }
 
-  /** Its other rates, from its first message on: an idle peer has none. */
-  get rates(): Rates {
-    this.#rates ??= this.#parts.rates()
+  /** Its other rates; from its first message on. */
+  get nativeRates(): NativeRates {
+    this.#rates ??= nativeRates(this.host, this.host.clock.monotonic())
     return this.#rates
   }
 
-  /** It has a name now: what it sends from here on counts for the name as well. */
-  claimed(): void {
-    this.#messages = undefined
+  /** Why the node does not carry a message of this peer, to another one or to a room. */
+  overRelay(body: string, now: number): 'relay-refused' | 'rate-limited' | undefined {
+    const { relay } = this.host
+    const bytes = Buffer.byteLength(body)
+    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
+    return this.nativeRates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
+  }
+
+  override named(peer: Peer): void {
+    super.named(peer)
     this.#rates = undefined
+    this.request = undefined
   }
 
-  /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
-  get reason(): CloseReason | undefined {
-    return this.#closing
+  protected take(frame: string): void {
+    const { frames, entry } = this.host
+    if (frame.startsWith(EVENT) && frame[2] === '[') {
+      if (this.reason === undefined) frames.receive(this, frame)
+    } else if (frame === PONG) this.ponged()
+    else if (frame.startsWith(CONNECT)) entry.connect(this, frame)
+    else if (frame === CLOSE || frame === DISCONNECT) this.hangUp()
+    else entry.malformed(this, protocolError('bad-frame', errorTexts['bad-frame']))
   }
 
-  get isBehind(): boolean {
-    return this.socket.isBehind
+  protected override refusesBinary(): boolean {
+    this.host.entry.malformed(this, protocolError('binary', errorTexts.binary))
+    return true
   }
 
-  get isOpen(): boolean {
-    return this.socket.isOpen && this.#closing === undefined
+  /** engine.io asks with packets, and never with a WebSocket ping. */
+  override sendPing(): boolean {
+    return this.tryWrite(PING)
+  }
+
+  override countExtra(): boolean {
+    if (this.reason !== undefined) return false
+    if (super.countExtra()) return true
+    this.host.metrics.rejected('native', 'rate-limited')
+    return false
   }
 
   send(message: ServerMessage): boolean {
     switch (message.type) {
       case 'relay': {
         const { from, kind, frame } = message.message
-        if (!this.socket.relay(frame)) return false
+        if (!this.relay(frame)) return false
         if (kind !== 'ack') this.#hand(from)
         return true
       }
@@ -126,7 +189,7 @@ export class NativeConnection implements Connection {
       }
       case 'presence': {
         const { name, state, since } = message
-        return this.socket.relay(
+        return this.relay(
           encodeNodeMessage(
             since === undefined
               ? { type: 'presence', name, state }
@@ -136,9 +199,9 @@ export class NativeConnection implements Connection {
       }
       case 'said':
         // At most once: who is behind misses it, and is not cut for what others say.
-        return this.socket.relay(message.frame)
+        return this.relay(message.frame)
       case 'changed':
-        return this.socket.relay(encodedOnce(message))
+        return this.relay(encodedOnce(message))
     }
   }
 
@@ -177,38 +240,34 @@ export class NativeConnection implements Connection {
     this.#handed.set(own.ok ? own.value : from, { count: 1 })
   }
 
-  /** A whole frame. False: gone, or too slow, and then the connection ends. */
-  write(frame: string): boolean {
-    if (this.socket.send(frame)) return true
-    if (this.isOpen) this.#parts.slow(this)
-    return false
-  }
-
-  /** Over a limit once more; `now` on the monotonic clock. */
-  strike(now: number): void {
-    if (this.rates.strikes.take(1, now) > 0) this.close('rate-limited', STRIKES_RETRY_MS)
-  }
-
   /** Answers a CONNECT packet by a CONNECT_ERROR. `namespace`: of socket.io, as `/other,`; the default one has none. */
   refuse(error: ProtocolError, namespace = ''): void {
-    this.write(`44${namespace}${JSON.stringify({ message: error.code, data: error })}`)
+    this.write(`${CONNECT_ERROR}${namespace}${JSON.stringify({ message: error.code, data: error })}`)
   }
 
   fail(error: ProtocolError, id?: number): void {
     this.write(encodeNodeMessage({ type: 'error', ...error, ...(id === undefined ? {} : { id }) }))
   }
 
-  close(reason: CloseReason, retryAfterMs?: number): void {
-    if (this.#closing !== undefined) return
-    this.#closing = reason
+  protected override sayClosing(reason: CloseReason, retryAfterMs?: number): number | undefined {
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
-    this.socket.send(encodeNodeMessage({ type: 'closing', reason, ...retry }))
-    this.socket.close(closeCodes[reason], closeTextOf(reason))
+    this.tryWrite(encodeNodeMessage({ type: 'closing', reason, ...retry }))
+    return super.sayClosing(reason)
   }
 
-  /** For a peer that does not read: no close frame would reach it. */
-  abandon(reason: CloseReason): void {
-    this.#closing ??= reason
-    this.socket.terminate()
+  override ended(code: number): void {
+    super.ended(code)
+    this.socketIo?.ended()
   }
+}
+
+const encoded = new WeakMap<RoomChange, string>()
+
+/** All members of a room are told by one object: it is encoded for the first of them. */
+function encodedOnce(change: RoomChange): string {
+  const known = encoded.get(change)
+  if (known !== undefined) return known
+  const frame = encodeNodeMessage(change)
+  encoded.set(change, frame)
+  return frame
 }

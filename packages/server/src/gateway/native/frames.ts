@@ -1,5 +1,5 @@
 import type { Clock, Message, Node, OnlineSession, Outcome, Session } from '@peerage/core'
-import type { NodeMessageOf, PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import type { PeerMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   EVENT_PREFIX,
   appOf,
@@ -11,101 +11,78 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
+import { costOf, holdsTooMuch } from '../../lib/frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
-import type { GatewayMetrics } from '../shared/events.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './connection.js'
+import type { NativeEntry } from './entry.js'
 import { NativeRequests } from './requests.js'
-import type { SocketIoGatewayOptions } from './socketio.js'
+import type { NativeGatewayOptions } from './options.js'
 
-type Parts = Pick<
-  SocketIoGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'relay' | 'turn' | 'commandMs' | 'onError'
+export type NativeFramesOptions = Pick<
+  NativeGatewayOptions,
+  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'turn' | 'commandMs' | 'onError'
 >
 
-/** What was wrong with a frame, and the id of the request where it had one. */
-export interface Broken {
-  error: ProtocolError
-  id?: number
-}
-
-const HOLDS_TOO_MUCH: Broken = {
-  error: protocolError('bad-frame', 'the frame holds more keys, texts or numbers than any message has'),
-}
+const HOLDS_TOO_MUCH = protocolError(
+  'bad-frame',
+  'the frame holds more keys, texts or numbers than any message has',
+)
 
 /** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
 export class NativeFrames {
+  readonly #options: NativeFramesOptions
   readonly #node: Node
   readonly #clock: Clock
-  readonly #metrics: GatewayMetrics
+  readonly #entry: Pick<NativeEntry, 'malformed'>
   readonly #requests: NativeRequests
   readonly #reports: HandshakeReports
-  readonly #parts: Parts
 
-  constructor(parts: Parts) {
-    this.#parts = parts
-    this.#node = parts.node
-    this.#clock = parts.clock
-    this.#metrics = parts.metrics
-    this.#reports = new HandshakeReports(parts)
-    this.#requests = new NativeRequests(parts)
+  constructor(options: NativeFramesOptions, entry: Pick<NativeEntry, 'malformed'>) {
+    this.#options = options
+    this.#node = options.node
+    this.#clock = options.clock
+    this.#entry = entry
+    this.#reports = new HandshakeReports(options)
+    this.#requests = new NativeRequests(options)
   }
 
-  welcome(
-    connection: NativeConnection,
-    session: OnlineSession,
-    rest: Omit<NodeMessageOf<'welcome'>, 'type' | 'app' | 'name' | 'since'>,
-  ): void {
-    const { peer, lease } = session
-    connection.write(
-      encodeNodeMessage({
-        type: 'welcome',
-        app: appOf(peer),
-        name: nameOf(peer),
-        since: lease.since,
-        ...rest,
-      }),
-    )
-  }
-
-  /** Returns what was wrong with the frame itself; every other answer has gone to the peer already. */
-  receive(connection: NativeConnection, frame: string): Broken | undefined {
+  receive(connection: NativeConnection, frame: string): void {
     // Counted before it is read.
     const bytes = Buffer.byteLength(frame)
     const now = this.#clock.monotonic()
-    const { messages, rates } = connection
+    const { rates } = connection
     const cost = costOf(frame, bytes)
-    const waitMs = Math.max(messages.take(1, now), rates.bytes.take(cost, now))
+    const waitMs = Math.max(rates.messages.take(1, now), rates.bytes.take(cost, now))
     const isLong = bytes > LONG_BYTES
-    if (waitMs > 0 && isLong) connection.socket.pause(OVER_PAUSE_MS)
-    if (holdsTooMuch(cost, bytes)) return HOLDS_TOO_MUCH
+    if (waitMs > 0 && isLong) connection.pause(OVER_PAUSE_MS)
+    if (holdsTooMuch(cost, bytes)) return this.#broken(connection, HOLDS_TOO_MUCH)
     const decoded = decodeFrame(frame)
-    if (!decoded.ok) return decoded
+    if (!decoded.ok) return this.#broken(connection, decoded.error, decoded.id)
     const message = decoded.value
     const session = this.#node.sessions.get(connection.id)
-    if (session?.state === 'opening' && connection.claiming && message.type === 'leave') {
-      this.#leave(session, message)
-      return undefined
-    }
+    if (session?.state === 'opening' && connection.isClaiming && message.type === 'leave')
+      return this.#leave(session, message)
     // It has left, and hears so when its name is free.
-    if (session?.state === 'closing') return undefined
+    if (session?.state === 'closing') return
     if (session?.state !== 'online') {
       const error = protocolError('not-claimed', errorTexts['not-claimed'])
-      return 'id' in message ? { error, id: message.id } : { error }
+      return this.#broken(connection, error, 'id' in message ? message.id : undefined)
     }
-    if (message.type === 'ack') {
-      this.#acknowledgeAll(connection, session, message, waitMs, cost - bytes)
-      return undefined
-    }
+    if (message.type === 'ack')
+      return this.#acknowledgeAll(connection, session, message, waitMs, cost - bytes)
     // Who leaves costs nothing more, whatever it has sent before.
     if (waitMs > 0 && message.type !== 'leave') {
-      if (!isLong && cost > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
+      if (!isLong && cost > LONG_BYTES) connection.pause(OVER_PAUSE_MS)
       this.#tooFast(connection, waitMs, message)
-      return undefined
+      return
     }
     this.#handle(connection, session, message, now)
-    return undefined
+  }
+
+  /** Something was wrong with the frame itself. `id`: of the request, where it had one. */
+  #broken(connection: NativeConnection, error: ProtocolError, id?: number): void {
+    this.#entry.malformed(connection, error, () => connection.fail(error, id))
   }
 
   #handle(
@@ -128,10 +105,12 @@ export class NativeFrames {
         this.#requests.take(connection, message)
         return
       case 'ice':
-        connection.write(encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#parts.turn(session) }))
+        connection.write(
+          encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#options.turn(session) }),
+        )
         return
       case 'report':
-        this.#reports.take(connection.rates, message)
+        this.#reports.take(connection.nativeRates, message)
         return
       case 'leave':
         this.#leave(session, message)
@@ -142,7 +121,7 @@ export class NativeFrames {
   #leave(session: Session, { onlyNew = false }: PeerMessageOf<'leave'>): void {
     this.#node
       .leave(session, onlyNew ? 'gave-up' : 'left')
-      .catch((error: unknown) => this.#parts.onError(error, { stage: 'leave' }))
+      .catch((error: unknown) => this.#options.onError(error, { stage: 'leave' }))
   }
 
   #send(
@@ -153,12 +132,10 @@ export class NativeFrames {
   ): void {
     const { to, since, stream, seq, kind, body, fresh, handshake } = send
     const refused =
-      kind === 'message'
-        ? this.#requests.overRelay(connection, body, now)
-        : this.#overSignals(connection, body, now)
+      kind === 'message' ? connection.overRelay(body, now) : this.#overSignals(connection, body, now)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
-      this.#metrics.routed('native', kind, refused, 0)
+      this.#options.metrics.routed('native', kind, refused, 0)
       return
     }
     const from = session.peer
@@ -186,7 +163,7 @@ export class NativeFrames {
     waitMs: number,
     besideBytes: number,
   ): void {
-    const { messages, rates } = connection
+    const { rates } = connection
     const now = this.#clock.monotonic()
     // The frame has been counted, and stands for the first one that is not free.
     let counted = waitMs === 0
@@ -198,7 +175,7 @@ export class NativeFrames {
       if (answers === 'due') due++
       else if (counted) counted = false
       else {
-        overMs = messages.take(1, now)
+        overMs = rates.messages.take(1, now)
         if (overMs > 0) continue
       }
       this.#acknowledge(connection, session, ack)
@@ -206,7 +183,7 @@ export class NativeFrames {
     if (due < acks.length) {
       if (overMs > 0) this.#tooFast(connection, overMs, { type: 'ack', acks })
     } else if (waitMs === 0) {
-      messages.give(1)
+      rates.messages.give(1)
       rates.bytes.give(besideBytes)
     }
   }
@@ -238,26 +215,26 @@ export class NativeFrames {
     outcome.then(
       (settled) =>
         this.#count(message, settled, begunAt === undefined ? undefined : this.#clock.monotonic() - begunAt),
-      (error: unknown) => this.#parts.onError(error, { stage: 'route' }),
+      (error: unknown) => this.#options.onError(error, { stage: 'route' }),
     )
   }
 
   #count(message: Message, outcome: Outcome, ms?: number): void {
     const result = typeof outcome === 'string' ? outcome : outcome.refused
-    this.#metrics.routed('native', message.kind, result, message.frame.length, ms)
+    this.#options.metrics.routed('native', message.kind, result, message.frame.length, ms)
   }
 
   // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
   #overSignals(connection: NativeConnection, body: string, now: number): 'rate-limited' | undefined {
     const bytes = Buffer.byteLength(body)
     if (connection.rates.signals.take(bytes, now) === 0) return undefined
-    if (bytes > LONG_BYTES) connection.socket.pause(OVER_PAUSE_MS)
+    if (bytes > LONG_BYTES) connection.pause(OVER_PAUSE_MS)
     return 'rate-limited'
   }
 
   // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.
   #tooFast(connection: NativeConnection, waitMs: number, message: PeerMessage): void {
-    this.#metrics.rejected('native', 'rate-limited')
+    this.#options.metrics.rejected('native', 'rate-limited')
     if (message.type === 'send') {
       const { to, stream, seq } = message
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: 'rate-limited' }))

@@ -1,6 +1,6 @@
 import { fakeClock } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
-import type { TokenBucket } from '../shared/limits.js'
+import type { TokenBucket } from '../../lib/token-bucket.js'
 import { HandshakeReports } from './handshake-reports.js'
 
 interface Reporter {

@@ -1,6 +1,6 @@
 import type { Clock } from '@peerage/core'
 import type { PeerMessageOf } from '@peerage/protocol'
-import { TokenBucket } from '../shared/limits.js'
+import { TokenBucket } from '../../lib/token-bucket.js'
 import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
 
 /** Twice as many at once: a peer of a mesh has a handshake with each of the others. */
@@ -17,15 +17,15 @@ export class HandshakeReports {
   /** Counted, but not logged. */
   #unsaid = 0
 
-  constructor(parts: {
+  constructor(options: {
     clock: Clock
     metrics: Pick<GatewayMetrics, 'handshake' | 'rejected'>
     log: GatewayLog
   }) {
-    this.#clock = parts.clock
-    this.#metrics = parts.metrics
-    this.#log = parts.log
-    this.#lines = new TokenBucket(LINES_PER_SECOND, parts.clock.monotonic())
+    this.#clock = options.clock
+    this.#metrics = options.metrics
+    this.#log = options.log
+    this.#lines = new TokenBucket(LINES_PER_SECOND, options.clock.monotonic())
   }
 
   take(from: { reports?: TokenBucket }, report: PeerMessageOf<'report'>): void {

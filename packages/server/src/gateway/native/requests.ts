@@ -12,12 +12,9 @@ import {
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
 import { NativeRooms } from './rooms.js'
-import type { SocketIoGatewayOptions } from './socketio.js'
+import type { NativeGatewayOptions } from './options.js'
 
-type Parts = Pick<
-  SocketIoGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'relay' | 'commandMs' | 'onError'
->
+type Options = Pick<NativeGatewayOptions, 'node' | 'clock' | 'limits' | 'metrics' | 'commandMs' | 'onError'>
 
 type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
 
@@ -40,18 +37,18 @@ const WAITING_COMMANDS = 4
  * which it came, and is answered, but for those of a connection that has ended meanwhile.
  */
 export class NativeRequests {
-  readonly #parts: Parts
+  readonly #options: Options
   readonly #node: Node
   readonly #clock: Clock
   readonly #limits: Limits
   readonly #rooms: NativeRooms
 
-  constructor(parts: Parts) {
-    this.#parts = parts
-    this.#node = parts.node
-    this.#clock = parts.clock
-    this.#limits = parts.limits
-    this.#rooms = new NativeRooms(parts.node, parts.metrics)
+  constructor(options: Options) {
+    this.#options = options
+    this.#node = options.node
+    this.#clock = options.clock
+    this.#limits = options.limits
+    this.#rooms = new NativeRooms(options.node, options.metrics)
   }
 
   take(connection: NativeConnection, request: Request): void {
@@ -59,8 +56,8 @@ export class NativeRequests {
     const refused = this.#overRate(connection, request)
     if (refused) {
       connection.fail(refused, id)
-      const waitMs = connection.rates.refusedRequests.take(1, this.#clock.monotonic())
-      if (waitMs > 0) connection.socket.pause(waitMs)
+      const waitMs = connection.nativeRates.refusedRequests.take(1, this.#clock.monotonic())
+      if (waitMs > 0) connection.pause(waitMs)
       return
     }
     this.#inTurn(connection, request).then(
@@ -70,22 +67,10 @@ export class NativeRequests {
         else connection.fail(answer, id)
       },
       (error: unknown) => {
-        if (!(error instanceof RegistryUnavailable)) this.#parts.onError(error, { stage: request.type })
+        if (!(error instanceof RegistryUnavailable)) this.#options.onError(error, { stage: request.type })
         connection.fail(protocolError('registry-unavailable', errorTexts['registry-unavailable']), id)
       },
     )
-  }
-
-  /** A message that the node carries, to a peer or to a room. */
-  overRelay(
-    connection: NativeConnection,
-    body: string,
-    now: number,
-  ): 'relay-refused' | 'rate-limited' | undefined {
-    const { relay } = this.#parts
-    const bytes = Buffer.byteLength(body)
-    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
-    return connection.rates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
@@ -95,7 +80,7 @@ export class NativeRequests {
       return this.#begin(connection, request)
     if (gate.waiting >= REQUESTS_WAITING && !isEnd(request))
       return protocolError('rate-limited', 'too many requests wait for their answers', WAITING_RETRY_MS)
-    const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#parts.commandMs
+    const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#options.commandMs
     return gate.run(async () => {
       if (this.#clock.monotonic() > until && !isEnd(request))
         throw new RegistryUnavailable('the registry is too slow for all that this peer asks')
@@ -124,7 +109,7 @@ export class NativeRequests {
         return this.#rooms.members(session, request)
       case 'say':
         return this.#rooms.say(session, request, (cost) =>
-          connection.rates.said.take(cost, this.#clock.monotonic()),
+          connection.nativeRates.said.take(cost, this.#clock.monotonic()),
         )
     }
   }
@@ -160,11 +145,11 @@ export class NativeRequests {
       case 'members':
         return this.#overLookups(connection, ROOM_PAGE_LOOKUPS)
       case 'join': {
-        const waitMs = connection.rates.joins.take(1, this.#clock.monotonic())
+        const waitMs = connection.nativeRates.joins.take(1, this.#clock.monotonic())
         return waitMs > 0 ? protocolError('rate-limited', 'too many joins', waitMs) : undefined
       }
       case 'say': {
-        const refused = this.overRelay(connection, request.body, this.#clock.monotonic())
+        const refused = connection.overRelay(request.body, this.#clock.monotonic())
         return refused && protocolError(refused, errorTexts[refused])
       }
       case 'part':
@@ -174,8 +159,8 @@ export class NativeRequests {
   }
 
   #overLookups(connection: NativeConnection, names: number): ProtocolError | undefined {
-    const own = connection.rates.lookups.take(names, this.#clock.monotonic())
-    const waitMs = Math.max(own, this.#limits.lookups(connection.socket.address, names))
+    const own = connection.nativeRates.lookups.take(names, this.#clock.monotonic())
+    const waitMs = Math.max(own, this.#limits.lookups(connection.address, names))
     return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
   }
 }

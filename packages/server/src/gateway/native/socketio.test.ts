@@ -17,8 +17,8 @@ import { staticAccess } from '../shared/access.js'
 import { Addresses } from '../shared/address.js'
 import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
-import type { SocketIoGatewayOptions } from './socketio.js'
-import { SocketIoGateway } from './socketio.js'
+import { NativeGateway as SocketIoGateway } from './gateway.js'
+import type { NativeGatewayOptions as SocketIoGatewayOptions } from './options.js'
 
 const unlimited: LimitValues = {
   connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },

@@ -1,27 +1,31 @@
-import type { ClaimOutcome, ClaimRequest, Clock, Message, Node, OnlineSession } from '@peerage/core'
-import type { ErrorCode, Peer } from '@peerage/protocol'
-import { errorTexts } from '@peerage/protocol'
-import type { Access } from '../shared/access.js'
-import type { Limits } from '../shared/limits.js'
-import type { GatewayMetrics } from '../shared/events.js'
-import type { Arrival, PeerJsKeys } from './admit.js'
-import { admitPeerJs } from './admit.js'
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { ClaimOutcome, ClaimRequest, Message, OnlineSession } from '@peerage/core'
+import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
+import { errorTexts, parseName, parsePeer, peerOf } from '@peerage/protocol'
+import type { Access, AdmitRequest } from '../shared/access.js'
+import { sameSecret } from '../shared/access.js'
+import { pause } from '../shared/gateway.js'
 import type { PeerJsConnection } from './connection.js'
-import { ID_TAKEN_FRAME, OPEN_FRAME, encodeError, refusals } from './wire.js'
+import type { PeerJsFrames } from './frames.js'
+import type { PeerJsGatewayOptions, PeerJsKeys } from './options.js'
+import type { Credentials } from './wire.js'
+import { ID_TAKEN_FRAME, OPEN_FRAME, decodeCredentials, encodeError, refusals } from './wire.js'
 
-export interface PeerJsEntryOptions {
-  node: Node
-  clock: Clock
-  access: Access
-  limits: Limits
-  metrics: GatewayMetrics
-  key: PeerJsKeys
-  concurrentLimit: number
-  policy: (app: string) => 'refuse' | 'replace'
-  /** A frame that came before the name was claimed. */
-  frame: (connection: PeerJsConnection, text: string) => void
-  onPeer?: (event: 'connection' | 'disconnect', peer: Peer) => void
-  onError: (error: unknown, context: { stage: string }) => void
+export interface PeerJsEntryOptions extends Pick<
+  PeerJsGatewayOptions,
+  | 'node'
+  | 'clock'
+  | 'access'
+  | 'limits'
+  | 'metrics'
+  | 'key'
+  | 'concurrentLimit'
+  | 'policy'
+  | 'onPeer'
+  | 'onError'
+> {
+  frames: PeerJsFrames
 }
 
 /** A reload frees its id by a close frame, which may reach another node than the new claim: that long is it waited for. */
@@ -35,7 +39,7 @@ const SLOWED_MOST_MS = 2_000
 export class PeerJsEntry {
   readonly #options: PeerJsEntryOptions
   /** Connections that hold a name or are about to: what the concurrent limit counts. */
-  #admitted = 0
+  #places = 0
   #retrying = 0
 
   constructor(options: PeerJsEntryOptions) {
@@ -44,34 +48,47 @@ export class PeerJsEntry {
 
   /** A connection has ended. */
   left(connection: PeerJsConnection): void {
-    if (connection.counted) this.#admitted--
+    if (connection.hasPlace) this.#places--
     if (connection.peer !== undefined) this.#tell('disconnect', connection.peer)
   }
 
   /** From credentials to a name: OPEN, or the reason why not. */
-  async enter(connection: PeerJsConnection, arrival: Arrival): Promise<void> {
-    const { access, key, limits, policy, metrics } = this.#options
+  enter(connection: PeerJsConnection, { url = '', headers }: IncomingMessage): void {
+    const credentials = decodeCredentials(url)
+    const { origin } = headers
+    const answered =
+      credentials === undefined
+        ? this.#refuse(connection, encodeError(refusals.parameters), 'parameters')
+        : this.#enter(connection, { credentials, origin, address: connection.address })
+    answered.catch((error: unknown) => {
+      this.#options.onError(error, { stage: 'claim' })
+      connection.close('internal')
+    })
+  }
+
+  async #enter(connection: PeerJsConnection, applicant: Applicant): Promise<void> {
+    const { limits, policy, metrics } = this.#options
     // Asked before the access rules and the registry are. A right token gets no other answer than a wrong one.
-    const waitMs = limits.failuresMs(arrival.address)
+    const waitMs = limits.failuresMs(applicant.address)
     if (waitMs > 0) {
       await this.#turnAway(connection, 'rate-limited', Math.min(waitMs, SLOWED_MOST_MS))
       return
     }
-    const admitted = await admitPeerJs(arrival, { access, keys: key })
+    const admitted = await admitPeerJs(applicant, this.#options)
     if (!admitted.ok) {
-      const lateMs = this.#guessed(arrival.address, arrival.credentials.id)
-      await this.refuse(connection, encodeError(admitted.text), admitted.what, lateMs)
+      const lateMs = this.#guessed(applicant.address, applicant.credentials.id)
+      await this.#refuse(connection, encodeError(admitted.text), admitted.what, lateMs)
       return
     }
     const { peer, secret, app, identity } = admitted
     if (this.#isFull(peer)) {
-      await this.refuse(connection, encodeError(refusals.limit), 'overloaded')
+      await this.#refuse(connection, encodeError(refusals.limit), 'overloaded')
       return
     }
     // Asking took its time, and the peer may have gone meanwhile.
     if (!connection.isOpen) return
-    connection.counted = true
-    this.#admitted++
+    connection.hasPlace = true
+    this.#places++
     const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
     const outcome = await this.#claim(connection, request)
     if (outcome.ok) {
@@ -79,14 +96,14 @@ export class PeerJsEntry {
       await this.#welcome(connection, outcome.session)
       return
     }
-    const lateMs = outcome.code === 'name-taken' ? this.#guessed(arrival.address, peer) : 0
+    const lateMs = outcome.code === 'name-taken' ? this.#guessed(applicant.address, peer) : 0
     await this.#turnAway(connection, outcome.code, lateMs)
   }
 
   /** The limit counts peers; one that comes back over its own old socket is not one more. */
   #isFull(peer: Peer): boolean {
     const { concurrentLimit, node } = this.#options
-    if (concurrentLimit === 0 || this.#admitted < concurrentLimit) return false
+    if (concurrentLimit === 0 || this.#places < concurrentLimit) return false
     return node.sessions.online(peer)?.connection.wire !== 'peerjs'
   }
 
@@ -96,7 +113,7 @@ export class PeerJsEntry {
     for (const waitMs of TAKEN_RETRIES_MS) {
       if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= RETRYING_MOST) return outcome
       this.#retrying++
-      await this.#pause(waitMs)
+      await pause(this.#options.clock, waitMs)
       this.#retrying--
       outcome = await node.claim(connection, request)
     }
@@ -114,10 +131,11 @@ export class PeerJsEntry {
   /** OPEN at once; then what waited, and what arrives while it is being fetched. */
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
     const { node, onError } = this.#options
-    connection.peer = session.peer
-    connection.greet(OPEN_FRAME)
+    connection.named(session.peer)
+    // Who answers the ping has read OPEN, and knows that the name is its own.
+    connection.writeAndPing(OPEN_FRAME)
     this.#tell('connection', session.peer)
-    for (const text of connection.takeKept()) this.#options.frame(connection, text)
+    for (const text of connection.takeKept()) this.#options.frames.receive(connection, text)
     let waiting: Message[] = []
     try {
       waiting = await node.mail.take(session.peer)
@@ -130,7 +148,7 @@ export class PeerJsEntry {
   async #turnAway(connection: PeerJsConnection, code: ErrorCode, lateMs: number): Promise<void> {
     switch (code) {
       case 'name-taken':
-        await this.refuse(connection, ID_TAKEN_FRAME, code, lateMs)
+        await this.#refuse(connection, ID_TAKEN_FRAME, code, lateMs)
         return
       case 'draining':
       case 'registry-unavailable':
@@ -141,12 +159,12 @@ export class PeerJsEntry {
         connection.close(code === 'draining' ? 'drain' : code)
         return
       default:
-        await this.refuse(connection, encodeError(errorTexts[code]), code, lateMs)
+        await this.#refuse(connection, encodeError(errorTexts[code]), code, lateMs)
     }
   }
 
   /** An ERROR or ID-TAKEN, at least `lateMs` from now, and the end. */
-  async refuse(connection: PeerJsConnection, frame: string, what: string, lateMs = 0): Promise<void> {
+  async #refuse(connection: PeerJsConnection, frame: string, what: string, lateMs = 0): Promise<void> {
     await this.#refused(connection, what, lateMs)
     connection.write(frame)
     connection.close('refused')
@@ -157,15 +175,80 @@ export class PeerJsEntry {
     const { metrics, limits } = this.#options
     metrics.registered('peerjs', what)
     const waitMs = Math.max(lateMs, limits.refusedMs(connection.address))
-    if (waitMs > 0) await this.#pause(waitMs)
+    if (waitMs > 0) await pause(this.#options.clock, waitMs)
   }
 
   /** Whoever tries names or tokens gets its answers so late. */
   #guessed(address: string, name: string): number {
     return Math.min(this.#options.limits.claimFailed(address, name), SLOWED_MOST_MS)
   }
+}
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#options.clock.after(ms, resolve))
+/** Paths of ours that look like keys. */
+const RESERVED_KEYS: ReadonlySet<string> = new Set(['v1', 'peerage'])
+/** Parts an access token from the peer's own secret, in PeerJS's one `token` field; no token of ours has it. */
+const TOKEN_DIVIDER = '~'
+
+type KeyMeaning = { ok: true; app: App | undefined } | { ok: false }
+
+/** Whether a key is served, and the app that it stands for where there is a mapping [P2]. */
+export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
+  if (RESERVED_KEYS.has(key)) return { ok: false }
+  if (typeof keys === 'string')
+    return keys === '*' || sameSecret(keys, key) ? { ok: true, app: undefined } : { ok: false }
+  const app = Object.hasOwn(keys, key) ? keys[key] : undefined
+  return app === undefined ? { ok: false } : { ok: true, app }
+}
+
+type PeerJsAdmitted =
+  /** `identity`: proven by the access rules; `secret`: what takes the name back. */
+  | { ok: true; peer: Peer; app: App; secret: string; identity: string | undefined }
+  /** `text`: for the ERROR frame. `what`: for metrics. */
+  | { ok: false; text: string; what: string }
+
+interface Applicant {
+  credentials: Credentials
+  origin: string | undefined
+  address: string
+}
+
+/**
+ * Who may come in, and as whom. The access rules see what stands in PeerJS's `token` field (up to a `~`, if there is
+ * one); where that does not do, what stands in its `key` field, so that a shared key can travel in either [P11].
+ */
+async function admitPeerJs(
+  applicant: Applicant,
+  { access, key: keys }: { access: Access; key: PeerJsKeys },
+): Promise<PeerJsAdmitted> {
+  const { id, token, key } = applicant.credentials
+  const name = parseName(id)
+  if (!name.ok) return { ok: false, text: `Invalid id provided: ${name.problem}`, what: 'bad-name' }
+  const meaning = meaningOf(keys, key)
+  const divider = token.indexOf(TOKEN_DIVIDER)
+  const presented = divider < 0 ? token : token.slice(0, divider)
+  const asked = (presented: string): AdmitRequest => ({
+    name: name.value,
+    wire: 'peerjs',
+    address: applicant.address,
+    token: presented,
+    ...(meaning.ok && meaning.app !== undefined ? { app: meaning.app } : {}),
+    ...(applicant.origin === undefined ? {} : { origin: applicant.origin }),
+  })
+  if (meaning.ok) {
+    const admitted = await access.admit(asked(presented))
+    // A token that many peers share is no secret of one of them: its bearer cannot take a name back [I9].
+    const shared = admitted.ok && admitted.identity !== undefined && divider < 0
+    if (admitted.ok)
+      return accept(name.value, admitted, shared ? randomBytes(16).toString('base64url') : token)
   }
+  const admitted = await access.admit(asked(key))
+  if (admitted.ok && admitted.identity !== undefined) return accept(name.value, admitted, token)
+  return { ok: false, text: meaning.ok ? refusals.token : refusals.key, what: 'forbidden' }
+}
+
+function accept(name: Name, admitted: { app: App; identity?: string }, secret: string): PeerJsAdmitted {
+  const { app, identity } = admitted
+  // The name is a piece of the whole query until it is copied, and would keep all of it.
+  const own = parsePeer(Buffer.from(peerOf(app, name)).toString())
+  return { ok: true, peer: own.ok ? own.value : peerOf(app, name), app, secret, identity }
 }

@@ -1,23 +1,19 @@
-import type { Clock, Message, Node, OnlineSession, Outcome } from '@peerage/core'
+import type { Clock, Message, OnlineSession, Outcome, Router } from '@peerage/core'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
-import type { Limits } from '../shared/limits.js'
-import { costOf } from '../shared/frame-cost.js'
-import { LONG_BYTES, OVER_PAUSE_MS, TokenBucket } from '../shared/limits.js'
-import type { GatewayMetrics } from '../shared/events.js'
+import { costOf } from '../../lib/frame-cost.js'
+import type { Drops } from '../shared/drops.js'
+import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import type { PeerJsConnection } from './connection.js'
 import { WANTS_EXPIRE } from './connection.js'
-import type { Drops } from './drops.js'
-import { Pairs } from './pairs.js'
+import type { PeerJsGatewayOptions } from './options.js'
 import type { PeerFrame } from './wire.js'
 import { decodePeerFrame } from './wire.js'
 
-export interface PeerJsFramesOptions {
-  node: Node
-  clock: Clock
-  limits: Limits
-  metrics: GatewayMetrics
+export interface PeerJsFramesOptions extends Pick<
+  PeerJsGatewayOptions,
+  'node' | 'clock' | 'limits' | 'metrics' | 'onError'
+> {
   drops: Drops
-  onError: (error: unknown, context: { stage: string }) => void
 }
 
 type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
@@ -38,15 +34,23 @@ export class PeerJsFrames {
     })
   }
 
-  /** Takes one frame of a peer that has its name. */
-  take(connection: PeerJsConnection, session: OnlineSession, text: string): void {
+  receive(connection: PeerJsConnection, text: string): void {
+    const session = this.#options.node.sessions.get(connection.id)
+    if (session?.state === 'online') this.#take(connection, session, text)
+    else if (session?.state === 'opening' && !connection.keep(text)) {
+      this.#options.drops.dropped('too-many', { text: 'frames before the name was claimed' })
+      connection.close('rate-limited')
+    }
+  }
+
+  #take(connection: PeerJsConnection, session: OnlineSession, text: string): void {
     const { node, onError } = this.#options
     const bytes = Buffer.byteLength(text)
     // Counted before it costs anything, whatever it says.
     const cost = costOf(text, bytes)
     const isLong = cost > LONG_BYTES
-    const over = this.isOver(connection, cost) || (isLong && this.#isOverSignals(connection, bytes))
-    if (over && isLong) connection.pause(OVER_PAUSE_MS, this.#options.clock)
+    const over = this.#isOver(connection, cost) || (isLong && this.#isOverSignals(connection, bytes))
+    if (over && isLong) connection.pause(OVER_PAUSE_MS)
     const frame = decodePeerFrame(text, nameOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return
     switch (frame.type) {
@@ -89,25 +93,17 @@ export class PeerJsFrames {
   }
 
   /** Whether what this peer sends is over its rates; if it goes on so, its connection ends. */
-  isOver(connection: PeerJsConnection, length: number): boolean {
-    const { limits } = this.#options
-    const { messagesPerSecond, bytesPerSecond } = limits.values.connection
+  #isOver(connection: PeerJsConnection, cost: number): boolean {
     const now = this.#options.clock.monotonic()
-    if (connection.messages === undefined) {
-      connection.messages = new TokenBucket(messagesPerSecond, now)
-      if (connection.peer !== undefined) connection.messages.beside = limits.named(connection.peer)
-    }
-    connection.bytes ??= new TokenBucket(bytesPerSecond, now)
-    const over = connection.messages.take(1, now) > 0 || connection.bytes.take(length, now) > 0
-    if (over) connection.strike()
+    const { messages, bytes } = connection.rates
+    const over = messages.take(1, now) > 0 || bytes.take(cost, now) > 0
+    if (over) connection.strike(now)
     return over
   }
 
   // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
   #isOverSignals(connection: PeerJsConnection, bytes: number): boolean {
-    const now = this.#options.clock.monotonic()
-    connection.signals ??= new TokenBucket(this.#options.limits.values.connection.signalBytesPerSecond, now)
-    return connection.signals.take(bytes, now) > 0
+    return connection.rates.signals.take(bytes, this.#options.clock.monotonic()) > 0
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {
@@ -122,4 +118,93 @@ export class PeerJsFrames {
     this.#options.drops.dropped('too-many', { text: 'messages behind a look-up', name: message.to })
     if (message.hold) this.#options.node.router.refuse(message, 'rate-limited')
   }
+}
+
+export interface PairsOptions {
+  router: Pick<Router, 'route' | 'knows'>
+  clock: Clock
+  /** `ms`: how long the outcome was waited for; absent: it was known at once. */
+  settled: (message: Message, outcome: Outcome, ms?: number) => void
+  /** Too many wait already. */
+  dropped: (message: Message) => void
+  onError: (error: unknown, context: { stage: string }) => void
+}
+
+/** Waiting behind one look-up: an offer with all its candidates is some 30 messages. */
+const WAITING_PER_PAIR_MOST = 256
+/** Waiting behind all look-ups of this node, so that a slow registry costs bounded memory. */
+const WAITING_MOST = 20_000
+const WAITING_BYTES_MOST = 16 * 1024 * 1024
+
+/**
+ * Keeps the order of what one peer sends to another while the way is being looked up. PeerJS clients answer nothing
+ * and resend nothing, so a candidate that overtook its offer would be lost. Where the way is known there is nothing
+ * to wait for, and nothing is kept.
+ */
+export class Pairs {
+  readonly #options: PairsOptions
+  readonly #waiting = new Map<string, Message[]>()
+  #count = 0
+  #bytes = 0
+
+  constructor(options: PairsOptions) {
+    this.#options = options
+  }
+
+  route(message: Message): void {
+    const behind = this.#waiting.size === 0 ? undefined : this.#waiting.get(pairOf(message))
+    if (behind) {
+      this.#wait(behind, message)
+      return
+    }
+    const outcome = this.#options.router.route(message)
+    if (!(outcome instanceof Promise)) {
+      this.#options.settled(message, outcome)
+      return
+    }
+    const settled = this.#settle(message, outcome)
+    if (this.#options.router.knows(message.to)) return
+    const queue: Message[] = []
+    this.#waiting.set(pairOf(message), queue)
+    void settled.then(() => this.#drain(pairOf(message), queue))
+  }
+
+  #wait(queue: Message[], message: Message): void {
+    const bytes = this.#bytes + Buffer.byteLength(message.frame)
+    if (queue.length >= WAITING_PER_PAIR_MOST || this.#count >= WAITING_MOST || bytes > WAITING_BYTES_MOST) {
+      this.#options.dropped(message)
+      return
+    }
+    queue.push(message)
+    this.#count++
+    this.#bytes = bytes
+  }
+
+  async #drain(pair: string, queue: Message[]): Promise<void> {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      this.#count--
+      this.#bytes -= Buffer.byteLength(next.frame)
+      const outcome = this.#options.router.route(next)
+      if (!(outcome instanceof Promise)) this.#options.settled(next, outcome)
+      else {
+        const settled = this.#settle(next, outcome)
+        if (!this.#options.router.knows(next.to)) await settled
+      }
+    }
+    this.#waiting.delete(pair)
+  }
+
+  // Never rejects.
+  #settle(message: Message, outcome: Promise<Outcome>): Promise<void> {
+    const { clock, settled, onError } = this.#options
+    const begunAt = clock.monotonic()
+    return outcome.then(
+      (known) => settled(message, known, clock.monotonic() - begunAt),
+      (error: unknown) => onError(error, { stage: 'route' }),
+    )
+  }
+}
+
+function pairOf(message: Message): string {
+  return `${message.from}\n${message.to}`
 }

@@ -214,7 +214,7 @@ describe('leaving', () => {
     a.send(offer('nobody'))
     a.send('garbage')
     await eventually('held', () => home.seen.includes('signal held'))
-    await home.gateway.stop()
+    home.gateway.stop()
     await home.node.stop()
     expect(home.clock.pending).toBe(0)
   })

@@ -4,12 +4,14 @@ import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { Access, AdmitRequest } from '../shared/access.js'
+import { greeting } from '../../lib/greeting.js'
 import { mayComeFrom, sameSecret } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics } from '../shared/events.js'
 import { DRAIN_RETRY_MS } from '../shared/refuse-upgrade.js'
-import { meaningOf, type PeerJsKeys } from './admit.js'
+import { meaningOf } from './entry.js'
+import type { PeerJsKeys } from './options.js'
 
 export interface PeerJsHttpOptions {
   node: Node
@@ -33,13 +35,6 @@ export interface PeerJsHttpOptions {
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-/** What a PeerJS server says of itself to whoever asks its root. */
-export const greeting = {
-  name: 'Peerage',
-  description:
-    'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
-  website: 'https://www.npmjs.com/package/@peerage/server',
-} as const
 /** The key of every PeerJS client that was told of no other. */
 const PUBLIC_KEY = 'peerjs'
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
@@ -139,7 +134,7 @@ export class PeerJsHttp {
       answer(response, 429, TEXT_TYPE, 'Too Many Requests')
       return
     }
-    const app = await this.#admit(key, request, address)
+    const app = await this.#appOf(key, request, address)
     // Where any key is served, this is the first look at it.
     const mayKnow = keys !== '*' || limits.tryKey(address, () => app !== undefined)
     if (app === undefined || !mayKnow) return refuse()
@@ -149,7 +144,7 @@ export class PeerJsHttp {
   }
 
   /** The app whose names this key may see: as with `peer`, one key sees all; with a mapping, each its own. */
-  async #admit(key: string, request: IncomingMessage, address: string): Promise<App | undefined> {
+  async #appOf(key: string, request: IncomingMessage, address: string): Promise<App | undefined> {
     const { access, key: keys } = this.#options
     const { origin } = request.headers
     const meaning = meaningOf(keys, decoded(key))

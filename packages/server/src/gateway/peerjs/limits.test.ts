@@ -263,6 +263,28 @@ describe('limits', () => {
     )
   })
 
+  // A ping before the name made the rates of the connection, and these never learnt whose they were.
+  test('[P16] what a name sends counts for the name, whatever came before it', async () => {
+    let pass = (): void => {}
+    const passed = new Promise<void>((resolve) => (pass = resolve))
+    const late = (backend: Backend): Backend => ({
+      ...backend,
+      registry: registryWith(backend.registry, {
+        claim: (...claim) => passed.then(() => backend.registry.claim(...claim)),
+      }),
+    })
+    const limitValues = { ...unlimited, name: { ...unlimited.name, messagesPerSecond: 5 } }
+    const home = await house({ limitValues, wrap: late })
+    const a = new PeerJsPeer({ url: home.url, id: 'a' })
+    await once(a.socket, 'open')
+    a.socket.ping()
+    await once(a.socket, 'pong')
+    pass()
+    await a.next('OPEN')
+    for (let n = 0; n < 20; n++) a.send(candidate('nobody', n))
+    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
+  })
+
   test('[P16] pings count as messages do; a flood of either is closed', async () => {
     const limitValues = {
       ...unlimited,

@@ -1,7 +1,7 @@
 import type { Message, Outcome } from '@peerage/core'
 import { fakeClock, newPeer } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
-import { Pairs } from './pairs.js'
+import { Pairs } from './frames.js'
 
 /** A router whose look-ups are answered when the test says so. */
 function scene() {

@@ -4,8 +4,7 @@ import { PassThrough, type Duplex } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { fakeClock } from '@peerage/core/testing'
-import { Backlog } from './backlog.js'
-import { FrameWriter } from './frame-writer.js'
+import { Backlog, FrameWriter } from './frame-writer.js'
 
 const MANY = 1 << 20
 const noBacklog = (): Backlog => new Backlog(0, fakeClock())

@@ -1,7 +1,8 @@
 import { fakeClock } from '@peerage/core/testing'
 import { describe, expect, test } from 'vitest'
 import { defaultConfig } from '../../config/schema.js'
-import { KeyedBuckets, Limits, TokenBucket, type LimitValues } from './limits.js'
+import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
+import { Limits, type LimitValues } from './limits.js'
 
 const none: LimitValues = {
   connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },

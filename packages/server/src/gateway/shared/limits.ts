@@ -1,144 +1,11 @@
 import type { Clock } from '@peerage/core'
+import type { Peer } from '@peerage/protocol'
+import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
 import { isLoopback } from './address.js'
-import { Backlog } from './backlog.js'
-
-/**
- * A token bucket: `perSecond` on average, `burst` and at least one at once. Our own, since it is asked for every message
- * and must cost neither a promise nor a timer. 0 a second is no limit.
- */
-export class TokenBucket {
-  readonly #perSecond: number
-  readonly #most: number
-  readonly #whole: boolean
-  #tokens: number
-  #at: number
-
-  /** `whole`: what is larger than the bucket counts in full, and the next waits for all of it. */
-  constructor(perSecond: number, now: number, { burst = 2 * perSecond, whole = false } = {}) {
-    this.#perSecond = perSecond
-    this.#whole = whole
-    this.#most = Math.max(1, burst)
-    this.#tokens = this.#most
-    this.#at = now
-  }
-
-  /** Another bucket that the same things are taken from: a connection's messages are also its name's. */
-  beside: TokenBucket | undefined
-
-  /** 0: taken. Else how many milliseconds until it could be. */
-  take(cost: number, now: number): number {
-    const besideMs = this.beside === undefined ? 0 : this.beside.take(cost, now)
-    return Math.max(besideMs, this.#take(cost, now))
-  }
-
-  /** Gives back what was taken for something that turned out to be free. */
-  give(cost: number): void {
-    this.beside?.give(cost)
-    this.#tokens = Math.min(this.#most, this.#tokens + cost)
-  }
-
-  #take(wanted: number, now: number): number {
-    if (this.#perSecond === 0) return 0
-    // What is larger than the bucket takes all of it: it must be possible at some time.
-    const cost = Math.min(wanted, this.#most)
-    const waitMs = this.#wait(cost, now)
-    if (waitMs === 0) this.#tokens -= this.#whole ? wanted : cost
-    return waitMs
-  }
-
-  #wait(cost: number, now: number): number {
-    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond)
-    this.#at = now
-    return this.#tokens >= cost ? 0 : Math.ceil(((cost - this.#tokens) / this.#perSecond) * 1_000)
-  }
-
-  /** Milliseconds until one could be taken. */
-  waitMs(now: number): number {
-    return this.#perSecond === 0 ? 0 : this.#wait(1, now)
-  }
-
-  /** Whether nothing would be lost by forgetting it. */
-  isFull(now: number): boolean {
-    return this.#tokens + ((now - this.#at) / 1_000) * this.#perSecond >= this.#most
-  }
-}
-
-/** Buckets by key, forgotten when full: bounded by those who were busy within the time that a bucket takes to fill. */
-export class KeyedBuckets {
-  readonly #perSecond: number
-  readonly #clock: Clock
-  readonly #burst: number
-  readonly #most: number
-  readonly #buckets = new Map<string, TokenBucket>()
-
-  constructor(perSecond: number, clock: Clock, { burst = 2 * perSecond, most = 100_000 } = {}) {
-    this.#perSecond = perSecond
-    this.#clock = clock
-    this.#burst = burst
-    this.#most = most
-  }
-
-  /** A minute's worth at once: what is rare comes in heaps. */
-  static perMinute(rate: number, clock: Clock): KeyedBuckets {
-    return new KeyedBuckets(rate / 60, clock, { burst: rate })
-  }
-
-  take(key: string, cost = 1): number {
-    if (this.#perSecond === 0) return 0
-    return this.bucket(key).take(cost, this.#clock.monotonic())
-  }
-
-  /** Milliseconds until one could be taken; nobody is remembered for the asking. */
-  waitMs(key: string): number {
-    return this.#buckets.get(key)?.waitMs(this.#clock.monotonic()) ?? 0
-  }
-
-  bucket(key: string): TokenBucket {
-    const now = this.#clock.monotonic()
-    let bucket = this.#buckets.get(key)
-    if (bucket === undefined) {
-      if (this.#buckets.size >= this.#most) this.#sweep(now)
-      bucket = new TokenBucket(this.#perSecond, now, { burst: this.#burst })
-      this.#buckets.set(key, bucket)
-    }
-    return bucket
-  }
-
-  /** Drops what is full again; if all are busy, the oldest: a flood of addresses must not cost memory. */
-  #sweep(now: number): void {
-    for (const [key, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(key)
-    for (const key of this.#buckets.keys()) {
-      if (this.#buckets.size < this.#most) return
-      this.#buckets.delete(key)
-    }
-  }
-
-  get size(): number {
-    return this.#buckets.size
-  }
-}
-
-/** Refused messages of one connection that are still a burst, not a flood: twice this at once. The SDK holds 1,024. */
-const STRIKES_PER_SECOND = 600
-
-/** Counts what is refused on one connection; when it is empty the connection is closed. */
-export function strikeBucket(now: number): TokenBucket {
-  return new TokenBucket(STRIKES_PER_SECOND, now)
-}
+import { Backlog } from './frame-writer.js'
 
 /** A description of a session is about as long; candidates are much shorter. */
 export const LONG_BYTES = 4_096
-/** Twice as many at once; and twice as many a second, for one is answered before each pause and one after it. */
-const REFUSED_REQUESTS_PER_SECOND = 50
-
-/**
- * Requests over a rate that are answered at once. To read, refuse and answer one costs about as much as a look-up, so
- * who goes on asking is read no faster than this.
- */
-export function refusedRequestsBucket(now: number): TokenBucket {
-  return new TokenBucket(REFUSED_REQUESTS_PER_SECOND, now)
-}
-
 /**
  * Whose long frame is over a rate is not read for so long after it: to read and answer one costs as much as to pass it
  * on. What more it sends waits at its own end, and costs nothing.
@@ -149,9 +16,6 @@ export const OVER_PAUSE_MS = 100
 const REFUSALS_PER_SECOND = 50
 /** Over that rate an answer is so late: whoever waits for it before it comes again costs nothing meanwhile. */
 const REFUSAL_LATE_MS = 1_000
-
-/** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
-export const LATE_MOST = 2_000
 
 export interface LimitValues {
   connection: {
@@ -273,5 +137,32 @@ export class Limits {
 
   get connections(): number {
     return this.#connections
+  }
+}
+
+/** Refused messages of one connection that are still a burst, not a flood: twice this at once. The SDK holds 1,024. */
+const STRIKES_PER_SECOND = 600
+
+/** What one connection may send on every wire. Made with its first frame: an idle peer has none. */
+export class Rates {
+  /** Whatever it sends counts once; where it has a name, for the name as well. */
+  readonly messages: TokenBucket
+  readonly bytes: TokenBucket
+  /** What its handshakes say. */
+  readonly signals: TokenBucket
+  #strikes: TokenBucket | undefined
+
+  constructor(limits: Limits, now: number, peer: Peer | undefined) {
+    const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond } = limits.values.connection
+    this.messages = new TokenBucket(messagesPerSecond, now)
+    if (peer !== undefined) this.messages.beside = limits.named(peer)
+    this.bytes = new TokenBucket(bytesPerSecond, now)
+    this.signals = new TokenBucket(signalBytesPerSecond, now)
+  }
+
+  /** Counts what was refused. False: so many are a flood, and the connection is to be closed. */
+  strike(now: number): boolean {
+    this.#strikes ??= new TokenBucket(STRIKES_PER_SECOND, now)
+    return this.#strikes.take(1, now) === 0
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Marks } from './marks.js'
+import { Marks } from './frame-writer.js'
 
 const KB = 1024
 

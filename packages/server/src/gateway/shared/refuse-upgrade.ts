@@ -12,7 +12,7 @@ export interface UpgradeRefusal {
   retryAfterMs?: number | undefined
 }
 
-export interface RefusalParts {
+export interface RefusalOptions {
   clock: Clock
   metrics: Pick<GatewayMetrics, 'rejected'>
 }
@@ -54,7 +54,7 @@ export function refuseUpgrade(
   socket: Duplex,
   wire: Wire | 'none',
   refusal: UpgradeRefusal,
-  { clock, metrics }: RefusalParts,
+  { clock, metrics }: RefusalOptions,
 ): void {
   const { status, reason, detail, retryAfterMs } = refusal
   // A reset is one way to take the answer; `close` follows.

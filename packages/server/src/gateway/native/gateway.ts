@@ -1,0 +1,61 @@
+import type { Ending } from '@peerage/core'
+import type { Arrival } from '../shared/gateway.js'
+import { WebSocketGateway } from '../shared/gateway.js'
+import type { UpgradeRefusal } from '../shared/refuse-upgrade.js'
+import type { NativeHost } from './connection.js'
+import { NativeConnection } from './connection.js'
+import { NativeEntry } from './entry.js'
+import { NativeFrames } from './frames.js'
+import type { NativeGatewayOptions } from './options.js'
+
+/** The first packet of engine.io; what a peer must know of this node follows. */
+const OPEN = '0'
+
+const NOT_OUR_PROTOCOL: UpgradeRefusal = {
+  status: '400 Bad Request',
+  reason: 'malformed',
+  detail: 'this path speaks engine.io 4 over WebSocket only',
+}
+
+/** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
+export class NativeGateway extends WebSocketGateway<NativeConnection> implements NativeHost {
+  readonly metrics: NativeGatewayOptions['metrics']
+  readonly relay: NativeGatewayOptions['relay']
+  readonly entry: NativeEntry
+  readonly frames: NativeFrames
+  /** What the first packet says to every peer, after its id. */
+  readonly #handshake: string
+
+  constructor(options: NativeGatewayOptions) {
+    const { engine, path, metrics, relay } = options
+    super(options, { ...engine, wire: 'native', place: { path, setting: 'path' }, idPrefix: '' })
+    this.metrics = metrics
+    this.relay = relay
+    this.entry = new NativeEntry(options)
+    this.frames = new NativeFrames(options, this.entry)
+    const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = engine
+    this.#handshake = JSON.stringify({ upgrades: [], pingInterval, pingTimeout, maxPayload }).slice(1)
+  }
+
+  protected override takesPath(path: string): boolean {
+    return path === this.place.path || `${path}/` === this.place.path
+  }
+
+  protected override misfit(query: string): UpgradeRefusal | undefined {
+    const asked = new URLSearchParams(query)
+    return asked.get('EIO') === '4' && asked.get('transport') === 'websocket' ? undefined : NOT_OUR_PROTOCOL
+  }
+
+  protected connectionOf(arrival: Arrival): NativeConnection {
+    return new NativeConnection(arrival, this)
+  }
+
+  protected opened(connection: NativeConnection): void {
+    connection.write(`${OPEN}{"sid":"${connection.id}",${this.#handshake}`)
+  }
+
+  /** A peer that means to leave says `leave`; anything else may be a reload or a cut, and keeps the name. */
+  protected endingOf(): Ending {
+    return 'dropped'
+  }
+}
