@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { aclRules } from './acl.js'
 import * as roomScripts from './scripts/rooms.js'
-import * as otherScripts from './scripts/scripts.js'
+import * as otherScripts from './scripts/names.js'
 
 const scripts = { ...roomScripts, ...otherScripts }
 

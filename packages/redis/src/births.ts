@@ -1,7 +1,7 @@
 import type { OnError } from '@peerage/core'
-import type { Commands } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
 import type { Keys } from './keys.js'
-import { birthScript } from './scripts/scripts.js'
+import { birthScript } from './scripts/names.js'
 import type { SlotMap } from './connections/slots.js'
 
 export interface BirthsParts {

@@ -1,10 +1,10 @@
 import type { Peer } from '@peerage/protocol'
 import type { Mailbox, MailboxLimits, Message, OnError } from '@peerage/core'
 import { decodeMessage, encodeMessage } from '@peerage/core'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
-import { emptyScript, putScript } from './scripts/scripts.js'
+import { emptyScript, putScript } from './scripts/names.js'
 
 export interface RedisMailboxParts {
   commands: Commands

@@ -3,11 +3,11 @@ import { parseNodeId } from '@peerage/protocol'
 import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, Times } from '@peerage/core'
 import { RegistryUnavailable, deadRetentionMs } from '@peerage/core'
 import type { Births } from './births.js'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { MARK } from './keys.js'
-import { beatScript, leaveScript, viewScript } from './scripts/scripts.js'
+import { beatScript, leaveScript, viewScript } from './scripts/names.js'
 
 export interface RedisNodesParts {
   commands: Commands

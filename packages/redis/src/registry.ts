@@ -12,13 +12,13 @@ import type {
   Times,
 } from '@peerage/core'
 import { RegistryUnavailable, ghostMs, rankOf } from '@peerage/core'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { MARK } from './keys.js'
 import { formatAs, formatLease, parseLease } from './lease-string.js'
 import type { RedisNodes } from './nodes.js'
-import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts/scripts.js'
+import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts/names.js'
 
 export interface RedisRegistryParts {
   commands: Commands

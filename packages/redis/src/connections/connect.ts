@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
-import { withAdvice } from './advice.js'
+import { withAdvice } from './errors.js'
 import { endSilent } from './silence.js'
 import { withoutDatabase } from './unfit.js'
 import { withReason } from './unreachable.js'

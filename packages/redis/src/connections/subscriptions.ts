@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import { isForbidden, unavailable } from './command.js'
+import { isForbidden, unavailable } from './commands.js'
 import { open } from './connect.js'
 
 export type Handler = (payload: string) => void
