@@ -11,7 +11,7 @@ import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './connections/health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
-import { makeLinks } from './connections/pubsub.js'
+import { makePubSub } from './connections/pubsub.js'
 import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
 import { RedisNodes } from './nodes.js'
@@ -20,9 +20,9 @@ import type { Publishing } from './connections/publishing.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
 import { Reports } from './connections/reports.js'
-import type { Listening } from './connections/subscriptions.js'
+import type { Subscriptions } from './connections/subscriptions.js'
 import type { RedisAddress } from './connections/url.js'
-import { UnfitRedis } from './connections/unfit.js'
+import { UnfitRedis, wordsOf } from './connections/errors.js'
 import { parseRedisUrl } from './connections/url.js'
 
 export interface RedisBackendOptions {
@@ -78,7 +78,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     tls,
     onError: (error) => {
       onError(error, { stage: 'redis connection' })
-      health.failed(reports.describe(error))
+      health.failed(wordsOf(error))
       if (error instanceof UnfitRedis) health.refuse(error)
     },
   }
@@ -92,7 +92,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     retentionMs: times.nodeLeaseMs + deadRetentionMs(times),
     onError,
   })
-  const links = makeLinks({
+  const pubsub = makePubSub({
     connectOptions,
     commands,
     clock,
@@ -104,10 +104,10 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
     onChange: () => health.evaluate(),
     onError: (error, context) => {
       onError(error, context)
-      if (context.stage === 'subscribe') health.failed(reports.describe(error))
+      if (context.stage === 'subscribe') health.failed(wordsOf(error))
     },
   })
-  const { publishing, listening: subscriptions } = links
+  const { publishing, subscriptions } = pubsub
   const talk = { publishing, subscriptions, keys, clock, commandMs, onError }
   const limits = { ...defaultBusLimits, ...options.busLimits }
   const bus = new RedisBus({ ...talk, limits, onCanary: (channel) => health.heard(channel) })
@@ -130,7 +130,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
       isStopped = false
       listener = onBackendEvent
       end = open(client, clock)
-      links.start()
+      pubsub.start()
       await health.start()
     },
     stop: async () => {
@@ -138,7 +138,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
         () => health.stop(),
         () => bus.close(),
         () => void (isStopped = true),
-        () => links.stop(),
+        () => pubsub.stop(),
       ]
       await inTurn([...steps, () => end?.()], (error) => reports.onError(error, { stage: 'stop' }))
       listener = undefined
@@ -151,14 +151,14 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   }
 }
 
-interface StoresParts {
+interface StoresOptions {
   options: RedisBackendOptions
   commands: Commands
   nodes: RedisNodes
   single: boolean
   talk: {
     publishing: Publishing
-    subscriptions: Listening
+    subscriptions: Subscriptions
     keys: Keys
     clock: Clock
     commandMs: number
@@ -168,7 +168,7 @@ interface StoresParts {
 
 // What keeps no state of its own: all of it is in Redis.
 function makeStores(
-  parts: StoresParts,
+  parts: StoresOptions,
 ): Pick<RedisBackend, 'registry' | 'directory' | 'rooms' | 'presence' | 'mailbox'> {
   const { options, commands, nodes, talk, single } = parts
   const { keys, subscriptions, onError } = talk

@@ -16,9 +16,9 @@ export class RedisDirectory implements Directory {
   readonly #commands: Commands
   readonly #keys: Keys
 
-  constructor(parts: { commands: Commands; keys: Keys }) {
-    this.#commands = parts.commands
-    this.#keys = parts.keys
+  constructor(options: { commands: Commands; keys: Keys }) {
+    this.#commands = options.commands
+    this.#keys = options.keys
   }
 
   async list(app: App, most: number): Promise<{ leases: Lease[]; complete: boolean }> {

@@ -2,13 +2,13 @@ import type { BackendEvent, Clock, OnError, Timer } from '@peerage/core'
 import type { Redis } from 'ioredis'
 import type { Client } from './connect.js'
 import type { Publishing } from './publishing.js'
-import type { Listening } from './subscriptions.js'
-import { UnfitRedis } from './unfit.js'
+import type { Subscriptions } from './subscriptions.js'
+import { UnfitRedis } from './errors.js'
 
-export interface HealthParts {
+export interface HealthOptions {
   commands: Client
   publishing: Publishing
-  subscriptions: Listening
+  subscriptions: Subscriptions
   clock: Clock
   beatMs: number
   commandMs: number
@@ -34,7 +34,7 @@ const VERSION_LEAST = 7
  * sockets open; so the node sings to itself over every shard, and pings the connection that listens.
  */
 export class Health {
-  readonly #parts: HealthParts
+  readonly #options: HealthOptions
   /** Channel → songs sent since one was last heard. */
   readonly #unheard = new Map<string, number>()
   /** Channel → when the song was sung that is the only one not heard yet: all songs are alike. */
@@ -50,8 +50,8 @@ export class Health {
   #lastError = ''
   #refuse: (why: UnfitRedis) => void = () => {}
 
-  constructor(parts: HealthParts) {
-    this.#parts = parts
+  constructor(options: HealthOptions) {
+    this.#options = options
   }
 
   /**
@@ -59,27 +59,27 @@ export class Health {
    */
   start(): Promise<void> {
     this.#running = true
-    const { commands } = this.#parts
+    const { commands } = this.#options
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
       this.#once(resolve)
       commands.on('ready', () => {
         // A reconnect may be to a Redis that has forgotten everything: nobody claims before that is known.
         if (this.#wasReady)
-          this.#parts.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
+          this.#options.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
         this.#wasReady = true
         this.#checkVersion().then(
           () => {
             this.#onReady()
             if (!this.#version.ok) this.refuse(new UnfitRedis(this.#version.why))
           },
-          (error: unknown) => this.#parts.onError(error, { stage: 'version' }),
+          (error: unknown) => this.#options.onError(error, { stage: 'version' }),
         )
       })
     })
     commands.on('close', () => this.evaluate())
     this.#every(PING_MS, () => this.#ping())
-    this.#every(this.#parts.beatMs, () => this.#sing())
+    this.#every(this.#options.beatMs, () => this.#sing())
     this.evaluate()
     return started
   }
@@ -108,11 +108,11 @@ export class Health {
     const told = { healthy: why === undefined, why: why ?? 'connected to Redis' }
     if (told.healthy === this.#told?.healthy && told.why === this.#told.why) return
     this.#told = told
-    this.#parts.onEvent({ type: 'health', ...told })
+    this.#options.onEvent({ type: 'health', ...told })
   }
 
   #ailment(): string | undefined {
-    const { commands, publishing, subscriptions } = this.#parts
+    const { commands, publishing, subscriptions } = this.#options
     const because = this.#lastError === '' ? '' : `: ${this.#lastError}`
     if (commands.status !== 'ready') return `not connected to Redis${because}`
     if (!this.#version.ok) return this.#version.why
@@ -129,7 +129,7 @@ export class Health {
 
   // Resolves by the first of: everything is connected, something failed, time is up.
   #once(resolve: () => void): void {
-    const { clock, commands, publishing, subscriptions, commandMs } = this.#parts
+    const { clock, commands, publishing, subscriptions, commandMs } = this.#options
     const look = (): void => {
       const all = commands.status === 'ready' && publishing.connected && this.#version.ok
       const ready = all && subscriptions.stands
@@ -143,7 +143,7 @@ export class Health {
 
   async #checkVersion(): Promise<void> {
     try {
-      const version = readVersion(await this.#parts.commands.info('server'))
+      const version = readVersion(await this.#options.commands.info('server'))
       const major = Number(version.split('.')[0])
       this.#version =
         major < VERSION_LEAST
@@ -155,7 +155,7 @@ export class Health {
     } catch (error) {
       // An ACL may keep INFO from us: then the first script tells whether the server is new enough.
       this.#version = { ok: true }
-      this.#parts.onError(error, { stage: 'version' })
+      this.#options.onError(error, { stage: 'version' })
     }
   }
 
@@ -163,9 +163,9 @@ export class Health {
     const index = this.#timers.length
     const again = (): void => {
       if (!this.#running) return
-      this.#timers[index] = this.#parts.clock.after(ms, () => {
+      this.#timers[index] = this.#options.clock.after(ms, () => {
         task()
-          .catch((error: unknown) => this.#parts.onError(error, { stage: 'health' }))
+          .catch((error: unknown) => this.#options.onError(error, { stage: 'health' }))
           .finally(again)
       })
     }
@@ -173,11 +173,11 @@ export class Health {
   }
 
   async #ping(): Promise<void> {
-    await Promise.all(this.#parts.subscriptions.clients().map((client) => this.#pingOne(client)))
+    await Promise.all(this.#options.subscriptions.clients().map((client) => this.#pingOne(client)))
   }
 
   async #pingOne(client: Redis): Promise<void> {
-    const { clock, commandMs, onError } = this.#parts
+    const { clock, commandMs, onError } = this.#options
     const timer = clock.after(commandMs, () => client.disconnect(true))
     try {
       await client.ping()
@@ -189,7 +189,7 @@ export class Health {
   }
 
   async #sing(): Promise<void> {
-    const { inbox, subscriptions } = this.#parts
+    const { inbox, subscriptions } = this.#options
     const canaries = subscriptions.canaries()
     for (const old of this.#canaries) if (!canaries.includes(old)) subscriptions.drop(old)
     for (const channel of canaries) await this.#listen(channel)
@@ -212,19 +212,19 @@ export class Health {
   async #listen(channel: string): Promise<void> {
     if (this.#canaries.includes(channel)) return
     try {
-      await this.#parts.subscriptions.want(channel, () => this.heard(channel), 'node')
+      await this.#options.subscriptions.want(channel, () => this.heard(channel), 'node')
     } catch (error) {
-      this.#parts.onError(error, { stage: 'canary' })
+      this.#options.onError(error, { stage: 'canary' })
     }
   }
 
   async #singOver(channel: string): Promise<void> {
-    const { publishing, onError } = this.#parts
+    const { publishing, onError } = this.#options
     const published = publishing.publish(channel, CANARY)
     if (published === undefined) return
     const before = this.#unheard.get(channel) ?? 0
-    if (before > 0) this.#parts.onCanary({ heard: false })
-    else this.#sungAt.set(channel, this.#parts.clock.monotonic())
+    if (before > 0) this.#options.onCanary({ heard: false })
+    else this.#sungAt.set(channel, this.#options.clock.monotonic())
     // Counted before its answer comes: it may be heard before that.
     this.#unheard.set(channel, before + 1)
     try {
@@ -233,7 +233,7 @@ export class Health {
       // Not sung, so not missed.
       this.#unheard.set(channel, Math.max(0, (this.#unheard.get(channel) ?? 0) - 1))
       this.#sungAt.delete(channel)
-      this.#parts.onCanary({ heard: false })
+      this.#options.onCanary({ heard: false })
       onError(error, { stage: 'canary' })
     }
   }
@@ -243,7 +243,7 @@ export class Health {
     const sungAt = this.#sungAt.get(channel)
     this.#sungAt.delete(channel)
     if (sungAt !== undefined)
-      this.#parts.onCanary({ heard: true, lagMs: this.#parts.clock.monotonic() - sungAt })
+      this.#options.onCanary({ heard: true, lagMs: this.#options.clock.monotonic() - sungAt })
     this.#unheard.set(channel, 0)
     if (this.#deaf.delete(channel)) this.evaluate()
   }
