@@ -165,10 +165,8 @@ export class RedisRegistry implements Registry {
     const lease = this.#read(peer, answer[1])
     if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
     if (answer[0] === 'held') return { ok: false, holder: lease }
-    // The words that we hold already, not their copies: a lease is kept as long as its peer stays.
-    const own = { ...lease, ...owner, secretHash: options.secretHash }
     const replaced = this.#read(peer, answer[2])
-    return replaced ? { ok: true, lease: own, replaced } : { ok: true, lease: own }
+    return replaced ? { ok: true, lease, replaced } : { ok: true, lease }
   }
 
   async #reassert(lease: Lease, options: ReassertOptions, outcome: Reasserted): Promise<void> {

@@ -103,7 +103,7 @@ export class ServerSubscriptions implements Subscriptions {
 
   /** `state`: `lost` where it stood on another connection than this one. */
   want(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost' = 'new'): Promise<void> {
-    const isFresh = this.#wanted.get(channel) === undefined
+    const isFresh = !this.#wanted.channels.has(channel)
     const wanted = this.#wanted.add(channel, handler, whose, state)
     if (wanted.state === 'stands') return Promise.resolve()
     if (isFresh) this.#soon(this.#fresh, channel)
@@ -145,7 +145,7 @@ export class ServerSubscriptions implements Subscriptions {
       })
     }
     client.on('smessage', (channel: string, payload: string) => {
-      if (isOurs()) this.#wanted.get(channel)?.handler(payload)
+      if (isOurs()) this.#wanted.channels.get(channel)?.handler(payload)
     })
     on('ready', () => {
       this.#subscribe(this.#wanted.split())
@@ -191,7 +191,7 @@ export class ServerSubscriptions implements Subscriptions {
   // What was dropped goes first: it may be wanted again by now.
   #ask(): void {
     const dropped = [...this.#dropped]
-    const fresh = [...this.#fresh].filter((channel) => this.#wanted.get(channel) !== undefined)
+    const fresh = [...this.#fresh].filter((channel) => this.#wanted.channels.has(channel))
     this.#dropped.clear()
     this.#fresh.clear()
     for (const channels of this.#perCommand(dropped))
@@ -217,7 +217,7 @@ export class ServerSubscriptions implements Subscriptions {
   }
 
   #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
-    const asked = channels.map((channel) => this.#wanted.get(channel))
+    const asked = channels.map((channel) => this.#wanted.channels.get(channel))
     client.ssubscribe(...channels).then(
       () => this.#stand(client, channels, asked),
       (error: unknown) => this.#fail(client, channels, error, isTold),
@@ -228,7 +228,7 @@ export class ServerSubscriptions implements Subscriptions {
   #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
     if (client !== this.#ready) return
     for (const [i, channel] of channels.entries()) {
-      const wanted = this.#wanted.get(channel)
+      const wanted = this.#wanted.channels.get(channel)
       if (wanted && wanted === asked[i]) this.#wanted.stand(wanted)
     }
     this.#tellRestored()
@@ -248,11 +248,11 @@ export class ServerSubscriptions implements Subscriptions {
     // It is not said which of them.
     if (forbidden && channels.length > 1) {
       for (const channel of channels)
-        if (this.#wanted.get(channel)) this.#subscribeTogether(client, [channel], true)
+        if (this.#wanted.channels.has(channel)) this.#subscribeTogether(client, [channel], true)
       return
     }
     for (const channel of channels) {
-      const wanted = this.#wanted.get(channel)
+      const wanted = this.#wanted.channels.get(channel)
       if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
     }
     if (forbidden) this.#againIn(REFUSED_RETRY_MS)

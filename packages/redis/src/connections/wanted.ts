@@ -14,14 +14,11 @@ export interface Wanted {
 /** The channels that one connection shall be subscribed to, and which of them stand. */
 export class WantedChannels {
   readonly #channels = new Map<string, Wanted>()
+  readonly channels: ReadonlyMap<string, Wanted> = this.#channels
   /** The node's own among them. */
   readonly #own = new Set<string>()
   /** How many stood, and do not yet stand again. */
   #lost = 0
-
-  get(channel: string): Wanted | undefined {
-    return this.#channels.get(channel)
-  }
 
   /** The node's own first, and apart. */
   split(channels: Iterable<string> = this.#channels.keys()): [own: string[], others: string[]] {
