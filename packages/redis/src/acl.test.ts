@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { aclRules } from './acl.js'
+import * as mailboxScripts from './scripts/mailbox.js'
+import * as nameScripts from './scripts/names.js'
+import * as nodeScripts from './scripts/nodes.js'
 import * as roomScripts from './scripts/rooms.js'
-import * as otherScripts from './scripts/scripts.js'
 
-const scripts = { ...roomScripts, ...otherScripts }
+const scripts = { ...mailboxScripts, ...nameScripts, ...nodeScripts, ...roomScripts }
 
 test('[KEY3] whatever a script calls is allowed', () => {
   const called = new Set<string>()

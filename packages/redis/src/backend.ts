@@ -1,28 +1,27 @@
 import { randomBytes } from 'node:crypto'
+import type { NodeId } from '@peerage/protocol'
 import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
 import { deadRetentionMs, defaultMailboxLimits, inTurn } from '@peerage/core'
 import type { BusLimits } from './bus.js'
 import { Births } from './births.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
-import { Commands } from './connections/command.js'
-import type { ConnectOptions, RedisTls } from './connections/connect.js'
+import { Commands } from './connections/commands.js'
+import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
 import { clientForCommands, open } from './connections/connect.js'
 import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './connections/health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
-import { makeLinks } from './connections/links.js'
+import type { PubSub } from './connections/pubsub.js'
+import { makePubSub } from './connections/pubsub.js'
 import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
-import type { Publishing } from './connections/publishing.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
-import { Reports } from './reports.js'
-import type { Listening } from './connections/subscriptions.js'
+import { Reports } from './connections/reports.js'
 import type { RedisAddress } from './connections/url.js'
-import { UnfitRedis } from './connections/unfit.js'
 import { parseRedisUrl } from './connections/url.js'
 
 export interface RedisBackendOptions {
@@ -56,129 +55,143 @@ export const DEFAULT_PREFIX = 'pg:'
 
 /** The store of a cluster on Redis. Throws when the URL or the prefix cannot be; connects with `start`. */
 export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
-  const { times, clock } = options
-  const { commandMs } = times
-  const address = readAddress(options)
-  const keys = readPrefix(options)
-  const reports = new Reports(options.onError, clock)
-  let isStopped = false
+  return new RedisStores(options)
+}
+
+class RedisStores implements RedisBackend {
+  readonly registry: RedisRegistry
+  readonly directory: RedisDirectory
+  readonly nodes: RedisNodes
+  readonly presence: RedisPresence
+  readonly rooms: RedisRooms
+  readonly mailbox: RedisMailbox
+  readonly bus: RedisBus
+  readonly #clock: Clock
+  readonly #address: RedisAddress
+  readonly #tls: RedisTls
+  readonly #reports: Reports
+  readonly #client: Client
+  readonly #commands: Commands
+  readonly #pubsub: PubSub
+  readonly #health: Health
+  #isStopped = false
+  #listener: ((event: BackendEvent) => void) | undefined
+  #end: (() => void) | undefined
+
+  constructor(options: RedisBackendOptions) {
+    const { times, clock } = options
+    const { commandMs } = times
+    this.#clock = clock
+    this.#address = readAddress(options)
+    this.#tls = { ...options.tls }
+    this.#reports = new Reports(options.onError, clock)
+    const keys = readPrefix(options)
+    const onError = this.#onError
+    const connectOptions = this.#connectOptions(options)
+    this.#client = clientForCommands(connectOptions)
+    this.#commands = new Commands({ client: this.#client, clock, commandMs, onError })
+    const single = this.#address.topology !== 'cluster'
+    const stored = { commands: this.#commands, keys, times, clock, commandMs, onError }
+    const births = new Births({ ...stored, retentionMs: times.nodeLeaseMs + deadRetentionMs(times) })
+    const canarySender = randomBytes(6).toString('base64url')
+    this.#pubsub = makePubSub({
+      ...stored,
+      connectOptions,
+      canary: (word) => keys.canary(canarySender, word),
+      onSlots: (slots) => births.arrange(slots),
+      // On one server, names are gone only when the connection for commands is lost, too.
+      onRestored: (why) => this.#onEvent({ type: 'doubt', why, names: !single }),
+      onChange: () => this.#health.evaluate(),
+      onError: (error, context) => {
+        if (context.stage === 'subscribe') this.#failed(error, context)
+        else onError(error, context)
+      },
+    })
+    const { publishing, subscriptions } = this.#pubsub
+    const heard = { ...stored, publishing, subscriptions }
+    this.bus = new RedisBus({
+      ...heard,
+      limits: { ...defaultBusLimits, ...options.busLimits },
+      onCanary: (channel) => this.#health.heard(channel),
+    })
+    this.#health = new Health({
+      ...heard,
+      client: this.#client,
+      beatMs: times.beatMs,
+      inbox: () => this.bus.inbox,
+      onEvent: this.#onEvent,
+      onCanary: options.onCanary ?? (() => {}),
+    })
+    this.nodes = new RedisNodes({
+      ...stored,
+      ...(single ? {} : { births }),
+      onAbsent: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
+    })
+    this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
+    this.directory = new RedisDirectory(stored)
+    this.rooms = new RedisRooms(heard)
+    this.presence = new RedisPresence(heard)
+    const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }
+    this.mailbox = new RedisMailbox({ ...stored, limits: mailboxLimits })
+  }
+
+  identify(node: NodeId): void {
+    this.nodes.identify(node)
+  }
+
+  async start(onEvent: (event: BackendEvent) => void): Promise<void> {
+    this.#isStopped = false
+    this.#listener = onEvent
+    this.#end = open(this.#client, this.#clock)
+    this.#pubsub.start()
+    await this.#health.start()
+  }
+
+  async stop(): Promise<void> {
+    const steps = [
+      () => this.#health.stop(),
+      () => this.bus.close(),
+      () => void (this.#isStopped = true),
+      () => this.#pubsub.stop(),
+      () => this.#end?.(),
+    ]
+    await inTurn(steps, (error) => this.#reports.onError(error, { stage: 'stop' }))
+    this.#listener = undefined
+  }
+
+  renewTls(tls: RedisTls): void {
+    Object.assign(this.#tls, tls)
+  }
+
+  inspect(): Promise<Inspection> {
+    return inspect(this.#commands, this.#address.topology, this.nodes)
+  }
+
+  get malformed(): number {
+    return this.bus.malformed
+  }
+
+  readonly #onEvent = (event: BackendEvent): void => this.#listener?.(event)
+
   // What was on its way when the connections were closed has failed, and nobody waits for it any more.
-  const onError: OnError = (error, context) => {
-    if (!isStopped) reports.onError(error, context)
+  readonly #onError: OnError = (error, context) => {
+    if (!this.#isStopped) this.#reports.onError(error, context)
   }
-  let listener: ((event: BackendEvent) => void) | undefined
-  let end: (() => void) | undefined
-  const onEvent = (event: BackendEvent): void => listener?.(event)
 
-  const tls: RedisTls = { ...options.tls }
-  const connectOptions: ConnectOptions = {
-    address,
-    commandMs,
-    clock,
-    tls,
-    onError: (error) => {
-      onError(error, { stage: 'redis connection' })
-      health.failed(reports.describe(error))
-      if (error instanceof UnfitRedis) health.refuse(error)
-    },
+  #connectOptions({ times, clock }: RedisBackendOptions): ConnectOptions {
+    return {
+      address: this.#address,
+      commandMs: times.commandMs,
+      clock,
+      tls: this.#tls,
+      onError: (error) => this.#failed(error, { stage: 'redis connection' }),
+    }
   }
-  const client = clientForCommands(connectOptions)
-  const commands = new Commands({ client, clock, commandMs, onError })
-  const singer = randomBytes(6).toString('base64url')
-  const isCluster = address.topology === 'cluster'
-  const births = new Births({
-    commands,
-    keys,
-    retentionMs: times.nodeLeaseMs + deadRetentionMs(times),
-    onError,
-  })
-  const links = makeLinks({
-    connectOptions,
-    commands,
-    clock,
-    commandMs,
-    canary: (word) => keys.canary(singer, word),
-    onSlots: (slots) => births.arrange(slots),
-    // On one server, names are gone only when the connection for commands is lost, too.
-    onRestored: (why) => onEvent({ type: 'doubt', why, names: isCluster }),
-    onChange: () => health.evaluate(),
-    onError: (error, context) => {
-      onError(error, context)
-      if (context.stage === 'subscribe') health.failed(reports.describe(error))
-    },
-  })
-  const { publishing, listening: subscriptions } = links
-  const talk = { publishing, subscriptions, keys, clock, commandMs, onError }
-  const limits = { ...defaultBusLimits, ...options.busLimits }
-  const bus = new RedisBus({ ...talk, limits, onCanary: (channel) => health.heard(channel) })
-  const health: Health = new Health({
-    ...talk,
-    commands: client,
-    beatMs: times.beatMs,
-    inbox: () => bus.inbox,
-    onEvent,
-    onCanary: options.onCanary ?? (() => {}),
-  })
-  const onAbsent = (): void => onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true })
-  const nodes = new RedisNodes({ commands, keys, times, clock, ...(isCluster ? { births } : {}), onAbsent })
-  return {
-    ...makeStores({ options, commands, nodes, talk, single: !isCluster }),
-    nodes,
-    bus,
-    identify: (node) => nodes.identify(node),
-    start: async (onBackendEvent) => {
-      isStopped = false
-      listener = onBackendEvent
-      end = open(client, clock)
-      links.start()
-      await health.start()
-    },
-    stop: async () => {
-      const steps = [
-        () => health.stop(),
-        () => bus.close(),
-        () => void (isStopped = true),
-        () => links.stop(),
-      ]
-      await inTurn([...steps, () => end?.()], (error) => reports.onError(error, { stage: 'stop' }))
-      listener = undefined
-    },
-    renewTls: (renewed) => void Object.assign(tls, renewed),
-    inspect: () => inspect(commands, address.topology, nodes),
-    get malformed() {
-      return bus.malformed
-    },
-  }
-}
 
-interface StoresParts {
-  options: RedisBackendOptions
-  commands: Commands
-  nodes: RedisNodes
-  single: boolean
-  talk: {
-    publishing: Publishing
-    subscriptions: Listening
-    keys: Keys
-    clock: Clock
-    commandMs: number
-    onError: OnError
-  }
-}
-
-// What keeps no state of its own: all of it is in Redis.
-function makeStores(
-  parts: StoresParts,
-): Pick<RedisBackend, 'registry' | 'directory' | 'rooms' | 'presence' | 'mailbox'> {
-  const { options, commands, nodes, talk, single } = parts
-  const { keys, subscriptions, onError } = talk
-  const limits = { ...defaultMailboxLimits, ...options.mailboxLimits }
-  return {
-    registry: new RedisRegistry({ commands, keys, nodes, times: options.times, single, onError }),
-    directory: new RedisDirectory({ commands, keys }),
-    rooms: new RedisRooms({ ...talk, commands }),
-    presence: new RedisPresence({ subscriptions, keys, onError }),
-    mailbox: new RedisMailbox({ commands, keys, limits, onError }),
+  /** A failure that tells why this node is not healthy. */
+  #failed(error: unknown, context: { stage: string }): void {
+    this.#onError(error, context)
+    this.#health.failed(error)
   }
 }
 

@@ -1,10 +1,10 @@
 import type { OnError } from '@peerage/core'
-import type { Commands } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
 import type { Keys } from './keys.js'
-import { birthScript } from './scripts/scripts.js'
-import type { SlotMap } from './connections/slots.js'
+import type { SlotMap } from './connections/topology.js'
+import { birthScript } from './scripts/nodes.js'
 
-export interface BirthsParts {
+export interface BirthsOptions {
   commands: Commands
   keys: Keys
   /** How long a mark outlives the last beat. */
@@ -12,33 +12,24 @@ export interface BirthsParts {
   onError: OnError
 }
 
-/** With three masters a word misses a shard two times in three; after 500, never. */
-const WORDS = 500
-
 /**
  * When each master of a Cluster was last empty: a mark on each of them, made by the first node that misses it. Another
  * mark than before says that this master has lost its names.
  */
 export class Births {
-  readonly #parts: BirthsParts
+  readonly #options: BirthsOptions
   /** The mark of each master: its word, and its value as of the last check. */
   #marks = new Map<string, number>()
   #masters = new Set<string>()
 
-  constructor(parts: BirthsParts) {
-    this.#parts = parts
+  constructor(options: BirthsOptions) {
+    this.#options = options
   }
 
   /** Finds a key for a mark on each master. */
   arrange(slots: SlotMap): void {
-    const missing = new Set(slots.masters)
-    const marks = new Map<string, number>()
-    for (let n = 0; missing.size > 0 && n < WORDS; n++) {
-      const key = this.#parts.keys.birth(String(n))
-      const master = slots.owner(key)
-      if (master !== undefined && missing.delete(master)) marks.set(key, this.#marks.get(key) ?? 0)
-    }
-    this.#marks = marks
+    const keys = slots.oneEach((word) => this.#options.keys.birth(word))
+    this.#marks = new Map([...keys.values()].map((key) => [key, this.#marks.get(key) ?? 0]))
     this.#masters = slots.masters
   }
 
@@ -55,7 +46,7 @@ export class Births {
   }
 
   async #read(key: string, marks: Map<string, number>): Promise<boolean> {
-    const { commands, retentionMs, onError } = this.#parts
+    const { commands, retentionMs, onError } = this.#options
     try {
       const mark = Number(await commands.script(birthScript, key, [retentionMs]))
       if (!Number.isFinite(mark)) throw new Error(`not a time: ${key}`)

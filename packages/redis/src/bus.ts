@@ -4,11 +4,11 @@ import { Rush, decodeEnvelopes, encodeEnvelope } from '@peerage/core'
 import { CANARY } from './connections/health.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './connections/publishing.js'
-import type { Listening } from './connections/subscriptions.js'
+import type { Subscriptions } from './connections/subscriptions.js'
 
-export interface RedisBusParts {
+export interface RedisBusOptions {
   publishing: Publishing
-  subscriptions: Listening
+  subscriptions: Subscriptions
   keys: Keys
   clock: Clock
   commandMs: number
@@ -54,7 +54,7 @@ interface Flight {
 
 /** Node to node over sharded pub/sub: one channel a node, so a message costs the same in a cluster of any size. */
 export class RedisBus implements Bus {
-  readonly #parts: RedisBusParts
+  readonly #options: RedisBusOptions
   #inbox: string | undefined
   readonly #rush: Rush
   readonly #lanes = new Map<NodeId, Lane>()
@@ -69,9 +69,9 @@ export class RedisBus implements Bus {
   #malformed = 0
   #closed = false
 
-  constructor(parts: RedisBusParts) {
-    this.#parts = parts
-    this.#rush = new Rush(RUSH, parts.clock)
+  constructor(options: RedisBusOptions) {
+    this.#options = options
+    this.#rush = new Rush(RUSH, options.clock)
   }
 
   /** The channel that is subscribed to, or shall be. */
@@ -85,19 +85,19 @@ export class RedisBus implements Bus {
   }
 
   async subscribe(node: NodeId, receive: (envelope: Envelope) => void): Promise<void> {
-    const { subscriptions, keys } = this.#parts
+    const { subscriptions, keys } = this.#options
     const inbox = keys.inbox(node)
     if (this.#inbox !== undefined && this.#inbox !== inbox) subscriptions.drop(this.#inbox)
     this.#inbox = inbox
     const hear = (payload: string): void => {
-      if (payload === CANARY) this.#parts.onCanary(inbox)
+      if (payload === CANARY) this.#options.onCanary(inbox)
       else this.#receive(payload, receive)
     }
     await subscriptions.want(inbox, hear, 'node')
   }
 
   publish(to: NodeId, envelope: Envelope): Promise<Sent> {
-    const { limits } = this.#parts
+    const { limits } = this.#options
     if (this.#closed) return UNAVAILABLE
     const record = encodeEnvelope(envelope)
     if (this.#envelopes >= limits.envelopes || this.#length + record.length > limits.length)
@@ -111,7 +111,7 @@ export class RedisBus implements Bus {
       const rush = this.#rush.add()
       if (this.#mayWait(envelope)) {
         this.#lanes.set(to, lane)
-        this.#ackTimer ??= this.#parts.clock.after(ACK_WAIT_MS, () => {
+        this.#ackTimer ??= this.#options.clock.after(ACK_WAIT_MS, () => {
           this.#ackTimer = undefined
           this.#flush('all')
         })
@@ -128,14 +128,14 @@ export class RedisBus implements Bus {
 
   #mayWait(envelope: Envelope): boolean {
     if (envelope.type !== 'deliver' || envelope.message.kind !== 'ack') return false
-    return this.#parts.clock.monotonic() - this.#sentAt < ACK_WAIT_MS
+    return this.#options.clock.monotonic() - this.#sentAt < ACK_WAIT_MS
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#deadline?.cancel()
     this.#ackTimer?.cancel()
-    if (this.#inbox !== undefined) this.#parts.subscriptions.drop(this.#inbox)
+    if (this.#inbox !== undefined) this.#options.subscriptions.drop(this.#inbox)
     this.#inbox = undefined
     for (const lane of this.#lanes.values()) for (const settle of lane.waiting) settle('unavailable')
     this.#lanes.clear()
@@ -161,7 +161,7 @@ export class RedisBus implements Bus {
   }
 
   #send(to: NodeId, { payload, waiting }: Lane): void {
-    const { publishing, keys, clock, commandMs } = this.#parts
+    const { publishing, keys, clock, commandMs } = this.#options
     const count = waiting.length
     // Counted for all at once: V8 copies a string that was put together before it counts its bytes.
     const bytes = Buffer.byteLength(payload)
@@ -183,7 +183,7 @@ export class RedisBus implements Bus {
       (error: unknown) => {
         this.#flights.delete(flight)
         this.#landed(waiting, count, bytes, 'unavailable')
-        this.#parts.onError(error, { stage: 'bus publish', envelopes: count })
+        this.#options.onError(error, { stage: 'bus publish', envelopes: count })
       },
     )
   }
@@ -198,7 +198,7 @@ export class RedisBus implements Bus {
   // Flights are in the order of their deadlines: one timer looks after them all.
   #watchDeadlines(): void {
     if (this.#deadline || this.#closed) return
-    const { clock, commandMs } = this.#parts
+    const { clock, commandMs } = this.#options
     this.#deadline = clock.after(commandMs / DEADLINE_STEPS, () => {
       this.#deadline = undefined
       const now = clock.monotonic()
@@ -212,7 +212,7 @@ export class RedisBus implements Bus {
   }
 
   #receive(payload: string, receive: (envelope: Envelope) => void): void {
-    const { onError } = this.#parts
+    const { onError } = this.#options
     const malformed = decodeEnvelopes(payload, (envelope) => {
       try {
         receive(envelope)

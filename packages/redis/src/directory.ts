@@ -3,7 +3,7 @@ import type { App, Peer } from '@peerage/protocol'
 import { parsePeer } from '@peerage/protocol'
 import { Cluster } from 'ioredis'
 import type { Redis } from 'ioredis'
-import type { Commands } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
 import type { Client } from './connections/connect.js'
 import type { Keys } from './keys.js'
 import { parseLease } from './lease-string.js'
@@ -16,9 +16,9 @@ export class RedisDirectory implements Directory {
   readonly #commands: Commands
   readonly #keys: Keys
 
-  constructor(parts: { commands: Commands; keys: Keys }) {
-    this.#commands = parts.commands
-    this.#keys = parts.keys
+  constructor(options: { commands: Commands; keys: Keys }) {
+    this.#commands = options.commands
+    this.#keys = options.keys
   }
 
   async list(app: App, most: number): Promise<{ leases: Lease[]; complete: boolean }> {

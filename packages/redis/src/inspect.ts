@@ -1,4 +1,4 @@
-import type { Commands } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
 import { readVersion } from './connections/health.js'
 import type { RedisNodes } from './nodes.js'
 import type { RedisAddress } from './connections/url.js'

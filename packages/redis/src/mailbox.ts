@@ -1,12 +1,12 @@
 import type { Peer } from '@peerage/protocol'
 import type { Mailbox, MailboxLimits, Message, OnError } from '@peerage/core'
 import { decodeMessage, encodeMessage } from '@peerage/core'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
-import { emptyScript, putScript } from './scripts/scripts.js'
+import { emptyScript, putScript } from './scripts/mailbox.js'
 
-export interface RedisMailboxParts {
+export interface RedisMailboxOptions {
   commands: Commands
   keys: Keys
   limits: MailboxLimits
@@ -18,17 +18,17 @@ const FORGOTTEN_AFTER = 3
 
 /** What waits for absent peers: one bounded list each. */
 export class RedisMailbox implements Mailbox {
-  readonly #parts: RedisMailboxParts
+  readonly #options: RedisMailboxOptions
 
-  constructor(parts: RedisMailboxParts) {
-    this.#parts = parts
+  constructor(options: RedisMailboxOptions) {
+    this.#options = options
   }
 
   async put(
     peer: Peer,
     message: Message,
   ): Promise<{ ok: true; since: number } | { ok: false; reason: 'full' }> {
-    const { commands, keys, limits } = this.#parts
+    const { commands, keys, limits } = this.#options
     const answer = await commands.script(putScript, keys.queue(peer), [
       encodeMessage(message),
       Buffer.byteLength(message.frame),
@@ -49,7 +49,7 @@ export class RedisMailbox implements Mailbox {
   }
 
   async #empty(peer: Peer, old: 0 | 1): Promise<Message[]> {
-    const { commands, keys, limits, onError } = this.#parts
+    const { commands, keys, limits, onError } = this.#options
     const answer = await commands.script(emptyScript, keys.queue(peer), [limits.expireMs, old])
     const messages: Message[] = []
     for (const record of readStrings(answer)) {

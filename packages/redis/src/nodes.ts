@@ -3,13 +3,13 @@ import { parseNodeId } from '@peerage/protocol'
 import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, Times } from '@peerage/core'
 import { RegistryUnavailable, deadRetentionMs } from '@peerage/core'
 import type { Births } from './births.js'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { MARK } from './keys.js'
-import { beatScript, leaveScript, viewScript } from './scripts/scripts.js'
+import { beatScript, leaveScript, viewScript } from './scripts/nodes.js'
 
-export interface RedisNodesParts {
+export interface RedisNodesOptions {
   commands: Commands
   keys: Keys
   times: Times
@@ -33,7 +33,7 @@ const EPOCH_AHEAD_MS = 5
 
 /** The nodes of the cluster: one sorted set, read whole with each beat. */
 export class RedisNodes implements Nodes {
-  readonly #parts: RedisNodesParts
+  readonly #options: RedisNodesOptions
   #self: NodeId | undefined
   /** Until then (monotonic) this node may appear in the set: at first always, then within its lease. */
   #within = Number.POSITIVE_INFINITY
@@ -44,8 +44,8 @@ export class RedisNodes implements Nodes {
   /** Nodes that hold names and are in no view: since when that was seen. */
   readonly #missing = new Map<NodeId, number>()
 
-  constructor(parts: RedisNodesParts) {
-    this.#parts = parts
+  constructor(options: RedisNodesOptions) {
+    this.#options = options
   }
 
   identify(node: NodeId): void {
@@ -54,7 +54,7 @@ export class RedisNodes implements Nodes {
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
-    const { commands, keys, times, clock, onAbsent } = this.#parts
+    const { commands, keys, times, clock, onAbsent } = this.#options
     const self = this.#self
     if (self === undefined) throw new RegistryUnavailable('beat before identify')
     const startedAt = clock.monotonic()
@@ -86,7 +86,7 @@ export class RedisNodes implements Nodes {
   }
 
   async leave(): Promise<void> {
-    const { commands, keys, times } = this.#parts
+    const { commands, keys, times } = this.#options
     if (this.#self === undefined) return
     this.#within = Number.NEGATIVE_INFINITY
     const args = [this.#self, times.graceMs + 1, times.nodeLeaseMs + deadRetentionMs(times)]
@@ -95,7 +95,7 @@ export class RedisNodes implements Nodes {
 
   /** Reads the view anew; calls that overlap are one. */
   refresh(): Promise<void> {
-    const { commands, keys } = this.#parts
+    const { commands, keys } = this.#options
     this.#refreshing ??= commands
       .script(viewScript, keys.nodes(), [])
       .then((answer) => void this.#see(answer))
@@ -111,7 +111,7 @@ export class RedisNodes implements Nodes {
    * plus a lease that it may have had.
    */
   isAbandoned(node: NodeId): boolean {
-    const { times, clock } = this.#parts
+    const { times, clock } = this.#options
     const status = this.status(node)
     switch (status.state) {
       case 'live':
@@ -139,11 +139,11 @@ export class RedisNodes implements Nodes {
 
   /** A command found out that the set is another one than at the last look. */
   forgotten(): void {
-    this.#parts.onAbsent()
+    this.#options.onAbsent()
   }
 
   presented(): number {
-    return Math.max(0, Math.ceil(this.#greatestOffset + this.#parts.clock.monotonic()))
+    return Math.max(0, Math.ceil(this.#greatestOffset + this.#options.clock.monotonic()))
   }
 
   /** An epoch of another node's, which may have seen a later time than this one [I2]. */
@@ -154,7 +154,7 @@ export class RedisNodes implements Nodes {
   /** The registry time after which a command that is given now has been given up; 0: not known yet. */
   latest(): number {
     if (this.#look.redisNow === 0) return 0
-    return Math.ceil(this.#redisNow() + this.#parts.times.commandMs)
+    return Math.ceil(this.#redisNow() + this.#options.times.commandMs)
   }
 
   /** The same, and not after this node's own lease has ended. */
@@ -165,11 +165,11 @@ export class RedisNodes implements Nodes {
 
   /** Redis's clock against this machine's, in milliseconds; undefined before the first beat. */
   skewMs(): number | undefined {
-    return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#parts.clock.now()
+    return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
   }
 
   #redisNow(): number {
-    return this.#look.redisNow + this.#parts.clock.monotonic() - this.#look.seenAt
+    return this.#look.redisNow + this.#options.clock.monotonic() - this.#look.seenAt
   }
 
   /**
@@ -177,7 +177,7 @@ export class RedisNodes implements Nodes {
    * tell. A set of one server answers for itself.
    */
   async #checkBirths(isNew: boolean): Promise<number> {
-    const { births } = this.#parts
+    const { births } = this.#options
     if (births === undefined) return Number.MAX_SAFE_INTEGER
     const before = births.latest
     const checkedAt = Math.floor(this.#redisNow())
@@ -187,7 +187,7 @@ export class RedisNodes implements Nodes {
   }
 
   #sawTime(redisTime: number): void {
-    this.#greatestOffset = Math.max(this.#greatestOffset, redisTime - this.#parts.clock.monotonic())
+    this.#greatestOffset = Math.max(this.#greatestOffset, redisTime - this.#options.clock.monotonic())
   }
 
   #see(answer: unknown): [alive: boolean, wasThere: boolean] {
@@ -205,17 +205,17 @@ export class RedisNodes implements Nodes {
       if (node.ok && Number.isFinite(end))
         nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    const bornAt = Math.max(made, this.#parts.births?.latest ?? 0)
+    const bornAt = Math.max(made, this.#options.births?.latest ?? 0)
     const before = this.#look.bornAt
-    this.#look = { redisNow: Number(now), seenAt: this.#parts.clock.monotonic(), bornAt, nodes }
+    this.#look = { redisNow: Number(now), seenAt: this.#options.clock.monotonic(), bornAt, nodes }
     this.#sawTime(this.#look.redisNow)
     this.#forgetMissing(nodes)
-    if (before !== 0 && before !== bornAt) this.#parts.onAbsent()
+    if (before !== 0 && before !== bornAt) this.#options.onAbsent()
     return [alive === '1', wasThere === '1']
   }
 
   #forgetMissing(nodes: Look['nodes']): void {
-    const longAgo = this.#parts.clock.monotonic() - 2 * deadRetentionMs(this.#parts.times)
+    const longAgo = this.#options.clock.monotonic() - 2 * deadRetentionMs(this.#options.times)
     for (const [node, since] of this.#missing)
       if (nodes.has(node) || since < longAgo) this.#missing.delete(node)
   }

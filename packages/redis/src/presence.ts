@@ -1,30 +1,30 @@
 import type { Peer } from '@peerage/protocol'
 import type { OnError, Presence, PresenceChange } from '@peerage/core'
 import type { Keys } from './keys.js'
-import type { Listening } from './connections/subscriptions.js'
+import type { Subscriptions } from './connections/subscriptions.js'
 
-export interface RedisPresenceParts {
-  subscriptions: Listening
+export interface RedisPresenceOptions {
+  subscriptions: Subscriptions
   keys: Keys
   onError: OnError
 }
 
 /** Changes of names: the registry's scripts announce them on a channel of each name. */
 export class RedisPresence implements Presence {
-  readonly #parts: RedisPresenceParts
+  readonly #options: RedisPresenceOptions
   #listener: ((change: PresenceChange) => void) | undefined
 
-  constructor(parts: RedisPresenceParts) {
-    this.#parts = parts
+  constructor(options: RedisPresenceOptions) {
+    this.#options = options
   }
 
   watch(peer: Peer): Promise<void> {
-    const { subscriptions, keys } = this.#parts
+    const { subscriptions, keys } = this.#options
     return subscriptions.want(keys.presence(peer), (payload) => this.#hear(peer, payload), 'peer')
   }
 
   unwatch(peer: Peer): void {
-    this.#parts.subscriptions.drop(this.#parts.keys.presence(peer))
+    this.#options.subscriptions.drop(this.#options.keys.presence(peer))
   }
 
   onChange(listener: (change: PresenceChange) => void): void {
@@ -37,7 +37,7 @@ export class RedisPresence implements Presence {
       if (change) this.#listener?.(change)
       else throw new Error('not a change of presence')
     } catch (error) {
-      this.#parts.onError(error, { stage: 'presence' })
+      this.#options.onError(error, { stage: 'presence' })
     }
   }
 }

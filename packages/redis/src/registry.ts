@@ -12,15 +12,15 @@ import type {
   Times,
 } from '@peerage/core'
 import { RegistryUnavailable, ghostMs, rankOf } from '@peerage/core'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { MARK } from './keys.js'
 import { formatAs, formatLease, parseLease } from './lease-string.js'
 import type { RedisNodes } from './nodes.js'
-import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts/scripts.js'
+import { claimScript, reassertScript, releaseScript, renewScript, suspendScript } from './scripts/names.js'
 
-export interface RedisRegistryParts {
+export interface RedisRegistryOptions {
   commands: Commands
   keys: Keys
   nodes: RedisNodes
@@ -42,15 +42,15 @@ const NAMES_PER_COMMAND = 500
 
 /** The names of the cluster: one string each, changed by one script each. */
 export class RedisRegistry implements Registry {
-  readonly #parts: RedisRegistryParts
+  readonly #options: RedisRegistryOptions
   #asked: Asked[] = []
 
-  constructor(parts: RedisRegistryParts) {
-    this.#parts = parts
+  constructor(options: RedisRegistryOptions) {
+    this.#options = options
   }
 
   async claim(peer: Peer, owner: Owner, options: ClaimOptions): Promise<Claimed> {
-    const { nodes } = this.#parts
+    const { nodes } = this.#options
     const claimed = await this.#claim(peer, owner, options)
     if (claimed.ok || claimed.holder === undefined) return claimed
     const { holder } = claimed
@@ -64,7 +64,7 @@ export class RedisRegistry implements Registry {
   }
 
   async renew(leases: readonly Lease[]): Promise<Lost[]> {
-    const { commands, keys, times } = this.#parts
+    const { commands, keys, times } = this.#options
     const outcomes = await Promise.all(
       leases.map(async (lease): Promise<Lost | undefined> => {
         const args = [formatAs(lease, 'online'), formatAs(lease, 'away'), times.nameTtlMs]
@@ -82,7 +82,7 @@ export class RedisRegistry implements Registry {
   }
 
   async suspend(lease: Lease, graceMs: number): Promise<void> {
-    const { commands, keys } = this.#parts
+    const { commands, keys } = this.#options
     await commands.script(suspendScript, keys.lease(lease.peer), [
       keys.presence(lease.peer),
       formatAs(lease, 'online'),
@@ -93,7 +93,7 @@ export class RedisRegistry implements Registry {
   }
 
   async release(lease: Lease): Promise<void> {
-    const { commands, keys, times } = this.#parts
+    const { commands, keys, times } = this.#options
     await commands.script(releaseScript, keys.lease(lease.peer), [
       keys.presence(lease.peer),
       formatAs(lease, 'online'),
@@ -109,7 +109,7 @@ export class RedisRegistry implements Registry {
   // Those of one turn are one command: sixty-four names that a peer watches, or a share of all that are watched, would
   // cost a command each. The slots of a Cluster do not allow it.
   lookup(peer: Peer): Promise<Lease | undefined> {
-    if (!this.#parts.single) return this.#lookupAlone(peer)
+    if (!this.#options.single) return this.#lookupAlone(peer)
     return new Promise((resolve, reject) => {
       this.#asked.push({ peer, resolve, reject })
       if (this.#asked.length === 1) process.nextTick(() => this.#lookupAsked())
@@ -117,7 +117,7 @@ export class RedisRegistry implements Registry {
   }
 
   async #lookupAlone(peer: Peer): Promise<Lease | undefined> {
-    const { commands, keys } = this.#parts
+    const { commands, keys } = this.#options
     return this.#read(peer, await commands.run((client) => client.get(keys.lease(peer))))
   }
 
@@ -129,7 +129,7 @@ export class RedisRegistry implements Registry {
   }
 
   async #lookupTogether(asked: readonly Asked[]): Promise<void> {
-    const { commands, keys } = this.#parts
+    const { commands, keys } = this.#options
     try {
       const values = await commands.run((client) => client.mget(asked.map(({ peer }) => keys.lease(peer))))
       for (const [i, { peer, resolve }] of asked.entries()) resolve(this.#read(peer, values[i]))
@@ -139,7 +139,7 @@ export class RedisRegistry implements Registry {
   }
 
   async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {
-    const { commands, keys, nodes, times, single } = this.#parts
+    const { commands, keys, nodes, times, single } = this.#options
     const scriptKeys = single ? [keys.lease(peer), keys.nodes()] : keys.lease(peer)
     const { bornAt } = nodes
     const answer = await this.#inTime(
@@ -165,14 +165,12 @@ export class RedisRegistry implements Registry {
     const lease = this.#read(peer, answer[1])
     if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
     if (answer[0] === 'held') return { ok: false, holder: lease }
-    // The words that we hold already, not their copies: a lease is kept as long as its peer stays.
-    const own = { ...lease, ...owner, secretHash: options.secretHash }
     const replaced = this.#read(peer, answer[2])
-    return replaced ? { ok: true, lease: own, replaced } : { ok: true, lease: own }
+    return replaced ? { ok: true, lease, replaced } : { ok: true, lease }
   }
 
   async #reassert(lease: Lease, options: ReassertOptions, outcome: Reasserted): Promise<void> {
-    const { commands, keys, nodes, times } = this.#parts
+    const { commands, keys, nodes, times } = this.#options
     const { peer, node, connection, since, epoch, state } = lease
     const { formerNode, graceMs = times.graceMs } = options
     // A process that was paused past its node lease must not win names back by their age [I12].
@@ -207,7 +205,7 @@ export class RedisRegistry implements Registry {
 
   /** Gives the command a last moment by Redis's clock; where our idea of that clock was wrong, asks for it again. */
   async #inTime(latest: () => number, command: (latest: number) => Promise<unknown>): Promise<string[]> {
-    const { nodes, onError } = this.#parts
+    const { nodes, onError } = this.#options
     const answer = readStrings(await command(latest()))
     if (answer[0] !== 'late') return answer
     await nodes.refresh()
@@ -220,7 +218,7 @@ export class RedisRegistry implements Registry {
 
   #read(peer: Peer, value: unknown): Lease | undefined {
     const lease = parseLease(peer, value)
-    if (lease !== undefined) this.#parts.nodes.sawEpoch(lease.epoch)
+    if (lease !== undefined) this.#options.nodes.sawEpoch(lease.epoch)
     return lease
   }
 

@@ -2,8 +2,8 @@ import type { Name, NodeId, RoomId } from '@peerage/protocol'
 import { parseName, parseNodeId } from '@peerage/protocol'
 import type { Clock, Member, Membership, OnError, RoomRegistry } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { Commands } from './connections/command.js'
-import { readStrings } from './connections/command.js'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './connections/publishing.js'
 import {
@@ -13,12 +13,12 @@ import {
   listRoomScript,
   partRoomScript,
 } from './scripts/rooms.js'
-import type { Listening } from './connections/subscriptions.js'
+import type { Subscriptions } from './connections/subscriptions.js'
 
-export interface RedisRoomsParts {
+export interface RedisRoomsOptions {
   commands: Commands
   publishing: Publishing
-  subscriptions: Listening
+  subscriptions: Subscriptions
   keys: Keys
   clock: Clock
   commandMs: number
@@ -47,11 +47,11 @@ function read(text: string, where: string): Membership | undefined {
 
 /** Rooms: two sorted sets, a hash and a sharded channel each. */
 export class RedisRooms implements RoomRegistry {
-  readonly #parts: RedisRoomsParts
+  readonly #options: RedisRoomsOptions
   #unanswered = 0
 
-  constructor(parts: RedisRoomsParts) {
-    this.#parts = parts
+  constructor(options: RedisRoomsOptions) {
+    this.#options = options
   }
 
   async join(
@@ -87,7 +87,7 @@ export class RedisRooms implements RoomRegistry {
     after: Name | undefined,
     most: number,
   ): Promise<{ members: Membership[]; more: boolean }> {
-    const { commands, keys, onError } = this.#parts
+    const { commands, keys, onError } = this.#options
     const texts = readStrings(
       await commands.script(listRoomScript, keys.members(room), [after ?? '', most + 1]),
     )
@@ -101,12 +101,12 @@ export class RedisRooms implements RoomRegistry {
   }
 
   size(room: RoomId): Promise<number> {
-    const { commands, keys } = this.#parts
+    const { commands, keys } = this.#options
     return commands.run((client) => client.zcard(keys.members(room)))
   }
 
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void> {
-    const { subscriptions, keys, onError } = this.#parts
+    const { subscriptions, keys, onError } = this.#options
     const hear = (text: string): void => {
       try {
         receive(text)
@@ -118,11 +118,11 @@ export class RedisRooms implements RoomRegistry {
   }
 
   unsubscribe(room: RoomId): void {
-    this.#parts.subscriptions.drop(this.#parts.keys.room(room))
+    this.#options.subscriptions.drop(this.#options.keys.room(room))
   }
 
   publish(room: RoomId, text: string): Promise<'sent' | 'unavailable'> {
-    const { publishing, keys, clock, commandMs } = this.#parts
+    const { publishing, keys, clock, commandMs } = this.#options
     if (this.#unanswered >= UNANSWERED_MOST) return Promise.resolve('unavailable')
     const published = publishing.publish(keys.room(room), text)
     if (published === undefined) return Promise.resolve('unavailable')
@@ -139,7 +139,7 @@ export class RedisRooms implements RoomRegistry {
   }
 
   async #run(script: typeof joinRoomScript, room: RoomId, args: (string | number)[]): Promise<number> {
-    const answer = await this.#parts.commands.script(script, this.#parts.keys.members(room), args)
+    const answer = await this.#options.commands.script(script, this.#options.keys.members(room), args)
     if (typeof answer !== 'number') throw new RegistryUnavailable('an answer that no script of ours gives')
     return answer
   }

@@ -1,24 +1,14 @@
 /// <reference types="node" />
 import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { bindUdp } from './bind.js'
 import { seal } from './integrity.js'
 import { decode, find } from './message.js'
 import { createStunServer } from './server.js'
-import { type Loopback, StoppedClock, bindingRequest, loopback } from './testing/loopback.js'
+import { StoppedClock, bindingRequest, closedAfterEach } from './testing/loopback.js'
 
-const open: Loopback[] = []
-
-async function opened(...args: Parameters<typeof loopback>): Promise<Loopback> {
-  const made = await loopback(...args)
-  open.push(made)
-  return made
-}
-
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.close()
-})
+const opened = closedAfterEach()
 
 function reflexive(bytes: Buffer | undefined): unknown {
   const decoded = decode(bytes ?? Buffer.alloc(0))

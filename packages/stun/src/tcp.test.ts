@@ -1,32 +1,15 @@
 import { once } from 'node:events'
 import { type Socket, connect } from 'node:net'
 import * as fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { listenTcp } from './bind.js'
 import { Frames } from './frames.js'
 import { decode, encode, find } from './message.js'
 import { createStunServer } from './server.js'
 import { plainMessages } from './testing/arbitraries.js'
-import {
-  type Loopback,
-  StoppedClock,
-  bindingRequest,
-  loopback,
-  readAll,
-  readBytes,
-} from './testing/loopback.js'
+import { StoppedClock, bindingRequest, closedAfterEach, readAll, readBytes } from './testing/loopback.js'
 
-const open: Loopback[] = []
-
-async function opened(...args: Parameters<typeof loopback>): Promise<Loopback> {
-  const made = await loopback(...args)
-  open.push(made)
-  return made
-}
-
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.close()
-})
+const opened = closedAfterEach()
 
 /** Writes each part as a segment of its own: the next one leaves when the server's kernel has taken the last. */
 async function writeInParts(socket: Socket, parts: readonly Buffer[]): Promise<void> {

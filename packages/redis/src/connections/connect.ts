@@ -1,9 +1,7 @@
 import type { Clock, Timer } from '@peerage/core'
 import { Cluster, Redis } from 'ioredis'
 import type { ClusterOptions, RedisOptions } from 'ioredis'
-import { withAdvice } from './advice.js'
-import { endSilent } from './silence.js'
-import { withoutDatabase } from './unfit.js'
+import { withAdvice, withoutDatabase } from './errors.js'
 import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
@@ -34,6 +32,8 @@ const RETRY_MOST_MS = 500
 const DISCONNECT_MS = 100
 /** Beyond the deadline of a command, so that the command says it first. */
 const SOCKET_MARGIN_MS = 200
+/** How often a connection is looked at that owes an answer. */
+const LOOK_MS = 200
 const SLOTS_REFRESH_MS = 1_000
 const SENTINEL_MS = 1_000
 
@@ -102,6 +102,29 @@ function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
   if (client instanceof Redis) watch(client)
   else client.on('+node', watch)
   return client
+}
+
+/**
+ * Ends a connection on which Redis is silent for so long although it was asked: a frozen server or a cut link is never
+ * noticed otherwise. Counted are looks, not time: a process that was held up finds its answers in the socket, where a
+ * timer (ioredis's `socketTimeout`) ends a healthy connection before they are read.
+ */
+function endSilent(client: Redis, silentMs: number, clock: Clock): void {
+  client.on('connect', () => {
+    const { stream } = client
+    let read = 0
+    let silent = 0
+    const look = (): void => {
+      if (stream.destroyed || stream !== client.stream) return
+      const isWaiting = client.commandQueue.length > 0 && stream.bytesRead === read
+      silent = isWaiting ? silent + 1 : 0
+      read = stream.bytesRead
+      // The first look may come right after the question.
+      if ((silent - 1) * LOOK_MS < silentMs) clock.after(LOOK_MS, look)
+      else stream.destroy(new Error(`Redis was asked, and silent for ${silentMs} ms`))
+    }
+    look()
+  })
 }
 
 async function report(error: unknown, options: ConnectOptions): Promise<void> {

@@ -2,13 +2,14 @@ import type { BackendEvent, Clock, OnError, Timer } from '@peerage/core'
 import type { Redis } from 'ioredis'
 import type { Client } from './connect.js'
 import type { Publishing } from './publishing.js'
-import type { Listening } from './subscriptions.js'
-import { UnfitRedis } from './unfit.js'
+import type { Subscriptions } from './subscriptions.js'
+import { UnfitRedis, wordsOf } from './errors.js'
 
-export interface HealthParts {
-  commands: Client
+export interface HealthOptions {
+  /** The connection for commands. */
+  client: Client
   publishing: Publishing
-  subscriptions: Listening
+  subscriptions: Subscriptions
   clock: Clock
   beatMs: number
   commandMs: number
@@ -24,34 +25,40 @@ export type OnCanary = (canary: { heard: true; lagMs: number } | { heard: false 
 
 /** An idle subscriber is covered by no other timeout: it is asked this often whether it lives. */
 const PING_MS = 1_000
-/** Songs that were sent and not heard, until the subscriber is taken for deaf. */
+/** Canaries that were sent and not heard, until the subscriber is taken for deaf. */
 const MISSES_MOST = 3
 /** The first release with sharded pub/sub. */
 const VERSION_LEAST = 7
 
+/** What this node has published to itself over one channel. */
+interface Probe {
+  /** Canaries since one was last heard. */
+  unheard: number
+  /** When the canary was published that is the only one not heard yet: all are alike. */
+  sentAt: number | undefined
+  /** Too many were not heard, and none since. */
+  deaf: boolean
+}
+
 /**
  * Whether this node hears and is heard. A subscription can be lost without a word, and a frozen Redis keeps its
- * sockets open; so the node sings to itself over every shard, and pings the connection that listens.
+ * sockets open; so the node publishes a canary to itself over every shard, and pings the connection that listens.
  */
 export class Health {
-  readonly #parts: HealthParts
-  /** Channel → songs sent since one was last heard. */
-  readonly #unheard = new Map<string, number>()
-  /** Channel → when the song was sung that is the only one not heard yet: all songs are alike. */
-  readonly #sungAt = new Map<string, number>()
+  readonly #options: HealthOptions
+  readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
   #told: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = { ok: false, why: 'not connected to Redis yet' }
-  /** Channels that were found deaf, and not heard since. */
-  readonly #deaf = new Set<string>()
   #canaries: string[] = []
   #wasReady = false
   #lastError = ''
+  /** Fails a start that is under way. */
   #refuse: (why: UnfitRedis) => void = () => {}
 
-  constructor(parts: HealthParts) {
-    this.#parts = parts
+  constructor(options: HealthOptions) {
+    this.#options = options
   }
 
   /**
@@ -59,27 +66,27 @@ export class Health {
    */
   start(): Promise<void> {
     this.#running = true
-    const { commands } = this.#parts
+    const { client } = this.#options
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
       this.#once(resolve)
-      commands.on('ready', () => {
+      client.on('ready', () => {
         // A reconnect may be to a Redis that has forgotten everything: nobody claims before that is known.
         if (this.#wasReady)
-          this.#parts.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
+          this.#options.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
         this.#wasReady = true
         this.#checkVersion().then(
           () => {
             this.#onReady()
-            if (!this.#version.ok) this.refuse(new UnfitRedis(this.#version.why))
+            if (!this.#version.ok) this.#refuse(new UnfitRedis(this.#version.why))
           },
-          (error: unknown) => this.#parts.onError(error, { stage: 'version' }),
+          (error: unknown) => this.#options.onError(error, { stage: 'version' }),
         )
       })
     })
-    commands.on('close', () => this.evaluate())
+    client.on('close', () => this.evaluate())
     this.#every(PING_MS, () => this.#ping())
-    this.#every(this.#parts.beatMs, () => this.#sing())
+    this.#every(this.#options.beatMs, () => this.#probe())
     this.evaluate()
     return started
   }
@@ -90,15 +97,11 @@ export class Health {
     this.#timers = []
   }
 
-  /** The last words of a connection that failed, for those who ask why nothing works. */
-  failed(why: string): void {
-    this.#lastError = why
+  /** A connection failed: its last words are for those who ask why nothing works. */
+  failed(error: unknown): void {
+    this.#lastError = wordsOf(error)
     this.evaluate()
-  }
-
-  /** This Redis will not do: a start that is under way fails. */
-  refuse(why: UnfitRedis): void {
-    this.#refuse(why)
+    if (error instanceof UnfitRedis) this.#refuse(error)
   }
 
   /** Looks at everything that makes this node healthy, and tells when the answer is another one. */
@@ -108,18 +111,19 @@ export class Health {
     const told = { healthy: why === undefined, why: why ?? 'connected to Redis' }
     if (told.healthy === this.#told?.healthy && told.why === this.#told.why) return
     this.#told = told
-    this.#parts.onEvent({ type: 'health', ...told })
+    this.#options.onEvent({ type: 'health', ...told })
   }
 
   #ailment(): string | undefined {
-    const { commands, publishing, subscriptions } = this.#parts
+    const { client, publishing, subscriptions } = this.#options
     const because = this.#lastError === '' ? '' : `: ${this.#lastError}`
-    if (commands.status !== 'ready') return `not connected to Redis${because}`
+    if (client.status !== 'ready') return `not connected to Redis${because}`
     if (!this.#version.ok) return this.#version.why
     if (!publishing.connected) return `not connected to Redis for publishing${because}`
     if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
     if (!subscriptions.stands) return `not subscribed to all channels yet${because}`
-    return this.#deaf.size > 0 ? 'what this node publishes to itself does not arrive' : undefined
+    const isDeaf = [...this.#probes.values()].some(({ deaf }) => deaf)
+    return isDeaf ? 'what this node publishes to itself does not arrive' : undefined
   }
 
   #onReady(): void {
@@ -129,9 +133,9 @@ export class Health {
 
   // Resolves by the first of: everything is connected, something failed, time is up.
   #once(resolve: () => void): void {
-    const { clock, commands, publishing, subscriptions, commandMs } = this.#parts
+    const { clock, client, publishing, subscriptions, commandMs } = this.#options
     const look = (): void => {
-      const all = commands.status === 'ready' && publishing.connected && this.#version.ok
+      const all = client.status === 'ready' && publishing.connected && this.#version.ok
       const ready = all && subscriptions.stands
       const late = clock.monotonic() >= until
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
@@ -143,7 +147,7 @@ export class Health {
 
   async #checkVersion(): Promise<void> {
     try {
-      const version = readVersion(await this.#parts.commands.info('server'))
+      const version = readVersion(await this.#options.client.info('server'))
       const major = Number(version.split('.')[0])
       this.#version =
         major < VERSION_LEAST
@@ -155,7 +159,7 @@ export class Health {
     } catch (error) {
       // An ACL may keep INFO from us: then the first script tells whether the server is new enough.
       this.#version = { ok: true }
-      this.#parts.onError(error, { stage: 'version' })
+      this.#options.onError(error, { stage: 'version' })
     }
   }
 
@@ -163,9 +167,9 @@ export class Health {
     const index = this.#timers.length
     const again = (): void => {
       if (!this.#running) return
-      this.#timers[index] = this.#parts.clock.after(ms, () => {
+      this.#timers[index] = this.#options.clock.after(ms, () => {
         task()
-          .catch((error: unknown) => this.#parts.onError(error, { stage: 'health' }))
+          .catch((error: unknown) => this.#options.onError(error, { stage: 'health' }))
           .finally(again)
       })
     }
@@ -173,11 +177,11 @@ export class Health {
   }
 
   async #ping(): Promise<void> {
-    await Promise.all(this.#parts.subscriptions.clients().map((client) => this.#pingOne(client)))
+    await Promise.all(this.#options.subscriptions.clients().map((client) => this.#pingOne(client)))
   }
 
   async #pingOne(client: Redis): Promise<void> {
-    const { clock, commandMs, onError } = this.#parts
+    const { clock, commandMs, onError } = this.#options
     const timer = clock.after(commandMs, () => client.disconnect(true))
     try {
       await client.ping()
@@ -188,64 +192,67 @@ export class Health {
     }
   }
 
-  async #sing(): Promise<void> {
-    const { inbox, subscriptions } = this.#parts
+  async #probe(): Promise<void> {
+    const { inbox, subscriptions } = this.#options
     const canaries = subscriptions.canaries()
     for (const old of this.#canaries) if (!canaries.includes(old)) subscriptions.drop(old)
     for (const channel of canaries) await this.#listen(channel)
     this.#canaries = canaries
     const own = inbox()
     const channels = own === undefined ? canaries : [...canaries, own]
-    for (const channel of this.#unheard.keys()) if (!channels.includes(channel)) this.#unheard.delete(channel)
-    this.#sungAt.clear()
-    for (const channel of this.#deaf) if (!channels.includes(channel)) this.#deaf.delete(channel)
-    const deaf = channels.filter((channel) => (this.#unheard.get(channel) ?? 0) >= MISSES_MOST)
-    for (const channel of deaf) {
-      this.#deaf.add(channel)
-      this.#unheard.delete(channel)
-      subscriptions.rebuild(channel, `${MISSES_MOST} canaries were not heard`)
-    }
-    if (deaf.length > 0) this.evaluate()
-    await Promise.all(channels.map((channel) => this.#singOver(channel)))
+    for (const channel of this.#probes.keys()) if (!channels.includes(channel)) this.#probes.delete(channel)
+    for (const [channel, probe] of this.#probes) this.#judge(channel, probe)
+    await Promise.all(channels.map((channel) => this.#sendOver(channel)))
   }
 
   async #listen(channel: string): Promise<void> {
     if (this.#canaries.includes(channel)) return
     try {
-      await this.#parts.subscriptions.want(channel, () => this.heard(channel), 'node')
+      await this.#options.subscriptions.want(channel, () => this.heard(channel), 'node')
     } catch (error) {
-      this.#parts.onError(error, { stage: 'canary' })
+      this.#options.onError(error, { stage: 'canary' })
     }
   }
 
-  async #singOver(channel: string): Promise<void> {
-    const { publishing, onError } = this.#parts
+  #judge(channel: string, probe: Probe): void {
+    probe.sentAt = undefined
+    if (probe.unheard < MISSES_MOST) return
+    probe.unheard = 0
+    probe.deaf = true
+    this.#options.subscriptions.rebuild(channel, `${MISSES_MOST} canaries were not heard`)
+    this.evaluate()
+  }
+
+  async #sendOver(channel: string): Promise<void> {
+    const { publishing, clock, onCanary, onError } = this.#options
     const published = publishing.publish(channel, CANARY)
     if (published === undefined) return
-    const before = this.#unheard.get(channel) ?? 0
-    if (before > 0) this.#parts.onCanary({ heard: false })
-    else this.#sungAt.set(channel, this.#parts.clock.monotonic())
+    const probe = this.#probes.get(channel) ?? { unheard: 0, sentAt: undefined, deaf: false }
+    this.#probes.set(channel, probe)
+    if (probe.unheard > 0) onCanary({ heard: false })
+    else probe.sentAt = clock.monotonic()
     // Counted before its answer comes: it may be heard before that.
-    this.#unheard.set(channel, before + 1)
+    probe.unheard++
     try {
       await published
     } catch (error) {
-      // Not sung, so not missed.
-      this.#unheard.set(channel, Math.max(0, (this.#unheard.get(channel) ?? 0) - 1))
-      this.#sungAt.delete(channel)
-      this.#parts.onCanary({ heard: false })
+      // Not sent, so not missed.
+      probe.unheard = Math.max(0, probe.unheard - 1)
+      probe.sentAt = undefined
+      onCanary({ heard: false })
       onError(error, { stage: 'canary' })
     }
   }
 
   /** A canary was heard. */
   heard(channel: string): void {
-    const sungAt = this.#sungAt.get(channel)
-    this.#sungAt.delete(channel)
-    if (sungAt !== undefined)
-      this.#parts.onCanary({ heard: true, lagMs: this.#parts.clock.monotonic() - sungAt })
-    this.#unheard.set(channel, 0)
-    if (this.#deaf.delete(channel)) this.evaluate()
+    const probe = this.#probes.get(channel)
+    if (probe === undefined) return
+    const { sentAt, deaf } = probe
+    if (sentAt !== undefined)
+      this.#options.onCanary({ heard: true, lagMs: this.#options.clock.monotonic() - sentAt })
+    Object.assign(probe, { unheard: 0, sentAt: undefined, deaf: false })
+    if (deaf) this.evaluate()
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '@peerage/core'
 import { open } from './connect.js'
-import type { SlotMap } from './slots.js'
+import { isElsewhere } from './errors.js'
 import { Stamp } from './stamp.js'
+import type { SlotMap } from './topology.js'
 
 /** How payloads get onto channels, each connection keeping the order in which they were published. */
 export interface Publishing {
@@ -19,7 +20,7 @@ export interface Publishing {
 const STRING_MOST = 2_048
 
 /** Over the one server there is. */
-export class Publisher implements Publishing {
+export class ServerPublishing implements Publishing {
   readonly #client: Redis
   readonly #clock: Clock
   #end: (() => void) | undefined
@@ -65,7 +66,7 @@ export class Publisher implements Publishing {
   }
 }
 
-export interface ShardPublishersParts {
+export interface ClusterPublishingOptions {
   newClient: (master: string) => Redis
   clock: Clock
   onChange: () => void
@@ -77,14 +78,14 @@ export interface ShardPublishersParts {
  * Over the masters of a Cluster, one connection each. ioredis's own Cluster client sends a command again after a
  * pause when a connection was not ready for it, and so turns the order of publishes around.
  */
-export class ShardPublishers implements Publishing {
-  readonly #parts: ShardPublishersParts
-  readonly #publishers = new Map<string, Publisher>()
+export class ClusterPublishing implements Publishing {
+  readonly #options: ClusterPublishingOptions
+  readonly #publishers = new Map<string, ServerPublishing>()
   readonly #stamp = new Stamp()
   #slots: SlotMap | undefined
 
-  constructor(parts: ShardPublishersParts) {
-    this.#parts = parts
+  constructor(options: ClusterPublishingOptions) {
+    this.#options = options
   }
 
   stop(): void {
@@ -102,8 +103,8 @@ export class ShardPublishers implements Publishing {
     this.#slots = slots
     for (const master of slots.masters) {
       if (this.#publishers.has(master)) continue
-      const { newClient, clock, onChange } = this.#parts
-      const publisher = new Publisher(newClient(master), clock, onChange)
+      const { newClient, clock, onChange } = this.#options
+      const publisher = new ServerPublishing(newClient(master), clock, onChange)
       this.#publishers.set(master, publisher)
       publisher.start()
     }
@@ -118,7 +119,7 @@ export class ShardPublishers implements Publishing {
     const master = this.#slots?.owner(channel)
     const publisher = master === undefined ? undefined : this.#publishers.get(master)
     return publisher?.publish(channel, this.#stamp.put(payload))?.catch((error: unknown) => {
-      if (error instanceof Error && /^(?:MOVED|ASK|CLUSTERDOWN) /u.test(error.message)) this.#parts.onMoved()
+      if (isElsewhere(error)) this.#options.onMoved()
       throw error
     })
   }

@@ -1,16 +1,13 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import { isForbidden, unavailable } from './command.js'
 import { open } from './connect.js'
+import { isForbidden, isMoved, unavailable } from './errors.js'
+import type { Handler, Wanted, Whose } from './wanted.js'
+import { WantedChannels, settle } from './wanted.js'
 
-export type Handler = (payload: string) => void
-
-/** Who needs a channel: the node itself, to be well, or a peer that joined or watches something. */
-export type Whose = 'node' | 'peer'
-
-/** What this node listens to: on one server, or over the shards of a Cluster. */
-export interface Listening {
+/** What this node listens to: on one server, or over the masters of a Cluster. */
+export interface Subscriptions {
   /**
    * Resolves when the subscription stands. Rejects with RegistryUnavailable at the deadline, and goes on wanting
    * it: it will stand when Redis is back.
@@ -25,11 +22,11 @@ export interface Listening {
   clients(): Redis[]
   /** Makes the connection anew over which a channel is deaf. */
   rebuild(channel: string, why: string): void
-  /** Channels over which a node can sing to itself, so that each connection carries one. */
+  /** Channels over which a node can hear itself, so that each connection carries one. */
   canaries(): string[]
 }
 
-export interface SubscriptionsParts {
+export interface ServerSubscriptionsOptions {
   /** A client that has not begun to connect. */
   newClient: () => Redis
   clock: Clock
@@ -45,18 +42,6 @@ export interface SubscriptionsParts {
   onError: OnError
 }
 
-interface Wanted {
-  handler: Handler
-  /** Whether the subscription stands on the connection of now; `lost`: it did before. */
-  state: 'new' | 'stands' | 'lost'
-  waiting: Waiting[]
-}
-
-interface Waiting {
-  resolve: () => void
-  reject: (error: Error) => void
-}
-
 /** Channels in one command: a reconnect, and a peer with many rooms and watches, are a few of them. */
 const CHANNELS_PER_COMMAND = 200
 /** What an ACL refuses, it refuses on another connection too: it is asked again on this one, this late. */
@@ -68,15 +53,11 @@ const MOVED_RETRY_MS = 100
  * Wanted channels, and one connection on which they are made to stand. ioredis's own re-subscription swallows its
  * failures, so it is off, and every new connection is subscribed from here.
  */
-export class Subscriptions implements Listening {
-  readonly #parts: SubscriptionsParts
-  readonly #wanted = new Map<string, Wanted>()
-  /** The node's own among them. */
-  readonly #own = new Set<string>()
-  /** How many stood, and do not yet stand again. */
-  #lost = 0
-  #client: Redis | undefined
-  #end: (() => void) | undefined
+export class ServerSubscriptions implements Subscriptions {
+  readonly #options: ServerSubscriptionsOptions
+  readonly #wanted = new WantedChannels()
+  #connection: { client: Redis; end: () => void } | undefined
+  /** Something stood and was lost, and `onRestored` has not been called since. */
   #restoring = false
   #retry: Timer | undefined
   /** What is wanted, and what is wanted no more, since this turn began: a peer's rooms and watches go together. */
@@ -85,8 +66,8 @@ export class Subscriptions implements Listening {
   /** What the client said to have moved in this turn, and what is not explained by a refusal. */
   #takenAway = 0
 
-  constructor(parts: SubscriptionsParts) {
-    this.#parts = parts
+  constructor(options: ServerSubscriptionsOptions) {
+    this.#options = options
   }
 
   start(): void {
@@ -96,85 +77,110 @@ export class Subscriptions implements Listening {
   stop(): void {
     this.#retry?.cancel()
     this.#close()
-    for (const wanted of this.#wanted.values()) settle(wanted, new RegistryUnavailable('stopped'))
-    this.#wanted.clear()
-    this.#own.clear()
-    this.#lost = 0
+    this.#wanted.clear(new RegistryUnavailable('stopped'))
   }
 
   get connected(): boolean {
-    return this.#client?.status === 'ready'
+    return this.#ready !== undefined
   }
 
   get stands(): boolean {
-    if (!this.connected) return false
-    for (const channel of this.#own) if (this.#wanted.get(channel)?.state !== 'stands') return false
-    return true
+    return this.connected && this.#wanted.ownStand
   }
 
-  /** Whether nothing that stood is missing. What was never there has missed nothing. */
+  /** Whether nothing that stood is missing. */
   get restored(): boolean {
-    return this.connected && this.#lost === 0
+    return this.connected && this.#wanted.restored
   }
 
   clients(): Redis[] {
-    return this.#client?.status === 'ready' ? [this.#client] : []
+    return this.#ready ? [this.#ready] : []
   }
 
   canaries(): string[] {
-    return this.#parts.canaries
+    return this.#options.canaries
   }
 
   /** `state`: `lost` where it stood on another connection than this one. */
-  want(
-    channel: string,
-    handler: Handler,
-    whose: Whose,
-    state: Exclude<Wanted['state'], 'stands'> = 'new',
-  ): Promise<void> {
-    const known = this.#wanted.get(channel)
-    const wanted: Wanted = known ?? { handler, state, waiting: [] }
-    wanted.handler = handler
-    if (whose === 'node') this.#own.add(channel)
+  want(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost' = 'new'): Promise<void> {
+    const isFresh = !this.#wanted.channels.has(channel)
+    const wanted = this.#wanted.add(channel, handler, whose, state)
     if (wanted.state === 'stands') return Promise.resolve()
-    if (!known) {
-      this.#wanted.set(channel, wanted)
-      if (state === 'lost') this.#lost++
-    }
+    if (isFresh) this.#soon(this.#fresh, channel)
     return new Promise((resolve, reject) => {
-      const { clock, commandMs } = this.#parts
+      const { clock, commandMs } = this.#options
       const timer = clock.after(commandMs, () =>
         reject(new RegistryUnavailable(`the subscription did not stand within ${commandMs} ms`)),
       )
-      wanted.waiting.push({
-        resolve: () => {
-          timer.cancel()
-          resolve()
-        },
-        reject: (error) => {
-          timer.cancel()
-          reject(error)
-        },
+      wanted.waiting.push((error) => {
+        timer.cancel()
+        if (error) reject(error)
+        else resolve()
       })
-      if (!known) this.#soon(this.#fresh, channel)
     })
   }
 
   drop(channel: string): void {
-    const wanted = this.#wanted.get(channel)
+    const wanted = this.#wanted.remove(channel)
     if (!wanted) return
-    this.#wanted.delete(channel)
-    this.#own.delete(channel)
-    if (wanted.state === 'lost') this.#lost--
     settle(wanted, new RegistryUnavailable('not wanted any more'))
     this.#tellRestored()
     this.#soon(this.#dropped, channel)
   }
 
   rebuild(_channel: string, why: string): void {
-    this.#parts.onError(new Error(`the subscriber is rebuilt: ${why}`), { stage: 'canary' })
+    this.#options.onError(new Error(`the subscriber is rebuilt: ${why}`), { stage: 'canary' })
     this.#close()
     this.#open()
+  }
+
+  #open(): void {
+    const { newClient, clock, onChange, onMoved } = this.#options
+    const client = newClient()
+    // What a former connection still says is nobody's.
+    const isOurs = (): boolean => client === this.#connection?.client
+    const on = (event: 'ready' | 'close' | 'moved', listener: () => void): void => {
+      client.on(event, () => {
+        if (isOurs()) listener()
+      })
+    }
+    client.on('smessage', (channel: string, payload: string) => {
+      if (isOurs()) this.#wanted.channels.get(channel)?.handler(payload)
+    })
+    on('ready', () => {
+      this.#subscribe(this.#wanted.split())
+      onChange()
+    })
+    on('close', () => this.#fall())
+    on('moved', () => {
+      this.#moved(client)
+      onMoved?.()
+    })
+    this.#connection = { client, end: open(client, clock) }
+  }
+
+  #close(): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    connection?.end()
+    this.#fall()
+  }
+
+  /** The connection, when it takes commands. */
+  get #ready(): Redis | undefined {
+    const client = this.#connection?.client
+    return client?.status === 'ready' ? client : undefined
+  }
+
+  #fall(): void {
+    if (this.#wanted.fall()) this.#restoring = true
+    this.#options.onChange()
+  }
+
+  #tellRestored(): void {
+    if (!this.#restoring || !this.restored) return
+    this.#restoring = false
+    this.#options.onRestored()
   }
 
   #soon(channels: Set<string>, channel: string): void {
@@ -185,53 +191,80 @@ export class Subscriptions implements Listening {
   // What was dropped goes first: it may be wanted again by now.
   #ask(): void {
     const dropped = [...this.#dropped]
-    const fresh = [...this.#fresh].filter((channel) => this.#wanted.has(channel))
+    const fresh = [...this.#fresh].filter((channel) => this.#wanted.channels.has(channel))
     this.#dropped.clear()
     this.#fresh.clear()
-    const client = this.#client
-    if (client?.status !== 'ready') return
     for (const channels of this.#perCommand(dropped))
-      client.sunsubscribe(...channels).catch((error: unknown) => {
+      this.#ready?.sunsubscribe(...channels).catch((error: unknown) => {
         // Where a slot has moved away, nothing of it is subscribed any more.
-        if (!isMoved(error)) this.#parts.onError(error, { stage: 'unsubscribe' })
+        if (!isMoved(error)) this.#options.onError(error, { stage: 'unsubscribe' })
       })
-    this.#subscribeAll(fresh)
+    this.#subscribe(this.#wanted.split(fresh))
   }
 
   #perCommand(channels: string[]): string[][] {
-    const size = this.#parts.together ? CHANNELS_PER_COMMAND : 1
+    const size = this.#options.together ? CHANNELS_PER_COMMAND : 1
     const commands: string[][] = []
     for (let from = 0; from < channels.length; from += size) commands.push(channels.slice(from, from + size))
     return commands
   }
 
-  #open(): void {
-    const client = this.#parts.newClient()
-    this.#client = client
-    client.on('smessage', (channel: string, payload: string) => {
-      if (client === this.#client) this.#wanted.get(channel)?.handler(payload)
-    })
-    client.on('ready', () => {
-      if (client !== this.#client) return
-      this.#subscribeAll(this.#wanted.keys())
-      this.#parts.onChange()
-    })
-    client.on('close', () => {
-      if (client === this.#client) this.#fall()
-    })
-    client.on('moved', () => {
-      if (client !== this.#client) return
-      this.#moved(client)
-      this.#parts.onMoved?.()
-    })
-    this.#end = open(client, this.#parts.clock)
+  #subscribe(groups: string[][]): void {
+    const client = this.#ready
+    if (client === undefined) return
+    for (const channels of groups)
+      for (const some of this.#perCommand(channels)) this.#subscribeTogether(client, some)
   }
 
-  #close(): void {
-    this.#client = undefined
-    this.#end?.()
-    this.#end = undefined
-    this.#fall()
+  #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
+    const asked = channels.map((channel) => this.#wanted.channels.get(channel))
+    client.ssubscribe(...channels).then(
+      () => this.#stand(client, channels, asked),
+      (error: unknown) => this.#fail(client, channels, error, isTold),
+    )
+  }
+
+  // What was dropped and wanted again since then has an answer of its own to come.
+  #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
+    if (client !== this.#ready) return
+    for (const [i, channel] of channels.entries()) {
+      const wanted = this.#wanted.channels.get(channel)
+      if (wanted && wanted === asked[i]) this.#wanted.stand(wanted)
+    }
+    this.#tellRestored()
+    this.#options.onChange()
+  }
+
+  #fail(client: Redis, channels: string[], error: unknown, isTold: boolean): void {
+    if (client !== this.#connection?.client) return
+    // The channel will be wanted from another server, once the slots are known.
+    if (isMoved(error)) {
+      this.#takenAway--
+      this.#againIn(MOVED_RETRY_MS)
+      return
+    }
+    const forbidden = isForbidden(error)
+    if (!isTold) this.#options.onError(error, { stage: 'subscribe', channels: channels.length })
+    // It is not said which of them.
+    if (forbidden && channels.length > 1) {
+      for (const channel of channels)
+        if (this.#wanted.channels.has(channel)) this.#subscribeTogether(client, [channel], true)
+      return
+    }
+    for (const channel of channels) {
+      const wanted = this.#wanted.channels.get(channel)
+      if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
+    }
+    if (forbidden) this.#againIn(REFUSED_RETRY_MS)
+    // Anything else is the connection's fault: it is tried on a new one, after its back-off.
+    else if (client.status === 'ready') client.disconnect(true)
+  }
+
+  #againIn(ms: number): void {
+    this.#retry ??= this.#options.clock.after(ms, () => {
+      this.#retry = undefined
+      this.#subscribe(this.#wanted.split(this.#wanted.those(false)))
+    })
   }
 
   // Emitted for each channel that was taken away, and for each SSUBSCRIBE that was refused with MOVED, which is no
@@ -242,112 +275,14 @@ export class Subscriptions implements Listening {
     setImmediate(() => {
       const some = this.#takenAway > 0
       this.#takenAway = 0
-      if (some && client === this.#client) this.#renew()
+      if (some && client === this.#connection?.client) this.#renew()
     })
   }
 
   // It is not said which: all that stood is asked for again. What does not stand has its own answer to come.
   #renew(): void {
-    const stood = [...this.#wanted].flatMap(([channel, { state }]) => (state === 'stands' ? [channel] : []))
+    const stood = this.#wanted.those(true)
     this.#fall()
-    this.#subscribeAll(stood)
-  }
-
-  #fall(): void {
-    for (const wanted of this.#wanted.values()) {
-      if (wanted.state !== 'stands') continue
-      this.#restoring = true
-      wanted.state = 'lost'
-      this.#lost++
-    }
-    this.#parts.onChange()
-  }
-
-  // The node's own first, and apart.
-  #subscribeAll(channels: Iterable<string>): void {
-    const [own, others]: [string[], string[]] = [[], []]
-    for (const channel of channels) (this.#own.has(channel) ? own : others).push(channel)
-    this.#subscribe(own)
-    this.#subscribe(others)
-  }
-
-  #subscribe(channels: string[]): void {
-    const client = this.#client
-    if (client?.status !== 'ready') return
-    for (const some of this.#perCommand(channels)) this.#subscribeTogether(client, some)
-  }
-
-  #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
-    const asked = channels.map((channel) => this.#wanted.get(channel))
-    client.ssubscribe(...channels).then(
-      () => this.#stand(client, channels, asked),
-      (error: unknown) => this.#fail(client, channels, error, isTold),
-    )
-  }
-
-  // What was dropped and wanted again since then has an answer of its own to come.
-  #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
-    if (client !== this.#client || client.status !== 'ready') return
-    for (const [i, channel] of channels.entries()) {
-      const wanted = this.#wanted.get(channel)
-      if (!wanted || wanted !== asked[i]) continue
-      if (wanted.state === 'lost') this.#lost--
-      wanted.state = 'stands'
-      settle(wanted)
-    }
-    this.#tellRestored()
-    this.#parts.onChange()
-  }
-
-  #tellRestored(): void {
-    if (!this.#restoring || !this.restored) return
-    this.#restoring = false
-    this.#parts.onRestored()
-  }
-
-  #fail(client: Redis, channels: string[], error: unknown, isTold: boolean): void {
-    if (client !== this.#client) return
-    // The channel will be wanted from another server, once the slots are known.
-    if (isMoved(error)) {
-      this.#takenAway--
-      this.#againIn(MOVED_RETRY_MS)
-      return
-    }
-    const forbidden = isForbidden(error)
-    if (!isTold) this.#parts.onError(error, { stage: 'subscribe', channels: channels.length })
-    // It is not said which of them.
-    if (forbidden && channels.length > 1) {
-      for (const channel of channels)
-        if (this.#wanted.has(channel)) this.#subscribeTogether(client, [channel], true)
-      return
-    }
-    for (const channel of channels) {
-      const wanted = this.#wanted.get(channel)
-      if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
-    }
-    if (forbidden) this.#againIn(REFUSED_RETRY_MS)
-    // Anything else is the connection's fault: it is tried on a new one, after its back-off.
-    else if (client.status === 'ready') client.disconnect(true)
-  }
-
-  #againIn(ms: number): void {
-    this.#retry ??= this.#parts.clock.after(ms, () => {
-      this.#retry = undefined
-      const missing = [...this.#wanted].flatMap(([channel, { state }]) =>
-        state === 'stands' ? [] : [channel],
-      )
-      this.#subscribeAll(missing)
-    })
-  }
-}
-
-function isMoved(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('MOVED ')
-}
-
-function settle(wanted: Wanted, error?: Error): void {
-  for (const waiting of wanted.waiting.splice(0)) {
-    if (error) waiting.reject(error)
-    else waiting.resolve()
+    this.#subscribe(this.#wanted.split(stood))
   }
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions } from 'node:tls'
+import { wordsOf } from './errors.js'
 import type { Endpoint, RedisAddress } from './url.js'
 
 interface Way {
@@ -60,10 +61,4 @@ function whyUnreachable(
     socket.on('error', (error) => end(wordsOf(error)))
     socket.setTimeout(deadlineMs, () => end())
   })
-}
-
-/** Node reports a host with several addresses as an error without words. */
-function wordsOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(wordsOf).join('; ')
-  return error instanceof Error ? error.message : String(error)
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { type Socket as TcpSocket, connect } from 'node:net'
+import { afterEach } from 'vitest'
 import { bindUdp, listenTcp } from '../bind.js'
 import { type Attribute } from '../attributes.js'
 import { BINDING, encode } from '../message.js'
@@ -80,6 +81,19 @@ export async function loopback(
       for (const socket of sockets) socket.close()
       tcp.close()
     },
+  }
+}
+
+/** Makes such servers for the tests of a file, and closes each after the test that asked for it. */
+export function closedAfterEach(): typeof loopback {
+  const open: Loopback[] = []
+  afterEach(async () => {
+    for (const each of open.splice(0)) await each.close()
+  })
+  return async (...options) => {
+    const made = await loopback(...options)
+    open.push(made)
+    return made
   }
 }
 

@@ -1,14 +1,12 @@
 import { fakeClock } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
+import { wordsOf } from './errors.js'
 import { Reports } from './reports.js'
 
 test('one line for each kind of trouble, not one for each retry, and again after a while', async () => {
   const clock = fakeClock()
   const lines: string[] = []
-  const reports = new Reports(
-    (error, context) => lines.push(`${context.stage}: ${reports.describe(error)}`),
-    clock,
-  )
+  const reports = new Reports((error, context) => lines.push(`${context.stage}: ${wordsOf(error)}`), clock)
   const say = (text: string, stage = 'redis connection'): void => reports.onError(new Error(text), { stage })
   say('connect ECONNREFUSED')
   say('connect ECONNREFUSED')
@@ -33,8 +31,7 @@ test('what harms a message is told each time', () => {
 })
 
 test('an error with several causes is told in one line', () => {
-  const reports = new Reports(() => undefined, fakeClock())
-  expect(reports.describe(new AggregateError([new Error('a'), 'b']))).toBe('a; b')
+  expect(wordsOf(new AggregateError([new Error('a'), 'b']))).toBe('a; b')
   const all = Object.assign(new Error('no node.'), { lastNodeError: new Error('WRONGPASS') })
-  expect(reports.describe(all)).toBe('no node. WRONGPASS')
+  expect(wordsOf(all)).toBe('no node. WRONGPASS')
 })

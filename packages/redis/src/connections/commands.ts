@@ -2,9 +2,9 @@ import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Client } from './connect.js'
 import type { Script } from '../scripts/script.js'
-import { withoutScripts } from './unfit.js'
+import { isForbidden, isNoScript, unavailable } from './errors.js'
 
-export interface CommandsParts {
+export interface CommandsOptions {
   client: Client
   clock: Clock
   /** Within so many milliseconds a command is answered, or has failed. */
@@ -19,11 +19,11 @@ export class Commands {
   readonly #commandMs: number
   readonly #onError: OnError
 
-  constructor(parts: CommandsParts) {
-    this.client = parts.client
-    this.#onError = parts.onError
-    this.#clock = parts.clock
-    this.#commandMs = parts.commandMs
+  constructor(options: CommandsOptions) {
+    this.client = options.client
+    this.#onError = options.onError
+    this.#clock = options.clock
+    this.#commandMs = options.commandMs
   }
 
   /** Runs a script by its name, or whole where Redis does not know it (any more). */
@@ -65,21 +65,6 @@ export class Commands {
       )
     })
   }
-}
-
-export function unavailable(error: unknown): RegistryUnavailable {
-  const unfit = withoutScripts(error)
-  if (unfit !== undefined) return unfit
-  return new RegistryUnavailable(error instanceof Error ? error.message : String(error), { cause: error })
-}
-
-/** The user of an ACL that leaves out one of our commands, keys or channels (`aclRules`). */
-export function isForbidden(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOPERM')
-}
-
-function isNoScript(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOSCRIPT')
 }
 
 /** Redis's lists of strings, as the scripts answer them. */

@@ -1,12 +1,13 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { SlotMap } from './slots.js'
 import { Once } from './stamp.js'
-import type { Handler, Listening, Whose } from './subscriptions.js'
-import { Subscriptions } from './subscriptions.js'
+import type { Subscriptions } from './subscriptions.js'
+import { ServerSubscriptions } from './subscriptions.js'
+import type { SlotMap } from './topology.js'
+import type { Handler, Whose } from './wanted.js'
 
-export interface ShardsParts {
+export interface ClusterSubscriptionsOptions {
   /** A client to one master, `host:port`, that has not begun to connect. */
   newClient: (master: string) => Redis
   clock: Clock
@@ -21,8 +22,6 @@ export interface ShardsParts {
   onError: OnError
 }
 
-/** With three masters a word misses a shard two times in three; after 500, never. */
-const CANARY_WORDS = 500
 const PLACED_LOOK_MS = 10
 
 interface Wanted {
@@ -38,9 +37,9 @@ interface Wanted {
  * Sharded subscriptions on a Cluster: one connection to each master, each channel on the one that serves its slot.
  * When a slot moves or a master falls, its channels are made to stand where they belong now.
  */
-export class Shards implements Listening {
-  readonly #parts: ShardsParts
-  readonly #shards = new Map<string, Subscriptions>()
+export class ClusterSubscriptions implements Subscriptions {
+  readonly #options: ClusterSubscriptionsOptions
+  readonly #shards = new Map<string, ServerSubscriptions>()
   readonly #wanted = new Map<string, Wanted>()
   /** The node's own among them. */
   readonly #own = new Set<string>()
@@ -49,8 +48,8 @@ export class Shards implements Listening {
   #restoring = false
   #stopped = true
 
-  constructor(parts: ShardsParts) {
-    this.#parts = parts
+  constructor(options: ClusterSubscriptionsOptions) {
+    this.#options = options
   }
 
   start(): void {
@@ -114,13 +113,14 @@ export class Shards implements Listening {
 
   rebuild(channel: string, why: string): void {
     this.#shardOf(channel)?.rebuild(channel, why)
-    this.#parts.onMoved()
+    this.#options.onMoved()
   }
 
   /** Puts every channel where it belongs now. */
   arrange(slots: SlotMap, changed: boolean): void {
     if (this.#stopped) return
-    if (this.#slots === undefined || changed) this.#chooseCanaries(slots)
+    if (this.#slots === undefined || changed)
+      this.#canaries = [...slots.oneEach(this.#options.canary).values()]
     this.#slots = slots
     for (const master of slots.masters) if (!this.#shards.has(master)) this.#open(master)
     for (const [channel, wanted] of this.#wanted) this.#place(channel, wanted, slots.owner(channel))
@@ -133,14 +133,14 @@ export class Shards implements Listening {
     this.#changed()
   }
 
-  #shardOf(channel: string): Subscriptions | undefined {
+  #shardOf(channel: string): ServerSubscriptions | undefined {
     const master = this.#wanted.get(channel)?.master
     return master === undefined ? undefined : this.#shards.get(master)
   }
 
   // The slots are not known yet, as at the start.
   #wantWhenPlaced(channel: string): Promise<void> {
-    const { clock, commandMs } = this.#parts
+    const { clock, commandMs } = this.#options
     const until = clock.monotonic() + commandMs
     return new Promise((resolve, reject) => {
       const look = (): void => {
@@ -163,12 +163,12 @@ export class Shards implements Listening {
     // Nobody waits for this one; it goes on being wanted, and `restored` says whether it stands.
     this.#shardOf(channel)
       ?.want(channel, wanted.handler, wanted.whose, state)
-      .catch((error: unknown) => this.#parts.onError(error, { stage: 'subscribe' }))
+      .catch((error: unknown) => this.#options.onError(error, { stage: 'subscribe' }))
   }
 
   #open(master: string): void {
-    const { newClient, clock, commandMs, onRestored, onMoved, onError } = this.#parts
-    const shard = new Subscriptions({
+    const { newClient, clock, commandMs, onRestored, onMoved, onError } = this.#options
+    const shard = new ServerSubscriptions({
       newClient: () => newClient(master),
       clock,
       commandMs,
@@ -190,18 +190,8 @@ export class Shards implements Listening {
   #changed(): void {
     if (this.#restoring && this.restored) {
       this.#restoring = false
-      this.#parts.onRestored('slots of the cluster have moved')
+      this.#options.onRestored('slots of the cluster have moved')
     }
-    this.#parts.onChange()
-  }
-
-  #chooseCanaries(slots: SlotMap): void {
-    const missing = new Set(slots.masters)
-    this.#canaries = []
-    for (let word = 0; missing.size > 0 && word < CANARY_WORDS; word++) {
-      const channel = this.#parts.canary(String(word))
-      const master = slots.owner(channel)
-      if (master !== undefined && missing.delete(master)) this.#canaries.push(channel)
-    }
+    this.#options.onChange()
   }
 }

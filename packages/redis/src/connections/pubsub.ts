@@ -1,16 +1,16 @@
 import type { Clock, OnError } from '@peerage/core'
-import type { Commands } from './command.js'
+import { ClusterSubscriptions } from './cluster-subscriptions.js'
+import type { Commands } from './commands.js'
 import type { ConnectOptions } from './connect.js'
 import { clientForPublishing, clientForSubscribing } from './connect.js'
 import type { Publishing } from './publishing.js'
-import { Publisher, ShardPublishers } from './publishing.js'
-import { Shards } from './shards.js'
-import type { SlotMap } from './slots.js'
-import type { Listening } from './subscriptions.js'
-import { Subscriptions } from './subscriptions.js'
+import { ClusterPublishing, ServerPublishing } from './publishing.js'
+import type { Subscriptions } from './subscriptions.js'
+import { ServerSubscriptions } from './subscriptions.js'
+import type { SlotMap } from './topology.js'
 import { Topology } from './topology.js'
 
-export interface LinksParts {
+export interface PubSubOptions {
   connectOptions: ConnectOptions
   commands: Commands
   clock: Clock
@@ -25,21 +25,23 @@ export interface LinksParts {
 }
 
 /** What the bus and presence speak and hear over, whatever the topology. */
-export interface Links {
+export interface PubSub {
   publishing: Publishing
-  listening: Listening
+  subscriptions: Subscriptions
   start(): void
   stop(): void
 }
 
-export function makeLinks(parts: LinksParts): Links {
-  return parts.connectOptions.address.topology === 'cluster' ? shardLinks(parts) : serverLinks(parts)
+export function makePubSub(options: PubSubOptions): PubSub {
+  return options.connectOptions.address.topology === 'cluster'
+    ? clusterPubSub(options)
+    : serverPubSub(options)
 }
 
-function serverLinks(parts: LinksParts): Links {
-  const { connectOptions, clock, commandMs, canary, onRestored, onChange, onError } = parts
-  const publishing = new Publisher(clientForPublishing(connectOptions), clock, onChange)
-  const listening = new Subscriptions({
+function serverPubSub(options: PubSubOptions): PubSub {
+  const { connectOptions, clock, commandMs, canary, onRestored, onChange, onError } = options
+  const publishing = new ServerPublishing(clientForPublishing(connectOptions), clock, onChange)
+  const subscriptions = new ServerSubscriptions({
     newClient: () => clientForSubscribing(connectOptions),
     clock,
     commandMs,
@@ -51,28 +53,29 @@ function serverLinks(parts: LinksParts): Links {
   })
   return {
     publishing,
-    listening,
+    subscriptions,
     start: () => {
       publishing.start()
-      listening.start()
+      subscriptions.start()
     },
     stop: () => {
-      listening.stop()
+      subscriptions.stop()
       publishing.stop()
     },
   }
 }
 
-function shardLinks(parts: LinksParts): Links {
-  const { connectOptions, commands, clock, commandMs, canary, onSlots, onRestored, onChange, onError } = parts
+function clusterPubSub(options: PubSubOptions): PubSub {
+  const { connectOptions, commands, clock, commandMs, canary, onSlots, onRestored, onChange, onError } =
+    options
   const onMoved = (): void => topology.doubt()
-  const publishing = new ShardPublishers({
+  const publishing = new ClusterPublishing({
     newClient: (master) => clientForPublishing(connectOptions, master),
     clock,
     onChange,
     onMoved,
   })
-  const listening = new Shards({
+  const subscriptions = new ClusterSubscriptions({
     newClient: (master) => clientForSubscribing(connectOptions, master),
     clock,
     commandMs,
@@ -88,21 +91,21 @@ function shardLinks(parts: LinksParts): Links {
     onSlots: (slots, changed) => {
       onSlots(slots)
       publishing.arrange(slots)
-      listening.arrange(slots, changed)
+      subscriptions.arrange(slots, changed)
     },
-    settled: () => listening.restored && publishing.connected,
+    settled: () => subscriptions.restored && publishing.connected,
     onError,
   })
   return {
     publishing,
-    listening,
+    subscriptions,
     start: () => {
-      listening.start()
+      subscriptions.start()
       topology.start()
     },
     stop: () => {
       topology.stop()
-      listening.stop()
+      subscriptions.stop()
       publishing.stop()
     },
   }

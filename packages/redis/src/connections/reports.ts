@@ -1,9 +1,8 @@
 import type { Clock, OnError } from '@peerage/core'
+import { wordsOf } from './errors.js'
 
 /** The same words again are news only after so long. */
 const REPEAT_MS = 10_000
-
-const RETRY_DELAY_PATTERN = / Retrying from scratch after [\d.]+ms\./u
 
 /** What goes on for as long as an outage does. */
 const REPEATING = new Set([
@@ -32,18 +31,8 @@ export class Reports {
   }
 
   readonly onError: OnError = (error, context) => {
-    if (REPEATING.has(context.stage) && this.#isRepeated(`${context.stage}: ${this.describe(error)}`)) return
+    if (REPEATING.has(context.stage) && this.#isRepeated(`${context.stage}: ${wordsOf(error)}`)) return
     this.#onError(error, context)
-  }
-
-  /** An error in one line. Node reports a host with several addresses as an error without words. */
-  describe(error: unknown): string {
-    if (error instanceof AggregateError) return error.errors.map((one) => this.describe(one)).join('; ')
-    // A Cluster of which no node could be asked keeps the reason apart.
-    if (error instanceof Error && 'lastNodeError' in error && error.lastNodeError instanceof Error)
-      return `${error.message} ${this.describe(error.lastNodeError)}`
-    // How long it waits until the next attempt differs each time, and is no news.
-    return (error instanceof Error ? error.message : String(error)).replace(RETRY_DELAY_PATTERN, '')
   }
 
   #isRepeated(words: string): boolean {
