@@ -3,7 +3,7 @@ import { Connections } from './connections.js'
 import type { PeerConnectionClass } from './handshake/rtc.js'
 import { FakeClock } from '../testing/fake-clock.js'
 import { FakeConnection } from '../testing/fake-connection.js'
-import { ground } from '../testing/ground.js'
+import { ground } from '../testing/platform.js'
 
 const PLAIN = { label: '', ordered: true }
 

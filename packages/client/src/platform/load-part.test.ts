@@ -5,7 +5,7 @@ import type { PartWait } from './platform.js'
 import { loadPart } from './load-part.js'
 import { FakeClock, settled } from '../testing/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
-import { ground } from '../testing/ground.js'
+import { ground } from '../testing/platform.js'
 
 const PART = { run: () => 'loaded' }
 /** As Safari says it: without a URL. */

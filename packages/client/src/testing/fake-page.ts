@@ -3,7 +3,7 @@ import { parseName } from '@peerage/protocol'
 import { openIdentity } from '../tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from '../tier/identity.js'
 import { Session } from '../tier/session.js'
-import { ground } from './ground.js'
+import { ground } from './platform.js'
 import type { FakeTier } from './fake-tier.js'
 
 /** A storage as a tab has one. */

@@ -3,7 +3,7 @@ import { Connections } from '../connections.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { FakeClock } from '../../testing/fake-clock.js'
-import { ground } from '../../testing/ground.js'
+import { ground } from '../../testing/platform.js'
 import { nodePeerConnection } from '../../testing/controllers.js'
 
 const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
