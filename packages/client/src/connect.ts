@@ -19,7 +19,8 @@ import { systemClock } from './lib/clock.js'
 import type { Clock } from './lib/clock.js'
 import { untilEnded, willEnd } from './tier/endings.js'
 import { PeerageError } from './lib/error.js'
-import type { Ground } from './platform/platform.js'
+import type { Parts } from './platform/parts.js'
+import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
 import type { FailedAttempt } from './tier/link.js'
@@ -111,7 +112,8 @@ const connectKinds: Kinds<ConnectOptions> = {
  * may not be is a PeerageError, `bad-name` or `bad-field`, which names the argument too.
  */
 export async function connectOn(
-  ground: Ground,
+  platform: Platform,
+  parts: Parts,
   url: string | URL,
   options: ConnectOptions = {},
 ): Promise<Peer> {
@@ -127,7 +129,7 @@ export async function connectOn(
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
   const open =
     options.transport ??
-    websocketTransport(endpoint, await ground.findWebSocket(), clock, ground.whyNotOpened)
+    websocketTransport(endpoint, await platform.findWebSocket(), clock, platform.whyNotOpened)
   // Another URL may lead to the same tier.
   const stay = `${app ?? ''} ${name ?? ''}`
   if (name !== undefined) await untilEnded(stay, options.signal)
@@ -136,7 +138,7 @@ export async function connectOn(
     clock,
     random: Math.random,
     open,
-    ground,
+    platform,
     identity,
     app,
     name,
@@ -144,9 +146,9 @@ export async function connectOn(
     ending: (end) => willEnd(stay, end),
   })
   let peer: Peer | undefined
-  if (ground.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
+  if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
     const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
-    session.onClosed(ground.leaveOnExit({ depart }))
+    session.onClosed(platform.leaveOnExit({ depart }))
   }
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
@@ -164,11 +166,11 @@ export async function connectOn(
   if (signal?.aborted) pass()
   try {
     // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
-    const part = ground.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const part = parts.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
     const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
-    peer = new Peer(session, createP2P(session, p2pServer, options.p2p))
+    peer = new Peer(session, createP2P(session, p2pServer, options.p2p), parts)
     return peer
   } catch (error) {
     // Welcome already, and a part of the SDK is missing: nobody could use a name that is new.

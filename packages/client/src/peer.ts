@@ -6,6 +6,7 @@ import { PeerageError, textOf } from './lib/error.js'
 import type { PeerState } from './tier/link.js'
 import { nameOrThrow } from './lib/names.js'
 import type { P2P } from './p2p/p2p.js'
+import type { Parts } from './platform/parts.js'
 import type { Answer } from './tier/requests.js'
 import { okOrThrow } from './tier/requests.js'
 import type { Mesh, Room } from './rooms/rooms.js'
@@ -41,9 +42,11 @@ export class Peer {
   /** Null when P2P is disabled: then every message goes through the server. */
   readonly p2p: P2P | null
   readonly #session: Session
+  readonly #parts: Parts
 
-  constructor(session: Session, p2p: P2P | null) {
+  constructor(session: Session, p2p: P2P | null, parts: Parts) {
     this.#session = session
+    this.#parts = parts
     this.p2p = p2p
   }
 
@@ -144,9 +147,9 @@ export class Peer {
    */
   async join(room: string, options: Waiting = {}): Promise<Room> {
     checkOptions(options, waitingKinds)
-    const { clock, ground } = this.#session
+    const { clock } = this.#session
     const { signal } = options
-    const { Room } = await ground.rooms({ clock, signal })
+    const { Room } = await this.#parts.rooms({ clock, signal })
     return Room.join(this.#session, room, signal)
   }
 
@@ -155,9 +158,9 @@ export class Peer {
     checkOptions(options, waitingKinds)
     const { p2p } = this
     if (p2p === null) throw new PeerageError('forbidden', NO_P2P)
-    const { clock, ground } = this.#session
+    const { clock } = this.#session
     const { signal } = options
-    const { Mesh, Room } = await ground.rooms({ clock, signal })
+    const { Mesh, Room } = await this.#parts.rooms({ clock, signal })
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
   }
 

@@ -1,6 +1,6 @@
 import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
-import type { Ground } from '../platform/platform.js'
+import type { Platform } from '../platform/platform.js'
 
 // What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
 
@@ -82,7 +82,7 @@ export interface Carriers {
 /** Everything that the P2P controller is given. */
 export interface P2PContext {
   readonly self: Stay
-  readonly ground: Pick<Ground, 'findPeerConnection'>
+  readonly platform: Pick<Platform, 'findPeerConnection'>
   readonly clock: Clock
   readonly signaling: Signaling
   readonly carriers: Carriers

@@ -185,7 +185,7 @@ export class P2P {
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
     const PeerConnection =
-      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.ground.findPeerConnection())
+      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.platform.findPeerConnection())
     const servers = await this.#ice.current()
     return diagnose(
       servers,

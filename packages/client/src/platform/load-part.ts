@@ -1,12 +1,18 @@
 import { onAbort } from '../lib/abort.js'
-import type { Timer } from '../lib/clock.js'
+import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
-import type { PartWait } from './platform.js'
 
 const FIRST_MS = 250
 const MOST_MS = 4_000
 /** As long as `connect` waits by default. */
 const DEADLINE_MS = 30_000
+
+export interface PartWait {
+  clock: Clock
+  signal: AbortSignal | undefined
+  /** Milliseconds until it has failed; default: 30,000. */
+  deadlineMs?: number
+}
 
 /**
  * A file of the SDK, which exports `name`; asked for again while the network fails. Rejects with the signal's reason, or

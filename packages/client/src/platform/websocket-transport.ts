@@ -1,6 +1,7 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
 import { openFailure } from './open-failure.js'
+import type { WebSocketClass } from './platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
 import { cutText } from '../tier/link.js'
@@ -21,22 +22,9 @@ const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
-/** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
-export type WebSocketClass = new (url: string) => Socket
-
 /** Of its `readyState`: it can send, and it is over. */
 const OPEN = 1
 const CLOSED = 3
-
-interface Socket {
-  readonly readyState: number
-  send(text: string): void
-  close(): void
-  addEventListener(type: 'open', listener: () => void): void
-  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
-  addEventListener(type: 'close', listener: (event: { code: number }) => void): void
-  addEventListener(type: 'error', listener: (event: object) => void): void
-}
 
 const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does a proxy pass WebSocket on?`
 const NO_NODE = 'what answers there does not speak as a node does'

@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.js'
 import { Delivery } from '../delivery/delivery.js'
 import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
-import type { Ground } from '../platform/platform.js'
+import type { Platform } from '../platform/platform.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
@@ -58,7 +58,7 @@ export interface SessionDeps {
   /** In [0, 1). */
   random: () => number
   open: OpenTransport
-  ground: Ground
+  platform: Platform
   identity: Identity
   app?: App | undefined
   name?: Name | undefined
@@ -85,7 +85,7 @@ export class Session implements P2PContext {
   readonly carriers: Delivery
   readonly signaling: Signaling
   readonly clock: Clock
-  readonly ground: Ground
+  readonly platform: Platform
   readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
@@ -98,7 +98,7 @@ export class Session implements P2PContext {
     const { clock, random, open, identity, token } = deps
     this.#deps = deps
     this.clock = clock
-    this.ground = deps.ground
+    this.platform = deps.platform
     this.link = new Link({
       clock,
       random,
