@@ -32,7 +32,7 @@ import { nameOrThrow, parsedOrThrow } from './lib/names.js'
 import { Peer } from './peer.js'
 import { Session } from './tier/session.js'
 import type { OpenTransport } from './tier/transport.js'
-import { endpointOf, websocketTransport } from './platform/websocket-transport.js'
+import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */

@@ -3,10 +3,10 @@ import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeClock } from '../testing/fake-clock.js'
 import { platform } from '../testing/platform.js'
-import { whyNotOpened } from './why-not-opened.js'
-import { openFailure } from './open-failure.js'
+import { whyNotOpened } from '../platform/why-not-opened.js'
+import { openFailure } from '../platform/open-failure.js'
 import { endpointOf, websocketTransport } from './websocket-transport.js'
-import type { Transport } from '../tier/transport.js'
+import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */
 class FakeSocket extends EventTarget {

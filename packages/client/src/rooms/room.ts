@@ -11,7 +11,7 @@ import { OfferRate } from '../p2p/offer-rate.js'
 import type { P2P } from '../p2p/p2p.js'
 import type { Answer } from '../tier/requests.js'
 import { mayBeAskedAgain, okOrThrow } from '../tier/requests.js'
-import { Retry } from '../tier/retry.js'
+import { Retry } from '../lib/retry.js'
 import type { Session } from '../tier/session.js'
 
 /** A member of a room, and how it is. `since` tells one holder of a name from the next. */

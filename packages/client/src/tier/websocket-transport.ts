@@ -1,12 +1,12 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
-import { openFailure } from './open-failure.js'
-import type { WebSocketClass } from './platform.js'
+import { openFailure } from '../platform/open-failure.js'
+import type { WebSocketClass } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
-import { cutText } from '../tier/link.js'
+import { cutText } from './link.js'
 import { aText, check } from '../lib/check.js'
-import type { OpenTransport } from '../tier/transport.js'
+import type { OpenTransport } from './transport.js'
 
 // The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
 // alone would be two thirds of the SDK's bytes, and would bring its own idea of when to come back.
