@@ -1,5 +1,5 @@
 import type * as P2PPart from '../p2p/p2p.js'
-import type * as RoomsPart from '../rooms/room.js'
+import type * as RoomsPart from '../rooms/rooms.js'
 import { loadPart } from './load-part.js'
 import type { PartWait } from './load-part.js'
 
@@ -15,5 +15,5 @@ export interface Parts {
 /** Each in a file of its own, loaded when it is first needed: a page is there sooner. */
 export const lazyParts: Parts = {
   p2p: (wait) => loadPart(() => import('../p2p/p2p.js'), 'createP2P', wait),
-  rooms: (wait) => loadPart(() => import('../rooms/room.js'), 'Room', wait),
+  rooms: (wait) => loadPart(() => import('../rooms/rooms.js'), 'Room', wait),
 }

@@ -1,0 +1,5 @@
+// The part of the SDK that is loaded with the first room.
+export { Mesh } from './mesh.js'
+export type { MeshEvents } from './mesh.js'
+export { Room } from './room.js'
+export type { RoomEvents, RoomMember } from './room.js'
