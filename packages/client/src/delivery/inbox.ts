@@ -3,10 +3,8 @@ import { limits } from '@peerage/protocol'
 import { joinParts, partsOf } from './body.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Carrier } from './signaling.js'
-import { ALL_READ, lastOf, marked, moved, readUnread, written } from './unread.js'
+import { ALL_READ, WINDOW, lastOf, marked, moved, readUnread, written } from './unread.js'
 
-/** How far ahead of the first unsettled message a sender may be, in messages [D6]. */
-export const WINDOW = 64
 /** At most one batch of acknowledgements in this time [D5]… */
 const ACK_BATCH_MS = 20
 /** …unless so many messages wait for it: half a window, so that the sender never stands still. */
@@ -57,7 +55,7 @@ interface Stream {
 /** What a reload must remember: sender, stream, next, when it was last used, and what could not be read (hexadecimal). */
 export type Seen = [from: Name, stream: string, next: number, at: number, unread?: string]
 
-export interface InboxDeps {
+export interface InboxOptions {
   clock: Clock
   server: Carrier
   /** Whether the application listens for this kind yet; until then messages wait, unacknowledged [D8]. */
@@ -72,7 +70,7 @@ export interface InboxDeps {
 
 /** The receiving half of delivery: each message once and in order per stream, then acknowledged. */
 export class Inbox {
-  readonly #deps: InboxDeps
+  readonly #options: InboxOptions
   /** Both from the longest unheard to the latest. */
   readonly #known = new Map<Name, Sender>()
   readonly #strangers = new Map<Name, Sender>()
@@ -89,8 +87,8 @@ export class Inbox {
   #isMessageDue = false
   #timer: Timer | undefined
 
-  constructor(deps: InboxDeps, seen: Seen[] = []) {
-    this.#deps = deps
+  constructor(options: InboxOptions, seen: Seen[] = []) {
+    this.#options = options
     for (const [from, stream, next, at, unread] of seen)
       this.#open(from, 0, stream, next, at, true).unread = readUnread(unread)
   }
@@ -99,7 +97,7 @@ export class Inbox {
     const { from, seq, base } = message
     // The seq after it must be one too, or its acknowledgement is malformed, and a node closes who sends such.
     if (base < 1 || seq < base || seq === Number.MAX_SAFE_INTEGER) return
-    const now = this.#deps.clock.now()
+    const now = this.#options.clock.now()
     const stream = this.#open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#skip(stream, base)
@@ -119,12 +117,12 @@ export class Inbox {
   drain(): void {
     for (const sender of this.#senders())
       for (const stream of sender.streams.values())
-        if (this.#handOver(stream)) this.#ackSoon(stream, this.#deps.clock.now(), 'message')
+        if (this.#handOver(stream)) this.#ackSoon(stream, this.#options.clock.now(), 'message')
   }
 
   seen(): Seen[] {
     const all = this.#senders().flatMap(({ streams }) => [...streams.values()])
-    const since = this.#deps.clock.now() - this.#deps.streamMs
+    const since = this.#options.clock.now() - this.#options.streamMs
     const entry = ({ from, stream, next, at, unread }: Stream): Seen => {
       const text = written(unread)
       return text === undefined ? [from, stream, next, at] : [from, stream, next, at, text]
@@ -168,7 +166,7 @@ export class Inbox {
       unread: ALL_READ,
       at,
       early: new Map<number, Message>(),
-      carrier: this.#deps.server,
+      carrier: this.#options.server,
     }
     stream.at = at
     streams.delete(id)
@@ -189,7 +187,7 @@ export class Inbox {
   /** Forgets the senders over the bound, and those long idle. */
   #forget(senders: Map<Name, Sender>, most: number, now: number): void {
     for (const [from, { streams, known }] of senders) {
-      if (senders.size <= most && isFresh(streams, now - this.#deps.streamMs)) return
+      if (senders.size <= most && isFresh(streams, now - this.#options.streamMs)) return
       for (const stream of streams.values()) {
         this.#discard(stream)
         // What was handed over is acknowledged all the same, or it would be sent and handed over again.
@@ -279,7 +277,7 @@ export class Inbox {
     let some = false
     for (;;) {
       const waiting = stream.early.get(stream.next)
-      if (waiting === undefined || !this.#deps.listens(waiting.kind)) return some
+      if (waiting === undefined || !this.#options.listens(waiting.kind)) return some
       const parts = partsFrom(stream, waiting)
       if (parts === undefined) return some
       for (let i = 0; i < parts.length; i++) this.#take(stream, stream.next + i)
@@ -293,7 +291,7 @@ export class Inbox {
       // Of a message whose beginning was given up, the rest is nothing.
       const isRest = partsOf(waiting.body) === 0
       const whole = parts.length === 1 ? waiting : { ...waiting, body: joinParts(parts) }
-      if (!isRest && this.#deps.hand(whole)) continue
+      if (!isRest && this.#options.hand(whole)) continue
       stream.unread = marked(stream.unread, parts.length, stream.next - next)
     }
   }
@@ -304,22 +302,22 @@ export class Inbox {
     // Nobody waits for a signal's acknowledgement, and while a channel opens each frame is one too many. Nor does it make
     // a message's wait: strangers may send signals.
     if (kind === 'signal') {
-      this.#timer ??= this.#deps.clock.after(ACK_BATCH_MS, () => this.#ack())
+      this.#timer ??= this.#options.clock.after(ACK_BATCH_MS, () => this.#ack())
       return
     }
     this.#isMessageDue = true
     const waitMs = this.#ackedAt + ACK_BATCH_MS - now
     // At once where possible: timers of hidden tabs are slow. A wait beyond the batch is a clock set back.
     if (waitMs <= 0 || waitMs > ACK_BATCH_MS) return this.#ack()
-    this.#timer ??= this.#deps.clock.after(waitMs, () => this.#ack())
+    this.#timer ??= this.#options.clock.after(waitMs, () => this.#ack())
   }
 
   #ack(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    if (this.#isMessageDue) this.#ackedAt = this.#deps.clock.now()
+    if (this.#isMessageDue) this.#ackedAt = this.#options.clock.now()
     this.#isMessageDue = false
-    if (this.#unacked > 0) this.#deps.save?.()
+    if (this.#unacked > 0) this.#options.save?.()
     this.#unacked = 0
     const batches = new Map<Carrier, Stream[]>()
     for (const stream of this.#due)
@@ -332,7 +330,7 @@ export class Inbox {
           return text === undefined ? { to, stream, next } : { to, stream, next, unread: text }
         })
         // A lost acknowledgement is asked for again by the sender's resend.
-        if (carrier.send({ type: 'ack', acks }) !== true) this.#deps.server.send({ type: 'ack', acks })
+        if (carrier.send({ type: 'ack', acks }) !== true) this.#options.server.send({ type: 'ack', acks })
       }
   }
 }

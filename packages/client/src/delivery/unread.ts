@@ -3,8 +3,8 @@
 
 /** Every message could be read: nearly always, so it costs nothing. */
 export const ALL_READ = 0n
-/** As many as a sender may have unsettled. */
-const BITS = 64
+/** How far ahead of the first unsettled message a sender may be, in messages [D6]: no older one need be told of. */
+export const WINDOW = 64
 const TEXT_PATTERN = /^[\da-f]{1,16}$/
 
 /** What `written` made; whatever else it is: nothing is unread. */
@@ -19,7 +19,7 @@ export function written(unread: bigint): string | undefined {
 
 /** After `count` more messages. */
 export function moved(unread: bigint, count: number): bigint {
-  return unread === ALL_READ ? unread : BigInt.asUintN(BITS, unread << BigInt(count))
+  return unread === ALL_READ ? unread : BigInt.asUintN(WINDOW, unread << BigInt(count))
 }
 
 /** `count` messages could not be read; `after` have come since. */
@@ -29,7 +29,7 @@ export function marked(unread: bigint, count: number, after: number): bigint {
 
 /** The last `count` alone: the others are settled. */
 export function lastOf(unread: bigint, count: number): bigint {
-  return unread === ALL_READ ? unread : BigInt.asUintN(Math.min(count, BITS), unread)
+  return unread === ALL_READ ? unread : BigInt.asUintN(Math.min(count, WINDOW), unread)
 }
 
 export function isUnread(unread: bigint, next: number, seq: number): boolean {

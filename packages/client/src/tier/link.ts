@@ -42,7 +42,7 @@ export interface FailedAttempt {
 /** What a node says after its welcome. */
 export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
 
-export interface LinkDeps {
+export interface LinkOptions {
   clock: Clock
   /** In [0, 1). */
   random: () => number
@@ -69,7 +69,7 @@ const aTransport = objectWith('a Transport', 'send', 'close')
 
 /** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
 export class Link {
-  readonly #deps: LinkDeps
+  readonly #options: LinkOptions
   #state: PeerState = { state: 'connecting' }
   #transport: Transport | undefined
   #timer: Timer | undefined
@@ -84,8 +84,8 @@ export class Link {
   #departed = false
   #failure: Error | undefined
 
-  constructor(deps: LinkDeps) {
-    this.#deps = deps
+  constructor(options: LinkOptions) {
+    this.#options = options
   }
 
   get state(): PeerState {
@@ -100,7 +100,7 @@ export class Link {
   async open(): Promise<void> {
     const current = ++this.#current
     this.#closing = undefined
-    const { open, hello, onError } = this.#deps
+    const { open, hello, onError } = this.#options
     // Also the application's `token` may never come.
     this.#limit('its `token` did not come')
     try {
@@ -150,7 +150,7 @@ export class Link {
   /** The attempt under way has so long for its next step. */
   #limit(late: string): void {
     this.#timer?.cancel()
-    this.#timer = this.#deps.clock.after(limits.handshakeMs, () => {
+    this.#timer = this.#options.clock.after(limits.handshakeMs, () => {
       this.#drop()
       this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
     })
@@ -188,13 +188,13 @@ export class Link {
     if (message.type === 'closing') this.#closing = message
     else if (message.type === 'welcome') {
       this.#timer?.cancel()
-      this.#onlineAt = this.#deps.clock.now()
+      this.#onlineAt = this.#options.clock.now()
       // Set before it is told: what the welcome sets off is sent at once.
       this.#state = { state: 'online', node: message.node }
-      this.#deps.onWelcome(message)
-      this.#deps.onState(this.#state)
+      this.#options.onWelcome(message)
+      this.#options.onState(this.#state)
       if (this.#leaves) this.leave()
-    } else this.#deps.onMessage(message)
+    } else this.#options.onMessage(message)
   }
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
@@ -208,7 +208,7 @@ export class Link {
     const said = this.#closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
     const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
-    if (!mayReturn && !(reason === 'token-expired' && this.#deps.renewable)) {
+    if (!mayReturn && !(reason === 'token-expired' && this.#options.renewable)) {
       if (reason !== undefined) return this.close(reason)
       return this.close('refused', new PeerageError('refused', `the node closed for good, with code ${code}`))
     }
@@ -220,7 +220,7 @@ export class Link {
 
   #again(error: Error, retryAfterMs?: number): void {
     if (this.#state.state === 'closed') return
-    const { clock, random, onRetry } = this.#deps
+    const { clock, random, onRetry } = this.#options
     this.#failure = error
     this.#current++
     this.#timer?.cancel()
@@ -236,7 +236,7 @@ export class Link {
   #to(state: PeerState): void {
     if (this.#state === state) return
     this.#state = state
-    this.#deps.onState(state)
+    this.#options.onState(state)
   }
 }
 

@@ -19,10 +19,17 @@ import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
 import { Link } from './link.js'
 import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
-import type { Outgoing } from '../delivery/line.js'
 import { Requests } from './requests.js'
 import type { Answer } from './requests.js'
-import type { Carrier, P2PContext, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
+import type {
+  Carrier,
+  Outgoing,
+  P2PContext,
+  SendResult,
+  Signal,
+  Signaling,
+  Stay,
+} from '../delivery/signaling.js'
 import type { OpenTransport } from './transport.js'
 import type { Presence } from './watches.js'
 import { Watches } from './watches.js'
@@ -53,7 +60,7 @@ type Internals = {
 const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
 const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
 
-export interface SessionDeps {
+export interface SessionOptions {
   clock: Clock
   /** In [0, 1). */
   random: () => number
@@ -89,16 +96,16 @@ export class Session implements P2PContext {
   readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
-  readonly #deps: SessionDeps
+  readonly #options: SessionOptions
   readonly #requests: Requests
   readonly #server: Carrier
   #welcome: NodeMessageOf<'welcome'> | undefined
 
-  constructor(deps: SessionDeps) {
-    const { clock, random, open, identity, token } = deps
-    this.#deps = deps
+  constructor(options: SessionOptions) {
+    const { clock, random, open, identity, token } = options
+    this.#options = options
     this.clock = clock
-    this.platform = deps.platform
+    this.platform = options.platform
     this.link = new Link({
       clock,
       random,
@@ -242,14 +249,14 @@ export class Session implements P2PContext {
         resolve()
       })
     })
-    this.#deps.ending?.(left)
+    this.#options.ending?.(left)
     this.carriers.inbox.flush()
     link.leave()
     return left
   }
 
   async #hello(): Promise<Hello> {
-    const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#deps
+    const { identity, app, name = this.#welcome?.name ?? identity.name, token } = this.#options
     const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
     if (app !== undefined) hello.app = app
     if (name !== undefined) hello.name = name
@@ -262,7 +269,7 @@ export class Session implements P2PContext {
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
     this.#welcome = welcome
-    this.#deps.identity.keep(welcome.name, () => this.carriers.inbox.seen())
+    this.#options.identity.keep(welcome.name, () => this.carriers.inbox.seen())
     this.#requests.online()
     this.watches.online()
     this.carriers.outbox.online()
@@ -275,8 +282,8 @@ export class Session implements P2PContext {
       this.watches.close()
       this.carriers.close()
       // A name that was given back, or that somebody else holds, is no use to the next load of the page.
-      this.#deps.identity.close(state.reason === 'left' || state.reason === 'name-taken')
-      this.#deps.ending?.(this.link.gone)
+      this.#options.identity.close(state.reason === 'left' || state.reason === 'name-taken')
+      this.#options.ending?.(this.link.gone)
       this.#internal.emit('closed')
       this.#tellEnd(state)
     }
