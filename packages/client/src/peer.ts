@@ -11,7 +11,8 @@ import type { Parts } from './platform/parts.js'
 import type { Answer } from './tier/requests.js'
 import { okOrThrow } from './tier/requests.js'
 import type { Mesh, Room } from './rooms/rooms.js'
-import type { PeerEvents, Session } from './tier/session.js'
+import type { PeerEvents } from './tier/events.js'
+import type { Session } from './tier/session.js'
 import type { Via } from './delivery/signaling.js'
 import type { Presence } from './tier/watches.js'
 
@@ -115,13 +116,11 @@ export class Peer {
     const { signal } = options
     const wanted = names.map((name, i) => nameOrThrow(name, `names[${i}]`))
     const found: Presence[] = []
-    for (let i = 0; i < wanted.length; i += limits.namesPerLookup)
-      found.push(
-        ...foundOrThrow(
-          await this.#session.lookup(wanted.slice(i, i + limits.namesPerLookup), signal),
-          signal,
-        ),
-      )
+    for (let i = 0; i < wanted.length; i += limits.namesPerLookup) {
+      const some = wanted.slice(i, i + limits.namesPerLookup)
+      const answer = await this.#session.requests.ask((id) => ({ type: 'lookup', id, names: some }), signal)
+      found.push(...foundOrThrow(answer, signal))
+    }
     return found
   }
 

@@ -103,7 +103,7 @@ export class Room {
   }
 
   #ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
-    return this.#session.ask(frameOf, signal)
+    return this.#session.requests.ask(frameOf, signal)
   }
 
   async #enter(signal?: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import type {
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from '../delivery/body.js'
+import { onAbort } from '../lib/abort.js'
 import { aText, check } from '../lib/check.js'
 import type { Clock } from '../lib/clock.js'
 import { Delivery } from '../delivery/delivery.js'
@@ -17,37 +18,13 @@ import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 import type { Identity } from './identity.js'
 import { randomText } from './identity.js'
+import { Events } from './events.js'
 import { Link } from './link.js'
 import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
 import { Requests } from './requests.js'
-import type { Answer } from './requests.js'
-import type {
-  Carrier,
-  Outgoing,
-  P2PContext,
-  SendResult,
-  Signal,
-  Signaling,
-  Stay,
-} from '../delivery/signaling.js'
+import type { Outgoing, P2PContext, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
 import type { OpenTransport } from './transport.js'
-import type { Presence } from './watches.js'
 import { Watches } from './watches.js'
-
-/** Where an error came from that no caller waits for. */
-export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
-
-// A type, not an interface: the emitter asks for an index signature.
-export type PeerEvents = {
-  /** Once per message, in order per sender. Its sender hears `delivered` after the listeners have returned. */
-  message: [from: string, data: unknown, about: { since: number }]
-  /** Without a listener, an end that the tier has made (`superseded`, `token-expired`, …) goes to the console. */
-  state: [state: PeerState]
-  /** A watched peer changed. */
-  presence: [presence: Presence]
-  /** Nobody waits for this one: a listener that threw, a node's complaint, a token that could not be had. */
-  error: [error: unknown, stage: ErrorStage]
-}
 
 type Internals = {
   signal: [signal: Signal]
@@ -57,7 +34,6 @@ type Internals = {
   retry: [failed: FailedAttempt]
 }
 
-const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
 const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
 
 export interface SessionOptions {
@@ -86,7 +62,7 @@ const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
-  readonly events = new Emitter<PeerEvents>(PEER_EVENTS, (error, event) => this.#listenerFailed(error, event))
+  readonly events = new Events()
   readonly link: Link
   readonly watches: Watches
   readonly carriers: Delivery
@@ -97,8 +73,7 @@ export class Session implements P2PContext {
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
   readonly #options: SessionOptions
-  readonly #requests: Requests
-  readonly #server: Carrier
+  readonly requests: Requests
   #welcome: NodeMessageOf<'welcome'> | undefined
 
   constructor(options: SessionOptions) {
@@ -116,19 +91,18 @@ export class Session implements P2PContext {
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
       onRetry: (failed) => this.#internal.emit('retry', failed),
-      onError: (error) => this.#fail(error, 'hello'),
+      onError: (error) => this.events.fail(error, 'hello'),
     })
     const send = (frame: PeerMessage): boolean => this.link.send(frame)
-    this.#server = { send }
-    this.#requests = new Requests(clock, send)
-    this.watches = new Watches(clock, this.#requests, send, (presence, news) => {
+    this.requests = new Requests(clock, send)
+    this.watches = new Watches(clock, this.requests, send, (presence, news) => {
       if (news) this.events.emit('presence', presence)
       this.carriers.outbox.presence(presence.name, presence.state)
     })
     this.carriers = new Delivery({
       clock,
       random,
-      server: this.#server,
+      server: this.link,
       seen: identity.seen,
       streamMs: STREAM_MS,
       streamId: () => randomText(8),
@@ -137,7 +111,7 @@ export class Session implements P2PContext {
       hand: (message) => this.#hand(message),
       save: () => identity.save(),
       lookup: async (name) => {
-        const answer = await this.lookup([name])
+        const answer = await this.requests.ask((id) => ({ type: 'lookup', id, names: [name] }))
         return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
       },
       watch: (name) => void this.watches.watch(name),
@@ -174,10 +148,6 @@ export class Session implements P2PContext {
     return this.#internal.on('room', listener)
   }
 
-  ask(frameOf: (id: number) => PeerMessage, signal?: AbortSignal): Promise<Answer> {
-    return this.#requests.ask(frameOf, signal)
-  }
-
   /** Called whenever an attempt to connect has failed and another one will be made. */
   onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
     return this.#internal.on('retry', listener)
@@ -188,12 +158,12 @@ export class Session implements P2PContext {
   }
 
   onError(error: unknown, stage?: 'listener'): void {
-    if (stage) this.#listenerFailed(error)
-    else this.#fail(error, 'p2p')
+    if (stage) this.events.listenerFailed(error)
+    else this.events.fail(error, 'p2p')
   }
 
   async requestTurn(): Promise<TurnCredentials | null | undefined> {
-    const answer = await this.#requests.ask((id) => ({ type: 'ice', id }))
+    const answer = await this.requests.ask((id) => ({ type: 'ice', id }))
     return answer.ok && answer.message.type === 'ice' ? answer.message.turn : undefined
   }
 
@@ -209,32 +179,24 @@ export class Session implements P2PContext {
     return this.carriers.outbox.send({ ...message, deadlineMs })
   }
 
-  lookup(names: Name[], signal?: AbortSignal): Promise<Answer> {
-    return this.#requests.ask((id) => ({ type: 'lookup', id, names }), signal)
-  }
-
   /** Connects; resolves at the first welcome. Rejects with why there will be none. */
   open(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (finish: () => void) => (): void => {
-        offWelcome()
-        offClosed()
-        signal.removeEventListener('abort', onAbort)
+        for (const stop of stops) stop()
         finish()
       }
-      const offWelcome = this.onWelcome(end(resolve))
-      const offClosed = this.onClosed(
-        end(() => {
-          if (this.link.state.state === 'closed') reject(this.link.failure)
-        }),
-      )
-      const onAbort = end(() => {
+      const abort = end(() => {
         reject(signal.reason)
         this.link.close()
       })
-      if (signal.aborted) return onAbort()
-      signal.addEventListener('abort', onAbort)
-      void this.link.open()
+      const stops = [
+        this.onWelcome(end(resolve)),
+        this.onClosed(end(() => reject(this.link.failure))),
+        onAbort(signal, abort),
+      ]
+      if (signal.aborted) abort()
+      else void this.link.open()
     })
   }
 
@@ -270,7 +232,7 @@ export class Session implements P2PContext {
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
     this.#welcome = welcome
     this.#options.identity.keep(welcome.name, () => this.carriers.inbox.seen())
-    this.#requests.online()
+    this.requests.online()
     this.watches.online()
     this.carriers.outbox.online()
     this.#internal.emit('welcome')
@@ -278,22 +240,21 @@ export class Session implements P2PContext {
 
   #onState(state: PeerState): void {
     if (state.state === 'closed') {
-      this.#requests.close()
+      this.requests.close()
       this.watches.close()
       this.carriers.close()
       // A name that was given back, or that somebody else holds, is no use to the next load of the page.
       this.#options.identity.close(state.reason === 'left' || state.reason === 'name-taken')
       this.#options.ending?.(this.link.gone)
       this.#internal.emit('closed')
-      this.#tellEnd(state)
     }
-    this.events.emit('state', state)
+    this.events.changed(state, this.#welcome?.name)
   }
 
   #onMessage(message: LaterMessage): void {
     switch (message.type) {
       case 'message':
-        return this.carriers.inbox.receive(message, this.#server)
+        return this.carriers.inbox.receive(message, this.link)
       case 'acked':
         return this.carriers.outbox.acked(message)
       case 'notice':
@@ -309,11 +270,11 @@ export class Session implements P2PContext {
       case 'ice':
       case 'roomed':
       case 'done':
-        this.#requests.answer(message)
+        this.requests.answer(message)
         return
       case 'error':
-        if (!this.#requests.answer(message))
-          this.#fail(new PeerageError(message.code, message.detail), 'node')
+        if (!this.requests.answer(message))
+          this.events.fail(new PeerageError(message.code, message.detail), 'node')
     }
   }
 
@@ -335,28 +296,11 @@ export class Session implements P2PContext {
       return { data: decodeBody(body) }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      this.#fail(
+      this.events.fail(
         new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause }),
         'body',
       )
       return undefined
     }
-  }
-
-  /** An end that the tier has made and nobody listens for is not kept quiet. Before the welcome `connect` rejects. */
-  #tellEnd({ reason, detail }: PeerState & { state: 'closed' }): void {
-    if (this.#welcome === undefined || reason === 'closed' || reason === 'left' || this.events.has('state'))
-      return
-    console.error(`Peerage: the peer ${this.#welcome.name} is closed for good (${reason}): ${detail}`)
-  }
-
-  #fail(error: unknown, stage: ErrorStage): void {
-    this.events.emit('error', error, stage)
-  }
-
-  /** Without an `error` listener, or from one, it goes to the console: an uncaught one would end a Node process. */
-  #listenerFailed(error: unknown, event?: keyof PeerEvents): void {
-    if (event !== 'error' && this.events.has('error')) this.#fail(error, 'listener')
-    else console.error(error)
   }
 }
