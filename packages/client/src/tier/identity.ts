@@ -1,6 +1,7 @@
 import type { Name, Secret } from '@peerage/protocol'
 import { isObject, parseName, parseSecret } from '@peerage/protocol'
 import { onAbort } from '../lib/abort.js'
+import { randomText } from '../lib/base64.js'
 import type { Seen } from '../delivery/inbox.js'
 import { lock } from '../platform/locks.js'
 import type { Locked, Locks } from '../platform/locks.js'
@@ -18,14 +19,6 @@ export interface IdentityPlace {
   locks?: Locks | undefined
   /** Calls back when the page goes away, perhaps to be loaded again. */
   onLeave?(save: () => void): () => void
-}
-
-export function randomText(bytes: number): string {
-  const random = crypto.getRandomValues(new Uint8Array(bytes))
-  return btoa(String.fromCharCode(...random))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
 }
 
 /**

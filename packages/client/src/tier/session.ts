@@ -17,7 +17,7 @@ import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 import type { Identity } from './identity.js'
-import { randomText } from './identity.js'
+import { randomText } from '../lib/base64.js'
 import { Events } from './events.js'
 import { Link } from './link.js'
 import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
@@ -53,12 +53,10 @@ export interface SessionOptions {
 
 /** Until the first welcome says otherwise. */
 const DEADLINE_MS = 30_000
-/** The longest deadline of a send. */
+/** The longest deadline of a send, and how long an idle stream is remembered. */
 const DEADLINE_MOST_MS = 5 * 60_000
 /** `leave` waits so long for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
-/** An idle stream is remembered so long: over any deadline. */
-const STREAM_MS = DEADLINE_MOST_MS
 
 /** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
 export class Session implements P2PContext {
@@ -104,7 +102,7 @@ export class Session implements P2PContext {
       random,
       server: this.link,
       seen: identity.seen,
-      streamMs: STREAM_MS,
+      streamMs: DEADLINE_MOST_MS,
       streamId: () => randomText(8),
       self: () => this.self,
       listens: (kind) => (kind === 'signal' ? this.#internal.has('signal') : this.events.has('message')),

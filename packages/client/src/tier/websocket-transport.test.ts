@@ -4,8 +4,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { FakeClock } from '../testing/fake-clock.js'
 import { platform } from '../testing/platform.js'
 import { whyNotOpened } from '../platform/why-not-opened.js'
-import { openFailure } from '../platform/open-failure.js'
-import { endpointOf, websocketTransport } from './websocket-transport.js'
+import { endpointOf, openFailure, websocketTransport } from './websocket-transport.js'
 import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */

@@ -1,6 +1,5 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
-import { openFailure } from '../platform/open-failure.js'
 import type { WebSocketClass } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
@@ -26,6 +25,9 @@ const BEAT_MOST_MS = 10 * 60_000
 const OPEN = 1
 const CLOSED = 3
 
+/** What to look at, whatever the reason. */
+export const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'
+const UNTOLD = `this platform does not say why (a browser shows it in its console). ${ANYHOW}`
 const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does a proxy pass WebSocket on?`
 const NO_NODE = 'what answers there does not speak as a node does'
 
@@ -78,61 +80,51 @@ export function websocketTransport(
 ): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
-    let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
+    let state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
-    /** Nothing has come yet: it may be no node, or nothing at all. */
-    let heard = false
-    let wasOpen = false
-    let silent = false
     let failure: unknown
     let leaves = false
 
+    /** Until anything has come it may be no node, or nothing at all. */
+    const isHeard = (): boolean => state === 'heard' || state === 'greeted'
     const finish = (): boolean => {
       if (state === 'over') return false
       state = 'over'
       silence?.cancel()
       return true
     }
-    const why = (code: number): string => {
-      if (silent) return SILENT
-      return wasOpen ? closedAtOnce(code) : whyNotOpened(failure)
-    }
-    const cut = (code = CUT, detail = cutText(code)): void => {
-      if (!finish()) return
+    const cut = (code = CUT, detail?: string): void => {
+      if (state === 'over') return
+      const why = (): string => (state === 'opened' ? closedAtOnce(code) : whyNotOpened(failure))
+      const error = isHeard()
+        ? new PeerageError('unreachable', detail ?? cutText(code))
+        : openFailure(endpoint, detail ?? why(), failure)
+      finish()
       socket.close()
-      events.closed(
-        code,
-        heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, why(code), failure),
-      )
+      events.closed(code, error)
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
       silence?.cancel()
       silence = clock.after(ms, () => {
-        const leftMs = heardAt + (heard ? beatMs : SILENT_MS) - clock.now()
+        const leftMs = heardAt + (isHeard() ? beatMs : SILENT_MS) - clock.now()
         // The time of day may have jumped back.
         if (leftMs > 0) listen(Math.min(leftMs, beatMs))
-        else if (heard) cut(CUT, `nothing came from the node for ${beatMs / 1_000} s`)
-        else {
-          silent = true
-          cut()
-        }
+        else cut(CUT, isHeard() ? `nothing came from the node for ${beatMs / 1_000} s` : SILENT)
       })
     }
     const packet = (type: string | undefined, text: string): void => {
-      if (type === '0') state = 'open'
-      else if (type === '2') receive(text)
-      else if (type !== '4') cut(CUT, NO_NODE)
-      else {
+      if (type === '2') receive(text)
+      else if (type === '4') {
         const refusal = readRefusal(text)
         if (refusal === undefined) cut(CUT, NO_NODE)
         else if (finish()) {
           socket.close()
           events.refused(refusal)
         }
-      }
+      } else if (type !== '0') cut(CUT, NO_NODE)
     }
     const receive = (text: string): void => {
       const event = parse(text)
@@ -145,7 +137,7 @@ export function websocketTransport(
 
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       if (state === 'over' || typeof data !== 'string') return
-      heard = true
+      if (!isHeard()) state = 'heard'
       heardAt = clock.now()
       const text = data.slice(2)
       switch (data[0]) {
@@ -167,18 +159,20 @@ export function websocketTransport(
         default:
       }
     })
-    socket.addEventListener('open', () => (wasOpen = true))
+    socket.addEventListener('open', () => {
+      if (state === 'connecting') state = 'opened'
+    })
     socket.addEventListener('close', ({ code }) => cut(code))
     socket.addEventListener('error', (event) => {
       if (state === 'over') return
       if ('error' in event) failure = event.error
       // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
-      if (!heard) cut()
+      if (!isHeard()) cut()
     })
     listen(SILENT_MS)
     return {
       send({ type, ...fields }) {
-        if (state === 'opening' || state === 'over' || socket.readyState !== OPEN) return false
+        if (state !== 'greeted' || socket.readyState !== OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
         leaves = type === 'leave'
         return true
@@ -201,6 +195,13 @@ export function websocketTransport(
         }),
     }
   }
+}
+
+/** No WebSocket could be opened. `why`: as far as the platform tells, else ''; `cause`: its own error, if any. */
+export function openFailure(endpoint: string, why: string, cause: unknown): PeerageError {
+  const { origin, pathname } = new URL(endpoint)
+  const text = `no WebSocket to ${origin}${pathname} could be opened: ${why || UNTOLD}`
+  return new PeerageError('unreachable', text, cause === undefined ? {} : { cause })
 }
 
 /** Number() throws for some of what JSON can hold. */
