@@ -1,6 +1,6 @@
 import type { Secret } from '@peerage/protocol'
 import { parseApp, parseSecret } from '@peerage/protocol'
-import { onAbort } from './lib/abort.js'
+import { onAbort, unlessAborted } from './lib/abort.js'
 import {
   aFalse,
   aFlag,
@@ -17,7 +17,6 @@ import {
 import type { Kinds } from './lib/check.js'
 import { systemClock } from './lib/clock.js'
 import type { Clock } from './lib/clock.js'
-import { untilEnded, willEnd } from './tier/endings.js'
 import { PeerageError } from './lib/error.js'
 import type { Parts } from './platform/parts.js'
 import type { Platform } from './platform/platform.js'
@@ -131,8 +130,8 @@ export async function connectOn(
     options.transport ??
     websocketTransport(endpoint, await platform.findWebSocket(), clock, platform.whyNotOpened)
   // Another URL may lead to the same tier.
-  const stay = `${app ?? ''} ${name ?? ''}`
-  if (name !== undefined) await untilEnded(stay, options.signal)
+  const held = `${app ?? ''} ${name ?? ''}`
+  if (name !== undefined) await untilFree(held, options.signal)
   const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
@@ -143,7 +142,7 @@ export async function connectOn(
     app,
     name,
     token,
-    ending: (end) => willEnd(stay, end),
+    ending: (end) => willBeFree(held, end),
   })
   let peer: Peer | undefined
   if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
@@ -184,6 +183,27 @@ export async function connectOn(
     // Nobody waits for the part any more.
     giveUp.abort()
   }
+}
+
+/** What this page or process is about to give back, by app and name. */
+const endings = new Map<string, Set<Promise<void>>>()
+
+/** The stay under this name is over when `end` has resolved; that takes 2 s at most. */
+function willBeFree(name: string, end: Promise<void>): void {
+  const ends = endings.get(name) ?? new Set()
+  endings.set(name, ends.add(end))
+  void end.finally(() => {
+    ends.delete(end)
+    if (ends.size === 0 && endings.get(name) === ends) endings.delete(name)
+  })
+}
+
+/**
+ * Waits until each stay under this name has ended: over another socket a new hello could overtake it, and meet a name
+ * that this very page still holds. Rejects with the signal's reason.
+ */
+async function untilFree(name: string, signal: AbortSignal | undefined): Promise<void> {
+  await unlessAborted(Promise.all(endings.get(name) ?? []), signal)
 }
 
 /** Who waits for `connect` should not have to wait for its end to learn what is wrong. */

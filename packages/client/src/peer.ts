@@ -147,10 +147,8 @@ export class Peer {
    */
   async join(room: string, options: Waiting = {}): Promise<Room> {
     checkOptions(options, waitingKinds)
-    const { clock } = this.#session
-    const { signal } = options
-    const { Room } = await this.#parts.rooms({ clock, signal })
-    return Room.join(this.#session, room, signal)
+    const { Room } = await this.#rooms(options)
+    return Room.join(this.#session, room, options.signal)
   }
 
   /** Into a room, with a channel to each of its members. Rejects as `join` does, and where P2P is disabled. */
@@ -158,10 +156,12 @@ export class Peer {
     checkOptions(options, waitingKinds)
     const { p2p } = this
     if (p2p === null) throw new PeerageError('forbidden', NO_P2P)
-    const { clock } = this.#session
-    const { signal } = options
-    const { Mesh, Room } = await this.#parts.rooms({ clock, signal })
-    return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
+    const { Mesh, Room } = await this.#rooms(options)
+    return new Mesh(this.#session, p2p, await Room.join(this.#session, room, options.signal))
+  }
+
+  #rooms({ signal }: Waiting): ReturnType<Parts['rooms']> {
+    return this.#parts.rooms({ clock: this.#session.clock, signal })
   }
 
   /**

@@ -71,10 +71,7 @@ export class Inbox {
   seen(): Seen[] {
     const since = this.#options.clock.now() - this.#options.streamMs
     const fresh = this.#senders.all().filter(({ at }) => at > since)
-    return fresh.map(({ from, stream, next, at, unread }) => {
-      const text = written(unread)
-      return text === undefined ? [from, stream, next, at] : [from, stream, next, at, text]
-    })
+    return fresh.map(({ from, stream, next, at, unread }) => [from, stream, next, at, ...written(unread)])
   }
 
   /** Acknowledges now what waits for company: the peer goes. */
@@ -139,8 +136,8 @@ export class Inbox {
     for (const [carrier, streams] of batches)
       for (let i = 0; i < streams.length; i += limits.acksPerFrame) {
         const acks = streams.slice(i, i + limits.acksPerFrame).map(({ from: to, stream, next, unread }) => {
-          const text = written(unread)
-          return text === undefined ? { to, stream, next } : { to, stream, next, unread: text }
+          const [text] = written(unread)
+          return { to, stream, next, ...(text && { unread: text }) }
         })
         // A lost acknowledgement is asked for again by the sender's resend.
         if (carrier.send({ type: 'ack', acks }) !== true) this.#options.server.send({ type: 'ack', acks })

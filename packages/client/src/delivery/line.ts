@@ -30,13 +30,6 @@ interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
   end: (result: SendResult) => void
 }
 
-/** The stay that the stream goes to [D2]. */
-type Binding =
-  /** To be looked up. `gone`: the stay that is known to be over. */
-  | { state: 'unbound' | 'looking'; gone: number | undefined }
-  /** `away`: only the first message probes, presence or its acknowledgement wakes the rest. */
-  | { state: 'bound'; since: number; away: boolean }
-
 /** How a notice ends a message; any other: it is kept, and tried again. */
 export const verdicts: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
@@ -57,7 +50,14 @@ export class Line {
   held: Held[] = []
   readonly #options: OutboxOptions
   readonly #channels: Channels
-  #binding: Binding = { state: 'unbound', gone: undefined }
+  /**
+   * The stay that the stream is bound to [D2]; absent: to be looked up. `away`: only the first message probes, presence
+   * or its acknowledgement wakes the rest.
+   */
+  #stay: { since: number; away: boolean } | undefined
+  /** The stay that is known to be over. */
+  #gone: number | undefined
+  #looking = false
   /** The highest seq given out, and the highest ever transmitted. */
   #last = 0
   #sent = 0
@@ -77,7 +77,7 @@ export class Line {
   }
 
   get isIdle(): boolean {
-    return this.held.length === 0 && this.#binding.state !== 'looking'
+    return this.held.length === 0 && !this.#looking
   }
 
   /** One message more; `ended` hears once how it ended, perhaps at once. */
@@ -147,7 +147,7 @@ export class Line {
   /** A channel to this stay is open. */
   attached(since: number): void {
     const wasAway = this.#isAway
-    if (this.#binding.state === 'bound' && this.#binding.since === since) this.#setAway(false)
+    if (this.#stay?.since === since) this.#setAway(false)
     this.wake(wasAway)
   }
 
@@ -165,12 +165,12 @@ export class Line {
   }
 
   get #isAway(): boolean {
-    return this.#binding.state === 'bound' && this.#binding.away
+    return this.#stay?.away ?? false
   }
 
   #setAway(away: boolean): void {
-    if (this.#binding.state !== 'bound' || this.#binding.away === away) return
-    this.#binding.away = away
+    if (this.#stay === undefined || this.#stay.away === away) return
+    this.#stay.away = away
     if (away) this.#options.watch(this.to)
     else this.#options.unwatch(this.to)
   }
@@ -215,13 +215,11 @@ export class Line {
   pump(): void {
     if (this.held.length === 0) return
     if (this.#resend === undefined) this.#arm()
-    if (this.#binding.state !== 'bound') {
-      const since = this.#channels.get(this.to)?.since
-      // A channel may outlive its peer's hold on the name.
-      if (since === undefined || since === this.#binding.gone) return void this.#bind()
-      this.#binding = { state: 'bound', since, away: false }
-    }
-    const { since, away } = this.#binding
+    const channel = this.#channels.get(this.to)
+    // A channel may outlive its peer's hold on the name.
+    if (channel && channel.since !== this.#gone) this.#stay ??= { since: channel.since, away: false }
+    if (this.#stay === undefined) return void this.#bind()
+    const { since, away } = this.#stay
     const base = this.held[0]?.seq ?? 0
     let chars = 0
     for (const held of this.held) {
@@ -258,18 +256,16 @@ export class Line {
   }
 
   async #bind(): Promise<void> {
-    if (this.#binding.state !== 'unbound') return
-    const { gone } = this.#binding
-    const looking: Binding = { state: 'looking', gone }
-    this.#binding = looking
+    if (this.#looking) return
+    this.#looking = true
     const found = await this.#options.lookup(this.to)
-    // A channel has bound it meanwhile.
-    if (this.#binding !== looking) return
-    this.#binding = { state: 'unbound', gone: found ? undefined : gone }
-    if (found === undefined) return
+    this.#looking = false
+    if (found === undefined || this.#stay !== undefined) return
+    const gone = this.#gone
+    this.#gone = undefined
     const { state, since } = found
     if (state === 'offline' || since === undefined || since === gone) return this.#endAll('unavailable')
-    this.#binding = { state: 'bound', since, away: false }
+    this.#stay = { since, away: false }
     this.#setAway(state === 'away' && this.held.length > 0)
     this.pump()
   }
@@ -285,8 +281,8 @@ export class Line {
       if (held.tries > 0 && !reachedNobody) held.end('unavailable')
     }
     this.#setAway(false)
-    const gone = this.#binding.state === 'bound' ? this.#binding.since : undefined
-    this.#binding = { state: 'unbound', gone }
+    this.#gone = this.#stay?.since
+    this.#stay = undefined
     this.stream = this.#options.streamId()
     this.#last = this.#sent = 0
     for (const held of this.held) Object.assign(held, { seq: ++this.#last, due: true, tries: 0, limited: 0 })

@@ -28,15 +28,9 @@ export class Outbox {
 
   /** Resolves once, with how the message ended. Never rejects. */
   send(message: Outgoing): Promise<SendResult> {
-    const { to, kind, body, via, signal } = message
-    if (this.#closed) return Promise.resolve('closed')
-    if (signal?.aborted) return Promise.resolve('aborted')
-    if (via === 'p2p-only' && !this.#channels.has(to)) return Promise.resolve('unavailable')
-    if (kind === 'signal' && this.#signals >= HELD_SIGNALS && !this.#pushOut(to))
-      return Promise.resolve('queue-full')
-    if (this.#messages >= HELD_MESSAGES || this.#chars + body.length > HELD_CHARS)
-      return Promise.resolve('queue-full')
-    const line = this.#line(to, kind)
+    const refused = this.#refusal(message)
+    if (refused !== undefined) return Promise.resolve(refused)
+    const line = this.#line(message.to, message.kind)
     this.#count(message, 1)
     return new Promise((resolve) => {
       line.add(message, (result) => {
@@ -44,6 +38,18 @@ export class Outbox {
         resolve(result)
       })
     })
+  }
+
+  /** Why it fails at once. */
+  #refusal({ to, kind, body, via, signal }: Outgoing): SendResult | undefined {
+    if (this.#closed) return 'closed'
+    if (signal?.aborted) return 'aborted'
+    if (via === 'p2p-only' && !this.#channels.has(to)) return 'unavailable'
+    const isFull =
+      (kind === 'signal' && this.#signals >= HELD_SIGNALS && !this.#pushOut(to)) ||
+      this.#messages >= HELD_MESSAGES ||
+      this.#chars + body.length > HELD_CHARS
+    return isFull ? 'queue-full' : undefined
   }
 
   acked(acked: NodeMessageOf<'acked'>): void {

@@ -28,6 +28,9 @@ const TOO_LARGE =
   'it is larger than one frame may be, so nothing was said; divide it, or send it over channels (`mesh`)'
 const ROOM_EVENTS = { message: true, member: true } as const
 
+/** Every room that a peer of this page or process is in. A node knows one membership, however often it was joined. */
+const joined = new Set<Room>()
+
 /** A room that this peer is in. The list of members is the truth; after each reconnect it is read again. */
 export class Room {
   readonly name: string
@@ -47,17 +50,21 @@ export class Room {
     this.name = room
     this.#room = room
     this.#session = session
-    count(session, room, 1)
+    joined.add(this)
     this.#events = new Emitter(ROOM_EVENTS, (error) => session.onError(error, 'listener'))
     this.#retry = new Retry(session.clock, () => void this.#reconcile())
+    const stop = (): void => {
+      this.#retry.stop()
+      joined.delete(this)
+    }
     this.#stops.push(
       session.onRoom((message) => this.#heard(message)),
       session.onWelcome(() => {
         this.#retry.stop()
         void this.#reconcile()
       }),
-      session.onClosed(() => this.#retry.stop()),
-      () => this.#retry.stop(),
+      session.onClosed(stop),
+      stop,
     )
   }
 
@@ -98,7 +105,7 @@ export class Room {
   async leave(): Promise<void> {
     if (this.#left) return
     this.#end()
-    if (joinsOf(this.#session).get(this.#room)) return
+    for (const other of joined) if (other.#session === this.#session && other.#room === this.#room) return
     await this.#ask((id) => ({ type: 'part', id, room: this.#room }))
   }
 
@@ -185,24 +192,7 @@ export class Room {
 
   #end(): void {
     this.#left = true
-    count(this.#session, this.#room, -1)
     for (const stop of this.#stops) stop()
     this.#members.clear()
   }
-}
-
-const joins = new WeakMap<Session, Map<RoomName, number>>()
-
-/** How often a peer has joined each room: a node knows one membership of it. */
-function joinsOf(session: Session): Map<RoomName, number> {
-  const known = joins.get(session) ?? new Map<RoomName, number>()
-  joins.set(session, known)
-  return known
-}
-
-function count(session: Session, room: RoomName, more: 1 | -1): void {
-  const known = joinsOf(session)
-  const now = (known.get(room) ?? 0) + more
-  if (now > 0) known.set(room, now)
-  else known.delete(room)
 }

@@ -1,6 +1,6 @@
 import type { Name, Secret } from '@peerage/protocol'
 import { isObject, parseName, parseSecret } from '@peerage/protocol'
-import { onAbort } from '../lib/abort.js'
+import { unlessAborted } from '../lib/abort.js'
 import { randomText } from '../lib/base64.js'
 import type { Seen } from '../delivery/inbox.js'
 import { lock } from '../platform/locks.js'
@@ -136,23 +136,6 @@ class Sheltered {
 
 function releaseOf(locked: Locked): (() => void) | undefined {
   return typeof locked === 'object' ? locked.release : undefined
-}
-
-/** Rejects with the signal's reason; what comes of the work then is for `tooLate`. */
-function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal | undefined,
-  tooLate: (result: T) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal?.reason)
-      void work.then(tooLate)
-    }
-    if (signal?.aborted) return abort()
-    const ignore = onAbort(signal, abort)
-    void work.then(resolve, reject).finally(ignore)
-  })
 }
 
 interface Stored {
