@@ -139,6 +139,12 @@ const rejections: Rows = [
   ],
   ['connect: p2p.accept', () => at({ p2p: { accept: true } }), 'accept must be a function; it is true'],
   ['connect: clock', () => at({ clock: {} }), 'clock must be a Clock; it is an object'],
+  // Found out when a timer was cancelled, which nobody waited for: the process ended of it.
+  [
+    'connect: clock.after',
+    () => at({ clock: { now: Date.now, after: () => {} } }),
+    'what `after` of `clock` returns must be a Timer; it is undefined',
+  ],
   [
     'connect: transport',
     () => at({ transport: 'websocket' }),

@@ -15,7 +15,7 @@ import {
   objectWith,
 } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
-import { systemClock } from './lib/clock.js'
+import { checkTimers, systemClock } from './lib/clock.js'
 import type { Clock } from './lib/clock.js'
 import { PeerageError } from './lib/error.js'
 import type { Parts } from './platform/parts.js'
@@ -119,6 +119,7 @@ export async function connectOn(
   checkOptions(options, connectKinds)
   if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
   const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
+  checkTimers(clock)
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const name = options.name === undefined ? undefined : nameOrThrow(options.name)

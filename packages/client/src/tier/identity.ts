@@ -48,7 +48,7 @@ export async function openIdentity(
   given?: Secret,
   signal?: AbortSignal,
 ): Promise<Identity> {
-  const storage = place && new Sheltered(place.storage, key)
+  const storage = place && shelter(place.storage, key)
   let record = storage?.read()
   if (given !== undefined && record?.secret !== given) record = undefined
   let locks = place?.locks
@@ -100,29 +100,8 @@ export async function openIdentity(
 }
 
 /** One key of a storage that may be full, shut or no storage at all. */
-class Sheltered {
-  readonly #storage: IdentityStorage
-  readonly #key: string
-
-  constructor(storage: IdentityStorage, key: string) {
-    this.#storage = storage
-    this.#key = key
-  }
-
-  read(): Stored | undefined {
-    const text = this.#attempt(() => this.#storage.getItem(this.#key))
-    return typeof text === 'string' ? readRecord(text) : undefined
-  }
-
-  write(text: string): void {
-    this.#attempt(() => this.#storage.setItem(this.#key, text))
-  }
-
-  remove(): void {
-    this.#attempt(() => this.#storage.removeItem(this.#key))
-  }
-
-  #attempt(act: () => unknown): unknown {
+function shelter(storage: IdentityStorage, key: string) {
+  const attempt = (act: () => unknown): unknown => {
     try {
       const done = act()
       // One that answers later is none of ours, and its failure must not end a process.
@@ -131,6 +110,14 @@ class Sheltered {
     } catch {
       return undefined
     }
+  }
+  return {
+    read: (): Stored | undefined => {
+      const text = attempt(() => storage.getItem(key))
+      return typeof text === 'string' ? readRecord(text) : undefined
+    },
+    write: (text: string): unknown => attempt(() => storage.setItem(key, text)),
+    remove: (): unknown => attempt(() => storage.removeItem(key)),
   }
 }
 

@@ -115,17 +115,6 @@ export function websocketTransport(
         else cut(CUT, isHeard() ? `nothing came from the node for ${beatMs / 1_000} s` : SILENT)
       })
     }
-    const packet = (type: string | undefined, text: string): void => {
-      if (type === '2') receive(text)
-      else if (type === '4') {
-        const refusal = readRefusal(text)
-        if (refusal === undefined) cut(CUT, NO_NODE)
-        else if (finish()) {
-          socket.close()
-          events.refused(refusal)
-        }
-      } else if (type !== '0') cut(CUT, NO_NODE)
-    }
     const receive = (text: string): void => {
       const event = parse(text)
       const read = Array.isArray(event)
@@ -139,8 +128,8 @@ export function websocketTransport(
       if (state === 'over' || typeof data !== 'string') return
       if (!isHeard()) state = 'heard'
       heardAt = clock.now()
-      const text = data.slice(2)
-      switch (data[0]) {
+      // engine.io's packet type, and of its messages socket.io's.
+      switch (data[0] === '4' ? data.slice(0, 2) : data[0]) {
         case '0': {
           const opened = parse(data.slice(1))
           const said = isObject(opened)
@@ -154,9 +143,19 @@ export function websocketTransport(
         }
         case '2':
           return socket.send('3')
-        case '4':
-          return packet(data[1], text)
+        case '40':
+          return
+        case '42':
+          return receive(data.slice(2))
+        case '44': {
+          const refusal = readRefusal(data.slice(2))
+          if (refusal === undefined) return cut(CUT, NO_NODE)
+          finish()
+          socket.close()
+          return events.refused(refusal)
+        }
         default:
+          if (data[0] === '4') cut(CUT, NO_NODE)
       }
     })
     socket.addEventListener('open', () => {
