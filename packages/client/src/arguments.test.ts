@@ -237,6 +237,11 @@ const rejections: Rows = [
   ],
 
   ['offerManually(null)', () => offerManually(wrong(null)), 'options must be an object; it is null'],
+  [
+    'offerManually: clock.after',
+    () => offerManually({ clock: wrong({ now: Date.now, after: () => {} }) }),
+    'what `after` of `clock` returns must be a Timer; it is undefined',
+  ],
   ['offerManually: peer', () => offerManually({ peer: '' }), 'peer must not be empty; it is ""'],
   ['offerManually: deadline', () => offerManually(wrong({ deadline: 5 })), 'did you mean "deadlineMs"?'],
   ['offerManually: p2pServer', () => offerManually({ p2pServer: 'x' }), 'p2pServer must be host:port'],

@@ -5,7 +5,7 @@ import type { Channel } from '../channel/channel.js'
 import type { Clock } from '../../lib/clock.js'
 import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
-import { systemClock } from '../../lib/clock.js'
+import { checkTimers, systemClock } from '../../lib/clock.js'
 import type { Blank } from '../connections.js'
 import type { HandshakeSignal } from '../handshake/handshake-signal.js'
 import { iceServersOf } from '../ice-servers.js'
@@ -145,6 +145,7 @@ class Side {
     this.#find = find
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    checkTimers(this.#clock)
     options.signal?.throwIfAborted()
     let sdp = ''
     const complete = new Promise<void>((resolve) => (this.#gathered = resolve))
