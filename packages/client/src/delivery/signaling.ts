@@ -10,12 +10,13 @@ import type { Clock } from '../lib/clock.js'
 import type { SendFailure } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 
-// What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
+// The contracts of delivery: what it is given, what a channel is that carries its frames, and what the P2P controller
+// is given. Types alone: what implements them imports this file, never the other way.
 
 /** `delivered`: the recipient's SDK handed it to its application. */
 export type SendResult = 'delivered' | SendFailure
 
-/** Another peer's stay: the name, and since when it holds it (Redis time, milliseconds). */
+/** A peer's stay, from its claim to its end: the name, and since when it holds it (Redis time, milliseconds). */
 export interface Stay {
   name: Name
   since: number

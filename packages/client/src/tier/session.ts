@@ -1,5 +1,4 @@
 import type {
-  App,
   Hello,
   Name,
   NodeMessageOf,
@@ -9,20 +8,20 @@ import type {
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from '../delivery/body.js'
+import { Delivery } from '../delivery/delivery.js'
+import type { Outgoing, P2PContext, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
 import { onAbort } from '../lib/abort.js'
+import { randomText } from '../lib/base64.js'
 import { aText, check } from '../lib/check.js'
 import type { Clock } from '../lib/clock.js'
-import { Delivery } from '../delivery/delivery.js'
 import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
-import type { Identity } from './identity.js'
-import { randomText } from '../lib/base64.js'
 import { Events } from './events.js'
+import type { Identity } from './identity.js'
 import { Link } from './link.js'
 import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
 import { Requests } from './requests.js'
-import type { Outgoing, P2PContext, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
 import type { OpenTransport } from './transport.js'
 import { Watches } from './watches.js'
 
@@ -43,8 +42,8 @@ export interface SessionOptions {
   open: OpenTransport
   platform: Platform
   identity: Identity
-  app?: App | undefined
-  name?: Name | undefined
+  app?: Hello['app']
+  name?: Hello['name']
   /** A function is asked before each attempt to connect, so what it makes is renewable. */
   token?: string | (() => string | Promise<string>) | undefined
   /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
@@ -58,10 +57,11 @@ const DEADLINE_MOST_MS = 5 * 60_000
 /** `leave` waits so long for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
 
-/** One stay on the tier, over all its connections: what the public face and the P2P controller stand on. */
+/** One stay on the tier, from its claim to its end, over all its connections: what Peer and the parts stand on. */
 export class Session implements P2PContext {
   readonly events = new Events()
   readonly link: Link
+  readonly requests: Requests
   readonly watches: Watches
   readonly carriers: Delivery
   readonly signaling: Signaling
@@ -71,7 +71,6 @@ export class Session implements P2PContext {
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
   readonly #options: SessionOptions
-  readonly requests: Requests
   #welcome: NodeMessageOf<'welcome'> | undefined
 
   constructor(options: SessionOptions) {
@@ -268,8 +267,7 @@ export class Session implements P2PContext {
       case 'ice':
       case 'roomed':
       case 'done':
-        this.requests.answer(message)
-        return
+        return void this.requests.answer(message)
       case 'error':
         if (!this.requests.answer(message))
           this.events.fail(new PeerageError(message.code, message.detail), 'node')
@@ -294,10 +292,8 @@ export class Session implements P2PContext {
       return { data: decodeBody(body) }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      this.events.fail(
-        new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause }),
-        'body',
-      )
+      const error = new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause })
+      this.events.fail(error, 'body')
       return undefined
     }
   }
