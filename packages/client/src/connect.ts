@@ -118,7 +118,7 @@ export async function connectOn(
 ): Promise<Peer> {
   checkOptions(options, connectKinds)
   if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
-  const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
+  const { clock = systemClock, token, p2pServer } = options
   checkTimers(clock)
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
@@ -150,24 +150,8 @@ export async function connectOn(
     const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
     session.onClosed(platform.leaveOnExit({ depart }))
   }
-  const giveUp = new AbortController()
-  const timer = clock.after(timeoutMs, () => {
-    const { failure: cause } = session.link
-    const last = cause
-      ? `The last attempt: ${cause.message}`
-      : 'Nothing has answered there yet: is it a node?'
-    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
-    giveUp.abort(new PeerageError('timeout', detail, { cause }))
-  })
-  const offRetry = session.onRetry(options.onRetry ?? tellConsole())
-  const { signal } = options
-  const pass = (): void => giveUp.abort(signal?.reason)
-  const ignore = onAbort(signal, pass)
-  if (signal?.aborted) pass()
   try {
-    // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
-    const part = parts.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
-    const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
+    const { createP2P } = await untilWelcome(session, parts, url, options)
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
     peer = new Peer(session, createP2P(session, p2pServer, options.p2p), parts)
@@ -177,6 +161,34 @@ export async function connectOn(
     session.link.send({ type: 'leave', onlyNew: true })
     session.link.close()
     throw error
+  }
+}
+
+/** Opens the session, and loads the P2P part: a third of the SDK, which nothing before the first welcome needs. */
+async function untilWelcome(
+  session: Session,
+  parts: Parts,
+  url: string | URL,
+  { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal }: ConnectOptions,
+): ReturnType<Parts['p2p']> {
+  const { clock, link } = session
+  const giveUp = new AbortController()
+  const timer = clock.after(timeoutMs, () => {
+    const { failure: cause } = link
+    const last = cause
+      ? `The last attempt: ${cause.message}`
+      : 'Nothing has answered there yet: is it a node?'
+    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
+    giveUp.abort(new PeerageError('timeout', detail, { cause }))
+  })
+  const offRetry = session.onRetry(onRetry)
+  const pass = (): void => giveUp.abort(signal?.reason)
+  const ignore = onAbort(signal, pass)
+  if (signal?.aborted) pass()
+  try {
+    const part = parts.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const [loaded] = await Promise.all([part, session.open(giveUp.signal)])
+    return loaded
   } finally {
     timer.cancel()
     offRetry()

@@ -67,7 +67,7 @@ const STABLE_MS = 1_000
 
 const aTransport = objectWith('a Transport', 'send', 'close')
 
-/** One attempt, and the connection that comes of it. What is heard of one that was given up changes nothing. */
+/** One attempt, and the connection that comes of it. One that was given up is not the link's any more. */
 interface Connection {
   /** Absent while the hello is asked for. */
   transport?: Transport
