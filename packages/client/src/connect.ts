@@ -216,7 +216,8 @@ function willBeFree(name: string, end: Promise<void>): void {
  * that this very page still holds. Rejects with the signal's reason.
  */
 async function untilFree(name: string, signal: AbortSignal | undefined): Promise<void> {
-  await unlessAborted(Promise.all(endings.get(name) ?? []), signal)
+  const ends: Iterable<Promise<void>> = endings.get(name) ?? []
+  await unlessAborted(Promise.all(ends), signal)
 }
 
 /** Who waits for `connect` should not have to wait for its end to learn what is wrong. */
