@@ -139,6 +139,12 @@ const rejections: Rows = [
   ],
   ['connect: p2p.accept', () => at({ p2p: { accept: true } }), 'accept must be a function; it is true'],
   ['connect: clock', () => at({ clock: {} }), 'clock must be a Clock; it is an object'],
+  // Found out when a timer was cancelled, which nobody waited for: the process ended of it.
+  [
+    'connect: clock.after',
+    () => at({ clock: { now: Date.now, after: () => {} } }),
+    'what `after` of `clock` returns must be a Timer; it is undefined',
+  ],
   [
     'connect: transport',
     () => at({ transport: 'websocket' }),
@@ -231,6 +237,11 @@ const rejections: Rows = [
   ],
 
   ['offerManually(null)', () => offerManually(wrong(null)), 'options must be an object; it is null'],
+  [
+    'offerManually: clock.after',
+    () => offerManually({ clock: wrong({ now: Date.now, after: () => {} }) }),
+    'what `after` of `clock` returns must be a Timer; it is undefined',
+  ],
   ['offerManually: peer', () => offerManually({ peer: '' }), 'peer must not be empty; it is ""'],
   ['offerManually: deadline', () => offerManually(wrong({ deadline: 5 })), 'did you mean "deadlineMs"?'],
   ['offerManually: p2pServer', () => offerManually({ p2pServer: 'x' }), 'p2pServer must be host:port'],

@@ -1,6 +1,6 @@
 import type { Secret } from '@peerage/protocol'
 import { parseApp, parseSecret } from '@peerage/protocol'
-import { onAbort } from './lib/abort.js'
+import { onAbort, unlessAborted } from './lib/abort.js'
 import {
   aFalse,
   aFlag,
@@ -15,11 +15,11 @@ import {
   objectWith,
 } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
-import { systemClock } from './lib/clock.js'
+import { checkTimers, systemClock } from './lib/clock.js'
 import type { Clock } from './lib/clock.js'
-import { untilEnded, willEnd } from './tier/endings.js'
 import { PeerageError } from './lib/error.js'
-import type { Ground } from './platform/platform.js'
+import type { Parts } from './platform/parts.js'
+import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
 import type { FailedAttempt } from './tier/link.js'
@@ -31,7 +31,7 @@ import { nameOrThrow, parsedOrThrow } from './lib/names.js'
 import { Peer } from './peer.js'
 import { Session } from './tier/session.js'
 import type { OpenTransport } from './tier/transport.js'
-import { endpointOf, websocketTransport } from './platform/websocket-transport.js'
+import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
 
 export interface ConnectOptions {
   /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
@@ -111,13 +111,15 @@ const connectKinds: Kinds<ConnectOptions> = {
  * may not be is a PeerageError, `bad-name` or `bad-field`, which names the argument too.
  */
 export async function connectOn(
-  ground: Ground,
+  platform: Platform,
+  parts: Parts,
   url: string | URL,
   options: ConnectOptions = {},
 ): Promise<Peer> {
   checkOptions(options, connectKinds)
   if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
-  const { clock = systemClock, token, p2pServer, timeoutMs = CONNECT_MS } = options
+  const { clock = systemClock, token, p2pServer } = options
+  checkTimers(clock)
   p2pServerOf(p2pServer, { server: null, turn: null })
   const endpoint = endpointOf(url)
   const name = options.name === undefined ? undefined : nameOrThrow(options.name)
@@ -127,54 +129,66 @@ export async function connectOn(
   const key = `peerage ${endpoint} ${app ?? ''} ${name ?? ''}`
   const open =
     options.transport ??
-    websocketTransport(endpoint, await ground.findWebSocket(), clock, ground.whyNotOpened)
+    websocketTransport(endpoint, await platform.findWebSocket(), clock, platform.whyNotOpened)
   // Another URL may lead to the same tier.
-  const stay = `${app ?? ''} ${name ?? ''}`
-  if (name !== undefined) await untilEnded(stay, options.signal)
+  const held = `${app ?? ''} ${name ?? ''}`
+  if (name !== undefined) await untilFree(held, options.signal)
   const identity = await openIdentity(key, place, secret, options.signal)
   const session = new Session({
     clock,
     random: Math.random,
     open,
-    ground,
+    platform,
     identity,
     app,
     name,
     token,
-    ending: (end) => willEnd(stay, end),
+    ending: (end) => willBeFree(held, end),
   })
   let peer: Peer | undefined
-  if (ground.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
+  if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
     const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
-    session.onClosed(ground.leaveOnExit({ depart }))
+    session.onClosed(platform.leaveOnExit({ depart }))
   }
-  const giveUp = new AbortController()
-  const timer = clock.after(timeoutMs, () => {
-    const { failure: cause } = session.link
-    const last = cause
-      ? `The last attempt: ${cause.message}`
-      : 'Nothing has answered there yet: is it a node?'
-    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
-    giveUp.abort(new PeerageError('timeout', detail, { cause }))
-  })
-  const offRetry = session.onRetry(options.onRetry ?? tellConsole())
-  const { signal } = options
-  const pass = (): void => giveUp.abort(signal?.reason)
-  const ignore = onAbort(signal, pass)
-  if (signal?.aborted) pass()
   try {
-    // Loaded while the socket opens: a third of the SDK, which nothing before the first welcome needs.
-    const part = ground.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
-    const [{ createP2P }] = await Promise.all([part, session.open(giveUp.signal)])
+    const { createP2P } = await untilWelcome(session, parts, url, options)
     // The network is back: no use in waiting.
     session.onClosed(onPageEvent('online', () => session.link.hurry()))
-    peer = new Peer(session, createP2P(session, p2pServer, options.p2p))
+    peer = new Peer(session, createP2P(session, p2pServer, options.p2p), parts)
     return peer
   } catch (error) {
     // Welcome already, and a part of the SDK is missing: nobody could use a name that is new.
     session.link.send({ type: 'leave', onlyNew: true })
     session.link.close()
     throw error
+  }
+}
+
+/** Opens the session, and loads the P2P part: a third of the SDK, which nothing before the first welcome needs. */
+async function untilWelcome(
+  session: Session,
+  parts: Parts,
+  url: string | URL,
+  { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal }: ConnectOptions,
+): ReturnType<Parts['p2p']> {
+  const { clock, link } = session
+  const giveUp = new AbortController()
+  const timer = clock.after(timeoutMs, () => {
+    const { failure: cause } = link
+    const last = cause
+      ? `The last attempt: ${cause.message}`
+      : 'Nothing has answered there yet: is it a node?'
+    const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
+    giveUp.abort(new PeerageError('timeout', detail, { cause }))
+  })
+  const offRetry = session.onRetry(onRetry)
+  const pass = (): void => giveUp.abort(signal?.reason)
+  const ignore = onAbort(signal, pass)
+  if (signal?.aborted) pass()
+  try {
+    const part = parts.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const [loaded] = await Promise.all([part, session.open(giveUp.signal)])
+    return loaded
   } finally {
     timer.cancel()
     offRetry()
@@ -182,6 +196,28 @@ export async function connectOn(
     // Nobody waits for the part any more.
     giveUp.abort()
   }
+}
+
+/** What this page or process is about to give back, by app and name. */
+const endings = new Map<string, Set<Promise<void>>>()
+
+/** The stay under this name is over when `end` has resolved; that takes 2 s at most. */
+function willBeFree(name: string, end: Promise<void>): void {
+  const ends = endings.get(name) ?? new Set()
+  endings.set(name, ends.add(end))
+  void end.finally(() => {
+    ends.delete(end)
+    if (ends.size === 0 && endings.get(name) === ends) endings.delete(name)
+  })
+}
+
+/**
+ * Waits until each stay under this name has ended: over another socket a new hello could overtake it, and meet a name
+ * that this very page still holds. Rejects with the signal's reason.
+ */
+async function untilFree(name: string, signal: AbortSignal | undefined): Promise<void> {
+  const ends: Iterable<Promise<void>> = endings.get(name) ?? []
+  await unlessAborted(Promise.all(ends), signal)
 }
 
 /** Who waits for `connect` should not have to wait for its end to learn what is wrong. */

@@ -3,14 +3,17 @@ import { encodeParts } from './delivery/body.js'
 import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
+import type { SendFailure } from './lib/error.js'
 import type { PeerState } from './tier/link.js'
 import { nameOrThrow } from './lib/names.js'
 import type { P2P } from './p2p/p2p.js'
+import type { Parts } from './platform/parts.js'
 import type { Answer } from './tier/requests.js'
 import { okOrThrow } from './tier/requests.js'
 import type { Mesh, Room } from './rooms/rooms.js'
-import type { PeerEvents, Session } from './tier/session.js'
-import type { SendFailure, Via } from './delivery/signaling.js'
+import type { PeerEvents } from './tier/events.js'
+import type { Session } from './tier/session.js'
+import type { Via } from './delivery/signaling.js'
 import type { Presence } from './tier/watches.js'
 
 export interface Waiting {
@@ -41,9 +44,11 @@ export class Peer {
   /** Null when P2P is disabled: then every message goes through the server. */
   readonly p2p: P2P | null
   readonly #session: Session
+  readonly #parts: Parts
 
-  constructor(session: Session, p2p: P2P | null) {
+  constructor(session: Session, p2p: P2P | null, parts: Parts) {
     this.#session = session
+    this.#parts = parts
     this.p2p = p2p
   }
 
@@ -111,13 +116,11 @@ export class Peer {
     const { signal } = options
     const wanted = names.map((name, i) => nameOrThrow(name, `names[${i}]`))
     const found: Presence[] = []
-    for (let i = 0; i < wanted.length; i += limits.namesPerLookup)
-      found.push(
-        ...foundOrThrow(
-          await this.#session.lookup(wanted.slice(i, i + limits.namesPerLookup), signal),
-          signal,
-        ),
-      )
+    for (let i = 0; i < wanted.length; i += limits.namesPerLookup) {
+      const some = wanted.slice(i, i + limits.namesPerLookup)
+      const answer = await this.#session.requests.ask((id) => ({ type: 'lookup', id, names: some }), signal)
+      found.push(...foundOrThrow(answer, signal))
+    }
     return found
   }
 
@@ -144,10 +147,8 @@ export class Peer {
    */
   async join(room: string, options: Waiting = {}): Promise<Room> {
     checkOptions(options, waitingKinds)
-    const { clock, ground } = this.#session
-    const { signal } = options
-    const { Room } = await ground.rooms({ clock, signal })
-    return Room.join(this.#session, room, signal)
+    const { Room } = await this.#rooms(options)
+    return Room.join(this.#session, room, options.signal)
   }
 
   /** Into a room, with a channel to each of its members. Rejects as `join` does, and where P2P is disabled. */
@@ -155,10 +156,12 @@ export class Peer {
     checkOptions(options, waitingKinds)
     const { p2p } = this
     if (p2p === null) throw new PeerageError('forbidden', NO_P2P)
-    const { clock, ground } = this.#session
-    const { signal } = options
-    const { Mesh, Room } = await ground.rooms({ clock, signal })
-    return new Mesh(this.#session, p2p, await Room.join(this.#session, room, signal))
+    const { Mesh, Room } = await this.#rooms(options)
+    return new Mesh(this.#session, p2p, await Room.join(this.#session, room, options.signal))
+  }
+
+  #rooms({ signal }: Waiting): ReturnType<Parts['rooms']> {
+    return this.#parts.rooms({ clock: this.#session.clock, signal })
   }
 
   /**

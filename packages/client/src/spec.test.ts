@@ -4,8 +4,8 @@ import type { ErrorCode } from '@peerage/protocol'
 import { readTable } from '@peerage/protocol/testing'
 import { expect, test } from 'vitest'
 import { decodeBody, encodeBody, encodeParts, partsOf } from './delivery/body.js'
-import { verdictOf } from './delivery/line.js'
-import type { SendFailure } from './delivery/signaling.js'
+import { verdicts } from './delivery/line.js'
+import type { SendFailure } from './lib/error.js'
 
 // What documents say of bodies, notices and ends of a message is what the SDK does.
 
@@ -34,7 +34,7 @@ test('[E2] SPEC.md tells what a notice means for its message', () => {
   const told = new Map(readTable(spec, 'Notices').map((row) => [row['code'], row['the message'] ?? '']))
   for (const code of Object.keys(temporary) as ErrorCode[]) {
     const [, end] = /^ends: `([a-z-]+)`/.exec(told.get(code) ?? '') ?? []
-    expect(end, code).toBe(verdictOf(code))
+    expect(end, code).toBe(verdicts[code])
     told.delete(code)
   }
   expect([...told.keys()]).toEqual(['any other'])

@@ -1,4 +1,5 @@
 import { limits, utf8Length } from '@peerage/protocol'
+import { fromBase64, toBase64 } from '../lib/base64.js'
 
 // What an application sends, as the body of one message: text behind 's', bytes behind 'b' in base64, else JSON.
 
@@ -11,7 +12,6 @@ const PARTS_MOST = 4
 const PART_MARK = 'p'
 const MARK_LENGTH = 2
 const PARTS_PATTERN = new RegExp(`^${PART_MARK}([02-${PARTS_MOST}])`)
-const CODES_AT_ONCE = 8_192
 
 /** What JSON makes `{}` of, though whoever sends it means what is in it. */
 const OPAQUE_PATTERN = /^(?:Blob|File|FormData|Map|Set|WeakMap|WeakSet|Promise)$/
@@ -60,7 +60,7 @@ export function fits(body: string): boolean {
 export function decodeBody(body: string): unknown {
   if (body.startsWith('s')) return body.slice(1)
   if (!body.startsWith('b')) return JSON.parse(body)
-  return Uint8Array.from(atob(body.slice(1)), (character) => character.charCodeAt(0))
+  return fromBase64(body.slice(1))
 }
 
 function bytesOf(data: unknown): Uint8Array | undefined {
@@ -74,10 +74,7 @@ function encodeWhole(data: unknown): string | undefined {
   if (bytes === undefined) return encodeText(data)
   // Before encoding: 4 characters for 3 bytes.
   if (bytes.length > (PARTS_MOST * limits.bodyLength * 3) / 4) return undefined
-  let codes = ''
-  for (let at = 0; at < bytes.length; at += CODES_AT_ONCE)
-    codes += String.fromCharCode(...bytes.subarray(at, at + CODES_AT_ONCE))
-  return `b${btoa(codes)}`
+  return `b${toBase64(bytes)}`
 }
 
 function encodeText(data: unknown): string {

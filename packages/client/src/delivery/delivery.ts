@@ -1,10 +1,9 @@
 import type { Name } from '@peerage/protocol'
 import { decodeNodeMessage, isObject } from '@peerage/protocol'
 import { Inbox } from './inbox.js'
-import type { InboxDeps, Seen } from './inbox.js'
+import type { InboxOptions, Seen } from './inbox.js'
 import { Outbox } from './outbox.js'
-import type { OutboxDeps } from './outbox.js'
-import type { Carrier, Carriers, Stay } from './signaling.js'
+import type { Carrier, Carriers, OutboxOptions, Stay } from './signaling.js'
 
 /** Both halves of delivery over all carriers. SPEC.md, Delivery. */
 export class Delivery implements Carriers {
@@ -12,10 +11,10 @@ export class Delivery implements Carriers {
   readonly outbox: Outbox
   readonly #self: () => Stay
 
-  constructor(deps: InboxDeps & OutboxDeps & { self: () => Stay; seen: Seen[] }) {
-    this.inbox = new Inbox(deps, deps.seen)
-    this.outbox = new Outbox(deps)
-    this.#self = deps.self
+  constructor(options: InboxOptions & OutboxOptions & { self: () => Stay; seen: Seen[] }) {
+    this.inbox = new Inbox(options, options.seen)
+    this.outbox = new Outbox(options)
+    this.#self = options.self
   }
 
   attach(to: Stay, carrier: Carrier): () => void {

@@ -1,34 +1,22 @@
-import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
+import type {
+  Kind,
+  Name,
+  NodeMessageOf,
+  PeerMessageOf,
+  PresenceState,
+  TurnCredentials,
+} from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
-import type { Ground } from '../platform/platform.js'
+import type { SendFailure } from '../lib/error.js'
+import type { Platform } from '../platform/platform.js'
 
-// What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
-
-/** How a message ended, when it was not delivered. */
-export type SendFailure =
-  /** No peer has this name, or it is no longer the same peer. Nothing more will be tried. */
-  | 'unavailable'
-  /** Not acknowledged by the deadline: it may or may not have arrived. */
-  | 'timeout'
-  /** Kept back by a limit of the node or of its relay policy until the deadline: it did not arrive. */
-  | 'rate-limited'
-  /** At once: what this peer holds for others is at its bound. Nothing was sent. */
-  | 'queue-full'
-  /** At once: over the size of one message. */
-  | 'too-large'
-  /** The other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one. */
-  | 'incompatible'
-  /** The relay policy of the app does not carry this through the server. */
-  | 'relay-refused'
-  /** The caller's AbortSignal; it may or may not have arrived. */
-  | 'aborted'
-  /** This peer was closed; it may or may not have arrived. */
-  | 'closed'
+// The contracts of delivery: what it is given, what a channel is that carries its frames, and what the P2P controller
+// is given. Types alone: what implements them imports this file, never the other way.
 
 /** `delivered`: the recipient's SDK handed it to its application. */
 export type SendResult = 'delivered' | SendFailure
 
-/** Another peer's stay: the name, and since when it holds it (Redis time, milliseconds). */
+/** A peer's stay, from its claim to its end: the name, and since when it holds it (Redis time, milliseconds). */
 export interface Stay {
   name: Name
   since: number
@@ -36,6 +24,17 @@ export interface Stay {
 
 /** Which way a message may go: a channel where there is one, only a channel, or only the server. */
 export type Via = 'p2p-first' | 'p2p-only' | 'server'
+
+/** A message that is to be sent. */
+export interface Outgoing {
+  to: Name
+  kind: Kind
+  body: string
+  via: Via
+  handshake?: string | undefined
+  signal?: AbortSignal | undefined
+  deadlineMs: number
+}
 
 export interface Signal {
   from: Stay
@@ -79,10 +78,25 @@ export interface Carriers {
   receive(from: Stay, frame: unknown, carrier: Carrier): boolean
 }
 
+/** What the sending half of delivery is given. */
+export interface OutboxOptions {
+  clock: Clock
+  /** In [0, 1). */
+  random: () => number
+  /** 64 random bits as 11 characters of base64url. */
+  streamId: () => string
+  server: Carrier
+  /** Undefined: no answer now. Never rejects. */
+  lookup: (name: Name) => Promise<{ state: PresenceState; since?: number } | undefined>
+  /** While messages wait for a peer that is away, its presence is watched. */
+  watch: (name: Name) => void
+  unwatch: (name: Name) => void
+}
+
 /** Everything that the P2P controller is given. */
 export interface P2PContext {
   readonly self: Stay
-  readonly ground: Pick<Ground, 'findPeerConnection'>
+  readonly platform: Pick<Platform, 'findPeerConnection'>
   readonly clock: Clock
   readonly signaling: Signaling
   readonly carriers: Carriers

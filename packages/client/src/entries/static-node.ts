@@ -1,16 +1,14 @@
 // The SDK for Node without any dynamic import, but for node-datachannel, which no bundle can hold.
 import { connectOn } from '../connect.js'
-import type { Ground } from '../platform/platform.js'
 import { WebSocket } from 'ws'
 import { nodePlatform } from '../platform/node.js'
 import { staticParts } from '../platform/static-parts.js'
 
 export * from '../index.js'
 
-const ground: Ground = {
-  ...nodePlatform(async () => ({ WebSocket })),
-  ...staticParts,
-}
-
 /** The types of every entry are those of browser.ts. */
-export const connect = connectOn.bind(undefined, ground)
+export const connect = connectOn.bind(
+  undefined,
+  nodePlatform(async () => ({ WebSocket })),
+  staticParts,
+)

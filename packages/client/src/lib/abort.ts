@@ -20,6 +20,23 @@ export function onAbort(signal: AbortSignal | undefined, end: () => void): () =>
   }
 }
 
+/** Rejects with the signal's reason when that comes first; what comes of the work then is for `tooLate`. */
+export function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  tooLate: (result: T) => void = () => {},
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal?.reason)
+      void work.then(tooLate)
+    }
+    if (signal?.aborted) return abort()
+    const ignore = onAbort(signal, abort)
+    void work.then(resolve, reject).finally(ignore)
+  })
+}
+
 function start(signal: AbortSignal): Waiting {
   const ends = new Set<() => void>()
   const made = {

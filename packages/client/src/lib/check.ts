@@ -88,13 +88,13 @@ export function given(argument: string, problem: string, value: unknown): string
 
 const ICE_SERVERS = ': the tier names them (`p2p.turn.urls`), and the option `p2pServer`.'
 /** What other libraries, or the values of an event, call it. */
-const aliases = new Map([
-  ['id', 'name'],
-  ['data', 'message'],
-  ['joined', 'member'],
-  ['left', 'member'],
-  ['away', 'member'],
-])
+const aliases: Partial<Record<string, string>> = {
+  id: 'name',
+  data: 'message',
+  joined: 'member',
+  left: 'member',
+  away: 'member',
+}
 
 const SHOWN_LENGTH = 64
 
@@ -110,7 +110,7 @@ function shown(value: unknown): string {
 
 /** An alias, two slips of the keys, another case, or the beginning of a longer name. */
 function nearest(word: string, names: string[]): string | undefined {
-  const alias = aliases.get(word)
+  const alias = aliases[word]
   if (alias !== undefined && names.includes(alias)) return alias
   const small = word.toLowerCase()
   const far = (name: string): number =>

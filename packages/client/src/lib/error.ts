@@ -1,6 +1,26 @@
 import type { CloseReason, ErrorCode } from '@peerage/protocol'
 import { finalTexts } from '@peerage/protocol'
-import type { SendFailure } from '../delivery/signaling.js'
+
+/** How a message ended, when it was not delivered. */
+export type SendFailure =
+  /** No peer has this name, or it is no longer the same peer. Nothing more will be tried. */
+  | 'unavailable'
+  /** Not acknowledged by the deadline: it may or may not have arrived. */
+  | 'timeout'
+  /** Kept back by a limit of the node or of its relay policy until the deadline: it did not arrive. */
+  | 'rate-limited'
+  /** At once: what this peer holds for others is at its bound. Nothing was sent. */
+  | 'queue-full'
+  /** At once: over the size of one message. */
+  | 'too-large'
+  /** The other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one. */
+  | 'incompatible'
+  /** The relay policy of the app does not carry this through the server. */
+  | 'relay-refused'
+  /** The caller's AbortSignal; it may or may not have arrived. */
+  | 'aborted'
+  /** This peer was closed; it may or may not have arrived. */
+  | 'closed'
 
 export type PeerageErrorCode =
   | ErrorCode

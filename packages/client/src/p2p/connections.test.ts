@@ -3,7 +3,7 @@ import { Connections } from './connections.js'
 import type { PeerConnectionClass } from './handshake/rtc.js'
 import { FakeClock } from '../testing/fake-clock.js'
 import { FakeConnection } from '../testing/fake-connection.js'
-import { ground } from '../testing/ground.js'
+import { platform } from '../testing/platform.js'
 
 const PLAIN = { label: '', ordered: true }
 
@@ -31,7 +31,7 @@ afterEach(() => {
 
 function connections(PeerConnection?: PeerConnectionClass): Connections {
   const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
-  const context = { clock, ground, onError: (error: unknown) => errors.push(error) }
+  const context = { clock, platform, onError: (error: unknown) => errors.push(error) }
   return new Connections(context, ice, { RTCPeerConnection: PeerConnection })
 }
 

@@ -22,7 +22,7 @@ interface Spare extends Blank {
   kind: string
 }
 
-type Context = Pick<P2PContext, 'clock' | 'ground' | 'onError'>
+type Context = Pick<P2PContext, 'clock' | 'platform' | 'onError'>
 type Servers = Pick<IceServers, 'current' | 'keepFresh'>
 type Options = Pick<P2POptions, 'RTCPeerConnection' | 'relayOnly'>
 
@@ -73,7 +73,8 @@ export class Connections {
 
   async #found(): Promise<{ PeerConnection: PeerConnectionClass; iceServers: RTCIceServer[] }> {
     const { RTCPeerConnection } = this.#options
-    const PeerConnection = givenClass(RTCPeerConnection) ?? (await this.#context.ground.findPeerConnection())
+    const PeerConnection =
+      givenClass(RTCPeerConnection) ?? (await this.#context.platform.findPeerConnection())
     return { PeerConnection, iceServers: await this.#ice.current() }
   }
 

@@ -203,7 +203,7 @@ describe('connect', () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const findPeerConnection = (): Promise<never> => Promise.reject(new Error('no WebRTC here'))
-    const bob = controllers.make(tier, 'bob', {}, { ground: { findPeerConnection } })
+    const bob = controllers.make(tier, 'bob', {}, { platform: { findPeerConnection } })
     expect(await failure(alice.connect('bob'))).toMatchObject({
       stage: 'no-answer',
       message: expect.stringContaining('the other peer has no WebRTC'),

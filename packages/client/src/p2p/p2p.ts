@@ -23,7 +23,8 @@ import { IceServers } from './ice-servers.js'
 import { nameOrThrow } from '../lib/names.js'
 import { p2pServerOf } from './p2p-server.js'
 import { CallPace } from './offer-rate.js'
-import { onLeave, onPageEvent } from '../platform/page.js'
+import { onLeave } from '../platform/leaving.js'
+import { onPageEvent } from '../platform/page.js'
 import type { Offer, Outcome, PairDeps } from './pair-deps.js'
 import { Pair } from './pair.js'
 import type { AnyPeerConnectionClass } from './handshake/rtc.js'
@@ -185,7 +186,7 @@ export class P2P {
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
     const PeerConnection =
-      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.ground.findPeerConnection())
+      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.platform.findPeerConnection())
     const servers = await this.#ice.current()
     return diagnose(
       servers,

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { nodePlatform } from './node.js'
-import type { WebSocketClass } from './websocket-transport.js'
+import type { WebSocketClass } from './platform.js'
 
 class FromPackage {
   readonly readyState = 0

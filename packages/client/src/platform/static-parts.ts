@@ -1,4 +1,4 @@
-import type { Parts } from './platform.js'
+import type { Parts } from './parts.js'
 import * as p2p from '../p2p/p2p.js'
 import * as rooms from '../rooms/rooms.js'
 

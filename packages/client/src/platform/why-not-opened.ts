@@ -1,4 +1,4 @@
-import { ANYHOW } from './open-failure.js'
+import { ANYHOW } from '../tier/websocket-transport.js'
 
 // Why an attempt to connect came to nothing: Node tells, browsers do not.
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { PresenceState } from '@peerage/protocol'
 import { Emitter } from '../lib/emitter.js'
-import { Mesh } from './rooms.js'
+import { Mesh } from './mesh.js'
 import { FakeClock } from '../testing/fake-clock.js'
 
 type Parts = ConstructorParameters<typeof Mesh>

@@ -3,7 +3,7 @@ import { parseName } from '@peerage/protocol'
 import { openIdentity } from '../tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from '../tier/identity.js'
 import { Session } from '../tier/session.js'
-import { ground } from './ground.js'
+import { platform } from './platform.js'
 import type { FakeTier } from './fake-tier.js'
 
 /** A storage as a tab has one. */
@@ -53,7 +53,7 @@ export async function openPage(tier: FakeTier, name: string, storage?: FakeStora
     clock: tier.clock,
     random: tier.faults.random,
     open: tier.open,
-    ground,
+    platform,
     identity: await openIdentity(name, place),
     name: nameFrom(name),
   })

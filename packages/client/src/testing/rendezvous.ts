@@ -3,7 +3,7 @@ import { parseName } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import { systemClock } from '../lib/clock.js'
 import type { P2PContext, SendResult, Signal, Stay } from '../delivery/signaling.js'
-import { ground } from './ground.js'
+import { platform } from './platform.js'
 
 /** How signals travel in a test: each delay is drawn from `random`, so a seed repeats a run. */
 export interface Weather {
@@ -58,7 +58,7 @@ export class Rendezvous {
     const clock = overrides.clock ?? systemClock
     return {
       self: seat.stay,
-      ground,
+      platform,
       clock,
       signaling: {
         send: (to, body, { handshake }) => this.#carry(clock, seat.stay, to, handshake, body),

@@ -1,6 +1,7 @@
 import type { Name, Secret } from '@peerage/protocol'
 import { isObject, parseName, parseSecret } from '@peerage/protocol'
-import { onAbort } from '../lib/abort.js'
+import { unlessAborted } from '../lib/abort.js'
+import { randomText } from '../lib/base64.js'
 import type { Seen } from '../delivery/inbox.js'
 import { lock } from '../platform/locks.js'
 import type { Locked, Locks } from '../platform/locks.js'
@@ -18,14 +19,6 @@ export interface IdentityPlace {
   locks?: Locks | undefined
   /** Calls back when the page goes away, perhaps to be loaded again. */
   onLeave?(save: () => void): () => void
-}
-
-export function randomText(bytes: number): string {
-  const random = crypto.getRandomValues(new Uint8Array(bytes))
-  return btoa(String.fromCharCode(...random))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
 }
 
 /**
@@ -55,7 +48,7 @@ export async function openIdentity(
   given?: Secret,
   signal?: AbortSignal,
 ): Promise<Identity> {
-  const storage = place && new Sheltered(place.storage, key)
+  const storage = place && shelter(place.storage, key)
   let record = storage?.read()
   if (given !== undefined && record?.secret !== given) record = undefined
   let locks = place?.locks
@@ -107,29 +100,8 @@ export async function openIdentity(
 }
 
 /** One key of a storage that may be full, shut or no storage at all. */
-class Sheltered {
-  readonly #storage: IdentityStorage
-  readonly #key: string
-
-  constructor(storage: IdentityStorage, key: string) {
-    this.#storage = storage
-    this.#key = key
-  }
-
-  read(): Stored | undefined {
-    const text = this.#attempt(() => this.#storage.getItem(this.#key))
-    return typeof text === 'string' ? readRecord(text) : undefined
-  }
-
-  write(text: string): void {
-    this.#attempt(() => this.#storage.setItem(this.#key, text))
-  }
-
-  remove(): void {
-    this.#attempt(() => this.#storage.removeItem(this.#key))
-  }
-
-  #attempt(act: () => unknown): unknown {
+function shelter(storage: IdentityStorage, key: string) {
+  const attempt = (act: () => unknown): unknown => {
     try {
       const done = act()
       // One that answers later is none of ours, and its failure must not end a process.
@@ -139,27 +111,18 @@ class Sheltered {
       return undefined
     }
   }
+  return {
+    read: (): Stored | undefined => {
+      const text = attempt(() => storage.getItem(key))
+      return typeof text === 'string' ? readRecord(text) : undefined
+    },
+    write: (text: string): unknown => attempt(() => storage.setItem(key, text)),
+    remove: (): unknown => attempt(() => storage.removeItem(key)),
+  }
 }
 
 function releaseOf(locked: Locked): (() => void) | undefined {
   return typeof locked === 'object' ? locked.release : undefined
-}
-
-/** Rejects with the signal's reason; what comes of the work then is for `tooLate`. */
-function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal | undefined,
-  tooLate: (result: T) => void,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      reject(signal?.reason)
-      void work.then(tooLate)
-    }
-    if (signal?.aborted) return abort()
-    const ignore = onAbort(signal, abort)
-    void work.then(resolve, reject).finally(ignore)
-  })
 }
 
 interface Stored {

@@ -42,7 +42,7 @@ export interface FailedAttempt {
 /** What a node says after its welcome. */
 export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
 
-export interface LinkDeps {
+export interface LinkOptions {
   clock: Clock
   /** In [0, 1). */
   random: () => number
@@ -67,25 +67,33 @@ const STABLE_MS = 1_000
 
 const aTransport = objectWith('a Transport', 'send', 'close')
 
+/** One attempt, and the connection that comes of it. One that was given up is not the link's any more. */
+interface Connection {
+  /** Absent while the hello is asked for. */
+  transport?: Transport
+  /** When its welcome came. */
+  onlineAt?: number
+  /** Why the node is about to close it. */
+  closing?: NodeMessageOf<'closing'>
+}
+
 /** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
 export class Link {
-  readonly #deps: LinkDeps
+  readonly #options: LinkOptions
   #state: PeerState = { state: 'connecting' }
-  #transport: Transport | undefined
+  /** Absent: it is over, and the next attempt waits. */
+  #connection: Connection | undefined
   #timer: Timer | undefined
+  /** Attempts since the last connection that was up for long. */
   #attempt = 0
-  /** Counts attempts: what is heard of one that was given up changes nothing. */
-  #current = 0
-  #onlineAt = Infinity
-  #closing: NodeMessageOf<'closing'> | undefined
   /** The name is to be given back, as soon as a node can be told. */
   #leaves = false
   #gone: Promise<void> = Promise.resolve()
   #departed = false
   #failure: Error | undefined
 
-  constructor(deps: LinkDeps) {
-    this.#deps = deps
+  constructor(options: LinkOptions) {
+    this.#options = options
   }
 
   get state(): PeerState {
@@ -98,25 +106,26 @@ export class Link {
   }
 
   async open(): Promise<void> {
-    const current = ++this.#current
-    this.#closing = undefined
-    const { open, hello, onError } = this.#deps
+    if (this.#departed) return
+    const connection: Connection = {}
+    this.#connection = connection
+    const { open, hello, onError } = this.#options
     // Also the application's `token` may never come.
     this.#limit('its `token` did not come')
     try {
       const greeting = await hello()
-      if (this.#state.state === 'closed' || this.#departed || this.#current !== current) return
+      if (this.#connection !== connection) return
       this.#limit('no welcome came')
       const transport = open(greeting, {
-        message: (message) => this.#receive(message),
+        message: (message) => this.#receive(connection, message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
         refused: (error) => this.#refused(error),
-        closed: (code, cause) => this.#lost(code, cause),
+        closed: (code, cause) => this.#lost(connection, code, cause),
       })
       check('what `transport` returns', transport, aTransport)
-      this.#transport = transport
+      connection.transport = transport
     } catch (error) {
-      if (this.#current !== current) return
+      if (this.#connection !== connection) return
       // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.
       onError(error)
       this.#again(error instanceof Error ? error : new Error(String(error)))
@@ -125,12 +134,12 @@ export class Link {
 
   /** Tries now instead of after the wait: the network is back. */
   hurry(): void {
-    if (this.#state.state === 'reconnecting' && this.#transport === undefined) void this.open()
+    if (this.#state.state === 'reconnecting' && this.#connection?.transport === undefined) void this.open()
   }
 
   /** False: not online. */
   send(message: PeerMessage): boolean {
-    return this.#state.state === 'online' && (this.#transport?.send(message) ?? false)
+    return this.#state.state === 'online' && (this.#connection?.transport?.send(message) ?? false)
   }
 
   /** Gives the name back, now or with the next welcome; the node then closes. */
@@ -150,7 +159,7 @@ export class Link {
   /** The attempt under way has so long for its next step. */
   #limit(late: string): void {
     this.#timer?.cancel()
-    this.#timer = this.#deps.clock.after(limits.handshakeMs, () => {
+    this.#timer = this.#options.clock.after(limits.handshakeMs, () => {
       this.#drop()
       this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
     })
@@ -163,8 +172,8 @@ export class Link {
   depart(): Promise<void> {
     this.#departed = true
     this.#timer?.cancel()
-    const transport = this.#transport
-    this.#transport = undefined
+    const transport = this.#connection?.transport
+    this.#connection = undefined
     transport?.send(this.#state.state === 'connecting' ? { type: 'leave', onlyNew: true } : { type: 'leave' })
     return Promise.resolve(transport?.close())
   }
@@ -176,25 +185,25 @@ export class Link {
 
   // A hello that is not answered yet is taken back, or its name would wait for nobody.
   #drop(): void {
-    const transport = this.#transport
-    this.#transport = undefined
+    const transport = this.#connection?.transport
+    this.#connection = undefined
     if (transport === undefined) return
     if (this.#state.state !== 'online')
       transport.send(this.#leaves ? { type: 'leave' } : { type: 'leave', onlyNew: true })
     this.#gone = Promise.resolve(transport.close())
   }
 
-  #receive(message: NodeMessage): void {
-    if (message.type === 'closing') this.#closing = message
+  #receive(connection: Connection, message: NodeMessage): void {
+    if (message.type === 'closing') connection.closing = message
     else if (message.type === 'welcome') {
       this.#timer?.cancel()
-      this.#onlineAt = this.#deps.clock.now()
+      connection.onlineAt = this.#options.clock.now()
       // Set before it is told: what the welcome sets off is sent at once.
       this.#state = { state: 'online', node: message.node }
-      this.#deps.onWelcome(message)
-      this.#deps.onState(this.#state)
+      this.#options.onWelcome(message)
+      this.#options.onState(this.#state)
       if (this.#leaves) this.leave()
-    } else this.#deps.onMessage(message)
+    } else this.#options.onMessage(message)
   }
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
@@ -203,30 +212,33 @@ export class Link {
     else this.close(code, error)
   }
 
-  #lost(code: number, cause: Error = new PeerageError('unreachable', cutText(code))): void {
+  #lost(
+    { closing }: Connection,
+    code: number,
+    cause: Error = new PeerageError('unreachable', cutText(code)),
+  ): void {
     // Said right before the close, for a proxy may replace the close code.
-    const said = this.#closing?.reason ?? ''
+    const said = closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
     const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
-    if (!mayReturn && !(reason === 'token-expired' && this.#deps.renewable)) {
+    if (!mayReturn && !(reason === 'token-expired' && this.#options.renewable)) {
       if (reason !== undefined) return this.close(reason)
       return this.close('refused', new PeerageError('refused', `the node closed for good, with code ${code}`))
     }
     this.#again(
       reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${reason})`),
-      this.#closing?.retryAfterMs,
+      closing?.retryAfterMs,
     )
   }
 
   #again(error: Error, retryAfterMs?: number): void {
     if (this.#state.state === 'closed') return
-    const { clock, random, onRetry } = this.#deps
+    const { clock, random, onRetry } = this.#options
     this.#failure = error
-    this.#current++
     this.#timer?.cancel()
-    this.#transport = undefined
-    if (clock.now() - this.#onlineAt >= STABLE_MS) this.#attempt = 0
-    this.#onlineAt = Infinity
+    const { onlineAt = Infinity } = this.#connection ?? {}
+    this.#connection = undefined
+    if (clock.now() - onlineAt >= STABLE_MS) this.#attempt = 0
     const delayMs = reconnectDelayMs(this.#attempt++, random(), retryAfterMs)
     this.#timer = clock.after(delayMs, () => void this.open())
     if (this.#state.state !== 'connecting') this.#to({ state: 'reconnecting', delayMs, cause: error })
@@ -236,7 +248,7 @@ export class Link {
   #to(state: PeerState): void {
     if (this.#state === state) return
     this.#state = state
-    this.#deps.onState(state)
+    this.#options.onState(state)
   }
 }
 

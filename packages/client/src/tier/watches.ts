@@ -3,7 +3,7 @@ import { limits } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { Answer, Requests } from './requests.js'
 import { mayBeAskedAgain } from './requests.js'
-import { Retry } from './retry.js'
+import { Retry } from '../lib/retry.js'
 
 /** Where a name stands. `since` (Redis time, milliseconds) says who holds it: another value is another peer. */
 export interface Presence {

@@ -3,7 +3,7 @@ import { Connections } from '../connections.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './rtc.js'
 import { FakeClock } from '../../testing/fake-clock.js'
-import { ground } from '../../testing/ground.js'
+import { platform } from '../../testing/platform.js'
 import { nodePeerConnection } from '../../testing/controllers.js'
 
 const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
@@ -70,7 +70,7 @@ describe('[P15] relayOnly', () => {
     }
     let iceServers: RTCIceServer[] = []
     const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
-    const context = { clock: new FakeClock(), ground, onError: () => undefined }
+    const context = { clock: new FakeClock(), platform, onError: () => undefined }
     const connections = new Connections(context, ice, {
       relayOnly: true,
       RTCPeerConnection: Counted as never,
@@ -87,7 +87,7 @@ describe('[P15] relayOnly', () => {
 
   it('is no matter for who did not ask for it', async () => {
     const ice = { current: () => Promise.resolve([]), keepFresh: () => undefined }
-    const context = { clock: new FakeClock(), ground, onError: () => undefined }
+    const context = { clock: new FakeClock(), platform, onError: () => undefined }
     expect(await new Connections(context, ice, {}).problem()).toBe(undefined)
   })
 })

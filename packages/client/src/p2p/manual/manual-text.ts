@@ -1,3 +1,4 @@
+import { fromBase64, toBase64Url } from '../../lib/base64.js'
 import { isCandidate } from '../handshake/handshake-signal.js'
 
 // One side of a handshake as a short text, for a QR code, a chat or a piece of paper. Of a data channel's description
@@ -56,17 +57,14 @@ export function packPart(type: Part['type'], sdp: string, lines: string[]): stri
     known.add(key)
     bytes.push((index << 4) | packed.family, ...packed.bytes, Number(port) >> 8, Number(port) & 255)
   }
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
+  return toBase64Url(Uint8Array.from(bytes))
 }
 
 /** Undefined: not a text that `packPart` makes. */
 export function unpackPart(text: string): Part | undefined {
   const compact = text.replaceAll(/\s/g, '').replaceAll('-', '+').replaceAll('_', '/')
   if (compact.length > 1024 || !/^[A-Za-z\d+/]+$/.test(compact) || compact.length % 4 === 1) return undefined
-  const reader = new Reader(Uint8Array.from(atob(compact), (character) => character.charCodeAt(0)))
+  const reader = new Reader(fromBase64(compact))
   const head = reader.byte()
   const fingerprint = reader.bytes(FINGERPRINT_BYTES)
   const [ufrag, pwd] = [reader.text(), reader.text()]

@@ -5,7 +5,7 @@ import type { Channel } from '../channel/channel.js'
 import type { Clock } from '../../lib/clock.js'
 import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
-import { systemClock } from '../../lib/clock.js'
+import { checkTimers, systemClock } from '../../lib/clock.js'
 import type { Blank } from '../connections.js'
 import type { HandshakeSignal } from '../handshake/handshake-signal.js'
 import { iceServersOf } from '../ice-servers.js'
@@ -15,7 +15,7 @@ import type { Part } from './manual-text.js'
 import { Handshake } from '../handshake/negotiation.js'
 import { openChannel } from '../open-channel.js'
 import { ConnectError } from '../connect-error.js'
-import type { Ground } from '../../platform/platform.js'
+import type { Platform } from '../../platform/platform.js'
 import type { AnyPeerConnectionClass } from '../handshake/rtc.js'
 import { givenClass, newConnection } from '../handshake/rtc.js'
 import type { Streams } from '../channel/streams.js'
@@ -68,7 +68,7 @@ const GATHER_MS = 3_000
 /** node-datachannel says that it has gathered a little before it says what. */
 const SETTLE_MS = 50
 
-type FindPeerConnection = Ground['findPeerConnection']
+type FindPeerConnection = Platform['findPeerConnection']
 
 export interface Manual {
   /** Begins: its text goes to the other side. */
@@ -145,6 +145,7 @@ class Side {
     this.#find = find
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    checkTimers(this.#clock)
     options.signal?.throwIfAborted()
     let sdp = ''
     const complete = new Promise<void>((resolve) => (this.#gathered = resolve))

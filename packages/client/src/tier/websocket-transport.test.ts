@@ -2,11 +2,10 @@ import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeClock } from '../testing/fake-clock.js'
-import { ground } from '../testing/ground.js'
-import { whyNotOpened } from './why-not-opened.js'
-import { openFailure } from './open-failure.js'
-import { endpointOf, websocketTransport } from './websocket-transport.js'
-import type { Transport } from '../tier/transport.js'
+import { platform } from '../testing/platform.js'
+import { whyNotOpened } from '../platform/why-not-opened.js'
+import { endpointOf, openFailure, websocketTransport } from './websocket-transport.js'
+import type { Transport } from './transport.js'
 
 /** The part of a WebSocket that the transport uses. */
 class FakeSocket extends EventTarget {
@@ -150,7 +149,7 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
 })
 
 test('[L6] what Node knows of a connection that could not be made is told', async () => {
-  const FromPackage = await ground.findWebSocket()
+  const FromPackage = await platform.findWebSocket()
   const why = await new Promise<unknown>((resolve) => {
     const none = (): void => {}
     // Nobody listens on port 1 of this machine.

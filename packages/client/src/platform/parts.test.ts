@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { connectOn } from '../connect.js'
 import { PeerageError } from '../lib/error.js'
-import type { PartWait } from './platform.js'
-import { loadPart } from './load-part.js'
+import type { PartWait } from './parts.js'
+import { loadPart } from './parts.js'
 import { FakeClock, settled } from '../testing/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
-import { ground } from '../testing/ground.js'
+import { parts, platform } from '../testing/platform.js'
 
 const PART = { run: () => 'loaded' }
 /** As Safari says it: without a URL. */
@@ -123,11 +123,14 @@ describe('[G3] a part of the SDK that is a file of its own', () => {
 describe('[G3] connect, where its part cannot be had', () => {
   function connecting(load: () => Promise<never>): { tier: FakeTier; seen: { error?: unknown } } {
     const tier = new FakeTier(clock)
-    const broken = { ...ground, p2p: (wait: PartWait) => loadPart(load, 'createP2P', wait) }
+    const broken = { ...parts, p2p: (wait: PartWait) => loadPart(load, 'createP2P', wait) }
     const seen: { error?: unknown } = {}
-    connectOn(broken, 'http://tier', { clock, transport: tier.open, name: 'ann', timeoutMs: 5_000 }).catch(
-      (error: unknown) => (seen.error = error),
-    )
+    connectOn(platform, broken, 'http://tier', {
+      clock,
+      transport: tier.open,
+      name: 'ann',
+      timeoutMs: 5_000,
+    }).catch((error: unknown) => (seen.error = error))
     return { tier, seen }
   }
 

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../lib/clock.js'
+import type { Clock, Timer } from './clock.js'
 
 const FIRST_MS = 1_000
 const MOST_MS = 15_000

@@ -1,11 +1,11 @@
 import type { ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
-import { openFailure } from './open-failure.js'
+import type { WebSocketClass } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
-import { cutText } from '../tier/link.js'
+import { cutText } from './link.js'
 import { aText, check } from '../lib/check.js'
-import type { OpenTransport } from '../tier/transport.js'
+import type { OpenTransport } from './transport.js'
 
 // The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
 // alone would be two thirds of the SDK's bytes, and would bring its own idea of when to come back.
@@ -21,23 +21,13 @@ const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
-/** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
-export type WebSocketClass = new (url: string) => Socket
-
 /** Of its `readyState`: it can send, and it is over. */
 const OPEN = 1
 const CLOSED = 3
 
-interface Socket {
-  readonly readyState: number
-  send(text: string): void
-  close(): void
-  addEventListener(type: 'open', listener: () => void): void
-  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
-  addEventListener(type: 'close', listener: (event: { code: number }) => void): void
-  addEventListener(type: 'error', listener: (event: object) => void): void
-}
-
+/** What to look at, whatever the reason. */
+export const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'
+const UNTOLD = `this platform does not say why (a browser shows it in its console). ${ANYHOW}`
 const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does a proxy pass WebSocket on?`
 const NO_NODE = 'what answers there does not speak as a node does'
 
@@ -90,61 +80,40 @@ export function websocketTransport(
 ): OpenTransport {
   return (hello, events) => {
     const socket = new Socket(endpoint)
-    let state: 'opening' | 'greeted' | 'open' | 'over' = 'opening'
+    let state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
     let beatMs = FIRST_BEAT_MS
     let heardAt = clock.now()
     let silence: Timer | undefined
-    /** Nothing has come yet: it may be no node, or nothing at all. */
-    let heard = false
-    let wasOpen = false
-    let silent = false
     let failure: unknown
     let leaves = false
 
+    /** Until anything has come it may be no node, or nothing at all. */
+    const isHeard = (): boolean => state === 'heard' || state === 'greeted'
     const finish = (): boolean => {
       if (state === 'over') return false
       state = 'over'
       silence?.cancel()
       return true
     }
-    const why = (code: number): string => {
-      if (silent) return SILENT
-      return wasOpen ? closedAtOnce(code) : whyNotOpened(failure)
-    }
-    const cut = (code = CUT, detail = cutText(code)): void => {
-      if (!finish()) return
+    const cut = (code = CUT, detail?: string): void => {
+      if (state === 'over') return
+      const why = (): string => (state === 'opened' ? closedAtOnce(code) : whyNotOpened(failure))
+      const error = isHeard()
+        ? new PeerageError('unreachable', detail ?? cutText(code))
+        : openFailure(endpoint, detail ?? why(), failure)
+      finish()
       socket.close()
-      events.closed(
-        code,
-        heard ? new PeerageError('unreachable', detail) : openFailure(endpoint, why(code), failure),
-      )
+      events.closed(code, error)
     }
     // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
     const listen = (ms = beatMs): void => {
       silence?.cancel()
       silence = clock.after(ms, () => {
-        const leftMs = heardAt + (heard ? beatMs : SILENT_MS) - clock.now()
+        const leftMs = heardAt + (isHeard() ? beatMs : SILENT_MS) - clock.now()
         // The time of day may have jumped back.
         if (leftMs > 0) listen(Math.min(leftMs, beatMs))
-        else if (heard) cut(CUT, `nothing came from the node for ${beatMs / 1_000} s`)
-        else {
-          silent = true
-          cut()
-        }
+        else cut(CUT, isHeard() ? `nothing came from the node for ${beatMs / 1_000} s` : SILENT)
       })
-    }
-    const packet = (type: string | undefined, text: string): void => {
-      if (type === '0') state = 'open'
-      else if (type === '2') receive(text)
-      else if (type !== '4') cut(CUT, NO_NODE)
-      else {
-        const refusal = readRefusal(text)
-        if (refusal === undefined) cut(CUT, NO_NODE)
-        else if (finish()) {
-          socket.close()
-          events.refused(refusal)
-        }
-      }
     }
     const receive = (text: string): void => {
       const event = parse(text)
@@ -157,10 +126,10 @@ export function websocketTransport(
 
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       if (state === 'over' || typeof data !== 'string') return
-      heard = true
+      if (!isHeard()) state = 'heard'
       heardAt = clock.now()
-      const text = data.slice(2)
-      switch (data[0]) {
+      // engine.io's packet type, and of its messages socket.io's.
+      switch (data[0] === '4' ? data.slice(0, 2) : data[0]) {
         case '0': {
           const opened = parse(data.slice(1))
           const said = isObject(opened)
@@ -174,23 +143,35 @@ export function websocketTransport(
         }
         case '2':
           return socket.send('3')
-        case '4':
-          return packet(data[1], text)
+        case '40':
+          return
+        case '42':
+          return receive(data.slice(2))
+        case '44': {
+          const refusal = readRefusal(data.slice(2))
+          if (refusal === undefined) return cut(CUT, NO_NODE)
+          finish()
+          socket.close()
+          return events.refused(refusal)
+        }
         default:
+          if (data[0] === '4') cut(CUT, NO_NODE)
       }
     })
-    socket.addEventListener('open', () => (wasOpen = true))
+    socket.addEventListener('open', () => {
+      if (state === 'connecting') state = 'opened'
+    })
     socket.addEventListener('close', ({ code }) => cut(code))
     socket.addEventListener('error', (event) => {
       if (state === 'over') return
       if ('error' in event) failure = event.error
       // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
-      if (!heard) cut()
+      if (!isHeard()) cut()
     })
     listen(SILENT_MS)
     return {
       send({ type, ...fields }) {
-        if (state === 'opening' || state === 'over' || socket.readyState !== OPEN) return false
+        if (state !== 'greeted' || socket.readyState !== OPEN) return false
         socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
         leaves = type === 'leave'
         return true
@@ -213,6 +194,13 @@ export function websocketTransport(
         }),
     }
   }
+}
+
+/** No WebSocket could be opened. `why`: as far as the platform tells, else ''; `cause`: its own error, if any. */
+export function openFailure(endpoint: string, why: string, cause: unknown): PeerageError {
+  const { origin, pathname } = new URL(endpoint)
+  const text = `no WebSocket to ${origin}${pathname} could be opened: ${why || UNTOLD}`
+  return new PeerageError('unreachable', text, cause === undefined ? {} : { cause })
 }
 
 /** Number() throws for some of what JSON can hold. */
