@@ -1,8 +1,6 @@
-import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
-import type { Clock } from '../lib/clock.js'
-import type { Ground } from '../platform/platform.js'
+import type { Name, PeerMessageOf } from '@peerage/protocol'
 
-// What the rest of the SDK offers to the P2P controller, and the seam through which a channel carries messages.
+// What delivery offers to the P2P controller, and the seam through which a channel carries messages.
 
 /** How a message ended, when it was not delivered. */
 export type SendFailure =
@@ -77,25 +75,4 @@ export interface Carriers {
    * delivery, or not for this stay; nothing happened.
    */
   receive(from: Stay, frame: unknown, carrier: Carrier): boolean
-}
-
-/** Everything that the P2P controller is given. */
-export interface P2PContext {
-  readonly self: Stay
-  readonly ground: Pick<Ground, 'findPeerConnection'>
-  readonly clock: Clock
-  readonly signaling: Signaling
-  readonly carriers: Carriers
-  /** The latest welcome: P2P server, TURN credentials, relay policy, times. */
-  readonly welcome: NodeMessageOf<'welcome'>
-  /** Called after each welcome: another node, perhaps fresh TURN credentials. Returns the way to stop. */
-  onWelcome(listener: () => void): () => void
-  /** Called once, when the peer is closed for good. */
-  onClosed(listener: () => void): () => void
-  /** Asks the node for fresh TURN credentials; undefined: no answer now. */
-  requestTurn(): Promise<TurnCredentials | null | undefined>
-  /** Tells the node how a handshake ended; lost without harm when offline. */
-  report(report: Omit<PeerMessageOf<'report'>, 'type'>): void
-  /** An error that no caller waits for; `listener`: one of the application's own. */
-  onError(error: unknown, stage?: 'listener'): void
 }

@@ -1,7 +1,7 @@
 import type { Platform } from './platform.js'
 import { leaveOnExit } from './leave-on-exit.js'
 import { loadNodeDataChannel } from './node-rtc.js'
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 import type { WebSocketClass } from './websocket-transport.js'
 import { whyNotOpened } from './why-not-opened.js'
 

@@ -2,7 +2,7 @@ import type { Clock } from '../lib/clock.js'
 import type { Departing } from './leave-on-exit.js'
 import type * as P2PPart from '../p2p/p2p.js'
 import type * as RoomsPart from '../rooms/rooms.js'
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 import type { WebSocketClass } from './websocket-transport.js'
 
 /**
