@@ -23,8 +23,8 @@ import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
 import type { FailedAttempt } from './tier/link.js'
-import { p2pServerOf } from './p2p/p2p-server.js'
-import type { P2POptions } from './p2p/p2p.js'
+import { checkP2PServer } from './p2p/options.js'
+import type { P2POptions } from './p2p/options.js'
 import { MemoryLocks } from './platform/locks.js'
 import { onPageEvent } from './platform/page.js'
 import { nameOrThrow, parsedOrThrow } from './lib/names.js'
@@ -120,7 +120,7 @@ export async function connectOn(
   if (options.p2p) checkOptions(options.p2p, p2pKinds, 'p2p')
   const { clock = systemClock, token, p2pServer } = options
   checkTimers(clock)
-  p2pServerOf(p2pServer, { server: null, turn: null })
+  checkP2PServer(p2pServer)
   const endpoint = endpointOf(url)
   const name = options.name === undefined ? undefined : nameOrThrow(options.name)
   const app = options.app === undefined ? undefined : parsedOrThrow(options.app, 'app', parseApp, 'bad-field')

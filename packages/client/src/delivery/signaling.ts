@@ -1,17 +1,9 @@
-import type {
-  Kind,
-  Name,
-  NodeMessageOf,
-  PeerMessageOf,
-  PresenceState,
-  TurnCredentials,
-} from '@peerage/protocol'
+import type { Kind, Name, PeerMessageOf, PresenceState } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { SendFailure } from '../lib/error.js'
-import type { Platform } from '../platform/platform.js'
 
-// The contracts of delivery: what it is given, what a channel is that carries its frames, and what the P2P controller
-// is given. Types alone: what implements them imports this file, never the other way.
+// The contracts of delivery: what it is given, and what a channel is that carries its frames. Types alone: what
+// implements them imports this file, never the other way.
 
 /** `delivered`: the recipient's SDK handed it to its application. */
 export type SendResult = 'delivered' | SendFailure
@@ -91,25 +83,4 @@ export interface OutboxOptions {
   /** While messages wait for a peer that is away, its presence is watched. */
   watch: (name: Name) => void
   unwatch: (name: Name) => void
-}
-
-/** Everything that the P2P controller is given. */
-export interface P2PContext {
-  readonly self: Stay
-  readonly platform: Pick<Platform, 'findPeerConnection'>
-  readonly clock: Clock
-  readonly signaling: Signaling
-  readonly carriers: Carriers
-  /** The latest welcome: P2P server, TURN credentials, relay policy, times. */
-  readonly welcome: NodeMessageOf<'welcome'>
-  /** Called after each welcome: another node, perhaps fresh TURN credentials. Returns the way to stop. */
-  onWelcome(listener: () => void): () => void
-  /** Called once, when the peer is closed for good. */
-  onClosed(listener: () => void): () => void
-  /** Asks the node for fresh TURN credentials; undefined: no answer now. */
-  requestTurn(): Promise<TurnCredentials | null | undefined>
-  /** Tells the node how a handshake ended; lost without harm when offline. */
-  report(report: Omit<PeerMessageOf<'report'>, 'type'>): void
-  /** An error that no caller waits for; `listener`: one of the application's own. */
-  onError(error: unknown, stage?: 'listener'): void
 }

@@ -56,6 +56,31 @@ describe('calls', () => {
 })
 
 describe('a channel', () => {
+  // Both ended the channel that was closing, and what it still had to carry was lost.
+  it.each(['aborted', 'late'])(
+    '[P12] [P18] carries all it has when who waits for the next one is %s',
+    async (how) => {
+      const tier = new Rendezvous()
+      const alice = controllers.make(tier, 'alice')
+      const bob = controllers.make(tier, 'bob')
+      const theirs = opened(bob)
+      const ours = await alice.connect('bob')
+      const there = await theirs
+      let messages = 0
+      there.on('message', () => messages++)
+      const end = closed(there)
+      const sends = Array.from({ length: 40 }, () => ours.send(new Uint8Array(64 * 1024)))
+      const closing = ours.close()
+      const abort = new AbortController()
+      const next = alice.connect('bob', how === 'late' ? { deadlineMs: 0 } : { signal: abort.signal })
+      abort.abort('enough')
+      await expect(next).rejects.toBeDefined()
+      await Promise.all([...sends, closing])
+      expect(await end).toBe('closed by the other peer')
+      expect(messages).toBe(40)
+    },
+  )
+
   it('[P18] that had nothing to send waits 2 s for a peer that says nothing', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()

@@ -26,7 +26,7 @@ export class ConnectError extends Error {
   readonly stage: FailureStage
   readonly peer: string
 
-  constructor(peer: string, stage: FailureStage, detail: string) {
+  constructor(peer: string, stage: FailureStage, detail = stageTexts[stage]) {
     super(`no channel to ${peer} (stage ${stage}): ${detail}`)
     this.peer = peer
     this.stage = stage

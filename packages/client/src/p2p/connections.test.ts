@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Connections } from './connections.js'
-import type { PeerConnectionClass } from './handshake/rtc.js'
+import type { PeerConnectionClass } from './options.js'
 import { FakeClock } from '../testing/fake-clock.js'
 import { FakeConnection } from '../testing/fake-connection.js'
 import { platform } from '../testing/platform.js'
@@ -30,7 +30,11 @@ afterEach(() => {
 })
 
 function connections(PeerConnection?: PeerConnectionClass): Connections {
-  const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
+  const ice = {
+    current: () => Promise.resolve(iceServers),
+    keepFresh: () => undefined,
+    close: () => undefined,
+  }
   const context = { clock, platform, onError: (error: unknown) => errors.push(error) }
   return new Connections(context, ice, { RTCPeerConnection: PeerConnection })
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IceServers, iceServersOf } from './ice-servers.js'
+import { IceServers, iceServersOf } from './connections.js'
 import { createP2P } from './p2p.js'
 import { FakeClock } from '../testing/fake-clock.js'
 import { Rendezvous } from '../testing/rendezvous.js'

@@ -1,61 +1,34 @@
 import type { Name } from '@peerage/protocol'
-import type { Channel } from './channel/channel.js'
-import type { FailureStage } from './connect-error.js'
+import { limits } from '@peerage/protocol'
+import type { Signal } from '../delivery/signaling.js'
+import { abortError } from '../lib/abort.js'
 import { aFlag, aSignal, aText, aTime, check, checkOptions, textUpTo, wholeUpTo } from '../lib/check.js'
 import type { Kinds } from '../lib/check.js'
-import { abortError } from '../lib/abort.js'
-import { ConnectError } from './connect-error.js'
-import { Connections } from './connections.js'
-import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
-import { diagnose } from './diagnose.js'
 import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
-import type { EndReason, Terms } from './handshake/handshake-signal.js'
+import { nameOrThrow } from '../lib/names.js'
+import { OF_OWN, Rates } from '../lib/rates.js'
+import { onLeave } from '../platform/leaving.js'
+import { onPageEvent } from '../platform/page.js'
+import type { Channel } from './channel/channel.js'
+import { ConnectError } from './connect-error.js'
+import type { FailureStage } from './connect-error.js'
+import { Connections, IceServers, newConnection } from './connections.js'
+import { diagnose } from './diagnose.js'
+import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import {
+  CallLimits,
   DEADLINE_MS,
   LABEL_MAX_LENGTH,
   RETRANSMITS_MAX,
   decodeSignal,
-  isWithinRate,
-  refuse,
-} from './handshake/handshake-signal.js'
-import { IceServers } from './ice-servers.js'
-import { nameOrThrow } from '../lib/names.js'
-import { p2pServerOf } from './p2p-server.js'
-import { CallPace } from './offer-rate.js'
-import { onLeave } from '../platform/leaving.js'
-import { onPageEvent } from '../platform/page.js'
-import type { Offer, Outcome, PairDeps } from './pair-deps.js'
+  surplusOf,
+} from './handshake/signals.js'
+import type { Call, EndReason } from './handshake/signals.js'
+import { checkP2PServer } from './options.js'
+import type { ChannelOptions, Outcome, P2PContext, P2POptions, Terms } from './options.js'
 import { Pair } from './pair.js'
-import type { AnyPeerConnectionClass } from './handshake/rtc.js'
-import { givenClass, newConnection } from './handshake/rtc.js'
-import type { P2PContext, Signal, Stay } from '../delivery/signaling.js'
-
-export interface P2POptions {
-  /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */
-  accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
-  /**
-   * Only through TURN: no address of this peer is shown to another, nor a direct path tried. Where that cannot be kept,
-   * without a TURN server or with node-datachannel, `connect` fails at once, and who calls is refused.
-   */
-  relayOnly?: boolean | undefined
-  /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
-  holdCandidates?: boolean | undefined
-  /** Where the platform has none of its own: node-datachannel is found without it. */
-  RTCPeerConnection?: AnyPeerConnectionClass | undefined
-}
-
-export interface ChannelOptions {
-  signal?: AbortSignal | undefined
-  /** Milliseconds until the attempt has failed; 15,000 by default. */
-  deadlineMs?: number | undefined
-  /** Each label is a channel of its own, with its own connection; '' by default. At most 128 characters. */
-  label?: string | undefined
-  /** True by default. */
-  ordered?: boolean | undefined
-  /** How often a lost message is sent again; until it arrives, when absent. */
-  maxRetransmits?: number | undefined
-}
+import type { PairEvent, PairOptions, Tried } from './pair.js'
 
 // A type, not an interface: the emitter asks for an index signature.
 export type P2PEvents = {
@@ -88,7 +61,6 @@ const INCOMING_MAX = 32
 const LABELS_MAX = 8
 /** Closed channels that are remembered. */
 const FINAL_MAX = 256
-
 const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
 
 /** The P2P controller: channels to other peers. Null on a peer where P2P is disabled. */
@@ -96,17 +68,16 @@ export class P2P {
   readonly #context: P2PContext
   readonly #options: P2POptions
   readonly #setting: string | null | undefined
-  readonly #ice: IceServers
   readonly #connections: Connections
-  readonly #pace: CallPace
+  readonly #limits: CallLimits
   readonly #events: Emitter<P2PEvents>
   readonly #pairs = new Map<string, Pair>()
+  readonly #pairOptions: PairOptions
   readonly #stops: (() => void)[]
   /** The handshakes whose channels an application closed last. A lost one's caller may not know. */
   readonly #final = new Set<string>()
   #closed = false
-  /** That every call is refused. */
-  #told = false
+  #toldRefusal = false
   #heard: Promise<unknown> = Promise.resolve()
 
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
@@ -114,23 +85,30 @@ export class P2P {
     this.#options = options
     this.#setting = setting
     this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
-    this.#pace = new CallPace(context.clock)
-    this.#ice = new IceServers(context, setting)
-    this.#connections = new Connections(context, this.#ice, options)
+    this.#limits = new CallLimits(context)
+    this.#connections = new Connections(context, new IceServers(context, setting), options)
+    this.#pairOptions = {
+      context,
+      p2p: options,
+      connections: this.#connections,
+      calls: new Rates(context.clock, OF_OWN, null),
+      refusal: (from) => this.#refusal(from),
+      isFinal: (handshake) => this.#isFinal(handshake),
+      onEvent: (event) => this.#onEvent(event),
+    }
     this.#stops = [
       context.signaling.onSignal((signal) => this.#receive(signal)),
       context.onClosed(() => void this.close()),
-      onPageEvent('online', () => this.#pairs.forEach((pair) => pair.recover())),
+      onPageEvent('online', () => this.#pairs.forEach((pair) => pair.handshake?.recover())),
       // Else the others would look for it for half a minute.
       onLeave(() => this.#pairs.forEach((pair) => void pair.close('the page was left', true))),
       () => this.#connections.close(),
-      () => this.#ice.close(),
     ]
   }
 
   /** The P2P server in use as host:port; null: TURN alone. */
   get p2pServer(): string | null {
-    return p2pServerOf(this.#setting, this.#context.welcome.p2p)
+    return this.#setting ?? this.#context.welcome.p2p.server
   }
 
   /** @throws always: it is a setting of connect() */
@@ -166,16 +144,12 @@ export class P2P {
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
+    const problem = this.#options.relayOnly ? await this.#connections.problem() : undefined
     if (signal?.aborted) throw abortError(signal)
     const name = nameOrThrow(to, 'to')
     if (this.#closed) throw new PeerageError('closed', CLOSED)
     if (name === this.#context.self.name) return this.#fail(name, 'that is this peer')
-    if (this.#options.relayOnly) {
-      const problem = await this.#connections.problem()
-      if (problem !== undefined) return this.#fail(name, problem, 'ice')
-      if (signal?.aborted) throw abortError(signal)
-      if (this.#closed) throw new PeerageError('closed', CLOSED)
-    }
+    if (problem !== undefined) return this.#fail(name, problem, 'ice')
     return this.#pair(name, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
@@ -185,15 +159,10 @@ export class P2P {
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
-    const PeerConnection =
-      givenClass(this.#options.RTCPeerConnection) ?? (await this.#context.platform.findPeerConnection())
-    const servers = await this.#ice.current()
-    return diagnose(
-      servers,
-      (configuration) => newConnection(PeerConnection, configuration),
-      this.#context.clock,
-      options,
-    )
+    const { PeerConnection, iceServers } = await this.#connections.found()
+    const make = (configuration: RTCConfiguration): RTCPeerConnection =>
+      newConnection(PeerConnection, configuration)
+    return diagnose(iceServers, make, this.#context.clock, options)
   }
 
   /** Closes every channel and ends every attempt, at once. Resolves when the other sides know, or after 2 s. */
@@ -216,45 +185,55 @@ export class P2P {
 
   #pair(to: Name, terms: Terms): Pair {
     const key = keyOf(to, terms.label)
-    const known = this.#pairs.get(key)
-    if (known) return known
-    const pair = new Pair(to, terms, this.#depsOf(key))
+    const pair = this.#pairs.get(key) ?? new Pair(to, terms, this.#pairOptions)
     this.#pairs.set(key, pair)
     return pair
   }
 
-  #depsOf(key: string): PairDeps {
-    const { relayOnly = false, holdCandidates = false } = this.#options
-    return {
-      context: this.#context,
-      relayOnly,
-      holdCandidates,
-      turn: (to, isWanted) => this.#pace.turn(to, isWanted),
-      prepare: (terms) => this.#connections.take(terms),
-      refusal: (from) => this.#refusal(from),
-      onOpen: (channel) => this.#events.emit('channel-opened', channel),
-      onClose: (channel, reason) => {
-        this.#events.emit('channel-closed', channel, reason)
+  #onEvent(event: PairEvent): void {
+    switch (event.type) {
+      case 'opened':
+        this.#events.emit('channel-opened', event.channel)
+        return void event.channel
+          .info()
+          .then(({ path }) => this.#report(event.tried, { path }))
+          .catch((error: unknown) => this.#context.onError(error))
+      case 'failed':
+        this.#events.emit('connect-failed', event.error)
+        return this.#report(event.tried, { path: 'failed', stage: event.error.stage })
+      case 'closed':
+        this.#events.emit('channel-closed', event.channel, event.reason)
         if (this.channels.length === 0) this.#events.emit('all-channels-closed')
-      },
-      onFail: (error) => this.#events.emit('connect-failed', error),
-      onOutcome: (outcome) => this.#events.emit('outcome', outcome),
-      onFinal: (handshake) => {
-        this.#final.add(handshake)
+        return
+      case 'final':
+        this.#final.add(event.handshake)
         for (const oldest of this.#final) if (this.#final.size > FINAL_MAX) this.#final.delete(oldest)
-        for (const pair of this.#pairs.values()) pair.giveUp(handshake)
-      },
-      onIdle: () => this.#pairs.delete(key),
+        for (const pair of this.#pairs.values()) pair.giveUp(event.handshake)
+        return
+      case 'idle':
+        this.#pairs.delete(keyOf(event.pair.to, event.pair.label))
     }
+  }
+
+  #report({ isCaller, ...tried }: Tried, result: Pick<Outcome, 'path' | 'stage'>): void {
+    const outcome = { ...tried, ...result }
+    this.#events.emit('outcome', outcome)
+    const { peer: _, ms, ...report } = outcome
+    // The caller speaks for both, so that nothing is counted twice.
+    if (isCaller) this.#context.report({ ...report, ms: Math.min(Math.round(ms), limits.reportMs) })
   }
 
   async #refusal(from: Name): Promise<EndReason | undefined> {
     try {
       const problem = await this.#connections.problem()
-      if (problem !== undefined) return this.#refuseFor(problem)
+      if (problem !== undefined) {
+        // Told once: a stranger must not fill the application's log.
+        if (!this.#toldRefusal) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
+        this.#toldRefusal = true
+        return 'relay-only'
+      }
       const { accept } = this.#options
-      if (accept === undefined) return undefined
-      const answer: unknown = await accept(from)
+      const answer: unknown = accept === undefined || (await accept(from))
       // One that forgot to return has said nothing, and so not yes.
       check('what `accept` returns', answer, aFlag)
       return answer === true ? undefined : 'refused'
@@ -264,51 +243,40 @@ export class P2P {
     }
   }
 
-  /** Told once: a stranger must not fill the application's log. */
-  #refuseFor(problem: string): EndReason {
-    if (!this.#told) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
-    this.#told = true
-    return 'relay-only'
-  }
-
-  #receive({ from, handshake, body }: Signal): void {
+  #receive({ from, handshake: id, body }: Signal): void {
     const signal = decodeSignal(body)
     for (const pair of this.#pairs.values())
-      if (pair.to === from.name && pair.has(handshake)) {
+      if (pair.to === from.name && pair.handshake?.id === id) {
         // Each is answered. A restart that is not ends at the other side, which calls again.
-        if (signal?.type === 'offer' && !isWithinRate(this.#context, from)) return
+        if (signal?.type === 'offer' && !this.#limits.isWithinRate(from)) return
         return pair.receive(from, signal)
       }
-    if (signal?.type === 'offer') return this.#offered(from, handshake, signal)
+    if (signal?.type === 'offer') return this.#offered({ from, id, offer: signal })
     // Tells a peer that still waits for a handshake that has ended here, or that sent what no one can read.
-    if (signal?.type !== 'end' && signal?.type !== 'candidates')
-      refuse(this.#context, from, handshake, 'ended')
+    if (signal?.type !== 'end' && signal?.type !== 'candidates') this.#limits.refuse(from, id, 'ended')
   }
 
-  #offered(from: Stay, handshake: string, offer: Offer): void {
+  #offered(call: Call): void {
+    const { from, id, offer } = call
     const pairs = [...this.#pairs.values()]
-    const { resumes } = offer
-    if (resumes !== undefined && (this.#final.has(resumes) || pairs.some((pair) => pair.isClosing(resumes))))
-      return refuse(this.#context, from, handshake, 'closed')
+    if (offer.resumes !== undefined && this.#isFinal(offer.resumes))
+      return this.#limits.refuse(from, id, 'closed')
     const incoming = pairs.filter((pair) => pair.isIncoming)
-    const labels = pairs.filter((pair) => pair.to === from.name && pair.label !== offer.label)
+    const labels = pairs.filter(({ to, label }) => to === from.name && label !== offer.label)
     const isFull = incoming.length >= INCOMING_MAX
     const surplus = isFull ? surplusOf(incoming, from.name) : undefined
-    if (labels.length >= LABELS_MAX) return refuse(this.#context, from, handshake, 'refused')
-    if (isFull && !surplus) return refuse(this.#context, from, handshake, 'busy')
-    if (!isWithinRate(this.#context, from)) return
+    if (labels.length >= LABELS_MAX) return this.#limits.refuse(from, id, 'refused')
+    if (isFull && !surplus) return this.#limits.refuse(from, id, 'busy')
+    if (!this.#limits.isWithinRate(from)) return
     void surplus?.close('too many handshakes at once')
-    this.#pair(from.name, offer).offered(from, handshake, offer)
+    this.#pair(from.name, offer).offered(call)
   }
-}
 
-// A few strangers who begin and never finish must not keep all others out: the oldest of who has most under way.
-function surplusOf(incoming: Pair[], from: Name): Pair | undefined {
-  const counts = new Map<Name, number>()
-  for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
-  const most = Math.max(...counts.values())
-  if (most <= (counts.get(from) ?? 0) + 1) return undefined
-  return incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
+  /** Whether an application has closed the channel of this handshake, or is about to. */
+  #isFinal(id: string): boolean {
+    if (this.#final.has(id)) return true
+    return [...this.#pairs.values()].some(({ handshake }) => handshake?.id === id && !handshake.isWanted)
+  }
 }
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`
@@ -322,11 +290,12 @@ export function createP2P(
   setting: string | null | undefined,
   options: P2POptions | false = {},
 ): P2P | null {
-  const { p2p } = context.welcome
-  const server = p2pServerOf(setting, p2p)
-  if (options !== false && (server !== null || p2p.turn !== null)) return new P2P(context, setting, options)
+  checkP2PServer(setting)
+  const { server, turn } = context.welcome.p2p
+  if (options !== false && (setting ?? server ?? turn) !== null) return new P2P(context, setting, options)
+  const calls = new CallLimits(context)
   context.signaling.onSignal(({ from, handshake, body }) => {
-    if (decodeSignal(body)?.type === 'offer') refuse(context, from, handshake, 'refused')
+    if (decodeSignal(body)?.type === 'offer') calls.refuse(from, handshake, 'refused')
   })
   return null
 }

@@ -1,5 +1,5 @@
 import type { Platform } from './platform.js'
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 
 /** Browsers, and whatever else has what browsers have: service workers, workerd, Deno. */
 export const browser: Platform = {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { newConnection } from '../p2p/handshake/rtc.js'
+import { newConnection } from '../p2p/connections.js'
 import { nodePeerConnection } from '../testing/controllers.js'
 
 const open: RTCPeerConnection[] = []

@@ -1,5 +1,5 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 
 // No bundle can hold native code, so Node itself loads the package, from where the program or its bundle is. No bundler
 // follows a variable with these comments: webpack and Rspack read the first, Turbopack the second, Vite the third.

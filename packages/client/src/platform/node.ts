@@ -1,7 +1,7 @@
 import type { Platform, WebSocketClass } from './platform.js'
 import { leaveOnExit } from './leave-on-exit.js'
 import { loadNodeDataChannel } from './node-rtc.js'
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 import { whyNotOpened } from './why-not-opened.js'
 
 /** Node's own, from undici: nobody else's source names what checks its arguments. */

@@ -1,4 +1,4 @@
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 import type { Departing } from './leave-on-exit.js'
 
 /**

@@ -2,7 +2,7 @@ import { onAbort } from '../lib/abort.js'
 import { channelData, check } from '../lib/check.js'
 import { Emitter } from '../lib/emitter.js'
 import type { Channel } from '../p2p/channel/channel.js'
-import { OfferRate } from '../p2p/offer-rate.js'
+import { Rates } from '../lib/rates.js'
 import type { P2P } from '../p2p/p2p.js'
 import type { Session } from '../tier/session.js'
 import type { Room } from './room.js'
@@ -34,14 +34,14 @@ export class Mesh {
   #underway = 0
   readonly #waiting: (() => void)[] = []
   /** A member that comes and goes, or closes each channel, must not make this peer call without end. */
-  readonly #rate: OfferRate
+  readonly #rate: Rates
   readonly #stops: (() => void)[] = []
 
   constructor(session: Session, p2p: P2P, room: Room) {
     this.room = room
     this.#session = session
     this.#p2p = p2p
-    this.#rate = new OfferRate(session.clock)
+    this.#rate = new Rates(session.clock)
     this.#events = new Emitter(MESH_EVENTS, (error) => session.onError(error, 'listener'))
     this.#stops.push(
       room.on('member', () => this.#mend()),

@@ -1,8 +1,8 @@
 import type { Channel } from '../p2p/channel/channel.js'
 import { createP2P } from '../p2p/p2p.js'
-import type { P2P, P2POptions } from '../p2p/p2p.js'
+import type { P2P } from '../p2p/p2p.js'
+import type { P2PContext, P2POptions } from '../p2p/options.js'
 import { loadNodeDataChannel } from '../platform/node-rtc.js'
-import type { P2PContext } from '../delivery/signaling.js'
 import type { Rendezvous } from './rendezvous.js'
 
 /** Controllers of one test, closed together at its end. */

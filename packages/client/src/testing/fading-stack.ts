@@ -1,4 +1,4 @@
-import type { PeerConnectionClass } from '../p2p/handshake/rtc.js'
+import type { PeerConnectionClass } from '../p2p/options.js'
 import { nodePeerConnection } from './controllers.js'
 
 interface Stack {

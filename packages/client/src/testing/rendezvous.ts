@@ -2,7 +2,8 @@ import type { Name, NodeMessageOf } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import { systemClock } from '../lib/clock.js'
-import type { P2PContext, SendResult, Signal, Stay } from '../delivery/signaling.js'
+import type { SendResult, Signal, Stay } from '../delivery/signaling.js'
+import type { P2PContext } from '../p2p/options.js'
 import { platform } from './platform.js'
 
 /** How signals travel in a test: each delay is drawn from `random`, so a seed repeats a run. */

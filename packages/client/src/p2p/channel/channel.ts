@@ -1,15 +1,15 @@
 import type { Name } from '@peerage/protocol'
 import { utf8Length } from '@peerage/protocol'
+import type { Stay } from '../../delivery/signaling.js'
 import { abortError, onAbort } from '../../lib/abort.js'
 import { aSignal, channelData, check, checkOptions } from '../../lib/check.js'
-import type { Clock, Timer } from '../../lib/clock.js'
+import type { Timer } from '../../lib/clock.js'
 import { Emitter } from '../../lib/emitter.js'
 import { PeerageError } from '../../lib/error.js'
-import type { Terms } from '../handshake/handshake-signal.js'
-import type { ChannelPath } from './path.js'
-import { readPath } from './path.js'
-import type { Stay } from '../../delivery/signaling.js'
-import type { Stream, StreamData } from './stream.js'
+import type { Handshake, Opened } from '../handshake/handshake.js'
+import type { P2PContext, Terms } from '../options.js'
+import { Frames, readPath } from './streams.js'
+import type { ChannelPath, Stream, StreamData } from './streams.js'
 
 /** What a channel carries: text or bytes. */
 export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
@@ -33,11 +33,8 @@ export interface ChannelInfo extends ChannelPath {
 
 const CHANNEL_EVENTS = { message: true, close: true } as const
 
-interface Waiting {
-  data: StreamData
-  /** Undefined: it was taken. */
-  done: (error?: unknown) => void
-}
+/** `done` without an error: it was taken. */
+type Waiting = { data: StreamData; done: (error?: unknown) => void }
 
 /** What arrives before anyone listens is kept up to this; beyond it the channel closes rather than lose a part. */
 const UNHEARD_BYTES_MAX = 4 * 1024 * 1024
@@ -52,26 +49,13 @@ const UNIT_BYTES_MAX = 3
 
 const ANOTHER = '`peer.p2p.connect` opens another'
 
-/** What a channel is made of. */
-export interface ChannelParts {
+/** What an open channel is made of. */
+export interface OpenChannelOptions {
   to: Stay
   terms: Terms
-  stream: Stream
-  connection: RTCPeerConnection
-  /** The addresses that the other side announced as its own. */
-  hosts: ReadonlySet<string>
-  /** The largest message that both sides' stacks carry. */
-  messageBytesMax: number
-  clock: Clock
-  onError: (error: unknown, stage?: 'listener') => void
-  /** One side wants it closed: from now on its end is no loss, and what was lost before does not come back. */
-  onClosing: () => void
-  /** Tells the other side how many messages there were, so that it closes when it has them. */
-  bye: (messages: number) => void
-  /** Ends the connection, and so the channel: both sides know. */
-  end: (reason: string) => void
-  /** Ends it without the other side's goodbye. */
-  giveUp: (reason: string) => void
+  handshake: Handshake
+  opened: Opened
+  context: Pick<P2PContext, 'clock' | 'carriers' | 'onError'>
 }
 
 /** An open data channel to one peer. */
@@ -83,7 +67,10 @@ export class Channel {
   /** False: a message that is lost too often is given up. */
   readonly reliable: boolean
   readonly openedAt: number
-  readonly #parts: ChannelParts
+  readonly #options: OpenChannelOptions
+  readonly #stream: Stream
+  readonly #frames: Frames
+  readonly #messageBytesMax: number
   readonly #events: Emitter<ChannelEvents>
   readonly #waiting: Waiting[] = []
   #unheard: StreamData[] = []
@@ -98,20 +85,25 @@ export class Channel {
   /** Runs while this side waits for what the other still has to take or to send. */
   #limit: Timer | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
-  readonly #over: Promise<void>
   #resolveOver: () => void = () => undefined
+  readonly #over = new Promise<void>((resolve) => (this.#resolveOver = resolve))
 
-  constructor(parts: ChannelParts) {
-    const { to, terms, stream } = parts
+  constructor(options: OpenChannelOptions) {
+    const { to, terms, handshake, opened, context } = options
     this.peer = to.name
     this.label = terms.label
     this.ordered = terms.ordered
     this.reliable = terms.maxRetransmits === undefined
-    this.openedAt = parts.clock.now()
-    this.#parts = parts
-    this.#events = new Emitter(CHANNEL_EVENTS, (error) => parts.onError(error, 'listener'))
-    this.#over = new Promise((resolve) => (this.#resolveOver = resolve))
-    stream.listen(
+    this.openedAt = context.clock.now()
+    this.#options = options
+    this.#events = new Emitter(CHANNEL_EVENTS, (error) => context.onError(error, 'listener'))
+    this.#stream = opened.streams.data
+    this.#messageBytesMax = opened.negotiation.messageBytesMax
+    this.#frames = new Frames(context, to, opened.streams.frames, (messages) => {
+      handshake.heardBye()
+      this.#closing(messages)
+    })
+    this.#stream.listen(
       (data) => this.#take(data),
       () => this.#pump(),
     )
@@ -128,7 +120,7 @@ export class Channel {
 
   /** True while `send` would have to wait. */
   get busy(): boolean {
-    return this.#waiting.length > 0 || this.#parts.stream.isFull
+    return this.#waiting.length > 0 || this.#stream.isFull
   }
 
   /** Messages that came before the first listener are handed to it soon. Returns the way to stop listening. */
@@ -141,8 +133,8 @@ export class Channel {
 
   /**
    * Resolves when the channel has room for it and took it; messages keep their order.
-   * @throws a PeerageError: `closed` when the channel is not open, or ends before it has room; `too-large` when the message is over what the other side's
-   * WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
+   * @throws a PeerageError: `closed` when the channel is not open, or ends before it has room; `too-large` over what the
+   * other side's WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
    * a TypeError for what is neither text nor bytes
    */
   async send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
@@ -151,8 +143,8 @@ export class Channel {
     const { signal } = options
     const bytes = typeof data === 'string' ? data : toBytes(data)
     if (signal?.aborted === true) throw abortError(signal)
-    const tooLarge = this.#tooLarge(bytes)
-    if (tooLarge) throw tooLarge
+    this.#checkSize(bytes)
+    if (this.#state !== 'open') throw new PeerageError('closed', `the channel is closed; ${ANOTHER}`)
     return new Promise((resolve, reject) => {
       const ignore = onAbort(signal, () => waiting.done(abortError(signal)))
       const waiting: Waiting = {
@@ -165,8 +157,6 @@ export class Channel {
           else reject(error)
         },
       }
-      if (this.#state !== 'open')
-        return waiting.done(new PeerageError('closed', `the channel is closed; ${ANOTHER}`))
       this.#waiting.push(waiting)
       this.#pump()
     })
@@ -174,13 +164,12 @@ export class Channel {
 
   /** Which way it goes and how it fares, measured now. */
   async info(): Promise<ChannelInfo> {
-    const path = readPath(await this.#parts.connection.getStats(), this.#parts.hosts)
-    const { peer, label, openedAt } = this
+    const { connection, hosts } = this.#options.opened.negotiation
     return {
-      ...path,
-      peer,
-      label,
-      openedAt,
+      ...readPath(await connection.getStats(), hosts),
+      peer: this.peer,
+      label: this.label,
+      openedAt: this.openedAt,
       lastMessageAt: this.#lastMessageAt,
       messagesSent: this.#sent,
       messagesReceived: this.#received,
@@ -193,29 +182,24 @@ export class Channel {
    * again by itself.
    */
   async close(): Promise<void> {
-    if (this.#state === 'open') await this.#close()
-    // Its path was lost, and the application does not want it back.
-    else if (this.#state === 'closed') this.#parts.onClosing()
+    // Also where its path was lost: the application does not want it back.
+    if (this.#state !== 'closing') this.#options.handshake.unwanted()
+    if (this.#state === 'open') {
+      this.#state = 'closing'
+      if (this.#waiting.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
+      this.#sayBye()
+      this.#limitWait('closed here')
+    }
     return this.#over
   }
 
-  async #close(): Promise<void> {
-    this.#state = 'closing'
-    this.#parts.onClosing()
-    if (this.#waiting.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
-    this.#sayBye()
-    this.#limitWait('closed here')
-    this.#endWhenComplete()
-  }
-
-  /** The other side closes, after this many messages: called by the P2P controller. */
-  closing(messages: number): void {
+  /** The other side closes, after this many messages. */
+  #closing(messages: number): void {
     if (this.#state === 'closed') return
     // Of an unreliable channel some may never come. What is no number is none.
     this.#expected = this.reliable && messages > 0 ? messages : 0
-    this.#parts.onClosing()
+    this.#options.handshake.unwanted()
     this.#limitWait('closed by the other peer')
-    this.#endWhenComplete()
   }
 
   /** The connection has ended: called once by the P2P controller. `lost`: by itself, so nobody is to hear a goodbye. */
@@ -223,11 +207,12 @@ export class Channel {
     const why = this.#state === 'closing' ? 'closed here' : reason
     this.#state = 'closed'
     this.#limit?.cancel()
-    this.#parts.stream.stop()
+    this.#stream.stop()
     for (const { done } of this.#waiting.slice())
       done(new PeerageError('closed', `the channel closed (${why}); ${ANOTHER}`))
     if (!lost) this.#sayBye()
     this.#drained()
+    this.#frames.close()
     this.#events.emit('close', why)
     this.#resolveOver()
   }
@@ -235,48 +220,44 @@ export class Channel {
   /** What was sent may be a lot for this path: it has time while some of it leaves or comes. */
   #limitWait(reason: string): void {
     if (this.#state === 'closed') return
-    const before = this.#progress
+    const { handshake, context } = this.#options
+    const progress = (): number => this.#received - this.#stream.bufferedAmount
+    const before = progress()
+    // What a stack took last may be under way for a while, though its buffer is empty.
+    const idleMs = context.clock.now() - (this.#lastMessageAt ?? -Infinity)
+    const isMoving = this.#expected !== undefined || this.#stream.bufferedAmount > 0
+    const waitMs = isMoving ? CLOSE_MS : Math.min(CLOSE_MS, Math.max(ANSWER_MS, CLOSE_MS - idleMs))
     this.#limit?.cancel()
-    this.#limit = this.#parts.clock.after(this.#patienceMs, () => {
-      if (this.#progress > before) this.#limitWait(reason)
-      else this.#parts.giveUp(reason)
+    this.#limit = context.clock.after(waitMs, () => {
+      if (progress() > before) this.#limitWait(reason)
+      else handshake.end(reason)
     })
-  }
-
-  /** What a stack took last may be under way for a while, though its buffer is empty. */
-  get #patienceMs(): number {
-    if (this.#expected !== undefined || this.#parts.stream.bufferedAmount > 0) return CLOSE_MS
-    const idleMs = this.#parts.clock.now() - (this.#lastMessageAt ?? -Infinity)
-    return Math.min(CLOSE_MS, Math.max(ANSWER_MS, CLOSE_MS - idleMs))
-  }
-
-  get #progress(): number {
-    return this.#received - this.#parts.stream.bufferedAmount
+    this.#endWhenComplete()
   }
 
   #sayBye(): void {
     if (this.#saidBye) return
     this.#saidBye = true
-    this.#parts.bye(this.#sent)
+    this.#frames.bye(this.#sent)
   }
 
-  #tooLarge(data: StreamData): Error | undefined {
-    const most = this.#parts.messageBytesMax
-    if (data.length * (typeof data === 'string' ? UNIT_BYTES_MAX : 1) <= most) return undefined
+  #checkSize(data: StreamData): void {
+    const most = this.#messageBytesMax
+    if (data.length * (typeof data === 'string' ? UNIT_BYTES_MAX : 1) <= most) return
     const bytes = typeof data === 'string' ? utf8Length(data) : data.length
     const detail = `a message of ${bytes} bytes: this channel carries at most ${most} in one; send it in parts`
-    return bytes > most ? new PeerageError('too-large', detail) : undefined
+    if (bytes > most) throw new PeerageError('too-large', detail)
   }
 
   #pump(): void {
     for (;;) {
       const next = this.#waiting[0]
       if (next === undefined) return this.#drained()
-      if (this.#parts.stream.isFull) return this.#parts.stream.awaitRoom()
+      if (this.#stream.isFull) return this.#stream.awaitRoom()
       try {
-        this.#parts.stream.send(next.data)
+        this.#stream.send(next.data)
         this.#sent++
-        this.#lastMessageAt = this.#parts.clock.now()
+        this.#lastMessageAt = this.#options.context.clock.now()
         next.done()
       } catch (error) {
         next.done(error instanceof Error ? error : new Error(String(error)))
@@ -287,11 +268,12 @@ export class Channel {
   #take(data: StreamData): void {
     if (this.#state === 'closed') return
     this.#received++
-    this.#lastMessageAt = this.#parts.clock.now()
+    this.#lastMessageAt = this.#options.context.clock.now()
     this.#unheard.push(data)
     this.#unheardBytes += data.length + MESSAGE_BYTES
     this.#drain()
-    if (this.#unheardBytes > UNHEARD_BYTES_MAX) this.#parts.end('nobody listens for its messages')
+    if (this.#unheardBytes > UNHEARD_BYTES_MAX)
+      this.#options.handshake.close('nobody listens for its messages')
     this.#endWhenComplete()
   }
 
@@ -306,14 +288,13 @@ export class Channel {
 
   /** Goodbye was heard, everything before it too, and this side has nothing left to say. */
   #endWhenComplete(): void {
-    const isThrough = this.#state === 'open' || this.#saidBye
-    if (this.#expected !== undefined && this.#received >= this.#expected && isThrough)
-      this.#parts.end('closed by the other peer')
+    if (this.#state !== 'open' && !this.#saidBye) return
+    if (this.#expected !== undefined && this.#received >= this.#expected)
+      this.#options.handshake.close('closed by the other peer')
   }
 }
 
-function toBytes(data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return ArrayBuffer.isView(data)
+const toBytes = (data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
+  ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data)
-}

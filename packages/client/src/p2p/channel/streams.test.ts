@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Stream } from './stream.js'
-import type { StreamData } from './stream.js'
+import { Stream } from './streams.js'
+import type { StreamData } from './streams.js'
 import { watchStreams } from './streams.js'
 import { FakeClock, settled } from '../../testing/fake-clock.js'
 import { FakeStream, rtcStreamOf } from '../../testing/fake-connection.js'

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createP2P } from '../p2p.js'
-import { answerTo, ownDescription } from './description.js'
+import { answerTo, ownDescription } from './signals.js'
 import { Controllers, nodePeerConnection, opened, received } from '../../testing/controllers.js'
 import { Rendezvous } from '../../testing/rendezvous.js'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { OwnCandidates } from './own-candidates.js'
+import { OwnCandidates } from './negotiation.js'
 
 const HOST = 'candidate:1 1 udp 1 192.0.2.2 5000 typ host'
 const REFLEXIVE = 'candidate:2 1 udp 1 203.0.113.7 5000 typ srflx raddr 192.0.2.2 rport 5000'

@@ -14,35 +14,31 @@ export class Parting {
   /** Resolves when the other side knows, or cannot be told over this connection. */
   readonly heard: Promise<void>
   readonly #clock: Clock
-  readonly #tell: () => void
+  readonly #connection: RTCPeerConnection
   #resolve: () => void = () => undefined
-  #connection: RTCPeerConnection | undefined
-  #isHeard = false
   #timer: Timer | undefined
 
-  /** `tell`: the other side is to hear of the end on another way. */
-  constructor(clock: Clock, tell: () => void) {
+  /** `isHeard`: the other side has said goodbye. `tell`: it is to hear of the end on another way. */
+  constructor(clock: Clock, connection: RTCPeerConnection, isHeard: boolean, tell: () => void) {
     this.#clock = clock
-    this.#tell = tell
+    this.#connection = connection
     this.heard = new Promise((resolve) => (this.#resolve = resolve))
+    if (isHeard) this.hear()
+    else this.#wait(tell)
   }
 
-  /** The channel of this connection has ended. */
-  begin(connection: RTCPeerConnection): void {
-    this.#connection = connection
-    if (this.#isHeard) return this.hear()
+  #wait(tell: () => void): void {
+    const isConnected = (): boolean => this.#connection.connectionState === 'connected'
     // What cannot get through now may get there late.
-    if (connection.connectionState !== 'connected') this.#tell()
+    if (!isConnected()) tell()
     this.#timer = this.#clock.after(UNHEARD_MS, () => {
-      if (connection.connectionState === 'connected') this.#tell()
+      if (isConnected()) tell()
       this.close()
     })
   }
 
   /** The other side has said goodbye. */
   hear(): void {
-    this.#isHeard = true
-    if (!this.#connection) return
     this.#resolve()
     this.#timer?.cancel()
     this.#timer = this.#clock.after(HEARD_MS, () => this.close())
@@ -51,7 +47,7 @@ export class Parting {
   /** No more time for a goodbye to get through. */
   close(): void {
     this.#timer?.cancel()
-    this.#connection?.close()
+    this.#connection.close()
     this.#resolve()
   }
 }

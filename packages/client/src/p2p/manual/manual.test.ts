@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ManualAnswer, ManualOffer, ManualOptions } from './manual.js'
 import { answerManually, offerManually } from '../../entries/manual-node.js'
-import { describePart, packPart, unpackPart } from './manual-text.js'
+import { describePart, packPart, unpackPart } from './text.js'
 import { closed, failure, received } from '../../testing/controllers.js'
 
 const open: (ManualOffer | ManualAnswer)[] = []

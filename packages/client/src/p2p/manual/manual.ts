@@ -1,24 +1,21 @@
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { abortError } from '../../lib/abort.js'
-import type { Channel } from '../channel/channel.js'
+import { Channel } from '../channel/channel.js'
 import type { Clock } from '../../lib/clock.js'
 import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
 import { checkTimers, systemClock } from '../../lib/clock.js'
-import type { Blank } from '../connections.js'
-import type { HandshakeSignal } from '../handshake/handshake-signal.js'
-import { iceServersOf } from '../ice-servers.js'
-import { p2pServerOf } from '../p2p-server.js'
-import { describePart, packPart, unpackPart } from './manual-text.js'
-import type { Part } from './manual-text.js'
-import { Handshake } from '../handshake/negotiation.js'
-import { openChannel } from '../open-channel.js'
 import { ConnectError } from '../connect-error.js'
-import type { Platform } from '../../platform/platform.js'
-import type { AnyPeerConnectionClass } from '../handshake/rtc.js'
-import { givenClass, newConnection } from '../handshake/rtc.js'
-import type { Streams } from '../channel/streams.js'
+import { givenClass, iceServersOf, newConnection } from '../connections.js'
+import type { Blank } from '../connections.js'
+import { Handshake } from '../handshake/handshake.js'
+import type { HandshakeEvent, Opened } from '../handshake/handshake.js'
+import type { HandshakeSignal } from '../handshake/signals.js'
+import { checkP2PServer } from '../options.js'
+import type { AnyPeerConnectionClass, FindPeerConnection } from '../options.js'
+import { describePart, packPart, unpackPart } from './text.js'
+import type { Part } from './text.js'
 
 // Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
 
@@ -62,13 +59,12 @@ export interface ManualAnswer {
   close(): void
 }
 
+const TERMS = { label: '', ordered: true }
 const DEADLINE_MS = 60_000
 /** A STUN server that does not answer must not hold the text back. */
 const GATHER_MS = 3_000
 /** node-datachannel says that it has gathered a little before it says what. */
 const SETTLE_MS = 50
-
-type FindPeerConnection = Platform['findPeerConnection']
 
 export interface Manual {
   /** Begins: its text goes to the other side. */
@@ -86,7 +82,7 @@ export function manualOn(find: FindPeerConnection): Manual {
 
 async function offerManually(find: FindPeerConnection, options: ManualOptions): Promise<ManualOffer> {
   const side = new Side('offer', find, options)
-  side.handshake.offer()
+  side.handshake.offer(Promise.resolve(true))
   const text = await side.text
   const connect = async (answer: string): Promise<Channel> => {
     const { sdp, candidates } = read(answer, 'answer')
@@ -104,8 +100,7 @@ async function answerManually(
 ): Promise<ManualAnswer> {
   const { sdp, candidates } = read(offer, 'offer')
   const side = new Side('answer', find, options)
-  const terms = { label: '', ordered: true }
-  side.handshake.answer({ type: 'offer', sdp, restart: false, ...terms }, Promise.resolve(undefined))
+  side.handshake.answer({ type: 'offer', sdp, restart: false, ...TERMS }, Promise.resolve(undefined))
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
   const channel = side.channel()
@@ -156,18 +151,16 @@ class Side {
     this.handshake = new Handshake({
       id: 'manual',
       polite: type === 'answer',
-      terms: { label: '', ordered: true },
+      terms: TERMS,
       clock: this.#clock,
       relayOnly: false,
       holdCandidates: false,
-      turn: () => Promise.resolve(true),
       prepare: () => this.#prepare(),
       send: (signal) => {
         sdp = this.#collect(signal) ?? sdp
         return Promise.resolve()
       },
-      onOpen: (streams) => this.#opened(streams),
-      onEnd: ({ stage, detail }) => this.#end(new ConnectError(this.#peer, stage, detail)),
+      onEvent: (event) => this.#onEvent(event),
     })
     options.signal?.addEventListener(
       'abort',
@@ -182,7 +175,7 @@ class Side {
   channel(): Promise<Channel> {
     this.#channel ??= new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
-      const timer = this.#clock.after(deadlineMs, () => this.handshake.end(this.handshake.stage, 'too late'))
+      const timer = this.#clock.after(deadlineMs, () => this.handshake.end('too late'))
       this.#settle = (result) => {
         timer.cancel()
         if ('error' in result) reject(result.error)
@@ -194,13 +187,14 @@ class Side {
   }
 
   close(): void {
-    void this.handshake.close('closed here')
+    this.handshake.close('closed here')
   }
 
   async #prepare(): Promise<Blank> {
     const PeerConnection = givenClass(this.#options.RTCPeerConnection) ?? (await this.#find())
-    const server = p2pServerOf(this.#options.p2pServer, { server: null, turn: null })
-    const connection = newConnection(PeerConnection, { iceServers: iceServersOf(server, null) })
+    const { p2pServer } = this.#options
+    checkP2PServer(p2pServer)
+    const connection = newConnection(PeerConnection, { iceServers: iceServersOf(p2pServer ?? null, null) })
     connection.addEventListener('icegatheringstatechange', () => {
       if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
     })
@@ -213,20 +207,29 @@ class Side {
     return signal.type === 'offer' || signal.type === 'answer' ? signal.sdp : undefined
   }
 
-  #opened(streams: Streams): void {
-    const { connection } = this.handshake
-    if (!connection) return
-    const to = { name: this.#peer, since: 0 }
-    const onError = (error: unknown): void => console.error(error)
-    // No tier, so no delivery: the second stream carries the goodbye alone.
-    const carriers = { attach: () => () => undefined, kick: () => undefined, receive: () => false }
-    const channel = openChannel(this.handshake, connection, streams, {
-      to,
-      terms: { label: '', ordered: true },
-      clock: this.#clock,
-      carriers,
-      onClosing: () => this.handshake.unwanted(),
-      onError,
+  #onEvent(event: HandshakeEvent): void {
+    switch (event.type) {
+      case 'open':
+        return this.#opened(event)
+      case 'end':
+        return this.#end(new ConnectError(this.#peer, event.stage, event.detail))
+      // Nobody brings it back.
+      case 'unwanted':
+    }
+  }
+
+  #opened(opened: Opened): void {
+    const channel = new Channel({
+      to: { name: this.#peer, since: 0 },
+      terms: TERMS,
+      handshake: this.handshake,
+      opened,
+      context: {
+        clock: this.#clock,
+        // No tier, so no delivery: the second stream carries the goodbye alone.
+        carriers: { attach: () => () => undefined, kick: () => undefined, receive: () => false },
+        onError: (error: unknown) => console.error(error),
+      },
     })
     this.#result = { channel }
     this.#settle(this.#result)
@@ -237,7 +240,7 @@ class Side {
     const reason = error instanceof Error ? error.message : String(error)
     if (this.#result) return this.#result.channel.finish(reason, false)
     this.#result = { error }
-    void this.handshake.close(reason)
+    this.handshake.close(reason)
     this.#gathered()
     this.#settle(this.#result)
   }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { REFUSALS_MAX, decodeSignal, isCandidate } from './handshake-signal.js'
+import { REFUSALS_MAX, decodeSignal, isCandidate } from './signals.js'
 import { createP2P } from '../p2p.js'
 import { Controllers, failure, opened } from '../../testing/controllers.js'
 import { FakeClock, settled } from '../../testing/fake-clock.js'

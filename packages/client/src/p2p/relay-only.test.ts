@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Connections } from '../connections.js'
+import { Connections } from './connections.js'
 import { relayProblem } from './relay-only.js'
-import type { PeerConnectionClass } from './rtc.js'
-import { FakeClock } from '../../testing/fake-clock.js'
-import { platform } from '../../testing/platform.js'
-import { nodePeerConnection } from '../../testing/controllers.js'
+import type { PeerConnectionClass } from './options.js'
+import { FakeClock } from '../testing/fake-clock.js'
+import { platform } from '../testing/platform.js'
+import { nodePeerConnection } from '../testing/controllers.js'
 
 const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
 
@@ -69,7 +69,11 @@ describe('[P15] relayOnly', () => {
       }
     }
     let iceServers: RTCIceServer[] = []
-    const ice = { current: () => Promise.resolve(iceServers), keepFresh: () => undefined }
+    const ice = {
+      current: () => Promise.resolve(iceServers),
+      keepFresh: () => undefined,
+      close: () => undefined,
+    }
     const context = { clock: new FakeClock(), platform, onError: () => undefined }
     const connections = new Connections(context, ice, {
       relayOnly: true,
@@ -86,7 +90,7 @@ describe('[P15] relayOnly', () => {
   })
 
   it('is no matter for who did not ask for it', async () => {
-    const ice = { current: () => Promise.resolve([]), keepFresh: () => undefined }
+    const ice = { current: () => Promise.resolve([]), keepFresh: () => undefined, close: () => undefined }
     const context = { clock: new FakeClock(), platform, onError: () => undefined }
     expect(await new Connections(context, ice, {}).problem()).toBe(undefined)
   })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { HandshakeSignal } from './handshake-signal.js'
-import type { HandshakeEnd } from './handshake-options.js'
-import { Handshake } from './negotiation.js'
+import { Handshake } from './handshake.js'
+import type { HandshakeEnd } from './handshake.js'
+import type { HandshakeSignal } from './signals.js'
 import { FakeClock } from '../../testing/fake-clock.js'
 import { FakeConnection, rtcOf } from '../../testing/fake-connection.js'
 
@@ -26,11 +26,12 @@ class Side {
       clock: this.clock,
       relayOnly: false,
       holdCandidates: false,
-      turn: () => Promise.resolve(true),
       prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
-      onOpen: () => this.opened++,
-      onEnd: (end) => this.ends.push(end),
+      onEvent: (event) => {
+        if (event.type === 'open') this.opened++
+        if (event.type === 'end') this.ends.push(event)
+      },
     })
   }
 
@@ -122,8 +123,8 @@ describe('a channel that is being closed', () => {
   it('[P18] tells the other side through the tier, at once without a path, else when no goodbye comes for 2 s', async () => {
     const [cut, deaf] = [await Side.open(true), await Side.open(true)]
     cut.connection.connectionState = 'disconnected'
-    void cut.handshake.close('closed here')
-    void deaf.handshake.close('closed here')
+    cut.handshake.close('closed here')
+    deaf.handshake.close('closed here')
     expect([cut.take(), deaf.take()]).toEqual([['end'], []])
     expect(deaf.connection.connectionState).toBe('connected')
     await Promise.all([cut, deaf].map((side) => side.clock.advance(2_000)))

@@ -1,21 +1,23 @@
 import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
-import { OfferRate } from '../offer-rate.js'
-import type { P2PContext, SendResult, Stay } from '../../delivery/signaling.js'
+import type { SendResult, Stay } from '../../delivery/signaling.js'
+import { Rates } from '../../lib/rates.js'
+import type { P2PContext, Terms } from '../options.js'
 
 // What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
 // the other side may be hostile, so nothing reaches WebRTC that does not pass here.
 
-/** What the channel of a handshake is: both sides make it from the same terms. */
-export interface Terms {
-  label: string
-  ordered: boolean
-  /** How often a lost message is sent again; undefined: until it arrives. */
-  maxRetransmits?: number | undefined
+export type Offer = { type: 'offer'; sdp: string; restart: boolean; resumes?: string | undefined } & Terms
+
+/** An offer as it came. */
+export interface Call {
+  from: Stay
+  id: string
+  offer: Offer
 }
 
 export type HandshakeSignal =
-  | ({ type: 'offer'; sdp: string; restart: boolean; resumes?: string | undefined } & Terms)
+  | Offer
   | { type: 'answer'; sdp: string; restart: boolean }
   | { type: 'candidates'; candidates: string[] }
   | { type: 'end'; reason: EndReason }
@@ -40,7 +42,7 @@ export const DEADLINE_MS = 15_000
 
 /** More than a data channel's description ever needs, and small enough to check quickly. */
 const SDP_MAX_LENGTH = 8192
-const CANDIDATES_MAX = 20
+export const CANDIDATES_MAX = 20
 export const LABEL_MAX_LENGTH = 128
 /** Of a handshake's id, as the tier carries it. */
 const ID_MAX_LENGTH = 32
@@ -94,14 +96,10 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
         ? { type, candidates }
         : undefined
     case 'end':
-      return { type, reason: readReason(input['reason']) }
+      return { type, reason: isReason(input['reason']) ? input['reason'] : 'ended' }
     default:
       return undefined
   }
-}
-
-function readReason(reason: unknown): EndReason {
-  return isReason(reason) ? reason : 'ended'
 }
 
 function isReason(reason: unknown): reason is EndReason {
@@ -135,26 +133,94 @@ export function sendSignal(
 
 /** Refusals on their way at once: they share what signals may hold with this peer's own handshakes. */
 export const REFUSALS_MAX = 32
-const refusals = new WeakMap<P2PContext, number>()
 
-const rates = new WeakMap<P2PContext, OfferRate>()
+/** What calls of others may cost this peer. */
+export class CallLimits {
+  readonly #context: P2PContext
+  readonly #rates: Rates
+  #refusals = 0
 
-/** Whether what a peer began may still cost this one something. */
-export function isWithinRate(context: P2PContext, from: Stay): boolean {
-  let rate = rates.get(context)
-  if (rate === undefined) rates.set(context, (rate = new OfferRate(context.clock)))
-  return rate.take(from.name)
+  constructor(context: P2PContext) {
+    this.#context = context
+    this.#rates = new Rates(context.clock)
+  }
+
+  /** Whether what a peer began may still cost this one something. */
+  isWithinRate(from: Stay): boolean {
+    return this.#rates.take(from.name)
+  }
+
+  /**
+   * Tells a peer that its handshake comes to nothing here. Over the bound or the rate nothing is said: its deadline
+   * tells it.
+   */
+  refuse(from: Stay, handshake: string, reason: EndReason): void {
+    if (this.#refusals >= REFUSALS_MAX || !this.isWithinRate(from)) return
+    this.#refusals++
+    void sendSignal(this.#context, from.name, handshake, { type: 'end', reason }).then(() => this.#refusals--)
+  }
 }
 
 /**
- * Tells a peer that its handshake comes to nothing here. Over the bound or the rate nothing is said: its deadline tells
- * it.
+ * What ends where too much is under way and `from` calls too; undefined: nothing does. A few strangers who begin and never
+ * finish must not keep all others out: the oldest of who has most under way.
  */
-export function refuse(context: P2PContext, from: Stay, handshake: string, reason: EndReason): void {
-  const under = refusals.get(context) ?? 0
-  if (under >= REFUSALS_MAX || !isWithinRate(context, from)) return
-  refusals.set(context, under + 1)
-  void sendSignal(context, from.name, handshake, { type: 'end', reason }).then(() =>
-    refusals.set(context, (refusals.get(context) ?? 1) - 1),
+export function surplusOf<T extends { to: Name; isCalled: boolean }>(
+  incoming: T[],
+  from: Name,
+): T | undefined {
+  const counts = new Map<Name, number>()
+  for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  if (most <= (counts.get(from) ?? 0) + 1) return undefined
+  return incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
+}
+
+// Descriptions as they travel: SPEC.md, Signals.
+
+const CANDIDATE_LINE_PATTERN = /^a=(end-of-)?candidate/
+
+/**
+ * Lines that an answer may have in common with its offer: RFC 8843, 8285, 8830, 8839, 3264, 8842, 8841; and RFC 8122's
+ * fingerprint, for all peers of one process have one certificate with werift.
+ */
+const COMMON_PATTERN =
+  /^a=(group|extmap-allow-mixed|msid-semantic|ice-options|mid|sendrecv|setup|sctp-port|sctpmap|max-message-size|fingerprint)\b/
+
+/**
+ * A description of this side for the other: whole lines that end in CR LF, without candidates, which follow it, and
+ * without the address that some stacks write into it once they have one (RFC 8839 §4.3.1).
+ */
+export function ownDescription(sdp: string | undefined): string {
+  return textOf(
+    linesOf(sdp ?? '')
+      .filter((line) => !CANDIDATE_LINE_PATTERN.test(line))
+      .map((line) => line.replace(/^c=.*/, 'c=IN IP4 0.0.0.0').replace(/^(m=\w+) [1-9]\d* /, '$1 9 ')),
   )
+}
+
+/**
+ * An answer without what it only repeats from its offer. libdatachannel copies each attribute of the offer that it does
+ * not know, and thereby says yes to what it does not speak: to `sctp-init` (SNAP), after which a browser sends data to
+ * a side that still waits for the beginning. Who speaks it answers with a line of its own.
+ */
+export function answerTo(offer: string, answer: string): string {
+  const offered = new Set(linesOf(offer))
+  const isEcho = (line: string): boolean =>
+    line.startsWith('a=') && !COMMON_PATTERN.test(line) && offered.has(line)
+  return textOf(linesOf(answer).filter((line) => !isEcho(line)))
+}
+
+const linesOf = (sdp: string): string[] => sdp.split(/\r?\n/).filter((line) => line !== '')
+const textOf = (lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
+
+/** What another peer takes that does not say so (RFC 8841 §6.1). */
+const MESSAGE_BYTES = 65_536
+
+/** The largest message that the writer of this description takes, in bytes. */
+export function messageBytesMaxOf(sdp: string): number {
+  const [, said] = /^a=max-message-size:(\d+)/m.exec(sdp) ?? []
+  if (said === undefined) return MESSAGE_BYTES
+  // 0: any size.
+  return Number(said) || Infinity
 }

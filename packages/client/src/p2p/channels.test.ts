@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Controllers, closed, failure, nodePeerConnection, opened, received } from '../testing/controllers.js'
-import type { Carrier, P2PContext } from '../delivery/signaling.js'
+import type { Carrier } from '../delivery/signaling.js'
+import type { P2PContext } from './options.js'
 import { Rendezvous, nameFrom } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()

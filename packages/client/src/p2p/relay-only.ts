@@ -1,4 +1,4 @@
-import type { PeerConnectionClass } from './rtc.js'
+import type { PeerConnectionClass } from './options.js'
 
 const STACK =
   "relayOnly cannot be kept by this WebRTC stack: in Node only werift and @roamhq/wrtc are known to hide this machine's address, and node-datachannel shows it; pass p2p.RTCPeerConnection from one of those two, or leave relayOnly out"

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import wrtc from '@roamhq/wrtc'
 import { RTCPeerConnection as Werift } from 'werift'
-import type { P2POptions } from '../p2p.js'
-import { givenClass } from './rtc.js'
+import type { P2POptions } from './options.js'
+import { givenClass } from './connections.js'
 
 // Types alone: werift's class is no RTCPeerConnection to TypeScript, and is taken all the same.
 test('the classes of werift and @roamhq/wrtc are options as they are', () => {

@@ -1,5 +1,5 @@
 import { fromBase64, toBase64Url } from '../../lib/base64.js'
-import { isCandidate } from '../handshake/handshake-signal.js'
+import { isCandidate } from '../handshake/signals.js'
 
 // One side of a handshake as a short text, for a QR code, a chat or a piece of paper. Of a data channel's description
 // only five things differ from peer to peer; the rest is written anew on the other side. SPEC.md, Manual mode.
