@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Message } from './routing/message.js'
 import { RegistryUnavailable } from './names/registry.js'
 import { settle } from './testing/fake-clock.js'
-import { cutOf, cutOff, house, two } from './testing/house.js'
+import { cutOf, cutOff, house, two } from './testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from './testing/peers.js'
 
 describe('routing', () => {

@@ -1,7 +1,7 @@
 import type { ConnectionId, Peer, PresenceState } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import { Behind } from '../lib/behind.js'
+import { Behind } from '../sessions/slow-readers.js'
 import type { Clock } from '../lib/clock.js'
 import type { Nodes } from '../names/nodes.js'
 import type { Presence } from './presence.js'

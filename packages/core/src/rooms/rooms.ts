@@ -1,7 +1,7 @@
 import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, parseName, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import { Behind } from '../lib/behind.js'
+import { Behind } from '../sessions/slow-readers.js'
 import type { Clock } from '../lib/clock.js'
 import type { RoomChange } from '../sessions/connection.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { settle } from '../testing/fake-clock.js'
-import { cutOf, two } from '../testing/house.js'
+import { cutOf, two } from '../testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
 // Before, each of these was refused, and a PeerJS peer that only changed its node was said to be nobody.

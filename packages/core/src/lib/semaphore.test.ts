@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Gate } from './gate.js'
+import { Gate } from './semaphore.js'
 import { settle } from '../testing/fake-clock.js'
 
 test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Rush } from './rush.js'
+import { Rush } from './batching.js'
 import { fakeClock } from '../testing/index.js'
 
 const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Lease, Lost } from '../names/registry.js'
-import { winsOver } from '../names/registry.js'
-import type { Given } from './cluster.js'
+import type { Lease, Lost } from '../../names/registry.js'
+import { winsOver } from '../../names/registry.js'
+import type { Given } from '../cluster.js'
 import {
   LONG_GRACE_MS,
   claimed,
@@ -11,7 +11,7 @@ import {
   newSecretHash,
   ownerAt as owner,
   until,
-} from './cluster.js'
+} from '../cluster.js'
 
 /** How names come back after a flush, a failover or a lapse. Part of registryContract. */
 export function registryReassertions(given: () => Given): void {

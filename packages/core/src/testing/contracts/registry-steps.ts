@@ -1,8 +1,8 @@
 import type * as fc from 'fast-check'
 import { expect } from 'vitest'
-import type { Lease } from '../names/registry.js'
-import { isSameStay } from '../names/registry.js'
-import { LONG_GRACE_MS, newSecretHash, ownerAt } from './cluster.js'
+import type { Lease } from '../../names/registry.js'
+import { isSameStay } from '../../names/registry.js'
+import { LONG_GRACE_MS, newSecretHash, ownerAt } from '../cluster.js'
 import type { ModelNode, RegistryModel } from './registry-model.js'
 
 const secrets = Array.from({ length: 3 }, newSecretHash)

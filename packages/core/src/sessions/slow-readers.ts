@@ -1,6 +1,6 @@
 import type { ConnectionId } from '@peerage/protocol'
-import type { Clock } from './clock.js'
-import type { Sessions } from '../sessions/sessions.js'
+import type { Clock } from '../lib/clock.js'
+import type { Sessions } from './sessions.js'
 
 /** A peer that reads again hears within this time what it has missed. */
 const LOOK_MS = 250

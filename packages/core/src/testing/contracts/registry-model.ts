@@ -1,9 +1,9 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import { expect } from 'vitest'
-import type { Lease } from '../names/registry.js'
-import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../names/registry.js'
-import type { ContractCluster, ContractNode } from './cluster.js'
-import { newNodeId } from './cluster.js'
+import type { Lease } from '../../names/registry.js'
+import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../../names/registry.js'
+import type { ContractCluster, ContractNode } from '../cluster.js'
+import { newNodeId } from '../cluster.js'
 
 // What the registry should be, in the plainest way: a map. A property test drives this and a real one side by side.
 
