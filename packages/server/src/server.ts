@@ -320,7 +320,7 @@ export class PeerageServer {
       connections: () => new Map(this.#gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => this.node.leases.count,
       ready: () => this.readiness().ready,
-      fenced: () => this.node.fence.fenced,
+      fenced: () => this.node.fenced,
       draining: () => this.node.draining,
       stun: () => this.#stun?.counters,
       bus: () => backend.counts,

@@ -1,24 +1,25 @@
 import { expect, test } from 'vitest'
-import { Rush } from './batching.js'
+import { Batching } from './batching.js'
 import { fakeClock } from '../testing/index.js'
 
-const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
+const times = (batching: Batching, count: number): boolean[] =>
+  Array.from({ length: count }, () => batching.add())
 
-test('a rush begins with a burst, and lasts for a moment after it', async () => {
+test('batching begins with a burst, and lasts for a moment after it', async () => {
   const clock = fakeClock()
-  const rush = new Rush(3, clock)
-  expect(times(rush, 4)).toEqual([false, false, false, true])
+  const batching = new Batching(3, clock)
+  expect(times(batching, 4)).toEqual([false, false, false, true])
   await clock.advance(99)
-  expect(rush.add()).toBe(true)
+  expect(batching.add()).toBe(true)
   await clock.advance(1)
-  expect(rush.add()).toBe(false)
+  expect(batching.add()).toBe(false)
 })
 
-test('what comes evenly is no rush', async () => {
+test('what comes evenly is not batched', async () => {
   const clock = fakeClock()
-  const rush = new Rush(3, clock)
+  const batching = new Batching(3, clock)
   for (let ms = 0; ms < 50; ms++) {
-    expect(times(rush, 3)).not.toContain(true)
+    expect(times(batching, 3)).not.toContain(true)
     await clock.advance(1)
   }
 })

@@ -1,18 +1,16 @@
 import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, parseName, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import { Behind } from '../sessions/slow-readers.js'
+import { SlowReaders } from '../sessions/slow-readers.js'
 import type { Clock } from '../lib/clock.js'
-import type { RoomChange } from '../sessions/connection.js'
+import type { OnlineSession, RoomChange, Sessions } from '../sessions/sessions.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { Listed } from './roster.js'
 import { Roster } from './roster.js'
-import type { OnlineSession } from '../sessions/session.js'
-import type { Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
-export interface RoomsParts {
+export interface RoomsOptions {
   self: () => NodeId
   registry: RoomRegistry
   sessions: Sessions
@@ -105,11 +103,11 @@ const STATES = new Map<string | undefined, MemberState>([
  * looked at by turns: what nobody told is told then [I15].
  */
 export class Rooms {
-  readonly #parts: RoomsParts
+  readonly #options: RoomsOptions
   readonly #rooms = new Map<RoomId, Gathered>()
   readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
   readonly #readings = new Map<string, Reading>()
-  readonly #behind: Behind
+  readonly #behind: SlowReaders
   #turn = 0
   /** Memberships that were parted with while the registry was away: they are ended when it is back. */
   readonly #owed = new Map<string, Owed>()
@@ -119,9 +117,9 @@ export class Rooms {
   /** Members whose changes wait for connections that read too slowly, over all of them. */
   #missed = 0
 
-  constructor(parts: RoomsParts) {
-    this.#parts = parts
-    this.#behind = new Behind({ ...parts, catchUp: (connection) => this.#catchUp(connection) })
+  constructor(options: RoomsOptions) {
+    this.#options = options
+    this.#behind = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
   }
 
   /**
@@ -153,7 +151,7 @@ export class Rooms {
   }
 
   async #enter(id: RoomId, connection: ConnectionId, stay: Stay): Promise<JoinOutcome> {
-    const { registry, nameTtlMs } = this.#parts
+    const { registry, nameTtlMs } = this.#options
     if (hasEnded(stay)) return 'parted'
     const { member } = stay
     this.#owed.delete(owedKey(id, member))
@@ -224,10 +222,10 @@ export class Rooms {
     const id = roomIdOf(appOf(session.peer), room)
     const gathered = this.#rooms.get(id)
     if (gathered === undefined) return 0
-    const now = this.#parts.clock.monotonic()
+    const now = this.#options.clock.monotonic()
     const { size } = gathered
     if (size !== undefined && now - size.askedAt < SIZE_MS) return size.members
-    const asked = this.#parts.registry.size(id).then((members) => {
+    const asked = this.#options.registry.size(id).then((members) => {
       gathered.size = { members, askedAt: now }
       return members
     })
@@ -235,7 +233,7 @@ export class Rooms {
     asked.catch((error: unknown) => {
       if (gathered.size?.members === asked) delete gathered.size
       // Who waits for it is told; who goes by the last number is not.
-      else this.#parts.onError(error, { stage: 'room size' })
+      else this.#options.onError(error, { stage: 'room size' })
     })
     return gathered.size.members
   }
@@ -243,7 +241,7 @@ export class Rooms {
   /** To every other member: `frame` is encoded once, for all of them. */
   say(session: OnlineSession, room: Room, frame: string): Promise<'sent' | 'unavailable'> {
     const id = roomIdOf(appOf(session.peer), room)
-    return this.#parts.registry.publish(id, `${this.#origin(session.connection.id)} s${frame}`)
+    return this.#options.registry.publish(id, `${this.#origin(session.connection.id)} s${frame}`)
   }
 
   /** A socket has ended: its memberships end now, or wait with its name. */
@@ -255,7 +253,7 @@ export class Rooms {
 
   /** One beat's share of the rooms: their members of this node are prolonged, or written back; then all are looked at. */
   async renewTurn(): Promise<void> {
-    const { registry, nameTtlMs } = this.#parts
+    const { registry, nameTtlMs } = this.#options
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
     for (const [i, [id, gathered]] of [...this.#rooms].entries()) {
@@ -269,7 +267,7 @@ export class Rooms {
 
   /** The registry may have lost everything: all memberships of this node are written back. */
   async keepAll(): Promise<void> {
-    const { registry, nameTtlMs } = this.#parts
+    const { registry, nameTtlMs } = this.#options
     for (const [id, gathered] of this.#rooms) await registry.keep(id, this.#memberships(gathered), nameTtlMs)
   }
 
@@ -288,7 +286,7 @@ export class Rooms {
         await this.#look(id)
       }
     } catch (error) {
-      this.#parts.onError(error, { stage: 'room list' })
+      this.#options.onError(error, { stage: 'room list' })
     } finally {
       this.#looking = false
     }
@@ -296,7 +294,7 @@ export class Rooms {
 
   async #look(id: RoomId): Promise<void> {
     const gathered = this.#rooms.get(id)
-    if (gathered === undefined || this.#parts.recovering()) return
+    if (gathered === undefined || this.#options.recovering()) return
     const changes = await gathered.roster.look(() => this.#all(id))
     if (this.#rooms.get(id) === gathered)
       for (const change of changes) this.#gatherChange(id, gathered, change)
@@ -315,15 +313,15 @@ export class Rooms {
 
   // A member whose node died waits, as its name does, until its membership ends.
   async #page(id: RoomId, after: Name | undefined): Promise<Page> {
-    const { members, more } = await this.#parts.registry.list(id, after, limits.membersPerPage)
+    const { members, more } = await this.#options.registry.list(id, after, limits.membersPerPage)
     const listed = members.map(({ name, since, node, state }) => {
-      return { name, since, state: this.#parts.isDead(node) ? ('away' as const) : state }
+      return { name, since, state: this.#options.isDead(node) ? ('away' as const) : state }
     })
     return { members: listed, more }
   }
 
   #membership(member: Member): Membership {
-    return { ...member, node: this.#parts.self(), state: 'online' }
+    return { ...member, node: this.#options.self(), state: 'online' }
   }
 
   #memberships({ connections }: Gathered): Membership[] {
@@ -335,7 +333,7 @@ export class Rooms {
   #gather(id: RoomId): Gathered {
     const known = this.#rooms.get(id)
     if (known) return known
-    const standing = this.#parts.registry.subscribe(id, (text) => this.#receive(id, text))
+    const standing = this.#options.registry.subscribe(id, (text) => this.#receive(id, text))
     const gathered: Gathered = { connections: new Map(), standing, roster: new Roster(), changes: [] }
     this.#rooms.set(id, gathered)
     return gathered
@@ -353,39 +351,39 @@ export class Rooms {
     gathered.connections.delete(connection)
     if (gathered.connections.size > 0) return stay
     this.#rooms.delete(id)
-    this.#parts.registry.unsubscribe(id)
+    this.#options.registry.unsubscribe(id)
     return stay
   }
 
   /** Ends a membership, or has it wait with its name. One that is not made yet has nothing to wait for. */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Stay): Promise<void> {
-    const { registry, graceMs } = this.#parts
+    const { registry, graceMs } = this.#options
     if (ended === 'left') {
-      const until = this.#parts.clock.monotonic() + this.#parts.nameTtlMs
+      const until = this.#options.clock.monotonic() + this.#options.nameTtlMs
       this.#owed.set(owedKey(id, member), { id, connection, member, until })
       await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
     } else if (joined && !this.#isBack(id, member))
       await this.#inTheBackground('away from a room', async () => {
-        const isAway = await registry.away(id, member, this.#parts.self(), graceMs)
+        const isAway = await registry.away(id, member, this.#options.self(), graceMs)
         if (isAway) await this.#tell(id, connection, 'away', member)
       })
   }
 
   /** Its peer has come over another connection, and joined, before this node learnt that the former one had ended. */
   #isBack(id: RoomId, { name, since }: Member): boolean {
-    const session = this.#parts.sessions.online(peerOf(appOf(id), name))
+    const session = this.#options.sessions.online(peerOf(appOf(id), name))
     if (session?.lease.since !== since) return false
     return this.#rooms.get(id)?.connections.has(session.connection.id) === true
   }
 
   async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
-    const was = await this.#parts.registry.part(id, member)
+    const was = await this.#options.registry.part(id, member)
     this.#owed.delete(owedKey(id, member))
     if (was) await this.#tell(id, connection, 'left', member)
   }
 
   async #partOwed(): Promise<void> {
-    const now = this.#parts.clock.monotonic()
+    const now = this.#options.clock.monotonic()
     for (const [key, { id, connection, member, until }] of this.#owed)
       if (until <= now) this.#owed.delete(key)
       else await this.#part(id, connection, member)
@@ -397,26 +395,26 @@ export class Rooms {
       await act()
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      this.#parts.onError(error, { stage })
+      this.#options.onError(error, { stage })
     }
   }
 
   async #tell(id: RoomId, connection: ConnectionId, state: MemberState, member: Member): Promise<void> {
-    await this.#parts.registry.publish(
+    await this.#options.registry.publish(
       id,
       `${this.#origin(connection)} ${MARKS[state]}${member.since} ${member.name}`,
     )
   }
 
   #origin(connection: ConnectionId): string {
-    return `${this.#parts.self()}.${connection}`
+    return `${this.#options.self()}.${connection}`
   }
 
   #receive(id: RoomId, text: string): void {
     const gathered = this.#rooms.get(id)
     const told = readTold(text)
     if (told === undefined) {
-      this.#parts.onError(new Error('not what a room tells'), { stage: 'room' })
+      this.#options.onError(new Error('not what a room tells'), { stage: 'room' })
       return
     }
     if (gathered === undefined) return
@@ -427,7 +425,7 @@ export class Rooms {
   #hand(gathered: Gathered, origin: string, frame: string): void {
     for (const connection of gathered.connections.keys()) {
       if (origin === this.#origin(connection)) continue
-      this.#parts.sessions.get(connection)?.connection.send({ type: 'said', frame })
+      this.#options.sessions.get(connection)?.connection.send({ type: 'said', frame })
     }
   }
 
@@ -435,7 +433,7 @@ export class Rooms {
     gathered.roster.told(change)
     gathered.changes.push(change)
     if (gathered.changes.length === 1)
-      this.#parts.clock.after(Math.max(CHANGES_MS, CHANGES_MS_PER_MEMBER * gathered.connections.size), () =>
+      this.#options.clock.after(Math.max(CHANGES_MS, CHANGES_MS_PER_MEMBER * gathered.connections.size), () =>
         this.#tellChanges(id, gathered),
       )
   }
@@ -449,7 +447,7 @@ export class Rooms {
 
   /** False: it reads too slowly. */
   #send(connection: ConnectionId, change: RoomChange): boolean {
-    const session = this.#parts.sessions.get(connection)
+    const session = this.#options.sessions.get(connection)
     return session?.state !== 'online' || session.connection.send(change)
   }
 
@@ -468,8 +466,8 @@ export class Rooms {
     const own = stays.reduce((sum, { missed }) => sum + (missed?.size ?? 0), 0)
     if (own <= MISSED_MOST && this.#missed <= MISSED_OF_ALL_MOST) return
     for (const each of stays) this.#forgetMissed(each)
-    const session = this.#parts.sessions.get(connection)
-    if (session) this.#parts.sessions.close(session, 'slow-consumer')
+    const session = this.#options.sessions.get(connection)
+    if (session) this.#options.sessions.close(session, 'slow-consumer')
   }
 
   #forgetMissed(stay: Stay): void {

@@ -1,5 +1,5 @@
 import type { Name, PresenceState } from '@peerage/protocol'
-import type { RoomChange } from '../sessions/connection.js'
+import type { RoomChange } from '../sessions/sessions.js'
 
 type Change = RoomChange['members'][number]
 

@@ -1,14 +1,17 @@
 import { ServerResponse, type IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import type { Clock, Gateway, Wire } from '@peerage/core'
+import type { Clock, Wire } from '@peerage/core'
 import { UNKNOWN_PATH, endSoon, refuseUpgrade, type RefusalParts } from './shared/refuse-upgrade.js'
 import type { AnyServer } from '../http/listen.js'
 import type { Place } from './places.js'
 import { watchTwins } from './twins.js'
 
-/** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
-export interface HttpGateway extends Gateway {
+/**
+ * One wire's entrance to a node. It turns frames into messages and outcomes into frames, and decides nothing else. Both
+ * handlers answer true when the request is theirs, and false without touching it.
+ */
+export interface HttpGateway {
   readonly wire: Wire
   /** Where its upgrades come in. */
   readonly place: Place
@@ -16,6 +19,11 @@ export interface HttpGateway extends Gateway {
   handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
   /** Open connections now. */
   readonly connections: number
+  start(): void | Promise<void>
+  /** Tells its peers to move, in batches with jitter, within `ms`; takes no more. */
+  drain(ms: number): Promise<void>
+  /** Ends what is left. Afterwards no timer, no listener and no socket of it remains. */
+  stop(): void | Promise<void>
 }
 
 /** The listeners of all nodes in this process, by which one knows them from an application's. */

@@ -1,4 +1,4 @@
-import type { Connection, Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
+import type { Connection, Lease, RoomChange, Semaphore, ServerMessage } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer, ProtocolError } from '@peerage/protocol'
 import { closeCodes, closeTextOf, encodeNodeMessage, nameOf, parsePeer, stampOf } from '@peerage/protocol'
 import type { TokenBucket } from '../shared/limits.js'
@@ -62,7 +62,7 @@ export class NativeConnection implements Connection {
   /** A hello is on its way to its answer. */
   claiming = false
   /** What it asks the registry for, in turn; from its first request on. */
-  requests: Gate | undefined
+  requests: Semaphore | undefined
   readonly #parts: NativeConnectionParts
   #messages: TokenBucket | undefined
   #rates: Rates | undefined

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Clock, Gateway, Node, OnlineSession } from '@peerage/core'
+import type { Clock, Node, OnlineSession } from '@peerage/core'
 import type { CloseReason, NodeMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   PROTOCOL_VERSION,
@@ -11,6 +11,7 @@ import {
 } from '@peerage/protocol'
 import type { Socket } from 'socket.io'
 import { Server } from 'socket.io'
+import type { HttpGateway } from '../attach.js'
 import type { Access } from '../shared/access.js'
 import { mayComeFrom } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
@@ -77,7 +78,7 @@ const JOINS_PER_SECOND = wireLimits.rooms
 const MEMBERS_PER_MESSAGE = 10
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
-export class SocketIoGateway implements Gateway {
+export class SocketIoGateway implements HttpGateway {
   readonly wire = 'native'
   readonly place: Place
   readonly #options: SocketIoGatewayOptions

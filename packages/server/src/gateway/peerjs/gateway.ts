@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Clock, Ending, Gateway, Node } from '@peerage/core'
+import type { Clock, Ending, Node } from '@peerage/core'
 import type { Peer } from '@peerage/protocol'
 import { nameOf, parseConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
+import type { HttpGateway } from '../attach.js'
 import type { Access } from '../shared/access.js'
 import { mayComeFrom } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
@@ -69,7 +70,7 @@ export interface PeerJsGatewayOptions extends PeerJsSettings, PeerJsHooks {
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-export interface PeerJsGateway extends Gateway {
+export interface PeerJsGateway extends HttpGateway {
   readonly wire: 'peerjs'
   readonly place: Place
   readonly connections: number
