@@ -44,6 +44,8 @@ export type Readiness = { ready: true } | { ready: false; reason: Unready; why: 
  * stop), a connection's (open, claim, leave, end), and look-ups.
  */
 export class Node {
+  /** Which process of the cluster this is; another one after a lapse [I7]. A field, for each message asks. */
+  id: NodeId
   readonly sessions = new Sessions()
   readonly leases: Leases
   readonly router: Router
@@ -63,8 +65,28 @@ export class Node {
     const { backend, times, clock, onEvent, onError } = options
     const { registry, nodes, bus, presence } = backend
     const { sessions } = this
-    const self = (): NodeId => this.id
-    const shared = { ...times, self, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
+    this.#pulse = new Pulse({
+      backend,
+      times,
+      clock,
+      listen: () => this.router.listen(),
+      move: async (to, from) => {
+        for (const lease of await this.leases.move(to, from)) sessions.move(lease)
+      },
+      restore: () => this.#restore(),
+      seen: () => this.#settling.look(),
+      turn: () => this.#turn(),
+      always: () => sessions.closeOverdue(clock.monotonic()),
+      onLapse: (former, node) => {
+        this.id = node
+        this.router.forgetRoutes()
+        onEvent('lapsed', { former, node })
+      },
+      onError,
+    })
+    this.id = this.#pulse.id
+    const pulse = this.#pulse
+    const shared = { ...times, pulse, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
     this.leases = new Leases({
       ...shared,
       lost: (lost) => this.#claims.lose(lost),
@@ -90,8 +112,6 @@ export class Node {
     this.router = new Router({
       ...shared,
       mail: this.mail,
-      fenced: () => this.fenced,
-      recovering: () => this.recovering,
       supersede: (end) => this.#claims.supersede(end),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
@@ -100,30 +120,7 @@ export class Node {
       ...shared,
       registry: backend.rooms,
       isDead: (node) => nodes.status(node).state === 'dead',
-      recovering: () => this.recovering,
     })
-    this.#pulse = new Pulse({
-      backend,
-      times,
-      clock,
-      listen: (node) => bus.subscribe(node, (envelope) => this.router.receive(envelope)),
-      move: async (to, from) => {
-        for (const lease of await this.leases.move(to, from)) sessions.move(lease)
-      },
-      restore: () => this.#restore(),
-      seen: () => this.#settling.look(),
-      turn: () => this.#turn(),
-      always: () => sessions.closeOverdue(clock.monotonic()),
-      onLapse: (former, node) => {
-        this.router.forgetRoutes()
-        onEvent('lapsed', { former, node })
-      },
-      onError,
-    })
-  }
-
-  get id(): NodeId {
-    return this.#pulse.id
   }
 
   get draining(): boolean {

@@ -1,4 +1,4 @@
-import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { ConnectionId, ErrorCode, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
@@ -6,6 +6,7 @@ import type { Connection, OnlineSession, Sessions } from '../sessions/sessions.j
 import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
+import type { Pulse } from './pulse.js'
 import type { Lease, Lost, Owner, Registry } from './registry.js'
 import { RegistryUnavailable, hashSecret, isNew } from './registry.js'
 import type { Settling } from './settling.js'
@@ -22,7 +23,7 @@ export type ClaimOutcome =
   | { ok: false; code: ErrorCode }
 
 export interface ClaimsOptions {
-  self: () => NodeId
+  pulse: Pulse
   registry: Registry
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
@@ -206,7 +207,7 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { self, draining, sessions, leases, registry, settling, presented } = this.#options
+    const { pulse, draining, sessions, leases, registry, settling, presented } = this.#options
     const { peer, policy } = request
     // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
     if (draining()) return { ok: false, code: 'draining' }
@@ -217,7 +218,7 @@ export class Claims {
     if (here !== undefined && here.secretHash !== secretHash && policy === 'refuse') {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
-    const owner = { node: self(), connection: connection.id }
+    const owner = { node: pulse.id, connection: connection.id }
     const claimed = await registry
       .claim(peer, owner, {
         secretHash,
@@ -251,14 +252,14 @@ export class Claims {
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { self, sessions, leases, forgetRoute, onError } = this.#options
+    const { pulse, sessions, leases, forgetRoute, onError } = this.#options
     // The registry had forgotten whose name it is while this claim was on its way.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await this.#takesBack(former, lease)) return { ok: false, code: 'name-taken' }
     }
     const hasEnded = sessions.get(connection.id)?.state !== 'opening'
-    if (hasEnded || lease.node !== self()) {
+    if (hasEnded || lease.node !== pulse.id) {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
       // one said that it leaves, or gave up before it was ever told that the name is its own.
       const isNobodys = hasEnded && isNew(lease)
@@ -273,7 +274,7 @@ export class Claims {
       return { ok: false, code: 'name-taken' }
     }
     if (here) sessions.close(here, 'superseded')
-    if (replaced && replaced.node !== self()) this.tellEnd('superseded', replaced)
+    if (replaced && replaced.node !== pulse.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
     leases.hold(lease)
     const session = sessions.apply(connection.id, { type: 'claimed', lease })

@@ -10,7 +10,7 @@ export interface PulseOptions {
   times: Times
   clock: Clock
   /** Takes what other nodes send, under the identity of now. Resolves when the subscription stands. */
-  listen: (node: NodeId) => Promise<void>
+  listen: () => Promise<void>
   /** This process goes on as `to`: its names follow. Rejects with RegistryUnavailable, and is asked again. */
   move: (to: NodeId, from: NodeId) => Promise<void>
   /** Names may be gone from the store, or were not renewed in time: writes them back. */
@@ -166,7 +166,7 @@ export class Pulse {
   }
 
   async #listen(): Promise<void> {
-    await this.#options.listen(this.#id)
+    await this.#options.listen()
     this.#listening = true
   }
 

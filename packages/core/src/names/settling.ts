@@ -2,10 +2,11 @@ import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Nodes } from './nodes.js'
+import type { Pulse } from './pulse.js'
 import type { Times } from '../times.js'
 
 export interface SettlingOptions {
-  self: () => NodeId
+  pulse: Pulse
   nodes: Nodes
   clock: Clock
   times: Times
@@ -115,7 +116,7 @@ export class Settling {
     const monotonic = clock.monotonic()
     this.#live = new Map()
     for (const [node, { end }] of seen)
-      if (end > now && node !== this.#options.self()) this.#live.set(node, monotonic + end - now)
+      if (end > now && node !== this.#options.pulse.id) this.#live.set(node, monotonic + end - now)
     if (this.#state.is === 'settled') return
     this.#await(this.#state)
     if (this.#isDone(this.#state, now)) this.#settle(bornAt)
@@ -143,7 +144,7 @@ export class Settling {
   }
 
   #await({ since, awaited }: Unsettled): void {
-    const { nodes, self } = this.#options
+    const { nodes, pulse } = this.#options
     const { now, nodes: seen } = nodes.view()
     // Who has appeared since the doubt is awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
@@ -151,7 +152,7 @@ export class Settling {
       const at = seen.get(node)
       const hasEnded = at !== undefined && at.end <= now
       const hasSettled = at !== undefined && at.settledAt >= since
-      if (node === self() || hasEnded || hasSettled) awaited.delete(node)
+      if (node === pulse.id || hasEnded || hasSettled) awaited.delete(node)
     }
   }
 

@@ -1,7 +1,8 @@
-import type { ConnectionId, NodeId, RoomId } from '@peerage/protocol'
+import type { ConnectionId, RoomId } from '@peerage/protocol'
 import { roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
+import type { Pulse } from '../names/pulse.js'
 import type { MemberChange, Sessions } from '../sessions/sessions.js'
 import type { Changes } from './changes.js'
 import { pages } from './changes.js'
@@ -11,7 +12,7 @@ import type { Member, RoomRegistry } from './registry.js'
 import { Roster } from './roster.js'
 
 export interface LocalRoomOptions {
-  self: () => NodeId
+  pulse: Pick<Pulse, 'id'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
@@ -63,9 +64,9 @@ export class LocalRoom {
   }
 
   #hand(origin: string, frame: string): void {
-    const { self, sessions } = this.#options
+    const { pulse, sessions } = this.#options
     for (const connection of this.entries.keys()) {
-      if (origin === originOf(self(), connection)) continue
+      if (origin === originOf(pulse.id, connection)) continue
       sessions.get(connection)?.connection.send({ type: 'said', frame })
     }
   }

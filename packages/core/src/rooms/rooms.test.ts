@@ -56,14 +56,13 @@ async function scene() {
   const { registry, steps } = slow(new MemoryRooms(new Store(times, clock, defaultMailboxLimits)))
   const errors: unknown[] = []
   const rooms = new Rooms({
-    self: () => a.id,
+    pulse: { id: a.id, recovering: false },
     registry,
     sessions: a.sessions,
     clock,
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
     isDead: () => false,
-    recovering: () => false,
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)

@@ -2,6 +2,7 @@ import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol
 import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
+import type { Pulse } from '../names/pulse.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
@@ -15,15 +16,13 @@ import { LocalRoom } from './local-room.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
 
 export interface RoomsOptions {
-  self: () => NodeId
+  pulse: Pick<Pulse, 'id' | 'recovering'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
   nameTtlMs: number
   graceMs: number
   isDead: (node: NodeId) => boolean
-  /** What the registry says is absent may have yet to be written back. */
-  recovering: () => boolean
   onError: OnError
 }
 
@@ -159,13 +158,13 @@ export class Rooms {
 
   /** Ends a membership, or has it wait with its name. One that is not made yet has nothing to wait for. */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Entry): Promise<void> {
-    const { registry, clock, graceMs, nameTtlMs, self } = this.#options
+    const { registry, clock, graceMs, nameTtlMs, pulse } = this.#options
     if (ended === 'left') {
       this.#owed.set(owedKey(id, member), { id, connection, member, until: clock.monotonic() + nameTtlMs })
       await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
     } else if (joined && !this.#isBack(id, member))
       await this.#inTheBackground('away from a room', async () => {
-        const isAway = await registry.away(id, member, self(), graceMs)
+        const isAway = await registry.away(id, member, pulse.id, graceMs)
         if (isAway) await this.#tell(id, connection, 'away', member)
       })
   }
@@ -218,7 +217,7 @@ export class Rooms {
   }
 
   #origin(connection: ConnectionId): string {
-    return originOf(this.#options.self(), connection)
+    return originOf(this.#options.pulse.id, connection)
   }
 
   /** One beat's share of the rooms: their members of this node are prolonged, or written back; then all are looked at. */
@@ -247,7 +246,7 @@ export class Rooms {
   }
 
   #membership(member: Member): Membership {
-    return { ...member, node: this.#options.self(), state: 'online' }
+    return { ...member, node: this.#options.pulse.id, state: 'online' }
   }
 
   /** First what is owed, then one list after the other. What fails is done in a later turn. */
@@ -276,7 +275,7 @@ export class Rooms {
 
   async #look(id: RoomId): Promise<void> {
     const room = this.#rooms.get(id)
-    if (room === undefined || this.#options.recovering()) return
+    if (room === undefined || this.#options.pulse.recovering) return
     const changes = await room.roster.look(() => this.#lists.all(id))
     if (this.#rooms.get(id) === room) for (const change of changes) room.change(change)
   }

@@ -5,6 +5,7 @@ import type { Bus } from './bus.js'
 import type { Envelope, Message } from './message.js'
 import type { Mail } from './mail.js'
 import type { Nodes } from '../names/nodes.js'
+import type { Pulse } from '../names/pulse.js'
 import { presenceOf } from '../presence/presence.js'
 import type { Lease, Registry } from '../names/registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
@@ -14,19 +15,15 @@ import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 export type Outcome = 'delivered' | 'forwarded' | 'held' | { refused: ErrorCode }
 
 export interface RouterOptions {
-  /** This node's identity now; it changes after a lapse. */
-  self: () => NodeId
+  /** This node's identity, and whether it may act for the cluster. */
+  pulse: Pulse
   sessions: Sessions
   registry: Registry
   nodes: Nodes
   bus: Bus
   mail: Mail
-  /** This node may not act for the cluster [I12]. */
-  fenced: () => boolean
   /** How long a name waits for its holder. */
   graceMs: number
-  /** True shortly after the registry came back: what is absent now may be written back in a moment. */
-  recovering: () => boolean
   /** The holder claimed elsewhere: end the session of the former lease. */
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
   /** One step of a handshake, for the logs of every node on its way. */
@@ -75,11 +72,11 @@ export class Router {
   }
 
   #route(message: Message): Outcome | Promise<Outcome> {
-    const { sessions, fenced } = this.#options
+    const { sessions, pulse } = this.#options
     // A fenced node cannot look past a session of its own, and its peers go on with each other [I12].
-    const local = message.fresh && !fenced() ? undefined : sessions.online(message.to)
+    const local = message.fresh && !pulse.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-    if (fenced()) return this.refuse(message, 'registry-unavailable')
+    if (pulse.fenced) return this.refuse(message, 'registry-unavailable')
     const known = message.fresh || this.#lookups.has(message.to) ? undefined : this.#routes.get(message.to)
     if (known && isBoundTo(message, known) && this.#isLive(known)) return this.#forward(message, known, 0)
     return this.#find(message, 0)
@@ -92,15 +89,21 @@ export class Router {
     return known !== undefined && this.#isLive(known)
   }
 
+  /** Takes what other nodes send, under this node's identity of now. Resolves when the subscription stands. */
+  listen(): Promise<void> {
+    const { bus, pulse } = this.#options
+    return bus.subscribe(pulse.id, (envelope) => this.receive(envelope))
+  }
+
   /** Takes what another node sent. */
   receive(envelope: Envelope): void {
-    const { fenced, sessions, supersede } = this.#options
+    const { pulse, sessions, supersede } = this.#options
     if (envelope.type === 'superseded' || envelope.type === 'evicted') {
       supersede(envelope)
       return
     }
     // A fenced node may hold names that are another's by now [I12].
-    if (fenced()) return
+    if (pulse.fenced) return
     switch (envelope.type) {
       case 'deliver': {
         const session = sessions.online(envelope.message.to)
@@ -159,14 +162,14 @@ export class Router {
   }
 
   #dispatch(message: Message, lease: Lease | undefined, hops: number): Outcome | Promise<Outcome> {
-    const { self, sessions, nodes, graceMs, recovering } = this.#options
+    const { pulse, sessions, nodes, graceMs } = this.#options
     const state = presenceOf(lease, nodes, graceMs)
     if (lease === undefined || state === 'offline') {
-      return this.#absent(message, lease, recovering() ? 'registry-unavailable' : 'unavailable')
+      return this.#absent(message, lease, pulse.recovering ? 'registry-unavailable' : 'unavailable')
     }
     if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
     if (state === 'away') return this.#absent(message, lease, 'away')
-    if (lease.node !== self()) return this.#forward(message, lease, hops)
+    if (lease.node !== pulse.id) return this.#forward(message, lease, hops)
     const session = sessions.online(message.to)
     // Ours, and yet no such session here: its socket has just ended.
     if (session?.lease.epoch !== lease.epoch) return this.#absent(message, lease, 'away')
@@ -239,7 +242,7 @@ export class Router {
     const { reply, to, kind } = message
     // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [R6].
     if (kind === 'ack') return { refused: code }
-    if (reply?.node === this.#options.self()) {
+    if (reply?.node === this.#options.pulse.id) {
       const connection = this.#options.sessions.get(reply.connection)?.connection
       connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })
     } else if (reply) {
