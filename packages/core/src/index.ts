@@ -1,32 +1,53 @@
-export * from './backend.js'
-export * from './routing/bus.js'
-export type { ClaimOutcome, ClaimRequest } from './names/claims.js'
-export * from './lib/clock.js'
-export * from './sessions/connection.js'
-export * from './names/directory.js'
-export * from './routing/envelope.js'
-export * from './routing/codec.js'
-export * from './names/fence.js'
-export { Gate } from './lib/gate.js'
-export * from './gateway.js'
-export * from './lib/in-turn.js'
-export * from './names/leases.js'
-export * from './routing/mail.js'
-export * from './routing/mailbox.js'
-export * from './memory/index.js'
-export * from './routing/message.js'
-export * from './node.js'
-export * from './names/nodes.js'
-export * from './presence/presence.js'
-export * from './names/pulse.js'
-export * from './names/registry.js'
-export * from './rooms/registry.js'
-export * from './rooms/rooms.js'
-export * from './routing/router.js'
-export * from './routing/routes.js'
-export * from './lib/rush.js'
-export * from './names/secret.js'
-export * from './sessions/session.js'
-export * from './sessions/sessions.js'
-export * from './times.js'
-export * from './presence/watchers.js'
+// What other packages build on: the node, the contracts that stores and gateways meet, and what both need of time.
+
+export { Node } from './node.js'
+export type { NodeOptions, Readiness } from './node.js'
+export type { Backend, BackendEvent, OnError } from './backend.js'
+export { checkTimes, defaultTimes, ghostMs } from './times.js'
+export type { Times } from './times.js'
+export { memoryCluster } from './memory/index.js'
+export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
+
+// Names.
+export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
+export type { Directory } from './names/directory.js'
+export { deadRetentionMs } from './names/nodes.js'
+export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
+export { mintNodeId } from './names/pulse.js'
+export {
+  PRESENTED_AHEAD_MOST_MS,
+  RegistryUnavailable,
+  hashSecret,
+  mintName,
+  rankOf,
+  ranked,
+} from './names/registry.js'
+export type {
+  ClaimOptions,
+  Claimed,
+  Lease,
+  Lost,
+  Owner,
+  Reasserted,
+  ReassertOptions,
+  Registry,
+} from './names/registry.js'
+export type { Presence, PresenceChange, Seen } from './presence/presence.js'
+
+// Connections, and what goes between them.
+export type { Connection, OnlineSession, RoomChange, ServerMessage, Session } from './sessions/sessions.js'
+export { Router } from './routing/router.js'
+export type { Outcome } from './routing/router.js'
+export type { Envelope, Message, Wire } from './routing/message.js'
+export type { Bus } from './routing/bus.js'
+export { decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './routing/codec.js'
+export { defaultMailboxLimits } from './routing/mailbox.js'
+export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
+export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
+
+// Without a part of their own.
+export { Batching } from './lib/batching.js'
+export { systemClock } from './lib/clock.js'
+export type { Clock, Timer } from './lib/clock.js'
+export { inTurn } from './lib/in-turn.js'
+export { Semaphore } from './lib/semaphore.js'

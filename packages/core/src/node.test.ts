@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Message } from './routing/message.js'
 import { RegistryUnavailable } from './names/registry.js'
 import { settle } from './testing/fake-clock.js'
-import { cutOf, cutOff, house, two } from './testing/house.js'
+import { cutOf, cutOff, testCluster, two } from './testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from './testing/peers.js'
 
 describe('routing', () => {
@@ -64,7 +64,7 @@ describe('routing', () => {
   })
 
   test('[I14] a recipient whose node hears nothing: the sender is told, and the next message looks again', async () => {
-    const { clock, nodes, cuts, times } = await house(3)
+    const { clock, nodes, cuts, times } = await testCluster(3)
     const [a, b, c] = nodes
     if (!a || !b || !c) throw new Error('three nodes were asked for')
     await clock.advance(times.beatMs)
@@ -82,8 +82,8 @@ describe('routing', () => {
     expect(bob.connection.frames).toEqual(['alice says 1'])
   })
 
-  test('[I5] a stay that is gone bounces the message, and it finds the peer where it is now', async () => {
-    const { clock, nodes, cluster, times, errors, events } = await house(3)
+  test('[I5] a node whose holder is gone bounces the message, and it finds the peer where it is now', async () => {
+    const { clock, nodes, cluster, times, errors, events } = await testCluster(3)
     const [a, b, c] = nodes
     if (!a || !b || !c) throw new Error('three nodes were asked for')
     await clock.advance(times.beatMs)
@@ -156,7 +156,7 @@ describe('routing', () => {
     await expect(a.lookup([peerNamed('carol'), peerNamed('bob')])).rejects.toThrow(RegistryUnavailable)
     expect(await a.router.route(messageFrom(a, alice, 'carol', { fresh: true }))).toBe('delivered')
     await clock.advance(times.nodeLeaseMs)
-    expect(a.fence.fenced).toBe(true)
+    expect(a.fenced).toBe(true)
     expect(await a.router.route(messageFrom(a, alice, 'carol', { fresh: true }))).toBe('delivered')
     expect(carol.connection.frames).toHaveLength(3)
   })
@@ -229,8 +229,8 @@ describe('names', () => {
 
   test('[I10] after a flush every lease is back unchanged within a beat', async () => {
     const { a, b, clock, cluster, times } = await two()
-    const stays = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(b, 'carol')]
-    const before = stays.map((stay) => stay.session.lease)
+    const arrivals = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(b, 'carol')]
+    const before = arrivals.map(({ session }) => session.lease)
     cluster.flush()
     await clock.advance(times.beatMs)
     const after = await Promise.all(before.map((lease) => a.router.lookup(lease.peer)))
@@ -243,7 +243,7 @@ describe('names', () => {
     const remote = await arrive(b, 'remote')
     cluster.setDown(true)
     await clock.advance(times.nodeLeaseMs)
-    expect(a.fence.fenced).toBe(true)
+    expect(a.fenced).toBe(true)
     expect(a.readiness().ready).toBe(false)
     expect((await arrive(a, 'dora')).outcome).toEqual({ ok: false, code: 'registry-unavailable' })
     expect(a.router.route(messageFrom(a, alice, 'bob'))).toBe('delivered')
@@ -264,7 +264,7 @@ describe('names', () => {
     const former = a.id
     cutOff(cuts, a, true)
     await clock.advance(times.nodeLeaseMs + times.graceMs + 2 * times.beatMs)
-    expect(a.fence.fenced).toBe(true)
+    expect(a.fenced).toBe(true)
     const taker = await arrive(b, 'lost', { secret: 'other' })
     expect(taker.outcome.ok).toBe(true)
     cutOff(cuts, a, false)
@@ -290,10 +290,10 @@ describe('names', () => {
     cutOff(cuts, a, false)
     await clock.advance(times.beatMs)
     expect(a.id).not.toBe(former)
-    expect(a.fence.fenced).toBe(true)
+    expect(a.fenced).toBe(true)
     registry.reassert = reassert
     await clock.advance(times.beatMs)
-    expect(a.fence.fenced).toBe(false)
+    expect(a.fenced).toBe(false)
     expect(await b.router.lookup(peerNamed('kept'))).toMatchObject({ node: a.id, state: 'online' })
     expect(kept.connection.closed).toBeUndefined()
   })

@@ -1,34 +1,29 @@
 import type { App, ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
-import type { ClaimOutcome, ClaimRequest } from './names/claims.js'
-import { Claims } from './names/claims.js'
 import type { Clock } from './lib/clock.js'
-import type { Connection } from './sessions/connection.js'
-import { Fence } from './names/fence.js'
 import { inTurn } from './lib/in-turn.js'
+import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
+import { Claims } from './names/claims.js'
 import { Leases } from './names/leases.js'
-import { Mail } from './routing/mail.js'
-import type { Message } from './routing/message.js'
-import { presenceOf } from './presence/presence.js'
 import { Pulse } from './names/pulse.js'
-import type { Lease } from './names/registry.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
-import { Rooms } from './rooms/rooms.js'
-import { Router } from './routing/router.js'
-import { Routes } from './routing/routes.js'
-import type { Session } from './sessions/session.js'
-import { Sessions } from './sessions/sessions.js'
 import { Settling } from './names/settling.js'
-import type { Times } from './times.js'
-import type { Seen } from './presence/watchers.js'
+import type { Seen } from './presence/presence.js'
+import { presenceOf, seenOf } from './presence/presence.js'
 import { Watchers } from './presence/watchers.js'
+import { Rooms } from './rooms/rooms.js'
+import { Mail } from './routing/mail.js'
+import { Router } from './routing/router.js'
+import type { Connection, Session } from './sessions/sessions.js'
+import { Sessions } from './sessions/sessions.js'
+import type { Times } from './times.js'
 
 export interface NodeOptions {
   backend: Backend
   times: Times
   clock: Clock
-  /** How long a connection may stay without a name. */
+  /** How long a connection may go without a name. */
   claimMs: number
   /** How long a mailbox waits for its peer. */
   mailboxMs: number
@@ -37,151 +32,109 @@ export interface NodeOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/**
- * How a connection ends. `left`: its peer said so, and the name is free. `dropped`: the name waits for the grace.
- * `gave-up`: the peer went before it knew that the name is its own. A name that it has newly claimed is free, for nobody
- * else has its secret; one that it held before waits for it, as after a drop.
- */
-export type Ending = 'left' | 'gave-up' | 'dropped'
-
 /** Why a node takes no new peers, as anybody may know it. */
 export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling' | 'port'
 
 /** `why` is for the operator alone: it may hold addresses, and the store's own words. */
 export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
 
-/** Routes to peers of other nodes that are remembered: about 300 bytes each. */
-const ROUTES_MOST = 20_000
-
-/** One process of the cluster: its identity, its sessions, its leases. Start, drain, stop. */
+/**
+ * One process of the cluster. It makes its parts, which are public: a gateway asks the part that does a thing (messages
+ * the router, who has a name the sessions). The node itself does what takes several of them: its own life (start, drain,
+ * stop), a connection's (open, claim, leave, end), and look-ups.
+ */
 export class Node {
+  /** Which process of the cluster this is; another one after a lapse [I7]. A field, for each message asks. */
+  id: NodeId
   readonly sessions = new Sessions()
+  readonly leases: Leases
   readonly router: Router
   readonly mail: Mail
-  readonly leases: Leases
   readonly watchers: Watchers
   readonly rooms: Rooms
-  readonly fence: Fence
   readonly #options: NodeOptions
-  readonly #routes = new Routes(ROUTES_MOST)
-  readonly #claims: Claims
   readonly #pulse: Pulse
   readonly #settling: Settling
-  #health: { healthy: boolean; reason: Unready; why: string } = {
-    healthy: false,
-    reason: 'starting',
-    why: 'starting',
-  }
+  readonly #claims: Claims
+  #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
   #draining = false
   #stopped = false
 
   constructor(options: NodeOptions) {
     this.#options = options
-    const { backend, times, clock, onError } = options
-    const { registry, nodes, bus, mailbox, presence } = backend
-    const { graceMs, nameTtlMs } = times
-    const sessions = this.sessions
-    this.fence = new Fence(clock)
-    this.mail = new Mail({
-      mailbox,
-      clock,
-      expireMs: options.mailboxMs,
-      // Not by the router's look-up: it may join one that began before the message was put.
-      isBack: async (peer, gone) => {
-        const lease = await registry.lookup(peer)
-        return lease?.epoch !== gone && presenceOf(lease, nodes, graceMs) === 'online'
-      },
-      arrived: (message) => this.#reroute(message),
-      expired: (message) => this.router.refuse(message, 'unavailable'),
-      onError,
-    })
-    this.leases = new Leases({
-      registry,
-      clock,
-      graceMs,
-      nameTtlMs,
-      lost: (lost) => this.#claims.lose(lost),
-      renamed: (lease) => this.#rename(lease),
-      evicted: (lease) => this.#claims.tellEnd('evicted', lease),
-      onError,
-    })
-    this.#settling = new Settling({ self: () => this.id, nodes, clock, times, onError })
-    this.#claims = new Claims({
-      self: () => this.id,
-      registry,
-      clock,
-      commandMs: times.commandMs,
-      nameTtlMs,
-      settling: this.#settling,
-      draining: () => this.#draining,
-      presented: () => nodes.presented(),
-      bus,
-      sessions,
-      leases: this.leases,
-      routes: this.#routes,
-      onEvent: options.onEvent,
-      onError,
-    })
-    this.watchers = new Watchers({
-      presence,
-      nodes,
-      sessions,
-      clock,
-      graceMs,
-      lookup: (peer) => registry.lookup(peer),
-      onError,
-    })
+    const { backend, times, clock, onEvent, onError } = options
+    const { registry, nodes, bus, presence } = backend
+    const { sessions } = this
     this.#pulse = new Pulse({
       backend,
       times,
       clock,
-      fence: this.fence,
-      listen: (node) => bus.subscribe(node, (envelope) => this.router.receive(envelope)),
-      move: (to, from) => this.#move(to, from),
+      listen: () => this.router.listen(),
+      move: async (to, from) => {
+        for (const lease of await this.leases.move(to, from)) sessions.move(lease)
+      },
       restore: () => this.#restore(),
       seen: () => this.#settling.look(),
       turn: () => this.#turn(),
-      always: () => this.#closeOverdue(),
+      always: () => sessions.closeOverdue(clock.monotonic()),
       onLapse: (former, node) => {
-        this.#routes.clear()
-        options.onEvent('lapsed', { former, node })
+        this.id = node
+        this.router.forgetRoutes()
+        onEvent('lapsed', { former, node })
       },
       onError,
     })
-    this.rooms = new Rooms({
-      self: () => this.id,
-      registry: backend.rooms,
-      sessions,
-      clock,
-      nameTtlMs,
-      graceMs,
-      isDead: (node) => nodes.status(node).state === 'dead',
-      recovering: () => this.recovering,
-      onError,
+    this.id = this.#pulse.id
+    const pulse = this.#pulse
+    const shared = { ...times, pulse, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
+    this.leases = new Leases({
+      ...shared,
+      lost: (lost) => this.#claims.lose(lost),
+      renamed: (lease) => this.#claims.rename(lease),
+      evicted: (lease) => this.#claims.tellEnd('evicted', lease),
+    })
+    this.#settling = new Settling({ ...shared, times })
+    this.#claims = new Claims({
+      ...shared,
+      leases: this.leases,
+      settling: this.#settling,
+      draining: () => this.#draining,
+      presented: () => nodes.presented(),
+      forgetRoute: (peer) => this.router.forgetRoute(peer),
+    })
+    this.mail = new Mail({
+      ...shared,
+      mailbox: backend.mailbox,
+      expireMs: options.mailboxMs,
+      arrived: (message) => this.router.routeAgain(message),
+      expired: (message) => this.router.refuse(message, 'unavailable'),
     })
     this.router = new Router({
-      self: () => this.id,
-      sessions,
-      registry,
-      nodes,
-      bus,
-      routes: this.#routes,
+      ...shared,
       mail: this.mail,
-      fence: this.fence,
-      graceMs,
-      recovering: () => this.recovering,
       supersede: (end) => this.#claims.supersede(end),
-      trace: (handshake, step) => options.onEvent('signal', { handshake, step }),
-      onError,
+      trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
-  }
-
-  get id(): NodeId {
-    return this.#pulse.id
+    this.watchers = new Watchers({ ...shared, lookup: (peer) => registry.lookup(peer) })
+    this.rooms = new Rooms({
+      ...shared,
+      registry: backend.rooms,
+      isDead: (node) => nodes.status(node).state === 'dead',
+    })
   }
 
   get draining(): boolean {
     return this.#draining
+  }
+
+  /** It may not act for the cluster: its lease could not be renewed in time [I12]. */
+  get fenced(): boolean {
+    return this.#pulse.fenced
+  }
+
+  /** What the registry says is absent may be a name that its node has yet to write back. */
+  get recovering(): boolean {
+    return this.#pulse.recovering
   }
 
   /** Connects and begins to beat. Rejects only for what no retry can mend; an absent store is retried. */
@@ -194,13 +147,9 @@ export class Node {
   readiness(): Readiness {
     const not = (reason: Unready, why: string): Readiness => ({ ready: false, reason, why })
     if (this.#draining) return not('draining', 'draining')
-    if (!this.#health.healthy) return not(this.#health.reason, this.#health.why)
-    const { failure, listening } = this.#pulse
-    const because = failure === undefined ? '' : `: ${failure}`
-    if (!this.fence.began) return not('starting', `starting: the node has no lease yet${because}`)
-    if (this.fence.fenced)
-      return not('fenced', `fenced: the node lease could not be renewed in time${because}`)
-    if (!listening) return not('listening', `not listening to the other nodes yet${because}`)
+    if (!this.#store.healthy) return not(this.#store.reason, this.#store.why)
+    const { unready } = this.#pulse
+    if (unready) return not(unready.reason, unready.why)
     if (!this.#settling.began)
       return not('settling', 'waiting until the other nodes have written their names back')
     return { ready: true }
@@ -215,7 +164,7 @@ export class Node {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Nor while other nodes could not reach the peer here.
-    if (this.fence.fenced || !this.#pulse.listening) return { ok: false, code: 'registry-unavailable' }
+    if (!this.#pulse.active) return { ok: false, code: 'registry-unavailable' }
     return this.#claims.claim(connection, request)
   }
 
@@ -259,10 +208,7 @@ export class Node {
   async #lookup(peer: Peer): Promise<Seen> {
     const { backend, times } = this.#options
     try {
-      const lease = await this.router.lookup(peer)
-      const state = presenceOf(lease, backend.nodes, times.graceMs)
-      if (lease === undefined || state === 'offline') return { state: 'offline' }
-      return { state, since: lease.since }
+      return seenOf(await this.router.lookup(peer), backend.nodes, times.graceMs)
     } catch (error) {
       // Peers of this node find each other while the registry is away [I12].
       const here = this.sessions.online(peer)
@@ -277,11 +223,6 @@ export class Node {
     const { leases, complete } = await backend.directory.list(app, most)
     const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
     return { names: online.map((lease) => nameOf(lease.peer)), complete }
-  }
-
-  /** What the registry says is absent may be a name that its node has yet to write back. */
-  get recovering(): boolean {
-    return this.#pulse.recovering
   }
 
   /**
@@ -324,42 +265,18 @@ export class Node {
     await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
   }
 
-  #reroute(message: Message): void {
-    const outcome = this.router.route(message)
-    if (outcome instanceof Promise)
-      outcome.catch((error: unknown) => this.#options.onError(error, { stage: 'route from the mailbox' }))
-  }
-
   #onBackend(event: BackendEvent): void {
     if (event.type === 'health') {
-      if (event.healthy !== this.#health.healthy || event.why !== this.#health.why)
-        this.#options.onEvent('health', { healthy: event.healthy, why: event.why })
-      this.#health = { healthy: event.healthy, reason: 'store', why: event.why }
+      const { healthy, why } = event
+      if (healthy !== this.#store.healthy || why !== this.#store.why)
+        this.#options.onEvent('health', { healthy, why })
+      this.#store = { healthy, reason: 'store', why }
       return
     }
     this.#options.onEvent('doubt', { why: event.why })
-    this.#routes.clear()
+    this.router.forgetRoutes()
     if (event.names) this.#settling.doubt()
     this.#pulse.doubt()
-  }
-
-  // The lease of this process had lapsed: it goes on as another node, with the names that are still its own.
-  async #move(to: NodeId, from: NodeId): Promise<void> {
-    for (const lease of await this.leases.move(to, from)) {
-      const session = this.sessions.online(lease.peer)
-      if (session) this.sessions.apply(session.connection.id, { type: 'moved', lease })
-    }
-  }
-
-  // The registry knows the peer by an earlier claim than the peer itself does. It hears the older `since` when it
-  // comes back.
-  #rename(lease: Lease): void {
-    const session = this.sessions.online(lease.peer)
-    if (session?.lease.epoch !== lease.epoch) return
-    this.sessions.close(session, 'lease-lost')
-    this.leases
-      .part(lease, 'suspend')
-      .catch((error: unknown) => this.#options.onError(error, { stage: 'suspend' }))
   }
 
   async #restore(): Promise<void> {
@@ -374,12 +291,5 @@ export class Node {
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
     this.watchers.lookTurn()
-  }
-
-  #closeOverdue(): void {
-    const now = this.#options.clock.monotonic()
-    for (const session of this.sessions.all())
-      if (session.state === 'opening' && session.deadline <= now)
-        this.sessions.close(session, 'claim-timeout')
   }
 }

@@ -1,6 +1,6 @@
-/** The times of a cluster, all in milliseconds. design table: what must hold between them is checked at start. */
+/** The times of a cluster, all in milliseconds. What must hold between them is checked at start. */
 export interface Times {
-  /** Each node renews its own lease and looks at the others this often; the canary sings as often. */
+  /** Each node renews its own lease and looks at the others this often; the canary probe runs as often. */
   beatMs: number
   /** A node that has not beaten for so long is dead to the others, and fenced to itself. */
   nodeLeaseMs: number
@@ -55,7 +55,7 @@ export function checkTimes(times: Times): { path: keyof Times; problem: string }
   return problems
 }
 
-/** How long a node may still know a stay that ended elsewhere: it has lost the registry, and the peer is away from it. */
+/** How long a node may still know a holder that left elsewhere: it has lost the registry, and the peer is away from it. */
 export function ghostMs(times: Times): number {
   return times.nameTtlMs + times.graceMs
 }

@@ -4,9 +4,8 @@ import type { Name } from './ids.js'
 import type { Hello, NodeMessage, NodeMessageOf, PeerMessage } from './messages.js'
 import { PROTOCOL_VERSION, nodeShapes } from './messages.js'
 import { helloShape, peerShapes } from './peer-messages.js'
-import { natural } from './rules.js'
-import type { Decoded, Shape } from './shape.js'
-import { isObject, isShallow, readFields } from './shape.js'
+import { isObject, isShallow, natural, readFields } from './rules.js'
+import type { Decoded, Shape } from './rules.js'
 
 // The only place where what came over a wire is trusted: unknown in, a message or a typed error out.
 

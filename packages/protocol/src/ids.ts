@@ -28,6 +28,7 @@ const APP_PATTERN = /^[a-z0-9-]{1,32}$/
 const SECRET_PATTERN = /^[A-Za-z0-9_-]{22,64}$/
 const NODE_ID_PATTERN = /^[A-Za-z0-9_-]{8}$/
 const CONNECTION_ID_PATTERN = /^[a-z0-9]{1,12}$/
+// Nearly every name, in two thirds of the time that the whole grammar takes.
 const PLAIN_PATTERN = /^[\x20-\x7e]{1,128}$/
 // Control, format, surrogate, line and paragraph separators: what cannot be printed. A space (Zs) can.
 const UNPRINTABLE_PATTERN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u

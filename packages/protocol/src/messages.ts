@@ -3,12 +3,17 @@ import type { helloShape, peerShapes } from './peer-messages.js'
 import {
   app,
   body,
+  bounded,
   code,
   flag,
   kind,
+  list,
   name,
   natural,
+  nullable,
+  object,
   oneOf,
+  optional,
   presence,
   room,
   stream,
@@ -17,8 +22,7 @@ import {
   turn,
   unread,
 } from './rules.js'
-import type { Fields, Rule } from './shape.js'
-import { bounded, list, nullable, object, optional } from './shape.js'
+import type { Fields, Rule, Value } from './rules.js'
 
 /** The version of this wire; a hello with another one is refused with `bad-version` [H1]. */
 export const PROTOCOL_VERSION = 1
@@ -90,12 +94,7 @@ export type PeerMessage = Union<typeof peerShapes>
 export type NodeMessage = Union<typeof nodeShapes>
 export type PeerMessageOf<T extends PeerMessage['type']> = Extract<PeerMessage, { type: T }>
 export type NodeMessageOf<T extends NodeMessage['type']> = Extract<NodeMessage, { type: T }>
-export type TurnCredentials = Fields<{
-  urls: Rule<string[]>
-  username: Rule<string>
-  credential: Rule<string>
-  ttlMs: Rule<number>
-}>
+export type TurnCredentials = Value<typeof turn>
 export type PresenceState = 'online' | 'away' | 'offline'
 /** message: the application's; signal: offer, answer or candidate. */
 export type Kind = 'message' | 'signal'

@@ -5,9 +5,12 @@ import {
   flag,
   handshake,
   kind,
+  list,
   name,
   natural,
+  object,
   oneOf,
+  optional,
   room,
   secret,
   stream,
@@ -15,7 +18,6 @@ import {
   unread,
   upTo,
 } from './rules.js'
-import { list, object, optional } from './shape.js'
 
 // Apart from what nodes say: an SDK checks none of these, and so a bundle of it leaves them out.
 

@@ -7,8 +7,8 @@ import { limits } from './limits.js'
 import { PROTOCOL_VERSION, nodeShapes } from './messages.js'
 import { helloShape, peerShapes } from './peer-messages.js'
 import * as rules from './rules.js'
-import type { Rule, Shape } from './shape.js'
-import { bounded, list, nullable, object, optional } from './shape.js'
+import type { Rule, Shape } from './rules.js'
+import { bounded, list, nullable, object, optional } from './rules.js'
 import { readTable } from './testing/index.js'
 
 // SPEC.md's tables are all that somebody who writes a client has: what they say is what the decoders do.

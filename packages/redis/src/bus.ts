@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
-import { Rush, decodeEnvelopes, encodeEnvelope } from '@peerage/core'
+import { Batching, decodeEnvelopes, encodeEnvelope } from '@peerage/core'
 import { CANARY } from './connections/health.js'
 import type { Keys } from './keys.js'
 import type { Publishing } from './connections/publishing.js'
@@ -56,7 +56,7 @@ interface Flight {
 export class RedisBus implements Bus {
   readonly #options: RedisBusOptions
   #inbox: string | undefined
-  readonly #rush: Rush
+  readonly #batching: Batching
   readonly #lanes = new Map<NodeId, Lane>()
   #flushing = false
   #ackTimer: Timer | undefined
@@ -71,7 +71,7 @@ export class RedisBus implements Bus {
 
   constructor(options: RedisBusOptions) {
     this.#options = options
-    this.#rush = new Rush(RUSH, options.clock)
+    this.#batching = new Batching(RUSH, options.clock)
   }
 
   /** The channel that is subscribed to, or shall be. */
@@ -108,7 +108,7 @@ export class RedisBus implements Bus {
       const lane = this.#lanes.get(to) ?? { payload: '', waiting: [], soon: false }
       lane.payload += record
       lane.waiting.push(resolve)
-      const rush = this.#rush.add()
+      const rush = this.#batching.add()
       if (this.#mayWait(envelope)) {
         this.#lanes.set(to, lane)
         this.#ackTimer ??= this.#options.clock.after(ACK_WAIT_MS, () => {

@@ -105,7 +105,7 @@ export class PeerageServer {
       connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => node.leases.count,
       ready: () => this.readiness().ready,
-      fenced: () => node.fence.fenced,
+      fenced: () => node.fenced,
       draining: () => node.draining,
       stun: () => p2p.counters,
       bus: () => store.counts,

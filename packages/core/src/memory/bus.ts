@@ -2,7 +2,7 @@ import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from '../routing/bus.js'
 import { decodeEnvelopes, encodeEnvelope } from '../routing/codec.js'
-import type { Envelope } from '../routing/envelope.js'
+import type { Envelope } from '../routing/message.js'
 import type { Store } from './store.js'
 
 /** The bus of one process. Envelopes pass through the codec, so what arrives is a copy, as from another process. */

@@ -13,7 +13,7 @@ import type {
 import {
   PRESENTED_AHEAD_MOST_MS,
   cameAfter,
-  isSameStay,
+  isSameLease,
   rankOf,
   ranked,
   winsOver,
@@ -70,7 +70,7 @@ export class MemoryRegistry implements Registry {
   async suspend(lease: Lease, graceMs: number): Promise<void> {
     this.#store.open()
     const held = this.#store.lease(lease.peer)
-    if (!held || !isSameStay(held, lease) || held.state === 'away') return
+    if (!held || !isSameLease(held, lease) || held.state === 'away') return
     const away: Lease = { ...held, state: 'away' }
     this.#store.put(away, graceMs)
     this.#announce(away)
@@ -79,7 +79,7 @@ export class MemoryRegistry implements Registry {
   async release(lease: Lease): Promise<void> {
     this.#store.open()
     const held = this.#store.lease(lease.peer)
-    if (held && !isSameStay(held, lease)) return
+    if (held && !isSameLease(held, lease)) return
     if (held) this.#store.bury(held)
     // Its grace may have ended by itself, which announces nothing.
     else if (lease.state !== 'away') return
@@ -101,7 +101,7 @@ export class MemoryRegistry implements Registry {
   #renew(lease: Lease): Lost[] {
     const held = this.#store.lease(lease.peer)
     if (!held) return [{ lease, reason: 'absent' }]
-    if (!isSameStay(held, lease) || held.since !== lease.since)
+    if (!isSameLease(held, lease) || held.since !== lease.since)
       return [{ lease, reason: 'another', holder: held }]
     // The grace of an away name is not ours to prolong.
     if (held.state === 'online') this.#store.put(held, this.#store.times.nameTtlMs)
@@ -115,8 +115,8 @@ export class MemoryRegistry implements Registry {
     // Released since, or released after a later claim: a ghost is not called back.
     if (entry && !held && entry.epoch >= lease.epoch) outcome.lost.push({ lease, reason: 'absent' })
     else if (!held) this.#writeBack(lease, graceMs)
-    else if (isSameStay(held, lease)) outcome.lost.push(...this.#renew(lease))
-    else if (formerNode !== undefined && isSameStay(held, { ...lease, node: formerNode }))
+    else if (isSameLease(held, lease)) outcome.lost.push(...this.#renew(lease))
+    else if (formerNode !== undefined && isSameLease(held, { ...lease, node: formerNode }))
       this.#store.put({ ...lease, state: held.state }, this.#ttl(held))
     else if (formerNode !== undefined) outcome.lost.push({ lease, reason: 'another', holder: held })
     else if (cameAfter(held, lease)) outcome.lost.push({ lease, reason: 'another', holder: held })
@@ -129,16 +129,16 @@ export class MemoryRegistry implements Registry {
     }
   }
 
-  // Two stays of one peer: the later one (of equal ranks the higher epoch wins) says where the peer is now, the older
+  // Two claims of one peer: the later one (of equal ranks the higher epoch wins) says where the peer is now, the older
   // `since` says who it is.
   #merge(held: Lease, lease: Lease, graceMs: number, outcome: Reasserted): void {
-    const staysHeld = winsOver(ranked(held, 0), ranked(lease, 0))
+    const keepsHeld = winsOver(ranked(held, 0), ranked(lease, 0))
     const since = Math.min(held.since, lease.since)
     const rank = Math.min(rankOf(held), rankOf(lease))
-    const holder = ranked({ ...(staysHeld ? held : lease), since }, rank)
-    if (staysHeld) this.#store.rename(holder)
+    const holder = ranked({ ...(keepsHeld ? held : lease), since }, rank)
+    if (keepsHeld) this.#store.rename(holder)
     else this.#writeBack(holder, graceMs)
-    if (staysHeld || since !== lease.since) outcome.lost.push({ lease, reason: 'another', holder })
+    if (keepsHeld || since !== lease.since) outcome.lost.push({ lease, reason: 'another', holder })
   }
 
   #writeBack(lease: Lease, graceMs: number): void {

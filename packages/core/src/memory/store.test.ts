@@ -6,7 +6,7 @@ import { defaultTimes } from '../times.js'
 
 test('[I2] who claims a name after a restart of the process is not taken for who had it before', async () => {
   const peer = newPeer()
-  const stays: number[] = []
+  const sinces: number[] = []
   for (const { startedAfterMs, claimsAfterMs } of [
     { startedAfterMs: 0, claimsAfterMs: 9_000 },
     // A process's own clock begins anew.
@@ -20,8 +20,8 @@ test('[I2] who claims a name after a restart of the process is not taken for who
     await clock.advance(claimsAfterMs)
     const options = { secretHash: 'h'.repeat(22), policy: 'refuse' } as const
     const result = await backend.registry.claim(peer, { node, connection: newConnectionId() }, options)
-    if (result.ok) stays.push(result.lease.since)
+    if (result.ok) sinces.push(result.lease.since)
   }
-  expect(stays).toHaveLength(2)
-  expect(stays[1]).toBeGreaterThan(stays[0] ?? 0)
+  expect(sinces).toHaveLength(2)
+  expect(sinces[1]).toBeGreaterThan(sinces[0] ?? 0)
 })

@@ -13,7 +13,7 @@ import { ghostMs, type Times } from '../times.js'
 export interface Entry {
   lease: Lease | undefined
   epoch: number
-  /** Of a tombstone, where nodes may still know an earlier stay than the last one. */
+  /** Of a tombstone, where nodes may still know an earlier holder than the last one. */
   rank?: number
   expiresAt: number
 }
@@ -92,7 +92,7 @@ export class Store {
     this.names.set(lease.peer, { lease, epoch: lease.epoch, expiresAt: this.now() + ttlMs })
   }
 
-  /** The same stay, with other words: it ends when it would have ended. */
+  /** The same holder, with other words: it ends when it would have ended. */
   rename(lease: Lease): void {
     const entry = this.entry(lease.peer)
     if (entry !== undefined) entry.lease = lease

@@ -1,17 +1,14 @@
-import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { ConnectionId, ErrorCode, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
-import type { Connection } from '../sessions/connection.js'
-import type { Envelope } from '../routing/envelope.js'
-import { Gate } from '../lib/gate.js'
+import type { Connection, OnlineSession, Sessions } from '../sessions/sessions.js'
+import type { Envelope } from '../routing/message.js'
+import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
+import type { Pulse } from './pulse.js'
 import type { Lease, Lost, Owner, Registry } from './registry.js'
-import { RegistryUnavailable, isNew } from './registry.js'
-import type { Routes } from '../routing/routes.js'
-import { hashSecret } from './secret.js'
-import type { OnlineSession } from '../sessions/session.js'
-import type { Sessions } from '../sessions/sessions.js'
+import { RegistryUnavailable, hashSecret, isNew } from './registry.js'
 import type { Settling } from './settling.js'
 
 export interface ClaimRequest {
@@ -25,8 +22,8 @@ export type ClaimOutcome =
   | { ok: true; session: OnlineSession; reclaimed: boolean }
   | { ok: false; code: ErrorCode }
 
-export interface ClaimsParts {
-  self: () => NodeId
+export interface ClaimsOptions {
+  pulse: Pulse
   registry: Registry
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
@@ -40,10 +37,18 @@ export interface ClaimsParts {
   bus: Bus
   sessions: Sessions
   leases: Leases
-  routes: Routes
+  /** `Router.forgetRoute`. */
+  forgetRoute: (peer: Peer) => void
   onEvent: (event: string, details: Record<string, unknown>) => void
   onError: OnError
 }
+
+/**
+ * How a connection ends. `left`: its peer said so, and the name is free. `dropped`: the name waits for the grace.
+ * `gave-up`: the peer went before it knew that the name is its own. A name that it has newly claimed is free, for nobody
+ * else has its secret; one that it held before waits for it, as after a drop.
+ */
+export type Ending = 'left' | 'gave-up' | 'dropped'
 
 /** Claims on their way to the registry: enough to keep it busy, and each answered well within its deadline. */
 const CLAIMS_AT_ONCE = 128
@@ -71,13 +76,13 @@ const UNANSWERED_MOST = 1_000
 
 /** How a connection comes by its name, and how it loses it to another one. */
 export class Claims {
-  readonly #parts: ClaimsParts
-  readonly #gate = new Gate(CLAIMS_AT_ONCE, CLAIMS_WAITING)
+  readonly #options: ClaimsOptions
+  readonly #semaphore = new Semaphore(CLAIMS_AT_ONCE, CLAIMS_WAITING)
   readonly #waiting = new Map<ConnectionId, Waiting>()
   #unanswered: Unanswered[] = []
 
-  constructor(parts: ClaimsParts) {
-    this.#parts = parts
+  constructor(options: ClaimsOptions) {
+    this.#options = options
   }
 
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
@@ -89,7 +94,7 @@ export class Claims {
       return await this.#claimSettled(connection, request)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      this.#parts.onError(error, { stage: 'claim' })
+      this.#options.onError(error, { stage: 'claim' })
       return { ok: false, code: 'registry-unavailable' }
     } finally {
       this.#waiting.delete(connection.id)
@@ -112,7 +117,7 @@ export class Claims {
 
   // The registry may have carried out all the same what it did not answer.
   #doubt(peer: Peer, owner: Owner): void {
-    const { clock, commandMs, nameTtlMs } = this.#parts
+    const { clock, commandMs, nameTtlMs } = this.#options
     const now = clock.monotonic()
     if (this.#unanswered.length >= UNANSWERED_MOST) this.#unanswered.shift()
     this.#unanswered.push({ peer, owner, from: now + commandMs, until: now + nameTtlMs })
@@ -120,7 +125,7 @@ export class Claims {
 
   /** One beat's share: gives back what claims won whose answers never came, for nobody was told that it is his. */
   async withdrawTurn(): Promise<void> {
-    const now = this.#parts.clock.monotonic()
+    const now = this.#options.clock.monotonic()
     const waiting = this.#unanswered
     const due = waiting.filter(({ from }) => from <= now)
     this.#unanswered = waiting.filter(({ from }) => from > now)
@@ -128,7 +133,7 @@ export class Claims {
   }
 
   async #withdraw(unanswered: Unanswered): Promise<void> {
-    const { registry, leases, clock } = this.#parts
+    const { registry, leases, clock } = this.#options
     const { peer, owner, until } = unanswered
     try {
       const lease = await registry.lookup(peer)
@@ -144,7 +149,7 @@ export class Claims {
 
   /** Another node has given the name of a peer here to another connection. */
   supersede({ type, peer, connection, epoch }: Extract<Envelope, { type: 'superseded' | 'evicted' }>): void {
-    const { sessions, leases } = this.#parts
+    const { sessions, leases } = this.#options
     const lease = leases.of(peer)
     if (lease?.connection !== connection || lease.epoch > epoch) return
     leases.forget(lease)
@@ -155,7 +160,7 @@ export class Claims {
 
   /** The registry says that a lease of this node is no longer its own. */
   lose(lost: Lost): void {
-    const { sessions, onEvent } = this.#parts
+    const { sessions, onEvent } = this.#options
     const session = sessions.online(lost.lease.peer)
     if (session?.lease.epoch !== lost.lease.epoch) return
     const samePeer = lost.reason === 'another' && lost.holder.since === lost.lease.since
@@ -164,9 +169,18 @@ export class Claims {
     sessions.close(session, samePeer ? 'superseded' : 'lease-lost')
   }
 
+  /** The registry knows the peer by an earlier claim than the peer itself does, which hears of it when it comes back. */
+  rename(lease: Lease): void {
+    const { sessions, leases, onError } = this.#options
+    const session = sessions.online(lease.peer)
+    if (session?.lease.epoch !== lease.epoch) return
+    sessions.close(session, 'lease-lost')
+    leases.part(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
+  }
+
   /** Tells the node that held a lease until now. */
   tellEnd(type: 'superseded' | 'evicted', lease: Lease): void {
-    const { bus, onEvent, onError } = this.#parts
+    const { bus, onEvent, onError } = this.#options
     const { peer, connection, epoch } = lease
     bus.publish(lease.node, { type, peer, connection, epoch }).then(
       (result) => {
@@ -180,11 +194,11 @@ export class Claims {
   // A name that the registry does not know may be one that its node has yet to write back. Such a claim waits outside
   // of the gate: those of names that are known must not wait behind it.
   async #claimSettled(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
-    const { clock, commandMs, settling } = this.#parts
+    const { clock, commandMs, settling } = this.#options
     const until = clock.monotonic() + commandMs
     for (;;) {
       // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
-      const outcome = await this.#gate.run(() => this.#claim(connection, request))
+      const outcome = await this.#semaphore.run(() => this.#claim(connection, request))
       if (outcome === undefined) return { ok: false, code: 'overloaded' }
       if (outcome !== 'unsettled') return outcome
       const leftMs = until - clock.monotonic()
@@ -193,7 +207,7 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { self, draining, sessions, leases, registry, settling, presented } = this.#parts
+    const { pulse, draining, sessions, leases, registry, settling, presented } = this.#options
     const { peer, policy } = request
     // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
     if (draining()) return { ok: false, code: 'draining' }
@@ -204,7 +218,7 @@ export class Claims {
     if (here !== undefined && here.secretHash !== secretHash && policy === 'refuse') {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
-    const owner = { node: self(), connection: connection.id }
+    const owner = { node: pulse.id, connection: connection.id }
     const claimed = await registry
       .claim(peer, owner, {
         secretHash,
@@ -216,13 +230,13 @@ export class Claims {
         this.#doubt(peer, owner)
         throw error
       })
-    if (claimed.ok) return this.#admit(connection, claimed.lease, claimed.replaced, policy)
+    if (claimed.ok) return this.#take(connection, claimed.lease, claimed.replaced, policy)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
 
   /** Whether a lease of this node prevails over a claim that has just taken its name. */
   async #takesBack(former: Lease, taken: Lease): Promise<boolean> {
-    const { leases } = this.#parts
+    const { leases } = this.#options
     try {
       return await leases.takesBack(former)
     } catch (error) {
@@ -232,20 +246,20 @@ export class Claims {
     }
   }
 
-  async #admit(
+  async #take(
     connection: Connection,
     lease: Lease,
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { self, sessions, leases, routes, onError } = this.#parts
+    const { pulse, sessions, leases, forgetRoute, onError } = this.#options
     // The registry had forgotten whose name it is while this claim was on its way.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await this.#takesBack(former, lease)) return { ok: false, code: 'name-taken' }
     }
     const hasEnded = sessions.get(connection.id)?.state !== 'opening'
-    if (hasEnded || lease.node !== self()) {
+    if (hasEnded || lease.node !== pulse.id) {
       // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
       // one said that it leaves, or gave up before it was ever told that the name is its own.
       const isNobodys = hasEnded && isNew(lease)
@@ -260,8 +274,8 @@ export class Claims {
       return { ok: false, code: 'name-taken' }
     }
     if (here) sessions.close(here, 'superseded')
-    if (replaced && replaced.node !== self()) this.tellEnd('superseded', replaced)
-    routes.drop(lease.peer)
+    if (replaced && replaced.node !== pulse.id) this.tellEnd('superseded', replaced)
+    forgetRoute(lease.peer)
     leases.hold(lease)
     const session = sessions.apply(connection.id, { type: 'claimed', lease })
     if (session?.state !== 'online') {

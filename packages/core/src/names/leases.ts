@@ -2,17 +2,17 @@ import type { NodeId, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Lease, Lost, Reasserted, ReassertOptions, Registry } from './registry.js'
-import { RegistryUnavailable, isSameStay } from './registry.js'
+import { RegistryUnavailable, isSameLease } from './registry.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
-export interface LeasesParts {
+export interface LeasesOptions {
   registry: Registry
   clock: Clock
   graceMs: number
   nameTtlMs: number
   /** This node holds the name no more. */
   lost: (lost: Lost) => void
-  /** The registry knows the same stay by an earlier claim: the lease has an older `since`. */
+  /** The registry knows the same holder by an earlier claim: the lease has an older `since`. */
   renamed: (lease: Lease) => void
   /** Another node's claim lost against ours: its holder must be told. */
   evicted: (lease: Lease) => void
@@ -39,7 +39,7 @@ interface Away {
  * waits for its holder is remembered until its grace ends, so that a registry that was emptied gets it back, too.
  */
 export class Leases {
-  readonly #parts: LeasesParts
+  readonly #options: LeasesOptions
   readonly #held = new Map<Peer, Lease>()
   /** In the order in which their graces end. */
   readonly #away = new Map<Peer, Away>()
@@ -56,8 +56,8 @@ export class Leases {
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
 
-  constructor(parts: LeasesParts) {
-    this.#parts = parts
+  constructor(options: LeasesOptions) {
+    this.#options = options
   }
 
   get count(): number {
@@ -80,7 +80,7 @@ export class Leases {
 
   /** Gives the lease up; an outage does not lose the parting, it is tried again each beat. */
   async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
-    const { clock, graceMs, nameTtlMs } = this.#parts
+    const { clock, graceMs, nameTtlMs } = this.#options
     this.#drop(lease)
     if (how === 'suspend' && !this.#held.has(lease.peer)) {
       this.#away.delete(lease.peer)
@@ -111,9 +111,9 @@ export class Leases {
       .map((peer) => this.#held.get(peer))
       .filter((lease) => lease !== undefined)
     if (leases.length === 0) return
-    const lost = await this.#parts.registry.renew(leases)
+    const lost = await this.#options.registry.renew(leases)
     if (lost.some(({ reason }) => reason === 'absent')) return this.reassertAll()
-    // The registry decides whether the other holder stays: it may be one who came while ours was forgotten.
+    // The registry decides whether the other holder keeps the name: it may be one who came while ours was forgotten.
     await this.#reassert(lost.map(({ lease }) => lease))
   }
 
@@ -145,7 +145,7 @@ export class Leases {
 
   /** The same over a claim that was refused, which strangers may make as often as they like: once a second at most. */
   async keeps(lease: Lease): Promise<boolean> {
-    const now = this.#parts.clock.monotonic()
+    const now = this.#options.clock.monotonic()
     let kept = this.#kept.get(lease)
     if (kept === undefined || now - kept.at >= KEPT_MS) {
       kept = { at: now, written: this.takesBack(lease) }
@@ -187,15 +187,15 @@ export class Leases {
   async #reassertAway(lease: Lease, options: ReassertOptions): Promise<void> {
     const kept = this.#keptFor(lease.peer)
     if (kept === undefined) return
-    const graceMs = Math.ceil(kept.until - this.#parts.clock.monotonic())
+    const graceMs = Math.ceil(kept.until - this.#options.clock.monotonic())
     await this.#reassertNow([lease], { ...options, graceMs })
   }
 
   async #reassertNow(leases: readonly Lease[], options: ReassertOptions): Promise<void> {
     if (leases.length === 0) return
-    const { registry } = this.#parts
+    const { registry } = this.#options
     const { lost, evicted }: Reasserted = await registry.reassert(leases, options)
-    for (const lease of evicted) this.#parts.evicted(lease)
+    for (const lease of evicted) this.#options.evicted(lease)
     for (const one of lost) {
       if (!isOwnGhost(one)) {
         this.#lose(one)
@@ -211,14 +211,14 @@ export class Leases {
     const { lease } = lost
     if (this.of(lease.peer) !== lease) return
     const isOnline = this.#held.has(lease.peer)
-    if (lost.reason === 'another' && isSameStay(lost.holder, lease)) {
+    if (lost.reason === 'another' && isSameLease(lost.holder, lease)) {
       if (isOnline) this.#held.set(lease.peer, lost.holder)
       else this.#away.delete(lease.peer)
-      if (isOnline) this.#parts.renamed(lost.holder)
+      if (isOnline) this.#options.renamed(lost.holder)
       return
     }
     this.#drop(lease)
-    if (isOnline) this.#parts.lost(lost)
+    if (isOnline) this.#options.lost(lost)
   }
 
   #drop(lease: Lease): void {
@@ -230,11 +230,11 @@ export class Leases {
 
   #keptFor(peer: Peer): Away | undefined {
     const away = this.#away.get(peer)
-    return away !== undefined && away.until > this.#parts.clock.monotonic() ? away : undefined
+    return away !== undefined && away.until > this.#options.clock.monotonic() ? away : undefined
   }
 
   #forgetAway(): void {
-    const now = this.#parts.clock.monotonic()
+    const now = this.#options.clock.monotonic()
     for (const [peer, { until }] of this.#away) {
       if (until > now) return
       this.#away.delete(peer)
@@ -242,7 +242,7 @@ export class Leases {
   }
 
   async #tryParting(parting: Parting): Promise<void> {
-    const { registry, graceMs, clock, onError } = this.#parts
+    const { registry, graceMs, clock, onError } = this.#options
     try {
       if (parting.how === 'release') await registry.release(parting.lease)
       else await registry.suspend(parting.lease, graceMs)
@@ -262,7 +262,7 @@ export class Leases {
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer: Timer = this.#parts.clock.after(ms, () => {
+      const timer: Timer = this.#options.clock.after(ms, () => {
         timer.cancel()
         resolve()
       })

@@ -1,18 +1,16 @@
+import { randomBytes } from 'node:crypto'
 import type { NodeId } from '@peerage/protocol'
-import type { Backend } from '../backend.js'
-import type { OnError } from '../backend.js'
+import { parseNodeId } from '@peerage/protocol'
+import type { Backend, OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
-import type { Fence } from './fence.js'
-import { mintNodeId } from './secret.js'
 import type { Times } from '../times.js'
 
-export interface PulseParts {
+export interface PulseOptions {
   backend: Backend
   times: Times
   clock: Clock
-  fence: Fence
   /** Takes what other nodes send, under the identity of now. Resolves when the subscription stands. */
-  listen: (node: NodeId) => Promise<void>
+  listen: () => Promise<void>
   /** This process goes on as `to`: its names follow. Rejects with RegistryUnavailable, and is asked again. */
   move: (to: NodeId, from: NodeId) => Promise<void>
   /** Names may be gone from the store, or were not renewed in time: writes them back. */
@@ -33,11 +31,15 @@ export interface PulseParts {
  * fails is taken again by the next beat.
  */
 export class Pulse {
-  readonly #parts: PulseParts
+  readonly #options: PulseOptions
   #id: NodeId = mintNodeId()
   #timer: Timer | undefined
   #beating: Promise<void> | undefined
   #stopped = false
+  /** When the lease of this node ends, by the monotonic clock, counted from before the request that renewed it. */
+  #leaseUntil = Number.NEGATIVE_INFINITY
+  /** It has had a lease: before that it is no wonder that it has none. */
+  #hadLease = false
   /** Since its first beat it may have names to lose. */
   #began = false
   #listening = false
@@ -47,10 +49,11 @@ export class Pulse {
   /** The identity that names still stand under: they have yet to follow. */
   #former: NodeId | undefined
   #recoveredAt = Number.NEGATIVE_INFINITY
+  /** Why the last beat failed. */
   #failure: string | undefined
 
-  constructor(parts: PulseParts) {
-    this.#parts = parts
+  constructor(options: PulseOptions) {
+    this.#options = options
   }
 
   /** Which process of the cluster this is; a new one after a lapse [I7]. */
@@ -58,24 +61,38 @@ export class Pulse {
     return this.#id
   }
 
-  /** Whether other nodes reach this one. */
-  get listening(): boolean {
-    return this.#listening
+  /**
+   * This node may not act for the cluster [I12]: its lease has ended. Every entry point asks, for after a pause of the
+   * process a timer would come too late.
+   */
+  get fenced(): boolean {
+    return this.#options.clock.monotonic() >= this.#leaseUntil
   }
 
-  /** Why the last beat failed, for those who ask why this node is not ready. */
-  get failure(): string | undefined {
-    return this.#failure
+  /** Whether this node takes part in the cluster: it may act for it, and other nodes reach it. */
+  get active(): boolean {
+    return this.#listening && !this.fenced
+  }
+
+  /** Why it does not take part; `why` in words for an operator. Undefined: it does. */
+  get unready(): { reason: 'starting' | 'fenced' | 'listening'; why: string } | undefined {
+    const because = this.#failure === undefined ? '' : `: ${this.#failure}`
+    if (!this.#hadLease) return { reason: 'starting', why: `starting: the node has no lease yet${because}` }
+    if (this.fenced)
+      return { reason: 'fenced', why: `fenced: the node lease could not be renewed in time${because}` }
+    if (!this.#listening)
+      return { reason: 'listening', why: `not listening to the other nodes yet${because}` }
+    return undefined
   }
 
   /** True for two beats after the store came back: what is absent may have yet to be written back. */
   get recovering(): boolean {
-    return this.#parts.clock.monotonic() - this.#recoveredAt < 2 * this.#parts.times.beatMs
+    return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
   }
 
   /** What the store holds is in question: everything is written back with the next beat, which is now. */
   doubt(): void {
-    this.#recoveredAt = this.#parts.clock.monotonic()
+    this.#recoveredAt = this.#options.clock.monotonic()
     this.#doubt = true
     this.#beatIn(0)
   }
@@ -89,14 +106,14 @@ export class Pulse {
         },
         (error: unknown) => {
           this.#failure = error instanceof Error ? error.message : String(error)
-          this.#parts.onError(error, { stage: 'beat' })
+          this.#options.onError(error, { stage: 'beat' })
         },
       )
       .finally(() => {
         this.#beating = undefined
-        this.#parts.always()
+        this.#options.always()
         const soon = (this.#doubt || this.#untold) && this.#failure === undefined
-        this.#beatIn(soon ? 0 : this.#parts.times.beatMs)
+        this.#beatIn(soon ? 0 : this.#options.times.beatMs)
       })
     return this.#beating
   }
@@ -111,31 +128,32 @@ export class Pulse {
   #beatIn(ms: number): void {
     this.#timer?.cancel()
     if (this.#stopped) return
-    this.#timer = this.#parts.clock.after(ms, () => void this.beat())
+    this.#timer = this.#options.clock.after(ms, () => void this.beat())
   }
 
   async #steps(): Promise<void> {
-    const { clock, fence } = this.#parts
-    const lacksNames = this.#doubt || (fence.fenced && this.#began)
+    const { clock, times, seen, turn } = this.#options
+    const lacksNames = this.#doubt || (this.fenced && this.#began)
     const startedAt = await this.#renew(!lacksNames && this.#former === undefined)
     this.#untold = false
-    this.#parts.seen()
+    seen()
     if (!this.#listening) await this.#listen()
     await this.#follow()
     // Not before its names have followed: until then other nodes take them for a dead node's.
-    fence.extend(startedAt, this.#parts.times.nodeLeaseMs)
+    this.#hadLease = true
+    this.#leaseUntil = Math.max(this.#leaseUntil, startedAt + times.nodeLeaseMs)
     if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
     this.#began = true
-    await this.#parts.turn()
+    await turn()
   }
 
   /** Renews the lease, under a new identity if it has lapsed. Returns when the request that did it was made. */
   async #renew(settled: boolean): Promise<number> {
-    const { backend, clock, fence, onLapse } = this.#parts
+    const { backend, clock, onLapse } = this.#options
     const startedAt = clock.monotonic()
     if ((await backend.nodes.beat(settled)) === 'alive') return startedAt
     const former = this.#id
-    fence.fall()
+    this.#leaseUntil = Number.NEGATIVE_INFINITY
     this.#id = mintNodeId()
     this.#listening = false
     this.#former ??= former
@@ -148,13 +166,13 @@ export class Pulse {
   }
 
   async #listen(): Promise<void> {
-    await this.#parts.listen(this.#id)
+    await this.#options.listen()
     this.#listening = true
   }
 
   async #follow(): Promise<void> {
     if (this.#former === undefined) return
-    await this.#parts.move(this.#id, this.#former)
+    await this.#options.move(this.#id, this.#former)
     this.#former = undefined
     this.#untold = true
   }
@@ -164,11 +182,18 @@ export class Pulse {
     this.#doubt = false
     this.#recoveredAt = now
     try {
-      await this.#parts.restore()
+      await this.#options.restore()
       this.#untold = true
     } catch (error) {
       this.#doubt = true
       throw error
     }
   }
+}
+
+/** A fresh NodeId: 48 random bits, so that a restarted node never inherits [I7]. */
+export function mintNodeId(): NodeId {
+  const minted = parseNodeId(randomBytes(6).toString('base64url'))
+  if (!minted.ok) throw new Error(minted.problem)
+  return minted.value
 }

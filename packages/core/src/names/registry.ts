@@ -1,19 +1,21 @@
-import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
+import { hash, randomBytes } from 'node:crypto'
+import type { ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
 
 /** Who holds a name. Immutable: each change is a new lease. */
 export interface Lease {
   peer: Peer
   node: NodeId
   connection: ConnectionId
-  /** Registry time (ms) of the first claim; stays through reclaims and moves: says *who*. */
+  /** Registry time (ms) of the first claim; the same through reclaims and moves: says *who*. */
   since: number
-  /** Grows with each claim: says *which stay*. Strictly increases for a name [I2]. */
+  /** Grows with each claim: says *which claim*. Strictly increases for a name [I2]. */
   epoch: number
   state: 'online' | 'away'
   /** 128 bits of SHA-256 over the reclaim secret, in base64url (22 characters). */
   secretHash: string
   /**
-   * The registry time by which this lease is weighed against another of the same name: the older one stays [I10].
+   * The registry time by which this lease is weighed against another of the same name: the older one wins [I10].
    * A `replace` claim takes over the rank of the holder that it pushed out, so that this holder loses for good. So does
    * a claim of a name whose holder left it on another node than it came to first: a node may still know it there.
    * Absent: `since`.
@@ -51,7 +53,7 @@ export type Lost = { lease: Lease; reason: 'absent' } | { lease: Lease; reason: 
 
 /**
  * How a lease came back: unchanged, or lost to `holder`. `evicted`: the other claim that lost against ours.
- * A `holder` that is the same stay as the lease has an older `since`: the same peer, known by its earlier claim.
+ * A `holder` with the claim of the lease has an older `since`: the same peer, known by its earlier claim.
  */
 export interface Reasserted {
   lost: Lost[]
@@ -76,7 +78,7 @@ export interface Registry {
   reassert(leases: readonly Lease[], options?: ReassertOptions): Promise<Reasserted>
   /** The socket dropped: the name is away and waits `graceMs` for its holder. */
   suspend(lease: Lease, graceMs: number): Promise<void>
-  /** Frees the name at once; no-op unless it is still this lease. No earlier stay of it is written back from then on. */
+  /** Frees the name at once; no-op unless it is still this lease. No lease of an earlier epoch is written back from then on. */
   release(lease: Lease): Promise<void>
   lookup(peer: Peer): Promise<Lease | undefined>
 }
@@ -91,8 +93,8 @@ export interface ReassertOptions {
 /** How far a presented epoch may be ahead of the registry's clock [I2]: no node can push epochs out of reach. */
 export const PRESENTED_AHEAD_MOST_MS = 60_000
 
-/** The same stay of the same holder: what renew, suspend and release compare [I3, I4]. */
-export function isSameStay(a: Lease, b: Lease): boolean {
+/** One claim's leases, whatever their state and `since`: what renew, suspend and release compare [I3, I4]. */
+export function isSameLease(a: Lease, b: Lease): boolean {
   return a.epoch === b.epoch && a.node === b.node && a.connection === b.connection
 }
 
@@ -101,7 +103,7 @@ export function isNew(lease: Lease): boolean {
   return lease.since === lease.epoch
 }
 
-/** Which of two leases of one name stays: a total order, so that the order of arrival does not matter [I11]. */
+/** Which of two leases of one name wins: a total order, so that the order of arrival does not matter [I11]. */
 export function winsOver(a: Lease, b: Lease): boolean {
   const [rankA, rankB] = [rankOf(a), rankOf(b)]
   if (rankA !== rankB) return rankA < rankB
@@ -112,7 +114,7 @@ export function winsOver(a: Lease, b: Lease): boolean {
 
 /**
  * Whether a lease took its rank over from one that had ended, as `other` has: of the same peer perhaps, which left and
- * came again, but not the same stay.
+ * came again, but not the same holder.
  */
 export function cameAfter(lease: Lease, other: Lease): boolean {
   return lease.secretHash === other.secretHash && rankOf(lease) < lease.since && other.epoch < lease.since
@@ -126,6 +128,18 @@ export function rankOf(lease: Lease): number {
 export function ranked(lease: Lease, rank: number): Lease {
   const { rank: _, ...rest } = lease
   return rank === lease.since ? rest : { ...rest, rank }
+}
+
+/** 128 bits of SHA-256 over peer and secret, in base64url: all that the registry stores of a secret [I8]. */
+export function hashSecret(peer: Peer, secret: string): string {
+  return hash('sha256', `${peer}\0${secret}`, 'buffer').subarray(0, 16).toString('base64url')
+}
+
+/** A name that nobody can guess: 128 random bits. */
+export function mintName(): Name {
+  const minted = parseName(randomBytes(16).toString('base64url'))
+  if (!minted.ok) throw new Error(minted.problem)
+  return minted.value
 }
 
 /** The registry did not answer in time, or refused for a reason of its own (loading, read-only, out of memory). */

@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest'
 import type { Node } from '../node.js'
 import { RegistryUnavailable } from './registry.js'
-import type { OnlineSession } from '../sessions/session.js'
+import type { OnlineSession } from '../sessions/sessions.js'
 import { settle } from '../testing/fake-clock.js'
-import type { House } from '../testing/house.js'
-import { addNode, cutOf, cutOff, two } from '../testing/house.js'
-import type { Stay } from '../testing/peers.js'
+import type { TestCluster } from '../testing/nodes.js'
+import { addNode, cutOf, cutOff, two } from '../testing/nodes.js'
+import type { Arrival } from '../testing/peers.js'
 import { arrive, peerNamed } from '../testing/peers.js'
 
 /** Lets an arrival wait for as long as a claim may take, and says how it ended. */
-async function arriveLate(made: House, node: Node, name: string, secret: string): Promise<Stay> {
+async function arriveLate(made: TestCluster, node: Node, name: string, secret: string): Promise<Arrival> {
   const arriving = arrive(node, name, { secret })
   await made.clock.advance(made.times.commandMs)
   return arriving
@@ -84,7 +84,7 @@ test('[SET1] [I10] nodes that live and cannot write their names back hold claims
   await clock.advance(times.nodeLeaseMs - 2 * times.beatMs)
   expect((await arriveLate(made, b, 'bob', 'bob')).outcome.ok).toBe(false)
   await clock.advance(2 * times.beatMs)
-  expect(a.fence.fenced).toBe(false)
+  expect(a.fenced).toBe(false)
   expect((await arrive(b, 'bob')).outcome.ok).toBe(true)
   // Its own claims go on as well.
   expect((await arrive(a, 'carol')).outcome.ok).toBe(true)
@@ -207,7 +207,7 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   const { a, clock, cluster, cuts } = await two()
   const { registry } = cutOf(cuts, a).backend
   const claim = registry.claim.bind(registry)
-  let first: Stay | undefined
+  let first: Arrival | undefined
   // The stranger's claim is on its way while the holder's is answered, and then everything is lost.
   registry.claim = async (...args) => {
     registry.claim = claim
@@ -228,7 +228,7 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   const { a, clock, cluster, cuts, times } = await two()
   const { registry } = cutOf(cuts, a).backend
   const [claim, reassert] = [registry.claim.bind(registry), registry.reassert.bind(registry)]
-  let first: Stay | undefined
+  let first: Arrival | undefined
   registry.claim = async (...args) => {
     registry.claim = claim
     first = await arrive(a, 'alice')
@@ -265,7 +265,7 @@ test('[SET5] [I10] a peer that is known by an earlier claim comes back to hear i
 })
 
 test.each(['away', 'online'])(
-  '[I9] [SET5] a stay that is %s on a node without the registry takes no name back that its holder left elsewhere',
+  '[I9] [SET5] a session that is %s on a node without the registry takes no name back that its holder left elsewhere',
   async (state) => {
     const { a, b, clock, cuts, times } = await two()
     const alice = await arrive(a, 'alice')

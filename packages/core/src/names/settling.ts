@@ -2,10 +2,11 @@ import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Nodes } from './nodes.js'
+import type { Pulse } from './pulse.js'
 import type { Times } from '../times.js'
 
-export interface SettlingParts {
-  self: () => NodeId
+export interface SettlingOptions {
+  pulse: Pulse
   nodes: Nodes
   clock: Clock
   times: Times
@@ -48,15 +49,15 @@ const LOOK_MS_A_NODE = 1
  * beaten since, and until all of them have settled.
  */
 export class Settling {
-  readonly #parts: SettlingParts
+  readonly #options: SettlingOptions
   #state: State = { is: 'starting' }
   /** Nodes that were live at the last look, and when their leases end (monotonic time). */
   #live = new Map<NodeId, number>()
   readonly #waiting = new Set<(settled: boolean) => void>()
   #timer: Timer | undefined
 
-  constructor(parts: SettlingParts) {
-    this.#parts = parts
+  constructor(options: SettlingOptions) {
+    this.#options = options
   }
 
   get settled(): boolean {
@@ -70,7 +71,7 @@ export class Settling {
 
   /** The registry may have lost names. */
   doubt(): void {
-    const { nodes, clock, times } = this.#parts
+    const { nodes, clock, times } = this.#options
     const state = this.#state
     if (state.is === 'starting') return
     const { now, bornAt } = nodes.view()
@@ -99,7 +100,7 @@ export class Settling {
 
   /** Takes the view of the nodes, which is new. */
   look(): void {
-    const { nodes, times, clock } = this.#parts
+    const { nodes, times, clock } = this.#options
     const { now, bornAt, nodes: seen } = nodes.view()
     if (this.#state.is === 'starting')
       this.#state = {
@@ -115,7 +116,7 @@ export class Settling {
     const monotonic = clock.monotonic()
     this.#live = new Map()
     for (const [node, { end }] of seen)
-      if (end > now && node !== this.#parts.self()) this.#live.set(node, monotonic + end - now)
+      if (end > now && node !== this.#options.pulse.id) this.#live.set(node, monotonic + end - now)
     if (this.#state.is === 'settled') return
     this.#await(this.#state)
     if (this.#isDone(this.#state, now)) this.#settle(bornAt)
@@ -126,7 +127,7 @@ export class Settling {
   wait(ms: number): Promise<boolean> {
     if (this.settled) return Promise.resolve(true)
     return new Promise((resolve) => {
-      const timer = this.#parts.clock.after(ms, () => answer(false))
+      const timer = this.#options.clock.after(ms, () => answer(false))
       const answer = (settled: boolean): void => {
         timer.cancel()
         this.#waiting.delete(answer)
@@ -143,7 +144,7 @@ export class Settling {
   }
 
   #await({ since, awaited }: Unsettled): void {
-    const { nodes, self } = this.#parts
+    const { nodes, pulse } = this.#options
     const { now, nodes: seen } = nodes.view()
     // Who has appeared since the doubt is awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
@@ -151,12 +152,12 @@ export class Settling {
       const at = seen.get(node)
       const hasEnded = at !== undefined && at.end <= now
       const hasSettled = at !== undefined && at.settledAt >= since
-      if (node === self() || hasEnded || hasSettled) awaited.delete(node)
+      if (node === pulse.id || hasEnded || hasSettled) awaited.delete(node)
     }
   }
 
   #isDone({ restored, giveUpAt, notBefore, awaited }: Unsettled, now: number): boolean {
-    const monotonic = this.#parts.clock.monotonic()
+    const monotonic = this.#options.clock.monotonic()
     if (!restored && monotonic < giveUpAt) return false
     for (const until of awaited.values()) if (until > monotonic) return false
     return now >= notBefore
@@ -171,7 +172,7 @@ export class Settling {
 
   #lookLater(): void {
     if (this.#timer !== undefined) return
-    const { clock, nodes, onError } = this.#parts
+    const { clock, nodes, onError } = this.#options
     const ms = Math.max(LOOK_MS, this.#live.size * LOOK_MS_A_NODE)
     this.#timer = clock.after(ms, () => {
       this.#timer = undefined

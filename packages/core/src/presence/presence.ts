@@ -20,6 +20,12 @@ export interface Presence {
   onChange(listener: (change: PresenceChange) => void): void
 }
 
+/** How a peer stands, and which holder of its name it is. */
+export interface Seen {
+  state: PresenceState
+  since?: number
+}
+
 /** What a lease says of its peer, given who is alive: a dead node's names wait for the grace, then are free. */
 export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
   if (lease === undefined) return 'offline'
@@ -35,4 +41,10 @@ export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: numb
       // Newer than our last beat, most likely; the bus tells if nobody listens.
       return 'online'
   }
+}
+
+/** The same, as peers are told it. */
+export function seenOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): Seen {
+  const state = presenceOf(lease, nodes, graceMs)
+  return lease === undefined || state === 'offline' ? { state: 'offline' } : { state, since: lease.since }
 }

@@ -1,16 +1,16 @@
-import type { ConnectionId, Peer, PresenceState } from '@peerage/protocol'
+import type { ConnectionId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import { Behind } from '../lib/behind.js'
+import { SlowReaders } from '../sessions/slow-readers.js'
 import type { Clock } from '../lib/clock.js'
 import type { Nodes } from '../names/nodes.js'
-import type { Presence } from './presence.js'
-import { presenceOf } from './presence.js'
+import type { Presence, Seen } from './presence.js'
+import { seenOf } from './presence.js'
 import type { Lease } from '../names/registry.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
-export interface WatchersParts {
+export interface WatchersOptions {
   presence: Presence
   nodes: Nodes
   sessions: Sessions
@@ -18,11 +18,6 @@ export interface WatchersParts {
   graceMs: number
   lookup: (peer: Peer) => Promise<Lease | undefined>
   onError: OnError
-}
-
-export interface Seen {
-  state: PresenceState
-  since?: number
 }
 
 interface Watched {
@@ -35,18 +30,18 @@ interface Watched {
  * when one is lost or a peer's node dies without a word [I15].
  */
 export class Watchers {
-  readonly #parts: WatchersParts
+  readonly #options: WatchersOptions
   readonly #watched = new Map<Peer, Watched>()
   readonly #byConnection = new Map<ConnectionId, Set<Peer>>()
   /** Of whom a connection that reads too slowly has not heard the latest. */
   readonly #missed = new Map<ConnectionId, Set<Peer>>()
-  readonly #behind: Behind
+  readonly #slow: SlowReaders
   #turn = 0
 
-  constructor(parts: WatchersParts) {
-    this.#parts = parts
-    this.#behind = new Behind({ ...parts, catchUp: (connection) => this.#catchUp(connection) })
-    parts.presence.onChange(({ peer }) => this.#look([peer]))
+  constructor(options: WatchersOptions) {
+    this.#options = options
+    this.#slow = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
+    options.presence.onChange(({ peer }) => this.#look([peer]))
   }
 
   count(connection: ConnectionId): number {
@@ -64,12 +59,12 @@ export class Watchers {
     const peers = this.#byConnection.get(connection) ?? new Set()
     this.#byConnection.set(connection, peers.add(peer))
     try {
-      await this.#parts.presence.watch(peer)
+      await this.#options.presence.watch(peer)
     } catch (error) {
       // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
       if (this.#watched.get(peer) === watched) throw error
     }
-    const seen = this.#read(await this.#parts.lookup(peer))
+    const seen = this.#read(await this.#options.lookup(peer))
     this.#tell(peer, seen, connection)
     return seen
   }
@@ -83,7 +78,7 @@ export class Watchers {
     watched?.connections.delete(connection)
     if (watched?.connections.size !== 0) return
     this.#watched.delete(peer)
-    this.#parts.presence.unwatch(peer)
+    this.#options.presence.unwatch(peer)
   }
 
   forget(connection: ConnectionId): void {
@@ -106,16 +101,15 @@ export class Watchers {
   #look(peers: Peer[]): void {
     for (const peer of peers) {
       if (!this.#watched.has(peer)) continue
-      this.#parts.lookup(peer).then(
+      this.#options.lookup(peer).then(
         (lease) => this.#tell(peer, this.#read(lease)),
-        (error: unknown) => this.#parts.onError(error, { stage: 'watch' }),
+        (error: unknown) => this.#options.onError(error, { stage: 'watch' }),
       )
     }
   }
 
   #read(lease: Lease | undefined): Seen {
-    const state = presenceOf(lease, this.#parts.nodes, this.#parts.graceMs)
-    return lease === undefined || state === 'offline' ? { state: 'offline' } : { state, since: lease.since }
+    return seenOf(lease, this.#options.nodes, this.#options.graceMs)
   }
 
   #tell(peer: Peer, seen: Seen, except?: ConnectionId): void {
@@ -128,13 +122,13 @@ export class Watchers {
   }
 
   #send(id: ConnectionId, peer: Peer, seen: Seen): void {
-    const connection = this.#parts.sessions.get(id)?.connection
+    const connection = this.#options.sessions.get(id)?.connection
     if (connection === undefined) return
     const missed = this.#missed.get(id)
     if (connection.send({ type: 'presence', name: nameOf(peer), ...seen })) missed?.delete(peer)
     else {
       this.#missed.set(id, (missed ?? new Set()).add(peer))
-      this.#behind.add(id)
+      this.#slow.add(id)
     }
   }
 

@@ -8,8 +8,8 @@ import { RegistryUnavailable } from '../names/registry.js'
 import type { RoomRegistry } from './registry.js'
 import { Rooms } from './rooms.js'
 import { Roster } from './roster.js'
-import { cutOff, two } from '../testing/house.js'
-import type { Stay } from '../testing/peers.js'
+import { cutOff, two } from '../testing/nodes.js'
+import type { Arrival } from '../testing/peers.js'
 import { arrive, peerNamed } from '../testing/peers.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
@@ -56,14 +56,13 @@ async function scene() {
   const { registry, steps } = slow(new MemoryRooms(new Store(times, clock, defaultMailboxLimits)))
   const errors: unknown[] = []
   const rooms = new Rooms({
-    self: () => a.id,
+    pulse: { id: a.id, recovering: false },
     registry,
     sessions: a.sessions,
     clock,
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
     isDead: () => false,
-    recovering: () => false,
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)
@@ -78,9 +77,9 @@ async function scene() {
       steps.shift()?.()
       await turn()
     },
-    members: async ({ session }: Stay) =>
+    members: async ({ session }: Arrival) =>
       (await rooms.list(session, hall)).members.map(({ name, state }) => `${name} ${state}`),
-    changes: ({ connection }: Stay) =>
+    changes: ({ connection }: Arrival) =>
       connection.sent.flatMap((message) =>
         message.type === 'changed' ? message.members.map(({ name, state }) => `${name} ${state}`) : [],
       ),
@@ -295,12 +294,12 @@ test('[R10] how many hear it is asked for once a second, and known meanwhile', a
 async function apart() {
   const { a, b, clock, cuts, times } = await two()
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
-  for (const [node, stay] of [
+  for (const [node, arrival] of [
     [b, bob],
     [a, alice],
   ] as const) {
-    await node.rooms.join(stay.session, hall)
-    await node.rooms.list(stay.session, hall)
+    await node.rooms.join(arrival.session, hall)
+    await node.rooms.list(arrival.session, hall)
   }
   await clock.advance(1_000)
   alice.connection.sent.length = 0

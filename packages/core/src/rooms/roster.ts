@@ -1,7 +1,5 @@
 import type { Name, PresenceState } from '@peerage/protocol'
-import type { RoomChange } from '../sessions/connection.js'
-
-type Change = RoomChange['members'][number]
+import type { MemberChange } from '../sessions/sessions.js'
 
 /** A member as its room's list says it. */
 export interface Listed {
@@ -27,7 +25,7 @@ export class Roster {
   /** Of whom there was news while the list was read: what was read may be older. */
   #news: Set<Name> | undefined
 
-  /** A page was read for one of them. What they know of one holder of a name stays: the others were not told. */
+  /** A page was read for one of them. What they know of one holder of a name is kept: the others were not told. */
   listed(members: readonly Listed[]): void {
     for (const { name, since, state } of members)
       if ((this.#known.get(name)?.since ?? -1) < since)
@@ -35,7 +33,7 @@ export class Roster {
   }
 
   /** They are told of a change. */
-  told({ name, since, state }: Change): void {
+  told({ name, since, state }: MemberChange): void {
     this.#news?.add(name)
     // A late word about a former holder.
     if ((this.#known.get(name)?.since ?? -1) > since) return
@@ -44,7 +42,7 @@ export class Roster {
   }
 
   /** `read`: the whole list. Resolves with what they must be told; each of it is to be handed to `told` as well. */
-  async look(read: () => Promise<Iterable<Listed>>): Promise<Change[]> {
+  async look(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
     const news = (this.#news = new Set<Name>())
     try {
       const seen = new Map<Name, Listed>()
@@ -58,7 +56,7 @@ export class Roster {
   }
 
   // One that is missing once may have yet to be written back, after the registry lost everything.
-  *#gone(seen: ReadonlyMap<Name, Listed>, news: ReadonlySet<Name>): Generator<Change> {
+  *#gone(seen: ReadonlyMap<Name, Listed>, news: ReadonlySet<Name>): Generator<MemberChange> {
     for (const [name, known] of this.#known) {
       if (news.has(name)) continue
       const wasMissing = known.missing
@@ -67,7 +65,7 @@ export class Roster {
     }
   }
 
-  *#differing(listed: Iterable<Listed>): Generator<Change> {
+  *#differing(listed: Iterable<Listed>): Generator<MemberChange> {
     for (const { name, since, state } of listed) {
       const known = this.#known.get(name)
       if (known !== undefined && (known.since > since || (known.since === since && known.state === state)))

@@ -1,5 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Envelope } from './envelope.js'
+import type { Envelope } from './message.js'
 
 /**
  * Node to node, addressed. Contract (testing/bus-contract.ts):

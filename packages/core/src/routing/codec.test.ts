@@ -3,8 +3,7 @@ import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decodeEnvelope, decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './codec.js'
-import type { Envelope } from './envelope.js'
-import type { Message } from './message.js'
+import type { Envelope, Message } from './message.js'
 
 function must<T>(parsed: { ok: true; value: T } | { ok: false; problem: string }): T {
   if (!parsed.ok) throw new Error(parsed.problem)

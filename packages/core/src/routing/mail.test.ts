@@ -3,7 +3,9 @@ import { HeldBytes } from './held-bytes.js'
 import { Mail } from './mail.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
+import { memoryCluster } from '../memory/index.js'
 import { RegistryUnavailable } from '../names/registry.js'
+import { defaultTimes } from '../times.js'
 import { newPeer } from '../testing/cluster.js'
 import { fakeClock } from '../testing/fake-clock.js'
 
@@ -22,12 +24,15 @@ function scene() {
     take: async () => [],
     expire: async () => [],
   }
+  const { registry, nodes } = memoryCluster({ clock }).backend()
   const mail = new Mail({
     mailbox,
+    registry,
+    nodes,
+    graceMs: defaultTimes.graceMs,
     clock,
     expireMs: EXPIRE_MS,
     arrived: () => expect.unreachable(),
-    isBack: async () => false,
     expired: () => expect.unreachable(),
     onError: (error) => expect.unreachable(String(error)),
   })

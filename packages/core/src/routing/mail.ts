@@ -4,17 +4,22 @@ import type { Clock, Timer } from '../lib/clock.js'
 import { HeldBytes } from './held-bytes.js'
 import type { Mailbox } from './mailbox.js'
 import type { Message } from './message.js'
+import type { Nodes } from '../names/nodes.js'
+import type { Registry } from '../names/registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
+import { presenceOf } from '../presence/presence.js'
 
-export interface MailParts {
+export interface MailOptions {
   mailbox: Mailbox
+  registry: Registry
+  nodes: Nodes
   clock: Clock
+  /** How long a name waits for its holder. */
+  graceMs: number
   /** How long a queue waits for its peer. */
   expireMs: number
   /** Routes what waited for a peer that came in the very moment of the put. */
   arrived: (message: Message) => void
-  /** Whether the peer is here by now, as the registry says, with another stay than the epoch `gone`. */
-  isBack: (peer: Peer, gone: number | undefined) => Promise<boolean>
   /** Nobody came: tells the sender. */
   expired: (message: Message) => void
   onError: OnError
@@ -28,30 +33,30 @@ const EXPIRE_TRIES = 5
 
 /** Holds messages for absent peers, and tells their senders when nobody came. */
 export class Mail {
-  readonly #parts: MailParts
+  readonly #options: MailOptions
   #stopped = false
   readonly #held: HeldBytes
   /** One timer a queue: a queue that is made anew, known by its birth, gets its own. */
   readonly #expiries = new Map<Peer, { since: number; timer: Timer }>()
 
-  constructor(parts: MailParts) {
-    this.#parts = parts
-    this.#held = new HeldBytes(parts.clock, parts.expireMs)
+  constructor(options: MailOptions) {
+    this.#options = options
+    this.#held = new HeldBytes(options.clock, options.expireMs)
   }
 
   /**
    * False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with
-   * RegistryUnavailable: nor was it then. `gone` is the epoch of a stay that did not take the message, where there was
-   * one: its socket ends before the registry knows, so that stay is no reason to route the message once more.
+   * RegistryUnavailable: nor was it then. `gone` is the epoch of a holder that did not take the message, where there
+   * was one: its socket ends before the registry knows, so that holder is no reason to route the message once more.
    */
   async hold(message: Message, gone?: number): Promise<boolean> {
-    const { mailbox, isBack, arrived, onError } = this.#parts
+    const { mailbox, arrived, onError } = this.#options
     const since = await this.#put(message)
     if (since === undefined) return false
     this.#expectExpiry(message.to, since)
     try {
       // The peer may have claimed and emptied its mailbox between our look-up and our put.
-      if (await isBack(message.to, gone))
+      if (await this.#isBack(message.to, gone))
         for (const waiting of await mailbox.take(message.to)) arrived(waiting)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
@@ -61,13 +66,20 @@ export class Mail {
     return true
   }
 
+  // Not by the router's look-up: it may join one that began before the message was put.
+  async #isBack(peer: Peer, gone: number | undefined): Promise<boolean> {
+    const { registry, nodes, graceMs } = this.#options
+    const lease = await registry.lookup(peer)
+    return lease?.epoch !== gone && presenceOf(lease, nodes, graceMs) === 'online'
+  }
+
   /** When its queue was made. Undefined: not kept, and what was counted for it is given back. */
   async #put(message: Message): Promise<number | undefined> {
     const bytes = Buffer.byteLength(message.frame)
     if (!this.#held.take(message.from, bytes)) return undefined
     let since: number | undefined
     try {
-      const put = await this.#parts.mailbox.put(message.to, message)
+      const put = await this.#options.mailbox.put(message.to, message)
       if (put.ok) since = put.since
       return since
     } finally {
@@ -77,7 +89,7 @@ export class Mail {
 
   /** What waits for a peer that has just claimed its name, in order. */
   take(peer: Peer): Promise<Message[]> {
-    return this.#parts.mailbox.take(peer)
+    return this.#options.mailbox.take(peer)
   }
 
   stop(): void {
@@ -90,11 +102,11 @@ export class Mail {
     const expected = this.#expiries.get(peer)
     if (expected?.since === since) return
     expected?.timer.cancel()
-    this.#expireAfter(this.#parts.expireMs + EXPIRE_MARGIN_MS, peer, since, EXPIRE_TRIES)
+    this.#expireAfter(this.#options.expireMs + EXPIRE_MARGIN_MS, peer, since, EXPIRE_TRIES)
   }
 
   #expireAfter(ms: number, peer: Peer, since: number, tries: number): void {
-    const { mailbox, clock, expired, onError } = this.#parts
+    const { mailbox, clock, expired, onError } = this.#options
     const timer = clock.after(ms, () => {
       this.#expiries.delete(peer)
       mailbox.expire(peer).then(

@@ -1,5 +1,7 @@
-import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
-import type { Wire } from '../sessions/connection.js'
+import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+
+/** What a connection speaks: messages go only between peers of the same wire. */
+export type Wire = 'native' | 'peerjs'
 
 /**
  * One message from one peer to another, on its way. The core reads the header and never the frame: the
@@ -21,10 +23,23 @@ export interface Message {
   /** The handshake that a signal belongs to, for the logs of all nodes on its way. */
   handshake?: string
   /**
-   * Where it comes back to when the stay is gone, and where a notice goes, with the sender's own word for this
+   * Where it comes back to when its recipient is gone, and where a notice goes, with the sender's own word for this
    * message; absent: neither is wanted.
    */
   reply?: { node: NodeId; connection: ConnectionId; ref: string }
   /** The whole text frame for the recipient's socket. */
   frame: string
 }
+
+/** What one node says to another, over the bus. */
+export type Envelope =
+  /** Deliver to the holder of `message.to`, if that one still holds it under `epoch` [I5]. */
+  | { type: 'deliver'; epoch: number; hops: number; message: Message }
+  /** Nobody here holds the name under `epoch`: the message comes back whole, so that its origin can look up again. */
+  | { type: 'gone'; epoch: number; hops: number; message: Message }
+  /** What became of a message: for the sender's connection. */
+  | { type: 'notice'; connection: ConnectionId; to: Peer; ref: string; code: ErrorCode }
+  /** The name was claimed elsewhere: close the session of this lease, for good. */
+  | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
+  /** An older claim was written back against this lease [I10]: close its session; a new claim decides. */
+  | { type: 'evicted'; peer: Peer; connection: ConnectionId; epoch: number }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { settle } from '../testing/fake-clock.js'
-import { cutOf, two } from '../testing/house.js'
+import { cutOf, two } from '../testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
 // Before, each of these was refused, and a PeerJS peer that only changed its node was said to be nobody.
@@ -64,10 +64,10 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     expect({ notices: alice.connection.notices, errors }).toEqual({ notices: [], errors: [] })
   })
 
-  test('[P8] goes to the next stay that came before it was put', async () => {
+  test('[P8] goes to the next holder that came before it was put', async () => {
     const { a, b, alice, bob, send, cuts, errors } = await scene()
     await send('1')
-    // The stay ends, and the next one empties the mailbox, while the message is on its way to the store.
+    // The holder goes, and the next one empties the mailbox, while the message is on its way to the store.
     for (const node of [a, b]) {
       const { mailbox } = cutOf(cuts, node).backend
       const put = mailbox.put.bind(mailbox)

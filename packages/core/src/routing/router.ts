@@ -2,55 +2,61 @@ import type { ErrorCode, NodeId, Peer } from '@peerage/protocol'
 import { nameOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from './bus.js'
-import type { Envelope } from './envelope.js'
-import type { Fence } from '../names/fence.js'
+import type { Envelope, Message } from './message.js'
 import type { Mail } from './mail.js'
-import type { Message } from './message.js'
 import type { Nodes } from '../names/nodes.js'
+import type { Pulse } from '../names/pulse.js'
 import { presenceOf } from '../presence/presence.js'
 import type { Lease, Registry } from '../names/registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
-import type { Routes } from './routes.js'
-import type { OnlineSession } from '../sessions/session.js'
-import type { Sessions } from '../sessions/sessions.js'
+import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 
 /** What became of a message, as far as this node can tell. A refusal has also been told to the sender. */
 export type Outcome = 'delivered' | 'forwarded' | 'held' | { refused: ErrorCode }
 
-export interface RouterParts {
-  /** This node's identity now; it changes after a lapse. */
-  self: () => NodeId
+export interface RouterOptions {
+  /** This node's identity, and whether it may act for the cluster. */
+  pulse: Pulse
   sessions: Sessions
   registry: Registry
   nodes: Nodes
   bus: Bus
-  routes: Routes
   mail: Mail
-  fence: Fence
   /** How long a name waits for its holder. */
   graceMs: number
-  /** True shortly after the registry came back: what is absent now may be written back in a moment. */
-  recovering: () => boolean
-  /** The holder claimed elsewhere: end this stay. */
+  /** The holder claimed elsewhere: end the session of the former lease. */
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
   /** One step of a handshake, for the logs of every node on its way. */
   trace: (handshake: string, step: string) => void
   onError: OnError
 }
 
-/** After so many stays that were gone, the peer moves faster than we can follow: it is away. */
+/** After so many nodes that had the holder no more, the peer moves faster than we can follow: it is away. */
 const HOPS_MOST = 3
+/** Routes to peers of other nodes that are remembered: about 300 bytes each. */
+const ROUTES_MOST = 20_000
 
 /**
  * Takes a message from a local session to the connection of its recipient, on this node or another. What comes
  * from another node ends in the same `deliver` as what comes from here.
  */
 export class Router {
-  readonly #parts: RouterParts
+  readonly #options: RouterOptions
+  /** Where peers of other nodes were found last: dropped on the first doubt, and bounded. */
+  readonly #routes = new Map<Peer, Lease>()
   readonly #lookups = new Map<Peer, Promise<Lease | undefined>>()
 
-  constructor(parts: RouterParts) {
-    this.#parts = parts
+  constructor(options: RouterOptions) {
+    this.#options = options
+  }
+
+  /** Where a peer was found says nothing any more. */
+  forgetRoute(peer: Peer): void {
+    this.#routes.delete(peer)
+  }
+
+  forgetRoutes(): void {
+    this.#routes.clear()
   }
 
   /** Routes what a local peer sends. Synchronous where the way is known, so order per pair holds. */
@@ -59,46 +65,51 @@ export class Router {
     if (message.handshake === undefined) return outcome
     const { handshake } = message
     const traced = (settled: Outcome): Outcome => {
-      this.#parts.trace(handshake, typeof settled === 'string' ? settled : settled.refused)
+      this.#options.trace(handshake, typeof settled === 'string' ? settled : settled.refused)
       return settled
     }
     return outcome instanceof Promise ? outcome.then(traced) : traced(outcome)
   }
 
   #route(message: Message): Outcome | Promise<Outcome> {
-    const { sessions, routes, fence } = this.#parts
+    const { sessions, pulse } = this.#options
     // A fenced node cannot look past a session of its own, and its peers go on with each other [I12].
-    const local = message.fresh && !fence.fenced ? undefined : sessions.online(message.to)
+    const local = message.fresh && !pulse.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-    if (fence.fenced) return this.refuse(message, 'registry-unavailable')
-    const known = message.fresh || this.#lookups.has(message.to) ? undefined : routes.get(message.to)
+    if (pulse.fenced) return this.refuse(message, 'registry-unavailable')
+    const known = message.fresh || this.#lookups.has(message.to) ? undefined : this.#routes.get(message.to)
     if (known && isBoundTo(message, known) && this.#isLive(known)) return this.#forward(message, known, 0)
     return this.#find(message, 0)
   }
 
   /** Whether the way to a peer is known, so that `route` hands on at once, in the order of its calls. */
   knows(peer: Peer): boolean {
-    const { sessions, routes } = this.#parts
-    if (sessions.online(peer)) return true
-    const known = this.#lookups.has(peer) ? undefined : routes.get(peer)
+    if (this.#options.sessions.online(peer)) return true
+    const known = this.#lookups.has(peer) ? undefined : this.#routes.get(peer)
     return known !== undefined && this.#isLive(known)
+  }
+
+  /** Takes what other nodes send, under this node's identity of now. Resolves when the subscription stands. */
+  listen(): Promise<void> {
+    const { bus, pulse } = this.#options
+    return bus.subscribe(pulse.id, (envelope) => this.receive(envelope))
   }
 
   /** Takes what another node sent. */
   receive(envelope: Envelope): void {
-    const { fence, sessions, supersede } = this.#parts
+    const { pulse, sessions, supersede } = this.#options
     if (envelope.type === 'superseded' || envelope.type === 'evicted') {
       supersede(envelope)
       return
     }
     // A fenced node may hold names that are another's by now [I12].
-    if (fence.fenced) return
+    if (pulse.fenced) return
     switch (envelope.type) {
       case 'deliver': {
         const session = sessions.online(envelope.message.to)
         const here = session?.lease.epoch === envelope.epoch
         const { handshake } = envelope.message
-        if (handshake !== undefined) this.#parts.trace(handshake, here ? 'received' : 'gone')
+        if (handshake !== undefined) this.#options.trace(handshake, here ? 'received' : 'gone')
         if (session && here) this.#caught('deliver', this.#deliver(session, envelope.message))
         else this.#bounce(envelope)
         return
@@ -118,17 +129,23 @@ export class Router {
   lookup(peer: Peer): Promise<Lease | undefined> {
     const pending = this.#lookups.get(peer)
     if (pending) return pending
-    const { registry, routes } = this.#parts
-    const lookup = registry
+    const lookup = this.#options.registry
       .lookup(peer)
       .then((lease) => {
-        if (lease?.state === 'online') routes.keep(lease)
-        else routes.drop(peer)
+        this.#routes.delete(peer)
+        if (lease?.state === 'online') this.#keepRoute(lease)
         return lease
       })
       .finally(() => this.#lookups.delete(peer))
     this.#lookups.set(peer, lookup)
     return lookup
+  }
+
+  #keepRoute(lease: Lease): void {
+    this.#routes.set(lease.peer, lease)
+    if (this.#routes.size <= ROUTES_MOST) return
+    const oldest = this.#routes.keys().next()
+    if (!oldest.done) this.#routes.delete(oldest.value)
   }
 
   async #find(message: Message, hops: number): Promise<Outcome> {
@@ -137,7 +154,7 @@ export class Router {
       lease = await this.lookup(message.to)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      const local = this.#parts.sessions.online(message.to)
+      const local = this.#options.sessions.online(message.to)
       if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
       return this.refuse(message, 'registry-unavailable')
     }
@@ -145,16 +162,16 @@ export class Router {
   }
 
   #dispatch(message: Message, lease: Lease | undefined, hops: number): Outcome | Promise<Outcome> {
-    const { self, sessions, nodes, graceMs, recovering } = this.#parts
+    const { pulse, sessions, nodes, graceMs } = this.#options
     const state = presenceOf(lease, nodes, graceMs)
     if (lease === undefined || state === 'offline') {
-      return this.#absent(message, lease, recovering() ? 'registry-unavailable' : 'unavailable')
+      return this.#absent(message, lease, pulse.recovering ? 'registry-unavailable' : 'unavailable')
     }
     if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
     if (state === 'away') return this.#absent(message, lease, 'away')
-    if (lease.node !== self()) return this.#forward(message, lease, hops)
+    if (lease.node !== pulse.id) return this.#forward(message, lease, hops)
     const session = sessions.online(message.to)
-    // Ours, and yet no such stay here: its socket has just ended.
+    // Ours, and yet no such session here: its socket has just ended.
     if (session?.lease.epoch !== lease.epoch) return this.#absent(message, lease, 'away')
     return this.#deliver(session, message)
   }
@@ -167,18 +184,17 @@ export class Router {
   }
 
   #forward(message: Message, lease: Lease, hops: number): Outcome | Promise<Outcome> {
-    const { bus, routes } = this.#parts
     const { node, epoch } = lease
-    return bus.publish(node, { type: 'deliver', epoch, hops, message }).then((result) => {
+    return this.#options.bus.publish(node, { type: 'deliver', epoch, hops, message }).then((result) => {
       if (result === 'sent') return 'forwarded'
       // It may be that nobody is there any more: what comes next looks again. This one does not, or it would come
       // behind what comes next.
-      if (routes.get(message.to)?.epoch === epoch) routes.drop(message.to)
+      if (this.#routes.get(message.to)?.epoch === epoch) this.#routes.delete(message.to)
       return this.refuse(message, 'registry-unavailable')
     })
   }
 
-  /** The stay `gone` does not take the message: it waits for the next stay, or is refused with `code`. */
+  /** The holder `gone` does not take the message: it waits for the next one, or is refused with `code`. */
   #absent(
     message: Message,
     gone: { epoch: number } | undefined,
@@ -189,14 +205,14 @@ export class Router {
 
   async #hold(message: Message, gone: number | undefined): Promise<Outcome> {
     try {
-      return (await this.#parts.mail.hold(message, gone)) ? 'held' : this.refuse(message, 'unavailable')
+      return (await this.#options.mail.hold(message, gone)) ? 'held' : this.refuse(message, 'unavailable')
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       return this.refuse(message, 'registry-unavailable')
     }
   }
 
-  // The stay is not here [I5]: the message goes back whole, so that no node has to remember it.
+  // Its holder is not here [I5]: the message goes back whole, so that no node has to remember it.
   #bounce(envelope: { epoch: number; hops: number; message: Message }): void {
     const { epoch, hops, message } = envelope
     if (message.reply === undefined) return
@@ -204,17 +220,21 @@ export class Router {
   }
 
   #again(envelope: { epoch: number; hops: number; message: Message }): void {
-    const { routes } = this.#parts
     const { epoch, hops, message } = envelope
-    if (routes.get(message.to)?.epoch === epoch) routes.drop(message.to)
+    if (this.#routes.get(message.to)?.epoch === epoch) this.#routes.delete(message.to)
     const isLast = hops >= HOPS_MOST
     const outcome = isLast ? this.#absent(message, envelope, 'away') : this.#find(message, hops + 1)
     this.#caught('route again', outcome)
   }
 
+  /** Routes what waited in the mailbox. */
+  routeAgain(message: Message): void {
+    this.#caught('route from the mailbox', this.route(message))
+  }
+
   /** For an outcome that nobody waits for. */
   #caught(stage: string, outcome: Outcome | Promise<Outcome>): void {
-    if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#parts.onError(error, { stage }))
+    if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#options.onError(error, { stage }))
   }
 
   /** Tells the sender, wherever it is, and says so to the caller. */
@@ -222,8 +242,8 @@ export class Router {
     const { reply, to, kind } = message
     // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [R6].
     if (kind === 'ack') return { refused: code }
-    if (reply?.node === this.#parts.self()) {
-      const connection = this.#parts.sessions.get(reply.connection)?.connection
+    if (reply?.node === this.#options.pulse.id) {
+      const connection = this.#options.sessions.get(reply.connection)?.connection
       connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })
     } else if (reply) {
       this.#publish(reply.node, { type: 'notice', connection: reply.connection, to, ref: reply.ref, code })
@@ -232,7 +252,7 @@ export class Router {
   }
 
   #publish(to: NodeId, envelope: Envelope): void {
-    const { bus, onError } = this.#parts
+    const { bus, onError } = this.#options
     bus.publish(to, envelope).then(
       (result) => {
         if (result === 'unavailable')
@@ -243,7 +263,7 @@ export class Router {
   }
 
   #isLive(lease: Lease): boolean {
-    return this.#parts.nodes.status(lease.node).state === 'live'
+    return this.#options.nodes.status(lease.node).state === 'live'
   }
 }
 

@@ -1,7 +1,7 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
-import type { Envelope } from '../routing/envelope.js'
+import type { Envelope } from '../routing/message.js'
 
 export interface Faults {
   /** The same seed draws the same faults for the same sequence of publishes. */

@@ -1,10 +1,9 @@
 import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
 import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
 import type { ClaimOutcome } from '../names/claims.js'
-import type { Connection, ServerMessage, Wire } from '../sessions/connection.js'
-import type { Message } from '../routing/message.js'
+import type { Connection, OnlineSession, ServerMessage } from '../sessions/sessions.js'
+import type { Message, Wire } from '../routing/message.js'
 import type { Node } from '../node.js'
-import type { OnlineSession } from '../sessions/session.js'
 
 /** A connection that keeps what it is told. */
 export class RecordedConnection implements Connection {
@@ -61,7 +60,7 @@ export function peerNamed(name: string, app = 'default'): ReturnType<typeof peer
 
 let serial = 0
 
-export interface Stay {
+export interface Arrival {
   connection: RecordedConnection
   outcome: ClaimOutcome
   /** Throws when the claim was refused. */
@@ -73,7 +72,7 @@ export async function arrive(
   node: Node,
   name: string,
   options: { secret?: string; wire?: Wire; policy?: 'refuse' | 'replace' } = {},
-): Promise<Stay> {
+): Promise<Arrival> {
   serial++
   const connection = new RecordedConnection(serial.toString(36), options.wire)
   node.open(connection)
@@ -93,7 +92,7 @@ export async function arrive(
 /** A message as a gateway would make it. `ref` is what its notice would carry. */
 export function messageFrom(
   node: Node,
-  from: Stay,
+  from: Arrival,
   to: string,
   more: Partial<Message> & { ref?: string } = {},
 ): Message {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Gateway, Wire } from '@peerage/core'
+import type { Wire } from '@peerage/core'
 
 /** Where a gateway takes upgrades, and the setting that moves it elsewhere. */
 export interface Place {
@@ -8,8 +8,11 @@ export interface Place {
   setting: 'path' | 'peerjs.path'
 }
 
-/** A gateway that comes in over HTTP. Both answer true when the request is theirs, and false without touching it. */
-export interface HttpGateway extends Gateway {
+/**
+ * One wire's entrance to a node. It turns frames into messages and outcomes into frames, and decides nothing else. Both
+ * handlers answer true when the request is theirs, and false without touching it.
+ */
+export interface HttpGateway {
   readonly wire: Wire
   /** Where its upgrades come in. */
   readonly place: Place
@@ -17,4 +20,9 @@ export interface HttpGateway extends Gateway {
   handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
   /** Open connections now. */
   readonly connections: number
+  start(): void | Promise<void>
+  /** Tells its peers to move, in batches with jitter, within `ms`; takes no more. */
+  drain(ms: number): Promise<void>
+  /** Ends what is left. Afterwards no timer, no listener and no socket of it remains. */
+  stop(): void | Promise<void>
 }

@@ -1,4 +1,4 @@
-import type { Gate, Lease, RoomChange, ServerMessage } from '@peerage/core'
+import type { Semaphore, Lease, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, Peer, ProtocolError } from '@peerage/protocol'
 import {
   encodeNodeMessage,
@@ -105,7 +105,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   /** What socket.io holds of it; from its name on. */
   socketIo: { ended(): void } | undefined
   /** What it asks the registry for, in turn; from its first request on. */
-  requests: Gate | undefined
+  requests: Semaphore | undefined
   #rates: NativeRates | undefined
   /** What it was handed of each sender; from the first message on. */
   #handed: Map<Peer, Handed> | undefined

@@ -1,5 +1,5 @@
 import type { Clock, Node, OnlineSession, Seen } from '@peerage/core'
-import { Gate, RegistryUnavailable } from '@peerage/core'
+import { RegistryUnavailable, Semaphore } from '@peerage/core'
 import type { Name, NodeMessage, NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import {
   appOf,
@@ -74,14 +74,14 @@ export class NativeRequests {
   }
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
-    const gate = (connection.requests ??= new Gate(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY))
+    const turns = (connection.requests ??= new Semaphore(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY))
     // What costs one command, or none, waits for what came before it, and for no place.
-    if (gate.waiting === 0 && (request.type === 'say' || isEnd(request)))
+    if (turns.waiting === 0 && (request.type === 'say' || isEnd(request)))
       return this.#begin(connection, request)
-    if (gate.waiting >= REQUESTS_WAITING && !isEnd(request))
+    if (turns.waiting >= REQUESTS_WAITING && !isEnd(request))
       return protocolError('rate-limited', 'too many requests wait for their answers', WAITING_RETRY_MS)
     const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#options.commandMs
-    return gate.run(async () => {
+    return turns.run(async () => {
       if (this.#clock.monotonic() > until && !isEnd(request))
         throw new RegistryUnavailable('the registry is too slow for all that this peer asks')
       return this.#begin(connection, request)

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
-import { Rush } from '@peerage/core'
+import { Batching } from '@peerage/core'
 
 /** More frames than this within a millisecond, and those to one peer wait for each other. */
 const RUSH = 4
@@ -25,7 +25,7 @@ const FAR_BEHIND_SHARE = 0.25
  */
 export class FrameWriter {
   readonly #mostBytes: number
-  readonly #rush: Rush
+  readonly #batching: Batching
   readonly #waiting = new Map<Duplex, Waiting>()
   readonly #backlog: Backlog
   /** What each peer that was far behind at its last ping had read by then. */
@@ -34,7 +34,7 @@ export class FrameWriter {
   /** `mostBytes`: over this many that wait to be read, a peer is a slow consumer. */
   constructor(mostBytes: number, clock: Clock, backlog: Backlog) {
     this.#mostBytes = mostBytes
-    this.#rush = new Rush(RUSH, clock)
+    this.#batching = new Batching(RUSH, clock)
     this.#backlog = backlog
   }
 
@@ -84,7 +84,7 @@ export class FrameWriter {
   }
 
   #take(stream: Duplex, frame: string, bytes: number, waiting: Waiting | undefined): void {
-    const isRush = this.#rush.add()
+    const isRush = this.#batching.add()
     if (waiting) {
       waiting.frames.push(frame)
       waiting.lengths.push(bytes)

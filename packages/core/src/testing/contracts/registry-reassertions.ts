@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Lease, Lost } from '../names/registry.js'
-import { winsOver } from '../names/registry.js'
-import type { Given } from './cluster.js'
+import type { Lease, Lost } from '../../names/registry.js'
+import { winsOver } from '../../names/registry.js'
+import type { Given } from '../cluster.js'
 import {
   LONG_GRACE_MS,
   claimed,
@@ -11,7 +11,7 @@ import {
   newSecretHash,
   ownerAt as owner,
   until,
-} from './cluster.js'
+} from '../cluster.js'
 
 /** How names come back after a flush, a failover or a lapse. Part of registryContract. */
 export function registryReassertions(given: () => Given): void {
@@ -85,7 +85,7 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] of two stays of one peer the later one keeps the name, and the older since', async () => {
+  test('[I10] of two claims of one peer the later one keeps the name, and the older since', async () => {
     const { a, b, cluster } = given()
     for (const order of ['old first', 'new first']) {
       const secretHash = newSecretHash()
@@ -146,7 +146,7 @@ export function registryReassertions(given: () => Given): void {
       { since: base + 3, epoch: base + 3 },
       { since: base + 3, epoch: base + 9 },
       { since: base + 8, epoch: base + 20 },
-    ].map((stay): Lease => ({ peer, ...owner(a), ...stay, state: 'online', secretHash: newSecretHash() }))
+    ].map((claim): Lease => ({ peer, ...owner(a), ...claim, state: 'online', secretHash: newSecretHash() }))
     const best = rivals.reduce((x, y) => (winsOver(x, y) ? x : y))
     for (const order of permutations(rivals)) {
       await flushed(cluster, a)
@@ -195,7 +195,7 @@ export function registryReassertions(given: () => Given): void {
     })
   })
 
-  test('[I2] a name released after a later claim is not called back by an earlier stay', async () => {
+  test('[I2] a name released after a later claim is not called back by an earlier lease', async () => {
     const { a, b } = given()
     const ahead = { presented: Number.MAX_SAFE_INTEGER }
     const early = await claimed(a, newPeer())
@@ -208,7 +208,7 @@ export function registryReassertions(given: () => Given): void {
     expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
   })
 
-  test('[I10] a name that was left elsewhere is not called back by a stay that its node still knows', async () => {
+  test('[I10] a name that was left elsewhere is not called back by a lease that its node still knows', async () => {
     const { a, b, cluster } = given()
     const early = await claimed(a, newPeer())
     const late = await claimed(b, early.peer, { secretHash: early.secretHash })

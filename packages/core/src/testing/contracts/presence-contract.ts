@@ -1,8 +1,8 @@
 import type { Peer } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { PresenceChange } from '../presence/presence.js'
-import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { LONG_GRACE_MS, claimed, flushed, newNodeId, newPeer, patient, until } from './cluster.js'
+import type { PresenceChange } from '../../presence/presence.js'
+import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
+import { LONG_GRACE_MS, claimed, flushed, newNodeId, newPeer, patient, until } from '../cluster.js'
 
 type Watcher = ContractNode & { changes: PresenceChange[] }
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { test } from 'vitest'
-import type { MakeCluster, Pace } from './cluster.js'
-import { newPeer } from './cluster.js'
+import type { MakeCluster, Pace } from '../cluster.js'
+import { newPeer } from '../cluster.js'
 import type { ModelNode } from './registry-model.js'
 import { RegistryModel } from './registry-model.js'
 import type { Late } from './registry-steps.js'
@@ -58,7 +58,7 @@ function commands(
       .map(([peer, race]) => new Claim(peer, race)),
     fc
       .tuple(fc.constantFrom<Late[]>('renew', 'suspend', 'release', 'reassert', 'reassert'), index)
-      .map(([what, stay]) => new Call(what, stay)),
+      .map(([what, which]) => new Call(what, which)),
     fc.constant(new Flush()),
     index.map((node) => new Life('leave', node)),
     fc.integer({ min: -HOUR_MS, max: HOUR_MS }).map((ms) => new Jump(ms)),

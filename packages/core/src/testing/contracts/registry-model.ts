@@ -1,15 +1,15 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import { expect } from 'vitest'
-import type { Lease } from '../names/registry.js'
-import { cameAfter, isSameStay, rankOf, ranked, winsOver } from '../names/registry.js'
-import type { ContractCluster, ContractNode } from './cluster.js'
-import { newNodeId } from './cluster.js'
+import type { Lease } from '../../names/registry.js'
+import { cameAfter, isSameLease, rankOf, ranked, winsOver } from '../../names/registry.js'
+import type { ContractCluster, ContractNode } from '../cluster.js'
+import { newNodeId } from '../cluster.js'
 
 // What the registry should be, in the plainest way: a map. A property test drives this and a real one side by side.
 
-/** The same stay, known by the same claim. */
-function isSameLease(a: Lease, b: Lease): boolean {
-  return isSameStay(a, b) && a.since === b.since
+/** The same lease of the same holder. */
+function isSameHolder(a: Lease, b: Lease): boolean {
+  return isSameLease(a, b) && a.since === b.since
 }
 
 /** A node under the model: its identity changes when it is restarted. */
@@ -27,8 +27,8 @@ export class RegistryModel {
   readonly cluster: ContractCluster
   readonly nodes: ModelNode[]
   readonly peers: Peer[]
-  /** Every stay that ever was, for late calls. */
-  readonly stays: Lease[] = []
+  /** Every lease that ever was, for late calls. */
+  readonly former: Lease[] = []
   readonly #names = new Map<Peer, Held>()
   readonly #highest = new Map<Peer, number>()
   /** When each identity's lease ends, or ended; -Infinity: it left. */
@@ -88,26 +88,26 @@ export class RegistryModel {
     if (before?.secretHash === lease.secretHash) expect(lease.since, '[I8]').toBe(before.since)
     else expect(lease.since).toBe(lease.epoch)
     this.#highest.set(lease.peer, lease.epoch)
-    this.stays.push(lease)
+    this.former.push(lease)
     this.#put(lease, this.cluster.times.nameTtlMs)
   }
 
   renewed(lease: Lease): void {
     const held = this.held(lease.peer)
-    if (held && isSameLease(held, lease) && held.state === 'online')
+    if (held && isSameHolder(held, lease) && held.state === 'online')
       this.#put(held, this.cluster.times.nameTtlMs)
   }
 
   suspended(lease: Lease, graceMs: number): void {
     const held = this.held(lease.peer)
-    if (held && isSameLease(held, lease) && held.state === 'online')
+    if (held && isSameHolder(held, lease) && held.state === 'online')
       this.#put({ ...held, state: 'away' }, graceMs)
   }
 
   released(lease: Lease): void {
     this.#released.add(lease)
     const held = this.held(lease.peer)
-    if (held && isSameLease(held, lease)) this.#names.delete(lease.peer)
+    if (held && isSameHolder(held, lease)) this.#names.delete(lease.peer)
   }
 
   /** A node never re-asserts what it has released. */
@@ -116,37 +116,37 @@ export class RegistryModel {
   }
 
   /**
-   * What re-asserting must come to. `either`: a later stay was released a moment ago, and may still be remembered.
-   * `merges`: both stays are one peer's.
+   * What re-asserting must come to. `either`: a later lease was released a moment ago, and may still be remembered.
+   * `merges`: both claims are one peer's.
    */
   reassertion(lease: Lease): 'ours' | 'lost' | 'evicts' | 'either' | 'merges' {
     const held = this.held(lease.peer)
     if (!held) return lease.epoch < this.highest(lease.peer) ? 'either' : 'ours'
-    if (isSameLease(held, lease)) return 'ours'
+    if (isSameHolder(held, lease)) return 'ours'
     if (cameAfter(held, lease)) return 'lost'
     if (cameAfter(lease, held)) return 'ours'
     if (held.secretHash === lease.secretHash) return 'merges'
     return winsOver(held, lease) ? 'lost' : 'evicts'
   }
 
-  /** The later stay of one peer keeps the name, and the older since. Returns the holder from then on. */
+  /** The later claim of one peer keeps the name, and the older since. Returns the holder from then on. */
   merged(lease: Lease): Lease {
     const held = this.#names.get(lease.peer)
     if (held === undefined) throw new Error('nothing to merge with')
-    const staysHeld = winsOver(ranked(held.lease, 0), ranked(lease, 0))
+    const keepsHeld = winsOver(ranked(held.lease, 0), ranked(lease, 0))
     const since = Math.min(held.lease.since, lease.since)
     const rank = Math.min(rankOf(held.lease), rankOf(lease))
-    const holder = ranked({ ...(staysHeld ? held.lease : lease), since }, rank)
+    const holder = ranked({ ...(keepsHeld ? held.lease : lease), since }, rank)
     this.#names.set(lease.peer, {
       lease: holder,
-      endsAt: staysHeld ? held.endsAt : this.now() + this.cluster.times.nameTtlMs,
+      endsAt: keepsHeld ? held.endsAt : this.now() + this.cluster.times.nameTtlMs,
     })
     return holder
   }
 
   wroteBack(lease: Lease): void {
     const held = this.held(lease.peer)
-    if (held && isSameLease(held, lease)) this.renewed(lease)
+    if (held && isSameHolder(held, lease)) this.renewed(lease)
     else this.#put(lease, this.cluster.times.nameTtlMs)
   }
 

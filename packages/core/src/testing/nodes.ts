@@ -9,7 +9,7 @@ import type { FakeClock } from './fake-clock.js'
 import { fakeClock } from './fake-clock.js'
 
 /** Nodes on one embedded store, on a clock that stands still until a test moves it. */
-export interface House {
+export interface TestCluster {
   clock: FakeClock
   cluster: MemoryCluster
   nodes: Node[]
@@ -19,10 +19,10 @@ export interface House {
   times: Times
 }
 
-export async function house(count: number): Promise<House> {
+export async function testCluster(count: number): Promise<TestCluster> {
   const clock = fakeClock()
   const cluster = memoryCluster({ clock, times: defaultTimes })
-  const made: House = {
+  const made: TestCluster = {
     clock,
     cluster,
     nodes: [],
@@ -35,24 +35,24 @@ export async function house(count: number): Promise<House> {
   return made
 }
 
-export async function addNode(house: House): Promise<Node> {
-  const cut = cuttable(house.cluster.backend())
+export async function addNode(made: TestCluster): Promise<Node> {
+  const cut = cuttable(made.cluster.backend())
   const node = new Node({
     backend: cut.backend,
-    times: house.times,
-    clock: house.clock,
+    times: made.times,
+    clock: made.clock,
     claimMs: 10_000,
     mailboxMs: 5_000,
-    onError: (error) => house.errors.push(error),
-    onEvent: (event) => house.events.push(event),
+    onError: (error) => made.errors.push(error),
+    onEvent: (event) => made.events.push(event),
   })
-  house.cuts.set(node, cut)
+  made.cuts.set(node, cut)
   await node.start()
   return node
 }
 
-export async function two(): Promise<House & { a: Node; b: Node }> {
-  const made = await house(2)
+export async function two(): Promise<TestCluster & { a: Node; b: Node }> {
+  const made = await testCluster(2)
   const [a, b] = made.nodes
   if (!a || !b) throw new Error('two nodes were asked for')
   // One beat each, so that either knows the other.
@@ -62,7 +62,7 @@ export async function two(): Promise<House & { a: Node; b: Node }> {
 
 export function cutOf(cuts: Map<Node, Cut>, node: Node): Cut {
   const found = cuts.get(node)
-  if (!found) throw new Error('this node is not of this house')
+  if (!found) throw new Error('this node is not of this cluster')
   return found
 }
 

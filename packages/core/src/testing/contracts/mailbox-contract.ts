@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Message } from '../routing/message.js'
-import type { ContractCluster, MakeCluster } from './cluster.js'
-import { patient, quick, newConnectionId, newNodeId, newPeer, until } from './cluster.js'
+import type { Message } from '../../routing/message.js'
+import type { ContractCluster, MakeCluster } from '../cluster.js'
+import { patient, quick, newConnectionId, newNodeId, newPeer, until } from '../cluster.js'
 
 /** What every mailbox must do. */
 export function mailboxContract(name: string, makeCluster: MakeCluster): void {

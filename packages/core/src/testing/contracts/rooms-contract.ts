@@ -1,9 +1,9 @@
-import type { Membership } from '../rooms/registry.js'
+import type { Membership } from '../../rooms/registry.js'
 import type { RoomId } from '@peerage/protocol'
 import { parseApp, parseName, parseNodeId, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { ContractNode, Given, MakeCluster } from './cluster.js'
-import { patient, quick } from './cluster.js'
+import type { ContractNode, Given, MakeCluster } from '../cluster.js'
+import { patient, quick } from '../cluster.js'
 
 export function roomNamed(text: string): RoomId {
   const [app, room] = [parseApp('default'), parseRoom(text)]

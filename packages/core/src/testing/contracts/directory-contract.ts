@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { App } from '@peerage/protocol'
 import { parseApp } from '@peerage/protocol'
-import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { claimed, must, newPeer, patient, peer } from './cluster.js'
+import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
+import { claimed, must, newPeer, patient, peer } from '../cluster.js'
 
 const app = (text: string): App => must(parseApp(text))
 

@@ -1,5 +1,5 @@
 import { busContract } from './bus-contract.js'
-import { memoryContractCluster } from './cluster.js'
+import { memoryContractCluster } from '../cluster.js'
 import { directoryContract } from './directory-contract.js'
 import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lease } from '../names/registry.js'
-import type { ContractCluster, MakeCluster } from './cluster.js'
-import { claimed, newPeer, newSecretHash, ownerAt, quick, until } from './cluster.js'
+import type { Lease } from '../../names/registry.js'
+import type { ContractCluster, MakeCluster } from '../cluster.js'
+import { claimed, newPeer, newSecretHash, ownerAt, quick, until } from '../cluster.js'
 
 /** When names end, by themselves: on a cluster whose leases are short. Part of registryContract. */
 export function registryTimesContract(name: string, makeCluster: MakeCluster): void {

@@ -1,8 +1,8 @@
 import type * as fc from 'fast-check'
 import { expect } from 'vitest'
-import type { Lease } from '../names/registry.js'
-import { isSameStay } from '../names/registry.js'
-import { LONG_GRACE_MS, newSecretHash, ownerAt } from './cluster.js'
+import type { Lease } from '../../names/registry.js'
+import { isSameLease } from '../../names/registry.js'
+import { LONG_GRACE_MS, newSecretHash, ownerAt } from '../cluster.js'
 import type { ModelNode, RegistryModel } from './registry-model.js'
 
 const secrets = Array.from({ length: 3 }, newSecretHash)
@@ -79,35 +79,35 @@ export class Claim extends Step {
 
 export type Late = 'renew' | 'suspend' | 'release' | 'reassert'
 
-/** A call about any stay that ever was, by whichever node: most of them are late. */
+/** A call about any lease that ever was, by whichever node: most of them are late. */
 export class Call extends Step {
   readonly #what: Late
-  readonly #stay: number
+  readonly #which: number
 
-  constructor(what: Late, stay: number) {
+  constructor(what: Late, which: number) {
     super()
     this.#what = what
-    this.#stay = stay
+    this.#which = which
   }
 
   override check(model: RegistryModel): boolean {
-    return super.check(model) && model.stays.length > 0
+    return super.check(model) && model.former.length > 0
   }
 
   async act(model: RegistryModel): Promise<void> {
-    const lease = pick(model.stays, this.#stay)
-    const { registry } = this.living(model, this.#stay).backend
+    const lease = pick(model.former, this.#which)
+    const { registry } = this.living(model, this.#which).backend
     const held = model.held(lease.peer)
     switch (this.#what) {
       case 'renew': {
         const lost = await registry.renew([lease])
         if (held === undefined) expect(lost, '[I3]').toEqual([{ lease, reason: 'absent' }])
-        else if (isSameStay(held, lease) && held.since === lease.since) expect(lost).toEqual([])
+        else if (isSameLease(held, lease) && held.since === lease.since) expect(lost).toEqual([])
         else expect(lost, '[I3]').toEqual([{ lease, reason: 'another', holder: held }])
         return model.renewed(lease)
       }
       case 'suspend': {
-        const graceMs = this.#stay % 2 ? model.cluster.times.graceMs : LONG_GRACE_MS
+        const graceMs = this.#which % 2 ? model.cluster.times.graceMs : LONG_GRACE_MS
         await registry.suspend(lease, graceMs)
         return model.suspended(lease, graceMs)
       }
@@ -115,7 +115,7 @@ export class Call extends Step {
         await registry.release(lease)
         return model.released(lease)
       case 'reassert': {
-        // Only the node that holds a stay re-asserts it, and only while its own lease lasts.
+        // Only the node that holds a lease re-asserts it, and only while its own lease lasts.
         const holder = model.nodes.find((node) => node.node === lease.node && !node.crashed)
         return holder && reassert(model, holder.backend.registry, lease)
       }
@@ -123,7 +123,7 @@ export class Call extends Step {
   }
 
   toString(): string {
-    return `${this.#what}(${this.#stay})`
+    return `${this.#what}(${this.#which})`
   }
 }
 
@@ -152,7 +152,7 @@ async function reassert(
     case 'merges': {
       const holder = model.merged(lease)
       expect(evicted).toEqual([])
-      const isUnchanged = isSameStay(holder, lease) && holder.since === lease.since
+      const isUnchanged = isSameLease(holder, lease) && holder.since === lease.since
       expect(lost, '[I10]').toEqual(isUnchanged ? [] : [{ lease, reason: 'another', holder }])
       return
     }

@@ -1,11 +1,11 @@
 import type { ConnectionId } from '@peerage/protocol'
-import type { Clock } from './clock.js'
-import type { Sessions } from '../sessions/sessions.js'
+import type { Clock } from '../lib/clock.js'
+import type { Sessions } from './sessions.js'
 
 /** A peer that reads again hears within this time what it has missed. */
 const LOOK_MS = 250
 
-export interface BehindParts {
+export interface SlowReadersOptions {
   sessions: Sessions
   clock: Clock
   /** Tells a connection what it has missed. False: it did not take all of it. */
@@ -16,12 +16,12 @@ export interface BehindParts {
  * Connections that did not take a change, for they read too slowly. They must not go on with what is not true any
  * more, so each is told when it reads again. One timer for all of them, and none while everybody reads.
  */
-export class Behind {
-  readonly #parts: BehindParts
+export class SlowReaders {
+  readonly #options: SlowReadersOptions
   readonly #connections = new Set<ConnectionId>()
 
-  constructor(parts: BehindParts) {
-    this.#parts = parts
+  constructor(options: SlowReadersOptions) {
+    this.#options = options
   }
 
   add(connection: ConnectionId): void {
@@ -30,11 +30,11 @@ export class Behind {
   }
 
   #lookLater(): void {
-    this.#parts.clock.after(LOOK_MS, () => this.#look())
+    this.#options.clock.after(LOOK_MS, () => this.#look())
   }
 
   #look(): void {
-    const { sessions, catchUp } = this.#parts
+    const { sessions, catchUp } = this.#options
     for (const id of this.#connections) {
       const session = sessions.get(id)
       if (session?.state === 'online' && (session.connection.isBehind || !catchUp(id))) continue

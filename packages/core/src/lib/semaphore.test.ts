@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import { Gate } from './gate.js'
+import { Semaphore } from './semaphore.js'
 import { settle } from '../testing/fake-clock.js'
 
 test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {
-  const gate = new Gate(2, 3)
+  const semaphore = new Semaphore(2, 3)
   const ends: ((error?: Error) => void)[] = []
   const began: number[] = []
   const runs = [0, 1, 2, 3, 4].map((i) =>
-    gate.run(
+    semaphore.run(
       () =>
         new Promise<number>((resolve, reject) => {
           began.push(i)
@@ -17,9 +17,9 @@ test('so many are inside at once, the others follow in order, and a failure free
   )
   await settle()
   expect(began).toEqual([0, 1])
-  expect(gate.waiting).toBe(3)
+  expect(semaphore.waiting).toBe(3)
   // No more of them wait.
-  expect(await gate.run(() => Promise.reject(new Error('never run')))).toBeUndefined()
+  expect(await semaphore.run(() => Promise.reject(new Error('never run')))).toBeUndefined()
   ends[1]?.()
   ends[0]?.(new Error('no'))
   await expect(runs[0]).rejects.toThrow('no')
@@ -29,20 +29,20 @@ test('so many are inside at once, the others follow in order, and a failure free
   await settle()
   ends[4]?.()
   expect(await Promise.all(runs.slice(1))).toEqual([1, 2, 3, 4])
-  expect(gate.waiting).toBe(0)
+  expect(semaphore.waiting).toBe(0)
 })
 
 test('a crowd that waits is let in one by one, each at the same cost', async () => {
-  const gate = new Gate(1, 100_000)
+  const semaphore = new Semaphore(1, 100_000)
   const order: number[] = []
   await Promise.all(
     Array.from({ length: 100_000 }, (_, i) =>
-      gate.run(() => {
+      semaphore.run(() => {
         order.push(i)
         return Promise.resolve()
       }),
     ),
   )
   expect(order).toEqual(Array.from({ length: 100_000 }, (_, i) => i))
-  expect(gate.waiting).toBe(0)
+  expect(semaphore.waiting).toBe(0)
 })

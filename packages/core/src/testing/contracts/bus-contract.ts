@@ -1,10 +1,9 @@
 import type { NodeId } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { encodeEnvelope } from '../routing/codec.js'
-import type { Envelope } from '../routing/envelope.js'
-import type { Message } from '../routing/message.js'
-import type { ContractCluster, ContractNode, MakeCluster } from './cluster.js'
-import { newConnectionId, newNodeId, newPeer, patient, until } from './cluster.js'
+import { encodeEnvelope } from '../../routing/codec.js'
+import type { Envelope, Message } from '../../routing/message.js'
+import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
+import { newConnectionId, newNodeId, newPeer, patient, until } from '../cluster.js'
 
 type Inbox = ContractNode & { received: Envelope[] }
 

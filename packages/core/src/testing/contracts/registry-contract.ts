@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lease, Lost } from '../names/registry.js'
-import type { Given, MakeCluster } from './cluster.js'
+import type { Lease, Lost } from '../../names/registry.js'
+import type { Given, MakeCluster } from '../cluster.js'
 import {
   LONG_GRACE_MS,
   claimed,
@@ -11,7 +11,7 @@ import {
   newSecretHash,
   ownerAt as owner,
   patient,
-} from './cluster.js'
+} from '../cluster.js'
 import { registryReassertions } from './registry-reassertions.js'
 import { registryTimesContract } from './registry-times-contract.js'
 

@@ -1,14 +1,14 @@
 import type { Clock } from './clock.js'
 
-/** So long a rush lasts after its last burst. */
+/** So long batching lasts after the last burst. */
 const LASTS_MS = 100
 
 /**
- * Whether more than `most` things came within one millisecond, now or a moment ago. Then it pays to put together what
- * goes to one place; else waiting for the end of a turn costs more than a write of its own. A process that shares its
+ * Whether to batch: more than `most` things came within one millisecond, now or a moment ago. Then it pays to put together
+ * what goes to one place; else waiting for the end of a turn costs more than a write of its own. A process that shares its
  * core gets its work in bursts, however little it is.
  */
-export class Rush {
+export class Batching {
   readonly #most: number
   readonly #clock: Clock
   #from = Number.NEGATIVE_INFINITY
@@ -20,7 +20,7 @@ export class Rush {
     this.#clock = clock
   }
 
-  /** Counts one more thing, and says whether there is a rush. */
+  /** Counts one more thing, and says whether to put it together with others. */
   add(): boolean {
     const now = this.#clock.monotonic()
     if (now - this.#from >= 1) {

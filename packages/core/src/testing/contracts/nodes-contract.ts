@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { ContractCluster, MakeCluster } from './cluster.js'
-import { newNodeId, patient, quick, until } from './cluster.js'
+import type { ContractCluster, MakeCluster } from '../cluster.js'
+import { newNodeId, patient, quick, until } from '../cluster.js'
 
 /** What every view of the nodes must do. */
 export function nodesContract(name: string, makeCluster: MakeCluster): void {

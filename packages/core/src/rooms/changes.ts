@@ -1,0 +1,87 @@
+import type { ConnectionId, Name, Room } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
+import type { Clock } from '../lib/clock.js'
+import type { MemberChange, RoomChange, Sessions } from '../sessions/sessions.js'
+import { SlowReaders } from '../sessions/slow-readers.js'
+
+export interface ChangesOptions {
+  sessions: Sessions
+  clock: Clock
+}
+
+/** Of so many members a connection that reads too slowly may have missed changes; with more it must come back. */
+const MISSED_MOST = limits.membersPerRoom
+/** The same, of all connections of this node: some 20 MB. Who misses more then must come back. */
+const MISSED_OF_ALL_MOST = 20 * limits.membersPerRoom
+
+/** What a connection missed in one room: the latest of each member. */
+type Missed = Map<Name, MemberChange>
+
+/** Tells connections of changes in their rooms. Who reads too slowly hears the latest of what it missed later on. */
+export class Changes {
+  readonly #options: ChangesOptions
+  readonly #slow: SlowReaders
+  readonly #missed = new Map<ConnectionId, Map<Room, Missed>>()
+  /** Of how many members changes wait, over all connections. */
+  #count = 0
+
+  constructor(options: ChangesOptions) {
+    this.#options = options
+    this.#slow = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
+  }
+
+  tell(connection: ConnectionId, change: RoomChange): void {
+    const hasMissed = this.#missed.get(connection)?.has(change.room) === true
+    if (hasMissed || !this.#send(connection, change)) this.#keep(connection, change)
+  }
+
+  /** The connection is in the room no more. */
+  forget(connection: ConnectionId, room: Room): void {
+    const rooms = this.#missed.get(connection)
+    this.#count -= rooms?.get(room)?.size ?? 0
+    rooms?.delete(room)
+    if (rooms?.size === 0) this.#missed.delete(connection)
+  }
+
+  /** False: it reads too slowly. */
+  #send(connection: ConnectionId, change: RoomChange): boolean {
+    const session = this.#options.sessions.get(connection)
+    return session?.state !== 'online' || session.connection.send(change)
+  }
+
+  #keep(connection: ConnectionId, { room, members }: RoomChange): void {
+    const rooms = this.#missed.get(connection) ?? new Map<Room, Missed>()
+    const missed: Missed = rooms.get(room) ?? new Map()
+    this.#missed.set(connection, rooms.set(room, missed))
+    for (const member of members) {
+      // The end of a former holder says nothing about the one of now.
+      const known = missed.get(member.name)
+      if (known === undefined) this.#count++
+      if (known === undefined || known.since <= member.since) missed.set(member.name, member)
+    }
+    this.#slow.add(connection)
+    const own = [...rooms.values()].reduce((sum, { size }) => sum + size, 0)
+    if (own <= MISSED_MOST && this.#count <= MISSED_OF_ALL_MOST) return
+    this.#count -= own
+    this.#missed.delete(connection)
+    const session = this.#options.sessions.get(connection)
+    if (session) this.#options.sessions.close(session, 'slow-consumer')
+  }
+
+  #catchUp(connection: ConnectionId): boolean {
+    for (const [room, missed] of this.#missed.get(connection) ?? []) {
+      for (const change of pages(room, [...missed.values()])) {
+        if (!this.#send(connection, change)) return false
+        for (const { name } of change.members) if (missed.delete(name)) this.#count--
+      }
+      this.forget(connection, room)
+    }
+    return true
+  }
+}
+
+/** As many frames as it takes. */
+export function* pages(room: Room, members: readonly MemberChange[]): Generator<RoomChange> {
+  for (let from = 0; from < members.length; from += limits.membersPerPage)
+    yield { type: 'changed', room, members: members.slice(from, from + limits.membersPerPage) }
+}

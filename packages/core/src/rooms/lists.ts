@@ -1,0 +1,84 @@
+import type { Name, NodeId, RoomId } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
+import type { RoomRegistry } from './registry.js'
+import type { Listed } from './roster.js'
+
+export interface ListsOptions {
+  registry: RoomRegistry
+  isDead: (node: NodeId) => boolean
+  /** A page was read for members of this node. */
+  listed: (id: RoomId, members: readonly Listed[]) => void
+}
+
+export interface Page {
+  members: Listed[]
+  more: boolean
+}
+
+/** A page that is being read, and the reading after it that others wait for. */
+interface Reading {
+  readonly current: Promise<Page>
+  next?: Promise<Page>
+}
+
+/** Who is in a room, as the registry has it. */
+export class Lists {
+  readonly #options: ListsOptions
+  readonly #readings = new Map<string, Reading>()
+
+  constructor(options: ListsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * A page of members, read after this call. A thousand peers that join at once share a few readings: while one is
+   * under way, all who ask wait for the one after it.
+   */
+  page(id: RoomId, after: Name | undefined): Promise<Page> {
+    const key = `${id}\n${after ?? ''}`
+    const reading = this.#readings.get(key)
+    if (reading?.next) return reading.next
+    const read = async (): Promise<Page> => {
+      const page = await this.#page(id, after)
+      this.#options.listed(id, page.members)
+      return page
+    }
+    if (reading === undefined) return this.#read(key, read)
+    reading.next = reading.current.then(
+      () => this.#read(key, read),
+      () => this.#read(key, read),
+    )
+    return reading.next
+  }
+
+  #read(key: string, read: () => Promise<Page>): Promise<Page> {
+    const current = read()
+    const reading: Reading = { current }
+    this.#readings.set(key, reading)
+    return current.finally(() => {
+      if (this.#readings.get(key) === reading && !reading.next) this.#readings.delete(key)
+    })
+  }
+
+  /** The whole list. */
+  async all(id: RoomId): Promise<Listed[]> {
+    const all: Listed[] = []
+    for (let after: Name | undefined; all.length <= limits.membersPerRoom;) {
+      const { members, more } = await this.#page(id, after)
+      all.push(...members)
+      after = members.at(-1)?.name
+      if (!more || after === undefined) break
+    }
+    return all
+  }
+
+  // A member whose node died waits, as its name does, until its membership ends.
+  async #page(id: RoomId, after: Name | undefined): Promise<Page> {
+    const { registry, isDead } = this.#options
+    const { members, more } = await registry.list(id, after, limits.membersPerPage)
+    const listed = members.map(({ name, since, node, state }) => {
+      return { name, since, state: isDead(node) ? ('away' as const) : state }
+    })
+    return { members: listed, more }
+  }
+}
