@@ -57,6 +57,8 @@ const READY_DEADLINE_MS = 20_000
 const DRAIN_DEADLINE_MS = 60_000
 const LOG_DEADLINE_MS = 10_000
 const BUILD_DEADLINE_MS = 180_000
+/** Set where all that follows is of one build. */
+export const BUILT = 'PEERAGE_TEST_BUILT'
 
 let built: Promise<void> | undefined
 
@@ -84,6 +86,7 @@ export async function startNode(options: NodeOptions = {}): Promise<Node> {
 
 /** For tests that run `peerage` themselves: what is in dist is what is in src. */
 export async function ensureBuilt(): Promise<void> {
+  if (process.env[BUILT] !== undefined) return
   built ??= build()
   await built
 }
@@ -162,7 +165,7 @@ function parseRecord(line: string): LogRecord | undefined {
 
 /**
  * Node processes run what tsc built. A stale build would test yesterday's code, so each run of the tests
- * builds first (half a second when nothing changed); flock keeps parallel runs from writing at once.
+ * builds first (a second when nothing changed); flock keeps parallel runs from writing at once.
  */
 async function build(): Promise<void> {
   const tsc = [process.execPath, `${REPOSITORY}node_modules/typescript/bin/tsc`, '-b', REPOSITORY]
