@@ -12,7 +12,7 @@ const seed = 'test/support/seed.ts'
 const expectation = { poll: { timeout: 8_000 } }
 
 const real = {
-  globalSetup: 'test/support/build.ts',
+  globalSetup: 'test/support/prepare.ts',
   testTimeout: 60_000,
   expect: expectation,
   setupFiles: [seed],
