@@ -11,6 +11,21 @@ const seed = 'test/support/seed.ts'
 // What is waited for takes a moment; on a machine on which others run too, sometimes seconds.
 const expectation = { poll: { timeout: 8_000 } }
 
+const real = {
+  globalSetup: 'test/support/prepare.ts',
+  testTimeout: 60_000,
+  expect: expectation,
+  setupFiles: [seed],
+  hookTimeout: 120_000,
+  pool: 'forks' as const,
+}
+
+/**
+ * These flood the nodes that they watch, or fill all cores: each has the machine for itself. Files that only measure
+ * what their own process holds, or ask of a quick bench whether it runs, are not among them.
+ */
+const alone = ['test/attack/attack.test.ts', 'test/chaos/chaos.test.ts', 'test/nat/stun-fuzz.test.ts']
+
 export default defineConfig({
   ...shared,
   test: {
@@ -33,16 +48,23 @@ export default defineConfig({
       {
         ...shared,
         test: {
+          ...real,
           name: 'real',
           include: ['test/**/*.test.ts'],
-          testTimeout: 60_000,
-          expect: expectation,
-          setupFiles: [seed],
-          hookTimeout: 120_000,
-          // Real processes share two cores: one file at a time keeps their times honest.
-          fileParallelism: false,
-          pool: 'forks',
+          exclude: alone,
+          // Real processes, which wait far more than they compute: a quarter of a core a file.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        ...shared,
+        test: {
+          ...real,
+          name: 'real-alone',
+          include: alone,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,3 +1,4 @@
+import { defaultTimes } from '@peerage/core'
 import { readFile } from 'node:fs/promises'
 import { makeCertificates } from '../support/certificates.js'
 import { PEERAGE_BIN, startNode, type Node } from '../support/node.js'
@@ -46,7 +47,8 @@ export async function startStage(): Promise<Stage> {
       args: [...ARGS, '--port', '0', '--origins', 'https://good.example', '--access-key', ACCESS_KEY],
     },
   ]
-  const start = (args: readonly string[]): Promise<Node> => startNode({ redisUrl: redis.url, args })
+  const start = (args: readonly string[]): Promise<Node> =>
+    startNode({ redisUrl: redis.url, args, beatMs: defaultTimes.beatMs })
   const nodes = await Promise.all(seats.map(({ args }) => start(args)))
   const gone = new Set<number>()
   const watch = (index: number): void =>

@@ -1,3 +1,4 @@
+import { defaultTimes } from '@peerage/core'
 import { startHaproxy, type Haproxy } from '../support/haproxy.js'
 import { startMeddler, type Meddler } from '../cluster/meddler.js'
 import { startNode, type Node } from '../support/node.js'
@@ -114,6 +115,8 @@ async function takeSeat(store: Store, options: StageOptions, index: number): Pro
   const start = (): Promise<Node> =>
     startNode({
       redisUrl,
+      // What is measured here is measured with the times of an operator who sets none.
+      beatMs: defaultTimes.beatMs,
       args: [
         '--port',
         String(port),

@@ -1,13 +1,13 @@
 import { connect, type Peer } from '@peerage/client'
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, test, type TestContext } from 'vitest'
 import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
 import { REPOSITORY, startNode, type Node } from '../support/node.js'
 import { startChild, type Child } from '../support/process.js'
 import { sdkScript } from '../support/sdk-script.js'
 
 // How channels end between a page in Chromium and Node: Chromium misses one in eight closes of node-datachannel's
-// connections, and then loses a path that nobody wants.
+// connections, and then loses a path that nobody wants. Nearly all of it is waiting, so all tests wait at once.
 
 const ROUNDS = 20
 const SEEN_MS = 2_000
@@ -25,7 +25,6 @@ let node: Node
 let chromium: ChromiumBrowser
 let sdk: string
 let names = 0
-const peers: Peer[] = []
 
 beforeAll(async () => {
   node = await startNode()
@@ -36,7 +35,6 @@ afterAll(async () => {
   await chromium?.stop()
   await node?.stop()
 })
-afterEach(() => Promise.all(peers.splice(0).map((peer) => peer.leave())))
 
 /** A peer in a page that counts what opens and what closes there. */
 async function pagePeer(): Promise<{ page: Page; name: string }> {
@@ -57,9 +55,11 @@ async function pagePeer(): Promise<{ page: Page; name: string }> {
   return { page, name }
 }
 
-async function nodePeer(): Promise<{ peer: Peer; p2p: NonNullable<Peer['p2p']>; end: End }> {
+async function nodePeer({
+  onTestFinished,
+}: TestContext): Promise<{ peer: Peer; p2p: NonNullable<Peer['p2p']>; end: End }> {
   const peer = await connect(node.url, { name: `node-${++names}`, storage: null })
-  peers.push(peer)
+  onTestFinished(() => peer.leave())
   if (peer.p2p === null) throw new Error('no P2P controller')
   const end = { opened: 0, closed: 0, at: 0 }
   peer.p2p.on('channel-opened', () => end.opened++)
@@ -73,11 +73,13 @@ async function nodePeer(): Promise<{ peer: Peer; p2p: NonNullable<Peer['p2p']>; 
 const endOf = (page: Page): Promise<End> => page.evaluate('end')
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-test.each(['page', 'node'] as const)(
+test.concurrent.for(['page', 'node'] as const)(
   `[P18] [P34] a channel that the page called for and the %s closes is closed on both sides, ${ROUNDS} times, and stays so`,
-  async (closer) => {
+  { timeout: 120_000 },
+  async (closer, context) => {
+    const { expect } = context
     const { page } = await pagePeer()
-    const { peer, p2p, end } = await nodePeer()
+    const { peer, p2p, end } = await nodePeer(context)
     const tookMs: number[] = []
     for (let round = 1; round <= ROUNDS; round++) {
       await page.evaluate(
@@ -98,12 +100,12 @@ test.each(['page', 'node'] as const)(
     expect([end.opened, (await endOf(page)).opened]).toEqual([ROUNDS, ROUNDS])
     expect(p2p.channels).toEqual([])
   },
-  120_000,
 )
 
-test('[P18] a page that is left is seen at once, and so is a peer that leaves', async () => {
+test.concurrent('[P18] a page that is left is seen at once, and so is a peer that leaves', async (context) => {
+  const { expect } = context
   const { page, name } = await pagePeer()
-  const { peer, p2p, end } = await nodePeer()
+  const { peer, p2p, end } = await nodePeer(context)
   await p2p.connect(name)
   const start = Date.now()
   await page.goto('about:blank')
@@ -117,7 +119,7 @@ test('[P18] a page that is left is seen at once, and so is a peer that leaves', 
   expect((await endOf(other.page)).at - leaves).toBeLessThan(SEEN_MS)
 })
 
-test('[P18] a Node process that exits says goodbye', async () => {
+test.concurrent('[P18] a Node process that exits says goodbye', async ({ expect }) => {
   const { page, name } = await pagePeer()
   const program = `
     const [client, url, name, page] = process.argv.slice(1)
@@ -155,7 +157,9 @@ async function stoppable(): Promise<{ name: string; child: Child }> {
   return { name, child }
 }
 
-test('[P34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async () => {
+test.concurrent('[P34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async ({
+  expect,
+}) => {
   const { page } = await pagePeer()
   const { name, child } = await stoppable()
   try {
@@ -172,8 +176,9 @@ test('[P34] a channel whose path was lost and that its page closes does not come
   }
 }, 60_000)
 
-test('[P13] a channel to a Node process that is killed has lost its path', async () => {
-  const { p2p } = await nodePeer()
+test.concurrent('[P13] a channel to a Node process that is killed has lost its path', async (context) => {
+  const { expect } = context
+  const { p2p } = await nodePeer(context)
   const { name, child } = await stoppable()
   const channel = await p2p.connect(name)
   const reason = new Promise<string>((resolve) => channel.on('close', resolve))

@@ -6,6 +6,12 @@ import { createServer } from 'node:net'
 const FIRST_PORT = 12_000
 const LAST_PORT = 32_000
 const ATTEMPTS = 200
+// Files of tests run side by side, each in a process. A port of one that is free for a moment, as that of a server which
+// is restarted, must not be found by another: each worker of vitest looks in a share of its own.
+const SHARES = 4
+const SHARE = (LAST_PORT - FIRST_PORT) / SHARES
+const worker = Number(process.env['VITEST_POOL_ID'] ?? 1)
+const firstPort = FIRST_PORT + (worker % SHARES) * SHARE
 
 const handedOut = new Set<number>()
 
@@ -26,14 +32,15 @@ export function freePortBoth(): Promise<number> {
 
 async function search(isFree: (port: number) => Promise<boolean>): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
+    // Not the last: who asks for a pair takes the next one, too.
+    const port = firstPort + 1 + Math.floor(Math.random() * (SHARE - 2))
     // A node binds the next port, too.
     if ([port - 1, port, port + 1].some((each) => handedOut.has(each))) continue
     // Before it is tried: others search meanwhile.
     handedOut.add(port)
     if (await isFree(port)) return port
   }
-  throw new Error(`no free port among ${ATTEMPTS} tried between ${FIRST_PORT} and ${LAST_PORT}`)
+  throw new Error(`no free port among ${ATTEMPTS} tried between ${firstPort} and ${firstPort + SHARE}`)
 }
 
 function canListenTcp(port: number): Promise<boolean> {

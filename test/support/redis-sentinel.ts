@@ -48,6 +48,8 @@ const FAILOVER_DEADLINE_MS = 30_000
 // Sentinel's default of 3 minutes between two attempts is longer than any test.
 const FAILOVER_TIMEOUT_MS = 4_000
 const TILT_TRIGGER_MS = '60000'
+// How often a sentinel tells of itself: they would need two seconds to find each other.
+const PUBLISH_MS = { atStart: '100', later: '2000' }
 
 /** Starts a Redis master with replicas, and the sentinels that watch them. */
 export async function startSentinel(options: SentinelOptions = {}): Promise<SentinelSetup> {
@@ -69,6 +71,9 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
     }),
   )
   await Promise.all(sentinels.map((sentinel) => untilComplete(sentinel, sentinelCount, replicas)))
+  await Promise.all(
+    sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.later)),
+  )
   await eventually('the replicas follow', () => allConnected(master, replicas), {
     deadlineMs: START_DEADLINE_MS,
   })
@@ -164,6 +169,7 @@ async function launchSentinel(
       deadlineMs: START_DEADLINE_MS,
     },
   })
+  await cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.atStart)
   // Held up for two seconds, as by a machine that pauses, it would take part in no failover for half a minute.
   await cli('SENTINEL', 'DEBUG', 'TILT-TRIGGER', TILT_TRIGGER_MS)
   return { host, port, running, cli }

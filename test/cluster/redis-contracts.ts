@@ -12,7 +12,7 @@ import {
 } from '@peerage/core/testing'
 import { aclRules } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startTopology, type Deployment, type Topology } from '../support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
 // With no more rights than the README asks an operator for.
@@ -21,7 +21,14 @@ const acl = ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${ac
 /** Longer than any pause of the machine: here nobody takes over from anybody. */
 const SILENCE_MS = 60_000
 
-describe.each(topologies)('%s', (topology) => {
+/** Every contract of core, over Redis in this topology. A file each, for together they would be the longest by far. */
+export function redisContracts(topology: Topology): void {
+  describe(topology, () => {
+    contracts(topology)
+  })
+}
+
+function contracts(topology: Topology): void {
   let redis: Deployment
   beforeAll(async () => {
     redis = await startTopology(topology, { redis: { acl }, silenceMs: SILENCE_MS })
@@ -49,4 +56,4 @@ describe.each(topologies)('%s', (topology) => {
     const logs = await redis.everywhere('ACL', 'LOG')
     expect(logs.join('')).toBe('')
   })
-})
+}

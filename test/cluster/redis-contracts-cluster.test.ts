@@ -1,0 +1,3 @@
+import { redisContracts } from './redis-contracts.js'
+
+redisContracts('cluster')
