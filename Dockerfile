@@ -3,7 +3,7 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t peerage:0.1.0 .
 # What runs is JavaScript without native parts, so it is built once, on the builder's own platform.
 
-FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS build
+FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json tsconfig.json tsconfig.base.json ./
 COPY packages/protocol/package.json packages/protocol/
@@ -21,7 +21,7 @@ RUN node node_modules/typescript/bin/tsc -b \
  && cd packages/share && node ../../node_modules/vite/bin/vite.js build --logLevel warn
 
 # What runs, and no more: packages that are not for development, our own compiled, the page.
-FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS app
+FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS app
 WORKDIR /app
 COPY --from=build /src/package.json /src/package-lock.json ./
 COPY --from=build /src/packages/protocol/package.json packages/protocol/
@@ -45,7 +45,7 @@ COPY --from=build /src/packages/share/dist packages/share/dist
 COPY LICENSE ./
 
 # No shell, no package manager; node is process 1 and drains by itself when it is told SIGTERM.
-FROM gcr.io/distroless/nodejs24-debian13:nonroot
+FROM gcr.io/distroless/nodejs26-debian13:nonroot
 WORKDIR /app
 ENV NODE_ENV=production \
     PEERAGE_HOST=0.0.0.0

@@ -56,7 +56,8 @@ function isInstalled() {
   if (!existsSync(record) || !existsSync(`${ROOT}node_modules/.bin/peerage`)) return false
   const installed = JSON.parse(readFileSync(record, 'utf8')).packages
   const wanted = JSON.parse(readFileSync(`${ROOT}package-lock.json`, 'utf8')).packages
-  const isSame = (key) => installed[key]?.version === wanted[key].version
+  // A link to a folder of ours has no version.
+  const isSame = (key) => installed[key] !== undefined && installed[key].version === wanted[key].version
   return Object.keys(wanted)
     .filter((key) => key.includes('node_modules/'))
     .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))

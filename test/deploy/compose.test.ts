@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { defaultTimes } from '@peerage/core'
@@ -177,10 +177,27 @@ describe('Dockerfile', () => {
     )
     expect(workspaces.sort()).toEqual(['core', 'protocol', 'redis', 'server', 'share', 'stun'])
     const last = text.slice(text.lastIndexOf('\nFROM '))
-    expect(last).toMatch(/^\nFROM gcr\.io\/distroless\/nodejs24-\S+:nonroot\n/)
+    expect(last).toMatch(/^\nFROM gcr\.io\/distroless\/nodejs26-\S+:nonroot\n/)
     expect(last).toContain('USER 65532\n')
     expect(last).not.toMatch(/^(?:RUN|SHELL) /m)
     for (const word of ['ENTRYPOINT', 'CMD']) expect(last).toMatch(new RegExp(`^\\s*${word} \\["`, 'm'))
+  })
+
+  test('it runs on a Node that test:nodes tries, and the packages ask for those', async () => {
+    const read = (file: string): Promise<string> => readFile(`${REPOSITORY}${file}`, 'utf8')
+    const majors = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, major]) => major)
+    const tried = majors(await read('scripts/nodes.mjs'), /(\d+): '\1\./g)
+    expect(tried).toEqual(['22', '24', '26'])
+    const images = majors(await read('Dockerfile'), /^FROM .*node(?:js|:)(\d+)-/gm)
+    expect(images).toEqual(['26', '26', '26'])
+    const packages = (await readdir(`${REPOSITORY}packages`)).map((name) => `packages/${name}/package.json`)
+    for (const file of ['package.json', ...packages]) {
+      const { engines } = z
+        .object({ engines: z.object({ node: z.string() }) })
+        .parse(JSON.parse(await read(file)))
+      // Node 20 is what the other tests run on.
+      expect([file, ...majors(engines.node, /(?:\^|>=)(\d+)\./g)]).toEqual([file, '20', ...tried])
+    }
   })
 
   test('the health check tells a node and a P2P server that live from those that do not', async () => {

@@ -33,6 +33,8 @@ export interface Running {
 export interface Child extends Running {
   /** Writes a line to its standard input; it must have been started with `input`. */
   tell(line: string): void
+  /** Sends it a message over Node's channel; it must have been started with `onMessage`. */
+  send(message: Readonly<Record<string, unknown>>): void
   /** The lines so far, oldest first; beyond 20,000 the oldest are dropped. */
   readonly lines: readonly string[]
   /**
@@ -50,6 +52,8 @@ export interface ChildOptions {
   cwd?: string
   /** Whether it reads its standard input, see `tell`. */
   input?: boolean
+  /** Opens Node's channel for messages, and hears what it says there. */
+  onMessage?: (message: unknown) => void
   /** From its start on, as `nice` takes it: -20 (first) to 19 (last); 0 when absent. */
   nice?: number
 }
@@ -67,13 +71,15 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   watchExit()
   const [command, args] = withParentDeath(options.command, options.args)
   const child = spawn(command, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', ...(options.onMessage === undefined ? [] : ['ipc' as const])],
     env: options.env ?? process.env,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   await once(child, 'spawn') // rejects with the reason when there is no such program
-  const pid = child.pid
-  if (pid === undefined) throw new Error(`${options.command} started without a process id`)
+  const { pid, stdin, stdout, stderr } = child
+  if (pid === undefined || stdin === null || stdout === null || stderr === null)
+    throw new Error(`${options.command} started without a process id, or without its pipes`)
+  if (options.onMessage !== undefined) child.on('message', options.onMessage)
   if (options.nice !== undefined) setPriority(pid, options.nice)
   living.add(pid)
 
@@ -84,11 +90,11 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     if (lines.length > 2 * KEPT_LINES) lines.splice(0, KEPT_LINES)
     for (const read of readers) read(line)
   }
-  readLines(child.stdout, keep)
-  readLines(child.stderr, keep)
+  readLines(stdout, keep)
+  readLines(stderr, keep)
   // It may end before it has read what it was told.
-  child.stdin.on('error', () => undefined)
-  if (options.input !== true) child.stdin.end()
+  stdin.on('error', () => undefined)
+  if (options.input !== true) stdin.end()
 
   let ended = false
   const stopped = new Promise<Exit>((resolve) => {
@@ -99,8 +105,8 @@ export async function startChild(options: ChildOptions): Promise<Child> {
       living.delete(pid)
       // What the child itself started may hold its pipes open: its end is an end all the same.
       setTimeout(() => {
-        child.stdout.destroy()
-        child.stderr.destroy()
+        stdout.destroy()
+        stderr.destroy()
       }, LAST_OUTPUT_MS).unref()
     })
   })
@@ -114,7 +120,11 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     pid,
     tell: (line) => {
       if (options.input !== true) throw new Error(`${options.command} was started without input`)
-      child.stdin.write(`${line}\n`)
+      stdin.write(`${line}\n`)
+    },
+    send: (message) => {
+      if (!child.connected) throw new Error(`${options.command} has no channel for messages, or has ended`)
+      child.send(message)
     },
     lines,
     stopped,

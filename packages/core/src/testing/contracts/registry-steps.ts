@@ -56,7 +56,7 @@ export class Claim extends Step {
     const won = results.filter((result) => result.ok).sort((a, b) => a.lease.epoch - b.lease.epoch)
     if (race.length === 1) {
       expect(won.length === 1, 'whether the claim wins [I8] [I9]').toBe(possible[0])
-      if (results[0]?.ok === false) expect(results[0].holder).toEqual(before)
+      if (results[0] && !results[0].ok) expect(results[0].holder).toEqual(before)
     } else if (possible.some((can) => can))
       expect(won.length, 'a free name finds a holder').toBeGreaterThan(0)
     else expect(won, 'a held name is not taken [I9]').toEqual([])
