@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { Page } from 'playwright-core'
-import { launchChromium, type ChromiumBrowser } from '../../test/support/chromium.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { bundle } from '../lib/bundle.js'
 import type { Comparison, Contender, Metrics } from '../lib/comparison.js'
 import { quantile } from '../lib/stats.js'

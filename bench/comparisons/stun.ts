@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { startCoturn } from '../../test/support/coturn.js'
+import { startCoturn } from '@peerage/test-support/coturn.js'
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { REPOSITORY, startProcess } from '../lib/processes.js'
 

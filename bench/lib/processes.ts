@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { startChild, type Child } from '../../test/support/process.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
 import { readAnswer, type Numbers } from './channel.js'
 
 /** A Node process under measurement, or one that makes load. */

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { startRedis } from '../../test/support/redis.js'
+import { startRedis } from '@peerage/test-support/redis.js'
 
 /** A redis-server of one stack's own, and what it says about itself. */
 export interface BenchRedis {

@@ -1,5 +1,5 @@
 import { connect, PeerageError, type Peer } from '@peerage/client'
-import { PeerJsPeer, offer } from '../support/peerjs.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { percentile } from '../chaos/checker.js'
 
 export interface Quality {

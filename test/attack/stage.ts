@@ -1,10 +1,10 @@
 import { defaultTimes } from '@peerage/core'
 import { readFile } from 'node:fs/promises'
-import { makeCertificates } from '../support/certificates.js'
-import { PEERAGE_BIN, startNode, type Node } from '../support/node.js'
-import { freePort } from '../support/ports.js'
-import { startChild } from '../support/process.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { makeCertificates } from '@peerage/test-support/certificates.js'
+import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { startChild } from '@peerage/test-support/process.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 /** Two nodes on one Redis, one that speaks TLS, one that wants a key and serves one origin, and a standalone STUN server: all of them on loopback. */
 export interface Stage {

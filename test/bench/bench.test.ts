@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
-import { REPOSITORY } from '../support/node.js'
-import { run } from '../support/process.js'
+import { REPOSITORY } from '@peerage/test-support/node.js'
+import { run } from '@peerage/test-support/process.js'
 
 const TSC = `${REPOSITORY}node_modules/typescript/bin/tsc`
 const RUN = `${REPOSITORY}bench/dist/bench/run.js`

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { clockOffset } from '../support/faketime.js'
-import { seeded } from '../support/random.js'
+import { clockOffset } from '@peerage/test-support/faketime.js'
+import { seeded } from '@peerage/test-support/random.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
 import { faults, pick } from './faults/index.js'
 import { History } from './history.js'

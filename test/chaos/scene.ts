@@ -1,6 +1,6 @@
 import type { Peer } from '@peerage/client'
 import { connect, PeerageError } from '@peerage/client'
-import type { Random } from '../support/random.js'
+import type { Random } from '@peerage/test-support/random.js'
 import type { History } from './history.js'
 import type { Seat, Stage, StageOptions } from './stage.js'
 import type { Actor, Traffic } from './traffic.js'

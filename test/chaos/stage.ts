@@ -1,12 +1,12 @@
 import { defaultTimes } from '@peerage/core'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
 import { startMeddler, type Meddler } from '../cluster/meddler.js'
-import { startNode, type Node } from '../support/node.js'
-import { freePort } from '../support/ports.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
-import { startRedisCluster, type RedisCluster } from '../support/redis-cluster.js'
-import { startSentinel, type SentinelSetup } from '../support/redis-sentinel.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
+import { startRedisCluster, type RedisCluster } from '@peerage/test-support/redis-cluster.js'
+import { startSentinel, type SentinelSetup } from '@peerage/test-support/redis-sentinel.js'
+import { startTcpProxy, type TcpProxy } from '@peerage/test-support/tcp-proxy.js'
 
 export interface StageOptions {
   nodes: number

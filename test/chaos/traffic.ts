@@ -1,7 +1,7 @@
 import type { Peer } from '@peerage/client'
 import { PeerageError, connect } from '@peerage/client'
-import type { Random } from '../support/random.js'
-import { seeded } from '../support/random.js'
+import type { Random } from '@peerage/test-support/random.js'
+import { seeded } from '@peerage/test-support/random.js'
 import type { History } from './history.js'
 
 /** One application: an SDK, its name, and what it saw. */

@@ -1,9 +1,9 @@
 import { connect, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { ensureBuilt, PEERAGE_BIN, REPOSITORY } from '../support/node.js'
-import { freePort } from '../support/ports.js'
-import { eventually, startChild, type Child } from '../support/process.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { ensureBuilt, PEERAGE_BIN, REPOSITORY } from '@peerage/test-support/node.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 // The programs of examples/app-servers, as its README runs them.
 

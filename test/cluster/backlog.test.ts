@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { startNode } from '../support/node.js'
+import { startNode } from '@peerage/test-support/node.js'
 
 // When a node dies, all its peers come to the others within a second: more than those accept in a moment.
 

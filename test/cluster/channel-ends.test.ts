@@ -1,10 +1,10 @@
 import { connect, type Peer } from '@peerage/client'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, test, type TestContext } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { REPOSITORY, startNode, type Node } from '../support/node.js'
-import { startChild, type Child } from '../support/process.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 // How channels end between a page in Chromium and Node: Chromium misses one in eight closes of node-datachannel's
 // connections, and then loses a path that nobody wants. Nearly all of it is waiting, so all tests wait at once.

@@ -2,9 +2,9 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
-import { startNodes, type Node } from '../support/node.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
+import { startNodes, type Node } from '@peerage/test-support/node.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 const CHUNK_BYTES = 16 * 1024
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import { afterEach, beforeAll } from 'vitest'
-import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
-import { startChild, type Child } from '../support/process.js'
+import { ensureBuilt, PEERAGE_BIN } from '@peerage/test-support/node.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
 
 /** What tests of the command `peerage` share. */
 export interface Command {

@@ -9,8 +9,8 @@ import { promisify } from 'node:util'
 import type { FailedAttempt } from '@peerage/client'
 import { PeerageError, connect } from '@peerage/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeCertificates, type Certificates } from '../support/certificates.js'
-import { REPOSITORY, startNode, type Node } from '../support/node.js'
+import { makeCertificates, type Certificates } from '@peerage/test-support/certificates.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 
 // The first hour of whoever is new here: the address is wrong in one way or another. What is wrong is told at once, while
 // `connect` still tries, and again when it gives up.

@@ -1,11 +1,11 @@
 import type { ConnectOptions, IdentityStorage, Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startHaproxy } from '../support/haproxy.js'
-import { startNode, startNodes } from '../support/node.js'
-import type { Node } from '../support/node.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
-import { startTcpProxy } from '../support/tcp-proxy.js'
+import { startHaproxy } from '@peerage/test-support/haproxy.js'
+import { startNode, startNodes } from '@peerage/test-support/node.js'
+import type { Node } from '@peerage/test-support/node.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
+import { startTcpProxy } from '@peerage/test-support/tcp-proxy.js'
 
 let redis: Deployment
 let nodes: Node[]

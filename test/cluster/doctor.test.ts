@@ -1,9 +1,9 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { freePort } from '../support/ports.js'
-import { startRedis } from '../support/redis.js'
-import { startTopology, topologies } from '../support/redis-topologies.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { startRedis } from '@peerage/test-support/redis.js'
+import { startTopology, topologies } from '@peerage/test-support/redis-topologies.js'
 import { useCommand } from './command.js'
 
 const { cleanups, ended, occupy } = useCommand()

@@ -3,8 +3,8 @@ import { request, type IncomingMessage } from 'node:http'
 import { connect as connectTo } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { startHaproxy } from '../support/haproxy.js'
-import { startNode, type Node } from '../support/node.js'
+import { startHaproxy } from '@peerage/test-support/haproxy.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
 
 // Who may come in is decided at every entrance alike, by real HTTP: the native wire, PeerJS's socket, PeerJS's HTTP.
 // A node decides it alone, so there is no Redis here.

@@ -7,14 +7,17 @@ import { parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protoco
 import { createRedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { NativeConnection, type NativeHost } from '../../packages/server/src/gateway/native/connection.js'
-import { NativeFrames } from '../../packages/server/src/gateway/native/frames.js'
-import { OwnedWebSocket, WebSocketConnection } from '../../packages/server/src/gateway/shared/connection.js'
-import { FrameWriter } from '../../packages/server/src/gateway/shared/frame-writer.js'
-import { Limits } from '../../packages/server/src/gateway/shared/limits.js'
-import { RedisBus } from '../../packages/redis/src/bus.js'
-import { RedisRegistry } from '../../packages/redis/src/registry.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import {
+  NativeConnection,
+  type NativeHost,
+  NativeFrames,
+  OwnedWebSocket,
+  WebSocketConnection,
+  FrameWriter,
+  Limits,
+} from '@peerage/server/testing'
+import { RedisBus, RedisRegistry } from '@peerage/redis/testing'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 const README = new URL('../../README.md', import.meta.url)
 

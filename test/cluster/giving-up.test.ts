@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { connect } from '@peerage/client'
 import type { Peer } from '@peerage/client'
-import { startNodes } from '../support/node.js'
-import type { Node } from '../support/node.js'
-import { startRedis } from '../support/redis.js'
-import type { RedisServer } from '../support/redis.js'
+import { startNodes } from '@peerage/test-support/node.js'
+import type { Node } from '@peerage/test-support/node.js'
+import { startRedis } from '@peerage/test-support/redis.js'
+import type { RedisServer } from '@peerage/test-support/redis.js'
 
 // Whoever gives up before the answer must not hold a name that nobody has.
 

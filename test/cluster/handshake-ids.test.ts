@@ -1,8 +1,8 @@
 import { connect, type Outcome, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { startNodes, type LogRecord, type Node } from '../support/node.js'
-import { eventually } from '../support/process.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startNodes, type LogRecord, type Node } from '@peerage/test-support/node.js'
+import { eventually } from '@peerage/test-support/process.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 // Why did it fail? One id follows a handshake through both peers and both nodes.
 

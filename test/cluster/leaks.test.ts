@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { createPeerage } from '@peerage/server'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 // Short, but they fit together as the design's table asks.
 const times = {

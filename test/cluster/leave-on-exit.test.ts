@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { connect } from '@peerage/client'
 import type { Peer } from '@peerage/client'
-import { REPOSITORY, startNode } from '../support/node.js'
-import type { Node } from '../support/node.js'
-import { startChild } from '../support/process.js'
-import type { Child } from '../support/process.js'
+import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
+import type { Node } from '@peerage/test-support/node.js'
+import { startChild } from '@peerage/test-support/process.js'
+import type { Child } from '@peerage/test-support/process.js'
 
 // How a Node process ends, and what becomes of its names. One node without Redis: all of it is between them two.
 

@@ -3,11 +3,11 @@ import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
 import { connect, type ConnectOptions, type P2P, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { probeStun } from '../support/coturn.js'
-import { PEERAGE_BIN, startNode, type Node } from '../support/node.js'
-import { makeDirectory, removeDirectory } from '../support/part.js'
-import { freePortBoth } from '../support/ports.js'
-import { startChild, type Child } from '../support/process.js'
+import { probeStun } from '@peerage/test-support/coturn.js'
+import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { freePortBoth } from '@peerage/test-support/ports.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
 
 // The three ways to deploy the P2P server, each with real processes, and what a peer's own setting makes of them.
 // It knows nothing of names, so there is no Redis here.

@@ -2,11 +2,11 @@ import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect } from '@peerage/client'
 import type { Peer } from '@peerage/client'
-import { launchChromium } from '../support/chromium.js'
-import type { ChromiumBrowser, Context } from '../support/chromium.js'
-import { startNode } from '../support/node.js'
-import type { Node } from '../support/node.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium } from '@peerage/test-support/chromium.js'
+import type { ChromiumBrowser, Context } from '@peerage/test-support/chromium.js'
+import { startNode } from '@peerage/test-support/node.js'
+import type { Node } from '@peerage/test-support/node.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 // A real page that embeds the SDK: what sessionStorage, locks, reloads and duplicated tabs do to a name.
 // That is between the page and its browser, so one node without Redis is enough.

@@ -6,12 +6,12 @@ import type { Readable } from 'node:stream'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { findBinary } from '../support/binary.js'
-import { HAPROXY } from '../support/haproxy.js'
-import { ensureBuilt, PEERAGE_BIN } from '../support/node.js'
-import { freePort } from '../support/ports.js'
-import { eventually } from '../support/process.js'
-import { REDIS } from '../support/redis.js'
+import { findBinary } from '@peerage/test-support/binary.js'
+import { HAPROXY } from '@peerage/test-support/haproxy.js'
+import { ensureBuilt, PEERAGE_BIN } from '@peerage/test-support/node.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { eventually } from '@peerage/test-support/process.js'
+import { REDIS } from '@peerage/test-support/redis.js'
 
 // `peerage … | head`: whoever reads has had enough, and the pipe breaks with the next line.
 

@@ -12,7 +12,7 @@ import {
 } from '@peerage/core/testing'
 import { aclRules } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startTopology, type Deployment, type Topology } from '../support/redis-topologies.js'
+import { startTopology, type Deployment, type Topology } from '@peerage/test-support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
 // With no more rights than the README asks an operator for.

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { claimed, newPeer } from '@peerage/core/testing'
 import { afterEach, expect, test } from 'vitest'
-import type { RedisCluster } from '../support/redis-cluster.js'
-import { startRedisCluster } from '../support/redis-cluster.js'
-import { startSentinel } from '../support/redis-sentinel.js'
+import type { RedisCluster } from '@peerage/test-support/redis-cluster.js'
+import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'
+import { startSentinel } from '@peerage/test-support/redis-sentinel.js'
 import type { RigNode } from './redis-rig.js'
 import { doubts, eventually, isHealthy, reaches, startRigNode, succeeds } from './redis-rig.js'
 

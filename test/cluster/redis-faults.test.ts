@@ -2,8 +2,8 @@ import { RegistryUnavailable, defaultTimes } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
 import { claimed, newPeer, newSecretHash, ownerAt, roomNamed } from '@peerage/core/testing'
 import { describe, expect, test } from 'vitest'
-import { topologies } from '../support/redis-topologies.js'
-import { startTcpProxy } from '../support/tcp-proxy.js'
+import { topologies } from '@peerage/test-support/redis-topologies.js'
+import { startTcpProxy } from '@peerage/test-support/tcp-proxy.js'
 import { startMeddler } from './meddler.js'
 import {
   ailments,

@@ -4,13 +4,19 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { newPeer, roomNamed } from '@peerage/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { makeCertificates } from '../support/certificates.js'
-import { ensureBuilt, PEERAGE_BIN, startNode, type Node, type NodeOptions } from '../support/node.js'
-import { makeDirectory, removeDirectory } from '../support/part.js'
-import { freePort } from '../support/ports.js'
-import { PeerJsPeer } from '../support/peerjs.js'
-import { eventually, startChild } from '../support/process.js'
-import { startRedis, type RedisOptions, type RedisServer } from '../support/redis.js'
+import { makeCertificates } from '@peerage/test-support/certificates.js'
+import {
+  ensureBuilt,
+  PEERAGE_BIN,
+  startNode,
+  type Node,
+  type NodeOptions,
+} from '@peerage/test-support/node.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { eventually, startChild } from '@peerage/test-support/process.js'
+import { startRedis, type RedisOptions, type RedisServer } from '@peerage/test-support/redis.js'
 import { becomeHealthy, doubts, startRigNode } from './redis-rig.js'
 
 // A Redis that does not let us in: the node says why, at once or within seconds, and hangs nowhere.

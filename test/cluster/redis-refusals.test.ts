@@ -2,7 +2,7 @@ import { RegistryUnavailable, systemClock } from '@peerage/core'
 import type { Lease } from '@peerage/core'
 import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
 import { describe, expect, test } from 'vitest'
-import { topologies } from '../support/redis-topologies.js'
+import { topologies } from '@peerage/test-support/redis-topologies.js'
 import type { RigNode } from './redis-rig.js'
 import { becomeHealthy, eventually, rigTimes, succeeds, useRedis, useTopology } from './redis-rig.js'
 

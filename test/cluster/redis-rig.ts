@@ -6,10 +6,10 @@ import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
-import type { RedisServer } from '../support/redis.js'
-import { startRedis } from '../support/redis.js'
-import type { Deployment, Topology, TopologyOptions } from '../support/redis-topologies.js'
-import { startTopology } from '../support/redis-topologies.js'
+import type { RedisServer } from '@peerage/test-support/redis.js'
+import { startRedis } from '@peerage/test-support/redis.js'
+import type { Deployment, Topology, TopologyOptions } from '@peerage/test-support/redis-topologies.js'
+import { startTopology } from '@peerage/test-support/redis-topologies.js'
 
 /** A node that beats by itself and listens to its inbox, over a backend of its own. */
 export interface RigNode extends ContractNode {

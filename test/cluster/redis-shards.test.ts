@@ -1,8 +1,12 @@
 import { defaultTimes } from '@peerage/core'
 import { claimed, newPeer } from '@peerage/core/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startRedisCluster, type ClusterNode, type RedisCluster } from '../support/redis-cluster.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import {
+  startRedisCluster,
+  type ClusterNode,
+  type RedisCluster,
+} from '@peerage/test-support/redis-cluster.js'
+import { startTcpProxy, type TcpProxy } from '@peerage/test-support/tcp-proxy.js'
 import { startMeddler, type Meddler } from './meddler.js'
 import type { RigNode, RigOptions } from './redis-rig.js'
 import { becomeHealthy, doubts, eventually, isHealthy, reaches, settle, startRigNode } from './redis-rig.js'

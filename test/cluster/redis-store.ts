@@ -5,7 +5,7 @@ import type { ContractCluster, Pace } from '@peerage/core/testing'
 import { joinWith } from '@peerage/core/testing'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
-import type { Deployment } from '../support/redis-topologies.js'
+import type { Deployment } from '@peerage/test-support/redis-topologies.js'
 
 let prefixes = 0
 

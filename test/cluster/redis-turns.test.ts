@@ -2,8 +2,8 @@ import { must, claimed, newPeer, patient } from '@peerage/core/testing'
 import type { ContractCluster, ContractNode } from '@peerage/core/testing'
 import { parseApp, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Deployment } from '../support/redis-topologies.js'
-import { startTopology } from '../support/redis-topologies.js'
+import type { Deployment } from '@peerage/test-support/redis-topologies.js'
+import { startTopology } from '@peerage/test-support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
 let redis: Deployment

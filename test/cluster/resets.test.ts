@@ -2,10 +2,10 @@ import { connect } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { connect as connectPeer, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { startHaproxy } from '../support/haproxy.js'
-import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '../support/node.js'
-import { makeCertificates } from '../support/certificates.js'
-import { startChild } from '../support/process.js'
+import { startHaproxy } from '@peerage/test-support/haproxy.js'
+import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
+import { makeCertificates } from '@peerage/test-support/certificates.js'
+import { startChild } from '@peerage/test-support/process.js'
 import {
   GUARDED_ARGS,
   adminResets,
@@ -15,7 +15,7 @@ import {
   resetAt,
   stunResets,
   type Reset,
-} from '../support/resets.js'
+} from '@peerage/test-support/resets.js'
 
 // One connection that is reset ends nothing but itself, at whatever stage of whatever entrance. In the past a refused
 // upgrade and then a reset ended the process.

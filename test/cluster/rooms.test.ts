@@ -2,8 +2,8 @@ import type { Peer, Room } from '@peerage/client'
 import { connect } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { RawPeer } from '../chaos/raw-peer.js'
-import { startNode, startNodes, type Node } from '../support/node.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startNode, startNodes, type Node } from '@peerage/test-support/node.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 let redis: Deployment
 let nodes: Node[]

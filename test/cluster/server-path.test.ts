@@ -2,8 +2,8 @@ import { connect, type Channel, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { check, isClean } from '../chaos/checker.js'
 import { History } from '../chaos/history.js'
-import { startNodes, type Node } from '../support/node.js'
-import { startTopology, topologies, type Deployment } from '../support/redis-topologies.js'
+import { startNodes, type Node } from '@peerage/test-support/node.js'
+import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 // What the server carries where there is no channel: within the relay policy, and up to the moment a channel takes over.
 

@@ -4,12 +4,12 @@ import type { Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { makeCertificates, type Certificates } from '../support/certificates.js'
-import { startHaproxy } from '../support/haproxy.js'
-import { startNginx } from '../support/nginx.js'
-import { startNodes, type Node } from '../support/node.js'
-import { PeerJsPeer, offer } from '../support/peerjs.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { makeCertificates, type Certificates } from '@peerage/test-support/certificates.js'
+import { startHaproxy } from '@peerage/test-support/haproxy.js'
+import { startNginx } from '@peerage/test-support/nginx.js'
+import { startNodes, type Node } from '@peerage/test-support/node.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 let redis: RedisServer
 let nodes: Node[]

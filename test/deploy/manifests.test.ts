@@ -2,11 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { checkTimes, defaultTimes } from '@peerage/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { configSchema, type Config } from '../../packages/server/src/config/schema.js'
-import { readYaml } from '../../packages/server/src/config/sources.js'
-import { nodeDefinition } from '../../packages/server/src/config/check.js'
-import { resolve } from '../../packages/server/src/config/load.js'
-import { REPOSITORY } from '../support/node.js'
+import { configSchema, type Config, readYaml, nodeDefinition, resolve } from '@peerage/server/testing'
+import { REPOSITORY } from '@peerage/test-support/node.js'
 import { mistakesOf } from './kubernetes-schemas.js'
 import {
   deploymentSchema,

@@ -1,9 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import { announce, locate } from '../support/binary.js'
-import { REPOSITORY } from '../support/node.js'
-import { run } from '../support/process.js'
+import { announce, locate } from '@peerage/test-support/binary.js'
+import { REPOSITORY } from '@peerage/test-support/node.js'
+import { run } from '@peerage/test-support/process.js'
 
 /** What every object of Kubernetes has. */
 const objectSchema = z.looseObject({

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { REPOSITORY, startNode, type Node } from '../support/node.js'
-import { makeDirectory, removeDirectory } from '../support/part.js'
-import { PeerJsPeer, offer } from '../support/peerjs.js'
-import { eventually } from '../support/process.js'
-import { promtool, startPrometheus } from '../support/prometheus.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
+import { eventually } from '@peerage/test-support/process.js'
+import { promtool, startPrometheus } from '@peerage/test-support/prometheus.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 const DEPLOY = `${REPOSITORY}deploy`
 const alertsSchema = z.object({

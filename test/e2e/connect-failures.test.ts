@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { freePort } from '../support/ports.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 // A browser hides why a WebSocket could not be opened. What can be said is said at once, and again at the end.
 

@@ -2,10 +2,10 @@ import { mkdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { connect, type Peer } from '@peerage/client'
-import { REPOSITORY, startNode, type Node } from '../support/node.js'
-import { makeDirectory, removeDirectory } from '../support/part.js'
-import { freePort } from '../support/ports.js'
-import { startChild, type Child } from '../support/process.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { freePort } from '@peerage/test-support/ports.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
 
 // The README's first program, as its sentences say.
 

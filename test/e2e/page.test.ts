@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { launchChromium, listen, type ChromiumBrowser } from '../support/chromium.js'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
-import { startNodes, type Node } from '../support/node.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { launchChromium, listen, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
+import { startNodes, type Node } from '@peerage/test-support/node.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 const FILE_BYTES = 50 * 1024 * 1024
 /** Takes seconds to send: it is cut short meanwhile. */

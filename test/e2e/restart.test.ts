@@ -2,8 +2,8 @@ import { connect } from '@peerage/client'
 import type { Channel, P2P, Peer } from '@peerage/client'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { startNode, type Node } from '../support/node.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
 
 // A channel whose path is lost finds another by an ICE restart (RFC 8445 §9), in real browsers, over real signaling.
 

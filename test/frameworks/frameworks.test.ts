@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { REPOSITORY } from '../support/node.js'
+import { REPOSITORY } from '@peerage/test-support/node.js'
 import { ORDERS, tryHouse } from './try-house.js'
 
 // Those whose packages are installed here; `npm run test:frameworks` tries all.

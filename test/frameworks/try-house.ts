@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { connect } from '@peerage/client'
 import { WebSocket } from 'ws'
-import { PeerJsPeer } from '../support/peerjs.js'
-import { startChild } from '../support/process.js'
+import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { startChild } from '@peerage/test-support/process.js'
 
 /** Each promise, with 'ok' or what went wrong; and what the program said. */
 export interface Tried {

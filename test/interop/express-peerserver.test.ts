@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { REPOSITORY, startNode } from '../support/node.js'
-import { PeerJsPeer, offer } from '../support/peerjs.js'
-import { startChild, type Child } from '../support/process.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 // The programs of examples/express-peerserver, as its README runs them.
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startNode, type Node } from '../support/node.js'
-import { PeerJsPeer, offer } from '../support/peerjs.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 
 // What no PeerJS client sends. A node refuses it before it asks Redis anything, so there is none here.
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
-import { startNodes, type Node } from '../support/node.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
+import { startNodes, type Node } from '@peerage/test-support/node.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 import { connectTo, openPeer, receivedBy, saidBy, servePages, type Pages } from './peerjs-pages.js'
 
 // peerjs@1.5.5 as npm delivers it, in Chromium, against two nodes behind HAProxy.

@@ -1,11 +1,16 @@
 import { closeCodes } from '@peerage/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { launchChromium } from '../support/chromium.js'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
-import { startNode, startNodes, type Node } from '../support/node.js'
-import { PeerJsPeer, candidate, offer } from '../support/peerjs.js'
-import { eventually } from '../support/process.js'
-import { startTopology, topologies, type Deployment, type Topology } from '../support/redis-topologies.js'
+import { launchChromium } from '@peerage/test-support/chromium.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
+import { startNode, startNodes, type Node } from '@peerage/test-support/node.js'
+import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
+import { eventually } from '@peerage/test-support/process.js'
+import {
+  startTopology,
+  topologies,
+  type Deployment,
+  type Topology,
+} from '@peerage/test-support/redis-topologies.js'
 import { connectTo, openPeer, receivedBy, saidBy, servePages } from './peerjs-pages.js'
 
 // The PeerJS wire over two node processes and one Redis, behind HAProxy.

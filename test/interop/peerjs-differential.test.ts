@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { PeerJsPeer, candidate, offer } from '../support/peerjs.js'
+import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 import { startPeerage, startReference, type Side } from './two-servers.js'
 
 /**

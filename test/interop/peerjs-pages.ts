@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type * as PeerJs from 'peerjs'
 import type { DataConnection, MediaConnection, Peer } from 'peerjs'
 import type { Page } from 'playwright-core'
-import { REPOSITORY } from '../support/node.js'
+import { REPOSITORY } from '@peerage/test-support/node.js'
 
 declare global {
   // What a page of these tests holds; set by its own script below.

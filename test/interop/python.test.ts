@@ -3,11 +3,11 @@ import { connect, type Peer } from '@peerage/client'
 import { readTable } from '@peerage/protocol/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { startHaproxy, type Haproxy } from '../support/haproxy.js'
-import { REPOSITORY, startNodes, type Node } from '../support/node.js'
-import type { Child } from '../support/process.js'
-import { startPython } from '../support/python.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'
+import { REPOSITORY, startNodes, type Node } from '@peerage/test-support/node.js'
+import type { Child } from '@peerage/test-support/process.js'
+import { startPython } from '@peerage/test-support/python.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 // SPEC.md of the native wire is enough: a client in Python that was written from it, and a bare WebSocket.
 

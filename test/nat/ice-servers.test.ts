@@ -2,10 +2,10 @@ import { createSocket, type Socket } from 'node:dgram'
 import { connect, type Peer } from '@peerage/client'
 import { formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { startCoturn } from '../support/coturn.js'
-import { startNode, type NodeOptions } from '../support/node.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { startCoturn } from '@peerage/test-support/coturn.js'
+import { startNode, type NodeOptions } from '@peerage/test-support/node.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 // What a tier says of its STUN and TURN servers, in real connections: each form is used, or costs no channel.
 

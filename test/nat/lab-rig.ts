@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url'
-import { startCoturn, type Coturn } from '../support/coturn.js'
-import { refuseFrozen, unlessFrozen } from '../support/libdatachannel.js'
-import type { NatLab, Site } from '../support/nat-lab.js'
-import { REPOSITORY, startNode, type Node } from '../support/node.js'
-import type { Child } from '../support/process.js'
-import type { RedisServer } from '../support/redis.js'
+import { startCoturn, type Coturn } from '@peerage/test-support/coturn.js'
+import { refuseFrozen, unlessFrozen } from '@peerage/test-support/libdatachannel.js'
+import type { NatLab, Site } from '@peerage/test-support/nat-lab.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import type { Child } from '@peerage/test-support/process.js'
+import type { RedisServer } from '@peerage/test-support/redis.js'
 
 const LAB_PEER = fileURLToPath(new URL('lab-peer.mjs', import.meta.url))
 const CLIENT = `${REPOSITORY}packages/client/dist/entries/node.js`

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { againWhenFrozen } from '../support/libdatachannel.js'
-import { startNatLab, type NatKind, type NatLab } from '../support/nat-lab.js'
-import { canUseNamespaces } from '../support/netns.js'
-import { startRedis, type RedisServer } from '../support/redis.js'
+import { againWhenFrozen } from '@peerage/test-support/libdatachannel.js'
+import { startNatLab, type NatKind, type NatLab } from '@peerage/test-support/nat-lab.js'
+import { canUseNamespaces } from '@peerage/test-support/netns.js'
+import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 import { call, startTier, type Result, type Tier } from './lab-rig.js'
 
 // Peers of the SDK behind every pair of NAT kinds, through two nodes on the public network. As root only.

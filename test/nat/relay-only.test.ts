@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { launchChromium } from '../support/chromium.js'
-import { startCoturn, type Coturn } from '../support/coturn.js'
-import { launchFirefox } from '../support/firefox.js'
-import { againWhenFrozen, unlessFrozen } from '../support/libdatachannel.js'
-import { startNode, type Node } from '../support/node.js'
-import { startChild } from '../support/process.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium } from '@peerage/test-support/chromium.js'
+import { startCoturn, type Coturn } from '@peerage/test-support/coturn.js'
+import { launchFirefox } from '@peerage/test-support/firefox.js'
+import { againWhenFrozen, unlessFrozen } from '@peerage/test-support/libdatachannel.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
+import { startChild } from '@peerage/test-support/process.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 import { callBetween, eventOf, startPeer, type LabPeer } from './lab-rig.js'
 
 // Whether `relayOnly` is true, by what the other side sees: where the pair ends that its own ICE has selected. TURN

@@ -1,9 +1,9 @@
 import { connect, type Peer } from '@peerage/client'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { Page } from 'playwright-core'
-import { launchChromium, type ChromiumBrowser } from '../support/chromium.js'
-import { startNode, type Node } from '../support/node.js'
-import { sdkScript } from '../support/sdk-script.js'
+import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
+import { startNode, type Node } from '@peerage/test-support/node.js'
+import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 // A Chromium that offers SNAP, as in its origin trial: the beginning of SCTP is in the description, so it sends data at
 // once to whoever says yes.

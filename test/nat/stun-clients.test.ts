@@ -1,8 +1,8 @@
 import type { Socket } from 'node:dgram'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type StunServer, bindUdp, createStunServer } from '@peerage/stun'
-import { turnutils } from '../support/coturn.js'
-import { eventually, run, startChild } from '../support/process.js'
+import { turnutils } from '@peerage/test-support/coturn.js'
+import { eventually, run, startChild } from '@peerage/test-support/process.js'
 
 // coturn's own clients against our STUN server: what another implementation makes of our bytes.
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { run } from '../support/process.js'
+import { run } from '@peerage/test-support/process.js'
 
 const FUZZ = fileURLToPath(new URL('../../packages/stun/fuzz.mjs', import.meta.url))
 /** Half a minute of two free cores. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { bindUdp, decode, encode, find, longTermKey, seal, type Attribute, type Message } from '@peerage/stun'
-import type { TurnCredentials } from '../support/coturn.js'
+import type { TurnCredentials } from '@peerage/test-support/coturn.js'
 
 // RFC 8656 §18: what TURN adds to STUN.
 const METHOD = { allocate: 0x003, createPermission: 0x008 } as const

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { COTURN, probeStun, turnCredentials } from '../support/coturn.js'
-import { REPOSITORY } from '../support/node.js'
-import { makeDirectory, removeDirectory, startPart } from '../support/part.js'
-import { freePortBoth } from '../support/ports.js'
-import type { Running } from '../support/process.js'
+import { COTURN, probeStun, turnCredentials } from '@peerage/test-support/coturn.js'
+import { REPOSITORY } from '@peerage/test-support/node.js'
+import { makeDirectory, removeDirectory, startPart } from '@peerage/test-support/part.js'
+import { freePortBoth } from '@peerage/test-support/ports.js'
+import type { Running } from '@peerage/test-support/process.js'
 import { openTurnClient, type TurnClient } from './turn-client.js'
 
 // Real coturn with the file that we ship.

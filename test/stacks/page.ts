@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { rolldown } from 'rolldown'
-import { ensureBuilt, REPOSITORY } from '../support/node.js'
+import { ensureBuilt, REPOSITORY } from '@peerage/test-support/node.js'
 
 export interface PeerPage {
   /** `http://127.0.0.1:PORT/`: a page whose `peer` is an SdkPeer of the browser's own stack. */

@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
-import { launchChromium } from '../support/chromium.js'
-import { launchFirefox } from '../support/firefox.js'
-import { ensureBuilt } from '../support/node.js'
-import { startChild, type Child } from '../support/process.js'
-import { findPython } from '../support/python.js'
+import { launchChromium } from '@peerage/test-support/chromium.js'
+import { launchFirefox } from '@peerage/test-support/firefox.js'
+import { ensureBuilt } from '@peerage/test-support/node.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
+import { findPython } from '@peerage/test-support/python.js'
 import { servePeerPage } from './page.js'
 
 export const STACKS = ['node-datachannel', 'werift', '@roamhq/wrtc', 'aiortc', 'chromium', 'firefox'] as const

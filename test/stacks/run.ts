@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { REPOSITORY, startNode } from '../support/node.js'
+import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
 import { runCell, type CellResult } from './cell.js'
 import { prepare, STACKS, type Ground, type Stack } from './peers.js'
 import { document, HEADER, row, type Versions } from './report.js'

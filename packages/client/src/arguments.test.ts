@@ -10,7 +10,7 @@ import { createHooks } from './react.js'
 import { Mesh } from './rooms/rooms.js'
 import type { Room } from './rooms/rooms.js'
 import { Controllers } from './testing/controllers.js'
-import { FakeClock } from './testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from './testing/fake-tier.js'
 import { Rendezvous } from './testing/rendezvous.js'
 

@@ -3,7 +3,7 @@ import { connect } from './entries/node.js'
 import type { ConnectOptions } from './connect.js'
 import type { Peer } from './peer.js'
 import { createHooks } from './react.js'
-import { FakeClock, settled } from './testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
 import { FakeTier } from './testing/fake-tier.js'
 

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { connect } from './entries/node.js'
 import type { Peer } from './peer.js'
 import { createHooks } from './react.js'
-import { FakeClock } from './testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from './testing/fake-tier.js'
 
 let clock: FakeClock

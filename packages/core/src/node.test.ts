@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Message } from './routing/message.js'
 import { RegistryUnavailable } from './names/registry.js'
-import { settle } from './testing/fake-clock.js'
+import { settled } from '@peerage/test-support/fake-clock.js'
 import { cutOf, cutOff, testCluster, two } from './testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from './testing/peers.js'
 
@@ -18,7 +18,7 @@ describe('routing', () => {
     const { a, b } = await two()
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     expect(await a.router.route(messageFrom(a, alice, 'bob'))).toBe('forwarded')
-    await settle()
+    await settled()
     expect(bob.connection.frames).toEqual(['alice says 1'])
   })
 
@@ -27,7 +27,7 @@ describe('routing', () => {
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     const sends = ['1', '2', '3', '4'].map((ref) => a.router.route(messageFrom(a, alice, 'bob', { ref })))
     await Promise.all(sends.map(async (outcome) => outcome))
-    await settle()
+    await settled()
     expect(bob.connection.frames).toEqual(['1', '2', '3', '4'].map((ref) => `alice says ${ref}`))
   })
 
@@ -50,7 +50,7 @@ describe('routing', () => {
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     bob.connection.full = true
     await a.router.route(messageFrom(a, alice, 'bob'))
-    await settle()
+    await settled()
     expect(alice.connection.notices).toEqual([{ ref: '1', code: 'slow-consumer' }])
   })
 
@@ -58,7 +58,7 @@ describe('routing', () => {
     const { a, b } = await two()
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob', { wire: 'peerjs' })]
     await a.router.route(messageFrom(a, alice, 'bob'))
-    await settle()
+    await settled()
     expect(alice.connection.notices).toEqual([{ ref: '1', code: 'incompatible' }])
     expect(bob.connection.sent).toEqual([])
   })
@@ -77,7 +77,7 @@ describe('routing', () => {
     expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2' }))).toEqual(refused)
     expect(alice.connection.notices).toEqual([{ ref: '2', code: 'registry-unavailable' }])
     expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '3' }))).toBe('forwarded')
-    await settle()
+    await settled()
     expect(moved.connection.frames).toEqual(['alice says 3'])
     expect(bob.connection.frames).toEqual(['alice says 1'])
   })
@@ -90,11 +90,11 @@ describe('routing', () => {
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     await a.router.route(messageFrom(a, alice, 'bob'))
     const moved = await arrive(c, 'bob')
-    await settle()
+    await settled()
     expect(bob.connection.closed).toBe('superseded')
     // a still remembers b.
     expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2' }))).toBe('forwarded')
-    await settle()
+    await settled()
     expect(moved.connection.frames).toEqual(['alice says 2'])
     expect(bob.connection.frames).toEqual(['alice says 1'])
     expect({ errors, names: cluster.size().names, events }).toMatchObject({ errors: [], names: 2 })
@@ -106,17 +106,17 @@ describe('routing', () => {
     const bob = await arrive(b, 'bob')
     const ack = (ref: string): Message => messageFrom(b, bob, 'alice', { kind: 'ack', ref, frame: ref })
     await b.router.route(ack('one'))
-    await settle()
+    await settled()
     expect(first.connection.frames).toEqual(['one'])
     await a.leave(first.session)
     const again = await arrive(a, 'alice', { secret: 'another page' })
     await b.router.route(ack('two'))
-    await settle()
+    await settled()
     expect(again.connection.frames).toEqual(['two'])
     // And one for nobody is not answered.
     await a.leave(again.session)
     await b.router.route(ack('three'))
-    await settle()
+    await settled()
     expect(bob.connection.sent).toEqual([])
   })
 
@@ -136,11 +136,11 @@ describe('routing', () => {
     const [alice, stale] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
     a.router.receive = () => {} // a never hears that bob went to b
     const current = await arrive(b, 'bob')
-    await settle()
+    await settled()
     expect(a.router.route(messageFrom(a, alice, 'bob'))).toBe('delivered')
     expect(stale.connection.frames).toHaveLength(1)
     expect(await a.router.route(messageFrom(a, alice, 'bob', { ref: '2', fresh: true }))).toBe('forwarded')
-    await settle()
+    await settled()
     expect(current.connection.frames).toEqual(['alice says 2'])
   })
 
@@ -166,7 +166,7 @@ describe('routing', () => {
     const alice = await arrive(a, 'alice')
     cluster.setDown(true)
     cluster.setDown(false)
-    await settle()
+    await settled()
     expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'registry-unavailable' })
     await clock.advance(2 * times.beatMs + 1)
     expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'unavailable' })
@@ -179,7 +179,7 @@ describe('names', () => {
     const first = await arrive(a, 'alice')
     const { since, epoch } = first.session.lease
     const second = await arrive(b, 'alice')
-    await settle()
+    await settled()
     expect(first.connection.closed).toBe('superseded')
     expect(second.session.lease).toMatchObject({ since })
     expect(second.session.lease.epoch).toBeGreaterThan(epoch)
@@ -200,7 +200,7 @@ describe('names', () => {
     const first = await arrive(a, 'alice')
     const { since } = first.session.lease
     const second = await arrive(b, 'alice', { secret: 'other', policy: 'replace' })
-    await settle()
+    await settled()
     expect(first.connection.closed).toBe('superseded')
     expect(second.session.lease.since).toBeGreaterThan(since)
   })
@@ -419,7 +419,7 @@ describe('drain', () => {
       return claim(...args)
     }
     const claims = Array.from({ length: 200 }, (_, i) => arrive(a, `peer${i}`))
-    await settle()
+    await settled()
     const asked = answers.length
     expect(asked).toBeLessThan(claims.length)
     a.beginDrain()
@@ -476,7 +476,7 @@ describe('presence', () => {
     await b.end(bob.connection.id, 'dropped')
     await arrive(b, 'carol')
     await arrive(b, 'dora')
-    await settle()
+    await settled()
     await b.leave((await arrive(b, 'bob')).session)
     await clock.advance(1_000)
     a.watchers.unwatch(alice.connection.id, peerNamed('dora'))
@@ -494,11 +494,11 @@ describe('presence', () => {
     const alice = await arrive(a, 'alice')
     expect(await a.watchers.watch(alice.connection.id, peerNamed('bob'))).toEqual({ state: 'offline' })
     const bob = await arrive(b, 'bob')
-    await settle()
+    await settled()
     await b.end(bob.connection.id, 'dropped')
-    await settle()
+    await settled()
     await arrive(b, 'bob')
-    await settle()
+    await settled()
     const states = alice.connection.sent.flatMap((message) =>
       message.type === 'presence' ? [message.state] : [],
     )

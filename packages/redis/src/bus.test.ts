@@ -1,13 +1,14 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Envelope, Message } from '@peerage/core'
 import { decodeEnvelopes } from '@peerage/core'
-import { fakeClock, newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Keys } from './keys.js'
 
 /** A bus whose publishes are kept, each as the refs of its messages, and answered at once: so many have heard it. */
 function newBus(heard = 1) {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const published: { channel: string; refs: string[] }[] = []
   const bus = new RedisBus({
     publishing: {

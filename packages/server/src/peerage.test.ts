@@ -12,7 +12,7 @@ import { pino } from 'pino'
 import { Server as SocketIo } from 'socket.io'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { freePortPair } from '../../../test/support/ports.js'
+import { freePortPair } from '@peerage/test-support/ports.js'
 import { createPeerage, type Peerage, type PeerageOptions } from './peerage.js'
 
 const silent = pino({ level: 'silent' })

@@ -1,3 +1,4 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Socket } from 'node:dgram'
 import { getEventListeners, once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -5,7 +6,7 @@ import { bindUdp } from './bind.js'
 import { seal } from './integrity.js'
 import { type Message, decode, encode } from './message.js'
 import { type QueryOptions, type QueryResult, queryBinding, retransmissionWaits } from './query.js'
-import { StoppedClock, loopback } from './testing/loopback.js'
+import { loopback } from './testing/loopback.js'
 
 const open: Socket[] = []
 
@@ -80,17 +81,17 @@ describe('a query', () => {
   })
 
   it('[ST60] sends again while nobody answers, and then says timeout', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { port, seen, socket } = await responder(() => [])
     const result = query(port, { clock })
     for (const waitMs of retransmissionWaits(500, 7, 16)) {
       await once(socket, 'message')
-      clock.advance(waitMs - 1)
+      clock.advanceSync(waitMs - 1)
       expect(clock.pending).toBe(1)
-      clock.advance(1)
+      clock.advanceSync(1)
     }
     expect(await result).toEqual({ kind: 'timeout', attempts: 7 })
-    expect(clock.nowMs).toBe(39_500)
+    expect(clock.monotonic()).toBe(39_500)
     expect(seen.length).toBe(7)
     const ids = new Set(seen.map(({ transactionId }) => Buffer.from(transactionId).toString('hex')))
     expect(ids.size).toBe(1)
@@ -98,12 +99,12 @@ describe('a query', () => {
   })
 
   it('[ST60] an answer to the third request is taken, and its round trip counts from there', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { port, socket } = await responder((request, nth) => (nth === 3 ? [success(request, 7)] : []))
     const result = query(port, { clock })
     for (const waitMs of [500, 1_000]) {
       await once(socket, 'message')
-      clock.advance(waitMs)
+      clock.advanceSync(waitMs)
     }
     expect(await result).toMatchObject({
       kind: 'answered',
@@ -174,7 +175,7 @@ describe('a query', () => {
   it('[ST62] aborted, before and while it waits', async () => {
     const { port, socket } = await responder(() => [])
     expect(await query(port, { signal: AbortSignal.abort() })).toEqual({ kind: 'aborted' })
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const controller = new AbortController()
     const result = query(port, { clock, signal: controller.signal })
     await once(socket, 'message')

@@ -1,3 +1,4 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 /// <reference types="node" />
 import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
@@ -6,7 +7,7 @@ import { bindUdp } from './bind.js'
 import { seal } from './integrity.js'
 import { decode, find } from './message.js'
 import { createStunServer } from './server.js'
-import { StoppedClock, bindingRequest, closedAfterEach } from './testing/loopback.js'
+import { bindingRequest, closedAfterEach } from './testing/loopback.js'
 
 const opened = closedAfterEach()
 
@@ -119,7 +120,7 @@ describe('the server over UDP', () => {
   })
 
   it('[ST40] [ST41] a flood from one source is met with silence, and does not slow another', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { client, server, udp } = await opened({ rate: { perSecond: 10, burst: 5 }, clock })
     const flooder = await client('127.0.0.1')
     const neighbour = await client('127.0.0.2')
@@ -135,7 +136,7 @@ describe('the server over UDP', () => {
     await settled()
     await settled()
     expect(server.counters.dropped.rate).toBe(95)
-    clock.advance(200)
+    clock.advanceSync(200)
     for (let i = 0; i < 10; i++) flooder.send(bindingRequest(), port, '127.0.0.1')
     await settled()
     await settled()
@@ -144,7 +145,7 @@ describe('the server over UDP', () => {
   })
 
   it('[ST40] garbage costs a source no token', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { client, answersTo } = await opened({ rate: { perSecond: 1, burst: 1 }, clock })
     const socket = await client()
     expect(await answersTo(socket, ...Array.from({ length: 50 }, () => Buffer.from('garbage')))).toEqual([])

@@ -1,3 +1,4 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { once } from 'node:events'
 import { type Socket, connect } from 'node:net'
 import * as fc from 'fast-check'
@@ -7,7 +8,7 @@ import { Frames } from './frames.js'
 import { decode, encode, find } from './message.js'
 import { createStunServer } from './server.js'
 import { plainMessages } from './testing/arbitraries.js'
-import { StoppedClock, bindingRequest, closedAfterEach, readAll, readBytes } from './testing/loopback.js'
+import { bindingRequest, closedAfterEach, readAll, readBytes } from './testing/loopback.js'
 
 const opened = closedAfterEach()
 
@@ -125,16 +126,16 @@ describe('the server over TCP', () => {
   })
 
   it('[ST52] closed when nothing was answered for the time; bytes alone do not keep it', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { connect, server } = await opened({ clock, tcpLimits: { idleMs: 30_000 } })
     const socket = await connect()
     socket.write(bindingRequest())
     await readBytes(socket, 32)
-    clock.advance(20_000)
+    clock.advanceSync(20_000)
     socket.write(bindingRequest())
     await readBytes(socket, 32)
     const closed = readAll(socket)
-    clock.advance(20_000)
+    clock.advanceSync(20_000)
     expect(server.counters.connections).toBe(1)
     // An indication, and part of a request, seen by the server before the time is up.
     const before = server.counters.bytesIn
@@ -142,9 +143,9 @@ describe('the server over TCP', () => {
     indication.writeUInt16BE(0x0011, 0)
     socket.write(Buffer.concat([indication, bindingRequest().subarray(0, 10)]))
     while (server.counters.bytesIn === before) await new Promise((resolve) => setImmediate(resolve))
-    clock.advance(9_999)
+    clock.advanceSync(9_999)
     expect(clock.pending).toBe(1)
-    clock.advance(1)
+    clock.advanceSync(1)
     await closed
     while (server.counters.connections > 0) await new Promise((resolve) => setImmediate(resolve))
     expect(clock.pending).toBe(0)
@@ -201,7 +202,7 @@ describe('the server over TCP', () => {
   })
 
   it('[ST40] the bucket of a source counts UDP and TCP together', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { connect, client, server, udp } = await opened({ clock, rate: { perSecond: 1, burst: 3 } })
     const socket = await connect()
     socket.write(Buffer.concat([bindingRequest(), bindingRequest()]))
@@ -216,7 +217,7 @@ describe('the server over TCP', () => {
   })
 
   it('[ST38] stop closes every connection, resolves after, and leaves no listener and no timer', async () => {
-    const clock = new StoppedClock()
+    const clock = new FakeClock()
     const { connect, server } = await opened({ clock })
     const sockets = [await connect(), await connect()]
     for (const socket of sockets) {

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { run, startChild } from '../../support/process.js'
+import { run, startChild } from '@peerage/test-support/process.js'
 import { percentile } from '../checker.js'
 import { RawPeer } from '../raw-peer.js'
 import type { Fault, Scene } from '../scene.js'
 import { heal, inject, isHealthy, race, until, wait } from '../scene.js'
-import { startNode } from '../../support/node.js'
+import { startNode } from '@peerage/test-support/node.js'
 import { redisOf } from '../stage.js'
 
 const FLOODER = fileURLToPath(new URL('../flooder.mjs', import.meta.url))

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { startChild } from '../../support/process.js'
+import { startChild } from '@peerage/test-support/process.js'
 import type { Fault, Scene } from '../scene.js'
 import { TIMES, allOnline, heal, inject, wait } from '../scene.js'
 import { redisOf } from '../stage.js'

@@ -1,4 +1,4 @@
-import { run } from '../../support/process.js'
+import { run } from '@peerage/test-support/process.js'
 import type { Fault } from '../scene.js'
 import { TIMES, heal, inject, isReady, until, victim, wait } from '../scene.js'
 import { linkOf } from '../stage.js'

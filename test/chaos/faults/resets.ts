@@ -1,5 +1,5 @@
-import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '../../support/node.js'
-import { startChild, type Child } from '../../support/process.js'
+import { ensureBuilt, PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
+import { startChild, type Child } from '@peerage/test-support/process.js'
 import {
   GUARDED_ARGS,
   adminResets,
@@ -9,7 +9,7 @@ import {
   resetAt,
   stunResets,
   type Reset,
-} from '../../support/resets.js'
+} from '@peerage/test-support/resets.js'
 import { linkOf } from '../stage.js'
 import type { Fault, Scene } from '../scene.js'
 import { heal, inject, isHealthy } from '../scene.js'

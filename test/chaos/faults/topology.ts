@@ -1,7 +1,7 @@
 import type { Fault, Scene } from '../scene.js'
 import { TIMES, allOnline, heal, inject, race, wait } from '../scene.js'
-import type { RedisCluster } from '../../support/redis-cluster.js'
-import type { SentinelSetup } from '../../support/redis-sentinel.js'
+import type { RedisCluster } from '@peerage/test-support/redis-cluster.js'
+import type { SentinelSetup } from '@peerage/test-support/redis-sentinel.js'
 
 function sentinelOf(scene: Scene): SentinelSetup {
   if (scene.stage.store.kind !== 'sentinel') throw new Error('not on Sentinel')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Delivery } from './delivery.js'
 import type { Frame } from './signaling.js'
-import { FakeClock, settled } from '../testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { nameFrom } from '../testing/fake-page.js'
 
 const ann = { name: nameFrom('ann'), since: 1 }

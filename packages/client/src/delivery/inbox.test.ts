@@ -2,7 +2,7 @@ import type { Kind } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { Inbox } from './inbox.js'
 import type { Carrier } from './signaling.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { nameFrom } from '../testing/fake-page.js'
 
 interface Acked {

@@ -3,7 +3,7 @@ import type { Kind, Name, PresenceState } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { HELD_MESSAGES, HELD_SIGNALS, Outbox } from './outbox.js'
 import type { Frame, SendResult, Via } from './signaling.js'
-import { FakeClock, settled } from '../testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { nameFrom } from '../testing/fake-page.js'
 
 const bob = nameFrom('bob')

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Connections } from './connections.js'
 import type { PeerConnectionClass } from './options.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeConnection } from '../testing/fake-connection.js'
 import { platform } from '../testing/platform.js'
 

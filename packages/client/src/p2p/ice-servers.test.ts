@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { IceServers, iceServersOf } from './connections.js'
 import { createP2P } from './p2p.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { Rendezvous } from '../testing/rendezvous.js'
 
 const INTEGRATED = '198.51.100.1:9001'

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Connections } from './connections.js'
 import { relayProblem } from './relay-only.js'
 import type { PeerConnectionClass } from './options.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { platform } from '../testing/platform.js'
 import { nodePeerConnection } from '../testing/controllers.js'
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { connect } from '../entries/node.js'
 import { fileStorage } from '../entries/node-only.js'
 import type { Peer } from '../peer.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
 
 let folder: string

@@ -3,7 +3,7 @@ import { connectOn } from '../connect.js'
 import { PeerageError } from '../lib/error.js'
 import type { PartWait } from './parts.js'
 import { loadPart } from './parts.js'
-import { FakeClock, settled } from '../testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
 import { parts, platform } from '../testing/platform.js'
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { PresenceState } from '@peerage/protocol'
 import { Emitter } from '../lib/emitter.js'
 import { Mesh } from './mesh.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 type Parts = ConstructorParameters<typeof Mesh>
 

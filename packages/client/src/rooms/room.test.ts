@@ -5,7 +5,7 @@ import { connect } from '../entries/node.js'
 import type { Peer } from '../peer.js'
 import { Requests } from '../tier/requests.js'
 import type { Room } from './room.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
 import { Watches } from '../tier/watches.js'
 

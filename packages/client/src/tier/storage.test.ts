@@ -4,7 +4,7 @@ import { openIdentity } from './identity.js'
 import type { IdentityStorage } from './identity.js'
 import { MemoryLocks } from '../platform/locks.js'
 import type { Locks } from '../platform/locks.js'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage, nameFrom } from '../testing/fake-page.js'
 import { FakeTier } from '../testing/fake-tier.js'
 

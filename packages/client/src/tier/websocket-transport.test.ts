@@ -1,7 +1,7 @@
 import { parseSecret } from '@peerage/protocol'
 import type { Hello, NodeMessage, ProtocolError } from '@peerage/protocol'
 import { beforeEach, expect, test } from 'vitest'
-import { FakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { platform } from '../testing/platform.js'
 import { whyNotOpened } from '../platform/why-not-opened.js'
 import { endpointOf, openFailure, websocketTransport } from './websocket-transport.js'

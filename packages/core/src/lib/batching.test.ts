@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { Batching } from './batching.js'
-import { fakeClock } from '../testing/index.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 const times = (batching: Batching, count: number): boolean[] =>
   Array.from({ length: count }, () => batching.add())
 
 test('batching begins with a burst, and lasts for a moment after it', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const batching = new Batching(3, clock)
   expect(times(batching, 4)).toEqual([false, false, false, true])
   await clock.advance(99)
@@ -16,7 +16,7 @@ test('batching begins with a burst, and lasts for a moment after it', async () =
 })
 
 test('what comes evenly is not batched', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const batching = new Batching(3, clock)
   for (let ms = 0; ms < 50; ms++) {
     expect(times(batching, 3)).not.toContain(true)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Semaphore } from './semaphore.js'
-import { settle } from '../testing/fake-clock.js'
+import { settled } from '@peerage/test-support/fake-clock.js'
 
 test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {
   const semaphore = new Semaphore(2, 3)
@@ -15,7 +15,7 @@ test('so many are inside at once, the others follow in order, and a failure free
         }),
     ),
   )
-  await settle()
+  await settled()
   expect(began).toEqual([0, 1])
   expect(semaphore.waiting).toBe(3)
   // No more of them wait.
@@ -23,10 +23,10 @@ test('so many are inside at once, the others follow in order, and a failure free
   ends[1]?.()
   ends[0]?.(new Error('no'))
   await expect(runs[0]).rejects.toThrow('no')
-  await settle()
+  await settled()
   expect(began).toEqual([0, 1, 2, 3])
   for (const end of ends) end()
-  await settle()
+  await settled()
   ends[4]?.()
   expect(await Promise.all(runs.slice(1))).toEqual([1, 2, 3, 4])
   expect(semaphore.waiting).toBe(0)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { newConnectionId, newNodeId, newPeer } from '../testing/cluster.js'
 import { memoryCluster } from './index.js'
 import { defaultTimes } from '../times.js'
@@ -12,7 +12,7 @@ test('[I2] who claims a name after a restart of the process is not taken for who
     // A process's own clock begins anew.
     { startedAfterMs: 10_000, claimsAfterMs: 2_000 },
   ]) {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     clock.jump(startedAfterMs)
     const backend = memoryCluster({ clock, times: defaultTimes }).backend()
     const node = newNodeId()

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Node } from '../node.js'
 import { RegistryUnavailable } from './registry.js'
 import type { OnlineSession } from '../sessions/sessions.js'
-import { settle } from '../testing/fake-clock.js'
+import { settled } from '@peerage/test-support/fake-clock.js'
 import type { TestCluster } from '../testing/nodes.js'
 import { addNode, cutOf, cutOff, two } from '../testing/nodes.js'
 import type { Arrival } from '../testing/peers.js'
@@ -44,7 +44,7 @@ test('[I10] a claim that waits is answered as soon as the others have settled', 
   await arrive(a, 'alice')
   cutOff(cuts, a, true)
   cluster.flush()
-  await settle()
+  await settled()
   const arriving = arrive(b, 'bob')
   cutOff(cuts, a, false)
   await clock.advance(made.times.commandMs - 1)
@@ -132,14 +132,14 @@ test('[SET4] a write that failed is tried again by the next claim', async () => 
   expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
 })
 
-test('[I8] [I10] names that are known are judged as always while nodes settle', async () => {
+test('[I8] [I10] names that are known are judged as always while nodes settled', async () => {
   const made = await two()
   const { a, b, cluster, cuts } = made
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
   const { since } = bob.session.lease
   cutOff(cuts, a, true)
   cluster.flush()
-  await settle()
+  await settled()
   // b has written bob back, and waits for a.
   expect((await arrive(b, 'bob', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
   const again = await arrive(b, 'bob')
@@ -179,7 +179,7 @@ test('[I10] a kept name that its holder took back elsewhere is not written back'
   const alice = await arrive(a, 'alice')
   await a.end(alice.connection.id, 'dropped')
   const again = await arrive(b, 'alice')
-  await settle()
+  await settled()
   await b.leave(again.session)
   cluster.flush()
   await clock.advance(2 * times.beatMs)
@@ -296,7 +296,7 @@ test('[I9] [SET5] what an old snapshot brings back of a node that holds the name
   expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'online', since: next.session.lease.since }])
 })
 
-test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
+test('[SET3] [I10] a node that starts while others settled waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made
   await arrive(a, 'alice')

@@ -7,14 +7,14 @@ import { memoryCluster } from '../memory/index.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import { defaultTimes } from '../times.js'
 import { newPeer } from '../testing/cluster.js'
-import { fakeClock } from '../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 const MiB = 1024 * 1024
 const EXPIRE_MS = 5_000
 
 /** A mailbox that answers as it is told. */
 function scene() {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   let answer: 'ok' | 'full' | 'away' = 'ok'
   const mailbox: Mailbox = {
     put: async () => {
@@ -69,7 +69,7 @@ test('[P8] what waits counts until its queue is surely over', async () => {
 })
 
 test('[P8] what is given back after the period has turned is taken off where it was counted', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const held = new HeldBytes(clock, EXPIRE_MS)
   const [one, other] = [newPeer(), newPeer()]
   expect(held.take(one, 3 * MiB)).toBe(true)
@@ -86,7 +86,7 @@ test('[P8] what is given back after the period has turned is taken off where it 
 })
 
 test('[P8] what waits of all senders of a node is bounded', () => {
-  const held = new HeldBytes(fakeClock(), EXPIRE_MS)
+  const held = new HeldBytes(new FakeClock(), EXPIRE_MS)
   for (let i = 0; i < 16; i++) expect(held.take(newPeer(), 4 * MiB)).toBe(true)
   const late = newPeer()
   expect(held.take(late, 1)).toBe(false)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { settle } from '../testing/fake-clock.js'
+import { settled } from '@peerage/test-support/fake-clock.js'
 import { cutOf, two } from '../testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
@@ -13,7 +13,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     const home = way === 'on its own node' ? b : a
     const send = async (ref: string) => {
       await home.router.route(messageFrom(home, alice, 'bob', { ref, hold: true }))
-      await settle()
+      await settled()
     }
     return { ...made, alice, bob, send }
   }

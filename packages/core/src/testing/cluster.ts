@@ -7,7 +7,7 @@ import { memoryCluster } from '../memory/index.js'
 import type { ClaimOptions, Lease, Owner } from '../names/registry.js'
 import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
-import { fakeClock } from './fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 /** One node of a cluster under test: started, identified, and alive by its first beat. */
 export interface ContractNode {
@@ -79,7 +79,7 @@ export const quick: Pace = {
 
 /** The embedded store on a clock of its own. */
 export function memoryContractCluster(pace: Pace): Promise<ContractCluster> {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const store = memoryCluster({ ...pace, clock })
   const backends: Backend[] = []
   const backend = async (onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend> => {

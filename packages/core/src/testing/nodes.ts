@@ -5,8 +5,7 @@ import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import type { Cut } from './cut.js'
 import { cuttable } from './cut.js'
-import type { FakeClock } from './fake-clock.js'
-import { fakeClock } from './fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 /** Nodes on one embedded store, on a clock that stands still until a test moves it. */
 export interface TestCluster {
@@ -20,7 +19,7 @@ export interface TestCluster {
 }
 
 export async function testCluster(count: number): Promise<TestCluster> {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const cluster = memoryCluster({ clock, times: defaultTimes })
   const made: TestCluster = {
     clock,

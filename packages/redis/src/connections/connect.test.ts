@@ -1,4 +1,4 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { open } from './connect.js'
@@ -6,7 +6,7 @@ import { open } from './connect.js'
 // ioredis's connect rejects, and its status becomes `end`, when Sentinel announces a failover while the client
 // resolves the master: seen once in some ten failovers, after which that client never came back.
 test('[F8] a connection that ends although it is wanted begins anew, until it is closed', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const client = new Redis({ lazyConnect: true })
   let connects = 0
   client.connect = () => {

@@ -1,10 +1,10 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import { wordsOf } from './errors.js'
 import { Reports } from './reports.js'
 
 test('one line for each kind of trouble, not one for each retry, and again after a while', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const lines: string[] = []
   const reports = new Reports((error, context) => lines.push(`${context.stage}: ${wordsOf(error)}`), clock)
   const say = (text: string, stage = 'redis connection'): void => reports.onError(new Error(text), { stage })
@@ -25,7 +25,7 @@ test('one line for each kind of trouble, not one for each retry, and again after
 
 test('what harms a message is told each time', () => {
   const lines: unknown[] = []
-  const reports = new Reports((error) => lines.push(error), fakeClock())
+  const reports = new Reports((error) => lines.push(error), new FakeClock())
   for (let i = 0; i < 3; i++) reports.onError(new Error('not an envelope'), { stage: 'bus receive' })
   expect(lines).toHaveLength(3)
 })

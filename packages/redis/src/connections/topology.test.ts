@@ -1,11 +1,11 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import slotOf from 'cluster-key-slot'
 import { expect, test } from 'vitest'
 import { SlotMap, Topology } from './topology.js'
 
 /** Counts the looks; each is answered by the test. */
 function newTopology() {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const answers: ((slots: unknown) => void)[] = []
   let looks = 0
   const topology = new Topology({

@@ -2,7 +2,7 @@ import { Socket as UdpSocket } from 'node:dgram'
 import { createServer } from 'node:http'
 import { bindUdp } from '@peerage/stun'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { freePortPair } from '../../../../test/support/ports.js'
+import { freePortPair } from '@peerage/test-support/ports.js'
 import { bindNeighbour, bounded } from './listen.js'
 
 test('a server of our own hears its errors also while nobody else does', () => {

@@ -3,23 +3,18 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Backend, Registry } from '@peerage/core'
 import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
-import { fakeClock, type FakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { App, Peer } from '@peerage/protocol'
 import { parseApp, parsePeer } from '@peerage/protocol'
-import { staticAccess } from '../../packages/server/src/gateway/shared/access.js'
-import { Addresses } from '../../packages/server/src/gateway/shared/address.js'
-import { PeerJsGateway } from '../../packages/server/src/gateway/peerjs/gateway.js'
-import type { PeerJsGatewayOptions } from '../../packages/server/src/gateway/peerjs/options.js'
-import type { LimitValues } from '../../packages/server/src/gateway/shared/limits.js'
-import { Limits } from '../../packages/server/src/gateway/shared/limits.js'
-import { PeerJsPeer } from './peerjs.js'
+import { staticAccess } from '../gateway/shared/access.js'
+import { Addresses } from '../gateway/shared/address.js'
+import { PeerJsGateway } from '../gateway/peerjs/gateway.js'
+import type { PeerJsGatewayOptions } from '../gateway/peerjs/options.js'
+import type { LimitValues } from '../gateway/shared/limits.js'
+import { Limits } from '../gateway/shared/limits.js'
+import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { unlimited } from './unlimited.js'
 
-export const unlimited: LimitValues = {
-  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
-  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
-  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
-}
 const closers: (() => Promise<void> | void)[] = []
 
 /** Ends everything that the houses of a test have opened. */
@@ -62,7 +57,7 @@ export interface HouseOptions extends Partial<PeerJsGatewayOptions> {
 /** A node with only this wire, on a clock that stands still until a test moves it. */
 export async function house(more: HouseOptions = {}): Promise<House> {
   const { limitValues = unlimited, wrap = (backend: Backend) => backend, accessKey = null, ...options } = more
-  const clock = more.time ?? fakeClock()
+  const clock = more.time ?? new FakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
   const logs: House['logs'] = []

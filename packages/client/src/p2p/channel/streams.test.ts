@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Stream } from './streams.js'
 import type { StreamData } from './streams.js'
 import { watchStreams } from './streams.js'
-import { FakeClock, settled } from '../../testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStream, rtcStreamOf } from '../../testing/fake-connection.js'
 
 const MIB = 1024 * 1024

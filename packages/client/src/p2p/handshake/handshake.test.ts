@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Handshake } from './handshake.js'
 import type { HandshakeEnd } from './handshake.js'
 import type { HandshakeSignal } from './signals.js'
-import { FakeClock } from '../../testing/fake-clock.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeConnection, rtcOf } from '../../testing/fake-connection.js'
 
 const TERMS = { label: '', ordered: true }

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { REFUSALS_MAX, decodeSignal, isCandidate } from './signals.js'
 import { createP2P } from '../p2p.js'
 import { Controllers, failure, opened } from '../../testing/controllers.js'
-import { FakeClock, settled } from '../../testing/fake-clock.js'
+import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeConnection } from '../../testing/fake-connection.js'
 import { Rendezvous } from '../../testing/rendezvous.js'
 

@@ -1,4 +1,4 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import type { TokenBucket } from '../../lib/token-bucket.js'
 import { HandshakeReports } from './handshake-reports.js'
@@ -8,7 +8,7 @@ interface Reporter {
 }
 
 function newReports() {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const counted: string[] = []
   const lines: Record<string, unknown>[] = []
   const reports = new HandshakeReports({

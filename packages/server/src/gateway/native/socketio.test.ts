@@ -19,13 +19,8 @@ import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
 import { NativeGateway as SocketIoGateway } from './gateway.js'
 import type { NativeGatewayOptions as SocketIoGatewayOptions } from './options.js'
+import { unlimited } from '../../testing/unlimited.js'
 
-const unlimited: LimitValues = {
-  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
-  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
-  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
-}
 const stream = 'A'.repeat(11)
 const ALICE = peerOf('default' as App, 'alice' as Name)
 /** No token comes back while a flood is read: on a slow machine as many would as were spent. */

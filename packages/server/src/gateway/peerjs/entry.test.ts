@@ -1,18 +1,12 @@
 import { once } from 'node:events'
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import {
-  appOf,
-  closeHouses,
-  eventually,
-  house,
-  takenAnswer,
-  unlimited,
-} from '../../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, offer } from '../../../../../test/support/peerjs.js'
+import { appOf, closeHouses, eventually, house, takenAnswer } from '../../testing/peerjs-house.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { Addresses } from '../shared/address.js'
 import { Limits } from '../shared/limits.js'
+import { unlimited } from '../../testing/unlimited.js'
 
 afterEach(closeHouses)
 
@@ -207,7 +201,7 @@ describe('arriving', () => {
   })
 
   test('[P17] over the rate of refusals of its address a peer gets its answer a second late', async () => {
-    const limits = new Limits(unlimited, fakeClock())
+    const limits = new Limits(unlimited, new FakeClock())
     const home = await house({ limits })
     await home.join('taken')
     for (let i = 0; i < 100; i++) limits.refusedMs('127.0.0.1')

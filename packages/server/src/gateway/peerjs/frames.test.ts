@@ -1,6 +1,6 @@
 import type { Backend, Connection, Message, Registry } from '@peerage/core'
 import { memoryCluster } from '@peerage/core'
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { parseConnectionId } from '@peerage/protocol'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
@@ -10,8 +10,8 @@ import {
   peerOf,
   registryWith,
   takenAnswer,
-} from '../../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, candidate, offer } from '../../../../../test/support/peerjs.js'
+} from '../../testing/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 
 afterEach(closeHouses)
 
@@ -131,7 +131,7 @@ describe('messages', () => {
   })
 
   test('[P9] a store that is away when the time is over does not swallow the EXPIRE', async () => {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     const cluster = memoryCluster({ clock })
     const home = await house({ cluster, time: clock, pingIntervalMs: 60_000 })
     const a = await home.join('a')
@@ -180,7 +180,7 @@ describe('messages', () => {
   })
 
   test('[P8] a full mailbox refuses, tells the sender, and is logged', async () => {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     const home = await house({
       cluster: memoryCluster({ clock, mailboxLimits: { messages: 3, length: 10_000, expireMs: 5_000 } }),
     })

@@ -11,8 +11,8 @@ import {
   registryWith,
   takenAnswer,
   type House,
-} from '../../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, offer } from '../../../../../test/support/peerjs.js'
+} from '../../testing/peerjs-house.js'
+import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 
 afterEach(closeHouses)
 

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { House } from '../../../../../test/support/peerjs-house.js'
-import { appOf, closeHouses, eventually, house, unlimited } from '../../../../../test/support/peerjs-house.js'
+import type { House } from '../../testing/peerjs-house.js'
+import { appOf, closeHouses, eventually, house } from '../../testing/peerjs-house.js'
 import { Addresses } from '../shared/address.js'
-import { PeerJsPeer } from '../../../../../test/support/peerjs.js'
+import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { unlimited } from '../../testing/unlimited.js'
 
 afterEach(closeHouses)
 

@@ -2,18 +2,13 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Backend } from '@peerage/core'
 import { memoryCluster } from '@peerage/core'
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { nameOf } from '@peerage/protocol'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import {
-  closeHouses,
-  eventually,
-  house,
-  registryWith,
-  unlimited,
-} from '../../../../../test/support/peerjs-house.js'
-import { PeerJsPeer, candidate, offer } from '../../../../../test/support/peerjs.js'
+import { closeHouses, eventually, house, registryWith } from '../../testing/peerjs-house.js'
+import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 import { Addresses } from '../shared/address.js'
+import { unlimited } from '../../testing/unlimited.js'
 
 afterEach(closeHouses)
 
@@ -131,7 +126,7 @@ describe('limits', () => {
   })
 
   test('[P16] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     const home = await house({
       time: clock,
       cluster: memoryCluster({ clock }),
@@ -148,7 +143,7 @@ describe('limits', () => {
   })
 
   test('[P8] what one sender has wait for absent peers is bounded over all of them', async () => {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     const home = await house({ time: clock, cluster: memoryCluster({ clock }), pingIntervalMs: 60_000 })
     const a = await home.join('a')
     const payload = 'x'.repeat(60_000)
@@ -400,7 +395,7 @@ describe('limits', () => {
   })
 
   test('[P16] a store that is down: claims are cut without an ERROR, messages are answered, nothing throws', async () => {
-    const clock = fakeClock()
+    const clock = new FakeClock()
     const cluster = memoryCluster({ clock })
     const home = await house({ cluster })
     const a = await home.join('a')

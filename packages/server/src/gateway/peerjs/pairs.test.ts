@@ -1,5 +1,6 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Message, Outcome } from '@peerage/core'
-import { fakeClock, newPeer } from '@peerage/core/testing'
+import { newPeer } from '@peerage/core/testing'
 import { expect, test } from 'vitest'
 import { Pairs } from './frames.js'
 
@@ -17,7 +18,7 @@ function scene() {
       },
       knows: () => lookups.length === 0,
     },
-    clock: fakeClock(),
+    clock: new FakeClock(),
     settled: (message) => void settled.push(message.frame),
     dropped: (message) => void dropped.push(message.frame),
     onError: (error) => expect.unreachable(String(error)),

@@ -3,11 +3,11 @@ import { createServer, type Server } from 'node:http'
 import { PassThrough, type Duplex } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { Backlog, FrameWriter } from './frame-writer.js'
 
 const MANY = 1 << 20
-const noBacklog = (): Backlog => new Backlog(0, fakeClock())
+const noBacklog = (): Backlog => new Backlog(0, new FakeClock())
 const endings: (() => void)[] = []
 afterEach(() => {
   for (const end of endings.splice(0)) end()
@@ -46,14 +46,14 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
 
 /** A writer in a rush: over a clock that stands still, one that has written so many frames already. */
 function rushed(mostBytes = MANY): FrameWriter {
-  const writer = new FrameWriter(mostBytes, fakeClock(), noBacklog())
+  const writer = new FrameWriter(mostBytes, new FakeClock(), noBacklog())
   const { stream } = recorded()
   for (let n = 0; n < 5; n++) writer.write(stream, 'x')
   return writer
 }
 
 test('a frame by itself is written at once', () => {
-  const writer = new FrameWriter(MANY, fakeClock(), noBacklog())
+  const writer = new FrameWriter(MANY, new FakeClock(), noBacklog())
   const { stream, writes } = recorded()
   writer.write(stream, 'one')
   expect(writes).toHaveLength(1)
@@ -134,7 +134,7 @@ function unread(): PassThrough {
 }
 
 test('[C4] what others send fills half of the bound, what the node says all of it', () => {
-  const writer = new FrameWriter(1_000, fakeClock(), noBacklog())
+  const writer = new FrameWriter(1_000, new FakeClock(), noBacklog())
   const stream = unread()
   writer.write(stream, 'first')
   let relayed = 0
@@ -145,7 +145,7 @@ test('[C4] what others send fills half of the bound, what the node says all of i
 })
 
 test('[P16] [C4] while too much waits on a node, those who are behind get nothing from others', async () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const writer = new FrameWriter(MANY, clock, new Backlog(3_000, clock))
   const behind = Array.from({ length: 5 }, unread)
   // The first write goes through to the reading side, the second waits.

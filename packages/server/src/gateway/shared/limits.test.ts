@@ -1,15 +1,9 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { describe, expect, test } from 'vitest'
 import { defaultConfig } from '../../config/schema.js'
 import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
-import { Limits, type LimitValues } from './limits.js'
-
-const none: LimitValues = {
-  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
-  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
-  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
-  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
-}
+import { Limits } from './limits.js'
+import { unlimited } from '../../testing/unlimited.js'
 
 /** How many in a row are let through. */
 function passes(most: number, take: () => boolean): number {
@@ -62,7 +56,7 @@ describe('a token bucket', () => {
 })
 
 test('buckets by key are forgotten when full, and a flood of keys costs no memory', () => {
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const buckets = new KeyedBuckets(10, clock, { most: 100 })
   for (let i = 0; i < 10_000; i++) buckets.take(`address ${i}`)
   expect(buckets.size).toBeLessThanOrEqual(100)
@@ -74,11 +68,11 @@ describe('the limits of a node', () => {
 
   test('connections of one address, of all addresses, and both again when some have gone', () => {
     const values = {
-      ...none,
-      address: { ...none.address, connections: 2 },
-      node: { ...none.node, connections: 3 },
+      ...unlimited,
+      address: { ...unlimited.address, connections: 2 },
+      node: { ...unlimited.node, connections: 3 },
     }
-    const limits = new Limits(values, fakeClock())
+    const limits = new Limits(values, new FakeClock())
     expect([limits.connect(at), limits.connect(at)]).toEqual([undefined, undefined])
     expect(limits.connect(at)).toMatchObject({ reason: 'too-many' })
     expect(limits.connect('192.0.2.2')).toBeUndefined()
@@ -90,11 +84,11 @@ describe('the limits of a node', () => {
 
   test('new connections of one address and of the node; this machine is no one peer', () => {
     const values = {
-      ...none,
-      address: { ...none.address, connectsPerSecond: 1 },
-      node: { ...none.node, connectsPerSecond: 5 },
+      ...unlimited,
+      address: { ...unlimited.address, connectsPerSecond: 1 },
+      node: { ...unlimited.node, connectsPerSecond: 5 },
     }
-    const limits = new Limits(values, fakeClock())
+    const limits = new Limits(values, new FakeClock())
     expect(passes(100, () => limits.connect(at) === undefined)).toBe(2)
     expect(limits.connect(at)).toEqual({ reason: 'rate-limited', retryAfterMs: 1_000 })
     expect(passes(100, () => limits.connect('127.0.0.1') === undefined)).toBe(8)
@@ -104,11 +98,11 @@ describe('the limits of a node', () => {
   test('failures of one address, and of one name from many addresses', () => {
     const limits = new Limits(
       {
-        ...none,
-        name: { ...none.name, failuresPerMinute: 60 },
-        address: { ...none.address, failuresPerMinute: 120 },
+        ...unlimited,
+        name: { ...unlimited.name, failuresPerMinute: 60 },
+        address: { ...unlimited.address, failuresPerMinute: 120 },
       },
-      fakeClock(),
+      new FakeClock(),
     )
     expect(passes(200, () => limits.claimFailed(at, `name ${Math.random()}`) === 0)).toBe(120)
     let tries = 0
@@ -116,8 +110,8 @@ describe('the limits of a node', () => {
   })
 
   test('answers to refusals of one address, this machine included', () => {
-    const clock = fakeClock()
-    const limits = new Limits(none, clock)
+    const clock = new FakeClock()
+    const limits = new Limits(unlimited, clock)
     for (const address of [at, '127.0.0.1']) {
       expect(passes(200, () => limits.refusedMs(address) === 0)).toBe(100)
       expect(limits.refusedMs(address)).toBe(1_000)
@@ -126,7 +120,10 @@ describe('the limits of a node', () => {
   })
 
   test('messages of one name, over however many connections', () => {
-    const limits = new Limits({ ...none, name: { ...none.name, messagesPerSecond: 5 } }, fakeClock())
+    const limits = new Limits(
+      { ...unlimited, name: { ...unlimited.name, messagesPerSecond: 5 } },
+      new FakeClock(),
+    )
     const connection = (): TokenBucket => {
       const bucket = new TokenBucket(1_000, 0)
       bucket.beside = limits.named('default/alice')
@@ -135,11 +132,14 @@ describe('the limits of a node', () => {
     const [first, second] = [connection(), connection()]
     expect(passes(100, () => first.take(1, 0) === 0)).toBe(10)
     expect(second.take(1, 0)).toBeGreaterThan(0)
-    expect(new Limits(none, fakeClock()).named('default/alice')).toBeUndefined()
+    expect(new Limits(unlimited, new FakeClock()).named('default/alice')).toBeUndefined()
   })
 
   test('lookups of one address', () => {
-    const limits = new Limits({ ...none, address: { ...none.address, lookupsPerSecond: 10 } }, fakeClock())
+    const limits = new Limits(
+      { ...unlimited, address: { ...unlimited.address, lookupsPerSecond: 10 } },
+      new FakeClock(),
+    )
     expect(limits.lookups(at, 20)).toBe(0)
     expect(limits.lookups(at, 1)).toBe(100)
     expect(limits.lookups('192.0.2.2', 1)).toBe(0)
@@ -147,8 +147,8 @@ describe('the limits of a node', () => {
   })
 
   test('without limits nothing is refused', () => {
-    const limits = new Limits(none, fakeClock())
+    const limits = new Limits(unlimited, new FakeClock())
     expect(passes(10_000, () => limits.connect(at) === undefined)).toBe(10_000)
-    expect(new Limits(defaultConfig.limits, fakeClock()).connect(at)).toBeUndefined()
+    expect(new Limits(defaultConfig.limits, new FakeClock()).connect(at)).toBeUndefined()
   })
 })

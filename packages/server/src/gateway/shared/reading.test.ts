@@ -1,4 +1,4 @@
-import { fakeClock } from '@peerage/core/testing'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test, vi } from 'vitest'
 import { Reading } from './reading.js'
 
@@ -8,7 +8,7 @@ function paused() {
     pause: () => (ws.isPaused = true),
     resume: () => (ws.isPaused = false),
   }
-  const clock = fakeClock()
+  const clock = new FakeClock()
   const taken: string[] = []
   const reading = new Reading(ws, clock, (frame) => {
     taken.push(frame)

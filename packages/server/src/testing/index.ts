@@ -1,0 +1,12 @@
+// What tests of several packages need of the inside of this one. Not published.
+export { NativeConnection, type NativeHost } from '../gateway/native/connection.js'
+export { NativeFrames } from '../gateway/native/frames.js'
+export { OwnedWebSocket, WebSocketConnection } from '../gateway/shared/connection.js'
+export { FrameWriter } from '../gateway/shared/frame-writer.js'
+export { Limits } from '../gateway/shared/limits.js'
+export { nodeDefinition } from '../config/check.js'
+export { resolve } from '../config/load.js'
+export { type Config, configSchema } from '../config/schema.js'
+export { readEnvironment, readYaml } from '../config/sources.js'
+export { createLogger } from '../metrics/log.js'
+export { PeerageServer } from '../server.js'

@@ -1,0 +1,9 @@
+import type { LimitValues } from '../gateway/shared/limits.js'
+
+/** Limits that let everything through. */
+export const unlimited: LimitValues = {
+  connection: { messagesPerSecond: 0, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
+  name: { messagesPerSecond: 0, failuresPerMinute: 0 },
+  address: { connections: 0, connectsPerSecond: 0, lookupsPerSecond: 0, failuresPerMinute: 0 },
+  node: { connections: 0, connectsPerSecond: 0, bufferedBytes: 0 },
+}
