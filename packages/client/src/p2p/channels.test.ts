@@ -49,6 +49,35 @@ describe('channels', () => {
     expect(first.peer).toBe('alice')
   })
 
+  // Its call went on beside the one that was accepted, and its connection was never closed.
+  it('[P9] is the one that a listener calls for when it hears of the one that was replaced', async () => {
+    const tier = new Rendezvous()
+    const PeerConnection = await nodePeerConnection()
+    const isClosed: boolean[] = []
+    class Counted extends PeerConnection {
+      readonly #index = isClosed.push(false) - 1
+      override close(): void {
+        isClosed[this.#index] = true
+        super.close()
+      }
+    }
+    const alice = controllers.make(tier, 'alice', { RTCPeerConnection: Counted })
+    const first = opened(alice)
+    await controllers.make(tier, 'bob').connect('alice')
+    await first
+    const called = new Promise((resolve) => {
+      const stop = alice.on('channel-closed', () => {
+        stop()
+        resolve(alice.connect('bob'))
+      })
+    })
+    const anew = opened(alice)
+    await controllers.make(tier, 'bob').connect('alice')
+    expect(await called).toBe(await anew)
+    await alice.close()
+    await expect.poll(() => isClosed).not.toContain(false)
+  })
+
   it('[P8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
     const tier = new Rendezvous()
     // 'bob' < 'carol': carol does not give way to bob's offer.

@@ -262,7 +262,7 @@ export class Pair {
     // A listener has called again.
     if (this.handshake) return
     if (this.isCalled && !this.#closed) return this.#call({ startedAt: context.clock.now() })
-    this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))
+    if (this.isCalled) this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))
     // The side that called comes back; the other would only meet it half way.
     if (!lost || !isCaller || !handshake.isWanted || this.#closed)
       return onEvent({ type: 'idle', pair: this })
