@@ -166,7 +166,6 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   }
 
   override countExtra(): boolean {
-    if (this.reason !== undefined) return false
     if (super.countExtra()) return true
     this.host.metrics.rejected('native', 'rate-limited')
     return false
