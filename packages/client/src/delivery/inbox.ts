@@ -71,7 +71,10 @@ export class Inbox {
   seen(): Seen[] {
     const since = this.#options.clock.now() - this.#options.streamMs
     const fresh = this.#senders.all().filter(({ at }) => at > since)
-    return fresh.map(({ from, stream, next, at, unread }) => [from, stream, next, at, ...written(unread)])
+    return fresh.map(({ from, stream, next, at, unread }) => {
+      const text = written(unread)
+      return text === undefined ? [from, stream, next, at] : [from, stream, next, at, text]
+    })
   }
 
   /** Acknowledges now what waits for company: the peer goes. */
@@ -136,8 +139,8 @@ export class Inbox {
     for (const [carrier, streams] of batches)
       for (let i = 0; i < streams.length; i += limits.acksPerFrame) {
         const acks = streams.slice(i, i + limits.acksPerFrame).map(({ from: to, stream, next, unread }) => {
-          const [text] = written(unread)
-          return { to, stream, next, ...(text && { unread: text }) }
+          const text = written(unread)
+          return text === undefined ? { to, stream, next } : { to, stream, next, unread: text }
         })
         // A lost acknowledgement is asked for again by the sender's resend.
         if (carrier.send({ type: 'ack', acks }) !== true) this.#options.server.send({ type: 'ack', acks })

@@ -12,9 +12,9 @@ export function readUnread(text: unknown): bigint {
   return typeof text === 'string' && TEXT_PATTERN.test(text) ? BigInt(`0x${text}`) : ALL_READ
 }
 
-/** Hexadecimal, in a list; an empty one when all could be read. */
-export function written(unread: bigint): [] | [string] {
-  return unread === ALL_READ ? [] : [unread.toString(16)]
+/** Hexadecimal; undefined when all could be read. */
+export function written(unread: bigint): string | undefined {
+  return unread === ALL_READ ? undefined : unread.toString(16)
 }
 
 /** After `count` more messages. */
