@@ -99,7 +99,6 @@ export class Node {
       leases: this.leases,
       settling: this.#settling,
       draining: () => this.#draining,
-      presented: () => nodes.presented(),
       forgetRoute: (peer) => this.router.forgetRoute(peer),
     })
     this.mail = new Mail({
@@ -115,12 +114,8 @@ export class Node {
       supersede: (end) => this.#claims.supersede(end),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
-    this.watchers = new Watchers({ ...shared, lookup: (peer) => registry.lookup(peer) })
-    this.rooms = new Rooms({
-      ...shared,
-      registry: backend.rooms,
-      isDead: (node) => nodes.status(node).state === 'dead',
-    })
+    this.watchers = new Watchers(shared)
+    this.rooms = new Rooms({ ...shared, registry: backend.rooms })
   }
 
   get draining(): boolean {

@@ -70,7 +70,7 @@ export function stampOf(from: Name, since: number): string {
 }
 
 /**
- * What `encodeNodeMessage` makes of a `message` with these fields, in half the time: of all frames most are these. The
+ * What `encodeNodeMessage` makes of a `message` with these fields, in a third of the time: of all frames most are these. The
  * fields are those of a decoded `send`, so none but the body holds anything that JSON writes in another way.
  */
 export function encodeStamped(

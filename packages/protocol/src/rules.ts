@@ -1,6 +1,6 @@
 import type { ErrorCode, ProtocolError } from './errors.js'
 import { isErrorCode, protocolError } from './errors.js'
-import type { App, Name, Room, Secret } from './ids.js'
+import type { App, Name, Parsed, Room, Secret } from './ids.js'
 import { parseApp, parseName, parseRoom, parseSecret } from './ids.js'
 import { limits } from './limits.js'
 
@@ -140,22 +140,16 @@ export const upTo = (most: number): Rule<number> =>
     (input): input is number => natural.is(input) && input <= most,
     `must be a whole number from 0 to ${most}`,
   )
-export const name: Rule<Name> = {
-  is: (input): input is Name => parseName(input).ok,
+const grammatical = <T>(parse: (input: unknown) => Parsed<T>): Rule<T> => ({
+  is: (input): input is T => parse(input).ok,
   explain: (input) => {
-    const parsed = parseName(input)
+    const parsed = parse(input)
     return parsed.ok ? 'is fine' : `breaks the grammar: ${parsed.problem}`
   },
   code: 'bad-name',
-}
-export const room: Rule<Room> = {
-  is: (input): input is Room => parseRoom(input).ok,
-  explain: (input) => {
-    const parsed = parseRoom(input)
-    return parsed.ok ? 'is fine' : `breaks the grammar: ${parsed.problem}`
-  },
-  code: 'bad-name',
-}
+})
+export const name = grammatical<Name>(parseName)
+export const room = grammatical<Room>(parseRoom)
 export const app = rule(
   (input): input is App => parseApp(input).ok,
   'must be 1 to 32 characters of a-z, 0-9 and -',

@@ -46,7 +46,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
     for (const listener of listeners) queueMicrotask(() => listener(event))
   }
   return {
-    backend: (parts = {}) => memoryBackend(store, listeners, parts.onError ?? rethrow),
+    backend: ({ onError = rethrow } = {}) => memoryBackend(store, listeners, onError),
     size: () => {
       for (const peer of store.names.keys()) store.entry(peer)
       const { names, queues, nodes, inboxes, watchers } = store

@@ -6,6 +6,7 @@ import type { Connection, OnlineSession, Sessions } from '../sessions/sessions.j
 import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
+import type { Nodes } from './nodes.js'
 import type { Pulse } from './pulse.js'
 import type { Lease, Lost, Owner, Registry } from './registry.js'
 import { RegistryUnavailable, hashSecret, isNew } from './registry.js'
@@ -25,6 +26,7 @@ export type ClaimOutcome =
 export interface ClaimsOptions {
   pulse: Pulse
   registry: Registry
+  nodes: Nodes
   clock: Clock
   /** How long a claim waits for the other nodes to settle. */
   commandMs: number
@@ -32,8 +34,6 @@ export interface ClaimsOptions {
   settling: Settling
   /** Nobody comes in any more, also who has waited. */
   draining: () => boolean
-  /** `Nodes.presented`. */
-  presented: () => number
   bus: Bus
   sessions: Sessions
   leases: Leases
@@ -192,7 +192,7 @@ export class Claims {
   }
 
   // A name that the registry does not know may be one that its node has yet to write back. Such a claim waits outside
-  // of the gate: those of names that are known must not wait behind it.
+  // of the semaphore: those of names that are known must not wait behind it.
   async #claimSettled(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     const { clock, commandMs, settling } = this.#options
     const until = clock.monotonic() + commandMs
@@ -207,7 +207,7 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { pulse, draining, sessions, leases, registry, settling, presented } = this.#options
+    const { pulse, draining, sessions, leases, registry, nodes, settling } = this.#options
     const { peer, policy } = request
     // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
     if (draining()) return { ok: false, code: 'draining' }
@@ -223,7 +223,7 @@ export class Claims {
       .claim(peer, owner, {
         secretHash,
         policy,
-        presented: presented(),
+        presented: nodes.presented(),
         absent: settling.settled ? 'take' : 'leave',
       })
       .catch((error: unknown) => {

@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.js'
 import type { Nodes } from '../names/nodes.js'
 import type { Presence, Seen } from './presence.js'
 import { seenOf } from './presence.js'
-import type { Lease } from '../names/registry.js'
+import type { Lease, Registry } from '../names/registry.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
@@ -16,7 +16,7 @@ export interface WatchersOptions {
   sessions: Sessions
   clock: Clock
   graceMs: number
-  lookup: (peer: Peer) => Promise<Lease | undefined>
+  registry: Registry
   onError: OnError
 }
 
@@ -64,7 +64,7 @@ export class Watchers {
       // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
       if (this.#watched.get(peer) === watched) throw error
     }
-    const seen = this.#read(await this.#options.lookup(peer))
+    const seen = this.#read(await this.#options.registry.lookup(peer))
     this.#tell(peer, seen, connection)
     return seen
   }
@@ -101,7 +101,7 @@ export class Watchers {
   #look(peers: Peer[]): void {
     for (const peer of peers) {
       if (!this.#watched.has(peer)) continue
-      this.#options.lookup(peer).then(
+      this.#options.registry.lookup(peer).then(
         (lease) => this.#tell(peer, this.#read(lease)),
         (error: unknown) => this.#options.onError(error, { stage: 'watch' }),
       )

@@ -1,11 +1,12 @@
-import type { Name, NodeId, RoomId } from '@peerage/protocol'
+import type { Name, RoomId } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
+import type { Nodes } from '../names/nodes.js'
 import type { RoomRegistry } from './registry.js'
 import type { Listed } from './roster.js'
 
 export interface ListsOptions {
   registry: RoomRegistry
-  isDead: (node: NodeId) => boolean
+  nodes: Pick<Nodes, 'status'>
   /** A page was read for members of this node. */
   listed: (id: RoomId, members: readonly Listed[]) => void
 }
@@ -74,10 +75,10 @@ export class Lists {
 
   // A member whose node died waits, as its name does, until its membership ends.
   async #page(id: RoomId, after: Name | undefined): Promise<Page> {
-    const { registry, isDead } = this.#options
+    const { registry, nodes } = this.#options
     const { members, more } = await registry.list(id, after, limits.membersPerPage)
     const listed = members.map(({ name, since, node, state }) => {
-      return { name, since, state: isDead(node) ? ('away' as const) : state }
+      return { name, since, state: nodes.status(node).state === 'dead' ? ('away' as const) : state }
     })
     return { members: listed, more }
   }

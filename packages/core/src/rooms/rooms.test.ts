@@ -62,7 +62,7 @@ async function scene() {
     clock,
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
-    isDead: () => false,
+    nodes: { status: () => ({ state: 'live' }) },
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)

@@ -1,7 +1,8 @@
-import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
+import type { ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
+import type { Nodes } from '../names/nodes.js'
 import type { Pulse } from '../names/pulse.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
@@ -22,7 +23,7 @@ export interface RoomsOptions {
   clock: Clock
   nameTtlMs: number
   graceMs: number
-  isDead: (node: NodeId) => boolean
+  nodes: Pick<Nodes, 'status'>
   onError: OnError
 }
 
