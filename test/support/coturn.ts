@@ -4,9 +4,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findTool } from './binary.js'
 import type { Namespace } from './netns.js'
-import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
 import { freePortBoth } from './ports.js'
-import type { Exit } from './process.js'
 
 export const COTURN: Part = {
   part: 'coturn',
@@ -38,7 +37,7 @@ export interface TurnCredentials {
   password: string
 }
 
-export interface Coturn {
+export interface Coturn extends Fixture {
   readonly host: string
   readonly port: number
   /** `turn:127.0.0.1:PORT?transport=udp`. */
@@ -46,15 +45,8 @@ export interface Coturn {
   /** `stun:127.0.0.1:PORT`. */
   readonly stunUrl: string
   readonly realm: string
-  readonly pid: number
-  readonly stopped: Promise<Exit>
-  output(): string
   /** Made with the first secret, good for `ttlSeconds` (may be negative: already over). */
   credentials(name: string, ttlSeconds?: number): TurnCredentials
-  kill(): Promise<void>
-  pause(): Promise<void>
-  resume(): Promise<void>
-  stop(): Promise<void>
 }
 
 const START_DEADLINE_MS = 20_000
@@ -102,17 +94,8 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
     realm,
     turnUrl: `turn:${host}:${port}?transport=udp`,
     stunUrl: `stun:${host}:${port}`,
-    pid: running.pid,
-    stopped: running.stopped,
-    output: () => running.output(),
     credentials: (name, ttlSeconds = 600) => turnCredentials(secret, name, ttlSeconds),
-    kill: () => running.stop(),
-    pause: () => running.pause(),
-    resume: () => running.resume(),
-    stop: async () => {
-      await running.stop()
-      await removeDirectory(directory)
-    },
+    ...fixtureOf(running, directory),
   }
 }
 

@@ -3,9 +3,9 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
 import { freePort } from './ports.js'
-import { eventually, type Exit } from './process.js'
+import { eventually } from './process.js'
 
 export const HAPROXY: Part = {
   part: 'haproxy',
@@ -37,14 +37,11 @@ export interface BackendState {
   total: number
 }
 
-export interface Haproxy {
+export interface Haproxy extends Fixture {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string
   readonly host: string
   readonly port: number
-  readonly pid: number
-  readonly stopped: Promise<Exit>
-  output(): string
   /** A command of the runtime API, and what it answered. */
   command(line: string): Promise<string>
   /** Takes a backend (counted from 0) out of the turns, or puts it back. */
@@ -55,10 +52,6 @@ export interface Haproxy {
   states(): Promise<BackendState[]>
   /** Waits until HAProxy's own check has found the backend to be so. */
   until(backend: number, status: 'UP' | 'DOWN' | 'MAINT', deadlineMs?: number): Promise<void>
-  kill(): Promise<void>
-  pause(): Promise<void>
-  resume(): Promise<void>
-  stop(): Promise<void>
 }
 
 const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/haproxy.cfg', import.meta.url))
@@ -95,9 +88,6 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
     url: `http://127.0.0.1:${port}`,
     host: '127.0.0.1',
     port,
-    pid: running.pid,
-    stopped: running.stopped,
-    output: () => running.output(),
     command,
     disable: (backend) => expectSilence(command(`disable server ${server(backend)}`)),
     enable: (backend) => expectSilence(command(`enable server ${server(backend)}`)),
@@ -115,13 +105,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
         { deadlineMs, running },
       )
     },
-    kill: () => running.stop(),
-    pause: () => running.pause(),
-    resume: () => running.resume(),
-    stop: async () => {
-      await running.stop()
-      await removeDirectory(directory)
-    },
+    ...fixtureOf(running, directory),
   }
 }
 

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
 import { freePort } from './ports.js'
 
 const NGINX: Part = {
@@ -13,12 +13,10 @@ const NGINX: Part = {
   tag: '1.28',
 }
 
-export interface Nginx {
+export interface Nginx extends Fixture {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string
   readonly port: number
-  output(): string
-  stop(): Promise<void>
 }
 
 const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/nginx.conf', import.meta.url))
@@ -43,11 +41,7 @@ export async function startNginx(backends: readonly { host: string; port: number
   return {
     url: `http://127.0.0.1:${port}`,
     port,
-    output: () => running.output(),
-    stop: async () => {
-      await running.stop()
-      await removeDirectory(directory)
-    },
+    ...fixtureOf(running, directory),
   }
 }
 

@@ -26,6 +26,29 @@ export interface PartOptions {
   ready: { what: string; probe: () => Promise<unknown>; deadlineMs: number }
 }
 
+/** What a fixture of one process hands on of it. */
+export interface Fixture extends Pick<Running, 'pid' | 'stopped' | 'output' | 'pause' | 'resume'> {
+  /** SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>
+  /** The same; its directory goes with it. */
+  stop(): Promise<void>
+}
+
+export function fixtureOf(running: Running, directory: string): Fixture {
+  return {
+    pid: running.pid,
+    stopped: running.stopped,
+    output: () => running.output(),
+    pause: () => running.pause(),
+    resume: () => running.resume(),
+    kill: () => running.stop(),
+    stop: async () => {
+      await running.stop()
+      await removeDirectory(directory)
+    },
+  }
+}
+
 interface Root {
   path: string
   removeAtExit: () => void

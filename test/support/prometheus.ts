@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { findTool, type Tool } from './binary.js'
-import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
 import { freePort } from './ports.js'
 import { run } from './process.js'
 
@@ -16,12 +16,11 @@ const PROMETHEUS: Part = {
 }
 const PROMTOOL: Tool = { part: 'promtool', binaries: ['promtool'], debianPackage: 'prometheus' }
 
-export interface Prometheus {
+export interface Prometheus extends Fixture {
   /** The values of an instant query, by their labels. */
   query(expression: string): Promise<{ labels: Record<string, string>; value: number }[]>
   /** Names and states of the loaded alert rules. */
   alerts(): Promise<{ name: string; health: string; state: string }[]>
-  stop(): Promise<void>
 }
 
 const START_DEADLINE_MS = 20_000
@@ -84,9 +83,6 @@ export async function startPrometheus(
       return answer.data.result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }))
     },
     alerts: async () => rulesSchema.parse(await ask('rules')).data.groups.flatMap(({ rules }) => rules),
-    stop: async () => {
-      await running.stop()
-      await removeDirectory(directory)
-    },
+    ...fixtureOf(running, directory),
   }
 }
