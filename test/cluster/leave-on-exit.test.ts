@@ -85,8 +85,9 @@ describe('[L8] a signal', () => {
       await connect(url, { name: 'one', p2p: false })
       await connect(url, { name: 'two', p2p: false })
       connect('http://127.0.0.1:${port}', { name: 'three' })
-      // What the application waits for does not become an error that nobody hears.
-      void connect(url, { name: 'four', p2p: false }).then((peer) => peer.send('watched', 1, { deadlineMs: 60_000 }))
+      // What the application waits for does not become an error that nobody hears. This one it waits for: the watcher
+      // listens for no message, and a name that nobody has would be refused at once.
+      void connect(url, { name: 'four', p2p: false }).then((peer) => peer.send('${watcher.name}', 1, { deadlineMs: 60_000 }))
       console.log('ready')`)
     await child.kill('SIGINT')
     expect(await child.stopped).toEqual({ code: null, signal: 'SIGINT' })
