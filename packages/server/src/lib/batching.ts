@@ -1,6 +1,6 @@
-import type { Clock } from './clock.js'
+import type { Clock } from '@peerage/core'
 
-/** So long batching lasts after the last burst. */
+/** How long batching stays on after the last burst. */
 const LASTS_MS = 100
 
 /**

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
-import { Batching } from '@peerage/core'
+import { Batching } from '../../lib/batching.js'
 
 /** More frames than this within a millisecond, and those to one peer wait for each other. */
 const RUSH = 4
