@@ -71,7 +71,6 @@ if held and held.node and not returns and ARGV[5] ~= '1' then
   if not dead then return { 'held', value } end
 end
 if not held or not held.node then
-  -- A third of what ZSCORE costs, whose answer Redis writes as a decimal number.
   if KEYS[2] and not redis.call('ZRANK', KEYS[2], ARGV[10]) then return { 'emptied' } end
   if ARGV[9] ~= '1' then return { 'unsettled' } end
 end
