@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // Tests run on the sources: the condition leads every @peerage/* import to src.
 const conditions = ['@peerage/source', 'module', 'node', 'development|production']
@@ -26,9 +27,33 @@ const real = {
  */
 const alone = ['test/attack/attack.test.ts', 'test/chaos/chaos.test.ts', 'test/nat/stun-fuzz.test.ts']
 
+/** Half a minute and more. */
+const long = [
+  'test/bench/bench.test.ts',
+  'test/cluster/channel-ends.test.ts',
+  'test/cluster/leaks.test.ts',
+  'test/cluster/redis-contracts-cluster.test.ts',
+  'test/cluster/redis-contracts-sentinel.test.ts',
+  'test/cluster/redis-contracts-standalone.test.ts',
+  'test/cluster/redis-failover.test.ts',
+  'test/cluster/redis-faults.test.ts',
+  'test/interop/peerjs-cluster.test.ts',
+  'test/nat/lab.test.ts',
+]
+
+/** Of those that run side by side, the long ones begin: at the end they would run on alone. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId, project }: TestSpecification): number =>
+      2 * project.config.sequence.groupOrder + (long.some((path) => moduleId.endsWith(path)) ? 0 : 1)
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
+  }
+}
+
 export default defineConfig({
   ...shared,
   test: {
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         ...shared,
