@@ -1,7 +1,7 @@
 /**
  * Compares this tree with another built tree of Peerage, comparison by comparison:
  *
- *   npm run build && npx tsc -p bench/tsconfig.json    # in both trees
+ *   npm run build && npx tsc -b test/support bench    # in both trees
  *   node bench/dist/bench/against.js ../before --rounds 7 [--only ID] …
  *
  * Each round measures the other tree, this tree, and the other tree once more, each in new processes, every second round
@@ -14,13 +14,13 @@ import { parseArgs } from 'node:util'
 import { COMPARISONS } from './comparisons/all.js'
 import type { Comparison } from './lib/comparison.js'
 import { REPOSITORY } from './lib/processes.js'
-import type { Result } from './lib/report.js'
+import type { Record } from './lib/report.js'
 import { pairedRatio, type Spread } from './lib/stats.js'
 
 const USAGE = 'node bench/dist/bench/against.js OTHER_TREE [--rounds N] [--only ID] …'
 const WRITTEN_PATTERN = /^written to (\S+)$/m
 
-/** Measure → its value, in one run of one tree. */
+/** What is measured of whom → its value, in one run of one tree. */
 type Values = ReadonlyMap<string, number>
 
 function measured(tree: string, comparison: Comparison): Values {
@@ -35,13 +35,16 @@ function measured(tree: string, comparison: Comparison): Values {
   const written = WRITTEN_PATTERN.exec(said)?.[1]
   if (written === undefined) throw new Error(`${tree} wrote no results:\n${said}`)
   const file = `${tree}/${written}`
-  const { comparisons } = JSON.parse(readFileSync(file, 'utf8')) as {
-    comparisons: { id: string; results: Result[] }[]
-  }
+  const { comparisons } = JSON.parse(readFileSync(file, 'utf8')) as { comparisons: Record[] }
   rmSync(file)
   // `--only` takes the beginning of an id too.
-  const results = comparisons.find(({ id }) => id === comparison.id)?.results ?? []
-  return new Map(results.map(({ subject, measure, value }) => [`${measure} (${subject})`, value]))
+  const samples = comparisons.find(({ id }) => id === comparison.id)?.samples ?? {}
+  return new Map(
+    comparison.rows.map(({ subject, metric, unit }) => [
+      `${subject}: ${metric} (${unit})`,
+      samples[subject]?.[0]?.[metric] ?? Number.NaN,
+    ]),
+  )
 }
 
 function compare(comparison: Comparison, other: string, rounds: number): void {
