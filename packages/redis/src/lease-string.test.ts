@@ -30,7 +30,7 @@ test('[LEASE1] a lease comes back as it went', () => {
   )
 })
 
-test('a first stay takes at most 44 characters until the year 2059', () => {
+test('a first lease takes at most 44 characters until the year 2059', () => {
   const since = Date.UTC(2059, 0)
   const first: Lease = {
     peer,

@@ -6,7 +6,7 @@ import type { Lease } from '@peerage/core'
 //
 //   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection  [' ~' rank]
 //
-// Numbers are in base 36. The rank is left out where it is `since`. A first stay has since = epoch, and 44 characters: up
+// Numbers are in base 36. The rank is left out where it is `since`. A first lease has since = epoch, and 44 characters: up
 // to there Redis keeps a string and its header in one allocation, which brings a name from 240 to 208 bytes, all told.
 //
 // A name that was released may leave a tombstone behind: its epoch, and a rank other than that, in decimal digits. It is
@@ -21,7 +21,7 @@ export function formatLease(lease: Lease): string {
   return formatAs(lease, lease.state)
 }
 
-/** The same stay in either state: scripts compare whole strings. */
+/** The same lease in either state: scripts compare whole strings. */
 export function formatAs(lease: Lease, state: Lease['state']): string {
   const { node, connection, since, epoch, secretHash } = lease
   const later = epoch === since ? '' : `:${(epoch - since).toString(BASE)}`

@@ -55,7 +55,7 @@ export class RedisRegistry implements Registry {
     if (claimed.ok || claimed.holder === undefined) return claimed
     const { holder } = claimed
     if (holder.state === 'away' || !nodes.isAbandoned(holder.node)) return claimed
-    // Its node is dead, as far as our last beat saw. Make sure, then take exactly that stay [I6].
+    // Its node is dead, as far as our last beat saw. Make sure, then take exactly that lease [I6].
     await nodes.refresh()
     if (!nodes.isAbandoned(holder.node)) return claimed
     const taken = await this.#claim(peer, owner, options, holder)

@@ -25,7 +25,7 @@ export interface NodeSeen {
 }
 
 /**
- * Who is alive: a view that is at most one beat old. Contract (testing/nodes-contract.ts):
+ * Who is alive: a view that is at most one beat old. Contract (testing/contracts/nodes-contract.ts):
  * - a beat extends this node's lease by `nodeLeaseMs`, counted by the registry's clock;
  * - a node whose lease has ended is not revived: `lapsed`, and the process takes a new NodeId;
  * - the dead stay visible until no lease of theirs can be left;

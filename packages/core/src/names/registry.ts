@@ -61,7 +61,7 @@ export interface Reasserted {
 }
 
 /**
- * The global name registry. Contract, for every implementation (testing/registry-contract.ts):
+ * The global name registry. Contract, for every implementation (testing/contracts/registry-contract.ts):
  * - each method is atomic per name; nothing is promised across names;
  * - a lease expires `nameTtlMs` after its last claim, renewal or re-assertion, if nothing ends it before;
  * - every change compares (epoch, node, connection): a late call of a former holder changes nothing [I3, I4];

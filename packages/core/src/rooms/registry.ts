@@ -13,7 +13,7 @@ export interface Membership extends Member {
 }
 
 /**
- * Who is in which room, and each room's channel. Contract (testing/rooms-contract.ts):
+ * Who is in which room, and each room's channel. Contract (testing/contracts/rooms-contract.ts):
  * - a membership ends when it is parted with, or `ttlMs` after it was last joined or kept: a killed peer's ends by
  *   itself, and a room without members leaves nothing behind [I16];
  * - the list is the truth; what is published is at most once;

@@ -2,7 +2,7 @@ import type { NodeId } from '@peerage/protocol'
 import type { Envelope } from './message.js'
 
 /**
- * Node to node, addressed. Contract (testing/bus-contract.ts):
+ * Node to node, addressed. Contract (testing/contracts/bus-contract.ts):
  * - at most once: an envelope may be lost, never doubled by the bus itself;
  * - envelopes from one node to another arrive in the order of their publish;
  * - `sent`: the store handed it to somebody who listens to that inbox. Not that it was received;

@@ -21,15 +21,8 @@ const HOPS_MOST = 255
 const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's', evicted: 'e' } as const
 const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
 const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
-const WIRES = new Map<string, Wire>([
-  ['n', 'native'],
-  ['p', 'peerjs'],
-])
-const KINDS = new Map<string, Message['kind']>([
-  ['m', 'message'],
-  ['s', 'signal'],
-  ['a', 'ack'],
-])
+const WIRES = wordsOf(WIRE_CODES)
+const KINDS = wordsOf(KIND_CODES)
 const FLAGS = new Set(['', 'f', 'h', 'fh'])
 
 /** One envelope as one record. */
@@ -295,4 +288,10 @@ function escape(text: string): string {
 function unescape(text: string): string {
   if (!text.includes(ESCAPE)) return text
   return text.replaceAll(`${ESCAPE}d`, DIVIDER).replaceAll(`${ESCAPE}e`, ESCAPE)
+}
+
+function wordsOf<Word extends string>(codes: Record<Word, string>): ReadonlyMap<string, Word> {
+  const words = new Map<string, Word>()
+  for (const word in codes) words.set(codes[word], word)
+  return words
 }

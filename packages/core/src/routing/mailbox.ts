@@ -3,8 +3,8 @@ import type { Message } from './message.js'
 
 /**
  * PeerJS's queue for an absent peer: bounded in count, bytes and time. Nothing else waits in the store.
- * Contract (testing/mailbox-contract.ts): a message is taken once; order is kept; a queue ends `expireMs` after it
- * was made, whatever came later.
+ * Contract (testing/contracts/mailbox-contract.ts): a message is taken once; order is kept; a queue ends `expireMs` after
+ * it was made, whatever came later.
  */
 export interface Mailbox {
   /** `full`: over the bound, and dropped. `since`: when this queue was made, in registry ms. */

@@ -107,7 +107,7 @@ return 1
 
 /**
  * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0), rank, how long other nodes
- * may still know an earlier stay. A tombstone stays behind for so long, where there were other stays, and as long as the
+ * may still know an earlier lease. A tombstone stays behind for so long, where there were earlier ones, and as long as the
  * epoch is ahead of the clock.
  */
 export const releaseScript = script(`${NOW}${ANNOUNCE}
@@ -164,13 +164,13 @@ local function precedes()
   return held.connection < connection
 end
 if held.hash == hash then
-  -- A holder that took over a rank came after the other had ended: the same peer perhaps, but not the same stay.
+  -- A holder that took over a rank came after the other had ended: the same peer perhaps, but another stay.
   if held.rank < held.since and epoch < held.since then return { 'lost', value } end
   if rank < since and held.epoch < since then
     put(lease, state, since)
     return { 'ours' }
   end
-  -- Two stays of one peer: the later one says where the peer is now, the older since says who it is.
+  -- Two claims of one peer: the later one says where the peer is now, the older since says who it is.
   local first, best = math.min(held.since, since), math.min(held.rank, rank)
   if precedes() then
     value = write(held.node, hash, held.state, first, held.epoch, held.connection, best)
@@ -182,10 +182,10 @@ if held.hash == hash then
   if first == since then return { 'ours' } end
   return { 'lost', value }
 end
-local stays
-if held.rank ~= rank then stays = held.rank < rank
-else stays = precedes() end
-if stays then return { 'lost', value } end
+local prevails
+if held.rank ~= rank then prevails = held.rank < rank
+else prevails = precedes() end
+if prevails then return { 'lost', value } end
 put(lease, state, since)
 return { 'evicted', value }
 `)

@@ -11,7 +11,7 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, holdsTooMuch } from '../../lib/frame-cost.js'
+import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
 import type { AdmitRequest } from '../shared/access.js'
 import type { NativeConnection } from './connection.js'
 import type { NativeGatewayOptions } from './options.js'
@@ -110,7 +110,7 @@ export class NativeEntry {
   async #enter(connection: NativeConnection, hello: unknown): Promise<void> {
     const { node, metrics, onError } = this.#options
     const error = await this.#claim(connection, hello).catch((failure: unknown) => {
-      onError(failure, { stage: 'admit' })
+      onError(failure, { stage: 'claim' })
       return protocolError('registry-unavailable', 'this node failed; try again')
     })
     if (error === undefined) {

@@ -11,7 +11,7 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
-import { costOf, holdsTooMuch } from '../../lib/frame-cost.js'
+import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './connection.js'

@@ -107,7 +107,10 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
 
   protected abstract connectionOf(arrival: Arrival): C
 
-  /** A connection is open, and counted. What is written to it at once leaves with the answer to its upgrade. */
+  /**
+   * A connection is open, and counted. What is written to it at once leaves with the answer to its upgrade. It is for the
+   * wire to claim a name for it (`node.claim`): the node closes who has none in time.
+   */
   protected abstract opened(connection: C, arrival: Arrival): void
 
   /** How a peer ended whose connection is over. `wasCut`: by the node or by the network, and not by the peer. */

@@ -1,20 +1,18 @@
-import type { Clock, Timer, Wire } from '@peerage/core'
-import type { GatewayLog, GatewayMetrics } from './events.js'
+import type { Clock, Timer } from '@peerage/core'
+import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
 
 /** A flood must not become a flood of log lines. */
 const SUMMARY_MS = 10_000
 
-/** Says what was dropped: the first of a kind at once, the rest of a flood as one count. */
+/** Says what of PeerJS peers was dropped: the first of a kind at once, the rest of a flood as one count. */
 export class Drops {
-  readonly #wire: Wire
   readonly #log: GatewayLog
   readonly #metrics: GatewayMetrics
   readonly #clock: Clock
   readonly #counts = new Map<string, number>()
   #timer: Timer | undefined
 
-  constructor(options: { wire: Wire; log: GatewayLog; metrics: GatewayMetrics; clock: Clock }) {
-    this.#wire = options.wire
+  constructor(options: { log: GatewayLog; metrics: GatewayMetrics; clock: Clock }) {
     this.#log = options.log
     this.#metrics = options.metrics
     this.#clock = options.clock
@@ -22,14 +20,14 @@ export class Drops {
 
   /** `what`: of a closed set, since it is a metric's label. */
   dropped(what: string, details: Record<string, unknown> = {}): void {
-    this.#metrics.rejected(this.#wire, what)
+    this.#metrics.rejected('peerjs', what)
     const count = this.#counts.get(what)
     if (count !== undefined) {
       this.#counts.set(what, count + 1)
       return
     }
     this.#counts.set(what, 0)
-    this.#log('dropped', { wire: this.#wire, what, ...details })
+    this.#log('dropped', { wire: 'peerjs', what, ...details })
     this.#timer ??= this.#clock.after(SUMMARY_MS, () => this.#summarize())
   }
 
@@ -41,7 +39,7 @@ export class Drops {
   #summarize(): void {
     this.#timer = undefined
     for (const [what, more] of this.#counts)
-      if (more > 0) this.#log('dropped', { wire: this.#wire, what, more })
+      if (more > 0) this.#log('dropped', { wire: 'peerjs', what, more })
     this.#counts.clear()
   }
 }
