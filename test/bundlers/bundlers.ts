@@ -19,7 +19,7 @@ const STATIC = '@peerage/client/static'
 const REQUIRE = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)`
 
 const inPage = (build: Trial['build'], directory: string, setting?: string): Trial => ({
-  ground: 'page',
+  platform: 'page',
   entry: SDK,
   build,
   run: page(directory),
@@ -27,7 +27,7 @@ const inPage = (build: Trial['build'], directory: string, setting?: string): Tri
   ...(setting !== undefined && { setting }),
 })
 const inNode = (build: Trial['build'], file: string, setting?: string): Trial => ({
-  ground: 'Node',
+  platform: 'Node',
   entry: SDK,
   build,
   run: node(file),
@@ -35,7 +35,7 @@ const inNode = (build: Trial['build'], file: string, setting?: string): Trial =>
   ...(setting !== undefined && { setting }),
 })
 const asOneFile = (build: Trial['build'], file: string, setting?: string): Trial => ({
-  ground: 'Node, one file in an empty folder',
+  platform: 'Node, one file in an empty folder',
   entry: STATIC,
   build,
   run: alone(file),
@@ -48,7 +48,7 @@ const inServiceWorker = (
   file: string,
   setting?: string,
 ): Trial => ({
-  ground: 'module service worker',
+  platform: 'module service worker',
   entry: STATIC,
   build,
   run: serviceWorker(directory, file),
@@ -109,7 +109,7 @@ const compiler = (name: string, version: string): Bundler => ({
   files: { 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(COMPILED) },
   trials: [
     {
-      ground: 'types without `dom`, `skipLibCheck: false`',
+      platform: 'types without `dom`, `skipLibCheck: false`',
       entry: SDK,
       build: [['tsc', '-p', '.']],
       run: () => Promise.resolve('compiled'),
@@ -214,7 +214,7 @@ export const bundlers: readonly Bundler[] = [
       inPage([['vite', 'build', '--base', './', '--outDir', 'out-web']], 'out-web'),
       {
         ...inPage([], ''),
-        ground: 'page, `vite dev`',
+        platform: 'page, `vite dev`',
         run: server(['vite', '--host', '127.0.0.1', '--port', '0'], pageAt),
       },
       inNode(
@@ -288,7 +288,7 @@ export const bundlers: readonly Bundler[] = [
     manifest: { type: 'module' },
     trials: [
       {
-        ground: 'page in Firefox, whose file for P2P is refused three times',
+        platform: 'page in Firefox, whose file for P2P is refused three times',
         entry: SDK,
         build: [
           ['esbuild', 'parts.js', '--bundle', '--minify', '--format=esm', '--splitting', '--outdir=out-web'],
@@ -298,7 +298,7 @@ export const bundlers: readonly Bundler[] = [
       },
       {
         ...inServiceWorker([], '', ''),
-        ground: 'module service worker in Firefox',
+        platform: 'module service worker in Firefox',
         build: [['esbuild', 'worker.js', '--bundle', '--format=esm', '--outfile=out-web/worker.js']],
         run: firefox('worker'),
       },
@@ -369,12 +369,12 @@ export default [
     packages: ['next@16.4.6', 'react@19.3.1', 'react-dom@19.3.1'],
     files: NEXT,
     trials: [
-      { ...inPage([['next', 'build']], ''), ground: 'client component', run: server(start, pageAt) },
-      { ...inNode([], ''), ground: 'route handler', run: server(start, fetched('api')) },
-      { ...inNode([], ''), ground: 'server component', run: server(start, component) },
-      { ...inNode([], ''), ground: 'edge route', run: server(start, edge), expect: IN_WORKER },
-      { ...inPage([], ''), ground: 'client component, `next dev`', run: server(develop, pageAt) },
-      { ...inNode([], ''), ground: 'route handler, `next dev`', run: server(develop, fetched('api')) },
+      { ...inPage([['next', 'build']], ''), platform: 'client component', run: server(start, pageAt) },
+      { ...inNode([], ''), platform: 'route handler', run: server(start, fetched('api')) },
+      { ...inNode([], ''), platform: 'server component', run: server(start, component) },
+      { ...inNode([], ''), platform: 'edge route', run: server(start, edge), expect: IN_WORKER },
+      { ...inPage([], ''), platform: 'client component, `next dev`', run: server(develop, pageAt) },
+      { ...inNode([], ''), platform: 'route handler, `next dev`', run: server(develop, fetched('api')) },
     ],
   },
   {
@@ -384,7 +384,7 @@ export default [
     trials: [
       {
         ...inNode([['next', 'build']], ''),
-        ground: 'route handler, in a copy of `.next/standalone`',
+        platform: 'route handler, in a copy of `.next/standalone`',
         run: copied('.next/standalone', fetched('api')),
         setting: '`outputFileTracingIncludes`, see above',
       },

@@ -47,7 +47,7 @@ export async function main(args: string[]): Promise<number> {
   const failed = rows.filter(({ failure }) => failure !== undefined)
   if (failed.length === 0) await write(rows, browser.version)
   for (const { bundler, trial, failure } of failed)
-    console.error(`\n✗ ${bundler}, ${trial.ground}: ${failure}`)
+    console.error(`\n✗ ${bundler}, ${trial.platform}: ${failure}`)
   console.log(`\n${rows.length - failed.length} passed, ${failed.length} failed`)
   return failed.length === 0 && rows.length > 0 ? 0 : 1
 }
@@ -79,7 +79,7 @@ async function tryOut(bundler: Bundler, tarballs: string[], parts: Omit<Site, 'f
     await runIn(folder, ['env', 'NODE_ENV=development', ...install])
     for (const trial of trials) {
       const failure = await failureOf(trial, { ...parts, folder })
-      console.log(`${failure === undefined ? '✓' : '✗'} ${title}: ${trial.ground}`)
+      console.log(`${failure === undefined ? '✓' : '✗'} ${title}: ${trial.platform}`)
       rows.push({ bundler: title, trial, failure })
     }
     return rows
@@ -104,7 +104,7 @@ async function write(rows: Row[], chromium: string): Promise<void> {
   const fresh = rows.map(({ bundler, trial }) =>
     line([
       bundler,
-      trial.ground,
+      trial.platform,
       trial.entry === '@peerage/client' ? '`.`' : '`./static`',
       trial.setting ?? '',
       date,
@@ -120,7 +120,7 @@ async function write(rows: Row[], chromium: string): Promise<void> {
   const said =
     `The last run had Node ${process.versions.node}, Chromium ${chromium}, Firefox ${firefox} and ` +
     `${NODE_DATACHANNEL}.`
-  const head = [line(['bundler', 'ground', 'entry', 'settings', 'passed on']), line(Array(5).fill('---'))]
+  const head = [line(['bundler', 'platform', 'entry', 'settings', 'passed on']), line(Array(5).fill('---'))]
   const filled = ['', '', said, '', ...head, ...all, '', ''].join('\n')
   await writeFile(DOCUMENT, [before, filled, after].join(MARK))
 }

@@ -25,7 +25,7 @@ export interface Bundler {
 
 export interface Trial {
   /** Where the result runs. */
-  ground: string
+  platform: string
   /** What the app imports. */
   entry: '@peerage/client' | '@peerage/client/static'
   /** Run one after another in the bundler's folder, with the arguments of its own program in node_modules/.bin. */

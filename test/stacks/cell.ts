@@ -1,4 +1,4 @@
-import type { Commands, Ground, Stack, StackPeer } from './peers.js'
+import type { Commands, Platform, Stack, StackPeer } from './peers.js'
 
 /** One peer calls another: what was measured, and what failed. */
 export interface CellResult {
@@ -60,24 +60,24 @@ let cells = 0
 
 export async function runCell(
   stacks: Record<Role, Stack>,
-  grounds: Record<Role, Ground>,
+  platforms: Record<Role, Platform>,
   options: CellOptions,
 ): Promise<CellResult> {
-  return new Cell(stacks, grounds, options).run()
+  return new Cell(stacks, platforms, options).run()
 }
 
 class Cell {
   readonly #result: CellResult
-  readonly #grounds: Record<Role, Ground>
+  readonly #platforms: Record<Role, Platform>
   readonly #options: CellOptions
   #sides: Sides | undefined
   #open = false
   #calls = 0
   #names = { caller: '', callee: '' }
 
-  constructor(stacks: Record<Role, Stack>, grounds: Record<Role, Ground>, options: CellOptions) {
+  constructor(stacks: Record<Role, Stack>, platforms: Record<Role, Platform>, options: CellOptions) {
     this.#result = { ...stacks, openMs: [], slow: [], mostBuffered: 0, seenMs: {}, closeMs: [], failures: [] }
-    this.#grounds = grounds
+    this.#platforms = platforms
     this.#options = options
   }
 
@@ -147,7 +147,7 @@ class Cell {
     const number = ++cells
     this.#calls = 0
     this.#names = { caller: `caller-${number}`, callee: `callee-${number}` }
-    const [caller, callee] = await Promise.all([this.#grounds.caller.peer(), this.#grounds.callee.peer()])
+    const [caller, callee] = await Promise.all([this.#platforms.caller.peer(), this.#platforms.callee.peer()])
     const sides = (this.#sides = { caller, callee })
     const { url } = this.#options
     await Promise.all(ROLES.map((role) => sides[role].ask('connect', { url, name: this.#names[role] })))

@@ -45,7 +45,7 @@ export interface StackPeer {
 }
 
 /** Makes peers of one stack, each a process or a page of its own. */
-export interface Ground {
+export interface Platform {
   peer(): Promise<StackPeer>
   stop(): Promise<void>
 }
@@ -54,7 +54,7 @@ const READY_DEADLINE_MS = 20_000
 const ANSWER_DEADLINE_MS = 10_000
 
 /** What a stack needs once for all its peers: a browser, or what must be installed. */
-export async function prepare(stack: Stack): Promise<Ground> {
+export async function prepare(stack: Stack): Promise<Platform> {
   switch (stack) {
     case 'node-datachannel':
     case 'werift':
@@ -84,7 +84,7 @@ export async function prepare(stack: Stack): Promise<Ground> {
 
 const scriptOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-function processes(command: string, args: string[]): Ground {
+function processes(command: string, args: string[]): Platform {
   return {
     peer: async () => {
       const child = await startChild({ command, args, input: true })
@@ -140,7 +140,7 @@ async function pages(
   version: string,
   open: (url: string) => Promise<AnyPage>,
   close: () => Promise<void>,
-): Promise<Ground> {
+): Promise<Platform> {
   const served = await servePeerPage()
   return {
     peer: async () => {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
 import { runCell, type CellResult } from './cell.js'
-import { prepare, STACKS, type Ground, type Stack } from './peers.js'
+import { prepare, STACKS, type Platform, type Stack } from './peers.js'
 import { document, HEADER, row, type Versions } from './report.js'
 
 export interface Pairing {
@@ -32,20 +32,20 @@ export const ALL: readonly Pairing[] = STACKS.flatMap((caller) =>
 
 /** One node with an embedded registry; for each cell two new peers, one cell after the other. */
 export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions): Promise<Matrix> {
-  const grounds = new Map<Stack, Ground>()
+  const platforms = new Map<Stack, Platform>()
   const versions: Versions = {}
   const node = await startNode()
   try {
     for (const stack of new Set(cells.flatMap(({ caller, callee }) => [caller, callee]))) {
-      const ground = await prepare(stack)
-      grounds.set(stack, ground)
-      const peer = await ground.peer()
+      const platform = await prepare(stack)
+      platforms.set(stack, platform)
+      const peer = await platform.peer()
       versions[stack] = peer.version
       await peer.stop()
     }
     const results: CellResult[] = []
     for (const stacks of cells.flatMap((cell) => Array.from({ length: times }, () => cell))) {
-      const [caller, callee] = [grounds.get(stacks.caller), grounds.get(stacks.callee)]
+      const [caller, callee] = [platforms.get(stacks.caller), platforms.get(stacks.callee)]
       if (!caller || !callee) throw new Error('unreachable: every stack was prepared')
       const result = await runCell(stacks, { caller, callee }, { url: node.url, bytes })
       results.push(result)
@@ -53,7 +53,7 @@ export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions
     }
     return { results, versions }
   } finally {
-    await Promise.all([...grounds.values()].map((ground) => ground.stop()))
+    await Promise.all([...platforms.values()].map((platform) => platform.stop()))
     await node.stop()
   }
 }

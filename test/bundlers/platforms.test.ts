@@ -38,7 +38,7 @@ beforeAll(async () => {
   // Builds the packages, too.
   tier = await startNode()
   browser = await launchChromium()
-  site = { folder: await makeDirectory('grounds'), tier: tier.url, browser }
+  site = { folder: await makeDirectory('platforms'), tier: tier.url, browser }
 })
 afterAll(async () => {
   await browser.stop()
