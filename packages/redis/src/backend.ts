@@ -135,11 +135,11 @@ class RedisStores implements RedisBackend {
     this.mailbox = new RedisMailbox({ ...stored, limits: mailboxLimits })
   }
 
-  identify(node: NodeId): void {
-    this.nodes.identify(node)
-  }
+  // Fields: an application may put a part of its own into a copy, `{ ...backend, registry }`, which leaves methods behind.
 
-  async start(onEvent: (event: BackendEvent) => void): Promise<void> {
+  readonly identify = (node: NodeId): void => this.nodes.identify(node)
+
+  readonly start = async (onEvent: (event: BackendEvent) => void): Promise<void> => {
     this.#isStopped = false
     this.#listener = onEvent
     this.#end = open(this.#client, this.#clock)
@@ -147,7 +147,7 @@ class RedisStores implements RedisBackend {
     await this.#health.start()
   }
 
-  async stop(): Promise<void> {
+  readonly stop = async (): Promise<void> => {
     const steps = [
       () => this.#health.stop(),
       () => this.bus.close(),
@@ -159,13 +159,9 @@ class RedisStores implements RedisBackend {
     this.#listener = undefined
   }
 
-  renewTls(tls: RedisTls): void {
-    Object.assign(this.#tls, tls)
-  }
+  readonly renewTls = (tls: RedisTls): void => void Object.assign(this.#tls, tls)
 
-  inspect(): Promise<Inspection> {
-    return inspect(this.#commands, this.#address.topology, this.nodes)
-  }
+  readonly inspect = (): Promise<Inspection> => inspect(this.#commands, this.#address.topology, this.nodes)
 
   get malformed(): number {
     return this.bus.malformed
