@@ -159,7 +159,7 @@ export class Pair {
   #call(attempt: Attempt): void {
     const handshake = this.#begin(crypto.getRandomValues(new BigUint64Array(1)).join(''), attempt)
     this.#state = { name: 'calling', handshake, attempt }
-    handshake.offer(this.#options.calls.turn(this.to, () => this.handshake === handshake))
+    handshake.offer(() => this.#options.calls.turn(this.to, () => this.handshake === handshake))
   }
 
   #begin(id: string, attempt: Attempt): Handshake {
