@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Controllers, closed, nodePeerConnection, opened } from '../testing/controllers.js'
 import { endFading, fadingStack } from '../testing/fading-stack.js'
 import { answerManually, offerManually } from '../entries/manual-node.js'
+import { systemClock } from '../lib/clock.js'
 import { Rendezvous } from '../testing/rendezvous.js'
 
 const controllers = new Controllers()
@@ -32,6 +33,20 @@ describe('calls', () => {
     await expect(aborted).rejects.toMatchObject({ name: 'TimeoutError' })
     await new Promise<void>((resolve) => setTimeout(resolve, 700))
     expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
+  })
+
+  it('[P4] that are aborted before their offer leaves take no turn', async () => {
+    const tier = new Rendezvous()
+    // Time stands still, so a turn that was taken never comes back.
+    const alice = controllers.make(tier, 'alice', {}, { clock: { ...systemClock, now: () => 0 } })
+    controllers.make(tier, 'bob')
+    for (let label = 0; label < 7; label++) {
+      const abort = new AbortController()
+      const call = alice.connect('bob', { label: `${label}`, signal: abort.signal })
+      abort.abort()
+      await expect(call).rejects.toMatchObject({ name: 'AbortError' })
+    }
+    await expect(alice.connect('bob', { deadlineMs: 5_000 })).resolves.toMatchObject({ state: 'open' })
   })
 
   it.each(['why', null, 0])('[P12] end with the reason of their signal, also with %j', async (reason) => {

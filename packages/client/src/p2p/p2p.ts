@@ -144,12 +144,17 @@ export class P2P {
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
-    const problem = this.#options.relayOnly ? await this.#connections.problem() : undefined
     if (signal?.aborted) throw abortError(signal)
     const name = nameOrThrow(to, 'to')
     if (this.#closed) throw new PeerageError('closed', CLOSED)
     if (name === this.#context.self.name) return this.#fail(name, 'that is this peer')
-    if (problem !== undefined) return this.#fail(name, problem, 'ice')
+    if (this.#options.relayOnly) {
+      // Last, for it may ask the node.
+      const problem = await this.#connections.problem()
+      if (problem !== undefined) return this.#fail(name, problem, 'ice')
+      if (signal?.aborted) throw abortError(signal)
+      if (this.#closed) throw new PeerageError('closed', CLOSED)
+    }
     return this.#pair(name, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 

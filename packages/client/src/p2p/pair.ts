@@ -43,7 +43,9 @@ export type Tried = { peer: Name; handshake: string; ms: number; isCaller: boole
 interface Attempt {
   readonly startedAt: number
   isRetry?: boolean
-  readonly resuming?: Resuming | undefined
+  resuming?: Resuming | undefined
+  /** Ends what the other side began and does not finish. Until then it goes on, whoever gives up here. */
+  limit?: Timer | undefined
 }
 
 /** A lost channel is to come back: its handshake, and the way to give that up. */
@@ -52,8 +54,8 @@ type Resuming = { id: string; abort: AbortController }
 type UnderWay = { handshake: Handshake; attempt: Attempt; from?: Stay }
 /** `from` answers. `held`: an offer that lost the glare, in case ours comes to nothing. */
 type Calling = UnderWay & { name: 'calling'; held?: Call | undefined }
-/** `limit` ends what the other side began and does not finish. `resumes`: the lost channel that it is to bring back. */
-type Answering = UnderWay & { name: 'answering'; resumes: string | undefined; limit: Timer | undefined }
+/** `resumes`: the lost channel that it is to bring back. */
+type Answering = UnderWay & { name: 'answering'; resumes: string | undefined }
 type Open = { name: 'open'; handshake: Handshake; channel: Channel; isCaller: boolean }
 type State = { name: 'idle' } | Calling | Answering | Open
 
@@ -90,7 +92,7 @@ export class Pair {
   }
 
   get isIncoming(): boolean {
-    return this.#state.name === 'answering' && this.#state.limit !== undefined
+    return 'attempt' in this.#state && this.#state.attempt.limit !== undefined
   }
 
   /** Whether this side waits for the channel, too. */
@@ -159,7 +161,7 @@ export class Pair {
   #call(attempt: Attempt): void {
     const handshake = this.#begin(crypto.getRandomValues(new BigUint64Array(1)).join(''), attempt)
     this.#state = { name: 'calling', handshake, attempt }
-    handshake.offer(this.#options.calls.turn(this.to, () => this.handshake === handshake))
+    handshake.offer(() => this.#options.calls.turn(this.to, () => this.handshake === handshake))
   }
 
   #begin(id: string, attempt: Attempt): Handshake {
@@ -191,16 +193,17 @@ export class Pair {
   #accept({ from, id, offer }: Call, attempt?: Attempt): void {
     const { context, isFinal, refusal } = this.#options
     // What it replaces is over for the other side, which would not have offered again.
-    const underWay = this.#drop('replaced by a new one') ?? attempt ?? { startedAt: context.clock.now() }
+    const underWay: Attempt = this.#drop('replaced by a new one') ??
+      attempt ?? { startedAt: context.clock.now() }
     const { label, ordered, maxRetransmits, resumes } = offer
     this.#terms = { label, ordered, maxRetransmits }
     const handshake = this.#begin(id, underWay)
-    const limit = context.clock.after(DEADLINE_MS, () => {
-      state.limit = undefined
-      if (!this.isCalled) handshake.end()
+    underWay.limit?.cancel()
+    underWay.limit = context.clock.after(DEADLINE_MS, () => {
+      underWay.limit = undefined
+      if (!this.isCalled) this.handshake?.end()
     })
-    const state: Answering = { name: 'answering', handshake, attempt: underWay, from, resumes, limit }
-    this.#state = state
+    this.#state = { name: 'answering', handshake, attempt: underWay, from, resumes }
     // What it replaces was closed by a listener that heard so.
     if (resumes !== undefined && isFinal(resumes)) handshake.end('closed here', 'no-answer', 'closed')
     else handshake.answer(offer, this.isCalled ? Promise.resolve(undefined) : refusal(from.name))
@@ -208,7 +211,8 @@ export class Pair {
 
   /** Ends what is open or under way. Returns the attempt, which goes on. */
   #drop(reason: string): Attempt | undefined {
-    const state = this.#leave()
+    const state = this.#state
+    this.#state = { name: 'idle' }
     if (state.name === 'idle') return undefined
     state.handshake.close(reason)
     if (state.name !== 'open') return state.attempt
@@ -216,14 +220,6 @@ export class Pair {
     this.#options.onEvent({ type: 'closed', channel: state.channel, reason })
     // A listener may have called.
     return this.#drop(reason)
-  }
-
-  /** The state that is over. */
-  #leave(): State {
-    const state = this.#state
-    this.#state = { name: 'idle' }
-    if (state.name === 'answering') state.limit?.cancel()
-    return state
   }
 
   #onEvent(handshake: Handshake, event: HandshakeEvent): void {
@@ -234,7 +230,8 @@ export class Pair {
         return this.#options.onEvent({ type: 'final', handshake: handshake.id })
       case 'end': {
         if (this.handshake !== handshake) return
-        const state = this.#leave()
+        const state = this.#state
+        this.#state = { name: 'idle' }
         if (state.name === 'open') this.#lost(state, event)
         else if (state.name !== 'idle') this.#failed(state, event)
       }
@@ -247,7 +244,7 @@ export class Pair {
     const { context, onEvent } = this.#options
     const to = state.from ?? { name: this.to, since: 0 }
     const channel = new Channel({ to, terms: this.#terms, handshake, opened, context })
-    this.#leave()
+    state.attempt.limit?.cancel()
     this.#state = { name: 'open', handshake, channel, isCaller: state.name === 'calling' }
     onEvent({ type: 'opened', channel, tried: this.#tried(state) })
     this.#callers.settle(channel)
@@ -278,14 +275,15 @@ export class Pair {
     forgotten?.abort.abort()
     if (this.isCalled && !this.#closed) {
       // What was to come back had been closed there. Who has called meanwhile wants a new channel.
-      if (forgotten) return this.#call({ ...attempt, resuming: undefined })
+      if (forgotten) return this.#call(Object.assign(attempt, { resuming: undefined }))
       const isCaller = state.name === 'calling'
       if (isCaller && state.held) return this.#accept(state.held, attempt)
       // Answered, and yet nothing: a lost DTLS flight; or libdatachannel, checking a certificate before it has stored
       // the answer's fingerprint (1 in 100 on one machine). What was never answered would not be answered now.
       const isAnswered = !isCaller || (stage !== 'not-found' && stage !== 'no-answer')
-      if (isAnswered && !attempt.isRetry) return this.#call({ ...attempt, isRetry: true })
+      if (isAnswered && !attempt.isRetry) return this.#call(Object.assign(attempt, { isRetry: true }))
     }
+    attempt.limit?.cancel()
     onEvent({ type: 'idle', pair: this })
     if (!this.isCalled) return
     const error = new ConnectError(this.to, stage, detail)

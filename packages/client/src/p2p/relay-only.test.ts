@@ -5,6 +5,8 @@ import type { PeerConnectionClass } from './options.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { platform } from '../testing/platform.js'
 import { nodePeerConnection } from '../testing/controllers.js'
+import { Rendezvous } from '../testing/rendezvous.js'
+import { createP2P } from './p2p.js'
 
 const TURN = [{ urls: ['turns:a.example'], username: 'u', credential: 'c' }]
 
@@ -94,4 +96,23 @@ describe('[P15] relayOnly', () => {
     const context = { clock: new FakeClock(), platform, onError: () => undefined }
     expect(await new Connections(context, ice, {}).problem()).toBe(undefined)
   })
+
+  it('asks the node for nothing where a call fails anyhow', async () => {
+    const tier = new Rendezvous()
+    const clock = new FakeClock()
+    const context = tier.context('alice', { clock, requestTurn: () => new Promise(() => undefined) })
+    const turn = { urls: ['turns:a.example'], username: 'u', credential: 'c', ttlMs: 1_000 }
+    const welcome = { ...context.welcome, p2p: { server: null, turn } }
+    const p2p = createP2P({ ...context, welcome }, undefined, {
+      relayOnly: true,
+      RTCPeerConnection: Werift as never,
+    })
+    // The credentials are over.
+    await clock.advance(2_000)
+    await expect(p2p?.connect('bob', { signal: AbortSignal.abort('why') })).rejects.toBe('why')
+    await expect(p2p?.connect('')).rejects.toMatchObject({ code: 'bad-name' })
+    await expect(p2p?.connect('alice')).rejects.toMatchObject({ stage: 'not-found' })
+    await p2p?.close()
+    await expect(p2p?.connect('bob')).rejects.toMatchObject({ code: 'closed' })
+  }, 2_000)
 })

@@ -109,11 +109,11 @@ export class Handshake {
     }
   }
 
-  /** The caller's first step, once it is its turn; false: nobody wants that any more. */
-  offer(turn: Promise<boolean>): void {
+  /** The caller's first step, once it is its `turn`; false: nobody wants that any more. */
+  offer(turn: () => Promise<boolean>): void {
     this.#isCaller = true
     this.#step(async () => {
-      if (!(await turn)) return
+      if (!(await turn())) return
       await this.#begin(async (negotiation, { connection, streams, offer }) => {
         this.#watch(connection, streams)
         await negotiation.describe(offer ?? (await connection.createOffer()))

@@ -270,3 +270,27 @@ describe('a hostile peer', () => {
     expect(answers()).toBe(10)
   })
 })
+
+describe('a peer', () => {
+  it('[P11] that began a call keeps its second try when who waited for it here gives up', async () => {
+    const tier = new Rendezvous()
+    const clock = new FakeClock()
+    vi.stubGlobal('RTCPeerConnection', FakeConnection)
+    const alice = controllers.make(tier, 'alice', {}, { clock })
+    tier.context('bob').signaling.onSignal(() => undefined)
+    const abort = new AbortController()
+    tier.inject('bob', 'alice', 'h1', offerOf(sdpOf(LINES)))
+    const call = failure(alice.connect('bob', { signal: abort.signal }))
+    await clock.advance(100)
+    tier.inject('bob', 'alice', 'h1', JSON.stringify({ type: 'end', reason: 'ended' }))
+    await clock.advance(100)
+    abort.abort()
+    expect(await call).toMatchObject({ name: 'AbortError' })
+    const ends = (): number => tier.sent.filter(({ body }) => body.includes('"end"')).length
+    await clock.advance(10_000)
+    expect(ends()).toBe(0)
+    // Nobody here waits for it, so it has no longer than what the other side began.
+    await clock.advance(5_000)
+    expect(ends()).toBe(1)
+  })
+})
