@@ -210,11 +210,11 @@ describe.each(topologies)('delivery, %s', (topology) => {
       const drained = nodeOf(ann)
       const moved = isOnline(ann)
       if (drained !== killed) await Promise.all([drained.terminate(), moved])
+      await vi.waitFor(() => expect(received.length).toBeGreaterThan(20))
       traffic.goes = false
       await sender
       await Promise.all(outcomes)
       expect(received).toEqual(numbers(outcomes.length))
-      expect(received.length).toBeGreaterThan(20)
     } finally {
       await haproxy.stop()
       for (const node of cluster) await node.stop()
