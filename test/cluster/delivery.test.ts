@@ -1,6 +1,6 @@
 import type { ConnectOptions, IdentityStorage, Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startHaproxy } from '@peerage/test-support/haproxy.js'
 import { startNode, startNodes } from '@peerage/test-support/node.js'
 import type { Node } from '@peerage/test-support/node.js'
