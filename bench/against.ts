@@ -37,7 +37,6 @@ function measured(tree: string, comparison: Comparison): Values {
   const file = `${tree}/${written}`
   const { comparisons } = JSON.parse(readFileSync(file, 'utf8')) as { comparisons: Record[] }
   rmSync(file)
-  // `--only` takes the beginning of an id too.
   const samples = comparisons.find(({ id }) => id === comparison.id)?.samples ?? {}
   return new Map(
     comparison.rows.map(({ subject, metric, unit }) => [

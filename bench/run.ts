@@ -7,7 +7,7 @@ import { redisVersion } from './lib/redis.js'
 import { runRounds } from './lib/rounds.js'
 
 const USAGE = `npm run bench -- [options]
-  --only ID        only this comparison, or those that begin so; again for more of them
+  --only ID        only this comparison, or where none is called so those that begin so; again for more of them
   --contender NAME only this one of those compared, again for more; without a ratio, then
   --rounds N       of each; by default 3 to 7
   --quick          a tenth of the load, one round: whether all of it runs. Its figures are nobody's
@@ -47,7 +47,8 @@ function chosen(): Comparison[] {
   const known = COMPARISONS.map(({ id }) => id)
   const unknown = (only ?? []).filter((id) => !known.some((candidate) => candidate.startsWith(id)))
   if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
-  const wanted = COMPARISONS.filter(({ id }) => only?.some((start) => id.startsWith(start)) ?? true)
+  const isMeant = (id: string, said: string): boolean => (known.includes(said) ? id === said : id.startsWith(said))
+  const wanted = COMPARISONS.filter(({ id }) => only?.some((said) => isMeant(id, said)) ?? true)
   const names = values.contender
   if (names === undefined) return wanted
   const compared = new Set(wanted.flatMap(({ contenders }) => contenders.map(({ name }) => name)))
