@@ -1,5 +1,5 @@
 import type { OnlineSession } from '@peerage/core'
-import { hashSecret, mintName } from '@peerage/core'
+import { mintName } from '@peerage/core'
 import type { ProtocolError } from '@peerage/protocol'
 import {
   PROTOCOL_VERSION,
@@ -8,11 +8,12 @@ import {
   encodeNodeMessage,
   errorTexts,
   nameOf,
-  peerOf,
   protocolError,
 } from '@peerage/protocol'
 import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
 import type { AdmitRequest } from '../shared/access.js'
+import type { Claimed } from '../shared/claimer.js'
+import { Claimer } from '../shared/claimer.js'
 import type { NativeConnection } from './connection.js'
 import type { NativeGatewayOptions } from './options.js'
 import { SocketIo } from './socketio.js'
@@ -36,10 +37,12 @@ const NAMESPACE = /^\/[^,]{0,63}/
 /** From a hello to a name and a welcome, or to why not. */
 export class NativeEntry {
   readonly #options: NativeGatewayOptions
+  readonly #claimer: Claimer
   readonly #socketIo = new SocketIo((connection) => this.#welcome(connection))
 
   constructor(options: NativeGatewayOptions) {
     this.#options = options
+    this.#claimer = new Claimer(options)
   }
 
   // One hello at a time, and none after the one that was welcome: a claim costs the registry a script, and a second one
@@ -129,9 +132,11 @@ export class NativeEntry {
     })
   }
 
-  /** Claims the name that a hello asks for. Resolves with why it is refused, or with undefined: the peer has its name. */
+  /**
+   * Claims the name that a hello asks for. Resolves with why it is refused, or with undefined: the peer has its name, or
+   * has gone.
+   */
   async #claim(connection: NativeConnection, said: unknown): Promise<ProtocolError | undefined> {
-    const { node, access, limits, metrics, policy, welcome } = this.#options
     const hello = decodeHello(said)
     if (!hello.ok) return hello.error
     const { app, name = mintName(), secret, token } = hello.value
@@ -141,27 +146,21 @@ export class NativeEntry {
     if (app !== undefined) asked.app = app
     if (token !== undefined) asked.token = token
     if (origin !== undefined) asked.origin = origin
-    // Asked before the access rules and the registry are. Not for the name as well: anybody could keep its holder out.
-    const waitMs = limits.failuresMs(address)
-    if (waitMs > 0) return protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
-    const admitted = await access.admit(asked)
-    if (!admitted.ok) return this.#slowed(protocolError(admitted.code, admitted.detail), address, name)
-    const peer = peerOf(admitted.app, name)
-    const wanted = admitted.identity === undefined ? 'refuse' : policy(admitted.app)
-    const outcome = await node.claim(connection, { peer, secret, policy: wanted })
-    if (!outcome.ok) {
-      if (outcome.code === 'name-taken')
-        return this.#slowed(taken(welcome(undefined)), address, hashSecret(peer, ''))
-      const retryAfterMs = outcome.code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined
-      return protocolError(outcome.code, errorTexts[outcome.code], retryAfterMs)
-    }
-    metrics.registered('native', outcome.reclaimed ? 'reclaimed' : 'ok')
+    const claimed = await this.#claimer.claim(connection, {
+      name,
+      admit: async (access) => ({ ...(await access.admit(asked)), secret }),
+    })
+    if (claimed === undefined) return undefined
+    if (!claimed.ok) return this.#refusalOf(claimed)
+    this.#options.metrics.registered('native', claimed.reclaimed ? 'reclaimed' : 'ok')
     return undefined
   }
 
-  #slowed(error: ProtocolError, address: string, name: string): ProtocolError {
-    const waitMs = this.#options.limits.claimFailed(address, name)
-    return waitMs === 0 ? error : protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
+  #refusalOf({ code, detail, waitMs }: Extract<Claimed, { ok: false }>): ProtocolError {
+    if (waitMs > 0) return protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
+    if (detail !== undefined) return protocolError(code, detail)
+    if (code === 'name-taken') return taken(this.#options.welcome(undefined))
+    return protocolError(code, errorTexts[code], code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined)
   }
 
   /** socket.io has answered the hello. */

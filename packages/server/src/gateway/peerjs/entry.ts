@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { ClaimOutcome, ClaimRequest, Message, OnlineSession } from '@peerage/core'
-import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { errorTexts, parseName, parsePeer, peerOf } from '@peerage/protocol'
-import type { Access, AdmitRequest } from '../shared/access.js'
+import type { Message, OnlineSession } from '@peerage/core'
+import type { App, Peer } from '@peerage/protocol'
+import { errorTexts, parseName } from '@peerage/protocol'
+import type { Access, Admitted, AdmitRequest } from '../shared/access.js'
 import { sameSecret } from '../shared/access.js'
+import { Claimer } from '../shared/claimer.js'
+import type { AdmittedPeer, Claimed } from '../shared/claimer.js'
 import { pause } from '../shared/gateway.js'
 import type { PeerJsConnection } from './connection.js'
 import type { PeerJsFrames } from './frames.js'
@@ -30,20 +32,19 @@ export interface PeerJsEntryOptions extends Pick<
 
 /** A reload frees its id by a close frame, which may reach another node than the new claim: that long is it waited for. */
 const TAKEN_RETRIES_MS = [50, 150, 400]
-/** A flood of claims for one held name must not become four floods. */
-const RETRYING_MOST = 100
 /** A peer over its failures waits so long for its answer: its socket is open meanwhile, so not for ever. */
 const SLOWED_MOST_MS = 2_000
 
 /** Lets peers in: who they are, whether there is room, and their claim. */
 export class PeerJsEntry {
   readonly #options: PeerJsEntryOptions
+  readonly #claimer: Claimer
   /** Connections that hold a name or are about to: what the concurrent limit counts. */
   #places = 0
-  #retrying = 0
 
   constructor(options: PeerJsEntryOptions) {
     this.#options = options
+    this.#claimer = new Claimer({ ...options, takenRetriesMs: TAKEN_RETRIES_MS })
   }
 
   /** A connection has ended. */
@@ -54,50 +55,40 @@ export class PeerJsEntry {
 
   /** From credentials to a name: OPEN, or the reason why not. */
   enter(connection: PeerJsConnection, { url = '', headers }: IncomingMessage): void {
-    const credentials = decodeCredentials(url)
-    const { origin } = headers
-    const answered =
-      credentials === undefined
-        ? this.#refuse(connection, encodeError(refusals.parameters), 'parameters')
-        : this.#enter(connection, { credentials, origin, address: connection.address })
-    answered.catch((error: unknown) => {
+    this.#enter(connection, decodeCredentials(url), headers.origin).catch((error: unknown) => {
       this.#options.onError(error, { stage: 'claim' })
       connection.close('internal')
     })
   }
 
-  async #enter(connection: PeerJsConnection, applicant: Applicant): Promise<void> {
-    const { limits, policy, metrics } = this.#options
-    // Asked before the access rules and the registry are. A right token gets no other answer than a wrong one.
-    const waitMs = limits.failuresMs(applicant.address)
-    if (waitMs > 0) {
-      await this.#turnAway(connection, 'rate-limited', Math.min(waitMs, SLOWED_MOST_MS))
-      return
-    }
-    const admitted = await admitPeerJs(applicant, this.#options)
-    if (!admitted.ok) {
-      const lateMs = this.#guessed(applicant.address, applicant.credentials.id)
-      await this.#refuse(connection, encodeError(admitted.text), admitted.what, lateMs)
-      return
-    }
-    const { peer, secret, app, identity } = admitted
-    if (this.#isFull(peer)) {
-      await this.#refuse(connection, encodeError(refusals.limit), 'overloaded')
-      return
-    }
-    // Asking took its time, and the peer may have gone meanwhile.
-    if (!connection.isOpen) return
+  async #enter(
+    connection: PeerJsConnection,
+    credentials: Credentials | undefined,
+    origin: string | undefined,
+  ): Promise<void> {
+    if (credentials === undefined)
+      return this.#refuse(connection, encodeError(refusals.parameters), 'parameters')
+    const name = parseName(credentials.id)
+    if (!name.ok)
+      return this.#refuse(connection, encodeError(`Invalid id provided: ${name.problem}`), 'bad-name')
+    const asked: AdmitRequest = { name: name.value, wire: 'peerjs', address: connection.address }
+    if (origin !== undefined) asked.origin = origin
+    const claimed = await this.#claimer.claim(connection, {
+      name: name.value,
+      admit: (access) => admitPeerJs(access, asked, credentials, this.#options.key),
+      takePlace: (peer) => this.#takePlace(connection, peer),
+    })
+    if (claimed === undefined) return
+    if (!claimed.ok) return this.#turnAway(connection, claimed)
+    this.#options.metrics.registered('peerjs', claimed.reclaimed ? 'reclaimed' : 'ok')
+    await this.#welcome(connection, claimed.session)
+  }
+
+  #takePlace(connection: PeerJsConnection, peer: Peer): boolean {
+    if (this.#isFull(peer)) return false
     connection.hasPlace = true
     this.#places++
-    const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
-    const outcome = await this.#claim(connection, request)
-    if (outcome.ok) {
-      metrics.registered('peerjs', outcome.reclaimed ? 'reclaimed' : 'ok')
-      await this.#welcome(connection, outcome.session)
-      return
-    }
-    const lateMs = outcome.code === 'name-taken' ? this.#guessed(applicant.address, peer) : 0
-    await this.#turnAway(connection, outcome.code, lateMs)
+    return true
   }
 
   /** The limit counts peers; one that comes back over its own old socket is not one more. */
@@ -105,19 +96,6 @@ export class PeerJsEntry {
     const { concurrentLimit, node } = this.#options
     if (concurrentLimit === 0 || this.#places < concurrentLimit) return false
     return node.sessions.online(peer)?.connection.wire !== 'peerjs'
-  }
-
-  async #claim(connection: PeerJsConnection, request: ClaimRequest): Promise<ClaimOutcome> {
-    const { node } = this.#options
-    let outcome = await node.claim(connection, request)
-    for (const waitMs of TAKEN_RETRIES_MS) {
-      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= RETRYING_MOST) return outcome
-      this.#retrying++
-      await pause(this.#options.clock, waitMs)
-      this.#retrying--
-      outcome = await node.claim(connection, request)
-    }
-    return outcome
   }
 
   // A hook of the application that fails, now or later, is the application's fault and nobody's end.
@@ -145,21 +123,27 @@ export class PeerJsEntry {
     connection.opened(waiting.map((message) => message.frame))
   }
 
-  async #turnAway(connection: PeerJsConnection, code: ErrorCode, lateMs: number): Promise<void> {
+  async #turnAway(
+    connection: PeerJsConnection,
+    { code, detail = errorTexts[code], waitMs }: Extract<Claimed, { ok: false }>,
+  ): Promise<void> {
+    // Whoever tries names or tokens gets its answers late.
+    const lateMs = Math.min(waitMs, SLOWED_MOST_MS)
     switch (code) {
       case 'name-taken':
-        await this.#refuse(connection, ID_TAKEN_FRAME, code, lateMs)
-        return
+        return this.#refuse(connection, ID_TAKEN_FRAME, code, lateMs)
       case 'draining':
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
+        if (!connection.hasPlace && code === 'overloaded')
+          return this.#refuse(connection, encodeError(refusals.limit), code)
         // An ERROR would end the peer for good; after a mere close it may try again.
         await this.#refused(connection, code, lateMs)
         connection.close(code === 'draining' ? 'drain' : code)
         return
       default:
-        await this.#refuse(connection, encodeError(errorTexts[code]), code, lateMs)
+        return this.#refuse(connection, encodeError(detail), code, lateMs)
     }
   }
 
@@ -176,11 +160,6 @@ export class PeerJsEntry {
     metrics.registered('peerjs', what)
     const waitMs = Math.max(lateMs, limits.refusedMs(connection.address))
     if (waitMs > 0) await pause(this.#options.clock, waitMs)
-  }
-
-  /** Whoever tries names or tokens gets its answers so late. */
-  #guessed(address: string, name: string): number {
-    return Math.min(this.#options.limits.claimFailed(address, name), SLOWED_MOST_MS)
   }
 }
 
@@ -200,55 +179,27 @@ export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
   return app === undefined ? { ok: false } : { ok: true, app }
 }
 
-type PeerJsAdmitted =
-  /** `identity`: proven by the access rules; `secret`: what takes the name back. */
-  | { ok: true; peer: Peer; app: App; secret: string; identity: string | undefined }
-  /** `text`: for the ERROR frame. `what`: for metrics. */
-  | { ok: false; text: string; what: string }
-
-interface Applicant {
-  credentials: Credentials
-  origin: string | undefined
-  address: string
-}
-
 /**
- * Who may come in, and as whom. The access rules see what stands in PeerJS's `token` field (up to a `~`, if there is
- * one); where that does not do, what stands in its `key` field, so that a shared key can travel in either [P11].
+ * Whether a peer may come in, and what takes its name back. The access rules see what stands in PeerJS's `token` field (up
+ * to a `~`, if there is one); where that does not do, what stands in its `key` field, so that a shared key can travel in
+ * either [P11]. Of a refusal by an application's rules PeerJS learns what `peer` would say.
  */
 async function admitPeerJs(
-  applicant: Applicant,
-  { access, key: keys }: { access: Access; key: PeerJsKeys },
-): Promise<PeerJsAdmitted> {
-  const { id, token, key } = applicant.credentials
-  const name = parseName(id)
-  if (!name.ok) return { ok: false, text: `Invalid id provided: ${name.problem}`, what: 'bad-name' }
+  access: Access,
+  asked: AdmitRequest,
+  { token, key }: Credentials,
+  keys: PeerJsKeys,
+): Promise<AdmittedPeer | Extract<Admitted, { ok: false }>> {
   const meaning = meaningOf(keys, key)
   const divider = token.indexOf(TOKEN_DIVIDER)
-  const presented = divider < 0 ? token : token.slice(0, divider)
-  const asked = (presented: string): AdmitRequest => ({
-    name: name.value,
-    wire: 'peerjs',
-    address: applicant.address,
-    token: presented,
-    ...(meaning.ok && meaning.app !== undefined ? { app: meaning.app } : {}),
-    ...(applicant.origin === undefined ? {} : { origin: applicant.origin }),
-  })
+  if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
   if (meaning.ok) {
-    const admitted = await access.admit(asked(presented))
+    const admitted = await access.admit({ ...asked, token: divider < 0 ? token : token.slice(0, divider) })
     // A token that many peers share is no secret of one of them: its bearer cannot take a name back [I9].
     const shared = admitted.ok && admitted.identity !== undefined && divider < 0
-    if (admitted.ok)
-      return accept(name.value, admitted, shared ? randomBytes(16).toString('base64url') : token)
+    if (admitted.ok) return { ...admitted, secret: shared ? randomBytes(16).toString('base64url') : token }
   }
-  const admitted = await access.admit(asked(key))
-  if (admitted.ok && admitted.identity !== undefined) return accept(name.value, admitted, token)
-  return { ok: false, text: meaning.ok ? refusals.token : refusals.key, what: 'forbidden' }
-}
-
-function accept(name: Name, admitted: { app: App; identity?: string }, secret: string): PeerJsAdmitted {
-  const { app, identity } = admitted
-  // The name is a piece of the whole query until it is copied, and would keep all of it.
-  const own = parsePeer(Buffer.from(peerOf(app, name)).toString())
-  return { ok: true, peer: own.ok ? own.value : peerOf(app, name), app, secret, identity }
+  const admitted = await access.admit({ ...asked, token: key })
+  if (admitted.ok && admitted.identity !== undefined) return { ...admitted, secret: token }
+  return { ok: false, code: 'forbidden', detail: meaning.ok ? refusals.token : refusals.key }
 }
