@@ -1,4 +1,5 @@
 import type { CloseReason, ConnectionId, ErrorCode, Name, Peer, Room } from '@peerage/protocol'
+import { parseConnectionId } from '@peerage/protocol'
 import type { Lease } from '../names/registry.js'
 import type { Message, Wire } from '../routing/message.js'
 
@@ -92,6 +93,15 @@ export function transition(session: Session, event: SessionEvent): Session {
 export class Sessions {
   readonly #byConnection = new Map<ConnectionId, Session>()
   readonly #byPeer = new Map<Peer, OnlineSession>()
+  #serial = 0
+
+  /** For a connection that is about to be made, on whichever wire: no other one of this node has it. */
+  newId(): ConnectionId {
+    this.#serial++
+    const id = parseConnectionId(this.#serial.toString(36))
+    if (!id.ok) throw new Error(id.problem)
+    return id.value
+  }
 
   open(connection: Connection, deadline: number): OpeningSession {
     const session: OpeningSession = { state: 'opening', connection, deadline }

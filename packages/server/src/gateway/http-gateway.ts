@@ -2,10 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Wire } from '@peerage/core'
 
-/** Where a gateway takes upgrades, and the setting that moves it elsewhere. */
+/** Where a gateway takes upgrades. `setting`: the name of the option that moves it elsewhere, for messages. */
 export interface Place {
   path: string
-  setting: 'path' | 'peerjs.path'
+  setting: string
 }
 
 /**

@@ -12,7 +12,6 @@ import {
 import { TokenBucket } from '../../lib/token-bucket.js'
 import type { ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
-import type { GatewayMetrics } from '../shared/events.js'
 import type { Arrival } from '../shared/gateway.js'
 
 // engine.io's protocol 4 without polling, upgrades and buffers: one text frame a packet; its first character is the type.
@@ -78,7 +77,6 @@ function nativeRates({ limits, relay }: NativeHost, now: number): NativeRates {
 
 /** What native connections need of their gateway. */
 export interface NativeHost extends ConnectionHost {
-  readonly metrics: Pick<GatewayMetrics, 'rejected'>
   /** What this node carries; null: nothing. */
   readonly relay: { bytesPerSecond: number; messageBytes: number } | null
   readonly frames: {
@@ -163,12 +161,6 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   /** engine.io asks with packets, and never with a WebSocket ping. */
   override sendPing(): boolean {
     return this.tryWrite(PING)
-  }
-
-  override countExtra(): boolean {
-    if (super.countExtra()) return true
-    this.host.metrics.rejected('native', 'rate-limited')
-    return false
   }
 
   send(message: ServerMessage): boolean {

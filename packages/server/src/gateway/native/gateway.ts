@@ -19,7 +19,6 @@ const NOT_OUR_PROTOCOL: UpgradeRefusal = {
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class NativeGateway extends WebSocketGateway<NativeConnection> implements NativeHost {
-  readonly metrics: NativeGatewayOptions['metrics']
   readonly relay: NativeGatewayOptions['relay']
   readonly entry: NativeEntry
   readonly frames: NativeFrames
@@ -27,9 +26,8 @@ export class NativeGateway extends WebSocketGateway<NativeConnection> implements
   readonly #handshake: string
 
   constructor(options: NativeGatewayOptions) {
-    const { engine, path, metrics, relay } = options
-    super(options, { ...engine, wire: 'native', place: { path, setting: 'path' }, idPrefix: '' })
-    this.metrics = metrics
+    const { engine, path, relay } = options
+    super(options, { ...engine, wire: 'native', place: { path, setting: 'path' } })
     this.relay = relay
     this.entry = new NativeEntry(options)
     this.frames = new NativeFrames(options, this.entry)

@@ -26,7 +26,6 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
     super(options, {
       wire: 'peerjs',
       place: { path: `${base}peerjs`, setting: 'peerjs.path' },
-      idPrefix: '0',
       frameBytes,
       bufferedBytes: options.bufferedBytes,
       pingIntervalMs,

@@ -292,6 +292,7 @@ describe('limits', () => {
     expect(String((await answered)[0])).toBe('one')
     for (let n = 0; n < 2_200; n++) a.socket.ping()
     expect(await a.ended()).toMatchObject({ code: 4004 })
+    expect(home.seen).toContain('rejected rate-limited')
     for (let n = 0; n < 2_200; n++) b.send(candidate('nobody', n))
     expect(await b.ended()).toMatchObject({ code: 4004 })
   })
@@ -317,6 +318,7 @@ describe('limits', () => {
     const a = await home.join('a')
     for (let n = 0; n < 2_200; n++) a.socket.pong()
     expect(await a.ended()).toMatchObject({ code: 4004 })
+    expect(home.seen).toContain('rejected rate-limited')
   })
 
   test('[P16] who goes on sending after the close is cut', async () => {

@@ -3,6 +3,7 @@ import type { Clock, Connection, ServerMessage, Wire } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
 import { closeCodes, closeTextOf } from '@peerage/protocol'
 import { WebSocket } from 'ws'
+import type { GatewayMetrics } from './events.js'
 import type { FrameWriter, Pinged } from './frame-writer.js'
 import { Marks } from './frame-writer.js'
 import type { Beating } from './heartbeat.js'
@@ -16,6 +17,7 @@ export interface ConnectionHost {
   readonly clock: Clock
   readonly limits: Limits
   readonly writer: FrameWriter
+  readonly metrics: Pick<GatewayMetrics, 'rejected'>
   /** Over so many bytes that wait to be read, the peer is a slow consumer. */
   readonly bufferedBytes: number
   /** `code` as in RFC 6455 §7.4; 1006: no close frame came. */
@@ -233,9 +235,10 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   }
 
   /** Counts what is no message: a ping of the peer, or a pong that nobody asked for. False: over its rate. */
-  protected countExtra(): boolean {
+  countExtra(): boolean {
     const now = this.host.clock.monotonic()
     if (this.rates.messages.take(1, now) === 0) return true
+    this.host.metrics.rejected(this.wire, 'rate-limited')
     this.strike(now)
     return false
   }

@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock, Ending, Node, OnError, Wire } from '@peerage/core'
 import type { ConnectionId } from '@peerage/protocol'
-import { parseConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
 import type { HttpGateway, Place } from '../http-gateway.js'
 import type { Access } from './access.js'
@@ -46,8 +45,6 @@ export interface SocketOptions {
 export interface WireOptions extends SocketOptions {
   wire: Wire
   place: Place
-  /** Zeros before the serial number in the id of a connection, as many as no other wire has. */
-  idPrefix: '' | '0'
 }
 
 /** How a peer came, as its connection is made of it. */
@@ -75,12 +72,11 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   readonly clock: Clock
   readonly limits: Limits
   readonly writer: FrameWriter
+  readonly metrics: GatewayMetrics
   readonly bufferedBytes: number
   readonly #options: GatewayOptions
-  readonly #idPrefix: string
   readonly #wss: WebSocketServer
   readonly #heartbeat: Heartbeat
-  #serial = 0
   #open = 0
 
   constructor(options: GatewayOptions, wire: WireOptions) {
@@ -89,10 +85,10 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.wire = wire.wire
     this.place = wire.place
     this.clock = clock
+    this.metrics = options.metrics
     this.limits = limits
     this.bufferedBytes = wire.bufferedBytes
     this.writer = new FrameWriter(wire.bufferedBytes, clock, limits.backlog)
-    this.#idPrefix = wire.idPrefix
     this.#heartbeat = new Heartbeat({ clock, ...wire })
     this.#wss = new WebSocketServer({
       noServer: true,
@@ -152,7 +148,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.#wss.handleUpgrade(request, stream, head, (socket) => {
       if (!(socket instanceof OwnedWebSocket)) return
       isAccepted = true
-      this.#accept({ id: this.#nextId(), socket, stream, request, address })
+      this.#accept({ id: this.#options.node.sessions.newId(), socket, stream, request, address })
     })
     stream.uncork()
     if (!isAccepted) this.limits.disconnected(address)
@@ -166,15 +162,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     return over && overLimit(over)
   }
 
-  #nextId(): ConnectionId {
-    this.#serial++
-    const id = parseConnectionId(this.#idPrefix + this.#serial.toString(36))
-    if (!id.ok) throw new Error(id.problem)
-    return id.value
-  }
-
   #accept(arrival: Arrival): void {
-    this.#options.metrics.connected(this.wire)
+    this.metrics.connected(this.wire)
     const connection = this.connectionOf(arrival)
     this.#open++
     this.#heartbeat.add(connection)
