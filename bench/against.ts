@@ -4,8 +4,9 @@
  *   npm run build && npx tsc -b test/support bench    # in both trees
  *   node bench/dist/bench/against.js ../before --rounds 7 [--only ID] …
  *
- * Each round measures the other tree, this tree, and the other tree once more, each in new processes, every second round
- * in the opposite order. The third one says how far two measurements of one and the same build lie apart.
+ * The two trees take turns, each time in new processes, and the other tree has the first turn and the last one. Each
+ * measurement of this tree is compared with the one before it and the one after it, by turns. Those two are compared with
+ * each other as well, which says how far two measurements of one and the same build lie apart.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
@@ -24,8 +25,9 @@ const WRITTEN_PATTERN = /^written to (\S+)$/m
 type Values = ReadonlyMap<string, number>
 
 function measured(tree: string, comparison: Comparison): Values {
-  const subjects = [...new Set(comparison.rows.map(({ subject }) => subject))]
-  const contenders = subjects.flatMap((subject) => ['--contender', subject])
+  const rows = comparison.rows.filter(({ subject }) => subject.startsWith('peerage'))
+  const subjects = new Set(rows.map(({ subject }) => subject))
+  const contenders = [...subjects].flatMap((subject) => ['--contender', subject])
   const args = ['--rounds', '1', '--only', comparison.id, ...contenders]
   const said = execFileSync(process.execPath, [`${tree}/bench/dist/bench/run.js`, ...args], {
     cwd: tree,
@@ -39,7 +41,7 @@ function measured(tree: string, comparison: Comparison): Values {
   rmSync(file)
   const samples = comparisons.find(({ id }) => id === comparison.id)?.samples ?? {}
   return new Map(
-    comparison.rows.map(({ subject, metric, unit }) => [
+    rows.map(({ subject, metric, unit }) => [
       `${subject}: ${metric} (${unit})`,
       samples[subject]?.[0]?.[metric] ?? Number.NaN,
     ]),
@@ -47,22 +49,18 @@ function measured(tree: string, comparison: Comparison): Values {
 }
 
 function compare(comparison: Comparison, other: string, rounds: number): void {
-  const before: Values[] = []
-  const after: Values[] = []
-  const again: Values[] = []
+  const others = [measured(other, comparison)]
+  const these: Values[] = []
   for (let round = 0; round < rounds; round++) {
-    const steps: [string, Values[]][] = [
-      [other, before],
-      [REPOSITORY, after],
-      [other, again],
-    ]
-    for (const [tree, values] of round % 2 === 0 ? steps : steps.toReversed())
-      values.push(measured(tree, comparison))
+    these.push(measured(REPOSITORY, comparison))
+    others.push(measured(other, comparison))
   }
-  for (const measure of before[0]?.keys() ?? []) {
+  for (const measure of others[0]?.keys() ?? []) {
     const of = (values: Values[]): number[] => values.map((value) => value.get(measure) ?? Number.NaN)
-    const changed = spread(pairedRatio(of(after), of(before)))
-    const same = spread(pairedRatio(of(again), of(before)))
+    const [before, after] = [others.slice(0, -1), others.slice(1)]
+    const beside = these.map((_, round) => (round % 2 === 0 ? before : after)[round] ?? new Map())
+    const changed = spread(pairedRatio(of(these), of(beside)))
+    const same = spread(pairedRatio(of(after), of(before)))
     console.log(`| ${comparison.id} | ${measure} | ${changed} | ${same} |`)
   }
 }

@@ -47,7 +47,8 @@ function chosen(): Comparison[] {
   const known = COMPARISONS.map(({ id }) => id)
   const unknown = (only ?? []).filter((id) => !known.some((candidate) => candidate.startsWith(id)))
   if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
-  const isMeant = (id: string, said: string): boolean => (known.includes(said) ? id === said : id.startsWith(said))
+  const isMeant = (id: string, said: string): boolean =>
+    known.includes(said) ? id === said : id.startsWith(said)
   const wanted = COMPARISONS.filter(({ id }) => only?.some((said) => isMeant(id, said)) ?? true)
   const names = values.contender
   if (names === undefined) return wanted
