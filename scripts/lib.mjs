@@ -37,6 +37,23 @@ export function requireNode() {
   process.exit(1)
 }
 
+/** Ends this process with 2: one line says what is wrong with its arguments, and then comes how it is used. */
+export function refuse(wrong, usage) {
+  console.error(`${wrong.replaceAll('\n', ' ')}\n\n${usage}`)
+  process.exit(2)
+}
+
+/** What `act` returns; wrong arguments that it throws are refused. */
+export async function orRefuse(usage, act) {
+  try {
+    return await act()
+  } catch (error) {
+    // The former are of parseArgs, the latter of test/support/usage.ts.
+    if (/^(?:ERR_PARSE_ARGS_|WRONG_USAGE$)/.test(error?.code)) refuse(error.message, usage)
+    throw error
+  }
+}
+
 /** `npm ci`, unless what is installed is what the lock file says. Resolves with whether all is well. */
 export async function install() {
   if (isInstalled()) {

@@ -1,26 +1,39 @@
 // npm run test:nodes: `npm run check` and the cluster tests on each of the newer lines of Node. Their binaries come from
-// npm into .work/nodes and stay there; nothing is installed. What follows `--` names some lines (22, 24, 26) and what
-// to run in place of the cluster tests, as vitest takes it: npm run test:nodes -- 26 test/cluster/rooms
+// npm into .work/nodes and stay there; nothing is installed.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
-import { build, conclude, install, requireNode, ROOT, step } from './lib.mjs'
+import { parseArgs } from 'node:util'
+import { build, conclude, install, orRefuse, refuse, requireNode, ROOT, step } from './lib.mjs'
 
 /** The newest of each line that npm had on 2026-11-28. Node 20 is what everything else here runs on. */
 const NODES = { 22: '22.23.5', 24: '24.22.3', 26: '26.12.1' }
 const PACKAGE = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
 
+const USAGE = `npm run test:nodes -- [LINE …] [PATH …] [-t NAME]
+  LINE     some of ${Object.keys(NODES).join(', ')}; all when none is named
+  PATH     the tests to run in place of the cluster tests, as vitest takes it: test/cluster/rooms
+  -t NAME  of them only those whose names match`
+
 requireNode()
-const args = process.argv.slice(2)
-const lines = args.filter((arg) => Object.hasOwn(NODES, arg))
-const paths = args.filter((arg) => !Object.hasOwn(NODES, arg))
-const unknown = paths.filter((arg) => /^[\d.]+$/.test(arg))
-if (unknown.length > 0) {
-  console.error(
-    `no such line of Node here: ${unknown.join(', ')}; there are ${Object.keys(NODES).join(', ')}`,
-  )
-  process.exit(2)
+const { positionals, values } = await orRefuse(USAGE, () =>
+  parseArgs({
+    allowPositionals: true,
+    options: { testNamePattern: { type: 'string', short: 't' }, help: { type: 'boolean' } },
+  }),
+)
+if (values.help) {
+  console.log(USAGE)
+  process.exit(0)
 }
+const lines = positionals.filter((arg) => Object.hasOwn(NODES, arg))
+const paths = positionals.filter((arg) => !Object.hasOwn(NODES, arg))
+const unknown = paths.filter((arg) => /^[\d.]+$/.test(arg))
+if (unknown.length > 0)
+  refuse(
+    `no such line of Node here: ${unknown.join(', ')}; there are ${Object.keys(NODES).join(', ')}`,
+    USAGE,
+  )
 if (!(await install()) || !(await build())) conclude('nodes', { passed: 0, failed: 1 })
 
 const results = []
@@ -36,6 +49,7 @@ async function runOn(version) {
   // Said and counted: nobody shall take it for tested.
   if (node === undefined) return { passed: 0, failed: 1 }
   const real = paths.length > 0 ? paths : ['test/cluster']
+  if (values.testNamePattern !== undefined) real.push('-t', values.testNamePattern)
   const check = await runScript(node, version, 'check', [])
   return add(check, await runScript(node, version, 'test', ['--project', 'real*', ...real]))
 }

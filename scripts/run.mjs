@@ -1,5 +1,5 @@
 // node scripts/run.mjs FOLDER …: runs test/FOLDER/run.ts from its sources, so no build of the tests is needed.
-import { install, requireNode, ROOT } from './lib.mjs'
+import { install, orRefuse, requireNode, ROOT } from './lib.mjs'
 
 requireNode()
 if (!(await install())) process.exit(1)
@@ -16,4 +16,5 @@ const { module } = await runnerImport(`${ROOT}test/${folder}/run.ts`, {
     },
   },
 })
-process.exit(await module.main(args))
+if (args.includes('--help')) console.log(module.USAGE)
+else process.exit(await orRefuse(module.USAGE, () => module.main(args)))

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { build, conclude, install, requireNode, runTests } from './lib.mjs'
+import { build, conclude, install, refuse, requireNode, runTests } from './lib.mjs'
 
 const RELEASE = 'sid'
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
@@ -50,10 +50,11 @@ class CannotBeHad extends Error {}
 requireNode()
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !Object.hasOwn(SERVERS, name))
-if (unknown.length > 0) {
-  console.error(`no such server: ${unknown.join(', ')}; there are ${Object.keys(SERVERS).join(', ')}`)
-  process.exit(2)
-}
+if (unknown.length > 0)
+  refuse(
+    `no such server: ${unknown.join(', ')}`,
+    `npm run test:servers -- [${Object.keys(SERVERS).join('|')} …]`,
+  )
 if (!(await install()) || !(await build())) conclude('servers', { passed: 0, failed: 1 })
 const folder = mkdtempSync(join(tmpdir(), 'peerage-servers-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

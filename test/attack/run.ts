@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { run } from '@peerage/test-support/process.js'
+import { requireKnown, WrongUsage } from '@peerage/test-support/usage.js'
 import { attacks, elsewhere, type Attack, type Told } from './attacks.js'
 import { Neighbours, type Quality } from './neighbours.js'
 import { ACCESS_KEY, redisMemory, rssOf, startStage, type Stage } from './stage.js'
@@ -228,7 +229,7 @@ function row(result: Result): string {
   ].join(' | ')} |`
 }
 
-const HELP = `npm run attack -- [--only NAME,…] [--seconds N]
+export const USAGE = `npm run attack -- [--only NAME,…] [--seconds N]
 Attacks two nodes on a real Redis, on loopback only. It prints a table, and writes .work/attack.json.
 Held means: the processes live, a node grows by less than ${mb(NODE_GROWTH)} MB and Redis by less than ${mb(REDIS_GROWTH)} MB, no
 send of a neighbour fails, and their p99 stays below max(2 × quiet, quiet + ${NOISE_MS} ms). What is late once is tried twice
@@ -242,21 +243,18 @@ export async function main(args: string[]): Promise<number> {
       only: { type: 'string' },
       // A hundredth of less is a moment, as the first one, in which code is new to its process.
       seconds: { type: 'string', default: '10' },
-      help: { type: 'boolean', default: false },
     },
   })
-  if (values.help) {
-    console.log(HELP)
-    return 0
-  }
   const ids = values.only?.split(',')
   const unknown = ids?.filter((id) => !attacks.some((one) => one.id === id)) ?? []
+  requireKnown(
+    'attack',
+    unknown,
+    attacks.map(({ id }) => id),
+  )
   const seconds = Number(values.seconds)
-  if (unknown.length > 0 || !(seconds > 0 && seconds <= 60)) {
-    console.error(unknown.length > 0 ? `no such attack: ${unknown.join(', ')}` : '--seconds is 1 to 60')
-    console.error(HELP)
-    return 2
-  }
+  if (!(seconds > 0 && seconds <= 60))
+    throw new WrongUsage(`--seconds is a number up to 60, not "${values.seconds}"`)
   console.log(HEADER.join('\n'))
   const chosen = attacks.filter(({ id }) => ids === undefined || ids.includes(id))
   const results = await runAttacks(chosen, seconds, (result) => console.log(row(result)))

@@ -6,12 +6,14 @@ import { launchChromium } from '@peerage/test-support/chromium.js'
 import { ensureBuilt, REPOSITORY, startNode } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
 import { run } from '@peerage/test-support/process.js'
+import { requireKnown } from '@peerage/test-support/usage.js'
 import { bundlers } from './bundlers.js'
 import type { Bundler, Site, Trial } from './trial.js'
 import { FIREFOX, runIn, writeFiles } from './trial.js'
 
-// npm run test:bundlers: the packages as npm would publish them, the bundlers as they are published, and what they
-// make is run. Needs the npm registry and some minutes. `-- --only vite,next` runs some.
+export const USAGE = `npm run test:bundlers -- [--only NAME,…]
+The packages as npm would publish them, the bundlers as they are published, and what they make is run. Needs the npm
+registry and some minutes. --only names some by how they begin: vite,next.`
 
 const APP = fileURLToPath(new URL('app/', import.meta.url))
 const DOCUMENT = `${REPOSITORY}docs/bundlers.md`
@@ -28,9 +30,10 @@ interface Row {
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({ args, options: { only: { type: 'string' } } })
   const only = values.only?.toLowerCase().split(',')
-  const chosen = bundlers.filter(
-    ({ name }) => only?.some((word) => name.toLowerCase().startsWith(word)) ?? true,
-  )
+  const isNamed = (word: string, { name }: Bundler): boolean => name.toLowerCase().startsWith(word)
+  const unknown = only?.filter((word) => !bundlers.some((bundler) => isNamed(word, bundler))) ?? []
+  requireKnown('bundler', unknown, [...new Set(bundlers.map(({ name }) => name))])
+  const chosen = bundlers.filter((bundler) => only?.some((word) => isNamed(word, bundler)) ?? true)
   await ensureBuilt()
   const packages = await makeDirectory('packed')
   const tier = await startNode()

@@ -50,4 +50,8 @@ describe('the fault bench, a short selection', () => {
     expect([...numbers].toSorted((a, b) => a - b)).toEqual(all)
     for (const fault of faults) expect(fault.outageP99Ms).toBeGreaterThan(0)
   })
+
+  test('every fault is there once', () => {
+    expect(new Set(faults).size).toBe(faults.length)
+  })
 })

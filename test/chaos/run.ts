@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { clockOffset } from '@peerage/test-support/faketime.js'
 import { seeded } from '@peerage/test-support/random.js'
+import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
 import { faults, pick } from './faults/index.js'
 import { History } from './history.js'
@@ -40,8 +41,12 @@ const OVERLAP_MS = 1_000
 export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
   const random = seeded(options.seed)
   const { found: wanted, unknown } = pick(options.faults)
-  if (unknown.length > 0)
-    throw new Error(`no such fault: ${unknown.join(', ')}; there are ${faults.map((f) => f.id).join(', ')}`)
+  requireKnown(
+    'fault',
+    unknown,
+    faults.map(({ id }) => id),
+  )
+  options.log(`seed ${options.seed}: the same seed brings the same schedule`)
   const results: ClassResult[] = []
   for (const fault of wanted) {
     const result = await runClass(fault, options, random.between(0, 2 ** 31))
@@ -135,7 +140,11 @@ export function line(result: ClassResult): string {
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** `npm run chaos -- --seed S --faults F1,F5 --times 2 --peers 24`. */
+export const USAGE = `npm run chaos -- [--seed N] [--faults ID,…] [--times N] [--peers N]
+Injects faults into real processes under traffic, each class (all of them by default) so often (1), and checks the
+history that the peers (24) kept themselves. The same seed brings the same schedule. F9 names every kind of F9.
+Faults: ${faults.map(({ id }) => id).join(', ')}`
+
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
@@ -147,12 +156,11 @@ export async function main(args: string[]): Promise<number> {
     },
   })
   const log = (text: string): void => console.log(text)
-  log(`seed ${values.seed}: the same seed brings the same schedule`)
   const results = await runChaos({
-    seed: Number(values.seed),
+    seed: wholeNumber('seed', values.seed, 0),
     faults: values.faults.split(','),
-    times: Number(values.times),
-    peers: Number(values.peers),
+    times: wholeNumber('times', values.times, 1),
+    peers: wholeNumber('peers', values.peers, 1),
     log,
   })
   log(`\n${HEADER}`)

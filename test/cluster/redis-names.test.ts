@@ -41,7 +41,7 @@ const at = (i: number): RigNode => {
 describe.each(topologies)('names, %s', (topology) => {
   useNodes(topology)
 
-  test('[I1] [F21] the same name claimed on two nodes, 1,000 times: one winner each', async () => {
+  test('[CALL1] [I1] [F21] the same name claimed on two nodes, 1,000 times: one winner each', async () => {
     for (let round = 0; round < 1_000; round++) {
       const peer = newPeer()
       const results = await Promise.all(

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { requireKnown } from '@peerage/test-support/usage.js'
 import type { Order, Tried } from './try-house.js'
 import { ORDERS, tryHouse } from './try-house.js'
 
@@ -48,22 +49,22 @@ const WS = 'ws@8.23.0'
 
 type Row = Tried & { name: string; order: Order; packages: string[] }
 
-/** Tries each framework with packages from npm. Resolves to the exit code. */
+export const USAGE = `npm run test:frameworks -- [--only NAME,…]
+Tries a node in an application of each framework, with packages from npm, and writes docs/frameworks.md unless --only
+names some.
+Frameworks: ${Object.keys(HOUSES).join(', ')}`
+
+/** Resolves to the exit code. */
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({ args, options: { only: { type: 'string' } } })
-  const names = values.only?.split(',') ?? Object.keys(HOUSES)
+  const only = values.only?.split(',')
+  const chosen = Object.entries(HOUSES).filter(([name]) => only?.includes(name) ?? true)
+  requireKnown('framework', only?.filter((name) => !Object.hasOwn(HOUSES, name)) ?? [], Object.keys(HOUSES))
   const work = await makeDirectory('frameworks')
   const rows: Row[] = []
   try {
     const tarballs = await pack(join(work, 'packed'))
-    for (const name of names) {
-      const house = HOUSES[name]
-      if (house === undefined) {
-        console.error(`no such framework: ${name}; there are ${Object.keys(HOUSES).join(', ')}`)
-        return 2
-      }
-      rows.push(...(await tryOne(name, house, join(work, name), tarballs)))
-    }
+    for (const [name, house] of chosen) rows.push(...(await tryOne(name, house, join(work, name), tarballs)))
   } finally {
     await removeDirectory(work)
   }

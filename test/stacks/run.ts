@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
+import { requireKnown, wholeNumber, WrongUsage } from '@peerage/test-support/usage.js'
 import { runCell, type CellResult } from './cell.js'
 import { prepare, STACKS, type Platform, type Stack } from './peers.js'
 import { document, HEADER, row, type Versions } from './report.js'
@@ -60,27 +61,27 @@ export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions
 
 /**
  * `werift,chromium`: these, each with each; `werift:chromium`: werift calls Chromium.
- * @throws an Error for a stack that there is none of
+ * @throws WrongUsage for a stack that there is none of
  */
 export function select(only: string | undefined): readonly Pairing[] {
   if (only === undefined) return ALL
   const names = only.split(',')
   const known = new Set<string>(STACKS)
   const unknown = names.flatMap((name) => name.split(':')).filter((name) => !known.has(name))
-  if (unknown.length > 0) throw new Error(`no such stack: ${unknown.join(', ')}`)
+  requireKnown('stack', unknown, STACKS)
   return ALL.filter(
     ({ caller, callee }) =>
       names.includes(`${caller}:${callee}`) || (names.includes(caller) && names.includes(callee)),
   )
 }
 
-const HELP = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--times N] [--write]
+export const USAGE = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--times N] [--write]
 Peers of every WebRTC stack call each other over one node. In each cell a channel opens, each side sends so many
 megabytes (10), each side closes a channel, and the other must see it. It prints a table, and writes .work/stacks.json;
 --write puts the table into docs/stacks.md, too. --times runs each cell so often, for what fails rarely.
 Stacks: ${STACKS.join(', ')}`
 
-/** `npm run test:stacks`. Resolves with the exit code: 0, 1 where a cell failed, 2 for wrong arguments. */
+/** `npm run test:stacks`. Resolves with the exit code: 0, or 1 where a cell failed. */
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
@@ -89,29 +90,15 @@ export async function main(args: string[]): Promise<number> {
       megabytes: { type: 'string', default: '10' },
       times: { type: 'string', default: '1' },
       write: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
     },
   })
-  if (values.help) {
-    console.log(HELP)
-    return 0
-  }
-  let cells: readonly Pairing[] = []
-  let wrong: string | undefined
-  try {
-    cells = select(values.only)
-  } catch (error) {
-    wrong = String(error)
-  }
+  const cells = select(values.only)
   const megabytes = Number(values.megabytes)
-  if (!(megabytes > 0 && megabytes <= 100)) wrong = '--megabytes is a number up to 100'
-  const times = Number(values.times)
-  if (!(Number.isInteger(times) && times >= 1)) wrong = '--times is a whole number from 1'
-  if (values.write && values.only !== undefined) wrong = '--write is for all stacks, without --only'
-  if (wrong !== undefined) {
-    console.error(`${wrong}\n${HELP}`)
-    return 2
-  }
+  if (!(megabytes > 0 && megabytes <= 100))
+    throw new WrongUsage(`--megabytes is a number up to 100, not "${values.megabytes}"`)
+  const times = wholeNumber('times', values.times, 1)
+  if (values.write && values.only !== undefined)
+    throw new WrongUsage('--write is for all stacks, without --only')
   console.log(HEADER.join('\n'))
   const matrix = await runMatrix({
     cells,

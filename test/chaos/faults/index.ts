@@ -19,7 +19,6 @@ export const faults: readonly Fault[] = [
   ...limitFaults,
   ...resetFaults,
   ...nameFaults,
-  ...resetFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
 /** `F9` names every kind of F9; `F9-move` that one. */

@@ -1,6 +1,8 @@
+import wrtc from '@roamhq/wrtc'
+import { RTCPeerConnection as Werift } from 'werift'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Connections } from './connections.js'
-import type { PeerConnectionClass } from './options.js'
+import { Connections, givenClass } from './connections.js'
+import type { P2POptions, PeerConnectionClass } from './options.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeConnection } from '../testing/fake-connection.js'
 import { platform } from '../testing/platform.js'
@@ -107,4 +109,13 @@ it('[P26] none is made ahead in Node, nor of a class that the application gave',
   connections(unused)
   await clock.advance(1000)
   expect(unused).not.toHaveBeenCalled()
+})
+
+// Types alone: werift's class is no RTCPeerConnection to TypeScript, and is taken all the same.
+it('the classes of werift and @roamhq/wrtc are options as they are', () => {
+  const options: P2POptions[] = [{ RTCPeerConnection: Werift }, { RTCPeerConnection: wrtc.RTCPeerConnection }]
+  for (const { RTCPeerConnection } of options) expect(givenClass(RTCPeerConnection)).toBe(RTCPeerConnection)
+  // @ts-expect-error what makes no channels is no such class
+  const wrong: P2POptions = { RTCPeerConnection: Date }
+  expect(wrong).toBeDefined()
 })

@@ -22,7 +22,7 @@ import {
   LABEL_MAX_LENGTH,
   RETRANSMITS_MAX,
   decodeSignal,
-  surplusOf,
+  roomFor,
 } from './handshake/signals.js'
 import type { Call, EndReason } from './handshake/signals.js'
 import { checkP2PServer } from './options.js'
@@ -56,9 +56,6 @@ const channelKinds: Kinds<ChannelOptions> = {
 }
 const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSignal }
 
-/** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
-const INCOMING_MAX = 32
-const LABELS_MAX = 8
 /** Closed channels that are remembered. */
 const FINAL_MAX = 256
 const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
@@ -263,17 +260,12 @@ export class P2P {
 
   #offered(call: Call): void {
     const { from, id, offer } = call
-    const pairs = [...this.#pairs.values()]
     if (offer.resumes !== undefined && this.#isFinal(offer.resumes))
       return this.#limits.refuse(from, id, 'closed')
-    const incoming = pairs.filter((pair) => pair.isIncoming)
-    const labels = pairs.filter(({ to, label }) => to === from.name && label !== offer.label)
-    const isFull = incoming.length >= INCOMING_MAX
-    const surplus = isFull ? surplusOf(incoming, from.name) : undefined
-    if (labels.length >= LABELS_MAX) return this.#limits.refuse(from, id, 'refused')
-    if (isFull && !surplus) return this.#limits.refuse(from, id, 'busy')
+    const room = roomFor(call, [...this.#pairs.values()])
+    if (typeof room === 'string') return this.#limits.refuse(from, id, room)
     if (!this.#limits.isWithinRate(from)) return
-    void surplus?.close('too many handshakes at once')
+    void room.surplus?.close('too many handshakes at once')
     this.#pair(from.name, offer).offered(call)
   }
 

@@ -108,10 +108,7 @@ export class Session implements P2PContext {
       listens: (kind) => (kind === 'signal' ? this.#internal.has('signal') : this.events.has('message')),
       hand: (message) => this.#hand(message),
       save: () => identity.save(),
-      lookup: async (name) => {
-        const answer = await this.requests.ask((id) => ({ type: 'lookup', id, names: [name] }))
-        return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
-      },
+      lookup: (name) => this.watches.lookup(name),
       watch: (name) => void this.watches.watch(name),
       unwatch: (name) => this.watches.unwatch(name),
     })

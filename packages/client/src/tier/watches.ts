@@ -48,6 +48,12 @@ export class Watches {
     this.#send({ type: 'unwatch', names: [name] })
   }
 
+  /** Where a name stands right now, watched or not; undefined: no answer. */
+  async lookup(name: Name): Promise<Presence | undefined> {
+    const answer = await this.#requests.ask((id) => ({ type: 'lookup', id, names: [name] }))
+    return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
+  }
+
   online(): void {
     this.#retry.stop()
     this.#askAll()

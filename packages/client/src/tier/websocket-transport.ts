@@ -1,11 +1,11 @@
-import type { ProtocolError } from '@peerage/protocol'
+import type { Hello, PeerMessage, ProtocolError } from '@peerage/protocol'
 import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError } from '@peerage/protocol'
-import type { WebSocketClass } from '../platform/platform.js'
+import type { WebSocketClass, WebSocketLike } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
 import { cutText } from './link.js'
 import { aText, check } from '../lib/check.js'
-import type { OpenTransport } from './transport.js'
+import type { OpenTransport, Transport, TransportEvents } from './transport.js'
 
 // The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
 // alone would be two thirds of the SDK's bytes, and would bring its own idea of when to come back.
@@ -78,121 +78,163 @@ export function websocketTransport(
   clock: Clock,
   whyNotOpened: (error: unknown) => string = () => '',
 ): OpenTransport {
-  return (hello, events) => {
-    const socket = new Socket(endpoint)
-    let state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
-    let beatMs = FIRST_BEAT_MS
-    let heardAt = clock.now()
-    let silence: Timer | undefined
-    let failure: unknown
-    let leaves = false
+  return (hello, events) =>
+    new WebSocketTransport(new Socket(endpoint), hello, events, { endpoint, clock, whyNotOpened })
+}
 
-    /** Until anything has come it may be no node, or nothing at all. */
-    const isHeard = (): boolean => state === 'heard' || state === 'greeted'
-    const finish = (): boolean => {
-      if (state === 'over') return false
-      state = 'over'
-      silence?.cancel()
-      return true
-    }
-    const cut = (code = CUT, detail?: string): void => {
-      if (state === 'over') return
-      const why = (): string => (state === 'opened' ? closedAtOnce(code) : whyNotOpened(failure))
-      const error = isHeard()
-        ? new PeerageError('unreachable', detail ?? cutText(code))
-        : openFailure(endpoint, detail ?? why(), failure)
-      finish()
-      socket.close()
-      events.closed(code, error)
-    }
-    // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
-    const listen = (ms = beatMs): void => {
-      silence?.cancel()
-      silence = clock.after(ms, () => {
-        const leftMs = heardAt + (isHeard() ? beatMs : SILENT_MS) - clock.now()
-        // The time of day may have jumped back.
-        if (leftMs > 0) listen(Math.min(leftMs, beatMs))
-        else cut(CUT, isHeard() ? `nothing came from the node for ${beatMs / 1_000} s` : SILENT)
-      })
-    }
-    const receive = (text: string): void => {
-      const event = parse(text)
-      const read = Array.isArray(event)
-        ? decodeNodeMessage(typeof event[0] === 'string' ? event[0] : '', event[1])
-        : { ok: false as const, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
-      if (read.ok) events.message(read.value)
-      else events.malformed(read.error)
-    }
+interface WebSocketTransportOptions {
+  endpoint: string
+  clock: Clock
+  whyNotOpened: (error: unknown) => string
+}
 
-    socket.addEventListener('message', ({ data }: { data: unknown }) => {
-      if (state === 'over' || typeof data !== 'string') return
-      if (!isHeard()) state = 'heard'
-      heardAt = clock.now()
-      // engine.io's packet type, and of its messages socket.io's.
-      switch (data[0] === '4' ? data.slice(0, 2) : data[0]) {
-        case '0': {
-          const opened = parse(data.slice(1))
-          const said = isObject(opened)
-            ? numberOf(opened['pingInterval']) + numberOf(opened['pingTimeout'])
-            : NaN
-          // What is no time in which a node could answer is not heeded.
-          if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) beatMs = said
-          socket.send(`40${JSON.stringify(hello)}`)
-          state = 'greeted'
-          return listen()
-        }
-        case '2':
-          return socket.send('3')
-        case '40':
-          return
-        case '42':
-          return receive(data.slice(2))
-        case '44': {
-          const refusal = readRefusal(data.slice(2))
-          if (refusal === undefined) return cut(CUT, NO_NODE)
-          finish()
-          socket.close()
-          return events.refused(refusal)
-        }
-        default:
-          if (data[0] === '4') cut(CUT, NO_NODE)
-      }
-    })
+/** One connection: waits for the first packet, greets, then passes on what comes; a silence ends it. */
+class WebSocketTransport implements Transport {
+  readonly #socket: WebSocketLike
+  readonly #hello: Hello
+  readonly #events: TransportEvents
+  readonly #options: WebSocketTransportOptions
+  /** Until anything has come, it may be no node, or nothing at all. */
+  #state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
+  #beatMs = FIRST_BEAT_MS
+  #heardAt: number
+  #silence: Timer | undefined
+  /** What the platform said of its last error. */
+  #failure: unknown
+  /** A leave was the last that it sent. */
+  #leaves = false
+
+  constructor(
+    socket: WebSocketLike,
+    hello: Hello,
+    events: TransportEvents,
+    options: WebSocketTransportOptions,
+  ) {
+    this.#socket = socket
+    this.#hello = hello
+    this.#events = events
+    this.#options = options
+    this.#heardAt = options.clock.now()
+    socket.addEventListener('message', ({ data }) => this.#onPacket(data))
     socket.addEventListener('open', () => {
-      if (state === 'connecting') state = 'opened'
+      if (this.#state === 'connecting') this.#state = 'opened'
     })
-    socket.addEventListener('close', ({ code }) => cut(code))
+    socket.addEventListener('close', ({ code }) => this.#cut(code))
     socket.addEventListener('error', (event) => {
-      if (state === 'over') return
-      if ('error' in event) failure = event.error
+      if (this.#state === 'over') return
+      if ('error' in event) this.#failure = event.error
       // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
-      if (!isHeard()) cut()
+      if (!this.#isHeard) this.#cut()
     })
-    listen(SILENT_MS)
-    return {
-      send({ type, ...fields }) {
-        if (state !== 'greeted' || socket.readyState !== OPEN) return false
-        socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
-        leaves = type === 'leave'
-        return true
-      },
-      close: () =>
-        new Promise((resolve) => {
-          if (!finish() || socket.readyState === CLOSED) return resolve()
-          const timer = clock.after(CLOSE_MS, () => {
-            socket.close()
-            // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
-            if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
-            resolve()
-          })
-          socket.addEventListener('close', () => {
-            timer.cancel()
-            resolve()
-          })
-          // After a leave the node closes, when the name is free: that is what is waited for.
-          if (!leaves) socket.close()
-        }),
+    this.#watchSilence(SILENT_MS)
+  }
+
+  send({ type, ...fields }: PeerMessage): boolean {
+    if (this.#state !== 'greeted' || this.#socket.readyState !== OPEN) return false
+    this.#socket.send(EVENT_PREFIX + JSON.stringify([type, fields]))
+    this.#leaves = type === 'leave'
+    return true
+  }
+
+  close(): Promise<void> {
+    const socket = this.#socket
+    return new Promise((resolve) => {
+      if (!this.#finish() || socket.readyState === CLOSED) return resolve()
+      const timer = this.#options.clock.after(CLOSE_MS, () => {
+        socket.close()
+        // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
+        if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
+        resolve()
+      })
+      socket.addEventListener('close', () => {
+        timer.cancel()
+        resolve()
+      })
+      // After a leave the node closes, when the name is free: that is what is waited for.
+      if (!this.#leaves) socket.close()
+    })
+  }
+
+  get #isHeard(): boolean {
+    return this.#state === 'heard' || this.#state === 'greeted'
+  }
+
+  #onPacket(data: unknown): void {
+    if (this.#state === 'over' || typeof data !== 'string') return
+    if (!this.#isHeard) this.#state = 'heard'
+    this.#heardAt = this.#options.clock.now()
+    // engine.io's packet type, and of its messages socket.io's.
+    switch (data[0] === '4' ? data.slice(0, 2) : data[0]) {
+      case '0':
+        return this.#greet(parse(data.slice(1)))
+      case '2':
+        return this.#socket.send('3')
+      case '40':
+        return
+      case '42':
+        return this.#receive(parse(data.slice(2)))
+      case '44':
+        return this.#refused(readRefusal(data.slice(2)))
+      default:
+        if (data[0] === '4') this.#cut(CUT, NO_NODE)
     }
+  }
+
+  #greet(opened: unknown): void {
+    const said = isObject(opened) ? numberOf(opened['pingInterval']) + numberOf(opened['pingTimeout']) : NaN
+    // What is no time in which a node could answer is not heeded.
+    if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) this.#beatMs = said
+    this.#socket.send(`40${JSON.stringify(this.#hello)}`)
+    this.#state = 'greeted'
+    this.#watchSilence(this.#beatMs)
+  }
+
+  #receive(event: unknown): void {
+    const read = Array.isArray(event)
+      ? decodeNodeMessage(typeof event[0] === 'string' ? event[0] : '', event[1])
+      : { ok: false as const, error: protocolError('bad-frame', 'the frame is not ["type", {…}]') }
+    if (read.ok) this.#events.message(read.value)
+    else this.#events.malformed(read.error)
+  }
+
+  #refused(refusal: ProtocolError | undefined): void {
+    if (refusal === undefined) return this.#cut(CUT, NO_NODE)
+    this.#finish()
+    this.#socket.close()
+    this.#events.refused(refusal)
+  }
+
+  // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
+  #watchSilence(ms: number): void {
+    this.#silence?.cancel()
+    this.#silence = this.#options.clock.after(ms, () => {
+      const mostMs = this.#isHeard ? this.#beatMs : SILENT_MS
+      const leftMs = this.#heardAt + mostMs - this.#options.clock.now()
+      // The time of day may have jumped back.
+      if (leftMs > 0) this.#watchSilence(Math.min(leftMs, this.#beatMs))
+      else this.#cut(CUT, this.#isHeard ? `nothing came from the node for ${this.#beatMs / 1_000} s` : SILENT)
+    })
+  }
+
+  #cut(code = CUT, detail?: string): void {
+    if (this.#state === 'over') return
+    const { endpoint, whyNotOpened } = this.#options
+    const whyNotHeard = (): string =>
+      this.#state === 'opened' ? closedAtOnce(code) : whyNotOpened(this.#failure)
+    const error = this.#isHeard
+      ? new PeerageError('unreachable', detail ?? cutText(code))
+      : openFailure(endpoint, detail ?? whyNotHeard(), this.#failure)
+    this.#finish()
+    this.#socket.close()
+    this.#events.closed(code, error)
+  }
+
+  /** False: it was over before. */
+  #finish(): boolean {
+    if (this.#state === 'over') return false
+    this.#state = 'over'
+    this.#silence?.cancel()
+    return true
   }
 }
 

@@ -26,6 +26,12 @@ export interface PulseOptions {
 }
 
 /**
+ * The lease of this node. `none`: it never had one, and so no names to lose. `held`: until then by the monotonic clock,
+ * counted from before the request that renewed it. `lapsed`: the store has let go of it.
+ */
+type NodeLease = { state: 'none' } | { state: 'held'; until: number } | { state: 'lapsed' }
+
+/**
  * The heartbeat of a node: renews its lease, and with it the right to act for the cluster [I12]; takes a new
  * identity when the lease has lapsed; and brings back what a doubt puts in question. One beat at a time; a step that
  * fails is taken again by the next beat.
@@ -36,12 +42,7 @@ export class Pulse {
   #timer: Timer | undefined
   #beating: Promise<void> | undefined
   #stopped = false
-  /** When the lease of this node ends, by the monotonic clock, counted from before the request that renewed it. */
-  #leaseUntil = Number.NEGATIVE_INFINITY
-  /** It has had a lease: before that it is no wonder that it has none. */
-  #hadLease = false
-  /** Since its first beat it may have names to lose. */
-  #began = false
+  #lease: NodeLease = { state: 'none' }
   #listening = false
   #doubt = false
   /** Since its last beat it has written its names back: the others wait to hear that. */
@@ -62,11 +63,11 @@ export class Pulse {
   }
 
   /**
-   * This node may not act for the cluster [I12]: its lease has ended. Every entry point asks, for after a pause of the
-   * process a timer would come too late.
+   * This node may not act for the cluster [I12]: it holds no lease, or its time is over. Every entry point asks, for
+   * after a pause of the process a timer would come too late.
    */
   get fenced(): boolean {
-    return this.#options.clock.monotonic() >= this.#leaseUntil
+    return this.#lease.state !== 'held' || this.#options.clock.monotonic() >= this.#lease.until
   }
 
   /** Whether this node takes part in the cluster: it may act for it, and other nodes reach it. */
@@ -77,7 +78,8 @@ export class Pulse {
   /** Why it does not take part; `why` in words for an operator. Undefined: it does. */
   get unready(): { reason: 'starting' | 'fenced' | 'listening'; why: string } | undefined {
     const because = this.#failure === undefined ? '' : `: ${this.#failure}`
-    if (!this.#hadLease) return { reason: 'starting', why: `starting: the node has no lease yet${because}` }
+    if (this.#lease.state === 'none')
+      return { reason: 'starting', why: `starting: the node has no lease yet${because}` }
     if (this.fenced)
       return { reason: 'fenced', why: `fenced: the node lease could not be renewed in time${because}` }
     if (!this.#listening)
@@ -133,17 +135,15 @@ export class Pulse {
 
   async #steps(): Promise<void> {
     const { clock, times, seen, turn } = this.#options
-    const lacksNames = this.#doubt || (this.fenced && this.#began)
+    const lacksNames = this.#doubt || (this.fenced && this.#lease.state !== 'none')
     const startedAt = await this.#renew(!lacksNames && this.#former === undefined)
     this.#untold = false
     seen()
     if (!this.#listening) await this.#listen()
     await this.#follow()
     // Not before its names have followed: until then other nodes take them for a dead node's.
-    this.#hadLease = true
-    this.#leaseUntil = Math.max(this.#leaseUntil, startedAt + times.nodeLeaseMs)
+    this.#lease = { state: 'held', until: startedAt + times.nodeLeaseMs }
     if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
-    this.#began = true
     await turn()
   }
 
@@ -153,7 +153,7 @@ export class Pulse {
     const startedAt = clock.monotonic()
     if ((await backend.nodes.beat(settled)) === 'alive') return startedAt
     const former = this.#id
-    this.#leaseUntil = Number.NEGATIVE_INFINITY
+    if (this.#lease.state === 'held') this.#lease = { state: 'lapsed' }
     this.#id = mintNodeId()
     this.#listening = false
     this.#former ??= former

@@ -161,14 +161,36 @@ export class CallLimits {
   }
 }
 
+/** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
+const INCOMING_MAX = 32
+const LABELS_MAX = 8
+
+/** A pair, as far as it counts here. */
+interface UnderWay {
+  to: Name
+  label: string
+  isIncoming: boolean
+  isCalled: boolean
+}
+
+/** Room for a call beside what is under way, and what must end for it; else why it is refused. */
+export function roomFor<T extends UnderWay>(
+  { from, offer }: Call,
+  underWay: T[],
+): { surplus: T | undefined } | EndReason {
+  const labels = underWay.filter(({ to, label }) => to === from.name && label !== offer.label)
+  if (labels.length >= LABELS_MAX) return 'refused'
+  const incoming = underWay.filter(({ isIncoming }) => isIncoming)
+  if (incoming.length < INCOMING_MAX) return { surplus: undefined }
+  const surplus = surplusOf(incoming, from.name)
+  return surplus ? { surplus } : 'busy'
+}
+
 /**
  * What ends where too much is under way and `from` calls too; undefined: nothing does. A few strangers who begin and never
  * finish must not keep all others out: the oldest of who has most under way.
  */
-export function surplusOf<T extends { to: Name; isCalled: boolean }>(
-  incoming: T[],
-  from: Name,
-): T | undefined {
+function surplusOf<T extends UnderWay>(incoming: T[], from: Name): T | undefined {
   const counts = new Map<Name, number>()
   for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
   const most = Math.max(...counts.values())
