@@ -19,13 +19,15 @@ import type { Record } from './lib/report.js'
 import { pairedRatio, type Spread } from './lib/stats.js'
 
 const USAGE = 'node bench/dist/bench/against.js OTHER_TREE [--rounds N] [--only ID] …'
+/** The stacks of others are the same in both trees. */
+const OURS_PATTERN = /^(?:peerage|SDK)/
 const WRITTEN_PATTERN = /^written to (\S+)$/m
 
 /** What is measured of whom → its value, in one run of one tree. */
 type Values = ReadonlyMap<string, number>
 
 function measured(tree: string, comparison: Comparison): Values {
-  const rows = comparison.rows.filter(({ subject }) => subject.startsWith('peerage'))
+  const rows = comparison.rows.filter(({ subject }) => OURS_PATTERN.test(subject))
   const subjects = new Set(rows.map(({ subject }) => subject))
   const contenders = [...subjects].flatMap((subject) => ['--contender', subject])
   const args = ['--rounds', '1', '--only', comparison.id, ...contenders]
