@@ -81,5 +81,4 @@ if (other === undefined) {
 }
 console.log('| comparison | measure | this : other (least–most) | other : other |\n|---|---|---|---|')
 for (const comparison of COMPARISONS)
-  if (values.only?.includes(comparison.id) ?? true)
-    compare(comparison, resolve(other), Number(values.rounds))
+  if (values.only?.includes(comparison.id) ?? true) compare(comparison, resolve(other), Number(values.rounds))

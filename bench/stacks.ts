@@ -42,11 +42,19 @@ const socketio = (redis: boolean, ...args: string[]): Recipe => ({
 })
 
 /**
- * All limits of Peerage stay on. Two counts are raised where a row says so, since here ten thousand peers of one
+ * All limits of Peerage stay on. Some counts are raised where a row says so, since here ten thousand peers of one
  * kind come from one machine at once: PeerJS connections of a node (peer's own limit is raised the same way), and
- * new connections of a node in a second.
+ * new connections of a node in a second. A PeerJS pair may send more messages, too: in a closed loop nobody waits, and
+ * while a server attends to some of its pairs alone, these would go over the 1,000 a second of a connection.
  */
-const MORE_PEERJS = ['--peerjs-concurrent-limit', '100000']
+const MORE_PEERJS = [
+  '--peerjs-concurrent-limit',
+  '100000',
+  '--limits-connection-messages-per-second',
+  '100000',
+  '--limits-name-messages-per-second',
+  '100000',
+]
 const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
 const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
   wire,

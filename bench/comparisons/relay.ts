@@ -81,7 +81,7 @@ function comparison(id: string, title: string, what: string, of: RelayLoad): Com
     title,
     load:
       `${PAIRS} pairs, CANDIDATE messages, ${pace}, ${BODY_BYTES}-byte bodies, ${ROUND_MS / 1000} s a round; ` +
-      `CPU of all nodes and of Redis; peer always runs as its one process`,
+      `CPU of all nodes and of Redis; peer always runs as its one process; peerage's limits on messages are raised`,
     processes: 'kept',
     rounds: 5,
     contenders: [
