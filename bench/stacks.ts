@@ -45,7 +45,7 @@ const socketio = (redis: boolean, ...args: string[]): Recipe => ({
  * All limits of Peerage stay on. Some counts are raised where a row says so, since here ten thousand peers of one
  * kind come from one machine at once: PeerJS connections of a node (peer's own limit is raised the same way), and
  * new connections of a node in a second. A PeerJS pair may send more messages, too: in a closed loop nobody waits, and
- * while a server attends to some of its pairs alone, these would go over the 1,000 a second of a connection.
+ * while a server attends to some of its pairs alone, these would go over the rates of a connection.
  */
 const MORE_PEERJS = [
   '--peerjs-concurrent-limit',
@@ -54,6 +54,8 @@ const MORE_PEERJS = [
   '100000',
   '--limits-name-messages-per-second',
   '100000',
+  '--limits-connection-signal-bytes-per-second',
+  '100000000',
 ]
 const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
 const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
