@@ -11,6 +11,8 @@ export interface OpenOptions {
   ports: readonly number[]
   /** How many connects may be under way at once. */
   concurrency: number
+  /** How many may begin in a second; absent: as many as go. */
+  perSecond?: number
 }
 
 export interface Comeback {
@@ -56,6 +58,8 @@ export class Group {
     const connectSome = async (): Promise<void> => {
       while (next < this.peers.length) {
         const index = next++
+        const { perSecond } = options
+        if (perSecond !== undefined) await wait(start + (index * 1000) / perSecond - performance.now())
         const reason = await this.#connect(index, options.ports)
         if (reason !== undefined) throw new Error(`${this.peers[index]?.name}: ${reason}`)
       }

@@ -23,6 +23,7 @@ async function open(options: Options): Promise<Numbers> {
     count: asNumber(options['count']),
     ports: asList(options['ports']).map(asNumber),
     concurrency: asNumber(options['concurrency']),
+    ...(options['perSecond'] === undefined ? {} : { perSecond: asNumber(options['perSecond']) }),
   }
   const group = new Group(openOptions, traffic)
   groups.set(asText(options['group']), group)
