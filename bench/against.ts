@@ -9,7 +9,7 @@
  * each other as well, which says how far two measurements of one and the same build lie apart.
  */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { COMPARISONS } from './comparisons/all.js'
@@ -70,15 +70,40 @@ function compare(comparison: Comparison, other: string, rounds: number): void {
 const spread = ({ median, least, most }: Spread): string =>
   `${median.toFixed(3)} (${least.toFixed(2)}–${most.toFixed(2)})`
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { only: { type: 'string', multiple: true }, rounds: { type: 'string', default: '7' } },
-})
-const [other] = positionals
-if (other === undefined) {
-  process.stderr.write(`bench: which other tree? ${USAGE}\n`)
+function refuse(why: string): never {
+  process.stderr.write(`bench: ${why}\n\n${USAGE}\n`)
   process.exit(2)
 }
+
+function options() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        only: { type: 'string', multiple: true },
+        rounds: { type: 'string', default: '7' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const { values, positionals } = options()
+if (values.help) {
+  console.log(USAGE)
+  process.exit(0)
+}
+const [other] = positionals
+if (other === undefined) refuse('which other tree?')
+if (!existsSync(`${other}/bench/dist/bench/run.js`)) refuse(`${other} has no bench/dist: is it built?`)
+const rounds = Number(values.rounds)
+if (!Number.isInteger(rounds) || rounds < 1)
+  refuse(`--rounds is a whole number from 1 on, not "${values.rounds}"`)
+const known = COMPARISONS.map(({ id }) => id)
+const unknown = (values.only ?? []).filter((id) => !known.includes(id))
+if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
 console.log('| comparison | measure | this : other (least–most) | other : other |\n|---|---|---|---|')
 for (const comparison of COMPARISONS)
-  if (values.only?.includes(comparison.id) ?? true) compare(comparison, resolve(other), Number(values.rounds))
+  if (values.only?.includes(comparison.id) ?? true) compare(comparison, resolve(other), rounds)

@@ -48,13 +48,14 @@ const SERVERS = {
 class CannotBeHad extends Error {}
 
 requireNode()
+const USAGE = `npm run test:servers -- [${Object.keys(SERVERS).join('|')} …]`
 const wanted = process.argv.slice(2)
+if (wanted.includes('--help')) {
+  console.log(USAGE)
+  process.exit(0)
+}
 const unknown = wanted.filter((name) => !Object.hasOwn(SERVERS, name))
-if (unknown.length > 0)
-  refuse(
-    `no such server: ${unknown.join(', ')}`,
-    `npm run test:servers -- [${Object.keys(SERVERS).join('|')} …]`,
-  )
+if (unknown.length > 0) refuse(`no such server: ${unknown.join(', ')}`, USAGE)
 if (!(await install()) || !(await build())) conclude('servers', { passed: 0, failed: 1 })
 const folder = mkdtempSync(join(tmpdir(), 'peerage-servers-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

@@ -148,7 +148,7 @@ export class NativeEntry {
     if (origin !== undefined) asked.origin = origin
     const claimed = await this.#claimer.claim(connection, {
       name,
-      admit: async (access) => ({ ...(await access.admit(asked)), secret }),
+      admit: async (access) => ({ admitted: await access.admit(asked), secret }),
     })
     if (claimed === undefined) return undefined
     if (!claimed.ok) return this.#refusalOf(claimed)

@@ -3,10 +3,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Message, OnlineSession } from '@peerage/core'
 import type { App, Peer } from '@peerage/protocol'
 import { errorTexts, parseName } from '@peerage/protocol'
-import type { Access, Admitted, AdmitRequest } from '../shared/access.js'
+import type { Access, AdmitRequest } from '../shared/access.js'
 import { sameSecret } from '../shared/access.js'
 import { Claimer } from '../shared/claimer.js'
-import type { AdmittedPeer, Claimed } from '../shared/claimer.js'
+import type { Claimed, Decision } from '../shared/claimer.js'
 import { pause } from '../shared/gateway.js'
 import type { PeerJsConnection } from './connection.js'
 import type { PeerJsFrames } from './frames.js'
@@ -189,7 +189,7 @@ async function admitPeerJs(
   asked: AdmitRequest,
   { token, key }: Credentials,
   keys: PeerJsKeys,
-): Promise<AdmittedPeer | Extract<Admitted, { ok: false }>> {
+): Promise<Decision> {
   const meaning = meaningOf(keys, key)
   const divider = token.indexOf(TOKEN_DIVIDER)
   if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
@@ -197,9 +197,10 @@ async function admitPeerJs(
     const admitted = await access.admit({ ...asked, token: divider < 0 ? token : token.slice(0, divider) })
     // A token that many peers share is no secret of one of them: its bearer cannot take a name back [I9].
     const shared = admitted.ok && admitted.identity !== undefined && divider < 0
-    if (admitted.ok) return { ...admitted, secret: shared ? randomBytes(16).toString('base64url') : token }
+    if (admitted.ok) return { admitted, secret: shared ? randomBytes(16).toString('base64url') : token }
   }
   const admitted = await access.admit({ ...asked, token: key })
-  if (admitted.ok && admitted.identity !== undefined) return { ...admitted, secret: token }
-  return { ok: false, code: 'forbidden', detail: meaning.ok ? refusals.token : refusals.key }
+  if (admitted.ok && admitted.identity !== undefined) return { admitted, secret: token }
+  const detail = meaning.ok ? refusals.token : refusals.key
+  return { admitted: { ok: false, code: 'forbidden', detail }, secret: token }
 }

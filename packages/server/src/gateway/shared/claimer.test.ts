@@ -1,0 +1,103 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { ClaimRequest } from '@peerage/core'
+import { RecordedConnection, peerNamed } from '@peerage/core/testing'
+import type { Name } from '@peerage/protocol'
+import { parseName } from '@peerage/protocol'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { expect, test } from 'vitest'
+import { appOf } from '../../testing/peerjs-house.js'
+import { unlimited } from '../../testing/unlimited.js'
+import type { Admitted } from './access.js'
+import type { Applicant, Claimed } from './claimer.js'
+import { Claimer } from './claimer.js'
+import { Limits } from './limits.js'
+
+const ADDRESS = '192.0.2.1'
+const admitted: Admitted = { ok: true, app: appOf('default') }
+const refused: Admitted = { ok: false, code: 'forbidden', detail: 'no' }
+
+class AddressedConnection extends RecordedConnection {
+  readonly address = ADDRESS
+}
+
+function nameOf(text: string): Name {
+  const name = parseName(text)
+  if (!name.ok) throw new Error(name.problem)
+  return name.value
+}
+
+const applicant = (name: string, answer: Admitted): Applicant => ({
+  name: nameOf(name),
+  admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
+})
+
+/** Every name is taken. */
+function claimer(failuresPerMinute = 0) {
+  const clock = new FakeClock()
+  const asked: ClaimRequest[] = []
+  const claims = new Claimer({
+    node: {
+      claim: (_, request) => {
+        asked.push(request)
+        return Promise.resolve({ ok: false, code: 'name-taken' })
+      },
+    },
+    clock,
+    access: { admit: () => Promise.resolve(admitted) },
+    limits: new Limits({ ...unlimited, name: { ...unlimited.name, failuresPerMinute } }, clock),
+    policy: () => 'replace',
+  })
+  const connection = new AddressedConnection('1')
+  const claim = (of: Applicant): Promise<Claimed | undefined> => claims.claim(connection, of)
+  return { asked, connection, claim }
+}
+
+test('[I9] an identity replaces a holder, however the access rules hold it', async () => {
+  class Answer {
+    readonly ok = true
+    readonly app = appOf('default')
+    get identity(): string {
+      return 'somebody'
+    }
+  }
+  const { asked, claim } = claimer()
+  await claim(applicant('bob', new Answer()))
+  await claim(applicant('bob', admitted))
+  expect(asked).toEqual([
+    { peer: peerNamed('bob'), secret: 'secret', policy: 'replace' },
+    { peer: peerNamed('bob'), secret: 'secret', policy: 'refuse' },
+  ])
+})
+
+test('[H7] the refused of one name cost no other one its tries, though it looks like an app and a name', async () => {
+  const { claim } = claimer(2)
+  for (let i = 0; i < 5; i++) await claim(applicant('default/bob', refused))
+  expect(await claim(applicant('default/bob', refused))).toMatchObject({ code: 'forbidden' })
+  expect(await claim(applicant('bob', admitted))).toEqual({ ok: false, code: 'name-taken', waitMs: 0 })
+})
+
+test('who goes while the access rules are asked claims nothing', async () => {
+  const { asked, connection, claim } = claimer()
+  const answer = claim(applicant('bob', admitted))
+  connection.close('left')
+  expect(await answer).toBeUndefined()
+  expect(asked).toEqual([])
+})
+
+test('what is counted of a refused name holds nothing of the text that it came in', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  if (typeof collect !== 'function') throw new Error('gc is needed')
+  const heap = (): number => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const { claim } = claimer(30)
+  const before = heap()
+  for (let i = 0; i < 500; i++) {
+    const query = Buffer.from(`a-name-of-number-${i}&pad=`.padEnd(100_000, 'x')).toString()
+    await claim(applicant(query.slice(0, query.indexOf('&')), refused))
+  }
+  expect(heap() - before).toBeLessThan(20_000_000)
+})
