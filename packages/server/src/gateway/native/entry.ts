@@ -11,9 +11,8 @@ import {
   protocolError,
 } from '@peerage/protocol'
 import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
-import type { AdmitRequest } from '../shared/access.js'
-import type { Claimed } from '../shared/claimer.js'
-import { Claimer } from '../shared/claimer.js'
+import type { AdmitRequest, Claimed } from '../shared/access.js'
+import { Claimer } from '../shared/access.js'
 import type { NativeConnection } from './connection.js'
 import type { NativeGatewayOptions } from './options.js'
 import { SocketIo } from './socketio.js'

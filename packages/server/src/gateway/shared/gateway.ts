@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock, Ending, Node, OnError, Wire } from '@peerage/core'
 import type { ConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
+import { pause } from '../../lib/pause.js'
 import type { HttpGateway, Place } from '../http-gateway.js'
 import type { Access } from './access.js'
 import { mayComeFrom } from './access.js'
@@ -211,8 +212,4 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     for (const { connection } of this.#options.node.sessions.all())
       if (connection.wire === this.wire && connection instanceof WebSocketConnection) yield connection
   }
-}
-
-export function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => void clock.after(ms, resolve))
 }
