@@ -7,7 +7,7 @@ import { redisVersion } from './lib/redis.js'
 import { runRounds } from './lib/rounds.js'
 
 const USAGE = `npm run bench -- [options]
-  --only ID        only this comparison, or where none is called so those that begin so; again for more of them
+  --only ID        this comparison alone; if no id is the same, all that begin so; again for more of them
   --contender NAME only this one of those compared, again for more; without a ratio, then
   --rounds N       of each; by default 3 to 7
   --quick          a tenth of the load, one round: whether all of it runs. Its figures are nobody's

@@ -127,6 +127,9 @@ export class PeerJsEntry {
   ): Promise<void> {
     // Whoever tries names or tokens gets its answers late.
     const lateMs = Math.min(waitMs, SLOWED_MOST_MS)
+    // No place was free: this is the concurrent limit, and `peer` tells of it by an ERROR.
+    if (code === 'overloaded' && !connection.hasPlace)
+      return this.#refuse(connection, encodeError(refusals.limit), code)
     switch (code) {
       case 'name-taken':
         return this.#refuse(connection, ID_TAKEN_FRAME, code, lateMs)
@@ -134,8 +137,6 @@ export class PeerJsEntry {
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
-        if (!connection.hasPlace && code === 'overloaded')
-          return this.#refuse(connection, encodeError(refusals.limit), code)
         // An ERROR would end the peer for good; after a mere close it may try again.
         await this.#refused(connection, code, lateMs)
         connection.close(code === 'draining' ? 'drain' : code)
@@ -180,7 +181,8 @@ export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
 /**
  * Whether a peer may come in, and what takes its name back. The access rules see what stands in PeerJS's `token` field (up
  * to a `~`, if there is one); where that does not do, what stands in its `key` field, so that a shared key can travel in
- * either [P11]. Of a refusal by an application's rules PeerJS learns what `peer` would say.
+ * either [P11]. A refusal is told in the words of `peer`, whatever the
+ * application's rules say.
  */
 async function admitPeerJs(
   access: Access,
