@@ -536,6 +536,13 @@ test('links need a store that several nodes can share: Redis, or one of the appl
   expect(() => createPeerage({ links: { port: 9_200 } })).toThrow(/^options: links\.port needs links\.host/)
 })
 
+test('links are counted where they are on', async () => {
+  const backend = memoryCluster().backend()
+  const line = 'peerage_bus_path_envelopes_total{path="link"} 0\n'
+  expect(await peerage({ backend, links: { host: '127.0.0.1' } }).metrics()).toContain(line)
+  expect(await peerage({ backend }).metrics()).not.toContain(line)
+})
+
 test.each<[unknown, RegExp]>([
   [null, /^options must be an object of settings, .*; it is null$/],
   ['redis://h', /; it is a string$/],
