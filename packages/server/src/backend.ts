@@ -1,5 +1,7 @@
 import type { Backend, Clock, OnError } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
+import { withLinks, type LinkedBackend, type LinksOptions } from '@peerage/node-links'
+import { parseHostPort } from '@peerage/protocol'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
 import type { Config } from './config/schema.js'
 import type { TlsFiles, TlsTexts } from './config/tls-files.js'
@@ -36,6 +38,46 @@ export function redisBackend(config: Config, options: BackendOptions): RedisBack
     ...(tls === undefined ? {} : { tls }),
   })
   return backend
+}
+
+/** What the rest of a node lends to its links. */
+type LinksLoan = Pick<LinksOptions, 'clock' | 'onError' | 'onEvent'>
+
+/** The same store, with direct connections to the other nodes where the configuration asks for them; else undefined. */
+export function linkedBackend(config: Config, backend: Backend, loan: LinksLoan): LinkedBackend | undefined {
+  const options = linksOptions(config, backend, loan)
+  return options && withLinks(backend, options)
+}
+
+/** Undefined: no links. What cannot be linked is told to `onError` together with what an operator can do. */
+export function linksOptions(
+  { links, times }: Config,
+  backend: Backend,
+  { clock, onError, onEvent }: LinksLoan,
+): LinksOptions | undefined {
+  const { host, advertise, ...rest } = links
+  if (host === null) return undefined
+  return {
+    ...rest,
+    host,
+    advertise: parseHostPort(advertise) ?? null,
+    times,
+    clock,
+    localAddress: () => localAddressOf(backend),
+    onError: (error, context) =>
+      onError(error, context.stage === 'link' ? { ...context, advice: LINK_ADVICE } : context),
+    onEvent,
+  }
+}
+
+const LINK_ADVICE =
+  'messages go through Redis instead; the nodes must reach links.port of each other (firewall, links.advertise): peerage doctor tries each'
+
+/** As Redis sees this machine. Other stores need not know. */
+function localAddressOf(backend: Backend): string | undefined {
+  if (!('localAddress' in backend) || typeof backend.localAddress !== 'function') return undefined
+  const address: unknown = backend.localAddress()
+  return typeof address === 'string' ? address : undefined
 }
 
 function mailboxLimits({ peerjs }: Config): { messages: number; length: number; expireMs: number } {

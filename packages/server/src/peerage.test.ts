@@ -529,6 +529,20 @@ test('options that are wrong are named, all of them', () => {
   expect(() => createPeerage({ times: { graceMs: 1 } })).toThrow(/^options: times\.graceMs must be at least/)
 })
 
+test('links need a store that several nodes can share: Redis, or one of the application’s own', () => {
+  const links = { host: '127.0.0.1' }
+  expect(() => createPeerage({ links })).toThrow(/^options: links\.host needs redis\.url/)
+  expect(() => createPeerage({ links, backend: memoryCluster().backend(), logger: silent })).not.toThrow()
+  expect(() => createPeerage({ links: { port: 9_200 } })).toThrow(/^options: links\.port needs links\.host/)
+})
+
+test('links are counted where they are on', async () => {
+  const backend = memoryCluster().backend()
+  const line = 'peerage_bus_path_envelopes_total{path="link"} 0\n'
+  expect(await peerage({ backend, links: { host: '127.0.0.1' } }).metrics()).toContain(line)
+  expect(await peerage({ backend }).metrics()).not.toContain(line)
+})
+
 test.each<[unknown, RegExp]>([
   [null, /^options must be an object of settings, .*; it is null$/],
   ['redis://h', /; it is a string$/],

@@ -49,10 +49,7 @@ export interface Peerage {
 export function createPeerage(options: PeerageOptions = {}): Peerage {
   checkHooks(options)
   const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
-  const config = validated({
-    ...input,
-    p2p: withP2PServer(input.p2p, useAsP2PServer),
-  })
+  const config = validated({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, backend !== undefined)
   const log = logger ?? createLogger(config.log.level, standardOutput())
   const server = new PeerageServer({
     config,

@@ -7,7 +7,8 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
-import { createBackend } from './backend.js'
+import type { LinksOptions } from '@peerage/node-links'
+import { createBackend, linkedBackend } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -85,7 +86,13 @@ export class PeerageServer {
       },
     })
     const onCanary: Metrics['canary'] = (canary) => metrics.canary(canary)
-    const store = countBus(backend ?? createBackend(config, { clock, files, onError, onCanary }))
+    const onEvent: LinksOptions['onEvent'] = (event, details) => {
+      metrics.happened(event, details)
+      logEvent(log, event, details)
+    }
+    const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
+    const linked = linkedBackend(config, inner, { clock, onError, onEvent })
+    const store = countBus(linked ?? inner, inner)
     const node = new Node({
       backend: store,
       times: config.times,
@@ -93,10 +100,7 @@ export class PeerageServer {
       claimMs: config.limits.handshakeMs,
       mailboxMs: config.peerjs.expireMs,
       onError,
-      onEvent: (event, details) => {
-        metrics.happened(event, details)
-        logEvent(log, event, details)
-      },
+      onEvent,
     })
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
@@ -109,6 +113,7 @@ export class PeerageServer {
       draining: () => node.draining,
       stun: () => p2p.counters,
       bus: () => store.counts,
+      links: () => linked?.links,
       nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
     })
     this.node = node

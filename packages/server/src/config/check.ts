@@ -1,5 +1,6 @@
 import { checkTimes } from '@peerage/core'
 import { isIP } from 'node:net'
+import { parseHostPort } from '@peerage/protocol'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import ipaddr from 'ipaddr.js'
 import { define, type Misfit } from './load.js'
@@ -11,13 +12,25 @@ export function isLoopback(host: string): boolean {
   return isIP(host) !== 0 && ipaddr.process(host).range() === 'loopback'
 }
 
-/** How settings fit together: what no single one can tell. */
-export function checkConfig(config: Config): Misfit[] {
+/** Networks that nobody routes to from outside. */
+const PRIVATE_RANGES = ['private', 'loopback', 'linkLocal', 'carrierGradeNat', 'uniqueLocal']
+
+/** False for an address that is public, or that stands for every address. A name may be anything. */
+function mayBePrivate(host: string): boolean {
+  return isIP(host) === 0 || PRIVATE_RANGES.includes(ipaddr.process(host).range())
+}
+
+/**
+ * How settings fit together: what no single one can tell. `hasStore`: whether there is a store that several nodes can
+ * share.
+ */
+export function checkConfig(config: Config, hasStore = config.redis.url !== null): Misfit[] {
   return [
     ...checkTimes(config.times).map(({ path, problem }) => ({ path: `times.${path}`, problem })),
     ...checkReach(config),
     ...checkRedis(config.redis),
     ...checkPorts(config),
+    ...checkLinks(config.links, hasStore),
     ...pair(config.tls, 'tls', 'cert', 'key'),
     ...pair(config.redis, 'redis', 'cert', 'key'),
     ...checkTurn(config.p2p.turn),
@@ -42,12 +55,43 @@ function checkRedis({ url, prefix }: Config['redis']): Misfit[] {
   return misfits
 }
 
-function checkPorts({ port, admin, p2p }: Config): Misfit[] {
+function checkPorts({ port, admin, links, p2p }: Config): Misfit[] {
   const misfits: Misfit[] = []
   if (port === 65_535 && p2p.useAsP2PServer)
     misfits.push({ path: 'port', problem: 'must be below 65535: the P2P server takes the next one' })
   if (port !== 0 && admin.port === port)
     misfits.push({ path: 'admin.port', problem: 'must differ from port' })
+  if (links.port !== 0 && links.port === port)
+    misfits.push({ path: 'links.port', problem: 'must differ from port' })
+  if (links.port !== 0 && links.port === admin.port)
+    misfits.push({ path: 'links.port', problem: 'must differ from admin.port' })
+  return misfits
+}
+
+function checkLinks({ host, port, advertise, plain }: Config['links'], hasStore: boolean): Misfit[] {
+  if (host === null) {
+    const set = [port === 0 ? '' : 'port', advertise === null ? '' : 'advertise', plain ? 'plain' : '']
+    return set
+      .filter((key) => key !== '')
+      .map((key) => ({ path: `links.${key}`, problem: 'needs links.host: without it there are no links' }))
+  }
+  const misfits: Misfit[] = []
+  if (!hasStore)
+    misfits.push({
+      path: 'links.host',
+      problem: 'needs redis.url: a node without Redis is alone, and has nobody to link to',
+    })
+  if (plain && !mayBePrivate(host))
+    misfits.push({
+      path: 'links.plain',
+      problem: `needs a private address in links.host: ${host} may be reached from outside, and without TLS others could read the messages and pose as a node. Name the private address, or leave links.plain out`,
+    })
+  const told = advertise === null ? undefined : parseHostPort(advertise)?.host
+  if (told !== undefined && isIP(told) !== 0 && ipaddr.process(told).range() === 'unspecified')
+    misfits.push({
+      path: 'links.advertise',
+      problem: `must be an address that the other nodes can connect to: ${told} is none`,
+    })
   return misfits
 }
 

@@ -249,6 +249,20 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ],
     ['p2p.turn.previousSecret', 'x', /^p2p\.turn\.previousSecret .*: needs p2p\.turn\.secret/],
     ['relay.messageBytes', '99999999', /^relay\.messageBytes /],
+    ['links.most', '0', 'links.most (PEERAGE_LINKS_MOST): must be a whole number from 1 to 10000; it is 0'],
+    ['links.advertise', '10.0.0.1', /^links\.advertise \(PEERAGE_LINKS_ADVERTISE\): must be host:port/],
+    [
+      'links.advertise',
+      '10.0.0.1:9200',
+      'links.advertise (PEERAGE_LINKS_ADVERTISE): needs links.host: without it there are no links',
+    ],
+    ['links.port', '9200', /^links\.port \(PEERAGE_LINKS_PORT\): needs links\.host/],
+    ['links.plain', 'yes', /^links\.plain \(PEERAGE_LINKS_PLAIN\): needs links\.host/],
+    [
+      'links.host',
+      '127.0.0.1',
+      'links.host (PEERAGE_LINKS_HOST): needs redis.url: a node without Redis is alone, and has nobody to link to',
+    ],
     ['tls.cert', 'a.pem', 'tls.cert (PEERAGE_TLS_CERT): needs tls.key beside it'],
     ['redis.key', 'a.pem', 'redis.key (PEERAGE_REDIS_KEY): needs redis.cert beside it'],
   ])('%s = %s', (path, text, expected) => {
@@ -338,6 +352,62 @@ describe('who can reach it', () => {
 
   test.each(['localhost', '127.0.0.1', '127.9.9.9', '::1'])('%s is this machine alone', (host) => {
     expect(problems({ flags: { host } })).toEqual([])
+  })
+})
+
+describe('links to other nodes', () => {
+  const flags = { 'redis.url': 'redis://localhost', 'links.host': '0.0.0.0' }
+
+  test('are off, and have their defaults, unless a host is given', () => {
+    expect(defaultConfig.links).toEqual({ host: null, port: 0, advertise: null, most: 256, plain: false })
+    const env = {
+      PEERAGE_REDIS: 'redis://localhost',
+      PEERAGE_LINKS_HOST: '0.0.0.0',
+      PEERAGE_LINKS_PORT: '9200',
+      PEERAGE_LINKS_ADVERTISE: '[fd00::1]:9200',
+      PEERAGE_LINKS_MOST: '10000',
+    }
+    expect(config({ env }).links).toEqual({
+      host: '0.0.0.0',
+      port: 9_200,
+      advertise: '[fd00::1]:9200',
+      most: 10_000,
+      plain: false,
+    })
+  })
+
+  test.each(['0.0.0.0', '::', '8.8.8.8', '2001:4860::1', '::ffff:8.8.8.8'])(
+    'are not without TLS on %s, which may be reached from outside',
+    (host) => {
+      expect(problems({ flags: { ...flags, 'links.host': host } })).toEqual([])
+      expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([
+        expect.stringContaining(
+          `links.plain (--links.plain): needs a private address in links.host: ${host} may be`,
+        ),
+      ])
+    },
+  )
+
+  test.each(['127.0.0.1', '10.1.2.3', '192.168.1.1', '100.64.0.1', '169.254.1.1', 'fd00::1', '::1', 'node1'])(
+    'may be without TLS on %s',
+    (host) => {
+      expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([])
+    },
+  )
+
+  test.each(['0.0.0.0:1', '[::]:1'])('are not advertised as %s, to which nobody can connect', (advertise) => {
+    expect(problems({ flags: { ...flags, 'links.advertise': advertise } })).toEqual([
+      expect.stringMatching(/^links\.advertise .*: must be an address that the other nodes can connect to/),
+    ])
+  })
+
+  test('have a port of their own', () => {
+    expect(problems({ flags: { ...flags, 'links.port': 9_000 } })).toEqual([
+      'links.port (--links.port): must differ from port',
+    ])
+    expect(problems({ flags: { ...flags, 'links.port': 9_100, 'admin.port': 9_100 } })).toEqual([
+      'links.port (--links.port): must differ from admin.port',
+    ])
   })
 })
 

@@ -66,8 +66,11 @@ function problemOfHook(path: string, methods: readonly string[], value: unknown)
 
 const listed = (methods: readonly string[]): string => methods.map((method) => `${method}()`).join(', ')
 
-/** The configuration of a node in an application. Throws TypeError that names every problem. */
-export function validated(input: ConfigInput): Config {
+/**
+ * The configuration of a node in an application. `hasBackend`: the application brings the store. Throws TypeError that
+ * names every problem.
+ */
+export function validated(input: ConfigInput, hasBackend: boolean): Config {
   const parsed = configSchema.safeParse(input)
   if (!parsed.success) {
     const problems = parsed.error.issues.flatMap((issue): Misfit[] => {
@@ -81,7 +84,8 @@ export function validated(input: ConfigInput): Config {
     throw new TypeError(describeProblems(problems))
   }
   // The host matters to `listen` alone: an attached node is where its application's server is.
-  const misfits = checkConfig(parsed.data).filter(({ path }) => path !== 'host')
+  const hasStore = hasBackend || parsed.data.redis.url !== null
+  const misfits = checkConfig(parsed.data, hasStore).filter(({ path }) => path !== 'host')
   if (misfits.length > 0) throw new TypeError(describeProblems(misfits))
   return parsed.data
 }

@@ -50,6 +50,28 @@ const redis = section({
   key: set(text.nullable().default(null), "file of the client certificate's private key"),
 })
 
+const MOST_LINKS = 10_000
+
+const links = section({
+  host: set(
+    text.nullable().default(null),
+    'address to listen on for the other nodes: messages between nodes then go directly; unset: through Redis alone',
+  ),
+  port: set(port.default(0), 'TCP port for the other nodes; 0 picks a free one'),
+  advertise: set(
+    hostPort.nullable().default(null),
+    'host:port at which the other nodes reach links.host and links.port, where they cannot see that themselves',
+  ),
+  most: set(
+    whole(1, MOST_LINKS).default(256),
+    'links to other nodes at once; the busiest stay, the others go through Redis',
+  ),
+  plain: set(
+    flag.default(false),
+    'links without TLS; only where nobody but the nodes can see or touch the traffic',
+  ),
+})
+
 const times = section({
   beatMs: time(
     'beatMs',
@@ -186,6 +208,7 @@ export const configSchema = z.strictObject({
   open: set(flag.default(false), 'listen beyond loopback without any access rule'),
   tls,
   redis,
+  links,
   times,
   admin,
   access: section({

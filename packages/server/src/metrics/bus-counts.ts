@@ -11,7 +11,8 @@ export interface CountedBackend extends Backend {
   readonly counts: BusCounts
 }
 
-export function countBus(backend: Backend): CountedBackend {
+/** `inner`: below it, where there is another one: the store's own bus, which counts what it could not decode. */
+export function countBus(backend: Backend, inner: Backend = backend): CountedBackend {
   const { bus } = backend
   let published = 0
   let received = 0
@@ -33,8 +34,8 @@ export function countBus(backend: Backend): CountedBackend {
     start: (onEvent) => backend.start(onEvent),
     stop: () => backend.stop(),
     get counts() {
-      // The Redis bus counts what it could not decode; memory has nothing to decode.
-      const malformed = 'malformed' in backend ? Number(backend.malformed) : 0
+      // Redis's alone: memory has nothing to decode.
+      const malformed = 'malformed' in inner ? Number(inner.malformed) : 0
       return { published, received, malformed }
     },
   }

@@ -1,5 +1,6 @@
 import { memoryCluster } from '@peerage/core/memory'
 import { mintNodeId } from '@peerage/core'
+import type { LinkCounts } from '@peerage/node-links'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { expect, test } from 'vitest'
 import type { StunCounters } from '@peerage/stun'
@@ -27,6 +28,15 @@ const stun: StunCounters = {
   },
 }
 
+const links: LinkCounts = {
+  up: 2,
+  envelopes: { link: 90, inbox: 10 },
+  repeated: 3,
+  ups: 4,
+  downs: { unconfirmed: 1, full: 0, ended: 1, replaced: 0, identity: 0, closed: 0 },
+  failures: 5,
+}
+
 function observed(): Metrics {
   const metrics = new Metrics({ version: '1.2.3', node: 'v20' })
   metrics.observe({
@@ -37,6 +47,7 @@ function observed(): Metrics {
     fenced: () => false,
     draining: () => true,
     bus: () => ({ published: 5, received: 6, malformed: 1 }),
+    links: () => links,
     stun: () => stun,
   })
   return metrics
@@ -100,6 +111,14 @@ test('what gateways tell is counted under closed labels', async () => {
     'peerage_ready 1',
     'peerage_nodes_live 2',
     'peerage_bus_envelopes_total{direction="received"} 6',
+    'peerage_bus_path_envelopes_total{path="link"} 90',
+    'peerage_bus_path_envelopes_total{path="inbox"} 10',
+    'peerage_bus_repeated_envelopes_total 3',
+    'peerage_links 2',
+    'peerage_link_switches_total{to="link",reason="busy"} 4',
+    'peerage_link_switches_total{to="inbox",reason="unconfirmed"} 1',
+    'peerage_link_switches_total{to="inbox",reason="full"} 0',
+    'peerage_link_failures_total 5',
     'peerage_build_info{version="1.2.3",node="v20"} 1',
   ])
     expect(text).toContain(`${line}\n`)
@@ -108,13 +127,22 @@ test('what gateways tell is counted under closed labels', async () => {
 test('asked twice, a counter that is read rather than told does not add up', async () => {
   const metrics = observed()
   await metrics.registry.metrics()
-  expect(await metrics.registry.metrics()).toContain('peerage_bus_envelopes_total{direction="published"} 5\n')
+  const text = await metrics.registry.metrics()
+  expect(text).toContain('peerage_bus_envelopes_total{direction="published"} 5\n')
+  expect(text).toContain('peerage_bus_repeated_envelopes_total 3\n')
 })
 
 test('two nodes in one process do not see each other’s numbers', async () => {
   const [one, other] = [observed(), observed()]
   one.connected('native')
   expect(await other.registry.metrics()).not.toContain('peerage_connects_total{gateway="native"} 1')
+})
+
+test('what the store’s own bus could not decode is counted, whatever lies above that bus', () => {
+  const inner = Object.assign(memoryCluster().backend(), { malformed: 4 })
+  expect(countBus(inner).counts.malformed).toBe(4)
+  // A copy leaves behind what is read from the prototype, and keeps a number as it was.
+  expect(countBus(memoryCluster().backend(), inner).counts.malformed).toBe(4)
 })
 
 test('the bus is counted on both ends', async () => {

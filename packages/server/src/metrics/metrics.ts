@@ -1,34 +1,14 @@
 import type { Wire } from '@peerage/core'
-import type { StunCounters } from '@peerage/stun'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { observeProcess, observeReadings, type Readings } from './readings.js'
 
 /** What became of a message at this node: the router's outcomes, and its error codes. */
 export type MessageResult = string
 
 export type HandshakePath = 'direct' | 'relayed' | 'failed'
 
-/** What the metrics read when they are asked, rather than being told. */
-export interface Readings {
-  connections: () => ReadonlyMap<Wire, number>
-  /** Names that this node holds. */
-  names: () => number
-  ready: () => boolean
-  /** Cut off from the cluster: it could not renew its own lease in time [I12]. */
-  fenced: () => boolean
-  draining: () => boolean
-  /** Nodes that this one sees alive. */
-  nodesLive: () => number
-  /** Envelopes that this node has handed to the bus, and taken from it, since its start. */
-  bus: () => { published: number; received: number; malformed: number }
-  /** The integrated P2P server's counters, while there is one. */
-  stun: () => Readonly<StunCounters> | undefined
-}
-
 // A relay within a node takes microseconds, across nodes about a millisecond; a handshake up to 30 s.
 const HANDSHAKE_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
-// How often the event loop's lag is sampled, and what an idle loop's lag reads as. Every 10 ms, as the library has it,
-// costs an idle node half a percent of a core.
-const LAG_PRECISION_MS = 20
 // A look-up or a publish takes some hundred microseconds; a command has failed after times.commandMs (0.8 s).
 const REDIS_BUCKETS_SECONDS = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
@@ -137,62 +117,8 @@ export class Metrics {
 
   /** Starts Node's own metrics (memory, event-loop lag, garbage collection) and the gauges of this node. */
   observe(readings: Readings): void {
-    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: LAG_PRECISION_MS })
-    // Not the library's own registry: two nodes may live in one process.
-    const connections = new Gauge({
-      name: 'peerage_connections',
-      help: 'Open connections.',
-      labelNames: ['gateway'],
-      registers: [],
-      collect() {
-        this.reset()
-        for (const [gateway, count] of readings.connections()) this.set({ gateway }, count)
-      },
-    })
-    this.registry.registerMetric(connections)
-    const gauge = (name: string, help: string, read: () => number | boolean): void => {
-      const metric = new Gauge({
-        name,
-        help,
-        registers: [],
-        collect() {
-          this.set(Number(read()))
-        },
-      })
-      this.registry.registerMetric(metric)
-    }
-    gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
-    gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
-    gauge('peerage_fenced', '1 while this node is cut off from the cluster.', readings.fenced)
-    gauge('peerage_draining', '1 while this node moves its peers to others.', readings.draining)
-    this.#observeMap(
-      'peerage_bus_envelopes_total',
-      'Envelopes between nodes: published, received, and malformed ones that were dropped.',
-      'direction',
-      () => Object.entries(readings.bus()),
-    )
-    this.#observeMap(
-      'peerage_stun_requests_total',
-      'What the integrated P2P server did with what came: answered it, or dropped it and why.',
-      'result',
-      () => stunResults(readings.stun()),
-    )
-    gauge('peerage_nodes_live', 'Nodes that this one sees alive.', readings.nodesLive)
-  }
-
-  /** A counter that somebody else keeps, by one label of a closed set. */
-  #observeMap(name: string, help: string, label: string, read: () => Iterable<[string, number]>): void {
-    const metric = new Counter({
-      name,
-      help,
-      labelNames: [label],
-      registers: [],
-      collect() {
-        this.reset()
-        for (const [value, count] of read()) this.inc({ [label]: value }, count)
-      },
-    })
-    this.registry.registerMetric(metric)
+    observeProcess(this.registry)
+    observeReadings(this.registry, readings)
   }
 
   connected(gateway: Wire): void {
@@ -239,11 +165,6 @@ export class Metrics {
     // The store's own word for itself: registry, bus and canary together.
     if (event === 'health') this.#redisUp.set(details['healthy'] === true ? 1 : 0)
   }
-}
-
-function stunResults(counters: Readonly<StunCounters> | undefined): [string, number][] {
-  if (counters === undefined) return []
-  return [['answered', counters.answered], ['refused', counters.refused], ...Object.entries(counters.dropped)]
 }
 
 interface Tally {

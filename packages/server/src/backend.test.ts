@@ -1,0 +1,60 @@
+import { systemClock } from '@peerage/core'
+import { memoryCluster } from '@peerage/core/memory'
+import { expect, test } from 'vitest'
+import { linksOptions } from './backend.js'
+import { configSchema, type ConfigInput } from './config/schema.js'
+
+function options(links: ConfigInput['links'], store: object = {}) {
+  const told: unknown[] = []
+  const made = linksOptions(
+    configSchema.parse({ links }),
+    { ...memoryCluster().backend(), ...store },
+    {
+      clock: systemClock,
+      onError: (error, context) => void told.push([error, context]),
+      onEvent: () => {},
+    },
+  )
+  return { made, told }
+}
+
+test('there are no links unless a host is given', () => {
+  expect(options({}).made).toBeUndefined()
+  expect(options({ host: '10.0.0.1' }).made).toMatchObject({
+    host: '10.0.0.1',
+    port: 0,
+    advertise: null,
+    most: 256,
+    plain: false,
+  })
+})
+
+test('what a node is told to advertise is read', () => {
+  const { made } = options({ host: '::', port: 9_200, advertise: '[fd00::1]:9201', plain: true, most: 3 })
+  expect(made).toMatchObject({
+    port: 9_200,
+    advertise: { host: 'fd00::1', port: 9_201 },
+    plain: true,
+    most: 3,
+  })
+})
+
+test('the address of this machine is the one that Redis sees, where the store knows it', () => {
+  expect(options({ host: '::' }).made?.localAddress()).toBeUndefined()
+  const seen: { address?: string } = {}
+  const { made } = options({ host: '::' }, { localAddress: () => seen.address })
+  expect(made?.localAddress()).toBeUndefined()
+  seen.address = '10.0.0.7'
+  expect(made?.localAddress()).toBe('10.0.0.7')
+})
+
+test('a link that cannot be made is told with what to do; another failure as it is', () => {
+  const { made, told } = options({ host: '::' })
+  const error = new Error('connect ECONNREFUSED 10.0.0.7:9200')
+  made?.onError(error, { stage: 'link', to: 'n' })
+  made?.onError(error, { stage: 'announce' })
+  expect(told).toEqual([
+    [error, { stage: 'link', to: 'n', advice: expect.stringMatching(/through Redis.*peerage doctor/) }],
+    [error, { stage: 'announce' }],
+  ])
+})
