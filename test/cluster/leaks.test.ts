@@ -115,12 +115,12 @@ describe.each(topologies)('leaks, %s', (topology) => {
               connectAndKill(port, wire, `peer-${i + j}`),
             ),
           )
-        // Only the set of nodes may be left: every name's grace has ended.
+        // Only the set of nodes, and what the node announces, may be left: every name's grace has ended.
         await vi.waitFor(
           async () => {
             const keys = await redis.keys(`leak-${kind}:*`)
             // On a Cluster each master keeps the time at which it was made.
-            expect(keys.filter((key) => !key.includes(':birth:'))).toEqual([`leak-${kind}:nodes`])
+            expect(keys.filter((key) => !/:(?:birth|node):/u.test(key))).toEqual([`leak-${kind}:nodes`])
           },
           {
             timeout: 20_000,
@@ -140,6 +140,7 @@ describe.each(topologies)('leaks, %s', (topology) => {
         interval: 20,
       })
       await peerage.stop()
+      expect(await redis.keys(`leak-${kind}:node:*`)).toEqual([])
       http.close()
       http.closeAllConnections()
       expect(http.listenerCount('upgrade')).toBe(0)

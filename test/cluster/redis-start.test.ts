@@ -169,6 +169,8 @@ describe.each(topologies)('credentials, %s', (topology) => {
     await eventually('changes are heard', () => changes.length === 3)
     await eventually('the bus is whole', () => reaches(node, node))
     await node.backend.inspect()
+    await nodes.announce('here')
+    expect(await nodes.announced(node.node)).toBe('here')
     await nodes.leave()
     expect(node.errors).toEqual([])
     expect((await bench.redis.everywhere('ACL', 'LOG')).join('')).toBe('')

@@ -11,7 +11,7 @@ export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
 // Names.
 export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 export type { Directory } from './names/directory.js'
-export { deadRetentionMs } from './names/nodes.js'
+export { checkAnnouncement, deadRetentionMs } from './names/nodes.js'
 export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
 export { mintNodeId } from './names/pulse.js'
 export {

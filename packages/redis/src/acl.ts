@@ -10,17 +10,18 @@ export const aclRules: readonly string[] = [
   '+cluster|slots',
   '+cluster|info',
   '+readonly',
-  // What is called directly.
+  // What is called directly, some of it by scripts as well.
+  '+del',
   '+eval',
   '+evalsha',
   '+get',
   '+mget',
   '+scan',
+  '+set',
   '+spublish',
   '+ssubscribe',
   '+sunsubscribe',
-  // What the scripts call.
-  '+del',
+  // What only the scripts call.
   '+hdel',
   '+hget',
   '+hset',
@@ -31,7 +32,6 @@ export const aclRules: readonly string[] = [
   '+pexpire',
   '+pexpireat',
   '+rpush',
-  '+set',
   '+time',
   '+zadd',
   '+zcard',

@@ -7,7 +7,7 @@ import { Births } from './births.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './connections/commands.js'
 import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
-import { clientForCommands, open } from './connections/connect.js'
+import { clientForCommands, localAddressOf, open } from './connections/connect.js'
 import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './connections/health.js'
 import type { Inspection } from './inspect.js'
@@ -45,6 +45,12 @@ export interface RedisBackendOptions {
 export interface RedisBackend extends Backend {
   /** What an operator's check wants to know. Rejects with RegistryUnavailable. */
   inspect(): Promise<Inspection>
+  /**
+   * This machine's IP address on the way to Redis, as the socket to it has it: the one under which other nodes are
+   * likely to reach this one. An IPv4 address is given as such on a socket for both. Undefined while there is no
+   * connection, and where Redis is not reached over IP.
+   */
+  localAddress(): string | undefined
   /** Other TLS texts, from the next connection on. */
   renewTls(tls: RedisTls): void
   /** Payloads on the bus that were not envelopes, since the start. */
@@ -158,6 +164,8 @@ class RedisStores implements RedisBackend {
     await inTurn(steps, (error) => this.#reports.onError(error, { stage: 'stop' }))
     this.#listener = undefined
   }
+
+  readonly localAddress = (): string | undefined => localAddressOf(this.#client)
 
   readonly renewTls = (tls: RedisTls): void => void Object.assign(this.#tls, tls)
 

@@ -20,6 +20,7 @@ test('keys look as the design says', () => {
   expect(keys.presence(alice)).toBe('pg:{app/alice}:presence')
   expect(keys.nodes()).toBe('pg:nodes')
   const node = newNodeId()
+  expect(keys.node(node)).toBe(`pg:node:${node}`)
   expect(keys.inbox(node)).toBe(`pg:inbox:${node}`)
 })
 

@@ -17,6 +17,11 @@ export class Keys {
     return `${this.#prefix}nodes`
   }
 
+  /** String: what a node announces. */
+  node(node: NodeId): string {
+    return `${this.#prefix}node:${node}`
+  }
+
   /** String: when one master of a Cluster was last empty. `word` chooses the master. */
   birth(word: string): string {
     return `${this.#prefix}birth:${word}`

@@ -1,7 +1,8 @@
 import type { NodeId } from '@peerage/protocol'
 import { parseNodeId } from '@peerage/protocol'
-import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, Times } from '@peerage/core'
-import { RegistryUnavailable, deadRetentionMs } from '@peerage/core'
+import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, OnError, Times } from '@peerage/core'
+import { RegistryUnavailable, checkAnnouncement, deadRetentionMs } from '@peerage/core'
+import { Announcements } from './announcements.js'
 import type { Births } from './births.js'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
@@ -16,6 +17,7 @@ export interface RedisNodesOptions {
   clock: Clock
   /** On a Cluster: when each master was last empty. The set of nodes says it of its own server alone. */
   births?: Births
+  onError: OnError
   /** The set is another one than before, or has forgotten this node: keys are gone. */
   onAbsent: () => void
 }
@@ -34,6 +36,7 @@ const EPOCH_AHEAD_MS = 5
 /** The nodes of the cluster: one sorted set, read whole with each beat. */
 export class RedisNodes implements Nodes {
   readonly #options: RedisNodesOptions
+  readonly #announcements: Announcements
   #self: NodeId | undefined
   /** Until then (monotonic) this node may appear in the set: at first always, then within its lease. */
   #within = Number.POSITIVE_INFINITY
@@ -46,11 +49,13 @@ export class RedisNodes implements Nodes {
 
   constructor(options: RedisNodesOptions) {
     this.#options = options
+    this.#announcements = new Announcements(options)
   }
 
   identify(node: NodeId): void {
     this.#self = node
     this.#within = Number.POSITIVE_INFINITY
+    this.#announcements.forget()
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
@@ -70,6 +75,7 @@ export class RedisNodes implements Nodes {
     if (self !== this.#self) return 'lapsed'
     if (!alive) return 'lapsed'
     this.#within = startedAt + times.nodeLeaseMs
+    this.#announcements.renew(self)
     if (!isNew && !wasThere && this.#look.bornAt === bornAt) onAbsent()
     return 'alive'
   }
@@ -85,12 +91,25 @@ export class RedisNodes implements Nodes {
     return [...this.#look.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
   }
 
+  async announce(text: string): Promise<void> {
+    checkAnnouncement(text)
+    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    await this.#announcements.announce(this.#self, text)
+  }
+
+  announced(node: NodeId): Promise<string | undefined> {
+    return this.#announcements.read(node)
+  }
+
   async leave(): Promise<void> {
     const { commands, keys, times } = this.#options
     if (this.#self === undefined) return
     this.#within = Number.NEGATIVE_INFINITY
     const args = [this.#self, times.graceMs + 1, times.nodeLeaseMs + deadRetentionMs(times)]
-    await commands.script(leaveScript, keys.nodes(), args)
+    await Promise.all([
+      commands.script(leaveScript, keys.nodes(), args),
+      this.#announcements.remove(this.#self),
+    ])
   }
 
   /** Reads the view anew; calls that overlap are one. */

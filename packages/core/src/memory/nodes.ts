@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import type { NodeStatus, Nodes, NodesView } from '../names/nodes.js'
-import { deadRetentionMs } from '../names/nodes.js'
+import { checkAnnouncement, deadRetentionMs } from '../names/nodes.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { Store } from './store.js'
 
@@ -10,6 +10,8 @@ export class MemoryNodes implements Nodes {
   #self: NodeId | undefined
   /** Until then, by its own count, this node may be written back after a flush. */
   #within = Number.POSITIVE_INFINITY
+  /** What this identity announces. */
+  #announcement: string | undefined
 
   constructor(store: Store) {
     this.#store = store
@@ -18,6 +20,7 @@ export class MemoryNodes implements Nodes {
   identify(node: NodeId): void {
     this.#self = node
     this.#within = Number.POSITIVE_INFINITY
+    this.#announcement = undefined
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
@@ -34,6 +37,7 @@ export class MemoryNodes implements Nodes {
     const settledAt = settled && !isForgotten ? now : (seen?.settledAt ?? 0)
     this.#within = now + this.#store.times.nodeLeaseMs
     this.#store.nodes.set(this.#self, { end: this.#within, settledAt })
+    if (this.#announcement !== undefined) this.#store.putAnnouncement(this.#self, this.#announcement)
     return 'alive'
   }
 
@@ -62,9 +66,24 @@ export class MemoryNodes implements Nodes {
     return [...this.#store.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
   }
 
+  async announce(text: string): Promise<void> {
+    checkAnnouncement(text)
+    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    this.#announcement = text
+    this.#store.open()
+    this.#store.putAnnouncement(this.#self, text)
+  }
+
+  async announced(node: NodeId): Promise<string | undefined> {
+    this.#store.open()
+    return this.#store.announcement(node)
+  }
+
   async leave(): Promise<void> {
+    this.#announcement = undefined
     this.#store.open()
     if (this.#self === undefined) return
+    this.#store.announcements.delete(this.#self)
     this.#within = Number.NEGATIVE_INFINITY
     this.#store.nodes.set(this.#self, {
       end: this.#store.now() - this.#store.times.graceMs - 1,
@@ -76,5 +95,6 @@ export class MemoryNodes implements Nodes {
     const retentionMs = deadRetentionMs(this.#store.times)
     for (const [node, { end }] of this.#store.nodes)
       if (now - end > retentionMs) this.#store.nodes.delete(node)
+    for (const node of this.#store.announcements.keys()) this.#store.announcement(node)
   }
 }

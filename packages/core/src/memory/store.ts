@@ -29,12 +29,18 @@ interface Queue {
   length: number
 }
 
+interface Announcement {
+  text: string
+  expiresAt: number
+}
+
 /** What all nodes share, in one process: the counterpart of the keys and channels in Redis. */
 export class Store {
   readonly times: Times
   readonly mailboxLimits: MailboxLimits
   readonly names = new Map<Peer, Entry>()
   readonly nodes = new Map<NodeId, NodeSeen>()
+  readonly announcements = new Map<NodeId, Announcement>()
   /** When the store was last empty; at the start of the process nobody can have lost anything. */
   bornAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
@@ -122,6 +128,19 @@ export class Store {
     for (const watcher of this.watchers) queueMicrotask(() => watcher(change))
   }
 
+  putAnnouncement(node: NodeId, text: string): void {
+    this.announcements.set(node, { text, expiresAt: this.now() + this.times.nodeLeaseMs })
+  }
+
+  /** What a node announces now; one that has expired is forgotten. */
+  announcement(node: NodeId): string | undefined {
+    const found = this.announcements.get(node)
+    if (found === undefined) return undefined
+    if (found.expiresAt > this.now()) return found.text
+    this.announcements.delete(node)
+    return undefined
+  }
+
   /** Forgets expired names, some at each call, so that no call takes long. */
   sweep(): void {
     this.#sweep ??= this.names.entries()
@@ -142,6 +161,7 @@ export class Store {
     this.bornAt = this.now()
     this.names.clear()
     this.nodes.clear()
+    this.announcements.clear()
     this.queues.clear()
     this.rooms.clear()
   }

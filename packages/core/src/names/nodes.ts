@@ -29,7 +29,9 @@ export interface NodeSeen {
  * - a beat extends this node's lease by `nodeLeaseMs`, counted by the registry's clock;
  * - a node whose lease has ended is not revived: `lapsed`, and the process takes a new NodeId;
  * - the dead stay visible until no lease of theirs can be left;
- * - after a flush, a node within its lease is written back by its next beat.
+ * - after a flush, a node within its lease is written back by its next beat;
+ * - what a node announces belongs to its NodeId: it is written at once and after each beat that succeeds, so that a
+ *   flush loses it for one beat at most; it is gone `nodeLeaseMs` after it was last written, or when the node leaves.
  */
 export interface Nodes {
   /** `settled`: every name of this node is in the registry. Rejects with RegistryUnavailable when it does not answer. */
@@ -45,9 +47,31 @@ export interface Nodes {
   status(node: NodeId): NodeStatus
   /** All that the last beat saw. */
   list(): { node: NodeId; status: NodeStatus }[]
+  /**
+   * Lets the other nodes read `text`, in place of what this node announced before. The store does not look into it.
+   * From now on each beat that succeeds writes it again, without waiting for the answer: a failure is told to
+   * `onError` with the stage `announce`. `identify` forgets the text, so a new identity announces anew.
+   * Rejects with RegistryUnavailable when the store does not answer; the next beat writes the text all the same.
+   * Rejects with TypeError when `text` has more than 1,024 bytes of UTF-8.
+   */
+  announce(text: string): Promise<void>
+  /** What `node` announces; undefined: nothing. Asks the store. Rejects with RegistryUnavailable when it does not answer. */
+  announced(node: NodeId): Promise<string | undefined>
   /** This node's lease ends now, and its grace with it: no one waits for what it did not release. Names that are
-   *  away keep their own grace: their holders were told to move. */
+   *  away keep their own grace: their holders were told to move. What it announced is removed. */
   leave(): Promise<void>
+}
+
+/** Enough for an address and a proof; every node reads it of every other. */
+const ANNOUNCEMENT_MOST_BYTES = 1024
+
+/** Throws TypeError when `text` is too long to be announced. */
+export function checkAnnouncement(text: string): void {
+  const bytes = Buffer.byteLength(text)
+  if (bytes > ANNOUNCEMENT_MOST_BYTES)
+    throw new TypeError(
+      `a node announces at most ${ANNOUNCEMENT_MOST_BYTES} bytes, and this text has ${bytes}`,
+    )
 }
 
 /** How long the dead stay visible: until every lease that their last breath may have renewed has ended. */

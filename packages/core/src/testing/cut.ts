@@ -12,11 +12,16 @@ export function cuttable(inner: Backend): Cut {
   const refuse = (): void => {
     if (state.cut) throw new RegistryUnavailable('cut off')
   }
+  // A store that is away is told of it by the next beat.
+  let unannounced: string | undefined
   const state: Cut = {
     cut: false,
     backend: {
       ...inner,
-      identify: (node) => inner.identify(node),
+      identify: (node) => {
+        unannounced = undefined
+        inner.identify(node)
+      },
       start: (onEvent) => inner.start(onEvent),
       stop: () => inner.stop(),
       registry: guard(inner.registry, refuse),
@@ -25,7 +30,12 @@ export function cuttable(inner: Backend): Cut {
       nodes: {
         beat: async (settled) => {
           refuse()
-          return inner.nodes.beat(settled)
+          const answer = await inner.nodes.beat(settled)
+          if (answer === 'alive' && unannounced !== undefined) {
+            await inner.nodes.announce(unannounced)
+            unannounced = undefined
+          }
+          return answer
         },
         refresh: async () => {
           refuse()
@@ -35,6 +45,16 @@ export function cuttable(inner: Backend): Cut {
         presented: () => inner.nodes.presented(),
         status: (node) => inner.nodes.status(node),
         list: () => inner.nodes.list(),
+        announce: async (text) => {
+          if (state.cut) unannounced = text
+          refuse()
+          unannounced = undefined
+          await inner.nodes.announce(text)
+        },
+        announced: async (node) => {
+          refuse()
+          return inner.nodes.announced(node)
+        },
         leave: async () => {
           refuse()
           await inner.nodes.leave()

@@ -97,6 +97,16 @@ export function writeTogether({ stream }: Redis): void {
   process.nextTick(() => stream.uncork())
 }
 
+/** Of a connection to Redis: on a Cluster, of any that stands. Undefined: none does, or it is a Unix socket. */
+export function localAddressOf(client: Client): string | undefined {
+  const servers = client instanceof Cluster ? client.nodes() : [client]
+  const address = servers.find(({ status }) => status === 'ready')?.stream.localAddress
+  return address?.replace(MAPPED_IPV4_PATTERN, '')
+}
+
+/** RFC 4291, 2.5.5.2: an IPv4 address on a socket for both, as Node writes it. */
+const MAPPED_IPV4_PATTERN = /^::ffff:(?=\d+\.)/iu
+
 /** Ends a connection that is not in its database, before it is ready: its commands would go to another one. */
 function inDatabase(client: Redis, address: RedisAddress): Redis {
   client.on('error', (error: unknown) => {

@@ -6,6 +6,7 @@ const REPEAT_MS = 10_000
 
 /** What goes on for as long as an outage does. */
 const REPEATING = new Set([
+  'announce',
   'redis connection',
   'bus publish',
   'canary',

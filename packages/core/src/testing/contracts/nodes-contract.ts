@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ContractCluster, MakeCluster } from '../cluster.js'
 import { newNodeId, patient, quick, until } from '../cluster.js'
+import { RegistryUnavailable } from '../../names/registry.js'
 
 /** What every view of the nodes must do. */
 export function nodesContract(name: string, makeCluster: MakeCluster): void {
@@ -123,6 +124,8 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       expect(await a.backend.nodes.beat()).toBe('lapsed')
     })
 
+    announcements(makeCluster, () => calm)
+
     test('[I16] the dead are forgotten when no lease of theirs can be left, and not before', async () => {
       const b = await cluster.join()
       const a = await cluster.join()
@@ -138,5 +141,98 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       })
       expect(tookMs).toBeGreaterThan(nodeLeaseMs + nameTtlMs + graceMs - cluster.slackMs)
     })
+  })
+}
+
+/** What nodes let the others read. `calmly`: a cluster in which no lease ends. */
+function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster): void {
+  test('what a node announces is read at once, by its own name, and a later text takes its place', async () => {
+    const [a, b, c] = [await calmly().join(), await calmly().join(), await calmly().join()]
+    await a.backend.nodes.announce('of a')
+    await b.backend.nodes.announce('of b ✓ {"x":"\\n"}')
+    for (const { backend } of [a, b, c]) {
+      expect(await backend.nodes.announced(a.node)).toBe('of a')
+      expect(await backend.nodes.announced(b.node)).toBe('of b ✓ {"x":"\\n"}')
+      expect(await backend.nodes.announced(c.node)).toBeUndefined()
+      expect(await backend.nodes.announced(newNodeId())).toBeUndefined()
+    }
+    await a.backend.nodes.announce('')
+    expect(await b.backend.nodes.announced(a.node)).toBe('')
+    await a.backend.nodes.announce('later')
+    await a.backend.nodes.beat()
+    expect(await b.backend.nodes.announced(a.node)).toBe('later')
+  })
+
+  test('an announcement of 1 KiB is taken, and one byte more is not', async () => {
+    const a = await calmly().join()
+    const full = 'é'.repeat(512)
+    await a.backend.nodes.announce(full)
+    await expect(a.backend.nodes.announce(`${full}x`)).rejects.toThrow(TypeError)
+    await a.backend.nodes.beat()
+    expect(await a.backend.nodes.announced(a.node)).toBe(full)
+  })
+
+  test('without an identity nothing is announced', async () => {
+    const backend = await calmly().backend(
+      () => undefined,
+      () => undefined,
+    )
+    await expect(backend.nodes.announce('nobody’s')).rejects.toThrow(RegistryUnavailable)
+  })
+
+  test('[I10] after a flush an announcement is back with the next beat', async () => {
+    const [a, b] = [await calmly().join(), await calmly().join()]
+    await a.backend.nodes.announce('of a')
+    await calmly().flush()
+    expect(await b.backend.nodes.announced(a.node)).toBeUndefined()
+    expect(await a.backend.nodes.beat()).toBe('alive')
+    const isBack = async (): Promise<boolean> => (await b.backend.nodes.announced(a.node)) === 'of a'
+    await until(calmly(), 'the text is back', isBack)
+  })
+
+  test('an announcement lives as long as the beats go on, and one node lease longer', async () => {
+    // A lease of many beats: a machine that pauses between two of them must not end it.
+    const steady = await makeCluster({ ...quick, times: { ...quick.times, nodeLeaseMs: 3_000 } })
+    try {
+      const [a, b] = [await steady.join(), await steady.join()]
+      await a.backend.nodes.announce('of a')
+      const start = steady.now()
+      const isLate = (): boolean => steady.now() - start > 1.3 * steady.times.nodeLeaseMs
+      await until(steady, 'more than a lease has passed', isLate, { alive: [a] })
+      expect(await b.backend.nodes.announced(a.node)).toBe('of a')
+      const from = steady.now()
+      await a.backend.nodes.announce('the last')
+      const isGone = async (): Promise<boolean> => (await b.backend.nodes.announced(a.node)) === undefined
+      const tookMs = await until(steady, 'it is gone', isGone, { from })
+      expect(tookMs).toBeGreaterThanOrEqual(steady.times.nodeLeaseMs - steady.slackMs)
+    } finally {
+      await steady.stop()
+    }
+  })
+
+  test('[I7] under a new identity a node announces nothing until it does so anew', async () => {
+    const [a, b] = [await calmly().join(), await calmly().join()]
+    await a.backend.nodes.announce('of the former')
+    const next = newNodeId()
+    a.backend.identify(next)
+    await calmly().flush()
+    expect(await a.backend.nodes.beat()).toBe('alive')
+    // What the beat would have written is asked for after it, by the same node.
+    expect(await a.backend.nodes.announced(next)).toBeUndefined()
+    expect(await a.backend.nodes.announced(a.node)).toBeUndefined()
+    await a.backend.nodes.announce('of the next')
+    expect(await b.backend.nodes.announced(next)).toBe('of the next')
+    expect(await b.backend.nodes.announced(a.node)).toBeUndefined()
+  })
+
+  test('[I16] the announcement of a node that leaves is gone at once', async () => {
+    const [a, b] = [await calmly().join(), await calmly().join()]
+    await a.backend.nodes.announce('of a')
+    await b.backend.nodes.announce('of b')
+    await a.backend.nodes.leave()
+    expect(await b.backend.nodes.announced(a.node)).toBeUndefined()
+    expect(await a.backend.nodes.beat()).toBe('lapsed')
+    expect(await a.backend.nodes.announced(a.node)).toBeUndefined()
+    expect(await b.backend.nodes.announced(b.node)).toBe('of b')
   })
 }
