@@ -164,7 +164,7 @@ describe('a real node', () => {
     await value('peerage_messages_total{type="signal",result="delivered"}', 1)
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
-    expect(loaded).toHaveLength(13)
+    expect(loaded).toHaveLength(14)
     // One canary that a busy machine held up is enough for this rule, and then it is right.
     const held = async (): Promise<boolean> => {
       const text = await scrape()
