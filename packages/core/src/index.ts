@@ -39,7 +39,7 @@ export type { Connection, OnlineSession, RoomChange, ServerMessage, Session } fr
 export { Router } from './routing/router.js'
 export type { Outcome } from './routing/router.js'
 export type { Envelope, Message, Wire } from './routing/message.js'
-export type { Bus } from './routing/bus.js'
+export type { Bus, Origin, Published, Receive } from './routing/bus.js'
 export { decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './routing/codec.js'
 export { defaultMailboxLimits } from './routing/mailbox.js'
 export type { Mailbox, MailboxLimits } from './routing/mailbox.js'

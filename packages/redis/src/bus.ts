@@ -1,5 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Bus, Clock, Envelope, OnError, Timer } from '@peerage/core'
+import type { Bus, Clock, Envelope, OnError, Origin, Published, Receive, Timer } from '@peerage/core'
 import { decodeEnvelopes, encodeEnvelope } from '@peerage/core'
 import { CANARY } from './connections/health.js'
 import type { Keys } from './keys.js'
@@ -35,8 +35,6 @@ export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 102
  */
 const ACK_WAIT_MS = 5
 
-type Sent = 'sent' | 'unavailable'
-
 /**
  * Envelopes to one node that go out in one publish, in this order: when what has arrived by now has been read, or if
  * they are only acknowledgements, a little later. Measured (node and Redis, CPU): a third less at 6,000 messages a
@@ -45,13 +43,13 @@ type Sent = 'sent' | 'unavailable'
 interface Batch {
   payload: string
   bytes: number
-  waiting: ((sent: Sent) => void)[]
+  waiting: ((sent: Published) => void)[]
   onlyAcks: boolean
 }
 
 /** One publish that Redis has not answered. */
 interface Flight {
-  waiting: ((sent: Sent) => void)[]
+  waiting: ((sent: Published) => void)[]
   deadline: Timer
 }
 
@@ -84,7 +82,7 @@ export class RedisBus implements Bus {
     return this.#malformed
   }
 
-  async subscribe(node: NodeId, receive: (envelope: Envelope) => void): Promise<void> {
+  async subscribe(node: NodeId, receive: Receive): Promise<void> {
     const { subscriptions, keys } = this.#options
     const inbox = keys.inbox(node)
     if (this.#inbox !== undefined && this.#inbox !== inbox) subscriptions.drop(this.#inbox)
@@ -96,10 +94,10 @@ export class RedisBus implements Bus {
     await subscriptions.want(inbox, hear, 'node')
   }
 
-  publish(to: NodeId, envelope: Envelope): Promise<Sent> {
+  publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> {
     const { limits } = this.#options
     if (this.#closed) return UNAVAILABLE
-    const record = encodeEnvelope(envelope)
+    const record = encodeEnvelope(envelope, origin)
     const bytes = Buffer.byteLength(record)
     if (this.#envelopes >= limits.envelopes || this.#length + bytes > limits.length) return UNAVAILABLE
     this.#envelopes++
@@ -171,7 +169,7 @@ export class RedisBus implements Bus {
     }
     this.#flights.add(flight)
     // What Redis still owes an answer for takes memory, whether or not its caller still waits.
-    const land = (sent: Sent): void => {
+    const land = (sent: Published): void => {
       flight.deadline.cancel()
       this.#flights.delete(flight)
       this.#envelopes -= envelopes
@@ -188,11 +186,11 @@ export class RedisBus implements Bus {
     )
   }
 
-  #receive(payload: string, receive: (envelope: Envelope) => void): void {
+  #receive(payload: string, receive: Receive): void {
     const { onError } = this.#options
-    const malformed = decodeEnvelopes(payload, (envelope) => {
+    const malformed = decodeEnvelopes(payload, (envelope, origin) => {
       try {
-        receive(envelope)
+        receive(envelope, origin)
       } catch (error) {
         onError(error, { stage: 'bus receive' })
       }
@@ -203,8 +201,8 @@ export class RedisBus implements Bus {
   }
 }
 
-const UNAVAILABLE: Promise<Sent> = Promise.resolve('unavailable')
+const UNAVAILABLE: Promise<Published> = Promise.resolve('unavailable')
 
-function settle(waiting: Flight['waiting'], sent: Sent): void {
+function settle(waiting: Flight['waiting'], sent: Published): void {
   for (const resolve of waiting.splice(0)) resolve(sent)
 }

@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
-import type { Bus } from '../routing/bus.js'
+import type { Bus, Origin, Published, Receive } from '../routing/bus.js'
 import { decodeEnvelopes, encodeEnvelope } from '../routing/codec.js'
 import type { Envelope } from '../routing/message.js'
 import type { Store } from './store.js'
@@ -17,20 +17,22 @@ export class MemoryBus implements Bus {
     this.#onError = onError
   }
 
-  async subscribe(node: NodeId, receive: (envelope: Envelope) => void): Promise<void> {
+  async subscribe(node: NodeId, receive: Receive): Promise<void> {
     this.#store.open()
     this.#unsubscribe()
     this.#inbox = node
     this.#take = (payload) => {
-      const malformed = decodeEnvelopes(payload, (envelope) => this.#hand(envelope, receive))
+      const malformed = decodeEnvelopes(payload, (envelope, origin) =>
+        this.#hand(() => receive(envelope, origin)),
+      )
       if (malformed > 0) this.#onError(new Error('not an envelope'), { stage: 'bus receive', malformed })
     }
     this.#store.inboxes.set(node, this.#take)
   }
 
-  async publish(to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'> {
+  async publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> {
     if (this.#store.down || !this.#store.inboxes.has(to)) return 'unavailable'
-    this.#store.post(to, encodeEnvelope(envelope))
+    this.#store.post(to, encodeEnvelope(envelope, origin))
     return 'sent'
   }
 
@@ -45,9 +47,9 @@ export class MemoryBus implements Bus {
     this.#take = undefined
   }
 
-  #hand(envelope: Envelope, receive: (envelope: Envelope) => void): void {
+  #hand(receive: () => void): void {
     try {
-      receive(envelope)
+      receive()
     } catch (error) {
       this.#onError(error, { stage: 'bus receive' })
     }

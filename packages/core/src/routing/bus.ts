@@ -12,7 +12,17 @@ import type { Envelope } from './message.js'
  */
 export interface Bus {
   /** One inbox at a time: a new NodeId replaces the former. Resolves when the subscription stands. */
-  subscribe(node: NodeId, receive: (envelope: Envelope) => void): Promise<void>
-  publish(to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'>
+  subscribe(node: NodeId, receive: Receive): Promise<void>
+  /** `origin` goes along with the envelope: for a bus with several paths. */
+  publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published>
   close(): Promise<void>
+}
+
+export type Receive = (envelope: Envelope, origin?: Origin) => void
+export type Published = 'sent' | 'unavailable'
+
+/** Who sent an envelope, and its number among those that this node sent to that inbox; later ones have higher numbers. */
+export interface Origin {
+  node: NodeId
+  number: number
 }

@@ -61,6 +61,8 @@ function plain<T>(value: T): T {
   return structuredClone(value)
 }
 
+const origin = fc.record({ node, number: natural })
+
 test('an envelope comes back as it went', () => {
   fc.assert(
     fc.property(envelope, (sent) => {
@@ -82,7 +84,9 @@ test('envelopes laid end to end come back in order', () => {
   fc.assert(
     fc.property(fc.array(envelope, { minLength: 1, maxLength: 6 }), (sent) => {
       const received: Envelope[] = []
-      const malformed = decodeEnvelopes(sent.map(encodeEnvelope).join(''), (one) => received.push(one))
+      const malformed = decodeEnvelopes(sent.map((one) => encodeEnvelope(one)).join(''), (one) =>
+        received.push(one),
+      )
       expect(malformed).toBe(0)
       expect(received).toEqual(plain(sent))
     }),
@@ -137,21 +141,44 @@ test('[REC3] [F23] a record cut short is malformed, and what came before it arri
 
 test('[REC2] [F25] fields that a later version adds to a header are passed over', () => {
   fc.assert(
-    fc.property(envelope, text, (sent, added) => {
-      const record = encodeEnvelope(sent)
+    fc.property(envelope, fc.option(origin, { nil: undefined }), text, (sent, from, added) => {
+      const record = encodeEnvelope(sent, from)
       const lengths = /^(.)(\d+):(\d+):/u.exec(record)
       if (!lengths) return expect.unreachable()
       const [start, type, headerLength, frameLength] = lengths
       const end = start.length + Number(headerLength)
-      const more = `\x1f${added}`
+      // Its fields come after the origin's two, which are empty where there is none.
+      const more = `${from === undefined ? '\x1f\x1f' : ''}\x1f${added}`
       const later =
         `${type}${Number(headerLength) + more.length}:${frameLength}:` +
         record.slice(start.length, end) +
         more +
         record.slice(end)
-      expect(decodeEnvelope(later)).toEqual(plain(sent))
+      const read: unknown[] = []
+      expect(decodeEnvelopes(later, (...one) => read.push(one))).toBe(0)
+      expect(read).toEqual([[plain(sent), from, 0]])
     }),
   )
+})
+
+test('[REC4] an origin comes back with its envelope, and a record without one has none', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(envelope, fc.option(origin, { nil: undefined }))), (sent) => {
+      const read: unknown[] = []
+      const payload = sent.map(([one, from]) => encodeEnvelope(one, from)).join('')
+      if (payload !== '') expect(decodeEnvelopes(payload, (...one) => read.push(one))).toBe(0)
+      expect(read).toEqual(sent.map(([one, from], place) => [plain(one), from, place]))
+    }),
+  )
+})
+
+test.each([
+  ['a node outside the grammar', 's21:0:a/b\x1fc1\x1f12\x1fAAAA!AAA\x1f12'],
+  ['a number that is none', 's20:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1fx'],
+  ['a number without a node', 's12:0:a/b\x1fc1\x1f12\x1f\x1f7'],
+  ['a node without a number', 's19:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1f'],
+])('[REC4] a record is refused whose origin has %s', (_what, payload) => {
+  expect(decodeEnvelope(payload)).toBeUndefined()
 })
 
 test('[REC2] [F25] a type that a later version adds is counted, and the next record arrives', () => {

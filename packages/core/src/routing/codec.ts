@@ -1,5 +1,6 @@
 import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
 import { isErrorCode, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import type { Origin } from './bus.js'
 import type { Envelope, Message, Wire } from './message.js'
 
 // How envelopes travel between nodes, as records that can be laid end to end in one publish:
@@ -25,24 +26,25 @@ const WIRES = wordsOf(WIRE_CODES)
 const KINDS = wordsOf(KIND_CODES)
 const FLAGS = new Set(['', 'f', 'h', 'fh'])
 
-/** One envelope as one record. */
-export function encodeEnvelope(envelope: Envelope): string {
+/** One envelope as one record; an origin is the last two fields of its header. */
+export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
+  const tail = origin === undefined ? '' : `${DIVIDER}${origin.node}${DIVIDER}${origin.number}`
   switch (envelope.type) {
     case 'deliver':
     case 'gone': {
       const { epoch, hops, message } = envelope
-      const header = `${epoch}${DIVIDER}${hops}${DIVIDER}${messageHeader(message)}`
+      const header = `${epoch}${DIVIDER}${hops}${DIVIDER}${messageHeader(message)}${tail}`
       return record(TYPE_CODES[envelope.type], header, message.frame)
     }
     case 'notice': {
       const { connection, to, code, ref } = envelope
-      const header = `${connection}${DIVIDER}${to}${DIVIDER}${code}${DIVIDER}${escape(ref)}`
+      const header = `${connection}${DIVIDER}${to}${DIVIDER}${code}${DIVIDER}${escape(ref)}${tail}`
       return record(TYPE_CODES.notice, header, '')
     }
     case 'superseded':
     case 'evicted': {
       const { peer, connection, epoch } = envelope
-      return record(TYPE_CODES[envelope.type], `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}`, '')
+      return record(TYPE_CODES[envelope.type], `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}${tail}`, '')
     }
   }
 }
@@ -59,19 +61,23 @@ export function decodeEnvelope(input: unknown): Envelope | undefined {
 }
 
 /**
- * Hands out each envelope of a payload, in order; what `receive` throws goes to the caller.
+ * Hands out each envelope of a payload, in order, with its origin if it has one, and with its place among the records: 0,
+ * 1, 2 … What `receive` throws goes to the caller.
  * Returns how many records were malformed: one with a broken frame ends the payload, others are passed over.
  */
-export function decodeEnvelopes(input: unknown, receive: (envelope: Envelope) => void): number {
+export function decodeEnvelopes(
+  input: unknown,
+  receive: (envelope: Envelope, origin: Origin | undefined, place: number) => void,
+): number {
   if (typeof input !== 'string' || input.length === 0) return 1
   let malformed = 0
   let offset = 0
-  while (offset < input.length) {
+  for (let place = 0; offset < input.length; place++) {
     const extent = readExtent(input, offset)
     if (extent === undefined) return malformed + 1
-    const envelope = readEnvelope(input, offset, extent)
-    if (envelope === undefined) malformed++
-    else receive(envelope)
+    const read = readRecord(input, offset, extent)
+    if (read === undefined) malformed++
+    else receive(read.envelope, read.origin, place)
     offset = extent.end
   }
   return malformed
@@ -97,6 +103,12 @@ function record(type: string, header: string, frame: string): string {
 
 // from, to, wire, kind, flags, since, handshake, reply node, reply connection, reply ref
 const MESSAGE_FIELDS = 10
+// epoch, hops, the message
+const CARRIER_FIELDS = 2 + MESSAGE_FIELDS
+// connection, to, code, ref
+const NOTICE_FIELDS = 4
+// peer, connection, epoch
+const END_FIELDS = 3
 
 function messageHeader(message: Message): string {
   const { from, to, wire, kind, fresh, hold, since, handshake, reply } = message
@@ -139,25 +151,44 @@ function readLength(input: string, start: number): { length: number; next: numbe
   return undefined
 }
 
-function readEnvelope(input: string, start: number, extent: Extent): Envelope | undefined {
+/** An envelope as it was sent, and who says so. */
+interface Read {
+  envelope: Envelope
+  origin: Origin | undefined
+}
+
+function readRecord(input: string, start: number, extent: Extent): Read | undefined {
   const header = input.slice(extent.header, extent.frame)
   const type = input[start]
   if (type === TYPE_CODES.deliver || type === TYPE_CODES.gone) {
     const name = type === TYPE_CODES.deliver ? 'deliver' : 'gone'
     const frame = input.slice(extent.frame, extent.end)
-    return readPlainCarrier(name, header, frame) ?? readCarrier(name, header.split(DIVIDER), frame)
+    const plain = readPlainCarrier(name, header, frame)
+    if (plain !== undefined) return plain
+    const fields = header.split(DIVIDER)
+    return withOrigin(readCarrier(name, fields, frame), fields, CARRIER_FIELDS)
   }
   const fields = header.split(DIVIDER)
   switch (type) {
     case TYPE_CODES.notice:
-      return readNotice(fields)
+      return withOrigin(readNotice(fields), fields, NOTICE_FIELDS)
     case TYPE_CODES.superseded:
-      return readEnd('superseded', fields)
+      return withOrigin(readEnd('superseded', fields), fields, END_FIELDS)
     case TYPE_CODES.evicted:
-      return readEnd('evicted', fields)
+      return withOrigin(readEnd('evicted', fields), fields, END_FIELDS)
     default:
       return undefined
   }
+}
+
+/** An origin that cannot be read makes the record malformed: without its number it could be taken twice. */
+function withOrigin(envelope: Envelope | undefined, fields: string[], at: number): Read | undefined {
+  if (envelope === undefined) return undefined
+  const [nodeText = '', numberText = ''] = [fields[at], fields[at + 1]]
+  if (nodeText === '' && numberText === '') return { envelope, origin: undefined }
+  const node = readNode(nodeText)
+  const number = readNatural(numberText)
+  return node === undefined || number === undefined ? undefined : { envelope, origin: { node, number } }
 }
 
 // Nearly every carrier, read and checked in one look: names in ASCII, a reply, nothing escaped. Any other takes the way
@@ -178,9 +209,10 @@ const PLAIN_CARRIER = [
   '([a-z0-9]{1,12})',
   `(${PLAIN_TEXT})`,
 ].join(DIVIDER)
-const PLAIN_CARRIER_PATTERN = new RegExp(`^${PLAIN_CARRIER}(?:${DIVIDER}|$)`)
+const PLAIN_ORIGIN = `${DIVIDER}([\\w-]{8})${DIVIDER}(\\d{1,15})`
+const PLAIN_CARRIER_PATTERN = new RegExp(`^${PLAIN_CARRIER}(?:${PLAIN_ORIGIN}(?:${DIVIDER}|$)|$)`)
 
-function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Envelope | undefined {
+function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Read | undefined {
   const words = PLAIN_CARRIER_PATTERN.exec(header)
   if (words === null) return undefined
   const wire = words[5] === 'n' ? 'native' : 'peerjs'
@@ -190,7 +222,9 @@ function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: strin
   if (words[8] !== undefined) message.since = Number(words[8])
   if (words[9] !== undefined) message.handshake = words[9]
   message.reply = { node: words[10] as NodeId, connection: words[11] as ConnectionId, ref: words[12] ?? '' }
-  return { type, epoch: Number(words[1]), hops: Number(words[2]), message }
+  const origin =
+    words[13] === undefined ? undefined : { node: words[13] as NodeId, number: Number(words[14]) }
+  return { envelope: { type, epoch: Number(words[1]), hops: Number(words[2]), message }, origin }
 }
 
 function setFlags(message: Message, flags = ''): void {

@@ -62,10 +62,11 @@ export function cuttable(inner: Backend): Cut {
       },
       bus: {
         subscribe: (node, receive) =>
-          inner.bus.subscribe(node, (envelope) => {
-            if (!state.cut) receive(envelope)
+          inner.bus.subscribe(node, (envelope, origin) => {
+            if (!state.cut) receive(envelope, origin)
           }),
-        publish: async (to, envelope) => (state.cut ? 'unavailable' : inner.bus.publish(to, envelope)),
+        publish: async (to, envelope, origin) =>
+          state.cut ? 'unavailable' : inner.bus.publish(to, envelope, origin),
         close: () => inner.bus.close(),
       },
     },

@@ -1,5 +1,5 @@
 import type { NodeId } from '@peerage/protocol'
-import type { Bus } from '../routing/bus.js'
+import type { Bus, Origin, Published } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
 import type { Envelope } from '../routing/message.js'
 
@@ -27,7 +27,7 @@ export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
   const draw = randomFrom(faults.seed)
   let { loss = 0, refusal = 0, double = 0, delayMs = 0 }: Omit<Faults, 'seed'> = faults
   const counts = { sent: 0, lost: 0, refused: 0, doubled: 0, delayed: 0 }
-  const publish = async (to: NodeId, envelope: Envelope): Promise<'sent' | 'unavailable'> => {
+  const publish = async (to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> => {
     // Always the same number of draws, so that one fault's share does not shift the others'.
     const [forRefusal, forLoss, forDouble, forDelay] = [draw(), draw(), draw(), draw()]
     if (forRefusal < refusal) {
@@ -41,12 +41,12 @@ export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
     }
     if (forDouble < double) {
       counts.doubled++
-      await bus.publish(to, envelope)
+      await bus.publish(to, envelope, origin)
     }
     const waitMs = forDelay * delayMs
-    if (waitMs === 0) return bus.publish(to, envelope)
+    if (waitMs === 0) return bus.publish(to, envelope, origin)
     counts.delayed++
-    clock.after(waitMs, () => void bus.publish(to, envelope))
+    clock.after(waitMs, () => void bus.publish(to, envelope, origin))
     return 'sent'
   }
   return {

@@ -20,13 +20,13 @@ export function countBus(backend: Backend, inner: Backend = backend): CountedBac
     ...backend,
     bus: {
       subscribe: (node, receive) =>
-        bus.subscribe(node, (envelope) => {
+        bus.subscribe(node, (envelope, origin) => {
           received++
-          receive(envelope)
+          receive(envelope, origin)
         }),
-      publish: (to, envelope) => {
+      publish: (to, envelope, origin) => {
         published++
-        return bus.publish(to, envelope)
+        return bus.publish(to, envelope, origin)
       },
       close: () => bus.close(),
     },

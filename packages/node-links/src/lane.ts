@@ -1,0 +1,86 @@
+import type { Clock } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import type { Arrivals } from './arrivals.js'
+import type { Link } from './link.js'
+
+/** So many envelopes to a node over the inbox within this time are worth a link. */
+const BUSY_ENVELOPES = 20
+const BUSY_MS = 2_000
+/** How long a node waits with its next dial after a first failure, and at most. */
+const BACK_OFF_LEAST_MS = 1_000
+const BACK_OFF_MOST_MS = 60_000
+/** A link that stood for so long did no harm: the next failure is a first one again. */
+const STEADY_MS = 10_000
+/** Traffic is compared over the last one to two periods of this length. */
+const PERIOD_MS = 10_000
+
+/** What this node knows of one other node: what it sent there, what came from there, and the link between the two. */
+export class Lane {
+  readonly node: NodeId
+  readonly arrivals: Arrivals
+  readonly #clock: Clock
+  /** The number of the last envelope that was sent. */
+  number: number
+  /**
+   * The link, where one stands. It carries what is sent once the inbox is known to work: before, the receiver could wait
+   * in vain for what came before.
+   */
+  link: Link | undefined
+  /** Whether the last publish to the inbox that is over was heard there. */
+  inboxHeard = false
+  dialling = false
+  #busyFrom = Number.NEGATIVE_INFINITY
+  #busy = 0
+  #notBefore = Number.NEGATIVE_INFINITY
+  #failures = 0
+  #periodFrom: number
+  #now = 0
+  #before = 0
+
+  constructor(node: NodeId, arrivals: Arrivals, clock: Clock, number: number) {
+    this.node = node
+    this.arrivals = arrivals
+    this.#clock = clock
+    this.number = number
+    this.#periodFrom = clock.monotonic()
+  }
+
+  /** Counts an envelope that goes over the inbox. True: there were enough of late, and a dial may be tried now. */
+  wantsLink(): boolean {
+    const now = this.#clock.monotonic()
+    if (now - this.#busyFrom > BUSY_MS) {
+      this.#busyFrom = now
+      this.#busy = 0
+    }
+    this.#busy++
+    return this.#busy >= BUSY_ENVELOPES && !this.dialling && this.link === undefined && now >= this.#notBefore
+  }
+
+  /** A dial failed, or a link ended after so many milliseconds: the next dial waits, for a random while. */
+  failed(stoodMs = 0): void {
+    if (stoodMs >= STEADY_MS) this.#failures = 0
+    const most = Math.min(BACK_OFF_LEAST_MS * 2 ** this.#failures, BACK_OFF_MOST_MS)
+    this.#failures++
+    this.#notBefore = this.#clock.monotonic() + most * (0.5 + Math.random() / 2)
+  }
+
+  /** Counts an envelope to or from that node, on whichever path. */
+  count(): void {
+    this.#turn()
+    this.#now++
+  }
+
+  /** Envelopes of late, both ways. */
+  get traffic(): number {
+    this.#turn()
+    return this.#now + this.#before
+  }
+
+  #turn(): void {
+    const passed = this.#clock.monotonic() - this.#periodFrom
+    if (passed < PERIOD_MS) return
+    this.#before = passed < 2 * PERIOD_MS ? this.#now : 0
+    this.#now = 0
+    this.#periodFrom = this.#clock.monotonic()
+  }
+}

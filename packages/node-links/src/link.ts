@@ -1,0 +1,282 @@
+import type { Clock, Envelope, Published, Timer } from '@peerage/core'
+import { encodeEnvelope } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import type { Arrivals } from './arrivals.js'
+import { encodeFrame, frameReader, type FrameReader } from './frames.js'
+
+/** Why a link ended. */
+export type DownReason =
+  /** The other node has not confirmed what it was sent. */
+  | 'unconfirmed'
+  /** Too much waits for the other node to confirm it, or for its turn here. */
+  | 'full'
+  /** Its socket ended, or brought what is no frame. */
+  | 'ended'
+  /** Another connection took its place: to the same node, or to one that this node talks to more. */
+  | 'replaced'
+  /** This process goes on as another node. */
+  | 'identity'
+  /** This node stops. */
+  | 'closed'
+
+/** The connection below a link: a socket, or what a test has in its place. */
+export interface LinkSocket {
+  write(bytes: Uint8Array): unknown
+  destroy(): unknown
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown
+  on(event: 'close', listener: () => void): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** A connection whose both ends have proved who they are. */
+export interface Proven {
+  socket: LinkSocket
+  /** Who is at the other end. */
+  node: NodeId
+  /** Whether this node dialled. */
+  dialled: boolean
+  /** What has come after the proof already. */
+  rest: Buffer
+}
+
+export interface LinkOptions {
+  proven: Proven
+  arrivals: Arrivals
+  clock: Clock
+  window: Window
+  /** The link must end. Nothing is taken from it any more. */
+  onDown: (reason: DownReason) => void
+}
+
+/** What all links of a node may keep until it is confirmed. */
+export interface WindowLimits {
+  envelopes: number
+  /** UTF-16 units of records. */
+  length: number
+}
+
+/** As much as may wait for Redis at once: so what a link leaves behind always has room there. */
+export const defaultWindowLimits: WindowLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
+
+/** How much is unconfirmed, over all links. */
+export class Window {
+  readonly #limits: WindowLimits
+  #envelopes = 0
+  #length = 0
+
+  constructor(limits: WindowLimits) {
+    this.#limits = limits
+  }
+
+  /** Counts one more. False: it is more than may wait. */
+  add(length: number): boolean {
+    this.#envelopes++
+    this.#length += length
+    return this.#envelopes <= this.#limits.envelopes && this.#length <= this.#limits.length
+  }
+
+  remove(envelopes: number, length: number): void {
+    this.#envelopes -= envelopes
+    this.#length -= length
+  }
+}
+
+/** Envelopes that went out in one write, numbered from `first`. */
+export interface Batch {
+  first: number
+  envelopes: Envelope[]
+  records: string
+  length: number
+  /** How often the link had been looked at when it was written. */
+  looks: number
+  sent: Promise<Published>
+  settle: (sent: Published) => void
+}
+
+/**
+ * How often a link is looked at while something is unconfirmed, and how many looks without a confirmation end it. We count
+ * looks rather than time: after a pause of this process the confirmations are already waiting in the socket.
+ */
+const LOOK_MS = 100
+const LOOKS_MOST = 5
+/** How long a confirmation waits for a frame to go along with. */
+const CONFIRM_MS = 20
+/** See the bus of Redis: nobody's message waits for an acknowledgement, so it may wait for company. */
+const ACK_WAIT_MS = 5
+
+/**
+ * One connection to another node, both ways. It keeps what it has written until the other node confirms it, so that
+ * nothing is lost when it ends [LINK3].
+ */
+export class Link {
+  readonly node: NodeId
+  readonly dialled: boolean
+  readonly #options: LinkOptions
+  readonly #reader: FrameReader
+  readonly #madeAt: number
+  /** What is written with the end of this turn. */
+  #next: Batch | undefined
+  #flushing = false
+  #ackTimer: Timer | undefined
+  #writtenAt = Number.NEGATIVE_INFINITY
+  /** Written and not confirmed, oldest first. */
+  #kept: Batch[] = []
+  #looks = 0
+  #lookTimer: Timer | undefined
+  /** The last confirmation that the other side was told. */
+  #confirmed: number
+  #confirmTimer: Timer | undefined
+  #ended = false
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    const { proven, arrivals, clock } = options
+    this.node = proven.node
+    this.dialled = proven.dialled
+    this.#madeAt = clock.monotonic()
+    this.#confirmed = arrivals.last
+    this.#reader = frameReader((confirmed, first, records) => this.#take(confirmed, first, records))
+    proven.socket.on('close', () => this.#down('ended'))
+    // A close follows.
+    proven.socket.on('error', () => undefined)
+    proven.socket.on('data', (chunk) => this.#read(chunk))
+  }
+
+  /** Reads what came with the proof. Apart from the constructor, for it may end the link. */
+  start(): void {
+    const { rest } = this.#options.proven
+    if (rest.length > 0) this.#read(rest)
+  }
+
+  /** Milliseconds since it was made. */
+  get age(): number {
+    return this.#options.clock.monotonic() - this.#madeAt
+  }
+
+  /** Sends an envelope, the next in number. Resolves when the other node confirms it, or by what becomes of it then. */
+  send(number: number, envelope: Envelope): Promise<Published> {
+    const record = encodeEnvelope(envelope)
+    const batch = (this.#next ??= newBatch(number))
+    batch.envelopes.push(envelope)
+    batch.records += record
+    batch.length += record.length
+    if (this.#mayWait(envelope)) this.#flushLater()
+    else this.#flushSoon()
+    if (!this.#options.window.add(record.length)) this.#down('full')
+    return batch.sent
+  }
+
+  /** Ends it. Returns what the other side has not confirmed, oldest first; the caller settles each batch. */
+  end(): Batch[] {
+    this.#ended = true
+    this.#ackTimer?.cancel()
+    this.#lookTimer?.cancel()
+    this.#confirmTimer?.cancel()
+    this.#options.proven.socket.destroy()
+    const left = this.#next === undefined ? this.#kept : [...this.#kept, this.#next]
+    this.#next = undefined
+    this.#kept = []
+    for (const batch of left) this.#options.window.remove(batch.envelopes.length, batch.length)
+    return left
+  }
+
+  #down(reason: DownReason): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#options.onDown(reason)
+  }
+
+  #mayWait(envelope: Envelope): boolean {
+    if (envelope.type !== 'deliver' || envelope.message.kind !== 'ack') return false
+    return this.#options.clock.monotonic() - this.#writtenAt < ACK_WAIT_MS
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    setImmediate(() => {
+      this.#flushing = false
+      this.#flush()
+    })
+  }
+
+  #flushLater(): void {
+    this.#ackTimer ??= this.#options.clock.after(ACK_WAIT_MS, () => {
+      this.#ackTimer = undefined
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const batch = this.#next
+    if (batch === undefined || this.#ended) return
+    this.#next = undefined
+    this.#ackTimer?.cancel()
+    this.#ackTimer = undefined
+    batch.looks = this.#looks
+    this.#kept.push(batch)
+    this.#write(batch.first, batch.records)
+    batch.records = ''
+    this.#writtenAt = this.#options.clock.monotonic()
+    this.#lookLater()
+  }
+
+  #write(first: number, records: string): void {
+    const { proven, arrivals } = this.#options
+    this.#confirmed = arrivals.last
+    proven.socket.write(encodeFrame(this.#confirmed, first, records))
+  }
+
+  #lookLater(): void {
+    this.#lookTimer ??= this.#options.clock.after(LOOK_MS, () => {
+      this.#lookTimer = undefined
+      this.#looks++
+      const [oldest] = this.#kept
+      if (oldest === undefined) return
+      if (this.#looks - oldest.looks > LOOKS_MOST) this.#down('unconfirmed')
+      else this.#lookLater()
+    })
+  }
+
+  #read(chunk: Buffer): void {
+    if (!this.#ended && !this.#reader.read(chunk)) this.#down('ended')
+  }
+
+  #take(confirmed: number, first: number, records: string): void {
+    if (this.#ended) return
+    this.#settle(confirmed)
+    if (records === '') return
+    if (!this.#options.arrivals.fromLink(first, records)) this.#down('full')
+    this.#confirmLater()
+  }
+
+  #settle(confirmed: number): void {
+    let count = 0
+    for (const { first, envelopes, length, settle } of this.#kept) {
+      if (first + envelopes.length - 1 > confirmed) break
+      count++
+      this.#options.window.remove(envelopes.length, length)
+      settle('sent')
+    }
+    if (count > 0) this.#kept.splice(0, count)
+  }
+
+  #confirmLater(): void {
+    this.#confirmTimer ??= this.#options.clock.after(CONFIRM_MS, () => {
+      this.#confirmTimer = undefined
+      if (this.#ended) return
+      const { arrivals } = this.#options
+      if (arrivals.last > this.#confirmed) this.#write(0, '')
+      // The inbox may bring its turn at any moment.
+      if (arrivals.holds) this.#confirmLater()
+    })
+  }
+}
+
+function newBatch(first: number): Batch {
+  let settle: Batch['settle'] = () => undefined
+  const sent = new Promise<Published>((resolve) => {
+    settle = resolve
+  })
+  return { first, envelopes: [], records: '', length: 0, looks: 0, sent, settle }
+}

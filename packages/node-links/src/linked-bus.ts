@@ -1,0 +1,262 @@
+import type { Bus, Clock, Envelope, NodeStatus, OnError, Origin, Published, Receive } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import { Arrivals } from './arrivals.js'
+import { Lane } from './lane.js'
+import type { Batch, DownReason, Proven, WindowLimits } from './link.js'
+import { Link, Window } from './link.js'
+
+export interface LinkedBusOptions {
+  /** The path that always works. */
+  inbox: Bus
+  /** Makes a connection to a node, and proves who is at both ends. Undefined: that node takes none. */
+  dial: (node: NodeId) => Promise<Proven | undefined>
+  /** This process is another node from now on. Resolves when connections for the former one are refused. */
+  identify: (node: NodeId) => void
+  status: (node: NodeId) => NodeStatus
+  clock: Clock
+  /** How many links there may be at once. */
+  most: number
+  limits: WindowLimits
+  onError: OnError
+  onEvent: (event: string, details: Record<string, unknown>) => void
+}
+
+/** For metrics. All but `up` are counted since the start. */
+export interface LinkCounts {
+  /** Links that stand now. */
+  up: number
+  /** Envelopes to other nodes, by the path that they were given to first. */
+  envelopes: { link: number; inbox: number }
+  /** Envelopes that a link left behind, and that were published to the inbox. */
+  published: number
+  /** Envelopes that arrived a second time, and were dropped. */
+  repeated: number
+  /** Records on links that were no envelopes. */
+  malformed: number
+  ups: number
+  downs: Record<DownReason, number>
+  /** Links that could not be made. */
+  failures: number
+}
+
+/** Within so many milliseconds of each other, two connections between the same nodes are two dials that met. */
+const MEETING_MS = 5_000
+/** A link makes room for another node only if that one has so many times its traffic. */
+const BUSIER = 2
+/** Nodes that are remembered: those that are gone are forgotten beyond it. */
+const LANES_MOST = 1_000
+
+/**
+ * A bus with two paths to each node: the inbox, and a link where one stands. The numbers of the envelopes keep their order,
+ * whatever path they take (packages/node-links/SPEC.md).
+ */
+export class LinkedBus implements Bus {
+  readonly #options: LinkedBusOptions
+  readonly #window: Window
+  readonly #lanes = new Map<NodeId, Lane>()
+  readonly counts: LinkCounts = {
+    up: 0,
+    envelopes: { link: 0, inbox: 0 },
+    published: 0,
+    repeated: 0,
+    malformed: 0,
+    ups: 0,
+    downs: { unconfirmed: 0, full: 0, ended: 0, replaced: 0, identity: 0, closed: 0 },
+    failures: 0,
+  }
+  #self: NodeId | undefined
+  #receive: Receive = () => undefined
+  /** All envelopes that were numbered: a lane that is made anew begins above all its former numbers. */
+  #numbered = 0
+  /** One warning is enough, until a link could be made again. */
+  #warned = false
+  #closed = false
+
+  constructor(options: LinkedBusOptions) {
+    this.#options = options
+    this.#window = new Window(options.limits)
+  }
+
+  /** A link belongs to a node, not to a process: those of the former one end before the new one listens [I7]. */
+  async subscribe(node: NodeId, receive: Receive): Promise<void> {
+    const { inbox, identify } = this.#options
+    this.#endAll('identity')
+    this.#lanes.clear()
+    this.#self = node
+    this.#receive = receive
+    identify(node)
+    await inbox.subscribe(node, (envelope, origin) => this.#fromInbox(envelope, origin))
+  }
+
+  publish(to: NodeId, envelope: Envelope): Promise<Published> {
+    if (this.#self === undefined || to === this.#self) return this.#options.inbox.publish(to, envelope)
+    const lane = this.#lanes.get(to) ?? this.#newLane(to)
+    const number = ++lane.number
+    this.#numbered++
+    lane.count()
+    if (lane.link !== undefined && lane.inboxHeard) {
+      this.counts.envelopes.link++
+      return lane.link.send(number, envelope)
+    }
+    this.counts.envelopes.inbox++
+    const published = this.#publish(lane, this.#self, number, envelope)
+    if (lane.wantsLink()) void this.#dial(lane)
+    return published
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#endAll('closed')
+    await this.#options.inbox.close()
+  }
+
+  /** A connection on which both ends have proved who they are. */
+  adopt(proven: Proven): void {
+    const { clock } = this.#options
+    const lane = this.#lanes.get(proven.node) ?? this.#newLane(proven.node)
+    if (this.#closed || !this.#mayReplace(lane, proven) || !this.#makeRoom(lane)) {
+      proven.socket.destroy()
+      return
+    }
+    if (lane.link !== undefined) this.#down(lane, lane.link, 'replaced')
+    const link = new Link({
+      proven,
+      arrivals: lane.arrivals,
+      clock,
+      window: this.#window,
+      onDown: (reason) => this.#down(lane, link, reason),
+    })
+    lane.link = link
+    this.#warned = false
+    this.counts.up++
+    this.counts.ups++
+    this.#options.onEvent('link up', { node: lane.node, dialled: link.dialled })
+    link.start()
+  }
+
+  #publish(lane: Lane, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
+    const published = this.#options.inbox.publish(lane.node, envelope, { node, number })
+    void published.then((sent) => {
+      lane.inboxHeard = sent === 'sent'
+    })
+    return published
+  }
+
+  #newLane(node: NodeId): Lane {
+    const { clock, onError } = this.#options
+    if (this.#lanes.size >= LANES_MOST) this.#forgetGone()
+    const arrivals = new Arrivals({
+      hand: (envelope) => {
+        lane.count()
+        try {
+          this.#receive(envelope)
+        } catch (error) {
+          onError(error, { stage: 'bus receive' })
+        }
+      },
+      repeated: () => void this.counts.repeated++,
+      malformed: (records) => {
+        this.counts.malformed += records
+        onError(new Error('not an envelope'), { stage: 'bus receive', malformed: records })
+      },
+    })
+    const lane: Lane = new Lane(node, arrivals, clock, this.#numbered)
+    this.#lanes.set(node, lane)
+    return lane
+  }
+
+  #forgetGone(): void {
+    for (const { node, link } of this.#lanes.values())
+      if (link === undefined && this.#options.status(node).state !== 'live') this.#lanes.delete(node)
+  }
+
+  #fromInbox(envelope: Envelope, origin: Origin | undefined): void {
+    if (origin === undefined || origin.node === this.#self) {
+      this.#receive(envelope)
+      return
+    }
+    const lane = this.#lanes.get(origin.node) ?? this.#newLane(origin.node)
+    lane.arrivals.fromInbox(origin.number, envelope)
+  }
+
+  // Two nodes may dial each other at the same moment: the dial of the lower NodeId stays. Later a second connection says
+  // that the other side has lost the first.
+  #mayReplace({ node, link }: Lane, { dialled }: Proven): boolean {
+    if (link === undefined || link.age > MEETING_MS || link.dialled === dialled) return true
+    const isLower = this.#self !== undefined && this.#self < node
+    return dialled === isLower
+  }
+
+  /** Ends the link that is used least, where there are as many as may be and this lane has clearly more to carry. */
+  #makeRoom(lane: Lane): boolean {
+    if (lane.link !== undefined || this.counts.up < this.#options.most) return true
+    const least = this.#leastBusy()
+    if (least?.link === undefined || lane.traffic <= BUSIER * least.traffic) return false
+    this.#down(least, least.link, 'replaced')
+    return true
+  }
+
+  #leastBusy(): Lane | undefined {
+    let least: Lane | undefined
+    for (const lane of this.#lanes.values())
+      if (lane.link !== undefined && (least === undefined || lane.traffic < least.traffic)) least = lane
+    return least
+  }
+
+  async #dial(lane: Lane): Promise<void> {
+    const { status, dial, onError } = this.#options
+    if (this.#closed || status(lane.node).state !== 'live') return
+    if (this.counts.up >= this.#options.most) {
+      const least = this.#leastBusy()
+      if (least === undefined || lane.traffic <= BUSIER * least.traffic) return lane.failed()
+    }
+    const self = this.#self
+    lane.dialling = true
+    try {
+      const proven = await dial(lane.node)
+      // Meanwhile this process may be another node.
+      if (self !== this.#self) return void proven?.socket.destroy()
+      if (proven === undefined) lane.failed()
+      else this.adopt(proven)
+    } catch (error) {
+      lane.failed()
+      this.counts.failures++
+      if (self !== this.#self || this.#warned || status(lane.node).state !== 'live') return
+      this.#warned = true
+      onError(error, { stage: 'link', node: lane.node })
+    } finally {
+      lane.dialling = false
+    }
+  }
+
+  #endAll(reason: DownReason): void {
+    for (const lane of this.#lanes.values()) if (lane.link !== undefined) this.#down(lane, lane.link, reason)
+  }
+
+  /** What the other side has not confirmed goes to the inbox, in order, before anything new [LINK3]. */
+  #down(lane: Lane, link: Link, reason: DownReason): void {
+    if (lane.link !== link) return
+    const stoodMs = link.age
+    lane.link = undefined
+    lane.failed(stoodMs)
+    lane.arrivals.linkEnded()
+    this.counts.up--
+    this.counts.downs[reason]++
+    const left = link.end()
+    this.#options.onEvent('link down', { node: lane.node, reason, unconfirmed: sum(left) })
+    const self = this.#self
+    if (self === undefined) return
+    for (const batch of left) void this.#publishBatch(lane, self, batch)
+  }
+
+  async #publishBatch(lane: Lane, self: NodeId, { first, envelopes, settle }: Batch): Promise<void> {
+    this.counts.published += envelopes.length
+    const published = envelopes.map((envelope, place) => this.#publish(lane, self, first + place, envelope))
+    const sent = await Promise.all(published)
+    settle(sent.every((one) => one === 'sent') ? 'sent' : 'unavailable')
+  }
+}
+
+function sum(batches: Batch[]): number {
+  return batches.reduce((all, { envelopes }) => all + envelopes.length, 0)
+}
