@@ -76,7 +76,11 @@ export class Arrivals {
 
   /** Takes what waits, as far as it follows `number` or what is before it. */
   #takeHeld(number: number): void {
-    for (let [next] = this.#held; next !== undefined && next.first <= Math.max(number, this.#last) + 1; [next] = this.#held) {
+    for (
+      let [next] = this.#held;
+      next !== undefined && next.first <= Math.max(number, this.#last) + 1;
+      [next] = this.#held
+    ) {
       this.#held.shift()
       this.#heldLength -= next.records.length
       this.#take(next.first, next.records)

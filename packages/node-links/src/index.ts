@@ -2,5 +2,5 @@
 
 export { withLinks } from './linked-backend.js'
 export type { DownReason, LinkCounts, LinkedBackend, LinksOptions } from './linked-backend.js'
-export { encodeAnnouncement, parseAnnouncement } from './announcement.js'
+export { encodeAnnouncement, formatAddress, parseAnnouncement } from './announcement.js'
 export type { Announcement } from './announcement.js'
