@@ -67,7 +67,14 @@ export function errorLog(log: Logger, now: () => number): OnError {
 /** What happened to the node, at the level that it deserves. */
 export function logEvent(log: Logger, event: string, details: Record<string, unknown>): void {
   // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
-  if (event === 'signal' || event.endsWith(' not told')) return log.debug(details, event)
+  if (event === 'signal' || event.endsWith(' not told') || isOrdinary(event, details))
+    return log.debug(details, event)
   const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
   log[isBad ? 'warn' : 'info'](details, event)
+}
+
+/** Links come with traffic, and go with nodes: a tier of hundreds would tell of little else. */
+function isOrdinary(event: string, { reason }: Record<string, unknown>): boolean {
+  if (event === 'link up') return true
+  return event === 'link down' && (reason === 'replaced' || reason === 'identity' || reason === 'closed')
 }
