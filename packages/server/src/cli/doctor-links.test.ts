@@ -37,7 +37,10 @@ const told = (port: number): string =>
   })
 
 /** What doctor finds among live nodes that announce these texts; undefined: nothing. */
-async function found(announced: readonly (string | undefined)[], host: string | null = '127.0.0.1') {
+async function found(
+  announced: readonly (string | undefined)[],
+  { host = '127.0.0.1', plain = true }: { host?: string | null; plain?: boolean } = {},
+) {
   const cluster = memoryCluster()
   for (const text of announced) {
     const backend = cluster.backend()
@@ -45,13 +48,15 @@ async function found(announced: readonly (string | undefined)[], host: string | 
     await backend.nodes.beat()
     if (text !== undefined) await backend.nodes.announce(text)
   }
-  const findings = await checkLinks(configSchema.parse({ links: { host } }), cluster.backend().nodes)
+  const findings = await checkLinks(configSchema.parse({ links: { host, plain } }), cluster.backend().nodes)
   return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
 }
 
 describe('links to the other nodes', () => {
   test('are off: it says so, and asks nobody', async () => {
-    expect(await found([told(1)], null)).toEqual([expect.stringMatching(/^ok links: off: .*links\.host/)])
+    expect(await found([told(1)], { host: null })).toEqual([
+      expect.stringMatching(/^ok links: off: .*links\.host/),
+    ])
   })
 
   test('no other node is live', async () => {
@@ -82,6 +87,12 @@ describe('links to the other nodes', () => {
     expect(await found([undefined, '{}'])).toEqual([
       'warn links: 1 of 2 live nodes have links off: set links.host there, too',
       expect.stringMatching(/^warn links: node \S{8} announces what this version does not understand/),
+    ])
+  })
+
+  test('a node without TLS has no link to one with it', async () => {
+    expect(await found([told(await listening())], { plain: false })).toEqual([
+      expect.stringMatching(/^warn links: node \S{8} has links without TLS; .*Set links\.plain to the same/),
     ])
   })
 

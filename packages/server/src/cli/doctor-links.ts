@@ -29,24 +29,29 @@ export async function checkLinks({ links }: Config, nodes: Nodes): Promise<Findi
   await nodes.refresh()
   const live = nodes.list().filter(({ status }) => status.state === 'live')
   if (live.length === 0) return [{ verdict: 'ok', subject, text: 'on; no other node is live to be tried' }]
-  const outcomes = await Promise.all(live.map(({ node }) => tryNode(node, nodes)))
+  const outcomes = await Promise.all(live.map(({ node }) => tryNode(node, nodes, links.plain)))
   return [...reached(outcomes), ...silent(outcomes), ...unreached(outcomes)]
 }
 
-async function tryNode(node: NodeId, nodes: Nodes): Promise<Outcome> {
+async function tryNode(node: NodeId, nodes: Nodes, plain: boolean): Promise<Outcome> {
+  const unreached = (problem: string, advice: string): Outcome => ({
+    state: 'unreached',
+    problem: `node ${node} ${problem}; messages to it go through Redis. ${advice}`,
+  })
   const text = await nodes.announced(node)
   if (text === undefined) return { state: 'silent' }
   const announcement = parseAnnouncement(text)
-  if (announcement === undefined) {
-    const problem = `node ${node} announces what this version does not understand: run one version everywhere`
-    return { state: 'unreached', problem }
-  }
+  if (announcement === undefined)
+    return unreached('announces what this version does not understand', 'Run one version everywhere')
+  if (plain !== (announcement.proof.type === 'token'))
+    return unreached(`has links ${plain ? 'with' : 'without'} TLS`, 'Set links.plain to the same everywhere')
   const address = formatAddress(announcement.address)
   try {
     await open(announcement)
     return { state: 'reached', address }
   } catch (error) {
-    return { state: 'unreached', problem: `node ${node} at ${address}: ${reasonOf(error)}` }
+    const advice = 'Open its links.port in firewalls, or set its links.advertise'
+    return unreached(`at ${address}: ${reasonOf(error)}`, advice)
   }
 }
 
@@ -97,10 +102,7 @@ function silent(outcomes: readonly Outcome[]): Finding[] {
 
 function unreached(outcomes: readonly Outcome[]): Finding[] {
   const problems = outcomes.flatMap((outcome) => (outcome.state === 'unreached' ? [outcome.problem] : []))
-  const findings = problems.slice(0, NAMED_MOST).map((problem): Finding => {
-    const text = `${problem}; messages to it go through Redis. Open its links.port in firewalls, or set its links.advertise`
-    return { verdict: 'warn', subject, text }
-  })
+  const findings = problems.slice(0, NAMED_MOST).map((text): Finding => ({ verdict: 'warn', subject, text }))
   const more = problems.length - findings.length
   if (more > 0) findings.push({ verdict: 'warn', subject, text: `and ${more} more nodes` })
   return findings
