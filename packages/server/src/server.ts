@@ -8,7 +8,7 @@ import {
   type Readiness,
 } from '@peerage/core'
 import type { LinksOptions } from '@peerage/node-links'
-import { createBackend, linkedBackend } from './backend.js'
+import { createBackend, linkedBackend, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -230,7 +230,11 @@ export class PeerageServer {
   async #start(): Promise<void> {
     this.#files.start()
     for (const gateway of this.#gateways) await gateway.start()
-    await this.node.start()
+    try {
+      await this.node.start()
+    } catch (error) {
+      throw startFailure(error, this.#config)
+    }
   }
 
   /** The admin port, where there is to be one. */
