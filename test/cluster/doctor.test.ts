@@ -153,9 +153,8 @@ describe('doctor', () => {
     await backend.nodes.announce(
       encodeAnnouncement({ address, proof: { type: 'certificate', sha256: '0'.repeat(64) } }),
     )
-    const { code, text } = await ended([
-      ...['doctor', '--port', '0', '--redis', redis.url, '--links-host', '127.0.0.1'],
-    ])
+    const args = ['--port', '0', '--redis', redis.url, '--links-host', '127.0.0.1']
+    const { code, text } = await ended(['doctor', ...args])
     expect(text).toMatch(
       new RegExp(
         `^warn {2}links {9}node ${node} at 127\\.0\\.0\\.1:${port}: its certificate is not the announced one`,

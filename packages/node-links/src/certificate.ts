@@ -1,5 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
-import { X509Certificate, createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 
 // A certificate of one node for itself, in DER (X.690), as RFC 5280 has it: version 3, ECDSA with SHA-256 over P-256, no
 // extensions. Node makes keys and signatures, but no certificates.
@@ -10,7 +11,7 @@ export interface Certificate {
   /** PEM, PKCS #8. */
   key: string
   /** What the other side compares: see `fingerprint`. */
-  proof: string
+  sha256: string
 }
 
 /** Makes a fresh key and a certificate for it, whose common name is the node. Takes less than a millisecond. */
@@ -32,13 +33,13 @@ export function makeCertificate(node: NodeId): Certificate {
   return {
     cert: pem(der),
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    proof: fingerprint(der),
+    sha256: fingerprint(der),
   }
 }
 
-/** How a certificate is published: `sha256:` and the hash of its DER form in hex. */
+/** SHA-256 of a certificate's DER form, in hexadecimal. */
 export function fingerprint(der: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(der).digest('hex')}`
+  return createHash('sha256').update(der).digest('hex')
 }
 
 /** The node that a certificate of ours names; undefined for any other certificate. */

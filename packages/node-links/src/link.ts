@@ -23,6 +23,7 @@ export type DownReason =
 export interface LinkSocket {
   write(bytes: Uint8Array): unknown
   destroy(): unknown
+  resume(): unknown
   on(event: 'data', listener: (chunk: Buffer) => void): unknown
   on(event: 'close', listener: () => void): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -142,10 +143,11 @@ export class Link {
     proven.socket.on('data', (chunk) => this.#read(chunk))
   }
 
-  /** Reads what came with the proof. Apart from the constructor, for it may end the link. */
+  /** Reads what came with the proof, and then what comes. Apart from the constructor, for it may end the link. */
   start(): void {
-    const { rest } = this.#options.proven
+    const { rest, socket } = this.#options.proven
     if (rest.length > 0) this.#read(rest)
+    socket.resume()
   }
 
   /** Milliseconds since it was made. */

@@ -1,7 +1,13 @@
-import type { Backend, Clock, OnError, Times } from '@peerage/core'
-
-/** Why a link ended. */
-export type DownReason = 'unconfirmed' | 'full' | 'ended' | 'replaced' | 'identity' | 'closed'
+import type { Backend, Clock, OnError } from '@peerage/core'
+import { inTurn } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import { encodeAnnouncement, formatAddress } from './announcement.js'
+import { Doors } from './doors.js'
+import type { Identity } from './identity.js'
+import { makeIdentity } from './identity.js'
+import { defaultWindowLimits } from './link.js'
+import type { LinkCounts } from './linked-bus.js'
+import { LinkedBus } from './linked-bus.js'
 
 export interface LinksOptions {
   /** Where this node listens for links. */
@@ -14,7 +20,6 @@ export interface LinksOptions {
   most: number
   /** Without TLS, for networks that are private already. */
   plain: boolean
-  times: Times
   clock: Clock
   /** The address of this machine as the store sees it. */
   localAddress: () => string | undefined
@@ -22,39 +27,93 @@ export interface LinksOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/** For metrics. All but `up` are counted since the start. */
-export interface LinkCounts {
-  /** Links that stand now. */
-  up: number
-  /** Envelopes to other nodes, by the path that they were given to. */
-  envelopes: { link: number; inbox: number }
-  /** Envelopes that arrived a second time, and were dropped. */
-  repeated: number
-  ups: number
-  downs: Record<DownReason, number>
-  /** Links that could not be made. */
-  failures: number
-}
-
 /** A backend whose bus takes the direct way where there is one. */
 export interface LinkedBackend extends Backend {
-  readonly links: LinkCounts & {
+  readonly links: Readonly<LinkCounts> & {
     /** host:port that the other nodes are told; undefined: none yet. */
     readonly address: string | undefined
   }
+  /** Payloads and records on both paths that were not envelopes, since the start. */
+  readonly malformed: number
 }
 
-export function withLinks(backend: Backend, _options: LinksOptions): LinkedBackend {
+/** Addresses to listen on that are no address to connect to. */
+const EVERY_ADDRESS = new Set(['0.0.0.0', '::'])
+
+/**
+ * Gives a backend links to the other nodes of its cluster: a faster path beside its bus. Without a link everything goes as
+ * before.
+ *
+ * @example
+ * const backend = withLinks(createRedisBackend({ … }), { host: '0.0.0.0', port: 9200, … })
+ */
+export function withLinks(backend: Backend, options: LinksOptions): LinkedBackend {
+  const { nodes } = backend
+  const { host, clock, onError, onEvent } = options
+  let bound: number | undefined
+
+  const doors = new Doors({
+    host,
+    port: options.port,
+    nodes,
+    clock,
+    accepted: (proven) => bus.adopt(proven),
+    onError,
+  })
+
+  const announce = (identity: Identity): void => {
+    const reached = options.advertise ?? ownAddress(options, bound)
+    if (reached === undefined) {
+      onError(new Error('no address to announce to the other nodes: set links.advertise'), { stage: 'link' })
+      return
+    }
+    links.address = formatAddress(reached)
+    // The next beat writes it all the same.
+    const failed = (error: unknown): void => onError(error, { stage: 'announce' })
+    nodes.announce(encodeAnnouncement({ address: reached, proof: identity.proof })).catch(failed)
+  }
+
+  const bus = new LinkedBus({
+    inbox: backend.bus,
+    dial: (node) => doors.dial(node),
+    identify: (node: NodeId) => {
+      const identity = makeIdentity(node, options.plain)
+      doors.identify(identity)
+      announce(identity)
+    },
+    status: (node) => nodes.status(node),
+    clock,
+    most: options.most,
+    limits: defaultWindowLimits,
+    onError,
+    onEvent,
+  })
+
+  const links = Object.assign(bus.counts, { address: undefined as string | undefined })
   return {
     ...backend,
-    links: {
-      up: 0,
-      envelopes: { link: 0, inbox: 0 },
-      repeated: 0,
-      ups: 0,
-      downs: { unconfirmed: 0, full: 0, ended: 0, replaced: 0, identity: 0, closed: 0 },
-      failures: 0,
-      address: undefined,
+    bus,
+    identify: (node) => backend.identify(node),
+    start: async (listener) => {
+      bound ??= await doors.listen()
+      await backend.start(listener)
+    },
+    stop: () =>
+      inTurn([() => bus.close(), () => doors.close(), () => backend.stop()], (error) =>
+        onError(error, { stage: 'stop' }),
+      ),
+    links,
+    get malformed() {
+      return links.malformed + ('malformed' in backend ? Number(backend.malformed) : 0)
     },
   }
+}
+
+/** Where this node listens, as other nodes may reach it. Undefined: it is not known, or the port is not bound. */
+function ownAddress(
+  { host, localAddress }: LinksOptions,
+  port: number | undefined,
+): { host: string; port: number } | undefined {
+  const own = EVERY_ADDRESS.has(host) ? localAddress() : host
+  return own === undefined || port === undefined ? undefined : { host: own, port }
 }

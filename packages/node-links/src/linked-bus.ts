@@ -27,8 +27,6 @@ export interface LinkCounts {
   up: number
   /** Envelopes to other nodes, by the path that they were given to first. */
   envelopes: { link: number; inbox: number }
-  /** Envelopes that a link left behind, and that were published to the inbox. */
-  published: number
   /** Envelopes that arrived a second time, and were dropped. */
   repeated: number
   /** Records on links that were no envelopes. */
@@ -57,7 +55,6 @@ export class LinkedBus implements Bus {
   readonly counts: LinkCounts = {
     up: 0,
     envelopes: { link: 0, inbox: 0 },
-    published: 0,
     repeated: 0,
     malformed: 0,
     ups: 0,
@@ -136,9 +133,11 @@ export class LinkedBus implements Bus {
 
   #publish(lane: Lane, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
     const published = this.#options.inbox.publish(lane.node, envelope, { node, number })
-    void published.then((sent) => {
-      lane.inboxHeard = sent === 'sent'
-    })
+    const heard = (is: boolean): void => void (lane.inboxHeard = is)
+    published.then(
+      (sent) => heard(sent === 'sent'),
+      () => heard(false),
+    )
     return published
   }
 
@@ -250,7 +249,6 @@ export class LinkedBus implements Bus {
   }
 
   async #publishBatch(lane: Lane, self: NodeId, { first, envelopes, settle }: Batch): Promise<void> {
-    this.counts.published += envelopes.length
     const published = envelopes.map((envelope, place) => this.#publish(lane, self, first + place, envelope))
     const sent = await Promise.all(published)
     settle(sent.every((one) => one === 'sent') ? 'sent' : 'unavailable')

@@ -52,7 +52,7 @@ export function linkedBackend(config: Config, backend: Backend, loan: LinksLoan)
 
 /** Undefined: no links. What cannot be linked is told to `onError` together with what an operator can do. */
 export function linksOptions(
-  { links, times }: Config,
+  { links }: Config,
   backend: Backend,
   { clock, onError, onEvent }: LinksLoan,
 ): LinksOptions | undefined {
@@ -62,7 +62,6 @@ export function linksOptions(
     ...rest,
     host,
     advertise: parseHostPort(advertise) ?? null,
-    times,
     clock,
     localAddress: () => localAddressOf(backend),
     onError: (error, context) =>

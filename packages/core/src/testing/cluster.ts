@@ -77,13 +77,19 @@ export const quick: Pace = {
   mailboxLimits: { messages: 5, length: 4_000, expireMs: 600 },
 }
 
+/** What a suite may put around each backend. */
+export type Wrap = (backend: Backend, onError: OnError) => Backend
+
 /** The embedded store on a clock of its own. */
-export function memoryContractCluster(pace: Pace): Promise<ContractCluster> {
+export function memoryContractCluster(
+  pace: Pace,
+  wrap: Wrap = (backend) => backend,
+): Promise<ContractCluster> {
   const clock = new FakeClock()
   const store = memoryCluster({ ...pace, clock })
   const backends: Backend[] = []
   const backend = async (onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend> => {
-    const made = store.backend({ onError })
+    const made = wrap(store.backend({ onError }), onError)
     backends.push(made)
     await made.start(onEvent)
     return made

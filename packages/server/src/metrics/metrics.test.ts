@@ -32,6 +32,7 @@ const links: LinkCounts = {
   up: 2,
   envelopes: { link: 90, inbox: 10 },
   repeated: 3,
+  malformed: 0,
   ups: 4,
   downs: { unconfirmed: 1, full: 0, ended: 1, replaced: 0, identity: 0, closed: 0 },
   failures: 5,

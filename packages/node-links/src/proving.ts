@@ -1,0 +1,101 @@
+import type { NodeId } from '@peerage/protocol'
+import type { Socket } from 'node:net'
+import { TLSSocket, connect } from 'node:tls'
+import type { Announcement, Proof } from './announcement.js'
+import { commonNameOf, fingerprint } from './certificate.js'
+import { encodeHello, isSame, readHello } from './hello.js'
+import type { Identity } from './identity.js'
+import type { Proven } from './link.js'
+
+// Both ends of a new connection prove who they are, before anything else is read. With TLS each end compares the other's
+// certificate with the one that the node has announced, once the handshake has shown that it holds its key. Without TLS each
+// end names the token that the other has announced: whoever knows it may read the store.
+
+/** The other end is not the node that it was taken for: another process is at its address by now. */
+export class OtherNode extends Error {}
+
+/** Proves this end of a connection that it has made, and has the other end prove that it is `node`. */
+export async function proveDialled(
+  socket: Socket,
+  identity: Identity,
+  node: NodeId,
+  { proof }: Announcement,
+): Promise<Proven> {
+  const secured = identity.plain ? socket : await secure(socket, identity, false)
+  if (secured instanceof TLSSocket && !hasCertificate(secured, node, proof))
+    throw new OtherNode('another node is there: its certificate is not the one that was announced')
+  const token = proof.type === 'token' ? { token: proof.token } : {}
+  secured.write(encodeHello({ from: identity.node, to: node, ...token }))
+  const { hello, rest } = await readHello(secured)
+  if (hello.from !== node || hello.to !== identity.node || !mayPass(identity, hello.token))
+    throw new OtherNode('another node is there')
+  return { socket: secured, node, dialled: true, rest }
+}
+
+/**
+ * Has the other end of a connection that came in prove which node it is, and proves this end. `find` asks the store what a
+ * node has announced.
+ */
+export async function proveAccepted(
+  socket: Socket,
+  identity: Identity,
+  find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>,
+): Promise<Proven> {
+  if (identity.plain) return acceptPlain(socket, identity, find)
+  const secured = await secure(socket, identity, true)
+  const certificate = secured.getPeerX509Certificate()
+  const name = certificate === undefined ? undefined : commonNameOf(certificate)
+  const found = name === undefined ? undefined : await find(name)
+  if (found === undefined || !hasCertificate(secured, found.node, found.announcement.proof))
+    throw new Error('the connection has no proof')
+  const { hello, rest } = await readHello(secured)
+  if (hello.from !== found.node || hello.to !== identity.node)
+    throw new Error('the hello is for another node')
+  secured.write(encodeHello({ from: identity.node, to: found.node }))
+  return { socket: secured, node: found.node, dialled: false, rest }
+}
+
+async function acceptPlain(
+  socket: Socket,
+  identity: Identity & { plain: true },
+  find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>,
+): Promise<Proven> {
+  const { hello, rest } = await readHello(socket)
+  if (hello.to !== identity.node || !mayPass(identity, hello.token))
+    throw new Error('the connection has no proof')
+  const found = await find(hello.from)
+  if (found?.announcement.proof.type !== 'token') throw new Error('the node has announced no token')
+  const { token } = found.announcement.proof
+  socket.write(encodeHello({ from: identity.node, to: found.node, token }))
+  return { socket, node: found.node, dialled: false, rest }
+}
+
+function mayPass(identity: Identity, token: string | undefined): boolean {
+  return !identity.plain || isSame(token, identity.token)
+}
+
+/** A TLS connection whose handshake is over. A session that is taken up again would show no key. */
+function secure(
+  socket: Socket,
+  { context }: Identity & { plain: false },
+  isServer: boolean,
+): Promise<TLSSocket> {
+  // Nobody has signed these certificates but their owners: what counts is compared after the handshake.
+  const options = { secureContext: context, requestCert: true, rejectUnauthorized: false }
+  const secured = isServer ? new TLSSocket(socket, { ...options, isServer }) : connect({ ...options, socket })
+  return new Promise((resolve, reject) => {
+    const onClose = (): void => reject(new Error('the connection ended in its TLS handshake'))
+    secured.on('error', reject).once('close', onClose)
+    secured.once(isServer ? 'secure' : 'secureConnect', () => {
+      secured.off('close', onClose)
+      if (secured.isSessionReused()) reject(new Error('the TLS session is not a new one'))
+      else resolve(secured)
+    })
+  })
+}
+
+function hasCertificate(socket: TLSSocket, node: NodeId, proof: Proof): boolean {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined || proof.type !== 'certificate') return false
+  return commonNameOf(certificate) === node && isSame(fingerprint(certificate.raw), proof.sha256)
+}

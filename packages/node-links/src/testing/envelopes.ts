@@ -1,0 +1,10 @@
+import type { Envelope } from '@peerage/core'
+import { newConnectionId, newPeer } from '@peerage/core/testing'
+
+const peer = newPeer()
+const connection = newConnectionId()
+
+/** An envelope that is known by its number. */
+export function numbered(epoch: number): Envelope {
+  return { type: 'superseded', peer, connection, epoch }
+}
