@@ -92,7 +92,7 @@ export class PeerageServer {
     }
     const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
     const linked = linkedBackend(config, inner, { clock, onError, onEvent })
-    const store = countBus(linked ?? inner, inner)
+    const store = countBus(linked ?? inner)
     const node = new Node({
       backend: store,
       times: config.times,
