@@ -46,15 +46,13 @@ export class Arrivals {
 
   /** Takes what came over the inbox. */
   fromInbox(number: number, envelope: Envelope): void {
-    // What was sent before this one comes over the inbox no more: what the link has brought of it is next.
-    this.#takeHeld(number - 1)
     if (number <= this.#last) {
       this.#options.repeated()
       return
     }
     this.#last = number
     this.#options.hand(envelope)
-    this.#takeHeld(number)
+    this.#takeHeld()
   }
 
   /** Takes what came over a link, now or when it is its turn. False: too much waits. */
@@ -74,13 +72,9 @@ export class Arrivals {
     this.#heldLength = 0
   }
 
-  /** Takes what waits, as far as it follows `number` or what is before it. */
-  #takeHeld(number: number): void {
-    for (
-      let [next] = this.#held;
-      next !== undefined && next.first <= Math.max(number, this.#last) + 1;
-      [next] = this.#held
-    ) {
+  /** Takes what waits, as far as it is its turn. */
+  #takeHeld(): void {
+    for (let [next] = this.#held; next !== undefined && next.first <= this.#last + 1; [next] = this.#held) {
       this.#held.shift()
       this.#heldLength -= next.records.length
       this.#take(next.first, next.records)
