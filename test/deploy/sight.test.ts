@@ -236,12 +236,18 @@ describe('a real node', () => {
       },
       { deadlineMs: 30_000 },
     )
+    // Its own id, as in each line; the other node's; and no stack, for nothing of ours is broken.
     expect(near.logs().filter(({ stage }) => stage === 'link')).toEqual([
-      expect.objectContaining({
+      {
         level: 'warn',
-        error: expect.stringContaining(`no link to ${nowhere}`),
+        time: expect.any(String),
+        node: near.id,
+        stage: 'link',
+        to: unreached.id,
         advice: expect.stringMatching(/through Redis instead.*links\.port.*peerage doctor/),
-      }),
+        error: expect.stringContaining(`no link to ${nowhere}: `),
+        msg: 'failed',
+      },
     ])
     // Everything arrived all the same.
     await c.next('OFFER')

@@ -127,7 +127,7 @@ export class LinkedBus implements Bus {
     this.#warned = false
     this.counts.up++
     this.counts.ups++
-    this.#options.onEvent('link up', { node: lane.node, dialled: link.dialled })
+    this.#options.onEvent('link up', { to: lane.node, dialled: link.dialled })
     link.start()
   }
 
@@ -222,7 +222,7 @@ export class LinkedBus implements Bus {
       this.counts.failures++
       if (self !== this.#self || this.#warned || status(lane.node).state !== 'live') return
       this.#warned = true
-      onError(error, { stage: 'link', node: lane.node })
+      onError(error, { stage: 'link', to: lane.node })
     } finally {
       lane.dialling = false
     }
@@ -242,7 +242,7 @@ export class LinkedBus implements Bus {
     this.counts.up--
     this.counts.downs[reason]++
     const left = link.end()
-    this.#options.onEvent('link down', { node: lane.node, reason, unconfirmed: sum(left) })
+    this.#options.onEvent('link down', { to: lane.node, reason, unconfirmed: sum(left) })
     const self = this.#self
     if (self === undefined) return
     for (const batch of left) void this.#publishBatch(lane, self, batch)

@@ -64,9 +64,9 @@ test('a fault of ours brings its stack, an outage does not', () => {
 
 test('of links only what an operator may look into is told: that one broke', () => {
   const { log, records } = capture()
-  logEvent(log, 'link up', { node: 'm' })
+  logEvent(log, 'link up', { to: 'm' })
   for (const reason of ['replaced', 'identity', 'closed', 'unconfirmed', 'full', 'ended'])
-    logEvent(log, 'link down', { node: 'm', reason })
+    logEvent(log, 'link down', { to: 'm', reason })
   logEvent(log, 'health', { healthy: true, reason: 'closed' })
   expect(records()).toMatchObject([
     { level: 'info', msg: 'link down', reason: 'unconfirmed' },

@@ -42,8 +42,11 @@ export function standardOutput(): DestinationStream {
 /** While something stays broken, each stage says so this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
 
-/** What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered. */
-const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError'])
+/**
+ * What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered; and what is said of
+ * another node that no link reaches.
+ */
+const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable'])
 
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number): OnError {
