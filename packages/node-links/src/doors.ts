@@ -90,7 +90,7 @@ export class Doors {
       })
     } catch (error) {
       if (error instanceof OtherNode) return undefined
-      throw unreachable(announcement, error)
+      throw new LinkUnreachable(announcement, error)
     }
   }
 
@@ -178,7 +178,12 @@ function connected(socket: Socket): Promise<void> {
   })
 }
 
-function unreachable({ address }: Announcement, cause: unknown): Error {
-  const words = cause instanceof Error ? cause.message : String(cause)
-  return new Error(`no link to ${formatAddress(address)}: ${words}`, { cause })
+/** A node that announces links cannot be reached. */
+class LinkUnreachable extends Error {
+  override readonly name = 'LinkUnreachable'
+
+  constructor({ address }: Announcement, cause: unknown) {
+    const words = cause instanceof Error ? cause.message : String(cause)
+    super(`no link to ${formatAddress(address)}: ${words}`, { cause })
+  }
 }

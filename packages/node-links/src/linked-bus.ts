@@ -133,7 +133,7 @@ export class LinkedBus implements Bus {
     this.#warned = false
     this.counts.up++
     this.counts.ups++
-    this.#options.onEvent('link up', { node: lane.node, dialled: link.dialled })
+    this.#options.onEvent('link up', { to: lane.node, dialled: link.dialled })
     link.start()
   }
 
@@ -239,7 +239,7 @@ export class LinkedBus implements Bus {
       this.counts.failures++
       if (self !== this.#self || this.#warned || status(lane.node).state !== 'live') return
       this.#warned = true
-      onError(error, { stage: 'link', node: lane.node })
+      onError(error, { stage: 'link', to: lane.node })
     } finally {
       lane.dialling = false
     }
@@ -260,7 +260,7 @@ export class LinkedBus implements Bus {
     this.counts.downs[reason]++
     this.#batches.flushTo(link)
     const left = link.end()
-    this.#options.onEvent('link down', { node: lane.node, reason, unconfirmed: left.length })
+    this.#options.onEvent('link down', { to: lane.node, reason, unconfirmed: left.length })
     const self = this.#self
     if (self === undefined) return
     for (const { number, envelope, settle } of left)

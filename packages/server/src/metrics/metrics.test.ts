@@ -139,13 +139,6 @@ test('two nodes in one process do not see each other’s numbers', async () => {
   expect(await other.registry.metrics()).not.toContain('peerage_connects_total{gateway="native"} 1')
 })
 
-test('what the store’s own bus could not decode is counted, whatever lies above that bus', () => {
-  const inner = Object.assign(memoryCluster().backend(), { malformed: 4 })
-  expect(countBus(inner).counts.malformed).toBe(4)
-  // A copy leaves behind what is read from the prototype, and keeps a number as it was.
-  expect(countBus(memoryCluster().backend(), inner).counts.malformed).toBe(4)
-})
-
 test('the bus is counted on both ends', async () => {
   const cluster = memoryCluster()
   const [near, far] = [countBus(cluster.backend()), countBus(cluster.backend())]
