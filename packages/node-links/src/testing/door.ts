@@ -6,7 +6,10 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import { encodeAnnouncement } from '../announcement.js'
+import type { Certificate } from '../certificate.js'
+import { makeCertificate } from '../certificate.js'
 import { Doors } from '../doors.js'
 import type { Identity } from '../identity.js'
 import { makeIdentity } from '../identity.js'
@@ -14,7 +17,10 @@ import type { Proven } from '../link.js'
 
 interface TestDoorOptions {
   plain: boolean
-  make?: (node: NodeId) => Identity
+  /** Its key is known to the test. */
+  isOpen?: boolean
+  /** PEM of an authority that it trusts. */
+  ca?: string
 }
 
 /** The doors of one node on a clock that stands still, on loopback, and what came in through them. */
@@ -23,10 +29,16 @@ export class TestDoor {
   readonly accepted: Proven[] = []
   readonly errors: unknown[] = []
   readonly doors: Doors
+  /** What the store has announced is known after this. */
+  known: Promise<void> | undefined
+  /** How often the store was asked what a node has announced. */
+  looks = 0
   readonly #events = new EventEmitter()
   readonly #backend: Backend
   readonly #options: TestDoorOptions
   #identity: Identity
+  /** Where its key is known. */
+  certificate: Certificate | undefined
   port = 0
 
   private constructor(store: MemoryCluster, options: TestDoorOptions) {
@@ -36,7 +48,7 @@ export class TestDoor {
     this.doors = new Doors({
       host: '127.0.0.1',
       port: 0,
-      nodes: this.#backend.nodes,
+      nodes: { announced: (node) => this.#announced(node) },
       clock: this.clock,
       accepted: (proven) => {
         this.accepted.push(proven)
@@ -74,6 +86,7 @@ export class TestDoor {
     await this.#backend.nodes.announce(encodeAnnouncement({ address, proof: this.#identity.proof }))
   }
 
+  /** Announces what the product never would. */
   async announceText(text: string): Promise<void> {
     await this.#backend.nodes.announce(text)
   }
@@ -89,8 +102,24 @@ export class TestDoor {
     await this.doors.close()
   }
 
+  async #announced(node: NodeId): Promise<string | undefined> {
+    this.looks++
+    const text = await this.#backend.nodes.announced(node)
+    await this.known
+    return text
+  }
+
   #make(node: NodeId): Identity {
-    return this.#options.make?.(node) ?? makeIdentity(node, this.#options.plain)
+    const { plain, isOpen, ca } = this.#options
+    if (!plain && isOpen === true) {
+      this.certificate = makeCertificate(node)
+      const { cert, key, sha256 } = this.certificate
+      const context = createSecureContext({ cert, key, minVersion: 'TLSv1.3' })
+      return { node, plain, context, proof: { type: 'certificate', sha256 } }
+    }
+    const identity = makeIdentity(node, plain)
+    if (ca !== undefined && !identity.plain) identity.context.context.addCACert(ca)
+    return identity
   }
 }
 
@@ -126,9 +155,16 @@ export class TestLine {
     }
   }
 
+  /** Resolves when both ends are closed. */
+  async ended(): Promise<void> {
+    await Promise.all(
+      this.#ends.map(({ socket }) => new Promise<void>((resolve) => void socket.on('close', resolve))),
+    )
+  }
+
   async end(): Promise<void> {
     const [near, far] = this.#ends
-    const ended = new Promise<void>((resolve) => far.socket.on('close', resolve))
+    const ended = this.ended()
     far.socket.resume()
     near.socket.destroy()
     await ended
