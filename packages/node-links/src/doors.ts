@@ -34,7 +34,6 @@ export class Doors {
   /** Ends each connection that is being proven, in either direction. */
   readonly #unproven = new Set<() => void>()
   #identity: Identity | undefined
-  #closed = false
   /** Connections that came in and were closed without a proof. */
   refused = 0
 
@@ -49,17 +48,14 @@ export class Doors {
   async listen(): Promise<number> {
     const { host, port, onError } = this.#options
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
+      // It looks the address up first, and may be closed meanwhile.
+      const onClose = (): void => reject(new Error('the link port is closed'))
+      this.#server.once('error', reject).once('close', onClose)
       this.#server.listen({ host, port }, () => {
-        this.#server.off('error', reject)
+        this.#server.off('error', reject).off('close', onClose)
         resolve()
       })
     })
-    // It finds the address first, and may have been closed meanwhile.
-    if (this.#closed) {
-      this.#server.close()
-      throw new Error('the link port is closed')
-    }
     // Such as too many open files.
     this.#server.on('error', (error) => onError(error, { stage: 'link port' }))
     const address = this.#server.address()
@@ -73,7 +69,6 @@ export class Doors {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
     this.#identity = undefined
     this.#endUnproven()
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()))

@@ -45,7 +45,12 @@ export class TestDoor {
     this.#options = options
     this.#backend = store.backend()
     this.#identity = this.#make(mintNodeId())
-    this.doors = new Doors({
+    this.doors = this.another()
+  }
+
+  /** Other doors of the same node. */
+  another(): Doors {
+    return new Doors({
       host: '127.0.0.1',
       port: 0,
       nodes: { announced: (node) => this.#announced(node) },

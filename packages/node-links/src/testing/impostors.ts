@@ -43,7 +43,10 @@ export async function closeScene({ target, neighbour, rogue }: Scene): Promise<v
   const doors = [target, neighbour, rogue]
   await Promise.all(doors.map((door) => door.close()))
   const left = doors.map(({ clock, errors }) => ({ timers: clock.pending, errors }))
-  deepStrictEqual(left, doors.map(() => ({ timers: 0, errors: [] })))
+  deepStrictEqual(
+    left,
+    doors.map(() => ({ timers: 0, errors: [] })),
+  )
 }
 
 /** Resolves with what came back, once the target has closed the connection. What comes of a TLS handshake does not count. */
@@ -128,7 +131,10 @@ async function sessionOf(scene: Scene): Promise<Buffer> {
 }
 
 const tls =
-  (options: (scene: Scene) => ConnectionOptions, more: (scene: Scene) => Partial<Hello> = () => ({})): Impostor =>
+  (
+    options: (scene: Scene) => ConnectionOptions,
+    more: (scene: Scene) => Partial<Hello> = () => ({}),
+  ): Impostor =>
   (scene) =>
     strikeTls(scene, options(scene), helloOf(scene, more(scene)))
 const rogueCertificate = ({ rogue }: Scene): ConnectionOptions => certificateOf(rogue)
@@ -217,7 +223,9 @@ export const rudeImpostors: Record<string, Impostor> = {
   'who sends zeros': rude(Buffer.alloc(100_000)),
   'who sends ones': rude(Buffer.alloc(100_000, 0xff)),
   'who speaks HTTP': rude(Buffer.from('GET / HTTP/1.1\r\nHost: node\r\n\r\n')),
-  'who sends a hello that is too long': rude(Buffer.concat([Buffer.of(0x02, 0x01), Buffer.alloc(0x201, 0x20)])),
+  'who sends a hello that is too long': rude(
+    Buffer.concat([Buffer.of(0x02, 0x01), Buffer.alloc(0x201, 0x20)]),
+  ),
   'who says nothing, and ends': rude((socket) => socket.end()),
   'who resets the connection at once': rude((socket) => socket.resetAndDestroy()),
   'who resets the connection after a part of a hello': rude((socket) => {
