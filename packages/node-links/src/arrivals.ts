@@ -18,6 +18,8 @@ interface Held {
 
 /** What may wait for its turn: more than a sender keeps unconfirmed. */
 const HELD_MOST = 32 * 1024 * 1024
+/** What a frame takes beside its records. */
+const HELD_EACH = 100
 
 /**
  * What one node sends to this one, over the inbox and over a link, taken once and in order [LINK1]. Its envelopes are
@@ -62,7 +64,7 @@ export class Arrivals {
       return true
     }
     this.#held.push({ first, records })
-    this.#heldLength += records.length
+    this.#heldLength += HELD_EACH + records.length
     return this.#heldLength <= HELD_MOST
   }
 
@@ -76,7 +78,7 @@ export class Arrivals {
   #takeHeld(): void {
     for (let [next] = this.#held; next !== undefined && next.first <= this.#last + 1; [next] = this.#held) {
       this.#held.shift()
-      this.#heldLength -= next.records.length
+      this.#heldLength -= HELD_EACH + next.records.length
       this.#take(next.first, next.records)
     }
   }
