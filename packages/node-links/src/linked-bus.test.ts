@@ -176,11 +176,11 @@ describe('down', () => {
 
   test('[LINK4] a process that was held up does not take the time for silence', async () => {
     const clock = new LeapingClock()
-    const inbox = memoryCluster().backend({ onError: () => expect.unreachable() }).bus
+    const store = memoryCluster()
     const [near, far] = TestSocket.pair()
     const [self, other] = [mintNodeId(), mintNodeId()]
-    const bus = newBus({ inbox, clock })
-    await inbox.subscribe(other, () => undefined)
+    const bus = newBus({ inbox: store.backend().bus, clock })
+    await store.backend().bus.subscribe(other, () => undefined)
     await bus.subscribe(self, () => undefined)
     await bus.publish(other, numbered(0))
     bus.adopt({ socket: near, node: other, dialled: true, rest: Buffer.alloc(0) })

@@ -61,9 +61,9 @@ export interface LinkedPair {
   a: LinkedNode
   b: LinkedNode
   /** A new link between the two; returns its two ends. */
-  link(dialledBy?: 'a' | 'b'): [TestSocket, TestSocket]
+  link: (dialledBy?: 'a' | 'b') => [TestSocket, TestSocket]
   /** Lets so much time pass, and everything run that it sets off. */
-  pass(ms: number): Promise<void>
+  pass: (ms: number) => Promise<void>
 }
 
 /** Two nodes that hear each other's inboxes at once, and have no link yet. */
