@@ -3,7 +3,9 @@
 // loopback only.
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
+import { readFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
@@ -176,6 +178,73 @@ async function slowly(count, first, secure) {
       tcp.destroy()
     }),
   )
+}
+
+/** The first message of a TLS handshake, and what may be taken for one. */
+const TLS_HELLO = Buffer.concat([Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), randomBytes(32)])
+const LINK_GARBAGE = [
+  () => randomBytes(1 + Math.floor(Math.random() * 2_000)),
+  () => Buffer.alloc(60_000),
+  () => Buffer.alloc(60_000, 0xff),
+  () => Buffer.concat([TLS_HELLO, randomBytes(600)]),
+  () => Buffer.from('GET / HTTP/1.1\r\nHost: node\r\n\r\n'),
+  () => Buffer.from([0x02, 0x00, ...Array.from({ length: 512 }, () => 0x20)]),
+]
+/** A node gives a connection two seconds for its proof; here everybody waits for a core now and then. */
+const LINK_PROOF_MS = 4_000
+
+/** Comes to a node's link port, from one of eight addresses, and waits for what becomes of it. */
+function knock(n, bytes) {
+  const port = given.linkPorts[n % given.linkPorts.length]
+  const tcp = connectTcp({ host: '127.0.0.1', port, localAddress: `127.0.0.${2 + (n % 8)}` })
+  sent++
+  return new Promise((resolve) => {
+    let what = 'closed'
+    const timer = setTimeout(() => {
+      what = 'still open'
+      tcp.destroy()
+    }, LINK_PROOF_MS)
+    tcp.on('connect', () => bytes.length > 0 && tcp.write(bytes))
+    tcp.on('data', (data) => data.includes('"from"') && saw('let in'))
+    tcp.on('error', (error) => (what = error.code === 'ECONNRESET' ? 'closed' : error.code))
+    tcp.on('close', () => {
+      clearTimeout(timer)
+      saw(what)
+      resolve()
+    })
+  })
+}
+
+/** What `act` begins so many times a second has come to its end when this has. */
+async function knocks(perSecond, act) {
+  const all = []
+  await atRate(perSecond, (n) => all.push(act(n)))
+  await Promise.all(all)
+}
+
+/** Says that it is the other node, with a certificate that an authority has signed which the node trusts. */
+function pose(n) {
+  const to = n % 2
+  const tls = connectTls({
+    host: '127.0.0.1',
+    port: given.linkPorts[to],
+    rejectUnauthorized: false,
+    ...(n % 3 === 0 ? {} : { cert: readFileSync(given.tls.cert), key: readFileSync(given.tls.key) }),
+  })
+  sent++
+  const words = Buffer.from(JSON.stringify({ v: 1, from: given.nodeIds[1 - to], to: given.nodeIds[to] }))
+  return new Promise((resolve) => {
+    tls.on('secureConnect', () => {
+      saw('handshake')
+      tls.write(Buffer.concat([Buffer.from([0, words.length]), words]))
+    })
+    tls.on('data', () => saw('let in'))
+    tls.on('error', () => {})
+    tls.on('close', () => {
+      saw('closed')
+      resolve()
+    })
+  })
 }
 
 const acks = JSON.stringify(
@@ -522,6 +591,10 @@ const attacks = {
     for (const tcp of all) tcp.destroy()
     await delay(50)
   },
+  'link-garbage': () => knocks(300, (n) => knock(n, LINK_GARBAGE[n % LINK_GARBAGE.length]())),
+  'link-silence': () => knocks(100, (n) => knock(n, n % 2 === 0 ? '' : TLS_HELLO)),
+  'link-connects': () => knocks(1_000, (n) => knock(n, '')),
+  'link-impostor': () => knocks(20, pose),
   bus: async () => {
     const texts = [
       '',

@@ -36,6 +36,16 @@ async function keysWith(stage: Stage, part: string): Promise<number> {
   return keys.filter((key) => key !== '').length
 }
 
+/** The nodes that have peers still have a link, and send over it. */
+async function linked({ nodes }: Stage): Promise<string | undefined> {
+  for (const { admin } of nodes.slice(0, 2)) {
+    const text = await (await fetch(`${admin}/metrics`)).text()
+    const links = Number(/^peerage_links (\d+)$/m.exec(text)?.[1])
+    if (links !== 1) return `${links} links between the nodes`
+  }
+  return undefined
+}
+
 export const attacks: readonly Attack[] = [
   {
     id: 'refused-upgrade-reset',
@@ -195,6 +205,35 @@ export const attacks: readonly Attack[] = [
     id: 'stun-tcp-half-open',
     sends: '300 STUN connections over TCP, half a header each',
     wrong: atLeast(/closed by|ECONN/, 1),
+  },
+  {
+    id: 'link-garbage',
+    sends: '300/s connections to the link ports: noise, zeros, HTTP, broken TLS handshakes',
+    wrong: none(/^(let in|still open)/),
+    after: linked,
+    short: true,
+  },
+  {
+    id: 'link-silence',
+    sends: '100/s connections to the link ports that say nothing, or begin a TLS handshake',
+    wrong: none(/^(let in|still open)/),
+    after: linked,
+    seconds: 5,
+  },
+  {
+    id: 'link-connects',
+    sends: '1,000/s connections to the link ports',
+    wrong: none(/^(let in|still open)/),
+    after: linked,
+    short: true,
+  },
+  {
+    id: 'link-impostor',
+    sends: '20/s nodes that are none, with a certificate that the nodes trust, or with none',
+    // Where there is no handshake, nothing is shown.
+    wrong: (told) => none(/^let in/)(told) ?? atLeast(/^handshake/, 1)(told),
+    after: linked,
+    short: true,
   },
   { id: 'bus', sends: '500/s malformed messages to the inboxes of nodes, with access to Redis', short: true },
 ]

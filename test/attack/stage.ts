@@ -15,6 +15,10 @@ export interface Stage {
   readonly tlsPort: number
   readonly originPort: number
   readonly stunPort: number
+  /** Where the two nodes that have peers link. */
+  readonly linkPorts: readonly number[]
+  /** Of an authority that the nodes trust. */
+  readonly certificates: { cert: string; key: string }
   /** What died since this was asked last; it is started again, on its port. */
   revive(): Promise<string[]>
   stop(): Promise<void>
@@ -33,11 +37,20 @@ const ARGS = [
   'false',
 ]
 
+function linkArgs(port: number): string[] {
+  return ['--links-host', '127.0.0.1', '--links-port', String(port)]
+}
+
 export async function startStage(): Promise<Stage> {
   const [redis, certificates] = [await startRedis(), await makeCertificates()]
+  const linkPorts = [await freePort(), await freePort()]
   const seats = [
-    { name: 'node 0', args: [...ARGS, '--port', String(await freePort())] },
-    { name: 'node 1', args: [...ARGS, '--port', String(await freePort())] },
+    ...(await Promise.all(
+      linkPorts.map(async (port, i) => ({
+        name: `node ${i}`,
+        args: [...ARGS, '--port', String(await freePort()), '--admin-port', '0', ...linkArgs(port)],
+      })),
+    )),
     {
       name: 'the TLS node',
       args: [...ARGS, '--port', '0', '--tls-cert', certificates.cert, '--tls-key', certificates.key],
@@ -47,8 +60,9 @@ export async function startStage(): Promise<Stage> {
       args: [...ARGS, '--port', '0', '--origins', 'https://good.example', '--access-key', ACCESS_KEY],
     },
   ]
+  const env = { NODE_EXTRA_CA_CERTS: certificates.ca }
   const start = (args: readonly string[]): Promise<Node> =>
-    startNode({ redisUrl: redis.url, args, beatMs: defaultTimes.beatMs })
+    startNode({ redisUrl: redis.url, args, env, beatMs: defaultTimes.beatMs })
   const nodes = await Promise.all(seats.map(({ args }) => start(args)))
   const gone = new Set<number>()
   const watch = (index: number): void =>
@@ -76,6 +90,8 @@ export async function startStage(): Promise<Stage> {
       return nodes[3]?.port ?? 0
     },
     stunPort,
+    linkPorts,
+    certificates,
     revive: async () => {
       const dead: string[] = stunEnded ? ['the STUN server'] : []
       for (const index of gone) {

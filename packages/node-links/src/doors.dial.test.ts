@@ -9,7 +9,7 @@ import { makeCertificate } from './certificate.js'
 import type { Hello } from './hello.js'
 import { encodeHello } from './hello.js'
 import { keyWithoutSecret } from './testing/authority.js'
-import { listening, passBy, TestLine } from './testing/door.js'
+import { soon, listening, passBy, TestLine } from './testing/door.js'
 import type { Scene } from './testing/impostors.js'
 import { certificateOf, closeScene, openScene, tokenOf } from './testing/impostors.js'
 
@@ -139,7 +139,7 @@ describe.each([
     const { target, neighbour, rogue } = scene
     await neighbour.announce({ host: '127.0.0.1', port: rogue.port })
     expect(await dial()).toBeUndefined()
-    await vi.waitFor(() => expect(rogue.doors.refused).toBe(1))
+    await vi.waitFor(() => expect(rogue.doors.refused).toBe(1), soon)
     expect(rogue.accepted).toEqual([])
     await neighbour.announce()
     await (await TestLine.dial(target, neighbour)).speak()
@@ -149,7 +149,7 @@ describe.each([
     const other = await openScene(plain)
     await scene.neighbour.announce({ host: '127.0.0.1', port: other.target.port })
     expect(await dial()).toBeUndefined()
-    await vi.waitFor(() => expect(other.target.doors.refused).toBe(1))
+    await vi.waitFor(() => expect(other.target.doors.refused).toBe(1), soon)
     await closeScene(other)
   })
 

@@ -1,7 +1,7 @@
 import { mintNodeId } from '@peerage/core'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { TestLine } from './testing/door.js'
+import { soon, TestLine } from './testing/door.js'
 import type { Scene } from './testing/impostors.js'
 import {
   certificateOf,
@@ -18,6 +18,8 @@ const PROOF_MS = 2_000
 /** Of one address, at once. */
 const UNPROVEN_SHARE = 32
 const ACCEPTED_SHARE = 100
+/** Of all addresses. */
+const ACCEPTED_PER_SECOND = 50
 /** All of an address's share is there again. */
 const SHARE_MS = 4_000
 
@@ -26,9 +28,9 @@ afterEach(() => closeScene(scene))
 
 /** So many connections are being proven. */
 const proving = async (count: number): Promise<void> =>
-  vi.waitFor(() => expect(scene.target.clock.pending).toBe(count))
+  vi.waitFor(() => expect(scene.target.clock.pending).toBe(count), soon)
 const refused = async (count: number): Promise<void> =>
-  vi.waitFor(() => expect(scene.target.doors.refused).toBe(count))
+  vi.waitFor(() => expect(scene.target.doors.refused).toBe(count), soon)
 
 function rightHello(): Buffer {
   const { neighbour, target } = scene
@@ -39,6 +41,21 @@ function rightHello(): Buffer {
 function arrive(act: (socket: Socket) => void): Promise<Buffer> {
   const { neighbour, target } = scene
   return target.identity.plain ? strike(scene, act) : strikeTls(scene, certificateOf(neighbour), act)
+}
+
+const GARBAGE = Buffer.alloc(600, 0xff)
+
+async function knocks(address: string, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) await strike(scene, GARBAGE, address)
+}
+
+/** Whether a connection from there is given time for its proof. */
+async function isLookedAt(address: string): Promise<boolean> {
+  const looks = vi.spyOn(scene.target.clock, 'after')
+  await strike(scene, GARBAGE, address)
+  const are = looks.mock.calls.length > 0
+  looks.mockRestore()
+  return are
 }
 
 /** Something that is over when the test says so. */
@@ -115,7 +132,7 @@ describe.each([
     const store = wait()
     target.known = store.until
     const struck = arrive((socket) => void socket.write(rightHello()))
-    await vi.waitFor(() => expect(target.looks).toBe(1))
+    await vi.waitFor(() => expect(target.looks).toBe(1), soon)
     await target.clock.advance(PROOF_MS)
     await struck
     store.over()
@@ -133,11 +150,20 @@ describe.each([
     const unanswered = wait()
     neighbour.known = unanswered.until
     const dialled = target.doors.dial(neighbour.node)
-    await vi.waitFor(() => expect(neighbour.clock.pending).toBe(1))
+    await vi.waitFor(() => expect(neighbour.clock.pending).toBe(1), soon)
     await target.become(mintNodeId())
     expect(await dialled).toBeUndefined()
     await struck
     unanswered.over()
+    // It asks the store for an address, and does not go there any more.
+    const asked = wait()
+    neighbour.known = asked.until
+    const late = neighbour.doors.dial(target.node)
+    await neighbour.become(mintNodeId())
+    const looks = vi.spyOn(target.clock, 'after')
+    asked.over()
+    expect(await late).toBeUndefined()
+    expect(looks).not.toHaveBeenCalled()
     neighbour.known = undefined
     await (await TestLine.dial(neighbour, target)).speak()
   })
@@ -157,7 +183,7 @@ describe.each([
     await target.clock.advance(PROOF_MS)
     await Promise.all(struck)
     await refused(1_000)
-    await vi.waitFor(() => expect(process.getActiveResourcesInfo().length).toBeLessThanOrEqual(handles))
+    await vi.waitFor(() => expect(process.getActiveResourcesInfo().length).toBeLessThanOrEqual(handles), soon)
     await (await TestLine.dial(rogue, target)).speak()
     await line.speak()
   })
@@ -171,18 +197,37 @@ describe.each([
     await Promise.all(struck)
   })
 
+  test('who says nothing from everywhere is as much as may be at once', async () => {
+    const { target, neighbour } = scene
+    const from = ['127.0.0.2', '127.0.0.3']
+    const struck = from.flatMap((address) =>
+      Array.from({ length: UNPROVEN_SHARE }, () => strike(scene, () => undefined, address)),
+    )
+    await proving(2 * UNPROVEN_SHARE)
+    await strike(scene, () => undefined, '127.0.0.4')
+    await refused(1)
+    await target.clock.advance(PROOF_MS)
+    await Promise.all(struck)
+    await (await TestLine.dial(neighbour, target)).speak()
+  })
+
   test('who comes too often is refused, and leaves some of the rate for who comes from elsewhere', async () => {
     const { target, neighbour } = scene
-    const knock = (): Promise<Buffer> => strike(scene, Buffer.alloc(600, 0xff), '127.0.0.2')
-    for (let i = 0; i < ACCEPTED_SHARE; i++) await knock()
-    const looks = vi.spyOn(target.clock, 'after')
-    await knock()
-    expect(looks).not.toHaveBeenCalled()
+    await knocks('127.0.0.2', ACCEPTED_SHARE)
+    expect(await isLookedAt('127.0.0.2')).toBe(false)
     await (await TestLine.dial(neighbour, target)).speak()
-    looks.mockClear()
     await target.clock.advance(SHARE_MS)
-    await knock()
-    expect(looks).toHaveBeenCalled()
+    expect(await isLookedAt('127.0.0.2')).toBe(true)
+  })
+
+  test('who comes too often from everywhere is refused, and the next one a moment later is not', async () => {
+    const { target } = scene
+    await knocks('127.0.0.2', ACCEPTED_SHARE)
+    await knocks('127.0.0.3', ACCEPTED_SHARE)
+    expect(await isLookedAt('127.0.0.4')).toBe(false)
+    await target.clock.advance(1_000 / ACCEPTED_PER_SECOND)
+    expect(await isLookedAt('127.0.0.4')).toBe(true)
+    expect(await isLookedAt('127.0.0.4')).toBe(false)
   })
 
   test('the doors close while connections are being proven on both sides', async () => {
@@ -194,7 +239,7 @@ describe.each([
     // One dials, and waits for the other's hello; one still waits for the store.
     const dialled = target.doors.dial(neighbour.node)
     const late = neighbour.doors.dial(target.node)
-    await vi.waitFor(() => expect(target.clock.pending + neighbour.clock.pending).toBe(4))
+    await vi.waitFor(() => expect(target.clock.pending + neighbour.clock.pending).toBe(4), soon)
     await Promise.all([target.doors.close(), neighbour.doors.close()])
     expect([target.clock.pending, neighbour.clock.pending]).toEqual([0, 0])
     store.over()
@@ -210,10 +255,10 @@ test('[LINK10] without TLS, who is gone while the store is asked gets no link', 
   target.known = store.until
   await arrive((socket) => {
     socket.write(rightHello())
-    void vi.waitFor(() => expect(target.looks).toBe(1)).then(() => socket.resetAndDestroy())
+    void vi.waitFor(() => expect(target.looks).toBe(1), soon).then(() => socket.resetAndDestroy())
   })
   // By the time that this is over, the reset has been read.
-  await strike(scene, Buffer.alloc(600, 0xff))
+  await strike(scene, GARBAGE)
   store.over()
   await refused(2)
   expect(target.accepted).toEqual([])

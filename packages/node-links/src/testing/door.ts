@@ -15,6 +15,9 @@ import type { Identity } from '../identity.js'
 import { makeIdentity } from '../identity.js'
 import type { Proven } from '../link.js'
 
+/** How a test looks for what comes soon; on a machine on which others run too, later. */
+export const soon = { interval: 5, timeout: 8_000 }
+
 interface TestDoorOptions {
   plain: boolean
   /** Its key is known to the test. */
