@@ -219,14 +219,17 @@ export class Link {
     if (count > 0) this.#kept.splice(0, count)
   }
 
+  /** Confirms what has been taken by now, unless a frame does that first. */
   #confirmLater(): void {
-    this.#confirmTimer ??= this.#options.clock.after(CONFIRM_MS, () => {
+    if (this.#confirmTimer !== undefined) return
+    const { arrivals, clock } = this.#options
+    const due = arrivals.last
+    this.#confirmTimer = clock.after(CONFIRM_MS, () => {
       this.#confirmTimer = undefined
       if (this.#ended) return
-      const { arrivals } = this.#options
-      if (arrivals.last > this.#confirmed) this.#write(0, '')
-      // The inbox may bring its turn at any moment.
-      if (arrivals.holds) this.#confirmLater()
+      if (this.#confirmed < due) this.#write(0, '')
+      // What came since has its own time; what waits may have its turn at any moment.
+      if (this.#confirmed < arrivals.last || arrivals.holds) this.#confirmLater()
     })
   }
 }

@@ -131,6 +131,23 @@ describe('down', () => {
     expect([...a.published.values()]).toEqual(['sent', 'unavailable', 'unavailable'])
   })
 
+  test('[LINK3] where both sides send, confirmations go along, and no frame is for them alone', async () => {
+    const { a, b, near, far, pass } = await linked()
+    b.send(a, 1)
+    await pass(30)
+    const writes = [near, far].map(writesOf)
+    for (let i = 0; i < 100; i++) {
+      a.send(b, 1)
+      b.send(a, 1)
+      await pass(5)
+    }
+    expect(writes.map((frames) => frames.length)).toEqual([100, 100])
+    // What came last, after the last frame of `a`, is confirmed alone.
+    await pass(30)
+    expect(writes.map((frames) => frames.length)).toEqual([101, 100])
+    expect(a.published.size).toBe(a.count)
+  })
+
   test('[LINK4] a link that has not confirmed for 500 ms ends', async () => {
     const { a, b, near, pass } = await linked()
     near.cut = true
