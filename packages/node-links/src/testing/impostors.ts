@@ -173,10 +173,9 @@ export const tlsImpostors: Record<string, Impostor> = {
     (scene) => ({ ...rogueCertificate(scene), ciphers: 'TLS_CHACHA20_POLY1305_SHA256' }),
     fromRogue,
   ),
-  'who takes up the session of a node': async (scene) => {
-    const options = certificateOf(scene.neighbour)
+  'who takes up the session of a node, without its key': async (scene) => {
     const session = await sessionOf(scene)
-    return strikeTls(scene, { ...options, session }, helloOf(scene))
+    return strikeTls(scene, { session }, helloOf(scene))
   },
   'who is a node, and says what is no hello': (scene) =>
     strikeTls(scene, rogueCertificate(scene), Buffer.alloc(4_000, 0xff)),
