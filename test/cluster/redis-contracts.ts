@@ -28,7 +28,7 @@ function linked(backend: RedisBackend, onError: OnError): LinkedBackend {
     most: 256,
     plain: false,
     clock: systemClock,
-    localAddress: backend.localAddress,
+    localAddress: () => backend.localAddress(),
     onError,
     onEvent: () => undefined,
   })
