@@ -30,7 +30,12 @@ export async function metricsOf(seat: Seat): Promise<ReadMetric> {
   const { admin } = seat.node
   if (admin === undefined) throw new Error('this node has no admin port')
   const response = await fetch(`${admin}/metrics`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) })
-  const lines = (await response.text()).split('\n')
+  return metricsIn(await response.text())
+}
+
+/** Reads what Prometheus would. */
+export function metricsIn(text: string): ReadMetric {
+  const lines = text.split('\n')
   return (name, label = '') =>
     lines
       .filter((line) => /^\w+/.exec(line)?.[0] === name && line.includes(label))

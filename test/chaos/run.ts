@@ -4,7 +4,7 @@ import { seeded } from '@peerage/test-support/random.js'
 import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
 import { faults, pick } from './faults/index.js'
-import { History, type Event } from './history.js'
+import { History } from './history.js'
 import { noteLinked } from './links.js'
 import type { Fault, Scene } from './scene.js'
 import { startStage } from './stage.js'
@@ -104,9 +104,8 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     endMs: history.now(),
     deadlineMs: DEADLINE_MS,
   })
-  const outagesMs = injections(events, trafficUntil).flatMap(({ from, until }) =>
-    outages(events, from, until),
-  )
+  const injections = events.filter(({ type }) => type === 'inject')
+  const outagesMs = injections.flatMap(({ at }) => outages(events, at, trafficUntil))
   const failures: Record<string, number> = {}
   for (const event of events)
     if (event.type === 'settled' && event.code !== undefined)
@@ -120,12 +119,6 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     notes.every((note) => note.ok) &&
     !(fault.noFailedSend && failedSends > 0)
   return { fault, injected: options.times, outagesMs, failedSends, failures, notes, verdict, met }
-}
-
-/** Each injection, until the next one. */
-function injections(events: readonly Event[], end: number): { from: number; until: number }[] {
-  const begins = events.filter(({ type }) => type === 'inject').map(({ at }) => at)
-  return begins.map((from, i) => ({ from, until: begins[i + 1] ?? end }))
 }
 
 export const HEADER =

@@ -49,4 +49,4 @@ export async function noteLinkedAgain(scene: Scene): Promise<void> {
 export const ends = ({ stage }: Scene): number => stage.seats.length * (stage.seats.length - 1)
 
 /** A link that confirms nothing ends after half a second, and what it left comes by the inbox. */
-export const SWITCHED_P99_MS = 3_000
+export const SWITCHED_P99_MS = 2_000

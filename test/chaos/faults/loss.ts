@@ -7,7 +7,8 @@ export async function lose(ports: readonly number[], percent: number): Promise<v
   await run('nft', ['add', 'table', ...TABLE])
   await run('nft', ['add', 'chain', ...TABLE, 'loss', '{ type filter hook input priority 0; }'])
   const set = `{ ${ports.join(', ')} }`
-  const chance = `numgen random mod 100 < ${percent}`.split(' ')
+  // All of them is no chance that it takes.
+  const chance = percent >= 100 ? [] : `numgen random mod 100 < ${percent}`.split(' ')
   for (const side of ['dport', 'sport'])
     await run('nft', ['add', 'rule', ...TABLE, 'loss', 'iifname', 'lo', 'tcp', side, set, ...chance, 'drop'])
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { settled } from '@peerage/test-support/fake-clock.js'
+import { RegistryUnavailable } from '../names/registry.js'
 import { cutOf, two } from '../testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
@@ -94,4 +95,23 @@ test('[I14] a native peer whose socket has just ended is away', async () => {
   bob.connection.closed = 'refused'
   expect(a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'away' })
   expect(alice.connection.notices).toEqual([{ ref: '1', code: 'away' }])
+})
+
+// A peer that asked for bob while the store hung had everybody's messages to bob refused.
+test('[I12] a known route goes on when a look-up that a message waited for finds no store', async () => {
+  const { a, b, cuts } = await two()
+  const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+  await a.router.route(messageFrom(a, alice, 'bob', { ref: '1' }))
+  const { registry } = cutOf(cuts, a).backend
+  let fail = (): void => undefined
+  registry.lookup = () =>
+    new Promise((_, reject) => (fail = () => reject(new RegistryUnavailable('no answer in time'))))
+  const looked = a.lookup([peerNamed('bob')])
+  const waited = a.router.route(messageFrom(a, alice, 'bob', { ref: '2' }))
+  const doubted = a.router.route(messageFrom(a, alice, 'bob', { ref: '3', fresh: true }))
+  fail()
+  await expect(looked).rejects.toThrow(RegistryUnavailable)
+  expect([await waited, await doubted]).toEqual(['forwarded', { refused: 'registry-unavailable' }])
+  await settled()
+  expect(bob.connection.frames).toEqual(['alice says 1', 'alice says 2'])
 })

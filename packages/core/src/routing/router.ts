@@ -77,9 +77,14 @@ export class Router {
     const local = message.fresh && !pulse.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
     if (pulse.fenced) return this.refuse(message, 'registry-unavailable')
-    const known = message.fresh || this.#lookups.has(message.to) ? undefined : this.#routes.get(message.to)
-    if (known && isBoundTo(message, known) && this.#isLive(known)) return this.#forward(message, known, 0)
-    return this.#find(message, 0)
+    const known = this.#lookups.has(message.to) ? undefined : this.#routeOf(message)
+    return known ? this.#forward(message, known, 0) : this.#find(message, 0)
+  }
+
+  /** Where its recipient was found last, if that is good for this message. */
+  #routeOf(message: Message): Lease | undefined {
+    const known = message.fresh ? undefined : this.#routes.get(message.to)
+    return known && isBoundTo(message, known) && this.#isLive(known) ? known : undefined
   }
 
   /** Whether the way to a peer is known, so that `route` hands on at once, in the order of its calls. */
@@ -156,7 +161,9 @@ export class Router {
       if (!(error instanceof RegistryUnavailable)) throw error
       const local = this.#options.sessions.online(message.to)
       if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-      return this.refuse(message, 'registry-unavailable')
+      // It waited for the look-up of somebody else, without which it would have gone this way at once.
+      const known = this.#options.pulse.fenced ? undefined : this.#routeOf(message)
+      return known ? this.#forward(message, known, hops) : this.refuse(message, 'registry-unavailable')
     }
     return this.#dispatch(message, lease, hops)
   }
