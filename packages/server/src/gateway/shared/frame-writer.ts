@@ -107,7 +107,9 @@ export class FrameWriter {
     // The members of a room are told by one string: it is encoded for the first of them.
     let last = ''
     let encoded: Buffer = EMPTY
+    let count = 0
     for (const [stream, { frames, lengths }] of this.#waiting) {
+      count += frames.length
       if (!stream.writable) continue
       const [first = ''] = frames
       if (frames.length > 1) stream.write(encode(frames, lengths))
@@ -119,6 +121,7 @@ export class FrameWriter {
         stream.write(encoded)
       }
     }
+    this.#rush.wrote(count, this.#waiting.size)
     this.#waiting.clear()
   }
 }
