@@ -23,6 +23,27 @@ test('what comes evenly is no rush', async () => {
   }
 })
 
+test('where what waits meets nothing, nothing waits for two seconds', async () => {
+  const clock = new FakeClock()
+  const rush = new Rush(3, clock)
+  expect(times(rush, 4).at(-1)).toBe(true)
+  for (let writes = 0; writes < 31; writes++) rush.wrote(1, 1)
+  expect(rush.add()).toBe(true)
+  rush.wrote(1, 1)
+  expect(times(rush, 9)).not.toContain(true)
+  await clock.advance(1_999)
+  expect(times(rush, 9)).not.toContain(true)
+  await clock.advance(1)
+  expect(times(rush, 4).at(-1)).toBe(true)
+})
+
+test('where what waits meets others, it goes on waiting', () => {
+  const rush = new Rush(3, new FakeClock())
+  times(rush, 4)
+  for (let writes = 0; writes < 320; writes += 4) rush.wrote(5, 4)
+  expect(rush.add()).toBe(true)
+})
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Batches whose sends are kept, each as its receiver and its items. */

@@ -107,11 +107,17 @@ export class Batches<To, Item> {
 
 /** A rush lasts so long after its last burst. */
 const RUSH_LASTS_MS = 100
+/** After so many writes it is known whether things meet others. */
+const WRITES_JUDGED = 32
+/** So many things a write must go together, or the wait costs more than the writes that it saves. */
+const PAYS_FROM = 1.25
+/** And then nothing waits for so long. */
+const REST_MS = 2_000
 
 /**
  * Whether there is a rush: more than `most` things came within one millisecond, now or a short while ago. Then it pays to
- * wait for the end of the turn; else the wait itself costs more than a write. A process that shares its core gets its work in
- * bursts, however little it is.
+ * wait for the end of the turn, if things that go the same way do meet; else the wait itself costs more than a write. A
+ * process that shares its core gets its work in bursts, however little it is.
  */
 export class Rush {
   readonly #most: number
@@ -119,6 +125,10 @@ export class Rush {
   #from = Number.NEGATIVE_INFINITY
   #count = 0
   #until = Number.NEGATIVE_INFINITY
+  #restsUntil = Number.NEGATIVE_INFINITY
+  /** What has waited since it was last judged, and the writes that it took. */
+  #things = 0
+  #writes = 0
 
   constructor(most: number, clock: Clock) {
     this.#most = most
@@ -133,7 +143,20 @@ export class Rush {
       this.#count = 0
     }
     this.#count++
-    if (this.#count > this.#most) this.#until = now + RUSH_LASTS_MS
+    if (this.#count > this.#most && now >= this.#restsUntil) this.#until = now + RUSH_LASTS_MS
     return now < this.#until
+  }
+
+  /** So many things that have waited took so many writes. Where they meet too seldom, nothing waits for a while. */
+  wrote(things: number, writes: number): void {
+    this.#things += things
+    this.#writes += writes
+    if (this.#writes < WRITES_JUDGED) return
+    if (this.#things < this.#writes * PAYS_FROM) {
+      this.#until = Number.NEGATIVE_INFINITY
+      this.#restsUntil = this.#clock.monotonic() + REST_MS
+    }
+    this.#things = 0
+    this.#writes = 0
   }
 }

@@ -1,6 +1,6 @@
 import type { ServerMessage } from '@peerage/core'
-import type { CloseReason } from '@peerage/protocol'
-import { errorTexts, nameOf } from '@peerage/protocol'
+import type { CloseReason, Peer } from '@peerage/protocol'
+import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Drops } from './drops.js'
@@ -44,6 +44,10 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
   hasPlace = false
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [], outboundLength: 0 }
   #expired: Map<string, number> | undefined
+  /** Its name as JSON text, from its first frame on. */
+  #src: string | undefined
+  /** Where it sent last: most of what a peer sends goes to one other. */
+  #last: { dst: string; to: Peer } | undefined
 
   constructor({ id, socket, stream, address }: Arrival, host: PeerJsHost) {
     super(id, socket, stream, address, host)
@@ -84,12 +88,28 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     }
   }
 
+  /** The name of a peer, its own, as JSON text: what the frames it sends say of it. */
+  srcOf(peer: Peer): string {
+    this.#src ??= JSON.stringify(nameOf(peer))
+    return this.#src
+  }
+
+  /** Whom `peer`, its own, means by `to`; `dst` is its text. Undefined: no peer can ever have such a name. */
+  recipientOf(peer: Peer, { dst, to }: { dst: string; to: unknown }): Peer | undefined {
+    if (this.#last?.dst === dst) return this.#last.to
+    const name = parseName(to)
+    if (!name.ok) return undefined
+    const recipient = peerOf(appOf(peer), name.value)
+    this.#last = { dst: copyOf(dst), to: recipient }
+    return recipient
+  }
+
   /** Tells the peer that what it sent to `to`, JSON text, was not delivered; once for a burst [P9]. */
   expire(to: string, why?: string): void {
     if (this.peer === undefined) return
     const now = this.host.clock.monotonic()
     // No name is longer: what begins alike is one burst, and the keys stay small.
-    const key = to.length > EXPIRED_KEY_MOST ? shortened(to) : to
+    const key = to.length > EXPIRED_KEY_MOST ? copyOf(to.slice(0, EXPIRED_KEY_MOST)) : to
     this.#expired ??= new Map()
     if (now - (this.#expired.get(key) ?? Number.NEGATIVE_INFINITY) < EXPIRE_ONCE_MS) return
     if (this.#expired.size >= EXPIRED_MOST) this.#expired.clear()
@@ -162,7 +182,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
   }
 }
 
-/** A copy, or it would hold the whole frame that it was cut from. */
-function shortened(text: string): string {
-  return Buffer.from(text.slice(0, EXPIRED_KEY_MOST)).toString()
+/** A part of a frame that is kept would hold the whole frame. */
+function copyOf(part: string): string {
+  return Buffer.from(part).toString()
 }

@@ -1,5 +1,5 @@
 import type { Clock, Message, OnlineSession, Outcome, Router } from '@peerage/core'
-import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
+import { errorTexts, nameOf } from '@peerage/protocol'
 import { costOf } from '../shared/frame-cost.js'
 import type { Drops } from './drops.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
@@ -45,13 +45,16 @@ export class PeerJsFrames {
 
   #take(connection: PeerJsConnection, session: OnlineSession, text: string): void {
     const { node, onError } = this.#options
+    const now = this.#options.clock.monotonic()
     const bytes = Buffer.byteLength(text)
     // Counted before it costs anything, whatever it says.
     const cost = costOf(text, bytes)
     const isLong = cost > LONG_BYTES
-    const over = this.#isOver(connection, cost) || (isLong && this.#isOverSignals(connection, bytes))
+    // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
+    const { signals } = connection.rates
+    const over = this.#isOver(connection, cost, now) || (isLong && signals.take(bytes, now) > 0)
     if (over && isLong) connection.pause(OVER_PAUSE_MS)
-    const frame = decodePeerFrame(text, nameOf(session.peer))
+    const frame = decodePeerFrame(text, connection.srcOf(session.peer))
     if (over && frame.type !== 'relay' && frame.type !== 'leave') return
     switch (frame.type) {
       case 'heartbeat':
@@ -64,7 +67,7 @@ export class PeerJsFrames {
         node.leave(session).catch((error: unknown) => onError(error, { stage: 'leave' }))
         return
       case 'relay':
-        if (over || (!isLong && this.#isOverSignals(connection, bytes))) {
+        if (over || (!isLong && signals.take(bytes, now) > 0)) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
           if (frame.hold) connection.expire(frame.dst, errorTexts['rate-limited'])
           return
@@ -74,36 +77,29 @@ export class PeerJsFrames {
   }
 
   #relay(connection: PeerJsConnection, session: OnlineSession, frame: RelayFrame): void {
-    const name = parseName(frame.to)
-    if (!name.ok) {
+    const to = connection.recipientOf(session.peer, frame)
+    if (to === undefined) {
       // No peer can ever have such a name, so there is nothing to wait for.
       if (frame.hold) connection.expire(frame.dst)
       return
     }
-    const message: Message = {
+    this.#pairs.route({
       from: session.peer,
-      to: peerOf(appOf(session.peer), name.value),
+      to,
       wire: 'peerjs',
       kind: 'signal',
+      hold: frame.hold,
       reply: { node: this.#options.node.id, connection: connection.id, ref: frame.hold ? WANTS_EXPIRE : '' },
       frame: frame.frame,
-    }
-    if (frame.hold) message.hold = true
-    this.#pairs.route(message)
+    })
   }
 
   /** Whether what this peer sends is over its rates; if it goes on so, its connection ends. */
-  #isOver(connection: PeerJsConnection, cost: number): boolean {
-    const now = this.#options.clock.monotonic()
+  #isOver(connection: PeerJsConnection, cost: number, now: number): boolean {
     const { messages, bytes } = connection.rates
     const over = messages.take(1, now) > 0 || bytes.take(cost, now) > 0
     if (over) connection.strike(now)
     return over
-  }
-
-  // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
-  #isOverSignals(connection: PeerJsConnection, bytes: number): boolean {
-    return connection.rates.signals.take(bytes, this.#options.clock.monotonic()) > 0
   }
 
   #settled(message: Message, outcome: Outcome, ms?: number): void {

@@ -33,7 +33,7 @@ describe('credentials', () => {
 describe('frames of a peer', () => {
   test('[P6] only type, dst and payload go on, and src is the sender [I13]', () => {
     const text = '{"type":"OFFER","src":"someone","extra":1,"payload":{"a":[1]},"dst":"b"}'
-    expect(decodePeerFrame(text, 'me')).toEqual({
+    expect(decodePeerFrame(text, '"me"')).toEqual({
       type: 'relay',
       to: 'b',
       dst: '"b"',
@@ -43,20 +43,20 @@ describe('frames of a peer', () => {
   })
 
   test('[P6] an absent payload stays absent', () => {
-    const decoded = decodePeerFrame('{"type":"ANSWER","dst":"b"}', 'me')
+    const decoded = decodePeerFrame('{"type":"ANSWER","dst":"b"}', '"me"')
     expect(decoded).toMatchObject({ frame: '{"type":"ANSWER","src":"me","dst":"b"}' })
   })
 
   test('[P6] a payload goes on as its own text: 1e20 is not written out', () => {
     const payload = `[${'1e20,'.repeat(10_000)}1.0, {"a":"\\u0041","a":2}]`
-    const decoded = decodePeerFrame(`{"type":"OFFER", "payload" : ${payload} ,"dst":"b"}`, 'me')
+    const decoded = decodePeerFrame(`{"type":"OFFER", "payload" : ${payload} ,"dst":"b"}`, '"me"')
     expect(decoded).toMatchObject({ frame: `{"type":"OFFER","src":"me","dst":"b","payload":${payload}}` })
   })
 
   test('[P6] the last of several members counts, an escaped key is the key, and no text adds a member', () => {
     const text =
       '{"dst":"a","\\u0070ayload":"}\\\\","payload":1,"src":"x","\\u0070ayload":"\\",\\"src\\":\\"y","type":"OFFER","dst":"b"}'
-    const decoded = decodePeerFrame(text, 'me')
+    const decoded = decodePeerFrame(text, '"me"')
     expect(decoded).toMatchObject({
       to: 'b',
       frame: '{"type":"OFFER","src":"me","dst":"b","payload":"\\",\\"src\\":\\"y"}',
@@ -94,7 +94,7 @@ describe('frames of a peer', () => {
         const all = [...members, ['', '"dst"', '', ' ', '"b"', ' '], ['', '"type"', '', '', '"OFFER"', '\n']]
         const text = ` {${all.map(([a, k, b, c, v, d]) => `${a}${k}${b}:${c}${v}${d}`).join(',')}} `
         const sent = JSON.parse(text) as Record<string, unknown>
-        const decoded = decodePeerFrame(text, 'me')
+        const decoded = decodePeerFrame(text, '"me"')
         if (decoded.type !== 'relay') throw new Error(decoded.type)
         const { type, dst, payload } = sent
         expect(JSON.parse(decoded.frame)).toEqual(
@@ -109,27 +109,27 @@ describe('frames of a peer', () => {
   test('[P6] a payload nested too deeply is malformed, one that is not goes on', () => {
     const nested = (depth: number): string =>
       `{"type":"OFFER","dst":"b","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`
-    expect([1_000, 1_001].map((depth) => decodePeerFrame(nested(depth), 'me').type)).toEqual([
+    expect([1_000, 1_001].map((depth) => decodePeerFrame(nested(depth), '"me"').type)).toEqual([
       'relay',
       'malformed',
     ])
   })
 
   test('[P9] a dst that is no name keeps its own text too', () => {
-    expect(decodePeerFrame('{"type":"OFFER","dst":[1e20]}', 'me')).toMatchObject({ dst: '[1e20]' })
+    expect(decodePeerFrame('{"type":"OFFER","dst":[1e20]}', '"me"')).toMatchObject({ dst: '[1e20]' })
   })
 
   test('[P8] LEAVE and EXPIRE are relayed, and do not wait', () => {
     for (const type of ['LEAVE', 'EXPIRE'])
-      expect(decodePeerFrame(JSON.stringify({ type, dst: 'b' }), 'me')).toMatchObject({
+      expect(decodePeerFrame(JSON.stringify({ type, dst: 'b' }), '"me"')).toMatchObject({
         type: 'relay',
         hold: false,
       })
   })
 
   test('[P10] LEAVE without dst gives the name back', () => {
-    expect(decodePeerFrame('{"type":"LEAVE"}', 'me').type).toBe('leave')
-    expect(decodePeerFrame('{"type":"LEAVE","dst":""}', 'me').type).toBe('leave')
+    expect(decodePeerFrame('{"type":"LEAVE"}', '"me"').type).toBe('leave')
+    expect(decodePeerFrame('{"type":"LEAVE","dst":""}', '"me"').type).toBe('leave')
   })
 
   test('[P6] what is no message of this wire is ignored', () => {
@@ -147,18 +147,18 @@ describe('frames of a peer', () => {
       '{"type":"EXPIRE"}',
       '{"__proto__":{"type":"OFFER","dst":"b"}}',
     ])
-      expect([text, decodePeerFrame(text, 'me').type]).toEqual([text, 'ignored'])
+      expect([text, decodePeerFrame(text, '"me"').type]).toEqual([text, 'ignored'])
   })
 
   test('[P6] what is no JSON object is malformed', () => {
     for (const text of ['', 'x', '1', 'null', '"OFFER"', 'true', '{"type":', '\0\u00ff'])
-      expect([text, decodePeerFrame(text, 'me').type]).toEqual([text, 'malformed'])
+      expect([text, decodePeerFrame(text, '"me"').type]).toEqual([text, 'malformed'])
   })
 
   test('[P6] nesting as deep as a frame allows neither throws nor passes for something else', () => {
     const depth = 30_000
     const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`
-    const decoded = decodePeerFrame(`{"type":"OFFER","dst":"b","payload":${deep}}`, 'me')
+    const decoded = decodePeerFrame(`{"type":"OFFER","dst":"b","payload":${deep}}`, '"me"')
     expect(['malformed', 'relay']).toContain(decoded.type)
   })
 
@@ -170,7 +170,7 @@ describe('frames of a peer', () => {
       .map(([name, content]) => `${JSON.stringify(name)}:${JSON.stringify(content)}`)
     fc.assert(
       fc.property(fc.array(member, { maxLength: 8 }), (members) => {
-        const decoded = decodePeerFrame(`{${members.join(',')}}`, 'the sender')
+        const decoded = decodePeerFrame(`{${members.join(',')}}`, '"the sender"')
         if (decoded.type !== 'relay') return
         const seen: unknown = JSON.parse(decoded.frame)
         expect(seen).toMatchObject({ src: 'the sender' })

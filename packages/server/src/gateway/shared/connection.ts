@@ -28,13 +28,13 @@ export interface ConnectionHost {
 export class OwnedWebSocket extends WebSocket {
   owner: WebSocketConnection | undefined
 
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
+  // No event has more than two arguments, and a list of them would be made for each.
+  override emit(event: string | symbol, first?: unknown, second?: unknown): boolean {
     const { owner } = this
-    if (owner === undefined) return super.emit(event, ...args)
-    const [first, isBinary] = args
+    if (owner === undefined) return super.emit(event, first, second)
     switch (event) {
       case 'message':
-        owner.received(first, isBinary === true)
+        owner.received(first, second === true)
         return true
       case 'ping':
         owner.pinged(first)
@@ -49,7 +49,7 @@ export class OwnedWebSocket extends WebSocket {
         owner.failed(first instanceof Error ? first : new Error(String(first)))
         return true
       default:
-        return super.emit(event, ...args)
+        return super.emit(event, first, second)
     }
   }
 }

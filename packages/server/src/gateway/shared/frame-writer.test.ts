@@ -129,6 +129,27 @@ test('a client reads every length and every character, and a close frame after w
   expect(got).toEqual([...texts, 'both', 'last'])
 })
 
+test('a client reads every length and every character of frames that wait for nothing', async () => {
+  const { client, stream } = await opened()
+  const clock = new FakeClock()
+  const writer = new FrameWriter(MANY, clock, noBacklog())
+  const texts = [
+    '',
+    ...[125, 126, 65_535, 65_536].flatMap((length) => ['x'.repeat(length), 'ä'.repeat(length)]),
+  ]
+  const got: string[] = []
+  client.on('message', (data: Buffer) => void got.push(data.toString()))
+  for (const text of texts) {
+    writer.write(stream, text)
+    clock.advanceSync(1)
+  }
+  writer.write(stream, 'last')
+  const closed = once(client, 'close')
+  stream.end()
+  await closed
+  expect(got).toEqual([...texts, 'last'])
+})
+
 /** A peer that reads nothing: what is written stays. */
 function unread(): PassThrough {
   return new PassThrough({ writableHighWaterMark: 1, readableHighWaterMark: 1 })

@@ -8,8 +8,7 @@ const RUSH = 4
 /** What waits for one peer until the end of the turn. */
 interface Waiting {
   frames: string[]
-  /** Of each frame, in bytes. */
-  lengths: number[]
+  /** Of all frames. */
   bytes: number
 }
 
@@ -48,7 +47,7 @@ export class FrameWriter {
    * is not cut for what others do. `bytes`: of the frame.
    */
   relay(stream: Duplex, frame: string, bytes: number): boolean {
-    const waiting = this.#waiting.get(stream)
+    const waiting = this.#waitingFor(stream)
     const written = stream.writableLength
     const ahead = written + (waiting?.bytes ?? 0)
     if (ahead > 0) {
@@ -77,82 +76,98 @@ export class FrameWriter {
 
   /** Takes a frame for a stream that is open. False: the peer is a slow consumer, and the frame was not taken. */
   write(stream: Duplex, frame: string): boolean {
-    const waiting = this.#waiting.get(stream)
+    const waiting = this.#waitingFor(stream)
     if (stream.writableLength + (waiting?.bytes ?? 0) > this.#mostBytes) return false
     this.#take(stream, frame, Buffer.byteLength(frame), waiting)
     return true
+  }
+
+  #waitingFor(stream: Duplex): Waiting | undefined {
+    return this.#waiting.size === 0 ? undefined : this.#waiting.get(stream)
   }
 
   #take(stream: Duplex, frame: string, bytes: number, waiting: Waiting | undefined): void {
     const isRush = this.#rush.add()
     if (waiting) {
       waiting.frames.push(frame)
-      waiting.lengths.push(bytes)
       waiting.bytes += bytes
     } else if (isRush) {
       if (this.#waiting.size === 0) afterTurn(() => this.#flushAll())
-      this.#waiting.set(stream, { frames: [frame], lengths: [bytes], bytes })
-    } else stream.write(encode([frame], [bytes]))
+      this.#waiting.set(stream, { frames: [frame], bytes })
+    } else writeTo(stream, encode(frame, bytes))
   }
 
   /** Writes at once what waits for a peer: before its close frame, for example. */
   flush(stream: Duplex): void {
-    const waiting = this.#waiting.get(stream)
+    const waiting = this.#waitingFor(stream)
     if (waiting === undefined) return
     this.#waiting.delete(stream)
-    if (stream.writable) stream.write(encode(waiting.frames, waiting.lengths))
+    if (stream.writable) writeTo(stream, encodeAll(waiting.frames))
   }
 
   #flushAll(): void {
     // The members of a room are told by one string: it is encoded for the first of them.
     let last = ''
-    let encoded: Buffer = EMPTY
-    for (const [stream, { frames, lengths }] of this.#waiting) {
+    let encoded: Encoded = ''
+    let count = 0
+    for (const [stream, { frames, bytes }] of this.#waiting) {
+      count += frames.length
       if (!stream.writable) continue
       const [first = ''] = frames
-      if (frames.length > 1) stream.write(encode(frames, lengths))
+      if (frames.length > 1) writeTo(stream, encodeAll(frames))
       else {
         if (first !== last) {
           last = first
-          encoded = encode(frames, lengths)
+          encoded = encode(first, bytes)
         }
-        stream.write(encoded)
+        writeTo(stream, encoded)
       }
     }
+    this.#rush.wrote(count, this.#waiting.size)
     this.#waiting.clear()
   }
 }
 
-const EMPTY = Buffer.alloc(0)
+/**
+ * What goes to a socket. Short text in ASCII needs no buffer of its own: that would be two allocations a message. Of a longer
+ * one Node makes a copy for each socket, where a buffer is shared.
+ */
+type Encoded = Buffer | string
+
+function writeTo(stream: Duplex, encoded: Encoded): void {
+  if (typeof encoded === 'string') stream.write(encoded, 'latin1')
+  else stream.write(encoded)
+}
+
 const FINAL_TEXT = 0x81
+/** What Node copies to the stack as it writes it. */
+const TEXT_MOST_BYTES = 16 * 1024
 /** Lengths over these stand in 2 and in 8 bytes of their own. */
 const SHORT_MOST = 125
 const MIDDLE_MOST = 65_535
 
-function encode(frames: readonly string[], lengths: readonly number[]): Buffer {
-  let bytes = 0
-  for (const length of lengths) bytes += headBytes(length) + length
-  const buffer = Buffer.allocUnsafe(bytes)
-  let at = 0
-  for (const [index, length] of lengths.entries()) {
-    buffer[at] = FINAL_TEXT
-    if (length <= SHORT_MOST) buffer[at + 1] = length
-    else if (length <= MIDDLE_MOST) {
-      buffer[at + 1] = 126
-      buffer.writeUInt16BE(length, at + 2)
-    } else {
-      buffer[at + 1] = 127
-      buffer.writeBigUInt64BE(BigInt(length), at + 2)
-    }
-    at += headBytes(length)
-    at += buffer.write(frames[index] ?? '', at)
-  }
+function encodeAll(frames: readonly string[]): Encoded {
+  const encoded = frames.map((frame) => encode(frame, Buffer.byteLength(frame)))
+  if (encoded.every((one) => typeof one === 'string')) return encoded.join('')
+  return Buffer.concat(encoded.map((one) => (typeof one === 'string' ? Buffer.from(one, 'latin1') : one)))
+}
+
+function encode(frame: string, bytes: number): Encoded {
+  const head = headOf(bytes)
+  if (bytes === frame.length && bytes <= TEXT_MOST_BYTES) return head + frame
+  const buffer = Buffer.allocUnsafe(head.length + bytes)
+  buffer.write(head, 'latin1')
+  buffer.write(frame, head.length)
   return buffer
 }
 
-function headBytes(length: number): number {
-  if (length <= SHORT_MOST) return 2
-  return length <= MIDDLE_MOST ? 4 : 10
+/** One character for each of its bytes. */
+function headOf(bytes: number): string {
+  if (bytes <= SHORT_MOST) return String.fromCharCode(FINAL_TEXT, bytes)
+  if (bytes <= MIDDLE_MOST) return String.fromCharCode(FINAL_TEXT, 126, bytes >> 8, bytes & 0xff)
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64BE(BigInt(bytes))
+  return String.fromCharCode(FINAL_TEXT, 127, ...length)
 }
 
 /** The sum is made anew so often at most: between, it may be passed by what one node takes in within this time. */
