@@ -9,6 +9,7 @@ COPY package.json package-lock.json tsconfig.json tsconfig.base.json ./
 COPY packages/protocol/package.json packages/protocol/
 COPY packages/core/package.json packages/core/
 COPY packages/redis/package.json packages/redis/
+COPY packages/node-links/package.json packages/node-links/
 COPY packages/stun/package.json packages/stun/
 COPY packages/server/package.json packages/server/
 COPY packages/client/package.json packages/client/
@@ -27,6 +28,7 @@ COPY --from=build /src/package.json /src/package-lock.json ./
 COPY --from=build /src/packages/protocol/package.json packages/protocol/
 COPY --from=build /src/packages/core/package.json packages/core/
 COPY --from=build /src/packages/redis/package.json packages/redis/
+COPY --from=build /src/packages/node-links/package.json packages/node-links/
 COPY --from=build /src/packages/stun/package.json packages/stun/
 COPY --from=build /src/packages/server/package.json packages/server/
 COPY --from=build /src/packages/server/bin packages/server/bin
@@ -34,11 +36,12 @@ COPY --from=build /src/packages/client/package.json packages/client/
 COPY --from=build /src/packages/share/package.json packages/share/
 # Packages whose versions differ between workspaces lie below packages/*/node_modules, so the tree is copied whole below.
 RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev --omit=optional --omit=peer \
-      --workspace packages/server --workspace packages/redis --workspace packages/core \
-      --workspace packages/protocol --workspace packages/stun
+      --workspace packages/server --workspace packages/redis --workspace packages/node-links \
+      --workspace packages/core --workspace packages/protocol --workspace packages/stun
 COPY --from=build /src/packages/protocol/dist packages/protocol/dist
 COPY --from=build /src/packages/core/dist packages/core/dist
 COPY --from=build /src/packages/redis/dist packages/redis/dist
+COPY --from=build /src/packages/node-links/dist packages/node-links/dist
 COPY --from=build /src/packages/stun/dist packages/stun/dist
 COPY --from=build /src/packages/server/dist packages/server/dist
 COPY --from=build /src/packages/share/dist packages/share/dist
@@ -52,7 +55,7 @@ ENV NODE_ENV=production \
 COPY --from=app /app /app
 # As a number, so that Kubernetes can see that it is not root.
 USER 65532
-EXPOSE 9000/tcp 9001/udp 9100/tcp 9901/tcp 9901/udp
+EXPOSE 9000/tcp 9001/udp 9100/tcp 9200/tcp 9901/tcp 9901/udp
 STOPSIGNAL SIGTERM
 # The process alone, never Redis: a node without Redis must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \

@@ -9,7 +9,11 @@ const app = express()
 app.get('/orders', (request, response) => response.json([{ id: 1, item: 'tea' }]))
 
 const server = createServer(app)
-const peerage = createPeerage({ redis: { url: redis }, p2p: { server: p2pServer } }).attach(server)
+const peerage = createPeerage({
+  redis: { url: redis },
+  links: { host: '127.0.0.1' }, // on several machines '0.0.0.0': messages between nodes go directly
+  p2p: { server: p2pServer },
+}).attach(server)
 server.listen(port, '127.0.0.1')
 await peerage.ready()
 console.log(JSON.stringify({ msg: 'ready', port: server.address().port }))

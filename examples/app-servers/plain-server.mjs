@@ -5,7 +5,11 @@ import { settings, untilTold } from './settings.mjs'
 
 const { port, redis, p2pServer } = settings()
 const server = createServer((request, response) => response.end('stock: 7 cups\n'))
-const peerage = createPeerage({ redis: { url: redis }, p2p: { server: p2pServer } }).attach(server)
+const peerage = createPeerage({
+  redis: { url: redis },
+  links: { host: '127.0.0.1' }, // on several machines '0.0.0.0': messages between nodes go directly
+  p2p: { server: p2pServer },
+}).attach(server)
 server.listen(port, '127.0.0.1')
 await peerage.ready()
 console.log(JSON.stringify({ msg: 'ready', port: server.address().port }))

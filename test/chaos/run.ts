@@ -4,12 +4,14 @@ import { seeded } from '@peerage/test-support/random.js'
 import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
 import { faults, pick } from './faults/index.js'
-import { History } from './history.js'
+import { History, type Event } from './history.js'
+import { noteLinked } from './links.js'
 import type { Fault, Scene } from './scene.js'
 import { startStage } from './stage.js'
 import { Traffic } from './traffic.js'
 
 export interface ChaosOptions {
+  /** An odd one links the nodes to each other, but for faults that are about one of the two ways. */
   seed: number
   faults: readonly string[]
   /** How often each class is injected. */
@@ -60,13 +62,14 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
 }
 
 async function runClass(fault: Fault, options: ChaosOptions, seed: number): Promise<ClassResult> {
-  options.log(`${fault.id} ${fault.title} (seed ${seed})`)
+  const links = fault.links ?? options.seed % 2 === 1
+  options.log(`${fault.id} ${fault.title} (seed ${seed}, ${links ? 'with' : 'without'} links)`)
   const history = new History()
   const env = await Promise.all((fault.clockOffsets ?? []).map(clockOffset))
-  const stage = await startStage({ nodes: NODES, seed, ...fault.stage, env })
+  const stage = await startStage({ nodes: NODES, seed, links, ...fault.stage, env })
   const traffic = new Traffic(history, seed)
   const notes: ClassResult['notes'] = []
-  const windows: { from: number; until: number }[] = []
+  let trafficUntil = 0
   const scene: Scene = {
     stage,
     traffic,
@@ -83,12 +86,13 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
       )
     if (!fault.idle) traffic.start()
     await wait(2_000)
+    if (links && !fault.idle && fault.stage?.doors === undefined) await noteLinked(scene)
     for (let i = 0; i < options.times; i++) {
       const from = history.now()
       await fault.run(scene)
       await wait(Math.max(3_000, from + fault.watchMs - history.now()))
-      windows.push({ from, until: history.now() })
     }
+    trafficUntil = history.now()
     await traffic.quiet()
   } finally {
     await traffic.stop()
@@ -100,7 +104,9 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     endMs: history.now(),
     deadlineMs: DEADLINE_MS,
   })
-  const outagesMs = windows.flatMap(({ from, until }) => outages(events, from, until))
+  const outagesMs = injections(events, trafficUntil).flatMap(({ from, until }) =>
+    outages(events, from, until),
+  )
   const failures: Record<string, number> = {}
   for (const event of events)
     if (event.type === 'settled' && event.code !== undefined)
@@ -114,6 +120,12 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     notes.every((note) => note.ok) &&
     !(fault.noFailedSend && failedSends > 0)
   return { fault, injected: options.times, outagesMs, failedSends, failures, notes, verdict, met }
+}
+
+/** Each injection, until the next one. */
+function injections(events: readonly Event[], end: number): { from: number; until: number }[] {
+  const begins = events.filter(({ type }) => type === 'inject').map(({ at }) => at)
+  return begins.map((from, i) => ({ from, until: begins[i + 1] ?? end }))
 }
 
 export const HEADER =
@@ -143,6 +155,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 export const USAGE = `npm run chaos -- [--seed N] [--faults ID,…] [--times N] [--peers N]
 Injects faults into real processes under traffic, each class (all of them by default) so often (1), and checks the
 history that the peers (24) kept themselves. The same seed brings the same schedule. F9 names every kind of F9.
+An odd seed runs nodes with links to each other, an even one without; F4-links and F28 have them always, F4-inbox never.
 Faults: ${faults.map(({ id }) => id).join(', ')}`
 
 export async function main(args: string[]): Promise<number> {

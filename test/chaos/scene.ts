@@ -24,7 +24,9 @@ export interface Fault {
   /** Injects, waits as long as the fault lasts, and heals. */
   run(scene: Scene): Promise<void>
   /** What the stage is made of, where three nodes on one Redis are not it. */
-  stage?: Omit<StageOptions, 'nodes' | 'seed'>
+  stage?: Omit<StageOptions, 'nodes' | 'seed' | 'links'>
+  /** Whether the nodes link to each other; where it is absent, the seed decides. */
+  links?: boolean
   /** Of each seat's wall clock, as faketime takes it. */
   clockOffsets?: readonly string[]
   /** No traffic: it is about peers that are idle. */

@@ -18,6 +18,10 @@ export interface StageOptions {
   env?: readonly Readonly<Record<string, string>>[]
   /** More flags of every node. */
   args?: readonly string[]
+  /** The nodes link to each other, each by a door of its own. */
+  links?: boolean
+  /** What the doors do from the start, where they do not let everything through: see TcpProxy. */
+  doors?: 'drop' | 'refuse'
 }
 
 /** One place for a node: its port stays, so that the balancer finds the next process there. */
@@ -26,6 +30,8 @@ export interface Seat {
   readonly port: number
   /** The node's own way to a standalone Redis, to be cut alone. */
   readonly redisLink: TcpProxy | undefined
+  /** Where the other nodes link to this one, to be cut alone; it stays when the node is another. Undefined: no links. */
+  readonly door: TcpProxy | undefined
   node: Node
   /** Starts a new process in this seat; the former one has ended. */
   restart(): Promise<void>
@@ -63,7 +69,8 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       await peerLink.stop()
       await haproxy.stop()
       await Promise.all(seats.map((seat) => seat.node.stop()))
-      await Promise.all(seats.map(async (seat) => seat.redisLink?.stop()))
+      const proxies = seats.flatMap(({ redisLink, door }) => [redisLink ?? [], door ?? []].flat())
+      await Promise.all(proxies.map((proxy) => proxy.stop()))
       await stopStore(store)
     },
   }
@@ -79,6 +86,13 @@ export function redisOf(stage: Stage): RedisServer {
 export function linkOf(seat: Seat): TcpProxy {
   if (!seat.redisLink) throw new Error('only on a standalone Redis has a seat a way of its own')
   return seat.redisLink
+}
+
+/** What every link of the nodes leads through. */
+export function doorsOf(stage: Stage): TcpProxy[] {
+  const doors = stage.seats.flatMap(({ door }) => (door ? [door] : []))
+  if (doors.length < stage.seats.length) throw new Error('the nodes of this stage have no links')
+  return doors
 }
 
 async function startStore(options: StageOptions): Promise<Store> {
@@ -111,6 +125,7 @@ async function takeSeat(store: Store, options: StageOptions, index: number): Pro
     store.kind === 'standalone' ? { host: '127.0.0.1', port: portOf(store.meddler.url) } : undefined
   const redisLink = target && (await startTcpProxy({ target, seed: options.seed + index }))
   const port = await freePort()
+  const links = options.links ? await linkFlags(options, index) : undefined
   const redisUrl = redisLink ? `redis://${redisLink.host}:${redisLink.port}` : urlOf(store)
   const start = (): Promise<Node> =>
     startNode({
@@ -124,6 +139,7 @@ async function takeSeat(store: Store, options: StageOptions, index: number): Pro
         'false',
         '--admin-port',
         '0',
+        ...(links?.flags ?? []),
         ...(options.args ?? []),
       ],
       env: options.env?.[index] ?? {},
@@ -132,6 +148,7 @@ async function takeSeat(store: Store, options: StageOptions, index: number): Pro
     index,
     port,
     redisLink,
+    door: links?.door,
     node: await start(),
     restart: async () => {
       await seat.node.stop()
@@ -139,6 +156,23 @@ async function takeSeat(store: Store, options: StageOptions, index: number): Pro
     },
   }
   return seat
+}
+
+/** A door in front of the port at which a node takes links, and what makes the node use both. */
+async function linkFlags(
+  { seed, doors }: StageOptions,
+  index: number,
+): Promise<{ door: TcpProxy; flags: string[] }> {
+  const port = await freePort()
+  const door = await startTcpProxy({ target: { host: '127.0.0.1', port }, seed: seed + 200 + index })
+  if (doors === 'drop') door.drop()
+  if (doors === 'refuse') door.refuse()
+  const flags = [
+    '--links-host=127.0.0.1',
+    `--links-port=${port}`,
+    `--links-advertise=${door.host}:${door.port}`,
+  ]
+  return { door, flags }
 }
 
 function urlOf(store: Store): string {

@@ -134,6 +134,20 @@ describe('ports', () => {
     expect(await logged(child, 'ready')).toMatchObject({ port, p2p: null, admin: null })
   })
 
+  test('a taken port for links: exit 1, and which', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const port = await freePort()
+    await occupy(port)
+    const links = ['--links-host', '127.0.0.1', '--links-port', String(port)]
+    const { code, text } = await ended(['serve', '--port', '0', '--redis', redis.url, ...links])
+    expect(text).toContain(
+      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
+    )
+    expect(text).toContain('--links-port')
+    expect(code).toBe(1)
+  })
+
   test('a taken admin port, and an address that is not ours', async () => {
     const port = await freePort()
     await occupy(port)
@@ -279,6 +293,10 @@ describe('cluster', () => {
   test('--nodes 3 answers through HAProxy; one Ctrl-C ends them all, and nothing is left', async () => {
     const { child, url, pids } = await startCluster()
     expect((await fetch(`${url}readyz`)).status).toBe(200)
+    const redis = await child.line((line) => /^redis +(redis:\S+)$/.exec(line)?.[1], START_MS)
+    const links = ['--redis', redis, '--links-host', '127.0.0.1']
+    const { text } = await ended(['doctor', '--port', '0', ...links])
+    expect(text).toMatch(/^ok {4}links {9}3 of 3 live nodes can be reached: /m)
     await child.kill('SIGINT')
     expect(await child.stopped).toEqual({ code: 0, signal: null })
     expect(pids.filter(isAlive)).toEqual([])

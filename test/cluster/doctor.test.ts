@@ -1,6 +1,14 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:tls'
+import { defaultTimes, mintNodeId, systemClock } from '@peerage/core'
+import { encodeAnnouncement } from '@peerage/node-links'
+import { createRedisBackend } from '@peerage/redis'
 import { describe, expect, test } from 'vitest'
+import { makeCertificates } from '@peerage/test-support/certificates.js'
+import { startNode } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startRedis } from '@peerage/test-support/redis.js'
 import { startTopology, topologies } from '@peerage/test-support/redis-topologies.js'
@@ -95,19 +103,84 @@ describe('doctor', () => {
     expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
   })
 
+  test('tries the links of the live nodes, where this one is to have any', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const args = ['--links-host', '127.0.0.1']
+    const ask = (...more: string[]) => ended(['doctor', '--port', '0', '--redis', redis.url, ...more])
+    const alone = await ask(...args)
+    expect(alone.text).toMatch(/^ok {4}links port {4}TCP any on 127\.0\.0\.1 is free$/m)
+    expect(alone.text).toMatch(/^ok {4}links {9}on; no other node is live/m)
+    const [linked, other] = await Promise.all([
+      startNode({ redisUrl: redis.url, args }),
+      startNode({ redisUrl: redis.url }),
+    ])
+    cleanups.push(
+      () => linked.stop(),
+      () => other.stop(),
+    )
+    const { code, text } = await ask(...args)
+    expect(text).toMatch(/^ok {4}links {9}1 of 2 live nodes can be reached: 127\.0\.0\.1:\d+$/m)
+    expect(text).toMatch(/^warn {2}links {9}1 of 2 live nodes have links off/m)
+    expect(code).toBe(0)
+    expect((await ask()).text).toMatch(/^ok {4}links {9}off: messages between nodes go through Redis/m)
+  })
+
+  test('finds that something else answers at the address that a node announced', async () => {
+    const [redis, certificates] = await Promise.all([startRedis(), makeCertificates()])
+    cleanups.push(
+      () => redis.stop(),
+      () => certificates.remove(),
+    )
+    const { cert, key } = certificates
+    const stranger = createServer({ cert: await readFile(cert), key: await readFile(key) })
+    stranger.listen(0, '127.0.0.1')
+    await once(stranger, 'listening')
+    cleanups.push(() => void stranger.close())
+    const backend = createRedisBackend({
+      url: redis.url,
+      times: defaultTimes,
+      clock: systemClock,
+      onError: () => {},
+    })
+    await backend.start(() => {})
+    cleanups.push(() => backend.stop())
+    const node = mintNodeId()
+    backend.identify(node)
+    await backend.nodes.beat()
+    const { port } = stranger.address() as AddressInfo
+    const address = { host: '127.0.0.1', port }
+    await backend.nodes.announce(
+      encodeAnnouncement({ address, proof: { type: 'certificate', sha256: '0'.repeat(64) } }),
+    )
+    const args = ['--port', '0', '--redis', redis.url, '--links-host', '127.0.0.1']
+    const { code, text } = await ended(['doctor', ...args])
+    expect(text).toMatch(
+      new RegExp(
+        `^warn {2}links {9}node ${node} at 127\\.0\\.0\\.1:${port}: its certificate is not the announced one`,
+        'm',
+      ),
+    )
+    // Everything still goes through Redis.
+    expect(code).toBe(0)
+  })
+
   test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
-    const port = await freePort()
+    const [port, taken] = [await freePort(), await freePort()]
     await occupy(port)
+    await occupy(taken)
     const silent = createSocket('udp4')
     silent.bind(0, '127.0.0.1')
     await once(silent, 'listening')
     cleanups.push(() => void silent.close())
     const nowhere = `redis://127.0.0.1:${await freePort()}`
-    const wrong = ['--redis', nowhere, '--p2p-server', `127.0.0.1:${silent.address().port}`]
+    const links = ['--links-host', '127.0.0.1', '--links-port', String(taken)]
+    const wrong = [...links, '--redis', nowhere, '--p2p-server', `127.0.0.1:${silent.address().port}`]
     const { code, text } = await ended(['doctor', '--port', String(port), ...wrong])
     expect(code).toBe(1)
     expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
     expect(text).toMatch(/^fail {2}port .*is taken by another process/m)
+    expect(text).toMatch(/^fail {2}links port .*is taken by another process/m)
     expect(text).toMatch(/^fail {2}p2p server .*does not answer STUN/m)
   })
 })

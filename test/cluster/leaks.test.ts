@@ -97,6 +97,7 @@ describe.each(topologies)('leaks, %s', (topology) => {
       const http = createServer()
       const peerage = createPeerage({
         redis: { url: redis.url, prefix: `leak-${kind}:` },
+        links: { host: '127.0.0.1' },
         times,
         p2p: { useAsP2PServer: false },
         limits: { node: { connectsPerSecond: 0 } },
@@ -139,6 +140,7 @@ describe.each(topologies)('leaks, %s', (topology) => {
         timeout: 5_000,
         interval: 20,
       })
+      expect(await redis.keys(`leak-${kind}:node:*`)).toHaveLength(1)
       await peerage.stop()
       expect(await redis.keys(`leak-${kind}:node:*`)).toEqual([])
       http.close()

@@ -1,4 +1,5 @@
-import type { MakeCluster } from '@peerage/core/testing'
+import { systemClock, type OnError } from '@peerage/core'
+import type { ContractNode, MakeCluster } from '@peerage/core/testing'
 import {
   busContract,
   directoryContract,
@@ -10,13 +11,28 @@ import {
   registryProperty,
   roomsContract,
 } from '@peerage/core/testing'
-import { aclRules } from '@peerage/redis'
+import { withLinks, type LinkedBackend } from '@peerage/node-links'
+import { aclRules, type RedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startTopology, type Deployment, type Topology } from '@peerage/test-support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
 // With no more rights than the README asks an operator for.
 const acl = ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${aclRules.join(' ')}`]
+
+function linked(backend: RedisBackend, onError: OnError): LinkedBackend {
+  return withLinks(backend, {
+    host: '0.0.0.0',
+    port: 0,
+    advertise: null,
+    most: 256,
+    plain: false,
+    clock: systemClock,
+    localAddress: backend.localAddress,
+    onError,
+    onEvent: () => undefined,
+  })
+}
 
 /** Longer than any pause of the machine: here nobody takes over from anybody. */
 const SILENCE_MS = 60_000
@@ -41,6 +57,25 @@ function contracts(topology: Topology): void {
   registryContract(name, restricted)
   nodesContract(name, restricted)
   busContract(name, restricted)
+  const links: LinkedBackend[] = []
+  busContract(`${name}, with links`, async (pace) => {
+    const login = { username: 'peerage', password: 'pw' }
+    const cluster = await redisContractCluster(redis, pace, login, (backend, onError) => {
+      const made = linked(backend, onError)
+      links.push(made)
+      return made
+    })
+    // Each node sees those that joined after it: it makes links to live nodes alone.
+    const join = async (): Promise<ContractNode> => {
+      const node = await cluster.join()
+      await Promise.all(links.map(({ nodes }) => nodes.refresh()))
+      return node
+    }
+    return { ...cluster, join }
+  })
+  test('with links, what there is much of changes from Redis to a link in the middle of it', () => {
+    expect(links.some((one) => one.links.envelopes.link > 100 && one.links.envelopes.inbox > 1)).toBe(true)
+  })
   mailboxContract(name, restricted)
   presenceContract(name, restricted)
   roomsContract(name, restricted)

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Clock } from '@peerage/core'
+import type { Backend, Clock, OnError } from '@peerage/core'
 import { systemClock } from '@peerage/core'
 import type { ContractCluster, Pace } from '@peerage/core/testing'
 import { joinWith } from '@peerage/core/testing'
@@ -14,20 +14,17 @@ export async function redisContractCluster(
   redis: Deployment,
   pace: Pace,
   options: Partial<RedisBackendOptions> = {},
+  wrap: (backend: RedisBackend, onError: OnError) => Backend = (backend) => backend,
 ): Promise<ContractCluster> {
   const prefix = `t${prefixes++}:`
-  const backends: RedisBackend[] = []
+  const backends: Backend[] = []
   let jumped = 0
   const clock: Clock = { ...systemClock, now: () => Date.now() + jumped }
   const backend: ContractCluster['backend'] = async (onError, onEvent) => {
-    const made = createRedisBackend({
-      url: redis.url,
-      prefix,
-      ...pace,
-      clock,
+    const made = wrap(
+      createRedisBackend({ url: redis.url, prefix, ...pace, clock, onError, ...options }),
       onError,
-      ...options,
-    })
+    )
     backends.push(made)
     await made.start(onEvent)
     return made

@@ -95,6 +95,9 @@ describe('docker-compose.yml', () => {
     expect(config).toMatchObject({ host: '0.0.0.0', open: false, redis: { username: 'peerage' } })
     expect(config.redis.password).toHaveLength(48)
     expect(config.origins).not.toEqual([])
+    // Each tells its own address; the network `back` is where it reaches Redis.
+    expect(config.links).toMatchObject({ host: '0.0.0.0', advertise: null, plain: false })
+    expect(config.links.port).toBeGreaterThan(0)
   })
 
   test('secrets are files, never values', () => {
@@ -169,10 +172,16 @@ describe('Dockerfile', () => {
     for (const file of copied) expect([file, existsSync(join(REPOSITORY, file))]).toEqual([file, true])
     for (const [script = ''] of text.matchAll(/packages\/\S+\/bin\/\w+\.js/g))
       expect(existsSync(join(REPOSITORY, script))).toBe(true)
-    const workspaces = [...text.matchAll(/^COPY --from=build \/src\/packages\/(\w+)\/dist/gm)].map(
+    const workspaces = [...text.matchAll(/^COPY --from=build \/src\/packages\/([\w-]+)\/dist/gm)].map(
       ([, name]) => name,
     )
-    expect(workspaces.sort()).toEqual(['core', 'protocol', 'redis', 'server', 'share', 'stun'])
+    expect(workspaces.sort()).toEqual(['core', 'node-links', 'protocol', 'redis', 'server', 'share', 'stun'])
+    // Whatever the node imports of ours is in the image.
+    const { dependencies } = z
+      .object({ dependencies: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(await readFile(`${REPOSITORY}packages/server/package.json`, 'utf8')))
+    for (const name of Object.keys(dependencies).filter((one) => one.startsWith('@peerage/')))
+      expect(workspaces).toContain(name.replace('@peerage/', ''))
     const last = text.slice(text.lastIndexOf('\nFROM '))
     expect(last).toMatch(/^\nFROM gcr\.io\/distroless\/nodejs26-\S+:nonroot\n/)
     expect(last).toContain('USER 65532\n')

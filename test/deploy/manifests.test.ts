@@ -27,9 +27,18 @@ const serviceSchema = z.looseObject({
   }),
 })
 
+const POD_IP = '10.244.1.7'
+
 let manifests: Manifest[]
 let node: Deployment
 let config: Config
+
+/** What a variable of a node says in a pod whose address is POD_IP. */
+function variable(name: string): string {
+  const found = containerOf(node).env?.find((one) => one.name === name)
+  if (found === undefined || !('value' in found)) throw new Error(`no ${name}`)
+  return found.value.replaceAll('$(POD_IP)', POD_IP)
+}
 
 beforeAll(async () => {
   manifests = await renderManifests()
@@ -42,6 +51,7 @@ beforeAll(async () => {
     values: new Map([
       ['redis.password', secret],
       ['p2p.turn.secret', secret],
+      ['links.advertise', { value: variable('PEERAGE_LINKS_ADVERTISE'), source: 'test' }],
     ]),
     problems: [],
   })
@@ -91,10 +101,13 @@ describe('the manifests', () => {
   test('no secret is in them, and what refers to one refers to a file', () => {
     expect(manifests.filter(({ kind }) => kind === 'Secret')).toEqual([])
     for (const deployment of deployments())
-      for (const { name, value } of containerOf(deployment).env ?? []) {
-        expect(name).toMatch(/_FILE$/)
+      for (const variable of containerOf(deployment).env ?? []) {
+        // Where the pod is, and where the other nodes reach it.
+        if (variable.name === 'POD_IP' || variable.name === 'PEERAGE_LINKS_ADVERTISE') continue
+        expect(variable.name).toMatch(/_FILE$/)
+        const file = 'value' in variable ? variable.value : ''
         const mounts = containerOf(deployment).volumeMounts ?? []
-        expect(mounts.some(({ mountPath }) => value.startsWith(`${mountPath}/`))).toBe(true)
+        expect(mounts.some(({ mountPath }) => file.startsWith(`${mountPath}/`))).toBe(true)
       }
   })
 
@@ -186,8 +199,32 @@ describe('what must fit together', () => {
     const ports = Object.fromEntries(
       containerOf(node).ports.map(({ name, containerPort }) => [name, containerPort]),
     )
-    expect(ports).toEqual({ http: config.port, metrics: config.admin.port })
+    expect(ports).toEqual({ http: config.port, metrics: config.admin.port, links: config.links.port })
     expect(config.open).toBe(false)
+  })
+
+  test('nodes reach each other at their pods’ addresses, and nobody else reaches that port', () => {
+    expect(containerOf(node).env?.find(({ name }) => name === 'POD_IP')).toEqual({
+      name: 'POD_IP',
+      valueFrom: { fieldRef: { fieldPath: 'status.podIP' } },
+    })
+    expect(config.links).toMatchObject({ advertise: `${POD_IP}:${config.links.port}`, plain: false })
+    const peer = z.looseObject({ podSelector: selector.optional() })
+    const ports = z.array(z.object({ port: z.union([z.number(), z.string()]), protocol: z.string() }))
+    const schema = z.looseObject({
+      spec: z.looseObject({
+        ingress: z.array(z.object({ from: z.array(peer).optional(), ports })),
+        egress: z.array(z.object({ to: z.array(peer).optional(), ports })),
+      }),
+    })
+    const { ingress, egress } = find(manifests, 'NetworkPolicy', 'peerage', schema).spec
+    const nodes = [{ podSelector: node.spec.selector }]
+    const isLinks = ({ ports: listed }: { ports: z.output<typeof ports> }): boolean =>
+      listed.some(({ port }) => port === 'links' || port === config.links.port)
+    expect(ingress.filter(isLinks).map(({ from }) => from)).toEqual([nodes])
+    expect(egress.filter(isLinks).map(({ to }) => to)).toEqual([nodes])
+    const service = find(manifests, 'Service', 'peerage', serviceSchema).spec
+    expect(service.ports.map(({ targetPort }) => targetPort)).not.toContain('links')
   })
 
   test('a rollout takes one node at a time, and only when another one is ready', () => {

@@ -96,7 +96,17 @@ export const deploymentSchema = z.looseObject({
             name: z.string(),
             image: z.string(),
             args: z.array(z.string()).optional(),
-            env: z.array(z.object({ name: z.string(), value: z.string() })).optional(),
+            env: z
+              .array(
+                z.union([
+                  z.object({ name: z.string(), value: z.string() }),
+                  z.object({
+                    name: z.string(),
+                    valueFrom: z.object({ fieldRef: z.object({ fieldPath: z.string() }) }),
+                  }),
+                ]),
+              )
+              .optional(),
             ports: z.array(
               z.object({ name: z.string(), containerPort: z.number(), protocol: z.enum(['TCP', 'UDP']) }),
             ),

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
 import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
+import { freePort } from '@peerage/test-support/ports.js'
 import { eventually } from '@peerage/test-support/process.js'
 import { promtool, startPrometheus } from '@peerage/test-support/prometheus.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
@@ -164,7 +165,7 @@ describe('a real node', () => {
     await value('peerage_messages_total{type="signal",result="delivered"}', 1)
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
-    expect(loaded).toHaveLength(13)
+    expect(loaded).toHaveLength(14)
     // One canary that a busy machine held up is enough for this rule, and then it is right.
     const held = async (): Promise<boolean> => {
       const text = await scrape()
@@ -187,6 +188,69 @@ describe('a real node', () => {
       },
       { deadlineMs: 20_000 },
     )
+  })
+
+  test('links: what goes over them is counted by path, and where none can be made it is one warning', async () => {
+    const links = ['--admin-port', '0', '--links-host', '127.0.0.1']
+    const nowhere = `127.0.0.1:${await freePort()}`
+    const [near, far, unreached] = await Promise.all([
+      startNode({ redisUrl: redis.url, args: links }),
+      startNode({ redisUrl: redis.url, args: links }),
+      startNode({ redisUrl: redis.url, args: [...links, '--links-advertise', nowhere] }),
+    ])
+    for (const one of [near, far, unreached]) ends.push(() => one.stop())
+    const [a, b, c] = await Promise.all([
+      PeerJsPeer.open({ url: near.url, id: 'linked-a' }),
+      PeerJsPeer.open({ url: far.url, id: 'linked-b' }),
+      PeerJsPeer.open({ url: unreached.url, id: 'linked-c' }),
+    ])
+    ends.push(() => Promise.all([a.close(), b.close(), c.close()]))
+    const told = async (name: string): Promise<number> => {
+      const text = await (await fetch(`${near.admin ?? ''}/metrics`)).text()
+      const line = text.split('\n').find((one) => one.startsWith(`${name} `))
+      return Number(line?.slice(name.length))
+    }
+    /** Sends to one peer until a metric is more than 0. */
+    const until = (metric: string, to: PeerJsPeer): Promise<true> =>
+      eventually(
+        `${metric} while ${to.id} is sent much`,
+        async () => {
+          for (let i = 0; i < 30; i++) a.send(offer(to.id))
+          return (await told(metric)) > 0 ? true : undefined
+        },
+        { deadlineMs: 30_000 },
+      )
+    await until('peerage_bus_path_envelopes_total{path="link"}', b)
+    expect(await told('peerage_links')).toBe(1)
+    expect(await told('peerage_link_switches_total{to="link",reason="busy"}')).toBe(1)
+    expect(await told('peerage_bus_path_envelopes_total{path="inbox"}')).toBeGreaterThan(0)
+    expect(await told('peerage_link_failures_total')).toBe(0)
+
+    await until('peerage_link_failures_total', c)
+    const failures = await told('peerage_link_failures_total')
+    await eventually(
+      'another attempt has failed',
+      async () => {
+        for (let i = 0; i < 30; i++) a.send(offer(c.id))
+        return (await told('peerage_link_failures_total')) > failures ? true : undefined
+      },
+      { deadlineMs: 30_000 },
+    )
+    // Its own id, as in each line; the other node's; and no stack, for nothing of ours is broken.
+    expect(near.logs().filter(({ stage }) => stage === 'link')).toEqual([
+      {
+        level: 'warn',
+        time: expect.any(String),
+        node: near.id,
+        stage: 'link',
+        to: unreached.id,
+        advice: expect.stringMatching(/through Redis instead.*links\.port.*peerage doctor/),
+        error: expect.stringContaining(`no link to ${nowhere}: `),
+        msg: 'failed',
+      },
+    ])
+    // Everything arrived all the same.
+    await c.next('OFFER')
   })
 
   test('no name, address or token is a label, whatever peers call themselves: the series do not grow with them', async () => {

@@ -46,6 +46,7 @@ export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
 export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
 
 // Without a part of their own.
+export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'
 export { systemClock } from './lib/clock.js'
 export type { Clock, Timer } from './lib/clock.js'
 export { inTurn } from './lib/in-turn.js'

@@ -18,6 +18,8 @@ interface Held {
 
 /** What may wait for its turn: more than a sender keeps unconfirmed. */
 const HELD_MOST = 32 * 1024 * 1024
+/** What a frame takes beside its records. */
+const HELD_EACH = 100
 
 /**
  * What one node sends to this one, over the inbox and over a link, taken once and in order [LINK1]. Its envelopes are
@@ -46,15 +48,13 @@ export class Arrivals {
 
   /** Takes what came over the inbox. */
   fromInbox(number: number, envelope: Envelope): void {
-    // What was sent before this one comes over the inbox no more: what the link has brought of it is next.
-    this.#takeHeld(number - 1)
     if (number <= this.#last) {
       this.#options.repeated()
       return
     }
     this.#last = number
     this.#options.hand(envelope)
-    this.#takeHeld(number)
+    this.#takeHeld()
   }
 
   /** Takes what came over a link, now or when it is its turn. False: too much waits. */
@@ -64,7 +64,7 @@ export class Arrivals {
       return true
     }
     this.#held.push({ first, records })
-    this.#heldLength += records.length
+    this.#heldLength += HELD_EACH + records.length
     return this.#heldLength <= HELD_MOST
   }
 
@@ -74,15 +74,11 @@ export class Arrivals {
     this.#heldLength = 0
   }
 
-  /** Takes what waits, as far as it follows `number` or what is before it. */
-  #takeHeld(number: number): void {
-    for (
-      let [next] = this.#held;
-      next !== undefined && next.first <= Math.max(number, this.#last) + 1;
-      [next] = this.#held
-    ) {
+  /** Takes what waits, as far as it is its turn. */
+  #takeHeld(): void {
+    for (let [next] = this.#held; next !== undefined && next.first <= this.#last + 1; [next] = this.#held) {
       this.#held.shift()
-      this.#heldLength -= next.records.length
+      this.#heldLength -= HELD_EACH + next.records.length
       this.#take(next.first, next.records)
     }
   }

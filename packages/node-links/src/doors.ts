@@ -4,6 +4,7 @@ import type { NodeId } from '@peerage/protocol'
 import { parseNodeId } from '@peerage/protocol'
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
+import { Admission } from './admission.js'
 import type { Announcement } from './announcement.js'
 import { formatAddress, parseAnnouncement } from './announcement.js'
 import type { Identity } from './identity.js'
@@ -13,7 +14,7 @@ import { OtherNode, proveAccepted, proveDialled } from './proving.js'
 export interface DoorsOptions {
   host: string
   port: number
-  nodes: Nodes
+  nodes: Pick<Nodes, 'announced'>
   clock: Clock
   /** A connection that came in, and is proven. */
   accepted: (proven: Proven) => void
@@ -22,11 +23,6 @@ export interface DoorsOptions {
 
 /** How long a connection may go without a proof, on both sides. */
 const PROOF_MS = 2_000
-/** Connections without a proof that there may be at once. */
-const UNPROVEN_MOST = 64
-/** New connections a second, and at once: a handshake takes about a millisecond of a core. */
-const ACCEPTED_PER_SECOND = 50
-const ACCEPTED_AT_ONCE = 200
 /** A peer that is gone without a word is noticed after some of these. */
 const KEEP_ALIVE_MS = 30_000
 
@@ -34,15 +30,16 @@ const KEEP_ALIVE_MS = 30_000
 export class Doors {
   readonly #options: DoorsOptions
   readonly #server: Server
-  readonly #unproven = new Set<Socket>()
+  readonly #admission: Admission
+  /** Ends each connection that is being proven, in either direction. */
+  readonly #unproven = new Set<() => void>()
   #identity: Identity | undefined
-  #tokens = ACCEPTED_AT_ONCE
-  #filledAt = 0
   /** Connections that came in and were closed without a proof. */
   refused = 0
 
   constructor(options: DoorsOptions) {
     this.#options = options
+    this.#admission = new Admission(options.clock)
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS })
     this.#server.on('connection', (socket) => this.#accept(socket))
   }
@@ -51,9 +48,11 @@ export class Doors {
   async listen(): Promise<number> {
     const { host, port, onError } = this.#options
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
+      // It looks the address up first, and may be closed meanwhile.
+      const onClose = (): void => reject(new Error('the link port is closed'))
+      this.#server.once('error', reject).once('close', onClose)
       this.#server.listen({ host, port }, () => {
-        this.#server.off('error', reject)
+        this.#server.off('error', reject).off('close', onClose)
         resolve()
       })
     })
@@ -75,12 +74,15 @@ export class Doors {
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()))
   }
 
-  /** Connects to a node. Undefined: it takes no links, or another node is at its address. Rejects when it cannot be reached. */
+  /**
+   * Connects to a node. Undefined: it takes no links, another node is at its address, or this process is another node by
+   * now. Rejects when it cannot be reached.
+   */
   async dial(node: NodeId): Promise<Proven | undefined> {
     const identity = this.#identity
     const announcement = await this.#announced(node)
+    if (identity === undefined || identity !== this.#identity || announcement === undefined) return undefined
     // One side with TLS and the other without is no fault of this node's.
-    if (identity === undefined || announcement === undefined) return undefined
     if (identity.plain !== (announcement.proof.type === 'token')) return undefined
     const socket = connect({ ...announcement.address, noDelay: true, keepAlive: true })
     try {
@@ -89,57 +91,64 @@ export class Doors {
         return proveDialled(socket, identity, node, announcement)
       })
     } catch (error) {
-      if (error instanceof OtherNode) return undefined
-      throw unreachable(announcement, error)
+      if (error instanceof OtherNode || identity !== this.#identity) return undefined
+      throw new LinkUnreachable(announcement, error)
     }
   }
 
   #accept(socket: Socket): void {
     const identity = this.#identity
-    if (identity === undefined || this.#unproven.size >= UNPROVEN_MOST || !this.#takeToken()) {
+    const { remoteAddress = '' } = socket
+    if (identity === undefined || !this.#admission.enter(remoteAddress)) {
       this.refused++
       socket.on('error', () => undefined).destroy()
       return
     }
-    this.#unproven.add(socket)
-    const prove = (): Promise<Proven> => proveAccepted(socket, identity, (name) => this.#find(name))
-    this.#within(socket, prove)
-      .finally(() => this.#unproven.delete(socket))
+    const proving = this.#within(socket, () => proveAccepted(socket, identity, (name) => this.#find(name)))
+    void proving
+      .finally(() => this.#admission.leave(remoteAddress))
       .then(
-        (proven) => {
-          // This process may be another node by now.
-          if (identity === this.#identity) this.#options.accepted(proven)
-          else proven.socket.destroy()
-        },
-        () => {
-          this.refused++
-        },
+        (proven) => this.#options.accepted(proven),
+        () => void this.refused++,
       )
   }
 
-  /** Ends the connection where it is not proven within the time. */
+  /** Ends the connection where it is not proven in time. What is proven has not ended, nor has this node. */
   async #within(socket: Socket, prove: () => Promise<Proven>): Promise<Proven> {
-    let late = false
+    let why = new Error('the connection ended')
+    const ended = new Promise<never>((_resolve, reject) => {
+      // A close follows an error.
+      socket.on('error', (error) => void (why = error)).once('close', () => reject(why))
+    })
     const timer = this.#options.clock.after(PROOF_MS, () => {
-      late = true
+      why = new Error(`there was no proof within ${PROOF_MS} ms`)
       socket.destroy()
     })
-    // What goes wrong ends it, and the close is what we listen for.
-    socket.on('error', () => undefined)
+    const end = (): void => {
+      timer.cancel()
+      socket.destroy()
+    }
+    this.#unproven.add(end)
     try {
-      return await prove()
+      const proven = await Promise.race([prove(), ended])
+      // The store may have answered too late.
+      if (socket.destroyed) throw why
+      return proven
     } catch (error) {
       socket.destroy()
-      throw late ? new Error(`nothing came within ${PROOF_MS} ms`) : error
+      throw error
     } finally {
       timer.cancel()
+      this.#unproven.delete(end)
     }
   }
 
   async #find(name: string): Promise<{ node: NodeId; announcement: Announcement } | undefined> {
     const node = parseNodeId(name)
-    const announcement = node.ok ? await this.#announced(node.value) : undefined
-    return node.ok && announcement !== undefined ? { node: node.value, announcement } : undefined
+    // Whoever says that it is this node is not.
+    if (!node.ok || node.value === this.#identity?.node) return undefined
+    const announcement = await this.#announced(node.value)
+    return announcement && { node: node.value, announcement }
   }
 
   /** Undefined also while the store does not answer: there are no new links then. */
@@ -153,32 +162,21 @@ export class Doors {
     }
   }
 
-  /** Whether one more connection may come in now. */
-  #takeToken(): boolean {
-    const now = this.#options.clock.monotonic()
-    const filled = this.#tokens + ((now - this.#filledAt) * ACCEPTED_PER_SECOND) / 1_000
-    this.#tokens = Math.min(ACCEPTED_AT_ONCE, filled)
-    this.#filledAt = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
-  }
-
   #endUnproven(): void {
-    for (const socket of this.#unproven) socket.destroy()
-    this.#unproven.clear()
+    for (const end of this.#unproven) end()
   }
 }
 
 function connected(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once('connect', resolve)
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error('the connection ended')))
-  })
+  return new Promise((resolve) => void socket.once('connect', resolve))
 }
 
-function unreachable({ address }: Announcement, cause: unknown): Error {
-  const words = cause instanceof Error ? cause.message : String(cause)
-  return new Error(`no link to ${formatAddress(address)}: ${words}`, { cause })
+/** A node that announces links cannot be reached. */
+class LinkUnreachable extends Error {
+  override readonly name = 'LinkUnreachable'
+
+  constructor({ address }: Announcement, cause: unknown) {
+    const words = cause instanceof Error ? cause.message : String(cause)
+    super(`no link to ${formatAddress(address)}: ${words}`, { cause })
+  }
 }

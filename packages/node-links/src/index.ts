@@ -1,8 +1,7 @@
 // Direct connections between the nodes of a cluster, beside the bus of its store.
 
 export { withLinks } from './linked-backend.js'
-export type { LinkedBackend, LinksOptions } from './linked-backend.js'
+export type { LinkState, LinkedBackend, LinksOptions } from './linked-backend.js'
 export type { DownReason } from './link.js'
-export type { LinkCounts } from './linked-bus.js'
-export { encodeAnnouncement, parseAnnouncement } from './announcement.js'
+export { encodeAnnouncement, formatAddress, parseAnnouncement } from './announcement.js'
 export type { Announcement } from './announcement.js'

@@ -1,5 +1,4 @@
 import type { Clock, Envelope, Published, Timer } from '@peerage/core'
-import { encodeEnvelope } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import type { Arrivals } from './arrivals.js'
 import { encodeFrame, frameReader, type FrameReader } from './frames.js'
@@ -76,22 +75,24 @@ export class Window {
     return this.#envelopes <= this.#limits.envelopes && this.#length <= this.#limits.length
   }
 
-  remove(envelopes: number, length: number): void {
-    this.#envelopes -= envelopes
-    this.#length -= length
+  remove(outgoing: Outgoing[]): void {
+    this.#envelopes -= outgoing.length
+    for (const { record } of outgoing) this.#length -= record.length
   }
 }
 
-/** Envelopes that went out in one write, numbered from `first`. */
-export interface Batch {
-  first: number
-  envelopes: Envelope[]
-  records: string
-  length: number
-  /** How often the link had been looked at when it was written. */
-  looks: number
-  sent: Promise<Published>
+/** One envelope on its way over a link. */
+export interface Outgoing {
+  number: number
+  envelope: Envelope
+  record: string
   settle: (sent: Published) => void
+}
+
+/** What went out in one write, and how often the link had been looked at then. */
+interface Written {
+  outgoing: Outgoing[]
+  looks: number
 }
 
 /**
@@ -102,8 +103,6 @@ const LOOK_MS = 100
 const LOOKS_MOST = 5
 /** How long a confirmation waits for a frame to go along with. */
 const CONFIRM_MS = 20
-/** See the bus of Redis: nobody's message waits for an acknowledgement, so it may wait for company. */
-const ACK_WAIT_MS = 5
 
 /**
  * One connection to another node, both ways. It keeps what it has written until the other node confirms it, so that
@@ -115,13 +114,8 @@ export class Link {
   readonly #options: LinkOptions
   readonly #reader: FrameReader
   readonly #madeAt: number
-  /** What is written with the end of this turn. */
-  #next: Batch | undefined
-  #flushing = false
-  #ackTimer: Timer | undefined
-  #writtenAt = Number.NEGATIVE_INFINITY
   /** Written and not confirmed, oldest first. */
-  #kept: Batch[] = []
+  #kept: Written[] = []
   #looks = 0
   #lookTimer: Timer | undefined
   /** The last confirmation that the other side was told. */
@@ -155,30 +149,26 @@ export class Link {
     return this.#options.clock.monotonic() - this.#madeAt
   }
 
-  /** Sends an envelope, the next in number. Resolves when the other node confirms it, or by what becomes of it then. */
-  send(number: number, envelope: Envelope): Promise<Published> {
-    const record = encodeEnvelope(envelope)
-    const batch = (this.#next ??= newBatch(number))
-    batch.envelopes.push(envelope)
-    batch.records += record
-    batch.length += record.length
-    if (this.#mayWait(envelope)) this.#flushLater()
-    else this.#flushSoon()
-    if (!this.#options.window.add(record.length)) this.#down('full')
-    return batch.sent
+  /** Sends envelopes, the next in number, and keeps them until the other node confirms them. */
+  send(outgoing: Outgoing[]): void {
+    const [first] = outgoing
+    if (first === undefined) return
+    let records = ''
+    for (const { record } of outgoing) records += record
+    this.#kept.push({ outgoing, looks: this.#looks })
+    this.#write(first.number, records)
+    this.#lookLater()
   }
 
-  /** Ends it. Returns what the other side has not confirmed, oldest first; the caller settles each batch. */
-  end(): Batch[] {
+  /** Ends it. Returns what the other side has not confirmed, in order; the caller settles it. */
+  end(): Outgoing[] {
     this.#ended = true
-    this.#ackTimer?.cancel()
     this.#lookTimer?.cancel()
     this.#confirmTimer?.cancel()
     this.#options.proven.socket.destroy()
-    const left = this.#next === undefined ? this.#kept : [...this.#kept, this.#next]
-    this.#next = undefined
+    const left = this.#kept.flatMap(({ outgoing }) => outgoing)
     this.#kept = []
-    for (const batch of left) this.#options.window.remove(batch.envelopes.length, batch.length)
+    this.#options.window.remove(left)
     return left
   }
 
@@ -186,41 +176,6 @@ export class Link {
     if (this.#ended) return
     this.#ended = true
     this.#options.onDown(reason)
-  }
-
-  #mayWait(envelope: Envelope): boolean {
-    if (envelope.type !== 'deliver' || envelope.message.kind !== 'ack') return false
-    return this.#options.clock.monotonic() - this.#writtenAt < ACK_WAIT_MS
-  }
-
-  #flushSoon(): void {
-    if (this.#flushing) return
-    this.#flushing = true
-    setImmediate(() => {
-      this.#flushing = false
-      this.#flush()
-    })
-  }
-
-  #flushLater(): void {
-    this.#ackTimer ??= this.#options.clock.after(ACK_WAIT_MS, () => {
-      this.#ackTimer = undefined
-      this.#flush()
-    })
-  }
-
-  #flush(): void {
-    const batch = this.#next
-    if (batch === undefined || this.#ended) return
-    this.#next = undefined
-    this.#ackTimer?.cancel()
-    this.#ackTimer = undefined
-    batch.looks = this.#looks
-    this.#kept.push(batch)
-    this.#write(batch.first, batch.records)
-    batch.records = ''
-    this.#writtenAt = this.#options.clock.monotonic()
-    this.#lookLater()
   }
 
   #write(first: number, records: string): void {
@@ -254,11 +209,12 @@ export class Link {
 
   #settle(confirmed: number): void {
     let count = 0
-    for (const { first, envelopes, length, settle } of this.#kept) {
-      if (first + envelopes.length - 1 > confirmed) break
+    for (const { outgoing } of this.#kept) {
+      const last = outgoing.at(-1)
+      if (last === undefined || last.number > confirmed) break
       count++
-      this.#options.window.remove(envelopes.length, length)
-      settle('sent')
+      this.#options.window.remove(outgoing)
+      for (const { settle } of outgoing) settle('sent')
     }
     if (count > 0) this.#kept.splice(0, count)
   }
@@ -273,12 +229,4 @@ export class Link {
       if (arrivals.holds) this.#confirmLater()
     })
   }
-}
-
-function newBatch(first: number): Batch {
-  let settle: Batch['settle'] = () => undefined
-  const sent = new Promise<Published>((resolve) => {
-    settle = resolve
-  })
-  return { first, envelopes: [], records: '', length: 0, looks: 0, sent, settle }
 }

@@ -27,12 +27,18 @@ export interface LinksOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
+/** What a node's links have done since the start, and how it is reached. */
+export interface LinkState extends LinkCounts {
+  /** host:port that the other nodes are told; undefined: none yet. */
+  address: string | undefined
+  /** Connections that came in and were closed without a proof. */
+  refused: number
+}
+
 /** A backend whose bus takes the direct way where there is one. */
 export interface LinkedBackend extends Backend {
-  readonly links: Readonly<LinkCounts> & {
-    /** host:port that the other nodes are told; undefined: none yet. */
-    readonly address: string | undefined
-  }
+  /** As they are now. */
+  readonly links: LinkState
   /** Payloads and records on both paths that were not envelopes, since the start. */
   readonly malformed: number
 }
@@ -51,6 +57,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
   const { nodes } = backend
   const { host, clock, onError, onEvent } = options
   let bound: number | undefined
+  let address: string | undefined
 
   const doors = new Doors({
     host,
@@ -67,7 +74,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
       onError(new Error('no address to announce to the other nodes: set links.advertise'), { stage: 'link' })
       return
     }
-    links.address = formatAddress(reached)
+    address = formatAddress(reached)
     // The next beat writes it all the same.
     const failed = (error: unknown): void => onError(error, { stage: 'announce' })
     nodes.announce(encodeAnnouncement({ address: reached, proof: identity.proof })).catch(failed)
@@ -89,7 +96,6 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
     onEvent,
   })
 
-  const links = Object.assign(bus.counts, { address: undefined as string | undefined })
   return {
     ...backend,
     bus,
@@ -102,9 +108,11 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
       inTurn([() => bus.close(), () => doors.close(), () => backend.stop()], (error) =>
         onError(error, { stage: 'stop' }),
       ),
-    links,
+    get links() {
+      return { ...bus.counts, address, refused: doors.refused }
+    },
     get malformed() {
-      return links.malformed + ('malformed' in backend ? Number(backend.malformed) : 0)
+      return bus.counts.malformed + ('malformed' in backend ? Number(backend.malformed) : 0)
     },
   }
 }

@@ -1,8 +1,9 @@
+import { Batches, encodeEnvelope } from '@peerage/core'
 import type { Bus, Clock, Envelope, NodeStatus, OnError, Origin, Published, Receive } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { Arrivals } from './arrivals.js'
 import { Lane } from './lane.js'
-import type { Batch, DownReason, Proven, WindowLimits } from './link.js'
+import type { DownReason, Outgoing, Proven, WindowLimits } from './link.js'
 import { Link, Window } from './link.js'
 
 export interface LinkedBusOptions {
@@ -52,6 +53,7 @@ export class LinkedBus implements Bus {
   readonly #options: LinkedBusOptions
   readonly #window: Window
   readonly #lanes = new Map<NodeId, Lane>()
+  readonly #batches: Batches<Link, Outgoing>
   readonly counts: LinkCounts = {
     up: 0,
     envelopes: { link: 0, inbox: 0 },
@@ -72,6 +74,10 @@ export class LinkedBus implements Bus {
   constructor(options: LinkedBusOptions) {
     this.#options = options
     this.#window = new Window(options.limits)
+    this.#batches = new Batches({
+      clock: options.clock,
+      send: (link, outgoing) => link.send(outgoing),
+    })
   }
 
   /** A link belongs to a node, not to a process: those of the former one end before the new one listens [I7]. */
@@ -93,7 +99,7 @@ export class LinkedBus implements Bus {
     lane.count()
     if (lane.link !== undefined && lane.inboxHeard) {
       this.counts.envelopes.link++
-      return lane.link.send(number, envelope)
+      return this.#send(lane, lane.link, number, envelope)
     }
     this.counts.envelopes.inbox++
     const published = this.#publish(lane, this.#self, number, envelope)
@@ -127,8 +133,19 @@ export class LinkedBus implements Bus {
     this.#warned = false
     this.counts.up++
     this.counts.ups++
-    this.#options.onEvent('link up', { node: lane.node, dialled: link.dialled })
+    this.#options.onEvent('link up', { to: lane.node, dialled: link.dialled })
     link.start()
+  }
+
+  #send(lane: Lane, link: Link, number: number, envelope: Envelope): Promise<Published> {
+    const record = encodeEnvelope(envelope)
+    // As over the inbox [CALL5]: nobody's message waits for an acknowledgement.
+    const isAck = envelope.type === 'deliver' && envelope.message.kind === 'ack'
+    return new Promise((settle) => {
+      this.#batches.add(link, { number, envelope, record, settle }, isAck)
+      // A link that does not drain is no reason to refuse: the inbox may have room.
+      if (!this.#window.add(record.length)) this.#down(lane, link, 'full')
+    })
   }
 
   #publish(lane: Lane, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
@@ -222,7 +239,7 @@ export class LinkedBus implements Bus {
       this.counts.failures++
       if (self !== this.#self || this.#warned || status(lane.node).state !== 'live') return
       this.#warned = true
-      onError(error, { stage: 'link', node: lane.node })
+      onError(error, { stage: 'link', to: lane.node })
     } finally {
       lane.dialling = false
     }
@@ -241,20 +258,12 @@ export class LinkedBus implements Bus {
     lane.arrivals.linkEnded()
     this.counts.up--
     this.counts.downs[reason]++
+    this.#batches.flushTo(link)
     const left = link.end()
-    this.#options.onEvent('link down', { node: lane.node, reason, unconfirmed: sum(left) })
+    this.#options.onEvent('link down', { to: lane.node, reason, unconfirmed: left.length })
     const self = this.#self
     if (self === undefined) return
-    for (const batch of left) void this.#publishBatch(lane, self, batch)
+    for (const { number, envelope, settle } of left)
+      this.#publish(lane, self, number, envelope).then(settle, () => settle('unavailable'))
   }
-
-  async #publishBatch(lane: Lane, self: NodeId, { first, envelopes, settle }: Batch): Promise<void> {
-    const published = envelopes.map((envelope, place) => this.#publish(lane, self, first + place, envelope))
-    const sent = await Promise.all(published)
-    settle(sent.every((one) => one === 'sent') ? 'sent' : 'unavailable')
-  }
-}
-
-function sum(batches: Batch[]): number {
-  return batches.reduce((all, { envelopes }) => all + envelopes.length, 0)
 }

@@ -61,8 +61,12 @@ async function acceptPlain(
   find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>,
 ): Promise<Proven> {
   const { hello, rest } = await readHello(socket)
-  if (hello.to !== identity.node || !mayPass(identity, hello.token))
-    throw new Error('the connection has no proof')
+  if (hello.to !== identity.node) {
+    // No secret: with TLS the certificate tells it too. So who has dialled knows that nothing is wrong with the network.
+    socket.write(encodeHello({ from: identity.node, to: hello.from }))
+    throw new Error('the hello is for another node')
+  }
+  if (!mayPass(identity, hello.token)) throw new Error('the connection has no proof')
   const found = await find(hello.from)
   if (found?.announcement.proof.type !== 'token') throw new Error('the node has announced no token')
   const { token } = found.announcement.proof
@@ -86,6 +90,8 @@ function secure(
   return new Promise((resolve, reject) => {
     const onClose = (): void => reject(new Error('the connection ended in its TLS handshake'))
     secured.on('error', reject).once('close', onClose)
+    // Of a socket that no TLS server has made, Node does not tell more after the handshake: bytes that no key has made.
+    secured.on('_tlsError', () => secured.destroy())
     secured.once(isServer ? 'secure' : 'secureConnect', () => {
       secured.off('close', onClose)
       if (secured.isSessionReused()) reject(new Error('the TLS session is not a new one'))

@@ -11,7 +11,7 @@ import type {
   Registry,
   Times,
 } from '@peerage/core'
-import { RegistryUnavailable, ghostMs, rankOf } from '@peerage/core'
+import { RegistryUnavailable, afterEvent, ghostMs, rankOf } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
@@ -112,7 +112,7 @@ export class RedisRegistry implements Registry {
     if (!this.#options.single) return this.#lookupAlone(peer)
     return new Promise((resolve, reject) => {
       this.#asked.push({ peer, resolve, reject })
-      if (this.#asked.length === 1) process.nextTick(() => this.#lookupAsked())
+      if (this.#asked.length === 1) afterEvent(() => this.#lookupAsked())
     })
   }
 

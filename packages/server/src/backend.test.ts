@@ -1,7 +1,7 @@
 import { systemClock } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
 import { expect, test } from 'vitest'
-import { linksOptions } from './backend.js'
+import { linksOptions, startFailure } from './backend.js'
 import { configSchema, type ConfigInput } from './config/schema.js'
 
 function options(links: ConfigInput['links'], store: object = {}) {
@@ -57,4 +57,25 @@ test('a link that cannot be made is told with what to do; another failure as it 
     [error, { stage: 'link', to: 'n', advice: expect.stringMatching(/through Redis.*peerage doctor/) }],
     [error, { stage: 'announce' }],
   ])
+})
+
+test('a port for links that cannot be had is named with its flag; another failure stays what it is', () => {
+  const config = configSchema.parse({ links: { host: '10.0.0.1', port: 9_200 } })
+  const failed = (code: string, syscall: string): Error => Object.assign(new Error(code), { code, syscall })
+  expect(startFailure(failed('EADDRINUSE', 'listen'), config)).toMatchObject({
+    name: 'PortUnavailable',
+    message: expect.stringMatching(
+      /^TCP port 9200 on 10\.0\.0\.1 is taken by another process .*change --links-port$/,
+    ),
+  })
+  expect(startFailure(failed('EADDRNOTAVAIL', 'listen'), config)).toMatchObject({
+    message: expect.stringContaining('no such address; change --links-host'),
+  })
+  expect(startFailure(failed('ENOTFOUND', 'getaddrinfo'), config)).toMatchObject({
+    message: expect.stringContaining('change --links-host'),
+  })
+  const other = new Error('Redis is too old')
+  expect(startFailure(other, config)).toBe(other)
+  const taken = failed('EADDRINUSE', 'listen')
+  expect(startFailure(taken, configSchema.parse({}))).toBe(taken)
 })

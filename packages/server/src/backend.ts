@@ -4,6 +4,7 @@ import { withLinks, type LinkedBackend, type LinksOptions } from '@peerage/node-
 import { parseHostPort } from '@peerage/protocol'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
 import type { Config } from './config/schema.js'
+import { tcpUnavailable } from './http/listen.js'
 import type { TlsFiles, TlsTexts } from './config/tls-files.js'
 
 interface BackendOptions {
@@ -68,6 +69,16 @@ export function linksOptions(
     onEvent,
   }
 }
+
+/** Why a node cannot start, in words that name the port and its flag where the port for links cannot be had. */
+export function startFailure(error: unknown, { links }: Config): unknown {
+  const isPort = error instanceof Error && 'syscall' in error && PORT_CALLS.has(String(error.syscall))
+  if (links.host === null || !isPort) return error
+  return tcpUnavailable(error, { host: links.host, port: links.port, flag: '--links-port' })
+}
+
+/** What fails when a server cannot listen. An absent Redis is no failure of a start. */
+const PORT_CALLS = new Set(['listen', 'getaddrinfo'])
 
 const LINK_ADVICE =
   'messages go through Redis instead; the nodes must reach links.port of each other (firewall, links.advertise): peerage doctor tries each'

@@ -541,6 +541,11 @@ test('links are counted where they are on', async () => {
   const line = 'peerage_bus_path_envelopes_total{path="link"} 0\n'
   expect(await peerage({ backend, links: { host: '127.0.0.1' } }).metrics()).toContain(line)
   expect(await peerage({ backend }).metrics()).not.toContain(line)
+  // What the store's own bus could not decode is counted below links, too.
+  const counting = { ...backend, malformed: 4 }
+  expect(await peerage({ backend: counting, links: { host: '127.0.0.1' } }).metrics()).toContain(
+    'peerage_bus_envelopes_total{direction="malformed"} 4\n',
+  )
 })
 
 test.each<[unknown, RegExp]>([

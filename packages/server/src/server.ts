@@ -8,7 +8,7 @@ import {
   type Readiness,
 } from '@peerage/core'
 import type { LinksOptions } from '@peerage/node-links'
-import { createBackend, linkedBackend } from './backend.js'
+import { createBackend, linkedBackend, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -92,7 +92,7 @@ export class PeerageServer {
     }
     const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
     const linked = linkedBackend(config, inner, { clock, onError, onEvent })
-    const store = countBus(linked ?? inner, inner)
+    const store = countBus(linked ?? inner)
     const node = new Node({
       backend: store,
       times: config.times,
@@ -230,7 +230,11 @@ export class PeerageServer {
   async #start(): Promise<void> {
     this.#files.start()
     for (const gateway of this.#gateways) await gateway.start()
-    await this.node.start()
+    try {
+      await this.node.start()
+    } catch (error) {
+      throw startFailure(error, this.#config)
+    }
   }
 
   /** The admin port, where there is to be one. */

@@ -1,4 +1,6 @@
 import type { Fault } from '../scene.js'
+import { linkEndFaults } from './link-ends.js'
+import { linkPathFaults } from './link-paths.js'
 import { limitFaults, loadFaults } from './load.js'
 import { nameFaults } from './names.js'
 import { networkFaults } from './network.js'
@@ -19,6 +21,8 @@ export const faults: readonly Fault[] = [
   ...limitFaults,
   ...resetFaults,
   ...nameFaults,
+  ...linkPathFaults,
+  ...linkEndFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
 /** `F9` names every kind of F9; `F9-move` that one. */

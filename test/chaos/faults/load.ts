@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { run, startChild } from '@peerage/test-support/process.js'
 import { percentile } from '../checker.js'
+import { metricsOf } from '../links.js'
 import { RawPeer } from '../raw-peer.js'
 import type { Fault, Scene } from '../scene.js'
 import { heal, inject, isHealthy, race, until, wait } from '../scene.js'
@@ -66,17 +67,14 @@ async function lookupSince(peer: RawPeer, name: string): Promise<number> {
   return found
 }
 
-async function metric(scene: Scene, seat: number, name: string): Promise<number> {
-  const admin = scene.stage.seats[seat]?.node.admin
-  if (admin === undefined) throw new Error('this node has no admin port')
-  const text = await (await fetch(`${admin}/metrics`)).text()
-  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN)
+async function metric(scene: Scene, index: number, name: string): Promise<number> {
+  const seat = scene.stage.seats[index]
+  if (!seat) throw new Error(`the stage has no node ${index}`)
+  return (await metricsOf(seat))(name)
 }
 
-async function slowConsumers(scene: Scene): Promise<number> {
-  // Absent before the first.
-  return (await metric(scene, 0, 'peerage_slow_consumer_closes_total')) || 0
-}
+const slowConsumers = (scene: Scene): Promise<number> =>
+  metric(scene, 0, 'peerage_slow_consumer_closes_total')
 
 /** The default of `times.pingIntervalMs`. */
 const PING_MS = 10_000

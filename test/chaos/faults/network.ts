@@ -1,25 +1,9 @@
-import { run } from '@peerage/test-support/process.js'
 import type { Fault } from '../scene.js'
 import { TIMES, heal, inject, isReady, until, victim, wait } from '../scene.js'
 import { linkOf } from '../stage.js'
+import { lose, loseNothing } from './loss.js'
 
 const LOSS_MS = 8_000
-const TABLE = ['inet', 'peerage_chaos'] as const
-
-/** Drops so many percent of the packets from and to these ports, on this machine's loopback. Needs root. */
-async function lose(ports: readonly number[], percent: number): Promise<void> {
-  await run('nft', ['add', 'table', ...TABLE])
-  await run('nft', ['add', 'chain', ...TABLE, 'loss', '{ type filter hook input priority 0; }'])
-  const set = `{ ${ports.join(', ')} }`
-  const chance = `numgen random mod 100 < ${percent}`.split(' ')
-  for (const side of ['dport', 'sport'])
-    await run('nft', ['add', 'rule', ...TABLE, 'loss', 'iifname', 'lo', 'tcp', side, set, ...chance, 'drop'])
-}
-
-async function loseNothing(): Promise<void> {
-  await run('nft', ['delete', 'table', ...TABLE])
-}
-
 export const networkFaults: readonly Fault[] = [
   {
     id: 'F11',
@@ -48,19 +32,20 @@ export const networkFaults: readonly Fault[] = [
   },
   {
     id: 'F12',
-    title: '30 % random loss, then TCP resets, between peers, nodes and Redis',
+    title: '30 % random loss, then TCP resets, between peers, nodes and Redis, and between nodes',
     outageP99Ms: 15_000,
     watchMs: 30_000,
     run: async (scene) => {
       const { peerLink, seats } = scene.stage
       const stops: (() => void)[] = []
-      const ports = [peerLink.port, ...seats.map((seat) => linkOf(seat).port)]
+      const doors = seats.flatMap(({ door }) => door ?? [])
+      const bad = [peerLink, ...seats.map(linkOf), ...doors]
+      const ports = bad.map(({ port }) => port)
       await inject(scene, 'F12', 'every link, loss', () => lose(ports, 30))
       await wait(LOSS_MS)
       await heal(scene, 'F12', 'every link, loss', () => loseNothing())
       await inject(scene, 'F12', 'every link, resets', () => {
-        stops.push(peerLink.resetRandomly(3_000))
-        for (const seat of seats) stops.push(linkOf(seat).resetRandomly(3_000))
+        for (const one of bad) stops.push(one.resetRandomly(3_000))
       })
       await wait(12_000)
       await heal(scene, 'F12', 'every link', () => {

@@ -1,3 +1,4 @@
+import { readLinks, untilLinked } from '../links.js'
 import type { Fault } from '../scene.js'
 import { TIMES, ghostOn, heal, inject, isReady, race, until, untilFree, victim, wait } from '../scene.js'
 
@@ -55,23 +56,27 @@ export const nodeFaults: readonly Fault[] = [
       await heal(scene, 'F3', `node ${seat.index}`, () => seat.restart())
     },
   },
-  {
-    id: 'F4',
-    title: 'rolling restart of every node',
+  ...([true, false] as const).map((links): Fault => ({
+    id: links ? 'F4-links' : 'F4-inbox',
+    title: `rolling restart of every node, ${links ? 'with links' : 'without links'}`,
+    links,
     outageP99Ms: 5_000,
     noFailedSend: true,
     watchMs: 90_000,
     run: async (scene) => {
+      const { stage } = scene
       await inject(scene, 'F4', 'all nodes, one after another', async () => {
-        for (const seat of scene.stage.seats) {
+        for (const seat of stage.seats) {
           await seat.node.terminate(30_000)
           await seat.restart()
-          await scene.stage.haproxy.until(seat.index, 'UP')
+          await stage.haproxy.until(seat.index, 'UP')
         }
       })
       await heal(scene, 'F4', 'all nodes', () => {})
+      if (links) scene.note('new nodes linked after ms', await untilLinked(stage), { atMost: 20_000 })
+      else scene.note('envelopes over links', (await readLinks(stage.seats)).link, { atMost: 0 })
     },
-  },
+  })),
   {
     id: 'F21',
     title: 'the same name claimed on all nodes at once',

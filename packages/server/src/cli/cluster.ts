@@ -150,7 +150,8 @@ class Trial {
   }
 
   async #startNode(number: number, redisPort: number): Promise<{ part: Part; address: string }> {
-    const settings = { host: HOST, port: '0', redis: `redis://${HOST}:${redisPort}`, 'trusted-proxies': HOST }
+    const redis = `redis://${HOST}:${redisPort}`
+    const settings = { host: HOST, port: '0', redis, 'links-host': HOST, 'trusted-proxies': HOST }
     const part = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...flags(settings)])
     const port = await this.#orEnd(
       part,

@@ -76,7 +76,7 @@ export function checkBacklog(readFile: (path: string) => string): Finding {
 
 /** Takes each port for a moment, as `serve` would. */
 export async function checkPorts(config: Config): Promise<Finding[]> {
-  const { host, port, p2p, admin } = config
+  const { host, port, p2p, admin, links } = config
   const findings = [
     await attempt('port', async () => {
       const server = bounded(createServer())
@@ -88,17 +88,20 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
       return `TCP ${port === 0 ? 'any' : port} on ${host} is free${next}`
     }),
   ]
-  if (admin.port === null) return findings
-  const adminAt = { host: admin.host, port: admin.port, flag: '--admin-port' }
-  findings.push(
-    await attempt('admin port', async () => {
-      const server = bounded(createServer())
-      await listenTcp(server, adminAt)
-      await closeServer(server)
-      return `TCP ${adminAt.port} on ${adminAt.host} is free`
-    }),
-  )
+  if (admin.port !== null)
+    findings.push(await checkPort('admin port', { ...admin, port: admin.port, flag: '--admin-port' }))
+  if (links.host !== null)
+    findings.push(await checkPort('links port', { ...links, host: links.host, flag: '--links-port' }))
   return findings
+}
+
+function checkPort(subject: string, at: { host: string; port: number; flag: string }): Promise<Finding> {
+  return attempt(subject, async () => {
+    const server = bounded(createServer())
+    await listenTcp(server, at)
+    await closeServer(server)
+    return `TCP ${at.port === 0 ? 'any' : at.port} on ${at.host} is free`
+  })
 }
 
 async function attempt(subject: string, act: () => Promise<string>): Promise<Finding> {

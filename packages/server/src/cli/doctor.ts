@@ -16,6 +16,7 @@ import {
   checkTls,
   type Finding,
 } from './doctor-checks.js'
+import { checkLinks } from './doctor-links.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Redis on the same network answers in well under a millisecond; commands fail after times.commandMs. */
@@ -70,7 +71,10 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   try {
     await within(REDIS_WITHIN_MS, started)
     const findings = describe(config, await backend.inspect())
-    findings.push(await checkKeys(config, backend), await checkChannels(config, backend, () => said))
+    const keys = await checkKeys(config, backend)
+    findings.push(keys, await checkChannels(config, backend, () => said))
+    // What the nodes tell of themselves is in those keys.
+    if (keys.verdict === 'ok') findings.push(...(await checkLinks(config, backend.nodes)))
     return findings
   } catch (error) {
     if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]

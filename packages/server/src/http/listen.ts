@@ -75,9 +75,16 @@ export async function listenTcp(
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw unavailable(error, `TCP port ${at.port} on ${at.host}`, `ss -ltnp 'sport = :${at.port}'`, at.flag)
+    throw tcpUnavailable(error, at)
   }
   return addressOf(server)
+}
+
+export function tcpUnavailable(
+  error: unknown,
+  { host, port, flag }: { host: string; port: number; flag: string },
+): PortUnavailable {
+  return unavailable(error, `TCP port ${port} on ${host}`, `ss -ltnp 'sport = :${port}'`, flag)
 }
 
 /** The UDP sockets of the P2P server: on TCP port + 1, on the same address. `::` also takes IPv4, as TCP does. */
@@ -140,7 +147,9 @@ export function unavailable(error: unknown, what: string, ask: string, flag: str
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new PortUnavailable(`${what}: this machine has no such address; change --host`)
+      return new PortUnavailable(
+        `${what}: this machine has no such address; change ${flag.replace(/port\b.*/, 'host')}`,
+      )
     default:
       return new PortUnavailable(`${what} cannot be had: ${reasonOf(error)}`)
   }

@@ -11,8 +11,7 @@ export interface CountedBackend extends Backend {
   readonly counts: BusCounts
 }
 
-/** `inner`: below it, where there is another one: the store's own bus, which counts what it could not decode. */
-export function countBus(backend: Backend, inner: Backend = backend): CountedBackend {
+export function countBus(backend: Backend): CountedBackend {
   const { bus } = backend
   let published = 0
   let received = 0
@@ -34,8 +33,8 @@ export function countBus(backend: Backend, inner: Backend = backend): CountedBac
     start: (onEvent) => backend.start(onEvent),
     stop: () => backend.stop(),
     get counts() {
-      // Redis's alone: memory has nothing to decode.
-      const malformed = 'malformed' in inner ? Number(inner.malformed) : 0
+      // Redis and links count what they could not decode; memory has nothing to decode.
+      const malformed = 'malformed' in backend ? Number(backend.malformed) : 0
       return { published, received, malformed }
     },
   }

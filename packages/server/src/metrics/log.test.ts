@@ -1,6 +1,6 @@
 import { RegistryUnavailable } from '@peerage/core'
 import { expect, test } from 'vitest'
-import { createLogger, errorLog } from './log.js'
+import { createLogger, errorLog, logEvent } from './log.js'
 
 function capture() {
   const lines: string[] = []
@@ -60,4 +60,18 @@ test('a fault of ours brings its stack, an outage does not', () => {
   onError(new RegistryUnavailable('gone'), { stage: 'b' })
   expect(records()[0]).toHaveProperty('stack')
   expect(records()[1]).not.toHaveProperty('stack')
+})
+
+test('of links only what an operator may look into is told: that one broke', () => {
+  const { log, records } = capture()
+  logEvent(log, 'link up', { to: 'm' })
+  for (const reason of ['replaced', 'identity', 'closed', 'unconfirmed', 'full', 'ended'])
+    logEvent(log, 'link down', { to: 'm', reason })
+  logEvent(log, 'health', { healthy: true, reason: 'closed' })
+  expect(records()).toMatchObject([
+    { level: 'info', msg: 'link down', reason: 'unconfirmed' },
+    { level: 'info', msg: 'link down', reason: 'full' },
+    { level: 'info', msg: 'link down', reason: 'ended' },
+    { level: 'info', msg: 'health' },
+  ])
 })

@@ -42,8 +42,11 @@ export function standardOutput(): DestinationStream {
 /** While something stays broken, each stage says so this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
 
-/** What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered. */
-const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError'])
+/**
+ * What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered; and what is said of
+ * another node that no link reaches.
+ */
+const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable'])
 
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number): OnError {
@@ -67,7 +70,14 @@ export function errorLog(log: Logger, now: () => number): OnError {
 /** What happened to the node, at the level that it deserves. */
 export function logEvent(log: Logger, event: string, details: Record<string, unknown>): void {
   // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
-  if (event === 'signal' || event.endsWith(' not told')) return log.debug(details, event)
+  if (event === 'signal' || event.endsWith(' not told') || isOrdinary(event, details))
+    return log.debug(details, event)
   const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
   log[isBad ? 'warn' : 'info'](details, event)
+}
+
+/** Links come with traffic, and go with nodes: a tier of hundreds would tell of little else. */
+function isOrdinary(event: string, { reason }: Record<string, unknown>): boolean {
+  if (event === 'link up') return true
+  return event === 'link down' && (reason === 'replaced' || reason === 'identity' || reason === 'closed')
 }

@@ -1,5 +1,5 @@
 import type { Wire } from '@peerage/core'
-import type { LinkCounts } from '@peerage/node-links'
+import type { LinkState } from '@peerage/node-links'
 import type { StunCounters } from '@peerage/stun'
 import { collectDefaultMetrics, Counter, Gauge, type Registry } from 'prom-client'
 
@@ -17,7 +17,7 @@ export interface Readings {
   /** Envelopes that this node has handed to the bus, and taken from it, since its start. */
   bus: () => { published: number; received: number; malformed: number }
   /** The direct connections to other nodes, where the configuration asks for them. */
-  links: () => Readonly<LinkCounts> | undefined
+  links: () => Readonly<LinkState> | undefined
   /** The integrated P2P server's counters, while there is one. */
   stun: () => Readonly<StunCounters> | undefined
 }
@@ -76,6 +76,12 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     [{}, readings.links()?.failures ?? 0],
   ])
   counter(
+    'peerage_link_refusals_total',
+    'Connections to the port for links that were closed without a proof.',
+    [],
+    () => [[{}, readings.links()?.refused ?? 0]],
+  )
+  counter(
     'peerage_stun_requests_total',
     'What the integrated P2P server did with what came: answered it, or dropped it and why.',
     ['result'],
@@ -129,7 +135,7 @@ const by = (label: string, counts: Readonly<Record<string, number>> = {}): Retur
   Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])
 
 /** A link is made where there is much to send: there is no other reason. */
-function switches(links: Readonly<LinkCounts> | undefined): ReturnType<Read> {
+function switches(links: Readonly<LinkState> | undefined): ReturnType<Read> {
   if (links === undefined) return []
   return [
     [{ to: 'link', reason: 'busy' }, links.ups],

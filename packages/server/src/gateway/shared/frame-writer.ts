@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
-import { Batching } from '../../lib/batching.js'
+import { Rush, afterTurn } from '@peerage/core'
 
-/** More frames than this within a millisecond, and those to one peer wait for each other. */
+/** More frames than this within a millisecond are a rush. */
 const RUSH = 4
 
 /** What waits for one peer until the end of the turn. */
@@ -25,7 +25,7 @@ const FAR_BEHIND_SHARE = 0.25
  */
 export class FrameWriter {
   readonly #mostBytes: number
-  readonly #batching: Batching
+  readonly #rush: Rush
   readonly #waiting = new Map<Duplex, Waiting>()
   readonly #backlog: Backlog
   /** What each peer that was far behind at its last ping had read by then. */
@@ -34,7 +34,7 @@ export class FrameWriter {
   /** `mostBytes`: over this many that wait to be read, a peer is a slow consumer. */
   constructor(mostBytes: number, clock: Clock, backlog: Backlog) {
     this.#mostBytes = mostBytes
-    this.#batching = new Batching(RUSH, clock)
+    this.#rush = new Rush(RUSH, clock)
     this.#backlog = backlog
   }
 
@@ -84,13 +84,13 @@ export class FrameWriter {
   }
 
   #take(stream: Duplex, frame: string, bytes: number, waiting: Waiting | undefined): void {
-    const isRush = this.#batching.add()
+    const isRush = this.#rush.add()
     if (waiting) {
       waiting.frames.push(frame)
       waiting.lengths.push(bytes)
       waiting.bytes += bytes
     } else if (isRush) {
-      if (this.#waiting.size === 0) setImmediate(() => this.#flushAll())
+      if (this.#waiting.size === 0) afterTurn(() => this.#flushAll())
       this.#waiting.set(stream, { frames: [frame], lengths: [bytes], bytes })
     } else stream.write(encode([frame], [bytes]))
   }

@@ -1,0 +1,107 @@
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { expect, test } from 'vitest'
+import { Batches, Rush } from './batching.js'
+
+const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
+
+test('a rush begins with a burst, and lasts for a while after it', async () => {
+  const clock = new FakeClock()
+  const rush = new Rush(3, clock)
+  expect(times(rush, 4)).toEqual([false, false, false, true])
+  await clock.advance(99)
+  expect(rush.add()).toBe(true)
+  await clock.advance(1)
+  expect(rush.add()).toBe(false)
+})
+
+test('what comes evenly is no rush', async () => {
+  const clock = new FakeClock()
+  const rush = new Rush(3, clock)
+  for (let ms = 0; ms < 50; ms++) {
+    expect(times(rush, 3)).not.toContain(true)
+    await clock.advance(1)
+  }
+})
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** Batches whose sends are kept, each as its receiver and its items. */
+function newBatches() {
+  const clock = new FakeClock()
+  const sent: string[] = []
+  const batches = new Batches<string, number>({
+    clock,
+    send: (to, items) => void sent.push(`${to}: ${items.join(' ')}`),
+  })
+  return { batches, clock, sent }
+}
+
+test('what is added in one turn is sent together, to each receiver in order', async () => {
+  const { batches, sent } = newBatches()
+  batches.add('one', 1)
+  batches.add('other', 2)
+  await Promise.resolve()
+  batches.add('one', 3)
+  expect(sent).toEqual([])
+  await turn()
+  expect(sent).toEqual(['one: 1 3', 'other: 2'])
+  batches.add('one', 4)
+  await turn()
+  expect(sent).toEqual(['one: 1 3', 'other: 2', 'one: 4'])
+})
+
+test('what is patient goes at once where nothing was sent a moment ago', async () => {
+  const { batches, clock, sent } = newBatches()
+  batches.add('one', 1, true)
+  await turn()
+  expect(sent).toEqual(['one: 1'])
+  await clock.advance(5)
+  batches.add('one', 2, true)
+  await turn()
+  expect(sent).toEqual(['one: 1', 'one: 2'])
+})
+
+test('what is patient goes before what comes behind it, and takes nothing of others along', async () => {
+  const { batches, clock, sent } = newBatches()
+  batches.add('one', 1)
+  await turn()
+  batches.add('one', 2, true)
+  batches.add('other', 3, true)
+  await clock.advance(4)
+  await turn()
+  expect(sent).toEqual(['one: 1'])
+  batches.add('one', 4)
+  await turn()
+  expect(sent).toEqual(['one: 1', 'one: 2 4'])
+  await clock.advance(1)
+  expect(sent).toEqual(['one: 1', 'one: 2 4', 'other: 3'])
+  expect(clock.pending).toBe(0)
+})
+
+test('a flush sends before the turn is over what is not patient, and that of one receiver all of it', async () => {
+  const { batches, sent } = newBatches()
+  batches.add('one', 1)
+  batches.flush()
+  expect(sent).toEqual(['one: 1'])
+  batches.add('one', 2, true)
+  batches.flush()
+  expect(sent).toEqual(['one: 1'])
+  batches.flushTo('one')
+  batches.flushTo('nobody')
+  expect(sent).toEqual(['one: 1', 'one: 2'])
+  await turn()
+  expect(sent).toEqual(['one: 1', 'one: 2'])
+})
+
+test('after a stop nothing that waited is sent, and all of it is given back', async () => {
+  const { batches, clock, sent } = newBatches()
+  batches.add('one', 1)
+  batches.flush()
+  batches.add('other', 2, true)
+  batches.add('one', 3)
+  expect(batches.stop()).toEqual([2, 3])
+  await turn()
+  await clock.advance(5)
+  expect(sent).toEqual(['one: 1'])
+  expect(clock.pending).toBe(0)
+})

@@ -1,0 +1,171 @@
+import type { Backend, MemoryCluster } from '@peerage/core'
+import { encodeEnvelope, memoryCluster, mintNodeId, systemClock } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { encodeFrame } from './frames.js'
+import type { Proven } from './link.js'
+import { withLinks, type LinkedBackend } from './linked-backend.js'
+import { TestDoor } from './testing/door.js'
+import { numbered } from './testing/envelopes.js'
+
+// A node of the cluster that has its proof, and then does not keep to the rules: whoever may write to the store can be one.
+
+const records = (...numbers: number[]): string => numbers.map((one) => encodeEnvelope(numbered(one))).join('')
+const NUMBER_MOST = 2 ** 48 - 1
+
+interface Node {
+  id: NodeId
+  backend: LinkedBackend
+  received: number[]
+  errors: unknown[]
+}
+
+let store: MemoryCluster
+let victim: Node
+let honest: Node
+let rogue: TestDoor
+/** The rogue's way over the inbox. */
+let inbox: Backend
+
+async function startNode(): Promise<Node> {
+  const [id, received, errors]: [NodeId, number[], unknown[]] = [mintNodeId(), [], []]
+  const onError = (error: unknown): void => void errors.push(error)
+  const backend = withLinks(store.backend({ onError }), {
+    host: '127.0.0.1',
+    port: 0,
+    advertise: null,
+    most: 256,
+    plain: false,
+    clock: systemClock,
+    localAddress: () => undefined,
+    onError,
+    onEvent: () => undefined,
+  })
+  await backend.start(() => undefined)
+  backend.identify(id)
+  await backend.nodes.beat()
+  await backend.bus.subscribe(id, (envelope) => {
+    received.push(envelope.type === 'superseded' ? envelope.epoch : Number.NaN)
+  })
+  return { id, backend, received, errors }
+}
+
+beforeEach(async () => {
+  store = memoryCluster()
+  ;[victim, honest] = [await startNode(), await startNode()]
+  rogue = await TestDoor.open(store, { plain: false, isOpen: true })
+  inbox = store.backend()
+  inbox.identify(rogue.node)
+  await inbox.bus.subscribe(rogue.node, () => undefined)
+})
+
+// Whatever it did, two other nodes have their link.
+afterEach(async () => {
+  const sends = Array.from({ length: 20 }, (_, i) =>
+    honest.backend.bus.publish(victim.id, numbered(1_000 + i)),
+  )
+  await Promise.all(sends)
+  await vi.waitFor(() => expect(honest.backend.links.up).toBe(1))
+  expect(await honest.backend.bus.publish(victim.id, numbered(1_020))).toBe('sent')
+  expect(honest.backend.links.envelopes.link).toBe(1)
+  expect(victim.received.slice(-21)).toEqual(Array.from({ length: 21 }, (_, i) => 1_000 + i))
+  await Promise.all([victim.backend.stop(), honest.backend.stop(), rogue.close(), inbox.stop()])
+})
+
+/** A link of the rogue's. It has sent number 1 over the inbox, so the victim knows where its numbers stand. */
+async function link(): Promise<{ socket: Proven['socket']; ended: Promise<void> }> {
+  await inbox.bus.publish(victim.id, numbered(1), { node: rogue.node, number: 1 })
+  const { ups } = victim.backend.links
+  const proven = await rogue.doors.dial(victim.id)
+  if (proven === undefined) throw new Error('it took no link')
+  const { socket } = proven
+  const ended = new Promise<void>((resolve) => {
+    socket.on('close', resolve)
+    socket.on('error', () => undefined)
+    socket.on('data', () => undefined)
+    socket.resume()
+  })
+  await vi.waitFor(() => expect(victim.backend.links.ups).toBe(ups + 1))
+  return { socket, ended }
+}
+
+describe('[LINK11] a node that does not keep to the rules', () => {
+  test('is heard as long as it does', async () => {
+    const { socket } = await link()
+    socket.write(encodeFrame(0, 2, records(2, 3)))
+    await vi.waitFor(() => expect(victim.received).toEqual([1, 2, 3]))
+  })
+
+  test.each([0, 11, 64 * 1024 * 1024 + 1, 2 ** 32 - 1])(
+    'loses its link by a frame of %d bytes',
+    async (length) => {
+      const { socket, ended } = await link()
+      const head = Buffer.alloc(4)
+      head.writeUInt32BE(length)
+      socket.write(head)
+      await ended
+      expect(victim.backend.links.downs).toMatchObject({ ended: 1 })
+      expect(victim.received).toEqual([1])
+    },
+  )
+
+  test('is told by what is no envelope, and heard again by what is one', async () => {
+    const { socket } = await link()
+    socket.write(encodeFrame(0, 2, 'no envelope'))
+    socket.write(encodeFrame(0, 3, records(3)))
+    await vi.waitFor(() => expect(victim.received).toEqual([1, 3]))
+    expect(victim.backend.links.malformed).toBe(1)
+    expect(victim.errors).toHaveLength(1)
+  })
+
+  test('gets nothing twice to anybody by numbers that went before', async () => {
+    const { socket } = await link()
+    socket.write(encodeFrame(0, 2, records(2)))
+    for (const first of [0, 1, 2]) socket.write(encodeFrame(0, first, records(90)))
+    socket.write(encodeFrame(0, 3, records(3)))
+    await vi.waitFor(() => expect(victim.received).toEqual([1, 2, 3]))
+    expect(victim.backend.links.repeated).toBe(3)
+  })
+
+  test.each([
+    ['much', records(5).repeat(200_000), 6],
+    ['many', 'x', 400_000],
+  ])('waits with numbers far ahead until they are too %s', async (_, held, times) => {
+    const { socket, ended } = await link()
+    const frame = encodeFrame(0, NUMBER_MOST, held)
+    socket.write(Buffer.alloc(frame.length * times, frame))
+    await ended
+    expect(victim.backend.links.downs).toMatchObject({ full: 1 })
+    expect(victim.received).toEqual([1])
+  })
+
+  test('harms only itself by a confirmation of what was never sent', async () => {
+    const { socket } = await link()
+    const { bus } = victim.backend
+    expect(await bus.publish(rogue.node, numbered(1))).toBe('sent')
+    const sent = bus.publish(rogue.node, numbered(2))
+    socket.write(encodeFrame(NUMBER_MOST, 0, ''))
+    expect(await sent).toBe('sent')
+    // What it does not confirm again goes over the inbox.
+    expect(await bus.publish(rogue.node, numbered(3))).toBe('sent')
+    expect(victim.backend.links.downs).toMatchObject({ unconfirmed: 1 })
+  })
+
+  test('ends nothing but its links, whatever its frames hold', async () => {
+    const number = fc.oneof(fc.nat(10), fc.constantFrom(NUMBER_MOST - 1, NUMBER_MOST))
+    const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom(records(7), records(7).slice(1)))
+    const frame = fc.tuple(number, number, text)
+    await fc.assert(
+      fc.asyncProperty(fc.array(frame, { maxLength: 20 }), fc.uint8Array(), async (frames, garbage) => {
+        const { socket, ended } = await link()
+        for (const [confirmed, first, held] of frames) socket.write(encodeFrame(confirmed, first, held))
+        socket.write(Buffer.from(garbage))
+        socket.destroy()
+        await ended
+        await vi.waitFor(() => expect(victim.backend.links.up).toBe(0))
+      }),
+      { numRuns: 30 },
+    )
+  })
+})

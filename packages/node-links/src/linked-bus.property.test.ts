@@ -1,0 +1,110 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { linkedPair, type LinkedNode, type LinkedPair } from './testing/linked-pair.js'
+import type { TestSocket } from './testing/socket-pair.js'
+
+// Two nodes under traffic, while links come, go, stall and lose one of their ways, and the inbox is slow.
+
+type Step =
+  | { do: 'send'; from: 'a' | 'b'; count: number }
+  | { do: 'link'; by: 'a' | 'b' }
+  | { do: 'close' | 'cut' | 'stall' | 'flow'; end: 0 | 1 }
+  | { do: 'pass'; ms: number }
+  | { do: 'slow'; ms: number }
+
+const end = fc.constantFrom(0 as const, 1 as const)
+const side = fc.constantFrom('a' as const, 'b' as const)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('send' as const),
+      from: side,
+      count: fc.integer({ min: 1, max: 8 }),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('link' as const), by: side }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom('close' as const, 'cut' as const, 'stall' as const, 'flow' as const),
+      end,
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(0, 1, 5, 25, 130, 700) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('slow' as const), ms: fc.constantFrom(0, 1, 10, 300, 900) }),
+  },
+)
+
+async function play(pair: LinkedPair, steps: readonly Step[]): Promise<void> {
+  // What is sent first goes over the inbox, and shows that it is heard.
+  pair.a.send(pair.b, 1)
+  pair.b.send(pair.a, 1)
+  await pair.pass(0)
+  const links: [TestSocket, TestSocket][] = [pair.link()]
+  for (const one of steps) {
+    const socket = links.at(-1)?.['end' in one ? one.end : 0]
+    if (one.do === 'send') pair[one.from].send(one.from === 'a' ? pair.b : pair.a, one.count)
+    else if (one.do === 'link') links.push(pair.link(one.by))
+    else if (one.do === 'pass') await pair.pass(one.ms)
+    else if (one.do === 'slow') pair.inboxes.delayMs = () => one.ms
+    else if (one.do === 'close') socket?.destroy()
+    else if (one.do === 'cut' && socket !== undefined) socket.cut = true
+    else if (one.do === 'stall' && socket !== undefined) socket.stalled = true
+    else if (one.do === 'flow') socket?.flow()
+  }
+  // What still stalls arrives late: its numbers have been taken over the inbox by then.
+  await pair.pass(3_000)
+  for (const sockets of links) for (const socket of sockets) socket.flow()
+  await pair.pass(3_000)
+}
+
+const all = (node: LinkedNode): number[] => Array.from({ length: node.count }, (_, i) => i)
+
+test('[LINK1] [LINK3] whatever becomes of links, every envelope arrives once and in order', async () => {
+  let overLinks = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }), async (steps) => {
+      const pair = await linkedPair()
+      await play(pair, steps)
+      expect(pair.b.received).toEqual(all(pair.a))
+      expect(pair.a.received).toEqual(all(pair.b))
+      for (const node of [pair.a, pair.b]) {
+        expect(node.published.size).toBe(node.count)
+        expect(new Set(node.published.values())).toEqual(new Set(node.count === 0 ? [] : ['sent']))
+        expect(node.errors).toEqual([])
+        overLinks += node.bus.counts.envelopes.link
+      }
+    }),
+    { numRuns: 150 },
+  )
+  expect(overLinks).toBeGreaterThan(1_000)
+})
+
+test('[LINK1] where the inbox loses and refuses some, what arrives is in order, and nothing twice', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }),
+      fc.infiniteStream(fc.nat({ max: 9 })),
+      async (steps, draws) => {
+        const pair = await linkedPair()
+        pair.inboxes.fate = () => {
+          const draw: number = draws.next().value ?? 9
+          return draw === 0 ? 'lost' : draw === 1 ? 'refused' : 'arrives'
+        }
+        await play(pair, steps)
+        for (const node of [pair.a, pair.b]) {
+          expect(node.received).toEqual([...new Set(node.received)].sort((one, other) => one - other))
+          expect(node.errors).toEqual([])
+        }
+        for (const node of [pair.a, pair.b]) expect(node.published.size).toBe(node.count)
+      },
+    ),
+    { numRuns: 100 },
+  )
+})

@@ -1,0 +1,223 @@
+import type { MemoryCluster } from '@peerage/core'
+import { mintNodeId } from '@peerage/core'
+import type { Backend } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { EventEmitter, once } from 'node:events'
+import type { Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import { encodeAnnouncement } from '../announcement.js'
+import type { Certificate } from '../certificate.js'
+import { makeCertificate } from '../certificate.js'
+import { Doors } from '../doors.js'
+import type { Identity } from '../identity.js'
+import { makeIdentity } from '../identity.js'
+import type { Proven } from '../link.js'
+
+interface TestDoorOptions {
+  plain: boolean
+  /** Its key is known to the test. */
+  isOpen?: boolean
+  /** PEM of an authority that it trusts. */
+  ca?: string
+}
+
+/** The doors of one node on a clock that stands still, on loopback, and what came in through them. */
+export class TestDoor {
+  readonly clock = new FakeClock()
+  readonly accepted: Proven[] = []
+  readonly errors: unknown[] = []
+  readonly doors: Doors
+  /** What the store has announced is known after this. */
+  known: Promise<void> | undefined
+  /** How often the store was asked what a node has announced. */
+  looks = 0
+  readonly #events = new EventEmitter()
+  readonly #backend: Backend
+  readonly #options: TestDoorOptions
+  #identity: Identity
+  /** Where its key is known. */
+  certificate: Certificate | undefined
+  port = 0
+
+  private constructor(store: MemoryCluster, options: TestDoorOptions) {
+    this.#options = options
+    this.#backend = store.backend()
+    this.#identity = this.#make(mintNodeId())
+    this.doors = this.another()
+  }
+
+  /** Other doors of the same node. */
+  another(): Doors {
+    return new Doors({
+      host: '127.0.0.1',
+      port: 0,
+      nodes: { announced: (node) => this.#announced(node) },
+      clock: this.clock,
+      accepted: (proven) => {
+        this.accepted.push(proven)
+        this.#events.emit('accepted', proven)
+      },
+      onError: (error) => void this.errors.push(error),
+    })
+  }
+
+  static async open(store: MemoryCluster, options: TestDoorOptions): Promise<TestDoor> {
+    const door = new TestDoor(store, options)
+    door.port = await door.doors.listen()
+    await door.become(door.node)
+    return door
+  }
+
+  get node(): NodeId {
+    return this.#identity.node
+  }
+
+  get identity(): Identity {
+    return this.#identity
+  }
+
+  /** Goes on as another node, or as the same one with another proof. */
+  async become(node: NodeId): Promise<void> {
+    this.#identity = this.#make(node)
+    this.#backend.identify(node)
+    await this.#backend.nodes.beat()
+    this.doors.identify(this.#identity)
+    await this.announce()
+  }
+
+  async announce(address = { host: '127.0.0.1', port: this.port }): Promise<void> {
+    await this.#backend.nodes.announce(encodeAnnouncement({ address, proof: this.#identity.proof }))
+  }
+
+  /** Announces what the product never would. */
+  async announceText(text: string): Promise<void> {
+    await this.#backend.nodes.announce(text)
+  }
+
+  async nextAccepted(): Promise<Proven> {
+    const [proven]: Proven[] = await once(this.#events, 'accepted')
+    if (proven === undefined) throw new Error('nothing was accepted')
+    return proven
+  }
+
+  async close(): Promise<void> {
+    for (const { socket } of this.accepted) socket.destroy()
+    await this.doors.close()
+  }
+
+  async #announced(node: NodeId): Promise<string | undefined> {
+    this.looks++
+    const text = await this.#backend.nodes.announced(node)
+    await this.known
+    return text
+  }
+
+  #make(node: NodeId): Identity {
+    const { plain, isOpen, ca } = this.#options
+    if (!plain && isOpen === true) {
+      this.certificate = makeCertificate(node)
+      const { cert, key, sha256 } = this.certificate
+      const context = createSecureContext({ cert, key, minVersion: 'TLSv1.3' })
+      return { node, plain, context, proof: { type: 'certificate', sha256 } }
+    }
+    const identity = makeIdentity(node, plain)
+    if (ca !== undefined && !identity.plain) identity.context.context.addCACert(ca)
+    return identity
+  }
+}
+
+/** A connection between two nodes that speaks both ways. */
+export class TestLine {
+  readonly #ends: readonly [Proven, Proven]
+
+  private constructor(ends: readonly [Proven, Proven]) {
+    this.#ends = ends
+  }
+
+  static async dial(from: TestDoor, to: TestDoor): Promise<TestLine> {
+    const coming = to.nextAccepted()
+    const near = await from.doors.dial(to.node)
+    if (near === undefined) throw new Error('it took no link')
+    return new TestLine([near, await coming])
+  }
+
+  /** Rejects unless what one end says reaches the other, both ways. */
+  async speak(): Promise<void> {
+    const [near, far] = this.#ends
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      const heard = new Promise<string>((resolve, reject) => {
+        to.socket.on('data', (chunk) => resolve(chunk.toString()))
+        to.socket.on('close', () => reject(new Error('the line ended')))
+      })
+      to.socket.resume()
+      from.socket.write(Buffer.from('word'))
+      if ((await heard) !== 'word') throw new Error('another word came')
+    }
+  }
+
+  /** Resolves when both ends are closed. */
+  async ended(): Promise<void> {
+    await Promise.all(
+      this.#ends.map(({ socket }) => new Promise<void>((resolve) => void socket.on('close', resolve))),
+    )
+  }
+
+  async end(): Promise<void> {
+    const [near, far] = this.#ends
+    const ended = this.ended()
+    far.socket.resume()
+    near.socket.destroy()
+    await ended
+  }
+}
+
+export interface Passing {
+  port: number
+  /** What came from the side that dialled. */
+  sent: () => Buffer
+  /** The sockets, of either side. */
+  sockets: { near: Socket; far: Socket }[]
+  close: () => Promise<void>
+}
+
+/** A way to a port of this machine, on which all that passes is seen, and more may be put in. */
+export async function passBy(port: number): Promise<Passing> {
+  const sent: Buffer[] = []
+  const sockets: Passing['sockets'] = []
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1')
+    sockets.push({ near, far })
+    near.on('data', (chunk) => sent.push(chunk))
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      one
+        .on('error', () => undefined)
+        .on('close', () => other.destroy())
+        .pipe(other)
+  })
+  return {
+    port: await listening(server),
+    sent: () => Buffer.concat(sent),
+    sockets,
+    close: async () => {
+      for (const { near, far } of sockets) [near, far].forEach((socket) => socket.destroy())
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+export async function listening(server: ReturnType<typeof createServer>): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('no port')
+  return address.port
+}

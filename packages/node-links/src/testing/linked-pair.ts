@@ -1,0 +1,98 @@
+import type { Envelope } from '@peerage/core'
+import { mintNodeId } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import type { WindowLimits } from '../link.js'
+import { defaultWindowLimits } from '../link.js'
+import { LinkedBus } from '../linked-bus.js'
+import { numbered } from './envelopes.js'
+import { SlowInbox, type Inboxes } from './slow-inbox.js'
+import { TestSocket } from './socket-pair.js'
+
+/** One of two nodes, and what the other one has sent to it. */
+export class LinkedNode {
+  readonly id: NodeId = mintNodeId()
+  readonly received: number[] = []
+  readonly errors: unknown[] = []
+  readonly dialled: NodeId[] = []
+  /** What became of each envelope that this node published, by its number. */
+  readonly published = new Map<number, string>()
+  readonly bus: LinkedBus
+  #next = 0
+
+  constructor(inboxes: Inboxes, limits: WindowLimits, most = 256) {
+    this.bus = new LinkedBus({
+      inbox: new SlowInbox(inboxes),
+      dial: (node) => {
+        this.dialled.push(node)
+        return Promise.resolve(undefined)
+      },
+      identify: () => undefined,
+      status: () => ({ state: 'live' }),
+      clock: inboxes.clock,
+      most,
+      limits,
+      onError: (error) => void this.errors.push(error),
+      onEvent: () => undefined,
+    })
+  }
+
+  async listen(): Promise<void> {
+    await this.bus.subscribe(this.id, (envelope) => void this.received.push(numberOf(envelope)))
+  }
+
+  /** How many it has published. */
+  get count(): number {
+    return this.#next
+  }
+
+  /** Publishes the next numbers. */
+  send(to: LinkedNode, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const number = this.#next++
+      void this.bus.publish(to.id, numbered(number)).then((sent) => void this.published.set(number, sent))
+    }
+  }
+}
+
+export interface LinkedPair {
+  clock: FakeClock
+  inboxes: Inboxes
+  a: LinkedNode
+  b: LinkedNode
+  /** A new link between the two; returns its two ends. */
+  link: (dialledBy?: 'a' | 'b') => [TestSocket, TestSocket]
+  /** Lets so much time pass, and everything run that it sets off. */
+  pass: (ms: number) => Promise<void>
+}
+
+/** Two nodes that hear each other's inboxes at once, and have no link yet. */
+export async function linkedPair(limits = defaultWindowLimits): Promise<LinkedPair> {
+  const clock = new FakeClock()
+  const inboxes: Inboxes = { clock, receivers: new Map(), delayMs: () => 0, fate: () => 'arrives' }
+  const [a, b] = [new LinkedNode(inboxes, limits), new LinkedNode(inboxes, limits)]
+  await a.listen()
+  await b.listen()
+  const link = (dialledBy: 'a' | 'b' = 'a'): [TestSocket, TestSocket] => {
+    const [near, far] = TestSocket.pair()
+    const rest = Buffer.alloc(0)
+    a.bus.adopt({ socket: near, node: b.id, dialled: dialledBy === 'a', rest })
+    b.bus.adopt({ socket: far, node: a.id, dialled: dialledBy === 'b', rest })
+    return [near, far]
+  }
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed <= ms; passed += STEP_MS) {
+      await new Promise((resolve) => setImmediate(resolve))
+      await clock.advance(Math.min(STEP_MS, ms - passed))
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(0)
+  }
+  return { clock, inboxes, a, b, link, pass }
+}
+
+const STEP_MS = 5
+
+function numberOf(envelope: Envelope): number {
+  return envelope.type === 'superseded' ? envelope.epoch : Number.NaN
+}

@@ -1,0 +1,45 @@
+import type { Bus, Clock, Envelope, Origin, Published, Receive } from '@peerage/core'
+import type { NodeId } from '@peerage/protocol'
+
+/** What all inboxes of a test share. */
+export interface Inboxes {
+  clock: Clock
+  receivers: Map<NodeId, Receive>
+  /** How long the next envelope is on its way; none overtakes another to the same node. */
+  delayMs: () => number
+  /** What becomes of the next envelope: it arrives; it is lost although it was heard; it is refused. */
+  fate: () => 'arrives' | 'lost' | 'refused'
+}
+
+/** A bus whose envelopes take their time. */
+export class SlowInbox implements Bus {
+  readonly #inboxes: Inboxes
+  #self: NodeId | undefined
+  readonly #freeAt = new Map<NodeId, number>()
+
+  constructor(inboxes: Inboxes) {
+    this.#inboxes = inboxes
+  }
+
+  async subscribe(node: NodeId, receive: Receive): Promise<void> {
+    await this.close()
+    this.#self = node
+    this.#inboxes.receivers.set(node, receive)
+  }
+
+  async publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> {
+    const { clock, receivers, delayMs, fate } = this.#inboxes
+    const becomes = fate()
+    if (becomes === 'refused' || !receivers.has(to)) return 'unavailable'
+    if (becomes === 'lost') return 'sent'
+    const at = Math.max(this.#freeAt.get(to) ?? 0, clock.monotonic() + delayMs())
+    this.#freeAt.set(to, at)
+    clock.after(at - clock.monotonic(), () => receivers.get(to)?.(envelope, origin))
+    return 'sent'
+  }
+
+  async close(): Promise<void> {
+    if (this.#self !== undefined) this.#inboxes.receivers.delete(this.#self)
+    this.#self = undefined
+  }
+}

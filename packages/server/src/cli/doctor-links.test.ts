@@ -1,0 +1,104 @@
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { mintNodeId } from '@peerage/core'
+import { memoryCluster } from '@peerage/core/memory'
+import { encodeAnnouncement } from '@peerage/node-links'
+import { afterEach, describe, expect, test } from 'vitest'
+import { configSchema } from '../config/schema.js'
+import { checkLinks } from './doctor-links.js'
+
+// Links with TLS, and nodes that are processes: test/cluster/doctor.test.ts.
+
+const servers: Server[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
+
+async function listening(): Promise<number> {
+  const server = createServer((socket) => socket.on('error', () => {}).resume())
+  servers.push(server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function closedPort(): Promise<number> {
+  const port = await listening()
+  const server = servers.pop()
+  server?.close()
+  if (server?.listening) await once(server, 'close')
+  return port
+}
+
+const told = (port: number): string =>
+  encodeAnnouncement({
+    address: { host: '127.0.0.1', port },
+    proof: { type: 'token', token: 'x'.repeat(22) },
+  })
+
+/** What doctor finds among live nodes that announce these texts; undefined: nothing. */
+async function found(
+  announced: readonly (string | undefined)[],
+  { host = '127.0.0.1', plain = true }: { host?: string | null; plain?: boolean } = {},
+) {
+  const cluster = memoryCluster()
+  for (const text of announced) {
+    const backend = cluster.backend()
+    backend.identify(mintNodeId())
+    await backend.nodes.beat()
+    if (text !== undefined) await backend.nodes.announce(text)
+  }
+  const findings = await checkLinks(configSchema.parse({ links: { host, plain } }), cluster.backend().nodes)
+  return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
+}
+
+describe('links to the other nodes', () => {
+  test('are off: it says so, and asks nobody', async () => {
+    expect(await found([told(1)], { host: null })).toEqual([
+      expect.stringMatching(/^ok links: off: .*links\.host/),
+    ])
+  })
+
+  test('no other node is live', async () => {
+    expect(await found([])).toEqual([expect.stringMatching(/^ok links: on; no other node is live/)])
+  })
+
+  test('nodes that can be reached are counted, with their addresses', async () => {
+    const ports = [await listening(), await listening()]
+    const [line, ...more] = await found(ports.map(told))
+    expect(more).toEqual([])
+    expect(line).toMatch(/^ok links: 2 of 2 live nodes can be reached: /)
+    for (const port of ports) expect(line).toContain(`127.0.0.1:${port}`)
+  })
+
+  test('a node that cannot be reached is named, with what to do; the others are still tried', async () => {
+    const [open, closed] = [await listening(), await closedPort()]
+    expect(await found([told(closed), told(open)])).toEqual([
+      `ok links: 1 of 2 live nodes can be reached: 127.0.0.1:${open}`,
+      expect.stringMatching(
+        new RegExp(
+          `^warn links: node \\S{8} at 127\\.0\\.0\\.1:${closed}: .*ECONNREFUSED.*through Redis.*links\\.advertise$`,
+        ),
+      ),
+    ])
+  })
+
+  test('nodes without links, and what is no announcement, are told apart', async () => {
+    expect(await found([undefined, '{}'])).toEqual([
+      'warn links: 1 of 2 live nodes have links off: set links.host there, too',
+      expect.stringMatching(/^warn links: node \S{8} announces what this version does not understand/),
+    ])
+  })
+
+  test('a node without TLS has no link to one with it', async () => {
+    expect(await found([told(await listening())], { plain: false })).toEqual([
+      expect.stringMatching(/^warn links: node \S{8} has links without TLS; .*Set links\.plain to the same/),
+    ])
+  })
+
+  test('of a whole tier that is out of reach a few are named, and the others counted', async () => {
+    const lines = await found(Array.from({ length: 12 }, () => 'x'))
+    expect(lines).toHaveLength(9)
+    expect(lines.at(-1)).toBe('warn links: and 4 more nodes')
+  })
+})
