@@ -10,13 +10,18 @@ export interface Stack {
   redis: BenchRedis | undefined
   /** Whether the wire acknowledges end to end. */
   acknowledges: boolean
+  /** Whether the nodes also talk to each other directly. */
+  links: boolean
   stop(): Promise<void>
 }
 
 export type StackName =
   | 'peerage'
+  | 'peerage, plain links'
+  | 'peerage, links off'
   | 'peerage, connects not limited'
   | 'peerage as PeerJS'
+  | 'peerage as PeerJS, links off'
   | 'peerage as PeerJS, one node in memory'
   | 'socket.io'
   | 'socket.io, request dropped'
@@ -58,17 +63,22 @@ const MORE_PEERJS = [
   '100000000',
 ]
 const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
+/** Between nodes with TLS: the normal case. */
+const LINKS = ['--links-host', '127.0.0.1']
 const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
   wire,
   script: `${REPOSITORY}packages/server/bin/peerage.js`,
-  args: ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...more],
+  args: ['serve', '--port', '0', '--admin-port', '0', '--host', '127.0.0.1', '--open', ...more],
   redis,
 })
 
 const RECIPES: Readonly<Record<StackName, Recipe>> = {
-  peerage: peerage('peerage', true),
-  'peerage, connects not limited': peerage('peerage', true, ...MORE_CONNECTS),
-  'peerage as PeerJS': peerage('peerjs', true, ...MORE_PEERJS, ...MORE_CONNECTS),
+  peerage: peerage('peerage', true, ...LINKS),
+  'peerage, plain links': peerage('peerage', true, ...LINKS, '--links-plain'),
+  'peerage, links off': peerage('peerage', true),
+  'peerage, connects not limited': peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
+  'peerage as PeerJS': peerage('peerjs', true, ...LINKS, ...MORE_PEERJS, ...MORE_CONNECTS),
+  'peerage as PeerJS, links off': peerage('peerjs', true, ...MORE_PEERJS, ...MORE_CONNECTS),
   'peerage as PeerJS, one node in memory': peerage('peerjs', false, ...MORE_PEERJS, ...MORE_CONNECTS),
   'socket.io': socketio(false),
   'socket.io, request dropped': socketio(false, '--tuned'),
@@ -93,7 +103,8 @@ export async function startStack(name: StackName, nodes: number): Promise<Stack>
       started.push(await startProcess({ script, args: [...args, ...redisArgs] }))
     const ports = started.map(portOf)
     const acknowledges = wire === 'peerage' || wire === 'socketio-ack'
-    return { wire, nodes: started, ports, redis, acknowledges, stop }
+    const links = args.includes('--links-host')
+    return { wire, nodes: started, ports, redis, acknowledges, links, stop }
   } catch (error) {
     await stop()
     throw error

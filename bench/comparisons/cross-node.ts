@@ -1,6 +1,7 @@
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
 import { BODY_BYTES, PairLoad, WARM_PAIRS, placePairs } from '../pairs.js'
+import { overLinks } from '../paths.js'
 import { startStack, type Stack, type StackName } from '../stacks.js'
 
 /** Who talks to whom, at what rate. */
@@ -21,7 +22,12 @@ const QUICK_SHARE = 0.1
 const CLASSIC = 'socket.io, classic adapter'
 const SHARDED = 'socket.io, sharded adapter'
 const WITH_ACK = 'socket.io, classic adapter, emitWithAck'
-const STACKS: readonly StackName[] = ['peerage', CLASSIC, SHARDED, WITH_ACK]
+const PLAIN = 'peerage, plain links'
+const OFF = 'peerage, links off'
+const STACKS: readonly StackName[] = ['peerage', PLAIN, OFF, CLASSIC, SHARDED, WITH_ACK]
+const FEWER_STACKS: readonly StackName[] = ['peerage', OFF, CLASSIC, SHARDED, WITH_ACK]
+/** What a message asks of Redis where a node has one server: a publish, and of a name that is not known, a look-up. */
+const ASKED = ['spublish', 'publish', 'mget']
 
 function contender(name: string, stackName: StackName, full: CrossNodeLoad): Contender {
   return {
@@ -39,7 +45,7 @@ function contender(name: string, stackName: StackName, full: CrossNodeLoad): Con
         const traffic = (ms: number): Promise<Metrics> => load.run({ ...full, ms: ms * scale })
         await load.warmUp(scale)
         await traffic(SETTLE_MS)
-        return { measure: () => measure(stack, full, traffic), stop }
+        return { measure: () => overLinks(stack, () => measure(stack, full, traffic)), stop }
       } catch (error) {
         await stop()
         throw error
@@ -67,6 +73,7 @@ async function measure(
     nodesUs: sum(used.nodes) / received,
     redisUs: used.redis / received,
     redisCalls: (callCount(callsAfter) - callCount(callsBefore)) / received,
+    redisAsked: (askedCount(callsAfter) - askedCount(callsBefore)) / received,
     p50Ms: result['p50'] ?? Number.NaN,
     p99Ms: result['p99'] ?? Number.NaN,
     lost: result['lost'] ?? Number.NaN,
@@ -77,8 +84,9 @@ async function measure(
   }
 }
 
-const callCount = (calls: Readonly<Record<string, number>> | undefined): number =>
-  sum(Object.values(calls ?? {}))
+type Calls = Readonly<Record<string, number>> | undefined
+const callCount = (calls: Calls): number => sum(Object.values(calls ?? {}))
+const askedCount = (calls: Calls): number => sum(ASKED.map((command) => calls?.[command] ?? 0))
 
 /** What each idle node uses in a millisecond without any traffic: its beats and its pings. */
 async function quietCpu(stack: Stack, load: CrossNodeLoad): Promise<readonly number[]> {
@@ -156,6 +164,12 @@ const value = (measure: string, metric: string, unit: string, most: number): Row
   aim: { of: 'value', most },
 })
 
+/** Links against none, and what TLS takes of them. */
+const linkRows = (what: string, most?: number): Row[] => [
+  cpuRow(OFF, what, most),
+  { ...cpuRow(OFF, what), subject: PLAIN },
+]
+
 const FLAT_2 = 'peerage, 2 nodes'
 const FLAT_8 = 'peerage, 2 busy of 8 nodes'
 const FLAT_LOAD: CrossNodeLoad = { ...TWO, nodes: 8 }
@@ -176,31 +190,36 @@ const flat: Comparison = {
 
 export const crossNode: readonly Comparison[] = [
   comparison('cross-node-2', 'Cross-node messages, native wire, 2 nodes', TWO, STACKS, [
+    ...linkRows('2 nodes, busy'),
     cpuRow(CLASSIC, '2 nodes, busy', 0.45),
     cpuRow(SHARDED, '2 nodes, busy', 0.55),
     cpuRow(WITH_ACK, '2 nodes, busy', 0.25),
-    value('Redis operations per message', 'redisCalls', '', 1.2),
+    value('Redis publishes and look-ups per message, busy', 'redisAsked', '', 0.01),
   ]),
-  comparison('cross-node-8', 'Cross-node messages, native wire, 8 nodes', EIGHT, STACKS, [
-    cpuRow(CLASSIC, '8 nodes, busy', 0.2),
-    cpuRow(SHARDED, '8 nodes, busy', 0.5),
+  comparison('cross-node-8', 'Cross-node messages, native wire, 8 nodes', EIGHT, FEWER_STACKS, [
+    cpuRow(OFF, '8 nodes, busy'),
+    cpuRow(CLASSIC, '8 nodes, busy', 0.5),
+    cpuRow(SHARDED, '8 nodes, busy', 0.9),
     cpuRow(WITH_ACK, '8 nodes, busy'),
   ]),
-  comparison('idle-nodes', 'What each idle node pays per message, 2 of 8 nodes busy', IDLE, STACKS, [
+  comparison('idle-nodes', 'What each idle node pays per message, 2 of 8 nodes busy', IDLE, FEWER_STACKS, [
     value('CPU of an idle node per message', 'idleUs', 'µs', 0.3),
     { measure: 'CPU of an idle node per message', metric: 'idleUs', unit: 'µs', subject: CLASSIC },
     { measure: 'CPU of an idle node per message', metric: 'idleUs', unit: 'µs', subject: SHARDED },
   ]),
   flat,
   comparison('cross-node-steady', 'Cross-node messages, 2 nodes, steady', STEADY, STACKS, [
-    cpuRow(CLASSIC, '2 nodes, 2,000/s', 0.45),
-    cpuRow(SHARDED, '2 nodes, 2,000/s', 0.55),
-    cpuRow(WITH_ACK, '2 nodes, 2,000/s', 0.25),
-    value('Redis operations per message, 2,000/s', 'redisCalls', '', 1.2),
+    ...linkRows('2 nodes, 2,000/s', 0.65),
+    cpuRow(CLASSIC, '2 nodes, 2,000/s', 0.65),
+    cpuRow(SHARDED, '2 nodes, 2,000/s'),
+    cpuRow(WITH_ACK, '2 nodes, 2,000/s', 0.33),
+    value('Redis publishes and look-ups per message, 2,000/s', 'redisAsked', '', 0.01),
   ]),
   comparison('cross-node-sparse', 'Cross-node messages, 2 nodes, few per pair', SPARSE, STACKS, [
-    cpuRow(CLASSIC, '2 nodes, 2,000/s, 400 pairs'),
+    ...linkRows('2 nodes, 2,000/s, 400 pairs', 0.75),
+    cpuRow(CLASSIC, '2 nodes, 2,000/s, 400 pairs', 0.85),
     cpuRow(SHARDED, '2 nodes, 2,000/s, 400 pairs'),
-    cpuRow(WITH_ACK, '2 nodes, 2,000/s, 400 pairs'),
+    cpuRow(WITH_ACK, '2 nodes, 2,000/s, 400 pairs', 0.45),
+    value('Redis publishes and look-ups per message, 2,000/s, 400 pairs', 'redisAsked', '', 0.01),
   ]),
 ]
