@@ -17,7 +17,7 @@ export interface Announcement {
 /** Of the announced text. The longest host has 253 characters, and the proof at most 134. */
 export const ANNOUNCEMENT_LENGTH = 512
 
-const VERSION = 1
+const ANNOUNCEMENT_VERSION = 1
 const CERTIFICATE_PATTERN = /^sha256:([\da-f]{64})$/
 /** 128 bits at least: nobody guesses it. */
 const TOKEN_PATTERN = /^token:([\w-]{22,128})$/
@@ -25,7 +25,7 @@ const TOKEN_PATTERN = /^token:([\w-]{22,128})$/
 /** The text that `Nodes.announce` takes; `parseAnnouncement` reads it. */
 export function encodeAnnouncement({ address, proof }: Announcement): string {
   const said = proof.type === 'certificate' ? `sha256:${proof.sha256}` : `token:${proof.token}`
-  return JSON.stringify({ v: VERSION, address: formatAddress(address), proof: said })
+  return JSON.stringify({ v: ANNOUNCEMENT_VERSION, address: formatAddress(address), proof: said })
 }
 
 /** `host:port`, with an IPv6 address in brackets. */
@@ -37,7 +37,7 @@ export function formatAddress({ host, port }: Announcement['address']): string {
 export function parseAnnouncement(text: string): Announcement | undefined {
   if (text.length > ANNOUNCEMENT_LENGTH) return undefined
   const fields = parseObject(text)
-  if (fields?.['v'] !== VERSION) return undefined
+  if (fields?.['v'] !== ANNOUNCEMENT_VERSION) return undefined
   const address = parseHostPort(fields['address'])
   const proof = parseProof(fields['proof'])
   return address === undefined || proof === undefined ? undefined : { address, proof }

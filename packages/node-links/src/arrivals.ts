@@ -3,7 +3,7 @@ import { decodeEnvelopes } from '@peerage/core'
 
 export interface ArrivalsOptions {
   /** Takes an envelope. Never throws. */
-  hand: (envelope: Envelope) => void
+  deliver: (envelope: Envelope) => void
   /** An envelope that had been taken before came once more. */
   repeated: () => void
   /** So many records of a frame were no envelopes. */
@@ -16,9 +16,9 @@ interface Held {
   records: string
 }
 
-/** What may wait for its turn: more than a sender keeps unconfirmed. */
+/** What may wait for its turn, in UTF-16 units: more than a sender keeps unconfirmed. */
 const HELD_MOST = 32 * 1024 * 1024
-/** What a frame takes beside its records. */
+/** What a frame takes beside its records, in the same units. */
 const HELD_EACH = 100
 
 /**
@@ -53,7 +53,7 @@ export class Arrivals {
       return
     }
     this.#last = number
-    this.#options.hand(envelope)
+    this.#options.deliver(envelope)
     this.#takeHeld()
   }
 
@@ -84,7 +84,7 @@ export class Arrivals {
   }
 
   #take(first: number, records: string): void {
-    const { hand, repeated, malformed } = this.#options
+    const { deliver, repeated, malformed } = this.#options
     let good = 0
     const bad = decodeEnvelopes(records, (envelope, _origin, place) => {
       good++
@@ -94,7 +94,7 @@ export class Arrivals {
         return
       }
       this.#last = number
-      hand(envelope)
+      deliver(envelope)
     })
     // What was no envelope has its number all the same.
     this.#last = Math.max(this.#last, first + good + bad - 1)

@@ -29,7 +29,7 @@ function cut(bytes: Buffer, at: number[]): Buffer[] {
   return [0, ...places].map((place, i) => bytes.subarray(place, places[i] ?? bytes.length))
 }
 
-describe('[LINK11] frames', () => {
+describe('[LINK12] frames', () => {
   test('come out as they went in, wherever the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 60 }), (sent, at) => {

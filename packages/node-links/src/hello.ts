@@ -15,10 +15,10 @@ export interface Hello {
 
 const LENGTH_BYTES = 2
 const HELLO_MOST = 512
-const VERSION = 1
+const HELLO_VERSION = 1
 
 export function encodeHello(hello: Hello): Buffer {
-  const json = Buffer.from(JSON.stringify({ v: VERSION, ...hello }), 'utf8')
+  const json = Buffer.from(JSON.stringify({ v: HELLO_VERSION, ...hello }), 'utf8')
   const length = Buffer.alloc(LENGTH_BYTES)
   length.writeUInt16BE(json.length)
   return Buffer.concat([length, json])
@@ -35,7 +35,7 @@ export function parseHello(json: string): Hello | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { v, from, to, token }: Record<string, unknown> = { ...value }
   const [sender, receiver] = [parseNodeId(from), parseNodeId(to)]
-  if (v !== VERSION || !sender.ok || !receiver.ok) return undefined
+  if (v !== HELLO_VERSION || !sender.ok || !receiver.ok) return undefined
   if (token !== undefined && typeof token !== 'string') return undefined
   return { from: sender.value, to: receiver.value, ...(token === undefined ? {} : { token }) }
 }

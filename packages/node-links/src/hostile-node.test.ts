@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { encodeFrame } from './frames.js'
 import type { Proven } from './link.js'
 import { withLinks, type LinkedBackend } from './linked-backend.js'
-import { soon, TestDoor } from './testing/door.js'
+import { soon, TestEndpoint } from './testing/test-endpoint.js'
 import { numbered } from './testing/envelopes.js'
 
 // A node of the cluster that has its proof, and then does not keep to the rules: whoever may write to the store can be one.
@@ -27,7 +27,7 @@ interface Node {
 let store: MemoryCluster
 let victim: Node
 let honest: Node
-let rogue: TestDoor
+let rogue: TestEndpoint
 /** The rogue's way over the inbox. */
 let inbox: Backend
 
@@ -58,7 +58,7 @@ async function startNode(): Promise<Node> {
 beforeEach(async () => {
   store = memoryCluster()
   ;[victim, honest] = [await startNode(), await startNode()]
-  rogue = await TestDoor.open(store, { plain: false, isOpen: true })
+  rogue = await TestEndpoint.open(store, { plain: false, isOpen: true })
   inbox = store.backend()
   inbox.identify(rogue.node)
   await inbox.bus.subscribe(rogue.node, () => undefined)
@@ -81,7 +81,7 @@ afterEach(async () => {
 async function link(): Promise<{ socket: Proven['socket']; ended: Promise<void> }> {
   await inbox.bus.publish(victim.id, numbered(1), { node: rogue.node, number: 1 })
   const up = once(victim.events, 'link up')
-  const proven = await rogue.doors.dial(victim.id)
+  const proven = await rogue.endpoint.dial(victim.id)
   if (proven === undefined) throw new Error('it took no link')
   const { socket } = proven
   const ended = new Promise<void>((resolve) => {
@@ -94,7 +94,7 @@ async function link(): Promise<{ socket: Proven['socket']; ended: Promise<void> 
   return { socket, ended }
 }
 
-describe('[LINK11] a node that does not keep to the rules', () => {
+describe('[LINK12] a node that does not keep to the rules', () => {
   test('is heard as long as it does', async () => {
     const { socket } = await link()
     socket.write(encodeFrame(0, 2, records(2, 3)))

@@ -31,11 +31,11 @@ export class Lane {
   dialling = false
   #busyFrom = Number.NEGATIVE_INFINITY
   #busy = 0
-  #notBefore = Number.NEGATIVE_INFINITY
+  #nextDialAt = Number.NEGATIVE_INFINITY
   #failures = 0
   #periodFrom: number
-  #now = 0
-  #before = 0
+  #thisPeriod = 0
+  #lastPeriod = 0
 
   constructor(node: NodeId, arrivals: Arrivals, clock: Clock, number: number) {
     this.node = node
@@ -45,42 +45,44 @@ export class Lane {
     this.#periodFrom = clock.monotonic()
   }
 
-  /** Counts an envelope that goes over the inbox. True: there were enough of late, and a dial may be tried now. */
-  wantsLink(): boolean {
+  /** Counts an envelope that goes over the inbox. True: there were enough of late, and the node may be dialled now. */
+  countInbox(): boolean {
     const now = this.#clock.monotonic()
     if (now - this.#busyFrom > BUSY_MS) {
       this.#busyFrom = now
       this.#busy = 0
     }
     this.#busy++
-    return this.#busy >= BUSY_ENVELOPES && !this.dialling && this.link === undefined && now >= this.#notBefore
+    return (
+      this.#busy >= BUSY_ENVELOPES && !this.dialling && this.link === undefined && now >= this.#nextDialAt
+    )
   }
 
   /** A dial failed, or a link ended after so many milliseconds: the next dial waits, for a random while. */
-  failed(stoodMs = 0): void {
+  backOff(stoodMs = 0): void {
     if (stoodMs >= STEADY_MS) this.#failures = 0
     const most = Math.min(BACK_OFF_LEAST_MS * 2 ** this.#failures, BACK_OFF_MOST_MS)
     this.#failures++
-    this.#notBefore = this.#clock.monotonic() + most * (0.5 + Math.random() / 2)
+    this.#nextDialAt = this.#clock.monotonic() + most * (0.5 + Math.random() / 2)
   }
 
   /** Counts an envelope to or from that node, on whichever path. */
   count(): void {
-    this.#turn()
-    this.#now++
+    this.#rollPeriod()
+    this.#thisPeriod++
   }
 
   /** Envelopes of late, both ways. */
   get traffic(): number {
-    this.#turn()
-    return this.#now + this.#before
+    this.#rollPeriod()
+    return this.#thisPeriod + this.#lastPeriod
   }
 
-  #turn(): void {
+  #rollPeriod(): void {
     const passed = this.#clock.monotonic() - this.#periodFrom
     if (passed < PERIOD_MS) return
-    this.#before = passed < 2 * PERIOD_MS ? this.#now : 0
-    this.#now = 0
+    this.#lastPeriod = passed < 2 * PERIOD_MS ? this.#thisPeriod : 0
+    this.#thisPeriod = 0
     this.#periodFrom = this.#clock.monotonic()
   }
 }

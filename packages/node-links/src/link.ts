@@ -43,41 +43,41 @@ export interface LinkOptions {
   proven: Proven
   arrivals: Arrivals
   clock: Clock
-  window: Window
+  unconfirmed: UnconfirmedBudget
   /** The link must end. Nothing is taken from it any more. */
   onDown: (reason: DownReason) => void
 }
 
 /** What all links of a node may keep until it is confirmed. */
-export interface WindowLimits {
+export interface UnconfirmedLimits {
   envelopes: number
-  /** UTF-16 units of records. */
-  length: number
+  /** Bytes, as a link carries them. */
+  bytes: number
 }
 
-/** As much as may wait for Redis at once: so what a link leaves behind always has room there. */
-export const defaultWindowLimits: WindowLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
+/** As much as may wait for Redis at once, so that what a link leaves behind has room there [LINK4]. */
+export const defaultUnconfirmedLimits: UnconfirmedLimits = { envelopes: 20_000, bytes: 16 * 1024 * 1024 }
 
 /** How much is unconfirmed, over all links. */
-export class Window {
-  readonly #limits: WindowLimits
+export class UnconfirmedBudget {
+  readonly #limits: UnconfirmedLimits
   #envelopes = 0
-  #length = 0
+  #bytes = 0
 
-  constructor(limits: WindowLimits) {
+  constructor(limits: UnconfirmedLimits) {
     this.#limits = limits
   }
 
   /** Counts one more. False: it is more than may wait. */
-  add(length: number): boolean {
+  add(bytes: number): boolean {
     this.#envelopes++
-    this.#length += length
-    return this.#envelopes <= this.#limits.envelopes && this.#length <= this.#limits.length
+    this.#bytes += bytes
+    return this.#envelopes <= this.#limits.envelopes && this.#bytes <= this.#limits.bytes
   }
 
   remove(outgoing: Outgoing[]): void {
     this.#envelopes -= outgoing.length
-    for (const { record } of outgoing) this.#length -= record.length
+    for (const { bytes } of outgoing) this.#bytes -= bytes
   }
 }
 
@@ -86,6 +86,8 @@ export interface Outgoing {
   number: number
   envelope: Envelope
   record: string
+  /** Of the record. */
+  bytes: number
   settle: (sent: Published) => void
 }
 
@@ -96,12 +98,13 @@ interface Written {
 }
 
 /**
- * How often a link is looked at while something is unconfirmed, and how many looks without a confirmation end it. We count
- * looks rather than time: after a pause of this process the confirmations are already waiting in the socket.
+ * How often a link is looked at while something is unconfirmed; more looks than these without a confirmation end it, after
+ * 500 to 600 ms [LINK4]. We count looks rather than time: after a pause of this process the confirmations are already
+ * waiting in the socket.
  */
 const LOOK_MS = 100
 const LOOKS_MOST = 5
-/** How long a confirmation waits for a frame to go along with. */
+/** How long a confirmation waits for a frame to go along with [LINK3]. */
 const CONFIRM_MS = 20
 
 /**
@@ -168,7 +171,7 @@ export class Link {
     this.#options.proven.socket.destroy()
     const left = this.#kept.flatMap(({ outgoing }) => outgoing)
     this.#kept = []
-    this.#options.window.remove(left)
+    this.#options.unconfirmed.remove(left)
     return left
   }
 
@@ -213,7 +216,7 @@ export class Link {
       const last = outgoing.at(-1)
       if (last === undefined || last.number > confirmed) break
       count++
-      this.#options.window.remove(outgoing)
+      this.#options.unconfirmed.remove(outgoing)
       for (const { settle } of outgoing) settle('sent')
     }
     if (count > 0) this.#kept.splice(0, count)

@@ -2,10 +2,10 @@ import type { Backend, Clock, OnError } from '@peerage/core'
 import { inTurn } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { encodeAnnouncement, formatAddress } from './announcement.js'
-import { Doors } from './doors.js'
+import { Endpoint } from './endpoint.js'
 import type { Identity } from './identity.js'
 import { makeIdentity } from './identity.js'
-import { defaultWindowLimits } from './link.js'
+import { defaultUnconfirmedLimits } from './link.js'
 import type { LinkCounts } from './linked-bus.js'
 import { LinkedBus } from './linked-bus.js'
 
@@ -59,7 +59,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
   let bound: number | undefined
   let address: string | undefined
 
-  const doors = new Doors({
+  const endpoint = new Endpoint({
     host,
     port: options.port,
     nodes,
@@ -82,16 +82,16 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
 
   const bus = new LinkedBus({
     inbox: backend.bus,
-    dial: (node) => doors.dial(node),
+    dial: (node) => endpoint.dial(node),
     identify: (node: NodeId) => {
       const identity = makeIdentity(node, options.plain)
-      doors.identify(identity)
+      endpoint.identify(identity)
       announce(identity)
     },
     status: (node) => nodes.status(node),
     clock,
     most: options.most,
-    limits: defaultWindowLimits,
+    limits: defaultUnconfirmedLimits,
     onError,
     onEvent,
   })
@@ -101,15 +101,15 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
     bus,
     identify: (node) => backend.identify(node),
     start: async (listener) => {
-      bound ??= await doors.listen()
+      bound ??= await endpoint.listen()
       await backend.start(listener)
     },
     stop: () =>
-      inTurn([() => bus.close(), () => doors.close(), () => backend.stop()], (error) =>
+      inTurn([() => bus.close(), () => endpoint.close(), () => backend.stop()], (error) =>
         onError(error, { stage: 'stop' }),
       ),
     get links() {
-      return { ...bus.counts, address, refused: doors.refused }
+      return { ...bus.counts, address, refused: endpoint.refused }
     },
     get malformed() {
       return bus.counts.malformed + ('malformed' in backend ? Number(backend.malformed) : 0)

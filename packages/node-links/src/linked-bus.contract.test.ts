@@ -1,7 +1,7 @@
 import { type Backend, type Bus, type OnError, systemClock } from '@peerage/core'
 import { busContract, memoryContractCluster } from '@peerage/core/testing'
 import type { NodeId } from '@peerage/protocol'
-import { defaultWindowLimits } from './link.js'
+import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'
 import { TestSocket } from './testing/socket-pair.js'
 
@@ -56,7 +56,7 @@ function linked(backend: Backend, onError: OnError): Backend {
     status: (node) => backend.nodes.status(node),
     clock: systemClock,
     most: 256,
-    limits: defaultWindowLimits,
+    limits: defaultUnconfirmedLimits,
     onError,
     onEvent: () => undefined,
   })

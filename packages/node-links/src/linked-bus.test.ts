@@ -2,7 +2,7 @@ import { memoryCluster, mintNodeId, type Clock, type NodeStatus } from '@peerage
 import type { NodeId } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { describe, expect, test } from 'vitest'
-import { defaultWindowLimits } from './link.js'
+import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'
 import { numbered } from './testing/envelopes.js'
 import { linkedPair, type LinkedNode, type LinkedPair } from './testing/linked-pair.js'
@@ -12,7 +12,7 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) =
 
 /** Two nodes with a link, on which `a` has sent one envelope over the inbox. */
 async function linked(
-  limits = defaultWindowLimits,
+  limits = defaultUnconfirmedLimits,
 ): Promise<LinkedPair & { near: TestSocket; far: TestSocket }> {
   const pair = await linkedPair(limits)
   pair.a.send(pair.b, 1)
@@ -170,7 +170,7 @@ describe('down', () => {
   })
 
   test('[LINK4] a link that holds too much ends, and all of it arrives', async () => {
-    const { a, b, near, pass } = await linked({ envelopes: 10, length: 1_000_000 })
+    const { a, b, near, pass } = await linked({ envelopes: 10, bytes: 1_000_000 })
     near.stalled = true
     a.send(b, 10)
     expect(a.bus.counts.up).toBe(1)
@@ -182,7 +182,7 @@ describe('down', () => {
   })
 
   test('[LINK4] confirmed envelopes make room for others, in count and in length', async () => {
-    const { a, b, pass } = await linked({ envelopes: 10, length: 1_000 })
+    const { a, b, pass } = await linked({ envelopes: 10, bytes: 1_000 })
     for (let i = 0; i < 20; i++) {
       a.send(b, 9)
       await pass(25)
@@ -337,29 +337,34 @@ describe('which link', () => {
     await bus.close()
   })
 
-  test('[LINK5] that a link cannot be made is one warning, until one could', async () => {
-    const errors: unknown[] = []
+  test('[LINK5] that a link cannot be made is one warning, as long as that node lives and no link could be made', async () => {
+    const told: unknown[] = []
     const clock = new FakeClock()
+    const dead = new Set<NodeId>()
     const bus = newBus({
       clock,
       dial: () => Promise.reject(new Error('no route')),
-      onError: (error) => void errors.push(error),
+      status: (node) => (dead.has(node) ? { state: 'dead', deadForMs: 1 } : { state: 'live' }),
+      onError: (_error, context) => void told.push(context['to']),
     })
     await bus.subscribe(mintNodeId(), () => undefined)
-    const others = [mintNodeId(), mintNodeId(), mintNodeId()]
+    const [one, two] = [mintNodeId(), mintNodeId()]
     const sendAll = async (): Promise<void> => {
-      for (const other of others) for (let i = 0; i < 20; i++) void bus.publish(other, numbered(i))
+      for (const other of [one, two]) for (let i = 0; i < 20; i++) void bus.publish(other, numbered(i))
       await immediate()
       await clock.advance(120_000)
     }
     await sendAll()
     await sendAll()
-    expect(errors).toEqual([new Error('no route')])
-    expect(bus.counts.failures).toBe(6)
+    expect(told).toEqual([one])
+    expect(bus.counts.failures).toBe(4)
+    dead.add(one)
+    await sendAll()
+    expect(told).toEqual([one, two])
     const [near] = TestSocket.pair()
     bus.adopt({ socket: near, node: mintNodeId(), dialled: false, rest: Buffer.alloc(0) })
     await sendAll()
-    expect(errors).toHaveLength(2)
+    expect(told).toEqual([one, two, two])
   })
 })
 
@@ -371,7 +376,7 @@ function newBus(options: Partial<ConstructorParameters<typeof LinkedBus>[0]>): L
     status: () => ({ state: 'live' }),
     clock: new FakeClock(),
     most: 256,
-    limits: defaultWindowLimits,
+    limits: defaultUnconfirmedLimits,
     onError: () => undefined,
     onEvent: () => undefined,
     ...options,

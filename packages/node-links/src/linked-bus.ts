@@ -3,8 +3,8 @@ import type { Bus, Clock, Envelope, NodeStatus, OnError, Origin, Published, Rece
 import type { NodeId } from '@peerage/protocol'
 import { Arrivals } from './arrivals.js'
 import { Lane } from './lane.js'
-import type { DownReason, Outgoing, Proven, WindowLimits } from './link.js'
-import { Link, Window } from './link.js'
+import type { DownReason, Outgoing, Proven, UnconfirmedLimits } from './link.js'
+import { Link, UnconfirmedBudget } from './link.js'
 
 export interface LinkedBusOptions {
   /** The path that always works. */
@@ -17,7 +17,7 @@ export interface LinkedBusOptions {
   clock: Clock
   /** How many links there may be at once. */
   most: number
-  limits: WindowLimits
+  limits: UnconfirmedLimits
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
@@ -38,9 +38,9 @@ export interface LinkCounts {
   failures: number
 }
 
-/** Within so many milliseconds of each other, two connections between the same nodes are two dials that met. */
+/** Within so many milliseconds of each other [LINK5], two connections between the same nodes are two dials that met. */
 const MEETING_MS = 5_000
-/** A link makes room for another node only if that one has so many times its traffic. */
+/** A link makes room for another node [LINK6] only if that one has so many times its traffic. */
 const BUSIER = 2
 /** Nodes that are remembered: those that are gone are forgotten beyond it. */
 const LANES_MOST = 1_000
@@ -51,7 +51,7 @@ const LANES_MOST = 1_000
  */
 export class LinkedBus implements Bus {
   readonly #options: LinkedBusOptions
-  readonly #window: Window
+  readonly #unconfirmed: UnconfirmedBudget
   readonly #lanes = new Map<NodeId, Lane>()
   readonly #batches: Batches<Link, Outgoing>
   readonly counts: LinkCounts = {
@@ -67,13 +67,13 @@ export class LinkedBus implements Bus {
   #receive: Receive = () => undefined
   /** All envelopes that were numbered: a lane that is made anew begins above all its former numbers. */
   #numbered = 0
-  /** One warning is enough, until a link could be made again. */
-  #warned = false
+  /** The node of the last warning: one is enough, as long as that node is live and no link could be made. */
+  #warnedOf: NodeId | undefined
   #closed = false
 
   constructor(options: LinkedBusOptions) {
     this.#options = options
-    this.#window = new Window(options.limits)
+    this.#unconfirmed = new UnconfirmedBudget(options.limits)
     this.#batches = new Batches({
       clock: options.clock,
       send: (link, outgoing) => link.send(outgoing),
@@ -103,7 +103,7 @@ export class LinkedBus implements Bus {
     }
     this.counts.envelopes.inbox++
     const published = this.#publish(lane, this.#self, number, envelope)
-    if (lane.wantsLink()) void this.#dial(lane)
+    if (lane.countInbox()) void this.#dial(lane)
     return published
   }
 
@@ -126,11 +126,11 @@ export class LinkedBus implements Bus {
       proven,
       arrivals: lane.arrivals,
       clock,
-      window: this.#window,
+      unconfirmed: this.#unconfirmed,
       onDown: (reason) => this.#down(lane, link, reason),
     })
     lane.link = link
-    this.#warned = false
+    this.#warnedOf = undefined
     this.counts.up++
     this.counts.ups++
     this.#options.onEvent('link up', { to: lane.node, dialled: link.dialled })
@@ -139,12 +139,13 @@ export class LinkedBus implements Bus {
 
   #send(lane: Lane, link: Link, number: number, envelope: Envelope): Promise<Published> {
     const record = encodeEnvelope(envelope)
+    const bytes = Buffer.byteLength(record)
     // As over the inbox [CALL5]: nobody's message waits for an acknowledgement.
     const isAck = envelope.type === 'deliver' && envelope.message.kind === 'ack'
     return new Promise((settle) => {
-      this.#batches.add(link, { number, envelope, record, settle }, isAck)
+      this.#batches.add(link, { number, envelope, record, bytes, settle }, isAck)
       // A link that does not drain is no reason to refuse: the inbox may have room.
-      if (!this.#window.add(record.length)) this.#down(lane, link, 'full')
+      if (!this.#unconfirmed.add(bytes)) this.#down(lane, link, 'full')
     })
   }
 
@@ -162,7 +163,7 @@ export class LinkedBus implements Bus {
     const { clock, onError } = this.#options
     if (this.#lanes.size >= LANES_MOST) this.#forgetGone()
     const arrivals = new Arrivals({
-      hand: (envelope) => {
+      deliver: (envelope) => {
         lane.count()
         try {
           this.#receive(envelope)
@@ -224,7 +225,7 @@ export class LinkedBus implements Bus {
     if (this.#closed || status(lane.node).state !== 'live') return
     if (this.counts.up >= this.#options.most) {
       const least = this.#leastBusy()
-      if (least === undefined || lane.traffic <= BUSIER * least.traffic) return lane.failed()
+      if (least === undefined || lane.traffic <= BUSIER * least.traffic) return lane.backOff()
     }
     const self = this.#self
     lane.dialling = true
@@ -232,13 +233,15 @@ export class LinkedBus implements Bus {
       const proven = await dial(lane.node)
       // Meanwhile this process may be another node.
       if (self !== this.#self) return void proven?.socket.destroy()
-      if (proven === undefined) lane.failed()
+      if (proven === undefined) lane.backOff()
       else this.adopt(proven)
     } catch (error) {
-      lane.failed()
+      lane.backOff()
       this.counts.failures++
-      if (self !== this.#self || this.#warned || status(lane.node).state !== 'live') return
-      this.#warned = true
+      const isLive = (node: NodeId): boolean => status(node).state === 'live'
+      if (self !== this.#self || !isLive(lane.node)) return
+      if (this.#warnedOf !== undefined && isLive(this.#warnedOf)) return
+      this.#warnedOf = lane.node
       onError(error, { stage: 'link', to: lane.node })
     } finally {
       lane.dialling = false
@@ -254,7 +257,7 @@ export class LinkedBus implements Bus {
     if (lane.link !== link) return
     const stoodMs = link.age
     lane.link = undefined
-    lane.failed(stoodMs)
+    lane.backOff(stoodMs)
     lane.arrivals.linkEnded()
     this.counts.up--
     this.counts.downs[reason]++

@@ -12,7 +12,7 @@ import type { Proven } from './link.js'
 // end names the token that the other has announced: whoever knows it may read the store.
 
 /** The other end is not the node that it was taken for: another process is at its address by now. */
-export class OtherNode extends Error {}
+export class WrongNodeError extends Error {}
 
 /** Proves this end of a connection that it has made, and has the other end prove that it is `node`. */
 export async function proveDialled(
@@ -23,12 +23,12 @@ export async function proveDialled(
 ): Promise<Proven> {
   const secured = identity.plain ? socket : await secure(socket, identity, false)
   if (secured instanceof TLSSocket && !hasCertificate(secured, node, proof))
-    throw new OtherNode('another node is there: its certificate is not the one that was announced')
+    throw new WrongNodeError('another node is there: its certificate is not the one that was announced')
   const token = proof.type === 'token' ? { token: proof.token } : {}
   secured.write(encodeHello({ from: identity.node, to: node, ...token }))
   const { hello, rest } = await readHello(secured)
-  if (hello.from !== node || hello.to !== identity.node || !mayPass(identity, hello.token))
-    throw new OtherNode('another node is there')
+  if (hello.from !== node || hello.to !== identity.node || !tokenFits(identity, hello.token))
+    throw new WrongNodeError('another node is there')
   return { socket: secured, node, dialled: true, rest }
 }
 
@@ -66,7 +66,7 @@ async function acceptPlain(
     socket.write(encodeHello({ from: identity.node, to: hello.from }))
     throw new Error('the hello is for another node')
   }
-  if (!mayPass(identity, hello.token)) throw new Error('the connection has no proof')
+  if (!tokenFits(identity, hello.token)) throw new Error('the connection has no proof')
   const found = await find(hello.from)
   if (found?.announcement.proof.type !== 'token') throw new Error('the node has announced no token')
   const { token } = found.announcement.proof
@@ -74,7 +74,7 @@ async function acceptPlain(
   return { socket, node: found.node, dialled: false, rest }
 }
 
-function mayPass(identity: Identity, token: string | undefined): boolean {
+function tokenFits(identity: Identity, token: string | undefined): boolean {
   return !identity.plain || isSame(token, identity.token)
 }
 

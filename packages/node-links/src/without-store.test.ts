@@ -2,7 +2,7 @@ import { Node, defaultTimes, memoryCluster, type Message } from '@peerage/core'
 import { arrive, peerNamed, type Arrival } from '@peerage/core/testing'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
-import { defaultWindowLimits } from './link.js'
+import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'
 import { TestSocket } from './testing/socket-pair.js'
 
@@ -22,7 +22,7 @@ async function startNode(store: ReturnType<typeof memoryCluster>, clock: FakeClo
     status: (id) => backend.nodes.status(id),
     clock,
     most: 256,
-    limits: defaultWindowLimits,
+    limits: defaultUnconfirmedLimits,
     onError: () => undefined,
     onEvent: () => undefined,
   })

@@ -12,17 +12,17 @@ import type { Hello } from '../hello.js'
 import { encodeHello } from '../hello.js'
 import type { TestAuthority } from './authority.js'
 import { keyWithoutSecret, makeAuthority } from './authority.js'
-import { passBy, TestDoor, TestLine } from './door.js'
+import { passBy, TestEndpoint, TestLine } from './test-endpoint.js'
 
 /** Two nodes that may link, and what an impostor has in its hands. */
 export interface Scene {
   store: MemoryCluster
   /** Who is attacked. */
-  target: TestDoor
+  target: TestEndpoint
   /** The node that the impostor would like to be. */
-  neighbour: TestDoor
+  neighbour: TestEndpoint
   /** A node of the cluster that does not keep to the rules. */
-  rogue: TestDoor
+  rogue: TestEndpoint
   /** The target trusts whom it has signed. */
   authority: TestAuthority
   /** How many connections the impostor has made. */
@@ -32,20 +32,20 @@ export interface Scene {
 export async function openScene(plain: boolean): Promise<Scene> {
   const store = memoryCluster()
   const authority = makeAuthority()
-  const target = await TestDoor.open(store, { plain, ca: authority.ca })
-  const neighbour = await TestDoor.open(store, { plain, isOpen: true })
-  const rogue = await TestDoor.open(store, { plain, isOpen: true })
+  const target = await TestEndpoint.open(store, { plain, ca: authority.ca })
+  const neighbour = await TestEndpoint.open(store, { plain, isOpen: true })
+  const rogue = await TestEndpoint.open(store, { plain, isOpen: true })
   return { store, target, neighbour, rogue, authority, strikes: 0 }
 }
 
 /** Ends it all. Nothing is left: no timer waits, and nothing went wrong on the way. */
 export async function closeScene({ target, neighbour, rogue }: Scene): Promise<void> {
-  const doors = [target, neighbour, rogue]
-  await Promise.all(doors.map((door) => door.close()))
-  const left = doors.map(({ clock, errors }) => ({ timers: clock.pending, errors }))
+  const endpoints = [target, neighbour, rogue]
+  await Promise.all(endpoints.map((endpoint) => endpoint.close()))
+  const left = endpoints.map(({ clock, errors }) => ({ timers: clock.pending, errors }))
   deepStrictEqual(
     left,
-    doors.map(() => ({ timers: 0, errors: [] })),
+    endpoints.map(() => ({ timers: 0, errors: [] })),
   )
 }
 
@@ -97,12 +97,12 @@ export function helloOf({ neighbour, target }: Scene, more: Partial<Hello> = {})
   return encodeHello({ from: neighbour.node, to: target.node, ...more })
 }
 
-export function certificateOf({ certificate }: TestDoor): { cert: string; key: string } {
+export function certificateOf({ certificate }: TestEndpoint): { cert: string; key: string } {
   if (certificate === undefined) throw new Error('its certificate is not known')
   return certificate
 }
 
-export function tokenOf({ identity }: TestDoor): string {
+export function tokenOf({ identity }: TestEndpoint): string {
   if (!identity.plain) throw new Error('it has no token')
   return identity.token
 }

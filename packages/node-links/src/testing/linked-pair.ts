@@ -2,8 +2,8 @@ import type { Envelope } from '@peerage/core'
 import { mintNodeId } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import type { WindowLimits } from '../link.js'
-import { defaultWindowLimits } from '../link.js'
+import type { UnconfirmedLimits } from '../link.js'
+import { defaultUnconfirmedLimits } from '../link.js'
 import { LinkedBus } from '../linked-bus.js'
 import { numbered } from './envelopes.js'
 import { SlowInbox, type Inboxes } from './slow-inbox.js'
@@ -20,7 +20,7 @@ export class LinkedNode {
   readonly bus: LinkedBus
   #next = 0
 
-  constructor(inboxes: Inboxes, limits: WindowLimits, most = 256) {
+  constructor(inboxes: Inboxes, limits: UnconfirmedLimits, most = 256) {
     this.bus = new LinkedBus({
       inbox: new SlowInbox(inboxes),
       dial: (node) => {
@@ -67,7 +67,7 @@ export interface LinkedPair {
 }
 
 /** Two nodes that hear each other's inboxes at once, and have no link yet. */
-export async function linkedPair(limits = defaultWindowLimits): Promise<LinkedPair> {
+export async function linkedPair(limits = defaultUnconfirmedLimits): Promise<LinkedPair> {
   const clock = new FakeClock()
   const inboxes: Inboxes = { clock, receivers: new Map(), delayMs: () => 0, fate: () => 'arrives' }
   const [a, b] = [new LinkedNode(inboxes, limits), new LinkedNode(inboxes, limits)]

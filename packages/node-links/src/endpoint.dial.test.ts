@@ -9,7 +9,7 @@ import { makeCertificate } from './certificate.js'
 import type { Hello } from './hello.js'
 import { encodeHello } from './hello.js'
 import { keyWithoutSecret } from './testing/authority.js'
-import { soon, listening, passBy, TestLine } from './testing/door.js'
+import { soon, listening, passBy, TestLine } from './testing/test-endpoint.js'
 import type { Scene } from './testing/impostors.js'
 import { certificateOf, closeScene, openScene, tokenOf } from './testing/impostors.js'
 
@@ -36,7 +36,7 @@ function keep(socket: Socket): void {
   sockets.add(socket.on('error', () => undefined))
 }
 
-const dial = (): Promise<unknown> => scene.target.doors.dial(scene.neighbour.node)
+const dial = (): Promise<unknown> => scene.target.endpoint.dial(scene.neighbour.node)
 
 /** The dial comes to nothing, its connection is closed, and the next one to the neighbour itself gets through. */
 async function comesToNothing(outcome: 'another node' | RegExp): Promise<void> {
@@ -70,7 +70,7 @@ const answerOf = (more: Partial<Hello> = {}): Buffer => {
 describe.each([
   ['TLS', false],
   ['plain', true],
-])('[LINK12] dialling over %s', (_what, plain) => {
+])('[LINK11] dialling over %s', (_what, plain) => {
   beforeEach(async () => {
     scene = await openScene(plain)
   })
@@ -80,7 +80,7 @@ describe.each([
 
   test('an answer that is right makes a link', async () => {
     await inPlace(proven(() => answerOf()))
-    const link = await scene.target.doors.dial(scene.neighbour.node)
+    const link = await scene.target.endpoint.dial(scene.neighbour.node)
     expect(link).toMatchObject({ node: scene.neighbour.node, dialled: true })
     link?.socket.destroy()
   })
@@ -139,7 +139,7 @@ describe.each([
     const { target, neighbour, rogue } = scene
     await neighbour.announce({ host: '127.0.0.1', port: rogue.port })
     expect(await dial()).toBeUndefined()
-    await vi.waitFor(() => expect(rogue.doors.refused).toBe(1), soon)
+    await vi.waitFor(() => expect(rogue.endpoint.refused).toBe(1), soon)
     expect(rogue.accepted).toEqual([])
     await neighbour.announce()
     await (await TestLine.dial(target, neighbour)).speak()
@@ -149,7 +149,7 @@ describe.each([
     const other = await openScene(plain)
     await scene.neighbour.announce({ host: '127.0.0.1', port: other.target.port })
     expect(await dial()).toBeUndefined()
-    await vi.waitFor(() => expect(other.target.doors.refused).toBe(1), soon)
+    await vi.waitFor(() => expect(other.target.endpoint.refused).toBe(1), soon)
     await closeScene(other)
   })
 
@@ -158,7 +158,7 @@ describe.each([
     const former = neighbour.node
     // What a node that ended without a word has announced stays for a while.
     await neighbour.become(mintNodeId())
-    expect(await target.doors.dial(former)).toBeUndefined()
+    expect(await target.endpoint.dial(former)).toBeUndefined()
     expect(neighbour.accepted).toEqual([])
   })
 
@@ -171,7 +171,7 @@ describe.each([
   )
 
   test('a node that has announced nothing', async () => {
-    expect(await scene.target.doors.dial(mintNodeId())).toBeUndefined()
+    expect(await scene.target.endpoint.dial(mintNodeId())).toBeUndefined()
   })
 
   test('an address that does not resolve', async () => {
@@ -265,10 +265,10 @@ describe('[LINK9] dialling without TLS, a link is only made with who knows the t
   })
 })
 
-test('[LINK12] doors that are closed while they begin to listen do not listen', async () => {
+test('[LINK11] an endpoint that is closed while it begins to listen does not listen', async () => {
   scene = await openScene(true)
-  const doors = scene.target.another()
-  const listens = doors.listen()
-  await doors.close()
+  const endpoint = scene.target.another()
+  const listens = endpoint.listen()
+  await endpoint.close()
   await expect(listens).rejects.toThrow('closed')
 })

@@ -9,9 +9,9 @@ import type { Announcement } from './announcement.js'
 import { formatAddress, parseAnnouncement } from './announcement.js'
 import type { Identity } from './identity.js'
 import type { Proven } from './link.js'
-import { OtherNode, proveAccepted, proveDialled } from './proving.js'
+import { WrongNodeError, proveAccepted, proveDialled } from './proving.js'
 
-export interface DoorsOptions {
+export interface EndpointOptions {
   host: string
   port: number
   nodes: Pick<Nodes, 'announced'>
@@ -27,8 +27,8 @@ const PROOF_MS = 2_000
 const KEEP_ALIVE_MS = 30_000
 
 /** Where links begin: listens for other nodes, and dials them. */
-export class Doors {
-  readonly #options: DoorsOptions
+export class Endpoint {
+  readonly #options: EndpointOptions
   readonly #server: Server
   readonly #admission: Admission
   /** Ends each connection that is being proven, in either direction. */
@@ -37,7 +37,7 @@ export class Doors {
   /** Connections that came in and were closed without a proof. */
   refused = 0
 
-  constructor(options: DoorsOptions) {
+  constructor(options: EndpointOptions) {
     this.#options = options
     this.#admission = new Admission(options.clock)
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS })
@@ -91,7 +91,7 @@ export class Doors {
         return proveDialled(socket, identity, node, announcement)
       })
     } catch (error) {
-      if (error instanceof OtherNode || identity !== this.#identity) return undefined
+      if (error instanceof WrongNodeError || identity !== this.#identity) return undefined
       throw new LinkUnreachable(announcement, error)
     }
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { soon, TestLine } from './testing/door.js'
+import { soon, TestLine } from './testing/test-endpoint.js'
 import type { Scene } from './testing/impostors.js'
 import {
   certificateOf,
@@ -29,7 +29,7 @@ async function holds(attack: () => Promise<Buffer>): Promise<void> {
   const before = await lines()
   const [came] = await Promise.all([attack(), ...before.map((line) => line.speak())])
   expect(came.toString()).toBe('')
-  await vi.waitFor(() => expect(target.doors.refused).toBe(scene.strikes), soon)
+  await vi.waitFor(() => expect(target.endpoint.refused).toBe(scene.strikes), soon)
   for (const line of [...before, ...(await lines())]) await line.speak()
   expect(new Set(target.accepted.map(({ node }) => node))).toEqual(new Set([neighbour.node]))
   expect([target.clock.pending, neighbour.clock.pending]).toEqual([0, 0])

@@ -10,7 +10,7 @@ import { createSecureContext } from 'node:tls'
 import { encodeAnnouncement } from '../announcement.js'
 import type { Certificate } from '../certificate.js'
 import { makeCertificate } from '../certificate.js'
-import { Doors } from '../doors.js'
+import { Endpoint } from '../endpoint.js'
 import type { Identity } from '../identity.js'
 import { makeIdentity } from '../identity.js'
 import type { Proven } from '../link.js'
@@ -18,7 +18,7 @@ import type { Proven } from '../link.js'
 /** How a test looks for what comes soon; on a machine on which others run too, later. */
 export const soon = { interval: 5, timeout: 8_000 }
 
-interface TestDoorOptions {
+interface TestEndpointOptions {
   plain: boolean
   /** Its key is known to the test. */
   isOpen?: boolean
@@ -26,34 +26,34 @@ interface TestDoorOptions {
   ca?: string
 }
 
-/** The doors of one node on a clock that stands still, on loopback, and what came in through them. */
-export class TestDoor {
+/** The endpoint of one node on a clock that stands still, on loopback, and what came in through it. */
+export class TestEndpoint {
   readonly clock = new FakeClock()
   readonly accepted: Proven[] = []
   readonly errors: unknown[] = []
-  readonly doors: Doors
+  readonly endpoint: Endpoint
   /** What the store has announced is known after this. */
   known: Promise<void> | undefined
   /** How often the store was asked what a node has announced. */
   looks = 0
   readonly #events = new EventEmitter()
   readonly #backend: Backend
-  readonly #options: TestDoorOptions
+  readonly #options: TestEndpointOptions
   #identity: Identity
   /** Where its key is known. */
   certificate: Certificate | undefined
   port = 0
 
-  private constructor(store: MemoryCluster, options: TestDoorOptions) {
+  private constructor(store: MemoryCluster, options: TestEndpointOptions) {
     this.#options = options
     this.#backend = store.backend()
     this.#identity = this.#make(mintNodeId())
-    this.doors = this.another()
+    this.endpoint = this.another()
   }
 
-  /** Other doors of the same node. */
-  another(): Doors {
-    return new Doors({
+  /** Another endpoint of the same node. */
+  another(): Endpoint {
+    return new Endpoint({
       host: '127.0.0.1',
       port: 0,
       nodes: { announced: (node) => this.#announced(node) },
@@ -66,11 +66,11 @@ export class TestDoor {
     })
   }
 
-  static async open(store: MemoryCluster, options: TestDoorOptions): Promise<TestDoor> {
-    const door = new TestDoor(store, options)
-    door.port = await door.doors.listen()
-    await door.become(door.node)
-    return door
+  static async open(store: MemoryCluster, options: TestEndpointOptions): Promise<TestEndpoint> {
+    const made = new TestEndpoint(store, options)
+    made.port = await made.endpoint.listen()
+    await made.become(made.node)
+    return made
   }
 
   get node(): NodeId {
@@ -86,7 +86,7 @@ export class TestDoor {
     this.#identity = this.#make(node)
     this.#backend.identify(node)
     await this.#backend.nodes.beat()
-    this.doors.identify(this.#identity)
+    this.endpoint.identify(this.#identity)
     await this.announce()
   }
 
@@ -107,7 +107,7 @@ export class TestDoor {
 
   async close(): Promise<void> {
     for (const { socket } of this.accepted) socket.destroy()
-    await this.doors.close()
+    await this.endpoint.close()
   }
 
   async #announced(node: NodeId): Promise<string | undefined> {
@@ -139,9 +139,9 @@ export class TestLine {
     this.#ends = ends
   }
 
-  static async dial(from: TestDoor, to: TestDoor): Promise<TestLine> {
+  static async dial(from: TestEndpoint, to: TestEndpoint): Promise<TestLine> {
     const coming = to.nextAccepted()
-    const near = await from.doors.dial(to.node)
+    const near = await from.endpoint.dial(to.node)
     if (near === undefined) throw new Error('it took no link')
     return new TestLine([near, await coming])
   }

@@ -1,7 +1,7 @@
 import { mintNodeId } from '@peerage/core'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { soon, TestLine } from './testing/door.js'
+import { soon, TestLine } from './testing/test-endpoint.js'
 import type { Scene } from './testing/impostors.js'
 import {
   certificateOf,
@@ -30,7 +30,7 @@ afterEach(() => closeScene(scene))
 const proving = async (count: number): Promise<void> =>
   vi.waitFor(() => expect(scene.target.clock.pending).toBe(count), soon)
 const refused = async (count: number): Promise<void> =>
-  vi.waitFor(() => expect(scene.target.doors.refused).toBe(count), soon)
+  vi.waitFor(() => expect(scene.target.endpoint.refused).toBe(count), soon)
 
 function rightHello(): Buffer {
   const { neighbour, target } = scene
@@ -80,7 +80,7 @@ describe.each([
     const struck = strike(scene, () => undefined)
     await proving(1)
     await target.clock.advance(PROOF_MS - 1)
-    expect(target.doors.refused).toBe(0)
+    expect(target.endpoint.refused).toBe(0)
     await target.clock.advance(1)
     await struck
     await refused(1)
@@ -89,14 +89,14 @@ describe.each([
   test('who says a byte now and then is there for two seconds', async () => {
     const { target } = scene
     const bytes = plain ? rightHello() : await record(scene)
-    const before = target.doors.refused
+    const before = target.endpoint.refused
     let say: (byte: Buffer) => void = () => undefined
     const struck = strike(scene, (socket) => {
       say = (byte) => void socket.write(byte)
     })
     await proving(1)
     for (let i = 0; i < 20; i++) {
-      expect(target.doors.refused).toBe(before)
+      expect(target.endpoint.refused).toBe(before)
       say(bytes.subarray(i, i + 1))
       await target.clock.advance(PROOF_MS / 20)
     }
@@ -109,7 +109,7 @@ describe.each([
     const all = plain ? rightHello() : await record(scene)
     // Of TLS: the first message without its end, and the first message alone.
     for (const bytes of [all.subarray(0, 60), all.subarray(0, plain ? -1 : 5 + all.readUInt16BE(3))]) {
-      const before = target.doors.refused
+      const before = target.endpoint.refused
       const struck = strike(scene, bytes)
       await proving(1)
       await target.clock.advance(PROOF_MS)
@@ -149,7 +149,7 @@ describe.each([
     // The other way round: the neighbour does not answer the hello.
     const unanswered = wait()
     neighbour.known = unanswered.until
-    const dialled = target.doors.dial(neighbour.node)
+    const dialled = target.endpoint.dial(neighbour.node)
     await vi.waitFor(() => expect(neighbour.clock.pending).toBe(1), soon)
     await target.become(mintNodeId())
     expect(await dialled).toBeUndefined()
@@ -158,7 +158,7 @@ describe.each([
     // It asks the store for an address, and does not go there any more.
     const asked = wait()
     neighbour.known = asked.until
-    const late = neighbour.doors.dial(target.node)
+    const late = neighbour.endpoint.dial(target.node)
     await neighbour.become(mintNodeId())
     const looks = vi.spyOn(target.clock, 'after')
     asked.over()
@@ -230,17 +230,17 @@ describe.each([
     expect(await isLookedAt('127.0.0.4')).toBe(false)
   })
 
-  test('the doors close while connections are being proven on both sides', async () => {
+  test('the endpoint closes while connections are being proven on both sides', async () => {
     const { target, neighbour } = scene
     const store = wait()
     neighbour.known = store.until
     const struck = [strike(scene, () => undefined), arrive(() => undefined)]
     await proving(2)
     // One dials, and waits for the other's hello; one still waits for the store.
-    const dialled = target.doors.dial(neighbour.node)
-    const late = neighbour.doors.dial(target.node)
+    const dialled = target.endpoint.dial(neighbour.node)
+    const late = neighbour.endpoint.dial(target.node)
     await vi.waitFor(() => expect(target.clock.pending + neighbour.clock.pending).toBe(4), soon)
-    await Promise.all([target.doors.close(), neighbour.doors.close()])
+    await Promise.all([target.endpoint.close(), neighbour.endpoint.close()])
     expect([target.clock.pending, neighbour.clock.pending]).toEqual([0, 0])
     store.over()
     expect(await Promise.all([dialled, late])).toEqual([undefined, undefined])
