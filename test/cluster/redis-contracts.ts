@@ -30,6 +30,7 @@ function linked(backend: RedisBackend, onError: OnError): LinkedBackend {
     clock: systemClock,
     localAddress: () => backend.localAddress(),
     onError,
+    undelivered: () => undefined,
     onEvent: () => undefined,
   })
 }

@@ -9,13 +9,15 @@ import type { Announcement } from './announcement.js'
 import { formatAddress, parseAnnouncement } from './announcement.js'
 import type { Identity } from './identity.js'
 import type { Proven } from './link.js'
-import { WrongNodeError, proveAccepted, proveDialled } from './proving.js'
+import { BusyError, WrongNodeError, proveAccepted, proveDialled } from './proving.js'
 
 export interface EndpointOptions {
   host: string
   port: number
   nodes: Pick<Nodes, 'announced'>
   clock: Clock
+  /** Whether there may be a link to a node that has dialled. */
+  wants: (node: NodeId) => boolean
   /** A connection that came in, and is proven. */
   accepted: (proven: Proven) => void
   onError: OnError
@@ -23,8 +25,8 @@ export interface EndpointOptions {
 
 /** How long a connection may go without a proof, on both sides. */
 const PROOF_MS = 2_000
-/** A peer that is gone without a word is noticed after some of these. */
-const KEEP_ALIVE_MS = 30_000
+/** A frame goes at once. A node that is gone without a word is noticed after a few minutes, also where nothing is sent. */
+const SOCKET = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
 
 /** Where links begin: listens for other nodes, and dials them. */
 export class Endpoint {
@@ -40,7 +42,7 @@ export class Endpoint {
   constructor(options: EndpointOptions) {
     this.#options = options
     this.#admission = new Admission(options.clock)
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS })
+    this.#server = createServer(SOCKET)
     this.#server.on('connection', (socket) => this.#accept(socket))
   }
 
@@ -75,7 +77,7 @@ export class Endpoint {
   }
 
   /**
-   * Connects to a node. Undefined: it takes no links, another node is at its address, or this process is another node by
+   * Connects to a node. Undefined: it takes no link now, another node is at its address, or this process is another node by
    * now. Rejects when it cannot be reached.
    */
   async dial(node: NodeId): Promise<Proven | undefined> {
@@ -84,14 +86,15 @@ export class Endpoint {
     if (identity === undefined || identity !== this.#identity || announcement === undefined) return undefined
     // One side with TLS and the other without is no fault of this node's.
     if (identity.plain !== (announcement.proof.type === 'token')) return undefined
-    const socket = connect({ ...announcement.address, noDelay: true, keepAlive: true })
+    const socket = connect({ ...announcement.address, ...SOCKET })
     try {
       return await this.#within(socket, async () => {
         await connected(socket)
         return proveDialled(socket, identity, node, announcement)
       })
     } catch (error) {
-      if (error instanceof WrongNodeError || identity !== this.#identity) return undefined
+      if (error instanceof WrongNodeError || error instanceof BusyError) return undefined
+      if (identity !== this.#identity) return undefined
       throw new LinkUnreachable(announcement, error)
     }
   }
@@ -104,12 +107,19 @@ export class Endpoint {
       socket.on('error', () => undefined).destroy()
       return
     }
-    const proving = this.#within(socket, () => proveAccepted(socket, identity, (name) => this.#find(name)))
+    const asked = { find: (name: string) => this.#find(name), wants: this.#options.wants }
+    const proving = this.#within(socket, () => proveAccepted(socket, identity, asked))
     void proving
       .finally(() => this.#admission.leave(remoteAddress))
       .then(
-        (proven) => this.#options.accepted(proven),
-        () => void this.refused++,
+        (proven) => {
+          // This process may be another node by now.
+          if (identity === this.#identity) this.#options.accepted(proven)
+          else proven.socket.destroy()
+        },
+        (error: unknown) => {
+          if (!(error instanceof BusyError)) this.refused++
+        },
       )
   }
 

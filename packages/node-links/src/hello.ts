@@ -11,6 +11,8 @@ export interface Hello {
   to: NodeId
   /** Of the other side, where links have no TLS. */
   token?: string
+  /** From the accepting side: it keeps no link to this node now. */
+  busy?: true
 }
 
 const LENGTH_BYTES = 2
@@ -33,11 +35,16 @@ export function parseHello(json: string): Hello | undefined {
     return undefined // no JSON
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { v, from, to, token }: Record<string, unknown> = { ...value }
+  const { v, from, to, token, busy }: Record<string, unknown> = { ...value }
   const [sender, receiver] = [parseNodeId(from), parseNodeId(to)]
   if (v !== HELLO_VERSION || !sender.ok || !receiver.ok) return undefined
   if (token !== undefined && typeof token !== 'string') return undefined
-  return { from: sender.value, to: receiver.value, ...(token === undefined ? {} : { token }) }
+  return {
+    from: sender.value,
+    to: receiver.value,
+    ...(token === undefined ? {} : { token }),
+    ...(busy === true ? { busy } : {}),
+  }
 }
 
 /**

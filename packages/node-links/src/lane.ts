@@ -21,11 +21,10 @@ export class Lane {
   readonly #clock: Clock
   /** The number of the last envelope that was sent. */
   number: number
-  /**
-   * The link, where one stands. It carries what is sent once the inbox is known to work: before, the receiver could wait
-   * in vain for what came before.
-   */
+  /** The link, where one stands. */
   link: Link | undefined
+  /** The link has carried something: all goes over it now, until it ends. */
+  #isCarrying = false
   /** Whether the last publish to the inbox that is over was heard there. */
   inboxHeard = false
   dialling = false
@@ -43,6 +42,22 @@ export class Lane {
     this.#clock = clock
     this.number = number
     this.#periodFrom = clock.monotonic()
+  }
+
+  /**
+   * The link that carries the next envelope. It begins when the last publish to the inbox that is over was heard there:
+   * else the receiver could wait in vain for what came before. From then on it carries all, or what went over the inbox
+   * would overtake what is on the link [LINK2].
+   */
+  carrier(): Link | undefined {
+    this.#isCarrying ||= this.link !== undefined && this.inboxHeard
+    return this.#isCarrying ? this.link : undefined
+  }
+
+  /** The link has ended. */
+  ended(): void {
+    this.link = undefined
+    this.#isCarrying = false
   }
 
   /** Counts an envelope that goes over the inbox. True: there were enough of late, and the node may be dialled now. */

@@ -1,4 +1,4 @@
-import type { Clock, Envelope, Published, Timer } from '@peerage/core'
+import type { Clock, Envelope, Timer } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import type { Arrivals } from './arrivals.js'
 import { encodeFrame, frameReader, type FrameReader } from './frames.js'
@@ -43,23 +43,25 @@ export interface LinkOptions {
   proven: Proven
   arrivals: Arrivals
   clock: Clock
-  unconfirmed: UnconfirmedBudget
+  limits: UnconfirmedLimits
+  /** Of all links. */
+  unconfirmed: Unconfirmed
   /** The link must end. Nothing is taken from it any more. */
   onDown: (reason: DownReason) => void
 }
 
-/** What all links of a node may keep until it is confirmed. */
+/** What all links of a node may have unconfirmed at once. */
 export interface UnconfirmedLimits {
   envelopes: number
   /** Bytes, as a link carries them. */
   bytes: number
 }
 
-/** As much as may wait for Redis at once, so that what a link leaves behind has room there [LINK4]. */
-export const defaultUnconfirmedLimits: UnconfirmedLimits = { envelopes: 20_000, bytes: 16 * 1024 * 1024 }
+/** Half of what may wait for Redis at once, so that what a link leaves behind has room there [LINK4]. */
+export const defaultUnconfirmedLimits: UnconfirmedLimits = { envelopes: 10_000, bytes: 8 * 1024 * 1024 }
 
-/** How much is unconfirmed, over all links. */
-export class UnconfirmedBudget {
+/** How much is unconfirmed, of one link or of all. */
+export class Unconfirmed {
   readonly #limits: UnconfirmedLimits
   #envelopes = 0
   #bytes = 0
@@ -68,16 +70,24 @@ export class UnconfirmedBudget {
     this.#limits = limits
   }
 
-  /** Counts one more. False: it is more than may wait. */
-  add(bytes: number): boolean {
+  add(bytes: number): void {
     this.#envelopes++
     this.#bytes += bytes
-    return this.#envelopes <= this.#limits.envelopes && this.#bytes <= this.#limits.bytes
   }
 
   remove(outgoing: Outgoing[]): void {
     this.#envelopes -= outgoing.length
     for (const { bytes } of outgoing) this.#bytes -= bytes
+  }
+
+  /** Of what may be unconfirmed at once. */
+  get share(): number {
+    return Math.max(this.#envelopes / this.#limits.envelopes, this.#bytes / this.#limits.bytes)
+  }
+
+  /** It is more than may wait. */
+  get isOver(): boolean {
+    return this.#envelopes > this.#limits.envelopes || this.#bytes > this.#limits.bytes
   }
 }
 
@@ -88,7 +98,6 @@ export interface Outgoing {
   record: string
   /** Of the record. */
   bytes: number
-  settle: (sent: Published) => void
 }
 
 /** What went out in one write, and how often the link had been looked at then. */
@@ -117,6 +126,7 @@ export class Link {
   readonly #options: LinkOptions
   readonly #reader: FrameReader
   readonly #madeAt: number
+  readonly #unconfirmed: Unconfirmed
   /** Written and not confirmed, oldest first. */
   #kept: Written[] = []
   #looks = 0
@@ -132,6 +142,7 @@ export class Link {
     this.node = proven.node
     this.dialled = proven.dialled
     this.#madeAt = clock.monotonic()
+    this.#unconfirmed = new Unconfirmed(options.limits)
     this.#confirmed = arrivals.last
     this.#reader = frameReader((confirmed, first, records) => this.#take(confirmed, first, records))
     proven.socket.on('close', () => this.#down('ended'))
@@ -145,6 +156,22 @@ export class Link {
     const { rest, socket } = this.#options.proven
     if (rest.length > 0) this.#read(rest)
     socket.resume()
+  }
+
+  /** Counts an envelope that is to be sent, and confirmed. */
+  owes(bytes: number): void {
+    this.#unconfirmed.add(bytes)
+    this.#options.unconfirmed.add(bytes)
+  }
+
+  #isPaid(outgoing: Outgoing[]): void {
+    this.#unconfirmed.remove(outgoing)
+    this.#options.unconfirmed.remove(outgoing)
+  }
+
+  /** Of what all links may have unconfirmed at once. */
+  get share(): number {
+    return this.#unconfirmed.share
   }
 
   /** Milliseconds since it was made. */
@@ -163,15 +190,17 @@ export class Link {
     this.#lookLater()
   }
 
-  /** Ends it. Returns what the other side has not confirmed, in order; the caller settles it. */
+  /** Ends it. Returns what the other side has not confirmed, in order. */
   end(): Outgoing[] {
     this.#ended = true
+    // Where the other end still reads, it need not send again what has been taken.
+    if (this.#options.arrivals.last > this.#confirmed) this.#write(0, '')
     this.#lookTimer?.cancel()
     this.#confirmTimer?.cancel()
     this.#options.proven.socket.destroy()
     const left = this.#kept.flatMap(({ outgoing }) => outgoing)
     this.#kept = []
-    this.#options.unconfirmed.remove(left)
+    this.#isPaid(left)
     return left
   }
 
@@ -216,8 +245,7 @@ export class Link {
       const last = outgoing.at(-1)
       if (last === undefined || last.number > confirmed) break
       count++
-      this.#options.unconfirmed.remove(outgoing)
-      for (const { settle } of outgoing) settle('sent')
+      this.#isPaid(outgoing)
     }
     if (count > 0) this.#kept.splice(0, count)
   }

@@ -35,6 +35,7 @@ async function startNode(
     clock: systemClock,
     localAddress: () => undefined,
     onError,
+    undelivered: () => undefined,
     onEvent: (event) => void events.push(event),
   })
   running.push(backend)
@@ -76,8 +77,7 @@ describe.each([
     await isUp(a, b)
     expect(new Set(await send(a, b, upTo(1_000, 20)))).toEqual(new Set(['sent']))
     expect(new Set(await send(b, a, upTo(1_000, 20)))).toEqual(new Set(['sent']))
-    expect(b.received).toEqual(upTo(1_020))
-    expect(a.received).toEqual(upTo(1_020))
+    for (const { received } of [a, b]) await vi.waitFor(() => expect(received).toEqual(upTo(1_020)))
     for (const { backend, errors } of [a, b]) {
       expect(backend.links).toMatchObject({ up: 1, envelopes: { link: 1_000, inbox: 20 }, failures: 0 })
       expect(errors).toEqual([])
@@ -116,7 +116,7 @@ describe.each([
     await send(a, b, upTo(20, 20))
     await isUp(a, b)
     await send(a, b, upTo(20, 40))
-    expect(b.received).toEqual(upTo(60))
+    await vi.waitFor(() => expect(b.received).toEqual(upTo(60)))
     expect(a.errors).toEqual([])
   })
 })

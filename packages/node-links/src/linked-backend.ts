@@ -1,4 +1,4 @@
-import type { Backend, Clock, OnError } from '@peerage/core'
+import type { Backend, Clock, Envelope, OnError } from '@peerage/core'
 import { inTurn } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { encodeAnnouncement, formatAddress } from './announcement.js'
@@ -23,6 +23,8 @@ export interface LinksOptions {
   clock: Clock
   /** The address of this machine as the store sees it. */
   localAddress: () => string | undefined
+  /** An envelope that was `sent` has not arrived, and cannot be sent again. */
+  undelivered: (envelope: Envelope) => void
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
@@ -55,7 +57,7 @@ const EVERY_ADDRESS = new Set(['0.0.0.0', '::'])
  */
 export function withLinks(backend: Backend, options: LinksOptions): LinkedBackend {
   const { nodes } = backend
-  const { host, clock, onError, onEvent } = options
+  const { host, clock, undelivered, onError, onEvent } = options
   let bound: number | undefined
   let address: string | undefined
 
@@ -64,6 +66,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
     port: options.port,
     nodes,
     clock,
+    wants: (node) => bus.wants(node),
     accepted: (proven) => bus.adopt(proven),
     onError,
   })
@@ -92,6 +95,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
     clock,
     most: options.most,
     limits: defaultUnconfirmedLimits,
+    undelivered,
     onError,
     onEvent,
   })

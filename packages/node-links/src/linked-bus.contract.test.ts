@@ -58,6 +58,7 @@ function linked(backend: Backend, onError: OnError): Backend {
     most: 256,
     limits: defaultUnconfirmedLimits,
     onError,
+    undelivered: () => undefined,
     onEvent: () => undefined,
   })
   return { ...backend, bus: new EagerBus(bus) }

@@ -41,11 +41,9 @@ describe('up', () => {
     a.send(b, 3)
     await pass(390)
     expect(b.received).toEqual([])
-    expect(a.published.size).toBe(3)
     await pass(40)
     expect(b.received).toEqual(upTo(6))
     // It is confirmed soon after, so the link stands.
-    expect(a.published.size).toBe(6)
     await pass(1_000)
     expect(a.bus.counts).toMatchObject({ up: 1, envelopes: { inbox: 3, link: 3 } })
   })
@@ -64,6 +62,31 @@ describe('up', () => {
     await pass(30)
     expect(b.received).toEqual([2, 3, 4, 5])
     expect(a.bus.counts.envelopes).toEqual({ inbox: 4, link: 2 })
+  })
+
+  test.each([
+    ['later', immediate],
+    ['in the turn of its first frame', () => Promise.resolve()],
+  ])('[LINK2] a link that has begun carries all, though the inbox fails %s', async (_when, wait) => {
+    const { a, b, inboxes, link, pass } = await linkedPair()
+    a.send(b, 1)
+    await pass(0)
+    let refuse = (): void => undefined
+    const refused = new Promise<'refused'>((resolve) => (refuse = () => resolve('refused')))
+    inboxes.fate = () => refused
+    a.send(b, 1)
+    inboxes.fate = () => 'arrives'
+    link()
+    // The receiver waits for what is on its way over the inbox, and never comes.
+    a.send(b, 2)
+    await wait()
+    refuse()
+    await wait()
+    a.send(b, 2)
+    await pass(1_500)
+    expect(b.received).toEqual([0, 2, 3, 4, 5])
+    expect([...a.published].filter(([, sent]) => sent === 'unavailable')).toEqual([[1, 'unavailable']])
+    expect(a.undelivered).toEqual([])
   })
 
   test('[LINK2] where the inbox has lost what came before, the link ends, and nothing after it is lost', async () => {
@@ -120,7 +143,7 @@ describe('down', () => {
     expect(b.bus.counts.repeated).toBe(3)
   })
 
-  test('[LINK3] where the inbox does not take it either, it was not sent', async () => {
+  test('[LINK3] what the inbox does not take either is told', async () => {
     const { a, b, near, inboxes, pass } = await linked()
     near.cut = true
     a.send(b, 2)
@@ -128,7 +151,8 @@ describe('down', () => {
     inboxes.fate = () => 'refused'
     near.destroy()
     await pass(0)
-    expect([...a.published.values()]).toEqual(['sent', 'unavailable', 'unavailable'])
+    expect([...a.published.values()]).toEqual(['sent', 'sent', 'sent'])
+    expect(a.undelivered).toEqual([1, 2])
   })
 
   test('[LINK3] where both sides send, confirmations go along, and no frame is for them alone', async () => {
@@ -179,6 +203,28 @@ describe('down', () => {
     await pass(0)
     expect(b.received).toEqual(upTo(12))
     expect(new Set(a.published.values())).toEqual(new Set(['sent']))
+  })
+
+  test('[LINK4] of several links the one with the most that is unconfirmed ends, whoever came last', async () => {
+    const store = memoryCluster()
+    const bus = newBus({ inbox: store.backend().bus, limits: { envelopes: 10, bytes: 1_000_000 } })
+    const [slow, good] = [mintNodeId(), mintNodeId()]
+    await bus.subscribe(mintNodeId(), () => undefined)
+    const sockets: TestSocket[] = []
+    for (const node of [slow, good]) {
+      await store.backend().bus.subscribe(node, () => undefined)
+      await bus.publish(node, numbered(0))
+      const [near] = TestSocket.pair()
+      sockets.push(near)
+      bus.adopt({ socket: near, node, dialled: true, rest: Buffer.alloc(0) })
+    }
+    for (let i = 1; i <= 10; i++) void bus.publish(slow, numbered(i))
+    await immediate()
+    void bus.publish(good, numbered(1))
+    await immediate()
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, false])
+    expect(bus.counts.downs.full).toBe(1)
+    await bus.close()
   })
 
   test('[LINK4] confirmed envelopes make room for others, in count and in length', async () => {
@@ -337,6 +383,22 @@ describe('which link', () => {
     await bus.close()
   })
 
+  test('[LINK6] no room: a connection from another node is not wanted, and one that is dialled ends no link', async () => {
+    const bus = newBus({ most: 1 })
+    await bus.subscribe(mintNodeId(), () => undefined)
+    const [one, other] = [mintNodeId(), mintNodeId()]
+    expect([bus.wants(one), bus.wants(other)]).toEqual([true, true])
+    for (let i = 0; i < 10; i++) void bus.publish(one, numbered(i))
+    const [near] = TestSocket.pair()
+    bus.adopt({ socket: near, node: one, dialled: true, rest: Buffer.alloc(0) })
+    expect(bus.wants(other)).toBe(false)
+    for (let i = 0; i < 21; i++) void bus.publish(other, numbered(i))
+    expect(bus.wants(other)).toBe(true)
+    expect(near.destroyed).toBe(false)
+    await bus.close()
+    expect([bus.wants(one), bus.wants(other)]).toEqual([false, false])
+  })
+
   test('[LINK5] that a link cannot be made is one warning, as long as that node lives and no link could be made', async () => {
     const told: unknown[] = []
     const clock = new FakeClock()
@@ -378,6 +440,7 @@ function newBus(options: Partial<ConstructorParameters<typeof LinkedBus>[0]>): L
     most: 256,
     limits: defaultUnconfirmedLimits,
     onError: () => undefined,
+    undelivered: () => undefined,
     onEvent: () => undefined,
     ...options,
   })

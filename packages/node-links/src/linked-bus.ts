@@ -4,7 +4,7 @@ import type { NodeId } from '@peerage/protocol'
 import { Arrivals } from './arrivals.js'
 import { Lane } from './lane.js'
 import type { DownReason, Outgoing, Proven, UnconfirmedLimits } from './link.js'
-import { Link, UnconfirmedBudget } from './link.js'
+import { Link, Unconfirmed } from './link.js'
 
 export interface LinkedBusOptions {
   /** The path that always works. */
@@ -18,6 +18,8 @@ export interface LinkedBusOptions {
   /** How many links there may be at once. */
   most: number
   limits: UnconfirmedLimits
+  /** An envelope that was `sent` over a link has not been confirmed there, and the inbox does not take it either. */
+  undelivered: (envelope: Envelope) => void
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
@@ -42,6 +44,7 @@ export interface LinkCounts {
 const MEETING_MS = 5_000
 /** A link makes room for another node [LINK6] only if that one has so many times its traffic. */
 const BUSIER = 2
+const SENT: Promise<Published> = Promise.resolve('sent')
 /** Nodes that are remembered: those that are gone are forgotten beyond it. */
 const LANES_MOST = 1_000
 
@@ -51,7 +54,7 @@ const LANES_MOST = 1_000
  */
 export class LinkedBus implements Bus {
   readonly #options: LinkedBusOptions
-  readonly #unconfirmed: UnconfirmedBudget
+  readonly #unconfirmed: Unconfirmed
   readonly #lanes = new Map<NodeId, Lane>()
   readonly #batches: Batches<Link, Outgoing>
   readonly counts: LinkCounts = {
@@ -73,7 +76,7 @@ export class LinkedBus implements Bus {
 
   constructor(options: LinkedBusOptions) {
     this.#options = options
-    this.#unconfirmed = new UnconfirmedBudget(options.limits)
+    this.#unconfirmed = new Unconfirmed(options.limits)
     this.#batches = new Batches({
       clock: options.clock,
       send: (link, outgoing) => link.send(outgoing),
@@ -97,9 +100,10 @@ export class LinkedBus implements Bus {
     const number = ++lane.number
     this.#numbered++
     lane.count()
-    if (lane.link !== undefined && lane.inboxHeard) {
+    const link = lane.carrier()
+    if (link !== undefined) {
       this.counts.envelopes.link++
-      return this.#send(lane, lane.link, number, envelope)
+      return this.#send(link, number, envelope)
     }
     this.counts.envelopes.inbox++
     const published = this.#publish(lane, this.#self, number, envelope)
@@ -113,19 +117,26 @@ export class LinkedBus implements Bus {
     await this.#options.inbox.close()
   }
 
+  /** Whether a connection that another node has dialled would become a link now. */
+  wants(node: NodeId): boolean {
+    return this.#isWanted(this.#lanes.get(node) ?? this.#newLane(node), false)
+  }
+
   /** A connection on which both ends have proved who they are. */
   adopt(proven: Proven): void {
-    const { clock } = this.#options
+    const { clock, limits } = this.#options
     const lane = this.#lanes.get(proven.node) ?? this.#newLane(proven.node)
-    if (this.#closed || !this.#mayReplace(lane, proven) || !this.#makeRoom(lane)) {
+    if (!this.#isWanted(lane, proven.dialled)) {
       proven.socket.destroy()
       return
     }
     if (lane.link !== undefined) this.#down(lane, lane.link, 'replaced')
+    else this.#makeRoom()
     const link = new Link({
       proven,
       arrivals: lane.arrivals,
       clock,
+      limits,
       unconfirmed: this.#unconfirmed,
       onDown: (reason) => this.#down(lane, link, reason),
     })
@@ -137,16 +148,17 @@ export class LinkedBus implements Bus {
     link.start()
   }
 
-  #send(lane: Lane, link: Link, number: number, envelope: Envelope): Promise<Published> {
+  // Whoever publishes need not wait for the confirmation: what neither path takes in the end is told to `undelivered`.
+  #send(link: Link, number: number, envelope: Envelope): Promise<Published> {
     const record = encodeEnvelope(envelope)
     const bytes = Buffer.byteLength(record)
     // As over the inbox [CALL5]: nobody's message waits for an acknowledgement.
     const isAck = envelope.type === 'deliver' && envelope.message.kind === 'ack'
-    return new Promise((settle) => {
-      this.#batches.add(link, { number, envelope, record, bytes, settle }, isAck)
-      // A link that does not drain is no reason to refuse: the inbox may have room.
-      if (!this.#unconfirmed.add(bytes)) this.#down(lane, link, 'full')
-    })
+    this.#batches.add(link, { number, envelope, record, bytes }, isAck)
+    link.owes(bytes)
+    // A link that does not drain is no reason to refuse: the inbox may have room.
+    if (this.#unconfirmed.isOver) this.#endFullest()
+    return SENT
   }
 
   #publish(lane: Lane, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
@@ -196,21 +208,37 @@ export class LinkedBus implements Bus {
     lane.arrivals.fromInbox(origin.number, envelope)
   }
 
+  #isWanted(lane: Lane, dialled: boolean): boolean {
+    return !this.#closed && this.#mayReplace(lane, dialled) && this.#mayHaveRoom(lane)
+  }
+
   // Two nodes may dial each other at the same moment: the dial of the lower NodeId stays. Later a second connection says
   // that the other side has lost the first.
-  #mayReplace({ node, link }: Lane, { dialled }: Proven): boolean {
+  #mayReplace({ node, link }: Lane, dialled: boolean): boolean {
     if (link === undefined || link.age > MEETING_MS || link.dialled === dialled) return true
     const isLower = this.#self !== undefined && this.#self < node
     return dialled === isLower
   }
 
-  /** Ends the link that is used least, where there are as many as may be and this lane has clearly more to carry. */
-  #makeRoom(lane: Lane): boolean {
+  /** Whether there may be a link for this lane: there are fewer than may be, or one has clearly less to carry. */
+  #mayHaveRoom(lane: Lane): boolean {
     if (lane.link !== undefined || this.counts.up < this.#options.most) return true
     const least = this.#leastBusy()
-    if (least?.link === undefined || lane.traffic <= BUSIER * least.traffic) return false
-    this.#down(least, least.link, 'replaced')
-    return true
+    return least !== undefined && lane.traffic > BUSIER * least.traffic
+  }
+
+  /** Ends the link that has least to carry, where there are as many as may be. */
+  #makeRoom(): void {
+    const least = this.counts.up < this.#options.most ? undefined : this.#leastBusy()
+    if (least?.link !== undefined) this.#down(least, least.link, 'replaced')
+  }
+
+  /** Ends the link with the most that is not confirmed: the others are not to blame. */
+  #endFullest(): void {
+    let fullest: Lane | undefined
+    for (const lane of this.#lanes.values())
+      if (lane.link !== undefined && lane.link.share > (fullest?.link?.share ?? 0)) fullest = lane
+    if (fullest?.link !== undefined) this.#down(fullest, fullest.link, 'full')
   }
 
   #leastBusy(): Lane | undefined {
@@ -223,10 +251,7 @@ export class LinkedBus implements Bus {
   async #dial(lane: Lane): Promise<void> {
     const { status, dial, onError } = this.#options
     if (this.#closed || status(lane.node).state !== 'live') return
-    if (this.counts.up >= this.#options.most) {
-      const least = this.#leastBusy()
-      if (least === undefined || lane.traffic <= BUSIER * least.traffic) return lane.backOff()
-    }
+    if (!this.#mayHaveRoom(lane)) return lane.backOff()
     const self = this.#self
     lane.dialling = true
     try {
@@ -255,18 +280,21 @@ export class LinkedBus implements Bus {
   /** What the other side has not confirmed goes to the inbox, in order, before anything new [LINK3]. */
   #down(lane: Lane, link: Link, reason: DownReason): void {
     if (lane.link !== link) return
+    const { onEvent, undelivered } = this.#options
     const stoodMs = link.age
-    lane.link = undefined
+    lane.ended()
     lane.backOff(stoodMs)
     lane.arrivals.linkEnded()
     this.counts.up--
     this.counts.downs[reason]++
     this.#batches.flushTo(link)
     const left = link.end()
-    this.#options.onEvent('link down', { to: lane.node, reason, unconfirmed: left.length })
+    onEvent('link down', { to: lane.node, reason, unconfirmed: left.length })
     const self = this.#self
     if (self === undefined) return
-    for (const { number, envelope, settle } of left)
-      this.#publish(lane, self, number, envelope).then(settle, () => settle('unavailable'))
+    for (const { number, envelope } of left) {
+      const lost = (): void => undelivered(envelope)
+      this.#publish(lane, self, number, envelope).then((sent) => sent === 'unavailable' && lost(), lost)
+    }
   }
 }

@@ -14,6 +14,17 @@ import type { Proven } from './link.js'
 /** The other end is not the node that it was taken for: another process is at its address by now. */
 export class WrongNodeError extends Error {}
 
+/** The other end is right, and keeps no link to this node: it has others that carry more, or one to this node already. */
+export class BusyError extends Error {}
+
+/** What the accepting side asks. */
+export interface Asked {
+  /** What a node has announced in the store. */
+  find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>
+  /** Whether there may be a link to a node now. */
+  wants: (node: NodeId) => boolean
+}
+
 /** Proves this end of a connection that it has made, and has the other end prove that it is `node`. */
 export async function proveDialled(
   socket: Socket,
@@ -29,36 +40,32 @@ export async function proveDialled(
   const { hello, rest } = await readHello(secured)
   if (hello.from !== node || hello.to !== identity.node || !tokenFits(identity, hello.token))
     throw new WrongNodeError('another node is there')
+  if (hello.busy) throw new BusyError('the node keeps no link to this one now')
   return { socket: secured, node, dialled: true, rest }
 }
 
 /**
- * Has the other end of a connection that came in prove which node it is, and proves this end. `find` asks the store what a
- * node has announced.
+ * Has the other end of a connection that came in prove which node it is, and proves this end. Where there is to be no link,
+ * it says so, for the other end would have ended another link for this one. Rejects with BusyError then.
  */
-export async function proveAccepted(
-  socket: Socket,
-  identity: Identity,
-  find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>,
-): Promise<Proven> {
-  if (identity.plain) return acceptPlain(socket, identity, find)
+export async function proveAccepted(socket: Socket, identity: Identity, asked: Asked): Promise<Proven> {
+  if (identity.plain) return acceptPlain(socket, identity, asked)
   const secured = await secure(socket, identity, true)
   const certificate = secured.getPeerX509Certificate()
   const name = certificate === undefined ? undefined : commonNameOf(certificate)
-  const found = name === undefined ? undefined : await find(name)
+  const found = name === undefined ? undefined : await asked.find(name)
   if (found === undefined || !hasCertificate(secured, found.node, found.announcement.proof))
     throw new Error('the connection has no proof')
   const { hello, rest } = await readHello(secured)
   if (hello.from !== found.node || hello.to !== identity.node)
     throw new Error('the hello is for another node')
-  secured.write(encodeHello({ from: identity.node, to: found.node }))
-  return { socket: secured, node: found.node, dialled: false, rest }
+  return answer({ socket: secured, node: found.node, dialled: false, rest }, identity, asked)
 }
 
 async function acceptPlain(
   socket: Socket,
   identity: Identity & { plain: true },
-  find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>,
+  asked: Asked,
 ): Promise<Proven> {
   const { hello, rest } = await readHello(socket)
   if (hello.to !== identity.node) {
@@ -67,11 +74,21 @@ async function acceptPlain(
     throw new Error('the hello is for another node')
   }
   if (!tokenFits(identity, hello.token)) throw new Error('the connection has no proof')
-  const found = await find(hello.from)
+  const found = await asked.find(hello.from)
   if (found?.announcement.proof.type !== 'token') throw new Error('the node has announced no token')
   const { token } = found.announcement.proof
-  socket.write(encodeHello({ from: identity.node, to: found.node, token }))
-  return { socket, node: found.node, dialled: false, rest }
+  return answer({ socket, node: found.node, dialled: false, rest }, identity, asked, token)
+}
+
+function answer(proven: Proven, identity: Identity, { wants }: Asked, token?: string): Proven {
+  const { socket, node } = proven
+  const hello = { from: identity.node, to: node, ...(token === undefined ? {} : { token }) }
+  if (wants(node)) {
+    socket.write(encodeHello(hello))
+    return proven
+  }
+  socket.write(encodeHello({ ...hello, busy: true }))
+  throw new BusyError('there is to be no link')
 }
 
 function tokenFits(identity: Identity, token: string | undefined): boolean {

@@ -24,6 +24,7 @@ async function startNode(store: ReturnType<typeof memoryCluster>, clock: FakeClo
     most: 256,
     limits: defaultUnconfirmedLimits,
     onError: () => undefined,
+    undelivered: () => undefined,
     onEvent: () => undefined,
   })
   const node = new Node({

@@ -12,6 +12,7 @@ function options(links: ConfigInput['links'], store: object = {}) {
     {
       clock: systemClock,
       onError: (error, context) => void told.push([error, context]),
+      undelivered: () => {},
       onEvent: () => {},
     },
   )

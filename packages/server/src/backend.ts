@@ -42,7 +42,7 @@ export function redisBackend(config: Config, options: BackendOptions): RedisBack
 }
 
 /** What the rest of a node lends to its links. */
-type LinksLoan = Pick<LinksOptions, 'clock' | 'onError' | 'onEvent'>
+type LinksLoan = Pick<LinksOptions, 'clock' | 'undelivered' | 'onError' | 'onEvent'>
 
 /** The same store, with direct connections to the other nodes where the configuration asks for them; else undefined. */
 export function linkedBackend(config: Config, backend: Backend, loan: LinksLoan): LinkedBackend | undefined {
@@ -54,7 +54,7 @@ export function linkedBackend(config: Config, backend: Backend, loan: LinksLoan)
 export function linksOptions(
   { links }: Config,
   backend: Backend,
-  { clock, onError, onEvent }: LinksLoan,
+  { clock, undelivered, onError, onEvent }: LinksLoan,
 ): LinksOptions | undefined {
   const { host, advertise, ...rest } = links
   if (host === null) return undefined
@@ -64,6 +64,7 @@ export function linksOptions(
     advertise: parseHostPort(advertise) ?? null,
     clock,
     localAddress: () => localAddressOf(backend),
+    undelivered,
     onError: (error, context) =>
       onError(error, context.stage === 'link' ? { ...context, advice: LINK_ADVICE } : context),
     onEvent,

@@ -91,9 +91,10 @@ export class PeerageServer {
       logEvent(log, event, details)
     }
     const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
-    const linked = linkedBackend(config, inner, { clock, onError, onEvent })
+    const undelivered: LinksOptions['undelivered'] = (envelope) => node.router.undelivered(envelope)
+    const linked = linkedBackend(config, inner, { clock, undelivered, onError, onEvent })
     const store = countBus(linked ?? inner)
-    const node = new Node({
+    const node: Node = new Node({
       backend: store,
       times: config.times,
       clock,

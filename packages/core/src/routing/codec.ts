@@ -16,6 +16,8 @@ const ESCAPE = '\x1b'
 const COLON = 0x3a
 /** Lengths and offsets of a payload fit into nine digits: Redis refuses strings over 512 MB. */
 const LENGTH_DIGITS_MOST = 9
+/** The number in an origin fits into six bytes, for links. */
+const ORIGIN_NUMBER_MOST = 2 ** 48 - 1
 /** More than a message ever makes: the router stops at 3. */
 const HOPS_MOST = 255
 
@@ -188,7 +190,8 @@ function withOrigin(envelope: Envelope | undefined, fields: string[], at: number
   if (nodeText === '' && numberText === '') return { envelope, origin: undefined }
   const node = readNode(nodeText)
   const number = readNatural(numberText)
-  return node === undefined || number === undefined ? undefined : { envelope, origin: { node, number } }
+  if (node === undefined || number === undefined || number > ORIGIN_NUMBER_MOST) return undefined
+  return { envelope, origin: { node, number } }
 }
 
 // Nearly every carrier, read and checked in one look: names in ASCII, a reply, nothing escaped. Any other takes the way
@@ -209,7 +212,7 @@ const PLAIN_CARRIER = [
   '([a-z0-9]{1,12})',
   `(${PLAIN_TEXT})`,
 ].join(DIVIDER)
-const PLAIN_ORIGIN = `${DIVIDER}([\\w-]{8})${DIVIDER}(\\d{1,15})`
+const PLAIN_ORIGIN = `${DIVIDER}([\\w-]{8})${DIVIDER}(\\d{1,14})`
 const PLAIN_CARRIER_PATTERN = new RegExp(`^${PLAIN_CARRIER}(?:${PLAIN_ORIGIN}(?:${DIVIDER}|$)|$)`)
 
 function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Read | undefined {

@@ -115,3 +115,14 @@ test('[I12] a known route goes on when a look-up that a message waited for finds
   await settled()
   expect(bob.connection.frames).toEqual(['alice says 1', 'alice says 2'])
 })
+
+test('[LINK3] what a bus had sent and could not deliver is told to its sender, and its route is forgotten', async () => {
+  const { a, b } = await two()
+  const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+  const message = messageFrom(a, alice, 'bob', { ref: '7' })
+  await a.router.route(message)
+  expect(a.router.knows(peerNamed('bob'))).toBe(true)
+  a.router.undelivered({ type: 'deliver', epoch: bob.session.lease.epoch, hops: 0, message })
+  expect(alice.connection.notices).toEqual([{ ref: '7', code: 'registry-unavailable' }])
+  expect(a.router.knows(peerNamed('bob'))).toBe(false)
+})

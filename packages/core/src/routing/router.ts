@@ -194,11 +194,21 @@ export class Router {
     const { node, epoch } = lease
     return this.#options.bus.publish(node, { type: 'deliver', epoch, hops, message }).then((result) => {
       if (result === 'sent') return 'forwarded'
-      // It may be that nobody is there any more: what comes next looks again. This one does not, or it would come
-      // behind what comes next.
-      if (this.#routes.get(message.to)?.epoch === epoch) this.#routes.delete(message.to)
-      return this.refuse(message, 'registry-unavailable')
+      return this.#unsent(message, epoch)
     })
+  }
+
+  // It may be that nobody is there any more: what comes next looks again. This one does not, or it would come behind what
+  // comes next.
+  #unsent(message: Message, epoch: number): { refused: ErrorCode } {
+    if (this.#routes.get(message.to)?.epoch === epoch) this.#routes.delete(message.to)
+    return this.refuse(message, 'registry-unavailable')
+  }
+
+  /** What the bus had sent has not arrived, as it turned out later. */
+  undelivered(envelope: Envelope): void {
+    if (envelope.type === 'deliver') this.#unsent(envelope.message, envelope.epoch)
+    else this.#options.onError(new RegistryUnavailable('the bus took no answer'), { stage: envelope.type })
   }
 
   /** The holder `gone` does not take the message: it waits for the next one, or is refused with `code`. */

@@ -14,6 +14,8 @@ export class LinkedNode {
   readonly id: NodeId = mintNodeId()
   readonly received: number[] = []
   readonly errors: unknown[] = []
+  /** What was sent, and did not arrive as it turned out. */
+  readonly undelivered: number[] = []
   readonly dialled: NodeId[] = []
   /** What became of each envelope that this node published, by its number. */
   readonly published = new Map<number, string>()
@@ -33,6 +35,7 @@ export class LinkedNode {
       most,
       limits,
       onError: (error) => void this.errors.push(error),
+      undelivered: (envelope) => void this.undelivered.push(numberOf(envelope)),
       onEvent: () => undefined,
     })
   }

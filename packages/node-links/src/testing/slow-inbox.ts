@@ -1,6 +1,8 @@
 import type { Bus, Clock, Envelope, Origin, Published, Receive } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 
+type Fate = 'arrives' | 'lost' | 'refused'
+
 /** What all inboxes of a test share. */
 export interface Inboxes {
   clock: Clock
@@ -8,7 +10,7 @@ export interface Inboxes {
   /** How long the next envelope is on its way; none overtakes another to the same node. */
   delayMs: () => number
   /** What becomes of the next envelope: it arrives; it is lost although it was heard; it is refused. */
-  fate: () => 'arrives' | 'lost' | 'refused'
+  fate: () => Fate | Promise<Fate>
 }
 
 /** A bus whose envelopes take their time. */
@@ -29,7 +31,8 @@ export class SlowInbox implements Bus {
 
   async publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> {
     const { clock, receivers, delayMs, fate } = this.#inboxes
-    const becomes = fate()
+    const fated = fate()
+    const becomes = fated instanceof Promise ? await fated : fated
     if (becomes === 'refused' || !receivers.has(to)) return 'unavailable'
     if (becomes === 'lost') return 'sent'
     const at = Math.max(this.#freeAt.get(to) ?? 0, clock.monotonic() + delayMs())

@@ -30,6 +30,8 @@ interface TestEndpointOptions {
 export class TestEndpoint {
   readonly clock = new FakeClock()
   readonly accepted: Proven[] = []
+  /** Whether it takes links. */
+  wants = true
   readonly errors: unknown[] = []
   readonly endpoint: Endpoint
   /** What the store has announced is known after this. */
@@ -58,6 +60,7 @@ export class TestEndpoint {
       port: 0,
       nodes: { announced: (node) => this.#announced(node) },
       clock: this.clock,
+      wants: () => this.wants,
       accepted: (proven) => {
         this.accepted.push(proven)
         this.#events.emit('accepted', proven)
