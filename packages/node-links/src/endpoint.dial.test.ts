@@ -272,3 +272,22 @@ test('[LINK11] an endpoint that is closed while it begins to listen does not lis
   await endpoint.close()
   await expect(listens).rejects.toThrow('closed')
 })
+
+describe.each([
+  ['TLS', false],
+  ['plain', true],
+])('a node that keeps no link now, over %s', (_what, plain) => {
+  beforeEach(async () => {
+    scene = await openScene(plain)
+  })
+
+  test('[LINK6] says so: the dial brings nothing, and nobody has failed or is refused', async () => {
+    const { target, neighbour } = scene
+    neighbour.wants = false
+    expect(await dial()).toBeUndefined()
+    expect(neighbour.accepted).toEqual([])
+    expect([neighbour.endpoint.refused, neighbour.errors, target.errors]).toEqual([0, [], []])
+    neighbour.wants = true
+    await (await TestLine.dial(target, neighbour)).speak()
+  })
+})

@@ -41,13 +41,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
-async function play(pair: LinkedPair, steps: readonly Step[]): Promise<void> {
+const steps = fc.array(step, { minLength: 10, maxLength: 60, size: 'max' })
+
+async function play(pair: LinkedPair, taken: readonly Step[]): Promise<void> {
   // What is sent first goes over the inbox, and shows that it is heard.
   pair.a.send(pair.b, 1)
   pair.b.send(pair.a, 1)
   await pair.pass(0)
   const links: [TestSocket, TestSocket][] = [pair.link()]
-  for (const one of steps) {
+  for (const one of taken) {
     const socket = links.at(-1)?.['end' in one ? one.end : 0]
     if (one.do === 'send') pair[one.from].send(one.from === 'a' ? pair.b : pair.a, one.count)
     else if (one.do === 'link') links.push(pair.link(one.by))
@@ -69,9 +71,9 @@ const all = (node: LinkedNode): number[] => Array.from({ length: node.count }, (
 test('[LINK1] [LINK3] whatever becomes of links, every envelope arrives once and in order', async () => {
   let overLinks = 0
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }), async (steps) => {
+    fc.asyncProperty(steps, async (taken) => {
       const pair = await linkedPair()
-      await play(pair, steps)
+      await play(pair, taken)
       expect(pair.b.received).toEqual(all(pair.a))
       expect(pair.a.received).toEqual(all(pair.b))
       for (const node of [pair.a, pair.b]) {
@@ -88,23 +90,45 @@ test('[LINK1] [LINK3] whatever becomes of links, every envelope arrives once and
 
 test('[LINK1] where the inbox loses and refuses some, what arrives is in order, and nothing twice', async () => {
   await fc.assert(
-    fc.asyncProperty(
-      fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }),
-      fc.infiniteStream(fc.nat({ max: 9 })),
-      async (steps, draws) => {
-        const pair = await linkedPair()
-        pair.inboxes.fate = () => {
-          const draw: number = draws.next().value ?? 9
-          return draw === 0 ? 'lost' : draw === 1 ? 'refused' : 'arrives'
-        }
-        await play(pair, steps)
-        for (const node of [pair.a, pair.b]) {
-          expect(node.received).toEqual([...new Set(node.received)].sort((one, other) => one - other))
-          expect(node.errors).toEqual([])
-        }
-        for (const node of [pair.a, pair.b]) expect(node.published.size).toBe(node.count)
-      },
-    ),
+    fc.asyncProperty(steps, fc.infiniteStream(fc.nat({ max: 9 })), async (taken, draws) => {
+      const pair = await linkedPair()
+      pair.inboxes.fate = () => {
+        const draw: number = draws.next().value ?? 9
+        return draw === 0 ? 'lost' : draw === 1 ? 'refused' : 'arrives'
+      }
+      await play(pair, taken)
+      for (const node of [pair.a, pair.b]) {
+        expect(node.received).toEqual([...new Set(node.received)].sort((one, other) => one - other))
+        expect(node.errors).toEqual([])
+      }
+      for (const node of [pair.a, pair.b]) expect(node.published.size).toBe(node.count)
+    }),
     { numRuns: 100 },
+  )
+})
+
+test('[LINK2] [LINK3] where the inbox refuses some, at once or late, what was sent has arrived or is told', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, fc.infiniteStream(fc.nat({ max: 9 })), async (taken, draws) => {
+      const pair = await linkedPair()
+      const { clock } = pair
+      const later = (ms: number): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve))
+      pair.inboxes.fate = () => {
+        const draw: number = draws.next().value ?? 9
+        if (draw > 2) return 'arrives'
+        return draw === 0 ? 'refused' : later(draw * 100).then(() => 'refused' as const)
+      }
+      await play(pair, taken)
+      for (const [from, to] of [
+        [pair.a, pair.b],
+        [pair.b, pair.a],
+      ] as const) {
+        expect(to.received).toEqual([...new Set(to.received)].sort((one, other) => one - other))
+        const known = new Set([...to.received, ...from.undelivered])
+        const silent = [...from.published].filter(([number, sent]) => sent === 'sent' && !known.has(number))
+        expect(silent).toEqual([])
+      }
+    }),
+    { numRuns: 150 },
   )
 })
