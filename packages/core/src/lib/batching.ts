@@ -105,30 +105,20 @@ export class Batches<To, Item> {
   }
 }
 
-/** A rush lasts so long after its last burst. */
-const RUSH_LASTS_MS = 100
-/** After so many writes it is known whether things meet others. */
-const WRITES_JUDGED = 32
-/** So many things a write must go together, or the wait costs more than the writes that it saves. */
-const PAYS_FROM = 1.25
-/** And then nothing waits for so long. */
-const REST_MS = 2_000
+/** So long it is counted what comes: a process that shares its core gets its work in bursts, however little it is. */
+const WINDOW_MS = 100
 
 /**
- * Whether there is a rush: more than `most` things came within one millisecond, now or a short while ago. Then it pays to
- * wait for the end of the turn, if things that go the same way do meet; else the wait itself costs more than a write. A
- * process that shares its core gets its work in bursts, however little it is.
+ * Whether there is a rush: more than `most` things came within this tenth of a second, or within the one before it. Then it
+ * pays to wait for the end of the turn: all that has come is read before anybody is woken. Else the wait itself costs more
+ * than it saves.
  */
 export class Rush {
   readonly #most: number
   readonly #clock: Clock
   #from = Number.NEGATIVE_INFINITY
   #count = 0
-  #until = Number.NEGATIVE_INFINITY
-  #restsUntil = Number.NEGATIVE_INFINITY
-  /** What has waited since it was last judged, and the writes that it took. */
-  #things = 0
-  #writes = 0
+  #before = 0
 
   constructor(most: number, clock: Clock) {
     this.#most = most
@@ -138,25 +128,12 @@ export class Rush {
   /** Counts one more thing, and says whether it may wait for others. */
   add(): boolean {
     const now = this.#clock.monotonic()
-    if (now - this.#from >= 1) {
+    if (now - this.#from >= WINDOW_MS) {
+      this.#before = now - this.#from < 2 * WINDOW_MS ? this.#count : 0
       this.#from = now
       this.#count = 0
     }
     this.#count++
-    if (this.#count > this.#most && now >= this.#restsUntil) this.#until = now + RUSH_LASTS_MS
-    return now < this.#until
-  }
-
-  /** So many things that have waited took so many writes. Where they meet too seldom, nothing waits for a while. */
-  wrote(things: number, writes: number): void {
-    this.#things += things
-    this.#writes += writes
-    if (this.#writes < WRITES_JUDGED) return
-    if (this.#things < this.#writes * PAYS_FROM) {
-      this.#until = Number.NEGATIVE_INFINITY
-      this.#restsUntil = this.#clock.monotonic() + REST_MS
-    }
-    this.#things = 0
-    this.#writes = 0
+    return this.#before > this.#most || this.#count > this.#most
   }
 }
