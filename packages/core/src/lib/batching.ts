@@ -1,20 +1,24 @@
 import type { Clock, Timer } from './clock.js'
 
 // What may wait for company. Each write is a system call, and wakes whoever reads it: that costs more than all the rest of a
-// small message. So some things wait for others that go the same way, for one of three times:
+// small message. So some things wait for others that go the same way. The gains were measured as CPU of the nodes and Redis.
 //
-//   until    who waits                                          measured gain (CPU of the nodes and Redis)
-//   event    commands to Redis, and publishes to several        a fifth less for claims and renewals, an eighth less for
-//            nodes: one write to each server                    publishes to seven nodes
-//   event    look-ups: one command on a single server           64 names that a peer watches are 1 command, not 64
-//   turn     envelopes to one node: one publish                 a third less at 6,000 messages a second to one node, half
-//                                                               at 20,000, nothing at 1,000
-//   turn     frames to one peer, in a rush alone: one write     a fifth less with two busy nodes; always to wait costs a
-//                                                               tenth more at 2,000 messages a second
-//   moment   acknowledgements between nodes, where something    a quarter less at 2,000 acknowledged messages a second
-//            was sent a moment ago
+//   until   who waits, and where                              gain
+//   event   commands to Redis, and publishes to several       a fifth for claims and renewals; an eighth for publishes to
+//           nodes: one write to each server                   seven nodes
+//           (redis/connections/connect.ts)
+//   event   look-ups: one command, on a single server         half for the 64 names of a watch; one alone costs 20 µs more
+//           (redis/registry.ts)
+//   turn    envelopes to one node: one publish                a third at 6,000 messages a second to one node, half at
+//           (redis/bus.ts)                                    20,000; nothing at 1,000
+//   turn    frames to one peer, in a rush alone: one write    a fifth with two busy nodes; always to wait would cost a tenth
+//           (server/gateway/shared/frame-writer.ts)           at 2,000 messages a second
+//   5 ms    acknowledgements between nodes, where something   a quarter at 2,000 acknowledged messages a second
+//           was sent a moment ago (redis/bus.ts)
 //
-// No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them.
+// No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them. Who is told of
+// changes in a room waits 50 ms (core/rooms/local-room.ts). The SDK has its own clock: an acknowledgement waits 20 ms there
+// after the one before it (client/delivery/inbox.ts), and candidates for those of the same turn (client/p2p/handshake).
 
 /** Runs a task before the process gets to its next event: what one event sets off goes together, and no later. */
 export const afterEvent = (task: () => void): void => process.nextTick(task)
