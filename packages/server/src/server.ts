@@ -21,6 +21,7 @@ import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
 import { closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
 import { createOwnServer } from './http/own-server.js'
+import { keepStringsFast } from './lib/fast-strings.js'
 import { readVersion } from './lib/version.js'
 import { countBus } from './metrics/bus-counts.js'
 import { errorLog, logEvent, type Logger } from './metrics/log.js'
@@ -71,6 +72,7 @@ export class PeerageServer {
   #stopping: Promise<void> | undefined
 
   constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerOptions) {
+    keepStringsFast()
     const metrics = new Metrics({ version: readVersion(), node: process.version })
     const logError = errorLog(log, () => clock.monotonic())
     const onError: OnError = (error, context) => {

@@ -4,44 +4,33 @@ import { Batches, Rush } from './batching.js'
 
 const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
 
-test('a rush begins with a burst, and lasts for a while after it', async () => {
+test('a rush begins when more has come within 100 ms than may, and ends 100 ms after it came no more', async () => {
   const clock = new FakeClock()
   const rush = new Rush(3, clock)
   expect(times(rush, 4)).toEqual([false, false, false, true])
   await clock.advance(99)
   expect(rush.add()).toBe(true)
   await clock.advance(1)
+  expect(rush.add()).toBe(true)
+  await clock.advance(100)
   expect(rush.add()).toBe(false)
 })
 
-test('what comes evenly is no rush', async () => {
+test('what has come before a pause makes no rush after it', async () => {
   const clock = new FakeClock()
   const rush = new Rush(3, clock)
-  for (let ms = 0; ms < 50; ms++) {
-    expect(times(rush, 3)).not.toContain(true)
-    await clock.advance(1)
-  }
-})
-
-test('where what waits meets nothing, nothing waits for two seconds', async () => {
-  const clock = new FakeClock()
-  const rush = new Rush(3, clock)
-  expect(times(rush, 4).at(-1)).toBe(true)
-  for (let writes = 0; writes < 31; writes++) rush.wrote(1, 1)
-  expect(rush.add()).toBe(true)
-  rush.wrote(1, 1)
-  expect(times(rush, 9)).not.toContain(true)
-  await clock.advance(1_999)
-  expect(times(rush, 9)).not.toContain(true)
-  await clock.advance(1)
-  expect(times(rush, 4).at(-1)).toBe(true)
-})
-
-test('where what waits meets others, it goes on waiting', () => {
-  const rush = new Rush(3, new FakeClock())
   times(rush, 4)
-  for (let writes = 0; writes < 320; writes += 4) rush.wrote(5, 4)
-  expect(rush.add()).toBe(true)
+  await clock.advance(200)
+  expect(rush.add()).toBe(false)
+})
+
+test('as much as may come within each 100 ms is no rush, however it comes', async () => {
+  const clock = new FakeClock()
+  const rush = new Rush(3, clock)
+  for (let ms = 0; ms < 1_000; ms += 100) {
+    expect(times(rush, 3)).not.toContain(true)
+    await clock.advance(100)
+  }
 })
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

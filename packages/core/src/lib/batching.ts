@@ -1,20 +1,24 @@
 import type { Clock, Timer } from './clock.js'
 
 // What may wait for company. Each write is a system call, and wakes whoever reads it: that costs more than all the rest of a
-// small message. So some things wait for others that go the same way, for one of three times:
+// small message. So some things wait for others that go the same way. The gains were measured as CPU of the nodes and Redis.
 //
-//   until    who waits                                          measured gain (CPU of the nodes and Redis)
-//   event    commands to Redis, and publishes to several        a fifth less for claims and renewals, an eighth less for
-//            nodes: one write to each server                    publishes to seven nodes
-//   event    look-ups: one command on a single server           64 names that a peer watches are 1 command, not 64
-//   turn     envelopes to one node: one publish                 a third less at 6,000 messages a second to one node, half
-//                                                               at 20,000, nothing at 1,000
-//   turn     frames to one peer, in a rush alone: one write     a fifth less with two busy nodes; always to wait costs a
-//                                                               tenth more at 2,000 messages a second
-//   moment   acknowledgements between nodes, where something    a quarter less at 2,000 acknowledged messages a second
-//            was sent a moment ago
+//   until   who waits, and where                              gain
+//   event   commands to Redis, and publishes to several       a fifth for claims and renewals; an eighth for publishes to
+//           nodes: one write to each server                   seven nodes
+//           (redis/connections/connect.ts)
+//   event   look-ups: one command, on a single server         half for the 64 names of a watch; one alone costs 20 µs more
+//           (redis/registry.ts)
+//   turn    envelopes to one node: one publish                a third at 6,000 messages a second to one node, half at
+//           (redis/bus.ts)                                    20,000; nothing at 1,000
+//   turn    frames to one peer, in a rush alone: one write    a fifth with two busy nodes; always to wait would cost a tenth
+//           (server/gateway/shared/frame-writer.ts)           at 2,000 messages a second
+//   5 ms    acknowledgements between nodes, where something   a quarter at 2,000 acknowledged messages a second
+//           was sent a moment ago (redis/bus.ts)
 //
-// No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them.
+// No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them. Who is told of
+// changes in a room waits 50 ms (core/rooms/local-room.ts). The SDK has its own clock: an acknowledgement waits 20 ms there
+// after the one before it (client/delivery/inbox.ts), and candidates for those of the same turn (client/p2p/handshake).
 
 /** Runs a task before the process gets to its next event: what one event sets off goes together, and no later. */
 export const afterEvent = (task: () => void): void => process.nextTick(task)
@@ -105,30 +109,20 @@ export class Batches<To, Item> {
   }
 }
 
-/** A rush lasts so long after its last burst. */
-const RUSH_LASTS_MS = 100
-/** After so many writes it is known whether things meet others. */
-const WRITES_JUDGED = 32
-/** So many things a write must go together, or the wait costs more than the writes that it saves. */
-const PAYS_FROM = 1.25
-/** And then nothing waits for so long. */
-const REST_MS = 2_000
+/** So long it is counted what comes: a process that shares its core gets its work in bursts, however little it is. */
+const WINDOW_MS = 100
 
 /**
- * Whether there is a rush: more than `most` things came within one millisecond, now or a short while ago. Then it pays to
- * wait for the end of the turn, if things that go the same way do meet; else the wait itself costs more than a write. A
- * process that shares its core gets its work in bursts, however little it is.
+ * Whether there is a rush: more than `most` things came within this tenth of a second, or within the one before it. Then it
+ * pays to wait for the end of the turn: all that has come is read before anybody is woken. Else the wait itself costs more
+ * than it saves.
  */
 export class Rush {
   readonly #most: number
   readonly #clock: Clock
   #from = Number.NEGATIVE_INFINITY
   #count = 0
-  #until = Number.NEGATIVE_INFINITY
-  #restsUntil = Number.NEGATIVE_INFINITY
-  /** What has waited since it was last judged, and the writes that it took. */
-  #things = 0
-  #writes = 0
+  #before = 0
 
   constructor(most: number, clock: Clock) {
     this.#most = most
@@ -138,25 +132,12 @@ export class Rush {
   /** Counts one more thing, and says whether it may wait for others. */
   add(): boolean {
     const now = this.#clock.monotonic()
-    if (now - this.#from >= 1) {
+    if (now - this.#from >= WINDOW_MS) {
+      this.#before = now - this.#from < 2 * WINDOW_MS ? this.#count : 0
       this.#from = now
       this.#count = 0
     }
     this.#count++
-    if (this.#count > this.#most && now >= this.#restsUntil) this.#until = now + RUSH_LASTS_MS
-    return now < this.#until
-  }
-
-  /** So many things that have waited took so many writes. Where they meet too seldom, nothing waits for a while. */
-  wrote(things: number, writes: number): void {
-    this.#things += things
-    this.#writes += writes
-    if (this.#writes < WRITES_JUDGED) return
-    if (this.#things < this.#writes * PAYS_FROM) {
-      this.#until = Number.NEGATIVE_INFINITY
-      this.#restsUntil = this.#clock.monotonic() + REST_MS
-    }
-    this.#things = 0
-    this.#writes = 0
+    return this.#before > this.#most || this.#count > this.#most
   }
 }

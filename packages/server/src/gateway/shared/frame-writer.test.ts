@@ -49,7 +49,7 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
 function rushed(mostBytes = MANY): FrameWriter {
   const writer = new FrameWriter(mostBytes, new FakeClock(), noBacklog())
   const { stream } = recorded()
-  for (let n = 0; n < 5; n++) writer.write(stream, 'x')
+  for (let n = 0; n < 501; n++) writer.write(stream, 'x')
   return writer
 }
 

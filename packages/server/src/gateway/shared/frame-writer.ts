@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import { Rush, afterTurn } from '@peerage/core'
 
-/** More frames than this within a millisecond are a rush. */
-const RUSH = 4
+/** More frames than this within 100 ms are a rush. */
+const RUSH = 500
 
 /** What waits for one peer until the end of the turn. */
 interface Waiting {
@@ -109,9 +109,7 @@ export class FrameWriter {
     // The members of a room are told by one string: it is encoded for the first of them.
     let last = ''
     let encoded: Encoded = ''
-    let count = 0
     for (const [stream, { frames, bytes }] of this.#waiting) {
-      count += frames.length
       if (!stream.writable) continue
       const [first = ''] = frames
       if (frames.length > 1) writeTo(stream, encodeAll(frames))
@@ -123,7 +121,6 @@ export class FrameWriter {
         writeTo(stream, encoded)
       }
     }
-    this.#rush.wrote(count, this.#waiting.size)
     this.#waiting.clear()
   }
 }
