@@ -50,7 +50,11 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   checkHooks(options)
   const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
   const config = validated({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, backend !== undefined)
-  const log = logger ?? createLogger(config.log.level, standardOutput())
+  let node: { id: NodeId } | undefined
+  // As `serve` has it: each line says which node it is of.
+  const log =
+    logger ??
+    createLogger(config.log.level, standardOutput(), () => (node === undefined ? {} : { node: node.id }))
   const server = new PeerageServer({
     config,
     log,
@@ -60,6 +64,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...(generateId === undefined ? {} : { generateId }),
     ...(onPeer === undefined ? {} : { onPeer }),
   })
+  node = server.node
   const peerage: Peerage = {
     get id() {
       return server.node.id
