@@ -93,8 +93,7 @@ function adviceFor(error: unknown, seconds: number): string {
   const lapse = `it is listed for up to ${seconds} s after (times.nodeLeaseMs)`
   if (error instanceof WrongCertificate)
     return `its certificate is not the announced one: another node or program answers there. Give each node a links.advertise of its own. If that node was restarted just now, ${lapse}`
-  const reason = `${reasonOf(error)}. Nothing can dial it from here`
-  return `${reason}; if it cannot dial this machine either, their messages go through Redis. Open its links.port in firewalls, or set its links.advertise. If it has died just now, ${lapse}`
+  return `${reasonOf(error)}. If it cannot dial this machine either, messages between the two go through Redis. Open its links.port in firewalls, or set its links.advertise. If it has died just now, ${lapse}`
 }
 
 /** What answers has another certificate than the one that the node has announced. */
