@@ -93,6 +93,16 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     expect(await (await fetch(plain.url)).text()).toBe('stock: 7 cups\n')
   })
 
+  test('their log lines say which node they are of', async () => {
+    for (const { child } of [express, plain]) {
+      const health = await child.line(
+        (line) => (line.includes('"msg":"health"') ? line : undefined),
+        DEADLINE_MS,
+      )
+      expect(JSON.parse(health)).toMatchObject({ node: expect.stringMatching(/^[\w-]{8}$/) })
+    }
+  })
+
   test('the peer of the README connects, through a server that points at the tier', async () => {
     const alice = await startChild({
       command: process.execPath,

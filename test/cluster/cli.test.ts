@@ -75,6 +75,26 @@ describe('a configuration that is wrong', () => {
       says: 'redis.ca (/nowhere) cannot be read: ENOENT',
     },
     { args: ['serve', '--port'], says: "option '--port <number>' argument missing" },
+    {
+      args: ['serve', '--links-host', '--links-port', '9200'],
+      says: 'error: --links-host needs a value: --links-port is the next flag',
+    },
+    { args: ['serve', '--config', '--port', '1'], says: '--config needs a value: --port is the next flag' },
+    {
+      args: ['serve', '--origins', '--no-page'],
+      says: '--origins needs a value: --no-page is the next flag',
+    },
+    { args: ['serve', '--access-key', '--port=1'], says: '--access-key needs a value: --port=1 is the next' },
+    { args: ['stun', '--host', '--port', '1'], says: '--host needs a value: --port is the next flag' },
+    { args: ['cluster', '--nodes', '--port', '1'], says: '--nodes needs a value: --port is the next flag' },
+    {
+      args: ['serve', '--links', '::'],
+      says: '--links (command line): is not a flag of this command; did you mean --links-host?',
+    },
+    {
+      args: ['check-config', '--redis', 'redis://h', '--links-host', 'http://127.0.0.1:9200'],
+      says: 'links.host (--links-host): must be an address or a name alone, without scheme, port or brackets (the port is links.port)',
+    },
     { args: ['frobnicate'], says: "unknown command 'frobnicate'" },
     { args: ['stun', '--port', '-1'], says: 'port (--port): must be a whole number' },
     { args: ['cluster', '--nodes', '0', '--port', 'x'], says: '--nodes must be a whole number from 1 to 12' },
@@ -144,7 +164,20 @@ describe('ports', () => {
     expect(text).toContain(
       `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
     )
-    expect(text).toContain('--links-port')
+    expect(text).toContain('change links.port (--links-port)')
+    expect(code).toBe(1)
+    // Redis was never asked for anything: there is nothing to say of how that ended.
+    expect(text).not.toContain('"stage"')
+  })
+
+  test('a name for links that nobody knows: exit 1, and what is unknown', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const args = ['--redis', redis.url, '--links-host', 'nohost.invalid']
+    const { code, text } = await ended(['serve', '--port', '0', ...args])
+    expect(text).toMatch(
+      /any TCP port on nohost\.invalid: (?:no address is known|the name server does not answer) for nohost\.invalid; .*change links\.host \(--links-host\)/,
+    )
     expect(code).toBe(1)
   })
 
@@ -200,6 +233,31 @@ describe('a node', () => {
     cleanups.push(() => redis.stop())
     await logged(child, 'ready')
     expect((await readyz(url)).status).toBe(200)
+  })
+
+  test('says where other nodes reach it, and warns where only this machine does', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const at = ['serve', '--port', '0', '--redis', redis.url, '--links-host']
+    const child = await peerage([...at, '0.0.0.0'])
+    const { links } = await logged(child, 'ready')
+    expect(links).toMatch(/^127\.0\.0\.1:\d+$/)
+    const warned = await child.line((line) => {
+      const found = record(line)
+      return String(found?.['msg']).startsWith('this node announces') ? found : undefined
+    }, START_MS)
+    expect(warned).toMatchObject({
+      level: 'warn',
+      stage: 'link',
+      msg: expect.stringContaining(
+        `${String(links)}, which only this machine can reach: set links.advertise`,
+      ),
+    })
+    const right = await peerage([...at, '127.0.0.1'])
+    expect((await logged(right, 'ready'))['links']).toMatch(/^127\.0\.0\.1:\d+$/)
+    await right.kill('SIGTERM')
+    await right.stopped
+    expect(right.output()).not.toContain('this node announces')
   })
 
   test('never ready, it still ends with 0', async () => {

@@ -109,7 +109,7 @@ describe('doctor', () => {
     const args = ['--links-host', '127.0.0.1']
     const ask = (...more: string[]) => ended(['doctor', '--port', '0', '--redis', redis.url, ...more])
     const alone = await ask(...args)
-    expect(alone.text).toMatch(/^ok {4}links port {4}TCP any on 127\.0\.0\.1 is free$/m)
+    expect(alone.text).toMatch(/^ok {4}links port {4}any free TCP port of 127\.0\.0\.1 will do$/m)
     expect(alone.text).toMatch(/^ok {4}links {9}on; no other node is live/m)
     const [linked, other] = await Promise.all([
       startNode({ redisUrl: redis.url, args }),
@@ -121,9 +121,42 @@ describe('doctor', () => {
     )
     const { code, text } = await ask(...args)
     expect(text).toMatch(/^ok {4}links {9}1 of 2 live nodes can be reached: 127\.0\.0\.1:\d+$/m)
-    expect(text).toMatch(/^warn {2}links {9}1 of 2 live nodes have links off/m)
+    expect(text).toMatch(
+      new RegExp(`^warn {2}links {9}1 of 2 live nodes have links off: .*\\(${other.id}\\)$`, 'm'),
+    )
     expect(code).toBe(0)
-    expect((await ask()).text).toMatch(/^ok {4}links {9}off: messages between nodes go through Redis/m)
+    expect((await ask()).text).toMatch(
+      /^warn {2}links {9}off: messages between nodes go through Redis.*; 1 other live node has them on$/m,
+    )
+  })
+
+  test('beside a running node it finds the ports of that node taken, and does not fail', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const ports = [await freePort(), await freePort(), await freePort()].map(String)
+    const [port = '', admin = '', links = ''] = ports
+    const args = ['--port', port, '--admin-port', admin, '--links-host', '127.0.0.1', '--links-port', links]
+    const node = await startNode({ redisUrl: redis.url, args: [...args, '--no-use-as-p2p-server'] })
+    cleanups.push(() => node.stop())
+    const { code, text } = await ended(['doctor', '--redis', redis.url, ...args])
+    for (const taken of ports)
+      expect(text).toMatch(
+        new RegExp(
+          `^warn {2}\\w.* TCP ${taken} on 127\\.0\\.0\\.1 is taken, and a node of Peerage runs here`,
+          'm',
+        ),
+      )
+    expect(text).toMatch(/^ok {4}links {9}1 of 1 live nodes can be reached/m)
+    expect(code).toBe(0)
+  })
+
+  test('warns where the node would announce an address that only this machine reaches', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.stop())
+    const ask = (...links: string[]) => ended(['doctor', '--port', '0', '--redis', redis.url, ...links])
+    const useless = /^warn {2}links {9}this node announces 127\.0\.0\.1, which only this machine can reach/m
+    expect((await ask('--links-host', '0.0.0.0')).text).toMatch(useless)
+    expect((await ask('--links-host', '127.0.0.1')).text).not.toMatch(useless)
   })
 
   test('finds that something else answers at the address that a node announced', async () => {

@@ -58,6 +58,8 @@ export class Node {
   readonly #claims: Claims
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
   #draining = false
+  /** Whether the store has been started: before, this node is in no set that it could leave. */
+  #begun = false
   #stopped = false
 
   constructor(options: NodeOptions) {
@@ -136,6 +138,7 @@ export class Node {
   async start(): Promise<void> {
     this.#options.backend.identify(this.id)
     await this.#options.backend.start((event) => this.#onBackend(event))
+    this.#begun = true
     await this.#pulse.beat()
   }
 
@@ -244,7 +247,7 @@ export class Node {
         () => this.#partAll(failed),
         // Sockets that ended a moment ago: a name that nobody suspends would count as free.
         () => this.leases.settled(),
-        () => backend.nodes.leave(),
+        () => (this.#begun ? backend.nodes.leave() : undefined),
         () => backend.stop(),
       ],
       failed,

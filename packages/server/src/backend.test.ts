@@ -1,7 +1,7 @@
 import { systemClock } from '@peerage/core'
 import { memoryCluster } from '@peerage/core/memory'
 import { expect, test } from 'vitest'
-import { linksOptions, startFailure } from './backend.js'
+import { addressWarning, linksOptions, startFailure } from './backend.js'
 import { configSchema, type ConfigInput } from './config/schema.js'
 
 function options(links: ConfigInput['links'], store: object = {}) {
@@ -55,7 +55,14 @@ test('a link that cannot be made is told with what to do; another failure as it 
   made?.onError(error, { stage: 'link', to: 'n' })
   made?.onError(error, { stage: 'announce' })
   expect(told).toEqual([
-    [error, { stage: 'link', to: 'n', advice: expect.stringMatching(/through Redis.*peerage doctor/) }],
+    [
+      error,
+      {
+        stage: 'link',
+        to: 'n',
+        advice: expect.stringMatching(/^this node cannot dial that one\. .*peerage doctor/),
+      },
+    ],
     [error, { stage: 'announce' }],
   ])
 })
@@ -66,17 +73,37 @@ test('a port for links that cannot be had is named with its flag; another failur
   expect(startFailure(failed('EADDRINUSE', 'listen'), config)).toMatchObject({
     name: 'PortUnavailable',
     message: expect.stringMatching(
-      /^TCP port 9200 on 10\.0\.0\.1 is taken by another process .*change --links-port$/,
+      /^TCP port 9200 on 10\.0\.0\.1 is taken by another process .*change links\.port \(--links-port\)$/,
     ),
   })
   expect(startFailure(failed('EADDRNOTAVAIL', 'listen'), config)).toMatchObject({
-    message: expect.stringContaining('no such address; change --links-host'),
+    message: expect.stringContaining('no such address; change links.host (--links-host)'),
   })
   expect(startFailure(failed('ENOTFOUND', 'getaddrinfo'), config)).toMatchObject({
-    message: expect.stringContaining('change --links-host'),
+    message: expect.stringContaining('no address is known for 10.0.0.1; change links.host (--links-host)'),
   })
   const other = new Error('Redis is too old')
   expect(startFailure(other, config)).toBe(other)
   const taken = failed('EADDRINUSE', 'listen')
   expect(startFailure(taken, configSchema.parse({}))).toBe(taken)
 })
+
+test.each([
+  ['0.0.0.0', '127.0.0.1:9200', true],
+  ['::', '[::1]:9200', true],
+  ['10.0.0.1', 'localhost:9200', true],
+  ['0.0.0.0', '10.0.0.7:9200', false],
+  ['127.0.0.1', '127.0.0.1:9200', false],
+  ['localhost', '127.0.0.1:9200', false],
+  ['0.0.0.0', null, false],
+])(
+  'listening for links on %s, and announcing %s: is it told that only this machine can reach that? %s',
+  (host, address, isTold) => {
+    const said = addressWarning(configSchema.parse({ links: { host } }), address)
+    if (isTold)
+      expect(said).toContain(
+        `this node announces ${address}, which only this machine can reach: set links.advertise`,
+      )
+    else expect(said).toBeUndefined()
+  },
+)

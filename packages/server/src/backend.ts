@@ -3,6 +3,7 @@ import { memoryCluster } from '@peerage/core/memory'
 import { withLinks, type LinkedBackend, type LinksOptions } from '@peerage/node-links'
 import { parseHostPort } from '@peerage/protocol'
 import { createRedisBackend, type RedisBackend, type RedisBackendOptions } from '@peerage/redis'
+import { isLoopback } from './config/hosts.js'
 import type { Config } from './config/schema.js'
 import { tcpUnavailable } from './http/listen.js'
 import type { TlsFiles, TlsTexts } from './config/tls-files.js'
@@ -71,18 +72,26 @@ export function linksOptions(
   }
 }
 
-/** Why a node cannot start, in words that name the port and its flag where the port for links cannot be had. */
+/** What is wrong with the address that a node announces for its links, `host:port`, where others cannot connect to it. */
+export function addressWarning({ links }: Config, address: string | null): string | undefined {
+  const told = parseHostPort(address)?.host
+  if (told === undefined || links.host === null || isLoopback(links.host) || !isLoopback(told))
+    return undefined
+  return `this node announces ${address}, which only this machine can reach: set links.advertise to an address that the other nodes reach. Where all nodes are on this machine, set links.host to 127.0.0.1`
+}
+
+/** Why a node cannot start, in words that name the port and its setting where the port for links cannot be had. */
 export function startFailure(error: unknown, { links }: Config): unknown {
   const isPort = error instanceof Error && 'syscall' in error && PORT_CALLS.has(String(error.syscall))
   if (links.host === null || !isPort) return error
-  return tcpUnavailable(error, { host: links.host, port: links.port, flag: '--links-port' })
+  return tcpUnavailable(error, { host: links.host, port: links.port, setting: 'links.port (--links-port)' })
 }
 
 /** What fails when a server cannot listen. An absent Redis is no failure of a start. */
 const PORT_CALLS = new Set(['listen', 'getaddrinfo'])
 
 const LINK_ADVICE =
-  'messages go through Redis instead; the nodes must reach links.port of each other (firewall, links.advertise): peerage doctor tries each'
+  'this node cannot dial that one. If that one cannot dial this node either, their messages go through Redis. If that node is alive, check its firewall (links.port) and its links.advertise. peerage doctor tries each node'
 
 /** As Redis sees this machine. Other stores need not know. */
 function localAddressOf(backend: Backend): string | undefined {

@@ -50,7 +50,13 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   checkHooks(options)
   const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
   const config = validated({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, backend !== undefined)
-  const log = logger ?? createLogger(config.log.level, standardOutput())
+  const self: { node?: { readonly id: NodeId } } = {}
+  // As `serve` has it: each line says which node it is of.
+  const log =
+    logger ??
+    createLogger(config.log.level, standardOutput(), () =>
+      self.node === undefined ? {} : { node: self.node.id },
+    )
   const server = new PeerageServer({
     config,
     log,
@@ -60,6 +66,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...(generateId === undefined ? {} : { generateId }),
     ...(onPeer === undefined ? {} : { onPeer }),
   })
+  self.node = server.node
   const peerage: Peerage = {
     get id() {
       return server.node.id

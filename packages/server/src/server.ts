@@ -7,8 +7,8 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
-import type { LinksOptions } from '@peerage/node-links'
-import { createBackend, linkedBackend, startFailure } from './backend.js'
+import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
+import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -64,6 +64,7 @@ export class PeerageServer {
   readonly #gateways: readonly HttpGateway[]
   readonly #p2p: P2PServer
   readonly #onError: OnError
+  readonly #links: LinkedBackend | undefined
   readonly #ports = new AttachedPorts()
   readonly #holder = { hasEnded: () => this.#hasEnded }
   /** Undoes what was attached and opened, last first. */
@@ -128,6 +129,12 @@ export class PeerageServer {
     this.#gateways = gateways
     this.#p2p = p2p
     this.#onError = onError
+    this.#links = linked
+  }
+
+  /** `host:port` that the other nodes are told for links; null: none yet, or there are no links. */
+  get linksAddress(): string | null {
+    return this.#links?.links.address ?? null
   }
 
   readiness(): Readiness {
@@ -181,7 +188,7 @@ export class PeerageServer {
       files: this.#files,
       onError,
     })
-    const at = { host, port: this.#config.port, flag: '--port' }
+    const at = { host, port: this.#config.port, setting: 'port (--port)' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
     // Such as too many open files.
     server.on('error', (error) => onError(error, { stage: 'port' }))
@@ -238,6 +245,14 @@ export class PeerageServer {
     } catch (error) {
       throw startFailure(error, this.#config)
     }
+    if (this.#links !== undefined) void this.#lookAtAddress()
+  }
+
+  /** The address that the node announces is known when it is ready; why it is not, `ready` tells those who ask. */
+  async #lookAtAddress(): Promise<void> {
+    await this.ready().catch(() => {})
+    const warning = addressWarning(this.#config, this.linksAddress)
+    if (warning !== undefined) this.#log.warn({ stage: 'link', links: this.linksAddress }, warning)
   }
 
   /** The admin port, where there is to be one. */

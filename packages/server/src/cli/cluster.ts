@@ -104,10 +104,10 @@ class Trial {
 
   /** Starts everything; resolves with HAProxy's URL. Gives up at once when told to end, or when a part fails. */
   async start(): Promise<string> {
-    const port = await freePort(this.#options.port, '--port')
+    const port = await freePort(this.#options.port)
     if (!existsSync(HAPROXY_CONFIG)) throw new Error(`${HAPROXY_CONFIG} is missing: run this in a checkout`)
     this.#directory = await mkdtemp(join(tmpdir(), 'peerage-cluster-'))
-    const redisPort = await freePort(0, '')
+    const redisPort = await freePort(0)
     await this.#startRedis(redisPort, this.#directory)
     const nodes = await Promise.all(
       Array.from({ length: this.#options.nodes }, (_, index) => this.#startNode(index + 1, redisPort)),
@@ -238,9 +238,9 @@ async function answers(url: string): Promise<void> {
 }
 
 /** A port that is free now: `wanted`, or one of the system's choice for 0. Rejects with PortUnavailable. */
-async function freePort(wanted: number, flag: string): Promise<number> {
+async function freePort(wanted: number): Promise<number> {
   const server = createServer()
-  const { port } = await listenTcp(bounded(server), { host: HOST, port: wanted, flag })
+  const { port } = await listenTcp(bounded(server), { host: HOST, port: wanted, setting: '--port' })
   await closeServer(server)
   return port
 }

@@ -60,8 +60,29 @@ function printProblems(problems: readonly Problem[], err: (line: string) => void
 function addFlags(command: Command, leaves: readonly Leaf[]): Command {
   command.option('--config <file>', 'YAML file of settings; flags and environment win over it')
   for (const leaf of leaves) for (const option of optionsOf(leaf)) command.addOption(option)
+  for (const option of command.options)
+    refuseFlags(command, option, leaves.find(({ flag }) => flag === option.long)?.secret)
   // Unknown flags and stray words are collected and reported with everything else that is wrong.
   return command.allowUnknownOption().allowExcessArguments()
+}
+
+/**
+ * Commander takes the next word for the value of a flag, whatever it is. A flag of this command is none, and only a secret
+ * may look like another flag.
+ */
+export function refuseFlags(command: Command, option: Option, isSecret = false): void {
+  if (!option.required) return
+  const { parseArg } = option
+  option.argParser((text: string, former: unknown) => {
+    const isFlag = isSecret ? isFlagOf(command, text) : text.startsWith('--')
+    if (isFlag) command.error(`error: ${option.long} needs a value: ${text} is the next flag`)
+    return parseArg === undefined ? text : parseArg(text, former)
+  })
+}
+
+function isFlagOf(command: Command, text: string): boolean {
+  const word = text.split('=')[0] ?? text
+  return word === '--help' || command.options.some(({ long }) => long === word)
 }
 
 function optionsOf(leaf: Leaf): Option[] {

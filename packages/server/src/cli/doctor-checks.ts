@@ -1,15 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import { createServer } from 'node:http'
 import { isIPv6 } from 'node:net'
-import { inTurn } from '@peerage/core'
 import { icePort, iceTransport, parseHostPort, parseIceUrl } from '@peerage/protocol'
 import { bindUdp, queryBinding } from '@peerage/stun'
-import { isLoopback } from '../config/check.js'
+import { isLoopback } from '../config/hosts.js'
 import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
-import { bounded, closersOf, closeServer, listenPair, listenTcp } from '../http/listen.js'
 import { loadPage, PAGE_DIRECTORY } from '../http/page.js'
 import { readTls } from '../config/tls-files.js'
 
@@ -72,44 +69,6 @@ export function checkBacklog(readFile: (path: string) => string): Finding {
     return { verdict: 'ok', subject, text: `${most} connections may wait to be accepted` }
   const advice = `set net.core.somaxconn to ${WAITING_CONNECTIONS} or more, or a node's death takes its peers longer`
   return { verdict: 'warn', subject, text: `only ${most} connections may wait to be accepted: ${advice}` }
-}
-
-/** Takes each port for a moment, as `serve` would. */
-export async function checkPorts(config: Config): Promise<Finding[]> {
-  const { host, port, p2p, admin, links } = config
-  const findings = [
-    await attempt('port', async () => {
-      const server = bounded(createServer())
-      const pair = await listenPair(server, { host, port, flag: '--port' }, p2p.useAsP2PServer)
-      await inTurn([...closersOf(pair.udp), () => closeServer(server)], () => {})
-      const next = p2p.useAsP2PServer
-        ? `, and UDP ${port === 0 ? 'next to it' : port + 1} for the P2P server`
-        : ''
-      return `TCP ${port === 0 ? 'any' : port} on ${host} is free${next}`
-    }),
-  ]
-  if (admin.port !== null)
-    findings.push(await checkPort('admin port', { ...admin, port: admin.port, flag: '--admin-port' }))
-  if (links.host !== null)
-    findings.push(await checkPort('links port', { ...links, host: links.host, flag: '--links-port' }))
-  return findings
-}
-
-function checkPort(subject: string, at: { host: string; port: number; flag: string }): Promise<Finding> {
-  return attempt(subject, async () => {
-    const server = bounded(createServer())
-    await listenTcp(server, at)
-    await closeServer(server)
-    return `TCP ${at.port === 0 ? 'any' : at.port} on ${at.host} is free`
-  })
-}
-
-async function attempt(subject: string, act: () => Promise<string>): Promise<Finding> {
-  try {
-    return { verdict: 'ok', subject, text: await act() }
-  } catch (error) {
-    return { verdict: 'fail', subject, text: reasonOf(error) }
-  }
 }
 
 /** Whoever renews certificates does so well before the last tenth of their life. */

@@ -39,7 +39,11 @@ const told = (port: number): string =>
 /** What doctor finds among live nodes that announce these texts; undefined: nothing. */
 async function found(
   announced: readonly (string | undefined)[],
-  { host = '127.0.0.1', plain = true }: { host?: string | null; plain?: boolean } = {},
+  {
+    host = '127.0.0.1',
+    plain = true,
+    ...own
+  }: { host?: string | null; plain?: boolean; advertise?: string; localAddress?: string } = {},
 ) {
   const cluster = memoryCluster()
   for (const text of announced) {
@@ -48,15 +52,51 @@ async function found(
     await backend.nodes.beat()
     if (text !== undefined) await backend.nodes.announce(text)
   }
-  const findings = await checkLinks(configSchema.parse({ links: { host, plain } }), cluster.backend().nodes)
+  const config = configSchema.parse({ links: { host, plain, advertise: own.advertise } })
+  const findings = await checkLinks(config, cluster.backend().nodes, own.localAddress)
   return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
 }
 
+const ID_LINE = 'ok links: the id of a node is `node` in each line of its own log'
+
 describe('links to the other nodes', () => {
-  test('are off: it says so, and asks nobody', async () => {
-    expect(await found([told(1)], { host: null })).toEqual([
-      expect.stringMatching(/^ok links: off: .*links\.host/),
+  test('are off: it says so, and how many other nodes have them on', async () => {
+    expect(await found([undefined], { host: null })).toEqual([
+      expect.stringMatching(/^ok links: off: .*links\.host lets them go directly$/),
     ])
+    expect(await found([told(1), undefined], { host: null })).toEqual([
+      expect.stringMatching(/^warn links: off: .*; 1 other live node has them on$/),
+    ])
+    expect(await found([told(1), told(2)], { host: null })).toEqual([
+      expect.stringMatching(/^warn links: off: .*; 2 other live nodes have them on$/),
+    ])
+  })
+
+  const useless = (address: string): unknown =>
+    expect.stringMatching(
+      `^warn links: this node announces ${address}, which only this machine can reach: set links\\.advertise`,
+    )
+  test.each([
+    ['the address from which it reaches Redis', { host: '0.0.0.0', localAddress: '127.0.0.1' }, '127.0.0.1'],
+    ['what it is to advertise', { host: '10.0.0.1', advertise: '[::1]:9200' }, '::1'],
+  ])('would lead nowhere: %s is loopback', async (_, settings, address) => {
+    expect(await found([], settings)).toEqual([expect.stringMatching(/^ok links: on/), useless(address)])
+  })
+
+  test.each([
+    { host: '127.0.0.1', advertise: '127.0.0.1:1' },
+    { host: '0.0.0.0', localAddress: '10.0.0.7' },
+    { host: '0.0.0.0', localAddress: '127.0.0.1', advertise: '10.0.0.7:1' },
+    { host: '::' },
+  ])('lead somewhere: %j', async (settings) => {
+    expect(await found([], settings)).toHaveLength(1)
+  })
+
+  test('another node that announces loopback is named: only its own machine reaches that', async () => {
+    const [line] = await found([told(await listening())], { host: '10.0.0.1' })
+    expect(line).toMatch(
+      /^warn links: node \S{8} announces 127\.0\.0\.1:\d+, which only its own machine can reach\. Set its links\.advertise/,
+    )
   })
 
   test('no other node is live', async () => {
@@ -77,28 +117,33 @@ describe('links to the other nodes', () => {
       `ok links: 1 of 2 live nodes can be reached: 127.0.0.1:${open}`,
       expect.stringMatching(
         new RegExp(
-          `^warn links: node \\S{8} at 127\\.0\\.0\\.1:${closed}: .*ECONNREFUSED.*through Redis.*links\\.advertise$`,
+          `^warn links: node \\S{8} at 127\\.0\\.0\\.1:${closed}: .*ECONNREFUSED.*through Redis.*links\\.advertise\\. .*up to 12 s after \\(times\\.nodeLeaseMs\\)$`,
         ),
       ),
+      ID_LINE,
     ])
   })
 
   test('nodes without links, and what is no announcement, are told apart', async () => {
     expect(await found([undefined, '{}'])).toEqual([
-      'warn links: 1 of 2 live nodes have links off: set links.host there, too',
+      expect.stringMatching(
+        /^warn links: 1 of 2 live nodes have links off: set links\.host there, too \([\w-]{8}\)$/,
+      ),
       expect.stringMatching(/^warn links: node \S{8} announces what this version does not understand/),
+      ID_LINE,
     ])
   })
 
   test('a node without TLS has no link to one with it', async () => {
     expect(await found([told(await listening())], { plain: false })).toEqual([
-      expect.stringMatching(/^warn links: node \S{8} has links without TLS; .*Set links\.plain to the same/),
+      expect.stringMatching(/^warn links: node \S{8} has links without TLS, .*Set links\.plain to the same/),
+      ID_LINE,
     ])
   })
 
   test('of a whole tier that is out of reach a few are named, and the others counted', async () => {
     const lines = await found(Array.from({ length: 12 }, () => 'x'))
-    expect(lines).toHaveLength(9)
-    expect(lines.at(-1)).toBe('warn links: and 4 more nodes')
+    expect(lines).toHaveLength(10)
+    expect(lines.at(-2)).toBe('warn links: and 4 more nodes')
   })
 })

@@ -3,7 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Nodes } from '@peerage/core'
 import { formatAddress, parseAnnouncement, type Announcement } from '@peerage/node-links'
-import type { NodeId } from '@peerage/protocol'
+import { parseHostPort, type NodeId } from '@peerage/protocol'
+import { isEveryAddress, isLoopback } from '../config/hosts.js'
 import type { Config } from '../config/schema.js'
 import { reasonOf } from '../lib/reason.js'
 import type { Finding } from './doctor-checks.js'
@@ -15,45 +16,88 @@ const NAMED_MOST = 8
 
 type Outcome =
   | { state: 'reached'; address: string }
-  | { state: 'silent' }
+  | { state: 'silent'; node: NodeId }
   | { state: 'unreached'; problem: string }
 
 const subject = 'links'
 
-/** Whether this machine reaches the other nodes directly, as they tell it to. A node without links needs none of it. */
-export async function checkLinks({ links }: Config, nodes: Nodes): Promise<Finding[]> {
-  if (links.host === null) {
-    const text = 'off: messages between nodes go through Redis; links.host lets them go directly'
-    return [{ verdict: 'ok', subject, text }]
-  }
+/**
+ * Whether this machine reaches the other nodes directly, as they tell it to. `localAddress`: from which it reaches Redis.
+ */
+export async function checkLinks(
+  config: Config,
+  nodes: Nodes,
+  localAddress: string | undefined,
+): Promise<Finding[]> {
   await nodes.refresh()
   const live = nodes.list().filter(({ status }) => status.state === 'live')
-  if (live.length === 0) return [{ verdict: 'ok', subject, text: 'on; no other node is live to be tried' }]
-  const outcomes = await Promise.all(live.map(({ node }) => tryNode(node, nodes, links.plain)))
-  return [...reached(outcomes), ...silent(outcomes), ...unreached(outcomes)]
+  if (config.links.host === null) return [await whereOff(live, nodes)]
+  const own = checkOwn(config.links, localAddress)
+  if (live.length === 0)
+    return [{ verdict: 'ok', subject, text: 'on; no other node is live to be tried' }, ...own]
+  const outcomes = await Promise.all(live.map(({ node }) => tryNode(node, nodes, config)))
+  const findings = [...reached(outcomes), ...silent(outcomes), ...unreached(outcomes)]
+  if (outcomes.some(({ state }) => state !== 'reached'))
+    findings.push({ verdict: 'ok', subject, text: 'the id of a node is `node` in each line of its own log' })
+  return [...findings, ...own]
 }
 
-async function tryNode(node: NodeId, nodes: Nodes, plain: boolean): Promise<Outcome> {
-  const unreached = (problem: string, advice: string): Outcome => ({
-    state: 'unreached',
-    problem: `node ${node} ${problem}; messages to it go through Redis. ${advice}`,
-  })
+async function whereOff(live: readonly { node: NodeId }[], nodes: Nodes): Promise<Finding> {
+  const text = 'off: messages between nodes go through Redis; links.host lets them go directly'
+  const announced = await Promise.all(live.map(({ node }) => nodes.announced(node)))
+  const on = announced.filter((one) => one !== undefined).length
+  if (on === 0) return { verdict: 'ok', subject, text }
+  return {
+    verdict: 'warn',
+    subject,
+    text: `${text}; ${on} other live ${on === 1 ? 'node has' : 'nodes have'} them on`,
+  }
+}
+
+/** What the node of this configuration would tell the others, where that is of no use to them. */
+function checkOwn({ host, advertise }: Config['links'], localAddress: string | undefined): Finding[] {
+  if (host === null || isLoopback(host)) return []
+  const told = parseHostPort(advertise)?.host ?? (isEveryAddress(host) ? localAddress : host)
+  if (told === undefined || !isLoopback(told)) return []
+  const text = `this node announces ${told}, which only this machine can reach: set links.advertise to an address that the others reach`
+  return [{ verdict: 'warn', subject, text }]
+}
+
+async function tryNode(node: NodeId, nodes: Nodes, { links, times }: Config): Promise<Outcome> {
+  const unreached = (problem: string): Outcome => ({ state: 'unreached', problem: `node ${node} ${problem}` })
   const text = await nodes.announced(node)
-  if (text === undefined) return { state: 'silent' }
+  if (text === undefined) return { state: 'silent', node }
   const announcement = parseAnnouncement(text)
   if (announcement === undefined)
-    return unreached('announces what this version does not understand', 'Run one version everywhere')
-  if (plain !== (announcement.proof.type === 'token'))
-    return unreached(`has links ${plain ? 'with' : 'without'} TLS`, 'Set links.plain to the same everywhere')
+    return unreached('announces what this version does not understand. Run one version everywhere')
+  if (links.plain !== (announcement.proof.type === 'token')) {
+    const is = links.plain ? 'with' : 'without'
+    return unreached(
+      `has links ${is} TLS, and these settings do not: messages between the two go through Redis. Set links.plain to the same everywhere`,
+    )
+  }
   const address = formatAddress(announcement.address)
+  if (isLoopback(announcement.address.host) && links.host !== null && !isLoopback(links.host))
+    return unreached(
+      `announces ${address}, which only its own machine can reach. Set its links.advertise to an address that the others reach`,
+    )
   try {
     await open(announcement)
     return { state: 'reached', address }
   } catch (error) {
-    const advice = 'Open its links.port in firewalls, or set its links.advertise'
-    return unreached(`at ${address}: ${reasonOf(error)}`, advice)
+    return unreached(`at ${address}: ${adviceFor(error, times.nodeLeaseMs / 1_000)}`)
   }
 }
+
+function adviceFor(error: unknown, seconds: number): string {
+  const lapse = `it is listed for up to ${seconds} s after (times.nodeLeaseMs)`
+  if (error instanceof WrongCertificate)
+    return `its certificate is not the announced one: another node or program answers there. Give each node a links.advertise of its own. If that node was restarted just now, ${lapse}`
+  return `${reasonOf(error)}. If it cannot dial this machine either, messages between the two go through Redis. Open its links.port in firewalls, or set its links.advertise. If it has died just now, ${lapse}`
+}
+
+/** What answers has another certificate than the one that the node has announced. */
+class WrongCertificate extends Error {}
 
 /** Opens a connection as a link would, as far as the proof that this machine can check, and ends it. */
 async function open({ address: { host, port }, proof }: Announcement): Promise<void> {
@@ -66,8 +110,7 @@ async function open({ address: { host, port }, proof }: Announcement): Promise<v
   try {
     await once(socket, 'secureConnect')
     const raw = socket.getPeerX509Certificate()?.raw ?? ''
-    if (createHash('sha256').update(raw).digest('hex') !== proof.sha256)
-      throw new Error('its certificate is not the announced one: something else answers there')
+    if (createHash('sha256').update(raw).digest('hex') !== proof.sha256) throw new WrongCertificate()
   } finally {
     socket.destroy()
   }
@@ -94,9 +137,9 @@ function reached(outcomes: readonly Outcome[]): Finding[] {
 }
 
 function silent(outcomes: readonly Outcome[]): Finding[] {
-  const count = outcomes.filter(({ state }) => state === 'silent').length
-  if (count === 0) return []
-  const text = `${count} of ${outcomes.length} live nodes have links off: set links.host there, too`
+  const ids = outcomes.flatMap((outcome) => (outcome.state === 'silent' ? [outcome.node] : []))
+  if (ids.length === 0) return []
+  const text = `${ids.length} of ${outcomes.length} live nodes have links off: set links.host there, too (${named(ids)})`
   return [{ verdict: 'warn', subject, text }]
 }
 
@@ -108,7 +151,7 @@ function unreached(outcomes: readonly Outcome[]): Finding[] {
   return findings
 }
 
-function named(addresses: readonly string[]): string {
-  const shown = addresses.slice(0, NAMED_MOST).join(', ')
-  return addresses.length > NAMED_MOST ? `${shown}, …` : shown
+function named(words: readonly string[]): string {
+  const shown = words.slice(0, NAMED_MOST).join(', ')
+  return words.length > NAMED_MOST ? `${shown}, …` : shown
 }

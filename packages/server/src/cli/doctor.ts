@@ -12,11 +12,11 @@ import {
   checkEntrance,
   checkNodeVersion,
   checkPage,
-  checkPorts,
   checkTls,
   type Finding,
 } from './doctor-checks.js'
 import { checkLinks } from './doctor-links.js'
+import { checkPorts } from './doctor-ports.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Redis on the same network answers in well under a millisecond; commands fail after times.commandMs. */
@@ -74,7 +74,8 @@ async function checkRedis(config: Config): Promise<Finding[]> {
     const keys = await checkKeys(config, backend)
     findings.push(keys, await checkChannels(config, backend, () => said))
     // What the nodes tell of themselves is in those keys.
-    if (keys.verdict === 'ok') findings.push(...(await checkLinks(config, backend.nodes)))
+    if (keys.verdict === 'ok')
+      findings.push(...(await checkLinks(config, backend.nodes, backend.localAddress())))
     return findings
   } catch (error) {
     if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]

@@ -9,7 +9,7 @@ import { createOwnServer } from '../http/own-server.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
-import { configured, type Execution } from './configured.js'
+import { configured, refuseFlags, type Execution } from './configured.js'
 import { doctor } from './doctor.js'
 import { serve } from './serve.js'
 import { serveStun } from './stun.js'
@@ -82,12 +82,13 @@ function addCluster(command: Command, { surroundings, finish }: Execution): void
     .option('--nodes <number>', 'how many nodes, 1 to 12', '3')
     .option('--port <number>', 'where HAProxy listens on 127.0.0.1', '9000')
     .option('--verbose', 'print what every part logs')
-    .action(async () => {
-      const { nodes, port, verbose } = command.opts<{ nodes: string; port: string; verbose?: boolean }>()
-      finish(
-        await cluster({ nodes: Number(nodes), port: Number(port), verbose: verbose ?? false }, surroundings),
-      )
-    })
+  for (const option of command.options) refuseFlags(command, option)
+  command.action(async () => {
+    const { nodes, port, verbose } = command.opts<{ nodes: string; port: string; verbose?: boolean }>()
+    finish(
+      await cluster({ nodes: Number(nodes), port: Number(port), verbose: verbose ?? false }, surroundings),
+    )
+  })
 }
 
 /** Beyond the settings themselves: the files that they name must be usable. */

@@ -51,7 +51,7 @@ function announce(
 ): void {
   // A drain that began before it was ever ready.
   if (!server.readiness().ready) return
-  log.info({ ...listening, node: server.node.id }, 'ready')
+  log.info({ ...listening, links: server.linksAddress, node: server.node.id }, 'ready')
   if (isTerminal) err(`peerage: ready. Open ${listening.url} in a browser; Ctrl-C ends it.`)
 }
 

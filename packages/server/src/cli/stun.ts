@@ -98,7 +98,8 @@ function isAbsentAddress(error: unknown): boolean {
 }
 
 function explain(error: unknown, host: string, port: number): PortUnavailable {
-  return unavailable(error, `UDP or TCP port ${port} on ${host}`, `ss -lntup 'sport = :${port}'`, '--port')
+  const at = { host, port, setting: 'port (--port)' }
+  return unavailable(error, at, { what: 'UDP or TCP', ask: 'ss -lntup' })
 }
 
 function closers({ udp, tcp }: Sockets): (() => void)[] {

@@ -1,24 +1,9 @@
 import { checkTimes } from '@peerage/core'
-import { isIP } from 'node:net'
 import { parseHostPort } from '@peerage/protocol'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
-import ipaddr from 'ipaddr.js'
+import { isEveryAddress, isLoopback, isPrivate } from './hosts.js'
 import { define, type Misfit } from './load.js'
-import { configSchema, type Config } from './schema.js'
-
-/** True for an address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  if (host === 'localhost') return true
-  return isIP(host) !== 0 && ipaddr.process(host).range() === 'loopback'
-}
-
-/** Networks that nobody routes to from outside. */
-const PRIVATE_RANGES = ['private', 'loopback', 'linkLocal', 'carrierGradeNat', 'uniqueLocal']
-
-/** False for an address that is public, or that stands for every address. A name may be anything. */
-function mayBePrivate(host: string): boolean {
-  return isIP(host) === 0 || PRIVATE_RANGES.includes(ipaddr.process(host).range())
-}
+import { configSchema, defaultConfig, type Config } from './schema.js'
 
 /**
  * How settings fit together: what no single one can tell. `hasStore`: whether there is a store that several nodes can
@@ -57,23 +42,25 @@ function checkRedis({ url, prefix }: Config['redis']): Misfit[] {
 
 function checkPorts({ port, admin, links, p2p }: Config): Misfit[] {
   const misfits: Misfit[] = []
+  const differ = (path: string, from: string, taken: number): void =>
+    void misfits.push({ path, problem: `must differ from ${from} (${taken})` })
   if (port === 65_535 && p2p.useAsP2PServer)
     misfits.push({ path: 'port', problem: 'must be below 65535: the P2P server takes the next one' })
-  if (port !== 0 && admin.port === port)
-    misfits.push({ path: 'admin.port', problem: 'must differ from port' })
-  if (links.port !== 0 && links.port === port)
-    misfits.push({ path: 'links.port', problem: 'must differ from port' })
-  if (links.port !== 0 && links.port === admin.port)
-    misfits.push({ path: 'links.port', problem: 'must differ from admin.port' })
+  if (port !== 0 && admin.port === port) differ('admin.port', 'port', port)
+  if (links.port !== 0 && links.port === port) differ('links.port', 'port', port)
+  if (links.port !== 0 && links.port === admin.port) differ('links.port', 'admin.port', links.port)
   return misfits
 }
 
-function checkLinks({ host, port, advertise, plain }: Config['links'], hasStore: boolean): Misfit[] {
-  if (host === null) {
-    const set = [port === 0 ? '' : 'port', advertise === null ? '' : 'advertise', plain ? 'plain' : '']
-    return set
-      .filter((key) => key !== '')
-      .map((key) => ({ path: `links.${key}`, problem: 'needs links.host: without it there are no links' }))
+function checkLinks(links: Config['links'], hasStore: boolean): Misfit[] {
+  if (links.host === null) {
+    const set = (['port', 'advertise', 'most', 'plain'] as const).filter(
+      (key) => links[key] !== defaultConfig.links[key],
+    )
+    return set.map((key) => ({
+      path: `links.${key}`,
+      problem: 'needs links.host: without it there are no links',
+    }))
   }
   const misfits: Misfit[] = []
   if (!hasStore)
@@ -81,18 +68,23 @@ function checkLinks({ host, port, advertise, plain }: Config['links'], hasStore:
       path: 'links.host',
       problem: 'needs redis.url: a node without Redis is alone, and has nobody to link to',
     })
-  if (plain && !mayBePrivate(host))
-    misfits.push({
-      path: 'links.plain',
-      problem: `needs a private address in links.host: ${host} may be reached from outside, and without TLS others could read the messages and pose as a node. Name the private address, or leave links.plain out`,
-    })
-  const told = advertise === null ? undefined : parseHostPort(advertise)?.host
-  if (told !== undefined && isIP(told) !== 0 && ipaddr.process(told).range() === 'unspecified')
+  const told = parseHostPort(links.advertise)?.host
+  if (links.plain) misfits.push(...checkPlain({ 'links.host': links.host, 'links.advertise': told }))
+  if (told !== undefined && isEveryAddress(told))
     misfits.push({
       path: 'links.advertise',
       problem: `must be an address that the other nodes can connect to: ${told} is none`,
     })
   return misfits
+}
+
+/** Without TLS there must be nobody else in the network. What only an address shows is looked at. */
+function checkPlain(hosts: Readonly<Record<string, string | undefined>>): Misfit[] {
+  return Object.entries(hosts).flatMap(([setting, host]) => {
+    if (host === undefined || isPrivate(host)) return []
+    const problem = `needs a private IP address in ${setting}: ${host} may be reached from outside, and without TLS others could read the messages and pose as a node. Name the private address, or leave links.plain out`
+    return [{ path: 'links.plain', problem }]
+  })
 }
 
 function pair<K extends string>(section: Record<K, string | null>, name: string, a: K, b: K): Misfit[] {

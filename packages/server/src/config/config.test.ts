@@ -163,7 +163,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ['redis.url', 'http://h', /^redis\.url \(PEERAGE_REDIS\): scheme must be one of redis/],
     ['redis.prefix', '{pg}', /^redis\.prefix \(PEERAGE_REDIS_PREFIX\): must not hold/],
     ['times.beatMs', '0', /^times\.beatMs \(PEERAGE_TIMES_BEAT_MS\): must be a whole number from 1/],
-    ['admin.port', '9000', 'admin.port (PEERAGE_ADMIN_PORT): must differ from port'],
+    ['admin.port', '9000', 'admin.port (PEERAGE_ADMIN_PORT): must differ from port (9000)'],
     ['access.key', 'short', 'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters'],
     ['origins', 'null', /^origins\.0 \(PEERAGE_ORIGINS\): must not be null: .*access\.key; it is "null"$/],
     ['origins', 'a.example', /^origins\.0 .*must be an exact origin /],
@@ -257,6 +257,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       'links.advertise (PEERAGE_LINKS_ADVERTISE): needs links.host: without it there are no links',
     ],
     ['links.port', '9200', /^links\.port \(PEERAGE_LINKS_PORT\): needs links\.host/],
+    ['links.most', '5', /^links\.most \(PEERAGE_LINKS_MOST\): needs links\.host/],
     ['links.plain', 'yes', /^links\.plain \(PEERAGE_LINKS_PLAIN\): needs links\.host/],
     [
       'links.host',
@@ -376,22 +377,41 @@ describe('links to other nodes', () => {
     })
   })
 
-  test.each(['0.0.0.0', '::', '8.8.8.8', '2001:4860::1', '::ffff:8.8.8.8'])(
+  test.each(['0.0.0.0', '::', '8.8.8.8', '2001:4860::1', '::ffff:8.8.8.8', 'example.com', 'node1'])(
     'are not without TLS on %s, which may be reached from outside',
     (host) => {
       expect(problems({ flags: { ...flags, 'links.host': host } })).toEqual([])
       expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([
         expect.stringContaining(
-          `links.plain (--links.plain): needs a private address in links.host: ${host} may be`,
+          `links.plain (--links.plain): needs a private IP address in links.host: ${host} may be`,
         ),
       ])
     },
   )
 
-  test.each(['127.0.0.1', '10.1.2.3', '192.168.1.1', '100.64.0.1', '169.254.1.1', 'fd00::1', '::1', 'node1'])(
-    'may be without TLS on %s',
-    (host) => {
-      expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([])
+  test.each([
+    '127.0.0.1',
+    '10.1.2.3',
+    '192.168.1.1',
+    '100.64.0.1',
+    '169.254.1.1',
+    'fd00::1',
+    '::1',
+    'localhost',
+  ])('may be without TLS on %s', (host) => {
+    expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([])
+  })
+
+  test.each(['8.8.8.8:9200', '[2001:4860::1]:9200', 'node1.example:9200'])(
+    'are not without TLS at the advertised address %s, which may be reached from outside',
+    (advertise) => {
+      const named = { ...flags, 'links.host': '127.0.0.1', 'links.advertise': advertise }
+      expect(problems({ flags: named })).toEqual([])
+      expect(problems({ flags: { ...named, 'links.plain': true } })).toEqual([
+        expect.stringMatching(/^links\.plain .*: needs a private IP address in links\.advertise: /),
+      ])
+      const inside = { 'links.advertise': '10.0.0.7:9200', 'links.plain': true }
+      expect(problems({ flags: { ...named, ...inside } })).toEqual([])
     },
   )
 
@@ -403,10 +423,10 @@ describe('links to other nodes', () => {
 
   test('have a port of their own', () => {
     expect(problems({ flags: { ...flags, 'links.port': 9_000 } })).toEqual([
-      'links.port (--links.port): must differ from port',
+      'links.port (--links.port): must differ from port (9000)',
     ])
     expect(problems({ flags: { ...flags, 'links.port': 9_100, 'admin.port': 9_100 } })).toEqual([
-      'links.port (--links.port): must differ from admin.port',
+      'links.port (--links.port): must differ from admin.port (9100)',
     ])
   })
 })
@@ -454,6 +474,8 @@ test('a printed configuration is a file that says the same', () => {
 test('a hint is given for a slip, not for any word', () => {
   expect(closest('--prot', ['--port', '--host'])).toBe('--port')
   expect(closest('--banana', ['--port', '--host'])).toBeUndefined()
+  expect(closest('--links', ['--link', '--linkshost', '--links-host', '--links-port'])).toBe('--links-host')
+  expect(closest('PEERAGE_LINKS', ['PEERAGE_HOST', 'PEERAGE_LINKS_HOST'])).toBe('PEERAGE_LINKS_HOST')
 })
 
 test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {

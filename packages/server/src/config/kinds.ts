@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { formatIceUrl, parseApp, parseHostPort, parseIceUrl, type App } from '@peerage/protocol'
 import { z } from 'zod'
+import { problemOfHost } from './hosts.js'
 
 /** What the loader, the CLI and the documentation know of a setting beyond its type. */
 export interface Setting {
@@ -97,6 +98,13 @@ function isCidr(input: string): boolean {
   const version = isIP(address)
   return version !== 0 && Number(bits) <= (version === 6 ? 128 : 32)
 }
+
+/** An address to listen on; `portSetting` is where its port is said. */
+export const host = (portSetting: string): typeof text =>
+  text.superRefine((input, context) => {
+    const problem = problemOfHost(input, portSetting)
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  })
 
 export const hostPort = text.refine(
   (input) => parseHostPort(input) !== undefined,

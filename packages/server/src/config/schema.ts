@@ -4,6 +4,7 @@ import { z } from 'zod'
 import {
   app,
   flag,
+  host,
   hostPort,
   listOf,
   milliseconds,
@@ -54,17 +55,17 @@ const MOST_LINKS = 10_000
 
 const links = section({
   host: set(
-    text.nullable().default(null),
+    host('links.port').nullable().default(null),
     'address to listen on for the other nodes: messages between nodes then go directly; unset: through Redis alone',
   ),
   port: set(port.default(0), 'TCP port for the other nodes; 0 picks a free one'),
   advertise: set(
     hostPort.nullable().default(null),
-    'host:port at which the other nodes reach links.host and links.port, where they cannot see that themselves',
+    'host:port at which the other nodes reach this one, its own on each node; needed where that is not links.host and links.port, or where Redis is on loopback (NAT, containers)',
   ),
   most: set(
     whole(1, MOST_LINKS).default(256),
-    'links to other nodes at once; the busiest stay, the others go through Redis',
+    'links to other nodes at once; beyond that, a node gets one only if its traffic is more than twice that of the quietest link',
   ),
   plain: set(
     flag.default(false),
@@ -88,7 +89,7 @@ const times = section({
 })
 
 const admin = section({
-  host: set(text.default('127.0.0.1'), 'address of the admin port; keep it private'),
+  host: set(host('admin.port').default('127.0.0.1'), 'address of the admin port; keep it private'),
   port: set(port.nullable().default(null), 'port of /metrics; 0 picks a free one; unset: no admin port'),
 })
 
@@ -197,7 +198,7 @@ const p2p = section({
 /** The one description of what a node can be told. Everything else about configuration follows from it. */
 export const configSchema = z.strictObject({
   host: set(
-    text.default('127.0.0.1'),
+    host('port').default('127.0.0.1'),
     'address to listen on; beyond loopback an access rule or open is needed',
   ),
   port: set(port.default(9_000), 'TCP port; 0 picks a free one whose neighbour is free for UDP'),

@@ -100,9 +100,12 @@ function pairs(text: string): Record<string, string> {
   )
 }
 
-/** The known word that is closest to a mistyped one, if any is close. */
+/** The known word that is closest to a mistyped one, or the first one of the section that it names, if there is any. */
 export function closest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined
+  let best = known.find(
+    (candidate) => /^[-_.]/.test(candidate.slice(word.length)) && candidate.startsWith(word),
+  )
+  if (best !== undefined) return best
   // Two slips in a short word, more in a long one: beyond that a hint only misleads.
   let least = Math.max(2, Math.floor(word.length / 4)) + 1
   for (const candidate of known) {

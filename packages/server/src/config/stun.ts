@@ -1,14 +1,14 @@
 import { STUN_DEFAULTS } from '@peerage/stun'
 import { z } from 'zod'
 import { define } from './load.js'
-import { listOf, oneOf, port, section, set, text, whole } from './kinds.js'
+import { host, listOf, oneOf, port, section, set, whole } from './kinds.js'
 
 const { rate, tcpLimits } = STUN_DEFAULTS
 const MAX_COUNT = 1_000_000
 
 const stunSchema = z.strictObject({
   host: set(
-    listOf(text).default(['0.0.0.0', '::']),
+    listOf(host('port')).default(['0.0.0.0', '::']),
     'addresses to listen on; one that this machine lacks is left out if another one works',
   ),
   port: set(port.default(9_901), 'UDP and TCP port; 0 picks a free one'),

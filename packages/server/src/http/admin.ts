@@ -32,7 +32,7 @@ export async function listenAdmin(
       )
     } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
-  const { port } = await listenTcp(bounded(server), { ...at, flag: '--admin-port' })
+  const { port } = await listenTcp(bounded(server), { ...at, setting: 'admin.port (--admin-port)' })
   // Such as too many open files.
   server.on('error', (error) => onError(error, { stage: 'admin port' }))
   return { server, port }

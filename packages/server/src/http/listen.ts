@@ -37,6 +37,13 @@ export function bounded<S extends AnyServer>(server: S): S {
 /** A port that cannot be had. The message says which, why, and what to do. */
 export class PortUnavailable extends Error {
   override readonly name = 'PortUnavailable'
+  /** Somebody else listens there. */
+  readonly isTaken: boolean
+
+  constructor(message: string, { isTaken = false } = {}) {
+    super(message)
+    this.isTaken = isTaken
+  }
 }
 
 /** Of the ports that the system picks, about one in a hundred has a neighbour in use. */
@@ -48,10 +55,19 @@ const PAIR_ATTEMPTS = 50
  */
 const BACKLOG = 65_535
 
+/** Where to listen, and how an operator says so. */
+export interface ListenAt {
+  host: string
+  /** 0: any free one. */
+  port: number
+  /** The setting of the port and its flag: `links.port (--links-port)`. */
+  setting: string
+}
+
 /** Listens on TCP, and binds UDP on the next port where `withUdp` asks for it. Port 0 picks a free pair. */
 export async function listenPair(
   server: AnyServer,
-  at: { host: string; port: number; flag: string },
+  at: ListenAt,
   withUdp: boolean,
 ): Promise<{ port: number; udp: UdpSocket[] }> {
   for (let attempt = 1; ; attempt++) {
@@ -66,10 +82,7 @@ export async function listenPair(
   }
 }
 
-export async function listenTcp(
-  server: AnyServer,
-  at: { host: string; port: number; flag: string },
-): Promise<AddressInfo> {
+export async function listenTcp(server: AnyServer, at: ListenAt): Promise<AddressInfo> {
   if (server instanceof TlsServer) keepConnections(server)
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
   try {
@@ -80,11 +93,8 @@ export async function listenTcp(
   return addressOf(server)
 }
 
-export function tcpUnavailable(
-  error: unknown,
-  { host, port, flag }: { host: string; port: number; flag: string },
-): PortUnavailable {
-  return unavailable(error, `TCP port ${port} on ${host}`, `ss -ltnp 'sport = :${port}'`, flag)
+export function tcpUnavailable(error: unknown, at: ListenAt): PortUnavailable {
+  return unavailable(error, at, { what: 'TCP', ask: 'ss -ltnp' })
 }
 
 /** The UDP sockets of the P2P server: on TCP port + 1, on the same address. `::` also takes IPv4, as TCP does. */
@@ -98,8 +108,9 @@ export async function bindNeighbour(address: string, tcpPort: number): Promise<U
   } catch (error) {
     // What matters is why it cannot be had.
     await inTurn(closersOf(sockets), () => {})
-    const what = `UDP port ${port} on ${address} (the P2P server's: TCP port + 1)`
-    throw unavailable(error, what, `ss -lunp 'sport = :${port}'`, '--port, or --no-use-as-p2p-server')
+    const setting = 'port (--port), or set p2p.useAsP2PServer to false (--no-use-as-p2p-server)'
+    const of = " (the P2P server's: TCP port + 1)"
+    throw unavailable(error, { host: address, port, setting }, { what: 'UDP', of, ask: 'ss -lunp' })
   }
 }
 
@@ -135,23 +146,35 @@ export function closeServer(server: AnyServer): Promise<void> {
   })
 }
 
-export function unavailable(error: unknown, what: string, ask: string, flag: string): PortUnavailable {
+/** `what` is the protocol, `of` what the port is for, `ask` the command that shows who has a port. */
+export function unavailable(
+  error: unknown,
+  { host, port, setting }: ListenAt,
+  { what, of = '', ask }: { what: string; of?: string; ask: string },
+): PortUnavailable {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const at = port === 0 ? `any ${what} port on ${host}${of}` : `${what} port ${port} on ${host}${of}`
+  const otherHost = `change ${setting.replaceAll(/port\b/g, 'host')}`
   switch (code) {
     case 'EADDRINUSE':
       return new PortUnavailable(
-        `${what} is taken by another process (ask: ${ask}); end it or change ${flag}`,
+        port === 0
+          ? `${at} is taken (ask: ${ask}); end some of the processes that have them`
+          : `${at} is taken by another process (ask: ${ask} 'sport = :${port}'); end it or change ${setting}`,
+        { isTaken: port !== 0 },
       )
     case 'EACCES':
-      return new PortUnavailable(`${what} needs privileges that this process does not have; change ${flag}`)
+      return new PortUnavailable(`${at} needs privileges that this process does not have; change ${setting}`)
     case 'EADDRNOTAVAIL':
+      return new PortUnavailable(`${at}: this machine has no such address; ${otherHost}`)
     case 'ENOTFOUND':
+      return new PortUnavailable(`${at}: no address is known for ${host}; ${otherHost}`)
     case 'EAI_AGAIN':
       return new PortUnavailable(
-        `${what}: this machine has no such address; change ${flag.replace(/port\b.*/, 'host')}`,
+        `${at}: the name server does not answer for ${host}; try again later, or ${otherHost}`,
       )
     default:
-      return new PortUnavailable(`${what} cannot be had: ${reasonOf(error)}`)
+      return new PortUnavailable(`${at} cannot be had: ${reasonOf(error)}`)
   }
 }
 

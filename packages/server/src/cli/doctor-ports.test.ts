@@ -1,0 +1,71 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { freePort } from '@peerage/test-support/ports.js'
+import { expect, onTestFinished, test } from 'vitest'
+import { configSchema, type ConfigInput } from '../config/schema.js'
+import { checkPorts } from './doctor-ports.js'
+
+/** Somebody else's port, and what they say to everybody. */
+async function taken(answer: string): Promise<number> {
+  const server = createServer((_, response) => void response.end(answer))
+  onTestFinished(() => void server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function found(config: ConfigInput): Promise<string[]> {
+  const findings = await checkPorts(configSchema.parse({ p2p: { useAsP2PServer: false }, ...config }))
+  return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
+}
+
+test('where any port will do, it says so', async () => {
+  const any = { port: 0, admin: { port: 0 }, links: { host: '127.0.0.1' } }
+  expect(await found(any)).toEqual([
+    'ok port: any free TCP port of 127.0.0.1 will do',
+    'ok admin port: any free TCP port of 127.0.0.1 will do',
+    'ok links port: any free TCP port of 127.0.0.1 will do',
+  ])
+  expect(await found({ port: 0, p2p: { useAsP2PServer: true } })).toEqual([
+    'ok port: any free TCP port of 127.0.0.1 will do, and the next one for UDP for the P2P server',
+  ])
+})
+
+test('a port that is free is named', async () => {
+  const port = await freePort()
+  expect(await found({ port })).toEqual([`ok port: TCP ${port} on 127.0.0.1 is free`])
+})
+
+test('a running node has taken its ports: that is no failure', async () => {
+  const [port, links] = [await taken('{"version":"1.2.3","protocol":1}'), await taken('')]
+  const right = 'is taken, and a node of Peerage runs here: right, if it is the node of these settings'
+  expect(await found({ port, links: { host: '127.0.0.1', port: links } })).toEqual([
+    `warn port: TCP ${port} on 127.0.0.1 ${right}`,
+    `warn links port: TCP ${links} on 127.0.0.1 ${right}`,
+  ])
+})
+
+test.each(['', '{"version":"nginx"}', 'null', 'x'.repeat(5_000)])(
+  'another program has: that is a failure (it says %j)',
+  async (answer) => {
+    const port = await taken(answer)
+    expect(await found({ port })).toEqual([
+      expect.stringMatching(`^fail port: TCP port ${port} on 127\\.0\\.0\\.1 is taken by another process`),
+    ])
+  },
+)
+
+test('a port of its own that another program has is a failure, beside no node', async () => {
+  const links = { host: '127.0.0.1', port: await taken('{"version":"1.2.3","protocol":1}') }
+  expect(await found({ port: 0, links })).toEqual([
+    expect.stringMatching(/^ok port/),
+    expect.stringMatching(/^fail links port: TCP port \d+ .* change links\.port \(--links-port\)$/),
+  ])
+})
+
+test('an address that this machine lacks is named without the port that nobody asked for', async () => {
+  expect(await found({ port: 0, host: '192.0.2.1', open: true })).toEqual([
+    'fail port: any TCP port on 192.0.2.1: this machine has no such address; change host (--host)',
+  ])
+})

@@ -1,0 +1,102 @@
+import { createServer, get as getHttp } from 'node:http'
+import { get as getHttps } from 'node:https'
+import { inTurn } from '@peerage/core'
+import type { Config } from '../config/schema.js'
+import {
+  bounded,
+  closersOf,
+  closeServer,
+  listenPair,
+  listenTcp,
+  localHost,
+  PortUnavailable,
+  type ListenAt,
+} from '../http/listen.js'
+import { reasonOf } from '../lib/reason.js'
+import type { Finding } from './doctor-checks.js'
+
+/** A node on this machine answers within milliseconds. */
+const ANSWER_WITHIN_MS = 1_000
+
+/**
+ * Takes each port for a moment, as `serve` would. Where a node of ours has the first one, doctor most likely runs beside
+ * it, and finds the ports of that node taken: no failure.
+ */
+export async function checkPorts(config: Config): Promise<Finding[]> {
+  const { host, port, p2p, admin, links } = config
+  let isBesideNode = false
+  const attempt = async (subject: string, at: ListenAt, act: () => Promise<string>): Promise<Finding> => {
+    try {
+      return { verdict: 'ok', subject, text: await act() }
+    } catch (error) {
+      const isTaken = error instanceof PortUnavailable && error.isTaken
+      if (isTaken && subject === 'port') isBesideNode = await isNode(config)
+      if (!isTaken || !isBesideNode) return { verdict: 'fail', subject, text: reasonOf(error) }
+      const text = `TCP ${at.port} on ${at.host} is taken, and a node of Peerage runs here: right, if it is the node of these settings`
+      return { verdict: 'warn', subject, text }
+    }
+  }
+  const single = (subject: string, at: ListenAt): Promise<Finding> =>
+    attempt(subject, at, async () => {
+      const server = bounded(createServer())
+      await listenTcp(server, at)
+      await closeServer(server)
+      return freePort(at)
+    })
+  const main = { host, port, setting: 'port (--port)' }
+  const findings = [
+    await attempt('port', main, async () => {
+      const server = bounded(createServer())
+      const pair = await listenPair(server, main, p2p.useAsP2PServer)
+      await inTurn([...closersOf(pair.udp), () => closeServer(server)], () => {})
+      const udp = port === 0 ? 'the next one for UDP' : `UDP ${port + 1}`
+      return `${freePort(main)}${p2p.useAsP2PServer ? `, and ${udp} for the P2P server` : ''}`
+    }),
+  ]
+  if (admin.port !== null)
+    findings.push(
+      await single('admin port', { ...admin, port: admin.port, setting: 'admin.port (--admin-port)' }),
+    )
+  if (links.host !== null)
+    findings.push(
+      await single('links port', { ...links, host: links.host, setting: 'links.port (--links-port)' }),
+    )
+  return findings
+}
+
+const freePort = ({ host, port }: ListenAt): string =>
+  port === 0 ? `any free TCP port of ${host} will do` : `TCP ${port} on ${host} is free`
+
+/** Whether a node answers where this configuration has its main port. */
+async function isNode({ host, port, tls }: Config): Promise<boolean> {
+  const url = `${localHost(host)}:${port}/version`
+  const options = { timeout: ANSWER_WITHIN_MS, agent: false } as const
+  return new Promise((resolve) => {
+    const request =
+      tls.cert === null
+        ? getHttp(`http://${url}`, options)
+        : // Who answers is no secret, and the name in the certificate is not this one.
+          getHttps(`https://${url}`, { ...options, rejectUnauthorized: false })
+    request.on('response', (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+        if (text.length > LONGEST_ANSWER) request.destroy()
+      })
+      response.on('end', () => resolve(isVersion(text))).on('error', () => resolve(false))
+    })
+    request.on('timeout', () => request.destroy())
+    request.on('error', () => resolve(false)).on('close', () => resolve(false))
+  })
+}
+
+const LONGEST_ANSWER = 1_000
+
+function isVersion(text: string): boolean {
+  try {
+    const answer: unknown = JSON.parse(text)
+    return typeof answer === 'object' && answer !== null && 'version' in answer && 'protocol' in answer
+  } catch {
+    return false // another program
+  }
+}
