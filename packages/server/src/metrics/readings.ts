@@ -57,7 +57,7 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     'peerage_bus_path_envelopes_total',
     'Envelopes to other nodes where links are on: by a link, or by the inbox in Redis.',
     ['path'],
-    () => by('path', readings.links()?.envelopes ?? { link: 0, inbox: 0 }),
+    () => by('path', readings.links()?.envelopes),
   )
   counter(
     'peerage_bus_repeated_envelopes_total',
