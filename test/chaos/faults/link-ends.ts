@@ -82,6 +82,9 @@ const firewalls: readonly Fault[] = [
   },
 ]
 
+/** They are sent enough for a link to each other node. */
+const LATE_PEERS = 10
+
 const others: readonly Fault[] = [
   {
     id: 'F28-restart',
@@ -102,6 +105,9 @@ const others: readonly Fault[] = [
         await seat.restart()
       })
       await heal(scene, 'F28-restart', `node ${seat.index}`, () => seat.door?.heal())
+      // Else nobody is on it where the peers of the former one were quick to find another node: no traffic, and no link.
+      for (let i = 0; i < LATE_PEERS; i++)
+        await scene.traffic.join(`http://127.0.0.1:${seat.port}`, `late-${scene.random.between(0, 1e9)}`)
       scene.note('another node at the same address', seat.node.id === id ? 0 : 1, { atLeast: 1 })
       scene.note('links to the former one that ended', (await seen()).downs, { atLeast: neighbours.length })
       await noteLinkedAgain(scene)
