@@ -26,6 +26,15 @@ const REDIS_SHARE = 0.6
 /** One node dies: the others take its peers. And all peers of a site may come back within this time. */
 const RETURN_SECONDS = 60
 const NODE_CONNECTIONS_MOST = 50_000
+/**
+ * A node dials another for 20 envelopes within 2 s, and the link stays. Where envelopes come at random, so many a second on
+ * average come to that once within some hours.
+ */
+const LINK_LEAST_PER_SECOND = 4
+/** A node keeps so many links; what else it sends goes through Redis. */
+const LINKS_MOST = 256
+/** A message, and its acknowledgement the other way. */
+const ENVELOPES_PER_MESSAGE = 2
 /** Every beat of 2 s each node reads the whole view: a look at one entry, in microseconds of Redis. */
 const BEAT_SECONDS = 2
 const US = 1e-6
@@ -34,6 +43,9 @@ const GB = 1e9
 interface Points {
   messageNodeUs: number
   messageRedisUs: number
+  /** The same of a message that goes through Redis. */
+  inboxNodeUs: number
+  inboxRedisUs: number
   connectUs: number
   claimRedisUs: number
   lookupRedisUs: number
@@ -63,6 +75,8 @@ const readPoints = (of: Samples): Points => ({
   // Mostly idle nodes pay more for a message than busy ones: the careful figure.
   messageNodeUs: of('cross-node-steady', 'peerage', 'nodesUs'),
   messageRedisUs: of('cross-node-steady', 'peerage', 'redisUs'),
+  inboxNodeUs: of('cross-node-steady', 'peerage, links off', 'nodesUs'),
+  inboxRedisUs: of('cross-node-steady', 'peerage, links off', 'redisUs'),
   connectUs: of('connects', 'peerage', 'cpuUs') - of('connects', 'peerage', 'redisUs'),
   claimRedisUs: of('registry-1m', 'peerage', 'claimRedisUs'),
   lookupRedisUs: of('registry-1m', 'peerage', 'lookupRedisUs'),
@@ -72,13 +86,23 @@ const readPoints = (of: Samples): Points => ({
   nameBytes: of('registry-1m', 'peerage', 'bytes'),
 })
 
+/** Which share of all messages goes over links, where each node sends as much to every other node. */
+function linkShare(peers: number, nodes: number): number {
+  const others = Math.max(1, nodes - 1)
+  const perSecond = (peers * HABITS.messagesPerSecond * ENVELOPES_PER_MESSAGE) / nodes / others
+  return perSecond < LINK_LEAST_PER_SECOND ? 0 : Math.min(1, LINKS_MOST / others)
+}
+
 /** Cores that nodes, and Redis, use for so many peers. */
-function cores(peers: number, points: Points): { nodes: number; redis: number } {
+function cores(peers: number, points: Points, linked: number): { nodes: number; redis: number } {
   const { messagesPerSecond, connectsPerSecond, lookupsPerSecond } = HABITS
+  const mixed = (link: number, inbox: number): number => linked * link + (1 - linked) * inbox
   const node =
-    messagesPerSecond * points.messageNodeUs + connectsPerSecond * points.connectUs + points.idleUsPerSecond
+    messagesPerSecond * mixed(points.messageNodeUs, points.inboxNodeUs) +
+    connectsPerSecond * points.connectUs +
+    points.idleUsPerSecond
   const redis =
-    messagesPerSecond * points.messageRedisUs +
+    messagesPerSecond * mixed(points.messageRedisUs, points.inboxRedisUs) +
     connectsPerSecond * points.claimRedisUs +
     lookupsPerSecond * points.lookupRedisUs +
     RENEWALS_PER_SECOND * points.renewRedisUs
@@ -87,13 +111,16 @@ function cores(peers: number, points: Points): { nodes: number; redis: number } 
 
 interface Plan {
   nodes: number
+  linked: number
+  used: { nodes: number; redis: number }
   limit: string
   shards: number
   peersPerNode: number
 }
 
-function plan(peers: number, points: Points): Plan {
-  const used = cores(peers, points)
+/** With more nodes there is less for each link to carry, so that more nodes may be needed: until it fits. */
+function plan(peers: number, points: Points, linked = 1): Plan {
+  const used = cores(peers, points, linked)
   const needs: [string, number][] = [
     ['CPU of messages, pings and renewals', used.nodes / CORE_SHARE],
     ['connections of one node', peers / NODE_CONNECTIONS_MOST],
@@ -102,20 +129,22 @@ function plan(peers: number, points: Points): Plan {
   const [limit, most] = needs.reduce((one, other) => (other[1] > one[1] ? other : one))
   // One node more: the others must carry the peers of one that died.
   const nodes = Math.ceil(most) + 1
+  const left = linkShare(peers, nodes)
+  if (left < linked) return plan(peers, points, left)
   const beats = ((nodes * nodes) / BEAT_SECONDS) * points.lookupRedisUs * US
   const returning = (peers / RETURN_SECONDS) * points.claimRedisUs * US
   const shards = Math.ceil((Math.max(used.redis, returning) + beats) / REDIS_SHARE)
-  return { nodes, limit, shards, peersPerNode: Math.round(peers / nodes) }
+  return { nodes, linked, used, limit, shards, peersPerNode: Math.round(peers / nodes) }
 }
 
 function printPlan(peers: number, points: Points): void {
-  const { nodes, limit, shards, peersPerNode } = plan(peers, points)
-  const used = cores(peers, points)
+  const { nodes, linked, used, limit, shards, peersPerNode } = plan(peers, points)
   const cells = [
     peers.toLocaleString('en'),
     `${nodes} (${limit})`,
     `${peersPerNode.toLocaleString('en')} peers, ${((peersPerNode * points.rss) / GB).toFixed(2)} GB`,
     Math.round(peers * HABITS.messagesPerSecond).toLocaleString('en'),
+    `${Math.round(100 * linked)} %`,
     `${used.nodes.toFixed(1)} + ${used.redis.toFixed(2)}`,
     `${shards}, ${((peers * points.nameBytes) / GB / shards).toFixed(2)} GB each`,
   ]
@@ -151,6 +180,8 @@ const samples = readSamples(files)
 const points = readPoints(samples)
 for (const [name, value] of Object.entries(points)) console.log(`${name.padEnd(18)} ${value.toPrecision(4)}`)
 check(samples, points)
-console.log('\n| peers | nodes (what limits) | a node | messages/s | cores: nodes + Redis | Redis shards |')
-console.log('|---|---|---|---|---|---|')
+console.log(
+  '\n| peers | nodes (what limits) | a node | messages/s | over links | cores: nodes + Redis | Redis shards |',
+)
+console.log('|---|---|---|---|---|---|---|')
 for (const peers of [100_000, 1_000_000, 20_000_000]) printPlan(peers, points)
