@@ -1,6 +1,8 @@
 import { systemClock, type OnError } from '@peerage/core'
 import type { ContractNode, MakeCluster } from '@peerage/core/testing'
 import {
+  newConnectionId,
+  newPeer,
   busContract,
   directoryContract,
   mailboxContract,
@@ -13,7 +15,7 @@ import {
 } from '@peerage/core/testing'
 import { withLinks, type LinkedBackend } from '@peerage/node-links'
 import { aclRules, type RedisBackend } from '@peerage/redis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startTopology, type Deployment, type Topology } from '@peerage/test-support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
@@ -58,8 +60,8 @@ function contracts(topology: Topology): void {
   registryContract(name, restricted)
   nodesContract(name, restricted)
   busContract(name, restricted)
-  const links: LinkedBackend[] = []
-  busContract(`${name}, with links`, async (pace) => {
+  const linkedCluster: MakeCluster = async (pace) => {
+    const links: LinkedBackend[] = []
     const login = { username: 'peerage', password: 'pw' }
     const cluster = await redisContractCluster(redis, pace, login, (backend, onError) => {
       const made = linked(backend, onError)
@@ -73,9 +75,32 @@ function contracts(topology: Topology): void {
       return node
     }
     return { ...cluster, join }
-  })
-  test('with links, what there is much of changes from Redis to a link in the middle of it', () => {
-    expect(links.some((one) => one.links.envelopes.link > 100 && one.links.envelopes.inbox > 1)).toBe(true)
+  }
+  busContract(`${name}, with links`, linkedCluster)
+  test('[LINK1] [LINK2] what changes from Redis to a link in the middle of it arrives once and in order', async () => {
+    const cluster = await linkedCluster(patient)
+    const [a, b] = [await cluster.join(), await cluster.join()]
+    const [peer, connection] = [newPeer(), newConnectionId()]
+    const received: number[] = []
+    await a.backend.bus.subscribe(a.node, () => undefined)
+    await b.backend.bus.subscribe(b.node, (envelope) => {
+      received.push(envelope.type === 'superseded' ? envelope.epoch : Number.NaN)
+    })
+    let sent = 0
+    const { links } = a.backend as LinkedBackend
+    expect(links.envelopes).toEqual({ link: 0, inbox: 0 })
+    const isCarried = (): boolean => (a.backend as LinkedBackend).links.envelopes.link > 100
+    await vi.waitUntil(
+      () => {
+        for (let i = 0; i < 20; i++)
+          void a.backend.bus.publish(b.node, { type: 'superseded', peer, connection, epoch: sent++ })
+        return isCarried()
+      },
+      { timeout: 20_000, interval: 5 },
+    )
+    await vi.waitUntil(() => received.length >= sent, { timeout: 20_000 })
+    expect(received).toEqual(Array.from({ length: sent }, (_, i) => i))
+    await cluster.stop()
   })
   mailboxContract(name, restricted)
   presenceContract(name, restricted)
