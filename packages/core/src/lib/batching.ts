@@ -9,12 +9,13 @@ import type { Clock, Timer } from './clock.js'
 //           (redis/connections/connect.ts)
 //   event   look-ups: one command, on a single server         half for the 64 names of a watch; one alone costs 20 µs more
 //           (redis/registry.ts)
-//   turn    envelopes to one node: one publish                a third at 6,000 messages a second to one node, half at
-//           (redis/bus.ts)                                    20,000; nothing at 1,000
+//   turn    envelopes to one node: one publish, or one write  a third at 6,000 messages a second to one node, half at
+//           to a link                                         20,000; nothing at 1,000 (of publishes; links were not
+//           (redis/bus.ts, node-links/linked-bus.ts)          measured apart)
 //   turn    frames to one peer, in a rush alone: one write    a fifth with two busy nodes; always to wait would cost a tenth
 //           (server/gateway/shared/frame-writer.ts)           at 2,000 messages a second
 //   5 ms    acknowledgements between nodes, where something   a quarter at 2,000 acknowledged messages a second
-//           was sent a moment ago (redis/bus.ts)
+//           was sent a moment ago (the same two files)
 //
 // No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them. Who is told of
 // changes in a room waits 50 ms (core/rooms/local-room.ts). The SDK has its own clock: an acknowledgement waits 20 ms there
@@ -109,7 +110,7 @@ export class Batches<To, Item> {
   }
 }
 
-/** So long it is counted what comes: a process that shares its core gets its work in bursts, however little it is. */
+/** How long a count lasts: a process that shares its core gets its work in bursts, however little it is. */
 const WINDOW_MS = 100
 
 /**
