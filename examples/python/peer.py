@@ -62,7 +62,7 @@ async def send(to, data, kind='message', **more):
         seq = line['seq'] + 1
         frame = dict(line, seq=seq, to=to, since=peer['since'], base=seq, kind=kind, body=json.dumps(data), **more)
         if len(frame['body']) > BODY_MOST or len(json.dumps(['send', frame | {'fresh': True}])) + 2 > FRAME_MOST:
-            return 'too-large'  # it would take parts (D17)
+            return 'too-large'  # it would take parts (WD17)
         line['seq'] = seq
         key = (to, line['stream'], seq)
         for seconds in (2, 4, 8, 8, 8):

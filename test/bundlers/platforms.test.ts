@@ -62,7 +62,7 @@ async function bundle({ app, platform }: Bundle): Promise<OutputChunk[]> {
 }
 
 describe('a bundle for browsers', () => {
-  test('names no package of Node, and has its parts in files of their own [G1]', async () => {
+  test('names no package of Node, and has its parts in files of their own [PP37]', async () => {
     const chunks = await bundle({ app: 'page', platform: 'browser' })
     expect(chunks.filter(({ isDynamicEntry }) => isDynamicEntry)).toHaveLength(2)
     const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
@@ -74,7 +74,7 @@ describe('a bundle for browsers', () => {
     expect(await page('page')(site)).toMatch(DIRECT)
   })
 
-  test('of the static entry is one file, which loads nothing later, for a service worker [G2]', async () => {
+  test('of the static entry is one file, which loads nothing later, for a service worker [PP38]', async () => {
     const chunks = await bundle({ app: 'worker', platform: 'browser' })
     expect(chunks.map(({ fileName, dynamicImports }) => [fileName, dynamicImports])).toEqual([
       ['worker.js', []],
@@ -83,7 +83,7 @@ describe('a bundle for browsers', () => {
     expect(await serviceWorker('worker', 'worker.js')(site)).toMatch(IN_WORKER)
   })
 
-  test('of the entry with parts says in a service worker which entry to use [G2]', async () => {
+  test('of the entry with parts says in a service worker which entry to use [PP38]', async () => {
     await bundle({ app: 'lazy-worker', platform: 'browser' })
     const result = await serviceWorker('lazy-worker', 'lazy-worker.js')(site)
     expect(result).toMatch(/^not-loaded: .*@peerage\/client\/static/)
@@ -91,7 +91,7 @@ describe('a bundle for browsers', () => {
 })
 
 describe('a bundle for Node', () => {
-  test('has `ws` inside and finds node-datachannel from where it is [G1]', async () => {
+  test('has `ws` inside and finds node-datachannel from where it is [PP37]', async () => {
     await bundle({ app: 'server', platform: 'node' })
     // Where an application has its packages.
     const modules = `${site.folder}/node_modules`
@@ -101,7 +101,7 @@ describe('a bundle for Node', () => {
     expect(await node('server/server.mjs')(site)).toMatch(DIRECT)
   })
 
-  test('of the static entry is one file that runs in an empty folder, and says that WebRTC is missing [G2]', async () => {
+  test('of the static entry is one file that runs in an empty folder, and says that WebRTC is missing [PP38]', async () => {
     const chunks = await bundle({ app: 'single', platform: 'node' })
     expect(chunks).toHaveLength(1)
     expect(await alone('single/single.mjs')(site)).toMatch(NO_WEBRTC)
@@ -110,13 +110,13 @@ describe('a bundle for Node', () => {
 
 const run = promisify(execFile)
 
-test('a program for Node compiles without the `dom` library, whatever it imports, library files checked too [G4]', async () => {
+test('a program for Node compiles without the `dom` library, whatever it imports, library files checked too [PP40]', async () => {
   const folder = `${REPOSITORY}.work/without-dom`
   await writeFiles(folder, { 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(COMPILED) })
   await run(process.execPath, [`${REPOSITORY}node_modules/typescript/bin/tsc`, '-p', folder])
 })
 
-describe('a file of the SDK that cannot be had, in Chromium [G3]', () => {
+describe('a file of the SDK that cannot be had, in Chromium [PP39]', () => {
   /** What `connect` and `join` come to where each file of a part fails so many times, and how often one was asked for. */
   async function tryOut(failures: number, timeoutMs: number): Promise<{ result: string; asked: number[] }> {
     await bundle({ app: 'parts', platform: 'browser' })

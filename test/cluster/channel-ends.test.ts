@@ -11,7 +11,7 @@ import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
 const ROUNDS = 20
 const SEEN_MS = 2_000
-/** P4: what one peer begins is answered twice a second. */
+/** PP4: what one peer begins is answered twice a second. */
 const BETWEEN_CALLS_MS = 500
 
 interface End {
@@ -74,7 +74,7 @@ const endOf = (page: Page): Promise<End> => page.evaluate('end')
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 test.concurrent.for(['page', 'node'] as const)(
-  `[P18] [P34] a channel that the page called for and the %s closes is closed on both sides, ${ROUNDS} times, and stays so`,
+  `[PP18] [PP34] a channel that the page called for and the %s closes is closed on both sides, ${ROUNDS} times, and stays so`,
   { timeout: 120_000 },
   async (closer, context) => {
     const { expect } = context
@@ -102,7 +102,7 @@ test.concurrent.for(['page', 'node'] as const)(
   },
 )
 
-test.concurrent('[P18] a page that is left is seen at once, and so is a peer that leaves', async (context) => {
+test.concurrent('[PP18] a page that is left is seen at once, and so is a peer that leaves', async (context) => {
   const { expect } = context
   const { page, name } = await pagePeer()
   const { peer, p2p, end } = await nodePeer(context)
@@ -119,7 +119,7 @@ test.concurrent('[P18] a page that is left is seen at once, and so is a peer tha
   expect((await endOf(other.page)).at - leaves).toBeLessThan(SEEN_MS)
 })
 
-test.concurrent('[P18] a Node process that exits says goodbye', async ({ expect }) => {
+test.concurrent('[PP18] a Node process that exits says goodbye', async ({ expect }) => {
   const { page, name } = await pagePeer()
   const program = `
     const [client, url, name, page] = process.argv.slice(1)
@@ -157,7 +157,7 @@ async function stoppable(): Promise<{ name: string; child: Child }> {
   return { name, child }
 }
 
-test.concurrent('[P34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async ({
+test.concurrent('[PP34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async ({
   expect,
 }) => {
   const { page } = await pagePeer()
@@ -176,7 +176,7 @@ test.concurrent('[P34] a channel whose path was lost and that its page closes do
   }
 }, 60_000)
 
-test.concurrent('[P13] a channel to a Node process that is killed has lost its path', async (context) => {
+test.concurrent('[PP13] a channel to a Node process that is killed has lost its path', async (context) => {
   const { expect } = context
   const { p2p } = await nodePeer(context)
   const { name, child } = await stoppable()

@@ -100,7 +100,7 @@ const cases: [what: string, url: () => string, said: RegExp][] = [
 ]
 
 test.concurrent.each(cases)(
-  '[L6] %s is told while connect tries, and when it gives up',
+  '[WL6] %s is told while connect tries, and when it gives up',
   async (_what, url, said) => {
     const { first, last } = await tried(url())
     expect(first?.message).toMatch(said)
@@ -110,7 +110,7 @@ test.concurrent.each(cases)(
   },
 )
 
-test.concurrent('[L5] [L6] a server that says nothing is told as such', async () => {
+test.concurrent('[WL5] [WL6] a server that says nothing is told as such', async () => {
   const { first } = await tried(`http://127.0.0.1:${silent}`, 11_500)
   expect(first?.message).toMatch(/nothing came within 8 s\. Is it a node/)
 })

@@ -66,7 +66,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await redis.stop()
   })
 
-  test('[D1] [D4] [I14] across nodes, what is sent is handed over once and in order before its sender hears', async () => {
+  test('[WD1] [WD4] [I14] across nodes, what is sent is handed over once and in order before its sender hears', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const atAnn = listen(ann)
@@ -80,7 +80,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect(atAnn).toEqual(numbers(300))
   })
 
-  test('[D1] every kind of data crosses: JSON, text, bytes, and the largest message', async () => {
+  test('[WD1] every kind of data crosses: JSON, text, bytes, and the largest message', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const received = listen(bob)
@@ -98,7 +98,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await expect(ann.send(bob.name, 'x'.repeat(4 * 48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
   })
 
-  test('[D2] an unknown name, one that just left, and oneself', async () => {
+  test('[WD2] an unknown name, one that just left, and oneself', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const atAnn = listen(ann)
@@ -119,7 +119,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect(atAnn).toEqual(['to myself'])
   })
 
-  test('[D2] [D3] the next holder of a name gets only what was sent to it', async () => {
+  test('[WD2] [WD3] the next holder of a name gets only what was sent to it', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1), { name: 'landlord' })
     const atBob = listen(bob)
@@ -132,7 +132,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect(atNext).toEqual(['to the second'])
   })
 
-  test('[D10] a message to a peer that is away waits, and arrives when it is back on another node', async () => {
+  test('[WD10] a message to a peer that is away waits, and arrives when it is back on another node', async () => {
     const ann = await join(url(0))
     const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
     try {
@@ -152,7 +152,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     }
   })
 
-  test('[D7] a reloaded page keeps its name and its stay, and gets nothing twice', async () => {
+  test('[WD7] a reloaded page keeps its name and its stay, and gets nothing twice', async () => {
     const storage = pageStorage()
     const ann = await join(url(0))
     const first = await join(url(1), { storage })
@@ -182,7 +182,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await expect(join(url(0), { name: 'twice' })).rejects.toMatchObject({ code: 'name-taken' })
   })
 
-  test('[D4] [D10] one node is killed and another drained under traffic: nothing lost, doubled or out of order', async () => {
+  test('[WD4] [WD10] one node is killed and another drained under traffic: nothing lost, doubled or out of order', async () => {
     const cluster = await startNodes(3, { redisUrl: redis.url })
     const haproxy = await startHaproxy({ backends: cluster })
     try {
@@ -244,7 +244,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     }
   })
 
-  test('[D17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
+  test('[WD17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
     const [ann, bob] = [await join(url(0), { name: 'ann-large' }), await join(url(1), { name: 'bob-large' })]
     const received = listen(bob)
     const text = 'large '.repeat(25_000)

@@ -55,7 +55,7 @@ test.each([
   ['abort', aborted],
   ['timeout', timedOut],
 ])(
-  '[C5] [L7] after an %s at whatever moment the next connect of the name is welcome at once',
+  '[WC5] [WL7] after an %s at whatever moment the next connect of the name is welcome at once',
   async (what, begin) => {
     let gaveUp = 0
     for (let round = 0; round < ROUNDS; round++) {
@@ -74,7 +74,7 @@ test.each([
   },
 )
 
-test('[C5] [L7] after an abort nobody holds the name', async () => {
+test('[WC5] [WL7] after an abort nobody holds the name', async () => {
   const names = Array.from({ length: ROUNDS }, (_, round) => `gone-${round}`)
   for (const [round, name] of names.entries())
     await aborted(offsetOf(round), urlOf(round % 2), { name }).then(
@@ -87,7 +87,7 @@ test('[C5] [L7] after an abort nobody holds the name', async () => {
   })
 })
 
-test('[C5] [I8] an aborted connect of a peer that comes back leaves its name waiting for it', async () => {
+test('[WC5] [I8] an aborted connect of a peer that comes back leaves its name waiting for it', async () => {
   const identity = { name: 'waits', secret: 's'.repeat(22) }
   const first = await connect(urlOf(0), { ...identity, p2p: false })
   const { since } = first

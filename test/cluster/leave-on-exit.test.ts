@@ -61,7 +61,7 @@ async function freed(name: string): Promise<void> {
   await vi.waitFor(async () => expect(await stateOf(name)).toBe('offline'))
 }
 
-describe('[L8] a signal', () => {
+describe('[WL8] a signal', () => {
   test.each(SIGNALS)(
     '%s gives the name back, and ends the process as if nobody had listened',
     async (signal) => {
@@ -232,7 +232,7 @@ describe('[L8] a signal', () => {
   })
 })
 
-describe('[L8] the end of a program', () => {
+describe('[WL8] the end of a program', () => {
   test.each([
     ['process.exit', 'process.exit(3)', 3],
     ['an uncaught error', `setImmediate(() => { throw new Error('a bug') })`, 1],

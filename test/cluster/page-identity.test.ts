@@ -92,7 +92,7 @@ test.each([
   [SECURE, true],
   [PLAIN, false],
 ])(
-  '[I8] [D7] at %s a reloaded page keeps its name and gets nothing twice; a duplicate is another peer',
+  '[I8] [WD7] at %s a reloaded page keeps its name and gets nothing twice; a duplicate is another peer',
   async (url, locks) => {
     const context = await open()
     const page = await context.page(url)
@@ -133,7 +133,7 @@ test.each([
   ...['getItem', 'setItem', 'removeItem'].flatMap((operation) =>
     [0, 1, 2].map((from) => `${FAILING}-${operation}-${from}`),
   ),
-])('[L9] a page whose sessionStorage fails (%s) connects and gets each message once', async (hash) => {
+])('[WL9] a page whose sessionStorage fails (%s) connects and gets each message once', async (hash) => {
   for (const url of [SECURE, PLAIN]) {
     const context = await open()
     const page = await context.page(`${url}#${hash}`)

@@ -71,7 +71,7 @@ async function neighbours({
 
 describe('a reset at each stage of each entrance', () => {
   test(
-    '[H9] main port and admin port: the node lives, and its neighbours notice nothing',
+    '[WH9] main port and admin port: the node lives, and its neighbours notice nothing',
     async () => {
       const talk = await neighbours(node)
       await resetAll(node.port, mainResets())
@@ -85,7 +85,7 @@ describe('a reset at each stage of each entrance', () => {
   )
 
   test(
-    '[H9] a node that is full and serves other origins lives',
+    '[WH9] a node that is full and serves other origins lives',
     async () => {
       onTestFinished(await holdPlace(guarded.url))
       await resetAll(guarded.port, guardedResets('https://evil.example'))
@@ -95,7 +95,7 @@ describe('a reset at each stage of each entrance', () => {
   )
 
   test(
-    '[H9] the same through HAProxy',
+    '[WH9] the same through HAProxy',
     async () => {
       const haproxy = await startHaproxy({ backends: [{ host: '127.0.0.1', port: node.port }] })
       onTestFinished(() => haproxy.stop())
@@ -151,7 +151,7 @@ describe('who stops half-way', () => {
   }
 
   test(
-    '[H11] is ended, at each port, in TLS too',
+    '[WH11] is ended, at each port, in TLS too',
     async () => {
       const certificates = await makeCertificates()
       onTestFinished(() => certificates.remove())

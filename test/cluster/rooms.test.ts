@@ -63,7 +63,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }, WAIT)
   })
 
-  test(`[R7] a join is answered when it stands: what is said right after it is heard, each of ${rounds} times`, async () => {
+  test(`[WR7] a join is answered when it stands: what is said right after it is heard, each of ${rounds} times`, async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     for (let i = 0; i < rounds; i++) {
       const [here, there] = [await alice.join(`room-${i}`), await bob.join(`room-${i}`)]
@@ -75,7 +75,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
   })
 
   // Before, the join was answered with `registry-unavailable`, and the last of three left the peer outside.
-  test('[R7] requests of one room that come at once are answered as if each had waited for the one before', async () => {
+  test('[WR7] requests of one room that come at once are answered as if each had waited for the one before', async () => {
     const raw = await RawPeer.open(nodes[0]?.url ?? '', 'hasty')
     const bob = await peerOn(1, 'bob')
     const answers = new Map<number, string>()
@@ -147,7 +147,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }
   })
 
-  test('[R8] bad input: typed errors, and the room goes on', async () => {
+  test('[WR8] bad input: typed errors, and the room goes on', async () => {
     const alice = await peerOn(0, 'alice')
     await expect(alice.join('')).rejects.toMatchObject({ code: 'bad-name' })
     await expect(alice.join('a\u0000b')).rejects.toMatchObject({ code: 'bad-name' })

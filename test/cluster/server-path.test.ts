@@ -43,7 +43,7 @@ describe('the relay policy', () => {
   })
   afterAll(() => redis.stop())
 
-  test('[R5] off: messages are refused with its name, handshakes pass, and channels carry what the server does not', async () => {
+  test('[WR5] off: messages are refused with its name, handshakes pass, and channels carry what the server does not', async () => {
     const [alice, bob] = await peersOn(await clusterWith('--relay-enabled', 'false'))
     const heard: unknown[] = []
     bob.on('message', (_, data) => heard.push(data))
@@ -56,7 +56,7 @@ describe('the relay policy', () => {
     expect(heard).toEqual(['by the channel'])
   })
 
-  test('[R5] bytes per message: over it refused by name, at it delivered', async () => {
+  test('[WR5] bytes per message: over it refused by name, at it delivered', async () => {
     const [alice, bob] = await peersOn(await clusterWith('--relay-message-bytes', '1000'))
     const heard: unknown[] = []
     bob.on('message', (_, data) => heard.push(data))
@@ -69,7 +69,7 @@ describe('the relay policy', () => {
     expect(heard).toEqual([most, over])
   })
 
-  test('[R5] bytes per second: what is over waits its turn, all arrive once and in order; past its deadline it says why', async () => {
+  test('[WR5] bytes per second: what is over waits its turn, all arrive once and in order; past its deadline it says why', async () => {
     const PER_SECOND = 4_000
     const [alice, bob] = await peersOn(await clusterWith('--relay-bytes-per-second', String(PER_SECOND)))
     const heard: unknown[] = []
@@ -101,7 +101,7 @@ describe.each(topologies)('from the server to a channel and back, %s', (topology
   })
   afterAll(() => redis.stop())
 
-  test('[D4] [D15] while data flows both ways, nothing is lost, doubled or out of order', async () => {
+  test('[WD4] [WD15] while data flows both ways, nothing is lost, doubled or out of order', async () => {
     const nodes = await clusterWith()
     const [alice, bob] = await peersOn(nodes)
     const history = new History()

@@ -22,7 +22,7 @@ interface Told {
   code: string
 }
 
-test('[L6] in Chromium a page learns while it waits that no WebSocket could be opened, and where to', async () => {
+test('[WL6] in Chromium a page learns while it waits that no WebSocket could be opened, and where to', async () => {
   const page = await browser.page('about:blank')
   await page.addScriptTag({ content: script })
   const port = await freePort()

@@ -73,7 +73,7 @@ describe('ICE restart', () => {
   test.each([
     ['one side', [0]],
     ['both sides at once', [0, 1]],
-  ])('[P13] when %s lost the path: new credentials, the same channel', async (_, losers) => {
+  ])('[PP13] when %s lost the path: new credentials, the same channel', async (_, losers) => {
     const pages = await openPair()
     await say(pages[0], pages[1], 'before')
     const before = await Promise.all(pages.map(ufrag))
@@ -135,7 +135,7 @@ describe('a browser and a Node peer', () => {
     await caller.getByText('Channel closed').waitFor()
   })
 
-  test('[P13] make a new connection when the path is lost, for Node cannot restart ICE', async () => {
+  test('[PP13] make a new connection when the path is lost, for Node cannot restart ICE', async () => {
     const called = opened()
     const caller = await open(`${node.url}/?peer_id=${peer.name}`)
     await caller.getByText('Channel open').waitFor()

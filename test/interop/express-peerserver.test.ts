@@ -68,7 +68,7 @@ test('the two programs differ in two lines, and in the comment above them', () =
 
 describe('each of them', () => {
   test.each(['before', 'after, alone', 'after, one of two'])(
-    '[P1] serves PeerJS below /calls: %s',
+    '[PJ1] serves PeerJS below /calls: %s',
     async (name) => {
       const url = urlOf(name)
       expect(await (await fetch(`${url}/calls/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
@@ -82,7 +82,7 @@ describe('each of them', () => {
   )
 })
 
-test('[P6] two of the new ones are one tier', async () => {
+test('[PJ6] two of the new ones are one tier', async () => {
   const [a, b] = [
     await open(urlOf('after, one of two'), 'one'),
     await open(urlOf('after, the other'), 'other'),

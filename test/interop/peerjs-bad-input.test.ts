@@ -23,7 +23,7 @@ async function join(id: string, token?: string): Promise<PeerJsPeer> {
 }
 
 describe('bad input', () => {
-  test('[P16] bad JSON, binary garbage and unusual characters: the node lives on, and says what it dropped', async () => {
+  test('[PJ16] bad JSON, binary garbage and unusual characters: the node lives on, and says what it dropped', async () => {
     const a = await join(`a-${serial++}`)
     for (let n = 0; n < 2_000; n++)
       a.send(n % 2 === 0 ? '{"type":' : Buffer.from([n % 256, 0xff, 0x00]).toString('latin1'))
@@ -44,7 +44,7 @@ describe('bad input', () => {
     })
   })
 
-  test('[P16] a frame of 1 MB ends its socket with 1009, and the log says why', async () => {
+  test('[PJ16] a frame of 1 MB ends its socket with 1009, and the log says why', async () => {
     const a = await join(`a-${serial++}`)
     a.send(offer('b', 'x'.repeat(1024 * 1024)))
     expect(await a.ended()).toMatchObject({ code: 1009 })

@@ -65,7 +65,7 @@ describe('data', () => {
     ['none', 'ä€😀', JSON.stringify('ä€😀')],
     ['MsgPack', structured, JSON.stringify(structured)],
   ] as const)
-    test(`[P6] a data connection across nodes, serialization ${serialization}`, async () => {
+    test(`[PJ6] a data connection across nodes, serialization ${serialization}`, async () => {
       const { bob, one, other, close } = await pair()
       // The constant is called None, and its value is raw.
       const value = serialization === 'none' ? 'raw' : serialization
@@ -85,7 +85,7 @@ describe('data', () => {
       await close()
     })
 
-  test('[P6] bytes, in pieces larger than one message of the channel', async () => {
+  test('[PJ6] bytes, in pieces larger than one message of the channel', async () => {
     const { bob, one, other, close } = await pair()
     await connectTo(one, bob, 'large', 'binary')
     await one.evaluate(async () => {
@@ -98,7 +98,7 @@ describe('data', () => {
 })
 
 describe('media', () => {
-  test('[P6] a call across nodes: the callee sees picture and sound of the fake devices', async () => {
+  test('[PJ6] a call across nodes: the callee sees picture and sound of the fake devices', async () => {
     const { bob, one, other, close } = await pair()
     await one.evaluate(async (bob) => {
       const stream = await navigator.mediaDevices.getUserMedia({ video: true, audio: true })
@@ -121,7 +121,7 @@ describe('media', () => {
 })
 
 describe('what PeerJS itself says', () => {
-  test('[P12] without an id the server makes one, on whatever node', async () => {
+  test('[PJ12] without an id the server makes one, on whatever node', async () => {
     const page = await chromium.page(pages.url)
     const id = await openPeer(page, { host: haproxy.host, port: haproxy.port })
     expect(id).toMatch(/^[0-9a-f-]{36}$/)
@@ -133,7 +133,7 @@ describe('what PeerJS itself says', () => {
     await page.context().close()
   })
 
-  test('[P5] a taken id is unavailable-id', async () => {
+  test('[PJ5] a taken id is unavailable-id', async () => {
     const { alice, close } = await pair()
     const page = await chromium.page(pages.url)
     await expect(openPeer(page, { host: haproxy.host, port: haproxy.port, id: alice })).rejects.toThrow(
@@ -143,7 +143,7 @@ describe('what PeerJS itself says', () => {
     await close()
   })
 
-  test('[P9] a peer that is not there is peer-unavailable, and nothing else ends', async () => {
+  test('[PJ9] a peer that is not there is peer-unavailable, and nothing else ends', async () => {
     const { bob, one, other, close } = await pair()
     await connectTo(one, bob, 'stays', 'json')
     await one.evaluate(() => {
@@ -158,7 +158,7 @@ describe('what PeerJS itself says', () => {
     await close()
   })
 
-  test('[P4] disconnect and reconnect, to the other node: the id is back, data connections stay open', async () => {
+  test('[PJ4] disconnect and reconnect, to the other node: the id is back, data connections stay open', async () => {
     const { alice, bob, one, other, close } = await pair()
     await connectTo(one, bob, 'stays', 'json')
     await one.evaluate(() => globalThis.peer.disconnect())
@@ -182,7 +182,7 @@ describe('what PeerJS itself says', () => {
   })
 })
 
-test('[P10] a page with a fixed id is reloaded 100 times, each time over HAProxy: the id is never taken', async () => {
+test('[PJ10] a page with a fixed id is reloaded 100 times, each time over HAProxy: the id is never taken', async () => {
   const page = await chromium.page(pages.url)
   for (let round = 0; round < 100; round++) {
     expect(await openPeer(page, { host: haproxy.host, port: haproxy.port, id: 'fixed' })).toBe('fixed')
@@ -192,7 +192,7 @@ test('[P10] a page with a fixed id is reloaded 100 times, each time over HAProxy
 }, 120_000)
 
 // The time from `destroy()` back to `new Peer` differs from round to round, so that some end in each step of the opening.
-test('[P10] a peer that is destroyed before it opens, and made anew at once: its id is not taken', async () => {
+test('[PJ10] a peer that is destroyed before it opens, and made anew at once: its id is not taken', async () => {
   const page = await chromium.page(pages.url)
   await page.waitForFunction(() => document.title === 'ready')
   const outcomes = await page.evaluate(

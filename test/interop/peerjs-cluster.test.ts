@@ -90,7 +90,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
   useNodes(topology)
   const [absentIds, sameId] = topology === 'standalone' ? [5_000, 5_000] : [500, 1_000]
 
-  test('[P6] messages reach the other node in order, byte for byte, from the very first', async () => {
+  test('[PJ6] messages reach the other node in order, byte for byte, from the very first', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
     for (let n = 0; n < 200; n++) a.send(candidate(b.id, n))
     await b.next('CANDIDATE', 199)
@@ -102,7 +102,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     )
   })
 
-  test('[P7] what waits for an absent peer is handed to it on whatever node it arrives', async () => {
+  test('[PJ7] what waits for an absent peer is handed to it on whatever node it arrives', async () => {
     const a = await join(fresh('a'), nodeAt(0))
     const absent = fresh('absent')
     for (let n = 0; n < 30; n++) a.send(candidate(absent, n))
@@ -117,7 +117,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     )
   })
 
-  test('[P9] nobody came: the sender is told on its own node', async () => {
+  test('[PJ9] nobody came: the sender is told on its own node', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
     const absent = fresh('absent')
     a.send(offer(absent))
@@ -127,7 +127,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     expect(other.text).toBe(`{"type":"EXPIRE","src":"${absent}","dst":"${b.id}"}`)
   })
 
-  test('[P4] the same token takes the id over from the other node; the old socket is closed [I8]', async () => {
+  test('[PJ4] the same token takes the id over from the other node; the old socket is closed [I8]', async () => {
     const id = fresh('mover')
     const old = await join(id, nodeAt(0), 'secret')
     const b = await join(fresh('b'), nodeAt(0))
@@ -139,7 +139,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await back.next('OFFER')
   })
 
-  test('[P5] another token does not, on either node; when the holder has left, at once', async () => {
+  test('[PJ5] another token does not, on either node; when the holder has left, at once', async () => {
     const id = fresh('held')
     const holder = await join(id, nodeAt(0))
     for (const index of [0, 1]) {
@@ -151,7 +151,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await join(id, nodeAt(1))
   })
 
-  test('[P10] a fixed id that comes back with a new token over HAProxy, 100 times, is never taken', async () => {
+  test('[PJ10] a fixed id that comes back with a new token over HAProxy, 100 times, is never taken', async () => {
     const id = fresh('fixed')
     for (let round = 0; round < 100; round++) {
       const page = await PeerJsPeer.open({ url: haproxy.url, id, token: `t${round}` })
@@ -161,7 +161,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     }
   })
 
-  test('[P12] /peers names the peers of all nodes', async () => {
+  test('[PJ12] /peers names the peers of all nodes', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b ä'), nodeAt(1))]
     for (const node of nodes) {
       const listed: unknown = await (await fetch(`${node.url}/peerjs/peers`)).json()
@@ -169,7 +169,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     }
   })
 
-  test(`[P16] ${absentIds + sameId} messages for absent ids: bounded queues, an EXPIRE each, and memory comes back`, async () => {
+  test(`[PJ16] ${absentIds + sameId} messages for absent ids: bounded queues, an EXPIRE each, and memory comes back`, async () => {
     const limited = await startNode({
       redisUrl: redis.url,
       args: [
@@ -207,7 +207,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await limited.stop()
   })
 
-  test('[P16] a flood of connects with one id: one holds it, all others are told, the node answers others', async () => {
+  test('[PJ16] a flood of connects with one id: one holds it, all others are told, the node answers others', async () => {
     const id = fresh('wanted')
     const answered = async (n: number): Promise<PeerJsPeer> => {
       const peer = new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` })
@@ -224,7 +224,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await Promise.all(crowd.map((peer) => peer.cut()))
   })
 
-  test('[P4] a node is SIGKILLed under 200 peers: each is back on the other with its id, none meets ID-TAKEN, open data connections stay open [I6]', async () => {
+  test('[PJ4] a node is SIGKILLed under 200 peers: each is back on the other with its id, none meets ID-TAKEN, open data connections stay open [I6]', async () => {
     const pair = await startNodes(2, { redisUrl: redis.url })
     const balancer = await startHaproxy({ backends: pair })
     await balancer.until(0, 'UP')

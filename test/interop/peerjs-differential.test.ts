@@ -256,7 +256,7 @@ const opening: Step[] = ids.map((one, actor) => ({
 }))
 
 describe('the same frames to both servers', () => {
-  test('[P6] generated sequences over several sockets look the same to every socket, byte for byte', async () => {
+  test('[PJ6] generated sequences over several sockets look the same to every socket, byte for byte', async () => {
     const scenario = fc
       .array(step, { minLength: 5, maxLength: 40 })
       .map((steps) => [...opening.slice(0, 2), ...steps])
@@ -270,7 +270,7 @@ describe('the same frames to both servers', () => {
     )
   }, 120_000)
 
-  test('[P6] sequences recorded from two peerjs@1.5.5 in Chromium look the same', async () => {
+  test('[PJ6] sequences recorded from two peerjs@1.5.5 in Chromium look the same', async () => {
     expect(recorded.length).toBe(4)
     for (const session of recorded) {
       const steps = session.steps.map((step): Step => {
@@ -284,7 +284,7 @@ describe('the same frames to both servers', () => {
     }
   })
 
-  test('[P3] whatever stands in the query', async () => {
+  test('[PJ3] whatever stands in the query', async () => {
     const word = fc.oneof(
       fc.constantFrom('', 'peerjs', 'a', '%', '%zz', '+', 'ä', '😀', '?', '__proto__', '%00%20'.slice(3)),
       fc.string({ maxLength: 8 }).map(encodeURIComponent),
@@ -313,7 +313,7 @@ describe('the same frames to both servers', () => {
     )
   })
 
-  test('[P9] nobody came: the same EXPIREs, after the same time', async () => {
+  test('[PJ9] nobody came: the same EXPIREs, after the same time', async () => {
     const [left, right] = await Promise.all([
       startReference({ expireMs: 1_500 }),
       startPeerage({ expireMs: 1_500 }),
@@ -346,7 +346,7 @@ describe('the same frames to both servers', () => {
     await Promise.all([left.stop(), right.stop()])
   })
 
-  test('[P3] at the limit of connections', async () => {
+  test('[PJ3] at the limit of connections', async () => {
     const [left, right] = await Promise.all([
       startReference({ concurrentLimit: 2 }),
       startPeerage({ concurrentLimit: 2 }),
@@ -403,7 +403,7 @@ describe('the same HTTP requests to both servers', () => {
     ['/peerjs/peers', { method: 'OPTIONS', headers: { origin: 'https://a.example' } }],
   ]
 
-  test('[P12] ids, peers and preflights, with discovery and without, with origins and without', async () => {
+  test('[PJ12] ids, peers and preflights, with discovery and without, with origins and without', async () => {
     for (const options of [
       {},
       { allowDiscovery: true },
@@ -422,7 +422,7 @@ describe('the same HTTP requests to both servers', () => {
     }
   })
 
-  test('[P12] /peers names who is there', async () => {
+  test('[PJ12] /peers names who is there', async () => {
     const [left, right] = await Promise.all([
       startReference({ allowDiscovery: true }),
       startPeerage({ allowDiscovery: true }),
@@ -561,7 +561,7 @@ describe('what is otherwise, each by its name', () => {
       await settled(awaited)
       const result = {
         waited: awaited.received.filter(({ type }) => type === 'CANDIDATE').length,
-        // Told once a second [P9], and a slow machine may need longer for all of them.
+        // Told once a second [PJ9], and a slow machine may need longer for all of them.
         expired: new Set(peer.received.filter(({ type }) => type === 'EXPIRE').map(({ src }) => src)).size,
       }
       await Promise.all([peer.close(), awaited.close()])

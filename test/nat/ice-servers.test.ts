@@ -33,7 +33,7 @@ const turn = (urls: string): NodeOptions => ({
   env: { PEERAGE_P2P_TURN_SECRET: 'north' },
 })
 
-describe('[P28] two Node peers open a channel', () => {
+describe('[PP28] two Node peers open a channel', () => {
   test.each([
     'turns:127.0.0.1:5349',
     'turns:[::1]:5349?transport=tcp,turn:127.0.0.1:3478?transport=tcp',
@@ -52,7 +52,7 @@ describe('[P28] two Node peers open a channel', () => {
   })
 })
 
-test('[P28] node-datachannel asks a STUN server at an IPv6 address', async () => {
+test('[PP28] node-datachannel asks a STUN server at an IPv6 address', async () => {
   const socket: Socket = createSocket('udp6')
   onTestFinished(() => void socket.close())
   const asked = new Promise<number>((resolve) =>
@@ -69,7 +69,7 @@ test('[P28] node-datachannel asks a STUN server at an IPv6 address', async () =>
   expect(await asked).toBe(0x0001)
 })
 
-test.each(['127.0.0.1', '::1'])('[P28] node-datachannel gets a relay from TURN at %s', async (host) => {
+test.each(['127.0.0.1', '::1'])('[PP28] node-datachannel gets a relay from TURN at %s', async (host) => {
   // libjuice asks for an IPv4 address to be reached at, wherever the server itself is (RFC 8656 §18.8).
   const coturn = await startCoturn({ secret: 'north', hosts: ['127.0.0.1', '::1'] })
   onTestFinished(() => coturn.stop())
@@ -78,7 +78,7 @@ test.each(['127.0.0.1', '::1'])('[P28] node-datachannel gets a relay from TURN a
   expect(await alice.p2p?.diagnose({ timeoutMs: 5_000 })).toMatchObject({ turn: { answers: true } })
 })
 
-describe('[P28] Chromium', () => {
+describe('[PP28] Chromium', () => {
   let chromium: ChromiumBrowser
   beforeAll(async () => {
     chromium = await launchChromium()

@@ -61,7 +61,7 @@ async function expectRelayed(far: LabPeer, from: string): Promise<void> {
   expect(remote.port).toBeLessThanOrEqual(RELAY_PORTS.high)
 }
 
-describe('[P15] relayOnly with node-datachannel', () => {
+describe('[PP15] relayOnly with node-datachannel', () => {
   test('is refused, to the caller at once and to who calls, and shows nothing', async () => {
     const [far, hidden] = [await peer(), await peer({ relayOnly: true })]
     const calls = await callBetween(hidden, far)
@@ -82,7 +82,7 @@ describe('[P15] relayOnly with node-datachannel', () => {
   })
 })
 
-describe.each(['werift', '@roamhq/wrtc'])('[P15] relayOnly with %s', (stack) => {
+describe.each(['werift', '@roamhq/wrtc'])('[PP15] relayOnly with %s', (stack) => {
   test('that calls: the far side ends at the relay', againWhenFrozen, async () => {
     const [far, hidden] = [await peer(), await peer({ relayOnly: true, stack })]
     await unlessFrozen([far], async () => {
@@ -104,7 +104,7 @@ describe.each([
   ['Chromium', () => launchChromium()],
   // Without this it asks no TURN server on loopback.
   ['Firefox', () => launchFirefox({ 'media.peerconnection.ice.loopback': true })],
-] as const)('[P15] relayOnly in %s', (_, launch) => {
+] as const)('[PP15] relayOnly in %s', (_, launch) => {
   let browser: Awaited<ReturnType<typeof launch>>
   let sdk: string
   beforeAll(async () => {

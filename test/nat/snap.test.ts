@@ -57,7 +57,7 @@ async function nodePeer(): Promise<{ peer: Peer; heard: Promise<unknown> }> {
   return { peer, heard }
 }
 
-describe('[P29] a Chromium that offers SNAP', () => {
+describe('[PP29] a Chromium that offers SNAP', () => {
   test('calls Node: both have the channel', async () => {
     const [{ page }, { peer, heard }] = [await pagePeer(), await nodePeer()]
     await page.evaluate(`(async () => {

@@ -50,7 +50,7 @@ const CLOSE_DEADLINE_MS = 40_000
 const OPENS_BY_ITSELF_MS = 500
 /** What the answer to a command may take beside. */
 const ANSWER_MS = 5_000
-/** P19: what a stream may hold when the next message goes in, and that message. */
+/** PP19: what a stream may hold when the next message goes in, and that message. */
 const BUFFERED_BYTES_MAX = (1024 + 16) * 1024
 
 const ROLES = ['caller', 'callee'] as const

@@ -13,7 +13,7 @@ import aiortc
 import socketio
 from aiortc.sdp import candidate_from_sdp
 
-# P19: over the one a sender waits, until the other is reached.
+# PP19: over the one a sender waits, until the other is reached.
 FULL_BYTES, ROOM_BYTES = 1024 * 1024, 256 * 1024
 # How long a closing channel waits for the other side's goodbye, and its connection for ours to get through.
 CLOSE_S, PARTING_S = 10, 0.5
@@ -153,7 +153,7 @@ class Channel:
         await self.tier.send(self.to, self.since, self.handshake, signal)
 
     async def send(self, data):
-        """Waits while too much waits in the stream (P19)."""
+        """Waits while too much waits in the stream (PP19)."""
         if self.data.bufferedAmount > FULL_BYTES:
             room = asyncio.Event()
             self.data.once("bufferedamountlow", room.set)
@@ -162,7 +162,7 @@ class Channel:
         self.sent += 1
 
     async def close(self):
-        """Both sides say how many messages there were; each closes when it has those of the other (P18)."""
+        """Both sides say how many messages there were; each closes when it has those of the other (PP18)."""
         self.say_bye()
         try:
             await asyncio.wait_for(self.ended.wait(), CLOSE_S)

@@ -17,7 +17,7 @@ const SELECTION: readonly Pairing[] = [
 /** Several times what a stream may hold. */
 const BYTES = 4 * 2 ** 20
 
-test('[P6] [P18] [P19] stacks call each other: bytes arrive whole, a full stream waits, closes are seen within 2 s', async () => {
+test('[PP6] [PP18] [PP19] stacks call each other: bytes arrive whole, a full stream waits, closes are seen within 2 s', async () => {
   const { results, versions } = await runMatrix({ cells: SELECTION, bytes: BYTES })
   expect(results.flatMap(({ failures }) => failures)).toEqual([])
   expect(results.map(({ caller, callee }) => ({ caller, callee }))).toEqual(SELECTION)

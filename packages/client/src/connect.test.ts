@@ -46,7 +46,7 @@ const states = (peer: Peer): string[] => {
   return seen
 }
 
-test('[L3] after a cut the peer comes back by itself with the same name and stay', async () => {
+test('[WL3] after a cut the peer comes back by itself with the same name and stay', async () => {
   const peer = await join({ name: 'ann' })
   const { since } = peer
   const seen = states(peer)
@@ -57,7 +57,7 @@ test('[L3] after a cut the peer comes back by itself with the same name and stay
   expect([peer.name, peer.since]).toEqual(['ann', since])
 })
 
-test('[L3] a name that the tier made is kept over reconnects', async () => {
+test('[WL3] a name that the tier made is kept over reconnects', async () => {
   const peer = await join()
   const { name } = peer
   tier.cut(name)
@@ -66,7 +66,7 @@ test('[L3] a name that the tier made is kept over reconnects', async () => {
   expect(peer.name).toBe(name)
 })
 
-test('[L2] a draining node says when to come back', async () => {
+test('[WL2] a draining node says when to come back', async () => {
   const peer = await join({ name: 'ann' })
   tier.cut('ann', 'drain', 3_000)
   expect(peer.state).toMatchObject({ state: 'reconnecting', delayMs: 3_000, cause: { code: 'drain' } })
@@ -76,7 +76,7 @@ test('[L2] a draining node says when to come back', async () => {
   expect(peer.state.state).toBe('online')
 })
 
-test('[L4] final close codes end the peer, with the reason', async () => {
+test('[WL4] final close codes end the peer, with the reason', async () => {
   const peer = await join({ name: 'ann' })
   tier.cut('ann', 'superseded')
   expect(peer.state).toMatchObject({ state: 'closed', reason: 'superseded' })
@@ -85,7 +85,7 @@ test('[L4] final close codes end the peer, with the reason', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[L4] an end that the tier has made goes to the console, once, where nobody listens for `state`', async () => {
+test('[WL4] an end that the tier has made goes to the console, once, where nobody listens for `state`', async () => {
   const told = vi.spyOn(console, 'error').mockImplementation(() => {})
   try {
     const ann = await join({ name: 'ann' })
@@ -119,7 +119,7 @@ test('[L4] an end that the tier has made goes to the console, once, where nobody
   }
 })
 
-test('[L4] an expired token ends a peer that has no other, and not one that can make another', async () => {
+test('[WL4] an expired token ends a peer that has no other, and not one that can make another', async () => {
   for (const options of [{ name: 'ann' }, { name: 'fay', token: 'the only one' }]) {
     const fixed = await join(options)
     tier.cut(options.name, 'token-expired')
@@ -134,7 +134,7 @@ test('[L4] an expired token ends a peer that has no other, and not one that can 
 })
 
 test.each<ErrorCode>(['forbidden', 'name-taken', 'bad-version'])(
-  '[L4] a hello refused for good (%s) is an error',
+  '[WL4] a hello refused for good (%s) is an error',
   async (code) => {
     tier.refusals = [{ code }]
     const refused = outcome(start({ name: 'ann' }))
@@ -144,7 +144,7 @@ test.each<ErrorCode>(['forbidden', 'name-taken', 'bad-version'])(
   },
 )
 
-test('[L2] a hello refused for now is tried again, not before the time that the node named', async () => {
+test('[WL2] a hello refused for now is tried again, not before the time that the node named', async () => {
   tier.refusals = [{ code: 'overloaded', retryAfterMs: 4_000 }, { code: 'registry-unavailable' }]
   const joining = outcome(start({ name: 'ann' }))
   await clock.advance(3_990)
@@ -155,7 +155,7 @@ test('[L2] a hello refused for now is tried again, not before the time that the 
   expect(joining.value?.state.state).toBe('online')
 })
 
-test('[L5] without a welcome within 10 s another attempt is made', async () => {
+test('[WL5] without a welcome within 10 s another attempt is made', async () => {
   let attempts = 0
   const joining = outcome(
     start({
@@ -174,7 +174,7 @@ test('[L5] without a welcome within 10 s another attempt is made', async () => {
 })
 
 // Before, it was a rejection that nobody heard, and ended a Node process.
-test('[L6] a transport that throws is a failed attempt, and another one is made', async () => {
+test('[WL6] a transport that throws is a failed attempt, and another one is made', async () => {
   let attempts = 0
   const joining = outcome(
     start({
@@ -191,7 +191,7 @@ test('[L6] a transport that throws is a failed attempt, and another one is made'
   expect(joining.value?.name).toBe('ann')
 })
 
-test('[L1] a connection that breaks again and again is tried less and less often; a stable one starts anew', async () => {
+test('[WL1] a connection that breaks again and again is tried less and less often; a stable one starts anew', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   const peer = await join({ name: 'ann' })
   vi.restoreAllMocks()
@@ -206,7 +206,7 @@ test('[L1] a connection that breaks again and again is tried less and less often
   expect(delays).toEqual([500, 1_000, 2_000, 4_000, 500])
 })
 
-test('[L6] a token that cannot be had is a failed attempt, and is told', async () => {
+test('[WL6] a token that cannot be had is a failed attempt, and is told', async () => {
   let asked = 0
   const token = async (): Promise<string> => {
     if (++asked === 2) throw new Error('the token server is down')
@@ -236,7 +236,7 @@ test('connecting gives up at its time, and when its signal says so, and leaves n
   expect(clock.pending).toBe(0)
 })
 
-test('[L6] who gives up is told what the last attempt ended with', async () => {
+test('[WL6] who gives up is told what the last attempt ended with', async () => {
   const token = (): Promise<string> => Promise.reject(new Error('the token server is down'))
   const late = outcome(start({ token, timeoutMs: 5_000 }))
   await clock.advance(5_000)
@@ -247,7 +247,7 @@ test('[L6] who gives up is told what the last attempt ended with', async () => {
   })
 })
 
-test('[L6] so is who was refused for a time, and who was never answered', async () => {
+test('[WL6] so is who was refused for a time, and who was never answered', async () => {
   tier.refusals = Array.from({ length: 100 }, () => ({ code: 'overloaded' as const }))
   const refused = outcome(start({ timeoutMs: 5_000 }))
   await clock.advance(5_000)
@@ -272,7 +272,7 @@ test('what cannot be right is refused before anything is opened', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[D1] messages arrive with their sender, and what is sent while offline arrives after', async () => {
+test('[WD1] messages arrive with their sender, and what is sent while offline arrives after', async () => {
   const ann = await join({ name: 'ann' })
   const bob = await join({ name: 'bob' })
   const received: unknown[] = []
@@ -290,7 +290,7 @@ test('[D1] messages arrive with their sender, and what is sent while offline arr
   expect(Object.keys(second)).toEqual(['value'])
 })
 
-test('[D4] a send fails with a code, or with the reason of its signal', async () => {
+test('[WD4] a send fails with a code, or with the reason of its signal', async () => {
   const ann = await join({ name: 'ann' })
   const abort = new AbortController()
   const aborted = outcome(ann.send('ann', 1, { signal: abort.signal }))
@@ -307,7 +307,7 @@ test('[D4] a send fails with a code, or with the reason of its signal', async ()
   await expect(ann.send('ann', undefined)).rejects.toThrow(TypeError)
 })
 
-test('[D8] messages wait for the first listener', async () => {
+test('[WD8] messages wait for the first listener', async () => {
   const ann = await join({ name: 'ann' })
   const sent = outcome(ann.send('ann', 'early'))
   await clock.advance(1_000)
@@ -325,7 +325,7 @@ test('[D8] messages wait for the first listener', async () => {
   expect(Object.keys(next)).toEqual(['value'])
 })
 
-test('[D16] a listener that throws is reported, stops no other, and its message counts as handed over', async () => {
+test('[WD16] a listener that throws is reported, stops no other, and its message counts as handed over', async () => {
   const ann = await join({ name: 'ann' })
   const received: unknown[] = []
   const errors: unknown[] = []
@@ -341,7 +341,7 @@ test('[D16] a listener that throws is reported, stops no other, and its message 
   expect(Object.keys(sent)).toEqual(['value'])
 })
 
-test('[D16] a listener that rejects is reported like one that throws, whichever way it was added', async () => {
+test('[WD16] a listener that rejects is reported like one that throws, whichever way it was added', async () => {
   const ann = await join({ name: 'ann' })
   const errors: unknown[] = []
   ann.on('message', () => Promise.reject(new Error('on')))
@@ -356,7 +356,7 @@ test('[D16] a listener that rejects is reported like one that throws, whichever 
   expect(Object.keys(sent)).toEqual(['value'])
 })
 
-test('[D16] a listener that returns a thenable of any make is heard when it rejects', async () => {
+test('[WD16] a listener that returns a thenable of any make is heard when it rejects', async () => {
   const ann = await join({ name: 'ann' })
   const errors = new Set<string>()
   // Of another realm, as the promises of a frame or of a library may be.
@@ -377,7 +377,7 @@ test('[D16] a listener that returns a thenable of any make is heard when it reje
   )
 })
 
-test('[D16] without an error listener, or from one, an error goes to the console and ends no process', async () => {
+test('[WD16] without an error listener, or from one, an error goes to the console and ends no process', async () => {
   const ann = await join({ name: 'ann' })
   const console_ = vi.spyOn(console, 'error').mockImplementation(() => {})
   try {
@@ -404,7 +404,7 @@ test('[D16] without an error listener, or from one, an error goes to the console
   }
 })
 
-test('[D18] a deadline beyond every timer is the longest one; what is no time is refused', async () => {
+test('[WD18] a deadline beyond every timer is the longest one; what is no time is refused', async () => {
   const ann = await join({ name: 'ann' })
   tier.faults.loss = 1
   const ends = [Infinity, 2 ** 31].map((deadlineMs) => outcome(ann.send('bob', 1, { deadlineMs })))
@@ -524,7 +524,7 @@ test('[I8] a page keeps name, secret and stay over a reload; after leave it star
   expect(third.name).not.toBe(name)
 })
 
-test('[D10] a peer that is back before its watch is answered is not missed', async () => {
+test('[WD10] a peer that is back before its watch is answered is not missed', async () => {
   const ann = await join({
     name: 'ann',
     // Looked at late: by then, whoever is asked for is back.
@@ -563,7 +563,7 @@ function garbling(garbles: (body: string) => boolean): OpenTransport {
     })
 }
 
-test('[D1] [D19] what the SDK of the recipient cannot read is incompatible, over losses; later messages go on', async () => {
+test('[WD1] [WD19] what the SDK of the recipient cannot read is incompatible, over losses; later messages go on', async () => {
   const ann = await join({ name: 'ann' })
   const bob = await join({ name: 'bob', transport: garbling((body) => Number(body) % 7 === 0) })
   const received: unknown[] = []
@@ -582,7 +582,7 @@ test('[D1] [D19] what the SDK of the recipient cannot read is incompatible, over
 })
 
 test.each(['close', 'leave'] as const)(
-  '[D5] who ends by %s acknowledges first what it was handed',
+  '[WD5] who ends by %s acknowledges first what it was handed',
   async (how) => {
     const ann = await join({ name: 'ann' })
     const bob = await join({ name: 'bob' })
@@ -603,7 +603,7 @@ test.each([
   { where: 'nowhere', storage: null, again: [2, 3] },
   { where: 'in a storage', storage: new FakeStorage(), again: [3] },
 ])(
-  '[D7] what a process that ended was handed and has not acknowledged, its inbox kept $where',
+  '[WD7] what a process that ended was handed and has not acknowledged, its inbox kept $where',
   async (given) => {
     const { storage, again } = given
     const secret = 'secretsecretsecretsecret'
@@ -635,7 +635,7 @@ test.each([
   },
 )
 
-test('[L6] why an attempt has failed is told while connect tries again', async () => {
+test('[WL6] why an attempt has failed is told while connect tries again', async () => {
   tier.refusals = [{ code: 'overloaded' }, { code: 'registry-unavailable', retryAfterMs: 3_000 }]
   const failed: FailedAttempt[] = []
   const joining = outcome(start({ name: 'ann', onRetry: (one) => failed.push(one) }))
@@ -656,7 +656,7 @@ test('[L6] why an attempt has failed is told while connect tries again', async (
   expect(joining.value?.state).toMatchObject({ state: 'reconnecting', cause: { code: 'unreachable' } })
 })
 
-test('[L6] without onRetry each new reason goes to the console once; an onRetry that throws ends nothing', async () => {
+test('[WL6] without onRetry each new reason goes to the console once; an onRetry that throws ends nothing', async () => {
   const [warn, error] = [vi.spyOn(console, 'warn'), vi.spyOn(console, 'error')].map((one) =>
     one.mockImplementation(() => {}),
   )
@@ -681,7 +681,7 @@ test('[L6] without onRetry each new reason goes to the console once; an onRetry 
   }
 })
 
-test('[L5] a token that never comes is a failed attempt, and one that comes late changes nothing', async () => {
+test('[WL5] a token that never comes is a failed attempt, and one that comes late changes nothing', async () => {
   const late: ((token: string) => void)[] = []
   const failed: FailedAttempt[] = []
   const token = (): Promise<string> | string =>
@@ -700,7 +700,7 @@ test('[L5] a token that never comes is a failed attempt, and one that comes late
   expect(clock.pending).toBe(0)
 })
 
-test('[L4] what a node refuses for good says what to do, and never its code twice', async () => {
+test('[WL4] what a node refuses for good says what to do, and never its code twice', async () => {
   for (const [code, hint] of [
     ['name-taken', '`secret`'],
     ['forbidden', '`token`'],
@@ -719,7 +719,7 @@ test('[L4] what a node refuses for good says what to do, and never its code twic
   })
 })
 
-test('[D4] every end of a send is a sentence with its recipient', async () => {
+test('[WD4] every end of a send is a sentence with its recipient', async () => {
   const ann = await join({ name: 'ann' })
   const message = async (send: Promise<void>): Promise<string> => {
     const failed = outcome(send)
@@ -747,7 +747,7 @@ test('[D4] every end of a send is a sentence with its recipient', async () => {
   ])
 })
 
-test('[L6] a token that is no text, and a transport that is none, are told as such', async () => {
+test('[WL6] a token that is no text, and a transport that is none, are told as such', async () => {
   const said = async (options: ConnectOptions): Promise<unknown> => {
     const late = outcome(start({ timeoutMs: 500, onRetry: () => {}, ...options }))
     await clock.advance(500)

@@ -34,7 +34,7 @@ async function reloaded(peer: Peer): Promise<Peer> {
 }
 
 describe('two connects of one name at once', () => {
-  test('[L9] [I8] the one that is refused leaves the secret of the other alone', async () => {
+  test('[WL9] [I8] the one that is refused leaves the secret of the other alone', async () => {
     const outcomes = Promise.allSettled([start(), start()])
     await clock.advance(10)
     const [first, second] = await outcomes
@@ -44,7 +44,7 @@ describe('two connects of one name at once', () => {
     await reloaded(back)
   })
 
-  test('[L9] [I8] the one that is aborted leaves the secret of the other alone', async () => {
+  test('[WL9] [I8] the one that is aborted leaves the secret of the other alone', async () => {
     const giveUp = new AbortController()
     const waiting: (() => void)[] = []
     // Its hello is never answered.
@@ -113,7 +113,7 @@ describe('an effect of React in StrictMode', () => {
     await reloaded(await reloaded(peer))
   })
 
-  test('[L7] after a stay: its leave is over before the next hello goes out', async () => {
+  test('[WL7] after a stay: its leave is over before the next hello goes out', async () => {
     const joining = start()
     await clock.advance(10)
     const first = await joining
@@ -137,7 +137,7 @@ describe('giving up', () => {
     return { sent, open, close: () => close() }
   }
 
-  test('[L7] an aborted connect takes its hello back, and the next one waits until the node knows', async () => {
+  test('[WL7] an aborted connect takes its hello back, and the next one waits until the node knows', async () => {
     const node = silentNode()
     const giveUp = new AbortController()
     const aborted = start({ signal: giveUp.signal, transport: node.open, storage: null })
@@ -154,7 +154,7 @@ describe('giving up', () => {
     expect((await next).name).toBe('ann')
   })
 
-  test('[L7] so does one that ran out of time', async () => {
+  test('[WL7] so does one that ran out of time', async () => {
     const node = silentNode()
     const late = start({ timeoutMs: 500, transport: node.open, storage: null })
     late.catch(() => {})
@@ -164,7 +164,7 @@ describe('giving up', () => {
     node.close()
   })
 
-  test('[L7] [L5] and each attempt that gets no welcome', async () => {
+  test('[WL7] [WL5] and each attempt that gets no welcome', async () => {
     const node = silentNode()
     const giveUp = new AbortController()
     const joining = start({ signal: giveUp.signal, transport: node.open, storage: null })

@@ -30,7 +30,7 @@ test('SPEC.md tells how a body is encoded', () => {
   expect(parts.map(partsOf)).toEqual([3, 0, 0])
 })
 
-test('[E2] SPEC.md tells what a notice means for its message', () => {
+test('[WE2] SPEC.md tells what a notice means for its message', () => {
   const told = new Map(readTable(spec, 'Notices').map((row) => [row['code'], row['the message'] ?? '']))
   for (const code of Object.keys(temporary) as ErrorCode[]) {
     const [, end] = /^ends: `([a-z-]+)`/.exec(told.get(code) ?? '') ?? []

@@ -408,7 +408,7 @@ describe('names', () => {
 })
 
 describe('drain', () => {
-  test('[C7] claims that wait for their turn are draining, those at the registry are answered, none comes after', async () => {
+  test('[WC7] claims that wait for their turn are draining, those at the registry are answered, none comes after', async () => {
     const { a, cuts } = await two()
     const { registry } = cutOf(cuts, a).backend
     const answers: (() => void)[] = []
@@ -466,7 +466,7 @@ describe('presence', () => {
     expect(states().at(-1)).toBe('offline')
   })
 
-  test('[C4] a watcher that reads too slowly hears how its peers stand when it reads again', async () => {
+  test('[WC4] a watcher that reads too slowly hears how its peers stand when it reads again', async () => {
     const { a, b, clock } = await two()
     const alice = await arrive(a, 'alice')
     const bob = await arrive(b, 'bob')

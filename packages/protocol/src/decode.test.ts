@@ -23,7 +23,7 @@ const refusal = (text: string): { code: string; detail: string } => {
 }
 
 describe('frames', () => {
-  test('[F1] an event with one object is a message', () => {
+  test('[WF1] an event with one object is a message', () => {
     expect(decodeFrame(frame('send', send))).toEqual({ ok: true, value: { type: 'send', ...send } })
     expect(decodeFrame('42["leave",{}]')).toEqual({ ok: true, value: { type: 'leave' } })
     expect(decodeFrame('42["leave",{"onlyNew":true}]')).toEqual({
@@ -42,15 +42,15 @@ describe('frames', () => {
     '42[7,{}]',
     '42null',
     '421["send",{}]',
-  ])('[F1] %s is a bad frame', (text) => {
+  ])('[WF1] %s is a bad frame', (text) => {
     expect(refusal(text).code).toBe('bad-frame')
   })
 
-  test('[F1] the fields are an object, not a list, a string or null', () => {
+  test('[WF1] the fields are an object, not a list, a string or null', () => {
     for (const fields of [null, [], 'x', 7]) expect(refusal(frame('send', fields)).code).toBe('bad-field')
   })
 
-  test('[F3] an unknown type is named', () => {
+  test('[WF3] an unknown type is named', () => {
     expect(refusal(frame('shout', {}))).toMatchObject({
       code: 'unknown-type',
       detail: expect.stringContaining('shout'),
@@ -69,14 +69,14 @@ describe('frames', () => {
     ['body', 'x'.repeat(limits.bodyLength + 1)],
     ['fresh', 'yes'],
     ['handshake', 'x'.repeat(33)],
-  ])('[F4] %s may not be %j', (field, value) => {
+  ])('[WF4] %s may not be %j', (field, value) => {
     expect(refusal(frame('send', { ...send, [field]: value }))).toMatchObject({
       code: 'bad-field',
       detail: expect.stringContaining(field),
     })
   })
 
-  test('[F4] a name outside the grammar is refused with the rule it broke', () => {
+  test('[WF4] a name outside the grammar is refused with the rule it broke', () => {
     expect(refusal(frame('send', { ...send, to: 'a\nb' }))).toMatchObject({
       code: 'bad-name',
       detail: expect.stringContaining('printable'),
@@ -87,14 +87,14 @@ describe('frames', () => {
     })
   })
 
-  test('[F4] lists are bounded', () => {
+  test('[WF4] lists are bounded', () => {
     const names = Array.from({ length: limits.namesPerLookup + 1 }, (_, i) => `n${i}`)
     expect(refusal(frame('lookup', { id: 1, names })).detail).toContain(`1 to ${limits.namesPerLookup}`)
     expect(refusal(frame('ack', { acks: [] })).code).toBe('bad-field')
     expect(refusal(frame('ack', { acks: [{ to: 'bob', stream: 'x', next: 1 }] })).detail).toContain('stream')
   })
 
-  test('[F5] deep nesting is refused, however deep', () => {
+  test('[WF5] deep nesting is refused, however deep', () => {
     for (const depth of [limits.depth + 1, 1_000, 20_000]) {
       const deep = `42["send",{"x":${'['.repeat(depth)}${']'.repeat(depth)}}]`
       expect(['too-deep', 'bad-frame']).toContain(refusal(deep).code)
@@ -102,14 +102,14 @@ describe('frames', () => {
     expect(refusal(`42["send",{"x":${'['.repeat(8)}${']'.repeat(8)}}]`).code).toBe('too-deep')
   })
 
-  test('[F6] unknown fields are left behind', () => {
+  test('[WF6] unknown fields are left behind', () => {
     expect(decodeFrame(frame('send', { ...send, from: 'mallory', extra: 1 }))).toEqual({
       ok: true,
       value: { type: 'send', ...send },
     })
   })
 
-  test('[F8] prototype keys are nothing special', () => {
+  test('[WF8] prototype keys are nothing special', () => {
     for (const type of ['__proto__', 'constructor', 'toString', 'hasOwnProperty'])
       expect(refusal(frame(type, {})).code).toBe('unknown-type')
     expect(refusal(`42["send",{"__proto__":${JSON.stringify(send)}}]`).detail).toContain('to breaks')
@@ -147,7 +147,7 @@ describe('frames', () => {
     { handshake: 'a\u202eb' },
     { path: 'other' },
     { stage: 'other' },
-  ])('[R9] a report with %j is bad-field', (broken) => {
+  ])('[WR9] a report with %j is bad-field', (broken) => {
     const report = { handshake: '9'.repeat(20), path: 'failed', stage: 'ice', ms: 600_000 }
     const decode = (fields: unknown) => decodeFrame(`42${JSON.stringify(['report', fields])}`)
     expect(decode(report)).toEqual({ ok: true, value: { type: 'report', ...report } })
@@ -175,7 +175,7 @@ describe('frames', () => {
   })
 })
 
-test('[F1] a message in the quick way is the frame that every message is', () => {
+test('[WF1] a message in the quick way is the frame that every message is', () => {
   const word = (most: number): fc.Arbitrary<string> =>
     fc.stringMatching(new RegExp(`^[A-Za-z0-9_-]{${most === 11 ? 11 : `1,${most}`}}$`))
   const anyName = fc.string({ unit: 'grapheme', maxLength: 20 }).map(parseName)
@@ -205,7 +205,7 @@ test('[F1] a message in the quick way is the frame that every message is', () =>
 describe('hello', () => {
   const secret = 's'.repeat(22)
 
-  test('[H1] version 1 with a secret is enough', () => {
+  test('[WH1] version 1 with a secret is enough', () => {
     expect(decodeHello({ v: 1, secret })).toEqual({ ok: true, value: { v: 1, secret } })
   })
 
@@ -213,15 +213,15 @@ describe('hello', () => {
     [{ v: 2, secret }, 'bad-version'],
     [{ secret }, 'bad-version'],
     [{ v: '1', secret }, 'bad-version'],
-  ])('[H1] %j is another version', (hello, code) => {
+  ])('[WH1] %j is another version', (hello, code) => {
     expect(decodeHello(hello)).toMatchObject({ ok: false, error: { code } })
   })
 
-  test.each([undefined, null, 7, 'x', []])('[H1] %j is no hello', (hello) => {
+  test.each([undefined, null, 7, 'x', []])('[WH1] %j is no hello', (hello) => {
     expect(decodeHello(hello).ok).toBe(false)
   })
 
-  test('[F4] a hello names what is wrong with it', () => {
+  test('[WF4] a hello names what is wrong with it', () => {
     expect(decodeHello({ v: 1 })).toMatchObject({
       error: { code: 'bad-field', detail: expect.stringContaining('secret') },
     })
@@ -233,7 +233,7 @@ describe('hello', () => {
 })
 
 describe('tables', () => {
-  test('[E1] an error of a request has the id of the request, where it had one', () => {
+  test('[WE1] an error of a request has the id of the request, where it had one', () => {
     const idOf = (fields: unknown, type = 'lookup') => {
       const { ok, id } = decodeFrame(frame(type, fields))
       return { ok, id }
@@ -246,13 +246,13 @@ describe('tables', () => {
     expect(idOf([7])).toEqual({ ok: false, id: undefined })
   })
 
-  test('[E1] every code says whether it is temporary, and what it means', () => {
+  test('[WE1] every code says whether it is temporary, and what it means', () => {
     expect(Object.keys(errorTexts)).toEqual(Object.keys(temporary))
     for (const text of Object.values(errorTexts)) expect(text.length).toBeGreaterThan(5)
     expect(isErrorCode('toString')).toBe(false)
   })
 
-  test('[C1] the range of a close code says whether to come back', () => {
+  test('[WC1] the range of a close code says whether to come back', () => {
     expect(mayReconnect(1006)).toBe(true)
     expect(mayReconnect(4000)).toBe(true)
     expect(mayReconnect(4499)).toBe(true)

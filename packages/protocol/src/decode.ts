@@ -12,7 +12,7 @@ import type { Decoded, Shape } from './rules.js'
 /** A socket.io EVENT packet on the default namespace, inside an engine.io message: `42["type",{…}]`. */
 export const EVENT_PREFIX = '42'
 
-/** What a frame holds; what was wrong with it, and the id of the request where it had one [E1]. */
+/** What a frame holds; what was wrong with it, and the id of the request where it had one [WE1]. */
 export type DecodedFrame = Decoded<PeerMessage> & { id?: number }
 
 /** Decodes one frame that a peer sent, with its `42`. */
@@ -36,7 +36,7 @@ export function decodeNodeMessage(type: string, fields: unknown): Decoded<NodeMe
   return decodeEvent<NodeMessage>(nodeShapes, type, fields)
 }
 
-/** Decodes the auth payload of a CONNECT packet [H1]. */
+/** Decodes the auth payload of a CONNECT packet [WH1]. */
 export function decodeHello(input: unknown): Decoded<Hello> {
   if (!isObject(input))
     return { ok: false, error: protocolError('bad-field', 'the auth payload must be an object') }

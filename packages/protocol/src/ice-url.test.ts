@@ -7,7 +7,7 @@ function read(text: unknown): string {
   return url.ok ? `${formatIceUrl(url.value)} ${icePort(url.value)} ${iceTransport(url.value)}` : url.problem
 }
 
-describe('[N6] the URL of a STUN or TURN server is read', () => {
+describe('[WN6] the URL of a STUN or TURN server is read', () => {
   it.each([
     ['stun:a.example', 'stun:a.example 3478 udp'],
     ['stun:a.example:9001', 'stun:a.example:9001 9001 udp'],
@@ -106,7 +106,7 @@ describe('[N6] the URL of a STUN or TURN server is read', () => {
   })
 })
 
-describe('[N6] host:port', () => {
+describe('[WN6] host:port', () => {
   it.each([
     ['a.example:9001', { host: 'a.example', port: 9001 }],
     ['192.0.2.1:1', { host: '192.0.2.1', port: 1 }],

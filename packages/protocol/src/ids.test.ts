@@ -30,7 +30,7 @@ describe('names', () => {
     ' a ',
     'a\u00a0b',
     '山田\u3000太郎',
-  ])('[N1] %s is a name', (name) => {
+  ])('[WN1] %s is a name', (name) => {
     expect(parseName(name)).toEqual({ ok: true, value: name })
   })
 
@@ -49,13 +49,13 @@ describe('names', () => {
     ['a\u0085', 'printable'],
     [7, 'must be a string'],
     [null, 'must be a string'],
-  ])('[N1] %j is refused with the rule it broke', (input, rule) => {
+  ])('[WN1] %j is refused with the rule it broke', (input, rule) => {
     const parsed = parseName(input)
     expect(parsed.ok).toBe(false)
     expect(parsed.ok ? '' : parsed.problem).toContain(rule)
   })
 
-  test('[N1] the length is counted in bytes of UTF-8', () => {
+  test('[WN1] the length is counted in bytes of UTF-8', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(utf8Length(text)).toBe(new TextEncoder().encode(text).length)
@@ -63,7 +63,7 @@ describe('names', () => {
     )
   })
 
-  test('[N1] whatever is a name is at most 128 bytes', () => {
+  test('[WN1] whatever is a name is at most 128 bytes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), (text) => {
         if (parseName(text).ok)
@@ -72,15 +72,15 @@ describe('names', () => {
     )
   })
 
-  test.each(['default', 'a', 'my-app-2', 'x'.repeat(32)])('[N2] %s is an app', (app) => {
+  test.each(['default', 'a', 'my-app-2', 'x'.repeat(32)])('[WN2] %s is an app', (app) => {
     expect(parseApp(app).ok).toBe(true)
   })
 
-  test.each(['', 'A', 'a/b', 'x'.repeat(33), 'a b', 'ä', undefined])('[N2] %j is no app', (app) => {
+  test.each(['', 'A', 'a/b', 'x'.repeat(33), 'a b', 'ä', undefined])('[WN2] %j is no app', (app) => {
     expect(parseApp(app).ok).toBe(false)
   })
 
-  test('[N3] a peer divides at its first slash, whatever its name holds', () => {
+  test('[WN3] a peer divides at its first slash, whatever its name holds', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), (text) => {
         const [app, name] = [parseApp('app-1'), parseName(text)]
@@ -92,19 +92,19 @@ describe('names', () => {
     )
   })
 
-  test('[N3] what has no slash, no app or no name is no peer', () => {
+  test('[WN3] what has no slash, no app or no name is no peer', () => {
     for (const input of ['bob', '/bob', 'app/', 'App/bob', 'a\u0000/b', 7])
       expect(parsePeer(input).ok).toBe(false)
   })
 
-  test('[N4] node and connection ids have their lengths and alphabets', () => {
+  test('[WN4] node and connection ids have their lengths and alphabets', () => {
     expect(parseNodeId('Ab3_-6gH').ok).toBe(true)
     for (const input of ['Ab3dE6g', 'Ab3dE6gHi', 'Ab3dE6g+', 8]) expect(parseNodeId(input).ok).toBe(false)
     expect(parseConnectionId('1z').ok).toBe(true)
     for (const input of ['', '1Z', '1234567890123', null]) expect(parseConnectionId(input).ok).toBe(false)
   })
 
-  test('[N5] a secret has at least 128 bits', () => {
+  test('[WN5] a secret has at least 128 bits', () => {
     expect(parseSecret('a'.repeat(22)).ok).toBe(true)
     for (const input of ['a'.repeat(21), 'a'.repeat(65), `${'a'.repeat(22)}=`, undefined])
       expect(parseSecret(input).ok).toBe(false)

@@ -2,22 +2,22 @@
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
 
-/** What a peer is called within its app: 1–128 bytes of UTF-8, printable, compared byte for byte [N1]. */
+/** What a peer is called within its app: 1–128 bytes of UTF-8, printable, compared byte for byte [WN1]. */
 export type Name = Brand<string, 'Name'>
-/** A tenant: `[a-z0-9-]{1,32}` [N2]. */
+/** A tenant: `[a-z0-9-]{1,32}` [WN2]. */
 export type App = Brand<string, 'App'>
-/** A name within its app, written `app/name`; an app holds no slash, so the first one divides [N3]. */
+/** A name within its app, written `app/name`; an app holds no slash, so the first one divides [WN3]. */
 export type Peer = Brand<string, 'Peer'>
-/** One process, from its start to its end: 8 characters of base64url, never reused [N4]. */
+/** One process, from its start to its end: 8 characters of base64url, never reused [WN4]. */
 export type NodeId = Brand<string, 'NodeId'>
-/** One socket of one node: short, unique within that node [N4]. */
+/** One socket of one node: short, unique within that node [WN4]. */
 export type ConnectionId = Brand<string, 'ConnectionId'>
-/** What proves that a returning peer is the holder: 22–64 characters of base64url, so ≥ 128 bits [N5]. */
+/** What proves that a returning peer is the holder: 22–64 characters of base64url, so ≥ 128 bits [WN5]. */
 export type Secret = Brand<string, 'Secret'>
-/** What a room is called: the grammar of a name [N1]. */
+/** What a room is called: the grammar of a name [WN1]. */
 export type Room = Brand<string, 'Room'>
 
-/** A room within its app, written `app/room` [N3]. */
+/** A room within its app, written `app/room` [WN3]. */
 export type RoomId = Brand<string, 'RoomId'>
 
 /** Either the value, or the rule that the input broke, in words for its sender. */

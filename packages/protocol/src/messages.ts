@@ -24,7 +24,7 @@ import {
 } from './rules.js'
 import type { Fields, Rule, Value } from './rules.js'
 
-/** The version of this wire; a hello with another one is refused with `bad-version` [H1]. */
+/** The version of this wire; a hello with another one is refused with `bad-version` [WH1]. */
 export const PROTOCOL_VERSION = 1
 
 const peerPresence = object({ name, state: presence, since: optional(natural) })

@@ -83,7 +83,7 @@ function firstBroken(shape: Shape, input: Record<string, unknown>): string | und
   return undefined
 }
 
-/** Reads exactly the fields of the shape, into `value`; what else the input holds is left behind [F6]. */
+/** Reads exactly the fields of the shape, into `value`; what else the input holds is left behind [WF6]. */
 export function readFields<S extends Shape>(
   shape: S,
   input: Record<string, unknown>,
@@ -164,7 +164,7 @@ export const stream = rule(
   `must be ${limits.streamLength} characters of base64url`,
 )
 const UNREAD_PATTERN = /^[\da-f]{1,16}$/
-/** Which of the last 64 messages the recipient could not read: bit i of the number stands for seq next - 1 - i [D19]. */
+/** Which of the last 64 messages the recipient could not read: bit i of the number stands for seq next - 1 - i [WD19]. */
 export const unread = rule(
   (input): input is string => isString(input) && UNREAD_PATTERN.test(input),
   'must be 1 to 16 hexadecimal digits in lower case',

@@ -157,7 +157,7 @@ export const loadFaults: readonly Fault[] = [
           slow.readSlowly()
           for (const each of [stopped, slow])
             await until('the sender is told', 30_000, () => each.writer.notices > 0)
-          // By the second ping since it was far behind [C4].
+          // By the second ping since it was far behind [WC4].
           const ms = await until(
             'who reads nothing is cut',
             CUT_WITHIN_MS,
@@ -217,7 +217,7 @@ export const loadFaults: readonly Fault[] = [
         scene.note(`${kind} flood closed as rate-limited, times`, results[kind]?.codes['4004'] ?? 0, {
           atLeast: 1,
         })
-      // Who asks over its rate is read slowly, and not closed [R4].
+      // Who asks over its rate is read slowly, and not closed [WR4].
       const { found = 0, error = 0 } = results['lookup']?.answers ?? {}
       scene.note('look-ups refused', error, { atLeast: 1 })
       scene.note('answers to look-ups a second', Math.round((found + error) / (FLOOD_MS / 1_000)), {

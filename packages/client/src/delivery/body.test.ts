@@ -44,7 +44,7 @@ test('a __proto__ key stays a key', () => {
   expect(data).not.toHaveProperty('admin')
 })
 
-test('[D17] what is over a frame is cut into up to four that fit, and comes back whole', () => {
+test('[WD17] what is over a frame is cut into up to four that fit, and comes back whole', () => {
   const whole = (data: unknown): unknown => {
     const parts = encodeParts(data) ?? []
     expect(parts.length).toBeGreaterThan(1)

@@ -202,7 +202,7 @@ class World {
   }
 }
 
-test('[D1] [D4] [D15] whatever the network and the channels do, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
+test('[WD1] [WD4] [WD15] whatever the network and the channels do, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer(),
@@ -239,7 +239,7 @@ test('[D1] [D4] [D15] whatever the network and the channels do, each message is 
   )
 }, 120_000)
 
-test('[D1] on a network that loses nothing, everything that is sent to a peer that stays is delivered', async () => {
+test('[WD1] on a network that loses nothing, everything that is sent to a peer that stays is delivered', async () => {
   const world = new World(7, 0, 0, 40)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(50)
@@ -250,7 +250,7 @@ test('[D1] on a network that loses nothing, everything that is sent to a peer th
   expect(world.handed).toHaveLength(505)
 })
 
-test('[D15] a stream that moves between server and channel while data flows loses and doubles nothing', async () => {
+test('[WD15] a stream that moves between server and channel while data flows loses and doubles nothing', async () => {
   const world = new World(11, 0, 0, 60)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(100)
@@ -265,7 +265,7 @@ test('[D15] a stream that moves between server and channel while data flows lose
   expect(world.handed.map(({ count }) => count)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
 })
 
-test('[D12] a peer that strangers flood all the time hears everything that others send it', async () => {
+test('[WD12] a peer that strangers flood all the time hears everything that others send it', async () => {
   const world = new World(7, 0, 0, 40)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(50)

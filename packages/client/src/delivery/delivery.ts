@@ -25,7 +25,7 @@ export class Delivery implements Carriers {
     this.outbox.kick(to)
   }
 
-  /** What a `send` or `ack` frame of the other peer means here, once its sender is stamped [D13]. */
+  /** What a `send` or `ack` frame of the other peer means here, once its sender is stamped [WD13]. */
   receive(from: Stay, frame: unknown, carrier: Carrier): boolean {
     if (!isObject(frame)) return false
     if (frame['type'] === 'ack') return this.#acks(from.name, frame['acks'])

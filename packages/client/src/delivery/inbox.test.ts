@@ -70,7 +70,7 @@ function receive(
 
 const nexts = (): number[] => acks.flat().map(({ next }) => next)
 
-test('[D4] what overtakes waits for what is before it; duplicates are dropped, and acknowledged again', async () => {
+test('[WD4] what overtakes waits for what is before it; duplicates are dropped, and acknowledged again', async () => {
   receive(2)
   receive(3)
   expect(handed).toEqual([])
@@ -86,7 +86,7 @@ test('[D4] what overtakes waits for what is before it; duplicates are dropped, a
   expect(nexts()).toEqual([4])
 })
 
-test('[D5] the first acknowledgement goes at once, the others in batches of 20 ms', async () => {
+test('[WD5] the first acknowledgement goes at once, the others in batches of 20 ms', async () => {
   receive(1)
   expect(acks).toEqual([[{ to: 'ann', stream: 'streamofann', next: 2 }]])
   receive(2)
@@ -103,7 +103,7 @@ test('[D5] the first acknowledgement goes at once, the others in batches of 20 m
   expect(clock.pending).toBe(0)
 })
 
-test('[D5] acknowledgements of signals wait for company', async () => {
+test('[WD5] acknowledgements of signals wait for company', async () => {
   receive(1, { kind: 'signal' })
   expect(acks).toEqual([])
   await clock.advance(10)
@@ -120,7 +120,7 @@ test('[D5] acknowledgements of signals wait for company', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[D5] signals do not make the acknowledgement of a message wait', async () => {
+test('[WD5] signals do not make the acknowledgement of a message wait', async () => {
   for (let seq = 1; seq <= 10; seq++) {
     receive(seq, { kind: 'signal' })
     await clock.advance(4)
@@ -130,19 +130,19 @@ test('[D5] signals do not make the acknowledgement of a message wait', async () 
   expect(acks).toHaveLength(before + 1)
 })
 
-test('[D5] half a window is acknowledged without waiting', () => {
+test('[WD5] half a window is acknowledged without waiting', () => {
   for (let seq = 1; seq <= 64; seq++) receive(seq)
   expect(nexts()).toEqual([2, 34])
 })
 
-test('[D5] no frame holds more than 64 acknowledgements', async () => {
+test('[WD5] no frame holds more than 64 acknowledgements', async () => {
   receive(1)
   for (let i = 0; i < 100; i++) receive(2, { from: `p${i}`, stream: 'streamofall' })
   await clock.advance(20)
   expect(acks.map((one) => one.length)).toEqual([1, 64, 36])
 })
 
-test('[D7] what was handed over is saved before it is acknowledged, and not handed over after a reload', () => {
+test('[WD7] what was handed over is saved before it is acknowledged, and not handed over after a reload', () => {
   receive(1)
   expect(saves).toBe(1)
   receive(2)
@@ -154,7 +154,7 @@ test('[D7] what was handed over is saved before it is acknowledged, and not hand
   expect(handed).toEqual(['1', '2', '3'])
 })
 
-test('[D7] an idle stream is forgotten in time, and not saved', async () => {
+test('[WD7] an idle stream is forgotten in time, and not saved', async () => {
   receive(1)
   await clock.advance(59_999)
   expect(inbox.seen()).toHaveLength(1)
@@ -162,7 +162,7 @@ test('[D7] an idle stream is forgotten in time, and not saved', async () => {
   expect(inbox.seen()).toEqual([])
 })
 
-test('[D8] until somebody listens, messages wait and are not acknowledged', async () => {
+test('[WD8] until somebody listens, messages wait and are not acknowledged', async () => {
   listening = false
   receive(1)
   receive(2)
@@ -176,7 +176,7 @@ test('[D8] until somebody listens, messages wait and are not acknowledged', asyn
   expect(nexts()).toEqual([3])
 })
 
-test('[D8] a listener that adds another listener gets no message twice', () => {
+test('[WD8] a listener that adds another listener gets no message twice', () => {
   listening = false
   receive(1)
   receive(2)
@@ -186,7 +186,7 @@ test('[D8] a listener that adds another listener gets no message twice', () => {
   expect(handed).toEqual(['1', '2'])
 })
 
-test('[D9] what its sender gave up is skipped, and not handed over late', () => {
+test('[WD9] what its sender gave up is skipped, and not handed over late', () => {
   receive(3)
   receive(4)
   receive(6)
@@ -198,7 +198,7 @@ test('[D9] what its sender gave up is skipped, and not handed over late', () => 
   expect(handed).toEqual(['5', '6', '7'])
 })
 
-test('[D12] sequence numbers from the past, from the far future, and below their base do nothing', async () => {
+test('[WD12] sequence numbers from the past, from the far future, and below their base do nothing', async () => {
   receive(1)
   receive(66)
   receive(Number.MAX_SAFE_INTEGER)
@@ -212,7 +212,7 @@ test('[D12] sequence numbers from the past, from the far future, and below their
   expect(nexts().at(-1)).toBe(3)
 })
 
-test('[D12] no seq makes this peer acknowledge with a number that is none', async () => {
+test('[WD12] no seq makes this peer acknowledge with a number that is none', async () => {
   const last = Number.MAX_SAFE_INTEGER
   receive(last, { base: last })
   receive(last - 1, { base: last - 1 })
@@ -221,14 +221,14 @@ test('[D12] no seq makes this peer acknowledge with a number that is none', asyn
   expect(handed).toEqual([`${last - 1}`])
 })
 
-test('[D12] the window ahead is kept: its last message counts, one more does not', () => {
+test('[WD12] the window ahead is kept: its last message counts, one more does not', () => {
   receive(64)
   receive(65)
   for (let seq = 1; seq < 64; seq++) receive(seq)
   expect(handed).toHaveLength(64)
 })
 
-test('[D12] one sender cannot push out what is remembered of another', () => {
+test('[WD12] one sender cannot push out what is remembered of another', () => {
   receive(1)
   for (let i = 0; i < 10_000; i++) receive(1, { from: 'eve', stream: `eve${String(i).padStart(8, '0')}` })
   receive(1)
@@ -236,7 +236,7 @@ test('[D12] one sender cannot push out what is remembered of another', () => {
   expect(inbox.seen()).toHaveLength(17)
 })
 
-test('[D12] the senders that are remembered are bounded', () => {
+test('[WD12] the senders that are remembered are bounded', () => {
   listening = false
   for (let i = 0; i < 5_000; i++) receive(2, { from: `p${i}`, body: 'x' })
   expect(inbox.seen()).toHaveLength(1_024)
@@ -245,7 +245,7 @@ test('[D12] the senders that are remembered are bounded', () => {
   expect(inbox.seen()).toHaveLength(4_096 + 1_024)
 })
 
-test('[D12] senders of whom nothing was handed over push out nobody of whom something was', () => {
+test('[WD12] senders of whom nothing was handed over push out nobody of whom something was', () => {
   receive(1)
   for (let i = 0; i < 10_000; i++) receive(2, { from: `eve${i}`, body: 'x' })
   receive(1)
@@ -255,7 +255,7 @@ test('[D12] senders of whom nothing was handed over push out nobody of whom some
 
 const big = 'x'.repeat(48 * 1024)
 
-test('[D12] whatever is held of others, the next in order is taken', () => {
+test('[WD12] whatever is held of others, the next in order is taken', () => {
   for (let seq = 2; seq <= 64; seq++)
     for (const from of ['eve', 'mal', 'zed']) receive(seq, { from, body: big })
   for (let i = 0; i < 500; i++) receive(2, { from: `eve${i}`, body: big })
@@ -263,7 +263,7 @@ test('[D12] whatever is held of others, the next in order is taken', () => {
   expect(handed).toHaveLength(10)
 })
 
-test('[D12] over the bound, who holds most loses its newest; it comes again and misses nothing', () => {
+test('[WD12] over the bound, who holds most loses its newest; it comes again and misses nothing', () => {
   for (let i = 0; i < 5; i++) for (let seq = 2; seq <= 60; seq++) receive(seq, { from: `eve${i}`, body: big })
   // Overtaken on its way: it waits, and is not what is pushed out.
   for (const seq of [3, 2, 1]) receive(seq, { body: `${seq}` })
@@ -281,7 +281,7 @@ test('[D12] over the bound, who holds most loses its newest; it comes again and 
 /** The parts of one message that is as large as one may be. */
 const whole = ['p4', 'p0', 'p0', 'p0'].map((mark) => `${mark}${big.slice(2)}`)
 
-test('[D12] a message in parts gets through while strangers hold just less than its sender, behind gaps', () => {
+test('[WD12] a message in parts gets through while strangers hold just less than its sender, behind gaps', () => {
   const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
   for (const from of strangers) for (const seq of [2, 3, 4]) receive(seq, { from, body: big.slice(1) })
   for (const [i, body] of whole.entries()) {
@@ -291,7 +291,7 @@ test('[D12] a message in parts gets through while strangers hold just less than 
   expect(handed).toHaveLength(1)
 })
 
-test('[D12] a message in parts gets through while strangers hold beginnings that they never end', () => {
+test('[WD12] a message in parts gets through while strangers hold beginnings that they never end', () => {
   const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
   for (const from of strangers)
     for (const seq of [1, 2, 3]) receive(seq, { from, body: whole[seq - 1] ?? '' })
@@ -303,7 +303,7 @@ test('[D12] a message in parts gets through while strangers hold beginnings that
   expect(handed).toHaveLength(1)
 })
 
-test('[D12] what waits in order without its beginning having come in order is bounded, too', () => {
+test('[WD12] what waits in order without its beginning having come in order is bounded, too', () => {
   // Three behind a gap, which the base then closes: the fourth part never comes.
   const strangers = Array.from({ length: 60 }, (_, i) => `eve${i}`)
   for (const from of strangers) {
@@ -315,7 +315,7 @@ test('[D12] what waits in order without its beginning having come in order is bo
   expect(handed.length).toBeGreaterThan(20)
 })
 
-test('[D12] room for one message is found in as many steps, however many senders hold something', () => {
+test('[WD12] room for one message is found in as many steps, however many senders hold something', () => {
   const stepsWith = (senders: number): number => {
     inbox = open()
     const body = 'x'.repeat((4 * 1024 * 1024) / senders - 256)
@@ -340,14 +340,14 @@ test('[D12] room for one message is found in as many steps, however many senders
   expect(stepsWith(1_000)).toBeLessThan(few + 10)
 })
 
-test('[D12] empty messages that wait are bounded, too', () => {
+test('[WD12] empty messages that wait are bounded, too', () => {
   for (let sender = 0; sender < 1_000; sender++)
     for (let seq = 2; seq <= 64; seq++) receive(seq, { from: `eve${sender}`, body: '' })
   for (let sender = 0; sender < 1_000; sender++) receive(1, { from: `eve${sender}`, body: '' })
   expect(handed.length - 1_000).toBeLessThanOrEqual((4 * 1024 * 1024) / 256)
 })
 
-test('[D12] what waits of a stay ends with it; what was handed over of it does not come again', () => {
+test('[WD12] what waits of a stay ends with it; what was handed over of it does not come again', () => {
   receive(1)
   receive(3)
   receive(1, { since: 4, stream: 'another_one', body: 'of the next' })
@@ -356,7 +356,7 @@ test('[D12] what waits of a stay ends with it; what was handed over of it does n
   expect(handed).toEqual(['1', 'of the next', '2'])
 })
 
-test('[D12] what waits is bounded in characters, and what was let go makes room', () => {
+test('[WD12] what waits is bounded in characters, and what was let go makes room', () => {
   listening = false
   const body = 'x'.repeat(48 * 1024)
   for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
@@ -368,7 +368,7 @@ test('[D12] what waits is bounded in characters, and what was let go makes room'
   expect(handed).toHaveLength(200)
 })
 
-test('[D15] the acknowledgement goes back the way the message came, else through the server', async () => {
+test('[WD15] the acknowledgement goes back the way the message came, else through the server', async () => {
   let open = true
   const channel: Carrier = {
     send: (frame) => {
@@ -385,7 +385,7 @@ test('[D15] the acknowledgement goes back the way the message came, else through
   expect(acks.flat()).toMatchObject([{}, { stream: 'streamofann', next: 3 }])
 })
 
-test('[D9] what was given up makes room', () => {
+test('[WD9] what was given up makes room', () => {
   const body = 'x'.repeat(48 * 1024)
   for (let round = 0; round < 10; round++)
     for (let seq = 2; seq <= 60; seq++) receive(round * 100 + seq, { base: round * 100 + 1, body })
@@ -400,7 +400,7 @@ test('[D9] what was given up makes room', () => {
   expect(handed).toHaveLength(51 + 80)
 })
 
-test('[D17] a message in parts is handed over whole, and acknowledged then; of a broken one nothing is', async () => {
+test('[WD17] a message in parts is handed over whole, and acknowledged then; of a broken one nothing is', async () => {
   receive(1, { body: 'p3"a' })
   receive(3, { body: 'p0c"' })
   receive(4, { body: 'four' })
@@ -416,7 +416,7 @@ test('[D17] a message in parts is handed over whole, and acknowledged then; of a
   expect(handed.slice(2)).toEqual(['seven'])
 })
 
-test('[D19] what cannot be read is acknowledged as such, again with a duplicate, until it is settled; the rest goes on', async () => {
+test('[WD19] what cannot be read is acknowledged as such, again with a duplicate, until it is settled; the rest goes on', async () => {
   unreadable = (body) => body === '2' || body === '4'
   for (let seq = 1; seq <= 5; seq++) receive(seq)
   expect(handed).toEqual(['1', '3', '5'])
@@ -438,7 +438,7 @@ test('[D19] what cannot be read is acknowledged as such, again with a duplicate,
   expect(acks.flat().at(-1)).toEqual({ ...ack, next: 8 })
 })
 
-test('[D19] a whole window that cannot be read is said in 16 digits, and more push out the oldest', async () => {
+test('[WD19] a whole window that cannot be read is said in 16 digits, and more push out the oldest', async () => {
   unreadable = () => true
   for (let seq = 1; seq <= 100; seq++) receive(seq, { base: Math.max(1, seq - 63) })
   await clock.advance(20)
@@ -449,7 +449,7 @@ test('[D19] a whole window that cannot be read is said in 16 digits, and more pu
   expect(acks.flat().at(-1)).toMatchObject({ next: 301, unread: 'f'.repeat(16) })
 })
 
-test('[D7] [D19] a reloaded page still says what could not be read', async () => {
+test('[WD7] [WD19] a reloaded page still says what could not be read', async () => {
   unreadable = () => true
   receive(1)
   unreadable = () => false
@@ -470,7 +470,7 @@ test('[D7] [D19] a reloaded page still says what could not be read', async () =>
   }
 })
 
-test('[D17] [D19] of a message in parts that cannot be read none is delivered; nor is what no SDK sends', async () => {
+test('[WD17] [WD19] of a message in parts that cannot be read none is delivered; nor is what no SDK sends', async () => {
   unreadable = (body) => body === 'whole' || body === 'p2alone'
   receive(1, { body: 'p2who' })
   receive(2, { body: 'p0le' })

@@ -7,7 +7,7 @@ import type { Message, SendersOptions, Stream } from './senders.js'
 import type { Carrier } from './signaling.js'
 import { WINDOW, lastOf, marked, moved, readUnread, written } from './unread.js'
 
-/** At most one batch of acknowledgements in this time [D5]… */
+/** At most one batch of acknowledgements in this time [WD5]… */
 const ACK_BATCH_MS = 20
 /** …unless so many messages wait for it: half a window, so that the sender never stands still. */
 const ACK_BATCH_MESSAGES = WINDOW / 2
@@ -17,11 +17,11 @@ export type Seen = [from: Name, stream: string, next: number, at: number, unread
 
 export interface InboxOptions extends SendersOptions {
   clock: Clock
-  /** Whether the application listens for this kind yet; until then messages wait, unacknowledged [D8]. */
+  /** Whether the application listens for this kind yet; until then messages wait, unacknowledged [WD8]. */
   listens: (kind: Message['kind']) => boolean
   /** Hands one message to the application. False: nobody can read it. Must not throw. */
   hand: (message: Message) => boolean
-  /** Keeps what was handed over, before it is acknowledged [D7]; absent: nothing outlives the process. */
+  /** Keeps what was handed over, before it is acknowledged [WD7]; absent: nothing outlives the process. */
   save?: (() => void) | undefined
 }
 
@@ -148,7 +148,7 @@ export class Inbox {
   }
 }
 
-/** The bodies of the next message of the stream, which `first` begins; undefined: they are not all there [D17]. */
+/** The bodies of the next message of the stream, which `first` begins; undefined: they are not all there [WD17]. */
 function partsFrom({ early, next }: Stream, first: Message): string[] | undefined {
   const bodies = [first.body]
   for (let i = 1; i < (partsOf(first.body) ?? 1); i++) {

@@ -4,7 +4,7 @@ import type { Timer } from '../lib/clock.js'
 import type { Carrier, Outgoing, OutboxOptions, SendResult } from './signaling.js'
 import { WINDOW, isUnread, readUnread } from './unread.js'
 
-/** Resend what is unacknowledged after this, doubling to the second, with a quarter of jitter [D10]. */
+/** Resend what is unacknowledged after this, doubling to the second, with a quarter of jitter [WD10]. */
 const RESEND_FIRST_MS = 2_000
 const RESEND_MOST_MS = 8_000
 /** After giving a message up, the recipient is told (by `base`) this soon, so that later ones need not wait. */
@@ -51,7 +51,7 @@ export class Line {
   readonly #options: OutboxOptions
   readonly #channels: Channels
   /**
-   * The stay that the stream is bound to [D2]; absent: to be looked up. `away`: only the first message probes, presence
+   * The stay that the stream is bound to [WD2]; absent: to be looked up. `away`: only the first message probes, presence
    * or its acknowledgement wakes the rest.
    */
   #stay: { since: number; away: boolean } | undefined
@@ -109,7 +109,7 @@ export class Line {
   }
 
   acked({ next, unread }: Pick<NodeMessageOf<'acked'>, 'next' | 'unread'>): void {
-    // An acknowledgement of what was never transmitted is nobody's: ignored [D12].
+    // An acknowledgement of what was never transmitted is nobody's: ignored [WD12].
     if (next > this.#sent + 1) return
     const settled = this.held.filter(({ seq }) => seq < next)
     if (settled.length === 0) return
@@ -272,8 +272,8 @@ export class Line {
 
   /**
    * The stay that the line is bound to is over. What may have reached it is unavailable: it must never go to
-   * a stranger [D2]. `refused` and what was transmitted after it, once and only to the server, reached nobody,
-   * for a node takes the frames of a connection in order: it goes, with what was never transmitted, to whoever holds the name now [D3].
+   * a stranger [WD2]. `refused` and what was transmitted after it, once and only to the server, reached nobody,
+   * for a node takes the frames of a connection in order: it goes, with what was never transmitted, to whoever holds the name now [WD3].
    */
   #over(refused: Held): void {
     for (const held of this.held) {

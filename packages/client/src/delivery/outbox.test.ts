@@ -63,7 +63,7 @@ async function ack(next: number, stream = wire.at(-1)?.stream ?? '', from = bob)
 
 const seqs = (): number[] => wire.map(({ seq }) => seq)
 
-test('[D2] the first message looks the name up, and every one names the stay that was found', async () => {
+test('[WD2] the first message looks the name up, and every one names the stay that was found', async () => {
   send('a')
   send('b')
   await settled()
@@ -75,7 +75,7 @@ test('[D2] the first message looks the name up, and every one names the stay tha
   expect(wire[0]).not.toHaveProperty('fresh')
 })
 
-test('[D2] nobody has the name: unavailable at once', async () => {
+test('[WD2] nobody has the name: unavailable at once', async () => {
   found = { state: 'offline' }
   const sent = send()
   await settled()
@@ -83,7 +83,7 @@ test('[D2] nobody has the name: unavailable at once', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[D2] a look-up without an answer is asked again', async () => {
+test('[WD2] a look-up without an answer is asked again', async () => {
   found = undefined
   const sent = send()
   await clock.advance(1_999)
@@ -95,7 +95,7 @@ test('[D2] a look-up without an answer is asked again', async () => {
   expect(sent.end).toBe('delivered')
 })
 
-test('[D2] when the stay is over, what may have reached it is unavailable and never goes to the next holder', async () => {
+test('[WD2] when the stay is over, what may have reached it is unavailable and never goes to the next holder', async () => {
   const first = send('first')
   await clock.advance(2_000)
   expect(seqs()).toEqual([1, 1])
@@ -108,7 +108,7 @@ test('[D2] when the stay is over, what may have reached it is unavailable and ne
   expect(later.end).toBeUndefined()
 })
 
-test('[D3] what a node refused at its first try reached nobody: it goes to whoever holds the name now', async () => {
+test('[WD3] what a node refused at its first try reached nobody: it goes to whoever holds the name now', async () => {
   send('warm-up')
   await settled()
   await ack(2)
@@ -126,7 +126,7 @@ test('[D3] what a node refused at its first try reached nobody: it goes to whoev
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered'])
 })
 
-test('[D3] a stay that a node calls over and the registry still names is over', async () => {
+test('[WD3] a stay that a node calls over and the registry still names is over', async () => {
   const sent = send()
   await settled()
   outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
@@ -139,7 +139,7 @@ test('[D3] a stay that a node calls over and the registry still names is over', 
   expect(again.end).toBe('delivered')
 })
 
-test('[D10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh look-up, and given up at the deadline', async () => {
+test('[WD10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh look-up, and given up at the deadline', async () => {
   const sent = send()
   const at: number[] = []
   await settled()
@@ -157,7 +157,7 @@ test('[D10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh loo
   expect(clock.pending).toBe(0)
 })
 
-test('[D10] a new connection resends at once', async () => {
+test('[WD10] a new connection resends at once', async () => {
   send()
   await settled()
   online = false
@@ -168,7 +168,7 @@ test('[D10] a new connection resends at once', async () => {
   expect(seqs()).toEqual([1, 1])
 })
 
-test('[D10] for a peer that is away one message probes; its presence brings the rest at once', async () => {
+test('[WD10] for a peer that is away one message probes; its presence brings the rest at once', async () => {
   for (let i = 0; i < 5; i++) send(`${i}`)
   await settled()
   for (let seq = 1; seq <= 5; seq++)
@@ -185,7 +185,7 @@ test('[D10] for a peer that is away one message probes; its presence brings the 
   expect(clock.pending).toBe(0)
 })
 
-test('[D10] without any notification, the acknowledged probe brings the rest', async () => {
+test('[WD10] without any notification, the acknowledged probe brings the rest', async () => {
   found = { state: 'away', since: 7 }
   const sends = [send('1'), send('2'), send('3')]
   await settled()
@@ -197,7 +197,7 @@ test('[D10] without any notification, the acknowledged probe brings the rest', a
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', 'delivered'])
 })
 
-test('[D10] news that the peer is offline only makes the probe look again', async () => {
+test('[WD10] news that the peer is offline only makes the probe look again', async () => {
   found = { state: 'away', since: 7 }
   const sent = send()
   await settled()
@@ -208,7 +208,7 @@ test('[D10] news that the peer is offline only makes the probe look again', asyn
   expect((await settled(), sent.end)).toBe('unavailable')
 })
 
-test('[D6] no more than a window is on its way, and acknowledgements let more out', async () => {
+test('[WD6] no more than a window is on its way, and acknowledgements let more out', async () => {
   for (let i = 0; i < 100; i++) send()
   await settled()
   expect(wire).toHaveLength(64)
@@ -220,14 +220,14 @@ test('[D6] no more than a window is on its way, and acknowledgements let more ou
   )
 })
 
-test('[D6] of large messages, fewer are on their way', async () => {
+test('[WD6] of large messages, fewer are on their way', async () => {
   for (let i = 0; i < 20; i++) send('x'.repeat(40_000))
   await settled()
   expect(wire.length).toBeLessThanOrEqual(7)
   expect(wire.length).toBeGreaterThan(1)
 })
 
-test('[D9] a message that was given up is skipped: base moves past it, soon', async () => {
+test('[WD9] a message that was given up is skipped: base moves past it, soon', async () => {
   const abort = new AbortController()
   const first = send('1', { signal: abort.signal })
   const second = send('2')
@@ -240,7 +240,7 @@ test('[D9] a message that was given up is skipped: base moves past it, soon', as
   expect(second.end).toBe('delivered')
 })
 
-test('[D9] a gap in the middle is skipped once what is before it is settled', async () => {
+test('[WD9] a gap in the middle is skipped once what is before it is settled', async () => {
   const abort = new AbortController()
   send('1')
   send('2', { signal: abort.signal })
@@ -255,7 +255,7 @@ test('[D9] a gap in the middle is skipped once what is before it is settled', as
   expect(third.end).toBe('delivered')
 })
 
-test('[D11] past the bound on held messages, send fails at once and nothing goes out', async () => {
+test('[WD11] past the bound on held messages, send fails at once and nothing goes out', async () => {
   for (let i = 0; i < HELD_MESSAGES; i++) send()
   const over = send()
   await settled()
@@ -266,7 +266,7 @@ test('[D11] past the bound on held messages, send fails at once and nothing goes
   expect(fits.end).toBeUndefined()
 })
 
-test('[D11] past the bound on held characters, send fails at once', async () => {
+test('[WD11] past the bound on held characters, send fails at once', async () => {
   for (let i = 0; i < 180; i++) send('x'.repeat(48 * 1024))
   await settled()
   expect(send('x'.repeat(48 * 1024))).toEqual({})
@@ -275,7 +275,7 @@ test('[D11] past the bound on held characters, send fails at once', async () => 
   expect(over.end).toBe('queue-full')
 })
 
-test('[D12] replayed, reordered, foreign, unknown and far-future acknowledgements settle nothing', async () => {
+test('[WD12] replayed, reordered, foreign, unknown and far-future acknowledgements settle nothing', async () => {
   const sends = [send('1'), send('2'), send('3')]
   await settled()
   await ack(99)
@@ -292,7 +292,7 @@ test('[D12] replayed, reordered, foreign, unknown and far-future acknowledgement
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', undefined])
 })
 
-test('[D12] what was never transmitted cannot be acknowledged', async () => {
+test('[WD12] what was never transmitted cannot be acknowledged', async () => {
   for (let i = 0; i < 64; i++) send()
   const waiting = send('beyond the window')
   await settled()
@@ -300,7 +300,7 @@ test('[D12] what was never transmitted cannot be acknowledged', async () => {
   expect(waiting.end).toBeUndefined()
 })
 
-test('[D4] notices that are temporary keep a message; those that are final end it', async () => {
+test('[WD4] notices that are temporary keep a message; those that are final end it', async () => {
   const sends = [send('1'), send('2'), send('3')]
   await settled()
   const notice = (
@@ -325,7 +325,7 @@ test('[D4] notices that are temporary keep a message; those that are final end i
   expect(sends.map(({ end }) => end)).toEqual(['incompatible', 'relay-refused', 'incompatible'])
 })
 
-test('[D4] what a limit kept back each time until the deadline is rate-limited; once it may have arrived, timeout', async () => {
+test('[WD4] what a limit kept back each time until the deadline is rate-limited; once it may have arrived, timeout', async () => {
   const [kept, passed] = [send('kept', { deadlineMs: 5_000 }), send('passed', { deadlineMs: 5_000 })]
   await settled()
   const limit = (seq: number): void =>
@@ -342,7 +342,7 @@ test('[D4] what a limit kept back each time until the deadline is rate-limited; 
   expect([kept.end, passed.end]).toEqual(['rate-limited', 'timeout'])
 })
 
-test('[D4] an aborted send ends at once, before and after it went out, and leaves no listener behind', async () => {
+test('[WD4] an aborted send ends at once, before and after it went out, and leaves no listener behind', async () => {
   const gone = send('x', { signal: AbortSignal.abort() })
   const abort = new AbortController()
   const sent = send('x', { signal: abort.signal })
@@ -353,7 +353,7 @@ test('[D4] an aborted send ends at once, before and after it went out, and leave
   expect(clock.pending).toBe(0)
 })
 
-test('[D4] closing ends everything that is held, and everything after', async () => {
+test('[WD4] closing ends everything that is held, and everything after', async () => {
   const sent = send()
   await settled()
   outbox.close()
@@ -363,7 +363,7 @@ test('[D4] closing ends everything that is held, and everything after', async ()
   expect(clock.pending).toBe(0)
 })
 
-test('[D14] signals and messages have streams of their own', async () => {
+test('[WD14] signals and messages have streams of their own', async () => {
   send('m')
   send('s', { kind: 'signal' })
   await settled()
@@ -373,7 +373,7 @@ test('[D14] signals and messages have streams of their own', async () => {
   ])
 })
 
-test('[D15] a stream moves to a channel and back, and the recipient can tell no difference', async () => {
+test('[WD15] a stream moves to a channel and back, and the recipient can tell no difference', async () => {
   const channeled: Sent[] = []
   let room: boolean | 'full' = true
   const carrier = {
@@ -405,7 +405,7 @@ test('[D15] a stream moves to a channel and back, and the recipient can tell no 
   expect(seqs()).toEqual([3, 4])
 })
 
-test('[D15] a channel to another stay of the name is not for this stream', async () => {
+test('[WD15] a channel to another stay of the name is not for this stream', async () => {
   send('1')
   await settled()
   outbox.attach({ name: bob, since: 8 }, { send: () => true })
@@ -413,7 +413,7 @@ test('[D15] a channel to another stay of the name is not for this stream', async
   expect(seqs()).toEqual([1, 2])
 })
 
-test('[D15] a channel binds a new stream without the server', async () => {
+test('[WD15] a channel binds a new stream without the server', async () => {
   online = false
   const channeled: Frame[] = []
   outbox.attach({ name: bob, since: 7 }, { send: (frame) => channeled.push(frame) > 0 })
@@ -422,7 +422,7 @@ test('[D15] a channel binds a new stream without the server', async () => {
   expect(lookups).toBe(0)
 })
 
-test('[D15] p2p-only without a channel is unavailable at once, and when its channel goes', async () => {
+test('[WD15] p2p-only without a channel is unavailable at once, and when its channel goes', async () => {
   const without = send('1', { via: 'p2p-only' })
   await settled()
   expect(without.end).toBe('unavailable')
@@ -437,7 +437,7 @@ test('[D15] p2p-only without a channel is unavailable at once, and when its chan
   expect(other.end).toBe('delivered')
 })
 
-test('[D11] bindings of idle recipients are bounded', async () => {
+test('[WD11] bindings of idle recipients are bounded', async () => {
   for (let i = 0; i < 2_000; i++) {
     void outbox.send({ to: nameFrom(`p${i}`), kind: 'message', body: 'x', via: 'server', deadlineMs: 30_000 })
     await settled()
@@ -450,7 +450,7 @@ test('[D11] bindings of idle recipients are bounded', async () => {
   expect(lookups).toBe(1)
 })
 
-test('[D3] what a channel carried may have arrived: it does not go to the next holder', async () => {
+test('[WD3] what a channel carried may have arrived: it does not go to the next holder', async () => {
   const byServer = send('by server')
   await settled()
   outbox.attach({ name: bob, since: 7 }, { send: () => true })
@@ -464,7 +464,7 @@ test('[D3] what a channel carried may have arrived: it does not go to the next h
   expect(byServer.end).toBe('delivered')
 })
 
-test('[D4] a signal that outlives many sends keeps no listener of theirs', async () => {
+test('[WD4] a signal that outlives many sends keeps no listener of theirs', async () => {
   const abort = new AbortController()
   const sent = send('x', { signal: abort.signal })
   await settled()
@@ -482,7 +482,7 @@ test('[D4] a signal that outlives many sends keeps no listener of theirs', async
   expect(later.map(({ end }) => end)).toEqual(['aborted', 'aborted'])
 })
 
-test('[D11] signals that nobody acknowledges leave room for messages', async () => {
+test('[WD11] signals that nobody acknowledges leave room for messages', async () => {
   const signal = (): { end?: SendResult } => send('x', { kind: 'signal', via: 'server', deadlineMs: 15_000 })
   for (let i = 0; i < HELD_SIGNALS; i++) signal()
   const over = signal()
@@ -495,7 +495,7 @@ test('[D11] signals that nobody acknowledges leave room for messages', async () 
   expect(later.end).toBeUndefined()
 })
 
-test('[D11] strangers that acknowledge no signal do not keep this peer from answering another one', async () => {
+test('[WD11] strangers that acknowledge no signal do not keep this peer from answering another one', async () => {
   const signal = (to: string): { end?: SendResult } =>
     send('x', { to: nameFrom(to), kind: 'signal', via: 'server', deadlineMs: 15_000 })
   const held = Array.from({ length: HELD_SIGNALS }, (_, i) => signal(`stranger-${i % 8}`))
@@ -506,7 +506,7 @@ test('[D11] strangers that acknowledge no signal do not keep this peer from answ
   expect(held.findIndex(({ end }) => end === undefined)).toBe(4)
 })
 
-test('[D9] [D10] each message that is given up costs one frame, not all that wait', async () => {
+test('[WD9] [WD10] each message that is given up costs one frame, not all that wait', async () => {
   // Nobody acknowledges, and each ends alone.
   for (let i = 0; i < 60; i++) {
     send('x', { deadlineMs: 4_000 })
@@ -521,7 +521,7 @@ test('[D9] [D10] each message that is given up costs one frame, not all that wai
   expect(wire.length - before).toBeLessThanOrEqual(120)
 })
 
-test('[D19] what the recipient could not read is incompatible, the rest is delivered', async () => {
+test('[WD19] what the recipient could not read is incompatible, the rest is delivered', async () => {
   const sends = ['a', 'b', 'c', 'd'].map((body) => send(body))
   await settled()
   const stream = wire.at(-1)?.stream ?? ''

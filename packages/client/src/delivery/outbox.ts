@@ -2,7 +2,7 @@ import type { Kind, Name, NodeMessageOf, PresenceState } from '@peerage/protocol
 import { Line } from './line.js'
 import type { Carrier, Outgoing, OutboxOptions, SendResult, Stay } from './signaling.js'
 
-/** What one peer holds for all recipients; past it, `send` fails at once [D11]. */
+/** What one peer holds for all recipients; past it, `send` fails at once [WD11]. */
 export const HELD_MESSAGES = 1_024
 export const HELD_CHARS = 8 * 1024 * 1024
 /** Of these, signals: strangers' offers are answered, and must not take the room of messages. */

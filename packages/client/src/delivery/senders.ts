@@ -37,7 +37,7 @@ export interface Stream {
   stream: string
   /** The seq that the application gets next. */
   next: number
-  /** Which of those before it could not be read [D19]. */
+  /** Which of those before it could not be read [WD19]. */
   unread: bigint
   /** When something last came, for expiry. */
   at: number
@@ -177,7 +177,7 @@ export class Senders {
     for (const seq of stream.early.keys()) this.take(stream, seq)
   }
 
-  /** The sender gave up everything below `base`: what waited for it is never handed over [D9]. */
+  /** The sender gave up everything below `base`: what waited for it is never handed over [WD9]. */
   skip(stream: Stream, base: number): void {
     for (const seq of stream.early.keys()) if (seq < base) this.take(stream, seq)
     stream.next = base

@@ -1,9 +1,9 @@
-// Which of the last messages of a stream its recipient could not read [D19], as the bits of one number: bit i stands
+// Which of the last messages of a stream its recipient could not read [WD19], as the bits of one number: bit i stands
 // for seq next - 1 - i. It goes with every acknowledgement, so none that is lost or late makes such a message delivered.
 
 /** Every message could be read: nearly always. */
 export const ALL_READ = 0n
-/** How far ahead of the first unsettled message a sender may be, in messages [D6]: no older one need be told of. */
+/** How far ahead of the first unsettled message a sender may be, in messages [WD6]: no older one need be told of. */
 export const WINDOW = 64
 const TEXT_PATTERN = /^[\da-f]{1,16}$/
 

@@ -10,7 +10,7 @@ afterEach(() => controllers.close())
 afterEach(endFading)
 
 describe('calls', () => {
-  it('[P4] of one peer, more than it answers at once, wait for their turn', async () => {
+  it('[PP4] of one peer, more than it answers at once, wait for their turn', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -20,7 +20,7 @@ describe('calls', () => {
     }
   }, 20_000)
 
-  it('[P4] that wait for their turn are aborted, and fail, as others', async () => {
+  it('[PP4] that wait for their turn are aborted, and fail, as others', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: () => false })
@@ -35,7 +35,7 @@ describe('calls', () => {
     expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
   })
 
-  it('[P4] that are aborted before their offer leaves take no turn', async () => {
+  it('[PP4] that are aborted before their offer leaves take no turn', async () => {
     const tier = new Rendezvous()
     // Time stands still, so a turn that was taken never comes back.
     const alice = controllers.make(tier, 'alice', {}, { clock: { ...systemClock, now: () => 0 } })
@@ -49,7 +49,7 @@ describe('calls', () => {
     await expect(alice.connect('bob', { deadlineMs: 5_000 })).resolves.toMatchObject({ state: 'open' })
   })
 
-  it.each(['why', null, 0])('[P12] end with the reason of their signal, also with %j', async (reason) => {
+  it.each(['why', null, 0])('[PP12] end with the reason of their signal, also with %j', async (reason) => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
@@ -73,7 +73,7 @@ describe('calls', () => {
 describe('a channel', () => {
   // Both ended the channel that was closing, and what it still had to carry was lost.
   it.each(['aborted', 'late'])(
-    '[P12] [P18] carries all it has when who waits for the next one is %s',
+    '[PP12] [PP18] carries all it has when who waits for the next one is %s',
     async (how) => {
       const tier = new Rendezvous()
       const alice = controllers.make(tier, 'alice')
@@ -96,7 +96,7 @@ describe('a channel', () => {
     },
   )
 
-  it('[P18] that had nothing to send waits 2 s for a peer that says nothing', async () => {
+  it('[PP18] that had nothing to send waits 2 s for a peer that says nothing', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', stack)
@@ -109,7 +109,7 @@ describe('a channel', () => {
     expect(performance.now() - before).toBeLessThan(6_000)
   }, 15_000)
 
-  it('[P18] that the stack has closed already takes no goodbye, and that is no error', async () => {
+  it('[PP18] that the stack has closed already takes no goodbye, and that is no error', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     class Closing extends PeerConnection {

@@ -8,7 +8,7 @@ const controllers = new Controllers()
 afterEach(() => controllers.close())
 
 describe('channels', () => {
-  it('[D16] a listener of a channel or of the controller that throws is told as one of the application', async () => {
+  it('[WD16] a listener of a channel or of the controller that throws is told as one of the application', async () => {
     const tier = new Rendezvous()
     const errors: unknown[] = []
     const onError = (error: unknown, stage?: string): void => void errors.push([String(error), stage])
@@ -29,7 +29,7 @@ describe('channels', () => {
     ])
   })
 
-  it('[P9] takes the place of one that the other side has lost', async () => {
+  it('[PP9] takes the place of one that the other side has lost', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const before = controllers.make(tier, 'bob')
@@ -50,7 +50,7 @@ describe('channels', () => {
   })
 
   // Its call went on beside the one that was accepted, and its connection was never closed.
-  it('[P9] is the one that a listener calls for when it hears of the one that was replaced', async () => {
+  it('[PP9] is the one that a listener calls for when it hears of the one that was replaced', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     const isClosed: boolean[] = []
@@ -78,7 +78,7 @@ describe('channels', () => {
     await expect.poll(() => isClosed).not.toContain(false)
   })
 
-  it('[P8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
+  it('[PP8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
     const tier = new Rendezvous()
     // 'bob' < 'carol': carol does not give way to bob's offer.
     const carol = controllers.make(tier, 'carol')
@@ -91,7 +91,7 @@ describe('channels', () => {
     expect(channel.peer).toBe('carol')
   })
 
-  it('[P5] are one per label, each with its own terms', async () => {
+  it('[PP5] are one per label, each with its own terms', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -107,7 +107,7 @@ describe('channels', () => {
     expect(alice.channels).toHaveLength(2)
   })
 
-  it('[P17] say how they fare', async () => {
+  it('[PP17] say how they fare', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -136,7 +136,7 @@ describe('channels', () => {
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'direct', handshake: last?.handshake }])
   })
 
-  it('[P18] close on both sides, with everything sent before it, and say when the last is gone', async () => {
+  it('[PP18] close on both sides, with everything sent before it, and say when the last is gone', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -161,7 +161,7 @@ describe('channels', () => {
     })
   })
 
-  it('[P14] live on when nobody can be reached through the tier any more', async () => {
+  it('[PP14] live on when nobody can be reached through the tier any more', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -175,7 +175,7 @@ describe('channels', () => {
     expect(await text).toBe('still here')
   })
 
-  it('[P13] come back by themselves when their path is lost', async () => {
+  it('[PP13] come back by themselves when their path is lost', async () => {
     const PeerConnection = await nodePeerConnection()
     class Losable extends PeerConnection {
       #isLost = false
@@ -213,7 +213,7 @@ describe('channels', () => {
     expect(alice.channels).toEqual([ours])
   })
 
-  it('[P18] carry delivery frames beside the application and offer to carry until they close', async () => {
+  it('[PP18] carry delivery frames beside the application and offer to carry until they close', async () => {
     const tier = new Rendezvous()
     const carriers: Carrier[] = []
     const frames: unknown[] = []
@@ -250,7 +250,7 @@ describe('channels', () => {
     expect(carrier?.send(large)).toBe(false)
   })
 
-  it('[P20] keep what arrives until somebody listens', async () => {
+  it('[PP20] keep what arrives until somebody listens', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -276,7 +276,7 @@ describe('channels', () => {
 })
 
 describe('what others learn', () => {
-  it('[P16] is no address before the other side accepts, where candidates are held', async () => {
+  it('[PP16] is no address before the other side accepts, where candidates are held', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { holdCandidates: true })
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
@@ -288,7 +288,7 @@ describe('what others learn', () => {
     await theirs
   })
 
-  it('[P15] [P36] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
+  it('[PP15] [PP36] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
     const tier = new Rendezvous()
     const errors: string[] = []
     const onError = (error: unknown): void => void errors.push(String(error))

@@ -18,7 +18,7 @@ function contextWith(server: string | null, turn: typeof TURN | null = null) {
   return { ...made, welcome: { ...made.welcome, p2p: { server, turn } } }
 }
 
-describe('[P21] the P2P server in use', () => {
+describe('[PP21] the P2P server in use', () => {
   it.each([
     { setting: undefined, welcome: INTEGRATED, use: INTEGRATED, why: 'no setting: the integrated one' },
     { setting: null, welcome: INTEGRATED, use: INTEGRATED, why: 'null: the integrated one' },
@@ -78,7 +78,7 @@ describe('[P21] the P2P server in use', () => {
   })
 })
 
-describe('[P28] what a tier says of its servers', () => {
+describe('[PP28] what a tier says of its servers', () => {
   const { username, credential } = TURN
   const login = { username, credential }
 
@@ -100,7 +100,7 @@ describe('[P28] what a tier says of its servers', () => {
   })
 })
 
-describe('[P22] TURN credentials', () => {
+describe('[PP22] TURN credentials', () => {
   it('are renewed before they end, and kept when no answer comes', async () => {
     let now = 1_000_000
     const answers = [{ ...TURN, username: '1700000300:alice' }, undefined]
@@ -151,7 +151,7 @@ describe('[P22] TURN credentials', () => {
     expect(unable.usernames).toEqual([])
   })
 
-  it('reach an open connection also where its stack refuses one of the URLs [P28]', async () => {
+  it('reach an open connection also where its stack refuses one of the URLs [PP28]', async () => {
     const clock = new FakeClock()
     const fresh = { ...TURN, urls: ['turn:a:6000', 'turn:b'], username: 'second' }
     const context = { ...contextWith(null, TURN), clock, requestTurn: () => Promise.resolve(fresh) }

@@ -41,7 +41,7 @@ function connections(PeerConnection?: PeerConnectionClass): Connections {
   return new Connections(context, ice, { RTCPeerConnection: PeerConnection })
 }
 
-describe('[P26] in a browser, a connection is made ahead', () => {
+describe('[PP26] in a browser, a connection is made ahead', () => {
   beforeEach(() => vi.stubGlobal('RTCPeerConnection', Browser))
 
   it('with its first stream and its offer, and another when it was taken', async () => {
@@ -101,7 +101,7 @@ describe('[P26] in a browser, a connection is made ahead', () => {
   })
 })
 
-it('[P26] none is made ahead in Node, nor of a class that the application gave', async () => {
+it('[PP26] none is made ahead in Node, nor of a class that the application gave', async () => {
   const unused = vi.fn()
   connections()
   connections(unused)

@@ -91,7 +91,7 @@ describe('diagnose', () => {
   it.each([
     ['endpoint-independent', 'every destination alike', { a: 5000, b: 5000 }],
     ['address-dependent', 'each destination anew', { a: 5000, b: 6000 }],
-  ])('[P23] tells a NAT that is %s: it maps %s', async (mapping, _, ports) => {
+  ])('[PP23] tells a NAT that is %s: it maps %s', async (mapping, _, ports) => {
     const diagnosis = await diagnose([stun('a:1'), turn('b:1')], natted(ports), systemClock, {})
     expect(diagnosis).toMatchObject({ mapping, stun: { answers: true }, turn: { answers: true }, advice: [] })
     expect(diagnosis.reflexive).toContain('203.0.113.7:5000')
@@ -119,12 +119,12 @@ describe('diagnose', () => {
     ])
   })
 
-  it('[P23] does not guess from one server', async () => {
+  it('[PP23] does not guess from one server', async () => {
     const diagnosis = await run([stun(await stunServer(5000))])
     expect(diagnosis).toMatchObject({ mapping: 'unknown', turn: null, advice: [] })
   })
 
-  it('[P23] says which server is silent, and what to do', async () => {
+  it('[PP23] says which server is silent, and what to do', async () => {
     const server = await silentServer()
     const diagnosis = await run([stun(server)], { timeoutMs: 1_000 })
     expect(diagnosis).toMatchObject({

@@ -32,12 +32,12 @@ describe('streams', () => {
     const text = received(await theirs)
     await channel.send('hello')
     expect(await text).toBe('hello')
-    // Not the second connection of P11, which came 4 s later and closed the one that the other side had open. One that
+    // Not the second connection of PP11, which came 4 s later and closed the one that the other side had open. One that
     // libdatachannel lost, and that is made again, opened no stream.
     expect(opens).toBe(2)
   })
 
-  it('[P20] keep what comes over one while the other is still opening', async () => {
+  it('[PP20] keep what comes over one while the other is still opening', async () => {
     const PeerConnection = await nodePeerConnection()
     let isHeard = false
     let frames: RTCDataChannel | undefined

@@ -11,7 +11,7 @@ afterEach(() => ends.splice(0).forEach((end) => end()))
 afterEach(endFading)
 
 describe('a goodbye', () => {
-  it('[P18] is enough: neither side waits for the other to close its connection', async () => {
+  it('[PP18] is enough: neither side waits for the other to close its connection', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     const held: (() => void)[] = []
@@ -37,7 +37,7 @@ describe('a goodbye', () => {
     }
   })
 
-  it('[P18] of a whole controller is said before its connections close', async () => {
+  it('[PP18] of a whole controller is said before its connections close', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -50,7 +50,7 @@ describe('a goodbye', () => {
     expect(await end).toBe('closed by the other peer')
   })
 
-  it('[P18] comes after what waits, from both sides at once', async () => {
+  it('[PP18] comes after what waits, from both sides at once', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -70,7 +70,7 @@ describe('a goodbye', () => {
     expect(counts).toEqual([{ messages: 40 }, { messages: 40 }])
   })
 
-  it('[P18] with a number that is none ends the channel, too', async () => {
+  it('[PP18] with a number that is none ends the channel, too', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const PeerConnection = await nodePeerConnection()
@@ -91,7 +91,7 @@ describe('a goodbye', () => {
 })
 
 describe('a channel that an application closed', () => {
-  it('[P34] does not come back to the caller that hears of it only by the loss of its path', async () => {
+  it('[PP34] does not come back to the caller that hears of it only by the loss of its path', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     // Alice has called, so she would call again.
@@ -120,7 +120,7 @@ describe('a channel that an application closed', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[P34] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
+  it('[PP34] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', stack)
@@ -140,7 +140,7 @@ describe('a channel that an application closed', () => {
     expect(alice.channels.concat(bob.channels)).toEqual([])
   })
 
-  it('[P34] opens anew for an application that calls, also while the old one is not to come back', async () => {
+  it('[PP34] opens anew for an application that calls, also while the old one is not to come back', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', { RTCPeerConnection: stack.RTCPeerConnection })
@@ -171,7 +171,7 @@ describe('a message that is too large', () => {
   it.each([
     ['what the other side says', 'a=max-message-size:100000', 100_000],
     ['64 KiB where it says nothing', 'a=mid:0', 65_536],
-  ])('[P33] for %s is refused by name, and the channel stays open', async (_, line, most) => {
+  ])('[PP33] for %s is refused by name, and the channel stays open', async (_, line, most) => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     class Small extends PeerConnection {
@@ -206,7 +206,7 @@ describe('a message that is too large', () => {
 })
 
 describe('descriptions', () => {
-  it('[P32] offer both DTLS roles, and node-datachannel answers as the server', async () => {
+  it('[PP32] offer both DTLS roles, and node-datachannel answers as the server', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')

@@ -37,7 +37,7 @@ describe('a channel whose path was lost', () => {
   }
   const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300))
 
-  it('[P34] is not called for again when a listener closes it', async () => {
+  it('[PP34] is not called for again when a listener closes it', async () => {
     const { tier, alice, bob, ours, lose, goOn, openedAgain } = await lost('alice')
     const end = closed(ours)
     ours.on('close', () => void ours.close())
@@ -49,7 +49,7 @@ describe('a channel whose path was lost', () => {
     expect([...alice.channels, ...bob.channels, ...openedAgain]).toEqual([])
   })
 
-  it('[P34] does not come back when its caller closes it while that is under way', async () => {
+  it('[PP34] does not come back when its caller closes it while that is under way', async () => {
     const { tier, alice, bob, ours, lose, goOn, openedAgain } = await lost('alice')
     lose()
     await expect.poll(() => resumesOf(tier)).toHaveLength(1)
@@ -60,7 +60,7 @@ describe('a channel whose path was lost', () => {
     expect([...alice.channels, ...bob.channels, ...openedAgain]).toEqual([])
   })
 
-  it('[P34] opens all the same for an application that has called meanwhile', async () => {
+  it('[PP34] opens all the same for an application that has called meanwhile', async () => {
     const { tier, alice, ours, lose, goOn } = await lost('alice')
     lose()
     await expect.poll(() => resumesOf(tier)).toHaveLength(1)
@@ -71,7 +71,7 @@ describe('a channel whose path was lost', () => {
   })
 
   it.each(['in a listener', 'while that is under way'])(
-    '[P34] does not come back when who was called closes it %s',
+    '[PP34] does not come back when who was called closes it %s',
     async (when) => {
       const { tier, alice, bob, there, lose, goOn, openedAgain } = await lost('bob')
       if (when === 'in a listener') there.on('close', () => void there.close())
@@ -86,7 +86,7 @@ describe('a channel whose path was lost', () => {
     },
   )
 
-  it('[P34] does not come back when who hears of that only by the new call closes it', async () => {
+  it('[PP34] does not come back when who hears of that only by the new call closes it', async () => {
     const { tier, bob, there, goOn, openedAgain } = await lost('alice')
     goOn()
     const offer = tier.sent.findLast(({ body }) => body.includes('"offer"'))
@@ -101,7 +101,7 @@ describe('a channel whose path was lost', () => {
   })
 
   it.each(['alice', 'bob'] as const)(
-    '[P13] comes back when it ends without a goodbye, seen by %s',
+    '[PP13] comes back when it ends without a goodbye, seen by %s',
     async (name) => {
       const tier = new Rendezvous()
       const PeerConnection = await nodePeerConnection()

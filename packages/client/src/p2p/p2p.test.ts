@@ -23,7 +23,7 @@ describe('connect', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[P5] reuses the open channel and the attempt under way', async () => {
+  it('[PP5] reuses the open channel and the attempt under way', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -33,7 +33,7 @@ describe('connect', () => {
     expect(alice.channels).toEqual([first])
   })
 
-  it('[P5] a channel that is closing, or was just closed, is followed by a new one', async () => {
+  it('[PP5] a channel that is closing, or was just closed, is followed by a new one', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -76,7 +76,7 @@ describe('connect', () => {
     expect(alice.channels).toEqual([second])
   })
 
-  it('[P7] opens one channel each time when both call in the same instant', async () => {
+  it('[PP7] opens one channel each time when both call in the same instant', async () => {
     const tier = new Rendezvous({ random: seeded(7), delayMs: 20 })
     const counts: number[] = []
     for (let round = 0; round < 100; round++) {
@@ -107,7 +107,7 @@ describe('connect', () => {
     await Promise.all(pairs)
   }, 60_000)
 
-  it('[P6] ends by its deadline, opened or failed, however many signals are lost', async () => {
+  it('[PP6] ends by its deadline, opened or failed, however many signals are lost', async () => {
     const tier = new Rendezvous({ random: seeded(5), delayMs: 10, loss: 0.3 })
     const ends = await Promise.all(
       Array.from({ length: 30 }, async (_, index) => {
@@ -125,7 +125,7 @@ describe('connect', () => {
     expect(new Set(ends.map(({ end }) => end))).toEqual(new Set(['opened', 'ConnectError']))
   }, 60_000)
 
-  it('[P6] [P17] fails as not-found at once when nobody has the name', async () => {
+  it('[PP6] [PP17] fails as not-found at once when nobody has the name', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const events: string[] = []
@@ -151,7 +151,7 @@ describe('connect', () => {
     expect((await failure(alice.connect('alice'))).message).toContain('this peer')
   })
 
-  it('[P10] tells the caller that it was refused', async () => {
+  it('[PP10] tells the caller that it was refused', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: (from) => Promise.resolve(from !== 'alice') })
@@ -161,7 +161,7 @@ describe('connect', () => {
   })
 
   // Before, an `accept` that forgot to return let everyone in.
-  it('[P10] an accept that says neither yes nor no has not said yes, and that is told', async () => {
+  it('[PP10] an accept that says neither yes nor no has not said yes, and that is told', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const accept = (): boolean => undefined as never
@@ -173,7 +173,7 @@ describe('connect', () => {
   })
 
   // Before, it settled never.
-  it('[P6] who waits for a channel after one that is closing hears when this peer is closed', async () => {
+  it('[PP6] who waits for a channel after one that is closing hears when this peer is closed', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -199,7 +199,7 @@ describe('connect', () => {
     expect([failed, tier.sent]).toEqual([[], []])
   })
 
-  it('[P36] tells the caller that there is no WebRTC there', async () => {
+  it('[PP36] tells the caller that there is no WebRTC there', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const findPeerConnection = (): Promise<never> => Promise.reject(new Error('no WebRTC here'))
@@ -213,21 +213,21 @@ describe('connect', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[P21] tells the caller that P2P is off there', async () => {
+  it('[PP21] tells the caller that P2P is off there', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     expect(createP2P(tier.context('bob'), undefined, false)).toBe(null)
     expect((await failure(alice.connect('bob'))).message).toContain('refused')
   })
 
-  it('[P6] [P10] fails as no-answer at its deadline when the other side never decides', async () => {
+  it('[PP6] [PP10] fails as no-answer at its deadline when the other side never decides', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
     expect(await failure(alice.connect('bob', { deadlineMs: 100 }))).toMatchObject({ stage: 'no-answer' })
   })
 
-  it('[P12] ends with the reason of its AbortSignal, and the other side forgets it too', async () => {
+  it('[PP12] ends with the reason of its AbortSignal, and the other side forgets it too', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     let asked: () => void
@@ -243,7 +243,7 @@ describe('connect', () => {
     expect(tier.sent.at(-1)).toMatchObject({ from: 'alice', body: expect.stringContaining('"end"') })
   })
 
-  it('[P12] lets one caller give up while another goes on', async () => {
+  it('[PP12] lets one caller give up while another goes on', async () => {
     const tier = new Rendezvous({ delayMs: 30 })
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -255,7 +255,7 @@ describe('connect', () => {
     expect((await second).peer).toBe('bob')
   })
 
-  it('[P11] tries once more, with a fresh connection, when it is connected and no channel opens', async () => {
+  it('[PP11] tries once more, with a fresh connection, when it is connected and no channel opens', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
     class Stuck extends PeerConnection {
@@ -277,7 +277,7 @@ describe('connect', () => {
     expect(new Set(ids).size).toBe(2)
   }, 20_000)
 
-  it('[P11] tries once more when the connection fails before setRemoteDescription has resolved', async () => {
+  it('[PP11] tries once more when the connection fails before setRemoteDescription has resolved', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
     class Failing extends PeerConnection {

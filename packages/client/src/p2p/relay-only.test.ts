@@ -32,7 +32,7 @@ function wrtc(): PeerConnectionClass {
 
 afterEach(() => vi.unstubAllGlobals())
 
-describe('[P15] relayOnly', () => {
+describe('[PP15] relayOnly', () => {
   it('is kept by werift and @roamhq/wrtc, and by classes made of theirs', () => {
     for (const known of [Werift as never, wrtc()] as PeerConnectionClass[]) {
       expect(relayProblem(known, TURN)).toBe(undefined)

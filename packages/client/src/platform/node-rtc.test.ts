@@ -14,7 +14,7 @@ async function kept(...iceServers: RTCIceServer[]): Promise<RTCIceServer[] | und
 
 const login = { username: '1700000000:app/0a', credential: 'c/+=' }
 
-describe('[P28] ICE servers of node-datachannel', () => {
+describe('[PP28] ICE servers of node-datachannel', () => {
   it.each([
     ['stun:a.example', 'stun:a.example'],
     ['STUN:A.example:1', 'stun:a.example:1'],
@@ -66,7 +66,7 @@ describe('[P28] ICE servers of node-datachannel', () => {
   })
 })
 
-describe('[P28] a stack that refuses some ICE servers', () => {
+describe('[PP28] a stack that refuses some ICE servers', () => {
   class Picky {
     static made: Picky[] = []
     closed = false

@@ -25,7 +25,7 @@ const found = async (platform: typeof withPackage, global: unknown): Promise<Web
   return platform.findWebSocket().catch((error: Error) => error)
 }
 
-test("[G1] in Node the WebSocket of `ws` is taken before Node's own, and an application's before both", async () => {
+test("[PP37] in Node the WebSocket of `ws` is taken before Node's own, and an application's before both", async () => {
   class Trusting extends NodesOwn {}
   expect(await found(withPackage, undefined)).toBe(FromPackage)
   expect(await found(withPackage, NodesOwn)).toBe(FromPackage)

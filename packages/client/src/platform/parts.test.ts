@@ -38,7 +38,7 @@ function start(load: () => Promise<typeof PART>, signal?: AbortSignal): { result
 
 const codeOf = (result: unknown): unknown => (result instanceof PeerageError ? result.code : result)
 
-describe('[G3] a part of the SDK that is a file of its own', () => {
+describe('[PP39] a part of the SDK that is a file of its own', () => {
   it('is asked for again, later each time, while the network fails', async () => {
     const seen = start(failing(3))
     await clock.advance(249)
@@ -120,7 +120,7 @@ describe('[G3] a part of the SDK that is a file of its own', () => {
   })
 })
 
-describe('[G3] connect, where its part cannot be had', () => {
+describe('[PP39] connect, where its part cannot be had', () => {
   function connecting(load: () => Promise<never>): { tier: FakeTier; seen: { error?: unknown } } {
     const tier = new FakeTier(clock)
     const broken = { ...parts, p2p: (wait: PartWait) => loadPart(load, 'createP2P', wait) }

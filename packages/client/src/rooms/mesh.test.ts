@@ -47,7 +47,7 @@ function house(): {
   }
 }
 
-test('[P27] a member that joins and leaves without end is called a few times at once, and then twice a second', async () => {
+test('[PP27] a member that joins and leaves without end is called a few times at once, and then twice a second', async () => {
   const { clock, calls, tell } = house()
   for (let i = 0; i < 200; i++) {
     tell('bob', 'online')
@@ -63,7 +63,7 @@ test('[P27] a member that joins and leaves without end is called a few times at 
   expect(calls.at(-1)).toBe('carol')
 })
 
-test('[P27] who leaves and comes again in one moment is called again', async () => {
+test('[PP27] who leaves and comes again in one moment is called again', async () => {
   const { mesh, clock, calls, tell } = house()
   tell('bob', 'online')
   await clock.advance(5)
@@ -74,7 +74,7 @@ test('[P27] who leaves and comes again in one moment is called again', async () 
   expect([...mesh.channels]).toEqual([])
 })
 
-test('[P27] of a hundred members that never answer sixteen are called at once, and all in turn', async () => {
+test('[PP27] of a hundred members that never answer sixteen are called at once, and all in turn', async () => {
   const { clock, calls, tell } = house()
   for (let i = 0; i < 100; i++) tell(`stranger-${i}`, 'online')
   await clock.advance(5)

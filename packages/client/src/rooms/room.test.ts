@@ -94,7 +94,7 @@ test('a change that follows a watch answer at once is told, and is the last word
   expect(heard).toEqual(['online'])
 })
 
-test('[D16] a listener of a room that throws or rejects goes to the console, or to an error listener', async () => {
+test('[WD16] a listener of a room that throws or rejects goes to the console, or to an error listener', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -127,7 +127,7 @@ test('a node that says the same page again and again is not asked for ever', asy
   expect((await joining).members.map(({ name }) => name)).toEqual(['bob'])
 })
 
-test('[D19] what cannot be read in a room is an error of its stage, and the rest is heard', async () => {
+test('[WD19] what cannot be read in a room is an error of its stage, and the rest is heard', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -141,7 +141,7 @@ test('[D19] what cannot be read in a room is an error of its stage, and the rest
   expect(errors).toEqual([[expect.stringContaining('what bob sent cannot be read: '), 'body']])
 })
 
-test('[R7] [I15] what cannot be read after a reconnect is read again, later each time, and given up by a leave', async () => {
+test('[WR7] [I15] what cannot be read after a reconnect is read again, later each time, and given up by a leave', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -162,7 +162,7 @@ test('[R7] [I15] what cannot be read after a reconnect is read again, later each
   expect(joins()).toBe(5)
 })
 
-test('[R2] [I15] who is watched is watched again until a node answers after a reconnect', async () => {
+test('[WR2] [I15] who is watched is watched again until a node answers after a reconnect', async () => {
   const asked: PeerMessage[] = []
   const heard: string[] = []
   const requests = new Requests(clock, (frame) => asked.push(frame) > 0)
@@ -195,7 +195,7 @@ test('[R2] [I15] who is watched is watched again until a node answers after a re
   expect(asked).toHaveLength(6)
 })
 
-test('[R7] an aborted join leaves no member behind', async () => {
+test('[WR7] an aborted join leaves no member behind', async () => {
   const abort = new AbortController()
   const joining = ann.join('hall', { signal: abort.signal })
   await asked('join')
@@ -204,7 +204,7 @@ test('[R7] an aborted join leaves no member behind', async () => {
   expect(await asked('part')).toBeGreaterThan(0)
 })
 
-test('[R7] who has joined twice leaves with the last of both', async () => {
+test('[WR7] who has joined twice leaves with the last of both', async () => {
   const firstJoining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const first = await firstJoining

@@ -26,7 +26,7 @@ function tab(storage: FakeStorage, locks?: MemoryLocks): IdentityPlace & { unloa
   }
 }
 
-test('[N5] a secret is 22 characters of base64url, and never the same', () => {
+test('[WN5] a secret is 22 characters of base64url, and never the same', () => {
   const secrets = new Set(Array.from({ length: 1_000 }, () => randomText(16)))
   expect(secrets.size).toBe(1_000)
   for (const secret of secrets) expect(parseSecret(secret)).toMatchObject({ ok: true })

@@ -62,7 +62,7 @@ export async function openIdentity(
   let unlock = record && (await claim(record.secret))
   // Another page is this peer.
   if (locks && unlock === undefined) record = undefined
-  // 16 bytes are 128 bits and 22 characters [N5].
+  // 16 bytes are 128 bits and 22 characters [WN5].
   const secret = given ?? record?.secret ?? (randomText(16) as Secret)
   unlock ??= await claim(secret)
   // Without locks the record is taken out while in use. What another peer has left there meanwhile is that one's.

@@ -272,7 +272,7 @@ export class Session implements P2PContext {
     }
   }
 
-  /** False: nobody can read it, and its sender hears so [D19]. */
+  /** False: nobody can read it, and its sender hears so [WD19]. */
   #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
     if (kind === 'signal') {

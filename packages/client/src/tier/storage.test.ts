@@ -67,7 +67,7 @@ const TABLE = [...OPERATIONS.map((one) => [one]), [...OPERATIONS]].flatMap((oper
 )
 
 test.each(TABLE)(
-  '[L9] $operations: $what, $moment: peers connect, get each message once, and end',
+  '[WL9] $operations: $what, $moment: peers connect, get each message once, and end',
   async (row) => {
     const clock = new FakeClock()
     const tier = new FakeTier(clock)
@@ -108,7 +108,7 @@ const LOCKS: [string, Locks | undefined][] = [
 ]
 
 test.each(LOCKS)(
-  '[L9] with %s and a storage that throws an identity opens, and is kept and closed',
+  '[WL9] with %s and a storage that throws an identity opens, and is kept and closed',
   async (_, locks) => {
     for (const operation of OPERATIONS) {
       const storage = failing([operation], () => true, fails)
@@ -122,7 +122,7 @@ test.each(LOCKS)(
   },
 )
 
-test('[L9] [I8] locks that do not work are as none: a reload finds the name', async () => {
+test('[WL9] [I8] locks that do not work are as none: a reload finds the name', async () => {
   const storage = new FakeStorage()
   const locks: Locks = { request: () => Promise.reject(new DOMException('no', 'SecurityError')) }
   const first = await openIdentity('key', { storage, locks })

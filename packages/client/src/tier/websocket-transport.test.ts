@@ -91,7 +91,7 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   expect(endpointOf(new URL('https://host'))).toBe(endpointOf('https://host'))
 })
 
-test('[H1] the hello goes out once the engine is open, and pings are answered', () => {
+test('[WH1] the hello goes out once the engine is open, and pings are answered', () => {
   expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive(OPEN)
   expect(socket().sent).toEqual([`40${JSON.stringify(hello)}`])
@@ -101,7 +101,7 @@ test('[H1] the hello goes out once the engine is open, and pings are answered', 
   expect(socket().sent.slice(1)).toEqual(['3', '42["unwatch",{"names":[]}]'])
 })
 
-test('[C5] a hello can be taken back before its answer, and the close waits for the node', async () => {
+test('[WC5] a hello can be taken back before its answer, and the close waits for the node', async () => {
   socket().receive(OPEN)
   expect(transport.send({ type: 'leave', onlyNew: true })).toBe(true)
   expect(socket().sent.slice(1)).toEqual(['42["leave",{"onlyNew":true}]'])
@@ -127,7 +127,7 @@ test('a node that answers no close is waited for 2 s, and its socket ended where
   expect([closed, ended, clock.pending]).toEqual([true, 1, 0])
 })
 
-test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends nothing', () => {
+test('[WF1] [WF3] [WF4] events are decoded; what cannot be read is told, and ends nothing', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   socket().receive(CLOSING)
@@ -148,7 +148,7 @@ test('[F1] [F3] [F4] events are decoded; what cannot be read is told, and ends n
   ])
 })
 
-test('[L6] what Node knows of a connection that could not be made is told', async () => {
+test('[WL6] what Node knows of a connection that could not be made is told', async () => {
   const FromPackage = await platform.findWebSocket()
   const why = await new Promise<unknown>((resolve) => {
     const none = (): void => {}
@@ -175,14 +175,14 @@ test('[L6] what Node knows of a connection that could not be made is told', asyn
 })
 
 // Node 22's own WebSocket says no more of a connection that could not be made; browsers and Node 24 say `close` after it.
-test('[C1] an error before anything came is a cut, also without a close, and once', () => {
+test('[WC1] an error before anything came is a cut, also without a close, and once', () => {
   socket().dispatchEvent(new Event('error'))
   socket().close(1006)
   expect(events).toEqual([{ type: 'closed', with: 1006 }])
   expect(clock.pending).toBe(0)
 })
 
-test('[L6] of several addresses that were tried the first is told, and of OpenSSL its reason alone', () => {
+test('[WL6] of several addresses that were tried the first is told, and of OpenSSL its reason alone', () => {
   const told = (error: unknown): string =>
     openFailure('wss://host/peerage/?EIO=4', whyNotOpened(error), error).message
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
@@ -208,20 +208,20 @@ test.each([
   '42[{"toString":1,"valueOf":1},{}]',
   '42[{"toString":null}]',
   '44{"data":{"code":"name-taken","detail":{"toString":1,"valueOf":1}}}',
-])('[F8] what no text can be made of (%s) throws nowhere', (packet) => {
+])('[WF8] what no text can be made of (%s) throws nowhere', (packet) => {
   socket().receive(OPEN)
   socket().receive(packet)
   expect(events).toHaveLength(1)
 })
 
-test('[C3] [F8] nor does a ping time that no number can be made of', async () => {
+test('[WC3] [WF8] nor does a ping time that no number can be made of', async () => {
   socket().receive('0{"pingInterval":{"toString":1,"valueOf":1},"pingTimeout":1}')
   socket().receive('40{"sid":"y"}')
   await clock.advance(10_000)
   expect(events).toEqual([{ type: 'closed', with: 1006 }])
 })
 
-test('[L6] who says nothing, and who closes at once, is told as such', async () => {
+test('[WL6] who says nothing, and who closes at once, is told as such', async () => {
   const told: (Error | undefined)[] = []
   const none = (): void => {}
   const open = (): Transport =>
@@ -241,7 +241,7 @@ test('[L6] who says nothing, and who closes at once, is told as such', async () 
   ])
 })
 
-test('[H2] a refused hello is told with its error; one that is none of ours is a cut', () => {
+test('[WH2] a refused hello is told with its error; one that is none of ours is a cut', () => {
   socket().receive(OPEN)
   socket().receive(
     '44{"message":"x","data":{"code":"name-taken","detail":"the name is taken","retryAfterMs":9}}',
@@ -254,7 +254,7 @@ test('[H2] a refused hello is told with its error; one that is none of ours is a
 })
 
 test.each(['44{"message":"x"}', '44{"data":{"code":"nonsense"}}', '44', '41', '44null'])(
-  '[C1] what ends the connection without an error of ours (%s) is a cut',
+  '[WC1] what ends the connection without an error of ours (%s) is a cut',
   (packet) => {
     socket().receive(OPEN)
     socket().receive(packet)
@@ -262,7 +262,7 @@ test.each(['44{"message":"x"}', '44{"data":{"code":"nonsense"}}', '44', '41', '4
   },
 )
 
-test('[C1] the close code is told, once', () => {
+test('[WC1] the close code is told, once', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   socket().close(4500)
@@ -272,7 +272,7 @@ test('[C1] the close code is told, once', () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[C3] a node that falls silent is a cut after its ping interval and timeout', async () => {
+test('[WC3] a node that falls silent is a cut after its ping interval and timeout', async () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   await clock.advance(14_000)
@@ -284,7 +284,7 @@ test('[C3] a node that falls silent is a cut after its ping interval and timeout
   expect(clock.pending).toBe(0)
 })
 
-test('[C3] a ping that waits behind what others sent is no silence', async () => {
+test('[WC3] a ping that waits behind what others sent is no silence', async () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   for (let passed = 0; passed < 60_000; passed += 14_000) {
@@ -306,7 +306,7 @@ test.each([
   '{"pingInterval":-5,"pingTimeout":1}',
   '{"pingInterval":1e15,"pingTimeout":1}',
 ])(
-  '[C3] a node that names no time for its pings (%s) and falls silent is a cut all the same',
+  '[WC3] a node that names no time for its pings (%s) and falls silent is a cut all the same',
   async (opened) => {
     socket().receive(`0${opened}`)
     socket().receive('40{"sid":"y"}')

@@ -16,7 +16,7 @@ const CUT = 1006
 const CLOSE_MS = 2_000
 /** Until the node has said how often it pings. */
 const FIRST_BEAT_MS = 10_000
-/** Until anything comes: before the attempt ends by itself [L5], for here it is known what is missing. */
+/** Until anything comes: before the attempt ends by itself [WL5], for here it is known what is missing. */
 const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000

@@ -88,7 +88,7 @@ async function scene() {
 }
 
 // Before, the join was `registry-unavailable`: the channel was not wanted any more.
-test('[R7] a part while the channel does not stand yet: the join was through, and then the peer left', async () => {
+test('[WR7] a part while the channel does not stand yet: the join was through, and then the peer left', async () => {
   const { rooms, arrive: come, step, members, errors } = await scene()
   const alice = await come('alice')
   const joined = rooms.join(alice.session, hall)
@@ -100,7 +100,7 @@ test('[R7] a part while the channel does not stand yet: the join was through, an
   expect(errors).toEqual([])
 })
 
-test('[R7] a part while the registry is joined: the peer is out, and nobody hears that it came', async () => {
+test('[WR7] a part while the registry is joined: the peer is out, and nobody hears that it came', async () => {
   const { rooms, arrive: come, step, members, changes, clock } = await scene()
   const [alice, bob] = [await come('alice'), await come('bob')]
   const bobs = rooms.join(bob.session, hall)
@@ -118,7 +118,7 @@ test('[R7] a part while the registry is joined: the peer is out, and nobody hear
 })
 
 test.each(['left', 'dropped'] as const)(
-  '[R7] a connection that ended while it joined (%s) is no member, and no error is told',
+  '[WR7] a connection that ended while it joined (%s) is no member, and no error is told',
   async (how) => {
     const { rooms, arrive: come, step, members, errors } = await scene()
     const alice = await come('alice')
@@ -132,7 +132,7 @@ test.each(['left', 'dropped'] as const)(
 )
 
 // Before, what became of the first join took the second one out again, which had been answered with `roomed`.
-test('[R7] join, part and join at once: the peer is in', async () => {
+test('[WR7] join, part and join at once: the peer is in', async () => {
   const { rooms, arrive: come, step, turn, members } = await scene()
   const alice = await come('alice')
   const first = rooms.join(alice.session, hall)
@@ -147,7 +147,7 @@ test('[R7] join, part and join at once: the peer is in', async () => {
   expect(await members(alice)).toEqual(['alice online'])
 })
 
-test('[R7] the same while the registry is joined: what the first join made is the second one’s', async () => {
+test('[WR7] the same while the registry is joined: what the first join made is the second one’s', async () => {
   const { rooms, arrive: come, step, members } = await scene()
   const alice = await come('alice')
   const first = rooms.join(alice.session, hall)
@@ -190,7 +190,7 @@ async function inTheHall() {
   }
 }
 
-test('[C4] who reads too slowly hears the latest of each member when it reads again', async () => {
+test('[WC4] who reads too slowly hears the latest of each member when it reads again', async () => {
   const { bob, tell, heard, clock } = await inTheHall()
   const before = clock.pending
   bob.connection.full = true
@@ -205,7 +205,7 @@ test('[C4] who reads too slowly hears the latest of each member when it reads ag
   expect(clock.pending).toBe(before)
 })
 
-test('[C4] what a slow peer missed in a room that it has left is not told later', async () => {
+test('[WC4] what a slow peer missed in a room that it has left is not told later', async () => {
   const { rooms, bob, tell, heard, step, clock } = await inTheHall()
   bob.connection.full = true
   await tell('x.1 +1 alice')
@@ -223,7 +223,7 @@ test('[C4] what a slow peer missed in a room that it has left is not told later'
   ).toEqual([])
 })
 
-test('[C4] who missed changes of more members than a room holds is told to come back', async () => {
+test('[WC4] who missed changes of more members than a room holds is told to come back', async () => {
   const { bob, tell } = await inTheHall()
   bob.connection.full = true
   const all = Array.from({ length: 10_000 }, (_, i) => `x.1 +1 m-${i}`)
@@ -234,7 +234,7 @@ test('[C4] who missed changes of more members than a room holds is told to come 
   expect(bob.connection.closed).toBe('slow-consumer')
 })
 
-test('[C4] what all slow peers of a node have missed is bounded; who goes gives its share back', async () => {
+test('[WC4] what all slow peers of a node have missed is bounded; who goes gives its share back', async () => {
   const { rooms, bob, tell, arrive: come, step } = await inTheHall()
   const peers = [bob]
   for (let i = 1; i < 20; i++) {
@@ -264,7 +264,7 @@ test('[C4] what all slow peers of a node have missed is bounded; who goes gives 
   expect(closed()).toBe(1)
 })
 
-test('[R10] how many hear it is asked for once a second, and known meanwhile', async () => {
+test('[WR10] how many hear it is asked for once a second, and known meanwhile', async () => {
   const { rooms, registry, bob, clock, errors } = await inTheHall()
   const sizes: (() => Promise<number>)[] = [
     () => Promise.reject(new RegistryUnavailable('away')),
@@ -310,7 +310,7 @@ async function apart() {
   return { a, b, alice, bob, clock, cuts, told, roundMs: RENEW_ROUND_BEATS * times.beatMs, times }
 }
 
-test('[R7] [I15] members of a node that died without a word are away within a round, and have left when their time ends', async () => {
+test('[WR7] [I15] members of a node that died without a word are away within a round, and have left when their time ends', async () => {
   const { b, clock, cuts, told, roundMs, times } = await apart()
   cutOff(cuts, b, true)
   await clock.advance(times.nodeLeaseMs + roundMs)
@@ -319,7 +319,7 @@ test('[R7] [I15] members of a node that died without a word are away within a ro
   expect(told()).toEqual(['bob away', 'bob left'])
 })
 
-test('[R7] [I15] who is back before its time ends is online again, though nobody said so', async () => {
+test('[WR7] [I15] who is back before its time ends is online again, though nobody said so', async () => {
   const { b, clock, cuts, told, roundMs, times } = await apart()
   cutOff(cuts, b, true)
   await clock.advance(times.nodeLeaseMs + roundMs)
@@ -329,7 +329,7 @@ test('[R7] [I15] who is back before its time ends is online again, though nobody
 })
 
 test.each(['part', 'end'] as const)(
-  '[R7] [I15] a lost word of a %s is told within two rounds of its end',
+  '[WR7] [I15] a lost word of a %s is told within two rounds of its end',
   async (how) => {
     const { a, b, bob, clock, told, roundMs, times } = await apart()
     vi.spyOn(MemoryRooms.prototype, 'publish').mockResolvedValue('unavailable')
@@ -342,7 +342,7 @@ test.each(['part', 'end'] as const)(
   },
 )
 
-test('[R7] [I15] who joined without a word is told within a round; a quiet room is told nothing', async () => {
+test('[WR7] [I15] who joined without a word is told within a round; a quiet room is told nothing', async () => {
   const { b, clock, told, roundMs } = await apart()
   await clock.advance(3 * roundMs)
   expect(told()).toEqual([])
@@ -354,7 +354,7 @@ test('[R7] [I15] who joined without a word is told within a round; a quiet room 
   expect(told()).toEqual(['carol joined'])
 })
 
-test('[R7] news while the list is read is not undone by what was read', async () => {
+test('[WR7] news while the list is read is not undone by what was read', async () => {
   const roster = new Roster()
   const bob = { name: nameOf(peerNamed('bob')), since: 1 }
   roster.listed([{ ...bob, state: 'online' }])
@@ -369,7 +369,7 @@ test('[R7] news while the list is read is not undone by what was read', async ()
   expect(await roster.look(async () => [])).toEqual([{ ...bob, state: 'left' }])
 })
 
-test('[R7] who leaves while the registry is away is out when it is back; who is in again stays', async () => {
+test('[WR7] who leaves while the registry is away is out when it is back; who is in again stays', async () => {
   const { b, bob, clock, cuts, told, times } = await apart()
   const carol = await arrive(b, 'carol')
   await b.rooms.join(carol.session, hall)
@@ -384,7 +384,7 @@ test('[R7] who leaves while the registry is away is out when it is back; who is 
 })
 
 for (const where of ['the same node', 'another node'] as const)
-  test(`[R7] who came back at ${where} and joined is online, however late its former connection ends`, async () => {
+  test(`[WR7] who came back at ${where} and joined is online, however late its former connection ends`, async () => {
     const { a, b, alice, bob, clock, told } = await apart()
     const node = where === 'another node' ? a : b
     const back = await arrive(node, 'bob')
@@ -400,7 +400,7 @@ for (const where of ['the same node', 'another node'] as const)
     expect(told().at(-1)).toBe('bob away')
   })
 
-test('[R7] who came back and has not joined yet is away', async () => {
+test('[WR7] who came back and has not joined yet is away', async () => {
   const { b, bob, clock, told } = await apart()
   await arrive(b, 'bob')
   await b.end(bob.connection.id, 'dropped')

@@ -44,7 +44,7 @@ function scene() {
 }
 
 // Before, what a full mailbox refused counted on, and a sender was shut out of all mailboxes for ten seconds.
-test.each(['full', 'away'] as const)('[P8] what the store did not keep (%s) does not count', async (why) => {
+test.each(['full', 'away'] as const)('[PJ8] what the store did not keep (%s) does not count', async (why) => {
   const { mail, letter, answers } = scene()
   answers(why)
   for (let i = 0; i < 10; i++) {
@@ -58,7 +58,7 @@ test.each(['full', 'away'] as const)('[P8] what the store did not keep (%s) does
   mail.stop()
 })
 
-test('[P8] what waits counts until its queue is surely over', async () => {
+test('[PJ8] what waits counts until its queue is surely over', async () => {
   const { clock, mail, letter } = scene()
   expect(await mail.hold(letter(4 * MiB))).toBe(true)
   await clock.advance(EXPIRE_MS - 1)
@@ -68,7 +68,7 @@ test('[P8] what waits counts until its queue is surely over', async () => {
   mail.stop()
 })
 
-test('[P8] what is given back after the period has turned is taken off where it was counted', async () => {
+test('[PJ8] what is given back after the period has turned is taken off where it was counted', async () => {
   const clock = new FakeClock()
   const held = new HeldBytes(clock, EXPIRE_MS)
   const [one, other] = [newPeer(), newPeer()]
@@ -85,7 +85,7 @@ test('[P8] what is given back after the period has turned is taken off where it 
   expect(held.take(other, 1)).toBe(false)
 })
 
-test('[P8] what waits of all senders of a node is bounded', () => {
+test('[PJ8] what waits of all senders of a node is bounded', () => {
   const held = new HeldBytes(new FakeClock(), EXPIRE_MS)
   for (let i = 0; i < 16; i++) expect(held.take(newPeer(), 4 * MiB)).toBe(true)
   const late = newPeer()

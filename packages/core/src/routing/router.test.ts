@@ -19,7 +19,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     return { ...made, alice, bob, send }
   }
 
-  test('[P8] waits when its socket has ended and its node does not know yet', async () => {
+  test('[PJ8] waits when its socket has ended and its node does not know yet', async () => {
     const { a, b, alice, bob, send, errors } = await scene()
     await send('1')
     bob.connection.closed = 'refused'
@@ -36,7 +36,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     })
   })
 
-  test('[P8] waits when the node knows and the registry does not yet', async () => {
+  test('[PJ8] waits when the node knows and the registry does not yet', async () => {
     const { b, alice, bob, send, cuts, errors } = await scene()
     await send('1')
     const { registry } = cutOf(cuts, b).backend
@@ -65,7 +65,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     expect({ notices: alice.connection.notices, errors }).toEqual({ notices: [], errors: [] })
   })
 
-  test('[P8] goes to the next holder that came before it was put', async () => {
+  test('[PJ8] goes to the next holder that came before it was put', async () => {
     const { a, b, alice, bob, send, cuts, errors } = await scene()
     await send('1')
     // The holder goes, and the next one empties the mailbox, while the message is on its way to the store.

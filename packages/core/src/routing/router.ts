@@ -257,7 +257,7 @@ export class Router {
   /** Tells the sender, wherever it is, and says so to the caller. */
   refuse(message: Message, code: ErrorCode): { refused: ErrorCode } {
     const { reply, to, kind } = message
-    // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [R6].
+    // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [WR6].
     if (kind === 'ack') return { refused: code }
     if (reply?.node === this.#options.pulse.id) {
       const connection = this.#options.sessions.get(reply.connection)?.connection

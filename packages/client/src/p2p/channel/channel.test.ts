@@ -13,7 +13,7 @@ const FILE_BYTES = 50 * 1024 * 1024
 const BUFFERED_MOST = 1024 * 1024 + CHUNK_BYTES
 
 describe('send', () => {
-  it('[P19] carries 50 MB unchanged, and never has more than its bound buffered', async () => {
+  it('[PP19] carries 50 MB unchanged, and never has more than its bound buffered', async () => {
     const PeerConnection = await loadNodeDataChannel()
     const streams: RTCDataChannel[] = []
     class Watched extends PeerConnection {
@@ -52,7 +52,7 @@ describe('send', () => {
     expect(most).toBeLessThanOrEqual(BUFFERED_MOST)
   }, 60_000)
 
-  it('[P19] keeps the order of those who do not wait for each other', async () => {
+  it('[PP19] keeps the order of those who do not wait for each other', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -121,7 +121,7 @@ describe('send', () => {
       })
   })
 
-  it('[P20] closes rather than keep without bound what nobody listens for', async () => {
+  it('[PP20] closes rather than keep without bound what nobody listens for', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -132,7 +132,7 @@ describe('send', () => {
     expect(await end).toContain('nobody listens')
   })
 
-  it('[P20] counts empty messages that nobody listens for, too', async () => {
+  it('[PP20] counts empty messages that nobody listens for, too', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')

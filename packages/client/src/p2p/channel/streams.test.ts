@@ -38,7 +38,7 @@ describe('a stream', () => {
   }
   afterEach(() => expect(clocks.splice(0).map(({ pending }) => pending)).toEqual([0]))
 
-  it('[P20] hands over what came early once somebody listens, in its place', async () => {
+  it('[PP20] hands over what came early once somebody listens, in its place', async () => {
     const side = make()
     side.channel.hear('early')
     side.listen()
@@ -49,7 +49,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['early', 'later', 'last'])
   })
 
-  it('[P35] makes the same of what each stack hands over, in its order', async () => {
+  it('[PP35] makes the same of what each stack hands over, in its order', async () => {
     const side = make().listen()
     await settled()
     const bytes = new Uint8Array([0, 1, 2, 3])
@@ -65,7 +65,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['text', bytes, new Uint8Array([7, 8]), bytes, 'after the blob'])
   })
 
-  it('[P35] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
+  it('[PP35] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     await side.clock.advance(1_000)
@@ -78,7 +78,7 @@ describe('a stream', () => {
     expect(side.rooms).toBe(1)
   })
 
-  it('[P19] has room at the event of a stack that fires it', async () => {
+  it('[PP19] has room at the event of a stack that fires it', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     side.stream.awaitRoom()
@@ -87,7 +87,7 @@ describe('a stream', () => {
     expect(side.rooms).toBe(1)
   })
 
-  it('[P35] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
+  it('[PP35] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     side.stream.awaitRoom()
@@ -101,7 +101,7 @@ describe('a stream', () => {
   })
 })
 
-it('[P35] are open together although one of them was so before anyone listened', () => {
+it('[PP35] are open together although one of them was so before anyone listened', () => {
   const clock = new FakeClock()
   const channels = [new FakeStream(), new FakeStream()]
   const [data, frames] = channels.map((channel) => new Stream(rtcStreamOf(channel), clock))

@@ -62,7 +62,7 @@ class Side {
 }
 
 describe('an ICE restart', () => {
-  it('[P2] [P13] lets its candidates out however often the other side asked for one before', async () => {
+  it('[PP2] [PP13] lets its candidates out however often the other side asked for one before', async () => {
     const side = await Side.open(true)
     for (let restart = 0; restart < 30; restart++) {
       await side.hear(OFFER)
@@ -70,7 +70,7 @@ describe('an ICE restart', () => {
     }
   })
 
-  it('[P13] is one, of the side that does not give way, when both offer at once', async () => {
+  it('[PP13] is one, of the side that does not give way, when both offer at once', async () => {
     const [impolite, polite] = [await Side.open(false), await Side.open(true)]
     for (const side of [impolite, polite]) {
       side.connection.lose()
@@ -83,7 +83,7 @@ describe('an ICE restart', () => {
     expect(impolite.ends.concat(polite.ends)).toEqual([])
   })
 
-  it('[P13] takes no candidates of an offer that lost the glare', async () => {
+  it('[PP13] takes no candidates of an offer that lost the glare', async () => {
     const side = await Side.open(false)
     side.connection.lose()
     await side.settle()
@@ -96,7 +96,7 @@ describe('an ICE restart', () => {
 })
 
 describe('a channel that is being closed', () => {
-  it('[P34] may look for a path for what was sent, and without one is closed, not lost', async () => {
+  it('[PP34] may look for a path for what was sent, and without one is closed, not lost', async () => {
     const side = await Side.open(true)
     side.handshake.unwanted()
     side.connection.lose()
@@ -107,20 +107,20 @@ describe('a channel that is being closed', () => {
     expect(side.ends).toMatchObject([{ lost: false, final: true }])
   })
 
-  it('[P34] is closed, not lost, when the other side gives its path up', async () => {
+  it('[PP34] is closed, not lost, when the other side gives its path up', async () => {
     const side = await Side.open(true)
     side.handshake.unwanted()
     await side.hear({ type: 'end', reason: 'ended' })
     expect(side.ends).toMatchObject([{ lost: false, final: true }])
   })
 
-  it('[P34] is closed when the other side says so through the tier', async () => {
+  it('[PP34] is closed when the other side says so through the tier', async () => {
     const side = await Side.open(true)
     await side.hear({ type: 'end', reason: 'closed' })
     expect(side.ends).toMatchObject([{ lost: false, final: true }])
   })
 
-  it('[P18] tells the other side through the tier, at once without a path, else when no goodbye comes for 2 s', async () => {
+  it('[PP18] tells the other side through the tier, at once without a path, else when no goodbye comes for 2 s', async () => {
     const [cut, deaf] = [await Side.open(true), await Side.open(true)]
     cut.connection.connectionState = 'disconnected'
     cut.handshake.close('closed here')
@@ -134,7 +134,7 @@ describe('a channel that is being closed', () => {
 })
 
 describe('a stack that closes no stream', () => {
-  it('[P35] is heard by the state of its connection', async () => {
+  it('[PP35] is heard by the state of its connection', async () => {
     const side = await Side.open(true)
     side.connection.close()
     side.connection.dispatchEvent(new Event('connectionstatechange'))
@@ -143,7 +143,7 @@ describe('a stack that closes no stream', () => {
 })
 
 describe('a hostile peer', () => {
-  it('[P4] cannot pile up signals while the application makes up its mind', async () => {
+  it('[PP4] cannot pile up signals while the application makes up its mind', async () => {
     const side = new Side(true)
     side.handshake.answer(OFFER, new Promise(() => {}))
     for (let i = 0; i < 200; i++) side.handshake.receive({ type: 'candidates', candidates: [] })

@@ -23,7 +23,7 @@ const BODY = [
 ]
 const SNAP = 'a=sctp-init:AQAAHgIDxEgAUAAA/////yIvFdnAAAAEgAgABoLA'
 
-describe('[P29] a description that leaves', () => {
+describe('[PP29] a description that leaves', () => {
   it('is made of whole lines, without candidates and without an address', () => {
     const found = [
       ...SESSION,
@@ -47,7 +47,7 @@ describe('[P29] a description that leaves', () => {
   })
 })
 
-describe('[P29] an answer', () => {
+describe('[PP29] an answer', () => {
   const offer = text(
     ...SESSION,
     'a=x-session:1',
@@ -94,7 +94,7 @@ describe('[P29] an answer', () => {
   })
 })
 
-describe('[P29] SNAP in the offer of a browser', () => {
+describe('[PP29] SNAP in the offer of a browser', () => {
   const controllers = new Controllers()
   afterEach(() => controllers.close())
 

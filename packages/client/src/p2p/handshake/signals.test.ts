@@ -43,7 +43,7 @@ describe('decodeSignal', () => {
     expect(isCandidate(CANDIDATE.replace('192.0.2.2', '0a1b-2c3d.local'))).toBe(true)
   })
 
-  it('[P36] takes each reason of an end that it knows, and any other for `ended`', () => {
+  it('[PP36] takes each reason of an end that it knows, and any other for `ended`', () => {
     const read = (reason: unknown): unknown => decodeSignal(JSON.stringify({ type: 'end', reason }))
     for (const reason of ['refused', 'ended', 'closed', 'no-webrtc', 'relay-only'])
       expect(read(reason)).toEqual({ type: 'end', reason })
@@ -63,11 +63,11 @@ describe('decodeSignal', () => {
     ['21 candidates', sdpOf([...LINES, ...Array.from({ length: 21 }, () => `a=${CANDIDATE}`)])],
     ['a candidate with a DNS name', sdpOf([...LINES, `a=${CANDIDATE.replace('192.0.2.2', 'evil.example')}`])],
     ['a number', 7],
-  ])('[P1] refuses a description with %s', (_, sdp) => {
+  ])('[PP1] refuses a description with %s', (_, sdp) => {
     expect(decodeSignal(offerOf(sdp))).toBeUndefined()
   })
 
-  it('[P1] [P2] accepts 20 candidates in a description, and in a list', () => {
+  it('[PP1] [PP2] accepts 20 candidates in a description, and in a list', () => {
     const twenty = Array.from({ length: 20 }, () => CANDIDATE)
     expect(decodeSignal(offerOf(sdpOf([...LINES, ...twenty.map((line) => `a=${line}`)])))).toBeDefined()
     expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates: twenty }))).toBeDefined()
@@ -81,7 +81,7 @@ describe('decodeSignal', () => {
     'candidate:1 1 UDP 1 192.0.2.2 1 typ host\r\na=x:y',
     `candidate:1 1 UDP 1 192.0.2.2 1 typ host ${'x'.repeat(600)}`,
     '',
-  ])('[P2] refuses the candidate %j', (line) => {
+  ])('[PP2] refuses the candidate %j', (line) => {
     expect(isCandidate(line)).toBe(false)
   })
 
@@ -90,7 +90,7 @@ describe('decodeSignal', () => {
     (more) => expect(decodeSignal(offerOf(sdpOf(LINES), more))).toBeUndefined(),
   )
 
-  it('[P3] never throws, and is quick on the worst', () => {
+  it('[PP3] never throws, and is quick on the worst', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), hostileSignals()), (body) => {
         decodeSignal(body)
@@ -147,7 +147,7 @@ function hostileSignals(): fc.Arbitrary<string> {
 }
 
 describe('a hostile peer', () => {
-  it('[P3] ends as a failed attempt, and this peer goes on', async () => {
+  it('[PP3] ends as a failed attempt, and this peer goes on', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bodies = fc.sample(hostileSignals(), { numRuns: 300, seed: 2 })
@@ -163,7 +163,7 @@ describe('a hostile peer', () => {
 
   it.each(
     fc.sample(hostileSignals(), { numRuns: 25, seed: 3 }).map((body) => body.replace('"offer"', '"answer"')),
-  )('[P3] that answers with %j fails the attempt', async (body) => {
+  )('[PP3] that answers with %j fails the attempt', async (body) => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const context = tier.context('mallory')
@@ -176,7 +176,7 @@ describe('a hostile peer', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[P2] cannot make this one try addresses without bound', async () => {
+  it('[PP2] cannot make this one try addresses without bound', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const context = tier.context('mallory')
@@ -191,7 +191,7 @@ describe('a hostile peer', () => {
     expect((await failure(alice.connect('mallory'))).message).toContain('too many candidates')
   })
 
-  it('[P4] cannot open connections without bound', async () => {
+  it('[PP4] cannot open connections without bound', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
     for (let i = 0; i < 100; i++) tier.inject(`mallory${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
@@ -202,7 +202,7 @@ describe('a hostile peer', () => {
     expect(alice.channels).toEqual([])
   })
 
-  it('[P4] with as little under way as others hears that this one is busy', async () => {
+  it('[PP4] with as little under way as others hears that this one is busy', async () => {
     const tier = new Rendezvous()
     controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
     const bob = controllers.make(tier, 'bob')
@@ -213,7 +213,7 @@ describe('a hostile peer', () => {
     })
   })
 
-  it('[P4] cannot keep others out by handshakes that they begin and never finish', async () => {
+  it('[PP4] cannot keep others out by handshakes that they begin and never finish', async () => {
     const tier = new Rendezvous()
     const [alice, bob] = [controllers.make(tier, 'alice'), controllers.make(tier, 'bob')]
     // They are there, and never go on.
@@ -222,12 +222,12 @@ describe('a hostile peer', () => {
       tier.inject(`mallory${i % 4}`, 'alice', `h${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
     const [channel] = await Promise.all([opened(alice), bob.connect('alice')])
     expect(channel.peer).toBe('bob')
-    // Bob's own may come to nothing once and be tried again [P11].
+    // Bob's own may come to nothing once and be tried again [PP11].
     const ended = tier.sent.filter(({ to, body }) => to.startsWith('mallory') && body.includes('"end"'))
     expect(ended.map(({ handshake }) => handshake)).toEqual(['h0'])
   })
 
-  it('[P4] cannot use up what this one may send, by offers or by refusals', async () => {
+  it('[PP4] cannot use up what this one may send, by offers or by refusals', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     const context = tier.context('alice', { clock })
@@ -249,7 +249,7 @@ describe('a hostile peer', () => {
     expect(tier.sent.filter(({ from }) => from === 'alice').length).toBeLessThanOrEqual(64 + 50)
   })
 
-  it('[P4] cannot use up what this one may send, by new offers in one handshake', async () => {
+  it('[PP4] cannot use up what this one may send, by new offers in one handshake', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     vi.stubGlobal('RTCPeerConnection', FakeConnection)
@@ -272,7 +272,7 @@ describe('a hostile peer', () => {
 })
 
 describe('a peer', () => {
-  it('[P11] that began a call keeps its second try when who waited for it here gives up', async () => {
+  it('[PP11] that began a call keeps its second try when who waited for it here gives up', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     vi.stubGlobal('RTCPeerConnection', FakeConnection)

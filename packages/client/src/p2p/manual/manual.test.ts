@@ -33,7 +33,7 @@ async function opened(options: ManualOptions = {}, carry = (text: string): strin
 const QR_VERSION_10_CHARACTERS = 213
 
 describe('manual mode', () => {
-  it('[P24] opens a channel with two short texts and no server', async () => {
+  it('[PP24] opens a channel with two short texts and no server', async () => {
     const { offer, answer, ours, theirs } = await opened({ peer: 'alice' })
     expect(offer.text.length).toBeLessThanOrEqual(QR_VERSION_10_CHARACTERS)
     expect(answer.text).toMatch(/^[\w-]+$/)
@@ -46,12 +46,12 @@ describe('manual mode', () => {
     expect(await end).toContain('closed')
   })
 
-  it('[P24] takes a text that a chat has broken into lines', async () => {
+  it('[PP24] takes a text that a chat has broken into lines', async () => {
     const { ours } = await opened({}, (text) => text.replaceAll(/(.{20})/g, '$1\n '))
     expect(ours.state).toBe('open')
   })
 
-  it('[P25] refuses what is no offer, and an offer where an answer belongs', async () => {
+  it('[PP25] refuses what is no offer, and an offer where an answer belongs', async () => {
     expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
     const offer = keep(await offerManually())
     expect((await failure(offer.connect(offer.text))).message).toContain('not a manual answer')
@@ -110,7 +110,7 @@ describe('the text', () => {
     expect(described?.candidates).toHaveLength(3)
   })
 
-  it('[P25] is read without a throw, whatever it is, and never beyond its end', () => {
+  it('[PP25] is read without a throw, whatever it is, and never beyond its end', () => {
     const good = packPart('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
     for (let length = 0; length < good.length; length++) {
       const part = unpackPart(good.slice(0, length))

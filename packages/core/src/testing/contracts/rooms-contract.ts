@@ -92,7 +92,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice')])
     })
 
-    test('[R7] who is at another node by now, or has parted, is not away', async () => {
+    test('[WR7] who is at another node by now, or has parted, is not away', async () => {
       const { a } = given
       const room = roomNamed('hall')
       const [before, now] = [parseNodeId('node-001'), parseNodeId('node-002')]

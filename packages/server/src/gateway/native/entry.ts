@@ -197,7 +197,7 @@ function readHello(text: string): unknown {
   }
 }
 
-/** The same of every name, whether its holder is there or away: who may not have it learns nothing of that one [H7]. */
+/** The same of every name, whether its holder is there or away: who may not have it learns nothing of that one [WH7]. */
 function taken({ graceMs, pingMs }: { graceMs: number; pingMs: number }): ProtocolError {
   const [grace, silence] = [graceMs / 1_000, pingMs / 1_000]
   const until = `It is free when that one leaves, or ${grace} s after its connection has ended`

@@ -28,7 +28,7 @@ function newReports() {
   return { clock, lines, reporter, take, count }
 }
 
-test('[R9] what one connection reports over its rate is counted as refused, and neither believed nor logged', async () => {
+test('[WR9] what one connection reports over its rate is counted as refused, and neither believed nor logged', async () => {
   const { clock, lines, reporter, take, count } = newReports()
   const [loud, other] = [reporter(), reporter()]
   take(loud, 1_000)
@@ -40,7 +40,7 @@ test('[R9] what one connection reports over its rate is counted as refused, and 
   expect(count('direct')).toBe(35)
 })
 
-test('[R9] a crowd fills the metrics, and not the log', async () => {
+test('[WR9] a crowd fills the metrics, and not the log', async () => {
   const { clock, lines, reporter, take, count } = newReports()
   for (let i = 0; i < 300; i++) take(reporter(), 1)
   expect([count('direct'), lines.length]).toEqual([300, 100])

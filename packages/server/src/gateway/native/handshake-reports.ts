@@ -8,7 +8,7 @@ const REPORTS_PER_SECOND = 10
 /** Of all peers: who looks into a handshake finds it, and a crowd does not fill the disk. */
 const LINES_PER_SECOND = 50
 
-/** What peers say of how their handshakes ended, for the metrics and the log [R9]. */
+/** What peers say of how their handshakes ended, for the metrics and the log [WR9]. */
 export class HandshakeReports {
   readonly #clock: Clock
   readonly #metrics: Pick<GatewayMetrics, 'handshake' | 'rejected'>

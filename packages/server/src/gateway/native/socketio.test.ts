@@ -247,14 +247,14 @@ function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitVal
 }
 
 describe('claim', () => {
-  test('[H3] the welcome names the peer and what the node offers', async () => {
+  test('[WH3] the welcome names the peer and what the node offers', async () => {
     const { url, node } = await house()
     const welcome = await new RawPeer(url).claim({ name: 'alice' })
     expect(welcome).toMatchObject({ v: 1, app: 'default', name: 'alice', node: node.id, graceMs: 30_000 })
     expect(welcome['since']).toBeGreaterThan(0)
   })
 
-  test('[H4] a peer without a name gets one that nobody can guess', async () => {
+  test('[WH4] a peer without a name gets one that nobody can guess', async () => {
     const { url } = await house()
     const names = [await new RawPeer(url).claim(), await new RawPeer(url).claim()].map((w) =>
       String(w['name']),
@@ -268,14 +268,14 @@ describe('claim', () => {
     [{ secret: 'short' }, 'bad-field'],
     [{ name: 'a\nb' }, 'bad-name'],
     [{ app: 'Not An App' }, 'bad-field'],
-  ])('[H2] %j is refused with its reason, and another try is welcome', async (hello, code) => {
+  ])('[WH2] %j is refused with its reason, and another try is welcome', async (hello, code) => {
     const { url } = await house()
     const peer = new RawPeer(url)
     expect((await peer.refused(hello)).data).toMatchObject({ code })
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
-  test('[H5] a message before the claim is not-claimed', async () => {
+  test('[WH5] a message before the claim is not-claimed', async () => {
     const { url } = await house()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -284,18 +284,18 @@ describe('claim', () => {
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
-  test('[H6] a connection without a name is closed in time', async () => {
+  test('[WH6] a connection without a name is closed in time', async () => {
     const { url } = await house({ claimMs: 50, times: { beatMs: 100 } })
     expect(await new RawPeer(url).end()).toMatchObject({ code: 4005 })
   })
 
-  test('[H6] a connection without a name is closed in time, also while the registry is away', async () => {
+  test('[WH6] a connection without a name is closed in time, also while the registry is away', async () => {
     const { url, node } = await house({ claimMs: 50, times: { beatMs: 100 } })
     vi.spyOn(node.leases, 'renewTurn').mockRejectedValue(new RegistryUnavailable('away'))
     expect(await new RawPeer(url).end()).toMatchObject({ code: 4005, reason: 'no name claimed in time' })
   })
 
-  test('[H10] one hello at a time: of many at once one is claimed, and no second name is held', async () => {
+  test('[WH10] one hello at a time: of many at once one is claimed, and no second name is held', async () => {
     const { url, node } = await house()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
@@ -310,7 +310,7 @@ describe('claim', () => {
     expect(peer.closed).toBeUndefined()
   })
 
-  test('[H10] [F9] hellos beside the first one: after five of them the connection is closed', async () => {
+  test('[WH10] [WF9] hellos beside the first one: after five of them the connection is closed', async () => {
     const { url, node } = await house()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
@@ -320,7 +320,7 @@ describe('claim', () => {
     expect(claims.mock.calls.length).toBeLessThanOrEqual(1)
   })
 
-  test('[H10] another namespace costs no claim', async () => {
+  test('[WH10] another namespace costs no claim', async () => {
     const { url, node } = await house()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
@@ -330,7 +330,7 @@ describe('claim', () => {
     expect(claims).not.toHaveBeenCalled()
   })
 
-  test('[H10] after twenty refused hellos a connection is closed', async () => {
+  test('[WH10] after twenty refused hellos a connection is closed', async () => {
     const { url, node } = await house()
     const claims = vi.spyOn(node, 'claim')
     await named(url, 'alice')
@@ -370,7 +370,7 @@ describe('claim', () => {
       socket.uncork()
     }
 
-    test('[H12] a peer without a name is answered a second late, and nothing more of it is taken until then', async () => {
+    test('[WH12] a peer without a name is answered a second late, and nothing more of it is taken until then', async () => {
       const { url, node, late, resume } = await refusing()
       const claims = vi.spyOn(node, 'claim')
       const peer = new RawPeer(url)
@@ -386,7 +386,7 @@ describe('claim', () => {
       expect(peer.frames.findIndex((frame) => frame.startsWith('44'))).toBe(1)
     })
 
-    test('[H12] a refused hello and a frame that is none are late too; whoever has a name is not', async () => {
+    test('[WH12] a refused hello and a frame that is none are late too; whoever has a name is not', async () => {
       const { url, late, resume } = await refusing()
       const alice = await named(url, 'alice')
       alice.ws.send('noise')
@@ -404,7 +404,7 @@ describe('claim', () => {
       }
     })
 
-    test('[H12] who sends much more before its answer is closed after it', async () => {
+    test('[WH12] who sends much more before its answer is closed after it', async () => {
       const { url, node, late, resume } = await refusing()
       const claims = vi.spyOn(node, 'claim')
       const peer = new RawPeer(url)
@@ -420,7 +420,7 @@ describe('claim', () => {
       expect(claims).not.toHaveBeenCalled()
     })
 
-    test('[H12] a hello that waited when its connection ended gets no name', async () => {
+    test('[WH12] a hello that waited when its connection ended gets no name', async () => {
       const { url, node, gateway, late } = await refusing()
       const claims = vi.spyOn(node, 'claim')
       const peer = new RawPeer(url)
@@ -433,7 +433,7 @@ describe('claim', () => {
     })
   })
 
-  test('[H7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
+  test('[WH7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
     const { url, node } = await house({
       clock: stoodStill,
       limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 5 } },
@@ -461,7 +461,7 @@ describe('claim', () => {
     expect((await again(5)).data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
   })
 
-  test('[H7] an address over its refused hellos is not asked for in the registry; others are', async () => {
+  test('[WH7] an address over its refused hellos is not asked for in the registry; others are', async () => {
     const { url, node } = await house({
       clock: stoodStill,
       addresses: new Addresses(['127.0.0.0/8']),
@@ -480,7 +480,7 @@ describe('claim', () => {
     await at('192.0.2.3').claim({ name: 'bob' })
   })
 
-  test('[H7] this machine is not kept out: a balancer on it brings everyone', async () => {
+  test('[WH7] this machine is not kept out: a balancer on it brings everyone', async () => {
     const { url } = await house({
       clock: stoodStill,
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 3 } },
@@ -491,7 +491,7 @@ describe('claim', () => {
     await named(url, 'bob')
   })
 
-  test('[H10] too many claims that wait: overloaded, with a time to come again', async () => {
+  test('[WH10] too many claims that wait: overloaded, with a time to come again', async () => {
     const { url, node } = await house()
     vi.spyOn(node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
     const peer = new RawPeer(url)
@@ -501,7 +501,7 @@ describe('claim', () => {
   })
 
   test.each(['40{"v":1', '40["a"]', '401{"v":1}', '40nonsense'])(
-    '[H10] %s is refused as a bad frame, and another try is welcome',
+    '[WH10] %s is refused as a bad frame, and another try is welcome',
     async (frame) => {
       const { url } = await house()
       const peer = new RawPeer(url)
@@ -514,7 +514,7 @@ describe('claim', () => {
     },
   )
 
-  test('[H10] a hello that is slow to read is not read, and one with the longest token is', async () => {
+  test('[WH10] a hello that is slow to read is not read, and one with the longest token is', async () => {
     const { url } = await house()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
@@ -523,7 +523,7 @@ describe('claim', () => {
     expect(await peer.claim({ name: 'alice', token: '"'.repeat(8_192) })).toMatchObject({ name: 'alice' })
   })
 
-  test.each(['40/other,', '40/other,{"v":1}'])('[H10] %s is refused in its namespace', async (frame) => {
+  test.each(['40/other,', '40/other,{"v":1}'])('[WH10] %s is refused in its namespace', async (frame) => {
     const { url } = await house()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
@@ -532,7 +532,7 @@ describe('claim', () => {
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
-  test('[H10] a hello and a goodbye at once is no slow consumer', async () => {
+  test('[WH10] a hello and a goodbye at once is no slow consumer', async () => {
     const { url, counted } = await house()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
@@ -551,7 +551,7 @@ describe('claim', () => {
   })
 
   test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
-    '[H8] the origin %s is refused before the upgrade',
+    '[WH8] the origin %s is refused before the upgrade',
     async (origin) => {
       const { url } = await house({ origins: ['https://good.example'] })
       const peer = new RawPeer(url, { origin })
@@ -564,17 +564,17 @@ describe('claim', () => {
 
 describe('frames', () => {
   test.each([
-    ['[F1] what is no event', '42{"a":1}', 'bad-frame'],
-    ['[F1] another socket.io packet', '43[]', 'bad-frame'],
-    ['[F1] an event of another namespace', '42/admin,["send",{}]', 'bad-frame'],
-    ['[F1] noise', 'hello', 'bad-frame'],
-    ['[F3] an unknown type', '42["shout",{}]', 'unknown-type'],
-    ['[F4] a wrong field', '42["lookup",{"id":-1,"names":["bob"]}]', 'bad-field'],
-    ['[F4] a name outside the grammar', '42["lookup",{"id":1,"names":["a\\u0000"]}]', 'bad-name'],
-    ['[F5] many keys', `42["leave",${JSON.stringify(manyKeys(600))}]`, 'bad-frame'],
-    ['[F5] many numbers', `42["leave",{"x":[${'0,'.repeat(10_000)}0]}]`, 'bad-frame'],
-    ['[F5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
-    ['[F8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
+    ['[WF1] what is no event', '42{"a":1}', 'bad-frame'],
+    ['[WF1] another socket.io packet', '43[]', 'bad-frame'],
+    ['[WF1] an event of another namespace', '42/admin,["send",{}]', 'bad-frame'],
+    ['[WF1] noise', 'hello', 'bad-frame'],
+    ['[WF3] an unknown type', '42["shout",{}]', 'unknown-type'],
+    ['[WF4] a wrong field', '42["lookup",{"id":-1,"names":["bob"]}]', 'bad-field'],
+    ['[WF4] a name outside the grammar', '42["lookup",{"id":1,"names":["a\\u0000"]}]', 'bad-name'],
+    ['[WF5] many keys', `42["leave",${JSON.stringify(manyKeys(600))}]`, 'bad-frame'],
+    ['[WF5] many numbers', `42["leave",{"x":[${'0,'.repeat(10_000)}0]}]`, 'bad-frame'],
+    ['[WF5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
+    ['[WF8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
   ])('%s: a typed error, and the connection lives on', async (_, frame, code) => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -585,7 +585,7 @@ describe('frames', () => {
     expect(bob.frames.filter((text) => text.startsWith('42["error"'))).toEqual([])
   })
 
-  test('[E1] a request that is malformed, or comes before the hello, is answered with its id', async () => {
+  test('[WE1] a request that is malformed, or comes before the hello, is answered with its id', async () => {
     const { url } = await house()
     const [alice, early] = [await named(url, 'alice'), new RawPeer(url)]
     alice.ws.send('42["lookup",{"id":7,"names":[]}]')
@@ -595,7 +595,7 @@ describe('frames', () => {
     expect(await early.event('error')).toMatchObject({ code: 'not-claimed', id: 8 })
   })
 
-  test('[F7] binary where text belongs is a typed error', async () => {
+  test('[WF7] binary where text belongs is a typed error', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     alice.ws.send(Buffer.from('42["leave",{}]'))
@@ -605,7 +605,7 @@ describe('frames', () => {
     await alice.until((frame) => frame.startsWith('42["error"') && frame.includes('bad-frame'))
   })
 
-  test('[F2] a frame over the limit ends its connection with 1009 and no other; one just below is read', async () => {
+  test('[WF2] a frame over the limit ends its connection with 1009 and no other; one just below is read', async () => {
     const { url, node } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     bob.ws.send('4'.padEnd(65_536, 'x'))
@@ -616,14 +616,14 @@ describe('frames', () => {
     await expect.poll(() => node.sessions.onlineCount).toBe(1)
   })
 
-  test('[F9] a connection that sends only noise is closed', async () => {
+  test('[WF9] a connection that sends only noise is closed', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     for (let i = 0; i < 21; i++) alice.ws.send('noise')
     expect(await alice.end()).toMatchObject({ code: 4503 })
   })
 
-  test('[F9] without a name it is closed after five, and each of them was answered', async () => {
+  test('[WF9] without a name it is closed after five, and each of them was answered', async () => {
     const { url } = await house()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -636,7 +636,7 @@ describe('frames', () => {
     expect(other.frames.filter((frame) => frame.startsWith('42["error"'))).toHaveLength(6)
   })
 
-  test('[R3] [I13] the sender is who the node says', async () => {
+  test('[WR3] [I13] the sender is who the node says', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -656,14 +656,14 @@ describe('frames', () => {
 })
 
 describe('answers', () => {
-  test('[E2] [I14] a send to nobody gets its notice', async () => {
+  test('[WE2] [I14] a send to nobody gets its notice', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     alice.send('send', { to: 'nobody', since: 1, stream, seq: 9, base: 9, kind: 'message', body: 'x' })
     expect(await alice.event('notice')).toEqual({ to: 'nobody', stream, seq: 9, code: 'unavailable' })
   })
 
-  test('[R1] a look-up answers in the order asked', async () => {
+  test('[WR1] a look-up answers in the order asked', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     await named(url, 'bob')
@@ -674,7 +674,7 @@ describe('answers', () => {
     })
   })
 
-  test('[R2] a watched peer is told of when it comes, goes and leaves', async () => {
+  test('[WR2] a watched peer is told of when it comes, goes and leaves', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     alice.send('watch', { id: 1, names: ['bob'] })
@@ -688,7 +688,7 @@ describe('answers', () => {
     await alice.until((frame) => frame.includes('"presence"') && frame.includes('offline'))
   })
 
-  test('[R2] over 256 watched names is too-many', async () => {
+  test('[WR2] over 256 watched names is too-many', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     const names = (from: number): string[] => Array.from({ length: 64 }, (_, i) => `n${from + i}`)
@@ -696,7 +696,7 @@ describe('answers', () => {
     expect(await alice.event('error')).toMatchObject({ code: 'too-many', id: 4 })
   })
 
-  test('[R11] requests of one connection begin in the order in which they came, sixteen at a time', async () => {
+  test('[WR11] requests of one connection begin in the order in which they came, sixteen at a time', async () => {
     const { url, node } = await house()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
@@ -717,7 +717,7 @@ describe('answers', () => {
     expect(node.rooms.count).toBe(0)
   })
 
-  test('[R11] what waits for its turn when its connection ends is never begun', async () => {
+  test('[WR11] what waits for its turn when its connection ends is never begun', async () => {
     const { url, node, counted } = await house()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
@@ -734,7 +734,7 @@ describe('answers', () => {
     expect(session && node.watchers.count(session.connection.id)).toBe(0)
   })
 
-  test('[R11] what has waited too long is not begun, but for a part or the end of a watch', async () => {
+  test('[WR11] what has waited too long is not begun, but for a part or the end of a watch', async () => {
     let now = 0
     const { url, node } = await house({ clock: { ...systemClock, monotonic: () => now }, commandMs: 800 })
     const alice = await named(url, 'alice')
@@ -757,7 +757,7 @@ describe('answers', () => {
     await vi.waitFor(() => expect(session && node.watchers.count(session.connection.id)).toBe(0))
   })
 
-  test('[R11] only so many requests of one connection wait, and its parts', async () => {
+  test('[WR11] only so many requests of one connection wait, and its parts', async () => {
     const { url, node } = await house()
     const alice = await named(url, 'alice')
     alice.send('join', { id: 1, room: 'hall' })
@@ -772,7 +772,7 @@ describe('answers', () => {
     await alice.until((frame) => frame.startsWith('42["done",{"id":2000'))
   })
 
-  test('[R11] [C5] what was said before a leave, or a close, is heard', async () => {
+  test('[WR11] [WC5] what was said before a leave, or a close, is heard', async () => {
     const { url } = await house()
     const bob = await named(url, 'bob')
     bob.send('join', { id: 1, room: 'hall' })
@@ -790,7 +790,7 @@ describe('answers', () => {
     }
   })
 
-  test('[R4] over a rate, a send gets a notice; a flood is closed', async () => {
+  test('[WR4] over a rate, a send gets a notice; a flood is closed', async () => {
     const { url } = await house({
       clock: stoodStill,
       limitValues: {
@@ -806,7 +806,7 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
-  test('[R4] a long frame over a rate is answered, and nothing more is taken for 100 ms, also of what has come', async () => {
+  test('[WR4] a long frame over a rate is answered, and nothing more is taken for 100 ms, also of what has come', async () => {
     const clock = pausedByHand(100)
     const { url } = await house({ ...rated(10), clock })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -841,7 +841,7 @@ describe('answers', () => {
     expect(told()).toEqual([1, 2, 3, 4, 5])
   })
 
-  test('[R4] who goes on asking over a rate is read more slowly, and nothing that it sent is lost', async () => {
+  test('[WR4] who goes on asking over a rate is read more slowly, and nothing that it sent is lost', async () => {
     const clock = pausedByHand(20)
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
     const { url } = await house({ clock, limitValues })
@@ -862,7 +862,7 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4501 })
   })
 
-  test('[R4] [C3] who is read slowly is not silent, though its pongs wait among what it sent', async () => {
+  test('[WR4] [WC3] who is read slowly is not silent, though its pongs wait among what it sent', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
     const { url } = await house({
       limitValues,
@@ -875,7 +875,7 @@ describe('answers', () => {
     expect(alice.closed).toBeUndefined()
   })
 
-  test('[R4] who leaves while it is not read has left', async () => {
+  test('[WR4] who leaves while it is not read has left', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
     const { url, node } = await house({ clock: pausedByHand(20), limitValues })
     const alice = await named(url, 'alice')
@@ -888,7 +888,7 @@ describe('answers', () => {
     await vi.waitFor(async () => expect(await node.lookup([peer.value])).toEqual([{ state: 'offline' }]))
   })
 
-  test('[R4] who sends long frames over a rate is not read meanwhile: they wait at its own end', async () => {
+  test('[WR4] who sends long frames over a rate is not read meanwhile: they wait at its own end', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 10_000 }
     const { url, counted } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -900,7 +900,7 @@ describe('answers', () => {
     expect(counted.filter((line) => line.includes('rate-limited')).length).toBeLessThan(300)
   })
 
-  test('[R4] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
+  test('[WR4] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
     const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -913,7 +913,7 @@ describe('answers', () => {
     expect(await bob.event('found')).toMatchObject({ id: 1 })
   })
 
-  test('[R4] hellos count, and a flood of them is closed', async () => {
+  test('[WR4] hellos count, and a flood of them is closed', async () => {
     const { url } = await house(rated(5))
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -922,7 +922,7 @@ describe('answers', () => {
   })
 
   test.each(['packets', 'WebSocket pongs'])(
-    '[R4] %s that nobody asked for count, and a flood of them is closed',
+    '[WR4] %s that nobody asked for count, and a flood of them is closed',
     async (what) => {
       const { url } = await house(rated(50))
       const alice = await named(url, 'alice')
@@ -934,7 +934,7 @@ describe('answers', () => {
     },
   )
 
-  test('[R8] joins have a rate of their own: all rooms at once, and no endless pages', async () => {
+  test('[WR8] joins have a rate of their own: all rooms at once, and no endless pages', async () => {
     const { url } = await house({
       clock: stoodStill,
       limitValues: { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 200 } },
@@ -947,7 +947,7 @@ describe('answers', () => {
     expect(alice.frames.filter((frame) => frame.startsWith('42["roomed"')).length).toBeLessThanOrEqual(128)
   })
 
-  test('[R6] an acknowledgement of what was handed over is free', async () => {
+  test('[WR6] an acknowledgement of what was handed over is free', async () => {
     const { url } = await house(rated(8))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     // alice has 16 messages at once, and half of them are look-ups.
@@ -960,7 +960,7 @@ describe('answers', () => {
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
   })
 
-  test('[R6] acknowledgements of what was handed over take nothing of the rate of bytes but their own', async () => {
+  test('[WR6] acknowledgements of what was handed over take nothing of the rate of bytes but their own', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
     const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -974,7 +974,7 @@ describe('answers', () => {
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
   })
 
-  test('[R6] beyond what was handed over each counts, and a flood is closed', async () => {
+  test('[WR6] beyond what was handed over each counts, and a flood is closed', async () => {
     const { url } = await house(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
@@ -985,7 +985,7 @@ describe('answers', () => {
     expect(got.length).toBeLessThanOrEqual(1 + 100)
   })
 
-  test('[R6] what is free is not saved up beyond a window', async () => {
+  test('[WR6] what is free is not saved up beyond a window', async () => {
     const { url, node } = await house(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const [from, to] = [...node.sessions.allOnline()]
@@ -1005,7 +1005,7 @@ describe('answers', () => {
     expect(got).toBeLessThanOrEqual(1_024 + 100)
   })
 
-  test('[R6] what is remembered of a sender holds nothing of what came with it', async () => {
+  test('[WR6] what is remembered of a sender holds nothing of what came with it', async () => {
     const { url, node } = await house()
     const bob = await named(url, 'bob')
     const [session] = [...node.sessions.allOnline()]
@@ -1038,7 +1038,7 @@ describe('answers', () => {
     expect(heap() - before).toBeLessThan(20_000_000)
   })
 
-  test('[R6] one to a peer that has sent nothing is dropped: no look-up, no strike', async () => {
+  test('[WR6] one to a peer that has sent nothing is dropped: no look-up, no strike', async () => {
     const { url, node } = await house(rated(50))
     const routes = vi.spyOn(node.router, 'route')
     const bob = await named(url, 'bob')
@@ -1050,7 +1050,7 @@ describe('answers', () => {
     expect(routes).not.toHaveBeenCalled()
   })
 
-  test('[R4] WebSocket pings count too, and a flood of them is closed', async () => {
+  test('[WR4] WebSocket pings count too, and a flood of them is closed', async () => {
     const { url } = await house({
       clock: stoodStill,
       limitValues: {
@@ -1071,7 +1071,7 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
-  test('[R5] what the relay policy does not carry gets a notice; a signal passes', async () => {
+  test('[WR5] what the relay policy does not carry gets a notice; a signal passes', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -1084,7 +1084,7 @@ describe('answers', () => {
   })
 
   // Before, characters were counted: two to four times the bytes passed.
-  test('[R5] a message is as large as its bytes', async () => {
+  test('[WR5] a message is as large as its bytes', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -1100,7 +1100,7 @@ describe('answers', () => {
     expect(await alice.event('error')).toMatchObject({ code: 'relay-refused', id: 3 })
   })
 
-  test('[R6] an acknowledgement reaches the peer it names, and none is answered', async () => {
+  test('[WR6] an acknowledgement reaches the peer it names, and none is answered', async () => {
     const { url } = await house()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
@@ -1111,7 +1111,7 @@ describe('answers', () => {
       ],
     })
     expect(await alice.event('acked')).toEqual({ from: 'bob', stream, next: 2 })
-    // [D19]
+    // [WD19]
     bob.send('ack', { acks: [{ to: 'alice', stream, next: 3, unread: '1' }] })
     await alice.until((frame) => frame.includes('"next":3,"unread":"1"'))
     expect(bob.frames.some((frame) => frame.includes('notice') || frame.includes('error'))).toBe(false)
@@ -1120,7 +1120,7 @@ describe('answers', () => {
 
 describe('what is said in rooms', () => {
   // Before, a message to ten thousand counted as one to one.
-  test('[R10] counts for each member that hears it, in kilobytes', async () => {
+  test('[WR10] counts for each member that hears it, in kilobytes', async () => {
     // 2,000 members at once.
     const { url } = await house(rated(100))
     const peers: RawPeer[] = []
@@ -1152,7 +1152,7 @@ describe('what is said in rooms', () => {
     expect(alice.closed ?? bob.closed).toBeUndefined()
   })
 
-  test('[R10] in a small room as often as a peer may send, and others pay nothing for it', async () => {
+  test('[WR10] in a small room as often as a peer may send, and others pay nothing for it', async () => {
     const { url } = await house(rated(100))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (const peer of [alice, bob]) {
@@ -1168,7 +1168,7 @@ describe('what is said in rooms', () => {
 })
 
 describe('ends', () => {
-  test('[C6] who goes on sending after the close is cut', async () => {
+  test('[WC6] who goes on sending after the close is cut', async () => {
     const { url } = await house()
     const stranger = connect(Number(new URL(url).port), '127.0.0.1')
     closers.push(() => void stranger.destroy())
@@ -1189,7 +1189,7 @@ describe('ends', () => {
     await ended
   })
 
-  test('[C5] leave frees the name also over a rate limit', async () => {
+  test('[WC5] leave frees the name also over a rate limit', async () => {
     const { url } = await house(rated(5))
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 20; id++) alice.send('lookup', { id, names: ['bob'] })
@@ -1216,7 +1216,7 @@ describe('ends', () => {
   }
 
   test.each(['before', 'after'])(
-    '[C5] who gives up %s the answer to its hello holds no name that it newly claimed',
+    '[WC5] who gives up %s the answer to its hello holds no name that it newly claimed',
     async (when) => {
       const { url, node, claims, answer } = await slowHouse()
       const alice = new RawPeer(url)
@@ -1238,7 +1238,7 @@ describe('ends', () => {
   )
 
   test.each(['before', 'after'])(
-    '[C5] [I8] who gives up %s the answer keeps a name that it held before',
+    '[WC5] [I8] who gives up %s the answer keeps a name that it held before',
     async (when) => {
       const { url, node, claims, answer } = await slowHouse()
       const first = new RawPeer(url)
@@ -1264,7 +1264,7 @@ describe('ends', () => {
     },
   )
 
-  test('[H5] a leave without a hello is no leave', async () => {
+  test('[WH5] a leave without a hello is no leave', async () => {
     const { url } = await house()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -1273,7 +1273,7 @@ describe('ends', () => {
     await peer.claim({ name: 'alice' })
   })
 
-  test('[C5] [I6] leave frees the name and closes as final', async () => {
+  test('[WC5] [I6] leave frees the name and closes as final', async () => {
     const { url } = await house()
     const alice = await named(url, 'alice')
     alice.send('leave', {})
@@ -1281,9 +1281,9 @@ describe('ends', () => {
     await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
   })
 
-  test('[C3] a peer that answers no ping is cut, and its name waits for it', async () => {
+  test('[WC3] a peer that answers no ping is cut, and its name waits for it', async () => {
     const { url, node } = await house({
-      // A tick that is late by a tenth of the interval, each time, would end nobody's waiting [P15].
+      // A tick that is late by a tenth of the interval, each time, would end nobody's waiting [PJ15].
       engine: { pingIntervalMs: 600, pingTimeoutMs: 240, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
     const alice = await named(url, 'alice')
@@ -1295,7 +1295,7 @@ describe('ends', () => {
     expect(node.sessions.onlineCount).toBe(1)
   })
 
-  test('[C4] the sender is refused before a peer that is behind is cut; who reads nothing at all is', async () => {
+  test('[WC4] the sender is refused before a peer that is behind is cut; who reads nothing at all is', async () => {
     const { url, counted } = await house({
       engine: { pingIntervalMs: 2_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
       relay: { bytesPerSecond: 0, messageBytes: 50_000 },
@@ -1323,7 +1323,7 @@ describe('ends', () => {
 
   // Before, what others sent filled the buffers of the kernel, megabytes that no node sees. A peer on a line of 1 Mbit/s
   // got its ping when the ping timeout was over, and was cut.
-  test('[C4] no more than half the bound of what others send is on the way to a peer, as its pongs tell', async () => {
+  test('[WC4] no more than half the bound of what others send is on the way to a peer, as its pongs tell', async () => {
     const { url, counted } = await house({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 524_288 },
     })
@@ -1359,7 +1359,7 @@ describe('ends', () => {
   })
 
   // Before, changes were written up to the whole bound, and a slow peer was cut for what others did.
-  test('[C4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
+  test('[WC4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
     const { url, counted } = await house({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
       relay: { bytesPerSecond: 0, messageBytes: 50_000 },
@@ -1415,7 +1415,7 @@ describe('ends', () => {
     expect(bob.closed).toBeUndefined()
   }, 30_000)
 
-  test('[R4] signals have a rate of their own: a handshake passes, a stream of them is refused without a strike', async () => {
+  test('[WR4] signals have a rate of their own: a handshake passes, a stream of them is refused without a strike', async () => {
     const connection = { ...unlimited.connection, signalBytesPerSecond: 100_000 }
     const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -1434,7 +1434,7 @@ describe('ends', () => {
     expect(bob.closed).toBeUndefined()
   })
 
-  test('[C2] a drain tells everyone to come back, and where it knows, when', async () => {
+  test('[WC2] a drain tells everyone to come back, and where it knows, when', async () => {
     const { url, node, gateway } = await house()
     const peers = [await named(url, 'alice'), await named(url, 'bob')]
     node.beginDrain()
@@ -1475,7 +1475,7 @@ describe('beside others', () => {
     expect(ws.readyState).toBe(WebSocket.CONNECTING)
   })
 
-  test('[C7] a node that drains takes no upgrade: 503, and when to come back', async () => {
+  test('[WC7] a node that drains takes no upgrade: 503, and when to come back', async () => {
     const { url, node, counted } = await house()
     node.beginDrain()
     const [, response] = (await once(new RawPeer(url).ws, 'unexpected-response')) as [

@@ -25,7 +25,7 @@ interface Opening {
   outboundLength: number
 }
 
-/** Our word for a message whose sender is told by EXPIRE; of LEAVE and EXPIRE nobody is told [P8]. */
+/** Our word for a message whose sender is told by EXPIRE; of LEAVE and EXPIRE nobody is told [PJ8]. */
 export const WANTS_EXPIRE = 'x'
 
 /** The client of PeerJS sends before it has read OPEN; an offer with its candidates is some 30 frames. */
@@ -33,7 +33,7 @@ const INBOUND_FRAMES_MOST = 64
 const INBOUND_LENGTH_MOST = 256 * 1024
 /** Live messages that arrive while the mailbox is being emptied. */
 const OUTBOUND_FRAMES_MOST = 1_024
-/** As often as `peer` looks for queues that are over: so many EXPIREs for one pair are one [P9]. */
+/** As often as `peer` looks for queues that are over: so many EXPIREs for one pair are one [PJ9]. */
 const EXPIRE_ONCE_MS = 1_000
 const EXPIRED_MOST = 256
 const EXPIRED_KEY_MOST = 1_024
@@ -104,7 +104,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     return recipient
   }
 
-  /** Tells the peer that what it sent to `to`, JSON text, was not delivered; once for a burst [P9]. */
+  /** Tells the peer that what it sent to `to`, JSON text, was not delivered; once for a burst [PJ9]. */
   expire(to: string, why?: string): void {
     if (this.peer === undefined) return
     const now = this.host.clock.monotonic()
@@ -135,7 +135,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     return kept
   }
 
-  /** The peer is through: first what waited for it in its mailbox, then what arrived meanwhile [P7]. */
+  /** The peer is through: first what waited for it in its mailbox, then what arrived meanwhile [PJ7]. */
   opened(waiting: readonly string[]): void {
     const live = this.#opening?.outbound ?? []
     this.#opening = undefined
@@ -149,7 +149,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     super.ping()
   }
 
-  /** Closes that `peer` knows carry no code [P3]; the others say why. */
+  /** Closes that `peer` knows carry no code [PJ3]; the others say why. */
   protected override sayClosing(reason: CloseReason): number | undefined {
     return reason === 'refused' ? undefined : super.sayClosing(reason)
   }

@@ -11,7 +11,7 @@ import { unlimited } from '../../testing/unlimited.js'
 afterEach(closeHouses)
 
 describe('arriving', () => {
-  test('[P1] only the exact path is ours; other upgrades are left to whoever owns them', async () => {
+  test('[PJ1] only the exact path is ours; other upgrades are left to whoever owns them', async () => {
     const home = await house({ path: '/app' })
     const asked: string[] = []
     home.server.on('upgrade', (request, socket) => {
@@ -28,7 +28,7 @@ describe('arriving', () => {
     await PeerJsPeer.open({ url: home.url, id: 'a', path: '/app' }).then((peer) => peer.cut())
   })
 
-  test('[P3] what is missing is said, and the close carries no code', async () => {
+  test('[PJ3] what is missing is said, and the close carries no code', async () => {
     const home = await house()
     const text = '{"type":"ERROR","payload":{"msg":"No id, token, or key supplied to websocket server"}}'
     for (const query of ['', 'id=a&token=t', 'key=peerjs&token=t', 'key=peerjs&id=a&token=']) {
@@ -38,7 +38,7 @@ describe('arriving', () => {
     }
   })
 
-  test('[P2] a key that is not served is refused; any key, or a mapping, where it is so configured', async () => {
+  test('[PJ2] a key that is not served is refused; any key, or a mapping, where it is so configured', async () => {
     const one = await house()
     const wrong = new PeerJsPeer({ url: one.url, id: 'a', key: 'other' })
     expect(await wrong.ended()).toMatchObject({ code: 1005 })
@@ -65,7 +65,7 @@ describe('arriving', () => {
     await Promise.all([red.cut(), blue.cut()])
   })
 
-  test('[P4] a new id gets OPEN, whatever printable characters it is made of', async () => {
+  test('[PJ4] a new id gets OPEN, whatever printable characters it is made of', async () => {
     const home = await house()
     for (const id of ['a', 'A-b_c d', 'ä€😀', '/../x?y#z&k=v', '__proto__', 'x'.repeat(128), '1']) {
       const peer = await home.join(id)
@@ -73,7 +73,7 @@ describe('arriving', () => {
     }
   })
 
-  test('[P4] an id outside the grammar of names is refused', async () => {
+  test('[PJ4] an id outside the grammar of names is refused', async () => {
     const home = await house()
     for (const id of ['x'.repeat(129), 'a\0b', 'a\nb', '\u202e', '€'.repeat(43)]) {
       const peer = new PeerJsPeer({ url: home.url, id })
@@ -82,7 +82,7 @@ describe('arriving', () => {
     }
   })
 
-  test('[P5] an id that another token holds is taken', async () => {
+  test('[PJ5] an id that another token holds is taken', async () => {
     const home = await house()
     const first = await home.join('a')
     const second = new PeerJsPeer({ url: home.url, id: 'a' })
@@ -92,7 +92,7 @@ describe('arriving', () => {
     expect(first.end).toBeUndefined()
   })
 
-  test('[P5] an id whose holder leaves while it is being claimed is not taken', async () => {
+  test('[PJ5] an id whose holder leaves while it is being claimed is not taken', async () => {
     const home = await house()
     const first = await home.join('a')
     const second = new PeerJsPeer({ url: home.url, id: 'a' })
@@ -104,7 +104,7 @@ describe('arriving', () => {
     await second.cut()
   })
 
-  test('[P4] the same id with the same token is a resume: OPEN, and the old socket is closed [I8]', async () => {
+  test('[PJ4] the same id with the same token is a resume: OPEN, and the old socket is closed [I8]', async () => {
     const home = await house()
     const old = await home.join('a', 'secret')
     const other = await home.join('b')
@@ -117,7 +117,7 @@ describe('arriving', () => {
     await other.next('OFFER')
   })
 
-  test('[P3] the limit of this node counts peers, and not one that comes back', async () => {
+  test('[PJ3] the limit of this node counts peers, and not one that comes back', async () => {
     const home = await house({ concurrentLimit: 2 })
     await home.join('a', 'secret')
     const second = await home.join('b')
@@ -133,7 +133,7 @@ describe('arriving', () => {
     resumed.send(offer('c'))
   })
 
-  test('[P13] a foreign Origin gets no WebSocket', async () => {
+  test('[PJ13] a foreign Origin gets no WebSocket', async () => {
     const home = await house({ origins: ['https://good.example'] })
     for (const origin of [
       'https://evil.example',
@@ -155,7 +155,7 @@ describe('arriving', () => {
     await good.cut()
   })
 
-  test('[P11] a shared key travels in the token, before a ~ in the token, or in the key', async () => {
+  test('[PJ11] a shared key travels in the token, before a ~ in the token, or in the key', async () => {
     const home = await house({ accessKey: 'a-shared-key-of-16' })
     const ways = [
       { id: 'in-token', token: 'a-shared-key-of-16' },
@@ -173,7 +173,7 @@ describe('arriving', () => {
     }
   })
 
-  test('[P11] over the refused ones of its address, a right token is answered as a wrong one is', async () => {
+  test('[PJ11] over the refused ones of its address, a right token is answered as a wrong one is', async () => {
     const home = await house({
       accessKey: 'a-shared-key-of-16',
       addresses: new Addresses(['127.0.0.1']),
@@ -200,7 +200,7 @@ describe('arriving', () => {
     await elsewhere.cut()
   })
 
-  test('[P17] over the rate of refusals of its address a peer gets its answer a second late', async () => {
+  test('[PJ17] over the rate of refusals of its address a peer gets its answer a second late', async () => {
     const limits = new Limits(unlimited, new FakeClock())
     const home = await house({ limits })
     await home.join('taken')
@@ -225,7 +225,7 @@ describe('arriving', () => {
     }
   })
 
-  test('[P11] a key that all peers share takes nobody its name [I9]', async () => {
+  test('[PJ11] a key that all peers share takes nobody its name [I9]', async () => {
     const home = await house({ accessKey: 'a-shared-key-of-16' })
     const first = await PeerJsPeer.open({ url: home.url, id: 'a', token: 'a-shared-key-of-16' })
     const second = new PeerJsPeer({ url: home.url, id: 'a', token: 'a-shared-key-of-16' })

@@ -169,7 +169,7 @@ const TOKEN_DIVIDER = '~'
 
 type KeyMeaning = { ok: true; app: App | undefined } | { ok: false }
 
-/** Whether a key is served, and the app that it stands for where there is a mapping [P2]. */
+/** Whether a key is served, and the app that it stands for where there is a mapping [PJ2]. */
 export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
   if (RESERVED_KEYS.has(key)) return { ok: false }
   if (typeof keys === 'string')
@@ -181,7 +181,7 @@ export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
 /**
  * Whether a peer may come in, and what takes its name back. The access rules see what stands in PeerJS's `token` field (up
  * to a `~`, if there is one); where that does not do, what stands in its `key` field, so that a shared key can travel in
- * either [P11]. A refusal is told in the words of `peer`, whatever the
+ * either [PJ11]. A refusal is told in the words of `peer`, whatever the
  * application's rules say.
  */
 async function admitPeerJs(

@@ -44,7 +44,7 @@ function letter(to: Message['to'], frame: string): Message {
   return { from, to, wire: 'peerjs', kind: 'signal', frame }
 }
 
-test('[P16] behind one look-up at most 256 messages wait, in order; there is room again when it is over', async () => {
+test('[PJ16] behind one look-up at most 256 messages wait, in order; there is room again when it is over', async () => {
   const { pairs, routed, settled, dropped, answer } = scene()
   const to = newPeer()
   for (let n = 0; n < 300; n++) pairs.route(letter(to, `${n}`))
@@ -65,7 +65,7 @@ test('[P16] behind one look-up at most 256 messages wait, in order; there is roo
   await answer()
 })
 
-test('[P16] behind all look-ups of a node at most 20,000 messages wait, and then as many again', async () => {
+test('[PJ16] behind all look-ups of a node at most 20,000 messages wait, and then as many again', async () => {
   const { pairs, dropped, answer } = scene()
   for (let round = 1; round <= 2; round++) {
     for (let pair = 0; pair < 80; pair++) {
@@ -77,7 +77,7 @@ test('[P16] behind all look-ups of a node at most 20,000 messages wait, and then
   }
 })
 
-test('[P16] and 16 MiB, counted in bytes, and given back as they go', async () => {
+test('[PJ16] and 16 MiB, counted in bytes, and given back as they go', async () => {
   const { pairs, dropped, answer } = scene()
   // A MiB of UTF-8, a third of it in characters.
   const frame = '€'.repeat((1024 * 1024 - 1) / 3)

@@ -16,7 +16,7 @@ import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 afterEach(closeHouses)
 
 describe('messages', () => {
-  test('[P6] are relayed byte for byte as PeerJS writes them, and nothing else is', async () => {
+  test('[PJ6] are relayed byte for byte as PeerJS writes them, and nothing else is', async () => {
     const home = await house()
     const [a, b] = [await home.join('a'), await home.join('b')]
     a.send('not json')
@@ -40,7 +40,7 @@ describe('messages', () => {
     expect(home.logs.find(({ details }) => details['what'] === 'malformed')).toBeDefined()
   })
 
-  test('[P6] frames sent before OPEN are kept until the name is claimed', async () => {
+  test('[PJ6] frames sent before OPEN are kept until the name is claimed', async () => {
     const home = await house()
     const b = await home.join('b')
     const a = new PeerJsPeer({ url: home.url, id: 'a' })
@@ -54,7 +54,7 @@ describe('messages', () => {
     await a.cut()
   })
 
-  test('[P7] what waited comes after OPEN and in order, before what arrives meanwhile', async () => {
+  test('[PJ7] what waited comes after OPEN and in order, before what arrives meanwhile', async () => {
     let open = (): void => {}
     const opened = new Promise<void>((resolve) => (open = resolve))
     const slowTake = (backend: Backend): Backend => ({
@@ -84,7 +84,7 @@ describe('messages', () => {
     )
   })
 
-  test('[P7] the order of a pair stands when the other arrives amid slow look-ups', async () => {
+  test('[PJ7] the order of a pair stands when the other arrives amid slow look-ups', async () => {
     const slowLookups = (backend: Backend): Backend => {
       const { registry } = backend
       const lookup: Registry['lookup'] = async (peer) => {
@@ -111,7 +111,7 @@ describe('messages', () => {
     }
   })
 
-  test('[P9] nobody came: one EXPIRE a pair, five seconds after the queue was made', async () => {
+  test('[PJ9] nobody came: one EXPIRE a pair, five seconds after the queue was made', async () => {
     const home = await house()
     const [a, b] = [await home.join('a'), await home.join('b')]
     for (let n = 0; n < 5; n++) a.send(candidate('nobody', n))
@@ -130,7 +130,7 @@ describe('messages', () => {
     expect(b.frames[1]).toBe('{"type":"EXPIRE","src":"nobody","dst":"b"}')
   })
 
-  test('[P9] a store that is away when the time is over does not swallow the EXPIRE', async () => {
+  test('[PJ9] a store that is away when the time is over does not swallow the EXPIRE', async () => {
     const clock = new FakeClock()
     const cluster = memoryCluster({ clock })
     const home = await house({ cluster, time: clock, pingIntervalMs: 60_000 })
@@ -146,7 +146,7 @@ describe('messages', () => {
     expect((await a.next('EXPIRE')).text).toBe('{"type":"EXPIRE","src":"nobody","dst":"a"}')
   })
 
-  test('[P9] what no peer can be called expires at once, as it was written', async () => {
+  test('[PJ9] what no peer can be called expires at once, as it was written', async () => {
     const home = await house()
     const a = await home.join('a')
     const long = 'x'.repeat(129)
@@ -159,7 +159,7 @@ describe('messages', () => {
     expect(a.received.map(({ src }) => src)).toEqual([5, true, ['b'], { b: 1 }, long, 'a\u0000b', 'a'])
   })
 
-  test('[P9] what is remembered of EXPIREs is small: long ids that begin alike are one burst, and many are forgotten', async () => {
+  test('[PJ9] what is remembered of EXPIREs is small: long ids that begin alike are one burst, and many are forgotten', async () => {
     const home = await house()
     const a = await home.join('a')
     const long = 'x'.repeat(30_000)
@@ -179,7 +179,7 @@ describe('messages', () => {
     expect(ends.length).toBeLessThanOrEqual(600)
   })
 
-  test('[P8] a full mailbox refuses, tells the sender, and is logged', async () => {
+  test('[PJ8] a full mailbox refuses, tells the sender, and is logged', async () => {
     const clock = new FakeClock()
     const home = await house({
       cluster: memoryCluster({ clock, mailboxLimits: { messages: 3, length: 10_000, expireMs: 5_000 } }),
@@ -195,7 +195,7 @@ describe('messages', () => {
     })
   })
 
-  test('[P14] a native peer shares the name space: its id is taken, and a message for it is answered at once', async () => {
+  test('[PJ14] a native peer shares the name space: its id is taken, and a message for it is answered at once', async () => {
     const home = await house({ allowDiscovery: true })
     const sent: Message[] = []
     const id = parseConnectionId('n1')

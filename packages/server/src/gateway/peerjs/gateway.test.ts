@@ -31,7 +31,7 @@ describe('hooks of an application', () => {
 })
 
 describe('leaving', () => {
-  test('[P10] a close frame of any code frees the id at once', async () => {
+  test('[PJ10] a close frame of any code frees the id at once', async () => {
     const home = await house()
     for (const code of [undefined, 1000, 1001, 4321]) {
       const peer = await home.join('a')
@@ -44,7 +44,7 @@ describe('leaving', () => {
   test.each([
     ['drains', (home: House) => home.gateway.drain(0)],
     ['finds it silent', (home: House) => home.clock.advance(20_000)],
-  ])('[P10] a close frame frees it though the node %s before the socket has ended', async (_, act) => {
+  ])('[PJ10] a close frame frees it though the node %s before the socket has ended', async (_, act) => {
     const home = await house()
     const socket = connect({ port: Number(new URL(home.url).port), host: '127.0.0.1', allowHalfOpen: true })
     socket.write(
@@ -64,7 +64,7 @@ describe('leaving', () => {
     expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
   })
 
-  test('[P10] a drop without a close frame keeps it for its token, for the grace', async () => {
+  test('[PJ10] a drop without a close frame keeps it for its token, for the grace', async () => {
     const home = await house()
     const peer = await home.join('a', 'secret')
     await peer.cut()
@@ -94,7 +94,7 @@ describe('leaving', () => {
   }
 
   // `destroy()` of PeerJS while its socket opens: a browser sends no close frame then.
-  test('[P10] who goes before it has read OPEN holds no id', async () => {
+  test('[PJ10] who goes before it has read OPEN holds no id', async () => {
     const home = await house()
     await goneAfter(home, 'first', /OPEN/)
     expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
@@ -102,7 +102,7 @@ describe('leaving', () => {
     expect(second.frames).toEqual(['{"type":"OPEN"}'])
   })
 
-  test('[P10] nor who was never heard of again after OPEN', async () => {
+  test('[PJ10] nor who was never heard of again after OPEN', async () => {
     const home = await house()
     const peer = new PeerJsPeer({ url: home.url, id: 'a', token: 'first' })
     await once(peer.socket, 'upgrade')
@@ -114,7 +114,7 @@ describe('leaving', () => {
     expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
   })
 
-  test('[P10] [I8] who comes back for its id and goes before OPEN still has it', async () => {
+  test('[PJ10] [I8] who comes back for its id and goes before OPEN still has it', async () => {
     const home = await house()
     await (await home.join('a', 'first')).cut()
     await eventually('dropped', () => home.gateway.connections === 0)
@@ -123,7 +123,7 @@ describe('leaving', () => {
     await home.join('a', 'first')
   })
 
-  test('[P10] a page that is reloaded before its claim is through does not find its id taken', async () => {
+  test('[PJ10] a page that is reloaded before its claim is through does not find its id taken', async () => {
     let answer = (): void => {}
     const held = new Promise<void>((resolve) => (answer = resolve))
     let claims = 0
@@ -148,7 +148,7 @@ describe('leaving', () => {
     expect(second.frames).toEqual(['{"type":"OPEN"}'])
   })
 
-  test('[P10] LEAVE without dst gives the name back and ends the socket', async () => {
+  test('[PJ10] LEAVE without dst gives the name back and ends the socket', async () => {
     const home = await house()
     const peer = await home.join('a')
     peer.send({ type: 'LEAVE' })
@@ -156,7 +156,7 @@ describe('leaving', () => {
     expect(await home.node.lookup([peerOf('default/a')])).toEqual([{ state: 'offline' }])
   })
 
-  test('[P10] nobody is told LEAVE because a signaling socket ended', async () => {
+  test('[PJ10] nobody is told LEAVE because a signaling socket ended', async () => {
     const home = await house()
     const [a, b, c] = [await home.join('a'), await home.join('b'), await home.join('c')]
     a.send(offer('b'))
@@ -169,7 +169,7 @@ describe('leaving', () => {
     expect(b.received.map(({ type }) => type)).toEqual(['OFFER', 'OFFER'])
   })
 
-  test('[P15] who answers pings stays without a heartbeat; who does not is cut, and its name waits', async () => {
+  test('[PJ15] who answers pings stays without a heartbeat; who does not is cut, and its name waits', async () => {
     const home = await house()
     const [quiet, frozen] = [await home.join('quiet'), await home.join('frozen')]
     frozen.socket.pause()
@@ -187,7 +187,7 @@ describe('leaving', () => {
     ])
   })
 
-  test('[P15] [C7] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
+  test('[PJ15] [WC7] drain cuts in batches, so that the applications reconnect elsewhere; the names wait', async () => {
     const home = await house()
     const peers = await Promise.all(Array.from({ length: 20 }, (_, n) => home.join(`p${n}`)))
     home.node.beginDrain()
@@ -208,7 +208,7 @@ describe('leaving', () => {
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
-  test('[P15] when everything has stopped, no timer is left', async () => {
+  test('[PJ15] when everything has stopped, no timer is left', async () => {
     const home = await house()
     const a = await home.join('a')
     a.send(offer('nobody'))

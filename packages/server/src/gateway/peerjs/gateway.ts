@@ -11,7 +11,7 @@ import { PeerJsFrames } from './frames.js'
 import { PeerJsHttp } from './http.js'
 import type { PeerJsGatewayOptions } from './options.js'
 
-/** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules P1…. */
+/** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules PJ1…. */
 export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements PeerJsHost {
   readonly drops: Drops
   readonly frames: PeerJsFrames
@@ -63,7 +63,7 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
 
   /**
    * A close frame of the peer's own frees the name: the page was left or reloaded. Who goes while its socket opens can
-   * send none, and has not read OPEN [P10].
+   * send none, and has not read OPEN [PJ10].
    */
   protected endingOf(connection: PeerJsConnection, wasCut: boolean): Ending {
     const { reason, spoke } = connection

@@ -7,7 +7,7 @@ import { unlimited } from '../../testing/unlimited.js'
 
 afterEach(closeHouses)
 
-test('[P12] an application may make the ids, and hears who comes and goes', async () => {
+test('[PJ12] an application may make the ids, and hears who comes and goes', async () => {
   const heard: string[] = []
   const home = await house({
     generateId: () => 'made-up',
@@ -30,7 +30,7 @@ describe('a key that is tried', () => {
   const generateId = (): string => 'an id'
 
   test.each(['id', 'peers'])(
-    '[P12] /%s: over the wrong ones, the right one is answered as they are',
+    '[PJ12] /%s: over the wrong ones, the right one is answered as they are',
     async (what) => {
       const home = await house({ accessKey: KEY, allowDiscovery: true, generateId, limitValues })
       const right = what === 'id' ? 'an id' : '[]'
@@ -45,7 +45,7 @@ describe('a key that is tried', () => {
     },
   )
 
-  test('[P12] so it is where any key is served, and with a key of the operator’s own', async () => {
+  test('[PJ12] so it is where any key is served, and with a key of the operator’s own', async () => {
     const any = await house({ accessKey: KEY, allowDiscovery: true, key: '*', generateId, limitValues })
     expect(await get(any, `/${KEY}/peers`)).toBe('[]')
     for (let i = 0; i < 4; i++) expect(await get(any, `/guess-${i}/peers`)).toBe('401')
@@ -58,13 +58,13 @@ describe('a key that is tried', () => {
     }
   })
 
-  test('[P12] where there is nothing to guess, an application’s paths are not counted', async () => {
+  test('[PJ12] where there is nothing to guess, an application’s paths are not counted', async () => {
     const home = await house({ generateId, limitValues })
     for (let i = 0; i < 20; i++) expect(await get(home, '/users/id')).toBe('the application')
     expect(await get(home, '/peerjs/id')).toBe('an id')
   })
 
-  test('[P12] the access rules are asked for the ids no oftener than names may be looked up', async () => {
+  test('[PJ12] the access rules are asked for the ids no oftener than names may be looked up', async () => {
     let asked = 0
     const home = await house({
       key: '*',
@@ -88,7 +88,7 @@ describe('a key that is tried', () => {
 })
 
 describe('HTTP', () => {
-  test('[P12] /id makes a fresh id, CORS reflects the origin', async () => {
+  test('[PJ12] /id makes a fresh id, CORS reflects the origin', async () => {
     const home = await house()
     const answer = await fetch(`${home.url}/peerjs/id?ts=1&version=1.5.5`, {
       headers: { origin: 'https://a.example' },
@@ -106,7 +106,7 @@ describe('HTTP', () => {
     expect(custom.headers.get('access-control-allow-origin')).toBeNull()
   })
 
-  test('[P12] OPTIONS is answered with 204', async () => {
+  test('[PJ12] OPTIONS is answered with 204', async () => {
     const home = await house()
     const answer = await fetch(`${home.url}/peerjs/id`, {
       method: 'OPTIONS',
@@ -117,7 +117,7 @@ describe('HTTP', () => {
     expect(answer.headers.get('access-control-allow-headers')).toBe('x-a')
   })
 
-  test('[P12] /peers lists who is online, where it is allowed', async () => {
+  test('[PJ12] /peers lists who is online, where it is allowed', async () => {
     const closed = await house()
     const refused = await fetch(`${closed.url}/peerjs/peers`)
     expect([refused.status, await refused.text()]).toEqual([401, 'Unauthorized'])
@@ -135,7 +135,7 @@ describe('HTTP', () => {
     expect(await (await fetch(`${home.url}/peerjs/peers`)).json()).toEqual(['a', 'c'])
   })
 
-  test('[P12] with a mapping of keys each sees its own app; with a shared key nobody sees without it', async () => {
+  test('[PJ12] with a mapping of keys each sees its own app; with a shared key nobody sees without it', async () => {
     const mapped = await house({ allowDiscovery: true, key: { red: appOf('red'), blue: appOf('blue') } })
     const red = await PeerJsPeer.open({ url: mapped.url, id: 'r', key: 'red' })
     expect(await (await fetch(`${mapped.url}/red/peers`)).json()).toEqual(['r'])
@@ -146,7 +146,7 @@ describe('HTTP', () => {
     expect((await fetch(`${locked.url}/a-shared-key-of-16/peers`)).status).toBe(200)
   })
 
-  test('[P12] what is not ours is left to the application', async () => {
+  test('[PJ12] what is not ours is left to the application', async () => {
     const home = await house()
     for (const path of [
       '/',

@@ -46,7 +46,7 @@ const LIST_KEPT_MS = 2_000
 
 type Resource = { type: 'greeting' } | { type: 'id' } | { type: 'peers'; key: string }
 
-/** What PeerJS asks over HTTP: the greeting, a fresh id, and, where it is allowed, who is there [P12]. */
+/** What PeerJS asks over HTTP: the greeting, a fresh id, and, where it is allowed, who is there [PJ12]. */
 export class PeerJsHttp {
   readonly #options: PeerJsHttpOptions
   readonly #lists = new Map<string, { body: Promise<List>; until: number }>()

@@ -51,11 +51,11 @@ const texts = fc
   )
   .map((members) => `{${members.map(([key, value]) => `${key}:${value}`).join(',')}}`)
 
-test('[P6] what JSON.parse takes is taken, and each member is the last one with its key', () => {
+test('[PJ6] what JSON.parse takes is taken, and each member is the last one with its key', () => {
   fc.assert(fc.property(texts, expectAsParsed), { numRuns: 500 })
 })
 
-test('[P6] what JSON.parse refuses is refused: texts with one place changed', () => {
+test('[PJ6] what JSON.parse refuses is refused: texts with one place changed', () => {
   const change = fc.constantFrom(...'{}[]",:\\/ntu0129.-+eE \n\u0001a€'.split(''), '')
   fc.assert(
     fc.property(texts, fc.nat(), fc.nat(1), change, (text, place, removed, added) => {
@@ -86,7 +86,7 @@ const values = [
   ['[]', '[1]', '[1,]', '[,1]', '[1 2]', '[', ']', '{}', '{"a"}', '{"a":}', '{"a":1,}', '{a:1}', '{]'],
 ].flat()
 
-test('[P6] each word of the grammar is read as JSON.parse reads it', () => {
+test('[PJ6] each word of the grammar is read as JSON.parse reads it', () => {
   for (const value of values) {
     expectAsParsed(value)
     expectAsParsed(`[${value}]`)
@@ -97,7 +97,7 @@ test('[P6] each word of the grammar is read as JSON.parse reads it', () => {
   }
 })
 
-test('[P6] what is nested too deeply is malformed, whatever it is', () => {
+test('[PJ6] what is nested too deeply is malformed, whatever it is', () => {
   const nested = (depth: number, [open, close]: [string, string]): string =>
     `{"payload":${open.repeat(depth)}1${close.repeat(depth)}}`
   for (const pair of [

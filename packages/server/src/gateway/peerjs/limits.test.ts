@@ -13,7 +13,7 @@ import { unlimited } from '../../testing/unlimited.js'
 afterEach(closeHouses)
 
 describe('limits', () => {
-  test('[P16] a frame over the limit ends the socket with 1009 and a log line; the id is free', async () => {
+  test('[PJ16] a frame over the limit ends the socket with 1009 and a log line; the id is free', async () => {
     const home = await house()
     const a = await home.join('a')
     const payload = 'x'.repeat(1024 * 1024)
@@ -25,7 +25,7 @@ describe('limits', () => {
     await home.join('a')
   })
 
-  test('[P16] the limit is the frame, to the byte', async () => {
+  test('[PJ16] the limit is the frame, to the byte', async () => {
     const home = await house({ frameBytes: 1_024 })
     const [a, b] = [await home.join('a'), await home.join('b')]
     const sized = (bytes: number): string => {
@@ -38,7 +38,7 @@ describe('limits', () => {
     expect(await a.ended()).toMatchObject({ code: 1009 })
   })
 
-  test('[P16] a sender is refused before a peer that is behind is cut, and told so', async () => {
+  test('[PJ16] a sender is refused before a peer that is behind is cut, and told so', async () => {
     const home = await house({ bufferedBytes: 262_144 })
     const [a, b] = [await home.join('a'), await PeerJsPeer.open({ url: home.url, id: 'b', autoPong: false })]
     b.socket.pause()
@@ -59,7 +59,7 @@ describe('limits', () => {
   })
 
   // A hidden tab sends a heartbeat once a minute at most: it lives by its answers to pings, which must not be late.
-  test('[P16] no more than half the bound of what others send is on the way to a peer that answers pings', async () => {
+  test('[PJ16] no more than half the bound of what others send is on the way to a peer that answers pings', async () => {
     const home = await house()
     const [a, b] = [await home.join('a'), await home.join('b')]
     const count = (line: string): number => home.seen.filter((seen) => seen === line).length
@@ -87,7 +87,7 @@ describe('limits', () => {
     expect(b.end).toBeUndefined()
   })
 
-  test('[P16] a peer that reads nothing from one ping to the next is cut, though it sends', async () => {
+  test('[PJ16] a peer that reads nothing from one ping to the next is cut, though it sends', async () => {
     const home = await house({ bufferedBytes: 262_144 })
     const [a, b] = [await home.join('a'), await home.join('b')]
     b.socket.pause()
@@ -106,7 +106,7 @@ describe('limits', () => {
     await eventually('cut', isCut)
   })
 
-  test('[P16] offers over the rate of signals are dropped, and their sender is told', async () => {
+  test('[PJ16] offers over the rate of signals are dropped, and their sender is told', async () => {
     const home = await house({
       limitValues: { ...unlimited, connection: { ...unlimited.connection, signalBytesPerSecond: 1_000 } },
     })
@@ -116,7 +116,7 @@ describe('limits', () => {
     expect(home.seen.filter((line) => line === 'signal delivered')).toHaveLength(2)
   })
 
-  test('[P16] limits count bytes, not characters', async () => {
+  test('[PJ16] limits count bytes, not characters', async () => {
     const home = await house({
       limitValues: { ...unlimited, connection: { ...unlimited.connection, bytesPerSecond: 1_000 } },
     })
@@ -125,7 +125,7 @@ describe('limits', () => {
     expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
   })
 
-  test('[P16] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
+  test('[PJ16] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
     const clock = new FakeClock()
     const home = await house({
       time: clock,
@@ -142,7 +142,7 @@ describe('limits', () => {
     expect(await a.next('OFFER')).toMatchObject({ src: 'b' })
   })
 
-  test('[P8] what one sender has wait for absent peers is bounded over all of them', async () => {
+  test('[PJ8] what one sender has wait for absent peers is bounded over all of them', async () => {
     const clock = new FakeClock()
     const home = await house({ time: clock, cluster: memoryCluster({ clock }), pingIntervalMs: 60_000 })
     const a = await home.join('a')
@@ -160,7 +160,7 @@ describe('limits', () => {
     await eventually('held again', () => home.seen.filter((line) => line === 'signal held').length > held)
   })
 
-  test('[P16] a long frame over the rate gets EXPIRE, and nothing more is taken for 100 ms, also of what has come', async () => {
+  test('[PJ16] a long frame over the rate gets EXPIRE, and nothing more is taken for 100 ms, also of what has come', async () => {
     const home = await house({
       limitValues: { ...unlimited, connection: { ...unlimited.connection, signalBytesPerSecond: 10_000 } },
     })
@@ -193,7 +193,7 @@ describe('limits', () => {
     expect(expired().length).toBeGreaterThan(10)
   })
 
-  test('[P16] what arrives while a mailbox is being emptied is bounded, in frames and in bytes', async () => {
+  test('[PJ16] what arrives while a mailbox is being emptied is bounded, in frames and in bytes', async () => {
     const opens: (() => void)[] = []
     const slowTake = (backend: Backend): Backend => ({
       ...backend,
@@ -226,7 +226,7 @@ describe('limits', () => {
     expect([many.received.length, large.received.length]).toEqual([1_024, 4])
   })
 
-  test('[P16] frames before the name is claimed are bounded', async () => {
+  test('[PJ16] frames before the name is claimed are bounded', async () => {
     const never = (backend: Backend): Backend => ({
       ...backend,
       registry: registryWith(backend.registry, { claim: () => new Promise(() => {}) }),
@@ -239,7 +239,7 @@ describe('limits', () => {
     expect(await a.ended()).toMatchObject({ code: 4004 })
   })
 
-  test('[P16] messages over the rate are dropped, and their sender is told', async () => {
+  test('[PJ16] messages over the rate are dropped, and their sender is told', async () => {
     const limitValues = {
       ...unlimited,
       connection: { messagesPerSecond: 5, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
@@ -259,7 +259,7 @@ describe('limits', () => {
   })
 
   // A ping before the name made the rates of the connection, and these never learnt whose they were.
-  test('[P16] what a name sends counts for the name, whatever came before it', async () => {
+  test('[PJ16] what a name sends counts for the name, whatever came before it', async () => {
     let pass = (): void => {}
     const passed = new Promise<void>((resolve) => (pass = resolve))
     const late = (backend: Backend): Backend => ({
@@ -280,7 +280,7 @@ describe('limits', () => {
     expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'too many requests; retry later' })
   })
 
-  test('[P16] pings count as messages do; a flood of either is closed', async () => {
+  test('[PJ16] pings count as messages do; a flood of either is closed', async () => {
     const limitValues = {
       ...unlimited,
       connection: { messagesPerSecond: 50, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
@@ -297,7 +297,7 @@ describe('limits', () => {
     expect(await b.ended()).toMatchObject({ code: 4004 })
   })
 
-  test('[P16] heartbeats, and frames that do nothing, count as messages do; a flood of them is closed', async () => {
+  test('[PJ16] heartbeats, and frames that do nothing, count as messages do; a flood of them is closed', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, messagesPerSecond: 50 } }
     const home = await house({ limitValues })
     const [a, b, c] = [await home.join('a'), await home.join('b'), await home.join('c')]
@@ -312,7 +312,7 @@ describe('limits', () => {
     expect(b.received).toEqual([])
   })
 
-  test('[P16] pongs that nobody asked for count, and a flood of them is closed', async () => {
+  test('[PJ16] pongs that nobody asked for count, and a flood of them is closed', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, messagesPerSecond: 50 } }
     const home = await house({ limitValues })
     const a = await home.join('a')
@@ -321,7 +321,7 @@ describe('limits', () => {
     expect(home.seen).toContain('rejected rate-limited')
   })
 
-  test('[P16] who goes on sending after the close is cut', async () => {
+  test('[PJ16] who goes on sending after the close is cut', async () => {
     const home = await house()
     const stranger = connect(Number(new URL(home.url).port), '127.0.0.1')
     stranger.on('error', () => {})
@@ -338,7 +338,7 @@ describe('limits', () => {
     await ended.finally(() => clearInterval(flood))
   })
 
-  test('[P15] too many claims that wait: the peer is closed without an ERROR, and may come again', async () => {
+  test('[PJ15] too many claims that wait: the peer is closed without an ERROR, and may come again', async () => {
     const home = await house()
     vi.spyOn(home.node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
     const refused = new PeerJsPeer({ url: home.url, id: 'a' })
@@ -347,7 +347,7 @@ describe('limits', () => {
     await home.join('a')
   })
 
-  test('[P16] being a little over the rate for hours is no flood', async () => {
+  test('[PJ16] being a little over the rate for hours is no flood', async () => {
     const limitValues = {
       ...unlimited,
       connection: { messagesPerSecond: 5, bytesPerSecond: 0, signalBytesPerSecond: 0, lookupsPerSecond: 0 },
@@ -368,7 +368,7 @@ describe('limits', () => {
     expect(a.end).toBeUndefined()
   })
 
-  test('[P16] connections of one address are counted, and given back however they end', async () => {
+  test('[PJ16] connections of one address are counted, and given back however they end', async () => {
     const address = { ...unlimited.address, connections: 2 }
     const home = await house({
       limitValues: { ...unlimited, address },
@@ -396,7 +396,7 @@ describe('limits', () => {
     }
   })
 
-  test('[P16] a store that is down: claims are cut without an ERROR, messages are answered, nothing throws', async () => {
+  test('[PJ16] a store that is down: claims are cut without an ERROR, messages are answered, nothing throws', async () => {
     const clock = new FakeClock()
     const cluster = memoryCluster({ clock })
     const home = await house({ cluster })

@@ -1,14 +1,14 @@
 // The PeerJS wire, as peerjs 1.x clients speak it: JSON objects in WebSocket frames. Its words stay in this file.
-// SPEC: packages/server/SPEC.md, rules P1…
+// SPEC: packages/server/SPEC.md, rules PJ1…
 
 import { readMembers, valueOf } from './json-text.js'
 
-/** What a node sends to every peer that has its name [P4]. */
+/** What a node sends to every peer that has its name [PJ4]. */
 export const OPEN_FRAME = '{"type":"OPEN"}'
-/** The id is another's [P5]. */
+/** The id is another's [PJ5]. */
 export const ID_TAKEN_FRAME = '{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}'
 
-/** Why a node refuses a peer, in the words that PeerJS clients know from `peer` [P3]. */
+/** Why a node refuses a peer, in the words that PeerJS clients know from `peer` [PJ3]. */
 export const refusals = {
   parameters: 'No id, token, or key supplied to websocket server',
   key: 'Invalid key provided',
@@ -21,7 +21,7 @@ export function encodeError(text: string): string {
 }
 
 /**
- * What became of a message: `src`, JSON text, is the peer that did not get it [P9]. `why`: absent where nobody has the
+ * What became of a message: `src`, JSON text, is the peer that did not get it [PJ9]. `why`: absent where nobody has the
  * name.
  */
 export function encodeExpire(src: string, dst: string, why?: string): string {
@@ -51,9 +51,9 @@ export type PeerFrame =
   | { type: 'heartbeat' }
   /** The peer gives its name back. */
   | { type: 'leave' }
-  /** For `to`, which may be no name at all; `dst` is its text. `hold`: kept for a while where the peer is absent [P8]. */
+  /** For `to`, which may be no name at all; `dst` is its text. `hold`: kept for a while where the peer is absent [PJ8]. */
   | { type: 'relay'; to: unknown; dst: string; hold: boolean; frame: string }
-  /** A type that this wire does not have, or a message for nobody [P6]. */
+  /** A type that this wire does not have, or a message for nobody [PJ6]. */
   | { type: 'ignored' }
   | { type: 'malformed' }
 
@@ -72,7 +72,7 @@ const relayed = new Map<unknown, boolean>([
 ])
 
 /**
- * Decodes what a peer sent; `src` is its name, as JSON text. Of a relayed message only type, dst and payload go on [P6];
+ * Decodes what a peer sent; `src` is its name, as JSON text. Of a relayed message only type, dst and payload go on [PJ6];
  * src is ours [I13]. dst and payload go on as their own text: written anew, a number such as 1e20 would be five times as
  * long.
  */

@@ -69,7 +69,7 @@ test('[I9] an identity replaces a holder, however the access rules hold it', asy
   ])
 })
 
-test('[H7] the refused of one name cost no other one its tries, though it looks like an app and a name', async () => {
+test('[WH7] the refused of one name cost no other one its tries, though it looks like an app and a name', async () => {
   const { claim } = claimer(2)
   for (let i = 0; i < 5; i++) await claim(applicant('default/bob', refused))
   expect(await claim(applicant('default/bob', refused))).toMatchObject({ code: 'forbidden' })

@@ -155,7 +155,7 @@ function unread(): PassThrough {
   return new PassThrough({ writableHighWaterMark: 1, readableHighWaterMark: 1 })
 }
 
-test('[C4] what others send fills half of the bound, what the node says all of it', () => {
+test('[WC4] what others send fills half of the bound, what the node says all of it', () => {
   const writer = new FrameWriter(1_000, new FakeClock(), noBacklog())
   const stream = unread()
   writer.write(stream, 'first')
@@ -166,7 +166,7 @@ test('[C4] what others send fills half of the bound, what the node says all of i
   expect(writer.write(stream, 'of the node')).toBe(true)
 })
 
-test('[P16] [C4] while too much waits on a node, those who are behind get nothing from others', async () => {
+test('[PJ16] [WC4] while too much waits on a node, those who are behind get nothing from others', async () => {
   const clock = new FakeClock()
   const writer = new FrameWriter(MANY, clock, new Backlog(3_000, clock))
   const behind = Array.from({ length: 5 }, unread)
@@ -197,7 +197,7 @@ function fill(marks: Marks, to: ReturnType<typeof marked>): number {
   return bytes
 }
 
-test('[C4] a ping follows every 32 KB of others; they wait while 256 KB have no answer', () => {
+test('[WC4] a ping follows every 32 KB of others; they wait while 256 KB have no answer', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   expect(fill(marks, to)).toBe((256 + 16) * KB)
   expect(to.sent).toBe(8)
@@ -206,7 +206,7 @@ test('[C4] a ping follows every 32 KB of others; they wait while 256 KB have no 
   expect(fill(marks, to)).toBe(32 * KB)
 })
 
-test('[C4] a frame that is longer than what is left goes through, and is answered for', () => {
+test('[WC4] a frame that is longer than what is left goes through, and is answered for', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   marks.relayed(1_000 * KB, to)
   expect(marks.isBehind).toBe(true)
@@ -214,7 +214,7 @@ test('[C4] a frame that is longer than what is left goes through, and is answere
   expect(fill(marks, to)).toBeGreaterThan(0)
 })
 
-test('[C4] who is behind and answers nothing between two beats reads nothing', () => {
+test('[WC4] who is behind and answers nothing between two beats reads nothing', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   fill(marks, to)
   expect(marks.beat(to)).toBe(true)
@@ -226,7 +226,7 @@ test('[C4] who is behind and answers nothing between two beats reads nothing', (
   expect(marks.beat(to)).toBe(false)
 })
 
-test('[R4] each mark may be answered once, however late, and no more', () => {
+test('[WR4] each mark may be answered once, however late, and no more', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   expect(marks.answered()).toBe(false)
   for (let n = 0; n < 2; n++) marks.relayed(32 * KB, to)
@@ -235,7 +235,7 @@ test('[R4] each mark may be answered once, however late, and no more', () => {
   expect(marks.isOut).toBe(false)
 })
 
-test('[C4] a mark that found no room goes out with the next heartbeat', () => {
+test('[WC4] a mark that found no room goes out with the next heartbeat', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   to.takes = false
   marks.relayed(300 * KB, to)

@@ -33,7 +33,7 @@ function peer() {
   return beating
 }
 
-test('[P15] who does not answer a ping in time is silent, once', () => {
+test('[PJ15] who does not answer a ping in time is silent, once', () => {
   const { clock, tick } = lateClock()
   const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
   const one = peer()
@@ -48,7 +48,7 @@ test('[P15] who does not answer a ping in time is silent, once', () => {
   expect(one.seen).toEqual(['ping', 'silent'])
 })
 
-test('[P15] after a pause of this process nobody is silent before they could be heard', () => {
+test('[PJ15] after a pause of this process nobody is silent before they could be heard', () => {
   const { clock, tick } = lateClock()
   const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
   const [alive, dead] = [peer(), peer()]

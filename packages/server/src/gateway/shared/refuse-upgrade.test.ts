@@ -118,7 +118,7 @@ async function upgrade(
 }
 
 describe('an upgrade that is refused', () => {
-  test.each(CASES)('[H9] $what: $status, counted, and a reset of it hurts nobody', async (refused) => {
+  test.each(CASES)('[WH9] $what: $status, counted, and a reset of it hurts nobody', async (refused) => {
     const { server, node } = await application(refused.options)
     for (let i = 0; i < (refused.before ?? 0); i++) await upgrade(server, refused)
     const { client, socket, answer } = await upgrade(server, refused)
@@ -133,7 +133,7 @@ describe('an upgrade that is refused', () => {
     await upgrade(server, { path: '/nowhere' })
   })
 
-  test('[H9] one that is left to other listeners, none of which takes it: a reset of it hurts nobody', async () => {
+  test('[WH9] one that is left to other listeners, none of which takes it: a reset of it hurts nobody', async () => {
     const { server } = await application()
     server.on('upgrade', () => {})
     const taken = once(server, 'upgrade')
@@ -145,7 +145,7 @@ describe('an upgrade that is refused', () => {
     socket.destroy()
   })
 
-  test('[H9] a socket that the other end does not end is destroyed soon', async () => {
+  test('[WH9] a socket that the other end does not end is destroyed soon', async () => {
     const { server } = await application()
     const { client, socket } = await upgrade(server, { path: '/nowhere' })
     let arrived = 0
