@@ -1,0 +1,429 @@
+// Writes docs/api.md from the docstrings of what @peerage/client and @peerage/server export.
+// `--check` writes nothing: it prints what is wrong with the file or the docstrings, and then ends with 1.
+// TypeScript's own API reads the sources, so no other package is needed, and no build.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import {
+  getTextOfNode,
+  isApiMember,
+  referencesIn,
+  SymbolFlags,
+  SyntaxKind,
+  withProgram,
+} from './api-program.mjs'
+import { ROOT } from './lib.mjs'
+
+const FILE = `${ROOT}docs/api.md`
+
+/** Every export has its place here. A section is a heading, the entry that exports its names, and these names. */
+const PACKAGES = [
+  {
+    name: '@peerage/client',
+    about:
+      'The SDK for browsers and Node. `@peerage/client/static` exports the same as `@peerage/client`, without any dynamic import. `/manual`, `/react` and `/node` have sections of their own below.',
+    sections: [
+      {
+        title: 'Connecting',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: ['connect', 'ConnectOptions', 'FailedAttempt', 'IdentityStorage'],
+      },
+      {
+        title: 'Peers',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: [
+          'Peer',
+          'PeerEvents',
+          'PeerState',
+          'EndReason',
+          'SendOptions',
+          'Via',
+          'SendResult',
+          'Waiting',
+          'Presence',
+          'ErrorStage',
+        ],
+      },
+      {
+        title: 'Rooms and meshes',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: ['Room', 'RoomEvents', 'RoomMember', 'Mesh', 'MeshEvents'],
+      },
+      {
+        title: 'Channels',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: [
+          'P2P',
+          'P2PEvents',
+          'P2POptions',
+          'PeerConnectionClass',
+          'ChannelOptions',
+          'Channel',
+          'ChannelEvents',
+          'ChannelData',
+          'ChannelInfo',
+          'ChannelPath',
+          'Endpoint',
+          'Outcome',
+          'DiagnoseOptions',
+          'Diagnosis',
+          'Mapping',
+          'Probe',
+        ],
+      },
+      {
+        title: 'Errors',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: [
+          'PeerageError',
+          'PeerageErrorCode',
+          'PeerageErrorOptions',
+          'SendFailure',
+          'ConnectError',
+          'FailureStage',
+        ],
+      },
+      {
+        title: 'Clocks and transports of your own',
+        entry: 'packages/client/src/entries/browser.ts',
+        names: ['Clock', 'Timer', 'OpenTransport', 'Transport', 'TransportEvents'],
+      },
+      {
+        title: '@peerage/client/manual',
+        entry: 'packages/client/src/entries/manual.ts',
+        names: ['offerManually', 'answerManually', 'ManualOptions', 'ManualOffer', 'ManualAnswer'],
+      },
+      {
+        title: '@peerage/client/react',
+        entry: 'packages/client/src/react.ts',
+        names: ['createHooks', 'Hooks', 'ReactLike'],
+      },
+      {
+        title: '@peerage/client/node',
+        entry: 'packages/client/src/entries/node-only.ts',
+        names: ['fileStorage'],
+      },
+    ],
+  },
+  {
+    name: '@peerage/server',
+    about:
+      'A node inside an application. The settings, their defaults and their flags are in [packages/server/README.md](../packages/server/README.md).',
+    sections: [
+      {
+        title: 'A node',
+        entry: 'packages/server/src/index.ts',
+        names: [
+          'createPeerage',
+          'PeerageOptions',
+          'Peerage',
+          'Listening',
+          'PortUnavailable',
+          'ConfigInput',
+          'Config',
+        ],
+      },
+      {
+        title: 'Access rules',
+        entry: 'packages/server/src/index.ts',
+        names: ['Access', 'AdmitRequest', 'Admitted'],
+      },
+    ],
+  },
+]
+
+/** What a reader holds in a variable: each of its methods has a heading. */
+const OBJECTS = {
+  Peer: 'peer',
+  P2P: 'peer.p2p',
+  Channel: 'channel',
+  Room: 'room',
+  Mesh: 'mesh',
+  Peerage: 'peerage',
+}
+/** Types that the schema of the settings makes. */
+const MADE_BY_SCHEMA = new Set(['Config', 'ConfigInput'])
+const SETTINGS =
+  'Its keys are the settings, which [packages/server/README.md](../packages/server/README.md) lists.'
+/** Where the codes that the wire defines have their texts: file and name of the object. */
+const CODE_TEXTS = [
+  ['packages/protocol/src/errors.ts', 'errorTexts'],
+  ['packages/protocol/src/close.ts', 'finalTexts'],
+  ['packages/protocol/src/close.ts', 'passingTexts'],
+]
+/** A definition that is longer than this is left to its source file. */
+const DEFINITION_MOST = 160
+
+class Reference {
+  #program
+  #lines = []
+  /** What is wrong: exports without a place, members without a docstring. */
+  problems = []
+  /** Symbol id → anchor of its heading. */
+  #anchors = new Map()
+  #slugs = new Map()
+  #codeTexts
+
+  constructor(program) {
+    this.#program = program
+    this.#codeTexts = Object.assign({}, ...CODE_TEXTS.map(([file, name]) => program.objectTexts(file, name)))
+  }
+
+  text() {
+    this.#write('# API reference', '')
+    this.#write('<!-- Written by `npm run docs` from the docstrings. Do not edit it by hand. -->', '')
+    const packages = PACKAGES.map((each) => this.#place(each))
+    for (const { name, sections } of packages) {
+      this.#write(`- [${name}](#${this.#slugOf(name)})`)
+      for (const { title, exports } of sections)
+        this.#write(
+          `  - ${title}: ${exports.map((one) => `[${one.name}](#${this.#anchors.get(one.symbol.id)})`).join(', ')}`,
+        )
+    }
+    this.#write('')
+    for (const each of packages) this.#package(each)
+    return `${this.#lines
+      .join('\n')
+      .replaceAll(/\n{3,}/g, '\n\n')
+      .trimEnd()}\n`
+  }
+
+  /** Finds the symbols of a package, and gives each heading its anchor, in the order of the page. */
+  #place({ name, about, sections }) {
+    const byEntry = new Map()
+    for (const { entry } of sections)
+      if (!byEntry.has(entry)) byEntry.set(entry, new Map(this.#program.exportsOf(entry)))
+    const placed = new Map([...byEntry.keys()].map((entry) => [entry, new Set()]))
+    this.#newSlug(name)
+    const found = sections.map(({ title, entry, names }) => {
+      this.#newSlug(title)
+      const exports = names.flatMap((one) => {
+        placed.get(entry).add(one)
+        const symbol = byEntry.get(entry).get(one)
+        if (symbol === undefined) {
+          this.problems.push(`${entry} does not export ${one}: take it out of PACKAGES in scripts/api.mjs`)
+          return []
+        }
+        this.#anchors.set(symbol.id, this.#newSlug(one))
+        const object = OBJECTS[one]
+        if (object !== undefined)
+          for (const member of this.#members(symbol).filter(isMethod))
+            this.#newSlug(`${object}.${member.name}()`)
+        return [{ name: one, symbol }]
+      })
+      return { title, exports }
+    })
+    this.#newSlug(`Other types of ${name}`)
+    for (const [entry, exports] of byEntry)
+      for (const one of exports.keys())
+        if (!placed.get(entry).has(one))
+          this.problems.push(`${entry} exports ${one}: give it a place in PACKAGES in scripts/api.mjs`)
+    return { name, about, sections: found }
+  }
+
+  /** GitHub's anchor of a heading. */
+  #newSlug(heading) {
+    const slug = heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
+    const count = this.#slugs.get(slug) ?? 0
+    this.#slugs.set(slug, count + 1)
+    return count === 0 ? slug : `${slug}-${count}`
+  }
+
+  #slugOf(heading) {
+    return heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
+  }
+
+  #package({ name, about, sections }) {
+    /** Symbols that are named and have no heading. */
+    const others = new Map()
+    const note = (node) => {
+      for (const symbol of referencesIn(this.#program, node))
+        if (!this.#anchors.has(symbol.id) && this.#program.isOurs(symbol)) others.set(symbol.id, symbol)
+    }
+    this.#write(`## ${name}`, '', about, '')
+    for (const { title, exports } of sections) {
+      this.#write(`### ${title}`, '')
+      for (const one of exports) this.#export(one, note)
+    }
+    this.#others(name, others)
+  }
+
+  #others(name, others) {
+    if (others.size === 0) return
+    this.#write(`### Other types of ${name}`, '')
+    this.#write('These types are named above, and no entry exports them.', '')
+    const rows = [...others.values()]
+      .sort((a, b) => a.name.localeCompare(b.name))
+      .map((symbol) => {
+        const file = relative(ROOT, this.#program.fileOf(symbol))
+        const definition = this.#program.definitionOf(symbol)
+        const isShort =
+          definition !== undefined && definition.length <= DEFINITION_MOST && !definition.includes('typeof ')
+        return [
+          code(symbol.name),
+          isShort ? code(definition) : `[${file}](../${file})`,
+          this.#doc(symbol, `${symbol.name} (${file})`, { isOwn: false }),
+        ]
+      })
+    this.#table(['Type', 'Definition', 'Description'], rows)
+  }
+
+  #export({ name, symbol }, note) {
+    const declaration = this.#program.declarationOf(symbol)
+    this.#write(`#### ${name}`, '')
+    switch (declaration.kind) {
+      case SyntaxKind.ClassDeclaration:
+      case SyntaxKind.InterfaceDeclaration:
+        if (OBJECTS[name] !== undefined) return this.#object(name, symbol, note)
+        this.#write(this.#doc(symbol, name), '')
+        for (const base of this.#program.basesOf(declaration))
+          if (MADE_BY_SCHEMA.has(base.name))
+            this.#write(`It has all members of ${this.#link(base)}, and these:`, '')
+        return this.#memberTable(name, symbol, note)
+      case SyntaxKind.TypeAliasDeclaration:
+        this.#write(this.#doc(symbol, name), '')
+        if (MADE_BY_SCHEMA.has(name)) return this.#write(SETTINGS, '')
+        return this.#alias(name, symbol, declaration, note)
+      default: {
+        const signature = this.#program.signatureOf(symbol)
+        if (signature === undefined)
+          throw new Error(`${name}: ${SyntaxKind[declaration.kind]} is not known here`)
+        note(signature.declaration)
+        this.#signature(name, signature)
+        return this.#write(this.#doc(signature.symbol, name), '')
+      }
+    }
+  }
+
+  /** A class, or the interface of an object that a reader holds: a table of its properties, a heading for each method. */
+  #object(name, symbol, note) {
+    this.#write(this.#doc(symbol, name), '')
+    const members = this.#members(symbol)
+    const properties = members.filter((member) => !isMethod(member))
+    if (properties.length > 0) this.#memberTable(name, symbol, note, properties)
+    for (const member of members.filter(isMethod)) {
+      const signature = this.#program.signatureOf(member)
+      note(signature.declaration)
+      this.#write(`##### ${OBJECTS[name]}.${member.name}()`, '')
+      this.#signature(member.name, signature)
+      this.#write(this.#doc(member, `${name}.${member.name}`), '')
+    }
+  }
+
+  #signature(name, { text, declaration }) {
+    this.#write('```ts', `${name}${text}`, '```', '')
+    const links = [...new Set(referencesIn(this.#program, declaration))]
+      .filter((symbol) => this.#anchors.has(symbol.id))
+      .map((symbol) => this.#link(symbol))
+    if (links.length > 0) this.#write(`Types: ${[...new Set(links)].join(', ')}`, '')
+  }
+
+  #alias(name, symbol, declaration, note) {
+    const { type } = declaration
+    note(type)
+    if (type.kind === SyntaxKind.TypeLiteral) return this.#memberTable(name, symbol, note)
+    const choices = this.#program.choicesOf(declaration)
+    if (choices === undefined) return this.#write('```ts', `type ${name} = ${getTextOfNode(type)}`, '```', '')
+    const rows = choices.map(({ text, doc }) => {
+      const said = doc === '' ? sentence(this.#codeTexts[text.slice(1, -1)]) : doc
+      return [code(text), cell(said)]
+    })
+    // Where the alias itself says what each value means, a table would repeat it.
+    if (rows.every(([, said]) => said === '')) return this.#write(rows.map(([text]) => text).join(', '), '')
+    this.#table(['Value', 'Meaning'], rows)
+  }
+
+  /** Events are a type with a tuple for each: the arguments of its listener. */
+  #events(name, members) {
+    const rows = members.map((member) => {
+      const args = getTextOfNode(this.#program.declarationOf(member).type).slice(1, -1)
+      return [
+        code(member.name),
+        args === '' ? 'none' : code(args),
+        this.#doc(member, `${name}.${member.name}`),
+      ]
+    })
+    this.#table(['Event', 'Arguments of the listener', 'When'], rows)
+  }
+
+  #memberTable(name, symbol, note, members = this.#members(symbol)) {
+    const types = members.map((member) => this.#program.declarationOf(member).type)
+    if (types.every((type) => type?.kind === SyntaxKind.TupleType)) {
+      types.forEach(note)
+      return this.#events(name, members)
+    }
+    const rows = members.map((member) => {
+      const { text, isOptional, node } = this.#program.memberType(member)
+      if (node !== undefined) note(node)
+      const [only, ...more] = node === undefined ? [] : [...referencesIn(this.#program, node)]
+      const isOne = only !== undefined && more.length === 0 && this.#anchors.has(only.id)
+      return [
+        code(`${member.name}${isOptional ? '?' : ''}`),
+        isOne ? this.#link(only, text) : code(text),
+        this.#doc(member, `${name}.${member.name}`),
+      ]
+    })
+    this.#table(['Member', 'Type', 'Description'], rows)
+  }
+
+  /** What a reader may use, in the order of the source. */
+  #members(symbol) {
+    return this.#program.membersOf(symbol).filter((member) => isApiMember(this.#program, member))
+  }
+
+  #link(symbol, text = symbol.name) {
+    return `[\`${text}\`](#${this.#anchors.get(symbol.id)})`
+  }
+
+  /** The docstring, as one paragraph in Markdown. One that is absent is a problem, but for what another package owns. */
+  #doc(symbol, where, { isOwn = true } = {}) {
+    const text = this.#program.docOf(symbol)
+    const tags = this.#program.tagsOf(symbol).filter(({ name }) => name === 'throws')
+    if (text === '' && tags.length === 0 && isOwn) this.problems.push(`${where} has no docstring`)
+    const verb = this.#program.isAsync(symbol) ? 'Rejects with' : 'Throws'
+    return cell([text, ...tags.map((tag) => `${verb} ${tag.text}.`)].filter((part) => part !== '').join(' '))
+  }
+
+  #table(head, rows) {
+    this.#write(`| ${head.join(' | ')} |`, `|${head.map(() => '---|').join('')}`)
+    for (const row of rows) this.#write(`| ${row.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`)
+    this.#write('')
+  }
+
+  #write(...lines) {
+    this.#lines.push(...lines)
+  }
+}
+
+const isMethod = (symbol) => (symbol.flags & SymbolFlags.Method) !== 0
+const code = (text) => `\`${text}\``
+const cell = (text) => text.replaceAll(/\s+/g, ' ').trim()
+const sentence = (text = '') => (text === '' ? '' : `${text[0].toUpperCase()}${text.slice(1)}.`)
+
+function main() {
+  const { text, problems } = withProgram((program) => {
+    const reference = new Reference(program)
+    return { text: reference.text(), problems: reference.problems }
+  })
+  if (process.argv.includes('--check')) {
+    const isCurrent = readOrEmpty(FILE) === text
+    if (!isCurrent) problems.push('docs/api.md is not what the sources give: run npm run docs')
+  } else writeFileSync(FILE, text)
+  for (const problem of problems) console.error(problem)
+  if (problems.length > 0) process.exit(1)
+}
+
+function readOrEmpty(file) {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return '' // not written yet
+  }
+}
+
+main()
