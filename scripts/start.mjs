@@ -1,4 +1,4 @@
-// npm start: installs if needed, builds, and runs one node with the embedded registry.
+// npm start: installs if needed, builds, and runs one node, with all names in its memory unless --redis is given.
 // What follows `--` goes to the node: npm start -- --port 9100 --redis redis://127.0.0.1:6379
 import { spawn } from 'node:child_process'
 import { build, install, requireNode, ROOT } from './lib.mjs'
@@ -13,19 +13,12 @@ if (right !== undefined) {
 if (!(await install()) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]
-const node = spawn(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit'] })
-// A Ctrl-C reaches the node itself too; this script waits for its drain. A terminal that is closed ends it as well: the
-// node by itself would go on after SIGHUP.
+// The node writes to the terminal itself: it prints what to open when it is ready.
+const node = spawn(process.execPath, args, { stdio: 'inherit' })
+// Ctrl-C reaches the node itself, and this script waits for its drain. A terminal that closes ends the node, too: by
+// itself, the node goes on after SIGHUP.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.on(signal, () => signal !== 'SIGINT' && node.kill('SIGTERM'))
-// Whoever read has had enough: the node serves on, and this script still ends it.
+// The output of this script may be closed before the node ends.
 process.stdout.on('error', () => {})
-node.stdout.on('data', (chunk) => {
-  process.stdout.write(chunk)
-  const url = /"url":"([^"]+)".*"msg":"ready"/.exec(String(chunk))?.[1]
-  if (url !== undefined)
-    console.log(
-      `\nPeerage is ready. Open ${url} in a browser, and the link that the page shows in another tab.\n`,
-    )
-})
 node.once('close', (code) => process.exit(code ?? 1))

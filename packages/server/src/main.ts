@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { run } from './cli/program.js'
+import { startedAs } from './cli/started-as.js'
 
-// The only place that knows this process: its environment, its signals, its exit codes.
+// Only this file knows the real process: its environment, its signals, its exit codes.
 
 const terminate = new AbortController()
-/** A shell says 128 + the signal's number for a process that a signal ended. */
+/** A shell reports 128 + the number of the signal that ended a process. */
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
 function onSignal(signal: keyof typeof SIGNAL_CODES): void {
@@ -17,13 +18,16 @@ let hungUp = (): void => {}
 function die(error: unknown, origin: string): never {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   const time = new Date().toISOString()
-  process.stderr.write(`${JSON.stringify({ level: 'fatal', time, origin, error: text, msg: 'crashed' })}\n`)
+  const line = process.stderr.isTTY
+    ? `peerage: crashed (${origin}): ${text}`
+    : JSON.stringify({ level: 'fatal', time, origin, error: text, msg: 'crashed' })
+  process.stderr.write(`${line}\n`)
   process.exit(1)
 }
 
-// `peerage print-config | head`: whoever read has had enough. `peerage cluster` has processes to end then.
+// `peerage print-config | head`: the reader has gone. `peerage cluster` then has processes to end.
 process.stdout.on('error', () => terminate.abort())
-// Nobody reads what goes wrong: that is no reason to end.
+// A node goes on when nobody reads its errors.
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)
@@ -37,6 +41,8 @@ const code = await run(process.argv.slice(2), {
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
   isTerminal: process.stderr.isTTY,
+  columns: process.stderr.isTTY ? process.stderr.columns : undefined,
+  startedAs: startedAs({ script: process.argv[1] ?? '', directory: process.cwd(), env: process.env }),
   terminated: terminate.signal,
   onHangup: (listener) => void (hungUp = listener),
 })

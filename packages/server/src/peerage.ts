@@ -54,7 +54,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   // As `serve` has it: each line says which node it is of.
   const log =
     logger ??
-    createLogger(config.log.level, standardOutput(), () =>
+    createLogger(config.log.level, standardOutput(config.log.format), () =>
       self.node === undefined ? {} : { node: self.node.id },
     )
   const server = new PeerageServer({

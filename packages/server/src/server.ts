@@ -24,9 +24,10 @@ import { createOwnServer } from './http/own-server.js'
 import { keepStringsFast } from './lib/fast-strings.js'
 import { readVersion } from './lib/version.js'
 import { countBus } from './metrics/bus-counts.js'
-import { errorLog, logEvent, type Logger } from './metrics/log.js'
+import { errorLog, eventLog, type Logger } from './metrics/log.js'
 import { Metrics } from './metrics/metrics.js'
 import { P2PServer } from './p2p-server.js'
+import { redisAdvice } from './redis-advice.js'
 
 /** Where a node listens, once it does. */
 export interface Listening {
@@ -75,7 +76,9 @@ export class PeerageServer {
   constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerOptions) {
     keepStringsFast()
     const metrics = new Metrics({ version: readVersion(), node: process.version })
-    const logError = errorLog(log, () => clock.monotonic())
+    const advise = redisAdvice(config.redis)
+    const logError = errorLog(log, () => clock.monotonic(), advise)
+    const logEvent = eventLog(log, () => clock.monotonic(), advise)
     const onError: OnError = (error, context) => {
       metrics.failed(context.stage)
       logError(error, context)
@@ -91,7 +94,7 @@ export class PeerageServer {
     const onCanary: Metrics['canary'] = (canary) => metrics.canary(canary)
     const onEvent: LinksOptions['onEvent'] = (event, details) => {
       metrics.happened(event, details)
-      logEvent(log, event, details)
+      logEvent(event, details)
     }
     const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
     const undelivered: LinksOptions['undelivered'] = (envelope) => node.router.undelivered(envelope)

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { inTurn } from '@peerage/core'
 import { bounded, closeServer, listenTcp } from '../http/listen.js'
 import { reasonOf } from '../lib/reason.js'
-import { locate, startPart, type Part } from './part.js'
+import { locate, startProcess, type ClusterProcess } from './cluster-process.js'
 import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
 
 export interface ClusterOptions {
@@ -18,7 +18,7 @@ export interface ClusterOptions {
   verbose: boolean
 }
 
-/** deploy/haproxy.cfg has so many places. */
+/** deploy/haproxy.cfg names this many nodes. */
 const NODES_MOST = 12
 const HOST = '127.0.0.1'
 const READY_WITHIN_MS = 20_000
@@ -26,13 +26,13 @@ const READY_WITHIN_MS = 20_000
 const BIN = fileURLToPath(new URL('../../bin/peerage.js', import.meta.url))
 const HAPROXY_CONFIG = fileURLToPath(new URL('../../../../deploy/haproxy.cfg', import.meta.url))
 
-/** What must be installed, and the Debian package that brings it. */
+/** The programs that must be installed, and the Debian package of each. */
 const PROGRAMS = {
   redis: { names: ['redis-server', 'valkey-server'], debianPackage: 'redis-server' },
   haproxy: { names: ['haproxy'], debianPackage: 'haproxy' },
 } as const
 
-/** A local Redis, nodes and HAProxy in front of them, until Ctrl-C. It installs nothing and leaves nothing. */
+/** Runs Redis, nodes and HAProxy in front of them on this machine, until Ctrl-C. It installs nothing, and leaves no files. */
 export async function cluster(options: ClusterOptions, surroundings: Surroundings): Promise<ExitCode> {
   const { out, err, env, terminated } = surroundings
   const wrong = problemsOf(options)
@@ -44,26 +44,32 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
   if (redis === undefined || haproxy === undefined) {
     const missing = Object.values(PROGRAMS).filter(({ names }) => locate(names, path) === undefined)
     err(`peerage: not installed: ${missing.map(({ names }) => names.join(' or ')).join(', ')}`)
-    err(`  Debian, Ubuntu: sudo apt-get install ${missing.map((part) => part.debianPackage).join(' ')}`)
+    err(
+      `  Debian, Ubuntu: sudo apt-get install ${missing.map(({ debianPackage }) => debianPackage).join(' ')}`,
+    )
     return 1
   }
-  const trial = new Trial(options, surroundings, { redis, haproxy, setpriv: locate(['setpriv'], path) })
+  const running = new LocalCluster(options, surroundings, {
+    redis,
+    haproxy,
+    setpriv: locate(['setpriv'], path),
+  })
   try {
-    const url = await trial.start()
+    const url = await running.start()
     out(
-      `\nOpen ${url} in a browser, and the link that the page shows in another tab, whichever nodes they are on.`,
+      `\nOpen ${url} in a browser, and the link that the page shows in another tab. HAProxy picks a node for each.`,
     )
-    out('Try: kill -9 one of the nodes. Ctrl-C ends everything.')
-    const failure = await trial.watch()
+    out('To see a node fail, end one of them with kill -9. Ctrl-C ends everything.')
+    const failure = await running.watch()
     if (failure !== undefined) err(`peerage: ${failure}`)
     return failure === undefined ? 0 : 1
   } catch (error) {
-    // A Ctrl-C while it starts is no failure.
+    // Ctrl-C during the start is not a failure.
     if (terminated.aborted) return 0
     err(`peerage: ${reasonOf(error)}`)
     return 1
   } finally {
-    await trial.end()
+    await running.end()
   }
 }
 
@@ -82,12 +88,12 @@ interface Programs {
   setpriv: string | undefined
 }
 
-class Trial {
+class LocalCluster {
   readonly #options: ClusterOptions
   readonly #surroundings: Surroundings
   readonly #programs: Programs
-  readonly #parts: Part[] = []
-  /** What no cluster can do without, as soon as one of it has ended. */
+  readonly #processes: ClusterProcess[] = []
+  /** Resolves, with the reason, when Redis or HAProxy has ended: without them there is no cluster. */
   readonly #failure: Promise<string>
   #fail: (why: string) => void = () => {}
   #directory: string | undefined
@@ -102,7 +108,7 @@ class Trial {
     })
   }
 
-  /** Starts everything; resolves with HAProxy's URL. Gives up at once when told to end, or when a part fails. */
+  /** Starts everything. Resolves with HAProxy's URL. Rejects when it is told to end, and when a process fails. */
   async start(): Promise<string> {
     const port = await freePort(this.#options.port)
     if (!existsSync(HAPROXY_CONFIG)) throw new Error(`${HAPROXY_CONFIG} is missing: run this in a checkout`)
@@ -112,26 +118,27 @@ class Trial {
     const nodes = await Promise.all(
       Array.from({ length: this.#options.nodes }, (_, index) => this.#startNode(index + 1, redisPort)),
     )
-    for (const { part, address } of nodes)
-      this.#surroundings.out(`${part.name.padEnd(8)} http://${address}  pid ${part.pid}`)
+    for (const { child, address } of nodes)
+      this.#surroundings.out(`${child.name.padEnd(8)} http://${address}  pid ${child.pid}`)
     const addresses = nodes.map(({ address }) => address)
     await this.#startHaproxy(port, addresses, this.#directory)
     return `http://${HOST}:${port}/`
   }
 
-  /** Resolves when told to end, or with what went wrong. */
+  /** Resolves when it is told to end, or with the reason of a failure. */
   watch(): Promise<string | void> {
     return Promise.race([this.#failure, toldToEnd(this.#surroundings)])
   }
 
-  /** Balancer first, so that nobody new comes in; Redis last, for the nodes still have leases to give back. */
+  /** HAProxy ends first, so that no new connections come. Redis ends last, because the nodes give their leases back. */
   async end(): Promise<void> {
     this.#ending = true
-    const named = (prefix: string): Part[] => this.#parts.filter((part) => part.name.startsWith(prefix))
+    const named = (prefix: string): ClusterProcess[] =>
+      this.#processes.filter((child) => child.name.startsWith(prefix))
     const groups = [named('haproxy'), named('node'), named('redis')]
     await inTurn(
       [
-        ...groups.map((group) => () => Promise.all(group.map((part) => part.end()))),
+        ...groups.map((group) => () => Promise.all(group.map((child) => child.end()))),
         () =>
           this.#directory === undefined ? undefined : rm(this.#directory, { recursive: true, force: true }),
       ],
@@ -141,23 +148,27 @@ class Trial {
 
   async #startRedis(port: number, directory: string): Promise<void> {
     const settings = { port: String(port), bind: HOST, dir: directory, save: '', appendonly: 'no' }
-    const part = await this.#startPart('redis', this.#programs.redis, flags(settings))
+    const child = await this.#startProcess('redis', this.#programs.redis, flags(settings))
     await this.#orEnd(
-      part,
-      part.said((line) => line.includes('Ready to accept connections') || undefined),
+      child,
+      child.line((line) => line.includes('Ready to accept connections') || undefined),
     )
     this.#surroundings.out(`redis    redis://${HOST}:${port}`)
   }
 
-  async #startNode(number: number, redisPort: number): Promise<{ part: Part; address: string }> {
+  async #startNode(number: number, redisPort: number): Promise<{ child: ClusterProcess; address: string }> {
     const redis = `redis://${HOST}:${redisPort}`
     const settings = { host: HOST, port: '0', redis, 'links-host': HOST, 'trusted-proxies': HOST }
-    const part = await this.#startPart(`node${number}`, process.execPath, [BIN, 'serve', ...flags(settings)])
+    const child = await this.#startProcess(`node${number}`, process.execPath, [
+      BIN,
+      'serve',
+      ...flags(settings),
+    ])
     const port = await this.#orEnd(
-      part,
-      part.said((line) => /"port":(\d+).*"msg":"ready"/.exec(line)?.[1]),
+      child,
+      child.line((line) => /"port":(\d+).*"msg":"ready"/.exec(line)?.[1]),
     )
-    return { part, address: `${HOST}:${port}` }
+    return { child, address: `${HOST}:${port}` }
   }
 
   async #startHaproxy(port: number, nodes: readonly string[], directory: string): Promise<void> {
@@ -167,21 +178,21 @@ class Trial {
       ...Object.fromEntries(nodes.map((node, index) => [`PEERAGE_NODE_${index + 1}`, node])),
     }
     const args = ['-db', '-f', HAPROXY_CONFIG]
-    const part = await this.#startPart('haproxy', this.#programs.haproxy, args, env)
-    await this.#orEnd(part, answers(`http://${HOST}:${port}/readyz`))
+    const child = await this.#startProcess('haproxy', this.#programs.haproxy, args, env)
+    await this.#orEnd(child, answers(`http://${HOST}:${port}/readyz`))
     this.#surroundings.out(`haproxy  http://${HOST}:${port}`)
   }
 
-  async #startPart(
+  async #startProcess(
     name: string,
     command: string,
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
-  ): Promise<Part> {
+  ): Promise<ClusterProcess> {
     const { out, env: ours } = this.#surroundings
-    // What is set for one node of an operator must not leak into these.
+    // The settings of the operator's own node do not belong to these.
     const inherited = Object.entries(ours).filter(([variable]) => !variable.startsWith('PEERAGE_'))
-    const part = await startPart({
+    const child = await startProcess({
       name,
       command,
       args,
@@ -191,27 +202,27 @@ class Trial {
         if (this.#options.verbose) out(`${name} | ${line}`)
       },
     })
-    this.#parts.push(part)
-    void part.ended.then((how) => this.#partEnded(part, how))
-    return part
+    this.#processes.push(child)
+    void child.ended.then((how) => this.#hasEnded(child, how))
+    return child
   }
 
-  // A cluster outlives its nodes: that is what one wants to see here. Redis and HAProxy are one of a kind.
-  #partEnded(part: Part, how: string): void {
+  // A cluster outlives its nodes, and this command shows it. There is only one Redis and one HAProxy.
+  #hasEnded(child: ClusterProcess, how: string): void {
     if (this.#ending) return
-    if (part.name.startsWith('node'))
-      this.#surroundings.err(`${part.name} (pid ${part.pid}) has ended; the others go on`)
-    else this.#fail(`${part.name} ended by itself (${how}):\n${part.lastLines}`)
+    if (child.name.startsWith('node'))
+      this.#surroundings.err(`${child.name} (pid ${child.pid}) has ended; the others go on`)
+    else this.#fail(`${child.name} ended by itself (${how}):\n${child.lastLines}`)
   }
 
-  /** Waits for a part to become ready. Rejects when it ends, takes too long, or when we are told to end. */
-  async #orEnd<T>(part: Part, ready: Promise<T>): Promise<T> {
+  /** Waits until a process is ready. Rejects when it ends, when it takes too long, and when we are told to end. */
+  async #orEnd<T>(child: ClusterProcess, ready: Promise<T>): Promise<T> {
     const fail = (why: string): never => {
       throw new Error(why)
     }
-    const ended = part.ended.then((how) => fail(`${part.name} did not start (${how}):\n${part.lastLines}`))
+    const ended = child.ended.then((how) => fail(`${child.name} did not start (${how}):\n${child.lastLines}`))
     const told = toldToEnd(this.#surroundings).then(() => fail('told to end'))
-    return Promise.race([ready, ended, this.#failure.then(fail), told, tooLong(part.name)])
+    return Promise.race([ready, ended, this.#failure.then(fail), told, tooLong(child.name)])
   }
 }
 
@@ -225,7 +236,7 @@ async function tooLong(name: string): Promise<never> {
   throw new Error(`${name} was not ready within ${READY_WITHIN_MS} ms`)
 }
 
-/** Resolves when a URL answers 200. */
+/** Resolves when the URL answers 200. */
 async function answers(url: string): Promise<void> {
   for (;;) {
     const ok = await fetch(url).then(
@@ -237,7 +248,7 @@ async function answers(url: string): Promise<void> {
   }
 }
 
-/** A port that is free now: `wanted`, or one of the system's choice for 0. Rejects with PortUnavailable. */
+/** A port that is free now: `wanted`, or any port where `wanted` is 0. Rejects with PortUnavailable. */
 async function freePort(wanted: number): Promise<number> {
   const server = createServer()
   const { port } = await listenTcp(bounded(server), { host: HOST, port: wanted, setting: '--port' })

@@ -3,6 +3,7 @@ import { resolve, type Definition, type Layer, type Loaded, type Problem } from 
 import { closest, fromText, type Leaf } from '../config/settings.js'
 import { readEnvironment, readYaml } from '../config/sources.js'
 import { reasonOf } from '../lib/reason.js'
+import { groupOf, inGroups } from './help.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Where a command runs, and where its exit code goes. */
@@ -11,13 +12,14 @@ export interface Execution {
   finish: (code: ExitCode) => void
 }
 
-/** Gives a command every setting. It acts only with a configuration that holds; else it says all that is wrong. */
+/** Gives a command every setting. `act` gets a valid configuration. For one that is wrong, every problem is printed. */
 export function configured<T>(
   command: Command,
   definition: Definition<T>,
   { surroundings, finish }: Execution,
   act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
 ): void {
+  command.usage('[flags]')
   addFlags(command, definition.leaves).action(async () => {
     const loaded = loadConfig(command, definition, surroundings)
     if (loaded.ok) return finish(await act(loaded.config, loaded.sources))
@@ -26,7 +28,7 @@ export function configured<T>(
   })
 }
 
-/** Flags, then environment, then file, then defaults. */
+/** Flags win over the environment, which wins over the file, which wins over the defaults. */
 function loadConfig<T>(command: Command, definition: Definition<T>, surroundings: Surroundings): Loaded<T> {
   const layers = [readFlags(command, definition.leaves), readEnvironment(definition, surroundings)]
   const variable = `${definition.prefix}CONFIG`
@@ -46,7 +48,7 @@ function readFile(file: string, source: string, leaves: readonly Leaf[], surroun
   }
 }
 
-/** One line a problem: the setting, where it was said, what is wrong. */
+/** One line for each problem: the setting, where it is set, what is wrong. */
 function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
   err(`peerage: the configuration has ${count}:`)
@@ -56,10 +58,17 @@ function printProblems(problems: readonly Problem[], err: (line: string) => void
   }
 }
 
+/** Keeps the settings out of the help of a command, which names the command that lists them. */
+export function settingsAsIn(other: string, command: Command): void {
+  for (const option of command.options) if (option.helpGroupHeading !== undefined) option.hideHelp()
+  command.addHelpText('after', `\nIts other flags are the settings:\n  ${other} --help`)
+}
+
 /** Gives a command one flag for each setting, and `--config`. */
 function addFlags(command: Command, leaves: readonly Leaf[]): Command {
   command.option('--config <file>', 'YAML file of settings; flags and environment win over it')
-  for (const leaf of leaves) for (const option of optionsOf(leaf)) command.addOption(option)
+  for (const leaf of inGroups(leaves))
+    for (const option of optionsOf(leaf)) command.addOption(option.helpGroup(groupOf(leaf)))
   for (const option of command.options)
     refuseFlags(command, option, leaves.find(({ flag }) => flag === option.long)?.secret)
   // Unknown flags and stray words are collected and reported with everything else that is wrong.
@@ -67,8 +76,8 @@ function addFlags(command: Command, leaves: readonly Leaf[]): Command {
 }
 
 /**
- * Commander takes the next word for the value of a flag, whatever it is. A flag of this command is none, and only a secret
- * may look like another flag.
+ * Commander takes the next word as the value of a flag, even if that word is a flag. We refuse a flag of this command as
+ * a value. For a secret, we accept anything else that begins with dashes.
  */
 export function refuseFlags(command: Command, option: Option, isSecret = false): void {
   if (!option.required) return
@@ -110,10 +119,10 @@ function optionsOf(leaf: Leaf): Option[] {
 function defaultOf(leaf: Leaf): string {
   const value = leaf.default
   if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return ''
-  return ` (default ${typeof value === 'string' ? value : JSON.stringify(value)})`
+  return ` (default ${Array.isArray(value) ? value.join(',') : String(value)})`
 }
 
-/** What the flags of a parsed command say, and what was on its line that is no flag. */
+/** The values of the flags of a parsed command, and the words on its line that are no flags. */
 function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
   const given: Record<string, unknown> = command.opts()
   const layer: Layer = { values: new Map(), problems: strays(command, leaves) }
@@ -131,7 +140,7 @@ function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
 }
 
 function strays(command: Command, leaves: readonly Leaf[]): Layer['problems'] {
-  const known = ['--config', '--help', ...leaves.map((leaf) => leaf.flag)]
+  const known = ['--config', '--help', '--version', ...leaves.map((leaf) => leaf.flag)]
   let afterUnknown = false
   return command.args.flatMap((word) => {
     const isFlag = word.startsWith('-') && word.length > 1

@@ -2,9 +2,10 @@ import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
 import { redisBackend } from '../backend.js'
-import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
+import { reasonOf } from '../lib/reason.js'
+import { redisAdvice } from '../redis-advice.js'
 import {
   checkAdvice,
   checkBacklog,
@@ -19,14 +20,14 @@ import { checkLinks } from './doctor-links.js'
 import { checkPorts } from './doctor-ports.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
-/** Redis on the same network answers in well under a millisecond; commands fail after times.commandMs. */
+/** Redis on the same network answers in well under a millisecond. Commands fail after times.commandMs. */
 const SLOW_REDIS_MS = 20
-/** TURN credentials live for minutes, and logs of two machines are read side by side. */
+/** A larger difference makes the logs of two machines hard to compare, and TURN credentials last only minutes. */
 const SKEW_MS = 1_000
-/** A Redis that does not answer by then is as good as absent. */
+/** After this, a Redis that has not answered counts as absent. */
 const REDIS_WITHIN_MS = 4_000
 
-/** Looks at everything that a node needs; one line each: ok, warn or fail, and what to do. */
+/** Checks everything that a node needs. Each check prints one line: ok, warn or fail, and what to do. */
 export async function doctor(config: Config, { out, readFile }: Surroundings): Promise<ExitCode> {
   let failed = false
   const print = ({ verdict, subject, text }: Finding): void => {
@@ -52,7 +53,7 @@ async function checkRedis(config: Config): Promise<Finding[]> {
     clock: systemClock,
     files: unwatchedFiles(systemClock),
     onError: (error: unknown) => {
-      // Redis's own word tells more than our deadline that it made us miss.
+      // A refusal by Redis says more than the deadline that we miss because of it.
       if (said === undefined || !said.startsWith('NOPERM')) said = reasonOf(error)
     },
   }
@@ -65,28 +66,32 @@ async function checkRedis(config: Config): Promise<Finding[]> {
   }
   if (backend === undefined)
     return [
-      { verdict: 'ok', subject, text: 'none: names live in this process; for several nodes set --redis' },
+      {
+        verdict: 'ok',
+        subject,
+        text: 'none: this process keeps all names in its memory; several nodes need --redis',
+      },
     ]
+  const advise = redisAdvice(config.redis)
   const started = backend.start(() => {})
   try {
     await within(REDIS_WITHIN_MS, started)
     const findings = describe(config, await backend.inspect())
     const keys = await checkKeys(config, backend)
     findings.push(keys, await checkChannels(config, backend, () => said))
-    // What the nodes tell of themselves is in those keys.
+    // Nodes announce their links in these keys.
     if (keys.verdict === 'ok')
       findings.push(...(await checkLinks(config, backend.nodes, backend.localAddress())))
     return findings
   } catch (error) {
     if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]
-    const why = said === undefined || reasonOf(error) === said ? reasonOf(error) : said
-    return [{ verdict: 'fail', subject, text: `${why}; check redis.url, the network, and redis-cli PING` }]
+    return [{ verdict: 'fail', subject, text: advise(said ?? reasonOf(error), 'redis connection') }]
   } finally {
     await backend.stop()
   }
 }
 
-/** Beats once, as a node that is gone before anybody has noticed. */
+/** Writes the lease of a node and takes it back, so that no other node notices. */
 async function checkKeys(config: Config, backend: RedisBackend): Promise<Finding> {
   const subject = 'redis'
   const keys = `${config.redis.prefix}*`
@@ -96,15 +101,12 @@ async function checkKeys(config: Config, backend: RedisBackend): Promise<Finding
     await backend.nodes.leave()
     return { verdict: 'ok', subject, text: `its keys (${keys}) may be used` }
   } catch (error) {
-    return {
-      verdict: 'fail',
-      subject,
-      text: `${reasonOf(error)}; in its ACL, allow ~${keys} and +@all -@admin`,
-    }
+    const text = redisAdvice(config.redis)(reasonOf(error), 'redis connection')
+    return { verdict: 'fail', subject, text }
   }
 }
 
-/** Sends itself an envelope, as one node to another. */
+/** Sends an envelope to itself over the bus, as nodes send them to each other. */
 async function checkChannels(
   config: Config,
   backend: RedisBackend,
@@ -118,7 +120,8 @@ async function checkChannels(
       REDIS_WITHIN_MS,
       new Promise<void>((resolve, reject) => {
         const [connection, peer] = [parseConnectionId('0'), parsePeer('default/doctor')]
-        if (!connection.ok || !peer.ok) throw new Error('the words of this check are malformed')
+        if (!connection.ok || !peer.ok)
+          throw new Error('the connection and the peer of this check are malformed')
         const envelope = {
           type: 'superseded',
           peer: peer.value,
@@ -133,8 +136,8 @@ async function checkChannels(
     )
     return { verdict: 'ok', subject, text: `its channels (${channels}) carry messages` }
   } catch (error) {
-    const why = said() ?? reasonOf(error)
-    return { verdict: 'fail', subject, text: `no message came back: ${why}; in its ACL, allow &${channels}` }
+    const why = redisAdvice(config.redis)(said() ?? reasonOf(error), 'redis connection')
+    return { verdict: 'fail', subject, text: `no message came back: ${why}` }
   }
 }
 
@@ -145,14 +148,14 @@ function describe(config: Config, redis: Inspection): Finding[] {
   const latency = `answers in ${latencyMs.toFixed(1)} ms`
   if (latencyMs < SLOW_REDIS_MS) findings.push({ verdict: 'ok', subject, text: latency })
   else {
-    const advice = `commands fail after ${config.times.commandMs} ms; move it closer, or look for its slow commands`
+    const advice = `commands fail after ${config.times.commandMs} ms; move Redis closer, or look for slow commands (SLOWLOG GET)`
     findings.push({ verdict: 'warn', subject, text: `${latency}: ${advice}` })
   }
   if (maxmemoryPolicy === undefined)
     findings.push({
       verdict: 'warn',
       subject,
-      text: 'an ACL hides maxmemory-policy: make sure that it is noeviction',
+      text: 'an ACL hides maxmemory-policy: make sure that the policy is noeviction',
     })
   else if (maxmemoryPolicy === 'noeviction')
     findings.push({ verdict: 'ok', subject, text: 'maxmemory-policy noeviction' })
@@ -160,7 +163,7 @@ function describe(config: Config, redis: Inspection): Finding[] {
     const advice = 'set noeviction, or Redis drops names when its memory is full'
     findings.push({ verdict: 'warn', subject, text: `maxmemory-policy ${maxmemoryPolicy}: ${advice}` })
   }
-  const skew = `its clock is ${Math.abs(clockSkewMs).toFixed(0)} ms ${clockSkewMs < 0 ? 'behind' : 'ahead of'} ours`
+  const skew = `its clock is ${Math.abs(clockSkewMs).toFixed(0)} ms ${clockSkewMs < 0 ? 'behind' : 'ahead of'} the clock of this machine`
   if (Math.abs(clockSkewMs) < SKEW_MS) findings.push({ verdict: 'ok', subject, text: skew })
   else findings.push({ verdict: 'warn', subject, text: `${skew}: run NTP on both machines` })
   return findings

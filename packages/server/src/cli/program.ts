@@ -5,22 +5,24 @@ import { nodeDefinition } from '../config/check.js'
 import { toMarkdown, toYaml } from '../config/print.js'
 import type { Config } from '../config/schema.js'
 import { stunDefinition } from '../config/stun.js'
-import { createOwnServer } from '../http/own-server.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
+import { createOwnServer } from '../http/own-server.js'
 import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
-import { configured, refuseFlags, type Execution } from './configured.js'
+import { configured, refuseFlags, settingsAsIn, type Execution } from './configured.js'
 import { doctor } from './doctor.js'
+import { addExamples, helpLayout, widthOfHelp } from './help.js'
 import { serve } from './serve.js'
 import { serveStun } from './stun.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 const EPILOGUE = `
-Settings: flags win over the environment (PEERAGE_*, secrets also from the file that PEERAGE_*_FILE names),
-which wins over --config FILE. "peerage print-config --docs" lists them all.
+Settings come from flags, else from variables (PEERAGE_PORT and the like), else
+from the file that --config names. For a secret, a variable that ends in _FILE
+may name a file that holds it.
 Exit codes: 0 done, 1 failed at run time, 2 the configuration is wrong.`
 
-/** Runs the command line; resolves with the exit code. */
+/** Runs the command line. Resolves with the exit code. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   let code: number = 0
   const program = createProgram({ surroundings, finish: (result) => (code = result) })
@@ -28,46 +30,96 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     await program.parseAsync([...argv], { from: 'user' })
     return code
   } catch (error) {
-    // Commander has printed what is wrong; help and version are no failures.
+    // Commander has printed what is wrong. Help and the version are no failures.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
 }
 
 function createProgram(execution: Execution): Command {
-  const { out, err } = execution.surroundings
+  const { surroundings } = execution
+  const { out, err, columns, startedAs } = surroundings
+  const { program: name } = startedAs
+  const width = (): number => widthOfHelp(columns)
   const program = new Command('peerage')
-    .description('The rendezvous tier for peer-to-peer software.')
+    .description('Peers find each other by name here, and connect. `peerage serve` starts a node.')
+    .usage('<command> [flags]')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
-    .version(readVersion(), '-V, --version')
-    .addHelpText('after', EPILOGUE)
-  const add = (name: string, about: string): Command => program.command(name).description(about)
-  /** A command of a node. */
+    .configureOutput({
+      writeOut: (text) => out(text.trimEnd()),
+      writeErr: (text) => err(text.trimEnd()),
+      getOutHelpWidth: width,
+      getErrHelpWidth: width,
+    })
+    .configureHelp(helpLayout)
+    .version(readVersion(), '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+  addExamples(program, [
+    [`${name} serve`, 'start one node on this machine'],
+    [`${name} serve --help`, 'all that a node can be told'],
+  ])
+  program.addHelpText('after', EPILOGUE)
+  const add = (command: string, about: string): Command =>
+    program
+      .command(command)
+      .description(about)
+      .version(readVersion(), '-v, --version', 'print the version')
+      .helpOption('-h, --help', 'print this help')
+  /** A command that takes the settings of a node. */
   const forNode = (
-    name: string,
-    about: string,
+    command: Command,
     act: (config: Config, surroundings: Surroundings) => Promise<ExitCode> | ExitCode,
-  ): void =>
-    configured(add(name, about), nodeDefinition, execution, (config) => act(config, execution.surroundings))
+  ): void => configured(command, nodeDefinition, execution, (config) => act(config, surroundings))
+  const likeServe = (command: Command): void => settingsAsIn(`${name} serve`, command)
 
-  forNode('serve', 'run one node', serve)
-  configured(add('stun', 'run the standalone P2P (STUN) server'), stunDefinition, execution, (config) =>
-    serveStun(config, execution.surroundings),
-  )
-  forNode('check-config', 'say everything that is wrong with the configuration', checkFiles)
-  addPrintConfig(add('print-config', 'print the configuration, secrets redacted'), execution)
-  forNode('doctor', 'look at everything a node needs, and say what to do', doctor)
+  const serving = add('serve', 'start one node')
+  addExamples(serving, [
+    [startedAs.serve, 'a node for this machine alone, with all names in its memory'],
+    [`${startedAs.serve} --port 9100`, 'on another port'],
+    [`${startedAs.serve} --host 0.0.0.0 --open`, 'a node for everybody who reaches this machine'],
+    [
+      `${startedAs.serve} --host 0.0.0.0 --redis redis://10.0.0.5 --origins https://app.example`,
+      'one of several nodes, which share a Redis, for the pages of one site',
+    ],
+  ])
+  forNode(serving, serve)
+
+  const stun = add('stun', 'start a P2P (STUN) server by itself: it tells peers their address')
+  addExamples(stun, [[`${name} stun --port 3478`, 'on the usual port of STUN']])
+  configured(stun, stunDefinition, execution, (config) => serveStun(config, surroundings))
+
+  const checking = add('check-config', 'say everything that is wrong with the configuration')
+  addExamples(checking, [[`${name} check-config --config peerage.yaml`, 'before a deploy']])
+  forNode(checking, checkFiles)
+  likeServe(checking)
+
+  const printing = add('print-config', 'print the configuration, without its secrets')
+  addPrintConfig(printing, execution)
+  likeServe(printing)
+
+  const looking = add('doctor', 'check everything that a node needs, and say what to do')
+  addExamples(looking, [[`${name} doctor --redis redis://10.0.0.5`, 'with the flags that `serve` will get']])
+  forNode(looking, doctor)
+  likeServe(looking)
+
   addCluster(add('cluster', 'try a cluster: Redis, nodes and HAProxy on this machine'), execution)
-  add('version', 'print the version').action(() => out(`peerage ${readVersion()} (Node ${process.version})`))
+
+  const version = add('version', 'print the version of Peerage and of Node')
+  addExamples(version, [[`${name} version`, 'for a report of a bug']])
+  version.usage('').action(() => out(`peerage ${readVersion()} (Node ${process.version})`))
   return program
 }
 
 function addPrintConfig(command: Command, execution: Execution): void {
-  const { out } = execution.surroundings
+  const { out, startedAs } = execution.surroundings
   command
     .option('--docs', 'print a table of all settings instead')
     .option('--stun', 'with --docs: the settings of peerage stun')
+  addExamples(command, [
+    [`${startedAs.program} print-config --config peerage.yaml`, 'what is set, and where'],
+    [`${startedAs.program} print-config --docs`, 'a table of all settings, as Markdown'],
+  ])
   configured(command, nodeDefinition, execution, (config, sources) => {
     const { docs, stun } = command.opts<{ docs?: boolean; stun?: boolean }>()
     const { leaves } = nodeDefinition
@@ -79,19 +131,20 @@ function addPrintConfig(command: Command, execution: Execution): void {
 
 function addCluster(command: Command, { surroundings, finish }: Execution): void {
   command
-    .option('--nodes <number>', 'how many nodes, 1 to 12', '3')
-    .option('--port <number>', 'where HAProxy listens on 127.0.0.1', '9000')
-    .option('--verbose', 'print what every part logs')
+    .usage('[flags]')
+    .option('--nodes <number>', 'how many nodes, 1 to 12 (default 3)')
+    .option('--port <number>', 'where HAProxy listens on 127.0.0.1 (default 9000)')
+    .option('--verbose', 'print the output of every process')
+  addExamples(command, [[`${surroundings.startedAs.program} cluster --nodes 3`, 'three nodes']])
   for (const option of command.options) refuseFlags(command, option)
   command.action(async () => {
-    const { nodes, port, verbose } = command.opts<{ nodes: string; port: string; verbose?: boolean }>()
-    finish(
-      await cluster({ nodes: Number(nodes), port: Number(port), verbose: verbose ?? false }, surroundings),
-    )
+    const given = command.opts<{ nodes?: string; port?: string; verbose?: boolean }>()
+    const { nodes = '3', port = '9000', verbose = false } = given
+    finish(await cluster({ nodes: Number(nodes), port: Number(port), verbose }, surroundings))
   })
 }
 
-/** Beyond the settings themselves: the files that they name must be usable. */
+/** The settings are right. This checks that the files which they name can be used. */
 function checkFiles(config: Config, { out, err }: Surroundings): ExitCode {
   try {
     const onError = (): void => {} // nothing starts here

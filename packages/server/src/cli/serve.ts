@@ -1,16 +1,18 @@
-import type { Config } from '../config/schema.js'
-import { PortUnavailable } from '../http/listen.js'
-import { createLogger, standardOutput, type Logger } from '../metrics/log.js'
-import { PeerageServer, type Listening } from '../server.js'
+import { networkInterfaces } from 'node:os'
+import { defaultConfig, type Config } from '../config/schema.js'
 import { UnusableFile } from '../config/tls-files.js'
+import { PortUnavailable } from '../http/listen.js'
 import { reasonOf } from '../lib/reason.js'
-import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
+import { createLogger, isPretty, standardOutput, type Logger } from '../metrics/log.js'
+import { PeerageServer, type Listening } from '../server.js'
+import { addressesBeyondLoopback, urlAt, type Interfaces } from './addresses.js'
+import { toldToEnd, type ExitCode, type StartedAs, type Surroundings } from './surroundings.js'
 
 /** Runs one node until it is told to end. */
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
-  const { err, isTerminal } = surroundings
+  const { err } = surroundings
   let server: PeerageServer | undefined
-  const log = createLogger(config.log.level, standardOutput(), () =>
+  const log = createLogger(config.log.level, standardOutput(config.log.format), () =>
     server === undefined ? {} : { node: server.node.id },
   )
   let listening: Listening
@@ -19,23 +21,24 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
     listening = await server.listen()
   } catch (error) {
     await server?.stop()
-    if (error instanceof PortUnavailable || error instanceof UnusableFile) err(`peerage: ${error.message}`)
+    if (error instanceof PortUnavailable)
+      for (const line of portAdvice(error, config, surroundings)) err(line)
+    else if (error instanceof UnusableFile) err(`peerage: ${error.message}`)
     else throw error
     return error instanceof UnusableFile ? 2 : 1
   }
   const running = server
   surroundings.onHangup(() => running.readTlsAgain())
   log.info(listening, 'listening')
-  if (isTerminal) err(`peerage: listening on ${listening.url}, getting ready …`)
   const ready = running.ready().then(
-    () => announce(running, listening, log, surroundings),
+    () => announce(running, listening, { config, log, surroundings }),
     (error: unknown) => ({ failure: reasonOf(error) }),
   )
   const stop = toldToEnd(surroundings)
   const ended = await Promise.race([ready, stop])
   if (ended !== undefined) {
     err(`peerage: ${ended.failure}`)
-    log.error({ error: ended.failure }, 'not started')
+    log[isToldByText(config, surroundings) ? 'debug' : 'error']({ error: ended.failure }, 'not started')
     await running.stop()
     return 1
   }
@@ -43,16 +46,86 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
   return drain(running, config.times.drainMs, log)
 }
 
+/** On a terminal a text for people takes the place of the log line that says the same. */
+function isToldByText({ log }: Config, { isTerminal }: Surroundings): boolean {
+  return isTerminal && isPretty(log.format)
+}
+
+/** Beside the default ports of a node and of its P2P server. */
+const OTHER_PORT = 9_100
+
+function portAdvice(error: PortUnavailable, { port }: Config, { startedAs }: Surroundings): string[] {
+  const lines = [`peerage: ${error.message}`]
+  const isMainPort = error.message.includes(' port (--port)')
+  if (error.isTaken && isMainPort)
+    lines.push(`For another port: ${startedAs.serve} --port ${port === OTHER_PORT ? 9_000 : OTHER_PORT}`)
+  return lines
+}
+
+interface Announced {
+  config: Config
+  log: Logger
+  surroundings: Surroundings
+}
+
 function announce(
   server: PeerageServer,
   listening: Listening,
-  log: Logger,
-  { err, isTerminal }: Surroundings,
+  { config, log, surroundings }: Announced,
 ): void {
-  // A drain that began before it was ever ready.
+  // It was told to end before it was ready.
   if (!server.readiness().ready) return
-  log.info({ ...listening, links: server.linksAddress, node: server.node.id }, 'ready')
-  if (isTerminal) err(`peerage: ready. Open ${listening.url} in a browser; Ctrl-C ends it.`)
+  const details = { ...listening, links: server.linksAddress, node: server.node.id }
+  log[isToldByText(config, surroundings) ? 'debug' : 'info'](details, 'ready')
+  if (!surroundings.isTerminal) return
+  for (const line of readyText(listening.url, config, networkInterfaces(), surroundings.startedAs))
+    surroundings.err(line)
+}
+
+/** What to open, here and on other devices, and how to let other devices in. */
+export function readyText(
+  url: string,
+  config: Pick<Config, 'host' | 'port' | 'page' | 'tls' | 'access' | 'origins'>,
+  interfaces: Interfaces,
+  { serve: command }: Pick<StartedAs, 'serve'>,
+): string[] {
+  const urls = addressesBeyondLoopback(config.host, interfaces).map((address) => urlAt(url, address))
+  const open = config.page
+    ? ['Open its page in a browser, and the link that the page shows in another tab or on another device:']
+    : []
+  const all = [url, ...urls.filter((each) => each !== url)].map((each) => `  ${each}`)
+  const more = urls.length > 0 ? plainHttp(config) : [...lettingIn(url, config, interfaces, command)]
+  return ['', 'Peerage is ready.', ...open, ...all, ...more, 'Ctrl-C ends it.', '']
+}
+
+function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
+  if (tls.cert !== null) return []
+  return [
+    'Over plain http, messages and WebRTC channels work. Browsers give a camera or a microphone only to https pages.',
+  ]
+}
+
+/** How to listen for other devices, with the rule for who may come in that this takes. */
+function lettingIn(
+  url: string,
+  { port, access, origins }: Pick<Config, 'port' | 'access' | 'origins'>,
+  interfaces: Interfaces,
+  command: string,
+): string[] {
+  const portFlag = port === defaultConfig.port || port === 0 ? '' : ` --port ${port}`
+  const start = `  ${command} --host 0.0.0.0${portFlag}`
+  const intro = 'Only this machine can open it. To let other devices in, end it and start it with'
+  if (access.key !== null || origins.length > 0) return [`${intro} --host 0.0.0.0 added.`]
+  const [address] = addressesBeyondLoopback('0.0.0.0', interfaces)
+  const pages = [url, ...(address === undefined ? [] : [urlAt(url, address)])].map(
+    (each) => new URL(each).origin,
+  )
+  return [
+    `${intro}`,
+    `${start} --open`,
+    'or, for nobody but the pages of this node, with',
+    `${start} --origins ${pages.join(',')}`,
+  ]
 }
 
 async function drain(server: PeerageServer, drainMs: number, log: Logger): Promise<ExitCode> {
@@ -66,6 +139,6 @@ async function drain(server: PeerageServer, drainMs: number, log: Logger): Promi
     log.info('stopped')
     return 0
   }
-  log.error({ drainMs }, 'the drain took too long; what was left is cut')
+  log.error({ drainMs }, 'the drain took too long: the remaining connections are cut')
   return 1
 }

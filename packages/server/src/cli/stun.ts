@@ -3,11 +3,11 @@ import type { Server } from 'node:net'
 import { inTurn } from '@peerage/core'
 import { bindUdp, createStunServer, listenTcp } from '@peerage/stun'
 import { localHost, PortUnavailable, unavailable } from '../http/listen.js'
-import { createLogger, errorLog, standardOutput } from '../metrics/log.js'
+import { createLogger, errorLog, isPretty, standardOutput } from '../metrics/log.js'
 import type { StunConfig } from '../config/stun.js'
 import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
 
-/** Of the ports that the system picks, about one in a hundred is taken for the other protocol. */
+/** About one in a hundred of the ports that the system picks for UDP is taken for TCP. */
 const PORT_ATTEMPTS = 50
 
 interface Sockets {
@@ -18,7 +18,7 @@ interface Sockets {
 
 /** Runs the standalone P2P server, UDP and TCP, until it is told to end. */
 export async function serveStun(config: StunConfig, surroundings: Surroundings): Promise<ExitCode> {
-  const log = createLogger(config.log.level, standardOutput())
+  const log = createLogger(config.log.level, standardOutput(config.log.format))
   let sockets: Sockets
   try {
     sockets = await open(config.host, config.port)
@@ -40,9 +40,10 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
   server.start()
   const hosts = udp.map((socket) => socket.address().address)
   const [host = ''] = hosts
-  log.info({ url: `stun:${localHost(host)}:${port}`, port, hosts }, 'ready')
+  const isTold = surroundings.isTerminal && isPretty(config.log.format)
+  log[isTold ? 'debug' : 'info']({ url: `stun:${localHost(host)}:${port}`, port, hosts }, 'ready')
   if (surroundings.isTerminal)
-    surroundings.err(`peerage: P2P server ready on UDP and TCP port ${port}. Ctrl-C ends it.`)
+    surroundings.err(`The P2P server is ready on UDP and TCP port ${port}. Ctrl-C ends it.`)
   await toldToEnd(surroundings)
   const failed = (error: unknown): void => onError(error, { stage: 'stop' })
   await inTurn([() => server.stop(), ...closers(sockets)], failed)
@@ -50,7 +51,7 @@ export async function serveStun(config: StunConfig, surroundings: Surroundings):
   return 0
 }
 
-/** All hosts on one port, UDP and TCP. What the system picks for UDP may be taken for TCP: then it picks again. */
+/** Opens one port on all hosts, UDP and TCP. For port 0 it tries again when the port is taken for TCP. */
 async function open(hosts: readonly string[], wanted: number): Promise<Sockets> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -61,7 +62,7 @@ async function open(hosts: readonly string[], wanted: number): Promise<Sockets> 
   }
 }
 
-/** A host that this machine lacks (no IPv6) is left out, unless it is the only one. */
+/** Leaves out a host that this machine lacks (no IPv6), unless no other host works. */
 async function openAt(hosts: readonly string[], wanted: number): Promise<Sockets> {
   const sockets: Sockets = { udp: [], tcp: [], port: wanted }
   let missing: PortUnavailable | undefined
@@ -71,7 +72,7 @@ async function openAt(hosts: readonly string[], wanted: number): Promise<Sockets
     } catch (error) {
       const failure = explain(error, host, sockets.port)
       if (!isAbsentAddress(error)) {
-        // What matters is why it cannot be opened.
+        // The caller needs the reason of the failure, not errors of the clean-up.
         await inTurn(closers(sockets), () => {})
         throw failure
       }

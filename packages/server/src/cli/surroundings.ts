@@ -1,16 +1,27 @@
 import type { Environment } from '../config/sources.js'
 
-/** All that a command may touch of its process; `main` alone knows the real one. */
+/** All that a command may touch of its process. Only `main` knows the real process. */
 export interface Surroundings extends Environment {
   /** Each writes one line. */
   out: (line: string) => void
   err: (line: string) => void
-  /** Somebody watches standard error. */
+  /** Whether standard error is a terminal. */
   isTerminal: boolean
+  /** The width of that terminal; undefined: it is none. */
+  columns: number | undefined
+  /** How this program was started, for messages that name a command: `npm start --`, or `peerage` and the like. */
+  startedAs: StartedAs
   /** Aborted by the first SIGTERM or SIGINT. */
   terminated: AbortSignal
   /** Calls one listener for each SIGHUP, which never ends the process. */
   onHangup: (listener: () => void) => void
+}
+
+export interface StartedAs {
+  /** What comes before the name of a command: `peerage`, or `node packages/server/bin/peerage.js`. */
+  program: string
+  /** What comes before the flags of `serve`: `peerage serve`, or `npm start --`. */
+  serve: string
 }
 
 /** 0: done; 1: failed at run time; 2: the configuration is wrong. */

@@ -15,7 +15,7 @@ export interface PeerageOptions extends ConfigInput, PeerJsHooks {
   useAsP2PServer?: boolean
   /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
   accessRules?: Access
-  /** Where log lines go; a pino logger. Default: JSON lines on standard output at `log.level`. */
+  /** Where log lines go: a pino logger. Default: standard output, as `log.level` and `log.format` say. */
   logger?: Logger
   clock?: Clock
   /** Shares a store of your own making; default: Redis where `redis.url` is set, else this process's memory. */

@@ -248,6 +248,10 @@ export const configSchema = z.strictObject({
   page: set(flag.default(true), 'serve the page for browsers at /'),
   log: section({
     level: set(oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'), 'what is logged'),
+    format: set(
+      oneOf('auto', 'pretty', 'json').default('auto'),
+      'how a log line looks; auto: pretty on a terminal, JSON elsewhere',
+    ),
   }),
 })
 

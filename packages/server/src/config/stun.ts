@@ -29,6 +29,10 @@ const stunSchema = z.strictObject({
   }),
   log: section({
     level: set(oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'), 'what is logged'),
+    format: set(
+      oneOf('auto', 'pretty', 'json').default('auto'),
+      'how a log line looks; auto: pretty on a terminal, JSON elsewhere',
+    ),
   }),
 })
 

@@ -1,6 +1,7 @@
 import { RegistryUnavailable } from '@peerage/core'
-import { expect, test } from 'vitest'
-import { createLogger, errorLog, logEvent } from './log.js'
+import { describe, expect, test } from 'vitest'
+import { createLogger, errorLog, eventLog, wantsColors } from './log.js'
+import { prettyLine } from './pretty.js'
 
 function capture() {
   const lines: string[] = []
@@ -8,7 +9,7 @@ function capture() {
   return { log, records: () => lines.map((line): unknown => JSON.parse(line)), text: () => lines.join('') }
 }
 
-test('a line is JSON with its level in a word, the time, the node and what happened', () => {
+test('a line is JSON with its level as a word, the time, the node and the message', () => {
   const { log, records } = capture()
   log.info({ port: 1 }, 'ready')
   log.debug('not this one')
@@ -17,7 +18,7 @@ test('a line is JSON with its level in a word, the time, the node and what happe
   ])
 })
 
-test('whatever carries the name of a secret is redacted', () => {
+test('a field with the name of a secret is redacted', () => {
   const { log, text } = capture()
   const secrets = { token: 'geheim', secret: 'geheim', password: 'geheim', credential: 'geheim' }
   log.info({ ...secrets, inner: secrets, authorization: 'geheim' }, 'claim')
@@ -25,7 +26,7 @@ test('whatever carries the name of a secret is redacted', () => {
   expect(text()).toContain('[redacted]')
 })
 
-test('an outage is a few lines, not a flood; a change of reason is told at once', () => {
+test('an outage is a few lines, not a flood; another reason is logged at once', () => {
   const { log, records } = capture()
   let now = 0
   const onError = errorLog(log, () => now)
@@ -43,7 +44,7 @@ test('an outage is a few lines, not a flood; a change of reason is told at once'
   ])
 })
 
-test('what was left out is counted in the next line', () => {
+test('the next line counts the errors that were left out', () => {
   const { log, records } = capture()
   let now = 0
   const onError = errorLog(log, () => now)
@@ -53,7 +54,7 @@ test('what was left out is counted in the next line', () => {
   expect(records().at(-1)).toMatchObject({ repeated: 4 })
 })
 
-test('a fault of ours brings its stack, an outage does not', () => {
+test('a bug of ours is logged with its stack, an outage without', () => {
   const { log, records } = capture()
   const onError = errorLog(log, () => 0)
   onError(new TypeError('bug'), { stage: 'a' })
@@ -62,16 +63,105 @@ test('a fault of ours brings its stack, an outage does not', () => {
   expect(records()[1]).not.toHaveProperty('stack')
 })
 
-test('of links only what an operator may look into is told: that one broke', () => {
+test('the advice for an operator follows the error', () => {
   const { log, records } = capture()
-  logEvent(log, 'link up', { to: 'm' })
+  const onError = errorLog(
+    log,
+    () => 0,
+    (text, stage) => `${text}; look at ${stage}`,
+  )
+  onError(new RegistryUnavailable('gone'), { stage: 'beat' })
+  expect(records()).toMatchObject([{ stage: 'beat', error: 'gone; look at beat' }])
+})
+
+test('an event is logged at its level, with the advice for an operator', () => {
+  const { log, records } = capture()
+  const tell = eventLog(
+    log,
+    () => 0,
+    (text) => `${text}; do this`,
+  )
+  tell('health', { healthy: false, why: 'gone' })
+  tell('lapsed', { why: 'late' })
+  tell('signal', { handshake: 'h' })
+  tell('draining', {})
+  expect(records()).toMatchObject([
+    { level: 'warn', msg: 'health', why: 'gone; do this' },
+    { level: 'warn', msg: 'lapsed', why: 'late; do this' },
+    { level: 'info', msg: 'draining' },
+  ])
+})
+
+test('of the events of links, only those of a broken link are logged', () => {
+  const { log, records } = capture()
+  const tell = eventLog(log, () => 0)
+  tell('link up', { to: 'm' })
   for (const reason of ['replaced', 'identity', 'closed', 'unconfirmed', 'full', 'ended'])
-    logEvent(log, 'link down', { to: 'm', reason })
-  logEvent(log, 'health', { healthy: true, reason: 'closed' })
+    tell('link down', { to: 'm', reason })
+  tell('health', { healthy: true, reason: 'closed' })
   expect(records()).toMatchObject([
     { level: 'info', msg: 'link down', reason: 'unconfirmed' },
     { level: 'info', msg: 'link down', reason: 'full' },
     { level: 'info', msg: 'link down', reason: 'ended' },
     { level: 'info', msg: 'health' },
   ])
+})
+
+// A node at a read-only replica connected and lost it 25 times a second, and logged four lines each time.
+test('a connection to Redis that is lost again and again is a few lines every ten seconds', () => {
+  const { log, records } = capture()
+  let now = 0
+  const tell = eventLog(log, () => now)
+  for (let i = 0; i < 250; i++) {
+    tell('health', { healthy: false, why: 'not connected to Redis' })
+    tell('health', { healthy: true, why: 'connected to Redis' })
+  }
+  expect(records()).toHaveLength(10)
+  tell('health', { healthy: false, why: 'another reason' })
+  expect(records()).toHaveLength(11)
+  now = 10_000
+  tell('health', { healthy: false, why: 'not connected to Redis' })
+  expect(records()).toHaveLength(12)
+})
+
+describe('a line for people', () => {
+  const time = new Date(2026, 10, 30, 4, 5, 6).toISOString()
+  const pretty = (record: Record<string, unknown>, isColored = false): string =>
+    prettyLine(`${JSON.stringify({ level: 'warn', time, node: 'n', ...record })}\n`, isColored)
+
+  test('has the time of day, the level, the message with its reason, then the other fields', () => {
+    expect(pretty({ msg: 'failed', stage: 'beat', error: 'gone', repeated: 4, links: null })).toBe(
+      '04:05:06 WARN  failed: gone stage=beat repeated=4\n',
+    )
+    expect(pretty({ level: 'info', msg: 'health', healthy: true, why: 'connected' })).toBe(
+      '04:05:06 INFO  health: connected healthy=true\n',
+    )
+    expect(pretty({ level: 'info', msg: 'ready', p2p: { port: 9001 } })).toBe(
+      '04:05:06 INFO  ready p2p={"port":9001}\n',
+    )
+  })
+
+  test('is followed by the stack of a bug', () => {
+    const stack = 'TypeError: bug\n    at f (a.js:1:2)\n    at g (a.js:3:4)'
+    expect(pretty({ msg: 'failed', error: 'bug', stack })).toBe(
+      '04:05:06 WARN  failed: bug\n    at f (a.js:1:2)\n    at g (a.js:3:4)\n',
+    )
+  })
+
+  test('colors the level', () => {
+    expect(pretty({ msg: 'failed' }, true)).toContain('\u001B[33mWARN \u001B[0m failed')
+  })
+
+  test('stays as it is where it is no line of the logger', () => {
+    expect(prettyLine('plain words\n', true)).toBe('plain words\n')
+  })
+})
+
+test.each([
+  [{}, true],
+  [{ NO_COLOR: '' }, true],
+  [{ NO_COLOR: '1' }, false],
+  [{ TERM: 'dumb' }, false],
+])('colors with the environment %j: %s', (environment, wanted) => {
+  expect(wantsColors(environment)).toBe(wanted)
 })

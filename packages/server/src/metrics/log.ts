@@ -1,12 +1,16 @@
+import { isatty } from 'node:tty'
 import type { OnError } from '@peerage/core'
-import { reasonOf } from '../lib/reason.js'
 import { pino, type DestinationStream, type Logger } from 'pino'
+import { reasonOf } from '../lib/reason.js'
+import { prettyLine } from './pretty.js'
 
 export type { Logger } from 'pino'
 
 const SECRET_KEYS = ['token', 'secret', 'password', 'credential', 'authorization']
 
-/** JSON lines. Whatever carries a secret's name is redacted, one level deep too. `extra` is read for each line. */
+/**
+ * Writes JSON lines. A field with the name of a secret is redacted, also one level down. `extra` is read for each line.
+ */
 export function createLogger(
   level: string,
   destination: DestinationStream,
@@ -26,33 +30,53 @@ export function createLogger(
   )
 }
 
-/** Bytes of lines that may wait for a disk with room; what is beyond is lost. */
+/** `auto`: pretty on a terminal, JSON elsewhere. */
+export type LogFormat = 'auto' | 'pretty' | 'json'
+
+/** The most bytes of lines that wait for room on the disk. Lines beyond it are lost. */
 const WAITING_LINES_MOST = 1_048_576
 
 /**
- * Standard output. The newest lines must be out when the process ends, so writes are synchronous. A line that cannot
- * be written, as to a file on a full disk, waits for the next one: it is no reason to end the process.
+ * Standard output. Writes are synchronous, so that the newest lines are out when the process ends. A line that cannot
+ * be written, for example to a file on a full disk, waits for the next line: it does not end the process.
  */
-export function standardOutput(): DestinationStream {
+export function standardOutput(format: LogFormat): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
   output.on('error', () => {})
-  return output
+  if (!isPretty(format)) return output
+  const isColored = isTerminal() && wantsColors(process.env)
+  return { write: (line) => void output.write(prettyLine(line, isColored)) }
 }
 
-/** While something stays broken, each stage says so this often, with the number of times in between. */
+/** Whether standard output gets lines for people. */
+export function isPretty(format: LogFormat): boolean {
+  return format === 'auto' ? isTerminal() : format === 'pretty'
+}
+
+const isTerminal = (): boolean => isatty(1)
+
+/** https://no-color.org: set to anything but nothing. A dumb terminal shows the codes as they are. */
+export function wantsColors({ NO_COLOR, TERM }: Readonly<Record<string, string | undefined>>): boolean {
+  return (NO_COLOR ?? '') === '' && TERM !== 'dumb'
+}
+
+/** While the same thing keeps failing, it is logged this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
 
 /**
- * What the store says when it refuses: ours, and ioredis's for an error that Redis itself answered; and what is said of
- * another node that no link reaches.
+ * Names of errors that come with an outage: ours, ioredis's for an error that Redis itself answered, and the one for a
+ * node that no link reaches.
  */
 const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable'])
 
+/** Adds to the text of an error what an operator can do, where that is known. */
+export type Advise = (text: string, stage: string) => string
+
 /** Logs background failures so that an outage is a few lines, not a flood. */
-export function errorLog(log: Logger, now: () => number): OnError {
+export function errorLog(log: Logger, now: () => number, advise: Advise = (text) => text): OnError {
   const stages = new Map<string, { at: number; text: string; suppressed: number }>()
   return (error, context) => {
-    const text = reasonOf(error)
+    const text = advise(reasonOf(error), context.stage)
     const last = stages.get(context.stage)
     if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
       last.suppressed++
@@ -60,24 +84,51 @@ export function errorLog(log: Logger, now: () => number): OnError {
     }
     stages.set(context.stage, { at: now(), text, suppressed: 0 })
     const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
-    // A stack helps with a fault of ours; an outage has none worth reading.
+    // A stack helps to find a bug of ours. In an outage it only hides the reason.
     const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
-    const stack = error instanceof Error && !isOutage ? { stack: error.stack } : {}
+    const stack =
+      error instanceof Error && !isOutage && context.stage !== 'redis connection'
+        ? { stack: error.stack }
+        : {}
     log.warn({ ...context, ...repeated, ...stack, error: text }, 'failed')
   }
 }
 
-/** What happened to the node, at the level that it deserves. */
-export function logEvent(log: Logger, event: string, details: Record<string, unknown>): void {
-  // A dozen to each handshake, and one to each name of a node that is no more: for who looks into one.
-  if (event === 'signal' || event.endsWith(' not told') || isOrdinary(event, details))
-    return log.debug(details, event)
-  const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
-  log[isBad ? 'warn' : 'info'](details, event)
+/** Events that come with each connection to Redis. One that is lost again and again must not flood the log. */
+const FLAPPING = new Set(['health', 'doubt'])
+/** The same one of them is logged this often within REPEAT_EVERY_MS. */
+const SAME_MOST = 5
+/** Beyond so many different ones they are counted anew, so that the counts do not grow without end. */
+const COUNTED_MOST = 100
+
+export type EventLog = (event: string, details: Record<string, unknown>) => void
+
+/** Logs what happens to the node, each event at its level. */
+export function eventLog(log: Logger, now: () => number, advise: Advise = (text) => text): EventLog {
+  const counts = new Map<string, { since: number; count: number }>()
+  const isFlood = (event: string, details: Record<string, unknown>): boolean => {
+    if (!FLAPPING.has(event)) return false
+    const key = `${event} ${JSON.stringify(details)}`
+    const last = counts.get(key)
+    if (last !== undefined && now() - last.since < REPEAT_EVERY_MS) return ++last.count > SAME_MOST
+    if (counts.size >= COUNTED_MOST) counts.clear()
+    counts.set(key, { since: now(), count: 1 })
+    return false
+  }
+  return (event, details) => {
+    if (isDetail(event, details)) return log.debug(details, event)
+    if (isFlood(event, details)) return
+    const why = typeof details['why'] === 'string' ? { why: advise(details['why'], event) } : {}
+    const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
+    log[isBad ? 'warn' : 'info']({ ...details, ...why }, event)
+  }
 }
 
-/** Links come with traffic, and go with nodes: a tier of hundreds would tell of little else. */
-function isOrdinary(event: string, { reason }: Record<string, unknown>): boolean {
-  if (event === 'link up') return true
+/**
+ * Events that are useful only to somebody who looks into one of them: a handshake has a dozen, and a dead node one for
+ * each of its names. Links come with traffic and go with nodes, so a large cluster would log little else.
+ */
+function isDetail(event: string, { reason }: Record<string, unknown>): boolean {
+  if (event === 'signal' || event.endsWith(' not told') || event === 'link up') return true
   return event === 'link down' && (reason === 'replaced' || reason === 'identity' || reason === 'closed')
 }

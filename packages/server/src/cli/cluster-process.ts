@@ -4,13 +4,13 @@ import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 
-/** A draining node takes up to its drain time; everything else is quick. */
+/** A node that drains takes up to times.drainMs (20 s). Redis and HAProxy end at once. */
 const KILL_AFTER_MS = 25_000
 
-// Debian keeps servers where an ordinary account's PATH does not look.
+// Debian keeps servers in directories that are not in the PATH of an ordinary account.
 const SERVER_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin']
 
-/** The first of these programs that is installed. */
+/** The path of the first of these programs that is installed. */
 export function locate(names: readonly string[], path: string): string | undefined {
   for (const name of names)
     for (const directory of [...path.split(delimiter), ...SERVER_DIRECTORIES]) {
@@ -25,49 +25,49 @@ function isExecutable(file: string): boolean {
     accessSync(file, constants.X_OK)
     return true
   } catch {
-    return false // not there, or not ours to run
+    return false // it does not exist, or this account may not run it
   }
 }
 
-export interface PartOptions {
+export interface ClusterProcessOptions {
   name: string
   command: string
   args: readonly string[]
   env: Readonly<Record<string, string | undefined>>
-  /** Hears each line that it says. */
+  /** Called for each line of its output. */
   onLine: (line: string) => void
-  /** setpriv(1), where there is one: the kernel then ends the part when this process dies in whatever way. */
+  /** setpriv(1), where it is installed: with it, the kernel ends the process when this one dies in any way. */
   setpriv: string | undefined
 }
 
-export function startPart(options: PartOptions): Promise<Part> {
+export function startProcess(options: ClusterProcessOptions): Promise<ClusterProcess> {
   const { name, env, setpriv } = options
   const [command, args] =
     setpriv === undefined
       ? [options.command, options.args]
       : [setpriv, ['--pdeathsig', 'TERM', '--', options.command, ...options.args]]
-  // A group of its own: a Ctrl-C reaches this process alone, which then ends the parts in their order.
+  // In a group of its own: Ctrl-C then reaches only this process, which ends the others in their order.
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env }, detached: true })
-  const part = new Part(child, options)
+  const started = new ClusterProcess(child, options)
   return new Promise((resolve, reject) => {
     child.on('error', (error) => reject(new Error(`${name} cannot be started: ${error.message}`)))
-    child.once('spawn', () => resolve(part))
+    child.once('spawn', () => resolve(started))
   })
 }
 
-/** What a part said last, for the message when it fails. */
+/** The last lines of output that are kept, for the message when the process fails. */
 const KEPT_LINES = 10
 
-/** A process of the cluster on trial. */
-export class Part {
+/** A process of the local cluster: Redis, a node or HAProxy. */
+export class ClusterProcess {
   readonly name: string
-  /** Resolves, with how, when it has ended. */
+  /** Resolves when it has ended, with its exit code or signal in words. */
   readonly ended: Promise<string>
   readonly #child: ChildProcessByStdio<null, Readable, Readable>
   readonly #lines: string[] = []
   readonly #readers = new Set<(line: string) => void>()
 
-  constructor(child: ChildProcessByStdio<null, Readable, Readable>, { name, onLine }: PartOptions) {
+  constructor(child: ChildProcessByStdio<null, Readable, Readable>, { name, onLine }: ClusterProcessOptions) {
     this.name = name
     this.#child = child
     this.#readers.add(onLine)
@@ -80,7 +80,7 @@ export class Part {
     for (const stream of [child.stdout, child.stderr])
       createInterface({ input: stream })
         .on('line', hear)
-        // The pipe broke: its end is seen by the part's own.
+        // The pipe broke. That the process has ended, `exit` tells.
         .on('error', (error: Error) => hear(`${name}: its output cannot be read: ${error.message}`))
   }
 
@@ -92,8 +92,8 @@ export class Part {
     return this.#lines.join('\n')
   }
 
-  /** The first line, said lately or still to come, from which `read` gets something. */
-  said<T>(read: (line: string) => T | undefined): Promise<T> {
+  /** Resolves with what `read` returns for the first line, kept or still to come, for which it returns something. */
+  line<T>(read: (line: string) => T | undefined): Promise<T> {
     return new Promise((resolve) => {
       const take = (line: string): void => {
         const value = read(line)
@@ -104,7 +104,7 @@ export class Part {
     })
   }
 
-  /** Sends SIGTERM, then SIGKILL to what does not listen, and waits until it is gone. */
+  /** Sends SIGTERM, and SIGKILL when that does not end it. Resolves when it has ended. */
   async end(): Promise<void> {
     const child = this.#child
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')

@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest'
+import { run } from './program.js'
+import type { Surroundings } from './surroundings.js'
+
+const COMMANDS = ['serve', 'stun', 'check-config', 'print-config', 'doctor', 'cluster', 'version'] as const
+
+/** Runs the command line with a made-up process around it. */
+async function peerage(args: readonly string[], more: Partial<Surroundings> = {}) {
+  const [out, err]: [string[], string[]] = [[], []]
+  const code = await run(args, {
+    env: {},
+    readFile: () => {
+      throw new Error('no files here')
+    },
+    out: (line) => void out.push(line),
+    err: (line) => void err.push(line),
+    isTerminal: false,
+    columns: undefined,
+    startedAs: { program: 'peerage', serve: 'peerage serve' },
+    terminated: AbortSignal.abort(),
+    onHangup: () => {},
+    ...more,
+  })
+  return { code, out: out.join('\n'), err: err.join('\n') }
+}
+
+describe('help', () => {
+  test.each([undefined, 80, 100, 300])(
+    'fits into a terminal of %s columns, and into 100',
+    async (columns) => {
+      for (const command of COMMANDS) {
+        const { code, out } = await peerage([command, '--help'], { columns })
+        expect(code).toBe(0)
+        for (const line of out.split('\n')) {
+          // An example is a line to copy.
+          if (/^ {2}peerage /.test(line)) continue
+          expect(line.length, line).toBeLessThanOrEqual(Math.min(columns ?? 80, 100))
+        }
+      }
+    },
+  )
+
+  test.each(COMMANDS)('of %s has an example, and says how the program was started', async (command) => {
+    const startedAs = { program: 'node peerage.js', serve: 'npm start --' }
+    const { out } = await peerage([command, '--help'], { startedAs })
+    expect(out).toMatch(/\nExamples?:\n {2}# .+\n {2}(?:node peerage\.js |npm start --)/)
+  })
+
+  test('of serve has its flags in groups, each with its default', async () => {
+    const { out } = await peerage(['serve', '--help'], { columns: 100 })
+    const headings = Array.from(out.matchAll(/^[A-Z].*:$/gm), ([heading]) => heading)
+    expect(headings).toEqual([
+      'Options:',
+      'Network:',
+      'Who may come in:',
+      'Redis:',
+      'Links between nodes:',
+      'P2P and TURN:',
+      'Relay through the server:',
+      'PeerJS clients:',
+      'Limits:',
+      'Times:',
+      'Operation:',
+      'Examples:',
+    ])
+    const words = out.replaceAll(/\s+/g, ' ')
+    expect(words).toMatch(/ --port <number> TCP port; [^()]*\(default 9000\) --/)
+    expect(words).toMatch(/ --log-format <text> how a log line looks; [^()]*\(default auto\)/)
+    expect((await peerage(['doctor', '--help'])).out).not.toContain('--port <number>')
+  })
+
+  test('a command line without a command says what to do', async () => {
+    const { code, err } = await peerage([])
+    expect(code).toBe(2)
+    expect(err).toContain('  # start one node on this machine\n  peerage serve')
+  })
+})
+
+test.each(
+  [[], ...COMMANDS.map((command) => [command])].flatMap((words) =>
+    ['-v', '--version'].map((flag) => [...words, flag]),
+  ),
+)('%s %s prints the version', async (...args) => {
+  expect(await peerage(args.filter((word) => word !== undefined))).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^\d+\.\d+\.\d+/),
+  })
+})
+
+test.each([
+  [['srve'], "unknown command 'srve'", 'Did you mean serve?'],
+  [['serve', '--prot', '1'], '--prot (command line): is not a flag of this command', 'did you mean --port?'],
+  [['serve', '--log-formt', 'json'], '--log-formt', 'did you mean --log-format?'],
+  [['cluster', '--nods', '3'], "unknown option '--nods'", 'Did you mean --nodes?'],
+])('%j suggests the nearest one', async (args, what, hint) => {
+  const { code, err } = await peerage(args)
+  expect(code).toBe(2)
+  expect(err).toContain(what)
+  expect(err).toContain(hint)
+})
+
+test('log.format is a setting: a flag and a variable', async () => {
+  const wrong = await peerage(['check-config', '--log-format', 'loud'])
+  expect(wrong.err).toContain('log.format (--log-format): must be one of auto, pretty, json; it is "loud"')
+  const printed = await peerage(['print-config'], { env: { PEERAGE_LOG_FORMAT: 'json' } })
+  expect(printed.out).toContain('format: json # PEERAGE_LOG_FORMAT')
+})
