@@ -101,7 +101,7 @@ export function readyText(
 function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
   if (tls.cert !== null) return []
   return [
-    'Over plain http, messages and WebRTC channels work. Browsers give a camera or a microphone only to https pages.',
+    'Over plain http, messages and WebRTC channels work. For camera or microphone, browsers want https.',
   ]
 }
 

@@ -137,7 +137,7 @@ describe('a line for people', () => {
       '04:05:06 INFO  health: connected healthy=true\n',
     )
     expect(pretty({ level: 'info', msg: 'ready', p2p: { port: 9001 } })).toBe(
-      '04:05:06 INFO  ready p2p={"port":9001}\n',
+      '04:05:06 INFO  ready p2p.port=9001\n',
     )
   })
 

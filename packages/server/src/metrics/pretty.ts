@@ -29,9 +29,7 @@ export function prettyLine(line: string, isColored: boolean): string {
   const [grey, color] = isColored ? [dim, LEVEL_COLORS[String(level)] ?? plain] : [plain, plain]
   const reason = error ?? why
   const words = reason === undefined ? String(msg) : `${String(msg)}: ${shown(reason)}`
-  const fields = Object.entries(rest)
-    .filter(([, value]) => value !== null && value !== undefined)
-    .map(([key, value]) => `${key}=${shown(value)}`)
+  const fields = fieldsOf(rest)
   const parts = [
     grey(clockTime(String(time))),
     color(String(level).toUpperCase().padEnd(LEVEL_WIDTH)),
@@ -41,6 +39,15 @@ export function prettyLine(line: string, isColored: boolean): string {
   // The first line of a stack repeats the error.
   const frames = typeof stack === 'string' ? stack.split('\n').slice(1) : []
   return `${[parts.join(' '), ...frames.map((frame) => grey(`    ${frame.trim()}`))].join('\n')}\n`
+}
+
+/** `key=value` for each field, with `key.inner=value` for an object. */
+function fieldsOf(record: object, prefix = ''): string[] {
+  return Object.entries(record).flatMap(([key, value]: [string, unknown]) => {
+    if (value === null || value === undefined) return []
+    if (typeof value === 'object' && !Array.isArray(value)) return fieldsOf(value, `${prefix}${key}.`)
+    return [`${prefix}${key}=${shown(value)}`]
+  })
 }
 
 function readRecord(line: string): Record<string, unknown> | undefined {
