@@ -138,6 +138,7 @@ describe('ports', () => {
     expect(text).toContain(
       `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
     )
+    expect(text).toMatch(/^For another port: node .*peerage\.js serve --port 9100$/m)
     expect(code).toBe(1)
   })
 
@@ -210,6 +211,13 @@ describe('a node', () => {
       expect(await child.stopped).toEqual({ code: 0, signal: null })
       expect(child.lines.map((line) => record(line)?.['msg']).slice(-2)).toEqual(['draining', 'stopped'])
     }
+  })
+
+  test('its log is for people where that is asked for', async () => {
+    const child = await peerage(['serve', '--port', '0', '--log-format', 'pretty'])
+    const line = await child.line((text) => (text.includes(' ready ') ? text : undefined), START_MS)
+    expect(line).toMatch(/^\d\d:\d\d:\d\d INFO {2}ready url=http:\/\/127\.0\.0\.1:\d+ port=\d+ /)
+    expect(child.lines.filter((text) => text.startsWith('{'))).toEqual([])
   })
 
   test('Redis absent at start: says so, /healthz is fine, /readyz knows why; Redis comes, and it is ready', async () => {

@@ -43,6 +43,9 @@ const CONNECTION_FAILURES: readonly Advice[] = [
   { says: /./su, todo: () => CHECK },
 ]
 
+/** Where in a script of ours the refused command stands. */
+const SCRIPT_PATTERN = /\.? script: \w+, on @user_script:\d+\.?$/u
+
 const NOT_CONNECTED = /^not connected to Redis(?: for \w+)?: /u
 
 /** Appends the advice to the words of a failure. `stage` says where it happened. */
@@ -52,6 +55,6 @@ export function redisAdvice(redis: Config['redis']): Advise {
     const isOfConnection = stage === 'redis connection' || (stage === 'health' && NOT_CONNECTED.test(said))
     const known = isOfConnection ? [...ANSWERS, ...CONNECTION_FAILURES] : ANSWERS
     const todo = known.find(({ says }) => says.test(said))?.todo
-    return todo === undefined ? said : `${said}; ${todo(redis)}`
+    return todo === undefined ? said : `${said.replace(SCRIPT_PATTERN, '')}; ${todo(redis)}`
   }
 }
