@@ -9,7 +9,7 @@ import { makeCertificates } from '@peerage/test-support/certificates.js'
 import { HAPROXY } from '@peerage/test-support/haproxy.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
 import { freePort, freePortBoth, freePortPair } from '@peerage/test-support/ports.js'
-import { REPOSITORY } from '@peerage/test-support/node.js'
+import { PEERAGE_BIN, REPOSITORY } from '@peerage/test-support/node.js'
 import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
 import { REDIS, startRedis } from '@peerage/test-support/redis.js'
 import { useCommand } from './command.js'
@@ -218,6 +218,27 @@ describe('a node', () => {
     const line = await child.line((text) => (text.includes(' ready ') ? text : undefined), START_MS)
     expect(line).toMatch(/^\d\d:\d\d:\d\d INFO {2}ready url=http:\/\/127\.0\.0\.1:\d+ port=\d+ /)
     expect(child.lines.filter((text) => text.startsWith('{'))).toEqual([])
+  })
+
+  // util-linux's script(1) is a terminal for the program that it runs.
+  test.each([{}, { NO_COLOR: '1' }])('on a terminal it says what to open (%j)', async (env) => {
+    const command = `${process.execPath} ${PEERAGE_BIN} serve --port 0`
+    const child = await startChild({
+      command: 'script',
+      args: ['-qec', command, '/dev/null'],
+      env: { ...process.env, TERM: 'xterm', ...env },
+    })
+    cleanups.push(
+      () => child.stop(),
+      // A node outlives its terminal.
+      async () => (await childrenOf(child.pid)).forEach((pid) => process.kill(pid, 'SIGTERM')),
+    )
+    await child.line((text) => (text.includes('Ctrl-C ends it.') ? true : undefined), START_MS)
+    const text = child.lines.join('\n').replaceAll('\r', '')
+    expect(text).toMatch(/^Peerage is ready\.\n.*\n {2}http:\/\/127\.0\.0\.1:\d+\nOnly this machine/m)
+    expect(text).toMatch(/peerage\.js serve --host 0\.0\.0\.0 --open$/m)
+    expect(text).toContain('NO_COLOR' in env ? ' INFO  listening url=' : '\u001B[32mINFO ')
+    expect(text).not.toContain('"level"')
   })
 
   test('Redis absent at start: says so, /healthz is fine, /readyz knows why; Redis comes, and it is ready', async () => {

@@ -119,7 +119,8 @@ function optionsOf(leaf: Leaf): Option[] {
 function defaultOf(leaf: Leaf): string {
   const value = leaf.default
   if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) return ''
-  return ` (default ${Array.isArray(value) ? value.join(',') : String(value)})`
+  const text = Array.isArray(value) ? value.join(',') : value
+  return ` (default ${typeof text === 'string' ? text : JSON.stringify(text)})`
 }
 
 /** The values of the flags of a parsed command, and the words on its line that are no flags. */

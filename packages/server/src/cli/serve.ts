@@ -121,7 +121,7 @@ function lettingIn(
     (each) => new URL(each).origin,
   )
   return [
-    `${intro}`,
+    intro,
     `${start} --open`,
     'or, for nobody but the pages of this node, with',
     `${start} --origins ${pages.join(',')}`,

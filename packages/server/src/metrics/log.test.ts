@@ -1,6 +1,6 @@
 import { RegistryUnavailable } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
-import { createLogger, errorLog, eventLog, wantsColors } from './log.js'
+import { createLogger, errorLog, eventLog } from './log.js'
 import { prettyLine } from './pretty.js'
 
 function capture() {
@@ -155,13 +155,4 @@ describe('a line for people', () => {
   test('stays as it is where it is no line of the logger', () => {
     expect(prettyLine('plain words\n', true)).toBe('plain words\n')
   })
-})
-
-test.each([
-  [{}, true],
-  [{ NO_COLOR: '' }, true],
-  [{ NO_COLOR: '1' }, false],
-  [{ TERM: 'dumb' }, false],
-])('colors with the environment %j: %s', (environment, wanted) => {
-  expect(wantsColors(environment)).toBe(wanted)
 })

@@ -44,7 +44,8 @@ export function standardOutput(format: LogFormat): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
   output.on('error', () => {})
   if (!isPretty(format)) return output
-  const isColored = isTerminal() && wantsColors(process.env)
+  // Node looks at NO_COLOR and TERM.
+  const isColored = isTerminal() && process.stdout.hasColors()
   return { write: (line) => void output.write(prettyLine(line, isColored)) }
 }
 
@@ -54,11 +55,6 @@ export function isPretty(format: LogFormat): boolean {
 }
 
 const isTerminal = (): boolean => isatty(1)
-
-/** https://no-color.org: set to anything but nothing. A dumb terminal shows the codes as they are. */
-export function wantsColors({ NO_COLOR, TERM }: Readonly<Record<string, string | undefined>>): boolean {
-  return (NO_COLOR ?? '') === '' && TERM !== 'dumb'
-}
 
 /** While the same thing keeps failing, it is logged this often, with the number of times in between. */
 const REPEAT_EVERY_MS = 10_000
