@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-// For containers without a shell: exits 0 when what is asked lives.
-//   healthcheck.js http://127.0.0.1:9000/healthz   a node (https too: its certificate is for other names, so it is not checked)
-//   healthcheck.js stun:127.0.0.1:9901             a P2P server: one Binding request, RFC 8489 §5
+// For containers without a shell. Exits with 0 when the target is alive, else with 1.
+//   healthcheck.js http://127.0.0.1:9000/healthz   a node (or https: the certificate is for other names, so it is not checked)
+//   healthcheck.js stun:127.0.0.1:9901             a P2P server, asked with one Binding request (RFC 8489 §5)
 import { createSocket } from 'node:dgram'
 import { randomBytes } from 'node:crypto'
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 
-/** Below the container engine's own deadline, so that the reason is said. */
+/** Shorter than the deadline of the container engine, so that this program prints the reason. */
 const DEADLINE_MS = 2_500
 const MAGIC_COOKIE = 0x2112a442
 const BINDING_REQUEST = 0x0001

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Committed and executable, so that the first `npm ci` links it before anything is built.
+// This file is committed and executable, so that the first `npm ci` links it before anything is built.
 import { existsSync } from 'node:fs'
 
-// A terminal that closes ends no node, also while one is loading; main.js says what it does instead.
+// A terminal that closes does not end a node, not even while it loads. main.js then decides what SIGHUP does.
 process.on('SIGHUP', () => {})
 
 const main = new URL('../dist/main.js', import.meta.url)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { checkBacklog } from './doctor-checks.js'
 
-describe('how many connections may wait', () => {
+describe('the number of connections that may wait to be accepted', () => {
   test.each([
     ['4096\n', 'ok', /^4096 connections/],
     ['511\n', 'warn', /^only 511 .*net\.core\.somaxconn to 4096/],
@@ -16,7 +16,7 @@ describe('how many connections may wait', () => {
     expect(found.text).toMatch(text)
   })
 
-  test('where there is no such file, it says that it does not know', () => {
+  test('without that file, it says that it does not know', () => {
     const found = checkBacklog(() => {
       throw new Error('ENOENT')
     })

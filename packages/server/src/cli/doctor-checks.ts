@@ -13,16 +13,16 @@ import { readTls } from '../config/tls-files.js'
 export interface Finding {
   verdict: 'ok' | 'warn' | 'fail'
   subject: string
-  /** What was found, and, unless it is ok, what to do. */
+  /** What was found. For a warning or a failure, also what to do. */
   text: string
 }
 
 const OLDEST_NODE = [20, 19] as const
-/** Beside its connections a node needs descriptors for Redis, logs, files and Node itself. */
+/** A node also needs descriptors for Redis, logs, files and Node itself. */
 const SPARE_DESCRIPTORS = 200
-/** Linux's own default since 5.4. */
+/** The default of Linux since 5.4. */
 const WAITING_CONNECTIONS = 4_096
-/** A STUN server on the internet answers within 200 ms; two requests may be lost. */
+/** A STUN server on the internet answers within 200 ms. Two requests may be lost. */
 const STUN_QUERY = { rtoMs: 300, attempts: 3, lastWaitRtos: 3 } as const
 
 export function checkNodeVersion(version: string): Finding {
@@ -34,7 +34,7 @@ export function checkNodeVersion(version: string): Finding {
   return { verdict: 'fail', subject, text: `version ${version}: install ${OLDEST_NODE.join('.')} or later` }
 }
 
-/** Linux tells a process its limits in /proc. */
+/** On Linux, a process reads its limits in /proc. */
 export function checkDescriptors(config: Config, readFile: (path: string) => string): Finding {
   const subject = 'descriptors'
   let table: string
@@ -55,23 +55,30 @@ export function checkDescriptors(config: Config, readFile: (path: string) => str
   return { verdict: 'warn', subject, text: `${soft}: about ${most} connections; ${advice}` }
 }
 
-/** When a node dies, its peers come to the others at once; whom the system turns away asks again in 1, 3, 7, 15 s. */
+/**
+ * When a node dies, all its peers connect to the other nodes at once. A connection that the system refuses is tried again
+ * only after 1, 3, 7 and 15 s.
+ */
 export function checkBacklog(readFile: (path: string) => string): Finding {
   const subject = 'backlog'
   let most: number
   try {
     most = Number(readFile('/proc/sys/net/core/somaxconn'))
   } catch {
-    // Only Linux has it there.
-    return { verdict: 'warn', subject, text: 'how many connections may wait cannot be read here' }
+    // Only Linux has this file.
+    return {
+      verdict: 'warn',
+      subject,
+      text: 'how many connections may wait to be accepted cannot be read here',
+    }
   }
   if (most >= WAITING_CONNECTIONS)
     return { verdict: 'ok', subject, text: `${most} connections may wait to be accepted` }
-  const advice = `set net.core.somaxconn to ${WAITING_CONNECTIONS} or more, or a node's death takes its peers longer`
+  const advice = `set net.core.somaxconn to ${WAITING_CONNECTIONS} or more; else, when a node dies, its peers take longer to reconnect`
   return { verdict: 'warn', subject, text: `only ${most} connections may wait to be accepted: ${advice}` }
 }
 
-/** Whoever renews certificates does so well before the last tenth of their life. */
+/** Certificates are usually renewed well before the last tenth of their life. */
 const LAST_TENTH = 0.1
 
 /** The certificate that `serve` would serve. */
@@ -85,7 +92,11 @@ export function checkTls({ tls }: Config, now: number): Finding {
       return { verdict: 'fail', subject, text: `the certificate begins on ${validFrom}: check the clock` }
     const until = `the certificate ends on ${validTo}`
     if (to - now > LAST_TENTH * (to - from)) return { verdict: 'ok', subject, text: until }
-    return { verdict: 'warn', subject, text: `${until}: renew it; nodes take it up by themselves` }
+    return {
+      verdict: 'warn',
+      subject,
+      text: `${until}: renew it; running nodes read the new file by themselves`,
+    }
   } catch (error) {
     return { verdict: 'fail', subject, text: reasonOf(error) }
   }
@@ -95,18 +106,18 @@ export function checkEntrance(config: Config): Finding {
   const subject = 'entrance'
   const rules = [
     config.access.key === null ? '' : 'a shared key',
-    config.origins.length === 0 ? '' : `pages of ${config.origins.join(', ')} only`,
+    config.origins.length === 0 ? '' : `only pages of ${config.origins.join(', ')}`,
   ].filter((rule) => rule !== '')
   if (rules.length > 0) return { verdict: 'ok', subject, text: rules.join('; ') }
-  if (isLoopback(config.host)) return { verdict: 'ok', subject, text: 'this machine only' }
+  if (isLoopback(config.host)) return { verdict: 'ok', subject, text: 'only this machine' }
   return {
     verdict: 'warn',
     subject,
-    text: `open: anybody who reaches ${config.host} may claim names; set access.key or origins`,
+    text: `open: everybody who reaches ${config.host} may claim names; set access.key or origins`,
   }
 }
 
-/** Whether what peers are told about P2P and TURN is true: each address is asked, as a peer would. */
+/** Checks the P2P and TURN servers that peers are told to use: it asks each address as a peer would. */
 export async function checkAdvice(config: Config): Promise<Finding[]> {
   const { server, advertise, useAsP2PServer, turn } = config.p2p
   const findings: Finding[] = []
@@ -115,20 +126,20 @@ export async function checkAdvice(config: Config): Promise<Finding[]> {
     findings.push({
       verdict: 'warn',
       subject: 'p2p server',
-      text: 'none: peers reach each other through this server',
+      text: 'none: peers exchange messages through this server only',
     })
   else if (advertise === null) {
     const text = 'integrated, on the TCP port + 1; behind a balancer set p2p.advertise'
     findings.push({ verdict: 'ok', subject: 'p2p server', text })
   } else {
-    const text = `integrated, told as ${advertise}; UDP there must reach TCP port + 1 of this node`
+    const text = `integrated, advertised as ${advertise}: UDP there must reach TCP port + 1 of this node`
     findings.push({ verdict: 'ok', subject: 'p2p server', text })
   }
   if (turn.urls.length === 0)
     findings.push({
       verdict: 'warn',
       subject: 'turn',
-      text: 'none: where no direct path exists, this server relays',
+      text: 'none: where no direct path exists, this server relays messages',
     })
   for (const url of turn.urls) findings.push(await checkTurn(url))
   return findings
@@ -139,7 +150,7 @@ async function checkTurn(url: string): Promise<Finding> {
   const read = parseIceUrl(url)
   if (!read.ok) return { verdict: 'fail', subject, text: `${url} ${read.problem}` }
   if (iceTransport(read.value) !== 'udp')
-    return { verdict: 'ok', subject, text: `${url} (not asked: only UDP can be)` }
+    return { verdict: 'ok', subject, text: `${url} (not tried: only UDP can be)` }
   return checkStun(subject, url, { host: read.value.host, port: icePort(read.value) })
 }
 
@@ -149,12 +160,12 @@ async function checkStun(
   target: { host: string; port: number } | undefined,
 ): Promise<Finding> {
   if (target === undefined) return { verdict: 'fail', subject, text: `${at} is not host:port` }
-  const advice = `check the name, the process there, and that UDP ${target.port} passes every firewall`
+  const advice = `check the name, the process there, and that every firewall lets UDP ${target.port} through`
   let address: string
   let socket: Socket
   try {
     address = (await lookup(target.host)).address
-    // Not to be had where a machine has no IPv6.
+    // Fails on a machine without IPv6.
     socket = await bindUdp(isIPv6(address) ? '::' : '0.0.0.0', 0)
   } catch (error) {
     return { verdict: 'fail', subject, text: `${at}: ${reasonOf(error)}; ${advice}` }
@@ -184,6 +195,6 @@ export function checkPage(config: Config): Finding {
   return {
     verdict: 'warn',
     subject,
-    text: `not built (${PAGE_DIRECTORY}): run npm run build, or say --no-page`,
+    text: `not built (${PAGE_DIRECTORY}): run npm run build, or set --no-page`,
   }
 }

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { configSchema } from '../config/schema.js'
 import { checkLinks } from './doctor-links.js'
 
-// Links with TLS, and nodes that are processes: test/cluster/doctor.test.ts.
+// Links with TLS, and nodes that are processes of their own, are in test/cluster/doctor.test.ts.
 
 const servers: Server[] = []
 afterEach(() => {
@@ -36,7 +36,7 @@ const told = (port: number): string =>
     proof: { type: 'token', token: 'x'.repeat(22) },
   })
 
-/** What doctor finds among live nodes that announce these texts; undefined: nothing. */
+/** What doctor finds when live nodes announce these texts. Undefined: a node announces nothing. */
 async function found(
   announced: readonly (string | undefined)[],
   {
@@ -57,12 +57,12 @@ async function found(
   return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
 }
 
-const ID_LINE = 'ok links: the id of a node is `node` in each line of its own log'
+const ID_LINE = 'ok links: the id of a node is the field `node` in each line of its own log'
 
 describe('links to the other nodes', () => {
-  test('are off: it says so, and how many other nodes have them on', async () => {
+  test('that are off: doctor says so, and how many other nodes have them on', async () => {
     expect(await found([undefined], { host: null })).toEqual([
-      expect.stringMatching(/^ok links: off: .*links\.host lets them go directly$/),
+      expect.stringMatching(/^ok links: off: .*with links\.host they go directly$/),
     ])
     expect(await found([told(1), undefined], { host: null })).toEqual([
       expect.stringMatching(/^warn links: off: .*; 1 other live node has them on$/),
@@ -78,8 +78,8 @@ describe('links to the other nodes', () => {
     )
   test.each([
     ['the address from which it reaches Redis', { host: '0.0.0.0', localAddress: '127.0.0.1' }, '127.0.0.1'],
-    ['what it is to advertise', { host: '10.0.0.1', advertise: '[::1]:9200' }, '::1'],
-  ])('would lead nowhere: %s is loopback', async (_, settings, address) => {
+    ['the address that is set', { host: '10.0.0.1', advertise: '[::1]:9200' }, '::1'],
+  ])('do not work when %s is loopback', async (_, settings, address) => {
     expect(await found([], settings)).toEqual([expect.stringMatching(/^ok links: on/), useless(address)])
   })
 
@@ -88,11 +88,11 @@ describe('links to the other nodes', () => {
     { host: '0.0.0.0', localAddress: '10.0.0.7' },
     { host: '0.0.0.0', localAddress: '127.0.0.1', advertise: '10.0.0.7:1' },
     { host: '::' },
-  ])('lead somewhere: %j', async (settings) => {
+  ])('work with %j', async (settings) => {
     expect(await found([], settings)).toHaveLength(1)
   })
 
-  test('another node that announces loopback is named: only its own machine reaches that', async () => {
+  test('doctor names another node that announces loopback, which only its own machine reaches', async () => {
     const [line] = await found([told(await listening())], { host: '10.0.0.1' })
     expect(line).toMatch(
       /^warn links: node \S{8} announces 127\.0\.0\.1:\d+, which only its own machine can reach\. Set its links\.advertise/,
@@ -103,7 +103,7 @@ describe('links to the other nodes', () => {
     expect(await found([])).toEqual([expect.stringMatching(/^ok links: on; no other node is live/)])
   })
 
-  test('nodes that can be reached are counted, with their addresses', async () => {
+  test('doctor counts the nodes that it can reach, with their addresses', async () => {
     const ports = [await listening(), await listening()]
     const [line, ...more] = await found(ports.map(told))
     expect(more).toEqual([])
@@ -111,7 +111,7 @@ describe('links to the other nodes', () => {
     for (const port of ports) expect(line).toContain(`127.0.0.1:${port}`)
   })
 
-  test('a node that cannot be reached is named, with what to do; the others are still tried', async () => {
+  test('doctor names a node that it cannot reach, with what to do, and still tries the others', async () => {
     const [open, closed] = [await listening(), await closedPort()]
     expect(await found([told(closed), told(open)])).toEqual([
       `ok links: 1 of 2 live nodes can be reached: 127.0.0.1:${open}`,
@@ -124,12 +124,14 @@ describe('links to the other nodes', () => {
     ])
   })
 
-  test('nodes without links, and what is no announcement, are told apart', async () => {
+  test('doctor tells nodes without links from nodes whose announcement it does not understand', async () => {
     expect(await found([undefined, '{}'])).toEqual([
       expect.stringMatching(
         /^warn links: 1 of 2 live nodes have links off: set links\.host there, too \([\w-]{8}\)$/,
       ),
-      expect.stringMatching(/^warn links: node \S{8} announces what this version does not understand/),
+      expect.stringMatching(
+        /^warn links: node \S{8} announces something that this version does not understand/,
+      ),
       ID_LINE,
     ])
   })
@@ -141,7 +143,7 @@ describe('links to the other nodes', () => {
     ])
   })
 
-  test('of a whole tier that is out of reach a few are named, and the others counted', async () => {
+  test('of a whole cluster that is out of reach, doctor names a few nodes and counts the others', async () => {
     const lines = await found(Array.from({ length: 12 }, () => 'x'))
     expect(lines).toHaveLength(10)
     expect(lines.at(-2)).toBe('warn links: and 4 more nodes')

@@ -11,7 +11,7 @@ import type { Finding } from './doctor-checks.js'
 
 /** A node in the same network answers within milliseconds. */
 const ANSWER_WITHIN_MS = 2_000
-/** Of so many nodes each is named; a whole tier that is out of reach needs no more to be understood. */
+/** At most this many nodes are named. When a whole cluster is out of reach, more names do not help. */
 const NAMED_MOST = 8
 
 type Outcome =
@@ -22,7 +22,8 @@ type Outcome =
 const subject = 'links'
 
 /**
- * Whether this machine reaches the other nodes directly, as they tell it to. `localAddress`: from which it reaches Redis.
+ * Whether this machine reaches the other nodes at the addresses that they announce. `localAddress` is the address from
+ * which it reaches Redis.
  */
 export async function checkLinks(
   config: Config,
@@ -34,16 +35,20 @@ export async function checkLinks(
   if (config.links.host === null) return [await whereOff(live, nodes)]
   const own = checkOwn(config.links, localAddress)
   if (live.length === 0)
-    return [{ verdict: 'ok', subject, text: 'on; no other node is live to be tried' }, ...own]
+    return [{ verdict: 'ok', subject, text: 'on; no other node is live, so there is none to try' }, ...own]
   const outcomes = await Promise.all(live.map(({ node }) => tryNode(node, nodes, config)))
   const findings = [...reached(outcomes), ...silent(outcomes), ...unreached(outcomes)]
   if (outcomes.some(({ state }) => state !== 'reached'))
-    findings.push({ verdict: 'ok', subject, text: 'the id of a node is `node` in each line of its own log' })
+    findings.push({
+      verdict: 'ok',
+      subject,
+      text: 'the id of a node is the field `node` in each line of its own log',
+    })
   return [...findings, ...own]
 }
 
 async function whereOff(live: readonly { node: NodeId }[], nodes: Nodes): Promise<Finding> {
-  const text = 'off: messages between nodes go through Redis; links.host lets them go directly'
+  const text = 'off: messages between nodes go through Redis; with links.host they go directly'
   const announced = await Promise.all(live.map(({ node }) => nodes.announced(node)))
   const on = announced.filter((one) => one !== undefined).length
   if (on === 0) return { verdict: 'ok', subject, text }
@@ -54,7 +59,7 @@ async function whereOff(live: readonly { node: NodeId }[], nodes: Nodes): Promis
   }
 }
 
-/** What the node of this configuration would tell the others, where that is of no use to them. */
+/** Warns when the node of this configuration would announce an address that the others cannot reach. */
 function checkOwn({ host, advertise }: Config['links'], localAddress: string | undefined): Finding[] {
   if (host === null || isLoopback(host)) return []
   const told = parseHostPort(advertise)?.host ?? (isEveryAddress(host) ? localAddress : host)
@@ -69,7 +74,7 @@ async function tryNode(node: NodeId, nodes: Nodes, { links, times }: Config): Pr
   if (text === undefined) return { state: 'silent', node }
   const announcement = parseAnnouncement(text)
   if (announcement === undefined)
-    return unreached('announces what this version does not understand. Run one version everywhere')
+    return unreached('announces something that this version does not understand. Run one version everywhere')
   if (links.plain !== (announcement.proof.type === 'token')) {
     const is = links.plain ? 'with' : 'without'
     return unreached(
@@ -93,19 +98,19 @@ function adviceFor(error: unknown, seconds: number): string {
   const lapse = `it is listed for up to ${seconds} s after (times.nodeLeaseMs)`
   if (error instanceof WrongCertificate)
     return `its certificate is not the announced one: another node or program answers there. Give each node a links.advertise of its own. If that node was restarted just now, ${lapse}`
-  return `${reasonOf(error)}. If it cannot dial this machine either, messages between the two go through Redis. Open its links.port in firewalls, or set its links.advertise. If it has died just now, ${lapse}`
+  return `${reasonOf(error)}. If it cannot connect to this machine either, messages between the two go through Redis. Open its links.port in firewalls, or set its links.advertise. If it has died just now, ${lapse}`
 }
 
-/** What answers has another certificate than the one that the node has announced. */
+/** The certificate at the address of a node is not the one that the node has announced. */
 class WrongCertificate extends Error {}
 
-/** Opens a connection as a link would, as far as the proof that this machine can check, and ends it. */
+/** Opens a connection as a link does, up to the proof that this machine can check. Then it ends the connection. */
 async function open({ address: { host, port }, proof }: Announcement): Promise<void> {
   if (proof.type === 'token') {
     const socket = connect({ host, port })
     return await once(socket, 'connect').finally(() => socket.destroy())
   }
-  // No authority signs it: the announced digest is what makes it the right one.
+  // No authority signs the certificate. It is right when its digest is the announced one.
   const socket = connectTls({ host, port, minVersion: 'TLSv1.3', rejectUnauthorized: false })
   try {
     await once(socket, 'secureConnect')
@@ -124,7 +129,7 @@ function once(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void>
     socket.once(event, resolve).on('error', reject)
     socket.once('close', () => {
       clearTimeout(late)
-      reject(new Error('it hangs up'))
+      reject(new Error('the other side closed the connection'))
     })
   })
 }

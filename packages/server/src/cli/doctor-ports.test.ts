@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { configSchema, type ConfigInput } from '../config/schema.js'
 import { checkPorts } from './doctor-ports.js'
 
-/** Somebody else's port, and what they say to everybody. */
+/** The port of another server, which gives this answer to every request. */
 async function taken(answer: string): Promise<number> {
   const server = createServer((_, response) => void response.end(answer))
   onTestFinished(() => void server.close())
@@ -20,7 +20,7 @@ async function found(config: ConfigInput): Promise<string[]> {
   return findings.map(({ verdict, subject, text }) => `${verdict} ${subject}: ${text}`)
 }
 
-test('where any port will do, it says so', async () => {
+test('for port 0 doctor says that any free port will do', async () => {
   const any = { port: 0, admin: { port: 0 }, links: { host: '127.0.0.1' } }
   expect(await found(any)).toEqual([
     'ok port: any free TCP port of 127.0.0.1 will do',
@@ -32,14 +32,14 @@ test('where any port will do, it says so', async () => {
   ])
 })
 
-test('a port that is free is named', async () => {
+test('doctor names a port that is free', async () => {
   const port = await freePort()
   expect(await found({ port })).toEqual([`ok port: TCP ${port} on 127.0.0.1 is free`])
 })
 
-test('a running node has taken its ports: that is no failure', async () => {
+test('ports that a running node has taken are no failure', async () => {
   const [port, links] = [await taken('{"version":"1.2.3","protocol":1}'), await taken('')]
-  const right = 'is taken, and a node of Peerage runs here: right, if it is the node of these settings'
+  const right = 'is taken, and a node of Peerage runs here: fine, if that is the node of these settings'
   expect(await found({ port, links: { host: '127.0.0.1', port: links } })).toEqual([
     `warn port: TCP ${port} on 127.0.0.1 ${right}`,
     `warn links port: TCP ${links} on 127.0.0.1 ${right}`,
@@ -47,7 +47,7 @@ test('a running node has taken its ports: that is no failure', async () => {
 })
 
 test.each(['', '{"version":"nginx"}', 'null', 'x'.repeat(5_000)])(
-  'another program has: that is a failure (it says %j)',
+  'a port that another program has taken is a failure (it answers %j)',
   async (answer) => {
     const port = await taken(answer)
     expect(await found({ port })).toEqual([
@@ -56,7 +56,7 @@ test.each(['', '{"version":"nginx"}', 'null', 'x'.repeat(5_000)])(
   },
 )
 
-test('a port of its own that another program has is a failure, beside no node', async () => {
+test('a taken port for links is a failure when no node has the main port', async () => {
   const links = { host: '127.0.0.1', port: await taken('{"version":"1.2.3","protocol":1}') }
   expect(await found({ port: 0, links })).toEqual([
     expect.stringMatching(/^ok port/),
@@ -64,7 +64,7 @@ test('a port of its own that another program has is a failure, beside no node', 
   ])
 })
 
-test('an address that this machine lacks is named without the port that nobody asked for', async () => {
+test('for port 0 on an address that this machine lacks, doctor does not name a port', async () => {
   expect(await found({ port: 0, host: '192.0.2.1', open: true })).toEqual([
     'fail port: any TCP port on 192.0.2.1: this machine has no such address; change host (--host)',
   ])

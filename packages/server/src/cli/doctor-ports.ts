@@ -19,8 +19,8 @@ import type { Finding } from './doctor-checks.js'
 const ANSWER_WITHIN_MS = 1_000
 
 /**
- * Takes each port for a moment, as `serve` would. Where a node of ours has the first one, doctor most likely runs beside
- * it, and finds the ports of that node taken: no failure.
+ * Listens on each port for a moment, as `serve` would. When a node of Peerage has the first port, doctor most likely runs
+ * beside the node of these settings. Then its ports are taken, and that is no failure.
  */
 export async function checkPorts(config: Config): Promise<Finding[]> {
   const { host, port, p2p, admin, links } = config
@@ -32,7 +32,7 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
       const isTaken = error instanceof PortUnavailable && error.isTaken
       if (isTaken && subject === 'port') isBesideNode = await isNode(config)
       if (!isTaken || !isBesideNode) return { verdict: 'fail', subject, text: reasonOf(error) }
-      const text = `TCP ${at.port} on ${at.host} is taken, and a node of Peerage runs here: right, if it is the node of these settings`
+      const text = `TCP ${at.port} on ${at.host} is taken, and a node of Peerage runs here: fine, if that is the node of these settings`
       return { verdict: 'warn', subject, text }
     }
   }
@@ -67,7 +67,7 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
 const freePort = ({ host, port }: ListenAt): string =>
   port === 0 ? `any free TCP port of ${host} will do` : `TCP ${port} on ${host} is free`
 
-/** Whether a node answers where this configuration has its main port. */
+/** Whether a node answers at the main port of this configuration. */
 async function isNode({ host, port, tls }: Config): Promise<boolean> {
   const url = `${localHost(host)}:${port}/version`
   const options = { timeout: ANSWER_WITHIN_MS, agent: false } as const
@@ -75,7 +75,7 @@ async function isNode({ host, port, tls }: Config): Promise<boolean> {
     const request =
       tls.cert === null
         ? getHttp(`http://${url}`, options)
-        : // Who answers is no secret, and the name in the certificate is not this one.
+        : // Nothing secret is asked, and the certificate is for another name.
           getHttps(`https://${url}`, { ...options, rejectUnauthorized: false })
     request.on('response', (response) => {
       let text = ''
