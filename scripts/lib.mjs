@@ -1,4 +1,4 @@
-// Shared by the scripts. Plain Node without packages, because the scripts run before anything is installed.
+// What the scripts share. Plain Node and no packages: they run before anything is installed.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ const WORK = `${ROOT}.work/`
 const TICK_MS = 10_000
 const OLDEST_NODE = [20, 19]
 
-/** Runs a step and prints its name, and every ten seconds that it still runs. Resolves with the exit code. */
+/** Says what is being done, and on long steps every ten seconds that it still is. Resolves with the exit code. */
 export async function step(what, command, args, options = {}) {
   console.log(`\n▸ ${what} …`)
   const startedAt = Date.now()
@@ -37,18 +37,18 @@ export function requireNode() {
   process.exit(1)
 }
 
-/** Ends this process with 2. Prints one line about the wrong arguments, then the usage. */
+/** Ends this process with 2: one line says what is wrong with its arguments, and then comes how it is used. */
 export function refuse(wrong, usage) {
   console.error(`${wrong.replaceAll('\n', ' ')}\n\n${usage}`)
   process.exit(2)
 }
 
-/** Returns what `act` returns. When `act` throws because of wrong arguments, it refuses them. */
+/** What `act` returns; wrong arguments that it throws are refused. */
 export async function orRefuse(usage, act) {
   try {
     return await act()
   } catch (error) {
-    // parseArgs throws the first kind, test/support/usage.ts the second.
+    // The former are of parseArgs, the latter of test/support/usage.ts.
     if (/^(?:ERR_PARSE_ARGS_|WRONG_USAGE$)/.test(error?.code)) refuse(error.message, usage)
     throw error
   }
@@ -80,7 +80,7 @@ function isInstalled() {
     .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))
 }
 
-/** Compiles every package, and builds the page for browsers. Resolves with true on success. */
+/** Compiles every package, and the page for browsers. Resolves with whether all is well. */
 export async function build() {
   const compiled = await step('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
   if (compiled !== 0) return false
@@ -95,8 +95,8 @@ export function bin(path) {
 }
 
 /**
- * Runs tests and counts them. `env` is added to the environment. A file that cannot be loaded counts as one failure, and
- * so does a run without a report.
+ * Runs tests and counts them; `env` is added to the environment. A file that cannot even be loaded is one failure; so is
+ * a run without a report.
  */
 export async function runTests(what, name, args, env = {}) {
   mkdirSync(WORK, { recursive: true })
@@ -108,7 +108,7 @@ export async function runTests(what, name, args, env = {}) {
     env: { ...process.env, ...env },
   })
   const counted = count(report)
-  // A failure outside of the tests: an unhandled rejection, or a crash.
+  // Something outside of any test failed: an unhandled rejection, a crash.
   if (code !== 0 && counted.failed === 0) counted.failed = 1
   return counted
 }
@@ -125,7 +125,7 @@ function count(report) {
   return { passed: numPassedTests, failed }
 }
 
-/** Prints the last line of a script that runs tests, and writes the record for .ci/run, which adds them up. */
+/** The last line of a script that tests, and the record that .ci/run adds up. */
 export function conclude(name, { passed, failed }) {
   mkdirSync(WORK, { recursive: true })
   writeFileSync(`${WORK}${name}-summary`, `${passed} ${failed}\n`)
