@@ -93,7 +93,7 @@ test('[WL4] an end that the tier has made goes to the console, once, where nobod
     expect(ann.state.state).toBe('closed')
     expect(told.mock.calls).toEqual([
       [
-        'Peerage: the peer ann is closed for good (superseded): the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+        'Peerage: the peer ann is closed for good (superseded): the holder connected again elsewhere. Connections with the same `secret` are the same peer: give each peer its own secret.',
       ],
     ])
     await join({ name: 'bob' })
@@ -715,7 +715,7 @@ test('[WL4] what a node refuses for good says what to do, and never its code twi
   tier.cut('ann', 'superseded')
   expect(peer.state).toMatchObject({
     detail:
-      'the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+      'the holder connected again elsewhere. Connections with the same `secret` are the same peer: give each peer its own secret.',
   })
 })
 
@@ -739,11 +739,11 @@ test('[WD4] every end of a send is a sentence with its recipient', async () => {
     expect.stringMatching(
       /^not delivered to bob: there is no channel to it; open one with `peer.p2p.connect`/,
     ),
-    expect.stringMatching(/^not delivered to bob: it is larger than one message may be/),
+    expect.stringMatching(/^not delivered to bob: the message is over the size limit/),
     expect.stringMatching(
-      /^not delivered to ann: no answer came in time: its peer is away, or its application does not listen for `message`. It may/,
+      /^not delivered to ann: no acknowledgement came in time: the peer is away, or its application does not listen for `message`. The message may/,
     ),
-    expect.stringMatching(/^not delivered to bob: this peer is closed, `peer.state` says why/),
+    expect.stringMatching(/^not delivered to bob: this peer is closed, and `peer.state` says why/),
   ])
 })
 
