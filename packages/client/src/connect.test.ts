@@ -735,7 +735,7 @@ test('[WD4] every end of a send is a sentence with its recipient', async () => {
   ann.close()
   said.push(await message(ann.send('bob', 1)))
   expect(said).toEqual([
-    expect.stringMatching(/^not delivered to bob: no peer holds this name.*`watch` it/),
+    expect.stringMatching(/^not delivered to bob: no peer holds this name.*`watch` the name/),
     expect.stringMatching(
       /^not delivered to bob: there is no channel to it; open one with `peer.p2p.connect`/,
     ),

@@ -1,5 +1,5 @@
 import { limits } from '@peerage/protocol'
-import { encodeParts } from './delivery/body.js'
+import { encodeFragments } from './delivery/body.js'
 import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
@@ -97,7 +97,7 @@ export class Peer {
     checkOptions(options, sendKinds)
     const { signal, deadlineMs, via = 'p2p-first' } = options
     const name = nameOrThrow(to, 'to')
-    const parts = encodeParts(data)
+    const parts = encodeFragments(data)
     const failed = (code: SendFailure, why = textOf(code)): PeerageError =>
       new PeerageError(code, `not delivered to ${name}: ${why}`)
     if (parts === undefined) throw failed('too-large')

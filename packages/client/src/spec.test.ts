@@ -3,7 +3,7 @@ import { temporary } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
 import { readTable } from '@peerage/protocol/testing'
 import { expect, test } from 'vitest'
-import { decodeBody, encodeBody, encodeParts, partsOf } from './delivery/body.js'
+import { decodeBody, encodeBody, encodeFragments, fragmentCountOf } from './delivery/body.js'
 import { verdicts } from './delivery/line.js'
 import type { SendFailure } from './lib/error.js'
 
@@ -25,9 +25,9 @@ test('SPEC.md tells how a body is encoded', () => {
     if (body.startsWith('`')) expect(encoded || 'p').toBe((encoded || 'p').replace(/^./, body[1] ?? ''))
   }
   expect(decodeBody('"hé"')).toBe('hé')
-  const parts = encodeParts('x'.repeat(100_000)) ?? []
+  const parts = encodeFragments('x'.repeat(100_000)) ?? []
   expect(parts.map((part) => part.slice(0, 2))).toEqual(['p3', 'p0', 'p0'])
-  expect(parts.map(partsOf)).toEqual([3, 0, 0])
+  expect(parts.map(fragmentCountOf)).toEqual([3, 0, 0])
 })
 
 test('[WE2] SPEC.md tells what a notice means for its message', () => {
@@ -63,5 +63,5 @@ test('the README tells how large a message may be', () => {
     [(length: number) => 'x'.repeat(length), sizeOf(characters)],
     [(length: number) => new Uint8Array(length), sizeOf(bytes)],
   ] as const)
-    expect([encodeParts(make(size))?.length, encodeParts(make(size + 1))]).toEqual([4, undefined])
+    expect([encodeFragments(make(size))?.length, encodeFragments(make(size + 1))]).toEqual([4, undefined])
 })
