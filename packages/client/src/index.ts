@@ -1,4 +1,4 @@
-// What every entry exports; each adds its own `connect`.
+// The exports that all entries share. Each entry adds its own `connect`.
 export type { ConnectOptions } from './connect.js'
 export type { Clock, Timer } from './lib/clock.js'
 export type { Channel, ChannelData, ChannelEvents, ChannelInfo } from './p2p/channel/channel.js'

@@ -31,7 +31,7 @@ interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
 }
 
 /** How a notice ends a message. After a notice with any other code, the message is kept and sent again. */
-export const verdicts: Partial<Record<ErrorCode, SendResult>> = {
+export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
   // To this peer, a name that it may not reach is the same as a name without a holder.
   forbidden: 'unavailable',
@@ -127,10 +127,10 @@ export class Line {
   notice({ seq, code }: Pick<NodeMessageOf<'notice'>, 'seq' | 'code'>): void {
     const held = this.held.find((one) => one.seq === seq)
     if (held === undefined) return
-    const verdict = verdicts[code]
-    if (verdict === 'unavailable') this.#rebind(held)
-    else if (verdict === 'incompatible') this.#endAll(verdict)
-    else if (verdict !== undefined) held.end(verdict)
+    const result = noticeResults[code]
+    if (result === 'unavailable') this.#rebind(held)
+    else if (result === 'incompatible') this.#endAll(result)
+    else if (result !== undefined) held.end(result)
     else if (code === 'away') this.#setAway(true)
     else if (code === 'rate-limited') held.limited++
   }

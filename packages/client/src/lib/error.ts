@@ -2,7 +2,7 @@ import type { CloseReason, ErrorCode } from '@peerage/protocol'
 import { finalTexts } from '@peerage/protocol'
 
 /**
- * Why a message was not delivered (SPEC of the native wire, WD4).
+ * Why a message was not delivered (protocol SPEC.md, WD4).
  *
  * | code | what happened |
  * |---|---|
@@ -30,7 +30,7 @@ export type SendFailure =
 /**
  * Every value of `PeerageError.code`. A `SendFailure` says how a message ended. The other codes:
  *
- * A node refused a request (SPEC of the native wire, section 4):
+ * A node refused a request (protocol SPEC.md, section 4):
  *
  * | code | what happened |
  * |---|---|
@@ -46,7 +46,7 @@ export type SendFailure =
  * | `not-claimed` | The peer does not have its name yet. |
  * | `away`, `already-claimed`, `bad-frame`, `unknown-type`, `too-deep`, `binary` | A node's complaint about one frame. It reaches the `error` event, if at all. |
  *
- * A node closed the connection (SPEC of the native wire, section 5). After `superseded`, `token-expired`, `refused`,
+ * A node closed the connection (protocol SPEC.md, section 5). After `superseded`, `token-expired`, `refused`,
  * `protocol` and `left` the peer is closed for good:
  *
  * | code | what happened |
@@ -63,7 +63,7 @@ export type SendFailure =
  * | code | what happened |
  * |---|---|
  * | `unreachable` | No connection to a node could be made, or the connection broke. The SDK tries again. |
- * | `not-loaded` | A file of the SDK that is loaded later could not be loaded (SPEC between peers, PP39). |
+ * | `not-loaded` | A file of the SDK that is loaded later could not be loaded (SPEC.md, PP39). |
  */
 export type PeerageErrorCode = ErrorCode | CloseReason | SendFailure | 'unreachable' | 'not-loaded'
 

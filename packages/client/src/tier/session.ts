@@ -45,20 +45,20 @@ export interface SessionOptions {
   identity: Identity
   app?: Hello['app']
   name?: Hello['name']
-  /** A function is asked before each attempt to connect, so what it makes is renewable. */
+  /** A function is called before each attempt to connect, so its token can be renewed. */
   token?: string | (() => string | Promise<string>) | undefined
-  /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
+  /** Called when the session is about to end. The promise resolves when a node knows. */
   ending?: ((end: Promise<void>) => void) | undefined
 }
 
-/** Until the first welcome says otherwise. */
+/** Used until the first welcome names another deadline. */
 const DEADLINE_MS = 30_000
 /** The longest deadline of a send, and how long an idle stream is remembered. */
 const DEADLINE_MOST_MS = 5 * 60_000
-/** `leave` waits so long for the node's answer before it closes anyway. */
+/** How long `leave` waits for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
 
-/** One stay on the tier, from its claim to its end, over all its connections: what Peer and the parts stand on. */
+/** One holder of a name, from its claim to its end, over all its connections. Peer and the lazy modules are built on it. */
 export class Session implements P2PContext {
   readonly events = new Events()
   readonly link: Link
@@ -143,7 +143,7 @@ export class Session implements P2PContext {
     return this.#internal.on('room', listener)
   }
 
-  /** Called whenever an attempt to connect has failed and another one will be made. */
+  /** The listener is called when an attempt to connect has failed and another one will follow. */
   onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
     return this.#internal.on('retry', listener)
   }
@@ -174,7 +174,7 @@ export class Session implements P2PContext {
     return this.carriers.outbox.send({ ...message, deadlineMs })
   }
 
-  /** Connects; resolves at the first welcome. Rejects with why there will be none. */
+  /** Connects. Resolves at the first welcome, or rejects with the reason why there will be none. */
   open(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (finish: () => void) => (): void => {
@@ -195,7 +195,7 @@ export class Session implements P2PContext {
     })
   }
 
-  /** Gives the name back, and ends. Resolves when the node has said so, or after 2 s. */
+  /** Gives the name back, and ends. Resolves when the node has confirmed it, or after 2 s. */
   leave(): Promise<void> {
     const { link, clock } = this
     if (link.state.state === 'closed') return Promise.resolve()
@@ -238,7 +238,7 @@ export class Session implements P2PContext {
       this.requests.close()
       this.watches.close()
       this.carriers.close()
-      // A name that was given back, or that somebody else holds, is no use to the next load of the page.
+      // If the name was given back, or somebody else holds it, the next load of the page must not ask for it.
       this.#options.identity.close(state.reason === 'left' || state.reason === 'name-taken')
       this.#options.ending?.(this.link.gone)
       this.#internal.emit('closed')
@@ -272,7 +272,7 @@ export class Session implements P2PContext {
     }
   }
 
-  /** False: nobody can read it, and its sender hears so [WD19]. */
+  /** Returns false if the message cannot be decoded. Its sender is then told [WD19]. */
   #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
     if (kind === 'signal') {
@@ -284,7 +284,7 @@ export class Session implements P2PContext {
     return read !== undefined
   }
 
-  /** What a peer sent; undefined: no SDK encodes such, and the application has been told. */
+  /** Decodes a body. If that fails, reports an `error` event and returns undefined. */
   read(from: Name, body: string): { data: unknown } | undefined {
     try {
       return { data: decodeBody(body) }
