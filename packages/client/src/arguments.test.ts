@@ -14,8 +14,9 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from './testing/fake-tier.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
-// Wrong arguments, as a program without types or with a typing error passes them. The call rejects at once, or throws if it
-// returns no promise, and names the argument. No error appears elsewhere: vitest fails for one that is not handled.
+// Wrong arguments, as a program without types or with a typing error passes them. The call rejects at once, or throws
+// if it returns no promise, and names the argument. No error appears elsewhere: vitest fails for one that is not
+// handled.
 
 const clock = new FakeClock()
 const tier = new FakeTier(clock)
@@ -75,7 +76,7 @@ const rejections: Rows = [
   ...['http://', 'http://[', 'http://tier:99999'].map((url): Rows[number] => [
     `connect('${url}')`,
     () => connect(url),
-    'url must be one such as https://tier.example or http://localhost:9000; ',
+    'url must be an address such as https://peerage.example or http://localhost:9000; it is ',
   ]),
   ...['localhost:9000', 'tier.example', 'ftp://tier', ''].map((url): Rows[number] => [
     `connect('${url}')`,

@@ -36,52 +36,55 @@ import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
 /** The options of `connect`. All are optional. An unknown option is a TypeError. */
 export interface ConnectOptions {
   /**
-   * The name to claim: 1 to 128 bytes of printable UTF-8 (protocol SPEC.md, WN1). Default: the name that `storage` kept from
-   * before a reload, else an unguessable name that the node makes.
+   * The name to claim: 1 to 128 bytes of printable UTF-8 (protocol SPEC.md, WN1). Default: the name that `storage` kept
+   * from before a reload, else an unguessable name that the node makes.
    */
   name?: string | undefined
   /**
-   * The app, a namespace for names: 1 to 32 characters of `a-z`, `0-9` and `-` (WN2). Peers of different apps never meet.
-   * Default: the default app of the node.
+   * The app, a namespace for names: 1 to 32 characters of `a-z`, `0-9` and `-` (WN2). Peers of different apps never
+   * meet. Default: the default app of the node.
    */
   app?: string | undefined
   /**
-   * The access token for the node, if its access rules need one. A function is called before each attempt to connect, so it
-   * can return a fresh token. If it throws or rejects, or takes longer than 10 s, the attempt has failed, and another one
-   * follows (WL5, WL6).
+   * The access token for the node, if its access rules need one. A function is called before each attempt to connect,
+   * so it can return a fresh token. If it throws or rejects, or takes longer than 10 s, the attempt has failed, and
+   * another one follows (WL5, WL6).
    */
   token?: string | (() => string | Promise<string>) | undefined
   /**
-   * The reclaim secret: 22 to 64 characters of base64url (WN5). A peer that shows the same secret again is the same holder of
-   * the name. Default: the secret that `storage` kept, else a random one.
+   * The reclaim secret: 22 to 64 characters of base64url (WN5). A peer that shows the same secret again is the same
+   * holder of the name. Default: the secret that `storage` kept, else a random one.
    */
   secret?: string | undefined
   /**
-   * Keeps the name and the secret, so that a reloaded page or restarted program is the same peer. Default: `sessionStorage`
-   * in a page, else none. For Node, see `fileStorage`. Null: none.
+   * Keeps the name and the secret, so that a reloaded page or restarted program is the same peer. Default:
+   * `sessionStorage` in a page, else none. For Node, see `fileStorage`. Null: none.
    */
   storage?: IdentityStorage | null | undefined
   /**
    * In Node: whether to give the name back when the process ends. This covers `process.exit`, an uncaught error, and a
-   * SIGINT, SIGTERM or SIGHUP that the application does not listen for. It takes at most 500 ms (WL8). Default: true if there
-   * is neither `secret` nor `storage`, because then no later process could reclaim the name.
+   * SIGINT, SIGTERM or SIGHUP that the application does not listen for. It takes at most 500 ms (WL8). Default: true if
+   * there is neither `secret` nor `storage`, because then no later process could reclaim the name.
    *
-   * If the application listens for the signal, its listener ends the process: it calls `process.exit`, or removes itself and
-   * raises the signal again. A listener that first checks that no other listener is left should `await peer.leave()` before,
-   * which removes the SDK's listener.
+   * If the application listens for the signal, its listener ends the process: it calls `process.exit`, or removes
+   * itself and raises the signal again. A listener that first checks whether it is the last one should call `leave()`
+   * before, which removes the SDK's listener.
    */
   leaveOnExit?: boolean | undefined
-  /** Ends the attempt to connect; `connect` then rejects with the signal's reason. It has no effect on a connected peer. */
+  /**
+   * Ends the attempt to connect; `connect` then rejects with the signal's reason. It has no effect on a connected peer.
+   */
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up. Default: 30,000. `Infinity`: never. */
   timeoutMs?: number | undefined
   /**
-   * Called when an attempt to connect has failed and another one will follow. Default: each new reason is written to the
-   * console. Once connected, the `state` event reports failed attempts.
+   * Called when an attempt to connect has failed and another one will follow. Default: each new reason is written to
+   * the console. Once connected, the `state` event reports failed attempts.
    */
   onRetry?: ((failed: FailedAttempt) => unknown) | undefined
   /**
-   * The STUN server to use, as `host:port`. Default: the STUN server of the node, if it has one. Null: none. See SPEC.md, PP21.
+   * The STUN server to use, as `host:port`. Default: the STUN server of the node, if it has one. Null: none. See
+   * SPEC.md, PP21.
    */
   p2pServer?: string | null | undefined
   /** How channels to other peers are made. False: there are no channels, and `peer.p2p` is null. */
@@ -179,7 +182,10 @@ export async function connectOn(
   }
 }
 
-/** Opens the session, and loads the P2P module. That is a third of the SDK, which is not needed before the first welcome. */
+/**
+ * Opens the session, and loads the P2P module. That is a third of the SDK, which is not needed before the first
+ * welcome.
+ */
 async function untilWelcome(
   session: Session,
   modules: Modules,
@@ -227,8 +233,8 @@ function willBeFree(name: string, end: Promise<void>): void {
 }
 
 /**
- * Waits until this page or process has given the name back [WL7]. Otherwise a new hello, over another socket, could overtake
- * the leave, and be refused because the same page still holds the name. Rejects with the signal's reason.
+ * Waits until this page or process has given the name back [WL7]. Otherwise a new hello, over another socket, could
+ * overtake the leave, and be refused because the same page still holds the name. Rejects with the signal's reason.
  */
 async function untilFree(name: string, signal: AbortSignal | undefined): Promise<void> {
   const ends: Iterable<Promise<void>> = endings.get(name) ?? []

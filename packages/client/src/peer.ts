@@ -25,8 +25,8 @@ export interface Waiting {
 /** The options of `send`. */
 export interface SendOptions extends Waiting {
   /**
-   * Milliseconds until the message fails as `timeout`. At most 300,000 (5 minutes). Default: the node's setting `deadlineMs`,
-   * 30,000 unless configured.
+   * Milliseconds until the message fails as `timeout`. At most 300,000 (5 minutes). Default: the node's setting
+   * `deadlineMs`, 30,000 unless configured.
    */
   deadlineMs?: number | undefined
   /** The way of the message; see `Via`. Default: `p2p-first`. */
@@ -45,8 +45,8 @@ const NO_CHANNEL =
   'there is no open channel to it; open one with `peer.p2p.connect`, or send with `via` "p2p-first"'
 
 /**
- * A connected peer, made by `connect`. It sends and receives messages, watches other peers, joins rooms, and opens channels
- * to other peers (`p2p`).
+ * A connected peer, made by `connect`. It sends and receives messages, watches other peers, joins rooms, and opens
+ * channels to other peers (`p2p`).
  *
  * @example
  * const peer = await connect('http://localhost:9000', { name: 'alice' })
@@ -56,8 +56,8 @@ const NO_CHANNEL =
  */
 export class Peer {
   /**
-   * The P2P controller, which opens channels to other peers. Null if P2P is disabled: the option `p2p` is false, or there is
-   * no STUN or TURN server (SPEC.md, PP21). Then every message goes through the server.
+   * The P2P controller, which opens channels to other peers. Null if P2P is disabled: the option `p2p` is false, or
+   * there is no STUN or TURN server (SPEC.md, PP21). Then every message goes through the server.
    */
   readonly p2p: P2P | null
   readonly #session: Session
@@ -76,8 +76,8 @@ export class Peer {
   }
 
   /**
-   * Since when the peer holds its name, in milliseconds of Redis time. It stays the same over reconnects, and over a reload
-   * with the same secret. Another value means that the name was free in between.
+   * Since when the peer holds its name, in milliseconds of Redis time. It stays the same over reconnects, and over a
+   * reload with the same secret. Another value means that the name was free in between.
    */
   get since(): number {
     return this.#session.self.since
@@ -89,8 +89,8 @@ export class Peer {
   }
 
   /**
-   * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. Messages that arrived before the
-   * first `message` listener was added are delivered to it then.
+   * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. Messages that arrived
+   * before the first `message` listener was added are delivered to it then.
    *
    * @returns A function that removes the listener.
    * @throws TypeError for an unknown event, or a listener that is not a function
@@ -130,12 +130,12 @@ export class Peer {
   }
 
   /**
-   * Sends a message to the peer with the name `to`. Resolves when the other SDK has handed it to its application. Messages to
-   * one peer arrive once and in order (protocol SPEC.md, WD4).
+   * Sends a message to the peer with the name `to`. Resolves when the other SDK has handed it to its application.
+   * Messages to one peer arrive once and in order (protocol SPEC.md, WD4).
    *
    * @param to - The name of the recipient.
-   * @param data - A JSON value, a string, or bytes (an `ArrayBuffer` or a view of one, which arrive as a `Uint8Array`). At most
-   *   196,599 ASCII characters, or 147,447 bytes.
+   * @param data - A JSON value, a string, or bytes (an `ArrayBuffer` or a view of one, which arrive as a `Uint8Array`).
+   *   At most 196,599 ASCII characters, or 147,447 bytes.
    * @throws PeerageError whose code is a `SendFailure`, or `bad-name` for an invalid name
    * @throws TypeError for data that JSON cannot hold, an unknown option, or an option with a wrong value
    * @throws The reason of `signal`, if that is aborted first.
@@ -187,8 +187,8 @@ export class Peer {
   }
 
   /**
-   * Watches a name: from now on, each change of its presence is a `presence` event, also after a reconnect. Each `watch` that
-   * resolves needs one `unwatch`.
+   * Watches a name: from now on, each change of its presence is a `presence` event, also after a reconnect. Each
+   * `watch` that resolves needs one `unwatch`.
    *
    * @returns The current presence of the name.
    * @throws PeerageError `bad-name`, `too-many` (over 256 names), `timeout` if the node does not answer within 5 s,
@@ -214,11 +214,11 @@ export class Peer {
   }
 
   /**
-   * Joins a room. Resolves when this peer receives the messages of the room. The name of a room follows the rules for names
-   * (protocol SPEC.md, WN1). The SDK loads its code for rooms with the first one.
+   * Joins a room. Resolves when this peer receives the messages of the room. The name of a room follows the rules for
+   * names (protocol SPEC.md, WN1). The SDK loads its code for rooms with the first one.
    *
-   * @throws PeerageError `bad-name`, `too-many` (over 64 rooms, or 10,000 members), `timeout` if the node does not answer within
-   *   5 s, `not-loaded` or `closed`
+   * @throws PeerageError `bad-name`, `too-many` (over 64 rooms, or 10,000 members), `timeout` if the node does not
+   *   answer within 5 s, `not-loaded` or `closed`
    * @throws The reason of `signal`, if that is aborted first.
    *
    * @example
@@ -254,9 +254,9 @@ export class Peer {
   }
 
   /**
-   * Gives the name back, so that it is free at once, and closes the peer. Resolves when the node and the peers at the other
-   * ends of channels know, or after 2 s. While offline, it tries for 2 s to reach a node (protocol SPEC.md, WL7). Never
-   * rejects.
+   * Gives the name back, so that it is free at once, and closes the peer. Resolves when the node and the peers at the
+   * other ends of channels know, or after 2 s. While offline, it tries for 2 s to reach a node (protocol SPEC.md, WL7).
+   * Never rejects.
    */
   async leave(): Promise<void> {
     if (this.#session.link.state.state === 'closed') return
@@ -264,8 +264,8 @@ export class Peer {
   }
 
   /**
-   * Closes the peer without giving the name back. For the node's grace time (setting `graceMs`), only a peer with the same
-   * secret can claim the name.
+   * Closes the peer without giving the name back. For the node's grace time (setting `graceMs`), only a peer with the
+   * same secret can claim the name.
    */
   close(): void {
     this.#session.carriers.inbox.flush()

@@ -14,8 +14,8 @@ export type Item = { id: number; mine: boolean } & (
   | { kind: 'file'; name: string; size: number; moved: number; end: FileEnd | undefined }
 )
 /**
- * How the transfer of a file ended. `complete` means that the recipient has the whole file and has checked it. The digest is
- * in lower-case hex. It is undefined if the browser cannot compute it.
+ * How the transfer of a file ended. `complete` means that the recipient has the whole file and has checked it. The
+ * digest is in lower-case hex. It is undefined if the browser cannot compute it.
  */
 export type FileEnd =
   | { state: 'complete'; sha256: string | undefined; content: Blob | undefined }
@@ -59,7 +59,10 @@ export class Exchange {
     this.#add({ id: this.#nextId++, mine: true, kind: 'text', text })
   }
 
-  /** Resolves when the file was sent or has failed. Its item shows the result, once the other side has confirmed or refused it. */
+  /**
+   * Resolves when the file was sent or has failed. Its item shows the result, once the other side has confirmed or
+   * refused it.
+   */
   sendFile(file: File): Promise<void> {
     const item = this.#addFile(true, file.name, file.size)
     this.#sending = this.#sending.then(() => this.#send(item, file))

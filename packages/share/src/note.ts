@@ -1,6 +1,6 @@
 /**
- * The text messages of a channel, as JSON. The binary messages between `file` and `end` are the content of the file. Each
- * side numbers the files that it sends. The other side answers each file with `received` or `refused`.
+ * The text messages of a channel, as JSON. The binary messages between `file` and `end` are the content of the file.
+ * Each side numbers the files that it sends. The other side answers each file with `received` or `refused`.
  */
 export type Note =
   | { type: 'text'; text: string }

@@ -27,7 +27,8 @@ test('text, bytes, and text that grows on the wire fit up to the limit', () => {
   const bytes = Math.floor((limits.bodyLength * 3) / 4) - 3
   expect(encodeBody(new Uint8Array(bytes))).toBeDefined()
   expect(encodeBody(new Uint8Array(bytes + 1))).toBeUndefined()
-  // Each of these is 3 bytes in UTF-8, or 2 when escaped. So the text is within the body limit, but over the frame limit.
+  // Each of these is 3 bytes in UTF-8, or 2 when escaped. So the text is within the body limit, but over the frame
+  // limit.
   expect(encodeBody('漢'.repeat(30_000))).toBeUndefined()
   expect(encodeBody('"'.repeat(40_000))).toBeUndefined()
   expect(encodeBody('漢'.repeat(20_000))).toBeDefined()

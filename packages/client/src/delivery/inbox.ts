@@ -13,8 +13,8 @@ const ACK_BATCH_MS = 20
 const ACK_BATCH_MESSAGES = WINDOW / 2
 
 /**
- * What a page remembers of a stream over a reload. `next` is the first seq that was not handed over, `at` the time of its
- * last use in milliseconds, `unread` the hexadecimal bits of the messages that could not be read.
+ * What a page remembers of a stream over a reload. `next` is the first seq that was not handed over, `at` the time of
+ * its last use in milliseconds, `unread` the hexadecimal bits of the messages that could not be read.
  */
 export type Seen = [from: Name, stream: string, next: number, at: number, unread?: string]
 
@@ -24,7 +24,9 @@ export interface InboxOptions extends SendersOptions {
   listens: (kind: Message['kind']) => boolean
   /** Hands one message to the application. Returns false if the body cannot be read. Must not throw. */
   hand: (message: Message) => boolean
-  /** Saves what was handed over. Called before the acknowledgement [WD7]. If absent, nothing is kept beyond the process. */
+  /**
+   * Saves what was handed over. Called before the acknowledgement [WD7]. If absent, nothing is kept beyond the process.
+   */
   save?: (() => void) | undefined
 }
 
@@ -115,8 +117,8 @@ export class Inbox {
   #ackSoon(stream: Stream, now: number, kind: Message['kind']): void {
     this.#due.add(stream)
     if (this.#unacked >= ACK_BATCH_MESSAGES) return this.#ack()
-    // No one waits for the acknowledgement of a signal, so it can always be batched. It also does not start the interval
-    // for messages, because any stranger may send signals.
+    // No one waits for the acknowledgement of a signal, so it can always be batched. It also does not start the
+    // interval for messages, because any stranger may send signals.
     if (kind === 'signal') {
       this.#timer ??= this.#options.clock.after(ACK_BATCH_MS, () => this.#ack())
       return

@@ -4,12 +4,19 @@ import type { Timer } from '../lib/clock.js'
 import type { Carrier, Outgoing, OutboxOptions, SendResult } from './signaling.js'
 import { WINDOW, isUnread, readUnread } from './unread.js'
 
-/** Resend unacknowledged messages after this wait, which doubles up to the second value, with a quarter of jitter [WD10]. */
+/**
+ * Resend unacknowledged messages after this wait, which doubles up to the second value, with a quarter of jitter
+ * [WD10].
+ */
 const RESEND_FIRST_MS = 2_000
 const RESEND_MOST_MS = 8_000
-/** How soon the recipient learns (from `base`) that a message was given up, so that later messages need not wait for it. */
+/**
+ * How soon the recipient learns (from `base`) that a message was given up, so that later messages need not wait for it.
+ */
 const SKIP_MS = 50
-/** Presence changes of a recipient cause a resend at most this often, in case presence flips between online and away. */
+/**
+ * Presence changes of a recipient cause a resend at most this often, in case presence flips between online and away.
+ */
 const WAKE_MS = 1_000
 /** Unacknowledged characters in flight to one recipient. Less than a node buffers for a slow consumer. */
 const WINDOW_CHARS = 256 * 1024
@@ -40,7 +47,9 @@ export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   'too-large': 'too-large',
 }
 
-/** All unsettled messages of one kind for one recipient. Each kind has its own line, so signals never wait for messages. */
+/**
+ * All unsettled messages of one kind for one recipient. Each kind has its own line, so signals never wait for messages.
+ */
 export class Line {
   readonly to: Name
   readonly kind: Kind
@@ -51,8 +60,8 @@ export class Line {
   readonly #options: OutboxOptions
   readonly #channels: Channels
   /**
-   * The holder of the name that the stream is bound to [WD2]. Undefined until it is looked up. While it is `away`, only the
-   * first message is sent; its acknowledgement, or a presence change, releases the rest.
+   * The holder of the name that the stream is bound to [WD2]. Undefined until it is looked up. While it is `away`, only
+   * the first message is sent; its acknowledgement, or a presence change, releases the rest.
    */
   #holder: { since: number; away: boolean } | undefined
   /** The `since` of a former holder, which a lookup may still return for a moment. */
@@ -190,7 +199,10 @@ export class Line {
     } else if (held.tries > 0 && held.seq < head.seq) this.#skipSoon()
   }
 
-  /** Sends the first remaining message again, with the new base. Only that one, because else each message that ends would resend all others. */
+  /**
+   * Sends the first remaining message again, with the new base. Only that one, because else each message that ends
+   * would resend all others.
+   */
   #skipSoon(): void {
     this.#skip ??= this.#options.clock.after(SKIP_MS, () => {
       this.#skip = undefined
@@ -271,10 +283,10 @@ export class Line {
   }
 
   /**
-   * The holder that the line is bound to is gone. Messages that may have reached it are unavailable: they must never go to
-   * the next holder [WD2]. A node handles the frames of a connection in order. So the message `refused`, and the messages
-   * after it that were sent once and only through the server, reached nobody. They go to the next holder, as do the
-   * messages that were never sent [WD3].
+   * The holder that the line is bound to is gone. Messages that may have reached it are unavailable: they must never go
+   * to the next holder [WD2]. A node handles the frames of a connection in order. So the message `refused`, and the
+   * messages after it that were sent once and only through the server, reached nobody. They go to the next holder, as
+   * do the messages that were never sent [WD3].
    */
   #rebind(refused: Held): void {
     for (const held of this.held) {
@@ -291,7 +303,9 @@ export class Line {
   }
 }
 
-/** How a message ends at its deadline. If a rate limit held back each try, the message reached nobody, and we know why. */
+/**
+ * How a message ends at its deadline. If a rate limit held back each try, the message reached nobody, and we know why.
+ */
 function lateResultOf({ tries, limited, channeled }: Held): SendResult {
   return limited > 0 && limited >= tries && !channeled ? 'rate-limited' : 'timeout'
 }

@@ -120,8 +120,8 @@ export class Outbox {
   }
 
   /**
-   * Makes room for a signal, so that strangers that never acknowledge do not keep this peer from answering others. Ends the
-   * oldest signal for the recipient with most of them. Returns false if no recipient has more than `to`.
+   * Makes room for a signal, so that strangers that never acknowledge do not keep this peer from answering others. Ends
+   * the oldest signal for the recipient with most of them. Returns false if no recipient has more than `to`.
    */
   #evictFor(to: Name): boolean {
     let most: Line | undefined

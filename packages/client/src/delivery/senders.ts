@@ -2,11 +2,15 @@ import type { Name, NodeMessageOf } from '@peerage/protocol'
 import type { Carrier } from './signaling.js'
 import { ALL_READ } from './unread.js'
 
-/** Streams per sender: two kinds, and some reloads. A new one beyond this replaces the oldest stream of the same sender. */
+/**
+ * Streams per sender: two kinds, and some reloads. A new one beyond this replaces the oldest stream of the same sender.
+ */
 const STREAMS_PER_SENDER = 16
 /** Senders whose messages were handed over. The sender that has been silent for longest is forgotten first. */
 const SENDERS = 4_096
-/** Senders without a message that was handed over. Forgetting one loses only unacknowledged messages, which come again. */
+/**
+ * Senders without a message that was handed over. Forgetting one loses only unacknowledged messages, which come again.
+ */
 const STRANGERS = 1_024
 /** Characters of messages that wait for an earlier message or for a listener: per sender, and in all. */
 const SENDER_CHARS = 1024 * 1024
@@ -52,7 +56,9 @@ export interface SendersOptions {
   streamMs: number
 }
 
-/** The senders, their streams and their waiting messages. All are bounded, so that no sender takes the room of others. */
+/**
+ * The senders, their streams and their waiting messages. All are bounded, so that no sender takes the room of others.
+ */
 export class Senders {
   readonly #options: SendersOptions
   readonly #onForgotten: (stream: Stream) => void
@@ -91,7 +97,8 @@ export class Senders {
       }
     const { streams } = sender
     if (since > sender.since) {
-      // The earlier holder is gone, so nobody resends its missing messages. We keep what was handed over of its streams.
+      // The earlier holder is gone, so nobody resends its missing messages. We keep what was handed over of its
+      // streams.
       for (const old of streams.values()) this.#discard(old)
       sender.since = since
     }
@@ -135,9 +142,9 @@ export class Senders {
   }
 
   /**
-   * Drops waiting messages over the bounds, after `seq` was added [WD12]. Messages behind a gap are dropped first: the newest
-   * one of the sender that holds most. Messages without a gap before them, such as fragments, are dropped last, of the
-   * stream without progress for longest. A dropped message was not acknowledged, so it comes again.
+   * Drops waiting messages over the bounds, after `seq` was added [WD12]. Messages behind a gap are dropped first: the
+   * newest one of the sender that holds most. Messages without a gap before them, such as fragments, are dropped last,
+   * of the stream without progress for longest. A dropped message was not acknowledged, so it comes again.
    */
   makeRoom(stream: Stream, seq: number): void {
     const { sender } = stream
@@ -152,8 +159,8 @@ export class Senders {
   }
 
   /**
-   * The stream with most messages behind a gap, of the sender that holds most. On the way it moves senders that are in the
-   * wrong group by now, or have no message behind a gap.
+   * The stream with most messages behind a gap, of the sender that holds most. On the way it moves senders that are in
+   * the wrong group by now, or have no message behind a gap.
    */
   #mostBehindGap(): Stream | undefined {
     for (const group of this.#bySize)

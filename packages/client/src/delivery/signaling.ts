@@ -39,7 +39,9 @@ export interface Signal {
   body: string
 }
 
-/** Sends and receives signals. They are delivered like messages: once and in order per sender, or with a typed failure. */
+/**
+ * Sends and receives signals. They are delivered like messages: once and in order per sender, or with a typed failure.
+ */
 export interface Signaling {
   send(
     to: Name,
@@ -56,8 +58,8 @@ export type Frame = PeerMessageOf<'send'> | PeerMessageOf<'ack'>
 export interface Carrier {
   /**
    * Returns false if the carrier is gone, and 'full' if it has no room now. Whoever attached the carrier then calls
-   * `Carriers.kick` when there is room again. Never throws or blocks. True does not mean that the frame arrives: delivery
-   * resends a message until it is acknowledged.
+   * `Carriers.kick` when there is room again. Never throws or blocks. True does not mean that the frame arrives:
+   * delivery resends a message until it is acknowledged.
    */
   send(frame: Frame): boolean | 'full'
 }
@@ -69,8 +71,8 @@ export interface Carriers {
   /** There is room again on the carrier to `to`. */
   kick(to: Name): void
   /**
-   * Takes a frame that the peer `from` sent over the carrier, as parsed JSON. Returns false, and does nothing, if it is not a
-   * frame of delivery, or is for another holder of this peer's name.
+   * Takes a frame that the peer `from` sent over the carrier, as parsed JSON. Returns false, and does nothing, if it is
+   * not a frame of delivery, or is for another holder of this peer's name.
    */
   receive(from: Stay, frame: unknown, carrier: Carrier): boolean
 }

@@ -1,6 +1,6 @@
-// Which of the last messages of a stream the recipient could not read [WD19], as the bits of one number: bit i stands for
-// seq next - 1 - i. Every acknowledgement has all bits, so that a lost or late one never makes an unreadable message count
-// as delivered.
+// Which of the last messages of a stream the recipient could not read [WD19], as the bits of one number: bit i stands
+// for seq next - 1 - i. Every acknowledgement has all bits, so that a lost or late one never makes an unreadable
+// message count as delivered.
 
 /** Every message could be read. This is nearly always the case. */
 export const ALL_READ = 0n

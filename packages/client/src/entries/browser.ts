@@ -1,4 +1,5 @@
-// The SDK for browsers. It uses the browser's WebSocket and WebRTC, and loads modules later that it does not need at once.
+// The SDK for browsers. It uses the browser's WebSocket and WebRTC, and loads modules later that it does not need at
+// once.
 import { connectOn } from '../connect.js'
 import type { ConnectOptions } from '../connect.js'
 import { browser } from '../platform/browser.js'
@@ -11,13 +12,13 @@ export * from '../index.js'
  * Connects to a Peerage node and claims a name. Resolves when the node has confirmed the name. While no node can be
  * reached, it tries again until `timeoutMs`. Afterwards the peer reconnects by itself.
  *
- * @param url - The address of any node: `http://`, `https://`, `ws://` or `wss://`, which differ only in TLS. In a page it
- *   may be a path of the page's own site. Its path is used, its query and hash are not.
+ * @param url - The address of any node: `http://`, `https://`, `ws://` or `wss://`, which differ only in TLS. In a page
+ *   it may be a path of the page's own site. Its path is used, its query and hash are not.
  * @param options - See `ConnectOptions`. All are optional.
  * @returns The connected peer.
- * @throws PeerageError with the code `name-taken`, `forbidden`, `bad-version` or another one that a node refuses for good;
- *   `timeout`, whose `cause` is the error of the last attempt; `not-loaded`; `bad-name` for an invalid `name`; or `bad-field`
- *   for an invalid `app` or `secret`
+ * @throws PeerageError with the code `name-taken`, `forbidden`, `bad-version` or another one that a node refuses for
+ *   good; `timeout`, whose `cause` is the error of the last attempt; `not-loaded`; `bad-name` for an invalid `name`; or
+ *   `bad-field` for an invalid `app` or `secret`
  * @throws TypeError for an invalid `url`, an unknown option, or an option with a wrong value. The message names it.
  * @throws The reason of `signal`, if that is aborted first.
  *

@@ -1,5 +1,5 @@
-// Checks the arguments of an application. A wrong argument is a TypeError that names it. Every public function and method
-// checks its arguments here, so that a wrong one is neither ignored nor fails later in another place.
+// Checks the arguments of an application. A wrong argument is a TypeError that names it. Every public function and
+// method checks its arguments here, so that a wrong one is neither ignored nor fails later in another place.
 
 /** What an argument must be: in words, and as a test. */
 export interface Kind {
@@ -112,7 +112,10 @@ function shown(value: unknown): string {
   return tag === 'Object' ? 'an object' : `an object (${tag})`
 }
 
-/** The name that was probably meant: by an alias, up to two typing errors, another case, or the beginning of a longer name. */
+/**
+ * The name that was probably meant: by an alias, up to two typing errors, another case, or the beginning of a longer
+ * name.
+ */
 function nearest(word: string, names: string[]): string | undefined {
   const alias = aliases[word]
   if (alias !== undefined && names.includes(alias)) return alias

@@ -2,7 +2,9 @@ import { aFunction, check, checkKnown } from './check.js'
 
 type Listener<A extends unknown[]> = (...args: A) => unknown
 
-/** Typed events. If a listener throws or rejects, `onError` gets the error, and the other listeners run all the same. */
+/**
+ * Typed events. If a listener throws or rejects, `onError` gets the error, and the other listeners run all the same.
+ */
 export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   readonly #events: Record<keyof E, true>
   readonly #listeners: { [K in keyof E]?: Set<Listener<E[K]>> } = {}

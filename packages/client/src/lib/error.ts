@@ -76,8 +76,8 @@ export interface PeerageErrorOptions extends ErrorOptions {
 /**
  * Every error that the SDK reports, except wrong arguments (`TypeError`) and the reasons of abort signals.
  *
- * The `message` says what happened and what to do. It is for people and may change: a program looks at `code`. The `cause`
- * is the error behind this one, if there is one.
+ * The `message` says what happened and what to do. It is for people and may change: a program looks at `code`. The
+ * `cause` is the error behind this one, if there is one.
  *
  * @example
  * try {

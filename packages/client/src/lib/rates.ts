@@ -10,7 +10,10 @@ export interface Rate {
 const OF_ONE: Rate = { burst: 8, perSecond: 2 }
 /** The same for all other peers together. */
 const OF_ALL: Rate = { burst: 64, perSecond: 50 }
-/** How often this peer calls another one. The burst is smaller by one, so that offers which arrive bunched stay within the other's limit. */
+/**
+ * How often this peer calls another one. The burst is smaller by one, so that offers which arrive bunched stay within
+ * the other's limit.
+ */
 export const OF_OWN: Rate = { ...OF_ONE, burst: OF_ONE.burst - 1 }
 /** How many names we keep a bucket for. The oldest is dropped first. */
 const NAMES_MAX = 256
@@ -20,7 +23,9 @@ interface Bucket extends Rate {
   at: number
 }
 
-/** One rate for each name, so that no peer can use up the share of the others, and one rate for all of them together. */
+/**
+ * One rate for each name, so that no peer can use up the share of the others, and one rate for all of them together.
+ */
 export class Rates {
   readonly #clock: Clock
   readonly #ofOne: Rate

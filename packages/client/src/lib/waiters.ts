@@ -11,7 +11,9 @@ export class Waiters<T extends object> {
     return this.#waiting.size
   }
 
-  /** `aborted` runs after the caller's signal has ended the wait. `late` runs at the deadline, and may settle the wait. */
+  /**
+   * `aborted` runs after the caller's signal has ended the wait. `late` runs at the deadline, and may settle the wait.
+   */
   wait(
     clock: Clock,
     deadlineMs: number,

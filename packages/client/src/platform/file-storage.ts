@@ -11,12 +11,12 @@ const FORMAT = 'peerage identities 1'
 const OWNER_ONLY = 0o600
 
 /**
- * Keeps the name and the secret of a Node peer in a file. The next run of the program is then the same peer, also after a
- * crash (invariant I8).
+ * Keeps the name and the secret of a Node peer in a file. The next run of the program is then the same peer, also after
+ * a crash (invariant I8).
  *
  * Use one file per process. If a second process uses the same file at the same time, it takes the name from the first,
- * which ends as `superseded`. The file holds the secret, and a program with the secret can be this peer: keep the file out
- * of repositories and images. Only the current user can read it. Each write replaces the whole file.
+ * which ends as `superseded`. The file holds the secret, and a program with the secret can be this peer: keep the file
+ * out of repositories and images. Only the current user can read it. Each write replaces the whole file.
  *
  * @param path - The path of the file, relative to the working directory. Its folder must exist.
  * @throws Error if the folder cannot be written to, or if the file cannot be read or holds something else

@@ -25,7 +25,9 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** How long a signal may take to end the process, in milliseconds. */
 const LEAVE_MS = 500
 
-/** All departing sessions of a process. It listens while there are any. Signal listeners do not keep a process alive. */
+/**
+ * All departing sessions of a process. It listens while there are any. Signal listeners do not keep a process alive.
+ */
 export class Departures {
   readonly #process: Process
   readonly #sessions = new Set<Departing>()
@@ -39,7 +41,8 @@ export class Departures {
   constructor(process: Process) {
     this.#process = process
     this.#listeners = new Map<Heard, Listener>([
-      // This must be the first entry. It is then the first listener that #ignore removes, so it does not add the others again.
+      // This must be the first entry. It is then the first listener that #ignore removes, so it does not add the others
+      // again.
       ['removeListener', (event) => isSignal(event) && this.#onRemoved(event)],
       // Nothing can be awaited any more, but frames that are written now still go out.
       ['exit', () => void this.#departAll()],
@@ -84,8 +87,8 @@ export class Departures {
     this.#removed.add(signal)
     queueMicrotask(() => this.#removed.delete(signal))
     if (this.#process.listenerCount(signal) > 0) return
-    // No listener is left, and the signal is often raised again right now. Without a listener of ours, that would end the
-    // process before the names are given back.
+    // No listener is left, and the signal is often raised again right now. Without a listener of ours, that would end
+    // the process before the names are given back.
     this.#hidden.delete(signal)
     this.#hear(signal)
   }
@@ -94,8 +97,8 @@ export class Departures {
     const othersHaveRun = this.#removed.has(signal)
     const areOthersLeft = this.#areOthersLeft(signal)
     if (areOthersLeft) this.#hide(signal)
-    // If the application listens for the signal, it decides itself. A `once` listener may have run and removed itself before
-    // this listener ran.
+    // If the application listens for the signal, it decides itself. A `once` listener may have run and removed itself
+    // before this listener ran.
     if (areOthersLeft || othersHaveRun) return
     // A second signal ends the process at once.
     if (this.#leaving) return this.#raise(signal)
@@ -127,10 +130,16 @@ function isSignal(event: unknown): event is Signal {
   return SIGNALS.some((signal) => signal === event)
 }
 
-/** Shared by all copies of this package in a process, because each would take the listener of another copy for the application's. */
+/**
+ * Shared by all copies of this package in a process, because each would take the listener of another copy for the
+ * application's.
+ */
 const SHARED = Symbol.for('@peerage/client departures 1')
 
-/** Makes the session leave when this process ends. Returns a function that cancels this. It does nothing outside of Node. */
+/**
+ * Makes the session leave when this process ends. Returns a function that cancels this. It does nothing outside of
+ * Node.
+ */
 export function leaveOnExit(session: Departing): () => void {
   const departures = departuresOf(globalThis)
   departures?.add(session)

@@ -7,8 +7,8 @@ const leaving = new Set<() => void>()
  * Returns a function that removes it.
  */
 export function onLeave(listener: () => void): () => void {
-  // All peers of a process share one listener, because Node warns of a leak from the eleventh on. It is the first listener,
-  // so that it runs before those that close the connections.
+  // All peers of a process share one listener, because Node warns of a leak from the eleventh on. It is the first
+  // listener, so that it runs before those that close the connections.
   if (leaving.size === 0) globalThis.process?.prependListener?.('exit', leave)
   leaving.add(listener)
   const stop = onPageEvent('pagehide', listener)

@@ -6,7 +6,10 @@ export interface Locks {
 /** `taken`: another page or process holds the lock. `broken`: locks do not work here, as in a sandboxed frame. */
 export type Locked = { release: () => void } | 'taken' | 'broken'
 
-/** A page that reloads releases its lock within this time, also on a busy machine. The original of a duplicated page never does. */
+/**
+ * A page that reloads releases its lock within this time, also on a busy machine. The original of a duplicated page
+ * never does.
+ */
 const LOCK_WAIT_MS = 2_000
 
 /** Waits for the lock, for at most 2 s. Never rejects. */

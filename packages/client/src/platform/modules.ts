@@ -5,9 +5,9 @@ import type * as P2PModule from '../p2p/p2p.js'
 import type * as RoomsModule from '../rooms/rooms.js'
 
 /**
- * The modules of the SDK that nothing needs before the first welcome. Each function rejects with the signal's reason, or
- * with a PeerageError `not-loaded`. Only `connect` and Peer know these modules. The modules themselves import the session,
- * and never the other way round.
+ * The modules of the SDK that nothing needs before the first welcome. Each function rejects with the signal's reason,
+ * or with a PeerageError `not-loaded`. Only `connect` and Peer know these modules. The modules themselves import the
+ * session, and never the other way round.
  */
 export interface Modules {
   p2p: (options: LoadOptions) => Promise<typeof P2PModule>
@@ -33,9 +33,10 @@ const MOST_MS = 4_000
 const DEADLINE_MS = 30_000
 
 /**
- * Loads a module of the SDK, which has an export `name`, and tries again while that fails [PP39]. Rejects with the signal's
- * reason, or with a PeerageError `not-loaded`: at once if trying again cannot help, else at the deadline. If the signal's
- * reason is a PeerageError (the timeout of `connect`), it rejects with `not-loaded` instead, which says more.
+ * Loads a module of the SDK, which has an export `name`, and tries again while that fails [PP39]. Rejects with the
+ * signal's reason, or with a PeerageError `not-loaded`: at once if trying again cannot help, else at the deadline. If
+ * the signal's reason is a PeerageError (the timeout of `connect`), it rejects with `not-loaded` instead, which says
+ * more.
  */
 export function loadModule<T extends object>(
   load: () => Promise<T>,
@@ -91,8 +92,8 @@ function isForGood(error: unknown): boolean {
 }
 
 /**
- * In Firefox, a module that failed to load keeps failing under the same URL. So we also load it under another URL, if the
- * error names its URL as browsers do. If a bundler has renamed the exports, the result is of no use.
+ * In Firefox, a module that failed to load keeps failing under the same URL. So we also load it under another URL, if
+ * the error names its URL as browsers do. If a bundler has renamed the exports, the result is of no use.
  */
 async function loadAgain<T extends object>(
   load: () => Promise<T>,

@@ -1,9 +1,9 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
 import type { PeerConnectionClass } from '../p2p/options.js'
 
-// A bundle cannot hold native code, so Node itself loads the package at run time, relative to the program or its bundle.
-// With a variable and these comments, no bundler follows the import: webpack and Rspack read the first comment, Turbopack
-// the second, Vite the third.
+// A bundle cannot hold native code, so Node itself loads the package at run time, relative to the program or its
+// bundle. With a variable and these comments, no bundler follows the import: webpack and Rspack read the first comment,
+// Turbopack the second, Vite the third.
 const PACKAGE: string = 'node-datachannel'
 
 /** An ICE server in libdatachannel's own form. With `relayType` it is a TURN server. */
@@ -65,8 +65,8 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     constructor(configuration: RTCConfiguration = {}) {
       const { iceTransportPolicy = 'all' } = configuration
       const servers = (configuration.iceServers ?? []).flatMap(usableOf)
-      // The polyfill would write host and credentials into one URL, which libdatachannel misreads if it has IPv6, a colon or
-      // an @.
+      // The polyfill would write host and credentials into one URL, which libdatachannel misreads if it has IPv6, a
+      // colon or an @.
       const peerConnection = new native.PeerConnection('peerage', {
         iceServers: servers.map(({ server }) => server),
         iceTransportPolicy,
@@ -77,15 +77,16 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
 
     /**
      * Makes the answering side the DTLS server [PP32]: if the offer says `active`, libdatachannel answers `passive`
-     * (RFC 8842 §5.3). As the DTLS client, libdatachannel may lose its ClientHello if the other side's ICE is not connected
-     * yet. This happens with Firefox and with libdatachannel itself (its issue 1554). It then sends the next one only after
-     * 1 s, while browsers and aiortc do so within 0.2 s. As the client it may also hang over TURN (its pull request 1630).
-     * So it is the client only when both sides are libdatachannel, as the side that offers, whose ICE connects last.
+     * (RFC 8842 §5.3). As the DTLS client, libdatachannel may lose its ClientHello if the other side's ICE is not
+     * connected yet. This happens with Firefox and with libdatachannel itself (its issue 1554). It then sends the next
+     * one only after 1 s, while browsers and aiortc do so within 0.2 s. As the client it may also hang over TURN (its
+     * pull request 1630). So it is the client only when both sides are libdatachannel, as the side that offers, whose
+     * ICE connects last.
      *
-     * Milliseconds until open, median and maximum of 16 calls. From Node to: Node 13 and 1,011 (80 calls, one over 200),
-     * Chromium 70 and 83, Firefox 91 and 194, aiortc 41 and 300. To Node from: Chromium 18 and 77, Firefox 40 and 269,
-     * aiortc 33 and 40. With `active` in Node's offer, Node to Firefox took 1,023 and 1,079. With `active` in its answer, 7
-     * of 16 calls from Firefox took 1 s.
+     * Milliseconds until open, median and maximum of 16 calls. From Node to: Node 13 and 1,011 (80 calls, one over
+     * 200), Chromium 70 and 83, Firefox 91 and 194, aiortc 41 and 300. To Node from: Chromium 18 and 77, Firefox 40 and
+     * 269, aiortc 33 and 40. With `active` in Node's offer, Node to Firefox took 1,023 and 1,079. With `active` in its
+     * answer, 7 of 16 calls from Firefox took 1 s.
      */
     override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>
     override setRemoteDescription(
@@ -109,14 +110,16 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
       return report
     }
   }
-  // libdatachannel cannot restart ICE. We remove the method, so that its absence can be detected; the polyfill's throws.
+  // libdatachannel cannot restart ICE. We remove the method, so that its absence can be detected; the polyfill's
+  // throws.
   Object.defineProperty(NodePeerConnection.prototype, 'restartIce', { value: undefined })
   return NodePeerConnection
 }
 
 /**
- * The URLs of an entry that libjuice can use: STUN and TURN over UDP [PP28]. We drop the others, because a single one of
- * another kind makes the whole connection fail. Of the rest, libdatachannel picks one STUN and two TURN servers at random.
+ * The URLs of an entry that libjuice can use: STUN and TURN over UDP [PP28]. We drop the others, because a single one
+ * of another kind makes the whole connection fail. Of the rest, libdatachannel picks one STUN and two TURN servers at
+ * random.
  */
 function usableOf(entry: RTCIceServer): { server: NativeServer; told: RTCIceServer }[] {
   const { username, credential } = entry

@@ -12,7 +12,10 @@ export interface Platform {
   findPeerConnection: () => Promise<PeerConnectionClass>
   /** Says why a WebSocket could not be opened, and what to do. Absent if the platform never tells. */
   whyNotOpened?: (error: unknown) => string
-  /** Makes the session leave when the process ends. Returns a function that cancels this. Absent if there is no such event. */
+  /**
+   * Makes the session leave when the process ends. Returns a function that cancels this. Absent if there is no such
+   * event.
+   */
   leaveOnExit?: (session: Departing) => () => void
 }
 

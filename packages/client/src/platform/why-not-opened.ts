@@ -29,8 +29,8 @@ const advice: [pattern: RegExp, text: string][] = [
 ]
 
 /**
- * In Node: why a WebSocket could not be opened, and what to do. `error` is that of the WebSocket's `error` event. Returns
- * '' if it says nothing.
+ * In Node: why a WebSocket could not be opened, and what to do. `error` is that of the WebSocket's `error` event.
+ * Returns '' if it says nothing.
  */
 export function whyNotOpened(error: unknown): string {
   const said = saidBy(error)

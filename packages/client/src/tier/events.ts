@@ -4,9 +4,9 @@ import type { PeerState } from './link.js'
 import type { Presence } from './watches.js'
 
 /**
- * Where an error came from that no caller waits for: `listener` (a listener threw or rejected), `node` (a node complained
- * about a frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node sent a frame that
- * the SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
+ * Where an error came from that no caller waits for: `listener` (a listener threw or rejected), `node` (a node
+ * complained about a frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node
+ * sent a frame that the SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
  */
 export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
 
@@ -46,8 +46,8 @@ export class Events extends Emitter<PeerEvents> {
   }
 
   /**
-   * The error of a listener becomes an `error` event. If there is no `error` listener, or the error is its own, it goes to the
-   * console, because an uncaught error would end a Node process.
+   * The error of a listener becomes an `error` event. If there is no `error` listener, or the error is its own, it goes
+   * to the console, because an uncaught error would end a Node process.
    */
   listenerFailed(error: unknown, event?: keyof PeerEvents): void {
     if (event !== 'error' && this.has('error')) this.fail(error, 'listener')

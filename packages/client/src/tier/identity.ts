@@ -7,9 +7,9 @@ import { lock } from '../platform/locks.js'
 import type { Locked, Locks } from '../platform/locks.js'
 
 /**
- * A synchronous key-value store that keeps a peer's name, its secret and the record of handed-over messages over a reload
- * or restart. `sessionStorage` and the result of `fileStorage` have this interface. A storage that throws or fails is
- * ignored (protocol SPEC.md, WL9).
+ * A synchronous key-value store that keeps a peer's name, its secret and the record of handed-over messages over a
+ * reload or restart. `sessionStorage` and the result of `fileStorage` have this interface. A storage that throws or
+ * fails is ignored (protocol SPEC.md, WL9).
  */
 export interface IdentityStorage {
   /** Returns the value of the key, or null. */
@@ -22,15 +22,18 @@ export interface IdentityStorage {
 
 export interface IdentityPlace {
   storage: IdentityStorage
-  /** If absent (on a page without TLS), the record is removed while it is in use, and written back when the page unloads. */
+  /**
+   * If absent (on a page without TLS), the record is removed while it is in use, and written back when the page
+   * unloads.
+   */
   locks?: Locks | undefined
   /** Calls `save` when the page unloads, perhaps to be loaded again. Returns a function that cancels this. */
   onLeave?(save: () => void): () => void
 }
 
 /**
- * The secret and name of this peer. The secret is made before the first claim, so that a lost welcome does not lock the peer
- * out of its name. A duplicated tab gets a copy of sessionStorage, but only one of the two tabs may be this peer.
+ * The secret and name of this peer. The secret is made before the first claim, so that a lost welcome does not lock the
+ * peer out of its name. A duplicated tab gets a copy of sessionStorage, but only one of the two tabs may be this peer.
  */
 export interface Identity {
   readonly secret: Secret
@@ -46,8 +49,8 @@ export interface Identity {
 }
 
 /**
- * Opens the identity under `key`. Without a place it is in memory only. If the storage or the locks fail at any moment, a
- * reload does not find the identity, and nothing else happens [WL9]. Rejects only with the signal's reason.
+ * Opens the identity under `key`. Without a place it is in memory only. If the storage or the locks fail at any moment,
+ * a reload does not find the identity, and nothing else happens [WL9]. Rejects only with the signal's reason.
  */
 export async function openIdentity(
   key: string,
@@ -77,7 +80,8 @@ export async function openIdentity(
   let name = record?.name
   let isHolder = false
   let seen = (): Seen[] => record?.seen ?? []
-  // If several peers use one key, the peer that has the name may overwrite the record, because a reload wants this name.
+  // If several peers use one key, the peer that has the name may overwrite the record, because a reload wants this
+  // name.
   const mayWrite = (): boolean => isHolder || (storage?.read()?.secret ?? secret) === secret
   const write = (): void => {
     if (storage && mayWrite()) storage.write(JSON.stringify({ secret, name, seen: seen() }))

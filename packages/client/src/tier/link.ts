@@ -15,8 +15,8 @@ import { reconnectDelayMs } from './reconnect.js'
 import type { OpenTransport, Transport } from './transport.js'
 
 /**
- * Why a peer is closed for good: `closed` after its own `close()`, `left` after its own `leave()`, else the close reason or
- * the error code of a node. See `PeerageErrorCode` for their meanings.
+ * Why a peer is closed for good: `closed` after its own `close()`, `left` after its own `leave()`, else the close
+ * reason or the error code of a node. See `PeerageErrorCode` for their meanings.
  */
 export type EndReason = CloseReason | ErrorCode | 'closed'
 
@@ -172,8 +172,8 @@ export class Link {
   }
 
   /**
-   * Gives the name back because the process ends. The application gets no event, and its promises remain unsettled. Writes
-   * the leave before it returns, and resolves when the node has read it.
+   * Gives the name back because the process ends. The application gets no event, and its promises remain unsettled.
+   * Writes the leave before it returns, and resolves when the node has read it.
    */
   depart(): Promise<void> {
     this.#departed = true

@@ -58,7 +58,9 @@ const DEADLINE_MOST_MS = 5 * 60_000
 /** How long `leave` waits for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
 
-/** One holder of a name, from its claim to its end, over all its connections. Peer and the lazy modules are built on it. */
+/**
+ * One holder of a name, from its claim to its end, over all its connections. Peer and the lazy modules are built on it.
+ */
 export class Session implements P2PContext {
   readonly events = new Events()
   readonly link: Link

@@ -20,8 +20,8 @@ export interface TransportEvents {
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
   /**
-   * The connection is over. `code` is the WebSocket close code; 1006 means that it was cut (RFC 6455 §7.1.5). The message of
-   * `cause` says what is known about the reason.
+   * The connection is over. `code` is the WebSocket close code; 1006 means that it was cut (RFC 6455 §7.1.5). The
+   * message of `cause` says what is known about the reason.
    */
   closed(code: number, cause?: Error): void
 }

@@ -9,13 +9,21 @@ import { Retry } from '../lib/retry.js'
 export interface Presence {
   /** The name. */
   name: Name
-  /** `online`: its peer is connected. `away`: its peer lost its connection, and may come back. `offline`: nobody holds the name. */
+  /**
+   * `online`: its peer is connected. `away`: its peer lost its connection, and may come back. `offline`: nobody holds
+   * the name.
+   */
   state: PresenceState
-  /** Since when the holder has the name, in milliseconds of Redis time. Another value means another peer. Absent if offline. */
+  /**
+   * Since when the holder has the name, in milliseconds of Redis time. Another value means another peer. Absent if
+   * offline.
+   */
   since?: number
 }
 
-/** The watched names with their last known presence. After each welcome all names are watched again, which updates them. */
+/**
+ * The watched names with their last known presence. After each welcome all names are watched again, which updates them.
+ */
 export class Watches {
   readonly #watched = new Map<Name, { count: number; last?: Presence }>()
   readonly #requests: Requests

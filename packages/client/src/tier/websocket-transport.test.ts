@@ -75,7 +75,7 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   for (const url of ['ws:host', 'http://', 'http:/127.0.0.1', 'http://127.0.0.1:99999', 'https://[::1:1'])
     expect(() => endpointOf(url)).toThrow(
       new TypeError(
-        `url must be one such as https://tier.example or http://localhost:9000; ${JSON.stringify(url)} is not`,
+        `url must be an address such as https://peerage.example or http://localhost:9000; it is ${JSON.stringify(url)}`,
       ),
     )
   for (const url of ['ftp://host', '', '/tier'])

@@ -7,8 +7,8 @@ import { cutText } from './link.js'
 import { aText, check } from '../lib/check.js'
 import type { OpenTransport, Transport, TransportEvents } from './transport.js'
 
-// Speaks the few packets of engine.io 4 and socket.io 5 that the native wire uses, over a plain WebSocket. socket.io-client
-// would make up two thirds of the SDK's size, and has its own rules for reconnecting.
+// Speaks the few packets of engine.io 4 and socket.io 5 that the native wire uses, over a plain WebSocket.
+// socket.io-client would make up two thirds of the SDK's size, and has its own rules for reconnecting.
 
 /** The close code for a connection that ended without a close frame (RFC 6455 §7.1.5). */
 const CUT = 1006
@@ -16,7 +16,10 @@ const CUT = 1006
 const CLOSE_MS = 2_000
 /** The longest silence before the node has told its ping interval. */
 const FIRST_BEAT_MS = 10_000
-/** How long to wait for the first packet. It is shorter than the limit of an attempt [WL5], because here the error can be more precise. */
+/**
+ * How long to wait for the first packet. It is shorter than the limit of an attempt [WL5], because here the error can
+ * be more precise.
+ */
 const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
@@ -49,7 +52,7 @@ export function endpointOf(url: string | URL): string {
     const given = JSON.stringify(text)
     if (/^(?:http|ws)s?:/i.test(text))
       throw new TypeError(
-        `url must be one such as https://tier.example or http://localhost:9000; ${given} is not`,
+        `url must be an address such as https://peerage.example or http://localhost:9000; it is ${given}`,
       )
     // `localhost:9000` parses as a URL too, with the scheme `localhost`.
     const meant = !/^[./]|:\/\//.test(text) && urlOf(`http://${text}`) !== undefined
@@ -238,7 +241,10 @@ class WebSocketTransport implements Transport {
   }
 }
 
-/** The error for a WebSocket that could not be opened. `why` is the platform's reason, or ''. `cause` is its error, if any. */
+/**
+ * The error for a WebSocket that could not be opened. `why` is the platform's reason, or ''. `cause` is its error, if
+ * any.
+ */
 export function openFailure(endpoint: string, why: string, cause: unknown): PeerageError {
   const { origin, pathname } = new URL(endpoint)
   const text = `no WebSocket to ${origin}${pathname} could be opened: ${why || UNTOLD}`
