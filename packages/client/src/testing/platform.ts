@@ -3,5 +3,5 @@ import { nodePlatform } from '../platform/node.js'
 
 export { lazyParts as parts } from '../platform/parts.js'
 
-/** Node's, as the package's entry for it has it. */
+/** The platform of the package's entry for Node. */
 export const platform: Platform = nodePlatform(() => import('ws'))
