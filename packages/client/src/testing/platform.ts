@@ -3,5 +3,5 @@ import { nodePlatform } from '../platform/node.js'
 
 export { lazyModules as modules } from '../platform/modules.js'
 
-/** Node's, as the package's entry for it has it. */
+/** The platform of the package's entry for Node. */
 export const platform: Platform = nodePlatform(() => import('ws'))

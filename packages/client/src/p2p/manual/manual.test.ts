@@ -13,8 +13,8 @@ const keep = <T extends ManualOffer | ManualAnswer>(side: T): T => {
 afterEach(() => open.splice(0).forEach((side) => side.close()))
 
 /**
- * Both ends of a channel. libdatachannel may compare the other side's certificate before it has stored what to compare it
- * with (1 in 200 on one machine, where the answer to a packet comes within microseconds): then texts are made anew.
+ * Both ends of a channel. On one machine, where packets take microseconds, libdatachannel checks the other side's
+ * certificate before it has stored the fingerprint in 1 of 200 runs. Then the attempt fails, and we make new texts.
  */
 async function opened(options: ManualOptions = {}, carry = (text: string): string => text) {
   for (let tries = 1; ; tries++) {
@@ -29,7 +29,7 @@ async function opened(options: ManualOptions = {}, carry = (text: string): strin
   }
 }
 
-/** What a QR code of version 10 holds as text at error correction M (ISO/IEC 18004): still read by any phone. */
+/** How many bytes a QR code of version 10 holds at error correction M (ISO/IEC 18004). Every phone reads that version. */
 const QR_VERSION_10_CHARACTERS = 213
 
 describe('manual mode', () => {
@@ -46,31 +46,31 @@ describe('manual mode', () => {
     expect(await end).toContain('closed')
   })
 
-  it('[PP24] takes a text that a chat has broken into lines', async () => {
+  it('[PP24] reads a text that a chat has broken into lines', async () => {
     const { ours } = await opened({}, (text) => text.replaceAll(/(.{20})/g, '$1\n '))
     expect(ours.state).toBe('open')
   })
 
-  it('[PP25] refuses what is no offer, and an offer where an answer belongs', async () => {
+  it('[PP25] refuses a text that is not an offer, and an offer in place of an answer', async () => {
     expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
     const offer = keep(await offerManually())
     expect((await failure(offer.connect(offer.text))).message).toContain('not a manual answer')
   })
 
-  // Before, the first promise settled never, and its deadline closed the channel.
+  // The first promise used to stay pending, and its deadline closed the channel.
   it('opens one channel, however often the answer is entered', async () => {
     const { offer, answer, ours } = await opened()
     expect(await offer.connect(answer.text)).toBe(ours)
   })
 
-  it('a channel that nobody waits for yet ends no process when it fails, and says so later', async () => {
+  it('a channel that fails before anybody awaits it is not an unhandled rejection, and rejects later', async () => {
     const offer = keep(await offerManually())
     const answer = keep(await answerManually(offer.text, { deadlineMs: 1 }))
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(await failure(answer.channel)).toMatchObject({ name: 'ConnectError' })
   })
 
-  it('fails in time when the answer is for another offer', async () => {
+  it('fails by its deadline when the answer belongs to another offer', async () => {
     const offer = keep(await offerManually({ deadlineMs: 1000 }))
     const other = keep(await offerManually())
     const answer = keep(await answerManually(other.text, { deadlineMs: 1000 }))
@@ -79,7 +79,7 @@ describe('manual mode', () => {
     expect((await late).name).toBe('ConnectError')
   })
 
-  it('ends with its AbortSignal', async () => {
+  it('rejects with the reason of its AbortSignal', async () => {
     const abort = new AbortController()
     const offer = keep(await offerManually())
     const answer = keep(await answerManually(offer.text, { signal: abort.signal }))
@@ -91,7 +91,7 @@ describe('manual mode', () => {
 describe('the text', () => {
   const sdp = `v=0\r\na=ice-ufrag:ab/+\r\na=ice-pwd:${'p'.repeat(22)}\r\na=setup:active\r\na=fingerprint:sha-256 ${Array.from({ length: 32 }, (_, i) => (i + 16).toString(16).toUpperCase()).join(':')}\r\n`
 
-  it('keeps what matters of a description', () => {
+  it('keeps the values that differ from peer to peer', () => {
     const lines = [
       'candidate:1 1 UDP 2114977791 192.0.2.2 48507 typ host',
       'a=candidate:2 1 udp 1 2001:db8::7:1 1 typ srflx raddr 0.0.0.0 rport 0',
@@ -110,7 +110,7 @@ describe('the text', () => {
     expect(described?.candidates).toHaveLength(3)
   })
 
-  it('[PP25] is read without a throw, whatever it is, and never beyond its end', () => {
+  it('[PP25] never makes the reader throw, whatever the text is, and is never read beyond its end', () => {
     const good = packPart('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
     for (let length = 0; length < good.length; length++) {
       const part = unpackPart(good.slice(0, length))
