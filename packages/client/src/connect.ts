@@ -171,7 +171,7 @@ export async function connectOn(
   try {
     const { createP2P } = await untilWelcome(session, modules, url, options)
     // The network is back, so try at once.
-    session.onClosed(onPageEvent('online', () => session.link.hurry()))
+    session.onClosed(onPageEvent('online', () => session.link.retryNow()))
     peer = new Peer(session, createP2P(session, p2pServer, options.p2p), modules)
     return peer
   } catch (error) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Session } from '../tier/session.js'
-import type { Carrier, SendResult, Stay } from './signaling.js'
+import type { Carrier, SendResult, Holder } from './signaling.js'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage, nameFrom, openPage } from '../testing/fake-page.js'
 import type { Page } from '../testing/fake-page.js'
@@ -139,8 +139,8 @@ class World {
     const [a, b] = [this.#pages.get(one)?.page.session, this.#pages.get(two)?.page.session]
     if (a === b || a?.link.state.state !== 'online' || b?.link.state.state !== 'online') return
     let open = true
-    const end = (from: Session, to: Session): { carrier: Carrier; stay: Stay } => ({
-      stay: { ...to.self },
+    const end = (from: Session, to: Session): { carrier: Carrier; holder: Holder } => ({
+      holder: { ...to.self },
       carrier: {
         send: (frame) => {
           if (!open) return false
@@ -162,8 +162,8 @@ class World {
     const ends = { a: end(a, b), b: end(b, a) }
     const carrierOf = (session: Session): Carrier => (session === a ? ends.a : ends.b).carrier
     const detach = [
-      a.carriers.attach(ends.a.stay, ends.a.carrier),
-      b.carriers.attach(ends.b.stay, ends.b.carrier),
+      a.carriers.attach(ends.a.holder, ends.a.carrier),
+      b.carriers.attach(ends.b.holder, ends.b.carrier),
     ]
     this.channels++
     this.#channels.set(key, () => {

@@ -3,21 +3,21 @@ import { decodeNodeMessage, isObject } from '@peerage/protocol'
 import { Inbox } from './inbox.js'
 import type { InboxOptions, Seen } from './inbox.js'
 import { Outbox } from './outbox.js'
-import type { Carrier, Carriers, OutboxOptions, Stay } from './signaling.js'
+import type { Carrier, Carriers, OutboxOptions, Holder } from './signaling.js'
 
 /** The sending and the receiving half of delivery, over all carriers (native wire, SPEC.md, Delivery). */
 export class Delivery implements Carriers {
   readonly inbox: Inbox
   readonly outbox: Outbox
-  readonly #self: () => Stay
+  readonly #self: () => Holder
 
-  constructor(options: InboxOptions & OutboxOptions & { self: () => Stay; seen: Seen[] }) {
+  constructor(options: InboxOptions & OutboxOptions & { self: () => Holder; seen: Seen[] }) {
     this.inbox = new Inbox(options, options.seen)
     this.outbox = new Outbox(options)
     this.#self = options.self
   }
 
-  attach(to: Stay, carrier: Carrier): () => void {
+  attach(to: Holder, carrier: Carrier): () => void {
     return this.outbox.attach(to, carrier)
   }
 
@@ -26,7 +26,7 @@ export class Delivery implements Carriers {
   }
 
   /** Takes a `send` or `ack` frame. `from` is the sender that the carrier knows, whatever the frame says [WD13]. */
-  receive(from: Stay, frame: unknown, carrier: Carrier): boolean {
+  receive(from: Holder, frame: unknown, carrier: Carrier): boolean {
     if (!isObject(frame)) return false
     if (frame['type'] === 'ack') return this.#acks(from.name, frame['acks'])
     // A message is bound to one holder of this name. It must not reach a later holder.

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../lib/clock.js'
 import { Senders } from './senders.js'
 import type { Message, SendersOptions, Stream } from './senders.js'
 import type { Carrier } from './signaling.js'
-import { WINDOW, lastOf, marked, moved, readUnread, written } from './unread.js'
+import { WINDOW, latestOf, withUnread, shifted, parseUnread, formatUnread } from './unread.js'
 
 /** Acknowledgements go out at most once in this time [WD5], … */
 const ACK_BATCH_MS = 20
@@ -47,7 +47,7 @@ export class Inbox {
     this.#options = options
     this.#senders = new Senders(options, (stream) => this.#due.delete(stream))
     for (const [from, stream, next, at, unread] of seen)
-      this.#senders.open(from, 0, stream, next, at, true).unread = readUnread(unread)
+      this.#senders.open(from, 0, stream, next, at, true).unread = parseUnread(unread)
   }
 
   receive(message: Message, carrier: Carrier): void {
@@ -58,9 +58,9 @@ export class Inbox {
     const stream = this.#senders.open(from, message.since, message.stream, base, now)
     stream.carrier = carrier
     if (base > stream.next) this.#senders.skip(stream, base)
-    stream.unread = lastOf(stream.unread, stream.next - base)
+    stream.unread = latestOf(stream.unread, stream.next - base)
     const isNew = seq >= stream.next && seq < stream.next + WINDOW && !stream.early.has(seq)
-    if (isNew) this.#senders.wait(stream, message)
+    if (isNew) this.#senders.add(stream, message)
     // Hand over before making room, so that a message that is next in order is never dropped.
     this.#handOver(stream)
     if (isNew && stream.early.has(seq)) this.#senders.makeRoom(stream, seq)
@@ -77,7 +77,7 @@ export class Inbox {
     const since = this.#options.clock.now() - this.#options.streamMs
     const fresh = this.#senders.all().filter(({ at }) => at > since)
     return fresh.map(({ from, stream, next, at, unread }) => {
-      const text = written(unread)
+      const text = formatUnread(unread)
       return text === undefined ? [from, stream, next, at] : [from, stream, next, at, text]
     })
   }
@@ -98,19 +98,19 @@ export class Inbox {
       if (waiting === undefined || !this.#options.listens(waiting.kind)) return some
       const bodies = bodiesFrom(stream, waiting)
       if (bodies === undefined) return some
-      for (let i = 0; i < bodies.length; i++) this.#senders.take(stream, stream.next + i)
+      for (let i = 0; i < bodies.length; i++) this.#senders.remove(stream, stream.next + i)
       // Count before handing over, because a listener that adds another listener calls this method again.
       stream.next += bodies.length
-      stream.unread = moved(stream.unread, bodies.length)
+      stream.unread = shifted(stream.unread, bodies.length)
       const { next } = stream
-      this.#senders.know(stream)
+      this.#senders.markKnown(stream)
       this.#unacked += bodies.length
       some = true
       // The sender gave up the first fragment of this message, so the rest is of no use.
       const isRest = fragmentCountOf(waiting.body) === 0
       const whole = bodies.length === 1 ? waiting : { ...waiting, body: joinFragments(bodies) }
       if (!isRest && this.#options.hand(whole)) continue
-      stream.unread = marked(stream.unread, bodies.length, stream.next - next)
+      stream.unread = withUnread(stream.unread, bodies.length, stream.next - next)
     }
   }
 
@@ -145,7 +145,7 @@ export class Inbox {
     for (const [carrier, streams] of batches)
       for (let i = 0; i < streams.length; i += limits.acksPerFrame) {
         const acks = streams.slice(i, i + limits.acksPerFrame).map(({ from: to, stream, next, unread }) => {
-          const text = written(unread)
+          const text = formatUnread(unread)
           return text === undefined ? { to, stream, next } : { to, stream, next, unread: text }
         })
         // If an acknowledgement is lost, the sender resends, and we acknowledge again.

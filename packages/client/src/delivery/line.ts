@@ -2,7 +2,7 @@ import type { ErrorCode, Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState
 import { onAbort } from '../lib/abort.js'
 import type { Timer } from '../lib/clock.js'
 import type { Carrier, Outgoing, OutboxOptions, SendResult } from './signaling.js'
-import { WINDOW, isUnread, readUnread } from './unread.js'
+import { WINDOW, isUnread, parseUnread } from './unread.js'
 
 /**
  * Resend unacknowledged messages after this wait, which doubles up to the second value, with a quarter of jitter
@@ -125,7 +125,7 @@ export class Line {
     const wasAway = this.#isAway
     this.#resendMs = RESEND_FIRST_MS
     this.#setAway(false)
-    const bits = readUnread(unread)
+    const bits = parseUnread(unread)
     for (const held of settled) held.end(isUnread(bits, next, held.seq) ? 'incompatible' : 'delivered')
     this.wake(wasAway)
     const [head] = this.held

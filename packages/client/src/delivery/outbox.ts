@@ -1,6 +1,6 @@
 import type { Kind, Name, NodeMessageOf, PresenceState } from '@peerage/protocol'
 import { Line } from './line.js'
-import type { Carrier, Outgoing, OutboxOptions, SendResult, Stay } from './signaling.js'
+import type { Carrier, Outgoing, OutboxOptions, SendResult, Holder } from './signaling.js'
 
 /** Unsettled messages of this peer, for all recipients together. Beyond this, `send` fails at once [WD11]. */
 export const HELD_MESSAGES = 1_024
@@ -70,7 +70,7 @@ export class Outbox {
     for (const line of this.#lines.values()) line.restart()
   }
 
-  attach(to: Stay, carrier: Carrier): () => void {
+  attach(to: Holder, carrier: Carrier): () => void {
     const channel = { since: to.since, carrier }
     this.#channels.set(to.name, channel)
     for (const line of this.#linesTo(to.name)) line.attached(to.since)

@@ -183,29 +183,29 @@ export class Senders {
   }
 
   #dropNewest(stream: Stream | undefined): void {
-    if (stream !== undefined) this.take(stream, Math.max(...stream.early.keys()))
+    if (stream !== undefined) this.remove(stream, Math.max(...stream.early.keys()))
   }
 
   /** Drops the waiting messages of a stream. */
   #discard(stream: Stream): void {
-    for (const seq of stream.early.keys()) this.take(stream, seq)
+    for (const seq of stream.early.keys()) this.remove(stream, seq)
   }
 
   /** Drops the waiting messages below `base`, because the sender gave up everything before `base` [WD9]. */
   skip(stream: Stream, base: number): void {
-    for (const seq of stream.early.keys()) if (seq < base) this.take(stream, seq)
+    for (const seq of stream.early.keys()) if (seq < base) this.remove(stream, seq)
     stream.next = base
     stream.unread = ALL_READ
   }
 
   /** Adds a message that waits for an earlier one or for a listener. */
-  wait(stream: Stream, message: Message): void {
+  add(stream: Stream, message: Message): void {
     stream.early.set(message.seq, message)
     this.#count(stream, costOf(message))
   }
 
   /** Removes a waiting message. */
-  take(stream: Stream, seq: number): void {
+  remove(stream: Stream, seq: number): void {
     const message = stream.early.get(seq)
     if (message === undefined) return
     stream.early.delete(seq)
@@ -220,7 +220,7 @@ export class Senders {
   }
 
   /** Marks the sender as one whose messages are handed over. */
-  know({ from, sender }: Stream): void {
+  markKnown({ from, sender }: Stream): void {
     if (sender.known) return
     sender.known = true
     this.#strangers.delete(from)

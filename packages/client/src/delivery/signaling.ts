@@ -9,7 +9,7 @@ import type { SendFailure } from '../lib/error.js'
 export type SendResult = 'delivered' | SendFailure
 
 /** One holder of a name: the name, and since when the peer holds it, in milliseconds of Redis time. */
-export interface Stay {
+export interface Holder {
   name: Name
   since: number
 }
@@ -33,7 +33,7 @@ export interface Outgoing {
 
 /** A received offer, answer or list of candidates. */
 export interface Signal {
-  from: Stay
+  from: Holder
   /** The id that all signals of one handshake have, here and in every node's log: at most 32 characters. */
   handshake: string
   body: string
@@ -67,14 +67,14 @@ export interface Carrier {
 /** Lets a channel carry frames. A stream may change its carrier at any frame [WD15]. */
 export interface Carriers {
   /** From now on, frames for this holder of the name go over the carrier first. Returns a function that detaches it. */
-  attach(to: Stay, carrier: Carrier): () => void
+  attach(to: Holder, carrier: Carrier): () => void
   /** There is room again on the carrier to `to`. */
   kick(to: Name): void
   /**
    * Takes a frame that the peer `from` sent over the carrier, as parsed JSON. Returns false, and does nothing, if it is
    * not a frame of delivery, or is for another holder of this peer's name.
    */
-  receive(from: Stay, frame: unknown, carrier: Carrier): boolean
+  receive(from: Holder, frame: unknown, carrier: Carrier): boolean
 }
 
 /** What the sending half of delivery needs. */

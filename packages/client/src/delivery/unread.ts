@@ -8,28 +8,28 @@ export const ALL_READ = 0n
 export const WINDOW = 64
 const TEXT_PATTERN = /^[\da-f]{1,16}$/
 
-/** Reads the text that `written` makes. Any other value means that all messages could be read. */
-export function readUnread(text: unknown): bigint {
+/** Reads the text that `formatUnread` makes. Any other value means that all messages could be read. */
+export function parseUnread(text: unknown): bigint {
   return typeof text === 'string' && TEXT_PATTERN.test(text) ? BigInt(`0x${text}`) : ALL_READ
 }
 
 /** The bits in hexadecimal; undefined if all messages could be read. */
-export function written(unread: bigint): string | undefined {
+export function formatUnread(unread: bigint): string | undefined {
   return unread === ALL_READ ? undefined : unread.toString(16)
 }
 
 /** The bits after `count` more messages, which could be read. */
-export function moved(unread: bigint, count: number): bigint {
+export function shifted(unread: bigint, count: number): bigint {
   return BigInt.asUintN(WINDOW, unread << BigInt(count))
 }
 
 /** Marks `count` messages as unreadable. After them came `after` more messages. */
-export function marked(unread: bigint, count: number, after: number): bigint {
-  return unread | moved((1n << BigInt(count)) - 1n, after)
+export function withUnread(unread: bigint, count: number, after: number): bigint {
+  return unread | shifted((1n << BigInt(count)) - 1n, after)
 }
 
 /** The bits of the last `count` messages. The others are settled. */
-export function lastOf(unread: bigint, count: number): bigint {
+export function latestOf(unread: bigint, count: number): bigint {
   return BigInt.asUintN(Math.min(count, WINDOW), unread)
 }
 

@@ -1,6 +1,6 @@
 import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
 import { parseHostPort } from '@peerage/protocol'
-import type { Carriers, Signaling, Stay } from '../delivery/signaling.js'
+import type { Carriers, Signaling, Holder } from '../delivery/signaling.js'
 import type { Clock } from '../lib/clock.js'
 import type { FailureStage } from './connect-error.js'
 
@@ -116,7 +116,7 @@ export interface Outcome {
 
 /** What the rest of the SDK gives to the controller. */
 export interface P2PContext {
-  readonly self: Stay
+  readonly self: Holder
   readonly platform: { readonly findPeerConnection: FindPeerConnection }
   readonly clock: Clock
   readonly signaling: Signaling

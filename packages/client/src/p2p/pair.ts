@@ -1,5 +1,5 @@
 import type { Name } from '@peerage/protocol'
-import type { Stay } from '../delivery/signaling.js'
+import type { Holder } from '../delivery/signaling.js'
 import type { Timer } from '../lib/clock.js'
 import { textOf } from '../lib/error.js'
 import type { Rates } from '../lib/rates.js'
@@ -51,7 +51,7 @@ interface Attempt {
 /** A lost channel that is to be reopened: the id of its handshake, and how to give that up. */
 type Resuming = { id: string; abort: AbortController }
 
-type UnderWay = { handshake: Handshake; attempt: Attempt; from?: Stay }
+type UnderWay = { handshake: Handshake; attempt: Attempt; from?: Holder }
 /** `from` is the holder that answered. `held` is an offer that lost the glare; we answer it if our own offer fails. */
 type Calling = UnderWay & { name: 'calling'; held?: Call | undefined }
 /** `resumes` is the id of the lost channel's handshake, if this one is to reopen it. */
@@ -134,7 +134,7 @@ export class Pair {
   }
 
   /** Takes a later signal of the current handshake. Undefined: the signal was malformed. */
-  receive(from: Stay, signal: HandshakeSignal | undefined): void {
+  receive(from: Holder, signal: HandshakeSignal | undefined): void {
     if ('attempt' in this.#state) this.#state.from = from
     if (signal) this.handshake?.receive(signal)
     else this.handshake?.end('the other peer sent a malformed signal')

@@ -2,7 +2,7 @@ import type { Name, NodeMessageOf } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import { systemClock } from '../lib/clock.js'
-import type { SendResult, Signal, Stay } from '../delivery/signaling.js'
+import type { SendResult, Signal, Holder } from '../delivery/signaling.js'
 import type { P2PContext } from '../p2p/options.js'
 import { platform } from './platform.js'
 
@@ -18,7 +18,7 @@ export interface NetworkFaults {
 }
 
 interface Member {
-  holder: Stay
+  holder: Holder
   listeners: Set<(signal: Signal) => void>
 }
 
@@ -55,7 +55,7 @@ export class Rendezvous {
 
   /** The context that a peer of this name gives to its P2P controller. */
   context(name: string, overrides: Partial<P2PContext> = {}): P2PContext {
-    const holder: Stay = { name: nameFrom(name), since: this.#since++ }
+    const holder: Holder = { name: nameFrom(name), since: this.#since++ }
     const member: Member = { holder, listeners: new Set() }
     this.#members.set(name, member)
     const clock = overrides.clock ?? systemClock
@@ -92,7 +92,7 @@ export class Rendezvous {
     this.#members.get(to)?.listeners.forEach((listener) => listener({ from: holder, handshake, body }))
   }
 
-  async #carry(clock: Clock, from: Stay, to: Name, handshake: string, body: string): Promise<SendResult> {
+  async #carry(clock: Clock, from: Holder, to: Name, handshake: string, body: string): Promise<SendResult> {
     const { random, delayMs, loss, reorders } = this.#faults
     this.sent.push({ from: from.name, to, handshake, body })
     const pair = JSON.stringify([from.name, to])
@@ -110,7 +110,7 @@ export class Rendezvous {
   }
 }
 
-function welcomeFor({ name, since }: Stay): NodeMessageOf<'welcome'> {
+function welcomeFor({ name, since }: Holder): NodeMessageOf<'welcome'> {
   const app = 'default' as NodeMessageOf<'welcome'>['app']
   return {
     type: 'welcome',

@@ -117,11 +117,11 @@ export class Link {
     this.#connection = connection
     const { open, hello, onError } = this.#options
     // The application's `token` function may never return.
-    this.#limit('the function `token` returned nothing')
+    this.#limitStep('the function `token` returned nothing')
     try {
       const greeting = await hello()
       if (this.#connection !== connection) return
-      this.#limit('no welcome came')
+      this.#limitStep('no welcome came')
       const transport = open(greeting, {
         message: (message) => this.#receive(connection, message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
@@ -134,12 +134,12 @@ export class Link {
       if (this.#connection !== connection) return
       // `token` failed, or the socket could not be created: a browser throws for `ws:` on a page with https.
       onError(error)
-      this.#again(error instanceof Error ? error : new Error(String(error)))
+      this.#retryLater(error instanceof Error ? error : new Error(String(error)))
     }
   }
 
   /** Starts the next attempt now instead of after the wait. Called when the network is back. */
-  hurry(): void {
+  retryNow(): void {
     if (this.#state.state === 'reconnecting' && this.#connection?.transport === undefined) void this.open()
   }
 
@@ -151,7 +151,7 @@ export class Link {
   /** Gives the name back now, or after the next welcome. The node then closes the connection. */
   leave(): void {
     this.#leaves = true
-    if (!this.send({ type: 'leave' })) this.hurry()
+    if (!this.send({ type: 'leave' })) this.retryNow()
   }
 
   close(reason: EndReason = 'closed', why = new PeerageError(reason)): void {
@@ -159,15 +159,15 @@ export class Link {
     this.#failure = why
     this.#timer?.cancel()
     this.#drop()
-    this.#to({ state: 'closed', reason, detail: why.message })
+    this.#setState({ state: 'closed', reason, detail: why.message })
   }
 
   /** Limits the time for the next step of the current attempt. `late` is the text for when it takes longer. */
-  #limit(late: string): void {
+  #limitStep(late: string): void {
     this.#timer?.cancel()
     this.#timer = this.#options.clock.after(limits.handshakeMs, () => {
       this.#drop()
-      this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
+      this.#retryLater(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
     })
   }
 
@@ -214,7 +214,7 @@ export class Link {
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
     const error = new PeerageError(code, withRemedy(code, detail), { retryAfterMs })
-    if (temporary[code]) this.#again(error, retryAfterMs)
+    if (temporary[code]) this.#retryLater(error, retryAfterMs)
     else this.close(code, error)
   }
 
@@ -234,13 +234,13 @@ export class Link {
         new PeerageError('refused', `the node closed the connection for good, with code ${code}`),
       )
     }
-    this.#again(
+    this.#retryLater(
       reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${reason})`),
       closing?.retryAfterMs,
     )
   }
 
-  #again(error: Error, retryAfterMs?: number): void {
+  #retryLater(error: Error, retryAfterMs?: number): void {
     if (this.#state.state === 'closed') return
     const { clock, random, onRetry } = this.#options
     this.#failure = error
@@ -250,11 +250,11 @@ export class Link {
     if (clock.now() - onlineAt >= STABLE_MS) this.#attempt = 0
     const delayMs = reconnectDelayMs(this.#attempt++, random(), retryAfterMs)
     this.#timer = clock.after(delayMs, () => void this.open())
-    if (this.#state.state !== 'connecting') this.#to({ state: 'reconnecting', delayMs, cause: error })
+    if (this.#state.state !== 'connecting') this.#setState({ state: 'reconnecting', delayMs, cause: error })
     onRetry({ error, attempt: this.#attempt, delayMs })
   }
 
-  #to(state: PeerState): void {
+  #setState(state: PeerState): void {
     if (this.#state === state) return
     this.#state = state
     this.#options.onState(state)

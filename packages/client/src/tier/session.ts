@@ -9,7 +9,7 @@ import type {
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from '../delivery/body.js'
 import { Delivery } from '../delivery/delivery.js'
-import type { Outgoing, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
+import type { Outgoing, SendResult, Signal, Signaling, Holder } from '../delivery/signaling.js'
 import { onAbort } from '../lib/abort.js'
 import { randomText } from '../lib/base64.js'
 import { aText, check } from '../lib/check.js'
@@ -133,7 +133,7 @@ export class Session implements P2PContext {
     return this.#welcome
   }
 
-  get self(): Stay {
+  get self(): Holder {
     return this.welcome
   }
 

@@ -1,6 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { utf8Length } from '@peerage/protocol'
-import type { Stay } from '../../delivery/signaling.js'
+import type { Holder } from '../../delivery/signaling.js'
 import { abortError, onAbort } from '../../lib/abort.js'
 import { aSignal, channelData, check, checkOptions } from '../../lib/check.js'
 import type { Timer } from '../../lib/clock.js'
@@ -58,7 +58,7 @@ const ANOTHER = '`peer.p2p.connect` opens another'
 
 /** What a channel is made from. */
 export interface OpenChannelOptions {
-  to: Stay
+  to: Holder
   terms: Terms
   handshake: Handshake
   opened: Opened

@@ -1,5 +1,5 @@
 import { isObject } from '@peerage/protocol'
-import type { Carrier, Stay } from '../../delivery/signaling.js'
+import type { Carrier, Holder } from '../../delivery/signaling.js'
 import type { Clock, Timer } from '../../lib/clock.js'
 import type { P2PContext, Terms } from '../options.js'
 
@@ -176,7 +176,7 @@ export class Frames {
   /** Calls `onBye` when the other side says goodbye, with the number of messages that it sent on the channel. */
   constructor(
     context: Pick<P2PContext, 'carriers' | 'onError'>,
-    to: Stay,
+    to: Holder,
     stream: Stream,
     onBye: (messages: number) => void,
   ) {

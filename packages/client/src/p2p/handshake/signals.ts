@@ -1,6 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
-import type { SendResult, Stay } from '../../delivery/signaling.js'
+import type { SendResult, Holder } from '../../delivery/signaling.js'
 import { Rates } from '../../lib/rates.js'
 import type { P2PContext, Terms } from '../options.js'
 
@@ -11,7 +11,7 @@ export type Offer = { type: 'offer'; sdp: string; restart: boolean; resumes?: st
 
 /** An offer of another peer. */
 export interface Call {
-  from: Stay
+  from: Holder
   id: string
   offer: Offer
 }
@@ -147,12 +147,12 @@ export class CallLimits {
   }
 
   /** Counts an offer or a signal of `from` that costs this peer an answer. False: over the rate, so ignore it. */
-  isWithinRate(from: Stay): boolean {
+  isWithinRate(from: Holder): boolean {
     return this.#rates.take(from.name)
   }
 
   /** Tells a peer that its handshake ends here. Over a bound or a rate we say nothing, and its deadline ends its wait. */
-  refuse(from: Stay, handshake: string, reason: EndReason): void {
+  refuse(from: Holder, handshake: string, reason: EndReason): void {
     if (this.#refusals >= REFUSALS_MAX || !this.isWithinRate(from)) return
     this.#refusals++
     void sendSignal(this.#context, from.name, handshake, { type: 'end', reason }).then(() => this.#refusals--)
