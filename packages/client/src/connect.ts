@@ -22,7 +22,7 @@ import type { Modules } from './platform/modules.js'
 import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
-import type { FailedAttempt } from './tier/link.js'
+import type { FailedAttempt } from './tier/connector.js'
 import { checkP2PServer } from './p2p/options.js'
 import type { P2POptions } from './p2p/options.js'
 import { MemoryLocks } from './platform/locks.js'
@@ -165,19 +165,19 @@ export async function connectOn(
   })
   let peer: Peer | undefined
   if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
-    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
+    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.connector.depart()])
     session.onClosed(platform.leaveOnExit({ depart }))
   }
   try {
     const { createP2P } = await untilWelcome(session, modules, url, options)
     // The network is back, so try at once.
-    session.onClosed(onPageEvent('online', () => session.link.retryNow()))
+    session.onClosed(onPageEvent('online', () => session.connector.retryNow()))
     peer = new Peer(session, createP2P(session, p2pServer, options.p2p), modules)
     return peer
   } catch (error) {
     // If the welcome came but a module could not be loaded, give a new name back, because nobody can use it.
-    session.link.send({ type: 'leave', onlyNew: true })
-    session.link.close()
+    session.connector.send({ type: 'leave', onlyNew: true })
+    session.connector.close()
     throw error
   }
 }
@@ -192,10 +192,10 @@ async function untilWelcome(
   url: string | URL,
   { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal }: ConnectOptions,
 ): ReturnType<Modules['p2p']> {
-  const { clock, link } = session
+  const { clock, connector } = session
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
-    const { failure: cause } = link
+    const { failure: cause } = connector
     const last = cause
       ? `The last attempt: ${cause.message}`
       : 'Nothing has answered there yet. Is it a node?'

@@ -4,7 +4,7 @@ import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
 import type { SendFailure } from './lib/error.js'
-import type { PeerState } from './tier/link.js'
+import type { PeerState } from './tier/connector.js'
 import { nameOrThrow } from './lib/names.js'
 import type { P2P } from './p2p/p2p.js'
 import type { Modules } from './platform/modules.js'
@@ -85,7 +85,7 @@ export class Peer {
 
   /** The current state of the connection. The `state` event reports each change. */
   get state(): PeerState {
-    return this.#session.link.state
+    return this.#session.connector.state
   }
 
   /**
@@ -259,7 +259,7 @@ export class Peer {
    * Never rejects.
    */
   async leave(): Promise<void> {
-    if (this.#session.link.state.state === 'closed') return
+    if (this.#session.connector.state.state === 'closed') return
     await Promise.all([this.p2p?.close(), this.#session.leave()])
   }
 
@@ -269,7 +269,7 @@ export class Peer {
    */
   close(): void {
     this.#session.carriers.inbox.flush()
-    this.#session.link.close()
+    this.#session.connector.close()
   }
 }
 

@@ -1,5 +1,5 @@
 import { aText, check, objectWith } from './lib/check.js'
-import type { PeerState } from './tier/link.js'
+import type { PeerState } from './tier/connector.js'
 import type { Peer } from './peer.js'
 import type { Presence } from './tier/watches.js'
 

@@ -7,8 +7,8 @@ import { fromBase64, toBase64 } from '../lib/base64.js'
 const HEADER_BYTES = 1_024
 
 /**
- * A message that is larger than a frame is cut into at most this many fragments [WD17]. They fit into the sender's
- * window.
+ * A message that is larger than a frame is cut into at most this many fragments (the parts of WD17). They fit into the
+ * sender's window.
  */
 const FRAGMENTS_MOST = 4
 /** Followed by a digit: the number of fragments in the first one, 0 in the others. No other body begins with `p`. */

@@ -79,7 +79,7 @@ class World {
       const holder = `${name}@${page.session.self.since}`
       this.handed.push({ holder, run: run ?? '', count: Number(count) })
     })
-    void page.session.link.open()
+    void page.session.connector.open()
   }
 
   async step(next: Step): Promise<void> {
@@ -108,7 +108,7 @@ class World {
         return this.load(next.who, new FakeStorage())
       case 'leave':
         this.#closeChannels(next.who)
-        current.page.session.link.send({ type: 'leave' })
+        current.page.session.connector.send({ type: 'leave' })
         await this.clock.advance(1)
         current.page.unload()
         return this.load(next.who, new FakeStorage())
@@ -117,7 +117,7 @@ class World {
 
   /** Strangers fill a peer's inbox with messages whose predecessor never comes. */
   #flood(session: Session): void {
-    if (session.link.state.state !== 'online') return
+    if (session.connector.state.state !== 'online') return
     const { carriers, self } = session
     const to = { to: self.name, since: self.since }
     const frame = { type: 'send', ...to, stream: 'streamofeve', base: 1, kind: 'message' }
@@ -137,7 +137,7 @@ class World {
       return close()
     }
     const [a, b] = [this.#pages.get(one)?.page.session, this.#pages.get(two)?.page.session]
-    if (a === b || a?.link.state.state !== 'online' || b?.link.state.state !== 'online') return
+    if (a === b || a?.connector.state.state !== 'online' || b?.connector.state.state !== 'online') return
     let open = true
     const end = (from: Session, to: Session): { carrier: Carrier; holder: Holder } => ({
       holder: { ...to.self },
@@ -197,7 +197,7 @@ class World {
 
   async end(): Promise<void> {
     await this.clock.advance(61_000)
-    for (const { page } of this.#pages.values()) page.session.link.close()
+    for (const { page } of this.#pages.values()) page.session.connector.close()
     await settled()
   }
 }

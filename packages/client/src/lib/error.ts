@@ -88,6 +88,7 @@ export interface PeerageErrorOptions extends ErrorOptions {
  * }
  */
 export class PeerageError extends Error {
+  /** Always `PeerageError`. */
   override readonly name = 'PeerageError'
   /** What happened, as a stable code. */
   readonly code: PeerageErrorCode

@@ -61,7 +61,7 @@ export async function openPage(tier: FakeTier, name: string, storage?: FakeStora
     session,
     unload: () => {
       leave()
-      session.link.close()
+      session.connector.close()
     },
   }
 }

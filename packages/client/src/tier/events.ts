@@ -1,6 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { Emitter } from '../lib/emitter.js'
-import type { PeerState } from './link.js'
+import type { PeerState } from './connector.js'
 import type { Presence } from './watches.js'
 
 /**

@@ -19,8 +19,8 @@ import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 import { Events } from './events.js'
 import type { Identity } from './identity.js'
-import { Link } from './link.js'
-import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
+import { Connector } from './connector.js'
+import type { FailedAttempt, LaterMessage, PeerState } from './connector.js'
 import { Requests } from './requests.js'
 import type { P2PContext } from '../p2p/options.js'
 import type { OpenTransport } from './transport.js'
@@ -63,7 +63,7 @@ const LEAVE_MS = 2_000
  */
 export class Session implements P2PContext {
   readonly events = new Events()
-  readonly link: Link
+  readonly connector: Connector
   readonly requests: Requests
   readonly watches: Watches
   readonly carriers: Delivery
@@ -81,7 +81,7 @@ export class Session implements P2PContext {
     this.#options = options
     this.clock = clock
     this.platform = options.platform
-    this.link = new Link({
+    this.connector = new Connector({
       clock,
       random,
       open,
@@ -93,7 +93,7 @@ export class Session implements P2PContext {
       onRetry: (failed) => this.#internal.emit('retry', failed),
       onError: (error) => this.events.fail(error, 'hello'),
     })
-    const send = (frame: PeerMessage): boolean => this.link.send(frame)
+    const send = (frame: PeerMessage): boolean => this.connector.send(frame)
     this.requests = new Requests(clock, send)
     this.watches = new Watches(clock, this.requests, send, (presence, news) => {
       if (news) this.events.emit('presence', presence)
@@ -102,7 +102,7 @@ export class Session implements P2PContext {
     this.carriers = new Delivery({
       clock,
       random,
-      server: this.link,
+      server: this.connector,
       seen: identity.seen,
       streamMs: DEADLINE_MOST_MS,
       streamId: () => randomText(8),
@@ -165,7 +165,7 @@ export class Session implements P2PContext {
   }
 
   report(report: Omit<PeerMessageOf<'report'>, 'type'>): void {
-    this.link.send({ type: 'report', ...report })
+    this.connector.send({ type: 'report', ...report })
   }
 
   send(message: Omit<Outgoing, 'deadlineMs'> & { deadlineMs?: number | undefined }): Promise<SendResult> {
@@ -185,24 +185,24 @@ export class Session implements P2PContext {
       }
       const abort = end(() => {
         reject(signal.reason)
-        this.link.close()
+        this.connector.close()
       })
       const stops = [
         this.onWelcome(end(resolve)),
-        this.onClosed(end(() => reject(this.link.failure))),
+        this.onClosed(end(() => reject(this.connector.failure))),
         onAbort(signal, abort),
       ]
       if (signal.aborted) abort()
-      else void this.link.open()
+      else void this.connector.open()
     })
   }
 
   /** Gives the name back, and ends. Resolves when the node has confirmed it, or after 2 s. */
   leave(): Promise<void> {
-    const { link, clock } = this
-    if (link.state.state === 'closed') return Promise.resolve()
+    const { connector, clock } = this
+    if (connector.state.state === 'closed') return Promise.resolve()
     const left = new Promise<void>((resolve) => {
-      const timer = clock.after(LEAVE_MS, () => link.close('left'))
+      const timer = clock.after(LEAVE_MS, () => connector.close('left'))
       this.onClosed(() => {
         timer.cancel()
         resolve()
@@ -210,7 +210,7 @@ export class Session implements P2PContext {
     })
     this.#options.ending?.(left)
     this.carriers.inbox.flush()
-    link.leave()
+    connector.leave()
     return left
   }
 
@@ -242,7 +242,7 @@ export class Session implements P2PContext {
       this.carriers.close()
       // If the name was given back, or somebody else holds it, the next load of the page must not ask for it.
       this.#options.identity.close(state.reason === 'left' || state.reason === 'name-taken')
-      this.#options.ending?.(this.link.gone)
+      this.#options.ending?.(this.connector.gone)
       this.#internal.emit('closed')
     }
     this.events.changed(state, this.#welcome?.name)
@@ -251,7 +251,7 @@ export class Session implements P2PContext {
   #onMessage(message: LaterMessage): void {
     switch (message.type) {
       case 'message':
-        return this.carriers.inbox.receive(message, this.link)
+        return this.carriers.inbox.receive(message, this.connector)
       case 'acked':
         return this.carriers.outbox.acked(message)
       case 'notice':

@@ -3,7 +3,7 @@ import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError }
 import type { WebSocketClass, WebSocketLike } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
-import { cutText } from './link.js'
+import { cutText } from './connector.js'
 import { aText, check } from '../lib/check.js'
 import type { OpenTransport, Transport, TransportEvents } from './transport.js'
 

@@ -48,7 +48,7 @@ export interface FailedAttempt {
 /** The messages that a node sends after its welcome. */
 export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
 
-export interface LinkOptions {
+export interface ConnectorOptions {
   clock: Clock
   /** In [0, 1). */
   random: () => number
@@ -84,8 +84,8 @@ interface Connection {
 }
 
 /** Keeps one connection to some node open: connects, sends the hello, and reconnects until it is closed. */
-export class Link {
-  readonly #options: LinkOptions
+export class Connector {
+  readonly #options: ConnectorOptions
   #state: PeerState = { state: 'connecting' }
   /** Undefined between a connection and the next attempt. */
   #connection: Connection | undefined
@@ -98,7 +98,7 @@ export class Link {
   #departed = false
   #failure: Error | undefined
 
-  constructor(options: LinkOptions) {
+  constructor(options: ConnectorOptions) {
     this.#options = options
   }
 
