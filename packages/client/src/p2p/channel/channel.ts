@@ -17,7 +17,7 @@ export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 /** The events of a channel. Each value is the list of arguments of the event's listeners. */
 export interface ChannelEvents {
   /** A message of the other peer: a string if it sent text, a Uint8Array if it sent bytes. */
-  message: [data: StreamData]
+  message: [data: string | Uint8Array<ArrayBuffer>]
   /** The channel has closed; no event follows. The reason is text for people. */
   close: [reason: string]
 }
