@@ -15,14 +15,14 @@ export type Mapping =
   | 'address-dependent'
   /** Only one server answered, so there was nothing to compare. */
   | 'unknown'
-  /** No STUN server answered, and no TURN server answered as one. */
+  /** No server answered a STUN request, so UDP is probably blocked. */
   | 'blocked'
 
 /** Whether one server answered. */
 export interface Probe {
   /** The URL of the server, such as `stun:stun.example.org:9901`. */
   server: string
-  /** True if a STUN server told an address, or if a TURN server gave a relay address. */
+  /** True if the server answered: a STUN server with an address, a TURN server with a relay address. */
   answers: boolean
   /** Milliseconds until all answers were there, or until the probe ended. */
   ms: number

@@ -96,6 +96,7 @@ export class P2P {
   /** Resolves when the other sides know that this controller is closed. */
   #othersKnow: Promise<unknown> = Promise.resolve()
 
+  /** @internal `connect` makes the controller. */
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
     this.#context = context
     this.#options = options

@@ -52,6 +52,7 @@ export class Mesh {
   readonly #rate: Rates
   readonly #stops: (() => void)[] = []
 
+  /** @internal `peer.mesh` makes it. */
   constructor(session: Session, p2p: P2P, room: Room) {
     this.room = room
     this.#session = session

@@ -17,7 +17,7 @@ export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 /** The events of a channel. Each value is the list of arguments of the event's listeners. */
 export interface ChannelEvents {
   /** A message of the other peer: a string if it sent text, a Uint8Array if it sent bytes. */
-  message: [data: StreamData]
+  message: [data: string | Uint8Array<ArrayBuffer>]
   /** The channel has closed; no event follows. The reason is text for people. */
   close: [reason: string]
 }
@@ -108,6 +108,7 @@ export class Channel {
   #resolveOver: () => void = () => undefined
   readonly #over = new Promise<void>((resolve) => (this.#resolveOver = resolve))
 
+  /** @internal `peer.p2p` makes channels. */
   constructor(options: OpenChannelOptions) {
     const { to, terms, handshake, opened, context } = options
     this.peer = to.name
@@ -162,8 +163,8 @@ export class Channel {
    * while more than 1 MiB is buffered (SPEC.md, PP19). Messages are sent in the order of the calls. Do not change the
    * bytes before it resolves.
    * @throws PeerageError `closed` if the channel is not open, or ends before the message was accepted
-   * @throws PeerageError `too-large` if the message is larger than both WebRTC stacks carry (64 KiB to 256 KiB with most
-   * stacks; SPEC.md, PP33). The channel stays open.
+   * @throws PeerageError `too-large` if the message is larger than one of the two WebRTC stacks carries (64 KiB to 256 KiB
+   * with most stacks; SPEC.md, PP33). The channel stays open.
    * @throws the reason of `options.signal` when it aborts before the message was accepted
    * @throws TypeError if `data` is neither text nor bytes
    */
@@ -212,12 +213,12 @@ export class Channel {
 
   /**
    * Closes the channel. `send` rejects from now on; messages sent before still arrive. Resolves when the other peer has
-   * received them all, or when none has left for 10 s (SPEC.md, PP18). The SDK does not reopen the channel, on neither
-   * side (PP34). Calling it again is allowed.
+   * received them all, or when none has left for 10 s (SPEC.md, PP18). Neither side's SDK reopens the channel (PP34).
+   * Calling it again is allowed.
    */
   async close(): Promise<void> {
-    // We cannot rely on the close of the stream: stacks drop messages that wait (RFC 8831 §6.7 only asks to send them).
-    // This also applies after the path was lost: then the SDK must not reopen the channel.
+    // We say goodbye, because stacks that close a stream drop messages that wait (RFC 8831 §6.7 only asks to send them).
+    // A channel whose path was lost is marked too, so that the SDK does not reopen it.
     if (this.#state !== 'closing') this.#options.handshake.markClosed()
     if (this.#state === 'open') {
       this.#state = 'closing'
@@ -237,7 +238,10 @@ export class Channel {
     this.#limitWait('closed by the other peer')
   }
 
-  /** The connection has ended. The P2P controller calls this once. `lost`: its path was lost, so no goodbye is sent. */
+  /**
+   * The connection has ended. The P2P controller calls this once. `lost`: its path was lost, so no goodbye is sent.
+   * @internal
+   */
   finish(reason: string, lost: boolean): void {
     const why = this.#state === 'closing' ? 'closed here' : reason
     this.#state = 'closed'

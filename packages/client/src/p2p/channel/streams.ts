@@ -68,7 +68,7 @@ export class Stream {
     return this.#channel.bufferedAmount > FULL_BYTES
   }
 
-  /** `onClose` may be called twice, or never: some stacks fire `close` so. */
+  /** `onClose` may be called twice, or never, because stacks differ in how often they fire `close`. */
   watch({ onOpen, onClose, onStall }: StreamEvents): void {
     this.#onStall = onStall
     this.#channel.addEventListener('open', onOpen)

@@ -149,7 +149,7 @@ export class Handshake {
     })
   }
 
-  /** Looks for a new path now by an ICE restart. If one side cannot do that, ends, so that a new connection is made. */
+  /** Restarts ICE to find a new path. If one side cannot do that, ends the handshake, so that the caller calls again. */
   recover(): void {
     const state = this.#state
     if (state.name !== 'open' || isConnected(state)) return

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ManualAnswer, ManualOffer, ManualOptions } from './manual.js'
 import { answerManually, offerManually } from '../../entries/manual-node.js'
-import { describePart, packPart, unpackPart } from './text.js'
+import { describeContent, packText, unpackText } from './text.js'
 import { closed, failure, received } from '../../testing/controllers.js'
 
 const open: (ManualOffer | ManualAnswer)[] = []
@@ -98,28 +98,28 @@ describe('the text', () => {
       'candidate:3 1 udp 1 01234567-89ab-cdef-0123-456789abcdef.local 65535 typ host',
       'candidate:4 1 tcp 1 192.0.2.2 9 typ host tcptype active',
     ]
-    const part = unpackPart(packPart('answer', sdp, lines))
-    expect(part).toMatchObject({ type: 'answer', ufrag: 'ab/+', pwd: 'p'.repeat(22), setup: 'active' })
-    expect(part?.candidates).toEqual([
+    const content = unpackText(packText('answer', sdp, lines))
+    expect(content).toMatchObject({ type: 'answer', ufrag: 'ab/+', pwd: 'p'.repeat(22), setup: 'active' })
+    expect(content?.candidates).toEqual([
       { type: 'host', address: '192.0.2.2', port: 48507 },
       { type: 'srflx', address: '2001:0db8:0000:0000:0000:0000:0007:0001', port: 1 },
       { type: 'host', address: '01234567-89ab-cdef-0123-456789abcdef.local', port: 65535 },
     ])
-    const described = part && describePart(part)
+    const described = content && describeContent(content)
     for (const line of sdp.trim().split('\r\n')) expect(described?.sdp).toContain(`${line}\r\n`)
     expect(described?.candidates).toHaveLength(3)
   })
 
   it('[PP25] never makes the reader throw, whatever the text is, and is never read beyond its end', () => {
-    const good = packPart('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
+    const good = packText('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
     for (let length = 0; length < good.length; length++) {
-      const part = unpackPart(good.slice(0, length))
-      if (part) expect(part.candidates).toEqual([])
+      const content = unpackText(good.slice(0, length))
+      if (content) expect(content.candidates).toEqual([])
     }
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.base64String({ maxLength: 400 })), (text) => {
-        const part = unpackPart(text)
-        if (part) describePart(part)
+        const content = unpackText(text)
+        if (content) describeContent(content)
       }),
       { numRuns: 2000, seed: 1 },
     )

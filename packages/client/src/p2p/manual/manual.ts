@@ -14,8 +14,8 @@ import type { HandshakeEvent, Opened } from '../handshake/handshake.js'
 import type { HandshakeSignal } from '../handshake/signals.js'
 import { checkP2PServer } from '../options.js'
 import type { AnyPeerConnectionClass, FindPeerConnection } from '../options.js'
-import { describePart, packPart, unpackPart } from './text.js'
-import type { Part } from './text.js'
+import { describeContent, packText, unpackText } from './text.js'
+import type { TextContent } from './text.js'
 
 // Manual mode opens a channel without any server: people carry two texts from peer to peer, in a chat or as QR codes.
 
@@ -151,11 +151,11 @@ async function answerManually(
   return { text, channel, close: () => side.close() }
 }
 
-function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+function read(text: string, type: TextContent['type']): { sdp: string; candidates: string[] } {
   check(type, text, aText)
-  const part = unpackPart(text)
-  if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
-  return describePart(part)
+  const content = unpackText(text)
+  if (content?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
+  return describeContent(content)
 }
 
 type Result = { channel: Channel } | { error: unknown }
@@ -174,7 +174,7 @@ class Side {
   #result: Result | undefined
   #channel: Promise<Channel> | undefined
 
-  constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
+  constructor(type: TextContent['type'], find: FindPeerConnection, options: ManualOptions) {
     checkOptions(options, manualKinds)
     checkP2PServer(options.p2pServer)
     const peer = parseName(options.peer ?? 'manual')
@@ -189,7 +189,7 @@ class Side {
     const complete = new Promise<void>((resolve) => (this.#gathered = resolve))
     this.text = complete.then(() => {
       if (this.#result && 'error' in this.#result) throw this.#result.error
-      return packPart(type, sdp, this.#candidates)
+      return packText(type, sdp, this.#candidates)
     })
     this.handshake = new Handshake({
       id: 'manual',

@@ -4,7 +4,7 @@ import { isCandidate } from '../handshake/signals.js'
 // One side of a handshake as a short text, for a QR code, a chat or a piece of paper (SPEC.md, Manual mode). Only five
 // values of a data channel's description differ from peer to peer. The other side writes all other lines itself.
 
-export interface Part {
+export interface TextContent {
   type: 'offer' | 'answer'
   ufrag: string
   pwd: string
@@ -32,7 +32,7 @@ const CREDENTIAL_PATTERN = /^[\w+/-]{4,64}$/
 const MDNS_PATTERN = /^([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12})\.local$/i
 
 /** Packs the description and candidates of one side into about 130 characters of base64url. */
-export function packPart(type: Part['type'], sdp: string, lines: string[]): string {
+export function packText(type: TextContent['type'], sdp: string, lines: string[]): string {
   const read = (pattern: RegExp): string => pattern.exec(sdp)?.[1] ?? ''
   const hex = read(/^a=fingerprint:sha-256 ([\dA-F:]+)\r$/im).replaceAll(':', '')
   const setup = SETUPS.findIndex((one) => one === read(/^a=setup:(\w+)/m))
@@ -60,8 +60,8 @@ export function packPart(type: Part['type'], sdp: string, lines: string[]): stri
   return toBase64Url(Uint8Array.from(bytes))
 }
 
-/** Reads such a text. Returns undefined for a text that `packPart` does not make. */
-export function unpackPart(text: string): Part | undefined {
+/** Reads such a text. Returns undefined for a text that `packText` does not make. */
+export function unpackText(text: string): TextContent | undefined {
   const compact = text.replaceAll(/\s/g, '').replaceAll('-', '+').replaceAll('_', '/')
   if (compact.length > 1024 || !/^[A-Za-z\d+/]+$/.test(compact) || compact.length % 4 === 1) return undefined
   const reader = new Reader(fromBase64(compact))
@@ -90,8 +90,8 @@ export function unpackPart(text: string): Part | undefined {
 }
 
 /** Writes the description (RFC 8841) and the candidates that the text stands for. */
-export function describePart(part: Part): { sdp: string; candidates: string[] } {
-  const { ufrag, pwd, fingerprint, setup } = part
+export function describeContent(content: TextContent): { sdp: string; candidates: string[] } {
+  const { ufrag, pwd, fingerprint, setup } = content
   const hex = Array.from(fingerprint, (byte) => byte.toString(16).padStart(2, '0').toUpperCase()).join(':')
   const lines = [
     'v=0',
@@ -108,11 +108,11 @@ export function describePart(part: Part): { sdp: string; candidates: string[] } 
     // An offer always says `actpass`, so the answering side chooses its role, and a browser chooses to be the DTLS client.
     // A libdatachannel that offers is the server then. As client, it may get the certificate before it has stored the
     // fingerprint to compare it with, and manual mode has no second try.
-    `a=setup:${part.type === 'offer' ? 'actpass' : setup}`,
+    `a=setup:${content.type === 'offer' ? 'actpass' : setup}`,
     'a=sctp-port:5000',
     'a=max-message-size:262144',
   ]
-  const candidates = part.candidates.map(({ type, address, port }, index) => {
+  const candidates = content.candidates.map(({ type, address, port }, index) => {
     const priority = PREFERENCES[type] * 2 ** 24 + (65_535 - index) * 2 ** 8 + 255
     const from = type === 'host' ? '' : ' raddr 0.0.0.0 rport 0'
     return `candidate:${index + 1} 1 udp ${priority} ${address} ${port} typ ${type}${from}`
