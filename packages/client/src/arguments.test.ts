@@ -91,7 +91,7 @@ const rejections: Rows = [
   [
     'connect(url, [])',
     () => connect('http://tier', wrong([])),
-    'options must be a plain object; it is a list',
+    'options must be a plain object; it is an array',
   ],
   [
     'connect: p2p is a Map',
@@ -195,12 +195,12 @@ const rejections: Rows = [
     () => peer.send('bob', 1, { signal: wrong({ aborted: false }) }),
     'signal must be an AbortSignal',
   ],
-  ['lookup a text', () => peer.lookup(wrong('bob')), 'names must be a list; it is "bob"'],
-  ['lookup nothing', () => peer.lookup(wrong(undefined)), 'names must be a list; it is undefined'],
+  ['lookup a text', () => peer.lookup(wrong('bob')), 'names must be an array; it is "bob"'],
+  ['lookup nothing', () => peer.lookup(wrong(undefined)), 'names must be an array; it is undefined'],
   ['lookup a number', () => peer.lookup(['bob', wrong(5)]), 'names[1] must be a string; it is 5'],
   ['lookup: options', () => peer.lookup(['bob'], wrong(5)), 'options must be a plain object; it is 5'],
   ['watch nothing', () => peer.watch(wrong(undefined)), 'name must be a string; it is undefined'],
-  ['watch a list', () => peer.watch(wrong(['x', 5])), 'name must be a string; it is a list'],
+  ['watch a list', () => peer.watch(wrong(['x', 5])), 'name must be a string; it is an array'],
   [
     'watch: a signal without an object around it',
     () => peer.watch('bob', wrong(new AbortController().signal)),

@@ -20,7 +20,7 @@ export const aTime = kind(
   'a number of milliseconds from 0 up',
   (value) => typeof value === 'number' && value >= 0,
 )
-export const aList = kind('a list', Array.isArray)
+export const aList = kind('an array', Array.isArray)
 /** Text or bytes, as a channel carries them. */
 export const channelData = kind(
   'a string, an ArrayBuffer or a view of one',
@@ -44,7 +44,7 @@ export const either = (...kinds: Kind[]): Kind =>
 
 export const aNull = kind('null', (value) => value === null)
 export const aFalse = kind('false', (value) => value === false)
-/** Other objects have no options: a list, a Map, or an AbortSignal that was passed without `{ signal }` around it. */
+/** Other objects have no options: an array, a Map, or an AbortSignal that was passed without `{ signal }` around it. */
 export const anObject = kind(
   'a plain object',
   (value) => Object.prototype.toString.call(value) === '[object Object]',
@@ -106,7 +106,7 @@ function shown(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}…` : value)
   if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return 'a list'
+  if (Array.isArray(value)) return 'an array'
   if (typeof value !== 'object' || value === null) return String(value)
   const tag = Object.prototype.toString.call(value).slice(8, -1)
   return tag === 'Object' ? 'an object' : `an object (${tag})`
