@@ -1,6 +1,6 @@
 import { limits } from '@peerage/protocol'
 import { encodeFragments } from './delivery/body.js'
-import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
+import { aFunction, anArray, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
 import type { SendFailure } from './lib/error.js'
@@ -173,7 +173,7 @@ export class Peer {
    * if (bob?.state === 'online') await peer.send('bob', 'hello')
    */
   async lookup(names: string[], options: Waiting = {}): Promise<Presence[]> {
-    check('names', names, aList)
+    check('names', names, anArray)
     checkOptions(options, waitingKinds)
     const { signal } = options
     const wanted = names.map((name, i) => nameOrThrow(name, `names[${i}]`))

@@ -20,7 +20,7 @@ export const aTime = kind(
   'a number of milliseconds from 0 up',
   (value) => typeof value === 'number' && value >= 0,
 )
-export const aList = kind('an array', Array.isArray)
+export const anArray = kind('an array', Array.isArray)
 /** Text or bytes, as a channel carries them. */
 export const channelData = kind(
   'a string, an ArrayBuffer or a view of one',
