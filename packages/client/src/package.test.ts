@@ -14,7 +14,7 @@ const tool = (path: string): string =>
 const SLOW_MS = 120_000
 
 test(
-  'the published package resolves, with types, for Node and for bundlers (publint, attw)',
+  'what is published resolves, with types, for Node and for bundlers (publint, attw)',
   async () => {
     await run(process.execPath, [tool('typescript/bin/tsc'), '-b', PACKAGE])
     const { messages } = await publint({ pkgDir: PACKAGE, strict: true })

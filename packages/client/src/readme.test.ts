@@ -9,14 +9,14 @@ const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const SLOW_MS = 60_000
 
-/** Declares the variables that the second program does not define. */
+/** What the second program leaves to its reader. */
 const GIVEN = `import { connect } from '@peerage/client'
 import type { ConnectOptions } from '@peerage/client'
 declare const options: Required<ConnectOptions>
 const { name, app, token, p2pServer, p2p, signal, onRetry } = options
 `
 
-/** Declares the functions that the program without a server does not define. */
+/** What the program that connects by hand leaves to its reader. */
 const BY_HAND = `
 declare function show(text: string): void
 declare function typed(): Promise<string>
@@ -31,13 +31,13 @@ async function programsOf(file: string): Promise<string[]> {
   return programs
 }
 
-// Once a program of the README used `peer.p2p.connect(…)`, which is a type error, because `p2p` may be null.
+// Before, `peer.p2p.connect(…)` of the README was an error of types: it may be null.
 test(
-  'the programs of the READMEs have no type errors in strict mode',
+  'the programs of the READMEs are right under TypeScript\u2019s strict',
   async () => {
     const programs = (await Promise.all(READMES.map(programsOf))).flat()
     expect(programs.length).toBeGreaterThan(2)
-    // The folder is below the root, so that the programs can import the packages.
+    // Below the root, so that it finds the package as any program here does.
     const directory = await mkdtemp(join(ROOT, 'node_modules', '.readme-'))
     try {
       const files = programs.map((program, i) => ({
