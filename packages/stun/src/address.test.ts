@@ -27,18 +27,18 @@ describe('IP addresses', () => {
     ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
     ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
     ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
-  ])('[ST11] %s is written as %s', (text, canonical) => {
+  ])('[STUN11] %s is written as %s', (text, canonical) => {
     expect(formatIp(Uint8Array.from(bytesOf(text) ?? []))).toBe(canonical)
   })
 
-  it('[ST11] a zone index may have any name, but has one', () => {
+  it('[STUN11] a zone index may have any name, but has one', () => {
     expect(bytesOf('fe80::1%veth_a0')).toEqual(bytesOf('fe80::1'))
     expect(bytesOf('fe80::1%')).toBeUndefined()
     expect(bytesOf('192.0.2.1%eth0')).toBeUndefined()
     expect(bytesOf('%eth0')).toBeUndefined()
   })
 
-  it('[ST11] a text is read exactly when Node calls it an IP address', () => {
+  it('[STUN11] a text is read exactly when Node calls it an IP address', () => {
     const texts = fc.oneof(
       ipv6Text,
       fc.string(),
@@ -58,7 +58,7 @@ describe('IP addresses', () => {
     )
   })
 
-  it('[ST11] bytes survive the way through text, and the canonical text is what a URL shows', () => {
+  it('[STUN11] bytes survive the way through text, and the canonical text is what a URL shows', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
         // Long runs of zeros are where the rules of RFC 5952 differ.
@@ -71,7 +71,7 @@ describe('IP addresses', () => {
     )
   })
 
-  it('[ST11] a mapped source is the IPv4 address; others that look alike are not', () => {
+  it('[STUN11] a mapped source is the IPv4 address; others that look alike are not', () => {
     const ip = new Uint8Array(16)
     expect(readSource('::ffff:192.0.2.1', ip)).toBe(4)
     expect([...ip.subarray(0, 4)]).toEqual([192, 0, 2, 1])

@@ -42,7 +42,7 @@ const datagrams = fc.oneof(
 )
 
 describe('any datagram', () => {
-  it('[ST2] is decoded, checked and answered without a throw, and without being changed', () => {
+  it('[STUN2] is decoded, checked and answered without a throw, and without being changed', () => {
     const ip = new Uint8Array([192, 0, 2, 1, ...Buffer.alloc(12)])
     const key = Buffer.from('key')
     fc.assert(
@@ -60,7 +60,7 @@ describe('any datagram', () => {
     )
   })
 
-  it('[ST2] [ST31] [ST39] 5,000 to a live server: it answers what it should, counts all, and lives', async () => {
+  it('[STUN2] [STUN31] [STUN39] 5,000 to a live server: it answers what it should, counts all, and lives', async () => {
     const { server, client, answersTo, close } = await loopback()
     const socket = await client()
     const ip = new Uint8Array([127, 0, 0, 1])

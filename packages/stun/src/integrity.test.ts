@@ -27,7 +27,7 @@ function flip(bytes: Buffer, bit: number): Buffer {
 
 describe('the vectors of RFC 5769', () => {
   it.each(['2.1', '2.2', '2.3'])(
-    '[ST20] section %s: integrity by a short-term key, and fingerprint',
+    '[STUN20] section %s: integrity by a short-term key, and fingerprint',
     (section) => {
       const { bytes, password } = vector(section)
       expect(password).toBeDefined()
@@ -39,7 +39,7 @@ describe('the vectors of RFC 5769', () => {
     },
   )
 
-  it('[ST20] section 2.1: what the request says', () => {
+  it('[STUN20] section 2.1: what the request says', () => {
     const decoded = decode(vector('2.1').bytes)
     if (!decoded.ok) throw new Error(decoded.reason)
     const { message } = decoded
@@ -56,7 +56,7 @@ describe('the vectors of RFC 5769', () => {
     expect(find(message, 'username')?.text).toBe('evtj:h6vY')
   })
 
-  it.each(['2.2', '2.3'])('[ST20] section %s: the address in the answer', (section) => {
+  it.each(['2.2', '2.3'])('[STUN20] section %s: the address in the answer', (section) => {
     const { bytes, xorMappedAddress } = vector(section)
     const decoded = decode(bytes)
     if (!decoded.ok) throw new Error(decoded.reason)
@@ -66,7 +66,7 @@ describe('the vectors of RFC 5769', () => {
     expect(decoded.message.class).toBe('success')
   })
 
-  it('[ST20] section 2.4: integrity by a long-term key', () => {
+  it('[STUN20] section 2.4: integrity by a long-term key', () => {
     const { bytes, longTermKey: credentials } = vector('2.4')
     const { username = '', realm = '', password = '' } = credentials ?? {}
     expect(verifyIntegrity(bytes, longTermKey(username, realm, password))).toBe('valid')
@@ -78,7 +78,7 @@ describe('the vectors of RFC 5769', () => {
     expect(decoded.ok && find(decoded.message, 'nonce')?.text).toBe('f//499k954d6OL34oL9FSTvy64sA')
   })
 
-  it('[ST23] any bit turned in a vector makes it invalid, or no message', () => {
+  it('[STUN23] any bit turned in a vector makes it invalid, or no message', () => {
     for (const { section } of rfc5769.vectors) {
       const { bytes, password, longTermKey: credentials } = vector(section)
       const { username = '', realm = '', password: long = '' } = credentials ?? {}
@@ -96,7 +96,7 @@ describe('the vectors of RFC 5769', () => {
 })
 
 describe('seals', () => {
-  it('[ST21] [ST22] [ST23] what was sealed verifies, and a turned bit does not', () => {
+  it('[STUN21] [STUN22] [STUN23] what was sealed verifies, and a turned bit does not', () => {
     const key = fc.uint8Array({ minLength: 1, maxLength: 80 })
     fc.assert(
       fc.property(plainMessages, key, key, fc.nat(), (message, sha1Key, sha256Key, at) => {
@@ -115,7 +115,7 @@ describe('seals', () => {
     )
   })
 
-  it('[ST21] an HMAC-SHA256 may be cut short, down to 16 bytes', () => {
+  it('[STUN21] an HMAC-SHA256 may be cut short, down to 16 bytes', () => {
     const key = Buffer.from('key')
     const plain = encode({ class: 'request', method: 1, transactionId: Buffer.alloc(12), attributes: [] })
     const long = seal(plain, { sha256Key: key })
@@ -129,7 +129,7 @@ describe('seals', () => {
     expect(verifyIntegritySha256(Buffer.from(CUT_SHORT, 'hex'), key)).toBe('valid')
   })
 
-  it('[ST21] bytes that are no message have no valid seal', () => {
+  it('[STUN21] bytes that are no message have no valid seal', () => {
     expect(verifyIntegrity(Buffer.alloc(3), Buffer.from('k'))).toBe('invalid')
     expect(verifyFingerprint(Buffer.alloc(100))).toBe('invalid')
   })

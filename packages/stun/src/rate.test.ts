@@ -24,7 +24,7 @@ class Sources {
 }
 
 describe('the rate of a source', () => {
-  it('[ST40] a burst, and then what the time brings', () => {
+  it('[STUN40] a burst, and then what the time brings', () => {
     const sources = new Sources(50, 200)
     expect(sources.takeMany('192.0.2.1', 0, 1_000)).toBe(200)
     expect(sources.takeMany('192.0.2.1', 19, 10)).toBe(0)
@@ -37,11 +37,11 @@ describe('the rate of a source', () => {
     [28, 29],
     [14, 57],
     [73, 3],
-  ])('[ST40] a burst is whole where its sum rounds: %d a second at %d ms', (perSecond, nowMs) => {
+  ])('[STUN40] a burst is whole where its sum rounds: %d a second at %d ms', (perSecond, nowMs) => {
     expect(new Sources(perSecond, 2).takeMany('192.0.2.1', nowMs, 10)).toBe(2)
   })
 
-  it('[ST40] whatever the times of its requests, never more than burst + time × rate', () => {
+  it('[STUN40] whatever the times of its requests, never more than burst + time × rate', () => {
     const gaps = fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 300 })
     fc.assert(
       fc.property(
@@ -64,7 +64,7 @@ describe('the rate of a source', () => {
     )
   })
 
-  it('[ST41] a hundred floods do not slow ten thousand others', () => {
+  it('[STUN41] a hundred floods do not slow ten thousand others', () => {
     const sources = new Sources(50, 200)
     for (let i = 0; i < 100; i++) sources.takeMany(`10.0.0.${i}`, 0, 1_000)
     let slowed = 0
@@ -75,7 +75,7 @@ describe('the rate of a source', () => {
     expect(slowed).toBeLessThan(5)
   })
 
-  it('[ST42] a /64 is one source, another /64 is another', () => {
+  it('[STUN42] a /64 is one source, another /64 is another', () => {
     const sources = new Sources(1, 2)
     expect(sources.take('2001:db8:1:2::1', 0)).toBe(true)
     expect(sources.take('2001:db8:1:2:ffff::2', 0)).toBe(true)
@@ -83,14 +83,14 @@ describe('the rate of a source', () => {
     expect(sources.take('2001:db8:1:3::1', 0)).toBe(true)
   })
 
-  it('[ST42] an IPv4 address is the same source when it comes mapped, and not the prefix of its bytes', () => {
+  it('[STUN42] an IPv4 address is the same source when it comes mapped, and not the prefix of its bytes', () => {
     const sources = new Sources(1, 1)
     expect(sources.take('::ffff:32.1.13.184', 0)).toBe(true)
     expect(sources.take('32.1.13.184', 0)).toBe(false)
     expect(sources.take('2001:db8::', 0)).toBe(true)
   })
 
-  it('[ST43] a flood of spoofed sources gives no source a fresh bucket', () => {
+  it('[STUN43] a flood of spoofed sources gives no source a fresh bucket', () => {
     const sources = new Sources(1, 1)
     expect(sources.take('192.0.2.1', 0)).toBe(true)
     for (let i = 0; i < 200_000; i++) sources.take(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 0)
