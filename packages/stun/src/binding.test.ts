@@ -13,7 +13,7 @@ import { bindingRequest } from './testing/loopback.js'
 const IPV4 = { address: '203.0.113.9', port: 40_000 }
 const IPV6 = { address: '2001:db8::9', port: 40_000 }
 
-/** What the server would send, or why it would not. */
+/** The answer that the server would send, or the reason for its silence. */
 function reply(request: Buffer, { address, port } = IPV4): Buffer | string {
   const ip = new Uint8Array(16)
   const length = readSource(address, ip)
@@ -105,7 +105,7 @@ describe('silence', () => {
     expect(replied(request).message.class).toBe('success')
   })
 
-  it('[STUN36] what it answers, it would not answer', () => {
+  it('[STUN36] the server does not answer its own answers', () => {
     for (const request of [bindingRequest(), bindingRequest([unknown(0x7fff)])]) {
       const { bytes } = replied(request)
       expect(reply(bytes)).toBe('not-binding-request')
@@ -120,8 +120,8 @@ describe('unknown attributes', () => {
     ['PADDING', 0x0026],
     ['RESPONSE-ADDRESS', 0x0002],
     ['PRIORITY', 0x0024],
-    ['one that nobody knows', 0x7fff],
-  ])('[STUN32] [STUN33] %s: 420', (_, type) => {
+    ['an unassigned type', 0x7fff],
+  ])('[STUN32] [STUN33] %s is answered with error 420', (_, type) => {
     const { message, bytes } = replied(bindingRequest([unknown(type, 4)]))
     expect(message.class).toBe('error')
     expect(message.attributes).toEqual([
@@ -131,18 +131,18 @@ describe('unknown attributes', () => {
     expect(bytes.length).toBe(36)
   })
 
-  it('[STUN32] each type once, in the order of the request', () => {
+  it('[STUN32] the error lists each type once, in the order of the request', () => {
     const types = [0x7002, 0x7001, 0x7002, 0x8fff, 0x7001]
     const { message } = replied(bindingRequest(types.map((type) => unknown(type))))
     expect(find(message, 'unknown-attributes')?.types).toEqual([0x7002, 0x7001])
   })
 
-  it('[STUN32] with a fingerprint when the request had one', () => {
+  it('[STUN32] the error has a fingerprint if the request had one', () => {
     const { bytes } = replied(seal(bindingRequest([unknown(0x7fff)]), { fingerprint: true }))
     expect(verifyFingerprint(bytes)).toBe('valid')
   })
 
-  it('[STUN34] optional ones and known ones are ignored', () => {
+  it('[STUN34] unknown attributes from 0x8000 on and known attributes are ignored', () => {
     const { message, bytes } = replied(
       bindingRequest([
         unknown(0x8fff, 9),
@@ -156,7 +156,7 @@ describe('unknown attributes', () => {
     expect(bytes.length).toBe(32)
   })
 
-  it('[STUN32] no answer is more than 2.2 times its request, over IPv4 1.6 times; [STUN2] and nothing is thrown', () => {
+  it('[STUN2] [STUN32] no answer is over 2.2 times its request, or 1.6 times over IPv4, and nothing is thrown', () => {
     const requests = plainMessages.map((message) => encode({ ...message, class: 'request', method: 1 }))
     fc.assert(
       fc.property(requests, fc.boolean(), (plain, fingerprint) => {
