@@ -9,7 +9,7 @@ import { makeCertificate } from './certificate.js'
 import type { Hello } from './hello.js'
 import { encodeHello } from './hello.js'
 import { keyWithoutSecret } from './testing/authority.js'
-import { soon, listening, passBy, TestLine } from './testing/test-endpoint.js'
+import { soon, listening, startProxy, TestLine } from './testing/test-endpoint.js'
 import type { Scene } from './testing/impostors.js'
 import { certificateOf, closeScene, openScene, tokenOf } from './testing/impostors.js'
 
@@ -225,14 +225,14 @@ describe('[LINK8] a dial over TLS makes a link only with the announced certifica
   test('bytes that a stranger injects into a link end it on both sides', async () => {
     const { target, neighbour } = scene
     for (const from of ['near', 'far'] as const) {
-      const way = await passBy(target.port)
-      await target.announce({ host: '127.0.0.1', port: way.port })
+      const proxy = await startProxy(target.port)
+      await target.announce({ host: '127.0.0.1', port: proxy.port })
       const line = await TestLine.dial(neighbour, target)
       await line.speak()
       // A TLS record that is not encrypted with the connection's key.
-      way.sockets[0]?.[from].write(Buffer.concat([Buffer.of(0x17, 3, 3, 0, 40), Buffer.alloc(40, 7)]))
+      proxy.sockets[0]?.[from].write(Buffer.concat([Buffer.of(0x17, 3, 3, 0, 40), Buffer.alloc(40, 7)]))
       await line.ended()
-      await way.close()
+      await proxy.close()
     }
     await target.announce()
   })

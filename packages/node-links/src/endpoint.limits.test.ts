@@ -45,17 +45,17 @@ function arrive(act: (socket: Socket) => void): Promise<Buffer> {
 
 const GARBAGE = Buffer.alloc(600, 0xff)
 
-async function knocks(address: string, times: number): Promise<void> {
+async function connectOften(address: string, times: number): Promise<void> {
   for (let i = 0; i < times; i++) await strike(scene, GARBAGE, address)
 }
 
 /** Whether a connection from this address gets time for its proof. */
-async function isLookedAt(address: string): Promise<boolean> {
-  const looks = vi.spyOn(scene.target.clock, 'after')
+async function isAdmitted(address: string): Promise<boolean> {
+  const timers = vi.spyOn(scene.target.clock, 'after')
   await strike(scene, GARBAGE, address)
-  const are = looks.mock.calls.length > 0
-  looks.mockRestore()
-  return are
+  const isTimed = timers.mock.calls.length > 0
+  timers.mockRestore()
+  return isTimed
 }
 
 /** A promise, and a function that resolves it. */
@@ -132,7 +132,7 @@ describe.each([
     const store = wait()
     target.known = store.until
     const struck = arrive((socket) => void socket.write(rightHello()))
-    await vi.waitFor(() => expect(target.looks).toBe(1), soon)
+    await vi.waitFor(() => expect(target.lookups).toBe(1), soon)
     await target.clock.advance(PROOF_MS)
     await struck
     store.over()
@@ -160,10 +160,10 @@ describe.each([
     neighbour.known = asked.until
     const late = neighbour.endpoint.dial(target.node)
     await neighbour.become(mintNodeId())
-    const looks = vi.spyOn(target.clock, 'after')
+    const timers = vi.spyOn(target.clock, 'after')
     asked.over()
     expect(await late).toBeUndefined()
-    expect(looks).not.toHaveBeenCalled()
+    expect(timers).not.toHaveBeenCalled()
     neighbour.known = undefined
     await (await TestLine.dial(neighbour, target)).speak()
   })
@@ -213,21 +213,21 @@ describe.each([
 
   test('an address that connects too often is refused, and leaves half of the rate to other addresses', async () => {
     const { target, neighbour } = scene
-    await knocks('127.0.0.2', ACCEPTED_SHARE)
-    expect(await isLookedAt('127.0.0.2')).toBe(false)
+    await connectOften('127.0.0.2', ACCEPTED_SHARE)
+    expect(await isAdmitted('127.0.0.2')).toBe(false)
     await (await TestLine.dial(neighbour, target)).speak()
     await target.clock.advance(SHARE_MS)
-    expect(await isLookedAt('127.0.0.2')).toBe(true)
+    expect(await isAdmitted('127.0.0.2')).toBe(true)
   })
 
   test('when several addresses use up the rate, a connection is refused, and a moment later one is accepted', async () => {
     const { target } = scene
-    await knocks('127.0.0.2', ACCEPTED_SHARE)
-    await knocks('127.0.0.3', ACCEPTED_SHARE)
-    expect(await isLookedAt('127.0.0.4')).toBe(false)
+    await connectOften('127.0.0.2', ACCEPTED_SHARE)
+    await connectOften('127.0.0.3', ACCEPTED_SHARE)
+    expect(await isAdmitted('127.0.0.4')).toBe(false)
     await target.clock.advance(1_000 / ACCEPTED_PER_SECOND)
-    expect(await isLookedAt('127.0.0.4')).toBe(true)
-    expect(await isLookedAt('127.0.0.4')).toBe(false)
+    expect(await isAdmitted('127.0.0.4')).toBe(true)
+    expect(await isAdmitted('127.0.0.4')).toBe(false)
   })
 
   test('an endpoint can be closed while incoming and outgoing connections have no proof yet', async () => {
@@ -255,7 +255,7 @@ test('[LINK10] without TLS, a connection that ends while the store is asked beco
   target.known = store.until
   await arrive((socket) => {
     socket.write(rightHello())
-    void vi.waitFor(() => expect(target.looks).toBe(1), soon).then(() => socket.resetAndDestroy())
+    void vi.waitFor(() => expect(target.lookups).toBe(1), soon).then(() => socket.resetAndDestroy())
   })
   // When this connection is over, the endpoint has read the reset.
   await strike(scene, GARBAGE)

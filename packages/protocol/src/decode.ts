@@ -83,8 +83,8 @@ export function encodeStamped(
   stamp: string,
   { stream, seq, base, kind, body, handshake }: Omit<NodeMessageOf<'message'>, 'type' | 'from' | 'since'>,
 ): string {
-  const talk = handshake === undefined ? '' : `,"handshake":"${handshake}"`
-  return `${stamp}"stream":"${stream}","seq":${seq},"base":${base},"kind":"${kind}","body":${JSON.stringify(body)}${talk}}]`
+  const handshakePart = handshake === undefined ? '' : `,"handshake":"${handshake}"`
+  return `${stamp}"stream":"${stream}","seq":${seq},"base":${base},"kind":"${kind}","body":${JSON.stringify(body)}${handshakePart}}]`
 }
 
 function encodeEvent(type: string, fields: object): string {

@@ -2,7 +2,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { ATTRIBUTE, HMAC_SHA1_BYTES, HMAC_SHA256_MAX_BYTES, isSha256Length } from './attributes.js'
-import { HEADER_BYTES, headerFault, walk } from './message.js'
+import { HEADER_BYTES, headerFault, visitAttributes } from './message.js'
 
 /** RFC 8489 §14.7. */
 const FINGERPRINT_XOR = 0x5354554e
@@ -111,7 +111,7 @@ function verify(
 ): Verdict {
   if (headerFault(bytes) !== undefined) return 'invalid'
   let verdict: Verdict = 'absent'
-  const fault = walk(bytes, (found, value, at) => {
+  const fault = visitAttributes(bytes, (found, value, at) => {
     if (found !== type || verdict !== 'absent') return undefined
     if (!fits(value.length)) {
       verdict = 'invalid'

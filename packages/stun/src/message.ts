@@ -65,7 +65,7 @@ export function decode(bytes: Buffer): Decoded {
   const type = bytes.readUInt16BE(0)
   const transactionId = bytes.subarray(8, HEADER_BYTES)
   const attributes: Attribute[] = []
-  const stopped = walk(bytes, (attributeType, value) => {
+  const stopped = visitAttributes(bytes, (attributeType, value) => {
     const attribute = decodeAttribute(attributeType, value, transactionId)
     if (attribute === undefined) return 'bad-attribute'
     attributes.push(attribute)
@@ -85,7 +85,7 @@ export function decode(bytes: Buffer): Decoded {
  * it begins. Skips an attribute that follows an integrity attribute and is not covered by it, as RFC 8489 §14.5 and
  * §14.6 say. Stops when `visit` returns a fault, and returns that fault.
  */
-export function walk(
+export function visitAttributes(
   bytes: Buffer,
   visit: (type: number, value: Buffer, at: number) => Malformed | undefined,
 ): Malformed | undefined {

@@ -12,7 +12,7 @@ import type { Hello } from '../hello.js'
 import { encodeHello } from '../hello.js'
 import type { TestAuthority } from './authority.js'
 import { keyWithoutSecret, makeAuthority } from './authority.js'
-import { passBy, TestEndpoint, TestLine } from './test-endpoint.js'
+import { startProxy, TestEndpoint, TestLine } from './test-endpoint.js'
 
 /** Two nodes that may link, and what an impostor has. */
 export interface Scene {
@@ -109,14 +109,14 @@ export function tokenOf({ identity }: TestEndpoint): string {
 
 /** Records all bytes that the neighbour sends when it dials the target. */
 export async function record({ neighbour, target }: Scene): Promise<Buffer> {
-  const way = await passBy(target.port)
-  await target.announce({ host: '127.0.0.1', port: way.port })
+  const proxy = await startProxy(target.port)
+  await target.announce({ host: '127.0.0.1', port: proxy.port })
   const line = await TestLine.dial(neighbour, target)
   await line.speak()
   await line.end()
   await target.announce()
-  await way.close()
-  return way.sent()
+  await proxy.close()
+  return proxy.sent()
 }
 
 /** Connects as the neighbour to the target, and returns the TLS session. */

@@ -37,7 +37,7 @@ export class TestEndpoint {
   /** If set, the store answers only after this promise. */
   known: Promise<void> | undefined
   /** How often the store was asked for an announcement. */
-  looks = 0
+  lookups = 0
   readonly #events = new EventEmitter()
   readonly #backend: Backend
   readonly #options: TestEndpointOptions
@@ -114,7 +114,7 @@ export class TestEndpoint {
   }
 
   async #announced(node: NodeId): Promise<string | undefined> {
-    this.looks++
+    this.lookups++
     const text = await this.#backend.nodes.announced(node)
     await this.known
     return text
@@ -182,7 +182,7 @@ export class TestLine {
   }
 }
 
-export interface Passing {
+export interface ByteProxy {
   port: number
   /** The bytes from the dialling side. */
   sent: () => Buffer
@@ -192,9 +192,9 @@ export interface Passing {
 }
 
 /** A proxy to a port of this machine, which records the bytes, and lets a test inject more. */
-export async function passBy(port: number): Promise<Passing> {
+export async function startProxy(port: number): Promise<ByteProxy> {
   const sent: Buffer[] = []
-  const sockets: Passing['sockets'] = []
+  const sockets: ByteProxy['sockets'] = []
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1')
     sockets.push({ near, far })
