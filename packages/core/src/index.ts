@@ -1,4 +1,5 @@
-// What other packages build on: the node, the contracts that stores and gateways meet, and what both need of time.
+// The public face of the core: the node, the contracts that stores and gateways implement, and the helpers that both
+// use.
 
 export { Node } from './node.js'
 export type { NodeOptions, Readiness } from './node.js'
@@ -34,7 +35,7 @@ export type {
 } from './names/registry.js'
 export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
-// Connections, and what goes between them.
+// Connections, and the messages between them.
 export type { Connection, OnlineSession, RoomChange, ServerMessage, Session } from './sessions/sessions.js'
 export { Router } from './routing/router.js'
 export type { Outcome } from './routing/router.js'
@@ -45,7 +46,7 @@ export { defaultMailboxLimits } from './routing/mailbox.js'
 export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
 export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
 
-// Without a part of their own.
+// Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'
 export { systemClock } from './lib/clock.js'
 export type { Clock, Timer } from './lib/clock.js'

@@ -4,13 +4,13 @@ import { checkAnnouncement, deadRetentionMs } from '../names/nodes.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { Store } from './store.js'
 
-/** The nodes of one process. Its view is never old: there is nothing between it and the truth. */
+/** The nodes of one process. Its view is always current. */
 export class MemoryNodes implements Nodes {
   readonly #store: Store
   #self: NodeId | undefined
-  /** Until then, by its own count, this node may be written back after a flush. */
+  /** Until this time (registry ms) a beat may write this node back after a flush. */
   #within = Number.POSITIVE_INFINITY
-  /** What this identity announces. */
+  /** This identity's announcement. */
   #announcement: string | undefined
 
   constructor(store: Store) {
@@ -24,7 +24,7 @@ export class MemoryNodes implements Nodes {
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
-    if (this.#self === undefined) throw new RegistryUnavailable('beat before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('beat() was called before identify()')
     this.#store.open()
     const now = this.#store.now()
     this.#forget(now)
@@ -32,7 +32,7 @@ export class MemoryNodes implements Nodes {
     const seen = this.#store.nodes.get(this.#self)
     const lapsed = seen === undefined ? now >= this.#within : now >= seen.end
     if (lapsed) return 'lapsed'
-    // A node that a flush has forgotten has its names to write back first.
+    // A node that a flush has forgotten must write its names back first.
     const isForgotten = seen === undefined && this.#within !== Number.POSITIVE_INFINITY
     const settledAt = settled && !isForgotten ? now : (seen?.settledAt ?? 0)
     this.#within = now + this.#store.times.nodeLeaseMs
@@ -50,7 +50,7 @@ export class MemoryNodes implements Nodes {
     return { now: this.#store.now(), bornAt, nodes: new Map(nodes) }
   }
 
-  /** The store's clock never steps back, so it exceeds every epoch by itself. */
+  /** 0, because the store's clock never steps back and so exceeds every epoch anyway. */
   presented(): number {
     return 0
   }
@@ -68,7 +68,7 @@ export class MemoryNodes implements Nodes {
 
   async announce(text: string): Promise<void> {
     checkAnnouncement(text)
-    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('announce() was called before identify()')
     this.#announcement = text
     this.#store.open()
     this.#store.putAnnouncement(this.#self, text)

@@ -10,24 +10,24 @@ export interface LeasesOptions {
   clock: Clock
   graceMs: number
   nameTtlMs: number
-  /** This node holds the name no more. */
+  /** This node no longer holds the name. */
   lost: (lost: Lost) => void
-  /** The registry knows the same holder by an earlier claim: the lease has an older `since`. */
+  /** The registry knows the same holder by an earlier claim, so the lease has an older `since` now. */
   renamed: (lease: Lease) => void
-  /** Another node's claim lost against ours: its holder must be told. */
+  /** A claim on another node lost against ours. That node must be told. */
   evicted: (lease: Lease) => void
   onError: OnError
 }
 
-/** Re-asserted at once, so that a flush of many names does not become one burst [I10]. */
+/** Leases in one re-assertion. Pauses between them spread the load after a flush of many names [I10]. */
 const REASSERT_BATCH = 500
 const REASSERT_JITTER_MS = 50
-/** So long after a claim of somebody else, another one for the same name costs no write. */
+/** After a refused claim, further claims for the same name cause no write for this long. */
 const KEPT_MS = 1_000
 
 type Parting = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
-/** A name that waits for its holder. */
+/** A name that waits for its absent holder. */
 interface Away {
   lease: Lease
   /** Monotonic time at which its grace ends. */
@@ -35,23 +35,24 @@ interface Away {
 }
 
 /**
- * The leases of this node: renewed by turns, re-asserted after a doubt, parted with when their peers go. A name that
- * waits for its holder is remembered until its grace ends, so that a registry that was emptied gets it back, too.
+ * The leases of this node. It renews one share of them each beat, re-asserts all of them when the registry may have
+ * lost names, and releases or suspends them when their peers go. It remembers a name that waits for its holder until
+ * the grace ends, so that it can write this name back, too.
  */
 export class Leases {
   readonly #options: LeasesOptions
   readonly #held = new Map<Peer, Lease>()
   /** In the order in which their graces end. */
   readonly #away = new Map<Peer, Away>()
-  /** One bucket is renewed a beat. */
+  /** Each beat renews one bucket. */
   readonly #buckets: Set<Peer>[] = Array.from({ length: RENEW_ROUND_BEATS }, () => new Set())
   #turn = 0
   #next = 0
-  /** Partings that the registry has not taken yet. */
+  /** Releases and suspensions that failed and are tried again. */
   #parting: Parting[] = []
-  /** Partings on their way. */
+  /** Releases and suspensions without an answer yet. */
   readonly #leaving = new Set<Promise<void>>()
-  /** When a lease was last written back over a claim of somebody else. */
+  /** When a lease was last written back because of a refused claim. */
   readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
@@ -64,7 +65,7 @@ export class Leases {
     return this.#held.size
   }
 
-  /** The lease of a name that this node holds, or keeps for its holder. */
+  /** The lease of a name that this node holds, or keeps for its absent holder. */
   of(peer: Peer): Lease | undefined {
     return this.#held.get(peer) ?? this.#keptFor(peer)?.lease
   }
@@ -78,7 +79,7 @@ export class Leases {
     this.#away.delete(lease.peer)
   }
 
-  /** Gives the lease up; an outage does not lose the parting, it is tried again each beat. */
+  /** Releases or suspends the lease. If the registry fails, each beat tries again. */
   async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
     const { clock, graceMs, nameTtlMs } = this.#options
     this.#drop(lease)
@@ -91,17 +92,17 @@ export class Leases {
     await leaving.finally(() => this.#leaving.delete(leaving))
   }
 
-  /** Resolves when every parting that is on its way has been answered. */
+  /** Resolves when every release and suspension has its answer. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#leaving)
   }
 
-  /** Forgets a lease that is another's, or nobody's, already. */
+  /** Forgets a lease that has already ended in the registry. */
   forget(lease: Lease): void {
     this.#drop(lease)
   }
 
-  /** One beat's share: renews a bucket, and tries again to part. */
+  /** Once a beat: renews one bucket, and retries failed releases and suspensions. */
   async renewTurn(): Promise<void> {
     this.#forgetAway()
     await this.#retryPartings()
@@ -113,11 +114,11 @@ export class Leases {
     if (leases.length === 0) return
     const lost = await this.#options.registry.renew(leases)
     if (lost.some(({ reason }) => reason === 'absent')) return this.reassertAll()
-    // The registry decides whether the other holder keeps the name: it may be one who came while ours was forgotten.
+    // The registry decides whether the other holder keeps the name: it may have claimed while ours was forgotten.
     await this.#reassert(lost.map(({ lease }) => lease))
   }
 
-  /** Writes every lease back [I10]. Calls that overlap become one more round. */
+  /** Writes every lease back [I10]. Calls during a run become one more run. */
   reassertAll(): Promise<void> {
     if (this.#reasserting) {
       this.#reassertAgain = true
@@ -127,7 +128,7 @@ export class Leases {
       do {
         this.#reassertAgain = false
         await this.#reassert([...this.#held.values()])
-        // After the others: a peer that goes meanwhile comes to stand here.
+        // After the others, because a peer that drops meanwhile moves to this list.
         await this.#reassert([...this.#away.values()].map(({ lease }) => lease))
       } while (this.#reassertAgain)
     }
@@ -143,7 +144,10 @@ export class Leases {
     return this.of(lease.peer)?.epoch === lease.epoch
   }
 
-  /** The same over a claim that was refused, which strangers may make as often as they like: once a second at most. */
+  /**
+   * Does the same for a claim that is to be refused. Strangers can make such claims as often as they like, so it
+   * writes at most once a second.
+   */
   async keeps(lease: Lease): Promise<boolean> {
     const now = this.#options.clock.monotonic()
     let kept = this.#kept.get(lease)
@@ -159,7 +163,7 @@ export class Leases {
     }
   }
 
-  /** Moves every lease to this process's new NodeId; names that others took meanwhile are lost [I10]. */
+  /** Moves every lease to this process's new NodeId. Names that others took meanwhile are lost [I10]. */
   async move(to: NodeId, from: NodeId): Promise<Lease[]> {
     const moved: Lease[] = []
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
@@ -249,7 +253,7 @@ export class Leases {
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       onError(error, { stage: parting.how })
-      // Past the TTL the lease has ended by itself.
+      // After the TTL the lease has ended by itself.
       if (clock.monotonic() < parting.until) this.#parting.push(parting)
     }
   }
@@ -271,8 +275,8 @@ export class Leases {
 }
 
 /**
- * Whether a lease was lost to an earlier one of this very node, which holds only the later one: the registry has come
- * back from an old snapshot. A claim that is on its way to its answer has a higher epoch.
+ * Whether a lease was lost to an earlier lease of this same node, which holds only the later one: the registry has
+ * come back from an old snapshot. (A claim that has no answer yet has a higher epoch.)
  */
 function isOwnGhost(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
   return (

@@ -9,32 +9,35 @@ export interface PulseOptions {
   backend: Backend
   times: Times
   clock: Clock
-  /** Takes what other nodes send, under the identity of now. Resolves when the subscription stands. */
+  /** Subscribes to the bus under the current identity. Resolves when the subscription is active. */
   listen: () => Promise<void>
-  /** This process goes on as `to`: its names follow. Rejects with RegistryUnavailable, and is asked again. */
+  /**
+   * This process has the new identity `to`: moves its names to it. Rejects with RegistryUnavailable, and is called
+   * again.
+   */
   move: (to: NodeId, from: NodeId) => Promise<void>
-  /** Names may be gone from the store, or were not renewed in time: writes them back. */
+  /** Names may be lost from the store, or were not renewed in time: writes them back. */
   restore: () => Promise<void>
-  /** The view of the nodes is new. */
+  /** The view of the nodes was read anew. */
   seen: () => void
-  /** Once a beat: a share of what must be renewed or looked at. */
+  /** Once a beat: renews and checks one share of everything. */
   turn: () => Promise<void>
-  /** Once a beat, also when it fails. */
+  /** After each beat, even a failed one. */
   always: () => void
   onLapse: (former: NodeId, node: NodeId) => void
   onError: OnError
 }
 
 /**
- * The lease of this node. `none`: it never had one, and so no names to lose. `held`: until then by the monotonic clock,
- * counted from before the request that renewed it. `lapsed`: the store has let go of it.
+ * The lease of this node. `none`: it never had one, and so has no names to lose. `held`: until `until` by the
+ * monotonic clock, counted from before the request that renewed it. `lapsed`: the store has ended it.
  */
 type NodeLease = { state: 'none' } | { state: 'held'; until: number } | { state: 'lapsed' }
 
 /**
- * The heartbeat of a node: renews its lease, and with it the right to act for the cluster [I12]; takes a new
- * identity when the lease has lapsed; and brings back what a doubt puts in question. One beat at a time; a step that
- * fails is taken again by the next beat.
+ * The heartbeat of a node. It renews the node's lease, and with it the right to act for the cluster [I12]. It takes a
+ * new identity when the lease has lapsed. It writes everything back when the store may have lost data. Beats do not
+ * overlap. The next beat repeats a step that failed.
  */
 export class Pulse {
   readonly #options: PulseOptions
@@ -45,9 +48,9 @@ export class Pulse {
   #lease: NodeLease = { state: 'none' }
   #listening = false
   #doubt = false
-  /** Since its last beat it has written its names back: the others wait to hear that. */
+  /** It has written its names back since its last beat, and the other nodes wait to hear that. */
   #untold = false
-  /** The identity that names still stand under: they have yet to follow. */
+  /** The former identity, while names still have to move from it. */
   #former: NodeId | undefined
   #recoveredAt = Number.NEGATIVE_INFINITY
   /** Why the last beat failed. */
@@ -57,25 +60,25 @@ export class Pulse {
     this.#options = options
   }
 
-  /** Which process of the cluster this is; a new one after a lapse [I7]. */
+  /** The identity of this process in the cluster. It changes after a lapse [I7]. */
   get id(): NodeId {
     return this.#id
   }
 
   /**
-   * This node may not act for the cluster [I12]: it holds no lease, or its time is over. Every entry point asks, for
-   * after a pause of the process a timer would come too late.
+   * True while this node may not act for the cluster [I12]: it holds no lease, or the lease has ended. Every entry
+   * point reads this, because after a pause of the process a timer would fire too late.
    */
   get fenced(): boolean {
     return this.#lease.state !== 'held' || this.#options.clock.monotonic() >= this.#lease.until
   }
 
-  /** Whether this node takes part in the cluster: it may act for it, and other nodes reach it. */
+  /** Whether this node takes part in the cluster: it may act for it, and other nodes can reach it. */
   get active(): boolean {
     return this.#listening && !this.fenced
   }
 
-  /** Why it does not take part; `why` in words for an operator. Undefined: it does. */
+  /** Why it does not take part, with `why` in words for the operator. Undefined: it takes part. */
   get unready(): { reason: 'starting' | 'fenced' | 'listening'; why: string } | undefined {
     const because = this.#failure === undefined ? '' : `: ${this.#failure}`
     if (this.#lease.state === 'none')
@@ -87,19 +90,19 @@ export class Pulse {
     return undefined
   }
 
-  /** True for two beats after the store came back: what is absent may have yet to be written back. */
+  /** True for two beats after the store came back: an absent name may be one that has yet to be written back. */
   get recovering(): boolean {
     return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
   }
 
-  /** What the store holds is in question: everything is written back with the next beat, which is now. */
+  /** The store may have lost data: beats now, and writes everything back. */
   doubt(): void {
     this.#recoveredAt = this.#options.clock.monotonic()
     this.#doubt = true
     this.#beatIn(0)
   }
 
-  /** Never rejects: what fails is reported, and the next beat tries again. */
+  /** Never rejects: a failure is reported, and the next beat tries again. */
   beat(): Promise<void> {
     this.#beating ??= this.#steps()
       .then(
@@ -120,7 +123,7 @@ export class Pulse {
     return this.#beating
   }
 
-  /** No more beats; resolves when the one under way has ended. */
+  /** Stops the beats. Resolves when a running beat has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
@@ -141,13 +144,13 @@ export class Pulse {
     seen()
     if (!this.#listening) await this.#listen()
     await this.#follow()
-    // Not before its names have followed: until then other nodes take them for a dead node's.
+    // Only after its names have moved: until then other nodes take them for names of a dead node.
     this.#lease = { state: 'held', until: startedAt + times.nodeLeaseMs }
     if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
     await turn()
   }
 
-  /** Renews the lease, under a new identity if it has lapsed. Returns when the request that did it was made. */
+  /** Renews the lease, under a new identity if it has lapsed. Returns when the request that renewed it was made. */
   async #renew(settled: boolean): Promise<number> {
     const { backend, clock, onLapse } = this.#options
     const startedAt = clock.monotonic()
@@ -160,7 +163,7 @@ export class Pulse {
     onLapse(former, this.#id)
     backend.identify(this.#id)
     const again = clock.monotonic()
-    // Its names have yet to follow.
+    // Its names have yet to move.
     await backend.nodes.beat(false)
     return again
   }
@@ -178,7 +181,7 @@ export class Pulse {
   }
 
   async #restore(now: number): Promise<void> {
-    // A doubt that comes meanwhile is another one.
+    // A loss that is reported from now on needs another run.
     this.#doubt = false
     this.#recoveredAt = now
     try {
@@ -191,7 +194,7 @@ export class Pulse {
   }
 }
 
-/** A fresh NodeId: 48 random bits, so that a restarted node never inherits [I7]. */
+/** A new NodeId: 48 random bits, so that a restarted node is never taken for its predecessor [I7]. */
 export function mintNodeId(): NodeId {
   const minted = parseNodeId(randomBytes(6).toString('base64url'))
   if (!minted.ok) throw new Error(minted.problem)

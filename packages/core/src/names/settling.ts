@@ -14,44 +14,45 @@ export interface SettlingOptions {
 }
 
 type State =
-  /** Before the first look at the registry. */
+  /** Before the first read of the nodes. */
   { is: 'starting' } | Unsettled | { is: 'settled'; bornAt: number }
 
 interface Unsettled {
   is: 'unsettled'
-  /** It has been settled before. */
+  /** Whether this node has been settled before. */
   again: boolean
-  /** Registry time: who has settled since then has written its names back. */
+  /** Registry time. A node that has settled since then has written its names back. */
   since: number
-  /** Registry time: not settled before. */
+  /** Registry time before which this node may not become settled. */
   notBefore: number
   bornAt: number
-  /** Monotonic time: by then our own names count as written back, whatever fails. */
+  /** Monotonic time after which our own names count as written back, even if writing them failed. */
   giveUpAt: number
   restored: boolean
   /** Nodes that may hold names which the registry has forgotten, and when their leases end (monotonic time). */
   awaited: Map<NodeId, number>
 }
 
-/** While nodes are awaited, the registry is asked this often. */
+/** How often the registry is polled while this node waits for others. */
 const LOOK_MS = 100
-/** With many nodes each asks less often, so that all of them ask at most a thousand times a second. */
+/** With many nodes each polls less often, so that all of them together poll at most a thousand times a second. */
 const LOOK_MS_A_NODE = 1
 
 /**
  * Whether a name that the registry does not know is free [I10].
  *
- * After the registry may have lost names, some names are only in the memory of the nodes that hold them. Each node
- * writes its names back, and then says so with its beats: it has settled. Until every node that was live before the
- * doubt has settled, has left, or has passed its lease, an absent name may be one of theirs, and nobody may take it.
+ * After the registry may have lost names, some names exist only in the memory of the nodes that hold them. Each node
+ * writes its names back, and then says so with its beats: it has settled. An absent name may belong to any node that
+ * was live before the loss. Nobody may take an absent name until each of those nodes has settled, has left, or has
+ * passed the end of its lease.
  *
  * A node that has just started knows no others. It waits until the set of nodes is so old that every living node has
- * beaten since, and until all of them have settled.
+ * beaten since it was created, and until all of them have settled.
  */
 export class Settling {
   readonly #options: SettlingOptions
   #state: State = { is: 'starting' }
-  /** Nodes that were live at the last look, and when their leases end (monotonic time). */
+  /** Nodes that were live at the last read, and when their leases end (monotonic time). */
   #live = new Map<NodeId, number>()
   readonly #waiting = new Set<(settled: boolean) => void>()
   #timer: Timer | undefined
@@ -64,12 +65,12 @@ export class Settling {
     return this.#state.is === 'settled'
   }
 
-  /** False until it has been settled for the first time: this node should not be sent peers yet. */
+  /** Whether this node has ever been settled. Until then it should not be sent peers. */
   get began(): boolean {
     return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.again)
   }
 
-  /** The registry may have lost names. */
+  /** The registry may have lost names: not settled until all nodes have written theirs back. */
   doubt(): void {
     const { nodes, clock, times } = this.#options
     const state = this.#state
@@ -80,7 +81,7 @@ export class Settling {
     this.#state = {
       is: 'unsettled',
       again: this.began,
-      // Whoever has settled in an emptied registry did so after it was emptied.
+      // A node that has settled in an emptied registry did so after it was emptied.
       since: isEmptied ? bornAt : now,
       notBefore: state.is === 'unsettled' && !state.again ? bornAt + times.beatMs + times.commandMs : 0,
       bornAt,
@@ -91,14 +92,14 @@ export class Settling {
     this.#lookLater()
   }
 
-  /** Every name of this node is written back. */
+  /** All names of this node are written back. */
   restored(): void {
     if (this.#state.is !== 'unsettled') return
     this.#state.restored = true
     this.look()
   }
 
-  /** Takes the view of the nodes, which is new. */
+  /** Reads the view of the nodes after it has changed. */
   look(): void {
     const { nodes, times, clock } = this.#options
     const { now, bornAt, nodes: seen } = nodes.view()
@@ -146,7 +147,7 @@ export class Settling {
   #await({ since, awaited }: Unsettled): void {
     const { nodes, pulse } = this.#options
     const { now, nodes: seen } = nodes.view()
-    // Who has appeared since the doubt is awaited as well.
+    // Nodes that have appeared since the loss are awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
     for (const node of awaited.keys()) {
       const at = seen.get(node)
