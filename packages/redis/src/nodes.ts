@@ -15,14 +15,14 @@ export interface RedisNodesOptions {
   keys: Keys
   times: Times
   clock: Clock
-  /** On a Cluster: when each master was last empty. The set of nodes says it of its own server alone. */
+  /** Only on a Cluster: when each master was last empty. The set of nodes shows this only for its own server. */
   births?: Births
   onError: OnError
-  /** The set is another one than before, or has forgotten this node: keys are gone. */
+  /** The set of nodes was created anew, or has lost this node: keys were lost. */
   onAbsent: () => void
 }
 
-/** What a beat saw, and when: Redis's clock and ours, taken together. */
+/** What the last beat saw, with Redis's clock and ours at that moment. */
 interface Look {
   redisNow: number
   seenAt: number
@@ -30,21 +30,27 @@ interface Look {
   nodes: Map<NodeId, NodeSeen>
 }
 
-/** An epoch within this of the clock says nothing new about it: each claim's is a little ahead. */
+/** An epoch that is this little ahead of the clock tells nothing new about it: each claim's is a little ahead. */
 const EPOCH_AHEAD_MS = 5
 
-/** The nodes of the cluster: one sorted set, read whole with each beat. */
+/** The nodes of the cluster: one sorted set, which each beat reads as a whole. */
 export class RedisNodes implements Nodes {
   readonly #options: RedisNodesOptions
   readonly #announcements: Announcements
   #self: NodeId | undefined
-  /** Until then (monotonic) this node may appear in the set: at first always, then within its lease. */
+  /**
+   * Until this time (monotonic) this node may be added to the set: before its first beat always, then within its
+   * lease.
+   */
   #within = Number.POSITIVE_INFINITY
   #look: Look = { redisNow: 0, seenAt: 0, bornAt: 0, nodes: new Map() }
-  /** The greatest Redis time that was ever seen, less our monotonic time: it runs on, and never steps back. */
+  /**
+   * The greatest Redis time that was ever seen, minus our monotonic time. Added to our monotonic time, it never steps
+   * back.
+   */
   #greatestOffset = Number.NEGATIVE_INFINITY
   #refreshing: Promise<void> | undefined
-  /** Nodes that hold names and are in no view: since when that was seen. */
+  /** Nodes that hold names but are not in the view, and since when. */
   readonly #missing = new Map<NodeId, number>()
 
   constructor(options: RedisNodesOptions) {
@@ -61,7 +67,7 @@ export class RedisNodes implements Nodes {
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
     const { commands, keys, times, clock, onAbsent } = this.#options
     const self = this.#self
-    if (self === undefined) throw new RegistryUnavailable('beat before identify')
+    if (self === undefined) throw new RegistryUnavailable('beat() was called before identify()')
     const startedAt = clock.monotonic()
     const isNew = this.#within === Number.POSITIVE_INFINITY
     const mayAppear = startedAt < this.#within
@@ -93,7 +99,7 @@ export class RedisNodes implements Nodes {
 
   async announce(text: string): Promise<void> {
     checkAnnouncement(text)
-    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('announce() was called before identify()')
     await this.#announcements.announce(this.#self, text)
   }
 
@@ -112,7 +118,7 @@ export class RedisNodes implements Nodes {
     ])
   }
 
-  /** Reads the view anew; calls that overlap are one. */
+  /** Reads the view anew. Overlapping calls share one read. */
   refresh(): Promise<void> {
     const { commands, keys } = this.#options
     this.#refreshing ??= commands
@@ -125,9 +131,9 @@ export class RedisNodes implements Nodes {
   }
 
   /**
-   * Whether a node's grace has passed [I6]. A node in no view is either newer than our view, or was flushed with the
-   * set and will be back by its next beat, or is long forgotten: it counts as dead from when it was first missed,
-   * plus a lease that it may have had.
+   * Whether a node's grace has passed [I6]. A node that is not in the view is newer than our view, or was flushed
+   * with the set and will be back by its next beat, or was forgotten long ago. It counts as dead from when it was
+   * first missed, plus one lease that it may have had.
    */
   isAbandoned(node: NodeId): boolean {
     const { times, clock } = this.#options
@@ -151,12 +157,12 @@ export class RedisNodes implements Nodes {
     return { now: this.#redisNow(), bornAt, nodes }
   }
 
-  /** When the set was made, as of the last look; 0: not looked yet. */
+  /** When the set was created, as of the last read; 0: not read yet. */
   get bornAt(): number {
     return this.#look.bornAt
   }
 
-  /** A command found out that the set is another one than at the last look. */
+  /** A command found out that the set was created anew since the last read. */
   forgotten(): void {
     this.#options.onAbsent()
   }
@@ -165,24 +171,24 @@ export class RedisNodes implements Nodes {
     return Math.max(0, Math.ceil(this.#greatestOffset + this.#options.clock.monotonic()))
   }
 
-  /** An epoch of another node's, which may have seen a later time than this one [I2]. */
+  /** Takes notice of an epoch from another node, which may have seen a later time than this node [I2]. */
   sawEpoch(epoch: number): void {
     if (epoch > this.presented() + EPOCH_AHEAD_MS) this.#sawTime(epoch)
   }
 
-  /** The registry time after which a command that is given now has been given up; 0: not known yet. */
+  /** The registry time after which the caller of a command that is sent now has given up; 0: not known yet. */
   latest(): number {
     if (this.#look.redisNow === 0) return 0
     return Math.ceil(this.#redisNow() + this.#options.times.commandMs)
   }
 
-  /** The same, and not after this node's own lease has ended. */
+  /** The same, but not after the end of this node's own lease. */
   latestOfOwn(): number {
     const own = this.#self === undefined ? undefined : this.#look.nodes.get(this.#self)
     return own === undefined ? this.latest() : Math.min(this.latest(), Math.max(1, Math.floor(own.end)))
   }
 
-  /** Redis's clock against this machine's, in milliseconds; undefined before the first beat. */
+  /** Redis's clock minus this machine's, in milliseconds; undefined before the first beat. */
   skewMs(): number | undefined {
     return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
   }
@@ -192,8 +198,8 @@ export class RedisNodes implements Nodes {
   }
 
   /**
-   * When this node is settled: names that were lost after this time may be its own, and it does not know. 0: it cannot
-   * tell. A set of one server answers for itself.
+   * The time as of which this node can say that it is settled. Names that were lost later may be its own without its
+   * knowing. 0: it cannot say. A single server checks this by itself.
    */
   async #checkBirths(isNew: boolean): Promise<number> {
     const { births } = this.#options

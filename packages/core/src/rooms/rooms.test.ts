@@ -36,7 +36,7 @@ function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void
     },
     unsubscribe: (room) => {
       inner.unsubscribe(room)
-      refusals.get(room)?.(new RegistryUnavailable('not wanted any more'))
+      refusals.get(room)?.(new RegistryUnavailable('the subscription was cancelled'))
     },
     publish: (...args) => inner.publish(...args),
   }

@@ -8,15 +8,17 @@ import type { SlotMap } from './topology.js'
 import type { Handler, Whose } from './wanted.js'
 
 export interface ClusterSubscriptionsOptions {
-  /** A client to one master, `host:port`, that has not begun to connect. */
+  /** Makes a client for one master, `host:port`, that has not begun to connect. */
   newClient: (master: string) => Redis
   clock: Clock
   commandMs: number
-  /** A canary's channel, for any word: some word of a few falls into each shard. */
+  /** A canary's channel for a word. Among a few words there is one for each shard. */
   canary: (word: string) => string
-  /** Subscriptions were lost, or slots changed hands: data may be lost with them. */
+  /**
+   * Subscriptions that were lost, or whose slots moved, are active again. What was published meanwhile may be lost.
+   */
   onRestored: (why: string) => void
-  /** A connection is down, or a server said that a slot is not its own any more. */
+  /** A connection is down, or a server said that it no longer serves a slot. */
   onMoved: () => void
   onChange: () => void
   onError: OnError
@@ -25,23 +27,23 @@ export interface ClusterSubscriptionsOptions {
 const PLACED_LOOK_MS = 10
 
 interface Wanted {
-  /** What it gets has passed `once`, which knows what came over the connections of before, too. */
+  /** Receives payloads after `once` has dropped duplicates, even those that first came over an earlier connection. */
   handler: Handler
   once: Once
   whose: Whose
-  /** On whose connection it was asked for. */
+  /** The master on whose connection it is subscribed to. */
   master: string | undefined
 }
 
 /**
- * Sharded subscriptions on a Cluster: one connection to each master, each channel on the one that serves its slot.
- * When a slot moves or a master falls, its channels are made to stand where they belong now.
+ * Sharded subscriptions on a Cluster: one connection to each master, and each channel on the master that serves its
+ * slot. When a slot moves or a master fails, its channels are subscribed to on their new master.
  */
 export class ClusterSubscriptions implements Subscriptions {
   readonly #options: ClusterSubscriptionsOptions
   readonly #shards = new Map<string, ServerSubscriptions>()
   readonly #wanted = new Map<string, Wanted>()
-  /** The node's own among them. */
+  /** The node's own channels among them. */
   readonly #own = new Set<string>()
   #slots: SlotMap | undefined
   #canaries: string[] = []
@@ -77,7 +79,7 @@ export class ClusterSubscriptions implements Subscriptions {
     return true
   }
 
-  /** Whether everything is where it belongs: all channels have a master, and what stood anywhere stands again. */
+  /** Whether all channels have a master, and all lost subscriptions are active again. */
   get restored(): boolean {
     if (!this.stands) return false
     for (const shard of this.#shards.values()) if (!shard.restored) return false
@@ -116,7 +118,7 @@ export class ClusterSubscriptions implements Subscriptions {
     this.#options.onMoved()
   }
 
-  /** Puts every channel where it belongs now. */
+  /** Moves each channel to the master that serves it now. */
   arrange(slots: SlotMap, changed: boolean): void {
     if (this.#stopped) return
     if (this.#slots === undefined || changed)
@@ -160,7 +162,7 @@ export class ClusterSubscriptions implements Subscriptions {
     const state = wanted.master === undefined ? 'new' : 'lost'
     this.#shardOf(channel)?.drop(channel)
     wanted.master = master
-    // Nobody waits for this one; it goes on being wanted, and `restored` says whether it stands.
+    // No caller waits for this. The channel stays wanted, and `restored` tells whether its subscription is active.
     this.#shardOf(channel)
       ?.want(channel, wanted.handler, wanted.whose, state)
       .catch((error: unknown) => this.#options.onError(error, { stage: 'subscribe' }))
@@ -186,7 +188,7 @@ export class ClusterSubscriptions implements Subscriptions {
     shard.start()
   }
 
-  // What was published while channels moved is lost, so the doubt comes when they stand.
+  // Payloads were lost while channels moved, so the node is told once the channels are active.
   #changed(): void {
     if (this.#restoring && this.restored) {
       this.#restoring = false

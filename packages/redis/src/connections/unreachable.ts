@@ -12,9 +12,9 @@ interface Way {
 }
 
 /**
- * Of a sentinel, or of a Cluster's server, to which it cannot connect, ioredis says only that the connection is closed:
- * it drops the reason. Then each is asked once more, and the first reason told; where one can be reached, or none
- * answers in time, the error stays as it was.
+ * When ioredis cannot connect to a Sentinel or to a server of a Cluster, it only says that the connection is closed,
+ * and drops the reason. So we connect to each of them once more, and add the first reason to the error. If one of
+ * them can be reached, or none answers in time, the error stays unchanged.
  */
 export async function withReason(failure: unknown, way: Way): Promise<unknown> {
   const words = wordsWithoutReason(failure)

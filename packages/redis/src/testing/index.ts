@@ -1,3 +1,3 @@
-// What tests of several packages need of the inside of this one. Not published.
+// Internals that tests of several packages need. Not published.
 export { RedisBus } from '../bus.js'
 export { RedisRegistry } from '../registry.js'
