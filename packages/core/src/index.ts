@@ -4,7 +4,7 @@
 export { Node } from './node.js'
 export type { NodeOptions, Readiness } from './node.js'
 export type { Backend, BackendEvent, OnError } from './backend.js'
-export { checkTimes, defaultTimes, ghostMs } from './times.js'
+export { checkTimes, defaultTimes, staleLeaseMs } from './times.js'
 export type { Times } from './times.js'
 export { memoryCluster } from './memory/index.js'
 export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
@@ -14,7 +14,7 @@ export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 export type { Directory } from './names/directory.js'
 export { checkAnnouncement, deadRetentionMs } from './names/nodes.js'
 export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
-export { mintNodeId } from './names/pulse.js'
+export { mintNodeId } from './names/node-heartbeat.js'
 export {
   PRESENTED_AHEAD_MOST_MS,
   RegistryUnavailable,

@@ -6,7 +6,7 @@ import { inTurn } from './lib/in-turn.js'
 import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 import { Claims } from './names/claims.js'
 import { Leases } from './names/leases.js'
-import { Pulse } from './names/pulse.js'
+import { NodeHeartbeat } from './names/node-heartbeat.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
 import type { Seen } from './presence/presence.js'
@@ -66,7 +66,7 @@ export class Node {
   readonly watchers: Watchers
   readonly rooms: Rooms
   readonly #options: NodeOptions
-  readonly #pulse: Pulse
+  readonly #heartbeat: NodeHeartbeat
   readonly #settling: Settling
   readonly #claims: Claims
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
@@ -74,7 +74,7 @@ export class Node {
   /**
    * Whether the store has been started. Before that, this node is not in the set of nodes and has nothing to leave.
    */
-  #begun = false
+  #storeStarted = false
   #stopped = false
 
   constructor(options: NodeOptions) {
@@ -82,18 +82,18 @@ export class Node {
     const { backend, times, clock, onEvent, onError } = options
     const { registry, nodes, bus, presence } = backend
     const { sessions } = this
-    this.#pulse = new Pulse({
+    this.#heartbeat = new NodeHeartbeat({
       backend,
       times,
       clock,
       listen: () => this.router.listen(),
-      move: async (to, from) => {
+      moveNames: async (to, from) => {
         for (const lease of await this.leases.move(to, from)) sessions.move(lease)
       },
       restore: () => this.#restore(),
-      seen: () => this.#settling.look(),
-      turn: () => this.#turn(),
-      always: () => sessions.closeOverdue(clock.monotonic()),
+      onView: () => this.#settling.update(),
+      onBeat: () => this.#onBeat(),
+      afterBeat: () => sessions.closeOverdue(clock.monotonic()),
       onLapse: (former, node) => {
         this.id = node
         this.router.forgetRoutes()
@@ -101,13 +101,13 @@ export class Node {
       },
       onError,
     })
-    this.id = this.#pulse.id
-    const pulse = this.#pulse
-    const shared = { ...times, pulse, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
+    this.id = this.#heartbeat.id
+    const heartbeat = this.#heartbeat
+    const shared = { ...times, heartbeat, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
     this.leases = new Leases({
       ...shared,
-      lost: (lost) => this.#claims.lose(lost),
-      renamed: (lease) => this.#claims.rename(lease),
+      lost: (lost) => this.#claims.leaseLost(lost),
+      sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
     })
     this.#settling = new Settling({ ...shared, times })
@@ -141,29 +141,29 @@ export class Node {
 
   /** True while this node may not act for the cluster, because its lease could not be renewed in time [I12]. */
   get fenced(): boolean {
-    return this.#pulse.fenced
+    return this.#heartbeat.fenced
   }
 
   /** True while a name that the registry does not know may be one that its node has yet to write back. */
   get recovering(): boolean {
-    return this.#pulse.recovering
+    return this.#heartbeat.recovering
   }
 
   /** Connects and begins to beat. Rejects only when no retry can help; a store that cannot be reached is retried. */
   async start(): Promise<void> {
     this.#options.backend.identify(this.id)
     await this.#options.backend.start((event) => this.#onBackend(event))
-    this.#begun = true
-    await this.#pulse.beat()
+    this.#storeStarted = true
+    await this.#heartbeat.beat()
   }
 
   readiness(): Readiness {
     const not = (reason: Unready, why: string): Readiness => ({ ready: false, reason, why })
     if (this.#draining) return not('draining', 'draining')
     if (!this.#store.healthy) return not(this.#store.reason, this.#store.why)
-    const { unready } = this.#pulse
+    const { unready } = this.#heartbeat
     if (unready) return not(unready.reason, unready.why)
-    if (!this.#settling.began)
+    if (!this.#settling.wasEverSettled)
       return not('settling', 'waiting until the other nodes have written their names back')
     return { ready: true }
   }
@@ -184,7 +184,7 @@ export class Node {
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Other nodes could not reach a peer that claims here now.
-    if (!this.#pulse.active) return { ok: false, code: 'registry-unavailable' }
+    if (!this.#heartbeat.active) return { ok: false, code: 'registry-unavailable' }
     return this.#claims.claim(connection, request)
   }
 
@@ -196,7 +196,7 @@ export class Node {
   async end(connection: ConnectionId, how: Ending): Promise<void> {
     this.watchers.forget(connection)
     if (how === 'left') this.#claims.left(connection)
-    await this.#part(this.sessions.remove(connection), connection, how)
+    await this.#endName(this.sessions.remove(connection), connection, how)
   }
 
   /**
@@ -209,17 +209,17 @@ export class Node {
     this.sessions.apply(id, { type: 'close', reason: 'left' })
     try {
       await this.#claims.answered(id)
-      await this.#part(session, id, how)
+      await this.#endName(session, id, how)
     } finally {
       session.connection.close('left')
     }
   }
 
-  async #part(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
+  async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
     const lease = session?.state === 'online' ? session.lease : undefined
     const isFree = how === 'left' || (how === 'gave-up' && lease !== undefined && isNew(lease))
     await Promise.all([
-      lease && this.leases.part(lease, isFree ? 'release' : 'suspend'),
+      lease && this.leases.releaseOrSuspend(lease, isFree ? 'release' : 'suspend'),
       this.rooms.forget(connection, isFree ? 'left' : 'dropped'),
     ])
   }
@@ -256,9 +256,9 @@ export class Node {
   }
 
   /**
-   * The node is not ready from now on, and starts no new claim at the registry: claims that wait for their turn get
-   * `draining`. A claim that the registry is already judging gets its answer, and that peer is told to move like all
-   * others. Gateways take no new connections, and then tell every connection to move.
+   * Begins the drain: the node is not ready from now on, and sends no new claim to the registry. Claims that wait for
+   * their turn get `draining`. A claim that the registry is already judging gets its answer, and its peer is told to
+   * move like all others. Gateways take no new connections from now on, and then tell every connection to move.
    */
   beginDrain(): void {
     this.#draining = true
@@ -276,27 +276,27 @@ export class Node {
     const failed = (error: unknown): void => onError(error, { stage: 'stop' })
     await inTurn(
       [
-        () => this.#pulse.stop(),
+        () => this.#heartbeat.stop(),
         () => this.#settling.stop(),
         () => this.mail.stop(),
-        () => this.#partAll(failed),
+        () => this.#suspendAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.
         () => this.leases.settled(),
-        () => (this.#begun ? backend.nodes.leave() : undefined),
+        () => (this.#storeStarted ? backend.nodes.leave() : undefined),
         () => backend.stop(),
       ],
       failed,
     )
   }
 
-  async #partAll(failed: (error: unknown) => void): Promise<void> {
+  async #suspendAll(failed: (error: unknown) => void): Promise<void> {
     const online = [...this.sessions.allOnline()]
     await inTurn(
       online.map((session) => () => this.sessions.close(session, 'drain')),
       failed,
     )
-    await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
+    await Promise.all(online.map((session) => this.leases.releaseOrSuspend(session.lease, 'suspend')))
   }
 
   #onBackend(event: BackendEvent): void {
@@ -309,21 +309,21 @@ export class Node {
     }
     this.#options.onEvent('doubt', { why: event.why })
     this.router.forgetRoutes()
-    if (event.names) this.#settling.doubt()
-    this.#pulse.doubt()
+    if (event.names) this.#settling.unsettle()
+    this.#heartbeat.restoreSoon()
   }
 
   async #restore(): Promise<void> {
     await this.leases.reassertAll()
     this.#settling.restored()
     await this.rooms.keepAll()
-    this.watchers.lookAll()
+    this.watchers.refreshAll()
   }
 
-  async #turn(): Promise<void> {
+  async #onBeat(): Promise<void> {
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
-    this.watchers.lookTurn()
+    this.watchers.refreshTurn()
   }
 }

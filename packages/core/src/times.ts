@@ -61,6 +61,6 @@ export function checkTimes(times: Times): { path: keyof Times; problem: string }
  * How long a node can still know a lease that ended on another node: it may have lost the registry for `nameTtlMs`,
  * and then keeps the name for its absent holder for `graceMs`.
  */
-export function ghostMs(times: Times): number {
+export function staleLeaseMs(times: Times): number {
   return times.nameTtlMs + times.graceMs
 }

@@ -3,7 +3,7 @@ import type { NodeId } from '@peerage/protocol'
 import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
 import { deadRetentionMs, defaultMailboxLimits, inTurn } from '@peerage/core'
 import type { BusLimits } from './bus.js'
-import { Births } from './births.js'
+import { MasterMarks } from './master-marks.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './connections/commands.js'
 import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
@@ -98,13 +98,16 @@ class RedisStores implements RedisBackend {
     this.#commands = new Commands({ client: this.#client, clock, commandMs, onError })
     const single = this.#address.topology !== 'cluster'
     const stored = { commands: this.#commands, keys, times, clock, commandMs, onError }
-    const births = new Births({ ...stored, retentionMs: times.nodeLeaseMs + deadRetentionMs(times) })
+    const masterMarks = new MasterMarks({
+      ...stored,
+      retentionMs: times.nodeLeaseMs + deadRetentionMs(times),
+    })
     const canarySender = randomBytes(6).toString('base64url')
     this.#pubsub = makePubSub({
       ...stored,
       connectOptions,
       canary: (word) => keys.canary(canarySender, word),
-      onSlots: (slots) => births.arrange(slots),
+      onSlots: (slots) => masterMarks.arrange(slots),
       // On a single server names are lost only if the connection for commands is lost, too.
       onRestored: (why) => this.#onEvent({ type: 'doubt', why, names: !single }),
       onChange: () => this.#health.evaluate(),
@@ -130,8 +133,8 @@ class RedisStores implements RedisBackend {
     })
     this.nodes = new RedisNodes({
       ...stored,
-      ...(single ? {} : { births }),
-      onAbsent: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
+      ...(single ? {} : { masterMarks }),
+      onLoss: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
     })
     this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
     this.directory = new RedisDirectory(stored)

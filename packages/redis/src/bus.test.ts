@@ -26,7 +26,7 @@ function newBus(heard = 1) {
       },
     },
     subscriptions: {
-      stands: true,
+      active: true,
       connected: true,
       want: () => Promise.resolve(),
       drop: () => undefined,

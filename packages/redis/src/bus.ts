@@ -36,7 +36,7 @@ interface Outgoing {
 }
 
 /** A publish that Redis has not answered. */
-interface Flight {
+interface PendingPublish {
   outgoing: Outgoing[]
   deadline: Timer
 }
@@ -46,7 +46,7 @@ export class RedisBus implements Bus {
   readonly #options: RedisBusOptions
   #inbox: string | undefined
   readonly #batches: Batches<NodeId, Outgoing>
-  readonly #flights = new Set<Flight>()
+  readonly #pending = new Set<PendingPublish>()
   #envelopes = 0
   #length = 0
   #malformed = 0
@@ -101,11 +101,11 @@ export class RedisBus implements Bus {
     if (this.#inbox !== undefined) this.#options.subscriptions.drop(this.#inbox)
     this.#inbox = undefined
     settle(this.#batches.stop(), 'unavailable')
-    for (const { outgoing, deadline } of this.#flights) {
+    for (const { outgoing, deadline } of this.#pending) {
       deadline.cancel()
       settle(outgoing, 'unavailable')
     }
-    this.#flights.clear()
+    this.#pending.clear()
   }
 
   #send(to: NodeId, outgoing: Outgoing[]): void {
@@ -118,24 +118,24 @@ export class RedisBus implements Bus {
       bytes += one.bytes
     }
     const published = publishing.publish(keys.inbox(to), payload)
-    const flight: Flight = {
+    const pending: PendingPublish = {
       outgoing,
       deadline: clock.after(commandMs, () => settle(outgoing, 'unavailable')),
     }
-    this.#flights.add(flight)
+    this.#pending.add(pending)
     // A publish without an answer takes memory, even if its caller no longer waits.
-    const land = (sent: Published): void => {
-      flight.deadline.cancel()
-      this.#flights.delete(flight)
+    const finish = (sent: Published): void => {
+      pending.deadline.cancel()
+      this.#pending.delete(pending)
       this.#envelopes -= envelopes
       this.#length -= bytes
       settle(outgoing, sent)
     }
-    if (published === undefined) return land('unavailable')
+    if (published === undefined) return finish('unavailable')
     published.then(
-      (heard) => land(heard === 0 ? 'unavailable' : 'sent'),
+      (heard) => finish(heard === 0 ? 'unavailable' : 'sent'),
       (error: unknown) => {
-        land('unavailable')
+        finish('unavailable')
         onError(error, { stage: 'bus publish', envelopes })
       },
     )

@@ -3,7 +3,7 @@ import { parseNodeId } from '@peerage/protocol'
 import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, OnError, Times } from '@peerage/core'
 import { RegistryUnavailable, checkAnnouncement, deadRetentionMs } from '@peerage/core'
 import { Announcements } from './announcements.js'
-import type { Births } from './births.js'
+import type { MasterMarks } from './master-marks.js'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
@@ -16,17 +16,17 @@ export interface RedisNodesOptions {
   times: Times
   clock: Clock
   /** Only on a Cluster: when each master was last empty. The set of nodes shows this only for its own server. */
-  births?: Births
+  masterMarks?: MasterMarks
   onError: OnError
   /** The set of nodes was created anew, or has lost this node: keys were lost. */
-  onAbsent: () => void
+  onLoss: () => void
 }
 
 /** What the last beat saw, with Redis's clock and ours at that moment. */
-interface Look {
+interface Snapshot {
   redisNow: number
   seenAt: number
-  bornAt: number
+  createdAt: number
   nodes: Map<NodeId, NodeSeen>
 }
 
@@ -42,8 +42,8 @@ export class RedisNodes implements Nodes {
    * Until this time (monotonic) this node may be added to the set: before its first beat always, then within its
    * lease.
    */
-  #within = Number.POSITIVE_INFINITY
-  #look: Look = { redisNow: 0, seenAt: 0, bornAt: 0, nodes: new Map() }
+  #leaseEndsAt = Number.POSITIVE_INFINITY
+  #snapshot: Snapshot = { redisNow: 0, seenAt: 0, createdAt: 0, nodes: new Map() }
   /**
    * The greatest Redis time that was ever seen, minus our monotonic time. Added to our monotonic time, it never steps
    * back.
@@ -60,41 +60,41 @@ export class RedisNodes implements Nodes {
 
   identify(node: NodeId): void {
     this.#self = node
-    this.#within = Number.POSITIVE_INFINITY
+    this.#leaseEndsAt = Number.POSITIVE_INFINITY
     this.#announcements.forget()
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
-    const { commands, keys, times, clock, onAbsent } = this.#options
+    const { commands, keys, times, clock, onLoss } = this.#options
     const self = this.#self
     if (self === undefined) throw new RegistryUnavailable('beat() was called before identify()')
     const startedAt = clock.monotonic()
-    const isNew = this.#within === Number.POSITIVE_INFINITY
-    const mayAppear = startedAt < this.#within
-    const settledAt = await this.#checkBirths(isNew)
+    const isNew = this.#leaseEndsAt === Number.POSITIVE_INFINITY
+    const mayAppear = startedAt < this.#leaseEndsAt
+    const settledAt = await this.#checkMasterMarks(isNew)
     const retentionMs = deadRetentionMs(times)
     const flags = [mayAppear ? 1 : 0, settled ? settledAt : 0, isNew ? 1 : 0]
     const args = [self, times.nodeLeaseMs, retentionMs, ...flags]
-    const { bornAt } = this.#look
+    const { createdAt } = this.#snapshot
     const answer = await commands.script(beatScript, keys.nodes(), args)
     const [alive, wasThere] = this.#see(answer)
     if (self !== this.#self) return 'lapsed'
     if (!alive) return 'lapsed'
-    this.#within = startedAt + times.nodeLeaseMs
+    this.#leaseEndsAt = startedAt + times.nodeLeaseMs
     this.#announcements.renew(self)
-    if (!isNew && !wasThere && this.#look.bornAt === bornAt) onAbsent()
+    if (!isNew && !wasThere && this.#snapshot.createdAt === createdAt) onLoss()
     return 'alive'
   }
 
   status(node: NodeId): NodeStatus {
-    const seen = this.#look.nodes.get(node)
+    const seen = this.#snapshot.nodes.get(node)
     if (seen === undefined) return { state: 'unknown' }
     const deadForMs = this.#redisNow() - seen.end
     return deadForMs < 0 ? { state: 'live' } : { state: 'dead', deadForMs }
   }
 
   list(): { node: NodeId; status: NodeStatus }[] {
-    return [...this.#look.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
+    return [...this.#snapshot.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
   }
 
   async announce(text: string): Promise<void> {
@@ -110,7 +110,7 @@ export class RedisNodes implements Nodes {
   async leave(): Promise<void> {
     const { commands, keys, times } = this.#options
     if (this.#self === undefined) return
-    this.#within = Number.NEGATIVE_INFINITY
+    this.#leaseEndsAt = Number.NEGATIVE_INFINITY
     const args = [this.#self, times.graceMs + 1, times.nodeLeaseMs + deadRetentionMs(times)]
     await Promise.all([
       commands.script(leaveScript, keys.nodes(), args),
@@ -153,18 +153,18 @@ export class RedisNodes implements Nodes {
   }
 
   view(): NodesView {
-    const { bornAt, nodes } = this.#look
-    return { now: this.#redisNow(), bornAt, nodes }
+    const { createdAt, nodes } = this.#snapshot
+    return { now: this.#redisNow(), createdAt, nodes }
   }
 
   /** When the set was created, as of the last read; 0: not read yet. */
-  get bornAt(): number {
-    return this.#look.bornAt
+  get createdAt(): number {
+    return this.#snapshot.createdAt
   }
 
   /** A command found out that the set was created anew since the last read. */
-  forgotten(): void {
-    this.#options.onAbsent()
+  noticeLoss(): void {
+    this.#options.onLoss()
   }
 
   presented(): number {
@@ -177,38 +177,40 @@ export class RedisNodes implements Nodes {
   }
 
   /** The registry time after which the caller of a command that is sent now has given up; 0: not known yet. */
-  latest(): number {
-    if (this.#look.redisNow === 0) return 0
+  commandDeadline(): number {
+    if (this.#snapshot.redisNow === 0) return 0
     return Math.ceil(this.#redisNow() + this.#options.times.commandMs)
   }
 
   /** The same, but not after the end of this node's own lease. */
-  latestOfOwn(): number {
-    const own = this.#self === undefined ? undefined : this.#look.nodes.get(this.#self)
-    return own === undefined ? this.latest() : Math.min(this.latest(), Math.max(1, Math.floor(own.end)))
+  ownCommandDeadline(): number {
+    const own = this.#self === undefined ? undefined : this.#snapshot.nodes.get(this.#self)
+    return own === undefined
+      ? this.commandDeadline()
+      : Math.min(this.commandDeadline(), Math.max(1, Math.floor(own.end)))
   }
 
   /** Redis's clock minus this machine's, in milliseconds; undefined before the first beat. */
   skewMs(): number | undefined {
-    return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
+    return this.#snapshot.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
   }
 
   #redisNow(): number {
-    return this.#look.redisNow + this.#options.clock.monotonic() - this.#look.seenAt
+    return this.#snapshot.redisNow + this.#options.clock.monotonic() - this.#snapshot.seenAt
   }
 
   /**
    * The time as of which this node can say that it is settled. Names that were lost later may be its own without its
    * knowing. 0: it cannot say. A single server checks this by itself.
    */
-  async #checkBirths(isNew: boolean): Promise<number> {
-    const { births } = this.#options
-    if (births === undefined) return Number.MAX_SAFE_INTEGER
-    const before = births.latest
+  async #checkMasterMarks(isNew: boolean): Promise<number> {
+    const { masterMarks } = this.#options
+    if (masterMarks === undefined) return Number.MAX_SAFE_INTEGER
+    const before = masterMarks.latest
     const checkedAt = Math.floor(this.#redisNow())
-    const isWhole = await births.check()
+    const isWhole = await masterMarks.check()
     if (isNew) return Number.MAX_SAFE_INTEGER
-    return isWhole && births.latest === before ? checkedAt : 0
+    return isWhole && masterMarks.latest === before ? checkedAt : 0
   }
 
   #sawTime(redisTime: number): void {
@@ -230,16 +232,16 @@ export class RedisNodes implements Nodes {
       if (node.ok && Number.isFinite(end))
         nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    const bornAt = Math.max(made, this.#options.births?.latest ?? 0)
-    const before = this.#look.bornAt
-    this.#look = { redisNow: Number(now), seenAt: this.#options.clock.monotonic(), bornAt, nodes }
-    this.#sawTime(this.#look.redisNow)
+    const createdAt = Math.max(made, this.#options.masterMarks?.latest ?? 0)
+    const before = this.#snapshot.createdAt
+    this.#snapshot = { redisNow: Number(now), seenAt: this.#options.clock.monotonic(), createdAt, nodes }
+    this.#sawTime(this.#snapshot.redisNow)
     this.#forgetMissing(nodes)
-    if (before !== 0 && before !== bornAt) this.#options.onAbsent()
+    if (before !== 0 && before !== createdAt) this.#options.onLoss()
     return [alive === '1', wasThere === '1']
   }
 
-  #forgetMissing(nodes: Look['nodes']): void {
+  #forgetMissing(nodes: Snapshot['nodes']): void {
     const longAgo = this.#options.clock.monotonic() - 2 * deadRetentionMs(this.#options.times)
     for (const [node, since] of this.#missing)
       if (nodes.has(node) || since < longAgo) this.#missing.delete(node)

@@ -11,7 +11,7 @@ import type {
   Registry,
   Times,
 } from '@peerage/core'
-import { RegistryUnavailable, afterEvent, ghostMs, rankOf } from '@peerage/core'
+import { RegistryUnavailable, afterEvent, staleLeaseMs, rankOf } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
@@ -102,7 +102,7 @@ export class RedisRegistry implements Registry {
       lease.since,
       lease.state === 'away' ? 1 : 0,
       rankOf(lease),
-      ghostMs(times),
+      staleLeaseMs(times),
     ])
   }
 
@@ -141,9 +141,9 @@ export class RedisRegistry implements Registry {
   async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {
     const { commands, keys, nodes, times, single } = this.#options
     const scriptKeys = single ? [keys.lease(peer), keys.nodes()] : keys.lease(peer)
-    const { bornAt } = nodes
+    const { createdAt } = nodes
     const answer = await this.#inTime(
-      () => nodes.latest(),
+      () => nodes.commandDeadline(),
       (latest) =>
         commands.script(claimScript, scriptKeys, [
           keys.presence(peer),
@@ -155,12 +155,12 @@ export class RedisRegistry implements Registry {
           times.nameTtlMs,
           latest,
           options.absent === 'leave' ? 0 : 1,
-          `${MARK}${bornAt}`,
+          `${MARK}${createdAt}`,
           ...(dead === undefined ? [] : [dead.node, dead.epoch]),
         ]),
     )
     // Another call may have noticed first, and this node has read the set again since.
-    if (answer[0] === 'emptied' && bornAt === nodes.bornAt) nodes.forgotten()
+    if (answer[0] === 'emptied' && createdAt === nodes.createdAt) nodes.noticeLoss()
     if (answer[0] === 'emptied' || answer[0] === 'unsettled') return { ok: false, holder: undefined }
     const lease = this.#read(peer, answer[1])
     if (!lease) throw new RegistryUnavailable(`Redis answered a claim with ${answer[0] ?? 'nothing'}`)
@@ -174,7 +174,8 @@ export class RedisRegistry implements Registry {
     const { peer, node, connection, since, epoch, state } = lease
     const { formerNode, graceMs = times.graceMs } = options
     // A process that was paused past its node lease must not win names back by their age [I12].
-    const latestNow = (): number => (formerNode === undefined ? nodes.latestOfOwn() : nodes.latest())
+    const latestNow = (): number =>
+      formerNode === undefined ? nodes.ownCommandDeadline() : nodes.commandDeadline()
     const [verdict, other] = await this.#inTime(latestNow, (latest) =>
       commands.script(reassertScript, keys.lease(peer), [
         keys.presence(peer),

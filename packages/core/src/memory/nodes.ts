@@ -9,7 +9,7 @@ export class MemoryNodes implements Nodes {
   readonly #store: Store
   #self: NodeId | undefined
   /** Until this time (registry ms) a beat may write this node back after a flush. */
-  #within = Number.POSITIVE_INFINITY
+  #leaseEndsAt = Number.POSITIVE_INFINITY
   /** This identity's announcement. */
   #announcement: string | undefined
 
@@ -19,7 +19,7 @@ export class MemoryNodes implements Nodes {
 
   identify(node: NodeId): void {
     this.#self = node
-    this.#within = Number.POSITIVE_INFINITY
+    this.#leaseEndsAt = Number.POSITIVE_INFINITY
     this.#announcement = undefined
   }
 
@@ -30,13 +30,13 @@ export class MemoryNodes implements Nodes {
     this.#forget(now)
     this.#store.sweep()
     const seen = this.#store.nodes.get(this.#self)
-    const lapsed = seen === undefined ? now >= this.#within : now >= seen.end
+    const lapsed = seen === undefined ? now >= this.#leaseEndsAt : now >= seen.end
     if (lapsed) return 'lapsed'
     // A node that a flush has forgotten must write its names back first.
-    const isForgotten = seen === undefined && this.#within !== Number.POSITIVE_INFINITY
+    const isForgotten = seen === undefined && this.#leaseEndsAt !== Number.POSITIVE_INFINITY
     const settledAt = settled && !isForgotten ? now : (seen?.settledAt ?? 0)
-    this.#within = now + this.#store.times.nodeLeaseMs
-    this.#store.nodes.set(this.#self, { end: this.#within, settledAt })
+    this.#leaseEndsAt = now + this.#store.times.nodeLeaseMs
+    this.#store.nodes.set(this.#self, { end: this.#leaseEndsAt, settledAt })
     if (this.#announcement !== undefined) this.#store.putAnnouncement(this.#self, this.#announcement)
     return 'alive'
   }
@@ -46,8 +46,8 @@ export class MemoryNodes implements Nodes {
   }
 
   view(): NodesView {
-    const { bornAt, nodes } = this.#store
-    return { now: this.#store.now(), bornAt, nodes: new Map(nodes) }
+    const { createdAt, nodes } = this.#store
+    return { now: this.#store.now(), createdAt, nodes: new Map(nodes) }
   }
 
   /** 0, because the store's clock never steps back and so exceeds every epoch anyway. */
@@ -84,7 +84,7 @@ export class MemoryNodes implements Nodes {
     this.#store.open()
     if (this.#self === undefined) return
     this.#store.announcements.delete(this.#self)
-    this.#within = Number.NEGATIVE_INFINITY
+    this.#leaseEndsAt = Number.NEGATIVE_INFINITY
     this.#store.nodes.set(this.#self, {
       end: this.#store.now() - this.#store.times.graceMs - 1,
       settledAt: 0,

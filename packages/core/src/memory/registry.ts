@@ -81,7 +81,7 @@ export class MemoryRegistry implements Registry {
     this.#store.open()
     const held = this.#store.lease(lease.peer)
     if (held && !isSameLease(held, lease)) return
-    if (held) this.#store.bury(held)
+    if (held) this.#store.putTombstone(held)
     // The grace of an away name may have ended by itself, and that notifies nobody.
     else if (lease.state !== 'away') return
     this.#store.announce({ peer: lease.peer, state: 'offline', since: lease.since })
@@ -137,7 +137,7 @@ export class MemoryRegistry implements Registry {
     const since = Math.min(held.since, lease.since)
     const rank = Math.min(rankOf(held), rankOf(lease))
     const holder = ranked({ ...(keepsHeld ? held : lease), since }, rank)
-    if (keepsHeld) this.#store.rename(holder)
+    if (keepsHeld) this.#store.replaceLease(holder)
     else this.#writeBack(holder, graceMs)
     if (keepsHeld || since !== lease.since) outcome.lost.push({ lease, reason: 'another', holder })
   }

@@ -7,7 +7,7 @@ import type { PresenceChange } from '../presence/presence.js'
 import type { Lease } from '../names/registry.js'
 import { RegistryUnavailable, rankOf } from '../names/registry.js'
 import type { Membership } from '../rooms/registry.js'
-import { ghostMs, type Times } from '../times.js'
+import { staleLeaseMs, type Times } from '../times.js'
 
 /** The entry of a name: a lease, or only the epoch of the last one (a tombstone), until it expires. */
 export interface Entry {
@@ -42,7 +42,7 @@ export class Store {
   readonly nodes = new Map<NodeId, NodeSeen>()
   readonly announcements = new Map<NodeId, Announcement>()
   /** When the store was last emptied. At the start of the process nothing can be lost. */
-  bornAt = Number.NEGATIVE_INFINITY
+  createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
@@ -99,12 +99,12 @@ export class Store {
   }
 
   /** Replaces the lease without a change of when it ends. */
-  rename(lease: Lease): void {
+  replaceLease(lease: Lease): void {
     const entry = this.entry(lease.peer)
     if (entry !== undefined) entry.lease = lease
   }
 
-  bury(lease: Lease): void {
+  putTombstone(lease: Lease): void {
     const [{ epoch }, rank, now] = [lease, rankOf(lease), this.now()]
     // While the epoch is ahead of the clock, a claim must still see it [I2].
     const expiresAt = epoch + TOMBSTONE_MARGIN_MS
@@ -113,7 +113,7 @@ export class Store {
         lease: undefined,
         epoch,
         rank,
-        expiresAt: Math.max(expiresAt, now + ghostMs(this.times)),
+        expiresAt: Math.max(expiresAt, now + staleLeaseMs(this.times)),
       })
     else if (expiresAt > now) this.names.set(lease.peer, { lease: undefined, epoch, expiresAt })
     else this.names.delete(lease.peer)
@@ -158,7 +158,7 @@ export class Store {
 
   /** Empties the store, as FLUSHALL does. Subscriptions stay. */
   flush(): void {
-    this.bornAt = this.now()
+    this.createdAt = this.now()
     this.names.clear()
     this.nodes.clear()
     this.announcements.clear()

@@ -7,7 +7,7 @@ import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
 import type { Nodes } from './nodes.js'
-import type { Pulse } from './pulse.js'
+import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Lease, Lost, Owner, Registry } from './registry.js'
 import { RegistryUnavailable, hashSecret, isNew } from './registry.js'
 import type { Settling } from './settling.js'
@@ -24,7 +24,7 @@ export type ClaimOutcome =
   | { ok: false; code: ErrorCode }
 
 export interface ClaimsOptions {
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   registry: Registry
   nodes: Nodes
   clock: Clock
@@ -124,7 +124,7 @@ export class Claims {
   }
 
   // The registry may have carried out a claim that it did not answer.
-  #doubt(peer: Peer, owner: Owner): void {
+  #rememberUnanswered(peer: Peer, owner: Owner): void {
     const { clock, commandMs, nameTtlMs } = this.#options
     const now = clock.monotonic()
     if (this.#unanswered.length >= UNANSWERED_MOST) this.#unanswered.shift()
@@ -148,7 +148,7 @@ export class Claims {
       // The peer may have claimed again.
       if (lease?.node !== owner.node || lease.connection !== owner.connection) return
       if (this.#waiting.has(owner.connection) || leases.of(peer)?.epoch === lease.epoch) return
-      await leases.part(lease, isNew(lease) ? 'release' : 'suspend')
+      await leases.releaseOrSuspend(lease, isNew(lease) ? 'release' : 'suspend')
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       if (clock.monotonic() < until) this.#unanswered.push(unanswered)
@@ -167,7 +167,7 @@ export class Claims {
   }
 
   /** The registry says that a lease of this node is no longer its own. */
-  lose(lost: Lost): void {
+  leaseLost(lost: Lost): void {
     const { sessions, onEvent } = this.#options
     const session = sessions.online(lost.lease.peer)
     if (session?.lease.epoch !== lost.lease.epoch) return
@@ -181,12 +181,12 @@ export class Claims {
    * The registry knows the peer by an earlier claim than the peer itself does. The peer learns the older `since` when
    * it claims again.
    */
-  rename(lease: Lease): void {
+  sinceChanged(lease: Lease): void {
     const { sessions, leases, onError } = this.#options
     const session = sessions.online(lease.peer)
     if (session?.lease.epoch !== lease.epoch) return
     sessions.close(session, 'lease-lost')
-    leases.part(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
+    leases.releaseOrSuspend(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
   }
 
   /** Tells the node that held this lease until now. */
@@ -219,7 +219,7 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { pulse, draining, sessions, leases, registry, nodes, settling } = this.#options
+    const { heartbeat, draining, sessions, leases, registry, nodes, settling } = this.#options
     const { peer, policy } = request
     // While the claim waited for its turn, the node may have begun to drain, and the peer may have gone.
     if (draining()) return { ok: false, code: 'draining' }
@@ -230,7 +230,7 @@ export class Claims {
     if (here !== undefined && here.secretHash !== secretHash && policy === 'refuse') {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
-    const owner = { node: pulse.id, connection: connection.id }
+    const owner = { node: heartbeat.id, connection: connection.id }
     const claimed = await registry
       .claim(peer, owner, {
         secretHash,
@@ -239,7 +239,7 @@ export class Claims {
         absent: settling.settled ? 'take' : 'leave',
       })
       .catch((error: unknown) => {
-        this.#doubt(peer, owner)
+        this.#rememberUnanswered(peer, owner)
         throw error
       })
     if (claimed.ok) return this.#take(connection, claimed.lease, claimed.replaced, policy)
@@ -253,7 +253,7 @@ export class Claims {
       return await leases.takesBack(former)
     } catch (error) {
       // No peer was told that it holds the name, so the name must not wait for a holder.
-      await leases.part(taken, 'release')
+      await leases.releaseOrSuspend(taken, 'release')
       throw error
     }
   }
@@ -264,19 +264,19 @@ export class Claims {
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { pulse, sessions, leases, forgetRoute, onError } = this.#options
+    const { heartbeat, sessions, leases, forgetRoute, onError } = this.#options
     // The registry had forgotten the holder when it judged this claim.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await this.#takesBack(former, lease)) return { ok: false, code: 'name-taken' }
     }
     const hasEnded = sessions.get(connection.id)?.state !== 'opening'
-    if (hasEnded || lease.node !== pulse.id) {
+    if (hasEnded || lease.node !== heartbeat.id) {
       // The socket ended, or the node lapsed, before the claim was answered. The name waits for its holder, unless
       // the peer said that it leaves, or this was its first claim and it was never told that it has the name.
-      const isNobodys = hasEnded && isNew(lease)
+      const wasNeverTold = hasEnded && isNew(lease)
       const hasLeft = this.#waiting.get(connection.id)?.hasLeft
-      await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
+      await leases.releaseOrSuspend(lease, hasLeft || wasNeverTold ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }
     const here = sessions.online(lease.peer)
@@ -286,7 +286,7 @@ export class Claims {
       return { ok: false, code: 'name-taken' }
     }
     if (here) sessions.close(here, 'superseded')
-    if (replaced && replaced.node !== pulse.id) this.tellEnd('superseded', replaced)
+    if (replaced && replaced.node !== heartbeat.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
     leases.hold(lease)
     const session = sessions.apply(connection.id, { type: 'claimed', lease })

@@ -13,7 +13,7 @@ export interface LeasesOptions {
   /** This node no longer holds the name. */
   lost: (lost: Lost) => void
   /** The registry knows the same holder by an earlier claim, so the lease has an older `since` now. */
-  renamed: (lease: Lease) => void
+  sinceChanged: (lease: Lease) => void
   /** A claim on another node lost against ours. That node must be told. */
   evicted: (lease: Lease) => void
   onError: OnError
@@ -23,9 +23,9 @@ export interface LeasesOptions {
 const REASSERT_BATCH = 500
 const REASSERT_JITTER_MS = 50
 /** After a refused claim, further claims for the same name cause no write for this long. */
-const KEPT_MS = 1_000
+const WRITE_BACK_PAUSE_MS = 1_000
 
-type Parting = { lease: Lease; how: 'release' | 'suspend'; until: number }
+type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
 /** A name that waits for its absent holder. */
 interface Away {
@@ -49,9 +49,9 @@ export class Leases {
   #turn = 0
   #next = 0
   /** Releases and suspensions that failed and are tried again. */
-  #parting: Parting[] = []
+  #failedEnds: PendingEnd[] = []
   /** Releases and suspensions without an answer yet. */
-  readonly #leaving = new Set<Promise<void>>()
+  readonly #pendingEnds = new Set<Promise<void>>()
   /** When a lease was last written back because of a refused claim. */
   readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
@@ -80,21 +80,21 @@ export class Leases {
   }
 
   /** Releases or suspends the lease. If the registry fails, each beat tries again. */
-  async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
+  async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
     const { clock, graceMs, nameTtlMs } = this.#options
     this.#drop(lease)
     if (how === 'suspend' && !this.#held.has(lease.peer)) {
       this.#away.delete(lease.peer)
       this.#away.set(lease.peer, { lease: { ...lease, state: 'away' }, until: clock.monotonic() + graceMs })
     }
-    const leaving = this.#tryParting({ lease, how, until: clock.monotonic() + nameTtlMs })
-    this.#leaving.add(leaving)
-    await leaving.finally(() => this.#leaving.delete(leaving))
+    const ending = this.#tryEnd({ lease, how, until: clock.monotonic() + nameTtlMs })
+    this.#pendingEnds.add(ending)
+    await ending.finally(() => this.#pendingEnds.delete(ending))
   }
 
   /** Resolves when every release and suspension has its answer. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#leaving)
+    await Promise.allSettled(this.#pendingEnds)
   }
 
   /** Forgets a lease that has already ended in the registry. */
@@ -105,7 +105,7 @@ export class Leases {
   /** Once a beat: renews one bucket, and retries failed releases and suspensions. */
   async renewTurn(): Promise<void> {
     this.#forgetAway()
-    await this.#retryPartings()
+    await this.#retryEnds()
     const bucket = this.#buckets[this.#turn]
     this.#turn = (this.#turn + 1) % this.#buckets.length
     const leases = [...(bucket ?? [])]
@@ -151,7 +151,7 @@ export class Leases {
   async keeps(lease: Lease): Promise<boolean> {
     const now = this.#options.clock.monotonic()
     let kept = this.#kept.get(lease)
-    if (kept === undefined || now - kept.at >= KEPT_MS) {
+    if (kept === undefined || now - kept.at >= WRITE_BACK_PAUSE_MS) {
       kept = { at: now, written: this.takesBack(lease) }
       this.#kept.set(lease, kept)
     }
@@ -169,7 +169,7 @@ export class Leases {
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
     for (const lease of moved) this.#held.set(lease.peer, lease)
     for (const away of this.#away.values()) away.lease = { ...away.lease, node: to }
-    this.#parting = this.#parting.filter((parting) => parting.lease.node === to)
+    this.#failedEnds = this.#failedEnds.filter((end) => end.lease.node === to)
     await this.#reassert([...moved, ...[...this.#away.values()].map(({ lease }) => lease)], from)
     return moved.filter((lease) => this.#held.get(lease.peer) === lease)
   }
@@ -201,7 +201,7 @@ export class Leases {
     const { lost, evicted }: Reasserted = await registry.reassert(leases, options)
     for (const lease of evicted) this.#options.evicted(lease)
     for (const one of lost) {
-      if (!isOwnGhost(one)) {
+      if (!isOwnOlderLease(one)) {
         this.#lose(one)
         continue
       }
@@ -218,7 +218,7 @@ export class Leases {
     if (lost.reason === 'another' && isSameLease(lost.holder, lease)) {
       if (isOnline) this.#held.set(lease.peer, lost.holder)
       else this.#away.delete(lease.peer)
-      if (isOnline) this.#options.renamed(lost.holder)
+      if (isOnline) this.#options.sinceChanged(lost.holder)
       return
     }
     this.#drop(lease)
@@ -245,23 +245,23 @@ export class Leases {
     }
   }
 
-  async #tryParting(parting: Parting): Promise<void> {
+  async #tryEnd(end: PendingEnd): Promise<void> {
     const { registry, graceMs, clock, onError } = this.#options
     try {
-      if (parting.how === 'release') await registry.release(parting.lease)
-      else await registry.suspend(parting.lease, graceMs)
+      if (end.how === 'release') await registry.release(end.lease)
+      else await registry.suspend(end.lease, graceMs)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      onError(error, { stage: parting.how })
+      onError(error, { stage: end.how })
       // After the TTL the lease has ended by itself.
-      if (clock.monotonic() < parting.until) this.#parting.push(parting)
+      if (clock.monotonic() < end.until) this.#failedEnds.push(end)
     }
   }
 
-  async #retryPartings(): Promise<void> {
-    const waiting = this.#parting
-    this.#parting = []
-    await Promise.all(waiting.map((parting) => this.#tryParting(parting)))
+  async #retryEnds(): Promise<void> {
+    const waiting = this.#failedEnds
+    this.#failedEnds = []
+    await Promise.all(waiting.map((end) => this.#tryEnd(end)))
   }
 
   #pause(ms: number): Promise<void> {
@@ -278,7 +278,7 @@ export class Leases {
  * Whether a lease was lost to an earlier lease of this same node, which holds only the later one: the registry has
  * come back from an old snapshot. (A claim that has no answer yet has a higher epoch.)
  */
-function isOwnGhost(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
+function isOwnOlderLease(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
   return (
     lost.reason === 'another' && lost.holder.node === lost.lease.node && lost.holder.epoch < lost.lease.epoch
   )

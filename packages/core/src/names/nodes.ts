@@ -15,7 +15,7 @@ export interface NodesView {
   /** The registry's clock now: its time at the last read, plus the time that has passed here. */
   now: number
   /** When the set of nodes was created; 0: not yet. If it changes, the registry was emptied in between. */
-  bornAt: number
+  createdAt: number
   nodes: ReadonlyMap<NodeId, NodeSeen>
 }
 

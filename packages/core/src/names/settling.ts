@@ -2,11 +2,11 @@ import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Nodes } from './nodes.js'
-import type { Pulse } from './pulse.js'
+import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Times } from '../times.js'
 
 export interface SettlingOptions {
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   nodes: Nodes
   clock: Clock
   times: Times
@@ -15,17 +15,17 @@ export interface SettlingOptions {
 
 type State =
   /** Before the first read of the nodes. */
-  { is: 'starting' } | Unsettled | { is: 'settled'; bornAt: number }
+  { is: 'starting' } | Unsettled | { is: 'settled'; createdAt: number }
 
 interface Unsettled {
   is: 'unsettled'
   /** Whether this node has been settled before. */
-  again: boolean
+  wasSettled: boolean
   /** Registry time. A node that has settled since then has written its names back. */
   since: number
   /** Registry time before which this node may not become settled. */
   notBefore: number
-  bornAt: number
+  createdAt: number
   /** Monotonic time after which our own names count as written back, even if writing them failed. */
   giveUpAt: number
   restored: boolean
@@ -34,9 +34,9 @@ interface Unsettled {
 }
 
 /** How often the registry is polled while this node waits for others. */
-const LOOK_MS = 100
+const POLL_MS = 100
 /** With many nodes each polls less often, so that all of them together poll at most a thousand times a second. */
-const LOOK_MS_A_NODE = 1
+const POLL_MS_PER_NODE = 1
 
 /**
  * Whether a name that the registry does not know is free [I10].
@@ -66,50 +66,51 @@ export class Settling {
   }
 
   /** Whether this node has ever been settled. Until then it should not be sent peers. */
-  get began(): boolean {
-    return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.again)
+  get wasEverSettled(): boolean {
+    return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.wasSettled)
   }
 
   /** The registry may have lost names: not settled until all nodes have written theirs back. */
-  doubt(): void {
+  unsettle(): void {
     const { nodes, clock, times } = this.#options
     const state = this.#state
     if (state.is === 'starting') return
-    const { now, bornAt } = nodes.view()
-    const isEmptied = bornAt !== 0 && bornAt !== state.bornAt
+    const { now, createdAt } = nodes.view()
+    const isEmptied = createdAt !== 0 && createdAt !== state.createdAt
     const awaited = new Map(state.is === 'unsettled' ? [...state.awaited, ...this.#live] : this.#live)
     this.#state = {
       is: 'unsettled',
-      again: this.began,
+      wasSettled: this.wasEverSettled,
       // A node that has settled in an emptied registry did so after it was emptied.
-      since: isEmptied ? bornAt : now,
-      notBefore: state.is === 'unsettled' && !state.again ? bornAt + times.beatMs + times.commandMs : 0,
-      bornAt,
+      since: isEmptied ? createdAt : now,
+      notBefore:
+        state.is === 'unsettled' && !state.wasSettled ? createdAt + times.beatMs + times.commandMs : 0,
+      createdAt,
       giveUpAt: clock.monotonic() + times.nodeLeaseMs,
       restored: false,
       awaited,
     }
-    this.#lookLater()
+    this.#pollLater()
   }
 
   /** All names of this node are written back. */
   restored(): void {
     if (this.#state.is !== 'unsettled') return
     this.#state.restored = true
-    this.look()
+    this.update()
   }
 
   /** Reads the view of the nodes after it has changed. */
-  look(): void {
+  update(): void {
     const { nodes, times, clock } = this.#options
-    const { now, bornAt, nodes: seen } = nodes.view()
+    const { now, createdAt, nodes: seen } = nodes.view()
     if (this.#state.is === 'starting')
       this.#state = {
         is: 'unsettled',
-        again: false,
-        since: bornAt,
-        notBefore: bornAt + times.beatMs + times.commandMs,
-        bornAt,
+        wasSettled: false,
+        since: createdAt,
+        notBefore: createdAt + times.beatMs + times.commandMs,
+        createdAt,
         giveUpAt: clock.monotonic(),
         restored: true,
         awaited: new Map(),
@@ -117,11 +118,11 @@ export class Settling {
     const monotonic = clock.monotonic()
     this.#live = new Map()
     for (const [node, { end }] of seen)
-      if (end > now && node !== this.#options.pulse.id) this.#live.set(node, monotonic + end - now)
+      if (end > now && node !== this.#options.heartbeat.id) this.#live.set(node, monotonic + end - now)
     if (this.#state.is === 'settled') return
     this.#await(this.#state)
-    if (this.#isDone(this.#state, now)) this.#settle(bornAt)
-    else this.#lookLater()
+    if (this.#isDone(this.#state, now)) this.#settle(createdAt)
+    else this.#pollLater()
   }
 
   /** Resolves with true when settled, with false when that takes longer than `ms`. */
@@ -145,7 +146,7 @@ export class Settling {
   }
 
   #await({ since, awaited }: Unsettled): void {
-    const { nodes, pulse } = this.#options
+    const { nodes, heartbeat } = this.#options
     const { now, nodes: seen } = nodes.view()
     // Nodes that have appeared since the loss are awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
@@ -153,7 +154,7 @@ export class Settling {
       const at = seen.get(node)
       const hasEnded = at !== undefined && at.end <= now
       const hasSettled = at !== undefined && at.settledAt >= since
-      if (node === pulse.id || hasEnded || hasSettled) awaited.delete(node)
+      if (node === heartbeat.id || hasEnded || hasSettled) awaited.delete(node)
     }
   }
 
@@ -164,25 +165,25 @@ export class Settling {
     return now >= notBefore
   }
 
-  #settle(bornAt: number): void {
-    this.#state = { is: 'settled', bornAt }
+  #settle(createdAt: number): void {
+    this.#state = { is: 'settled', createdAt }
     this.#timer?.cancel()
     this.#timer = undefined
     for (const answer of this.#waiting) answer(true)
   }
 
-  #lookLater(): void {
+  #pollLater(): void {
     if (this.#timer !== undefined) return
     const { clock, nodes, onError } = this.#options
-    const ms = Math.max(LOOK_MS, this.#live.size * LOOK_MS_A_NODE)
+    const ms = Math.max(POLL_MS, this.#live.size * POLL_MS_PER_NODE)
     this.#timer = clock.after(ms, () => {
       this.#timer = undefined
       if (this.settled) return
       nodes.refresh().then(
-        () => this.look(),
+        () => this.update(),
         (error: unknown) => {
           onError(error, { stage: 'settle' })
-          this.#lookLater()
+          this.#pollLater()
         },
       )
     })

@@ -41,7 +41,7 @@ export class Watchers {
   constructor(options: WatchersOptions) {
     this.#options = options
     this.#slow = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
-    options.presence.onChange(({ peer }) => this.#look([peer]))
+    options.presence.onChange(({ peer }) => this.#refresh([peer]))
   }
 
   count(connection: ConnectionId): number {
@@ -90,18 +90,18 @@ export class Watchers {
   }
 
   /** Once a beat: looks one share of the watched peers up. */
-  lookTurn(): void {
+  refreshTurn(): void {
     const share = [...this.#watched.keys()].filter((_, i) => i % RENEW_ROUND_BEATS === this.#turn)
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
-    this.#look(share)
+    this.#refresh(share)
   }
 
   /** After the store may have lost data: looks all watched peers up. */
-  lookAll(): void {
-    this.#look([...this.#watched.keys()])
+  refreshAll(): void {
+    this.#refresh([...this.#watched.keys()])
   }
 
-  #look(peers: Peer[]): void {
+  #refresh(peers: Peer[]): void {
     for (const peer of peers) {
       if (!this.#watched.has(peer)) continue
       this.#options.registry.lookup(peer).then(

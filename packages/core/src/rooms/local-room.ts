@@ -2,7 +2,7 @@ import type { ConnectionId, RoomId } from '@peerage/protocol'
 import { roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import type { MemberChange, Sessions } from '../sessions/sessions.js'
 import type { Changes } from './changes.js'
 import { pages } from './changes.js'
@@ -12,7 +12,7 @@ import type { Member, RoomRegistry } from './registry.js'
 import { Roster } from './roster.js'
 
 export interface LocalRoomOptions {
-  pulse: Pick<Pulse, 'id'>
+  heartbeat: Pick<NodeHeartbeat, 'id'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
@@ -70,9 +70,9 @@ export class LocalRoom {
   }
 
   #hand(origin: string, frame: string): void {
-    const { pulse, sessions } = this.#options
+    const { heartbeat, sessions } = this.#options
     for (const connection of this.entries.keys()) {
-      if (origin === originOf(pulse.id, connection)) continue
+      if (origin === originOf(heartbeat.id, connection)) continue
       sessions.get(connection)?.connection.send({ type: 'said', frame })
     }
   }

@@ -56,7 +56,7 @@ async function scene() {
   const { registry, steps } = slow(new MemoryRooms(new Store(times, clock, defaultMailboxLimits)))
   const errors: unknown[] = []
   const rooms = new Rooms({
-    pulse: { id: a.id, recovering: false },
+    heartbeat: { id: a.id, recovering: false },
     registry,
     sessions: a.sessions,
     clock,
@@ -359,15 +359,15 @@ test('[WR7] a change while the list is read is not undone by the list', async ()
   const roster = new Roster()
   const bob = { name: nameOf(peerNamed('bob')), since: 1 }
   roster.listed([{ ...bob, state: 'online' }])
-  const changes = await roster.look(async () => {
+  const changes = await roster.reconcile(async () => {
     roster.told({ ...bob, state: 'away' })
     return [{ ...bob, state: 'online' as const }]
   })
   expect(changes).toEqual([])
-  expect(await roster.look(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
+  expect(await roster.reconcile(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
   // Missing once, a member may have yet to be written back.
-  expect(await roster.look(async () => [])).toEqual([])
-  expect(await roster.look(async () => [])).toEqual([{ ...bob, state: 'left' }])
+  expect(await roster.reconcile(async () => [])).toEqual([])
+  expect(await roster.reconcile(async () => [])).toEqual([{ ...bob, state: 'left' }])
 })
 
 test('[WR7] a member that leaves during an outage is removed after it, and one that joined again stays', async () => {

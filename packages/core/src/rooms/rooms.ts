@@ -3,7 +3,7 @@ import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protoc
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
 import type { Nodes } from '../names/nodes.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
@@ -17,7 +17,7 @@ import { LocalRoom } from './local-room.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
 
 export interface RoomsOptions {
-  pulse: Pick<Pulse, 'id' | 'recovering'>
+  heartbeat: Pick<NodeHeartbeat, 'id' | 'recovering'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
@@ -34,7 +34,7 @@ export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
  * A membership that has ended here and still has to be removed from the registry. We try until `until` (monotonic
  * ms).
  */
-type Owed = { id: RoomId; connection: ConnectionId; member: Member; until: number }
+type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
 
 /**
  * The rooms in which this node has members. It joins, leaves and renews their memberships. Messages go over the
@@ -50,10 +50,10 @@ export class Rooms {
   readonly #changes: Changes
   #turn = 0
   /** Memberships that ended during an outage of the registry. They are removed when it is back. */
-  readonly #owed = new Map<string, Owed>()
+  readonly #unfinishedParts = new Map<string, UnfinishedPart>()
   /** Rooms that are to be compared with their lists. */
-  readonly #toLook = new Set<RoomId>()
-  #looking = false
+  readonly #toReconcile = new Set<RoomId>()
+  #reconciling = false
 
   constructor(options: RoomsOptions) {
     this.#options = options
@@ -100,7 +100,7 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#options
     if (hasEnded(entry)) return 'parted'
     const { member } = entry
-    this.#owed.delete(owedKey(id, member))
+    this.#unfinishedParts.delete(partKey(id, member))
     const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
     if (outcome === 'full') return 'too-many'
     entry.joined = true
@@ -166,13 +166,18 @@ export class Rooms {
    * Ends a membership, or lets it wait as its name does. A membership that was never made has nothing to wait for.
    */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Entry): Promise<void> {
-    const { registry, clock, graceMs, nameTtlMs, pulse } = this.#options
+    const { registry, clock, graceMs, nameTtlMs, heartbeat } = this.#options
     if (ended === 'left') {
-      this.#owed.set(owedKey(id, member), { id, connection, member, until: clock.monotonic() + nameTtlMs })
+      this.#unfinishedParts.set(partKey(id, member), {
+        id,
+        connection,
+        member,
+        until: clock.monotonic() + nameTtlMs,
+      })
       await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
     } else if (joined && !this.#isBack(id, member))
       await this.#inTheBackground('away from a room', async () => {
-        const isAway = await registry.away(id, member, pulse.id, graceMs)
+        const isAway = await registry.away(id, member, heartbeat.id, graceMs)
         if (isAway) await this.#tell(id, connection, 'away', member)
       })
   }
@@ -189,7 +194,7 @@ export class Rooms {
 
   async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
     const was = await this.#options.registry.part(id, member)
-    this.#owed.delete(owedKey(id, member))
+    this.#unfinishedParts.delete(partKey(id, member))
     if (was) await this.#tell(id, connection, 'left', member)
   }
 
@@ -228,7 +233,7 @@ export class Rooms {
   }
 
   #origin(connection: ConnectionId): string {
-    return originOf(this.#options.pulse.id, connection)
+    return originOf(this.#options.heartbeat.id, connection)
   }
 
   /**
@@ -241,10 +246,10 @@ export class Rooms {
     for (const [i, room] of [...this.#rooms.values()].entries()) {
       if (i % RENEW_ROUND_BEATS !== turn) continue
       await this.#keep(room)
-      this.#toLook.add(room.id)
+      this.#toReconcile.add(room.id)
     }
     // The beat does not wait for this.
-    void this.#lookOn()
+    void this.#reconcileAll()
   }
 
   /** The registry may have lost everything: writes all memberships of this node back. */
@@ -260,37 +265,37 @@ export class Rooms {
   }
 
   #membership(member: Member): Membership {
-    return { ...member, node: this.#options.pulse.id, state: 'online' }
+    return { ...member, node: this.#options.heartbeat.id, state: 'online' }
   }
 
   /** Removes ended memberships first, then reads one list after the other. A later beat repeats what failed. */
-  async #lookOn(): Promise<void> {
-    if (this.#looking) return
-    this.#looking = true
+  async #reconcileAll(): Promise<void> {
+    if (this.#reconciling) return
+    this.#reconciling = true
     try {
-      await this.#partOwed()
-      for (const id of this.#toLook) {
-        this.#toLook.delete(id)
-        await this.#look(id)
+      await this.#retryParts()
+      for (const id of this.#toReconcile) {
+        this.#toReconcile.delete(id)
+        await this.#reconcile(id)
       }
     } catch (error) {
       this.#options.onError(error, { stage: 'room list' })
     } finally {
-      this.#looking = false
+      this.#reconciling = false
     }
   }
 
-  async #partOwed(): Promise<void> {
+  async #retryParts(): Promise<void> {
     const now = this.#options.clock.monotonic()
-    for (const [key, { id, connection, member, until }] of this.#owed)
-      if (until <= now) this.#owed.delete(key)
+    for (const [key, { id, connection, member, until }] of this.#unfinishedParts)
+      if (until <= now) this.#unfinishedParts.delete(key)
       else await this.#part(id, connection, member)
   }
 
-  async #look(id: RoomId): Promise<void> {
+  async #reconcile(id: RoomId): Promise<void> {
     const room = this.#rooms.get(id)
-    if (room === undefined || this.#options.pulse.recovering) return
-    const changes = await room.roster.look(() => this.#lists.all(id))
+    if (room === undefined || this.#options.heartbeat.recovering) return
+    const changes = await room.roster.reconcile(() => this.#lists.all(id))
     if (this.#rooms.get(id) === room) for (const change of changes) room.change(change)
   }
 }
@@ -299,7 +304,7 @@ function idOf({ peer }: OnlineSession, room: Room): RoomId {
   return roomIdOf(appOf(peer), room)
 }
 
-function owedKey(id: RoomId, { name, since }: Member): string {
+function partKey(id: RoomId, { name, since }: Member): string {
   return `${id} ${since} ${name}`
 }
 

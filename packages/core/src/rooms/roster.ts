@@ -23,7 +23,7 @@ interface Known {
 export class Roster {
   readonly #known = new Map<Name, Known>()
   /** Names that changed while the list was read. The list may be older than these changes. */
-  #news: Set<Name> | undefined
+  #changedNames: Set<Name> | undefined
 
   /**
    * One member has read this page. A known state of the same holder is kept, because the other members have not read
@@ -37,7 +37,7 @@ export class Roster {
 
   /** The members are told of a change. */
   told({ name, since, state }: MemberChange): void {
-    this.#news?.add(name)
+    this.#changedNames?.add(name)
     // A late change of a former holder.
     if ((this.#known.get(name)?.since ?? -1) > since) return
     if (state === 'left') this.#known.delete(name)
@@ -48,23 +48,23 @@ export class Roster {
    * Compares with the whole list, which `read` reads. Resolves with the changes that the members must be told. The
    * caller passes each of them to `told`.
    */
-  async look(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
-    const news = (this.#news = new Set<Name>())
+  async reconcile(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
+    const changed = (this.#changedNames = new Set<Name>())
     try {
       const seen = new Map<Name, Listed>()
       // Of two holders of one name, the later one is last in the list.
       for (const listed of await read()) seen.set(listed.name, listed)
-      for (const name of news) seen.delete(name)
-      return [...this.#gone(seen, news), ...this.#differing(seen.values())]
+      for (const name of changed) seen.delete(name)
+      return [...this.#gone(seen, changed), ...this.#differing(seen.values())]
     } finally {
-      this.#news = undefined
+      this.#changedNames = undefined
     }
   }
 
   // A member that is missing once may have yet to be written back, after the registry lost everything.
-  *#gone(seen: ReadonlyMap<Name, Listed>, news: ReadonlySet<Name>): Generator<MemberChange> {
+  *#gone(seen: ReadonlyMap<Name, Listed>, changed: ReadonlySet<Name>): Generator<MemberChange> {
     for (const [name, known] of this.#known) {
-      if (news.has(name)) continue
+      if (changed.has(name)) continue
       const wasMissing = known.missing
       known.missing = !seen.has(name)
       if (wasMissing && known.missing) yield { name, since: known.since, state: 'left' }

@@ -115,14 +115,14 @@ const END_FIELDS = 3
 function messageHeader(message: Message): string {
   const { from, to, wire, kind, fresh, hold, since, handshake, reply } = message
   const flags = `${fresh ? 'f' : ''}${hold ? 'h' : ''}`
-  const way = `${from}${DIVIDER}${to}${DIVIDER}${WIRE_CODES[wire]}${DIVIDER}${KIND_CODES[kind]}${DIVIDER}${flags}`
+  const path = `${from}${DIVIDER}${to}${DIVIDER}${WIRE_CODES[wire]}${DIVIDER}${KIND_CODES[kind]}${DIVIDER}${flags}`
   // The equals sign tells an empty text from an absent one.
-  const talk = handshake === undefined ? '' : `=${escape(handshake)}`
-  const back =
+  const handshakeField = handshake === undefined ? '' : `=${escape(handshake)}`
+  const replyFields =
     reply === undefined
       ? `${DIVIDER}${DIVIDER}`
       : `${reply.node}${DIVIDER}${reply.connection}${DIVIDER}${escape(reply.ref)}`
-  return `${way}${DIVIDER}${since ?? ''}${DIVIDER}${talk}${DIVIDER}${back}`
+  return `${path}${DIVIDER}${since ?? ''}${DIVIDER}${handshakeField}${DIVIDER}${replyFields}`
 }
 
 /** Offsets of a record's parts in its payload. */

@@ -5,7 +5,7 @@ import type { Bus } from './bus.js'
 import type { Envelope, Message } from './message.js'
 import type { Mail } from './mail.js'
 import type { Nodes } from '../names/nodes.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { presenceOf } from '../presence/presence.js'
 import type { Lease, Registry } from '../names/registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
@@ -23,7 +23,7 @@ export type Outcome = 'delivered' | 'forwarded' | 'held' | { refused: ErrorCode 
 
 export interface RouterOptions {
   /** This node's identity, and whether it may act for the cluster. */
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   sessions: Sessions
   registry: Registry
   nodes: Nodes
@@ -84,12 +84,12 @@ export class Router {
   }
 
   #route(message: Message): Outcome | Promise<Outcome> {
-    const { sessions, pulse } = this.#options
+    const { sessions, heartbeat } = this.#options
     // A fenced node cannot use the registry, so it delivers to its own session even for a resend, and its peers can
     // still talk to each other [I12].
-    const local = message.fresh && !pulse.fenced ? undefined : sessions.online(message.to)
+    const local = message.fresh && !heartbeat.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-    if (pulse.fenced) return this.refuse(message, 'registry-unavailable')
+    if (heartbeat.fenced) return this.refuse(message, 'registry-unavailable')
     const known = this.#lookups.has(message.to) ? undefined : this.#routeOf(message)
     return known ? this.#forward(message, known, 0) : this.#find(message, 0)
   }
@@ -109,19 +109,19 @@ export class Router {
 
   /** Subscribes to the bus under this node's current identity. Resolves when the subscription is active. */
   listen(): Promise<void> {
-    const { bus, pulse } = this.#options
-    return bus.subscribe(pulse.id, (envelope) => this.receive(envelope))
+    const { bus, heartbeat } = this.#options
+    return bus.subscribe(heartbeat.id, (envelope) => this.receive(envelope))
   }
 
   /** Handles an envelope from another node. */
   receive(envelope: Envelope): void {
-    const { pulse, sessions, supersede } = this.#options
+    const { heartbeat, sessions, supersede } = this.#options
     if (envelope.type === 'superseded' || envelope.type === 'evicted') {
       supersede(envelope)
       return
     }
     // A fenced node may hold names that another node holds by now [I12].
-    if (pulse.fenced) return
+    if (heartbeat.fenced) return
     switch (envelope.type) {
       case 'deliver': {
         const session = sessions.online(envelope.message.to)
@@ -175,21 +175,21 @@ export class Router {
       const local = this.#options.sessions.online(message.to)
       if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
       // The message waited for another caller's look-up. Without that look-up it would have used this route at once.
-      const known = this.#options.pulse.fenced ? undefined : this.#routeOf(message)
+      const known = this.#options.heartbeat.fenced ? undefined : this.#routeOf(message)
       return known ? this.#forward(message, known, hops) : this.refuse(message, 'registry-unavailable')
     }
     return this.#dispatch(message, lease, hops)
   }
 
   #dispatch(message: Message, lease: Lease | undefined, hops: number): Outcome | Promise<Outcome> {
-    const { pulse, sessions, nodes, graceMs } = this.#options
+    const { heartbeat, sessions, nodes, graceMs } = this.#options
     const state = presenceOf(lease, nodes, graceMs)
     if (lease === undefined || state === 'offline') {
-      return this.#absent(message, lease, pulse.recovering ? 'registry-unavailable' : 'unavailable')
+      return this.#absent(message, lease, heartbeat.recovering ? 'registry-unavailable' : 'unavailable')
     }
     if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
     if (state === 'away') return this.#absent(message, lease, 'away')
-    if (lease.node !== pulse.id) return this.#forward(message, lease, hops)
+    if (lease.node !== heartbeat.id) return this.#forward(message, lease, hops)
     const session = sessions.online(message.to)
     // The registry says that the peer is here, but its socket has just ended.
     if (session?.lease.epoch !== lease.epoch) return this.#absent(message, lease, 'away')
@@ -278,7 +278,7 @@ export class Router {
     const { reply, to, kind } = message
     // A refused acknowledgement is not reported, because its sender would only acknowledge again [WR6].
     if (kind === 'ack') return { refused: code }
-    if (reply?.node === this.#options.pulse.id) {
+    if (reply?.node === this.#options.heartbeat.id) {
       const connection = this.#options.sessions.get(reply.connection)?.connection
       connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })
     } else if (reply) {

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.js'
 import type { Sessions } from './sessions.js'
 
 /** How soon a peer that reads again is told what it missed. */
-const LOOK_MS = 250
+const POLL_MS = 250
 
 export interface SlowReadersOptions {
   sessions: Sessions
@@ -25,21 +25,21 @@ export class SlowReaders {
   }
 
   add(connection: ConnectionId): void {
-    if (this.#connections.size === 0) this.#lookLater()
+    if (this.#connections.size === 0) this.#pollLater()
     this.#connections.add(connection)
   }
 
-  #lookLater(): void {
-    this.#options.clock.after(LOOK_MS, () => this.#look())
+  #pollLater(): void {
+    this.#options.clock.after(POLL_MS, () => this.#poll())
   }
 
-  #look(): void {
+  #poll(): void {
     const { sessions, catchUp } = this.#options
     for (const id of this.#connections) {
       const session = sessions.get(id)
       if (session?.state === 'online' && (session.connection.isBehind || !catchUp(id))) continue
       this.#connections.delete(id)
     }
-    if (this.#connections.size > 0) this.#lookLater()
+    if (this.#connections.size > 0) this.#pollLater()
   }
 }

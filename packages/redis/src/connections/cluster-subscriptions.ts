@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import { Once } from './stamp.js'
+import { Deduplicator } from './stamp.js'
 import type { Subscriptions } from './subscriptions.js'
 import { ServerSubscriptions } from './subscriptions.js'
 import type { SlotMap } from './topology.js'
-import type { Handler, Whose } from './wanted.js'
+import type { Handler, NeededBy } from './wanted.js'
 
 export interface ClusterSubscriptionsOptions {
   /** Makes a client for one master, `host:port`, that has not begun to connect. */
@@ -24,13 +24,13 @@ export interface ClusterSubscriptionsOptions {
   onError: OnError
 }
 
-const PLACED_LOOK_MS = 10
+const PLACED_POLL_MS = 10
 
 interface Wanted {
-  /** Receives payloads after `once` has dropped duplicates, even those that first came over an earlier connection. */
+  /** Receives payloads, without duplicates. `deduplicator` lasts longer than a connection. */
   handler: Handler
-  once: Once
-  whose: Whose
+  deduplicator: Deduplicator
+  neededBy: NeededBy
   /** The master on whose connection it is subscribed to. */
   master: string | undefined
 }
@@ -72,16 +72,16 @@ export class ClusterSubscriptions implements Subscriptions {
     return true
   }
 
-  get stands(): boolean {
+  get active(): boolean {
     if (this.#slots === undefined) return false
     for (const channel of this.#own) if (this.#wanted.get(channel)?.master === undefined) return false
-    for (const shard of this.#shards.values()) if (!shard.stands) return false
+    for (const shard of this.#shards.values()) if (!shard.active) return false
     return true
   }
 
   /** Whether all channels have a master, and all lost subscriptions are active again. */
   get restored(): boolean {
-    if (!this.stands) return false
+    if (!this.active) return false
     for (const shard of this.#shards.values()) if (!shard.restored) return false
     for (const { master } of this.#wanted.values()) if (master === undefined) return false
     return true
@@ -95,16 +95,16 @@ export class ClusterSubscriptions implements Subscriptions {
     return this.#canaries
   }
 
-  want(channel: string, handler: Handler, whose: Whose): Promise<void> {
+  want(channel: string, handler: Handler, neededBy: NeededBy): Promise<void> {
     const master = this.#slots?.owner(channel)
-    const once = this.#wanted.get(channel)?.once ?? new Once()
-    const takeOnce: Handler = (payload) => {
-      const taken = once.take(payload)
+    const deduplicator = this.#wanted.get(channel)?.deduplicator ?? new Deduplicator()
+    const withoutDuplicates: Handler = (payload) => {
+      const taken = deduplicator.take(payload)
       if (taken !== undefined) handler(taken)
     }
-    this.#wanted.set(channel, { handler: takeOnce, once, whose, master })
-    if (whose === 'node') this.#own.add(channel)
-    return this.#shardOf(channel)?.want(channel, takeOnce, whose) ?? this.#wantWhenPlaced(channel)
+    this.#wanted.set(channel, { handler: withoutDuplicates, deduplicator, neededBy, master })
+    if (neededBy === 'node') this.#own.add(channel)
+    return this.#shardOf(channel)?.want(channel, withoutDuplicates, neededBy) ?? this.#wantWhenPlaced(channel)
   }
 
   drop(channel: string): void {
@@ -145,15 +145,15 @@ export class ClusterSubscriptions implements Subscriptions {
     const { clock, commandMs } = this.#options
     const until = clock.monotonic() + commandMs
     return new Promise((resolve, reject) => {
-      const look = (): void => {
+      const poll = (): void => {
         const wanted = this.#wanted.get(channel)
         const shard = this.#shardOf(channel)
-        if (wanted && shard) shard.want(channel, wanted.handler, wanted.whose).then(resolve, reject)
+        if (wanted && shard) shard.want(channel, wanted.handler, wanted.neededBy).then(resolve, reject)
         else if (!wanted || this.#stopped || clock.monotonic() >= until)
           reject(new RegistryUnavailable('the slots of the cluster are not known'))
-        else clock.after(PLACED_LOOK_MS, look)
+        else clock.after(PLACED_POLL_MS, poll)
       }
-      look()
+      poll()
     })
   }
 
@@ -164,7 +164,7 @@ export class ClusterSubscriptions implements Subscriptions {
     wanted.master = master
     // No caller waits for this. The channel stays wanted, and `restored` tells whether its subscription is active.
     this.#shardOf(channel)
-      ?.want(channel, wanted.handler, wanted.whose, state)
+      ?.want(channel, wanted.handler, wanted.neededBy, state)
       .catch((error: unknown) => this.#options.onError(error, { stage: 'subscribe' }))
   }
 

@@ -37,7 +37,7 @@ const DISCONNECT_MS = 100
 /** Added to the deadline of a command, so that the command fails first. */
 const SOCKET_MARGIN_MS = 200
 /** How often a connection is checked while it owes an answer. */
-const LOOK_MS = 200
+const POLL_MS = 200
 const SLOTS_REFRESH_MS = 1_000
 const SENTINEL_MS = 1_000
 
@@ -137,22 +137,22 @@ function endSilent(client: Redis, silentMs: number, clock: Clock): void {
     const { stream } = client
     let read = 0
     let silent = 0
-    const look = (): void => {
+    const poll = (): void => {
       if (stream.destroyed || stream !== client.stream) return
       const isWaiting = client.commandQueue.length > 0 && stream.bytesRead === read
       silent = isWaiting ? silent + 1 : 0
       read = stream.bytesRead
       // The first poll may come right after the command was sent.
-      if ((silent - 1) * LOOK_MS < silentMs) clock.after(LOOK_MS, look)
+      if ((silent - 1) * POLL_MS < silentMs) clock.after(POLL_MS, poll)
       else stream.destroy(new Error(`Redis owed an answer and sent nothing for ${silentMs} ms`))
     }
-    look()
+    poll()
   })
 }
 
 async function report(error: unknown, options: ConnectOptions): Promise<void> {
   const { address, commandMs, onError } = options
-  if (isEcho(error)) return
+  if (isFollowUp(error)) return
   const unfit = withoutDatabase(error, address)
   if (unfit !== undefined) return onError(unfit)
   const isPlain = address.topology === 'standalone'
@@ -163,7 +163,7 @@ async function report(error: unknown, options: ConnectOptions): Promise<void> {
 }
 
 /** ioredis continues its handshake on a connection that has ended. The reason has already been reported. */
-function isEcho(error: unknown): boolean {
+function isFollowUp(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("Stream isn't writeable")
 }
 

@@ -40,7 +40,7 @@ interface Probe {
   /** When the canary was published, if exactly one has not arrived yet: canaries are all alike. */
   sentAt: number | undefined
   /** Too many did not arrive, and none has arrived since. */
-  deaf: boolean
+  isBroken: boolean
 }
 
 /**
@@ -52,7 +52,7 @@ export class Health {
   readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
-  #told: { healthy: boolean; why: string } | undefined
+  #reported: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = { ok: false, why: 'not connected to Redis yet' }
   #canaries: string[] = []
   #wasReady = false
@@ -73,7 +73,7 @@ export class Health {
     const { client } = this.#options
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
-      this.#once(resolve)
+      this.#whenKnown(resolve)
       client.on('ready', () => {
         // After a reconnect Redis may have lost everything. No claim may be judged before this is known.
         if (this.#wasReady)
@@ -111,23 +111,23 @@ export class Health {
   /** Checks everything that makes this node healthy, and reports a change. */
   evaluate(): void {
     if (!this.#running) return
-    const why = this.#ailment()
+    const why = this.#problem()
     const told = { healthy: why === undefined, why: why ?? 'connected to Redis' }
-    if (told.healthy === this.#told?.healthy && told.why === this.#told.why) return
-    this.#told = told
+    if (told.healthy === this.#reported?.healthy && told.why === this.#reported.why) return
+    this.#reported = told
     this.#options.onEvent({ type: 'health', ...told })
   }
 
-  #ailment(): string | undefined {
+  #problem(): string | undefined {
     const { client, publishing, subscriptions } = this.#options
     const because = this.#lastError === '' ? '' : `: ${this.#lastError}`
     if (client.status !== 'ready') return `not connected to Redis${because}`
     if (!this.#version.ok) return this.#version.why
     if (!publishing.connected) return `not connected to Redis for publishing${because}`
     if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
-    if (!subscriptions.stands) return `not subscribed to all channels yet${because}`
-    const isDeaf = [...this.#probes.values()].some(({ deaf }) => deaf)
-    return isDeaf ? 'the canaries that this node publishes to itself do not arrive' : undefined
+    if (!subscriptions.active) return `not subscribed to all channels yet${because}`
+    const anyBroken = [...this.#probes.values()].some(({ isBroken }) => isBroken)
+    return anyBroken ? 'the canaries that this node publishes to itself do not arrive' : undefined
   }
 
   #onReady(): void {
@@ -136,17 +136,17 @@ export class Health {
   }
 
   // Resolves as soon as everything is connected, something has failed, or time is up.
-  #once(resolve: () => void): void {
+  #whenKnown(resolve: () => void): void {
     const { clock, client, publishing, subscriptions, commandMs } = this.#options
-    const look = (): void => {
+    const poll = (): void => {
       const all = client.status === 'ready' && publishing.connected && this.#version.ok
-      const ready = all && subscriptions.stands
+      const ready = all && subscriptions.active
       const late = clock.monotonic() >= until
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
-      else clock.after(START_LOOK_MS, look)
+      else clock.after(START_POLL_MS, poll)
     }
     const until = clock.monotonic() + 2 * commandMs
-    look()
+    poll()
   }
 
   async #checkVersion(): Promise<void> {
@@ -222,7 +222,7 @@ export class Health {
     probe.sentAt = undefined
     if (probe.unheard < MISSES_MOST) return
     probe.unheard = 0
-    probe.deaf = true
+    probe.isBroken = true
     this.#options.subscriptions.rebuild(channel, `${MISSES_MOST} canaries did not arrive`)
     this.evaluate()
   }
@@ -231,7 +231,7 @@ export class Health {
     const { publishing, clock, onCanary, onError } = this.#options
     const published = publishing.publish(channel, CANARY)
     if (published === undefined) return
-    const probe = this.#probes.get(channel) ?? { unheard: 0, sentAt: undefined, deaf: false }
+    const probe = this.#probes.get(channel) ?? { unheard: 0, sentAt: undefined, isBroken: false }
     this.#probes.set(channel, probe)
     if (probe.unheard > 0) onCanary({ heard: false })
     else probe.sentAt = clock.monotonic()
@@ -252,17 +252,17 @@ export class Health {
   heard(channel: string): void {
     const probe = this.#probes.get(channel)
     if (probe === undefined) return
-    const { sentAt, deaf } = probe
+    const { sentAt, isBroken } = probe
     if (sentAt !== undefined)
       this.#options.onCanary({ heard: true, lagMs: this.#options.clock.monotonic() - sentAt })
-    Object.assign(probe, { unheard: 0, sentAt: undefined, deaf: false })
-    if (deaf) this.evaluate()
+    Object.assign(probe, { unheard: 0, sentAt: undefined, isBroken: false })
+    if (isBroken) this.evaluate()
   }
 }
 
 /** No record begins with this, so the bus can tell it from envelopes. */
 export const CANARY = '~'
-const START_LOOK_MS = 5
+const START_POLL_MS = 5
 
 /** The version of a Redis or Valkey server in an INFO answer. */
 export function readVersion(info: string): string {

@@ -68,7 +68,7 @@ function serverPubSub(options: PubSubOptions): PubSub {
 function clusterPubSub(options: PubSubOptions): PubSub {
   const { connectOptions, commands, clock, commandMs, canary, onSlots, onRestored, onChange, onError } =
     options
-  const onMoved = (): void => topology.doubt()
+  const onMoved = (): void => topology.suspectMove()
   const publishing = new ClusterPublishing({
     newClient: (master) => clientForPublishing(connectOptions, master),
     clock,

@@ -23,7 +23,7 @@ export class Stamp {
 }
 
 /** Drops duplicates on one channel, and payloads that arrive after a later one of the same publisher. */
-export class Once {
+export class Deduplicator {
   /**
    * Publisher → its last number. Created when needed, because most channels never need it: 260 bytes each instead of
    * 440.

@@ -3,7 +3,7 @@ import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import { open } from './connect.js'
 import { isForbidden, isMoved, unavailable } from './errors.js'
-import type { Handler, Wanted, Whose } from './wanted.js'
+import type { Handler, Wanted, NeededBy } from './wanted.js'
 import { WantedChannels, settle } from './wanted.js'
 
 /** The channels that this node subscribes to, on a single server or on the masters of a Cluster. */
@@ -12,10 +12,10 @@ export interface Subscriptions {
    * Subscribes to a channel. Resolves when the subscription is active. Rejects with RegistryUnavailable at the
    * deadline, but still wants the channel: it will become active when Redis is back.
    */
-  want(channel: string, handler: Handler, whose: Whose): Promise<void>
+  want(channel: string, handler: Handler, neededBy: NeededBy): Promise<void>
   drop(channel: string): void
   /** Whether the node's own channels are active. Channels that peers need do not affect the health of the node. */
-  readonly stands: boolean
+  readonly active: boolean
   /** Whether every connection is up. */
   readonly connected: boolean
   /** Connections that can be pinged. */
@@ -89,8 +89,8 @@ export class ServerSubscriptions implements Subscriptions {
     return this.#ready !== undefined
   }
 
-  get stands(): boolean {
-    return this.connected && this.#wanted.ownStand
+  get active(): boolean {
+    return this.connected && this.#wanted.ownActive
   }
 
   /** Whether all lost subscriptions are active again. */
@@ -107,10 +107,10 @@ export class ServerSubscriptions implements Subscriptions {
   }
 
   /** `state`: `lost` if it was active on another connection. */
-  want(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost' = 'new'): Promise<void> {
+  want(channel: string, handler: Handler, neededBy: NeededBy, state: 'new' | 'lost' = 'new'): Promise<void> {
     const isFresh = !this.#wanted.channels.has(channel)
-    const wanted = this.#wanted.add(channel, handler, whose, state)
-    if (wanted.state === 'stands') return Promise.resolve()
+    const wanted = this.#wanted.add(channel, handler, neededBy, state)
+    if (wanted.state === 'active') return Promise.resolve()
     if (isFresh) this.#soon(this.#fresh, channel)
     return new Promise((resolve, reject) => {
       const { clock, commandMs } = this.#options
@@ -156,7 +156,7 @@ export class ServerSubscriptions implements Subscriptions {
       this.#subscribe(this.#wanted.split())
       onChange()
     })
-    on('close', () => this.#fall())
+    on('close', () => this.#lose())
     on('moved', () => {
       this.#moved(client)
       onMoved?.()
@@ -168,7 +168,7 @@ export class ServerSubscriptions implements Subscriptions {
     const connection = this.#connection
     this.#connection = undefined
     connection?.end()
-    this.#fall()
+    this.#lose()
   }
 
   /** The connection, if it can take commands. */
@@ -177,8 +177,8 @@ export class ServerSubscriptions implements Subscriptions {
     return client?.status === 'ready' ? client : undefined
   }
 
-  #fall(): void {
-    if (this.#wanted.fall()) this.#restoring = true
+  #lose(): void {
+    if (this.#wanted.lose()) this.#restoring = true
     this.#options.onChange()
   }
 
@@ -224,17 +224,17 @@ export class ServerSubscriptions implements Subscriptions {
   #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
     const asked = channels.map((channel) => this.#wanted.channels.get(channel))
     client.ssubscribe(...channels).then(
-      () => this.#stand(client, channels, asked),
+      () => this.#activate(client, channels, asked),
       (error: unknown) => this.#fail(client, channels, error, isTold),
     )
   }
 
   // A channel that was dropped and wanted again meanwhile gets an answer of its own.
-  #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
+  #activate(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
     if (client !== this.#ready) return
     for (const [i, channel] of channels.entries()) {
       const wanted = this.#wanted.channels.get(channel)
-      if (wanted && wanted === asked[i]) this.#wanted.stand(wanted)
+      if (wanted && wanted === asked[i]) this.#wanted.activate(wanted)
     }
     this.#tellRestored()
     this.#options.onChange()
@@ -258,7 +258,7 @@ export class ServerSubscriptions implements Subscriptions {
     }
     for (const channel of channels) {
       const wanted = this.#wanted.channels.get(channel)
-      if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
+      if (wanted && wanted.state !== 'active') settle(wanted, unavailable(error))
     }
     if (forbidden) this.#againIn(REFUSED_RETRY_MS)
     // Any other error is a failure of the connection: try on a new one, after the retry delay.
@@ -288,8 +288,8 @@ export class ServerSubscriptions implements Subscriptions {
   // Redis does not say which channels, so we subscribe to all active ones again. Channels that were not active get an
   // answer of their own.
   #renew(): void {
-    const stood = this.#wanted.those(true)
-    this.#fall()
-    this.#subscribe(this.#wanted.split(stood))
+    const active = this.#wanted.those(true)
+    this.#lose()
+    this.#subscribe(this.#wanted.split(active))
   }
 }

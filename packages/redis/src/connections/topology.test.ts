@@ -33,7 +33,7 @@ test('[EAR4] [F9] repeated reports of moved slots do not delay the next read', a
   await answer()
   expect(looks()).toBe(1)
   for (let ms = 0; ms < 20; ms++) {
-    topology.doubt()
+    topology.suspectMove()
     await clock.advance(1)
     await answer()
   }
@@ -44,7 +44,7 @@ test('[EAR4] [F9] after a report of a moved slot the slots are read every 100 ms
   const { clock, topology, looks, answer } = newTopology()
   await clock.advance(0)
   // The answer that is pending may be older than the report.
-  topology.doubt()
+  topology.suspectMove()
   await answer()
   for (let look = 2; look <= 11; look++) {
     await clock.advance(100)

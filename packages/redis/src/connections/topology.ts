@@ -67,12 +67,12 @@ export interface TopologyOptions {
 const REFRESH_MS = 1_000
 const REFRESH_AGAIN_MS = 100
 /** Reports of moved slots within this time cause one read. */
-const DOUBT_MS = 5
+const SUSPECT_DELAY_MS = 5
 /**
  * How long slots are polled more often after such a report: the server that we ask may be the last to learn of the
  * change.
  */
-const DOUBT_LASTS_MS = 1_000
+const SUSPECT_LASTS_MS = 1_000
 
 /** Keeps track of which master serves which slot of a Cluster. */
 export class Topology {
@@ -81,7 +81,7 @@ export class Topology {
   #timer: Timer | undefined
   #dueAt = 0
   #refreshing = false
-  #doubtedUntil = Number.NEGATIVE_INFINITY
+  #suspectUntil = Number.NEGATIVE_INFINITY
   #stopped = true
 
   constructor(options: TopologyOptions) {
@@ -99,9 +99,9 @@ export class Topology {
   }
 
   /** A slot seems to have moved. Repeated reports do not delay the next read. */
-  doubt(): void {
-    this.#doubtedUntil = this.#options.clock.monotonic() + DOUBT_LASTS_MS
-    if (!this.#refreshing) this.#refreshIn(DOUBT_MS)
+  suspectMove(): void {
+    this.#suspectUntil = this.#options.clock.monotonic() + SUSPECT_LASTS_MS
+    if (!this.#refreshing) this.#refreshIn(SUSPECT_DELAY_MS)
   }
 
   #refreshIn(ms: number): void {
@@ -130,7 +130,7 @@ export class Topology {
       if (!(error instanceof RegistryUnavailable)) onError(error, { stage: 'slots' })
     } finally {
       this.#refreshing = false
-      const calm = this.#slots && settled() && clock.monotonic() >= this.#doubtedUntil
+      const calm = this.#slots && settled() && clock.monotonic() >= this.#suspectUntil
       this.#refreshIn(calm ? REFRESH_MS : REFRESH_AGAIN_MS)
     }
   }

@@ -1,12 +1,12 @@
 export type Handler = (payload: string) => void
 
 /** Who needs a channel: the node itself, for its health, or a peer that joined or watches something. */
-export type Whose = 'node' | 'peer'
+export type NeededBy = 'node' | 'peer'
 
 export interface Wanted {
   handler: Handler
-  /** `stands`: active on the current connection. `lost`: it was active before. */
-  state: 'new' | 'stands' | 'lost'
+  /** `active`: on the current connection. `lost`: it was active before. */
+  state: 'new' | 'active' | 'lost'
   /** Callbacks that wait until it is active. */
   waiting: ((error?: Error) => void)[]
 }
@@ -27,15 +27,15 @@ export class WantedChannels {
     return [own, others]
   }
 
-  those(stand: boolean): string[] {
+  those(active: boolean): string[] {
     return [...this.#channels].flatMap(([channel, { state }]) =>
-      (state === 'stands') === stand ? [channel] : [],
+      (state === 'active') === active ? [channel] : [],
     )
   }
 
   /** Whether all the node's own channels are active. */
-  get ownStand(): boolean {
-    for (const channel of this.#own) if (this.#channels.get(channel)?.state !== 'stands') return false
+  get ownActive(): boolean {
+    for (const channel of this.#own) if (this.#channels.get(channel)?.state !== 'active') return false
     return true
   }
 
@@ -45,8 +45,8 @@ export class WantedChannels {
   }
 
   /** `state`: `lost` if it was active on another connection. */
-  add(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost'): Wanted {
-    if (whose === 'node') this.#own.add(channel)
+  add(channel: string, handler: Handler, neededBy: NeededBy, state: 'new' | 'lost'): Wanted {
+    if (neededBy === 'node') this.#own.add(channel)
     const known = this.#channels.get(channel)
     if (known) {
       known.handler = handler
@@ -66,22 +66,22 @@ export class WantedChannels {
     return wanted
   }
 
-  stand(wanted: Wanted): void {
+  activate(wanted: Wanted): void {
     if (wanted.state === 'lost') this.#lost--
-    wanted.state = 'stands'
+    wanted.state = 'active'
     settle(wanted)
   }
 
   /** The connection has ended, or Redis has ended some subscriptions. Returns whether any was active. */
-  fall(): boolean {
-    let fell = false
+  lose(): boolean {
+    let lost = false
     for (const wanted of this.#channels.values()) {
-      if (wanted.state !== 'stands') continue
-      fell = true
+      if (wanted.state !== 'active') continue
+      lost = true
       wanted.state = 'lost'
       this.#lost++
     }
-    return fell
+    return lost
   }
 
   clear(error: Error): void {

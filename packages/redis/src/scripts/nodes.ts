@@ -39,7 +39,7 @@ return answer
 `)
 
 /** KEYS: the mark of a master. ARGV: retention. Answers when the mark was created: now, if there was none. */
-export const birthScript = script(`${NOW}
+export const masterMarkScript = script(`${NOW}
 local made = redis.call('GET', KEYS[1]) or text(now)
 redis.call('SET', KEYS[1], made, 'PX', ARGV[1])
 return made

@@ -144,10 +144,10 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
   })
 }
 
-/** Tests of announcements. `calmly` returns a cluster in which no lease ends. */
-function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster): void {
+/** Tests of announcements. `calmCluster` returns a cluster in which no lease ends. */
+function announcements(makeCluster: MakeCluster, calmCluster: () => ContractCluster): void {
   test('an announcement can be read at once under its node’s id, and a later one replaces it', async () => {
-    const [a, b, c] = [await calmly().join(), await calmly().join(), await calmly().join()]
+    const [a, b, c] = [await calmCluster().join(), await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
     await b.backend.nodes.announce('of b ✓ {"x":"\\n"}')
     for (const { backend } of [a, b, c]) {
@@ -164,7 +164,7 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('an announcement of 1 KiB is accepted, and one byte more is not', async () => {
-    const a = await calmly().join()
+    const a = await calmCluster().join()
     const full = 'é'.repeat(512)
     await a.backend.nodes.announce(full)
     await expect(a.backend.nodes.announce(`${full}x`)).rejects.toThrow(TypeError)
@@ -173,7 +173,7 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('announce rejects without an identity', async () => {
-    const backend = await calmly().backend(
+    const backend = await calmCluster().backend(
       () => undefined,
       () => undefined,
     )
@@ -181,13 +181,13 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('[I10] after a flush an announcement is back with the next beat', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
-    await calmly().flush()
+    await calmCluster().flush()
     expect(await b.backend.nodes.announced(a.node)).toBeUndefined()
     expect(await a.backend.nodes.beat()).toBe('alive')
     const isBack = async (): Promise<boolean> => (await b.backend.nodes.announced(a.node)) === 'of a'
-    await until(calmly(), 'the text is back', isBack)
+    await until(calmCluster(), 'the text is back', isBack)
   })
 
   test('an announcement lasts while the beats go on, and one node lease longer', async () => {
@@ -211,11 +211,11 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('[I7] with a new identity a node announces nothing until it announces again', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of the former')
     const next = newNodeId()
     a.backend.identify(next)
-    await calmly().flush()
+    await calmCluster().flush()
     expect(await a.backend.nodes.beat()).toBe('alive')
     // The same node asks, after the beat that could have written it.
     expect(await a.backend.nodes.announced(next)).toBeUndefined()
@@ -226,7 +226,7 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('[I16] the announcement of a node that leaves is gone at once', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
     await b.backend.nodes.announce('of b')
     await a.backend.nodes.leave()

@@ -5,7 +5,7 @@ import type { Backend, OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Times } from '../times.js'
 
-export interface PulseOptions {
+export interface NodeHeartbeatOptions {
   backend: Backend
   times: Times
   clock: Clock
@@ -15,15 +15,15 @@ export interface PulseOptions {
    * This process has the new identity `to`: moves its names to it. Rejects with RegistryUnavailable, and is called
    * again.
    */
-  move: (to: NodeId, from: NodeId) => Promise<void>
+  moveNames: (to: NodeId, from: NodeId) => Promise<void>
   /** Names may be lost from the store, or were not renewed in time: writes them back. */
   restore: () => Promise<void>
   /** The view of the nodes was read anew. */
-  seen: () => void
+  onView: () => void
   /** Once a beat: renews and checks one share of everything. */
-  turn: () => Promise<void>
+  onBeat: () => Promise<void>
   /** After each beat, even a failed one. */
-  always: () => void
+  afterBeat: () => void
   onLapse: (former: NodeId, node: NodeId) => void
   onError: OnError
 }
@@ -39,24 +39,24 @@ type NodeLease = { state: 'none' } | { state: 'held'; until: number } | { state:
  * new identity when the lease has lapsed. It writes everything back when the store may have lost data. Beats do not
  * overlap. The next beat repeats a step that failed.
  */
-export class Pulse {
-  readonly #options: PulseOptions
+export class NodeHeartbeat {
+  readonly #options: NodeHeartbeatOptions
   #id: NodeId = mintNodeId()
   #timer: Timer | undefined
   #beating: Promise<void> | undefined
   #stopped = false
   #lease: NodeLease = { state: 'none' }
   #listening = false
-  #doubt = false
+  #mustRestore = false
   /** It has written its names back since its last beat, and the other nodes wait to hear that. */
-  #untold = false
+  #mustReport = false
   /** The former identity, while names still have to move from it. */
-  #former: NodeId | undefined
+  #formerId: NodeId | undefined
   #recoveredAt = Number.NEGATIVE_INFINITY
   /** Why the last beat failed. */
   #failure: string | undefined
 
-  constructor(options: PulseOptions) {
+  constructor(options: NodeHeartbeatOptions) {
     this.#options = options
   }
 
@@ -96,15 +96,15 @@ export class Pulse {
   }
 
   /** The store may have lost data: beats now, and writes everything back. */
-  doubt(): void {
+  restoreSoon(): void {
     this.#recoveredAt = this.#options.clock.monotonic()
-    this.#doubt = true
+    this.#mustRestore = true
     this.#beatIn(0)
   }
 
   /** Never rejects: a failure is reported, and the next beat tries again. */
   beat(): Promise<void> {
-    this.#beating ??= this.#steps()
+    this.#beating ??= this.#runBeat()
       .then(
         () => {
           this.#failure = undefined
@@ -116,8 +116,8 @@ export class Pulse {
       )
       .finally(() => {
         this.#beating = undefined
-        this.#options.always()
-        const soon = (this.#doubt || this.#untold) && this.#failure === undefined
+        this.#options.afterBeat()
+        const soon = (this.#mustRestore || this.#mustReport) && this.#failure === undefined
         this.#beatIn(soon ? 0 : this.#options.times.beatMs)
       })
     return this.#beating
@@ -136,18 +136,18 @@ export class Pulse {
     this.#timer = this.#options.clock.after(ms, () => void this.beat())
   }
 
-  async #steps(): Promise<void> {
-    const { clock, times, seen, turn } = this.#options
-    const lacksNames = this.#doubt || (this.fenced && this.#lease.state !== 'none')
-    const startedAt = await this.#renew(!lacksNames && this.#former === undefined)
-    this.#untold = false
-    seen()
+  async #runBeat(): Promise<void> {
+    const { clock, times, onView, onBeat } = this.#options
+    const lacksNames = this.#mustRestore || (this.fenced && this.#lease.state !== 'none')
+    const startedAt = await this.#renew(!lacksNames && this.#formerId === undefined)
+    this.#mustReport = false
+    onView()
     if (!this.#listening) await this.#listen()
-    await this.#follow()
+    await this.#moveNames()
     // Only after its names have moved: until then other nodes take them for names of a dead node.
     this.#lease = { state: 'held', until: startedAt + times.nodeLeaseMs }
-    if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
-    await turn()
+    if (this.#mustRestore || lacksNames) await this.#restore(clock.monotonic())
+    await onBeat()
   }
 
   /** Renews the lease, under a new identity if it has lapsed. Returns when the request that renewed it was made. */
@@ -159,7 +159,7 @@ export class Pulse {
     if (this.#lease.state === 'held') this.#lease = { state: 'lapsed' }
     this.#id = mintNodeId()
     this.#listening = false
-    this.#former ??= former
+    this.#formerId ??= former
     onLapse(former, this.#id)
     backend.identify(this.#id)
     const again = clock.monotonic()
@@ -173,22 +173,22 @@ export class Pulse {
     this.#listening = true
   }
 
-  async #follow(): Promise<void> {
-    if (this.#former === undefined) return
-    await this.#options.move(this.#id, this.#former)
-    this.#former = undefined
-    this.#untold = true
+  async #moveNames(): Promise<void> {
+    if (this.#formerId === undefined) return
+    await this.#options.moveNames(this.#id, this.#formerId)
+    this.#formerId = undefined
+    this.#mustReport = true
   }
 
   async #restore(now: number): Promise<void> {
     // A loss that is reported from now on needs another run.
-    this.#doubt = false
+    this.#mustRestore = false
     this.#recoveredAt = now
     try {
       await this.#options.restore()
-      this.#untold = true
+      this.#mustReport = true
     } catch (error) {
-      this.#doubt = true
+      this.#mustRestore = true
       throw error
     }
   }

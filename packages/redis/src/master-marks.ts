@@ -2,9 +2,9 @@ import type { OnError } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import type { SlotMap } from './connections/topology.js'
-import { birthScript } from './scripts/nodes.js'
+import { masterMarkScript } from './scripts/nodes.js'
 
-export interface BirthsOptions {
+export interface MasterMarksOptions {
   commands: Commands
   keys: Keys
   /** How long a mark lasts after the last beat, in milliseconds. */
@@ -16,13 +16,13 @@ export interface BirthsOptions {
  * Notices when a master of a Cluster has lost its data. Each master holds a mark with the time at which it was
  * created. The first node that finds none creates it. If a mark has changed, that master has lost its names.
  */
-export class Births {
-  readonly #options: BirthsOptions
+export class MasterMarks {
+  readonly #options: MasterMarksOptions
   /** The marks: key, and time as of the last check. */
   #marks = new Map<string, number>()
   #masters = new Set<string>()
 
-  constructor(options: BirthsOptions) {
+  constructor(options: MasterMarksOptions) {
     this.#options = options
   }
 
@@ -48,7 +48,7 @@ export class Births {
   async #read(key: string, marks: Map<string, number>): Promise<boolean> {
     const { commands, retentionMs, onError } = this.#options
     try {
-      const mark = Number(await commands.script(birthScript, key, [retentionMs]))
+      const mark = Number(await commands.script(masterMarkScript, key, [retentionMs]))
       if (!Number.isFinite(mark)) throw new Error(`the mark ${key} does not hold a time`)
       marks.set(key, mark)
       return true
