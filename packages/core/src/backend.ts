@@ -45,5 +45,6 @@ export interface Backend {
    * reached, it resolves, reports `health` events, and retries in the background.
    */
   start(onEvent: (event: BackendEvent) => void): Promise<void>
+  /** Closes all connections. Failures of commands that are still pending are not reported. */
   stop(): Promise<void>
 }

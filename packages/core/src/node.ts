@@ -44,14 +44,16 @@ export type Readiness = { ready: true } | { ready: false; reason: Unready; why: 
  * what needs several parts: its own life (start, drain, stop), the life of a connection (open, claim, leave, end),
  * and look-ups.
  *
- * A gateway for another wire makes these calls:
- * - `sessions.newId()`, then `open(connection)` when a socket opens, with its own implementation of `Connection`;
- * - `claim(connection, request)` when the peer asks for a name; then, if its wire uses the mailbox,
- *   `mail.take(peer)`;
+ * A gateway for another wire makes these calls. `WebSocketGateway` of packages/server makes most of them for a wire
+ * over WebSockets:
+ * - `sessions.newId()` and `open(connection)` when a socket opens, with its own implementation of `Connection`;
+ * - `claim(connection, request)` when the peer asks for a name. After a success, if the wire's messages set `hold`,
+ *   also `mail.take(peer)`;
  * - `router.route(message)` for each message from the peer (see `Message`);
  * - `leave(session)` when the peer says that it leaves;
- * - `end(connection.id, how)` once, when the socket has ended, however it ended;
- * - when the node drains (`draining`), it refuses new sockets and tells its peers to move.
+ * - `end(connection.id, how)` once, when the socket has ended, for whatever reason;
+ * - `connection.close('drain')` for each of its connections when the node drains (`draining`). It then takes no new
+ *   ones.
  */
 export class Node {
   /**
@@ -201,7 +203,7 @@ export class Node {
 
   /**
    * The peer gives its name back, or gives up a claim that has no answer yet. Then the node closes the connection
-   * with `left`. It closes it only after the name is free on every node.
+   * with `left`: after the registry has freed the name, or could not be reached.
    */
   async leave(session: Session, how: Exclude<Ending, 'dropped'> = 'left'): Promise<void> {
     const { id } = session.connection

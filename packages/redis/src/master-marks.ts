@@ -53,7 +53,7 @@ export class MasterMarks {
       marks.set(key, mark)
       return true
     } catch (error) {
-      onError(error, { stage: 'birth' })
+      onError(error, { stage: 'master mark' })
       return false
     }
   }

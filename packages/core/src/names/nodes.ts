@@ -67,7 +67,8 @@ export interface Nodes {
   announced(node: NodeId): Promise<string | undefined>
   /**
    * Ends this node's lease and its grace now: its online names that were not released are free. Names that are away
-   * keep their own grace, because their holders were told to move. Removes this node's announcement.
+   * keep their own grace, because their holders were told to move. Removes this node's announcement. Rejects with
+   * RegistryUnavailable when the store does not answer.
    */
   leave(): Promise<void>
 }

@@ -106,6 +106,7 @@ export interface Registry {
    * can be written back.
    */
   release(lease: Lease): Promise<void>
+  /** The current lease, online or away. Its node may be dead: `presenceOf` decides what peers are told. */
   lookup(peer: Peer): Promise<Lease | undefined>
 }
 

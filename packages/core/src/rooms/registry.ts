@@ -20,7 +20,8 @@ export interface Membership extends Member {
  * - the list is authoritative; published texts arrive at most once;
  * - `publish` reaches every subscribed node, the publisher's own included, in the order of its publishes;
  * - times are milliseconds of the registry's own clock;
- * - an outage rejects with RegistryUnavailable within `commandMs`.
+ * - in an outage `publish` resolves with `unavailable`, and the others reject with RegistryUnavailable, within
+ *   `commandMs`.
  */
 export interface RoomRegistry {
   /**

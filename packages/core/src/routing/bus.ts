@@ -13,13 +13,17 @@ import type { Envelope } from './message.js'
  *   throws: the next envelope still arrives.
  */
 export interface Bus {
-  /** Subscribes to the inbox of `node`, in place of the former inbox. Resolves when the subscription is active. */
+  /**
+   * Subscribes to the inbox of `node`, in place of the former inbox. Resolves when the subscription is active.
+   * Rejects with RegistryUnavailable within `commandMs`.
+   */
   subscribe(node: NodeId, receive: Receive): Promise<void>
   /**
    * Publishes to the inbox of `to`. Never rejects for an outage. A bus with several paths sends an `origin` along
    * with the envelope, to drop duplicates.
    */
   publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published>
+  /** Ends the subscription: `receive` is not called any more. */
   close(): Promise<void>
 }
 

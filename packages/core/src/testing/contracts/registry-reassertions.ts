@@ -195,7 +195,7 @@ export function registryReassertions(given: () => Given): void {
     })
   })
 
-  test('[I2] a name released by a later claim does not come back by an earlier lease', async () => {
+  test('[I2] a name released by a later claim is not brought back by an earlier lease', async () => {
     const { a, b } = given()
     const ahead = { presented: Number.MAX_SAFE_INTEGER }
     const early = await claimed(a, newPeer())
@@ -208,7 +208,7 @@ export function registryReassertions(given: () => Given): void {
     expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
   })
 
-  test('[I10] a name that was released elsewhere does not come back by a lease that another node still knows', async () => {
+  test('[I10] a name that was released elsewhere is not brought back by a lease that another node still knows', async () => {
     const { a, b, cluster } = given()
     const early = await claimed(a, newPeer())
     const late = await claimed(b, early.peer, { secretHash: early.secretHash })
