@@ -45,7 +45,8 @@ interface Probe {
 
 /**
  * Checks that this node can publish and hear. A subscription can be lost without notice, and a frozen Redis keeps its
- * sockets open. So the node publishes a canary to itself on every shard, and pings the subscribing connections.
+ * sockets open. So the node publishes a canary (a small test payload) to itself on every shard, and pings the
+ * subscribing connections.
  */
 export class Health {
   readonly #options: HealthOptions
