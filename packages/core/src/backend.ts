@@ -25,7 +25,7 @@ export type BackendEvent =
 /**
  * One node's access to the store that all nodes of a cluster share. `memoryCluster` (one process) and
  * `@peerage/redis` implement it. To write another store, implement these seven interfaces and run the contract suites
- * of `@peerage/core/testing` over them.
+ * in packages/core/src/testing/contracts over them.
  */
 export interface Backend {
   readonly registry: Registry
