@@ -59,7 +59,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'packages/*/src/**/*.test.tsx'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'packages/*/src/**/*.test.tsx',
+            'test/docs/check/*.test.ts',
+          ],
           testTimeout: 10_000,
           expect: expectation,
           setupFiles: [seed],
@@ -76,7 +80,7 @@ export default defineConfig({
           ...real,
           name: 'real',
           include: ['test/**/*.test.ts'],
-          exclude: alone,
+          exclude: [...alone, 'test/docs/check/*.test.ts'],
           // Real processes, which wait far more than they compute: a quarter of a core a file.
           maxWorkers: 4,
           sequence: { groupOrder: 1 },

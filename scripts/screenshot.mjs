@@ -35,7 +35,11 @@ try {
   await say(guest, 'Hello! Do you have the photos?')
   await sharer.getByText('Do you have the photos?').waitFor()
   await say(sharer, 'Here they are.')
-  const file = { name: 'photos.zip', mimeType: 'application/zip', buffer: Buffer.alloc(24 * 1024 * 1024, 'photo') }
+  const file = {
+    name: 'photos.zip',
+    mimeType: 'application/zip',
+    buffer: Buffer.alloc(24 * 1024 * 1024, 'photo'),
+  }
   await sharer.locator('input[type=file]').setInputFiles(file)
   await sharer.getByText('Complete').waitFor()
   await sharer.evaluate(() => scrollTo(0, 0))
