@@ -24,12 +24,14 @@ const SKIPPED = new Set(['node_modules', 'dist', '.git', '.work'])
 /** Every Markdown file of the repository, as a path from its root. */
 export async function documents(directory = REPOSITORY): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true })
-  const found = entries.map((entry) => {
+  const found: string[] = []
+  for (const entry of entries) {
     const path = join(directory, entry.name)
-    if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : documents(path)
-    return entry.name.endsWith('.md') ? [relative(REPOSITORY, path)] : []
-  })
-  return (await Promise.all(found)).flat().sort()
+    if (entry.isDirectory()) {
+      if (!SKIPPED.has(entry.name)) found.push(...(await documents(path)))
+    } else if (entry.name.endsWith('.md')) found.push(relative(REPOSITORY, path))
+  }
+  return found.sort()
 }
 
 export function readDocument(document: string): string {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
@@ -69,44 +69,43 @@ test(
     // Below the root, so that the programs find the packages as any program here does.
     const directory = await mkdtemp(join(REPOSITORY, 'node_modules', '.documents-'))
     try {
-      const names = new Map<string, string>()
-      for (const document of new Set(checked.map((block) => block.document))) {
-        const folder = document.replaceAll(/\W/g, '-')
-        const files = checked.filter((block) => block.document === document)
-        const paths = files.map(
-          ({ language, line }) => `${folder}-${line}.${language === 'jsx' ? 'tsx' : 'mts'}`,
-        )
-        for (const [i, { text, line }] of files.entries()) {
-          const path = paths[i] ?? ''
-          names.set(path, `${document}:${line}`)
-          // A file without imports is no module, and its names would meet those of the others.
-          await writeFile(join(directory, path), `${text}\nexport {}\n`)
-        }
-        await writeFile(join(directory, `${folder}.d.ts`), `${GIVEN[document] ?? ''}\nexport {}\n`)
-        const config = tsconfigOf([...paths, `${folder}.d.ts`])
-        await writeFile(join(directory, `${folder}.json`), JSON.stringify(config))
-      }
-      const projects = (await readdir(directory)).filter((name) => name.endsWith('.json'))
-      const failures = await Promise.all(
-        projects.map((project) =>
-          run(process.execPath, [join(REPOSITORY, 'node_modules/typescript/bin/tsc'), '-p', project], {
-            cwd: directory,
-          }).then(
-            () => '',
-            (error: Error & { stdout?: string }) => error.stdout ?? error.message,
-          ),
-        ),
+      // What a snippet is given is global, so the documents with givens of their own are projects of their own.
+      const projects = [...Object.keys(GIVEN), 'others']
+      const of = (project: string): Block[] =>
+        checked.filter(({ document }) => (document in GIVEN ? document : 'others') === project)
+      const told = await Promise.all(
+        projects.map((project) => typesOf(join(directory, nameOf(project)), project, of(project))),
       )
-      const told = failures
-        .join('')
-        .replaceAll(/^[\w-]+\.m?tsx?/gm, (path) => `${names.get(path) ?? path}, its line `)
-      expect(told).toBe('')
+      expect(told.join('')).toBe('')
     } finally {
       await rm(directory, { recursive: true })
     }
   },
   SLOW_MS,
 )
+
+const nameOf = (document: string): string => document.replaceAll(/\W/g, '-')
+
+/** What the compiler says of these blocks, by document and line; '' if they are right. */
+async function typesOf(directory: string, given: string, members: readonly Block[]): Promise<string> {
+  await mkdir(directory)
+  const titles = new Map<string, string>()
+  for (const { document, line, language, text } of members) {
+    const path = `${nameOf(document)}-${line}.${language === 'jsx' ? 'tsx' : 'mts'}`
+    titles.set(path, `${document}:${line}`)
+    // A file without imports is no module, and its names would meet those of the others.
+    await writeFile(join(directory, path), `${text}\nexport {}\n`)
+  }
+  await writeFile(join(directory, 'given.d.ts'), `${GIVEN[given] ?? ''}\nexport {}\n`)
+  const config = tsconfigOf([...titles.keys(), 'given.d.ts'])
+  await writeFile(join(directory, 'tsconfig.json'), JSON.stringify(config))
+  const tsc = join(REPOSITORY, 'node_modules/typescript/bin/tsc')
+  const said = await run(process.execPath, [tsc, '-p', '.'], { cwd: directory }).then(
+    () => '',
+    (error: Error & { stdout?: string }) => error.stdout ?? error.message,
+  )
+  return said.replaceAll(/^[\w-]+\.(?:mts|tsx)/gm, (path) => `${titles.get(path) ?? path}, its line `)
+}
 
 /** JavaScript has no types of parameters; all else is as strict as it can be. */
 function tsconfigOf(files: string[]): object {

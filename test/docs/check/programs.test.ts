@@ -95,7 +95,7 @@ test(
     expect((await early.stopped).code).toBe(0)
     const dave = await connect(node.url, { name: 'dave' })
     const heard: unknown[] = []
-    dave.on('message', (from, data) => heard.push(data))
+    dave.on('message', (_, data) => heard.push(data))
     const late = await start('docs/sdk.md', 'send.mjs')
     await said(late, 'dave has it')
     expect(heard).toEqual([{ any: 'JSON' }])
@@ -130,8 +130,7 @@ test(
   async () => {
     const { child, url } = await startServer('docs/server.md', 'server.mjs')
     expect(await (await fetch(url)).text()).toBe('my application\n')
-    const refused = expect(connect(url, { token: 'wrong' })).rejects
-    await refused.toMatchObject({ code: 'forbidden', message: expect.stringContaining('the token is wrong') })
+    await expect(connect(url, { token: 'wrong' })).rejects.toThrow('the token is wrong')
     const peer = await connect(url, { token: 'open sesame', name: 'alice' })
     expect(peer.p2p?.p2pServer).toBe(`127.0.0.1:${Number(new URL(url).port) + 1}`)
     await peer.leave()
