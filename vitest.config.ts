@@ -59,11 +59,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: [
-            'packages/*/src/**/*.test.ts',
-            'packages/*/src/**/*.test.tsx',
-            'test/docs/check/*.test.ts',
-          ],
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/src/**/*.test.tsx', 'docs/*.test.ts'],
           testTimeout: 10_000,
           expect: expectation,
           setupFiles: [seed],
@@ -80,7 +76,7 @@ export default defineConfig({
           ...real,
           name: 'real',
           include: ['test/**/*.test.ts'],
-          exclude: [...alone, 'test/docs/check/*.test.ts'],
+          exclude: alone,
           // Real processes, which wait far more than they compute: a quarter of a core a file.
           maxWorkers: 4,
           sequence: { groupOrder: 1 },

@@ -10,7 +10,7 @@ import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild } from '@peerage/test-support/process.js'
 
-// Programs of the documents that need a framework or a browser. The others run in test/docs/check/programs.test.ts.
+// Programs of the documents that need a framework or a browser. The others run in docs/programs.test.ts.
 
 const LINE_MS = 20_000
 

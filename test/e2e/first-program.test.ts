@@ -82,7 +82,7 @@ test('with a wrong address: the console says what is wrong while it tries', asyn
   const line = await said(nobody, 'ECONNREFUSED')
   expect(line).toContain(`127.0.0.1:${port}`)
   expect(line).toContain('Nothing listens there: is the node running, and is the port right?')
-  // Without a scheme it rejects at once.
+  // And without the scheme, at once.
   const wrong = await start(['carol'], { url: `localhost:${port}` })
   await said(
     wrong,

@@ -10,7 +10,7 @@ import type { SendFailure } from './lib/error.js'
 // What documents say of bodies, notices and ends of a message is what the SDK does.
 
 const spec = readFileSync(new URL('../../protocol/SPEC.md', import.meta.url), 'utf8')
-const guide = readFileSync(new URL('../../../docs/sdk.md', import.meta.url), 'utf8')
+const readme = readFileSync(new URL('../../../docs/sdk.md', import.meta.url), 'utf8')
 
 test('SPEC.md tells how a body is encoded', () => {
   const rows = readTable(spec, 'Bodies')
@@ -40,7 +40,7 @@ test('[WE2] SPEC.md tells what a notice means for its message', () => {
   expect([...told.keys()]).toEqual(['any other'])
 })
 
-test('docs/sdk.md lists every way in which a send fails', () => {
+test('the README tells every way in which a send fails', () => {
   const all: Record<SendFailure, true> = {
     unavailable: true,
     timeout: true,
@@ -52,12 +52,12 @@ test('docs/sdk.md lists every way in which a send fails', () => {
     aborted: true,
     closed: true,
   }
-  const told = readTable(guide, 'How a send fails').map(({ code }) => code)
+  const told = readTable(readme, 'How a send fails').map(({ code }) => code)
   expect(told.sort()).toEqual(Object.keys(all).sort())
 })
 
-test('docs/sdk.md says how large a message may be', () => {
-  const [, characters = '', bytes = ''] = /([\d,]+) characters of ASCII, or ([\d,]+) bytes/.exec(guide) ?? []
+test('the README tells how large a message may be', () => {
+  const [, characters = '', bytes = ''] = /([\d,]+) characters of ASCII, or ([\d,]+) bytes/.exec(readme) ?? []
   const sizeOf = (text: string): number => Number(text.replaceAll(',', ''))
   for (const [make, size] of [
     [(length: number) => 'x'.repeat(length), sizeOf(characters)],
