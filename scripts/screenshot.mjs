@@ -31,7 +31,7 @@ try {
   const sharer = await open(url)
   const link = await sharer.getByLabel('Link to this page').inputValue()
   const guest = await open(link)
-  for (const page of [sharer, guest]) await page.getByText('Channel open').waitFor()
+  for (const page of [sharer, guest]) await page.getByText('Connected to the other browser').waitFor()
   await say(guest, 'Hello! Do you have the photos?')
   await sharer.getByText('Do you have the photos?').waitFor()
   await say(sharer, 'Here they are.')
