@@ -211,6 +211,20 @@ test(
   SLOW_MS,
 )
 
+test('the scripts that documents name in a line exist', async () => {
+  const named = (await documents()).flatMap((document) =>
+    Array.from(
+      readDocument(document).matchAll(/`(?:[A-Z_]+=\S+ )?npm run ([\w:]+)(?![\w:]| -w)/g),
+      ([, script = '']) => ({
+        document,
+        script,
+      }),
+    ),
+  )
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter(({ script }) => !(script in scripts))).toEqual([])
+})
+
 test('no document tells anyone to run whatever npm has under the name peerage', async () => {
   const told = (await documents()).filter((document) =>
     /npx (?!--no-install )[^`\n]*peerage/.test(readDocument(document)),
