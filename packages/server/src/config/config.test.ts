@@ -478,8 +478,8 @@ test('a hint is given for a slip, not for any word', () => {
   expect(closest('PEERAGE_LINKS', ['PEERAGE_HOST', 'PEERAGE_LINKS_HOST'])).toBe('PEERAGE_LINKS_HOST')
 })
 
-test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  expect(readme).toContain(toMarkdown(leaves))
-  expect(readme).toContain(toMarkdown(stunDefinition.leaves))
+test('docs/settings.md holds the settings as they are (else: node scripts/docs.mjs)', () => {
+  const document = readFileSync(new URL('../../../../docs/settings.md', import.meta.url), 'utf8')
+  expect(document).toContain(toMarkdown(leaves))
+  expect(document).toContain(toMarkdown(stunDefinition.leaves))
 })
