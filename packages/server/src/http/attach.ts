@@ -48,7 +48,7 @@ const holders = new WeakMap<AnyServer, Map<string, Holder>>()
 
 /** Nodes of one process may share a server at different paths. At one path, one of two nodes would hear nothing. */
 function takePlaces(server: AnyServer, { gateways, holder }: AttachOptions): () => void {
-  const places = gateways.map(({ place }) => place)
+  const places = gateways.map(({ endpoint }) => endpoint)
   const here = holders.get(server) ?? new Map<string, Holder>()
   for (const { path, setting } of places) {
     const other = here.get(path)
@@ -127,7 +127,7 @@ interface Takers {
 }
 
 // A listener cannot keep an event from the other listeners: ws answers 400 to each upgrade off its path, and throws
-// where another one has answered. One that takes their place (as engine.io does) is blind to those that come later. So
+// where another one has answered. One that takes their endpoint (as engine.io does) is blind to those that come later. So
 // this stands before all of them.
 function intercept(server: AnyServer, take: Takers): () => void {
   let active = true

@@ -1,4 +1,4 @@
-// What tests of several packages need of the inside of this one. Not published.
+// Internals of this package that tests of several packages need. Not published.
 export { NativeConnection, type NativeHost } from '../gateway/native/connection.js'
 export { NativeFrames } from '../gateway/native/frames.js'
 export { OwnedWebSocket, WebSocketConnection } from '../gateway/shared/connection.js'
