@@ -46,12 +46,13 @@ export type Admitted =
  *
  * @example
  * ```js
+ * const names = new Map([['token-of-alice', 'alice']])
  * const accessRules = {
- *   async admit({ token, name, app = 'default' }) {
- *     const user = await userOfToken(token)
- *     if (user === undefined) return { ok: false, code: 'forbidden', detail: 'sign in first' }
- *     if (user.name !== name) return { ok: false, code: 'forbidden', detail: 'this name is not yours' }
- *     return { ok: true, app, identity: user.name }
+ *   async admit({ token = '', name, app = 'default' }) {
+ *     const known = names.get(token)
+ *     if (known === undefined) return { ok: false, code: 'forbidden', detail: 'sign in first' }
+ *     if (known !== name) return { ok: false, code: 'forbidden', detail: 'this name is not yours' }
+ *     return { ok: true, app, identity: known }
  *   },
  * }
  * ```
