@@ -93,7 +93,7 @@ describe('a configuration that is wrong', () => {
     },
     {
       args: ['check-config', '--redis', 'redis://h', '--links-host', 'http://127.0.0.1:9200'],
-      says: 'links.host (--links-host): must be an address or a name alone, without scheme, port or brackets (the port is links.port)',
+      says: 'links.host (--links-host): must be only an address or a name, without scheme, port or brackets (the port is the setting links.port)',
     },
     { args: ['frobnicate'], says: "unknown command 'frobnicate'" },
     { args: ['stun', '--port', '-1'], says: 'port (--port): must be a whole number' },

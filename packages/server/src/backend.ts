@@ -78,8 +78,13 @@ export function linksOptions(
 
 /** A warning if other nodes cannot connect to the address (`host:port`) that a node announces for its links. */
 export function addressWarning({ links }: Config, address: string | null): string | undefined {
-  const told = parseHostPort(address)?.host
-  if (told === undefined || links.host === null || isLoopback(links.host) || !isLoopback(told))
+  const announcedHost = parseHostPort(address)?.host
+  if (
+    announcedHost === undefined ||
+    links.host === null ||
+    isLoopback(links.host) ||
+    !isLoopback(announcedHost)
+  )
     return undefined
   return `this node announces ${address}, which only this machine can reach: set links.advertise to an address that the other nodes can reach. If all nodes are on this machine, set links.host to 127.0.0.1`
 }

@@ -68,12 +68,12 @@ function checkLinks(links: Config['links'], hasStore: boolean): SettingProblem[]
       path: 'links.host',
       problem: 'needs redis.url: without Redis there are no other nodes to link to',
     })
-  const told = parseHostPort(links.advertise)?.host
-  if (links.plain) problems.push(...checkPlain({ 'links.host': links.host, 'links.advertise': told }))
-  if (told !== undefined && isEveryAddress(told))
+  const advertised = parseHostPort(links.advertise)?.host
+  if (links.plain) problems.push(...checkPlain({ 'links.host': links.host, 'links.advertise': advertised }))
+  if (advertised !== undefined && isEveryAddress(advertised))
     problems.push({
       path: 'links.advertise',
-      problem: `must be an address that the other nodes can connect to, and ${told} is not`,
+      problem: `must be an address that the other nodes can connect to, and ${advertised} is not`,
     })
   return problems
 }

@@ -37,7 +37,7 @@ export interface TlsFilesOptions {
   clock: Clock
   /** `validTo` is the end of the new certificate. Undefined if the files are only an authority. */
   onRenewed: (section: string, validTo: string | undefined) => void
-  /** Called when the files cannot be used. The texts that were read before stay in use. */
+  /** Called when the files cannot be used. The texts in use do not change. */
   onError: (error: UnusableFile) => void
 }
 

@@ -161,7 +161,7 @@ export class NativeRequests {
   #overLookups(connection: NativeConnection, names: number): ProtocolError | undefined {
     const own = connection.nativeRates.lookups.take(names, this.#clock.monotonic())
     const waitMs = Math.max(own, this.#limits.lookups(connection.address, names))
-    return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
+    return waitMs > 0 ? protocolError('rate-limited', 'too many lookups', waitMs) : undefined
   }
 }
 
