@@ -120,11 +120,11 @@ export function unwatchedFiles(clock: Clock): TlsFiles {
 export function readTls(section: string, paths: TlsPaths): TlsTexts {
   const texts: TlsTexts = {}
   const named: string[] = []
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const path = paths[part] ?? null
+  for (const file of ['ca', 'cert', 'key'] as const) {
+    const path = paths[file] ?? null
     if (path === null) continue
-    texts[part] = readPem(`${section}.${part}`, path)
-    named.push(`${section}.${part} (${path})`)
+    texts[file] = readPem(`${section}.${file}`, path)
+    named.push(`${section}.${file} (${path})`)
   }
   try {
     createSecureContext(texts)

@@ -35,9 +35,8 @@ export function bounded<S extends AnyServer>(server: S): S {
 }
 
 /**
- * A port that a node cannot open. The message says which port, why, and what to do, for example:
- * `TCP port 9000 on 127.0.0.1 is taken by another process (to see which: ss -ltnp 'sport = :9000'); end it or change port
- * (--port)`.
+ * The error for a port that a node cannot open. The message says which port, why, and what to do, such as "TCP port 9000
+ * on 127.0.0.1 is taken by another process", with the command that shows the process.
  */
 export class PortUnavailable extends Error {
   override readonly name = 'PortUnavailable'

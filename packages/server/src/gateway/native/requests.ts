@@ -104,7 +104,7 @@ export class NativeRequests {
       case 'join':
         return this.#rooms.join(session, request)
       case 'part':
-        return this.#rooms.part(session, request)
+        return this.#rooms.leave(session, request)
       case 'members':
         return this.#rooms.members(session, request)
       case 'say':

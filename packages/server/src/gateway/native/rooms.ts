@@ -29,12 +29,13 @@ export class NativeRooms {
     )
   }
 
-  async part(
+  /** Handles `part`, the message with which a peer leaves a room. */
+  async leave(
     session: OnlineSession,
     { id, room }: PeerMessageOf<'part'>,
   ): Promise<NodeMessage | ProtocolError> {
-    const was = await this.#node.rooms.part(session, room)
-    return was ? { type: 'done', id } : notIn(room)
+    const wasMember = await this.#node.rooms.part(session, room)
+    return wasMember ? { type: 'done', id } : notIn(room)
   }
 
   members(

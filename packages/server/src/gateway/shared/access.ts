@@ -6,11 +6,14 @@ import { parseApp, parsePeer, peerOf, temporary } from '@peerage/protocol'
 import { pause } from '../../lib/pause.js'
 import type { Limits } from './limits.js'
 
-/** A peer that asks to be admitted, as `Access.admit` gets it before each claim of a name. */
+/** A peer that asks to be admitted, as `Access.admit` gets it. */
 export interface AdmitRequest {
   /** The app that the peer asks for. Absent if the peer named none. */
   app?: App
-  /** The name that the peer asks for. If the peer named none, the name that the node made for it. */
+  /**
+   * The name that the peer asks for. If the peer named none, the name that the node made for it. Absent if PeerJS asks
+   * for the list of ids [PJ12].
+   */
   name?: Name
   /**
    * The secret that the peer presented: on the native wire the `token` of its hello (the SDK's option `token`), on the
@@ -41,8 +44,9 @@ export type Admitted =
 /**
  * The rules that decide which peers may come in. An application passes its own as the option `accessRules`.
  *
- * `admit` is called before each claim of a name. It must answer a bad token with `ok: false` and must not throw for it.
- * If it throws, the error is logged and the peer is told to try again.
+ * `admit` is called before each claim of a name, and before a node lists ids for PeerJS (`peerjs.allowDiscovery`). It
+ * must answer a bad token with `ok: false` and must not throw for it. If it throws or answers something else, the error
+ * is logged and the peer may try again.
  *
  * @example
  * ```js
