@@ -57,7 +57,7 @@ describe('a configuration that is wrong', () => {
       '  port (--port): must be a whole number from 0 to 65535; it is 99999',
       expect.stringMatching(/^ {2}origins\.0 \(PEERAGE_ORIGINS\): must not be null/),
       `  times.commandMs (${file}:4): must be at most 1000: a node answers within a second`,
-      expect.stringMatching(/^ {2}host \(--host\): is beyond loopback.* or set --open/),
+      expect.stringMatching(/^ {2}host \(--host\): is beyond loopback.* or open \(--open\)/),
     ])
   })
 
