@@ -20,7 +20,7 @@ const PACKAGES = [
   {
     name: '@peerage/client',
     about:
-      'The SDK for browsers and Node. `@peerage/client/static` exports the same as `@peerage/client`, without any dynamic import. `/manual`, `/react` and `/node` have sections of their own below.',
+      'The SDK for browsers and Node. `@peerage/client/static` exports the same as `@peerage/client`, without any dynamic import. `/manual`, `/react` and `/node` have sections of their own below. The [SDK guide](sdk.md) is the place to begin.',
     sections: [
       {
         title: 'Connecting',
@@ -107,7 +107,7 @@ const PACKAGES = [
   {
     name: '@peerage/server',
     about:
-      'A node inside an application. The settings, their defaults and their flags are in [packages/server/README.md](../packages/server/README.md).',
+      'A node inside an application. [Settings](settings.md) lists all settings. The [server guide](server.md) shows how to embed a node.',
     sections: [
       {
         title: 'A node',
@@ -142,8 +142,7 @@ const OBJECTS = {
 }
 /** Types that the schema of the settings makes. */
 const MADE_BY_SCHEMA = new Set(['Config', 'ConfigInput'])
-const SETTINGS =
-  'Its keys are the settings, which [packages/server/README.md](../packages/server/README.md) lists.'
+const SETTINGS = 'Its keys are [the settings](settings.md).'
 /** Where the codes that the wire defines have their texts: file and name of the object. */
 const CODE_TEXTS = [
   ['packages/protocol/src/errors.ts', 'errorTexts'],

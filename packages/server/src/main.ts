@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { run } from './cli/program.js'
 import { startedAs } from './cli/started-as.js'
 
-// Only this file knows the real process: its environment, its signals, its exit codes.
+// The only file that touches the process itself: its environment, its signals and its exit codes.
 
 const terminate = new AbortController()
-/** A shell reports 128 + the number of the signal that ended a process. */
+/** A shell reports 128 + the number of the signal for a process that a signal ended. */
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
 function onSignal(signal: keyof typeof SIGNAL_CODES): void {
@@ -25,9 +25,9 @@ function die(error: unknown, origin: string): never {
   process.exit(1)
 }
 
-// `peerage print-config | head`: the reader has gone. `peerage cluster` then has processes to end.
+// The reader of the output has gone, as with `peerage print-config | head`. `peerage cluster` has processes to end then.
 process.stdout.on('error', () => terminate.abort())
-// A node goes on when nobody reads its errors.
+// If nobody reads standard error, the program goes on.
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 
 const run = promisify(execFile)
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
 
 test('docs/api.md is what the docstrings give, and every exported member has one', async () => {
   const problems = await run(process.execPath, ['scripts/api.mjs', '--check'], { cwd: ROOT }).then(
