@@ -22,6 +22,18 @@ const GIVEN: Readonly<Record<string, string>> = {
       function show(text: string): void
       function typed(): Promise<string>
     }`,
+  'docs/api.md': `
+    import type * as client from '@peerage/client'
+    declare global {
+      const peer: client.Peer & { p2p: client.P2P }
+      const channel: client.Channel
+      const connect: typeof client.connect
+      const ConnectError: typeof client.ConnectError
+      const PeerageError: typeof client.PeerageError
+      function show(text: string): void
+      function typed(): Promise<string>
+      const createPeerage: typeof import('@peerage/server').createPeerage
+    }`,
   'docs/server.md': `
     declare global {
       const createPeerage: typeof import('@peerage/server').createPeerage

@@ -60,9 +60,6 @@ export function referencesIn(program, node) {
 /** How the members of a schema are declared. */
 const SCHEMA_MEMBERS = [SyntaxKind.PropertyAssignment, SyntaxKind.ShorthandPropertyAssignment]
 
-const isFunction = ({ flags }) =>
-  (flags & (SymbolFlags.Method | SymbolFlags.Function | SymbolFlags.BlockScopedVariable)) !== 0
-
 class Program {
   #project
   #checker
@@ -131,8 +128,14 @@ class Program {
   }
 
   isAsync(symbol) {
-    const { text = '' } = isFunction(symbol) ? (this.signatureOf(symbol) ?? {}) : {}
-    return text.includes('): Promise<')
+    const declaration = this.declarationOf(symbol)
+    const type = declaration.type?.getText() ?? this.signatureOf(symbol)?.text ?? ''
+    return /^Promise<|\): Promise<|=> Promise</.test(type)
+  }
+
+  /** The source of a node with its line breaks, without comments. */
+  source(node) {
+    return node.getText().replaceAll(/^\s*\/\*\*[^]*?\*\/\n/gm, '')
   }
 
   /** How a function or a method is called: its parameters and its result as written. */
@@ -237,22 +240,6 @@ class Program {
     }
     if (declaration.kind !== SyntaxKind.InterfaceDeclaration) return undefined
     return `{ ${declaration.members.map(getTextOfNode).join('; ')} }`
-  }
-
-  /** The texts of `const NAME = { key: 'text' }`. */
-  objectTexts(file, name) {
-    const texts = {}
-    const visit = (node) => {
-      if (node.kind === SyntaxKind.VariableDeclaration && node.name.text === name) read(node.initializer)
-      else node.forEachChild(visit)
-    }
-    const read = (node) => {
-      if (node.kind === SyntaxKind.ObjectLiteralExpression)
-        for (const property of node.properties) texts[property.name.text] = property.initializer.text
-      else if (node.expression !== undefined) read(node.expression)
-    }
-    visit(this.#project.program.getSourceFile(`${ROOT}${file}`))
-    return texts
   }
 }
 

@@ -143,14 +143,8 @@ const OBJECTS = {
 /** Types that the schema of the settings makes. */
 const MADE_BY_SCHEMA = new Set(['Config', 'ConfigInput'])
 const SETTINGS = 'Its keys are [the settings](settings.md).'
-/** Where the codes that the wire defines have their texts: file and name of the object. */
-const CODE_TEXTS = [
-  ['packages/protocol/src/errors.ts', 'errorTexts'],
-  ['packages/protocol/src/close.ts', 'finalTexts'],
-  ['packages/protocol/src/close.ts', 'passingTexts'],
-]
 /** A definition that is longer than this is left to its source file. */
-const DEFINITION_MOST = 160
+const DEFINITION_MOST = 500
 
 class Reference {
   #program
@@ -160,11 +154,11 @@ class Reference {
   /** Symbol id → anchor of its heading. */
   #anchors = new Map()
   #slugs = new Map()
-  #codeTexts
+  /** Name of an export → symbol id. */
+  #ids = new Map()
 
   constructor(program) {
     this.#program = program
-    this.#codeTexts = Object.assign({}, ...CODE_TEXTS.map(([file, name]) => program.objectTexts(file, name)))
   }
 
   text() {
@@ -203,6 +197,7 @@ class Reference {
           return []
         }
         this.#anchors.set(symbol.id, this.#newSlug(one))
+        if (!this.#ids.has(one)) this.#ids.set(one, symbol.id)
         const object = OBJECTS[one]
         if (object !== undefined)
           for (const member of this.#members(symbol).filter(isMethod))
@@ -279,13 +274,13 @@ class Reference {
       case SyntaxKind.ClassDeclaration:
       case SyntaxKind.InterfaceDeclaration:
         if (OBJECTS[name] !== undefined) return this.#object(name, symbol, note)
-        this.#write(this.#doc(symbol, name), '')
+        this.#docBlock(symbol, name)
         for (const base of this.#program.basesOf(declaration))
           if (MADE_BY_SCHEMA.has(base.name))
             this.#write(`It has all members of ${this.#link(base)}, and these:`, '')
         return this.#memberTable(name, symbol, note)
       case SyntaxKind.TypeAliasDeclaration:
-        this.#write(this.#doc(symbol, name), '')
+        this.#docBlock(symbol, name)
         if (MADE_BY_SCHEMA.has(name)) return this.#write(SETTINGS, '')
         return this.#alias(name, symbol, declaration, note)
       default: {
@@ -294,14 +289,14 @@ class Reference {
           throw new Error(`${name}: ${SyntaxKind[declaration.kind]} is not known here`)
         note(signature.declaration)
         this.#signature(name, signature)
-        return this.#write(this.#doc(signature.symbol, name), '')
+        return this.#docBlock(signature.symbol, name)
       }
     }
   }
 
   /** A class, or the interface of an object that a reader holds: a table of its properties, a heading for each method. */
   #object(name, symbol, note) {
-    this.#write(this.#doc(symbol, name), '')
+    this.#docBlock(symbol, name)
     const members = this.#members(symbol)
     const properties = members.filter((member) => !isMethod(member))
     if (properties.length > 0) this.#memberTable(name, symbol, note, properties)
@@ -310,12 +305,17 @@ class Reference {
       note(signature.declaration)
       this.#write(`##### ${OBJECTS[name]}.${member.name}()`, '')
       this.#signature(member.name, signature)
-      this.#write(this.#doc(member, `${name}.${member.name}`), '')
+      this.#docBlock(member, `${name}.${member.name}`)
     }
   }
 
   #signature(name, { text, declaration }) {
     this.#write('```ts', `${name}${text}`, '```', '')
+    this.#writeTypes(declaration)
+  }
+
+  /** Links to the types that a declaration names. */
+  #writeTypes(declaration) {
     const links = [...new Set(referencesIn(this.#program, declaration))]
       .filter((symbol) => this.#anchors.has(symbol.id))
       .map((symbol) => this.#link(symbol))
@@ -327,14 +327,13 @@ class Reference {
     note(type)
     if (type.kind === SyntaxKind.TypeLiteral) return this.#memberTable(name, symbol, note)
     const choices = this.#program.choicesOf(declaration)
-    if (choices === undefined) return this.#write('```ts', `type ${name} = ${getTextOfNode(type)}`, '```', '')
-    const rows = choices.map(({ text, doc }) => {
-      const said = doc === '' ? sentence(this.#codeTexts[text.slice(1, -1)]) : doc
-      return [code(text), cell(said)]
-    })
-    // Where the alias itself says what each value means, a table would repeat it.
-    if (rows.every(([, said]) => said === '')) return this.#write(rows.map(([text]) => text).join(', '), '')
-    this.#table(['Value', 'Meaning'], rows)
+    if (choices?.some(({ doc }) => doc !== '')) {
+      const rows = choices.map(({ text, doc }) => [code(text), cell(doc)])
+      return this.#table(['Value', 'Meaning'], rows)
+    }
+    const source = this.#program.source(type)
+    this.#write('```ts', `type ${name} =${source.startsWith('|') ? '\n  ' : ' '}${source}`, '```', '')
+    this.#writeTypes(type)
   }
 
   /** Events are a type with a tuple for each: the arguments of its listener. */
@@ -379,13 +378,53 @@ class Reference {
     return `[\`${text}\`](#${this.#anchors.get(symbol.id)})`
   }
 
-  /** The docstring, as one paragraph in Markdown. One that is absent is a problem, but for what another package owns. */
+  /** The whole docstring below a heading: its text, then what each tag says. */
+  #docBlock(symbol, where) {
+    this.#require(symbol, where)
+    const tags = this.#program.tagsOf(symbol)
+    const of = (name) => tags.filter((tag) => tag.name === name).map(({ text }) => text)
+    this.#write(this.#linked(this.#program.docOf(symbol), symbol), '')
+    this.#list(of('param').map((text) => this.#linked(paramLine(text), symbol)))
+    for (const text of of('returns')) this.#write(this.#linked(`Returns ${within(text)}.`, symbol), '')
+    const throws = of('throws').map((text) => cell(`- ${within(text)}.`))
+    if (throws.length > 0) this.#write(`${this.#verb(symbol)}:`, '', ...throws, '')
+    for (const text of of('example')) this.#write(example(text), '')
+  }
+
+  /** Links the names of types that have a heading, and the specifications. */
+  #linked(text, { name: own }) {
+    return text
+      .replaceAll(/(?<!\[)`([A-Z]\w+)`/g, (found, name) => {
+        const id = name === own ? undefined : this.#ids.get(name)
+        return id === undefined ? found : `[${found}](#${this.#anchors.get(id)})`
+      })
+      .replaceAll(/(?:packages\/(\w+)\/|\b(protocol) )?\bSPEC\.md/g, (found, path, word) => {
+        const folder = path ?? word ?? 'client'
+        return `[${found}](../packages/${folder}/SPEC.md)`
+      })
+      .replaceAll(/(?<![\w/])docs\/(\w+\.md)/g, '[$1]($1)')
+  }
+
+  #list(lines) {
+    if (lines.length > 0) this.#write(...lines, '')
+  }
+
+  /** The docstring for a cell of a table, without line breaks. */
   #doc(symbol, where, { isOwn = true } = {}) {
-    const text = this.#program.docOf(symbol)
+    if (isOwn) this.#require(symbol, where)
     const tags = this.#program.tagsOf(symbol).filter(({ name }) => name === 'throws')
-    if (text === '' && tags.length === 0 && isOwn) this.problems.push(`${where} has no docstring`)
-    const verb = this.#program.isAsync(symbol) ? 'Rejects with' : 'Throws'
-    return cell([text, ...tags.map((tag) => `${verb} ${tag.text}.`)].filter((part) => part !== '').join(' '))
+    const throws = tags.map(({ text }) => `${this.#verb(symbol)} ${within(text)}.`)
+    return this.#linked(cell([this.#program.docOf(symbol), ...throws].join(' ')), symbol)
+  }
+
+  #verb(symbol) {
+    return this.#program.isAsync(symbol) ? 'Rejects with' : 'Throws'
+  }
+
+  /** A docstring that is absent is a problem. */
+  #require(symbol, where) {
+    const isAbsent = this.#program.docOf(symbol) === '' && this.#program.tagsOf(symbol).length === 0
+    if (isAbsent) this.problems.push(`${where} has no docstring`)
   }
 
   #table(head, rows) {
@@ -402,7 +441,22 @@ class Reference {
 const isMethod = (symbol) => (symbol.flags & SymbolFlags.Method) !== 0
 const code = (text) => `\`${text}\``
 const cell = (text) => text.replaceAll(/\s+/g, ' ').trim()
-const sentence = (text = '') => (text === '' ? '' : `${text[0].toUpperCase()}${text.slice(1)}.`)
+/** An example as a block, marked as a part of a program: docs/code.test.ts checks its types. */
+function example(text) {
+  const [, title = '', language, body] = /^([^]*?)```(\w+)\n([^]*?)\n```$/.exec(text) ?? []
+  const code = body ?? text
+  const kind = language ?? (/<\/|\/>/.test(code) ? 'jsx' : 'js')
+  return `${title}\`\`\`${kind} snippet\n${code}\n\`\`\``
+}
+
+/** The text of a tag as a part of a sentence. */
+const within = (text) => {
+  const part = text.replace(/^[-\s]+/, '').replace(/\.$/, '')
+  return /^(?:The|A|An|As|One|What|Whether|True|False) /.test(part)
+    ? part[0].toLowerCase() + part.slice(1)
+    : part
+}
+const paramLine = (text) => text.replace(/^(\S+)\s*(?:-\s*)?/, '- `$1`: ').replaceAll(/\s+/g, ' ')
 
 function main() {
   const { text, problems } = withProgram((program) => {

@@ -62,6 +62,7 @@ export type Admitted =
  * ```
  */
 export interface Access {
+  /** Decides about one request. It may answer later. */
   admit(request: AdmitRequest): Admitted | Promise<Admitted>
 }
 
