@@ -40,7 +40,7 @@ Peerage is ready.
 Open its page in a browser, and the link that the page shows in another tab or on another device:
   http://127.0.0.1:9000
   http://192.168.1.20:9000
-Over plain http, messages and WebRTC channels work. For camera or microphone, browsers want https.
+Over plain http, messages and WebRTC channels work. Cameras and microphones need https.
 Ctrl-C ends it.
 `)
   const withTls = text(

@@ -8,6 +8,9 @@ import { PeerageServer, type Listening } from '../server.js'
 import { addressesBeyondLoopback, urlAt, type Interfaces } from './addresses.js'
 import { toldToEnd, type ExitCode, type StartedAs, type Surroundings } from './surroundings.js'
 
+/** On a terminal, a node that is not ready after this says that it has not failed. */
+const LATE_MS = 1_500
+
 /** Runs one node until it is told to end. */
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
   const { err } = surroundings
@@ -35,7 +38,11 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
     (error: unknown) => ({ failure: reasonOf(error) }),
   )
   const stop = toldToEnd(surroundings)
+  const late = setTimeout(() => {
+    if (surroundings.isTerminal) err('\nNot ready yet. It keeps trying; Ctrl-C ends it.\n')
+  }, LATE_MS)
   const ended = await Promise.race([ready, stop])
+  clearTimeout(late)
   if (ended !== undefined) {
     err(`peerage: ${ended.failure}`)
     log[isToldByText(config, surroundings) ? 'debug' : 'error']({ error: ended.failure }, 'not started')
@@ -100,9 +107,7 @@ export function readyText(
 
 function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
   if (tls.cert !== null) return []
-  return [
-    'Over plain http, messages and WebRTC channels work. For camera or microphone, browsers want https.',
-  ]
+  return ['Over plain http, messages and WebRTC channels work. Cameras and microphones need https.']
 }
 
 /** How to listen for other devices, with the rule for who may come in that this takes. */
