@@ -15,8 +15,8 @@ import {
   WebSocketConnection,
   FrameWriter,
   Limits,
-} from '@peerage/server/testing'
-import { RedisBus, RedisRegistry } from '@peerage/redis/testing'
+} from '@peerage/test-support/testing/server.js'
+import { RedisBus, RedisRegistry } from '@peerage/test-support/testing/redis.js'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
 const README = new URL('../../README.md', import.meta.url)
