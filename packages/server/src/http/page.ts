@@ -32,8 +32,8 @@ export const PAGE_CSP = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Where Vite puts the page. */
-export const PAGE_DIRECTORY = fileURLToPath(new URL('../../../share/dist/', import.meta.url))
+/** Where packages/share builds the page to: part of this package, seen from `src` and from `dist` alike. */
+export const PAGE_DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url))
 
 /** Reads the built page; undefined where it has not been built. */
 export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {

@@ -3,5 +3,6 @@ export const greeting = {
   name: 'Peerage',
   description:
     'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
-  website: 'https://www.npmjs.com/package/@peerage/server',
+  // The same page that a PeerJS server names: it documents the clients. Peerage has no public page yet.
+  website: 'https://peerjs.com/',
 } as const
