@@ -18,6 +18,7 @@ COPY packages/server/bin packages/server/bin
 # No package that is needed here has anything to run when it is installed.
 RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
 COPY scripts scripts
+COPY deploy/haproxy.cfg deploy/
 COPY packages packages
 RUN node scripts/build.mjs --no-install
 

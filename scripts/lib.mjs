@@ -80,14 +80,20 @@ function isInstalled() {
     .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))
 }
 
-/** Compiles every package, and the page for browsers. Resolves with whether all is well. */
+/** Compiles every package, the page for browsers, and the SDK as one file. Resolves with whether all is well. */
 export async function build() {
-  const compiled = await step('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
-  if (compiled !== 0) return false
-  const vite = [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn']
-  return (
-    (await step('building the page (vite)', process.execPath, vite, { cwd: `${ROOT}packages/share` })) === 0
-  )
+  const steps = [
+    { what: 'compiling (tsc -b)', args: [bin('typescript/bin/tsc'), '-b'] },
+    { what: 'building the SDK as one file (rolldown)', args: [`${ROOT}scripts/bundle.mjs`] },
+    {
+      what: 'building the page (vite)',
+      args: [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
+      options: { cwd: `${ROOT}packages/share` },
+    },
+  ]
+  for (const { what, args, options } of steps)
+    if ((await step(what, process.execPath, args, options)) !== 0) return false
+  return true
 }
 
 export function bin(path) {

@@ -1,6 +1,7 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
 import { etag } from 'hono/etag'
+import { serveClient, type ClientFiles } from './client-files.js'
 import { servePage, type Page } from './page.js'
 
 export interface RoutesOptions {
@@ -10,6 +11,8 @@ export interface RoutesOptions {
   readiness: () => Readiness
   version: { version: string; protocol: number }
   page: Page | undefined
+  /** The SDK as one file. It is served with and without the page. */
+  client: ClientFiles
   /** What a GET of `base` tells those who are no browser. */
   greeting: Readonly<Record<string, unknown>>
   /** A fault of ours; whoever asked is told no more than that there was one. */
@@ -34,6 +37,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   // The page finds its files, and the tier, beside itself.
   if (base !== '/')
     routes.get(base.slice(0, -1), (context) => context.redirect(base + new URL(context.req.url).search, 308))
+  serveClient(routes, base, options.client)
   if (page !== undefined) routes.get('*', etag(), servePage(page, base))
   routes.onError((error, context) => {
     options.onError(error, { stage: 'http' })
