@@ -3,5 +3,5 @@
 import { build, install, requireNode } from './lib.mjs'
 
 requireNode()
-const isReady = process.argv.includes('--no-install') || (await install())
+const isReady = process.argv.includes('--no-install') || (await install({ only: 'run' }))
 process.exit(isReady && (await build()) ? 0 : 1)
