@@ -1,4 +1,4 @@
-"""A small peer, as packages/protocol/SPEC.md §9 asks for it: python3 minimal.py URL NAME [TO TEXT]. Ctrl-C leaves."""
+"""A small peer, as packages/protocol/SPEC.md §3 asks for it: python3 minimal.py URL NAME [TO TEXT]. Ctrl-C leaves."""
 import asyncio, base64, json, secrets, signal, sys, urllib.parse
 import socketio
 

@@ -1,4 +1,4 @@
-"""A peer in Python, as packages/protocol/SPEC.md §9 asks for it: python3 peer.py URL NAME. README.md has its commands."""
+"""A peer in Python, as packages/protocol/SPEC.md §3 asks for it: python3 peer.py URL NAME. README.md has its commands."""
 import asyncio, base64, collections, itertools, json, random, secrets, signal, sys, time, urllib.parse
 import socketio
 

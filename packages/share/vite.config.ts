@@ -1,7 +1,7 @@
 import { defineConfig } from 'vite'
 
 export default defineConfig({
-  // Relative, so that the page works below any path.
+  // Relative URLs, so that the page works below any path.
   base: './',
   resolve: { conditions: ['@peerage/source', 'module', 'browser'] },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
@@ -10,7 +10,7 @@ export default defineConfig({
     outDir: '../server/dist/page',
     emptyOutDir: true,
     target: 'es2022',
-    // The page's policy allows no inline script and no data: URL for one.
+    // The content security policy of the page allows neither inline scripts nor data: URLs.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },

@@ -150,6 +150,6 @@ describe('a file of the SDK that cannot be had, in Chromium [PP39]', () => {
     const startedAt = performance.now()
     const { result } = await tryOut(Infinity, 2_000)
     expect(performance.now() - startedAt).toBeGreaterThan(2_000)
-    expect(result).toMatch(/^not-loaded: a part of the SDK could not be loaded: .*\/p2p-.*Reload the page/)
+    expect(result).toMatch(/^not-loaded: a file of the SDK could not be loaded: .*\/p2p-.*Reload the page/)
   })
 })

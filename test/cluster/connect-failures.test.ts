@@ -87,7 +87,7 @@ const cases: [what: string, url: () => string, said: RegExp][] = [
   [
     'a path that no node serves',
     () => `${node.url}/elsewhere`,
-    /response: 404. Something else answers there/,
+    /response: 404. Something other than a node answers there/,
   ],
   ['a certificate that nobody trusts', () => `https://127.0.0.1:${tls}`, /certificate.* is not trusted here/],
   [
@@ -96,7 +96,7 @@ const cases: [what: string, url: () => string, said: RegExp][] = [
     /no-such-host.invalid.*There is no such host/,
   ],
   ['http:// to a port of TLS', () => `http://127.0.0.1:${tls}`, /the URL must begin with https:/],
-  ['https:// to a port without TLS', () => `https://127.0.0.1:${plain}`, /should the URL begin with http:/],
+  ['https:// to a port without TLS', () => `https://127.0.0.1:${plain}`, /Should the URL begin with http:/],
 ]
 
 test.concurrent.each(cases)(

@@ -77,7 +77,7 @@ test('with a wrong address: the console says what is wrong while it tries', asyn
   const nobody = await start(['carol'], { url: `http://127.0.0.1:${port}` })
   const line = await said(nobody, 'ECONNREFUSED')
   expect(line).toContain(`127.0.0.1:${port}`)
-  expect(line).toContain('Nothing listens there: is the node running, and is the port right?')
+  expect(line).toContain('Nothing listens there. Is the node running, and is the port right?')
   // And without the scheme, at once.
   const wrong = await start(['carol'], { url: `localhost:${port}` })
   await said(

@@ -49,7 +49,7 @@ async function linkOf(page: Page): Promise<string> {
 async function openPair(): Promise<[sharer: Page, caller: Page]> {
   const sharer = await open(haproxy.url)
   const caller = await open(await linkOf(sharer))
-  for (const page of [sharer, caller]) await page.getByText('Channel open').waitFor()
+  for (const page of [sharer, caller]) await page.getByText('Connected to the other browser').waitFor()
   return [sharer, caller]
 }
 
@@ -73,8 +73,8 @@ describe('the page', () => {
     const link = await linkOf(sharer)
     expect(new URL(link).origin).toBe(haproxy.url)
     const caller = await open(link)
-    await caller.getByText('Channel open').waitFor()
-    await sharer.getByText('Channel open').waitFor()
+    await caller.getByText('Connected to the other browser').waitFor()
+    await sharer.getByText('Connected to the other browser').waitFor()
 
     await caller.getByPlaceholder('Message').fill('hello from the link')
     await caller.getByRole('button', { name: 'Send' }).first().click()
@@ -141,9 +141,9 @@ describe('the page', () => {
         await sharer.locator('input[type=file]').setInputFiles(long)
         await underWay(caller, 'long.bin')
         await gone.close()
-        const words = who === 'recipient' ? 'complete and confirmed' : 'nothing of it was kept'
+        const words = who === 'recipient' ? 'complete and confirmed' : 'received data was discarded'
         await fileOn(left, 'long.bin', 'failed').getByText(words).waitFor({ timeout: 60_000 })
-        await left.getByRole('button', { name: 'Call again' }).waitFor()
+        await left.getByRole('button', { name: 'Connect again' }).waitFor()
       } finally {
         await rm(directory, { recursive: true, force: true })
       }
@@ -154,7 +154,7 @@ describe('the page', () => {
   test('its own link and a link without a name lead to a page that shares', async () => {
     const page = await open(`${haproxy.url}/?peer_id=`)
     const link = await linkOf(page)
-    await page.getByText('Nobody is here yet').waitFor()
+    await page.getByText('Nobody has connected yet').waitFor()
     await page.goto(link)
     expect(await linkOf(page)).toBe(link)
     await page.getByText('This is your own link').waitFor()

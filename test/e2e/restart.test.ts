@@ -42,7 +42,7 @@ async function open(url: string): Promise<Page> {
 async function openPair(): Promise<[Page, Page]> {
   const sharer = await open(node.url)
   const caller = await open(await sharer.getByLabel('Link to this page').inputValue())
-  for (const page of [caller, sharer]) await page.getByText('Channel open').waitFor()
+  for (const page of [caller, sharer]) await page.getByText('Connected to the other browser').waitFor()
   return [sharer, caller]
 }
 
@@ -85,7 +85,7 @@ describe('ICE restart', () => {
     await say(pages[1], pages[0], 'after')
     await say(pages[0], pages[1], 'and back')
     expect(await Promise.all(pages.map(connections))).toEqual(made)
-    for (const page of pages) expect(await page.getByText('Channel closed').count()).toBe(0)
+    for (const page of pages) expect(await page.getByText('Connection closed').count()).toBe(0)
   })
 })
 
@@ -119,7 +119,7 @@ describe('a browser and a Node peer', () => {
   test('open a channel, whoever calls', async () => {
     const called = opened()
     const caller = await open(`${node.url}/?peer_id=${peer.name}`)
-    await caller.getByText('Channel open').waitFor()
+    await caller.getByText('Connected to the other browser').waitFor()
     const first = await called
     const message = heard(first)
     await caller.getByPlaceholder('Message').fill('to Node')
@@ -132,13 +132,13 @@ describe('a browser and a Node peer', () => {
     await second.send('{"type":"text","text":"to the page"}')
     await sharer.getByText('to the page').waitFor()
     await first.close()
-    await caller.getByText('Channel closed').waitFor()
+    await caller.getByText('Connection closed').waitFor()
   })
 
   test('[PP13] make a new connection when the path is lost, for Node cannot restart ICE', async () => {
     const called = opened()
     const caller = await open(`${node.url}/?peer_id=${peer.name}`)
-    await caller.getByText('Channel open').waitFor()
+    await caller.getByText('Connected to the other browser').waitFor()
     const first = await called
     const made = await connections(caller)
     const again = opened()

@@ -14,8 +14,9 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from './testing/fake-tier.js'
 import { Rendezvous } from './testing/rendezvous.js'
 
-// What a program without types, or a slip of the keys, passes in: the call rejects (or throws, where it returns no promise)
-// at once, and names the argument. Nothing is thrown elsewhere: vitest fails for what nobody hears.
+// Wrong arguments, as a program without types or with a typing error passes them. The call rejects at once, or throws
+// if it returns no promise, and names the argument. No error appears elsewhere: vitest fails for one that is not
+// handled.
 
 const clock = new FakeClock()
 const tier = new FakeTier(clock)
@@ -27,7 +28,7 @@ let p2p: P2P
 let channel: Channel
 let offer: ManualOffer
 
-/** What no type lets through. */
+/** A value that the types would refuse. */
 const wrong = (value: unknown): never => value as never
 
 beforeAll(async () => {
@@ -75,7 +76,7 @@ const rejections: Rows = [
   ...['http://', 'http://[', 'http://tier:99999'].map((url): Rows[number] => [
     `connect('${url}')`,
     () => connect(url),
-    'url must be one such as https://tier.example or http://localhost:9000; ',
+    'url must be an address such as https://peerage.example or http://localhost:9000; it is ',
   ]),
   ...['localhost:9000', 'tier.example', 'ftp://tier', ''].map((url): Rows[number] => [
     `connect('${url}')`,
@@ -85,22 +86,32 @@ const rejections: Rows = [
   ...[null, 5, 'name', true].map((given): Rows[number] => [
     `connect(url, ${String(given)})`,
     () => connect('http://tier', wrong(given)),
-    'options must be an object; it is ',
+    'options must be a plain object; it is ',
   ]),
+  [
+    'connect(url, [])',
+    () => connect('http://tier', wrong([])),
+    'options must be a plain object; it is an array',
+  ],
+  [
+    'connect: p2p is a Map',
+    () => at({ p2p: new Map([['relayOnly', true]]) }),
+    'p2p must be a plain object or false; it is an object (Map)',
+  ],
   ['connect: nmae', () => at({ nmae: 'x' }), 'there is no option "nmae": did you mean "name"?'],
   ['connect: timeout', () => at({ timeout: 5 }), 'there is no option "timeout": did you mean "timeoutMs"?'],
   ['connect: Token', () => at({ Token: 'x' }), 'did you mean "token"?'],
   [
     'connect: iceServers',
     () => at({ iceServers: [] }),
-    /^there is no option "iceServers": the tier names them \(`p2p\.turn\.urls`\), and the option `p2pServer`\. There are: name, app/,
+    /^there is no option "iceServers": the node sets them \(`p2p\.turn\.urls`\), and so does the option `p2pServer`\. There are: name, app/,
   ],
   ['connect: id', () => at({ id: 'x' }), 'there is no option "id": did you mean "name"? There are: name'],
   ['connect: host', () => at({ host: 'x' }), 'there is no option "host". There are: name, app'],
   [
     'connect: p2p.iceServers',
     () => at({ p2p: { iceServers: [] } }),
-    'there is no option "iceServers": the tier names them (`p2p.turn.urls`)',
+    'there is no option "iceServers": the node sets them (`p2p.turn.urls`)',
   ],
   ['connect: token 5', () => at({ token: 5 }), 'token must be a string or a function; it is 5'],
   ['connect: token null', () => at({ token: null }), 'token must be a string or a function; it is null'],
@@ -131,7 +142,7 @@ const rejections: Rows = [
   ['connect: onRetry', () => at({ onRetry: 'log' }), 'onRetry must be a function; it is "log"'],
   ['connect: p2pServer', () => at({ p2pServer: 5 }), 'p2pServer must be a string or null; it is 5'],
   ['connect: p2pServer no port', () => at({ p2pServer: 'stun.example' }), 'p2pServer must be host:port'],
-  ['connect: p2p true', () => at({ p2p: true }), 'p2p must be an object or false; it is true'],
+  ['connect: p2p true', () => at({ p2p: true }), 'p2p must be a plain object or false; it is true'],
   [
     'connect: p2p.relayonly',
     () => at({ p2p: { relayonly: true } }),
@@ -139,7 +150,7 @@ const rejections: Rows = [
   ],
   ['connect: p2p.accept', () => at({ p2p: { accept: true } }), 'accept must be a function; it is true'],
   ['connect: clock', () => at({ clock: {} }), 'clock must be a Clock; it is an object'],
-  // Found out when a timer was cancelled, which nobody waited for: the process ended of it.
+  // This error once came only when a timer was cancelled. No caller saw it, and it ended the process.
   [
     'connect: clock.after',
     () => at({ clock: { now: Date.now, after: () => {} } }),
@@ -178,22 +189,27 @@ const rejections: Rows = [
     'deadlineMs must be a number of milliseconds from 0 up; it is NaN',
   ],
   ['send: deadline', () => peer.send('bob', 1, wrong({ deadline: 5 })), 'did you mean "deadlineMs"?'],
-  ['send: null', () => peer.send('bob', 1, wrong(null)), 'options must be an object; it is null'],
+  ['send: null', () => peer.send('bob', 1, wrong(null)), 'options must be a plain object; it is null'],
   [
     'send: signal',
     () => peer.send('bob', 1, { signal: wrong({ aborted: false }) }),
     'signal must be an AbortSignal',
   ],
-  ['lookup a text', () => peer.lookup(wrong('bob')), 'names must be a list; it is "bob"'],
-  ['lookup nothing', () => peer.lookup(wrong(undefined)), 'names must be a list; it is undefined'],
+  ['lookup a text', () => peer.lookup(wrong('bob')), 'names must be an array; it is "bob"'],
+  ['lookup nothing', () => peer.lookup(wrong(undefined)), 'names must be an array; it is undefined'],
   ['lookup a number', () => peer.lookup(['bob', wrong(5)]), 'names[1] must be a string; it is 5'],
-  ['lookup: options', () => peer.lookup(['bob'], wrong(5)), 'options must be an object; it is 5'],
+  ['lookup: options', () => peer.lookup(['bob'], wrong(5)), 'options must be a plain object; it is 5'],
   ['watch nothing', () => peer.watch(wrong(undefined)), 'name must be a string; it is undefined'],
-  ['watch a list', () => peer.watch(wrong(['x', 5])), 'name must be a string; it is a list'],
+  ['watch a list', () => peer.watch(wrong(['x', 5])), 'name must be a string; it is an array'],
+  [
+    'watch: a signal without an object around it',
+    () => peer.watch('bob', wrong(new AbortController().signal)),
+    'options must be a plain object; it is an object (AbortSignal)',
+  ],
   ['watch: signal', () => peer.watch('bob', { signal: wrong(5) }), 'signal must be an AbortSignal; it is 5'],
   ['join 5', () => peer.join(wrong(5)), 'room must be a string; it is 5'],
   ['join nothing', () => peer.join(wrong(undefined)), 'room must be a string; it is undefined'],
-  ['join: null', () => peer.join('hall', wrong(null)), 'options must be an object; it is null'],
+  ['join: null', () => peer.join('hall', wrong(null)), 'options must be a plain object; it is null'],
   ['mesh', () => peer.mesh('hall', wrong({ label: 'x' })), 'there is no option "label"'],
   ['room.send', () => room.send(undefined), 'data must be a JSON value'],
   [
@@ -205,7 +221,7 @@ const rejections: Rows = [
   ['p2p.connect 5', () => p2p.connect(wrong(5)), 'to must be a string; it is 5'],
   ['p2p.connect nothing', () => p2p.connect(wrong(undefined)), 'to must be a string; it is undefined'],
   ['p2p.connect a symbol', () => p2p.connect(wrong(Symbol('x'))), 'to must be a string; it is Symbol(x)'],
-  ['p2p.connect: null', () => p2p.connect('cas', wrong(null)), 'options must be an object; it is null'],
+  ['p2p.connect: null', () => p2p.connect('cas', wrong(null)), 'options must be a plain object; it is null'],
   ['p2p.connect: deadlineMs', () => p2p.connect('cas', { deadlineMs: NaN }), 'deadlineMs must be a number'],
   [
     'p2p.connect: label',
@@ -236,7 +252,7 @@ const rejections: Rows = [
     'signal must be an AbortSignal; it is 5',
   ],
 
-  ['offerManually(null)', () => offerManually(wrong(null)), 'options must be an object; it is null'],
+  ['offerManually(null)', () => offerManually(wrong(null)), 'options must be a plain object; it is null'],
   [
     'offerManually: clock.after',
     () => offerManually({ clock: wrong({ now: Date.now, after: () => {} }) }),
@@ -267,6 +283,11 @@ const throws: Rows = [
   ['peer.once', () => peer.once('message', wrong('log')), 'listener must be a function; it is "log"'],
   ['peer.once states', () => peer.once(wrong('states'), nothing), 'did you mean "state"?'],
   ['peer.off', () => peer.off(wrong('mesage'), nothing), 'did you mean "message"?'],
+  [
+    'peer.off without a listener',
+    () => peer.off('message', wrong(undefined)),
+    'listener must be a function; it is undefined',
+  ],
   ['peer.unwatch', () => peer.unwatch(wrong(undefined)), 'name must be a string; it is undefined'],
   ['room.on', () => room.on(wrong('members'), nothing), 'did you mean "member"?'],
   ...['joined', 'left', 'away'].map((state): Rows[number] => [
@@ -308,8 +329,8 @@ const throws: Rows = [
   ['usePeerState', () => hooks().usePeerState(wrong(null)), 'peer must be a Peer; it is null'],
 ]
 
-test.each(rejections)('%s is a rejection that names the argument', async (_what, call, message) => {
-  // A call that throws where it should reject passes every `catch` of a promise.
+test.each(rejections)('%s rejects, and names the argument', async (_what, call, message) => {
+  // `.catch` of the caller would miss an error that is thrown instead.
   const promise = call()
   expect(promise).toBeInstanceOf(Promise)
   await expect(promise).rejects.toThrow(message)
@@ -329,13 +350,13 @@ test.each([
   ['connect: app', () => at({ app: 'My App' }), 'bad-field'],
   ['connect: secret', () => at({ secret: 'short' }), 'bad-field'],
 ] as const)(
-  '%s: what is no name, app or secret has the code that a node would say',
+  '%s: an invalid name, app or secret has the code that a node would answer',
   async (_what, call, code) => {
     await expect(call()).rejects.toMatchObject({ name: 'PeerageError', code })
   },
 )
 
-test('what is right, of whatever make, is taken', async () => {
+test('a signal of any class and options that are undefined are accepted', async () => {
   const signal = { aborted: false, addEventListener: nothing, removeEventListener: nothing }
   const joining = connect('http://tier', {
     ...options({}),

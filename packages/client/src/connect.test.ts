@@ -4,7 +4,7 @@ import { beforeEach, expect, test, vi } from 'vitest'
 import { connect } from './entries/node.js'
 import type { ConnectOptions } from './connect.js'
 import type { PeerageError } from './lib/error.js'
-import type { FailedAttempt } from './tier/link.js'
+import type { FailedAttempt } from './tier/connector.js'
 import type { Peer } from './peer.js'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
@@ -30,7 +30,7 @@ function start(options: ConnectOptions = {}): Promise<Peer> {
   return connect('http://tier', { clock, transport: tier.open, p2p: false, ...options })
 }
 
-/** What becomes of a promise, without waiting for it. */
+/** Records how a promise settles, without waiting for it. */
 function outcome<T>(promise: Promise<T>): { value?: T; error?: unknown } {
   const seen: { value?: T; error?: unknown } = {}
   promise.then(
@@ -46,7 +46,7 @@ const states = (peer: Peer): string[] => {
   return seen
 }
 
-test('[WL3] after a cut the peer comes back by itself with the same name and stay', async () => {
+test('[WL3] after a cut the peer reconnects by itself as the same holder of its name', async () => {
   const peer = await join({ name: 'ann' })
   const { since } = peer
   const seen = states(peer)
@@ -57,7 +57,7 @@ test('[WL3] after a cut the peer comes back by itself with the same name and sta
   expect([peer.name, peer.since]).toEqual(['ann', since])
 })
 
-test('[WL3] a name that the tier made is kept over reconnects', async () => {
+test('[WL3] a name that the node made is kept over reconnects', async () => {
   const peer = await join()
   const { name } = peer
   tier.cut(name)
@@ -66,7 +66,7 @@ test('[WL3] a name that the tier made is kept over reconnects', async () => {
   expect(peer.name).toBe(name)
 })
 
-test('[WL2] a draining node says when to come back', async () => {
+test('[WL2] a draining node says when to reconnect', async () => {
   const peer = await join({ name: 'ann' })
   tier.cut('ann', 'drain', 3_000)
   expect(peer.state).toMatchObject({ state: 'reconnecting', delayMs: 3_000, cause: { code: 'drain' } })
@@ -76,7 +76,7 @@ test('[WL2] a draining node says when to come back', async () => {
   expect(peer.state.state).toBe('online')
 })
 
-test('[WL4] final close codes end the peer, with the reason', async () => {
+test('[WL4] a final close code closes the peer for good, with the reason', async () => {
   const peer = await join({ name: 'ann' })
   tier.cut('ann', 'superseded')
   expect(peer.state).toMatchObject({ state: 'closed', reason: 'superseded' })
@@ -85,7 +85,7 @@ test('[WL4] final close codes end the peer, with the reason', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[WL4] an end that the tier has made goes to the console, once, where nobody listens for `state`', async () => {
+test('[WL4] if a node closes the peer for good and there is no `state` listener, the reason goes to the console, once', async () => {
   const told = vi.spyOn(console, 'error').mockImplementation(() => {})
   try {
     const ann = await join({ name: 'ann' })
@@ -93,13 +93,13 @@ test('[WL4] an end that the tier has made goes to the console, once, where nobod
     expect(ann.state.state).toBe('closed')
     expect(told.mock.calls).toEqual([
       [
-        'Peerage: the peer ann is closed for good (superseded): the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+        'Peerage: the peer ann is closed for good (superseded): the holder connected again elsewhere. Connections with the same `secret` are the same peer: give each peer its own secret.',
       ],
     ])
     await join({ name: 'bob' })
     tier.cut('bob', 'token-expired')
     expect(told).toHaveBeenCalledTimes(2)
-    // Somebody listens, the application itself has ended it, or `connect` says it.
+    // Nothing goes to the console if there is a listener, if the application ended the peer, or if `connect` rejects.
     const heard = await join({ name: 'cas' })
     expect(states(heard)).toEqual([])
     tier.cut('cas', 'superseded')
@@ -119,7 +119,7 @@ test('[WL4] an end that the tier has made goes to the console, once, where nobod
   }
 })
 
-test('[WL4] an expired token ends a peer that has no other, and not one that can make another', async () => {
+test('[WL4] an expired token closes a peer with a fixed token, but not one that can make another', async () => {
   for (const options of [{ name: 'ann' }, { name: 'fay', token: 'the only one' }]) {
     const fixed = await join(options)
     tier.cut(options.name, 'token-expired')
@@ -134,7 +134,7 @@ test('[WL4] an expired token ends a peer that has no other, and not one that can
 })
 
 test.each<ErrorCode>(['forbidden', 'name-taken', 'bad-version'])(
-  '[WL4] a hello refused for good (%s) is an error',
+  '[WL4] a hello that is refused for good (%s) makes connect reject',
   async (code) => {
     tier.refusals = [{ code }]
     const refused = outcome(start({ name: 'ann' }))
@@ -144,7 +144,7 @@ test.each<ErrorCode>(['forbidden', 'name-taken', 'bad-version'])(
   },
 )
 
-test('[WL2] a hello refused for now is tried again, not before the time that the node named', async () => {
+test('[WL2] a hello that is refused temporarily is tried again, not before the time that the node named', async () => {
   tier.refusals = [{ code: 'overloaded', retryAfterMs: 4_000 }, { code: 'registry-unavailable' }]
   const joining = outcome(start({ name: 'ann' }))
   await clock.advance(3_990)
@@ -173,8 +173,8 @@ test('[WL5] without a welcome within 10 s another attempt is made', async () => 
   expect(joining.value?.name).toBe('ann')
 })
 
-// Before, it was a rejection that nobody heard, and ended a Node process.
-test('[WL6] a transport that throws is a failed attempt, and another one is made', async () => {
+// Once this was an unhandled rejection, which ended a Node process.
+test('[WL6] if the transport throws, the attempt has failed, and another one follows', async () => {
   let attempts = 0
   const joining = outcome(
     start({
@@ -191,7 +191,7 @@ test('[WL6] a transport that throws is a failed attempt, and another one is made
   expect(joining.value?.name).toBe('ann')
 })
 
-test('[WL1] a connection that breaks again and again is tried less and less often; a stable one starts anew', async () => {
+test('[WL1] the waits grow while connections break soon; after a stable connection they start from the beginning', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   const peer = await join({ name: 'ann' })
   vi.restoreAllMocks()
@@ -206,7 +206,7 @@ test('[WL1] a connection that breaks again and again is tried less and less ofte
   expect(delays).toEqual([500, 1_000, 2_000, 4_000, 500])
 })
 
-test('[WL6] a token that cannot be had is a failed attempt, and is told', async () => {
+test('[WL6] if `token` rejects, the attempt has failed, and there is an `error` event', async () => {
   let asked = 0
   const token = async (): Promise<string> => {
     if (++asked === 2) throw new Error('the token server is down')
@@ -221,7 +221,7 @@ test('[WL6] a token that cannot be had is a failed attempt, and is told', async 
   expect(peer.state.state).toBe('online')
 })
 
-test('connecting gives up at its time, and when its signal says so, and leaves nothing behind', async () => {
+test('connect gives up at its timeout and when its signal aborts, and leaves nothing behind', async () => {
   tier.refusals = Array.from({ length: 100 }, () => ({ code: 'overloaded' as const }))
   const late = outcome(start({ timeoutMs: 5_000 }))
   const abort = new AbortController()
@@ -236,7 +236,7 @@ test('connecting gives up at its time, and when its signal says so, and leaves n
   expect(clock.pending).toBe(0)
 })
 
-test('[WL6] who gives up is told what the last attempt ended with', async () => {
+test('[WL6] the timeout of connect says how the last attempt ended', async () => {
   const token = (): Promise<string> => Promise.reject(new Error('the token server is down'))
   const late = outcome(start({ token, timeoutMs: 5_000 }))
   await clock.advance(5_000)
@@ -247,7 +247,7 @@ test('[WL6] who gives up is told what the last attempt ended with', async () => 
   })
 })
 
-test('[WL6] so is who was refused for a time, and who was never answered', async () => {
+test('[WL6] also if a node refused the attempt temporarily, or never answered', async () => {
   tier.refusals = Array.from({ length: 100 }, () => ({ code: 'overloaded' as const }))
   const refused = outcome(start({ timeoutMs: 5_000 }))
   await clock.advance(5_000)
@@ -261,7 +261,7 @@ test('[WL6] so is who was refused for a time, and who was never answered', async
   })
 })
 
-test('what cannot be right is refused before anything is opened', async () => {
+test('invalid arguments are refused before a connection is opened', async () => {
   await expect(start({ name: '' })).rejects.toMatchObject({
     code: 'bad-name',
     message: 'name must not be empty; it is ""',
@@ -272,7 +272,7 @@ test('what cannot be right is refused before anything is opened', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[WD1] messages arrive with their sender, and what is sent while offline arrives after', async () => {
+test('[WD1] messages arrive with their sender, and a message that is sent while offline arrives later', async () => {
   const ann = await join({ name: 'ann' })
   const bob = await join({ name: 'bob' })
   const received: unknown[] = []
@@ -300,7 +300,7 @@ test('[WD4] a send fails with a code, or with the reason of its signal', async (
   await clock.advance(600)
   expect(aborted.error).toMatchObject({ message: 'enough' })
   expect(nobody.error).toMatchObject({ code: 'unavailable' })
-  // Nobody listens on this side.
+  // This peer has no `message` listener.
   expect(late.error).toMatchObject({ code: 'timeout' })
   await expect(ann.send('', 1)).rejects.toMatchObject({ code: 'bad-name' })
   await expect(ann.send('ann', 'x'.repeat(300_000))).rejects.toMatchObject({ code: 'too-large' })
@@ -325,7 +325,7 @@ test('[WD8] messages wait for the first listener', async () => {
   expect(Object.keys(next)).toEqual(['value'])
 })
 
-test('[WD16] a listener that throws is reported, stops no other, and its message counts as handed over', async () => {
+test('[WD16] a listener that throws is reported, other listeners run, and the message counts as handed over', async () => {
   const ann = await join({ name: 'ann' })
   const received: unknown[] = []
   const errors: unknown[] = []
@@ -356,10 +356,10 @@ test('[WD16] a listener that rejects is reported like one that throws, whichever
   expect(Object.keys(sent)).toEqual(['value'])
 })
 
-test('[WD16] a listener that returns a thenable of any make is heard when it rejects', async () => {
+test('[WD16] a listener that returns any thenable is reported when that rejects', async () => {
   const ann = await join({ name: 'ann' })
   const errors = new Set<string>()
-  // Of another realm, as the promises of a frame or of a library may be.
+  // Thenables of another realm, such as the promises of a frame or of a library.
   ann.on('message', () => runInNewContext('({ then: (_, reject) => reject(Error("an object")) })'))
   ann.on('message', () =>
     runInNewContext('Object.assign(() => {}, { then: (_, reject) => reject(Error("a function")) })'),
@@ -377,7 +377,7 @@ test('[WD16] a listener that returns a thenable of any make is heard when it rej
   )
 })
 
-test('[WD16] without an error listener, or from one, an error goes to the console and ends no process', async () => {
+test('[WD16] without an `error` listener, or if the `error` listener itself fails, an error goes to the console and does not end the process', async () => {
   const ann = await join({ name: 'ann' })
   const console_ = vi.spyOn(console, 'error').mockImplementation(() => {})
   try {
@@ -404,7 +404,7 @@ test('[WD16] without an error listener, or from one, an error goes to the consol
   }
 })
 
-test('[WD18] a deadline beyond every timer is the longest one; what is no time is refused', async () => {
+test('[WD18] a deadline beyond the longest is the longest; an invalid one is refused', async () => {
   const ann = await join({ name: 'ann' })
   tier.faults.loss = 1
   const ends = [Infinity, 2 ** 31].map((deadlineMs) => outcome(ann.send('bob', 1, { deadlineMs })))
@@ -418,7 +418,7 @@ test('[WD18] a deadline beyond every timer is the longest one; what is no time i
   }
 })
 
-test('what a node complains about, and what no SDK encodes, are errors that end nothing', async () => {
+test('a complaint of a node and an undecodable body are `error` events and do not end the peer', async () => {
   const ann = await join({ name: 'ann' })
   const errors: unknown[] = []
   ann.on('error', (error, stage) => errors.push([error instanceof Error && error.name, stage]))
@@ -435,7 +435,7 @@ test('what a node complains about, and what no SDK encodes, are errors that end 
   expect(ann.state.state).toBe('online')
 })
 
-test('look-ups come in the order asked, in frames of at most 64, and survive a reconnect', async () => {
+test('lookups come in the order of the names, in frames of at most 64, and survive a reconnect', async () => {
   const ann = await join({ name: 'ann' })
   await join({ name: 'bob' })
   const names = [...Array.from({ length: 70 }, (_, i) => `nobody${i}`), 'bob']
@@ -447,7 +447,7 @@ test('look-ups come in the order asked, in frames of at most 64, and survive a r
   expect(tier.sent.filter(({ type }) => type === 'lookup')).toHaveLength(2)
 })
 
-test('a look-up that nobody answers is a timeout, and can be aborted', async () => {
+test('a lookup without an answer is a timeout, and can be aborted', async () => {
   const ann = await join({ name: 'ann' })
   tier.faults.loss = 1
   const abort = new AbortController()
@@ -459,7 +459,7 @@ test('a look-up that nobody answers is a timeout, and can be aborted', async () 
   expect(late.error).toMatchObject({ code: 'timeout' })
 })
 
-test('a watched peer is told of as it changes, and again after a reconnect; nothing is told twice', async () => {
+test('each change of a watched peer is reported once, also after a reconnect', async () => {
   const ann = await join({ name: 'ann' })
   const bob = await join({ name: 'bob' })
   const heard: string[] = []
@@ -484,7 +484,7 @@ test('a watched peer is told of as it changes, and again after a reconnect; noth
   expect(heard).toHaveLength(4)
 })
 
-test('leave frees the name at once; offline it tells the next node, or ends without after 2 s', async () => {
+test('leave frees the name at once; while offline it tells the next node, or gives up after 2 s', async () => {
   const ann = await join({ name: 'ann' })
   const left = outcome(ann.leave())
   await settled()
@@ -511,7 +511,7 @@ test('leave frees the name at once; offline it tells the next node, or ends with
   expect(clock.pending).toBe(0)
 })
 
-test('[I8] a page keeps name, secret and stay over a reload; after leave it starts anew', async () => {
+test('[I8] a reloaded page is the same holder of its name; after a leave it is a new peer', async () => {
   const storage = new FakeStorage()
   const first = await join({ storage })
   const { name, since } = first
@@ -524,10 +524,10 @@ test('[I8] a page keeps name, secret and stay over a reload; after leave it star
   expect(third.name).not.toBe(name)
 })
 
-test('[WD10] a peer that is back before its watch is answered is not missed', async () => {
+test('[WD10] a peer that is back online before its watch is answered is noticed', async () => {
   const ann = await join({
     name: 'ann',
-    // Looked at late: by then, whoever is asked for is back.
+    // Each answer arrives late: by then the peer in question is back.
     transport: (hello, events) =>
       tier.open(hello, {
         ...events,
@@ -546,12 +546,12 @@ test('[WD10] a peer that is back before its watch is answered is not missed', as
   for (const data of [1, 2, 3]) outcome(ann.send('bob', data))
   tier.sent.length = 0
   await clock.advance(900)
-  // The watch's answer woke all of them, not only the probe; and once, though node and registry disagree.
+  // The answer of the watch released all messages, not only the first one, and only once.
   const seqs = tier.sent.flatMap((frame) => (frame.type === 'send' ? [frame.seq] : []))
   expect(seqs).toEqual([2, 3, 4])
 })
 
-/** What reaches the peer that connects through it, with the bodies that `garbles` picks made unreadable. */
+/** A transport that makes the bodies unreadable that `garbles` picks, for the peer that connects through it. */
 function garbling(garbles: (body: string) => boolean): OpenTransport {
   return (hello, events) =>
     tier.open(hello, {
@@ -563,7 +563,7 @@ function garbling(garbles: (body: string) => boolean): OpenTransport {
     })
 }
 
-test('[WD1] [WD19] what the SDK of the recipient cannot read is incompatible, over losses; later messages go on', async () => {
+test('[WD1] [WD19] a message that the SDK of the recipient cannot read is incompatible, also with losses; later messages are not affected', async () => {
   const ann = await join({ name: 'ann' })
   const bob = await join({ name: 'bob', transport: garbling((body) => Number(body) % 7 === 0) })
   const received: unknown[] = []
@@ -582,13 +582,13 @@ test('[WD1] [WD19] what the SDK of the recipient cannot read is incompatible, ov
 })
 
 test.each(['close', 'leave'] as const)(
-  '[WD5] who ends by %s acknowledges first what it was handed',
+  '[WD5] a peer that ends by %s first acknowledges its handed-over messages',
   async (how) => {
     const ann = await join({ name: 'ann' })
     const bob = await join({ name: 'bob' })
     bob.on('message', () => {})
     await clock.advance(20)
-    // The first acknowledgement goes at once, the second would wait for company.
+    // The first acknowledgement goes at once, the second would wait for the next batch.
     const sends = [outcome(ann.send('bob', 1)), outcome(ann.send('bob', 2))]
     await clock.advance(5)
     expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], []])
@@ -599,43 +599,40 @@ test.each(['close', 'leave'] as const)(
 )
 
 test.each([
-  // Without a storage nothing says what the former process was handed.
+  // Without a storage there is no record of what the former process was handed.
   { where: 'nowhere', storage: null, again: [2, 3] },
   { where: 'in a storage', storage: new FakeStorage(), again: [3] },
-])(
-  '[WD7] what a process that ended was handed and has not acknowledged, its inbox kept $where',
-  async (given) => {
-    const { storage, again } = given
-    const secret = 'secretsecretsecretsecret'
-    const received: unknown[] = []
-    const run = async (transport: OpenTransport): Promise<Peer> => {
-      const peer = await join({ name: 'bob', secret, storage, transport })
-      peer.on('message', (_from, data) => received.push(data))
-      return peer
-    }
-    let dead = false
-    const first = await run((hello, events) => {
-      const transport = tier.open(hello, events)
-      // Its last acknowledgements leave with it.
-      return { ...transport, send: (message) => (dead && message.type === 'ack') || transport.send(message) }
-    })
-    const ann = await join({ name: 'ann' })
-    await Promise.all([ann.send('bob', 1), clock.advance(100)])
-    dead = true
-    const sent = outcome(ann.send('bob', 2))
-    await clock.advance(100)
-    first.close()
-    received.length = 0
-    await clock.advance(100)
-    const second = await run(tier.open)
-    expect(second.since).toBe(first.since)
-    await Promise.all([ann.send('bob', 3), clock.advance(20_000)])
-    expect(received).toEqual(again)
-    expect(Object.keys(sent)).toEqual(['value'])
-  },
-)
+])('[WD7] the unacknowledged messages of a process that ended, with its inbox kept $where', async (given) => {
+  const { storage, again } = given
+  const secret = 'secretsecretsecretsecret'
+  const received: unknown[] = []
+  const run = async (transport: OpenTransport): Promise<Peer> => {
+    const peer = await join({ name: 'bob', secret, storage, transport })
+    peer.on('message', (_from, data) => received.push(data))
+    return peer
+  }
+  let dead = false
+  const first = await run((hello, events) => {
+    const transport = tier.open(hello, events)
+    // The last acknowledgements of this process are lost.
+    return { ...transport, send: (message) => (dead && message.type === 'ack') || transport.send(message) }
+  })
+  const ann = await join({ name: 'ann' })
+  await Promise.all([ann.send('bob', 1), clock.advance(100)])
+  dead = true
+  const sent = outcome(ann.send('bob', 2))
+  await clock.advance(100)
+  first.close()
+  received.length = 0
+  await clock.advance(100)
+  const second = await run(tier.open)
+  expect(second.since).toBe(first.since)
+  await Promise.all([ann.send('bob', 3), clock.advance(20_000)])
+  expect(received).toEqual(again)
+  expect(Object.keys(sent)).toEqual(['value'])
+})
 
-test('[WL6] why an attempt has failed is told while connect tries again', async () => {
+test('[WL6] onRetry is told why an attempt has failed, while connect tries again', async () => {
   tier.refusals = [{ code: 'overloaded' }, { code: 'registry-unavailable', retryAfterMs: 3_000 }]
   const failed: FailedAttempt[] = []
   const joining = outcome(start({ name: 'ann', onRetry: (one) => failed.push(one) }))
@@ -650,13 +647,13 @@ test('[WL6] why an attempt has failed is told while connect tries again', async 
     error: { code: 'registry-unavailable', retryAfterMs: 3_000 },
   })
   expect(joining.value?.name).toBe('ann')
-  // Once connected, the state says it.
+  // Once connected, the state reports it instead.
   tier.cut('ann')
   expect(failed).toHaveLength(2)
   expect(joining.value?.state).toMatchObject({ state: 'reconnecting', cause: { code: 'unreachable' } })
 })
 
-test('[WL6] without onRetry each new reason goes to the console once; an onRetry that throws ends nothing', async () => {
+test('[WL6] without onRetry each new reason goes to the console once; an onRetry that throws does not end connect', async () => {
   const [warn, error] = [vi.spyOn(console, 'warn'), vi.spyOn(console, 'error')].map((one) =>
     one.mockImplementation(() => {}),
   )
@@ -681,26 +678,26 @@ test('[WL6] without onRetry each new reason goes to the console once; an onRetry
   }
 })
 
-test('[WL5] a token that never comes is a failed attempt, and one that comes late changes nothing', async () => {
+test('[WL5] if `token` never returns, the attempt has failed, and a late token has no effect', async () => {
   const late: ((token: string) => void)[] = []
   const failed: FailedAttempt[] = []
   const token = (): Promise<string> | string =>
     late.length < 2 ? new Promise((resolve) => late.push(resolve)) : 'token'
   const joining = outcome(start({ name: 'ann', token, onRetry: (one) => failed.push(one) }))
   await clock.advance(10_000)
-  expect(failed).toMatchObject([{ error: { message: 'its `token` did not come within 10 s' } }])
+  expect(failed).toMatchObject([{ error: { message: 'the function `token` returned nothing within 10 s' } }])
   late[0]?.('late')
   await clock.advance(13_000)
   expect(failed).toHaveLength(2)
   late[1]?.('late')
   await clock.advance(6_000)
   expect(joining.value?.state.state).toBe('online')
-  // One connection, however many tokens have come.
+  // There is one connection, although several tokens came.
   expect(tier.holders.size).toBe(1)
   expect(clock.pending).toBe(0)
 })
 
-test('[WL4] what a node refuses for good says what to do, and never its code twice', async () => {
+test('[WL4] the error of a final refusal says what to do', async () => {
   for (const [code, hint] of [
     ['name-taken', '`secret`'],
     ['forbidden', '`token`'],
@@ -715,11 +712,11 @@ test('[WL4] what a node refuses for good says what to do, and never its code twi
   tier.cut('ann', 'superseded')
   expect(peer.state).toMatchObject({
     detail:
-      'the holder connected again elsewhere. Whoever shows the same `secret` is the same peer: give each its own.',
+      'the holder connected again elsewhere. Connections with the same `secret` are the same peer: give each peer its own secret.',
   })
 })
 
-test('[WD4] every end of a send is a sentence with its recipient', async () => {
+test('[WD4] the error of every failed send is a sentence with the name of the recipient', async () => {
   const ann = await join({ name: 'ann' })
   const message = async (send: Promise<void>): Promise<string> => {
     const failed = outcome(send)
@@ -735,19 +732,19 @@ test('[WD4] every end of a send is a sentence with its recipient', async () => {
   ann.close()
   said.push(await message(ann.send('bob', 1)))
   expect(said).toEqual([
-    expect.stringMatching(/^not delivered to bob: no peer holds this name.*`watch` it/),
+    expect.stringMatching(/^not delivered to bob: no peer holds this name.*`watch` the name/),
     expect.stringMatching(
-      /^not delivered to bob: there is no channel to it; open one with `peer.p2p.connect`/,
+      /^not delivered to bob: there is no open channel to it; open one with `peer.p2p.connect`/,
     ),
-    expect.stringMatching(/^not delivered to bob: it is larger than one message may be/),
+    expect.stringMatching(/^not delivered to bob: the message is over the size limit/),
     expect.stringMatching(
-      /^not delivered to ann: no answer came in time: its peer is away, or its application does not listen for `message`. It may/,
+      /^not delivered to ann: no acknowledgement came in time: the peer is away, or its application does not listen for `message`. The message may/,
     ),
-    expect.stringMatching(/^not delivered to bob: this peer is closed, `peer.state` says why/),
+    expect.stringMatching(/^not delivered to bob: this peer is closed, and `peer.state` says why/),
   ])
 })
 
-test('[WL6] a token that is no text, and a transport that is none, are told as such', async () => {
+test('[WL6] a token that is not a string, and a transport without its methods, are named in the error', async () => {
   const said = async (options: ConnectOptions): Promise<unknown> => {
     const late = outcome(start({ timeoutMs: 500, onRetry: () => {}, ...options }))
     await clock.advance(500)

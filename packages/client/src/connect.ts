@@ -18,11 +18,11 @@ import type { Kinds } from './lib/check.js'
 import { checkTimers, systemClock } from './lib/clock.js'
 import type { Clock } from './lib/clock.js'
 import { PeerageError } from './lib/error.js'
-import type { Parts } from './platform/parts.js'
+import type { Modules } from './platform/modules.js'
 import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
-import type { FailedAttempt } from './tier/link.js'
+import type { FailedAttempt } from './tier/connector.js'
 import { checkP2PServer } from './p2p/options.js'
 import type { P2POptions } from './p2p/options.js'
 import { MemoryLocks } from './platform/locks.js'
@@ -33,40 +33,65 @@ import { Session } from './tier/session.js'
 import type { OpenTransport } from './tier/transport.js'
 import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
 
+/** The options of `connect`. All are optional. An unknown option is a TypeError. */
 export interface ConnectOptions {
-  /** The name to claim; default: the one kept from before a reload, else an unguessable one that the tier makes. */
+  /**
+   * The name to claim: 1 to 128 bytes of printable UTF-8 (protocol SPEC.md, WN1). Default: the name that `storage` kept
+   * from before a reload, else an unguessable name that the node makes.
+   */
   name?: string | undefined
-  /** The app (tenant) that the name belongs to; default: the tier's. */
+  /**
+   * The app, a namespace for names: 1 to 32 characters of `a-z`, `0-9` and `-` (WN2). Peers of different apps never
+   * meet. Default: the default app of the node.
+   */
   app?: string | undefined
-  /** An access token, or who makes a fresh one: asked before each attempt to connect. */
+  /**
+   * The access token for the node, if its access rules need one. A function is called before each attempt to connect,
+   * so it can return a fresh token. If it throws or rejects, or takes longer than 10 s, the attempt has failed, and
+   * another one follows (WL5, WL6).
+   */
   token?: string | (() => string | Promise<string>) | undefined
-  /** Proves that this is the holder: 22–64 characters of base64url. Default: made here, and kept in `storage`. */
+  /**
+   * The reclaim secret: 22 to 64 characters of base64url (WN5). A peer that shows the same secret again is the same
+   * holder of the name. Default: the secret that `storage` kept, else a random one.
+   */
   secret?: string | undefined
-  /** Keeps name and secret over a reload; default: sessionStorage in browsers, else nothing. Null: nothing. */
+  /**
+   * Keeps the name and the secret, so that a reloaded page or restarted program is the same peer. Default:
+   * `sessionStorage` in a page, else none. For Node, see `fileStorage`. Null: none.
+   */
   storage?: IdentityStorage | null | undefined
   /**
-   * In Node: whether the name is given back when the process ends by `process.exit`, an uncaught error, or a SIGINT,
-   * SIGTERM or SIGHUP that the application does not listen for; that takes 500 ms at most. A listener of the application
-   * decides itself: it ends the process, or removes itself and raises the signal again. One that removes itself, and
-   * raises it only where no listener is left, finds the SDK's: it should `await peer.leave()` first, which takes that off.
-   * Default: where there is neither `secret` nor `storage`, for nobody could take it up again.
+   * In Node: whether to give the name back when the process ends. This covers `process.exit`, an uncaught error, and a
+   * SIGINT, SIGTERM or SIGHUP that the application does not listen for. It takes at most 500 ms (WL8). Default: true if
+   * there is neither `secret` nor `storage`, because then no later process could reclaim the name.
+   *
+   * If the application listens for the signal, its listener ends the process: it calls `process.exit`, or removes
+   * itself and raises the signal again. A listener that first checks whether it is the last one should call `leave()`
+   * before, which removes the SDK's listener.
    */
   leaveOnExit?: boolean | undefined
-  /** Ends the attempt to connect; afterwards it has no effect. */
+  /**
+   * Ends the attempt to connect; `connect` then rejects with the signal's reason. It has no effect on a connected peer.
+   */
   signal?: AbortSignal | undefined
-  /** Milliseconds until `connect` gives up; default 30,000. */
+  /** Milliseconds until `connect` gives up. Default: 30,000. `Infinity`: never. */
   timeoutMs?: number | undefined
   /**
-   * Hears why an attempt to connect has failed, while `connect` tries again. Default: each new reason goes to the
-   * console. Once connected, the `state` event says it.
+   * Called when an attempt to connect has failed and another one will follow. Default: each new reason is written to
+   * the console. Once connected, the `state` event reports failed attempts.
    */
   onRetry?: ((failed: FailedAttempt) => unknown) | undefined
-  /** host:port of the P2P (STUN) server to use; default: the integrated one, where the tier has one. */
+  /**
+   * The STUN server to use, as `host:port`. Default: the STUN server of the node, if it has one. Null: none. See
+   * SPEC.md, PP21.
+   */
   p2pServer?: string | null | undefined
-  /** How channels to other peers are made; false: not at all, so that `peer.p2p` is null. */
+  /** How channels to other peers are made. False: there are no channels, and `peer.p2p` is null. */
   p2p?: P2POptions | false | undefined
+  /** The source of time, for tests. Default: the system's. */
   clock?: Clock | undefined
-  /** Default: the native wire over WebSocket. */
+  /** Opens connections to a node, for tests. Default: the native wire over WebSocket. */
   transport?: OpenTransport | undefined
 }
 
@@ -102,17 +127,10 @@ const connectKinds: Kinds<ConnectOptions> = {
   transport: aFunction,
 }
 
-/**
- * Connects to any node of the tier at `url` and claims a name; tries again until `timeoutMs` while no node can be reached.
- * The `url` is http(s):// or ws(s)://, which mean the same; its path counts, its query and hash are not used.
- * Rejects with a PeerageError: `name-taken`, `forbidden`, `bad-name` and whatever else a node refuses for good, or
- * `timeout`, whose `cause` is what the last attempt ended with; with the signal's reason; or with a TypeError that names
- * the argument which is wrong: a `url` of another scheme, an option that there is not, … What a name, an app or a secret
- * may not be is a PeerageError, `bad-name` or `bad-field`, which names the argument too.
- */
+/** Connects on a platform. For arguments, result and errors see `connect` in entries/browser.ts. */
 export async function connectOn(
   platform: Platform,
-  parts: Parts,
+  modules: Modules,
   url: string | URL,
   options: ConnectOptions = {},
 ): Promise<Peer> {
@@ -130,7 +148,7 @@ export async function connectOn(
   const open =
     options.transport ??
     websocketTransport(endpoint, await platform.findWebSocket(), clock, platform.whyNotOpened)
-  // Another URL may lead to the same tier.
+  // Without the URL, because another URL may lead to the same nodes.
   const held = `${app ?? ''} ${name ?? ''}`
   if (name !== undefined) await untilFree(held, options.signal)
   const identity = await openIdentity(key, place, secret, options.signal)
@@ -147,37 +165,40 @@ export async function connectOn(
   })
   let peer: Peer | undefined
   if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
-    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.link.depart()])
+    const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.connector.depart()])
     session.onClosed(platform.leaveOnExit({ depart }))
   }
   try {
-    const { createP2P } = await untilWelcome(session, parts, url, options)
-    // The network is back: no use in waiting.
-    session.onClosed(onPageEvent('online', () => session.link.hurry()))
-    peer = new Peer(session, createP2P(session, p2pServer, options.p2p), parts)
+    const { createP2P } = await untilWelcome(session, modules, url, options)
+    // The network is back, so try at once.
+    session.onClosed(onPageEvent('online', () => session.connector.retryNow()))
+    peer = new Peer(session, createP2P(session, p2pServer, options.p2p), modules)
     return peer
   } catch (error) {
-    // Welcome already, and a part of the SDK is missing: nobody could use a name that is new.
-    session.link.send({ type: 'leave', onlyNew: true })
-    session.link.close()
+    // If the welcome came but a module could not be loaded, give a new name back, because nobody can use it.
+    session.connector.send({ type: 'leave', onlyNew: true })
+    session.connector.close()
     throw error
   }
 }
 
-/** Opens the session, and loads the P2P part: a third of the SDK, which nothing before the first welcome needs. */
+/**
+ * Opens the session, and loads the P2P module. That is a third of the SDK, which is not needed before the first
+ * welcome.
+ */
 async function untilWelcome(
   session: Session,
-  parts: Parts,
+  modules: Modules,
   url: string | URL,
   { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal }: ConnectOptions,
-): ReturnType<Parts['p2p']> {
-  const { clock, link } = session
+): ReturnType<Modules['p2p']> {
+  const { clock, connector } = session
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
-    const { failure: cause } = link
+    const { failure: cause } = connector
     const last = cause
       ? `The last attempt: ${cause.message}`
-      : 'Nothing has answered there yet: is it a node?'
+      : 'Nothing has answered there yet. Is it a node?'
     const detail = `not connected to ${String(url)} within ${timeoutMs / 1_000} s. ${last}`
     giveUp.abort(new PeerageError('timeout', detail, { cause }))
   })
@@ -186,22 +207,22 @@ async function untilWelcome(
   const ignore = onAbort(signal, pass)
   if (signal?.aborted) pass()
   try {
-    const part = parts.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
-    const [loaded] = await Promise.all([part, session.open(giveUp.signal)])
-    return loaded
+    const loading = modules.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
+    const [module] = await Promise.all([loading, session.open(giveUp.signal)])
+    return module
   } finally {
     timer.cancel()
     offRetry()
     ignore()
-    // Nobody waits for the part any more.
+    // Stop loading the module, if it is not there yet.
     giveUp.abort()
   }
 }
 
-/** What this page or process is about to give back, by app and name. */
+/** Names that this page or process is about to give back. The key is app and name. */
 const endings = new Map<string, Set<Promise<void>>>()
 
-/** The stay under this name is over when `end` has resolved; that takes 2 s at most. */
+/** Remembers that this name will be free when `end` has resolved, which takes at most 2 s. */
 function willBeFree(name: string, end: Promise<void>): void {
   const ends = endings.get(name) ?? new Set()
   endings.set(name, ends.add(end))
@@ -212,15 +233,15 @@ function willBeFree(name: string, end: Promise<void>): void {
 }
 
 /**
- * Waits until each stay under this name has ended: over another socket a new hello could overtake it, and meet a name
- * that this very page still holds. Rejects with the signal's reason.
+ * Waits until this page or process has given the name back [WL7]. Otherwise a new hello, over another socket, could
+ * overtake the leave, and be refused because the same page still holds the name. Rejects with the signal's reason.
  */
 async function untilFree(name: string, signal: AbortSignal | undefined): Promise<void> {
   const ends: Iterable<Promise<void>> = endings.get(name) ?? []
   await unlessAborted(Promise.all(ends), signal)
 }
 
-/** Who waits for `connect` should not have to wait for its end to learn what is wrong. */
+/** Writes each new reason to the console, so that a developer sees what is wrong before `connect` gives up. */
 function tellConsole(): (failed: FailedAttempt) => void {
   let told = ''
   return ({ error: { message } }) => {
@@ -232,15 +253,15 @@ function tellConsole(): (failed: FailedAttempt) => void {
 function parsedSecret(input: string | undefined): Secret | undefined {
   if (input === undefined) return undefined
   const secret = parseSecret(input)
-  // What it is may be nearly right: it is not for a log.
+  // Do not show the value, because an almost correct secret must not reach a log.
   if (!secret.ok) throw new PeerageError('bad-field', `${secret.problem}; it has ${input.length} characters`)
   return secret.value
 }
 
-/** Where there are no pages, nothing is ever a copy of another: the process alone has to be kept apart from itself. */
+/** Without pages no identity is ever duplicated, so only peers within this process have to be kept apart. */
 const processLocks = new MemoryLocks()
 
-/** Only a page has a storage of its own that a reload finds again. */
+/** By default, only a page has a storage: its sessionStorage, which a reload finds again. */
 function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | undefined {
   const isPage = globalThis.document !== undefined
   const found = storage === undefined && isPage ? ifAllowed(() => sessionStorage) : storage
@@ -252,7 +273,7 @@ function placeOf(storage: IdentityStorage | null | undefined): IdentityPlace | u
   }
 }
 
-/** Where cookies are blocked, or a frame is sandboxed, asking already throws. */
+/** The mere access throws if cookies are blocked or the frame is sandboxed. */
 function ifAllowed<T>(ask: () => T): T | undefined {
   try {
     return ask()

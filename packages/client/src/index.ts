@@ -1,4 +1,4 @@
-// What every entry exports; each adds its own `connect`.
+// The exports that all entries share. Each entry adds its own `connect`.
 export type { ConnectOptions } from './connect.js'
 export type { Clock, Timer } from './lib/clock.js'
 export type { Channel, ChannelData, ChannelEvents, ChannelInfo } from './p2p/channel/channel.js'
@@ -6,7 +6,7 @@ export type { DiagnoseOptions, Diagnosis, Mapping, Probe } from './p2p/diagnose.
 export { PeerageError } from './lib/error.js'
 export type { PeerageErrorCode, PeerageErrorOptions, SendFailure } from './lib/error.js'
 export type { IdentityStorage } from './tier/identity.js'
-export type { EndReason, FailedAttempt, PeerState } from './tier/link.js'
+export type { EndReason, FailedAttempt, PeerState } from './tier/connector.js'
 export type { FailureStage } from './p2p/connect-error.js'
 export type { P2P, P2PEvents } from './p2p/p2p.js'
 export { ConnectError } from './p2p/connect-error.js'

@@ -7,7 +7,7 @@ import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage } from './testing/fake-page.js'
 import { FakeTier } from './testing/fake-tier.js'
 
-// What one page does with one name more than once: an effect of React's StrictMode runs, is cleaned up and runs again.
+// One page connects with one name more than once. In React's StrictMode an effect runs, is cleaned up, and runs again.
 
 let clock: FakeClock
 let tier: FakeTier
@@ -22,7 +22,7 @@ beforeEach(() => {
 const start = (options: ConnectOptions = {}): Promise<Peer> =>
   connect('http://tier', { name: 'ann', clock, transport: tier.open, p2p: false, storage, ...options })
 
-/** What a reload of the page finds: it must be the same stay. */
+/** The peer after a reload of the page. It must be the same holder of its name. */
 async function reloaded(peer: Peer): Promise<Peer> {
   const { since } = peer
   peer.close()
@@ -33,8 +33,8 @@ async function reloaded(peer: Peer): Promise<Peer> {
   return back
 }
 
-describe('two connects of one name at once', () => {
-  test('[WL9] [I8] the one that is refused leaves the secret of the other alone', async () => {
+describe('two connects with one name at once', () => {
+  test('[WL9] [I8] the connect that is refused does not change the secret of the other', async () => {
     const outcomes = Promise.allSettled([start(), start()])
     await clock.advance(10)
     const [first, second] = await outcomes
@@ -44,10 +44,10 @@ describe('two connects of one name at once', () => {
     await reloaded(back)
   })
 
-  test('[WL9] [I8] the one that is aborted leaves the secret of the other alone', async () => {
+  test('[WL9] [I8] the connect that is aborted does not change the secret of the other', async () => {
     const giveUp = new AbortController()
     const waiting: (() => void)[] = []
-    // Its hello is never answered.
+    // The hello of this connect is never answered.
     const aborted = start({
       signal: giveUp.signal,
       transport: () => ({ send: () => true, close: () => new Promise((resolve) => waiting.push(resolve)) }),
@@ -76,7 +76,7 @@ describe('an effect of React in StrictMode', () => {
     return usePeerState(peer).state
   }
 
-  test('that aborts on clean-up: the second run has the name, and a reload finds it', async () => {
+  test('that aborts on clean-up: the second run gets the name, and a reload finds it', async () => {
     const joined: Peer[] = []
     const failed: unknown[] = []
     const effect = (): (() => void) => {
@@ -95,7 +95,7 @@ describe('an effect of React in StrictMode', () => {
     await reloaded(await reloaded(peer))
   })
 
-  test('that does not clean up: the first run has the name, and a reload finds it', async () => {
+  test('that does not clean up: the first run gets the name, and a reload finds it', async () => {
     const joined: Peer[] = []
     const failed: unknown[] = []
     strictly(() => {
@@ -113,7 +113,7 @@ describe('an effect of React in StrictMode', () => {
     await reloaded(await reloaded(peer))
   })
 
-  test('[WL7] after a stay: its leave is over before the next hello goes out', async () => {
+  test('[WL7] after a leave: the leave is over before the next hello goes out', async () => {
     const joining = start()
     await clock.advance(10)
     const first = await joining
@@ -126,7 +126,7 @@ describe('an effect of React in StrictMode', () => {
 })
 
 describe('giving up', () => {
-  /** A node that answers no hello, and closes when the test says so. */
+  /** A node that never answers a hello, and closes the connection when the test says so. */
   function silentNode(): { sent: unknown[]; open: ConnectOptions['transport']; close: () => void } {
     const sent: unknown[] = []
     let close = (): void => {}
@@ -137,7 +137,7 @@ describe('giving up', () => {
     return { sent, open, close: () => close() }
   }
 
-  test('[WL7] an aborted connect takes its hello back, and the next one waits until the node knows', async () => {
+  test('[WL7] an aborted connect withdraws its hello, and the next connect waits until the node knows', async () => {
     const node = silentNode()
     const giveUp = new AbortController()
     const aborted = start({ signal: giveUp.signal, transport: node.open, storage: null })
@@ -154,7 +154,7 @@ describe('giving up', () => {
     expect((await next).name).toBe('ann')
   })
 
-  test('[WL7] so does one that ran out of time', async () => {
+  test('[WL7] so does a connect that timed out', async () => {
     const node = silentNode()
     const late = start({ timeoutMs: 500, transport: node.open, storage: null })
     late.catch(() => {})
@@ -164,7 +164,7 @@ describe('giving up', () => {
     node.close()
   })
 
-  test('[WL7] [WL5] and each attempt that gets no welcome', async () => {
+  test('[WL7] [WL5] so does each attempt without a welcome', async () => {
     const node = silentNode()
     const giveUp = new AbortController()
     const joining = start({ signal: giveUp.signal, transport: node.open, storage: null })
@@ -175,7 +175,7 @@ describe('giving up', () => {
     node.close()
   })
 
-  test('a connect that waits for another one can be aborted', async () => {
+  test('a connect that waits for another one to end can be aborted', async () => {
     const node = silentNode()
     const first = new AbortController()
     const aborted = start({ signal: first.signal, transport: node.open, storage: null })

@@ -1,13 +1,13 @@
 import { limits } from '@peerage/protocol'
-import { encodeParts } from './delivery/body.js'
-import { aFunction, aList, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
+import { encodeFragments } from './delivery/body.js'
+import { aFunction, anArray, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
 import type { SendFailure } from './lib/error.js'
-import type { PeerState } from './tier/link.js'
+import type { PeerState } from './tier/connector.js'
 import { nameOrThrow } from './lib/names.js'
 import type { P2P } from './p2p/p2p.js'
-import type { Parts } from './platform/parts.js'
+import type { Modules } from './platform/modules.js'
 import type { Answer } from './tier/requests.js'
 import { okOrThrow } from './tier/requests.js'
 import type { Mesh, Room } from './rooms/rooms.js'
@@ -16,15 +16,20 @@ import type { Session } from './tier/session.js'
 import type { Via } from './delivery/signaling.js'
 import type { Presence } from './tier/watches.js'
 
+/** The options of calls that wait for a node. */
 export interface Waiting {
-  /** Ends the wait; the promise rejects with the signal's reason. */
+  /** Ends the wait when it aborts. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
+/** The options of `send`. */
 export interface SendOptions extends Waiting {
-  /** Milliseconds until `timeout`; default: what the node says, 30,000 unless configured. At most 5 minutes. */
+  /**
+   * Milliseconds until the message fails as `timeout`. At most 300,000 (5 minutes). Default: the node's setting
+   * `deadlineMs`, 30,000 unless configured.
+   */
   deadlineMs?: number | undefined
-  /** Default: `p2p-first`. */
+  /** The way of the message; see `Via`. Default: `p2p-first`. */
   via?: Via | undefined
 }
 
@@ -35,45 +40,77 @@ const sendKinds: Kinds<SendOptions> = {
   via: oneOf('p2p-first', 'p2p-only', 'server'),
 }
 const NO_P2P =
-  'there is no P2P here: `p2p` is false, or the tier has no P2P server and `p2pServer` names none; `join` a room instead'
+  'this peer has no P2P: the option `p2p` is false, or the node has no P2P (STUN) server and `p2pServer` is not set; `join` a room instead'
 const NO_CHANNEL =
-  'there is no channel to it; open one with `peer.p2p.connect`, or send with `via` "p2p-first"'
+  'there is no open channel to it; open one with `peer.p2p.connect`, or send with `via` "p2p-first"'
 
-/** A peer: its name, its messages, whom it watches, and its P2P controller. Made by `connect`. */
+/**
+ * A connected peer, made by `connect`. It sends and receives messages, watches other peers, joins rooms, and opens
+ * channels to other peers (`p2p`).
+ *
+ * @example
+ * const peer = await connect('http://localhost:9000', { name: 'alice' })
+ * peer.on('state', ({ state }) => console.log(state))
+ * await peer.watch('bob')
+ * peer.on('presence', ({ name, state }) => console.log(name, state))
+ */
 export class Peer {
-  /** Null when P2P is disabled: then every message goes through the server. */
+  /**
+   * The P2P controller, which opens channels to other peers. Null if P2P is disabled: the option `p2p` is false, or
+   * there is no STUN or TURN server (SPEC.md, PP21). Then every message goes through the server.
+   */
   readonly p2p: P2P | null
   readonly #session: Session
-  readonly #parts: Parts
+  readonly #modules: Modules
 
-  constructor(session: Session, p2p: P2P | null, parts: Parts) {
+  /** @internal Call `connect` instead. */
+  constructor(session: Session, p2p: P2P | null, modules: Modules) {
     this.#session = session
-    this.#parts = parts
+    this.#modules = modules
     this.p2p = p2p
   }
 
-  /** Its name; the tier's choice when none was asked for. */
+  /** The peer's name: the one that `connect` was given, or else the one that the node made. */
   get name(): string {
     return this.#session.self.name
   }
 
-  /** Since when it holds the name, in milliseconds of Redis time: another value is another stay. */
+  /**
+   * Since when the peer holds its name, in milliseconds of Redis time. It stays the same over reconnects, and over a
+   * reload with the same secret. Another value means that the name was free in between.
+   */
   get since(): number {
     return this.#session.self.since
   }
 
+  /** The current state of the connection. The `state` event reports each change. */
   get state(): PeerState {
-    return this.#session.link.state
+    return this.#session.connector.state
   }
 
-  /** Returns the way to stop listening. Messages wait, unacknowledged, until somebody listens for them. */
+  /**
+   * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. Messages that arrived
+   * before the first `message` listener was added are delivered to it then.
+   *
+   * @returns A function that removes the listener.
+   * @throws TypeError for an unknown event, or a listener that is not a function
+   *
+   * @example
+   * const stop = peer.on('message', (from, data) => console.log(from, data))
+   */
   on<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): () => void {
     const off = this.#session.events.on(event, listener)
-    // Not before the listener's owner has the way to stop.
+    // Deliver later, so that the caller has the function that removes the listener.
     if (event === 'message') queueMicrotask(() => this.#session.carriers.inbox.drain())
     return off
   }
 
+  /**
+   * Adds a listener that is removed before its first call. Otherwise as `on`.
+   *
+   * @returns A function that removes the listener.
+   * @throws TypeError for an unknown event, or a listener that is not a function
+   */
   once<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): () => void {
     check('listener', listener, aFunction)
     const heard = (...args: PeerEvents[K]): unknown => {
@@ -83,35 +120,60 @@ export class Peer {
     return this.on(event, heard)
   }
 
+  /**
+   * Removes a listener that `on` has added.
+   *
+   * @throws TypeError for an unknown event, or a listener that is not a function
+   */
   off<K extends keyof PeerEvents>(event: K, listener: (...args: PeerEvents[K]) => unknown): void {
     this.#session.events.off(event, listener)
   }
 
   /**
-   * Resolves when the SDK of `to` has handed `data` to its application: a JSON value, a string, or bytes
-   * (ArrayBuffer or a view of one; they arrive as a Uint8Array). Rejects with a PeerageError whose `code` is
-   * a SendFailure or `bad-name`, with the signal's reason, or with a TypeError for data that JSON cannot hold or a
-   * `deadlineMs` that is no time.
+   * Sends a message to the peer with the name `to`. Resolves when the other SDK has handed it to its application.
+   * Messages to one peer arrive once and in order (protocol SPEC.md, WD4).
+   *
+   * @param to - The name of the recipient.
+   * @param data - A JSON value, a string, or bytes (an `ArrayBuffer` or a view of one, which arrive as a `Uint8Array`).
+   *   At most 196,599 ASCII characters, or 147,447 bytes.
+   * @throws PeerageError whose code is a `SendFailure`, or `bad-name` for an invalid name
+   * @throws TypeError for data that JSON cannot hold, an unknown option, or an option with a wrong value
+   * @throws The reason of `signal`, if that is aborted first.
+   *
+   * @example
+   * await peer.send('bob', { text: 'hello' })
+   * await peer.send('bob', new Uint8Array([1, 2, 3]), { deadlineMs: 5_000 })
    */
   async send(to: string, data: unknown, options: SendOptions = {}): Promise<void> {
     checkOptions(options, sendKinds)
     const { signal, deadlineMs, via = 'p2p-first' } = options
     const name = nameOrThrow(to, 'to')
-    const parts = encodeParts(data)
+    const bodies = encodeFragments(data)
     const failed = (code: SendFailure, why = textOf(code)): PeerageError =>
       new PeerageError(code, `not delivered to ${name}: ${why}`)
-    if (parts === undefined) throw failed('too-large')
+    if (bodies === undefined) throw failed('too-large')
     const message = { to: name, kind: 'message' as const, via, signal, deadlineMs }
-    const results = await Promise.all(parts.map((body) => this.#session.send({ ...message, body })))
+    const results = await Promise.all(bodies.map((body) => this.#session.send({ ...message, body })))
     const result = results.find((one) => one !== 'delivered') ?? 'delivered'
     if (result === 'aborted') signal?.throwIfAborted()
     if (result === 'unavailable' && via === 'p2p-only') throw failed(result, NO_CHANNEL)
     if (result !== 'delivered') throw failed(result)
   }
 
-  /** Where names stand right now. Rejects with a PeerageError, or with the signal's reason. */
+  /**
+   * Looks up the presence of names at this moment.
+   *
+   * @param names - Any number of names.
+   * @returns One `Presence` for each name, in the same order.
+   * @throws PeerageError `bad-name`, `timeout` if the node does not answer within 5 s, `rate-limited` or `closed`
+   * @throws The reason of `signal`, if that is aborted first.
+   *
+   * @example
+   * const [bob] = await peer.lookup(['bob'])
+   * if (bob?.state === 'online') await peer.send('bob', 'hello')
+   */
   async lookup(names: string[], options: Waiting = {}): Promise<Presence[]> {
-    check('names', names, aList)
+    check('names', names, anArray)
     checkOptions(options, waitingKinds)
     const { signal } = options
     const wanted = names.map((name, i) => nameOrThrow(name, `names[${i}]`))
@@ -125,8 +187,13 @@ export class Peer {
   }
 
   /**
-   * From now on changes of `name` come as `presence` events. Resolves to where it stands. Each one wants one `unwatch`,
-   * unless it rejects: with a PeerageError (`too-many` over the bound), or with the signal's reason.
+   * Watches a name: from now on, each change of its presence is a `presence` event, also after a reconnect. Each
+   * `watch` that resolves needs one `unwatch`.
+   *
+   * @returns The current presence of the name.
+   * @throws PeerageError `bad-name`, `too-many` (over 256 names), `timeout` if the node does not answer within 5 s,
+   *   `rate-limited` or `closed`
+   * @throws The reason of `signal`, if that is aborted first.
    */
   async watch(name: string, options: Waiting = {}): Promise<Presence | undefined> {
     checkOptions(options, waitingKinds)
@@ -137,13 +204,27 @@ export class Peer {
     return foundOrThrow(answer, signal)[0]
   }
 
+  /**
+   * Ends one `watch` of the name.
+   *
+   * @throws PeerageError `bad-name` for an invalid name
+   */
   unwatch(name: string): void {
     this.#session.watches.unwatch(nameOrThrow(name))
   }
 
   /**
-   * Into a room; resolves when this peer hears what is said there. Rejects with a PeerageError: `bad-name`, `too-many`,
-   * or with the signal's reason. The code for rooms is loaded with the first one.
+   * Joins a room. Resolves when this peer receives the messages of the room. The name of a room follows the rules for
+   * names (protocol SPEC.md, WN1). The SDK loads its code for rooms with the first one.
+   *
+   * @throws PeerageError `bad-name`, `too-many` (over 64 rooms, or 10,000 members), `timeout` if the node does not
+   *   answer within 5 s, `not-loaded` or `closed`
+   * @throws The reason of `signal`, if that is aborted first.
+   *
+   * @example
+   * const room = await peer.join('lobby')
+   * room.on('message', (from, data) => console.log(from, data))
+   * await room.send('hello, everybody')
    */
   async join(room: string, options: Waiting = {}): Promise<Room> {
     checkOptions(options, waitingKinds)
@@ -151,7 +232,15 @@ export class Peer {
     return Room.join(this.#session, room, options.signal)
   }
 
-  /** Into a room, with a channel to each of its members. Rejects as `join` does, and where P2P is disabled. */
+  /**
+   * Joins a room, and keeps a channel open to each of its members (SPEC.md, PP27).
+   *
+   * @throws As `join`. Also PeerageError `forbidden` if P2P is disabled.
+   *
+   * @example
+   * const mesh = await peer.mesh('lobby')
+   * mesh.on('message', (from, data) => console.log(from, data))
+   */
   async mesh(room: string, options: Waiting = {}): Promise<Mesh> {
     checkOptions(options, waitingKinds)
     const { p2p } = this
@@ -160,23 +249,27 @@ export class Peer {
     return new Mesh(this.#session, p2p, await Room.join(this.#session, room, options.signal))
   }
 
-  #rooms({ signal }: Waiting): ReturnType<Parts['rooms']> {
-    return this.#parts.rooms({ clock: this.#session.clock, signal })
+  #rooms({ signal }: Waiting): ReturnType<Modules['rooms']> {
+    return this.#modules.rooms({ clock: this.#session.clock, signal })
   }
 
   /**
-   * Gives the name back at once, and ends. Resolves when the node and the peers with a channel know, or after 2 s: offline,
-   * so long is tried to tell a node.
+   * Gives the name back, so that it is free at once, and closes the peer. Resolves when the node and the peers at the
+   * other ends of channels know, or after 2 s. While offline, it tries for 2 s to reach a node (protocol SPEC.md, WL7).
+   * Never rejects.
    */
   async leave(): Promise<void> {
-    if (this.#session.link.state.state === 'closed') return
+    if (this.#session.connector.state.state === 'closed') return
     await Promise.all([this.p2p?.close(), this.#session.leave()])
   }
 
-  /** Ends without giving the name back: within the grace of the tier, only the same identity can have it again. */
+  /**
+   * Closes the peer without giving the name back. For the node's grace time (setting `graceMs`), only a peer with the
+   * same secret can claim the name.
+   */
   close(): void {
     this.#session.carriers.inbox.flush()
-    this.#session.link.close()
+    this.#session.connector.close()
   }
 }
 

@@ -19,7 +19,7 @@ async function join(name: string): Promise<Peer> {
   return joining
 }
 
-/** One mounted component: renders as React does, and subscribes anew only when `subscribe` is another function. */
+/** One mounted component. Like React, it subscribes again only when `subscribe` is another function. */
 function mount<T>(component: (react: Parameters<typeof createHooks>[0]) => () => T): {
   shown: T[]
   subscriptions: number
@@ -45,7 +45,7 @@ function mount<T>(component: (react: Parameters<typeof createHooks>[0]) => () =>
   return mounted
 }
 
-test('usePeerState shows each state, and subscribes once', async () => {
+test('usePeerState renders each state, and subscribes once', async () => {
   const ann = await join('ann')
   const page = mount((react) => {
     const { usePeerState } = createHooks(react)
@@ -60,7 +60,7 @@ test('usePeerState shows each state, and subscribes once', async () => {
   expect(page.shown).toHaveLength(3)
 })
 
-test('usePresence watches while it is mounted, and not after', async () => {
+test('usePresence watches the name while its component is mounted, and not after', async () => {
   const ann = await join('ann')
   await join('bob')
   const page = mount((react) => {
@@ -79,7 +79,7 @@ test('usePresence watches while it is mounted, and not after', async () => {
   expect(page.shown).toHaveLength(4)
 })
 
-test('usePresence that got no answer asks the next connection', async () => {
+test('usePresence asks again on the next connection if it got no answer', async () => {
   const ann = await join('ann')
   await join('bob')
   tier.faults.loss = 1
@@ -97,7 +97,7 @@ test('usePresence that got no answer asks the next connection', async () => {
   expect(tier.sent.at(-1)).toEqual({ type: 'unwatch', names: ['bob'] })
 })
 
-test('usePresence that goes before the answer leaves nothing behind', async () => {
+test('usePresence watches nothing if its component unmounts before the answer', async () => {
   const ann = await join('ann')
   const page = mount((react) => {
     const { usePresence } = createHooks(react)

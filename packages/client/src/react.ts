@@ -1,10 +1,11 @@
 import { aText, check, objectWith } from './lib/check.js'
-import type { PeerState } from './tier/link.js'
+import type { PeerState } from './tier/connector.js'
 import type { Peer } from './peer.js'
 import type { Presence } from './tier/watches.js'
 
-/** The one part of React that is needed; Preact's `preact/compat` has it, too. */
+/** The part of React that `createHooks` needs. `preact/compat` has it, too. */
 export interface ReactLike {
+  /** React's hook of this name (React 18 and later). */
   useSyncExternalStore: <T>(
     subscribe: (changed: () => void) => () => void,
     snapshot: () => T,
@@ -12,10 +13,18 @@ export interface ReactLike {
   ) => T
 }
 
+/** The hooks that `createHooks` returns. */
 export interface Hooks {
-  /** The peer's state, current at each render. */
+  /**
+   * Returns `peer.state`, and renders the component again at each change.
+   * @throws TypeError if `peer` is not a Peer
+   */
   usePeerState: (peer: Peer) => PeerState
-  /** Where `name` stands, watched while a component shows it; undefined until the tier has answered. */
+  /**
+   * Returns the presence of `name` (online, away or offline), and renders the component again at each change. The name is
+   * watched while a component that uses the hook is mounted. Undefined until the node has answered.
+   * @throws TypeError if `peer` is not a Peer, or `name` is not a string
+   */
   usePresence: (peer: Peer, name: string) => Presence | undefined
 }
 
@@ -26,11 +35,25 @@ interface Store<T> {
   snapshot: () => T
 }
 
-/** Hooks for one copy of React: `const { usePeerState } = createHooks(React)`. */
+/**
+ * Makes React hooks. You pass your copy of React, so the SDK depends on none. Call it once, outside of components.
+ * @throws TypeError if `react` has no `useSyncExternalStore`
+ * @example
+ * import * as React from 'react'
+ * import { createHooks } from '@peerage/client/react'
+ *
+ * const { usePeerState, usePresence } = createHooks(React)
+ *
+ * function Bob({ peer }) {
+ *   const { state } = usePeerState(peer)
+ *   const bob = usePresence(peer, 'bob')
+ *   return <p>{state === 'online' ? `bob is ${bob?.state ?? '…'}` : state}</p>
+ * }
+ */
 export function createHooks(react: ReactLike): Hooks {
   check('react', react, objectWith('React 18 or later, or preact/compat', 'useSyncExternalStore'))
   const { useSyncExternalStore } = react
-  // React subscribes anew whenever `subscribe` is another function: one store for each peer and name.
+  // React subscribes again whenever `subscribe` is another function, so we keep one store for each peer and name.
   const stores = new WeakMap<Peer, Map<string, Store<Presence | undefined>>>()
   const states = new WeakMap<Peer, Store<PeerState>>()
 
@@ -68,7 +91,7 @@ function presenceStore(peer: Peer, name: string): Store<Presence | undefined> {
   return {
     snapshot: () => last,
     subscribe(changed) {
-      const hear = (presence: Presence | undefined): void => {
+      const receive = (presence: Presence | undefined): void => {
         if (presence?.name !== name) return
         last = presence
         changed()
@@ -80,13 +103,13 @@ function presenceStore(peer: Peer, name: string): Store<Presence | undefined> {
         peer.watch(name, { signal: end.signal }).then(
           (presence) => {
             release = () => peer.unwatch(name)
-            hear(presence)
+            receive(presence)
           },
-          // Refused, or no answer: nothing is watched, and the next connection is asked again.
+          // The node refused or did not answer, so nothing is watched. We ask again on the next connection.
           () => (release = () => {}),
         )
       }
-      const off = peer.on('presence', hear)
+      const off = peer.on('presence', receive)
       const offState = peer.on('state', ({ state }) => {
         if (state === 'online' && last === undefined) {
           release()

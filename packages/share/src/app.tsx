@@ -6,57 +6,59 @@ import type { Conversation } from './conversations.js'
 import { Conversations, explain } from './conversations.js'
 import { LinkView } from './link-view.js'
 
-type Tier =
+type PageState =
   | { state: 'joining' }
   | { state: 'joined'; peer: Peer; conversations: Conversations | undefined; link: Link }
   | { state: 'failed'; title: string; advice: string }
 
-/** What brought us here: a link to another page, this page's own one, or none. */
+/** The link that opened this page: to another page, to this page itself, or none. */
 type Link = 'others' | 'own' | 'none'
 
-/** The name in the link, where it has one. */
-const asked = (): string => new URLSearchParams(location.search).get('peer_id') ?? ''
+/** The name in the link, or ''. */
+const nameInLink = (): string => new URLSearchParams(location.search).get('peer_id') ?? ''
 
 export function App() {
-  const [tier, setTier] = useState<Tier>({ state: 'joining' })
+  const [page, setPage] = useState<PageState>({ state: 'joining' })
   const [online, setOnline] = useState(true)
   const [all, setAll] = useState<readonly Conversation[]>([])
 
   useEffect(() => {
     const leaving = new AbortController()
-    join(leaving.signal, setTier, setOnline, setAll).catch((error: unknown) => {
-      if (!leaving.signal.aborted) setTier({ state: 'failed', ...explain(error, '') })
+    join(leaving.signal, setPage, setOnline, setAll).catch((error: unknown) => {
+      if (!leaving.signal.aborted) setPage({ state: 'failed', ...explain(error, '') })
     })
     return () => leaving.abort()
   }, [])
 
-  const isCaller = tier.state === 'joined' && tier.link === 'others'
+  const isCaller = page.state === 'joined' && page.link === 'others'
   return (
     <main>
       <header>
         <h1>Peerage share</h1>
-        <p>Messages and files straight from one browser to another. Nothing is stored on a server.</p>
+        <p>
+          Send messages and files from one browser to another. They are encrypted, and no server stores them.
+        </p>
       </header>
-      <Status tier={tier} online={online} />
-      {tier.state === 'joined' && tier.conversations && !isCaller && <LinkView name={tier.peer.name} />}
-      {tier.state === 'joined' &&
+      <Status page={page} online={online} />
+      {page.state === 'joined' && page.conversations && !isCaller && <LinkView name={page.peer.name} />}
+      {page.state === 'joined' &&
         all.map((conversation) => (
           <ConversationView
             key={conversation.peer}
             conversation={conversation}
-            onCall={() => void tier.conversations?.call(conversation.peer)}
+            onCall={() => void page.conversations?.call(conversation.peer)}
           />
         ))}
-      {tier.state === 'joined' && tier.conversations && !isCaller && all.length === 0 && (
+      {page.state === 'joined' && page.conversations && !isCaller && all.length === 0 && (
         <p class="empty">
-          {tier.link === 'own' ? 'This is your own link.' : 'Nobody is here yet.'} Open the link in another
-          browser, or scan the code with a phone.
+          {page.link === 'own' ? 'This is your own link.' : 'Nobody has connected yet.'} Open the link in
+          another browser, or scan the code with a phone.
         </p>
       )}
-      {tier.state === 'joined' && isCaller && (
+      {page.state === 'joined' && isCaller && (
         <p class="aside">
-          You are <span class="name">{tier.peer.name}</span>.{' '}
-          <a href={location.pathname}>Share from here instead</a>
+          Your name is <span class="name">{page.peer.name}</span>.{' '}
+          <a href={location.pathname}>Share your own link instead</a>
         </p>
       )}
     </main>
@@ -65,7 +67,7 @@ export function App() {
 
 async function join(
   signal: AbortSignal,
-  setTier: (tier: Tier) => void,
+  setPage: (page: PageState) => void,
   setOnline: (online: boolean) => void,
   setAll: (all: readonly Conversation[]) => void,
 ): Promise<void> {
@@ -73,34 +75,38 @@ async function join(
   const peer = await connect(here.origin + here.pathname, { signal })
   peer.on('state', (state) => setOnline(state.state === 'online'))
   const conversations = peer.p2p ? new Conversations(peer.p2p, setAll) : undefined
-  const to = asked()
-  // A tab that keeps its name may be led to its own link.
+  const to = nameInLink()
+  // A reloaded tab keeps its name, so its address may be its own link.
   const link = to === '' ? 'none' : to === peer.name ? 'own' : 'others'
-  setTier({ state: 'joined', peer, conversations, link })
+  setPage({ state: 'joined', peer, conversations, link })
   if (link === 'others') await conversations?.call(to)
 }
 
-function Status({ tier, online }: { tier: Tier; online: boolean }) {
-  if (tier.state === 'failed')
+function Status({ page, online }: { page: PageState; online: boolean }) {
+  if (page.state === 'failed')
     return (
       <section class="card bad" role="alert">
-        <h2>{tier.title}</h2>
-        <p>{tier.advice}</p>
+        <h2>{page.title}</h2>
+        <p>{page.advice}</p>
         <button type="button" onClick={() => location.reload()}>
           Try again
         </button>
       </section>
     )
-  if (tier.state === 'joined' && !tier.conversations)
+  if (page.state === 'joined' && !page.conversations)
     return (
       <section class="card bad" role="alert">
-        <h2>P2P is switched off here</h2>
-        <p>This tier carries messages only, so no channel between two browsers can be opened.</p>
+        <h2>Connections between browsers are switched off</h2>
+        <p>This server offers no STUN or TURN server, so two browsers cannot connect to each other here.</p>
       </section>
     )
-  const isReady = tier.state === 'joined' && online
+  const isReady = page.state === 'joined' && online
   const text =
-    tier.state === 'joining' ? 'Connecting…' : online ? 'Connected to the tier' : 'Reconnecting to the tier…'
+    page.state === 'joining'
+      ? 'Connecting to the server…'
+      : online
+        ? 'Connected to the server'
+        : 'Reconnecting to the server…'
   return (
     <p class="status" role="status" data-state={isReady ? 'ready' : 'waiting'}>
       <span class="dot" aria-hidden="true" />

@@ -1,21 +1,22 @@
-const LOOSE_PARTS_MAX = 256
+/** How many chunks are kept before they are joined to one Blob. */
+const LOOSE_CHUNKS_MAX = 256
 
-/** What came of a file when its sender said that this was all of it. */
+/** The result of checking a received file. */
 export type Checked =
   | { ok: true; content: Blob; sha256: string | undefined }
-  /** In words for both sides. */
+  /** `why` is a text for the people on both sides. */
   | { ok: false; why: string }
 
-/** One file on its way here: its content so far. */
+/** A file that is being received, with its content so far. */
 export class Arrival {
-  /** Its number at its sender. */
+  /** The sender's number for the file. */
   readonly id: number
-  /** Its item here. */
+  /** The id of its item on this page. */
   readonly itemId: number
   readonly size: number
   moved = 0
-  readonly #parts: BlobPart[] = []
-  /** Parts since the last time they were put together: a large Blob may live on disk, many small parts do not. */
+  readonly #chunks: BlobPart[] = []
+  /** Chunks since the last join. A browser can keep a large Blob on disk, but not many small chunks. */
   #loose = 0
 
   constructor(id: number, itemId: number, size: number) {
@@ -24,35 +25,35 @@ export class Arrival {
     this.size = size
   }
 
-  /** False: it is longer than announced. */
+  /** Returns false if the file is longer than announced. */
   take(chunk: Uint8Array<ArrayBuffer>): boolean {
     if (this.moved + chunk.length > this.size) return false
     this.moved += chunk.length
-    this.#parts.push(chunk)
-    if (++this.#loose >= LOOSE_PARTS_MAX) {
-      this.#parts.splice(0, this.#parts.length, new Blob(this.#parts))
+    this.#chunks.push(chunk)
+    if (++this.#loose >= LOOSE_CHUNKS_MAX) {
+      this.#chunks.splice(0, this.#chunks.length, new Blob(this.#chunks))
       this.#loose = 0
     }
     return true
   }
 
-  /** Whether it is what its sender read. Never rejects. */
+  /** Whether the content is what the sender read. Never rejects. */
   async check(announced: string | undefined): Promise<Checked> {
-    if (this.moved !== this.size) return { ok: false, why: 'it was shorter than announced' }
-    const content = new Blob(this.#parts)
+    if (this.moved !== this.size) return { ok: false, why: 'the file was shorter than announced' }
+    const content = new Blob(this.#chunks)
     try {
       const sha256 = await digest(content)
       if (sha256 !== undefined && announced !== undefined && sha256 !== announced)
-        return { ok: false, why: 'its SHA-256 differs from the original' }
+        return { ok: false, why: 'the SHA-256 of the received file differs from the original' }
       return { ok: true, content, sha256 }
     } catch (error) {
-      // Such as a file that is too large to be in memory at once.
-      return { ok: false, why: `it could not be checked: ${textOf(error)}` }
+      // For example, the file does not fit into memory.
+      return { ok: false, why: `the file could not be checked: ${textOf(error)}` }
     }
   }
 }
 
-/** SHA-256 in hex. WebCrypto exists only on https: and localhost; undefined elsewhere. */
+/** The SHA-256 in lower-case hex. Undefined if there is no WebCrypto, which exists only on https: and localhost. */
 export async function digest(content: Blob): Promise<string | undefined> {
   const subtle: SubtleCrypto | undefined = globalThis.crypto.subtle
   if (subtle === undefined) return undefined

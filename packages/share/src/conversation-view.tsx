@@ -1,5 +1,6 @@
 import { useEffect, useId, useState } from 'preact/hooks'
 import type { Conversation, Standing } from './conversations.js'
+import { sentence } from './conversations.js'
 import type { FileEnd, Item } from './exchange.js'
 
 export function ConversationView({
@@ -43,15 +44,14 @@ function StandingView({ standing, onCall }: { standing: Standing; onCall: () => 
       return (
         <p class="status" role="status" data-state="waiting">
           <span class="dot" aria-hidden="true" />
-          Opening a channel…
+          Connecting to the other browser…
         </p>
       )
     case 'open':
       return (
         <p class="status" role="status" data-state="ready">
           <span class="dot" aria-hidden="true" />
-          Channel open, {standing.path}
-          {standing.sameLan ? ', same network' : ''}
+          Connected to the other browser{pathText(standing)}
         </p>
       )
     case 'closed':
@@ -59,10 +59,10 @@ function StandingView({ standing, onCall }: { standing: Standing; onCall: () => 
         <div class="row">
           <p class="status grow" role="status" data-state="closed">
             <span class="dot" aria-hidden="true" />
-            Channel closed: {standing.why}
+            Connection closed: {standing.why}
           </p>
           <button type="button" onClick={onCall}>
-            Call again
+            Connect again
           </button>
         </div>
       )
@@ -77,6 +77,12 @@ function StandingView({ standing, onCall }: { standing: Standing; onCall: () => 
         </div>
       )
   }
+}
+
+/** How the data travels, as far as it is known yet. */
+function pathText({ path, sameLan }: Standing & { stage: 'open' }): string {
+  const way = path === undefined ? '' : path === 'direct' ? ', directly' : ', through a relay server'
+  return sameLan ? `${way}, on the same network` : way
 }
 
 function Composer({
@@ -155,9 +161,7 @@ type FileItem = Item & { kind: 'file' }
 function FileMoving({ item: { mine, name, size, moved } }: { item: FileItem }) {
   if (moved < size)
     return <progress max={size} value={moved} aria-label={`${name}: ${percent(moved, size)}`} />
-  return (
-    <p class="hint">{mine ? 'Sent. Waiting until the other side has checked it…' : 'Here. Checking it…'}</p>
-  )
+  return <p class="hint">{mine ? 'Sent. The other browser is checking it…' : 'Received. Checking it…'}</p>
 }
 
 function FileEndView({ item: { mine, name }, end }: { item: FileItem; end: FileEnd }) {
@@ -172,12 +176,12 @@ function FileEndView({ item: { mine, name }, end }: { item: FileItem; end: FileE
   if (end.state === 'failed')
     return (
       <p class="why">
-        {mine ? 'Failed.' : 'Failed: nothing of it was kept.'} {sentence(end.why)}
+        {mine ? 'Failed.' : 'Failed. The received data was discarded.'} {sentence(end.why)}
       </p>
     )
   return (
     <div>
-      <p>{mine ? 'Complete: the other side has it all.' : 'Complete.'}</p>
+      <p>{mine ? 'Complete: the other browser has received it.' : 'Complete.'}</p>
       {url !== undefined && (
         <a href={url} download={name}>
           Save
@@ -185,7 +189,7 @@ function FileEndView({ item: { mine, name }, end }: { item: FileItem; end: FileE
       )}
       <p class="digest">
         {end.sha256 === undefined ? (
-          'No SHA-256: the browser computes it on https: pages only.'
+          'No SHA-256, because browsers compute it only on https pages.'
         ) : (
           <>
             SHA-256 <code>{end.sha256}</code>
@@ -194,10 +198,6 @@ function FileEndView({ item: { mine, name }, end }: { item: FileItem; end: FileE
       </p>
     </div>
   )
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!)]$/.test(text) ? '' : '.'}`
 }
 
 function percent(part: number, whole: number): string {

@@ -6,7 +6,7 @@ import { Conversations, explain } from './conversations.js'
 
 type Listener = (...args: never[]) => unknown
 
-/** A P2P controller of which a test says what happens. */
+/** A P2P controller whose events the test emits. */
 class FakeCalls {
   readonly #listeners = new Map<string, Listener>()
 
@@ -37,7 +37,7 @@ function fakeChannel(peer: string): Channel & { sent: unknown[] } {
   return channel as unknown as Channel & { sent: unknown[] }
 }
 
-it('keeps the newer of two channels to one peer, whichever end is heard first', async () => {
+it('keeps the newer of two channels to one peer, whichever end is reported first', async () => {
   const calls = new FakeCalls()
   let all: readonly Conversation[] = []
   const conversations = new Conversations(calls, (next) => (all = next))
@@ -57,11 +57,11 @@ it('keeps the newer of two channels to one peer, whichever end is heard first', 
   expect(all).toMatchObject([{ standing: { stage: 'closed', why: 'gone' }, exchange: undefined }])
 })
 
-it('says of a link with what is no name that it is the link, and not the tier', () => {
+it('says that a link with an invalid name is not valid', () => {
   const error = new PeerageError('bad-name', 'to must be printable')
   expect(explain(error, 'a\nb')).toEqual({
-    title: 'No name of a peer',
-    advice: 'Ask for a fresh link. (to must be printable)',
+    title: 'This link is not valid',
+    advice: 'Ask for a new link. (to must be printable)',
   })
-  expect(explain(new PeerageError('closed'), 'bob').title).toBe('Not connected any more')
+  expect(explain(new PeerageError('closed'), 'bob').title).toBe('This page is no longer connected')
 })

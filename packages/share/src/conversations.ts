@@ -3,10 +3,11 @@ import { ConnectError, PeerageError } from '@peerage/client'
 import type { Item } from './exchange.js'
 import { Exchange } from './exchange.js'
 
-/** Where this page and one other peer stand. */
+/** The state of the connection to one other peer. */
 export type Standing =
   | { stage: 'calling' }
-  | { stage: 'open'; path: 'direct' | 'relayed'; sameLan: boolean }
+  /** `path` is undefined until it is known. */
+  | { stage: 'open'; path: 'direct' | 'relayed' | undefined; sameLan: boolean }
   | { stage: 'closed'; why: string }
   | { stage: 'failed'; title: string; advice: string }
 
@@ -14,14 +15,14 @@ export interface Conversation {
   peer: string
   standing: Standing
   items: readonly Item[]
-  /** While a channel is open. */
+  /** Undefined while no channel is open. */
   exchange: Exchange | undefined
 }
 
-/** What conversations need of a P2P controller. */
+/** The part of the P2P controller that conversations use. */
 export type Calls = Pick<P2P, 'connect' | 'on'>
 
-/** One conversation a peer, in the order of their beginning. */
+/** The conversations of this page, one for each peer, oldest first. */
 export class Conversations {
   readonly #p2p: Calls
   readonly #onChange: (all: readonly Conversation[]) => void
@@ -46,12 +47,12 @@ export class Conversations {
   }
 
   #open(channel: Channel): void {
-    // A new channel may take the place of one whose end has not been heard yet.
-    this.#of(channel.peer)?.exchange?.close('another channel took the place of its channel')
+    // A new channel may replace one whose end has not been reported yet.
+    this.#of(channel.peer)?.exchange?.close('a new connection replaced this one')
     const before = this.#of(channel.peer)?.items ?? []
     this.#channels.set(channel.peer, channel)
     const exchange = new Exchange(channel, before, (items) => this.#put(channel.peer, { items }))
-    this.#put(channel.peer, { exchange, standing: { stage: 'open', path: 'direct', sameLan: false } })
+    this.#put(channel.peer, { exchange, standing: { stage: 'open', path: undefined, sameLan: false } })
     channel
       .info()
       .then(({ path, sameLan }) => {
@@ -64,7 +65,9 @@ export class Conversations {
     const { peer } = channel
     if (this.#channels.get(peer) !== channel) return
     this.#channels.delete(peer)
-    this.#of(peer)?.exchange?.close(`the channel ended before the file was complete and confirmed: ${why}`)
+    this.#of(peer)?.exchange?.close(
+      `the connection closed before the file was complete and confirmed: ${why}`,
+    )
     this.#put(peer, { standing: { stage: 'closed', why }, exchange: undefined })
   }
 
@@ -84,15 +87,15 @@ export class Conversations {
   }
 }
 
-/** An error in the words of whoever looks at the page. */
+/** A text about an error for the person who uses the page. */
 export function explain(error: unknown, peer: string): { title: string; advice: string } {
   if (error instanceof ConnectError) return explainStage(error, peer)
   if (error instanceof PeerageError && error.code === 'bad-name')
-    return { title: 'No name of a peer', advice: `Ask for a fresh link. (${error.message})` }
+    return { title: 'This link is not valid', advice: `Ask for a new link. (${error.message})` }
   if (error instanceof PeerageError && error.code === 'closed')
-    return { title: 'Not connected any more', advice: 'Reload this page.' }
+    return { title: 'This page is no longer connected', advice: 'Reload this page.' }
   if (error instanceof PeerageError)
-    return { title: `The tier refused: ${error.code}`, advice: error.message }
+    return { title: `Could not connect (${error.code})`, advice: sentence(error.message) }
   return { title: 'Something went wrong', advice: error instanceof Error ? error.message : String(error) }
 }
 
@@ -100,19 +103,27 @@ function explainStage({ stage, message }: ConnectError, peer: string): { title: 
   switch (stage) {
     case 'not-found':
       return {
-        title: 'Peer not found',
-        advice: `Nobody is here under the name ${peer}. Is the other page still open? Ask for a fresh link.`,
+        title: 'The other page was not found',
+        advice: `Nobody has the name ${peer} now. Is the other page still open? Ask for a new link.`,
       }
     case 'no-answer':
-      return { title: 'No answer', advice: `${peer} did not answer in time, or declined. (${message})` }
+      return { title: 'No answer', advice: `${peer} did not answer in time, or refused. (${message})` }
     case 'ice':
       return {
-        title: 'No path found (stage: ICE)',
-        advice: `The two networks let nothing through. Another network or a TURN server helps. (${message})`,
+        title: 'The networks block the connection',
+        advice: `The two browsers found no network path to each other (ICE). Try another network, or ask the operator of this server for a TURN server. (${message})`,
       }
     case 'dtls':
-      return { title: 'Not secured (stage: DTLS)', advice: `A path was found, but not secured. (${message})` }
+      return {
+        title: 'The connection could not be encrypted',
+        advice: `The browsers found a network path, but the encryption (DTLS) failed. Try again. (${message})`,
+      }
     case 'timeout':
-      return { title: 'Timed out', advice: `The channel did not open in time. Try again. (${message})` }
+      return { title: 'Timed out', advice: `The connection did not open in time. Try again. (${message})` }
   }
+}
+
+/** The text with a capital letter and a full stop. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!)]$/.test(text) ? '' : '.'}`
 }

@@ -6,13 +6,13 @@ import { readNote } from './note.js'
 
 type Data = string | Uint8Array<ArrayBuffer>
 
-/** Two ends of a channel in memory; what one sends, the other hears in a later turn. */
+/** The two ends of a channel in memory. The other end receives a message in a later microtask. */
 function pair(change: (data: Data) => Data = (data) => data): [Conduit, Conduit] {
   const listeners: ((data: Data) => void)[][] = [[], []]
   const end = (mine: number): Conduit => ({
     async send(data) {
       await Promise.resolve()
-      // A copy, as a network makes one: the sender may use its buffer again.
+      // Copy the data as a network does, because the sender may reuse its buffer.
       const copy = typeof data === 'string' ? data : data.slice()
       for (const listener of listeners[1 - mine] ?? []) listener(change(copy))
     },
@@ -24,7 +24,7 @@ function pair(change: (data: Data) => Data = (data) => data): [Conduit, Conduit]
   return [end(0), end(1)]
 }
 
-/** An exchange whose items can be waited for. */
+/** An exchange with a function that waits for its items. */
 function watched(conduit: Conduit) {
   let items: readonly Item[] = []
   const waiting = new Set<() => void>()
@@ -48,7 +48,7 @@ function watched(conduit: Conduit) {
 
 const MIB = 1024 * 1024
 
-/** A file of `size` bytes whose content from `goodBytes` on is what `read` says. */
+/** A file of `size` bytes. From `goodBytes` on, `read` supplies its content. */
 function brokenFile(size: number, goodBytes: number, read: () => Promise<ArrayBuffer>): File {
   const file = new File([new Uint8Array(size)], 'broken')
   const slice = file.slice.bind(file)
@@ -85,7 +85,7 @@ describe('Exchange', () => {
     ])
   })
 
-  it('says complete on neither side when a file arrives changed', async () => {
+  it('a file that is changed on the way is complete on neither side', async () => {
     const [near, far] = pair((data) => (typeof data === 'string' ? data : data.fill(0)))
     const alice = watched(near)
     const bob = watched(far)
@@ -96,7 +96,7 @@ describe('Exchange', () => {
       ])
   })
 
-  it('is complete for the sender only when the other side has checked the last byte', async () => {
+  it('a file is complete for the sender only after the other side has confirmed it', async () => {
     const [near, far] = pair()
     const alice = watched(near)
     const heard: Data[] = []
@@ -112,7 +112,7 @@ describe('Exchange', () => {
     expect(alice.items()).toMatchObject([{ end: { state: 'complete' } }])
   })
 
-  it('is not complete because the other side says so before the end', async () => {
+  it('a file is not complete if the other side confirms it before its end', async () => {
     const [near, far] = pair()
     const alice = watched(near)
     let isOut = false
@@ -126,9 +126,9 @@ describe('Exchange', () => {
   })
 
   it.each([
-    ['fails to be read', () => Promise.reject(new Error('it is gone'))],
-    ['is shorter by now', () => Promise.resolve(new ArrayBuffer(10))],
-  ])('a file that %s midway fails on both sides, and the next one is whole', async (_, read) => {
+    ['cannot be read', () => Promise.reject(new Error('it is gone'))],
+    ['becomes shorter', () => Promise.resolve(new ArrayBuffer(10))],
+  ])('a file that %s midway fails on both sides, and the next file is complete', async (_, read) => {
     const [near, far] = pair()
     const alice = watched(near)
     const bob = watched(far)
@@ -145,7 +145,7 @@ describe('Exchange', () => {
     }
   })
 
-  it('a file that the other side refuses midway is not sent on, and the next one is whole', async () => {
+  it('a file that the other side refuses midway is not sent any further, and the next file is complete', async () => {
     const [near, far] = pair()
     const alice = watched(near)
     const bob = watched(far)
@@ -161,7 +161,7 @@ describe('Exchange', () => {
       { name: 'next.txt', end: { state: 'complete' } },
     ])
     expect(chunks).toBeLessThan(10)
-    // Bob never refused it himself: for him its sender began another one.
+    // Bob's exchange did not refuse the file. For it, the sender began another file.
     expect(await bob.settled(2)).toMatchObject([
       { end: { state: 'failed' } },
       { name: 'next.txt', end: { state: 'complete' } },
@@ -182,7 +182,7 @@ describe('Exchange', () => {
         '{"type":"file","id":5,"name":"y","size":9,"mime":""}',
       ],
     ],
-  ] satisfies [string, Data[]][])('refuses what is %s, and tells its sender', async (why, messages) => {
+  ] satisfies [string, Data[]][])('refuses a file (%s), and tells its sender', async (why, messages) => {
     const [near, far] = pair()
     const bob = watched(far)
     const heard: Data[] = []
@@ -197,7 +197,7 @@ describe('Exchange', () => {
     ])
   })
 
-  it('drops what still comes of a file that it refused, and takes the next one', async () => {
+  it('drops further chunks of a refused file, and accepts the next file', async () => {
     const [near, far] = pair()
     const bob = watched(far)
     const next = [
@@ -214,7 +214,7 @@ describe('Exchange', () => {
     ])
   })
 
-  it('fails on both sides what is under way when the channel goes, and all that waited', async () => {
+  it('when the channel closes, the file under way and all waiting files fail on both sides', async () => {
     const [near, far] = pair()
     const alice = watched(near)
     const bob = watched(far)
@@ -236,7 +236,7 @@ describe('Exchange', () => {
     expect(bob.items()).toMatchObject([{ end: { state: 'failed', why: 'the channel closed' } }])
   })
 
-  it('a file that left, but was not confirmed when the channel went, is not complete', async () => {
+  it('a file that was sent, but not confirmed when the channel closed, is not complete', async () => {
     const [near] = pair()
     const alice = watched(near)
     await alice.exchange.sendFile(new File(['content'], 'a.txt'))
@@ -244,7 +244,7 @@ describe('Exchange', () => {
     expect(alice.items()).toMatchObject([{ end: { state: 'failed', why: 'the channel closed' } }])
   })
 
-  it('changes nothing any more once it is closed', async () => {
+  it('does not change any item once it is closed', async () => {
     const [near, far] = pair()
     const alice = watched(near)
     const bob = watched(far)
@@ -272,9 +272,9 @@ describe('readNote', () => {
     '{"type":"file","name":"x","size":1}',
     '{"type":"received","id":1.5}',
     '{"type":"shout","id":1}',
-  ])('takes nothing from %j', (text) => expect(readNote(text)).toBeUndefined())
+  ])('returns nothing for %j', (text) => expect(readNote(text)).toBeUndefined())
 
-  it('ignores a digest that is none', () => {
+  it('ignores an invalid digest', () => {
     expect(readNote('{"type":"end","id":1,"sha256":"<b>"}')).toEqual({
       type: 'end',
       id: 1,
@@ -282,7 +282,7 @@ describe('readNote', () => {
     })
   })
 
-  it('takes a reason, bounded', () => {
+  it('limits the length of a reason', () => {
     expect(readNote('{"type":"abort","id":1,"why":7}')).toEqual({
       type: 'abort',
       id: 1,

@@ -2,20 +2,20 @@ import { Arrival, digest, textOf } from './arrival.js'
 import type { Note } from './note.js'
 import { readNote, writeNote } from './note.js'
 
-/** What an exchange needs of a channel. */
+/** The part of a channel that an exchange uses. */
 export interface Conduit {
   send(data: string | Uint8Array<ArrayBuffer>): Promise<void>
   on(event: 'message', listener: (data: string | Uint8Array<ArrayBuffer>) => void): () => void
 }
 
-/** One entry of a conversation, as the page shows it. */
+/** One entry of a conversation on the page. */
 export type Item = { id: number; mine: boolean } & (
   | { kind: 'text'; text: string }
   | { kind: 'file'; name: string; size: number; moved: number; end: FileEnd | undefined }
 )
 /**
- * How a file's way ended; `complete`: its recipient has all of it, and has checked it. The digest is lower-case hex, or
- * undefined where the browser offers none.
+ * How the transfer of a file ended. `complete` means that the recipient has the whole file and has checked it. The
+ * digest is in lower-case hex. It is undefined if the browser cannot compute it.
  */
 export type FileEnd =
   | { state: 'complete'; sha256: string | undefined; content: Blob | undefined }
@@ -23,12 +23,12 @@ export type FileEnd =
 
 type FileItem = Item & { kind: 'file' }
 
-/** Well below the 256 KiB that a data channel's message may have everywhere. */
+/** Well below 256 KiB, the largest message that all browsers accept on a data channel. */
 const CHUNK_BYTES = 64 * 1024
-/** Read from disk at once, then sent in chunks. */
+/** How much of a file is read at once. It is then sent in chunks. */
 const SLICE_BYTES = 1024 * 1024
 
-/** Messages and files over one channel: both sides speak, files follow one another. */
+/** Exchanges messages and files over one channel, in both directions. Each side sends one file after the other. */
 export class Exchange {
   readonly #conduit: Conduit
   readonly #onChange: (items: readonly Item[]) => void
@@ -36,13 +36,13 @@ export class Exchange {
   #items: readonly Item[]
   #nextId: number
   #arrival: Arrival | undefined
-  /** Files leave one after the other, so that chunks need no name. */
-  #leaving: Promise<void> = Promise.resolve()
-  /** Files that have left, with their digests; the other side has not said yet what came of them. */
+  /** Files are sent one after the other, so that chunks need no file number. */
+  #sending: Promise<void> = Promise.resolve()
+  /** Files that were sent, with their digests, but are neither confirmed nor refused yet. */
   readonly #unconfirmed = new Map<number, string | undefined>()
   #closed = false
 
-  /** `items` are those of the channel before, which stay. */
+  /** `items` are those of the previous channel. They are kept. */
   constructor(conduit: Conduit, items: readonly Item[], onChange: (items: readonly Item[]) => void) {
     this.#items = items
     this.#nextId = items.length + 1
@@ -59,14 +59,17 @@ export class Exchange {
     this.#add({ id: this.#nextId++, mine: true, kind: 'text', text })
   }
 
-  /** Resolves when the file has left, or will not. Its item says how it ended: when the other side has confirmed it. */
+  /**
+   * Resolves when the file was sent or has failed. Its item shows the result, once the other side has confirmed or
+   * refused it.
+   */
   sendFile(file: File): Promise<void> {
     const item = this.#addFile(true, file.name, file.size)
-    this.#leaving = this.#leaving.then(() => this.#send(item, file))
-    return this.#leaving
+    this.#sending = this.#sending.then(() => this.#send(item, file))
+    return this.#sending
   }
 
-  /** The channel is gone: what was under way or not confirmed has failed. */
+  /** Ends the exchange, because the channel is closed. Files that are under way or not confirmed have failed. */
   close(why: string): void {
     this.#stop()
     this.#arrival = undefined
@@ -83,7 +86,7 @@ export class Exchange {
         const slice = await readSlice(file, at)
         for (let from = 0; from < slice.length; from += CHUNK_BYTES) {
           await this.#conduit.send(slice.subarray(from, from + CHUNK_BYTES))
-          // The other side may have refused it meanwhile.
+          // The other side may have refused the file meanwhile.
           if (this.#isOver(id)) return
         }
         this.#change(id, { moved: at + slice.length })
@@ -106,7 +109,7 @@ export class Exchange {
       case 'text':
         return this.#add({ id: this.#nextId++, mine: false, kind: 'text', text: note.text })
       case 'file':
-        this.#refuse('its sender began another file before the end of this one')
+        this.#refuse('the sender began another file before the end of this one')
         this.#arrival = new Arrival(note.id, this.#addFile(false, note.name, note.size).id, note.size)
         return
       case 'end': {
@@ -131,24 +134,24 @@ export class Exchange {
           this.#end(note.id, { state: 'failed', why: note.why })
         return
       case undefined:
-        return this.#refuse('the other side sent something unexpected')
+        return this.#refuse('the other browser sent an unexpected message')
     }
   }
 
-  /** What of a refused file is still under way has no arrival, and is dropped. */
+  /** Chunks of a refused file have no arrival, and are dropped. */
   #takeChunk(chunk: Uint8Array<ArrayBuffer>): void {
     const arrival = this.#arrival
     if (!arrival) return
     const before = arrival.moved
-    if (!arrival.take(chunk)) return this.#refuse('it was longer than announced')
-    // Often enough for a progress bar, not for every chunk of a large file.
+    if (!arrival.take(chunk)) return this.#refuse('the file was longer than announced')
+    // Update often enough for a progress bar, but not for every chunk of a large file.
     const { moved, size, itemId } = arrival
     const step = Math.max(SLICE_BYTES, size / 200)
     if (Math.floor(moved / step) !== Math.floor(before / step) || moved === size)
       this.#change(itemId, { moved })
   }
 
-  /** The arrival that its sender has ended; it arrives no more. */
+  /** The current arrival if it has this id. It is no longer the current one afterwards. */
   #arrivalOf(id: number): Arrival | undefined {
     const arrival = this.#arrival
     if (arrival?.id !== id) return undefined
@@ -170,7 +173,7 @@ export class Exchange {
     }
   }
 
-  /** The file that arrives is not kept, if one does. */
+  /** Refuses the file that is being received, if there is one. */
   #refuse(why: string): void {
     const arrival = this.#arrival
     this.#arrival = undefined
@@ -184,7 +187,7 @@ export class Exchange {
   }
 
   #tellIfOpen(note: Note): void {
-    // It fails only with the channel, and then both sides know.
+    // This fails only if the channel is closed, which both sides notice anyway.
     if (!this.#closed) this.#tell(note).catch(() => {})
   }
 
@@ -204,7 +207,7 @@ export class Exchange {
     return this.#items.some((item) => item.id === id && item.kind === 'file' && item.end !== undefined)
   }
 
-  /** The first end of a file is its end. */
+  /** Only the first end of a file counts. */
   #end(id: number, end: FileEnd): void {
     this.#unconfirmed.delete(id)
     if (!this.#isOver(id)) this.#change(id, { end })
@@ -219,14 +222,14 @@ export class Exchange {
   }
 }
 
-/** Reads the next bytes of a file. Rejects also when there are fewer by now than the file had when it was chosen. */
+/** Reads the next bytes of a file. Also rejects if the file has become shorter since it was chosen. */
 async function readSlice(file: File, at: number): Promise<Uint8Array<ArrayBuffer>> {
   const end = Math.min(at + SLICE_BYTES, file.size)
   const read = await file
     .slice(at, end)
     .arrayBuffer()
     .catch((error: unknown) => Promise.reject(unreadable(error)))
-  if (read.byteLength !== end - at) throw unreadable('it is shorter by now')
+  if (read.byteLength !== end - at) throw unreadable('the file has become shorter')
   return new Uint8Array(read)
 }
 
@@ -235,12 +238,12 @@ async function digestOf(file: File): Promise<string | undefined> {
     return await digest(file)
   } catch (cause) {
     const why =
-      'its SHA-256 could not be computed; was the file changed, or is it too large for this browser?'
+      'the SHA-256 of the file could not be computed; was the file changed, or is it too large for this browser?'
     throw new Error(why, { cause })
   }
 }
 
-/** What browsers say of it names permissions, and misleads. */
+/** Replaces the browser's own text, which misleads because it is about permissions. */
 function unreadable(cause: unknown): Error {
   return new Error('the file could not be read to its end; was it changed, moved or removed?', { cause })
 }

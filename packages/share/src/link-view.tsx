@@ -1,7 +1,9 @@
 import { useMemo, useRef, useState } from 'preact/hooks'
 import { encode } from 'uqr'
 
-/** This page's name, and the link that leads another browser to it. */
+const SELECTED = 'The link is selected. Press Ctrl+C or ⌘C to copy it.'
+
+/** This page's name, and the link with which another browser connects to it. */
 export function LinkView({ name }: { name: string }) {
   const link = new URL(`?${new URLSearchParams({ peer_id: name })}`, location.href.split(/[?#]/)[0]).href
   const field = useRef<HTMLInputElement>(null)
@@ -9,11 +11,11 @@ export function LinkView({ name }: { name: string }) {
 
   const copy = async (): Promise<void> => {
     field.current?.select()
-    // Clipboards are for https: and localhost alone; elsewhere the link is selected, ready to be copied.
-    if (!isSecureContext) return setNote('Selected. Press Ctrl+C or ⌘C to copy.')
+    // The clipboard is available only on https: and localhost. Elsewhere the link is selected, ready to be copied.
+    if (!isSecureContext) return setNote(SELECTED)
     await navigator.clipboard.writeText(link).then(
       () => setNote('Copied.'),
-      () => setNote('Selected. Press Ctrl+C or ⌘C to copy.'),
+      () => setNote(SELECTED),
     )
   }
 
@@ -21,7 +23,7 @@ export function LinkView({ name }: { name: string }) {
     <section class="card" aria-labelledby="link-title">
       <h2 id="link-title">Your link</h2>
       <p>
-        Your name is <span class="name">{name}</span>. Whoever opens this link gets a channel to this page.
+        Your name is <span class="name">{name}</span>. A browser that opens this link connects to this page.
       </p>
       <div class="row">
         <label class="grow">

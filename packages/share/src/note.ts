@@ -1,12 +1,12 @@
 /**
- * What goes as text over the channel; binary messages between `file` and `end` are the file. Each side numbers the
- * files that it sends; the other side answers each with `received` or `refused`.
+ * The text messages of a channel, as JSON. The binary messages between `file` and `end` are the content of the file.
+ * Each side numbers the files that it sends. The other side answers each file with `received` or `refused`.
  */
 export type Note =
   | { type: 'text'; text: string }
   | { type: 'file'; id: number; name: string; size: number; mime: string }
   | { type: 'end'; id: number; sha256: string | undefined }
-  /** The sender gives the file up. */
+  /** The sender gives up sending the file. */
   | { type: 'abort'; id: number; why: string }
   /** The recipient has the whole file, and has checked it. */
   | { type: 'received'; id: number }
@@ -14,7 +14,7 @@ export type Note =
   | { type: 'refused'; id: number; why: string }
 
 const NAME_MAX_LENGTH = 255
-/** One sentence for people. */
+/** Room for one sentence. */
 const WHY_MAX_LENGTH = 200
 const SHA256_PATTERN = /^[\da-f]{64}$/
 
@@ -22,7 +22,7 @@ export function writeNote(note: Note): string {
   return JSON.stringify(note)
 }
 
-/** Undefined: the other side speaks something else. */
+/** Returns undefined for a text that is not a note. */
 export function readNote(text: string): Note | undefined {
   let input: unknown
   try {

@@ -1,9 +1,9 @@
 import { limits } from '@peerage/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeBody, encodeBody, encodeParts, fits, joinParts, partsOf } from './body.js'
+import { decodeBody, encodeBody, encodeFragments, fits, joinFragments, fragmentCountOf } from './body.js'
 
-test('what is sent is what arrives: JSON, strings and bytes', () => {
+test('JSON, strings and bytes are decoded to what was encoded', () => {
   fc.assert(
     fc.property(fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary' }), fc.uint8Array()), (data) => {
       const body = encodeBody(data)
@@ -14,26 +14,27 @@ test('what is sent is what arrives: JSON, strings and bytes', () => {
   )
 })
 
-test('an ArrayBuffer and views of one arrive as the bytes that they show', () => {
+test('an ArrayBuffer and views of one are decoded to the bytes that they cover', () => {
   const { buffer } = new Uint8Array([0, 1, 2, 255])
   expect(decodeBody(encodeBody(buffer) ?? '')).toEqual(new Uint8Array([0, 1, 2, 255]))
   expect(decodeBody(encodeBody(new Uint8Array(buffer, 1, 2)) ?? '')).toEqual(new Uint8Array([1, 2]))
 })
 
-test('at the limit it fits, one more does not: text, bytes, and text that grows on the wire', () => {
+test('text, bytes, and text that grows on the wire fit up to the limit', () => {
   const most = limits.bodyLength - 1
   expect(encodeBody('x'.repeat(most))).toHaveLength(limits.bodyLength)
   expect(encodeBody('x'.repeat(most + 1))).toBeUndefined()
   const bytes = Math.floor((limits.bodyLength * 3) / 4) - 3
   expect(encodeBody(new Uint8Array(bytes))).toBeDefined()
   expect(encodeBody(new Uint8Array(bytes + 1))).toBeUndefined()
-  // Each of these is 3 bytes of UTF-8, or 2 when escaped: within the length, over the frame.
+  // Each of these is 3 bytes in UTF-8, or 2 when escaped. So the text is within the body limit, but over the frame
+  // limit.
   expect(encodeBody('漢'.repeat(30_000))).toBeUndefined()
   expect(encodeBody('"'.repeat(40_000))).toBeUndefined()
   expect(encodeBody('漢'.repeat(20_000))).toBeDefined()
 })
 
-test('what JSON cannot hold is a TypeError; what no SDK encodes is an error', () => {
+test('encoding data that JSON cannot hold is a TypeError; decoding a body that no SDK encodes is an error', () => {
   for (const data of [undefined, () => 1, Symbol('x'), 1n]) expect(() => encodeBody(data)).toThrow(TypeError)
   for (const body of ['', '{', 'x', 'b*', 'undefined']) expect(() => decodeBody(body)).toThrow(/./)
 })
@@ -44,24 +45,24 @@ test('a __proto__ key stays a key', () => {
   expect(data).not.toHaveProperty('admin')
 })
 
-test('[WD17] what is over a frame is cut into up to four that fit, and comes back whole', () => {
+test('[WD17] data larger than a frame is cut into up to four fragments that fit, and joined again', () => {
   const whole = (data: unknown): unknown => {
-    const parts = encodeParts(data) ?? []
-    expect(parts.length).toBeGreaterThan(1)
-    expect(parts.every(fits)).toBe(true)
-    expect(parts.map(partsOf)).toEqual([parts.length, ...parts.slice(1).map(() => 0)])
-    return decodeBody(joinParts(parts))
+    const bodies = encodeFragments(data) ?? []
+    expect(bodies.length).toBeGreaterThan(1)
+    expect(bodies.every(fits)).toBe(true)
+    expect(bodies.map(fragmentCountOf)).toEqual([bodies.length, ...bodies.slice(1).map(() => 0)])
+    return decodeBody(joinFragments(bodies))
   }
   for (const text of ['x'.repeat(150_000), '"'.repeat(60_000), '漢'.repeat(45_000), '🙂'.repeat(25_000)])
     expect(whole(text)).toBe(text)
   const bytes = Uint8Array.from({ length: 120_000 }, (_, i) => i % 251)
   expect(whole(bytes)).toEqual(bytes)
-  expect(encodeParts('small')).toEqual(['ssmall'])
-  expect(encodeParts('x'.repeat(200_000))).toBeUndefined()
-  expect(encodeParts(new Uint8Array(200_000))).toBeUndefined()
-  expect(partsOf('"a json text"')).toBeUndefined()
+  expect(encodeFragments('small')).toEqual(['ssmall'])
+  expect(encodeFragments('x'.repeat(200_000))).toBeUndefined()
+  expect(encodeFragments(new Uint8Array(200_000))).toBeUndefined()
+  expect(fragmentCountOf('"a json text"')).toBeUndefined()
   for (const forged of ['p', 'p9x', 'p1x', 'pxx', 'p-']) {
-    expect(partsOf(forged)).toBeUndefined()
+    expect(fragmentCountOf(forged)).toBeUndefined()
     expect(() => decodeBody(forged)).toThrow(/./)
   }
 })

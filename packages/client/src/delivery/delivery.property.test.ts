@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Session } from '../tier/session.js'
-import type { Carrier, SendResult, Stay } from './signaling.js'
+import type { Carrier, SendResult, Holder } from './signaling.js'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage, nameFrom, openPage } from '../testing/fake-page.js'
 import type { Page } from '../testing/fake-page.js'
@@ -41,18 +41,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
-/** A whole number of these fills the bound to its last character. */
+/** The bound on waiting characters is a multiple of this length. */
 const FLOOD = 'x'.repeat(32 * 1024)
 
 interface Handed {
-  /** The stay that got it, and which load of its page. */
-  stay: string
-  /** The run of the sender, and its count. */
+  /** The holder of the name that received it. */
+  holder: string
+  /** The page load of the sender. `count` numbers its messages. */
   run: string
   count: number
 }
 
-/** A few peers on a bad network, with everything that was sent and handed over. */
+/** A few peers on a bad network. Records every message that is sent or handed over. */
 class World {
   readonly clock = new FakeClock()
   readonly handed: Handed[] = []
@@ -60,7 +60,7 @@ class World {
   readonly tier: FakeTier
   readonly #pages = new Map<Who, { page: Page; storage: FakeStorage; run: string }>()
   readonly #aborts = new Map<Who, AbortController[]>()
-  /** Open channels by their two ends, and how each is closed. */
+  /** The functions that close the open channels, by the names of both ends. */
   readonly #channels = new Map<string, () => void>()
   #runs = 0
   #strangers = 0
@@ -76,10 +76,10 @@ class World {
     this.#pages.set(name, { page, storage, run: `${name}${++this.#runs}` })
     page.session.events.on('message', (_from, data) => {
       const [run, count] = String(data).split(':')
-      const stay = `${name}@${page.session.self.since}`
-      this.handed.push({ stay, run: run ?? '', count: Number(count) })
+      const holder = `${name}@${page.session.self.since}`
+      this.handed.push({ holder, run: run ?? '', count: Number(count) })
     })
-    void page.session.link.open()
+    void page.session.connector.open()
   }
 
   async step(next: Step): Promise<void> {
@@ -101,26 +101,26 @@ class World {
         current.page.unload()
         return this.load(next.who, current.storage)
       case 'replace':
-        // The grace is over, and a stranger takes the name.
+        // The grace time is over, and a stranger takes the name.
         this.#closeChannels(next.who)
         current.page.unload()
         this.tier.release(next.who)
         return this.load(next.who, new FakeStorage())
       case 'leave':
         this.#closeChannels(next.who)
-        current.page.session.link.send({ type: 'leave' })
+        current.page.session.connector.send({ type: 'leave' })
         await this.clock.advance(1)
         current.page.unload()
         return this.load(next.who, new FakeStorage())
     }
   }
 
-  /** Strangers fill what a peer holds with messages whose first never comes. */
+  /** Strangers fill a peer's inbox with messages whose predecessor never comes. */
   #flood(session: Session): void {
-    if (session.link.state.state !== 'online') return
+    if (session.connector.state.state !== 'online') return
     const { carriers, self } = session
-    const stay = { to: self.name, since: self.since }
-    const frame = { type: 'send', ...stay, stream: 'streamofeve', base: 1, kind: 'message' }
+    const to = { to: self.name, since: self.since }
+    const frame = { type: 'send', ...to, stream: 'streamofeve', base: 1, kind: 'message' }
     const nowhere: Carrier = { send: () => true }
     const send = (from: string, seq: number, body: string): boolean =>
       carriers.receive({ name: nameFrom(from), since: 1 }, { ...frame, seq, body }, nowhere)
@@ -128,7 +128,7 @@ class World {
     for (let i = 0; i < 100; i++) send(`mal${++this.#strangers}`, 2, 'x')
   }
 
-  /** Opens a channel between two peers, or closes it: what is on its way is lost. */
+  /** Opens a channel between two peers, or closes it. Closing it loses the frames in flight. */
   #toggle(one: Who, two: Who): void {
     const key = [one, two].sort().join(' ')
     const close = this.#channels.get(key)
@@ -137,10 +137,10 @@ class World {
       return close()
     }
     const [a, b] = [this.#pages.get(one)?.page.session, this.#pages.get(two)?.page.session]
-    if (a === b || a?.link.state.state !== 'online' || b?.link.state.state !== 'online') return
+    if (a === b || a?.connector.state.state !== 'online' || b?.connector.state.state !== 'online') return
     let open = true
-    const end = (from: Session, to: Session): { carrier: Carrier; stay: Stay } => ({
-      stay: { ...to.self },
+    const end = (from: Session, to: Session): { carrier: Carrier; holder: Holder } => ({
+      holder: { ...to.self },
       carrier: {
         send: (frame) => {
           if (!open) return false
@@ -162,8 +162,8 @@ class World {
     const ends = { a: end(a, b), b: end(b, a) }
     const carrierOf = (session: Session): Carrier => (session === a ? ends.a : ends.b).carrier
     const detach = [
-      a.carriers.attach(ends.a.stay, ends.a.carrier),
-      b.carriers.attach(ends.b.stay, ends.b.carrier),
+      a.carriers.attach(ends.a.holder, ends.a.carrier),
+      b.carriers.attach(ends.b.holder, ends.b.carrier),
     ]
     this.channels++
     this.#channels.set(key, () => {
@@ -197,12 +197,12 @@ class World {
 
   async end(): Promise<void> {
     await this.clock.advance(61_000)
-    for (const { page } of this.#pages.values()) page.session.link.close()
+    for (const { page } of this.#pages.values()) page.session.connector.close()
     await settled()
   }
 }
 
-test('[WD1] [WD4] [WD15] whatever the network and the channels do, each message is handed over at most once, in order, and its sender learns how it ended', async () => {
+test('[WD1] [WD4] [WD15] whatever the network and the channels do, each message is handed over at most once and in order, and its sender learns how it ended', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer(),
@@ -219,11 +219,11 @@ test('[WD1] [WD4] [WD15] whatever the network and the channels do, each message 
 
         const seen = new Set<string>()
         const latest = new Map<string, number>()
-        for (const { stay, run, count } of world.handed) {
+        for (const { holder, run, count } of world.handed) {
           const id = `${run}:${count}`
           expect(seen.has(id), `${id} handed over twice`).toBe(false)
           seen.add(id)
-          const pair = `${run}>${stay}`
+          const pair = `${run}>${holder}`
           expect(count, `order of ${pair}`).toBeGreaterThan(latest.get(pair) ?? 0)
           latest.set(pair, count)
         }
@@ -239,7 +239,7 @@ test('[WD1] [WD4] [WD15] whatever the network and the channels do, each message 
   )
 }, 120_000)
 
-test('[WD1] on a network that loses nothing, everything that is sent to a peer that stays is delivered', async () => {
+test('[WD1] on a network without losses, every message to a peer that remains online is delivered', async () => {
   const world = new World(7, 0, 0, 40)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(50)
@@ -250,7 +250,7 @@ test('[WD1] on a network that loses nothing, everything that is sent to a peer t
   expect(world.handed).toHaveLength(505)
 })
 
-test('[WD15] a stream that moves between server and channel while data flows loses and doubles nothing', async () => {
+test('[WD15] a stream that moves between server and channel while messages flow loses and repeats none', async () => {
   const world = new World(11, 0, 0, 60)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(100)
@@ -265,7 +265,7 @@ test('[WD15] a stream that moves between server and channel while data flows los
   expect(world.handed.map(({ count }) => count)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
 })
 
-test('[WD12] a peer that strangers flood all the time hears everything that others send it', async () => {
+test('[WD12] a peer that strangers flood all the time receives every message of others', async () => {
   const world = new World(7, 0, 0, 40)
   for (const name of NAMES) await world.load(name, new FakeStorage())
   await world.clock.advance(50)

@@ -39,13 +39,13 @@ const frame = {
 }
 const nowhere = { send: () => true }
 
-test('[WD13] a frame from a carrier has the sender that the carrier knows, whatever it says itself', () => {
+test('[WD13] the sender of a frame is the one that the carrier knows, whatever the frame says', () => {
   const { delivery, handed } = open()
   expect(delivery.receive(bob, { ...frame, from: 'eve' }, nowhere)).toBe(true)
   expect(handed).toEqual([['bob', 2, 'x']])
 })
 
-test('[WD13] a frame for another stay of this name, or one that is none, is refused', () => {
+test('[WD13] a frame for another holder of this name, or a malformed one, is refused', () => {
   const { delivery, handed } = open()
   const others = [
     { ...frame, since: 3 },
@@ -64,7 +64,7 @@ test('[WD13] a frame for another stay of this name, or one that is none, is refu
   expect(handed).toEqual([])
 })
 
-test('[WD13] [WD15] an acknowledgement over a carrier counts for the peer at its other end only', async () => {
+test('[WD13] [WD15] an acknowledgement over a carrier counts only for messages to the peer at its other end', async () => {
   const { delivery } = open()
   let end: string | undefined
   const message = { to: bob.name, kind: 'message', body: 'x', via: 'server', deadlineMs: 1_000 } as const
@@ -80,7 +80,7 @@ test('[WD13] [WD15] an acknowledgement over a carrier counts for the peer at its
   void delivery.outbox.send(message).then((result) => (end = result))
   await settled()
   const unread = { ...ack, acks: [{ ...ack.acks[0], next: 3, unread: '1' }] }
-  // [WD19] As over the server.
+  // [WD19] `unread` has the same meaning over a channel as over the server.
   delivery.receive(bob, unread, nowhere)
   await settled()
   expect(end).toBe('incompatible')

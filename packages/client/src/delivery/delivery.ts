@@ -3,21 +3,21 @@ import { decodeNodeMessage, isObject } from '@peerage/protocol'
 import { Inbox } from './inbox.js'
 import type { InboxOptions, Seen } from './inbox.js'
 import { Outbox } from './outbox.js'
-import type { Carrier, Carriers, OutboxOptions, Stay } from './signaling.js'
+import type { Carrier, Carriers, OutboxOptions, Holder } from './signaling.js'
 
-/** Both halves of delivery over all carriers. SPEC.md, Delivery. */
+/** The sending and the receiving half of delivery, over all carriers (native wire, SPEC.md, Delivery). */
 export class Delivery implements Carriers {
   readonly inbox: Inbox
   readonly outbox: Outbox
-  readonly #self: () => Stay
+  readonly #self: () => Holder
 
-  constructor(options: InboxOptions & OutboxOptions & { self: () => Stay; seen: Seen[] }) {
+  constructor(options: InboxOptions & OutboxOptions & { self: () => Holder; seen: Seen[] }) {
     this.inbox = new Inbox(options, options.seen)
     this.outbox = new Outbox(options)
     this.#self = options.self
   }
 
-  attach(to: Stay, carrier: Carrier): () => void {
+  attach(to: Holder, carrier: Carrier): () => void {
     return this.outbox.attach(to, carrier)
   }
 
@@ -25,11 +25,11 @@ export class Delivery implements Carriers {
     this.outbox.kick(to)
   }
 
-  /** What a `send` or `ack` frame of the other peer means here, once its sender is stamped [WD13]. */
-  receive(from: Stay, frame: unknown, carrier: Carrier): boolean {
+  /** Takes a `send` or `ack` frame. `from` is the sender that the carrier knows, whatever the frame says [WD13]. */
+  receive(from: Holder, frame: unknown, carrier: Carrier): boolean {
     if (!isObject(frame)) return false
     if (frame['type'] === 'ack') return this.#acks(from.name, frame['acks'])
-    // Bound to a stay of this name: an older page's messages are not for this one.
+    // A message is bound to one holder of this name. It must not reach a later holder.
     if (frame['type'] !== 'send' || frame['since'] !== this.#self().since) return false
     const read = decodeNodeMessage('message', { ...frame, from: from.name, since: from.since })
     if (!read.ok || read.value.type !== 'message') return false

@@ -18,7 +18,7 @@ let acks: Acked[][]
 let saves: number
 let listening: boolean
 let onHand: () => void
-/** Bodies that the application's SDK cannot read. */
+/** Whether the SDK cannot read this body. */
 let unreadable: (body: string) => boolean
 let inbox: Inbox
 const server: Carrier = {
@@ -70,7 +70,7 @@ function receive(
 
 const nexts = (): number[] => acks.flat().map(({ next }) => next)
 
-test('[WD4] what overtakes waits for what is before it; duplicates are dropped, and acknowledged again', async () => {
+test('[WD4] a message that overtakes another waits for it; duplicates are dropped, and acknowledged again', async () => {
   receive(2)
   receive(3)
   expect(handed).toEqual([])
@@ -86,7 +86,7 @@ test('[WD4] what overtakes waits for what is before it; duplicates are dropped, 
   expect(nexts()).toEqual([4])
 })
 
-test('[WD5] the first acknowledgement goes at once, the others in batches of 20 ms', async () => {
+test('[WD5] the first acknowledgement is sent at once, the others in batches of 20 ms', async () => {
   receive(1)
   expect(acks).toEqual([[{ to: 'ann', stream: 'streamofann', next: 2 }]])
   receive(2)
@@ -103,7 +103,7 @@ test('[WD5] the first acknowledgement goes at once, the others in batches of 20 
   expect(clock.pending).toBe(0)
 })
 
-test('[WD5] acknowledgements of signals wait for company', async () => {
+test('[WD5] acknowledgements of signals wait for the next batch', async () => {
   receive(1, { kind: 'signal' })
   expect(acks).toEqual([])
   await clock.advance(10)
@@ -113,7 +113,7 @@ test('[WD5] acknowledgements of signals wait for company', async () => {
   await clock.advance(20)
   receive(3, { kind: 'signal' })
   expect(acks).toHaveLength(1)
-  // A message's goes at once, and takes them along.
+  // The acknowledgement of a message goes at once, in one frame with those of the signals.
   receive(1, { from: 'cas', stream: 'streamofcas' })
   expect(acks).toHaveLength(2)
   expect(acks.at(-1)).toHaveLength(2)
@@ -130,7 +130,7 @@ test('[WD5] signals do not make the acknowledgement of a message wait', async ()
   expect(acks).toHaveLength(before + 1)
 })
 
-test('[WD5] half a window is acknowledged without waiting', () => {
+test('[WD5] half a window is acknowledged without a wait', () => {
   for (let seq = 1; seq <= 64; seq++) receive(seq)
   expect(nexts()).toEqual([2, 34])
 })
@@ -142,7 +142,7 @@ test('[WD5] no frame holds more than 64 acknowledgements', async () => {
   expect(acks.map((one) => one.length)).toEqual([1, 64, 36])
 })
 
-test('[WD7] what was handed over is saved before it is acknowledged, and not handed over after a reload', () => {
+test('[WD7] a handed-over message is saved before it is acknowledged, and not handed over again after a reload', () => {
   receive(1)
   expect(saves).toBe(1)
   receive(2)
@@ -186,7 +186,7 @@ test('[WD8] a listener that adds another listener gets no message twice', () => 
   expect(handed).toEqual(['1', '2'])
 })
 
-test('[WD9] what its sender gave up is skipped, and not handed over late', () => {
+test('[WD9] a message that its sender gave up is skipped, and never handed over late', () => {
   receive(3)
   receive(4)
   receive(6)
@@ -198,7 +198,7 @@ test('[WD9] what its sender gave up is skipped, and not handed over late', () =>
   expect(handed).toEqual(['5', '6', '7'])
 })
 
-test('[WD12] sequence numbers from the past, from the far future, and below their base do nothing', async () => {
+test('[WD12] sequence numbers from the past, from the far future, and below their base have no effect', async () => {
   receive(1)
   receive(66)
   receive(Number.MAX_SAFE_INTEGER)
@@ -212,7 +212,7 @@ test('[WD12] sequence numbers from the past, from the far future, and below thei
   expect(nexts().at(-1)).toBe(3)
 })
 
-test('[WD12] no seq makes this peer acknowledge with a number that is none', async () => {
+test('[WD12] no seq makes this peer acknowledge with an invalid number', async () => {
   const last = Number.MAX_SAFE_INTEGER
   receive(last, { base: last })
   receive(last - 1, { base: last - 1 })
@@ -221,14 +221,14 @@ test('[WD12] no seq makes this peer acknowledge with a number that is none', asy
   expect(handed).toEqual([`${last - 1}`])
 })
 
-test('[WD12] the window ahead is kept: its last message counts, one more does not', () => {
+test('[WD12] messages up to the end of the window are kept, and none after it', () => {
   receive(64)
   receive(65)
   for (let seq = 1; seq < 64; seq++) receive(seq)
   expect(handed).toHaveLength(64)
 })
 
-test('[WD12] one sender cannot push out what is remembered of another', () => {
+test('[WD12] one sender cannot push out the streams of another', () => {
   receive(1)
   for (let i = 0; i < 10_000; i++) receive(1, { from: 'eve', stream: `eve${String(i).padStart(8, '0')}` })
   receive(1)
@@ -236,7 +236,7 @@ test('[WD12] one sender cannot push out what is remembered of another', () => {
   expect(inbox.seen()).toHaveLength(17)
 })
 
-test('[WD12] the senders that are remembered are bounded', () => {
+test('[WD12] the number of remembered senders is bounded', () => {
   listening = false
   for (let i = 0; i < 5_000; i++) receive(2, { from: `p${i}`, body: 'x' })
   expect(inbox.seen()).toHaveLength(1_024)
@@ -245,7 +245,7 @@ test('[WD12] the senders that are remembered are bounded', () => {
   expect(inbox.seen()).toHaveLength(4_096 + 1_024)
 })
 
-test('[WD12] senders of whom nothing was handed over push out nobody of whom something was', () => {
+test('[WD12] senders without a handed-over message never push out senders with one', () => {
   receive(1)
   for (let i = 0; i < 10_000; i++) receive(2, { from: `eve${i}`, body: 'x' })
   receive(1)
@@ -255,7 +255,7 @@ test('[WD12] senders of whom nothing was handed over push out nobody of whom som
 
 const big = 'x'.repeat(48 * 1024)
 
-test('[WD12] whatever is held of others, the next in order is taken', () => {
+test('[WD12] the next message in order is taken, however much others hold', () => {
   for (let seq = 2; seq <= 64; seq++)
     for (const from of ['eve', 'mal', 'zed']) receive(seq, { from, body: big })
   for (let i = 0; i < 500; i++) receive(2, { from: `eve${i}`, body: big })
@@ -263,25 +263,25 @@ test('[WD12] whatever is held of others, the next in order is taken', () => {
   expect(handed).toHaveLength(10)
 })
 
-test('[WD12] over the bound, who holds most loses its newest; it comes again and misses nothing', () => {
+test('[WD12] over the bound, the sender that holds most loses its newest messages; they come again, and none is missed', () => {
   for (let i = 0; i < 5; i++) for (let seq = 2; seq <= 60; seq++) receive(seq, { from: `eve${i}`, body: big })
-  // Overtaken on its way: it waits, and is not what is pushed out.
+  // These arrive in reverse order. They wait, and are not dropped.
   for (const seq of [3, 2, 1]) receive(seq, { body: `${seq}` })
   expect(handed).toEqual(['1', '2', '3'])
   handed = []
   receive(4, { body: 'p4a' })
   for (let seq = 2; seq <= 64; seq++) receive(seq, { from: 'mal', body: big })
-  for (const part of [5, 6, 7]) receive(part, { body: `p0${big.slice(2)}` })
+  for (const seq of [5, 6, 7]) receive(seq, { body: `p0${big.slice(2)}` })
   expect(handed).toHaveLength(1)
   handed = []
   for (let seq = 1; seq <= 60; seq++) receive(seq, { from: 'eve0', body: big })
   expect(handed).toHaveLength(60)
 })
 
-/** The parts of one message that is as large as one may be. */
+/** The fragments of a message of the maximum size. */
 const whole = ['p4', 'p0', 'p0', 'p0'].map((mark) => `${mark}${big.slice(2)}`)
 
-test('[WD12] a message in parts gets through while strangers hold just less than its sender, behind gaps', () => {
+test('[WD12] a message in fragments gets through while strangers hold just less than its sender, behind gaps', () => {
   const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
   for (const from of strangers) for (const seq of [2, 3, 4]) receive(seq, { from, body: big.slice(1) })
   for (const [i, body] of whole.entries()) {
@@ -291,20 +291,20 @@ test('[WD12] a message in parts gets through while strangers hold just less than
   expect(handed).toHaveLength(1)
 })
 
-test('[WD12] a message in parts gets through while strangers hold beginnings that they never end', () => {
+test('[WD12] a message in fragments gets through while strangers hold first fragments of messages that they never complete', () => {
   const strangers = Array.from({ length: 40 }, (_, i) => `eve${i}`)
   for (const from of strangers)
     for (const seq of [1, 2, 3]) receive(seq, { from, body: whole[seq - 1] ?? '' })
   for (const [i, body] of whole.entries()) {
     receive(i + 1, { body })
-    // What they hold they send again, and more behind it: neither is progress.
+    // Duplicates, and messages behind a gap: neither is progress.
     for (const from of strangers.slice(-20)) for (const seq of [1, 5, 6]) receive(seq, { from, body: big })
   }
   expect(handed).toHaveLength(1)
 })
 
-test('[WD12] what waits in order without its beginning having come in order is bounded, too', () => {
-  // Three behind a gap, which the base then closes: the fourth part never comes.
+test('[WD12] fragments that came behind a gap, which was then closed, are bounded, too', () => {
+  // Three fragments come behind a gap. A new base then closes the gap. The fourth fragment never comes.
   const strangers = Array.from({ length: 60 }, (_, i) => `eve${i}`)
   for (const from of strangers) {
     for (const seq of [2, 3, 4]) receive(seq, { from, body: whole[seq - 2] ?? '' })
@@ -315,7 +315,7 @@ test('[WD12] what waits in order without its beginning having come in order is b
   expect(handed.length).toBeGreaterThan(20)
 })
 
-test('[WD12] room for one message is found in as many steps, however many senders hold something', () => {
+test('[WD12] making room for a message takes the same number of steps, however many senders have waiting messages', () => {
   const stepsWith = (senders: number): number => {
     inbox = open()
     const body = 'x'.repeat((4 * 1024 * 1024) / senders - 256)
@@ -340,14 +340,14 @@ test('[WD12] room for one message is found in as many steps, however many sender
   expect(stepsWith(1_000)).toBeLessThan(few + 10)
 })
 
-test('[WD12] empty messages that wait are bounded, too', () => {
+test('[WD12] empty waiting messages are bounded, too', () => {
   for (let sender = 0; sender < 1_000; sender++)
     for (let seq = 2; seq <= 64; seq++) receive(seq, { from: `eve${sender}`, body: '' })
   for (let sender = 0; sender < 1_000; sender++) receive(1, { from: `eve${sender}`, body: '' })
   expect(handed.length - 1_000).toBeLessThanOrEqual((4 * 1024 * 1024) / 256)
 })
 
-test('[WD12] what waits of a stay ends with it; what was handed over of it does not come again', () => {
+test('[WD12] the waiting messages of a holder are dropped at its end; its handed-over messages are not handed over again', () => {
   receive(1)
   receive(3)
   receive(1, { since: 4, stream: 'another_one', body: 'of the next' })
@@ -356,7 +356,7 @@ test('[WD12] what waits of a stay ends with it; what was handed over of it does 
   expect(handed).toEqual(['1', 'of the next', '2'])
 })
 
-test('[WD12] what waits is bounded in characters, and what was let go makes room', () => {
+test('[WD12] waiting messages are bounded in characters, and dropped ones make room', () => {
   listening = false
   const body = 'x'.repeat(48 * 1024)
   for (let sender = 0; sender < 200; sender++) receive(1, { from: `p${sender}`, body })
@@ -368,7 +368,7 @@ test('[WD12] what waits is bounded in characters, and what was let go makes room
   expect(handed).toHaveLength(200)
 })
 
-test('[WD15] the acknowledgement goes back the way the message came, else through the server', async () => {
+test('[WD15] the acknowledgement goes over the carrier of the message, else through the server', async () => {
   let open = true
   const channel: Carrier = {
     send: (frame) => {
@@ -385,7 +385,7 @@ test('[WD15] the acknowledgement goes back the way the message came, else throug
   expect(acks.flat()).toMatchObject([{}, { stream: 'streamofann', next: 3 }])
 })
 
-test('[WD9] what was given up makes room', () => {
+test('[WD9] messages that were given up make room', () => {
   const body = 'x'.repeat(48 * 1024)
   for (let round = 0; round < 10; round++)
     for (let seq = 2; seq <= 60; seq++) receive(round * 100 + seq, { base: round * 100 + 1, body })
@@ -400,7 +400,7 @@ test('[WD9] what was given up makes room', () => {
   expect(handed).toHaveLength(51 + 80)
 })
 
-test('[WD17] a message in parts is handed over whole, and acknowledged then; of a broken one nothing is', async () => {
+test('[WD17] a message in fragments is handed over as a whole, and acknowledged then; an incomplete one is not handed over', async () => {
   receive(1, { body: 'p3"a' })
   receive(3, { body: 'p0c"' })
   receive(4, { body: 'four' })
@@ -410,19 +410,19 @@ test('[WD17] a message in parts is handed over whole, and acknowledged then; of 
   expect(handed).toEqual(['"abc"', 'four'])
   await clock.advance(20)
   expect(nexts().at(-1)).toBe(5)
-  // Its first part was given up: the rest is passed over, and what follows is not held up.
+  // The first fragment was given up: the rest is skipped, and does not hold up the next message.
   receive(6, { base: 6, body: 'p0tail' })
   receive(7, { base: 6, body: 'seven' })
   expect(handed.slice(2)).toEqual(['seven'])
 })
 
-test('[WD19] what cannot be read is acknowledged as such, again with a duplicate, until it is settled; the rest goes on', async () => {
+test('[WD19] an unreadable message is acknowledged as unreadable, also when it comes again, until it is settled; others are not affected', async () => {
   unreadable = (body) => body === '2' || body === '4'
   for (let seq = 1; seq <= 5; seq++) receive(seq)
   expect(handed).toEqual(['1', '3', '5'])
   await clock.advance(20)
   const ack = { to: 'ann', stream: 'streamofann' }
-  // Of 5, 4, 3, 2, 1 from the lowest bit: the second and the fourth.
+  // From the lowest bit on, the bits are those of 5, 4, 3, 2 and 1: 4 and 2 could not be read.
   expect(acks.flat()).toEqual([
     { ...ack, next: 2 },
     { ...ack, next: 6, unread: 'a' },
@@ -438,18 +438,18 @@ test('[WD19] what cannot be read is acknowledged as such, again with a duplicate
   expect(acks.flat().at(-1)).toEqual({ ...ack, next: 8 })
 })
 
-test('[WD19] a whole window that cannot be read is said in 16 digits, and more push out the oldest', async () => {
+test('[WD19] a whole window of unreadable messages takes 16 digits, and further messages push out the oldest bits', async () => {
   unreadable = () => true
   for (let seq = 1; seq <= 100; seq++) receive(seq, { base: Math.max(1, seq - 63) })
   await clock.advance(20)
   expect(acks.flat().at(-1)).toMatchObject({ next: 101, unread: 'f'.repeat(16) })
-  // One whose sender never settles anything: nothing grows.
+  // This sender never settles anything. The number of digits does not grow.
   for (let seq = 101; seq <= 300; seq++) receive(seq)
   await clock.advance(20)
   expect(acks.flat().at(-1)).toMatchObject({ next: 301, unread: 'f'.repeat(16) })
 })
 
-test('[WD7] [WD19] a reloaded page still says what could not be read', async () => {
+test('[WD7] [WD19] a reloaded page still reports the unreadable messages', async () => {
   unreadable = () => true
   receive(1)
   unreadable = () => false
@@ -460,7 +460,7 @@ test('[WD7] [WD19] a reloaded page still says what could not be read', async () 
   receive(1)
   await clock.advance(20)
   expect(acks.flat()).toMatchObject([{ next: 3, unread: '2' }])
-  // What was stored is input like any other.
+  // Stored values are checked like any other input.
   for (const wrong of ['x', '', 'f'.repeat(17)]) {
     inbox = open([[nameFrom('ann'), 'streamofann', 3, clock.now(), wrong]])
     acks.length = 0
@@ -470,13 +470,13 @@ test('[WD7] [WD19] a reloaded page still says what could not be read', async () 
   }
 })
 
-test('[WD17] [WD19] of a message in parts that cannot be read none is delivered; nor is what no SDK sends', async () => {
+test('[WD17] [WD19] all fragments of an unreadable message count as unreadable, and so do fragments that no SDK sends', async () => {
   unreadable = (body) => body === 'whole' || body === 'p2alone'
   receive(1, { body: 'p2who' })
   receive(2, { body: 'p0le' })
   await clock.advance(20)
   expect(acks.flat().at(-1)).toMatchObject({ next: 3, unread: '3' })
-  // A first part before a message, and a rest without a beginning.
+  // A first fragment followed by a whole message, and a later fragment without a first one.
   receive(3, { base: 3, body: 'p2alone' })
   receive(4, { base: 3, body: 'p0rest' })
   receive(5, { base: 3, body: 'p2alone' })

@@ -2,70 +2,79 @@ import type { ErrorCode, Kind, Name, NodeMessageOf, PeerMessageOf, PresenceState
 import { onAbort } from '../lib/abort.js'
 import type { Timer } from '../lib/clock.js'
 import type { Carrier, Outgoing, OutboxOptions, SendResult } from './signaling.js'
-import { WINDOW, isUnread, readUnread } from './unread.js'
+import { WINDOW, isUnread, parseUnread } from './unread.js'
 
-/** Resend what is unacknowledged after this, doubling to the second, with a quarter of jitter [WD10]. */
+/**
+ * Resend unacknowledged messages after this wait, which doubles up to the second value, with a quarter of jitter
+ * [WD10].
+ */
 const RESEND_FIRST_MS = 2_000
 const RESEND_MOST_MS = 8_000
-/** After giving a message up, the recipient is told (by `base`) this soon, so that later ones need not wait. */
+/**
+ * How soon the recipient learns (from `base`) that a message was given up, so that later messages need not wait for it.
+ */
 const SKIP_MS = 50
-/** News of one recipient wakes at most this often: a tier that says online and away in turn must not be flooded. */
+/**
+ * Presence changes of a recipient cause a resend at most this often, in case presence flips between online and away.
+ */
 const WAKE_MS = 1_000
-/** Unacknowledged characters on their way to one recipient: below what a node buffers for a slow consumer. */
+/** Unacknowledged characters in flight to one recipient. Less than a node buffers for a slow consumer. */
 const WINDOW_CHARS = 256 * 1024
 
-/** The channels that are open, by the name at their other end. */
+/** The open channels, by the name of the other peer. */
 export type Channels = ReadonlyMap<Name, { since: number; carrier: Carrier }>
 
-/** A message that is not settled yet. */
+/** An unsettled message. */
 interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
   seq: number
-  /** To be transmitted, for the first time or again. */
+  /** Whether it is to be transmitted, for the first time or again. */
   due: boolean
   tries: number
-  /** How many of these a node kept back for its limits. */
+  /** How many of the tries a node held back because of a rate limit. */
   limited: number
-  /** Whether a channel ever carried it: then only the recipient knows what became of it. */
+  /** Whether it was ever sent over a channel. If so, no node can tell whether it arrived. */
   channeled: boolean
   end: (result: SendResult) => void
 }
 
-/** How a notice ends a message; any other: it is kept, and tried again. */
-export const verdicts: Partial<Record<ErrorCode, SendResult>> = {
+/** How a notice ends a message. After a notice with any other code, the message is kept and sent again. */
+export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
-  // Not to be told from an absent name.
+  // To this peer, a name that it may not reach is the same as a name without a holder.
   forbidden: 'unavailable',
   incompatible: 'incompatible',
   'relay-refused': 'relay-refused',
   'too-large': 'too-large',
 }
 
-/** Everything on its way to one recipient, of one kind: signals never wait behind messages. */
+/**
+ * All unsettled messages of one kind for one recipient. Each kind has its own line, so signals never wait for messages.
+ */
 export class Line {
   readonly to: Name
   readonly kind: Kind
-  /** Another one for each stay. */
+  /** The stream's id. There is a new one for each holder of the name. */
   stream: string
-  /** By seq. A new list whenever one is settled: whoever walks the old one may settle as it goes. */
+  /** Ordered by seq. Settling a message replaces the list, so a loop over it may settle messages. */
   held: Held[] = []
   readonly #options: OutboxOptions
   readonly #channels: Channels
   /**
-   * The stay that the stream is bound to [WD2]; absent: to be looked up. `away`: only the first message probes, presence
-   * or its acknowledgement wakes the rest.
+   * The holder of the name that the stream is bound to [WD2]. Undefined until it is looked up. While it is `away`, only
+   * the first message is sent; its acknowledgement, or a presence change, releases the rest.
    */
-  #stay: { since: number; away: boolean } | undefined
-  /** The stay that is known to be over. */
+  #holder: { since: number; away: boolean } | undefined
+  /** The `since` of a former holder, which a lookup may still return for a moment. */
   #gone: number | undefined
   #looking = false
-  /** The highest seq given out, and the highest ever transmitted. */
+  /** The highest assigned seq, and the highest transmitted one. */
   #last = 0
   #sent = 0
   #resendMs = RESEND_FIRST_MS
-  /** When news of the recipient last set off a resend. */
+  /** When a presence change of the recipient last caused a resend. */
   #wokenAt = -Infinity
   #resend: Timer | undefined
-  /** Runs while the recipient is to hear of a new base. */
+  /** Runs while the recipient still has to learn the new base. */
   #skip: Timer | undefined
 
   constructor(to: Name, kind: Kind, options: OutboxOptions, channels: Channels) {
@@ -80,9 +89,9 @@ export class Line {
     return this.held.length === 0 && !this.#looking
   }
 
-  /** One message more; `ended` hears once how it ended, perhaps at once. */
+  /** Adds a message. `ended` is called once with how it ended, perhaps before this returns. */
   add({ body, handshake, via, signal, deadlineMs }: Outgoing, ended: (result: SendResult) => void): void {
-    const timer = this.#options.clock.after(deadlineMs, () => held.end(lateVerdictOf(held)))
+    const timer = this.#options.clock.after(deadlineMs, () => held.end(lateResultOf(held)))
     const ignore = onAbort(signal, () => held.end('aborted'))
     const held: Held = {
       seq: ++this.#last,
@@ -109,28 +118,28 @@ export class Line {
   }
 
   acked({ next, unread }: Pick<NodeMessageOf<'acked'>, 'next' | 'unread'>): void {
-    // An acknowledgement of what was never transmitted is nobody's: ignored [WD12].
+    // Ignore an acknowledgement of messages that were never transmitted [WD12].
     if (next > this.#sent + 1) return
     const settled = this.held.filter(({ seq }) => seq < next)
     if (settled.length === 0) return
     const wasAway = this.#isAway
     this.#resendMs = RESEND_FIRST_MS
     this.#setAway(false)
-    const bits = readUnread(unread)
+    const bits = parseUnread(unread)
     for (const held of settled) held.end(isUnread(bits, next, held.seq) ? 'incompatible' : 'delivered')
     this.wake(wasAway)
     const [head] = this.held
-    // A message in between was given up: the recipient waits for it until it hears of the new base.
+    // A message in between was given up. The recipient waits for it until it learns the new base.
     if (head !== undefined && head.tries > 0 && head.seq > next) this.#skipSoon()
   }
 
   notice({ seq, code }: Pick<NodeMessageOf<'notice'>, 'seq' | 'code'>): void {
     const held = this.held.find((one) => one.seq === seq)
     if (held === undefined) return
-    const verdict = verdicts[code]
-    if (verdict === 'unavailable') this.#over(held)
-    else if (verdict === 'incompatible') this.#endAll(verdict)
-    else if (verdict !== undefined) held.end(verdict)
+    const result = noticeResults[code]
+    if (result === 'unavailable') this.#rebind(held)
+    else if (result === 'incompatible') this.#endAll(result)
+    else if (result !== undefined) held.end(result)
     else if (code === 'away') this.#setAway(true)
     else if (code === 'rate-limited') held.limited++
   }
@@ -139,25 +148,25 @@ export class Line {
     const now = this.#options.clock.now()
     if (!this.#isAway || state === 'away' || Math.abs(now - this.#wokenAt) < WAKE_MS) return
     this.#wokenAt = now
-    // Of one that is gone, the fresh look-up of the next probe decides, not the notification.
+    // If the recipient seems offline, we still send one message: its fresh lookup decides, not the notification.
     this.#setAway(state === 'offline')
     this.restart()
   }
 
-  /** A channel to this stay is open. */
+  /** Called when a channel to this holder of the name has opened. */
   attached(since: number): void {
     const wasAway = this.#isAway
-    if (this.#stay?.since === since) this.#setAway(false)
+    if (this.#holder?.since === since) this.#setAway(false)
     this.wake(wasAway)
   }
 
-  /** Everything goes out again, and the waits begin anew. */
+  /** Sends everything again, and resets the resend wait. */
   restart(): void {
     this.#resendMs = RESEND_FIRST_MS
     this.wake(true)
   }
 
-  /** Transmits what is due; `again`: also what was transmitted already. */
+  /** Transmits the messages that are due. With `again`, all messages are due. */
   wake(again: boolean): void {
     if (again) for (const held of this.held) held.due = true
     this.#arm()
@@ -165,12 +174,12 @@ export class Line {
   }
 
   get #isAway(): boolean {
-    return this.#stay?.away ?? false
+    return this.#holder?.away ?? false
   }
 
   #setAway(away: boolean): void {
-    if (this.#stay === undefined || this.#stay.away === away) return
-    this.#stay.away = away
+    if (this.#holder === undefined || this.#holder.away === away) return
+    this.#holder.away = away
     if (away) this.#options.watch(this.to)
     else this.#options.unwatch(this.to)
   }
@@ -190,7 +199,10 @@ export class Line {
     } else if (held.tries > 0 && held.seq < head.seq) this.#skipSoon()
   }
 
-  /** The first that is left goes out again, with the new base. The others do not: each that ends would resend them all. */
+  /**
+   * Sends the first remaining message again, with the new base. Only that one, because else each message that ends
+   * would resend all others.
+   */
   #skipSoon(): void {
     this.#skip ??= this.#options.clock.after(SKIP_MS, () => {
       this.#skip = undefined
@@ -211,15 +223,15 @@ export class Line {
     })
   }
 
-  /** Transmits what is due, as far as there is room. */
+  /** Transmits the messages that are due and within the window. */
   pump(): void {
     if (this.held.length === 0) return
     if (this.#resend === undefined) this.#arm()
     const channel = this.#channels.get(this.to)
-    // A channel may outlive its peer's hold on the name.
-    if (channel && channel.since !== this.#gone) this.#stay ??= { since: channel.since, away: false }
-    if (this.#stay === undefined) return void this.#bind()
-    const { since, away } = this.#stay
+    // A channel may outlive the other peer's claim to the name.
+    if (channel && channel.since !== this.#gone) this.#holder ??= { since: channel.since, away: false }
+    if (this.#holder === undefined) return void this.#bind()
+    const { since, away } = this.#holder
     const base = this.held[0]?.seq ?? 0
     let chars = 0
     for (const held of this.held) {
@@ -230,14 +242,14 @@ export class Line {
     }
   }
 
-  /** False: nothing more goes out now. */
+  /** Returns false if nothing more can be sent now. */
   #transmit(held: Held, since: number): boolean {
     const { to, kind, stream } = this
     const { seq, body, handshake } = held
     const base = this.held[0]?.seq ?? seq
     const frame: PeerMessageOf<'send'> = { type: 'send', to, since, stream, seq, base, kind, body }
     if (handshake !== undefined) frame.handshake = handshake
-    // A resend looks up afresh, past every cache and even past a local session.
+    // A resend makes the node look the name up in the registry, instead of using a cache or a local session.
     if (held.tries > 0) frame.fresh = true
     const channel = held.via === 'server' ? undefined : this.#channels.get(to)
     let sent = channel?.since === since ? channel.carrier.send(frame) : false
@@ -260,29 +272,30 @@ export class Line {
     this.#looking = true
     const found = await this.#options.lookup(this.to)
     this.#looking = false
-    if (found === undefined || this.#stay !== undefined) return
+    if (found === undefined || this.#holder !== undefined) return
     const gone = this.#gone
     this.#gone = undefined
     const { state, since } = found
     if (state === 'offline' || since === undefined || since === gone) return this.#endAll('unavailable')
-    this.#stay = { since, away: false }
+    this.#holder = { since, away: false }
     this.#setAway(state === 'away' && this.held.length > 0)
     this.pump()
   }
 
   /**
-   * The stay that the line is bound to is over. What may have reached it is unavailable: it must never go to
-   * a stranger [WD2]. `refused` and what was transmitted after it, once and only to the server, reached nobody,
-   * for a node takes the frames of a connection in order: it goes, with what was never transmitted, to whoever holds the name now [WD3].
+   * The holder that the line is bound to is gone. Messages that may have reached it are unavailable: they must never go
+   * to the next holder [WD2]. A node handles the frames of a connection in order. So the message `refused`, and the
+   * messages after it that were sent once and only through the server, reached nobody. They go to the next holder, as
+   * do the messages that were never sent [WD3].
    */
-  #over(refused: Held): void {
+  #rebind(refused: Held): void {
     for (const held of this.held) {
       const reachedNobody = held.tries === 1 && !held.channeled && held.seq >= refused.seq
       if (held.tries > 0 && !reachedNobody) held.end('unavailable')
     }
     this.#setAway(false)
-    this.#gone = this.#stay?.since
-    this.#stay = undefined
+    this.#gone = this.#holder?.since
+    this.#holder = undefined
     this.stream = this.#options.streamId()
     this.#last = this.#sent = 0
     for (const held of this.held) Object.assign(held, { seq: ++this.#last, due: true, tries: 0, limited: 0 })
@@ -290,7 +303,9 @@ export class Line {
   }
 }
 
-/** How the deadline ends a message. Each try kept back: then it reached nobody, and the reason is known. */
-function lateVerdictOf({ tries, limited, channeled }: Held): SendResult {
+/**
+ * How a message ends at its deadline. If a rate limit held back each try, the message reached nobody, and we know why.
+ */
+function lateResultOf({ tries, limited, channeled }: Held): SendResult {
   return limited > 0 && limited >= tries && !channeled ? 'rate-limited' : 'timeout'
 }

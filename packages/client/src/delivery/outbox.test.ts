@@ -27,7 +27,7 @@ beforeEach(() => {
   lookups = streams = 0
   outbox = new Outbox({
     clock,
-    // The middle: no jitter.
+    // The middle of the range means no jitter.
     random: () => 0.5,
     streamId: () => `stream${++streams}`,
     server: {
@@ -45,7 +45,7 @@ beforeEach(() => {
   })
 })
 
-/** A send, and what became of it so far. */
+/** Sends a message. `end` is set when the send has ended. */
 function send(
   body = 'x',
   more: { to?: Name; signal?: AbortSignal; deadlineMs?: number; via?: Via; kind?: Kind } = {},
@@ -63,7 +63,7 @@ async function ack(next: number, stream = wire.at(-1)?.stream ?? '', from = bob)
 
 const seqs = (): number[] => wire.map(({ seq }) => seq)
 
-test('[WD2] the first message looks the name up, and every one names the stay that was found', async () => {
+test('[WD2] the first message looks the name up, and every message names the holder that was found', async () => {
   send('a')
   send('b')
   await settled()
@@ -75,7 +75,7 @@ test('[WD2] the first message looks the name up, and every one names the stay th
   expect(wire[0]).not.toHaveProperty('fresh')
 })
 
-test('[WD2] nobody has the name: unavailable at once', async () => {
+test('[WD2] a message to a name without a holder is unavailable at once', async () => {
   found = { state: 'offline' }
   const sent = send()
   await settled()
@@ -83,7 +83,7 @@ test('[WD2] nobody has the name: unavailable at once', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('[WD2] a look-up without an answer is asked again', async () => {
+test('[WD2] a lookup without an answer is repeated', async () => {
   found = undefined
   const sent = send()
   await clock.advance(1_999)
@@ -95,7 +95,7 @@ test('[WD2] a look-up without an answer is asked again', async () => {
   expect(sent.end).toBe('delivered')
 })
 
-test('[WD2] when the stay is over, what may have reached it is unavailable and never goes to the next holder', async () => {
+test('[WD2] when the holder is gone, a message that may have reached it is unavailable and never goes to the next holder', async () => {
   const first = send('first')
   await clock.advance(2_000)
   expect(seqs()).toEqual([1, 1])
@@ -108,7 +108,7 @@ test('[WD2] when the stay is over, what may have reached it is unavailable and n
   expect(later.end).toBeUndefined()
 })
 
-test('[WD3] what a node refused at its first try reached nobody: it goes to whoever holds the name now', async () => {
+test('[WD3] a message that a node refused at its first try reached nobody, so it goes to the next holder of the name', async () => {
   send('warm-up')
   await settled()
   await ack(2)
@@ -120,13 +120,13 @@ test('[WD3] what a node refused at its first try reached nobody: it goes to whoe
     { since: 9, stream: 'stream2', seq: 1, base: 1, body: 'one' },
     { since: 9, stream: 'stream2', seq: 2, base: 1, body: 'two' },
   ])
-  // Late, for the old stream: it is nobody's now.
+  // A late notice for the old stream has no effect.
   outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 3, code: 'unavailable' })
   await ack(3, 'stream2')
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered'])
 })
 
-test('[WD3] a stay that a node calls over and the registry still names is over', async () => {
+test('[WD3] if the registry still returns the holder that a node called unavailable, the message is unavailable', async () => {
   const sent = send()
   await settled()
   outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq: 1, code: 'unavailable' })
@@ -139,7 +139,7 @@ test('[WD3] a stay that a node calls over and the registry still names is over',
   expect(again.end).toBe('delivered')
 })
 
-test('[WD10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh look-up, and given up at the deadline', async () => {
+test('[WD10] an unacknowledged message is resent after 2, 4, 8, 8 s with a fresh lookup, and given up at the deadline', async () => {
   const sent = send()
   const at: number[] = []
   await settled()
@@ -157,7 +157,7 @@ test('[WD10] what is unacknowledged is resent after 2, 4, 8, 8 s with a fresh lo
   expect(clock.pending).toBe(0)
 })
 
-test('[WD10] a new connection resends at once', async () => {
+test('[WD10] a new connection causes a resend at once', async () => {
   send()
   await settled()
   online = false
@@ -168,7 +168,7 @@ test('[WD10] a new connection resends at once', async () => {
   expect(seqs()).toEqual([1, 1])
 })
 
-test('[WD10] for a peer that is away one message probes; its presence brings the rest at once', async () => {
+test('[WD10] while a peer is away only one message is sent; when it is online the rest follows at once', async () => {
   for (let i = 0; i < 5; i++) send(`${i}`)
   await settled()
   for (let seq = 1; seq <= 5; seq++)
@@ -185,7 +185,7 @@ test('[WD10] for a peer that is away one message probes; its presence brings the
   expect(clock.pending).toBe(0)
 })
 
-test('[WD10] without any notification, the acknowledged probe brings the rest', async () => {
+test('[WD10] without a presence change, the acknowledgement of that message releases the rest', async () => {
   found = { state: 'away', since: 7 }
   const sends = [send('1'), send('2'), send('3')]
   await settled()
@@ -197,7 +197,7 @@ test('[WD10] without any notification, the acknowledged probe brings the rest', 
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', 'delivered'])
 })
 
-test('[WD10] news that the peer is offline only makes the probe look again', async () => {
+test('[WD10] when presence says offline, only the first message is sent, with a fresh lookup', async () => {
   found = { state: 'away', since: 7 }
   const sent = send()
   await settled()
@@ -208,7 +208,7 @@ test('[WD10] news that the peer is offline only makes the probe look again', asy
   expect((await settled(), sent.end)).toBe('unavailable')
 })
 
-test('[WD6] no more than a window is on its way, and acknowledgements let more out', async () => {
+test('[WD6] no more than a window is in flight, and acknowledgements release more', async () => {
   for (let i = 0; i < 100; i++) send()
   await settled()
   expect(wire).toHaveLength(64)
@@ -220,14 +220,14 @@ test('[WD6] no more than a window is on its way, and acknowledgements let more o
   )
 })
 
-test('[WD6] of large messages, fewer are on their way', async () => {
+test('[WD6] fewer large messages are in flight', async () => {
   for (let i = 0; i < 20; i++) send('x'.repeat(40_000))
   await settled()
   expect(wire.length).toBeLessThanOrEqual(7)
   expect(wire.length).toBeGreaterThan(1)
 })
 
-test('[WD9] a message that was given up is skipped: base moves past it, soon', async () => {
+test('[WD9] soon after a message was given up, base moves past it', async () => {
   const abort = new AbortController()
   const first = send('1', { signal: abort.signal })
   const second = send('2')
@@ -240,7 +240,7 @@ test('[WD9] a message that was given up is skipped: base moves past it, soon', a
   expect(second.end).toBe('delivered')
 })
 
-test('[WD9] a gap in the middle is skipped once what is before it is settled', async () => {
+test('[WD9] a gap in the middle is skipped once the messages before it are settled', async () => {
   const abort = new AbortController()
   send('1')
   send('2', { signal: abort.signal })
@@ -255,7 +255,7 @@ test('[WD9] a gap in the middle is skipped once what is before it is settled', a
   expect(third.end).toBe('delivered')
 })
 
-test('[WD11] past the bound on held messages, send fails at once and nothing goes out', async () => {
+test('[WD11] beyond the bound on held messages, send fails at once and sends nothing', async () => {
   for (let i = 0; i < HELD_MESSAGES; i++) send()
   const over = send()
   await settled()
@@ -266,7 +266,7 @@ test('[WD11] past the bound on held messages, send fails at once and nothing goe
   expect(fits.end).toBeUndefined()
 })
 
-test('[WD11] past the bound on held characters, send fails at once', async () => {
+test('[WD11] beyond the bound on held characters, send fails at once', async () => {
   for (let i = 0; i < 180; i++) send('x'.repeat(48 * 1024))
   await settled()
   expect(send('x'.repeat(48 * 1024))).toEqual({})
@@ -292,7 +292,7 @@ test('[WD12] replayed, reordered, foreign, unknown and far-future acknowledgemen
   expect(sends.map(({ end }) => end)).toEqual(['delivered', 'delivered', undefined])
 })
 
-test('[WD12] what was never transmitted cannot be acknowledged', async () => {
+test('[WD12] a message that was never transmitted cannot be acknowledged', async () => {
   for (let i = 0; i < 64; i++) send()
   const waiting = send('beyond the window')
   await settled()
@@ -300,7 +300,7 @@ test('[WD12] what was never transmitted cannot be acknowledged', async () => {
   expect(waiting.end).toBeUndefined()
 })
 
-test('[WD4] notices that are temporary keep a message; those that are final end it', async () => {
+test('[WD4] a temporary notice keeps a message; a final notice ends it', async () => {
   const sends = [send('1'), send('2'), send('3')]
   await settled()
   const notice = (
@@ -325,14 +325,14 @@ test('[WD4] notices that are temporary keep a message; those that are final end 
   expect(sends.map(({ end }) => end)).toEqual(['incompatible', 'relay-refused', 'incompatible'])
 })
 
-test('[WD4] what a limit kept back each time until the deadline is rate-limited; once it may have arrived, timeout', async () => {
+test('[WD4] a message that a rate limit held back at each try ends as rate-limited; one that may have arrived ends as timeout', async () => {
   const [kept, passed] = [send('kept', { deadlineMs: 5_000 }), send('passed', { deadlineMs: 5_000 })]
   await settled()
   const limit = (seq: number): void =>
     outbox.notice({ type: 'notice', to: bob, stream: 'stream1', seq, code: 'rate-limited' })
   limit(1)
   limit(2)
-  // Both go out again; this time the node takes the second.
+  // Both are sent again. This time the node accepts the second.
   await clock.advance(2_000)
   await settled()
   limit(1)
@@ -342,7 +342,7 @@ test('[WD4] what a limit kept back each time until the deadline is rate-limited;
   expect([kept.end, passed.end]).toEqual(['rate-limited', 'timeout'])
 })
 
-test('[WD4] an aborted send ends at once, before and after it went out, and leaves no listener behind', async () => {
+test('[WD4] an aborted send ends at once, before and after it was transmitted, and leaves no listener behind', async () => {
   const gone = send('x', { signal: AbortSignal.abort() })
   const abort = new AbortController()
   const sent = send('x', { signal: abort.signal })
@@ -353,7 +353,7 @@ test('[WD4] an aborted send ends at once, before and after it went out, and leav
   expect(clock.pending).toBe(0)
 })
 
-test('[WD4] closing ends everything that is held, and everything after', async () => {
+test('[WD4] closing ends all held messages, and all later sends', async () => {
   const sent = send()
   await settled()
   outbox.close()
@@ -363,7 +363,7 @@ test('[WD4] closing ends everything that is held, and everything after', async (
   expect(clock.pending).toBe(0)
 })
 
-test('[WD14] signals and messages have streams of their own', async () => {
+test('[WD14] signals and messages have separate streams', async () => {
   send('m')
   send('s', { kind: 'signal' })
   await settled()
@@ -373,7 +373,7 @@ test('[WD14] signals and messages have streams of their own', async () => {
   ])
 })
 
-test('[WD15] a stream moves to a channel and back, and the recipient can tell no difference', async () => {
+test('[WD15] a stream moves to a channel and back without a change in its sequence', async () => {
   const channeled: Sent[] = []
   let room: boolean | 'full' = true
   const carrier = {
@@ -400,12 +400,12 @@ test('[WD15] a stream moves to a channel and back, and the recipient can tell no
   await ack(3, 'stream1')
   expect([first.end, second.end]).toEqual(['delivered', 'delivered'])
   wire.length = 0
-  // The channel dies: what it may have lost goes through the server at once.
+  // The channel closes. The messages that it may have lost go through the server at once.
   detach()
   expect(seqs()).toEqual([3, 4])
 })
 
-test('[WD15] a channel to another stay of the name is not for this stream', async () => {
+test('[WD15] a channel to another holder of the name does not carry this stream', async () => {
   send('1')
   await settled()
   outbox.attach({ name: bob, since: 8 }, { send: () => true })
@@ -413,7 +413,7 @@ test('[WD15] a channel to another stay of the name is not for this stream', asyn
   expect(seqs()).toEqual([1, 2])
 })
 
-test('[WD15] a channel binds a new stream without the server', async () => {
+test('[WD15] a channel binds a new stream without a lookup at the server', async () => {
   online = false
   const channeled: Frame[] = []
   outbox.attach({ name: bob, since: 7 }, { send: (frame) => channeled.push(frame) > 0 })
@@ -422,7 +422,7 @@ test('[WD15] a channel binds a new stream without the server', async () => {
   expect(lookups).toBe(0)
 })
 
-test('[WD15] p2p-only without a channel is unavailable at once, and when its channel goes', async () => {
+test('[WD15] a p2p-only message is unavailable at once without a channel, and as soon as its channel closes', async () => {
   const without = send('1', { via: 'p2p-only' })
   await settled()
   expect(without.end).toBe('unavailable')
@@ -437,7 +437,7 @@ test('[WD15] p2p-only without a channel is unavailable at once, and when its cha
   expect(other.end).toBe('delivered')
 })
 
-test('[WD11] bindings of idle recipients are bounded', async () => {
+test('[WD11] the number of idle recipients whose holder is remembered is bounded', async () => {
   for (let i = 0; i < 2_000; i++) {
     void outbox.send({ to: nameFrom(`p${i}`), kind: 'message', body: 'x', via: 'server', deadlineMs: 30_000 })
     await settled()
@@ -450,7 +450,7 @@ test('[WD11] bindings of idle recipients are bounded', async () => {
   expect(lookups).toBe(1)
 })
 
-test('[WD3] what a channel carried may have arrived: it does not go to the next holder', async () => {
+test('[WD3] a message that a channel carried may have arrived, so it does not go to the next holder', async () => {
   const byServer = send('by server')
   await settled()
   outbox.attach({ name: bob, since: 7 }, { send: () => true })
@@ -464,7 +464,7 @@ test('[WD3] what a channel carried may have arrived: it does not go to the next 
   expect(byServer.end).toBe('delivered')
 })
 
-test('[WD4] a signal that outlives many sends keeps no listener of theirs', async () => {
+test('[WD4] an abort signal that outlives many sends keeps none of their listeners', async () => {
   const abort = new AbortController()
   const sent = send('x', { signal: abort.signal })
   await settled()
@@ -482,7 +482,7 @@ test('[WD4] a signal that outlives many sends keeps no listener of theirs', asyn
   expect(later.map(({ end }) => end)).toEqual(['aborted', 'aborted'])
 })
 
-test('[WD11] signals that nobody acknowledges leave room for messages', async () => {
+test('[WD11] unacknowledged signals leave room for messages', async () => {
   const signal = (): { end?: SendResult } => send('x', { kind: 'signal', via: 'server', deadlineMs: 15_000 })
   for (let i = 0; i < HELD_SIGNALS; i++) signal()
   const over = signal()
@@ -506,8 +506,8 @@ test('[WD11] strangers that acknowledge no signal do not keep this peer from ans
   expect(held.findIndex(({ end }) => end === undefined)).toBe(4)
 })
 
-test('[WD9] [WD10] each message that is given up costs one frame, not all that wait', async () => {
-  // Nobody acknowledges, and each ends alone.
+test('[WD9] [WD10] each message that is given up causes one resend, not a resend of all waiting messages', async () => {
+  // Nobody acknowledges, and each message reaches its own deadline.
   for (let i = 0; i < 60; i++) {
     send('x', { deadlineMs: 4_000 })
     await clock.advance(100)
@@ -516,12 +516,12 @@ test('[WD9] [WD10] each message that is given up costs one frame, not all that w
   const times = new Map<number, number>()
   await clock.advance(4_000)
   for (const { seq } of wire) times.set(seq, (times.get(seq) ?? 0) + 1)
-  // The first try, one or two after 2 s and more, and one as the first that is left.
+  // Per message: the first try, one or two resends after 2 s or more, and one resend as the first remaining message.
   expect(Math.max(...times.values())).toBeLessThanOrEqual(4)
   expect(wire.length - before).toBeLessThanOrEqual(120)
 })
 
-test('[WD19] what the recipient could not read is incompatible, the rest is delivered', async () => {
+test('[WD19] messages that the recipient could not read are incompatible, the others are delivered', async () => {
   const sends = ['a', 'b', 'c', 'd'].map((body) => send(body))
   await settled()
   const stream = wire.at(-1)?.stream ?? ''

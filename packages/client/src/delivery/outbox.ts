@@ -1,20 +1,20 @@
 import type { Kind, Name, NodeMessageOf, PresenceState } from '@peerage/protocol'
 import { Line } from './line.js'
-import type { Carrier, Outgoing, OutboxOptions, SendResult, Stay } from './signaling.js'
+import type { Carrier, Outgoing, OutboxOptions, SendResult, Holder } from './signaling.js'
 
-/** What one peer holds for all recipients; past it, `send` fails at once [WD11]. */
+/** Unsettled messages of this peer, for all recipients together. Beyond this, `send` fails at once [WD11]. */
 export const HELD_MESSAGES = 1_024
 export const HELD_CHARS = 8 * 1024 * 1024
-/** Of these, signals: strangers' offers are answered, and must not take the room of messages. */
+/** How many of them may be signals. A stranger's offer is answered with signals, which must not use up the room. */
 export const HELD_SIGNALS = 256
-/** Idle recipients whose binding is kept, so that the next message needs no look-up. */
+/** How many idle recipients we remember the holder of, so that the next message needs no lookup. */
 const IDLE_LINES = 256
 const KINDS: Kind[] = ['message', 'signal']
 
 /** The sending half of delivery: holds each message until it is acknowledged, refused or given up. */
 export class Outbox {
   readonly #options: OutboxOptions
-  /** By kind and recipient, from the longest unused to the latest. */
+  /** By kind and recipient, least recently used first. */
   readonly #lines = new Map<string, Line>()
   readonly #channels = new Map<Name, { since: number; carrier: Carrier }>()
   #messages = 0
@@ -26,7 +26,7 @@ export class Outbox {
     this.#options = options
   }
 
-  /** Resolves once, with how the message ended. Never rejects. */
+  /** Resolves to how the message ended. Never rejects. */
   send(message: Outgoing): Promise<SendResult> {
     const refused = this.#refusal(message)
     if (refused !== undefined) return Promise.resolve(refused)
@@ -40,13 +40,13 @@ export class Outbox {
     })
   }
 
-  /** Why it fails at once. */
+  /** Why the message fails at once; undefined if it does not. */
   #refusal({ to, kind, body, via, signal }: Outgoing): SendResult | undefined {
     if (this.#closed) return 'closed'
     if (signal?.aborted) return 'aborted'
     if (via === 'p2p-only' && !this.#channels.has(to)) return 'unavailable'
     const isFull =
-      (kind === 'signal' && this.#signals >= HELD_SIGNALS && !this.#pushOut(to)) ||
+      (kind === 'signal' && this.#signals >= HELD_SIGNALS && !this.#evictFor(to)) ||
       this.#messages >= HELD_MESSAGES ||
       this.#chars + body.length > HELD_CHARS
     return isFull ? 'queue-full' : undefined
@@ -56,7 +56,7 @@ export class Outbox {
     this.#find(acked.from, acked.stream)?.acked(acked)
   }
 
-  /** What a node knows at once about a message that it did not hand on. */
+  /** Takes a node's notice about a message that the node did not pass on. */
   notice(notice: NodeMessageOf<'notice'>): void {
     this.#find(notice.to, notice.stream)?.notice(notice)
   }
@@ -65,12 +65,12 @@ export class Outbox {
     for (const line of this.#linesTo(name)) line.presence(state)
   }
 
-  /** A new connection: everything unacknowledged goes out again, at once. */
+  /** Sends all unacknowledged messages again, because there is a new connection. */
   online(): void {
     for (const line of this.#lines.values()) line.restart()
   }
 
-  attach(to: Stay, carrier: Carrier): () => void {
+  attach(to: Holder, carrier: Carrier): () => void {
     const channel = { since: to.since, carrier }
     this.#channels.set(to.name, channel)
     for (const line of this.#linesTo(to.name)) line.attached(to.since)
@@ -120,10 +120,10 @@ export class Outbox {
   }
 
   /**
-   * Makes room for a signal: strangers that acknowledge none must not keep this peer from answering others. Of the
-   * recipient for whom most are held the oldest gives way. False: no other recipient has more than this one.
+   * Makes room for a signal, so that strangers that never acknowledge do not keep this peer from answering others. Ends
+   * the oldest signal for the recipient with most of them. Returns false if no recipient has more than `to`.
    */
-  #pushOut(to: Name): boolean {
+  #evictFor(to: Name): boolean {
     let most: Line | undefined
     for (const line of this.#lines.values())
       if (line.kind === 'signal' && line.held.length > (most?.held.length ?? 0)) most = line

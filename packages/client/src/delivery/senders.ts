@@ -2,16 +2,20 @@ import type { Name, NodeMessageOf } from '@peerage/protocol'
 import type { Carrier } from './signaling.js'
 import { ALL_READ } from './unread.js'
 
-/** Streams of one sender: two kinds, some reloads. More pushes out that sender's oldest, nobody else's. */
+/**
+ * Streams per sender: two kinds, and some reloads. A new one beyond this replaces the oldest stream of the same sender.
+ */
 const STREAMS_PER_SENDER = 16
-/** Senders of whom something was handed over. The longest unheard is forgotten first. */
+/** Senders whose messages were handed over. The sender that has been silent for longest is forgotten first. */
 const SENDERS = 4_096
-/** Senders of whom nothing was: to forget one loses only what nobody acknowledged. */
+/**
+ * Senders without a message that was handed over. Forgetting one loses only unacknowledged messages, which come again.
+ */
 const STRANGERS = 1_024
-/** Characters of messages that wait for one before them, or for a listener: of one sender, and of all. */
+/** Characters of messages that wait for an earlier message or for a listener: per sender, and in all. */
 const SENDER_CHARS = 1024 * 1024
 const EARLY_CHARS = 4 * 1024 * 1024
-/** What a message costs beside its body: empty ones are bounded, too. */
+/** The cost of a message in addition to its body, so that empty messages are bounded, too. */
 const MESSAGE_CHARS = 256
 
 export type Message = NodeMessageOf<'message'>
@@ -19,15 +23,15 @@ export type Message = NodeMessageOf<'message'>
 const costOf = ({ body }: Message): number => body.length + MESSAGE_CHARS
 
 interface Sender {
-  /** From the longest unused to the latest. */
+  /** Least recently used first. */
   streams: Map<string, Stream>
-  /** The latest stay: what waits of an earlier one is over. */
+  /** The latest holder of the name. Waiting messages of earlier holders are dropped. */
   since: number
-  /** What its waiting messages cost. */
+  /** The cost of its waiting messages. */
   chars: number
-  /** Those that hold about as much, while something of it waits. */
+  /** The senders whose waiting messages cost about as much. Undefined while none of its messages wait. */
   group: Set<Sender> | undefined
-  /** Something of it was handed over: its streams say what must not be handed over again. */
+  /** Whether a message was handed over. If so, its streams must be kept, so that none is handed over again. */
   known: boolean
 }
 
@@ -37,34 +41,40 @@ export interface Stream {
   stream: string
   /** The seq that the application gets next. */
   next: number
-  /** Which of those before it could not be read [WD19]. */
+  /** Which of the messages before `next` could not be read [WD19]. */
   unread: bigint
-  /** When something last came, for expiry. */
+  /** When the last message came, for expiry. */
   at: number
+  /** Waiting messages by seq. */
   early: Map<number, Message>
   carrier: Carrier
 }
 
 export interface SendersOptions {
   server: Carrier
-  /** An idle stream is forgotten after this: well over every sender's deadline. */
+  /** An idle stream is forgotten after this. It must be longer than any sender's deadline. */
   streamMs: number
 }
 
-/** Who has sent something, and what of it waits: within bounds, so that no sender takes the room of others. */
+/**
+ * The senders, their streams and their waiting messages. All are bounded, so that no sender takes the room of others.
+ */
 export class Senders {
   readonly #options: SendersOptions
   readonly #onForgotten: (stream: Stream) => void
-  /** Both from the longest unheard to the latest. */
+  /** Both with the sender first that has been silent for longest. */
   readonly #known = new Map<Name, Sender>()
   readonly #strangers = new Map<Name, Sender>()
   #earlyChars = 0
-  /** Of whom something waits, by the leading zeros of what it costs: who holds most comes first, within a factor of two. */
+  /**
+   * The senders with waiting messages, by the leading zeros of their cost. So the first group has the senders that hold
+   * most, within a factor of two.
+   */
   readonly #bySize = Array.from({ length: 33 }, () => new Set<Sender>())
-  /** In which something waits, from the longest without progress to the latest. */
+  /** The streams with waiting messages. The one without progress for longest is first. */
   readonly #waiting = new Set<Stream>()
 
-  /** `onForgotten` hears of a stream of which nothing was handed over. */
+  /** `onForgotten` is called for a stream that is forgotten, if none of its messages was handed over. */
   constructor(options: SendersOptions, onForgotten: (stream: Stream) => void) {
     this.#options = options
     this.#onForgotten = onForgotten
@@ -75,7 +85,7 @@ export class Senders {
     return senders.flatMap(({ streams }) => [...streams.values()])
   }
 
-  /** The stream, from now on the latest one; `next` is what it begins with where it is new. */
+  /** Returns the stream, and makes it the most recently used one. If it is new, its first seq is `next`. */
   open(from: Name, since: number, id: string, next: number, at: number, known = false): Stream {
     const sender = this.#known.get(from) ??
       this.#strangers.get(from) ?? {
@@ -87,7 +97,8 @@ export class Senders {
       }
     const { streams } = sender
     if (since > sender.since) {
-      // Nobody resends what an earlier stay left incomplete; what was handed over of it stays known.
+      // The earlier holder is gone, so nobody resends its missing messages. We keep what was handed over of its
+      // streams.
       for (const old of streams.values()) this.#discard(old)
       sender.since = since
     }
@@ -117,13 +128,13 @@ export class Senders {
     return stream
   }
 
-  /** Forgets the senders over the bound, and those long idle. */
+  /** Forgets the senders over the bound, and those that have been idle for too long. */
   #forget(senders: Map<Name, Sender>, most: number, now: number): void {
     for (const [from, { streams, known }] of senders) {
       if (senders.size <= most && isFresh(streams, now - this.#options.streamMs)) return
       for (const stream of streams.values()) {
         this.#discard(stream)
-        // What was handed over is acknowledged all the same, or it would be sent and handed over again.
+        // A pending acknowledgement of a handed-over message must still go out, or the message would come again.
         if (!known) this.#onForgotten(stream)
       }
       senders.delete(from)
@@ -131,9 +142,9 @@ export class Senders {
   }
 
   /**
-   * `seq` waits. Over a bound, what waits behind a gap goes first: the newest of whoever holds most. What waits in order,
-   * parts of a message, is progress: it goes last, of the stream that has made none for longest. Nothing of it was
-   * acknowledged, so it comes again.
+   * Drops waiting messages over the bounds, after `seq` was added [WD12]. Messages behind a gap are dropped first: the
+   * newest one of the sender that holds most. Messages without a gap before them, such as fragments, are dropped last,
+   * of the stream without progress for longest. A dropped message was not acknowledged, so it comes again.
    */
   makeRoom(stream: Stream, seq: number): void {
     const { sender } = stream
@@ -143,12 +154,15 @@ export class Senders {
     while (sender.chars > SENDER_CHARS) this.#dropNewest(largest(sender, ({ early }) => early.size))
     while (this.#earlyChars > EARLY_CHARS) {
       const [idle] = this.#waiting
-      this.#dropNewest(this.#mostAhead() ?? idle)
+      this.#dropNewest(this.#mostBehindGap() ?? idle)
     }
   }
 
-  /** Where most waits behind a gap. Whoever holds less than its group by now, or nothing behind a gap, is moved. */
-  #mostAhead(): Stream | undefined {
+  /**
+   * The stream with most messages behind a gap, of the sender that holds most. On the way it moves senders that are in
+   * the wrong group by now, or have no message behind a gap.
+   */
+  #mostBehindGap(): Stream | undefined {
     for (const group of this.#bySize)
       for (const sender of group) {
         const stream = largest(sender, (one) => one.early.size - inOrder(one))
@@ -169,29 +183,29 @@ export class Senders {
   }
 
   #dropNewest(stream: Stream | undefined): void {
-    if (stream !== undefined) this.take(stream, Math.max(...stream.early.keys()))
+    if (stream !== undefined) this.remove(stream, Math.max(...stream.early.keys()))
   }
 
-  /** What waits of a stream is not handed over. */
+  /** Drops the waiting messages of a stream. */
   #discard(stream: Stream): void {
-    for (const seq of stream.early.keys()) this.take(stream, seq)
+    for (const seq of stream.early.keys()) this.remove(stream, seq)
   }
 
-  /** The sender gave up everything below `base`: what waited for it is never handed over [WD9]. */
+  /** Drops the waiting messages below `base`, because the sender gave up everything before `base` [WD9]. */
   skip(stream: Stream, base: number): void {
-    for (const seq of stream.early.keys()) if (seq < base) this.take(stream, seq)
+    for (const seq of stream.early.keys()) if (seq < base) this.remove(stream, seq)
     stream.next = base
     stream.unread = ALL_READ
   }
 
-  /** The message waits for one before it, or for a listener. */
-  wait(stream: Stream, message: Message): void {
+  /** Adds a message that waits for an earlier one or for a listener. */
+  add(stream: Stream, message: Message): void {
     stream.early.set(message.seq, message)
     this.#count(stream, costOf(message))
   }
 
-  /** The message waits no longer. */
-  take(stream: Stream, seq: number): void {
+  /** Removes a waiting message. */
+  remove(stream: Stream, seq: number): void {
     const message = stream.early.get(seq)
     if (message === undefined) return
     stream.early.delete(seq)
@@ -205,8 +219,8 @@ export class Senders {
     if (sender.chars === 0) this.#move(sender, undefined)
   }
 
-  /** Something of it is handed over. */
-  know({ from, sender }: Stream): void {
+  /** Marks the sender as one whose messages are handed over. */
+  markKnown({ from, sender }: Stream): void {
     if (sender.known) return
     sender.known = true
     this.#strangers.delete(from)
@@ -214,20 +228,20 @@ export class Senders {
   }
 }
 
-/** Whether one of the streams was heard after `since`. */
+/** Whether a message of one of the streams came after `since`. */
 function isFresh(streams: Map<string, Stream>, since: number): boolean {
   for (const { at } of streams.values()) if (at > since) return true
   return false
 }
 
-/** How many messages wait without a gap: for the rest of their message, or for a listener. */
+/** How many messages wait without a gap before them: for more fragments, or for a listener. */
 function inOrder({ early, next }: Stream): number {
   let count = 0
   while (early.has(next + count)) count++
   return count
 }
 
-/** The stream of the sender with the largest size above 0. */
+/** The sender's stream with the largest size; undefined if all sizes are 0. */
 function largest({ streams }: Sender, sizeOf: (stream: Stream) => number): Stream | undefined {
   let most: Stream | undefined
   for (const stream of streams.values()) if (sizeOf(stream) > (most ? sizeOf(most) : 0)) most = stream

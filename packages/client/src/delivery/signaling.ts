@@ -2,22 +2,25 @@ import type { Kind, Name, PeerMessageOf, PresenceState } from '@peerage/protocol
 import type { Clock } from '../lib/clock.js'
 import type { SendFailure } from '../lib/error.js'
 
-// The contracts of delivery: what it is given, and what a channel is that carries its frames. Types alone: what
-// implements them imports this file, never the other way.
+// The types of delivery: what it needs, and what carries its frames. This file has no code and imports no
+// implementation.
 
-/** `delivered`: the recipient's SDK handed it to its application. */
+/** How a message ended. `delivered` means that the recipient's SDK has handed it to its application. */
 export type SendResult = 'delivered' | SendFailure
 
-/** A peer's stay, from its claim to its end: the name, and since when it holds it (Redis time, milliseconds). */
-export interface Stay {
+/** One holder of a name: the name, and since when the peer holds it, in milliseconds of Redis time. */
+export interface Holder {
   name: Name
   since: number
 }
 
-/** Which way a message may go: a channel where there is one, only a channel, or only the server. */
+/**
+ * The way of a message: `p2p-first` (over an open channel to the recipient if there is one, else through the server),
+ * `p2p-only` (over an open channel, else it fails as `unavailable`), or `server` (always through the server).
+ */
 export type Via = 'p2p-first' | 'p2p-only' | 'server'
 
-/** A message that is to be sent. */
+/** A message to send. */
 export interface Outgoing {
   to: Name
   kind: Kind
@@ -28,49 +31,53 @@ export interface Outgoing {
   deadlineMs: number
 }
 
+/** A received offer, answer or list of candidates. */
 export interface Signal {
-  from: Stay
-  /** Links all signals of one attempt, here and in every node's log: at most 32 characters. */
+  from: Holder
+  /** The id that all signals of one handshake have, here and in every node's log: at most 32 characters. */
   handshake: string
   body: string
 }
 
-/** Offers, answers and candidates, delivered as messages are: once, in order per sender, or a typed failure. */
+/**
+ * Sends and receives signals. They are delivered like messages: once and in order per sender, or with a typed failure.
+ */
 export interface Signaling {
   send(
     to: Name,
     body: string,
     options: { handshake: string; signal?: AbortSignal | undefined; deadlineMs?: number | undefined },
   ): Promise<SendResult>
-  /** Returns the way to stop listening. */
+  /** Returns a function that removes the listener. */
   onSignal(listener: (signal: Signal) => void): () => void
 }
 
 export type Frame = PeerMessageOf<'send'> | PeerMessageOf<'ack'>
 
-/** Something that carries frames to a peer: the server, or one open channel. */
+/** Carries frames to a peer: the connection to the server, or an open channel. */
 export interface Carrier {
   /**
-   * False: it is gone. 'full': no room now; whoever made the carrier calls `Carriers.kick` when there is.
-   * Never throws, never blocks. True promises nothing: delivery resends until it is acknowledged.
+   * Returns false if the carrier is gone, and 'full' if it has no room now. Whoever attached the carrier then calls
+   * `Carriers.kick` when there is room again. Never throws or blocks. True does not mean that the frame arrives:
+   * delivery resends a message until it is acknowledged.
    */
   send(frame: Frame): boolean | 'full'
 }
 
-/** How a channel becomes a carrier. The same stream may change carriers at any frame. */
+/** Lets a channel carry frames. A stream may change its carrier at any frame [WD15]. */
 export interface Carriers {
-  /** From now on frames for this stay go over the carrier first. Returns the way to take it off again. */
-  attach(to: Stay, carrier: Carrier): () => void
+  /** From now on, frames for this holder of the name go over the carrier first. Returns a function that detaches it. */
+  attach(to: Holder, carrier: Carrier): () => void
   /** There is room again on the carrier to `to`. */
   kick(to: Name): void
   /**
-   * One frame that came over a carrier, as parsed JSON, from the peer at its other end. False: it is not a frame of
-   * delivery, or not for this stay; nothing happened.
+   * Takes a frame that the peer `from` sent over the carrier, as parsed JSON. Returns false, and does nothing, if it is
+   * not a frame of delivery, or is for another holder of this peer's name.
    */
-  receive(from: Stay, frame: unknown, carrier: Carrier): boolean
+  receive(from: Holder, frame: unknown, carrier: Carrier): boolean
 }
 
-/** What the sending half of delivery is given. */
+/** What the sending half of delivery needs. */
 export interface OutboxOptions {
   clock: Clock
   /** In [0, 1). */
@@ -78,9 +85,9 @@ export interface OutboxOptions {
   /** 64 random bits as 11 characters of base64url. */
   streamId: () => string
   server: Carrier
-  /** Undefined: no answer now. Never rejects. */
+  /** Resolves to undefined if there is no answer now. Never rejects. */
   lookup: (name: Name) => Promise<{ state: PresenceState; since?: number } | undefined>
-  /** While messages wait for a peer that is away, its presence is watched. */
+  /** Watches the presence of a peer that is away while messages wait for it. */
   watch: (name: Name) => void
   unwatch: (name: Name) => void
 }

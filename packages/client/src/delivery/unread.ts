@@ -1,34 +1,35 @@
-// Which of the last messages of a stream its recipient could not read [WD19], as the bits of one number: bit i stands
-// for seq next - 1 - i. It goes with every acknowledgement, so none that is lost or late makes such a message delivered.
+// Which of the last messages of a stream the recipient could not read [WD19], as the bits of one number: bit i stands
+// for seq next - 1 - i. Every acknowledgement has all bits, so that a lost or late one never makes an unreadable
+// message count as delivered.
 
-/** Every message could be read: nearly always. */
+/** Every message could be read. This is nearly always the case. */
 export const ALL_READ = 0n
-/** How far ahead of the first unsettled message a sender may be, in messages [WD6]: no older one need be told of. */
+/** How many messages a sender may be ahead of its first unsettled one [WD6]. Older messages need no bit. */
 export const WINDOW = 64
 const TEXT_PATTERN = /^[\da-f]{1,16}$/
 
-/** What `written` made; whatever else it is: nothing is unread. */
-export function readUnread(text: unknown): bigint {
+/** Reads the text that `formatUnread` makes. Any other value means that all messages could be read. */
+export function parseUnread(text: unknown): bigint {
   return typeof text === 'string' && TEXT_PATTERN.test(text) ? BigInt(`0x${text}`) : ALL_READ
 }
 
-/** Hexadecimal; undefined when all could be read. */
-export function written(unread: bigint): string | undefined {
+/** The bits in hexadecimal; undefined if all messages could be read. */
+export function formatUnread(unread: bigint): string | undefined {
   return unread === ALL_READ ? undefined : unread.toString(16)
 }
 
-/** After `count` more messages. */
-export function moved(unread: bigint, count: number): bigint {
+/** The bits after `count` more messages, which could be read. */
+export function shifted(unread: bigint, count: number): bigint {
   return BigInt.asUintN(WINDOW, unread << BigInt(count))
 }
 
-/** `count` messages could not be read; `after` have come since. */
-export function marked(unread: bigint, count: number, after: number): bigint {
-  return unread | moved((1n << BigInt(count)) - 1n, after)
+/** Marks `count` messages as unreadable. After them came `after` more messages. */
+export function withUnread(unread: bigint, count: number, after: number): bigint {
+  return unread | shifted((1n << BigInt(count)) - 1n, after)
 }
 
-/** The last `count` alone: the others are settled. */
-export function lastOf(unread: bigint, count: number): bigint {
+/** The bits of the last `count` messages. The others are settled. */
+export function latestOf(unread: bigint, count: number): bigint {
   return BigInt.asUintN(Math.min(count, WINDOW), unread)
 }
 

@@ -1,2 +1,2 @@
-// What only Node has: apart from index.ts, so that no bundle for a browser comes across `node:` modules.
+// Exports for Node alone. They are not in index.ts, so that no bundle for browsers contains imports of `node:` modules.
 export { fileStorage } from '../platform/file-storage.js'

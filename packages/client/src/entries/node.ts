@@ -1,13 +1,13 @@
 // The SDK for Node.
 import { connectOn } from '../connect.js'
 import { nodePlatform } from '../platform/node.js'
-import { lazyParts } from '../platform/parts.js'
+import { lazyModules } from '../platform/modules.js'
 
 export * from '../index.js'
 
-/** The types of every entry are those of browser.ts. */
+/** See browser.ts, whose types are those of every entry. */
 export const connect = connectOn.bind(
   undefined,
   nodePlatform(() => import('ws')),
-  lazyParts,
+  lazyModules,
 )

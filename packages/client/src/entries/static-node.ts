@@ -1,14 +1,14 @@
-// The SDK for Node without any dynamic import, but for node-datachannel, which no bundle can hold.
+// The SDK for Node without dynamic imports, except that of node-datachannel, which a bundle cannot hold.
 import { connectOn } from '../connect.js'
 import { WebSocket } from 'ws'
 import { nodePlatform } from '../platform/node.js'
-import { staticParts } from '../platform/static-parts.js'
+import { staticModules } from '../platform/static-modules.js'
 
 export * from '../index.js'
 
-/** The types of every entry are those of browser.ts. */
+/** See browser.ts, whose types are those of every entry. */
 export const connect = connectOn.bind(
   undefined,
   nodePlatform(async () => ({ WebSocket })),
-  staticParts,
+  staticModules,
 )

@@ -1,9 +1,10 @@
-// The SDK for browsers without any dynamic import.
+// The SDK for browsers without dynamic imports.
 import { connectOn } from '../connect.js'
 import { browser } from '../platform/browser.js'
-import { staticParts } from '../platform/static-parts.js'
+import { staticModules } from '../platform/static-modules.js'
 
 export * from '../index.js'
 
 /** The types of every entry are those of browser.ts. */
-export const connect = connectOn.bind(undefined, browser, staticParts)
+/** See browser.ts, whose types are those of every entry. */
+export const connect = connectOn.bind(undefined, browser, staticModules)

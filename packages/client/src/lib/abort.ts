@@ -6,8 +6,8 @@ interface Waiting {
 const waiting = new WeakMap<AbortSignal, Waiting>()
 
 /**
- * Calls `end` when the signal aborts, unless what is returned was called before. One listener a signal, however many
- * wait on it: Node warns of a leak past ten.
+ * Calls `end` when the signal aborts. Returns a function that cancels this. A signal has one listener of ours, however
+ * many callers wait for it, because Node warns of a leak from the eleventh listener on.
  */
 export function onAbort(signal: AbortSignal | undefined, end: () => void): () => void {
   if (signal === undefined) return () => {}
@@ -20,7 +20,10 @@ export function onAbort(signal: AbortSignal | undefined, end: () => void): () =>
   }
 }
 
-/** Rejects with the signal's reason when that comes first; what comes of the work then is for `tooLate`. */
+/**
+ * Settles as `work` does, or rejects with the signal's reason if that comes first. `tooLate` then gets the result of
+ * `work`.
+ */
 export function unlessAborted<T>(
   work: Promise<T>,
   signal: AbortSignal | undefined,
@@ -50,7 +53,7 @@ function start(signal: AbortSignal): Waiting {
   return made
 }
 
-/** What a wait that was aborted rejects with: anything, for an application may name any reason. */
+/** The error that an aborted wait rejects with. It may be of any type, because the application chooses the reason. */
 export function abortError(signal: AbortSignal | undefined): unknown {
   return signal?.reason
 }

@@ -1,13 +1,13 @@
-// What an application passes in, looked at in one place: whatever is wrong is a TypeError that names the argument. Every
-// public function and method that takes one comes here, so that nothing wrong is ignored, or fails later, elsewhere.
+// Checks the arguments of an application. A wrong argument is a TypeError that names it. Every public function and
+// method checks its arguments here, so that a wrong one is neither ignored nor fails later in another place.
 
-/** What an argument must be, in words, and the test of it. */
+/** What an argument must be: in words, and as a test. */
 export interface Kind {
   rule: string
   is: (value: unknown) => boolean
 }
 
-/** What each option of an interface must be; the type asks for every one of them. */
+/** What each option of an interface must be. The type requires an entry for every option. */
 export type Kinds<T> = { [K in keyof Required<T>]: Kind }
 
 const kind = (rule: string, is: Kind['is']): Kind => ({ rule, is })
@@ -15,12 +15,12 @@ const kind = (rule: string, is: Kind['is']): Kind => ({ rule, is })
 export const aText = kind('a string', (value) => typeof value === 'string')
 export const aFlag = kind('true or false', (value) => typeof value === 'boolean')
 export const aFunction = kind('a function', (value) => typeof value === 'function')
-/** Infinity is a time. */
+/** Infinity is allowed. */
 export const aTime = kind(
   'a number of milliseconds from 0 up',
   (value) => typeof value === 'number' && value >= 0,
 )
-export const aList = kind('a list', Array.isArray)
+export const anArray = kind('an array', Array.isArray)
 /** Text or bytes, as a channel carries them. */
 export const channelData = kind(
   'a string, an ArrayBuffer or a view of one',
@@ -44,9 +44,13 @@ export const either = (...kinds: Kind[]): Kind =>
 
 export const aNull = kind('null', (value) => value === null)
 export const aFalse = kind('false', (value) => value === false)
-export const anObject = kind('an object', (value) => typeof value === 'object' && value !== null)
+/** Other objects have no options: an array, a Map, or an AbortSignal that was passed without `{ signal }` around it. */
+export const anObject = kind(
+  'a plain object',
+  (value) => Object.prototype.toString.call(value) === '[object Object]',
+)
 
-/** Anything with these methods: of this realm or of another, the platform's or the application's. */
+/** An object with these methods, of any class: one of another realm, or one that the application wrote, is as good. */
 export const objectWith = (what: string, ...methods: string[]): Kind =>
   kind(
     what,
@@ -62,7 +66,7 @@ export function check(name: string, value: unknown, { rule, is }: Kind): void {
   if (!is(value)) throw new TypeError(`${name} must be ${rule}; it is ${shown(value)}`)
 }
 
-/** @throws TypeError for what is no object of options, for an option that there is not, and for a wrong one */
+/** @throws TypeError if `options` is not a plain object, or has an unknown option, or one with a wrong value */
 export function checkOptions<T extends object>(options: T, kinds: Kinds<T>, name = 'options'): void {
   check(name, options, anObject)
   for (const [key, value] of Object.entries(options)) {
@@ -71,7 +75,7 @@ export function checkOptions<T extends object>(options: T, kinds: Kinds<T>, name
   }
 }
 
-/** @throws TypeError for a name that is none of `known`, with the one that was meant */
+/** @throws TypeError for a name that is not a key of `known`; its text suggests the nearest one */
 export function checkKnown(what: string, name: unknown, known: object): void {
   if (typeof name === 'string' && Object.hasOwn(known, name)) return
   const names = Object.keys(known)
@@ -81,13 +85,13 @@ export function checkKnown(what: string, name: unknown, known: object): void {
   throw new TypeError(`there is no ${what} ${shown(name)}${hint} There are: ${names.join(', ')}`)
 }
 
-/** What a parser says of an argument, by the name that it has here, and what was given. */
+/** The problem that a parser found, with the argument's name in place of the parser's word, and the given value. */
 export function given(argument: string, problem: string, value: unknown): string {
   return `${problem.replace(/^\w+/, () => argument)}; it is ${shown(value)}`
 }
 
-const ICE_SERVERS = ': the tier names them (`p2p.turn.urls`), and the option `p2pServer`.'
-/** What other libraries, or the values of an event, call it. */
+const ICE_SERVERS = ': the node sets them (`p2p.turn.urls`), and so does the option `p2pServer`.'
+/** The right name for names that other libraries use, and for values of an event. */
 const aliases: Partial<Record<string, string>> = {
   id: 'name',
   data: 'message',
@@ -102,13 +106,16 @@ function shown(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}…` : value)
   if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return 'a list'
+  if (Array.isArray(value)) return 'an array'
   if (typeof value !== 'object' || value === null) return String(value)
   const tag = Object.prototype.toString.call(value).slice(8, -1)
   return tag === 'Object' ? 'an object' : `an object (${tag})`
 }
 
-/** An alias, two slips of the keys, another case, or the beginning of a longer name. */
+/**
+ * The name that was probably meant: by an alias, up to two typing errors, another case, or the beginning of a longer
+ * name.
+ */
 function nearest(word: string, names: string[]): string | undefined {
   const alias = aliases[word]
   if (alias !== undefined && names.includes(alias)) return alias
@@ -119,7 +126,7 @@ function nearest(word: string, names: string[]): string | undefined {
   return best !== undefined && far(best) <= Math.min(2, small.length / 2) ? best : undefined
 }
 
-/** Levenshtein's: letters to add, to drop, or to change. */
+/** Levenshtein distance: the number of letters to add, remove or change. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 0; i < a.length; i++) {

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { systemClock } from './clock.js'
 
-test('[WD18] a time beyond what a timer can count does not pass at once', () => {
+test('[WD18] a delay that is longer than setTimeout takes does not end at once', () => {
   vi.useFakeTimers()
   try {
     let ran = 0

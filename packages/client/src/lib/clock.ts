@@ -1,18 +1,20 @@
 import { check, objectWith } from './check.js'
 
-/** Time as the SDK sees it. Passed in, so that tests own it; the core's clock fits too. */
+/** The SDK's source of time, so that a test can control it. The clocks of `@peerage/core` have this interface too. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since 1970-01-01 UTC, as `Date.now()` returns them. */
   now(): number
-  /** Runs `task` once after `ms`. */
+  /** Runs `task` once, after `ms` milliseconds. */
   after(ms: number, task: () => void): Timer
 }
 
+/** A timer that a `Clock` has started. */
 export interface Timer {
+  /** Stops the timer. It has no effect after the task has run. */
   cancel(): void
 }
 
-/** What a timer can count. Of more, setTimeout makes 1 ms. */
+/** The longest delay that setTimeout takes. It treats a longer one as 1 ms. */
 const TIMER_MOST_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
@@ -25,7 +27,7 @@ export const systemClock: Clock = {
 
 const aTimer = objectWith('a Timer', 'cancel')
 
-/** @throws TypeError for a clock whose timers cannot be cancelled: that would fail later, where nobody waits for it */
+/** @throws TypeError for a clock whose timers cannot be cancelled, which would fail later, where no caller sees it */
 export function checkTimers(clock: Clock): void {
   const timer = clock.after(0, () => {})
   check('what `after` of `clock` returns', timer, aTimer)

@@ -2,21 +2,23 @@ import { aFunction, check, checkKnown } from './check.js'
 
 type Listener<A extends unknown[]> = (...args: A) => unknown
 
-/** Typed events. A listener that throws or rejects stops neither the others nor the emitter: `onError` has its error. */
+/**
+ * Typed events. If a listener throws or rejects, `onError` gets the error, and the other listeners run all the same.
+ */
 export class Emitter<E extends { [K in keyof E]: unknown[] }> {
   readonly #events: Record<keyof E, true>
   readonly #listeners: { [K in keyof E]?: Set<Listener<E[K]>> } = {}
   readonly #onError: (error: unknown, event: keyof E) => void
 
-  /** `events` names every one: nobody can listen for another. */
+  /** `events` has the name of every event. */
   constructor(events: Record<keyof E, true>, onError: (error: unknown, event: keyof E) => void) {
     this.#events = events
     this.#onError = onError
   }
 
   /**
-   * Returns the way to stop listening.
-   * @throws TypeError for an event that there is not, or a listener that is no function
+   * Returns a function that removes the listener.
+   * @throws TypeError for an unknown event, or for a listener that is not a function
    */
   on<K extends keyof E>(event: K, listener: Listener<E[K]>): () => void {
     checkKnown('event', event, this.#events)
@@ -28,6 +30,7 @@ export class Emitter<E extends { [K in keyof E]: unknown[] }> {
 
   off<K extends keyof E>(event: K, listener: Listener<E[K]>): void {
     checkKnown('event', event, this.#events)
+    check('listener', listener, aFunction)
     this.#listeners[event]?.delete(listener)
   }
 
@@ -39,8 +42,8 @@ export class Emitter<E extends { [K in keyof E]: unknown[] }> {
     for (const listener of Array.from(this.#listeners[event] ?? []))
       try {
         const result = listener(...args)
-        // Of an async listener nobody waits for the end, but its error is heard.
-        // Any thenable is one: promises of other realms and libraries are no `Promise` of this one.
+        // We do not wait for an async listener, but we report its error. Any thenable counts, because promises of
+        // other realms and libraries are not instances of this realm's `Promise`.
         if (Object(result) === result)
           Promise.resolve(result).catch((error: unknown) => this.#onError(error, event))
       } catch (error) {

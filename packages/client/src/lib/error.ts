@@ -1,50 +1,104 @@
 import type { CloseReason, ErrorCode } from '@peerage/protocol'
 import { finalTexts } from '@peerage/protocol'
 
-/** How a message ended, when it was not delivered. */
+/**
+ * Why a message was not delivered (protocol SPEC.md, WD4).
+ *
+ * | code | what happened |
+ * |---|---|
+ * | `unavailable` | Nobody holds the name, or another peer holds it by now. With `via: 'p2p-only'`: no channel is open. |
+ * | `timeout` | No acknowledgement came by the deadline. The message may have arrived. |
+ * | `rate-limited` | A rate limit of the node held the message back until the deadline. It did not arrive. |
+ * | `queue-full` | At once: this peer already has 1,024 messages or 8 MiB under way (WD11). Nothing was sent. |
+ * | `too-large` | At once: the message is over the size limit. Nothing was sent. |
+ * | `incompatible` | The other peer cannot read the message: it uses PeerJS, or another version of this SDK. |
+ * | `relay-refused` | The relay policy of the app does not carry this message through the server. |
+ * | `aborted` | The `signal` of the call was aborted. The message may have arrived. |
+ * | `closed` | This peer was closed or has left. The message may have arrived. |
+ */
 export type SendFailure =
-  /** No peer has this name, or it is no longer the same peer. Nothing more will be tried. */
   | 'unavailable'
-  /** Not acknowledged by the deadline: it may or may not have arrived. */
   | 'timeout'
-  /** Kept back by a limit of the node or of its relay policy until the deadline: it did not arrive. */
   | 'rate-limited'
-  /** At once: what this peer holds for others is at its bound. Nothing was sent. */
   | 'queue-full'
-  /** At once: over the size of one message. */
   | 'too-large'
-  /** The other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one. */
   | 'incompatible'
-  /** The relay policy of the app does not carry this through the server. */
   | 'relay-refused'
-  /** The caller's AbortSignal; it may or may not have arrived. */
   | 'aborted'
-  /** This peer was closed; it may or may not have arrived. */
   | 'closed'
 
-export type PeerageErrorCode =
-  | ErrorCode
-  | CloseReason
-  | SendFailure
-  /** No connection to a node could be made, or the one there was broke: it is tried again. */
-  | 'unreachable'
-  /** A part of the SDK is a file of its own, and it could not be had. */
-  | 'not-loaded'
+/**
+ * Every value of `PeerageError.code`. A `SendFailure` says how a message ended. The other codes:
+ *
+ * A node refused a request (protocol SPEC.md, section 4):
+ *
+ * | code | what happened |
+ * |---|---|
+ * | `name-taken` | Another peer holds the name: it is connected, or it may still come back. |
+ * | `forbidden` | The access rules do not allow the request: look at `token`, `app` and `name`. Also: `mesh` where P2P is off. |
+ * | `bad-name` | A name breaks the rules for names. |
+ * | `bad-field` | Another argument has a wrong value, such as `app` or `secret`. |
+ * | `bad-version` | The SDK and the node are of different versions. |
+ * | `too-many` | Over a limit on how many names this peer watches, or how many rooms it joins. |
+ * | `overloaded` | The node takes no more connections at the moment. The SDK tries again. |
+ * | `draining` | The node is shutting down. The SDK connects to another node. |
+ * | `registry-unavailable` | The node cannot reach Redis at the moment. The SDK tries again. |
+ * | `not-claimed` | The peer does not have its name yet. |
+ * | `away`, `already-claimed`, `bad-frame`, `unknown-type`, `too-deep`, `binary` | A node's complaint about one frame. It reaches the `error` event, if at all. |
+ *
+ * A node closed the connection (protocol SPEC.md, section 5). After `superseded`, `token-expired`, `refused`,
+ * `protocol` and `left` the peer is closed for good:
+ *
+ * | code | what happened |
+ * |---|---|
+ * | `superseded` | Another connection showed the same secret, and has the name now. |
+ * | `token-expired` | The access token is no longer valid. If `token` is a function, the SDK connects again with a new one. |
+ * | `refused`, `protocol` | The node refused the claim, or this peer sent too many malformed frames. |
+ * | `left` | The peer gave its name back with `leave()`. |
+ * | `drain` | The node is shutting down. The SDK connects to another node, as it does after the codes in the next row. |
+ * | `lease-lost`, `ping-timeout`, `slow-consumer`, `claim-timeout`, `internal` | The node lost the lease, got no answer to a ping in time, could not write as fast as it had to, got no claim in time, or had a fault. |
+ *
+ * The SDK itself:
+ *
+ * | code | what happened |
+ * |---|---|
+ * | `unreachable` | No connection to a node could be made, or the connection broke. The SDK tries again. |
+ * | `not-loaded` | A file of the SDK that is loaded later could not be loaded (SPEC.md, PP39). |
+ */
+export type PeerageErrorCode = ErrorCode | CloseReason | SendFailure | 'unreachable' | 'not-loaded'
 
+/** The options of the constructor of `PeerageError`: `cause`, as every `Error` has it, and `retryAfterMs`. */
 export interface PeerageErrorOptions extends ErrorOptions {
-  /** Milliseconds until it is worth another try; of a name that is taken, until it is free at the latest. */
+  /** See `PeerageError.retryAfterMs`. */
   retryAfterMs?: number | undefined
 }
 
 /**
- * Every error of the SDK that is not a bug. `code` is stable: the wire's error table, a close reason, a send's end, or the SDK's own.
- * The message is for people: what happened, and what to do.
+ * Every error that the SDK reports, except wrong arguments (`TypeError`) and the reasons of abort signals.
+ *
+ * The `message` says what happened and what to do. It is for people and may change: a program looks at `code`. The
+ * `cause` is the error behind this one, if there is one.
+ *
+ * @example
+ * try {
+ *   await peer.send('bob', { text: 'hello' })
+ * } catch (error) {
+ *   if (error instanceof PeerageError && error.code === 'unavailable') console.log('bob is not there')
+ *   else throw error
+ * }
  */
 export class PeerageError extends Error {
+  /** Always `PeerageError`. */
   override readonly name = 'PeerageError'
+  /** What happened, as a stable code. */
   readonly code: PeerageErrorCode
+  /**
+   * Milliseconds after which it is worth trying again, as a node said. With `name-taken`: when the name is free at the
+   * latest, if its holder does not come back. Undefined if the node named no time.
+   */
   readonly retryAfterMs: number | undefined
 
+  /** `detail` is the message. By default it is the SDK's text for `code`. */
   constructor(code: PeerageErrorCode, detail: string = textOf(code), options: PeerageErrorOptions = {}) {
     super(detail, options)
     this.code = code
@@ -52,43 +106,43 @@ export class PeerageError extends Error {
   }
 }
 
-/** What the SDK finds out by itself: what happened, and what to do. */
+/** The texts for what the SDK finds out itself. */
 const texts: Partial<Record<PeerageErrorCode, string>> = {
   unavailable:
-    'no peer holds this name, or another one does by now; `watch` it to hear when its peer is there, then send again',
+    'no peer holds this name, or another peer holds it by now; `watch` the name to hear when it is online, then send again',
   timeout:
-    'no answer came in time: its peer is away, or its application does not listen for `message`. It may have arrived: ask its application, or send again with a longer deadline',
+    'no acknowledgement came in time: the peer is away, or its application does not listen for `message`. The message may have arrived: let the application confirm it, or send again with a longer deadline',
   'rate-limited':
-    'a limit of the node kept it back until its deadline, so it did not arrive; send less at once, or over a channel',
+    'a rate limit of the node held the message back until its deadline, so it did not arrive; send less at once, or over a channel',
   'queue-full':
-    'too much waits to be sent from here already, so nothing was sent; wait for earlier sends to end',
+    'too many messages of this peer are under way already, so nothing was sent; wait for earlier sends to end',
   'too-large':
-    'it is larger than one message may be, so nothing was sent; divide it, or send it over a channel',
+    'the message is over the size limit, so nothing was sent; divide it, or send it over a channel',
   incompatible:
-    'the other peer cannot read it: it speaks another protocol (PeerJS), or another version of this one',
+    'the other peer cannot read the message: it speaks another protocol (PeerJS), or another version of this one',
   'relay-refused':
-    'the relay policy of this app does not carry it through the server; open a channel with `peer.p2p.connect`, then send again',
-  aborted: 'its signal was aborted; it may have arrived',
-  closed: 'this peer is closed, `peer.state` says why; `connect` makes a new one',
+    'the relay policy of this app does not carry this message through the server; open a channel with `peer.p2p.connect`, then send again',
+  aborted: 'the signal of this call was aborted; the message may have arrived',
+  closed: 'this peer is closed, and `peer.state` says why; call `connect` for a new peer',
   'not-claimed': 'this peer has no name yet: wait until `connect` has resolved',
   unreachable: 'no node can be reached',
 }
 
-/** What to do about an answer of a node that ends a peer. */
+/** What to do when a node ends a peer with this code. */
 const remedies: Partial<Record<PeerageErrorCode, string>> = {
   'name-taken':
-    'To be that peer again, `connect` with its `secret`, or with the `storage` that kept it. `leave()` gives a name back at once. Or take another name.',
-  forbidden: 'Look at `token`, `app` and `name`, and at the rules of the tier.',
+    'Take another name. If this is the same peer as before, `connect` with its `secret`, or with the `storage` that kept the secret. A peer that calls `leave()` frees its name at once.',
+  forbidden: 'Look at `token`, `app` and `name`, and at the access rules of the node.',
   'bad-version': 'The SDK and the node are of different versions: update the older one.',
-  superseded: 'Whoever shows the same `secret` is the same peer: give each its own.',
-  'token-expired': 'A function as `token` makes a fresh one each time.',
+  superseded: 'Connections with the same `secret` are the same peer: give each peer its own secret.',
+  'token-expired': 'Pass a function as `token`: the SDK then gets a fresh token for each connection.',
 }
 
 export function textOf(code: PeerageErrorCode): string {
   return texts[code] ?? withRemedy(code, finalTextOf(code) ?? 'the node closed the connection')
 }
 
-/** What a node said, and what to do about it. */
+/** The node's text, followed by what to do. */
 export function withRemedy(code: PeerageErrorCode, said: string): string {
   const remedy = remedies[code]
   return remedy === undefined ? said : `${said}. ${remedy}`

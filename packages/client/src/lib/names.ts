@@ -3,12 +3,12 @@ import type { Name, Parsed } from '@peerage/protocol'
 import { given } from './check.js'
 import { PeerageError } from './error.js'
 
-/** @throws PeerageError `bad-name` that names the argument, the rule, and what was given */
+/** @throws PeerageError `bad-name` with the argument's name, the rule and the given value */
 export function nameOrThrow(input: unknown, argument = 'name'): Name {
   return parsedOrThrow(input, argument, parseName)
 }
 
-/** @throws PeerageError that names the argument, the rule, and what was given */
+/** @throws PeerageError with the argument's name, the rule and the given value */
 export function parsedOrThrow<T>(
   input: unknown,
   argument: string,

@@ -1,17 +1,21 @@
 import type { Clock } from './clock.js'
 
-/** So many at once, and then so many a second. */
+/** A token bucket: `burst` at once, then `perSecond` a second. */
 export interface Rate {
   burst: number
   perSecond: number
 }
 
-/** What others may make this peer do at its own cost: make connections, send refusals, call. An honest peer needs a few. */
+/** How often one other peer may cause work here: a connection, a refusal, a call [PP4]. An honest peer needs few. */
 const OF_ONE: Rate = { burst: 8, perSecond: 2 }
+/** The same for all other peers together. */
 const OF_ALL: Rate = { burst: 64, perSecond: 50 }
-/** What this peer offers another: one less at once, so that offers that bunch on their way are in time all the same. */
+/**
+ * How often this peer calls another one. The burst is smaller by one, so that offers which arrive bunched stay within
+ * the other's limit.
+ */
 export const OF_OWN: Rate = { ...OF_ONE, burst: OF_ONE.burst - 1 }
-/** Of so many names it is known what they did; the oldest is forgotten first. */
+/** How many names we keep a bucket for. The oldest is dropped first. */
 const NAMES_MAX = 256
 
 interface Bucket extends Rate {
@@ -19,26 +23,28 @@ interface Bucket extends Rate {
   at: number
 }
 
-/** A rate for each name, so that one cannot use up what the others need, and one for all of them. */
+/**
+ * One rate for each name, so that no peer can use up the share of the others, and one rate for all of them together.
+ */
 export class Rates {
   readonly #clock: Clock
   readonly #ofOne: Rate
   readonly #all: Bucket | null
   readonly #names = new Map<string, Bucket>()
 
-  /** `ofAll` is null where only the names are bounded. */
+  /** If `ofAll` is null, there is no common limit. */
   constructor(clock: Clock, ofOne: Rate = OF_ONE, ofAll: Rate | null = OF_ALL) {
     this.#clock = clock
     this.#ofOne = ofOne
     this.#all = ofAll && { ...ofAll, left: ofAll.burst, at: 0 }
   }
 
-  /** False: over a rate. */
+  /** Returns false if this is over a rate. */
   take(name: string): boolean {
     return this.#take(name) === 0
   }
 
-  /** Resolves to true when there is room for this name, or to false: nobody wants that any more. */
+  /** Resolves to true when this name is within its rate, or to false as soon as `isWanted` says so. */
   async turn(name: string, isWanted: () => boolean): Promise<boolean> {
     while (isWanted()) {
       const waitMs = this.#take(name)
@@ -48,7 +54,7 @@ export class Rates {
     return false
   }
 
-  /** Milliseconds until there is room; 0: there was, and it is taken. */
+  /** Returns 0 if a token was taken, else the milliseconds until there is one. */
   #take(name: string): number {
     const now = this.#clock.now()
     let one = this.#names.get(name)
@@ -61,7 +67,7 @@ export class Rates {
 }
 
 function takeFrom(bucket: Bucket, now: number): number {
-  // The time of day may jump back.
+  // The system clock may be set back.
   const passed = Math.max(0, now - bucket.at) / 1_000
   bucket.left = Math.min(bucket.burst, bucket.left + passed * bucket.perSecond)
   bucket.at = now

@@ -3,7 +3,7 @@ import type { Clock, Timer } from './clock.js'
 const FIRST_MS = 1_000
 const MOST_MS = 15_000
 
-/** Does again what has failed, later each time: after 1 s at most, 2, 4, 8, and then 15 s, or half of that. */
+/** Repeats a task that failed, after growing waits: up to 1, 2, 4, 8, then 15 s, and at least half of that. */
 export class Retry {
   readonly #clock: Clock
   readonly #again: () => void
@@ -15,10 +15,10 @@ export class Retry {
     this.#again = again
   }
 
-  /** It has failed once more. */
+  /** The task has failed: schedules it again. */
   failed(): void {
     if (this.#timer !== undefined) return
-    // What ended for all peers at once is not asked for by all at once.
+    // Jitter: the task may have failed for all peers at the same moment.
     this.#timer = this.#clock.after(this.#waitMs * (0.5 + Math.random() / 2), () => {
       this.#timer = undefined
       this.#again()
@@ -26,7 +26,7 @@ export class Retry {
     this.#waitMs = Math.min(MOST_MS, 2 * this.#waitMs)
   }
 
-  /** Nothing is to be done again, and the next failure is a first one. */
+  /** Cancels the next run, and resets the wait. */
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined

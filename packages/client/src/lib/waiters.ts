@@ -3,7 +3,7 @@ import type { Clock } from './clock.js'
 
 type Settle<T> = (value: T | undefined, error?: unknown) => void
 
-/** Who waits for one thing, each with a signal and a deadline of its own. */
+/** Several callers that wait for the same result, each with its own signal and deadline. */
 export class Waiters<T extends object> {
   readonly #waiting = new Set<Settle<T>>()
 
@@ -11,7 +11,9 @@ export class Waiters<T extends object> {
     return this.#waiting.size
   }
 
-  /** `aborted`: its signal aborts, and it waits no longer. `late`: its deadline has passed; it may be made to fail. */
+  /**
+   * `aborted` runs after the caller's signal has ended the wait. `late` runs at the deadline, and may settle the wait.
+   */
   wait(
     clock: Clock,
     deadlineMs: number,
@@ -36,7 +38,7 @@ export class Waiters<T extends object> {
     })
   }
 
-  /** All of them: what they wait for, or why there is none. */
+  /** Ends all waits: with the result, or with the error if there is none. */
   settle(value: T | undefined, error?: unknown): void {
     for (const settle of this.#waiting) settle(value, error)
   }

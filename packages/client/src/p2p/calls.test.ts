@@ -10,7 +10,7 @@ afterEach(() => controllers.close())
 afterEach(endFading)
 
 describe('calls', () => {
-  it('[PP4] of one peer, more than it answers at once, wait for their turn', async () => {
+  it('[PP4] to one peer wait for their turn when there are more than it answers at once', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -20,7 +20,7 @@ describe('calls', () => {
     }
   }, 20_000)
 
-  it('[PP4] that wait for their turn are aborted, and fail, as others', async () => {
+  it('[PP4] can be aborted, and fail at their deadline, while they wait for their turn', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob', { accept: () => false })
@@ -35,9 +35,9 @@ describe('calls', () => {
     expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
   })
 
-  it('[PP4] that are aborted before their offer leaves take no turn', async () => {
+  it('[PP4] do not use up a turn when they are aborted before their offer is sent', async () => {
     const tier = new Rendezvous()
-    // Time stands still, so a turn that was taken never comes back.
+    // This clock stands still, so a used turn never becomes free again.
     const alice = controllers.make(tier, 'alice', {}, { clock: { ...systemClock, now: () => 0 } })
     controllers.make(tier, 'bob')
     for (let label = 0; label < 7; label++) {
@@ -49,7 +49,7 @@ describe('calls', () => {
     await expect(alice.connect('bob', { deadlineMs: 5_000 })).resolves.toMatchObject({ state: 'open' })
   })
 
-  it.each(['why', null, 0])('[PP12] end with the reason of their signal, also with %j', async (reason) => {
+  it.each(['why', null, 0])('[PP12] reject with the reason of their signal when it is %j', async (reason) => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
@@ -71,9 +71,9 @@ describe('calls', () => {
 })
 
 describe('a channel', () => {
-  // Both ended the channel that was closing, and what it still had to carry was lost.
+  // An aborted or late call used to end the channel that was closing, and its unsent messages were lost.
   it.each(['aborted', 'late'])(
-    '[PP12] [PP18] carries all it has when who waits for the next one is %s',
+    '[PP12] [PP18] delivers all its messages while it closes, when the call for the next channel is %s',
     async (how) => {
       const tier = new Rendezvous()
       const alice = controllers.make(tier, 'alice')
@@ -96,7 +96,7 @@ describe('a channel', () => {
     },
   )
 
-  it('[PP18] that had nothing to send waits 2 s for a peer that says nothing', async () => {
+  it('[PP18] with nothing to send waits 2 s for the goodbye of a silent peer', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', stack)
@@ -109,13 +109,13 @@ describe('a channel', () => {
     expect(performance.now() - before).toBeLessThan(6_000)
   }, 15_000)
 
-  it('[PP18] that the stack has closed already takes no goodbye, and that is no error', async () => {
+  it('[PP18] reports no error when its stack has closed before the goodbye could be sent', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     class Closing extends PeerConnection {
       override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
         const stream = super.createDataChannel(label, options)
-        // Its `readyState` is `open` for a moment more.
+        // node-datachannel reports the `readyState` `open` for a moment after it has closed the stream.
         const send = (): never => {
           throw new Error('libdatachannel error while sending data channel message: DataChannel is closed')
         }

@@ -8,7 +8,7 @@ const controllers = new Controllers()
 afterEach(() => controllers.close())
 
 describe('channels', () => {
-  it('[WD16] a listener of a channel or of the controller that throws is told as one of the application', async () => {
+  it('[WD16] report an error of the stage `listener` when a listener of a channel or the controller throws', async () => {
     const tier = new Rendezvous()
     const errors: unknown[] = []
     const onError = (error: unknown, stage?: string): void => void errors.push([String(error), stage])
@@ -29,14 +29,14 @@ describe('channels', () => {
     ])
   })
 
-  it('[PP9] takes the place of one that the other side has lost', async () => {
+  it('[PP9] are replaced when the other side has lost its channel and calls again', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const before = controllers.make(tier, 'bob')
     const firstThere = opened(alice)
     const first = await before.connect('alice')
     const end = closed(await firstThere)
-    // A reloaded page: the same name, no memory of the channel, and the old page's connection not yet gone.
+    // A reloaded page has the same name and does not know the channel, and the old page's connection is still open.
     const after = controllers.make(tier, 'bob')
     const anew = opened(alice)
     const second = await after.connect('alice')
@@ -49,8 +49,8 @@ describe('channels', () => {
     expect(first.peer).toBe('alice')
   })
 
-  // Its call went on beside the one that was accepted, and its connection was never closed.
-  it('[PP9] is the one that a listener calls for when it hears of the one that was replaced', async () => {
+  // The listener's call used to go on beside the accepted one, and its connection was never closed.
+  it('[PP9] are shared: a listener that calls when the old channel closes gets the new one', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     const isClosed: boolean[] = []
@@ -78,9 +78,9 @@ describe('channels', () => {
     await expect.poll(() => isClosed).not.toContain(false)
   })
 
-  it('[PP8] opens when a reloaded peer calls although our own offer went to the page before', async () => {
+  it('[PP8] open when a reloaded page calls, although our own offer went to the page before the reload', async () => {
     const tier = new Rendezvous()
-    // 'bob' < 'carol': carol does not give way to bob's offer.
+    // 'bob' < 'carol', so bob is the polite peer and carol does not give way to his offer.
     const carol = controllers.make(tier, 'carol')
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
     const waiting = carol.connect('bob')
@@ -91,7 +91,7 @@ describe('channels', () => {
     expect(channel.peer).toBe('carol')
   })
 
-  it('[PP5] are one per label, each with its own terms', async () => {
+  it('[PP5] are separate for each label, with their own terms', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -107,7 +107,7 @@ describe('channels', () => {
     expect(alice.channels).toHaveLength(2)
   })
 
-  it('[PP17] say how they fare', async () => {
+  it('[PP17] tell their path and their counts, and the caller reports the outcome', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -117,7 +117,7 @@ describe('channels', () => {
     const arrival = received(await theirs)
     await channel.send('one')
     await arrival
-    // The path may be found before the candidates have come that tell whose address it leads to.
+    // ICE may find the path before the candidate that tells to whom its address belongs has arrived.
     await expect.poll(async () => (await channel.info()).sameLan).toBe(true)
     const info = await channel.info()
     expect(info).toMatchObject({ peer: 'bob', label: '', path: 'direct', messagesSent: 1 })
@@ -131,12 +131,12 @@ describe('channels', () => {
     expect(alice.busy('bob')).toBe(false)
     expect(alice.busy('nobody')).toBe(null)
     expect(await outcome).toMatchObject({ peer: 'bob', path: 'direct' })
-    // The caller alone reports, with the id that both sides' signals carry.
+    // Only the caller reports, with the id that the signals of both sides carry.
     const last = tier.sent.findLast(({ body }) => body.includes('"answer"'))
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'direct', handshake: last?.handshake }])
   })
 
-  it('[PP18] close on both sides, with everything sent before it, and say when the last is gone', async () => {
+  it('[PP18] close on both sides after everything has arrived, and the last one fires all-channels-closed', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -161,7 +161,7 @@ describe('channels', () => {
     })
   })
 
-  it('[PP14] live on when nobody can be reached through the tier any more', async () => {
+  it('[PP14] keep working when no peer can be reached through the nodes any more', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -175,7 +175,7 @@ describe('channels', () => {
     expect(await text).toBe('still here')
   })
 
-  it('[PP13] come back by themselves when their path is lost', async () => {
+  it('[PP13] are reopened when their path is lost', async () => {
     const PeerConnection = await nodePeerConnection()
     class Losable extends PeerConnection {
       #isLost = false
@@ -196,14 +196,14 @@ describe('channels', () => {
     }
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
-    // The side that was called notices: it tells the caller, which calls again.
+    // The callee notices the loss. It tells the caller, which calls again.
     const bob = controllers.make(tier, 'bob', { RTCPeerConnection: Kept })
     const first = opened(bob)
     const channel = await alice.connect('bob')
     await first
     const again = Promise.all([opened(alice), opened(bob)])
     const end = closed(channel)
-    // The last one: libdatachannel may lose a first handshake, which is then made again.
+    // The last connection, because libdatachannel may lose a first handshake, which is then made again.
     made.at(-1)?.lose()
     expect(await end).toContain('ended')
     const [ours, theirs] = await again
@@ -213,7 +213,7 @@ describe('channels', () => {
     expect(alice.channels).toEqual([ours])
   })
 
-  it('[PP18] carry delivery frames beside the application and offer to carry until they close', async () => {
+  it("[PP18] carry delivery frames beside the application's messages until they close", async () => {
     const tier = new Rendezvous()
     const carriers: Carrier[] = []
     const frames: unknown[] = []
@@ -237,20 +237,20 @@ describe('channels', () => {
     await expect.poll(() => frames).toEqual([{ from: 'alice', frame: ack }])
     const large = { ...ack, acks: Array.from({ length: 2000 }, () => ack.acks[0]) }
     const carrier = carriers[0]
-    // Its last answer: by the next one there may be room again.
+    // Keep the last result, because at the next call there may be room again.
     let taken = carrier?.send(large)
     while (taken === true) taken = carrier?.send(large)
     expect(taken).toBe('full')
     await expect.poll(() => kicked).toBeGreaterThan(0)
     expect(there.state).toBe('open')
-    // Full again: the goodbye goes out all the same, and nobody waits 10 s for it.
+    // The stream is full again, and yet the goodbye is sent, so that close() does not take 10 s.
     while (carrier?.send(large) === true);
     await channel.close()
     expect(carriers).toEqual([])
     expect(carrier?.send(large)).toBe(false)
   })
 
-  it('[PP20] keep what arrives until somebody listens', async () => {
+  it('[PP20] keep messages that arrive before anybody listens', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -262,7 +262,7 @@ describe('channels', () => {
     await expect.poll(async () => (await there.info()).messagesReceived).toBe(2)
     const heard: unknown[] = []
     const both = new Promise<void>((resolve) => {
-      // Listening ends inside the listener: so the first message must not come before `on` has returned.
+      // The listener calls `stop`, so the first message must not arrive before `on` has returned.
       const stop = there.on('message', (data) => {
         if (heard.push(data) < 2) return
         stop()
@@ -275,8 +275,8 @@ describe('channels', () => {
   })
 })
 
-describe('what others learn', () => {
-  it('[PP16] is no address before the other side accepts, where candidates are held', async () => {
+describe('privacy', () => {
+  it('[PP16] with holdCandidates, no address is sent before the other side accepts', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { holdCandidates: true })
     controllers.make(tier, 'bob', { accept: () => new Promise(() => undefined) })
@@ -288,7 +288,7 @@ describe('what others learn', () => {
     await theirs
   })
 
-  it('[PP15] [PP36] is nothing with relayOnly where the stack cannot keep it: calls fail at once, callers are refused', async () => {
+  it('[PP15] [PP36] with relayOnly and a stack that cannot keep it, calls fail at once and callers are refused', async () => {
     const tier = new Rendezvous()
     const errors: string[] = []
     const onError = (error: unknown): void => void errors.push(String(error))

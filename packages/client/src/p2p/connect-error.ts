@@ -1,29 +1,41 @@
-/** Where a handshake stood when it ended without a channel. */
+/** How far a handshake had come when it ended without a channel (SPEC.md, PP6). */
 export type FailureStage =
-  /** No peer has this name. */
+  /** No peer holds this name, or the peer that holds it speaks another protocol. */
   | 'not-found'
-  /** The offer went out and no answer came: refused, busy, or away. */
+  /** The offer was sent and no answer came: the other peer refused it, is busy, or is away. */
   | 'no-answer'
-  /** Answered, but no path was found between the two. */
+  /** The other peer answered, but ICE found no path between the two, or this peer could make no connection. */
   | 'ice'
-  /** A path was found, but not secured. */
+  /** ICE found a path, but the DTLS handshake did not finish on it. */
   | 'dtls'
-  /** Secured, and yet no channel in time. */
+  /** The path was found and secured, but no channel opened by the deadline. */
   | 'timeout'
 
-/** What a stage means, and what to do, where nothing more is known. */
+/** The error text of each stage, for when nothing more is known: what happened, and what to do. */
 export const stageTexts: Record<FailureStage, string> = {
-  'not-found': 'no peer holds this name; `watch` it to hear when its peer is there',
-  'no-answer': 'it did not answer in time: it is away or busy, or does not open channels',
-  ice: 'no path leads there. A TURN server may help; `peer.p2p.diagnose()` says more',
+  'not-found': 'no peer holds this name; `watch` the name to hear when a peer claims it',
+  'no-answer': 'the other peer did not answer in time: it is away or busy, or it does not open channels',
+  ice: 'no network path to the other peer was found. A TURN server may help; `peer.p2p.diagnose()` tells more',
   dtls: 'a path was found, but not secured in time; try again',
   timeout: 'a path was found and secured, but no channel opened in time; try again',
 }
 
-/** `connect` failed. `stage` says how far it came; the message, what happened and what to do. */
+/**
+ * The error with which `peer.p2p.connect` rejects when no channel opened. The message says what happened and what to do.
+ * @example
+ * try {
+ *   const channel = await peer.p2p.connect('bob')
+ * } catch (error) {
+ *   if (error instanceof ConnectError && error.stage === 'not-found') console.log(`${error.peer} is not there`)
+ *   else throw error
+ * }
+ */
 export class ConnectError extends Error {
+  /** Always `ConnectError`. */
   override readonly name = 'ConnectError'
+  /** How far the attempt had come. */
   readonly stage: FailureStage
+  /** The name of the peer that was called. */
   readonly peer: string
 
   constructor(peer: string, stage: FailureStage, detail = stageTexts[stage]) {

@@ -20,16 +20,31 @@ function contextWith(server: string | null, turn: typeof TURN | null = null) {
 
 describe('[PP21] the P2P server in use', () => {
   it.each([
-    { setting: undefined, welcome: INTEGRATED, use: INTEGRATED, why: 'no setting: the integrated one' },
-    { setting: null, welcome: INTEGRATED, use: INTEGRATED, why: 'null: the integrated one' },
+    {
+      setting: undefined,
+      welcome: INTEGRATED,
+      use: INTEGRATED,
+      why: 'is the integrated one without a setting',
+    },
+    {
+      setting: null,
+      welcome: INTEGRATED,
+      use: INTEGRATED,
+      why: 'is the integrated one if the setting is null',
+    },
     {
       setting: INTEGRATED,
       welcome: INTEGRATED,
       use: INTEGRATED,
-      why: 'the same address: the integrated one',
+      why: 'is the integrated one if the setting is the same address',
     },
-    { setting: OTHER, welcome: INTEGRATED, use: OTHER, why: 'another address: that one' },
-    { setting: OTHER, welcome: null, use: OTHER, why: 'only a standalone one: that one' },
+    { setting: OTHER, welcome: INTEGRATED, use: OTHER, why: 'is the one of the setting' },
+    {
+      setting: OTHER,
+      welcome: null,
+      use: OTHER,
+      why: 'is the one of the setting if there is no integrated one',
+    },
   ])('$why', async ({ setting, welcome, use }) => {
     const context = contextWith(welcome)
     const p2p = createP2P(context, setting)
@@ -38,15 +53,15 @@ describe('[PP21] the P2P server in use', () => {
     expect(await new IceServers(context, setting).current()).toEqual([{ urls: `stun:${use}` }])
   })
 
-  it.each([undefined, null])('is none anywhere: no controller (setting %s)', (setting) => {
+  it.each([undefined, null])('without any, there is no controller (setting %s)', (setting) => {
     expect(createP2P(contextWith(null), setting)).toBe(null)
   })
 
-  it('is none with p2p: false: no controller', () => {
+  it('with p2p: false, there is no controller', () => {
     expect(createP2P(contextWith(INTEGRATED), OTHER, false)).toBe(null)
   })
 
-  it('may be TURN alone', async () => {
+  it('is null if there is only a TURN server', async () => {
     const context = contextWith(null, TURN)
     const p2p = createP2P(context, null)
     expect(p2p?.p2pServer).toBe(null)
@@ -55,7 +70,7 @@ describe('[PP21] the P2P server in use', () => {
     expect(await new IceServers(context, null).current()).toEqual([{ urls, username, credential }])
   })
 
-  it('cannot be set after connecting', () => {
+  it('cannot be changed after connecting', () => {
     const p2p = createP2P(contextWith(INTEGRATED), null)
     expect(() => p2p && (p2p.p2pServer = OTHER)).toThrow('cannot be changed after connecting')
     void p2p?.close()
@@ -73,16 +88,16 @@ describe('[PP21] the P2P server in use', () => {
     '::1:1',
     '[::1]',
     '[:::]:1',
-  ])('must be host:port, not %j', (setting) => {
+  ])('must be host:port; %j is not', (setting) => {
     expect(() => createP2P(contextWith(INTEGRATED), setting)).toThrow('host:port')
   })
 })
 
-describe('[PP28] what a tier says of its servers', () => {
+describe('[PP28] the URLs of the ICE servers', () => {
   const { username, credential } = TURN
   const login = { username, credential }
 
-  it('is put into the spelling that every stack takes, each URL once', () => {
+  it('are written in the spelling that every stack accepts, each URL once', () => {
     const urls = ['TURN:A.example', 'turn:a.example', 'turns:[2001:DB8:0::1]:443?transport=TCP']
     expect(iceServersOf('[::1]:9001', { ...TURN, urls })).toEqual([
       { urls: 'stun:[::1]:9001' },
@@ -90,7 +105,7 @@ describe('[PP28] what a tier says of its servers', () => {
     ])
   })
 
-  it('is left out where it is no URL of such a server', () => {
+  it('are left out if they are malformed', () => {
     const urls = ['turn://a.example', 'turn:a/path', 'turn:u@a', 'http://a', '']
     expect(iceServersOf('a b:1', { ...TURN, urls: [...urls, 'turn:a'] })).toEqual([
       { ...login, urls: ['turn:a'] },
@@ -101,7 +116,7 @@ describe('[PP28] what a tier says of its servers', () => {
 })
 
 describe('[PP22] TURN credentials', () => {
-  it('are renewed before they end, and kept when no answer comes', async () => {
+  it('are renewed before they expire, and kept when no answer comes', async () => {
     let now = 1_000_000
     const answers = [{ ...TURN, username: '1700000300:alice' }, undefined]
     let asked = 0
@@ -122,7 +137,7 @@ describe('[PP22] TURN credentials', () => {
     expect(asked).toBe(2)
   })
 
-  it('are renewed in an open connection, for its next ICE restart, as long as it is open', async () => {
+  it('are renewed in a connection for its next ICE restart, as long as it is open', async () => {
     const clock = new FakeClock()
     let asked = 0
     const answers = [{ ...TURN, username: 'second' }, undefined, { ...TURN, username: 'third' }]
@@ -140,7 +155,7 @@ describe('[PP22] TURN credentials', () => {
     await clock.advance(225_000)
     expect(connection.usernames).toEqual(['second'])
     expect(connection.getConfiguration().iceTransportPolicy).toBe('relay')
-    // No answer: what it has stays, and the next try comes soon.
+    // There was no answer, so the connection keeps its credentials, and we ask again after 10 s.
     await clock.advance(225_000)
     expect(connection.usernames).toEqual(['second', 'second'])
     await clock.advance(10_000)
@@ -151,7 +166,7 @@ describe('[PP22] TURN credentials', () => {
     expect(unable.usernames).toEqual([])
   })
 
-  it('reach an open connection also where its stack refuses one of the URLs [PP28]', async () => {
+  it('[PP28] are renewed in an open connection although its stack refuses one of the URLs', async () => {
     const clock = new FakeClock()
     const fresh = { ...TURN, urls: ['turn:a:6000', 'turn:b'], username: 'second' }
     const context = { ...contextWith(null, TURN), clock, requestTurn: () => Promise.resolve(fresh) }
@@ -166,7 +181,7 @@ describe('[PP22] TURN credentials', () => {
     servers.close()
   })
 
-  it('that live for a moment only are asked for every ten seconds, not all the time', async () => {
+  it('that expire within a moment are asked for every ten seconds only', async () => {
     const clock = new FakeClock()
     let asked = 0
     const requestTurn = () => Promise.resolve({ ...TURN, ttlMs: asked++ % 2 })
@@ -178,7 +193,7 @@ describe('[PP22] TURN credentials', () => {
   })
 })
 
-/** What of an RTCPeerConnection the renewal touches. */
+/** The members of RTCPeerConnection that renewing credentials uses. */
 class FakeConnection {
   connectionState: RTCPeerConnectionState = 'connected'
   readonly usernames: (string | undefined)[] = []

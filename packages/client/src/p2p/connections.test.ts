@@ -44,7 +44,7 @@ function connections(PeerConnection?: PeerConnectionClass): Connections {
 describe('[PP26] in a browser, a connection is made ahead', () => {
   beforeEach(() => vi.stubGlobal('RTCPeerConnection', Browser))
 
-  it('with its first stream and its offer, and another when it was taken', async () => {
+  it('with its streams and its offer, and another one after it was taken', async () => {
     const source = connections()
     await clock.advance(100)
     expect(made).toHaveLength(1)
@@ -59,7 +59,7 @@ describe('[PP26] in a browser, a connection is made ahead', () => {
     expect((await source.take(PLAIN)).connection).toBe(made[1])
   })
 
-  it('and calls before it is there get one of their own', async () => {
+  it('and earlier calls get a connection of their own', async () => {
     const source = connections()
     const [first, second] = await Promise.all([source.take(PLAIN), source.take(PLAIN)])
     expect(made).toEqual([first.connection, second.connection])
@@ -68,7 +68,7 @@ describe('[PP26] in a browser, a connection is made ahead', () => {
     expect(made).toHaveLength(3)
   })
 
-  it('but not taken for a channel of other terms: the next is like that one', async () => {
+  it('but not used for a channel of other terms; the next one has those terms', async () => {
     const source = connections()
     await clock.advance(100)
     const lossy = { ...PLAIN, maxRetransmits: 0 }
@@ -81,7 +81,7 @@ describe('[PP26] in a browser, a connection is made ahead', () => {
     expect(second.offer).toBeDefined()
   })
 
-  it('nor with ICE servers that have changed since', async () => {
+  it('but not used after the ICE servers have changed', async () => {
     const source = connections()
     await clock.advance(100)
     iceServers = [{ urls: 'turn:192.0.2.1:3478', username: 'fresh', credential: 'secret' }]
@@ -90,7 +90,7 @@ describe('[PP26] in a browser, a connection is made ahead', () => {
     expect(connection.getConfiguration()).toEqual({ iceServers, iceTransportPolicy: 'all' })
   })
 
-  it('and closed with the peer', async () => {
+  it('and closed when the peer is closed', async () => {
     const source = connections()
     await clock.advance(100)
     source.close()
@@ -101,7 +101,7 @@ describe('[PP26] in a browser, a connection is made ahead', () => {
   })
 })
 
-it('[PP26] none is made ahead in Node, nor of a class that the application gave', async () => {
+it('[PP26] no connection is made ahead in Node, or of a class that the application passed in', async () => {
   const unused = vi.fn()
   connections()
   connections(unused)
@@ -111,11 +111,11 @@ it('[PP26] none is made ahead in Node, nor of a class that the application gave'
   expect(unused).not.toHaveBeenCalled()
 })
 
-// Types alone: werift's class is no RTCPeerConnection to TypeScript, and is taken all the same.
-it('the classes of werift and @roamhq/wrtc are options as they are', () => {
+// This tests types: to TypeScript, werift's class is not an RTCPeerConnection, and yet the option accepts it.
+it('the option RTCPeerConnection accepts the classes of werift and @roamhq/wrtc without a cast', () => {
   const options: P2POptions[] = [{ RTCPeerConnection: Werift }, { RTCPeerConnection: wrtc.RTCPeerConnection }]
   for (const { RTCPeerConnection } of options) expect(givenClass(RTCPeerConnection)).toBe(RTCPeerConnection)
-  // @ts-expect-error what makes no channels is no such class
+  // @ts-expect-error this class makes no channels
   const wrong: P2POptions = { RTCPeerConnection: Date }
   expect(wrong).toBeDefined()
 })

@@ -6,23 +6,23 @@ import type { Streams } from './channel/streams.js'
 import type { AnyPeerConnectionClass, P2PContext, P2POptions, PeerConnectionClass, Terms } from './options.js'
 import { relayProblem } from './relay-only.js'
 
-/** A connection before its handshake: it has described nothing, so it has opened no socket and asked no server. */
-export interface Blank {
+/** A connection before its handshake. It has no description yet, so it has opened no socket and contacted no server. */
+export interface FreshConnection {
   connection: RTCPeerConnection
-  /** What a handshake begins with, where it was made ahead. */
+  /** The streams and the offer, if the connection was made ahead. */
   streams?: Streams
   offer?: RTCSessionDescriptionInit
 }
 
-/** Made ahead, for handshakes of one configuration and the same terms. */
-interface Spare extends Blank {
-  kind: string
+/** A connection made ahead. It fits handshakes with the same configuration and terms, which are its `key`. */
+interface Spare extends FreshConnection {
+  key: string
 }
 
-interface Found {
+interface Setup {
   PeerConnection: PeerConnectionClass
   iceServers: RTCIceServer[]
-  /** Why `relayOnly` cannot be kept with these. */
+  /** Why this class and these servers cannot keep `relayOnly`; undefined if they can, or if it is off. */
   problem: string | undefined
 }
 
@@ -30,10 +30,13 @@ type Context = Pick<P2PContext, 'clock' | 'platform' | 'onError'>
 type Servers = Pick<IceServers, 'current' | 'keepFresh' | 'close'>
 type Options = Pick<P2POptions, 'RTCPeerConnection' | 'relayOnly'>
 
-/** By then the one that was taken is through with its offer or answer: making another takes milliseconds, too. */
+/** Making a spare takes milliseconds, so we wait until the connection just taken has made its offer or answer. */
 const SPARE_MS = 100
 
-/** Makes connections with the ICE servers of the moment; in a browser, one ahead, for that is a fifth of a fast call. */
+/**
+ * Makes connections with the current ICE servers. In a browser it makes one connection ahead, because making one takes a
+ * fifth of the time of a fast call.
+ */
 export class Connections {
   readonly #context: Context
   readonly #ice: Servers
@@ -46,23 +49,23 @@ export class Connections {
     this.#context = context
     this.#ice = ice
     this.#options = options
-    this.#spareLater({ label: '', ordered: true })
+    this.#makeSpareLater({ label: '', ordered: true })
   }
 
-  /** @throws when there is no WebRTC here, or `relayOnly` cannot be kept */
-  async take(terms: Terms): Promise<Blank> {
-    const blank = await this.#make(terms)
-    // The next channel is most likely of the same terms.
-    this.#spareLater(terms)
-    this.#ice.keepFresh(blank.connection)
-    return blank
+  /** @throws if there is no WebRTC here, or if `relayOnly` cannot be kept */
+  async take(terms: Terms): Promise<FreshConnection> {
+    const fresh = await this.#make(terms)
+    // The next channel most likely has the same terms.
+    this.#makeSpareLater(terms)
+    this.#ice.keepFresh(fresh.connection)
+    return fresh
   }
 
-  /** Why `relayOnly` cannot be kept here and now, and what to do; undefined: it can, or nobody asked for it. */
+  /** Why `relayOnly` cannot be kept now, and what to do. Undefined if it can be kept, or if it is off. */
   async problem(): Promise<string | undefined> {
     if (this.#options.relayOnly !== true) return undefined
     try {
-      return (await this.found()).problem
+      return (await this.setup()).problem
     } catch (error) {
       return error instanceof Error ? error.message : String(error)
     }
@@ -75,8 +78,8 @@ export class Connections {
     this.#ice.close()
   }
 
-  /** What a connection is made with now. Rejects when there is no WebRTC here. */
-  async found(): Promise<Found> {
+  /** The class and the ICE servers for a connection made now. Rejects if there is no WebRTC here. */
+  async setup(): Promise<Setup> {
     const { RTCPeerConnection, relayOnly } = this.#options
     const PeerConnection =
       givenClass(RTCPeerConnection) ?? (await this.#context.platform.findPeerConnection())
@@ -85,23 +88,23 @@ export class Connections {
     return { PeerConnection, iceServers, problem }
   }
 
-  /** The spare one where it fits. */
+  /** Returns the spare if it fits, else a new connection. */
   async #make(terms: Terms): Promise<Spare> {
     const { relayOnly } = this.#options
-    const { PeerConnection, iceServers, problem } = await this.found()
-    // Here once more: no connection comes about past this.
+    const { PeerConnection, iceServers, problem } = await this.setup()
+    // Callers check this earlier. We check again here because every connection is made here.
     if (problem !== undefined) throw new Error(problem)
     const configuration: RTCConfiguration = { iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' }
-    const kind = JSON.stringify([configuration, terms])
+    const key = JSON.stringify([configuration, terms])
     const spare = this.#spare
     this.#spare = undefined
-    if (spare?.kind === kind) return spare
+    if (spare?.key === key) return spare
     spare?.connection.close()
-    return { kind, connection: newConnection(PeerConnection, configuration) }
+    return { key, connection: newConnection(PeerConnection, configuration) }
   }
 
-  /** Browsers alone: an idle Node process should hold nothing, and of another class nobody knows what it costs. */
-  #spareLater(terms: Terms): void {
+  /** Only in browsers: an idle Node process should hold no connection, and the cost of a passed-in class is unknown. */
+  #makeSpareLater(terms: Terms): void {
     if (this.#options.RTCPeerConnection || !globalThis.RTCPeerConnection) return
     const { clock } = this.#context
     this.#timer?.cancel()
@@ -121,14 +124,14 @@ export class Connections {
   }
 }
 
-/** Credentials are renewed with a quarter of their life left: a handshake may take its whole deadline. */
+/** We renew credentials when a quarter of their life is left, because a handshake may take its whole deadline. */
 const RENEW_SHARE = 0.75
-/** Open connections ask no sooner than this, and again after it where the node gave no answer. */
+/** The shortest time between two requests for credentials, also when the node gave no answer. */
 const RETRY_MS = 10_000
 
 /**
- * In the spelling that every stack takes. What is no such URL is left out, for it would fail the whole connection; a
- * node of ours sends none.
+ * ICE servers for WebRTC, each URL once and in the spelling that every stack accepts. A malformed URL is left out,
+ * because it would fail the whole connection. A Peerage node sends no malformed URL.
  */
 export function iceServersOf(p2pServer: string | null, turn: TurnCredentials | null): RTCIceServer[] {
   const read = (given: string[]): string[] => {
@@ -144,7 +147,10 @@ export function iceServersOf(p2pServer: string | null, turn: TurnCredentials | n
   return servers
 }
 
-/** As much of an RTCPeerConnection as that takes; spelled out, for programs compiled without TypeScript's `dom`. */
+/**
+ * The members of RTCPeerConnection that renewing credentials uses. They are written out here for programs that are
+ * compiled without TypeScript's `dom` library.
+ */
 interface Renewable {
   readonly connectionState: string
   getConfiguration(): RTCConfiguration
@@ -152,14 +158,14 @@ interface Renewable {
   setConfiguration(configuration: RTCConfiguration): void
 }
 
-/** The ICE servers for a new connection, with TURN credentials that still live. */
+/** The ICE servers for new connections, with TURN credentials that have not expired. */
 export class IceServers {
   readonly #context: P2PContext
   readonly #setting: string | null | undefined
   readonly #stop: () => void
   #turn: TurnCredentials | null = null
   #renewAt = 0
-  /** Open ones that may look for a new path later, and ask the TURN servers again then. */
+  /** Connections that may restart ICE later, and then need valid TURN credentials. */
   readonly #connections = new Set<Renewable>()
   #timer: Timer | undefined
 
@@ -179,7 +185,10 @@ export class IceServers {
     return iceServersOf(this.#setting ?? this.#context.welcome.p2p.server, this.#turn)
   }
 
-  /** An ICE restart gathers with the configuration of the connection: its credentials must live as long as it does. */
+  /**
+   * An ICE restart gathers candidates with the configuration of its connection, so we renew the credentials in it until
+   * it closes.
+   */
   keepFresh(connection: Renewable): void {
     // libdatachannel cannot restart ICE.
     if (this.#turn === null || typeof connection.restartIce !== 'function') return
@@ -195,7 +204,7 @@ export class IceServers {
 
   #renewLater(): Timer {
     const { clock } = this.#context
-    // Credentials that live for a moment only are no reason to ask all the time.
+    // RETRY_MS bounds the requests even if the credentials expire sooner than that.
     return clock.after(Math.max(this.#renewAt - clock.now(), RETRY_MS), () => {
       this.#timer = undefined
       this.#renew().catch((error: unknown) => this.#context.onError(error))
@@ -221,15 +230,18 @@ export class IceServers {
   }
 }
 
-/** What an application has passed in. What its types do not tell, its stack's tests do (docs/stacks.md). */
+/**
+ * The class that the application passed in, as the browser's type. The types of other stacks differ from it; tests with
+ * each stack show that they work (docs/stacks.md).
+ */
 export function givenClass(given: AnyPeerConnectionClass | undefined): PeerConnectionClass | undefined {
   return given as PeerConnectionClass | undefined
 }
 
 /**
- * What `use` gives for these servers, or, where it throws, for those of them that it takes alone: a stack may know
- * fewer URLs, ports and transports than others, and one that it does not take must not cost the others.
- * @throws what `use` throws without any server
+ * Calls `use` with all servers. If that throws, tries each URL alone and calls `use` with the accepted ones: a stack may
+ * refuse some URLs, ports or transports, and one refused URL must not disable the others.
+ * @throws what `use` throws when it gets no server at all
  */
 export function withUsable<T>(
   servers: readonly RTCIceServer[],
@@ -253,7 +265,7 @@ export function withUsable<T>(
   }
 }
 
-/** A connection with those of its ICE servers that the stack can use. */
+/** Makes a connection with the ICE servers that the stack accepts. */
 export function newConnection(
   PeerConnection: PeerConnectionClass,
   configuration: RTCConfiguration,

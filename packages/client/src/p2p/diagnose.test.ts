@@ -52,7 +52,7 @@ async function run(servers: RTCIceServer[], { timeoutMs = 4_000, signal }: Diagn
 
 type Listener = (event: { candidate: { candidate: string } | null }) => void
 
-/** Connections behind a NAT that shows each server, by its host, the given port. */
+/** Connections behind a NAT. `ports` tells which port the NAT shows to each server, by the host of the server. */
 function natted(
   ports: Record<string, number>,
   host = '192.0.2.2',
@@ -89,15 +89,15 @@ function natted(
 
 describe('diagnose', () => {
   it.each([
-    ['endpoint-independent', 'every destination alike', { a: 5000, b: 5000 }],
-    ['address-dependent', 'each destination anew', { a: 5000, b: 6000 }],
-  ])('[PP23] tells a NAT that is %s: it maps %s', async (mapping, _, ports) => {
+    ['endpoint-independent', 'the same port to all servers', { a: 5000, b: 5000 }],
+    ['address-dependent', 'another port to each server', { a: 5000, b: 6000 }],
+  ])('[PP23] reports the mapping %s for a NAT that shows %s', async (mapping, _, ports) => {
     const diagnosis = await diagnose([stun('a:1'), turn('b:1')], natted(ports), systemClock, {})
     expect(diagnosis).toMatchObject({ mapping, stun: { answers: true }, turn: { answers: true }, advice: [] })
     expect(diagnosis.reflexive).toContain('203.0.113.7:5000')
   })
 
-  it('tells that there is no NAT', async () => {
+  it('reports that there is no NAT', async () => {
     const make = natted({ a: 4000 }, '203.0.113.7')
     expect(await diagnose([stun('a:1')], make, systemClock, {})).toMatchObject({
       mapping: 'no-nat',
@@ -105,26 +105,26 @@ describe('diagnose', () => {
     })
   })
 
-  it('says so when the TURN server gives no relay', async () => {
+  it('reports a TURN server that gives no relay address', async () => {
     const diagnosis = await run([stun(await stunServer(5000)), turn(await stunServer(5000))])
     expect(diagnosis).toMatchObject({ stun: { answers: true }, turn: { answers: false } })
     expect(diagnosis.advice).toEqual([expect.stringContaining('gives no relay')])
   })
 
-  it('says so when the stack has no use for the TURN server, and asks no other port instead', async () => {
+  it('reports a TURN server that the stack cannot use, and does not probe another port instead', async () => {
     const diagnosis = await run([{ urls: ['turns:127.0.0.1:9'], username: 'u', credential: 'c' }])
     expect(diagnosis).toMatchObject({ turn: { server: 'turns:127.0.0.1:9', answers: false } })
     expect(diagnosis.advice).toEqual([
-      expect.stringContaining('turns:127.0.0.1:9 is of no use to this WebRTC stack'),
+      expect.stringContaining('This WebRTC stack cannot use turns:127.0.0.1:9'),
     ])
   })
 
-  it('[PP23] does not guess from one server', async () => {
+  it('[PP23] reports the mapping unknown if only one server answers', async () => {
     const diagnosis = await run([stun(await stunServer(5000))])
     expect(diagnosis).toMatchObject({ mapping: 'unknown', turn: null, advice: [] })
   })
 
-  it('[PP23] says which server is silent, and what to do', async () => {
+  it('[PP23] tells which server is silent, and what to do', async () => {
     const server = await silentServer()
     const diagnosis = await run([stun(server)], { timeoutMs: 1_000 })
     expect(diagnosis).toMatchObject({
@@ -137,7 +137,7 @@ describe('diagnose', () => {
     ])
   })
 
-  it('ends with its AbortSignal', async () => {
+  it('rejects with the reason of its AbortSignal', async () => {
     const abort = new AbortController()
     const waiting = failure(run([stun(await silentServer())], { signal: abort.signal }))
     abort.abort(new Error('enough'))

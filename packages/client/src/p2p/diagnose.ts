@@ -4,42 +4,53 @@ import type { Clock } from '../lib/clock.js'
 
 /** How the NAT in front of this peer maps its address (RFC 4787 §4.1). */
 export type Mapping =
-  /** There is none: the address seen outside is one of this machine's. */
+  /** There is no NAT: the address seen from outside is an address of this machine. */
   | 'no-nat'
-  /** The same for every destination: direct channels come about with most peers. */
+  /** The NAT uses one outside address for all destinations, so direct channels open with most peers. */
   | 'endpoint-independent'
-  /** Another for each destination ("symmetric"): direct channels need an easy NAT on the other side. */
+  /**
+   * The NAT uses another outside address for each destination ("symmetric NAT"). A direct channel opens only if the
+   * other peer's NAT does not do the same.
+   */
   | 'address-dependent'
   /** Only one server answered, so there was nothing to compare. */
   | 'unknown'
-  /** No server answered. */
+  /** No server answered a STUN request, so UDP is probably blocked. */
   | 'blocked'
 
-/** One server's answer, and how long it took in milliseconds. */
+/** Whether one server answered. */
 export interface Probe {
+  /** The URL of the server, such as `stun:stun.example.org:9901`. */
   server: string
+  /** True if the server answered: a STUN server with an address, a TURN server with a relay address. */
   answers: boolean
+  /** Milliseconds until all answers were there, or until the probe ended. */
   ms: number
 }
 
+/** What `peer.p2p.diagnose` found. */
 export interface Diagnosis {
+  /** How the NAT maps this peer's address. */
   mapping: Mapping
-  /** This peer's addresses as seen from outside, as ip:port. */
+  /** The reflexive addresses of this peer, which are its addresses as seen from outside, as ip:port. */
   reflexive: string[]
-  /** Null: none is known. */
+  /** The P2P (STUN) server. Null: none is known. */
   stun: Probe | null
+  /** The TURN server. Null: none is known. */
   turn: Probe | null
-  /** What to do, in sentences; empty when all is well. */
+  /** What to do, in English sentences. Empty if all is well. */
   advice: string[]
 }
 
+/** What `peer.p2p.diagnose` accepts. */
 export interface DiagnoseOptions {
-  /** Milliseconds until a server counts as silent; 5,000 by default. */
+  /** Milliseconds after which a server that has not answered counts as silent. Default: 5,000. */
   timeoutMs?: number | undefined
+  /** Ends the diagnosis when it aborts. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
-/** As much of an RTCPeerConnection as gathering takes. */
+/** The members of RTCPeerConnection that gathering uses. */
 export interface Gatherer {
   readonly iceGatheringState: string
   readonly restartIce?: () => void
@@ -59,22 +70,22 @@ interface Found {
   type: string
   address: string
   port: string
-  /** Where the reflexive candidate was asked from; browsers may hide it. */
+  /** The local address from which the reflexive candidate was found (its `raddr`). Browsers may hide it. */
   base: string
 }
 
 interface Gathering {
   found: Found[]
-  /** Every server has answered. */
+  /** The stack finished gathering before the time limit, so every server has answered or failed. */
   complete: boolean
   ms: number
 }
 
 const TIMEOUT_MS = 5_000
-/** node-datachannel says that it has gathered a little before it says what. */
+/** node-datachannel reports `complete` shortly before it reports the last candidates. */
 const SETTLE_MS = 50
 
-/** Asks the P2P and TURN servers, and compares what they say of this peer's address. */
+/** Asks the P2P server and the TURN server for this peer's address, and compares their answers. */
 export async function diagnose(
   servers: RTCIceServer[],
   make: (configuration: RTCConfiguration) => Gatherer,
@@ -85,14 +96,14 @@ export async function diagnose(
   let comparesAll = false
   const run = (configuration: RTCConfiguration): Promise<Gathering> => {
     const connection = make(configuration)
-    // libjuice asks one STUN server, drawn by lot, but the TURN server too; browsers ask every one.
+    // libjuice asks one STUN server, chosen at random, and the TURN server. Browsers, which can restart ICE, ask all.
     comparesAll = typeof connection.restartIce === 'function'
     return gather(connection, clock, timeoutMs, signal)
   }
   const stunServer = servers.find(({ urls }) => String(urls).startsWith('stun:'))
   const turnServer = servers.find(({ urls }) => String(urls).startsWith('turn'))
   const [stunUrl, turnUrl] = [stunServer, turnServer].map((server) => [server?.urls ?? []].flat()[0])
-  // Every TURN server over UDP answers Binding requests as well (RFC 8656 §2), from another address than the first.
+  // A TURN server over UDP answers Binding requests too (RFC 8656 §2), so it serves as the second STUN server.
   const second = stunUrlOf(turnServer)
   const [stun, turn, other] = await Promise.all([
     stunServer && run({ iceServers: [stunServer] }),
@@ -132,7 +143,7 @@ function stunUrlOf(turnServer: RTCIceServer | undefined): string | undefined {
   return undefined
 }
 
-/** Whether the stack keeps any URL of this server: libjuice leaves out TURN over TCP and TLS. */
+/** Whether the stack keeps any URL of this server. libjuice, for example, drops TURN over TCP and TLS. */
 function isUsable(server: RTCIceServer, make: (configuration: RTCConfiguration) => Gatherer): boolean {
   const connection = make({ iceServers: [server] })
   const kept = connection.getConfiguration?.().iceServers
@@ -142,7 +153,10 @@ function isUsable(server: RTCIceServer, make: (configuration: RTCConfiguration) 
 
 const isReflexive = ({ type }: Found): boolean => type === 'srflx'
 
-/** A reflexive candidate that equals a host's is left out, so an early end is an answer too; a relay is not. */
+/**
+ * Stacks leave out a reflexive candidate that equals a host candidate. So if gathering completes in time without one, the
+ * STUN server has answered. A relay candidate is never left out.
+ */
 function answers(gathering: Gathering | undefined, type = 'srflx'): boolean {
   if (!gathering) return false
   return gathering.found.some((one) => one.type === type) || (type === 'srflx' && gathering.complete)
@@ -164,15 +178,21 @@ function mappingOf(found: Found[], isAnswered: boolean, both: Gathering | undefi
 function adviceFor({ mapping, stun, turn }: Omit<Diagnosis, 'advice'>, isTurnUsable: boolean): string[] {
   const advice: string[] = []
   if (stun?.answers === false)
-    advice.push(`${stun.server} does not answer: check its address, and that UDP may leave this network.`)
+    advice.push(
+      `${stun.server} does not answer: check its address, and whether this network lets UDP packets out.`,
+    )
   if (!isTurnUsable)
     advice.push(
-      `${turn?.server} is of no use to this WebRTC stack: node-datachannel takes TURN over UDP alone, so add a URL such as turn:host:3478.`,
+      `This WebRTC stack cannot use ${turn?.server}: node-datachannel supports TURN over UDP only, so add a URL such as turn:host:3478.`,
     )
   else if (turn?.answers === false)
-    advice.push(`${turn.server} gives no relay: check its address, its secret, and the clocks of both sides.`)
+    advice.push(
+      `${turn.server} gives no relay address: check its address, its secret, and the clocks of that server and of the nodes.`,
+    )
   if (!turn && (mapping === 'address-dependent' || mapping === 'blocked'))
-    advice.push('Direct channels often fail from here: configure a TURN server, or send through the server.')
+    advice.push(
+      'Direct channels often fail from this network: configure a TURN server, or send messages through the nodes.',
+    )
   return advice
 }
 

@@ -6,7 +6,7 @@ const controllers = new Controllers()
 afterEach(() => controllers.close())
 
 describe('streams', () => {
-  it('make a channel although they are open before setRemoteDescription has resolved', async () => {
+  it('make a channel although they open before setRemoteDescription has resolved', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
     let opens = 0
@@ -32,12 +32,12 @@ describe('streams', () => {
     const text = received(await theirs)
     await channel.send('hello')
     expect(await text).toBe('hello')
-    // Not the second connection of PP11, which came 4 s later and closed the one that the other side had open. One that
-    // libdatachannel lost, and that is made again, opened no stream.
+    // Only one connection has opened its streams. A second one (PP11) used to come after 4 s and close the first, which
+    // was open on the other side. A handshake that libdatachannel lost and that was repeated has opened no stream.
     expect(opens).toBe(2)
   })
 
-  it('[PP20] keep what comes over one while the other is still opening', async () => {
+  it('[PP20] keep messages that arrive over one of them while the other is still opening', async () => {
     const PeerConnection = await nodePeerConnection()
     let isHeard = false
     let frames: RTCDataChannel | undefined

@@ -11,7 +11,7 @@ afterEach(() => ends.splice(0).forEach((end) => end()))
 afterEach(endFading)
 
 describe('a goodbye', () => {
-  it('[PP18] is enough: neither side waits for the other to close its connection', async () => {
+  it('[PP18] is enough to end a channel: neither side waits for the other to close its connection', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     const held: (() => void)[] = []
@@ -31,13 +31,13 @@ describe('a goodbye', () => {
       const before = performance.now()
       await (closer === alice ? ours : there).close()
       expect(await end).toBe('closed by the other peer')
-      // Far below the 2 s after which a connection is closed without one.
+      // Far below the 2 s after which a connection is closed without a goodbye.
       expect(performance.now() - before).toBeLessThan(1_500)
       expect(alice.channels.concat(bob.channels)).toEqual([])
     }
   })
 
-  it('[PP18] of a whole controller is said before its connections close', async () => {
+  it('[PP18] is sent on every channel before a closing controller closes its connections', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -50,7 +50,7 @@ describe('a goodbye', () => {
     expect(await end).toBe('closed by the other peer')
   })
 
-  it('[PP18] comes after what waits, from both sides at once', async () => {
+  it('[PP18] is sent after the waiting messages, also when both sides close at once', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -70,7 +70,7 @@ describe('a goodbye', () => {
     expect(counts).toEqual([{ messages: 40 }, { messages: 40 }])
   })
 
-  it('[PP18] with a number that is none ends the channel, too', async () => {
+  it('[PP18] with an invalid number of messages ends the channel, too', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const PeerConnection = await nodePeerConnection()
@@ -91,10 +91,10 @@ describe('a goodbye', () => {
 })
 
 describe('a channel that an application closed', () => {
-  it('[PP34] does not come back to the caller that hears of it only by the loss of its path', async () => {
+  it('[PP34] is not reopened by a caller that noticed only the loss of its path', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
-    // Alice has called, so she would call again.
+    // Alice called, so she would call again.
     const alice = controllers.make(tier, 'alice', stack)
     const bob = controllers.make(tier, 'bob')
     const theirs = opened(bob)
@@ -107,7 +107,7 @@ describe('a channel that an application closed', () => {
     const end = closed(ours)
     stack.lose()
     await end
-    // Her offer names the channel that it is to bring back, and bob's application has closed that.
+    // Her offer names the channel that it resumes, and bob's application has closed that channel.
     const answer = await expect
       .poll(() => tier.sent.find(({ from, body }) => from === 'bob' && body.includes('"closed"')))
       .toBeDefined()
@@ -120,7 +120,7 @@ describe('a channel that an application closed', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[PP34] does not come back to the caller that closed it, and that lost its path meanwhile', async () => {
+  it('[PP34] is not reopened by a caller that closed it and then lost its path', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', stack)
@@ -128,19 +128,19 @@ describe('a channel that an application closed', () => {
     const theirs = opened(bob)
     const ours = await alice.connect('bob')
     const end = closed(await theirs)
-    // On a busy machine the channel itself may have taken two.
+    // On a busy machine, opening the channel may have taken two offers.
     const before = tier.sent.length
     stack.mute()
     const own = ours.close()
     stack.lose()
     await own
-    // Through the tier, for over the connection nothing comes.
+    // Bob learns it through the nodes, because nothing gets through the connection.
     expect(await end).toBe('closed by the other peer')
     expect(tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))).toEqual([])
     expect(alice.channels.concat(bob.channels)).toEqual([])
   })
 
-  it('[PP34] opens anew for an application that calls, also while the old one is not to come back', async () => {
+  it('[PP34] is followed by a new one when the application calls during the attempt to reopen it', async () => {
     const tier = new Rendezvous()
     const stack = await fadingStack()
     const alice = controllers.make(tier, 'alice', { RTCPeerConnection: stack.RTCPeerConnection })
@@ -151,7 +151,7 @@ describe('a channel that an application closed', () => {
     const before = tier.sent.length
     stack.mute()
     const closing = there.close()
-    // Joins the attempt to bring it back, which comes to nothing.
+    // This call joins the attempt to reopen the channel, which fails.
     const anew = new Promise<typeof ours>((resolve, reject) => {
       alice.on('channel-closed', () => queueMicrotask(() => void alice.connect('bob').then(resolve, reject)))
     })
@@ -161,7 +161,7 @@ describe('a channel that an application closed', () => {
     expect(channel.state).toBe('open')
     expect(alice.channels).toEqual([channel])
     const offers = tier.sent.slice(before).filter(({ body }) => body.includes('"offer"'))
-    // On a busy machine the new call may take two.
+    // On a busy machine, the new call may take two offers.
     const resume = offers.map(({ body }) => body.includes('"resumes"'))
     expect([resume[0], ...new Set(resume.slice(1))]).toEqual([true, false])
   })
@@ -169,9 +169,9 @@ describe('a channel that an application closed', () => {
 
 describe('a message that is too large', () => {
   it.each([
-    ['what the other side says', 'a=max-message-size:100000', 100_000],
-    ['64 KiB where it says nothing', 'a=mid:0', 65_536],
-  ])('[PP33] for %s is refused by name, and the channel stays open', async (_, line, most) => {
+    ['the bound that the other side states', 'a=max-message-size:100000', 100_000],
+    ['64 KiB if the other side states none', 'a=mid:0', 65_536],
+  ])('[PP33] for %s is refused as too-large, and the channel stays open', async (_, line, most) => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
     class Small extends PeerConnection {
@@ -214,7 +214,7 @@ describe('descriptions', () => {
     const roles = tier.sent.flatMap(
       ({ body }) => /"type":"(\w+)".*a=setup:(\w+)/.exec(body)?.slice(1).join() ?? [],
     )
-    // One handshake, or on a busy machine two.
+    // On a busy machine there may be two handshakes.
     expect(new Set(roles)).toEqual(new Set(['offer,actpass', 'answer,passive']))
   })
 })

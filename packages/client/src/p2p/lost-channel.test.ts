@@ -11,7 +11,7 @@ describe('a channel whose path was lost', () => {
   const resumesOf = (tier: Rendezvous): string[] =>
     tier.sent.flatMap(({ body }) => (body.includes('"resumes"') ? [body] : []))
 
-  /** Bob answers the first call; the next ones wait until `goOn` was called. */
+  /** Bob accepts the first call at once. Later calls wait until `goOn` is called. */
   async function lost(loser: 'alice' | 'bob') {
     const tier = new Rendezvous()
     const stack = await fadingStack()
@@ -37,7 +37,7 @@ describe('a channel whose path was lost', () => {
   }
   const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300))
 
-  it('[PP34] is not called for again when a listener closes it', async () => {
+  it('[PP34] is not reopened when a listener of its close event closes it', async () => {
     const { tier, alice, bob, ours, lose, goOn, openedAgain } = await lost('alice')
     const end = closed(ours)
     ours.on('close', () => void ours.close())
@@ -49,7 +49,7 @@ describe('a channel whose path was lost', () => {
     expect([...alice.channels, ...bob.channels, ...openedAgain]).toEqual([])
   })
 
-  it('[PP34] does not come back when its caller closes it while that is under way', async () => {
+  it('[PP34] is not reopened when its caller closes it during the attempt to reopen it', async () => {
     const { tier, alice, bob, ours, lose, goOn, openedAgain } = await lost('alice')
     lose()
     await expect.poll(() => resumesOf(tier)).toHaveLength(1)
@@ -60,7 +60,7 @@ describe('a channel whose path was lost', () => {
     expect([...alice.channels, ...bob.channels, ...openedAgain]).toEqual([])
   })
 
-  it('[PP34] opens all the same for an application that has called meanwhile', async () => {
+  it('[PP34] is followed by a new one when the application has called meanwhile', async () => {
     const { tier, alice, ours, lose, goOn } = await lost('alice')
     lose()
     await expect.poll(() => resumesOf(tier)).toHaveLength(1)
@@ -70,8 +70,8 @@ describe('a channel whose path was lost', () => {
     expect((await anew).state).toBe('open')
   })
 
-  it.each(['in a listener', 'while that is under way'])(
-    '[PP34] does not come back when who was called closes it %s',
+  it.each(['in a listener', 'during the attempt to reopen it'])(
+    '[PP34] is not reopened when the callee closes it %s',
     async (when) => {
       const { tier, alice, bob, there, lose, goOn, openedAgain } = await lost('bob')
       if (when === 'in a listener') there.on('close', () => void there.close())
@@ -86,7 +86,7 @@ describe('a channel whose path was lost', () => {
     },
   )
 
-  it('[PP34] does not come back when who hears of that only by the new call closes it', async () => {
+  it('[PP34] is not reopened when the callee notices the loss only by the new offer and closes it then', async () => {
     const { tier, bob, there, goOn, openedAgain } = await lost('alice')
     goOn()
     const offer = tier.sent.findLast(({ body }) => body.includes('"offer"'))
@@ -101,7 +101,7 @@ describe('a channel whose path was lost', () => {
   })
 
   it.each(['alice', 'bob'] as const)(
-    '[PP13] comes back when it ends without a goodbye, seen by %s',
+    '[PP13] is reopened when %s sees its connection end without a goodbye',
     async (name) => {
       const tier = new Rendezvous()
       const PeerConnection = await nodePeerConnection()
@@ -120,7 +120,7 @@ describe('a channel whose path was lost', () => {
       const there = await theirs
       const ends = Promise.all([closed(ours), closed(there)])
       const again = Promise.all([opened(alice), opened(bob)])
-      // As node-datachannel does by itself when nothing has come for 30 s.
+      // node-datachannel does the same by itself after 30 s without a packet.
       for (const connection of made) connection.close()
       expect(await ends).toEqual(expect.not.arrayContaining([expect.stringContaining('closed by')]))
       const [channel] = await again

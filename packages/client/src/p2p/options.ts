@@ -1,14 +1,14 @@
 import type { Name, NodeMessageOf, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
 import { parseHostPort } from '@peerage/protocol'
-import type { Carriers, Signaling, Stay } from '../delivery/signaling.js'
+import type { Carriers, Signaling, Holder } from '../delivery/signaling.js'
 import type { Clock } from '../lib/clock.js'
 import type { FailureStage } from './connect-error.js'
 
-// What the P2P controller is given: by the application, by the rest of the SDK, and by the platform. The controller is
-// loaded later; whoever only names what it takes imports this file.
+// The types of what the P2P controller receives from the application, the rest of the SDK, and the platform. The
+// controller itself is loaded later, so code that needs only these types imports this file.
 
-// A program for Node is often compiled without TypeScript's `dom` library. The SDK's types name these, so there they
-// are empty; where the library is, this adds nothing to it.
+// A program for Node is often compiled without TypeScript's `dom` library, but the SDK's types use these names. Without
+// the library the interfaces are empty. With it, these declarations add nothing.
 declare global {
   interface AbortSignal {}
   interface RTCConfiguration {}
@@ -20,33 +20,56 @@ declare global {
   interface RTCStatsReport {}
 }
 
-/** What a browser calls RTCPeerConnection: passed in by the application, the browser's, or node-datachannel's. */
+/** The class that a browser calls RTCPeerConnection: the browser's, node-datachannel's, or the application's choice. */
 export type PeerConnectionClass = new (configuration?: RTCConfiguration) => RTCPeerConnection
 
-/** Any stack's: the types of some, such as werift's, differ from the browser's in what is not used here. */
+/**
+ * The RTCPeerConnection class of any WebRTC stack. The types of some stacks, such as werift, differ from the browser's in
+ * members that the SDK does not use, so this type asks only for two methods.
+ */
 export type AnyPeerConnectionClass = new (configuration?: never) => {
   createDataChannel: (...given: never[]) => object
   setRemoteDescription: (...given: never[]) => Promise<unknown>
 }
 
-/** Rejects with an Error that says how to get one, where there is none. */
+/** Returns the platform's RTCPeerConnection. Rejects with an Error that says how to get one, if there is none. */
 export type FindPeerConnection = () => Promise<PeerConnectionClass>
 
+/**
+ * How channels to other peers are made: the option `p2p` of `connect`.
+ * @example
+ * const friends = new Set(['bob', 'carol'])
+ * const peer = await connect('https://node.example.org', {
+ *   name: 'alice',
+ *   p2p: { accept: (from) => friends.has(from), holdCandidates: true },
+ * })
+ */
 export interface P2POptions {
-  /** Who may open a channel to this peer; everyone, when absent. Peers that this one calls may. */
+  /**
+   * Decides whether the peer named `from` may open a channel to this peer. The answer may come later. False, an error or
+   * a value that is no boolean refuses the call: the caller gets a `ConnectError` with the stage `no-answer`.
+   * Default: every peer may. A peer that this peer is calling is not asked about (SPEC.md, PP10).
+   */
   accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
   /**
-   * Only through TURN: no address of this peer is shown to another, nor a direct path tried. Where that cannot be kept,
-   * without a TURN server or with node-datachannel, `connect` fails at once, and who calls is refused.
+   * True: channels go only through TURN servers, so other peers never learn an IP address of this peer (SPEC.md, PP15).
+   * If that is impossible (no TURN server, or a WebRTC stack that shows the address, such as node-datachannel),
+   * `connect` to a peer fails at once with the stage `ice`, and calls of other peers are refused. Default: false.
    */
   relayOnly?: boolean | undefined
-  /** When calling, shows this peer's addresses only after the other side accepted. Costs one round trip. */
+  /**
+   * True: when this peer calls, it sends its addresses only after the other peer has accepted (SPEC.md, PP16). That
+   * takes one more round trip. Default: false.
+   */
   holdCandidates?: boolean | undefined
-  /** Where the platform has none of its own: node-datachannel is found without it. */
+  /**
+   * The WebRTC stack to use. Default: the browser's; in Node, node-datachannel if it is installed. docs/stacks.md lists
+   * the stacks that were tried.
+   */
   RTCPeerConnection?: AnyPeerConnectionClass | undefined
 }
 
-/** What a channel is: both sides make it from the same terms. */
+/** The properties of a channel that both sides must agree on. */
 export interface Terms {
   label: string
   ordered: boolean
@@ -54,54 +77,69 @@ export interface Terms {
   maxRetransmits?: number | undefined
 }
 
+/**
+ * What `peer.p2p.connect` accepts. If a channel with this peer and label is open or being opened already, `connect`
+ * returns that channel, and `ordered` and `maxRetransmits` have no effect.
+ */
 export interface ChannelOptions {
+  /** Ends the wait when it aborts. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
-  /** Milliseconds until the attempt has failed; 15,000 by default. */
+  /** Milliseconds after which `connect` fails. Default: 15,000. */
   deadlineMs?: number | undefined
-  /** Each label is a channel of its own, with its own connection; '' by default. At most 128 characters. */
+  /**
+   * Tells several channels to the same peer apart; each has its own connection. At most 128 characters. Default: ''. A
+   * peer accepts at most 8 labels from one other peer (SPEC.md, PP4).
+   */
   label?: string | undefined
-  /** True by default. */
+  /** False: a later message may arrive before an earlier one. Default: true. */
   ordered?: boolean | undefined
-  /** How often a lost message is sent again; until it arrives, when absent. */
+  /**
+   * How often a lost message is sent again before it is given up, from 0 to 65,535 (RFC 8831 §6.1). Default: until it
+   * arrives, so the channel is reliable.
+   */
   maxRetransmits?: number | undefined
 }
 
-/** How one handshake of this peer ended; the same goes to the node for its operator. */
+/** How one call ended. The calling peer reports the same to its node, so that the operator sees it (SPEC.md, PP17). */
 export interface Outcome {
+  /** The name of the other peer. */
   peer: Name
+  /** The id of the handshake, as in the logs of the nodes. */
   handshake: string
+  /** `direct`; `relayed` through a TURN server; or `failed`, when no channel opened. */
   path: 'direct' | 'relayed' | 'failed'
+  /** How far the call came. Only when it failed. */
   stage?: FailureStage
-  /** From the call to the open channel, or to the failure. */
+  /** Milliseconds from the start of the call to the open channel, or to the failure. */
   ms: number
 }
 
-/** Everything that the rest of the SDK gives to the controller. */
+/** What the rest of the SDK gives to the controller. */
 export interface P2PContext {
-  readonly self: Stay
+  readonly self: Holder
   readonly platform: { readonly findPeerConnection: FindPeerConnection }
   readonly clock: Clock
   readonly signaling: Signaling
   readonly carriers: Carriers
   /** The latest welcome: P2P server, TURN credentials, relay policy, times. */
   readonly welcome: NodeMessageOf<'welcome'>
-  /** Called after each welcome: another node, perhaps fresh TURN credentials. Returns the way to stop. */
+  /** Called after each welcome, which may come from another node with new TURN credentials. Returns how to stop. */
   onWelcome(listener: () => void): () => void
-  /** Called once, when the peer is closed for good. */
+  /** Calls the listener once, when the peer is closed for good. Returns how to stop. */
   onClosed(listener: () => void): () => void
-  /** Asks the node for fresh TURN credentials; undefined: no answer now. */
+  /** Asks the node for new TURN credentials. Null: the node has no TURN server. Undefined: it gave no answer. */
   requestTurn(): Promise<TurnCredentials | null | undefined>
-  /** Tells the node how a handshake ended; lost without harm when offline. */
+  /** Tells the node how a handshake ended. A report that is lost while offline does no harm. */
   report(report: Omit<PeerMessageOf<'report'>, 'type'>): void
-  /** An error that no caller waits for; `listener`: one of the application's own. */
+  /** Reports an error that no caller waits for. `listener`: a listener of the application threw it. */
   onError(error: unknown, stage?: 'listener'): void
 }
 
 /**
- * The application's own P2P server takes the place of the integrated one.
- * @throws TypeError when it is not host:port
+ * Checks the setting `p2pServer`, which replaces the integrated P2P server.
+ * @throws TypeError if it is neither host:port nor absent
  */
 export function checkP2PServer(setting: string | null | undefined): void {
   if (setting === undefined || setting === null || parseHostPort(setting) !== undefined) return
-  throw new TypeError(`p2pServer must be host:port, an IPv6 address in brackets, not ${setting}`)
+  throw new TypeError(`p2pServer must be host:port, with an IPv6 address in brackets; it is ${setting}`)
 }

@@ -23,7 +23,7 @@ describe('connect', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[PP5] reuses the open channel and the attempt under way', async () => {
+  it('[PP5] returns the open channel, or joins the attempt under way', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -33,7 +33,7 @@ describe('connect', () => {
     expect(alice.channels).toEqual([first])
   })
 
-  it('[PP5] a channel that is closing, or was just closed, is followed by a new one', async () => {
+  it('[PP5] opens a new channel while the old one is closing, and after it has closed', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -59,7 +59,7 @@ describe('connect', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('calls again from within the event that a channel has closed', async () => {
+  it('opens a new channel when a listener of channel-closed calls it', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -76,7 +76,7 @@ describe('connect', () => {
     expect(alice.channels).toEqual([second])
   })
 
-  it('[PP7] opens one channel each time when both call in the same instant', async () => {
+  it('[PP7] opens exactly one channel when both sides call in the same instant', async () => {
     const tier = new Rendezvous({ random: seeded(7), delayMs: 20 })
     const counts: number[] = []
     for (let round = 0; round < 100; round++) {
@@ -94,13 +94,14 @@ describe('connect', () => {
     expect(counts).toEqual(Array.from({ length: 100 }, () => 2))
   }, 120_000)
 
-  it('opens although signals overtake each other', async () => {
+  it('opens a channel although signals overtake each other', async () => {
     const tier = new Rendezvous({ random: seeded(3), delayMs: 50, reorders: true })
     const pairs = Array.from({ length: 20 }, async (_, index) => {
       const alice = controllers.make(tier, `alice${index}`)
       const bob = controllers.make(tier, `bob${index}`)
       const attempts = [alice.connect(`bob${index}`), bob.connect(`alice${index}`)]
-      // Each as it opens: one side may be a second later, and an offer that comes after all passes for a new call.
+      // Read each state as soon as its channel opens. One side may open a second later, and a late offer counts as a new
+      // call, which would replace the channel.
       const states = await Promise.all(attempts.map(async (attempt) => (await attempt).state))
       expect(states).toEqual(['open', 'open'])
     })
@@ -125,7 +126,7 @@ describe('connect', () => {
     expect(new Set(ends.map(({ end }) => end))).toEqual(new Set(['opened', 'ConnectError']))
   }, 60_000)
 
-  it('[PP6] [PP17] fails as not-found at once when nobody has the name', async () => {
+  it('[PP6] [PP17] fails as not-found at once when nobody holds the name', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const events: string[] = []
@@ -139,7 +140,7 @@ describe('connect', () => {
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'failed', stage: 'not-found' }])
   })
 
-  it('refuses a name outside the grammar and its own', async () => {
+  it("refuses an invalid name, and this peer's own name", async () => {
     const alice = controllers.make(new Rendezvous(), 'alice')
     const failed: unknown[] = []
     alice.on('connect-failed', (error) => failed.push(error))
@@ -148,7 +149,7 @@ describe('connect', () => {
       message: expect.stringMatching(/^to must be printable: .*; it is "a\\nb"$/),
     })
     expect(failed).toEqual([])
-    expect((await failure(alice.connect('alice'))).message).toContain('this peer')
+    expect((await failure(alice.connect('alice'))).message).toContain('to itself')
   })
 
   it('[PP10] tells the caller that it was refused', async () => {
@@ -160,8 +161,8 @@ describe('connect', () => {
     expect(error.message).toContain('refused')
   })
 
-  // Before, an `accept` that forgot to return let everyone in.
-  it('[PP10] an accept that says neither yes nor no has not said yes, and that is told', async () => {
+  // An `accept` that forgot to return a value used to let everyone in.
+  it('[PP10] refuses the call, and reports an error, when accept returns no boolean', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const accept = (): boolean => undefined as never
@@ -172,8 +173,8 @@ describe('connect', () => {
     ])
   })
 
-  // Before, it settled never.
-  it('[PP6] who waits for a channel after one that is closing hears when this peer is closed', async () => {
+  // This promise used to stay pending for ever.
+  it('[PP6] fails when this peer is closed while the call waits for an older channel to close', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -184,8 +185,8 @@ describe('connect', () => {
     expect(await second).toMatchObject({ name: 'ConnectError', message: expect.stringContaining('closed') })
   })
 
-  // Before, this was `stage not-found`.
-  it('after the controller is closed is no failed attempt, but the error `closed`', async () => {
+  // It used to fail with the stage `not-found`.
+  it('rejects with the code `closed` after the controller is closed, without an event', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const failed: unknown[] = []
@@ -199,7 +200,7 @@ describe('connect', () => {
     expect([failed, tier.sent]).toEqual([[], []])
   })
 
-  it('[PP36] tells the caller that there is no WebRTC there', async () => {
+  it('[PP36] tells the caller that the other peer has no WebRTC', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const findPeerConnection = (): Promise<never> => Promise.reject(new Error('no WebRTC here'))
@@ -208,12 +209,12 @@ describe('connect', () => {
       stage: 'no-answer',
       message: expect.stringContaining('the other peer has no WebRTC'),
     })
-    // Its own lack has a text of its own.
+    // A caller without WebRTC gets another text.
     expect((await failure(bob.connect('alice'))).message).toContain('no WebRTC here')
     expect(tier.errors).toEqual([])
   })
 
-  it('[PP21] tells the caller that P2P is off there', async () => {
+  it('[PP21] tells the caller that it was refused when P2P is off at the other peer', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     expect(createP2P(tier.context('bob'), undefined, false)).toBe(null)
@@ -227,7 +228,7 @@ describe('connect', () => {
     expect(await failure(alice.connect('bob', { deadlineMs: 100 }))).toMatchObject({ stage: 'no-answer' })
   })
 
-  it('[PP12] ends with the reason of its AbortSignal, and the other side forgets it too', async () => {
+  it('[PP12] rejects with the reason of its AbortSignal, and tells the other side', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     let asked: () => void
@@ -243,7 +244,7 @@ describe('connect', () => {
     expect(tier.sent.at(-1)).toMatchObject({ from: 'alice', body: expect.stringContaining('"end"') })
   })
 
-  it('[PP12] lets one caller give up while another goes on', async () => {
+  it('[PP12] goes on for a second caller when the first one gives up', async () => {
     const tier = new Rendezvous({ delayMs: 30 })
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -255,13 +256,13 @@ describe('connect', () => {
     expect((await second).peer).toBe('bob')
   })
 
-  it('[PP11] tries once more, with a fresh connection, when it is connected and no channel opens', async () => {
+  it('[PP11] tries once more, with a new connection, when ICE has connected and no channel opens', async () => {
     const PeerConnection = await nodePeerConnection()
     let made = 0
     class Stuck extends PeerConnection {
       readonly isStuck = made++ === 0
       override createDataChannel(label: string, options: RTCDataChannelInit = {}): RTCDataChannel {
-        // The other side has no such stream, so this one's open event is kept from the handshake.
+        // On the first connection the handshake never gets the event that a stream has opened.
         const stream = super.createDataChannel(label, options)
         if (this.isStuck) stream.addEventListener('open', (event) => event.stopImmediatePropagation())
         return stream

@@ -30,12 +30,18 @@ import type { ChannelOptions, Outcome, P2PContext, P2POptions, Terms } from './o
 import { Pair } from './pair.js'
 import type { PairEvent, PairOptions, Tried } from './pair.js'
 
-// A type, not an interface: the emitter asks for an index signature.
+// This is a type and not an interface because the emitter needs an index signature.
+/** The events of `peer.p2p`. Each value is the list of arguments of the event's listeners. */
 export type P2PEvents = {
+  /** A channel has opened, whichever side called. */
   'channel-opened': [channel: Channel]
+  /** A channel has closed. The reason is text for people. */
   'channel-closed': [channel: Channel, reason: string]
+  /** A call of this peer has failed, or the SDK could not reopen a lost channel. `connect` rejects with the same error. */
   'connect-failed': [error: ConnectError]
+  /** A channel has closed, and no other is open. */
   'all-channels-closed': []
+  /** A call has ended, with an open channel or without. Also for calls of other peers that opened a channel. */
   outcome: [outcome: Outcome]
 }
 
@@ -56,11 +62,23 @@ const channelKinds: Kinds<ChannelOptions> = {
 }
 const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSignal }
 
-/** Closed channels that are remembered. */
-const FINAL_MAX = 256
+/** How many handshakes with closed channels the controller remembers. */
+const CLOSED_MAX = 256
 const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
 
-/** The P2P controller: channels to other peers. Null on a peer where P2P is disabled. */
+/**
+ * The P2P controller, `peer.p2p`: it opens channels (WebRTC data channels) to other peers, and accepts theirs.
+ * `peer.p2p` is null if P2P is disabled.
+ * @example
+ * const channel = await peer.p2p.connect('bob')
+ * channel.on('message', (data) => console.log('bob says', data))
+ * await channel.send('hello')
+ * @example
+ * // The other side:
+ * peer.p2p.on('channel-opened', (channel) => {
+ *   channel.on('message', (data) => channel.send(`you said ${data}`))
+ * })
+ */
 export class P2P {
   readonly #context: P2PContext
   readonly #options: P2POptions
@@ -71,12 +89,14 @@ export class P2P {
   readonly #pairs = new Map<string, Pair>()
   readonly #pairOptions: PairOptions
   readonly #stops: (() => void)[]
-  /** The handshakes whose channels an application closed last. A lost one's caller may not know. */
-  readonly #final = new Set<string>()
+  /** The latest handshakes whose channel either side closed. If the path was lost too, the caller may not know that. */
+  readonly #closedForGood = new Set<string>()
   #closed = false
-  #toldRefusal = false
-  #heard: Promise<unknown> = Promise.resolve()
+  #hasLoggedRefusal = false
+  /** Resolves when the other sides know that this controller is closed. */
+  #othersKnow: Promise<unknown> = Promise.resolve()
 
+  /** @internal `connect` makes the controller. */
   constructor(context: P2PContext, setting: string | null | undefined, options: P2POptions) {
     this.#context = context
     this.#options = options
@@ -90,53 +110,70 @@ export class P2P {
       connections: this.#connections,
       calls: new Rates(context.clock, OF_OWN, null),
       refusal: (from) => this.#refusal(from),
-      isFinal: (handshake) => this.#isFinal(handshake),
+      isClosedForGood: (handshake) => this.#isClosedForGood(handshake),
       onEvent: (event) => this.#onEvent(event),
     }
     this.#stops = [
       context.signaling.onSignal((signal) => this.#receive(signal)),
       context.onClosed(() => void this.close()),
       onPageEvent('online', () => this.#pairs.forEach((pair) => pair.handshake?.recover())),
-      // Else the others would look for it for half a minute.
+      // Without a goodbye the other peers would look for a new path for half a minute.
       onLeave(() => this.#pairs.forEach((pair) => void pair.close('the page was left', true))),
       () => this.#connections.close(),
     ]
   }
 
-  /** The P2P server in use as host:port; null: TURN alone. */
+  /**
+   * The P2P (STUN) server in use, as host:port: the option `p2pServer` of `connect`, else the one that the node told.
+   * Null: only a TURN server is used. Setting it throws an Error (SPEC.md, PP21).
+   */
   get p2pServer(): string | null {
     return this.#setting ?? this.#context.welcome.p2p.server
   }
 
-  /** @throws always: it is a setting of connect() */
+  /** @throws Error always, because the server is an option of connect() */
   set p2pServer(_address: string | null) {
-    throw new Error('p2pServer cannot be changed after connecting: give it to connect()')
+    throw new Error('p2pServer cannot be changed after connecting: pass it to connect()')
   }
 
-  /** Every open channel. */
+  /** All open channels, in no order. */
   get channels(): Channel[] {
     return [...this.#pairs.values()].flatMap((pair) => pair.channel ?? [])
   }
 
+  /**
+   * The open channel to `peer` with this label, or undefined. It opens no channel.
+   * @throws TypeError if an argument is not a string
+   */
   channel(peer: string, label = ''): Channel | undefined {
     check('peer', peer, aText)
     check('label', label, aText)
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
-  /** Whether the channel has more to send than it has room for; null: there is no channel. */
+  /** `busy` of the open channel to `peer` with this label: true while `send` would have to wait. Null: no channel is open. */
   busy(peer: string, label = ''): boolean | null {
     return this.channel(peer, label)?.busy ?? null
   }
 
+  /**
+   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
+   * `error` event of the peer.
+   * @throws TypeError for an event that does not exist
+   */
   on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 
   /**
-   * The channel to a peer: the open one, else the one of the attempt under way, else of a new attempt.
-   * @throws ConnectError when it failed, the signal's reason when aborted, a PeerageError `bad-name` for what is no name,
-   * or `closed` after `close` or `leave` here, or a TypeError for a wrong option
+   * Returns a channel to the peer named `to`: the open one, else the one being opened, else a new one (SPEC.md, PP5). The
+   * other peer gets it by its event `channel-opened`.
+   * @throws ConnectError when no channel opened by the deadline. Its `stage` says how far the attempt came.
+   * @throws PeerageError `bad-name` if `to` is no name, `closed` if this peer or its `p2p` was closed
+   * @throws the signal's reason when the signal aborts
+   * @throws TypeError for a wrong option
+   * @example
+   * const channel = await peer.p2p.connect('bob', { label: 'cursor', ordered: false, maxRetransmits: 0 })
    */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     checkOptions(options, channelKinds)
@@ -144,9 +181,9 @@ export class P2P {
     if (signal?.aborted) throw abortError(signal)
     const name = nameOrThrow(to, 'to')
     if (this.#closed) throw new PeerageError('closed', CLOSED)
-    if (name === this.#context.self.name) return this.#fail(name, 'that is this peer')
+    if (name === this.#context.self.name) return this.#fail(name, 'a peer cannot open a channel to itself')
     if (this.#options.relayOnly) {
-      // Last, for it may ask the node.
+      // This check is the last one because it may send a request to the node.
       const problem = await this.#connections.problem()
       if (problem !== undefined) return this.#fail(name, problem, 'ice')
       if (signal?.aborted) throw abortError(signal)
@@ -156,27 +193,36 @@ export class P2P {
   }
 
   /**
-   * What stands in the way of direct channels: how this peer's NAT maps, whether STUN and TURN answer, what to do.
-   * @throws the signal's reason when aborted, or when there is no WebRTC here
+   * Finds out what prevents direct channels: how the NAT maps this peer's address, whether the STUN and TURN servers
+   * answer, and what to do (SPEC.md, PP23). Takes up to twice `timeoutMs`.
+   * @throws Error if there is no WebRTC here
+   * @throws the signal's reason when the signal aborts
+   * @example
+   * const { mapping, stun, turn, advice } = await peer.p2p.diagnose()
+   * for (const sentence of advice) console.log(sentence)
    */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
-    const { PeerConnection, iceServers } = await this.#connections.found()
+    const { PeerConnection, iceServers } = await this.#connections.setup()
     const make = (configuration: RTCConfiguration): RTCPeerConnection =>
       newConnection(PeerConnection, configuration)
     return diagnose(iceServers, make, this.#context.clock, options)
   }
 
-  /** Closes every channel and ends every attempt, at once. Resolves when the other sides know, or after 2 s. */
+  /**
+   * Closes every channel and ends every attempt at once. A `send` that still waits for room rejects with the code
+   * `closed`. Afterwards `connect` rejects, and calls of other peers get no answer. Resolves when the other peers know,
+   * or after 2 s.
+   */
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true
-      this.#heard = Promise.all(
+      this.#othersKnow = Promise.all(
         Array.from(this.#pairs.values(), (pair) => pair.close('this peer was closed')),
       )
       for (const stop of this.#stops) stop()
     }
-    await this.#heard
+    await this.#othersKnow
   }
 
   #fail(to: Name, detail: string, stage: FailureStage = 'not-found'): never {
@@ -207,9 +253,8 @@ export class P2P {
         this.#events.emit('channel-closed', event.channel, event.reason)
         if (this.channels.length === 0) this.#events.emit('all-channels-closed')
         return
-      case 'final':
-        this.#final.add(event.handshake)
-        for (const oldest of this.#final) if (this.#final.size > FINAL_MAX) this.#final.delete(oldest)
+      case 'closed-for-good':
+        this.#remember(event.handshake)
         for (const pair of this.#pairs.values()) pair.giveUp(event.handshake)
         return
       case 'idle':
@@ -217,11 +262,17 @@ export class P2P {
     }
   }
 
+  #remember(handshake: string): void {
+    const closed = this.#closedForGood
+    closed.add(handshake)
+    for (const oldest of closed) if (closed.size > CLOSED_MAX) closed.delete(oldest)
+  }
+
   #report({ isCaller, ...tried }: Tried, result: Pick<Outcome, 'path' | 'stage'>): void {
     const outcome = { ...tried, ...result }
     this.#events.emit('outcome', outcome)
     const { peer: _, ms, ...report } = outcome
-    // The caller speaks for both, so that nothing is counted twice.
+    // Only the caller reports, so that no handshake is counted twice.
     if (isCaller) this.#context.report({ ...report, ms: Math.min(Math.round(ms), limits.reportMs) })
   }
 
@@ -229,14 +280,15 @@ export class P2P {
     try {
       const problem = await this.#connections.problem()
       if (problem !== undefined) {
-        // Told once: a stranger must not fill the application's log.
-        if (!this.#toldRefusal) this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
-        this.#toldRefusal = true
+        // Logged once, so that a stranger cannot fill the application's log.
+        if (!this.#hasLoggedRefusal)
+          this.#context.onError(new Error(`a peer called and was refused: ${problem}`))
+        this.#hasLoggedRefusal = true
         return 'relay-only'
       }
       const { accept } = this.#options
       const answer: unknown = accept === undefined || (await accept(from))
-      // One that forgot to return has said nothing, and so not yes.
+      // A function that forgets to return a value has not accepted.
       check('what `accept` returns', answer, aFlag)
       return answer === true ? undefined : 'refused'
     } catch (error) {
@@ -249,38 +301,41 @@ export class P2P {
     const signal = decodeSignal(body)
     for (const pair of this.#pairs.values())
       if (pair.to === from.name && pair.handshake?.id === id) {
-        // Each is answered. A restart that is not ends at the other side, which calls again.
+        // Each offer costs an answer. An ICE restart over the rate is ignored; its side then gives up and calls again.
         if (signal?.type === 'offer' && !this.#limits.isWithinRate(from)) return
         return pair.receive(from, signal)
       }
     if (signal?.type === 'offer') return this.#offered({ from, id, offer: signal })
-    // Tells a peer that still waits for a handshake that has ended here, or that sent what no one can read.
+    // The other peer sent a signal that nobody can read, or for a handshake that has ended here: tell it.
     if (signal?.type !== 'end' && signal?.type !== 'candidates') this.#limits.refuse(from, id, 'ended')
   }
 
   #offered(call: Call): void {
     const { from, id, offer } = call
-    if (offer.resumes !== undefined && this.#isFinal(offer.resumes))
+    if (offer.resumes !== undefined && this.#isClosedForGood(offer.resumes))
       return this.#limits.refuse(from, id, 'closed')
     const room = roomFor(call, [...this.#pairs.values()])
     if (typeof room === 'string') return this.#limits.refuse(from, id, room)
     if (!this.#limits.isWithinRate(from)) return
-    void room.surplus?.close('too many handshakes at once')
+    void room.evicted?.close('too many handshakes at once')
     this.#pair(from.name, offer).offered(call)
   }
 
-  /** Whether an application has closed the channel of this handshake, or is about to. */
-  #isFinal(id: string): boolean {
-    if (this.#final.has(id)) return true
-    return [...this.#pairs.values()].some(({ handshake }) => handshake?.id === id && !handshake.isWanted)
+  /** Whether either side has closed the channel of this handshake, or is closing it now. */
+  #isClosedForGood(id: string): boolean {
+    if (this.#closedForGood.has(id)) return true
+    return [...this.#pairs.values()].some(
+      ({ handshake }) => handshake?.id === id && handshake.isClosedForGood,
+    )
   }
 }
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`
 
 /**
- * The controller, or null: switched off, or no P2P server anywhere. Then offers are refused at once.
- * @throws TypeError when the setting is not host:port
+ * Makes the controller. Returns null if P2P is switched off, or if there is neither a P2P server nor a TURN server; then
+ * every offer is refused at once.
+ * @throws TypeError if the setting is not host:port
  */
 export function createP2P(
   context: P2PContext,

@@ -1,5 +1,5 @@
 import type { Name } from '@peerage/protocol'
-import type { Stay } from '../delivery/signaling.js'
+import type { Holder } from '../delivery/signaling.js'
 import type { Timer } from '../lib/clock.js'
 import { textOf } from '../lib/error.js'
 import type { Rates } from '../lib/rates.js'
@@ -13,17 +13,17 @@ import { DEADLINE_MS, sendSignal } from './handshake/signals.js'
 import type { Call, EndReason, HandshakeSignal } from './handshake/signals.js'
 import type { P2PContext, P2POptions, Terms } from './options.js'
 
-/** What all pairs of a controller share. */
+/** What all pairs of one controller share. */
 export interface PairOptions {
   context: P2PContext
   p2p: Pick<P2POptions, 'relayOnly' | 'holdCandidates'>
   connections: Pick<Connections, 'take'>
-  /** This peer stays within the rate of each one that it calls: what is over that meets with silence there. */
+  /** Bounds the calls to each peer, because a peer ignores calls over its rate. */
   calls: Rates
-  /** Why a call of this peer is refused; undefined: it is taken. */
+  /** Why a call of this peer is refused. Undefined: it is accepted. */
   refusal: (from: Name) => Promise<EndReason | undefined>
-  /** Whether an application has closed the channel of this handshake. */
-  isFinal: (handshake: string) => boolean
+  /** Whether either side has closed the channel of this handshake. */
+  isClosedForGood: (handshake: string) => boolean
   onEvent: (event: PairEvent) => void
 }
 
@@ -31,43 +31,43 @@ export type PairEvent =
   | { type: 'opened'; channel: Channel; tried: Tried }
   | { type: 'failed'; error: ConnectError; tried: Tried }
   | { type: 'closed'; channel: Channel; reason: string }
-  /** One of the two applications has closed the channel of this handshake: it is not to be brought back. */
-  | { type: 'final'; handshake: string }
-  /** Nothing is open or under way any more. */
+  /** Either side has closed the channel of this handshake, so it must not be reopened. */
+  | { type: 'closed-for-good'; handshake: string }
+  /** No channel is open or being opened any more. */
   | { type: 'idle'; pair: Pair }
 
-/** An attempt's last handshake, and the milliseconds that all of it took. */
+/** The last handshake of an attempt, and the milliseconds that the whole attempt took. */
 export type Tried = { peer: Name; handshake: string; ms: number; isCaller: boolean }
 
-/** From the first call, whoever's, to the open channel or the failure; more than one handshake may be tried. */
+/** The time from the first call, by either side, to the open channel or the failure. It may take several handshakes. */
 interface Attempt {
   readonly startedAt: number
   isRetry?: boolean
   resuming?: Resuming | undefined
-  /** Ends what the other side began and does not finish. Until then it goes on, whoever gives up here. */
+  /** Ends an attempt that the other side began and does not finish. It runs on even if all local callers give up. */
   limit?: Timer | undefined
 }
 
-/** A lost channel is to come back: its handshake, and the way to give that up. */
+/** A lost channel that is to be reopened: the id of its handshake, and how to give that up. */
 type Resuming = { id: string; abort: AbortController }
 
-type UnderWay = { handshake: Handshake; attempt: Attempt; from?: Stay }
-/** `from` answers. `held`: an offer that lost the glare, in case ours comes to nothing. */
+type UnderWay = { handshake: Handshake; attempt: Attempt; from?: Holder }
+/** `from` is the holder that answered. `held` is an offer that lost the glare; we answer it if our own offer fails. */
 type Calling = UnderWay & { name: 'calling'; held?: Call | undefined }
-/** `resumes`: the lost channel that it is to bring back. */
+/** `resumes` is the id of the lost channel's handshake, if this one is to reopen it. */
 type Answering = UnderWay & { name: 'answering'; resumes: string | undefined }
 type Open = { name: 'open'; handshake: Handshake; channel: Channel; isCaller: boolean }
 type State = { name: 'idle' } | Calling | Answering | Open
 
-/** In true glare the answer to our offer is on its way; after this, the other side has forgotten our offer. */
+/** How long a held offer waits. In true glare our own offer is answered sooner; else the other side no longer knows it. */
 const HELD_MS = 2_000
 
-/** This peer and another under one label: who waits, the handshake under way, and the channel it became. */
+/** This peer and one other peer under one label: the waiting callers, the current handshake, and the open channel. */
 export class Pair {
   readonly to: Name
   readonly label: string
   readonly #options: PairOptions
-  /** Both sides compare the same two names, so exactly one gives way. */
+  /** Both sides compare the same two names, so exactly one of them is the polite peer. */
   readonly #isPolite: boolean
   readonly #callers = new Waiters<Channel>()
   #terms: Terms
@@ -82,7 +82,7 @@ export class Pair {
     this.#isPolite = options.context.self.name < to
   }
 
-  /** The one under way, or that of the open channel. */
+  /** The handshake under way, or the handshake of the open channel. */
   get handshake(): Handshake | undefined {
     return this.#state.name === 'idle' ? undefined : this.#state.handshake
   }
@@ -91,21 +91,23 @@ export class Pair {
     return this.#state.name === 'open' ? this.#state.channel : undefined
   }
 
+  /** Whether the other side began the attempt under way. */
   get isIncoming(): boolean {
     return 'attempt' in this.#state && this.#state.attempt.limit !== undefined
   }
 
-  /** Whether this side waits for the channel, too. */
-  get isCalled(): boolean {
+  /** Whether a caller on this side waits for the channel. */
+  get hasCallers(): boolean {
     return this.#callers.size > 0
   }
 
-  /** The channel as soon as there is one, whoever's handshake brings it. `resuming`: it is one that was lost. */
+  /** Resolves to the channel, whichever side's handshake opens it. `resuming`: the lost channel to reopen, if any. */
   join(deadlineMs: number, signal: AbortSignal | undefined, resuming?: Resuming): Promise<Channel> {
-    // Beyond one that is closing there is a new one to wait for.
+    // If the channel is closing, wait for the one that follows it.
     if (this.channel?.isEnding === false) return Promise.resolve(this.channel)
     const aborted = (): void => {
-      if ('attempt' in this.#state && !this.isCalled && !this.isIncoming) this.#state.handshake.end('aborted')
+      if ('attempt' in this.#state && !this.hasCallers && !this.isIncoming)
+        this.#state.handshake.end('aborted')
     }
     const { clock } = this.#options.context
     const channel = this.#callers.wait(clock, deadlineMs, signal, aborted, (settle) => {
@@ -120,7 +122,7 @@ export class Pair {
     return channel
   }
 
-  /** An offer of the other side: accepted, or held back where it collides with ours. */
+  /** Takes an offer of the other side: accepts it, or holds it if it collides with our offer and we are not polite. */
   offered(call: Call): void {
     const state = this.#state
     if (state.name !== 'calling' || this.#isPolite) return this.#accept(call)
@@ -131,30 +133,31 @@ export class Pair {
     })
   }
 
-  /** A later signal of the handshake under way; undefined: one that nobody can read. */
-  receive(from: Stay, signal: HandshakeSignal | undefined): void {
+  /** Takes a later signal of the current handshake. Undefined: the signal was malformed. */
+  receive(from: Holder, signal: HandshakeSignal | undefined): void {
     if ('attempt' in this.#state) this.#state.from = from
     if (signal) this.handshake?.receive(signal)
-    else this.handshake?.end('a malformed signal came')
+    else this.handshake?.end('the other peer sent a malformed signal')
   }
 
-  /** Resolves when the other side knows, or after 2 s. `leaves`: there is no time to wait for that. */
-  async close(reason: string, leaves = false): Promise<void> {
+  /** Resolves when the other side knows, or after 2 s. `isLeaving`: the page or process ends, so nothing can wait. */
+  async close(reason: string, isLeaving = false): Promise<void> {
     this.#closed = true
     if (!this.channel) return this.handshake?.end(reason)
-    const parting = this.handshake?.close(reason)
-    if (leaves) parting?.close()
-    return parting?.heard
+    const goodbye = this.handshake?.close(reason)
+    if (isLeaving) goodbye?.close()
+    return goodbye?.done
   }
 
-  /** The lost channel of this handshake is not to come back: what is under way for that ends, unless it is wanted. */
+  /** Ends the attempt to reopen the lost channel of this handshake, unless another caller waits for a channel. */
   giveUp(id: string): void {
     if ('attempt' in this.#state && this.#state.attempt.resuming?.id === id) {
-      if (this.#callers.size === 1) this.#state.handshake.unwanted()
+      // The only caller is the one that reopens the channel.
+      if (this.#callers.size === 1) this.#state.handshake.markClosed()
       this.#state.attempt.resuming.abort.abort()
     }
     const state = this.#state
-    if (state.name === 'answering' && state.resumes === id && !this.isCalled)
+    if (state.name === 'answering' && state.resumes === id && !this.hasCallers)
       state.handshake.end('closed here', state.handshake.stage, 'closed')
   }
 
@@ -169,7 +172,7 @@ export class Pair {
     const handshake: Handshake = new Handshake({
       id,
       relayOnly: p2p.relayOnly ?? false,
-      // On the second try nothing reaches us before the answer is in place, so that race cannot come again.
+      // On the second try our candidates wait for the answer, so nothing of the other side can arrive before we have set it.
       holdCandidates: p2p.holdCandidates === true || attempt.isRetry === true,
       terms: this.#terms,
       resumes: attempt.resuming?.id,
@@ -186,13 +189,13 @@ export class Pair {
     const result = await sendSignal(this.#options.context, this.to, handshake.id, signal)
     if (result === 'delivered' || handshake.isOpen) return
     const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : handshake.stage
-    // That of a message that timed out speaks of applications, which hear of no signal.
+    // The text of `timeout` is about applications, which do not receive signals, so we use the text of the stage.
     handshake.end(result === 'timeout' ? undefined : textOf(result), stage)
   }
 
   #accept({ from, id, offer }: Call, attempt?: Attempt): void {
-    const { context, isFinal, refusal } = this.#options
-    // What it replaces is over for the other side, which would not have offered again.
+    const { context, isClosedForGood, refusal } = this.#options
+    // The other side offers again only when the old handshake or channel is over for it, so we drop ours.
     const underWay: Attempt = this.#drop('replaced by a new one') ??
       attempt ?? { startedAt: context.clock.now() }
     const { label, ordered, maxRetransmits, resumes } = offer
@@ -201,15 +204,15 @@ export class Pair {
     underWay.limit?.cancel()
     underWay.limit = context.clock.after(DEADLINE_MS, () => {
       underWay.limit = undefined
-      if (!this.isCalled) this.handshake?.end()
+      if (!this.hasCallers) this.handshake?.end()
     })
     this.#state = { name: 'answering', handshake, attempt: underWay, from, resumes }
-    // What it replaces was closed by a listener that heard so.
-    if (resumes !== undefined && isFinal(resumes)) handshake.end('closed here', 'no-answer', 'closed')
-    else handshake.answer(offer, this.isCalled ? Promise.resolve(undefined) : refusal(from.name))
+    // A listener of `channel-closed`, called by `#drop` above, may just have closed the channel that this offer resumes.
+    if (resumes !== undefined && isClosedForGood(resumes)) handshake.end('closed here', 'no-answer', 'closed')
+    else handshake.answer(offer, this.hasCallers ? Promise.resolve(undefined) : refusal(from.name))
   }
 
-  /** Ends what is open or under way. Returns the attempt, which goes on. */
+  /** Ends the current handshake and its channel. Returns the attempt under way, which continues. */
   #drop(reason: string): Attempt | undefined {
     const state = this.#state
     this.#state = { name: 'idle' }
@@ -218,7 +221,7 @@ export class Pair {
     if (state.name !== 'open') return state.attempt
     state.channel.finish(reason, false)
     this.#options.onEvent({ type: 'closed', channel: state.channel, reason })
-    // A listener may have called.
+    // A listener may have begun a new call.
     return this.#drop(reason)
   }
 
@@ -226,8 +229,8 @@ export class Pair {
     switch (event.type) {
       case 'open':
         return this.#opened(handshake, event)
-      case 'unwanted':
-        return this.#options.onEvent({ type: 'final', handshake: handshake.id })
+      case 'closed-for-good':
+        return this.#options.onEvent({ type: 'closed-for-good', handshake: handshake.id })
       case 'end': {
         if (this.handshake !== handshake) return
         const state = this.#state
@@ -251,41 +254,42 @@ export class Pair {
   }
 
   /** The channel is gone: an application closed it, or its path was lost. */
-  #lost({ handshake, channel, isCaller }: Open, { stage, detail, lost, final }: HandshakeEnd): void {
+  #lost({ handshake, channel, isCaller }: Open, { stage, detail, lost, forGood }: HandshakeEnd): void {
     const { context, onEvent } = this.#options
-    if (final) onEvent({ type: 'final', handshake: handshake.id })
+    if (forGood) onEvent({ type: 'closed-for-good', handshake: handshake.id })
     channel.finish(detail, lost)
     onEvent({ type: 'closed', channel, reason: detail })
-    // A listener has called again.
+    // A listener has begun a new call.
     if (this.handshake) return
-    if (this.isCalled && !this.#closed) return this.#call({ startedAt: context.clock.now() })
-    if (this.isCalled) this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))
-    // The side that called comes back; the other would only meet it half way.
-    if (!lost || !isCaller || !handshake.isWanted || this.#closed)
+    if (this.hasCallers && !this.#closed) return this.#call({ startedAt: context.clock.now() })
+    if (this.hasCallers) this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))
+    // Only the caller reopens a lost channel. If both sides called, their offers would collide.
+    if (!lost || !isCaller || handshake.isClosedForGood || this.#closed)
       return onEvent({ type: 'idle', pair: this })
     const abort = new AbortController()
     this.join(DEADLINE_MS, abort.signal, { id: handshake.id, abort }).catch(() => undefined)
   }
 
-  /** Nothing has opened: within the callers' deadlines another try, where that may help. */
-  #failed(state: Calling | Answering, { stage, detail, final }: HandshakeEnd): void {
+  /** No channel opened. Tries again within the callers' deadlines, if another try may help. */
+  #failed(state: Calling | Answering, { stage, detail, forGood }: HandshakeEnd): void {
     const { onEvent } = this.#options
     const { attempt } = state
-    const forgotten = final ? attempt.resuming : undefined
-    forgotten?.abort.abort()
-    if (this.isCalled && !this.#closed) {
-      // What was to come back had been closed there. Who has called meanwhile wants a new channel.
-      if (forgotten) return this.#call(Object.assign(attempt, { resuming: undefined }))
+    const abandoned = forGood ? attempt.resuming : undefined
+    abandoned?.abort.abort()
+    if (this.hasCallers && !this.#closed) {
+      // The other application has closed the lost channel. A caller that waits here nevertheless wants a new channel.
+      if (abandoned) return this.#call(Object.assign(attempt, { resuming: undefined }))
       const isCaller = state.name === 'calling'
       if (isCaller && state.held) return this.#accept(state.held, attempt)
-      // Answered, and yet nothing: a lost DTLS flight; or libdatachannel, checking a certificate before it has stored
-      // the answer's fingerprint (1 in 100 on one machine). What was never answered would not be answered now.
+      // An answered offer may still open no channel. A DTLS flight was lost, or libdatachannel checked the certificate
+      // before it had stored the answer's fingerprint (1 in 100 on one machine). A second try helps then. If no answer
+      // came at all, it does not help.
       const isAnswered = !isCaller || (stage !== 'not-found' && stage !== 'no-answer')
       if (isAnswered && !attempt.isRetry) return this.#call(Object.assign(attempt, { isRetry: true }))
     }
     attempt.limit?.cancel()
     onEvent({ type: 'idle', pair: this })
-    if (!this.isCalled) return
+    if (!this.hasCallers) return
     const error = new ConnectError(this.to, stage, detail)
     onEvent({ type: 'failed', error, tried: this.#tried(state) })
     this.#callers.settle(undefined, error)

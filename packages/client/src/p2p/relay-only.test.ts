@@ -14,7 +14,7 @@ class Unknown {
   close(): void {}
 }
 
-/** Shaped as werift's class is. */
+/** A class with the members by which werift's class is recognized. */
 class Werift {
   get dtlsTransports(): unknown[] {
     return []
@@ -24,7 +24,7 @@ class Werift {
   }
 }
 
-/** As @roamhq/wrtc makes its class, with util.inherits. */
+/** A class made like the one of @roamhq/wrtc, which uses util.inherits. */
 function wrtc(): PeerConnectionClass {
   class RTCPeerConnection extends Unknown {}
   return Object.assign(RTCPeerConnection, { super_: EventTarget }) as never
@@ -33,14 +33,14 @@ function wrtc(): PeerConnectionClass {
 afterEach(() => vi.unstubAllGlobals())
 
 describe('[PP15] relayOnly', () => {
-  it('is kept by werift and @roamhq/wrtc, and by classes made of theirs', () => {
+  it('is kept by werift and @roamhq/wrtc, and by classes that extend theirs', () => {
     for (const known of [Werift as never, wrtc()] as PeerConnectionClass[]) {
       expect(relayProblem(known, TURN)).toBe(undefined)
       expect(relayProblem(class extends known {}, TURN)).toBe(undefined)
     }
   })
 
-  it('is not kept by node-datachannel, and not known to be by others in Node', async () => {
+  it('is refused for node-datachannel, and for unknown classes in Node', async () => {
     const adapted = await nodePeerConnection()
     const raw = (await import('node-datachannel/polyfill')).RTCPeerConnection as never
     for (const leaky of [adapted, raw, class extends adapted {}, Unknown as never])
@@ -49,7 +49,7 @@ describe('[PP15] relayOnly', () => {
 
   it('is kept by browsers', () => {
     vi.stubGlobal('document', {})
-    // Electron: Node is there, too; a polyfill's class is not native.
+    // In Electron there is Node, too. The class of a polyfill is not native code.
     const native = Unknown.bind(undefined) as never
     expect(relayProblem(native, TURN)).toBe(undefined)
     expect(relayProblem(Unknown as never, TURN)).toMatch(/cannot be kept/)
@@ -62,7 +62,7 @@ describe('[PP15] relayOnly', () => {
     expect(relayProblem(Werift as never, [{ urls: 'stun:a.example' }])).toMatch(/needs a TURN server/)
   })
 
-  it('is asked of every connection that is made', async () => {
+  it('is checked for every connection that is made', async () => {
     const made: unknown[] = []
     class Counted extends Werift {
       constructor(configuration: RTCConfiguration) {
@@ -91,13 +91,13 @@ describe('[PP15] relayOnly', () => {
     expect(made).toEqual(['relay'])
   })
 
-  it('is no matter for who did not ask for it', async () => {
+  it('is not checked when it is off', async () => {
     const ice = { current: () => Promise.resolve([]), keepFresh: () => undefined, close: () => undefined }
     const context = { clock: new FakeClock(), platform, onError: () => undefined }
     expect(await new Connections(context, ice, {}).problem()).toBe(undefined)
   })
 
-  it('asks the node for nothing where a call fails anyhow', async () => {
+  it('sends no request to the node when a call fails for another reason', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     const context = tier.context('alice', { clock, requestTurn: () => new Promise(() => undefined) })
@@ -107,7 +107,7 @@ describe('[PP15] relayOnly', () => {
       relayOnly: true,
       RTCPeerConnection: Werift as never,
     })
-    // The credentials are over.
+    // The credentials have expired.
     await clock.advance(2_000)
     await expect(p2p?.connect('bob', { signal: AbortSignal.abort('why') })).rejects.toBe('why')
     await expect(p2p?.connect('')).rejects.toMatchObject({ code: 'bad-name' })

@@ -1,7 +1,7 @@
 import type { Platform } from './platform.js'
 import type { PeerConnectionClass } from '../p2p/options.js'
 
-/** Browsers, and whatever else has what browsers have: service workers, workerd, Deno. */
+/** Browsers, and other platforms with the same interfaces: service workers, workerd, Deno. */
 export const browser: Platform = {
   async findWebSocket() {
     if (typeof WebSocket === 'function') return WebSocket
@@ -14,7 +14,7 @@ export const browser: Platform = {
   },
 }
 
-/** A worker has no WebRTC in any browser; Node gets this file from a bundler that was not told of Node. */
+/** No browser has WebRTC in workers. Node runs this file if a bundler chose the package's entry for browsers. */
 function whatToDo(): string {
   return globalThis.process?.versions?.node
     ? 'bundle for Node with the export condition "node"'

@@ -17,7 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-test('what is kept is there for the next one, for this user only, and no draft stays', () => {
+test('a stored value is there for the next storage, readable for this user only, and no temporary file is left', () => {
   const storage = fileStorage(file)
   expect(storage.getItem('a')).toBeNull()
   storage.removeItem('a')
@@ -39,24 +39,24 @@ test('what is kept is there for the next one, for this user only, and no draft s
 })
 
 test.each(['{', '[]', 'null', '{"name":"my-app","version":"1.0.0"}', '{"format":"peerage identities 1"}'])(
-  'a file that holds something else (%s) is an error that says what to do, and stays as it is',
+  'a file that holds something else (%s) is an error that says what to do, and is not changed',
   (text) => {
     writeFileSync(file, text)
     expect(() => fileStorage(file)).toThrow(
-      /peer\.json is no file of fileStorage.*delete it, or name another file/,
+      /peer\.json was not written by fileStorage.*delete it, or name another file/,
     )
     expect(readFileSync(file, 'utf8')).toBe(text)
   },
 )
 
-test('an empty file is one in which nothing is kept yet', () => {
+test('an empty file is a storage without values', () => {
   writeFileSync(file, '')
   const storage = fileStorage(file)
   storage.setItem('a', '1')
   expect(storage.getItem('a')).toBe('1')
 })
 
-test('a folder that is not there, and a file that is a folder, are errors that name them', () => {
+test('a missing folder, and a folder in place of the file, are errors that name it', () => {
   expect(() => fileStorage(join(folder, 'none', 'peer.json'))).toThrow(
     /cannot write to .*none: make the folder/,
   )
@@ -68,7 +68,7 @@ test('a folder that is not there, and a file that is a folder, are errors that n
   )
 })
 
-test('[I8] the next run of a program is the same peer, also after one that crashed; after a leave another one', async () => {
+test('[I8] the next run of a program is the same peer, also after a crash; after a leave it is another one', async () => {
   const clock = new FakeClock()
   const tier = new FakeTier(clock)
   const run = async (): Promise<Peer> => {
@@ -81,7 +81,7 @@ test('[I8] the next run of a program is the same peer, also after one that crash
   first.close()
   const second = await run()
   expect(second.since).toBe(first.since)
-  // What a crash leaves behind, while it runs: a second run of the same process would wait for the first.
+  // The file as a crash would leave it behind.
   const kept = readFileSync(file, 'utf8')
   void second.leave()
   await clock.advance(5)
@@ -89,7 +89,7 @@ test('[I8] the next run of a program is the same peer, also after one that crash
   expect((await run()).since).not.toBe(first.since)
 })
 
-test('a file that is damaged while a peer runs costs the next run, and nothing now', async () => {
+test('a file that is damaged while a peer runs does not affect this peer', async () => {
   const clock = new FakeClock()
   const tier = new FakeTier(clock)
   const joining = connect('http://tier', {

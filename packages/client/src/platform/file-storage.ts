@@ -5,17 +5,28 @@ import { isObject } from '@peerage/protocol'
 import { aText, check } from '../lib/check.js'
 import type { IdentityStorage } from '../tier/identity.js'
 
-/** Tells a file of ours from an application's own JSON, which is not to be overwritten. */
+/** Marks a file of ours, so that we never overwrite other JSON of the application. */
 const FORMAT = 'peerage identities 1'
-/** A reclaim secret is for this user alone. */
+/** The file holds the reclaim secret, so only this user may read it. */
 const OWNER_ONLY = 0o600
 
 /**
- * Keeps a Node peer's name and secret in a file, for `connect(url, { name, storage: fileStorage('./peer.json') })`: the
- * next run is the same peer, also after a crash. One file is for one process: a second one that uses it at the same time
- * takes the place of the first, which is `superseded`. The file holds the secret, which is the right to the name: whoever
- * has it can be that peer. It is written as a whole or not at all, readable for this user only. Throws an Error where the
- * file cannot be kept there, or holds something else, and a TypeError for a `path` that is no string.
+ * Keeps the name and the secret of a Node peer in a file. The next run of the program is then the same peer, also after
+ * a crash (invariant I8).
+ *
+ * Use one file per process. If a second process uses the same file at the same time, it takes the name from the first,
+ * which ends as `superseded`. The file holds the secret, and a program with the secret can be this peer: keep the file
+ * out of repositories and images. Only the current user can read it. Each write replaces the whole file.
+ *
+ * @param path - The path of the file, relative to the working directory. Its folder must exist.
+ * @throws Error if the folder cannot be written to, or if the file cannot be read or holds something else
+ * @throws TypeError if `path` is not a string
+ *
+ * @example
+ * import { connect } from '@peerage/client'
+ * import { fileStorage } from '@peerage/client/node'
+ *
+ * const peer = await connect('http://localhost:9000', { name: 'sensor-1', storage: fileStorage('./peer.json') })
  */
 export function fileStorage(path: string): IdentityStorage {
   check('the path of fileStorage', path, aText)
@@ -43,7 +54,7 @@ export function fileStorage(path: string): IdentityStorage {
 function read(file: string): Map<string, string> {
   let text: string
   const found = statSync(file, { throwIfNoEntry: false })
-  // Its place would be taken by a file: what writes as a whole renames.
+  // A write replaces the file by renaming another one. That would replace the device by a file.
   if (found && !found.isFile() && !found.isDirectory())
     throw new Error(`fileStorage cannot use ${file}: it is a device, a pipe or a socket; name a file`)
   try {
@@ -58,7 +69,9 @@ function read(file: string): Map<string, string> {
   if (text.trim() === '') return new Map()
   const items = itemsOf(text)
   if (items === undefined)
-    throw new Error(`${file} is no file of fileStorage, or it is damaged: delete it, or name another file`)
+    throw new Error(
+      `${file} was not written by fileStorage, or it is damaged: delete it, or name another file`,
+    )
   return items
 }
 
@@ -74,7 +87,7 @@ function itemsOf(text: string): Map<string, string> | undefined {
   return new Map(items.filter((item): item is [string, string] => typeof item[1] === 'string'))
 }
 
-/** Whoever reads meanwhile, or after a crash, sees what was there before or all of this. */
+/** Atomic: a reader, also one after a crash, sees either the old content or all of the new content. */
 function write(file: string, text: string): void {
   const draft = `${file}.${randomUUID()}.tmp`
   try {

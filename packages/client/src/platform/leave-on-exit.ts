@@ -1,6 +1,6 @@
-/** A stay that nobody could take up again once its process has ended. */
+/** A session that gives its name back when the process ends, because no later process could reclaim it. */
 export interface Departing {
-  /** Writes what is to be said before it returns, and resolves when the node and the other peers have read it. */
+  /** Writes its last frames before it returns. Resolves when the node and the other peers have read them. */
   depart(): Promise<unknown>
 }
 
@@ -8,7 +8,7 @@ type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
 type Heard = Signal | 'exit' | 'removeListener'
 type Listener = (event: unknown) => void
 
-/** As much of Node's `process` as is needed. */
+/** The part of Node's `process` that we use. */
 interface Process {
   readonly pid: number
   prependListener(event: Heard, listener: Listener): unknown
@@ -19,48 +19,51 @@ interface Process {
   exit(code: number): unknown
 }
 
-/** What a shell expects of a process that a signal ended: 128 and its number. */
+/** The exit code that a shell expects of a process that a signal ended: 128 plus the signal's number. */
 const EXIT_CODES: Record<Signal, number> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** Whoever sent the signal waits so long at most. */
+/** How long a signal may take to end the process, in milliseconds. */
 const LEAVE_MS = 500
 
-/** All stays of one process. It listens while there are any: signal listeners do not keep a process alive. */
+/**
+ * All departing sessions of a process. It listens while there are any. Signal listeners do not keep a process alive.
+ */
 export class Departures {
   readonly #process: Process
-  readonly #stays = new Set<Departing>()
+  readonly #sessions = new Set<Departing>()
   readonly #listeners: ReadonlyMap<Heard, Listener>
-  /** Whose listener of ours is off until the other listeners have run. */
+  /** The signals whose own listener is removed until the other listeners have run. */
   readonly #hidden = new Set<Signal>()
-  /** Of which a listener was removed since the last microtasks: it may have been called by the signal that is heard now. */
+  /** The signals that lost a listener since the last microtask. That listener may have run for the current signal. */
   readonly #removed = new Set<Signal>()
   #leaving = false
 
   constructor(process: Process) {
     this.#process = process
     this.#listeners = new Map<Heard, Listener>([
-      // The first here is the first to go: what this class takes off itself is not put back.
+      // This must be the first entry. It is then the first listener that #ignore removes, so it does not add the others
+      // again.
       ['removeListener', (event) => isSignal(event) && this.#onRemoved(event)],
-      // Nothing can be waited for any more; what is written here still goes out.
+      // Nothing can be awaited any more, but frames that are written now still go out.
       ['exit', () => void this.#departAll()],
       ...SIGNALS.map((signal): [Signal, Listener] => [signal, () => this.#signalled(signal)]),
     ])
   }
 
-  add(stay: Departing): void {
-    if (this.#stays.size === 0) this.#listen()
-    this.#stays.add(stay)
+  add(session: Departing): void {
+    if (this.#sessions.size === 0) this.#listen()
+    this.#sessions.add(session)
   }
 
-  delete(stay: Departing): void {
-    if (this.#stays.delete(stay) && this.#stays.size === 0) this.#ignore()
+  delete(session: Departing): void {
+    if (this.#sessions.delete(session) && this.#sessions.size === 0) this.#ignore()
   }
 
   #listen(): void {
     for (const event of this.#listeners.keys()) this.#hear(event)
   }
 
-  // First of all listeners: others can then be counted before they run.
+  // As the first listener, ours can count the others before they run.
   #hear(event: Heard): void {
     const listener = this.#listeners.get(event)
     if (listener) this.#process.prependListener(event, listener)
@@ -71,7 +74,7 @@ export class Departures {
     for (const [event, listener] of this.#listeners) this.#process.off(event, listener)
   }
 
-  /** Packages such as signal-exit look whether they are alone: ours is not seen while they do. */
+  /** Packages such as signal-exit check whether theirs is the only listener. So ours is removed while they run. */
   #hide(signal: Signal): void {
     const listener = this.#listeners.get(signal)
     if (!listener) return
@@ -84,7 +87,8 @@ export class Departures {
     this.#removed.add(signal)
     queueMicrotask(() => this.#removed.delete(signal))
     if (this.#process.listenerCount(signal) > 0) return
-    // Nobody listens any more, and the signal is often raised again at once. That would end the process with its names.
+    // No listener is left, and the signal is often raised again right now. Without a listener of ours, that would end
+    // the process before the names are given back.
     this.#hidden.delete(signal)
     this.#hear(signal)
   }
@@ -93,16 +97,17 @@ export class Departures {
     const othersHaveRun = this.#removed.has(signal)
     const areOthersLeft = this.#areOthersLeft(signal)
     if (areOthersLeft) this.#hide(signal)
-    // What an application listens for is its own. A `once` that ran before this listener is not counted any more.
+    // If the application listens for the signal, it decides itself. A `once` listener may have run and removed itself
+    // before this listener ran.
     if (areOthersLeft || othersHaveRun) return
-    // Asked twice: at once.
+    // A second signal ends the process at once.
     if (this.#leaving) return this.#raise(signal)
     this.#leaving = true
     const late = new Promise<void>((resolve) => setTimeout(resolve, LEAVE_MS))
     void Promise.race([this.#departAll(), late]).then(() => this.#raise(signal))
   }
 
-  // Who removes all listeners for a while and puts them back makes two of ours: it came back by itself.
+  // Do not count listeners: after a program has removed all listeners and added them again, ours is there twice.
   #areOthersLeft(signal: Signal): boolean {
     const own = this.#listeners.get(signal)
     return this.#process.listeners(signal).some((listener) => listener !== own)
@@ -112,12 +117,12 @@ export class Departures {
     const { pid } = this.#process
     this.#ignore()
     this.#process.kill(pid, signal)
-    // The first process of a container is not ended by a signal that nobody listens for.
+    // A signal without a listener does not end process 1, which is the first process of a container.
     if (pid === 1 && this.#process.listenerCount(signal) === 0) this.#process.exit(EXIT_CODES[signal])
   }
 
   async #departAll(): Promise<void> {
-    await Promise.allSettled([...this.#stays].map((stay) => stay.depart()))
+    await Promise.allSettled([...this.#sessions].map((session) => session.depart()))
   }
 }
 
@@ -125,18 +130,24 @@ function isSignal(event: unknown): event is Signal {
   return SIGNALS.some((signal) => signal === event)
 }
 
-/** Of several copies of this package in one process each would see a listener that is not its own: they share one. */
+/**
+ * Shared by all copies of this package in a process, because each would take the listener of another copy for the
+ * application's.
+ */
 const SHARED = Symbol.for('@peerage/client departures 1')
 
-/** The stay leaves when this process ends; returns the way to take that back. Outside of Node it does nothing. */
-export function leaveOnExit(stay: Departing): () => void {
+/**
+ * Makes the session leave when this process ends. Returns a function that cancels this. It does nothing outside of
+ * Node.
+ */
+export function leaveOnExit(session: Departing): () => void {
   const departures = departuresOf(globalThis)
-  departures?.add(stay)
-  return () => departures?.delete(stay)
+  departures?.add(session)
+  return () => departures?.delete(session)
 }
 
 function departuresOf(scope: { process?: unknown; [SHARED]?: Pick<Departures, 'add' | 'delete'> }) {
-  // What bundlers put in the place of `process` ends no process.
+  // Bundlers may replace `process` with an object that cannot end the process.
   if (isProcess(scope.process)) scope[SHARED] ??= new Departures(scope.process)
   return scope[SHARED]
 }

@@ -3,11 +3,12 @@ import { onPageEvent } from './page.js'
 const leaving = new Set<() => void>()
 
 /**
- * Hears that the page goes, or that the Node process ends: what is to be said must be said at once. Returns the way to
- * stop.
+ * Calls the listener when the page is unloaded or the Node process ends. The listener must do its work synchronously.
+ * Returns a function that removes it.
  */
 export function onLeave(listener: () => void): () => void {
-  // One listener for all peers of a process: Node warns of a leak past ten. Before those that end what it speaks through.
+  // All peers of a process share one listener, because Node warns of a leak from the eleventh on. It is the first
+  // listener, so that it runs before those that close the connections.
   if (leaving.size === 0) globalThis.process?.prependListener?.('exit', leave)
   leaving.add(listener)
   const stop = onPageEvent('pagehide', listener)

@@ -3,7 +3,7 @@ import { lock, MemoryLocks } from './locks.js'
 import type { Locks } from './locks.js'
 
 const LOCKS: [string, Locks][] = [['of this process', new MemoryLocks()]]
-// Node has them from 24 on, and a peer with a storage takes them there.
+// Node has `navigator.locks` from version 24 on, and a peer with a storage uses them there.
 if (globalThis.navigator?.locks) LOCKS.push(['of the platform', globalThis.navigator.locks])
 
 afterEach(() => void vi.useRealTimers())
@@ -14,7 +14,7 @@ async function held(locks: Locks, name: string): Promise<() => void> {
   return locked.release
 }
 
-test.each(LOCKS)('who comes second has the lock once the first lets go (%s)', async (_, locks) => {
+test.each(LOCKS)('the second caller gets the lock once the first releases it (%s)', async (_, locks) => {
   const release = await held(locks, 'ann')
   const other = await held(locks, 'bob')
   const second = held(locks, 'ann')
@@ -24,14 +24,17 @@ test.each(LOCKS)('who comes second has the lock once the first lets go (%s)', as
   other()
 })
 
-test.each(LOCKS)('who waits 2 s for it goes without, and holds up nobody later (%s)', async (_, locks) => {
-  const release = await held(locks, 'ann')
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const second = lock(locks, 'ann')
-  await vi.advanceTimersByTimeAsync(2_000)
-  expect(await second).toBe('taken')
-  vi.useRealTimers()
-  release()
-  const third = await held(locks, 'ann')
-  third()
-})
+test.each(LOCKS)(
+  'a caller that has waited 2 s goes without the lock, and does not hold up the next one (%s)',
+  async (_, locks) => {
+    const release = await held(locks, 'ann')
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const second = lock(locks, 'ann')
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect(await second).toBe('taken')
+    vi.useRealTimers()
+    release()
+    const third = await held(locks, 'ann')
+    third()
+  },
+)

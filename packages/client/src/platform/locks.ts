@@ -1,15 +1,18 @@
-/** What one page or process may hold exclusively while it lives; `navigator.locks` is one. */
+/** Exclusive locks that a page or process holds while it lives, such as `navigator.locks`. */
 export interface Locks {
   request(name: string, options: { signal: AbortSignal }, held: () => Promise<void>): Promise<unknown>
 }
 
-/** `taken`: another one holds it. `broken`: these locks do not work here, as in a sandboxed frame. */
+/** `taken`: another page or process holds the lock. `broken`: locks do not work here, as in a sandboxed frame. */
 export type Locked = { release: () => void } | 'taken' | 'broken'
 
-/** A reloading page lets go of its lock within this, on a busy machine too; a page that was duplicated never does. */
+/**
+ * A page that reloads releases its lock within this time, also on a busy machine. The original of a duplicated page
+ * never does.
+ */
 const LOCK_WAIT_MS = 2_000
 
-/** Waits for the lock, 2 s at most. Never rejects. */
+/** Waits for the lock, for at most 2 s. Never rejects. */
 export function lock(locks: Locks, name: string): Promise<Locked> {
   return new Promise((resolve) => {
     const wait = new AbortController()
@@ -25,7 +28,7 @@ export function lock(locks: Locks, name: string): Promise<Locked> {
       wait.signal.aborted ? Promise.resolve() : new Promise((release) => end({ release }))
     const broken = (): void => end('broken')
     try {
-      // Once it is held, the end of the request is not heeded.
+      // Once the lock is held, the end of the request has no effect, because the promise is resolved.
       Promise.resolve(locks.request(name, { signal: wait.signal }, held)).then(broken, broken)
     } catch {
       broken()
@@ -33,7 +36,7 @@ export function lock(locks: Locks, name: string): Promise<Locked> {
   })
 }
 
-/** Locks of this process alone, where the platform has none. Whoever comes second waits. */
+/** Locks within this process, for platforms without any. The second caller waits for the first. */
 export class MemoryLocks implements Locks {
   readonly #held = new Map<string, Promise<void>>()
 

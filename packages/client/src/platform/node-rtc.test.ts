@@ -5,7 +5,7 @@ import { nodePeerConnection } from '../testing/controllers.js'
 const open: RTCPeerConnection[] = []
 afterEach(() => open.splice(0).forEach((connection) => connection.close()))
 
-/** What a connection keeps of these ICE servers; it must come about. */
+/** The ICE servers that a connection keeps of these. Creating the connection must not fail. */
 async function kept(...iceServers: RTCIceServer[]): Promise<RTCIceServer[] | undefined> {
   const connection = newConnection(await nodePeerConnection(), { iceServers })
   open.push(connection)
@@ -52,13 +52,13 @@ describe('[PP28] ICE servers of node-datachannel', () => {
     expect(await kept({ urls: [url, 'stun:b.example'], ...login })).toEqual([{ urls: ['stun:b.example'] }])
   })
 
-  it('that have no URL, or TURN without credentials, are left out', async () => {
+  it('without a URL, or TURN without credentials, are left out', async () => {
     expect(await kept({ urls: [] })).toEqual([])
     expect(await kept({ urls: 'turn:a.example' })).toEqual([])
     expect(await kept({ urls: 'turn:a.example', username: 'u', credential: '' })).toEqual([])
   })
 
-  it('take credentials of any characters, and many URLs', async () => {
+  it('may have credentials of any characters, and many URLs', async () => {
     const odd = { username: `17:a/b c@:?#%25é"'[]`, credential: `p@:/?#%é+= ` }
     expect(await kept({ urls: 'turn:a.example', ...odd })).toEqual([{ urls: ['turn:a.example'], ...odd }])
     const urls = Array.from({ length: 40 }, (_, index) => `stun:host${index}.example`)
@@ -66,7 +66,7 @@ describe('[PP28] ICE servers of node-datachannel', () => {
   })
 })
 
-describe('[PP28] a stack that refuses some ICE servers', () => {
+describe('[PP28] a WebRTC stack that refuses some ICE servers', () => {
   class Picky {
     static made: Picky[] = []
     closed = false
@@ -80,13 +80,13 @@ describe('[PP28] a stack that refuses some ICE servers', () => {
     }
   }
 
-  it('is given the others, and what was made to find out is closed', () => {
+  it('gets the others, and the connections that were made to find out are closed', () => {
     const iceServers = [
       { urls: ['stuns:a', 'stun:b'] },
       { urls: ['turn:a:6000', 'turn:b', 'turns:b'], ...login },
     ]
     const configuration = { iceServers, iceTransportPolicy: 'relay' as const }
-    // As much of a connection as this touches.
+    // Picky has the part of a connection that this uses.
     const connection = newConnection(Picky as never, configuration) as unknown as Picky
     expect(connection.configuration).toEqual({
       iceTransportPolicy: 'relay',
@@ -95,7 +95,7 @@ describe('[PP28] a stack that refuses some ICE servers', () => {
     expect(Picky.made.filter(({ closed }) => !closed)).toEqual([connection])
   })
 
-  it('for another reason is still an error', () => {
+  it('and fails for another reason is an error', () => {
     function Broken(): never {
       throw new Error('no more connections')
     }

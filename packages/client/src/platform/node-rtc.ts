@@ -1,11 +1,12 @@
 import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
 import type { PeerConnectionClass } from '../p2p/options.js'
 
-// No bundle can hold native code, so Node itself loads the package, from where the program or its bundle is. No bundler
-// follows a variable with these comments: webpack and Rspack read the first, Turbopack the second, Vite the third.
+// A bundle cannot hold native code, so Node itself loads the package at run time, relative to the program or its
+// bundle. With a variable and these comments, no bundler follows the import: webpack and Rspack read the first comment,
+// Turbopack the second, Vite the third.
 const PACKAGE: string = 'node-datachannel'
 
-/** A server as libdatachannel itself is told of it; with `relayType` it is a TURN server. */
+/** An ICE server in libdatachannel's own form. With `relayType` it is a TURN server. */
 interface NativeServer {
   hostname: string
   port: number
@@ -14,7 +15,7 @@ interface NativeServer {
   relayType?: 'TurnUdp'
 }
 
-/** As much of node-datachannel itself as is used here. */
+/** The part of node-datachannel's own interface that we use. */
 interface Native {
   cleanup(): void
   PeerConnection: new (
@@ -25,7 +26,7 @@ interface Native {
 
 let loading: Promise<PeerConnectionClass> | undefined
 
-/** node-datachannel behind the browser's interface, with its differences evened out. Rejects where it is not installed. */
+/** Loads node-datachannel with the browser's interface, and adapts where it differs. Rejects if it is not installed. */
 export function loadNodeDataChannel(): Promise<PeerConnectionClass> {
   loading ??= load()
   return loading
@@ -41,7 +42,7 @@ async function load(): Promise<PeerConnectionClass> {
     native = await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ PACKAGE)
   } catch (error) {
     if (!isMissing(error)) throw error
-    // Node's text says from where it was looked for: where a bundle lies, that is another place than the sources'.
+    // Node's text names the folder it searched from, which for a bundle is not the folder of the sources.
     throw new Error(
       `no WebRTC here: install node-datachannel, or pass RTCPeerConnection (${error.message})`,
       {
@@ -49,7 +50,7 @@ async function load(): Promise<PeerConnectionClass> {
       },
     )
   }
-  // Its threads must be gone before the process is: without this, an exit with open connections may crash.
+  // Its threads must end before the process does. Otherwise an exit with open connections may crash.
   process.once('exit', () => native.cleanup())
   return adapt(polyfill.RTCPeerConnection, native)
 }
@@ -64,7 +65,8 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     constructor(configuration: RTCConfiguration = {}) {
       const { iceTransportPolicy = 'all' } = configuration
       const servers = (configuration.iceServers ?? []).flatMap(usableOf)
-      // Theirs would write host and credentials into a URL that libdatachannel reads wrongly: IPv6, a colon, an @.
+      // The polyfill would write host and credentials into one URL, which libdatachannel misreads if it has IPv6, a
+      // colon or an @.
       const peerConnection = new native.PeerConnection('peerage', {
         iceServers: servers.map(({ server }) => server),
         iceTransportPolicy,
@@ -74,14 +76,17 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     }
 
     /**
-     * Who answers is the DTLS server: told that an offer is `active`, libdatachannel answers `passive` (RFC 8842 §5.3).
-     * Its ClientHello is lost where the other side's ICE is not connected yet, in Firefox and in libdatachannel itself
-     * (#1554), and sent again only after 1 s; a browser and aiortc send theirs again within 0.2 s. So it is the client
-     * of its own kind alone, as the side that offers and is connected last. As the client it may also freeze over TURN
-     * (its pull request 1630). Milliseconds to open, middle and most of 16 calls (80 of Node to Node, one over 0.2 s):
-     * Node to Node 13 and 1,011, Chromium 70 and 83, Firefox 91 and 194, aiortc 41 and 300; to Node from Chromium 18 and
-     * 77, Firefox 40 and 269, aiortc 33 and 40. With `active` in Node's offer, Node to Firefox took 1,023 and 1,079;
-     * with `active` in its answer, Firefox to Node took 1 s in 7 of 16.
+     * Makes the answering side the DTLS server [PP32]: if the offer says `active`, libdatachannel answers `passive`
+     * (RFC 8842 §5.3). As the DTLS client, libdatachannel may lose its ClientHello if the other side's ICE is not
+     * connected yet. This happens with Firefox and with libdatachannel itself (its issue 1554). It then sends the next
+     * one only after 1 s, while browsers and aiortc do so within 0.2 s. As the client it may also hang over TURN (its
+     * pull request 1630). So it is the client only when both sides are libdatachannel, as the side that offers, whose
+     * ICE connects last.
+     *
+     * Milliseconds until open, median and maximum of 16 calls. From Node to: Node 13 and 1,011 (80 calls, one over
+     * 200), Chromium 70 and 83, Firefox 91 and 194, aiortc 41 and 300. To Node from: Chromium 18 and 77, Firefox 40 and
+     * 269, aiortc 33 and 40. With `active` in Node's offer, Node to Firefox took 1,023 and 1,079. With `active` in its
+     * answer, 7 of 16 calls from Firefox took 1 s.
      */
     override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>
     override setRemoteDescription(
@@ -99,20 +104,22 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     override async getStats(): Promise<RTCStatsReport> {
       const report = await super.getStats()
       for (const entry of report.values()) {
-        // It counts in milliseconds where webrtc-stats §8.4 says seconds.
+        // libdatachannel reports milliseconds. webrtc-stats §8.4 requires seconds.
         if (entry.type === 'candidate-pair') entry.currentRoundTripTime /= 1000
       }
       return report
     }
   }
-  // libdatachannel cannot restart ICE; an absent method says so, where theirs throws.
+  // libdatachannel cannot restart ICE. We remove the method, so that its absence can be detected; the polyfill's
+  // throws.
   Object.defineProperty(NodePeerConnection.prototype, 'restartIce', { value: undefined })
   return NodePeerConnection
 }
 
 /**
- * What libjuice can use of an entry: STUN and TURN over UDP. The rest is left out, for one URL of another kind fails the
- * whole connection. Of what is left libdatachannel takes one STUN server and two TURN servers, by lot.
+ * The URLs of an entry that libjuice can use: STUN and TURN over UDP [PP28]. We drop the others, because a single one
+ * of another kind makes the whole connection fail. Of the rest, libdatachannel picks one STUN and two TURN servers at
+ * random.
  */
 function usableOf(entry: RTCIceServer): { server: NativeServer; told: RTCIceServer }[] {
   const { username, credential } = entry

@@ -11,7 +11,7 @@ class FromPackage {
 const withPackage = nodePlatform(async () => ({ WebSocket: FromPackage }))
 const without = nodePlatform(() => Promise.reject(new Error('no ws here')))
 
-/** As much of the source of Node's own as it is known by. */
+/** Its source contains the word that Node's own WebSocket is recognised by. */
 class NodesOwn extends FromPackage {
   override send(): void {
     throw new TypeError('webidl')
@@ -25,7 +25,7 @@ const found = async (platform: typeof withPackage, global: unknown): Promise<Web
   return platform.findWebSocket().catch((error: Error) => error)
 }
 
-test("[PP37] in Node the WebSocket of `ws` is taken before Node's own, and an application's before both", async () => {
+test("[PP37] in Node the WebSocket of `ws` is preferred to Node's own, and an application's to both", async () => {
   class Trusting extends NodesOwn {}
   expect(await found(withPackage, undefined)).toBe(FromPackage)
   expect(await found(withPackage, NodesOwn)).toBe(FromPackage)

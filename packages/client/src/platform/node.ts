@@ -4,13 +4,14 @@ import { loadNodeDataChannel } from './node-rtc.js'
 import type { PeerConnectionClass } from '../p2p/options.js'
 import { whyNotOpened } from './why-not-opened.js'
 
-/** Node's own, from undici: nobody else's source names what checks its arguments. */
+/** Node's own WebSocket comes from undici, whose source is the only one that names `webidl`. */
 const isNodesOwn = (Socket: WebSocketClass): boolean =>
   /\bwebidl\b/.test(Function.prototype.toString.call(Socket))
 
 /**
- * The application's, where it has set one: with an authority of its own, or a proxy. Else that of `ws`: Node has its own
- * since 22, which hides why a connection could not be made. That is taken where `ws` is not to be had.
+ * Finds the WebSocket class [PP37]. If the application has set a global one, for example with its own certificate
+ * authority or a proxy, we use that. Else we use that of `ws`, because Node's own one (since 22) does not say why a
+ * connection failed. Node's own one is used only if `ws` cannot be loaded.
  */
 function findNodeWebSocket(loadWs: () => Promise<{ WebSocket: WebSocketClass }>): Platform['findWebSocket'] {
   return async () => {
@@ -30,7 +31,7 @@ export async function findNodePeerConnection(): Promise<PeerConnectionClass> {
   return platform ?? loadNodeDataChannel()
 }
 
-/** Node, with the way to load `ws`: a bundle in one file has it already. */
+/** The platform for Node. `loadWs` loads `ws`; in a single-file bundle it is already there. */
 export function nodePlatform(loadWs: () => Promise<{ WebSocket: WebSocketClass }>): Platform {
   return {
     findWebSocket: findNodeWebSocket(loadWs),

@@ -2,21 +2,24 @@ import type { PeerConnectionClass } from '../p2p/options.js'
 import type { Departing } from './leave-on-exit.js'
 
 /**
- * What a browser, Node and a bundle in one file have each in their own way. Each entry of the package passes one in, and
- * its graph holds nothing of the others: no bundler meets a package that its platform has not got.
+ * What differs between browsers, Node and single-file bundles. Each entry of the package passes its own platform, and
+ * imports nothing of the others. So a bundler never meets a package that its platform does not have.
  */
 export interface Platform {
-  /** Rejects with an Error where there is none. */
+  /** Rejects with an Error if there is none. */
   findWebSocket: () => Promise<WebSocketClass>
-  /** Rejects with an Error that says how to get one, where there is none. */
+  /** Rejects with an Error that says how to get one, if there is none. */
   findPeerConnection: () => Promise<PeerConnectionClass>
-  /** Why a WebSocket could not be opened, and what to do; absent: this platform never tells. */
+  /** Says why a WebSocket could not be opened, and what to do. Absent if the platform never tells. */
   whyNotOpened?: (error: unknown) => string
-  /** The stay leaves when the process ends; returns the way to take that back. Absent: nothing is heard of the end. */
-  leaveOnExit?: (stay: Departing) => () => void
+  /**
+   * Makes the session leave when the process ends. Returns a function that cancels this. Absent if there is no such
+   * event.
+   */
+  leaveOnExit?: (session: Departing) => () => void
 }
 
-/** What a browser calls WebSocket, as far as it is used: the platform's, or that of `ws`. */
+/** The part of a WebSocket class that we use: the platform's, or that of `ws`. */
 export type WebSocketClass = new (url: string) => WebSocketLike
 
 export interface WebSocketLike {

@@ -1,36 +1,36 @@
 import { ANYHOW } from '../tier/websocket-transport.js'
 
-// Why an attempt to connect came to nothing: Node tells, browsers do not.
+// Why an attempt to connect failed. Node reports the reason, browsers do not.
 
-/** What an operating system, OpenSSL and `ws` say, and what to do about it. The first that fits is it. */
+/** Texts of the operating system, OpenSSL and `ws`, with advice. The first pattern that matches counts. */
 const advice: [pattern: RegExp, text: string][] = [
-  [/ECONNREFUSED/, 'Nothing listens there: is the node running, and is the port right?'],
-  [/ENOTFOUND|EAI_AGAIN/, 'There is no such host: is its name right?'],
+  [/ECONNREFUSED/, 'Nothing listens there. Is the node running, and is the port right?'],
+  [/ENOTFOUND|EAI_AGAIN/, 'There is no such host. Is its name right?'],
   [
     /CERT|SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY)/,
-    'Its certificate is not trusted here: it needs a valid one, or NODE_EXTRA_CA_CERTS must name its authority.',
+    'Its certificate is not trusted here. It needs a valid one, or NODE_EXTRA_CA_CERTS must name its authority.',
   ],
-  [/EPROTO|ERR_SSL/, 'No TLS is spoken there: should the URL begin with http://?'],
-  [/response: (?:404|200)/, 'Something else answers there: are host, port and path those of a node?'],
+  [/EPROTO|ERR_SSL/, 'The server there does not use TLS. Should the URL begin with http://?'],
+  [
+    /response: (?:404|200)/,
+    'Something other than a node answers there. Are host, port and path those of a node?',
+  ],
   [
     /response: 403/,
-    'It does not let this one in: look at the allowed origins, and at the proxy before the node.',
+    'The connection was refused. Check the allowed origins of the node, and the proxy in front of it.',
   ],
-  [/response: 30\d/, 'It sends elsewhere: give the URL that it leads to.'],
-  [/response: 50\d/, 'The node, or the proxy before it, is not ready.'],
-  [
-    /response: 400|ECONNRESET|hang up/,
-    'Is it a node? If TLS is spoken there, the URL must begin with https://.',
-  ],
+  [/response: 30\d/, 'It redirects to another URL. Use that URL.'],
+  [/response: 50\d/, 'The node, or the proxy in front of it, is not ready.'],
+  [/response: 400|ECONNRESET|hang up/, 'Is it a node? If it uses TLS, the URL must begin with https://.'],
   [
     /ETIMEDOUT|E(?:HOST|NET)UNREACH/,
-    'No way leads there: is the host right, and does a firewall let this through?',
+    'The host cannot be reached. Is it right, and does a firewall block the connection?',
   ],
 ]
 
 /**
- * Why a WebSocket could not be opened, and what to do, in Node; '' for an error that says nothing. `error`: what the
- * WebSocket's `error` event brought.
+ * In Node: why a WebSocket could not be opened, and what to do. `error` is that of the WebSocket's `error` event.
+ * Returns '' if it says nothing.
  */
 export function whyNotOpened(error: unknown): string {
   const said = saidBy(error)
@@ -39,7 +39,7 @@ export function whyNotOpened(error: unknown): string {
   return `${said.replace(/\.$/, '')}. ${known}`
 }
 
-/** Code and message; of several addresses that were tried, those of the first. OpenSSL's own are very long. */
+/** The code and message. If several addresses were tried, those of the first. OpenSSL's long texts are shortened. */
 function saidBy(error: unknown): string {
   if (!(error instanceof Error)) return ''
   if (error instanceof AggregateError && error.errors.length > 0) return saidBy(error.errors[0])

@@ -6,8 +6,8 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
 type Parts = ConstructorParameters<typeof Mesh>
 
-/** Ann in a room, whose calls are counted: none of them comes to an end before it is given up. */
-function house(): {
+/** A mesh of ann whose calls are counted. A call ends only when the mesh aborts it. */
+function meshOfAnn(): {
   mesh: Mesh
   clock: FakeClock
   calls: string[]
@@ -47,15 +47,15 @@ function house(): {
   }
 }
 
-test('[PP27] a member that joins and leaves without end is called a few times at once, and then twice a second', async () => {
-  const { clock, calls, tell } = house()
+test('[PP27] a member that joins and leaves again and again is called 8 times at once, then twice a second', async () => {
+  const { clock, calls, tell } = meshOfAnn()
   for (let i = 0; i < 200; i++) {
     tell('bob', 'online')
     await clock.advance(5)
     tell('bob', 'left')
     await clock.advance(5)
   }
-  // 8 at once, and 2 in each of 2 seconds.
+  // 8 calls at once, and 2 calls in each of 2 seconds.
   expect(calls.length).toBeGreaterThanOrEqual(8)
   expect(calls.length).toBeLessThanOrEqual(13)
   tell('carol', 'online')
@@ -63,8 +63,8 @@ test('[PP27] a member that joins and leaves without end is called a few times at
   expect(calls.at(-1)).toBe('carol')
 })
 
-test('[PP27] who leaves and comes again in one moment is called again', async () => {
-  const { mesh, clock, calls, tell } = house()
+test('[PP27] a member that leaves and joins again at once is called again', async () => {
+  const { mesh, clock, calls, tell } = meshOfAnn()
   tell('bob', 'online')
   await clock.advance(5)
   tell('bob', 'left')
@@ -74,12 +74,12 @@ test('[PP27] who leaves and comes again in one moment is called again', async ()
   expect([...mesh.channels]).toEqual([])
 })
 
-test('[PP27] of a hundred members that never answer sixteen are called at once, and all in turn', async () => {
-  const { clock, calls, tell } = house()
+test('[PP27] of a hundred members that never answer, sixteen are called at once and the others in turn', async () => {
+  const { clock, calls, tell } = meshOfAnn()
   for (let i = 0; i < 100; i++) tell(`stranger-${i}`, 'online')
   await clock.advance(5)
   expect(calls).toHaveLength(16)
-  // These give up: so many others have their turn.
+  // These 16 leave, so 16 others have their turn.
   for (let i = 0; i < 16; i++) tell(`stranger-${i}`, 'left')
   await clock.advance(5)
   expect(new Set(calls).size).toBe(32)

@@ -7,36 +7,52 @@ import type { P2P } from '../p2p/p2p.js'
 import type { Session } from '../tier/session.js'
 import type { Room } from './room.js'
 
+/** The events of a mesh. Each value is the list of arguments of the event's listeners. */
 export type MeshEvents = {
+  /** A channel to a member has opened, whichever side called. */
   'channel-opened': [channel: Channel]
+  /** A channel to a member has closed. The reason is text for people. */
   'channel-closed': [channel: Channel, reason: string]
+  /** A member has sent a message over its channel: a string, or bytes. */
   message: [from: string, data: string | Uint8Array<ArrayBuffer>]
 }
 
 const MESH_EVENTS = { 'channel-opened': true, 'channel-closed': true, message: true } as const
 
-/** Of two members the one with the lesser name calls; the other only when nothing has come for so long. */
+/** The member with the smaller name calls. The other one calls if there is no channel after this long. */
 const OTHER_CALLS_MS = 4_000
-/** So many at once: who never answers holds a call, and what it has signalled, until the deadline. */
+/** How many calls are under way at once. A call to a member that never answers lasts until its deadline. */
 const CALLS_MAX = 16
 const RETRY_FIRST_MS = 1_000
 const RETRY_MOST_MS = 15_000
 
-/** Channels to all members of a room, kept whole as they come and go. */
+/**
+ * A room with a channel to each of its members that is online. The mesh calls members that join, calls again when a
+ * channel is lost, and shares its channels with `peer.p2p` (SPEC.md, PP27). Each peer has one connection to every other,
+ * so a mesh suits small rooms. Made by `peer.mesh`.
+ * @example
+ * const mesh = await peer.mesh('game-7')
+ * mesh.on('channel-opened', (channel) => console.log(`${channel.peer} is here`))
+ * mesh.on('message', (from, data) => console.log(from, data))
+ * await mesh.send('hello')
+ */
 export class Mesh {
+  /** The room of the mesh. It tells the members; what is sent with `room.send` goes through the nodes. */
   readonly room: Room
   readonly #session: Session
   readonly #p2p: P2P
   readonly #events: Emitter<MeshEvents>
   readonly #channels = new Map<string, Channel>()
   readonly #calls = new Map<string, AbortController>()
-  /** How many calls are under way, and what lets the others begin, in their order. */
+  /** How many calls are under way. */
   #underway = 0
+  /** Starts the next calls, in their order. */
   readonly #waiting: (() => void)[] = []
-  /** A member that comes and goes, or closes each channel, must not make this peer call without end. */
+  /** Bounds the calls, because a member may join and leave, or close its channels, again and again. */
   readonly #rate: Rates
   readonly #stops: (() => void)[] = []
 
+  /** @internal `peer.mesh` makes it. */
   constructor(session: Session, p2p: P2P, room: Room) {
     this.room = room
     this.#session = session
@@ -44,30 +60,39 @@ export class Mesh {
     this.#rate = new Rates(session.clock)
     this.#events = new Emitter(MESH_EVENTS, (error) => session.onError(error, 'listener'))
     this.#stops.push(
-      room.on('member', () => this.#mend()),
+      room.on('member', () => this.#reconcile()),
       p2p.on('channel-opened', (channel) => this.#opened(channel)),
       session.onClosed(() => this.#stop()),
     )
     for (const channel of p2p.channels) this.#opened(channel)
-    this.#mend()
+    this.#reconcile()
   }
 
-  /** The open channels, by the name of their other end. */
+  /** The open channels, by the name of the other peer. */
   get channels(): ReadonlyMap<string, Channel> {
     return this.#channels
   }
 
+  /**
+   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
+   * `error` event of the peer.
+   * @throws TypeError for an event that does not exist
+   */
   on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 
-  /** Over every open channel. Resolves when each has taken it or closed. */
+  /**
+   * Sends one message over every open channel. Resolves when each channel has accepted it, or has failed to. It does not
+   * tell which ones failed; use `channels` to send to each member and know.
+   * @throws TypeError if `data` is neither text nor bytes
+   */
   async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
     check('data', data, channelData)
     await Promise.allSettled([...this.#channels.values()].map((channel) => channel.send(data)))
   }
 
-  /** Leaves the room and closes the channels. */
+  /** Leaves the room and closes the channels of the mesh. Resolves when both is done. */
   async close(): Promise<void> {
     this.#stop()
     const channels = [...this.#channels.values()]
@@ -82,7 +107,7 @@ export class Mesh {
     channel.on('close', (reason) => {
       if (this.#channels.get(peer) === channel) this.#channels.delete(peer)
       this.#events.emit('channel-closed', channel, reason)
-      this.#mend()
+      this.#reconcile()
     })
     this.#events.emit('channel-opened', channel)
   }
@@ -94,7 +119,8 @@ export class Mesh {
     )
   }
 
-  #mend(): void {
+  /** Compares the members that are online with the channels and calls, and starts or ends calls. */
+  #reconcile(): void {
     const wanted = this.#wanted()
     for (const [name, call] of this.#calls) if (!wanted.has(name)) call.abort()
     for (const name of wanted) {
@@ -104,7 +130,7 @@ export class Mesh {
     }
   }
 
-  /** Calls until a channel is open, or nobody is there to be called any more. */
+  /** Calls a member until a channel to it is open, or until it has left. */
   async #call(name: string): Promise<void> {
     const call = new AbortController()
     this.#calls.set(name, call)
@@ -120,15 +146,15 @@ export class Mesh {
       waitMs = Math.min(RETRY_MOST_MS, Math.max(RETRY_FIRST_MS, waitMs * 2))
     }
     this.#calls.delete(name)
-    // It left, and came again before this call had ended.
-    if (call.signal.aborted && this.#stops.length > 0) this.#mend()
+    // The member may have left and joined again before this call ended.
+    if (call.signal.aborted && this.#stops.length > 0) this.#reconcile()
   }
 
   async #connect(name: string, signal: AbortSignal): Promise<void> {
     if (this.#underway >= CALLS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#underway++
     try {
-      // Why it failed is the P2P controller's event; here it is tried again.
+      // The P2P controller reports the failure by its event `connect-failed`. The mesh just tries again.
       if (!signal.aborted && !this.#channels.has(name))
         await this.#p2p.connect(name, { signal }).catch(() => undefined)
     } finally {

@@ -9,7 +9,8 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
 import { Watches } from '../tier/watches.js'
 
-// A busy or paused process reads several frames at once: what follows an answer is there before its promise resolves.
+// A busy or paused process reads several frames at once. So a frame that follows an answer is handled before the promise
+// of the answer resolves.
 
 let tier: FakeTier
 let ann: Peer
@@ -35,7 +36,7 @@ function roomNamed(text: string): NodeMessageOf<'said'>['room'] {
   return room.value
 }
 
-/** The id of the newest request of a type, as soon as it is made. */
+/** The id of the newest request of this type, as soon as the SDK has sent it. */
 function asked(type: 'join' | 'members' | 'watch' | 'part'): Promise<number> {
   return vi.waitFor(
     () => {
@@ -64,14 +65,14 @@ function change(name: string, state: 'joined' | 'left' | 'away'): void {
 
 const standing = (hall: Room): string[] => hall.members.map(({ name, state }) => `${name} ${state}`)
 
-test('who comes right after the list was read is a member', async () => {
+test('a peer that joins right after the list was read is a member', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   change('bob', 'joined')
   expect(standing(await joining)).toEqual(['ann online', 'bob online'])
 })
 
-test('who leaves or is away while a long list is read is not in it', async () => {
+test('changes that arrive while a long list is read are applied to it', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann', 'bob', 'carol'], true)
   change('bob', 'left')
@@ -80,7 +81,7 @@ test('who leaves or is away while a long list is read is not in it', async () =>
   expect(standing(await joining)).toEqual(['ann online', 'carol away', 'dora online'])
 })
 
-test('a change that follows a watch answer at once is told, and is the last word', async () => {
+test('a change that arrives together with the answer to a watch is reported, and is the latest state', async () => {
   const heard: string[] = []
   ann.on('presence', ({ state }) => heard.push(state))
   const watching = ann.watch('bob')
@@ -94,7 +95,7 @@ test('a change that follows a watch answer at once is told, and is the last word
   expect(heard).toEqual(['online'])
 })
 
-test('[WD16] a listener of a room that throws or rejects goes to the console, or to an error listener', async () => {
+test('[WD16] the error of a room listener goes to the console, or to an error listener', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -117,7 +118,7 @@ test('[WD16] a listener of a room that throws or rejects goes to the console, or
   }
 })
 
-test('a node that says the same page again and again is not asked for ever', async () => {
+test('a node that sends the same page of members twice is not asked again', async () => {
   const joining = ann.join('hall')
   const id = await asked('join')
   const page = { type: 'roomed', room: roomNamed('hall'), more: true } as const
@@ -127,7 +128,7 @@ test('a node that says the same page again and again is not asked for ever', asy
   expect((await joining).members.map(({ name }) => name)).toEqual(['bob'])
 })
 
-test('[WD19] what cannot be read in a room is an error of its stage, and the rest is heard', async () => {
+test('[WD19] a room message that cannot be read is an error of the stage `body`, and the others arrive', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -141,7 +142,7 @@ test('[WD19] what cannot be read in a room is an error of its stage, and the res
   expect(errors).toEqual([[expect.stringContaining('what bob sent cannot be read: '), 'body']])
 })
 
-test('[WR7] [I15] what cannot be read after a reconnect is read again, later each time, and given up by a leave', async () => {
+test('[WR7] [I15] a list of members that cannot be read after a reconnect is read again until a node answers', async () => {
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
@@ -162,7 +163,7 @@ test('[WR7] [I15] what cannot be read after a reconnect is read again, later eac
   expect(joins()).toBe(5)
 })
 
-test('[WR2] [I15] who is watched is watched again until a node answers after a reconnect', async () => {
+test('[WR2] [I15] after a reconnect, the SDK asks to watch the names again until a node answers', async () => {
   const asked: PeerMessage[] = []
   const heard: string[] = []
   const requests = new Requests(clock, (frame) => asked.push(frame) > 0)
@@ -204,7 +205,7 @@ test('[WR7] an aborted join leaves no member behind', async () => {
   expect(await asked('part')).toBeGreaterThan(0)
 })
 
-test('[WR7] who has joined twice leaves with the last of both', async () => {
+test('[WR7] a peer that has joined a room twice leaves it with the second leave', async () => {
   const firstJoining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const first = await firstJoining

@@ -9,30 +9,51 @@ import { mayBeAskedAgain, okOrThrow } from '../tier/requests.js'
 import { Retry } from '../lib/retry.js'
 import type { Session } from '../tier/session.js'
 
-/** A member of a room, and how it is. `since` tells one holder of a name from the next. */
+/** A member of a room. */
 export interface RoomMember {
+  /** The name of the peer. */
   name: Name
+  /** When it claimed the name, in milliseconds of Redis time. Another value means another holder of the name. */
   since: number
+  /** `online`, or `away` while its connection is down. */
   state: PresenceState
 }
 
-// A type, not an interface: the emitter asks for an index signature.
+// This is a type and not an interface because the emitter needs an index signature.
+/** The events of a room. Each value is the list of arguments of the event's listeners. */
 export type RoomEvents = {
-  /** At most once: what is said while a connection is down is not said again. */
+  /**
+   * Another member has sent `data` to the room. `about.since` identifies this holder of the name `from`. Delivered at
+   * most once: messages sent while this peer's connection is down are lost.
+   */
   message: [from: string, data: unknown, about: { since: number }]
-  /** A member joined (or is back), left, or is away. */
+  /** A member has joined (or is online again), has left, or is away because its connection is down. */
   member: [change: { name: Name; since: number; state: 'joined' | 'left' | 'away' }]
 }
 
 const TOO_LARGE =
-  'it is larger than one frame may be, so nothing was said; divide it, or send it over channels (`mesh`)'
+  'the message is larger than one frame, so it was not sent; divide it, or send it over channels (`mesh`)'
 const ROOM_EVENTS = { message: true, member: true } as const
 
-/** Every room that a peer of this page or process is in. A node knows one membership, however often it was joined. */
+/**
+ * All Room objects of this page or process. A node counts one membership for each peer and room, however many Room objects
+ * the application has for it.
+ */
 const joined = new Set<Room>()
 
-/** A room that this peer is in. The list of members is the truth; after each reconnect it is read again. */
+/**
+ * A room that this peer has joined: a list of members, and messages to all of them through the nodes. The SDK reads the
+ * list again after each reconnect (packages/protocol/SPEC.md, WR7). A room has at most 10,000 members, and a peer is in at
+ * most 64 rooms (WR8). Made by `peer.join`.
+ * @example
+ * const room = await peer.join('lobby')
+ * room.on('member', ({ name, state }) => console.log(`${name} ${state}`))
+ * room.on('message', (from, data) => console.log(from, data))
+ * await room.send({ text: 'hello' })
+ * await room.leave()
+ */
 export class Room {
+  /** The name of the room. */
   readonly name: string
   readonly #room: RoomName
   readonly #session: Session
@@ -40,10 +61,10 @@ export class Room {
   readonly #events: Emitter<RoomEvents>
   readonly #stops: (() => void)[] = []
   #left = false
-  /** How often the list is being read now. Changes wait until it is: they may be newer than what was read. */
+  /** How many reads of the list are under way. Changes wait until they end, because a change may be newer than a page. */
   #readings = 0
   readonly #meanwhile: RoomEvents['member'][0][] = []
-  /** What a node could not answer after a reconnect is asked again: the room would hear nothing till the next one. */
+  /** Joins again if that failed after a reconnect, because the node does not know the membership until then. */
   readonly #retry: Retry
 
   private constructor(session: Session, room: RoomName) {
@@ -58,7 +79,7 @@ export class Room {
       joined.delete(this)
     }
     this.#stops.push(
-      session.onRoom((message) => this.#heard(message)),
+      session.onRoom((message) => this.#receive(message)),
       session.onWelcome(() => {
         this.#retry.stop()
         void this.#reconcile()
@@ -68,29 +89,44 @@ export class Room {
     )
   }
 
-  /** Resolves when this peer hears what is said from now on. Rejects with a PeerageError. */
+  /**
+   * Joins a room. Resolves when this peer receives every message sent to the room from then on. `peer.join` calls it.
+   * @throws PeerageError `bad-name`, `too-many`, `rate-limited`, `timeout`, …; the signal's reason when it aborts
+   * @internal
+   */
   static async join(session: Session, name: string, signal?: AbortSignal): Promise<Room> {
     const room = new Room(session, parsedOrThrow(name, 'room', parseRoom))
     try {
       await room.#enter(signal)
     } catch (error) {
-      // Where the answer was not waited for, the node may have it as a member.
+      // The node may have added this peer although we did not wait for its answer.
       void room.leave()
       throw error
     }
     return room
   }
 
-  /** Everyone who is in, this peer included. */
+  /** All members, this peer included. Empty after `leave`. */
   get members(): RoomMember[] {
     return [...this.#members.values()]
   }
 
+  /**
+   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
+   * `error` event of the peer.
+   * @throws TypeError for an event that does not exist
+   */
   on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 
-  /** To every other member that is connected now. Resolves when the tier has taken it; rejects with a PeerageError. */
+  /**
+   * Sends `data` to every other member that is online now: a JSON value, a string, or bytes. One message has one frame: at
+   * most 49,151 characters of ASCII, or 36,861 bytes. Resolves when the node has accepted it, not when the members have
+   * received it; each gets it at most once.
+   * @throws PeerageError `closed` after `leave`, `too-large`, `rate-limited` (WR10), `timeout` (no answer within 5 s), …
+   * @throws TypeError if JSON cannot hold `data`
+   */
   async send(data: unknown): Promise<void> {
     if (this.#left) throw new PeerageError('closed', 'this peer has left the room')
     const body = encodeBody(data)
@@ -99,8 +135,8 @@ export class Room {
   }
 
   /**
-   * Leaves the room, unless this peer has joined it more than once: then the others stay. What was never joined, or
-   * left before, is no error.
+   * Ends this Room: its members are forgotten, and its events stop. If the peer has joined the room more than once, it stays
+   * a member until the last of its Room objects has left. Calling it again is allowed.
    */
   async leave(): Promise<void> {
     if (this.#left) return
@@ -123,7 +159,7 @@ export class Room {
     }
   }
 
-  /** Joins, and reads the whole list. */
+  /** Joins the room and reads the whole list of members. */
   async #read(signal?: AbortSignal): Promise<Map<Name, RoomMember>> {
     const first = okOrThrow(await this.#ask((id) => ({ type: 'join', id, room: this.#room }), signal), signal)
     const seen = new Map<Name, RoomMember>()
@@ -131,7 +167,7 @@ export class Room {
       const before = seen.size
       for (const { name, since = 0, state } of page.members) seen.set(name, { name, since, state })
       const after = page.members.at(-1)?.name
-      // A node that says the same again would be asked for ever.
+      // If a node repeats a page, we stop, because we would ask it for ever.
       if (!page.more || after === undefined || seen.size === before || seen.size > limits.membersPerRoom)
         break
       page = okOrThrow(
@@ -154,7 +190,7 @@ export class Room {
     }
   }
 
-  /** What the list says against what was heard: the difference is told as if it had been heard. */
+  /** Compares the list with the known members, and handles each difference as a change that a node reported. */
   #compare(seen: Map<Name, RoomMember>): void {
     for (const [name, member] of this.#members)
       if (seen.get(name)?.since !== member.since) this.#change({ name, since: member.since, state: 'left' })
@@ -163,7 +199,7 @@ export class Room {
         this.#change({ name, since, state: state === 'online' ? 'joined' : 'away' })
   }
 
-  #heard(message: NodeMessageOf<'changed' | 'said'>): void {
+  #receive(message: NodeMessageOf<'changed' | 'said'>): void {
     if (message.room !== this.#room || this.#left) return
     if (message.type === 'changed') {
       if (this.#readings > 0) this.#meanwhile.push(...message.members)
@@ -177,7 +213,7 @@ export class Room {
 
   #change({ name, since, state }: RoomEvents['member'][0]): void {
     const known = this.#members.get(name)
-    // A late word about a former holder.
+    // The change is late: it concerns a former holder of the name.
     if (known && since < known.since) return
     if (state === 'left') {
       if (!known) return

@@ -1,4 +1,4 @@
-// The part of the SDK that is loaded with the first room.
+// The part of the SDK that is loaded when the application first joins a room.
 export { Mesh } from './mesh.js'
 export type { MeshEvents } from './mesh.js'
 export { Room } from './room.js'

@@ -5,7 +5,7 @@ import type { P2PContext, P2POptions } from '../p2p/options.js'
 import { loadNodeDataChannel } from '../platform/node-rtc.js'
 import type { Rendezvous } from './rendezvous.js'
 
-/** Controllers of one test, closed together at its end. */
+/** The controllers of one test, so that it can close them all at its end. */
 export class Controllers {
   readonly #open: P2P[] = []
 
@@ -21,10 +21,10 @@ export class Controllers {
   }
 }
 
-/** For a test that changes how a connection behaves. */
+/** The RTCPeerConnection of node-datachannel, for tests that extend it. */
 export const nodePeerConnection = loadNodeDataChannel
 
-/** The next channel that opens there. */
+/** The next channel that opens at this controller. */
 export function opened(p2p: P2P): Promise<Channel> {
   return new Promise((resolve) => {
     const stop = p2p.on('channel-opened', (channel) => {
@@ -34,7 +34,7 @@ export function opened(p2p: P2P): Promise<Channel> {
   })
 }
 
-/** The next message that arrives there. */
+/** The next message that arrives on this channel. */
 export function received(channel: Channel): Promise<string | Uint8Array> {
   return new Promise((resolve) => {
     const stop = channel.on('message', (data) => {
@@ -44,11 +44,12 @@ export function received(channel: Channel): Promise<string | Uint8Array> {
   })
 }
 
+/** The reason with which this channel closes. */
 export function closed(channel: Channel): Promise<string> {
   return new Promise((resolve) => channel.on('close', resolve))
 }
 
-/** What a promise rejects with; it must reject. */
+/** The error with which the promise rejects. Rejects if the promise is fulfilled. */
 export function failure(attempt: Promise<unknown>): Promise<Error> {
   return attempt.then(
     () => Promise.reject(new Error('it was fulfilled')),

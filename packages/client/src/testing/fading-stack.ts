@@ -3,13 +3,13 @@ import { nodePeerConnection } from './controllers.js'
 
 interface Stack {
   RTCPeerConnection: PeerConnectionClass
-  /** From now on its connections carry nothing, either way, and their ends are not seen by the other side. */
+  /** From now on its connections carry nothing in either direction, and the other side does not see them close. */
   mute(): void
-  /** The last of them has lost its path, as seen from here. */
+  /** Makes the newest connection report that it has lost its path. */
   lose(): void
 }
 
-/** node-datachannel, whose connections can be made to lose their path. */
+/** A stack made of node-datachannel whose connections can lose their path. */
 export async function fadingStack(): Promise<Stack> {
   const PeerConnection = await nodePeerConnection()
   const made: Fading[] = []
@@ -53,7 +53,7 @@ export async function fadingStack(): Promise<Stack> {
 
 const ends: (() => void)[] = []
 
-/** At the end of a test: its connections close, muted or not. */
+/** Closes all connections at the end of a test, muted or not. */
 export function endFading(): void {
   for (const end of ends.splice(0)) end()
 }

@@ -1,4 +1,4 @@
-/** A connection that can restart ICE, finds one host candidate a description, and leaves the rest to the test. */
+/** A connection that can restart ICE. It finds one host candidate per description; the test causes all other events. */
 export class FakeConnection extends EventTarget {
   signalingState: RTCSignalingState = 'stable'
   connectionState: RTCPeerConnectionState = 'new'
@@ -62,21 +62,21 @@ export class FakeConnection extends EventTarget {
     this.dispatchEvent(Object.assign(new Event('icecandidate'), { candidate: { candidate } }))
   }
 
-  /** Both streams open. */
+  /** Opens all streams. */
   open(): void {
     this.connectionState = 'connected'
     for (const stream of this.streams) stream.readyState = 'open'
     for (const stream of this.streams) stream.dispatchEvent(new Event('open'))
   }
 
-  /** Every path is gone. */
+  /** Reports that the path is lost. */
   lose(): void {
     this.connectionState = 'failed'
     this.dispatchEvent(new Event('connectionstatechange'))
   }
 }
 
-/** What the SDK takes it for. */
+/** The fake connection, as the type that the SDK uses. */
 export function rtcOf(connection: unknown): RTCPeerConnection {
   return connection as RTCPeerConnection
 }
@@ -97,7 +97,7 @@ export class FakeStream extends EventTarget {
   }
 }
 
-/** What the SDK takes it for. */
+/** The fake stream, as the type that the SDK uses. */
 export function rtcStreamOf(stream: unknown): RTCDataChannel {
   return stream as RTCDataChannel
 }

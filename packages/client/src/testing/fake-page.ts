@@ -6,7 +6,7 @@ import { Session } from '../tier/session.js'
 import { platform } from './platform.js'
 import type { FakeTier } from './fake-tier.js'
 
-/** A storage as a tab has one. */
+/** A storage like the sessionStorage of a tab. */
 export class FakeStorage implements IdentityStorage {
   readonly items = new Map<string, string>()
 
@@ -19,7 +19,7 @@ export class FakeStorage implements IdentityStorage {
   removeItem(key: string): void {
     this.items.delete(key)
   }
-  /** What a duplicated tab starts with. */
+  /** The storage with which a duplicated tab starts. */
   copy(): FakeStorage {
     const copy = new FakeStorage()
     for (const [key, value] of this.items) copy.items.set(key, value)
@@ -30,7 +30,7 @@ export class FakeStorage implements IdentityStorage {
 /** One load of a page, or one run of a program. */
 export interface Page {
   session: Session
-  /** The page goes away, as at a reload: it saves what it has, and its socket drops. */
+  /** Ends the page as a reload does: the page saves its identity, and its socket closes. */
   unload(): void
 }
 
@@ -61,7 +61,7 @@ export async function openPage(tier: FakeTier, name: string, storage?: FakeStora
     session,
     unload: () => {
       leave()
-      session.link.close()
+      session.connector.close()
     },
   }
 }

@@ -4,14 +4,14 @@ import type { CloseReason } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { OpenTransport, TransportEvents } from '../tier/transport.js'
 
-/** What the tier does to each frame on its way, decided by `random`. */
+/** What the network does to each frame. `random` decides it. */
 export interface Faults {
   random: () => number
-  /** Share of frames lost between the peers, 0 to 1. */
+  /** The share of frames that are lost, from 0 to 1. */
   loss: number
-  /** Share of frames that arrive twice. */
+  /** The share of frames that arrive twice, from 0 to 1. */
   twice: number
-  /** Each frame takes up to this long, in milliseconds, so that frames overtake each other. */
+  /** The longest time that a frame takes, in milliseconds. Frames may overtake each other. */
   delayMs: number
 }
 
@@ -19,22 +19,22 @@ interface Holder {
   name: Name
   secret: string
   since: number
-  /** Nobody had it before this connection. */
+  /** This connection claimed the name while it was free. */
   isNew: boolean
   connection: TransportEvents | undefined
 }
 
-/** A whole tier in memory that speaks the native wire, with a lossy, reordering network behind it. */
+/** The nodes of a cluster in memory. They speak the native wire over a network that can lose and reorder frames. */
 export class FakeTier {
   readonly clock: Clock
   readonly faults: Faults
   readonly holders = new Map<Name, Holder>()
-  /** Every frame that a peer sent, for tests that look at the wire. */
+  /** Every frame that a peer has sent. */
   readonly sent: PeerMessage[] = []
-  /** What the next connections are refused with; while it holds any, nobody gets in. */
+  /** The errors with which the next connections are refused, one each. */
   refusals: { code: Parameters<typeof protocolError>[0]; retryAfterMs?: number }[] = []
   readonly #watchers = new Map<TransportEvents, Set<Name>>()
-  #stays = 0
+  #lastSince = 0
   #made = 0
 
   constructor(clock: Clock, faults: Partial<Faults> = {}) {
@@ -69,7 +69,7 @@ export class FakeTier {
     }
   }
 
-  /** The connection of `name` breaks, or is closed with a reason; the name waits for its holder. */
+  /** Breaks the connection of `name`, or closes it with a reason. The name stays reserved for its holder. */
   cut(name: string, reason?: CloseReason, retryAfterMs?: number): void {
     const holder = this.#holder(name)
     const connection = holder?.connection
@@ -80,7 +80,7 @@ export class FakeTier {
     connection.closed(reason === undefined ? 1006 : closeCodes[reason])
   }
 
-  /** The grace is over, or the peer left: the name is free. */
+  /** Frees the name, as when its grace is over or its peer has left. */
   release(name: string): void {
     const holder = this.#holder(name)
     if (holder === undefined) return
@@ -90,7 +90,7 @@ export class FakeTier {
     holder.connection?.closed(closeCodes['lease-lost'])
   }
 
-  /** One frame to a peer, as its node would hand it out. */
+  /** Sends one frame of the node to the peer. */
   hand(name: string, message: NodeMessage): void {
     this.#holder(name)?.connection?.message(message)
   }
@@ -110,14 +110,14 @@ export class FakeTier {
       return connection.refused(protocolError(refusal.code, 'refused', refusal.retryAfterMs))
     const made = parseName(`made-${++this.#made}`)
     const name = hello.name ?? (made.ok ? made.value : undefined)
-    if (name === undefined) throw new Error('a made name is a name')
+    if (name === undefined) throw new Error('the made-up name is invalid')
     const held = this.holders.get(name)
     if (held !== undefined && held.secret !== hello.secret)
       return connection.refused(protocolError('name-taken', 'the name is taken'))
     if (held?.connection !== undefined) this.cut(name, 'superseded')
     const { secret } = hello
     const isNew = held === undefined
-    const holder: Holder = { name, secret, since: held?.since ?? ++this.#stays, isNew, connection }
+    const holder: Holder = { name, secret, since: held?.since ?? ++this.#lastSince, isNew, connection }
     this.holders.set(name, holder)
     connection.message({
       type: 'welcome',
@@ -154,7 +154,7 @@ export class FakeTier {
     return { name, state: holder.connection === undefined ? 'away' : 'online', since: holder.since }
   }
 
-  /** One frame crosses the network: perhaps not at all, perhaps twice, perhaps late. */
+  /** Carries one frame over the network, which may lose it, copy it, or delay it. */
   #pass(arrive: () => void): void {
     const { random, loss, twice, delayMs } = this.faults
     const copies = random() < loss ? 0 : random() < twice ? 2 : 1
@@ -167,7 +167,7 @@ export class FakeTier {
     this.sent.push(message)
     switch (message.type) {
       case 'send':
-        // A node takes the frames of one connection in order; what follows is the network's.
+        // A node reads the frames of one connection in order. Only the network behind it may reorder them.
         return this.#route(from, connection, message)
       case 'ack':
         for (const { to, ...ack } of message.acks)
@@ -201,7 +201,7 @@ export class FakeTier {
         connection.message({ type: 'closing', reason: 'left' })
         return connection.closed(closeCodes.left)
       default:
-      // Reports are for operators, and rooms have no tests here.
+      // We ignore reports, which are for operators, and rooms, which no test of this fake uses.
     }
   }
 
@@ -212,7 +212,7 @@ export class FakeTier {
       holder?.since !== since ? 'unavailable' : holder.connection === undefined ? 'away' : undefined
     if (code !== undefined)
       return this.#pass(() => connection.message({ type: 'notice', to, stream, seq, code }))
-    // On its way to this connection: a node hands it to no other.
+    // The frame is for this connection. The node does not deliver it to a later connection of the same holder.
     const target = holder?.connection
     this.#pass(() =>
       target?.message({ ...rest, type: 'message', from: from.name, since: from.since, stream, seq }),

@@ -1,7 +1,7 @@
 import type { Platform } from '../platform/platform.js'
 import { nodePlatform } from '../platform/node.js'
 
-export { lazyParts as parts } from '../platform/parts.js'
+export { lazyModules as modules } from '../platform/modules.js'
 
-/** Node's, as the package's entry for it has it. */
+/** The platform of the package's entry for Node. */
 export const platform: Platform = nodePlatform(() => import('ws'))

@@ -1,4 +1,4 @@
-/** mulberry32: a small seeded generator in [0, 1), so that a failing schedule can be run again. */
+/** mulberry32, a seeded generator of numbers in [0, 1). The same seed repeats a failing test run. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0
   return () => {

@@ -2,28 +2,29 @@ import type { Name, NodeMessageOf } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import { systemClock } from '../lib/clock.js'
-import type { SendResult, Signal, Stay } from '../delivery/signaling.js'
+import type { SendResult, Signal, Holder } from '../delivery/signaling.js'
 import type { P2PContext } from '../p2p/options.js'
 import { platform } from './platform.js'
 
-/** How signals travel in a test: each delay is drawn from `random`, so a seed repeats a run. */
-export interface Weather {
+/** How the network treats signals in a test. `random` decides each case, so the same seed repeats a run. */
+export interface NetworkFaults {
   random?: () => number
+  /** The longest delay of a signal, in milliseconds. */
   delayMs?: number
-  /** Share of signals that never arrive and end as `timeout`. */
+  /** The share of signals that never arrive and end as `timeout`, from 0 to 1. */
   loss?: number
-  /** Lets signals of one pair overtake each other, as no tier should. */
+  /** Lets signals of one pair overtake each other, which real nodes never do. */
   reorders?: boolean
 }
 
-interface Seat {
-  stay: Stay
+interface Member {
+  holder: Holder
   listeners: Set<(signal: Signal) => void>
 }
 
 type Report = Parameters<P2PContext['report']>[0]
 
-/** A repeatable source of numbers in [0, 1): a 32-bit linear congruential generator (Knuth's constants). */
+/** A seeded generator of numbers in [0, 1): a 32-bit linear congruential generator with Knuth's constants. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -38,38 +39,39 @@ export function nameFrom(text: string): Name {
   return parsed.value
 }
 
-/** A tier in memory: carries signals between the contexts that it makes. */
+/** Carries signals between P2P controllers in memory, in place of the nodes. */
 export class Rendezvous {
   readonly reports: (Report & { by: string })[] = []
   readonly errors: unknown[] = []
   readonly sent: { from: string; to: string; handshake: string; body: string }[] = []
-  readonly #seats = new Map<string, Seat>()
+  readonly #members = new Map<string, Member>()
   readonly #last = new Map<string, Promise<unknown>>()
-  readonly #weather: Required<Weather>
+  readonly #faults: Required<NetworkFaults>
   #since = 1
 
-  constructor(weather: Weather = {}) {
-    this.#weather = { random: seeded(1), delayMs: 0, loss: 0, reorders: false, ...weather }
+  constructor(faults: NetworkFaults = {}) {
+    this.#faults = { random: seeded(1), delayMs: 0, loss: 0, reorders: false, ...faults }
   }
 
-  /** What a peer of this name would give its P2P controller. */
+  /** The context that a peer of this name gives to its P2P controller. */
   context(name: string, overrides: Partial<P2PContext> = {}): P2PContext {
-    const seat: Seat = { stay: { name: nameFrom(name), since: this.#since++ }, listeners: new Set() }
-    this.#seats.set(name, seat)
+    const holder: Holder = { name: nameFrom(name), since: this.#since++ }
+    const member: Member = { holder, listeners: new Set() }
+    this.#members.set(name, member)
     const clock = overrides.clock ?? systemClock
     return {
-      self: seat.stay,
+      self: holder,
       platform,
       clock,
       signaling: {
-        send: (to, body, { handshake }) => this.#carry(clock, seat.stay, to, handshake, body),
+        send: (to, body, { handshake }) => this.#carry(clock, holder, to, handshake, body),
         onSignal(listener) {
-          seat.listeners.add(listener)
-          return () => seat.listeners.delete(listener)
+          member.listeners.add(listener)
+          return () => member.listeners.delete(listener)
         },
       },
       carriers: { attach: () => () => undefined, kick: () => undefined, receive: () => false },
-      welcome: welcomeFor(seat.stay),
+      welcome: welcomeFor(holder),
       onWelcome: () => () => undefined,
       onClosed: () => () => undefined,
       requestTurn: () => Promise.resolve(undefined),
@@ -79,19 +81,19 @@ export class Rendezvous {
     }
   }
 
-  /** The name is free again; signals to it end as `unavailable`. */
+  /** Frees the name. Signals to it end as `unavailable`. */
   leave(name: string): void {
-    this.#seats.delete(name)
+    this.#members.delete(name)
   }
 
-  /** A signal that no controller of ours would send. */
+  /** Delivers a signal that our own controllers would not send. */
   inject(from: string, to: string, handshake: string, body: string): void {
-    const stay = this.#seats.get(from)?.stay ?? { name: nameFrom(from), since: 0 }
-    this.#seats.get(to)?.listeners.forEach((listener) => listener({ from: stay, handshake, body }))
+    const holder = this.#members.get(from)?.holder ?? { name: nameFrom(from), since: 0 }
+    this.#members.get(to)?.listeners.forEach((listener) => listener({ from: holder, handshake, body }))
   }
 
-  async #carry(clock: Clock, from: Stay, to: Name, handshake: string, body: string): Promise<SendResult> {
-    const { random, delayMs, loss, reorders } = this.#weather
+  async #carry(clock: Clock, from: Holder, to: Name, handshake: string, body: string): Promise<SendResult> {
+    const { random, delayMs, loss, reorders } = this.#faults
     this.sent.push({ from: from.name, to, handshake, body })
     const pair = JSON.stringify([from.name, to])
     const isLost = random() < loss
@@ -101,23 +103,23 @@ export class Rendezvous {
     this.#last.set(pair, arrival)
     await arrival
     if (isLost) return 'timeout'
-    const seat = this.#seats.get(to)
-    if (!seat || seat.listeners.size === 0) return 'unavailable'
-    for (const listener of seat.listeners) listener({ from, handshake, body })
+    const member = this.#members.get(to)
+    if (!member || member.listeners.size === 0) return 'unavailable'
+    for (const listener of member.listeners) listener({ from, handshake, body })
     return 'delivered'
   }
 }
 
-function welcomeFor(stay: Stay): NodeMessageOf<'welcome'> {
+function welcomeFor({ name, since }: Holder): NodeMessageOf<'welcome'> {
   const app = 'default' as NodeMessageOf<'welcome'>['app']
   return {
     type: 'welcome',
     v: 1,
     app,
-    name: stay.name,
-    since: stay.since,
+    name,
+    since,
     node: 'testnode',
-    // Nobody answers there; host candidates are enough on one machine.
+    // No server answers at this address. On one machine, host candidates are enough.
     p2p: { server: '127.0.0.1:9', turn: null },
     relay: null,
     graceMs: 30_000,

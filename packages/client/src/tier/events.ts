@@ -1,26 +1,41 @@
 import type { Name } from '@peerage/protocol'
 import { Emitter } from '../lib/emitter.js'
-import type { PeerState } from './link.js'
+import type { PeerState } from './connector.js'
 import type { Presence } from './watches.js'
 
-/** Where an error came from that no caller waits for. */
+/**
+ * Where an error came from that no caller waits for: `listener` (a listener threw or rejected), `node` (a node
+ * complained about a frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node
+ * sent a frame that the SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
+ */
 export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
 
-// A type, not an interface: the emitter asks for an index signature.
+// This is a type and not an interface, because the emitter needs an index signature.
+/** The events of a `Peer`, with the arguments of their listeners. */
 export type PeerEvents = {
-  /** Once per message, in order per sender. Its sender hears `delivered` after the listeners have returned. */
+  /**
+   * A message arrived. Each message comes once, in the order in which its sender sent it (protocol SPEC.md, WD4). The
+   * `send` of its sender resolves after the listeners have returned. While there is no listener, messages wait
+   * unacknowledged.
+   *
+   * `from` is the sender's name. `data` is what was sent: a JSON value, a string, or a `Uint8Array`. `about.since` says
+   * which holder of the name sent it, in milliseconds of Redis time.
+   */
   message: [from: string, data: unknown, about: { since: number }]
-  /** Without a listener, an end that the tier has made (`superseded`, `token-expired`, …) goes to the console. */
+  /**
+   * The connection changed; see `PeerState`. If there is no listener and a node has closed the peer for good (such as
+   * `superseded` or `token-expired`), the reason goes to the console.
+   */
   state: [state: PeerState]
-  /** A watched peer changed. */
+  /** The presence of a watched name changed. */
   presence: [presence: Presence]
-  /** Nobody waits for this one: a listener that threw, a node's complaint, a token that could not be had. */
+  /** An error that no call rejects with; see `ErrorStage`. Without a listener it goes to the console. */
   error: [error: unknown, stage: ErrorStage]
 }
 
 const PEER_EVENTS = { message: true, state: true, presence: true, error: true } as const
 
-/** What the application hears. What must not be lost goes to the console where nobody listens. */
+/** The events for the application. Without a listener, errors and final ends go to the console. */
 export class Events extends Emitter<PeerEvents> {
   constructor() {
     super(PEER_EVENTS, (error, event) => this.listenerFailed(error, event))
@@ -30,17 +45,20 @@ export class Events extends Emitter<PeerEvents> {
     this.emit('error', error, stage)
   }
 
-  /** Without an `error` listener, or from one, it goes to the console: an uncaught one would end a Node process. */
+  /**
+   * The error of a listener becomes an `error` event. If there is no `error` listener, or the error is its own, it goes
+   * to the console, because an uncaught error would end a Node process.
+   */
   listenerFailed(error: unknown, event?: keyof PeerEvents): void {
     if (event !== 'error' && this.has('error')) this.fail(error, 'listener')
     else console.error(error)
   }
 
-  /** `name`: absent before the welcome, when `connect` rejects with why there is an end. */
+  /** `name` is undefined before the welcome. Then `connect` rejects, so the console need not be told. */
   changed(state: PeerState, name: Name | undefined): void {
     if (state.state === 'closed' && name !== undefined && !this.has('state')) {
       const { reason, detail } = state
-      // An end that the tier has made.
+      // A node has closed the peer.
       if (reason !== 'closed' && reason !== 'left')
         console.error(`Peerage: the peer ${name} is closed for good (${reason}): ${detail}`)
     }

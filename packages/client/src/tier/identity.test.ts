@@ -12,7 +12,7 @@ const KEY = 'a key'
 const ann = nameFrom('ann')
 const seen: Seen[] = [[nameFrom('bob'), 'streamofbob', 7, 1_000]]
 
-/** A tab: its storage, and a way to make its page go away. */
+/** A tab: its storage, and a function that unloads its page. */
 function tab(storage: FakeStorage, locks?: MemoryLocks): IdentityPlace & { unload(): void } {
   let leave = (): void => {}
   return {
@@ -26,7 +26,7 @@ function tab(storage: FakeStorage, locks?: MemoryLocks): IdentityPlace & { unloa
   }
 }
 
-test('[WN5] a secret is 22 characters of base64url, and never the same', () => {
+test('[WN5] a secret is 22 characters of base64url, and always another one', () => {
   const secrets = new Set(Array.from({ length: 1_000 }, () => randomText(16)))
   expect(secrets.size).toBe(1_000)
   for (const secret of secrets) expect(parseSecret(secret)).toMatchObject({ ok: true })
@@ -36,22 +36,25 @@ test('[WN5] a secret is 22 characters of base64url, and never the same', () => {
 test.each([
   ['with locks', new MemoryLocks()],
   ['without', undefined],
-])('[I8] a reloaded page has its secret, its name and what it handed over (%s)', async (_, locks) => {
-  const storage = new FakeStorage()
-  const page = tab(storage, locks)
-  const first = await openIdentity(KEY, page)
-  expect(first.name).toBeUndefined()
-  first.keep(ann, () => seen)
-  page.unload()
-  first.close(false)
-  const second = await openIdentity(KEY, tab(storage, locks))
-  expect(second).toMatchObject({ secret: first.secret, name: 'ann', seen })
-})
+])(
+  '[I8] a reloaded page has the same secret, name and record of handed-over messages (%s)',
+  async (_, locks) => {
+    const storage = new FakeStorage()
+    const page = tab(storage, locks)
+    const first = await openIdentity(KEY, page)
+    expect(first.name).toBeUndefined()
+    first.keep(ann, () => seen)
+    page.unload()
+    first.close(false)
+    const second = await openIdentity(KEY, tab(storage, locks))
+    expect(second).toMatchObject({ secret: first.secret, name: 'ann', seen })
+  },
+)
 
 test.each([
   ['with locks', new MemoryLocks()],
   ['without', undefined],
-])('[I8] a duplicated tab is another peer, and both keep what is theirs (%s)', async (_, locks) => {
+])('[I8] a duplicated tab is another peer, and both keep their own identity (%s)', async (_, locks) => {
   const storage = new FakeStorage()
   const page = tab(storage, locks)
   const original = await openIdentity(KEY, page)
@@ -70,14 +73,14 @@ test('[I8] with locks, a page that crashed finds its secret again', async () => 
   const storage = new FakeStorage()
   const first = await openIdentity(KEY, tab(storage, new MemoryLocks()))
   first.keep(ann, () => seen)
-  // The browser let go of everything that the page held.
+  // After a crash the browser has released the locks of the page.
   expect(await openIdentity(KEY, tab(storage, new MemoryLocks()))).toMatchObject({
     secret: first.secret,
     name: 'ann',
   })
 })
 
-test('what was handed over is written as it is when it is saved', async () => {
+test('a save writes the current record of handed-over messages', async () => {
   const storage = new FakeStorage()
   const locks = new MemoryLocks()
   const first = await openIdentity(KEY, tab(storage, locks))
@@ -88,7 +91,7 @@ test('what was handed over is written as it is when it is saved', async () => {
   expect(await openIdentity(KEY, tab(storage.copy(), new MemoryLocks()))).toMatchObject({ seen })
 })
 
-test('a forgotten identity is gone', async () => {
+test('a forgotten identity is removed', async () => {
   const storage = new FakeStorage()
   const locks = new MemoryLocks()
   const first = await openIdentity(KEY, tab(storage, locks))
@@ -99,7 +102,7 @@ test('a forgotten identity is gone', async () => {
   expect(second.secret).not.toBe(first.secret)
 })
 
-test('a given secret wins, and what was kept for another one is not taken over', async () => {
+test('a given secret takes precedence, and the record of another secret is not used', async () => {
   const storage = new FakeStorage()
   const given = 'g'.repeat(22) as Secret
   const kept = await openIdentity(KEY, tab(storage, new MemoryLocks()))
@@ -111,7 +114,7 @@ test('a given secret wins, and what was kept for another one is not taken over',
   })
 })
 
-test('without a place it lives in memory', async () => {
+test('without a place the identity is in memory only', async () => {
   const one = await openIdentity(KEY)
   one.keep(ann, () => seen)
   one.save()
@@ -127,7 +130,7 @@ test.each([
   '{"secret":"short"}',
   '{"secret":7,"name":"ann"}',
   '{"__proto__":{"secret":"gggggggggggggggggggggg"}}',
-])('what is no record of ours (%s) is as if nothing were kept', async (text) => {
+])('a stored text that is not a record of ours (%s) is ignored', async (text) => {
   const storage = new FakeStorage()
   storage.setItem(KEY, text)
   const identity = await openIdentity(KEY, tab(storage, new MemoryLocks()))
@@ -135,7 +138,7 @@ test.each([
   expect(parseSecret(identity.secret)).toMatchObject({ ok: true })
 })
 
-test('of a record, what is malformed is left out', async () => {
+test('malformed entries of a record are left out', async () => {
   const storage = new FakeStorage()
   const secret = 's'.repeat(22)
   const broken = [[], ['bob'], ['bob', 1, 2, 3], ['bob', 's', 1.5, 3], ['', 's', 1, 2], null, seen[0]]
@@ -147,7 +150,7 @@ test('of a record, what is malformed is left out', async () => {
   })
 })
 
-test('a storage that is full or shut stops neither the welcome nor the close', async () => {
+test('a storage that is full or blocked prevents neither the welcome nor the close', async () => {
   const locks = new MemoryLocks()
   const page = tab(new FakeStorage(), locks)
   const identity = await openIdentity(KEY, page)

@@ -6,41 +6,51 @@ import type { Seen } from '../delivery/inbox.js'
 import { lock } from '../platform/locks.js'
 import type { Locked, Locks } from '../platform/locks.js'
 
-/** Where a name, its reclaim secret and what was handed over outlive a reload; sessionStorage is one. */
+/**
+ * A synchronous key-value store that keeps a peer's name, its secret and the record of handed-over messages over a
+ * reload or restart. `sessionStorage` and the result of `fileStorage` have this interface. A storage that throws or
+ * fails is ignored (protocol SPEC.md, WL9).
+ */
 export interface IdentityStorage {
+  /** Returns the value of the key, or null. */
   getItem(key: string): string | null
+  /** Stores the value under the key. */
   setItem(key: string, value: string): void
+  /** Removes the key. */
   removeItem(key: string): void
 }
 
 export interface IdentityPlace {
   storage: IdentityStorage
-  /** Absent (a page without TLS): the record is taken out while in use, and put back when the page goes. */
+  /**
+   * If absent (on a page without TLS), the record is removed while it is in use, and written back when the page
+   * unloads.
+   */
   locks?: Locks | undefined
-  /** Calls back when the page goes away, perhaps to be loaded again. */
+  /** Calls `save` when the page unloads, perhaps to be loaded again. Returns a function that cancels this. */
   onLeave?(save: () => void): () => void
 }
 
 /**
- * Who this peer is: made before the first claim, so that a lost welcome locks nobody out. A duplicated tab gets a copy
- * of sessionStorage; only one of the two may be this peer.
+ * The secret and name of this peer. The secret is made before the first claim, so that a lost welcome does not lock the
+ * peer out of its name. A duplicated tab gets a copy of sessionStorage, but only one of the two tabs may be this peer.
  */
 export interface Identity {
   readonly secret: Secret
-  /** The name that it held before the reload. */
+  /** The name that the peer held before the reload. */
   readonly name: Name | undefined
   readonly seen: Seen[]
-  /** Keeps the name; what was handed over is asked for when it is written. */
+  /** Stores the name. `seen` is called at each write. */
   keep(name: Name, seen: () => Seen[]): void
-  /** Writes what there is now. */
+  /** Stores the current record of handed-over messages. */
   save(): void
-  /** Lets go: after a `forget`, the next one starts anew. */
+  /** Releases the identity. With `forget`, it is removed from the storage. */
   close(forget: boolean): void
 }
 
 /**
- * Opens the identity under `key`; without a place it lives in memory. A storage or locks that fail, at whatever moment,
- * cost what a reload would have found, and nothing else: this rejects with the signal's reason only.
+ * Opens the identity under `key`. Without a place it is in memory only. If the storage or the locks fail at any moment,
+ * a reload does not find the identity, and nothing else happens [WL9]. Rejects only with the signal's reason.
  */
 export async function openIdentity(
   key: string,
@@ -48,7 +58,7 @@ export async function openIdentity(
   given?: Secret,
   signal?: AbortSignal,
 ): Promise<Identity> {
-  const storage = place && shelter(place.storage, key)
+  const storage = place && tolerant(place.storage, key)
   let record = storage?.read()
   if (given !== undefined && record?.secret !== given) record = undefined
   let locks = place?.locks
@@ -60,17 +70,18 @@ export async function openIdentity(
     return releaseOf(locked)
   }
   let unlock = record && (await claim(record.secret))
-  // Another page is this peer.
+  // Another page holds the lock, so it is this peer.
   if (locks && unlock === undefined) record = undefined
   // 16 bytes are 128 bits and 22 characters [WN5].
   const secret = given ?? record?.secret ?? (randomText(16) as Secret)
   unlock ??= await claim(secret)
-  // Without locks the record is taken out while in use. What another peer has left there meanwhile is that one's.
+  // Without locks, remove the record while it is in use, unless another peer has replaced it meanwhile.
   if (!locks && storage?.read()?.secret === secret) storage.remove()
   let name = record?.name
   let isHolder = false
   let seen = (): Seen[] => record?.seen ?? []
-  // Of several peers under one key the one that has the name is the one that a reload asks for.
+  // If several peers use one key, the peer that has the name may overwrite the record, because a reload wants this
+  // name.
   const mayWrite = (): boolean => isHolder || (storage?.read()?.secret ?? secret) === secret
   const write = (): void => {
     if (storage && mayWrite()) storage.write(JSON.stringify({ secret, name, seen: seen() }))
@@ -99,12 +110,12 @@ export async function openIdentity(
   }
 }
 
-/** One key of a storage that may be full, shut or no storage at all. */
-function shelter(storage: IdentityStorage, key: string) {
+/** One key of a storage. Errors are ignored, because the storage may be full, blocked or not a storage at all. */
+function tolerant(storage: IdentityStorage, key: string) {
   const attempt = (act: () => unknown): unknown => {
     try {
       const done = act()
-      // One that answers later is none of ours, and its failure must not end a process.
+      // An asynchronous storage is not supported, but its rejection must not end the process.
       Promise.resolve(done).catch(() => {})
       return done
     } catch {
@@ -131,7 +142,7 @@ interface Stored {
   seen: Seen[]
 }
 
-/** What was stored is input like any other: another version, or another script of the page, may have written it. */
+/** Checks the stored text, because another version or another script of the page may have written it. */
 function readRecord(text: string): Stored | undefined {
   let stored: unknown
   try {

@@ -4,7 +4,7 @@ import { onAbort } from '../lib/abort.js'
 import type { Clock } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
 
-/** A request that got no answer by then has failed; it may be asked again. */
+/** A request without an answer by then has failed, and may be repeated. */
 const ANSWER_MS = 5_000
 
 const NO_ANSWER = `the node did not answer within ${ANSWER_MS / 1_000} s; ask again, and see \`peer.state\` for the connection`
@@ -15,12 +15,12 @@ export type Answer =
   | { ok: true; message: Answering }
   | { ok: false; code: ErrorCode | 'timeout' | 'aborted' | 'closed'; detail?: string }
 
-/** Whether the same request may get another answer later, without anything that the application does. */
+/** Whether repeating the same request later may succeed. */
 export function mayBeAskedAgain(code: PeerageError['code']): boolean {
   return code === 'timeout' || (isErrorCode(code) && temporary[code])
 }
 
-/** What was answered. Throws the signal's reason, or a PeerageError. */
+/** Returns the answer. Throws the signal's reason, or a PeerageError. */
 export function okOrThrow(answer: Answer, signal?: AbortSignal): Answering {
   if (answer.ok) return answer.message
   if (answer.code === 'aborted') signal?.throwIfAborted()
@@ -33,7 +33,7 @@ interface Pending {
   taken: ((message: Answering) => void) | undefined
 }
 
-/** Questions to the node, by id. One that is open when the connection is lost goes to the next node. */
+/** Requests to the node, by id. If the connection is lost, open requests are sent again to the next node. */
 export class Requests {
   readonly #pending = new Map<number, Pending>()
   readonly #clock: Clock
@@ -46,7 +46,7 @@ export class Requests {
     this.#send = send
   }
 
-  /** `taken` has the answer before anything that came after it is read; the promise resolves later. */
+  /** `taken` gets the answer before the next frame is read. The promise resolves later than that. */
   ask(
     frameOf: (id: number) => PeerMessage,
     signal?: AbortSignal,
@@ -70,7 +70,7 @@ export class Requests {
     })
   }
 
-  /** False: it answers nothing that was asked. */
+  /** Returns false if the message does not answer an open request. */
   answer(message: NodeMessage): boolean {
     if (!('id' in message)) return false
     const pending = this.#pending.get(message.id ?? 0)

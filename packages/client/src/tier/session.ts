@@ -9,7 +9,7 @@ import type {
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from '../delivery/body.js'
 import { Delivery } from '../delivery/delivery.js'
-import type { Outgoing, SendResult, Signal, Signaling, Stay } from '../delivery/signaling.js'
+import type { Outgoing, SendResult, Signal, Signaling, Holder } from '../delivery/signaling.js'
 import { onAbort } from '../lib/abort.js'
 import { randomText } from '../lib/base64.js'
 import { aText, check } from '../lib/check.js'
@@ -19,8 +19,8 @@ import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 import { Events } from './events.js'
 import type { Identity } from './identity.js'
-import { Link } from './link.js'
-import type { FailedAttempt, LaterMessage, PeerState } from './link.js'
+import { Connector } from './connector.js'
+import type { FailedAttempt, LaterMessage, PeerState } from './connector.js'
 import { Requests } from './requests.js'
 import type { P2PContext } from '../p2p/options.js'
 import type { OpenTransport } from './transport.js'
@@ -45,23 +45,25 @@ export interface SessionOptions {
   identity: Identity
   app?: Hello['app']
   name?: Hello['name']
-  /** A function is asked before each attempt to connect, so what it makes is renewable. */
+  /** A function is called before each attempt to connect, so its token can be renewed. */
   token?: string | (() => string | Promise<string>) | undefined
-  /** The stay is about to end: it has given back what it gives back when the promise has resolved. */
+  /** Called when the session is about to end. The promise resolves when a node knows. */
   ending?: ((end: Promise<void>) => void) | undefined
 }
 
-/** Until the first welcome says otherwise. */
+/** Used until the first welcome names another deadline. */
 const DEADLINE_MS = 30_000
 /** The longest deadline of a send, and how long an idle stream is remembered. */
 const DEADLINE_MOST_MS = 5 * 60_000
-/** `leave` waits so long for the node's answer before it closes anyway. */
+/** How long `leave` waits for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
 
-/** One stay on the tier, from its claim to its end, over all its connections: what Peer and the parts stand on. */
+/**
+ * One holder of a name, from its claim to its end, over all its connections. Peer and the lazy modules are built on it.
+ */
 export class Session implements P2PContext {
   readonly events = new Events()
-  readonly link: Link
+  readonly connector: Connector
   readonly requests: Requests
   readonly watches: Watches
   readonly carriers: Delivery
@@ -79,7 +81,7 @@ export class Session implements P2PContext {
     this.#options = options
     this.clock = clock
     this.platform = options.platform
-    this.link = new Link({
+    this.connector = new Connector({
       clock,
       random,
       open,
@@ -91,7 +93,7 @@ export class Session implements P2PContext {
       onRetry: (failed) => this.#internal.emit('retry', failed),
       onError: (error) => this.events.fail(error, 'hello'),
     })
-    const send = (frame: PeerMessage): boolean => this.link.send(frame)
+    const send = (frame: PeerMessage): boolean => this.connector.send(frame)
     this.requests = new Requests(clock, send)
     this.watches = new Watches(clock, this.requests, send, (presence, news) => {
       if (news) this.events.emit('presence', presence)
@@ -100,7 +102,7 @@ export class Session implements P2PContext {
     this.carriers = new Delivery({
       clock,
       random,
-      server: this.link,
+      server: this.connector,
       seen: identity.seen,
       streamMs: DEADLINE_MOST_MS,
       streamId: () => randomText(8),
@@ -131,7 +133,7 @@ export class Session implements P2PContext {
     return this.#welcome
   }
 
-  get self(): Stay {
+  get self(): Holder {
     return this.welcome
   }
 
@@ -143,7 +145,7 @@ export class Session implements P2PContext {
     return this.#internal.on('room', listener)
   }
 
-  /** Called whenever an attempt to connect has failed and another one will be made. */
+  /** The listener is called when an attempt to connect has failed and another one will follow. */
   onRetry(listener: (failed: FailedAttempt) => unknown): () => void {
     return this.#internal.on('retry', listener)
   }
@@ -163,7 +165,7 @@ export class Session implements P2PContext {
   }
 
   report(report: Omit<PeerMessageOf<'report'>, 'type'>): void {
-    this.link.send({ type: 'report', ...report })
+    this.connector.send({ type: 'report', ...report })
   }
 
   send(message: Omit<Outgoing, 'deadlineMs'> & { deadlineMs?: number | undefined }): Promise<SendResult> {
@@ -174,7 +176,7 @@ export class Session implements P2PContext {
     return this.carriers.outbox.send({ ...message, deadlineMs })
   }
 
-  /** Connects; resolves at the first welcome. Rejects with why there will be none. */
+  /** Connects. Resolves at the first welcome, or rejects with the reason why there will be none. */
   open(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (finish: () => void) => (): void => {
@@ -183,24 +185,24 @@ export class Session implements P2PContext {
       }
       const abort = end(() => {
         reject(signal.reason)
-        this.link.close()
+        this.connector.close()
       })
       const stops = [
         this.onWelcome(end(resolve)),
-        this.onClosed(end(() => reject(this.link.failure))),
+        this.onClosed(end(() => reject(this.connector.failure))),
         onAbort(signal, abort),
       ]
       if (signal.aborted) abort()
-      else void this.link.open()
+      else void this.connector.open()
     })
   }
 
-  /** Gives the name back, and ends. Resolves when the node has said so, or after 2 s. */
+  /** Gives the name back, and ends. Resolves when the node has confirmed it, or after 2 s. */
   leave(): Promise<void> {
-    const { link, clock } = this
-    if (link.state.state === 'closed') return Promise.resolve()
+    const { connector, clock } = this
+    if (connector.state.state === 'closed') return Promise.resolve()
     const left = new Promise<void>((resolve) => {
-      const timer = clock.after(LEAVE_MS, () => link.close('left'))
+      const timer = clock.after(LEAVE_MS, () => connector.close('left'))
       this.onClosed(() => {
         timer.cancel()
         resolve()
@@ -208,7 +210,7 @@ export class Session implements P2PContext {
     })
     this.#options.ending?.(left)
     this.carriers.inbox.flush()
-    link.leave()
+    connector.leave()
     return left
   }
 
@@ -238,9 +240,9 @@ export class Session implements P2PContext {
       this.requests.close()
       this.watches.close()
       this.carriers.close()
-      // A name that was given back, or that somebody else holds, is no use to the next load of the page.
+      // If the name was given back, or somebody else holds it, the next load of the page must not ask for it.
       this.#options.identity.close(state.reason === 'left' || state.reason === 'name-taken')
-      this.#options.ending?.(this.link.gone)
+      this.#options.ending?.(this.connector.gone)
       this.#internal.emit('closed')
     }
     this.events.changed(state, this.#welcome?.name)
@@ -249,7 +251,7 @@ export class Session implements P2PContext {
   #onMessage(message: LaterMessage): void {
     switch (message.type) {
       case 'message':
-        return this.carriers.inbox.receive(message, this.link)
+        return this.carriers.inbox.receive(message, this.connector)
       case 'acked':
         return this.carriers.outbox.acked(message)
       case 'notice':
@@ -272,7 +274,7 @@ export class Session implements P2PContext {
     }
   }
 
-  /** False: nobody can read it, and its sender hears so [WD19]. */
+  /** Returns false if the message cannot be decoded. Its sender is then told [WD19]. */
   #hand(message: NodeMessageOf<'message'>): boolean {
     const { from, since, kind, body, handshake = '' } = message
     if (kind === 'signal') {
@@ -284,7 +286,7 @@ export class Session implements P2PContext {
     return read !== undefined
   }
 
-  /** What a peer sent; undefined: no SDK encodes such, and the application has been told. */
+  /** Decodes a body. If that fails, reports an `error` event and returns undefined. */
   read(from: Name, body: string): { data: unknown } | undefined {
     try {
       return { data: decodeBody(body) }

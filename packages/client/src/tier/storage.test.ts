@@ -8,7 +8,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeStorage, nameFrom } from '../testing/fake-page.js'
 import { FakeTier } from '../testing/fake-tier.js'
 
-// Storage that fails, at any moment, costs the reload, and never delivery.
+// A storage may fail at any moment. The page may then lose its identity at a reload, but delivery is never affected.
 
 const fails = (): never => {
   throw new DOMException('the quota is exceeded', 'QuotaExceededError')
@@ -16,18 +16,18 @@ const fails = (): never => {
 const FAULTS: [string, () => unknown][] = [
   ['throws', fails],
   [
-    'throws what is no error',
+    'throws a value that is not an error',
     () => {
       throw undefined
     },
   ],
   ['returns a number', () => 7],
   ['returns an object', () => ({ secret: 's'.repeat(22) })],
-  ['returns text that is no record', () => '{"secret":'],
+  ['returns a text that is not a record', () => '{"secret":'],
   ['returns a promise that rejects', () => Promise.reject(new Error('later'))],
 ]
 const OPERATIONS = ['getItem', 'setItem', 'removeItem'] as const
-/** Of a call from the n-th on, or of the n-th alone. */
+/** Which calls fail: all from the n-th on, or only the n-th. */
 const MOMENTS = [0, 1, 2, 3].flatMap(
   (n) =>
     [
@@ -36,7 +36,7 @@ const MOMENTS = [0, 1, 2, 3].flatMap(
     ] as const,
 )
 
-/** A storage of which the operations fail as told; `calls` counts all of them. */
+/** A storage whose given operations fail at the given calls. `calls` counts all calls. */
 function failing(
   operations: readonly (typeof OPERATIONS)[number][],
   isFaulty: (call: number) => boolean,
@@ -67,13 +67,13 @@ const TABLE = [...OPERATIONS.map((one) => [one]), [...OPERATIONS]].flatMap((oper
 )
 
 test.each(TABLE)(
-  '[WL9] $operations: $what, $moment: peers connect, get each message once, and end',
+  '[WL9] a storage whose $operations $what $moment: peers connect, get each message once, and end',
   async (row) => {
     const clock = new FakeClock()
     const tier = new FakeTier(clock)
     const storage = failing(row.operations, row.isFaulty, row.fault)
     const options = { name: 'ann', clock, transport: tier.open, p2p: false as const }
-    // A load, a reload, and one that leaves: whether the name is found again is open, that each comes in is not.
+    // A load, a reload, and one after a leave. The name may or may not be the same, but each connect must succeed.
     for (const end of ['close', 'leave', 'leave'] as const) {
       const joining = connect('http://tier', { ...options, storage })
       await clock.advance(10)
@@ -92,7 +92,7 @@ test.each(TABLE)(
       else ann.close()
       expect(ann.state.state).toBe('closed')
       await clock.advance(10)
-      // Without its secret the name waits for its grace.
+      // If the secret was lost, the name would be taken until the grace time is over.
       if (end === 'close') tier.release('ann')
     }
     expect(storage.calls).toBeGreaterThan(0)
@@ -108,7 +108,7 @@ const LOCKS: [string, Locks | undefined][] = [
 ]
 
 test.each(LOCKS)(
-  '[WL9] with %s and a storage that throws an identity opens, and is kept and closed',
+  '[WL9] with %s and a storage that throws, an identity can be opened, kept and closed',
   async (_, locks) => {
     for (const operation of OPERATIONS) {
       const storage = failing([operation], () => true, fails)
@@ -122,7 +122,7 @@ test.each(LOCKS)(
   },
 )
 
-test('[WL9] [I8] locks that do not work are as none: a reload finds the name', async () => {
+test('[WL9] [I8] locks that do not work are ignored, so a reload finds the name', async () => {
   const storage = new FakeStorage()
   const locks: Locks = { request: () => Promise.reject(new DOMException('no', 'SecurityError')) }
   const first = await openIdentity('key', { storage, locks })
@@ -132,7 +132,7 @@ test('[WL9] [I8] locks that do not work are as none: a reload finds the name', a
   expect(await openIdentity('key', { storage, locks })).toMatchObject({ secret: first.secret, name: 'ann' })
 })
 
-test('a lock that is had after an abort is let go', async () => {
+test('a lock that is acquired after an abort is released', async () => {
   const storage = new FakeStorage()
   const locks = new MemoryLocks()
   const first = await openIdentity('key', { storage, locks })

@@ -1,29 +1,30 @@
 import type { Hello, NodeMessage, PeerMessage, ProtocolError } from '@peerage/protocol'
 
-/** One connection to one node. It never comes back by itself: the link opens another. */
+/** One connection to one node. It never reconnects itself; the SDK opens another one. For tests and other wires. */
 export interface Transport {
-  /** False: no hello has gone, or it is over. Never throws. */
+  /** Sends a message. Returns false before the hello was sent and after the end. Never throws. */
   send(message: PeerMessage): boolean
   /**
-   * Ends the connection; no event follows. Resolves when the node has read all that was sent, and done what a `leave`
-   * right before this asks for, or after 2 s.
+   * Ends the connection. No event follows. Resolves when the node has read everything that was sent (and has freed the
+   * name, if the last message was a `leave`), or after 2 s.
    */
   close(): void | Promise<void>
 }
 
+/** The events that a transport reports to the SDK. */
 export interface TransportEvents {
-  /** Decoded; the first one is the welcome. */
+  /** A decoded message of the node. The first one is the welcome. */
   message(message: NodeMessage): void
-  /** The node sent what this SDK cannot read. The connection goes on. */
+  /** The node sent a message that this SDK cannot read. The connection continues. */
   malformed(error: ProtocolError): void
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
   /**
-   * The connection is over, with its WebSocket close code; 1006 is a cut (RFC 6455 §7.1.5). `cause`: what is known of
-   * it, its message for people.
+   * The connection is over. `code` is the WebSocket close code; 1006 means that it was cut (RFC 6455 §7.1.5). The
+   * message of `cause` says what is known about the reason.
    */
   closed(code: number, cause?: Error): void
 }
 
-/** Starts to connect. The events come later, never during the call. */
+/** Starts a connection, which sends `hello` first. The events come later, never during the call. */
 export type OpenTransport = (hello: Hello, events: TransportEvents) => Transport

@@ -5,20 +5,31 @@ import type { Answer, Requests } from './requests.js'
 import { mayBeAskedAgain } from './requests.js'
 import { Retry } from '../lib/retry.js'
 
-/** Where a name stands. `since` (Redis time, milliseconds) says who holds it: another value is another peer. */
+/** The presence of a name at one moment. */
 export interface Presence {
+  /** The name. */
   name: Name
+  /**
+   * `online`: its peer is connected. `away`: its peer lost its connection, and may come back. `offline`: nobody holds
+   * the name.
+   */
   state: PresenceState
+  /**
+   * Since when the holder has the name, in milliseconds of Redis time. Another value means another peer. Absent if
+   * offline.
+   */
   since?: number
 }
 
-/** Who is watched, and what was last heard of them. After each welcome all are watched again, and so reconciled. */
+/**
+ * The watched names with their last known presence. After each welcome all names are watched again, which updates them.
+ */
 export class Watches {
   readonly #watched = new Map<Name, { count: number; last?: Presence }>()
   readonly #requests: Requests
   readonly #send: (frame: { type: 'unwatch'; names: Name[] }) => boolean
   readonly #onHeard: (presence: Presence, news: boolean) => void
-  /** What a node could not answer after a welcome. */
+  /** Repeats a watch that a node could not answer after its welcome. */
   readonly #retry: Retry
 
   constructor(
@@ -33,7 +44,7 @@ export class Watches {
     this.#retry = new Retry(clock, () => this.#askAll())
   }
 
-  /** Each `watch` wants one `unwatch`, also when the node refused: it is asked again after the next welcome. */
+  /** Each `watch` needs one `unwatch`, even if the node refused it, because it is repeated after the next welcome. */
   watch(name: Name, signal?: AbortSignal): Promise<Answer> {
     const watched = this.#watched.get(name) ?? { count: 0 }
     watched.count++
@@ -48,7 +59,7 @@ export class Watches {
     this.#send({ type: 'unwatch', names: [name] })
   }
 
-  /** Where a name stands right now, watched or not; undefined: no answer. */
+  /** The current presence of a name, watched or not. Undefined if there is no answer. */
   async lookup(name: Name): Promise<Presence | undefined> {
     const answer = await this.#requests.ask((id) => ({ type: 'lookup', id, names: [name] }))
     return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
@@ -76,7 +87,7 @@ export class Watches {
     if (watched === undefined) return
     const { last } = watched
     watched.last = presence
-    // The first answer is the watch's own; what differs from it is news.
+    // The first answer is the result of the watch itself. Only a change after it is an event.
     const same = last === undefined || (last.state === presence.state && last.since === presence.since)
     this.#onHeard(presence, !same)
   }

@@ -75,7 +75,7 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   for (const url of ['ws:host', 'http://', 'http:/127.0.0.1', 'http://127.0.0.1:99999', 'https://[::1:1'])
     expect(() => endpointOf(url)).toThrow(
       new TypeError(
-        `url must be one such as https://tier.example or http://localhost:9000; ${JSON.stringify(url)} is not`,
+        `url must be an address such as https://peerage.example or http://localhost:9000; it is ${JSON.stringify(url)}`,
       ),
     )
   for (const url of ['ftp://host', '', '/tier'])
@@ -91,7 +91,7 @@ test('the endpoint is /peerage/ below the path of the URL, over WebSocket only',
   expect(endpointOf(new URL('https://host'))).toBe(endpointOf('https://host'))
 })
 
-test('[WH1] the hello goes out once the engine is open, and pings are answered', () => {
+test('[WH1] the hello is sent once the engine is open, and pings are answered', () => {
   expect(transport.send({ type: 'leave' })).toBe(false)
   socket().receive(OPEN)
   expect(socket().sent).toEqual([`40${JSON.stringify(hello)}`])
@@ -101,14 +101,14 @@ test('[WH1] the hello goes out once the engine is open, and pings are answered',
   expect(socket().sent.slice(1)).toEqual(['3', '42["unwatch",{"names":[]}]'])
 })
 
-test('[WC5] a hello can be taken back before its answer, and the close waits for the node', async () => {
+test('[WC5] a hello can be withdrawn before its answer, and the close waits for the node', async () => {
   socket().receive(OPEN)
   expect(transport.send({ type: 'leave', onlyNew: true })).toBe(true)
   expect(socket().sent.slice(1)).toEqual(['42["leave",{"onlyNew":true}]'])
   let closed = false
   void transport.close()?.then(() => (closed = true))
   await clock.advance(1_999)
-  // The node closes, when the name is free.
+  // The node closes the connection when the name is free.
   expect([closed, socket().readyState]).toEqual([false, FakeSocket.OPEN])
   socket().close(4501)
   await clock.advance(0)
@@ -117,7 +117,7 @@ test('[WC5] a hello can be taken back before its answer, and the close waits for
   expect(transport.send({ type: 'leave' })).toBe(false)
 })
 
-test('a node that answers no close is waited for 2 s, and its socket ended where that can be done', async () => {
+test('a close without an answer of the node ends after 2 s, and terminates the socket if it can', async () => {
   socket().receive(OPEN)
   let ended = 0
   Object.assign(socket(), { close: () => {}, terminate: () => ended++ })
@@ -127,7 +127,7 @@ test('a node that answers no close is waited for 2 s, and its socket ended where
   expect([closed, ended, clock.pending]).toEqual([true, 1, 0])
 })
 
-test('[WF1] [WF3] [WF4] events are decoded; what cannot be read is told, and ends nothing', () => {
+test('[WF1] [WF3] [WF4] events are decoded; an unreadable one is reported and does not end the connection', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   socket().receive(CLOSING)
@@ -148,11 +148,11 @@ test('[WF1] [WF3] [WF4] events are decoded; what cannot be read is told, and end
   ])
 })
 
-test('[WL6] what Node knows of a connection that could not be made is told', async () => {
+test('[WL6] the error of a failed connection says what Node knows of the reason', async () => {
   const FromPackage = await platform.findWebSocket()
   const why = await new Promise<unknown>((resolve) => {
     const none = (): void => {}
-    // Nobody listens on port 1 of this machine.
+    // Nothing listens on port 1 of this machine.
     websocketTransport(
       'ws://127.0.0.1:1/',
       FromPackage,
@@ -169,20 +169,20 @@ test('[WL6] what Node knows of a connection that could not be made is told', asy
     code: 'unreachable',
     message:
       'no WebSocket to ws://127.0.0.1:1/ could be opened: connect ECONNREFUSED 127.0.0.1:1. ' +
-      'Nothing listens there: is the node running, and is the port right?',
+      'Nothing listens there. Is the node running, and is the port right?',
     cause: { code: 'ECONNREFUSED' },
   })
 })
 
-// Node 22's own WebSocket says no more of a connection that could not be made; browsers and Node 24 say `close` after it.
-test('[WC1] an error before anything came is a cut, also without a close, and once', () => {
+// Node 22's own WebSocket fires only `error` for a failed connection. Browsers and Node 24 fire `close` after it.
+test('[WC1] an error before anything came is a cut, also without a close event, and reported once', () => {
   socket().dispatchEvent(new Event('error'))
   socket().close(1006)
   expect(events).toEqual([{ type: 'closed', with: 1006 }])
   expect(clock.pending).toBe(0)
 })
 
-test('[WL6] of several addresses that were tried the first is told, and of OpenSSL its reason alone', () => {
+test('[WL6] the error names the first of several addresses that were tried, and only the reason of the text of OpenSSL', () => {
   const told = (error: unknown): string =>
     openFailure('wss://host/peerage/?EIO=4', whyNotOpened(error), error).message
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' })
@@ -193,10 +193,10 @@ test('[WL6] of several addresses that were tried the first is told, and of OpenS
     code: 'EPROTO',
     reason: 'wrong version number',
   })
-  expect(told(tls)).toContain('opened: wrong version number (EPROTO). No TLS is spoken there')
+  expect(told(tls)).toContain('opened: wrong version number (EPROTO). The server there does not use TLS')
   const long = '40A8:error:0A0000C6:SSL routines:tls_get_more_records:packet length too long:../ssl.c:653:\n'
   expect(told(Object.assign(new Error(long), { code: 'ERR_SSL_PACKET_LENGTH_TOO_LONG' }))).toContain(
-    'opened: packet length too long (ERR_SSL_PACKET_LENGTH_TOO_LONG). No TLS is spoken there',
+    'opened: packet length too long (ERR_SSL_PACKET_LENGTH_TOO_LONG). The server there does not use TLS',
   )
   expect(told(undefined)).toMatch(
     /^no WebSocket to wss:\/\/host\/peerage\/ could be opened: this platform does not say/,
@@ -208,20 +208,20 @@ test.each([
   '42[{"toString":1,"valueOf":1},{}]',
   '42[{"toString":null}]',
   '44{"data":{"code":"name-taken","detail":{"toString":1,"valueOf":1}}}',
-])('[WF8] what no text can be made of (%s) throws nowhere', (packet) => {
+])('[WF8] values that cannot be converted to text (%s) do not throw', (packet) => {
   socket().receive(OPEN)
   socket().receive(packet)
   expect(events).toHaveLength(1)
 })
 
-test('[WC3] [WF8] nor does a ping time that no number can be made of', async () => {
+test('[WC3] [WF8] nor does a ping time that cannot be converted to a number', async () => {
   socket().receive('0{"pingInterval":{"toString":1,"valueOf":1},"pingTimeout":1}')
   socket().receive('40{"sid":"y"}')
   await clock.advance(10_000)
   expect(events).toEqual([{ type: 'closed', with: 1006 }])
 })
 
-test('[WL6] who says nothing, and who closes at once, is told as such', async () => {
+test('[WL6] a server that sends nothing, and one that closes at once, have error texts of their own', async () => {
   const told: (Error | undefined)[] = []
   const none = (): void => {}
   const open = (): Transport =>
@@ -236,12 +236,12 @@ test('[WL6] who says nothing, and who closes at once, is told as such', async ()
   socket().dispatchEvent(new Event('open'))
   socket().close(1000)
   expect(told.map((error) => error?.message)).toEqual([
-    'no WebSocket to ws://tier/peerage/ could be opened: nothing came within 8 s. Is it a node that listens there, and does a proxy pass WebSocket on?',
-    'no WebSocket to ws://tier/peerage/ could be opened: it was opened, and closed with 1000 before anything came. Is it a node that listens there?',
+    'no WebSocket to ws://tier/peerage/ could be opened: nothing came within 8 s. Is it a node that listens there, and does the proxy in front of it forward WebSocket?',
+    'no WebSocket to ws://tier/peerage/ could be opened: it was opened, and closed with code 1000 before anything came. Is it a node that listens there?',
   ])
 })
 
-test('[WH2] a refused hello is told with its error; one that is none of ours is a cut', () => {
+test('[WH2] a refused hello is reported with its error, once', () => {
   socket().receive(OPEN)
   socket().receive(
     '44{"message":"x","data":{"code":"name-taken","detail":"the name is taken","retryAfterMs":9}}',
@@ -254,7 +254,7 @@ test('[WH2] a refused hello is told with its error; one that is none of ours is 
 })
 
 test.each(['44{"message":"x"}', '44{"data":{"code":"nonsense"}}', '44', '41', '44null'])(
-  '[WC1] what ends the connection without an error of ours (%s) is a cut',
+  '[WC1] a packet that ends the connection without an error of ours (%s) is a cut',
   (packet) => {
     socket().receive(OPEN)
     socket().receive(packet)
@@ -262,7 +262,7 @@ test.each(['44{"message":"x"}', '44{"data":{"code":"nonsense"}}', '44', '41', '4
   },
 )
 
-test('[WC1] the close code is told, once', () => {
+test('[WC1] the close code is reported once', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   socket().close(4500)
@@ -284,7 +284,7 @@ test('[WC3] a node that falls silent is a cut after its ping interval and timeou
   expect(clock.pending).toBe(0)
 })
 
-test('[WC3] a ping that waits behind what others sent is no silence', async () => {
+test('[WC3] a ping that is late because of other traffic does not count as silence', async () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   for (let passed = 0; passed < 60_000; passed += 14_000) {
@@ -306,7 +306,7 @@ test.each([
   '{"pingInterval":-5,"pingTimeout":1}',
   '{"pingInterval":1e15,"pingTimeout":1}',
 ])(
-  '[WC3] a node that names no time for its pings (%s) and falls silent is a cut all the same',
+  '[WC3] a node that names no valid ping time (%s) and falls silent is a cut after a default time',
   async (opened) => {
     socket().receive(`0${opened}`)
     socket().receive('40{"sid":"y"}')
@@ -317,7 +317,7 @@ test.each([
   },
 )
 
-test('closing says nothing more, whatever still comes', () => {
+test('after closing there are no more events, whatever still comes', () => {
   socket().receive(OPEN)
   socket().receive('40{"sid":"y"}')
   void transport.close()

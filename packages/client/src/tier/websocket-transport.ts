@@ -3,43 +3,46 @@ import { EVENT_PREFIX, decodeNodeMessage, isErrorCode, isObject, protocolError }
 import type { WebSocketClass, WebSocketLike } from '../platform/platform.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
-import { cutText } from './link.js'
+import { cutText } from './connector.js'
 import { aText, check } from '../lib/check.js'
 import type { OpenTransport, Transport, TransportEvents } from './transport.js'
 
-// The few packets of engine.io 4 and socket.io 5 that the native wire uses, on a bare WebSocket. socket.io-client
-// alone would be two thirds of the SDK's bytes, and would bring its own idea of when to come back.
+// Speaks the few packets of engine.io 4 and socket.io 5 that the native wire uses, over a plain WebSocket.
+// socket.io-client would make up two thirds of the SDK's size, and has its own rules for reconnecting.
 
-/** A cut: no close frame came (RFC 6455 §7.1.5). */
+/** The close code for a connection that ended without a close frame (RFC 6455 §7.1.5). */
 const CUT = 1006
-/** A node answers a close frame so soon, or it cannot be reached. */
+/** A node that does not answer a close frame within this time cannot be reached. */
 const CLOSE_MS = 2_000
-/** Until the node has said how often it pings. */
+/** The longest silence before the node has told its ping interval. */
 const FIRST_BEAT_MS = 10_000
-/** Until anything comes: before the attempt ends by itself [WL5], for here it is known what is missing. */
+/**
+ * How long to wait for the first packet. It is shorter than the limit of an attempt [WL5], because here the error can
+ * be more precise.
+ */
 const SILENT_MS = 8_000
 const BEAT_LEAST_MS = 100
 const BEAT_MOST_MS = 10 * 60_000
 
-/** Of its `readyState`: it can send, and it is over. */
+/** Values of `readyState`. */
 const OPEN = 1
 const CLOSED = 3
 
-/** What to look at, whatever the reason. */
+/** Advice that fits every reason. */
 export const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'
 const UNTOLD = `this platform does not say why (a browser shows it in its console). ${ANYHOW}`
-const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does a proxy pass WebSocket on?`
-const NO_NODE = 'what answers there does not speak as a node does'
+const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does the proxy in front of it forward WebSocket?`
+const NO_NODE = 'the server there does not speak the protocol of a node'
 
 const closedAtOnce = (code: number): string =>
-  `it was opened, and closed with ${code} before anything came. Is it a node that listens there?`
+  `it was opened, and closed with code ${code} before anything came. Is it a node that listens there?`
 
-/** Whole, or for a page a path of its own site. */
+/** An absolute URL, or a path on the page's own site. */
 const URL_PATTERN = /^(?:(?:http|ws)s?:\/\/|[./])/i
 
 /**
- * Where a tier at `url` takes connections; one whose URL has a path, below that path. Query and hash are not used.
- * @throws TypeError for what is no URL of a node
+ * The WebSocket URL of a node at `url`: `/peerage/` below the path of `url`. Its query and hash are not used.
+ * @throws TypeError if `url` cannot be the URL of a node
  */
 export function endpointOf(url: string | URL): string {
   const text = url instanceof URL ? url.href : url
@@ -49,9 +52,9 @@ export function endpointOf(url: string | URL): string {
     const given = JSON.stringify(text)
     if (/^(?:http|ws)s?:/i.test(text))
       throw new TypeError(
-        `url must be one such as https://tier.example or http://localhost:9000; ${given} is not`,
+        `url must be an address such as https://peerage.example or http://localhost:9000; it is ${given}`,
       )
-    // `localhost:9000` is a URL too, with a scheme of its own.
+    // `localhost:9000` parses as a URL too, with the scheme `localhost`.
     const meant = !/^[./]|:\/\//.test(text) && urlOf(`http://${text}`) !== undefined
     const hint = meant ? `: did you mean "http://${text}"?` : ''
     throw new TypeError(`url must begin with http://, https://, ws:// or wss://; it is ${given}${hint}`)
@@ -71,7 +74,7 @@ function urlOf(text: string): URL | undefined {
   }
 }
 
-/** `whyNotOpened` reads the `error` of an error event; '': it does not tell. */
+/** `whyNotOpened` explains the `error` of an error event, or returns ''. */
 export function websocketTransport(
   endpoint: string,
   Socket: WebSocketClass,
@@ -88,20 +91,20 @@ interface WebSocketTransportOptions {
   whyNotOpened: (error: unknown) => string
 }
 
-/** One connection: waits for the first packet, greets, then passes on what comes; a silence ends it. */
+/** A connection that waits for the first packet, sends the hello, then passes on messages. It ends after a silence. */
 class WebSocketTransport implements Transport {
   readonly #socket: WebSocketLike
   readonly #hello: Hello
   readonly #events: TransportEvents
   readonly #options: WebSocketTransportOptions
-  /** Until anything has come, it may be no node, or nothing at all. */
+  /** Until `heard`, nothing has come, so the other side may not be a node at all. */
   #state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
   #beatMs = FIRST_BEAT_MS
   #heardAt: number
   #silence: Timer | undefined
-  /** What the platform said of its last error. */
+  /** The last error that the platform reported. */
   #failure: unknown
-  /** A leave was the last that it sent. */
+  /** Whether the last message that was sent is a leave. */
   #leaves = false
 
   constructor(
@@ -123,7 +126,7 @@ class WebSocketTransport implements Transport {
     socket.addEventListener('error', (event) => {
       if (this.#state === 'over') return
       if ('error' in event) this.#failure = event.error
-      // A close follows; but in Node 22 its own WebSocket says no more than this of one that never opened.
+      // Usually a close event follows. But Node 22's own WebSocket fires only this event if it could not open.
       if (!this.#isHeard) this.#cut()
     })
     this.#watchSilence(SILENT_MS)
@@ -142,7 +145,7 @@ class WebSocketTransport implements Transport {
       if (!this.#finish() || socket.readyState === CLOSED) return resolve()
       const timer = this.#options.clock.after(CLOSE_MS, () => {
         socket.close()
-        // Only `ws` has a word for it. It would keep a process for 30 s that has lost its network.
+        // Only `ws` has `terminate`. Without it, a process that has lost its network would run for another 30 s.
         if ('terminate' in socket && typeof socket.terminate === 'function') socket.terminate()
         resolve()
       })
@@ -150,7 +153,7 @@ class WebSocketTransport implements Transport {
         timer.cancel()
         resolve()
       })
-      // After a leave the node closes, when the name is free: that is what is waited for.
+      // After a leave we wait for the node to close the connection, because it does so when the name is free.
       if (!this.#leaves) socket.close()
     })
   }
@@ -163,7 +166,7 @@ class WebSocketTransport implements Transport {
     if (this.#state === 'over' || typeof data !== 'string') return
     if (!this.#isHeard) this.#state = 'heard'
     this.#heardAt = this.#options.clock.now()
-    // engine.io's packet type, and of its messages socket.io's.
+    // The packet type of engine.io. For a message (4), the packet type of socket.io follows.
     switch (data[0] === '4' ? data.slice(0, 2) : data[0]) {
       case '0':
         return this.#greet(parse(data.slice(1)))
@@ -182,7 +185,7 @@ class WebSocketTransport implements Transport {
 
   #greet(opened: unknown): void {
     const said = isObject(opened) ? numberOf(opened['pingInterval']) + numberOf(opened['pingTimeout']) : NaN
-    // What is no time in which a node could answer is not heeded.
+    // Ignore a time that is too short or too long to be useful.
     if (said >= BEAT_LEAST_MS && said <= BEAT_MOST_MS) this.#beatMs = said
     this.#socket.send(`40${JSON.stringify(this.#hello)}`)
     this.#state = 'greeted'
@@ -204,13 +207,13 @@ class WebSocketTransport implements Transport {
     this.#events.refused(refusal)
   }
 
-  // Whatever comes is a sign of life: a ping may have to wait behind much that others sent.
+  // Every packet counts as a sign of life, because a ping may be queued behind much other traffic.
   #watchSilence(ms: number): void {
     this.#silence?.cancel()
     this.#silence = this.#options.clock.after(ms, () => {
       const mostMs = this.#isHeard ? this.#beatMs : SILENT_MS
       const leftMs = this.#heardAt + mostMs - this.#options.clock.now()
-      // The time of day may have jumped back.
+      // The system clock may have been set back.
       if (leftMs > 0) this.#watchSilence(Math.min(leftMs, this.#beatMs))
       else this.#cut(CUT, this.#isHeard ? `nothing came from the node for ${this.#beatMs / 1_000} s` : SILENT)
     })
@@ -229,7 +232,7 @@ class WebSocketTransport implements Transport {
     this.#events.closed(code, error)
   }
 
-  /** False: it was over before. */
+  /** Returns false if the connection was over already. */
   #finish(): boolean {
     if (this.#state === 'over') return false
     this.#state = 'over'
@@ -238,14 +241,17 @@ class WebSocketTransport implements Transport {
   }
 }
 
-/** No WebSocket could be opened. `why`: as far as the platform tells, else ''; `cause`: its own error, if any. */
+/**
+ * The error for a WebSocket that could not be opened. `why` is the platform's reason, or ''. `cause` is its error, if
+ * any.
+ */
 export function openFailure(endpoint: string, why: string, cause: unknown): PeerageError {
   const { origin, pathname } = new URL(endpoint)
   const text = `no WebSocket to ${origin}${pathname} could be opened: ${why || UNTOLD}`
   return new PeerageError('unreachable', text, cause === undefined ? {} : { cause })
 }
 
-/** Number() throws for some of what JSON can hold. */
+/** Number() throws for some JSON values. */
 function numberOf(value: unknown): number {
   return typeof value === 'number' ? value : NaN
 }
@@ -258,7 +264,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** A CONNECT_ERROR's data; undefined: no node of ours said it, so it counts as a cut. */
+/** The data of a CONNECT_ERROR. Undefined if it is not from a node of ours; the connection then counts as cut. */
 function readRefusal(text: string): ProtocolError | undefined {
   const packet = parse(text)
   const data = isObject(packet) ? packet['data'] : undefined

@@ -161,7 +161,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       'log.level (PEERAGE_LOG_LEVEL): must be one of trace, debug, info, warn, error, silent; it is "loud"',
     ],
     ['redis.url', 'http://h', /^redis\.url \(PEERAGE_REDIS\): scheme must be one of redis/],
-    ['redis.prefix', '{pg}', /^redis\.prefix \(PEERAGE_REDIS_PREFIX\): must not hold/],
+    ['redis.prefix', '{pg}', /^redis\.prefix \(PEERAGE_REDIS_PREFIX\): must not contain/],
     ['times.beatMs', '0', /^times\.beatMs \(PEERAGE_TIMES_BEAT_MS\): must be a whole number from 1/],
     ['admin.port', '9000', 'admin.port (PEERAGE_ADMIN_PORT): must differ from port (9000)'],
     ['access.key', 'short', 'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters'],

@@ -1,9 +1,4 @@
 // What tests of several packages need of the inside of this one. Not published.
-export { NativeConnection, type NativeHost } from '../gateway/native/connection.js'
-export { NativeFrames } from '../gateway/native/frames.js'
-export { OwnedWebSocket, WebSocketConnection } from '../gateway/shared/connection.js'
-export { FrameWriter } from '../gateway/shared/frame-writer.js'
-export { Limits } from '../gateway/shared/limits.js'
 export { nodeDefinition } from '../config/check.js'
 export { resolve } from '../config/load.js'
 export { type Config, configSchema } from '../config/schema.js'

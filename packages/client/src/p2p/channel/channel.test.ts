@@ -9,11 +9,11 @@ afterEach(() => controllers.close())
 
 const CHUNK_BYTES = 64 * 1024
 const FILE_BYTES = 50 * 1024 * 1024
-/** What `send` lets pile up, and one more chunk. */
+/** The most bytes that `send` buffers: it waits above 1 MiB, so one more chunk may be added to that. */
 const BUFFERED_MOST = 1024 * 1024 + CHUNK_BYTES
 
 describe('send', () => {
-  it('[PP19] carries 50 MB unchanged, and never has more than its bound buffered', async () => {
+  it('[PP19] carries 50 MiB unchanged, and never buffers more than its bound', async () => {
     const PeerConnection = await loadNodeDataChannel()
     const streams: RTCDataChannel[] = []
     class Watched extends PeerConnection {
@@ -52,7 +52,7 @@ describe('send', () => {
     expect(most).toBeLessThanOrEqual(BUFFERED_MOST)
   }, 60_000)
 
-  it('[PP19] keeps the order of those who do not wait for each other', async () => {
+  it('[PP19] keeps the order of calls that do not wait for each other', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -72,7 +72,7 @@ describe('send', () => {
     expect(heard).toEqual(Array.from({ length: 100 }, (_, i) => i))
   })
 
-  it('gives up what waits when aborted, and only that', async () => {
+  it('drops only the waiting message whose signal aborts', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -92,7 +92,7 @@ describe('send', () => {
     expect(await last).toBe('after')
   })
 
-  it('refuses what is larger than a message may be, and stays open', async () => {
+  it('refuses a message that is too large, and the channel stays open', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     controllers.make(tier, 'bob')
@@ -102,7 +102,7 @@ describe('send', () => {
     expect(channel.state).toBe('open')
   })
 
-  it('fails for those who wait when the channel ends', async () => {
+  it('rejects the waiting calls when the channel ends', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -121,7 +121,7 @@ describe('send', () => {
       })
   })
 
-  it('[PP20] closes rather than keep without bound what nobody listens for', async () => {
+  it('[PP20] closes the channel when too much arrives while nobody listens', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')
@@ -132,7 +132,7 @@ describe('send', () => {
     expect(await end).toContain('nobody listens')
   })
 
-  it('[PP20] counts empty messages that nobody listens for, too', async () => {
+  it('[PP20] closes the channel when too many empty messages arrive while nobody listens', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bob = controllers.make(tier, 'bob')

@@ -1,6 +1,6 @@
 import type { Name } from '@peerage/protocol'
 import { utf8Length } from '@peerage/protocol'
-import type { Stay } from '../../delivery/signaling.js'
+import type { Holder } from '../../delivery/signaling.js'
 import { abortError, onAbort } from '../../lib/abort.js'
 import { aSignal, channelData, check, checkOptions } from '../../lib/check.js'
 import type { Timer } from '../../lib/clock.js'
@@ -11,61 +11,80 @@ import type { P2PContext, Terms } from '../options.js'
 import { Frames, readPath } from './streams.js'
 import type { ChannelPath, Stream, StreamData } from './streams.js'
 
-/** What a channel carries: text or bytes. */
+/** What `send` of a channel accepts: text or bytes. */
 export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 
+/** The events of a channel. Each value is the list of arguments of the event's listeners. */
 export interface ChannelEvents {
-  /** Text, or bytes, as the other side sent it. */
-  message: [data: StreamData]
-  /** The last event; the reason is for people. */
+  /** A message of the other peer: a string if it sent text, a Uint8Array if it sent bytes. */
+  message: [data: string | Uint8Array<ArrayBuffer>]
+  /** The channel has closed; no event follows. The reason is text for people. */
   close: [reason: string]
 }
 
-/** A channel's state at one moment. Times are milliseconds since the epoch. */
+/** What `channel.info` tells: the path of a channel, and its counts. Times are in milliseconds since 1970. */
 export interface ChannelInfo extends ChannelPath {
+  /** The name of the other peer. */
   peer: Name
+  /** The label of the channel. */
   label: string
+  /** When it opened. */
   openedAt: number
+  /** When the last message was sent or received. Undefined: none was yet. */
   lastMessageAt: number | undefined
+  /** How many messages this peer has sent. */
   messagesSent: number
+  /** How many messages this peer has received. */
   messagesReceived: number
 }
 
 const CHANNEL_EVENTS = { message: true, close: true } as const
 
-/** `done` without an error: it was taken. */
+/** A message that waits for room. `done` without an error: the stream has accepted it. */
 type Waiting = { data: StreamData; done: (error?: unknown) => void }
 
-/** What arrives before anyone listens is kept up to this; beyond it the channel closes rather than lose a part. */
-const UNHEARD_BYTES_MAX = 4 * 1024 * 1024
-/** What a message costs beside its content: empty ones are bounded, too. */
+/** How much the channel keeps while nobody listens. With more it closes, because it must not lose messages (PP20). */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024
+/** What each unread message counts beside its content, so that empty messages are bounded, too. */
 const MESSAGE_BYTES = 128
-/** How long a closing channel waits for the next message to leave or to come. */
+/** How long a closing channel waits for the next message to leave or to arrive (PP18). */
 const CLOSE_MS = 10_000
-/** Where nothing has moved for longer than that, the other side answers a goodbye within this, or it is gone. */
+/** How long it waits at least for the other side's goodbye, however long ago the last message was (PP18). */
 const ANSWER_MS = 2_000
-/** No UTF-16 unit takes more in UTF-8. */
+/** A UTF-16 code unit takes at most this many bytes in UTF-8. */
 const UNIT_BYTES_MAX = 3
 
 const ANOTHER = '`peer.p2p.connect` opens another'
 
-/** What an open channel is made of. */
+/** What a channel is made from. */
 export interface OpenChannelOptions {
-  to: Stay
+  to: Holder
   terms: Terms
   handshake: Handshake
   opened: Opened
   context: Pick<P2PContext, 'clock' | 'carriers' | 'onError'>
 }
 
-/** An open data channel to one peer. */
+/**
+ * An open channel (a WebRTC data channel) to one peer. Messages go directly from peer to peer, or through a TURN server;
+ * they do not pass a Peerage node.
+ * @example
+ * const channel = await peer.p2p.connect('bob')
+ * channel.on('message', (data) => console.log(data))
+ * channel.on('close', (reason) => console.log(`closed: ${reason}`))
+ * await channel.send('hello')
+ * await channel.close()
+ */
 export class Channel {
+  /** The name of the other peer. */
   readonly peer: Name
+  /** The label, which tells several channels to one peer apart. */
   readonly label: string
-  /** False: later messages may overtake earlier ones. */
+  /** False: a later message may arrive before an earlier one. */
   readonly ordered: boolean
-  /** False: a message that is lost too often is given up. */
+  /** False: a message that was sent `maxRetransmits` times again is given up. */
   readonly reliable: boolean
+  /** When it opened, in milliseconds since 1970. */
   readonly openedAt: number
   readonly #options: OpenChannelOptions
   readonly #stream: Stream
@@ -73,21 +92,23 @@ export class Channel {
   readonly #messageBytesMax: number
   readonly #events: Emitter<ChannelEvents>
   readonly #waiting: Waiting[] = []
-  #unheard: StreamData[] = []
-  #unheardBytes = 0
+  /** Messages that arrived while nobody listened. */
+  #unread: StreamData[] = []
+  #unreadBytes = 0
   #sent = 0
   #received = 0
   #lastMessageAt: number | undefined
-  /** With so many messages received, the other side is through: known from its goodbye on. */
+  /** How many messages the other side sent in all. Its goodbye tells it. */
   #expected: number | undefined
   #saidBye = false
   #drained: () => void = () => undefined
-  /** Runs while this side waits for what the other still has to take or to send. */
+  /** Runs while the channel is closing. */
   #limit: Timer | undefined
   #state: 'open' | 'closing' | 'closed' = 'open'
   #resolveOver: () => void = () => undefined
   readonly #over = new Promise<void>((resolve) => (this.#resolveOver = resolve))
 
+  /** @internal `peer.p2p` makes channels. */
   constructor(options: OpenChannelOptions) {
     const { to, terms, handshake, opened, context } = options
     this.peer = to.name
@@ -109,33 +130,43 @@ export class Channel {
     )
   }
 
+  /** `closing`: `close` was called here, and the other peer has not received everything yet. */
   get state(): 'open' | 'closing' | 'closed' {
     return this.#state
   }
 
-  /** True from the moment that either side wants it closed. */
+  /** True as soon as either side has begun to close the channel. */
   get isEnding(): boolean {
     return this.#state !== 'open' || this.#expected !== undefined
   }
 
-  /** True while `send` would have to wait. */
+  /** True while `send` would wait, because more than 1 MiB has not left this machine yet. */
   get busy(): boolean {
     return this.#waiting.length > 0 || this.#stream.isFull
   }
 
-  /** Messages that came before the first listener are handed to it soon. Returns the way to stop listening. */
+  /**
+   * Calls `listener` at each `event`. Returns a function that stops that. Messages that arrived before the first
+   * `message` listener are kept, up to 4 MiB, and given to it after `on` has returned (SPEC.md, PP20). An error that a
+   * listener throws becomes the `error` event of the peer.
+   * @throws TypeError for an event that does not exist
+   */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {
     const stop = this.#events.on(event, listener)
-    // Not before the listener's owner has the way to stop.
+    // Later, so that the caller has the function that stops before the listener runs.
     if (event === 'message') queueMicrotask(() => this.#drain())
     return stop
   }
 
   /**
-   * Resolves when the channel has room for it and took it; messages keep their order.
-   * @throws a PeerageError: `closed` when the channel is not open, or ends before it has room; `too-large` over what the
-   * other side's WebRTC stack takes (64 KiB to 256 KiB), which leaves the channel open; the signal's reason when aborted;
-   * a TypeError for what is neither text nor bytes
+   * Sends one message. Resolves when the WebRTC stack has accepted it, not when the other peer has received it; waits
+   * while more than 1 MiB is buffered (SPEC.md, PP19). Messages are sent in the order of the calls. Do not change the
+   * bytes before it resolves.
+   * @throws PeerageError `closed` if the channel is not open, or ends before the message was accepted
+   * @throws PeerageError `too-large` if the message is larger than one of the two WebRTC stacks carries (64 KiB to 256 KiB
+   * with most stacks; SPEC.md, PP33). The channel stays open.
+   * @throws the reason of `options.signal` when it aborts before the message was accepted
+   * @throws TypeError if `data` is neither text nor bytes
    */
   async send(data: ChannelData, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     check('data', data, channelData)
@@ -162,7 +193,11 @@ export class Channel {
     })
   }
 
-  /** Which way it goes and how it fares, measured now. */
+  /**
+   * Measures the path of the channel now, and returns it with the counts of messages.
+   * @example
+   * const { path, rttMs } = await channel.info()
+   */
   async info(): Promise<ChannelInfo> {
     const { connection, hosts } = this.#options.opened.negotiation
     return {
@@ -177,13 +212,14 @@ export class Channel {
   }
 
   /**
-   * Takes no more, waits until the other side has what was sent, then closes. A stream's own close is not enough:
-   * implementations drop what is under way (RFC 8831 §6.7 only asks for it to be sent). Neither side opens the channel
-   * again by itself.
+   * Closes the channel. `send` rejects from now on; messages sent before still arrive. Resolves when the other peer has
+   * received them all, or when none has left for 10 s (SPEC.md, PP18). Neither side's SDK reopens the channel (PP34).
+   * Calling it again is allowed.
    */
   async close(): Promise<void> {
-    // Also where its path was lost: the application does not want it back.
-    if (this.#state !== 'closing') this.#options.handshake.unwanted()
+    // We say goodbye, because stacks that close a stream drop messages that wait (RFC 8831 §6.7 only asks to send them).
+    // A channel whose path was lost is marked too, so that the SDK does not reopen it.
+    if (this.#state !== 'closing') this.#options.handshake.markClosed()
     if (this.#state === 'open') {
       this.#state = 'closing'
       if (this.#waiting.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
@@ -193,16 +229,19 @@ export class Channel {
     return this.#over
   }
 
-  /** The other side closes, after this many messages. */
+  /** The other side has said goodbye. It sent this many messages in all. */
   #closing(messages: number): void {
     if (this.#state === 'closed') return
-    // Of an unreliable channel some may never come. What is no number is none.
+    // On an unreliable channel some messages may never arrive. If the other side sent no number, we wait for none.
     this.#expected = this.reliable && messages > 0 ? messages : 0
-    this.#options.handshake.unwanted()
+    this.#options.handshake.markClosed()
     this.#limitWait('closed by the other peer')
   }
 
-  /** The connection has ended: called once by the P2P controller. `lost`: by itself, so nobody is to hear a goodbye. */
+  /**
+   * The connection has ended. The P2P controller calls this once. `lost`: its path was lost, so no goodbye is sent.
+   * @internal
+   */
   finish(reason: string, lost: boolean): void {
     const why = this.#state === 'closing' ? 'closed here' : reason
     this.#state = 'closed'
@@ -217,13 +256,13 @@ export class Channel {
     this.#resolveOver()
   }
 
-  /** What was sent may be a lot for this path: it has time while some of it leaves or comes. */
+  /** Ends a closing channel when nothing has left or arrived for a while. A slow path gets as long as it moves data. */
   #limitWait(reason: string): void {
     if (this.#state === 'closed') return
     const { handshake, context } = this.#options
     const progress = (): number => this.#received - this.#stream.bufferedAmount
     const before = progress()
-    // What a stack took last may be under way for a while, though its buffer is empty.
+    // The last message may still be in transit although the buffer is empty.
     const idleMs = context.clock.now() - (this.#lastMessageAt ?? -Infinity)
     const isMoving = this.#expected !== undefined || this.#stream.bufferedAmount > 0
     const waitMs = isMoving ? CLOSE_MS : Math.min(CLOSE_MS, Math.max(ANSWER_MS, CLOSE_MS - idleMs))
@@ -269,24 +308,24 @@ export class Channel {
     if (this.#state === 'closed') return
     this.#received++
     this.#lastMessageAt = this.#options.context.clock.now()
-    this.#unheard.push(data)
-    this.#unheardBytes += data.length + MESSAGE_BYTES
+    this.#unread.push(data)
+    this.#unreadBytes += data.length + MESSAGE_BYTES
     this.#drain()
-    if (this.#unheardBytes > UNHEARD_BYTES_MAX)
-      this.#options.handshake.close('nobody listens for its messages')
+    if (this.#unreadBytes > UNREAD_BYTES_MAX)
+      this.#options.handshake.close('nobody listens for the messages of this channel')
     this.#endWhenComplete()
   }
 
   #drain(): void {
     while (this.#events.has('message')) {
-      const data = this.#unheard.shift()
+      const data = this.#unread.shift()
       if (data === undefined) return
-      this.#unheardBytes -= data.length + MESSAGE_BYTES
+      this.#unreadBytes -= data.length + MESSAGE_BYTES
       this.#events.emit('message', data)
     }
   }
 
-  /** Goodbye was heard, everything before it too, and this side has nothing left to say. */
+  /** Ends when the other side has said goodbye, all its messages are here, and this side has none left to send. */
   #endWhenComplete(): void {
     if (this.#state !== 'open' && !this.#saidBye) return
     if (this.#expected !== undefined && this.#received >= this.#expected)

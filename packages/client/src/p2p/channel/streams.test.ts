@@ -7,7 +7,7 @@ import { FakeStream, rtcStreamOf } from '../../testing/fake-connection.js'
 
 const MIB = 1024 * 1024
 
-/** A stream and the channel of the stack under it, and what is heard of it. */
+/** A stream, the fake RTCDataChannel under it, and a record of what it reports. */
 class Side {
   readonly clock = new FakeClock()
   readonly channel = new FakeStream()
@@ -38,7 +38,7 @@ describe('a stream', () => {
   }
   afterEach(() => expect(clocks.splice(0).map(({ pending }) => pending)).toEqual([0]))
 
-  it('[PP20] hands over what came early once somebody listens, in its place', async () => {
+  it('[PP20] delivers messages that arrived before anyone listened, in order', async () => {
     const side = make()
     side.channel.hear('early')
     side.listen()
@@ -49,7 +49,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['early', 'later', 'last'])
   })
 
-  it('[PP35] makes the same of what each stack hands over, in its order', async () => {
+  it('[PP35] delivers the same data for each type in which stacks deliver it, in order', async () => {
     const side = make().listen()
     await settled()
     const bytes = new Uint8Array([0, 1, 2, 3])
@@ -57,7 +57,7 @@ describe('a stream', () => {
     side.channel.hear('text')
     side.channel.hear(bytes.buffer)
     side.channel.hear(pool.subarray(1, 3))
-    // The stack takes its memory back.
+    // The stack uses its memory again.
     pool.fill(0)
     side.channel.hear(new Blob([bytes]))
     side.channel.hear('after the blob')
@@ -65,7 +65,7 @@ describe('a stream', () => {
     expect(side.heard).toEqual(['text', bytes, new Uint8Array([7, 8]), bytes, 'after the blob'])
   })
 
-  it('[PP35] is looked at where its stack never fires bufferedamountlow, but only while something waits', async () => {
+  it('[PP35] polls a stack that never fires bufferedamountlow, but only while a sender waits', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     await side.clock.advance(1_000)
@@ -78,7 +78,7 @@ describe('a stream', () => {
     expect(side.rooms).toBe(1)
   })
 
-  it('[PP19] has room at the event of a stack that fires it', async () => {
+  it('[PP19] reports room when its stack fires bufferedamountlow', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     side.stream.awaitRoom()
@@ -87,7 +87,7 @@ describe('a stream', () => {
     expect(side.rooms).toBe(1)
   })
 
-  it('[PP35] stalls when nothing leaves it for a minute, however slowly something left before', async () => {
+  it('[PP35] reports a stall after a minute in which nothing leaves, but not while data leaves slowly', async () => {
     const side = make().listen()
     side.channel.bufferedAmount = 2 * MIB
     side.stream.awaitRoom()
@@ -101,7 +101,7 @@ describe('a stream', () => {
   })
 })
 
-it('[PP35] are open together although one of them was so before anyone listened', () => {
+it('[PP35] two streams report that both are open, although one opened before anyone listened', () => {
   const clock = new FakeClock()
   const channels = [new FakeStream(), new FakeStream()]
   const [data, frames] = channels.map((channel) => new Stream(rtcStreamOf(channel), clock))

@@ -1,42 +1,46 @@
 import { isObject } from '@peerage/protocol'
-import type { Carrier, Stay } from '../../delivery/signaling.js'
+import type { Carrier, Holder } from '../../delivery/signaling.js'
 import type { Clock, Timer } from '../../lib/clock.js'
 import type { P2PContext, Terms } from '../options.js'
 
-// What goes over a connection: its two streams, and the path that they take. WebRTC stacks differ in both, and nobody
-// else needs to know.
+// The two streams of a connection, and the path that they take. WebRTC stacks differ in both; this file hides that.
 
-/** What a stream carries: text, or bytes that are the receiver's own. */
+/** Text, or bytes in memory that nobody else uses. */
 export type StreamData = string | Uint8Array<ArrayBuffer>
 
-/** Above this, more must wait: enough to keep a fast path busy, small beside what a browser buffers (16 MiB). */
+/**
+ * Above this many buffered bytes a sender must wait (PP19). That keeps a fast path busy, and is small compared with the
+ * 16 MiB that a browser buffers.
+ */
 const FULL_BYTES = 1024 * 1024
-/** At this there is room again. */
+/** At this many buffered bytes, senders may go on. */
 const ROOM_BYTES = 256 * 1024
-/** `@roamhq/wrtc` never fires `bufferedamountlow`. So often a stream is looked at while something waits for it. */
-const LOOK_MS = 20
-/** When nothing has left the buffer for so long, nothing will: a message of 256 KiB leaves a 56 kbit/s modem in 40 s. */
+/** How often we read the buffered amount while a sender waits, because `@roamhq/wrtc` never fires `bufferedamountlow`. */
+const POLL_MS = 20
+/**
+ * If nothing has left the buffer for this long, the path is lost. A message of 256 KiB takes 40 s over a 56 kbit/s modem.
+ */
 const STALL_MS = 60_000
 
 export interface StreamEvents {
   onOpen: () => void
   onClose: () => void
-  /** It takes nothing any more, though something waits. */
+  /** A sender waits, and nothing has left the buffer for STALL_MS. */
   onStall: () => void
 }
 
-/** One data channel, with the differences between WebRTC stacks evened out. */
+/** One RTCDataChannel that behaves the same with every WebRTC stack. */
 export class Stream {
   readonly #channel: RTCDataChannel
   readonly #clock: Clock
   #onRoom: () => void = () => undefined
   #onStall: () => void = () => undefined
-  /** What came before anyone listened. */
+  /** Messages that arrived before `listen` was called. */
   #early: StreamData[] = []
-  #hear: (data: StreamData) => void = (data) => this.#early.push(data)
-  /** Set by the first Blob: its bytes come later, and what follows it waits. */
+  #onData: (data: StreamData) => void = (data) => this.#early.push(data)
+  /** Set by the first Blob. Its bytes must be read first, and later messages wait for that. */
   #reading: Promise<void> | undefined
-  /** Runs while something waits for room. */
+  /** Runs while a sender waits for room. */
   #timer: Timer | undefined
   #buffered = 0
   #stalledMs = 0
@@ -46,7 +50,7 @@ export class Stream {
     this.#clock = clock
     channel.binaryType = 'arraybuffer'
     channel.bufferedAmountLowThreshold = ROOM_BYTES
-    channel.addEventListener('bufferedamountlow', () => this.#look(0))
+    channel.addEventListener('bufferedamountlow', () => this.#poll(0))
     channel.addEventListener('message', ({ data }: MessageEvent<unknown>) => this.#receive(data))
   }
 
@@ -54,17 +58,17 @@ export class Stream {
     return this.#channel.readyState === 'open'
   }
 
-  /** Bytes that `send` took and that have not left. */
+  /** How many bytes `send` accepted that have not left this machine. */
   get bufferedAmount(): number {
     return this.#channel.bufferedAmount
   }
 
-  /** Whether it holds so much already that more must wait. */
+  /** Whether so much is buffered that a sender must wait. */
   get isFull(): boolean {
     return this.#channel.bufferedAmount > FULL_BYTES
   }
 
-  /** A stack may tell of an end twice, or not at all. */
+  /** `onClose` may be called twice, or never, because stacks differ in how often they fire `close`. */
   watch({ onOpen, onClose, onStall }: StreamEvents): void {
     this.#onStall = onStall
     this.#channel.addEventListener('open', onOpen)
@@ -72,50 +76,53 @@ export class Stream {
       this.stop()
       onClose()
     })
-    // Where a stack has opened it before anyone could listen for that.
+    // Some stacks open it before we can listen for the event.
     if (this.isOpen) onOpen()
   }
 
-  /** `hear` gets what came before this call as well, soon after it; `onRoom` follows `awaitRoom`. */
-  listen(hear: (data: StreamData) => void, onRoom: () => void): void {
+  /**
+   * Calls `onData` for each message, also for those that arrived before this call, but not before this call has returned.
+   * Calls `onRoom` after `awaitRoom`.
+   */
+  listen(onData: (data: StreamData) => void, onRoom: () => void): void {
     this.#onRoom = onRoom
     queueMicrotask(() => {
-      this.#hear = hear
-      for (const data of this.#early.splice(0)) hear(data)
+      this.#onData = onData
+      for (const data of this.#early.splice(0)) onData(data)
     })
   }
 
-  /** @throws where the stack does: it is not open, or the message is too large */
+  /** @throws if the stack throws: the stream is not open, or the message is too large */
   send(data: StreamData): void {
-    // No overload takes the union.
+    // The overloads of `send` take a string or bytes, but not the union of both.
     this.#channel.send(data as string)
   }
 
-  /** Has `onRoom` called once there is room. */
+  /** Calls `onRoom` once, as soon as there is room. */
   awaitRoom(): void {
     if (this.#timer) return
     this.#buffered = this.bufferedAmount
     this.#stalledMs = 0
-    this.#lookLater()
+    this.#pollLater()
   }
 
-  #lookLater(): void {
-    this.#timer = this.#clock.after(LOOK_MS, () => this.#look(LOOK_MS))
+  #pollLater(): void {
+    this.#timer = this.#clock.after(POLL_MS, () => this.#poll(POLL_MS))
   }
 
-  #look(passedMs: number): void {
+  #poll(passedMs: number): void {
     if (!this.#timer) return
     this.stop()
     const buffered = this.bufferedAmount
     if (buffered <= ROOM_BYTES) return this.#onRoom()
-    // Counted in looks: the clock of a machine that slept has gone on, the stream has not.
+    // We count polls rather than elapsed time, because while the machine slept its clock went on but the stream did not.
     this.#stalledMs = buffered === this.#buffered ? this.#stalledMs + passedMs : 0
     this.#buffered = buffered
     if (this.#stalledMs >= STALL_MS) this.#onStall()
-    else this.#lookLater()
+    else this.#pollLater()
   }
 
-  /** Nobody waits for room any more. */
+  /** Stops waiting for room. */
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined
@@ -123,21 +130,21 @@ export class Stream {
 
   #receive(data: unknown): void {
     const isBlob = typeof Blob !== 'undefined' && data instanceof Blob
-    if (!isBlob && !this.#reading) return this.#hear(dataOf(data))
+    if (!isBlob && !this.#reading) return this.#onData(dataOf(data))
     this.#reading = Promise.resolve(this.#reading)
-      .then(async () => this.#hear(dataOf(isBlob ? await data.arrayBuffer() : data)))
+      .then(async () => this.#onData(dataOf(isBlob ? await data.arrayBuffer() : data)))
       .catch(() => this.#channel.close())
   }
 }
 
-/** Stacks hand over a string, an ArrayBuffer, perhaps of another realm, or a Buffer that may share its memory. */
+/** Stacks deliver a string, an ArrayBuffer (perhaps of another realm), or a Buffer, which may share its memory. */
 function dataOf(data: unknown): StreamData {
   if (typeof data === 'string') return data
   if (!ArrayBuffer.isView(data)) return new Uint8Array(data as ArrayBuffer)
   return new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
 }
 
-/** Application data and delivery frames each have their own stream (RFC 8832 §6: ids agreed beforehand). */
+/** The application's stream and the stream of delivery frames. Their ids are agreed beforehand (RFC 8832 §6). */
 export type Streams = { data: Stream; frames: Stream }
 
 export function makeStreams(connection: RTCPeerConnection, terms: Terms, clock: Clock): Streams {
@@ -148,7 +155,7 @@ export function makeStreams(connection: RTCPeerConnection, terms: Terms, clock: 
   return { frames: make('peerage', 0), data: make(label, 1, { ordered, ...lossy }) }
 }
 
-/** Both are open: once. What comes over one before that is heard after `onOpen`. */
+/** Calls `onOpen` once, when both streams are open. */
 export function watchStreams({ data, frames }: Streams, events: StreamEvents): void {
   let isOpen = false
   const onOpen = (): void => {
@@ -159,17 +166,17 @@ export function watchStreams({ data, frames }: Streams, events: StreamEvents): v
   for (const stream of [data, frames]) stream.watch({ ...events, onOpen })
 }
 
-/** The second stream of every connection: delivery's frames, and the last word about the first stream. */
+/** The stream of delivery frames (SPEC.md, PP18). It also carries the goodbye of the channel. */
 export class Frames {
   readonly #stream: Stream
   readonly #context: Pick<P2PContext, 'carriers' | 'onError'>
   readonly #detach: () => void
   #isClosed = false
 
-  /** `onBye` is called when the other side closes, with the number of messages it sent. */
+  /** Calls `onBye` when the other side says goodbye, with the number of messages that it sent on the channel. */
   constructor(
     context: Pick<P2PContext, 'carriers' | 'onError'>,
-    to: Stay,
+    to: Holder,
     stream: Stream,
     onBye: (messages: number) => void,
   ) {
@@ -177,7 +184,7 @@ export class Frames {
     this.#stream = stream
     const { carriers } = context
     const carrier: Carrier = { send: (frame) => this.#send(frame) }
-    const hear = (data: unknown): void => {
+    const receive = (data: unknown): void => {
       const frame: unknown = JSON.parse(String(data))
       if (isObject(frame) && frame['type'] === 'bye') onBye(Number(frame['messages']))
       else if (!this.#isClosed) carriers.receive(to, frame, carrier)
@@ -185,7 +192,7 @@ export class Frames {
     stream.listen(
       (data) => {
         try {
-          hear(data)
+          receive(data)
         } catch (error) {
           context.onError(error)
         }
@@ -195,12 +202,12 @@ export class Frames {
     this.#detach = carriers.attach(to, carrier)
   }
 
-  /** Goes out however much waits before it: it is said once. */
+  /** Sends the goodbye, even if the stream is full, because it is sent only once. */
   bye(messages: number): void {
     this.#put({ type: 'bye', messages })
   }
 
-  /** No longer a way for delivery; a goodbye is still heard. */
+  /** Stops carrying delivery frames. A goodbye of the other side is still received. */
   close(): void {
     this.#isClosed = true
     this.#stream.stop()
@@ -220,7 +227,7 @@ export class Frames {
       this.#stream.send(JSON.stringify(frame))
       return true
     } catch (error) {
-      // node-datachannel still says `open` for a moment when its stream has closed, and throws this.
+      // node-datachannel reports `open` for a moment after its stream has closed, and throws this error then.
       if (!/closed/i.test(String(error))) this.#context.onError(error)
       return false
     }
@@ -229,28 +236,34 @@ export class Frames {
 
 /** One end of the path that ICE selected (webrtc-stats, RTCIceCandidateStats). */
 export interface Endpoint {
+  /** The candidate type: `host`, `srflx` (reflexive), `prflx` (peer-reflexive) or `relay`. */
   type: string
-  /** Undefined where the browser hides it. */
+  /** The IP address or mDNS name. Undefined if the browser hides it. */
   address: string | undefined
+  /** The port. Undefined if the stack does not tell it. */
   port: number | undefined
+  /** `udp` or `tcp`. Undefined if the stack does not tell it. */
   protocol: string | undefined
 }
 
-/** How the bytes travel. */
+/** The network path of a channel, as the statistics of its WebRTC stack describe it. */
 export interface ChannelPath {
-  /** relayed: through a TURN server. */
+  /** `direct`, or `relayed` through a TURN server. */
   path: 'direct' | 'relayed'
+  /** This peer's end of the path. Undefined if the stack does not tell it. */
   local: Endpoint | undefined
+  /** The other peer's end of the path. Undefined if the stack does not tell it. */
   remote: Endpoint | undefined
-  /** Both ends speak from their own interface, so no NAT lies between them. */
+  /** True if both ends use an address of their own network interface, so that no NAT lies between them. */
   sameLan: boolean
+  /** The round-trip time in milliseconds. Undefined if the stack has not measured it. */
   rttMs: number | undefined
 }
 
 const PRIVATE_PATTERN =
   /^(10\.|127\.|169\.254\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd]|fe80:|::1$)|\.local$/i
 
-/** `hosts`: the addresses that the other side announced as its own. */
+/** Reads the path from a statistics report. `hosts`: the addresses in the other side's host candidates. */
 export function readPath(report: RTCStatsReport, hosts: ReadonlySet<string>): ChannelPath {
   const entries = new Map<string, Record<string, unknown>>()
   report.forEach((entry: { id: string }) => entries.set(entry.id, { ...entry }))
@@ -258,7 +271,7 @@ export function readPath(report: RTCStatsReport, hosts: ReadonlySet<string>): Ch
   const local = endpoint(entries.get(String(pair?.['localCandidateId'])))
   const remote = endpoint(entries.get(String(pair?.['remoteCandidateId'])))
   const rtt = pair?.['currentRoundTripTime']
-  // A peer-reflexive end is one whose checks came before its candidates; its address still tells where it is.
+  // A remote end is peer-reflexive if its check arrived before its candidate. Its address still tells where it is.
   const address = remote?.address ?? ''
   const isNear = remote?.type === 'host' || PRIVATE_PATTERN.test(address) || hosts.has(address)
   return {
@@ -275,7 +288,7 @@ function selectedPair(entries: Map<string, Record<string, unknown>>): Record<str
     if (entry['type'] === 'transport' && typeof entry['selectedCandidatePairId'] === 'string')
       return entries.get(entry['selectedCandidatePairId'])
   }
-  // Firefox has no transport entry and marks the pair instead.
+  // Firefox has no entry of type `transport`. It marks the selected pair instead.
   for (const entry of entries.values())
     if (entry['type'] === 'candidate-pair' && entry['selected'] === true) return entry
   return undefined
@@ -293,5 +306,5 @@ function endpoint(entry: Record<string, unknown> | undefined): Endpoint | undefi
   }
 }
 
-/** Not seen through a NAT by a server, nor lent by one. */
+/** Whether the address belongs to the machine itself, and not to a NAT or a TURN server. */
 const isOwn = (end: Endpoint | undefined): boolean => end?.type === 'host' || end?.type === 'prflx'

@@ -3,79 +3,78 @@ import { makeStreams, watchStreams } from '../channel/streams.js'
 import type { Streams } from '../channel/streams.js'
 import { stageTexts } from '../connect-error.js'
 import type { FailureStage } from '../connect-error.js'
-import type { Blank } from '../connections.js'
+import type { FreshConnection } from '../connections.js'
 import type { Terms } from '../options.js'
-import { Negotiation, Parting } from './negotiation.js'
+import { Negotiation, Goodbye } from './negotiation.js'
 import type { NegotiationOptions } from './negotiation.js'
 import { endTexts } from './signals.js'
 import type { EndReason, HandshakeSignal, Offer } from './signals.js'
 
 export interface HandshakeOptions extends NegotiationOptions {
-  /** Random, in every signal of this handshake: what belongs to an older one is told apart by it. */
+  /** A random id that every signal of this handshake carries, so that signals of older handshakes are recognized. */
   id: string
-  /** Resolves to a connection that has described nothing yet. Rejects when there is no WebRTC here. */
-  prepare: (terms: Terms) => Promise<Blank>
+  /** Resolves to a connection without a description. Rejects if there is no WebRTC here. */
+  prepare: (terms: Terms) => Promise<FreshConnection>
   onEvent: (event: HandshakeEvent) => void
 }
 
 export type HandshakeEvent =
   | Opened
   | HandshakeEnd
-  /** An application closes a channel that has ended already. */
-  | { type: 'unwanted' }
+  /** An application has closed a channel that had already ended. */
+  | { type: 'closed-for-good' }
 
-/** At most once, before the end. */
+/** The channel has opened. Happens at most once, before the end. */
 export interface Opened {
   type: 'open'
   negotiation: Negotiation
   streams: Streams
 }
 
-/** Once, whether it was open or not. */
+/** The handshake has ended. Happens once, whether the channel was open or not. */
 export interface HandshakeEnd {
   type: 'end'
   stage: FailureStage
   detail: string
-  /** It was open and its path was lost, and neither side wanted that: a new connection may bring it back. */
+  /** The channel was open and its path was lost, and neither side had closed it. A new connection may reopen it. */
   lost: boolean
-  /** Either application has closed the channel, or what this handshake was to bring back. */
-  final: boolean
+  /** Either side has closed the channel, or the lost channel that this handshake was to reopen. */
+  forGood: boolean
 }
 
 type State =
-  /** No connection yet: its turn, the application's answer, or WebRTC is waited for. */
+  /** There is no connection yet. The handshake waits for its turn, for the application's answer, or for WebRTC. */
   | { name: 'waiting' }
-  /** From the connection to the open streams. `timer` runs once ICE has connected. */
+  /** From the new connection to the open streams. `timer` runs once ICE has connected. */
   | { name: 'connecting'; negotiation: Negotiation; timer?: Timer }
   | Open
-  /** `parting`: somebody closed what was open, and its connection says goodbye. */
-  | { name: 'ended'; parting?: Parting }
+  /** `goodbye`: one side closed the open channel, and the connection stays open until both have said goodbye. */
+  | { name: 'ended'; goodbye?: Goodbye }
 
-/** `timer` runs while the path is silent, or another is looked for. */
+/** `timer` runs while the path is silent, or while ICE looks for another. */
 type Open = { name: 'open'; negotiation: Negotiation; timer?: Timer; isByeHeard: boolean }
 
-/** Candidates and descriptions across a whole connection, restarts included: more is an attack. */
+/** How many candidates and descriptions one connection accepts, ICE restarts included. More is an attack (PP2, PP4). */
 const REMOTE_MAX = 200
 /**
- * Connected, but no channel: a lost DTLS flight is sent again after 1 s and 3 s. What does not open after that (one in
- * six behind symmetric NATs on a loaded machine) opens on a fresh try.
+ * How long a channel may take to open after ICE has connected (PP11). DTLS sends a lost flight again after 1 s and 3 s. A
+ * channel that is not open then (one in six behind symmetric NATs on a loaded machine) opens on a second try.
  */
 const STUCK_MS = 4_000
-/** A path that is silent this long is looked for anew, long before ICE itself gives up after 15 to 30 s. */
+/** After this long without a reply we look for a new path. ICE itself gives up only after 15 to 30 s. */
 const SILENT_MS = 3_000
-/** A new path must be found within this, else the channel is closed. */
+/** How long ICE may look for a new path before the channel is closed. */
 const RECOVER_MS = 15_000
 
-/** One RTCPeerConnection from its first signal to its end. */
+/** One RTCPeerConnection, from its first signal to its end. */
 export class Handshake {
   readonly id: string
   readonly #options: HandshakeOptions
   #state: State = { name: 'waiting' }
   #isCaller = false
-  /** False once either application has closed the channel: then its end is no loss. */
-  #isWanted = true
+  #isClosedForGood = false
   #received = 0
-  /** Every step that waits for WebRTC runs after the one before it, so candidates cannot overtake descriptions. */
+  /** The steps that wait for WebRTC run one after another, so candidates cannot overtake descriptions. */
   #steps: Promise<void> = Promise.resolve()
 
   constructor(options: HandshakeOptions) {
@@ -87,11 +86,12 @@ export class Handshake {
     return this.#state.name === 'open'
   }
 
-  get isWanted(): boolean {
-    return this.#isWanted
+  /** True once either side has closed the channel on purpose. Then its end is not a loss. */
+  get isClosedForGood(): boolean {
+    return this.#isClosedForGood
   }
 
-  /** How far it has come. */
+  /** How far the handshake has come. */
   get stage(): FailureStage {
     const state = this.#state
     switch (state.name) {
@@ -109,7 +109,7 @@ export class Handshake {
     }
   }
 
-  /** The caller's first step, once it is its `turn`; false: nobody wants that any more. */
+  /** The caller's first step. It waits for `turn`, which resolves to false if no caller wants the channel any more. */
   offer(turn: () => Promise<boolean>): void {
     this.#isCaller = true
     this.#step(async () => {
@@ -121,27 +121,27 @@ export class Handshake {
     })
   }
 
-  /** The callee's first step, once it is known that there is no reason to refuse. */
+  /** The callee's first step. It waits until `refusal` tells whether to refuse the offer. */
   answer(offer: Offer, refusal: Promise<EndReason | undefined>): void {
     this.#step(async () => {
       const reason = await refusal
       if (reason !== undefined) return this.end('refused here', 'no-answer', reason)
       await this.#begin(async (negotiation, { connection, streams }) => {
         const answer = await negotiation.answer(offer)
-        // libdatachannel answers by itself, and a stream made before that would make it offer instead.
+        // libdatachannel makes the answer by itself. If a stream existed before that, it would make an offer instead.
         this.#watch(connection, streams)
         await negotiation.describe(answer)
       })
     })
   }
 
-  /** A later signal of this handshake. */
+  /** Takes a later signal of this handshake. */
   receive(signal: HandshakeSignal): void {
     if (signal.type === 'end') {
-      if (signal.reason === 'closed') this.#isWanted = false
+      if (signal.reason === 'closed') this.#isClosedForGood = true
       return this.#finish(this.stage, endTexts[signal.reason])
     }
-    // Counted before it waits for its turn: an application may take its time to accept.
+    // We count a signal on arrival, because while the application decides about a call, signals could pile up.
     this.#received += signal.type === 'candidates' ? Math.max(1, signal.candidates.length) : 1
     if (this.#received > REMOTE_MAX) return this.end('too many candidates', 'ice')
     this.#step(async () => {
@@ -149,74 +149,75 @@ export class Handshake {
     })
   }
 
-  /** Looks for a new path now, where the platform can; else the connection ends, so that a new one can be made. */
+  /** Restarts ICE to find a new path. If one side cannot do that, ends the handshake, so that the caller calls again. */
   recover(): void {
     const state = this.#state
     if (state.name !== 'open' || isConnected(state)) return
     if (!state.negotiation.canRestart) return this.end('the path was lost', 'ice')
     this.#limit(state, RECOVER_MS, () => {
-      if (!isConnected(state)) this.end('the path was lost and no other found', 'ice')
+      if (!isConnected(state)) this.end('the path was lost, and no other was found', 'ice')
     })
     this.#step(() => state.negotiation.restart())
   }
 
-  /** Ends it from this side, and tells the other. Without a detail, it has come no further in time. */
+  /** Ends the handshake from this side, and tells the other side. The default detail is the text of the stage. */
   end(detail?: string, stage: FailureStage = this.stage, reason: EndReason = 'ended'): void {
     const state = this.#state
     if (state.name === 'ended') return
     const told =
       stage === 'not-found'
         ? undefined
-        : this.#options.send({ type: 'end', reason: this.#isWanted ? reason : 'closed' })
+        : this.#options.send({ type: 'end', reason: this.#isClosedForGood ? 'closed' : reason })
     const isOpen = state.name === 'open'
-    // A closing connection says goodbye where it still can. Heard before the signal, that would pass for the other
-    // application's wish, and nobody would look for a new path.
+    // When a connection closes, its stack tells the other side if it still can. So we close it after the signal has
+    // arrived: the other side must learn the reason from the signal, and look for a new path.
     if (isOpen) void told?.then(() => state.negotiation.connection.close())
     this.#finish(stage, detail ?? stageTexts[stage], isOpen)
   }
 
-  /** Either application closes the channel. */
-  unwanted(): void {
-    this.#isWanted = false
-    if (this.#isEnded) this.#options.onEvent({ type: 'unwanted' })
+  /** Notes that either application is closing the channel. */
+  markClosed(): void {
+    this.#isClosedForGood = true
+    if (this.#isEnded) this.#options.onEvent({ type: 'closed-for-good' })
   }
 
-  /** The other side has said goodbye. */
+  /** Notes that the other side has said goodbye. */
   heardBye(): void {
     if (this.#state.name === 'open') this.#state.isByeHeard = true
-    if (this.#state.name === 'ended') this.#state.parting?.hear()
+    if (this.#state.name === 'ended') this.#state.goodbye?.heardBye()
   }
 
-  /** The channel is over, and nothing was lost. What was open says goodbye over its connection, which stays for that. */
-  close(detail: string): Parting | undefined {
+  /** Ends on purpose. If a channel was open, its connection stays open for the goodbye, which is returned. */
+  close(detail: string): Goodbye | undefined {
     const state = this.#state
-    this.#isWanted = false
+    this.#isClosedForGood = true
     const isOpen = state.name === 'open'
     this.#finish(isOpen ? 'ice' : this.stage, detail, isOpen)
     if (!isOpen) return undefined
     const tell = (): void => void this.#options.send({ type: 'end', reason: 'closed' })
     const { connection } = state.negotiation
-    const parting = new Parting(this.#options.clock, connection, state.isByeHeard, tell)
-    this.#state = { name: 'ended', parting }
-    return parting
+    const goodbye = new Goodbye(this.#options.clock, connection, state.isByeHeard, tell)
+    this.#state = { name: 'ended', goodbye }
+    return goodbye
   }
 
   get #isEnded(): boolean {
     return this.#state.name === 'ended'
   }
 
-  /** `isKept`: what becomes of the connection is another's matter. */
-  #finish(stage: FailureStage, detail: string, isKept = false): void {
+  /** `keepConnection`: the caller closes the connection later. */
+  #finish(stage: FailureStage, detail: string, keepConnection = false): void {
     const state = this.#state
     if (state.name === 'ended') return
     this.#state = { name: 'ended' }
     if (state.name !== 'waiting') {
       state.timer?.cancel()
       state.negotiation.close()
-      if (!isKept) state.negotiation.connection.close()
+      if (!keepConnection) state.negotiation.connection.close()
     }
-    const lost = state.name === 'open' && this.#isWanted
-    this.#options.onEvent({ type: 'end', stage, detail, lost, final: !this.#isWanted })
+    const forGood = this.#isClosedForGood
+    const lost = state.name === 'open' && !forGood
+    this.#options.onEvent({ type: 'end', stage, detail, lost, forGood })
   }
 
   #step(run: () => void | Promise<void>): void {
@@ -228,15 +229,15 @@ export class Handshake {
       })
   }
 
-  async #begin(first: (negotiation: Negotiation, blank: Blank) => Promise<void>): Promise<void> {
-    const blank = await this.#options.prepare(this.#options.terms)
-    const { connection } = blank
+  async #begin(first: (negotiation: Negotiation, fresh: FreshConnection) => Promise<void>): Promise<void> {
+    const fresh = await this.#options.prepare(this.#options.terms)
+    const { connection } = fresh
     if (this.#isEnded) return connection.close()
     const negotiation = new Negotiation(connection, this.#options)
     this.#state = { name: 'connecting', negotiation }
     connection.addEventListener('iceconnectionstatechange', () => this.#onStateChange(connection))
     connection.addEventListener('connectionstatechange', () => this.#onStateChange(connection))
-    await first(negotiation, blank)
+    await first(negotiation, fresh)
   }
 
   #watch(connection: RTCPeerConnection, ahead: Streams | undefined): void {
@@ -244,11 +245,11 @@ export class Handshake {
     watchStreams(streams, {
       onOpen: () => this.#onOpen(streams),
       onClose: () => this.#onClose(),
-      onStall: () => this.end('the path takes nothing any more', 'ice'),
+      onStall: () => this.end('the path stopped carrying data', 'ice'),
     })
   }
 
-  /** May come before setRemoteDescription has resolved: ICE and DTLS do not wait for that. */
+  /** The streams may open before setRemoteDescription resolves, because ICE and DTLS do not wait for that. */
   #onOpen(streams: Streams): void {
     if (this.#state.name !== 'connecting') return
     const { negotiation, timer } = this.#state
@@ -257,11 +258,11 @@ export class Handshake {
     this.#options.onEvent({ type: 'open', negotiation, streams })
   }
 
-  /** A stack has closed it. Who wants a channel closed says goodbye before: without that, its path was lost. */
+  /** The stack has closed a stream. An SDK says goodbye before it closes, so without a goodbye the path was lost. */
   #onClose(): void {
     const state = this.#state
-    if (state.name === 'ended') return state.parting?.close()
-    if (state.name === 'open' && this.#isWanted) return this.end('the path was lost', 'ice')
+    if (state.name === 'ended') return state.goodbye?.close()
+    if (state.name === 'open' && !this.#isClosedForGood) return this.end('the path was lost', 'ice')
     this.#finish(this.stage, 'closed by the other peer')
   }
 
@@ -274,14 +275,14 @@ export class Handshake {
         state.timer ??= this.#options.clock.after(STUCK_MS, () => this.end())
     }
     if (state.name !== 'open') return
-    // Not each stack closes the streams as well.
+    // Some stacks do not close the streams when the connection closes.
     if (connectionState === 'closed') this.#onClose()
     if (connectionState === 'failed') this.recover()
     if (connectionState === 'disconnected') this.#limit(state, SILENT_MS, () => this.recover())
     if (connectionState === 'connected') state.timer?.cancel()
   }
 
-  /** The path of what is open has so long. */
+  /** Calls `late` if the open channel's path is not back within `ms`. */
   #limit(state: Open, ms: number, late: () => void): void {
     state.timer?.cancel()
     state.timer = this.#options.clock.after(ms, late)

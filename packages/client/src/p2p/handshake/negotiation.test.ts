@@ -6,13 +6,13 @@ const REFLEXIVE = 'candidate:2 1 udp 1 203.0.113.7 5000 typ srflx raddr 192.0.2.
 const RELAYED = 'candidate:3 1 udp 1 198.51.100.3 5000 typ relay raddr 203.0.113.7 rport 5000'
 
 describe('own candidates', () => {
-  it('[PP15] are relayed ones alone with relayOnly, and those hide where they were asked from', () => {
+  it('[PP15] with relayOnly are only relayed ones, without the related address', () => {
     const own = new OwnCandidates(true)
     for (const line of [HOST, REFLEXIVE, RELAYED]) own.keep(line)
     expect(own.take()).toEqual(['candidate:3 1 udp 1 198.51.100.3 5000 typ relay raddr 0.0.0.0 rport 0'])
   })
 
-  it('[PP2] leave room for those that pass a NAT, and are 20 at most until ICE restarts', () => {
+  it('[PP2] are at most 20 until ICE restarts, of which at most 12 are host candidates', () => {
     const own = new OwnCandidates(false)
     for (let i = 0; i < 30; i++) own.keep(HOST)
     expect(own.take()).toHaveLength(12)
@@ -23,7 +23,7 @@ describe('own candidates', () => {
     expect(own.keep(RELAYED)).toBe(1)
   })
 
-  it('[PP2] are none that the other side would refuse', () => {
+  it('[PP2] are not sent if the other side would refuse them', () => {
     const own = new OwnCandidates(false)
     expect(own.keep('')).toBe(0)
     expect(own.keep(HOST.replace('192.0.2.2', 'name.example'))).toBe(0)

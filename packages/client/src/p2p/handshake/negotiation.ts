@@ -3,38 +3,38 @@ import type { Terms } from '../options.js'
 import type { HandshakeSignal, Offer } from './signals.js'
 import { CANDIDATES_MAX, answerTo, isCandidate, messageBytesMaxOf, ownDescription } from './signals.js'
 
-// What a handshake does over its connection: it negotiates as long as it lives, and parts from it with a goodbye.
+// What a handshake does with its connection: it negotiates as long as the connection is open, and ends it by a goodbye.
 
 export interface NegotiationOptions {
-  /** Who gives way when both offer at once: names are compared, so both sides know. */
+  /** True: this side is the polite peer, which gives way when both offer at once. Both sides compare the names. */
   polite: boolean
   terms: Terms
-  /** The handshake whose channel was lost, where this one is to bring it back. */
+  /** The id of the handshake whose channel was lost, if this handshake is to reopen the channel. */
   resumes?: string | undefined
   clock: Clock
-  /** Only candidates of a TURN server leave this peer. */
+  /** True: this peer sends relayed candidates only. */
   relayOnly: boolean
-  /** The caller's candidates wait for the answer, so that who refuses learns no address. */
+  /** True: the caller sends its candidates after the answer, so a peer that refuses learns no address. */
   holdCandidates: boolean
-  /** Resolves when the other side has it, or cannot have it. */
+  /** Resolves when the signal is delivered, or can no longer be. */
   send: (signal: HandshakeSignal) => Promise<void>
 }
 
-/** Perfect negotiation and trickle ICE over one connection. Whoever calls has one step done before the next. */
+/** Perfect negotiation and trickle ICE on one connection. The caller must await each step before it begins the next. */
 export class Negotiation {
   readonly connection: RTCPeerConnection
   readonly #options: NegotiationOptions
   readonly #own: OwnCandidates
-  /** The addresses that the other side announced as its own. */
+  /** The addresses in the other side's host candidates. */
   readonly hosts = new Set<string>()
-  /** Its candidates that came before the description they belong to; WebRTC refuses them until then. */
+  /** Remote candidates that came before the first remote description. WebRTC refuses candidates until then. */
   #early: string[] | undefined = []
-  /** Descriptions go first: what is found before the first one has left, waits. */
+  /** True once this side's first description was sent. Candidates wait for it. */
   #described = false
   #held: boolean
-  /** The last offer, whoever made it: an answer is read against it. */
+  /** The last offer of either side. The answer to it is compared with it. */
   #offer = ''
-  /** The last offer lost the glare: the candidates that follow it are for nothing. */
+  /** True: the other side's last offer lost the glare, so the candidates that follow it are ignored. */
   #ignores = false
   #theirRestart = false
   #messageBytesMax: number | undefined
@@ -48,23 +48,23 @@ export class Negotiation {
     connection.addEventListener('icecandidate', ({ candidate }) => this.#keep(candidate?.candidate))
   }
 
-  /** Whether a description of the other side has come. */
+  /** Whether a description of the other side has arrived. */
   get isAnswered(): boolean {
     return this.#messageBytesMax !== undefined
   }
 
-  /** Whether both sides can look for another path. */
+  /** Whether both sides can restart ICE. */
   get canRestart(): boolean {
     return this.#theirRestart && canRestart(this.connection)
   }
 
-  /** The largest message that both stacks carry; of this one's own bound, not each stack tells. */
+  /** The largest message that both stacks carry, in bytes. Some stacks do not tell their own bound. */
   get messageBytesMax(): number {
     const own = this.connection.sctp?.maxMessageSize
     return Math.min(this.#messageBytesMax ?? Infinity, typeof own === 'number' && own > 0 ? own : Infinity)
   }
 
-  /** On its way while this side sets it: both take their time. */
+  /** Sends a description of this side and sets it. Both take time, so they run at once. */
   async describe(description: RTCSessionDescriptionInit): Promise<void> {
     if (this.#closed) return
     const { terms, resumes, send } = this.#options
@@ -80,15 +80,15 @@ export class Negotiation {
     this.#flush()
   }
 
-  /** The first offer, of which this side is the callee; its answer is to be described. */
+  /** Accepts the first offer of the other side. Returns the answer, which the caller passes to `describe`. */
   async answer(offer: Offer): Promise<RTCSessionDescriptionInit> {
     this.#held = false
-    // WebRTC runs one after the other by itself, and loses no time in between.
+    // WebRTC queues the two operations itself, so calling both at once saves time.
     const [, answer] = await Promise.all([this.#accept(offer), this.connection.createAnswer()])
     return answer
   }
 
-  /** What comes after the first description of this side. */
+  /** Takes a signal that arrives after this side's first description. */
   async receive(signal: Exclude<HandshakeSignal, { type: 'end' }>): Promise<void> {
     const connection = this.connection
     if (signal.type === 'candidates') {
@@ -107,7 +107,7 @@ export class Negotiation {
     this.#flush()
   }
 
-  /** Looks for another path. */
+  /** Restarts ICE to find another path. */
   async restart(): Promise<void> {
     const connection = this.connection
     if (connection.signalingState !== 'stable') return
@@ -116,13 +116,13 @@ export class Negotiation {
     await this.describe(await connection.createOffer())
   }
 
-  /** Nothing more is said. */
+  /** From now on this side sends no signals. */
   close(): void {
     this.#closed = true
   }
 
   async #accept({ type, sdp, restart }: Extract<HandshakeSignal, { sdp: string }>): Promise<void> {
-    // At once: what fails from here on, resolved or not, was answered, and may be tried again.
+    // Set before the wait below. If the connection fails during it, the call counts as answered and is tried again.
     this.#messageBytesMax = messageBytesMaxOf(sdp)
     this.#theirRestart = restart
     if (type === 'offer') this.#offer = sdp
@@ -144,7 +144,7 @@ export class Negotiation {
     }
   }
 
-  /** Candidates found in one turn of the event loop travel together. */
+  /** Candidates found in one turn of the event loop are sent in one signal. */
   #keep(line: string | undefined): void {
     if (line === undefined || this.#closed) return
     if (this.#own.keep(line) === 1) this.#options.clock.after(0, () => this.#flush())
@@ -157,13 +157,13 @@ export class Negotiation {
   }
 }
 
-/** Browsers can; libdatachannel cannot. */
+/** Browsers can restart ICE; libdatachannel cannot. */
 const canRestart = (connection: RTCPeerConnection): boolean => typeof connection.restartIce === 'function'
 
-/** Host candidates beyond this would crowd out those that pass a NAT. */
+/** More host candidates would leave no room for the reflexive and relayed ones (PP2: at most 20 in a list). */
 const HOST_CANDIDATES_MAX = 12
 
-/** What this side found and the other may know, until it is sent. */
+/** The candidates of this side that the other side may know, until they are sent. */
 export class OwnCandidates {
   readonly #relayOnly: boolean
   #waiting: string[] = []
@@ -173,13 +173,13 @@ export class OwnCandidates {
     this.#relayOnly = relayOnly
   }
 
-  /** Keeps a candidate that may leave; how many wait now. */
+  /** Keeps a candidate that may be sent. Returns how many wait now, or 0 if it was not kept. */
   keep(line: string): number {
     const isRelay = line.includes(' typ relay')
     const most = line.includes(' typ host') ? HOST_CANDIDATES_MAX : CANDIDATES_MAX
-    const isWanted = isCandidate(line) && (isRelay || !this.#relayOnly)
-    if (!isWanted || this.#sent + this.#waiting.length >= most) return 0
-    // A relayed candidate names the address it was asked from (RFC 8839 §5.1), which is what relay-only hides.
+    const isAllowed = isCandidate(line) && (isRelay || !this.#relayOnly)
+    if (!isAllowed || this.#sent + this.#waiting.length >= most) return 0
+    // The `raddr` of a relayed candidate is this peer's own address (RFC 8839 §5.1), which relay-only must hide.
     return this.#waiting.push(isRelay ? line.replace(/ raddr \S+ rport \d+/, ' raddr 0.0.0.0 rport 0') : line)
   }
 
@@ -188,58 +188,57 @@ export class OwnCandidates {
     return this.#waiting.splice(0)
   }
 
-  /** ICE begins anew, and with it the count; what was not sent yet is of no use now. */
+  /** ICE restarts, so the count starts again. Candidates that were not sent yet are useless now. */
   restart(): void {
     this.#sent = 0
     this.#waiting = []
   }
 }
 
-/** The other side has said goodbye as well: what of ours was lost on the way is sent again within this. */
-const HEARD_MS = 500
-/** The other side says nothing: it takes what is under way, or it is gone. */
-const UNHEARD_MS = 2_000
+/** How long the connection stays open after both goodbyes, so that SCTP can send a lost packet of ours again. */
+const AFTER_BOTH_MS = 500
+/** How long we wait for the other side's goodbye. Then it is still busy receiving, or it is gone. */
+const WAIT_MS = 2_000
 
 /**
- * The last moments of a connection whose channel has ended. A stack's own close is not heard by every other one:
- * Chromium misses 1 in 8 of node-datachannel's, and werift's was heard after 24 s. So both sides say goodbye, and the
- * connection stays until that is through.
+ * Keeps the connection of an ended channel open until both sides have said goodbye. We do not rely on the stack's own
+ * close, because other stacks may miss it: Chromium misses 1 in 8 of node-datachannel's, and noticed werift's after 24 s.
  */
-export class Parting {
-  /** Resolves when the other side knows, or cannot be told over this connection. */
-  readonly heard: Promise<void>
+export class Goodbye {
+  /** Resolves when the other side knows of the end, or cannot be told over this connection. */
+  readonly done: Promise<void>
   readonly #clock: Clock
   readonly #connection: RTCPeerConnection
   #resolve: () => void = () => undefined
   #timer: Timer | undefined
 
-  /** `isHeard`: the other side has said goodbye. `tell`: it is to hear of the end on another way. */
+  /** `isHeard`: the other side has said goodbye already. `tell` tells it of the end through the nodes. */
   constructor(clock: Clock, connection: RTCPeerConnection, isHeard: boolean, tell: () => void) {
     this.#clock = clock
     this.#connection = connection
-    this.heard = new Promise((resolve) => (this.#resolve = resolve))
-    if (isHeard) this.hear()
+    this.done = new Promise((resolve) => (this.#resolve = resolve))
+    if (isHeard) this.heardBye()
     else this.#wait(tell)
   }
 
   #wait(tell: () => void): void {
     const isConnected = (): boolean => this.#connection.connectionState === 'connected'
-    // What cannot get through now may get there late.
+    // Without a path our goodbye may arrive late or never.
     if (!isConnected()) tell()
-    this.#timer = this.#clock.after(UNHEARD_MS, () => {
+    this.#timer = this.#clock.after(WAIT_MS, () => {
       if (isConnected()) tell()
       this.close()
     })
   }
 
-  /** The other side has said goodbye. */
-  hear(): void {
+  /** Notes that the other side has said goodbye. */
+  heardBye(): void {
     this.#resolve()
     this.#timer?.cancel()
-    this.#timer = this.#clock.after(HEARD_MS, () => this.close())
+    this.#timer = this.#clock.after(AFTER_BOTH_MS, () => this.close())
   }
 
-  /** No more time for a goodbye to get through. */
+  /** Closes the connection now, whether the goodbyes arrived or not. */
   close(): void {
     this.#timer?.cancel()
     this.#connection.close()

@@ -23,8 +23,8 @@ const BODY = [
 ]
 const SNAP = 'a=sctp-init:AQAAHgIDxEgAUAAA/////yIvFdnAAAAEgAgABoLA'
 
-describe('[PP29] a description that leaves', () => {
-  it('is made of whole lines, without candidates and without an address', () => {
+describe('[PP29] a description that is sent', () => {
+  it('has only whole lines, no candidates and no address', () => {
     const found = [
       ...SESSION,
       'm=application 61234 UDP/DTLS/SCTP webrtc-datachannel',
@@ -41,7 +41,7 @@ describe('[PP29] a description that leaves', () => {
     expect(ownDescription(undefined)).toBe('')
   })
 
-  it('stays refused where it is', () => {
+  it('keeps the port 0, which refuses the media section', () => {
     const refused = text('v=0', 'm=application 0 UDP/DTLS/SCTP webrtc-datachannel')
     expect(ownDescription(refused)).toBe(refused)
   })
@@ -59,7 +59,7 @@ describe('[PP29] an answer', () => {
     'a=setup:actpass',
   )
 
-  it('does not repeat what its stack does not speak', () => {
+  it('does not repeat attributes that its stack does not support', () => {
     const echo = text(
       ...SESSION,
       'a=x-session:1',
@@ -73,7 +73,7 @@ describe('[PP29] an answer', () => {
     expect(answerTo(offer, echo)).toBe(text(...SESSION, MEDIA, ...BODY, 'a=setup:active'))
   })
 
-  it('says what its stack speaks', () => {
+  it("keeps its stack's own attributes", () => {
     const spoken = text(
       ...SESSION,
       MEDIA,
@@ -83,9 +83,9 @@ describe('[PP29] an answer', () => {
       'a=setup:active',
     )
     expect(answerTo(offer, spoken)).toBe(spoken)
-    // By hand, a text's own choice is left to the other side, so both may be the same.
+    // In manual mode the other side's choice of the DTLS role may equal ours, so both descriptions may share that line.
     expect(answerTo(spoken, text(...BODY, 'a=setup:active'))).toContain('a=setup:active')
-    // And two peers of one process may share a certificate, as with werift.
+    // With werift, two peers of one process share a certificate.
     const certified = text(
       ...BODY,
       `a=fingerprint:sha-256 ${Array.from({ length: 32 }, () => 'AB').join(':')}`,
@@ -100,7 +100,7 @@ describe('[PP29] SNAP in the offer of a browser', () => {
 
   it('is not in the answer of node-datachannel, which copies the line', async () => {
     const Node = await nodePeerConnection()
-    /** As Chromium's origin trial offers it. */
+    /** Its offers are like those of Chromium's origin trial. */
     class Snap extends Node {
       override createOffer(...args: unknown[]): never
       override async createOffer(): Promise<RTCSessionDescriptionInit> {
@@ -123,7 +123,7 @@ describe('[PP29] SNAP in the offer of a browser', () => {
     expect(answer?.body).not.toContain('sctp-init')
   })
 
-  it('is taken out of an answer that repeats it, before WebRTC hears of it', async () => {
+  it('is removed from an answer that repeats it, before WebRTC gets the answer', async () => {
     const tier = new Rendezvous()
     const heard: string[] = []
     class Recorder extends (await nodePeerConnection()) {
@@ -158,7 +158,7 @@ describe('[PP29] SNAP in the offer of a browser', () => {
     )
     await alice?.connect('bob')
     await alice?.close()
-    // On a busy machine it may take two handshakes.
+    // On a busy machine there may be two handshakes.
     expect(heard).not.toEqual([])
     for (const sdp of heard) expect(sdp).not.toContain('sctp-init')
   })

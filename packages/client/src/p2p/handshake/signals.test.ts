@@ -36,14 +36,14 @@ afterEach(async () => {
 })
 
 describe('decodeSignal', () => {
-  it('takes what a data channel needs', () => {
+  it('accepts the signals of a data channel', () => {
     expect(decodeSignal(offerOf(sdpOf(LINES)))).toMatchObject({ type: 'offer', label: '', ordered: true })
     const candidates = [CANDIDATE, `a=${CANDIDATE}`, CANDIDATE.replace('192.0.2.2', 'fd00::2')]
     expect(decodeSignal(JSON.stringify({ type: 'candidates', candidates }))).toBeDefined()
     expect(isCandidate(CANDIDATE.replace('192.0.2.2', '0a1b-2c3d.local'))).toBe(true)
   })
 
-  it('[PP36] takes each reason of an end that it knows, and any other for `ended`', () => {
+  it('[PP36] keeps each known reason of an end, and reads every other reason as `ended`', () => {
     const read = (reason: unknown): unknown => decodeSignal(JSON.stringify({ type: 'end', reason }))
     for (const reason of ['refused', 'ended', 'closed', 'no-webrtc', 'relay-only'])
       expect(read(reason)).toEqual({ type: 'end', reason })
@@ -55,14 +55,14 @@ describe('decodeSignal', () => {
     ['a lone CR', sdpOf(LINES).replace('s=-\r\n', 's=-\r')],
     ['a lone LF', sdpOf(LINES).replace('\r\n', '\n')],
     ['a control character', sdpOf([...LINES, 'a=x\u0000y'])],
-    ['no end of line', sdpOf(LINES).slice(0, -2)],
+    ['an unfinished last line', sdpOf(LINES).slice(0, -2)],
     ['audio beside the data channel', sdpOf([...LINES, 'm=audio 9 UDP/TLS/RTP/SAVPF 111'])],
-    ['audio instead of it', sdpOf(LINES).replace('m=application', 'm=audio')],
-    ['no medium', sdpOf(LINES.filter((line) => !line.startsWith('m=')))],
+    ['audio instead of the data channel', sdpOf(LINES).replace('m=application', 'm=audio')],
+    ['no media section', sdpOf(LINES.filter((line) => !line.startsWith('m=')))],
     ['8,193 characters', sdpOf([...LINES, `a=x:${'y'.repeat(8192)}`])],
     ['21 candidates', sdpOf([...LINES, ...Array.from({ length: 21 }, () => `a=${CANDIDATE}`)])],
     ['a candidate with a DNS name', sdpOf([...LINES, `a=${CANDIDATE.replace('192.0.2.2', 'evil.example')}`])],
-    ['a number', 7],
+    ['a number as its text', 7],
   ])('[PP1] refuses a description with %s', (_, sdp) => {
     expect(decodeSignal(offerOf(sdp))).toBeUndefined()
   })
@@ -90,7 +90,7 @@ describe('decodeSignal', () => {
     (more) => expect(decodeSignal(offerOf(sdpOf(LINES), more))).toBeUndefined(),
   )
 
-  it('[PP3] never throws, and is quick on the worst', () => {
+  it('[PP3] never throws, and is quick with the worst input', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), hostileSignals()), (body) => {
         decodeSignal(body)
@@ -104,7 +104,7 @@ describe('decodeSignal', () => {
   })
 })
 
-/** Well-formed signals with one thing wrong, or with lines that pass the check and mean nothing. */
+/** Signals with one mistake, or with lines that pass the check but make no sense. */
 function hostileSignals(): fc.Arbitrary<string> {
   const line = fc.oneof(
     fc.stringMatching(/^[a-z]=[ -~]{0,60}$/),
@@ -147,7 +147,7 @@ function hostileSignals(): fc.Arbitrary<string> {
 }
 
 describe('a hostile peer', () => {
-  it('[PP3] ends as a failed attempt, and this peer goes on', async () => {
+  it('[PP3] that sends malformed signals gets no channel, and other peers still get theirs', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const bodies = fc.sample(hostileSignals(), { numRuns: 300, seed: 2 })
@@ -176,7 +176,7 @@ describe('a hostile peer', () => {
     expect(tier.errors).toEqual([])
   })
 
-  it('[PP2] cannot make this one try addresses without bound', async () => {
+  it('[PP2] cannot make this peer try any number of addresses', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
     const context = tier.context('mallory')
@@ -191,7 +191,7 @@ describe('a hostile peer', () => {
     expect((await failure(alice.connect('mallory'))).message).toContain('too many candidates')
   })
 
-  it('[PP4] cannot open connections without bound', async () => {
+  it('[PP4] cannot open any number of connections', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
     for (let i = 0; i < 100; i++) tier.inject(`mallory${i}`, 'alice', `h${i}`, offerOf(sdpOf(LINES)))
@@ -202,7 +202,7 @@ describe('a hostile peer', () => {
     expect(alice.channels).toEqual([])
   })
 
-  it('[PP4] with as little under way as others hears that this one is busy', async () => {
+  it('[PP4] is told that this peer is busy when every place is taken by a caller with one handshake', async () => {
     const tier = new Rendezvous()
     controllers.make(tier, 'alice', { accept: () => new Promise(() => undefined) })
     const bob = controllers.make(tier, 'bob')
@@ -213,21 +213,21 @@ describe('a hostile peer', () => {
     })
   })
 
-  it('[PP4] cannot keep others out by handshakes that they begin and never finish', async () => {
+  it('[PP4] cannot keep others out by handshakes that it begins and never finishes', async () => {
     const tier = new Rendezvous()
     const [alice, bob] = [controllers.make(tier, 'alice'), controllers.make(tier, 'bob')]
-    // They are there, and never go on.
+    // These peers exist and never continue their handshakes.
     for (let i = 0; i < 4; i++) tier.context(`mallory${i}`).signaling.onSignal(() => undefined)
     for (let i = 0; i < 32; i++)
       tier.inject(`mallory${i % 4}`, 'alice', `h${i}`, offerOf(sdpOf(LINES), { label: `label ${i}` }))
     const [channel] = await Promise.all([opened(alice), bob.connect('alice')])
     expect(channel.peer).toBe('bob')
-    // Bob's own may come to nothing once and be tried again [PP11].
+    // Only handshakes of mallory count, because bob's may fail once and be tried again [PP11].
     const ended = tier.sent.filter(({ to, body }) => to.startsWith('mallory') && body.includes('"end"'))
     expect(ended.map(({ handshake }) => handshake)).toEqual(['h0'])
   })
 
-  it('[PP4] cannot use up what this one may send, by offers or by refusals', async () => {
+  it('[PP4] cannot make this peer send any number of refusals', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     const context = tier.context('alice', { clock })
@@ -249,7 +249,7 @@ describe('a hostile peer', () => {
     expect(tier.sent.filter(({ from }) => from === 'alice').length).toBeLessThanOrEqual(64 + 50)
   })
 
-  it('[PP4] cannot use up what this one may send, by new offers in one handshake', async () => {
+  it('[PP4] cannot make this peer send any number of answers by new offers in one handshake', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     vi.stubGlobal('RTCPeerConnection', FakeConnection)
@@ -272,7 +272,7 @@ describe('a hostile peer', () => {
 })
 
 describe('a peer', () => {
-  it('[PP11] that began a call keeps its second try when who waited for it here gives up', async () => {
+  it('[PP11] that called keeps its second try when the local caller gives up', async () => {
     const tier = new Rendezvous()
     const clock = new FakeClock()
     vi.stubGlobal('RTCPeerConnection', FakeConnection)
@@ -289,7 +289,7 @@ describe('a peer', () => {
     const ends = (): number => tier.sent.filter(({ body }) => body.includes('"end"')).length
     await clock.advance(10_000)
     expect(ends()).toBe(0)
-    // Nobody here waits for it, so it has no longer than what the other side began.
+    // No local caller waits any more, so the attempt ends 15 s after the other side began it.
     await clock.advance(5_000)
     expect(ends()).toBe(1)
   })

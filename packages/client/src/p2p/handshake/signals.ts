@@ -1,17 +1,17 @@
 import type { Name } from '@peerage/protocol'
 import { isObject } from '@peerage/protocol'
-import type { SendResult, Stay } from '../../delivery/signaling.js'
+import type { SendResult, Holder } from '../../delivery/signaling.js'
 import { Rates } from '../../lib/rates.js'
 import type { P2PContext, Terms } from '../options.js'
 
-// What two P2P controllers say to each other before they have a channel. Opaque to every node; whatever comes from
-// the other side may be hostile, so nothing reaches WebRTC that does not pass here.
+// The signals of two P2P controllers (SPEC.md, Signals). Nodes do not read them. The other side may be hostile, so every
+// signal is checked here before WebRTC gets it.
 
 export type Offer = { type: 'offer'; sdp: string; restart: boolean; resumes?: string | undefined } & Terms
 
-/** An offer as it came. */
+/** An offer of another peer. */
 export interface Call {
-  from: Stay
+  from: Holder
   id: string
   offer: Offer
 }
@@ -22,34 +22,35 @@ export type HandshakeSignal =
   | { type: 'candidates'; candidates: string[] }
   | { type: 'end'; reason: EndReason }
 
-/** Why one side ended a handshake, and what its other side says of it. */
+/** The reasons of an `end` signal, each with the text that this side shows when the other side sent it. */
 export const endTexts = {
-  /** Its application said no. */
+  /** Its application refused, or this peer has too many labels open there. */
   refused: 'refused by the other peer',
   /** It has too many handshakes under way. */
   busy: 'the other peer is busy: it has too many handshakes under way; try again in a few seconds',
-  /** It gave up; and each reason that is not known here. */
+  /** It gave up. Every unknown reason counts as this one. */
   ended: 'ended by the other peer',
   /** Its application closed the channel. */
   closed: 'closed by the other peer',
-  'no-webrtc': 'the other peer has no WebRTC, or could make no connection with it',
-  'relay-only': 'the other peer takes calls through TURN only (`relayOnly`), and cannot: its log says why',
+  'no-webrtc': 'the other peer has no WebRTC, or could not make a connection with it',
+  'relay-only':
+    'the other peer takes calls through TURN only (`relayOnly`), and that is not possible there: its log says why',
 }
 export type EndReason = keyof typeof endTexts
 
 /** How long a handshake may take, from the call to the open channel. */
 export const DEADLINE_MS = 15_000
 
-/** More than a data channel's description ever needs, and small enough to check quickly. */
+/** More than the description of a data channel ever needs, and small enough to check quickly. */
 const SDP_MAX_LENGTH = 8192
 export const CANDIDATES_MAX = 20
 export const LABEL_MAX_LENGTH = 128
-/** Of a handshake's id, as the tier carries it. */
+/** The most characters of the id of a handshake (packages/protocol/SPEC.md, WR9). */
 const ID_MAX_LENGTH = 32
 export const RETRANSMITS_MAX = 65535
-// Whole lines of printable ASCII that end in CR LF: a lone CR or LF could hide a line from one parser.
+// Whole lines of printable ASCII that end in CR LF, because two parsers may read a lone CR or LF in different ways.
 const SDP_PATTERN = /^v=0\r\n(?:[a-z]=[ -~]*\r\n)+$/
-// An IP address or an mDNS name: a peer must not make this one ask the DNS for a name of its choice.
+// An IP address or an mDNS name. With other names, a peer could make this peer look up any name in the DNS.
 const CANDIDATE_PATTERN =
   /^(?:a=)?candidate:\S{1,32} \d+ \S{1,9} \d+ (?:\d+(?:\.\d+){3}|[\da-f]*:[\da-f:.]*|[\w-]{1,63}\.local) \d+ typ [ -~]{1,256}$/i
 
@@ -62,7 +63,7 @@ function isDescription(input: unknown): input is string {
   const lines = input.split('\r\n')
   const media = lines.filter((line) => line.startsWith('m='))
   const candidates = lines.filter((line) => line.startsWith('a=candidate'))
-  // One data channel and nothing else: no media is ever asked for.
+  // The only media section is the one of the data channels.
   return (
     media.length === 1 &&
     String(media[0]).startsWith('m=application ') &&
@@ -71,7 +72,7 @@ function isDescription(input: unknown): input is string {
   )
 }
 
-/** A signal's body as parsed and checked; undefined: malformed or hostile. */
+/** Parses and checks the body of a signal. Undefined: malformed or hostile. */
 export function decodeSignal(body: string): HandshakeSignal | undefined {
   let input: unknown
   try {
@@ -121,7 +122,7 @@ function readTerms(input: Record<string, unknown>): Terms | undefined {
     : undefined
 }
 
-/** One signal to another peer, kept no longer than a handshake may take. */
+/** Sends one signal to another peer. Its deadline is the longest time that a handshake may take. */
 export function sendSignal(
   { signaling }: P2PContext,
   to: Name,
@@ -131,10 +132,10 @@ export function sendSignal(
   return signaling.send(to, JSON.stringify(signal), { handshake, deadlineMs: DEADLINE_MS })
 }
 
-/** Refusals on their way at once: they share what signals may hold with this peer's own handshakes. */
+/** How many refusals may be unacknowledged at once. They share the outbox with the signals of this peer's own calls. */
 export const REFUSALS_MAX = 32
 
-/** What calls of others may cost this peer. */
+/** Bounds the work that calls of other peers cause here (PP4). */
 export class CallLimits {
   readonly #context: P2PContext
   readonly #rates: Rates
@@ -145,73 +146,72 @@ export class CallLimits {
     this.#rates = new Rates(context.clock)
   }
 
-  /** Whether what a peer began may still cost this one something. */
-  isWithinRate(from: Stay): boolean {
+  /** Counts an offer or a signal of `from` that costs this peer an answer. False: over the rate, so ignore it. */
+  isWithinRate(from: Holder): boolean {
     return this.#rates.take(from.name)
   }
 
-  /**
-   * Tells a peer that its handshake comes to nothing here. Over the bound or the rate nothing is said: its deadline
-   * tells it.
-   */
-  refuse(from: Stay, handshake: string, reason: EndReason): void {
+  /** Tells a peer that its handshake ends here. Over a bound or a rate we say nothing, and its deadline ends its wait. */
+  refuse(from: Holder, handshake: string, reason: EndReason): void {
     if (this.#refusals >= REFUSALS_MAX || !this.isWithinRate(from)) return
     this.#refusals++
     void sendSignal(this.#context, from.name, handshake, { type: 'end', reason }).then(() => this.#refusals--)
   }
 }
 
-/** Incoming handshakes at once, and labels of one peer: each is a connection with sockets of its own. */
+/** How many incoming handshakes there may be at once. Each has a connection with its own sockets. */
 const INCOMING_MAX = 32
+/** How many labels one other peer may use. */
 const LABELS_MAX = 8
 
-/** A pair, as far as it counts here. */
+/** The members of a pair that count here. */
 interface UnderWay {
   to: Name
   label: string
   isIncoming: boolean
-  isCalled: boolean
+  hasCallers: boolean
 }
 
-/** Room for a call beside what is under way, and what must end for it; else why it is refused. */
+/** Makes room for a call: returns the pair that must end for it, if one must, or the reason to refuse the call. */
 export function roomFor<T extends UnderWay>(
   { from, offer }: Call,
   underWay: T[],
-): { surplus: T | undefined } | EndReason {
+): { evicted: T | undefined } | EndReason {
   const labels = underWay.filter(({ to, label }) => to === from.name && label !== offer.label)
   if (labels.length >= LABELS_MAX) return 'refused'
   const incoming = underWay.filter(({ isIncoming }) => isIncoming)
-  if (incoming.length < INCOMING_MAX) return { surplus: undefined }
-  const surplus = surplusOf(incoming, from.name)
-  return surplus ? { surplus } : 'busy'
+  if (incoming.length < INCOMING_MAX) return { evicted: undefined }
+  const evicted = evictedFor(from.name, incoming)
+  return evicted ? { evicted } : 'busy'
 }
 
 /**
- * What ends where too much is under way and `from` calls too; undefined: nothing does. A few strangers who begin and never
- * finish must not keep all others out: the oldest of who has most under way.
+ * Chooses the handshake to end when `from` calls and all places are taken: the oldest one of the peer that has the most.
+ * So a few peers that begin handshakes and never finish them cannot keep others out. Undefined: nobody has more than `from`
+ * would have.
  */
-function surplusOf<T extends UnderWay>(incoming: T[], from: Name): T | undefined {
+function evictedFor<T extends UnderWay>(from: Name, incoming: T[]): T | undefined {
   const counts = new Map<Name, number>()
   for (const { to } of incoming) counts.set(to, (counts.get(to) ?? 0) + 1)
   const most = Math.max(...counts.values())
   if (most <= (counts.get(from) ?? 0) + 1) return undefined
-  return incoming.find(({ to, isCalled }) => counts.get(to) === most && !isCalled)
+  return incoming.find(({ to, hasCallers }) => counts.get(to) === most && !hasCallers)
 }
 
-// Descriptions as they travel: SPEC.md, Signals.
+// Changes to descriptions before they are sent and after they arrive (SPEC.md, Signals).
 
 const CANDIDATE_LINE_PATTERN = /^a=(end-of-)?candidate/
 
 /**
- * Lines that an answer may have in common with its offer: RFC 8843, 8285, 8830, 8839, 3264, 8842, 8841; and RFC 8122's
- * fingerprint, for all peers of one process have one certificate with werift.
+ * Lines that an answer may share with its offer (RFC 8843, 8285, 8830, 8839, 3264, 8842, 8841). The fingerprint (RFC 8122)
+ * is one of them, because with werift all peers of one process have the same certificate.
  */
 const COMMON_PATTERN =
   /^a=(group|extmap-allow-mixed|msid-semantic|ice-options|mid|sendrecv|setup|sctp-port|sctpmap|max-message-size|fingerprint)\b/
 
 /**
- * A description of this side for the other: whole lines that end in CR LF, without candidates, which follow it, and
- * without the address that some stacks write into it once they have one (RFC 8839 §4.3.1).
+ * The form in which a description of this side is sent: whole lines that end in CR LF, without candidates, which are sent
+ * later, and without the address that some stacks add when they have found one (RFC 8839 §4.3.1).
  */
 export function ownDescription(sdp: string | undefined): string {
   return textOf(
@@ -222,9 +222,9 @@ export function ownDescription(sdp: string | undefined): string {
 }
 
 /**
- * An answer without what it only repeats from its offer. libdatachannel copies each attribute of the offer that it does
- * not know, and thereby says yes to what it does not speak: to `sctp-init` (SNAP), after which a browser sends data to
- * a side that still waits for the beginning. Who speaks it answers with a line of its own.
+ * Removes the lines of an answer that only repeat a line of its offer (PP29). libdatachannel copies unknown attributes of
+ * the offer into its answer and so accepts extensions that it does not support. With `sctp-init` (SNAP), a browser would
+ * then send data while libdatachannel still waits for the SCTP handshake. A stack that supports SNAP writes its own line.
  */
 export function answerTo(offer: string, answer: string): string {
   const offered = new Set(linesOf(offer))
@@ -236,13 +236,13 @@ export function answerTo(offer: string, answer: string): string {
 const linesOf = (sdp: string): string[] => sdp.split(/\r?\n/).filter((line) => line !== '')
 const textOf = (lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
 
-/** What another peer takes that does not say so (RFC 8841 §6.1). */
+/** The largest message, in bytes, of a peer whose description does not tell it (RFC 8841 §6.1). */
 const MESSAGE_BYTES = 65_536
 
-/** The largest message that the writer of this description takes, in bytes. */
+/** The largest message that the writer of this description accepts, in bytes. */
 export function messageBytesMaxOf(sdp: string): number {
   const [, said] = /^a=max-message-size:(\d+)/m.exec(sdp) ?? []
   if (said === undefined) return MESSAGE_BYTES
-  // 0: any size.
+  // 0 means any size.
   return Number(said) || Infinity
 }

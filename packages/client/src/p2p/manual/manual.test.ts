@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ManualAnswer, ManualOffer, ManualOptions } from './manual.js'
 import { answerManually, offerManually } from '../../entries/manual-node.js'
-import { describePart, packPart, unpackPart } from './text.js'
+import { describeContent, packText, unpackText } from './text.js'
 import { closed, failure, received } from '../../testing/controllers.js'
 
 const open: (ManualOffer | ManualAnswer)[] = []
@@ -13,8 +13,8 @@ const keep = <T extends ManualOffer | ManualAnswer>(side: T): T => {
 afterEach(() => open.splice(0).forEach((side) => side.close()))
 
 /**
- * Both ends of a channel. libdatachannel may compare the other side's certificate before it has stored what to compare it
- * with (1 in 200 on one machine, where the answer to a packet comes within microseconds): then texts are made anew.
+ * Both ends of a channel. On one machine, where packets take microseconds, libdatachannel checks the other side's
+ * certificate before it has stored the fingerprint in 1 of 200 runs. Then the attempt fails, and we make new texts.
  */
 async function opened(options: ManualOptions = {}, carry = (text: string): string => text) {
   for (let tries = 1; ; tries++) {
@@ -29,7 +29,7 @@ async function opened(options: ManualOptions = {}, carry = (text: string): strin
   }
 }
 
-/** What a QR code of version 10 holds as text at error correction M (ISO/IEC 18004): still read by any phone. */
+/** How many bytes a QR code of version 10 holds at error correction M (ISO/IEC 18004). Every phone reads that version. */
 const QR_VERSION_10_CHARACTERS = 213
 
 describe('manual mode', () => {
@@ -46,31 +46,31 @@ describe('manual mode', () => {
     expect(await end).toContain('closed')
   })
 
-  it('[PP24] takes a text that a chat has broken into lines', async () => {
+  it('[PP24] reads a text that a chat has broken into lines', async () => {
     const { ours } = await opened({}, (text) => text.replaceAll(/(.{20})/g, '$1\n '))
     expect(ours.state).toBe('open')
   })
 
-  it('[PP25] refuses what is no offer, and an offer where an answer belongs', async () => {
+  it('[PP25] refuses a text that is not an offer, and an offer in place of an answer', async () => {
     expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
     const offer = keep(await offerManually())
     expect((await failure(offer.connect(offer.text))).message).toContain('not a manual answer')
   })
 
-  // Before, the first promise settled never, and its deadline closed the channel.
+  // The first promise used to stay pending, and its deadline closed the channel.
   it('opens one channel, however often the answer is entered', async () => {
     const { offer, answer, ours } = await opened()
     expect(await offer.connect(answer.text)).toBe(ours)
   })
 
-  it('a channel that nobody waits for yet ends no process when it fails, and says so later', async () => {
+  it('a channel that fails before anybody awaits it is not an unhandled rejection, and rejects later', async () => {
     const offer = keep(await offerManually())
     const answer = keep(await answerManually(offer.text, { deadlineMs: 1 }))
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect(await failure(answer.channel)).toMatchObject({ name: 'ConnectError' })
   })
 
-  it('fails in time when the answer is for another offer', async () => {
+  it('fails by its deadline when the answer belongs to another offer', async () => {
     const offer = keep(await offerManually({ deadlineMs: 1000 }))
     const other = keep(await offerManually())
     const answer = keep(await answerManually(other.text, { deadlineMs: 1000 }))
@@ -79,7 +79,7 @@ describe('manual mode', () => {
     expect((await late).name).toBe('ConnectError')
   })
 
-  it('ends with its AbortSignal', async () => {
+  it('rejects with the reason of its AbortSignal', async () => {
     const abort = new AbortController()
     const offer = keep(await offerManually())
     const answer = keep(await answerManually(offer.text, { signal: abort.signal }))
@@ -91,35 +91,35 @@ describe('manual mode', () => {
 describe('the text', () => {
   const sdp = `v=0\r\na=ice-ufrag:ab/+\r\na=ice-pwd:${'p'.repeat(22)}\r\na=setup:active\r\na=fingerprint:sha-256 ${Array.from({ length: 32 }, (_, i) => (i + 16).toString(16).toUpperCase()).join(':')}\r\n`
 
-  it('keeps what matters of a description', () => {
+  it('keeps the values that differ from peer to peer', () => {
     const lines = [
       'candidate:1 1 UDP 2114977791 192.0.2.2 48507 typ host',
       'a=candidate:2 1 udp 1 2001:db8::7:1 1 typ srflx raddr 0.0.0.0 rport 0',
       'candidate:3 1 udp 1 01234567-89ab-cdef-0123-456789abcdef.local 65535 typ host',
       'candidate:4 1 tcp 1 192.0.2.2 9 typ host tcptype active',
     ]
-    const part = unpackPart(packPart('answer', sdp, lines))
-    expect(part).toMatchObject({ type: 'answer', ufrag: 'ab/+', pwd: 'p'.repeat(22), setup: 'active' })
-    expect(part?.candidates).toEqual([
+    const content = unpackText(packText('answer', sdp, lines))
+    expect(content).toMatchObject({ type: 'answer', ufrag: 'ab/+', pwd: 'p'.repeat(22), setup: 'active' })
+    expect(content?.candidates).toEqual([
       { type: 'host', address: '192.0.2.2', port: 48507 },
       { type: 'srflx', address: '2001:0db8:0000:0000:0000:0000:0007:0001', port: 1 },
       { type: 'host', address: '01234567-89ab-cdef-0123-456789abcdef.local', port: 65535 },
     ])
-    const described = part && describePart(part)
+    const described = content && describeContent(content)
     for (const line of sdp.trim().split('\r\n')) expect(described?.sdp).toContain(`${line}\r\n`)
     expect(described?.candidates).toHaveLength(3)
   })
 
-  it('[PP25] is read without a throw, whatever it is, and never beyond its end', () => {
-    const good = packPart('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
+  it('[PP25] never makes the reader throw, whatever the text is, and is never read beyond its end', () => {
+    const good = packText('offer', sdp, ['candidate:1 1 UDP 1 192.0.2.2 48507 typ host'])
     for (let length = 0; length < good.length; length++) {
-      const part = unpackPart(good.slice(0, length))
-      if (part) expect(part.candidates).toEqual([])
+      const content = unpackText(good.slice(0, length))
+      if (content) expect(content.candidates).toEqual([])
     }
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.base64String({ maxLength: 400 })), (text) => {
-        const part = unpackPart(text)
-        if (part) describePart(part)
+        const content = unpackText(text)
+        if (content) describeContent(content)
       }),
       { numRuns: 2000, seed: 1 },
     )

@@ -8,26 +8,36 @@ import type { Kinds } from '../../lib/check.js'
 import { checkTimers, systemClock } from '../../lib/clock.js'
 import { ConnectError } from '../connect-error.js'
 import { givenClass, iceServersOf, newConnection } from '../connections.js'
-import type { Blank } from '../connections.js'
+import type { FreshConnection } from '../connections.js'
 import { Handshake } from '../handshake/handshake.js'
 import type { HandshakeEvent, Opened } from '../handshake/handshake.js'
 import type { HandshakeSignal } from '../handshake/signals.js'
 import { checkP2PServer } from '../options.js'
 import type { AnyPeerConnectionClass, FindPeerConnection } from '../options.js'
-import { describePart, packPart, unpackPart } from './text.js'
-import type { Part } from './text.js'
+import { describeContent, packText, unpackText } from './text.js'
+import type { TextContent } from './text.js'
 
-// Two peers without any server: the texts travel by hand, in a chat, or as QR codes.
+// Manual mode opens a channel without any server: people carry two texts from peer to peer, in a chat or as QR codes.
 
+/** What `offerManually` and `answerManually` accept. */
 export interface ManualOptions {
-  /** What the channel calls the other side; 'manual' by default. */
+  /** The name of the other side, which becomes `channel.peer`. Default: 'manual'. */
   peer?: string | undefined
-  /** host:port of a STUN server; without one, only addresses of this machine are offered. */
+  /**
+   * The STUN server to use, as host:port. Default: none; then the text holds only addresses of this machine, which is
+   * enough within one network.
+   */
   p2pServer?: string | undefined
-  /** Milliseconds from the other side's text to the open channel; 60,000 by default, for people are slow. */
+  /**
+   * Milliseconds within which the channel must open: for the side that offers, from the call of `connect`; for the side
+   * that answers, from its text on. Default: 60,000, because people carry the texts.
+   */
   deadlineMs?: number | undefined
+  /** Ends the attempt when it aborts. Once the channel is open, it has no effect. */
   signal?: AbortSignal | undefined
+  /** The WebRTC stack to use. Default: the browser's; in Node, node-datachannel if it is installed. */
   RTCPeerConnection?: AnyPeerConnectionClass | undefined
+  /** The clock and timers to use, for tests. Default: the system's. */
   clock?: Clock | undefined
 }
 
@@ -40,36 +50,68 @@ const manualKinds: Kinds<ManualOptions> = {
   clock: objectWith('a Clock', 'now', 'after'),
 }
 
-/** For the other side, to be answered with `answerManually`. */
+/** What `offerManually` returns. */
 export interface ManualOffer {
+  /** The text for the other side: about 130 characters of base64url (SPEC.md, Manual mode). */
   readonly text: string
   /**
-   * Opens the channel with the answer's text.
-   * @throws TypeError for a text that is no answer, ConnectError when no channel opened
+   * Opens the channel, given the text of the other side's answer.
+   * @throws TypeError if the text is not an answer
+   * @throws ConnectError if no channel opened in time
+   * @throws the signal's reason when the signal of the options aborts
    */
   connect(answer: string): Promise<Channel>
+  /** Gives up the attempt, or closes the channel at once. */
   close(): void
 }
 
-/** For the side that offered, which should have it within half a minute: ICE gives up a path that stays silent. */
+/** What `answerManually` returns. */
 export interface ManualAnswer {
+  /**
+   * The text for the side that made the offer. It should arrive there within half a minute, because ICE gives up a path on
+   * which it hears nothing.
+   */
   readonly text: string
-  /** @throws ConnectError when no channel opened in time */
+  /**
+   * The channel.
+   * @throws ConnectError if no channel opened in time
+   * @throws the signal's reason when the signal of the options aborts
+   */
   readonly channel: Promise<Channel>
+  /** Gives up the attempt, or closes the channel at once. */
   close(): void
 }
 
 const TERMS = { label: '', ordered: true }
 const DEADLINE_MS = 60_000
-/** A STUN server that does not answer must not hold the text back. */
+/** How long we wait for candidates. Then the text is made without those of a STUN server that has not answered. */
 const GATHER_MS = 3_000
-/** node-datachannel says that it has gathered a little before it says what. */
+/** node-datachannel reports `complete` shortly before it reports the last candidates. */
 const SETTLE_MS = 50
 
+/** The functions of manual mode, for one platform. */
 export interface Manual {
-  /** Begins: its text goes to the other side. */
+  /**
+   * Begins a channel in manual mode (SPEC.md, PP24). Resolves after at most 3 s, when the text for the other side is made.
+   * @throws TypeError for a wrong option
+   * @throws ConnectError if there is no WebRTC here
+   * @throws the signal's reason when the signal aborts
+   * @example
+   * const offer = await offerManually({ p2pServer: 'stun.example.org:9901' })
+   * show(offer.text)
+   * const channel = await offer.connect(await typed()) // the text of the answer
+   */
   offerManually: (options?: ManualOptions) => Promise<ManualOffer>
-  /** @throws TypeError for a text that is no offer */
+  /**
+   * Answers the offer of the other side. Resolves after at most 3 s, when the text for the other side is made.
+   * @throws TypeError if the text is not an offer, and for a wrong option
+   * @throws ConnectError if there is no WebRTC here
+   * @throws the signal's reason when the signal aborts
+   * @example
+   * const answer = await answerManually(await typed(), { p2pServer: 'stun.example.org:9901' })
+   * show(answer.text)
+   * const channel = await answer.channel
+   */
   answerManually: (offer: string, options?: ManualOptions) => Promise<ManualAnswer>
 }
 
@@ -104,21 +146,21 @@ async function answerManually(
   side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
   const channel = side.channel()
-  // Whoever shows the text first, and waits for the channel later, still hears of its end then.
+  // The application may show the text first and await the channel later, so an early failure must not count as unhandled.
   channel.catch(() => undefined)
   return { text, channel, close: () => side.close() }
 }
 
-function read(text: string, type: Part['type']): { sdp: string; candidates: string[] } {
+function read(text: string, type: TextContent['type']): { sdp: string; candidates: string[] } {
   check(type, text, aText)
-  const part = unpackPart(text)
-  if (part?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
-  return describePart(part)
+  const content = unpackText(text)
+  if (content?.type !== type) throw new TypeError(`this text is not a manual ${type}`)
+  return describeContent(content)
 }
 
 type Result = { channel: Channel } | { error: unknown }
 
-/** This side of a handshake whose signals are collected into one text. */
+/** This side of a handshake. It collects its signals into one text. */
 class Side {
   readonly handshake: Handshake
   readonly text: Promise<string>
@@ -132,8 +174,9 @@ class Side {
   #result: Result | undefined
   #channel: Promise<Channel> | undefined
 
-  constructor(type: Part['type'], find: FindPeerConnection, options: ManualOptions) {
+  constructor(type: TextContent['type'], find: FindPeerConnection, options: ManualOptions) {
     checkOptions(options, manualKinds)
+    checkP2PServer(options.p2pServer)
     const peer = parseName(options.peer ?? 'manual')
     if (!peer.ok) throw new TypeError(given('peer', peer.problem, options.peer))
     this.#peer = peer.value
@@ -146,7 +189,7 @@ class Side {
     const complete = new Promise<void>((resolve) => (this.#gathered = resolve))
     this.text = complete.then(() => {
       if (this.#result && 'error' in this.#result) throw this.#result.error
-      return packPart(type, sdp, this.#candidates)
+      return packText(type, sdp, this.#candidates)
     })
     this.handshake = new Handshake({
       id: 'manual',
@@ -171,11 +214,11 @@ class Side {
     )
   }
 
-  /** One, however often it is asked for. */
+  /** Returns the same promise at each call. */
   channel(): Promise<Channel> {
     this.#channel ??= new Promise((resolve, reject) => {
       const { deadlineMs = DEADLINE_MS } = this.#options
-      const timer = this.#clock.after(deadlineMs, () => this.handshake.end('too late'))
+      const timer = this.#clock.after(deadlineMs, () => this.handshake.end('no channel opened in time'))
       this.#settle = (result) => {
         timer.cancel()
         if ('error' in result) reject(result.error)
@@ -190,11 +233,10 @@ class Side {
     this.handshake.close('closed here')
   }
 
-  async #prepare(): Promise<Blank> {
+  async #prepare(): Promise<FreshConnection> {
     const PeerConnection = givenClass(this.#options.RTCPeerConnection) ?? (await this.#find())
-    const { p2pServer } = this.#options
-    checkP2PServer(p2pServer)
-    const connection = newConnection(PeerConnection, { iceServers: iceServersOf(p2pServer ?? null, null) })
+    const iceServers = iceServersOf(this.#options.p2pServer ?? null, null)
+    const connection = newConnection(PeerConnection, { iceServers })
     connection.addEventListener('icegatheringstatechange', () => {
       if (connection.iceGatheringState === 'complete') this.#clock.after(SETTLE_MS, this.#gathered)
     })
@@ -213,8 +255,8 @@ class Side {
         return this.#opened(event)
       case 'end':
         return this.#end(new ConnectError(this.#peer, event.stage, event.detail))
-      // Nobody brings it back.
-      case 'unwanted':
+      // A lost channel is never reopened here, so there is nothing to do.
+      case 'closed-for-good':
     }
   }
 
@@ -226,7 +268,7 @@ class Side {
       opened,
       context: {
         clock: this.#clock,
-        // No tier, so no delivery: the second stream carries the goodbye alone.
+        // Without nodes there is no delivery, so the second stream carries only the goodbye.
         carriers: { attach: () => () => undefined, kick: () => undefined, receive: () => false },
         onError: (error: unknown) => console.error(error),
       },

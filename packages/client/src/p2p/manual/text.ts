@@ -1,14 +1,14 @@
 import { fromBase64, toBase64Url } from '../../lib/base64.js'
 import { isCandidate } from '../handshake/signals.js'
 
-// One side of a handshake as a short text, for a QR code, a chat or a piece of paper. Of a data channel's description
-// only five things differ from peer to peer; the rest is written anew on the other side. SPEC.md, Manual mode.
+// One side of a handshake as a short text, for a QR code, a chat or a piece of paper (SPEC.md, Manual mode). Only five
+// values of a data channel's description differ from peer to peer. The other side writes all other lines itself.
 
-export interface Part {
+export interface TextContent {
   type: 'offer' | 'answer'
   ufrag: string
   pwd: string
-  /** SHA-256 of the certificate. */
+  /** The SHA-256 of the certificate: 32 bytes. */
   fingerprint: Uint8Array
   setup: (typeof SETUPS)[number]
   candidates: Candidate[]
@@ -24,15 +24,15 @@ interface Candidate {
 const VERSION = 1
 const SETUPS = ['actpass', 'active', 'passive'] as const
 const TYPES = ['host', 'srflx', 'relay'] as const
-/** RFC 8445 §5.1.2.2. */
+/** Type preferences of RFC 8445 §5.1.2.2. */
 const PREFERENCES = { host: 126, srflx: 100, relay: 0 } as const
 const CANDIDATES_MAX = 12
 const FINGERPRINT_BYTES = 32
 const CREDENTIAL_PATTERN = /^[\w+/-]{4,64}$/
 const MDNS_PATTERN = /^([\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12})\.local$/i
 
-/** The description and candidates of one side, packed: about 130 characters of base64url. */
-export function packPart(type: Part['type'], sdp: string, lines: string[]): string {
+/** Packs the description and candidates of one side into about 130 characters of base64url. */
+export function packText(type: TextContent['type'], sdp: string, lines: string[]): string {
   const read = (pattern: RegExp): string => pattern.exec(sdp)?.[1] ?? ''
   const hex = read(/^a=fingerprint:sha-256 ([\dA-F:]+)\r$/im).replaceAll(':', '')
   const setup = SETUPS.findIndex((one) => one === read(/^a=setup:(\w+)/m))
@@ -60,8 +60,8 @@ export function packPart(type: Part['type'], sdp: string, lines: string[]): stri
   return toBase64Url(Uint8Array.from(bytes))
 }
 
-/** Undefined: not a text that `packPart` makes. */
-export function unpackPart(text: string): Part | undefined {
+/** Reads such a text. Returns undefined for a text that `packText` does not make. */
+export function unpackText(text: string): TextContent | undefined {
   const compact = text.replaceAll(/\s/g, '').replaceAll('-', '+').replaceAll('_', '/')
   if (compact.length > 1024 || !/^[A-Za-z\d+/]+$/.test(compact) || compact.length % 4 === 1) return undefined
   const reader = new Reader(fromBase64(compact))
@@ -89,9 +89,9 @@ export function unpackPart(text: string): Part | undefined {
   return { type: (head & 8) === 0 ? 'offer' : 'answer', ufrag, pwd, fingerprint, setup, candidates }
 }
 
-/** The description that the text stands for (RFC 8841), and its candidates. */
-export function describePart(part: Part): { sdp: string; candidates: string[] } {
-  const { ufrag, pwd, fingerprint, setup } = part
+/** Writes the description (RFC 8841) and the candidates that the text stands for. */
+export function describeContent(content: TextContent): { sdp: string; candidates: string[] } {
+  const { ufrag, pwd, fingerprint, setup } = content
   const hex = Array.from(fingerprint, (byte) => byte.toString(16).padStart(2, '0').toUpperCase()).join(':')
   const lines = [
     'v=0',
@@ -105,13 +105,14 @@ export function describePart(part: Part): { sdp: string; candidates: string[] } 
     `a=ice-ufrag:${ufrag}`,
     `a=ice-pwd:${pwd}`,
     `a=fingerprint:sha-256 ${hex}`,
-    // An offer's own choice is left to the other side: libdatachannel, offering, should be the DTLS server here, for as a
-    // client it may see the certificate before it has stored what to compare it with, and nothing can be tried again.
-    `a=setup:${part.type === 'offer' ? 'actpass' : setup}`,
+    // An offer always says `actpass`, so the answering side chooses its role, and a browser chooses to be the DTLS client.
+    // A libdatachannel that offers is the server then. As client, it may get the certificate before it has stored the
+    // fingerprint to compare it with, and manual mode has no second try.
+    `a=setup:${content.type === 'offer' ? 'actpass' : setup}`,
     'a=sctp-port:5000',
     'a=max-message-size:262144',
   ]
-  const candidates = part.candidates.map(({ type, address, port }, index) => {
+  const candidates = content.candidates.map(({ type, address, port }, index) => {
     const priority = PREFERENCES[type] * 2 ** 24 + (65_535 - index) * 2 ** 8 + 255
     const from = type === 'host' ? '' : ' raddr 0.0.0.0 rport 0'
     return `candidate:${index + 1} 1 udp ${priority} ${address} ${port} typ ${type}${from}`
@@ -131,7 +132,7 @@ class Reader {
     return this.#at < this.#bytes.length
   }
 
-  /** Something was read beyond the end. */
+  /** True if a read went beyond the end. */
   get isShort(): boolean {
     return this.#at > this.#bytes.length
   }

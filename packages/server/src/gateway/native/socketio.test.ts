@@ -292,7 +292,10 @@ describe('claim', () => {
   test('[WH6] a connection without a name is closed in time, also while the registry is away', async () => {
     const { url, node } = await house({ claimMs: 50, times: { beatMs: 100 } })
     vi.spyOn(node.leases, 'renewTurn').mockRejectedValue(new RegistryUnavailable('away'))
-    expect(await new RawPeer(url).end()).toMatchObject({ code: 4005, reason: 'no name claimed in time' })
+    expect(await new RawPeer(url).end()).toMatchObject({
+      code: 4005,
+      reason: 'the peer did not claim a name in time',
+    })
   })
 
   test('[WH10] one hello at a time: of many at once one is claimed, and no second name is held', async () => {

@@ -403,7 +403,9 @@ describe('limits', () => {
     const a = await home.join('a')
     cluster.setDown(true)
     a.send(offer('b'))
-    expect((await a.next('EXPIRE')).payload).toEqual({ msg: 'the registry cannot be reached right now' })
+    expect((await a.next('EXPIRE')).payload).toEqual({
+      msg: 'the registry cannot be reached right now; try again',
+    })
     const late = new PeerJsPeer({ url: home.url, id: 'late' })
     expect(await late.ended()).toMatchObject({ code: 4007 })
     expect(late.frames).toEqual([])

@@ -14,85 +14,91 @@ import { PeerageError, withRemedy } from '../lib/error.js'
 import { reconnectDelayMs } from './reconnect.js'
 import type { OpenTransport, Transport } from './transport.js'
 
-/** Why a peer is closed for good. `closed`: its own `close()`. */
+/**
+ * Why a peer is closed for good: `closed` after its own `close()`, `left` after its own `leave()`, else the close
+ * reason or the error code of a node. See `PeerageErrorCode` for their meanings.
+ */
 export type EndReason = CloseReason | ErrorCode | 'closed'
 
+/**
+ * The state of a peer's connection.
+ *
+ * - `connecting`: before the first welcome of a node. `connect` has not resolved yet.
+ * - `online`: the peer is connected. `node` is the id of the node.
+ * - `reconnecting`: the connection was lost. The name is kept for a grace time, and messages wait. The next attempt
+ *   starts in `delayMs` milliseconds. `cause` is the error that the connection or the last attempt ended with.
+ * - `closed`: final. `reason` is a code, and `detail` a text for people.
+ */
 export type PeerState =
-  /** Before the first welcome. */
   | { state: 'connecting' }
   | { state: 'online'; node: string }
-  /**
-   * The connection was lost; the name waits, and so do messages. The next attempt starts in `delayMs`. `cause`: what the
-   * connection, or the last attempt, ended with.
-   */
   | { state: 'reconnecting'; delayMs: number; cause: Error }
-  /** Final. */
   | { state: 'closed'; reason: EndReason; detail: string }
 
-/** An attempt to connect that came to nothing. */
+/** A failed attempt to connect. Another attempt follows. */
 export interface FailedAttempt {
-  /** Its message says why, and what to do, as far as the platform tells. */
+  /** Its message says why the attempt failed and what to do, as far as the platform reports it (browsers do not). */
   error: Error
-  /** 1 for the first. */
+  /** The number of the attempt, from 1. */
   attempt: number
-  /** Milliseconds until the next one. */
+  /** Milliseconds until the next attempt. */
   delayMs: number
 }
 
-/** What a node says after its welcome. */
+/** The messages that a node sends after its welcome. */
 export type LaterMessage = Exclude<NodeMessage, { type: 'welcome' | 'closing' }>
 
-export interface LinkOptions {
+export interface ConnectorOptions {
   clock: Clock
   /** In [0, 1). */
   random: () => number
   open: OpenTransport
-  /** Asked before each attempt. May reject: counts as a failed attempt. */
+  /** Called before each attempt. If it rejects, the attempt has failed. */
   hello: () => Promise<Hello>
-  /** Whether `hello` brings a new token when the old one is no longer valid. */
+  /** Whether `hello` makes a new token when the old one has expired. */
   renewable: boolean
   onWelcome: (welcome: NodeMessageOf<'welcome'>) => void
   onMessage: (message: LaterMessage) => void
   onState: (state: PeerState) => void
-  /** An attempt has failed, and another one will be made. */
+  /** Called when an attempt has failed and another one will follow. */
   onRetry: (failed: FailedAttempt) => void
   onError: (error: unknown) => void
 }
 
 /**
- * After a connection that was up so long, the back-off starts anew: on a bad network peers come back fast, and a node
- * that drops everyone at once is asked less and less often.
+ * After a connection that lasted this long, the backoff starts from the beginning. So peers on a bad network reconnect
+ * fast, while a node that drops all connections at once gets fewer and fewer attempts.
  */
 const STABLE_MS = 1_000
 
 const aTransport = objectWith('a Transport', 'send', 'close')
 
-/** One attempt, and the connection that comes of it. One that was given up is not the link's any more. */
+/** An attempt and the connection that results from it. After the attempt is given up, `#connection` is another one. */
 interface Connection {
-  /** Absent while the hello is asked for. */
+  /** Absent until the hello is made. */
   transport?: Transport
-  /** When its welcome came. */
+  /** When the welcome came. */
   onlineAt?: number
-  /** Why the node is about to close it. */
+  /** The node's announcement that it is about to close the connection. */
   closing?: NodeMessageOf<'closing'>
 }
 
-/** Keeps one connection to some node: connects, says hello, comes back, until it is told not to. */
-export class Link {
-  readonly #options: LinkOptions
+/** Keeps one connection to some node open: connects, sends the hello, and reconnects until it is closed. */
+export class Connector {
+  readonly #options: ConnectorOptions
   #state: PeerState = { state: 'connecting' }
-  /** Absent: it is over, and the next attempt waits. */
+  /** Undefined between a connection and the next attempt. */
   #connection: Connection | undefined
   #timer: Timer | undefined
-  /** Attempts since the last connection that was up for long. */
+  /** Attempts since the last stable connection. */
   #attempt = 0
-  /** The name is to be given back, as soon as a node can be told. */
+  /** Whether to give the name back as soon as a node can be reached. */
   #leaves = false
   #gone: Promise<void> = Promise.resolve()
   #departed = false
   #failure: Error | undefined
 
-  constructor(options: LinkOptions) {
+  constructor(options: ConnectorOptions) {
     this.#options = options
   }
 
@@ -100,7 +106,7 @@ export class Link {
     return this.#state
   }
 
-  /** What the last attempt or connection ended with. */
+  /** The error that ended the last attempt or connection. */
   get failure(): Error | undefined {
     return this.#failure
   }
@@ -110,12 +116,12 @@ export class Link {
     const connection: Connection = {}
     this.#connection = connection
     const { open, hello, onError } = this.#options
-    // Also the application's `token` may never come.
-    this.#limit('its `token` did not come')
+    // The application's `token` function may never return.
+    this.#limitStep('the function `token` returned nothing')
     try {
       const greeting = await hello()
       if (this.#connection !== connection) return
-      this.#limit('no welcome came')
+      this.#limitStep('no welcome came')
       const transport = open(greeting, {
         message: (message) => this.#receive(connection, message),
         malformed: ({ code, detail }) => onError(new PeerageError(code, detail)),
@@ -126,26 +132,26 @@ export class Link {
       connection.transport = transport
     } catch (error) {
       if (this.#connection !== connection) return
-      // No token could be had, or no socket: a browser throws for `ws:` on a page that came over https.
+      // `token` failed, or the socket could not be created: a browser throws for `ws:` on a page with https.
       onError(error)
-      this.#again(error instanceof Error ? error : new Error(String(error)))
+      this.#retryLater(error instanceof Error ? error : new Error(String(error)))
     }
   }
 
-  /** Tries now instead of after the wait: the network is back. */
-  hurry(): void {
+  /** Starts the next attempt now instead of after the wait. Called when the network is back. */
+  retryNow(): void {
     if (this.#state.state === 'reconnecting' && this.#connection?.transport === undefined) void this.open()
   }
 
-  /** False: not online. */
+  /** Returns false while not online. */
   send(message: PeerMessage): boolean {
     return this.#state.state === 'online' && (this.#connection?.transport?.send(message) ?? false)
   }
 
-  /** Gives the name back, now or with the next welcome; the node then closes. */
+  /** Gives the name back now, or after the next welcome. The node then closes the connection. */
   leave(): void {
     this.#leaves = true
-    if (!this.send({ type: 'leave' })) this.hurry()
+    if (!this.send({ type: 'leave' })) this.retryNow()
   }
 
   close(reason: EndReason = 'closed', why = new PeerageError(reason)): void {
@@ -153,21 +159,21 @@ export class Link {
     this.#failure = why
     this.#timer?.cancel()
     this.#drop()
-    this.#to({ state: 'closed', reason, detail: why.message })
+    this.#setState({ state: 'closed', reason, detail: why.message })
   }
 
-  /** The attempt under way has so long for its next step. */
-  #limit(late: string): void {
+  /** Limits the time for the next step of the current attempt. `late` is the text for when it takes longer. */
+  #limitStep(late: string): void {
     this.#timer?.cancel()
     this.#timer = this.#options.clock.after(limits.handshakeMs, () => {
       this.#drop()
-      this.#again(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
+      this.#retryLater(new PeerageError('unreachable', `${late} within ${limits.handshakeMs / 1_000} s`))
     })
   }
 
   /**
-   * Gives the name back without a word to the application, whose process ends: its promises stay as they are. Writes the
-   * leave before it returns, and resolves when the node has read it.
+   * Gives the name back because the process ends. The application gets no event, and its promises remain unsettled.
+   * Writes the leave before it returns, and resolves when the node has read it.
    */
   depart(): Promise<void> {
     this.#departed = true
@@ -178,12 +184,12 @@ export class Link {
     return Promise.resolve(transport?.close())
   }
 
-  /** Resolves when the last connection that was closed here is over, and the node has read what was said on it. */
+  /** Resolves when the last connection that this side closed is over, and the node has read its last frames. */
   get gone(): Promise<void> {
     return this.#gone
   }
 
-  // A hello that is not answered yet is taken back, or its name would wait for nobody.
+  // Withdraws a hello that is not answered yet. Otherwise the node would keep the name for nobody.
   #drop(): void {
     const transport = this.#connection?.transport
     this.#connection = undefined
@@ -198,7 +204,7 @@ export class Link {
     else if (message.type === 'welcome') {
       this.#timer?.cancel()
       connection.onlineAt = this.#options.clock.now()
-      // Set before it is told: what the welcome sets off is sent at once.
+      // Set the state before the callback, so that frames which it sends go out at once.
       this.#state = { state: 'online', node: message.node }
       this.#options.onWelcome(message)
       this.#options.onState(this.#state)
@@ -208,7 +214,7 @@ export class Link {
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
     const error = new PeerageError(code, withRemedy(code, detail), { retryAfterMs })
-    if (temporary[code]) this.#again(error, retryAfterMs)
+    if (temporary[code]) this.#retryLater(error, retryAfterMs)
     else this.close(code, error)
   }
 
@@ -217,21 +223,24 @@ export class Link {
     code: number,
     cause: Error = new PeerageError('unreachable', cutText(code)),
   ): void {
-    // Said right before the close, for a proxy may replace the close code.
+    // The node sends the reason right before the close too, because a proxy may replace the close code.
     const said = closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
     const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
     if (!mayReturn && !(reason === 'token-expired' && this.#options.renewable)) {
       if (reason !== undefined) return this.close(reason)
-      return this.close('refused', new PeerageError('refused', `the node closed for good, with code ${code}`))
+      return this.close(
+        'refused',
+        new PeerageError('refused', `the node closed the connection for good, with code ${code}`),
+      )
     }
-    this.#again(
+    this.#retryLater(
       reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${reason})`),
       closing?.retryAfterMs,
     )
   }
 
-  #again(error: Error, retryAfterMs?: number): void {
+  #retryLater(error: Error, retryAfterMs?: number): void {
     if (this.#state.state === 'closed') return
     const { clock, random, onRetry } = this.#options
     this.#failure = error
@@ -241,11 +250,11 @@ export class Link {
     if (clock.now() - onlineAt >= STABLE_MS) this.#attempt = 0
     const delayMs = reconnectDelayMs(this.#attempt++, random(), retryAfterMs)
     this.#timer = clock.after(delayMs, () => void this.open())
-    if (this.#state.state !== 'connecting') this.#to({ state: 'reconnecting', delayMs, cause: error })
+    if (this.#state.state !== 'connecting') this.#setState({ state: 'reconnecting', delayMs, cause: error })
     onRetry({ error, attempt: this.#attempt, delayMs })
   }
 
-  #to(state: PeerState): void {
+  #setState(state: PeerState): void {
     if (this.#state === state) return
     this.#state = state
     this.#options.onState(state)

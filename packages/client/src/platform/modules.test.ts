@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { connectOn } from '../connect.js'
 import { PeerageError } from '../lib/error.js'
-import type { PartWait } from './parts.js'
-import { loadPart } from './parts.js'
+import type { LoadOptions } from './modules.js'
+import { loadModule } from './modules.js'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeTier } from '../testing/fake-tier.js'
-import { parts, platform } from '../testing/platform.js'
+import { modules, platform } from '../testing/platform.js'
 
-const PART = { run: () => 'loaded' }
-/** As Safari says it: without a URL. */
+const MODULE = { run: () => 'loaded' }
+/** Safari's text, which names no URL. */
 const UNREACHABLE = new TypeError('Importing a module script failed.')
 
 let clock: FakeClock
@@ -19,18 +19,18 @@ beforeEach(() => {
   asked = 0
 })
 
-/** Fails so many times before it is there. */
+/** A load that fails `times` times, then succeeds. */
 const failing =
   (times: number, error: unknown = UNREACHABLE) =>
-  (): Promise<typeof PART> => {
+  (): Promise<typeof MODULE> => {
     asked++
-    return asked > times ? Promise.resolve(PART) : Promise.reject(error)
+    return asked > times ? Promise.resolve(MODULE) : Promise.reject(error)
   }
 
-function start(load: () => Promise<typeof PART>, signal?: AbortSignal): { result: unknown } {
+function start(load: () => Promise<typeof MODULE>, signal?: AbortSignal): { result: unknown } {
   const seen: { result: unknown } = { result: undefined }
-  loadPart(load, 'run', { clock, signal }).then(
-    (part) => (seen.result = part),
+  loadModule(load, 'run', { clock, signal }).then(
+    (module) => (seen.result = module),
     (error: unknown) => (seen.result = error),
   )
   return seen
@@ -38,21 +38,21 @@ function start(load: () => Promise<typeof PART>, signal?: AbortSignal): { result
 
 const codeOf = (result: unknown): unknown => (result instanceof PeerageError ? result.code : result)
 
-describe('[PP39] a part of the SDK that is a file of its own', () => {
-  it('is asked for again, later each time, while the network fails', async () => {
+describe('[PP39] a file of the SDK that is loaded later', () => {
+  it('is requested again, after growing waits, while the network fails', async () => {
     const seen = start(failing(3))
     await clock.advance(249)
     expect(asked).toBe(1)
-    // Asked for once more under the same URL at each attempt; this error names no other.
+    // One request at each attempt, because this error names no URL.
     await clock.advance(1)
     expect(asked).toBe(2)
     await clock.advance(500 + 1_000)
-    expect(seen.result).toBe(PART)
+    expect(seen.result).toBe(MODULE)
     expect(asked).toBe(4)
     expect(clock.pending).toBe(0)
   })
 
-  it('that never comes is `not-loaded` at the deadline, with the last cause and what to do', async () => {
+  it('that cannot be loaded is `not-loaded` at the deadline, with the last cause and what to do', async () => {
     const seen = start(failing(Infinity))
     await clock.advance(30_000)
     expect(codeOf(seen.result)).toBe('not-loaded')
@@ -63,14 +63,14 @@ describe('[PP39] a part of the SDK that is a file of its own', () => {
     expect(asked).toBe(before)
   })
 
-  it('is not waited for longer although its download hangs', async () => {
+  it('is `not-loaded` at the deadline if its download hangs', async () => {
     const seen = start(() => new Promise(() => undefined))
     await clock.advance(30_000)
     expect(codeOf(seen.result)).toBe('not-loaded')
     expect(clock.pending).toBe(0)
   })
 
-  it('ends with the reason of the signal, and asks no more', async () => {
+  it('is not requested again after an abort, which rejects with the reason of the signal', async () => {
     const abort = new AbortController()
     const seen = start(failing(Infinity), abort.signal)
     await settled()
@@ -83,7 +83,7 @@ describe('[PP39] a part of the SDK that is a file of its own', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('is named by a timeout that ends it', async () => {
+  it('is named in the error if a timeout ends the wait for it', async () => {
     const abort = new AbortController()
     const seen = start(failing(Infinity), abort.signal)
     await settled()
@@ -92,14 +92,14 @@ describe('[PP39] a part of the SDK that is a file of its own', () => {
     expect(codeOf(seen.result)).toBe('not-loaded')
   })
 
-  it('fails at once where it was aborted before', async () => {
+  it('is not requested at all if the signal is aborted already', async () => {
     const seen = start(failing(0), AbortSignal.abort('before'))
     await settled()
     expect([seen.result, asked]).toEqual(['before', 0])
   })
 
   it.each(['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'])(
-    'fails at once where Node has no file (%s)',
+    'fails at once if Node has no such file (%s)',
     async (code) => {
       const seen = start(failing(1, Object.assign(new Error('Cannot find module'), { code })))
       await settled()
@@ -120,10 +120,13 @@ describe('[PP39] a part of the SDK that is a file of its own', () => {
   })
 })
 
-describe('[PP39] connect, where its part cannot be had', () => {
+describe('[PP39] connect, when a file of the SDK cannot be loaded', () => {
   function connecting(load: () => Promise<never>): { tier: FakeTier; seen: { error?: unknown } } {
     const tier = new FakeTier(clock)
-    const broken = { ...parts, p2p: (wait: PartWait) => loadPart(load, 'createP2P', wait) }
+    const broken = {
+      ...modules,
+      p2p: (options: LoadOptions) => loadModule(load, 'createP2P', options),
+    }
     const seen: { error?: unknown } = {}
     connectOn(platform, broken, 'http://tier', {
       clock,
@@ -137,7 +140,7 @@ describe('[PP39] connect, where its part cannot be had', () => {
   it.each([
     { why: 'fails', load: () => Promise.reject(UNREACHABLE), code: 'not-loaded' },
     { why: 'hangs', load: () => new Promise<never>(() => undefined), code: 'timeout' },
-  ])('it $why: rejects when its time is over, and leaves its name', async ({ load, code }) => {
+  ])('rejects at its timeout, and gives its name back (the load $why)', async ({ load, code }) => {
     const { tier, seen } = connecting(load)
     await clock.advance(4_999)
     expect(seen.error).toBeUndefined()
@@ -149,7 +152,7 @@ describe('[PP39] connect, where its part cannot be had', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('there is none in Node: rejects at once', async () => {
+  it('rejects at once if Node has no such file', async () => {
     const missing = Object.assign(new Error("Cannot find module './p2p.js'"), {
       code: 'ERR_MODULE_NOT_FOUND',
     })
