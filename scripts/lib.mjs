@@ -1,6 +1,6 @@
 // What the scripts share. Plain Node and no packages: they run before anything is installed.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -100,6 +100,7 @@ function installedPackages() {
 
 /** Compiles every package, the page for browsers, and the SDK as one file. Resolves with whether all is well. */
 export async function build() {
+  removeLeftovers()
   const steps = [
     { what: 'compiling (tsc -b)', args: [bin('typescript/bin/tsc'), '-b'] },
     { what: 'building the SDK as one file (rolldown)', args: [`${ROOT}scripts/bundle.mjs`] },
@@ -112,6 +113,18 @@ export async function build() {
   for (const { what, args, options } of steps)
     if ((await step(what, process.execPath, args, options)) !== 0) return false
   return true
+}
+
+/** tsc leaves what it once compiled from sources that are gone, and it would be packed. */
+function removeLeftovers() {
+  for (const name of readdirSync(`${ROOT}packages`)) {
+    const [dist, src] = ['dist/', 'src/'].map((folder) => `${ROOT}packages/${name}/${folder}`)
+    if (!existsSync(dist)) continue
+    for (const file of readdirSync(dist, { recursive: true })) {
+      const [, stem] = /^(?!(?:page|client|bundle)[/\\])(.+?)\.(?:js|js\.map|d\.ts)$/.exec(file) ?? []
+      if (stem !== undefined && !existsSync(`${src}${stem}.ts`)) rmSync(dist + file)
+    }
+  }
 }
 
 export function bin(path) {

@@ -135,16 +135,16 @@ test.each(PUBLISHED)(
   '@peerage/%s: each map has its source, and each file of dist was built from one',
   async (name) => {
     const { folder, files } = packageOf(name)
+    const compiled = [...files].filter((file) => /^dist\/(?!page\/|client\/|bundle\/).*\.js$/.test(file))
+    expect(compiled.length).toBeGreaterThan(0)
+    const left = compiled.filter((file) => !files.has(file.replace(/^dist\/(.*)\.js$/, 'src/$1.ts')))
+    expect(left, 'left over from an earlier build: npm run build removes them').toEqual([])
     for (const map of [...files].filter((file) => file.endsWith('.map'))) {
       const { sources } = z
         .object({ sources: z.array(z.string()) })
         .parse(JSON.parse(await readFile(folder + map, 'utf8')))
       for (const source of sources) expect(files).toContain(join(map, '..', source))
     }
-    const compiled = [...files].filter((file) => /^dist\/(?!page\/|client\/|bundle\/).*\.js$/.test(file))
-    expect(compiled.length).toBeGreaterThan(0)
-    const left = compiled.filter((file) => !files.has(file.replace(/^dist\/(.*)\.js$/, 'src/$1.ts')))
-    expect(left, 'left over from an earlier build: remove dist and build again').toEqual([])
   },
 )
 
