@@ -14,18 +14,18 @@ import type { Metrics } from './metrics/metrics.js'
 
 export interface GatewaysOptions extends PeerJsHooks {
   config: Config
-  /** An application's own rules, in place of those of the configuration. */
+  /** An application's own rules. They replace the rules of the configuration. */
   access?: Access | undefined
   node: Node
   clock: Clock
   metrics: Metrics
   log: Logger
-  /** Where the integrated P2P server is, while there is one. */
+  /** The port of the integrated P2P server, or null while there is none. */
   udpPort: () => number | null
   onError: OnError
 }
 
-/** The gateways that the configuration asks for. They share who may come in, how much, and what peers are told. */
+/** Creates the gateways of the configuration. They share the access rules, the limits and the P2P advice. */
 export function createGateways({ access, udpPort, ...options }: GatewaysOptions): HttpGateway[] {
   const { config, clock } = options
   const {
@@ -48,7 +48,7 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
   return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
 }
 
-/** What all gateways of a node share. */
+/** The options that all gateways of a node share. */
 interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
   access: Access
   addresses: Addresses
@@ -56,7 +56,7 @@ interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
   advice: ReturnType<typeof p2pAdvice>
 }
 
-/** Where the native wire is below the node's path: SDKs rely on it. */
+/** The path of the native wire below the node's path. SDKs rely on it. */
 const NATIVE = 'peerage/'
 
 function createNative(options: Shared): NativeGateway {

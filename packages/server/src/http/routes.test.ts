@@ -40,7 +40,7 @@ function routes(readiness: () => Readiness = () => ({ ready: true }), withPage =
 }
 
 describe('probes', () => {
-  test('/healthz asks nobody, so no store can make it fail', async () => {
+  test('/healthz does not depend on the store', async () => {
     const app = routes(() => {
       throw new Error('asked')
     })
@@ -49,7 +49,7 @@ describe('probes', () => {
     expect(await answer.json()).toEqual({ status: 'ok' })
   })
 
-  test('/readyz says what kind of reason it has, and nothing of the store', async () => {
+  test('/readyz says only the kind of its reason, without details of the store', async () => {
     const ready = await routes().request('/readyz')
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
     const why = 'not connected to Redis: connect ECONNREFUSED 10.1.2.3:6379'
@@ -58,7 +58,7 @@ describe('probes', () => {
     expect(not.headers.get('Cache-Control')).toBe('no-store')
   })
 
-  test('a fault of ours is an answer without its words', async () => {
+  test('an internal error is answered without its message', async () => {
     const broken = routes(() => {
       throw new Error('at /opt/peerage: connect ECONNREFUSED 10.1.2.3:6379')
     })
@@ -97,7 +97,7 @@ describe('the root', () => {
     },
   )
 
-  test('is the greeting for browsers too where the page is off or not built', async () => {
+  test('is the greeting for browsers too if the page is off or not built', async () => {
     expect(loadPage(join(directory, 'nowhere'))).toBeUndefined()
     const answer = await routes(undefined, false).request('/', { headers: html })
     expect(await answer.json()).toEqual(greeting)
@@ -117,19 +117,19 @@ describe('behind a proxy that keeps its prefix', () => {
       expect((await at(path, html)).status).toBe(404)
   })
 
-  test('without its slash it leads to the page', async () => {
+  test('the path without its slash redirects to the page', async () => {
     const answer = await at('/tier?peer_id=a%26b', html)
     expect([answer.status, answer.headers.get('Location')]).toEqual([308, '/tier/?peer_id=a%26b'])
   })
 
-  test('probes are asked with and without it', async () => {
+  test('probes answer with and without the prefix', async () => {
     for (const path of ['/healthz', '/readyz', '/version', '/tier/healthz', '/tier/readyz', '/tier/version'])
       expect((await at(path)).status).toBe(200)
   })
 })
 
 describe('files of the page', () => {
-  test('those with a hash in their name are kept for good, the others are asked for again', async () => {
+  test('with a hash in their name are cached for good, and others are revalidated', async () => {
     const script = await routes().request('/assets/app-abc123.js')
     expect(script.headers.get('Content-Type')).toBe('text/javascript; charset=utf-8')
     expect(script.headers.get('Cache-Control')).toContain('immutable')
@@ -144,14 +144,14 @@ describe('files of the page', () => {
     ['/assets/app-abc123.css', /^text\/css; charset=utf-8$/],
     ['/icon.svg', /^image\/svg\+xml/],
     ['/app.webmanifest', /^application\/manifest\+json/],
-  ])('%s says what it is, under the same policy', async (path, type) => {
+  ])('%s has its content type and the same policy', async (path, type) => {
     const { status, headers } = await routes().request(path)
     expect([status, headers.get('Content-Type')]).toEqual([200, expect.stringMatching(type)])
     expect(headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
     expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
   })
 
-  test('HEAD says what GET would, without the file', async () => {
+  test('HEAD has the headers of GET, without the file', async () => {
     const headers = { Accept: 'text/html' }
     for (const path of ['/', '/assets/app-abc123.js']) {
       const [got, head] = [
@@ -164,11 +164,11 @@ describe('files of the page', () => {
     }
   })
 
-  test('what a browser or a proxy has already is not sent again', async () => {
+  test('a file that a browser or a proxy has already is not sent again', async () => {
     const asked = (path: string, etag: string): Promise<Response> =>
       Promise.resolve(routes().request(path, { headers: { Accept: 'text/html', 'If-None-Match': etag } }))
     const etag = (await routes().request('/index.html')).headers.get('ETag') ?? ''
-    // A proxy that compresses makes it weak, and a browser may know several.
+    // A proxy that compresses makes the ETag weak, and a browser may send several.
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`])
       for (const path of ['/', '/index.html']) {
         const answer = await asked(path, known)
@@ -179,7 +179,7 @@ describe('files of the page', () => {
     expect((await asked('/assets/app-abc123.js', etag)).status).toBe(200)
   })
 
-  test('answers that are no file of it have no ETag', async () => {
+  test('other answers have no ETag', async () => {
     for (const path of ['/', '/healthz', '/readyz', '/version', '/nothing'])
       expect((await routes().request(path)).headers.get('ETag')).toBeNull()
   })

@@ -6,7 +6,7 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
-import { appOf } from '../../testing/peerjs-house.js'
+import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
 import type { Admitted, Applicant, Claimed } from './access.js'
 import { Claimer } from './access.js'
@@ -31,7 +31,7 @@ const applicant = (name: string, answer: Admitted): Applicant => ({
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
 })
 
-/** Every name is taken. */
+/** A claimer for which every name is taken. */
 function claimer(failuresPerMinute = 0) {
   const clock = new FakeClock()
   const asked: ClaimRequest[] = []
@@ -52,7 +52,7 @@ function claimer(failuresPerMinute = 0) {
   return { asked, connection, claim }
 }
 
-test('[I9] an identity replaces a holder, however the access rules hold it', async () => {
+test('[I9] an identity replaces a holder, also if the answer of the access rules is a class with a getter', async () => {
   class Answer {
     readonly ok = true
     readonly app = appOf('default')
@@ -69,14 +69,14 @@ test('[I9] an identity replaces a holder, however the access rules hold it', asy
   ])
 })
 
-test('[WH7] the refused of one name cost no other one its tries, though it looks like an app and a name', async () => {
+test('[WH7] refusals of a name that looks like an app and a name do not count for that name of that app', async () => {
   const { claim } = claimer(2)
   for (let i = 0; i < 5; i++) await claim(applicant('default/bob', refused))
   expect(await claim(applicant('default/bob', refused))).toMatchObject({ code: 'forbidden' })
   expect(await claim(applicant('bob', admitted))).toEqual({ ok: false, code: 'name-taken', waitMs: 0 })
 })
 
-test('who goes while the access rules are asked claims nothing', async () => {
+test('a peer that goes while the access rules are asked claims nothing', async () => {
   const { asked, connection, claim } = claimer()
   const answer = claim(applicant('bob', admitted))
   connection.close('left')
@@ -84,7 +84,7 @@ test('who goes while the access rules are asked claims nothing', async () => {
   expect(asked).toEqual([])
 })
 
-test('what is counted of a refused name holds nothing of the text that it came in', async () => {
+test('the count of a refused name does not keep the text that the name came in', async () => {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
   if (typeof collect !== 'function') throw new Error('gc is needed')
