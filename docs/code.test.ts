@@ -47,9 +47,6 @@ beforeAll(async () => {
   blocks = (await documents()).flatMap(blocksOf)
 }, SLOW_MS)
 
-/** `Admitted.app` of @peerage/server is a branded string: a program in TypeScript cannot answer `app: 'default'` yet. */
-const UNTYPED = new Set(['server.mjs', 'signed-tokens.mjs'])
-
 const isJavaScript = ({ document, language }: Block): boolean =>
   (language === 'js' || language === 'jsx') && isForReaders(document)
 
@@ -64,7 +61,7 @@ test('a block of JavaScript is a snippet, or a program that names its file', () 
 test(
   'programs and snippets are right under TypeScript’s strict',
   async () => {
-    const checked = blocks.filter(isJavaScript).filter(({ file }) => file === undefined || !UNTYPED.has(file))
+    const checked = blocks.filter(isJavaScript)
     expect(checked.length).toBeGreaterThan(15)
     // Below the root, so that the programs find the packages as any program here does.
     const directory = await mkdtemp(join(REPOSITORY, 'node_modules', '.documents-'))

@@ -5,7 +5,7 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
-import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
+import { checkedAccess, staticAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
 import { Limits } from './gateway/shared/limits.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
@@ -50,7 +50,7 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
 
 /** The options that all gateways of a node share. */
 interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
-  access: Access
+  access: CheckedAccess
   addresses: Addresses
   limits: Limits
   advice: ReturnType<typeof p2pAdvice>

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Message, OnlineSession } from '@peerage/core'
 import type { App, Peer } from '@peerage/protocol'
 import { errorTexts, parseName } from '@peerage/protocol'
-import type { Access, AdmitRequest, Claimed, Decision } from '../shared/access.js'
+import type { CheckedAccess, AdmitRequest, Claimed, Decision } from '../shared/access.js'
 import { Claimer, sameSecret } from '../shared/access.js'
 import { pause } from '../../lib/pause.js'
 import type { PeerJsConnection } from './connection.js'
@@ -184,7 +184,7 @@ export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
  * key can be in either [PJ11]. A refusal is sent in the words of `peer`, whatever the application's rules say.
  */
 async function admitPeerJs(
-  access: Access,
+  access: CheckedAccess,
   asked: AdmitRequest,
   { token, key }: Credentials,
   keys: PeerJsKeys,

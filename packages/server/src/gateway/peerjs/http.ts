@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import type { Access, AdmitRequest } from '../shared/access.js'
+import type { CheckedAccess, AdmitRequest } from '../shared/access.js'
 import { greeting } from '../../lib/greeting.js'
 import { isOriginAllowed, sameSecret } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
@@ -16,7 +16,7 @@ import type { PeerJsKeys } from './options.js'
 export interface PeerJsHttpOptions {
   node: Node
   clock: Clock
-  access: Access
+  access: CheckedAccess
   addresses: Addresses
   limits: Limits
   /** The path of the wire, with slashes at both ends. */

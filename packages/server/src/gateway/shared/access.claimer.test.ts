@@ -8,13 +8,13 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
-import type { Admitted, Applicant, Claimed } from './access.js'
+import type { AccessDecision, Applicant, Claimed } from './access.js'
 import { Claimer } from './access.js'
 import { Limits } from './limits.js'
 
 const ADDRESS = '192.0.2.1'
-const admitted: Admitted = { ok: true, app: appOf('default') }
-const refused: Admitted = { ok: false, code: 'forbidden', detail: 'no' }
+const admitted: AccessDecision = { ok: true, app: appOf('default') }
+const refused: AccessDecision = { ok: false, code: 'forbidden', detail: 'no' }
 
 class AddressedConnection extends RecordedConnection {
   readonly address = ADDRESS
@@ -26,7 +26,7 @@ function nameOf(text: string): Name {
   return name.value
 }
 
-const applicant = (name: string, answer: Admitted): Applicant => ({
+const applicant = (name: string, answer: AccessDecision): Applicant => ({
   name: nameOf(name),
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
 })

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession, Wire } from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { parseApp, parsePeer, peerOf, temporary } from '@peerage/protocol'
+import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
 import { pause } from '../../lib/pause.js'
 import type { Limits } from './limits.js'
 
@@ -38,7 +38,7 @@ export interface AdmitRequest {
  * an error code of packages/protocol/SPEC.md, usually `forbidden`. A native peer also gets the `detail`.
  */
 export type Admitted =
-  | { ok: true; app: App; identity?: string }
+  | { ok: true; app: string; identity?: string | undefined }
   | { ok: false; code: ErrorCode; detail: string }
 
 /**
@@ -62,17 +62,26 @@ export type Admitted =
  * ```
  */
 export interface Access {
-  admit(request: AdmitRequest): Promise<Admitted>
+  admit(request: AdmitRequest): Admitted | Promise<Admitted>
+}
+
+/** An `Admitted` that has been checked. */
+export type AccessDecision =
+  | { ok: true; app: App; identity?: string }
+  | { ok: false; code: ErrorCode; detail: string }
+
+/** Access rules whose answers are checked: what gateways ask. */
+export interface CheckedAccess {
+  admit(request: AdmitRequest): Promise<AccessDecision>
 }
 
 /** Checks each answer of an application's rules, because they may come from code without types. */
-export function checkedAccess(access: Access): Access {
+export function checkedAccess(access: Access): CheckedAccess {
   return {
     admit: async (request) => {
-      const admitted = await access.admit(request)
-      const problem = problemOf(admitted)
-      if (problem === undefined) return admitted
-      throw new TypeError(`accessRules.admit ${problem}. ${WANTED}`)
+      const decision = readAdmitted(await access.admit(request))
+      if (typeof decision !== 'string') return decision
+      throw new TypeError(`accessRules.admit ${decision}. ${WANTED}`)
     },
   }
 }
@@ -80,23 +89,23 @@ export function checkedAccess(access: Access): Access {
 const WANTED =
   "It answers { ok: true, app: 'default' } to let the peer in, or { ok: false, code: 'forbidden', detail: 'why' }"
 
-function problemOf(admitted: unknown): string | undefined {
+/** The decision of an application's rules, or what is wrong with it. */
+function readAdmitted(admitted: unknown): AccessDecision | string {
   if (typeof admitted !== 'object' || admitted === null) return `answered ${shown(admitted)}`
   const { ok, app, identity, code, detail }: Partial<Record<string, unknown>> = { ...admitted }
   if (ok === true) {
     const parsed = typeof app === 'string' ? parseApp(app) : undefined
     if (parsed === undefined) return `must name the app: its answer has app: ${shown(app)}`
     if (!parsed.ok) return `must name the app: ${parsed.problem}`
-    return identity === undefined || typeof identity === 'string'
-      ? undefined
-      : `must return identity as a string, or leave it out: its answer has identity: ${shown(identity)}`
+    if (identity === undefined) return { ok, app: parsed.value }
+    if (typeof identity === 'string') return { ok, app: parsed.value, identity }
+    return `must return identity as a string, or leave it out: its answer has identity: ${shown(identity)}`
   }
   if (ok !== false) return `must return ok: true or ok: false: its answer has ok: ${shown(ok)}`
-  if (typeof code !== 'string' || !Object.hasOwn(temporary, code))
+  if (!isErrorCode(code))
     return `must refuse with an error code of packages/protocol/SPEC.md: its answer has code: ${shown(code)}`
-  return typeof detail === 'string'
-    ? undefined
-    : `must say why it refuses: its answer has detail: ${shown(detail)}`
+  if (typeof detail !== 'string') return `must say why it refuses: its answer has detail: ${shown(detail)}`
+  return { ok, code, detail }
 }
 
 /** Describes a wrong answer by its type only, because it may contain secrets and this text goes to the log. */
@@ -118,14 +127,14 @@ export interface AccessOptions {
   key: string | null
 }
 
-const refuse = (detail: string): Admitted => ({ ok: false, code: 'forbidden', detail })
+const refuse = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })
 
 /** The access rules of the configuration: a shared key, an Origin allow-list, a list of apps, each optional. */
-export function staticAccess(options: AccessOptions): Access {
+export function staticAccess(options: AccessOptions): CheckedAccess {
   return { admit: (request) => Promise.resolve(decide(options, request)) }
 }
 
-function decide(options: AccessOptions, request: AdmitRequest): Admitted {
+function decide(options: AccessOptions, request: AdmitRequest): AccessDecision {
   const { key, origins, apps, defaultApp } = options
   const app = request.app ?? defaultApp
   if (!isOriginAllowed(origins, request.origin)) return refuse('this origin may not connect')
@@ -156,7 +165,7 @@ export function sameSecret(expected: string, given: string): boolean {
 export interface Applicant {
   name: Name
   /** Asks the access rules. Each wire passes its own kind of token. */
-  admit(access: Access): Promise<Decision>
+  admit(access: CheckedAccess): Promise<Decision>
   /** Reserves room for an admitted peer. False: there is none. */
   reserve?(peer: Peer): boolean
 }
@@ -166,7 +175,7 @@ export type ClaimingConnection = Connection & { readonly address: string }
 
 /** The unchanged answer of the access rules, and the reclaim secret for the name. */
 export interface Decision {
-  admitted: Admitted
+  admitted: AccessDecision
   secret: string
 }
 
@@ -181,7 +190,7 @@ export type Claimed =
 export interface ClaimerOptions {
   node: Pick<Node, 'claim'>
   clock: Clock
-  access: Access
+  access: CheckedAccess
   limits: Limits
   /** What happens when a peer with a proven identity claims a name that another peer holds. */
   policy: (app: string) => 'refuse' | 'replace'

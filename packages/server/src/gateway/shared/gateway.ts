@@ -5,7 +5,7 @@ import type { ConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
 import { pause } from '../../lib/pause.js'
 import type { Endpoint, HttpGateway } from '../http-gateway.js'
-import type { Access } from './access.js'
+import type { CheckedAccess } from './access.js'
 import { isOriginAllowed } from './access.js'
 import type { Addresses } from './address.js'
 import type { ConnectionHost } from './connection.js'
@@ -21,7 +21,7 @@ import { DRAINING, DRAIN_RETRY_MS, WRONG_ORIGIN, overLimit, refuseUpgrade } from
 export interface GatewayOptions {
   node: Node
   clock: Clock
-  access: Access
+  access: CheckedAccess
   /** Exact origins that may connect. Empty means any. */
   origins: readonly string[]
   addresses: Addresses
