@@ -84,19 +84,19 @@ describe('doctor and a node say the same of a Redis', () => {
     [
       'that speaks TLS, without it',
       async () => (await withTls()).replace('rediss:', 'redis:'),
-      'if this Redis speaks TLS, say rediss:// in place of redis://',
+      'if this Redis uses TLS, write rediss:// instead of redis://',
     ],
-    ['whose authority is unknown', withTls, 'let redis.ca name the file of the authority'],
+    ['whose authority is unknown', withTls, 'set redis.ca to the file of the authority'],
     [
       'that speaks no TLS, with it',
       async () => (await redis()).url.replace('redis:', 'rediss:'),
-      'if this Redis speaks no TLS, say redis:// in place of rediss://',
+      'if this Redis does not use TLS, write redis:// instead of rediss://',
     ],
-    ['that is none', notRedis, 'what answers there is no Redis'],
+    ['that is none', notRedis, 'the server that answers there is not a Redis'],
     [
       'that is a read-only replica',
       replica,
-      'this Redis is a read-only replica: let redis.url name its primary',
+      'this Redis is a read-only replica: set redis.url to its primary',
     ],
     ['that is too old', old, 'is older than 7.0'],
     [

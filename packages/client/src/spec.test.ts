@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { closeCodes, temporary } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
-import { readTable } from '@peerage/protocol/testing'
+import { readTable } from '@peerage/test-support/testing/protocol.js'
 import { expect, test } from 'vitest'
 import { decodeBody, encodeBody, encodeFragments, fragmentCountOf } from './delivery/body.js'
 import { noticeResults } from './delivery/line.js'

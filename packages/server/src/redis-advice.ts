@@ -1,60 +1,35 @@
 import type { Config } from './config/schema.js'
 import type { Advise } from './metrics/log.js'
 
-// What an operator can do about a wrong Redis. `doctor`, the log and a start that fails all say it with these words.
-
-const CHECK = 'check redis.url, the network, and redis-cli PING'
+// What an operator can do when Redis refuses a command. `doctor` and the log say it with these words. The errors of
+// connections have their advice from @peerage/redis.
 
 interface Advice {
   says: RegExp
-  /** Undefined: the error ends with its advice already, because @peerage/redis knows what Redis's words mean. */
-  todo: ((redis: Config['redis']) => string) | undefined
+  todo: (redis: Config['redis']) => string
 }
 
-/** Redis itself answered with these words. */
-const ANSWERS: readonly Advice[] = [
+const ADVICE: readonly Advice[] = [
   { says: /NOPERM.*\bchannels?\b/su, todo: ({ prefix }) => `in its ACL, allow &${prefix}*` },
   { says: /NOPERM.*\bkeys?\b/su, todo: ({ prefix }) => `in its ACL, allow ~${prefix}*` },
   { says: /NOPERM/u, todo: () => 'in its ACL, allow this command, or +@all -@admin' },
   {
     says: /READONLY/u,
     todo: () =>
-      'this Redis is a read-only replica: let redis.url name its primary, or its sentinels (redis+sentinel://)',
+      'this Redis is a read-only replica: set redis.url to its primary, or to its sentinels (redis+sentinel://)',
   },
 ]
 
-/** A connection to Redis failed with these words. */
-const CONNECTION_FAILURES: readonly Advice[] = [
-  {
-    says: /NOAUTH|WRONGPASS|Unknown RESP type|speaks no TLS|is no Cluster|is no Sentinel|older than|Redis (?:has no database|does not let|runs no scripts)/u,
-    todo: undefined,
-  },
-  {
-    says: /certificate/iu,
-    todo: () => 'let redis.ca name the file of the authority that signed the certificate of this Redis',
-  },
-  {
-    says: /ECONNRESET|Connection is closed/u,
-    todo: ({ url }) =>
-      url?.startsWith('rediss') === true
-        ? CHECK
-        : `if this Redis speaks TLS, say rediss:// in place of redis://; else ${CHECK}`,
-  },
-  { says: /./su, todo: () => CHECK },
-]
-
-/** Where in a script of ours the refused command stands. */
+/** The place in a script at which Redis refused a command. */
 const SCRIPT_PATTERN = /\.? script: \w+, on @user_script:\d+\.?$/u
+/** Errors that bring their advice with them. */
+const ADVISED_PATTERN = /: in its ACL, allow /u
 
-const NOT_CONNECTED = /^not connected to Redis(?: for \w+)?: /u
-
-/** Appends the advice to the words of a failure. `stage` says where it happened. */
+/** Appends the advice to the text of a failure. */
 export function redisAdvice(redis: Config['redis']): Advise {
-  return (said, stage) => {
-    if (redis.url === null) return said
-    const isOfConnection = stage === 'redis connection' || (stage === 'health' && NOT_CONNECTED.test(said))
-    const known = isOfConnection ? [...ANSWERS, ...CONNECTION_FAILURES] : ANSWERS
-    const todo = known.find(({ says }) => says.test(said))?.todo
-    return todo === undefined ? said : `${said.replace(SCRIPT_PATTERN, '')}; ${todo(redis)}`
+  return (said) => {
+    const found = ADVICE.find(({ says }) => says.test(said))
+    if (redis.url === null || found === undefined || ADVISED_PATTERN.test(said)) return said
+    return `${said.replace(SCRIPT_PATTERN, '')}; ${found.todo(redis)}`
   }
 }

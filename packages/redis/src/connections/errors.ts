@@ -55,7 +55,9 @@ interface Advice {
   advice: string
 }
 
-/** Errors of connections, and what the operator can do about them. */
+const CHECK = 'check redis.url, the network, and redis-cli PING'
+
+/** Errors of connections, and what the operator can do about them. The first that applies counts, so the last is for all others. */
 const ADVICE: readonly Advice[] = [
   { says: /^NOAUTH/u, advice: 'Redis asks for a password: set redis.password, or put it into redis.url' },
   { says: /^WRONGPASS/u, advice: 'check redis.username and redis.password' },
@@ -78,6 +80,16 @@ const ADVICE: readonly Advice[] = [
     advice:
       'the server that answers there is not a Sentinel: name its port, or write redis:// instead of redis+sentinel://',
   },
+  {
+    says: /certificate/iu,
+    advice: 'set redis.ca to the file of the authority that signed the certificate of this Redis',
+  },
+  {
+    says: /ECONNRESET|Connection is closed/u,
+    applies: ({ tls }) => !tls,
+    advice: `if this Redis uses TLS, write rediss:// instead of redis://. Else ${CHECK}`,
+  },
+  { says: /^/u, advice: CHECK },
 ]
 
 /** The same error, followed by what to do, if that is known. */

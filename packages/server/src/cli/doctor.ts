@@ -85,7 +85,9 @@ async function checkRedis(config: Config): Promise<Finding[]> {
     return findings
   } catch (error) {
     if (error instanceof UnfitRedis) return [{ verdict: 'fail', subject, text: error.message }]
-    return [{ verdict: 'fail', subject, text: advise(said ?? reasonOf(error), 'redis connection') }]
+    // Without an error of the connection, Redis is silent.
+    const text = said ?? `${reasonOf(error)}; check redis.url, the network, and redis-cli PING`
+    return [{ verdict: 'fail', subject, text: advise(text) }]
   } finally {
     await backend.stop()
   }
@@ -101,7 +103,7 @@ async function checkKeys(config: Config, backend: RedisBackend): Promise<Finding
     await backend.nodes.leave()
     return { verdict: 'ok', subject, text: `its keys (${keys}) may be used` }
   } catch (error) {
-    const text = redisAdvice(config.redis)(reasonOf(error), 'redis connection')
+    const text = redisAdvice(config.redis)(reasonOf(error))
     return { verdict: 'fail', subject, text }
   }
 }
@@ -136,7 +138,7 @@ async function checkChannels(
     )
     return { verdict: 'ok', subject, text: `its channels (${channels}) carry messages` }
   } catch (error) {
-    const why = redisAdvice(config.redis)(said() ?? reasonOf(error), 'redis connection')
+    const why = redisAdvice(config.redis)(said() ?? reasonOf(error))
     return { verdict: 'fail', subject, text: `no message came back: ${why}` }
   }
 }

@@ -5,6 +5,7 @@ import type { OnError, Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { asBase } from '../config/kinds.js'
 import type { Config } from '../config/schema.js'
+import { loadClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { greeting } from '../lib/greeting.js'
 import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
@@ -31,6 +32,7 @@ export function createOwnServer(config: Config, { readiness, files, onError }: O
     readiness,
     version: { version: readVersion(), protocol: PROTOCOL_VERSION },
     page: config.page ? loadPage() : undefined,
+    client: loadClient(readVersion()),
     greeting,
     onError,
   })

@@ -32,8 +32,8 @@ export const PAGE_CSP = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Where Vite writes the built page. */
-export const PAGE_DIRECTORY = fileURLToPath(new URL('../../../share/dist/', import.meta.url))
+/** Where packages/share builds the page: part of this package, and the same folder seen from `src` and from `dist`. */
+export const PAGE_DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url))
 
 /** Reads the built page. Undefined if it has not been built. */
 export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {

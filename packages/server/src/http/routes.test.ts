@@ -3,7 +3,9 @@ import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Hono } from 'hono'
 import { afterAll, describe, expect, test } from 'vitest'
+import { loadClient, serveClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { loadPage, PAGE_CSP } from './page.js'
 
@@ -17,6 +19,8 @@ writeFileSync(join(directory, 'secret.pem'), 'not for the web')
 writeFileSync(join(directory, 'assets', 'app-abc123.js.map'), '{}')
 afterAll(() => rm(directory, { recursive: true }))
 
+for (const name of ['peerage.js', 'peerage.global.js']) writeFileSync(join(directory, name), `of ${name}`)
+
 const greeting = { name: 'Peerage', description: 'd', website: 'w' }
 
 const faults: unknown[] = []
@@ -29,6 +33,7 @@ function routes(readiness: () => Readiness = () => ({ ready: true }), withPage =
     readiness,
     version: { version: '1.2.3', protocol: 1 },
     page,
+    client: loadClient('1.2.3', directory),
     greeting,
     onError,
   })
@@ -198,5 +203,77 @@ describe('files of the page', () => {
   test('nothing can be written', async () => {
     for (const method of ['POST', 'PUT', 'DELETE'])
       expect((await routes().request('/', { method })).status).toBe(404)
+  })
+})
+
+describe('the SDK as one file', () => {
+  const MODULE = '/client/peerage-1.2.3.js'
+  const get = (path: string, headers: Record<string, string> = {}) => routes().request(path, { headers })
+
+  test.each([
+    [MODULE, 'of peerage.js'],
+    ['/client/peerage-1.2.3.global.js', 'of peerage.global.js'],
+  ])('%s is a script for pages of any origin, and never changes', async (path, text) => {
+    const answer = await get(path)
+    expect([answer.status, await answer.text()]).toEqual([200, text])
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      'content-type': 'text/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+      'x-content-type-options': 'nosniff',
+    })
+  })
+
+  test('HEAD says what GET would; a browser that has the file is not sent it again, and may still use it', async () => {
+    const [got, head] = [await get(MODULE), await routes().request(MODULE, { method: 'HEAD' })]
+    expect([head.status, await head.text()]).toEqual([200, ''])
+    expect([...head.headers]).toEqual([...got.headers])
+    const again = await get(MODULE, { 'If-None-Match': got.headers.get('ETag') ?? '' })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+    expect(again.headers.get('Access-Control-Allow-Origin')).toBe('*')
+  })
+
+  test('without a version it leads to the file of this node, beside it whatever a proxy takes away', async () => {
+    for (const [path, to] of [
+      ['peerage.js', 'peerage-1.2.3.js'],
+      ['peerage.global.js', 'peerage-1.2.3.global.js'],
+    ] as const) {
+      const { status, headers } = await get(`/client/${path}`)
+      expect([status, headers.get('Location'), headers.get('Cache-Control')]).toEqual([302, to, 'no-cache'])
+      expect(headers.get('Access-Control-Allow-Origin')).toBe('*')
+    }
+  })
+
+  test('of another version there is none, and the answer says which there is and why', async () => {
+    const answer = await get('/client/peerage-1.2.2.js')
+    expect(answer.status).toBe(404)
+    expect(answer.headers.get('Access-Control-Allow-Origin')).toBe('*')
+    expect(answer.headers.get('Cache-Control')).toBe('no-store')
+    expect(await answer.text()).toBe(
+      'This node has no peerage-1.2.2.js: it has peerage-1.2.3.js and peerage-1.2.3.global.js; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own.\n',
+    )
+  })
+
+  test('it is below the path, and is there without the page', async () => {
+    const below = routes(undefined, false, '/tier/')
+    expect((await below.request(`/tier${MODULE}`)).status).toBe(200)
+    expect((await below.request(MODULE)).status).toBe(404)
+    for (const path of [
+      '/client/',
+      '/client',
+      '/client/secret.pem',
+      '/client/../secret.pem',
+      '/client/peerage',
+    ])
+      expect(await (await get(path)).json()).toEqual({ error: 'not found' })
+  })
+
+  test('where it has not been built, the answer says so', async () => {
+    expect(loadClient('1.2.3', join(directory, 'nowhere')).files.size).toBe(0)
+    const app = new Hono()
+    serveClient(app, '/', loadClient('1.2.3', join(directory, 'nowhere')))
+    const answer = await app.request('/client/peerage.js')
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('npm run build')])
   })
 })

@@ -1,6 +1,7 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
 import { etag } from 'hono/etag'
+import { serveClient, type ClientFiles } from './client-files.js'
 import { servePage, type Page } from './page.js'
 
 export interface RoutesOptions {
@@ -10,6 +11,8 @@ export interface RoutesOptions {
   readiness: () => Readiness
   version: { version: string; protocol: number }
   page: Page | undefined
+  /** The SDK as one file. It is served with and without the page. */
+  client: ClientFiles
   /** The answer to a GET of `base` from a program that is no browser. */
   greeting: Readonly<Record<string, unknown>>
   /** Called for an internal error. The answer says only that there was an error. */
@@ -34,6 +37,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   // The page loads its files and connects relative to its own URL, so the URL needs the slash.
   if (base !== '/')
     routes.get(base.slice(0, -1), (context) => context.redirect(base + new URL(context.req.url).search, 308))
+  serveClient(routes, base, options.client)
   if (page !== undefined) routes.get('*', etag(), servePage(page, base))
   routes.onError((error, context) => {
     options.onError(error, { stage: 'http' })

@@ -68,10 +68,10 @@ test('the advice for an operator follows the error', () => {
   const onError = errorLog(
     log,
     () => 0,
-    (text, stage) => `${text}; look at ${stage}`,
+    (text) => `${text}; do this`,
   )
   onError(new RegistryUnavailable('gone'), { stage: 'beat' })
-  expect(records()).toMatchObject([{ stage: 'beat', error: 'gone; look at beat' }])
+  expect(records()).toMatchObject([{ stage: 'beat', error: 'gone; do this' }])
 })
 
 test('an event is logged at its level, with the advice for an operator', () => {

@@ -66,13 +66,13 @@ const REPEAT_EVERY_MS = 10_000
 const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable'])
 
 /** Adds to the text of an error what an operator can do, where that is known. */
-export type Advise = (text: string, stage: string) => string
+export type Advise = (text: string) => string
 
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number, advise: Advise = (text) => text): OnError {
   const stages = new Map<string, { at: number; text: string; suppressed: number }>()
   return (error, context) => {
-    const text = advise(reasonOf(error), context.stage)
+    const text = advise(reasonOf(error))
     const last = stages.get(context.stage)
     if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
       last.suppressed++
@@ -114,7 +114,7 @@ export function eventLog(log: Logger, now: () => number, advise: Advise = (text)
   return (event, details) => {
     if (isDetail(event, details)) return log.debug(details, event)
     if (isFlood(event, details)) return
-    const why = typeof details['why'] === 'string' ? { why: advise(details['why'], event) } : {}
+    const why = typeof details['why'] === 'string' ? { why: advise(details['why']) } : {}
     const isBad = event === 'lapsed' || (event === 'health' && details['healthy'] !== true)
     log[isBad ? 'warn' : 'info']({ ...details, ...why }, event)
   }

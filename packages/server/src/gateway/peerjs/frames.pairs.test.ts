@@ -1,6 +1,6 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Message, Outcome } from '@peerage/core'
-import { newPeer } from '@peerage/core/testing'
+import { newPeer } from '@peerage/test-support/testing/core.js'
 import { expect, test } from 'vitest'
 import { OrderedPairs } from './frames.js'
 

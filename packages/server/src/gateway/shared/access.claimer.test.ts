@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ClaimRequest } from '@peerage/core'
-import { RecordedConnection, peerNamed } from '@peerage/core/testing'
+import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
