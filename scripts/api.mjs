@@ -143,8 +143,8 @@ const OBJECTS = {
 /** Types that the schema of the settings makes. */
 const MADE_BY_SCHEMA = new Set(['Config', 'ConfigInput'])
 const SETTINGS = 'Its keys are [the settings](settings.md).'
-/** A definition that is longer than this is left to its source file. */
-const DEFINITION_MOST = 500
+/** A longer definition is left to its source file, unless it is a list of words. */
+const DEFINITION_MOST = 160
 
 class Reference {
   #program
@@ -257,7 +257,9 @@ class Reference {
         const file = relative(ROOT, this.#program.fileOf(symbol))
         const definition = this.#program.definitionOf(symbol)
         const isShort =
-          definition !== undefined && definition.length <= DEFINITION_MOST && !definition.includes('typeof ')
+          definition !== undefined &&
+          (definition.length <= DEFINITION_MOST || isWords(definition)) &&
+          !definition.includes('typeof ')
         return [
           code(symbol.name),
           isShort ? code(definition) : `[${file}](../${file})`,
@@ -438,6 +440,7 @@ class Reference {
   }
 }
 
+const isWords = (definition) => /^(?:'[\w-]+'(?: \| )?)+$/.test(definition)
 const isMethod = (symbol) => (symbol.flags & SymbolFlags.Method) !== 0
 const code = (text) => `\`${text}\``
 const cell = (text) => text.replaceAll(/\s+/g, ' ').trim()
