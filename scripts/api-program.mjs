@@ -103,7 +103,7 @@ class Program {
   }
 
   tagsOf(symbol) {
-    // What a setter throws is no matter of who reads.
+    // The errors of a setter do not matter to a program that reads the property.
     const isSet = symbol.declarations.some(({ kind }) => kind === SyntaxKind.SetAccessor)
     return isSet ? [] : this.#tags(symbol)
   }
