@@ -55,7 +55,8 @@ export const connects: readonly Comparison[] = [
     title: 'Connects per second',
     load:
       `${PEERS} peers, ${CONCURRENCY} connects at the same time, one node; peerage claims a name in Redis for each ` +
-      `(until the welcome; its limit on new connections a second is raised), stock socket.io has no registry (until the namespace is connected)`,
+      `(until the welcome; its limit on new connections a second is raised), stock socket.io has no registry (until the ` +
+      `namespace is connected)`,
     processes: 'kept',
     rounds: 5,
     contenders: [contender('peerage', 'peerage, connects not limited'), contender('socket.io', 'socket.io')],

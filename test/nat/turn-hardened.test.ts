@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { COTURN, probeStun, turnCredentials } from '@peerage/test-support/coturn.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory, startPart } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory, startServer } from '@peerage/test-support/fixture.js'
 import { freePortBoth } from '@peerage/test-support/ports.js'
 import type { Running } from '@peerage/test-support/process.js'
 import { openTurnClient, type TurnClient } from './turn-client.js'
@@ -28,7 +28,7 @@ async function start(...more: string[]): Promise<Hardened> {
   const port = await freePortBoth()
   const here = ['-L', '127.0.0.1', '-E', '127.0.0.1', '-E', '::1', `--pidfile=${join(directory, 'pid')}`]
   const own = [`--listening-port=${port}`, `--static-auth-secret=${SECRET}`]
-  const running: Running = await startPart(COTURN, {
+  const running: Running = await startServer(COTURN, {
     args: ['-c', CONFIG, ...own, ...here, `--userdb=${join(directory, 'db')}`, ...more],
     directory,
     ready: {
