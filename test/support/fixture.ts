@@ -63,7 +63,7 @@ const imagesMissing = new Set<string>()
  * Starts a server and waits until it is ready. It runs in a container if a Docker engine answers, else from the system's
  * binary, else from one that apt-get installs. Standard error says which. Throws an Error that names what is missing.
  */
-export async function startServer(name: Part, options: ServerOptions): Promise<Running> {
+export async function startServer(program: ServerProgram, options: ServerOptions): Promise<Running> {
   const running = await launch(program, options)
   try {
     const { what, probe, deadlineMs } = options.ready
@@ -79,7 +79,7 @@ export async function startServer(name: Part, options: ServerOptions): Promise<R
   }
 }
 
-async function launch(name: Part, options: ServerOptions): Promise<Running> {
+async function launch(program: ServerProgram, options: ServerOptions): Promise<Running> {
   const contained = await startInContainer(program, options)
   if (contained !== undefined) return contained
 
@@ -96,7 +96,10 @@ async function launch(name: Part, options: ServerOptions): Promise<Running> {
   return options.inside === undefined ? startChild(child) : options.inside.start(child)
 }
 
-async function startInContainer(name: Part, options: ServerOptions): Promise<Running | undefined> {
+async function startInContainer(
+  program: ServerProgram,
+  options: ServerOptions,
+): Promise<Running | undefined> {
   const image = `${program.image}:${options.version ?? program.tag}`
   if (options.inside !== undefined || imagesMissing.has(image) || !(await dockerAnswers())) return undefined
   const binary = program.binaries[0]
