@@ -36,13 +36,13 @@ function told(output: string): string[] {
   return [...output.matchAll(REFLEXIVE)].map(([, address]) => address ?? '')
 }
 
-test.each(['127.0.0.1', '::1'])('[ST30] turnutils_stunclient learns its address at %s', async (address) => {
+test.each(['127.0.0.1', '::1'])('[STUN30] turnutils_stunclient learns its address at %s', async (address) => {
   const output = await run(await turnutils('stunclient'), ['-p', portOf(address), address])
   expect(new Set(told(output))).toEqual(new Set([address]))
   expect(server.counters).toMatchObject({ requests: 1, answered: 1, refused: 0 })
 })
 
-test('[ST30] turnutils_natdiscovery -m -f: mapping and filtering discovery get their reflexive addresses', async () => {
+test('[STUN30] turnutils_natdiscovery -m -f: mapping and filtering discovery get their reflexive addresses', async () => {
   const output = await run(await turnutils('natdiscovery'), [
     '-m',
     '-f',
@@ -61,14 +61,14 @@ test('[ST30] turnutils_natdiscovery -m -f: mapping and filtering discovery get t
   expect(server.counters).toMatchObject({ requests: 2, answered: 2, refused: 0 })
 })
 
-test('[ST32] [ST33] RESPONSE-PORT, by turnutils_natdiscovery -t: 420, and nothing is sent to the other port', async () => {
+test('[STUN32] [STUN33] RESPONSE-PORT, by turnutils_natdiscovery -t: 420, and nothing is sent to the other port', async () => {
   const args = ['-t', '-T', '1', '-p', portOf('127.0.0.1'), '127.0.0.1']
   const output = await run(await turnutils('natdiscovery'), args)
   expect(output).toContain('STUN receive timeout')
   expect(server.counters).toMatchObject({ requests: 2, answered: 1, refused: 1 })
 })
 
-test('[ST32] [ST33] CHANGE-REQUEST, by turnutils_stunclient -f: 420', async () => {
+test('[STUN32] [STUN33] CHANGE-REQUEST, by turnutils_stunclient -f: 420', async () => {
   const args = ['-f', '-p', portOf('127.0.0.1'), '127.0.0.1']
   // The client waits forever for an answer from another address.
   const client = await startChild({ command: await turnutils('stunclient'), args })
@@ -83,7 +83,7 @@ test('[ST32] [ST33] CHANGE-REQUEST, by turnutils_stunclient -f: 420', async () =
   }
 })
 
-test('[ST31] 1500 bytes of PADDING, by turnutils_natdiscovery -P: no answer', async () => {
+test('[STUN31] 1500 bytes of PADDING, by turnutils_natdiscovery -P: no answer', async () => {
   const output = await run(await turnutils('natdiscovery'), [
     '-m',
     '-P',

@@ -7,7 +7,7 @@ const FUZZ = fileURLToPath(new URL('../../packages/stun/fuzz.mjs', import.meta.u
 const DEADLINE_MS = 240_000
 
 test(
-  '[ST37] a million hostile datagrams: each is counted, answers are small and correct, memory stays flat',
+  '[STUN37] a million hostile datagrams: each is counted, answers are small and correct, memory stays flat',
   async () => {
     const output = await run(process.execPath, [FUZZ, '1000000'], DEADLINE_MS)
     expect(output).toContain('fuzz: passed')

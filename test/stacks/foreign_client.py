@@ -31,7 +31,7 @@ def note(text):
 
 
 class Node:
-    """The connection to a node. Signals are sent and received in order, and each is acknowledged (§7 of the native wire)."""
+    """The connection to a node. Signals are sent and received in order, and each is acknowledged (rules WD of packages/protocol/SPEC.md)."""
 
     def __init__(self, on_signal):
         self.socket = socketio.AsyncClient(reconnection=False)
@@ -98,7 +98,7 @@ class Node:
 
 
 class Channel:
-    """One connection with its handshake and its two streams (§3 of packages/client/SPEC.md)."""
+    """One connection with its handshake and its two streams (packages/client/SPEC.md, "Streams")."""
 
     def __init__(self, node, to, since, handshake, owner):
         self.node, self.to, self.since, self.handshake, self.owner = node, to, since, handshake, owner
