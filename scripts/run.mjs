@@ -12,7 +12,7 @@ const { module } = await runnerImport(`${ROOT}test/${folder}/run.ts`, {
   // Packages are used as built, except those for tests alone, which exist only as sources.
   environments: {
     inline: {
-      resolve: { noExternal: [/^@peerage\/(?:test-support|\w+\/testing)/], conditions: ['@peerage/source'] },
+      resolve: { noExternal: [/^@peerage\/test-support/], conditions: ['@peerage/source'] },
     },
   },
 })

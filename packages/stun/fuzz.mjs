@@ -1,9 +1,9 @@
 // Fuzzes a live Binding server on loopback: `npm run fuzz -w @peerage/stun [-- datagrams [seed]]`.
 //
-// The server is a process of its own, so that its memory is its own. A million datagrams by default, and a
-// TCP connection for every 500 of them. Every batch ends with a good request, whose answer shows that the
-// server lives and has seen the batch. Ends with 1, and says why, when an answer is wrong or too large,
-// something was not counted, or memory grew.
+// The server runs in a process of its own, so that its memory can be measured. The default is a million datagrams,
+// and a TCP connection for every 500 of them. Every batch ends with a valid request, whose answer shows that the
+// server is alive and has seen the batch. The program exits with 1 and prints the reason if an answer is wrong or
+// too large, if something was not counted, or if memory grew.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -13,16 +13,16 @@ import { bindUdp, createStunServer, decode, listenTcp } from './dist/index.js'
 const BATCH = 100
 const DATAGRAMS_PER_CONNECTION = 500
 const ANSWER_DEADLINE_MS = 10_000
-/** What a heap may differ by after a collection, and a process by for its allocator's sake. */
+/** How much the heap may grow between two garbage collections, and the whole process because of its allocator. */
 const HEAP_GROWTH_MAX_BYTES = 2 * 1024 * 1024
 const RSS_GROWTH_MAX_BYTES = 24 * 1024 * 1024
-/** Answer to request over IPv4: 32 to 20 bytes. */
+/** The largest answer in relation to its request, over IPv4: 32 to 20 bytes. */
 const RATIO_MAX = 1.6
 
 async function serve() {
   const udp = await bindUdp('127.0.0.1', 0)
   const tcp = await listenTcp('127.0.0.1', 0)
-  // Two, so that what came in over UDP can be counted to the last datagram.
+  // Two servers, so that the counters of the first one hold only what arrived over UDP.
   const datagrams = createStunServer({ udp: [udp], rate: 'unlimited' })
   const streams = createStunServer({
     tcp: [tcp],
@@ -36,7 +36,7 @@ async function serve() {
   process.send?.({ udp: udp.address().port, tcp: tcp.address().port })
 
   async function reportMemory() {
-    // Buffers are given back a turn after they were collected.
+    // The memory of a Buffer is freed one turn of the event loop after its collection.
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.()
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -52,7 +52,7 @@ async function fuzz(total, seed) {
   const [ports] = await once(server, 'message')
   const random = generator(seed)
   const socket = await bindUdp('127.0.0.1', 0)
-  // A fifth of the datagrams warms up: code is compiled, pools are filled.
+  // A fifth of the datagrams warm up the server: code is compiled and pools are filled.
   const warmUp = Math.ceil(total / 5)
   const counts = { sent: 0, bytesOut: 0, answers: 0, bytesIn: 0 }
   const startedAt = performance.now()
@@ -77,26 +77,26 @@ async function fuzz(total, seed) {
   }
 }
 
-/** Sends a batch and a good request, and checks every answer up to that one's. */
+/** Sends a batch and then a valid request, and checks every answer up to the answer to that request. */
 function exchange(socket, port, batch, random, counts) {
   const last = request(random, Buffer.alloc(0))
-  // Changed vectors share their transaction ids: the longest of them sets the limit.
+  // Changed vectors share their transaction ids, so the longest of them sets the limit.
   const asked = new Map()
   for (const bytes of [...batch, last]) {
     const id = bytes.toString('latin1', 8, 20)
     asked.set(id, Math.max(bytes.length, asked.get(id) ?? 0))
   }
   return new Promise((resolve) => {
-    const timer = setTimeout(() => fail('no answer to a good request'), ANSWER_DEADLINE_MS)
+    const timer = setTimeout(() => fail('no answer to a valid request'), ANSWER_DEADLINE_MS)
     socket.on('message', function take(answer) {
       const id = answer.toString('latin1', 8, 20)
       const length = asked.get(id)
       const decoded = decode(answer)
       if (length === undefined) fail(`an answer that nobody asked for: ${answer.toString('hex')}`)
-      if (!decoded.ok) return fail(`an answer that is no message: ${answer.toString('hex')}`)
-      if (!['success', 'error'].includes(decoded.message.class)) fail('an answer that is none')
+      if (!decoded.ok) return fail(`an answer that is not a message: ${answer.toString('hex')}`)
+      if (!['success', 'error'].includes(decoded.message.class)) fail('a message that is not an answer')
       if (answer.length > RATIO_MAX * length)
-        fail(`${answer.length} bytes to ${length}: ${answer.toString('hex')}`)
+        fail(`${answer.length} bytes answer ${length} bytes: ${answer.toString('hex')}`)
       counts.answers++
       counts.bytesIn += answer.length
       if (id !== last.toString('latin1', 8, 20)) return
@@ -112,10 +112,10 @@ function exchange(socket, port, batch, random, counts) {
   })
 }
 
-/** One TCP connection that sends a few messages, good or bad, cut anywhere, and does not care what comes back. */
+/** Opens a TCP connection, sends a few messages, valid or not, cut anywhere, and ignores what comes back. */
 async function stream(port, random) {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
-  // The server hangs up on what is no STUN, sometimes while we write: that is what it is for.
+  // The server closes a stream that is not STUN, sometimes while we write, as it should.
   socket.on('error', () => undefined).resume()
   const bytes = Buffer.concat(Array.from({ length: 4 }, () => datagram(random)))
   const closed = new Promise((resolve) => socket.on('close', resolve))
@@ -125,7 +125,7 @@ async function stream(port, random) {
     at += length
     if (random() < 0.3) await new Promise((resolve) => setImmediate(resolve))
   }
-  // Some leave without a word, some stay until they are closed as idle.
+  // Some connections are reset, some end, and some stay until the server closes them as idle.
   if (random() < 0.5) socket.destroy()
   else if (random() < 0.9) socket.end()
   else return
@@ -150,7 +150,7 @@ function report(before, after, counts, seconds) {
   const counted =
     udp.answered + udp.refused + Object.values(udp.dropped).reduce((sum, count) => sum + count, 0)
   if (counted !== counts.sent) fail(`${counts.sent} datagrams were sent, ${counted} were counted`)
-  if (udp.answered + udp.refused !== counts.answers) fail('answers were lost, or came twice')
+  if (udp.answered + udp.refused !== counts.answers) fail('answers were lost or arrived twice')
   if (udp.errors > 0) fail(`${udp.errors} socket errors`)
   if (heap > HEAP_GROWTH_MAX_BYTES) fail('the heap grew')
   if (rss > RSS_GROWTH_MAX_BYTES) fail('the process grew')
@@ -172,20 +172,20 @@ function datagram(random) {
   const below = (limit) => Math.floor(random() * limit)
   const noise = (length) => Buffer.from(Array.from({ length }, () => below(256)))
   switch (below(9)) {
-    case 0: // anything
+    case 0: // random bytes
       return noise(below(300))
-    case 1: // a good request
+    case 1: // a valid request
       return request(random, Buffer.alloc(0))
-    case 2: // a published message, changed in a few places
+    case 2: // a message of RFC 5769, changed in a few places
       return change(Buffer.from(vectors[below(vectors.length)]), 1 + below(4), below)
-    case 3: // one cut short
+    case 3: // a message of RFC 5769, truncated
       return vectors[below(vectors.length)].subarray(0, below(110))
-    case 4: // attributes of all types and lengths, half of them lying about their length
+    case 4: // attributes of all types and lengths, half of them with a wrong length
       return request(random, attributes(1 + below(20), below, noise))
-    case 5: // hundreds of attributes of no length: a decoder that does not advance loops here
+    case 5: // hundreds of attributes of length 0: a decoder that does not advance would loop here
       return request(random, Buffer.alloc(4 * below(400), Buffer.from([below(256), below(256), 0, 0])))
     case 6: {
-      // a header that lies about the length of what follows
+      // a header with a wrong length
       const bytes = request(random, noise(4 * below(30)))
       bytes.writeUInt16BE(below(65_536), 2)
       return bytes
@@ -196,7 +196,7 @@ function datagram(random) {
       bytes.writeUInt16BE(below(65_536), 0)
       return bytes
     }
-    default: // oversized, now and then to 16,000 bytes
+    default: // oversized, now and then up to 16,000 bytes
       return request(random, Buffer.alloc(4 * (below(100) === 0 ? below(4_000) : below(500))))
   }
 }
@@ -227,7 +227,7 @@ function change(bytes, times, below) {
   return bytes
 }
 
-/** mulberry32: the same seed, the same datagrams. */
+/** mulberry32: the same seed gives the same datagrams. */
 function generator(seed) {
   let state = seed >>> 0
   return () => {

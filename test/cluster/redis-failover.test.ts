@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { claimed, newPeer } from '@peerage/core/testing'
+import { claimed, newPeer } from '@peerage/test-support/testing/core.js'
 import { afterEach, expect, test } from 'vitest'
 import type { RedisCluster } from '@peerage/test-support/redis-cluster.js'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'

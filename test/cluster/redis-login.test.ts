@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { newPeer, roomNamed } from '@peerage/core/testing'
+import { newPeer, roomNamed } from '@peerage/test-support/testing/core.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
 import {
@@ -132,7 +132,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     const absent = await ending(['--redis', `redis://looker:look@${at}/99`])
     expect(absent).toMatchObject({ code: 1 })
     expect(absent.output).toMatch(
-      /^peerage: Redis has no database 99 \(ERR DB index is out of range\): let redis\.url/m,
+      /^peerage: Redis has no database 99 \(ERR DB index is out of range\): name one that it has in redis\.url/m,
     )
     const kept = await ending(['--redis', `redis://here:pw@${at}/3`])
     expect(kept).toMatchObject({ code: 1 })
@@ -237,12 +237,15 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await once(other, 'listening')
     ends.push(async () => other.close())
     const { port } = other.address() as AddressInfo
-    await refused(await listening(`redis://127.0.0.1:${port}`), /; what answers there is no Redis/)
+    await refused(
+      await listening(`redis://127.0.0.1:${port}`),
+      /; the server that answers there is not a Redis/,
+    )
   })
 
   test('TLS to a port that speaks plainly', async () => {
     const server = await redis()
     const node = await listening(server.url.replace('redis:', 'rediss:'))
-    await refused(node, /not connected to Redis: .*; if this Redis speaks no TLS, say redis:/)
+    await refused(node, /not connected to Redis: .*; if this Redis does not use TLS, write redis:/)
   })
 })

@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease } from '@peerage/core'
-import { ghostMs } from '@peerage/core'
-import { claimed, must, newPeer, newSecretHash, ownerAt, peer as peerOf } from '@peerage/core/testing'
+import { staleLeaseMs } from '@peerage/core'
+import {
+  claimed,
+  must,
+  newPeer,
+  newSecretHash,
+  ownerAt,
+  peer as peerOf,
+} from '@peerage/test-support/testing/core.js'
 import type { Peer } from '@peerage/protocol'
 import { parseApp, parseConnectionId, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
 import { Redis } from 'ioredis'
@@ -100,7 +107,7 @@ describe.each(topologies)('names, %s', (topology) => {
     expect(left).toHaveLength(tombstones)
     for (const key of left.slice(0, 20)) {
       expect(await redis.at(key, 'GET', key)).toMatch(/^\d+ \d+$/)
-      expect(Number(await redis.at(key, 'PTTL', key))).toBeLessThanOrEqual(ghostMs(rigTimes))
+      expect(Number(await redis.at(key, 'PTTL', key))).toBeLessThanOrEqual(staleLeaseMs(rigTimes))
       expect(Number(await redis.at(key, 'PTTL', key))).toBeGreaterThan(0)
     }
   })

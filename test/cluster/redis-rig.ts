@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendEvent, Envelope, Times } from '@peerage/core'
 import { RegistryUnavailable, defaultTimes, systemClock } from '@peerage/core'
-import type { ContractNode } from '@peerage/core/testing'
-import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import type { ContractNode } from '@peerage/test-support/testing/core.js'
+import { newConnectionId, newNodeId, newPeer } from '@peerage/test-support/testing/core.js'
 import type { RedisBackend, RedisBackendOptions } from '@peerage/redis'
 import { createRedisBackend } from '@peerage/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
@@ -231,7 +231,7 @@ function useRigs(url: () => string, begin: () => Promise<() => Promise<void>>): 
 export async function becomeHealthy(...nodes: RigNode[]): Promise<void> {
   // A node that has not beaten yet knows nothing of the set, and claims nothing.
   for (const node of nodes)
-    await eventually('the node is healthy', () => isHealthy(node) && node.backend.nodes.view().bornAt > 0)
+    await eventually('the node is healthy', () => isHealthy(node) && node.backend.nodes.view().createdAt > 0)
 }
 
 /** Of all channels over which a node sings: of three masters one each, and its inbox. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { OnError, Times } from '@peerage/core'
 import { Node, defaultTimes, systemClock } from '@peerage/core'
-import { arrive, peerNamed } from '@peerage/core/testing'
+import { arrive, peerNamed } from '@peerage/test-support/testing/core.js'
 import { createRedisBackend } from '@peerage/redis'
 import { afterEach, expect, test } from 'vitest'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'

@@ -1,5 +1,5 @@
 import { defaultTimes } from '@peerage/core'
-import { claimed, newPeer } from '@peerage/core/testing'
+import { claimed, newPeer } from '@peerage/test-support/testing/core.js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   startRedisCluster,

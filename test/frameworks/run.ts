@@ -109,9 +109,9 @@ function tableOf(rows: Row[]): string {
     return `| ${[name, packages.join(', ') || 'Node alone', order, ...cells].join(' | ')} |`
   })
   const date = new Date().toISOString().slice(0, 10)
-  return `# A node in applications of other frameworks
+  return `# Frameworks
 
-Each row is a program in \`test/frameworks/houses\`. It has a route of its own (\`/hello\`), a WebSocket server of its own (\`/own\`), and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program, uses it on both addresses of \`localhost\` where it listens on both, and writes this page. Last run: ${date}, Node ${process.versions.node}.
+Each row is a program in \`test/frameworks/houses\`. It has a route of its own (\`/hello\`), a WebSocket server of its own (\`/own\`) and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program, tries it on both addresses of \`localhost\` if it listens on both, and writes this page. Last run: ${date}, Node ${process.versions.node}.
 
 | program | packages | attached | ${whats.join(' | ')} |
 |---|---|---|${'---|'.repeat(whats.length)}

@@ -7,17 +7,26 @@ import type { Presence } from './presence/presence.js'
 import type { Registry } from './names/registry.js'
 import type { RoomRegistry } from './rooms/registry.js'
 
-/** What went wrong in the background, and where. Nothing is dropped without one of these. */
+/**
+ * Receives every background failure. `stage` names the operation that failed. Nothing is dropped without such a call.
+ */
 export type OnError = (error: unknown, context: { stage: string; [detail: string]: unknown }) => void
 
 export type BackendEvent =
-  /** A connection was rebuilt or data may be gone: re-assert every lease, drop every cached route.
-   *  `names`: names may be gone, and an absent name may be one of them. */
+  /**
+   * Data may be lost: a connection to the store was rebuilt, or the store was emptied. The node re-asserts every
+   * lease and drops every cached route. `names` is true when names may be lost: until all nodes have written their
+   * names back, a name that the registry does not know may still have a holder.
+   */
   | { type: 'doubt'; why: string; names: boolean }
-  /** Readiness changed; `why` names the reason in words for an operator. */
+  /** Readiness changed. `why` gives the operator the reason in words. */
   | { type: 'health'; healthy: boolean; why: string }
 
-/** One store for a cluster: all that nodes share. Made by memory/ (one process) or by @peerage/redis. */
+/**
+ * One node's access to the store that all nodes of a cluster share. `memoryCluster` (one process) and
+ * `@peerage/redis` implement it. To write another store, implement these seven interfaces and run the contract suites
+ * in packages/core/src/testing/contracts over them.
+ */
 export interface Backend {
   readonly registry: Registry
   readonly nodes: Nodes
@@ -26,9 +35,16 @@ export interface Backend {
   readonly presence: Presence
   readonly directory: Directory
   readonly rooms: RoomRegistry
-  /** The identity under which it beats, claims and listens; set again after a lapse. */
+  /**
+   * Sets the NodeId under which this node beats, claims and listens. The node calls it before `start`, and again with
+   * a new NodeId after its lease has lapsed.
+   */
   identify(node: NodeId): void
-  /** Connects; rejects only for what no retry can mend (too old a server). An absent store is retried. */
+  /**
+   * Connects. Rejects only when no retry can help, for example when the server is too old. If the store cannot be
+   * reached, it resolves, reports `health` events, and retries in the background.
+   */
   start(onEvent: (event: BackendEvent) => void): Promise<void>
+  /** Closes all connections. Failures of commands that are still pending are not reported. */
   stop(): Promise<void>
 }

@@ -1,9 +1,10 @@
-// What other packages build on: the node, the contracts that stores and gateways meet, and what both need of time.
+// The public face of the core: the node, the contracts that stores and gateways implement, and the helpers that both
+// use.
 
 export { Node } from './node.js'
 export type { NodeOptions, Readiness } from './node.js'
 export type { Backend, BackendEvent, OnError } from './backend.js'
-export { checkTimes, defaultTimes, ghostMs } from './times.js'
+export { checkTimes, defaultTimes, staleLeaseMs } from './times.js'
 export type { Times } from './times.js'
 export { memoryCluster } from './memory/index.js'
 export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
@@ -13,7 +14,7 @@ export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 export type { Directory } from './names/directory.js'
 export { checkAnnouncement, deadRetentionMs } from './names/nodes.js'
 export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
-export { mintNodeId } from './names/pulse.js'
+export { mintNodeId } from './names/node-heartbeat.js'
 export {
   PRESENTED_AHEAD_MOST_MS,
   RegistryUnavailable,
@@ -34,7 +35,7 @@ export type {
 } from './names/registry.js'
 export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
-// Connections, and what goes between them.
+// Connections, and the messages between them.
 export type { Connection, OnlineSession, RoomChange, ServerMessage, Session } from './sessions/sessions.js'
 export { Router } from './routing/router.js'
 export type { Outcome } from './routing/router.js'
@@ -45,7 +46,7 @@ export { defaultMailboxLimits } from './routing/mailbox.js'
 export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
 export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
 
-// Without a part of their own.
+// Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'
 export { systemClock } from './lib/clock.js'
 export type { Clock, Timer } from './lib/clock.js'

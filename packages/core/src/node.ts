@@ -6,7 +6,7 @@ import { inTurn } from './lib/in-turn.js'
 import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 import { Claims } from './names/claims.js'
 import { Leases } from './names/leases.js'
-import { Pulse } from './names/pulse.js'
+import { NodeHeartbeat } from './names/node-heartbeat.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
 import type { Seen } from './presence/presence.js'
@@ -23,28 +23,43 @@ export interface NodeOptions {
   backend: Backend
   times: Times
   clock: Clock
-  /** How long a connection may go without a name. */
+  /** How long a connection may stay open without claiming a name, in milliseconds. */
   claimMs: number
-  /** How long a mailbox waits for its peer. */
+  /** How long a mailbox keeps messages for an absent peer, in milliseconds. */
   mailboxMs: number
   onError: OnError
-  /** For logs: what happened to this node, in a word and with its details. */
+  /** For logs: what happened to this node, as one word with details. */
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/** Why a node takes no new peers, as anybody may know it. */
+/** Why a node takes no new peers. Safe to show to anyone. */
 export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening' | 'settling' | 'port'
 
-/** `why` is for the operator alone: it may hold addresses, and the store's own words. */
+/** `why` is only for the operator: it may contain addresses and the store's own error text. */
 export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
 
 /**
- * One process of the cluster. It makes its parts, which are public: a gateway asks the part that does a thing (messages
- * the router, who has a name the sessions). The node itself does what takes several of them: its own life (start, drain,
- * stop), a connection's (open, claim, leave, end), and look-ups.
+ * One process of the cluster. Its parts are public, and a gateway calls them directly: `router` for messages,
+ * `sessions` for connections, `mail`, `watchers` and `rooms` where its wire has these features. The node itself does
+ * what needs several parts: its own life (start, drain, stop), the life of a connection (open, claim, leave, end),
+ * and look-ups.
+ *
+ * A gateway for another wire makes these calls. `WebSocketGateway` of packages/server makes most of them for a wire
+ * over WebSockets:
+ * - `sessions.newId()` and `open(connection)` when a socket opens, with its own implementation of `Connection`;
+ * - `claim(connection, request)` when the peer asks for a name. After a success, if the wire's messages set `hold`,
+ *   also `mail.take(peer)`;
+ * - `router.route(message)` for each message from the peer (see `Message`);
+ * - `leave(session)` when the peer says that it leaves;
+ * - `end(connection.id, how)` once, when the socket has ended, for whatever reason;
+ * - `connection.close('drain')` for each of its connections when the node drains (`draining`). It then takes no new
+ *   ones.
  */
 export class Node {
-  /** Which process of the cluster this is; another one after a lapse [I7]. A field, for each message asks. */
+  /**
+   * The identity of this process in the cluster. It changes after a lapse [I7]. It is a plain field because every
+   * message reads it.
+   */
   id: NodeId
   readonly sessions = new Sessions()
   readonly leases: Leases
@@ -53,13 +68,15 @@ export class Node {
   readonly watchers: Watchers
   readonly rooms: Rooms
   readonly #options: NodeOptions
-  readonly #pulse: Pulse
+  readonly #heartbeat: NodeHeartbeat
   readonly #settling: Settling
   readonly #claims: Claims
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
   #draining = false
-  /** Whether the store has been started: before, this node is in no set that it could leave. */
-  #begun = false
+  /**
+   * Whether the store has been started. Before that, this node is not in the set of nodes and has nothing to leave.
+   */
+  #storeStarted = false
   #stopped = false
 
   constructor(options: NodeOptions) {
@@ -67,18 +84,18 @@ export class Node {
     const { backend, times, clock, onEvent, onError } = options
     const { registry, nodes, bus, presence } = backend
     const { sessions } = this
-    this.#pulse = new Pulse({
+    this.#heartbeat = new NodeHeartbeat({
       backend,
       times,
       clock,
       listen: () => this.router.listen(),
-      move: async (to, from) => {
+      moveNames: async (to, from) => {
         for (const lease of await this.leases.move(to, from)) sessions.move(lease)
       },
       restore: () => this.#restore(),
-      seen: () => this.#settling.look(),
-      turn: () => this.#turn(),
-      always: () => sessions.closeOverdue(clock.monotonic()),
+      onView: () => this.#settling.update(),
+      onBeat: () => this.#onBeat(),
+      afterBeat: () => sessions.closeOverdue(clock.monotonic()),
       onLapse: (former, node) => {
         this.id = node
         this.router.forgetRoutes()
@@ -86,13 +103,13 @@ export class Node {
       },
       onError,
     })
-    this.id = this.#pulse.id
-    const pulse = this.#pulse
-    const shared = { ...times, pulse, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
+    this.id = this.#heartbeat.id
+    const heartbeat = this.#heartbeat
+    const shared = { ...times, heartbeat, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
     this.leases = new Leases({
       ...shared,
-      lost: (lost) => this.#claims.lose(lost),
-      renamed: (lease) => this.#claims.rename(lease),
+      lost: (lost) => this.#claims.leaseLost(lost),
+      sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
     })
     this.#settling = new Settling({ ...shared, times })
@@ -124,58 +141,69 @@ export class Node {
     return this.#draining
   }
 
-  /** It may not act for the cluster: its lease could not be renewed in time [I12]. */
+  /** True while this node may not act for the cluster, because its lease could not be renewed in time [I12]. */
   get fenced(): boolean {
-    return this.#pulse.fenced
+    return this.#heartbeat.fenced
   }
 
-  /** What the registry says is absent may be a name that its node has yet to write back. */
+  /** True while a name that the registry does not know may be one that its node has yet to write back. */
   get recovering(): boolean {
-    return this.#pulse.recovering
+    return this.#heartbeat.recovering
   }
 
-  /** Connects and begins to beat. Rejects only for what no retry can mend; an absent store is retried. */
+  /** Connects and begins to beat. Rejects only when no retry can help; a store that cannot be reached is retried. */
   async start(): Promise<void> {
     this.#options.backend.identify(this.id)
     await this.#options.backend.start((event) => this.#onBackend(event))
-    this.#begun = true
-    await this.#pulse.beat()
+    this.#storeStarted = true
+    await this.#heartbeat.beat()
   }
 
   readiness(): Readiness {
     const not = (reason: Unready, why: string): Readiness => ({ ready: false, reason, why })
     if (this.#draining) return not('draining', 'draining')
     if (!this.#store.healthy) return not(this.#store.reason, this.#store.why)
-    const { unready } = this.#pulse
+    const { unready } = this.#heartbeat
     if (unready) return not(unready.reason, unready.why)
-    if (!this.#settling.began)
+    if (!this.#settling.wasEverSettled)
       return not('settling', 'waiting until the other nodes have written their names back')
     return { ready: true }
   }
 
-  /** A socket has opened. Its gateway calls `end` when it has ended. */
+  /**
+   * Registers a connection whose socket has opened. The connection has `claimMs` to claim a name; otherwise the node
+   * closes it with `claim-timeout`. The gateway must call `end` once, when the socket has ended.
+   */
   open(connection: Connection): Session {
     return this.sessions.open(connection, this.#options.clock.monotonic() + this.#options.claimMs)
   }
 
-  /** Claims a name for a connection that has none. An outcome never throws; a taken name looks the same whyever. */
+  /**
+   * Claims a name for a connection that has none. Expected outcomes are values: a refusal carries the error code for
+   * the peer. `name-taken` is the same answer for every reason. On success the session is online, and the node
+   * delivers to it. A second claim of the same connection gets `already-claimed`. Throws only for bugs.
+   */
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
-    // Nor while other nodes could not reach the peer here.
-    if (!this.#pulse.active) return { ok: false, code: 'registry-unavailable' }
+    // Other nodes could not reach a peer that claims here now.
+    if (!this.#heartbeat.active) return { ok: false, code: 'registry-unavailable' }
     return this.#claims.claim(connection, request)
   }
 
-  /** A socket has ended. */
+  /**
+   * The socket of this connection has ended, in the way that `how` says. Call it once for each opened connection. It
+   * frees the name or suspends it, and ends the connection's watches and its memberships of rooms. An outage of the
+   * store does not reject: the change is retried.
+   */
   async end(connection: ConnectionId, how: Ending): Promise<void> {
     this.watchers.forget(connection)
     if (how === 'left') this.#claims.left(connection)
-    await this.#part(this.sessions.remove(connection), connection, how)
+    await this.#endName(this.sessions.remove(connection), connection, how)
   }
 
   /**
-   * The peer gives its name back at once, or gives up the claim that is on its way. It is told by the close of its
-   * socket, and not before anybody else can have the name, on any node.
+   * The peer gives its name back, or gives up a claim that has no answer yet. Then the node closes the connection
+   * with `left`: after the registry has freed the name, or could not be reached.
    */
   async leave(session: Session, how: Exclude<Ending, 'dropped'> = 'left'): Promise<void> {
     const { id } = session.connection
@@ -183,22 +211,25 @@ export class Node {
     this.sessions.apply(id, { type: 'close', reason: 'left' })
     try {
       await this.#claims.answered(id)
-      await this.#part(session, id, how)
+      await this.#endName(session, id, how)
     } finally {
       session.connection.close('left')
     }
   }
 
-  async #part(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
+  async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
     const lease = session?.state === 'online' ? session.lease : undefined
     const isFree = how === 'left' || (how === 'gave-up' && lease !== undefined && isNew(lease))
     await Promise.all([
-      lease && this.leases.part(lease, isFree ? 'release' : 'suspend'),
+      lease && this.leases.releaseOrSuspend(lease, isFree ? 'release' : 'suspend'),
       this.rooms.forget(connection, isFree ? 'left' : 'dropped'),
     ])
   }
 
-  /** How each of `peers` stands now. Rejects with RegistryUnavailable, unless all of them are here. */
+  /**
+   * The presence of each of `peers` now, in the same order. Rejects with RegistryUnavailable when the registry fails,
+   * unless all of them are connected to this node.
+   */
   async lookup(peers: readonly Peer[]): Promise<Seen[]> {
     return Promise.all(peers.map((peer) => this.#lookup(peer)))
   }
@@ -208,14 +239,17 @@ export class Node {
     try {
       return seenOf(await this.router.lookup(peer), backend.nodes, times.graceMs)
     } catch (error) {
-      // Peers of this node find each other while the registry is away [I12].
+      // Peers of this node still find each other during an outage of the registry [I12].
       const here = this.sessions.online(peer)
       if (!(error instanceof RegistryUnavailable) || here === undefined) throw error
       return { state: 'online', since: here.lease.since }
     }
   }
 
-  /** Who is online in an app, on all nodes: a walk over the whole store. Rejects with RegistryUnavailable. */
+  /**
+   * The names that are online in an app, on all nodes, at most `most`. It scans the whole store, so call it rarely.
+   * Rejects with RegistryUnavailable.
+   */
   async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
     const { backend, times } = this.#options
     const { leases, complete } = await backend.directory.list(app, most)
@@ -224,15 +258,18 @@ export class Node {
   }
 
   /**
-   * Not ready from now on. No claim reaches the registry any more: those that wait for their turn are `draining`, too;
-   * those that it is judging already are answered, and their peers are told to move like all others. Gateways take no
-   * new connections, and then tell every connection that they have to move.
+   * Begins the drain: the node is not ready from now on, and sends no new claim to the registry. Claims that wait for
+   * their turn get `draining`. A claim that the registry is already judging gets its answer, and its peer is told to
+   * move like all others. Gateways take no new connections from now on, and then tell every connection to move.
    */
   beginDrain(): void {
     this.#draining = true
   }
 
-  /** Ends: every name that is still here waits for its holder, and the node leaves the set. */
+  /**
+   * Ends the node: suspends every name that is still here, so that it waits for its holder, and leaves the set of
+   * nodes.
+   */
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
@@ -241,26 +278,27 @@ export class Node {
     const failed = (error: unknown): void => onError(error, { stage: 'stop' })
     await inTurn(
       [
-        () => this.#pulse.stop(),
+        () => this.#heartbeat.stop(),
         () => this.#settling.stop(),
         () => this.mail.stop(),
-        () => this.#partAll(failed),
-        // Sockets that ended a moment ago: a name that nobody suspends would count as free.
+        () => this.#suspendAll(failed),
+        // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
+        // leaves.
         () => this.leases.settled(),
-        () => (this.#begun ? backend.nodes.leave() : undefined),
+        () => (this.#storeStarted ? backend.nodes.leave() : undefined),
         () => backend.stop(),
       ],
       failed,
     )
   }
 
-  async #partAll(failed: (error: unknown) => void): Promise<void> {
+  async #suspendAll(failed: (error: unknown) => void): Promise<void> {
     const online = [...this.sessions.allOnline()]
     await inTurn(
       online.map((session) => () => this.sessions.close(session, 'drain')),
       failed,
     )
-    await Promise.all(online.map((session) => this.leases.part(session.lease, 'suspend')))
+    await Promise.all(online.map((session) => this.leases.releaseOrSuspend(session.lease, 'suspend')))
   }
 
   #onBackend(event: BackendEvent): void {
@@ -273,21 +311,21 @@ export class Node {
     }
     this.#options.onEvent('doubt', { why: event.why })
     this.router.forgetRoutes()
-    if (event.names) this.#settling.doubt()
-    this.#pulse.doubt()
+    if (event.names) this.#settling.unsettle()
+    this.#heartbeat.restoreSoon()
   }
 
   async #restore(): Promise<void> {
     await this.leases.reassertAll()
     this.#settling.restored()
     await this.rooms.keepAll()
-    this.watchers.lookAll()
+    this.watchers.refreshAll()
   }
 
-  async #turn(): Promise<void> {
+  async #onBeat(): Promise<void> {
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
-    this.watchers.lookTurn()
+    this.watchers.refreshTurn()
   }
 }

@@ -1,25 +1,25 @@
-/** The times of a cluster, all in milliseconds. What must hold between them is checked at start. */
+/** The times of a cluster, all in milliseconds. `checkTimes` checks at startup that they fit together. */
 export interface Times {
-  /** Each node renews its own lease and looks at the others this often; the canary probe runs as often. */
+  /** How often a node renews its own lease, reads the leases of the others, and publishes its canaries. */
   beatMs: number
-  /** A node that has not beaten for so long is dead to the others, and fenced to itself. */
+  /** The lease of a node. A node that has not renewed it for this long is dead to the others, and fences itself. */
   nodeLeaseMs: number
   pingIntervalMs: number
-  /** A peer that does not answer a ping for so long is away. */
+  /** A peer that does not answer a ping within this time is away. */
   pingTimeoutMs: number
-  /** How long a name waits for its holder. */
+  /** The grace: how long a name stays reserved for a holder whose connection dropped. */
   graceMs: number
-  /** When the SDK gives a message up. */
+  /** When the SDK gives up on a message. */
   deadlineMs: number
-  /** A lease in the registry that nobody renews ends after this. */
+  /** A lease in the registry ends this long after its last renewal. */
   nameTtlMs: number
-  /** A registry or bus command that has not answered by then has failed. */
+  /** A registry or bus command that has no answer after this time has failed. */
   commandMs: number
   /** From SIGTERM to exit. */
   drainMs: number
 }
 
-/** Each beat renews this share of the leases. */
+/** Each beat renews one of this many equal shares of the leases. */
 export const RENEW_ROUND_BEATS = 15
 
 export const defaultTimes: Times = {
@@ -34,7 +34,9 @@ export const defaultTimes: Times = {
   drainMs: 20_000,
 }
 
-/** What does not fit together, each with the key to change; empty: start. */
+/**
+ * Returns each setting that does not fit the others, with the reason. An empty list means that the node may start.
+ */
 export function checkTimes(times: Times): { path: keyof Times; problem: string }[] {
   const problems: { path: keyof Times; problem: string }[] = []
   const must = (holds: boolean, path: keyof Times, problem: string): void => {
@@ -55,7 +57,10 @@ export function checkTimes(times: Times): { path: keyof Times; problem: string }
   return problems
 }
 
-/** How long a node may still know a holder that left elsewhere: it has lost the registry, and the peer is away from it. */
-export function ghostMs(times: Times): number {
+/**
+ * How long a node can still know a lease that ended on another node: it may have lost the registry for `nameTtlMs`,
+ * and then keeps the name for its absent holder for `graceMs`.
+ */
+export function staleLeaseMs(times: Times): number {
   return times.nameTtlMs + times.graceMs
 }

@@ -1,18 +1,18 @@
 import type { Clock } from '@peerage/core'
 
-/** Connections without a proof that there may be at once. */
+/** How many connections may be without a proof at a time. */
 const UNPROVEN_MOST = 64
-/** New connections a second, and at once: a handshake takes about a millisecond of a core. */
+/** How many new connections may come in each second, and at once. A handshake takes about a millisecond of a core. */
 const ENTERED_PER_SECOND = 50
 const ENTERED_AT_ONCE = 200
-/** How long it takes until as many may come in at once again. */
+/** After this time the full number may come in at once again. */
 const REFILL_MS = (ENTERED_AT_ONCE / ENTERED_PER_SECOND) * 1_000
-/** Of each limit one address has this part: who floods the port from there leaves the rest to the others. */
+/** The part of each limit that one address may use. If it floods the port, the rest is left to other addresses. */
 const SHARE = 0.5
 
 /**
- * Which connections may come in and be proven. Whoever is refused here costs next to nothing; a node that is refused tries
- * again later, and what it sends goes through the inbox meanwhile.
+ * Decides which incoming connections may prove themselves [LINK10]. A refusal costs next to nothing. A node that is
+ * refused tries again later, and meanwhile sends through the inbox.
  */
 export class Admission {
   readonly #clock: Clock
@@ -26,7 +26,7 @@ export class Admission {
     this.#clock = clock
   }
 
-  /** True: it may be proven, and must leave when that is over. */
+  /** Whether a connection from this address may prove itself. If so, the caller must call `leave` afterwards. */
   enter(address: string): boolean {
     this.#fill()
     if (this.#tokens < 1 || this.#unproven.isFull) return false
@@ -37,7 +37,7 @@ export class Admission {
     return true
   }
 
-  /** It is proven or gone. */
+  /** A connection that entered has proved itself or ended. */
   leave(address: string): void {
     this.#unproven.remove(address)
   }
@@ -53,7 +53,7 @@ export class Admission {
   }
 }
 
-/** How many there are of each address. It remembers no more addresses than were counted. */
+/** Counts connections for each address. It remembers no more addresses than it has counted. */
 class Shares {
   readonly #most: number
   readonly #counts = new Map<string, number>()

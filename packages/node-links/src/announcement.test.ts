@@ -12,7 +12,7 @@ const TOKEN = 'abcdefghijklmnopqrstu_-'
 const announced = (fields: object): string =>
   JSON.stringify({ v: 1, address: '10.0.0.1:9200', proof: `sha256:${SHA256}`, ...fields })
 
-describe('what a node announces', () => {
+describe('an announcement', () => {
   test('is one line of JSON with the address and the proof', () => {
     const told = encodeAnnouncement({
       address: { host: '10.0.0.1', port: 9_200 },
@@ -29,21 +29,21 @@ describe('what a node announces', () => {
       address: { host: `${'a'.repeat(61)}.`.repeat(4) + 'abcde', port: 65_535 },
       proof: { type: 'token', token: 'x'.repeat(128) },
     },
-  ])('is read as it was told: $address.host', (announcement) => {
+  ])('is read as it was written: $address.host', (announcement) => {
     const text = encodeAnnouncement(announcement)
     expect(text.length).toBeLessThanOrEqual(ANNOUNCEMENT_LENGTH)
     expect(parseAnnouncement(text)).toEqual(announcement)
   })
 
-  test('may hold more than this version knows', () => {
+  test('may have fields that this version does not know', () => {
     expect(parseAnnouncement(announced({ zone: 'a' }))?.address).toEqual({ host: '10.0.0.1', port: 9_200 })
   })
 })
 
-describe('what is no announcement is read as none', () => {
+describe('anything else is not an announcement', () => {
   test.each([
     ['empty', ''],
-    ['no JSON', '{'],
+    ['not JSON', '{'],
     ['null', 'null'],
     ['a list', '[1]'],
     ['a number', '1'],
@@ -67,7 +67,7 @@ describe('what is no announcement is read as none', () => {
     expect(parseAnnouncement(text)).toBeUndefined()
   })
 
-  test('whatever comes, it does not throw', () => {
+  test('parseAnnouncement never throws', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json({ maxDepth: 3 }), fc.constantFrom(announced({}))), (text) => {
         parseAnnouncement(text)

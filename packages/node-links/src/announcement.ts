@@ -1,28 +1,28 @@
 import { parseHostPort } from '@peerage/protocol'
 
-/** How the other side of a link shows that it is the node that it says it is. */
+/** How the other side of a link proves that it is the node that it names. */
 export type Proof =
   /** SHA-256 of its certificate (DER), 64 hexadecimal digits in lower case. */
   | { type: 'certificate'; sha256: string }
-  /** A random word in base64url that whoever connects to it must know. Without TLS. */
+  /** Without TLS: random characters of base64url that the other side must know to connect. */
   | { type: 'token'; token: string }
 
-/** What a node tells the others about its end of a link. */
+/** What a node tells the other nodes, so that they can link to it. */
 export interface Announcement {
-  /** Where it listens: a name or an address, without brackets. */
+  /** Where it listens. The host is a name or an address, without brackets. */
   address: { host: string; port: number }
   proof: Proof
 }
 
-/** Of the announced text. The longest host has 253 characters, and the proof at most 134. */
+/** The limit of the announced text. The longest host has 253 characters, and the proof at most 134. */
 export const ANNOUNCEMENT_LENGTH = 512
 
 const ANNOUNCEMENT_VERSION = 1
 const CERTIFICATE_PATTERN = /^sha256:([\da-f]{64})$/
-/** 128 bits at least: nobody guesses it. */
+/** At least 128 bits, so that nobody can guess it. */
 const TOKEN_PATTERN = /^token:([\w-]{22,128})$/
 
-/** The text that `Nodes.announce` takes; `parseAnnouncement` reads it. */
+/** The text for `Nodes.announce`. `parseAnnouncement` reads it. */
 export function encodeAnnouncement({ address, proof }: Announcement): string {
   const said = proof.type === 'certificate' ? `sha256:${proof.sha256}` : `token:${proof.token}`
   return JSON.stringify({ v: ANNOUNCEMENT_VERSION, address: formatAddress(address), proof: said })
@@ -33,7 +33,7 @@ export function formatAddress({ host, port }: Announcement['address']): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Undefined for what is no announcement of this version. Whoever may write to the store may have written it. */
+/** Undefined for anything but an announcement of this version. Anyone who can write to the store may have written it. */
 export function parseAnnouncement(text: string): Announcement | undefined {
   if (text.length > ANNOUNCEMENT_LENGTH) return undefined
   const fields = parseObject(text)
@@ -48,7 +48,7 @@ function parseObject(text: string): Record<string, unknown> | undefined {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null ? { ...value } : undefined
   } catch {
-    return undefined // no JSON
+    return undefined // not JSON
   }
 }
 

@@ -4,31 +4,31 @@ import { decodeEnvelopes } from '@peerage/core'
 export interface ArrivalsOptions {
   /** Takes an envelope. Never throws. */
   deliver: (envelope: Envelope) => void
-  /** An envelope that had been taken before came once more. */
+  /** An envelope arrived again. */
   repeated: () => void
-  /** So many records of a frame were no envelopes. */
+  /** This many records of a frame were not envelopes. */
   malformed: (records: number) => void
 }
 
-/** What a link has brought before its turn: records, numbered from `first`. */
+/** Records that a link delivered too early, numbered from `first`. */
 interface Held {
   first: number
   records: string
 }
 
-/** What may wait for its turn, in UTF-16 units: more than a sender keeps unconfirmed. */
+/** How much may wait for its turn, in UTF-16 units: more than a sender keeps unconfirmed. */
 const HELD_MOST = 32 * 1024 * 1024
-/** What a frame takes beside its records, in the same units. */
+/** What a frame costs beside its records, in the same units. */
 const HELD_EACH = 100
 
 /**
- * What one node sends to this one, over the inbox and over a link, taken once and in order [LINK1]. Its envelopes are
- * numbered without a gap. The inbox may lose some, so a gap there is taken as a loss. A link loses none: what leaves a gap
- * there is still on its way over the inbox, and the link's waits for it [LINK2].
+ * Takes what one node sends to this one, over the inbox and over a link, once and in order [LINK1]. The envelopes are
+ * numbered without a gap. The inbox may lose some, so a gap there counts as a loss. A link loses none: after a gap, the
+ * missing envelopes are still arriving over the inbox, and those of the link wait for them [LINK2].
  */
 export class Arrivals {
   readonly #options: ArrivalsOptions
-  /** The number of the last envelope that was taken; 0: none yet. */
+  /** The number of the last envelope that was taken, or 0. */
   #last = 0
   #held: Held[] = []
   #heldLength = 0
@@ -41,12 +41,12 @@ export class Arrivals {
     return this.#last
   }
 
-  /** Whether something from a link waits for its turn. */
+  /** Whether envelopes from a link wait for their turn. */
   get holds(): boolean {
     return this.#held.length > 0
   }
 
-  /** Takes what came over the inbox. */
+  /** Takes an envelope from the inbox. */
   fromInbox(number: number, envelope: Envelope): void {
     if (number <= this.#last) {
       this.#options.repeated()
@@ -57,7 +57,7 @@ export class Arrivals {
     this.#takeHeld()
   }
 
-  /** Takes what came over a link, now or when it is its turn. False: too much waits. */
+  /** Takes records from a link, now or at their turn. False if too much waits. */
   fromLink(first: number, records: string): boolean {
     if (this.#last > 0 && first <= this.#last + 1) {
       this.#take(first, records)
@@ -68,13 +68,13 @@ export class Arrivals {
     return this.#heldLength <= HELD_MOST
   }
 
-  /** The link has ended. What still waits has not been confirmed, so its sender publishes it to the inbox. */
+  /** The link has ended. What still waits is not confirmed, so its sender publishes it to the inbox. */
   linkEnded(): void {
     this.#held = []
     this.#heldLength = 0
   }
 
-  /** Takes what waits, as far as it is its turn. */
+  /** Takes the waiting records whose turn has come. */
   #takeHeld(): void {
     for (let [next] = this.#held; next !== undefined && next.first <= this.#last + 1; [next] = this.#held) {
       this.#held.shift()
@@ -96,7 +96,7 @@ export class Arrivals {
       this.#last = number
       deliver(envelope)
     })
-    // What was no envelope has its number all the same.
+    // A record that is not an envelope has a number, too.
     this.#last = Math.max(this.#last, first + good + bad - 1)
     if (bad > 0) malformed(bad)
   }

@@ -4,8 +4,8 @@ import { createSecureContext } from 'node:tls'
 import { expect, test } from 'vitest'
 import { commonNameOf, fingerprint, makeCertificate } from './certificate.js'
 
-test('[LINK8] a certificate names its node, is signed by its own key, and OpenSSL takes both', () => {
-  // Ids may hold - and _, and the DER lengths of signatures vary.
+test('[LINK8] a certificate names its node and is self-signed, and OpenSSL accepts it and its key', () => {
+  // NodeIds may hold - and _, and the DER lengths of signatures vary.
   for (let i = 0; i < 200; i++) {
     const node = mintNodeId()
     const { cert, key, sha256 } = makeCertificate(node)
@@ -22,7 +22,7 @@ test('[LINK8] a certificate names its node, is signed by its own key, and OpenSS
   }
 })
 
-test('[LINK8] no two certificates are the same, also not for one node', () => {
+test('[LINK8] no two certificates are the same, even for one node', () => {
   const node = mintNodeId()
   const made = Array.from({ length: 20 }, () => makeCertificate(node))
   expect(new Set(made.map(({ sha256 }) => sha256)).size).toBe(made.length)

@@ -9,7 +9,7 @@ import { makeCertificate } from './certificate.js'
 import type { Hello } from './hello.js'
 import { encodeHello } from './hello.js'
 import { keyWithoutSecret } from './testing/authority.js'
-import { soon, listening, passBy, TestLine } from './testing/test-endpoint.js'
+import { soon, listening, startProxy, TestLine } from './testing/test-endpoint.js'
 import type { Scene } from './testing/impostors.js'
 import { certificateOf, closeScene, openScene, tokenOf } from './testing/impostors.js'
 
@@ -26,7 +26,7 @@ afterEach(async () => {
   await closeScene(scene)
 })
 
-/** Something listens where the neighbour says that it is. */
+/** Lets a server listen at the address that the neighbour announces. */
 async function inPlace(server: Server): Promise<void> {
   servers.push(server.on('connection', keep).on('secureConnection', keep))
   await scene.neighbour.announce({ host: '127.0.0.1', port: await listening(server) })
@@ -38,7 +38,7 @@ function keep(socket: Socket): void {
 
 const dial = (): Promise<unknown> => scene.target.endpoint.dial(scene.neighbour.node)
 
-/** The dial comes to nothing, its connection is closed, and the next one to the neighbour itself gets through. */
+/** Expects that the dial makes no link and closes its connection, and that the next dial, to the neighbour itself, works. */
 async function comesToNothing(outcome: 'another node' | RegExp): Promise<void> {
   const { target, neighbour } = scene
   const ended = new Promise<void>((resolve) => {
@@ -60,7 +60,7 @@ const answeringTls = (options: TlsOptions, answer: () => Uint8Array): Server =>
     { ...options, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3' },
     (socket) => void socket.once('data', () => socket.write(answer())),
   )
-/** What the neighbour would answer, but for `more`. */
+/** The neighbour's answer, changed by `more`. */
 const answerOf = (more: Partial<Hello> = {}): Buffer => {
   const { neighbour, target } = scene
   const token = target.identity.plain ? { token: tokenOf(target) } : {}
@@ -70,7 +70,7 @@ const answerOf = (more: Partial<Hello> = {}): Buffer => {
 describe.each([
   ['TLS', false],
   ['plain', true],
-])('[LINK11] dialling over %s', (_what, plain) => {
+])('[LINK11] a dial over %s', (_what, plain) => {
   beforeEach(async () => {
     scene = await openScene(plain)
   })
@@ -78,14 +78,14 @@ describe.each([
   const proven = (answer: () => Uint8Array): Server =>
     plain ? answering(answer) : answeringTls(certificateOf(scene.neighbour), answer)
 
-  test('an answer that is right makes a link', async () => {
+  test('makes a link if the answer is right', async () => {
     await inPlace(proven(() => answerOf()))
     const link = await scene.target.endpoint.dial(scene.neighbour.node)
     expect(link).toMatchObject({ node: scene.neighbour.node, dialled: true })
     link?.socket.destroy()
   })
 
-  test('an address where nobody listens', async () => {
+  test('fails at an address where nobody listens', async () => {
     const server = createServer()
     const port = await listening(server)
     await new Promise<void>((resolve) => void server.close(() => resolve()))
@@ -94,7 +94,7 @@ describe.each([
     expect(scene.target.clock.pending).toBe(0)
   })
 
-  test('an address that says nothing for two seconds', async () => {
+  test('fails at an address that is silent for two seconds', async () => {
     await inPlace(createServer())
     const came = new Promise<Socket>((resolve) => void servers[0]?.once('connection', resolve))
     const dialled = dial().catch((error: unknown) => error)
@@ -105,37 +105,37 @@ describe.each([
     expect(String(await dialled)).toContain(`there was no proof within ${PROOF_MS} ms`)
   })
 
-  test('an address that ends the connection at once', async () => {
+  test('fails at an address that ends the connection at once', async () => {
     await inPlace(createServer((socket) => socket.destroy()))
     await comesToNothing(/^no link to 127/)
   })
 
-  test('an address that resets the connection at once', async () => {
+  test('fails at an address that resets the connection at once', async () => {
     await inPlace(createServer((socket) => socket.resetAndDestroy()))
     await comesToNothing(/^no link to 127/)
   })
 
-  test('an address that answers garbage', async () => {
+  test('fails at an address that answers with garbage', async () => {
     await inPlace(answering(() => Buffer.alloc(100_000, 0xff)))
     await comesToNothing(/^no link to 127/)
   })
 
-  test('a node that answers what is no hello', async () => {
+  test('fails at a node whose answer is not a hello', async () => {
     await inPlace(proven(() => Buffer.alloc(100_000, 0xff)))
-    await comesToNothing(/what came is no hello/)
+    await comesToNothing(/not a hello/)
   })
 
-  test('a node that answers for another', async () => {
+  test('makes no link if the answer names another sender', async () => {
     await inPlace(proven(() => answerOf({ from: scene.rogue.node })))
     await comesToNothing('another node')
   })
 
-  test('a node that answers to another', async () => {
+  test('makes no link if the answer names another receiver', async () => {
     await inPlace(proven(() => answerOf({ to: scene.rogue.node })))
     await comesToNothing('another node')
   })
 
-  test('another node of the same cluster at its address', async () => {
+  test('makes no link to another node of the same cluster at the address', async () => {
     const { target, neighbour, rogue } = scene
     await neighbour.announce({ host: '127.0.0.1', port: rogue.port })
     expect(await dial()).toBeUndefined()
@@ -145,7 +145,7 @@ describe.each([
     await (await TestLine.dial(target, neighbour)).speak()
   })
 
-  test('a node of another cluster at its address', async () => {
+  test('makes no link to a node of another cluster at the address', async () => {
     const other = await openScene(plain)
     await scene.neighbour.announce({ host: '127.0.0.1', port: other.target.port })
     expect(await dial()).toBeUndefined()
@@ -153,53 +153,53 @@ describe.each([
     await closeScene(other)
   })
 
-  test('a node that was started again at its address, as another one', async () => {
+  test('makes no link to a node that was restarted at the address with a new NodeId', async () => {
     const { target, neighbour } = scene
     const former = neighbour.node
-    // What a node that ended without a word has announced stays for a while.
+    // The announcement of a node that crashed stays for a while.
     await neighbour.become(mintNodeId())
     expect(await target.endpoint.dial(former)).toBeUndefined()
     expect(neighbour.accepted).toEqual([])
   })
 
   test.each(['', 'garbage', '{"v":2}', '{"v":1,"address":"127.0.0.1:0","proof":"sha256:00"}'])(
-    'what is announced is no announcement: %j',
+    'makes no link if the announcement is malformed: %j',
     async (text) => {
       await scene.neighbour.announceText(text)
       expect(await dial()).toBeUndefined()
     },
   )
 
-  test('a node that has announced nothing', async () => {
+  test('makes no link to a node that has announced nothing', async () => {
     expect(await scene.target.endpoint.dial(mintNodeId())).toBeUndefined()
   })
 
-  test('an address that does not resolve', async () => {
-    // Too long for a part of a name: nobody is asked.
+  test('fails at a host name that does not resolve', async () => {
+    // This label is too long for DNS, so no server is asked.
     await scene.neighbour.announce({ host: `${'a'.repeat(64)}.invalid`, port: 1 })
     await expect(dial()).rejects.toThrow(/^no link to a{64}\.invalid:1: getaddrinfo/)
     expect(scene.target.clock.pending).toBe(0)
   })
 
-  test('a store that does not answer', async () => {
+  test('makes no link while the store does not answer', async () => {
     scene.store.setDown(true)
     expect(await dial()).toBeUndefined()
     scene.store.setDown(false)
   })
 })
 
-describe('[LINK8] dialling over TLS, a link is only made with the certificate that was announced', () => {
+describe('[LINK8] a dial over TLS makes a link only with the announced certificate', () => {
   beforeEach(async () => {
     scene = await openScene(false)
   })
 
-  test('not with one of its own that has the right name', async () => {
+  test('not with a self-signed certificate of the right name', async () => {
     await inPlace(answeringTls(makeCertificate(scene.neighbour.node), () => answerOf()))
     await comesToNothing('another node')
   })
 
   test.each(['the node', 'localhost'])(
-    'not with one for %s, of an authority that is trusted',
+    'not with a certificate for %s from a trusted authority',
     async (name) => {
       const { authority, neighbour } = scene
       await inPlace(
@@ -209,7 +209,7 @@ describe('[LINK8] dialling over TLS, a link is only made with the certificate th
     },
   )
 
-  test('not with the announced one without its key', async () => {
+  test('not with the announced certificate without its key', async () => {
     const { cert } = certificateOf(scene.neighbour)
     const key = keyWithoutSecret(new X509Certificate(cert).publicKey)
     await inPlace(answeringTls({ cert, key }, () => answerOf()))
@@ -222,35 +222,35 @@ describe('[LINK8] dialling over TLS, a link is only made with the certificate th
     await comesToNothing(/^no link to 127/)
   })
 
-  test('what is put into a link from outside ends it, on both sides', async () => {
+  test('bytes that a stranger injects into a link end it on both sides', async () => {
     const { target, neighbour } = scene
     for (const from of ['near', 'far'] as const) {
-      const way = await passBy(target.port)
-      await target.announce({ host: '127.0.0.1', port: way.port })
+      const proxy = await startProxy(target.port)
+      await target.announce({ host: '127.0.0.1', port: proxy.port })
       const line = await TestLine.dial(neighbour, target)
       await line.speak()
-      // A record of TLS that no key has made.
-      way.sockets[0]?.[from].write(Buffer.concat([Buffer.of(0x17, 3, 3, 0, 40), Buffer.alloc(40, 7)]))
+      // A TLS record that is not encrypted with the connection's key.
+      proxy.sockets[0]?.[from].write(Buffer.concat([Buffer.of(0x17, 3, 3, 0, 40), Buffer.alloc(40, 7)]))
       await line.ended()
-      await way.close()
+      await proxy.close()
     }
     await target.announce()
   })
 })
 
-describe('[LINK9] dialling without TLS, a link is only made with who knows the token', () => {
+describe('[LINK9] a dial without TLS makes a link only with a node that knows the token', () => {
   beforeEach(async () => {
     scene = await openScene(true)
   })
 
-  test.each(['', 'x'.repeat(43), undefined])('not with %j', async (token) => {
+  test.each(['', 'x'.repeat(43), undefined])('not with the token %j', async (token) => {
     const { neighbour, target } = scene
     const answer = { from: neighbour.node, to: target.node, ...(token === undefined ? {} : { token }) }
     await inPlace(answering(() => encodeHello(answer)))
     await comesToNothing('another node')
   })
 
-  test('who asks for another node learns which one is there, and no token', async () => {
+  test('a stranger that asks for another node learns the NodeId, and no token', async () => {
     const { target, neighbour } = scene
     const socket = connect(target.port, '127.0.0.1')
     const came: Buffer[] = []
@@ -265,7 +265,7 @@ describe('[LINK9] dialling without TLS, a link is only made with who knows the t
   })
 })
 
-test('[LINK11] an endpoint that is closed while it begins to listen does not listen', async () => {
+test('[LINK11] an endpoint that is closed before it listens does not listen', async () => {
   scene = await openScene(true)
   const endpoint = scene.target.another()
   const listens = endpoint.listen()
@@ -276,12 +276,12 @@ test('[LINK11] an endpoint that is closed while it begins to listen does not lis
 describe.each([
   ['TLS', false],
   ['plain', true],
-])('a node that keeps no link now, over %s', (_what, plain) => {
+])('a node that takes no link now, over %s', (_what, plain) => {
   beforeEach(async () => {
     scene = await openScene(plain)
   })
 
-  test('[LINK6] says so: the dial brings nothing, and nobody has failed or is refused', async () => {
+  test('[LINK6] says so: the dial makes no link, and neither side counts a failure or a refusal', async () => {
     const { target, neighbour } = scene
     neighbour.wants = false
     expect(await dial()).toBeUndefined()

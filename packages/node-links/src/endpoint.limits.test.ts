@@ -15,18 +15,18 @@ import {
 } from './testing/impostors.js'
 
 const PROOF_MS = 2_000
-/** Of one address, at once. */
+/** The limits of one address. */
 const UNPROVEN_SHARE = 32
 const ACCEPTED_SHARE = 100
-/** Of all addresses. */
+/** The limit of all addresses. */
 const ACCEPTED_PER_SECOND = 50
-/** All of an address's share is there again. */
+/** After this time an address has its whole share again. */
 const SHARE_MS = 4_000
 
 let scene: Scene
 afterEach(() => closeScene(scene))
 
-/** So many connections are being proven. */
+/** Waits until this many connections are without a proof. */
 const proving = async (count: number): Promise<void> =>
   vi.waitFor(() => expect(scene.target.clock.pending).toBe(count), soon)
 const refused = async (count: number): Promise<void> =>
@@ -37,7 +37,7 @@ function rightHello(): Buffer {
   return helloOf(scene, target.identity.plain ? { token: tokenOf(target) } : { from: neighbour.node })
 }
 
-/** The neighbour as it connects, up to and with its hello; without more of a link. */
+/** Connects as the neighbour does: with its certificate over TLS, without any proof over plain. */
 function arrive(act: (socket: Socket) => void): Promise<Buffer> {
   const { neighbour, target } = scene
   return target.identity.plain ? strike(scene, act) : strikeTls(scene, certificateOf(neighbour), act)
@@ -45,20 +45,20 @@ function arrive(act: (socket: Socket) => void): Promise<Buffer> {
 
 const GARBAGE = Buffer.alloc(600, 0xff)
 
-async function knocks(address: string, times: number): Promise<void> {
+async function connectOften(address: string, times: number): Promise<void> {
   for (let i = 0; i < times; i++) await strike(scene, GARBAGE, address)
 }
 
-/** Whether a connection from there is given time for its proof. */
-async function isLookedAt(address: string): Promise<boolean> {
-  const looks = vi.spyOn(scene.target.clock, 'after')
+/** Whether a connection from this address gets time for its proof. */
+async function isAdmitted(address: string): Promise<boolean> {
+  const timers = vi.spyOn(scene.target.clock, 'after')
   await strike(scene, GARBAGE, address)
-  const are = looks.mock.calls.length > 0
-  looks.mockRestore()
-  return are
+  const isTimed = timers.mock.calls.length > 0
+  timers.mockRestore()
+  return isTimed
 }
 
-/** Something that is over when the test says so. */
+/** A promise, and a function that resolves it. */
 function wait(): { until: Promise<void>; over: () => void } {
   let over = (): void => undefined
   const until = new Promise<void>((resolve) => {
@@ -75,7 +75,7 @@ describe.each([
     scene = await openScene(plain)
   })
 
-  test('who says nothing is there for two seconds', async () => {
+  test('a connection that sends nothing is closed after two seconds', async () => {
     const { target } = scene
     const struck = strike(scene, () => undefined)
     await proving(1)
@@ -86,7 +86,7 @@ describe.each([
     await refused(1)
   })
 
-  test('who says a byte now and then is there for two seconds', async () => {
+  test('a connection that sends a byte now and then is closed after two seconds', async () => {
     const { target } = scene
     const bytes = plain ? rightHello() : await record(scene)
     const before = target.endpoint.refused
@@ -104,10 +104,10 @@ describe.each([
     await refused(before + 1)
   })
 
-  test('who stops within its proof is there for two seconds', async () => {
+  test('a connection that stops within its proof is closed after two seconds', async () => {
     const { target } = scene
     const all = plain ? rightHello() : await record(scene)
-    // Of TLS: the first message without its end, and the first message alone.
+    // Over TLS: the first message without its end, and the whole first message.
     for (const bytes of [all.subarray(0, 60), all.subarray(0, plain ? -1 : 5 + all.readUInt16BE(3))]) {
       const before = target.endpoint.refused
       const struck = strike(scene, bytes)
@@ -118,7 +118,7 @@ describe.each([
     }
   })
 
-  test('who has a proof is there for two seconds without a hello', async () => {
+  test('a node that has connected and sends no hello is closed after two seconds', async () => {
     const { target } = scene
     const struck = arrive(() => undefined)
     await proving(1)
@@ -127,12 +127,12 @@ describe.each([
     await refused(1)
   })
 
-  test('who has a proof gets no link from a store that answers too late', async () => {
+  test('a node with a proof gets no link if the store answers too late', async () => {
     const { target, neighbour } = scene
     const store = wait()
     target.known = store.until
     const struck = arrive((socket) => void socket.write(rightHello()))
-    await vi.waitFor(() => expect(target.looks).toBe(1), soon)
+    await vi.waitFor(() => expect(target.lookups).toBe(1), soon)
     await target.clock.advance(PROOF_MS)
     await struck
     store.over()
@@ -142,11 +142,11 @@ describe.each([
     await (await TestLine.dial(neighbour, target)).speak()
   })
 
-  test('a connection that is being proven ends when this process becomes another node', async () => {
+  test('a connection without a proof ends when this process gets a new NodeId', async () => {
     const { target, neighbour } = scene
     const struck = arrive(() => undefined)
     await proving(1)
-    // The other way round: the neighbour does not answer the hello.
+    // Likewise for a dial: the neighbour does not answer the hello.
     const unanswered = wait()
     neighbour.known = unanswered.until
     const dialled = target.endpoint.dial(neighbour.node)
@@ -155,25 +155,25 @@ describe.each([
     expect(await dialled).toBeUndefined()
     await struck
     unanswered.over()
-    // It asks the store for an address, and does not go there any more.
+    // A node that asks the store for an address, and gets a new NodeId meanwhile, does not connect.
     const asked = wait()
     neighbour.known = asked.until
     const late = neighbour.endpoint.dial(target.node)
     await neighbour.become(mintNodeId())
-    const looks = vi.spyOn(target.clock, 'after')
+    const timers = vi.spyOn(target.clock, 'after')
     asked.over()
     expect(await late).toBeUndefined()
-    expect(looks).not.toHaveBeenCalled()
+    expect(timers).not.toHaveBeenCalled()
     neighbour.known = undefined
     await (await TestLine.dial(neighbour, target)).speak()
   })
 
-  test('a thousand at once: some are looked at, and those that have a link do not notice', async () => {
+  test('of a thousand connections at once some may prove themselves, and existing links are not affected', async () => {
     const { target, neighbour, rogue } = scene
     const line = await TestLine.dial(neighbour, target)
     const handles = process.getActiveResourcesInfo().length
     const struck: Promise<Buffer>[] = []
-    // The system keeps 511 until they are accepted; those beyond would try again after a second.
+    // The system queues 511 connections until they are accepted. Further ones would try again after a second.
     while (scene.strikes < 1_000) {
       for (let i = 0; i < 250; i++) struck.push(strike(scene, () => undefined))
       await refused(scene.strikes - UNPROVEN_SHARE)
@@ -188,7 +188,7 @@ describe.each([
     await line.speak()
   })
 
-  test('who says nothing, however often, leaves room for who comes from elsewhere', async () => {
+  test('silent connections from one address leave room for other addresses', async () => {
     const { target, neighbour } = scene
     const struck = Array.from({ length: 200 }, () => strike(scene, () => undefined, '127.0.0.2'))
     await refused(200 - UNPROVEN_SHARE)
@@ -197,7 +197,7 @@ describe.each([
     await Promise.all(struck)
   })
 
-  test('who says nothing from everywhere is as much as may be at once', async () => {
+  test('silent connections from several addresses together fill the limit', async () => {
     const { target, neighbour } = scene
     const from = ['127.0.0.2', '127.0.0.3']
     const struck = from.flatMap((address) =>
@@ -211,32 +211,32 @@ describe.each([
     await (await TestLine.dial(neighbour, target)).speak()
   })
 
-  test('who comes too often is refused, and leaves some of the rate for who comes from elsewhere', async () => {
+  test('an address that connects too often is refused, and leaves half of the rate to other addresses', async () => {
     const { target, neighbour } = scene
-    await knocks('127.0.0.2', ACCEPTED_SHARE)
-    expect(await isLookedAt('127.0.0.2')).toBe(false)
+    await connectOften('127.0.0.2', ACCEPTED_SHARE)
+    expect(await isAdmitted('127.0.0.2')).toBe(false)
     await (await TestLine.dial(neighbour, target)).speak()
     await target.clock.advance(SHARE_MS)
-    expect(await isLookedAt('127.0.0.2')).toBe(true)
+    expect(await isAdmitted('127.0.0.2')).toBe(true)
   })
 
-  test('who comes too often from everywhere is refused, and the next one a moment later is not', async () => {
+  test('when several addresses use up the rate, a connection is refused, and a moment later one is accepted', async () => {
     const { target } = scene
-    await knocks('127.0.0.2', ACCEPTED_SHARE)
-    await knocks('127.0.0.3', ACCEPTED_SHARE)
-    expect(await isLookedAt('127.0.0.4')).toBe(false)
+    await connectOften('127.0.0.2', ACCEPTED_SHARE)
+    await connectOften('127.0.0.3', ACCEPTED_SHARE)
+    expect(await isAdmitted('127.0.0.4')).toBe(false)
     await target.clock.advance(1_000 / ACCEPTED_PER_SECOND)
-    expect(await isLookedAt('127.0.0.4')).toBe(true)
-    expect(await isLookedAt('127.0.0.4')).toBe(false)
+    expect(await isAdmitted('127.0.0.4')).toBe(true)
+    expect(await isAdmitted('127.0.0.4')).toBe(false)
   })
 
-  test('the endpoint closes while connections are being proven on both sides', async () => {
+  test('an endpoint can be closed while incoming and outgoing connections have no proof yet', async () => {
     const { target, neighbour } = scene
     const store = wait()
     neighbour.known = store.until
     const struck = [strike(scene, () => undefined), arrive(() => undefined)]
     await proving(2)
-    // One dials, and waits for the other's hello; one still waits for the store.
+    // One dial waits for the other side's hello, and one still waits for the store.
     const dialled = target.endpoint.dial(neighbour.node)
     const late = neighbour.endpoint.dial(target.node)
     await vi.waitFor(() => expect(target.clock.pending + neighbour.clock.pending).toBe(4), soon)
@@ -248,16 +248,16 @@ describe.each([
   })
 })
 
-test('[LINK10] without TLS, who is gone while the store is asked gets no link', async () => {
+test('[LINK10] without TLS, a connection that ends while the store is asked becomes no link', async () => {
   scene = await openScene(true)
   const { target } = scene
   const store = wait()
   target.known = store.until
   await arrive((socket) => {
     socket.write(rightHello())
-    void vi.waitFor(() => expect(target.looks).toBe(1), soon).then(() => socket.resetAndDestroy())
+    void vi.waitFor(() => expect(target.lookups).toBe(1), soon).then(() => socket.resetAndDestroy())
   })
-  // By the time that this is over, the reset has been read.
+  // When this connection is over, the endpoint has read the reset.
   await strike(scene, GARBAGE)
   store.over()
   await refused(2)

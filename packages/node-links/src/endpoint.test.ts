@@ -23,7 +23,7 @@ const lines = async (): Promise<TestLine[]> => [
   await TestLine.dial(scene.target, scene.neighbour),
 ]
 
-/** Nothing comes of the attack, and nodes that have a proof link meanwhile and afterwards. */
+/** Expects that the attack gets no link and no answer, and that nodes with a proof can link during and after it. */
 async function holds(attack: () => Promise<Buffer>): Promise<void> {
   const { target, neighbour } = scene
   const before = await lines()
@@ -35,7 +35,7 @@ async function holds(attack: () => Promise<Buffer>): Promise<void> {
   expect([target.clock.pending, neighbour.clock.pending]).toEqual([0, 0])
 }
 
-describe('[LINK8] over TLS nothing comes of an impostor', () => {
+describe('[LINK8] over TLS an impostor gets no link', () => {
   beforeEach(async () => {
     scene = await openScene(false)
   })
@@ -55,7 +55,7 @@ describe('[LINK8] over TLS nothing comes of an impostor', () => {
   })
 })
 
-describe('[LINK9] without TLS nothing comes of an impostor', () => {
+describe('[LINK9] without TLS an impostor gets no link', () => {
   beforeEach(async () => {
     scene = await openScene(true)
   })

@@ -16,27 +16,27 @@ export interface EndpointOptions {
   port: number
   nodes: Pick<Nodes, 'announced'>
   clock: Clock
-  /** Whether there may be a link to a node that has dialled. */
+  /** Whether this node takes a link from a node that has dialled. */
   wants: (node: NodeId) => boolean
-  /** A connection that came in, and is proven. */
+  /** Called with an incoming connection after its proof. */
   accepted: (proven: Proven) => void
   onError: OnError
 }
 
-/** How long a connection may go without a proof, on both sides. */
+/** How long a connection may last without a proof, on both sides. */
 const PROOF_MS = 2_000
-/** A frame goes at once. A node that is gone without a word is noticed after a few minutes, also where nothing is sent. */
+/** Frames are sent at once. Keep-alive detects a node that vanished within a few minutes, also when nothing is sent. */
 const SOCKET = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
 
-/** Where links begin: listens for other nodes, and dials them. */
+/** Listens for links from other nodes, and dials other nodes. */
 export class Endpoint {
   readonly #options: EndpointOptions
   readonly #server: Server
   readonly #admission: Admission
-  /** Ends each connection that is being proven, in either direction. */
+  /** Functions that end the connections without a proof, incoming and outgoing. */
   readonly #unproven = new Set<() => void>()
   #identity: Identity | undefined
-  /** Connections that came in and were closed without a proof. */
+  /** How many incoming connections were closed without a proof. */
   refused = 0
 
   constructor(options: EndpointOptions) {
@@ -46,11 +46,11 @@ export class Endpoint {
     this.#server.on('connection', (socket) => this.#accept(socket))
   }
 
-  /** Resolves with the port. Rejects where it cannot listen. */
+  /** Resolves with the port. Rejects if the endpoint cannot listen. */
   async listen(): Promise<number> {
     const { host, port, onError } = this.#options
     await new Promise<void>((resolve, reject) => {
-      // It looks the address up first, and may be closed meanwhile.
+      // The server looks up the address first, and may be closed meanwhile.
       const onClose = (): void => reject(new Error('the link port is closed'))
       this.#server.once('error', reject).once('close', onClose)
       this.#server.listen({ host, port }, () => {
@@ -58,13 +58,13 @@ export class Endpoint {
         resolve()
       })
     })
-    // Such as too many open files.
+    // For example too many open files.
     this.#server.on('error', (error) => onError(error, { stage: 'link port' }))
     const address = this.#server.address()
     return typeof address === 'object' && address !== null ? address.port : port
   }
 
-  /** Connections that are not proven yet were meant for the node that this process was before. */
+  /** Gives this process a new identity. Connections without a proof were for the former one, so they are closed. */
   identify(identity: Identity): void {
     this.#endUnproven()
     this.#identity = identity
@@ -77,14 +77,14 @@ export class Endpoint {
   }
 
   /**
-   * Connects to a node. Undefined: it takes no link now, another node is at its address, or this process is another node by
-   * now. Rejects when it cannot be reached.
+   * Connects to a node. Undefined if that node takes no link now, if another node is at its address, or if this process
+   * has got another identity meanwhile. Rejects if the node cannot be reached.
    */
   async dial(node: NodeId): Promise<Proven | undefined> {
     const identity = this.#identity
     const announcement = await this.#announced(node)
     if (identity === undefined || identity !== this.#identity || announcement === undefined) return undefined
-    // One side with TLS and the other without is no fault of this node's.
+    // If one side has TLS and the other has not, that is not a fault of this node.
     if (identity.plain !== (announcement.proof.type === 'token')) return undefined
     const socket = connect({ ...announcement.address, ...SOCKET })
     try {
@@ -113,7 +113,7 @@ export class Endpoint {
       .finally(() => this.#admission.leave(remoteAddress))
       .then(
         (proven) => {
-          // This process may be another node by now.
+          // This process may have got another identity meanwhile.
           if (identity === this.#identity) this.#options.accepted(proven)
           else proven.socket.destroy()
         },
@@ -123,11 +123,11 @@ export class Endpoint {
       )
   }
 
-  /** Ends the connection where it is not proven in time. What is proven has not ended, nor has this node. */
+  /** Ends the connection if there is no proof in time. Resolves only while the connection is open. */
   async #within(socket: Socket, prove: () => Promise<Proven>): Promise<Proven> {
     let why = new Error('the connection ended')
     const ended = new Promise<never>((_resolve, reject) => {
-      // A close follows an error.
+      // After an error the socket emits `close`.
       socket.on('error', (error) => void (why = error)).once('close', () => reject(why))
     })
     const timer = this.#options.clock.after(PROOF_MS, () => {
@@ -141,7 +141,7 @@ export class Endpoint {
     this.#unproven.add(end)
     try {
       const proven = await Promise.race([prove(), ended])
-      // The store may have answered too late.
+      // The store may have answered after the connection ended.
       if (socket.destroyed) throw why
       return proven
     } catch (error) {
@@ -155,13 +155,13 @@ export class Endpoint {
 
   async #find(name: string): Promise<{ node: NodeId; announcement: Announcement } | undefined> {
     const node = parseNodeId(name)
-    // Whoever says that it is this node is not.
+    // A connection that claims to be this node is an impostor.
     if (!node.ok || node.value === this.#identity?.node) return undefined
     const announcement = await this.#announced(node.value)
     return announcement && { node: node.value, announcement }
   }
 
-  /** Undefined also while the store does not answer: there are no new links then. */
+  /** Undefined also while the store does not answer, so there are no new links then. */
   async #announced(node: NodeId): Promise<Announcement | undefined> {
     try {
       const text = await this.#options.nodes.announced(node)

@@ -14,7 +14,7 @@ const number = fc.oneof(fc.nat(), fc.constantFrom(0, 1, NUMBER_MOST - 1, NUMBER_
 const frame = fc.record({
   confirmed: number,
   first: number,
-  // Whole characters: no half of a surrogate pair gets through UTF-8, nor into a record.
+  // Whole characters, because UTF-8 cannot carry half of a surrogate pair, and no record holds one.
   records: fc.string({ unit: 'grapheme', maxLength: 300 }),
 })
 
@@ -30,7 +30,7 @@ function cut(bytes: Buffer, at: number[]): Buffer[] {
 }
 
 describe('[LINK12] frames', () => {
-  test('come out as they went in, wherever the stream is cut', () => {
+  test('are read as they were written, wherever the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 60 }), (sent, at) => {
         const bytes = Buffer.concat(sent.map((one) => encodeFrame(one.confirmed, one.first, one.records)))
@@ -41,7 +41,7 @@ describe('[LINK12] frames', () => {
     )
   })
 
-  test('come out as they went in, byte by byte', () => {
+  test('are read as they were written, byte by byte', () => {
     const sent = { confirmed: 7, first: 8, records: 'records with é and 😀' }
     const { read, frames } = reading()
     for (const byte of encodeFrame(sent.confirmed, sent.first, sent.records))
@@ -54,7 +54,7 @@ describe('[LINK12] frames', () => {
     ['empty', 0],
     ['longer than any window', FRAME_MOST + 1],
     ['as long as can be said', 2 ** 32 - 1],
-  ])('a frame that claims to be %s is none: what is there is refused at once', (_, length) => {
+  ])('a frame whose length is %s is refused as soon as its length is read', (_, length) => {
     const head = Buffer.alloc(4)
     head.writeUInt32BE(length)
     const { read, frames } = reading()
@@ -62,7 +62,7 @@ describe('[LINK12] frames', () => {
     expect(frames).toEqual([{ confirmed: 1, first: 2, records: 'good' }])
   })
 
-  test('whatever comes, it is refused or waited for, and never throws', () => {
+  test('the reader never throws: it refuses bytes or waits for more', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 20 }), (chunks) => {
         const { read } = reading()

@@ -1,15 +1,15 @@
-// What goes over a link, once both sides have proved who they are: frames, each
+// After both sides have proved who they are, they send frames over the link:
 //
 //   length (4 bytes)  confirmed (6 bytes)  first (6 bytes)  records (UTF-8)
 //
-// The length is that of all that follows it; numbers are big-endian. `confirmed` is the number of the last envelope that
-// the sender of this frame has taken from the other side, by whichever path; 0: none. The records are those of the bus
-// (packages/redis/SPEC.md §3), numbered from `first`. A frame without records only confirms.
+// The length covers everything after it, and numbers are big-endian. `confirmed` is the number of the last envelope that
+// the sender of this frame has taken from the other side, by whichever path, or 0. The records are those of the bus
+// (packages/redis/SPEC.md §3), numbered from `first`. A frame without records only confirms [LINK12].
 
 const LENGTH_BYTES = 4
 const NUMBER_BYTES = 6
 const HEAD_BYTES = 2 * NUMBER_BYTES
-/** More than a window holds. What claims to be longer is no frame. */
+/** More than a link may hold unconfirmed. A longer frame is malformed. */
 const FRAME_MOST = 64 * 1024 * 1024
 
 export function encodeFrame(confirmed: number, first: number, records: string): Buffer {
@@ -23,13 +23,13 @@ export function encodeFrame(confirmed: number, first: number, records: string): 
 }
 
 export interface FrameReader {
-  /** Calls `take` for each frame that is whole now. False: what came is no frame, and nothing after it can be read. */
+  /** Calls `take` for each complete frame. False if a frame is malformed: then nothing after it can be read. */
   read(chunk: Buffer): boolean
 }
 
 export type TakeFrame = (confirmed: number, first: number, records: string) => void
 
-/** Puts the chunks of a stream together to frames. */
+/** Assembles frames from the chunks of a stream. */
 export function frameReader(take: TakeFrame): FrameReader {
   const chunks = new Chunks()
   const read = (chunk: Buffer): boolean => {
@@ -48,7 +48,7 @@ export function frameReader(take: TakeFrame): FrameReader {
   return { read }
 }
 
-/** Bytes that have come and are not read yet. Each is copied once at most, however small the chunks are. */
+/** Received bytes that are not read yet. Each byte is copied at most once, however small the chunks are. */
 class Chunks {
   #chunks: Buffer[] = []
   #length = 0
@@ -58,7 +58,7 @@ class Chunks {
     this.#length += chunk.length
   }
 
-  /** The next bytes, which stay. Undefined: so many have not come yet. */
+  /** Returns the next bytes without removing them. Undefined if not enough have arrived. */
   peek(length: number): Buffer | undefined {
     if (this.#length < length) return undefined
     const [first] = this.#chunks

@@ -20,40 +20,40 @@ function framed(json: string): Buffer {
 }
 
 describe('[LINK9] a hello', () => {
-  test.each(hellos)('is read as it was said, with what came behind it', async (hello) => {
-    const [socket, rest] = [new PassThrough(), Buffer.from('what came behind')]
+  test.each(hellos)('is read as it was written, with the bytes that follow it', async (hello) => {
+    const [socket, rest] = [new PassThrough(), Buffer.from('the bytes that follow')]
     const reading = readHello(socket)
     socket.write(Buffer.concat([encodeHello(hello), rest]))
     expect(await reading).toEqual({ hello, rest })
-    // Who takes the connection over listens first, and has it go on then.
+    // The next owner of the socket adds its listeners first, and then resumes the socket.
     expect(socket.isPaused()).toBe(true)
     expect(socket.listenerCount('data') + socket.listenerCount('close')).toBe(0)
   })
 
-  test('may come byte by byte', async () => {
+  test('may arrive byte by byte', async () => {
     const socket = new PassThrough()
     const reading = readHello(socket)
     for (const byte of encodeHello({ from, to, token: TOKEN })) socket.write(Buffer.of(byte))
     expect(await reading).toEqual({ hello: { from, to, token: TOKEN }, rest: Buffer.alloc(0) })
   })
 
-  test('may hold more than this version knows', () => {
+  test('may have fields that this version does not know', () => {
     expect(parseHello(said({ zone: 'a' }))).toEqual({ from, to })
   })
 })
 
-describe('[LINK10] what is no hello is refused', () => {
+describe('[LINK10] anything but a hello is refused', () => {
   test.each([
     ['empty', ''],
-    ['no JSON', '{'],
+    ['not JSON', '{'],
     ['null', 'null'],
     ['a list', '[1]'],
     ['another version', said({ v: 2 })],
     ['no version', said({ v: undefined })],
-    ['from nobody', said({ from: undefined })],
-    ['from no NodeId', said({ from: 'node 1' })],
-    ['to nobody', said({ to: null })],
-    ['to a list', said({ to: [to] })],
+    ['no sender', said({ from: undefined })],
+    ['a sender that is not a NodeId', said({ from: 'node 1' })],
+    ['no receiver', said({ to: null })],
+    ['a receiver that is a list', said({ to: [to] })],
     ['a token that is a number', said({ token: 1 })],
     ['a token that is a list', said({ token: [TOKEN] })],
   ])('%s', async (_, json) => {
@@ -61,21 +61,21 @@ describe('[LINK10] what is no hello is refused', () => {
     const socket = new PassThrough()
     const reading = readHello(socket)
     socket.write(framed(json))
-    await expect(reading).rejects.toThrow('no hello')
+    await expect(reading).rejects.toThrow('not a hello')
   })
 
-  test('one that claims to be longer than any, before more of it is read', async () => {
+  test('a length above the limit, before more is read', async () => {
     const socket = new PassThrough()
     const reading = readHello(socket)
     socket.write(Buffer.from([0x02, 0x01]))
-    await expect(reading).rejects.toThrow('no hello')
+    await expect(reading).rejects.toThrow('not a hello')
   })
 
   test.each([
     ['before it', Buffer.alloc(0)],
     ['in its length', Buffer.of(0)],
     ['within it', encodeHello({ from, to }).subarray(0, 20)],
-  ])('one whose connection ends %s', async (_, bytes) => {
+  ])('a connection that ends %s', async (_, bytes) => {
     const socket = new PassThrough()
     const reading = readHello(socket)
     if (bytes.length > 0) socket.write(bytes)
@@ -84,7 +84,7 @@ describe('[LINK10] what is no hello is refused', () => {
     await expect(readHello(socket)).rejects.toThrow('ended')
   })
 
-  test('whatever comes, it does not throw', () => {
+  test('parseHello never throws', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json({ maxDepth: 3 })), (text) => {
         parseHello(text)
@@ -94,7 +94,7 @@ describe('[LINK10] what is no hello is refused', () => {
   })
 })
 
-test('[LINK9] tokens are the same only where all of them is', () => {
+test('[LINK9] two tokens are the same only if all of their characters are', () => {
   expect(isSame(TOKEN, TOKEN)).toBe(true)
   for (const other of [undefined, '', TOKEN.slice(1), `${TOKEN}x`, TOKEN.toUpperCase()])
     expect(isSame(other, TOKEN)).toBe(false)

@@ -3,15 +3,16 @@ import { parseNodeId } from '@peerage/protocol'
 import { timingSafeEqual } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 
-// The first thing that each side of a link says: who it is, to whom it speaks, and, without TLS, the token that the other
-// side announces. `length (2 bytes)  JSON`. The dialling side says it first; the other side answers when it is convinced.
+// The first thing that each side of a link sends: who it is, to which node it speaks, and, without TLS, the token that
+// the other side announces. `length (2 bytes)  JSON`. The dialling side sends first. The other side answers after it has
+// checked the proof.
 
 export interface Hello {
   from: NodeId
   to: NodeId
-  /** Of the other side, where links have no TLS. */
+  /** Without TLS: the token of the other side. */
   token?: string
-  /** From the accepting side: it keeps no link to this node now. */
+  /** From the accepting side: it takes no link from the dialling node now. */
   busy?: true
 }
 
@@ -26,13 +27,13 @@ export function encodeHello(hello: Hello): Buffer {
   return Buffer.concat([length, json])
 }
 
-/** Undefined for what is no hello of this version. */
+/** Undefined for anything but a hello of this version. */
 export function parseHello(json: string): Hello | undefined {
   let value: unknown
   try {
     value = JSON.parse(json)
   } catch {
-    return undefined // no JSON
+    return undefined // not JSON
   }
   if (typeof value !== 'object' || value === null) return undefined
   const { v, from, to, token, busy }: Record<string, unknown> = { ...value }
@@ -48,8 +49,8 @@ export function parseHello(json: string): Hello | undefined {
 }
 
 /**
- * Waits for the other side's hello, and hands it out with what came behind it. The socket is paused then. Rejects when it
- * ends before, or brings something else. Reads no more than a hello can be long.
+ * Waits for the other side's hello, and resolves with it and the bytes that came after it. The socket is then paused.
+ * Rejects if the socket ends first or something else arrives. Stops reading beyond the length of the longest hello.
  */
 export function readHello(socket: Duplex): Promise<{ hello: Hello; rest: Buffer }> {
   return new Promise((resolve, reject) => {
@@ -68,13 +69,13 @@ export function readHello(socket: Duplex): Promise<{ hello: Hello; rest: Buffer 
       const length = read.readUInt16BE(0)
       if (length > HELLO_MOST) {
         done()
-        reject(new Error('what came is no hello'))
+        reject(new Error('the other side sent something that is not a hello'))
         return
       }
       if (read.length < LENGTH_BYTES + length) return
       done()
       const hello = parseHello(read.toString('utf8', LENGTH_BYTES, LENGTH_BYTES + length))
-      if (hello === undefined) reject(new Error('what came is no hello'))
+      if (hello === undefined) reject(new Error('the other side sent something that is not a hello'))
       else resolve({ hello, rest: read.subarray(LENGTH_BYTES + length) })
     }
     socket.on('data', onData).on('close', onClose)
@@ -82,7 +83,7 @@ export function readHello(socket: Duplex): Promise<{ hello: Hello; rest: Buffer 
   })
 }
 
-/** Takes the same time wherever the two differ. */
+/** Compares in a time that does not depend on where the two differ. */
 export function isSame(a: string | undefined, b: string): boolean {
   const [one, other] = [Buffer.from(a ?? ''), Buffer.from(b)]
   return one.length === other.length && timingSafeEqual(one, other)

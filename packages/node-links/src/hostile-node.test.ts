@@ -10,7 +10,7 @@ import { withLinks, type LinkedBackend } from './linked-backend.js'
 import { soon, TestEndpoint } from './testing/test-endpoint.js'
 import { numbered } from './testing/envelopes.js'
 
-// A node of the cluster that has its proof, and then does not keep to the rules: whoever may write to the store can be one.
+// A node that has a proof and then breaks the rules. Anyone who can write to the store can run one.
 
 const records = (...numbers: number[]): string => numbers.map((one) => encodeEnvelope(numbered(one))).join('')
 const NUMBER_MOST = 2 ** 48 - 1
@@ -28,7 +28,7 @@ let store: MemoryCluster
 let victim: Node
 let honest: Node
 let rogue: TestEndpoint
-/** The rogue's way over the inbox. */
+/** With this backend the rogue node publishes to inboxes. */
 let inbox: Backend
 
 async function startNode(): Promise<Node> {
@@ -65,7 +65,7 @@ beforeEach(async () => {
   await inbox.bus.subscribe(rogue.node, () => undefined)
 })
 
-// Whatever it did, two other nodes have their link.
+// Whatever the rogue node did, two other nodes can link.
 afterEach(async () => {
   const sends = Array.from({ length: 20 }, (_, i) =>
     honest.backend.bus.publish(victim.id, numbered(1_000 + i)),
@@ -79,7 +79,7 @@ afterEach(async () => {
   await Promise.all([victim.backend.stop(), honest.backend.stop(), rogue.close(), inbox.stop()])
 })
 
-/** A link of the rogue's. It has sent number 1 over the inbox, so the victim knows where its numbers stand. */
+/** Makes a link of the rogue node. It has sent number 1 over the inbox, so the victim expects number 2. */
 async function link(): Promise<{ socket: Proven['socket']; ended: Promise<void> }> {
   await inbox.bus.publish(victim.id, numbered(1), { node: rogue.node, number: 1 })
   const up = once(victim.events, 'link up')
@@ -96,15 +96,15 @@ async function link(): Promise<{ socket: Proven['socket']; ended: Promise<void> 
   return { socket, ended }
 }
 
-describe('[LINK12] a node that does not keep to the rules', () => {
-  test('is heard as long as it does', async () => {
+describe('[LINK12] a node that breaks the rules', () => {
+  test('is heard as long as it keeps them', async () => {
     const { socket } = await link()
     socket.write(encodeFrame(0, 2, records(2, 3)))
     await vi.waitFor(() => expect(victim.received).toEqual([1, 2, 3]), soon)
   })
 
   test.each([0, 11, 64 * 1024 * 1024 + 1, 2 ** 32 - 1])(
-    'loses its link by a frame of %d bytes',
+    'loses its link with a frame of length %d',
     async (length) => {
       const { socket, ended } = await link()
       const head = Buffer.alloc(4)
@@ -116,7 +116,7 @@ describe('[LINK12] a node that does not keep to the rules', () => {
     },
   )
 
-  test('is told by what is no envelope, and heard again by what is one', async () => {
+  test('causes an error with a record that is not an envelope, and its next envelope is taken', async () => {
     const { socket } = await link()
     socket.write(encodeFrame(0, 2, 'no envelope'))
     socket.write(encodeFrame(0, 3, records(3)))
@@ -125,7 +125,7 @@ describe('[LINK12] a node that does not keep to the rules', () => {
     expect(victim.errors).toHaveLength(1)
   })
 
-  test('gets nothing twice to anybody by numbers that went before', async () => {
+  test('cannot deliver an envelope under a number that was taken before', async () => {
     const { socket } = await link()
     socket.write(encodeFrame(0, 2, records(2)))
     for (const first of [0, 1, 2]) socket.write(encodeFrame(0, first, records(90)))
@@ -137,7 +137,7 @@ describe('[LINK12] a node that does not keep to the rules', () => {
   test.each([
     ['much', records(5).repeat(200_000), 6],
     ['many', 'x', 400_000],
-  ])('waits with numbers far ahead until they are too %s', async (_, held, times) => {
+  ])('sends numbers far ahead, which wait until they are too %s', async (_, held, times) => {
     const { socket, ended } = await link()
     const frame = encodeFrame(0, NUMBER_MOST, held)
     socket.write(Buffer.alloc(frame.length * times, frame))
@@ -146,13 +146,13 @@ describe('[LINK12] a node that does not keep to the rules', () => {
     expect(victim.received).toEqual([1])
   })
 
-  test('harms only itself by a confirmation of what was never sent', async () => {
+  test('harms only itself by confirming what was never sent', async () => {
     const { socket } = await link()
     const { bus } = victim.backend
     expect(await bus.publish(rogue.node, numbered(1))).toBe('sent')
     void bus.publish(rogue.node, numbered(2))
     socket.write(encodeFrame(NUMBER_MOST, 0, ''))
-    // What it does not confirm then goes over the inbox.
+    // What the rogue node does not confirm later goes over the inbox.
     await vi.waitFor(async () => {
       await bus.publish(rogue.node, numbered(3))
       expect(victim.backend.links.up).toBe(0)
@@ -160,7 +160,7 @@ describe('[LINK12] a node that does not keep to the rules', () => {
     expect(victim.backend.links.downs).toMatchObject({ unconfirmed: 1 })
   })
 
-  test('ends nothing but its links, whatever its frames hold', async () => {
+  test('ends only its own links, whatever its frames hold', async () => {
     const number = fc.oneof(fc.nat(10), fc.constantFrom(NUMBER_MOST - 1, NUMBER_MOST))
     const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom(records(7), records(7).slice(1)))
     const frame = fc.tuple(number, number, text)

@@ -5,18 +5,18 @@ import { createSecureContext } from 'node:tls'
 import type { Proof } from './announcement.js'
 import { makeCertificate } from './certificate.js'
 
-/** How this process shows that it is a node: another one for each NodeId, so that none outlives it [I7]. */
+/** How this process proves that it is a node. Each NodeId gets a new one, so that no identity outlives its NodeId [I7]. */
 export type Identity = {
   node: NodeId
   proof: Proof
 } & ({ plain: false; context: SecureContext } | { plain: true; token: string })
 
-/** 256 bits of chance. */
+/** 256 random bits. */
 const TOKEN_BYTES = 32
 
 /**
- * What Node would choose costs more: on processors of servers AES-128-GCM takes the least time of the suites of TLS 1.3
- * (RFC 8446, B.4), and 128 bits are enough.
+ * On server processors AES-128-GCM is the fastest cipher suite of TLS 1.3 (RFC 8446 §B.4), faster than the one that
+ * Node.js would choose, and 128 bits are enough.
  */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256'
 

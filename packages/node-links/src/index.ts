@@ -1,4 +1,4 @@
-// Direct connections between the nodes of a cluster, beside the bus of its store.
+// Links: direct connections between the nodes of a cluster, beside the bus of its store.
 
 export { withLinks } from './linked-backend.js'
 export type { LinkState, LinkedBackend, LinksOptions } from './linked-backend.js'

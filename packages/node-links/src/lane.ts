@@ -3,29 +3,29 @@ import type { NodeId } from '@peerage/protocol'
 import type { Arrivals } from './arrivals.js'
 import type { Link } from './link.js'
 
-/** So many envelopes to a node over the inbox within this time are worth a link. */
+/** This many envelopes to a node over the inbox, within this time, are worth a link. */
 const BUSY_ENVELOPES = 20
 const BUSY_MS = 2_000
-/** How long a node waits with its next dial after a first failure, and at most. */
+/** How long a node waits at most before its next dial: after a first failure, and after many. */
 const BACK_OFF_LEAST_MS = 1_000
 const BACK_OFF_MOST_MS = 60_000
-/** A link that stood for so long did no harm: the next failure is a first one again. */
+/** After a link that lasted this long, the next failure counts as a first one again. */
 const STEADY_MS = 10_000
-/** Traffic is compared over the last one to two periods of this length. */
+/** Traffic is counted over the last one to two periods of this length. */
 const PERIOD_MS = 10_000
 
-/** What this node knows of one other node: what it sent there, what came from there, and the link between the two. */
+/** What this node knows of one other node: what it sent to it, what it received from it, and their link. */
 export class Lane {
   readonly node: NodeId
   readonly arrivals: Arrivals
   readonly #clock: Clock
-  /** The number of the last envelope that was sent. */
+  /** The number of the last envelope that was sent to the other node. */
   number: number
-  /** The link, where one stands. */
+  /** The link, if there is one. */
   link: Link | undefined
-  /** The link has carried something: all goes over it now, until it ends. */
+  /** Whether the link has carried an envelope. Then it carries all of them until it ends. */
   #isCarrying = false
-  /** Whether the last publish to the inbox that is over was heard there. */
+  /** Whether the last finished publish to the inbox reached a subscriber. */
   inboxHeard = false
   dialling = false
   #busyFrom = Number.NEGATIVE_INFINITY
@@ -45,9 +45,9 @@ export class Lane {
   }
 
   /**
-   * The link that carries the next envelope. It begins when the last publish to the inbox that is over was heard there:
-   * else the receiver could wait in vain for what came before. From then on it carries all, or what went over the inbox
-   * would overtake what is on the link [LINK2].
+   * The link that carries the next envelope, if any. A link begins to carry only after the last finished publish to the
+   * inbox reached a subscriber. Otherwise the receiver could wait in vain for the envelopes before. From then on the link
+   * carries all envelopes, so that none over the inbox overtakes those on the link [LINK2].
    */
   carrier(): Link | undefined {
     this.#isCarrying ||= this.link !== undefined && this.inboxHeard
@@ -60,7 +60,7 @@ export class Lane {
     this.#isCarrying = false
   }
 
-  /** Counts an envelope that goes over the inbox. True: there were enough of late, and the node may be dialled now. */
+  /** Counts an envelope over the inbox. True if there were enough recently, and this node may dial now. */
   countInbox(): boolean {
     const now = this.#clock.monotonic()
     if (now - this.#busyFrom > BUSY_MS) {
@@ -73,21 +73,21 @@ export class Lane {
     )
   }
 
-  /** A dial failed, or a link ended after so many milliseconds: the next dial waits, for a random while. */
-  backOff(stoodMs = 0): void {
-    if (stoodMs >= STEADY_MS) this.#failures = 0
+  /** A dial failed, or a link ended after `lastedMs`. The next dial waits for a random time. */
+  backOff(lastedMs = 0): void {
+    if (lastedMs >= STEADY_MS) this.#failures = 0
     const most = Math.min(BACK_OFF_LEAST_MS * 2 ** this.#failures, BACK_OFF_MOST_MS)
     this.#failures++
     this.#nextDialAt = this.#clock.monotonic() + most * (0.5 + Math.random() / 2)
   }
 
-  /** Counts an envelope to or from that node, on whichever path. */
+  /** Counts an envelope to or from the other node, on either path. */
   count(): void {
     this.#rollPeriod()
     this.#thisPeriod++
   }
 
-  /** Envelopes of late, both ways. */
+  /** How many envelopes were sent and received recently. */
   get traffic(): number {
     this.#rollPeriod()
     return this.#thisPeriod + this.#lastPeriod

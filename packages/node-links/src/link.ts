@@ -5,20 +5,20 @@ import { encodeFrame, frameReader, type FrameReader } from './frames.js'
 
 /** Why a link ended. */
 export type DownReason =
-  /** The other node has not confirmed what it was sent. */
+  /** The other node has not confirmed its oldest envelope in time. */
   | 'unconfirmed'
-  /** Too much waits for the other node to confirm it, or for its turn here. */
+  /** Too much is not confirmed by the other node, or waits here for its turn. */
   | 'full'
-  /** Its socket ended, or brought what is no frame. */
+  /** Its socket ended, or a malformed frame arrived. */
   | 'ended'
-  /** Another connection took its place: to the same node, or to one that this node talks to more. */
+  /** Another connection replaced it: to the same node, or to a node with more traffic. */
   | 'replaced'
-  /** This process goes on as another node. */
+  /** This process continues under a new NodeId. */
   | 'identity'
   /** This node stops. */
   | 'closed'
 
-/** The connection below a link: a socket, or what a test has in its place. */
+/** The connection below a link: a socket, or a fake one in a test. */
 export interface LinkSocket {
   write(bytes: Uint8Array): unknown
   destroy(): unknown
@@ -28,14 +28,14 @@ export interface LinkSocket {
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 
-/** A connection whose both ends have proved who they are. */
+/** A connection both of whose ends have proved who they are. */
 export interface Proven {
   socket: LinkSocket
-  /** Who is at the other end. */
+  /** The node at the other end. */
   node: NodeId
   /** Whether this node dialled. */
   dialled: boolean
-  /** What has come after the proof already. */
+  /** Bytes that arrived after the proof. */
   rest: Buffer
 }
 
@@ -44,23 +44,23 @@ export interface LinkOptions {
   arrivals: Arrivals
   clock: Clock
   limits: UnconfirmedLimits
-  /** Of all links. */
+  /** The count of all links of this node. */
   unconfirmed: Unconfirmed
-  /** The link must end. Nothing is taken from it any more. */
+  /** Called when the link must end. Nothing is taken from it after that. */
   onDown: (reason: DownReason) => void
 }
 
-/** What all links of a node may have unconfirmed at once. */
+/** How much all links of a node may have unconfirmed at a time. */
 export interface UnconfirmedLimits {
   envelopes: number
-  /** Bytes, as a link carries them. */
+  /** Bytes of records in UTF-8. */
   bytes: number
 }
 
-/** Half of what may wait for Redis at once, so that what a link leaves behind has room there [LINK4]. */
+/** Half of what may wait for Redis, so that the inbox has room for what a link leaves unconfirmed [LINK4]. */
 export const defaultUnconfirmedLimits: UnconfirmedLimits = { envelopes: 10_000, bytes: 8 * 1024 * 1024 }
 
-/** How much is unconfirmed, of one link or of all. */
+/** Counts what is unconfirmed, on one link or on all. */
 export class Unconfirmed {
   readonly #limits: UnconfirmedLimits
   #envelopes = 0
@@ -80,45 +80,45 @@ export class Unconfirmed {
     for (const { bytes } of outgoing) this.#bytes -= bytes
   }
 
-  /** Of what may be unconfirmed at once. */
+  /** The used part of the limit, 1 for all of it. */
   get share(): number {
     return Math.max(this.#envelopes / this.#limits.envelopes, this.#bytes / this.#limits.bytes)
   }
 
-  /** It is more than may wait. */
+  /** Whether it is over the limit. */
   get isOver(): boolean {
     return this.#envelopes > this.#limits.envelopes || this.#bytes > this.#limits.bytes
   }
 }
 
-/** One envelope on its way over a link. */
+/** One envelope to be sent over a link. */
 export interface Outgoing {
   number: number
   envelope: Envelope
   record: string
-  /** Of the record. */
+  /** The record's length. */
   bytes: number
 }
 
-/** What went out in one write, and how often the link had been looked at then. */
+/** The envelopes of one write, and the count of checks at that time. */
 interface Written {
   outgoing: Outgoing[]
-  looks: number
+  checks: number
 }
 
 /**
- * How often a link is looked at while something is unconfirmed; more looks than these without a confirmation end it, after
- * 500 to 600 ms [LINK4]. We count looks rather than time: after a pause of this process the confirmations are already
- * waiting in the socket.
+ * How often a link is checked while something is unconfirmed. More checks than these without a confirmation end it, after
+ * 500 to 600 ms [LINK4]. We count checks rather than elapsed time, because after a pause of this process the confirmations
+ * are already waiting in the socket.
  */
-const LOOK_MS = 100
-const LOOKS_MOST = 5
-/** How long a confirmation waits for a frame to go along with [LINK3]. */
+const CHECK_MS = 100
+const CHECKS_MOST = 5
+/** How long a confirmation waits for a frame that can carry it [LINK3]. */
 const CONFIRM_MS = 20
 
 /**
- * One connection to another node, both ways. It keeps what it has written until the other node confirms it, so that
- * nothing is lost when it ends [LINK3].
+ * One connection to another node. Both nodes send over it. It keeps what it has written until the other node confirms it,
+ * so that nothing is lost when it ends [LINK3].
  */
 export class Link {
   readonly node: NodeId
@@ -129,9 +129,9 @@ export class Link {
   readonly #unconfirmed: Unconfirmed
   /** Written and not confirmed, oldest first. */
   #kept: Written[] = []
-  #looks = 0
-  #lookTimer: Timer | undefined
-  /** The last confirmation that the other side was told. */
+  #checks = 0
+  #checkTimer: Timer | undefined
+  /** The last confirmation that was sent to the other side. */
   #confirmed: number
   #confirmTimer: Timer | undefined
   #ended = false
@@ -146,30 +146,30 @@ export class Link {
     this.#confirmed = arrivals.last
     this.#reader = frameReader((confirmed, first, records) => this.#take(confirmed, first, records))
     proven.socket.on('close', () => this.#down('ended'))
-    // A close follows.
+    // The socket emits `close` after an error.
     proven.socket.on('error', () => undefined)
     proven.socket.on('data', (chunk) => this.#read(chunk))
   }
 
-  /** Reads what came with the proof, and then what comes. Apart from the constructor, for it may end the link. */
+  /** Reads what arrived with the proof, and then the socket. Not part of the constructor, because it may end the link. */
   start(): void {
     const { rest, socket } = this.#options.proven
     if (rest.length > 0) this.#read(rest)
     socket.resume()
   }
 
-  /** Counts an envelope that is to be sent, and confirmed. */
-  owes(bytes: number): void {
+  /** Counts an envelope as unconfirmed, before it is sent. */
+  countUnconfirmed(bytes: number): void {
     this.#unconfirmed.add(bytes)
     this.#options.unconfirmed.add(bytes)
   }
 
-  #isPaid(outgoing: Outgoing[]): void {
+  #countConfirmed(outgoing: Outgoing[]): void {
     this.#unconfirmed.remove(outgoing)
     this.#options.unconfirmed.remove(outgoing)
   }
 
-  /** Of what all links may have unconfirmed at once. */
+  /** The part that this link uses of what all links may have unconfirmed. */
   get share(): number {
     return this.#unconfirmed.share
   }
@@ -179,28 +179,28 @@ export class Link {
     return this.#options.clock.monotonic() - this.#madeAt
   }
 
-  /** Sends envelopes, the next in number, and keeps them until the other node confirms them. */
+  /** Sends envelopes with the next numbers, and keeps them until the other node confirms them. */
   send(outgoing: Outgoing[]): void {
     const [first] = outgoing
     if (first === undefined) return
     let records = ''
     for (const { record } of outgoing) records += record
-    this.#kept.push({ outgoing, looks: this.#looks })
+    this.#kept.push({ outgoing, checks: this.#checks })
     this.#write(first.number, records)
-    this.#lookLater()
+    this.#checkLater()
   }
 
-  /** Ends it. Returns what the other side has not confirmed, in order. */
+  /** Ends the link. Returns what the other side has not confirmed, in order. */
   end(): Outgoing[] {
     this.#ended = true
-    // Where the other end still reads, it need not send again what has been taken.
+    // If the other end still reads, it need not send again what this node has taken.
     if (this.#options.arrivals.last > this.#confirmed) this.#write(0, '')
-    this.#lookTimer?.cancel()
+    this.#checkTimer?.cancel()
     this.#confirmTimer?.cancel()
     this.#options.proven.socket.destroy()
     const left = this.#kept.flatMap(({ outgoing }) => outgoing)
     this.#kept = []
-    this.#isPaid(left)
+    this.#countConfirmed(left)
     return left
   }
 
@@ -216,14 +216,14 @@ export class Link {
     proven.socket.write(encodeFrame(this.#confirmed, first, records))
   }
 
-  #lookLater(): void {
-    this.#lookTimer ??= this.#options.clock.after(LOOK_MS, () => {
-      this.#lookTimer = undefined
-      this.#looks++
+  #checkLater(): void {
+    this.#checkTimer ??= this.#options.clock.after(CHECK_MS, () => {
+      this.#checkTimer = undefined
+      this.#checks++
       const [oldest] = this.#kept
       if (oldest === undefined) return
-      if (this.#looks - oldest.looks > LOOKS_MOST) this.#down('unconfirmed')
-      else this.#lookLater()
+      if (this.#checks - oldest.checks > CHECKS_MOST) this.#down('unconfirmed')
+      else this.#checkLater()
     })
   }
 
@@ -245,12 +245,12 @@ export class Link {
       const last = outgoing.at(-1)
       if (last === undefined || last.number > confirmed) break
       count++
-      this.#isPaid(outgoing)
+      this.#countConfirmed(outgoing)
     }
     if (count > 0) this.#kept.splice(0, count)
   }
 
-  /** Confirms what has been taken by now, unless a frame does that first. */
+  /** Confirms what has been taken so far, unless a frame does so first. */
   #confirmLater(): void {
     if (this.#confirmTimer !== undefined) return
     const { arrivals, clock } = this.#options
@@ -259,7 +259,7 @@ export class Link {
       this.#confirmTimer = undefined
       if (this.#ended) return
       if (this.#confirmed < due) this.#write(0, '')
-      // What came since has its own time; what waits may have its turn at any moment.
+      // What arrived since gets a delay of its own. What waits may have its turn at any moment.
       if (this.#confirmed < arrivals.last || arrivals.holds) this.#confirmLater()
     })
   }

@@ -45,7 +45,7 @@ async function startNode(
   return node
 }
 
-/** Goes on as another node. */
+/** Gives the node a new NodeId. */
 async function become(node: TestNode, id: NodeId): Promise<void> {
   node.id = id
   node.backend.identify(id)
@@ -69,10 +69,10 @@ describe.each([
   ['TLS', false],
   ['plain', true],
 ])('links over %s', (_what, plain) => {
-  test('[LINK5] a busy pair gets one link, and both ways go over it, in order', async () => {
+  test('[LINK5] a busy pair gets one link, and both directions go over it, in order', async () => {
     const store = memoryCluster()
     const [a, b] = [await startNode(store, { plain }), await startNode(store, { plain })]
-    // Both dial at once.
+    // Both dial at the same time.
     await Promise.all([send(a, b, upTo(20)), send(b, a, upTo(20))])
     await isUp(a, b)
     expect(new Set(await send(a, b, upTo(1_000, 20)))).toEqual(new Set(['sent']))
@@ -84,14 +84,14 @@ describe.each([
     }
   })
 
-  test('[LINK5] a quiet pair gets none', async () => {
+  test('[LINK5] a quiet pair gets no link', async () => {
     const store = memoryCluster()
     const [a, b] = [await startNode(store, { plain }), await startNode(store, { plain })]
     await send(a, b, upTo(19))
     expect(a.backend.links).toMatchObject({ up: 0, ups: 0, envelopes: { link: 0, inbox: 19 } })
   })
 
-  test('[LINK3] a node that stops leaves nothing unsent', async () => {
+  test('[LINK3] a node that stops leaves no envelope unsent', async () => {
     const store = memoryCluster()
     const [a, b] = [await startNode(store, { plain }), await startNode(store, { plain })]
     await send(a, b, upTo(20))
@@ -103,7 +103,7 @@ describe.each([
     await vi.waitFor(() => expect(b.backend.links).toMatchObject({ up: 0, downs: { ended: 1 } }))
   })
 
-  test('[LINK7] [I7] a node that becomes another one ends its links, and gets new ones under its new identity', async () => {
+  test('[LINK7] [I7] a process with a new NodeId ends its links, and gets new ones under its new identity', async () => {
     const store = memoryCluster()
     const [a, b] = [await startNode(store, { plain }), await startNode(store, { plain })]
     await send(a, b, upTo(20))
@@ -121,7 +121,7 @@ describe.each([
   })
 })
 
-test('[LINK9] nodes with TLS and nodes without make no link, and nobody is warned', async () => {
+test('[LINK9] a node with TLS and a node without make no link, and no warning is logged', async () => {
   const store = memoryCluster()
   const [a, b] = [await startNode(store, { plain: true }), await startNode(store)]
   await Promise.all([send(a, b, upTo(40)), send(b, a, upTo(40))])

@@ -14,43 +14,43 @@ export interface LinksOptions {
   host: string
   /** 0: any free port. */
   port: number
-  /** Where other nodes reach it, where that is not the address that it listens on. */
+  /** Where other nodes reach this node, if that is not the address on which it listens. */
   advertise: { host: string; port: number } | null
-  /** How many links it keeps at once. */
+  /** How many links this node keeps at a time. */
   most: number
-  /** Without TLS, for networks that are private already. */
+  /** Links without TLS, for networks that are private already. */
   plain: boolean
   clock: Clock
   /** The address of this machine as the store sees it. */
   localAddress: () => string | undefined
-  /** An envelope that was `sent` has not arrived, and cannot be sent again. */
+  /** Called with an envelope that was reported as `sent`, has not arrived, and cannot be sent again. */
   undelivered: (envelope: Envelope) => void
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/** What a node's links have done since the start, and how it is reached. */
+/** What a node's links have done since the start, and the node's address for links. */
 export interface LinkState extends LinkCounts {
-  /** host:port that the other nodes are told; undefined: none yet. */
+  /** The announced host:port. Undefined: none yet. */
   address: string | undefined
-  /** Connections that came in and were closed without a proof. */
+  /** How many incoming connections were closed without a proof. */
   refused: number
 }
 
-/** A backend whose bus takes the direct way where there is one. */
+/** A backend whose bus uses links where there are any. */
 export interface LinkedBackend extends Backend {
-  /** As they are now. */
+  /** The present state of the links. */
   readonly links: LinkState
-  /** Payloads and records on both paths that were not envelopes, since the start. */
+  /** How many payloads and records were not envelopes, on both paths, since the start. */
   readonly malformed: number
 }
 
-/** Addresses to listen on that are no address to connect to. */
+/** Addresses to listen on to which nobody can connect. */
 const EVERY_ADDRESS = new Set(['0.0.0.0', '::'])
 
 /**
- * Gives a backend links to the other nodes of its cluster: a faster path beside its bus. Without a link everything goes as
- * before.
+ * Adds links to the other nodes of the cluster to a backend: a faster path beside its bus. Where there is no link,
+ * envelopes go over the bus as before.
  *
  * @example
  * const backend = withLinks(createRedisBackend({ … }), { host: '0.0.0.0', port: 9200, … })
@@ -78,7 +78,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
       return
     }
     address = formatAddress(reached)
-    // The next beat writes it all the same.
+    // If the store cannot be reached now, the next beat announces.
     const failed = (error: unknown): void => onError(error, { stage: 'announce' })
     nodes.announce(encodeAnnouncement({ address: reached, proof: identity.proof })).catch(failed)
   }
@@ -121,7 +121,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
   }
 }
 
-/** Where this node listens, as other nodes may reach it. Undefined: it is not known, or the port is not bound. */
+/** The address at which other nodes can reach this one. Undefined if it is not known, or the port is not bound. */
 function ownAddress(
   { host, localAddress }: LinksOptions,
   port: number | undefined,

@@ -1,11 +1,11 @@
 import { type Backend, type Bus, type OnError, systemClock } from '@peerage/core'
-import { busContract, memoryContractCluster } from '@peerage/core/testing'
+import { busContract, memoryContractCluster } from '@peerage/test-support/testing/core.js'
 import type { NodeId } from '@peerage/protocol'
 import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'
 import { TestSocket } from './testing/socket-pair.js'
 
-// The contract of every bus, where all but the first envelope to a node goes over a link.
+// The contract suite of every bus, on a bus where all envelopes to a node but the first go over a link.
 
 /** A bus that has a link to each node before it publishes there. */
 class EagerBus implements Bus {
@@ -66,7 +66,7 @@ function linked(backend: Backend, onError: OnError): Backend {
 
 busContract('links', async (pace) => {
   const cluster = await memoryContractCluster(pace, linked)
-  // The links are on real time.
+  // Links use the real clock.
   const pass = async (ms: number): Promise<void> => {
     await new Promise((resolve) => void systemClock.after(1, () => resolve(undefined)))
     await cluster.pass(ms)

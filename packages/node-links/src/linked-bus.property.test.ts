@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { linkedPair, type LinkedNode, type LinkedPair } from './testing/linked-pair.js'
 import type { TestSocket } from './testing/socket-pair.js'
 
-// Two nodes under traffic, while links come, go, stall and lose one of their ways, and the inbox is slow.
+// Two nodes with traffic, while links begin, end, stall or lose one direction, and the inbox is slow.
 
 type Step =
   | { do: 'send'; from: 'a' | 'b'; count: number }
@@ -44,7 +44,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const steps = fc.array(step, { minLength: 10, maxLength: 60, size: 'max' })
 
 async function play(pair: LinkedPair, taken: readonly Step[]): Promise<void> {
-  // What is sent first goes over the inbox, and shows that it is heard.
+  // The first envelope goes over the inbox, and shows that the inbox reaches a subscriber.
   pair.a.send(pair.b, 1)
   pair.b.send(pair.a, 1)
   await pair.pass(0)
@@ -60,7 +60,7 @@ async function play(pair: LinkedPair, taken: readonly Step[]): Promise<void> {
     else if (one.do === 'stall' && socket !== undefined) socket.stalled = true
     else if (one.do === 'flow') socket?.flow()
   }
-  // What still stalls arrives late: its numbers have been taken over the inbox by then.
+  // Frames that still stall arrive late, when their numbers have been taken over the inbox.
   await pair.pass(3_000)
   for (const sockets of links) for (const socket of sockets) socket.flow()
   await pair.pass(3_000)
@@ -68,7 +68,7 @@ async function play(pair: LinkedPair, taken: readonly Step[]): Promise<void> {
 
 const all = (node: LinkedNode): number[] => Array.from({ length: node.count }, (_, i) => i)
 
-test('[LINK1] [LINK3] whatever becomes of links, every envelope arrives once and in order', async () => {
+test('[LINK1] [LINK3] whatever happens to links, every envelope arrives once and in order', async () => {
   let overLinks = 0
   await fc.assert(
     fc.asyncProperty(steps, async (taken) => {
@@ -88,7 +88,7 @@ test('[LINK1] [LINK3] whatever becomes of links, every envelope arrives once and
   expect(overLinks).toBeGreaterThan(1_000)
 })
 
-test('[LINK1] where the inbox loses and refuses some, what arrives is in order, and nothing twice', async () => {
+test('[LINK1] if the inbox loses and refuses some envelopes, the others arrive in order, and none twice', async () => {
   await fc.assert(
     fc.asyncProperty(steps, fc.infiniteStream(fc.nat({ max: 9 })), async (taken, draws) => {
       const pair = await linkedPair()
@@ -107,7 +107,7 @@ test('[LINK1] where the inbox loses and refuses some, what arrives is in order, 
   )
 })
 
-test('[LINK2] [LINK3] where the inbox refuses some, at once or late, what was sent has arrived or is told', async () => {
+test('[LINK2] [LINK3] if the inbox refuses some envelopes, each sent one arrives or is reported as undelivered', async () => {
   await fc.assert(
     fc.asyncProperty(steps, fc.infiniteStream(fc.nat({ max: 9 })), async (taken, draws) => {
       const pair = await linkedPair()

@@ -10,7 +10,7 @@ import { TestSocket } from './testing/socket-pair.js'
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
-/** Two nodes with a link, on which `a` has sent one envelope over the inbox. */
+/** Two nodes with a link. `a` has sent one envelope to `b` over the inbox. */
 async function linked(
   limits = defaultUnconfirmedLimits,
 ): Promise<LinkedPair & { near: TestSocket; far: TestSocket }> {
@@ -32,7 +32,7 @@ function writesOf(socket: TestSocket): Uint8Array[] {
 }
 
 describe('up', () => {
-  test('[LINK2] what a link brings waits for what is still on its way over the inbox', async () => {
+  test('[LINK2] envelopes from a link wait for earlier ones that are still arriving over the inbox', async () => {
     const { a, b, inboxes, link, pass } = await linkedPair()
     inboxes.delayMs = () => 400
     a.send(b, 3)
@@ -43,12 +43,12 @@ describe('up', () => {
     expect(b.received).toEqual([])
     await pass(40)
     expect(b.received).toEqual(upTo(6))
-    // It is confirmed soon after, so the link stands.
+    // They are confirmed soon after, so the link stays.
     await pass(1_000)
     expect(a.bus.counts).toMatchObject({ up: 1, envelopes: { inbox: 3, link: 3 } })
   })
 
-  test('[LINK2] a node that has never been heard over the inbox goes on there, until it is', async () => {
+  test('[LINK2] a node sends over the inbox until a publish there has reached a subscriber', async () => {
     const { a, b, inboxes, link, pass } = await linkedPair()
     inboxes.fate = () => 'refused'
     link()
@@ -67,29 +67,32 @@ describe('up', () => {
   test.each([
     ['later', immediate],
     ['in the turn of its first frame', () => Promise.resolve()],
-  ])('[LINK2] a link that has begun carries all, though the inbox fails %s', async (_when, wait) => {
-    const { a, b, inboxes, link, pass } = await linkedPair()
-    a.send(b, 1)
-    await pass(0)
-    let refuse = (): void => undefined
-    const refused = new Promise<'refused'>((resolve) => (refuse = () => resolve('refused')))
-    inboxes.fate = () => refused
-    a.send(b, 1)
-    inboxes.fate = () => 'arrives'
-    link()
-    // The receiver waits for what is on its way over the inbox, and never comes.
-    a.send(b, 2)
-    await wait()
-    refuse()
-    await wait()
-    a.send(b, 2)
-    await pass(1_500)
-    expect(b.received).toEqual([0, 2, 3, 4, 5])
-    expect([...a.published].filter(([, sent]) => sent === 'unavailable')).toEqual([[1, 'unavailable']])
-    expect(a.undelivered).toEqual([])
-  })
+  ])(
+    '[LINK2] a link that has begun to carry carries all, even if the inbox fails %s',
+    async (_when, wait) => {
+      const { a, b, inboxes, link, pass } = await linkedPair()
+      a.send(b, 1)
+      await pass(0)
+      let refuse = (): void => undefined
+      const refused = new Promise<'refused'>((resolve) => (refuse = () => resolve('refused')))
+      inboxes.fate = () => refused
+      a.send(b, 1)
+      inboxes.fate = () => 'arrives'
+      link()
+      // The receiver waits for an envelope over the inbox that never comes.
+      a.send(b, 2)
+      await wait()
+      refuse()
+      await wait()
+      a.send(b, 2)
+      await pass(1_500)
+      expect(b.received).toEqual([0, 2, 3, 4, 5])
+      expect([...a.published].filter(([, sent]) => sent === 'unavailable')).toEqual([[1, 'unavailable']])
+      expect(a.undelivered).toEqual([])
+    },
+  )
 
-  test('[LINK2] where the inbox has lost what came before, the link ends, and nothing after it is lost', async () => {
+  test('[LINK2] if the inbox has lost an earlier envelope, the link ends, and no later one is lost', async () => {
     const { a, b, inboxes, link, pass } = await linkedPair()
     a.send(b, 1)
     await pass(0)
@@ -115,7 +118,7 @@ describe('up', () => {
 })
 
 describe('down', () => {
-  test('[LINK3] what is not confirmed goes to the inbox in order, before anything new', async () => {
+  test('[LINK3] unconfirmed envelopes go to the inbox in order, before anything new', async () => {
     const { a, b, near, pass } = await linked()
     near.cut = true
     a.send(b, 3)
@@ -131,7 +134,7 @@ describe('down', () => {
     expect(new Set(a.published.values())).toEqual(new Set(['sent']))
   })
 
-  test('[LINK3] what has arrived and was not confirmed is not taken again', async () => {
+  test('[LINK3] an envelope that arrived and was not confirmed is not taken again', async () => {
     const { a, b, near, far, pass } = await linked()
     far.cut = true
     a.send(b, 3)
@@ -143,7 +146,7 @@ describe('down', () => {
     expect(b.bus.counts.repeated).toBe(3)
   })
 
-  test('[LINK3] what the inbox does not take either is told', async () => {
+  test('[LINK3] an envelope that the inbox refuses, too, is reported as undelivered', async () => {
     const { a, b, near, inboxes, pass } = await linked()
     near.cut = true
     a.send(b, 2)
@@ -155,7 +158,7 @@ describe('down', () => {
     expect(a.undelivered).toEqual([1, 2])
   })
 
-  test('[LINK3] where both sides send, confirmations go along, and no frame is for them alone', async () => {
+  test('[LINK3] when both sides send, each confirmation is part of a frame with envelopes', async () => {
     const { a, b, near, far, pass } = await linked()
     b.send(a, 1)
     await pass(30)
@@ -166,13 +169,13 @@ describe('down', () => {
       await pass(5)
     }
     expect(writes.map((frames) => frames.length)).toEqual([100, 100])
-    // What came last, after the last frame of `a`, is confirmed alone.
+    // The last envelope arrived after the last frame of `a`, so it is confirmed alone.
     await pass(30)
     expect(writes.map((frames) => frames.length)).toEqual([101, 100])
     expect(a.published.size).toBe(a.count)
   })
 
-  test('[LINK4] a link that has not confirmed for 500 ms ends', async () => {
+  test('[LINK4] a link ends if an envelope is not confirmed for 500 ms', async () => {
     const { a, b, near, pass } = await linked()
     near.cut = true
     a.send(b, 1)
@@ -183,7 +186,7 @@ describe('down', () => {
     expect(b.received).toEqual(upTo(2))
   })
 
-  test('[LINK4] a link on which nothing is unconfirmed sends nothing, and stands', async () => {
+  test('[LINK4] a link on which everything is confirmed sends nothing, and stays', async () => {
     const { a, b, near, far, pass } = await linked()
     a.send(b, 5)
     await pass(100)
@@ -193,7 +196,7 @@ describe('down', () => {
     expect([a.bus.counts.up, b.bus.counts.up]).toEqual([1, 1])
   })
 
-  test('[LINK4] a link that holds too much ends, and all of it arrives', async () => {
+  test('[LINK4] a link with too much unconfirmed ends, and all of it arrives', async () => {
     const { a, b, near, pass } = await linked({ envelopes: 10, bytes: 1_000_000 })
     near.stalled = true
     a.send(b, 10)
@@ -205,7 +208,7 @@ describe('down', () => {
     expect(new Set(a.published.values())).toEqual(new Set(['sent']))
   })
 
-  test('[LINK4] of several links the one with the most that is unconfirmed ends, whoever came last', async () => {
+  test('[LINK4] of several links the one with the most unconfirmed ends, whichever sent last', async () => {
     const store = memoryCluster()
     const bus = newBus({ inbox: store.backend().bus, limits: { envelopes: 10, bytes: 1_000_000 } })
     const [slow, good] = [mintNodeId(), mintNodeId()]
@@ -227,7 +230,7 @@ describe('down', () => {
     await bus.close()
   })
 
-  test('[LINK4] confirmed envelopes make room for others, in count and in length', async () => {
+  test('[LINK4] confirmed envelopes make room for others, in number and in bytes', async () => {
     const { a, b, pass } = await linked({ envelopes: 10, bytes: 1_000 })
     for (let i = 0; i < 20; i++) {
       a.send(b, 9)
@@ -237,7 +240,7 @@ describe('down', () => {
     expect(b.received).toEqual(upTo(181))
   })
 
-  test('[LINK4] a process that was held up does not take the time for silence', async () => {
+  test('[LINK4] a pause of the process counts as one check, however long it was', async () => {
     const clock = new LeapingClock()
     const store = memoryCluster()
     const [near, far] = TestSocket.pair()
@@ -258,7 +261,7 @@ describe('down', () => {
 })
 
 describe('which link', () => {
-  // Whose dial it was is told from the view of `a`.
+  // Makes two connections, dialled by `first` and then by the other node. The sockets are those of `a`.
   async function both(first: 'a' | 'b', waitMs = 0): Promise<{ pair: LinkedPair; sockets: TestSocket[] }> {
     const pair = await linkedPair()
     const second = first === 'a' ? 'b' : 'a'
@@ -283,7 +286,7 @@ describe('which link', () => {
   )
 
   test.each(['a', 'b'] as const)(
-    '[LINK5] later a new connection takes the place of the link; %s came first',
+    '[LINK5] later a new connection replaces the link; %s came first',
     async (first) => {
       const { pair, sockets } = await both(first, 5_500)
       expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, false])
@@ -291,7 +294,7 @@ describe('which link', () => {
     },
   )
 
-  test('[LINK5] a node dials after 20 envelopes within 2 s, and then waits longer after each failure', async () => {
+  test('[LINK5] a node dials after 20 envelopes within 2 s, and waits longer after each failure', async () => {
     const { a, b, clock, pass } = await linkedPair()
     a.send(b, 19)
     await pass(2_100)
@@ -327,7 +330,7 @@ describe('which link', () => {
     expect(dialled).toEqual([other])
   })
 
-  test('[LINK5] what the dial of a former identity brings is closed', async () => {
+  test('[LINK5] a connection that a former identity dialled is closed', async () => {
     let dialled: (socket: TestSocket) => void = () => undefined
     const [near] = TestSocket.pair()
     const other = mintNodeId()
@@ -346,7 +349,7 @@ describe('which link', () => {
     expect(bus.counts.up).toBe(0)
   })
 
-  test('[LINK6] the busiest links stay: another one gets a place only with twice the traffic of the quietest', async () => {
+  test('[LINK6] the busiest links stay: another node gets one only with twice the traffic of the quietest', async () => {
     const clock = new FakeClock()
     const bus = newBus({ most: 2, clock })
     await bus.subscribe(mintNodeId(), () => undefined)
@@ -373,7 +376,7 @@ describe('which link', () => {
     await immediate()
     expect(isOpen()).toEqual([true, false, true])
     expect(bus.counts).toMatchObject({ up: 2, downs: { replaced: 1 } })
-    // What was long ago does not count.
+    // Traffic of long ago does not count.
     await clock.advance(25_000)
     send(two, 1)
     link(two)
@@ -383,7 +386,7 @@ describe('which link', () => {
     await bus.close()
   })
 
-  test('[LINK6] no room: a connection from another node is not wanted, and one that is dialled ends no link', async () => {
+  test('[LINK6] without room, no connection from another node is wanted, and a dial ends no link', async () => {
     const bus = newBus({ most: 1 })
     await bus.subscribe(mintNodeId(), () => undefined)
     const [one, other] = [mintNodeId(), mintNodeId()]
@@ -399,7 +402,7 @@ describe('which link', () => {
     expect([bus.wants(one), bus.wants(other)]).toEqual([false, false])
   })
 
-  test('[LINK5] that a link cannot be made is one warning, as long as that node lives and no link could be made', async () => {
+  test('[LINK5] one unreachable node is logged, until that node is gone or a link could be made', async () => {
     const told: unknown[] = []
     const clock = new FakeClock()
     const dead = new Set<NodeId>()
@@ -450,7 +453,7 @@ function immediate(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
-/** The clock of a process that stands still now and then: each timer that is due runs once, late. */
+/** The clock of a process that is paused now and then: each timer that is due runs once, late. */
 class LeapingClock implements Clock {
   #passed = 0
   #timers: { at: number; task: () => void }[] = []

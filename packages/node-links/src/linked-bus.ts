@@ -7,50 +7,50 @@ import type { DownReason, Outgoing, Proven, UnconfirmedLimits } from './link.js'
 import { Link, Unconfirmed } from './link.js'
 
 export interface LinkedBusOptions {
-  /** The path that always works. */
+  /** The bus of the store, the path that every node has. */
   inbox: Bus
-  /** Makes a connection to a node, and proves who is at both ends. Undefined: that node takes none. */
+  /** Makes a connection to a node, and proves who is at both ends. Undefined: that node takes no link. */
   dial: (node: NodeId) => Promise<Proven | undefined>
-  /** This process is another node from now on. Resolves when connections for the former one are refused. */
+  /** Gives this process a new identity. When it returns, connections for the former one are refused. */
   identify: (node: NodeId) => void
   status: (node: NodeId) => NodeStatus
   clock: Clock
-  /** How many links there may be at once. */
+  /** How many links there may be at a time. */
   most: number
   limits: UnconfirmedLimits
-  /** An envelope that was `sent` over a link has not been confirmed there, and the inbox does not take it either. */
+  /** Called with an envelope that was reported as `sent`, was not confirmed on its link, and is refused by the inbox. */
   undelivered: (envelope: Envelope) => void
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/** For metrics. All but `up` are counted since the start. */
+/** For metrics. All numbers but `up` count since the start. */
 export interface LinkCounts {
-  /** Links that stand now. */
+  /** How many links there are now. */
   up: number
-  /** Envelopes to other nodes, by the path that they were given to first. */
+  /** Envelopes to other nodes, by the path that was tried first. */
   envelopes: { link: number; inbox: number }
-  /** Envelopes that arrived a second time, and were dropped. */
+  /** Envelopes that arrived again, and were dropped. */
   repeated: number
-  /** Records on links that were no envelopes. */
+  /** Records on links that were not envelopes. */
   malformed: number
   ups: number
   downs: Record<DownReason, number>
-  /** Links that could not be made. */
+  /** Dials that failed. */
   failures: number
 }
 
-/** Within so many milliseconds of each other [LINK5], two connections between the same nodes are two dials that met. */
+/** Two connections between the same nodes within this time are two dials that met [LINK5]. */
 const MEETING_MS = 5_000
-/** A link makes room for another node [LINK6] only if that one has so many times its traffic. */
+/** A link makes room for another node only if that node has more than this many times its traffic [LINK6]. */
 const BUSIER = 2
 const SENT: Promise<Published> = Promise.resolve('sent')
-/** Nodes that are remembered: those that are gone are forgotten beyond it. */
+/** How many nodes are remembered. Beyond that, nodes that are gone are forgotten. */
 const LANES_MOST = 1_000
 
 /**
- * A bus with two paths to each node: the inbox, and a link where one stands. The numbers of the envelopes keep their order,
- * whatever path they take (packages/node-links/SPEC.md).
+ * A bus with two paths to each node: the inbox, and the link if there is one. The envelopes are numbered, which keeps
+ * their order on whichever path they go (packages/node-links/SPEC.md).
  */
 export class LinkedBus implements Bus {
   readonly #options: LinkedBusOptions
@@ -68,9 +68,9 @@ export class LinkedBus implements Bus {
   }
   #self: NodeId | undefined
   #receive: Receive = () => undefined
-  /** All envelopes that were numbered: a lane that is made anew begins above all its former numbers. */
+  /** The count of all numbered envelopes. A lane that is made anew begins here, above all its former numbers. */
   #numbered = 0
-  /** The node of the last warning: one is enough, as long as that node is live and no link could be made. */
+  /** The node of the last warning. There is no further one as long as that node is live and no link could be made. */
   #warnedOf: NodeId | undefined
   #closed = false
 
@@ -83,7 +83,7 @@ export class LinkedBus implements Bus {
     })
   }
 
-  /** A link belongs to a node, not to a process: those of the former one end before the new one listens [I7]. */
+  /** A link belongs to a NodeId, not to a process: links of the former NodeId end before the new one listens [I7]. */
   async subscribe(node: NodeId, receive: Receive): Promise<void> {
     const { inbox, identify } = this.#options
     this.#endAll('identity')
@@ -117,12 +117,12 @@ export class LinkedBus implements Bus {
     await this.#options.inbox.close()
   }
 
-  /** Whether a connection that another node has dialled would become a link now. */
+  /** Whether a connection that another node dialled would become a link now. */
   wants(node: NodeId): boolean {
     return this.#isWanted(this.#lanes.get(node) ?? this.#newLane(node), false)
   }
 
-  /** A connection on which both ends have proved who they are. */
+  /** Makes a link of a connection both of whose ends have proved who they are, or closes it. */
   adopt(proven: Proven): void {
     const { clock, limits } = this.#options
     const lane = this.#lanes.get(proven.node) ?? this.#newLane(proven.node)
@@ -148,15 +148,15 @@ export class LinkedBus implements Bus {
     link.start()
   }
 
-  // Whoever publishes need not wait for the confirmation: what neither path takes in the end is told to `undelivered`.
+  // The publisher need not wait for the confirmation: `undelivered` gets an envelope that neither path delivers.
   #send(link: Link, number: number, envelope: Envelope): Promise<Published> {
     const record = encodeEnvelope(envelope)
     const bytes = Buffer.byteLength(record)
-    // As over the inbox [CALL5]: nobody's message waits for an acknowledgement.
+    // As over the inbox, an acknowledgement may wait for the next envelope [CALL5].
     const isAck = envelope.type === 'deliver' && envelope.message.kind === 'ack'
     this.#batches.add(link, { number, envelope, record, bytes }, isAck)
-    link.owes(bytes)
-    // A link that does not drain is no reason to refuse: the inbox may have room.
+    link.countUnconfirmed(bytes)
+    // Over the limit the bus ends a link rather than refuse the envelope, because the inbox may have room.
     if (this.#unconfirmed.isOver) this.#endFullest()
     return SENT
   }
@@ -212,28 +212,28 @@ export class LinkedBus implements Bus {
     return !this.#closed && this.#mayReplace(lane, dialled) && this.#mayHaveRoom(lane)
   }
 
-  // Two nodes may dial each other at the same moment: the dial of the lower NodeId stays. Later a second connection says
-  // that the other side has lost the first.
+  // Two nodes may dial each other at the same moment. Then the dial of the lower NodeId stays. A later second connection
+  // means that the other side has lost the first one.
   #mayReplace({ node, link }: Lane, dialled: boolean): boolean {
     if (link === undefined || link.age > MEETING_MS || link.dialled === dialled) return true
     const isLower = this.#self !== undefined && this.#self < node
     return dialled === isLower
   }
 
-  /** Whether there may be a link for this lane: there are fewer than may be, or one has clearly less to carry. */
+  /** Whether there is room for a link: fewer links than the limit, or one link with clearly less traffic. */
   #mayHaveRoom(lane: Lane): boolean {
     if (lane.link !== undefined || this.counts.up < this.#options.most) return true
     const least = this.#leastBusy()
     return least !== undefined && lane.traffic > BUSIER * least.traffic
   }
 
-  /** Ends the link that has least to carry, where there are as many as may be. */
+  /** Ends the link with the least traffic, if there are as many links as the limit allows. */
   #makeRoom(): void {
     const least = this.counts.up < this.#options.most ? undefined : this.#leastBusy()
     if (least?.link !== undefined) this.#down(least, least.link, 'replaced')
   }
 
-  /** Ends the link with the most that is not confirmed: the others are not to blame. */
+  /** Ends the link on which most is unconfirmed, because the other links are not the cause. */
   #endFullest(): void {
     let fullest: Lane | undefined
     for (const lane of this.#lanes.values())
@@ -256,7 +256,7 @@ export class LinkedBus implements Bus {
     lane.dialling = true
     try {
       const proven = await dial(lane.node)
-      // Meanwhile this process may be another node.
+      // This process may have got another identity meanwhile.
       if (self !== this.#self) return void proven?.socket.destroy()
       if (proven === undefined) lane.backOff()
       else this.adopt(proven)
@@ -277,13 +277,13 @@ export class LinkedBus implements Bus {
     for (const lane of this.#lanes.values()) if (lane.link !== undefined) this.#down(lane, lane.link, reason)
   }
 
-  /** What the other side has not confirmed goes to the inbox, in order, before anything new [LINK3]. */
+  /** Ends a link. What the other side has not confirmed goes to the inbox, in order, before anything new [LINK3]. */
   #down(lane: Lane, link: Link, reason: DownReason): void {
     if (lane.link !== link) return
     const { onEvent, undelivered } = this.#options
-    const stoodMs = link.age
+    const lastedMs = link.age
     lane.ended()
-    lane.backOff(stoodMs)
+    lane.backOff(lastedMs)
     lane.arrivals.linkEnded()
     this.counts.up--
     this.counts.downs[reason]++

@@ -7,25 +7,25 @@ import { encodeHello, isSame, readHello } from './hello.js'
 import type { Identity } from './identity.js'
 import type { Proven } from './link.js'
 
-// Both ends of a new connection prove who they are, before anything else is read. With TLS each end compares the other's
-// certificate with the one that the node has announced, once the handshake has shown that it holds its key. Without TLS each
-// end names the token that the other has announced: whoever knows it may read the store.
+// Both ends of a new connection prove who they are before anything else is read. With TLS, the handshake shows that the
+// other end has the key of its certificate, and each end compares that certificate with the one that the node has
+// announced. Without TLS, each end sends the token that the other has announced, which shows that it may read the store.
 
-/** The other end is not the node that it was taken for: another process is at its address by now. */
+/** The other end is not the intended node: another process is at that address now. */
 export class WrongNodeError extends Error {}
 
-/** The other end is right, and keeps no link to this node: it has others that carry more, or one to this node already. */
+/** The other end is the right node but takes no link: it has busier ones, or already one to this node. */
 export class BusyError extends Error {}
 
-/** What the accepting side asks. */
+/** What the accepting side has to know. */
 export interface Asked {
-  /** What a node has announced in the store. */
+  /** Finds what a node has announced in the store. */
   find: (node: string) => Promise<{ node: NodeId; announcement: Announcement } | undefined>
-  /** Whether there may be a link to a node now. */
+  /** Whether this node takes a link from that node now. */
   wants: (node: NodeId) => boolean
 }
 
-/** Proves this end of a connection that it has made, and has the other end prove that it is `node`. */
+/** For the dialling side: proves this end, and checks that the other end is `node`. */
 export async function proveDialled(
   socket: Socket,
   identity: Identity,
@@ -34,19 +34,19 @@ export async function proveDialled(
 ): Promise<Proven> {
   const secured = identity.plain ? socket : await secure(socket, identity, false)
   if (secured instanceof TLSSocket && !hasCertificate(secured, node, proof))
-    throw new WrongNodeError('another node is there: its certificate is not the one that was announced')
+    throw new WrongNodeError('another node answered: its certificate is not the announced one')
   const token = proof.type === 'token' ? { token: proof.token } : {}
   secured.write(encodeHello({ from: identity.node, to: node, ...token }))
   const { hello, rest } = await readHello(secured)
   if (hello.from !== node || hello.to !== identity.node || !tokenFits(identity, hello.token))
-    throw new WrongNodeError('another node is there')
-  if (hello.busy) throw new BusyError('the node keeps no link to this one now')
+    throw new WrongNodeError('another node answered')
+  if (hello.busy) throw new BusyError('the node takes no link from this one now')
   return { socket: secured, node, dialled: true, rest }
 }
 
 /**
- * Has the other end of a connection that came in prove which node it is, and proves this end. Where there is to be no link,
- * it says so, for the other end would have ended another link for this one. Rejects with BusyError then.
+ * For the accepting side: checks which node the other end is, and proves this end. If this node takes no link, its answer
+ * says so, because the other end would otherwise end another link for this one. Rejects with BusyError then.
  */
 export async function proveAccepted(socket: Socket, identity: Identity, asked: Asked): Promise<Proven> {
   if (identity.plain) return acceptPlain(socket, identity, asked)
@@ -55,7 +55,7 @@ export async function proveAccepted(socket: Socket, identity: Identity, asked: A
   const name = certificate === undefined ? undefined : commonNameOf(certificate)
   const found = name === undefined ? undefined : await asked.find(name)
   if (found === undefined || !hasCertificate(secured, found.node, found.announcement.proof))
-    throw new Error('the connection has no proof')
+    throw new Error('the certificate is not one that a node has announced')
   const { hello, rest } = await readHello(secured)
   if (hello.from !== found.node || hello.to !== identity.node)
     throw new Error('the hello is for another node')
@@ -69,11 +69,11 @@ async function acceptPlain(
 ): Promise<Proven> {
   const { hello, rest } = await readHello(socket)
   if (hello.to !== identity.node) {
-    // No secret: with TLS the certificate tells it too. So who has dialled knows that nothing is wrong with the network.
+    // The NodeId is not secret: with TLS the certificate shows it, too. The dialling side learns that the network works.
     socket.write(encodeHello({ from: identity.node, to: hello.from }))
     throw new Error('the hello is for another node')
   }
-  if (!tokenFits(identity, hello.token)) throw new Error('the connection has no proof')
+  if (!tokenFits(identity, hello.token)) throw new Error('the token is not the one of this node')
   const found = await asked.find(hello.from)
   if (found?.announcement.proof.type !== 'token') throw new Error('the node has announced no token')
   const { token } = found.announcement.proof
@@ -88,30 +88,30 @@ function answer(proven: Proven, identity: Identity, { wants }: Asked, token?: st
     return proven
   }
   socket.write(encodeHello({ ...hello, busy: true }))
-  throw new BusyError('there is to be no link')
+  throw new BusyError('this node takes no link from that one now')
 }
 
 function tokenFits(identity: Identity, token: string | undefined): boolean {
   return !identity.plain || isSame(token, identity.token)
 }
 
-/** A TLS connection whose handshake is over. A session that is taken up again would show no key. */
+/** Resolves after the TLS handshake. Rejects a resumed session, because in it the other end does not show its key. */
 function secure(
   socket: Socket,
   { context }: Identity & { plain: false },
   isServer: boolean,
 ): Promise<TLSSocket> {
-  // Nobody has signed these certificates but their owners: what counts is compared after the handshake.
+  // These certificates are self-signed, so the handshake accepts any, and the fingerprint is compared afterwards.
   const options = { secureContext: context, requestCert: true, rejectUnauthorized: false }
   const secured = isServer ? new TLSSocket(socket, { ...options, isServer }) : connect({ ...options, socket })
   return new Promise((resolve, reject) => {
     const onClose = (): void => reject(new Error('the connection ended in its TLS handshake'))
     secured.on('error', reject).once('close', onClose)
-    // Of a socket that no TLS server has made, Node does not tell more after the handshake: bytes that no key has made.
+    // For a TLSSocket that no TLS server made, Node.js reports forged bytes after the handshake only by this event.
     secured.on('_tlsError', () => secured.destroy())
     secured.once(isServer ? 'secure' : 'secureConnect', () => {
       secured.off('close', onClose)
-      if (secured.isSessionReused()) reject(new Error('the TLS session is not a new one'))
+      if (secured.isSessionReused()) reject(new Error('the TLS session was resumed'))
       else resolve(secured)
     })
   })

@@ -1,5 +1,5 @@
 import { Node, defaultTimes, memoryCluster, type Message } from '@peerage/core'
-import { arrive, peerNamed, type Arrival } from '@peerage/core/testing'
+import { arrive, peerNamed, type Arrival } from '@peerage/test-support/testing/core.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import { defaultUnconfirmedLimits } from './link.js'
@@ -53,7 +53,7 @@ function send(from: Arrival, node: Node, to: string, ref: string): void {
   void node.router.route(message)
 }
 
-test('[LINK14] [I12] without the store, known routes go on over a link until the lease ends; then both sides refuse', async () => {
+test('[LINK14] [I12] without the store, messages on known routes go over a link until the lease ends, then both sides refuse', async () => {
   const clock = new FakeClock()
   const store = memoryCluster({ clock })
   const [a, b] = [await startNode(store, clock), await startNode(store, clock)]
@@ -93,7 +93,7 @@ test('[LINK14] [I12] without the store, known routes go on over a link until the
     expect(connection.notices).toEqual([{ ref: 'too late', code: 'registry-unavailable' }])
 })
 
-test('[LINK14] [I12] a node without a lease takes nothing over a link but what ends a session', async () => {
+test('[LINK14] [I12] a node without a lease takes only superseded and evicted over a link', async () => {
   const clock = new FakeClock()
   const store = memoryCluster({ clock })
   const [a, b] = [await startNode(store, clock), await startNode(store, clock)]

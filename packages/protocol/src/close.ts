@@ -1,6 +1,6 @@
 /**
- * Close codes of the native wire (RFC 6455 §7.4.2 leaves 4000–4999 to applications). The range decides:
- * 4000–4499 come back, 4500–4999 do not. SPEC.md §5.
+ * The close codes of the native wire (SPEC.md §7). RFC 6455 §7.4.2 leaves 4000–4999 to applications. After 4000–4499 a
+ * client comes back, after 4500–4999 it does not.
  */
 export const closeCodes = {
   drain: 4000,
@@ -21,20 +21,20 @@ export const closeCodes = {
 
 export type CloseReason = keyof typeof closeCodes
 
-/** Apart from the final ones, since only nodes say them: a bundled SDK is smaller without. */
+/** Apart from the final texts because only nodes send these: a bundled SDK is smaller without them. */
 const passingTexts: Partial<Record<CloseReason, string>> = {
   drain: 'the node is shutting down; connect again',
-  'lease-lost': 'the lease was lost; claim again',
-  'ping-timeout': 'no answer to a ping in time',
+  'lease-lost': 'the node lost the lease of the name; claim it again',
+  'ping-timeout': 'the peer did not answer a ping in time',
   'slow-consumer': 'the peer reads too slowly',
-  'rate-limited': 'too many requests',
-  'claim-timeout': 'no name claimed in time',
-  overloaded: 'the node takes no more connections right now',
-  'registry-unavailable': 'the registry cannot be reached right now',
-  internal: 'a fault of this node',
+  'rate-limited': 'too many requests; connect again later',
+  'claim-timeout': 'the peer did not claim a name in time',
+  overloaded: 'the node takes no more connections right now; connect again later',
+  'registry-unavailable': 'the registry cannot be reached right now; connect again',
+  internal: 'the node failed; connect again',
 }
 
-/** What the SDK says of a connection that stays closed. */
+/** Why a client does not come back. The SDK uses these texts, too. */
 export const finalTexts: Partial<Record<CloseReason, string>> = {
   superseded: 'the holder connected again elsewhere',
   left: 'the peer left',
@@ -43,12 +43,12 @@ export const finalTexts: Partial<Record<CloseReason, string>> = {
   'token-expired': 'the access token is no longer valid',
 }
 
-/** For people: why a connection is closed. */
+/** Why a connection is closed, in words. */
 export function closeTextOf(reason: CloseReason): string {
   return passingTexts[reason] ?? finalTexts[reason] ?? reason
 }
 
-/** True when a connection closed with this code should be opened again. Standard codes (below 4000) are cuts. */
+/** Whether a client comes back after this close code. Codes below 4000 mean that the connection was lost. */
 export function mayReconnect(code: number): boolean {
   return code < 4500
 }

@@ -50,7 +50,7 @@ describe('frames', () => {
     for (const fields of [null, [], 'x', 7]) expect(refusal(frame('send', fields)).code).toBe('bad-field')
   })
 
-  test('[WF3] an unknown type is named', () => {
+  test('[WF3] the error for an unknown type names the type', () => {
     expect(refusal(frame('shout', {}))).toMatchObject({
       code: 'unknown-type',
       detail: expect.stringContaining('shout'),
@@ -76,7 +76,7 @@ describe('frames', () => {
     })
   })
 
-  test('[WF4] a name outside the grammar is refused with the rule it broke', () => {
+  test('[WF4] a name outside the grammar is refused with the rule that it breaks', () => {
     expect(refusal(frame('send', { ...send, to: 'a\nb' }))).toMatchObject({
       code: 'bad-name',
       detail: expect.stringContaining('printable'),
@@ -87,7 +87,7 @@ describe('frames', () => {
     })
   })
 
-  test('[WF4] lists are bounded', () => {
+  test('[WF4] lists have limits', () => {
     const names = Array.from({ length: limits.namesPerLookup + 1 }, (_, i) => `n${i}`)
     expect(refusal(frame('lookup', { id: 1, names })).detail).toContain(`1 to ${limits.namesPerLookup}`)
     expect(refusal(frame('ack', { acks: [] })).code).toBe('bad-field')
@@ -102,14 +102,14 @@ describe('frames', () => {
     expect(refusal(`42["send",{"x":${'['.repeat(8)}${']'.repeat(8)}}]`).code).toBe('too-deep')
   })
 
-  test('[WF6] unknown fields are left behind', () => {
+  test('[WF6] unknown fields are ignored', () => {
     expect(decodeFrame(frame('send', { ...send, from: 'mallory', extra: 1 }))).toEqual({
       ok: true,
       value: { type: 'send', ...send },
     })
   })
 
-  test('[WF8] prototype keys are nothing special', () => {
+  test('[WF8] keys of Object.prototype are unknown types and unknown fields', () => {
     for (const type of ['__proto__', 'constructor', 'toString', 'hasOwnProperty'])
       expect(refusal(frame(type, {})).code).toBe('unknown-type')
     expect(refusal(`42["send",{"__proto__":${JSON.stringify(send)}}]`).detail).toContain('to breaks')
@@ -117,7 +117,7 @@ describe('frames', () => {
     expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
   })
 
-  test('whatever comes, decode answers and never throws', () => {
+  test('decodeFrame never throws, whatever the input', () => {
     fc.assert(
       fc.property(
         fc.oneof(
@@ -154,7 +154,7 @@ describe('frames', () => {
     expect(decode({ ...report, ...broken })).toMatchObject({ ok: false, error: { code: 'bad-field' } })
   })
 
-  test('what a node encodes, the SDK decodes', () => {
+  test('the SDK decodes what a node encodes', () => {
     const from = parseName('alice')
     if (!from.ok) throw new Error(from.problem)
     const message = {
@@ -175,7 +175,7 @@ describe('frames', () => {
   })
 })
 
-test('[WF1] a message in the quick way is the frame that every message is', () => {
+test('[WF1] encodeStamped writes the same frame as encodeNodeMessage', () => {
   const word = (most: number): fc.Arbitrary<string> =>
     fc.stringMatching(new RegExp(`^[A-Za-z0-9_-]{${most === 11 ? 11 : `1,${most}`}}$`))
   const anyName = fc.string({ unit: 'grapheme', maxLength: 20 }).map(parseName)
@@ -185,7 +185,7 @@ test('[WF1] a message in the quick way is the frame that every message is', () =
       seq: fc.maxSafeNat(),
       base: fc.maxSafeNat(),
       kind: fc.constantFrom('message' as const, 'signal' as const),
-      // Lone surrogates too.
+      // Also lone surrogates.
       body: fc.string({ unit: 'binary' }),
       handshake: word(32),
     },
@@ -213,15 +213,15 @@ describe('hello', () => {
     [{ v: 2, secret }, 'bad-version'],
     [{ secret }, 'bad-version'],
     [{ v: '1', secret }, 'bad-version'],
-  ])('[WH1] %j is another version', (hello, code) => {
+  ])('[WH1] %j has another version', (hello, code) => {
     expect(decodeHello(hello)).toMatchObject({ ok: false, error: { code } })
   })
 
-  test.each([undefined, null, 7, 'x', []])('[WH1] %j is no hello', (hello) => {
+  test.each([undefined, null, 7, 'x', []])('[WH1] %j is not a hello', (hello) => {
     expect(decodeHello(hello).ok).toBe(false)
   })
 
-  test('[WF4] a hello names what is wrong with it', () => {
+  test('[WF4] the error for a hello names what is wrong with it', () => {
     expect(decodeHello({ v: 1 })).toMatchObject({
       error: { code: 'bad-field', detail: expect.stringContaining('secret') },
     })
@@ -233,7 +233,7 @@ describe('hello', () => {
 })
 
 describe('tables', () => {
-  test('[WE1] an error of a request has the id of the request, where it had one', () => {
+  test('[WE1] the error for a request has its id, if it had one', () => {
     const idOf = (fields: unknown, type = 'lookup') => {
       const { ok, id } = decodeFrame(frame(type, fields))
       return { ok, id }
@@ -252,7 +252,7 @@ describe('tables', () => {
     expect(isErrorCode('toString')).toBe(false)
   })
 
-  test('[WC1] the range of a close code says whether to come back', () => {
+  test('[WC1] the range of a close code says whether a client comes back', () => {
     expect(mayReconnect(1006)).toBe(true)
     expect(mayReconnect(4000)).toBe(true)
     expect(mayReconnect(4499)).toBe(true)

@@ -7,15 +7,15 @@ import { helloShape, peerShapes } from './peer-messages.js'
 import { isObject, isShallow, natural, readFields } from './rules.js'
 import type { Decoded, Shape } from './rules.js'
 
-// The only place where what came over a wire is trusted: unknown in, a message or a typed error out.
+// The only decoders of the native wire: they turn unknown input into a message or a typed error.
 
 /** A socket.io EVENT packet on the default namespace, inside an engine.io message: `42["type",{…}]`. */
 export const EVENT_PREFIX = '42'
 
-/** What a frame holds; what was wrong with it, and the id of the request where it had one [WE1]. */
+/** The message in a frame, or what was wrong with the frame and the id of its request, if it had one [WE1]. */
 export type DecodedFrame = Decoded<PeerMessage> & { id?: number }
 
-/** Decodes one frame that a peer sent, with its `42`. */
+/** Decodes one frame of a peer, which begins with `42`. */
 export function decodeFrame(frame: string): DecodedFrame {
   let event: unknown
   try {
@@ -31,17 +31,19 @@ export function decodeFrame(frame: string): DecodedFrame {
   return natural.is(id) ? { ...decoded, id } : decoded
 }
 
-/** Decodes one event that a node sent, as socket.io-client hands it over. */
+/** Decodes one event of a node, as socket.io-client delivers it. */
 export function decodeNodeMessage(type: string, fields: unknown): Decoded<NodeMessage> {
   return decodeEvent<NodeMessage>(nodeShapes, type, fields)
 }
 
-/** Decodes the auth payload of a CONNECT packet [WH1]. */
+/** Decodes the hello in a CONNECT packet [WH1]. */
 export function decodeHello(input: unknown): Decoded<Hello> {
-  if (!isObject(input))
-    return { ok: false, error: protocolError('bad-field', 'the auth payload must be an object') }
+  if (!isObject(input)) return { ok: false, error: protocolError('bad-field', 'the hello must be an object') }
   if (input['v'] !== PROTOCOL_VERSION)
-    return { ok: false, error: protocolError('bad-version', `v must be ${PROTOCOL_VERSION}`) }
+    return {
+      ok: false,
+      error: protocolError('bad-version', `v must be ${PROTOCOL_VERSION}, the version of this protocol`),
+    }
   return readFields(helloShape, input)
 }
 
@@ -50,35 +52,39 @@ function decodeEvent<M>(shapes: Record<string, Shape>, type: string, fields: unk
   if (shape === undefined)
     return {
       ok: false,
-      error: protocolError('unknown-type', `no message type ${JSON.stringify(type.slice(0, 32))}`),
+      error: protocolError('unknown-type', `there is no frame of type ${JSON.stringify(type.slice(0, 32))}`),
     }
-  if (!isObject(fields)) return { ok: false, error: protocolError('bad-field', `${type} carries one object`) }
+  if (!isObject(fields))
+    return { ok: false, error: protocolError('bad-field', `${type} must hold one object`) }
   if (!isShallow(fields, limits.depth))
-    return { ok: false, error: protocolError('too-deep', `${type} is nested over ${limits.depth} levels`) }
+    return {
+      ok: false,
+      error: protocolError('too-deep', `${type} is nested more than ${limits.depth} levels deep`),
+    }
   return readFields(shape, fields, { type }) as Decoded<M>
 }
 
-/** Encodes what a node sends: the whole WebSocket text frame. */
+/** Encodes a message of a node as a whole WebSocket text message. */
 export function encodeNodeMessage(message: NodeMessage): string {
   const { type, ...fields } = message
   return encodeEvent(type, fields)
 }
 
-/** The beginning of every message of one stay, for `encodeStamped`: who sends it, as its node knows [I13]. */
+/** The beginning of each `message` frame from one holder, for `encodeStamped`: its sender, from the node [I13]. */
 export function stampOf(from: Name, since: number): string {
   return `${EVENT_PREFIX}["message",{"from":${JSON.stringify(from)},"since":${since},`
 }
 
 /**
- * What `encodeNodeMessage` makes of a `message` with these fields, in a third of the time: of all frames most are these. The
- * fields are those of a decoded `send`, so none but the body holds anything that JSON writes in another way.
+ * Encodes a `message` as `encodeNodeMessage` does, in a third of the time, because most frames are messages. The fields
+ * come from a decoded `send`, so only the body can hold characters that JSON escapes.
  */
 export function encodeStamped(
   stamp: string,
   { stream, seq, base, kind, body, handshake }: Omit<NodeMessageOf<'message'>, 'type' | 'from' | 'since'>,
 ): string {
-  const talk = handshake === undefined ? '' : `,"handshake":"${handshake}"`
-  return `${stamp}"stream":"${stream}","seq":${seq},"base":${base},"kind":"${kind}","body":${JSON.stringify(body)}${talk}}]`
+  const handshakePart = handshake === undefined ? '' : `,"handshake":"${handshake}"`
+  return `${stamp}"stream":"${stream}","seq":${seq},"base":${base},"kind":"${kind}","body":${JSON.stringify(body)}${handshakePart}}]`
 }
 
 function encodeEvent(type: string, fields: object): string {

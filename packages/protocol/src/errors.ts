@@ -1,6 +1,6 @@
 /**
- * The error table of the native wire. A code is stable; what is true of it here is `temporary`: the same request may
- * succeed later, unchanged. SPEC.md §4.
+ * The error codes of the native wire (SPEC.md §6). Codes are stable. True means temporary: the same request may succeed
+ * later, unchanged.
  */
 export const temporary = {
   'bad-frame': false,
@@ -29,44 +29,44 @@ export const temporary = {
 
 export type ErrorCode = keyof typeof temporary
 
-/** For people. Apart from the codes, since only nodes say them: a bundled SDK is half a kilobyte smaller without. */
+/** The texts are apart from the codes because only nodes send them: a bundled SDK is half a kilobyte smaller without. */
 export const errorTexts = {
-  'bad-frame': 'the frame is not an event of this protocol',
-  'unknown-type': 'no such message type',
+  'bad-frame': 'the packet is not an event of this protocol; send 42["type",{…}]',
+  'unknown-type': 'this node knows no frame of this type',
   'bad-field': 'a field is missing or malformed',
-  'bad-name': 'the name is outside the grammar',
-  'bad-version': 'this node does not speak that protocol version',
+  'bad-name': 'the name must be 1 to 128 bytes of printable UTF-8',
+  'bad-version': 'this node does not speak this version of the protocol',
   'too-deep': 'the frame is nested too deeply',
   'too-large': 'the message is over the size limit',
-  binary: 'binary frames are not part of this protocol',
-  'not-claimed': 'claim a name before sending',
-  'already-claimed': 'this connection holds a name already',
+  binary: 'binary frames are not part of this protocol; send text frames',
+  'not-claimed': 'this connection has no name yet; claim one first',
+  'already-claimed': 'this connection has a name, or is claiming one',
   'name-taken': 'the name is held by another peer, which is connected or may come back',
   forbidden: 'the access rules do not allow this',
-  unavailable: 'no peer has this name, or it is no longer the same peer',
+  unavailable: 'nobody holds this name, or another peer holds it now',
   incompatible: 'the other peer speaks another protocol',
-  away: 'the peer is away; its name waits for it',
+  away: 'the peer is not connected now, and its name is kept for it',
   'slow-consumer': 'the other peer does not read fast enough',
-  'registry-unavailable': 'the registry cannot be reached right now',
+  'registry-unavailable': 'the registry cannot be reached right now; try again',
   'rate-limited': 'too many requests; retry later',
-  'too-many': 'over a limit on how many are allowed at once',
-  overloaded: 'this node takes no more connections right now',
+  'too-many': 'more than the limit allows at once',
+  overloaded: 'this node takes no more connections right now; try again later',
   draining: 'this node is shutting down; connect again',
-  'relay-refused': 'the relay policy of this app does not carry this',
+  'relay-refused': 'the relay policy of this app does not allow this message',
 } as const satisfies Record<ErrorCode, string>
 
 export function isErrorCode(input: unknown): input is ErrorCode {
   return typeof input === 'string' && Object.hasOwn(temporary, input)
 }
 
-/** What a decoder or a node answers to something it cannot accept. */
+/** Why a decoder or a node refuses something. */
 export interface ProtocolError {
   code: ErrorCode
-  /** What exactly was wrong, for the developer who sent it. */
+  /** For the developer who sent it: what exactly was wrong. */
   detail: string
   /**
-   * With `rate-limited` and `overloaded`: when to try again, in milliseconds. With `name-taken`: when the name is free at
-   * the latest, if its holder is gone.
+   * After how many milliseconds to try again, with `rate-limited` and `overloaded`. With `name-taken`: when the name is
+   * free at the latest, if its holder is gone.
    */
   retryAfterMs?: number
 }

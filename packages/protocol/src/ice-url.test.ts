@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { formatIceUrl, icePort, iceTransport, parseHostPort, parseIceUrl } from './ice-url.js'
 
-/** How a text reads: what WebRTC is given for it, the port, and how the server is reached; or the rule it broke. */
+/** What a text is read as: the URL for WebRTC, the port, and the transport; or the rule that the text breaks. */
 function read(text: unknown): string {
   const url = parseIceUrl(text)
   return url.ok ? `${formatIceUrl(url.value)} ${icePort(url.value)} ${iceTransport(url.value)}` : url.problem
@@ -32,7 +32,7 @@ describe('[WN6] the URL of a STUN or TURN server is read', () => {
     ['turns:[2001:db8::1]:443?transport=tcp', 'turns:[2001:db8::1]:443?transport=tcp 443 tls'],
   ])('%s (RFC 7064, RFC 7065)', (text, expected) => {
     expect(read(text)).toBe(expected)
-    // What is written reads the same again.
+    // The URL that was written is read as the same again.
     expect(read(expected.split(' ')[0])).toBe(expected)
   })
 
@@ -47,14 +47,14 @@ describe('[WN6] the URL of a STUN or TURN server is read', () => {
     ['stun:a.example.:1', 'stun:a.example.:1 1 udp'],
     ['stun:coturn_1:3478', 'stun:coturn_1:3478 3478 udp'],
     ['stun:localhost:01', 'stun:localhost:1 1 udp'],
-  ])('%j, in the spelling that every stack takes', (text, expected) => {
+  ])('%j, and is written in the spelling that every stack reads', (text, expected) => {
     expect(read(text)).toBe(expected)
   })
 
   const scheme = 'must begin with stun:, stuns:, turn: or turns:'
   const host = 'must name a host: a name, an IPv4 address, or an IPv6 address in brackets'
   const port = 'must have a port from 1 to 65535, or none'
-  const query = 'may end in ?transport=udp or =tcp after turn: and turns:, and in nothing else'
+  const query = 'may end in ?transport=udp or ?transport=tcp after turn: and turns:, and in nothing else'
   it.each([
     ['', scheme],
     ['a.example:3478', scheme],
@@ -101,7 +101,7 @@ describe('[WN6] the URL of a STUN or TURN server is read', () => {
     ['turn:a.example?transport=udp#x', query],
     [undefined, 'must be a string'],
     [['stun:a.example'], 'must be a string'],
-  ])('%j is none', (text, problem) => {
+  ])('%j is refused', (text, problem) => {
     expect(read(text)).toBe(problem)
   })
 })
@@ -128,5 +128,5 @@ describe('[WN6] host:port', () => {
     'a:1?x',
     'u@a:1',
     undefined,
-  ])('%j is none', (text) => expect(parseHostPort(text)).toBe(undefined))
+  ])('%j is refused', (text) => expect(parseHostPort(text)).toBe(undefined))
 })

@@ -49,7 +49,7 @@ describe('names', () => {
     ['a\u0085', 'printable'],
     [7, 'must be a string'],
     [null, 'must be a string'],
-  ])('[WN1] %j is refused with the rule it broke', (input, rule) => {
+  ])('[WN1] %j is refused with the rule that it breaks', (input, rule) => {
     const parsed = parseName(input)
     expect(parsed.ok).toBe(false)
     expect(parsed.ok ? '' : parsed.problem).toContain(rule)
@@ -63,7 +63,7 @@ describe('names', () => {
     )
   })
 
-  test('[WN1] whatever is a name is at most 128 bytes', () => {
+  test('[WN1] every accepted name has at most 128 bytes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), (text) => {
         if (parseName(text).ok)
@@ -76,11 +76,11 @@ describe('names', () => {
     expect(parseApp(app).ok).toBe(true)
   })
 
-  test.each(['', 'A', 'a/b', 'x'.repeat(33), 'a b', 'ä', undefined])('[WN2] %j is no app', (app) => {
+  test.each(['', 'A', 'a/b', 'x'.repeat(33), 'a b', 'ä', undefined])('[WN2] %j is not an app', (app) => {
     expect(parseApp(app).ok).toBe(false)
   })
 
-  test('[WN3] a peer divides at its first slash, whatever its name holds', () => {
+  test('[WN3] app/name is divided at its first slash, whatever the name holds', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), (text) => {
         const [app, name] = [parseApp('app-1'), parseName(text)]
@@ -92,7 +92,7 @@ describe('names', () => {
     )
   })
 
-  test('[WN3] what has no slash, no app or no name is no peer', () => {
+  test('[WN3] a text without a slash, an app or a name is refused', () => {
     for (const input of ['bob', '/bob', 'app/', 'App/bob', 'a\u0000/b', 7])
       expect(parsePeer(input).ok).toBe(false)
   })
@@ -110,7 +110,7 @@ describe('names', () => {
       expect(parseSecret(input).ok).toBe(false)
   })
 
-  test('the worst text for the patterns is refused in an instant', () => {
+  test('the slowest text for the patterns is refused quickly', () => {
     const started = performance.now()
     for (let i = 0; i < 100; i++) parseName(`${'é'.repeat(64)}\u0000`.repeat(1_000))
     expect(performance.now() - started).toBeLessThan(5_000)

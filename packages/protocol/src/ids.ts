@@ -1,26 +1,26 @@
-/** Distinct string types: a NodeId cannot be passed where a Name is wanted. SPEC.md §1. */
+/** Gives each kind of id a type of its own, so that a NodeId cannot be passed as a Name (SPEC.md §4). */
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
 
-/** What a peer is called within its app: 1–128 bytes of UTF-8, printable, compared byte for byte [WN1]. */
+/** The name of a peer within its app: 1–128 bytes of UTF-8, printable, compared byte for byte [WN1]. */
 export type Name = Brand<string, 'Name'>
 /** A tenant: `[a-z0-9-]{1,32}` [WN2]. */
 export type App = Brand<string, 'App'>
-/** A name within its app, written `app/name`; an app holds no slash, so the first one divides [WN3]. */
+/** A name with its app, written `app/name`. An app has no slash, so the first slash divides the two [WN3]. */
 export type Peer = Brand<string, 'Peer'>
-/** One process, from its start to its end: 8 characters of base64url, never reused [WN4]. */
+/** Identifies one node: 8 characters of base64url, never used again [WN4]. */
 export type NodeId = Brand<string, 'NodeId'>
-/** One socket of one node: short, unique within that node [WN4]. */
+/** Identifies one connection of one node. It is short, and unique within that node [WN4]. */
 export type ConnectionId = Brand<string, 'ConnectionId'>
-/** What proves that a returning peer is the holder: 22–64 characters of base64url, so ≥ 128 bits [WN5]. */
+/** Proves that a returning peer is the holder: 22–64 characters of base64url, so at least 128 bits [WN5]. */
 export type Secret = Brand<string, 'Secret'>
-/** What a room is called: the grammar of a name [WN1]. */
+/** The name of a room, with the grammar of a peer's name [WN1]. */
 export type Room = Brand<string, 'Room'>
 
-/** A room within its app, written `app/room` [WN3]. */
+/** A room with its app, written `app/room` [WN3]. */
 export type RoomId = Brand<string, 'RoomId'>
 
-/** Either the value, or the rule that the input broke, in words for its sender. */
+/** The value, or the rule that the input breaks, in words for its sender. */
 export type Parsed<T> = { ok: true; value: T } | { ok: false; problem: string }
 
 export const NAME_MAX_BYTES = 128
@@ -28,12 +28,12 @@ const APP_PATTERN = /^[a-z0-9-]{1,32}$/
 const SECRET_PATTERN = /^[A-Za-z0-9_-]{22,64}$/
 const NODE_ID_PATTERN = /^[A-Za-z0-9_-]{8}$/
 const CONNECTION_ID_PATTERN = /^[a-z0-9]{1,12}$/
-// Control, format, surrogate, line and paragraph separators: what cannot be printed. A space (Zs) can.
+// Control, format and surrogate characters, and line and paragraph separators. Spaces (Zs) are allowed.
 const UNPRINTABLE_PATTERN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
 
 const problem = (text: string): { ok: false; problem: string } => ({ ok: false, problem: text })
 
-/** UTF-8 length without encoding, in less than a tenth of its time: 1 to 4 bytes a code point. */
+/** The length of a text in bytes of UTF-8. Counting takes less than a tenth of the time of encoding. */
 export function utf8Length(text: string): number {
   let bytes = 0
   for (let i = 0; i < text.length; i++) {

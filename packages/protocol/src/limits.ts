@@ -1,29 +1,29 @@
-/** Every limit of the native wire, each with its reason. SPEC.md §6. */
+/** The limits of the native wire, with their reasons (SPEC.md §8). */
 export const limits = {
-  /** One WebSocket frame. Offers with many candidates stay below 16 KiB; 64 KiB leaves room for messages. */
+  /** Bytes of one WebSocket message. Offers with many candidates stay below 16 KiB; 64 KiB leaves room for messages. */
   frameBytes: 64 * 1024,
-  /** Body of one message, in UTF-16 units of its string: what is left of a frame after header and escapes. */
+  /** UTF-16 units of a body: what a frame has left beside the other fields and escapes. */
   bodyLength: 48 * 1024,
-  /** Nesting of a frame: an event, its object, one list, one object in it, and one spare. */
+  /** Levels of nesting in a frame's object. The deepest frame, `ack`, needs three: the object, a list, its items. */
   depth: 6,
   /** Names in one lookup or watch. */
   namesPerLookup: 64,
-  /** Acknowledgements in one frame. */
+  /** Acknowledgements in one `ack`. */
   acksPerFrame: 64,
-  /** A stream id: 64 random bits in base64url, so that nobody else's acknowledgement fits. */
+  /** Characters of a stream id: 64 random bits in base64url, so that no other peer can guess it and acknowledge. */
   streamLength: 11,
-  /** Watched names of one connection. */
+  /** Names that one connection may watch. */
   watches: 256,
-  /** Rooms of one connection. */
+  /** Rooms that one connection may join. */
   rooms: 64,
   /** Members of one room. */
   membersPerRoom: 10_000,
-  /** Members in one answer. */
+  /** Members in one `roomed` or `changed`. */
   membersPerPage: 256,
-  /** URLs of TURN servers: browsers ask every one before each channel, and warn of more than four. */
+  /** URLs of TURN servers. Browsers ask all of them before each channel, and warn above four. */
   turnUrls: 8,
-  /** What a report may say that a handshake took: it has 30 s, and a machine may sleep meanwhile. */
+  /** The longest duration in a report, in milliseconds. A handshake has 30 s, but its machine may sleep meanwhile. */
   reportMs: 600_000,
-  /** Before a peer claims its name, no more than this. */
+  /** Milliseconds from opening the socket to the claim. */
   handshakeMs: 10_000,
 } as const

@@ -24,12 +24,12 @@ import {
 } from './rules.js'
 import type { Fields, Rule, Value } from './rules.js'
 
-/** The version of this wire; a hello with another one is refused with `bad-version` [WH1]. */
+/** The version of this wire. A hello with another version is refused with `bad-version` [WH1]. */
 export const PROTOCOL_VERSION = 1
 
 const peerPresence = object({ name, state: presence, since: optional(natural) })
 
-/** Node to peer. */
+/** The frames that a node sends, by type. */
 export const nodeShapes = {
   welcome: {
     v: natural,
@@ -37,9 +37,9 @@ export const nodeShapes = {
     name,
     since: natural,
     node: string,
-    /** The integrated P2P server as host:port, or null; TURN credentials, or null. */
+    /** The P2P server (STUN) as host:port, and TURN credentials. Null: there is none. */
     p2p: object({ server: nullable(string), turn: nullable(turn) }),
-    /** What the server carries when P2P cannot: null is nothing. */
+    /** Which messages may go through the nodes when there is no channel. Null: none. */
     relay: nullable(object({ bytesPerSecond: natural, messageBytes: natural })),
     graceMs: natural,
     deadlineMs: natural,
@@ -56,13 +56,13 @@ export const nodeShapes = {
     handshake: optional(text(32)),
   },
   acked: { from: name, stream, next: natural, unread: optional(unread) },
-  /** What the node knows at once about a send that it did not hand on. */
+  /** Why the node did not forward a send. */
   notice: { to: name, stream, seq: natural, code },
   found: { id: natural, peers: list(peerPresence, limits.namesPerLookup) },
   presence: { name, state: presence, since: optional(natural) },
-  /** A page of a room's members, each with its presence; `more`: ask again, after the last one. */
+  /** A page of a room's members, each with its presence. `more`: the peer may ask for those after the last one. */
   roomed: { id: natural, room, members: bounded(peerPresence, limits.membersPerPage), more: flag },
-  /** Members that came, left, or are away and may come back: those of a short while, in one frame. */
+  /** Members that joined, left or are away, collected over a short time. */
   changed: {
     room,
     members: list(
@@ -71,17 +71,17 @@ export const nodeShapes = {
     ),
   },
   said: { room, from: name, since: natural, body },
-  /** A request without another answer was carried out. */
+  /** The answer to a request that has no other answer: it was carried out. */
   done: { id: natural },
   ice: { id: natural, turn: nullable(turn) },
   error: {
     code,
     detail: string,
-    /** The `id` of the request that failed, where it had one. */
+    /** The `id` of the request that failed, if it had one. */
     id: optional(natural),
     retryAfterMs: optional(natural),
   },
-  /** Right before a close: the reason's name, and when to come back. */
+  /** Sent right before a close: the name of the reason, and when to come back. */
   closing: { reason: string, retryAfterMs: optional(natural) },
 }
 
@@ -96,5 +96,5 @@ export type PeerMessageOf<T extends PeerMessage['type']> = Extract<PeerMessage, 
 export type NodeMessageOf<T extends NodeMessage['type']> = Extract<NodeMessage, { type: T }>
 export type TurnCredentials = Value<typeof turn>
 export type PresenceState = 'online' | 'away' | 'offline'
-/** message: the application's; signal: offer, answer or candidate. */
+/** `message`: for the application. `signal`: an offer, an answer or a candidate. */
 export type Kind = 'message' | 'signal'

@@ -19,9 +19,9 @@ import {
   upTo,
 } from './rules.js'
 
-// Apart from what nodes say: an SDK checks none of these, and so a bundle of it leaves them out.
+// Apart from the frames of nodes, because the SDK checks none of these, and a bundle of it leaves them out.
 
-/** What a peer presents when it connects: the auth payload of the socket.io CONNECT packet. */
+/** The hello: the payload of socket.io's CONNECT packet. */
 export const helloShape = {
   v: natural,
   app: optional(app),
@@ -30,9 +30,9 @@ export const helloShape = {
   token: optional(text(8192)),
 }
 
-/** Peer to node. Every one is a socket.io event with one object: `42["send",{…}]`. */
+/** The frames that a peer sends, by type. Each is a socket.io event with one object: `42["send",{…}]`. */
 export const peerShapes = {
-  /** One message or signal for the peer who claimed `to` at `since`. `base`: every seq below it is settled. */
+  /** One message or signal for the peer that claimed `to` at `since`. Every seq below `base` is settled. */
   send: {
     to: name,
     since: natural,
@@ -44,21 +44,21 @@ export const peerShapes = {
     fresh: optional(flag),
     handshake: optional(handshake),
   },
-  /** Acknowledges every seq below `next` of each stream, to the peer that sends it. */
+  /** Acknowledges to each sender `to` every seq below `next` of its stream. */
   ack: {
     acks: list(object({ to: name, stream, next: natural, unread: optional(unread) }), limits.acksPerFrame),
   },
   lookup: { id: natural, names: list(name, limits.namesPerLookup) },
   watch: { id: natural, names: list(name, limits.namesPerLookup) },
   unwatch: { names: list(name, limits.namesPerLookup) },
-  /** Into a room; answered with its first members. Joining again is no error. */
+  /** Joins a room. The answer is the first page of its members. Joining again is not an error. */
   join: { id: natural, room },
   part: { id: natural, room },
-  /** The members whose names come after `after`, in byte order; from the first without it. */
+  /** Asks for the members whose names come after `after` in byte order, or for the first ones. */
   members: { id: natural, room, after: optional(name) },
-  /** To every other member that is connected now: at most once. */
+  /** Says something to every other member that is connected now, at most once. */
   say: { id: natural, room, body },
-  /** Fresh TURN credentials. */
+  /** Asks for fresh TURN credentials. */
   ice: { id: natural },
   /** How a handshake ended, for the operator's metrics. */
   report: {
@@ -68,8 +68,8 @@ export const peerShapes = {
     ms: upTo(limits.reportMs),
   },
   /**
-   * Gives the name back at once; the node then closes with `left`. `onlyNew`: from who gives up before it has read the
-   * welcome. It frees a name that nobody had before; one that this peer held before waits for it.
+   * Gives the name back at once. The node then closes with `left`. A peer that gives up before it has read the welcome
+   * sends `onlyNew`: that frees the name only if this hello newly claimed it. A name that it held before is kept.
    */
   leave: { onlyNew: optional(flag) },
 }

@@ -4,21 +4,21 @@ import type { App, Name, Parsed, Room, Secret } from './ids.js'
 import { parseApp, parseName, parseRoom, parseSecret } from './ids.js'
 import { limits } from './limits.js'
 
-/** What a field must be: a guard, and the words for whoever broke it. */
+/** What a field must be: a guard, and a text for the sender of a field that breaks the rule. */
 export interface Rule<T> {
   is(input: unknown): input is T
   explain(input: unknown): string
   code?: ErrorCode
-  /** Of an object: its fields. */
+  /** The fields of an object. */
   fields?: Shape
-  /** Of a list: what it holds. */
+  /** The rule for the items of a list. */
   item?: Rule<unknown>
 }
 
 export type Shape = Record<string, Rule<unknown>>
 export type Value<R> = R extends Rule<infer T> ? T : never
 type OptionalKeys<S extends Shape> = { [K in keyof S]: undefined extends Value<S[K]> ? K : never }[keyof S]
-/** The object that a shape describes; fields that may be undefined may also be absent. */
+/** The object that a shape describes. Fields that may be undefined may also be absent. */
 export type Fields<S extends Shape> = { [K in Exclude<keyof S, OptionalKeys<S>>]: Value<S[K]> } & {
   [K in OptionalKeys<S>]?: Exclude<Value<S[K]>, undefined>
 }
@@ -49,7 +49,7 @@ export function list<T>(inner: Rule<T>, most: number): Rule<T[]> {
     Array.isArray(input) && input.length > 0 && input.length <= most && input.every((item) => inner.is(item))
   const explain = (input: unknown): string => {
     if (!Array.isArray(input)) return 'must be a list'
-    if (input.length === 0 || input.length > most) return `must be a list of 1 to ${most}`
+    if (input.length === 0 || input.length > most) return `must be a list of 1 to ${most} items`
     const broken = input.find((item) => !inner.is(item))
     return `holds an item that ${inner.explain(broken)}`
   }
@@ -83,7 +83,7 @@ function firstBroken(shape: Shape, input: Record<string, unknown>): string | und
   return undefined
 }
 
-/** Reads exactly the fields of the shape, into `value`; what else the input holds is left behind [WF6]. */
+/** Copies the fields of the shape into `value`, and ignores all other fields of the input [WF6]. */
 export function readFields<S extends Shape>(
   shape: S,
   input: Record<string, unknown>,
@@ -103,11 +103,11 @@ export function readFields<S extends Shape>(
   return { ok: true, value: value as Fields<S> }
 }
 
-/** Whether a parsed JSON value is nested at most `most` levels deep: a scalar is level 0. */
+/** Whether a parsed JSON value is nested at most `most` levels deep. A scalar is level 0. */
 export function isShallow(input: unknown, most: number): boolean {
   if (!isNested(input)) return true
   if (most === 0) return false
-  // A list of an object's values, or names for the places of an array, would take a tenth more of the whole decoding.
+  // Object.values for an object, or keys for an array, would make the whole decoding a tenth slower.
   if (Array.isArray(input)) return input.every((item) => !isNested(item) || isShallow(item, most - 1))
   for (const key in input) if (isNested(input[key]) && !isShallow(input[key], most - 1)) return false
   return true
@@ -117,14 +117,14 @@ function isNested(input: unknown): input is Record<string, unknown> {
   return typeof input === 'object' && input !== null
 }
 
-// What the fields of messages may hold.
+// The rules for the fields of frames.
 
 const isString = (input: unknown): input is string => typeof input === 'string'
 export const string = rule(isString, 'must be a string')
 export const text = (most: number): Rule<string> =>
   rule(
     (input): input is string => isString(input) && input.length <= most,
-    `must be a string of at most ${most}`,
+    `must be a string of at most ${most} characters`,
   )
 export const body: Rule<string> = {
   is: (input): input is string => isString(input) && input.length <= limits.bodyLength,
@@ -133,7 +133,7 @@ export const body: Rule<string> = {
 export const flag = rule((input): input is boolean => typeof input === 'boolean', 'must be true or false')
 export const natural = rule(
   (input): input is number => Number.isSafeInteger(input) && Number(input) >= 0,
-  'must be a whole number from 0 up',
+  'must be a whole number, 0 or more',
 )
 export const upTo = (most: number): Rule<number> =>
   rule(
@@ -170,7 +170,7 @@ export const unread = rule(
   'must be 1 to 16 hexadecimal digits in lower case',
 )
 const HANDSHAKE_PATTERN = /^[A-Za-z0-9_-]{1,32}$/
-/** It goes into the log of each node on its way. */
+/** Each node on the path of a signal logs it. */
 export const handshake = rule(
   (input): input is string => isString(input) && HANDSHAKE_PATTERN.test(input),
   'must be 1 to 32 characters of base64url',

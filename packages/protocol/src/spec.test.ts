@@ -11,7 +11,7 @@ import type { Rule, Shape } from './rules.js'
 import { bounded, list, nullable, object, optional } from './rules.js'
 import { readTable } from './testing/index.js'
 
-// SPEC.md's tables are all that somebody who writes a client has: what they say is what the decoders do.
+// Somebody who writes a client has only SPEC.md. These tests compare its tables and its example with the decoders.
 
 const spec = readFileSync(new URL('../SPEC.md', import.meta.url), 'utf8')
 const numberOf = (text: string): number => Number(text.replaceAll(',', ''))
@@ -37,7 +37,7 @@ interface Field {
   type: string
 }
 
-/** The fields of a table whose first column names the frame or object only once. */
+/** The fields of a table whose first column names each frame or object only in its first row. */
 function fieldsOf(heading: string, column: string): Field[] {
   let owner = ''
   return readTable(spec, heading).map((row) => {
@@ -55,7 +55,7 @@ function shapesOf(fields: readonly Field[]): Record<string, Shape> {
   return shapes
 }
 
-/** The rule that a cell of a type column describes. */
+/** The rule that a cell of the column `type` describes. */
 function ruleOf(type: string): Rule<unknown> {
   const [, required] = /^(.*), optional$/.exec(type) ?? []
   if (required !== undefined) return optional(ruleOf(required))
@@ -75,7 +75,7 @@ function ruleOf(type: string): Rule<unknown> {
   return object(shapesOf(own)[word] ?? {})
 }
 
-/** All that can be told of a rule from outside: what two rules do alike, they have alike. */
+/** How a rule behaves, seen from outside. Two rules with the same traits count as the same rule. */
 function traitsOf(rule: Rule<unknown>): unknown {
   return {
     absent: rule.is(undefined),
@@ -95,7 +95,7 @@ function shapeTraitsOf(shape: Shape): Record<string, unknown> {
 const traitsOfAll = (shapes: Record<string, Shape>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(shapes).map(([type, shape]) => [type, shapeTraitsOf(shape)]))
 
-/** Something that the type allows. */
+/** A value that the rule allows. */
 function sampleOf(rule: Rule<unknown>): unknown {
   if (rule.fields) return samplesOf(rule.fields)
   if (rule.item) return [sampleOf(rule.item)]
@@ -113,12 +113,12 @@ const peerFrames = shapesOf(fieldsOf('What a peer says', 'frame'))
 const nodeFrames = shapesOf(fieldsOf('What a node says', 'frame'))
 const hello = shapesOf(fieldsOf('The hello', 'frame'))[''] ?? {}
 
-describe('SPEC.md tells what the code does', () => {
-  test('what a peer says: each frame, its fields and their types', () => {
+describe('SPEC.md says what the code does', () => {
+  test('the frames of a peer, with their fields and types', () => {
     expect(traitsOfAll(peerFrames)).toEqual(traitsOfAll(peerShapes))
   })
 
-  test('what a node says: each frame, its fields and their types', () => {
+  test('the frames of a node, with their fields and types', () => {
     expect(traitsOfAll(nodeFrames)).toEqual(traitsOfAll(nodeShapes))
   })
 
@@ -129,7 +129,7 @@ describe('SPEC.md tells what the code does', () => {
     expect(spec).toContain(`# The native wire, version ${PROTOCOL_VERSION}`)
   })
 
-  test('every object is a field of some frame', () => {
+  test('every object is the type of some field', () => {
     const types = [
       ...objects,
       ...fieldsOf('What a peer says', 'frame'),
@@ -149,20 +149,23 @@ describe('SPEC.md tells what the code does', () => {
       (type: string, fields: unknown) => decodeFrame(`42${JSON.stringify([type, fields])}`),
     ],
     ['a node', nodeFrames, (type: string, fields: unknown) => decodeNodeMessage(type, fields)],
-  ])('the decoder takes the frames of %s as they are told, and misses each field', (_, frames, decode) => {
-    for (const [type, shape] of Object.entries(frames)) {
-      const fields = samplesOf(shape)
-      expect(decode(type, fields), type).toEqual({ ok: true, value: { type, ...fields } })
-      for (const field in shape) {
-        const { [field]: __, ...rest } = fields
-        const decoded = decode(type, rest)
-        expect(decoded.ok, `${type} without ${field}`).toBe(shape[field]?.is(undefined))
-        if (!decoded.ok) expect(decoded.error.detail.startsWith(`${field} `)).toBe(true)
+  ])(
+    'the decoder accepts the frames of %s, and refuses them without a required field',
+    (_, frames, decode) => {
+      for (const [type, shape] of Object.entries(frames)) {
+        const fields = samplesOf(shape)
+        expect(decode(type, fields), type).toEqual({ ok: true, value: { type, ...fields } })
+        for (const field in shape) {
+          const { [field]: __, ...rest } = fields
+          const decoded = decode(type, rest)
+          expect(decoded.ok, `${type} without ${field}`).toBe(shape[field]?.is(undefined))
+          if (!decoded.ok) expect(decoded.error.detail.startsWith(`${field} `)).toBe(true)
+        }
       }
-    }
-  })
+    },
+  )
 
-  test('the types: each has its bounds', () => {
+  test('the limits of each type', () => {
     const types = readTable(spec, 'Types')
     expect(types.map(({ type }) => type)).toEqual(Object.keys(leaves))
     for (const { type = '', holds = '' } of types) {

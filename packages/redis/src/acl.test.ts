@@ -7,7 +7,7 @@ import * as roomScripts from './scripts/rooms.js'
 
 const scripts = { ...mailboxScripts, ...nameScripts, ...nodeScripts, ...roomScripts }
 
-test('[KEY3] whatever a script calls is allowed', () => {
+test('[KEY3] every command that a script calls is allowed', () => {
   const called = new Set<string>()
   for (const script of Object.values(scripts))
     for (const [, command = ''] of script.lua.matchAll(/redis\.p?call\('([A-Z]+)'/gu)) called.add(command)
@@ -15,7 +15,7 @@ test('[KEY3] whatever a script calls is allowed', () => {
   for (const command of called) expect(aclRules).toContain(`+${command.toLowerCase()}`)
 })
 
-test('every script says its commands outright, so that the test above sees them', () => {
+test('every script names its commands literally, so that the test above finds them', () => {
   for (const script of Object.values(scripts))
     for (const [call] of script.lua.matchAll(/redis\.p?call\([^)]*/gu))
       expect(call).toMatch(/call\('[A-Z]+'/u)

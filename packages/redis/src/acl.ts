@@ -1,16 +1,16 @@
 /**
- * All that a Redis user of ours has to be allowed, besides the keys and channels under the prefix: for
- * `ACL SETUSER peerage on >password ~pg:* &pg:* -@all <these>`. SPEC.md KEY3.
+ * Everything that our Redis user must be allowed, besides the keys and channels under the prefix: for `ACL SETUSER
+ * peerage on >password ~pg:* &pg:* -@all <these>`. SPEC.md KEY3.
  */
 export const aclRules: readonly string[] = [
-  // Connecting, and asking whether it still is connected.
+  // Connecting, and checking the connection.
   '+@connection',
   '+info',
-  // Who serves which slot; only a Cluster is asked.
+  // Which master serves which slot. Only used on a Cluster.
   '+cluster|slots',
   '+cluster|info',
   '+readonly',
-  // What is called directly, some of it by scripts as well.
+  // Commands that are called directly. Scripts call some of them, too.
   '+del',
   '+eval',
   '+evalsha',
@@ -21,7 +21,7 @@ export const aclRules: readonly string[] = [
   '+spublish',
   '+ssubscribe',
   '+sunsubscribe',
-  // What only the scripts call.
+  // Commands that only scripts call.
   '+hdel',
   '+hget',
   '+hset',

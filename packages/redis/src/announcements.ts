@@ -10,10 +10,13 @@ export interface AnnouncementsOptions {
   onError: OnError
 }
 
-/** What nodes announce: one key for each. It is not in the beat's script, for on a Cluster its slot is another. */
+/**
+ * The announcements of nodes: one key each. The beat's script does not write them, because on a Cluster their slots
+ * differ from its own.
+ */
 export class Announcements {
   readonly #options: AnnouncementsOptions
-  /** What this node announces. */
+  /** This node's announcement. */
   #own: string | undefined
 
   constructor(options: AnnouncementsOptions) {
@@ -30,17 +33,17 @@ export class Announcements {
     return (await commands.run((client) => client.get(keys.node(node)))) ?? undefined
   }
 
-  /** Writes the text again. Nobody waits for it: what fails is told, and the next beat does it. */
+  /** Writes the text again, in the background: a failure is reported, and the next beat tries again. */
   renew(self: NodeId): void {
     if (this.#own !== undefined) this.#write(self, this.#own).catch(this.#failed)
   }
 
-  /** Another identity. What the former one announced ends by itself. */
+  /** The node has a new identity. The announcement of the former one ends by itself. */
   forget(): void {
     this.#own = undefined
   }
 
-  /** Never rejects: what is not removed ends by itself. */
+  /** Never rejects: an announcement that is not removed ends by itself. */
   async remove(self: NodeId): Promise<void> {
     const { commands, keys } = this.#options
     if (this.#own === undefined) return

@@ -2,7 +2,7 @@ import { defaultTimes, mintNodeId, systemClock } from '@peerage/core'
 import { expect, test } from 'vitest'
 import { createRedisBackend } from './backend.js'
 
-test('an application may put a part of its own into the store, as it may with the one in memory', async () => {
+test('an application may replace a part of the backend, as with memoryCluster', async () => {
   const failures: unknown[] = []
   const backend = createRedisBackend({
     url: 'redis://127.0.0.1:1',

@@ -3,7 +3,7 @@ import type { NodeId } from '@peerage/protocol'
 import type { Backend, BackendEvent, Clock, MailboxLimits, OnError, Times } from '@peerage/core'
 import { deadRetentionMs, defaultMailboxLimits, inTurn } from '@peerage/core'
 import type { BusLimits } from './bus.js'
-import { Births } from './births.js'
+import { MasterMarks } from './master-marks.js'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './connections/commands.js'
 import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
@@ -27,39 +27,39 @@ import { parseRedisUrl } from './connections/url.js'
 export interface RedisBackendOptions {
   /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`: see parseRedisUrl. */
   url: string
-  /** Before every key and channel; one of its own for each cluster on a shared Redis. Default `pg:`. */
+  /** The beginning of every key and channel. Clusters that share a Redis need different ones. Default `pg:`. */
   prefix?: string
   times: Times
   clock: Clock
   onError: OnError
-  /** Instead of the ones in the URL, which end up in process lists. */
+  /** In place of those in the URL, because a URL shows up in process lists. */
   username?: string
   password?: string
   tls?: RedisTls
   mailboxLimits?: Partial<MailboxLimits>
   busLimits?: Partial<BusLimits>
-  /** For metrics: the bus's own lag, and what it lost. */
+  /** For metrics: the delay of the bus, and what it lost. */
   onCanary?: OnCanary
 }
 
 export interface RedisBackend extends Backend {
-  /** What an operator's check wants to know. Rejects with RegistryUnavailable. */
+  /** Data about Redis for the `doctor` command. Rejects with RegistryUnavailable. */
   inspect(): Promise<Inspection>
   /**
-   * This machine's IP address on the way to Redis, as the socket to it has it: the one under which other nodes are
-   * likely to reach this one. An IPv4 address is given as such on a socket for both. Undefined while there is no
-   * connection, and where Redis is not reached over IP.
+   * The local IP address of the connection to Redis: other nodes are likely to reach this node under it. An IPv4
+   * address on a dual-stack socket is returned as IPv4. Undefined while there is no connection, and if Redis is not
+   * reached over IP.
    */
   localAddress(): string | undefined
-  /** Other TLS texts, from the next connection on. */
+  /** Replaces the TLS texts, from the next connection on. */
   renewTls(tls: RedisTls): void
-  /** Payloads on the bus that were not envelopes, since the start. */
+  /** Records on the bus that were not envelopes, since the start. */
   readonly malformed: number
 }
 
 export const DEFAULT_PREFIX = 'pg:'
 
-/** The store of a cluster on Redis. Throws when the URL or the prefix cannot be; connects with `start`. */
+/** Makes a backend on Redis. Throws if the URL or the prefix is not valid. Connects with `start`. */
 export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
   return new RedisStores(options)
 }
@@ -98,14 +98,17 @@ class RedisStores implements RedisBackend {
     this.#commands = new Commands({ client: this.#client, clock, commandMs, onError })
     const single = this.#address.topology !== 'cluster'
     const stored = { commands: this.#commands, keys, times, clock, commandMs, onError }
-    const births = new Births({ ...stored, retentionMs: times.nodeLeaseMs + deadRetentionMs(times) })
+    const masterMarks = new MasterMarks({
+      ...stored,
+      retentionMs: times.nodeLeaseMs + deadRetentionMs(times),
+    })
     const canarySender = randomBytes(6).toString('base64url')
     this.#pubsub = makePubSub({
       ...stored,
       connectOptions,
       canary: (word) => keys.canary(canarySender, word),
-      onSlots: (slots) => births.arrange(slots),
-      // On one server, names are gone only when the connection for commands is lost, too.
+      onSlots: (slots) => masterMarks.arrange(slots),
+      // On a single server names are lost only if the connection for commands is lost, too.
       onRestored: (why) => this.#onEvent({ type: 'doubt', why, names: !single }),
       onChange: () => this.#health.evaluate(),
       onError: (error, context) => {
@@ -130,8 +133,8 @@ class RedisStores implements RedisBackend {
     })
     this.nodes = new RedisNodes({
       ...stored,
-      ...(single ? {} : { births }),
-      onAbsent: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
+      ...(single ? {} : { masterMarks }),
+      onLoss: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
     })
     this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
     this.directory = new RedisDirectory(stored)
@@ -141,7 +144,8 @@ class RedisStores implements RedisBackend {
     this.mailbox = new RedisMailbox({ ...stored, limits: mailboxLimits })
   }
 
-  // Fields: an application may put a part of its own into a copy, `{ ...backend, registry }`, which leaves methods behind.
+  // Fields rather than methods, because an application may replace a part in a copy, `{ ...backend, registry }`, and
+  // a copy has no methods.
 
   readonly identify = (node: NodeId): void => this.nodes.identify(node)
 
@@ -177,7 +181,7 @@ class RedisStores implements RedisBackend {
 
   readonly #onEvent = (event: BackendEvent): void => this.#listener?.(event)
 
-  // What was on its way when the connections were closed has failed, and nobody waits for it any more.
+  // Commands that were pending when the connections were closed have failed, and no caller waits for them.
   readonly #onError: OnError = (error, context) => {
     if (!this.#isStopped) this.#reports.onError(error, context)
   }
@@ -192,7 +196,7 @@ class RedisStores implements RedisBackend {
     }
   }
 
-  /** A failure that tells why this node is not healthy. */
+  /** Reports a failure that explains why this node is not healthy. */
   #failed(error: unknown, context: { stage: string }): void {
     this.#onError(error, context)
     this.#health.failed(error)

@@ -1,12 +1,15 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Envelope, Message } from '@peerage/core'
 import { decodeEnvelopes } from '@peerage/core'
-import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer } from '@peerage/test-support/testing/core.js'
 import { expect, test } from 'vitest'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Keys } from './keys.js'
 
-/** A bus whose publishes are kept, each as the refs of its messages, and answered at once: so many have heard it. */
+/**
+ * A bus whose publishes are recorded, each with the refs of its messages. Each is answered at once: `heard`
+ * subscribers.
+ */
 function newBus(heard = 1) {
   const clock = new FakeClock()
   const published: { channel: string; refs: string[] }[] = []
@@ -23,7 +26,7 @@ function newBus(heard = 1) {
       },
     },
     subscriptions: {
-      stands: true,
+      active: true,
       connected: true,
       want: () => Promise.resolve(),
       drop: () => undefined,
@@ -50,7 +53,7 @@ function numbered(kind: Message['kind'], ref: string): Envelope {
   return { type: 'deliver', epoch: 1, hops: 0, message }
 }
 
-test('[CALL5] an acknowledgement alone goes at once', async () => {
+test('[CALL5] a single acknowledgement is sent at once', async () => {
   const { bus, clock, refs } = newBus()
   const node = newNodeId()
   expect(await bus.publish(node, numbered('ack', '1'))).toBe('sent')
@@ -59,7 +62,7 @@ test('[CALL5] an acknowledgement alone goes at once', async () => {
   expect(refs()).toEqual([['1'], ['2']])
 })
 
-test('[CALL5] an acknowledgement goes along with the next message to its node, before it', async () => {
+test('[CALL5] a waiting acknowledgement is sent with the next message to its node, before it', async () => {
   const { bus, clock, refs } = newBus()
   const node = newNodeId()
   await bus.publish(node, numbered('message', '1'))
@@ -72,7 +75,7 @@ test('[CALL5] an acknowledgement goes along with the next message to its node, b
   expect(refs()).toEqual([['1'], ['2', '3']])
 })
 
-test('[CALL5] acknowledgements wait 5 ms for company, and those to all nodes go out together', async () => {
+test('[CALL5] acknowledgements wait for at most 5 ms, and those to all nodes are sent together', async () => {
   const { bus, clock, published } = newBus()
   const [one, other] = [newNodeId(), newNodeId()]
   await bus.publish(one, numbered('message', '1'))
@@ -90,7 +93,7 @@ test('[CALL5] acknowledgements wait 5 ms for company, and those to all nodes go 
   expect(clock.pending).toBeLessThanOrEqual(1)
 })
 
-test('[CALL5] a message to another node takes no acknowledgement along', async () => {
+test('[CALL5] a message to another node does not send a waiting acknowledgement', async () => {
   const { bus, clock, refs } = newBus()
   const [one, other] = [newNodeId(), newNodeId()]
   await bus.publish(one, numbered('message', '1'))
@@ -101,7 +104,7 @@ test('[CALL5] a message to another node takes no acknowledgement along', async (
   expect(refs()).toEqual([['1'], ['3'], ['2']])
 })
 
-test('[CALL8] what nobody hears is unavailable, each envelope of it', async () => {
+test('[CALL8] each envelope of a publish that nobody hears is unavailable', async () => {
   const { bus, clock, refs } = newBus(0)
   const node = newNodeId()
   expect(await bus.publish(node, numbered('message', '1'))).toBe('unavailable')
@@ -111,7 +114,7 @@ test('[CALL8] what nobody hears is unavailable, each envelope of it', async () =
   expect(refs()).toEqual([['1'], ['2', '3']])
 })
 
-test('what still waits when the bus closes was not sent', async () => {
+test('envelopes that wait when the bus closes are unavailable', async () => {
   const { bus, clock } = newBus()
   const node = newNodeId()
   await bus.publish(node, numbered('message', '1'))

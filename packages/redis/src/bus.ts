@@ -13,40 +13,40 @@ export interface RedisBusOptions {
   clock: Clock
   commandMs: number
   limits: BusLimits
-  /** This node heard itself on its inbox. */
+  /** This node's canary arrived on its inbox. */
   onCanary: (inbox: string) => void
   onError: OnError
 }
 
-/** What may wait for Redis's answer at once, over all destinations. */
+/** How much may wait for Redis's answer, over all destinations. */
 export interface BusLimits {
   envelopes: number
-  /** Bytes, as Redis gets them. */
+  /** Bytes, as sent to Redis. */
   length: number
 }
 
-/** Two seconds' worth of a busy node, and less memory than a thousand idle peers. */
+/** Two seconds of traffic of a busy node, and less memory than a thousand idle peers. */
 export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
 
-/** One envelope that goes out in a publish with others. */
+/** One envelope of a publish. */
 interface Outgoing {
   record: string
   bytes: number
   resolve: (sent: Published) => void
 }
 
-/** One publish that Redis has not answered. */
-interface Flight {
+/** A publish that Redis has not answered. */
+interface PendingPublish {
   outgoing: Outgoing[]
   deadline: Timer
 }
 
-/** Node to node over sharded pub/sub: one channel a node, so a message costs the same in a cluster of any size. */
+/** The bus over sharded pub/sub. Each node has one channel, so a message costs the same in a cluster of any size. */
 export class RedisBus implements Bus {
   readonly #options: RedisBusOptions
   #inbox: string | undefined
   readonly #batches: Batches<NodeId, Outgoing>
-  readonly #flights = new Set<Flight>()
+  readonly #pending = new Set<PendingPublish>()
   #envelopes = 0
   #length = 0
   #malformed = 0
@@ -60,12 +60,12 @@ export class RedisBus implements Bus {
     })
   }
 
-  /** The channel that is subscribed to, or shall be. */
+  /** The channel that this node subscribes to. */
   get inbox(): string | undefined {
     return this.#inbox
   }
 
-  /** Payloads that were not envelopes, since the start. */
+  /** Records that were not envelopes, since the start. */
   get malformed(): number {
     return this.#malformed
   }
@@ -90,7 +90,7 @@ export class RedisBus implements Bus {
     if (this.#envelopes >= limits.envelopes || this.#length + bytes > limits.length) return UNAVAILABLE
     this.#envelopes++
     this.#length += bytes
-    // An acknowledgement may wait for a moment [CALL5]: nobody's message waits for it.
+    // An acknowledgement may wait for a moment [CALL5], because no message waits for it.
     const isAck = envelope.type === 'deliver' && envelope.message.kind === 'ack'
     return new Promise((resolve) => this.#batches.add(to, { record, bytes, resolve }, isAck))
   }
@@ -101,11 +101,11 @@ export class RedisBus implements Bus {
     if (this.#inbox !== undefined) this.#options.subscriptions.drop(this.#inbox)
     this.#inbox = undefined
     settle(this.#batches.stop(), 'unavailable')
-    for (const { outgoing, deadline } of this.#flights) {
+    for (const { outgoing, deadline } of this.#pending) {
       deadline.cancel()
       settle(outgoing, 'unavailable')
     }
-    this.#flights.clear()
+    this.#pending.clear()
   }
 
   #send(to: NodeId, outgoing: Outgoing[]): void {
@@ -118,24 +118,24 @@ export class RedisBus implements Bus {
       bytes += one.bytes
     }
     const published = publishing.publish(keys.inbox(to), payload)
-    const flight: Flight = {
+    const pending: PendingPublish = {
       outgoing,
       deadline: clock.after(commandMs, () => settle(outgoing, 'unavailable')),
     }
-    this.#flights.add(flight)
-    // What Redis still owes an answer for takes memory, whether or not its caller still waits.
-    const land = (sent: Published): void => {
-      flight.deadline.cancel()
-      this.#flights.delete(flight)
+    this.#pending.add(pending)
+    // A publish without an answer takes memory, even if its caller no longer waits.
+    const finish = (sent: Published): void => {
+      pending.deadline.cancel()
+      this.#pending.delete(pending)
       this.#envelopes -= envelopes
       this.#length -= bytes
       settle(outgoing, sent)
     }
-    if (published === undefined) return land('unavailable')
+    if (published === undefined) return finish('unavailable')
     published.then(
-      (heard) => land(heard === 0 ? 'unavailable' : 'sent'),
+      (heard) => finish(heard === 0 ? 'unavailable' : 'sent'),
       (error: unknown) => {
-        land('unavailable')
+        finish('unavailable')
         onError(error, { stage: 'bus publish', envelopes })
       },
     )
@@ -152,7 +152,7 @@ export class RedisBus implements Bus {
     })
     if (malformed === 0) return
     this.#malformed += malformed
-    onError(new Error('not an envelope'), { stage: 'bus receive', malformed })
+    onError(new Error('a payload on the bus is not an envelope'), { stage: 'bus receive', malformed })
   }
 }
 

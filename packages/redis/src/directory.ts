@@ -8,10 +8,10 @@ import type { Client } from './connections/connect.js'
 import type { Keys } from './keys.js'
 import { parseLease } from './lease-string.js'
 
-/** Keys that Redis looks at in one step: about half a millisecond of its time, so that nobody else waits long. */
+/** Keys that Redis scans in one step. It takes about half a millisecond, so that others do not wait long. */
 const STEP_KEYS = 1_000
 
-/** Walks over the keys of every master. Costs O(all keys of the store), however few of them are asked for. */
+/** Scans the keys of every master. Costs O(all keys of the store), however few of them are wanted. */
 export class RedisDirectory implements Directory {
   readonly #commands: Commands
   readonly #keys: Keys
@@ -29,7 +29,7 @@ export class RedisDirectory implements Directory {
     return { leases: [...found.values()], complete: true }
   }
 
-  /** False: there are more than `most`. */
+  /** Returns false if there are more than `most`. */
   async #walk(master: Redis, app: App, most: number, found: Map<Peer, Lease>): Promise<boolean> {
     const pattern = this.#keys.leasesOf(app)
     let cursor = '0'
@@ -38,7 +38,7 @@ export class RedisDirectory implements Directory {
         master.scan(cursor, 'MATCH', pattern, 'COUNT', STEP_KEYS),
       )
       cursor = next
-      // A key may come twice.
+      // SCAN may return a key twice.
       const peers = keys
         .map((key) => this.#peerOf(key))
         .filter((peer) => peer !== undefined && !found.has(peer))

@@ -3,15 +3,15 @@ import { readVersion } from './connections/health.js'
 import type { RedisNodes } from './nodes.js'
 import type { RedisAddress } from './connections/url.js'
 
-/** What `doctor` shows of Redis. */
+/** What `doctor` shows about Redis. */
 export interface Inspection {
   version: string
   topology: RedisAddress['topology']
   /** Should be `noeviction`: otherwise Redis drops names when memory runs out. Undefined: an ACL hides it. */
   maxmemoryPolicy: string | undefined
-  /** One round trip, the median of several. */
+  /** A round trip: the median of several. */
   latencyMs: number
-  /** Redis's clock against this machine's. */
+  /** Redis's clock minus this machine's. */
   clockSkewMs: number
 }
 

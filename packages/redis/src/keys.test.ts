@@ -1,4 +1,4 @@
-import { must, newNodeId, peer } from '@peerage/core/testing'
+import { must, newNodeId, peer } from '@peerage/test-support/testing/core.js'
 import { parsePeer } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -13,7 +13,7 @@ function hashed(key: string): string {
   return open < 0 || close < 0 || close === open + 1 ? key : key.slice(open + 1, close)
 }
 
-test('keys look as the design says', () => {
+test('keys have the documented form', () => {
   const alice = peer('app/alice')
   expect(keys.lease(alice)).toBe('pg:{app/alice}:lease')
   expect(keys.queue(alice)).toBe('pg:{app/alice}:queue')
@@ -24,7 +24,7 @@ test('keys look as the design says', () => {
   expect(keys.inbox(node)).toBe(`pg:inbox:${node}`)
 })
 
-test('[KEY1] all of a name hashes alike, whatever the name holds, and names differ in their keys', () => {
+test('[KEY1] all keys of a name have one slot, whatever its characters, and different names have different keys', () => {
   const name = fc
     .string({ unit: fc.constantFrom('{', '}', '/', ':', 'a', 'é'), minLength: 1, maxLength: 12 })
     .map((text) => must(parsePeer(`app/${text}`)))
@@ -39,14 +39,14 @@ test('[KEY1] all of a name hashes alike, whatever the name holds, and names diff
   )
 })
 
-test('two names never share a key of different kinds', () => {
-  // The name of one ends as the key of another kind begins.
+test('keys of different kinds never collide', () => {
+  // A name may end like the key of another kind.
   const tricky = ['a', 'a}:lease', 'a}:queue', '}:lease', 'a}:lease{'].map((name) => peer(`app/${name}`))
   const all = tricky.flatMap((one) => [keys.lease(one), keys.queue(one), keys.presence(one)])
   expect(new Set(all).size).toBe(all.length)
 })
 
-test('[KEY2] a prefix may not hold what would become the hash tag, nor what cannot be typed', () => {
+test('[KEY2] a prefix may contain neither braces nor unprintable characters', () => {
   for (const fine of ['', 'pg:', 'staging/eu-1:']) expect(checkPrefix(fine)).toBeUndefined()
   for (const broken of ['{x}', 'a{', 'a b', 'é', '\n', 'x'.repeat(65)])
     expect(checkPrefix(broken)).toMatch(/^must /)

@@ -1,6 +1,6 @@
 import type { Lease } from '@peerage/core'
 import { ranked } from '@peerage/core'
-import { newConnectionId, newNodeId, newPeer, newSecretHash } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer, newSecretHash } from '@peerage/test-support/testing/core.js'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatAs, formatLease, parseLease } from './lease-string.js'
@@ -12,7 +12,7 @@ const lease: fc.Arbitrary<Lease> = fc
     later: fc.integer({ min: 0, max: 1_000_000_000_000 }),
     rank: fc.option(fc.integer({ min: 1, max: 4_000_000_000_000 })),
     state: fc.constantFrom('online', 'away'),
-    // Drawn in the test's own process: any will do.
+    // Not drawn by fast-check: any value will do.
     node: fc.constant(0).map(() => newNodeId()),
     connection: fc.constant(0).map(() => newConnectionId()),
     secretHash: fc.constant(0).map(() => newSecretHash()),
@@ -21,7 +21,7 @@ const lease: fc.Arbitrary<Lease> = fc
     ranked({ peer, since, epoch: since + later, ...rest }, rank ?? since),
   )
 
-test('[LEASE1] a lease comes back as it went', () => {
+test('[LEASE1] a parsed lease equals the written one', () => {
   fc.assert(
     fc.property(lease, (one) => {
       expect(parseLease(peer, formatLease(one))).toEqual(one)
@@ -44,7 +44,7 @@ test('a first lease takes at most 44 characters until the year 2059', () => {
   expect(formatLease(first).length).toBeLessThanOrEqual(44)
 })
 
-test('[LEASE3] [F25] words that a later version adds are passed over', () => {
+test('[LEASE3] [F25] words that a later version adds are skipped', () => {
   fc.assert(
     fc.property(lease, fc.string(), (one, more) => {
       fc.pre(!/^~|[\n\r\u2028\u2029]/u.test(more))
@@ -53,7 +53,7 @@ test('[LEASE3] [F25] words that a later version adds are passed over', () => {
   )
 })
 
-test('[LEASE1] [LEASE2] [F23] anything else is no lease, and nothing throws', () => {
+test('[LEASE1] [LEASE2] [F23] anything else is not a lease, and nothing throws', () => {
   fc.assert(
     fc.property(fc.oneof(fc.anything(), fc.string({ unit: 'binary' })), (value) => {
       expect(parseLease(peer, value)).toBeUndefined()

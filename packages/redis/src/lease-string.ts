@@ -2,16 +2,17 @@ import type { Peer } from '@peerage/protocol'
 import { parseConnectionId, parseNodeId } from '@peerage/protocol'
 import type { Lease } from '@peerage/core'
 
-// A lease is one compact string, so that GET is the whole look-up:
+// A lease is one compact string, so that one GET looks it up:
 //
 //   node (8)  hash (22)  o|a  since  [':' epoch - since]  ' ' connection  [' ~' rank]
 //
-// Numbers are in base 36. The rank is left out where it is `since`. A first lease has since = epoch, and 44 characters: up
-// to there Redis keeps a string and its header in one allocation, which brings a name from 240 to 208 bytes, all told.
+// Numbers are in base 36. The rank is left out where it equals `since`. A first lease has since = epoch, and 44
+// characters. Up to that length Redis keeps a string and its header in one allocation, which reduces a name from 240
+// to 208 bytes in all.
 //
-// A name that was released may leave a tombstone behind: its epoch, and a rank other than that, in decimal digits. It is
-// nobody's name, but the next claim must exceed the epoch, and takes the rank [I2, I10]. A later version may add words at
-// the end [F25].
+// A released name may leave a tombstone: its epoch, and a rank if that differs, in decimal digits. Nobody holds the
+// name, but the next claim must exceed the epoch, and takes the rank [I2, I10]. A later version may add words at the
+// end [F25].
 
 const BASE = 36
 const PATTERN =
@@ -21,7 +22,7 @@ export function formatLease(lease: Lease): string {
   return formatAs(lease, lease.state)
 }
 
-/** The same lease in either state: scripts compare whole strings. */
+/** The lease in the given state, because scripts compare whole strings. */
 export function formatAs(lease: Lease, state: Lease['state']): string {
   const { node, connection, since, epoch, secretHash } = lease
   const later = epoch === since ? '' : `:${(epoch - since).toString(BASE)}`
@@ -29,7 +30,7 @@ export function formatAs(lease: Lease, state: Lease['state']): string {
   return `${node}${secretHash}${state === 'online' ? 'o' : 'a'}${since.toString(BASE)}${later} ${connection}${rank}`
 }
 
-/** The lease that a key holds; undefined: none, a tombstone, or what no version of ours has written. */
+/** The lease in a key's value. Undefined: no lease, a tombstone, or a value that none of our versions has written. */
 export function parseLease(peer: Peer, value: unknown): Lease | undefined {
   if (typeof value !== 'string') return undefined
   const words = PATTERN.exec(value)

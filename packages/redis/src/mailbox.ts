@@ -13,10 +13,10 @@ export interface RedisMailboxOptions {
   onError: OnError
 }
 
-/** A queue that no node asks for any more ends by itself, long after anyone would have asked. */
+/** In multiples of `expireMs`: a queue that no node asks for ends by itself, long after any node would have asked. */
 const FORGOTTEN_AFTER = 3
 
-/** What waits for absent peers: one bounded list each. */
+/** Messages for absent peers: one bounded list each. */
 export class RedisMailbox implements Mailbox {
   readonly #options: RedisMailboxOptions
 
@@ -55,7 +55,7 @@ export class RedisMailbox implements Mailbox {
     for (const record of readStrings(answer)) {
       const message = decodeMessage(record)
       if (message) messages.push(message)
-      else onError(new Error('not a message'), { stage: 'mailbox' })
+      else onError(new Error('a record in a mailbox is not a message'), { stage: 'mailbox' })
     }
     return messages
   }

@@ -3,7 +3,7 @@ import { parseNodeId } from '@peerage/protocol'
 import type { Clock, NodeSeen, NodeStatus, Nodes, NodesView, OnError, Times } from '@peerage/core'
 import { RegistryUnavailable, checkAnnouncement, deadRetentionMs } from '@peerage/core'
 import { Announcements } from './announcements.js'
-import type { Births } from './births.js'
+import type { MasterMarks } from './master-marks.js'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
@@ -15,36 +15,42 @@ export interface RedisNodesOptions {
   keys: Keys
   times: Times
   clock: Clock
-  /** On a Cluster: when each master was last empty. The set of nodes says it of its own server alone. */
-  births?: Births
+  /** Only on a Cluster: when each master was last empty. The set of nodes shows this only for its own server. */
+  masterMarks?: MasterMarks
   onError: OnError
-  /** The set is another one than before, or has forgotten this node: keys are gone. */
-  onAbsent: () => void
+  /** The set of nodes was created anew, or has lost this node: keys were lost. */
+  onLoss: () => void
 }
 
-/** What a beat saw, and when: Redis's clock and ours, taken together. */
-interface Look {
+/** What the last beat saw, with Redis's clock and ours at that moment. */
+interface Snapshot {
   redisNow: number
   seenAt: number
-  bornAt: number
+  createdAt: number
   nodes: Map<NodeId, NodeSeen>
 }
 
-/** An epoch within this of the clock says nothing new about it: each claim's is a little ahead. */
+/** An epoch that is this little ahead of the clock tells nothing new about it: each claim's is a little ahead. */
 const EPOCH_AHEAD_MS = 5
 
-/** The nodes of the cluster: one sorted set, read whole with each beat. */
+/** The nodes of the cluster: one sorted set, which each beat reads as a whole. */
 export class RedisNodes implements Nodes {
   readonly #options: RedisNodesOptions
   readonly #announcements: Announcements
   #self: NodeId | undefined
-  /** Until then (monotonic) this node may appear in the set: at first always, then within its lease. */
-  #within = Number.POSITIVE_INFINITY
-  #look: Look = { redisNow: 0, seenAt: 0, bornAt: 0, nodes: new Map() }
-  /** The greatest Redis time that was ever seen, less our monotonic time: it runs on, and never steps back. */
+  /**
+   * Until this time (monotonic) this node may be added to the set: before its first beat always, then within its
+   * lease.
+   */
+  #leaseEndsAt = Number.POSITIVE_INFINITY
+  #snapshot: Snapshot = { redisNow: 0, seenAt: 0, createdAt: 0, nodes: new Map() }
+  /**
+   * The greatest Redis time that was ever seen, minus our monotonic time. Added to our monotonic time, it never steps
+   * back.
+   */
   #greatestOffset = Number.NEGATIVE_INFINITY
   #refreshing: Promise<void> | undefined
-  /** Nodes that hold names and are in no view: since when that was seen. */
+  /** Nodes that hold names but are not in the view, and since when. */
   readonly #missing = new Map<NodeId, number>()
 
   constructor(options: RedisNodesOptions) {
@@ -54,46 +60,46 @@ export class RedisNodes implements Nodes {
 
   identify(node: NodeId): void {
     this.#self = node
-    this.#within = Number.POSITIVE_INFINITY
+    this.#leaseEndsAt = Number.POSITIVE_INFINITY
     this.#announcements.forget()
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
-    const { commands, keys, times, clock, onAbsent } = this.#options
+    const { commands, keys, times, clock, onLoss } = this.#options
     const self = this.#self
-    if (self === undefined) throw new RegistryUnavailable('beat before identify')
+    if (self === undefined) throw new RegistryUnavailable('beat() was called before identify()')
     const startedAt = clock.monotonic()
-    const isNew = this.#within === Number.POSITIVE_INFINITY
-    const mayAppear = startedAt < this.#within
-    const settledAt = await this.#checkBirths(isNew)
+    const isNew = this.#leaseEndsAt === Number.POSITIVE_INFINITY
+    const mayAppear = startedAt < this.#leaseEndsAt
+    const settledAt = await this.#checkMasterMarks(isNew)
     const retentionMs = deadRetentionMs(times)
     const flags = [mayAppear ? 1 : 0, settled ? settledAt : 0, isNew ? 1 : 0]
     const args = [self, times.nodeLeaseMs, retentionMs, ...flags]
-    const { bornAt } = this.#look
+    const { createdAt } = this.#snapshot
     const answer = await commands.script(beatScript, keys.nodes(), args)
     const [alive, wasThere] = this.#see(answer)
     if (self !== this.#self) return 'lapsed'
     if (!alive) return 'lapsed'
-    this.#within = startedAt + times.nodeLeaseMs
+    this.#leaseEndsAt = startedAt + times.nodeLeaseMs
     this.#announcements.renew(self)
-    if (!isNew && !wasThere && this.#look.bornAt === bornAt) onAbsent()
+    if (!isNew && !wasThere && this.#snapshot.createdAt === createdAt) onLoss()
     return 'alive'
   }
 
   status(node: NodeId): NodeStatus {
-    const seen = this.#look.nodes.get(node)
+    const seen = this.#snapshot.nodes.get(node)
     if (seen === undefined) return { state: 'unknown' }
     const deadForMs = this.#redisNow() - seen.end
     return deadForMs < 0 ? { state: 'live' } : { state: 'dead', deadForMs }
   }
 
   list(): { node: NodeId; status: NodeStatus }[] {
-    return [...this.#look.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
+    return [...this.#snapshot.nodes.keys()].map((node) => ({ node, status: this.status(node) }))
   }
 
   async announce(text: string): Promise<void> {
     checkAnnouncement(text)
-    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('announce() was called before identify()')
     await this.#announcements.announce(this.#self, text)
   }
 
@@ -104,7 +110,7 @@ export class RedisNodes implements Nodes {
   async leave(): Promise<void> {
     const { commands, keys, times } = this.#options
     if (this.#self === undefined) return
-    this.#within = Number.NEGATIVE_INFINITY
+    this.#leaseEndsAt = Number.NEGATIVE_INFINITY
     const args = [this.#self, times.graceMs + 1, times.nodeLeaseMs + deadRetentionMs(times)]
     await Promise.all([
       commands.script(leaveScript, keys.nodes(), args),
@@ -112,7 +118,7 @@ export class RedisNodes implements Nodes {
     ])
   }
 
-  /** Reads the view anew; calls that overlap are one. */
+  /** Reads the view anew. Overlapping calls share one read. */
   refresh(): Promise<void> {
     const { commands, keys } = this.#options
     this.#refreshing ??= commands
@@ -125,9 +131,9 @@ export class RedisNodes implements Nodes {
   }
 
   /**
-   * Whether a node's grace has passed [I6]. A node in no view is either newer than our view, or was flushed with the
-   * set and will be back by its next beat, or is long forgotten: it counts as dead from when it was first missed,
-   * plus a lease that it may have had.
+   * Whether a node's grace has passed [I6]. A node that is not in the view is newer than our view, or was flushed
+   * with the set and will be back by its next beat, or was forgotten long ago. It counts as dead from when it was
+   * first missed, plus one lease that it may have had.
    */
   isAbandoned(node: NodeId): boolean {
     const { times, clock } = this.#options
@@ -147,62 +153,64 @@ export class RedisNodes implements Nodes {
   }
 
   view(): NodesView {
-    const { bornAt, nodes } = this.#look
-    return { now: this.#redisNow(), bornAt, nodes }
+    const { createdAt, nodes } = this.#snapshot
+    return { now: this.#redisNow(), createdAt, nodes }
   }
 
-  /** When the set was made, as of the last look; 0: not looked yet. */
-  get bornAt(): number {
-    return this.#look.bornAt
+  /** When the set was created, as of the last read; 0: not read yet. */
+  get createdAt(): number {
+    return this.#snapshot.createdAt
   }
 
-  /** A command found out that the set is another one than at the last look. */
-  forgotten(): void {
-    this.#options.onAbsent()
+  /** A command found out that the set was created anew since the last read. */
+  noticeLoss(): void {
+    this.#options.onLoss()
   }
 
   presented(): number {
     return Math.max(0, Math.ceil(this.#greatestOffset + this.#options.clock.monotonic()))
   }
 
-  /** An epoch of another node's, which may have seen a later time than this one [I2]. */
+  /** Takes notice of an epoch from another node, which may have seen a later time than this node [I2]. */
   sawEpoch(epoch: number): void {
     if (epoch > this.presented() + EPOCH_AHEAD_MS) this.#sawTime(epoch)
   }
 
-  /** The registry time after which a command that is given now has been given up; 0: not known yet. */
-  latest(): number {
-    if (this.#look.redisNow === 0) return 0
+  /** The registry time after which the caller of a command that is sent now has given up; 0: not known yet. */
+  commandDeadline(): number {
+    if (this.#snapshot.redisNow === 0) return 0
     return Math.ceil(this.#redisNow() + this.#options.times.commandMs)
   }
 
-  /** The same, and not after this node's own lease has ended. */
-  latestOfOwn(): number {
-    const own = this.#self === undefined ? undefined : this.#look.nodes.get(this.#self)
-    return own === undefined ? this.latest() : Math.min(this.latest(), Math.max(1, Math.floor(own.end)))
+  /** The same, but not after the end of this node's own lease. */
+  ownCommandDeadline(): number {
+    const own = this.#self === undefined ? undefined : this.#snapshot.nodes.get(this.#self)
+    return own === undefined
+      ? this.commandDeadline()
+      : Math.min(this.commandDeadline(), Math.max(1, Math.floor(own.end)))
   }
 
-  /** Redis's clock against this machine's, in milliseconds; undefined before the first beat. */
+  /** Redis's clock minus this machine's, in milliseconds; undefined before the first beat. */
   skewMs(): number | undefined {
-    return this.#look.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
+    return this.#snapshot.redisNow === 0 ? undefined : this.#redisNow() - this.#options.clock.now()
   }
 
   #redisNow(): number {
-    return this.#look.redisNow + this.#options.clock.monotonic() - this.#look.seenAt
+    return this.#snapshot.redisNow + this.#options.clock.monotonic() - this.#snapshot.seenAt
   }
 
   /**
-   * When this node is settled: names that were lost after this time may be its own, and it does not know. 0: it cannot
-   * tell. A set of one server answers for itself.
+   * The time as of which this node can say that it is settled. Names that were lost later may be its own without its
+   * knowing. 0: it cannot say. A single server checks this by itself.
    */
-  async #checkBirths(isNew: boolean): Promise<number> {
-    const { births } = this.#options
-    if (births === undefined) return Number.MAX_SAFE_INTEGER
-    const before = births.latest
+  async #checkMasterMarks(isNew: boolean): Promise<number> {
+    const { masterMarks } = this.#options
+    if (masterMarks === undefined) return Number.MAX_SAFE_INTEGER
+    const before = masterMarks.latest
     const checkedAt = Math.floor(this.#redisNow())
-    const isWhole = await births.check()
+    const isWhole = await masterMarks.check()
     if (isNew) return Number.MAX_SAFE_INTEGER
-    return isWhole && births.latest === before ? checkedAt : 0
+    return isWhole && masterMarks.latest === before ? checkedAt : 0
   }
 
   #sawTime(redisTime: number): void {
@@ -224,16 +232,16 @@ export class RedisNodes implements Nodes {
       if (node.ok && Number.isFinite(end))
         nodes.set(node.value, { end, settledAt: scores.get(`s:${member}`) ?? 0 })
     }
-    const bornAt = Math.max(made, this.#options.births?.latest ?? 0)
-    const before = this.#look.bornAt
-    this.#look = { redisNow: Number(now), seenAt: this.#options.clock.monotonic(), bornAt, nodes }
-    this.#sawTime(this.#look.redisNow)
+    const createdAt = Math.max(made, this.#options.masterMarks?.latest ?? 0)
+    const before = this.#snapshot.createdAt
+    this.#snapshot = { redisNow: Number(now), seenAt: this.#options.clock.monotonic(), createdAt, nodes }
+    this.#sawTime(this.#snapshot.redisNow)
     this.#forgetMissing(nodes)
-    if (before !== 0 && before !== bornAt) this.#options.onAbsent()
+    if (before !== 0 && before !== createdAt) this.#options.onLoss()
     return [alive === '1', wasThere === '1']
   }
 
-  #forgetMissing(nodes: Look['nodes']): void {
+  #forgetMissing(nodes: Snapshot['nodes']): void {
     const longAgo = this.#options.clock.monotonic() - 2 * deadRetentionMs(this.#options.times)
     for (const [node, since] of this.#missing)
       if (nodes.has(node) || since < longAgo) this.#missing.delete(node)

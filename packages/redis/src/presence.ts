@@ -9,7 +9,7 @@ export interface RedisPresenceOptions {
   onError: OnError
 }
 
-/** Changes of names: the registry's scripts announce them on a channel of each name. */
+/** Changes of names. The registry's scripts publish them on one channel for each name. */
 export class RedisPresence implements Presence {
   readonly #options: RedisPresenceOptions
   #listener: ((change: PresenceChange) => void) | undefined
@@ -35,7 +35,7 @@ export class RedisPresence implements Presence {
     const change = readChange(peer, payload)
     try {
       if (change) this.#listener?.(change)
-      else throw new Error('not a change of presence')
+      else throw new Error('a payload on a presence channel cannot be parsed')
     } catch (error) {
       this.#options.onError(error, { stage: 'presence' })
     }
@@ -48,7 +48,7 @@ const STATES = new Map<string | undefined, PresenceChange['state']>([
   ['f', 'offline'],
 ])
 
-/** `o|a|f since`, as the scripts write it; a later version may add words [F25]. */
+/** Reads `o|a|f since`, as the scripts write it. A later version may add words [F25]. */
 export function readChange(peer: Peer, payload: string): PresenceChange | undefined {
   const words = /^([oaf]) (\d{1,16})(?: .*)?$/u.exec(payload)
   const state = STATES.get(words?.[1])

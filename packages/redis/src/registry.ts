@@ -11,7 +11,7 @@ import type {
   Registry,
   Times,
 } from '@peerage/core'
-import { RegistryUnavailable, afterEvent, ghostMs, rankOf } from '@peerage/core'
+import { RegistryUnavailable, afterEvent, staleLeaseMs, rankOf } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
@@ -25,7 +25,7 @@ export interface RedisRegistryOptions {
   keys: Keys
   nodes: RedisNodes
   times: Times
-  /** Whether all keys lie on one server, so that a claim can look at the set of nodes. */
+  /** Whether all keys are on one server, so that a claim can read the set of nodes. */
   single: boolean
   onError: OnError
 }
@@ -37,10 +37,10 @@ interface Asked {
   reject: (error: unknown) => void
 }
 
-/** Names in one command: while Redis answers it, nobody else gets an answer. */
+/** Names in one command. Redis answers no other command meanwhile. */
 const NAMES_PER_COMMAND = 500
 
-/** The names of the cluster: one string each, changed by one script each. */
+/** The names of the cluster: one string each, and one script for each change. */
 export class RedisRegistry implements Registry {
   readonly #options: RedisRegistryOptions
   #asked: Asked[] = []
@@ -55,7 +55,7 @@ export class RedisRegistry implements Registry {
     if (claimed.ok || claimed.holder === undefined) return claimed
     const { holder } = claimed
     if (holder.state === 'away' || !nodes.isAbandoned(holder.node)) return claimed
-    // Its node is dead, as far as our last beat saw. Make sure, then take exactly that lease [I6].
+    // Its node was dead at our last beat. Check again, then take exactly that lease [I6].
     await nodes.refresh()
     if (!nodes.isAbandoned(holder.node)) return claimed
     const taken = await this.#claim(peer, owner, options, holder)
@@ -102,12 +102,12 @@ export class RedisRegistry implements Registry {
       lease.since,
       lease.state === 'away' ? 1 : 0,
       rankOf(lease),
-      ghostMs(times),
+      staleLeaseMs(times),
     ])
   }
 
-  // Those of one turn are one command: sixty-four names that a peer watches, or a share of all that are watched, would
-  // cost a command each. The slots of a Cluster do not allow it.
+  // Look-ups from one event are one command. The sixty-four names that a peer watches, or a share of all watched
+  // names, would cost a command each. On a Cluster the slots do not allow it.
   lookup(peer: Peer): Promise<Lease | undefined> {
     if (!this.#options.single) return this.#lookupAlone(peer)
     return new Promise((resolve, reject) => {
@@ -141,9 +141,9 @@ export class RedisRegistry implements Registry {
   async #claim(peer: Peer, owner: Owner, options: ClaimOptions, dead?: Lease): Promise<Claimed> {
     const { commands, keys, nodes, times, single } = this.#options
     const scriptKeys = single ? [keys.lease(peer), keys.nodes()] : keys.lease(peer)
-    const { bornAt } = nodes
+    const { createdAt } = nodes
     const answer = await this.#inTime(
-      () => nodes.latest(),
+      () => nodes.commandDeadline(),
       (latest) =>
         commands.script(claimScript, scriptKeys, [
           keys.presence(peer),
@@ -155,15 +155,15 @@ export class RedisRegistry implements Registry {
           times.nameTtlMs,
           latest,
           options.absent === 'leave' ? 0 : 1,
-          `${MARK}${bornAt}`,
+          `${MARK}${createdAt}`,
           ...(dead === undefined ? [] : [dead.node, dead.epoch]),
         ]),
     )
-    // Another call may have found out already, and this node looked again.
-    if (answer[0] === 'emptied' && bornAt === nodes.bornAt) nodes.forgotten()
+    // Another call may have noticed first, and this node has read the set again since.
+    if (answer[0] === 'emptied' && createdAt === nodes.createdAt) nodes.noticeLoss()
     if (answer[0] === 'emptied' || answer[0] === 'unsettled') return { ok: false, holder: undefined }
     const lease = this.#read(peer, answer[1])
-    if (!lease) throw new RegistryUnavailable(`a claim was answered with ${answer[0] ?? 'nothing'}`)
+    if (!lease) throw new RegistryUnavailable(`Redis answered a claim with ${answer[0] ?? 'nothing'}`)
     if (answer[0] === 'held') return { ok: false, holder: lease }
     const replaced = this.#read(peer, answer[2])
     return replaced ? { ok: true, lease, replaced } : { ok: true, lease }
@@ -174,7 +174,8 @@ export class RedisRegistry implements Registry {
     const { peer, node, connection, since, epoch, state } = lease
     const { formerNode, graceMs = times.graceMs } = options
     // A process that was paused past its node lease must not win names back by their age [I12].
-    const latestNow = (): number => (formerNode === undefined ? nodes.latestOfOwn() : nodes.latest())
+    const latestNow = (): number =>
+      formerNode === undefined ? nodes.ownCommandDeadline() : nodes.commandDeadline()
     const [verdict, other] = await this.#inTime(latestNow, (latest) =>
       commands.script(reassertScript, keys.lease(peer), [
         keys.presence(peer),
@@ -203,7 +204,10 @@ export class RedisRegistry implements Registry {
     if (evicted) outcome.evicted.push(evicted)
   }
 
-  /** Gives the command a last moment by Redis's clock; where our idea of that clock was wrong, asks for it again. */
+  /**
+   * Sends the command with its deadline by Redis's clock. If our idea of that clock was wrong, reads it and sends
+   * again.
+   */
   async #inTime(latest: () => number, command: (latest: number) => Promise<unknown>): Promise<string[]> {
     const { nodes, onError } = this.#options
     const answer = readStrings(await command(latest()))
@@ -211,7 +215,7 @@ export class RedisRegistry implements Registry {
     await nodes.refresh()
     const again = readStrings(await command(latest()))
     if (again[0] !== 'late') return again
-    const error = new RegistryUnavailable('Redis took the command up too late')
+    const error = new RegistryUnavailable('Redis carried the command out too late')
     onError(error, { stage: 'registry' })
     throw error
   }

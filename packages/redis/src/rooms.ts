@@ -25,12 +25,12 @@ export interface RedisRoomsOptions {
   onError: OnError
 }
 
-/** Members in one command: Lua's stack bounds its arguments, and a long script holds up everyone. */
+/** Members in one command. Lua's stack limits its arguments, and a long script delays all other commands. */
 const MEMBERS_PER_COMMAND = 500
-/** Publishes that Redis has not answered: what is said in rooms is at most once, so beyond it is refused. */
+/** Publishes without an answer. Messages in rooms are at most once, so beyond this number they are refused. */
 const UNANSWERED_MOST = 5_000
 
-/** `name LF since`: sorts by the bytes of the name, for LF is below everything printable. */
+/** `name LF since`. It sorts by the bytes of the name, because LF is below every printable character. */
 const write = ({ name, since }: Member): string => `${name}\n${since}`
 
 /** `node o|a`. */
@@ -95,7 +95,7 @@ export class RedisRooms implements RoomRegistry {
     for (let i = 0; i < Math.min(texts.length, 2 * most); i += 2) {
       const member = read(texts[i] ?? '', texts[i + 1] ?? '')
       if (member) members.push(member)
-      else onError(new Error('not a member of a room'), { stage: 'room' })
+      else onError(new Error('an entry in the list of a room cannot be parsed'), { stage: 'room' })
     }
     return { members, more: texts.length > 2 * most }
   }
@@ -140,7 +140,8 @@ export class RedisRooms implements RoomRegistry {
 
   async #run(script: typeof joinRoomScript, room: RoomId, args: (string | number)[]): Promise<number> {
     const answer = await this.#options.commands.script(script, this.#options.keys.members(room), args)
-    if (typeof answer !== 'number') throw new RegistryUnavailable('an answer that no script of ours gives')
+    if (typeof answer !== 'number')
+      throw new RegistryUnavailable('Redis gave an answer that none of our scripts gives')
     return answer
   }
 }

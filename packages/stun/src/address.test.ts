@@ -27,18 +27,18 @@ describe('IP addresses', () => {
     ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
     ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
     ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
-  ])('[ST11] %s is written as %s', (text, canonical) => {
+  ])('[STUN11] %s is written as %s', (text, canonical) => {
     expect(formatIp(Uint8Array.from(bytesOf(text) ?? []))).toBe(canonical)
   })
 
-  it('[ST11] a zone index may have any name, but has one', () => {
+  it('[STUN11] a zone index may have any name, but not an empty one', () => {
     expect(bytesOf('fe80::1%veth_a0')).toEqual(bytesOf('fe80::1'))
     expect(bytesOf('fe80::1%')).toBeUndefined()
     expect(bytesOf('192.0.2.1%eth0')).toBeUndefined()
     expect(bytesOf('%eth0')).toBeUndefined()
   })
 
-  it('[ST11] a text is read exactly when Node calls it an IP address', () => {
+  it('[STUN11] a text is read if and only if Node calls it an IP address', () => {
     const texts = fc.oneof(
       ipv6Text,
       fc.string(),
@@ -49,7 +49,7 @@ describe('IP addresses', () => {
     )
     fc.assert(
       fc.property(texts, (text) => {
-        // Of a zone's name Node takes letters and digits only; here it may be any [see the test above].
+        // Node accepts only letters and digits in a zone's name. Here any name is accepted, see the test above.
         const plain = text.replace(/%.+$/s, '%zone')
         const expected = isIPv4(text) ? 4 : isIPv6(plain) ? 16 : undefined
         expect(bytesOf(text)?.length).toBe(expected)
@@ -58,10 +58,10 @@ describe('IP addresses', () => {
     )
   })
 
-  it('[ST11] bytes survive the way through text, and the canonical text is what a URL shows', () => {
+  it('[STUN11] bytes written as text are read back the same, and the text is the one that a URL shows', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
-        // Long runs of zeros are where the rules of RFC 5952 differ.
+        // Long runs of zeros exercise the rules of RFC 5952.
         const sparse = bytes.map((byte, index) => (byte < 160 || index === 10 ? 0 : byte))
         const text = formatIp(sparse)
         expect(bytesOf(text)).toEqual([...sparse])
@@ -71,7 +71,7 @@ describe('IP addresses', () => {
     )
   })
 
-  it('[ST11] a mapped source is the IPv4 address; others that look alike are not', () => {
+  it('[STUN11] an IPv4-mapped source is read as its IPv4 address, and similar addresses are not', () => {
     const ip = new Uint8Array(16)
     expect(readSource('::ffff:192.0.2.1', ip)).toBe(4)
     expect([...ip.subarray(0, 4)]).toEqual([192, 0, 2, 1])
@@ -82,7 +82,7 @@ describe('IP addresses', () => {
     expect(transportAddress('::ffff:192.0.2.1', 5)).toEqual({ family: 'IPv4', address: '192.0.2.1', port: 5 })
   })
 
-  it('a transport address has a real address and a port', () => {
+  it('a transport address needs a valid IP address and a valid port', () => {
     expect(transportAddress('example.org', 1)).toBeUndefined()
     expect(transportAddress('192.0.2.1', 65_536)).toBeUndefined()
     expect(transportAddress('192.0.2.1', 1.5)).toBeUndefined()

@@ -1,4 +1,4 @@
-// IP addresses between the text that sockets speak and the bytes that STUN carries.
+// Converts IP addresses between the text that Node's sockets use and the bytes that STUN carries.
 
 export type Family = 'IPv4' | 'IPv6'
 
@@ -16,7 +16,7 @@ const DOT = 46
 const ZERO = 48
 const COLON = 58
 
-/** Writes a dotted quad at `at`; false when `text` from `start` on is none. No leading zeros (RFC 6943 3.1.1). */
+/** Writes the dotted quad between `start` and `end` at `at`. False if it is none. No leading zeros (RFC 6943 §3.1.1). */
 function writeIPv4(text: string, start: number, end: number, into: Uint8Array, at: number): boolean {
   let part = 0
   let digits = 0
@@ -46,7 +46,7 @@ function hexDigit(code: number): number {
   return lower >= 97 && lower <= 102 ? lower - 87 : -1
 }
 
-/** Writes an IPv6 address (RFC 4291 2.2) to the first 16 bytes; a zone index is left out. */
+/** Writes an IPv6 address (RFC 4291 §2.2) to the first 16 bytes, without its zone index. False if the text is none. */
 function writeIPv6(text: string, into: Uint8Array): boolean {
   const zone = text.indexOf('%')
   const end = zone === -1 ? text.length : zone
@@ -93,8 +93,8 @@ function writeIPv6(text: string, into: Uint8Array): boolean {
 }
 
 /**
- * Reads an IP address into the first bytes of `into` (at least 16 long).
- * Returns 4 or 16, the number of bytes written; 0 when the text is no IP address.
+ * Reads an IP address into the first bytes of `into`, which is at least 16 bytes long.
+ * Returns the number of bytes written, 4 or 16, or 0 if the text is not an IP address.
  */
 export function readIp(text: string, into: Uint8Array): 0 | 4 | 16 {
   if (text.includes(':')) return writeIPv6(text, into) ? IPV6_BYTES : 0
@@ -102,8 +102,8 @@ export function readIp(text: string, into: Uint8Array): 0 | 4 | 16 {
 }
 
 /**
- * As `readIp`, but an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2), which a dual-stack socket reports
- * for an IPv4 peer, is read as the IPv4 address that the peer has.
+ * Like `readIp`, but reads an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) as its IPv4 address. A dual-stack
+ * socket reports an IPv4 sender in that form.
  */
 export function readSource(text: string, into: Uint8Array): 0 | 4 | 16 {
   const length = readIp(text, into)
@@ -130,7 +130,7 @@ function formatIPv6(bytes: Uint8Array): string {
       .slice(from, to)
       .map((g) => g.toString(16))
       .join(':')
-  // RFC 5952 4.2.2: a single group of zeros is not shortened.
+  // RFC 5952 §4.2.2: a single group of zeros is not shortened.
   if (length < 2) return hex(0, 8)
   return `${hex(0, start)}::${hex(start + length, 8)}`
 }
@@ -140,14 +140,14 @@ function longestZeroRun(groups: readonly number[]): { start: number; length: num
   let start = 0
   for (let i = 0; i <= groups.length; i++) {
     if (groups[i] === 0) continue
-    // RFC 5952 4.2.3: of equally long runs, the first.
+    // RFC 5952 §4.2.3: of equally long runs, the first one is shortened.
     if (i - start > best.length) best = { start, length: i - start }
     start = i + 1
   }
   return best
 }
 
-/** A transport address from what a caller has in hand; undefined when the IP or the port is none. */
+/** The transport address of an IP address and a port. Undefined if one of them is invalid. */
 export function transportAddress(address: string, port: number): TransportAddress | undefined {
   const bytes = new Uint8Array(IPV6_BYTES)
   const length = readSource(address, bytes)

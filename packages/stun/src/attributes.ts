@@ -1,7 +1,7 @@
-// The attributes of RFC 8489 section 14, each between its value bytes and one shape of a union.
+// Converts the attributes of RFC 8489 §14 between their value bytes and the members of a union.
 import { type TransportAddress, IPV4_BYTES, IPV6_BYTES, formatIp, readIp } from './address.js'
 
-/** RFC 8489 18.3: the attribute types that this codec knows. */
+/** The attribute types that this codec knows (RFC 8489 §18.3). */
 export const ATTRIBUTE = {
   mappedAddress: 0x0001,
   username: 0x0006,
@@ -17,25 +17,25 @@ export const ATTRIBUTE = {
   fingerprint: 0x8028,
 } as const
 
-/** RFC 8489 5: the fixed word that tells STUN from other protocols, and the mask of XOR-MAPPED-ADDRESS. */
+/** The fixed word that tells STUN from other protocols (RFC 8489 §5). It is also the mask of XOR-MAPPED-ADDRESS. */
 export const MAGIC_COOKIE = 0x2112a442
 
-/** RFC 8489 14: types from here on may be ignored by who does not know them; those below may not. */
+/** A receiver may ignore unknown types from here on, but not the ones below (RFC 8489 §14). */
 export const FIRST_OPTIONAL_TYPE = 0x8000
 
-/** RFC 8489 14.3: fewer than 509 bytes. */
+/** RFC 8489 §14.3: fewer than 509 bytes. */
 const USERNAME_MAX_BYTES = 508
-/** RFC 8489 14.8 to 14.14: fewer than 128 characters, which a decoder meets as up to 763 bytes. */
+/** RFC 8489 §14.8 to §14.14: fewer than 128 characters, which may take up to 763 bytes. */
 const TEXT_MAX_BYTES = 763
 export const HMAC_SHA1_BYTES = 20
-/** RFC 8489 14.6: an HMAC-SHA256 may be cut short, to no fewer than 16 bytes, in steps of 4. */
+/** RFC 8489 §14.6: an HMAC-SHA256 may be truncated to no fewer than 16 bytes, in steps of 4. */
 const HMAC_SHA256_MIN_BYTES = 16
 export const HMAC_SHA256_MAX_BYTES = 32
 
 type AddressKind = 'mapped-address' | 'xor-mapped-address' | 'alternate-server'
 type TextKind = 'username' | 'realm' | 'nonce' | 'software'
 type HmacKind = 'message-integrity' | 'message-integrity-sha256'
-/** One member of the union for each kind, so that a kind picks its shape. */
+/** One member of the union for each kind, so that a kind selects its fields. */
 type Each<Kind extends string, Fields> = Kind extends string ? { readonly kind: Kind } & Fields : never
 
 export type Attribute =
@@ -64,14 +64,14 @@ const TYPE_OF_KIND = {
   fingerprint: ATTRIBUTE.fingerprint,
 } as const
 
-/** The 16-bit type under which an attribute travels. */
+/** The 16-bit type of an attribute on the wire. */
 export function typeOf(attribute: Attribute): number {
   return attribute.kind === 'unknown' ? attribute.type : TYPE_OF_KIND[attribute.kind]
 }
 
 /**
- * One attribute from its type and its value (padding left out); undefined when the value does not fit
- * what RFC 8489 says of that type. `transactionId` is the message's 12 bytes.
+ * Decodes one attribute from its type and its value without padding. Undefined if RFC 8489 does not allow the
+ * value for that type. `transactionId` is the message's 12 bytes.
  */
 export function decodeAttribute(
   type: number,
@@ -108,7 +108,7 @@ export function decodeAttribute(
   }
 }
 
-/** The value bytes of one attribute, without padding. Throws RangeError for what RFC 8489 cannot carry. */
+/** The value bytes of one attribute, without padding. Throws RangeError for a value that RFC 8489 does not allow. */
 export function encodeAttribute(attribute: Attribute, transactionId: Uint8Array): Buffer {
   switch (attribute.kind) {
     case 'mapped-address':
@@ -127,10 +127,11 @@ export function encodeAttribute(attribute: Attribute, transactionId: Uint8Array)
     case 'unknown-attributes':
       return encodeUnknownAttributes(attribute.types)
     case 'message-integrity':
-      if (attribute.hmac.length !== HMAC_SHA1_BYTES) throw new RangeError('an HMAC-SHA1 has 20 bytes')
+      if (attribute.hmac.length !== HMAC_SHA1_BYTES) throw new RangeError('an HMAC-SHA1 must have 20 bytes')
       return Buffer.from(attribute.hmac)
     case 'message-integrity-sha256':
-      if (!isSha256Length(attribute.hmac.length)) throw new RangeError('an HMAC-SHA256 has 16 to 32 bytes')
+      if (!isSha256Length(attribute.hmac.length))
+        throw new RangeError('an HMAC-SHA256 must have 16, 20, 24, 28 or 32 bytes')
       return Buffer.from(attribute.hmac)
     case 'fingerprint': {
       const value = Buffer.alloc(4)
@@ -146,7 +147,7 @@ export function isSha256Length(bytes: number): boolean {
   return bytes >= HMAC_SHA256_MIN_BYTES && bytes <= HMAC_SHA256_MAX_BYTES && bytes % 4 === 0
 }
 
-// --- addresses: one byte nothing, one byte family, two of port, then the address (RFC 8489 14.1)
+// --- addresses: one unused byte, one byte of family, two of port, then the address (RFC 8489 §14.1)
 
 export const FAMILY_IPV4 = 0x01
 export const FAMILY_IPV6 = 0x02
@@ -182,7 +183,7 @@ function encodeAddress({ address, port }: TransportAddress, mask: Uint8Array | u
   return value
 }
 
-/** RFC 8489 14.2: XOR with the cookie, and for what lies beyond 4 bytes with the transaction id. */
+/** XORs the first 4 bytes with the cookie and the rest with the transaction id (RFC 8489 §14.2). */
 export function xorAddress(bytes: Uint8Array, at: number, length: number, transactionId: Uint8Array): void {
   for (let i = 0; i < length; i++) {
     const mask = i < 4 ? (MAGIC_COOKIE >>> (24 - 8 * i)) & 0xff : (transactionId[i - 4] ?? 0)
@@ -199,7 +200,7 @@ function decodeUtf8(value: Uint8Array): string | undefined {
   try {
     return utf8.decode(value)
   } catch (error) {
-    // The only thing that `fatal` throws.
+    // `fatal` makes the decoder throw nothing else.
     if (error instanceof TypeError) return undefined
     throw error
   }
@@ -213,7 +214,8 @@ function textAttribute(kind: TextKind, value: Buffer, maxBytes: number): Attribu
 
 function encodeText(text: string, maxBytes: number): Buffer {
   const value = Buffer.from(text, 'utf8')
-  if (value.length > maxBytes) throw new RangeError(`text of ${value.length} bytes, over ${maxBytes}`)
+  if (value.length > maxBytes)
+    throw new RangeError(`the text has ${value.length} bytes, over the limit of ${maxBytes}`)
   return value
 }
 
@@ -229,7 +231,8 @@ function decodeErrorCode(value: Buffer): Attribute | undefined {
 }
 
 function encodeErrorCode(code: number, reason: string): Buffer {
-  if (!Number.isInteger(code) || code < 300 || code > 699) throw new RangeError(`not an error code: ${code}`)
+  if (!Number.isInteger(code) || code < 300 || code > 699)
+    throw new RangeError(`an error code must be from 300 to 699, not ${code}`)
   const text = encodeText(reason, TEXT_MAX_BYTES)
   const value = Buffer.alloc(4 + text.length)
   value.writeUInt8(Math.trunc(code / 100), 2)

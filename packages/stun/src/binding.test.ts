@@ -13,7 +13,7 @@ import { bindingRequest } from './testing/loopback.js'
 const IPV4 = { address: '203.0.113.9', port: 40_000 }
 const IPV6 = { address: '2001:db8::9', port: 40_000 }
 
-/** What the server would send, or why it would not. */
+/** The answer that the server would send, or the reason for its silence. */
 function reply(request: Buffer, { address, port } = IPV4): Buffer | string {
   const ip = new Uint8Array(16)
   const length = readSource(address, ip)
@@ -40,7 +40,7 @@ describe('the answer to a Binding request', () => {
     ['IPv6', IPV6, false, 44],
     ['IPv4 with fingerprint', IPV4, true, 40],
     ['IPv6 with fingerprint', IPV6, true, 52],
-  ])('[ST30] %s', (_, source, fingerprint, bytes) => {
+  ])('[STUN30] %s', (_, source, fingerprint, bytes) => {
     const request = seal(bindingRequest(), { fingerprint })
     const { bytes: answered, message } = replied(request, source)
     expect(answered.length).toBe(bytes)
@@ -53,7 +53,7 @@ describe('the answer to a Binding request', () => {
     expect(verifyFingerprint(answered)).toBe(fingerprint ? 'valid' : 'absent')
   })
 
-  it('[ST30] any source gets its own address', () => {
+  it('[STUN30] any source gets its own address', () => {
     fc.assert(
       fc.property(addresses, fc.uint8Array({ minLength: 12, maxLength: 12 }), (source, id) => {
         const { message } = replied(bindingRequest([], Buffer.from(id)), source)
@@ -95,17 +95,17 @@ describe('silence', () => {
     ['a malformed attribute', bindingRequest([unknown(0x0020, 1)]), 'malformed'],
     ['a wrong fingerprint', badFingerprint, 'bad-fingerprint'],
     ['1284 bytes', bindingRequest([unknown(0x8fff, 1260)]), 'oversized'],
-  ])('[ST31] to %s', (_, bytes, reason) => {
+  ])('[STUN31] to %s', (_, bytes, reason) => {
     expect(reply(bytes)).toBe(reason)
   })
 
-  it('[ST31] 1280 bytes are answered', () => {
+  it('[STUN31] 1280 bytes are answered', () => {
     const request = bindingRequest([unknown(0x8fff, 1256)])
     expect(request.length).toBe(REQUEST_MAX_BYTES)
     expect(replied(request).message.class).toBe('success')
   })
 
-  it('[ST36] what it answers, it would not answer', () => {
+  it('[STUN36] the server does not answer its own answers', () => {
     for (const request of [bindingRequest(), bindingRequest([unknown(0x7fff)])]) {
       const { bytes } = replied(request)
       expect(reply(bytes)).toBe('not-binding-request')
@@ -120,8 +120,8 @@ describe('unknown attributes', () => {
     ['PADDING', 0x0026],
     ['RESPONSE-ADDRESS', 0x0002],
     ['PRIORITY', 0x0024],
-    ['one that nobody knows', 0x7fff],
-  ])('[ST32] [ST33] %s: 420', (_, type) => {
+    ['an unassigned type', 0x7fff],
+  ])('[STUN32] [STUN33] %s is answered with error 420', (_, type) => {
     const { message, bytes } = replied(bindingRequest([unknown(type, 4)]))
     expect(message.class).toBe('error')
     expect(message.attributes).toEqual([
@@ -131,18 +131,18 @@ describe('unknown attributes', () => {
     expect(bytes.length).toBe(36)
   })
 
-  it('[ST32] each type once, in the order of the request', () => {
+  it('[STUN32] the error lists each type once, in the order of the request', () => {
     const types = [0x7002, 0x7001, 0x7002, 0x8fff, 0x7001]
     const { message } = replied(bindingRequest(types.map((type) => unknown(type))))
     expect(find(message, 'unknown-attributes')?.types).toEqual([0x7002, 0x7001])
   })
 
-  it('[ST32] with a fingerprint when the request had one', () => {
+  it('[STUN32] the error has a fingerprint if the request had one', () => {
     const { bytes } = replied(seal(bindingRequest([unknown(0x7fff)]), { fingerprint: true }))
     expect(verifyFingerprint(bytes)).toBe('valid')
   })
 
-  it('[ST34] optional ones and known ones are ignored', () => {
+  it('[STUN34] unknown attributes from 0x8000 on and known attributes are ignored', () => {
     const { message, bytes } = replied(
       bindingRequest([
         unknown(0x8fff, 9),
@@ -156,7 +156,7 @@ describe('unknown attributes', () => {
     expect(bytes.length).toBe(32)
   })
 
-  it('[ST32] no answer is more than 2.2 times its request, over IPv4 1.6 times; [ST2] and nothing is thrown', () => {
+  it('[STUN2] [STUN32] no answer is over 2.2 times its request, or 1.6 times over IPv4, and nothing is thrown', () => {
     const requests = plainMessages.map((message) => encode({ ...message, class: 'request', method: 1 }))
     fc.assert(
       fc.property(requests, fc.boolean(), (plain, fingerprint) => {

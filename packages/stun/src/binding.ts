@@ -1,4 +1,4 @@
-// The answer to one Binding request (RFC 8489 3 and 6.3): a pure function, from bytes to bytes.
+// The answer to one Binding request (RFC 8489 §3 and §6.3): a pure function from bytes to bytes.
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -20,20 +20,20 @@ import {
 } from './message.js'
 
 /**
- * RFC 8200 5: the least MTU of IPv6. RFC 8489 6.1 keeps a message below the path's MTU; a Binding request
- * longer than that is none of a client's.
+ * The smallest MTU of IPv6 (RFC 8200 §5). RFC 8489 §6.1 keeps a message below the path's MTU, so no real client
+ * sends a longer Binding request.
  */
 export const REQUEST_MAX_BYTES = 1280
 
 /** Why a request gets no answer. */
 export type Refusal =
-  | 'malformed' // no STUN message, or not a strict one
+  | 'malformed' // not a STUN message, or one that breaks RFC 8489
   | 'no-cookie' // another protocol, or classic STUN (RFC 3489)
   | 'oversized' // longer than REQUEST_MAX_BYTES
   | 'not-binding-request' // an indication, an answer, or another method
-  | 'bad-fingerprint' // RFC 8489 6.3: silently discarded
+  | 'bad-fingerprint' // RFC 8489 §6.3: silently discarded
 
-/** Looks at the header only; undefined when it is that of a Binding request. */
+/** Checks only the header. Undefined if it is the header of a Binding request. */
 export function refusal(request: Buffer): Refusal | undefined {
   if (request.length > REQUEST_MAX_BYTES) return 'oversized'
   const fault = headerFault(request)
@@ -43,11 +43,11 @@ export function refusal(request: Buffer): Refusal | undefined {
 }
 
 /**
- * Answers a request that `refusal` let pass, from the source whose address is the first `length` (4 or 16)
- * bytes of `ip`. The answer carries FINGERPRINT when the request did.
+ * Answers a request that `refusal` accepted. The source's address is the first `length` (4 or 16) bytes of `ip`.
+ * The answer carries FINGERPRINT if the request did.
  */
 export function answer(request: Buffer, ip: Uint8Array, length: number, port: number): Buffer | Refusal {
-  // What nearly every client sends; nothing to decode.
+  // Nearly every client sends a bare header, and there is nothing to decode.
   if (request.length === HEADER_BYTES) return success(request, ip, length, port)
   const decoded = decode(request)
   if (!decoded.ok) return 'malformed'
@@ -58,7 +58,7 @@ export function answer(request: Buffer, ip: Uint8Array, length: number, port: nu
   return fingerprint === 'valid' ? seal(bytes, { fingerprint: true }) : bytes
 }
 
-/** RFC 8489 14: each type once, however often the request has it, so that the answer stays below the request. */
+/** Lists each type once, however often the request has it, so that the answer does not outgrow the request. */
 function unknownRequired(message: Message): number[] {
   const types = new Set<number>()
   for (const attribute of message.attributes) {
@@ -67,7 +67,7 @@ function unknownRequired(message: Message): number[] {
   return [...types]
 }
 
-/** RFC 8489 6.3.1: 420. Without a reason phrase, which may be empty (14.8) and only helps a reflector. */
+/** Error 420 (RFC 8489 §6.3.1). The reason phrase may be empty (§14.8): a longer answer only helps an attacker. */
 function refuse(message: Message, types: readonly number[]): Buffer {
   return encode({
     class: 'error',
@@ -80,21 +80,21 @@ function refuse(message: Message, types: readonly number[]): Buffer {
   })
 }
 
-/** Written by hand, not through `encode`: one buffer an answer. */
+/** Written by hand rather than by `encode`, so that an answer allocates one buffer. */
 function success(request: Buffer, ip: Uint8Array, length: number, port: number): Buffer {
-  // RFC 8489 14.2: type, length, family, port, address.
+  // RFC 8489 §14.2: type, length, family, port, address.
   const valueBytes = 4 + length
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + 4 + valueBytes)
   bytes.writeUInt16BE(BINDING_SUCCESS, 0)
   bytes.writeUInt16BE(4 + valueBytes, 2)
-  // The cookie and the transaction id.
+  // Copies the cookie and the transaction id.
   request.copy(bytes, 4, 4, HEADER_BYTES)
   bytes.writeUInt16BE(ATTRIBUTE.xorMappedAddress, 20)
   bytes.writeUInt16BE(valueBytes, 22)
   bytes.writeUInt16BE(length === IPV4_BYTES ? FAMILY_IPV4 : FAMILY_IPV6, 24)
   bytes.writeUInt16BE(port ^ (MAGIC_COOKIE >>> 16), 26)
   for (let i = 0; i < length; i++) bytes[28 + i] = ip[i] ?? 0
-  // Bytes 4 to 20 of the header are the cookie and the transaction id: the whole mask.
+  // The mask beyond the cookie is the transaction id: bytes 8 to 20 of the header.
   xorAddress(bytes, 28, length, bytes.subarray(8, HEADER_BYTES))
   return bytes
 }

@@ -1,6 +1,6 @@
-/** Time as this package sees it; core's `Clock` is one. Passed in, so that tests own it. */
+/** The clock of this package, passed in so that tests control it. The `Clock` of @peerage/core is one. */
 export interface StunClock {
-  /** Milliseconds that never jump. */
+  /** Milliseconds from a fixed moment. It never jumps, even if the system's clock does. */
   monotonic(): number
   /** Runs `task` once after `ms`. */
   after(ms: number, task: () => void): { cancel(): void }

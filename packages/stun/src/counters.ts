@@ -1,13 +1,13 @@
 import type { Refusal } from './binding.js'
 
-/** Why something that came in got no answer. */
+/** Why a datagram or a TCP message got no answer. */
 export type Drop =
   | Refusal
-  | 'no-source' // the source address or port cannot be answered
+  | 'no-source' // the source has port 0 or no IP address
   | 'rate' // the source's bucket is empty
   | 'backlog' // answers to earlier requests still wait to be sent
 
-/** Plain numbers since the server was made; `connections` is how many are open now. */
+/** Counts since the server was made, except `connections`: how many are open now. */
 export interface StunCounters {
   /** Well-formed Binding requests, answered or not. */
   requests: number
@@ -15,12 +15,12 @@ export interface StunCounters {
   answered: number
   /** 420 answers to unknown attributes. */
   refused: number
-  /** Bytes of whole datagrams and TCP reads. */
+  /** Bytes of all datagrams and TCP reads. */
   bytesIn: number
   bytesOut: number
   readonly dropped: Record<Drop, number>
   connections: number
-  /** TCP connections that were closed at once: too many, or too many from one source. */
+  /** TCP connections closed at once because there were too many, in all or from one source. */
   connectionsRefused: number
   /** Errors of sockets. */
   errors: number

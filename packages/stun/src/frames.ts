@@ -1,8 +1,8 @@
-// STUN over TCP (RFC 8489 6.2.2): messages follow one another, each as long as its header says.
+// STUN over TCP (RFC 8489 §6.2.2): messages follow one another, and each is as long as its header says.
 import { MAGIC_COOKIE } from './attributes.js'
 import { HEADER_BYTES } from './message.js'
 
-/** Cuts a byte stream into messages, however its reads are split or joined. Holds less than one message. */
+/** Cuts a byte stream into messages, however its reads are split or joined. It holds less than one message. */
 export class Frames {
   readonly #maxBytes: number
   #rest: Buffer = Buffer.alloc(0)
@@ -12,14 +12,14 @@ export class Frames {
     this.#maxBytes = maxBytes
   }
 
-  /** Bytes held of a message that is not yet whole. */
+  /** How many bytes of an incomplete message it holds. */
   get held(): number {
     return this.#rest.length
   }
 
   /**
-   * Takes one read and hands over each message that it completes. False when the stream is no STUN: there
-   * is no next message to find, and the connection has to go. Handed-over messages are views of the read.
+   * Takes one read and calls `take` with each message that it completes. False if the stream is not STUN: then no
+   * next message can be found, and the caller must close the connection. The messages are views of the read.
    */
   push(read: Buffer, take: (message: Buffer) => void): boolean {
     const bytes = this.#rest.length === 0 ? read : Buffer.concat([this.#rest, read])
@@ -31,12 +31,12 @@ export class Frames {
       take(bytes.subarray(at, at + length))
       at += length
     }
-    // A copy, or a few bytes would keep the whole read alive.
+    // A copy, because a view of a few bytes would keep the whole read in memory.
     this.#rest = Buffer.from(bytes.subarray(at))
     return true
   }
 
-  /** As soon as the bytes at hand can tell: a stream that will never be STUN is not waited for. */
+  /** The message's length, or `broken` as soon as the first bytes show that the stream is not STUN. */
   #lengthAt(bytes: Buffer, at: number): number | 'unknown' | 'broken' {
     const available = bytes.length - at
     if (bytes.readUInt8(at) > 0x3f) return 'broken'

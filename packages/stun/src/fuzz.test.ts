@@ -6,7 +6,7 @@ import { decode, encode } from './message.js'
 import { plainMessages } from './testing/arbitraries.js'
 import { loopback } from './testing/loopback.js'
 
-/** Bytes that get past the first checks more often than chance would. */
+/** Bytes that pass the first checks more often than random bytes do. */
 const headed = fc
   .tuple(
     fc.constantFrom(0x0001, 0x0011, 0x0101, 0x0111, 0x4001),
@@ -22,7 +22,7 @@ const headed = fc
     return bytes
   })
 
-/** A good message with some bytes changed, or cut. */
+/** A valid message with some bytes changed or its end cut off. */
 const damaged = fc
   .tuple(
     plainMessages,
@@ -42,7 +42,7 @@ const datagrams = fc.oneof(
 )
 
 describe('any datagram', () => {
-  it('[ST2] is decoded, checked and answered without a throw, and without being changed', () => {
+  it('[STUN2] is decoded, checked and answered without a throw, and without being changed', () => {
     const ip = new Uint8Array([192, 0, 2, 1, ...Buffer.alloc(12)])
     const key = Buffer.from('key')
     fc.assert(
@@ -60,13 +60,13 @@ describe('any datagram', () => {
     )
   })
 
-  it('[ST2] [ST31] [ST39] 5,000 to a live server: it answers what it should, counts all, and lives', async () => {
+  it('[STUN2] [STUN31] [STUN39] a live server gets 5,000: it answers the right ones, counts all, and keeps running', async () => {
     const { server, client, answersTo, close } = await loopback()
     const socket = await client()
     const ip = new Uint8Array([127, 0, 0, 1])
     const sample = fc.sample(datagrams, 5_000)
     let sent = 0
-    // Few at a time: a full socket buffer drops datagrams, and this test counts them.
+    // Sent in small batches, because a full socket buffer drops datagrams, and this test counts them.
     for (let at = 0; at < sample.length; at += 100) {
       const batch = sample.slice(at, at + 100)
       const expected = batch.filter(

@@ -1,4 +1,4 @@
-// A STUN server (RFC 8489 Binding) and what it is made of. Imports nothing but Node; nothing starts on import.
+// A STUN server (RFC 8489 Binding) and its parts. It imports only Node's modules, and nothing starts on import.
 export { type Family, type TransportAddress, transportAddress } from './address.js'
 export { type Attribute, ATTRIBUTE, MAGIC_COOKIE } from './attributes.js'
 export type { StunClock } from './clock.js'

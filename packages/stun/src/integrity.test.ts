@@ -18,7 +18,7 @@ function vector(section: string): (typeof rfc5769.vectors)[number] & { bytes: Bu
   return { ...found, bytes: Buffer.from(found.hex, 'hex') }
 }
 
-/** Bit `bit` of the message, turned. */
+/** A copy of the message with one bit flipped. */
 function flip(bytes: Buffer, bit: number): Buffer {
   const flipped = Buffer.from(bytes)
   flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (0x80 >> (bit & 7))
@@ -27,7 +27,7 @@ function flip(bytes: Buffer, bit: number): Buffer {
 
 describe('the vectors of RFC 5769', () => {
   it.each(['2.1', '2.2', '2.3'])(
-    '[ST20] section %s: integrity by a short-term key, and fingerprint',
+    '[STUN20] section %s: integrity by a short-term key, and fingerprint',
     (section) => {
       const { bytes, password } = vector(section)
       expect(password).toBeDefined()
@@ -39,7 +39,7 @@ describe('the vectors of RFC 5769', () => {
     },
   )
 
-  it('[ST20] section 2.1: what the request says', () => {
+  it('[STUN20] section 2.1: the attributes of the request', () => {
     const decoded = decode(vector('2.1').bytes)
     if (!decoded.ok) throw new Error(decoded.reason)
     const { message } = decoded
@@ -56,7 +56,7 @@ describe('the vectors of RFC 5769', () => {
     expect(find(message, 'username')?.text).toBe('evtj:h6vY')
   })
 
-  it.each(['2.2', '2.3'])('[ST20] section %s: the address in the answer', (section) => {
+  it.each(['2.2', '2.3'])('[STUN20] section %s: the address in the answer', (section) => {
     const { bytes, xorMappedAddress } = vector(section)
     const decoded = decode(bytes)
     if (!decoded.ok) throw new Error(decoded.reason)
@@ -66,7 +66,7 @@ describe('the vectors of RFC 5769', () => {
     expect(decoded.message.class).toBe('success')
   })
 
-  it('[ST20] section 2.4: integrity by a long-term key', () => {
+  it('[STUN20] section 2.4: integrity by a long-term key', () => {
     const { bytes, longTermKey: credentials } = vector('2.4')
     const { username = '', realm = '', password = '' } = credentials ?? {}
     expect(verifyIntegrity(bytes, longTermKey(username, realm, password))).toBe('valid')
@@ -78,14 +78,14 @@ describe('the vectors of RFC 5769', () => {
     expect(decoded.ok && find(decoded.message, 'nonce')?.text).toBe('f//499k954d6OL34oL9FSTvy64sA')
   })
 
-  it('[ST23] any bit turned in a vector makes it invalid, or no message', () => {
+  it('[STUN23] any flipped bit in a vector makes it invalid, or not a message', () => {
     for (const { section } of rfc5769.vectors) {
       const { bytes, password, longTermKey: credentials } = vector(section)
       const { username = '', realm = '', password: long = '' } = credentials ?? {}
       const key = password === undefined ? longTermKey(username, realm, long) : shortTermKey(password)
       for (let bit = 0; bit < bytes.length * 8; bit++) {
         const changed = flip(bytes, bit)
-        // The integrity attribute does not cover the fingerprint behind it; that covers all the rest.
+        // The integrity attribute does not cover the fingerprint after it. The fingerprint covers all the rest.
         const verdicts = [verifyIntegrity(changed, key), verifyFingerprint(changed)]
         expect(verdicts.every((verdict) => verdict === 'valid')).toBe(false)
         if (section === '2.4') expect(verdicts[0]).not.toBe('valid')
@@ -96,7 +96,7 @@ describe('the vectors of RFC 5769', () => {
 })
 
 describe('seals', () => {
-  it('[ST21] [ST22] [ST23] what was sealed verifies, and a turned bit does not', () => {
+  it('[STUN21] [STUN22] [STUN23] a sealed message verifies, and with a flipped bit it does not', () => {
     const key = fc.uint8Array({ minLength: 1, maxLength: 80 })
     fc.assert(
       fc.property(plainMessages, key, key, fc.nat(), (message, sha1Key, sha256Key, at) => {
@@ -115,12 +115,12 @@ describe('seals', () => {
     )
   })
 
-  it('[ST21] an HMAC-SHA256 may be cut short, down to 16 bytes', () => {
+  it('[STUN21] an HMAC-SHA256 may be truncated, down to 16 bytes', () => {
     const key = Buffer.from('key')
     const plain = encode({ class: 'request', method: 1, transactionId: Buffer.alloc(12), attributes: [] })
     const long = seal(plain, { sha256Key: key })
     for (const length of [12, 16, 20, 24, 28, 32]) {
-      // The header is part of what is signed, and says where the attribute ends: sign again at that length.
+      // The HMAC covers the header, whose length says where the attribute ends. So a cut HMAC needs a new signature.
       const cut = Buffer.from(long.subarray(0, 24 + length))
       cut.writeUInt16BE(4 + length, 2)
       cut.writeUInt16BE(length, 22)
@@ -129,11 +129,11 @@ describe('seals', () => {
     expect(verifyIntegritySha256(Buffer.from(CUT_SHORT, 'hex'), key)).toBe('valid')
   })
 
-  it('[ST21] bytes that are no message have no valid seal', () => {
+  it('[STUN21] bytes that are not a message never verify', () => {
     expect(verifyIntegrity(Buffer.alloc(3), Buffer.from('k'))).toBe('invalid')
     expect(verifyFingerprint(Buffer.alloc(100))).toBe('invalid')
   })
 })
 
-/** `printf '000100142112a442000000000000000000000000' | xxd -r -p | openssl dgst -sha256 -hmac key`, cut to 16 bytes. */
+/** `printf '000100142112a442000000000000000000000000' | xxd -r -p | openssl dgst -sha256 -hmac key`, truncated to 16 bytes. */
 const CUT_SHORT = '000100142112a442000000000000000000000000001c00102f77ffc9e0dd536467f62ed422506586'

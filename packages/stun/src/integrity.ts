@@ -1,22 +1,22 @@
-// MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 14.5 to 14.7): seal and verify.
+// Adds and verifies MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 §14.5 to §14.7).
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { ATTRIBUTE, HMAC_SHA1_BYTES, HMAC_SHA256_MAX_BYTES, isSha256Length } from './attributes.js'
-import { HEADER_BYTES, headerFault, walk } from './message.js'
+import { HEADER_BYTES, headerFault, visitAttributes } from './message.js'
 
-/** RFC 8489 14.7. */
+/** RFC 8489 §14.7. */
 const FINGERPRINT_XOR = 0x5354554e
 const ATTRIBUTE_HEADER_BYTES = 4
 
-/** What a check of an integrity or fingerprint attribute says. */
+/** The result of checking an integrity or fingerprint attribute. */
 export type Verdict = 'absent' | 'valid' | 'invalid'
 
-/** RFC 8489 9.1.1: the short-term key is the password, which the caller has prepared (OpaqueString). */
+/** The short-term key is the password (RFC 8489 §9.1.1). The caller has prepared it with OpaqueString. */
 export function shortTermKey(password: string): Buffer {
   return Buffer.from(password, 'utf8')
 }
 
-/** RFC 8489 18.5.1: the long-term key of MESSAGE-INTEGRITY. The caller has prepared the three texts. */
+/** The long-term key of MESSAGE-INTEGRITY (RFC 8489 §18.5.1). The caller has prepared the three texts. */
 export function longTermKey(
   username: string,
   realm: string,
@@ -34,7 +34,7 @@ export interface Seals {
   readonly fingerprint?: boolean
 }
 
-/** An encoded message with integrity and fingerprint attributes appended, in the order of RFC 8489 14. */
+/** Appends integrity and fingerprint attributes to an encoded message, in the order of RFC 8489 §14. */
 export function seal(message: Buffer, seals: Seals): Buffer {
   let bytes = message
   if (seals.key !== undefined) {
@@ -52,7 +52,7 @@ export function seal(message: Buffer, seals: Seals): Buffer {
   return bytes
 }
 
-/** Lengthens the message first: every one of these sums covers a header whose length includes its attribute. */
+/** Lengthens the message first, because each sum covers a header whose length includes the sum's own attribute. */
 function append(
   message: Buffer,
   type: number,
@@ -83,7 +83,7 @@ function fingerprint(head: Buffer, body: Buffer): number {
   return (crc32(body, crc32(head)) ^ FINGERPRINT_XOR) >>> 0
 }
 
-/** Checks MESSAGE-INTEGRITY (RFC 8489 14.5) with the key, in constant time. */
+/** Checks MESSAGE-INTEGRITY (RFC 8489 §14.5) with the key, in constant time. */
 export function verifyIntegrity(bytes: Buffer, key: Uint8Array): Verdict {
   return verify(
     bytes,
@@ -93,12 +93,12 @@ export function verifyIntegrity(bytes: Buffer, key: Uint8Array): Verdict {
   )
 }
 
-/** Checks MESSAGE-INTEGRITY-SHA256 (RFC 8489 14.6), whole or cut short, with the key, in constant time. */
+/** Checks MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.6), whole or truncated, with the key, in constant time. */
 export function verifyIntegritySha256(bytes: Buffer, key: Uint8Array): Verdict {
   return verify(bytes, ATTRIBUTE.messageIntegritySha256, hmacOf('sha256', key), isSha256Length)
 }
 
-/** Checks FINGERPRINT (RFC 8489 14.7). */
+/** Checks FINGERPRINT (RFC 8489 §14.7). */
 export function verifyFingerprint(bytes: Buffer): Verdict {
   return verify(bytes, ATTRIBUTE.fingerprint, crcBytes, (length) => length === 4)
 }
@@ -111,7 +111,7 @@ function verify(
 ): Verdict {
   if (headerFault(bytes) !== undefined) return 'invalid'
   let verdict: Verdict = 'absent'
-  const fault = walk(bytes, (found, value, at) => {
+  const fault = visitAttributes(bytes, (found, value, at) => {
     if (found !== type || verdict !== 'absent') return undefined
     if (!fits(value.length)) {
       verdict = 'invalid'

@@ -7,7 +7,7 @@ import { plainMessages } from './testing/arbitraries.js'
 const ID = 'b7e7a701bc34d686fa87dfae'
 const COOKIE = '2112a442'
 
-/** A Binding request with these attribute bytes and a length that is right, unless another is given. */
+/** A Binding request with these attribute bytes and the right length, unless the test gives another. */
 function request(attributes: string, length = attributes.length / 2): Buffer {
   return Buffer.from(`0001${length.toString(16).padStart(4, '0')}${COOKIE}${ID}${attributes}`, 'hex')
 }
@@ -30,7 +30,7 @@ function attribute(type: number, value: Buffer): string {
   return Buffer.concat([head, value, Buffer.alloc(-value.length & 3)]).toString('hex')
 }
 
-/** Attributes as values that compare: Buffers and Uint8Arrays of the same bytes are equal. */
+/** The message with all bytes in hexadecimal, so that a Buffer and a Uint8Array of the same bytes compare equal. */
 function plain(message: Message): unknown {
   return JSON.parse(
     JSON.stringify(message, (_, value: unknown) => {
@@ -42,7 +42,7 @@ function plain(message: Message): unknown {
 }
 
 describe('the header', () => {
-  it('[ST1] a bare Binding request is a message', () => {
+  it('[STUN1] a bare Binding request is a message', () => {
     expect(decode(request(''))).toEqual({
       ok: true,
       message: { class: 'request', method: 1, transactionId: Buffer.from(ID, 'hex'), attributes: [] },
@@ -57,9 +57,9 @@ describe('the header', () => {
     ['no cookie', Buffer.concat([request('').subarray(0, 4), Buffer.alloc(16)]), 'no-cookie'],
     ['a length over what follows', request('', 4), 'bad-length'],
     ['a length under what follows', request('80220000', 0), 'bad-length'],
-    ['a length that is no multiple of 4', request('8022', 2), 'bad-length'],
+    ['a length that is not a multiple of 4', request('8022', 2), 'bad-length'],
     ['the greatest length', request('', 0xfffc), 'bad-length'],
-  ])('[ST1] %s is refused', (_, bytes, reason) => {
+  ])('[STUN1] %s is refused', (_, bytes, reason) => {
     expect(reasonOf(bytes)).toBe(reason)
   })
 
@@ -74,7 +74,7 @@ describe('the header', () => {
     [0x0080 << 1, 'success', 0],
     [0x0200, 'request', 0x080],
     [0x0020, 'request', 0x010],
-  ])('[ST3] type %i is a %s of method %i', (type, messageClass, method) => {
+  ])('[STUN3] type %i is a %s of method %i', (type, messageClass, method) => {
     const bytes = request('')
     bytes.writeUInt16BE(type, 0)
     expect(decode(bytes)).toMatchObject({ ok: true, message: { class: messageClass, method } })
@@ -82,14 +82,14 @@ describe('the header', () => {
 })
 
 describe('attributes', () => {
-  it('[ST4] a value that overruns the message is refused; so is one that hides its overrun in padding', () => {
+  it('[STUN4] a value that overruns the message is refused, also when it overruns by less than the padding', () => {
     expect(reasonOf(request('8fff0004'))).toBe('bad-attribute')
     expect(reasonOf(request('8fff000500000000'))).toBe('bad-attribute')
     expect(reasonOf(request('8fffffff00000000'))).toBe('bad-attribute')
     expect(reasonOf(request('8fff000300000000'))).toBe('ok')
   })
 
-  it('[ST4] padding is written as zeros and read as anything', () => {
+  it('[STUN4] padding is written as zeros, and any padding is accepted', () => {
     const message: Message = {
       class: 'request',
       method: 1,
@@ -100,7 +100,7 @@ describe('attributes', () => {
     expect(attributesOf(request('8022000161202020'))).toEqual([{ kind: 'software', text: 'a' }])
   })
 
-  it('[ST10] XOR-MAPPED-ADDRESS of both families, by hand', () => {
+  it('[STUN10] XOR-MAPPED-ADDRESS of both families, by hand', () => {
     const ipv4 = attributesOf(request('002000080001a147e112a643'))
     expect(ipv4).toEqual([
       { kind: 'xor-mapped-address', address: { family: 'IPv4', address: '192.0.2.1', port: 32_853 } },
@@ -118,46 +118,46 @@ describe('attributes', () => {
   })
 
   it.each([
-    ['[ST10] IPv4 with 16 bytes', 0x0020, Buffer.from([0, 1, ...Buffer.alloc(18)])],
-    ['[ST10] IPv6 with 4 bytes', 0x0020, Buffer.from([0, 2, 0, 0, 1, 2, 3, 4])],
-    ['[ST10] family 3', 0x0001, Buffer.from([0, 3, ...Buffer.alloc(18)])],
-    ['[ST10] no address', 0x8023, Buffer.from([0, 1, 0])],
-    ['[ST12] a user name of 509 bytes', 0x0006, Buffer.alloc(509, 'a')],
-    ['[ST12] a user name that is no UTF-8', 0x0006, Buffer.from([0xff])],
-    ['[ST12] a surrogate in a realm', 0x0014, Buffer.from([0xed, 0xa0, 0x80])],
-    ['[ST12] a nonce of 764 bytes', 0x0015, Buffer.alloc(764, 'a')],
-    ['[ST12] software of 764 bytes', 0x8022, Buffer.alloc(764, 'a')],
-    ['[ST13] an error code of 2 bytes', 0x0009, Buffer.from([4, 0])],
-    ['[ST13] error 200', 0x0009, Buffer.from([0, 0, 2, 0])],
-    ['[ST13] error 700', 0x0009, Buffer.from([0, 0, 7, 0])],
-    ['[ST13] error 4 and 100', 0x0009, Buffer.from([0, 0, 4, 100])],
-    ['[ST13] a reason that is no UTF-8', 0x0009, Buffer.from([0, 0, 4, 0, 0xc0, 0x80])],
+    ['[STUN10] IPv4 with 16 bytes', 0x0020, Buffer.from([0, 1, ...Buffer.alloc(18)])],
+    ['[STUN10] IPv6 with 4 bytes', 0x0020, Buffer.from([0, 2, 0, 0, 1, 2, 3, 4])],
+    ['[STUN10] family 3', 0x0001, Buffer.from([0, 3, ...Buffer.alloc(18)])],
+    ['[STUN10] no address', 0x8023, Buffer.from([0, 1, 0])],
+    ['[STUN12] a user name of 509 bytes', 0x0006, Buffer.alloc(509, 'a')],
+    ['[STUN12] a user name that is not UTF-8', 0x0006, Buffer.from([0xff])],
+    ['[STUN12] a surrogate in a realm', 0x0014, Buffer.from([0xed, 0xa0, 0x80])],
+    ['[STUN12] a nonce of 764 bytes', 0x0015, Buffer.alloc(764, 'a')],
+    ['[STUN12] software of 764 bytes', 0x8022, Buffer.alloc(764, 'a')],
+    ['[STUN13] an error code of 2 bytes', 0x0009, Buffer.from([4, 0])],
+    ['[STUN13] error 200', 0x0009, Buffer.from([0, 0, 2, 0])],
+    ['[STUN13] error 700', 0x0009, Buffer.from([0, 0, 7, 0])],
+    ['[STUN13] error 4 and 100', 0x0009, Buffer.from([0, 0, 4, 100])],
+    ['[STUN13] a reason that is not UTF-8', 0x0009, Buffer.from([0, 0, 4, 0, 0xc0, 0x80])],
     [
-      '[ST13] a reason of 764 bytes',
+      '[STUN13] a reason of 764 bytes',
       0x0009,
       Buffer.concat([Buffer.from([0, 0, 4, 0]), Buffer.alloc(764, 'a')]),
     ],
-    ['[ST14] one and a half types', 0x000a, Buffer.from([0, 1, 2])],
-    ['[ST21] an HMAC-SHA1 of 16 bytes', 0x0008, Buffer.alloc(16)],
-    ['[ST21] an HMAC-SHA256 of 12 bytes', 0x001c, Buffer.alloc(12)],
-    ['[ST21] an HMAC-SHA256 of 36 bytes', 0x001c, Buffer.alloc(36)],
-    ['[ST21] an HMAC-SHA256 of 17 bytes', 0x001c, Buffer.alloc(17)],
-    ['[ST22] a fingerprint of 8 bytes', 0x8028, Buffer.alloc(8)],
+    ['[STUN14] one and a half types', 0x000a, Buffer.from([0, 1, 2])],
+    ['[STUN21] an HMAC-SHA1 of 16 bytes', 0x0008, Buffer.alloc(16)],
+    ['[STUN21] an HMAC-SHA256 of 12 bytes', 0x001c, Buffer.alloc(12)],
+    ['[STUN21] an HMAC-SHA256 of 36 bytes', 0x001c, Buffer.alloc(36)],
+    ['[STUN21] an HMAC-SHA256 of 17 bytes', 0x001c, Buffer.alloc(17)],
+    ['[STUN22] a fingerprint of 8 bytes', 0x8028, Buffer.alloc(8)],
   ])('%s is refused', (_, type, value) => {
     expect(reasonOf(request(attribute(type, value)))).toBe('bad-attribute')
   })
 
   it.each([
-    ['[ST12] a user name of 508 bytes', 0x0006, Buffer.alloc(508, 'a')],
-    ['[ST12] a realm of 763 bytes', 0x0014, Buffer.alloc(763, 'a')],
-    ['[ST13] error 699', 0x0009, Buffer.from([0, 0, 6, 99])],
-    ['[ST14] no types', 0x000a, Buffer.alloc(0)],
-    ['[ST17] an unknown type with an empty value', 0x7fff, Buffer.alloc(0)],
-  ])('%s is taken', (_, type, value) => {
+    ['[STUN12] a user name of 508 bytes', 0x0006, Buffer.alloc(508, 'a')],
+    ['[STUN12] a realm of 763 bytes', 0x0014, Buffer.alloc(763, 'a')],
+    ['[STUN13] error 699', 0x0009, Buffer.from([0, 0, 6, 99])],
+    ['[STUN14] no types', 0x000a, Buffer.alloc(0)],
+    ['[STUN17] an unknown type with an empty value', 0x7fff, Buffer.alloc(0)],
+  ])('%s is accepted', (_, type, value) => {
     expect(reasonOf(request(attribute(type, value)))).toBe('ok')
   })
 
-  it('[ST15] what follows integrity is ignored, save what may follow', () => {
+  it('[STUN15] attributes after an integrity attribute are ignored, except the ones that may follow it', () => {
     const software = attribute(0x8022, Buffer.from('a'))
     const integrity = attribute(0x0008, Buffer.alloc(20))
     const sha256 = attribute(0x001c, Buffer.alloc(32))
@@ -177,20 +177,20 @@ describe('attributes', () => {
     expect(reasonOf(request(fingerprint + fingerprint))).toBe('after-fingerprint')
   })
 
-  it('[ST16] the first of a kind counts', () => {
+  it('[STUN16] the first of a kind counts', () => {
     const decoded = decode(request(attribute(0x8022, Buffer.from('a')) + attribute(0x8022, Buffer.from('b'))))
     expect(decoded.ok && find(decoded.message, 'software')).toEqual({ kind: 'software', text: 'a' })
     expect(decoded.ok && find(decoded.message, 'nonce')).toBeUndefined()
   })
 
-  it('[ST17] an unknown type keeps its bytes', () => {
+  it('[STUN17] an unknown type keeps its bytes', () => {
     const [found] = attributesOf(request(attribute(0x0024, Buffer.from([1, 2, 3]))))
     expect(found).toEqual({ kind: 'unknown', type: 0x0024, value: Buffer.from([1, 2, 3]) })
   })
 })
 
 describe('round trips', () => {
-  it('[ST5] what was encoded decodes to the same message', () => {
+  it('[STUN5] an encoded message decodes to the same message', () => {
     fc.assert(
       fc.property(plainMessages, (message) => {
         const bytes = encode(message)
@@ -217,7 +217,7 @@ describe('round trips', () => {
     ['65,536 bytes', { attributes: [{ kind: 'unknown', type: 0x8fff, value: Buffer.alloc(65_532) }] }],
     ['half an HMAC', { attributes: [{ kind: 'message-integrity', hmac: Buffer.alloc(10) }] }],
     ['half an HMAC-SHA256', { attributes: [{ kind: 'message-integrity-sha256', hmac: Buffer.alloc(10) }] }],
-  ])('[ST5] %s cannot be encoded, and says so', (_, part) => {
+  ])('[STUN5] encoding %s throws a RangeError', (_, part) => {
     const message: Message = { class: 'request', method: 1, transactionId: Buffer.alloc(12), attributes: [] }
     expect(() => encode({ ...message, ...part })).toThrow(RangeError)
   })

@@ -1,4 +1,4 @@
-// STUN messages (RFC 8489 5 and 14): decode and encode. Decoding is total: it returns, whatever the bytes.
+// Decodes and encodes STUN messages (RFC 8489 §5 and §14). Decoding returns for any bytes and never throws.
 import {
   type Attribute,
   ATTRIBUTE,
@@ -8,19 +8,19 @@ import {
   typeOf,
 } from './attributes.js'
 
-/** RFC 8489 5: type, length, cookie, transaction id. */
+/** Type, length, cookie and transaction id (RFC 8489 §5). */
 export const HEADER_BYTES = 20
 export const TRANSACTION_ID_BYTES = 12
 const ATTRIBUTE_HEADER_BYTES = 4
 
-/** RFC 8489 3: the one method of the base protocol. */
+/** The only method of the base protocol (RFC 8489 §3). */
 export const BINDING = 0x001
-/** RFC 8489 5: method 0x001 with the class bits of each class. */
+/** Method 0x001 with the class bits of a request and of a success (RFC 8489 §5). */
 export const BINDING_REQUEST = 0x0001
 export const BINDING_SUCCESS = 0x0101
 
 export type MessageClass = 'request' | 'indication' | 'success' | 'error'
-/** By the two class bits C1 and C0 (RFC 8489 5). */
+/** Indexed by the two class bits C1 and C0 (RFC 8489 §5). */
 const CLASSES = ['request', 'indication', 'success', 'error'] as const
 
 export interface Message {
@@ -29,24 +29,24 @@ export interface Message {
   readonly method: number
   /** 12 bytes. */
   readonly transactionId: Uint8Array
-  /** In their order. What follows an integrity attribute and may not be trusted is left out. */
+  /** In the order of the message, without the attributes that an integrity attribute does not cover [STUN15]. */
   readonly attributes: readonly Attribute[]
 }
 
-/** Why bytes are no STUN message. */
+/** Why bytes are not a STUN message. */
 export type Malformed =
   | 'too-short' // less than a header
-  | 'not-stun' // the top two bits are not 00 (RFC 8489 5)
+  | 'not-stun' // the top two bits are not 00 (RFC 8489 §5)
   | 'no-cookie' // another protocol, or classic STUN (RFC 3489)
-  | 'bad-length' // the length is no multiple of 4, or is not the length of what follows
+  | 'bad-length' // the length is not a multiple of 4, or not the length of what follows the header
   | 'bad-attribute' // an attribute overruns the message, or its value does not fit its type
-  | 'after-fingerprint' // FINGERPRINT is not the last attribute (RFC 8489 14.7)
+  | 'after-fingerprint' // FINGERPRINT is not the last attribute (RFC 8489 §14.7)
 
 export type Decoded =
   | { readonly ok: true; readonly message: Message }
   | { readonly ok: false; readonly reason: Malformed }
 
-/** Checks the 20 bytes of the header against RFC 8489 5; undefined when they are good. */
+/** Checks the 20 bytes of the header against RFC 8489 §5. Undefined if they are right. */
 export function headerFault(bytes: Buffer): Malformed | undefined {
   if (bytes.length < HEADER_BYTES) return 'too-short'
   if (bytes.readUInt8(0) > 0x3f) return 'not-stun'
@@ -56,8 +56,8 @@ export function headerFault(bytes: Buffer): Malformed | undefined {
 }
 
 /**
- * One whole message, as a datagram or a frame carries it. Values of the result are views of `bytes`,
- * which the caller leaves unchanged. Integrity and fingerprint are decoded, not verified: see integrity.ts.
+ * Decodes one whole message, from a datagram or a frame. Values of the result are views of `bytes`, which the
+ * caller must leave unchanged. Integrity and fingerprint are decoded but not verified: integrity.ts does that.
  */
 export function decode(bytes: Buffer): Decoded {
   const fault = headerFault(bytes)
@@ -65,7 +65,7 @@ export function decode(bytes: Buffer): Decoded {
   const type = bytes.readUInt16BE(0)
   const transactionId = bytes.subarray(8, HEADER_BYTES)
   const attributes: Attribute[] = []
-  const stopped = walk(bytes, (attributeType, value) => {
+  const stopped = visitAttributes(bytes, (attributeType, value) => {
     const attribute = decodeAttribute(attributeType, value, transactionId)
     if (attribute === undefined) return 'bad-attribute'
     attributes.push(attribute)
@@ -81,11 +81,11 @@ export function decode(bytes: Buffer): Decoded {
 }
 
 /**
- * Visits the attributes of a message with a good header, each with its type, its value without padding,
- * and where the attribute begins. An attribute that RFC 8489 14.5 and 14.6 tell a receiver to ignore,
- * for it follows an integrity attribute and is not covered by it, is passed over. Stops at what the visit returns.
+ * Calls `visit` for each attribute of a message with a valid header: its type, its value without padding, and where
+ * it begins. Skips an attribute that follows an integrity attribute and is not covered by it, as RFC 8489 §14.5 and
+ * §14.6 say. Stops when `visit` returns a fault, and returns that fault.
  */
-export function walk(
+export function visitAttributes(
   bytes: Buffer,
   visit: (type: number, value: Buffer, at: number) => Malformed | undefined,
 ): Malformed | undefined {
@@ -93,7 +93,7 @@ export function walk(
   let at = HEADER_BYTES
   while (at < bytes.length) {
     if (sealed === ATTRIBUTE.fingerprint) return 'after-fingerprint'
-    // The length is a multiple of 4, so that an attribute's own header is always whole.
+    // The message's length is a multiple of 4, so an attribute's own header is always whole.
     const type = bytes.readUInt16BE(at)
     const start = at + ATTRIBUTE_HEADER_BYTES
     const end = start + bytes.readUInt16BE(at + 2)
@@ -103,7 +103,7 @@ export function walk(
       if (stop !== undefined) return stop
       if (isSeal(type)) sealed = type
     }
-    // RFC 8489 14: padded to a multiple of 4, with any bytes.
+    // RFC 8489 §14: padded to a multiple of 4, with any bytes.
     at = end + (-end & 3)
   }
   return undefined
@@ -123,16 +123,17 @@ function isTrusted(type: number, sealed: number | undefined): boolean {
 }
 
 /**
- * The bytes of a message. Throws RangeError for a message that RFC 8489 cannot carry, which is a mistake
- * of the caller: a wrong transaction id, an over-long text, more than 65,532 bytes of attributes.
+ * Encodes a message. Throws RangeError for a message that RFC 8489 does not allow, because that is a mistake of the
+ * caller: a wrong transaction id, a text that is too long, more than 65,532 bytes of attributes.
  */
 export function encode(message: Message): Buffer {
   if (message.transactionId.length !== TRANSACTION_ID_BYTES)
-    throw new RangeError('a transaction id has 12 bytes')
-  if (message.method < 0 || message.method > 0xfff) throw new RangeError('a method has 12 bits')
+    throw new RangeError('a transaction id must have 12 bytes')
+  if (message.method < 0 || message.method > 0xfff)
+    throw new RangeError('a method must be a number from 0 to 4095')
   const values = message.attributes.map((attribute) => encodeAttribute(attribute, message.transactionId))
   const length = values.reduce((sum, value) => sum + ATTRIBUTE_HEADER_BYTES + padded(value.length), 0)
-  if (length > 0xfffc) throw new RangeError(`${length} bytes of attributes, over 65532`)
+  if (length > 0xfffc) throw new RangeError(`the attributes have ${length} bytes, over 65532`)
   const bytes = Buffer.alloc(HEADER_BYTES + length)
   bytes.writeUInt16BE(messageType(message.class, message.method), 0)
   bytes.writeUInt16BE(length, 2)
@@ -149,7 +150,7 @@ export function encode(message: Message): Buffer {
   return bytes
 }
 
-/** RFC 8489 5: the class bits lie inside the method's, at 0x100 and 0x010. */
+/** The class bits lie between the method's bits, at 0x100 and 0x010 (RFC 8489 §5). */
 function messageType(messageClass: MessageClass, method: number): number {
   const classBits = CLASSES.indexOf(messageClass)
   return (
@@ -165,7 +166,7 @@ function padded(bytes: number): number {
   return (bytes + 3) & ~3
 }
 
-/** The first attribute of a kind: RFC 8489 14 lets a receiver ignore the later ones. */
+/** The first attribute of a kind. RFC 8489 §14 lets a receiver ignore the later ones. */
 export function find<K extends Attribute['kind']>(
   message: Message,
   kind: K,

@@ -20,7 +20,7 @@ afterEach(() => {
   for (const socket of open.splice(0)) socket.close()
 })
 
-/** A socket that answers each request as told; it keeps what it saw. */
+/** A socket that answers each request with `respond`, and keeps the requests in `seen`. */
 async function responder(
   respond: (request: Message, nth: number) => readonly Buffer[],
 ): Promise<{ port: number; seen: Message[]; socket: Socket }> {
@@ -59,7 +59,7 @@ describe('a query', () => {
     ['127.0.0.1', true, 40],
     ['::1', false, 44],
     ['::1', true, 52],
-  ])('[ST62] of our own server at %s, fingerprint %s', async (address, fingerprint, bytes) => {
+  ])('[STUN62] our own server at %s answers it, fingerprint %s', async (address, fingerprint, bytes) => {
     const { udp, close } = await loopback({}, address)
     const socket = await bound(address)
     const result = await query(udp.address().port, { socket, address, fingerprint })
@@ -72,7 +72,7 @@ describe('a query', () => {
     await close()
   })
 
-  it('[ST60] the schedule of RFC 8489', () => {
+  it('[STUN60] the waits are the ones of RFC 8489', () => {
     const waits = retransmissionWaits(500, 7, 16)
     let atMs = 0
     expect(waits.map((waitMs) => (atMs += waitMs))).toEqual([
@@ -80,7 +80,7 @@ describe('a query', () => {
     ])
   })
 
-  it('[ST60] sends again while nobody answers, and then says timeout', async () => {
+  it('[STUN60] sends again while no answer comes, and ends as timeout', async () => {
     const clock = new FakeClock()
     const { port, seen, socket } = await responder(() => [])
     const result = query(port, { clock })
@@ -98,7 +98,7 @@ describe('a query', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('[ST60] an answer to the third request is taken, and its round trip counts from there', async () => {
+  it('[STUN60] an answer to the third request counts, and the round trip is measured from that request', async () => {
     const clock = new FakeClock()
     const { port, socket } = await responder((request, nth) => (nth === 3 ? [success(request, 7)] : []))
     const result = query(port, { clock })
@@ -114,7 +114,7 @@ describe('a query', () => {
     })
   })
 
-  it('[ST61] takes no answer of another transaction, class, method or server, and no garbage', async () => {
+  it('[STUN61] ignores answers of another transaction, class, method or server, and garbage', async () => {
     const stranger = await bound()
     const socket = await bound()
     const { port } = await responder((request) => {
@@ -131,14 +131,14 @@ describe('a query', () => {
     let received = 0
     socket.on('message', () => {
       received++
-      // One of the stranger and five of the server: the query has seen them all, and goes on.
+      // One from the stranger and five from the server: the query has seen them all, and still waits.
       if (received === 6) controller.abort()
     })
     const result = await queryBinding({ socket, address: '127.0.0.1', port, signal: controller.signal })
     expect(result).toEqual({ kind: 'aborted' })
   })
 
-  it('[ST61] asks with a fingerprint, and takes only an answer that has one', async () => {
+  it('[STUN61] with a fingerprint in its request, accepts only an answer that has one', async () => {
     const { port, seen } = await responder((request) => [
       success(request, 1),
       seal(success(request, 2), { fingerprint: true }),
@@ -150,14 +150,14 @@ describe('a query', () => {
     expect(seen[0]?.attributes.map(({ kind }) => kind)).toEqual(['fingerprint'])
   })
 
-  it('[ST62] refused, with the code', async () => {
+  it('[STUN62] ends as refused, with the code of the error', async () => {
     const { port } = await responder((request) => [
       encode({ ...request, class: 'error', attributes: [{ kind: 'error-code', code: 420, reason: 'no' }] }),
     ])
     expect(await query(port)).toEqual({ kind: 'refused', code: 420, reason: 'no' })
   })
 
-  it('[ST62] refused, when a success names no address; MAPPED-ADDRESS will do', async () => {
+  it('[STUN62] ends as refused if a success names no address; MAPPED-ADDRESS is enough', async () => {
     const bare = await responder((request) => [encode({ ...request, class: 'success', attributes: [] })])
     expect(await query(bare.port)).toMatchObject({ kind: 'refused', code: 0 })
     const address = { family: 'IPv4', address: '192.0.2.1', port: 9 } as const
@@ -167,12 +167,12 @@ describe('a query', () => {
     expect(await query(old.port)).toMatchObject({ kind: 'answered', reflexive: address })
   })
 
-  it('[ST62] answered, it lets go of the signal', async () => {
+  it('[STUN62] after an answer it no longer listens to the signal', async () => {
     const { port } = await responder((request) => [success(request, 1)])
     expect(await query(port, { signal: new AbortController().signal })).toMatchObject({ kind: 'answered' })
   })
 
-  it('[ST62] aborted, before and while it waits', async () => {
+  it('[STUN62] ends as aborted, before it starts and while it waits', async () => {
     const { port, socket } = await responder(() => [])
     expect(await query(port, { signal: AbortSignal.abort() })).toEqual({ kind: 'aborted' })
     const clock = new FakeClock()
@@ -184,7 +184,7 @@ describe('a query', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('[ST62] failed: no IP address, a socket that is closed, a socket that closes, one of the wrong family', async () => {
+  it('[STUN62] ends as failed: no IP address, a socket that is closed, closes, or has the wrong family', async () => {
     const { port, socket: server } = await responder(() => [])
     expect(await query(port, { address: 'localhost' })).toMatchObject({ kind: 'failed' })
     const closed = await bindUdp('127.0.0.1', 0)

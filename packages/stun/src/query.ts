@@ -1,4 +1,4 @@
-// A Binding transaction over UDP (RFC 8489 6.2.1), for `doctor` and for tests.
+// A Binding transaction over UDP (RFC 8489 §6.2.1), for `doctor` and for tests.
 import { randomBytes } from 'node:crypto'
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { type TransportAddress, transportAddress } from './address.js'
@@ -7,25 +7,25 @@ import { seal, verifyFingerprint } from './integrity.js'
 import { type Message, BINDING, TRANSACTION_ID_BYTES, decode, encode, find } from './message.js'
 
 export interface QueryOptions {
-  /** A bound UDP socket of the server's family. It may carry other traffic: only this answer is taken. */
+  /** A bound UDP socket of the server's family. It may carry other traffic: a query takes only its own answer. */
   readonly socket: Socket
-  /** The server's IP address (names are resolved by the caller) and port. */
+  /** The server's IP address and port. The caller resolves host names. */
   readonly address: string
   readonly port: number
   readonly signal?: AbortSignal
   readonly clock?: StunClock
-  /** Milliseconds until the first retransmission; doubles each time (RFC 8489 6.2.1: RTO, 500 ms). */
+  /** Milliseconds until the first retransmission. It doubles each time (RFC 8489 §6.2.1: RTO, 500 ms). */
   readonly rtoMs?: number
-  /** Requests sent in all (RFC 8489 6.2.1: Rc, 7). */
+  /** How many requests a query sends at most (RFC 8489 §6.2.1: Rc, 7). */
   readonly attempts?: number
-  /** How many RTO to wait after the last (RFC 8489 6.2.1: Rm, 16). */
+  /** How many RTOs a query waits after its last request (RFC 8489 §6.2.1: Rm, 16). */
   readonly lastWaitRtos?: number
-  /** Ask with FINGERPRINT, and take only an answer whose fingerprint is right. */
+  /** Send the request with FINGERPRINT, and accept only an answer whose fingerprint is right. */
   readonly fingerprint?: boolean
 }
 
 export type QueryResult =
-  /** `reflexive` is how the server sees the socket; `roundTripMs` counts from the latest request. */
+  /** `reflexive` is the socket's address as the server sees it. `roundTripMs` counts from the latest request. */
   | {
       readonly kind: 'answered'
       readonly reflexive: TransportAddress
@@ -33,7 +33,7 @@ export type QueryResult =
       readonly attempts: number
       readonly bytes: number
     }
-  /** The server answered with an error, or without an address: `code` is then 0. */
+  /** The server answered with an error, or without an address; `code` is 0 if it named none. */
   | { readonly kind: 'refused'; readonly code: number; readonly reason: string }
   | { readonly kind: 'timeout'; readonly attempts: number }
   | { readonly kind: 'aborted' }
@@ -42,17 +42,17 @@ export type QueryResult =
 
 export const QUERY_DEFAULTS = { rtoMs: 500, attempts: 7, lastWaitRtos: 16 } as const
 
-/** Milliseconds between one request and the next, and after the last: 39.5 s in all with the defaults. */
+/** Milliseconds to wait after each request, the last one included: 39.5 s in all with the defaults. */
 export function retransmissionWaits(rtoMs: number, attempts: number, lastWaitRtos: number): number[] {
   const waits = Array.from({ length: Math.max(0, attempts - 1) }, (_, index) => rtoMs * 2 ** index)
   return [...waits, rtoMs * lastWaitRtos]
 }
 
-/** Asks a STUN server for the socket's reflexive address. Resolves in exactly one way; leaves no listener or timer. */
+/** Asks a STUN server for the socket's reflexive address. Never rejects, and leaves no listener and no timer. */
 export function queryBinding(options: QueryOptions): Promise<QueryResult> {
   const server = transportAddress(options.address, options.port)
   if (server === undefined) {
-    const error = new RangeError(`not an IP address and port: ${options.address} ${options.port}`)
+    const error = new RangeError(`${options.address} with port ${options.port} is not an IP address and port`)
     return Promise.resolve({ kind: 'failed', error })
   }
   if (options.signal?.aborted === true) return Promise.resolve({ kind: 'aborted' })
@@ -100,7 +100,7 @@ function transact(
         if (error !== null) fail(error)
       })
     } catch (error) {
-      // A socket that is closed already throws, where any other failure calls back.
+      // A socket that is already closed throws. Any other failure arrives in the callback.
       fail(error instanceof Error ? error : new Error(String(error)))
     }
   }
@@ -110,7 +110,7 @@ function transact(
   send()
 }
 
-/** The options that were given, so that one given as undefined does not hide a default. */
+/** Leaves out options that are undefined, so that they do not replace a default. */
 function defined(options: QueryOptions): { rtoMs?: number; attempts?: number; lastWaitRtos?: number } {
   return {
     ...(options.rtoMs === undefined ? {} : { rtoMs: options.rtoMs }),
@@ -119,7 +119,7 @@ function defined(options: QueryOptions): { rtoMs?: number; attempts?: number; la
   }
 }
 
-/** The message when it is the answer to this transaction and comes from the server that was asked. */
+/** The message, if it answers this transaction and comes from the server that was asked. */
 function answerTo(
   transactionId: Buffer,
   server: TransportAddress,
@@ -145,7 +145,7 @@ function outcome(
     const error = find(message, 'error-code')
     return { kind: 'refused', code: error?.code ?? 0, reason: error?.reason ?? '' }
   }
-  // RFC 8489 6.3.3 with 14.1: an older server may answer with MAPPED-ADDRESS alone.
+  // RFC 8489 §6.3.3 and §14.1: an older server may answer with MAPPED-ADDRESS alone.
   const address = find(message, 'xor-mapped-address') ?? find(message, 'mapped-address')
   if (address === undefined) return { kind: 'refused', code: 0, reason: 'no address in the answer' }
   return { kind: 'answered', reflexive: address.address, ...seen }

@@ -15,7 +15,7 @@ class Sources {
     return this.#rates.take(this.#ip, readSource(address, this.#ip), nowMs)
   }
 
-  /** How many of `tries` at one moment are let through. */
+  /** How many of `tries` at one moment succeed. */
   takeMany(address: string, nowMs: number, tries: number): number {
     let taken = 0
     for (let i = 0; i < tries; i++) if (this.take(address, nowMs)) taken++
@@ -24,7 +24,7 @@ class Sources {
 }
 
 describe('the rate of a source', () => {
-  it('[ST40] a burst, and then what the time brings', () => {
+  it('[STUN40] a source gets a burst, and then one token for each interval', () => {
     const sources = new Sources(50, 200)
     expect(sources.takeMany('192.0.2.1', 0, 1_000)).toBe(200)
     expect(sources.takeMany('192.0.2.1', 19, 10)).toBe(0)
@@ -37,11 +37,11 @@ describe('the rate of a source', () => {
     [28, 29],
     [14, 57],
     [73, 3],
-  ])('[ST40] a burst is whole where its sum rounds: %d a second at %d ms', (perSecond, nowMs) => {
+  ])('[STUN40] rounding takes no token from a burst: %d a second at %d ms', (perSecond, nowMs) => {
     expect(new Sources(perSecond, 2).takeMany('192.0.2.1', nowMs, 10)).toBe(2)
   })
 
-  it('[ST40] whatever the times of its requests, never more than burst + time × rate', () => {
+  it('[STUN40] a source never gets more than burst + time × rate, whenever its requests come', () => {
     const gaps = fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 300 })
     fc.assert(
       fc.property(
@@ -55,7 +55,7 @@ describe('the rate of a source', () => {
           for (const gapMs of gapsMs) {
             nowMs += gapMs
             if (sources.take('192.0.2.1', nowMs)) taken++
-            // A microsecond for the rounding of the sums, here and there.
+            // A microsecond of tolerance for the rounding of sums, here and in the code.
             expect(taken).toBeLessThanOrEqual(burst + ((nowMs + 0.001) / 1000) * rate)
           }
           if (gapsMs.length <= burst) expect(taken).toBe(gapsMs.length)
@@ -64,18 +64,18 @@ describe('the rate of a source', () => {
     )
   })
 
-  it('[ST41] a hundred floods do not slow ten thousand others', () => {
+  it('[STUN41] a hundred floods do not slow ten thousand others', () => {
     const sources = new Sources(50, 200)
     for (let i = 0; i < 100; i++) sources.takeMany(`10.0.0.${i}`, 0, 1_000)
     let slowed = 0
     for (let i = 0; i < 10_000; i++) {
       if (!sources.take(`192.168.${i >> 8}.${i & 255}`, 0)) slowed++
     }
-    // 1 in 100,000 by chance; a table of one row would slow 30.
+    // By chance 1 in 100,000 is slowed down. A table of one row would slow down 30.
     expect(slowed).toBeLessThan(5)
   })
 
-  it('[ST42] a /64 is one source, another /64 is another', () => {
+  it('[STUN42] a /64 is one source, another /64 is another', () => {
     const sources = new Sources(1, 2)
     expect(sources.take('2001:db8:1:2::1', 0)).toBe(true)
     expect(sources.take('2001:db8:1:2:ffff::2', 0)).toBe(true)
@@ -83,14 +83,14 @@ describe('the rate of a source', () => {
     expect(sources.take('2001:db8:1:3::1', 0)).toBe(true)
   })
 
-  it('[ST42] an IPv4 address is the same source when it comes mapped, and not the prefix of its bytes', () => {
+  it('[STUN42] an IPv4 address and its mapped form are one source, and an IPv6 prefix of the same bytes is another', () => {
     const sources = new Sources(1, 1)
     expect(sources.take('::ffff:32.1.13.184', 0)).toBe(true)
     expect(sources.take('32.1.13.184', 0)).toBe(false)
     expect(sources.take('2001:db8::', 0)).toBe(true)
   })
 
-  it('[ST43] a flood of spoofed sources gives no source a fresh bucket', () => {
+  it('[STUN43] a flood of spoofed sources gives no source a fresh bucket', () => {
     const sources = new Sources(1, 1)
     expect(sources.take('192.0.2.1', 0)).toBe(true)
     for (let i = 0; i < 200_000; i++) sources.take(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 0)

@@ -1,38 +1,38 @@
-// How often one source is answered: a token bucket per source, in a fixed amount of memory.
+// Limits how often the server answers one source: a token bucket per source, in a fixed amount of memory.
 import { randomBytes } from 'node:crypto'
 import { IPV4_BYTES } from './address.js'
 
 export interface Rate {
-  /** Tokens a second and source, in the long run. */
+  /** How many answers a source gets each second, in the long run. */
   readonly perSecond: number
-  /** Tokens that a source which was silent may spend at once. */
+  /** How many answers a source that was silent may get at once. */
   readonly burst: number
 }
 
 /**
- * A burst of tokens is a sum, and its last one is due to within the rounding of sums: at 28 a second, two at 29 ms.
- * Far above what rounds away in a year of uptime, and far below what a token takes.
+ * A burst is a sum of intervals. Without this tolerance, rounding would refuse the last token of a burst, for example
+ * of two at 28 a second at 29 ms. It is far above the rounding error of a year of uptime, and far below one interval.
  */
 const ROUNDING_MS = 0.001
 
-/** Slots in each of the two rows. 2 × 32,768 × 8 bytes = 512 KiB for ever, however many sources there are. */
+/** Slots in each of the two rows: 2 × 32,768 × 8 bytes = 512 KiB, however many sources there are. */
 const SLOTS = 32_768
 
 /**
  * Token buckets for any number of sources in two rows of fixed size.
  *
- * A bucket is kept as the time at which it will be full again (GCRA, ITU-T I.371), one number. A source
- * has one slot in each row, by two hashes with a secret salt; the emptier of the two counts, and a spent
- * token moves both up to the same mark. So a source never gets more than its rate, whatever others do
- * (a table that forgets old sources would give a spoofing flood a fresh bucket each time), and is slowed
- * by others only when both of its slots are taken by busy ones: with 100 flooding sources about 1 in 100,000.
+ * A bucket is one number: the time at which it will be full again (GCRA, ITU-T I.371). A source has one slot in each
+ * row, chosen by two hashes with a secret salt. The slot with the earlier time counts, and a spent token sets both
+ * slots to at least the new time. So a source never gets more than its rate, whatever others do. (A table that
+ * forgets old sources would give a flood of spoofed sources a fresh bucket each time.) Others slow a source down only
+ * if flooding sources share both of its slots: with 100 of them, that happens to about 1 source in 100,000.
  *
- * A source is an IPv4 address or the /64 prefix of an IPv6 address, which is what one subscriber has.
+ * A source is an IPv4 address or the /64 prefix of an IPv6 address, because one subscriber has a whole /64.
  */
 export class SourceRates {
   readonly #intervalMs: number
   readonly #toleranceMs: number
-  /** Monotonic milliseconds at which a slot's bucket is full again. */
+  /** The monotonic time, in milliseconds, at which a slot's bucket is full again. */
   readonly #first = new Float64Array(SLOTS).fill(-Infinity)
   readonly #second = new Float64Array(SLOTS).fill(-Infinity)
   readonly #salt = new Uint32Array(4)
@@ -44,10 +44,10 @@ export class SourceRates {
     for (let i = 0; i < 4; i++) this.#salt[i] = random.readUInt32LE(4 * i)
   }
 
-  /** Takes a token of the source whose address is the first 4 or 16 bytes of `ip`; false when it has none. */
+  /** Takes a token of the source whose address is the first 4 or 16 bytes of `ip`. False if it has none left. */
   take(ip: Uint8Array, length: number, nowMs: number): boolean {
     const high = word(ip, 0)
-    // No IPv4 address has the hash of an IPv6 prefix by construction: the second word tells them apart.
+    // The second word keeps an IPv4 address and an IPv6 prefix with the same first word apart.
     const low = length === IPV4_BYTES ? length : word(ip, 4)
     const a = this.#slot(high, low, 0)
     const b = this.#slot(high, low, 2)
@@ -75,7 +75,7 @@ function word(bytes: Uint8Array, at: number): number {
   )
 }
 
-/** The 32-bit finalizer of MurmurHash3: every bit of the input reaches every bit of the result. */
+/** The 32-bit finalizer of MurmurHash3: every input bit affects every bit of the result. */
 function mix(value: number): number {
   let hash = value
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)

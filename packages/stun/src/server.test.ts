@@ -20,7 +20,7 @@ describe('the server over UDP', () => {
   it.each([
     ['IPv4', '127.0.0.1', 32],
     ['IPv6', '::1', 44],
-  ])('[ST30] [ST35] %s: the address and port of the socket', async (family, address, bytes) => {
+  ])('[STUN30] [STUN35] %s: a client learns its address and port', async (family, address, bytes) => {
     const { answersTo, client, server } = await opened({}, address)
     const socket = await client()
     const [answer, ...more] = await answersTo(socket, bindingRequest())
@@ -30,7 +30,7 @@ describe('the server over UDP', () => {
     expect(server.counters).toMatchObject({ requests: 2, answered: 2, bytesIn: 40, bytesOut: 2 * bytes })
   })
 
-  it('[ST11] [ST42] an IPv4 client of a dual-stack socket gets its IPv4 address', async () => {
+  it('[STUN11] [STUN42] an IPv4 client of a dual-stack socket gets its IPv4 address', async () => {
     const dual = createSocket({ type: 'udp6' })
     const listening = once(dual, 'listening')
     dual.bind({ port: 0, address: '::' })
@@ -52,7 +52,7 @@ describe('the server over UDP', () => {
     dual.close()
   })
 
-  it('[ST31] [ST39] silence, and each drop counted by its reason', async () => {
+  it('[STUN31] [STUN39] the server is silent, and counts each drop by its reason', async () => {
     const { answersTo, client, server } = await opened()
     const indication = bindingRequest()
     indication.writeUInt16BE(0x0011, 0)
@@ -89,7 +89,7 @@ describe('the server over UDP', () => {
   it.each([
     ['port 0', '127.0.0.1', 0],
     ['no IP address', 'localhost', 4_000],
-  ])('[ST31] [ST39] silence to a source with %s', async (_, address, port) => {
+  ])('[STUN31] [STUN39] silence to a source with %s', async (_, address, port) => {
     const { server, udp } = await opened()
     udp.emit('message', bindingRequest(), { address, port, family: 'IPv4', size: 20 })
     expect(server.counters).toMatchObject({
@@ -100,7 +100,7 @@ describe('the server over UDP', () => {
     })
   })
 
-  it('[ST32] [ST39] 420, and counted as refused', async () => {
+  it('[STUN32] [STUN39] an answer with error 420 counts as refused', async () => {
     const { answersTo, client, server } = await opened()
     const request = bindingRequest([{ kind: 'unknown', type: 0x0003, value: Buffer.alloc(4) }])
     const [answer] = await answersTo(await client(), request)
@@ -109,9 +109,9 @@ describe('the server over UDP', () => {
     expect(server.counters).toMatchObject({ refused: 1, answered: 1 })
   })
 
-  it('[ST36] a request that bears the address of the server itself is answered once, and that is all', async () => {
+  it('[STUN36] a request from the spoofed address of the server itself is answered once, and no loop follows', async () => {
     const { answersTo, client, server, udp } = await opened()
-    // What a spoofed source looks like to the server: it sends to itself.
+    // The server sends to itself: a spoofed request with the server's address looks the same.
     udp.send(bindingRequest(), udp.address().port, '127.0.0.1')
     const socket = await client()
     while (server.counters.dropped['not-binding-request'] === 0) await answersTo(socket)
@@ -119,7 +119,7 @@ describe('the server over UDP', () => {
     expect(server.counters.dropped['not-binding-request']).toBe(1)
   })
 
-  it('[ST40] [ST41] a flood from one source is met with silence, and does not slow another', async () => {
+  it('[STUN40] [STUN41] the server is silent to a flood from one source, and answers another', async () => {
     const clock = new FakeClock()
     const { client, server, udp } = await opened({ rate: { perSecond: 10, burst: 5 }, clock })
     const flooder = await client('127.0.0.1')
@@ -144,14 +144,14 @@ describe('the server over UDP', () => {
     expect(answers).toBe(7)
   })
 
-  it('[ST40] garbage costs a source no token', async () => {
+  it('[STUN40] garbage costs a source no token', async () => {
     const clock = new FakeClock()
     const { client, answersTo } = await opened({ rate: { perSecond: 1, burst: 1 }, clock })
     const socket = await client()
     expect(await answersTo(socket, ...Array.from({ length: 50 }, () => Buffer.from('garbage')))).toEqual([])
   })
 
-  it('[ST38] stop leaves the sockets open, with the listeners that they came with, and answers no more', async () => {
+  it('[STUN38] stop leaves the sockets open, with the listeners that they had before, and no request is answered', async () => {
     const { client, server, udp, answersTo } = await opened()
     const socket = await client()
     await answersTo(socket)
@@ -167,7 +167,7 @@ describe('the server over UDP', () => {
     await server.stop()
   })
 
-  it('[ST38] an error of a socket is told and counted, and the server goes on', async () => {
+  it('[STUN38] an error of a socket is reported and counted, and the server goes on', async () => {
     const errors: string[] = []
     const { client, server, udp, answersTo } = await opened({
       onError: (error, { stage }) => errors.push(`${stage}: ${error.message}`),
@@ -178,7 +178,7 @@ describe('the server over UDP', () => {
     expect(await answersTo(await client())).toEqual([])
   })
 
-  it('[ST56] an error of a socket that nobody listens to ends nothing: before the start, after the stop', async () => {
+  it('[STUN56] a socket error before the start or after the stop does not end the process', async () => {
     const udp = await bindUdp('127.0.0.1', 0)
     const server = createStunServer({ udp: [udp] })
     expect(() => udp.emit('error', new Error('recvmsg EIO'))).not.toThrow()
@@ -194,7 +194,7 @@ describe('the server over UDP', () => {
     expect(() => server.start()).toThrow('has been started')
   })
 
-  it('bindUdp and its neighbour: a port in use is told', async () => {
+  it('bindUdp rejects with EADDRINUSE if the port is in use', async () => {
     const { udp } = await opened()
     await expect(bindUdp('127.0.0.1', udp.address().port)).rejects.toMatchObject({ code: 'EADDRINUSE' })
   })

@@ -1,4 +1,4 @@
-// A Binding server over sockets that it is given. Answers small, few, and only to what is a strict request.
+// A Binding server over the caller's sockets. Its answers are small, limited in rate, and only to valid requests.
 import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram'
 import type { Server as TcpServer, Socket as TcpSocket } from 'node:net'
 import { IPV6_BYTES, readSource } from './address.js'
@@ -11,26 +11,26 @@ import { type TcpLimits, Connections } from './tcp.js'
 
 export interface StunServerOptions {
   /**
-   * Bound UDP sockets, IPv4, IPv6 or dual-stack; `bindUdp` makes one. Opened and closed by the caller. A socket of
-   * another making needs an `error` listener for the time before the start and after the stop.
+   * Bound UDP sockets: IPv4, IPv6 or dual-stack. The caller opens and closes them; `bindUdp` opens one. A socket
+   * that was opened in another way needs an `error` listener for the time before the start and after the stop.
    */
   readonly udp?: readonly UdpSocket[]
-  /** Listening TCP servers; `listenTcp` makes one. Opened and closed by the caller. */
+  /** Listening TCP servers. The caller opens and closes them; `listenTcp` opens one. */
   readonly tcp?: readonly TcpServer[]
-  /** Answers to one source (an IPv4 address, an IPv6 /64). `unlimited` is for measuring. */
+  /** How many answers one source (an IPv4 address or an IPv6 /64) gets. `unlimited` is for measurements. */
   readonly rate?: Rate | 'unlimited'
   readonly tcpLimits?: Partial<TcpLimits>
   readonly clock?: StunClock
-  /** Every background failure. The server goes on after each. Also counted in `counters.errors`. */
+  /** Called with every background failure. The server goes on after each, and counts it in `counters.errors`. */
   readonly onError?: (error: Error, at: { readonly stage: StunStage }) => void
 }
 
 export type StunStage = 'udp-receive' | 'udp-send' | 'tcp-listen' | 'tcp-connection'
 
 export interface StunServer {
-  /** Begins to answer. Call once. */
+  /** Starts to answer. Call it once. */
   start(): void
-  /** Stops answering, drops its TCP connections and resolves when they are gone. No timer or listener of it stays. */
+  /** Stops answering, closes its TCP connections, and resolves when they are closed. Leaves no timer and no listener. */
   stop(): Promise<void>
   /** Live numbers, for metrics. */
   readonly counters: Readonly<StunCounters>
@@ -38,27 +38,27 @@ export interface StunServer {
 
 export const STUN_DEFAULTS = {
   /**
-   * Browsers refresh a reflexive candidate about every 10 s, so a house with one address and 200 peers
-   * spends 20 a second. 50 answers of 40 bytes are 2 kB/s to whoever is spoofed as the source.
+   * Browsers refresh a reflexive candidate about every 10 s, so 200 peers behind one address take 20 answers a
+   * second. If the source is spoofed, its victim gets 50 answers of 40 bytes: 2 kB/s.
    */
   rate: { perSecond: 50, burst: 200 },
   tcpLimits: {
     /** Each costs about 10 KB. */
     connections: 1_000,
-    /** A tenth of what there is. */
+    /** A tenth of all connections. */
     connectionsPerSource: 100,
-    /** RFC 8489 6.2.2 leaves the closing to the client; one that asks nothing for this long has gone. */
+    /** RFC 8489 §6.2.2 lets the client close the connection. A client that asks nothing for this long is gone. */
     idleMs: 30_000,
   },
 } as const satisfies { rate: Rate; tcpLimits: TcpLimits }
 
 /**
- * Bytes that may wait in a UDP socket's send queue. The kernel takes datagrams at once; when it does not,
- * later answers are worth less than memory.
+ * How many bytes may wait in a UDP socket's send queue. The kernel normally takes datagrams at once. When it does
+ * not, the server drops further answers rather than fill its memory.
  */
 const UDP_BACKLOG_MAX_BYTES = 256 * 1024
 
-/** A server that does nothing until `start`. */
+/** Makes a server, which does nothing until `start`. */
 export function createStunServer(options: StunServerOptions): StunServer {
   return new BindingServer(options)
 }
@@ -70,7 +70,7 @@ class BindingServer implements StunServer {
   readonly #rates: SourceRates | undefined
   readonly #clock: StunClock
   readonly #onError: StunServerOptions['onError']
-  /** The source address of the request at hand. */
+  /** The source address of the current request. */
   readonly #ip = new Uint8Array(IPV6_BYTES)
   #detach: (() => void)[] = []
 
@@ -91,7 +91,7 @@ class BindingServer implements StunServer {
   }
 
   start(): void {
-    if (this.#detach.length > 0) throw new Error('this STUN server has been started')
+    if (this.#detach.length > 0) throw new Error('this STUN server has been started already')
     for (const socket of this.#udp) this.#attach(socket)
     this.#connections.start()
     this.#detach.push(() => this.#connections.stopAccepting())
@@ -123,7 +123,7 @@ class BindingServer implements StunServer {
     this.#detach.push(() => socket.off('message', message).off('error', error))
   }
 
-  /** False when the source does not read its answers. */
+  /** Handles a request over TCP. `stuck`: the source does not read its answers. */
   #overTcp(request: Buffer, socket: TcpSocket): 'answered' | 'silent' | 'stuck' {
     const bytes = this.#handle(request, socket.remoteAddress ?? '', socket.remotePort ?? 0)
     if (bytes === undefined) return 'silent'

@@ -12,7 +12,7 @@ import { bindingRequest, closedAfterEach, readAll, readBytes } from './testing/l
 
 const opened = closedAfterEach()
 
-/** Writes each part as a segment of its own: the next one leaves when the server's kernel has taken the last. */
+/** Writes each part as a segment of its own: the next part leaves when the kernel has taken the previous one. */
 async function writeInParts(socket: Socket, parts: readonly Buffer[]): Promise<void> {
   socket.setNoDelay(true)
   for (const part of parts) {
@@ -21,7 +21,7 @@ async function writeInParts(socket: Socket, parts: readonly Buffer[]): Promise<v
 }
 
 describe('frames', () => {
-  it('[ST50] a stream cut anywhere gives its messages, whole and in order', () => {
+  it('[STUN50] a stream cut anywhere yields its messages, whole and in order', () => {
     const cuts = fc.array(fc.nat({ max: 400 }), { maxLength: 40 })
     fc.assert(
       fc.property(fc.array(plainMessages, { maxLength: 6 }), cuts, (messages, lengths) => {
@@ -44,7 +44,7 @@ describe('frames', () => {
     )
   })
 
-  it('[ST51] tells by the first bytes that can', () => {
+  it('[STUN51] a broken stream is refused at the first byte that shows it', () => {
     const push = (hex: string): boolean => new Frames(1_280).push(Buffer.from(hex, 'hex'), () => undefined)
     expect(push('00')).toBe(true)
     expect(push('40')).toBe(false)
@@ -61,7 +61,7 @@ describe('the server over TCP', () => {
   it.each([
     ['IPv4', '127.0.0.1', 32],
     ['IPv6', '::1', 44],
-  ])('[ST50] %s: an answer, and the connection stays for the next', async (family, address, bytes) => {
+  ])('[STUN50] %s: the server answers, and the connection stays open', async (family, address, bytes) => {
     const { connect, server } = await opened({}, address)
     const socket = await connect()
     for (let round = 1; round <= 2; round++) {
@@ -76,7 +76,7 @@ describe('the server over TCP', () => {
     }
   })
 
-  it('[ST50] joined requests, and then one byte at a time', async () => {
+  it('[STUN50] requests that arrive together, or one byte at a time, are answered', async () => {
     const { connect } = await opened()
     const socket = await connect()
     const requests = Array.from({ length: 50 }, () => bindingRequest())
@@ -94,7 +94,7 @@ describe('the server over TCP', () => {
     expect((await answer).subarray(8, 20)).toEqual(slow.subarray(8, 20))
   })
 
-  it('[ST50] a client that ends right after its request is answered', async () => {
+  it('[STUN50] a client that ends the connection right after its request gets its answer', async () => {
     const { connect } = await opened()
     const socket = await connect()
     socket.end(bindingRequest())
@@ -107,7 +107,7 @@ describe('the server over TCP', () => {
     ['classic STUN', Buffer.concat([Buffer.from('00010000', 'hex'), Buffer.alloc(16, 7)])],
     ['a message of 65,535 bytes', Buffer.from('0001ffff2112a442', 'hex')],
     ['a message of 1284 bytes', Buffer.from('000104f02112a442', 'hex')],
-  ])('[ST51] %s: closed without a byte', async (_, bytes) => {
+  ])('[STUN51] %s: the connection is closed without an answer', async (_, bytes) => {
     const { connect, server } = await opened()
     const socket = await connect()
     socket.write(bytes)
@@ -115,7 +115,7 @@ describe('the server over TCP', () => {
     expect(server.counters.dropped.malformed).toBe(1)
   })
 
-  it('[ST31] indications and answers get silence, and the connection stays', async () => {
+  it('[STUN31] the server is silent to an indication, and the connection stays open', async () => {
     const { connect } = await opened()
     const socket = await connect()
     const indication = bindingRequest()
@@ -125,7 +125,7 @@ describe('the server over TCP', () => {
     expect((await readBytes(socket, 32)).subarray(8, 20)).toEqual(request.subarray(8))
   })
 
-  it('[ST52] closed when nothing was answered for the time; bytes alone do not keep it', async () => {
+  it('[STUN52] a connection without an answer for idleMs is closed, even if bytes arrive', async () => {
     const clock = new FakeClock()
     const { connect, server } = await opened({ clock, tcpLimits: { idleMs: 30_000 } })
     const socket = await connect()
@@ -137,7 +137,7 @@ describe('the server over TCP', () => {
     const closed = readAll(socket)
     clock.advanceSync(20_000)
     expect(server.counters.connections).toBe(1)
-    // An indication, and part of a request, seen by the server before the time is up.
+    // The server sees an indication and part of a request before the time is over.
     const before = server.counters.bytesIn
     const indication = bindingRequest()
     indication.writeUInt16BE(0x0011, 0)
@@ -151,7 +151,7 @@ describe('the server over TCP', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('[ST53] connections over the limit are closed at once; one that closes makes room', async () => {
+  it('[STUN53] connections over the limit are closed at once, and a connection that closes makes room', async () => {
     const { connect, server } = await opened({ tcpLimits: { connections: 2, connectionsPerSource: 10 } })
     const first = await connect()
     await connect()
@@ -166,7 +166,7 @@ describe('the server over TCP', () => {
     expect((await readBytes(fourth, 32)).length).toBe(32)
   })
 
-  it('[ST53] one source cannot take every connection', async () => {
+  it('[STUN53] one source cannot take all connections', async () => {
     const { connect, server } = await opened({ tcpLimits: { connections: 10, connectionsPerSource: 2 } })
     const first = await connect('127.0.0.1')
     await connect('127.0.0.1')
@@ -175,7 +175,7 @@ describe('the server over TCP', () => {
     neighbour.write(bindingRequest())
     await readBytes(neighbour, 32)
     expect(server.counters).toMatchObject({ connections: 3, connectionsRefused: 1 })
-    // What one leaves, it may take again.
+    // A source that closes a connection may open another.
     first.destroy()
     while (server.counters.connections === 3) await new Promise((resolve) => setImmediate(resolve))
     const again = await connect('127.0.0.1')
@@ -183,7 +183,7 @@ describe('the server over TCP', () => {
     await readBytes(again, 32)
   })
 
-  it('[ST54] a client that does not read its answers is closed', async () => {
+  it('[STUN54] a client that does not read its answers is closed', async () => {
     const { connect, server } = await opened()
     const socket = await connect()
     socket.pause()
@@ -201,7 +201,7 @@ describe('the server over TCP', () => {
     await closed
   })
 
-  it('[ST40] the bucket of a source counts UDP and TCP together', async () => {
+  it('[STUN40] the bucket of a source counts UDP and TCP together', async () => {
     const clock = new FakeClock()
     const { connect, client, server, udp } = await opened({ clock, rate: { perSecond: 1, burst: 3 } })
     const socket = await connect()
@@ -216,7 +216,7 @@ describe('the server over TCP', () => {
     expect(server.counters).toMatchObject({ requests: 4, answered: 3, dropped: { rate: 1 } })
   })
 
-  it('[ST38] stop closes every connection, resolves after, and leaves no listener and no timer', async () => {
+  it('[STUN38] stop resolves when every connection is closed, and leaves no timer', async () => {
     const clock = new FakeClock()
     const { connect, server } = await opened({ clock })
     const sockets = [await connect(), await connect()]
@@ -233,8 +233,8 @@ describe('the server over TCP', () => {
   })
 })
 
-describe('connections that no server takes', () => {
-  it('[ST55] who comes before the start or after the stop is let go, and a failure to accept hurts nobody', async () => {
+describe('connections that no STUN server takes', () => {
+  it('[STUN55] [STUN56] before the start and after the stop they are closed, and an accept error ends nothing', async () => {
     const tcp = await listenTcp('127.0.0.1', 0)
     const address = tcp.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0

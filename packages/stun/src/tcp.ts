@@ -1,4 +1,4 @@
-// The TCP connections of a standalone STUN server: how many, how long, how much of each is held.
+// The TCP connections of a standalone STUN server: how many there are, how long they last, how much each one buffers.
 import type { Server, Socket } from 'node:net'
 import { IPV6_BYTES, formatIp, readSource } from './address.js'
 import { REQUEST_MAX_BYTES } from './binding.js'
@@ -7,11 +7,11 @@ import type { StunCounters } from './counters.js'
 import { Frames } from './frames.js'
 
 export interface TcpLimits {
-  /** Open at once. */
+  /** How many may be open at once. */
   readonly connections: number
-  /** Open at once from one IPv4 address or IPv6 /64. */
+  /** How many may be open at once from one IPv4 address or IPv6 /64. */
   readonly connectionsPerSource: number
-  /** A connection goes when nothing was answered on it for this long; bytes alone do not keep it. */
+  /** The server closes a connection on which it has answered nothing for this long. Incoming bytes do not count. */
   readonly idleMs: number
 }
 
@@ -20,7 +20,7 @@ export interface ConnectionsOptions {
   readonly limits: TcpLimits
   readonly clock: StunClock
   readonly counters: StunCounters
-  /** Answers on the socket; `stuck` when the other end does not read. */
+  /** Answers on the socket. `stuck`: the other end does not read. */
   readonly answer: (request: Buffer, socket: Socket) => 'answered' | 'silent' | 'stuck'
   readonly failed: (error: Error, stage: 'tcp-listen' | 'tcp-connection') => void
 }
@@ -28,7 +28,7 @@ export interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions
   readonly #open = new Set<Socket>()
-  /** Bounded by the open connections: a source at zero is removed. */
+  /** Open connections of each source. A source without connections is removed, so the map stays bounded. */
   readonly #perSource = new Map<string, number>()
   #accepting = false
 
@@ -50,7 +50,7 @@ export class Connections {
     }
   }
 
-  /** Destroys what is open; resolves when each has said that it is closed. */
+  /** Destroys all open connections, and resolves when each has emitted `close`. */
   async drop(): Promise<void> {
     const closed = [...this.#open].map(
       (socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())),
@@ -100,7 +100,7 @@ export class Connections {
     socket.on('data', (read: Buffer) => {
       counters.bytesIn += read.length
       let stuck = false
-      // The answers to joined requests leave in one write.
+      // The answers to requests that arrived together leave in one write.
       socket.cork()
       const whole = frames.push(read, (request) => {
         if (stuck) return
@@ -115,7 +115,7 @@ export class Connections {
     })
   }
 
-  /** One timer a connection, set again only when it fires: a busy connection does not churn timers. */
+  /** Uses one timer for each connection, set again only when it fires, so that a busy connection sets few timers. */
   #watchIdle(socket: Socket): { touch: () => void; cancel: () => void } {
     const { clock, limits } = this.#options
     let deadlineMs = clock.monotonic() + limits.idleMs
@@ -134,7 +134,7 @@ export class Connections {
   }
 }
 
-/** An IPv4 address, or the /64 of an IPv6 address: what one subscriber has. */
+/** The source of an address: an IPv4 address, or the /64 of an IPv6 address, because one subscriber has a whole /64. */
 function sourceKey(address: string): string {
   const ip = new Uint8Array(IPV6_BYTES)
   const length = readSource(address, ip)

@@ -6,7 +6,7 @@ const NOW_MS = 1_699_999_700_000
 const uris = ['turn:turn.example.org:3478?transport=udp']
 
 describe('TURN credentials', () => {
-  it('[ST70] the check value: secret north, alice, until 1700000000', () => {
+  it('[STUN70] a known value: secret north, name alice, expiry 1700000000', () => {
     const minted = mintTurnCredentials({
       secrets: ['north'],
       name: 'alice',
@@ -22,7 +22,7 @@ describe('TURN credentials', () => {
     })
   })
 
-  it('[ST70] the end is counted from whole seconds, so that it is never later than the ttl', () => {
+  it('[STUN70] the expiry is counted from whole seconds, so it is never later than the ttl', () => {
     const minted = mintTurnCredentials({
       secrets: ['north'],
       name: 'alice',
@@ -33,12 +33,12 @@ describe('TURN credentials', () => {
     expect(minted.username).toBe('1700000000:alice')
   })
 
-  it.each([0, -1, 1.5, Number.NaN])('[ST70] a ttl of %s is a mistake', (ttlSeconds) => {
+  it.each([0, -1, 1.5, Number.NaN])('[STUN70] a ttl of %s throws a RangeError', (ttlSeconds) => {
     const options = { secrets: ['north'], name: 'a', uris, nowMs: 0 } as const
     expect(() => mintTurnCredentials({ ...options, ttlSeconds })).toThrow(RangeError)
   })
 
-  it('[ST70] an empty secret is a mistake, and verifies nothing', () => {
+  it('[STUN70] an empty secret throws a RangeError, and verifies nothing', () => {
     expect(() => mintTurnCredentials({ secrets: [''], name: 'a', ttlSeconds: 1, uris, nowMs: 0 })).toThrow(
       RangeError,
     )
@@ -46,7 +46,7 @@ describe('TURN credentials', () => {
     expect(verifyTurnCredentials({ ...forged, secrets: [''] })).toMatchObject({ ok: false })
   })
 
-  it('[ST71] the first of two secrets mints, either verifies, a third does not', () => {
+  it('[STUN71] the first of two secrets makes credentials, both verify them, and a third does not', () => {
     const minted = mintTurnCredentials({
       secrets: ['north', 'south'],
       name: 'alice',
@@ -63,7 +63,7 @@ describe('TURN credentials', () => {
     expect(verify(['south', 'east'])).toEqual({ ok: false, reason: 'wrong-password' })
   })
 
-  it('[ST72] expired from the second of its end on', () => {
+  it('[STUN72] credentials are expired from the second of their expiry on', () => {
     const minted = mintTurnCredentials({
       secrets: ['north'],
       name: 'a',
@@ -77,14 +77,14 @@ describe('TURN credentials', () => {
   })
 
   it.each(['', 'alice', ':alice', '17e8:alice', '-1:alice', ' 1700000000:alice', '1234567890123456:alice'])(
-    '[ST72] %j is malformed',
+    '[STUN72] %j is malformed',
     (username) => {
       const verdict = verifyTurnCredentials({ secrets: ['north'], username, password: '', nowMs: 0 })
       expect(verdict).toEqual({ ok: false, reason: 'malformed' })
     },
   )
 
-  it('[ST72] every name comes back, also one with colons; a changed name does not verify', () => {
+  it('[STUN72] any name verifies, also one with colons, and a changed name does not', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ minLength: 1 }), (name, secret) => {
         const minted = mintTurnCredentials({

@@ -1,9 +1,9 @@
 // Time-limited TURN credentials ("A REST API For Access To TURN Services", draft-uberti-behave-turn-rest-00).
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
-/** What a peer is told, in the shape of the draft's answer. */
+/** The credentials that a peer gets, with the field names of the draft. */
 export interface TurnCredentials {
-  /** `<unix seconds when it expires>:<name>` */
+  /** `<expiry in Unix seconds>:<name>` */
   readonly username: string
   /** base64(HMAC-SHA1(secret, username)) */
   readonly password: string
@@ -15,27 +15,27 @@ export interface TurnCredentials {
 
 export interface TurnSecrets {
   /**
-   * The first mints; each verifies. To rotate: add the new one to the TURN server, then put it first
-   * here, then drop the old one once the longest-lived credentials have expired.
+   * The first secret makes credentials, and both verify them. To rotate: add the new secret to the TURN server, then
+   * put it first here, then remove the old one when the last credentials made with it have expired.
    */
   readonly secrets: readonly [current: string, previous?: string]
 }
 
 export interface MintOptions extends TurnSecrets {
   readonly name: string
-  /** About 300: long enough to gather candidates, and renewed before it ends. Whole seconds, at least 1. */
+  /** Whole seconds, at least 1. About 300 is enough to gather candidates; the peer renews them before they expire. */
   readonly ttlSeconds: number
   readonly uris: readonly string[]
-  /** Milliseconds since the epoch, by the clock that the TURN server shares. */
+  /** Milliseconds since 1970. The clocks of this machine and of the TURN server must agree. */
   readonly nowMs: number
 }
 
-/** Throws RangeError when `ttlSeconds` is not a whole number above 0, or the first secret is empty. */
+/** Makes credentials. Throws RangeError if `ttlSeconds` is not a whole number above 0, or the first secret is empty. */
 export function mintTurnCredentials(options: MintOptions): TurnCredentials {
   const { secrets, name, ttlSeconds, uris, nowMs } = options
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1)
-    throw new RangeError('ttlSeconds is not a whole number above 0')
-  if (secrets[0] === '') throw new RangeError('the secret is empty')
+    throw new RangeError('ttlSeconds must be a whole number above 0')
+  if (secrets[0] === '') throw new RangeError('the first secret must not be empty')
   const username = `${Math.floor(nowMs / 1000) + ttlSeconds}:${name}`
   return { username, password: sign(secrets[0], username).toString('base64'), ttl: ttlSeconds, uris }
 }
@@ -50,7 +50,7 @@ export interface VerifyOptions extends TurnSecrets {
   readonly nowMs: number
 }
 
-/** What a TURN server would say to these credentials. The password is compared in constant time. */
+/** Whether a TURN server would accept these credentials. The password is compared in constant time. */
 export function verifyTurnCredentials(options: VerifyOptions): TurnVerdict {
   const { secrets, username, password, nowMs } = options
   const colon = username.indexOf(':')

@@ -4,7 +4,7 @@ import { Batches, Rush } from './batching.js'
 
 const times = (rush: Rush, count: number): boolean[] => Array.from({ length: count }, () => rush.add())
 
-test('a rush begins when more has come within 100 ms than may, and ends 100 ms after it came no more', async () => {
+test('a burst begins when more than the limit comes within 100 ms, and ends after 100 ms with less', async () => {
   const clock = new FakeClock()
   const rush = new Rush(3, clock)
   expect(times(rush, 4)).toEqual([false, false, false, true])
@@ -16,7 +16,7 @@ test('a rush begins when more has come within 100 ms than may, and ends 100 ms a
   expect(rush.add()).toBe(false)
 })
 
-test('what has come before a pause makes no rush after it', async () => {
+test('items from before a pause do not make a burst after it', async () => {
   const clock = new FakeClock()
   const rush = new Rush(3, clock)
   times(rush, 4)
@@ -24,7 +24,7 @@ test('what has come before a pause makes no rush after it', async () => {
   expect(rush.add()).toBe(false)
 })
 
-test('as much as may come within each 100 ms is no rush, however it comes', async () => {
+test('the limit within each 100 ms is no burst, however the items are spread', async () => {
   const clock = new FakeClock()
   const rush = new Rush(3, clock)
   for (let ms = 0; ms < 1_000; ms += 100) {
@@ -35,7 +35,7 @@ test('as much as may come within each 100 ms is no rush, however it comes', asyn
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** Batches whose sends are kept, each as its receiver and its items. */
+/** Batches whose sends are recorded, each as its receiver and its items. */
 function newBatches() {
   const clock = new FakeClock()
   const sent: string[] = []
@@ -46,7 +46,7 @@ function newBatches() {
   return { batches, clock, sent }
 }
 
-test('what is added in one turn is sent together, to each receiver in order', async () => {
+test('items that are added in one turn are sent together, in order for each receiver', async () => {
   const { batches, sent } = newBatches()
   batches.add('one', 1)
   batches.add('other', 2)
@@ -60,7 +60,7 @@ test('what is added in one turn is sent together, to each receiver in order', as
   expect(sent).toEqual(['one: 1 3', 'other: 2', 'one: 4'])
 })
 
-test('what is patient goes at once where nothing was sent a moment ago', async () => {
+test('a patient item is sent at once if nothing was sent a moment ago', async () => {
   const { batches, clock, sent } = newBatches()
   batches.add('one', 1, true)
   await turn()
@@ -71,7 +71,7 @@ test('what is patient goes at once where nothing was sent a moment ago', async (
   expect(sent).toEqual(['one: 1', 'one: 2'])
 })
 
-test('what is patient goes before what comes behind it, and takes nothing of others along', async () => {
+test('a patient item is sent before the next item to its receiver, and does not wait for other receivers', async () => {
   const { batches, clock, sent } = newBatches()
   batches.add('one', 1)
   await turn()
@@ -88,7 +88,7 @@ test('what is patient goes before what comes behind it, and takes nothing of oth
   expect(clock.pending).toBe(0)
 })
 
-test('a flush sends before the turn is over what is not patient, and that of one receiver all of it', async () => {
+test('a flush sends everything that is not patient, and a flush to one receiver sends all of its items', async () => {
   const { batches, sent } = newBatches()
   batches.add('one', 1)
   batches.flush()
@@ -103,7 +103,7 @@ test('a flush sends before the turn is over what is not patient, and that of one
   expect(sent).toEqual(['one: 1', 'one: 2'])
 })
 
-test('after a stop nothing that waited is sent, and all of it is given back', async () => {
+test('a stop returns everything that waits, and sends none of it', async () => {
   const { batches, clock, sent } = newBatches()
   batches.add('one', 1)
   batches.flush()

@@ -1,9 +1,9 @@
 import type { Clock, Timer } from './clock.js'
 
-// What may wait for company. Each write is a system call, and wakes whoever reads it: that costs more than all the rest of a
-// small message. So some things wait for others that go the same way. The gains were measured as CPU of the nodes and Redis.
+// What may wait to be sent together with more. Each write is a system call, and wakes its reader. For a small message
+// that costs more than everything else. The gains were measured as CPU of the nodes and of Redis.
 //
-//   until   who waits, and where                              gain
+//   until   what waits, and where                             gain
 //   event   commands to Redis, and publishes to several       a fifth for claims and renewals; an eighth for publishes to
 //           nodes: one write to each server                   seven nodes
 //           (redis/connections/connect.ts)
@@ -11,41 +11,43 @@ import type { Clock, Timer } from './clock.js'
 //           (redis/registry.ts)
 //   turn    envelopes to one node: one publish, or one write  a third at 6,000 messages a second to one node, half at
 //           to a link                                         20,000; nothing at 1,000 (of publishes; links were not
-//           (redis/bus.ts, node-links/linked-bus.ts)          measured apart)
-//   turn    frames to one peer, in a rush alone: one write    a fifth with two busy nodes; always to wait would cost a tenth
-//           (server/gateway/shared/frame-writer.ts)           at 2,000 messages a second
-//   5 ms    acknowledgements between nodes, where something   a quarter at 2,000 acknowledged messages a second
+//           (redis/bus.ts, node-links/linked-bus.ts)          measured separately)
+//   turn    frames to one peer, only in a burst: one write    a fifth with two busy nodes; waiting always would cost a
+//           (server/gateway/shared/frame-writer.ts)           tenth at 2,000 messages a second
+//   5 ms    acknowledgements between nodes, if something      a quarter at 2,000 acknowledged messages a second
 //           was sent a moment ago (the same two files)
 //
-// No message waits for longer than a turn: only acknowledgements do, for nobody's message waits for them. Who is told of
-// changes in a room waits 50 ms (core/rooms/local-room.ts). The SDK has its own clock: an acknowledgement waits 20 ms there
-// after the one before it (client/delivery/inbox.ts), and candidates for those of the same turn (client/p2p/handshake).
+// "Event": until the process gets to its next event. "Turn": until the end of this turn of the event loop. No message
+// waits for longer than a turn. Only acknowledgements do, because no message waits for them. Changes in a room wait
+// 50 ms (core/rooms/local-room.ts). The SDK batches by itself: an acknowledgement waits for 20 ms after the previous
+// one (client/delivery/inbox.ts), and candidates wait for others of the same turn (client/p2p/handshake).
 
-/** Runs a task before the process gets to its next event: what one event sets off goes together, and no later. */
+/** Runs a task before the process gets to its next event, so that everything that one event causes goes together. */
 export const afterEvent = (task: () => void): void => process.nextTick(task)
 
-/** Runs a task when all that has arrived by now has been read. */
+/** Runs a task when everything that has arrived by now has been read. */
 export const afterTurn = (task: () => void): void => void setImmediate(task)
 
-/** What may wait for a moment, waits so long at most. */
+/** How long patient items wait at most. */
 const MOMENT_MS = 5
 
 export interface BatchesOptions<To, Item> {
   clock: Clock
-  /** Takes what goes to one receiver together, in the order in which it was added. */
+  /** Receives the items for one receiver together, in the order in which they were added. */
   send: (to: To, items: Item[]) => void
 }
 
 interface Batch<Item> {
   items: Item[]
-  /** All of it may wait for a moment. */
+  /** All items may wait for a moment. */
   isPatient: boolean
 }
 
 /**
- * What goes to each of some receivers, in order: all of one turn is sent together. What is patient waits for a moment (5 ms)
- * to go along with the next that is not, if something was sent to anybody a moment ago: then there is traffic to go along
- * with. Patient things to all receivers go out at once when the moment of the first is over.
+ * Batches items for several receivers, and keeps the order for each receiver. All items of one turn are sent
+ * together. A patient item waits for up to a moment (5 ms), to be sent together with the next item that is not
+ * patient. It waits only if something was sent to any receiver a moment ago, because only then is more likely to
+ * follow. When the moment of the first patient item is over, the patient items for all receivers are sent together.
  */
 export class Batches<To, Item> {
   readonly #options: BatchesOptions<To, Item>
@@ -78,18 +80,18 @@ export class Batches<To, Item> {
     }
   }
 
-  /** Sends what does not wait for a moment, before the turn is over. */
+  /** Sends everything that is not patient, before the turn is over. */
   flush(): void {
     for (const [to, { items, isPatient }] of this.#batches) if (!isPatient) this.#send(to, items)
   }
 
-  /** Sends all that waits for one receiver. */
+  /** Sends everything that waits for one receiver. */
   flushTo(to: To): void {
     const batch = this.#batches.get(to)
     if (batch !== undefined) this.#send(to, batch.items)
   }
 
-  /** Sends nothing more of what waits, and gives it back, each receiver's in order. */
+  /** Returns everything that waits, each receiver's items in order, and sends none of it. */
   stop(): Item[] {
     this.#moment?.cancel()
     this.#moment = undefined
@@ -110,13 +112,16 @@ export class Batches<To, Item> {
   }
 }
 
-/** How long a count lasts: a process that shares its core gets its work in bursts, however little it is. */
+/**
+ * The length of a counting window. A process that shares its core gets even a little work in bursts, so it is not
+ * shorter.
+ */
 const WINDOW_MS = 100
 
 /**
- * Whether there is a rush: more than `most` things came within this tenth of a second, or within the one before it. Then it
- * pays to wait for the end of the turn: all that has come is read before anybody is woken. Else the wait itself costs more
- * than it saves.
+ * Detects a burst: more than `most` items came within this window of 100 ms, or within the previous one. In a burst
+ * it pays to wait for the end of the turn, so that everything that has arrived is read before any reader is woken.
+ * Otherwise waiting costs more than it saves.
  */
 export class Rush {
   readonly #most: number
@@ -130,7 +135,7 @@ export class Rush {
     this.#clock = clock
   }
 
-  /** Counts one more thing, and says whether it may wait for others. */
+  /** Counts one more item, and returns whether it may wait for others. */
   add(): boolean {
     const now = this.#clock.monotonic()
     if (now - this.#from >= WINDOW_MS) {

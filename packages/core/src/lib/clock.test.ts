@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { expect, test, vi } from 'vitest'
 import { systemClock } from './clock.js'
 
-/** Keeps the process from its sockets and timers. */
+/** Blocks the event loop. */
 function busy(ms: number): void {
   const until = performance.now() + ms
   while (performance.now() < until);
 }
 
-test('a deadline passes after what has arrived by then has been read', async () => {
+test('a deadline passes only after everything that has arrived by then has been read', async () => {
   const socket = createSocket('udp4').bind(0, '127.0.0.1')
   await once(socket, 'listening')
   const happened: string[] = []
@@ -19,7 +19,7 @@ test('a deadline passes after what has arrived by then has been read', async () 
       if (happened.length === 2) resolve()
     }
     socket.once('message', () => note('answer'))
-    // A datagram to oneself lies in the socket as soon as it is sent; here before the loop comes to read again.
+    // A datagram to our own port waits in the socket as soon as it is sent, before the event loop reads again.
     socket.send('x', socket.address().port, '127.0.0.1', () => {
       systemClock.after(5, () => note('deadline'))
       busy(20)
@@ -30,8 +30,8 @@ test('a deadline passes after what has arrived by then has been read', async () 
   socket.close()
 })
 
-test('a machine that was held up has missed no deadline: who is to answer gets a moment, too', async () => {
-  // Timers count from when the turn began: a new one.
+test('after the process was delayed, a late answer still comes before the deadline', async () => {
+  // Timers count from the beginning of a turn, so begin a new one.
   await new Promise((resolve) => setImmediate(resolve))
   const happened: string[] = []
   const both = new Promise<void>((resolve) => {
@@ -40,7 +40,7 @@ test('a machine that was held up has missed no deadline: who is to answer gets a
       if (happened.length === 2) resolve()
     }
     systemClock.after(5, () => note('deadline'))
-    // Comes when the hold-up is over, from one that was held up as well.
+    // Arrives after the delay, from a peer that was delayed as well.
     setTimeout(() => note('answer'), 220)
   })
   busy(200)
@@ -48,11 +48,11 @@ test('a machine that was held up has missed no deadline: who is to answer gets a
   expect(happened).toEqual(['answer', 'deadline'])
 })
 
-test('a cancelled timer runs nothing, at whatever moment', async () => {
+test('a cancelled timer never runs its task', async () => {
   let ran = 0
   const timer = systemClock.after(1, () => ran++)
   await new Promise<void>((resolve) => {
-    // The same millisecond: this timer runs right after the first, before its task.
+    // In the same millisecond: this timer runs right after the first one, before its task.
     setTimeout(() => {
       timer.cancel()
       setImmediate(() => setImmediate(resolve))
@@ -62,19 +62,19 @@ test('a cancelled timer runs nothing, at whatever moment', async () => {
   expect(ran).toBe(0)
 })
 
-test('nor while it waits for a machine that was held up', async () => {
+test('a timer that is cancelled during the extra wait after a delay never runs its task', async () => {
   let ran = 0
   const timer = systemClock.after(1, () => ran++)
   const another = new Promise<void>((resolve) => void systemClock.after(1, resolve))
   busy(200)
-  // Runs after those two, which wait from here on.
+  // Runs after those two timers, whose extra wait begins here.
   await new Promise((resolve) => setTimeout(resolve, 1))
   timer.cancel()
   await another
   expect(ran).toBe(0)
 })
 
-test('a time beyond what a timer can count does not pass at once', () => {
+test('a time that is too long for a timer does not pass at once', () => {
   vi.useFakeTimers()
   try {
     let ran = 0

@@ -1,12 +1,12 @@
-/** Time as the core sees it. Passed in, so that tests own it. */
+/** The core's source of time. It is passed in, so that tests can control it. */
 export interface Clock {
-  /** Milliseconds since the epoch; may jump. Only for logs and for what peers are told. */
+  /** Milliseconds since 1970. May jump. Only for logs and for times that peers are told. */
   now(): number
-  /** Milliseconds that never jump and go on through nothing but this process: for deadlines and fencing. */
+  /** Milliseconds that never jump, for deadlines and fencing. Comparable only within this process. */
   monotonic(): number
   /**
-   * Runs `task` once after `ms`, and after what has arrived by then has been read: an answer that lies in a socket of a
-   * busy process has not missed its deadline. The timer does not keep the process alive.
+   * Runs `task` once after `ms`, and only after everything that has arrived by then has been read. So an answer that
+   * waits in a socket of a busy process has not missed its deadline. The timer does not keep the process alive.
    */
   after(ms: number, task: () => void): Timer
 }
@@ -15,12 +15,15 @@ export interface Timer {
   cancel(): void
 }
 
-/** A timer so late was held up together with its process: often with the whole machine, and with whoever is to answer. */
+/**
+ * A timer that is this late was delayed together with its process, often with the whole machine and the process that
+ * is to answer.
+ */
 const HELD_UP_MS = 100
-/** Then they get this long before a deadline has passed. */
+/** After such a delay, the answer may take this long before the deadline counts as passed. */
 const CATCH_UP_MS = 50
 
-/** What a timer can count. Of more, setTimeout makes 1 ms. */
+/** The longest time that a timer can count. setTimeout turns a longer one into 1 ms. */
 const TIMER_MOST_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {

@@ -1,4 +1,4 @@
-/** Takes each step of a stop, whatever became of the one before: a step that fails must not leave the rest open. */
+/** Runs each step of a stop, even if the previous one failed: a failed step must not leave the others open. */
 export async function inTurn(
   steps: Iterable<() => Promise<unknown> | void>,
   failed: (error: unknown) => void,

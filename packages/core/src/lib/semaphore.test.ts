@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Semaphore } from './semaphore.js'
 import { settled } from '@peerage/test-support/fake-clock.js'
 
-test('so many are inside at once, the others follow in order, and a failure frees its place', async () => {
+test('at most two calls run at once, the others follow in order, and a failure frees its place', async () => {
   const semaphore = new Semaphore(2, 3)
   const ends: ((error?: Error) => void)[] = []
   const began: number[] = []
@@ -18,7 +18,7 @@ test('so many are inside at once, the others follow in order, and a failure free
   await settled()
   expect(began).toEqual([0, 1])
   expect(semaphore.waiting).toBe(3)
-  // No more of them wait.
+  // No more may wait.
   expect(await semaphore.run(() => Promise.reject(new Error('never run')))).toBeUndefined()
   ends[1]?.()
   ends[0]?.(new Error('no'))
@@ -32,7 +32,7 @@ test('so many are inside at once, the others follow in order, and a failure free
   expect(semaphore.waiting).toBe(0)
 })
 
-test('a crowd that waits is let in one by one, each at the same cost', async () => {
+test('a hundred thousand waiting calls run in order', async () => {
   const semaphore = new Semaphore(1, 100_000)
   const order: number[] = []
   await Promise.all(

@@ -1,9 +1,9 @@
-/** Lets so many through at once. The others wait their turn, in order, and only so many of them. */
+/** Runs at most `most` calls at once. Up to `waitingMost` others wait in order. */
 export class Semaphore {
   readonly #most: number
   readonly #waitingMost: number
   #inside = 0
-  /** From `#first` on; what is before it has had its turn. */
+  /** The waiting calls begin at `#first`; the entries before it are done. */
   #waiting: (() => void)[] = []
   #first = 0
 
@@ -12,7 +12,10 @@ export class Semaphore {
     this.#waitingMost = waitingMost
   }
 
-  /** Undefined: too many wait already, and `act` was not run. Rejects as `act` does. */
+  /**
+   * Runs `act`, and rejects as it does. Resolves with undefined, without running `act`, if too many calls wait
+   * already.
+   */
   async run<T>(act: () => Promise<T>): Promise<T | undefined> {
     if (this.#inside < this.#most) this.#inside++
     else if (this.waiting >= this.#waitingMost) return undefined
@@ -21,7 +24,7 @@ export class Semaphore {
       return await act()
     } finally {
       const next = this.#shift()
-      // Its place goes to the next one, so that nobody slips in between.
+      // The place goes directly to the next call, so that no newer call takes it.
       if (next) next()
       else this.#inside--
     }
@@ -31,8 +34,8 @@ export class Semaphore {
     return this.#waiting.length - this.#first
   }
 
-  // Array.shift moves all that follow, each time; here they move once for as many as there are. A thousand that wait are
-  // let in in half the time, twenty thousand in a fifth.
+  // Array.shift moves all following entries each time. Here they move only when half of the array is done. That
+  // halves the time for a thousand waiting calls, and takes a fifth of it for twenty thousand.
   #shift(): (() => void) | undefined {
     const next = this.#waiting[this.#first]
     if (next === undefined) return undefined

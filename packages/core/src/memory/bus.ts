@@ -5,7 +5,7 @@ import { decodeEnvelopes, encodeEnvelope } from '../routing/codec.js'
 import type { Envelope } from '../routing/message.js'
 import type { Store } from './store.js'
 
-/** The bus of one process. Envelopes pass through the codec, so what arrives is a copy, as from another process. */
+/** The bus of one process. Envelopes pass through the codec, so the receiver gets a copy, as from another process. */
 export class MemoryBus implements Bus {
   readonly #store: Store
   readonly #onError: OnError
@@ -25,7 +25,11 @@ export class MemoryBus implements Bus {
       const malformed = decodeEnvelopes(payload, (envelope, origin) =>
         this.#hand(() => receive(envelope, origin)),
       )
-      if (malformed > 0) this.#onError(new Error('not an envelope'), { stage: 'bus receive', malformed })
+      if (malformed > 0)
+        this.#onError(new Error('a payload on the bus is not an envelope'), {
+          stage: 'bus receive',
+          malformed,
+        })
     }
     this.#store.inboxes.set(node, this.#take)
   }

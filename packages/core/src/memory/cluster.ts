@@ -21,23 +21,26 @@ export interface MemoryClusterOptions {
   mailboxLimits?: Partial<MailboxLimits>
 }
 
-/** One store in this process, and as many nodes on it as are wanted. */
+/** A store in this process, for any number of nodes. */
 export interface MemoryCluster {
-  /** The backend of one more node. */
+  /** Makes the backend of one more node. */
   backend(options?: { onError?: OnError }): Backend
-  /** Names and queues that are held now: what must be none when everybody left [I16]. */
+  /** What the store holds now. All of it must be 0 after everybody has left [I16]. */
   size(): { names: number; queues: number; nodes: number; inboxes: number; watchers: number }
-  /** What FLUSHALL does to Redis: everything is gone, and every node hears of a doubt. */
+  /** Like FLUSHALL in Redis: empties the store, and each node gets a `doubt` event. */
   flush(): void
-  /** Loses one name, and nobody hears of it: what may happen to a shard of a Redis Cluster. */
+  /** Loses one name without telling any node, as a shard of a Redis Cluster may do. */
   forget(peer: Peer): void
-  /** Down: registry, nodes and mailbox reject, the bus is unavailable. Up again: every node hears of a doubt. */
+  /**
+   * `true`: registry, nodes and mailbox reject, and the bus is unavailable. `false`: they work again, and each node
+   * gets a `doubt` event.
+   */
   setDown(down: boolean): void
-  /** Puts a payload on a node's inbox that no bus has made: what a stranger with access to the store could do. */
+  /** Puts any payload on a node's inbox, as a stranger with access to the store could do. */
   post(to: NodeId, payload: string): void
 }
 
-/** The embedded default: a cluster without a store of its own. Same contract as @peerage/redis, in one process. */
+/** The default store, inside this process. It fulfils the same contracts as @peerage/redis. */
 export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster {
   const { times = defaultTimes, clock = systemClock } = options
   const store = new Store(times, clock, { ...defaultMailboxLimits, ...options.mailboxLimits })

@@ -3,7 +3,7 @@ import type { Directory } from '../names/directory.js'
 import type { Lease } from '../names/registry.js'
 import type { Store } from './store.js'
 
-/** The names of one process. */
+/** The directory of one process. */
 export class MemoryDirectory implements Directory {
   readonly #store: Store
 

@@ -45,7 +45,7 @@ export class MemoryMailbox implements Mailbox {
     return queue.messages
   }
 
-  // Queues are in the order of their making, and as old as their makers forgot to ask for.
+  // Queues are in the order of their creation. A queue gets this old only if no node asked for it.
   #forget(): void {
     const oldest = this.#store.now() - forgottenAfterMs(this.#store.mailboxLimits.expireMs)
     for (const [peer, queue] of this.#store.queues) {
@@ -55,7 +55,7 @@ export class MemoryMailbox implements Mailbox {
   }
 }
 
-/** A queue whose nodes all died ends by itself: long after anyone would ask for it. */
+/** If all nodes that know a queue have died, it ends by itself, long after any node would ask for it. */
 function forgottenAfterMs(expireMs: number): number {
   return 3 * expireMs
 }

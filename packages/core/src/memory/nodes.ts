@@ -4,13 +4,13 @@ import { checkAnnouncement, deadRetentionMs } from '../names/nodes.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { Store } from './store.js'
 
-/** The nodes of one process. Its view is never old: there is nothing between it and the truth. */
+/** The nodes of one process. Its view is always current. */
 export class MemoryNodes implements Nodes {
   readonly #store: Store
   #self: NodeId | undefined
-  /** Until then, by its own count, this node may be written back after a flush. */
-  #within = Number.POSITIVE_INFINITY
-  /** What this identity announces. */
+  /** Until this time (registry ms) a beat may write this node back after a flush. */
+  #leaseEndsAt = Number.POSITIVE_INFINITY
+  /** This identity's announcement. */
   #announcement: string | undefined
 
   constructor(store: Store) {
@@ -19,24 +19,24 @@ export class MemoryNodes implements Nodes {
 
   identify(node: NodeId): void {
     this.#self = node
-    this.#within = Number.POSITIVE_INFINITY
+    this.#leaseEndsAt = Number.POSITIVE_INFINITY
     this.#announcement = undefined
   }
 
   async beat(settled = true): Promise<'alive' | 'lapsed'> {
-    if (this.#self === undefined) throw new RegistryUnavailable('beat before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('beat() was called before identify()')
     this.#store.open()
     const now = this.#store.now()
     this.#forget(now)
     this.#store.sweep()
     const seen = this.#store.nodes.get(this.#self)
-    const lapsed = seen === undefined ? now >= this.#within : now >= seen.end
+    const lapsed = seen === undefined ? now >= this.#leaseEndsAt : now >= seen.end
     if (lapsed) return 'lapsed'
-    // A node that a flush has forgotten has its names to write back first.
-    const isForgotten = seen === undefined && this.#within !== Number.POSITIVE_INFINITY
+    // A node that a flush has forgotten must write its names back first.
+    const isForgotten = seen === undefined && this.#leaseEndsAt !== Number.POSITIVE_INFINITY
     const settledAt = settled && !isForgotten ? now : (seen?.settledAt ?? 0)
-    this.#within = now + this.#store.times.nodeLeaseMs
-    this.#store.nodes.set(this.#self, { end: this.#within, settledAt })
+    this.#leaseEndsAt = now + this.#store.times.nodeLeaseMs
+    this.#store.nodes.set(this.#self, { end: this.#leaseEndsAt, settledAt })
     if (this.#announcement !== undefined) this.#store.putAnnouncement(this.#self, this.#announcement)
     return 'alive'
   }
@@ -46,11 +46,11 @@ export class MemoryNodes implements Nodes {
   }
 
   view(): NodesView {
-    const { bornAt, nodes } = this.#store
-    return { now: this.#store.now(), bornAt, nodes: new Map(nodes) }
+    const { createdAt, nodes } = this.#store
+    return { now: this.#store.now(), createdAt, nodes: new Map(nodes) }
   }
 
-  /** The store's clock never steps back, so it exceeds every epoch by itself. */
+  /** 0, because the store's clock never steps back and so exceeds every epoch anyway. */
   presented(): number {
     return 0
   }
@@ -68,7 +68,7 @@ export class MemoryNodes implements Nodes {
 
   async announce(text: string): Promise<void> {
     checkAnnouncement(text)
-    if (this.#self === undefined) throw new RegistryUnavailable('announce before identify')
+    if (this.#self === undefined) throw new RegistryUnavailable('announce() was called before identify()')
     this.#announcement = text
     this.#store.open()
     this.#store.putAnnouncement(this.#self, text)
@@ -84,7 +84,7 @@ export class MemoryNodes implements Nodes {
     this.#store.open()
     if (this.#self === undefined) return
     this.#store.announcements.delete(this.#self)
-    this.#within = Number.NEGATIVE_INFINITY
+    this.#leaseEndsAt = Number.NEGATIVE_INFINITY
     this.#store.nodes.set(this.#self, {
       end: this.#store.now() - this.#store.times.graceMs - 1,
       settledAt: 0,

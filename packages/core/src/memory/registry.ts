@@ -20,7 +20,7 @@ import {
 } from '../names/registry.js'
 import type { Store } from './store.js'
 
-/** The registry of one process. Every method runs to its end before anything else does: that is its atomicity. */
+/** The registry of one process. Each method is atomic because it runs to its end without waiting. */
 export class MemoryRegistry implements Registry {
   readonly #store: Store
   readonly #nodes: Nodes
@@ -42,8 +42,9 @@ export class MemoryRegistry implements Registry {
     const presented = Math.min(options.presented ?? 0, now + PRESENTED_AHEAD_MOST_MS)
     const epoch = Math.max(entry?.epoch ?? 0, presented, now) + 1
     const since = held && returns ? held.since : epoch
-    // Who returns, pushes the holder out, or comes after one that left, takes its rank: what a node still knows of that
-    // holder loses against it. Who comes after a dead node's holder begins anew.
+    // A claim that returns, replaces the holder, or follows a released lease takes over that rank, so any lease of
+    // that holder that a node still knows loses against it. A claim after the holder of a dead node starts with a
+    // rank of its own.
     const inherits = returns || options.policy === 'replace'
     const rank = (held ? inherits && rankOf(held) : entry?.rank) || since
     const lease: Lease = ranked(
@@ -80,8 +81,8 @@ export class MemoryRegistry implements Registry {
     this.#store.open()
     const held = this.#store.lease(lease.peer)
     if (held && !isSameLease(held, lease)) return
-    if (held) this.#store.bury(held)
-    // Its grace may have ended by itself, which announces nothing.
+    if (held) this.#store.putTombstone(held)
+    // The grace of an away name may have ended by itself, and that notifies nobody.
     else if (lease.state !== 'away') return
     this.#store.announce({ peer: lease.peer, state: 'offline', since: lease.since })
   }
@@ -91,7 +92,7 @@ export class MemoryRegistry implements Registry {
     return this.#store.lease(peer)
   }
 
-  /** Whether the holder's node died so long ago that nobody waits for it any more [I6]. An away name waits by itself. */
+  /** Whether the holder's node has been dead for longer than the grace [I6]. An away name has a grace of its own. */
   #isAbandoned(lease: Lease): boolean {
     if (lease.state === 'away') return false
     const status = this.#nodes.status(lease.node)
@@ -103,7 +104,7 @@ export class MemoryRegistry implements Registry {
     if (!held) return [{ lease, reason: 'absent' }]
     if (!isSameLease(held, lease) || held.since !== lease.since)
       return [{ lease, reason: 'another', holder: held }]
-    // The grace of an away name is not ours to prolong.
+    // A renewal must not prolong the grace of an away name.
     if (held.state === 'online') this.#store.put(held, this.#store.times.nameTtlMs)
     return []
   }
@@ -112,7 +113,7 @@ export class MemoryRegistry implements Registry {
     const { formerNode, graceMs = this.#store.times.graceMs } = options
     const entry = this.#store.entry(lease.peer)
     const held = entry?.lease
-    // Released since, or released after a later claim: a ghost is not called back.
+    // The name was released after this lease or a later one, so this lease is outdated and must not come back.
     if (entry && !held && entry.epoch >= lease.epoch) outcome.lost.push({ lease, reason: 'absent' })
     else if (!held) this.#writeBack(lease, graceMs)
     else if (isSameLease(held, lease)) outcome.lost.push(...this.#renew(lease))
@@ -129,14 +130,14 @@ export class MemoryRegistry implements Registry {
     }
   }
 
-  // Two claims of one peer: the later one (of equal ranks the higher epoch wins) says where the peer is now, the older
-  // `since` says who it is.
+  // Two claims of one peer. The later one (the higher epoch) says where the peer is now; the older `since` identifies
+  // it.
   #merge(held: Lease, lease: Lease, graceMs: number, outcome: Reasserted): void {
     const keepsHeld = winsOver(ranked(held, 0), ranked(lease, 0))
     const since = Math.min(held.since, lease.since)
     const rank = Math.min(rankOf(held), rankOf(lease))
     const holder = ranked({ ...(keepsHeld ? held : lease), since }, rank)
-    if (keepsHeld) this.#store.rename(holder)
+    if (keepsHeld) this.#store.replaceLease(holder)
     else this.#writeBack(holder, graceMs)
     if (keepsHeld || since !== lease.since) outcome.lost.push({ lease, reason: 'another', holder })
   }

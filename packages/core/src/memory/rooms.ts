@@ -6,7 +6,7 @@ const keyOf = ({ name, since }: Member): string => `${name} ${since}`
 const byBytes = (a: Member, b: Member): number =>
   Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) || a.since - b.since
 
-/** Rooms of one process. */
+/** The rooms of one process. */
 export class MemoryRooms implements RoomRegistry {
   readonly #store: Store
   readonly #subscribed = new Map<RoomId, (text: string) => void>()
@@ -96,7 +96,7 @@ export class MemoryRooms implements RoomRegistry {
     this.#store.rooms.set(room, members.set(keyOf(member), { member, expiresAt: this.#store.now() + ttlMs }))
   }
 
-  /** Those whose time has not ended; a room of nobody is forgotten. */
+  /** The members whose time has not ended. Deletes the room if there are none. */
   #members(room: RoomId): Map<string, RoomEntry> {
     this.#store.open()
     const members = this.#store.rooms.get(room) ?? new Map<string, RoomEntry>()

@@ -4,12 +4,12 @@ import { newConnectionId, newNodeId, newPeer } from '../testing/cluster.js'
 import { memoryCluster } from './index.js'
 import { defaultTimes } from '../times.js'
 
-test('[I2] who claims a name after a restart of the process is not taken for who had it before', async () => {
+test('[I2] a holder after a restart of the process has another since than the holder before it', async () => {
   const peer = newPeer()
   const sinces: number[] = []
   for (const { startedAfterMs, claimsAfterMs } of [
     { startedAfterMs: 0, claimsAfterMs: 9_000 },
-    // A process's own clock begins anew.
+    // The monotonic clock of a new process begins anew.
     { startedAfterMs: 10_000, claimsAfterMs: 2_000 },
   ]) {
     const clock = new FakeClock()

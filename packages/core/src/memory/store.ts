@@ -7,13 +7,13 @@ import type { PresenceChange } from '../presence/presence.js'
 import type { Lease } from '../names/registry.js'
 import { RegistryUnavailable, rankOf } from '../names/registry.js'
 import type { Membership } from '../rooms/registry.js'
-import { ghostMs, type Times } from '../times.js'
+import { staleLeaseMs, type Times } from '../times.js'
 
-/** What a name's key holds: a lease, or only the epoch of the last one (a tombstone), until it expires. */
+/** The entry of a name: a lease, or only the epoch of the last one (a tombstone), until it expires. */
 export interface Entry {
   lease: Lease | undefined
   epoch: number
-  /** Of a tombstone, where nodes may still know an earlier holder than the last one. */
+  /** Only in a tombstone: the rank for the next claim, if nodes may still know an earlier lease than the last one. */
   rank?: number
   expiresAt: number
 }
@@ -34,15 +34,15 @@ interface Announcement {
   expiresAt: number
 }
 
-/** What all nodes share, in one process: the counterpart of the keys and channels in Redis. */
+/** Everything that the nodes of one process share: the counterpart of the keys and channels in Redis. */
 export class Store {
   readonly times: Times
   readonly mailboxLimits: MailboxLimits
   readonly names = new Map<Peer, Entry>()
   readonly nodes = new Map<NodeId, NodeSeen>()
   readonly announcements = new Map<NodeId, Announcement>()
-  /** When the store was last empty; at the start of the process nobody can have lost anything. */
-  bornAt = Number.NEGATIVE_INFINITY
+  /** When the store was last emptied. At the start of the process nothing can be lost. */
+  createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
@@ -61,8 +61,8 @@ export class Store {
   }
 
   /**
-   * The registry's time: one clock for all nodes, and one that never jumps back. It begins at the time of day, so that
-   * who comes after a restart of the process is not taken for who was there before.
+   * The registry's time (ms): one clock for all nodes, which never jumps back. It begins at the time of day, so that
+   * a holder after a restart of the process is not taken for a holder from before.
    */
   now(): number {
     return Math.floor(this.#beganAt + this.#clock.monotonic())
@@ -76,7 +76,7 @@ export class Store {
     this.#down = down
   }
 
-  /** Every command of the store passes here: an outage is an outage for all of them. */
+  /** Every command calls this first. It throws RegistryUnavailable during an outage. */
   open(): void {
     if (this.#down) throw new RegistryUnavailable('the store is down')
   }
@@ -89,7 +89,7 @@ export class Store {
     return undefined
   }
 
-  /** The lease of a name that is still held. */
+  /** The lease of a name that is held. */
   lease(peer: Peer): Lease | undefined {
     return this.entry(peer)?.lease
   }
@@ -98,28 +98,28 @@ export class Store {
     this.names.set(lease.peer, { lease, epoch: lease.epoch, expiresAt: this.now() + ttlMs })
   }
 
-  /** The same holder, with other words: it ends when it would have ended. */
-  rename(lease: Lease): void {
+  /** Replaces the lease without a change of when it ends. */
+  replaceLease(lease: Lease): void {
     const entry = this.entry(lease.peer)
     if (entry !== undefined) entry.lease = lease
   }
 
-  bury(lease: Lease): void {
+  putTombstone(lease: Lease): void {
     const [{ epoch }, rank, now] = [lease, rankOf(lease), this.now()]
-    // As long as the epoch is ahead of the clock, a claim must still see it [I2].
+    // While the epoch is ahead of the clock, a claim must still see it [I2].
     const expiresAt = epoch + TOMBSTONE_MARGIN_MS
     if (rank !== epoch)
       this.names.set(lease.peer, {
         lease: undefined,
         epoch,
         rank,
-        expiresAt: Math.max(expiresAt, now + ghostMs(this.times)),
+        expiresAt: Math.max(expiresAt, now + staleLeaseMs(this.times)),
       })
     else if (expiresAt > now) this.names.set(lease.peer, { lease: undefined, epoch, expiresAt })
     else this.names.delete(lease.peer)
   }
 
-  /** Never in the caller's own turn: a publish must not run the receiver's code. */
+  /** Asynchronous, because a publish must not run the receiver's code. */
   post(to: NodeId, payload: string): void {
     queueMicrotask(() => this.inboxes.get(to)?.(payload))
   }
@@ -132,7 +132,7 @@ export class Store {
     this.announcements.set(node, { text, expiresAt: this.now() + this.times.nodeLeaseMs })
   }
 
-  /** What a node announces now; one that has expired is forgotten. */
+  /** A node's announcement. Deletes one that has expired. */
   announcement(node: NodeId): string | undefined {
     const found = this.announcements.get(node)
     if (found === undefined) return undefined
@@ -141,7 +141,7 @@ export class Store {
     return undefined
   }
 
-  /** Forgets expired names, some at each call, so that no call takes long. */
+  /** Deletes expired names, a limited number in each call, so that no call takes long. */
   sweep(): void {
     this.#sweep ??= this.names.entries()
     const now = this.now()
@@ -156,9 +156,9 @@ export class Store {
     }
   }
 
-  /** What FLUSHALL does. Subscriptions stand. */
+  /** Empties the store, as FLUSHALL does. Subscriptions stay. */
   flush(): void {
-    this.bornAt = this.now()
+    this.createdAt = this.now()
     this.names.clear()
     this.nodes.clear()
     this.announcements.clear()
@@ -168,5 +168,5 @@ export class Store {
 }
 
 const TOMBSTONE_MARGIN_MS = 2
-/** A full pass over a million names takes a hundred beats; a call takes under a millisecond. */
+/** A full pass over a million names takes a hundred beats. One call takes under a millisecond. */
 const SWEPT_PER_CALL = 10_000

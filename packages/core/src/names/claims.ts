@@ -7,7 +7,7 @@ import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
 import type { Nodes } from './nodes.js'
-import type { Pulse } from './pulse.js'
+import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Lease, Lost, Owner, Registry } from './registry.js'
 import { RegistryUnavailable, hashSecret, isNew } from './registry.js'
 import type { Settling } from './settling.js'
@@ -15,7 +15,7 @@ import type { Settling } from './settling.js'
 export interface ClaimRequest {
   peer: Peer
   secret: string
-  /** `replace` only for an identity that the access rules have authenticated [I9]. */
+  /** `replace` is only for an identity that the access rules have authenticated [I9]. */
   policy: 'refuse' | 'replace'
 }
 
@@ -24,15 +24,15 @@ export type ClaimOutcome =
   | { ok: false; code: ErrorCode }
 
 export interface ClaimsOptions {
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   registry: Registry
   nodes: Nodes
   clock: Clock
-  /** How long a claim waits for the other nodes to settle. */
+  /** How long a claim waits for the other nodes to settle (see `Settling`). */
   commandMs: number
   nameTtlMs: number
   settling: Settling
-  /** Nobody comes in any more, also who has waited. */
+  /** True: no claim succeeds any more, not even one that already waits. */
   draining: () => boolean
   bus: Bus
   sessions: Sessions
@@ -44,26 +44,31 @@ export interface ClaimsOptions {
 }
 
 /**
- * How a connection ends. `left`: its peer said so, and the name is free. `dropped`: the name waits for the grace.
- * `gave-up`: the peer went before it knew that the name is its own. A name that it has newly claimed is free, for nobody
- * else has its secret; one that it held before waits for it, as after a drop.
+ * How a connection ends.
+ * - `left`: the peer said that it leaves. The name is free.
+ * - `dropped`: the socket ended without a word. The name waits for its holder during the grace.
+ * - `gave-up`: the peer went before it knew that it had the name. A newly claimed name is free, because nobody else
+ *   has its secret. A name that the peer held before waits for it, as after a drop.
  */
 export type Ending = 'left' | 'gave-up' | 'dropped'
 
-/** Claims on their way to the registry: enough to keep it busy, and each answered well within its deadline. */
+/**
+ * Claims that the registry is asked for at once: enough to keep it busy, and each is answered well within its
+ * deadline.
+ */
 const CLAIMS_AT_ONCE = 128
-/** Claims that wait for their turn: a dead node's whole crowd, and some. Whoever comes then tries again. */
+/** Claims that may wait for their turn: all peers of a dead node, with a margin. A later claim gets `overloaded`. */
 const CLAIMS_WAITING = 20_000
 
-/** A claim on its way. */
+/** A claim without an answer yet. */
 interface Waiting {
-  /** Its peer has said that it leaves. */
+  /** The peer has said that it leaves. */
   hasLeft: boolean
-  /** Who waits for its answer. */
+  /** Callbacks that wait for the answer. */
   answered: (() => void)[]
 }
 
-/** A claim of which nobody knows whether it has won. Looked at from one monotonic time on, until another. */
+/** A claim that the registry did not answer: it may have won. It is checked between two monotonic times. */
 interface Unanswered {
   peer: Peer
   owner: Owner
@@ -71,10 +76,10 @@ interface Unanswered {
   until: number
 }
 
-/** Of more than these the oldest are left to the end of their leases. */
+/** If more than these wait to be checked, the oldest are not checked: their leases end by their TTL. */
 const UNANSWERED_MOST = 1_000
 
-/** How a connection comes by its name, and how it loses it to another one. */
+/** How a connection gets its name, and how it loses the name to another connection. */
 export class Claims {
   readonly #options: ClaimsOptions
   readonly #semaphore = new Semaphore(CLAIMS_AT_ONCE, CLAIMS_WAITING)
@@ -86,7 +91,7 @@ export class Claims {
   }
 
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
-    // A second claim could win a second name, which nobody would have when the first one is answered.
+    // A second claim could win a second name, and the connection can hold only one.
     if (this.#waiting.has(connection.id)) return { ok: false, code: 'already-claimed' }
     const waiting: Waiting = { hasLeft: false, answered: [] }
     this.#waiting.set(connection.id, waiting)
@@ -102,28 +107,31 @@ export class Claims {
     }
   }
 
-  /** A peer says that it leaves: the claim of it that is on its way, if there is one, shall not keep the name. */
+  /** The peer says that it leaves: if its claim has no answer yet, that claim must not keep the name. */
   left(connection: ConnectionId): void {
     const waiting = this.#waiting.get(connection)
     if (waiting) waiting.hasLeft = true
   }
 
-  /** Resolves when a claim of this connection, if one is on its way, has its answer, and what it was not to keep is free. */
+  /**
+   * Resolves when this connection's claim, if there is one, has its answer, and a name that it may not keep is free
+   * again.
+   */
   answered(connection: ConnectionId): Promise<void> {
     const waiting = this.#waiting.get(connection)
     if (waiting === undefined) return Promise.resolve()
     return new Promise((resolve) => waiting.answered.push(resolve))
   }
 
-  // The registry may have carried out all the same what it did not answer.
-  #doubt(peer: Peer, owner: Owner): void {
+  // The registry may have carried out a claim that it did not answer.
+  #rememberUnanswered(peer: Peer, owner: Owner): void {
     const { clock, commandMs, nameTtlMs } = this.#options
     const now = clock.monotonic()
     if (this.#unanswered.length >= UNANSWERED_MOST) this.#unanswered.shift()
     this.#unanswered.push({ peer, owner, from: now + commandMs, until: now + nameTtlMs })
   }
 
-  /** One beat's share: gives back what claims won whose answers never came, for nobody was told that it is his. */
+  /** Once a beat: gives back names that unanswered claims have won, because no peer was told that it holds them. */
   async withdrawTurn(): Promise<void> {
     const now = this.#options.clock.monotonic()
     const waiting = this.#unanswered
@@ -137,17 +145,17 @@ export class Claims {
     const { peer, owner, until } = unanswered
     try {
       const lease = await registry.lookup(peer)
-      // Its peer may have said hello again.
+      // The peer may have claimed again.
       if (lease?.node !== owner.node || lease.connection !== owner.connection) return
       if (this.#waiting.has(owner.connection) || leases.of(peer)?.epoch === lease.epoch) return
-      await leases.part(lease, isNew(lease) ? 'release' : 'suspend')
+      await leases.releaseOrSuspend(lease, isNew(lease) ? 'release' : 'suspend')
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       if (clock.monotonic() < until) this.#unanswered.push(unanswered)
     }
   }
 
-  /** Another node has given the name of a peer here to another connection. */
+  /** Another node tells that the name of a peer here belongs to another connection now. */
   supersede({ type, peer, connection, epoch }: Extract<Envelope, { type: 'superseded' | 'evicted' }>): void {
     const { sessions, leases } = this.#options
     const lease = leases.of(peer)
@@ -159,45 +167,49 @@ export class Claims {
   }
 
   /** The registry says that a lease of this node is no longer its own. */
-  lose(lost: Lost): void {
+  leaseLost(lost: Lost): void {
     const { sessions, onEvent } = this.#options
     const session = sessions.online(lost.lease.peer)
     if (session?.lease.epoch !== lost.lease.epoch) return
     const samePeer = lost.reason === 'another' && lost.holder.since === lost.lease.since
     onEvent('lease lost', { reason: lost.reason, samePeer })
-    // The same peer elsewhere is final; for anyone else a new claim decides.
+    // If the same peer is connected elsewhere, that is final. For any other holder, a new claim decides.
     sessions.close(session, samePeer ? 'superseded' : 'lease-lost')
   }
 
-  /** The registry knows the peer by an earlier claim than the peer itself does, which hears of it when it comes back. */
-  rename(lease: Lease): void {
+  /**
+   * The registry knows the peer by an earlier claim than the peer itself does. The peer learns the older `since` when
+   * it claims again.
+   */
+  sinceChanged(lease: Lease): void {
     const { sessions, leases, onError } = this.#options
     const session = sessions.online(lease.peer)
     if (session?.lease.epoch !== lease.epoch) return
     sessions.close(session, 'lease-lost')
-    leases.part(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
+    leases.releaseOrSuspend(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
   }
 
-  /** Tells the node that held a lease until now. */
+  /** Tells the node that held this lease until now. */
   tellEnd(type: 'superseded' | 'evicted', lease: Lease): void {
     const { bus, onEvent, onError } = this.#options
     const { peer, connection, epoch } = lease
     bus.publish(lease.node, { type, peer, connection, epoch }).then(
       (result) => {
-        // Its node finds out at its next renewal.
+        // That node finds out at its next renewal.
         if (result === 'unavailable') onEvent(`${type} not told`, { node: lease.node })
       },
       (error: unknown) => onError(error, { stage: type }),
     )
   }
 
-  // A name that the registry does not know may be one that its node has yet to write back. Such a claim waits outside
-  // of the semaphore: those of names that are known must not wait behind it.
+  // A name that the registry does not know may be one that its node has yet to write back. A claim for it waits
+  // outside of the semaphore, so that claims of known names do not wait behind it.
   async #claimSettled(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     const { clock, commandMs, settling } = this.#options
     const until = clock.monotonic() + commandMs
     for (;;) {
-      // Ten thousand peers that come back at once would run past the registry's deadline together, and again.
+      // Without the semaphore, ten thousand peers that come back at once would all miss the registry's deadline,
+      // again and again.
       const outcome = await this.#semaphore.run(() => this.#claim(connection, request))
       if (outcome === undefined) return { ok: false, code: 'overloaded' }
       if (outcome !== 'unsettled') return outcome
@@ -207,18 +219,18 @@ export class Claims {
   }
 
   async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome | 'unsettled'> {
-    const { pulse, draining, sessions, leases, registry, nodes, settling } = this.#options
+    const { heartbeat, draining, sessions, leases, registry, nodes, settling } = this.#options
     const { peer, policy } = request
-    // The node may have begun to drain, and the peer may have gone, while the claim waited for its turn.
+    // While the claim waited for its turn, the node may have begun to drain, and the peer may have gone.
     if (draining()) return { ok: false, code: 'draining' }
     if (sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'not-claimed' }
     const secretHash = hashSecret(peer, request.secret)
-    // Whatever the registry has forgotten, this node knows whose name it is.
+    // This node knows the holder of this name, even if the registry has forgotten it.
     const here = leases.of(peer)
     if (here !== undefined && here.secretHash !== secretHash && policy === 'refuse') {
       if (await leases.keeps(here)) return { ok: false, code: 'name-taken' }
     }
-    const owner = { node: pulse.id, connection: connection.id }
+    const owner = { node: heartbeat.id, connection: connection.id }
     const claimed = await registry
       .claim(peer, owner, {
         secretHash,
@@ -227,21 +239,21 @@ export class Claims {
         absent: settling.settled ? 'take' : 'leave',
       })
       .catch((error: unknown) => {
-        this.#doubt(peer, owner)
+        this.#rememberUnanswered(peer, owner)
         throw error
       })
     if (claimed.ok) return this.#take(connection, claimed.lease, claimed.replaced, policy)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
 
-  /** Whether a lease of this node prevails over a claim that has just taken its name. */
+  /** Whether a lease of this node wins against a claim that has just taken its name. */
   async #takesBack(former: Lease, taken: Lease): Promise<boolean> {
     const { leases } = this.#options
     try {
       return await leases.takesBack(former)
     } catch (error) {
-      // Nobody is told that the name is his: it must not wait for anybody.
-      await leases.part(taken, 'release')
+      // No peer was told that it holds the name, so the name must not wait for a holder.
+      await leases.releaseOrSuspend(taken, 'release')
       throw error
     }
   }
@@ -252,34 +264,36 @@ export class Claims {
     replaced: Lease | undefined,
     policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
-    const { pulse, sessions, leases, forgetRoute, onError } = this.#options
-    // The registry had forgotten whose name it is while this claim was on its way.
+    const { heartbeat, sessions, leases, forgetRoute, onError } = this.#options
+    // The registry had forgotten the holder when it judged this claim.
     const former = leases.of(lease.peer)
     if (former !== undefined && former.secretHash !== lease.secretHash && policy === 'refuse') {
       if (await this.#takesBack(former, lease)) return { ok: false, code: 'name-taken' }
     }
     const hasEnded = sessions.get(connection.id)?.state !== 'opening'
-    if (hasEnded || lease.node !== pulse.id) {
-      // The socket went, or the node lapsed, while the claim was on its way: the name waits for its holder, unless that
-      // one said that it leaves, or gave up before it was ever told that the name is its own.
-      const isNobodys = hasEnded && isNew(lease)
+    if (hasEnded || lease.node !== heartbeat.id) {
+      // The socket ended, or the node lapsed, before the claim was answered. The name waits for its holder, unless
+      // the peer said that it leaves, or this was its first claim and it was never told that it has the name.
+      const wasNeverTold = hasEnded && isNew(lease)
       const hasLeft = this.#waiting.get(connection.id)?.hasLeft
-      await leases.part(lease, hasLeft || isNobodys ? 'release' : 'suspend')
+      await leases.releaseOrSuspend(lease, hasLeft || wasNeverTold ? 'release' : 'suspend')
       return { ok: false, code: 'registry-unavailable' }
     }
     const here = sessions.online(lease.peer)
     if (here && here.lease.epoch > lease.epoch) {
-      // A later claim of the same peer was answered first.
+      // The answer to a later claim of the same peer came first.
       connection.close('superseded')
       return { ok: false, code: 'name-taken' }
     }
     if (here) sessions.close(here, 'superseded')
-    if (replaced && replaced.node !== pulse.id) this.tellEnd('superseded', replaced)
+    if (replaced && replaced.node !== heartbeat.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
     leases.hold(lease)
     const session = sessions.apply(connection.id, { type: 'claimed', lease })
     if (session?.state !== 'online') {
-      onError(new Error(`a claimed session is ${session?.state ?? 'gone'}`), { stage: 'claim' })
+      onError(new Error(`a session that has just claimed a name is ${session?.state ?? 'gone'}`), {
+        stage: 'claim',
+      })
       return { ok: false, code: 'not-claimed' }
     }
     return { ok: true, session, reclaimed: !isNew(lease) }

@@ -2,11 +2,13 @@ import type { App } from '@peerage/protocol'
 import type { Lease } from './registry.js'
 
 /**
- * Who is in an app. It walks over the whole store, so it is for discovery only, where an operator allows it, and
- * its caller keeps the answer for a while. Contract: every lease that stands from before the walk to after it is
- * listed once, up to `most`; one that comes or goes meanwhile may be. An outage rejects with `RegistryUnavailable`.
+ * Lists the names of an app. It scans the whole store, so it is only for discovery, where an operator allows it, and
+ * the caller caches the answer. Contract (testing/contracts/directory-contract.ts):
+ * - a lease that exists from before the scan until after it is listed once, as long as there are at most `most`;
+ * - a lease that begins or ends during the scan may be missing or listed;
+ * - an outage rejects with `RegistryUnavailable`.
  */
 export interface Directory {
-  /** At most `most` leases, in no order; `complete: false` where there are more. */
+  /** At most `most` leases, in no order. `complete: false` means that there are more. */
   list(app: App, most: number): Promise<{ leases: Lease[]; complete: boolean }>
 }

@@ -10,24 +10,24 @@ export interface LeasesOptions {
   clock: Clock
   graceMs: number
   nameTtlMs: number
-  /** This node holds the name no more. */
+  /** This node no longer holds the name. */
   lost: (lost: Lost) => void
-  /** The registry knows the same holder by an earlier claim: the lease has an older `since`. */
-  renamed: (lease: Lease) => void
-  /** Another node's claim lost against ours: its holder must be told. */
+  /** The registry knows the same holder by an earlier claim, so the lease has an older `since` now. */
+  sinceChanged: (lease: Lease) => void
+  /** A claim on another node lost against ours. That node must be told. */
   evicted: (lease: Lease) => void
   onError: OnError
 }
 
-/** Re-asserted at once, so that a flush of many names does not become one burst [I10]. */
+/** Leases in one re-assertion. Pauses between them spread the load after a flush of many names [I10]. */
 const REASSERT_BATCH = 500
 const REASSERT_JITTER_MS = 50
-/** So long after a claim of somebody else, another one for the same name costs no write. */
-const KEPT_MS = 1_000
+/** After a refused claim, further claims for the same name cause no write for this long. */
+const WRITE_BACK_PAUSE_MS = 1_000
 
-type Parting = { lease: Lease; how: 'release' | 'suspend'; until: number }
+type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
-/** A name that waits for its holder. */
+/** A name that waits for its absent holder. */
 interface Away {
   lease: Lease
   /** Monotonic time at which its grace ends. */
@@ -35,23 +35,24 @@ interface Away {
 }
 
 /**
- * The leases of this node: renewed by turns, re-asserted after a doubt, parted with when their peers go. A name that
- * waits for its holder is remembered until its grace ends, so that a registry that was emptied gets it back, too.
+ * The leases of this node. It renews one share of them each beat, re-asserts all of them when the registry may have
+ * lost names, and releases or suspends them when their peers go. It remembers a name that waits for its holder until
+ * the grace ends, so that it can write this name back, too.
  */
 export class Leases {
   readonly #options: LeasesOptions
   readonly #held = new Map<Peer, Lease>()
   /** In the order in which their graces end. */
   readonly #away = new Map<Peer, Away>()
-  /** One bucket is renewed a beat. */
+  /** Each beat renews one bucket. */
   readonly #buckets: Set<Peer>[] = Array.from({ length: RENEW_ROUND_BEATS }, () => new Set())
   #turn = 0
   #next = 0
-  /** Partings that the registry has not taken yet. */
-  #parting: Parting[] = []
-  /** Partings on their way. */
-  readonly #leaving = new Set<Promise<void>>()
-  /** When a lease was last written back over a claim of somebody else. */
+  /** Releases and suspensions that failed and are tried again. */
+  #failedEnds: PendingEnd[] = []
+  /** Releases and suspensions without an answer yet. */
+  readonly #pendingEnds = new Set<Promise<void>>()
+  /** When a lease was last written back because of a refused claim. */
   readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
   #reassertAgain = false
@@ -64,7 +65,7 @@ export class Leases {
     return this.#held.size
   }
 
-  /** The lease of a name that this node holds, or keeps for its holder. */
+  /** The lease of a name that this node holds, or keeps for its absent holder. */
   of(peer: Peer): Lease | undefined {
     return this.#held.get(peer) ?? this.#keptFor(peer)?.lease
   }
@@ -78,33 +79,33 @@ export class Leases {
     this.#away.delete(lease.peer)
   }
 
-  /** Gives the lease up; an outage does not lose the parting, it is tried again each beat. */
-  async part(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
+  /** Releases or suspends the lease. If the registry fails, each beat tries again. */
+  async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
     const { clock, graceMs, nameTtlMs } = this.#options
     this.#drop(lease)
     if (how === 'suspend' && !this.#held.has(lease.peer)) {
       this.#away.delete(lease.peer)
       this.#away.set(lease.peer, { lease: { ...lease, state: 'away' }, until: clock.monotonic() + graceMs })
     }
-    const leaving = this.#tryParting({ lease, how, until: clock.monotonic() + nameTtlMs })
-    this.#leaving.add(leaving)
-    await leaving.finally(() => this.#leaving.delete(leaving))
+    const ending = this.#tryEnd({ lease, how, until: clock.monotonic() + nameTtlMs })
+    this.#pendingEnds.add(ending)
+    await ending.finally(() => this.#pendingEnds.delete(ending))
   }
 
-  /** Resolves when every parting that is on its way has been answered. */
+  /** Resolves when every release and suspension has its answer. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#leaving)
+    await Promise.allSettled(this.#pendingEnds)
   }
 
-  /** Forgets a lease that is another's, or nobody's, already. */
+  /** Forgets a lease that has already ended in the registry. */
   forget(lease: Lease): void {
     this.#drop(lease)
   }
 
-  /** One beat's share: renews a bucket, and tries again to part. */
+  /** Once a beat: renews one bucket, and retries failed releases and suspensions. */
   async renewTurn(): Promise<void> {
     this.#forgetAway()
-    await this.#retryPartings()
+    await this.#retryEnds()
     const bucket = this.#buckets[this.#turn]
     this.#turn = (this.#turn + 1) % this.#buckets.length
     const leases = [...(bucket ?? [])]
@@ -113,11 +114,11 @@ export class Leases {
     if (leases.length === 0) return
     const lost = await this.#options.registry.renew(leases)
     if (lost.some(({ reason }) => reason === 'absent')) return this.reassertAll()
-    // The registry decides whether the other holder keeps the name: it may be one who came while ours was forgotten.
+    // The registry decides whether the other holder keeps the name: it may have claimed while ours was forgotten.
     await this.#reassert(lost.map(({ lease }) => lease))
   }
 
-  /** Writes every lease back [I10]. Calls that overlap become one more round. */
+  /** Writes every lease back [I10]. Calls during a run become one more run. */
   reassertAll(): Promise<void> {
     if (this.#reasserting) {
       this.#reassertAgain = true
@@ -127,7 +128,7 @@ export class Leases {
       do {
         this.#reassertAgain = false
         await this.#reassert([...this.#held.values()])
-        // After the others: a peer that goes meanwhile comes to stand here.
+        // After the others, because a peer that drops meanwhile moves to this list.
         await this.#reassert([...this.#away.values()].map(({ lease }) => lease))
       } while (this.#reassertAgain)
     }
@@ -143,11 +144,14 @@ export class Leases {
     return this.of(lease.peer)?.epoch === lease.epoch
   }
 
-  /** The same over a claim that was refused, which strangers may make as often as they like: once a second at most. */
+  /**
+   * Does the same for a claim that is to be refused. Strangers can make such claims as often as they like, so it
+   * writes at most once a second.
+   */
   async keeps(lease: Lease): Promise<boolean> {
     const now = this.#options.clock.monotonic()
     let kept = this.#kept.get(lease)
-    if (kept === undefined || now - kept.at >= KEPT_MS) {
+    if (kept === undefined || now - kept.at >= WRITE_BACK_PAUSE_MS) {
       kept = { at: now, written: this.takesBack(lease) }
       this.#kept.set(lease, kept)
     }
@@ -159,13 +163,13 @@ export class Leases {
     }
   }
 
-  /** Moves every lease to this process's new NodeId; names that others took meanwhile are lost [I10]. */
+  /** Moves every lease to this process's new NodeId. Names that others took meanwhile are lost [I10]. */
   async move(to: NodeId, from: NodeId): Promise<Lease[]> {
     const moved: Lease[] = []
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
     for (const lease of moved) this.#held.set(lease.peer, lease)
     for (const away of this.#away.values()) away.lease = { ...away.lease, node: to }
-    this.#parting = this.#parting.filter((parting) => parting.lease.node === to)
+    this.#failedEnds = this.#failedEnds.filter((end) => end.lease.node === to)
     await this.#reassert([...moved, ...[...this.#away.values()].map(({ lease }) => lease)], from)
     return moved.filter((lease) => this.#held.get(lease.peer) === lease)
   }
@@ -197,7 +201,7 @@ export class Leases {
     const { lost, evicted }: Reasserted = await registry.reassert(leases, options)
     for (const lease of evicted) this.#options.evicted(lease)
     for (const one of lost) {
-      if (!isOwnGhost(one)) {
+      if (!isOwnOlderLease(one)) {
         this.#lose(one)
         continue
       }
@@ -214,7 +218,7 @@ export class Leases {
     if (lost.reason === 'another' && isSameLease(lost.holder, lease)) {
       if (isOnline) this.#held.set(lease.peer, lost.holder)
       else this.#away.delete(lease.peer)
-      if (isOnline) this.#options.renamed(lost.holder)
+      if (isOnline) this.#options.sinceChanged(lost.holder)
       return
     }
     this.#drop(lease)
@@ -241,23 +245,23 @@ export class Leases {
     }
   }
 
-  async #tryParting(parting: Parting): Promise<void> {
+  async #tryEnd(end: PendingEnd): Promise<void> {
     const { registry, graceMs, clock, onError } = this.#options
     try {
-      if (parting.how === 'release') await registry.release(parting.lease)
-      else await registry.suspend(parting.lease, graceMs)
+      if (end.how === 'release') await registry.release(end.lease)
+      else await registry.suspend(end.lease, graceMs)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      onError(error, { stage: parting.how })
-      // Past the TTL the lease has ended by itself.
-      if (clock.monotonic() < parting.until) this.#parting.push(parting)
+      onError(error, { stage: end.how })
+      // After the TTL the lease has ended by itself.
+      if (clock.monotonic() < end.until) this.#failedEnds.push(end)
     }
   }
 
-  async #retryPartings(): Promise<void> {
-    const waiting = this.#parting
-    this.#parting = []
-    await Promise.all(waiting.map((parting) => this.#tryParting(parting)))
+  async #retryEnds(): Promise<void> {
+    const waiting = this.#failedEnds
+    this.#failedEnds = []
+    await Promise.all(waiting.map((end) => this.#tryEnd(end)))
   }
 
   #pause(ms: number): Promise<void> {
@@ -271,10 +275,10 @@ export class Leases {
 }
 
 /**
- * Whether a lease was lost to an earlier one of this very node, which holds only the later one: the registry has come
- * back from an old snapshot. A claim that is on its way to its answer has a higher epoch.
+ * Whether a lease was lost to an earlier lease of this same node, which holds only the later one: the registry has
+ * come back from an old snapshot. (A claim that has no answer yet has a higher epoch.)
  */
-function isOwnGhost(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
+function isOwnOlderLease(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
   return (
     lost.reason === 'another' && lost.holder.node === lost.lease.node && lost.holder.epoch < lost.lease.epoch
   )

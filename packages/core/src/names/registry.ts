@@ -2,23 +2,26 @@ import { hash, randomBytes } from 'node:crypto'
 import type { ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 
-/** Who holds a name. Immutable: each change is a new lease. */
+/** Who holds a name. Immutable: each change makes a new lease. */
 export interface Lease {
   peer: Peer
   node: NodeId
   connection: ConnectionId
-  /** Registry time (ms) of the first claim; the same through reclaims and moves: says *who*. */
+  /**
+   * Registry time (ms) of this holder's first claim. It stays the same through reclaims and moves, so it identifies
+   * the holder.
+   */
   since: number
-  /** Grows with each claim: says *which claim*. Strictly increases for a name [I2]. */
+  /** Strictly increases with each claim of a name [I2], so it identifies the claim. */
   epoch: number
   state: 'online' | 'away'
   /** 128 bits of SHA-256 over the reclaim secret, in base64url (22 characters). */
   secretHash: string
   /**
-   * The registry time by which this lease is weighed against another of the same name: the older one wins [I10].
-   * A `replace` claim takes over the rank of the holder that it pushed out, so that this holder loses for good. So does
-   * a claim of a name whose holder left it on another node than it came to first: a node may still know it there.
-   * Absent: `since`.
+   * The registry time (ms) that decides between two leases of one name: the older rank wins [I10]. The default, when
+   * it is absent, is `since`. A `replace` claim takes over the rank of the holder that it pushed out, so that this
+   * holder cannot come back. So does a claim of a name that a reclaiming holder had released: another node may still
+   * know an earlier lease of that holder.
    */
   rank?: number
 }
@@ -30,30 +33,40 @@ export interface Owner {
 
 export interface ClaimOptions {
   secretHash: string
-  /** `refuse` a taken name (default), or `replace` its holder: only for an authenticated identity [I9]. */
+  /**
+   * What to do when the name is taken: `refuse` the claim, or `replace` the holder. `replace` is only for an
+   * authenticated identity [I9].
+   */
   policy: 'refuse' | 'replace'
-  /** What the new epoch must exceed, as far as this node knows: `Nodes.presented()`. Bounded by registry time + 1 minute [I2]. */
+  /**
+   * The new epoch must exceed this number: `Nodes.presented()`. The registry uses at most its own time + 1 minute
+   * [I2].
+   */
   presented?: number
   /**
-   * A name that the registry does not know is taken (default), or left alone while nodes may have yet to write their
-   * names back: see `Settling` [I10].
+   * What to do with a name that the registry does not know: `take` it (default), or `leave` it because other nodes
+   * may have yet to write their names back (see `Settling`) [I10].
    */
   absent?: 'take' | 'leave'
 }
 
 export type Claimed =
-  /** `replaced`: the lease that this one took over, whose holder must be told `superseded`. */
+  /** `replaced` is the lease that this one replaced. Its connection must be closed with `superseded`. */
   | { ok: true; lease: Lease; replaced?: Lease }
   | { ok: false; holder: Lease }
-  /** Nobody holds the name as far as the registry knows, but the registry may have forgotten its holder. */
+  /**
+   * The registry knows no holder, but it may have forgotten one. Only with `absent: 'leave'`, or when the store has
+   * noticed a loss. Temporary: try again.
+   */
   | { ok: false; holder: undefined }
 
-/** A lease that is not ours any more. `absent`: nobody's; `another`: `holder` has the name now. */
+/** A lease that this node no longer holds. `absent`: nobody holds the name. `another`: `holder` holds it now. */
 export type Lost = { lease: Lease; reason: 'absent' } | { lease: Lease; reason: 'another'; holder: Lease }
 
 /**
- * How a lease came back: unchanged, or lost to `holder`. `evicted`: the other claim that lost against ours.
- * A `holder` with the claim of the lease has an older `since`: the same peer, known by its earlier claim.
+ * The result of a re-assertion. `lost`: leases that this node no longer holds. `evicted`: leases of other claims that
+ * lost against ours. When a lost lease and its `holder` are the same claim, only `since` differs: the same peer is
+ * known by an earlier claim.
  */
 export interface Reasserted {
   lost: Lost[]
@@ -61,49 +74,71 @@ export interface Reasserted {
 }
 
 /**
- * The global name registry. Contract, for every implementation (testing/contracts/registry-contract.ts):
- * - each method is atomic per name; nothing is promised across names;
- * - a lease expires `nameTtlMs` after its last claim, renewal or re-assertion, if nothing ends it before;
- * - every change compares (epoch, node, connection): a late call of a former holder changes nothing [I3, I4];
- * - an outage rejects with `RegistryUnavailable` within the command deadline; expected outcomes are values.
+ * The global name registry. Contract for every implementation (testing/contracts/registry-contract.ts):
+ * - each method is atomic per name; nothing is atomic across names;
+ * - a lease expires `nameTtlMs` after its last claim, renewal or re-assertion, unless it ends earlier;
+ * - every change compares (epoch, node, connection), so a late call about a former lease changes nothing [I3, I4];
+ * - all times are milliseconds of the registry's own clock;
+ * - an outage rejects with `RegistryUnavailable` within `commandMs`. The command may have been carried out all the
+ *   same. Expected outcomes are return values.
  */
 export interface Registry {
-  /** Takes the name, or says who holds it. The same secret takes it back at once [I8]. A name whose holder's
-   *  node has been dead for longer than the grace is free [I6]. */
+  /**
+   * Takes the name, or returns its holder. A claim with the holder's own secret hash always wins [I8]. A name whose
+   * node has been dead for longer than the grace is free [I6].
+   */
   claim(peer: Peer, owner: Owner, options: ClaimOptions): Promise<Claimed>
-  /** Extends each lease by the TTL. */
+  /**
+   * Extends each online lease to `nameTtlMs` from now. An away name keeps its own end. Returns the leases that are
+   * lost.
+   */
   renew(leases: readonly Lease[]): Promise<Lost[]>
-  /** Writes each lease back unchanged where the name is absent. Against another claim the older rank wins, then the
-   *  higher epoch [I10, I11]. Against a claim with the same secret the higher epoch wins, and keeps the older `since`. */
+  /**
+   * Writes each lease back unchanged if the name is absent. Against another claim the older rank wins, then the
+   * higher epoch [I10, I11]. Against a claim with the same secret hash the higher epoch wins, and keeps the older
+   * `since`.
+   */
   reassert(leases: readonly Lease[], options?: ReassertOptions): Promise<Reasserted>
-  /** The socket dropped: the name is away and waits `graceMs` for its holder. */
+  /** The holder's socket dropped: the name is away, and stays reserved for its holder for `graceMs`. */
   suspend(lease: Lease, graceMs: number): Promise<void>
-  /** Frees the name at once; no-op unless it is still this lease. No lease of an earlier epoch is written back from then on. */
+  /**
+   * Frees the name at once. Does nothing if the name has another lease by now. After it, no lease of an earlier epoch
+   * can be written back.
+   */
   release(lease: Lease): Promise<void>
+  /** The current lease, online or away. Its node may be dead: `presenceOf` decides what peers are told. */
   lookup(peer: Peer): Promise<Lease | undefined>
 }
 
 export interface ReassertOptions {
-  /** This node lapsed, and was this one before: only names that are absent or still `formerNode`'s are taken back. */
+  /**
+   * The identity of this node before it lapsed. Then it takes back only names that are absent or still held by
+   * `formerNode`.
+   */
   formerNode?: NodeId
-  /** How long names that are away still wait for their holders. Default: the whole grace. */
+  /** How long away names stay reserved, in milliseconds. Default: the whole grace. */
   graceMs?: number
 }
 
-/** How far a presented epoch may be ahead of the registry's clock [I2]: no node can push epochs out of reach. */
+/**
+ * How far a presented epoch may be ahead of the registry's clock [I2], so that no node can push epochs out of reach.
+ */
 export const PRESENTED_AHEAD_MOST_MS = 60_000
 
-/** One claim's leases, whatever their state and `since`: what renew, suspend and release compare [I3, I4]. */
+/**
+ * Whether both are leases of one claim, whatever their state and `since`. This is what renew, suspend and release
+ * compare [I3, I4].
+ */
 export function isSameLease(a: Lease, b: Lease): boolean {
   return a.epoch === b.epoch && a.node === b.node && a.connection === b.connection
 }
 
-/** Nobody had the name before: no earlier claim of the same holder waits to be taken up again. */
+/** Whether this is the holder's first claim: there was no earlier claim of it to take up again. */
 export function isNew(lease: Lease): boolean {
   return lease.since === lease.epoch
 }
 
-/** Which of two leases of one name wins: a total order, so that the order of arrival does not matter [I11]. */
+/** Which of two leases of one name wins. A total order, so that the order of arrival does not matter [I11]. */
 export function winsOver(a: Lease, b: Lease): boolean {
   const [rankA, rankB] = [rankOf(a), rankOf(b)]
   if (rankA !== rankB) return rankA < rankB
@@ -113,8 +148,8 @@ export function winsOver(a: Lease, b: Lease): boolean {
 }
 
 /**
- * Whether a lease took its rank over from one that had ended, as `other` has: of the same peer perhaps, which left and
- * came again, but not the same holder.
+ * Whether `lease` took its rank over from a lease that had ended, as `other` has. Both may belong to one peer, which
+ * left and came again, but they are different holders.
  */
 export function cameAfter(lease: Lease, other: Lease): boolean {
   return lease.secretHash === other.secretHash && rankOf(lease) < lease.since && other.epoch < lease.since
@@ -124,13 +159,13 @@ export function rankOf(lease: Lease): number {
   return lease.rank ?? lease.since
 }
 
-/** The lease with a rank, which is left out where `since` says it. */
+/** The lease with this rank. The field is left out where it equals `since`. */
 export function ranked(lease: Lease, rank: number): Lease {
   const { rank: _, ...rest } = lease
   return rank === lease.since ? rest : { ...rest, rank }
 }
 
-/** 128 bits of SHA-256 over peer and secret, in base64url: all that the registry stores of a secret [I8]. */
+/** 128 bits of SHA-256 over peer and secret, in base64url. The registry stores nothing else of a secret [I8]. */
 export function hashSecret(peer: Peer, secret: string): string {
   return hash('sha256', `${peer}\0${secret}`, 'buffer').subarray(0, 16).toString('base64url')
 }
@@ -142,7 +177,10 @@ export function mintName(): Name {
   return minted.value
 }
 
-/** The registry did not answer in time, or refused for a reason of its own (loading, read-only, out of memory). */
+/**
+ * The registry did not answer in time, or refused for a reason of its own (loading, read-only, out of memory).
+ * Temporary.
+ */
 export class RegistryUnavailable extends Error {
   override readonly name = 'RegistryUnavailable'
 }

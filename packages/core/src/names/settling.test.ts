@@ -8,7 +8,7 @@ import { addNode, cutOf, cutOff, two } from '../testing/nodes.js'
 import type { Arrival } from '../testing/peers.js'
 import { arrive, peerNamed } from '../testing/peers.js'
 
-/** Lets an arrival wait for as long as a claim may take, and says how it ended. */
+/** Lets an arrival wait for as long as a claim may take, and returns the outcome. */
 async function arriveLate(made: TestCluster, node: Node, name: string, secret: string): Promise<Arrival> {
   const arriving = arrive(node, name, { secret })
   await made.clock.advance(made.times.commandMs)
@@ -19,7 +19,7 @@ function isOnline(node: Node, session: OnlineSession): boolean {
   return node.sessions.get(session.connection.id)?.state === 'online'
 }
 
-test('[SET1] [I9] [I10] a name that its node has yet to write back is not taken', async () => {
+test('[SET1] [I9] [I10] nobody takes a name that its node has yet to write back', async () => {
   const made = await two()
   const { a, b, cuts, clock, cluster, times } = made
   const alice = await arrive(a, 'alice')
@@ -34,11 +34,11 @@ test('[SET1] [I9] [I10] a name that its node has yet to write back is not taken'
   expect(await b.lookup([peerNamed('alice')])).toEqual([
     { state: 'online', since: alice.session.lease.since },
   ])
-  // Free names are free again.
+  // Free names can be claimed again.
   expect((await arrive(b, 'bob')).outcome.ok).toBe(true)
 })
 
-test('[I10] a claim that waits is answered as soon as the others have settled', async () => {
+test('[I10] a waiting claim is answered as soon as the other nodes have settled', async () => {
   const made = await two()
   const { a, b, clock, cluster, cuts } = made
   await arrive(a, 'alice')
@@ -51,7 +51,7 @@ test('[I10] a claim that waits is answered as soon as the others have settled', 
   expect((await arriving).outcome.ok).toBe(true)
 })
 
-test('[I10] a node that never returns holds claims up for its lease, not for the grace', async () => {
+test('[I10] a node that never returns delays claims for its lease, not for the grace', async () => {
   const made = await two()
   const { a, b, clock, cluster, cuts, times } = made
   const alice = await arrive(a, 'alice')
@@ -68,10 +68,10 @@ test('[I10] a node that never returns holds claims up for its lease, not for the
   expect(alice.connection.closed).toBe('lease-lost')
 })
 
-test('[SET1] [I10] nodes that live and cannot write their names back hold claims up for their leases', async () => {
+test('[SET1] [I10] live nodes that cannot write their names back delay claims for the length of their leases', async () => {
   const made = await two()
   const { a, b, clock, cluster, cuts, times } = made
-  // Its beats, and so the end of its lease, lie between those of the others.
+  // Its beats, and so the end of its lease, are between those of the others.
   await clock.advance(times.beatMs / 2)
   const c = await addNode(made)
   await clock.advance(times.beatMs)
@@ -86,11 +86,11 @@ test('[SET1] [I10] nodes that live and cannot write their names back hold claims
   await clock.advance(2 * times.beatMs)
   expect(a.fenced).toBe(false)
   expect((await arrive(b, 'bob')).outcome.ok).toBe(true)
-  // Its own claims go on as well.
+  // Node a accepts claims as well.
   expect((await arrive(a, 'carol')).outcome.ok).toBe(true)
 })
 
-test('[SET4] [I9] [I10] a node that holds a name refuses others at once, and writes it back', async () => {
+test('[SET4] [I9] [I10] a node that holds a name refuses other claims at once, and writes the name back', async () => {
   const { a, clock, cluster, times } = await two()
   const alice = await arrive(a, 'alice')
   cluster.flush()
@@ -102,7 +102,7 @@ test('[SET4] [I9] [I10] a node that holds a name refuses others at once, and wri
   expect(alice.connection.closed).toBeUndefined()
 })
 
-test('[SET4] however often strangers claim a name, its node writes it back once a second', async () => {
+test('[SET4] however often strangers claim a name, its node writes it back at most once a second', async () => {
   const { a, clock, cluster, cuts } = await two()
   const alice = await arrive(a, 'alice')
   const { registry } = cutOf(cuts, a).backend
@@ -123,7 +123,7 @@ test('[SET4] however often strangers claim a name, its node writes it back once 
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
 })
 
-test('[SET4] a write that failed is tried again by the next claim', async () => {
+test('[SET4] the next claim repeats a write that failed', async () => {
   const { a, cuts } = await two()
   await arrive(a, 'alice')
   cutOff(cuts, a, true)
@@ -132,7 +132,7 @@ test('[SET4] a write that failed is tried again by the next claim', async () => 
   expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
 })
 
-test('[I8] [I10] names that are known are judged as always while nodes settled', async () => {
+test('[I8] [I10] claims of known names are judged as usual while nodes settle', async () => {
   const made = await two()
   const { a, b, cluster, cuts } = made
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
@@ -147,7 +147,7 @@ test('[I8] [I10] names that are known are judged as always while nodes settled',
   expect(alice.connection.closed).toBeUndefined()
 })
 
-test('[SET6] [I10] a name that waits for its holder is written back as away, and waits on', async () => {
+test('[SET6] [I10] a name that waits for its holder is written back as away, and goes on waiting', async () => {
   const made = await two()
   const { a, b, clock, cluster, times } = made
   const alice = await arrive(a, 'alice')
@@ -162,7 +162,7 @@ test('[SET6] [I10] a name that waits for its holder is written back as away, and
   expect((await arrive(b, 'alice')).session.lease.since).toBe(since)
 })
 
-test('[I6] [I10] a name that was written back as away waits no longer than its grace', async () => {
+test('[I6] [I10] a name that was written back as away waits only until its grace ends', async () => {
   const { a, b, clock, cluster, times } = await two()
   const alice = await arrive(a, 'alice')
   await a.end(alice.connection.id, 'dropped')
@@ -174,7 +174,7 @@ test('[I6] [I10] a name that was written back as away waits no longer than its g
   expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
 })
 
-test('[I10] a kept name that its holder took back elsewhere is not written back', async () => {
+test('[I10] a name that its holder took back on another node is not written back', async () => {
   const { a, b, clock, cluster, times } = await two()
   const alice = await arrive(a, 'alice')
   await a.end(alice.connection.id, 'dropped')
@@ -187,10 +187,10 @@ test('[I10] a kept name that its holder took back elsewhere is not written back'
   expect((await arrive(a, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
 })
 
-test('[I10] a renewal that meets a younger holder writes the older lease back', async () => {
+test('[I10] a renewal that finds a younger holder writes the older lease back', async () => {
   const { a, b, clock, cluster, cuts, times } = await two()
   const alice = await arrive(a, 'alice')
-  // Nobody notices: as when one shard of a Redis Cluster is emptied.
+  // No node notices, as when one shard of a Redis Cluster is emptied.
   const { registry } = cutOf(cuts, b).backend
   await clock.advance(10)
   cluster.forget(peerNamed('alice'))
@@ -203,16 +203,16 @@ test('[I10] a renewal that meets a younger holder writes the older lease back', 
   expect(await b.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
 })
 
-test('[I10] a claim that won while its node’s own holder was forgotten is undone', async () => {
+test('[I10] a claim that won while the registry had forgotten the holder on the same node is undone', async () => {
   const { a, clock, cluster, cuts } = await two()
   const { registry } = cutOf(cuts, a).backend
   const claim = registry.claim.bind(registry)
   let first: Arrival | undefined
-  // The stranger's claim is on its way while the holder's is answered, and then everything is lost.
+  // The stranger's claim is pending while the holder's claim is answered. Then the registry loses the name.
   registry.claim = async (...args) => {
     registry.claim = claim
     first = await arrive(a, 'alice')
-    // One that was refused just now, and had the lease written back.
+    // Another refused claim has just caused a write of the lease.
     await arrive(a, 'alice', { secret: 'another guess' })
     await clock.advance(10)
     cluster.forget(peerNamed('alice'))
@@ -224,7 +224,7 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
 })
 
-test('[I10] a claim that won while its node’s own holder was forgotten is undone also where the registry fails', async () => {
+test('[I10] a claim that won while the registry had forgotten the holder on the same node is undone, even if the registry then fails', async () => {
   const { a, clock, cluster, cuts, times } = await two()
   const { registry } = cutOf(cuts, a).backend
   const [claim, reassert] = [registry.claim.bind(registry), registry.reassert.bind(registry)]
@@ -248,7 +248,7 @@ test('[I10] a claim that won while its node’s own holder was forgotten is undo
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(first?.session.lease)
 })
 
-test('[SET5] [I10] a peer that is known by an earlier claim comes back to hear its since', async () => {
+test('[SET5] [I10] a peer that the registry knows by an earlier claim claims again and learns its older since', async () => {
   const { a, b, clock, cluster, cuts, times } = await two()
   const ghost = await arrive(a, 'alice')
   const { since } = ghost.session.lease
@@ -265,7 +265,7 @@ test('[SET5] [I10] a peer that is known by an earlier claim comes back to hear i
 })
 
 test.each(['away', 'online'])(
-  '[I9] [SET5] a session that is %s on a node without the registry takes no name back that its holder left elsewhere',
+  '[I9] [SET5] a session that is %s on a node without the registry does not take back a name that its holder released elsewhere',
   async (state) => {
     const { a, b, clock, cuts, times } = await two()
     const alice = await arrive(a, 'alice')
@@ -284,7 +284,7 @@ test.each(['away', 'online'])(
   },
 )
 
-test('[I9] [SET5] what an old snapshot brings back of a node that holds the name for another by now does not win', async () => {
+test('[I9] [SET5] an old lease from a snapshot does not win against the node’s current holder of the name', async () => {
   const { a, b, clock, cluster, cuts, times } = await two()
   const { session } = await arrive(a, 'alice')
   await a.leave(session)
@@ -296,7 +296,7 @@ test('[I9] [SET5] what an old snapshot brings back of a node that holds the name
   expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'online', since: next.session.lease.since }])
 })
 
-test('[SET3] [I10] a node that starts while others settled waits for them', async () => {
+test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made
   await arrive(a, 'alice')

@@ -2,11 +2,11 @@ import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Nodes } from './nodes.js'
-import type { Pulse } from './pulse.js'
+import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Times } from '../times.js'
 
 export interface SettlingOptions {
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   nodes: Nodes
   clock: Clock
   times: Times
@@ -14,44 +14,45 @@ export interface SettlingOptions {
 }
 
 type State =
-  /** Before the first look at the registry. */
-  { is: 'starting' } | Unsettled | { is: 'settled'; bornAt: number }
+  /** Before the first read of the nodes. */
+  { is: 'starting' } | Unsettled | { is: 'settled'; createdAt: number }
 
 interface Unsettled {
   is: 'unsettled'
-  /** It has been settled before. */
-  again: boolean
-  /** Registry time: who has settled since then has written its names back. */
+  /** Whether this node has been settled before. */
+  wasSettled: boolean
+  /** Registry time. A node that has settled since then has written its names back. */
   since: number
-  /** Registry time: not settled before. */
+  /** Registry time before which this node may not become settled. */
   notBefore: number
-  bornAt: number
-  /** Monotonic time: by then our own names count as written back, whatever fails. */
+  createdAt: number
+  /** Monotonic time after which our own names count as written back, even if writing them failed. */
   giveUpAt: number
   restored: boolean
   /** Nodes that may hold names which the registry has forgotten, and when their leases end (monotonic time). */
   awaited: Map<NodeId, number>
 }
 
-/** While nodes are awaited, the registry is asked this often. */
-const LOOK_MS = 100
-/** With many nodes each asks less often, so that all of them ask at most a thousand times a second. */
-const LOOK_MS_A_NODE = 1
+/** How often the registry is polled while this node waits for others. */
+const POLL_MS = 100
+/** With many nodes each polls less often, so that all of them together poll at most a thousand times a second. */
+const POLL_MS_PER_NODE = 1
 
 /**
  * Whether a name that the registry does not know is free [I10].
  *
- * After the registry may have lost names, some names are only in the memory of the nodes that hold them. Each node
- * writes its names back, and then says so with its beats: it has settled. Until every node that was live before the
- * doubt has settled, has left, or has passed its lease, an absent name may be one of theirs, and nobody may take it.
+ * After the registry may have lost names, some names exist only in the memory of the nodes that hold them. Each node
+ * writes its names back, and then says so with its beats: it has settled. An absent name may belong to any node that
+ * was live before the loss. Nobody may take an absent name until each of those nodes has settled, has left, or has
+ * passed the end of its lease.
  *
  * A node that has just started knows no others. It waits until the set of nodes is so old that every living node has
- * beaten since, and until all of them have settled.
+ * beaten since it was created, and until all of them have settled.
  */
 export class Settling {
   readonly #options: SettlingOptions
   #state: State = { is: 'starting' }
-  /** Nodes that were live at the last look, and when their leases end (monotonic time). */
+  /** Nodes that were live at the last read, and when their leases end (monotonic time). */
   #live = new Map<NodeId, number>()
   readonly #waiting = new Set<(settled: boolean) => void>()
   #timer: Timer | undefined
@@ -64,51 +65,52 @@ export class Settling {
     return this.#state.is === 'settled'
   }
 
-  /** False until it has been settled for the first time: this node should not be sent peers yet. */
-  get began(): boolean {
-    return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.again)
+  /** Whether this node has ever been settled. Until then it should not be sent peers. */
+  get wasEverSettled(): boolean {
+    return this.#state.is === 'settled' || (this.#state.is === 'unsettled' && this.#state.wasSettled)
   }
 
-  /** The registry may have lost names. */
-  doubt(): void {
+  /** The registry may have lost names: not settled until all nodes have written theirs back. */
+  unsettle(): void {
     const { nodes, clock, times } = this.#options
     const state = this.#state
     if (state.is === 'starting') return
-    const { now, bornAt } = nodes.view()
-    const isEmptied = bornAt !== 0 && bornAt !== state.bornAt
+    const { now, createdAt } = nodes.view()
+    const isEmptied = createdAt !== 0 && createdAt !== state.createdAt
     const awaited = new Map(state.is === 'unsettled' ? [...state.awaited, ...this.#live] : this.#live)
     this.#state = {
       is: 'unsettled',
-      again: this.began,
-      // Whoever has settled in an emptied registry did so after it was emptied.
-      since: isEmptied ? bornAt : now,
-      notBefore: state.is === 'unsettled' && !state.again ? bornAt + times.beatMs + times.commandMs : 0,
-      bornAt,
+      wasSettled: this.wasEverSettled,
+      // A node that has settled in an emptied registry did so after it was emptied.
+      since: isEmptied ? createdAt : now,
+      notBefore:
+        state.is === 'unsettled' && !state.wasSettled ? createdAt + times.beatMs + times.commandMs : 0,
+      createdAt,
       giveUpAt: clock.monotonic() + times.nodeLeaseMs,
       restored: false,
       awaited,
     }
-    this.#lookLater()
+    this.#pollLater()
   }
 
-  /** Every name of this node is written back. */
+  /** All names of this node are written back. */
   restored(): void {
     if (this.#state.is !== 'unsettled') return
     this.#state.restored = true
-    this.look()
+    this.update()
   }
 
-  /** Takes the view of the nodes, which is new. */
-  look(): void {
+  /** Reads the view of the nodes after it has changed. */
+  update(): void {
     const { nodes, times, clock } = this.#options
-    const { now, bornAt, nodes: seen } = nodes.view()
+    const { now, createdAt, nodes: seen } = nodes.view()
     if (this.#state.is === 'starting')
       this.#state = {
         is: 'unsettled',
-        again: false,
-        since: bornAt,
-        notBefore: bornAt + times.beatMs + times.commandMs,
-        bornAt,
+        wasSettled: false,
+        since: createdAt,
+        notBefore: createdAt + times.beatMs + times.commandMs,
+        createdAt,
         giveUpAt: clock.monotonic(),
         restored: true,
         awaited: new Map(),
@@ -116,11 +118,11 @@ export class Settling {
     const monotonic = clock.monotonic()
     this.#live = new Map()
     for (const [node, { end }] of seen)
-      if (end > now && node !== this.#options.pulse.id) this.#live.set(node, monotonic + end - now)
+      if (end > now && node !== this.#options.heartbeat.id) this.#live.set(node, monotonic + end - now)
     if (this.#state.is === 'settled') return
     this.#await(this.#state)
-    if (this.#isDone(this.#state, now)) this.#settle(bornAt)
-    else this.#lookLater()
+    if (this.#isDone(this.#state, now)) this.#settle(createdAt)
+    else this.#pollLater()
   }
 
   /** Resolves with true when settled, with false when that takes longer than `ms`. */
@@ -144,15 +146,15 @@ export class Settling {
   }
 
   #await({ since, awaited }: Unsettled): void {
-    const { nodes, pulse } = this.#options
+    const { nodes, heartbeat } = this.#options
     const { now, nodes: seen } = nodes.view()
-    // Who has appeared since the doubt is awaited as well.
+    // Nodes that have appeared since the loss are awaited as well.
     for (const [node, until] of this.#live) if (!awaited.has(node)) awaited.set(node, until)
     for (const node of awaited.keys()) {
       const at = seen.get(node)
       const hasEnded = at !== undefined && at.end <= now
       const hasSettled = at !== undefined && at.settledAt >= since
-      if (node === pulse.id || hasEnded || hasSettled) awaited.delete(node)
+      if (node === heartbeat.id || hasEnded || hasSettled) awaited.delete(node)
     }
   }
 
@@ -163,25 +165,25 @@ export class Settling {
     return now >= notBefore
   }
 
-  #settle(bornAt: number): void {
-    this.#state = { is: 'settled', bornAt }
+  #settle(createdAt: number): void {
+    this.#state = { is: 'settled', createdAt }
     this.#timer?.cancel()
     this.#timer = undefined
     for (const answer of this.#waiting) answer(true)
   }
 
-  #lookLater(): void {
+  #pollLater(): void {
     if (this.#timer !== undefined) return
     const { clock, nodes, onError } = this.#options
-    const ms = Math.max(LOOK_MS, this.#live.size * LOOK_MS_A_NODE)
+    const ms = Math.max(POLL_MS, this.#live.size * POLL_MS_PER_NODE)
     this.#timer = clock.after(ms, () => {
       this.#timer = undefined
       if (this.settled) return
       nodes.refresh().then(
-        () => this.look(),
+        () => this.update(),
         (error: unknown) => {
           onError(error, { stage: 'settle' })
-          this.#lookLater()
+          this.#pollLater()
         },
       )
     })

@@ -9,27 +9,35 @@ export interface PresenceChange {
 }
 
 /**
- * Changes of names, as the registry makes them. A notification may be lost: whoever needs the truth looks up
- * [I15]. Subscriptions survive a reconnect of the store; after one, the backend's `doubt` says to look again.
+ * Notifications of changes of names, as the registry makes them. Contract (testing/contracts/presence-contract.ts):
+ * - a notification may be lost, but is never wrong; to know the current state, look the name up [I15];
+ * - subscriptions survive a reconnect to the store. After a reconnect, the backend's `doubt` event means: look up
+ *   again.
  */
 export interface Presence {
-  /** Resolves when the subscription stands: a look-up after it misses nothing. Idempotent. */
+  /**
+   * Resolves when the subscription is active: a look-up after it misses no change. Idempotent. Rejects with
+   * RegistryUnavailable within `commandMs`.
+   */
   watch(peer: Peer): Promise<void>
   unwatch(peer: Peer): void
-  /** One listener: the core's watchers. */
+  /** Sets the one listener: the core's `Watchers`. */
   onChange(listener: (change: PresenceChange) => void): void
 }
 
-/** How a peer stands, and which holder of its name it is. */
+/** The presence of a peer, and which holder of its name it is. */
 export interface Seen {
   state: PresenceState
   since?: number
 }
 
-/** What a lease says of its peer, given who is alive: a dead node's names wait for the grace, then are free. */
+/**
+ * The presence that follows from a lease and from which nodes are alive. Names of a dead node are away for the grace,
+ * then free.
+ */
 export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
   if (lease === undefined) return 'offline'
-  // It waits for its holder until it ends by itself, whatever became of the node that suspended it.
+  // It waits for its holder until the lease ends by itself, even if the node that suspended it is dead.
   if (lease.state === 'away') return 'away'
   const status = nodes.status(lease.node)
   switch (status.state) {
@@ -38,12 +46,12 @@ export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: numb
     case 'dead':
       return status.deadForMs > graceMs ? 'offline' : 'away'
     case 'unknown':
-      // Newer than our last beat, most likely; the bus tells if nobody listens.
+      // Most likely it started after our last beat. If not, the bus tells that nobody listens there.
       return 'online'
   }
 }
 
-/** The same, as peers are told it. */
+/** The same, in the form that peers are told. */
 export function seenOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): Seen {
   const state = presenceOf(lease, nodes, graceMs)
   return lease === undefined || state === 'offline' ? { state: 'offline' } : { state, since: lease.since }

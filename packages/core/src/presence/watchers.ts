@@ -26,14 +26,14 @@ interface Watched {
 }
 
 /**
- * Who wants to know of which peer. Notifications make it fast; a look by turns, a share a beat, makes it right
- * when one is lost or a peer's node dies without a word [I15].
+ * Which connections watch which peers. Notifications make changes arrive fast. In addition each beat looks up one
+ * share of the watched peers, which corrects a lost notification, or a node that died without one [I15].
  */
 export class Watchers {
   readonly #options: WatchersOptions
   readonly #watched = new Map<Peer, Watched>()
   readonly #byConnection = new Map<ConnectionId, Set<Peer>>()
-  /** Of whom a connection that reads too slowly has not heard the latest. */
+  /** Peers whose latest state a slow connection has not been told. */
   readonly #missed = new Map<ConnectionId, Set<Peer>>()
   readonly #slow: SlowReaders
   #turn = 0
@@ -41,14 +41,17 @@ export class Watchers {
   constructor(options: WatchersOptions) {
     this.#options = options
     this.#slow = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
-    options.presence.onChange(({ peer }) => this.#look([peer]))
+    options.presence.onChange(({ peer }) => this.#refresh([peer]))
   }
 
   count(connection: ConnectionId): number {
     return this.#byConnection.get(connection)?.size ?? 0
   }
 
-  /** Watches, then looks: nothing falls between. The caller bounds how many a connection may watch. */
+  /**
+   * Subscribes first and looks up then, so no change is missed. Returns the current presence. The caller limits how
+   * many peers a connection may watch. Rejects with RegistryUnavailable.
+   */
   async watch(connection: ConnectionId, peer: Peer): Promise<Seen> {
     let watched = this.#watched.get(peer)
     if (watched === undefined) {
@@ -61,7 +64,7 @@ export class Watchers {
     try {
       await this.#options.presence.watch(peer)
     } catch (error) {
-      // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
+      // The subscription was cancelled because nobody needs it any more. That is not an outage of the registry.
       if (this.#watched.get(peer) === watched) throw error
     }
     const seen = this.#read(await this.#options.registry.lookup(peer))
@@ -86,19 +89,19 @@ export class Watchers {
     this.#missed.delete(connection)
   }
 
-  /** A beat's share of the watched. */
-  lookTurn(): void {
+  /** Once a beat: looks one share of the watched peers up. */
+  refreshTurn(): void {
     const share = [...this.#watched.keys()].filter((_, i) => i % RENEW_ROUND_BEATS === this.#turn)
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
-    this.#look(share)
+    this.#refresh(share)
   }
 
-  /** After a doubt, or when the view of the nodes changed: everyone. */
-  lookAll(): void {
-    this.#look([...this.#watched.keys()])
+  /** After the store may have lost data: looks all watched peers up. */
+  refreshAll(): void {
+    this.#refresh([...this.#watched.keys()])
   }
 
-  #look(peers: Peer[]): void {
+  #refresh(peers: Peer[]): void {
     for (const peer of peers) {
       if (!this.#watched.has(peer)) continue
       this.#options.registry.lookup(peer).then(

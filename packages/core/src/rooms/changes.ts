@@ -9,20 +9,23 @@ export interface ChangesOptions {
   clock: Clock
 }
 
-/** Of so many members a connection that reads too slowly may have missed changes; with more it must come back. */
+/** For one slow connection: how many members' changes it may miss. After more, it is closed and must come back. */
 const MISSED_MOST = limits.membersPerRoom
-/** The same, of all connections of this node: some 20 MB. Who misses more then must come back. */
+/** The same for all connections of this node together: some 20 MB. */
 const MISSED_OF_ALL_MOST = 20 * limits.membersPerRoom
 
-/** What a connection missed in one room: the latest of each member. */
+/** What a connection missed in one room: the latest change of each member. */
 type Missed = Map<Name, MemberChange>
 
-/** Tells connections of changes in their rooms. Who reads too slowly hears the latest of what it missed later on. */
+/**
+ * Tells connections of changes in their rooms. A connection that reads too slowly is told later, and then only the
+ * latest change of each member.
+ */
 export class Changes {
   readonly #options: ChangesOptions
   readonly #slow: SlowReaders
   readonly #missed = new Map<ConnectionId, Map<Room, Missed>>()
-  /** Of how many members changes wait, over all connections. */
+  /** How many changes wait, over all connections. */
   #count = 0
 
   constructor(options: ChangesOptions) {
@@ -35,7 +38,7 @@ export class Changes {
     if (hasMissed || !this.#send(connection, change)) this.#keep(connection, change)
   }
 
-  /** The connection is in the room no more. */
+  /** The connection is no longer in the room. */
   forget(connection: ConnectionId, room: Room): void {
     const rooms = this.#missed.get(connection)
     this.#count -= rooms?.get(room)?.size ?? 0
@@ -43,7 +46,7 @@ export class Changes {
     if (rooms?.size === 0) this.#missed.delete(connection)
   }
 
-  /** False: it reads too slowly. */
+  /** Returns false if the connection reads too slowly. */
   #send(connection: ConnectionId, change: RoomChange): boolean {
     const session = this.#options.sessions.get(connection)
     return session?.state !== 'online' || session.connection.send(change)
@@ -54,7 +57,7 @@ export class Changes {
     const missed: Missed = rooms.get(room) ?? new Map()
     this.#missed.set(connection, rooms.set(room, missed))
     for (const member of members) {
-      // The end of a former holder says nothing about the one of now.
+      // A change of a former holder says nothing about the current one.
       const known = missed.get(member.name)
       if (known === undefined) this.#count++
       if (known === undefined || known.since <= member.since) missed.set(member.name, member)
@@ -80,7 +83,7 @@ export class Changes {
   }
 }
 
-/** As many frames as it takes. */
+/** Splits the changes into frames of at most one page. */
 export function* pages(room: Room, members: readonly MemberChange[]): Generator<RoomChange> {
   for (let from = 0; from < members.length; from += limits.membersPerPage)
     yield { type: 'changed', room, members: members.slice(from, from + limits.membersPerPage) }

@@ -3,12 +3,12 @@ import { parseName } from '@peerage/protocol'
 import type { MemberChange } from '../sessions/sessions.js'
 import type { Member } from './registry.js'
 
-// What travels on a room's channel, between the nodes that have members in it:
+// What the nodes that have members in a room publish on its channel:
 //
 //   origin ' s' frame                     what a member said
 //   origin ' +'|' -'|' ~' since ' ' name  a member joined, left, or is away
 //
-// The origin says which connection must not hear itself.
+// The origin identifies the connection that must not hear its own message.
 
 export type Told =
   | { type: 'said'; origin: string; frame: string }
@@ -35,7 +35,7 @@ export function encodeChange(origin: string, state: MemberState, { since, name }
   return `${origin} ${MARKS[state]}${since} ${name}`
 }
 
-/** Undefined: not what a room tells. */
+/** Parses a text of a room's channel. Returns undefined for anything else. */
 export function readTold(text: string): Told | undefined {
   const space = text.indexOf(' ')
   if (space < 0) return undefined

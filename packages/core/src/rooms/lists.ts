@@ -7,7 +7,7 @@ import type { Listed } from './roster.js'
 export interface ListsOptions {
   registry: RoomRegistry
   nodes: Pick<Nodes, 'status'>
-  /** A page was read for members of this node. */
+  /** Called with each page that was read for members of this node. */
   listed: (id: RoomId, members: readonly Listed[]) => void
 }
 
@@ -16,13 +16,13 @@ export interface Page {
   more: boolean
 }
 
-/** A page that is being read, and the reading after it that others wait for. */
+/** A page that is being read, and the next read of it, for which others wait. */
 interface Reading {
   readonly current: Promise<Page>
   next?: Promise<Page>
 }
 
-/** Who is in a room, as the registry has it. */
+/** Reads the lists of members from the registry. */
 export class Lists {
   readonly #options: ListsOptions
   readonly #readings = new Map<string, Reading>()
@@ -32,8 +32,8 @@ export class Lists {
   }
 
   /**
-   * A page of members, read after this call. A thousand peers that join at once share a few readings: while one is
-   * under way, all who ask wait for the one after it.
+   * A page of members, read after this call. A thousand peers that join at once share a few reads: during one read,
+   * all callers wait for the next one.
    */
   page(id: RoomId, after: Name | undefined): Promise<Page> {
     const key = `${id}\n${after ?? ''}`
@@ -73,7 +73,7 @@ export class Lists {
     return all
   }
 
-  // A member whose node died waits, as its name does, until its membership ends.
+  // A member whose node is dead is away, as its name is, until its membership ends.
   async #page(id: RoomId, after: Name | undefined): Promise<Page> {
     const { registry, nodes } = this.#options
     const { members, more } = await registry.list(id, after, limits.membersPerPage)

@@ -2,7 +2,7 @@ import type { ConnectionId, RoomId } from '@peerage/protocol'
 import { roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import type { MemberChange, Sessions } from '../sessions/sessions.js'
 import type { Changes } from './changes.js'
 import { pages } from './changes.js'
@@ -12,7 +12,7 @@ import type { Member, RoomRegistry } from './registry.js'
 import { Roster } from './roster.js'
 
 export interface LocalRoomOptions {
-  pulse: Pick<Pulse, 'id'>
+  heartbeat: Pick<NodeHeartbeat, 'id'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
@@ -20,35 +20,41 @@ export interface LocalRoomOptions {
   onError: OnError
 }
 
-/** A connection in a room, from its join until it parts. */
+/** A connection in a room, from its join until it leaves. */
 export interface Entry {
   readonly member: Member
-  /** Joins that are on their way. */
+  /** Joins without an answer yet. */
   joining: number
-  /** The registry has it. */
+  /** Whether the registry has the membership. */
   joined: boolean
   ended: 'no' | 'left' | 'dropped'
 }
 
-/** A thousand peers that join at once are a few frames to each member, not a thousand. */
+/** Changes are collected for this long, so a thousand peers that join at once make a few frames for each member. */
 const CHANGES_MS = 50
-/** In a room of more than five hundred on this node more of them go together, or who comes and goes costs the most. */
+/**
+ * With more than five hundred members on this node, changes are collected for longer, because telling them would cost
+ * most of its time.
+ */
 const CHANGES_MS_PER_MEMBER = 0.1
-/** What is said in a room is counted by how many hear it, as of so long ago. */
+/**
+ * How old the known number of members may be. Rate limits count a message in a room once for each member that hears
+ * it.
+ */
 const SIZE_MS = 1_000
 
-/** The members of this node in one room: what its channel tells is handed to each of them. */
+/** The members of this node in one room. Everything on the room's channel is passed on to each of them. */
 export class LocalRoom {
   readonly id: RoomId
   readonly entries = new Map<ConnectionId, Entry>()
-  /** Settles when the room's channel is subscribed to. */
+  /** Settles when the subscription to the room's channel is active, or has failed. */
   readonly standing: Promise<void>
-  /** What these members know of who is in. */
+  /** What these members know of the room's members. */
   readonly roster = new Roster()
   readonly #options: LocalRoomOptions
-  /** Changes that the members of this node are told of together. */
+  /** Changes that the members of this node will be told of together. */
   readonly #changes: MemberChange[] = []
-  /** How many members there are on all nodes, and when that was asked for. */
+  /** How many members there are on all nodes, and when we asked. */
   #size: { members: number | Promise<number>; askedAt: number } | undefined
 
   constructor(id: RoomId, standing: Promise<void>, options: LocalRoomOptions) {
@@ -57,21 +63,21 @@ export class LocalRoom {
     this.#options = options
   }
 
-  /** Takes what the room's channel told. */
+  /** Handles a message from the room's channel. */
   hear(told: Told): void {
     if (told.type === 'change') this.change(told.member)
     else this.#hand(told.origin, told.frame)
   }
 
   #hand(origin: string, frame: string): void {
-    const { pulse, sessions } = this.#options
+    const { heartbeat, sessions } = this.#options
     for (const connection of this.entries.keys()) {
-      if (origin === originOf(pulse.id, connection)) continue
+      if (origin === originOf(heartbeat.id, connection)) continue
       sessions.get(connection)?.connection.send({ type: 'said', frame })
     }
   }
 
-  /** Its members hear of it in a moment. */
+  /** Tells the members of this node a moment later, together with other changes. */
   change(member: MemberChange): void {
     this.roster.told(member)
     this.#changes.push(member)
@@ -86,7 +92,7 @@ export class LocalRoom {
   }
 
   /**
-   * How many members hear what is said. Known at once, but for the first time; then all who ask get their answer in the
+   * How many members hear a message. Synchronous, except for the first time: then all callers get their answer in the
    * order in which they asked.
    */
   reach(): number | Promise<number> {
@@ -102,7 +108,7 @@ export class LocalRoom {
     this.#size = { members, askedAt: now }
     asked.catch((error: unknown) => {
       if (this.#size?.members === asked) this.#size = undefined
-      // Who waits for it is told; who goes by the last number is not.
+      // A caller that waits gets the rejection. Callers that got the last number do not.
       else onError(error, { stage: 'room size' })
     })
     return members

@@ -1,39 +1,51 @@
 import type { Name, NodeId, RoomId } from '@peerage/protocol'
 
-/** Who is in a room: a name, and which holder of it. */
+/** A member of a room: a name, and the `since` of its holder. */
 export interface Member {
   name: Name
   since: number
 }
 
-/** A member, the node that holds it, and whether its connection is there: enough to list a room in one command. */
+/** A member, its node, and whether its connection is there. With these, one command can list a room. */
 export interface Membership extends Member {
   node: NodeId
   state: 'online' | 'away'
 }
 
 /**
- * Who is in which room, and each room's channel. Contract (testing/contracts/rooms-contract.ts):
- * - a membership ends when it is parted with, or `ttlMs` after it was last joined or kept: a killed peer's ends by
- *   itself, and a room without members leaves nothing behind [I16];
- * - the list is the truth; what is published is at most once;
- * - `publish` reaches every node that is subscribed, the publisher's own included, in the order of its publishes;
- * - an outage rejects with RegistryUnavailable within the command deadline.
+ * The members of each room, and each room's channel. Contract (testing/contracts/rooms-contract.ts):
+ * - each method is atomic for one room; `keep` may write its members in several steps;
+ * - a membership ends when its member leaves, or `ttlMs` after it was last joined or kept. So the membership of a
+ *   killed peer ends by itself, and a room without members leaves nothing behind [I16];
+ * - the list is authoritative; published texts arrive at most once;
+ * - `publish` reaches every subscribed node, the publisher's own included, in the order of its publishes;
+ * - times are milliseconds of the registry's own clock;
+ * - in an outage `publish` resolves with `unavailable`, and the others reject with RegistryUnavailable, within
+ *   `commandMs`.
  */
 export interface RoomRegistry {
-  /** `full`: over `most` members, and not joined. */
+  /**
+   * Adds or renews a member, and makes it online. `known`: it was a member already. `full`: the room has `most`
+   * members, and it was not added.
+   */
   join(room: RoomId, member: Membership, ttlMs: number, most: number): Promise<'joined' | 'known' | 'full'>
-  /** True: it was in the room. */
+  /** Removes a member. True: it was in the room. */
   part(room: RoomId, member: Member): Promise<boolean>
-  /** Prolongs memberships, and writes back those that the registry has lost. */
+  /** Renews memberships, and writes back those that the registry has lost. */
   keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void>
-  /** A connection to `node` has ended. False: it was not in the room, or another node has it by now. */
+  /**
+   * The member's connection to `node` has ended: it is away, and its membership ends after `ttlMs`. False: it was not
+   * in the room, or it is on another node by now.
+   */
   away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean>
-  /** Up to `most` members whose names come after `after`, in the order of their names' bytes. */
+  /** Up to `most` members whose names come after `after`, in the order of the bytes of their names. */
   list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Membership[]; more: boolean }>
-  /** How many members there are, of all nodes. */
+  /** How many members the room has on all nodes. */
   size(room: RoomId): Promise<number>
-  /** Resolves when the subscription stands: what is published from then on arrives. */
+  /**
+   * Subscribes this node to the room's channel. Resolves when the subscription is active: texts that are published
+   * from then on arrive.
+   */
   subscribe(room: RoomId, receive: (text: string) => void): Promise<void>
   unsubscribe(room: RoomId): void
   publish(room: RoomId, text: string): Promise<'sent' | 'unavailable'>

@@ -13,7 +13,7 @@ import type { Arrival } from '../testing/peers.js'
 import { arrive, peerNamed } from '../testing/peers.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
-/** Subscriptions and joins take their time, as over Redis; a subscription that is not wanted any more is refused. */
+/** Subscriptions and joins are asynchronous, as over Redis. A subscription that is cancelled is rejected. */
 function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void)[] } {
   const steps: (() => void)[] = []
   const refusals = new Map<RoomId, (error: Error) => void>()
@@ -36,7 +36,7 @@ function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void
     },
     unsubscribe: (room) => {
       inner.unsubscribe(room)
-      refusals.get(room)?.(new RegistryUnavailable('not wanted any more'))
+      refusals.get(room)?.(new RegistryUnavailable('the subscription was cancelled'))
     },
     publish: (...args) => inner.publish(...args),
   }
@@ -56,7 +56,7 @@ async function scene() {
   const { registry, steps } = slow(new MemoryRooms(new Store(times, clock, defaultMailboxLimits)))
   const errors: unknown[] = []
   const rooms = new Rooms({
-    pulse: { id: a.id, recovering: false },
+    heartbeat: { id: a.id, recovering: false },
     registry,
     sessions: a.sessions,
     clock,
@@ -72,7 +72,7 @@ async function scene() {
     errors,
     arrive: (name: string) => arrive(a, name),
     turn,
-    /** Takes the next step that waits. */
+    /** Completes the next pending step. */
     step: async () => {
       steps.shift()?.()
       await turn()
@@ -87,8 +87,8 @@ async function scene() {
   }
 }
 
-// Before, the join was `registry-unavailable`: the channel was not wanted any more.
-test('[WR7] a part while the channel does not stand yet: the join was through, and then the peer left', async () => {
+// Regression: such a join was answered with `registry-unavailable`, because the subscription was cancelled.
+test('[WR7] a part before the subscription is active: the join is answered with parted', async () => {
   const { rooms, arrive: come, step, members, errors } = await scene()
   const alice = await come('alice')
   const joined = rooms.join(alice.session, hall)
@@ -100,7 +100,7 @@ test('[WR7] a part while the channel does not stand yet: the join was through, a
   expect(errors).toEqual([])
 })
 
-test('[WR7] a part while the registry is joined: the peer is out, and nobody hears that it came', async () => {
+test('[WR7] a part before the registry has answered the join: the peer is not a member, and nobody is told of it', async () => {
   const { rooms, arrive: come, step, members, changes, clock } = await scene()
   const [alice, bob] = [await come('alice'), await come('bob')]
   const bobs = rooms.join(bob.session, hall)
@@ -118,7 +118,7 @@ test('[WR7] a part while the registry is joined: the peer is out, and nobody hea
 })
 
 test.each(['left', 'dropped'] as const)(
-  '[WR7] a connection that ended while it joined (%s) is no member, and no error is told',
+  '[WR7] a connection that ends during its join (%s) is not a member, and no error is reported',
   async (how) => {
     const { rooms, arrive: come, step, members, errors } = await scene()
     const alice = await come('alice')
@@ -131,8 +131,9 @@ test.each(['left', 'dropped'] as const)(
   },
 )
 
-// Before, what became of the first join took the second one out again, which had been answered with `roomed`.
-test('[WR7] join, part and join at once: the peer is in', async () => {
+// Regression: the end of the first join removed the membership of the second one, which had been answered with
+// `roomed`.
+test('[WR7] join, part and join at once: the peer is a member', async () => {
   const { rooms, arrive: come, step, turn, members } = await scene()
   const alice = await come('alice')
   const first = rooms.join(alice.session, hall)
@@ -147,14 +148,14 @@ test('[WR7] join, part and join at once: the peer is in', async () => {
   expect(await members(alice)).toEqual(['alice online'])
 })
 
-test('[WR7] the same while the registry is joined: what the first join made is the second one’s', async () => {
+test('[WR7] the same before the registry has answered the first join: the second join keeps the membership', async () => {
   const { rooms, arrive: come, step, members } = await scene()
   const alice = await come('alice')
   const first = rooms.join(alice.session, hall)
   await step()
   expect(await rooms.part(alice.session, hall)).toBe(true)
   const second = rooms.join(alice.session, hall)
-  // The join of the first, the channel of the second, its join.
+  // The join of the first, the subscription of the second, the join of the second.
   await step()
   await step()
   await step()
@@ -163,7 +164,7 @@ test('[WR7] the same while the registry is joined: what the first join made is t
   expect(await members(alice)).toEqual(['alice online'])
 })
 
-/** Bob is in, and what other nodes tell is in our hands. */
+/** Bob is a member, and the test publishes the changes of other nodes. */
 async function inTheHall() {
   const made = await scene()
   const bob = await made.arrive('bob')
@@ -190,7 +191,7 @@ async function inTheHall() {
   }
 }
 
-test('[WC4] who reads too slowly hears the latest of each member when it reads again', async () => {
+test('[WC4] a peer that reads too slowly is told the latest change of each member when it reads again', async () => {
   const { bob, tell, heard, clock } = await inTheHall()
   const before = clock.pending
   bob.connection.full = true
@@ -205,7 +206,7 @@ test('[WC4] who reads too slowly hears the latest of each member when it reads a
   expect(clock.pending).toBe(before)
 })
 
-test('[WC4] what a slow peer missed in a room that it has left is not told later', async () => {
+test('[WC4] a slow peer is not told later what it missed in a room that it has left', async () => {
   const { rooms, bob, tell, heard, step, clock } = await inTheHall()
   bob.connection.full = true
   await tell('x.1 +1 alice')
@@ -223,7 +224,7 @@ test('[WC4] what a slow peer missed in a room that it has left is not told later
   ).toEqual([])
 })
 
-test('[WC4] who missed changes of more members than a room holds is told to come back', async () => {
+test('[WC4] a peer that missed changes of more members than a room can have is closed as a slow consumer', async () => {
   const { bob, tell } = await inTheHall()
   bob.connection.full = true
   const all = Array.from({ length: 10_000 }, (_, i) => `x.1 +1 m-${i}`)
@@ -234,7 +235,7 @@ test('[WC4] who missed changes of more members than a room holds is told to come
   expect(bob.connection.closed).toBe('slow-consumer')
 })
 
-test('[WC4] what all slow peers of a node have missed is bounded; who goes gives its share back', async () => {
+test('[WC4] the missed changes of all slow peers of a node are bounded, and a closed peer frees its share', async () => {
   const { rooms, bob, tell, arrive: come, step } = await inTheHall()
   const peers = [bob]
   for (let i = 1; i < 20; i++) {
@@ -259,12 +260,12 @@ test('[WC4] what all slow peers of a node have missed is bounded; who goes gives
   const more = Array.from({ length: 2_000 }, (_, i) => `x.1 +1 m-${i}`)
   await tell(...more)
   expect(closed()).toBe(1)
-  // What it would have been told is forgotten with it: there is room for as much again.
+  // Its missed changes were dropped with it, so as many fit again.
   await tell(...Array.from({ length: 80 }, (_, i) => `x.1 +1 n-${i}`))
   expect(closed()).toBe(1)
 })
 
-test('[WR10] how many hear it is asked for once a second, and known meanwhile', async () => {
+test('[WR10] the number of members is asked for once a second, and known in between', async () => {
   const { rooms, registry, bob, clock, errors } = await inTheHall()
   const sizes: (() => Promise<number>)[] = [
     () => Promise.reject(new RegistryUnavailable('away')),
@@ -290,7 +291,7 @@ test('[WR10] how many hear it is asked for once a second, and known meanwhile', 
   expect(errors).toHaveLength(1)
 })
 
-/** Alice and bob in a room, on a node each, where no word of one reaches the other. */
+/** Alice and bob are in a room, on a node each. The test records what alice is told. */
 async function apart() {
   const { a, b, clock, cuts, times } = await two()
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
@@ -310,7 +311,7 @@ async function apart() {
   return { a, b, alice, bob, clock, cuts, told, roundMs: RENEW_ROUND_BEATS * times.beatMs, times }
 }
 
-test('[WR7] [I15] members of a node that died without a word are away within a round, and have left when their time ends', async () => {
+test('[WR7] [I15] members of a node that died silently are away within a round, and have left when their memberships end', async () => {
   const { b, clock, cuts, told, roundMs, times } = await apart()
   cutOff(cuts, b, true)
   await clock.advance(times.nodeLeaseMs + roundMs)
@@ -319,7 +320,7 @@ test('[WR7] [I15] members of a node that died without a word are away within a r
   expect(told()).toEqual(['bob away', 'bob left'])
 })
 
-test('[WR7] [I15] who is back before its time ends is online again, though nobody said so', async () => {
+test('[WR7] [I15] a member that is back before its membership ends is online again, although no change was published', async () => {
   const { b, clock, cuts, told, roundMs, times } = await apart()
   cutOff(cuts, b, true)
   await clock.advance(times.nodeLeaseMs + roundMs)
@@ -329,7 +330,7 @@ test('[WR7] [I15] who is back before its time ends is online again, though nobod
 })
 
 test.each(['part', 'end'] as const)(
-  '[WR7] [I15] a lost word of a %s is told within two rounds of its end',
+  '[WR7] [I15] the members learn of a %s whose change was lost within two rounds',
   async (how) => {
     const { a, b, bob, clock, told, roundMs, times } = await apart()
     vi.spyOn(MemoryRooms.prototype, 'publish').mockResolvedValue('unavailable')
@@ -342,7 +343,7 @@ test.each(['part', 'end'] as const)(
   },
 )
 
-test('[WR7] [I15] who joined without a word is told within a round; a quiet room is told nothing', async () => {
+test('[WR7] [I15] the members learn of a join whose change was lost within a round, and of nothing in a quiet room', async () => {
   const { b, clock, told, roundMs } = await apart()
   await clock.advance(3 * roundMs)
   expect(told()).toEqual([])
@@ -354,22 +355,22 @@ test('[WR7] [I15] who joined without a word is told within a round; a quiet room
   expect(told()).toEqual(['carol joined'])
 })
 
-test('[WR7] news while the list is read is not undone by what was read', async () => {
+test('[WR7] a change while the list is read is not undone by the list', async () => {
   const roster = new Roster()
   const bob = { name: nameOf(peerNamed('bob')), since: 1 }
   roster.listed([{ ...bob, state: 'online' }])
-  const changes = await roster.look(async () => {
+  const changes = await roster.reconcile(async () => {
     roster.told({ ...bob, state: 'away' })
     return [{ ...bob, state: 'online' as const }]
   })
   expect(changes).toEqual([])
-  expect(await roster.look(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
-  // Once it may have yet to be written back.
-  expect(await roster.look(async () => [])).toEqual([])
-  expect(await roster.look(async () => [])).toEqual([{ ...bob, state: 'left' }])
+  expect(await roster.reconcile(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
+  // Missing once, a member may have yet to be written back.
+  expect(await roster.reconcile(async () => [])).toEqual([])
+  expect(await roster.reconcile(async () => [])).toEqual([{ ...bob, state: 'left' }])
 })
 
-test('[WR7] who leaves while the registry is away is out when it is back; who is in again stays', async () => {
+test('[WR7] a member that leaves during an outage is removed after it, and one that joined again stays', async () => {
   const { b, bob, clock, cuts, told, times } = await apart()
   const carol = await arrive(b, 'carol')
   await b.rooms.join(carol.session, hall)
@@ -384,7 +385,7 @@ test('[WR7] who leaves while the registry is away is out when it is back; who is
 })
 
 for (const where of ['the same node', 'another node'] as const)
-  test(`[WR7] who came back at ${where} and joined is online, however late its former connection ends`, async () => {
+  test(`[WR7] a member that came back on ${where} and joined is online, however late its former connection ends`, async () => {
     const { a, b, alice, bob, clock, told } = await apart()
     const node = where === 'another node' ? a : b
     const back = await arrive(node, 'bob')
@@ -394,13 +395,13 @@ for (const where of ['the same node', 'another node'] as const)
     const { members } = await a.rooms.list(alice.session, hall)
     expect(members.map(({ name, state }) => `${name} ${state}`)).toEqual(['alice online', 'bob online'])
     expect(told()).not.toContain('bob away')
-    // Its next connection that ends is the one that counts.
+    // When its new connection ends, it is away.
     await node.end(back.connection.id, 'dropped')
     await clock.advance(1_000)
     expect(told().at(-1)).toBe('bob away')
   })
 
-test('[WR7] who came back and has not joined yet is away', async () => {
+test('[WR7] a peer that came back and has not joined again is away', async () => {
   const { b, bob, clock, told } = await apart()
   await arrive(b, 'bob')
   await b.end(bob.connection.id, 'dropped')

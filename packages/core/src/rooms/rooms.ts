@@ -3,7 +3,7 @@ import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protoc
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
 import type { Nodes } from '../names/nodes.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
@@ -17,7 +17,7 @@ import { LocalRoom } from './local-room.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
 
 export interface RoomsOptions {
-  pulse: Pick<Pulse, 'id' | 'recovering'>
+  heartbeat: Pick<NodeHeartbeat, 'id' | 'recovering'>
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
@@ -27,16 +27,20 @@ export interface RoomsOptions {
   onError: OnError
 }
 
-/** `parted`: it left the room, or its connection ended, before the join was through. */
+/** `parted`: the peer left the room, or its connection ended, before the join was complete. */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
-/** A membership that is over and still stands in the registry, until then. */
-type Owed = { id: RoomId; connection: ConnectionId; member: Member; until: number }
+/**
+ * A membership that has ended here and still has to be removed from the registry. We try until `until` (monotonic
+ * ms).
+ */
+type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
 
 /**
- * The rooms in which this node has members: who joins, parts, and is kept. What is said goes over the room's channel,
- * also to members of this node: one path, and one order. At most once. So are changes of members; the list in the
- * registry is the truth, and is looked at by turns: what nobody told is told then [I15].
+ * The rooms in which this node has members. It joins, leaves and renews their memberships. Messages go over the
+ * room's channel, even to members of this node, so that there is one path and one order. Messages and changes are at
+ * most once. The list in the registry is authoritative, and each room is compared with it regularly, so its members
+ * learn of changes that got lost [I15].
  */
 export class Rooms {
   readonly #options: RoomsOptions
@@ -45,11 +49,11 @@ export class Rooms {
   readonly #lists: Lists
   readonly #changes: Changes
   #turn = 0
-  /** Memberships that were parted with while the registry was away: they are ended when it is back. */
-  readonly #owed = new Map<string, Owed>()
-  /** Rooms whose lists are to be read. */
-  readonly #toLook = new Set<RoomId>()
-  #looking = false
+  /** Memberships that ended during an outage of the registry. They are removed when it is back. */
+  readonly #unfinishedParts = new Map<string, UnfinishedPart>()
+  /** Rooms that are to be compared with their lists. */
+  readonly #toReconcile = new Set<RoomId>()
+  #reconciling = false
 
   constructor(options: RoomsOptions) {
     this.#options = options
@@ -65,8 +69,8 @@ export class Rooms {
   }
 
   /**
-   * Resolves when the peer hears what is said from now on. Rejects with RegistryUnavailable, and who was not in before
-   * is then not in. A part may come meanwhile: then that is what holds.
+   * Resolves when the peer hears everything that is said from then on. Rejects with RegistryUnavailable; a peer that
+   * was not a member before is then not a member. If the peer leaves meanwhile, the leave wins.
    */
   async join(session: OnlineSession, name: Room): Promise<JoinOutcome> {
     const id = idOf(session, name)
@@ -83,7 +87,7 @@ export class Rooms {
       await room.standing
       return await this.#enter(id, connection.id, entry)
     } catch (error) {
-      // A channel that nobody wanted any more did not come to stand: that says nothing about the registry.
+      // The subscription was cancelled because nobody needs it any more. That is not an outage of the registry.
       if (error instanceof RegistryUnavailable && hasEnded(entry)) return 'parted'
       throw error
     } finally {
@@ -96,16 +100,16 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#options
     if (hasEnded(entry)) return 'parted'
     const { member } = entry
-    this.#owed.delete(owedKey(id, member))
+    this.#unfinishedParts.delete(partKey(id, member))
     const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
     if (outcome === 'full') return 'too-many'
     entry.joined = true
     if (!hasEnded(entry)) {
-      // One that is known was away perhaps: the others hear that it is back.
+      // A known member may have been away, so the others are told that it is back.
       await this.#tell(id, connection, 'joined', member)
       return outcome
     }
-    // Unless it has joined anew since then, the membership that was just made ends.
+    // If it has not joined again since then, the new membership ends.
     if (!this.#rooms.get(id)?.entries.has(connection)) await this.#end(id, connection, entry)
     return 'parted'
   }
@@ -121,11 +125,12 @@ export class Rooms {
 
   #receive(id: RoomId, text: string): void {
     const told = readTold(text)
-    if (told === undefined) this.#options.onError(new Error('not what a room tells'), { stage: 'room' })
+    if (told === undefined)
+      this.#options.onError(new Error('a text on a room channel that cannot be parsed'), { stage: 'room' })
     else this.#rooms.get(id)?.hear(told)
   }
 
-  /** False: it was not in the room. */
+  /** False: the peer was not in the room. */
   async part(session: OnlineSession, name: Room): Promise<boolean> {
     const id = idOf(session, name)
     const entry = this.#drop(session.connection.id, id, 'left')
@@ -134,7 +139,7 @@ export class Rooms {
     return true
   }
 
-  /** A socket has ended: its memberships end now, or wait with its name. */
+  /** A socket has ended. Its memberships end now (`left`), or wait as its name does (`dropped`). */
   async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
@@ -157,20 +162,30 @@ export class Rooms {
     return entry
   }
 
-  /** Ends a membership, or has it wait with its name. One that is not made yet has nothing to wait for. */
+  /**
+   * Ends a membership, or lets it wait as its name does. A membership that was never made has nothing to wait for.
+   */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Entry): Promise<void> {
-    const { registry, clock, graceMs, nameTtlMs, pulse } = this.#options
+    const { registry, clock, graceMs, nameTtlMs, heartbeat } = this.#options
     if (ended === 'left') {
-      this.#owed.set(owedKey(id, member), { id, connection, member, until: clock.monotonic() + nameTtlMs })
+      this.#unfinishedParts.set(partKey(id, member), {
+        id,
+        connection,
+        member,
+        until: clock.monotonic() + nameTtlMs,
+      })
       await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
     } else if (joined && !this.#isBack(id, member))
       await this.#inTheBackground('away from a room', async () => {
-        const isAway = await registry.away(id, member, pulse.id, graceMs)
+        const isAway = await registry.away(id, member, heartbeat.id, graceMs)
         if (isAway) await this.#tell(id, connection, 'away', member)
       })
   }
 
-  /** Its peer has come over another connection, and joined, before this node learnt that the former one had ended. */
+  /**
+   * Whether the peer has come back over another connection, and joined, before this node learnt that this one had
+   * ended.
+   */
   #isBack(id: RoomId, { name, since }: Member): boolean {
     const session = this.#options.sessions.online(peerOf(appOf(id), name))
     if (session?.lease.since !== since) return false
@@ -179,11 +194,11 @@ export class Rooms {
 
   async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
     const was = await this.#options.registry.part(id, member)
-    this.#owed.delete(owedKey(id, member))
+    this.#unfinishedParts.delete(partKey(id, member))
     if (was) await this.#tell(id, connection, 'left', member)
   }
 
-  // The membership ends by itself when this fails, and nobody waits for an answer.
+  // If this fails, the membership ends by its TTL. No caller waits for an answer.
   async #inTheBackground(stage: string, act: () => Promise<void>): Promise<void> {
     try {
       await act()
@@ -202,12 +217,12 @@ export class Rooms {
     return this.#lists.page(idOf(session, name), after)
   }
 
-  /** How many members hear what is said; see `LocalRoom.reach`. */
+  /** How many members hear a message; see `LocalRoom.reach`. */
   reach(session: OnlineSession, name: Room): number | Promise<number> {
     return this.#rooms.get(idOf(session, name))?.reach() ?? 0
   }
 
-  /** To every other member: `frame` is encoded once, for all of them. */
+  /** Sends `frame` to every other member. It is encoded once for all of them. */
   say(session: OnlineSession, name: Room, frame: string): Promise<'sent' | 'unavailable'> {
     const origin = this.#origin(session.connection.id)
     return this.#options.registry.publish(idOf(session, name), encodeSaid(origin, frame))
@@ -218,23 +233,26 @@ export class Rooms {
   }
 
   #origin(connection: ConnectionId): string {
-    return originOf(this.#options.pulse.id, connection)
+    return originOf(this.#options.heartbeat.id, connection)
   }
 
-  /** One beat's share of the rooms: their members of this node are prolonged, or written back; then all are looked at. */
+  /**
+   * Once a beat, for one share of the rooms: renews or writes back the memberships of this node, then compares each
+   * room with its list.
+   */
   async renewTurn(): Promise<void> {
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
     for (const [i, room] of [...this.#rooms.values()].entries()) {
       if (i % RENEW_ROUND_BEATS !== turn) continue
       await this.#keep(room)
-      this.#toLook.add(room.id)
+      this.#toReconcile.add(room.id)
     }
-    // No beat waits for it.
-    void this.#lookOn()
+    // The beat does not wait for this.
+    void this.#reconcileAll()
   }
 
-  /** The registry may have lost everything: all memberships of this node are written back. */
+  /** The registry may have lost everything: writes all memberships of this node back. */
   async keepAll(): Promise<void> {
     for (const room of this.#rooms.values()) await this.#keep(room)
   }
@@ -247,37 +265,37 @@ export class Rooms {
   }
 
   #membership(member: Member): Membership {
-    return { ...member, node: this.#options.pulse.id, state: 'online' }
+    return { ...member, node: this.#options.heartbeat.id, state: 'online' }
   }
 
-  /** First what is owed, then one list after the other. What fails is done in a later turn. */
-  async #lookOn(): Promise<void> {
-    if (this.#looking) return
-    this.#looking = true
+  /** Removes ended memberships first, then reads one list after the other. A later beat repeats what failed. */
+  async #reconcileAll(): Promise<void> {
+    if (this.#reconciling) return
+    this.#reconciling = true
     try {
-      await this.#partOwed()
-      for (const id of this.#toLook) {
-        this.#toLook.delete(id)
-        await this.#look(id)
+      await this.#retryParts()
+      for (const id of this.#toReconcile) {
+        this.#toReconcile.delete(id)
+        await this.#reconcile(id)
       }
     } catch (error) {
       this.#options.onError(error, { stage: 'room list' })
     } finally {
-      this.#looking = false
+      this.#reconciling = false
     }
   }
 
-  async #partOwed(): Promise<void> {
+  async #retryParts(): Promise<void> {
     const now = this.#options.clock.monotonic()
-    for (const [key, { id, connection, member, until }] of this.#owed)
-      if (until <= now) this.#owed.delete(key)
+    for (const [key, { id, connection, member, until }] of this.#unfinishedParts)
+      if (until <= now) this.#unfinishedParts.delete(key)
       else await this.#part(id, connection, member)
   }
 
-  async #look(id: RoomId): Promise<void> {
+  async #reconcile(id: RoomId): Promise<void> {
     const room = this.#rooms.get(id)
-    if (room === undefined || this.#options.pulse.recovering) return
-    const changes = await room.roster.look(() => this.#lists.all(id))
+    if (room === undefined || this.#options.heartbeat.recovering) return
+    const changes = await room.roster.reconcile(() => this.#lists.all(id))
     if (this.#rooms.get(id) === room) for (const change of changes) room.change(change)
   }
 }
@@ -286,7 +304,7 @@ function idOf({ peer }: OnlineSession, room: Room): RoomId {
   return roomIdOf(appOf(peer), room)
 }
 
-function owedKey(id: RoomId, { name, since }: Member): string {
+function partKey(id: RoomId, { name, since }: Member): string {
   return `${id} ${since} ${name}`
 }
 

@@ -1,7 +1,7 @@
 import type { Name, PresenceState } from '@peerage/protocol'
 import type { MemberChange } from '../sessions/sessions.js'
 
-/** A member as its room's list says it. */
+/** A member as the room's list has it. */
 export interface Listed {
   name: Name
   since: number
@@ -11,54 +11,60 @@ export interface Listed {
 interface Known {
   since: number
   state: PresenceState
-  /** The last look did not find it. */
+  /** The last comparison did not find it in the list. */
   missing: boolean
 }
 
 /**
- * What the members of this node know of who is in a room: from the pages that they read, and from the changes that
- * they were told. A look at the whole list finds what nobody told them: a node that died, a time that ended, a word
- * that was lost [I15].
+ * What the members of this node know of a room's members, from the pages that they read and the changes that they
+ * were told. A comparison with the whole list finds changes that nobody told them: a node that died, a membership
+ * that ended by its TTL, a publish that was lost [I15].
  */
 export class Roster {
   readonly #known = new Map<Name, Known>()
-  /** Of whom there was news while the list was read: what was read may be older. */
-  #news: Set<Name> | undefined
+  /** Names that changed while the list was read. The list may be older than these changes. */
+  #changedNames: Set<Name> | undefined
 
-  /** A page was read for one of them. What they know of one holder of a name is kept: the others were not told. */
+  /**
+   * One member has read this page. A known state of the same holder is kept, because the other members have not read
+   * it.
+   */
   listed(members: readonly Listed[]): void {
     for (const { name, since, state } of members)
       if ((this.#known.get(name)?.since ?? -1) < since)
         this.#known.set(name, { since, state, missing: false })
   }
 
-  /** They are told of a change. */
+  /** The members are told of a change. */
   told({ name, since, state }: MemberChange): void {
-    this.#news?.add(name)
-    // A late word about a former holder.
+    this.#changedNames?.add(name)
+    // A late change of a former holder.
     if ((this.#known.get(name)?.since ?? -1) > since) return
     if (state === 'left') this.#known.delete(name)
     else this.#known.set(name, { since, state: state === 'joined' ? 'online' : state, missing: false })
   }
 
-  /** `read`: the whole list. Resolves with what they must be told; each of it is to be handed to `told` as well. */
-  async look(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
-    const news = (this.#news = new Set<Name>())
+  /**
+   * Compares with the whole list, which `read` reads. Resolves with the changes that the members must be told. The
+   * caller passes each of them to `told`.
+   */
+  async reconcile(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
+    const changed = (this.#changedNames = new Set<Name>())
     try {
       const seen = new Map<Name, Listed>()
-      // Of two holders of one name the later one stands last.
+      // Of two holders of one name, the later one is last in the list.
       for (const listed of await read()) seen.set(listed.name, listed)
-      for (const name of news) seen.delete(name)
-      return [...this.#gone(seen, news), ...this.#differing(seen.values())]
+      for (const name of changed) seen.delete(name)
+      return [...this.#gone(seen, changed), ...this.#differing(seen.values())]
     } finally {
-      this.#news = undefined
+      this.#changedNames = undefined
     }
   }
 
-  // One that is missing once may have yet to be written back, after the registry lost everything.
-  *#gone(seen: ReadonlyMap<Name, Listed>, news: ReadonlySet<Name>): Generator<MemberChange> {
+  // A member that is missing once may have yet to be written back, after the registry lost everything.
+  *#gone(seen: ReadonlyMap<Name, Listed>, changed: ReadonlySet<Name>): Generator<MemberChange> {
     for (const [name, known] of this.#known) {
-      if (news.has(name)) continue
+      if (changed.has(name)) continue
       const wasMissing = known.missing
       known.missing = !seen.has(name)
       if (wasMissing && known.missing) yield { name, since: known.since, state: 'left' }

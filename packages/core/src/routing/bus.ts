@@ -2,26 +2,37 @@ import type { NodeId } from '@peerage/protocol'
 import type { Envelope } from './message.js'
 
 /**
- * Node to node, addressed. Contract (testing/contracts/bus-contract.ts):
- * - at most once: an envelope may be lost, never doubled by the bus itself;
- * - envelopes from one node to another arrive in the order of their publish;
- * - `sent`: the store handed it to somebody who listens to that inbox. Not that it was received;
- * - `unavailable` within the command deadline: nobody listens there, the store did not answer in time, or too much
- *   waits, in count or bytes. It may have arrived all the same: whoever sends it again must bear two;
- * - what is not an envelope is counted, reported to `onError`, and dropped.
+ * Sends envelopes from one node to another. Contract (testing/contracts/bus-contract.ts):
+ * - at most once: an envelope may be lost, and the bus itself never doubles one;
+ * - envelopes from one node to another arrive in the order in which they were published;
+ * - `sent` means that the store handed the envelope to a subscriber of that inbox, not that the node received it;
+ * - `unavailable`, within `commandMs`, means that nobody subscribes to that inbox, that the store did not answer in
+ *   time, or that too much waits, in count or bytes. The envelope may have arrived all the same, so whoever sends it
+ *   again must tolerate a duplicate;
+ * - a payload that is not an envelope is counted, reported to `onError`, and dropped. So is an error that `receive`
+ *   throws: the next envelope still arrives.
  */
 export interface Bus {
-  /** One inbox at a time: a new NodeId replaces the former. Resolves when the subscription stands. */
+  /**
+   * Subscribes to the inbox of `node`, in place of the former inbox. Resolves when the subscription is active.
+   * Rejects with RegistryUnavailable within `commandMs`.
+   */
   subscribe(node: NodeId, receive: Receive): Promise<void>
-  /** `origin` goes along with the envelope: for a bus with several paths. */
+  /**
+   * Publishes to the inbox of `to`. Never rejects for an outage. A bus with several paths sends an `origin` along
+   * with the envelope, to drop duplicates.
+   */
   publish(to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published>
+  /** Ends the subscription: `receive` is not called any more. */
   close(): Promise<void>
 }
 
 export type Receive = (envelope: Envelope, origin?: Origin) => void
 export type Published = 'sent' | 'unavailable'
 
-/** Who sent an envelope, and its number among those that this node sent to that inbox; later ones have higher numbers. */
+/**
+ * The node that sent an envelope, and the envelope's number among those from that node to that inbox. Numbers grow.
+ */
 export interface Origin {
   node: NodeId
   number: number

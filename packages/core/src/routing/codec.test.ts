@@ -63,7 +63,7 @@ function plain<T>(value: T): T {
 
 const origin = fc.record({ node, number: fc.maxSafeNat().map((number) => number % 2 ** 48) })
 
-test('an envelope comes back as it went', () => {
+test('a decoded envelope equals the encoded one', () => {
   fc.assert(
     fc.property(envelope, (sent) => {
       expect(decodeEnvelope(encodeEnvelope(sent))).toEqual(plain(sent))
@@ -72,7 +72,7 @@ test('an envelope comes back as it went', () => {
   )
 })
 
-test('a message comes back from the mailbox as it went', () => {
+test('a decoded mailbox message equals the encoded one', () => {
   fc.assert(
     fc.property(message, (sent) => {
       expect(decodeMessage(encodeMessage(sent))).toEqual(plain(sent))
@@ -80,7 +80,7 @@ test('a message comes back from the mailbox as it went', () => {
   )
 })
 
-test('envelopes laid end to end come back in order', () => {
+test('envelopes laid end to end are decoded in order', () => {
   fc.assert(
     fc.property(fc.array(envelope, { minLength: 1, maxLength: 6 }), (sent) => {
       const received: Envelope[] = []
@@ -93,7 +93,7 @@ test('envelopes laid end to end come back in order', () => {
   )
 })
 
-test('[REC1] the frame is on its way byte for byte, neither escaped nor parsed', () => {
+test('[REC1] the frame is sent byte for byte, neither escaped nor parsed', () => {
   fc.assert(
     fc.property(message, (sent) => {
       expect(encodeMessage(sent).endsWith(sent.frame)).toBe(true)
@@ -101,7 +101,7 @@ test('[REC1] the frame is on its way byte for byte, neither escaped nor parsed',
   )
 })
 
-test('[REC3] [F23] any other input is undefined and never throws', () => {
+test('[REC3] [F23] any other input is decoded to undefined and never throws', () => {
   fc.assert(
     fc.property(fc.anything(), (input) => {
       expect(decodeEnvelope(input)).toBeUndefined()
@@ -111,7 +111,7 @@ test('[REC3] [F23] any other input is undefined and never throws', () => {
   )
 })
 
-test('[F23] a record changed in one place is another envelope or none, and never throws', () => {
+test('[F23] a record changed in one place becomes another envelope or none, and never throws', () => {
   fc.assert(
     fc.property(envelope, fc.nat(), fc.string({ unit: 'binary', maxLength: 3 }), (sent, at, change) => {
       const record = encodeEnvelope(sent)
@@ -127,7 +127,7 @@ test('[F23] a record changed in one place is another envelope or none, and never
   )
 })
 
-test('[REC3] [F23] a record cut short is malformed, and what came before it arrives', () => {
+test('[REC3] [F23] a record cut short is malformed, and the records before it arrive', () => {
   fc.assert(
     fc.property(envelope, envelope, fc.nat(), (whole, cut, at) => {
       const second = encodeEnvelope(cut)
@@ -139,7 +139,7 @@ test('[REC3] [F23] a record cut short is malformed, and what came before it arri
   )
 })
 
-test('[REC2] [F25] fields that a later version adds to a header are passed over', () => {
+test('[REC2] [F25] fields that a later version adds to a header are skipped', () => {
   fc.assert(
     fc.property(envelope, fc.option(origin, { nil: undefined }), text, (sent, from, added) => {
       const record = encodeEnvelope(sent, from)
@@ -147,7 +147,7 @@ test('[REC2] [F25] fields that a later version adds to a header are passed over'
       if (!lengths) return expect.unreachable()
       const [start, type, headerLength, frameLength] = lengths
       const end = start.length + Number(headerLength)
-      // Its fields come after the origin's two, which are empty where there is none.
+      // The added fields come after the two fields of the origin, which are empty where there is none.
       const more = `${from === undefined ? '\x1f\x1f' : ''}\x1f${added}`
       const later =
         `${type}${Number(headerLength) + more.length}:${frameLength}:` +
@@ -161,7 +161,7 @@ test('[REC2] [F25] fields that a later version adds to a header are passed over'
   )
 })
 
-test('[REC4] an origin comes back with its envelope, and a record without one has none', () => {
+test('[REC4] an origin is decoded with its envelope, and a record without one has none', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(envelope, fc.option(origin, { nil: undefined }))), (sent) => {
       const read: unknown[] = []
@@ -174,11 +174,11 @@ test('[REC4] an origin comes back with its envelope, and a record without one ha
 
 test.each([
   ['a node outside the grammar', 's21:0:a/b\x1fc1\x1f12\x1fAAAA!AAA\x1f12'],
-  ['a number that is none', 's20:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1fx'],
+  ['a number with letters', 's20:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1fx'],
   ['a number over six bytes', 's33:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1f281474976710656'],
   ['a number without a node', 's12:0:a/b\x1fc1\x1f12\x1f\x1f7'],
   ['a node without a number', 's19:0:a/b\x1fc1\x1f12\x1fAAAAAAAA\x1f'],
-])('[REC4] a record is refused whose origin has %s', (_what, payload) => {
+])('[REC4] a record whose origin has %s is malformed', (_what, payload) => {
   expect(decodeEnvelope(payload)).toBeUndefined()
 })
 
@@ -196,8 +196,8 @@ test('[REC2] [F25] a type that a later version adds is counted, and the next rec
 test.each([
   ['a peer outside the grammar', 's9:0:BAD\x1fc1\x1f12'],
   ['a connection outside the grammar', 's8:0:a/b\x1fC\x1f12'],
-  ['an epoch that is no number', 's9:0:a/b\x1fc1\x1f1e'],
-  ['an epoch beyond what a number can tell', 's24:0:a/b\x1fc1\x1f99999999999999999'],
+  ['an epoch with letters', 's9:0:a/b\x1fc1\x1f1e'],
+  ['an epoch over the safe integers', 's24:0:a/b\x1fc1\x1f99999999999999999'],
   ['a missing field', 's6:0:a/b\x1fc1'],
   ['a length without digits', 's:0:a/b\x1fc1\x1f12'],
   ['a length of ten digits', 's0000000009:0:a/b\x1fc1\x1f1'],
@@ -207,7 +207,7 @@ test.each([
   expect(decodeEnvelope(payload)).toBeUndefined()
 })
 
-test('what the malformed records above become when they are right', () => {
+test('the malformed records above decode when they are corrected', () => {
   expect(decodeEnvelope('s9:0:a/b\x1fc1\x1f12')).toEqual({
     type: 'superseded',
     peer: 'a/b',

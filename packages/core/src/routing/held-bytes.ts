@@ -1,14 +1,15 @@
 import type { Peer } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 
-/** Four full queues, or the offers of a peer that calls eighty others at once. */
+/** For one sender: four full queues, or the offers of a peer that calls eighty others at once. */
 const SENDER_MOST = 4 * 1024 * 1024
-/** What one node may have wait in the store, for all its peers. */
+/** For all peers of one node together. */
 const NODE_MOST = 64 * 1024 * 1024
 
 /**
- * What was given to the mailbox lately, in bytes, of one sender and of all. A queue lasts one period, so what this and
- * the period before gave is at least what still waits; taken early, it counts on until then.
+ * Counts the bytes that were put into mailboxes lately, for each sender and for all together. A queue lasts one
+ * period, so the bytes of this period and of the one before are at least those that still wait. Bytes that are taken
+ * out early count until then.
  */
 export class HeldBytes {
   readonly #clock: Clock
@@ -25,7 +26,7 @@ export class HeldBytes {
     this.#begunAt = clock.monotonic()
   }
 
-  /** False: over a bound, and not counted. */
+  /** Counts these bytes. Returns false, and counts nothing, if they exceed a bound. */
   take(from: Peer, bytes: number): boolean {
     this.#turn()
     const own = this.#now.get(from) ?? 0
@@ -36,12 +37,12 @@ export class HeldBytes {
     return true
   }
 
-  /** Gives back what was taken for something that was not kept. */
+  /** Takes bytes off again, for a message that was not kept. */
   give(from: Peer, bytes: number): void {
     this.#turn()
     const now = Math.min(bytes, this.#now.get(from) ?? 0)
     this.#nowAll -= less(this.#now, from, now)
-    // The period may have turned since it was taken.
+    // A new period may have begun since they were counted.
     this.#beforeAll -= less(this.#before, from, Math.min(bytes - now, this.#before.get(from) ?? 0))
   }
 
@@ -57,7 +58,7 @@ export class HeldBytes {
   }
 }
 
-/** Takes so many of a sender's bytes out, and returns how many. */
+/** Takes `bytes` off what a sender has in `held`, and returns `bytes`. */
 function less(held: Map<Peer, number>, from: Peer, bytes: number): number {
   const rest = (held.get(from) ?? 0) - bytes
   if (rest > 0) held.set(from, rest)

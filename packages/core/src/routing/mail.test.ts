@@ -12,7 +12,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 const MiB = 1024 * 1024
 const EXPIRE_MS = 5_000
 
-/** A mailbox that answers as it is told. */
+/** A mailbox whose answers the test sets. */
 function scene() {
   const clock = new FakeClock()
   let answer: 'ok' | 'full' | 'away' = 'ok'
@@ -43,22 +43,26 @@ function scene() {
   return { clock, mail, letter, answers: (next: typeof answer) => void (answer = next) }
 }
 
-// Before, what a full mailbox refused counted on, and a sender was shut out of all mailboxes for ten seconds.
-test.each(['full', 'away'] as const)('[PJ8] what the store did not keep (%s) does not count', async (why) => {
-  const { mail, letter, answers } = scene()
-  answers(why)
-  for (let i = 0; i < 10; i++) {
-    const held = mail.hold(letter(MiB))
-    if (why === 'full') expect(await held).toBe(false)
-    else await expect(held).rejects.toThrow(RegistryUnavailable)
-  }
-  answers('ok')
-  for (let i = 0; i < 4; i++) expect(await mail.hold(letter(MiB))).toBe(true)
-  expect(await mail.hold(letter(1))).toBe(false)
-  mail.stop()
-})
+// Regression: messages that a full mailbox refused still counted, and their sender was shut out of all mailboxes for
+// ten seconds.
+test.each(['full', 'away'] as const)(
+  '[PJ8] messages that the store did not keep (%s) do not count',
+  async (why) => {
+    const { mail, letter, answers } = scene()
+    answers(why)
+    for (let i = 0; i < 10; i++) {
+      const held = mail.hold(letter(MiB))
+      if (why === 'full') expect(await held).toBe(false)
+      else await expect(held).rejects.toThrow(RegistryUnavailable)
+    }
+    answers('ok')
+    for (let i = 0; i < 4; i++) expect(await mail.hold(letter(MiB))).toBe(true)
+    expect(await mail.hold(letter(1))).toBe(false)
+    mail.stop()
+  },
+)
 
-test('[PJ8] what waits counts until its queue is surely over', async () => {
+test('[PJ8] held messages count until their queue has surely ended', async () => {
   const { clock, mail, letter } = scene()
   expect(await mail.hold(letter(4 * MiB))).toBe(true)
   await clock.advance(EXPIRE_MS - 1)
@@ -68,7 +72,7 @@ test('[PJ8] what waits counts until its queue is surely over', async () => {
   mail.stop()
 })
 
-test('[PJ8] what is given back after the period has turned is taken off where it was counted', async () => {
+test('[PJ8] bytes that are given back after a new period has begun are taken off the period that counted them', async () => {
   const clock = new FakeClock()
   const held = new HeldBytes(clock, EXPIRE_MS)
   const [one, other] = [newPeer(), newPeer()]
@@ -79,13 +83,13 @@ test('[PJ8] what is given back after the period has turned is taken off where it
   held.give(one, 3 * MiB)
   expect(held.take(one, 3 * MiB)).toBe(true)
   expect(held.take(one, 1)).toBe(false)
-  // More than there is, of one who has nothing: nothing.
+  // Giving back more than was counted, for a sender without any bytes, changes nothing.
   held.give(other, 100 * MiB)
   expect(held.take(other, 4 * MiB)).toBe(true)
   expect(held.take(other, 1)).toBe(false)
 })
 
-test('[PJ8] what waits of all senders of a node is bounded', () => {
+test('[PJ8] the bytes of all senders of a node together are bounded', () => {
   const held = new HeldBytes(new FakeClock(), EXPIRE_MS)
   for (let i = 0; i < 16; i++) expect(held.take(newPeer(), 4 * MiB)).toBe(true)
   const late = newPeer()

@@ -16,27 +16,27 @@ export interface MailOptions {
   clock: Clock
   /** How long a name waits for its holder. */
   graceMs: number
-  /** How long a queue waits for its peer. */
+  /** How long a queue lasts, in milliseconds. */
   expireMs: number
-  /** Routes what waited for a peer that came in the very moment of the put. */
+  /** Routes a message whose recipient came online at the moment of the put. */
   arrived: (message: Message) => void
-  /** Nobody came: tells the sender. */
+  /** The recipient did not come: tells the sender. */
   expired: (message: Message) => void
   onError: OnError
 }
 
-/** Registry time is not ours: ask a little late, so that the queue's age has surely passed. */
+/** The registry's clock is not ours, so we ask a little late, when the queue is surely old enough. */
 const EXPIRE_MARGIN_MS = 50
-/** A store that is away or busy when a queue is over: its senders are told a little later. */
+/** If the store does not answer when a queue has ended, we ask again after this time. */
 const EXPIRE_RETRY_MS = 1_000
 const EXPIRE_TRIES = 5
 
-/** Holds messages for absent peers, and tells their senders when nobody came. */
+/** Holds messages for absent peers, and tells their senders when the peer did not come in time. */
 export class Mail {
   readonly #options: MailOptions
   #stopped = false
   readonly #held: HeldBytes
-  /** One timer a queue: a queue that is made anew, known by its birth, gets its own. */
+  /** One timer for each queue. A new queue for the same peer has another `since`, and its own timer. */
   readonly #expiries = new Map<Peer, { since: number; timer: Timer }>()
 
   constructor(options: MailOptions) {
@@ -45,9 +45,10 @@ export class Mail {
   }
 
   /**
-   * False: the mailbox is full, or too much of this sender or of this node waits; the message was not kept. Rejects with
-   * RegistryUnavailable: nor was it then. `gone` is the epoch of a holder that did not take the message, where there
-   * was one: its socket ends before the registry knows, so that holder is no reason to route the message once more.
+   * Returns false if the mailbox is full, or if too many bytes of this sender or of this node wait. Rejects with
+   * RegistryUnavailable when the store fails. In both cases the message was not kept. `gone` is the epoch of a holder
+   * that did not take the message. Its socket ends before the registry knows, so finding that holder is no reason to
+   * route the message again.
    */
   async hold(message: Message, gone?: number): Promise<boolean> {
     const { mailbox, arrived, onError } = this.#options
@@ -55,25 +56,25 @@ export class Mail {
     if (since === undefined) return false
     this.#expectExpiry(message.to, since)
     try {
-      // The peer may have claimed and emptied its mailbox between our look-up and our put.
+      // The peer may have claimed its name and emptied its mailbox between our look-up and our put.
       if (await this.#isBack(message.to, gone))
         for (const waiting of await mailbox.take(message.to)) arrived(waiting)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
-      // It is kept all the same, and its sender is told when the queue is over.
+      // The message is kept all the same, and its sender is told when the queue ends.
       onError(error, { stage: 'mailbox check' })
     }
     return true
   }
 
-  // Not by the router's look-up: it may join one that began before the message was put.
+  // Not the router's look-up, which may share one that began before the put.
   async #isBack(peer: Peer, gone: number | undefined): Promise<boolean> {
     const { registry, nodes, graceMs } = this.#options
     const lease = await registry.lookup(peer)
     return lease?.epoch !== gone && presenceOf(lease, nodes, graceMs) === 'online'
   }
 
-  /** When its queue was made. Undefined: not kept, and what was counted for it is given back. */
+  /** Returns when the queue was created. Undefined: the message was not kept, and does not count. */
   async #put(message: Message): Promise<number | undefined> {
     const bytes = Buffer.byteLength(message.frame)
     if (!this.#held.take(message.from, bytes)) return undefined
@@ -87,7 +88,11 @@ export class Mail {
     }
   }
 
-  /** What waits for a peer that has just claimed its name, in order. */
+  /**
+   * Takes the messages that wait for a peer that has just claimed its name, in order. A gateway whose messages set
+   * `hold` calls it after each claim, and sends them to the peer. Rejects with RegistryUnavailable; they then stay in
+   * the mailbox.
+   */
   take(peer: Peer): Promise<Message[]> {
     return this.#options.mailbox.take(peer)
   }
@@ -115,7 +120,7 @@ export class Mail {
         },
         (error: unknown) => {
           onError(error, { stage: 'mailbox expire' })
-          // The senders still wait to be told; unless somebody has written since, and expects it anew.
+          // The senders still have to be told, unless a newer message has started its own timer.
           if (tries > 1 && !this.#stopped && !this.#expiries.has(peer))
             this.#expireAfter(EXPIRE_RETRY_MS, peer, since, tries - 1)
         },

@@ -2,27 +2,33 @@ import type { Peer } from '@peerage/protocol'
 import type { Message } from './message.js'
 
 /**
- * PeerJS's queue for an absent peer: bounded in count, bytes and time. Nothing else waits in the store.
- * Contract (testing/contracts/mailbox-contract.ts): a message is taken once; order is kept; a queue ends `expireMs` after
- * it was made, whatever came later.
+ * The queue of messages for an absent peer, as PeerJS has it, bounded in count, bytes and time. No other messages
+ * wait in the store. Contract (testing/contracts/mailbox-contract.ts):
+ * - each operation is atomic, and each message is taken once, by one node;
+ * - messages keep their order;
+ * - a queue ends `expireMs` after it was created, even if messages came later;
+ * - an outage rejects with `RegistryUnavailable`. A put may have been carried out all the same.
  */
 export interface Mailbox {
-  /** `full`: over the bound, and dropped. `since`: when this queue was made, in registry ms. */
+  /**
+   * Appends a message. `full`: the queue has reached a bound, and the message was dropped. `since`: when this queue
+   * was created, in registry ms.
+   */
   put(peer: Peer, message: Message): Promise<{ ok: true; since: number } | { ok: false; reason: 'full' }>
-  /** Empties the queue: the holder is here. */
+  /** Empties the queue, because its peer is here. An expired queue gives nothing here. */
   take(peer: Peer): Promise<Message[]>
-  /** Empties the queue if it is at least `expireMs` old; of several nodes that ask, one gets the messages. */
+  /** Empties the queue if it is at least `expireMs` old. If several nodes ask, one of them gets the messages. */
   expire(peer: Peer): Promise<Message[]>
 }
 
 export interface MailboxLimits {
-  /** Messages that wait for one peer. An offer with its candidates makes some 10 to 30. */
+  /** Messages that may wait for one peer. An offer with its candidates makes some 10 to 30. */
   messages: number
-  /** Bytes of their frames, together. */
+  /** Bytes of their frames together. */
   length: number
-  /** How long a queue lasts from its making. */
+  /** How long a queue lasts after it was created. */
   expireMs: number
 }
 
-/** PeerJS's five seconds; its clients send an offer and some candidates before an answer must come. */
+/** PeerJS's five seconds. A PeerJS peer sends an offer and some candidates before it needs an answer. */
 export const defaultMailboxLimits: MailboxLimits = { messages: 100, length: 256 * 1024, expireMs: 5_000 }

@@ -1,45 +1,50 @@
 import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
 
-/** What a connection speaks: messages go only between peers of the same wire. */
+/**
+ * The wire that a connection speaks. Messages go only between peers of the same wire. A gateway for another wire adds
+ * its name here, and a letter in `WIRE_CODES` of codec.ts.
+ */
 export type Wire = 'native' | 'peerjs'
 
 /**
- * One message from one peer to another, on its way. The core reads the header and never the frame: the
- * gateway that took it in has encoded the frame once, the gateway that hands it out writes it as it is.
+ * One message from one peer to another. The core reads the other fields and never the frame: the sender's gateway
+ * encodes the frame once, and the recipient's gateway writes it unchanged.
  */
 export interface Message {
-  /** Stamped by the node that holds the sender [I13]. */
+  /** The sender's gateway takes it from the sender's session, never from the sender's frame [I13]. */
   from: Peer
   to: Peer
   wire: Wire
-  /** Bound to the holder who claimed then; absent: whoever holds the name. */
+  /** Only the holder with this `since` may get the message. Absent: whoever holds the name. */
   since?: number
-  /** Past every cache, and past a local session: for resends. */
+  /** Looks the recipient up in the registry, past cached routes and a local session. For resends. */
   fresh?: boolean
-  /** Kept in the mailbox while the recipient is absent (PeerJS's five seconds). */
+  /** Keeps the message in the mailbox while the recipient is absent (PeerJS's five seconds). */
   hold?: boolean
-  /** For metrics and logs. */
+  /** For metrics and logs. The sender of an `ack` is never told that it was refused. */
   kind: 'message' | 'signal' | 'ack'
-  /** The handshake that a signal belongs to, for the logs of all nodes on its way. */
+  /** The handshake that a signal belongs to, for the logs of every node that handles it. */
   handshake?: string
   /**
-   * Where it comes back to when its recipient is gone, and where a notice goes, with the sender's own word for this
-   * message; absent: neither is wanted.
+   * The sender's connection, and the sender's own reference to this message. A notice about the message goes there,
+   * and the message itself comes back there when its recipient has gone. Absent: neither is wanted.
    */
   reply?: { node: NodeId; connection: ConnectionId; ref: string }
   /** The whole text frame for the recipient's socket. */
   frame: string
 }
 
-/** What one node says to another, over the bus. */
+/** What one node sends to another over the bus. */
 export type Envelope =
-  /** Deliver to the holder of `message.to`, if that one still holds it under `epoch` [I5]. */
+  /** Deliver the message, if this node still holds `message.to` under `epoch` [I5]. */
   | { type: 'deliver'; epoch: number; hops: number; message: Message }
-  /** Nobody here holds the name under `epoch`: the message comes back whole, so that its origin can look up again. */
+  /**
+   * The node does not hold the name under `epoch`: the whole message comes back, and its first node looks up again.
+   */
   | { type: 'gone'; epoch: number; hops: number; message: Message }
-  /** What became of a message: for the sender's connection. */
+  /** A message was refused: tell the sender's connection. */
   | { type: 'notice'; connection: ConnectionId; to: Peer; ref: string; code: ErrorCode }
-  /** The name was claimed elsewhere: close the session of this lease, for good. */
+  /** The name was claimed elsewhere: close the session of this lease. The peer must not claim again by itself. */
   | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
-  /** An older claim was written back against this lease [I10]: close its session; a new claim decides. */
+  /** An older claim was written back against this lease [I10]: close its session. The peer may claim again. */
   | { type: 'evicted'; peer: Peer; connection: ConnectionId; epoch: number }

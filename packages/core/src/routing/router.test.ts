@@ -4,8 +4,9 @@ import { RegistryUnavailable } from '../names/registry.js'
 import { cutOf, two } from '../testing/nodes.js'
 import { arrive, messageFrom, peerNamed } from '../testing/peers.js'
 
-// Before, each of these was refused, and a PeerJS peer that only changed its node was said to be nobody.
-describe.each(['on its own node', 'through another node'])('a message that may wait, %s', (way) => {
+// Regression: each of these messages was refused, so a PeerJS peer that only changed its node was reported as
+// unknown.
+describe.each(['on its own node', 'through another node'])('a message with hold, %s', (way) => {
   async function scene() {
     const made = await two()
     const { a, b } = made
@@ -19,7 +20,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     return { ...made, alice, bob, send }
   }
 
-  test('[PJ8] waits when its socket has ended and its node does not know yet', async () => {
+  test('[PJ8] waits when the recipient’s socket has ended and its node does not know yet', async () => {
     const { a, b, alice, bob, send, errors } = await scene()
     await send('1')
     bob.connection.closed = 'refused'
@@ -36,7 +37,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     })
   })
 
-  test('[PJ8] waits when the node knows and the registry does not yet', async () => {
+  test('[PJ8] waits when the node knows and the registry does not know yet', async () => {
     const { b, alice, bob, send, cuts, errors } = await scene()
     await send('1')
     const { registry } = cutOf(cuts, b).backend
@@ -55,7 +56,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     }
     const ended = b.end(bob.connection.id, 'left')
     await send('2')
-    // It is looked up, and not again and again.
+    // The peer is looked up, but not again and again.
     expect(looks).toBeLessThan(10)
     resolve()
     await ended
@@ -65,10 +66,10 @@ describe.each(['on its own node', 'through another node'])('a message that may w
     expect({ notices: alice.connection.notices, errors }).toEqual({ notices: [], errors: [] })
   })
 
-  test('[PJ8] goes to the next holder that came before it was put', async () => {
+  test('[PJ8] goes to the next holder if that one came before the put', async () => {
     const { a, b, alice, bob, send, cuts, errors } = await scene()
     await send('1')
-    // The holder goes, and the next one empties the mailbox, while the message is on its way to the store.
+    // The holder goes, and the next one empties the mailbox, while the put is pending.
     for (const node of [a, b]) {
       const { mailbox } = cutOf(cuts, node).backend
       const put = mailbox.put.bind(mailbox)
@@ -88,7 +89,7 @@ describe.each(['on its own node', 'through another node'])('a message that may w
   })
 })
 
-// It was said not to read, and its sender did not wait for it.
+// Regression: it was reported as a slow consumer, and the sender did not try again.
 test('[I14] a native peer whose socket has just ended is away', async () => {
   const { a } = await two()
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(a, 'bob')]
@@ -97,8 +98,8 @@ test('[I14] a native peer whose socket has just ended is away', async () => {
   expect(alice.connection.notices).toEqual([{ ref: '1', code: 'away' }])
 })
 
-// A peer that asked for bob while the store hung had everybody's messages to bob refused.
-test('[I12] a known route goes on when a look-up that a message waited for finds no store', async () => {
+// Regression: when one peer looked bob up while the store hung, all messages to bob were refused.
+test('[I12] a message that waited for another’s failed look-up still uses the known route', async () => {
   const { a, b, cuts } = await two()
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
   await a.router.route(messageFrom(a, alice, 'bob', { ref: '1' }))
@@ -116,7 +117,7 @@ test('[I12] a known route goes on when a look-up that a message waited for finds
   expect(bob.connection.frames).toEqual(['alice says 1', 'alice says 2'])
 })
 
-test('[LINK3] what a bus had sent and could not deliver is told to its sender, and its route is forgotten', async () => {
+test('[LINK3] the sender is told of a message that the bus finds undelivered later, and its route is forgotten', async () => {
   const { a, b } = await two()
   const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
   const message = messageFrom(a, alice, 'bob', { ref: '7' })

@@ -5,18 +5,25 @@ import type { Bus } from './bus.js'
 import type { Envelope, Message } from './message.js'
 import type { Mail } from './mail.js'
 import type { Nodes } from '../names/nodes.js'
-import type { Pulse } from '../names/pulse.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { presenceOf } from '../presence/presence.js'
 import type { Lease, Registry } from '../names/registry.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 
-/** What became of a message, as far as this node can tell. A refusal has also been told to the sender. */
+/**
+ * What became of a message, as far as this node can tell:
+ * - `delivered`: handed to the recipient's connection on this node;
+ * - `forwarded`: sent to the recipient's node. The sender gets a notice if that node cannot deliver it. It may be
+ *   lost;
+ * - `held`: put into the mailbox. The sender gets a notice if the recipient does not come in time;
+ * - `refused`: not sent. The sender has also been told with a notice, if the message has a `reply`.
+ */
 export type Outcome = 'delivered' | 'forwarded' | 'held' | { refused: ErrorCode }
 
 export interface RouterOptions {
   /** This node's identity, and whether it may act for the cluster. */
-  pulse: Pulse
+  heartbeat: NodeHeartbeat
   sessions: Sessions
   registry: Registry
   nodes: Nodes
@@ -24,25 +31,27 @@ export interface RouterOptions {
   mail: Mail
   /** How long a name waits for its holder. */
   graceMs: number
-  /** The holder claimed elsewhere: end the session of the former lease. */
+  /** The name was claimed elsewhere: ends the session of the former lease. */
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
-  /** One step of a handshake, for the logs of every node on its way. */
+  /** One step of a handshake, for the logs of every node that handles it. */
   trace: (handshake: string, step: string) => void
   onError: OnError
 }
 
-/** After so many nodes that had the holder no more, the peer moves faster than we can follow: it is away. */
+/**
+ * After this many nodes that no longer had the holder, the peer moves faster than we can follow. We treat it as away.
+ */
 const HOPS_MOST = 3
-/** Routes to peers of other nodes that are remembered: about 300 bytes each. */
+/** Routes to peers of other nodes that are cached: about 300 bytes each. */
 const ROUTES_MOST = 20_000
 
 /**
- * Takes a message from a local session to the connection of its recipient, on this node or another. What comes
- * from another node ends in the same `deliver` as what comes from here.
+ * Routes a message from a local session to its recipient's connection, on this node or another. Messages from other
+ * nodes end in the same `#deliver` as local ones.
  */
 export class Router {
   readonly #options: RouterOptions
-  /** Where peers of other nodes were found last: dropped on the first doubt, and bounded. */
+  /** Where peers of other nodes were found last. Cleared when the store may have lost data, and bounded. */
   readonly #routes = new Map<Peer, Lease>()
   readonly #lookups = new Map<Peer, Promise<Lease | undefined>>()
 
@@ -50,7 +59,7 @@ export class Router {
     this.#options = options
   }
 
-  /** Where a peer was found says nothing any more. */
+  /** The cached route of a peer is outdated. */
   forgetRoute(peer: Peer): void {
     this.#routes.delete(peer)
   }
@@ -59,7 +68,10 @@ export class Router {
     this.#routes.clear()
   }
 
-  /** Routes what a local peer sends. Synchronous where the way is known, so order per pair holds. */
+  /**
+   * Routes a message of a local peer. A gateway calls this for each message. It is synchronous while the route is
+   * known, so messages of one pair keep their order. Rejects only for bugs: an outage is a refusal.
+   */
   route(message: Message): Outcome | Promise<Outcome> {
     const outcome = this.#route(message)
     if (message.handshake === undefined) return outcome
@@ -72,43 +84,44 @@ export class Router {
   }
 
   #route(message: Message): Outcome | Promise<Outcome> {
-    const { sessions, pulse } = this.#options
-    // A fenced node cannot look past a session of its own, and its peers go on with each other [I12].
-    const local = message.fresh && !pulse.fenced ? undefined : sessions.online(message.to)
+    const { sessions, heartbeat } = this.#options
+    // A fenced node cannot use the registry, so it delivers to its own session even for a resend, and its peers can
+    // still talk to each other [I12].
+    const local = message.fresh && !heartbeat.fenced ? undefined : sessions.online(message.to)
     if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-    if (pulse.fenced) return this.refuse(message, 'registry-unavailable')
+    if (heartbeat.fenced) return this.refuse(message, 'registry-unavailable')
     const known = this.#lookups.has(message.to) ? undefined : this.#routeOf(message)
     return known ? this.#forward(message, known, 0) : this.#find(message, 0)
   }
 
-  /** Where its recipient was found last, if that is good for this message. */
+  /** The cached route to the recipient, if it is valid for this message. */
   #routeOf(message: Message): Lease | undefined {
     const known = message.fresh ? undefined : this.#routes.get(message.to)
     return known && isBoundTo(message, known) && this.#isLive(known) ? known : undefined
   }
 
-  /** Whether the way to a peer is known, so that `route` hands on at once, in the order of its calls. */
+  /** Whether the route to a peer is known, so that `route` sends at once, in the order of its calls. */
   knows(peer: Peer): boolean {
     if (this.#options.sessions.online(peer)) return true
     const known = this.#lookups.has(peer) ? undefined : this.#routes.get(peer)
     return known !== undefined && this.#isLive(known)
   }
 
-  /** Takes what other nodes send, under this node's identity of now. Resolves when the subscription stands. */
+  /** Subscribes to the bus under this node's current identity. Resolves when the subscription is active. */
   listen(): Promise<void> {
-    const { bus, pulse } = this.#options
-    return bus.subscribe(pulse.id, (envelope) => this.receive(envelope))
+    const { bus, heartbeat } = this.#options
+    return bus.subscribe(heartbeat.id, (envelope) => this.receive(envelope))
   }
 
-  /** Takes what another node sent. */
+  /** Handles an envelope from another node. */
   receive(envelope: Envelope): void {
-    const { pulse, sessions, supersede } = this.#options
+    const { heartbeat, sessions, supersede } = this.#options
     if (envelope.type === 'superseded' || envelope.type === 'evicted') {
       supersede(envelope)
       return
     }
-    // A fenced node may hold names that are another's by now [I12].
-    if (pulse.fenced) return
+    // A fenced node may hold names that another node holds by now [I12].
+    if (heartbeat.fenced) return
     switch (envelope.type) {
       case 'deliver': {
         const session = sessions.online(envelope.message.to)
@@ -130,7 +143,7 @@ export class Router {
     }
   }
 
-  /** The lease as the registry has it now; look-ups of one name that overlap are one. */
+  /** The lease as the registry has it now. Overlapping look-ups of one name are one. */
   lookup(peer: Peer): Promise<Lease | undefined> {
     const pending = this.#lookups.get(peer)
     if (pending) return pending
@@ -161,24 +174,24 @@ export class Router {
       if (!(error instanceof RegistryUnavailable)) throw error
       const local = this.#options.sessions.online(message.to)
       if (local && isBoundTo(message, local.lease)) return this.#deliver(local, message)
-      // It waited for the look-up of somebody else, without which it would have gone this way at once.
-      const known = this.#options.pulse.fenced ? undefined : this.#routeOf(message)
+      // The message waited for another caller's look-up. Without that look-up it would have used this route at once.
+      const known = this.#options.heartbeat.fenced ? undefined : this.#routeOf(message)
       return known ? this.#forward(message, known, hops) : this.refuse(message, 'registry-unavailable')
     }
     return this.#dispatch(message, lease, hops)
   }
 
   #dispatch(message: Message, lease: Lease | undefined, hops: number): Outcome | Promise<Outcome> {
-    const { pulse, sessions, nodes, graceMs } = this.#options
+    const { heartbeat, sessions, nodes, graceMs } = this.#options
     const state = presenceOf(lease, nodes, graceMs)
     if (lease === undefined || state === 'offline') {
-      return this.#absent(message, lease, pulse.recovering ? 'registry-unavailable' : 'unavailable')
+      return this.#absent(message, lease, heartbeat.recovering ? 'registry-unavailable' : 'unavailable')
     }
     if (!isBoundTo(message, lease)) return this.refuse(message, 'unavailable')
     if (state === 'away') return this.#absent(message, lease, 'away')
-    if (lease.node !== pulse.id) return this.#forward(message, lease, hops)
+    if (lease.node !== heartbeat.id) return this.#forward(message, lease, hops)
     const session = sessions.online(message.to)
-    // Ours, and yet no such session here: its socket has just ended.
+    // The registry says that the peer is here, but its socket has just ended.
     if (session?.lease.epoch !== lease.epoch) return this.#absent(message, lease, 'away')
     return this.#deliver(session, message)
   }
@@ -198,20 +211,26 @@ export class Router {
     })
   }
 
-  // It may be that nobody is there any more: what comes next looks again. This one does not, or it would come behind what
-  // comes next.
+  // The node may be gone, so the next message looks up again. This message does not, or it would arrive after the
+  // next one.
   #unsent(message: Message, epoch: number): { refused: ErrorCode } {
     if (this.#routes.get(message.to)?.epoch === epoch) this.#routes.delete(message.to)
     return this.refuse(message, 'registry-unavailable')
   }
 
-  /** What the bus had sent has not arrived, as it turned out later. */
+  /** The bus had answered `sent` for this envelope, and found out later that it did not arrive. */
   undelivered(envelope: Envelope): void {
     if (envelope.type === 'deliver') this.#unsent(envelope.message, envelope.epoch)
-    else this.#options.onError(new RegistryUnavailable('the bus took no answer'), { stage: envelope.type })
+    else
+      this.#options.onError(new RegistryUnavailable('the bus could not send an answer to another node'), {
+        stage: envelope.type,
+      })
   }
 
-  /** The holder `gone` does not take the message: it waits for the next one, or is refused with `code`. */
+  /**
+   * The holder with the epoch of `gone` cannot take the message: it waits for the next holder, or is refused with
+   * `code`.
+   */
   #absent(
     message: Message,
     gone: { epoch: number } | undefined,
@@ -229,7 +248,7 @@ export class Router {
     }
   }
 
-  // Its holder is not here [I5]: the message goes back whole, so that no node has to remember it.
+  // The holder is not here [I5]. The whole message goes back, so that no node has to remember it.
   #bounce(envelope: { epoch: number; hops: number; message: Message }): void {
     const { epoch, hops, message } = envelope
     if (message.reply === undefined) return
@@ -244,22 +263,22 @@ export class Router {
     this.#caught('route again', outcome)
   }
 
-  /** Routes what waited in the mailbox. */
+  /** Routes a message that waited in the mailbox. */
   routeAgain(message: Message): void {
     this.#caught('route from the mailbox', this.route(message))
   }
 
-  /** For an outcome that nobody waits for. */
+  /** For an outcome that no caller waits for. */
   #caught(stage: string, outcome: Outcome | Promise<Outcome>): void {
     if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#options.onError(error, { stage }))
   }
 
-  /** Tells the sender, wherever it is, and says so to the caller. */
+  /** Tells the sender, on whichever node it is, and returns the refusal. */
   refuse(message: Message, code: ErrorCode): { refused: ErrorCode } {
     const { reply, to, kind } = message
-    // Nobody waits for what became of an acknowledgement: its sender would only acknowledge again [WR6].
+    // A refused acknowledgement is not reported, because its sender would only acknowledge again [WR6].
     if (kind === 'ack') return { refused: code }
-    if (reply?.node === this.#options.pulse.id) {
+    if (reply?.node === this.#options.heartbeat.id) {
       const connection = this.#options.sessions.get(reply.connection)?.connection
       connection?.send({ type: 'notice', to: nameOf(to), ref: reply.ref, code })
     } else if (reply) {
@@ -273,7 +292,9 @@ export class Router {
     bus.publish(to, envelope).then(
       (result) => {
         if (result === 'unavailable')
-          onError(new RegistryUnavailable('the bus took no answer'), { stage: envelope.type })
+          onError(new RegistryUnavailable('the bus could not send an answer to another node'), {
+            stage: envelope.type,
+          })
       },
       (error: unknown) => onError(error, { stage: envelope.type }),
     )

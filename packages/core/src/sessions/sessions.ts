@@ -3,17 +3,20 @@ import { parseConnectionId } from '@peerage/protocol'
 import type { Lease } from '../names/registry.js'
 import type { Message, Wire } from '../routing/message.js'
 
-/** What a node may tell a peer. Each gateway encodes it for its wire, or leaves out what its wire has no word for. */
+/**
+ * What a node may tell a peer. Each gateway encodes each type for its wire, or ignores a type that its wire has no
+ * frame for. A switch over `type` should be exhaustive.
+ */
 export type ServerMessage =
-  /** What another peer sent: `message.frame` is already encoded for this wire. */
+  /** A message of another peer. `message.frame` is already encoded for this wire: write it as it is. */
   | { type: 'relay'; message: Message }
-  /** What became of a message this peer sent: `ref` is the sender's own word for it. */
+  /** A message that this peer sent was refused. `ref` is the sender's own reference to it. */
   | { type: 'notice'; to: Name; ref: string; code: ErrorCode }
-  /** A watched peer, or one that this peer waits for, changed. */
+  /** A peer that this peer watches has changed. */
   | { type: 'presence'; name: Name; state: 'online' | 'away' | 'offline'; since?: number }
-  /** What somebody said in a room: the frame is already encoded for the native wire, which alone has rooms. */
+  /** A message in a room. The frame is already encoded for the native wire, which is the only one with rooms. */
   | { type: 'said'; frame: string }
-  /** What became of members of a room: one object for all who are told. */
+  /** Members of a room have changed. All connections that are told share one object. */
   | RoomChange
 
 export interface RoomChange {
@@ -28,25 +31,31 @@ export interface MemberChange {
   state: 'joined' | 'left' | 'away'
 }
 
-/** One live socket, whatever its transport. */
+/** One live socket, whatever its transport. Each gateway implements it, and passes it to `Node.open`. */
 export interface Connection {
   readonly id: ConnectionId
-  /** The wire that it speaks: messages go only between peers of the same wire. */
+  /** The wire that it speaks. The router delivers only between peers of the same wire. */
   readonly wire: Wire
-  /** So much of what it was sent waits to be read that a change would hardly be taken. */
+  /** True while so many sent bytes are still unread that `send` would probably return false. */
   readonly isBehind: boolean
-  /** False: its socket has ended or is closing, though the node may not have been told yet. */
+  /** False when its socket has ended or is closing, even if the node has not been told yet. */
   readonly isOpen: boolean
-  /** False: gone, or too slow. Never throws, never blocks. */
+  /**
+   * Queues the message for the peer. Returns false if the connection is gone or its peer reads too slowly; then the
+   * message was not taken. Never throws, never blocks.
+   */
   send(message: ServerMessage): boolean
-  /** Tells the peer why, then ends the socket. Idempotent. */
+  /**
+   * Tells the peer why, then ends the socket. Idempotent. The gateway still calls `Node.end` when the socket has
+   * ended.
+   */
   close(reason: CloseReason): void
 }
 
 /** A connection and the name that it holds. A field exists only in the states where it is valid. */
 export type Session = OpeningSession | OnlineSession | ClosingSession
 
-/** Connected, no name yet: it has until `deadline` (monotonic ms) to claim one. */
+/** Connected, without a name. It must claim one by `deadline` (monotonic ms). */
 export interface OpeningSession {
   readonly state: 'opening'
   readonly connection: Connection
@@ -60,7 +69,7 @@ export interface OnlineSession {
   readonly lease: Lease
 }
 
-/** Told to go; its socket has not ended yet. Nothing is routed from or to it. */
+/** It was told to close, and its socket has not ended yet. Nothing is routed from it or to it. */
 export interface ClosingSession {
   readonly state: 'closing'
   readonly connection: Connection
@@ -69,11 +78,11 @@ export interface ClosingSession {
 
 export type SessionEvent =
   | { type: 'claimed'; lease: Lease }
-  /** The same holder under a new lease: this node took a new NodeId. */
+  /** The same holder has a new lease, because this node took a new NodeId. */
   | { type: 'moved'; lease: Lease }
   | { type: 'close'; reason: CloseReason }
 
-/** The only way a session changes. An event that does not fit its state leaves it as it is. */
+/** The only way a session changes. An event that does not fit its state leaves it unchanged. */
 export function transition(session: Session, event: SessionEvent): Session {
   const { connection } = session
   switch (event.type) {
@@ -89,13 +98,13 @@ export function transition(session: Session, event: SessionEvent): Session {
   }
 }
 
-/** All sessions of this node: by connection, and those online by peer. */
+/** All sessions of this node, by connection, and the online ones also by peer. */
 export class Sessions {
   readonly #byConnection = new Map<ConnectionId, Session>()
   readonly #byPeer = new Map<Peer, OnlineSession>()
   #serial = 0
 
-  /** For a connection that is about to be made, on whichever wire: no other one of this node has it. */
+  /** An id for a new connection of any wire, unique in this node. */
   newId(): ConnectionId {
     this.#serial++
     const id = parseConnectionId(this.#serial.toString(36))
@@ -127,7 +136,7 @@ export class Sessions {
     return after
   }
 
-  /** This node took a new NodeId, and the name of this peer followed. */
+  /** This node took a new NodeId, and the peer's name moved to it. */
   move(lease: Lease): void {
     const session = this.#byPeer.get(lease.peer)
     if (session) this.apply(session.connection.id, { type: 'moved', lease })
@@ -139,13 +148,13 @@ export class Sessions {
     session.connection.close(reason)
   }
 
-  /** Closes who has not claimed a name by its deadline; `now` on the monotonic clock. */
+  /** Closes the sessions that have not claimed a name by their deadline. `now` is monotonic (ms). */
   closeOverdue(now: number): void {
     for (const session of this.#byConnection.values())
       if (session.state === 'opening' && session.deadline <= now) this.close(session, 'claim-timeout')
   }
 
-  /** Forgets a connection whose socket has ended, and says what it was. */
+  /** Forgets a connection whose socket has ended, and returns its last session. */
   remove(connection: ConnectionId): Session | undefined {
     const session = this.#byConnection.get(connection)
     if (session === undefined) return undefined
@@ -170,7 +179,7 @@ export class Sessions {
     return this.#byPeer.size
   }
 
-  // The index holds the newest session of a peer: a late end of an older one must not take it out.
+  // The index holds the newest session of a peer, so the late end of an older one must not remove it.
   #index(before: Session, after: Session | undefined): void {
     if (before.state === 'online' && this.#byPeer.get(before.peer) === before)
       this.#byPeer.delete(before.peer)

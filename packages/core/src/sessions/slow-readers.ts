@@ -2,19 +2,19 @@ import type { ConnectionId } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { Sessions } from './sessions.js'
 
-/** A peer that reads again hears within this time what it has missed. */
-const LOOK_MS = 250
+/** How soon a peer that reads again is told what it missed. */
+const POLL_MS = 250
 
 export interface SlowReadersOptions {
   sessions: Sessions
   clock: Clock
-  /** Tells a connection what it has missed. False: it did not take all of it. */
+  /** Tells a connection what it has missed. Returns false if the connection did not take all of it. */
   catchUp: (connection: ConnectionId) => boolean
 }
 
 /**
- * Connections that did not take a change, for they read too slowly. They must not go on with what is not true any
- * more, so each is told when it reads again. One timer for all of them, and none while everybody reads.
+ * Connections that did not take a change because they read too slowly. They must not keep outdated state, so each is
+ * told when it reads again. One timer polls all of them, and it runs only while there are any.
  */
 export class SlowReaders {
   readonly #options: SlowReadersOptions
@@ -25,21 +25,21 @@ export class SlowReaders {
   }
 
   add(connection: ConnectionId): void {
-    if (this.#connections.size === 0) this.#lookLater()
+    if (this.#connections.size === 0) this.#pollLater()
     this.#connections.add(connection)
   }
 
-  #lookLater(): void {
-    this.#options.clock.after(LOOK_MS, () => this.#look())
+  #pollLater(): void {
+    this.#options.clock.after(POLL_MS, () => this.#poll())
   }
 
-  #look(): void {
+  #poll(): void {
     const { sessions, catchUp } = this.#options
     for (const id of this.#connections) {
       const session = sessions.get(id)
       if (session?.state === 'online' && (session.connection.isBehind || !catchUp(id))) continue
       this.#connections.delete(id)
     }
-    if (this.#connections.size > 0) this.#lookLater()
+    if (this.#connections.size > 0) this.#pollLater()
   }
 }

@@ -9,7 +9,7 @@ import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
-/** One node of a cluster under test: started, identified, and alive by its first beat. */
+/** A node of a cluster under test: started, identified, and with one beat done. */
 export interface ContractNode {
   node: NodeId
   backend: Backend
@@ -17,24 +17,24 @@ export interface ContractNode {
   errors: { error: unknown; stage: string }[]
 }
 
-/** A store under test, on which the contract suites run. */
+/** A store under test. The contract suites run on it. */
 export interface ContractCluster {
   times: Times
-  /** One more node on the same store. */
+  /** Adds a node on the same store. */
   join(): Promise<ContractNode>
-  /** A backend that is started and has no identity yet. */
+  /** A started backend without an identity. */
   backend(onError: OnError, onEvent: (event: BackendEvent) => void): Promise<Backend>
-  /** Lets so much time pass: on a fake clock at once, on a real store really. */
+  /** Lets `ms` milliseconds pass: immediately on a fake clock, in real time on a real store. */
   pass(ms: number): Promise<void>
   /** Milliseconds on the clock that `pass` moves. */
   now(): number
-  /** By how much the store's clock and `now` may come apart within a test, in milliseconds: two clocks are never quite one. */
+  /** How far the store's clock and `now` may drift apart within a test, in milliseconds. */
   slackMs: number
-  /** The nodes' wall clocks jump; what has passed does not. */
+  /** Makes the nodes' wall clocks jump. Their monotonic clocks do not. */
   jump(ms: number): void
-  /** Forgets all keys. */
+  /** Deletes all keys. */
   flush(): Promise<void>
-  /** Puts bytes on a node's inbox that no bus of ours has made. */
+  /** Puts any payload on a node's inbox. */
   publishRaw(node: NodeId, payload: string): Promise<void>
   stop(): Promise<void>
 }
@@ -48,19 +48,19 @@ export interface Given {
 
 export type MakeCluster = (pace: Pace) => Promise<ContractCluster>
 
-/** How fast things end in a cluster under test. */
+/** The times and limits of a cluster under test. */
 export interface Pace {
   times: Times
   mailboxLimits: MailboxLimits
 }
 
-/** Nothing ends by itself while a test runs, however busy the machine: for tests whose subject is not time. */
+/** Nothing ends by itself while a test runs, however busy the machine is. For tests whose subject is not time. */
 export const patient: Pace = {
   times: { ...defaultTimes, commandMs: 10_000, nodeLeaseMs: 60_000, nameTtlMs: 120_000 },
   mailboxLimits: { messages: 5, length: 4_000, expireMs: 60_000 },
 }
 
-/** Leases and queues end while a test waits for it. */
+/** Leases and queues end so soon that a test can wait for it. */
 export const quick: Pace = {
   times: {
     ...defaultTimes,
@@ -71,16 +71,16 @@ export const quick: Pace = {
     graceMs: 400,
     deadlineMs: 400,
     nameTtlMs: 3_000,
-    // No test waits for this one.
+    // No test waits for this.
     commandMs: 10_000,
   },
   mailboxLimits: { messages: 5, length: 4_000, expireMs: 600 },
 }
 
-/** What a suite may put around each backend. */
+/** A wrapper that a suite may put around each backend. */
 export type Wrap = (backend: Backend, onError: OnError) => Backend
 
-/** The embedded store on a clock of its own. */
+/** The memory store on a fake clock of its own. */
 export function memoryContractCluster(
   pace: Pace,
   wrap: Wrap = (backend) => backend,
@@ -116,7 +116,7 @@ export function memoryContractCluster(
   })
 }
 
-/** Makes a node out of a backend: an identity and a first beat. */
+/** Makes a node out of a backend: gives it an identity and does its first beat. */
 export async function joinWith(makeBackend: ContractCluster['backend']): Promise<ContractNode> {
   const events: BackendEvent[] = []
   const errors: { error: unknown; stage: string }[] = []
@@ -131,8 +131,8 @@ export async function joinWith(makeBackend: ContractCluster['backend']): Promise
 }
 
 /**
- * Waits until the probe says true, while the nodes in `alive` go on beating.
- * Returns how long that took, counted on the cluster's clock from `from` (now, when absent).
+ * Waits until the probe returns true, while the nodes in `alive` keep beating. Returns how long that took, in
+ * milliseconds of the cluster's clock since `from` (default: now).
  */
 export async function until(
   cluster: Pick<ContractCluster, 'pass' | 'now' | 'times'>,
@@ -144,7 +144,8 @@ export async function until(
   const start = cluster.now()
   let beatAt = start
   while (!(await probe())) {
-    if (cluster.now() - start > deadlineMs) throw new Error(`${what}: not within ${deadlineMs} ms`)
+    if (cluster.now() - start > deadlineMs)
+      throw new Error(`${what}: this did not happen within ${deadlineMs} ms`)
     await cluster.pass(POLL_MS)
     if (cluster.now() - beatAt < cluster.times.beatMs) continue
     beatAt = cluster.now()
@@ -154,7 +155,7 @@ export async function until(
 }
 
 const POLL_MS = 10
-/** How long a test waits for what should take a moment: a busy machine is not a failure. */
+/** How long a test waits for something that should take a moment: a busy machine is not a failure. */
 const PATIENCE_MS = 10_000
 /** A grace that no test waits for. */
 export const LONG_GRACE_MS = 60_000
@@ -163,7 +164,7 @@ export function newNodeId(): NodeId {
   return must(parseNodeId(randomBytes(6).toString('base64url')))
 }
 
-/** The store loses everything, and these nodes have noticed. */
+/** Empties the store, and lets these nodes notice. */
 export async function flushed(cluster: ContractCluster, ...nodes: ContractNode[]): Promise<void> {
   await cluster.flush()
   for (const { backend } of nodes) await backend.nodes.beat()
@@ -179,7 +180,7 @@ export function newConnectionId(): ConnectionId {
   return must(parseConnectionId(`c${(connections++).toString(36)}`))
 }
 
-/** A name that no other test has. */
+/** A name that no other test uses. */
 export function newPeer(app = 'contract'): Peer {
   return peer(`${app}/${randomBytes(6).toString('hex')}`)
 }
@@ -188,7 +189,7 @@ export function peer(text: string): Peer {
   return must(parsePeer(text))
 }
 
-/** What stands for the hash of a reclaim secret: 128 bits. */
+/** Stands for the hash of a reclaim secret: 128 bits. */
 export function newSecretHash(): string {
   return randomBytes(16).toString('base64url')
 }
@@ -198,7 +199,7 @@ export function must<T>(parsed: { ok: true; value: T } | { ok: false; problem: s
   return parsed.value
 }
 
-/** Claims on a node, or fails: for tests whose subject comes after the claim. */
+/** Claims a name on a node, or throws. For tests whose subject comes after the claim. */
 export async function claimed(
   at: ContractNode,
   name: Peer,

@@ -3,16 +3,16 @@ import { RegistryUnavailable } from '../names/registry.js'
 
 export interface Cut {
   backend: Backend
-  /** True: nothing of this node reaches the store, and nothing of the store reaches it. */
+  /** True: this node cannot reach the store, and the store cannot reach this node. */
   cut: boolean
 }
 
-/** A backend whose node can be cut off from the store, while the other nodes go on. */
+/** A backend whose node can be cut off from the store while the other nodes go on. */
 export function cuttable(inner: Backend): Cut {
   const refuse = (): void => {
     if (state.cut) throw new RegistryUnavailable('cut off')
   }
-  // A store that is away is told of it by the next beat.
+  // An announcement that could not be written. The next beat writes it.
   let unannounced: string | undefined
   const state: Cut = {
     cut: false,
@@ -74,7 +74,7 @@ export function cuttable(inner: Backend): Cut {
   return state
 }
 
-// Every method of these is asynchronous, so that refusing before is a rejection; but `unsubscribe`, which never fails.
+// All methods of these are asynchronous, so a refusal is a rejection. Only `unsubscribe` is not, and it never fails.
 function guard<T extends object>(inner: T, refuse: () => void): T {
   return new Proxy(inner, {
     get(target, key) {

@@ -4,31 +4,34 @@ import type { Clock } from '../lib/clock.js'
 import type { Envelope } from '../routing/message.js'
 
 export interface Faults {
-  /** The same seed draws the same faults for the same sequence of publishes. */
+  /** The same seed gives the same faults for the same sequence of publishes. */
   seed: number
-  /** Share of envelopes that vanish although they were `sent`: 0 to 1. */
+  /** Share of envelopes that are lost although the answer is `sent`: 0 to 1. */
   loss?: number
-  /** Share of publishes that are refused as `unavailable`. */
+  /** Share of publishes that are refused as `unavailable`: 0 to 1. */
   refusal?: number
-  /** Share of envelopes that arrive twice, which no bus of ours does: for testing those who must not rely on it. */
+  /**
+   * Share of envelopes that arrive twice: 0 to 1. No bus of ours doubles envelopes, but some receivers must tolerate
+   * it.
+   */
   double?: number
-  /** Each envelope waits for between 0 and so many milliseconds, so later ones may overtake it. */
+  /** Each envelope is delayed by a random time of at most this many milliseconds, so later ones may overtake it. */
   delayMs?: number
 }
 
 export interface FaultyBus extends Bus {
-  /** From now on other faults; the draws go on. `{}` heals it. */
+  /** Sets other faults from now on, without restarting the random sequence. `{}` removes all faults. */
   set(faults: Omit<Faults, 'seed'>): void
   readonly counts: { sent: number; lost: number; refused: number; doubled: number; delayed: number }
 }
 
-/** Wraps any bus and does to it what networks do. */
+/** Wraps a bus, and injects the faults of a network. */
 export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
   const draw = randomFrom(faults.seed)
   let { loss = 0, refusal = 0, double = 0, delayMs = 0 }: Omit<Faults, 'seed'> = faults
   const counts = { sent: 0, lost: 0, refused: 0, doubled: 0, delayed: 0 }
   const publish = async (to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> => {
-    // Always the same number of draws, so that one fault's share does not shift the others'.
+    // Always the same number of random numbers, so that the share of one fault does not shift the others.
     const [forRefusal, forLoss, forDouble, forDelay] = [draw(), draw(), draw(), draw()]
     if (forRefusal < refusal) {
       counts.refused++
@@ -63,9 +66,9 @@ export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
   }
 }
 
-/** Numbers from 0 up to 1 that a seed determines (xorshift32). */
+/** Pseudo-random numbers from 0 up to 1 (xorshift32). */
 export function randomFrom(seed: number): () => number {
-  // Zero is the one state that this generator never leaves.
+  // From state zero this generator would only return zeros.
   let state = (seed | 0) === 0 ? 0x9e3779b9 : seed | 0
   return () => {
     state ^= state << 13

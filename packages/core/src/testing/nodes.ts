@@ -7,7 +7,7 @@ import type { Cut } from './cut.js'
 import { cuttable } from './cut.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
-/** Nodes on one embedded store, on a clock that stands still until a test moves it. */
+/** Nodes on one memory store, with a clock that only the test moves. */
 export interface TestCluster {
   clock: FakeClock
   cluster: MemoryCluster
@@ -53,15 +53,15 @@ export async function addNode(made: TestCluster): Promise<Node> {
 export async function two(): Promise<TestCluster & { a: Node; b: Node }> {
   const made = await testCluster(2)
   const [a, b] = made.nodes
-  if (!a || !b) throw new Error('two nodes were asked for')
-  // One beat each, so that either knows the other.
+  if (!a || !b) throw new Error('expected two nodes')
+  // One beat of each, so that each knows the other.
   await made.clock.advance(made.times.beatMs)
   return { ...made, a, b }
 }
 
 export function cutOf(cuts: Map<Node, Cut>, node: Node): Cut {
   const found = cuts.get(node)
-  if (!found) throw new Error('this node is not of this cluster')
+  if (!found) throw new Error('this node does not belong to this cluster')
   return found
 }
 

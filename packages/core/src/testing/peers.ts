@@ -5,13 +5,13 @@ import type { Connection, OnlineSession, ServerMessage } from '../sessions/sessi
 import type { Message, Wire } from '../routing/message.js'
 import type { Node } from '../node.js'
 
-/** A connection that keeps what it is told. */
+/** A connection that records everything that is sent to it. */
 export class RecordedConnection implements Connection {
   readonly id: ConnectionId
   readonly wire: Wire
   readonly sent: ServerMessage[] = []
   closed: CloseReason | undefined
-  /** Set: as if its socket were full. */
+  /** True: as if its socket were full. */
   full = false
 
   constructor(id: string, wire: Wire = 'native') {
@@ -63,7 +63,7 @@ let serial = 0
 export interface Arrival {
   connection: RecordedConnection
   outcome: ClaimOutcome
-  /** Throws when the claim was refused. */
+  /** Throws if the claim was refused. */
   session: OnlineSession
 }
 
@@ -89,7 +89,7 @@ export async function arrive(
   }
 }
 
-/** A message as a gateway would make it. `ref` is what its notice would carry. */
+/** A message as a gateway would make it. `ref` is the reference that its notice would carry. */
 export function messageFrom(
   node: Node,
   from: Arrival,

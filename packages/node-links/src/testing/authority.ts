@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 
-// Certificates as an authority signs them: version 1 of X.509, which needs no extensions to be a root.
+// Certificates that an authority signs: version 1 of X.509, in which a root needs no extensions.
 
 interface Signed {
   cert: string
@@ -9,7 +9,7 @@ interface Signed {
 }
 
 export interface TestAuthority {
-  /** Of the authority itself, PEM: trusted by who is given it. */
+  /** PEM: the authority's own certificate. Whoever has it trusts the authority. */
   ca: string
   /** A certificate for that common name, and its key. */
   sign: (commonName: string) => Signed
@@ -29,12 +29,12 @@ export function makeAuthority(): TestAuthority {
 }
 
 /**
- * A key that passes for that of `cert` as long as it signs nothing: the public part is the certificate's, the secret part
- * another key's.
+ * A key that looks like the key of a certificate until it signs something: its public part is the certificate's, its
+ * secret part is another key's.
  */
 export function keyWithoutSecret(publicKey: KeyObject): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  // Both end with the public point.
+  // Both encodings end with the public point.
   const [own, shown] = [
     privateKey.export({ type: 'pkcs8', format: 'der' }),
     publicKey.export({ type: 'spki', format: 'der' }),

@@ -12,18 +12,18 @@ import type { Hello } from '../hello.js'
 import { encodeHello } from '../hello.js'
 import type { TestAuthority } from './authority.js'
 import { keyWithoutSecret, makeAuthority } from './authority.js'
-import { passBy, TestEndpoint, TestLine } from './test-endpoint.js'
+import { startProxy, TestEndpoint, TestLine } from './test-endpoint.js'
 
-/** Two nodes that may link, and what an impostor has in its hands. */
+/** Two nodes that may link, and what an impostor has. */
 export interface Scene {
   store: MemoryCluster
-  /** Who is attacked. */
+  /** The node that is attacked. */
   target: TestEndpoint
-  /** The node that the impostor would like to be. */
+  /** The node that the impostor claims to be. */
   neighbour: TestEndpoint
-  /** A node of the cluster that does not keep to the rules. */
+  /** A node of the cluster that breaks the rules. */
   rogue: TestEndpoint
-  /** The target trusts whom it has signed. */
+  /** The target trusts this authority. */
   authority: TestAuthority
   /** How many connections the impostor has made. */
   strikes: number
@@ -38,7 +38,7 @@ export async function openScene(plain: boolean): Promise<Scene> {
   return { store, target, neighbour, rogue, authority, strikes: 0 }
 }
 
-/** Ends it all. Nothing is left: no timer waits, and nothing went wrong on the way. */
+/** Closes the endpoints, and expects that no timer is left and no error occurred. */
 export async function closeScene({ target, neighbour, rogue }: Scene): Promise<void> {
   const endpoints = [target, neighbour, rogue]
   await Promise.all(endpoints.map((endpoint) => endpoint.close()))
@@ -49,10 +49,10 @@ export async function closeScene({ target, neighbour, rogue }: Scene): Promise<v
   )
 }
 
-/** Resolves with what came back, once the target has closed the connection. What comes of a TLS handshake does not count. */
+/** Resolves with the answer when the target has closed the connection. A TLS handshake does not count as an answer. */
 export type Impostor = (scene: Scene) => Promise<Buffer>
 
-/** Connects, does what is to be done, and waits for the end. */
+/** Connects, sends bytes or calls `act`, and waits for the end. */
 export async function strike(
   scene: Scene,
   act: Uint8Array | ((socket: Socket) => void),
@@ -68,7 +68,7 @@ export async function strike(
   return Buffer.concat(came)
 }
 
-/** The same over TLS. */
+/** Like `strike`, over TLS. */
 export async function strikeTls(
   scene: Scene,
   options: ConnectionOptions,
@@ -87,12 +87,12 @@ export async function strikeTls(
   return Buffer.concat(came)
 }
 
-/** Errors come before it. */
+/** Resolves at `close`, which also follows an error. */
 function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => void socket.once('close', () => resolve()))
 }
 
-/** What a neighbour says to the target; `more` is what it would not. */
+/** The neighbour's hello to the target, changed by `more`. */
 export function helloOf({ neighbour, target }: Scene, more: Partial<Hello> = {}): Buffer {
   return encodeHello({ from: neighbour.node, to: target.node, ...more })
 }
@@ -107,19 +107,19 @@ export function tokenOf({ identity }: TestEndpoint): string {
   return identity.token
 }
 
-/** All that the neighbour sends when it dials the target. */
+/** Records all bytes that the neighbour sends when it dials the target. */
 export async function record({ neighbour, target }: Scene): Promise<Buffer> {
-  const way = await passBy(target.port)
-  await target.announce({ host: '127.0.0.1', port: way.port })
+  const proxy = await startProxy(target.port)
+  await target.announce({ host: '127.0.0.1', port: proxy.port })
   const line = await TestLine.dial(neighbour, target)
   await line.speak()
   await line.end()
   await target.announce()
-  await way.close()
-  return way.sent()
+  await proxy.close()
+  return proxy.sent()
 }
 
-/** The neighbour links to the target, and keeps the session. */
+/** Connects as the neighbour to the target, and returns the TLS session. */
 async function sessionOf(scene: Scene): Promise<Buffer> {
   const { neighbour, target } = scene
   const options = { host: '127.0.0.1', port: target.port, rejectUnauthorized: false }
@@ -141,49 +141,49 @@ const rogueCertificate = ({ rogue }: Scene): ConnectionOptions => certificateOf(
 const fromRogue = ({ rogue }: Scene): { from: NodeId } => ({ from: rogue.node })
 
 export const tlsImpostors: Record<string, Impostor> = {
-  'who has no certificate': tls(() => ({})),
-  'whose own certificate names the neighbour': tls(({ neighbour }) => makeCertificate(neighbour.node)),
-  'whose own certificate names the target': tls(({ target }) => makeCertificate(target.node)),
-  'whose own certificate names a node that nobody knows': (scene) => {
+  'with no certificate': tls(() => ({})),
+  'with a self-signed certificate for the neighbour': tls(({ neighbour }) => makeCertificate(neighbour.node)),
+  'with a self-signed certificate for the target': tls(({ target }) => makeCertificate(target.node)),
+  'with a self-signed certificate for an unknown node': (scene) => {
     const from = mintNodeId()
     return strikeTls(scene, makeCertificate(from), helloOf(scene, { from }))
   },
-  'whose certificate is signed by an authority that the target trusts': tls(({ authority, neighbour }) =>
+  'with a certificate of an authority that the target trusts': tls(({ authority, neighbour }) =>
     authority.sign(neighbour.node),
   ),
-  'who shows the announced certificate without its key': tls(({ neighbour }) => {
+  'with the announced certificate, without its key': tls(({ neighbour }) => {
     const { cert } = certificateOf(neighbour)
     return { cert, key: keyWithoutSecret(new X509Certificate(cert).publicKey) }
   }),
-  'who is a node, and says that it is the neighbour': tls(rogueCertificate),
-  'who is a node, and speaks to another one': tls(rogueCertificate, ({ rogue, neighbour }) => ({
+  'that is a node, and claims to be the neighbour': tls(rogueCertificate),
+  'that is a node, and sends a hello for another one': tls(rogueCertificate, ({ rogue, neighbour }) => ({
     from: rogue.node,
     to: neighbour.node,
   })),
-  'who has the certificate that a node had before': async (scene) => {
+  'with a former certificate of a node': async (scene) => {
     const before = certificateOf(scene.rogue)
     await scene.rogue.become(scene.rogue.node)
     return strikeTls(scene, before, helloOf(scene, fromRogue(scene)))
   },
-  'who speaks TLS 1.2 only': tls(
+  'with TLS 1.2 only': tls(
     (scene) => ({ ...rogueCertificate(scene), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' }),
     fromRogue,
   ),
-  'who speaks another cipher only': tls(
+  'with another cipher only': tls(
     (scene) => ({ ...rogueCertificate(scene), ciphers: 'TLS_CHACHA20_POLY1305_SHA256' }),
     fromRogue,
   ),
-  'who takes up the session of a node, without its key': async (scene) => {
+  'that resumes the TLS session of a node, without its key': async (scene) => {
     const session = await sessionOf(scene)
     return strikeTls(scene, { session }, helloOf(scene))
   },
-  'who is a node, and says what is no hello': (scene) =>
+  'that is a node, and sends bytes that are not a hello': (scene) =>
     strikeTls(scene, rogueCertificate(scene), Buffer.alloc(4_000, 0xff)),
-  'who replays what a node has sent': async (scene) => {
+  'that replays the bytes of a node': async (scene) => {
     await strike(scene, await record(scene))
     return Buffer.alloc(0)
   },
-  'who speaks without TLS': async (scene) => {
+  'without TLS': async (scene) => {
     await strike(scene, helloOf(scene))
     return Buffer.alloc(0)
   },
@@ -195,39 +195,39 @@ const plain =
     strike(scene, helloOf(scene, more(scene)))
 
 export const plainImpostors: Record<string, Impostor> = {
-  'who has no token': plain(() => ({})),
-  'who has another token': plain(() => ({ token: 'x'.repeat(43) })),
-  'who has the token of the neighbour': plain(({ neighbour }) => ({ token: tokenOf(neighbour) })),
-  'who has an empty token': plain(() => ({ token: '' })),
-  'who has a part of the token': plain(({ target }) => ({ token: tokenOf(target).slice(0, -1) })),
-  'who has more than the token': plain(({ target }) => ({ token: `${tokenOf(target)}x` })),
-  'who has the token, and is a node that nobody knows': plain(({ target }) => ({
+  'with no token': plain(() => ({})),
+  'with another token': plain(() => ({ token: 'x'.repeat(43) })),
+  'with the token of the neighbour': plain(({ neighbour }) => ({ token: tokenOf(neighbour) })),
+  'with an empty token': plain(() => ({ token: '' })),
+  'with a part of the token': plain(({ target }) => ({ token: tokenOf(target).slice(0, -1) })),
+  'with the token and one more character': plain(({ target }) => ({ token: `${tokenOf(target)}x` })),
+  'with the token, that claims to be an unknown node': plain(({ target }) => ({
     token: tokenOf(target),
     from: mintNodeId(),
   })),
-  'who has the token, and is the target itself': plain(({ target }) => ({
+  'with the token, that claims to be the target itself': plain(({ target }) => ({
     token: tokenOf(target),
     from: target.node,
   })),
-  'who replays what a node has said to the one before': async (scene) => {
+  'that replays a hello to the former identity of the target': async (scene) => {
     const recorded = await record(scene)
     await scene.target.become(scene.target.node)
     return strike(scene, recorded)
   },
-  'who speaks TLS': (scene) => strikeTls(scene, {}, helloOf(scene)),
+  'with TLS': (scene) => strikeTls(scene, {}, helloOf(scene)),
 }
 
-/** Without regard to what the port speaks. */
+/** Attackers that ignore the protocol of the port. */
 export const rudeImpostors: Record<string, Impostor> = {
-  'who sends zeros': rude(Buffer.alloc(100_000)),
-  'who sends ones': rude(Buffer.alloc(100_000, 0xff)),
-  'who speaks HTTP': rude(Buffer.from('GET / HTTP/1.1\r\nHost: node\r\n\r\n')),
-  'who sends a hello that is too long': rude(
+  'that sends zeros': rude(Buffer.alloc(100_000)),
+  'that sends ones': rude(Buffer.alloc(100_000, 0xff)),
+  'that speaks HTTP': rude(Buffer.from('GET / HTTP/1.1\r\nHost: node\r\n\r\n')),
+  'that sends a hello that is too long': rude(
     Buffer.concat([Buffer.of(0x02, 0x01), Buffer.alloc(0x201, 0x20)]),
   ),
-  'who says nothing, and ends': rude((socket) => socket.end()),
-  'who resets the connection at once': rude((socket) => socket.resetAndDestroy()),
-  'who resets the connection after a part of a hello': rude((socket) => {
+  'that sends nothing, and ends': rude((socket) => socket.end()),
+  'that resets the connection at once': rude((socket) => socket.resetAndDestroy()),
+  'that resets the connection after a part of a hello': rude((socket) => {
     socket.write(Buffer.of(0, 100, 0x7b), () => socket.resetAndDestroy())
   }),
 }

@@ -9,15 +9,15 @@ import { numbered } from './envelopes.js'
 import { SlowInbox, type Inboxes } from './slow-inbox.js'
 import { TestSocket } from './socket-pair.js'
 
-/** One of two nodes, and what the other one has sent to it. */
+/** One of two nodes, and the numbers that it has received from the other one. */
 export class LinkedNode {
   readonly id: NodeId = mintNodeId()
   readonly received: number[] = []
   readonly errors: unknown[] = []
-  /** What was sent, and did not arrive as it turned out. */
+  /** The numbers of envelopes that were reported as undelivered. */
   readonly undelivered: number[] = []
   readonly dialled: NodeId[] = []
-  /** What became of each envelope that this node published, by its number. */
+  /** The result of each publish of this node, by the envelope's number. */
   readonly published = new Map<number, string>()
   readonly bus: LinkedBus
   #next = 0
@@ -44,12 +44,12 @@ export class LinkedNode {
     await this.bus.subscribe(this.id, (envelope) => void this.received.push(numberOf(envelope)))
   }
 
-  /** How many it has published. */
+  /** How many envelopes this node has published. */
   get count(): number {
     return this.#next
   }
 
-  /** Publishes the next numbers. */
+  /** Publishes envelopes with the next numbers. */
   send(to: LinkedNode, count: number): void {
     for (let i = 0; i < count; i++) {
       const number = this.#next++
@@ -63,13 +63,13 @@ export interface LinkedPair {
   inboxes: Inboxes
   a: LinkedNode
   b: LinkedNode
-  /** A new link between the two; returns its two ends. */
+  /** Makes a new link between the two nodes, and returns its two ends. */
   link: (dialledBy?: 'a' | 'b') => [TestSocket, TestSocket]
-  /** Lets so much time pass, and everything run that it sets off. */
+  /** Lets this much time pass, and runs everything that it triggers. */
   pass: (ms: number) => Promise<void>
 }
 
-/** Two nodes that hear each other's inboxes at once, and have no link yet. */
+/** Two nodes whose inboxes deliver at once, and that have no link yet. */
 export async function linkedPair(limits = defaultUnconfirmedLimits): Promise<LinkedPair> {
   const clock = new FakeClock()
   const inboxes: Inboxes = { clock, receivers: new Map(), delayMs: () => 0, fate: () => 'arrives' }

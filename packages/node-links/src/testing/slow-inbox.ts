@@ -3,17 +3,17 @@ import type { NodeId } from '@peerage/protocol'
 
 type Fate = 'arrives' | 'lost' | 'refused'
 
-/** What all inboxes of a test share. */
+/** The state that all inboxes of a test share. */
 export interface Inboxes {
   clock: Clock
   receivers: Map<NodeId, Receive>
-  /** How long the next envelope is on its way; none overtakes another to the same node. */
+  /** How long the next envelope takes. None overtakes another to the same node. */
   delayMs: () => number
-  /** What becomes of the next envelope: it arrives; it is lost although it was heard; it is refused. */
+  /** Whether the next envelope arrives, is reported as sent and lost, or is refused. */
   fate: () => Fate | Promise<Fate>
 }
 
-/** A bus whose envelopes take their time. */
+/** A bus that delivers its envelopes after a delay. */
 export class SlowInbox implements Bus {
   readonly #inboxes: Inboxes
   #self: NodeId | undefined

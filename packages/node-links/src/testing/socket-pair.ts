@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type { LinkSocket } from '../link.js'
 
-/** One end of a connection in this process: what one end writes, the other reads in a later turn. */
+/** One end of a connection within this process. What one end writes, the other reads in a later microtask. */
 export class TestSocket extends EventEmitter implements LinkSocket {
   #other: TestSocket | undefined
   #waiting: Buffer[] = []
-  /** True: nothing that is written here arrives, and nobody hears of it; later it may. */
+  /** True: what is written here does not arrive until `flow`, and the other end does not notice a close. */
   stalled = false
   /** True: what is written here is lost. */
   cut = false
@@ -25,16 +25,16 @@ export class TestSocket extends EventEmitter implements LinkSocket {
     return true
   }
 
-  /** What it brings is taken as it comes. */
+  /** Does nothing: this socket is never paused. */
   resume(): void {}
 
-  /** What was stalled arrives. */
+  /** Delivers what was stalled. */
   flow(): void {
     this.stalled = false
     this.#deliver()
   }
 
-  /** A cut or stalled connection tells its other end nothing. */
+  /** Closes this end, and the other end unless the connection is cut or stalled. */
   destroy(): void {
     if (this.destroyed) return
     this.destroyed = true
@@ -42,7 +42,7 @@ export class TestSocket extends EventEmitter implements LinkSocket {
     if (!this.cut && !this.stalled) queueMicrotask(() => this.#other?.destroy())
   }
 
-  // In pieces that end anywhere, as a network has it.
+  // Delivers in pieces that end anywhere, as a network does.
   #deliver(): void {
     if (this.stalled || this.cut) return
     for (const bytes of this.#waiting.splice(0)) {

@@ -15,34 +15,34 @@ import type { Identity } from '../identity.js'
 import { makeIdentity } from '../identity.js'
 import type { Proven } from '../link.js'
 
-/** How a test looks for what comes soon; on a machine on which others run too, later. */
+/** How a test polls for something that happens soon, or later on a busy machine. */
 export const soon = { interval: 5, timeout: 8_000 }
 
 interface TestEndpointOptions {
   plain: boolean
-  /** Its key is known to the test. */
+  /** Whether the test knows its key. */
   isOpen?: boolean
-  /** PEM of an authority that it trusts. */
+  /** PEM: an authority that it trusts. */
   ca?: string
 }
 
-/** The endpoint of one node on a clock that stands still, on loopback, and what came in through it. */
+/** The endpoint of one node on loopback, with a fake clock, and the connections that it accepted. */
 export class TestEndpoint {
   readonly clock = new FakeClock()
   readonly accepted: Proven[] = []
-  /** Whether it takes links. */
+  /** Whether this node takes links. */
   wants = true
   readonly errors: unknown[] = []
   readonly endpoint: Endpoint
-  /** What the store has announced is known after this. */
+  /** If set, the store answers only after this promise. */
   known: Promise<void> | undefined
-  /** How often the store was asked what a node has announced. */
-  looks = 0
+  /** How often the store was asked for an announcement. */
+  lookups = 0
   readonly #events = new EventEmitter()
   readonly #backend: Backend
   readonly #options: TestEndpointOptions
   #identity: Identity
-  /** Where its key is known. */
+  /** Set if the test knows the key. */
   certificate: Certificate | undefined
   port = 0
 
@@ -84,7 +84,7 @@ export class TestEndpoint {
     return this.#identity
   }
 
-  /** Goes on as another node, or as the same one with another proof. */
+  /** Takes a new NodeId, or the same one with a new proof. */
   async become(node: NodeId): Promise<void> {
     this.#identity = this.#make(node)
     this.#backend.identify(node)
@@ -97,7 +97,7 @@ export class TestEndpoint {
     await this.#backend.nodes.announce(encodeAnnouncement({ address, proof: this.#identity.proof }))
   }
 
-  /** Announces what the product never would. */
+  /** Announces any text. */
   async announceText(text: string): Promise<void> {
     await this.#backend.nodes.announce(text)
   }
@@ -114,7 +114,7 @@ export class TestEndpoint {
   }
 
   async #announced(node: NodeId): Promise<string | undefined> {
-    this.looks++
+    this.lookups++
     const text = await this.#backend.nodes.announced(node)
     await this.known
     return text
@@ -134,7 +134,7 @@ export class TestEndpoint {
   }
 }
 
-/** A connection between two nodes that speaks both ways. */
+/** A proven connection between two nodes. */
 export class TestLine {
   readonly #ends: readonly [Proven, Proven]
 
@@ -145,11 +145,11 @@ export class TestLine {
   static async dial(from: TestEndpoint, to: TestEndpoint): Promise<TestLine> {
     const coming = to.nextAccepted()
     const near = await from.endpoint.dial(to.node)
-    if (near === undefined) throw new Error('it took no link')
+    if (near === undefined) throw new Error('the other node took no link')
     return new TestLine([near, await coming])
   }
 
-  /** Rejects unless what one end says reaches the other, both ways. */
+  /** Sends a word in both directions. Rejects unless it arrives. */
   async speak(): Promise<void> {
     const [near, far] = this.#ends
     for (const [from, to] of [
@@ -182,19 +182,19 @@ export class TestLine {
   }
 }
 
-export interface Passing {
+export interface ByteProxy {
   port: number
-  /** What came from the side that dialled. */
+  /** The bytes from the dialling side. */
   sent: () => Buffer
-  /** The sockets, of either side. */
+  /** The sockets of both sides of each connection. */
   sockets: { near: Socket; far: Socket }[]
   close: () => Promise<void>
 }
 
-/** A way to a port of this machine, on which all that passes is seen, and more may be put in. */
-export async function passBy(port: number): Promise<Passing> {
+/** A proxy to a port of this machine, which records the bytes, and lets a test inject more. */
+export async function startProxy(port: number): Promise<ByteProxy> {
   const sent: Buffer[] = []
-  const sockets: Passing['sockets'] = []
+  const sockets: ByteProxy['sockets'] = []
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1')
     sockets.push({ near, far })

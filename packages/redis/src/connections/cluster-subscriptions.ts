@@ -1,47 +1,49 @@
 import type { Redis } from 'ioredis'
 import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import { Once } from './stamp.js'
+import { Deduplicator } from './stamp.js'
 import type { Subscriptions } from './subscriptions.js'
 import { ServerSubscriptions } from './subscriptions.js'
 import type { SlotMap } from './topology.js'
-import type { Handler, Whose } from './wanted.js'
+import type { Handler, NeededBy } from './wanted.js'
 
 export interface ClusterSubscriptionsOptions {
-  /** A client to one master, `host:port`, that has not begun to connect. */
+  /** Makes a client for one master, `host:port`, that has not begun to connect. */
   newClient: (master: string) => Redis
   clock: Clock
   commandMs: number
-  /** A canary's channel, for any word: some word of a few falls into each shard. */
+  /** A canary's channel for a word. Among a few words there is one for each shard. */
   canary: (word: string) => string
-  /** Subscriptions were lost, or slots changed hands: data may be lost with them. */
+  /**
+   * Subscriptions that were lost, or whose slots moved, are active again. What was published meanwhile may be lost.
+   */
   onRestored: (why: string) => void
-  /** A connection is down, or a server said that a slot is not its own any more. */
+  /** A connection is down, or a server said that it no longer serves a slot. */
   onMoved: () => void
   onChange: () => void
   onError: OnError
 }
 
-const PLACED_LOOK_MS = 10
+const PLACED_POLL_MS = 10
 
 interface Wanted {
-  /** What it gets has passed `once`, which knows what came over the connections of before, too. */
+  /** Receives payloads, without duplicates. `deduplicator` lasts longer than a connection. */
   handler: Handler
-  once: Once
-  whose: Whose
-  /** On whose connection it was asked for. */
+  deduplicator: Deduplicator
+  neededBy: NeededBy
+  /** The master on whose connection it is subscribed to. */
   master: string | undefined
 }
 
 /**
- * Sharded subscriptions on a Cluster: one connection to each master, each channel on the one that serves its slot.
- * When a slot moves or a master falls, its channels are made to stand where they belong now.
+ * Sharded subscriptions on a Cluster: one connection to each master, and each channel on the master that serves its
+ * slot. When a slot moves or a master fails, its channels are subscribed to on their new master.
  */
 export class ClusterSubscriptions implements Subscriptions {
   readonly #options: ClusterSubscriptionsOptions
   readonly #shards = new Map<string, ServerSubscriptions>()
   readonly #wanted = new Map<string, Wanted>()
-  /** The node's own among them. */
+  /** The node's own channels among them. */
   readonly #own = new Set<string>()
   #slots: SlotMap | undefined
   #canaries: string[] = []
@@ -70,16 +72,16 @@ export class ClusterSubscriptions implements Subscriptions {
     return true
   }
 
-  get stands(): boolean {
+  get active(): boolean {
     if (this.#slots === undefined) return false
     for (const channel of this.#own) if (this.#wanted.get(channel)?.master === undefined) return false
-    for (const shard of this.#shards.values()) if (!shard.stands) return false
+    for (const shard of this.#shards.values()) if (!shard.active) return false
     return true
   }
 
-  /** Whether everything is where it belongs: all channels have a master, and what stood anywhere stands again. */
+  /** Whether all channels have a master, and all lost subscriptions are active again. */
   get restored(): boolean {
-    if (!this.stands) return false
+    if (!this.active) return false
     for (const shard of this.#shards.values()) if (!shard.restored) return false
     for (const { master } of this.#wanted.values()) if (master === undefined) return false
     return true
@@ -93,16 +95,16 @@ export class ClusterSubscriptions implements Subscriptions {
     return this.#canaries
   }
 
-  want(channel: string, handler: Handler, whose: Whose): Promise<void> {
+  want(channel: string, handler: Handler, neededBy: NeededBy): Promise<void> {
     const master = this.#slots?.owner(channel)
-    const once = this.#wanted.get(channel)?.once ?? new Once()
-    const takeOnce: Handler = (payload) => {
-      const taken = once.take(payload)
+    const deduplicator = this.#wanted.get(channel)?.deduplicator ?? new Deduplicator()
+    const withoutDuplicates: Handler = (payload) => {
+      const taken = deduplicator.take(payload)
       if (taken !== undefined) handler(taken)
     }
-    this.#wanted.set(channel, { handler: takeOnce, once, whose, master })
-    if (whose === 'node') this.#own.add(channel)
-    return this.#shardOf(channel)?.want(channel, takeOnce, whose) ?? this.#wantWhenPlaced(channel)
+    this.#wanted.set(channel, { handler: withoutDuplicates, deduplicator, neededBy, master })
+    if (neededBy === 'node') this.#own.add(channel)
+    return this.#shardOf(channel)?.want(channel, withoutDuplicates, neededBy) ?? this.#wantWhenPlaced(channel)
   }
 
   drop(channel: string): void {
@@ -116,7 +118,7 @@ export class ClusterSubscriptions implements Subscriptions {
     this.#options.onMoved()
   }
 
-  /** Puts every channel where it belongs now. */
+  /** Moves each channel to the master that serves it now. */
   arrange(slots: SlotMap, changed: boolean): void {
     if (this.#stopped) return
     if (this.#slots === undefined || changed)
@@ -143,15 +145,15 @@ export class ClusterSubscriptions implements Subscriptions {
     const { clock, commandMs } = this.#options
     const until = clock.monotonic() + commandMs
     return new Promise((resolve, reject) => {
-      const look = (): void => {
+      const poll = (): void => {
         const wanted = this.#wanted.get(channel)
         const shard = this.#shardOf(channel)
-        if (wanted && shard) shard.want(channel, wanted.handler, wanted.whose).then(resolve, reject)
+        if (wanted && shard) shard.want(channel, wanted.handler, wanted.neededBy).then(resolve, reject)
         else if (!wanted || this.#stopped || clock.monotonic() >= until)
           reject(new RegistryUnavailable('the slots of the cluster are not known'))
-        else clock.after(PLACED_LOOK_MS, look)
+        else clock.after(PLACED_POLL_MS, poll)
       }
-      look()
+      poll()
     })
   }
 
@@ -160,9 +162,9 @@ export class ClusterSubscriptions implements Subscriptions {
     const state = wanted.master === undefined ? 'new' : 'lost'
     this.#shardOf(channel)?.drop(channel)
     wanted.master = master
-    // Nobody waits for this one; it goes on being wanted, and `restored` says whether it stands.
+    // No caller waits for this. The channel stays wanted, and `restored` tells whether its subscription is active.
     this.#shardOf(channel)
-      ?.want(channel, wanted.handler, wanted.whose, state)
+      ?.want(channel, wanted.handler, wanted.neededBy, state)
       .catch((error: unknown) => this.#options.onError(error, { stage: 'subscribe' }))
   }
 
@@ -186,7 +188,7 @@ export class ClusterSubscriptions implements Subscriptions {
     shard.start()
   }
 
-  // What was published while channels moved is lost, so the doubt comes when they stand.
+  // Payloads were lost while channels moved, so the node is told once the channels are active.
   #changed(): void {
     if (this.#restoring && this.restored) {
       this.#restoring = false

@@ -9,12 +9,12 @@ import { isForbidden, isNoScript, unavailable } from './errors.js'
 export interface CommandsOptions {
   client: Client
   clock: Clock
-  /** Within so many milliseconds a command is answered, or has failed. */
+  /** A command without an answer after this time has failed. */
   commandMs: number
   onError: OnError
 }
 
-/** Runs commands with a deadline. Whatever goes wrong is RegistryUnavailable, with Redis's own words. */
+/** Runs commands with a deadline. Every failure is a RegistryUnavailable, with Redis's own words. */
 export class Commands {
   readonly client: Client
   readonly #clock: Clock
@@ -28,7 +28,7 @@ export class Commands {
     this.#commandMs = options.commandMs
   }
 
-  /** Runs a script by its name, or whole where Redis does not know it (any more). */
+  /** Runs a script by its SHA-1, or sends it whole if Redis does not know it (any more). */
   async script(
     script: Script,
     keys: string | readonly string[],
@@ -45,7 +45,7 @@ export class Commands {
     })
   }
 
-  /** Rejects at the deadline although the command may still be carried out: its caller has given up by then. */
+  /** Runs a command. Rejects at the deadline, although Redis may still carry the command out later. */
   run<T>(command: (client: Client) => Promise<T>): Promise<T> {
     if (this.client.status !== 'ready')
       return Promise.reject(new RegistryUnavailable(`not connected to Redis (${this.client.status})`))
@@ -61,7 +61,7 @@ export class Commands {
         },
         (error: unknown) => {
           timer.cancel()
-          // Beats may well go on: nobody would learn of it.
+          // Reported here, because beats may go on working and would hide it.
           if (isForbidden(error)) this.#onError(error, { stage: 'permission' })
           reject(unavailable(error))
         },
@@ -70,8 +70,8 @@ export class Commands {
   }
 }
 
-/** Redis's lists of strings, as the scripts answer them. */
+/** Checks that a script's answer is a list of strings. */
 export function readStrings(answer: unknown): string[] {
   if (Array.isArray(answer) && answer.every((item): item is string => typeof item === 'string')) return answer
-  throw new RegistryUnavailable(`an answer that no script of ours gives: ${typeof answer}`)
+  throw new RegistryUnavailable(`Redis gave an answer that none of our scripts gives: ${typeof answer}`)
 }

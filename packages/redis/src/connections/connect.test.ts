@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { open } from './connect.js'
 
 // ioredis's connect rejects, and its status becomes `end`, when Sentinel announces a failover while the client
-// resolves the master: seen once in some ten failovers, after which that client never came back.
-test('[F8] a connection that ends although it is wanted begins anew, until it is closed', async () => {
+// resolves the master. Regression: this happened in about one of ten failovers, and that client never came back.
+test('[F8] a connection that ends while it is wanted connects again, until it is closed', async () => {
   const clock = new FakeClock()
   const client = new Redis({ lazyConnect: true })
   let connects = 0

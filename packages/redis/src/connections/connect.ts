@@ -6,10 +6,10 @@ import { withAdvice, withoutDatabase } from './errors.js'
 import { withReason } from './unreachable.js'
 import type { RedisAddress } from './url.js'
 
-/** One connection, or on a Cluster one per shard behind the same commands. */
+/** One connection, or on a Cluster one for each shard, with the same commands. */
 export type Client = Redis | Cluster
 
-/** PEM texts; the certificate and key where Redis asks for one of ours. */
+/** PEM texts. `cert` and `key` are for a Redis that asks for a client certificate. */
 export interface RedisTls {
   ca?: string
   cert?: string
@@ -21,20 +21,23 @@ export interface ConnectOptions {
   address: RedisAddress
   commandMs: number
   clock: Clock
-  /** For `rediss`. It is read at each connection, so what changes in it holds for the next one. */
+  /** For `rediss`. It is read for each connection, so a change takes effect with the next one. */
   tls: RedisTls
   onError: (error: unknown) => void
 }
 
-/** Attempts to connect: soon, then ever less often. With jitter, so that a cluster of nodes does not come at once. */
+/**
+ * Delay between attempts to connect. It grows, and has jitter, so that the nodes of a cluster do not connect all at
+ * once.
+ */
 const RETRY_FIRST_MS = 50
 const RETRY_MOST_MS = 500
-/** A socket that we end and that does not close: the other side is gone, or cut off. */
+/** How long a socket that we end may take to close. After that, the other side is gone or cut off. */
 const DISCONNECT_MS = 100
-/** Beyond the deadline of a command, so that the command says it first. */
+/** Added to the deadline of a command, so that the command fails first. */
 const SOCKET_MARGIN_MS = 200
-/** How often a connection is looked at that owes an answer. */
-const LOOK_MS = 200
+/** How often a connection is checked while it owes an answer. */
+const POLL_MS = 200
 const SLOTS_REFRESH_MS = 1_000
 const SENTINEL_MS = 1_000
 
@@ -46,17 +49,17 @@ export function clientForCommands(options: ConnectOptions): Client {
   return listenTo(new Cluster(address.nodes, clusterOptions(common)), options)
 }
 
-/** For the bus: it packs what it sends by itself, and what goes out, goes at once. */
+/** For the bus, which batches by itself. So this connection sends at once. */
 export function clientForPublishing(options: ConnectOptions, master?: string): Redis {
   return clientForServer(options, 'publisher', master)
 }
 
-/** For subscriptions: what it is subscribed to is ours to renew. */
+/** For subscriptions. We renew them ourselves. */
 export function clientForSubscribing(options: ConnectOptions, master?: string): Redis {
   return clientForServer(options, 'subscriber', master)
 }
 
-/** One connection: to the one server there is, or on a Cluster to one master, `host:port`. */
+/** One connection: to the single server, or on a Cluster to one master, `host:port`. */
 function clientForServer(options: ConnectOptions, role: string, master = ''): Redis {
   const { address } = options
   if (address.topology !== 'cluster') return listenTo(createRedis(address, options, role), options)
@@ -66,9 +69,9 @@ function clientForServer(options: ConnectOptions, role: string, master = ''): Re
 }
 
 /**
- * Begins to connect, and goes on trying until the returned function is called. The reason of a failure comes as an
- * `error` event. ioredis gives up for good when Sentinel announces a failover in the very moment in which it asks
- * for the master: so the end of a connection that is still wanted is a new beginning.
+ * Begins to connect, and keeps trying until the returned function is called. A failure emits an `error` event with
+ * its reason. ioredis gives up for good when Sentinel announces a failover at the very moment when it asks for the
+ * master. So when a connection ends that is still wanted, we connect again.
  */
 export function open(client: Client, clock: Clock): () => void {
   let wanted = true
@@ -87,24 +90,27 @@ export function open(client: Client, clock: Clock): () => void {
   }
 }
 
-/** All that is written before the process gets to its next event is one write. */
+/** Combines everything that is written before the process gets to its next event into one write. */
 export function writeTogether({ stream }: Redis): void {
   if (stream.writableCorked > 0) return
   stream.cork()
   afterEvent(() => stream.uncork())
 }
 
-/** Of a connection to Redis: on a Cluster, of any that stands. Undefined: none does, or it is a Unix socket. */
+/**
+ * The local address of a connection to Redis: on a Cluster, of any that is ready. Undefined: none is ready, or it is
+ * a Unix socket.
+ */
 export function localAddressOf(client: Client): string | undefined {
   const servers = client instanceof Cluster ? client.nodes() : [client]
   const address = servers.find(({ status }) => status === 'ready')?.stream.localAddress
   return address?.replace(MAPPED_IPV4_PATTERN, '')
 }
 
-/** RFC 4291, 2.5.5.2: an IPv4 address on a socket for both, as Node writes it. */
+/** RFC 4291, 2.5.5.2: an IPv4 address on a dual-stack socket, as Node writes it. */
 const MAPPED_IPV4_PATTERN = /^::ffff:(?=\d+\.)/iu
 
-/** Ends a connection that is not in its database, before it is ready: its commands would go to another one. */
+/** Ends a connection whose SELECT failed before it is ready: its commands would run in another database. */
 function inDatabase(client: Redis, address: RedisAddress): Redis {
   client.on('error', (error: unknown) => {
     if (withoutDatabase(error, address) !== undefined) client.stream.destroy()
@@ -122,31 +128,31 @@ function listenTo<C extends Client>(client: C, options: ConnectOptions): C {
 }
 
 /**
- * Ends a connection on which Redis is silent for so long although it was asked: a frozen server or a cut link is never
- * noticed otherwise. Counted are looks, not time: a process that was held up finds its answers in the socket, where a
- * timer (ioredis's `socketTimeout`) ends a healthy connection before they are read.
+ * Ends a connection when Redis has owed an answer for `silentMs`. Otherwise a frozen server or a cut link is never
+ * noticed. We count polls rather than elapsed time, because after a pause of this process the replies are already
+ * waiting in the socket. A timer (ioredis's `socketTimeout`) would end that healthy connection before they are read.
  */
 function endSilent(client: Redis, silentMs: number, clock: Clock): void {
   client.on('connect', () => {
     const { stream } = client
     let read = 0
     let silent = 0
-    const look = (): void => {
+    const poll = (): void => {
       if (stream.destroyed || stream !== client.stream) return
       const isWaiting = client.commandQueue.length > 0 && stream.bytesRead === read
       silent = isWaiting ? silent + 1 : 0
       read = stream.bytesRead
-      // The first look may come right after the question.
-      if ((silent - 1) * LOOK_MS < silentMs) clock.after(LOOK_MS, look)
-      else stream.destroy(new Error(`Redis was asked, and silent for ${silentMs} ms`))
+      // The first poll may come right after the command was sent.
+      if ((silent - 1) * POLL_MS < silentMs) clock.after(POLL_MS, poll)
+      else stream.destroy(new Error(`Redis owed an answer and sent nothing for ${silentMs} ms`))
     }
-    look()
+    poll()
   })
 }
 
 async function report(error: unknown, options: ConnectOptions): Promise<void> {
   const { address, commandMs, onError } = options
-  if (isEcho(error)) return
+  if (isFollowUp(error)) return
   const unfit = withoutDatabase(error, address)
   if (unfit !== undefined) return onError(unfit)
   const isPlain = address.topology === 'standalone'
@@ -156,8 +162,8 @@ async function report(error: unknown, options: ConnectOptions): Promise<void> {
   onError(withAdvice(reason, address))
 }
 
-/** ioredis goes on with its handshake on a connection that has ended: why it has, was said before. */
-function isEcho(error: unknown): boolean {
+/** ioredis continues its handshake on a connection that has ended. The reason has already been reported. */
+function isFollowUp(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("Stream isn't writeable")
 }
 
@@ -169,7 +175,7 @@ function createRedis(
   const shared = {
     ...commonOptions(options, role),
     ...connection(),
-    // What is published and subscribed to knows no databases.
+    // Pub/sub has no databases.
     ...(role === 'commands' ? { db: address.database } : {}),
   }
   switch (address.topology) {
@@ -203,13 +209,13 @@ function connection(): Lifetime {
 function clusterOptions(redisOptions: Common) {
   return {
     redisOptions,
-    // Its connections are not ours, so that `writeTogether` cannot have them.
+    // ioredis owns these connections, so `writeTogether` cannot be used for them.
     enableAutoPipelining: true,
     enableOfflineQueue: false,
     lazyConnect: true,
     clusterRetryStrategy: retryDelay,
     slotsRefreshTimeout: SLOTS_REFRESH_MS,
-    // What moved is found by asking, not by failing.
+    // Moved slots are found by polling, not by failed commands.
     slotsRefreshInterval: 2 * SLOTS_REFRESH_MS,
   } satisfies ClusterOptions
 }
@@ -225,11 +231,11 @@ function commonOptions(options: ConnectOptions, role: string) {
     ...(address.tls ? { tls: options.tls } : {}),
     connectTimeout: commandMs + SOCKET_MARGIN_MS,
     disconnectTimeout: DISCONNECT_MS,
-    // What was on its way when a connection broke has failed: nobody waits for it any more.
+    // Commands that were pending when a connection broke have failed, and no caller waits for them.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
-    // A master that has become a replica: connect anew, to whoever is the master now.
+    // A master has become a replica: connect again, to the current master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   } satisfies RedisOptions
 }

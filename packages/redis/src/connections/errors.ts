@@ -1,19 +1,19 @@
 import { RegistryUnavailable } from '@peerage/core'
 import type { RedisAddress } from './url.js'
 
-// What Redis and ioredis say when something fails, and what an operator can do about it.
+// The errors of Redis and ioredis, and what an operator can do about them.
 
-/** Redis answers, and is not what a registry needs. The words say what to change. */
+/** Redis answers, but cannot be used as our store. The message says what to change. */
 export class UnfitRedis extends RegistryUnavailable {}
 
-/** A command that failed, with Redis's own words. */
+/** Makes a RegistryUnavailable from a failed command, with Redis's own words. */
 export function unavailable(error: unknown): RegistryUnavailable {
   const unfit = withoutScripts(error)
   if (unfit !== undefined) return unfit
   return new RegistryUnavailable(error instanceof Error ? error.message : String(error), { cause: error })
 }
 
-/** The user of an ACL that leaves out one of our commands, keys or channels (`aclRules`). */
+/** Whether an ACL does not allow our user a command, key or channel (`aclRules`). */
 export function isForbidden(error: unknown): boolean {
   return saysFirst(error, /^NOPERM/u)
 }
@@ -22,12 +22,12 @@ export function isNoScript(error: unknown): boolean {
   return saysFirst(error, /^NOSCRIPT/u)
 }
 
-/** The slot of what was subscribed to is another server's. */
+/** Whether another server serves the slot of this channel. */
 export function isMoved(error: unknown): boolean {
   return saysFirst(error, /^MOVED /u)
 }
 
-/** The slot of what was published is another server's, moves to one, or is nobody's. */
+/** Whether another server serves the slot of this channel, or will soon, or none does. */
 export function isElsewhere(error: unknown): boolean {
   return saysFirst(error, /^(?:MOVED|ASK|CLUSTERDOWN) /u)
 }
@@ -40,12 +40,12 @@ const RETRY_DELAY_PATTERN = / Retrying from scratch after [\d.]+ms\./u
 
 /** An error in one line. */
 export function wordsOf(error: unknown): string {
-  // Node reports a host with several addresses as an error without words.
+  // Node reports a host with several addresses as an error without a message.
   if (error instanceof AggregateError) return error.errors.map(wordsOf).join('; ')
-  // A Cluster of which no node could be asked keeps the reason apart.
+  // For a Cluster of which no node answers, ioredis keeps the reason in a separate field.
   if (error instanceof Error && 'lastNodeError' in error && error.lastNodeError instanceof Error)
     return `${error.message} ${wordsOf(error.lastNodeError)}`
-  // How long it waits until the next attempt differs each time, and is no news.
+  // The delay until the next attempt differs each time, so it would make every error look new.
   return (error instanceof Error ? error.message : String(error)).replace(RETRY_DELAY_PATTERN, '')
 }
 
@@ -55,58 +55,59 @@ interface Advice {
   advice: string
 }
 
-/** What Redis or ioredis says of a connection that fails, and what its operator can do. */
+/** Errors of connections, and what the operator can do about them. */
 const ADVICE: readonly Advice[] = [
   { says: /^NOAUTH/u, advice: 'Redis asks for a password: set redis.password, or put it into redis.url' },
   { says: /^WRONGPASS/u, advice: 'check redis.username and redis.password' },
-  { says: /Unknown RESP type/u, advice: 'what answers there is no Redis' },
+  { says: /Unknown RESP type/u, advice: 'the server that answers there is not a Redis' },
   {
     says: /^connect ETIMEDOUT/u,
     applies: ({ tls }) => tls,
-    advice: 'if this Redis speaks no TLS, say redis:// in place of rediss://',
+    advice: 'if this Redis does not use TLS, write redis:// instead of rediss://',
   },
   {
     says: /wrong version number|packet length too long/u,
-    advice: 'if this Redis speaks no TLS, say redis:// in place of rediss://',
+    advice: 'if this Redis does not use TLS, write redis:// instead of rediss://',
   },
   {
     says: /cluster support disabled/u,
-    advice: 'this Redis is no Cluster: say redis:// in place of redis+cluster://',
+    advice: 'this Redis is not a Cluster: write redis:// instead of redis+cluster://',
   },
   {
     says: /unknown command '?sentinel/iu,
-    advice: 'what answers there is no Sentinel: name its port, or say redis:// in place of redis+sentinel://',
+    advice:
+      'the server that answers there is not a Sentinel: name its port, or write redis:// instead of redis+sentinel://',
   },
 ]
 
-/** The same error, followed by what to do, where that is known. */
+/** The same error, followed by what to do, if that is known. */
 export function withAdvice(error: unknown, address: RedisAddress): unknown {
   const said = wordsOf(error)
   const found = ADVICE.find(({ says, applies }) => says.test(said) && (applies?.(address) ?? true))
   if (found === undefined) return error
-  // Of a missing password Redis 7 says more of HELLO than of the password.
+  // When a password is missing, Redis 7 says more about HELLO than about the password.
   const short = said.replace(/^(NOAUTH) HELLO must .*/su, '$1')
   const words = firstWords(short.replace(/[\s.]*(?: Please report this\.)?$/u, ''))
   return new Error(`${words}; ${found.advice}`, { cause: error })
 }
 
 /**
- * A refused SELECT, of which ioredis makes an `error` event and no more: without a second look, all that follows happens
- * in database 0.
+ * Recognizes a refused SELECT. ioredis only emits an `error` event for it, and would run all later commands in
+ * database 0.
  */
 export function withoutDatabase(error: unknown, address: RedisAddress): UnfitRedis | undefined {
   if (address.topology === 'cluster' || !isReplyTo(error, 'select')) return undefined
   const said = `database ${address.database} (${error.message})`
   const advice = error.message.startsWith('NOPERM')
     ? `Redis does not let this user select ${said}: in its ACL, allow +select`
-    : `Redis has no ${said}: let redis.url name one that it has, or leave the number out`
+    : `Redis has no ${said}: name one that it has in redis.url, or leave the number out`
   return new UnfitRedis(advice, { cause: error })
 }
 
 const SCRIPT_COMMAND_PATTERN = /\bevalsha|\beval\b/iu
 const ABSENT_PATTERN = /unknown command|not (?:allowed|supported|permitted)|disabled|no permissions/iu
 
-/** EVAL or EVALSHA was renamed, switched off, or kept from this user. */
+/** Recognizes that EVAL or EVALSHA was renamed, switched off, or not allowed to this user. */
 function withoutScripts(error: unknown): UnfitRedis | undefined {
   if (!(error instanceof Error)) return undefined
   const { message } = error
@@ -116,12 +117,12 @@ function withoutScripts(error: unknown): UnfitRedis | undefined {
   return new UnfitRedis(`Redis runs no scripts for us (${firstWords(message)}): ${advice}`, { cause: error })
 }
 
-/** Redis repeats the arguments of a command that it does not know: a whole script. */
+/** Cuts the arguments off, which Redis repeats for a command that it does not know: a whole script. */
 function firstWords(message: string): string {
   return message.split(', with args beginning with')[0] ?? message
 }
 
-/** ioredis notes which command a reply was to. */
+/** Whether the error is the reply to this command: ioredis notes the command in the error. */
 function isReplyTo(error: unknown, name: string): error is Error {
   if (!(error instanceof Error) || !('command' in error)) return false
   const { command } = error

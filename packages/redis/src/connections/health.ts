@@ -13,48 +13,52 @@ export interface HealthOptions {
   clock: Clock
   beatMs: number
   commandMs: number
-  /** The channel that matters most: the bus's own, once there is one. */
+  /** The bus's own channel, once there is one. */
   inbox: () => string | undefined
   onEvent: (event: BackendEvent) => void
   onCanary: OnCanary
   onError: OnError
 }
 
-/** What became of one canary: how long it took through Redis and back, or that the next one was due before it came. */
+/**
+ * The result of one canary: how long it took through Redis and back, or that it had not arrived when the next one was
+ * due.
+ */
 export type OnCanary = (canary: { heard: true; lagMs: number } | { heard: false }) => void
 
-/** An idle subscriber is covered by no other timeout: it is asked this often whether it lives. */
+/** How often subscribing connections are pinged. No other timeout covers an idle subscriber. */
 const PING_MS = 1_000
-/** Canaries that were sent and not heard, until the subscriber is taken for deaf. */
+/** After this many canaries that did not arrive, the subscription counts as broken. */
 const MISSES_MOST = 3
 /** The first release with sharded pub/sub. */
 const VERSION_LEAST = 7
 
-/** What this node has published to itself over one channel. */
+/** The canaries that this node publishes to itself on one channel. */
 interface Probe {
-  /** Canaries since one was last heard. */
+  /** Canaries that were sent since one last arrived. */
   unheard: number
-  /** When the canary was published that is the only one not heard yet: all are alike. */
+  /** When the canary was published, if exactly one has not arrived yet: canaries are all alike. */
   sentAt: number | undefined
-  /** Too many were not heard, and none since. */
-  deaf: boolean
+  /** Too many did not arrive, and none has arrived since. */
+  isBroken: boolean
 }
 
 /**
- * Whether this node hears and is heard. A subscription can be lost without a word, and a frozen Redis keeps its
- * sockets open; so the node publishes a canary to itself over every shard, and pings the connection that listens.
+ * Checks that this node can publish and hear. A subscription can be lost without notice, and a frozen Redis keeps its
+ * sockets open. So the node publishes a canary (a small test payload) to itself on every shard, and pings the
+ * subscribing connections.
  */
 export class Health {
   readonly #options: HealthOptions
   readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
-  #told: { healthy: boolean; why: string } | undefined
+  #reported: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = { ok: false, why: 'not connected to Redis yet' }
   #canaries: string[] = []
   #wasReady = false
   #lastError = ''
-  /** Fails a start that is under way. */
+  /** Rejects the pending start. */
   #refuse: (why: UnfitRedis) => void = () => {}
 
   constructor(options: HealthOptions) {
@@ -62,16 +66,17 @@ export class Health {
   }
 
   /**
-   * Resolves when Redis answers, or when it first does not: then it is retried. Rejects with UnfitRedis.
+   * Resolves when everything is connected, when a first attempt has failed, or when too much time has passed; then it
+   * is retried in the background. Rejects with UnfitRedis.
    */
   start(): Promise<void> {
     this.#running = true
     const { client } = this.#options
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
-      this.#once(resolve)
+      this.#whenKnown(resolve)
       client.on('ready', () => {
-        // A reconnect may be to a Redis that has forgotten everything: nobody claims before that is known.
+        // After a reconnect Redis may have lost everything. No claim may be judged before this is known.
         if (this.#wasReady)
           this.#options.onEvent({ type: 'doubt', why: 'connected to Redis again', names: true })
         this.#wasReady = true
@@ -97,33 +102,33 @@ export class Health {
     this.#timers = []
   }
 
-  /** A connection failed: its last words are for those who ask why nothing works. */
+  /** A connection failed. Its error becomes the reason in `why`. */
   failed(error: unknown): void {
     this.#lastError = wordsOf(error)
     this.evaluate()
     if (error instanceof UnfitRedis) this.#refuse(error)
   }
 
-  /** Looks at everything that makes this node healthy, and tells when the answer is another one. */
+  /** Checks everything that makes this node healthy, and reports a change. */
   evaluate(): void {
     if (!this.#running) return
-    const why = this.#ailment()
+    const why = this.#problem()
     const told = { healthy: why === undefined, why: why ?? 'connected to Redis' }
-    if (told.healthy === this.#told?.healthy && told.why === this.#told.why) return
-    this.#told = told
+    if (told.healthy === this.#reported?.healthy && told.why === this.#reported.why) return
+    this.#reported = told
     this.#options.onEvent({ type: 'health', ...told })
   }
 
-  #ailment(): string | undefined {
+  #problem(): string | undefined {
     const { client, publishing, subscriptions } = this.#options
     const because = this.#lastError === '' ? '' : `: ${this.#lastError}`
     if (client.status !== 'ready') return `not connected to Redis${because}`
     if (!this.#version.ok) return this.#version.why
     if (!publishing.connected) return `not connected to Redis for publishing${because}`
     if (!subscriptions.connected) return `not connected to Redis for subscribing${because}`
-    if (!subscriptions.stands) return `not subscribed to all channels yet${because}`
-    const isDeaf = [...this.#probes.values()].some(({ deaf }) => deaf)
-    return isDeaf ? 'what this node publishes to itself does not arrive' : undefined
+    if (!subscriptions.active) return `not subscribed to all channels yet${because}`
+    const anyBroken = [...this.#probes.values()].some(({ isBroken }) => isBroken)
+    return anyBroken ? 'the canaries that this node publishes to itself do not arrive' : undefined
   }
 
   #onReady(): void {
@@ -131,18 +136,18 @@ export class Health {
     this.evaluate()
   }
 
-  // Resolves by the first of: everything is connected, something failed, time is up.
-  #once(resolve: () => void): void {
+  // Resolves as soon as everything is connected, something has failed, or time is up.
+  #whenKnown(resolve: () => void): void {
     const { clock, client, publishing, subscriptions, commandMs } = this.#options
-    const look = (): void => {
+    const poll = (): void => {
       const all = client.status === 'ready' && publishing.connected && this.#version.ok
-      const ready = all && subscriptions.stands
+      const ready = all && subscriptions.active
       const late = clock.monotonic() >= until
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
-      else clock.after(START_LOOK_MS, look)
+      else clock.after(START_POLL_MS, poll)
     }
     const until = clock.monotonic() + 2 * commandMs
-    look()
+    poll()
   }
 
   async #checkVersion(): Promise<void> {
@@ -157,7 +162,7 @@ export class Health {
             }
           : { ok: true }
     } catch (error) {
-      // An ACL may keep INFO from us: then the first script tells whether the server is new enough.
+      // An ACL may forbid INFO. Then the first script shows whether the server is new enough.
       this.#version = { ok: true }
       this.#options.onError(error, { stage: 'version' })
     }
@@ -218,8 +223,8 @@ export class Health {
     probe.sentAt = undefined
     if (probe.unheard < MISSES_MOST) return
     probe.unheard = 0
-    probe.deaf = true
-    this.#options.subscriptions.rebuild(channel, `${MISSES_MOST} canaries were not heard`)
+    probe.isBroken = true
+    this.#options.subscriptions.rebuild(channel, `${MISSES_MOST} canaries did not arrive`)
     this.evaluate()
   }
 
@@ -227,16 +232,16 @@ export class Health {
     const { publishing, clock, onCanary, onError } = this.#options
     const published = publishing.publish(channel, CANARY)
     if (published === undefined) return
-    const probe = this.#probes.get(channel) ?? { unheard: 0, sentAt: undefined, deaf: false }
+    const probe = this.#probes.get(channel) ?? { unheard: 0, sentAt: undefined, isBroken: false }
     this.#probes.set(channel, probe)
     if (probe.unheard > 0) onCanary({ heard: false })
     else probe.sentAt = clock.monotonic()
-    // Counted before its answer comes: it may be heard before that.
+    // Counted before the answer comes, because the canary may arrive before that.
     probe.unheard++
     try {
       await published
     } catch (error) {
-      // Not sent, so not missed.
+      // It was not sent, so it is not missing.
       probe.unheard = Math.max(0, probe.unheard - 1)
       probe.sentAt = undefined
       onCanary({ heard: false })
@@ -244,23 +249,23 @@ export class Health {
     }
   }
 
-  /** A canary was heard. */
+  /** A canary arrived. */
   heard(channel: string): void {
     const probe = this.#probes.get(channel)
     if (probe === undefined) return
-    const { sentAt, deaf } = probe
+    const { sentAt, isBroken } = probe
     if (sentAt !== undefined)
       this.#options.onCanary({ heard: true, lagMs: this.#options.clock.monotonic() - sentAt })
-    Object.assign(probe, { unheard: 0, sentAt: undefined, deaf: false })
-    if (deaf) this.evaluate()
+    Object.assign(probe, { unheard: 0, sentAt: undefined, isBroken: false })
+    if (isBroken) this.evaluate()
   }
 }
 
-/** No record begins so: the bus tells it from envelopes. */
+/** No record begins with this, so the bus can tell it from envelopes. */
 export const CANARY = '~'
-const START_LOOK_MS = 5
+const START_POLL_MS = 5
 
-/** The version of a Redis or Valkey server, as INFO tells it. */
+/** The version of a Redis or Valkey server in an INFO answer. */
 export function readVersion(info: string): string {
   return /^valkey_version:(\S+)/mu.exec(info)?.[1] ?? /^redis_version:(\S+)/mu.exec(info)?.[1] ?? 'unknown'
 }

@@ -5,18 +5,19 @@ import { isElsewhere } from './errors.js'
 import { Stamp } from './stamp.js'
 import type { SlotMap } from './topology.js'
 
-/** How payloads get onto channels, each connection keeping the order in which they were published. */
+/** Publishes payloads on channels. Payloads on one connection keep their order. */
 export interface Publishing {
   /** Whether every connection is up. */
   readonly connected: boolean
   /**
-   * How many heard it. On a Cluster those at the master that serves the slot, which is where all of ours listen.
-   * Undefined: there is no connection for this channel now, and nothing waits for one.
+   * Resolves with the number of subscribers that got it: on a Cluster, those at the master that serves the slot,
+   * which is where all our nodes subscribe. Returns undefined if there is no connection for this channel now; nothing
+   * is queued.
    */
   publish(channel: string, payload: string): Promise<unknown> | undefined
 }
 
-/** Over the one server there is. */
+/** Publishes on a single server. */
 export class ServerPublishing implements Publishing {
   readonly #client: Redis
   readonly #clock: Clock
@@ -52,13 +53,13 @@ export interface ClusterPublishingOptions {
   newClient: (master: string) => Redis
   clock: Clock
   onChange: () => void
-  /** A server said that a slot is not its own any more. */
+  /** A server said that it no longer serves a slot. */
   onMoved: () => void
 }
 
 /**
- * Over the masters of a Cluster, one connection each. ioredis's own Cluster client sends a command again after a
- * pause when a connection was not ready for it, and so turns the order of publishes around.
+ * Publishes on the masters of a Cluster, with one connection each. ioredis's own Cluster client sends a command again
+ * after a pause if a connection was not ready for it, and so changes the order of publishes.
  */
 export class ClusterPublishing implements Publishing {
   readonly #options: ClusterPublishingOptions

@@ -15,16 +15,16 @@ export interface PubSubOptions {
   commands: Commands
   clock: Clock
   commandMs: number
-  /** A canary's channel, for any word. */
+  /** A canary's channel for a word. */
   canary: (word: string) => string
-  /** On a Cluster: who serves which slot now. */
+  /** On a Cluster: which master serves which slot now. */
   onSlots: (slots: SlotMap) => void
   onRestored: (why: string) => void
   onChange: () => void
   onError: OnError
 }
 
-/** What the bus and presence speak and hear over, whatever the topology. */
+/** The connections of bus, presence and rooms, on any topology. */
 export interface PubSub {
   publishing: Publishing
   subscriptions: Subscriptions
@@ -68,7 +68,7 @@ function serverPubSub(options: PubSubOptions): PubSub {
 function clusterPubSub(options: PubSubOptions): PubSub {
   const { connectOptions, commands, clock, commandMs, canary, onSlots, onRestored, onChange, onError } =
     options
-  const onMoved = (): void => topology.doubt()
+  const onMoved = (): void => topology.suspectMove()
   const publishing = new ClusterPublishing({
     newClient: (master) => clientForPublishing(connectOptions, master),
     clock,

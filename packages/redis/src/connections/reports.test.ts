@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { wordsOf } from './errors.js'
 import { Reports } from './reports.js'
 
-test('one line for each kind of trouble, not one for each retry, and again after a while', async () => {
+test('each kind of failure is reported once, not for each retry, and again after ten seconds', async () => {
   const clock = new FakeClock()
   const lines: string[] = []
   const reports = new Reports((error, context) => lines.push(`${context.stage}: ${wordsOf(error)}`), clock)
@@ -23,14 +23,15 @@ test('one line for each kind of trouble, not one for each retry, and again after
   expect(lines).toHaveLength(4)
 })
 
-test('what harms a message is told each time', () => {
+test('a failure that harms a message is reported each time', () => {
   const lines: unknown[] = []
   const reports = new Reports((error) => lines.push(error), new FakeClock())
-  for (let i = 0; i < 3; i++) reports.onError(new Error('not an envelope'), { stage: 'bus receive' })
+  for (let i = 0; i < 3; i++)
+    reports.onError(new Error('a payload on the bus is not an envelope'), { stage: 'bus receive' })
   expect(lines).toHaveLength(3)
 })
 
-test('an error with several causes is told in one line', () => {
+test('an error with several causes becomes one line', () => {
   expect(wordsOf(new AggregateError([new Error('a'), 'b']))).toBe('a; b')
   const all = Object.assign(new Error('no node.'), { lastNodeError: new Error('WRONGPASS') })
   expect(wordsOf(all)).toBe('no node. WRONGPASS')

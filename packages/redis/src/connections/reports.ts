@@ -1,10 +1,10 @@
 import type { Clock, OnError } from '@peerage/core'
 import { wordsOf } from './errors.js'
 
-/** The same words again are news only after so long. */
+/** The same error is reported again only after this time. */
 const REPEAT_MS = 10_000
 
-/** What goes on for as long as an outage does. */
+/** Stages that fail again and again during an outage. */
 const REPEATING = new Set([
   'announce',
   'redis connection',
@@ -19,11 +19,11 @@ const REPEATING = new Set([
   'version',
 ])
 
-/** One line for each kind of trouble, not one for each retry of three connections. */
+/** Reports each kind of failure once, not once for each retry of three connections. */
 export class Reports {
   readonly #onError: OnError
   readonly #clock: Clock
-  /** What was said of late, and when. */
+  /** What was reported lately, and when. */
   readonly #said = new Map<string, number>()
 
   constructor(onError: OnError, clock: Clock) {

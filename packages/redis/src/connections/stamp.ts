@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto'
 
-// A master of a Cluster sends what is published on it to its replicas, and they hand it to their own subscribers. So in
-// a failover a node that has moved to the new master may hear again what it heard at the old one a moment before.
+// A master of a Cluster passes published payloads on to its replicas, which pass them to their own subscribers. So in
+// a failover a node that has moved to the new master may hear a payload again that it has just heard at the old one.
 
-/** No record, room text or canary begins so. */
+/** No record, room text or canary begins with this. */
 const MARK = '\u0001'
-/** 48 bits of chance, in base64url. */
+/** 48 random bits, in base64url. */
 const PUBLISHER_BYTES = 6
 const PUBLISHER_LENGTH = 8
-/** Of one channel; many more than a cluster has nodes. */
+/** Publishers that are remembered for one channel: many more than a cluster has nodes. */
 const PUBLISHERS_MOST = 1_000
 
-/** Numbers what one process publishes: mark, publisher, number in base 36, a space, the payload. */
+/** Numbers the payloads of one process: mark, publisher, number in base 36, a space, the payload. */
 export class Stamp {
   readonly #head = MARK + randomBytes(PUBLISHER_BYTES).toString('base64url')
   #serial = 0
@@ -22,12 +22,15 @@ export class Stamp {
   }
 }
 
-/** Takes what comes to one channel once, in the order in which each publisher sent it. */
-export class Once {
-  /** Publisher → the last number that was taken. Most channels never need one: 260 bytes each in place of 440. */
+/** Drops duplicates on one channel, and payloads that arrive after a later one of the same publisher. */
+export class Deduplicator {
+  /**
+   * Publisher → its last number. Created when needed, because most channels never need it: 260 bytes each instead of
+   * 440.
+   */
   #taken: Map<string, number> | undefined
 
-  /** The payload as it was published; undefined: it came before. What bears no stamp is taken as it is. */
+  /** The original payload; undefined: it is a duplicate or late. A payload without a stamp is returned unchanged. */
   take(payload: string): string | undefined {
     const end = payload.startsWith(MARK) ? payload.indexOf(' ') : -1
     const serial = end < 0 ? Number.NaN : Number.parseInt(payload.slice(1 + PUBLISHER_LENGTH, end), 36)

@@ -3,67 +3,72 @@ import type { Clock, OnError, Timer } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import { open } from './connect.js'
 import { isForbidden, isMoved, unavailable } from './errors.js'
-import type { Handler, Wanted, Whose } from './wanted.js'
+import type { Handler, Wanted, NeededBy } from './wanted.js'
 import { WantedChannels, settle } from './wanted.js'
 
-/** What this node listens to: on one server, or over the masters of a Cluster. */
+/** The channels that this node subscribes to, on a single server or on the masters of a Cluster. */
 export interface Subscriptions {
   /**
-   * Resolves when the subscription stands. Rejects with RegistryUnavailable at the deadline, and goes on wanting
-   * it: it will stand when Redis is back.
+   * Subscribes to a channel. Resolves when the subscription is active. Rejects with RegistryUnavailable at the
+   * deadline, but still wants the channel: it will become active when Redis is back.
    */
-  want(channel: string, handler: Handler, whose: Whose): Promise<void>
+  want(channel: string, handler: Handler, neededBy: NeededBy): Promise<void>
   drop(channel: string): void
-  /** Whether the node's own channels stand. What a peer asks for has no say in how the node is. */
-  readonly stands: boolean
+  /** Whether the node's own channels are active. Channels that peers need do not affect the health of the node. */
+  readonly active: boolean
   /** Whether every connection is up. */
   readonly connected: boolean
-  /** Connections that can be asked whether they live. */
+  /** Connections that can be pinged. */
   clients(): Redis[]
-  /** Makes the connection anew over which a channel is deaf. */
+  /** Replaces the connection of a channel on which canaries do not arrive. */
   rebuild(channel: string, why: string): void
-  /** Channels over which a node can hear itself, so that each connection carries one. */
+  /** The channels for canaries, one for each connection. */
   canaries(): string[]
 }
 
 export interface ServerSubscriptionsOptions {
-  /** A client that has not begun to connect. */
+  /** Makes a client that has not begun to connect. */
   newClient: () => Redis
   clock: Clock
   commandMs: number
   /** Whether one command may subscribe to channels of several slots. */
   together: boolean
   canaries: string[]
-  /** All that is wanted stands again after a loss: what was published meanwhile is lost. */
+  /** All lost subscriptions are active again. What was published meanwhile is lost. */
   onRestored: () => void
-  /** Redis took subscriptions away, or will not give them: some channel is another server's now. */
+  /** Redis ended or refused subscriptions, because another server serves the slots of some channels. */
   onMoved?: () => void
   onChange: () => void
   onError: OnError
 }
 
-/** Channels in one command: a reconnect, and a peer with many rooms and watches, are a few of them. */
+/** Channels in one command. A reconnect, or a peer with many rooms and watches, needs only a few commands. */
 const CHANNELS_PER_COMMAND = 200
-/** What an ACL refuses, it refuses on another connection too: it is asked again on this one, this late. */
+/** A channel that an ACL forbids is tried again on this connection after this time: another one would not help. */
 const REFUSED_RETRY_MS = 1_000
-/** A channel that is said to be another server's is asked for there; here again only if the slots say that it is here. */
+/**
+ * When Redis says that a channel belongs to another server, it is subscribed to there. We try here again only if the
+ * slots say that it is still here.
+ */
 const MOVED_RETRY_MS = 100
 
 /**
- * Wanted channels, and one connection on which they are made to stand. ioredis's own re-subscription swallows its
- * failures, so it is off, and every new connection is subscribed from here.
+ * Keeps the wanted channels subscribed on one connection. ioredis's own re-subscription hides its failures, so it is
+ * switched off, and we subscribe each new connection.
  */
 export class ServerSubscriptions implements Subscriptions {
   readonly #options: ServerSubscriptionsOptions
   readonly #wanted = new WantedChannels()
   #connection: { client: Redis; end: () => void } | undefined
-  /** Something stood and was lost, and `onRestored` has not been called since. */
+  /** An active subscription was lost, and `onRestored` has not been called since. */
   #restoring = false
   #retry: Timer | undefined
-  /** What is wanted, and what is wanted no more, since this turn began: a peer's rooms and watches go together. */
+  /**
+   * Channels that have become wanted or unwanted in this turn. Together they need few commands: a peer may have many.
+   */
   readonly #fresh = new Set<string>()
   readonly #dropped = new Set<string>()
-  /** What the client said to have moved in this turn, and what is not explained by a refusal. */
+  /** How many `moved` events came in this turn, less those that a refusal explains. */
   #takenAway = 0
 
   constructor(options: ServerSubscriptionsOptions) {
@@ -77,18 +82,18 @@ export class ServerSubscriptions implements Subscriptions {
   stop(): void {
     this.#retry?.cancel()
     this.#close()
-    this.#wanted.clear(new RegistryUnavailable('stopped'))
+    this.#wanted.clear(new RegistryUnavailable('the node has stopped'))
   }
 
   get connected(): boolean {
     return this.#ready !== undefined
   }
 
-  get stands(): boolean {
-    return this.connected && this.#wanted.ownStand
+  get active(): boolean {
+    return this.connected && this.#wanted.ownActive
   }
 
-  /** Whether nothing that stood is missing. */
+  /** Whether all lost subscriptions are active again. */
   get restored(): boolean {
     return this.connected && this.#wanted.restored
   }
@@ -101,16 +106,16 @@ export class ServerSubscriptions implements Subscriptions {
     return this.#options.canaries
   }
 
-  /** `state`: `lost` where it stood on another connection than this one. */
-  want(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost' = 'new'): Promise<void> {
+  /** `state`: `lost` if it was active on another connection. */
+  want(channel: string, handler: Handler, neededBy: NeededBy, state: 'new' | 'lost' = 'new'): Promise<void> {
     const isFresh = !this.#wanted.channels.has(channel)
-    const wanted = this.#wanted.add(channel, handler, whose, state)
-    if (wanted.state === 'stands') return Promise.resolve()
+    const wanted = this.#wanted.add(channel, handler, neededBy, state)
+    if (wanted.state === 'active') return Promise.resolve()
     if (isFresh) this.#soon(this.#fresh, channel)
     return new Promise((resolve, reject) => {
       const { clock, commandMs } = this.#options
       const timer = clock.after(commandMs, () =>
-        reject(new RegistryUnavailable(`the subscription did not stand within ${commandMs} ms`)),
+        reject(new RegistryUnavailable(`the subscription was not active within ${commandMs} ms`)),
       )
       wanted.waiting.push((error) => {
         timer.cancel()
@@ -123,13 +128,13 @@ export class ServerSubscriptions implements Subscriptions {
   drop(channel: string): void {
     const wanted = this.#wanted.remove(channel)
     if (!wanted) return
-    settle(wanted, new RegistryUnavailable('not wanted any more'))
+    settle(wanted, new RegistryUnavailable('the subscription was cancelled'))
     this.#tellRestored()
     this.#soon(this.#dropped, channel)
   }
 
   rebuild(_channel: string, why: string): void {
-    this.#options.onError(new Error(`the subscriber is rebuilt: ${why}`), { stage: 'canary' })
+    this.#options.onError(new Error(`reconnecting the subscriber: ${why}`), { stage: 'canary' })
     this.#close()
     this.#open()
   }
@@ -137,7 +142,7 @@ export class ServerSubscriptions implements Subscriptions {
   #open(): void {
     const { newClient, clock, onChange, onMoved } = this.#options
     const client = newClient()
-    // What a former connection still says is nobody's.
+    // Events of a former connection are ignored.
     const isOurs = (): boolean => client === this.#connection?.client
     const on = (event: 'ready' | 'close' | 'moved', listener: () => void): void => {
       client.on(event, () => {
@@ -151,7 +156,7 @@ export class ServerSubscriptions implements Subscriptions {
       this.#subscribe(this.#wanted.split())
       onChange()
     })
-    on('close', () => this.#fall())
+    on('close', () => this.#lose())
     on('moved', () => {
       this.#moved(client)
       onMoved?.()
@@ -163,17 +168,17 @@ export class ServerSubscriptions implements Subscriptions {
     const connection = this.#connection
     this.#connection = undefined
     connection?.end()
-    this.#fall()
+    this.#lose()
   }
 
-  /** The connection, when it takes commands. */
+  /** The connection, if it can take commands. */
   get #ready(): Redis | undefined {
     const client = this.#connection?.client
     return client?.status === 'ready' ? client : undefined
   }
 
-  #fall(): void {
-    if (this.#wanted.fall()) this.#restoring = true
+  #lose(): void {
+    if (this.#wanted.lose()) this.#restoring = true
     this.#options.onChange()
   }
 
@@ -188,7 +193,7 @@ export class ServerSubscriptions implements Subscriptions {
     channels.add(channel)
   }
 
-  // What was dropped goes first: it may be wanted again by now.
+  // Unsubscribe first, because a dropped channel may be wanted again by now.
   #ask(): void {
     const dropped = [...this.#dropped]
     const fresh = [...this.#fresh].filter((channel) => this.#wanted.channels.has(channel))
@@ -196,7 +201,7 @@ export class ServerSubscriptions implements Subscriptions {
     this.#fresh.clear()
     for (const channels of this.#perCommand(dropped))
       this.#ready?.sunsubscribe(...channels).catch((error: unknown) => {
-        // Where a slot has moved away, nothing of it is subscribed any more.
+        // If the slot has moved away, nothing in it is subscribed any more.
         if (!isMoved(error)) this.#options.onError(error, { stage: 'unsubscribe' })
       })
     this.#subscribe(this.#wanted.split(fresh))
@@ -219,17 +224,17 @@ export class ServerSubscriptions implements Subscriptions {
   #subscribeTogether(client: Redis, channels: string[], isTold = false): void {
     const asked = channels.map((channel) => this.#wanted.channels.get(channel))
     client.ssubscribe(...channels).then(
-      () => this.#stand(client, channels, asked),
+      () => this.#activate(client, channels, asked),
       (error: unknown) => this.#fail(client, channels, error, isTold),
     )
   }
 
-  // What was dropped and wanted again since then has an answer of its own to come.
-  #stand(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
+  // A channel that was dropped and wanted again meanwhile gets an answer of its own.
+  #activate(client: Redis, channels: string[], asked: (Wanted | undefined)[]): void {
     if (client !== this.#ready) return
     for (const [i, channel] of channels.entries()) {
       const wanted = this.#wanted.channels.get(channel)
-      if (wanted && wanted === asked[i]) this.#wanted.stand(wanted)
+      if (wanted && wanted === asked[i]) this.#wanted.activate(wanted)
     }
     this.#tellRestored()
     this.#options.onChange()
@@ -237,7 +242,7 @@ export class ServerSubscriptions implements Subscriptions {
 
   #fail(client: Redis, channels: string[], error: unknown, isTold: boolean): void {
     if (client !== this.#connection?.client) return
-    // The channel will be wanted from another server, once the slots are known.
+    // The channel will be subscribed to on another server, once the slots are known.
     if (isMoved(error)) {
       this.#takenAway--
       this.#againIn(MOVED_RETRY_MS)
@@ -245,7 +250,7 @@ export class ServerSubscriptions implements Subscriptions {
     }
     const forbidden = isForbidden(error)
     if (!isTold) this.#options.onError(error, { stage: 'subscribe', channels: channels.length })
-    // It is not said which of them.
+    // Redis does not say which of them.
     if (forbidden && channels.length > 1) {
       for (const channel of channels)
         if (this.#wanted.channels.has(channel)) this.#subscribeTogether(client, [channel], true)
@@ -253,10 +258,10 @@ export class ServerSubscriptions implements Subscriptions {
     }
     for (const channel of channels) {
       const wanted = this.#wanted.channels.get(channel)
-      if (wanted && wanted.state !== 'stands') settle(wanted, unavailable(error))
+      if (wanted && wanted.state !== 'active') settle(wanted, unavailable(error))
     }
     if (forbidden) this.#againIn(REFUSED_RETRY_MS)
-    // Anything else is the connection's fault: it is tried on a new one, after its back-off.
+    // Any other error is a failure of the connection: try on a new one, after the retry delay.
     else if (client.status === 'ready') client.disconnect(true)
   }
 
@@ -267,8 +272,9 @@ export class ServerSubscriptions implements Subscriptions {
     })
   }
 
-  // Emitted for each channel that was taken away, and for each SSUBSCRIBE that was refused with MOVED, which is no
-  // reason to ask anew: that goes in a circle until the slots are known. `#fail` takes those off before the turn ends.
+  // ioredis emits `moved` for each channel that Redis has ended, and for each SSUBSCRIBE that Redis has refused with
+  // MOVED. A refusal is no reason to subscribe again, which would repeat until the slots are known. `#fail` subtracts
+  // the refusals before the turn ends.
   #moved(client: Redis): void {
     this.#takenAway++
     if (this.#takenAway > 1) return
@@ -279,10 +285,11 @@ export class ServerSubscriptions implements Subscriptions {
     })
   }
 
-  // It is not said which: all that stood is asked for again. What does not stand has its own answer to come.
+  // Redis does not say which channels, so we subscribe to all active ones again. Channels that were not active get an
+  // answer of their own.
   #renew(): void {
-    const stood = this.#wanted.those(true)
-    this.#fall()
-    this.#subscribe(this.#wanted.split(stood))
+    const active = this.#wanted.those(true)
+    this.#lose()
+    this.#subscribe(this.#wanted.split(active))
   }
 }

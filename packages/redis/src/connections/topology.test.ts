@@ -3,7 +3,7 @@ import slotOf from 'cluster-key-slot'
 import { expect, test } from 'vitest'
 import { SlotMap, Topology } from './topology.js'
 
-/** Counts the looks; each is answered by the test. */
+/** Counts the reads of the slots. The test answers each. */
 function newTopology() {
   const clock = new FakeClock()
   const answers: ((slots: unknown) => void)[] = []
@@ -27,24 +27,24 @@ function newTopology() {
   }
 }
 
-test('[EAR4] [F9] doubts that do not end do not put the look at the slots off', async () => {
+test('[EAR4] [F9] repeated reports of moved slots do not delay the next read', async () => {
   const { clock, topology, looks, answer } = newTopology()
   await clock.advance(0)
   await answer()
   expect(looks()).toBe(1)
   for (let ms = 0; ms < 20; ms++) {
-    topology.doubt()
+    topology.suspectMove()
     await clock.advance(1)
     await answer()
   }
   expect(looks()).toBeGreaterThan(1)
 })
 
-test('[EAR4] [F9] after a doubt the slots are looked at for a second: who is asked may not have heard yet', async () => {
+test('[EAR4] [F9] after a report of a moved slot the slots are read every 100 ms for a second', async () => {
   const { clock, topology, looks, answer } = newTopology()
   await clock.advance(0)
-  // What is being read now may have been said before the doubt.
-  topology.doubt()
+  // The answer that is pending may be older than the report.
+  topology.suspectMove()
   await answer()
   for (let look = 2; look <= 11; look++) {
     await clock.advance(100)
@@ -74,7 +74,7 @@ const answer = [
   [8_001, 16_383, ['10.0.0.3', 7001, 'id3']],
 ]
 
-test('CLUSTER SLOTS tells the master of each channel', () => {
+test('the answer to CLUSTER SLOTS gives the master of each channel', () => {
   const map = SlotMap.read(answer)
   expect([...(map?.masters ?? [])]).toEqual(['10.0.0.1:7000', '10.0.0.3:7001'])
   expect(map?.owner('123456789')).toBe(slotOf('123456789') > 8_000 ? '10.0.0.3:7001' : '10.0.0.1:7000')
@@ -88,13 +88,13 @@ test('two maps differ when a slot has another master', () => {
 })
 
 test.each([[undefined], [[]], [[[0, 1]]], [[[0, 1, ['', 7000]]]], [['x']], [[['0', 1, ['h', 1]]]]])(
-  'what is no answer to CLUSTER SLOTS is refused: %j',
+  'anything but an answer to CLUSTER SLOTS is refused: %j',
   (input) => {
     expect(SlotMap.read(input)).toBeUndefined()
   },
 )
 
-test('of the channels that words make, one is found for each master', () => {
+test('a channel is found for each master', () => {
   const map = SlotMap.read(answer)
   const found = map?.oneEach((word) => `pg:canary:${word}`) ?? new Map<string, string>()
   expect([...found.keys()].sort()).toEqual(['10.0.0.1:7000', '10.0.0.3:7001'])

@@ -4,16 +4,16 @@ import slotOf from 'cluster-key-slot'
 
 /** Redis Cluster specification, «Key distribution model». */
 const SLOTS = 16_384
-/** With three masters a word misses one of them two times in three; after 500, never. */
+/** With three masters a word misses a given one two times in three; after 500 words, practically never. */
 const WORDS_MOST = 500
 
-/** Which master serves which slots. */
+/** Which master serves which slot. */
 export class SlotMap {
-  /** Of each slot: `host:port` of its master, or undefined. */
+  /** For each slot: `host:port` of its master, or undefined. */
   readonly #owners: (string | undefined)[] = []
   readonly masters = new Set<string>()
 
-  /** Reads the answer to CLUSTER SLOTS; undefined: not such an answer. */
+  /** Reads an answer to CLUSTER SLOTS. Returns undefined for anything else. */
   static read(answer: unknown): SlotMap | undefined {
     if (!Array.isArray(answer)) return undefined
     const map = new SlotMap()
@@ -22,7 +22,7 @@ export class SlotMap {
       const [from, to, master] = range.map((item: unknown) => item)
       if (typeof from !== 'number' || typeof to !== 'number' || !Array.isArray(master)) return undefined
       const [host, port] = master.map((item: unknown) => item)
-      // A node that does not know its own address yet says '' or null.
+      // A node that does not know its own address yet gives '' or null.
       if (typeof host !== 'string' || host === '' || typeof port !== 'number') continue
       map.masters.add(`${host}:${port}`)
       for (let slot = from; slot <= to && slot < SLOTS; slot++) map.#owners[slot] = `${host}:${port}`
@@ -34,7 +34,7 @@ export class SlotMap {
     return this.#owners[slotOf(channel)]
   }
 
-  /** Of the channels or keys that `named` makes of words, one that each master serves. */
+  /** For each master, one channel or key that it serves, among those that `named` makes of words. */
   oneEach(named: (word: string) => string): Map<string, string> {
     const found = new Map<string, string>()
     for (let word = 0; found.size < this.masters.size && word < WORDS_MOST; word++) {
@@ -45,7 +45,7 @@ export class SlotMap {
     return found
   }
 
-  /** Whether any slot has another master here. */
+  /** Whether any slot has another master than in `from`. */
   differs(from: SlotMap): boolean {
     for (let slot = 0; slot < SLOTS; slot++) if (this.#owners[slot] !== from.#owners[slot]) return true
     return false
@@ -53,32 +53,35 @@ export class SlotMap {
 }
 
 export interface TopologyOptions {
-  /** Asks CLUSTER SLOTS. */
+  /** Sends CLUSTER SLOTS. */
   askSlots: () => Promise<unknown>
   clock: Clock
-  /** Called with each look at the slots; `changed`: some have another master than before. */
+  /** Called with each answer. `changed`: a slot has another master than before. */
   onSlots: (slots: SlotMap, changed: boolean) => void
-  /** Whether everything stands where it belongs; until then, slots are looked at more often. */
+  /** Whether all channels are active on the right masters. Until then the slots are polled more often. */
   settled: () => boolean
   onError: OnError
 }
 
-/** Slots are looked at this often, and at once when a server says that one has moved. */
+/** How often the slots are polled. They are also read as soon as a server says that one has moved. */
 const REFRESH_MS = 1_000
 const REFRESH_AGAIN_MS = 100
-/** Many doubts of one moment are one look. */
-const DOUBT_MS = 5
-/** Until all of a Cluster have heard of a change: who is asked may be the last of them. */
-const DOUBT_LASTS_MS = 1_000
+/** Reports of moved slots within this time cause one read. */
+const SUSPECT_DELAY_MS = 5
+/**
+ * How long slots are polled more often after such a report: the server that we ask may be the last to learn of the
+ * change.
+ */
+const SUSPECT_LASTS_MS = 1_000
 
-/** Who serves which slot of a Cluster, as of a moment ago. */
+/** Keeps track of which master serves which slot of a Cluster. */
 export class Topology {
   readonly #options: TopologyOptions
   #slots: SlotMap | undefined
   #timer: Timer | undefined
   #dueAt = 0
   #refreshing = false
-  #doubtedUntil = Number.NEGATIVE_INFINITY
+  #suspectUntil = Number.NEGATIVE_INFINITY
   #stopped = true
 
   constructor(options: TopologyOptions) {
@@ -95,10 +98,10 @@ export class Topology {
     this.#timer?.cancel()
   }
 
-  /** Something is not where it was. Doubts that go on do not put the look off. */
-  doubt(): void {
-    this.#doubtedUntil = this.#options.clock.monotonic() + DOUBT_LASTS_MS
-    if (!this.#refreshing) this.#refreshIn(DOUBT_MS)
+  /** A slot seems to have moved. Repeated reports do not delay the next read. */
+  suspectMove(): void {
+    this.#suspectUntil = this.#options.clock.monotonic() + SUSPECT_LASTS_MS
+    if (!this.#refreshing) this.#refreshIn(SUSPECT_DELAY_MS)
   }
 
   #refreshIn(ms: number): void {
@@ -123,11 +126,11 @@ export class Topology {
         onSlots(slots, before !== undefined && slots.differs(before))
       }
     } catch (error) {
-      // That there is no connection, health says already.
+      // A missing connection is already reported by Health.
       if (!(error instanceof RegistryUnavailable)) onError(error, { stage: 'slots' })
     } finally {
       this.#refreshing = false
-      const calm = this.#slots && settled() && clock.monotonic() >= this.#doubtedUntil
+      const calm = this.#slots && settled() && clock.monotonic() >= this.#suspectUntil
       this.#refreshIn(calm ? REFRESH_MS : REFRESH_AGAIN_MS)
     }
   }

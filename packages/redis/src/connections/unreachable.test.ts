@@ -30,13 +30,13 @@ function ask(failure: unknown, url: string): Promise<unknown> {
   return withReason(failure, { address: parsed.address, tls: {}, deadlineMs: 1_000 })
 }
 
-// The words of ioredis 6.
+// The messages of ioredis 6.
 const ofSentinels = new Error('All sentinels are unreachable. Last error: Connection is closed.')
 const ofCluster = Object.assign(new Error('Failed to refresh slots cache.'), {
   lastNodeError: new Error('Connection is closed.'),
 })
 
-test('where nobody can be reached, the reason takes the place of words that tell none', async () => {
+test('if no server can be reached, the error gets the reason', async () => {
   const [port, other] = [await nobody(), await nobody()]
   const refused = `connect ECONNREFUSED 127.0.0.1:${port}`
   expect(await ask(ofSentinels, `redis+sentinel://127.0.0.1:${port},127.0.0.1:${other}/m`)).toMatchObject({
@@ -49,7 +49,7 @@ test('where nobody can be reached, the reason takes the place of words that tell
   })
 })
 
-test('where one can be reached, or the words tell a reason, they stay', async () => {
+test('if one server can be reached, or the error has a reason, it stays unchanged', async () => {
   const [port, other] = [await nobody(), await listen()]
   expect(await ask(ofCluster, `redis+cluster://127.0.0.1:${port},127.0.0.1:${other}`)).toBe(ofCluster)
   const told = new Error('All sentinels are unreachable. Last error: NOAUTH Authentication required.')

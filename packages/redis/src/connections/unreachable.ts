@@ -5,21 +5,21 @@ import type { ConnectionOptions } from 'node:tls'
 import { wordsOf } from './errors.js'
 import type { Endpoint, RedisAddress } from './url.js'
 
-interface Way {
+interface Target {
   address: RedisAddress
   tls: ConnectionOptions
   deadlineMs: number
 }
 
 /**
- * Of a sentinel, or of a Cluster's server, to which it cannot connect, ioredis says only that the connection is closed:
- * it drops the reason. Then each is asked once more, and the first reason told; where one can be reached, or none
- * answers in time, the error stays as it was.
+ * When ioredis cannot connect to a Sentinel or to a server of a Cluster, it only says that the connection is closed,
+ * and drops the reason. So we connect to each of them once more, and add the first reason to the error. If one of
+ * them can be reached, or none answers in time, the error stays unchanged.
  */
-export async function withReason(failure: unknown, way: Way): Promise<unknown> {
+export async function withReason(failure: unknown, target: Target): Promise<unknown> {
   const words = wordsWithoutReason(failure)
   if (words === undefined) return failure
-  const reasons = await Promise.all(asked(way.address).map((endpoint) => whyUnreachable(endpoint, way)))
+  const reasons = await Promise.all(asked(target.address).map((endpoint) => whyUnreachable(endpoint, target)))
   const [reason] = reasons
   if (reason === undefined || reasons.includes(undefined)) return failure
   return new Error(`${words} ${reason}`, { cause: failure })
@@ -47,7 +47,7 @@ function asked(address: RedisAddress): readonly Endpoint[] {
 
 function whyUnreachable(
   { host, port }: Endpoint,
-  { address, tls, deadlineMs }: Way,
+  { address, tls, deadlineMs }: Target,
 ): Promise<string | undefined> {
   const [socket, opened]: [Socket, string] = address.tls
     ? [connectTls({ ...tls, host, port }), 'secureConnect']

@@ -1,4 +1,4 @@
-/** Where Redis is, as its operator wrote it. */
+/** The address of Redis from the operator's URL. */
 export type RedisAddress = {
   username?: string
   password?: string
@@ -27,7 +27,7 @@ const SCHEMES: Record<string, { topology: RedisAddress['topology']; tls: boolean
 
 /**
  * Reads `redis://[user:password@]host[:port][/database]`, `redis+sentinel://host,host/master-name[/database]` and
- * `redis+cluster://host,host`, each also with `rediss` for TLS. Never repeats the password in a problem.
+ * `redis+cluster://host,host`, each also with `rediss` for TLS. A problem never contains the password.
  */
 export function parseRedisUrl(
   url: string,
@@ -40,7 +40,7 @@ export function parseRedisUrl(
   const credentials = readCredentials(login)
   if (!credentials) return problem('user or password has a broken percent escape')
   const endpoints = readEndpoints(hosts, kind.topology === 'sentinel' ? SENTINEL_PORT : REDIS_PORT)
-  if (!endpoints) return problem('hosts must be host or host:port, divided by commas')
+  if (!endpoints) return problem('hosts must be host or host:port, separated by commas')
   const words = path.split('/').filter((word) => word !== '')
   const common = { ...credentials, tls: kind.tls }
   switch (kind.topology) {
@@ -58,11 +58,11 @@ export function parseRedisUrl(
       if (name === undefined)
         return problem('path must name the master, as in redis+sentinel://host/mymaster')
       if (database === undefined || rest.length > 0)
-        return problem('path must be a master name and a database number')
+        return problem('path must be a master name, optionally with a database number')
       return { ok: true, address: { ...common, topology: 'sentinel', sentinels: endpoints, name, database } }
     }
     case 'cluster':
-      if (words.length > 0) return problem('a cluster has no databases: leave the path out')
+      if (words.length > 0) return problem('a Redis Cluster has no databases: leave the path out')
       return { ok: true, address: { ...common, topology: 'cluster', nodes: endpoints } }
   }
 }

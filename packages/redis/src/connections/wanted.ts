@@ -1,52 +1,52 @@
 export type Handler = (payload: string) => void
 
-/** Who needs a channel: the node itself, to be well, or a peer that joined or watches something. */
-export type Whose = 'node' | 'peer'
+/** Who needs a channel: the node itself, for its health, or a peer that joined or watches something. */
+export type NeededBy = 'node' | 'peer'
 
 export interface Wanted {
   handler: Handler
-  /** Whether the subscription stands on the connection of now; `lost`: it did before. */
-  state: 'new' | 'stands' | 'lost'
-  /** Who waits until it stands. */
+  /** `active`: on the current connection. `lost`: it was active before. */
+  state: 'new' | 'active' | 'lost'
+  /** Callbacks that wait until it is active. */
   waiting: ((error?: Error) => void)[]
 }
 
-/** The channels that one connection shall be subscribed to, and which of them stand. */
+/** The wanted channels of one connection, and which of them are active. */
 export class WantedChannels {
   readonly #channels = new Map<string, Wanted>()
   readonly channels: ReadonlyMap<string, Wanted> = this.#channels
-  /** The node's own among them. */
+  /** The node's own channels among them. */
   readonly #own = new Set<string>()
-  /** How many stood, and do not yet stand again. */
+  /** How many were active, and are not active again yet. */
   #lost = 0
 
-  /** The node's own first, and apart. */
+  /** Splits channels into the node's own and others. */
   split(channels: Iterable<string> = this.#channels.keys()): [own: string[], others: string[]] {
     const [own, others]: [string[], string[]] = [[], []]
     for (const channel of channels) (this.#own.has(channel) ? own : others).push(channel)
     return [own, others]
   }
 
-  those(stand: boolean): string[] {
+  those(active: boolean): string[] {
     return [...this.#channels].flatMap(([channel, { state }]) =>
-      (state === 'stands') === stand ? [channel] : [],
+      (state === 'active') === active ? [channel] : [],
     )
   }
 
-  /** Whether the node's own all stand. */
-  get ownStand(): boolean {
-    for (const channel of this.#own) if (this.#channels.get(channel)?.state !== 'stands') return false
+  /** Whether all the node's own channels are active. */
+  get ownActive(): boolean {
+    for (const channel of this.#own) if (this.#channels.get(channel)?.state !== 'active') return false
     return true
   }
 
-  /** Whether nothing that stood is missing. What was never there has missed nothing. */
+  /** Whether all lost subscriptions are active again. A subscription that was never active has missed nothing. */
   get restored(): boolean {
     return this.#lost === 0
   }
 
-  /** `state`: `lost` where it stood on another connection than this one. */
-  add(channel: string, handler: Handler, whose: Whose, state: 'new' | 'lost'): Wanted {
-    if (whose === 'node') this.#own.add(channel)
+  /** `state`: `lost` if it was active on another connection. */
+  add(channel: string, handler: Handler, neededBy: NeededBy, state: 'new' | 'lost'): Wanted {
+    if (neededBy === 'node') this.#own.add(channel)
     const known = this.#channels.get(channel)
     if (known) {
       known.handler = handler
@@ -66,22 +66,22 @@ export class WantedChannels {
     return wanted
   }
 
-  stand(wanted: Wanted): void {
+  activate(wanted: Wanted): void {
     if (wanted.state === 'lost') this.#lost--
-    wanted.state = 'stands'
+    wanted.state = 'active'
     settle(wanted)
   }
 
-  /** The connection is gone, or some of it was taken away. Answers whether anything stood. */
-  fall(): boolean {
-    let fell = false
+  /** The connection has ended, or Redis has ended some subscriptions. Returns whether any was active. */
+  lose(): boolean {
+    let lost = false
     for (const wanted of this.#channels.values()) {
-      if (wanted.state !== 'stands') continue
-      fell = true
+      if (wanted.state !== 'active') continue
+      lost = true
       wanted.state = 'lost'
       this.#lost++
     }
-    return fell
+    return lost
   }
 
   clear(error: Error): void {

@@ -1,8 +1,8 @@
 import { NOW, script } from './script.js'
 
 /**
- * KEYS: queue. ARGV: message, its length, most messages, most length, end of a forgotten queue.
- * The first element tells when the queue was made, and how long it is. Answers {made} or {}.
+ * KEYS: queue. ARGV: message, its length, most messages, most length, TTL of the queue. The first element of the list
+ * holds when the queue was created, and its length in bytes. Answers {created}, or {} if the queue is full.
  */
 export const putScript = script(`${NOW}
 local made, length = now, 0
@@ -22,7 +22,10 @@ redis.call('RPUSH', KEYS[1], ARGV[1])
 return { text(made) }
 `)
 
-/** KEYS: queue. ARGV: expire after, old (1|0): whether to empty it if that old, or if younger. */
+/**
+ * KEYS: queue. ARGV: expiry in ms, old (1|0): whether to empty the queue only if it is that old, or only if it is
+ * younger.
+ */
 export const emptyScript = script(`${NOW}
 local head = redis.call('LINDEX', KEYS[1], 0)
 if not head then return {} end

@@ -1,18 +1,18 @@
 import { PRESENTED_AHEAD_MOST_MS } from '@peerage/core'
 import { NOW, script } from './script.js'
 
-// Each change of a name is one of these, and touches only keys and channels of that name, so that it is atomic on
-// any topology. On a single server a claim also looks at the set of nodes. Times are Redis milliseconds. Numbers are
-// written with %.0f, since Lua would round them to 14 digits.
-// `now` is rounded down: what began within its first millisecond has lasted for N only when more than N have gone by.
-// An announcement may fail (an ACL without the channel) and must not undo what it announces: pcall [I15].
+// Each change of a name is one of these scripts. A script touches only keys and channels of that name, so it is
+// atomic on any topology. On a single server a claim also reads the set of nodes. Times are Redis milliseconds.
+// Numbers are written with %.0f, because Lua would round them to 14 digits. `now` is rounded down, so something that
+// began within the current millisecond has lasted for N ms only when `now` has advanced by more than N. Publishing a
+// change may fail (an ACL without the channel), and must not undo the change: hence pcall [I15].
 
-// A command that was frozen with its server must not act when its caller has long given up.
+// A command that was delayed by a frozen server must not act after its caller has given up.
 const IN_TIME = `
 local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
 `
 
-// lease-string.ts tells what a value looks like; of a tombstone epoch and rank are read, of junk epoch 0.
+// lease-string.ts describes the format. Of a tombstone, epoch and rank are read. Any other value has epoch 0.
 const READ = `
 local function read(value)
   if not value then return nil end
@@ -55,10 +55,11 @@ local function announce(channel, change) redis.pcall('SPUBLISH', channel, change
 
 /**
  * KEYS: lease, on a single server also nodes. ARGV: channel, node, connection, hash, replace (1|0), presented, TTL,
- * latest, may take an absent name (1|0), the mark of the set of nodes; then, of a holder whose node is dead, node and
- * epoch.
- * Answers {'won', lease, former}, {'held', holder}, {'late', now}, or of an absent name {'unsettled'} where it may not
- * be taken, {'emptied'} where the server was emptied since the caller's last beat.
+ * latest (the time after which it is too late), may take an absent name (1|0), the mark of the set of nodes; then, if
+ * the holder's node is dead, that node and the holder's epoch.
+ *
+ * Answers {'won', lease, former}, {'held', holder} or {'late', now}. For an absent name also {'unsettled'} if it may
+ * not be taken, and {'emptied'} if the server was emptied since the caller's last beat.
  */
 export const claimScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${ANNOUNCE}
 local channel, node, connection, hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -77,8 +78,9 @@ end
 local presented = math.min(tonumber(ARGV[6]), now + ${PRESENTED_AHEAD_MOST_MS})
 local epoch = math.max(held and held.epoch or 0, presented, now) + 1
 local since = returns and held.since or epoch
--- Who returns, pushes the holder out, or comes after one that left, takes its rank: what a node still knows of that
--- holder loses against it. Who comes after a dead node's holder begins anew.
+-- A claim that returns, replaces the holder, or follows a released lease takes over that rank, so any lease of that
+-- holder that a node still knows loses against it. A claim after the holder of a dead node starts with a rank of its
+-- own.
 local rank = held and (returns or ARGV[5] == '1' or not held.node) and held.rank or since
 local lease = write(node, hash, 'o', since, epoch, connection, rank)
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[7])
@@ -86,7 +88,7 @@ if not returns or held.state ~= 'o' then announce(channel, 'o ' .. text(since)) 
 return { 'won', lease, held and held.node and value or '' }
 `)
 
-/** KEYS: lease. ARGV: the lease online, the same away, TTL. Answers 1, or what the key holds instead. */
+/** KEYS: lease. ARGV: the lease online, the same away, TTL. Answers 1, or the other value that the key holds. */
 export const renewScript = script(`
 local value = redis.call('GET', KEYS[1])
 if value == ARGV[1] then
@@ -106,9 +108,9 @@ return 1
 `)
 
 /**
- * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0), rank, how long other nodes
- * may still know an earlier lease. A tombstone stays behind for so long, where there were earlier ones, and as long as the
- * epoch is ahead of the clock.
+ * KEYS: lease. ARGV: channel, the lease online, the same away, epoch, since, was away (1|0), rank, how long other
+ * nodes may still know an earlier lease. It leaves a tombstone for that long if there were earlier leases, and for as
+ * long as the epoch is ahead of the clock.
  */
 export const releaseScript = script(`${NOW}${ANNOUNCE}
 local value = redis.call('GET', KEYS[1])
@@ -126,8 +128,9 @@ return 1
 `)
 
 /**
- * KEYS: lease. ARGV: channel, the lease, the same online, the same away, node, connection, since, epoch,
- * state (o|a), name TTL, grace, former node or '', latest, hash, rank.
+ * KEYS: lease. ARGV: channel, the lease, the same online, the same away, node, connection, since, epoch, state (o|a),
+ * name TTL, grace, former node or '', latest, hash, rank.
+ *
  * Answers {'ours'}, {'absent'}, {'lost', holder}, {'evicted', loser} or {'late', now}.
  */
 export const reassertScript = script(`${NOW}${IN_TIME}${READ}${WRITE}${ANNOUNCE}
@@ -164,13 +167,14 @@ local function precedes()
   return held.connection < connection
 end
 if held.hash == hash then
-  -- A holder that took over a rank came after the other had ended: the same peer perhaps, but another stay.
+  -- A lease that took over a rank was claimed after the other had ended: perhaps by the same peer, but as another
+  -- holder.
   if held.rank < held.since and epoch < held.since then return { 'lost', value } end
   if rank < since and held.epoch < since then
     put(lease, state, since)
     return { 'ours' }
   end
-  -- Two claims of one peer: the later one says where the peer is now, the older since says who it is.
+  -- Two claims of one peer: the later one says where the peer is now, the older since identifies it.
   local first, best = math.min(held.since, since), math.min(held.rank, rank)
   if precedes() then
     value = write(held.node, hash, held.state, first, held.epoch, held.connection, best)

@@ -1,7 +1,7 @@
 import { NOW, script } from './script.js'
 
-// A room is three keys in one slot: its members by name (`name LF since`; no name holds an LF), when each membership
-// ends, and where each member is (`node state`).
+// A room is three keys in one slot: its members by name (`name LF since`; no name contains an LF), the end of each
+// membership, and the place of each member (`node state`).
 const ROOM = `${NOW}
 local ends = KEYS[1] .. ':ends'
 local places = KEYS[1] .. ':places'
@@ -34,21 +34,21 @@ last()
 return known and 0 or 1
 `)
 
-/** KEYS: members. ARGV: member. Answers whether it was in. */
+/** KEYS: members. ARGV: member. Answers whether it was a member. */
 export const partRoomScript = script(`${ROOM}
 redis.call('ZREM', ends, ARGV[1])
 redis.call('HDEL', places, ARGV[1])
 return redis.call('ZREM', KEYS[1], ARGV[1])
 `)
 
-/** KEYS: members. ARGV: TTL, then member and place, again and again. */
+/** KEYS: members. ARGV: TTL, then pairs of member and place. */
 export const keepRoomScript = script(`${ROOM}
 for i = 2, #ARGV, 2 do put(ARGV[i], ARGV[i + 1], tonumber(ARGV[1])) end
 last()
 return 1
 `)
 
-/** KEYS: members. ARGV: member, node, TTL. Answers whether it was in, and at that node. */
+/** KEYS: members. ARGV: member, node, TTL. Answers whether it was a member, and on that node. */
 export const awayRoomScript = script(`${ROOM}
 local place = redis.call('HGET', places, ARGV[1])
 if not place or string.sub(place, 1, -3) ~= ARGV[2] then return 0 end
@@ -57,7 +57,7 @@ last()
 return 1
 `)
 
-/** KEYS: members. ARGV: name to begin after or '', most. Answers member and place, again and again. */
+/** KEYS: members. ARGV: the name to begin after or '', most. Answers pairs of member and place. */
 export const listRoomScript = script(`${ROOM}
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1] .. '\\n\\255'
 local answer = {}

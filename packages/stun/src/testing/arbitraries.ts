@@ -16,7 +16,7 @@ export const addresses: fc.Arbitrary<TransportAddress> = fc
     port,
   }))
 
-/** Every string that UTF-8 can carry, of few enough bytes for any text attribute. */
+/** Any string that UTF-8 can carry, short enough for every text attribute. */
 const texts = fc.string({ unit: 'binary', maxLength: 120 })
 
 const plainAttributes: fc.Arbitrary<Attribute> = fc.oneof(

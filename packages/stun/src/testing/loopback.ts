@@ -1,4 +1,4 @@
-// A Binding server on loopback sockets, and what comes back from it.
+// A Binding server on loopback sockets, and helpers that send to it and read its answers.
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
@@ -20,13 +20,13 @@ export interface Loopback {
   readonly server: StunServer
   readonly udp: Socket
   readonly tcpPort: number
-  /** Binds a client's socket; closed with the rest. */
+  /** Binds a socket for a client. `close` closes it. */
   readonly client: (address?: string) => Promise<Socket>
-  /** Connects over TCP; destroyed with the rest. */
+  /** Connects over TCP. `close` destroys the connection. */
   readonly connect: (from?: string) => Promise<TcpSocket>
   /**
-   * Sends the datagrams and then a good request; returns what came before the answer to that one.
-   * Loopback keeps the order, so what is missing was met with silence.
+   * Sends the datagrams and then a valid request, and returns the answers that arrive before the answer to that
+   * request. Loopback keeps the order, so the server was silent to every datagram without an answer.
    */
   readonly answersTo: (client: Socket, ...datagrams: Buffer[]) => Promise<Buffer[]>
   readonly close: () => Promise<void>
@@ -56,7 +56,7 @@ export async function loopback(
     async connect(from = address) {
       const socket = connect({ host: address, port: tcpPort, localAddress: from })
       connections.push(socket)
-      // A connection over the limit is reset while it is being made.
+      // The server resets a connection over its limit while it is being made.
       socket.on('error', () => undefined)
       await once(socket, 'connect')
       return socket
@@ -84,7 +84,7 @@ export async function loopback(
   }
 }
 
-/** Makes such servers for the tests of a file, and closes each after the test that asked for it. */
+/** Makes loopback servers for the tests of a file, and closes each after the test that asked for it. */
 export function closedAfterEach(): typeof loopback {
   const open: Loopback[] = []
   afterEach(async () => {
@@ -101,7 +101,7 @@ export function closedAfterEach(): typeof loopback {
 export async function readAll(socket: TcpSocket): Promise<Buffer> {
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  // Not `once` of node:events: a reset is one way to be closed.
+  // `once` of node:events would reject at a reset, which is also an end.
   await new Promise<void>((resolve) => socket.on('close', () => resolve()))
   return Buffer.concat(chunks)
 }

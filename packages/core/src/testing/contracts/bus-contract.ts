@@ -7,7 +7,7 @@ import { newConnectionId, newNodeId, newPeer, patient, until } from '../cluster.
 
 type Inbox = ContractNode & { received: Envelope[] }
 
-/** What every bus must do. */
+/** The contract of `Bus`, for every implementation. */
 export function busContract(name: string, makeCluster: MakeCluster): void {
   describe(`bus contract: ${name}`, () => {
     let cluster: ContractCluster
@@ -25,7 +25,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
     const arrived = (at: Inbox, count: number): Promise<number> =>
       until(cluster, `${count} envelopes arrive`, () => at.received.length >= count)
 
-    test('an envelope of each type arrives whole, at the node it is addressed to and at no other', async () => {
+    test('an envelope of each type arrives whole, and only at the node that it is addressed to', async () => {
       const [a, b, c] = [await inbox(), await inbox(), await inbox()]
       const sent = oneOfEach(a.node)
       for (const envelope of sent) expect(await a.backend.bus.publish(b.node, envelope)).toBe('sent')
@@ -42,16 +42,16 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(a.received).toEqual([numbered(1)])
     })
 
-    test('envelopes from one node to another arrive in the order of their publish, each once', async () => {
+    test('envelopes from one node to another arrive once, in the order of their publishes', async () => {
       const [a, b] = [await inbox(), await inbox()]
       const count = 500
-      // What may wait for company must not be overtaken by what does not.
+      // Acknowledgements may wait to be batched, and messages must not overtake them.
       const mixed = (i: number): Envelope =>
         i % 3 === 0 ? deliver({ kind: 'ack', frame: `${i}` }) : numbered(i)
       const results: Promise<string>[] = []
       for (let i = 0; i < count; i++) {
         results.push(a.backend.bus.publish(b.node, mixed(i)))
-        // Some in one turn, some over several: batches must not overtake what went before.
+        // Some in one turn, some over several, because a batch must not overtake earlier envelopes.
         if (i % 7 === 0) await Promise.resolve()
         if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
       }
@@ -61,7 +61,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received.slice(0, -1)).toEqual(Array.from({ length: count }, (_, i) => mixed(i)))
     })
 
-    test('a frame passes as it is: quotes, breaks, any script, and 64 KiB of it', async () => {
+    test('a frame arrives unchanged: quotes, line breaks, any script, 64 KiB', async () => {
       const [a, b] = [await inbox(), await inbox()]
       const frames = [
         '',
@@ -76,7 +76,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received).toEqual(frames.map((frame) => deliver({ frame })))
     })
 
-    test('[CALL8] an envelope for a node that nobody is, is unavailable, each of a batch, and nothing else is', async () => {
+    test('[CALL8] each envelope of a batch for a node that does not exist is unavailable, and others are sent', async () => {
       const [a, b] = [await inbox(), await inbox()]
       const nobody = newNodeId()
       const batch = Array.from({ length: 50 }, (_, i) => a.backend.bus.publish(nobody, numbered(i)))
@@ -86,7 +86,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received).toEqual([numbered(1)])
     })
 
-    test('[I7] a new identity has an inbox of its own, and the former one is deaf', async () => {
+    test('[I7] a new identity has an inbox of its own, and nobody listens at the former one', async () => {
       const [a, b] = [await inbox(), await inbox()]
       const former = b.node
       const next = newNodeId()
@@ -99,23 +99,23 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received.slice(0, -1)).toEqual([numbered(1)])
       await until(
         cluster,
-        'nobody hears the former inbox',
+        'nobody listens at the former inbox',
         async () => (await a.backend.bus.publish(former, numbered(2))) === 'unavailable',
       )
     })
 
-    test('a receiver that throws is reported, and the next envelope arrives', async () => {
+    test('an error of the receiver is reported, and the next envelope arrives', async () => {
       const a = await inbox()
       const b = await cluster.join()
       const received: Envelope[] = []
       await b.backend.bus.subscribe(b.node, (envelope) => {
         received.push(envelope)
-        if (received.length === 1) throw new Error('the receiver broke')
+        if (received.length === 1) throw new Error('the receiver failed')
       })
       await a.backend.bus.publish(b.node, numbered(0))
       await a.backend.bus.publish(b.node, numbered(1))
       await until(cluster, 'both arrive', () => received.length === 2)
-      expect(b.errors).toMatchObject([{ error: new Error('the receiver broke') }])
+      expect(b.errors).toMatchObject([{ error: new Error('the receiver failed') }])
     })
 
     test('after close nothing arrives', async () => {
@@ -126,7 +126,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       expect(b.received).toEqual([])
     })
 
-    test('[F23] what is not an envelope is reported and dropped, and the next envelope arrives', async () => {
+    test('[F23] a payload that is not an envelope is reported and dropped, and the next envelope arrives', async () => {
       const [a, b] = [await inbox(), await inbox()]
       const later = encodeEnvelope(numbered(7)).replace(/^./u, 'z')
       const junk = ['x', '{"type":"deliver"}', '\0\0\0\0', 'd5:5:abc', 's8:0:a/b\x1fC\x1f12', later]
@@ -140,7 +140,7 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
   })
 }
 
-// What was published before it has arrived, or never will: one inbox keeps the order of one sender.
+// When this envelope has arrived, earlier ones have arrived or never will: an inbox keeps the order of one sender.
 async function fence(cluster: ContractCluster, from: Inbox, to: Inbox): Promise<void> {
   const mark = numbered(Number.MAX_SAFE_INTEGER)
   await from.backend.bus.publish(to.node, mark)

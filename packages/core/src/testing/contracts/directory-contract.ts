@@ -6,7 +6,7 @@ import { claimed, must, newPeer, patient, peer } from '../cluster.js'
 
 const app = (text: string): App => must(parseApp(text))
 
-/** What every directory must do. */
+/** The contract of `Directory`, for every implementation. */
 export function directoryContract(name: string, makeCluster: MakeCluster): void {
   describe(`directory contract: ${name}`, () => {
     let cluster: ContractCluster
@@ -22,7 +22,7 @@ export function directoryContract(name: string, makeCluster: MakeCluster): void 
     const listed = async (of: string, most = 10_000): Promise<string[]> =>
       (await a.backend.directory.list(app(of), most)).leases.map((lease) => lease.peer).sort()
 
-    test('it lists the names of one app, on whatever node they are, whatever they are made of', async () => {
+    test('it lists the names of one app, from all nodes, with any characters', async () => {
       const odd = [
         'dir/a',
         'dir/b}c',
@@ -41,7 +41,7 @@ export function directoryContract(name: string, makeCluster: MakeCluster): void 
       expect(await listed('dir-3')).toEqual([])
     })
 
-    test('a name is listed with its lease, while it is away too, and no more when it is free', async () => {
+    test('a name is listed with its lease, also while it is away, until it is free', async () => {
       const one = newPeer('stays')
       const lease = await claimed(b, one)
       const { leases, complete } = await a.backend.directory.list(app('stays'), 10)
@@ -52,7 +52,7 @@ export function directoryContract(name: string, makeCluster: MakeCluster): void 
       expect(await listed('stays')).toEqual([])
     })
 
-    test('a bound is kept, and said', async () => {
+    test('it lists at most the given number, and says whether there are more', async () => {
       await Promise.all(Array.from({ length: 3_000 }, () => claimed(a, newPeer('many'))))
       const some = await a.backend.directory.list(app('many'), 100)
       expect([some.leases.length, some.complete]).toEqual([100, false])

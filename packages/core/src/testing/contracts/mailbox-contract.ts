@@ -3,7 +3,7 @@ import type { Message } from '../../routing/message.js'
 import type { ContractCluster, MakeCluster } from '../cluster.js'
 import { patient, quick, newConnectionId, newNodeId, newPeer, until } from '../cluster.js'
 
-/** What every mailbox must do. */
+/** The contract of `Mailbox`, for every implementation. */
 export function mailboxContract(name: string, makeCluster: MakeCluster): void {
   describe(`mailbox contract: ${name}`, () => {
     let cluster: ContractCluster
@@ -27,7 +27,7 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
       ...more,
     })
 
-    test('what waits is taken in order, whole, once, from any node', async () => {
+    test('messages are taken whole, in order, once, and from any node', async () => {
       const [a, b] = [await cluster.join(), await cluster.join()]
       const peer = newPeer()
       const reply = { node: newNodeId(), connection: newConnectionId(), ref: 'r\x1f1' }
@@ -51,7 +51,7 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
       expect(await a.backend.mailbox.take(peer)).toHaveLength(1)
     })
 
-    test('of several nodes that take at once, one gets the messages', async () => {
+    test('when several nodes take at once, one of them gets the messages', async () => {
       const nodes = [await cluster.join(), await cluster.join(), await cluster.join()]
       const peer = newPeer()
       await nodes[0]?.backend.mailbox.put(peer, letter('one'))
@@ -81,7 +81,7 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
       expect((await a.backend.mailbox.put(byCount, letter('again'))).ok).toBe(true)
     })
 
-    test('a queue expires after its time and not before, whatever came later, and for one node only', async () => {
+    test('a queue expires after its time and not before, even if messages came later, and for one node only', async () => {
       const [a, b] = [await hasty.join(), await hasty.join()]
       const peer = newPeer()
       const from = hasty.now()
@@ -110,7 +110,7 @@ export function mailboxContract(name: string, makeCluster: MakeCluster): void {
         await hasty.pass(expireMs + 20)
         expect(await a.backend.mailbox.take(peer)).toEqual([])
         const expired = await a.backend.mailbox.expire(peer)
-        // Where the machine paused, nobody asked in time [I16]: that says nothing.
+        // If the machine paused, the queue may have ended before we asked [I16], so try again.
         if (hasty.now() - from > 2 * expireMs && tries < 3) continue
         expect(expired.map((one) => one.frame)).toEqual(['late'])
         return

@@ -3,7 +3,7 @@ import type { ContractCluster, MakeCluster } from '../cluster.js'
 import { newNodeId, patient, quick, until } from '../cluster.js'
 import { RegistryUnavailable } from '../../names/registry.js'
 
-/** What every view of the nodes must do. */
+/** The contract of `Nodes`, for every implementation. */
 export function nodesContract(name: string, makeCluster: MakeCluster): void {
   describe(`nodes contract: ${name}`, () => {
     let cluster: ContractCluster
@@ -17,7 +17,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       await calm.stop()
     })
 
-    test('a node that beats is live to all, itself included', async () => {
+    test('a node that beats is live to all nodes, itself included', async () => {
       const a = await calm.join()
       const b = await calm.join()
       await a.backend.nodes.beat()
@@ -27,13 +27,13 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       expect(a.backend.nodes.list()).toContainEqual({ node: b.node, status: { state: 'live' } })
     })
 
-    test('a node that never was is unknown', async () => {
+    test('a node that never existed is unknown', async () => {
       const a = await calm.join()
       expect(a.backend.nodes.status(newNodeId())).toEqual({ state: 'unknown' })
     })
 
     test('a beat extends the lease: a node that goes on beating stays alive', async () => {
-      // A lease of many beats: a machine that pauses between two of them must not end it.
+      // A lease of many beats, so that a pause of the machine does not end it.
       const steady = await makeCluster({ ...quick, times: { ...quick.times, nodeLeaseMs: 3_000 } })
       try {
         const a = await steady.join()
@@ -50,8 +50,8 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       }
     })
 
-    test('[I6] a node that does not beat is dead when its lease has ended and not before, for as long as it was', async () => {
-      // The one whose lease is measured comes last, so that it has not ended before that.
+    test('[I6] a node that does not beat is dead when its lease has ended and not before, and deadForMs counts from then', async () => {
+      // The node whose lease is measured joins last, so that its lease does not end too early.
       const b = await cluster.join()
       const a = await cluster.join()
       const from = cluster.now()
@@ -73,7 +73,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       expect(latest).toBeGreaterThanOrEqual(from)
     })
 
-    test('a node whose lease has lapsed is not revived, however often it beats', async () => {
+    test('no beat revives a node whose lease has lapsed', async () => {
       const a = await cluster.join()
       const b = await cluster.join()
       await cluster.pass(cluster.times.nodeLeaseMs + 100)
@@ -83,7 +83,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       expect(b.backend.nodes.status(a.node).state).toBe('dead')
     })
 
-    test('[I7] under a new identity the same process is alive, and the former one stays dead', async () => {
+    test('[I7] with a new identity the process is alive, and its former identity stays dead', async () => {
       const a = await cluster.join()
       const b = await cluster.join()
       await cluster.pass(cluster.times.nodeLeaseMs + 100)
@@ -113,7 +113,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
       expect(await a.backend.nodes.beat()).toBe('lapsed')
     })
 
-    test('[I6] a node that leaves is dead at once, past its grace, and beats no more', async () => {
+    test('[I6] a node that leaves is dead at once, past its grace, and cannot beat again', async () => {
       const a = await calm.join()
       const b = await calm.join()
       await a.backend.nodes.leave()
@@ -126,7 +126,7 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
 
     announcements(makeCluster, () => calm)
 
-    test('[I16] the dead are forgotten when no lease of theirs can be left, and not before', async () => {
+    test('[I16] a dead node is forgotten when none of its leases can remain, and not before', async () => {
       const b = await cluster.join()
       const a = await cluster.join()
       const { nodeLeaseMs, nameTtlMs, graceMs } = cluster.times
@@ -144,10 +144,10 @@ export function nodesContract(name: string, makeCluster: MakeCluster): void {
   })
 }
 
-/** What nodes let the others read. `calmly`: a cluster in which no lease ends. */
-function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster): void {
-  test('what a node announces is read at once, by its own name, and a later text takes its place', async () => {
-    const [a, b, c] = [await calmly().join(), await calmly().join(), await calmly().join()]
+/** Tests of announcements. `calmCluster` returns a cluster in which no lease ends. */
+function announcements(makeCluster: MakeCluster, calmCluster: () => ContractCluster): void {
+  test('an announcement can be read at once under its node’s id, and a later one replaces it', async () => {
+    const [a, b, c] = [await calmCluster().join(), await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
     await b.backend.nodes.announce('of b ✓ {"x":"\\n"}')
     for (const { backend } of [a, b, c]) {
@@ -163,8 +163,8 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
     expect(await b.backend.nodes.announced(a.node)).toBe('later')
   })
 
-  test('an announcement of 1 KiB is taken, and one byte more is not', async () => {
-    const a = await calmly().join()
+  test('an announcement of 1 KiB is accepted, and one byte more is not', async () => {
+    const a = await calmCluster().join()
     const full = 'é'.repeat(512)
     await a.backend.nodes.announce(full)
     await expect(a.backend.nodes.announce(`${full}x`)).rejects.toThrow(TypeError)
@@ -172,8 +172,8 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
     expect(await a.backend.nodes.announced(a.node)).toBe(full)
   })
 
-  test('without an identity nothing is announced', async () => {
-    const backend = await calmly().backend(
+  test('announce rejects without an identity', async () => {
+    const backend = await calmCluster().backend(
       () => undefined,
       () => undefined,
     )
@@ -181,17 +181,17 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('[I10] after a flush an announcement is back with the next beat', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
-    await calmly().flush()
+    await calmCluster().flush()
     expect(await b.backend.nodes.announced(a.node)).toBeUndefined()
     expect(await a.backend.nodes.beat()).toBe('alive')
     const isBack = async (): Promise<boolean> => (await b.backend.nodes.announced(a.node)) === 'of a'
-    await until(calmly(), 'the text is back', isBack)
+    await until(calmCluster(), 'the text is back', isBack)
   })
 
-  test('an announcement lives as long as the beats go on, and one node lease longer', async () => {
-    // A lease of many beats: a machine that pauses between two of them must not end it.
+  test('an announcement lasts while the beats go on, and one node lease longer', async () => {
+    // A lease of many beats, so that a pause of the machine does not end it.
     const steady = await makeCluster({ ...quick, times: { ...quick.times, nodeLeaseMs: 3_000 } })
     try {
       const [a, b] = [await steady.join(), await steady.join()]
@@ -210,14 +210,14 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
     }
   })
 
-  test('[I7] under a new identity a node announces nothing until it does so anew', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+  test('[I7] with a new identity a node announces nothing until it announces again', async () => {
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of the former')
     const next = newNodeId()
     a.backend.identify(next)
-    await calmly().flush()
+    await calmCluster().flush()
     expect(await a.backend.nodes.beat()).toBe('alive')
-    // What the beat would have written is asked for after it, by the same node.
+    // The same node asks, after the beat that could have written it.
     expect(await a.backend.nodes.announced(next)).toBeUndefined()
     expect(await a.backend.nodes.announced(a.node)).toBeUndefined()
     await a.backend.nodes.announce('of the next')
@@ -226,7 +226,7 @@ function announcements(makeCluster: MakeCluster, calmly: () => ContractCluster):
   })
 
   test('[I16] the announcement of a node that leaves is gone at once', async () => {
-    const [a, b] = [await calmly().join(), await calmly().join()]
+    const [a, b] = [await calmCluster().join(), await calmCluster().join()]
     await a.backend.nodes.announce('of a')
     await b.backend.nodes.announce('of b')
     await a.backend.nodes.leave()

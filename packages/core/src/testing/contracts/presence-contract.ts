@@ -6,7 +6,7 @@ import { LONG_GRACE_MS, claimed, flushed, newNodeId, newPeer, patient, until } f
 
 type Watcher = ContractNode & { changes: PresenceChange[] }
 
-/** What every presence must do. A lost notification is allowed; a wrong one is not. */
+/** The contract of `Presence`, for every implementation. A notification may be lost, but must not be wrong. */
 export function presenceContract(name: string, makeCluster: MakeCluster): void {
   describe(`presence contract: ${name}`, () => {
     let cluster: ContractCluster
@@ -25,13 +25,13 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       at.changes.filter((change) => change.peer === peer)
     const heard = (at: Watcher, peer: Peer, count: number): Promise<number> =>
       until(cluster, `${count} changes are heard`, () => of(at, peer).length >= count)
-    // What was announced before it on the same channel has been heard, or never will be.
+    // When this change has been heard, earlier ones on the same channel have been heard, or never will be.
     const settled = async (at: Watcher, peer: Peer, by: ContractNode): Promise<void> => {
       const lease = await claimed(by, peer, { policy: 'replace' })
       await until(cluster, 'the last change is heard', () => at.changes.some((c) => c.since === lease.since))
     }
 
-    test('a watcher hears online, away, online and offline as the registry makes them', async () => {
+    test('a watcher hears online, away, online and offline in the order of the changes', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const peer = newPeer()
       await w.backend.presence.watch(peer)
@@ -59,7 +59,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       expect(of(w, peer).map((change) => change.since)).toEqual([first.since, second.since])
     })
 
-    test('what changes nothing is not announced: a reclaim while online, a renewal, a late release', async () => {
+    test('calls that change nothing cause no notification: a reclaim while online, a renewal, a late release', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const peer = newPeer()
       const first = await claimed(a, peer)
@@ -73,7 +73,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       expect(of(w, peer)).toHaveLength(1)
     })
 
-    test('[I10] a name that is written back after a flush is announced', async () => {
+    test('[I10] writing a name back after a flush causes a notification', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const lease = await claimed(a, newPeer())
       await w.backend.presence.watch(lease.peer)
@@ -83,7 +83,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       expect(of(w, lease.peer)).toEqual([{ peer: lease.peer, state: 'online', since: lease.since }])
     })
 
-    test('[I10] an eviction is announced as a change of holder; a move of its node is none', async () => {
+    test('[I10] an eviction is a change of holder, and a move to a new NodeId causes no notification', async () => {
       const [a, b, w] = [await cluster.join(), await cluster.join(), await watcher()]
       const lease = await claimed(a, newPeer())
       await flushed(cluster, a, b)
@@ -99,7 +99,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       expect(of(w, lease.peer)).toHaveLength(2)
     })
 
-    test('releasing a name whose grace has ended by itself still tells its watchers', async () => {
+    test('releasing a name whose grace has already ended still notifies its watchers', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const lease = await claimed(a, newPeer())
       await a.backend.registry.suspend(lease, 50)
@@ -111,7 +111,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       expect(of(w, lease.peer)).toMatchObject([{ state: 'offline' }])
     })
 
-    test('[I15] watch stands when it resolves: a change after it is heard', async () => {
+    test('[I15] a change after watch resolves is heard', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       for (let i = 0; i < 50; i++) {
         const peer = newPeer()
@@ -121,7 +121,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       }
     })
 
-    test('only what is watched is heard; watching twice is watching once; unwatch ends it', async () => {
+    test('only watched names are heard, watching twice is watching once, and unwatch ends it', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const [peer, other] = [newPeer(), newPeer()]
       await Promise.all([w.backend.presence.watch(peer), w.backend.presence.watch(peer)])
@@ -137,7 +137,7 @@ export function presenceContract(name: string, makeCluster: MakeCluster): void {
       w.backend.presence.unwatch(peer)
     })
 
-    test('a name can be unwatched and watched again in one go', async () => {
+    test('a name can be unwatched and watched again at once', async () => {
       const [a, w] = [await cluster.join(), await watcher()]
       const peer = newPeer()
       await w.backend.presence.watch(peer)

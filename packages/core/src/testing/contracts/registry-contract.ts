@@ -15,7 +15,7 @@ import {
 import { registryReassertions } from './registry-reassertions.js'
 import { registryTimesContract } from './registry-times-contract.js'
 
-/** What every registry must do, whatever holds its names. */
+/** The contract of `Registry`, for every implementation. */
 export function registryContract(name: string, makeCluster: MakeCluster): void {
   describe(`registry contract: ${name}`, () => {
     let given: Given
@@ -33,7 +33,7 @@ export function registryContract(name: string, makeCluster: MakeCluster): void {
 }
 
 function claims(given: () => Given): void {
-  test('a free name goes to the first who claims it, and the lease says so', async () => {
+  test('a free name goes to the first claim, and the lease has its data', async () => {
     const { a, b } = given()
     const peer = newPeer()
     const secretHash = newSecretHash()
@@ -46,12 +46,12 @@ function claims(given: () => Given): void {
     expect(await b.backend.registry.lookup(peer)).toEqual(result.lease)
   })
 
-  test('a name that nobody holds is not found', async () => {
+  test('a look-up of a free name finds nothing', async () => {
     const { a } = given()
     expect(await a.backend.registry.lookup(newPeer())).toBeUndefined()
   })
 
-  test('names are compared byte for byte, and any printable one will do', async () => {
+  test('names are compared byte for byte, and may contain any printable character', async () => {
     const { a, b } = given()
     const base = newPeer()
     for (const tail of ['}', '{x}', ' ', 'é', 'e\u0301', '名前', '🙂', '\\', '"', '%', 'A', 'a']) {
@@ -61,7 +61,7 @@ function claims(given: () => Given): void {
     }
   })
 
-  test('[I1] [CALL1] of 50 claims of one name at once exactly one wins, and it is the holder', async () => {
+  test('[I1] [CALL1] exactly one of 50 concurrent claims of one name wins, and it is the holder', async () => {
     const { a, b, cluster } = given()
     const nodes = [a, b, await cluster.join()]
     for (let round = 0; round < 5; round++) {
@@ -104,7 +104,7 @@ function claims(given: () => Given): void {
     expect(epochs).toEqual([...new Set(epochs)].sort((x, y) => x - y))
   })
 
-  test('[I2] a presented epoch is exceeded, yet none can push the epoch over a minute ahead', async () => {
+  test('[I2] the new epoch exceeds the presented one, but by no more than a minute ahead of the registry’s clock', async () => {
     const { a } = given()
     const peer = newPeer()
     const first = await claimed(a, peer)
@@ -136,7 +136,7 @@ function claims(given: () => Given): void {
     expect(again).toMatchObject({ since: first.since, state: 'online', node: b.node })
   })
 
-  test('[I9] another secret does not take a live name, nor an away one', async () => {
+  test('[I9] another secret takes neither an online nor an away name', async () => {
     const { a, b } = given()
     const held = await claimed(a, newPeer())
     const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
@@ -146,7 +146,7 @@ function claims(given: () => Given): void {
     expect(away).toEqual({ ok: false, holder: { ...held, state: 'away' } })
   })
 
-  test('[I9] the policy replace takes a live name, as another holder', async () => {
+  test('[I9] the policy replace takes an online name, for another holder', async () => {
     const { a, b } = given()
     const held = await claimed(a, newPeer())
     const result = await b.backend.registry.claim(held.peer, owner(b), {
@@ -177,7 +177,7 @@ function peerWith(peer: Lease['peer'], tail: string): Lease['peer'] {
 }
 
 function changes(given: () => Given): void {
-  test('[I3] only the holder renews; anyone else learns what became of the name', async () => {
+  test('[I3] only the holder can renew, and others are told who holds the name', async () => {
     const { a, b } = given()
     const old = await claimed(a, newPeer())
     const gone = await claimed(a, newPeer())
@@ -208,7 +208,7 @@ function changes(given: () => Given): void {
     },
   )
 
-  test('[I4] a late disconnect does not erase a peer that came back', async () => {
+  test('[I4] a late disconnect does not remove a peer that came back', async () => {
     const { a, b } = given()
     const before = await claimed(a, newPeer())
     const after = await claimed(a, before.peer, { secretHash: before.secretHash })
@@ -225,7 +225,7 @@ function changes(given: () => Given): void {
     expect(await b.backend.registry.lookup(lease.peer)).toBeUndefined()
   })
 
-  test('[I3] renewing an away name loses nothing, and leaves it away', async () => {
+  test('[I3] a renewal of an away name succeeds and leaves it away', async () => {
     const { a, b } = given()
     const lease = await claimed(a, newPeer())
     await a.backend.registry.suspend(lease, LONG_GRACE_MS)
@@ -233,7 +233,7 @@ function changes(given: () => Given): void {
     expect(await b.backend.registry.lookup(lease.peer)).toEqual({ ...lease, state: 'away' })
   })
 
-  test('renewing nothing, or very many, is one call', async () => {
+  test('renew takes an empty list, and a long one', async () => {
     const { a } = given()
     expect(await a.backend.registry.renew([])).toEqual([])
     const leases = await Promise.all(Array.from({ length: 500 }, () => claimed(a, newPeer())))
@@ -250,7 +250,7 @@ function ends(given: () => Given): void {
     expect((await claimed(b, lease.peer)).node).toBe(b.node)
   })
 
-  test('[I6] the online names of a node that left are free at once; those that are away wait on', async () => {
+  test('[I6] the online names of a node that left are free at once, and its away names go on waiting', async () => {
     const { cluster } = given()
     const [left, other] = [await cluster.join(), await cluster.join()]
     const online = await claimed(left, newPeer())
@@ -267,7 +267,7 @@ function ends(given: () => Given): void {
     })
   })
 
-  test('[I7] a restarted node is another one and inherits nothing', async () => {
+  test('[I7] a restarted node has a new identity and none of the former leases', async () => {
     const { cluster } = given()
     const before = await cluster.join()
     const lease = await claimed(before, newPeer())

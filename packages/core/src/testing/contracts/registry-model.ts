@@ -5,16 +5,16 @@ import { cameAfter, isSameLease, rankOf, ranked, winsOver } from '../../names/re
 import type { ContractCluster, ContractNode } from '../cluster.js'
 import { newNodeId } from '../cluster.js'
 
-// What the registry should be, in the plainest way: a map. A property test drives this and a real one side by side.
+// The registry as the simplest possible model: a map. A property test runs it and a real registry side by side.
 
-/** The same lease of the same holder. */
+/** Whether both are the same lease of the same holder. */
 function isSameHolder(a: Lease, b: Lease): boolean {
   return isSameLease(a, b) && a.since === b.since
 }
 
-/** A node under the model: its identity changes when it is restarted. */
+/** A node of the model. It gets a new identity when it is restarted. */
 export interface ModelNode extends ContractNode {
-  /** Killed: it beats no more, and nobody calls it. */
+  /** True: it was killed. It does not beat, and the test does not call it. */
   crashed: boolean
 }
 
@@ -27,11 +27,11 @@ export class RegistryModel {
   readonly cluster: ContractCluster
   readonly nodes: ModelNode[]
   readonly peers: Peer[]
-  /** Every lease that ever was, for late calls. */
+  /** Every lease that was ever made, for late calls. */
   readonly former: Lease[] = []
   readonly #names = new Map<Peer, Held>()
   readonly #highest = new Map<Peer, number>()
-  /** When each identity's lease ends, or ended; -Infinity: it left. */
+  /** When each identity's lease ends or ended. -Infinity: it left. */
   readonly #ends = new Map<NodeId, number>()
   readonly #released = new Set<Lease>()
 
@@ -80,7 +80,7 @@ export class RegistryModel {
     return this.isAbandoned(held)
   }
 
-  /** Takes over what a claim won, and checks it against what was there. */
+  /** Records a claim that won, and checks it against the previous holder. */
   won(lease: Lease): void {
     const before = this.held(lease.peer)
     expect(lease.state).toBe('online')
@@ -110,14 +110,14 @@ export class RegistryModel {
     if (held && isSameHolder(held, lease)) this.#names.delete(lease.peer)
   }
 
-  /** A node never re-asserts what it has released. */
+  /** A node never re-asserts a lease that it has released. */
   mayReassert(lease: Lease): boolean {
     return !this.#released.has(lease)
   }
 
   /**
-   * What re-asserting must come to. `either`: a later lease was released a moment ago, and may still be remembered.
-   * `merges`: both claims are one peer's.
+   * The expected result of a re-assertion. `either`: a later lease was released a moment ago, and its tombstone may
+   * still exist. `merges`: both claims belong to one peer.
    */
   reassertion(lease: Lease): 'ours' | 'lost' | 'evicts' | 'either' | 'merges' {
     const held = this.held(lease.peer)
@@ -129,10 +129,10 @@ export class RegistryModel {
     return winsOver(held, lease) ? 'lost' : 'evicts'
   }
 
-  /** The later claim of one peer keeps the name, and the older since. Returns the holder from then on. */
+  /** Merges two claims of one peer: the later one keeps the name with the older since. Returns the new holder. */
   merged(lease: Lease): Lease {
     const held = this.#names.get(lease.peer)
-    if (held === undefined) throw new Error('nothing to merge with')
+    if (held === undefined) throw new Error('there is no lease to merge with')
     const keepsHeld = winsOver(ranked(held.lease, 0), ranked(lease, 0))
     const since = Math.min(held.lease.since, lease.since)
     const rank = Math.min(rankOf(held.lease), rankOf(lease))
@@ -150,7 +150,7 @@ export class RegistryModel {
     else this.#put(lease, this.cluster.times.nameTtlMs)
   }
 
-  /** Compares every name with the real registry's, as each living node sees it. */
+  /** Compares every name with the real registry, as each living node sees it. */
   async check(): Promise<void> {
     for (const peer of this.peers)
       for (const node of this.nodes) {

@@ -9,14 +9,17 @@ import { Call, Claim, Flush, Jump, Life, Pass } from './registry-steps.js'
 
 export interface PropertyOptions {
   runs: number
-  /** Steps of one run, at most. */
+  /** The greatest number of steps in one run. */
   steps: number
   pace: Pace
-  /** Whether `pass` is free, so that leases may end and nodes may die of age. */
+  /** Whether `pass` costs no real time, so that leases can end and nodes can die in the test. */
   clockSteps: boolean
 }
 
-/** Drives a registry and its model through the same claims, crashes, races and floods, and compares after each step. */
+/**
+ * Runs a registry and its model through the same claims, crashes, races and flushes, and compares them after each
+ * step.
+ */
 export function registryProperty(name: string, makeCluster: MakeCluster, options: PropertyOptions): void {
   const title = `[I1] [I2] [I3] [I4] [I6] [I8] [I9] [I10] [I11] registry against its model: ${name}`
   test(title, { timeout: PROPERTY_TIMEOUT_MS }, async () => {

@@ -13,7 +13,7 @@ import {
   until,
 } from '../cluster.js'
 
-/** How names come back after a flush, a failover or a lapse. Part of registryContract. */
+/** Tests of how names are written back after a flush, a failover or a lapse. Part of registryContract. */
 export function registryReassertions(given: () => Given): void {
   const nothing = { lost: [], evicted: [] }
 
@@ -26,7 +26,7 @@ export function registryReassertions(given: () => Given): void {
     for (const lease of leases) expect(await b.backend.registry.lookup(lease.peer)).toEqual(lease)
   })
 
-  test('[I10] a lease that is still there stays as it is', async () => {
+  test('[I10] re-asserting a lease that is still there changes nothing', async () => {
     const { a } = given()
     const online = await claimed(a, newPeer())
     const away = await claimed(a, newPeer())
@@ -36,7 +36,7 @@ export function registryReassertions(given: () => Given): void {
     expect((await a.backend.registry.lookup(away.peer))?.state).toBe('away')
   })
 
-  test('[I10] against a later claim the older since wins, and the loser is named', async () => {
+  test('[I10] against a later claim the older since wins, and the loser is returned', async () => {
     const { a, b, cluster } = given()
     const older = await claimed(a, newPeer())
     await flushed(cluster, a, b)
@@ -51,7 +51,7 @@ export function registryReassertions(given: () => Given): void {
     })
   })
 
-  test('[I10] a holder that a replace claim pushed out loses for good, whoever is written back first', async () => {
+  test('[I10] a holder that was replaced never comes back, in whichever order leases are written back', async () => {
     const { a, b, cluster } = given()
     for (const order of ['old first', 'new first']) {
       await cluster.pass(20)
@@ -59,7 +59,7 @@ export function registryReassertions(given: () => Given): void {
       await cluster.pass(20)
       const now = await claimed(b, old.peer, { policy: 'replace' })
       await flushed(cluster, a, b)
-      // Someone came in between: older than the one who replaced, younger than the one who was replaced.
+      // A third holder in between: older than the replacing holder, younger than the replaced one.
       const stray = {
         ...now,
         ...owner(a),
@@ -85,7 +85,7 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] of two claims of one peer the later one keeps the name, and the older since', async () => {
+  test('[I10] of two claims of one peer, the later one keeps the name with the older since', async () => {
     const { a, b, cluster } = given()
     for (const order of ['old first', 'new first']) {
       const secretHash = newSecretHash()
@@ -108,7 +108,7 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] an away name is written back as away, for what is left of its grace', async () => {
+  test('[I10] an away name is written back as away, for the rest of its grace', async () => {
     const { a, b, cluster } = given()
     const lease = await claimed(a, newPeer())
     await flushed(cluster, a, b)
@@ -122,7 +122,7 @@ export function registryReassertions(given: () => Given): void {
     )
   })
 
-  test('[I10] a name that the registry may have forgotten is left alone, and one that it knows is judged as always', async () => {
+  test('[I10] with absent: leave, an absent name is not taken, and a known name is judged as usual', async () => {
     const { a, b } = given()
     const absent = 'leave'
     const options = { secretHash: newSecretHash(), policy: 'refuse', absent } as const
@@ -137,7 +137,7 @@ export function registryReassertions(given: () => Given): void {
     expect(replaced.rank).toBe(held.since)
   })
 
-  test('[I11] re-assertions end the same in whichever order they arrive', async () => {
+  test('[I11] re-assertions have the same result in any order', async () => {
     const { a, cluster } = given()
     const peer = newPeer()
     const base = (await claimed(a, peer)).epoch
@@ -165,7 +165,7 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] a node that lapsed takes back what is absent or still its own, as its new self', async () => {
+  test('[I10] a lapsed node takes back names that are absent or still its own, under its new identity', async () => {
     const { cluster, a, b } = given()
     const absent = await claimed(a, newPeer())
     await a.backend.registry.release(absent)
@@ -182,7 +182,7 @@ export function registryReassertions(given: () => Given): void {
     expect(await b.backend.registry.lookup(taken.peer)).toEqual(holder)
   })
 
-  test('[I10] a node that lapsed does not win by an older since', async () => {
+  test('[I10] a lapsed node does not win by an older since', async () => {
     const { a, b, cluster } = given()
     const older = await claimed(a, newPeer())
     await flushed(cluster, a, b)
@@ -195,7 +195,7 @@ export function registryReassertions(given: () => Given): void {
     })
   })
 
-  test('[I2] a name released after a later claim is not called back by an earlier lease', async () => {
+  test('[I2] a name released by a later claim is not brought back by an earlier lease', async () => {
     const { a, b } = given()
     const ahead = { presented: Number.MAX_SAFE_INTEGER }
     const early = await claimed(a, newPeer())
@@ -208,7 +208,7 @@ export function registryReassertions(given: () => Given): void {
     expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
   })
 
-  test('[I10] a name that was left elsewhere is not called back by a lease that its node still knows', async () => {
+  test('[I10] a name that was released elsewhere is not brought back by a lease that another node still knows', async () => {
     const { a, b, cluster } = given()
     const early = await claimed(a, newPeer())
     const late = await claimed(b, early.peer, { secretHash: early.secretHash })
@@ -223,9 +223,9 @@ export function registryReassertions(given: () => Given): void {
     expect(await b.backend.registry.lookup(early.peer)).toBeUndefined()
   })
 
-  test('[I9] [I10] who takes a name that was left keeps it, whatever nodes still know of its former holder', async () => {
+  test('[I9] [I10] the next holder of a released name keeps it, whatever leases of the former holder nodes still know', async () => {
     const { a, b, cluster } = given()
-    for (const wrote of ['nothing', 'the ghost', 'the holder']) {
+    for (const wrote of ['nothing', 'the old lease', 'the holder']) {
       const early = await claimed(a, newPeer())
       const late = await claimed(b, early.peer, { secretHash: early.secretHash })
       await cluster.pass(20)
@@ -234,7 +234,7 @@ export function registryReassertions(given: () => Given): void {
       expect(holder.since).toBe(holder.epoch)
       const ghosts: Lease[] = [early, { ...early, state: 'away' }, late]
       if (wrote !== 'nothing') await flushed(cluster, a, b)
-      if (wrote === 'the ghost') await a.backend.registry.reassert([early])
+      if (wrote === 'the old lease') await a.backend.registry.reassert([early])
       if (wrote !== 'nothing') await b.backend.registry.reassert([holder])
       for (const lease of ghosts)
         expect(await a.backend.registry.reassert([lease]), wrote).toEqual({
@@ -247,9 +247,9 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] a peer that left and came again is not who it was, whatever nodes still know', async () => {
+  test('[I10] a peer that left and came again is another holder, whatever earlier leases nodes still know', async () => {
     const { a, b, cluster } = given()
-    for (const first of ['the ghost', 'the holder']) {
+    for (const first of ['the old lease', 'the holder']) {
       const early = await claimed(a, newPeer())
       const { peer, secretHash } = early
       const late = await claimed(b, peer, { secretHash })
@@ -257,7 +257,7 @@ export function registryReassertions(given: () => Given): void {
       await b.backend.registry.release(late)
       const again = await claimed(b, peer, { secretHash })
       expect(again.since).toBe(again.epoch)
-      if (first === 'the ghost') {
+      if (first === 'the old lease') {
         await flushed(cluster, a, b)
         expect(await a.backend.registry.reassert([early])).toEqual(nothing)
         expect(await b.backend.registry.reassert([again])).toEqual(nothing)
@@ -268,7 +268,7 @@ export function registryReassertions(given: () => Given): void {
     }
   })
 
-  test('[I10] a holder that was pushed out is not called back when the one who replaced it has left', async () => {
+  test('[I10] a replaced holder does not come back when the holder that replaced it has left', async () => {
     const { a, b, cluster } = given()
     const old = await claimed(a, newPeer())
     const now = await claimed(b, old.peer, { policy: 'replace' })

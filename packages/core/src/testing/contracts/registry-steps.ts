@@ -7,7 +7,7 @@ import type { ModelNode, RegistryModel } from './registry-model.js'
 
 const secrets = Array.from({ length: 3 }, newSecretHash)
 
-/** One step, done to both sides. */
+/** One step, applied to the model and to the real registry. */
 abstract class Step implements fc.AsyncCommand<RegistryModel, undefined> {
   check(model: RegistryModel): boolean {
     return model.nodes.some((node) => !node.crashed)
@@ -31,7 +31,7 @@ export class Claim extends Step {
   readonly #peer: number
   readonly #claims: { node: number; secret: number; policy: 'refuse' | 'replace' }[]
 
-  /** Several claims are a race. */
+  /** Several claims run concurrently. */
   constructor(peer: number, claims: { node: number; secret: number; policy: 'refuse' | 'replace' }[]) {
     super()
     this.#peer = peer
@@ -58,9 +58,9 @@ export class Claim extends Step {
       expect(won.length === 1, 'whether the claim wins [I8] [I9]').toBe(possible[0])
       if (results[0] && !results[0].ok) expect(results[0].holder).toEqual(before)
     } else if (possible.some((can) => can))
-      expect(won.length, 'a free name finds a holder').toBeGreaterThan(0)
+      expect(won.length, 'one claim of a free name wins').toBeGreaterThan(0)
     else expect(won, 'a held name is not taken [I9]').toEqual([])
-    // In the order of their epochs, every winner had the right to win over the one before it [I1].
+    // In the order of their epochs, each winner was allowed to win over the previous one [I1].
     for (const { lease } of won) {
       const { policy } = race.find(
         (claim) => claim.secretHash === lease.secretHash && claim.policy === 'replace',
@@ -79,7 +79,7 @@ export class Claim extends Step {
 
 export type Late = 'renew' | 'suspend' | 'release' | 'reassert'
 
-/** A call about any lease that ever was, by whichever node: most of them are late. */
+/** A call about any lease that was ever made, by any node. Most of these calls are late. */
 export class Call extends Step {
   readonly #what: Late
   readonly #which: number
@@ -115,7 +115,7 @@ export class Call extends Step {
         await registry.release(lease)
         return model.released(lease)
       case 'reassert': {
-        // Only the node that holds a lease re-asserts it, and only while its own lease lasts.
+        // Only the node that holds a lease re-asserts it, and only while its own node lease lasts.
         const holder = model.nodes.find((node) => node.node === lease.node && !node.crashed)
         return holder && reassert(model, holder.backend.registry, lease)
       }
@@ -184,7 +184,7 @@ export class Flush extends Step {
   }
 }
 
-/** A node leaves and comes back as another one; or is killed, or restarted after that. */
+/** A node leaves and comes back with a new identity, is killed, or is restarted after that. */
 export class Life extends Step {
   readonly #what: 'leave' | 'crash' | 'restart'
   readonly #node: number
@@ -233,7 +233,7 @@ export class Life extends Step {
   }
 }
 
-/** Every node's wall clock is set to another time [F20]: leases are none of its business. */
+/** Sets every node's wall clock to another time [F20]. Leases must not depend on it. */
 export class Jump extends Step {
   readonly #ms: number
 
@@ -252,7 +252,7 @@ export class Jump extends Step {
   }
 }
 
-/** Time passes, while the living beat. */
+/** Lets time pass while the living nodes beat. */
 export class Pass extends Step {
   readonly #ms: number
 

@@ -3,11 +3,11 @@ import type { Lease } from '../../names/registry.js'
 import type { ContractCluster, MakeCluster } from '../cluster.js'
 import { claimed, newPeer, newSecretHash, ownerAt, quick, until } from '../cluster.js'
 
-/** When names end, by themselves: on a cluster whose leases are short. Part of registryContract. */
+/** Tests of when names end by themselves, on a cluster with short leases. Part of registryContract. */
 export function registryTimesContract(name: string, makeCluster: MakeCluster): void {
   describe(`registry contract, times: ${name}`, () => {
     let cluster: ContractCluster
-    /** Its names last far longer than its nodes, however long the machine pauses. */
+    /** A cluster whose names last far longer than its node leases, even if the machine pauses. */
     let lasting: ContractCluster
     beforeAll(async () => {
       cluster = await makeCluster(quick)
@@ -18,7 +18,7 @@ export function registryTimesContract(name: string, makeCluster: MakeCluster): v
       await lasting.stop()
     })
 
-    test('[I3] a renewal keeps a name beyond its TTL', async () => {
+    test('[I3] renewals keep a name beyond its TTL', async () => {
       const [a, b] = [await cluster.join(), await cluster.join()]
       const lease = await claimed(a, newPeer())
       const start = cluster.now()
@@ -43,7 +43,7 @@ export function registryTimesContract(name: string, makeCluster: MakeCluster): v
       )
     })
 
-    test('[I6] renewing a suspended name does not prolong its grace', async () => {
+    test('[I6] a renewal of a suspended name does not prolong its grace', async () => {
       const [a, b] = [await cluster.join(), await cluster.join()]
       const lease = await claimed(a, newPeer())
       await a.backend.registry.suspend(lease, 300)
@@ -63,7 +63,7 @@ export function registryTimesContract(name: string, makeCluster: MakeCluster): v
       expect(tookMs).toBeGreaterThanOrEqual(cluster.times.nameTtlMs - cluster.slackMs)
     })
 
-    test('[CALL1] [I6] the names of a killed node are free after node lease + grace, and not before', async () => {
+    test('[CALL1] [I6] the names of a killed node are free after node lease + grace and not before', async () => {
       const { nodeLeaseMs, graceMs, nameTtlMs } = lasting.times
       const [other, killed] = [await lasting.join(), await lasting.join()]
       const from = lasting.now()
@@ -78,7 +78,7 @@ export function registryTimesContract(name: string, makeCluster: MakeCluster): v
       }
       const tookMs = await until(lasting, 'the name is free', take, { alive: [other], from })
       expect(tookMs).toBeGreaterThanOrEqual(nodeLeaseMs + graceMs - lasting.slackMs)
-      // It was the node's death that freed it, not the end of the name's own lease.
+      // The name was freed because its node was dead, not because its own lease ended.
       expect(tookMs).toBeLessThan(nameTtlMs)
       expect(taken?.epoch).toBeGreaterThan(lease.epoch)
       expect(taken?.since).toBeGreaterThan(lease.since)

@@ -7,20 +7,20 @@ import { patient, quick } from '../cluster.js'
 
 export function roomNamed(text: string): RoomId {
   const [app, room] = [parseApp('default'), parseRoom(text)]
-  if (!app.ok || !room.ok) throw new Error(`${text} is no room`)
+  if (!app.ok || !room.ok) throw new Error(`${text} is not a room`)
   return roomIdOf(app.value, room.value)
 }
 
 function member(text: string, since = 1, state: Membership['state'] = 'online'): Membership {
   const [name, node] = [parseName(text), parseNodeId('node-001')]
-  if (!name.ok || !node.ok) throw new Error(`${text} is no name`)
+  if (!name.ok || !node.ok) throw new Error(`${text} is not a name`)
   return { name: name.value, since, node: node.value, state }
 }
 
 const namesIn = async (node: ContractNode, room: RoomId): Promise<string[]> =>
   (await node.backend.rooms.list(room, undefined, 100)).members.map(({ name }) => name)
 
-/** What every store of rooms must do. */
+/** The contract of `RoomRegistry`, for every implementation. */
 export function roomsContract(store: string, makeCluster: MakeCluster): void {
   describe(`rooms on ${store}`, () => {
     let given: Given
@@ -31,7 +31,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
     })
     afterEach(() => given.cluster.stop())
 
-    test('a member is seen by all nodes, once however often it joins, until it parts', async () => {
+    test('all nodes see a member once, however often it joins, until it leaves', async () => {
       const { a, b } = given
       const room = roomNamed('hall')
       expect(await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)).toBe('joined')
@@ -47,7 +47,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect(await b.backend.rooms.size(room)).toBe(0)
     })
 
-    test('another holder of the name is another member, and parts for itself alone', async () => {
+    test('another holder of the name is another member, and leaves separately', async () => {
       const { a } = given
       const room = roomNamed('hall')
       await a.backend.rooms.join(room, member('alice', 1), TTL_MS, 10)
@@ -56,7 +56,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice', 2)])
     })
 
-    test('a full room refuses the next, and not one who is in', async () => {
+    test('a full room refuses a new member, but not a known one', async () => {
       const { a } = given
       const room = roomNamed('cell')
       for (const name of ['a', 'b'])
@@ -65,7 +65,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect(await a.backend.rooms.join(room, member('b'), TTL_MS, 2)).toBe('known')
     })
 
-    test('pages follow the bytes of the names, and none is missed or doubled', async () => {
+    test('pages are in the order of the names’ bytes, and no member is missed or doubled', async () => {
       const { a } = given
       const room = roomNamed('gallery')
       const names = ['a', 'a!', 'aa', 'B', 'Zoë', 'z', '名前', '🙂', '~', '"', 'a b']
@@ -81,7 +81,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect(seen).toEqual(names.toSorted((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y))))
     })
 
-    test('one who is away is listed as such, until it is back', async () => {
+    test('a member that is away is listed as away until it is back', async () => {
       const { a, b } = given
       const room = roomNamed('hall')
       await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
@@ -92,11 +92,11 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice')])
     })
 
-    test('[WR7] who is at another node by now, or has parted, is not away', async () => {
+    test('[WR7] away does nothing for a member that is on another node or has left', async () => {
       const { a } = given
       const room = roomNamed('hall')
       const [before, now] = [parseNodeId('node-001'), parseNodeId('node-002')]
-      if (!before.ok || !now.ok) throw new Error('no nodes')
+      if (!before.ok || !now.ok) throw new Error('these are not node ids')
       const moved = { ...member('alice'), node: now.value }
       await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
       await a.backend.rooms.join(room, moved, TTL_MS, 10)
@@ -107,7 +107,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect(await namesIn(a, room)).toEqual([])
     })
 
-    test('what is kept after a flush is back', async () => {
+    test('keep writes memberships back after a flush', async () => {
       const { a, cluster } = given
       const room = roomNamed('hall')
       await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
@@ -117,7 +117,7 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect(await namesIn(a, room)).toEqual(['alice'])
     })
 
-    test('what is published reaches every subscribed node, the publisher too, in order', async () => {
+    test('a publish reaches every subscribed node, the publisher too, in order', async () => {
       const { a, b } = given
       const room = roomNamed('hall')
       const heard: Record<string, string[]> = { a: [], b: [] }

@@ -5,77 +5,80 @@ import type { Backend, OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import type { Times } from '../times.js'
 
-export interface PulseOptions {
+export interface NodeHeartbeatOptions {
   backend: Backend
   times: Times
   clock: Clock
-  /** Takes what other nodes send, under the identity of now. Resolves when the subscription stands. */
+  /** Subscribes to the bus under the current identity. Resolves when the subscription is active. */
   listen: () => Promise<void>
-  /** This process goes on as `to`: its names follow. Rejects with RegistryUnavailable, and is asked again. */
-  move: (to: NodeId, from: NodeId) => Promise<void>
-  /** Names may be gone from the store, or were not renewed in time: writes them back. */
+  /**
+   * This process has the new identity `to`: moves its names to it. Rejects with RegistryUnavailable, and is called
+   * again.
+   */
+  moveNames: (to: NodeId, from: NodeId) => Promise<void>
+  /** Names may be lost from the store, or were not renewed in time: writes them back. */
   restore: () => Promise<void>
-  /** The view of the nodes is new. */
-  seen: () => void
-  /** Once a beat: a share of what must be renewed or looked at. */
-  turn: () => Promise<void>
-  /** Once a beat, also when it fails. */
-  always: () => void
+  /** The view of the nodes was read anew. */
+  onView: () => void
+  /** Once a beat: renews and checks one share of everything. */
+  onBeat: () => Promise<void>
+  /** After each beat, even a failed one. */
+  afterBeat: () => void
   onLapse: (former: NodeId, node: NodeId) => void
   onError: OnError
 }
 
 /**
- * The lease of this node. `none`: it never had one, and so no names to lose. `held`: until then by the monotonic clock,
- * counted from before the request that renewed it. `lapsed`: the store has let go of it.
+ * The lease of this node. `none`: it never had one, and so has no names to lose. `held`: until `until` by the
+ * monotonic clock, counted from before the request that renewed it. `lapsed`: the store has ended it.
  */
 type NodeLease = { state: 'none' } | { state: 'held'; until: number } | { state: 'lapsed' }
 
 /**
- * The heartbeat of a node: renews its lease, and with it the right to act for the cluster [I12]; takes a new
- * identity when the lease has lapsed; and brings back what a doubt puts in question. One beat at a time; a step that
- * fails is taken again by the next beat.
+ * The heartbeat of a node. It renews the node's lease, and with it the right to act for the cluster [I12]. It takes a
+ * new identity when the lease has lapsed. It writes everything back when the store may have lost data. Beats do not
+ * overlap. The next beat repeats a step that failed.
  */
-export class Pulse {
-  readonly #options: PulseOptions
+export class NodeHeartbeat {
+  readonly #options: NodeHeartbeatOptions
   #id: NodeId = mintNodeId()
   #timer: Timer | undefined
   #beating: Promise<void> | undefined
   #stopped = false
   #lease: NodeLease = { state: 'none' }
   #listening = false
-  #doubt = false
-  /** Since its last beat it has written its names back: the others wait to hear that. */
-  #untold = false
-  /** The identity that names still stand under: they have yet to follow. */
-  #former: NodeId | undefined
+  #mustRestore = false
+  /** It has written its names back since its last beat, and the other nodes wait to hear that. */
+  #mustReport = false
+  /** The former identity, while names still have to move from it. */
+  #formerId: NodeId | undefined
   #recoveredAt = Number.NEGATIVE_INFINITY
   /** Why the last beat failed. */
   #failure: string | undefined
 
-  constructor(options: PulseOptions) {
+  constructor(options: NodeHeartbeatOptions) {
     this.#options = options
   }
 
-  /** Which process of the cluster this is; a new one after a lapse [I7]. */
+  /** The identity of this process in the cluster. It changes after a lapse [I7]. */
   get id(): NodeId {
     return this.#id
   }
 
   /**
-   * This node may not act for the cluster [I12]: it holds no lease, or its time is over. Every entry point asks, for
-   * after a pause of the process a timer would come too late.
+   * True while this node may not act for the cluster [I12]: it holds no lease, or the lease has ended. Every entry
+   * point reads this, because after a pause of the process a timer would fire too late.
    */
   get fenced(): boolean {
     return this.#lease.state !== 'held' || this.#options.clock.monotonic() >= this.#lease.until
   }
 
-  /** Whether this node takes part in the cluster: it may act for it, and other nodes reach it. */
+  /** Whether this node takes part in the cluster: it may act for it, and other nodes can reach it. */
   get active(): boolean {
     return this.#listening && !this.fenced
   }
 
-  /** Why it does not take part; `why` in words for an operator. Undefined: it does. */
+  /** Why it does not take part, with `why` in words for the operator. Undefined: it takes part. */
   get unready(): { reason: 'starting' | 'fenced' | 'listening'; why: string } | undefined {
     const because = this.#failure === undefined ? '' : `: ${this.#failure}`
     if (this.#lease.state === 'none')
@@ -87,21 +90,21 @@ export class Pulse {
     return undefined
   }
 
-  /** True for two beats after the store came back: what is absent may have yet to be written back. */
+  /** True for two beats after the store came back: an absent name may be one that has yet to be written back. */
   get recovering(): boolean {
     return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
   }
 
-  /** What the store holds is in question: everything is written back with the next beat, which is now. */
-  doubt(): void {
+  /** The store may have lost data: beats now, and writes everything back. */
+  restoreSoon(): void {
     this.#recoveredAt = this.#options.clock.monotonic()
-    this.#doubt = true
+    this.#mustRestore = true
     this.#beatIn(0)
   }
 
-  /** Never rejects: what fails is reported, and the next beat tries again. */
+  /** Never rejects: a failure is reported, and the next beat tries again. */
   beat(): Promise<void> {
-    this.#beating ??= this.#steps()
+    this.#beating ??= this.#runBeat()
       .then(
         () => {
           this.#failure = undefined
@@ -113,14 +116,14 @@ export class Pulse {
       )
       .finally(() => {
         this.#beating = undefined
-        this.#options.always()
-        const soon = (this.#doubt || this.#untold) && this.#failure === undefined
+        this.#options.afterBeat()
+        const soon = (this.#mustRestore || this.#mustReport) && this.#failure === undefined
         this.#beatIn(soon ? 0 : this.#options.times.beatMs)
       })
     return this.#beating
   }
 
-  /** No more beats; resolves when the one under way has ended. */
+  /** Stops the beats. Resolves when a running beat has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
@@ -133,21 +136,21 @@ export class Pulse {
     this.#timer = this.#options.clock.after(ms, () => void this.beat())
   }
 
-  async #steps(): Promise<void> {
-    const { clock, times, seen, turn } = this.#options
-    const lacksNames = this.#doubt || (this.fenced && this.#lease.state !== 'none')
-    const startedAt = await this.#renew(!lacksNames && this.#former === undefined)
-    this.#untold = false
-    seen()
+  async #runBeat(): Promise<void> {
+    const { clock, times, onView, onBeat } = this.#options
+    const lacksNames = this.#mustRestore || (this.fenced && this.#lease.state !== 'none')
+    const startedAt = await this.#renew(!lacksNames && this.#formerId === undefined)
+    this.#mustReport = false
+    onView()
     if (!this.#listening) await this.#listen()
-    await this.#follow()
-    // Not before its names have followed: until then other nodes take them for a dead node's.
+    await this.#moveNames()
+    // Only after its names have moved: until then other nodes take them for names of a dead node.
     this.#lease = { state: 'held', until: startedAt + times.nodeLeaseMs }
-    if (this.#doubt || lacksNames) await this.#restore(clock.monotonic())
-    await turn()
+    if (this.#mustRestore || lacksNames) await this.#restore(clock.monotonic())
+    await onBeat()
   }
 
-  /** Renews the lease, under a new identity if it has lapsed. Returns when the request that did it was made. */
+  /** Renews the lease, under a new identity if it has lapsed. Returns when the request that renewed it was made. */
   async #renew(settled: boolean): Promise<number> {
     const { backend, clock, onLapse } = this.#options
     const startedAt = clock.monotonic()
@@ -156,11 +159,11 @@ export class Pulse {
     if (this.#lease.state === 'held') this.#lease = { state: 'lapsed' }
     this.#id = mintNodeId()
     this.#listening = false
-    this.#former ??= former
+    this.#formerId ??= former
     onLapse(former, this.#id)
     backend.identify(this.#id)
     const again = clock.monotonic()
-    // Its names have yet to follow.
+    // Its names have yet to move.
     await backend.nodes.beat(false)
     return again
   }
@@ -170,28 +173,28 @@ export class Pulse {
     this.#listening = true
   }
 
-  async #follow(): Promise<void> {
-    if (this.#former === undefined) return
-    await this.#options.move(this.#id, this.#former)
-    this.#former = undefined
-    this.#untold = true
+  async #moveNames(): Promise<void> {
+    if (this.#formerId === undefined) return
+    await this.#options.moveNames(this.#id, this.#formerId)
+    this.#formerId = undefined
+    this.#mustReport = true
   }
 
   async #restore(now: number): Promise<void> {
-    // A doubt that comes meanwhile is another one.
-    this.#doubt = false
+    // A loss that is reported from now on needs another run.
+    this.#mustRestore = false
     this.#recoveredAt = now
     try {
       await this.#options.restore()
-      this.#untold = true
+      this.#mustReport = true
     } catch (error) {
-      this.#doubt = true
+      this.#mustRestore = true
       throw error
     }
   }
 }
 
-/** A fresh NodeId: 48 random bits, so that a restarted node never inherits [I7]. */
+/** A new NodeId: 48 random bits, so that a restarted node is never taken for its predecessor [I7]. */
 export function mintNodeId(): NodeId {
   const minted = parseNodeId(randomBytes(6).toString('base64url'))
   if (!minted.ok) throw new Error(minted.problem)

@@ -2,31 +2,31 @@ import type { OnError } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import type { SlotMap } from './connections/topology.js'
-import { birthScript } from './scripts/nodes.js'
+import { masterMarkScript } from './scripts/nodes.js'
 
-export interface BirthsOptions {
+export interface MasterMarksOptions {
   commands: Commands
   keys: Keys
-  /** How long a mark outlives the last beat. */
+  /** How long a mark lasts after the last beat, in milliseconds. */
   retentionMs: number
   onError: OnError
 }
 
 /**
- * When each master of a Cluster was last empty: a mark on each of them, made by the first node that misses it. Another
- * mark than before says that this master has lost its names.
+ * Notices when a master of a Cluster has lost its data. Each master holds a mark with the time at which it was
+ * created. The first node that finds none creates it. If a mark has changed, that master has lost its names.
  */
-export class Births {
-  readonly #options: BirthsOptions
-  /** The mark of each master: its word, and its value as of the last check. */
+export class MasterMarks {
+  readonly #options: MasterMarksOptions
+  /** The marks: key, and time as of the last check. */
   #marks = new Map<string, number>()
   #masters = new Set<string>()
 
-  constructor(options: BirthsOptions) {
+  constructor(options: MasterMarksOptions) {
     this.#options = options
   }
 
-  /** Finds a key for a mark on each master. */
+  /** Finds a key on each master for its mark. */
   arrange(slots: SlotMap): void {
     const keys = slots.oneEach((word) => this.#options.keys.birth(word))
     this.#marks = new Map([...keys.values()].map((key) => [key, this.#marks.get(key) ?? 0]))
@@ -38,7 +38,7 @@ export class Births {
     return Math.max(0, ...this.#marks.values())
   }
 
-  /** Reads the marks. False: not all of them could be read. */
+  /** Reads the marks. Returns false if not all of them could be read. */
   async check(): Promise<boolean> {
     const marks = this.#marks
     const read = await Promise.all([...marks.keys()].map((key) => this.#read(key, marks)))
@@ -48,12 +48,12 @@ export class Births {
   async #read(key: string, marks: Map<string, number>): Promise<boolean> {
     const { commands, retentionMs, onError } = this.#options
     try {
-      const mark = Number(await commands.script(birthScript, key, [retentionMs]))
-      if (!Number.isFinite(mark)) throw new Error(`not a time: ${key}`)
+      const mark = Number(await commands.script(masterMarkScript, key, [retentionMs]))
+      if (!Number.isFinite(mark)) throw new Error(`the mark ${key} does not hold a time`)
       marks.set(key, mark)
       return true
     } catch (error) {
-      onError(error, { stage: 'birth' })
+      onError(error, { stage: 'master mark' })
       return false
     }
   }
