@@ -4,7 +4,7 @@ import { BODY_BYTES, PairLoad, WARM_PAIRS, placePairs } from '../pairs.js'
 import { overLinks } from '../paths.js'
 import { startStack, type Stack, type StackName } from '../stacks.js'
 
-/** Who talks to whom, at what rate. */
+/** The pairs of peers that send messages, and their rate. */
 export interface CrossNodeLoad {
   nodes: number
   /** Only this many nodes hold peers, and the other nodes are idle. */

@@ -4,8 +4,8 @@ import type { Child } from './process.js'
 
 /** libjuice's thread that reads the sockets of all connections of a process. */
 const SOCKET_THREAD = 'juice poll'
-const LOOKS = 10
-const BETWEEN_LOOKS_MS = 100
+const POLLS = 10
+const POLL_INTERVAL_MS = 100
 
 const FROZE = 'libdatachannel froze'
 
@@ -37,9 +37,9 @@ export async function refuseFrozen(peers: readonly Child[], result: unknown): Pr
 
 /** Whether the socket thread of this process waits for a lock, and keeps waiting. */
 async function isFrozen(pid: number): Promise<boolean> {
-  for (let look = 0; look < LOOKS; look++) {
+  for (let poll = 0; poll < POLLS; poll++) {
     if (!(await waitsForLock(pid))) return false
-    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
   }
   return true
 }
