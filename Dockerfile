@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One image for nodes (serve) and for the standalone P2P server (stun), amd64 and arm64:
 #   docker buildx build --platform linux/amd64,linux/arm64 -t peerage:0.1.0 .
-# What runs is JavaScript without native parts, so it is built once, on the builder's own platform.
+# It contains only JavaScript without native code, so it is built once, on the builder's own platform.
 
 FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS build
 WORKDIR /src
@@ -15,14 +15,14 @@ COPY packages/server/package.json packages/server/
 COPY packages/client/package.json packages/client/
 COPY packages/share/package.json packages/share/
 COPY packages/server/bin packages/server/bin
-# No package that is needed here has anything to run when it is installed.
+# None of these packages needs to run an install script.
 RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
 COPY scripts scripts
 COPY deploy/haproxy.cfg deploy/
 COPY packages packages
 RUN node scripts/build.mjs --no-install
 
-# What runs, and no more: packages that are not for development, and our own compiled. The server's dist holds the page.
+# Only what a node needs at run time: production packages and our own compiled ones. The server's dist contains the page.
 FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS app
 WORKDIR /app
 COPY --from=build /src/package.json /src/package-lock.json ./
@@ -35,7 +35,7 @@ COPY --from=build /src/packages/server/package.json packages/server/
 COPY --from=build /src/packages/server/bin packages/server/bin
 COPY --from=build /src/packages/client/package.json packages/client/
 COPY --from=build /src/packages/share/package.json packages/share/
-# Packages whose versions differ between workspaces lie below packages/*/node_modules, so the tree is copied whole below.
+# npm puts a package of which workspaces need different versions below packages/*/node_modules, so the whole tree is copied.
 RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev --omit=optional --omit=peer \
       --workspace packages/server --workspace packages/redis --workspace packages/node-links \
       --workspace packages/core --workspace packages/protocol --workspace packages/stun
@@ -47,19 +47,19 @@ COPY --from=build /src/packages/stun/dist packages/stun/dist
 COPY --from=build /src/packages/server/dist packages/server/dist
 COPY LICENSE ./
 
-# No shell, no package manager; node is process 1 and drains by itself when it is told SIGTERM.
+# No shell and no package manager. node is process 1, and drains when it receives SIGTERM.
 FROM gcr.io/distroless/nodejs26-debian13:nonroot
 WORKDIR /app
 ENV NODE_ENV=production \
     PEERAGE_HOST=0.0.0.0
 COPY --from=app /app /app
-# As a number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can check that the user is not root.
 USER 65532
 EXPOSE 9000/tcp 9001/udp 9100/tcp 9200/tcp 9901/tcp 9901/udp
 STOPSIGNAL SIGTERM
-# The process alone, never Redis: a node without Redis must not be restarted for it.
+# Checks the process alone, not Redis: a node without Redis must not be restarted.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["/nodejs/bin/node", "packages/server/bin/healthcheck.js", "http://127.0.0.1:9000/healthz"]
 ENTRYPOINT ["/nodejs/bin/node", "packages/server/bin/peerage.js"]
-# Beyond loopback it starts only with a rule who may come in: PEERAGE_ORIGINS, PEERAGE_ACCESS_KEY_FILE, or PEERAGE_OPEN.
+# Beyond loopback a node starts only with a rule for access: PEERAGE_ORIGINS, PEERAGE_ACCESS_KEY_FILE, or PEERAGE_OPEN.
 CMD ["serve"]

@@ -4,9 +4,9 @@
  *   npm run build && npx tsc -b test/support bench    # in both trees
  *   node bench/dist/bench/against.js ../before --rounds 7 [--only ID] …
  *
- * The two trees take turns, each time in new processes, and the other tree has the first turn and the last one. Each
- * measurement of this tree is compared with the one before it and the one after it, by turns. Those two are compared with
- * each other as well, which says how far two measurements of one and the same build lie apart.
+ * The two trees take turns, each time in new processes. The other tree runs first and last. Each measurement of this tree
+ * is compared with the other tree's measurement before it or after it, alternately. The measurements of the other tree are
+ * also compared with each other, which shows how far two measurements of the same build lie apart.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
@@ -19,11 +19,11 @@ import type { Record } from './lib/report.js'
 import { pairedRatio, type Spread } from './lib/stats.js'
 
 const USAGE = 'node bench/dist/bench/against.js OTHER_TREE [--rounds N] [--only ID] …'
-/** The stacks of others are the same in both trees. */
+/** The other stacks (socket.io, peer) are the same in both trees, so they are not measured. */
 const OURS_PATTERN = /^(?:peerage|SDK)/
 const WRITTEN_PATTERN = /^written to (\S+)$/m
 
-/** What is measured of whom → its value, in one run of one tree. */
+/** Subject and metric → value, in one run of one tree. */
 type Values = ReadonlyMap<string, number>
 
 function measured(tree: string, comparison: Comparison): Values {
@@ -96,14 +96,15 @@ if (values.help) {
   process.exit(0)
 }
 const [other] = positionals
-if (other === undefined) refuse('which other tree?')
-if (!existsSync(`${other}/bench/dist/bench/run.js`)) refuse(`${other} has no bench/dist: is it built?`)
+if (other === undefined) refuse('name the other tree')
+if (!existsSync(`${other}/bench/dist/bench/run.js`))
+  refuse(`${other} has no bench/dist: build that tree first`)
 const rounds = Number(values.rounds)
 if (!Number.isInteger(rounds) || rounds < 1)
-  refuse(`--rounds is a whole number from 1 on, not "${values.rounds}"`)
+  refuse(`--rounds must be a whole number of at least 1, not "${values.rounds}"`)
 const known = COMPARISONS.map(({ id }) => id)
 const unknown = (values.only ?? []).filter((id) => !known.includes(id))
-if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
+if (unknown.length > 0) refuse(`unknown comparison ${unknown.join(', ')}; known are: ${known.join(', ')}`)
 console.log('| comparison | measure | this : other (least–most) | other : other |\n|---|---|---|---|')
 for (const comparison of COMPARISONS)
   if (values.only?.includes(comparison.id) ?? true) compare(comparison, resolve(other), rounds)

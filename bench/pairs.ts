@@ -2,7 +2,7 @@ import type { Metrics } from './lib/comparison.js'
 import type { BenchProcess } from './lib/processes.js'
 import { startLoad, type Stack } from './stacks.js'
 
-/** The node's port of each pair's sender, and of its recipient. */
+/** For each pair, the port of its sender's node and of its recipient's node. */
 export interface Places {
   from: readonly number[]
   to: readonly number[]
@@ -10,37 +10,37 @@ export interface Places {
 
 export interface Run {
   ms: number
-  /** Messages a second of all pairs, where the loop is open. */
+  /** Messages a second of all pairs together, in an open loop. */
   rate: number
-  /** Messages under way per pair in a closed loop; 0: an open loop at `rate`. */
+  /** Messages in flight per pair in a closed loop; 0: an open loop at `rate`. */
   window: number
-  /** Only so many of the pairs, over all processes; all, when absent. */
+  /** Uses only this many of the pairs, over all processes; all if absent. */
   pairs?: number
 }
 
 export interface PairLoadOptions {
-  /** Two, so that they are not the limit; latencies are exact only in one. */
+  /** By default two, so that the load is not the limit. Latencies are exact only with one. */
   processes?: number
   /** The recipient answers each message. */
   echo?: boolean
-  /** Spin towards each due time: for latencies. */
+  /** Spins until each due time, for exact latencies. */
   precise?: boolean
 }
 
 /** Like one ICE candidate in its envelope. */
 export const BODY_BYTES = 256
-/** So many at least warm a stack up: none of them is over its limit of messages then. */
+/** At least this many pairs warm up a stack, so that no pair exceeds its limit of messages. */
 export const WARM_PAIRS = 100
 const PROCESSES = 2
 const WARM_MS_PER_NODE = 2500
 const WARM_WINDOW = 8
-/** Over the run itself: what is still on its way then. */
+/** How long after the run the messages in flight may take. */
 const ANSWER_MS = 30_000
 const CONNECT_CONCURRENCY = 10
-/** Above this, a load process itself is the bottleneck, and what is measured is not the stack. */
+/** Above this share of a core, the load process itself is the bottleneck, and the run does not measure the stack. */
 const MOST_LOAD_SHARE = 0.9
 
-/** Sender and recipient of a pair are always on two different nodes; over all pairs each node has its share. */
+/** The sender and the recipient of a pair are on two different nodes, and each node has its share of all pairs. */
 export function placePairs(load: { pairs: number; active: number }, ports: readonly number[]): Places {
   const port = (index: number): number => ports[index % load.active] ?? 0
   const pairs = Array.from({ length: load.pairs }, (_, index) => index)
@@ -48,7 +48,7 @@ export function placePairs(load: { pairs: number; active: number }, ports: reado
   return { from: pairs.map(port), to: pairs.map((index) => port(index + step(index))) }
 }
 
-/** Pairs of peers that talk through a stack, spread over some load processes. */
+/** Pairs of peers that send messages through a stack, spread over some load processes. */
 export class PairLoad {
   readonly #stack: Stack
   readonly #processes: readonly BenchProcess[]
@@ -76,7 +76,7 @@ export class PairLoad {
     }
   }
 
-  /** All pairs at once; throws when a message of ours was lost or a load process was the limit. */
+  /** Runs all pairs at once. Throws if Peerage lost a message or a load process was the limit. */
   async run(run: Run): Promise<Metrics> {
     const { echo = false, precise = false } = this.#options
     const count = this.#processes.length
@@ -88,15 +88,15 @@ export class PairLoad {
       this.#processes.map((process) => process.ask('load', 'run', options, run.ms + ANSWER_MS)),
     )
     const result = merged(results)
-    // What another stack loses is its affair, and in the results; from ours nothing may be lost.
+    // Losses of other stacks only appear in the results; Peerage may lose nothing.
     const ours = this.#stack.wire === 'peerage' || this.#stack.wire === 'peerjs'
     if (ours && (result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
     const limited = !precise && (result['loadShare'] ?? 0) > MOST_LOAD_SHARE
-    if (limited) throw new Error('a load process was the limit')
+    if (limited) throw new Error('a load process was the limit, not the stack')
     return result
   }
 
-  /** As fast as the stack goes, until V8 has compiled what it will compile: on each node, so longer with more of them. */
+  /** Runs as fast as the stack goes until V8 has compiled the hot code on each node, so longer with more nodes. */
   async warmUp(scale: number): Promise<void> {
     const ms = WARM_MS_PER_NODE * this.#stack.nodes.length * scale
     await this.run({ ms, rate: 1, window: WARM_WINDOW })
@@ -125,7 +125,7 @@ function share({ from, to }: Places, index: number, count: number): Share {
 
 const SUMMED: ReadonlySet<string> = new Set(['sent', 'received', 'lost', 'acknowledged', 'acks'])
 
-/** Counts add up; of times and shares the largest counts. */
+/** Adds up counts, and takes the largest of times and shares. */
 function merged(results: readonly Metrics[]): Metrics {
   const all: { [metric: string]: number } = {}
   for (const result of results)

@@ -1,18 +1,18 @@
 import type { BenchProcess } from './lib/processes.js'
 import type { Stack } from './stacks.js'
 
-/** Envelopes from node to node, by the path that they took. */
+/** The numbers of envelopes between nodes, by their path. */
 interface Paths {
   link: number
   inbox: number
 }
 
-/** A row about links that carried less than this would be a row about something else. */
+/** If links carry a smaller share, a row about links would measure something else. */
 const LEAST_SHARE = 0.99
 
 /**
- * Does what is measured. Where the stack's nodes have links, it throws if these carried too few of the envelopes. The
- * nodes are asked before and after, so what that costs them is in no figure.
+ * Runs `measure`. If the stack's nodes have links, it throws if links carried too few of the envelopes. It asks the nodes
+ * before and after the measurement, so the cost of asking is in no figure.
  */
 export async function overLinks<T>(stack: Stack, measure: () => Promise<T>): Promise<T> {
   if (!stack.links || stack.nodes.length < 2) return measure()
@@ -23,12 +23,12 @@ export async function overLinks<T>(stack: Stack, measure: () => Promise<T>): Pro
   const all = link + after.inbox - before.inbox
   if (all === 0 || link / all < LEAST_SHARE)
     throw new Error(
-      `links carried ${link} of ${all} envelopes between the nodes: it is links that are measured`,
+      `links carried only ${link} of ${all} envelopes between the nodes, so this would not measure links`,
     )
   return measured
 }
 
-/** Over all nodes, since they started. */
+/** The sum over all nodes since they started. */
 async function readPaths(nodes: readonly BenchProcess[]): Promise<Paths> {
   const texts = await Promise.all(nodes.map(readMetrics))
   const count = (path: keyof Paths): number => texts.reduce((sum, text) => sum + envelopesOf(text, path), 0)
@@ -47,6 +47,6 @@ function envelopesOf(metrics: string, path: keyof Paths): number {
   const value = new RegExp(`^peerage_bus_path_envelopes_total\\{path="${path}"\\} (\\d+)`, 'm').exec(
     metrics,
   )?.[1]
-  if (value === undefined) throw new Error('the metrics name no envelopes by path')
+  if (value === undefined) throw new Error(`the metrics have no envelopes for the path ${path}`)
   return Number(value)
 }

@@ -1,6 +1,6 @@
 /**
- * The registry alone, in a process of its own: claims, looks up and renews names through @peerage/redis, as a node
- * does, without any connection. Commands from the runner: claim, lookup, renew.
+ * The registry alone, in its own process: it claims, looks up and renews names through @peerage/redis as a node does,
+ * but without connections. Commands from the runner: claim, lookup, renew.
  */
 import { parseArgs } from 'node:util'
 import { hashSecret, mintNodeId, systemClock, defaultTimes, type Lease } from '@peerage/core'
@@ -11,11 +11,11 @@ import { answerCommands, type Numbers } from './lib/channel.js'
 import { asNumber } from './loads/wire.js'
 
 const NAME_DIGITS = 9
-/** What nodes together have under way at once. */
+/** How many operations all nodes together run at the same time. */
 const CONCURRENCY = 500
-/** A million claims by one process take longer than the default 90 s; in a cluster many nodes claim and renew. */
+/** One process needs longer than the default 90 s for a million claims; in a cluster many nodes claim and renew. */
 const NAME_TTL_MS = 900_000
-/** One node renews so many in a beat: a fifteenth of 50,000 connections. */
+/** The names that one node renews in a beat: a fifteenth of 50,000 connections. */
 const RENEW_BATCH = 3333
 
 const { values } = parseArgs({ options: { redis: { type: 'string' } } })
@@ -60,7 +60,7 @@ async function claim(count: number): Promise<Numbers> {
   })
 }
 
-/** Names in an order without locality: a step prime to the count visits each once. */
+/** Looks names up in an order without locality. The step is prime to the count, so it visits each name once. */
 const STEP = 7_368_787
 
 async function lookup(count: number): Promise<Numbers> {

@@ -1,4 +1,4 @@
-/** `npm run bench`: every comparison side by side, a table, and a JSON file. */
+/** `npm run bench`: runs every comparison side by side, prints a table and writes a JSON file. */
 import { parseArgs } from 'node:util'
 import { COMPARISONS } from './comparisons/all.js'
 import type { Comparison, Settings } from './lib/comparison.js'
@@ -7,11 +7,11 @@ import { redisVersion } from './lib/redis.js'
 import { runRounds } from './lib/rounds.js'
 
 const USAGE = `npm run bench -- [options]
-  --only ID        this comparison alone; if no id is the same, all that begin so; again for more of them
-  --contender NAME only this one of those compared, again for more; without a ratio, then
-  --rounds N       of each; by default 3 to 7
-  --quick          a tenth of the load, one round: whether all of it runs. Its figures are nobody's
-  --list           the comparisons`
+  --only ID        run this comparison, or all whose ids begin with ID; may be repeated
+  --contender NAME run this contender only; may be repeated. Rows that lack a contender are left out
+  --rounds N       rounds of each comparison; by default 1 to 7, as each comparison sets
+  --quick          one round with a tenth of the load, to see that everything runs; its figures mean nothing
+  --list           list the comparisons`
 
 const { values } = options()
 
@@ -46,7 +46,7 @@ function chosen(): Comparison[] {
   const only = values.only
   const known = COMPARISONS.map(({ id }) => id)
   const unknown = (only ?? []).filter((id) => !known.some((candidate) => candidate.startsWith(id)))
-  if (unknown.length > 0) refuse(`no comparison ${unknown.join(', ')}; there are: ${known.join(', ')}`)
+  if (unknown.length > 0) refuse(`unknown comparison ${unknown.join(', ')}; known are: ${known.join(', ')}`)
   const isMeant = (id: string, said: string): boolean =>
     known.includes(said) ? id === said : id.startsWith(said)
   const wanted = COMPARISONS.filter(({ id }) => only?.some((said) => isMeant(id, said)) ?? true)
@@ -54,7 +54,7 @@ function chosen(): Comparison[] {
   if (names === undefined) return wanted
   const compared = new Set(wanted.flatMap(({ contenders }) => contenders.map(({ name }) => name)))
   const stranger = names.find((name) => !compared.has(name))
-  if (stranger !== undefined) refuse(`${stranger} is not compared; there are: ${[...compared].join('; ')}`)
+  if (stranger !== undefined) refuse(`unknown contender ${stranger}; known are: ${[...compared].join('; ')}`)
   return wanted.map((comparison) => ({
     ...comparison,
     contenders: comparison.contenders.filter(({ name }) => names.includes(name)),
@@ -68,7 +68,7 @@ async function runOne(comparison: Comparison): Promise<Record> {
     const samples = await runRounds(comparison, values.quick ? 1 : rounds, settings)
     return { id, title, load, results: resultsOf(comparison, samples), samples: Object.fromEntries(samples) }
   } catch (error) {
-    // One that fails is reported with its reason; the others are still worth running.
+    // A comparison that fails is reported with its reason, and the others still run.
     const failed = error instanceof Error ? error.message : String(error)
     settings.say(`${id} failed: ${failed}`)
     return { id, title, load, results: [], samples: {}, failed }
@@ -81,7 +81,7 @@ async function main(): Promise<void> {
     return
   }
   if (values.rounds !== undefined && !/^[1-9]\d*$/u.test(values.rounds))
-    refuse(`--rounds is a number from 1 on, not "${values.rounds}"`)
+    refuse(`--rounds must be a whole number of at least 1, not "${values.rounds}"`)
   const comparisons = chosen()
   if (values.list) {
     for (const { id, title } of comparisons) console.log(`${id.padEnd(24)} ${title}`)
@@ -96,7 +96,7 @@ async function main(): Promise<void> {
   console.log(table(records.flatMap(({ results }) => results)))
   for (const { id, load, failed } of records)
     console.log(`\n${id}: ${load}${failed === undefined ? '' : `\n  FAILED: ${failed}`}`)
-  // A quick run says that everything runs; its numbers are nobody's.
+  // A quick run only shows that everything runs, so its figures are not written.
   if (!values.quick) console.log(`\nwritten to ${writeRun(records, version)}`)
   if (records.some(({ failed }) => failed !== undefined)) process.exitCode = 1
 }

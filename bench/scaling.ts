@@ -1,6 +1,7 @@
 /**
- * Nodes, Redis shards, memory and message rate for a million and for twenty million peers, from what runs of the bench
- * measured; of a comparison that several hold, the last one counts. Prints the points, how well they predict others that were measured, and the table.
+ * Computes nodes, Redis shards, memory and message rate for up to twenty million peers from results of the bench. If
+ * several files hold a comparison, the last one counts. Prints the measured points, how well they predict two other
+ * measurements, and the table.
  *
  *   node bench/dist/bench/scaling.js bench/results/<date>.json …
  */
@@ -9,33 +10,33 @@ import { argv } from 'node:process'
 import { asList, asNumber, asRecord, asText } from './loads/wire.js'
 import { median } from './lib/stats.js'
 
-/** What one peer does, on average over all; each of these is an assumption, to be replaced by one's own. */
+/** What one peer does on average. Each figure is an assumption: replace it with your own. */
 const HABITS = {
-  /** A handshake each ten minutes, 20 messages (offer, answer, candidates of both sides), each to another node. */
+  /** A handshake every ten minutes: 20 messages (offer, answer, candidates of both sides), each to another node. */
   messagesPerSecond: 20 / 600,
-  /** A stay of half an hour: connects, look-ups and claims a second. */
+  /** Each peer connects once per half hour, which is one connect and one claim. */
   connectsPerSecond: 1 / 1800,
   lookupsPerSecond: 2 / 600,
 }
-/** Leases are renewed once a round of 15 beats of 2 s. */
+/** A lease is renewed once per cycle of 15 beats of 2 s. */
 const RENEWALS_PER_SECOND = 1 / 30
-/** A node is a process with one busy thread; above this share of a core, latency grows. */
+/** A node is a process with one busy thread. Above this share of a core, latency grows. */
 const CORE_SHARE = 0.6
 /** Redis, too, runs its commands on one thread. */
 const REDIS_SHARE = 0.6
-/** One node dies: the others take its peers. And all peers of a site may come back within this time. */
+/** All peers may reconnect within this time. (If one node dies, the other nodes take its peers.) */
 const RETURN_SECONDS = 60
 const NODE_CONNECTIONS_MOST = 50_000
 /**
- * A node dials another for 20 envelopes within 2 s, and the link stays. Where envelopes come at random, so many a second on
- * average come to that once within some hours.
+ * A node opens a link to another node after 20 envelopes within 2 s, and the link stays. If envelopes come at random,
+ * this average rate reaches that burst once within some hours.
  */
 const LINK_LEAST_PER_SECOND = 4
-/** A node keeps so many links; what else it sends goes through Redis. */
+/** The links that a node keeps; its other envelopes go through Redis. */
 const LINKS_MOST = 256
-/** A message, and its acknowledgement the other way. */
+/** A message, and its acknowledgement in the other direction. */
 const ENVELOPES_PER_MESSAGE = 2
-/** Every beat of 2 s each node reads the whole view: a look at one entry, in microseconds of Redis. */
+/** In every beat of 2 s each node reads the whole view of nodes. One entry costs Redis as much as a look-up. */
 const BEAT_SECONDS = 2
 const US = 1e-6
 const GB = 1e9
@@ -43,7 +44,7 @@ const GB = 1e9
 interface Points {
   messageNodeUs: number
   messageRedisUs: number
-  /** The same of a message that goes through Redis. */
+  /** The same for a message that goes through Redis. */
   inboxNodeUs: number
   inboxRedisUs: number
   connectUs: number
@@ -72,7 +73,7 @@ function readSamples(files: readonly string[]): Samples {
 }
 
 const readPoints = (of: Samples): Points => ({
-  // Mostly idle nodes pay more for a message than busy ones: the careful figure.
+  // Mostly idle nodes use more CPU per message than busy nodes, so this estimate is on the safe side.
   messageNodeUs: of('cross-node-steady', 'peerage', 'nodesUs'),
   messageRedisUs: of('cross-node-steady', 'peerage', 'redisUs'),
   inboxNodeUs: of('cross-node-steady', 'peerage, links off', 'nodesUs'),
@@ -86,14 +87,14 @@ const readPoints = (of: Samples): Points => ({
   nameBytes: of('registry-1m', 'peerage', 'bytes'),
 })
 
-/** Which share of all messages goes over links, where each node sends as much to every other node. */
+/** The share of messages that goes over links, if each node sends equally to every other node. */
 function linkShare(peers: number, nodes: number): number {
   const others = Math.max(1, nodes - 1)
   const perSecond = (peers * HABITS.messagesPerSecond * ENVELOPES_PER_MESSAGE) / nodes / others
   return perSecond < LINK_LEAST_PER_SECOND ? 0 : Math.min(1, LINKS_MOST / others)
 }
 
-/** Cores that nodes, and Redis, use for so many peers. */
+/** The cores that the nodes and Redis use for this many peers. */
 function cores(peers: number, points: Points, linked: number): { nodes: number; redis: number } {
   const { messagesPerSecond, connectsPerSecond, lookupsPerSecond } = HABITS
   const mixed = (link: number, inbox: number): number => linked * link + (1 - linked) * inbox
@@ -118,7 +119,7 @@ interface Plan {
   peersPerNode: number
 }
 
-/** With more nodes there is less for each link to carry, so that more nodes may be needed: until it fits. */
+/** More nodes leave less traffic for each link, which may require more nodes again: repeats until both agree. */
 function plan(peers: number, points: Points, linked = 1): Plan {
   const used = cores(peers, points, linked)
   const needs: [string, number][] = [
@@ -127,7 +128,7 @@ function plan(peers: number, points: Points, linked = 1): Plan {
     [`all peers back within ${RETURN_SECONDS} s`, (peers / RETURN_SECONDS) * points.connectUs * US],
   ]
   const [limit, most] = needs.reduce((one, other) => (other[1] > one[1] ? other : one))
-  // One node more: the others must carry the peers of one that died.
+  // One node more, so that the others can carry the peers of a dead node.
   const nodes = Math.ceil(most) + 1
   const left = linkShare(peers, nodes)
   if (left < linked) return plan(peers, points, left)
@@ -151,7 +152,7 @@ function printPlan(peers: number, points: Points): void {
   console.log(`| ${cells.join(' | ')} |`)
 }
 
-/** Two points that the model did not use, and what it says of them. */
+/** Compares two measurements that the model did not use with what it predicts. */
 function check(of: Samples, points: Points): void {
   const rows: [string, number, number][] = [
     [
@@ -165,7 +166,7 @@ function check(of: Samples, points: Points): void {
       of('flat', 'peerage, 2 busy of 8 nodes', 'nodesUs'),
     ],
   ]
-  console.log('\nchecked against points that were measured, and that the model does not use:')
+  console.log('\nchecked against measurements that the model does not use:')
   for (const [what, predicted, measured] of rows) {
     const off = (100 * (predicted - measured)) / measured
     console.log(
@@ -175,7 +176,7 @@ function check(of: Samples, points: Points): void {
 }
 
 const files = argv.slice(2)
-if (files.length === 0) throw new Error('which results? node scaling.js bench/results/<date>.json …')
+if (files.length === 0) throw new Error('name the results: node scaling.js bench/results/<date>.json …')
 const samples = readSamples(files)
 const points = readPoints(samples)
 for (const [name, value] of Object.entries(points)) console.log(`${name.padEnd(18)} ${value.toPrecision(4)}`)

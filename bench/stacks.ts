@@ -2,7 +2,7 @@ import { startProcess, REPOSITORY, type BenchProcess } from './lib/processes.js'
 import { startBenchRedis, type BenchRedis } from './lib/redis.js'
 import type { WireName } from './loads/wire.js'
 
-/** One stack as a user would run it: some nodes, and a Redis of its own where it uses one. */
+/** One stack as a user would run it: some nodes, and its own Redis if it uses one. */
 export interface Stack {
   wire: WireName
   nodes: readonly BenchProcess[]
@@ -10,7 +10,7 @@ export interface Stack {
   redis: BenchRedis | undefined
   /** Whether the wire acknowledges end to end. */
   acknowledges: boolean
-  /** Whether the nodes also talk to each other directly. */
+  /** Whether the nodes also have direct links to each other. */
   links: boolean
   stop(): Promise<void>
 }
@@ -47,10 +47,10 @@ const socketio = (redis: boolean, ...args: string[]): Recipe => ({
 })
 
 /**
- * All limits of Peerage stay on. Some counts are raised where a row says so, since here ten thousand peers of one
- * kind come from one machine at once: PeerJS connections of a node (peer's own limit is raised the same way), and
- * new connections of a node in a second. A PeerJS pair may send more messages, too: in a closed loop nobody waits, and
- * while a server attends to some of its pairs alone, these would go over the rates of a connection.
+ * All limits of Peerage stay on. Where a row says so, some of them are raised, because here ten thousand peers connect
+ * from one machine at once: the PeerJS connections of a node (peer's own limit is raised, too) and the new connections
+ * per second of a node. A PeerJS pair may also send more messages: in a closed loop nobody waits, and a server that serves
+ * only some pairs for a while would let these exceed the rates of a connection.
  */
 const MORE_PEERJS = [
   '--peerjs-concurrent-limit',
@@ -63,7 +63,7 @@ const MORE_PEERJS = [
   '100000000',
 ]
 const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
-/** Between nodes with TLS: the normal case. */
+/** Links between nodes use TLS, as by default. */
 const LINKS = ['--links-host', '127.0.0.1']
 const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
   wire,

@@ -5,7 +5,7 @@ requireNode()
 if (!(await install())) conclude('check', { passed: 0, failed: 1 })
 const steps = [
   { what: 'format (oxfmt)', args: [bin('oxfmt/bin/oxfmt'), '--check'] },
-  // Before the linter: where it knows no source condition, it finds the packages' types in dist.
+  // Before the linter, which does not know the source condition and reads the packages' types from dist.
   { what: 'build (tsc)', args: [bin('typescript/bin/tsc'), '-b'] },
   { what: 'lint, with types (oxlint)', args: [bin('oxlint/bin/oxlint'), '--type-aware'] },
   { what: 'types (tsc)', args: [bin('typescript/bin/tsc'), '-p', 'tsconfig.check.json'] },

@@ -1,19 +1,19 @@
-// npm run test:nodes: `npm run check` and the cluster tests on each of the newer lines of Node. Their binaries come from
-// npm into .work/nodes and stay there; nothing is installed.
+// npm run test:nodes: runs `npm run check` and the cluster tests on each newer release line of Node. The binaries come from
+// npm and stay in .work/nodes. Nothing is installed.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build, conclude, install, orRefuse, refuse, requireNode, ROOT, step } from './lib.mjs'
 
-/** The newest of each line that npm had on 2026-11-28. Node 20 is what everything else here runs on. */
+/** The newest version of each line on npm on 2026-11-28. Everything else here runs on Node 20. */
 const NODES = { 22: '22.23.5', 24: '24.22.3', 26: '26.12.1' }
 const PACKAGE = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
 
 const USAGE = `npm run test:nodes -- [LINE …] [PATH …] [-t NAME]
-  LINE     some of ${Object.keys(NODES).join(', ')}; all when none is named
-  PATH     the tests to run in place of the cluster tests, as vitest takes it: test/cluster/rooms
-  -t NAME  of them only those whose names match`
+  LINE     some of ${Object.keys(NODES).join(', ')}; by default all
+  PATH     tests to run instead of the cluster tests, as for vitest: test/cluster/rooms
+  -t NAME  run only tests whose names match`
 
 requireNode()
 const { positionals, values } = await orRefuse(USAGE, () =>
@@ -30,10 +30,7 @@ const lines = positionals.filter((arg) => Object.hasOwn(NODES, arg))
 const paths = positionals.filter((arg) => !Object.hasOwn(NODES, arg))
 const unknown = paths.filter((arg) => /^[\d.]+$/.test(arg))
 if (unknown.length > 0)
-  refuse(
-    `no such line of Node here: ${unknown.join(', ')}; there are ${Object.keys(NODES).join(', ')}`,
-    USAGE,
-  )
+  refuse(`unknown line of Node: ${unknown.join(', ')}; known are ${Object.keys(NODES).join(', ')}`, USAGE)
 if (!(await install()) || !(await build())) conclude('nodes', { passed: 0, failed: 1 })
 
 const results = []
@@ -46,7 +43,7 @@ conclude('nodes', results.reduce(add))
 
 async function runOn(version) {
   const node = await provide(version)
-  // Said and counted: nobody shall take it for tested.
+  // A version that was not tested counts as a failure.
   if (node === undefined) return { passed: 0, failed: 1 }
   const real = paths.length > 0 ? paths : ['test/cluster']
   if (values.testNamePattern !== undefined) real.push('-t', values.testNamePattern)
@@ -54,7 +51,7 @@ async function runOn(version) {
   return add(check, await runScript(node, version, 'test', ['--project', 'real*', ...real]))
 }
 
-/** Runs one of the scripts beside this one with that binary, and reads what it has counted. */
+/** Runs another script of this folder with that binary, and reads the counts that it wrote. */
 async function runScript(node, version, name, args) {
   const summary = `${ROOT}.work/${name}-summary`
   rmSync(summary, { force: true })
@@ -62,17 +59,17 @@ async function runScript(node, version, name, args) {
     `Node ${version}: npm run ${[name, ...args].join(' ')}`,
     node,
     [`${ROOT}scripts/${name}.mjs`, ...args],
-    // What a test starts as `node` is this one too.
+    // Programs that a test starts as `node` use this binary, too.
     { quietTicks: true, env: { ...process.env, PATH: [dirname(node), process.env.PATH].join(delimiter) } },
   )
   if (!existsSync(summary)) return { passed: 0, failed: 1 }
   const [passed, failed] = readFileSync(summary, 'utf8').split(' ').map(Number)
-  // It read what this run asked of it, and it is not here to stay: .ci/run reads the same file.
+  // Removed because .ci/run reads the same file, and must not find this run's counts.
   rmSync(summary)
   return { passed, failed: code !== 0 && failed === 0 ? 1 : failed }
 }
 
-/** The path of that version's binary, from npm unless it is there already; undefined where it cannot be had. */
+/** The path of that version's binary, from npm unless it is already there; undefined if it is not available. */
 async function provide(version) {
   const folder = `${ROOT}.work/nodes/${version}`
   const installed = `${folder}/node_modules/${PACKAGE}/bin/node`
@@ -82,7 +79,7 @@ async function provide(version) {
     await step(`fetching ${PACKAGE}@${version}`, 'npm', [...wanted, `${PACKAGE}@${version}`])
   }
   if (versionOf(node) === version) return node
-  console.error(`\n▸ Node ${version} could not be had`)
+  console.error(`\n▸ Node ${version} is not available`)
   return undefined
 }
 

@@ -3,13 +3,13 @@ import { install, orRefuse, requireNode, ROOT } from './lib.mjs'
 
 requireNode()
 if (!(await install())) process.exit(1)
-// It comes with the installation.
+// vite comes with the installation above.
 const { runnerImport } = await import('vite')
 const [folder, ...args] = process.argv.slice(2)
 const { module } = await runnerImport(`${ROOT}test/${folder}/run.ts`, {
   configFile: false,
   logLevel: 'error',
-  // The packages are taken as they are built; what is for tests alone has sources only.
+  // Packages are used as built, except those for tests alone, which exist only as sources.
   environments: {
     inline: {
       resolve: { noExternal: [/^@peerage\/test-support/], conditions: ['@peerage/source'] },

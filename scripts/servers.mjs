@@ -1,6 +1,6 @@
-// npm run test:servers: the tests that speak to real servers, against the newest Redis, Valkey and coturn of Debian's
-// unstable release. Their packages are fetched with an apt configuration of our own into a folder that is removed again,
-// and unpacked there; nothing is installed. What follows `--` names some of them: redis, valkey, coturn.
+// npm run test:servers: runs the tests that need real servers against the newest Redis, Valkey and coturn of Debian's
+// unstable release. It downloads their packages with its own apt configuration, and unpacks them in a temporary folder.
+// Nothing is installed. Arguments after `--` select servers: redis, valkey, coturn.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,10 +11,10 @@ const RELEASE = 'sid'
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const MIRROR = 'http://deb.debian.org/debian'
 
-/** What the cluster tests ask of a Redis, and those of its fixtures. */
+/** The cluster tests and the tests of the Redis fixtures. */
 const REDIS_TESTS = ['test/cluster', 'test/support/redis']
 
-/** `programs`: what a fixture looks for on PATH → what the packages bring. */
+/** `programs`: the name that a fixture looks for on PATH → the file in the packages. */
 const SERVERS = {
   redis: {
     packages: ['redis-server'],
@@ -45,7 +45,7 @@ const SERVERS = {
   },
 }
 
-class CannotBeHad extends Error {}
+class NotAvailable extends Error {}
 
 requireNode()
 const USAGE = `npm run test:servers -- [${Object.keys(SERVERS).join('|')} …]`
@@ -55,7 +55,8 @@ if (wanted.includes('--help')) {
   process.exit(0)
 }
 const unknown = wanted.filter((name) => !Object.hasOwn(SERVERS, name))
-if (unknown.length > 0) refuse(`no such server: ${unknown.join(', ')}`, USAGE)
+if (unknown.length > 0)
+  refuse(`unknown server: ${unknown.join(', ')}; known are ${Object.keys(SERVERS).join(', ')}`, USAGE)
 if (!(await install()) || !(await build())) conclude('servers', { passed: 0, failed: 1 })
 const folder = mkdtempSync(join(tmpdir(), 'peerage-servers-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -68,9 +69,9 @@ for (const [name, server] of Object.entries(SERVERS)) {
   try {
     path = provide(name, server)
   } catch (error) {
-    if (!(error instanceof CannotBeHad)) throw error
-    // Said and counted: nobody shall take it for tested.
-    console.error(`\n▸ ${name} could not be had: ${error.message}`)
+    if (!(error instanceof NotAvailable)) throw error
+    // A server that was not tested counts as a failure.
+    console.error(`\n▸ ${name} is not available: ${error.message}`)
     total.failed++
     continue
   }
@@ -85,9 +86,9 @@ for (const [name, server] of Object.entries(SERVERS)) {
 }
 conclude('servers', total)
 
-/** Unpacks a server with all that it needs, and makes a folder of programs that run it. */
+/** Unpacks a server with all its dependencies, and makes a folder of programs that run it. */
 function provide(name, { packages, programs, version }) {
-  if (process.platform !== 'linux') throw new CannotBeHad('Debian packages run on Linux only')
+  if (process.platform !== 'linux') throw new NotAvailable('Debian packages run on Linux only')
   const root = join(folder, name)
   const archives = fetchPackages(name, packages)
   mkdirSync(root)
@@ -99,8 +100,8 @@ function provide(name, { packages, programs, version }) {
   for (const [program, at] of Object.entries(programs)) {
     const file = join(bin, program)
     const real = join(root, at)
-    if (!existsSync(real)) throw new CannotBeHad(`${packages.join(', ')} brings no ${at}`)
-    // Their C library is newer than this machine's, so it is their loader that starts them.
+    if (!existsSync(real)) throw new NotAvailable(`${packages.join(', ')} do not contain ${at}`)
+    // Their C library is newer than this machine's, so their own loader must start them.
     writeFileSync(
       file,
       `#!/bin/sh\nexec ${loader} --argv0 ${program} --library-path ${libraries.join(':')} ${real} "$@"\n`,
@@ -112,7 +113,7 @@ function provide(name, { packages, programs, version }) {
   return { bin, version: `${name} ${version.exec(told)?.[1] ?? told.trim()}` }
 }
 
-/** The paths of the archives: of the packages, and of all that they depend on. */
+/** Downloads the packages and all their dependencies. Returns the paths of the archives. */
 function fetchPackages(name, packages) {
   const apt = join(folder, `${name}-apt`)
   for (const part of ['state/lists/partial', 'cache/archives/partial', 'none'])
@@ -122,7 +123,7 @@ function fetchPackages(name, packages) {
   writeFileSync(join(apt, 'sources.list'), `deb ${signed}${mirror()} ${RELEASE} main\n`)
   const options = {
     'Dir::State': join(apt, 'state'),
-    // As on a machine with nothing on it: so all dependencies come along.
+    // An empty status, as if nothing were installed, so that all dependencies are downloaded.
     'Dir::State::status': join(apt, 'status'),
     'Dir::Cache': join(apt, 'cache'),
     'Dir::Etc::sourcelist': join(apt, 'sources.list'),
@@ -143,7 +144,7 @@ function fetchPackages(name, packages) {
     .map((file) => join(archives, file))
 }
 
-/** The mirror that this machine uses itself. */
+/** The Debian mirror of this machine. */
 function mirror() {
   const listed = run('apt-get', ['indextargets', '--format', '$(REPO_URI) $(ORIGIN)', 'Created-By: Packages'])
   return /^(\S+) Debian$/m.exec(listed.replaceAll(/^\S*security\S* .*$/gm, ''))?.[1] ?? MIRROR
@@ -155,7 +156,7 @@ function findLoader(root) {
     .filter((at) => existsSync(at))
     .flatMap((at) => readdirSync(at, { recursive: true }).map((file) => join(at, file)))
     .find((file) => /\/ld-linux[^/]*\.so\.\d+$/.test(file) && existsSync(file))
-  if (found === undefined) throw new CannotBeHad('the packages bring no loader')
+  if (found === undefined) throw new NotAvailable('the packages contain no loader')
   return found
 }
 
@@ -170,7 +171,7 @@ function libraryFolders(root) {
         .map((each) => join(directory, each)),
     ]
   })
-  // Some keep a library of theirs in a folder of its own.
+  // Some packages keep a library in a subfolder.
   return within.flatMap((at) => [
     at,
     ...readdirSync(at, { withFileTypes: true })
@@ -188,6 +189,6 @@ function run(command, args) {
     })
   } catch (error) {
     const said = String(error.stderr ?? '').trim() || error.message
-    throw new CannotBeHad(`${command} ${args.slice(-2).join(' ')}: ${said}`)
+    throw new NotAvailable(`${command} ${args.slice(-2).join(' ')}: ${said}`)
   }
 }

@@ -1,10 +1,10 @@
-// npm test: installs if needed, builds, and runs every test: units, and the cluster with real parts (Redis, HAProxy,
-// coturn, browsers, Python; each test fixture says which it found or installed). What follows `--` goes to vitest.
+// npm test: installs if needed, builds, and runs every test: unit tests, and cluster tests with real programs (Redis,
+// HAProxy, coturn, browsers, Python; each fixture says which one it found or installed). Arguments go to vitest.
 import { build, conclude, install, requireNode, runTests } from './lib.mjs'
 
 requireNode()
 if (!(await install()) || !(await build())) conclude('test', { passed: 0, failed: 1 })
 const args = process.argv.slice(2)
-// Who asks for one file need not wait for what others need.
+// A run of single files need not install the programs that only other files need.
 const env = args.length === 0 ? { PEERAGE_TEST_WHOLE: '1' } : {}
-conclude('test', await runTests('all tests (vitest; real parts take some minutes)', 'test', args, env))
+conclude('test', await runTests('all tests (vitest; with real programs, some minutes)', 'test', args, env))

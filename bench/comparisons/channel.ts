@@ -8,13 +8,13 @@ import { startStack, type Stack, type StackName } from '../stacks.js'
 
 const CALLS = 20
 const QUICK_CALLS = 2
-/** Both sides have closed the one before, and nothing of it is left to slow the next. */
+/** Both sides have closed the previous call, and nothing of it is left to slow the next one. */
 const PAUSE_MS = 200
 
 const PEERAGE = 'peerage'
 const PEERJS = 'peer'
 
-/** What a page has to offer: be there under a name, and call another. Both entries define it on `globalThis`. */
+/** What a page offers: register under a name, and call another name. Both entries define it on `globalThis`. */
 interface Caller {
   here(port: number, name: string): Promise<void>
   /** Milliseconds from the call to the open channel. */
@@ -25,7 +25,7 @@ declare global {
   var caller: Caller
 }
 
-// PeerJS gets no STUN server: its defaults are out of reach here, and host candidates suffice on one machine.
+// PeerJS gets no STUN server: its default servers cannot be reached here, and host candidates suffice on one machine.
 const PEERJS_ENTRY = `
 import Peer from 'peerjs'
 let peer
@@ -123,8 +123,8 @@ export const channel: readonly Comparison[] = [
     id: 'channel-open',
     title: 'From connect(name) to an open channel',
     load:
-      `two Chromium contexts on one machine and one node, ${CALLS} calls a round one after the other, each ` +
-      `closed before the next; host candidates are enough for both`,
+      `two Chromium contexts on one machine and one node, ${CALLS} calls a round, one after the other, each ` +
+      `closed before the next; host candidates suffice for both`,
     processes: 'kept',
     rounds: 5,
     contenders: [contender(PEERAGE, PEERAGE_ENTRY), contender(PEERJS, PEERJS_ENTRY)],

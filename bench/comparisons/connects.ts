@@ -4,7 +4,7 @@ import { startLoad, startStack, type StackName } from '../stacks.js'
 
 const PEERS = 4000
 const QUICK_PEERS = 300
-/** Enough under way at once that the server always has work, few enough that nothing times out. */
+/** Enough at the same time that the server always has work, and few enough that nothing times out. */
 const CONCURRENCY = 64
 const WARM_PEERS = 1000
 const DEADLINE_MS = 120_000
@@ -54,8 +54,9 @@ export const connects: readonly Comparison[] = [
     id: 'connects',
     title: 'Connects per second',
     load:
-      `${PEERS} peers, ${CONCURRENCY} connects under way at once, one node; peerage claims a name in Redis for ` +
-      `each (welcome received; its limit on new connections a second is raised), stock socket.io has no registry (namespace connected)`,
+      `${PEERS} peers, ${CONCURRENCY} connects at the same time, one node; peerage claims a name in Redis for each ` +
+      `(until the welcome; its limit on new connections a second is raised), stock socket.io has no registry (until the ` +
+      `namespace is connected)`,
     processes: 'kept',
     rounds: 5,
     contenders: [contender('peerage', 'peerage, connects not limited'), contender('socket.io', 'socket.io')],

@@ -4,13 +4,13 @@ import { BODY_BYTES, PairLoad, WARM_PAIRS, placePairs } from '../pairs.js'
 import { overLinks } from '../paths.js'
 import { startStack, type Stack, type StackName } from '../stacks.js'
 
-/** Who talks to whom, at what rate. */
+/** The pairs of peers that send messages, and their rate. */
 export interface CrossNodeLoad {
   nodes: number
-  /** Only the first so many nodes hold peers; the others are idle. */
+  /** Only this many nodes hold peers, and the other nodes are idle. */
   active: number
   pairs: number
-  /** Closed loop, as fast as the stack goes: messages under way per pair. 0: open loop at `rate`. */
+  /** Messages in flight per pair, in a closed loop that runs as fast as the stack goes. 0: an open loop at `rate`. */
   window: number
   rate: number
   ms: number
@@ -26,7 +26,7 @@ const PLAIN = 'peerage, plain links'
 const OFF = 'peerage, links off'
 const STACKS: readonly StackName[] = ['peerage', PLAIN, OFF, CLASSIC, SHARDED, WITH_ACK]
 const FEWER_STACKS: readonly StackName[] = ['peerage', OFF, CLASSIC, SHARDED, WITH_ACK]
-/** What a message asks of Redis where a node has one server: a publish, and of a name that is not known, a look-up. */
+/** The commands that a message costs on a single Redis server: a publish, and a look-up if the name is not known yet. */
 const ASKED = ['spublish', 'publish', 'mget']
 
 function contender(name: string, stackName: StackName, full: CrossNodeLoad): Contender {
@@ -88,7 +88,7 @@ type Calls = Readonly<Record<string, number>> | undefined
 const callCount = (calls: Calls): number => sum(Object.values(calls ?? {}))
 const askedCount = (calls: Calls): number => sum(ASKED.map((command) => calls?.[command] ?? 0))
 
-/** What each idle node uses in a millisecond without any traffic: its beats and its pings. */
+/** The CPU of each idle node without any traffic, in µs per ms: its beats and its pings. */
 async function quietCpu(stack: Stack, load: CrossNodeLoad): Promise<readonly number[]> {
   const before = await readCpu(stack.nodes, stack.redis)
   const start = performance.now()
@@ -123,21 +123,21 @@ function describeLoad({ nodes, active, pairs, window, rate, ms }: CrossNodeLoad)
   const pace =
     window === 0
       ? `${rate} messages/s open loop (${rate / pairs}/s a pair)`
-      : `closed loop, as fast as each stack goes, ${window} messages under way a pair, like a burst of candidates`
+      : `closed loop, as fast as each stack goes, ${window} messages in flight per pair, like a burst of candidates`
   return (
     `${pairs} pairs ${where}, ${pace}, ${BODY_BYTES}-byte bodies, ${ms / 1000} s a round; CPU of all nodes and of ` +
-    `Redis; peerage acknowledges end to end as its SDK does (the first at once, then at most one frame in 20 ms ` +
-    `a recipient), emitWithAck each message, the other two not at all`
+    `Redis; peerage acknowledges end to end as its SDK does (the first message at once, then at most one frame in ` +
+    `20 ms per recipient), emitWithAck acknowledges each message, the other two acknowledge none`
   )
 }
 
-/** Busy nodes: there the CPU of a message decides how many a machine carries. */
+/** Busy nodes: here the CPU per message decides how many messages a machine carries. */
 const TWO: CrossNodeLoad = { nodes: 2, active: 2, pairs: 100, window: 8, rate: 0, ms: 5000 }
 const EIGHT: CrossNodeLoad = { ...TWO, nodes: 8, active: 8 }
 const IDLE: CrossNodeLoad = { ...TWO, nodes: 8, ms: 8000 }
-/** Nodes that are mostly idle: every message wakes every process on its way, and there is little to put together. */
+/** Mostly idle nodes: every message wakes every process on its path, and there is little to batch. */
 const STEADY: CrossNodeLoad = { ...TWO, pairs: 20, window: 0, rate: 2000 }
-/** The least favourable case: every message also has an acknowledgement of its own. */
+/** The least favourable case: every message has its own acknowledgement. */
 const SPARSE: CrossNodeLoad = { ...STEADY, pairs: 400 }
 
 const comparison = (
@@ -164,7 +164,7 @@ const value = (measure: string, metric: string, unit: string, most: number): Row
   aim: { of: 'value', most },
 })
 
-/** Links against none, and what TLS takes of them. */
+/** Links compared with no links, and what TLS costs on them. */
 const linkRows = (what: string, most?: number): Row[] => [
   cpuRow(OFF, what, most),
   { ...cpuRow(OFF, what), subject: PLAIN },

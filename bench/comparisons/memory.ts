@@ -5,19 +5,19 @@ import { startLoad, startStack, type StackName } from '../stacks.js'
 
 const PEERS = 10_000
 const QUICK_PEERS = 500
-/** Connected and gone before the first reading, so that code and pools are not counted as peers'. */
+/** These peers connect and leave before the first reading, so that compiled code and pools do not count as peers' memory. */
 const WARM_PEERS = 500
 const CONCURRENCY = 50
 const OPEN_DEADLINE_MS = 180_000
-/** Timers and sockets of the connecting phase are over by then. */
+/** By then the timers and sockets of the connecting phase are gone. */
 const SETTLE_MS = 3000
-/** One whole round of renewals. */
+/** One whole cycle of renewals. */
 const IDLE_MS = 30_000
 const MINUTE_MS = 60_000
 
 const settle = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** With Redis: also what its keys weigh, and what idle peers ask of it. */
+/** With Redis, it also measures the memory of the keys, and the commands that idle peers cause. */
 function contender(name: string, stackName: StackName): Contender {
   return {
     name,
@@ -69,7 +69,7 @@ function contender(name: string, stackName: StackName): Contender {
   }
 }
 
-/** CPU of the node in a second, in microseconds: pings, and renewals of leases. */
+/** CPU of the node per second, in microseconds, for pings and renewals of leases. */
 async function idleCpu(nodes: readonly BenchProcess[], quick: boolean): Promise<number> {
   const ms = quick ? SETTLE_MS : IDLE_MS
   const before = await readCpu(nodes, undefined)
@@ -77,7 +77,7 @@ async function idleCpu(nodes: readonly BenchProcess[], quick: boolean): Promise<
   return (sum(cpuBetween(before, await readCpu(nodes, undefined)).nodes) * 1000) / ms
 }
 
-/** What only scripts call: it counts in commandstats, but is no operation of its own. */
+/** Commands that only scripts call. They count in commandstats, but they are no operations of their own. */
 const WITHIN_SCRIPTS = new Set([
   'get',
   'set',
@@ -120,8 +120,8 @@ export const memory: readonly Comparison[] = [
     title: 'Memory of an idle peer',
     load:
       `${PEERS} idle peers on one node; difference between after and before, each after full collections; ` +
-      `${WARM_PEERS} peers came and went before. peerage's native peers are registered in Redis, its PeerJS ` +
-      `peers in memory, as peer's are; limits on how many may connect are raised`,
+      `${WARM_PEERS} peers connected and left before. peerage's native peers are registered in Redis, its PeerJS ` +
+      `peers in memory, as peer's are; the limits on connections are raised`,
     processes: 'fresh',
     rounds: 3,
     contenders: [

@@ -4,10 +4,10 @@ import { portOf, startLoad, startStack, type StackName } from '../stacks.js'
 const PEERS = 10_000
 const QUICK_PEERS = 500
 const CONCURRENCY = 50
-/** At first: less than the 2,000 a second that a node takes. */
+/** The pace of the first connects, below the 2,000 a second that a node accepts. */
 const OPEN_PER_SECOND = 1_500
 const OPEN_DEADLINE_MS = 180_000
-/** The SDK's: full jitter, up to one second first, doubled up to 15 s. The same for both. */
+/** The SDK's backoff: full jitter, at first up to one second, then doubled up to 15 s. The same for both stacks. */
 const FIRST_MS = 1000
 const CAP_MS = 15_000
 const BACK_DEADLINE_MS = 120_000
@@ -62,8 +62,8 @@ export const reconnect: readonly Comparison[] = [
     id: 'reconnect',
     title: 'Reconnect after a node is killed',
     load:
-      `${PEERS} peers on one node, which is killed; each comes back to the one survivor under its name, full ` +
-      `jitter 0–${FIRST_MS} ms first, doubled up to ${CAP_MS} ms, the same for both`,
+      `${PEERS} peers on one node, which is killed; each reconnects to the surviving node under its name, after a ` +
+      `delay with full jitter: 0–${FIRST_MS} ms at first, then doubled up to ${CAP_MS} ms, the same for both`,
     processes: 'fresh',
     rounds: 3,
     contenders: [contender('peerage'), contender('socket.io, classic adapter')],

@@ -62,8 +62,8 @@ export const registry: readonly Comparison[] = [
     id: 'registry-1m',
     title: 'The registry at one million names',
     load:
-      `one process on @peerage/redis, 500 operations under way at once: ${NAMES} claims, all of them renewed, ` +
-      `${OPERATIONS} look-ups without locality; CPU of Redis and of the process each; leases of 15 min`,
+      `one process on @peerage/redis, 500 operations at the same time: ${NAMES} claims, a renewal of each name, ` +
+      `${OPERATIONS} look-ups without locality; CPU of Redis and of the process; leases of 15 min`,
     processes: 'fresh',
     rounds: 1,
     contenders: [contender],

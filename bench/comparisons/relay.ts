@@ -5,7 +5,7 @@ import { overLinks } from '../paths.js'
 import { startStack, type StackName } from '../stacks.js'
 
 interface RelayLoad {
-  /** Closed loop: messages under way per pair; 0: an open loop at `rate`. */
+  /** Messages in flight per pair in a closed loop; 0: an open loop at `rate`. */
   window: number
   rate: number
 }
@@ -73,7 +73,7 @@ const row = (what: string, subject: string, against: string, most?: number): Row
   ...(most === undefined ? {} : { aim: { of: 'ratio', most } }),
 })
 
-/** The most CPU of a message against peer's, on one node and across two. */
+/** The highest allowed ratio of CPU per message to peer's, on one node and across two. */
 interface Aims {
   one: number
   two: number
@@ -83,13 +83,13 @@ function comparison(id: string, title: string, what: string, of: RelayLoad, aims
   const pace =
     of.window === 0
       ? `${of.rate} messages/s open loop, evenly spaced`
-      : `closed loop, as fast as each server goes, ${of.window} messages under way a pair, like a burst of candidates`
+      : `closed loop, as fast as each server goes, ${of.window} messages in flight per pair, like a burst of candidates`
   return {
     id,
     title,
     load:
       `${PAIRS} pairs, CANDIDATE messages, ${pace}, ${BODY_BYTES}-byte bodies, ${ROUND_MS / 1000} s a round; ` +
-      `CPU of all nodes and of Redis; peer always runs as its one process; peerage's limits on messages are raised`,
+      `CPU of all nodes and of Redis; peer always runs as a single process; peerage's limits on messages are raised`,
     processes: 'kept',
     rounds: 5,
     contenders: [
@@ -109,7 +109,7 @@ function comparison(id: string, title: string, what: string, of: RelayLoad, aims
 }
 
 const BUSY: RelayLoad = { window: 8, rate: 1 }
-/** Every message wakes the process: that, and not the server's work, is most of what it costs. */
+/** Every message wakes the process, which costs more than the server's own work. */
 const STEADY: RelayLoad = { window: 0, rate: 2000 }
 
 export const relay: readonly Comparison[] = [

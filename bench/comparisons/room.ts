@@ -55,8 +55,8 @@ export const room: readonly Comparison[] = [
     id: 'room',
     title: `A room of ${MEMBERS}`,
     load:
-      `${MEMBERS} members on ${NODES} nodes; one sends ${TIMES} messages of ${BODY_BYTES} bytes a round, each when all ` +
-      `others have heard the one before; CPU of both nodes and of Redis`,
+      `${MEMBERS} members on ${NODES} nodes; members take turns to send ${TIMES} messages of ${BODY_BYTES} bytes a ` +
+      `round, each once all others have received the previous one; CPU of both nodes and of Redis`,
     processes: 'kept',
     rounds: 3,
     contenders: [contender(PEERAGE), ...OTHERS.map(contender)],

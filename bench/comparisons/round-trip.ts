@@ -56,7 +56,7 @@ const comparison = (id: string, what: string, load: RoundTripLoad, most: number)
   title: `Cross-node round trip, ${what}`,
   load:
     `${load.pairs} pairs on two nodes, ${load.rate} requests/s open loop, each answered by its recipient; ` +
-    `${BODY_BYTES}-byte bodies; from the time a request was due to the arrival of its answer, so without ` +
+    `${BODY_BYTES}-byte bodies; timed from when a request was due until its answer arrives, so without ` +
     `coordinated omission; ${load.ms / 1000} s a round`,
   processes: 'kept',
   rounds: 7,

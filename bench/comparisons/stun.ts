@@ -8,9 +8,9 @@ const WINDOW = 64
 const ROUND_MS = 4000
 const QUICK_MS = 400
 const WARM_MS = 1500
-/** Linux tells CPU time in these, whatever the kernel's own tick. */
+/** Linux reports CPU time in this unit, whatever the kernel's own tick is. */
 const TICKS_PER_SECOND = 100
-/** Of the columns of /proc/PID/stat behind the command, which may hold spaces: utime and stime. */
+/** Columns of /proc/PID/stat, counted after the command, which may contain spaces: utime and stime. */
 const UTIME = 11
 const STIME = 12
 
@@ -34,7 +34,7 @@ async function startTurnserver(): Promise<Subject> {
   return { pid: server.pid, port: server.port, stop: () => server.stop() }
 }
 
-/** CPU of all threads of a process, in microseconds: coturn has no hook of ours, so both are read the same way. */
+/** CPU of all threads of a process, in microseconds. Both servers are read this way, because coturn has no hook of ours. */
 function cpuUs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const columns = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -78,9 +78,9 @@ export const stun: readonly Comparison[] = [
     id: 'stun',
     title: 'Answered Binding requests, and bytes out per byte in',
     load:
-      `closed loop over loopback UDP, ${SOCKETS} sockets with ${WINDOW} requests of 20 bytes under way each, ` +
+      `closed loop over loopback UDP, ${SOCKETS} sockets with ${WINDOW} requests of 20 bytes in flight each, ` +
       `from one process, ${ROUND_MS / 1000} s a round; CPU of the server process with all its threads ` +
-      `(where the load process is the limit, loadShare near 1, requests per second are its own)`,
+      `(if loadShare is near 1, the load process is the limit, and requests per second are its own)`,
     processes: 'kept',
     rounds: 7,
     contenders: [contender(PEERAGE, startPeerage), contender(COTURN, startTurnserver)],

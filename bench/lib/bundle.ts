@@ -5,14 +5,14 @@ import { REPOSITORY } from './processes.js'
 export interface BundleOptions {
   /** The entry's source: `import { connect } from '@peerage/client'; globalThis.connect = connect`. */
   entry: string
-  /** Only what is loaded at first, without what is loaded on demand. */
+  /** Only the code that a page loads at first, without the code that it loads on demand. */
   first?: boolean
 }
 
 const ENTRY = `${REPOSITORY}bench/entry.js`
 const GZIP_LEVEL = 9
 
-/** What a browser would load, minified: everything that the entry reaches, or what it loads at first. */
+/** The minified code that a browser would load: all that the entry reaches, or only the part that it loads at first. */
 export async function bundle(options: BundleOptions): Promise<string> {
   const build = await rolldown({
     input: ENTRY,
@@ -32,5 +32,5 @@ export async function bundle(options: BundleOptions): Promise<string> {
   return chunks.map(({ code, isDynamicEntry }) => (first && isDynamicEntry ? '' : code)).join('')
 }
 
-/** Bytes on the wire with gzip at its best level. */
+/** Bytes after gzip at its best level. */
 export const gzipBytes = (code: string): number => gzipSync(code, { level: GZIP_LEVEL }).length

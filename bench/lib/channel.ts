@@ -1,4 +1,4 @@
-/** Commands from the runner to a process it started, over Node's IPC channel; every answer is a record of numbers. */
+/** Commands from the runner to a process that it started, over Node's IPC channel. Every answer is a record of numbers. */
 export type Numbers = Readonly<Record<string, number>>
 
 export interface Command {
@@ -31,7 +31,7 @@ export function readAnswer(input: unknown): Answer | undefined {
   return isRecord(numbers) ? { id, numbers: onlyNumbers(numbers) } : undefined
 }
 
-/** Answers the commands addressed `to` this part of the process; ends the process when the runner is gone. */
+/** Answers the commands that are addressed `to` this part of the process. Ends the process when the runner is gone. */
 export function answerCommands(to: string, handlers: Handlers): void {
   process.on('message', (input: unknown) => {
     const message = readCommand(input)
@@ -39,7 +39,7 @@ export function answerCommands(to: string, handlers: Handlers): void {
     void answer(message, handlers)
   })
   process.on('disconnect', () => process.exit(0))
-  // The process ends as it would have without us.
+  // The IPC channel must not keep the process running.
   process.channel?.unref()
 }
 

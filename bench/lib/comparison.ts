@@ -1,14 +1,14 @@
-/** What one measurement of one contender found: metric → value, in the unit its row names. */
+/** The result of one measurement of one contender: metric → value, in the unit that its row names. */
 export type Metrics = Readonly<Record<string, number>>
 
 export interface Settings {
-  /** A fraction of the usual durations and numbers, to see that everything runs. */
+  /** Runs with a fraction of the usual durations and numbers, to see whether everything runs. */
   quick: boolean
-  /** Says on standard error what is going on. */
+  /** Reports progress on standard error. */
   say(line: string): void
 }
 
-/** A contender that runs: it can be measured again and again. */
+/** A running contender, which can be measured repeatedly. */
 export interface Started {
   measure(): Promise<Metrics>
   stop(): Promise<void>
@@ -19,7 +19,7 @@ export interface Contender {
   start(settings: Settings): Promise<Started>
 }
 
-/** What must hold for a row: its ratio, or the subject's value itself. */
+/** The limit for a row's ratio, or for the subject's own value. */
 export type Aim =
   | { of: 'ratio'; most: number }
   | { of: 'ratio'; least: number }
@@ -31,9 +31,9 @@ export interface Row {
   metric: string
   unit: string
   subject: string
-  /** The contender it is divided by; absent for a row that states a value. */
+  /** The contender that the subject is divided by; absent if the row states only a value. */
   against?: string
-  /** The metric of `against`, where it has another name. */
+  /** The metric of `against`, if it has another name. */
   againstMetric?: string
   aim?: Aim
 }
@@ -41,14 +41,14 @@ export interface Row {
 export interface Comparison {
   id: string
   title: string
-  /** The load, exactly: it goes into the table's notes and the JSON. */
+  /** An exact description of the load, for the table's notes and the JSON. */
   load: string
   /**
-   * kept: processes start once and are measured in turns. fresh: every measurement has new processes, because
-   * it wears them out (memory, reconnects).
+   * kept: processes start once, and the contenders are measured in turns. fresh: every measurement starts new processes,
+   * because a measurement changes them (memory, reconnects).
    */
   processes: 'kept' | 'fresh'
-  /** How often, unless the runner is told otherwise. */
+  /** The number of rounds, unless the runner is told otherwise. */
   rounds: number
   contenders: readonly Contender[]
   rows: readonly Row[]

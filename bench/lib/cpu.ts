@@ -1,7 +1,7 @@
 import type { BenchProcess } from './processes.js'
 import type { BenchRedis } from './redis.js'
 
-/** CPU that a stack's server processes and its Redis have used, in microseconds. */
+/** CPU that a stack's server processes and its Redis used, in microseconds. */
 export interface CpuReading {
   nodes: readonly number[]
   redis: number

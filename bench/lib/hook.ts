@@ -1,13 +1,13 @@
 /**
- * Preloaded (`node --import`) into every measured process, so that the code under test needs no code for it:
- * answers over the IPC channel what only the process itself can tell.
+ * Preloaded (`node --import`) into every measured process, so that the code under test needs no changes. It answers
+ * over the IPC channel what only the process itself knows.
  */
 import { writeFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
 import { writeHeapSnapshot } from 'node:v8'
 import { answerCommands, type Numbers } from './channel.js'
 
-// Ten milliseconds: short against the 200 ms that are asked about, and 100 timers a second cost nothing.
+// Ten milliseconds are short against the 200 ms of the aim, and 100 timers a second cost next to nothing.
 const LAG_INTERVAL_MS = 10
 
 let lags: number[] | undefined
@@ -19,7 +19,7 @@ function cpu(): Numbers {
   return { us: user + system, user, system }
 }
 
-/** Bytes after a full collection: what is retained, not what waits to be collected. */
+/** Bytes after a full collection, so that garbage does not count. */
 async function memory(): Promise<Numbers> {
   if (globalThis.gc === undefined) throw new Error('the process runs without --expose-gc')
   for (let turn = 0; turn < 3; turn++) {
@@ -37,7 +37,7 @@ function startLag(): Numbers {
   let expected = performance.now() + LAG_INTERVAL_MS
   lagTimer = setInterval(() => {
     const now = performance.now()
-    // A loop blocked for 100 ms would have been late for ten timers, not one: all ten count.
+    // A loop that is blocked for 100 ms delays ten timers, not one, so ten samples count.
     for (let late = now - expected; late > 0; late -= LAG_INTERVAL_MS) samples.push(late)
     samples.push(0)
     expected = now + LAG_INTERVAL_MS
@@ -53,7 +53,7 @@ function lag(): Numbers {
   return { p50: at(0.5), p99: at(0.99), max: at(1), samples: sorted.length }
 }
 
-/** What is retained, for a look at it: a `.heapsnapshot` file in the working directory. */
+/** Writes a `.heapsnapshot` file into the working directory, which shows what is retained. */
 function snapshot(): Numbers {
   process.stderr.write(`heap snapshot: ${writeHeapSnapshot()}\n`)
   return {}
@@ -61,7 +61,7 @@ function snapshot(): Numbers {
 
 let profiler: Session | undefined
 
-/** From here on it samples where the CPU goes, every 200 µs. */
+/** Starts to sample where the CPU time goes, every 200 µs. */
 async function startProfile(): Promise<Numbers> {
   profiler = new Session()
   profiler.connect()

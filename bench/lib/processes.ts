@@ -3,16 +3,16 @@ import { fileURLToPath } from 'node:url'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 import { readAnswer, type Numbers } from './channel.js'
 
-/** A Node process under measurement, or one that makes load. */
+/** A Node process that is measured, or one that generates load. */
 export interface BenchProcess {
   readonly pid: number
-  /** The JSON line with which it said that it was ready. */
+  /** The JSON line with which the process reported that it was ready. */
   readonly ready: Readonly<Record<string, unknown>>
-  /** Asks the hook preloaded into every process: `cpu`, `memory`, `lag-start`, `lag`. */
+  /** Asks the hook that is preloaded into every process: `cpu`, `memory`, `lag-start`, `lag`. */
   hook(command: string): Promise<Numbers>
   /** Asks the program itself (the load generators). */
   ask(to: string, command: string, options: Record<string, unknown>, deadlineMs?: number): Promise<Numbers>
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL and waits until the process is gone. */
   stop(): Promise<void>
 }
 
@@ -26,7 +26,7 @@ const READY_DEADLINE_MS = 20_000
 const ANSWER_DEADLINE_MS = 30_000
 const HOOK = new URL('./hook.js', import.meta.url).href
 
-/** The root of the repository, seen from bench/dist/bench/lib. */
+/** The root of the repository, relative to bench/dist/bench/lib. */
 export const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url))
 
 /** Starts a script with the hook preloaded and waits for its ready line, `{"msg":"ready",…}`. */
@@ -70,7 +70,7 @@ interface Question {
   reject: (error: Error) => void
 }
 
-/** What one process was asked and has not answered yet. */
+/** The questions that one process has not answered yet. */
 class Questions {
   readonly #waiting = new Map<number, Question>()
   #last = 0

@@ -1,15 +1,15 @@
 import { Redis } from 'ioredis'
 import { startRedis } from '@peerage/test-support/redis.js'
 
-/** A redis-server of one stack's own, and what it says about itself. */
+/** A redis-server for one stack alone, and its own figures. */
 export interface BenchRedis {
   readonly url: string
   readonly port: number
-  /** CPU of all its threads since it started, user and system, in microseconds (INFO cpu). */
+  /** CPU of all its threads since its start, user and system, in microseconds (INFO cpu). */
   cpuUs(): Promise<number>
   /** Bytes in use by its data and clients (INFO memory, used_memory). */
   usedBytes(): Promise<number>
-  /** Calls so far of each command, those inside scripts included, INFO not (INFO commandstats). */
+  /** Calls of each command so far, with those inside scripts and without INFO (INFO commandstats). */
   calls(): Promise<Readonly<Record<string, number>>>
   command(name: string, ...args: (string | number)[]): Promise<unknown>
   stop(): Promise<void>
@@ -46,7 +46,7 @@ function readCalls(text: string): Record<string, number> {
   return calls
 }
 
-/** The version of the Redis that every stack here gets. */
+/** The version of the Redis that every stack here uses. */
 export async function redisVersion(): Promise<string> {
   const server = await startRedis()
   const text = await server.cli('INFO', 'server')

@@ -21,7 +21,7 @@ export interface Result {
   rounds: number
 }
 
-/** What each comparison ran, and every sample of it. */
+/** One comparison's load, its results and all its samples. */
 export interface Record {
   id: string
   title: string
@@ -50,7 +50,7 @@ export function resultsOf(comparison: Comparison, samples: Samples): Result[] {
     .filter((result) => result !== undefined)
 }
 
-/** Undefined where a contender of the row was left out of this run. */
+/** Undefined if this run left out a contender of the row. */
 function resultOf(id: string, row: Row, samples: Samples): Result | undefined {
   const subject = pick(samples, row.subject, row.metric)
   if (subject.length === 0) return undefined
@@ -85,7 +85,7 @@ function withAim(result: Result, aim: Aim | undefined): Result {
 const pick = (samples: Samples, contender: string, metric: string): number[] =>
   (samples.get(contender) ?? []).map((metrics) => metrics[metric] ?? Number.NaN)
 
-/** A markdown table: it goes into the README as it is. */
+/** A markdown table, ready for a document. */
 export function table(results: readonly Result[]): string {
   const rows = results.map((result) => [
     result.measure,
@@ -115,7 +115,7 @@ const describeAim = (aim: Aim, unit: string): string => {
   return 'most' in aim ? `≤ ${aim.most}${times}` : `≥ ${aim.least}${times}`
 }
 
-/** Writes the run as JSON: no host name, no path, nothing of the machine but its class. Returns the file's name. */
+/** Writes the run as JSON, which names the machine's class but no host and no path. Returns the file's name. */
 export function writeRun(records: readonly Record[], redisVersion: string | undefined): string {
   const now = new Date().toISOString()
   const directory = `${REPOSITORY}bench/results`

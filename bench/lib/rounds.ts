@@ -4,8 +4,8 @@ import type { Comparison, Contender, Metrics, Settings, Started } from './compar
 export type Samples = ReadonlyMap<string, readonly Metrics[]>
 
 /**
- * Measures all contenders in every round, next to each other, every second round in the opposite order, so that
- * a machine that speeds up or slows down favours nobody.
+ * Measures all contenders in every round, next to each other, and in the opposite order in every second round, so that
+ * a machine that speeds up or slows down favours none of them.
  */
 export async function runRounds(
   comparison: Comparison,

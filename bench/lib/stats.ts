@@ -1,4 +1,4 @@
-/** The value at `share` (0 to 1) of a sorted list, between two neighbours where it falls between. */
+/** The value at `share` (0 to 1) of a sorted list, interpolated between two neighbours. */
 export function quantile(sorted: readonly number[] | Float64Array, share: number): number {
   const place = (sorted.length - 1) * share
   const low = sorted[Math.floor(place)] ?? Number.NaN
@@ -14,8 +14,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Median of the ratios of values measured next to each other. A machine that slows down between two rounds
- * changes both sides of a pair; the ratio of two medians would mix one round's slow half with another's fast one.
+ * The median of the ratios of values that were measured next to each other. A machine that slows down between two rounds
+ * changes both sides of a pair. The ratio of two medians would divide values from different rounds.
  */
 export function pairedRatio(subject: readonly number[], against: readonly number[]): Spread {
   const pairs = Math.min(subject.length, against.length)

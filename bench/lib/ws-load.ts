@@ -6,14 +6,14 @@ export interface FrameTarget {
   port: number
   /** Path and query of the upgrade request. */
   path: string
-  /** The address to connect from: one address has only some 28,000 ports. */
+  /** The address to connect from, because one address has only some 28,000 ports. */
   source?: string
 }
 
 export interface FrameHandlers {
   open(): void
   text(text: string): void
-  /** Once, however it ended; `opened` says whether the upgrade had succeeded. */
+  /** Called once, however the connection ended. */
   closed(reason: string): void
 }
 
@@ -29,13 +29,13 @@ const LENGTH_64 = 127
 const MASK_BYTES = 4
 
 /**
- * A WebSocket client that does only what load needs (RFC 6455 §5): text frames without fragments, pings
- * answered. It costs a fraction of a full client, so that a few processes can load a server that uses one.
+ * A WebSocket client that does only what load needs (RFC 6455 §5): it sends text frames without fragments and answers
+ * pings. It costs a fraction of a full client, so that a few processes can load a server.
  */
 export class FrameSocket {
   readonly #socket: Socket
   readonly #handlers: FrameHandlers
-  // One mask for all frames of a connection: the server unmasks each byte all the same.
+  // All frames of a connection share one mask: the server unmasks each byte all the same.
   readonly #mask = randomBytes(MASK_BYTES)
   #upgraded = false
   #closed = false
@@ -61,7 +61,7 @@ export class FrameSocket {
     this.#socket.write(this.#frame(TEXT, Buffer.from(text, 'utf8')))
   }
 
-  /** A close frame with code 1000, then the end of the connection. */
+  /** Sends a close frame with code 1000, then ends the connection. */
   close(): void {
     if (this.#closed) return
     if (this.#upgraded) this.#socket.write(this.#frame(CLOSE, Buffer.from([0x03, 0xe8])))
@@ -109,7 +109,7 @@ export class FrameSocket {
     if (at < buffer.length) this.#rest = buffer.subarray(at)
   }
 
-  /** The bytes after the answer's head; undefined while the head is incomplete or when it refuses. */
+  /** The bytes after the head of the response; undefined if the head is incomplete or refuses the upgrade. */
   #readUpgrade(buffer: Buffer): Buffer | undefined {
     const end = buffer.indexOf('\r\n\r\n')
     if (end < 0) {
@@ -127,7 +127,7 @@ export class FrameSocket {
     return buffer.subarray(end + 4)
   }
 
-  /** Where the next frame starts; undefined when this one is not here in full. */
+  /** Where the next frame starts; undefined if this frame is incomplete. */
   #readFrame(buffer: Buffer, at: number): number | undefined {
     if (buffer.length < at + 2) return undefined
     const opcode = (buffer[at] ?? 0) & 0x0f

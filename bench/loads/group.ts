@@ -7,32 +7,32 @@ export interface OpenOptions {
   prefix: string
   first: number
   count: number
-  /** The port of the node for each peer, in turns. */
+  /** The port of each peer's node, in turns. */
   ports: readonly number[]
-  /** How many connects may be under way at once. */
+  /** How many connects may run at the same time. */
   concurrency: number
-  /** How many may begin in a second; absent: as many as go. */
+  /** How many connects may begin in a second; no limit if absent. */
   perSecond?: number
 }
 
 export interface Comeback {
   ports: readonly number[]
-  /** Full jitter: a random share of this before the first attempt, doubled with each up to the cap. */
+  /** Full jitter: the first attempt waits a random share of this time, which doubles with each attempt up to the cap. */
   firstMs: number
   capMs: number
   deadlineMs: number
 }
 
 /**
- * An address has some 28,000 ports. The first source is left to the system: a source that is asked for costs a search
- * for a free port (bind), which took ten seconds and more for 10,000 connections that came back at once.
+ * An address has some 28,000 ports. The system chooses the first source address: an explicit one makes bind search for
+ * a free port, which took over ten seconds for 10,000 connections that reconnected at once.
  */
 const PEERS_PER_SOURCE = 20_000
 const POLL_MS = 5
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Peers that connect, and come back, together. */
+/** Peers that connect and reconnect together. */
 export class Group {
   readonly peers: LoadPeer[] = []
   readonly #sourceBase: number
@@ -51,7 +51,7 @@ export class Group {
     }
   }
 
-  /** Connects all of them. Throws when one fails: a load that is not complete measures something else. */
+  /** Connects all peers. Throws if one fails, because an incomplete load measures something else. */
   async open(options: OpenOptions): Promise<Numbers> {
     const start = performance.now()
     let next = 0
@@ -69,13 +69,13 @@ export class Group {
     return { ms, opened: this.peers.length, perSecond: (this.peers.length * 1000) / ms }
   }
 
-  /** From now on a peer that loses its connection comes back by itself. */
+  /** From now on a peer that loses its connection reconnects by itself. */
   arm(comeback: Comeback): Numbers {
     this.#comeback = comeback
     return {}
   }
 
-  /** Waits until all are back and tells, in milliseconds from the first loss, when the last one was. */
+  /** Waits until all peers are back. Reports, in milliseconds from the first loss, when the last peer was. */
   async back(): Promise<Numbers> {
     const comeback = this.#comeback
     if (comeback === undefined) throw new Error('the group was not armed')
@@ -105,7 +105,7 @@ export class Group {
   #connect(index: number, ports: readonly number[]): Promise<string | undefined> {
     const peer = this.peers[index]
     const port = ports[index % ports.length]
-    if (peer === undefined || port === undefined) throw new Error('no such peer, or no port')
+    if (peer === undefined || port === undefined) throw new Error(`no peer ${index}, or no port for it`)
     const source = Math.floor((this.#sourceBase + index) / PEERS_PER_SOURCE)
     return peer.connect(port, source === 0 ? undefined : `127.0.0.${1 + source}`)
   }

@@ -1,4 +1,4 @@
-/** A load generator process: holds groups of peers and makes traffic between two of them, as the runner asks. */
+/** A load generator process: on the runner's commands it holds groups of peers and makes traffic between two groups. */
 import { answerCommands, type Numbers } from '../lib/channel.js'
 import { Group, type OpenOptions } from './group.js'
 import { Traffic } from './traffic.js'
@@ -30,7 +30,7 @@ async function open(options: Options): Promise<Numbers> {
   return group.open(openOptions)
 }
 
-/** Each peer of `from` looks up its counterpart in `to`; with `echo`, also the other way round. */
+/** Each peer of `from` looks up its counterpart in `to`; with `echo`, each peer of `to` also looks up its own. */
 async function prepare(options: Options): Promise<Numbers> {
   const [from, to] = [find(options['from']), find(options['to'])]
   const pairs = Math.min(from.peers.length, to.peers.length)
@@ -56,7 +56,7 @@ function run(options: Options): Promise<Numbers> {
   })
 }
 
-/** Every peer of a group joins a room, some at a time. */
+/** All peers of a group join a room, some at a time. */
 async function join(options: Options): Promise<Numbers> {
   const { peers } = find(options['group'])
   const room = asText(options['room'])
@@ -103,6 +103,6 @@ answerCommands('load', {
     }),
   back: (options) => find(options['group']).back(),
 })
-// The IPC channel alone does not keep the process: it waits for commands.
+// answerCommands unrefs the IPC channel, but this process must stay and wait for commands.
 process.channel?.ref()
 console.log(JSON.stringify({ msg: 'ready' }))

@@ -1,17 +1,17 @@
-/** Below this, a timer would come too late: the loop spins instead. */
+/** A timer is too coarse for a shorter wait than this, so the loop spins instead. */
 const SPIN_MS = 2
 
 export interface Pace {
   /** Calls a second, evenly spaced. */
   rate: number
   ms: number
-  /** Spin towards each due time. For latencies; it takes a core, so not where CPU is shared and only counted. */
+  /** Spins until each due time, for exact latencies. That takes a whole core, so not for runs that measure CPU. */
   precise: boolean
 }
 
 /**
- * Calls `act` on an open-loop schedule, with the time (performance.now) at which each call was due. What is
- * late is sent at once, never left out, and its lateness counts: no coordinated omission.
+ * Calls `act` on an open-loop schedule, with the time (performance.now) at which each call was due. A late call is made
+ * at once and never left out, and its delay counts: no coordinated omission.
  */
 export function paced(pace: Pace, act: (dueMs: number, index: number) => void): Promise<number> {
   const total = Math.max(1, Math.round((pace.rate * pace.ms) / 1000))

@@ -10,15 +10,15 @@ export interface PeerEvents {
   body(peer: LoadPeer, from: string, body: string): void
   acknowledged(count: number): void
   problem(text: string): void
-  /** A connection that had been ready ended. */
+  /** A ready connection ended. */
   lost(peer: LoadPeer): void
 }
 
 const SECRET_BYTES = 24
-/** A connection that takes longer to be ready has failed, as socket.io's client has it by default. */
+/** A connection that is not ready within this time has failed, as by default in socket.io's client. */
 const CONNECT_TIMEOUT_MS = 20_000
 
-/** One peer: it connects, stays, and may connect again elsewhere under the same name and secret. */
+/** One peer. It connects, and may connect again to another node under the same name and secret. */
 export class LoadPeer {
   readonly name: string
   readonly #wireName: WireName
@@ -38,7 +38,7 @@ export class LoadPeer {
     return this.#ready
   }
 
-  /** Resolves with undefined when ready, else with the reason why it is not. */
+  /** Resolves with undefined once the peer is ready, or with the reason why it is not. */
   connect(port: number, source: string | undefined): Promise<string | undefined> {
     return new Promise((resolve) => {
       const settle = (reason: string | undefined): void => {

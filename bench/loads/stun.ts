@@ -1,4 +1,4 @@
-/** A load generator process that asks a STUN server in a closed loop: each socket keeps a window under way. */
+/** A load generator process that asks a STUN server in a closed loop: each socket keeps a window of requests in flight. */
 import { randomBytes } from 'node:crypto'
 import { type Socket, createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -6,9 +6,9 @@ import { answerCommands, type Numbers } from '../lib/channel.js'
 import { asNumber } from './wire.js'
 
 const HOST = '127.0.0.1'
-/** Datagrams are lost when a queue is full; a socket that lost its whole window begins again after this. */
+/** A full queue drops datagrams. A socket that lost its whole window sends it again after this time. */
 const STALLED_AFTER_MS = 100
-/** RFC 8489 5: a Binding request without attributes, up to its transaction id. */
+/** The head of a Binding request without attributes, up to its transaction id (RFC 8489 section 5). */
 const REQUEST_HEAD = Buffer.from('000100002112a442', 'hex')
 const BINDING_SUCCESS = 0x0101
 
@@ -19,7 +19,7 @@ interface Totals {
   bytesIn: number
 }
 
-/** A socket with one request that it sends again and again; connected, so that a send needs no lookup. */
+/** A socket that sends one request again and again. It is connected, so that a send needs no lookup. */
 class Loop {
   readonly #socket: Socket = createSocket('udp4')
   readonly #request = Buffer.concat([REQUEST_HEAD, randomBytes(12)])
@@ -89,13 +89,13 @@ async function run(options: Readonly<Record<string, unknown>>): Promise<Numbers>
   return {
     answered: totals.answered,
     perSecond: (1000 * totals.answered) / tookMs,
-    // What is still under way at the end has no answer in it.
+    // Requests that are still in flight at the end have no answer, so the ratio is per answered request.
     bytesRatio: totals.bytesIn / (totals.answered * (totals.bytesOut / totals.sent)),
     loadShare: (cpu.user + cpu.system) / 1000 / tookMs,
   }
 }
 
 answerCommands('load', { run })
-// The IPC channel alone does not keep the process: it waits for commands.
+// answerCommands unrefs the IPC channel, but this process must stay and wait for commands.
 process.channel?.ref()
 console.log(JSON.stringify({ msg: 'ready' }))

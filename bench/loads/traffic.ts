@@ -6,16 +6,16 @@ import type { LoadPeer, PeerEvents } from './peer.js'
 
 export interface TrafficOptions extends Pace {
   bodyBytes: number
-  /** The recipient answers each message with one of the same size; a latency is then a round trip. */
+  /** The recipient answers each message with one of the same size, and a latency is a round trip. */
   echo: boolean
   /**
-   * 0: an open loop at `rate`. Else a closed one, as fast as the stack goes: each sender has so many messages under
-   * way, and sends the next when one has arrived.
+   * 0: an open loop at `rate`. Otherwise a closed loop, as fast as the stack goes: each sender keeps this many messages
+   * in flight and sends the next one when one has arrived.
    */
   window: number
-  /** Wait at the end for end-to-end acknowledgements, too. */
+  /** At the end, also waits for the end-to-end acknowledgements. */
   acknowledged: boolean
-  /** Only so many of the pairs; all, when absent. */
+  /** Uses only this many of the pairs; all if absent. */
   pairs?: number | undefined
 }
 
@@ -25,11 +25,11 @@ export interface BroadcastOptions {
   bodyBytes: number
 }
 
-/** How long after the last send a message may still arrive. */
+/** How long after the last send the run waits for messages. */
 const DRAIN_MS = 3000
 const POLL_MS = 2
 const SHOWN_PROBLEMS = 3
-/** Tells a message from an answer to one, in the first character of a body. */
+/** The first character of a body tells a message from an answer. */
 const REQUEST = 'q'
 const ANSWER = 'r'
 
@@ -55,9 +55,9 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
   #acknowledged = 0
   #acks = 0
   #problems: string[] = []
-  /** Some stacks send to their senders, too. */
+  /** The sender of a broadcast, which some stacks send the message to, too. */
   #speaker: LoadPeer | undefined
-  /** In a closed loop: what a recipient's message sets off. */
+  /** In a closed loop: what to do when a message arrives at this peer. */
   #next: Map<LoadPeer, () => void> | undefined
 
   readonly body = (peer: LoadPeer, from: string, body: string): void => {
@@ -102,8 +102,8 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
   }
 
   /**
-   * One member speaks, and the next one when all others have heard it: each has a rate of its own. `last`: until the
-   * last of them had.
+   * The members send in turns, each once all others have received the previous message, because each member has its own
+   * rate limit. `last` is the median time until the last member received a message.
    */
   async broadcast(group: Group, options: BroadcastOptions): Promise<Numbers> {
     this.#reset({ echo: false })
@@ -116,7 +116,8 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
       this.#speaker = speaker
       speaker?.say(options.room, bodyOf(REQUEST, due.toFixed(3), options.bodyBytes))
       while (this.#latencies.length < from + listeners) {
-        if (performance.now() > due + DRAIN_MS) throw new Error(`heard by ${this.#latencies.length - from}`)
+        if (performance.now() > due + DRAIN_MS)
+          throw new Error(`only ${this.#latencies.length - from} of ${listeners} members received a message`)
         await new Promise((resolve) => setTimeout(resolve, POLL_MS))
       }
       lasts.push(Math.max(...this.#latencies.slice(from, from + listeners)))
@@ -139,7 +140,7 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
       sent++
       send(index, now)
     }
-    // A message ends at its recipient; with answers, at its sender.
+    // A message arrives at its recipient; with answers, the round trip ends at the sender.
     this.#next = new Map(
       pairs.map(({ sender, recipient }, index) => [options.echo ? sender : recipient, () => sendNext(index)]),
     )
@@ -159,7 +160,7 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
   }
 
   async #drained(sent: number, options: TrafficOptions): Promise<void> {
-    // With answers, both sides acknowledge: a message and its answer.
+    // With answers, both sides acknowledge: the message and its answer.
     const acknowledgements = options.acknowledged ? sent * (options.echo ? 2 : 1) : 0
     const end = performance.now() + DRAIN_MS
     while (performance.now() < end) {

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { PROTOCOL_VERSION, limits } from '@peerage/protocol'
 import { asList, asNumber, asRecord, asText, type Wire, type WireContext } from './wire.js'
 
-/** The SDK's rule: the first acknowledgement at once, then at most one frame of them in so long. */
+/** The SDK's rule: it sends the first acknowledgement at once, then at most one frame of them per interval. */
 const ACK_INTERVAL_MS = 20
 const STREAM_BYTES = 8
 
 interface Outgoing {
   since: number
   stream: string
-  /** Of the next message. */
+  /** The sequence number of the next message. */
   seq: number
-  /** Every seq below it is acknowledged. */
+  /** All sequence numbers below it are acknowledged. */
   base: number
 }
 
@@ -21,7 +21,7 @@ interface Unacknowledged {
   next: number
 }
 
-/** The native wire of packages/protocol, spoken as the SDK speaks it: claim, lookup, numbered sends, batched acks. */
+/** The native wire of packages/protocol, used as the SDK uses it: claim, lookup, numbered sends, batched acknowledgements. */
 export function peerageWire(context: WireContext): Wire {
   const { events } = context
   const outgoing = new Map<string, Outgoing>()
@@ -46,7 +46,7 @@ export function peerageWire(context: WireContext): Wire {
     const from = asText(fields['from'])
     const stream = asText(fields['stream'])
     toAcknowledge.set(stream, { to: from, stream, next: asNumber(fields['seq']) + 1 })
-    // What the application answers in its handler goes out before the acknowledgement.
+    // An answer from the application's handler is sent before the acknowledgement.
     events.body(from, asText(fields['body']))
     const waitMs = lastAckMs + ACK_INTERVAL_MS - performance.now()
     if (waitMs <= 0 && ackTimer === undefined) acknowledge()
@@ -110,7 +110,7 @@ export function peerageWire(context: WireContext): Wire {
     message: (to, body) => {
       const out = outgoing.get(to)
       if (out === undefined) {
-        events.problem(`${to} was never looked up`)
+        events.problem(`${to} was not looked up before the message`)
         return
       }
       const { since, stream, base } = out

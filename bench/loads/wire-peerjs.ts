@@ -1,9 +1,9 @@
 import { asRecord, asText, type Wire, type WireContext } from './wire.js'
 
-/** As the PeerJS client does (facts: client 1.5.5). */
+/** The interval of the PeerJS client, version 1.5.5. */
 const HEARTBEAT_MS = 5000
 
-/** PeerJS's wire: JSON frames; a relayed candidate carries the body. */
+/** PeerJS's wire: JSON frames. A relayed candidate carries the body. */
 export function peerjsWire(context: WireContext): Wire {
   const { events, name } = context
   let heartbeat: NodeJS.Timeout | undefined

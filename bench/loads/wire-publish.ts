@@ -1,6 +1,6 @@
 import type { Wire, WireContext } from './wire.js'
 
-/** The wire of peers/ws-publish.ts. The body names its sender, since nothing on the way does. */
+/** The wire of peers/ws-publish.ts. The body names its sender, because that server does not. */
 export function publishWire(context: WireContext): Wire {
   const { events, name } = context
   return {

@@ -7,7 +7,7 @@ const PING = '2'
 const PONG = '3'
 const OPEN = '0'
 
-/** socket.io's own wire (engine.io 4, socket.io 5): `40` connects, `42[…]` is an event, `43[…]` an answer to one. */
+/** socket.io's own wire (engine.io 4, socket.io 5): `40` connects, `42[…]` is an event, `43[…]` answers an event. */
 export function socketioWire(context: WireContext, acknowledged: boolean): Wire {
   const { events } = context
   let lastId = 0

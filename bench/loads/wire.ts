@@ -1,28 +1,28 @@
-/** What a load peer tells its group. */
+/** The events of a wire, for its load peer. */
 export interface WireEvents {
-  /** It may send now: connected, and, where the wire has names, holder of its own. */
+  /** The peer may send now: it is connected and, if the wire has names, holds its own. */
   ready(): void
   body(from: string, body: string): void
-  /** So many of its own messages are acknowledged end to end, where the wire has acknowledgements. */
+  /** This many of the peer's own messages were acknowledged end to end, if the wire has acknowledgements. */
   acknowledged(count: number): void
   problem(text: string): void
 }
 
-/** One peer's side of a wire, written by hand: no client library, so that the load is never the limit. */
+/** One peer's side of a wire, written by hand without a client library, so that the load is never the limit. */
 export interface Wire {
   /** Path and query of the upgrade request. */
   readonly path: string
-  /** Right after the upgrade. */
+  /** Called right after the upgrade. */
   opened(): void
   frame(text: string): void
-  /** What must be known of the recipients before the first message; resolves when it is. */
+  /** Looks up the recipients if the wire requires this before the first message. */
   prepare(recipients: readonly string[]): Promise<void>
   message(to: string, body: string): void
-  /** Resolves when this peer is a member. Where the wire has rooms. */
+  /** Resolves once this peer is a member; only if the wire has rooms. */
   join?(room: string): Promise<void>
-  /** To all members of a room. */
+  /** Sends to all members of a room. */
   say?(room: string, body: string): void
-  /** Its timers, where it has some. */
+  /** Stops the wire's timers, if it has any. */
   stop(): void
 }
 
@@ -30,7 +30,7 @@ export type WireName = 'socketio' | 'socketio-ack' | 'peerage' | 'peerjs' | 'pub
 
 export interface WireContext {
   name: string
-  /** Chosen once a peer: a reconnect shows the same one. */
+  /** Chosen once per peer, so that a reconnect shows the same secret. */
   secret: string
   send(frame: string): void
   events: WireEvents

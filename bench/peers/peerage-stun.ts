@@ -1,4 +1,4 @@
-/** Our P2P server as a process of its own. Its buckets are at work but never empty: the load has one address. */
+/** Our P2P server as its own process. Its rate buckets are used but never empty, because all load has one address. */
 import { bindUdp, createStunServer } from '@peerage/stun'
 
 const NEVER_EMPTY = 1e9

@@ -1,4 +1,4 @@
-/** peer@1.0.2 as its documentation starts it; only its limit of 5,000 connections is raised. */
+/** peer@1.0.2 as its documentation starts it, except that its limit of 5,000 connections is raised. */
 import { PeerServer } from 'peer'
 
 const CONCURRENT_LIMIT = 100_000

@@ -1,6 +1,6 @@
 /**
- * Stock socket.io as its documentation sets it up: one room per peer, `io.to(name)`, and across nodes
- * @socket.io/redis-adapter. `--adapter none|classic|sharded`, `--ack` waits for the recipient's acknowledgement.
+ * Stock socket.io as its documentation sets it up: one room per peer, `io.to(name)`, and @socket.io/redis-adapter across
+ * nodes. `--adapter none|classic|sharded`; `--ack` waits for the recipient's acknowledgement.
  */
 import { createServer } from 'node:http'
 import { parseArgs } from 'node:util'
@@ -15,7 +15,7 @@ const { values } = parseArgs({
     adapter: { type: 'string', default: 'none' },
     redis: { type: 'string' },
     ack: { type: 'boolean', default: false },
-    // The docs' page on memory: forget the request of the first HTTP call.
+    // From the page on memory in socket.io's documentation: drop the request of the handshake.
     tuned: { type: 'boolean', default: false },
   },
 })

@@ -1,6 +1,6 @@
 /**
- * The least that carries a message across nodes: ws → PUBLISH → ws. A frame is `name\nbody`; each name is a
- * channel. No claim, no fence, no stamp, no limit, no acknowledgement.
+ * The least that carries a message across nodes: ws → PUBLISH → ws. A frame is `name\nbody`, and each name is a Redis
+ * channel. It has no claims, fences, stamps, limits or acknowledgements.
  */
 import { createServer } from 'node:http'
 import { parseArgs } from 'node:util'

@@ -1,4 +1,4 @@
-// An application server of its own, made with Express, that is also a node of the tier.
+// An Express application server that is also a node of the cluster.
 import { createServer } from 'node:http'
 import { createPeerage } from '@peerage/server'
 import express from 'express'
@@ -11,7 +11,7 @@ app.get('/orders', (request, response) => response.json([{ id: 1, item: 'tea' }]
 const server = createServer(app)
 const peerage = createPeerage({
   redis: { url: redis },
-  links: { host: '127.0.0.1' }, // on several machines '0.0.0.0': messages between nodes go directly
+  links: { host: '127.0.0.1' }, // use '0.0.0.0' for several machines; messages between nodes then go directly
   p2p: { server: p2pServer },
 }).attach(server)
 server.listen(port, '127.0.0.1')
@@ -19,5 +19,5 @@ await peerage.ready()
 console.log(JSON.stringify({ msg: 'ready', port: server.address().port }))
 
 await untilTold()
-await peerage.drain() // its peers move to the other servers' nodes, or wait for this one
+await peerage.drain() // the peers move to the other servers' nodes, or wait for this one
 server.close()

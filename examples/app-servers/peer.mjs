@@ -1,4 +1,4 @@
-// A peer: node peer.mjs NAME URL [OTHER]. URL is any of the application servers, or one that points at the tier.
+// A peer: node peer.mjs NAME URL [OTHER]. URL is any of the application servers, with or without a node.
 import { connect } from '@peerage/client'
 
 const [name, url, other] = process.argv.slice(2)
@@ -15,7 +15,7 @@ if (other !== undefined) {
   console.log(`channel to ${other}: ${(await channel.info()).path}`)
 }
 
-/** A server that runs no node says where the tier is. */
+/** Returns the address of the cluster. A server without a node answers with it as JSON. */
 async function tierOf(address) {
   const response = await fetch(address)
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true

@@ -1,4 +1,4 @@
-// An application server that runs no node: it only tells its pages where the tier is.
+// An application server without a node, which only tells its pages where the cluster is.
 import { createServer } from 'node:http'
 import { settings, untilTold } from './settings.mjs'
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-/** What each of the servers is told. */
+/** The settings of each server. */
 export function settings() {
   const { values } = parseArgs({
     options: {
@@ -14,7 +14,7 @@ export function settings() {
   return { port: Number(port), redis, tier, p2pServer: values['p2p-server'] }
 }
 
-/** Resolves on Ctrl-C, and when an operator ends the process. */
+/** Resolves on Ctrl-C, or when an operator ends the process. */
 export function untilTold() {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, resolve)

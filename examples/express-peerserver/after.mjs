@@ -1,4 +1,4 @@
-// The same application as a node of Peerage: two lines are different. With a Redis, one of many nodes.
+// The same application as a node of Peerage, with two changed lines. With a Redis it is one of many nodes.
 import { createServer } from 'node:http'
 import express from 'express'
 import { createPeerage } from '@peerage/server'

@@ -1,19 +1,19 @@
-"""A small peer, as packages/protocol/SPEC.md §3 asks for it: python3 minimal.py URL NAME [TO TEXT]. Ctrl-C leaves."""
+"""A small peer that follows packages/protocol/SPEC.md §3: python3 minimal.py URL NAME [TO TEXT]. Ctrl-C leaves."""
 import asyncio, base64, json, secrets, signal, sys, urllib.parse
 import socketio
 
 if len(sys.argv) not in (3, 5):
     sys.exit('usage: python3 minimal.py URL NAME [TO TEXT]')
 url, name, *message_to_send = sys.argv[1:]
-hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # the secret brings the name back after a cut
+hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # with the secret it reclaims the name after a cut
 TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
-FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}  # no coming back
-sio = socketio.AsyncClient(reconnection_delay_max=20, handle_sigint=False)  # comes back by itself, with the hello
+FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}  # no reconnect after these
+sio = socketio.AsyncClient(reconnection_delay_max=20, handle_sigint=False)  # reconnects by itself, with the same hello
 asked, heard, streams, over = {}, {}, {}, asyncio.Event()
 
 
 async def say(frame, fields, ends, *waits):
-    """Says a frame, again after each wait, until an answer ends it."""
+    """Sends a frame, again after each wait, until an answer ends it."""
     answer = asyncio.get_running_loop().create_future()
     asked.update(frame=frame, fields=fields, ends=ends, answer=answer)
     for seconds in waits:
@@ -29,7 +29,7 @@ async def say_again():
     if asked and '/' in sio.namespaces:
         fields = asked['fields']
         await sio.emit(asked['frame'], dict(fields))
-        fields['fresh'] = True  # of a send: it was said before
+        fields['fresh'] = True  # only for `send`: the frame was sent before
 
 
 def answered(m):
@@ -56,7 +56,7 @@ async def send(to, text):
 
 
 def take(got):
-    """The bodies of the next message, once all of its parts are there."""
+    """Returns the bodies of the next message, once all of its parts have arrived."""
     first = got['bodies'].get(got['next'], '')
     seqs = range(got['next'], got['next'] + (int(first[1]) if first[:2] in ('p2', 'p3', 'p4') else 1))
     return [got['bodies'].pop(seq) for seq in seqs] if all(seq in got['bodies'] for seq in seqs) else []
@@ -68,7 +68,7 @@ def decode(body):
 
 async def message(m):
     if len(heard) > 1000:
-        del heard[next(iter(heard))]  # strangers must not make this grow for ever
+        del heard[next(iter(heard))]  # strangers must not make this grow forever
     got = heard.setdefault((m['from'], m['stream']), {'next': m['base'], 'bodies': {}, 'unread': 0})
     got['next'] = max(got['next'], m['base'])
     got['bodies'] = {seq: body for seq, body in got['bodies'].items() if seq >= got['next']}
@@ -78,7 +78,7 @@ async def message(m):
         got['next'] += len(parts)
         got['unread'] = got['unread'] << len(parts) & 2**64 - 1
         if m['kind'] != 'message':
-            continue  # a call: without WebRTC there is no answer to it
+            continue  # a call, which cannot be answered without WebRTC
         try:
             print('message', m['from'], decode(parts[0] if len(parts) == 1 else ''.join(p[2:] for p in parts)))
         except (ValueError, RecursionError):
@@ -105,7 +105,7 @@ async def closing(m):
 
 
 async def connect_error(error):
-    """The exception of `connect` does not say why; this does."""
+    """Stops if the refusal is final. The exception of `connect` does not contain the reason, but this event does."""
     if isinstance(error, dict) and error['data']['code'] not in TEMPORARY:
         await stop(error['data']['code'])
 
@@ -114,7 +114,7 @@ async def leave():
     sio.reconnection = False
     if '/' in sio.namespaces:
         await sio.emit('leave', {})
-        await asyncio.sleep(2)  # the node answers by `closing`
+        await asyncio.sleep(2)  # the node answers with `closing`
     over.set()
 
 

@@ -1,11 +1,11 @@
-"""A peer in Python, as packages/protocol/SPEC.md §3 asks for it: python3 peer.py URL NAME. README.md has its commands."""
+"""A peer in Python that follows packages/protocol/SPEC.md §3: python3 peer.py URL NAME. README.md lists its commands."""
 import asyncio, base64, collections, itertools, json, random, secrets, signal, sys, time, urllib.parse
 import socketio
 
 if len(sys.argv) != 3 or not sys.argv[1].startswith(('http://', 'https://')):
     sys.exit('usage: python3 peer.py URL NAME, such as python3 peer.py http://127.0.0.1:9000 py')
 url, name = sys.argv[1:]
-hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # who has the secret may come back to the name
+hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # with the secret a reconnect reclaims the name
 TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
 ENDS = {'unavailable', 'forbidden', 'incompatible', 'relay-refused', 'too-large'}
 FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}
@@ -13,9 +13,9 @@ BODY_MOST, FRAME_MOST = 49_152, 65_536
 sio = socketio.AsyncClient(reconnection_delay_max=20, handle_sigint=False)
 ids, waiting, outgoing, incoming = itertools.count(1), {}, {}, {}
 tasks = set()
-turns = collections.defaultdict(asyncio.Lock)  # one message at a time to each peer, so `base` is always `seq`
+turns = collections.defaultdict(asyncio.Lock)  # each peer gets one message at a time, so `base` is always `seq`
 over = asyncio.Event()
-refusing = set()  # whose calls are being refused: one of a peer at a time, and 16 in all
+refusing = set()  # callers whose calls are being refused: one call per peer at a time, and 16 in all
 
 
 def tell(*words):
@@ -28,7 +28,7 @@ async def emit(frame, fields):
 
 
 async def say(key, seconds, frame, **fields):
-    """Says a frame. Its answer; None: none came in time, or a new connection did."""
+    """Sends a frame and returns its answer, or None if no answer came in time or the connection changed."""
     waiting[key] = asyncio.get_running_loop().create_future()
     await emit(frame, fields)
     try:
@@ -62,7 +62,7 @@ async def send(to, data, kind='message', **more):
         seq = line['seq'] + 1
         frame = dict(line, seq=seq, to=to, since=peer['since'], base=seq, kind=kind, body=json.dumps(data), **more)
         if len(frame['body']) > BODY_MOST or len(json.dumps(['send', frame | {'fresh': True}])) + 2 > FRAME_MOST:
-            return 'too-large'  # it would take parts (WD17)
+            return 'too-large'  # it would have to be sent in parts (WD17)
         line['seq'] = seq
         key = (to, line['stream'], seq)
         for seconds in (2, 4, 8, 8, 8):
@@ -73,7 +73,7 @@ async def send(to, data, kind='message', **more):
 
 
 def take(got):
-    """The body of the next message, once all of its parts are there."""
+    """Returns the body of the next message, once all of its parts have arrived."""
     first = got['early'].get(got['next'], '')
     seqs = range(got['next'], got['next'] + (int(first[1]) if first[:2] in ('p2', 'p3', 'p4') else 1))
     if any(seq not in got['early'] for seq in seqs):
@@ -96,7 +96,7 @@ def start(work):
 
 
 def answer_call(caller, handshake, body):
-    """No WebRTC here: an offer is refused at once, so that its caller need not wait for an answer."""
+    """Refuses an offer at once, so that its caller need not wait for an answer. There is no WebRTC here."""
     async def refuse():
         refusing.add(caller)
         await send(caller, {'type': 'end', 'reason': 'refused'}, 'signal', handshake=handshake)
@@ -125,7 +125,7 @@ async def message(m):
         got['unread'] = got['unread'] << count & 2**64 - 1
         if m['kind'] == 'signal':
             answer_call(m['from'], m.get('handshake'), body)
-        elif body[:1] != 'p':  # a part of what its sender gave up is nothing
+        elif body[:1] != 'p':  # a part of a message that its sender gave up is ignored
             try:
                 tell('message', m['from'], json.dumps(decode(body)))
             except (ValueError, RecursionError):
@@ -184,7 +184,7 @@ def refused(error):
 
 
 def value(text):
-    """What JSON says, and any other text as it is."""
+    """Parses JSON. Any other text is returned as it is."""
     try:
         return json.loads(text, parse_constant=lambda _: text)
     except (ValueError, RecursionError):
@@ -192,7 +192,7 @@ def value(text):
 
 
 async def leave():
-    """Gives the name back. Who only goes keeps it taken for `graceMs`."""
+    """Releases the name. Without `leave` the name stays taken for `graceMs`."""
     await emit('leave', {})
     await asyncio.wait([asyncio.create_task(over.wait())], timeout=2 if '/' in sio.namespaces else 0)
     over.set()
@@ -218,7 +218,7 @@ async def listen():
 
 
 def why(error):
-    """What python-socketio's own error hides: that nobody listens, a status, a certificate."""
+    """The cause that python-socketio's own error hides: connection refused, an HTTP status, a certificate error."""
     while error.__context__:
         error = error.__context__
     return error
@@ -242,12 +242,12 @@ async def main():
     connecting = asyncio.create_task(connect())
     await asyncio.wait([connecting, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
     if connecting.done():
-        connecting.result()  # raises what nobody has caught
+        connecting.result()  # raises an error that nothing has caught
     await over.wait()
     connecting.cancel()
     await sio.disconnect()
     if sio.eio.http:
-        await sio.eio.http.close()  # where it never connected, python-socketio leaves it open
+        await sio.eio.http.close()  # python-socketio leaves it open if it never connected
 
 
 asyncio.run(main())

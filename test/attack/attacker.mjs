@@ -1,6 +1,6 @@
-// One attack, in a process of its own: node attacker.mjs KIND STARTS-AT MS '{"urls":[…],…}', which lasts MS from that
-// Unix time in ms. It prints one line of JSON: how much was sent, and how often each outcome was seen. Traffic goes to
-// loopback only.
+// One attack, in its own process: node attacker.mjs KIND STARTS-AT MS '{"urls":[…],…}'. It starts at that Unix time in ms
+// and lasts MS. It prints one line of JSON: how much it sent, and how often it saw each outcome. Traffic goes to loopback
+// only.
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ let sent = 0
 
 const isOver = () => Date.now() >= ends
 const saw = (what, times = 1) => (outcomes[what] = (outcomes[what] ?? 0) + times)
-// Beyond the nodes where peers are stands the one that wants an origin and a key.
+// Index ORIGIN is the node that requires an origin and a key; the others are the nodes with peers.
 const urlOf = (i) =>
   i === ORIGIN ? `http://127.0.0.1:${given.originPort}` : given.urls[i % given.urls.length]
 const portOf = (i) => Number(new URL(urlOf(i)).port)
@@ -33,12 +33,12 @@ const hello = (name, more) => `40${JSON.stringify({ v: 1, name, secret: SECRET, 
 const sending = (to, since, seq, body, kind = 'message') =>
   event('send', { to, since, stream: STREAM, seq, base: 1, kind, body })
 
-/** Calls `act` `perSecond` times a second until the attack is over, as far as this process gets to run. */
+/** Calls `act` `perSecond` times a second until the attack is over, as far as this process gets CPU time. */
 async function atRate(perSecond, act) {
   const began = Date.now()
   let done = 0
   while (!isOver()) {
-    // What it could not send in time is not made up for by a burst of more than a tenth of a second.
+    // After a delay it catches up by at most a tenth of a second's calls.
     const due = Math.min(done + perSecond / 10, ((Date.now() - began) / 1_000) * perSecond)
     for (; done < due; done++) act(done)
     await delay(TICK_MS)
@@ -61,7 +61,7 @@ function opened(i, options) {
   })
 }
 
-/** Resolves with a socket that has its name, or with undefined. */
+/** Resolves with a socket that has claimed its name, or with undefined. */
 async function claimed(i, name, options) {
   const ws = await opened(i, options)
   if (ws === undefined) return undefined
@@ -88,11 +88,11 @@ const write = (ws, data) => {
 }
 
 let keys = 36 ** 4
-/** Objects with a key each that none had before. */
+/** Objects, each with a key that has not been used before. */
 const newKeys = (count) =>
   Array.from({ length: count }, () => `{"${process.pid}${(keys++).toString(36)}":0}`).join()
 
-/** `count` claimed sockets that come again when they are closed, each doing `act` so many times a second. */
+/** `count` claimed sockets that reconnect when they are closed. Each calls `act` this many times a second. */
 async function claimants(count, perSecond, act) {
   await Promise.all(
     Array.from({ length: count }, async (_, i) => {
@@ -124,7 +124,7 @@ async function sinceOf(ws, name) {
   return Promise.race([found, delay(5_000, 0)])
 }
 
-/** Writes bytes to a fresh TCP socket; what comes back is the status of the answer, or how the socket ended. */
+/** Writes bytes to a new TCP socket. Resolves with the status of the answer, or with how the socket ended. */
 function raw(port, bytes, { reset = false, waitMs = 3_000 } = {}) {
   const tcp = connectTcp({ host: '127.0.0.1', port })
   return new Promise((resolve) => {
@@ -158,7 +158,7 @@ const upgrade = (path, headers = '') =>
 const NATIVE = '/peerage/?EIO=4&transport=websocket'
 const PEERJS = '/peerjs?key=peerjs&id=x&token=y'
 
-/** `count` sockets that send a byte now and then and never come to an end. */
+/** `count` sockets that send a byte now and then and never finish their request. */
 async function slowly(count, first, secure) {
   await Promise.all(
     Array.from({ length: count }, async (_, i) => {
@@ -180,7 +180,7 @@ async function slowly(count, first, secure) {
   )
 }
 
-/** The first message of a TLS handshake, and what may be taken for one. */
+/** The start of a TLS handshake, and other bytes that a link port may receive. */
 const TLS_HELLO = Buffer.concat([Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), randomBytes(32)])
 const LINK_GARBAGE = [
   () => randomBytes(1 + Math.floor(Math.random() * 2_000)),
@@ -190,11 +190,11 @@ const LINK_GARBAGE = [
   () => Buffer.from('GET / HTTP/1.1\r\nHost: node\r\n\r\n'),
   () => Buffer.from([0x02, 0x00, ...Array.from({ length: 512 }, () => 0x20)]),
 ]
-/** A node gives a connection two seconds for its proof; here everybody waits for a core now and then. */
+/** A node gives a connection two seconds for its proof. Here that takes longer, because all processes share the CPU. */
 const LINK_PROOF_MS = 4_000
 
-/** Comes to a node's link port, from one of eight addresses, and waits for what becomes of it. */
-function knock(n, bytes) {
+/** Connects to a node's link port, from one of eight addresses, and waits for the outcome. */
+function connectLink(n, bytes) {
   const port = given.linkPorts[n % given.linkPorts.length]
   const tcp = connectTcp({ host: '127.0.0.1', port, localAddress: `127.0.0.${2 + (n % 8)}` })
   sent++
@@ -215,15 +215,15 @@ function knock(n, bytes) {
   })
 }
 
-/** What `act` begins so many times a second has come to its end when this has. */
-async function knocks(perSecond, act) {
+/** Starts `act` this many times a second. Resolves when all of them have ended. */
+async function connectAtRate(perSecond, act) {
   const all = []
   await atRate(perSecond, (n) => all.push(act(n)))
   await Promise.all(all)
 }
 
-/** Says that it is the other node, with a certificate that an authority has signed which the node trusts. */
-function pose(n) {
+/** Claims to be the other node, with a certificate from an authority that the node trusts, or with none. */
+function impersonate(n) {
   const to = n % 2
   const tls = connectTls({
     host: '127.0.0.1',
@@ -267,7 +267,7 @@ const junk = [
 ]
 const sizes = [65_534, 65_535, 65_536, 65_537, 1_000_000]
 
-/** Resolves with how the socket took one frame. */
+/** Resolves with how the socket reacted to one frame. */
 async function probe(i, frame) {
   const ws = await claimed(i, `probe-${process.pid}-${sent}-${Math.random().toString(36).slice(2)}`)
   if (ws === undefined) return 'not let in'
@@ -325,7 +325,7 @@ const attacks = {
     ]
     await Promise.all(
       Array.from({ length: 8 }, async (_, i) => {
-        // One in four goes where a key is wanted, with a wrong one.
+        // One in four goes to the node that requires a key, with a wrong key.
         const isKeyed = i % 4 === 3
         while (!isOver()) {
           const ws = await opened(isKeyed ? ORIGIN : i, { headers: isKeyed ? PAGE : {} })
@@ -363,7 +363,7 @@ const attacks = {
   'ack-flood': () => claimants(2, 250, (ws) => write(ws, `42["ack",{"acks":${acks}}]`)),
   'slow-to-read': () =>
     claimants(2, 100, (ws, n) => {
-      // The last one is as slow as the node reads.
+      // The last kind is as slow as a frame that the node accepts can be.
       const slow = [`${'0,'.repeat(24_000)}0`, newKeys(3_000), `${'[],'.repeat(16_000)}0`, newKeys(500)][
         n % 4
       ]
@@ -408,7 +408,8 @@ const attacks = {
     const slow = `slow-${process.pid}`
     const victim = await claimed(0, slow)
     const sender = await claimed(1, `fast-${process.pid}`)
-    if (victim === undefined || sender === undefined) throw new Error('no victim or no sender')
+    if (victim === undefined || sender === undefined)
+      throw new Error('the victim or the sender was not let in')
     let budget = 0
     victim.on('message', (data) => {
       budget -= data.length
@@ -428,19 +429,19 @@ const attacks = {
     if (victim.readyState === WebSocket.OPEN) saw('victim stays')
     sender.terminate()
   },
-  'deaf-inbox': async () => {
-    // As signals: the relay of a node lets no such rate of messages through. Four senders fill what one may not.
+  'stalled-inbox': async () => {
+    // Signals, because the server path limits the rate of messages. Four senders together send what one may not.
     const senders = []
     for (let i = 0; i < 4; i++) {
-      const ws = await claimed(i, `deafener-${process.pid}-${i}`)
+      const ws = await claimed(i, `staller-${process.pid}-${i}`)
       if (ws === undefined) throw new Error('not let in')
       senders.push({ ws, since: await sinceOf(ws, given.victim) })
     }
-    // Seq 1 never comes. Smaller and smaller, so that not one character of room is left.
+    // Seq 1 never comes. The bodies get smaller and smaller, so that not one character of room is left.
     for (const [i, length] of [45_000, 45_000, 1_000, 30, 1].entries()) {
       const stream = 'ABCDE'.charAt(i).repeat(11)
       const body = 'x'.repeat(length)
-      // By and by: what the victim has to read at once makes it late by itself.
+      // With pauses: a victim that must read all of it at once would be late for that reason alone.
       for (let seq = 2; seq < 62; seq++) {
         for (const { ws, since } of senders)
           write(ws, event('send', { to: given.victim, since, stream, seq, base: 1, kind: 'signal', body }))
@@ -483,9 +484,9 @@ const attacks = {
     await atRate(100, (n) => ask(`guess-${n}`, 'a guess'))
     await ask(given.key, 'the right key after that')
   },
-  // The balancer is trusted, so what it appended counts: the last address. What stands before it is the attacker's.
+  // The balancer is trusted, so the address that it appended counts, which is the last. The attacker wrote the others.
   'forged-forwarded-for': () => forge((n) => `10.${n % 250}.${(n >> 4) % 250}.1, 198.51.100.9`),
-  // A header must never make somebody loopback, which is exempt from the limits of an address.
+  // A header must never make a client count as loopback, which is exempt from the limits per address.
   'loopback-by-header': () => forge(() => '127.0.0.1'),
   origins: async () => {
     const origins = [
@@ -538,7 +539,7 @@ const attacks = {
   },
   'slowloris-http': () => slowly(200, 'GET / HTTP/1.1\r\nHost: x\r\nX-'),
   'slowloris-upgrade': () => slowly(200, upgrade(NATIVE).slice(0, -2)),
-  // A ClientHello of 512 bytes that never ends.
+  // A ClientHello that announces 512 bytes and never ends.
   'slowloris-tls': () => slowly(200, Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), true),
   'report-flood': () =>
     claimants(2, 900, (ws, n) =>
@@ -581,7 +582,7 @@ const attacks = {
     const all = Array.from({ length: 300 }, () => {
       const tcp = connectTcp(given.stunPort, '127.0.0.1', () => tcp.write(Buffer.from('00010000', 'hex')))
       sent++
-      // Without a reader, the end would not be seen.
+      // Without a reader, the end would go unnoticed.
       tcp.resume()
       tcp.on('error', (error) => saw(error.code ?? 'error'))
       tcp.on('close', () => saw(isOver() ? 'open till the end' : 'closed by the server'))
@@ -591,10 +592,10 @@ const attacks = {
     for (const tcp of all) tcp.destroy()
     await delay(50)
   },
-  'link-garbage': () => knocks(300, (n) => knock(n, LINK_GARBAGE[n % LINK_GARBAGE.length]())),
-  'link-silence': () => knocks(100, (n) => knock(n, n % 2 === 0 ? '' : TLS_HELLO)),
-  'link-connects': () => knocks(1_000, (n) => knock(n, '')),
-  'link-impostor': () => knocks(20, pose),
+  'link-garbage': () => connectAtRate(300, (n) => connectLink(n, LINK_GARBAGE[n % LINK_GARBAGE.length]())),
+  'link-silence': () => connectAtRate(100, (n) => connectLink(n, n % 2 === 0 ? '' : TLS_HELLO)),
+  'link-connects': () => connectAtRate(1_000, (n) => connectLink(n, '')),
+  'link-impostor': () => connectAtRate(20, impersonate),
   bus: async () => {
     const texts = [
       '',
@@ -630,7 +631,7 @@ function forge(header) {
 }
 
 const attack = attacks[kind]
-if (attack === undefined) throw new Error(`no such attack: ${kind}`)
+if (attack === undefined) throw new Error(`unknown attack: ${kind}`)
 await delay(Math.max(0, Number(startsAt) - Date.now()))
 await attack()
 console.log(JSON.stringify({ sent, outcomes }))

@@ -1,6 +1,6 @@
-import type { Stage } from './stage.js'
+import type { Testbed } from './testbed.js'
 
-/** What an attacker's process tells at its end. */
+/** The report of an attacker's process at its end. */
 export interface Told {
   sent: number
   outcomes: Readonly<Record<string, number>>
@@ -10,13 +10,13 @@ export interface Attack {
   /** The name of its function in attacker.mjs. */
   id: string
   sends: string
-  /** Beyond "alive, bounded, reachable": what must hold of the attacker's own outcomes. Says what did not. */
+  /** A further condition on the attacker's outcomes, besides "alive, bounded, reachable". Returns what is wrong. */
   wrong?(told: Told): string | undefined
-  /** Looks at the system afterwards. Says what is not as it must be. */
-  after?(stage: Stage): Promise<string | undefined>
-  /** At least so long, where less would show nothing. */
+  /** Checks the system afterwards. Returns what is wrong. */
+  after?(testbed: Testbed): Promise<string | undefined>
+  /** The shortest useful duration, if the usual one would show nothing. */
   seconds?: number
-  /** In `npm test` too: it shows a count, not a time. */
+  /** Also runs in `npm test`, because it checks counts and no times. */
   short?: boolean
 }
 
@@ -27,17 +27,17 @@ const atLeast = (pattern: RegExp, least: number) => (told: Told) =>
 const none = (pattern: RegExp) => (told: Told) =>
   count(told, pattern) === 0 ? undefined : `${pattern.source}: ${count(told, pattern)}`
 
-/** Headers may take 10 s, and the node looks for late ones every 5 s. */
+/** Headers may take 10 s, and the node checks for late ones every 5 s. */
 const SLOW_SECONDS = 17
 const RATE_LIMITED = /closed 4004|error rate-limited/
-/** Registry entries whose names begin so. */
-async function keysWith(stage: Stage, part: string): Promise<number> {
-  const keys = (await stage.redis.cli('KEYS', `*${part}*`)).split('\n')
+/** The number of registry keys that contain this text. */
+async function keysWith(testbed: Testbed, part: string): Promise<number> {
+  const keys = (await testbed.redis.cli('KEYS', `*${part}*`)).split('\n')
   return keys.filter((key) => key !== '').length
 }
 
-/** The nodes that have peers still have a link, and send over it. */
-async function linked({ nodes }: Stage): Promise<string | undefined> {
+/** Checks that the nodes with peers still have a link to each other. */
+async function linked({ nodes }: Testbed): Promise<string | undefined> {
   for (const { admin } of nodes.slice(0, 2)) {
     const text = await (await fetch(`${admin}/metrics`)).text()
     const links = Number(/^peerage_links (\d+)$/m.exec(text)?.[1])
@@ -55,7 +55,7 @@ export const attacks: readonly Attack[] = [
   {
     id: 'connect-flood',
     sends: '4 unclaimed sockets, 12,000/s CONNECT packets each',
-    // Who goes on sending after the close is cut, and may not have read it.
+    // A client that keeps sending after the close is cut off, and may not have read the close.
     wrong: atLeast(/closed (4\d+|1006)|refused/, 4),
     short: true,
   },
@@ -68,15 +68,15 @@ export const attacks: readonly Attack[] = [
   {
     id: 'many-names-before-the-answer',
     sends: '4 sockets, 16 CONNECTs with other names before the first answer, then gone',
-    after: async (stage) => {
-      const held = await keysWith(stage, 'held-')
+    after: async (testbed) => {
+      const held = await keysWith(testbed, 'held-')
       return held <= 4 ? undefined : `${held} keys for 4 connections`
     },
     short: true,
   },
   {
     id: 'ack-flood',
-    // To who has sent nothing they are dropped without an answer; the frames are within their rate.
+    // A peer that has sent nothing gets no acks, and they are dropped without an answer. The frames are within their rate.
     sends: '2 peers, 250 frames/s of 64 acks to absent names',
   },
   {
@@ -89,7 +89,7 @@ export const attacks: readonly Attack[] = [
   { id: 'ping-flood', sends: '2 peers, 10,000/s WebSocket pings', wrong: atLeast(RATE_LIMITED, 1) },
   {
     id: 'junk',
-    sends: 'binary, cut-off, deep and prototype-key frames, one a peer',
+    sends: 'binary, truncated, deep and prototype-key frames, one per peer',
     wrong: atLeast(/error bad-|closed (4503|1003|1007|1009)/, 3),
     short: true,
   },
@@ -102,7 +102,7 @@ export const attacks: readonly Attack[] = [
   },
   {
     id: 'slow-to-read',
-    sends: '2 peers, 100/s frames of up to 50 KB: ever new keys, zeros, empty lists',
+    sends: '2 peers, 100/s frames of up to 50 KB: always new keys, zeros, empty lists',
     wrong: atLeast(/error bad-frame/, 1),
     seconds: 5,
   },
@@ -117,7 +117,7 @@ export const attacks: readonly Attack[] = [
     seconds: 5,
     wrong: (told) => none(/^victim closed/)(told) ?? atLeast(/^victim stays/, 1)(told),
   },
-  { id: 'deaf-inbox', sends: '4 MiB to a neighbour with seq 1 missing', seconds: 4, short: true },
+  { id: 'stalled-inbox', sends: '4 MiB to a neighbour with seq 1 missing', seconds: 4, short: true },
   {
     id: 'enumeration',
     sends: '2 peers, 100/s look-ups of 64 names',
@@ -132,7 +132,7 @@ export const attacks: readonly Attack[] = [
   },
   {
     id: 'key-oracle',
-    sends: '100/s GET /{guess}/id of one address, then the right key',
+    sends: '100/s GET /{guess}/id from one address, then the right key',
     seconds: 4,
     wrong: (told) =>
       atLeast(/^the right key at first: 200$/, 1)(told) ??
@@ -140,7 +140,7 @@ export const attacks: readonly Attack[] = [
   },
   {
     id: 'forged-forwarded-for',
-    sends: '400/s connects, another forged first address in each X-Forwarded-For',
+    sends: '400/s connects, each with another forged first address in X-Forwarded-For',
     wrong: atLeast(/Unexpected server response: (429|503)/, 1),
   },
   {
@@ -148,36 +148,36 @@ export const attacks: readonly Attack[] = [
     sends: '400/s connects with X-Forwarded-For: 127.0.0.1 through a trusted balancer',
     wrong: atLeast(/Unexpected server response: (429|503)/, 1),
   },
-  { id: 'origins', sends: 'eight foreign origins at each entrance', wrong: none(/^let in/), short: true },
+  { id: 'origins', sends: 'eight foreign origins at each endpoint', wrong: none(/^let in/), short: true },
   {
     id: 'forged-sender',
-    sends: "100/s messages with a sender's name of their own",
+    sends: '100/s messages with a forged sender name',
     wrong: none(/FORGED/),
     short: true,
   },
   {
     id: 'slowloris-http',
-    sends: '200 requests, a byte each half second',
+    sends: '200 requests, a byte every half second',
     seconds: SLOW_SECONDS,
     wrong: none(/^still open/),
   },
   {
     id: 'slowloris-upgrade',
-    sends: '200 upgrades, a byte each half second',
+    sends: '200 upgrades, a byte every half second',
     seconds: SLOW_SECONDS,
     wrong: none(/^still open/),
   },
   {
     id: 'slowloris-tls',
-    sends: '200 TLS hellos, a byte each half second',
+    sends: '200 TLS hellos, a byte every half second',
     seconds: SLOW_SECONDS,
     wrong: none(/^still open/),
   },
   {
     id: 'report-flood',
     sends: '2 peers, 900/s reports of 1e15 ms',
-    after: async (stage) => {
-      const said = stage.nodes
+    after: async (testbed) => {
+      const said = testbed.nodes
         .flatMap((node) => node.logs())
         .filter(
           (one) => JSON.stringify(one).includes('1e15') || JSON.stringify(one).includes('1000000000000000'),
@@ -186,10 +186,10 @@ export const attacks: readonly Attack[] = [
     },
     short: true,
   },
-  { id: 'connect-vanish', sends: '200/s connects that are gone within 20 ms' },
+  { id: 'connect-vanish', sends: '200/s connects that are cut within 20 ms' },
   {
     id: 'rooms-and-watches',
-    sends: '2 peers, 900/s joins of other rooms and watches of 64 names',
+    sends: '2 peers, 900/s joins of new rooms and watches of 64 names',
     wrong: atLeast(/error|closed/, 1),
   },
   {
@@ -198,7 +198,7 @@ export const attacks: readonly Attack[] = [
     wrong: ({ outcomes }) =>
       (outcomes['bytes back'] ?? 0) <= 2 * (outcomes['bytes out'] ?? 0)
         ? undefined
-        : 'more than twice comes back',
+        : 'more than twice as many bytes come back',
     short: true,
   },
   {
@@ -215,7 +215,7 @@ export const attacks: readonly Attack[] = [
   },
   {
     id: 'link-silence',
-    sends: '100/s connections to the link ports that say nothing, or begin a TLS handshake',
+    sends: '100/s connections to the link ports that send nothing, or begin a TLS handshake',
     wrong: none(/^(let in|still open)/),
     after: linked,
     seconds: 5,
@@ -229,8 +229,8 @@ export const attacks: readonly Attack[] = [
   },
   {
     id: 'link-impostor',
-    sends: '20/s nodes that are none, with a certificate that the nodes trust, or with none',
-    // Where there is no handshake, nothing is shown.
+    sends: '20/s false nodes, with a certificate that the nodes trust, or with none',
+    // Without a handshake the attack would show nothing.
     wrong: (told) => none(/^let in/)(told) ?? atLeast(/^handshake/, 1)(told),
     after: linked,
     short: true,
@@ -238,11 +238,11 @@ export const attacks: readonly Attack[] = [
   { id: 'bus', sends: '500/s malformed messages to the inboxes of nodes, with access to Redis', short: true },
 ]
 
-/** What another test shows, by name. */
+/** Attacks that another test covers. */
 export const elsewhere: readonly (readonly [string, string])[] = [
   ['TURN: expired credentials, forbidden ranges, quotas', 'test/nat/turn-hardened.test.ts'],
   ['STUN fuzzing', 'test/nat/stun-fuzz.test.ts'],
-  ['names taken after Redis comes back empty', 'chaos F27'],
-  ['resets at every stage of every entrance', 'chaos F26'],
+  ['names claimed by others after Redis comes back empty', 'chaos F27'],
+  ['resets at every stage of every kind of connection', 'chaos F26'],
   ['10,000 at once; message, ping, look-up and join floods', 'chaos F19, F18'],
 ]

@@ -11,7 +11,7 @@ export interface Quality {
 const EVERY_MS = 20
 const NAMES = ['neighbour-a', 'neighbour-b'] as const
 
-/** Who must not notice an attack: a native pair and a PeerJS pair, each with one peer on either node. */
+/** The peers that must not notice an attack: a native pair and a PeerJS pair, each with one peer on either node. */
 export class Neighbours {
   readonly names = NAMES
   readonly #natives: Peer[] = []
@@ -37,11 +37,11 @@ export class Neighbours {
     this.#timer = setInterval(() => this.#send(), EVERY_MS)
   }
 
-  /** All are there, again where an attack ended a node. */
+  /** Waits until all are online, and replaces PeerJS peers whose node ended. */
   async settle(): Promise<void> {
     const ends = performance.now() + 40_000
     while (!this.#natives.every((peer) => peer.state.state === 'online')) {
-      if (performance.now() > ends) throw new Error('the neighbours did not come back')
+      if (performance.now() > ends) throw new Error('the neighbours did not reconnect')
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     if (this.#peerJs.length > 0 && this.#peerJs.every((peer) => peer.end === undefined)) return
@@ -52,9 +52,9 @@ export class Neighbours {
     this.#peerJs[1]?.socket.on('message', (data: Buffer) => this.#hear(data.toString()))
   }
 
-  /** What they saw since this was asked last. */
+  /** Returns the measurements since the last call. */
   take(): Quality {
-    // A frame that is still missing has taken as long as it has been missing.
+    // A frame that is still missing counts with the time it has been missing.
     const now = performance.now()
     const late = [...this.#asked.values()].map((at) => now - at).filter((took) => took > 1_000)
     const taken = [...this.#taken, ...late]
@@ -64,7 +64,7 @@ export class Neighbours {
     return quality
   }
 
-  /** Whether a message gets through, each way, now. */
+  /** Whether a message is delivered now, in both directions. */
   async reach(): Promise<boolean> {
     const [a, b] = this.#natives
     if (!a || !b) return false

@@ -6,7 +6,7 @@ import { run } from '@peerage/test-support/process.js'
 import { requireKnown, WrongUsage } from '@peerage/test-support/usage.js'
 import { attacks, elsewhere, type Attack, type Told } from './attacks.js'
 import { Neighbours, type Quality } from './neighbours.js'
-import { ACCESS_KEY, redisMemory, rssOf, startStage, type Stage } from './stage.js'
+import { ACCESS_KEY, redisMemory, rssOf, startTestbed, type Testbed } from './testbed.js'
 
 export interface Result {
   id: string
@@ -18,48 +18,48 @@ export interface Result {
   nodeGrowth: number
   redisGrowth: number
   dead: string[]
-  /** What must not have been, other than a late neighbour; empty is good. */
+  /** What went wrong, apart from late neighbours; empty is good. */
   faults: string[]
-  /** Whether the neighbours' p99 stayed in its bound. */
+  /** Whether the neighbours' p99 stayed within its bound. */
   timely: boolean
-  /** What each try came to, attacked by quiet, where one was late and had to be tried again. */
+  /** The ratio of each attempt, attacked to quiet, if the first was late and the attack was repeated. */
   tries?: number[]
 }
 
 const ATTACKER = fileURLToPath(new URL('attacker.mjs', import.meta.url))
 /**
- * It stands for a machine of its own: the neighbours shall wait for what the node does with the attack, not for the core
- * that the attack is made on.
+ * The attacker stands for another machine: the neighbours shall wait for the node's handling of the attack, not for the CPU
+ * that the attacker uses.
  */
 const ATTACKER_NICE = 19
-/** A process takes so long to start, which is no part of its attack. */
+/** The time that a process needs to start, which is not part of its attack. */
 const START_MS = 700
 /**
- * By then the code that measures is no longer new to its process, nor to the nodes that of peers; and all processes have
- * tidied up after their start, which on two cores makes every other one wait.
+ * By then V8 has compiled the hot code of this process and of the nodes, and no process is busy with the rest of its start,
+ * which on two cores delays all others.
  */
 const WARM_MS = 20_000
-/** Below this much more, a ratio of two short times says nothing. */
+/** With a smaller difference, a ratio of two short times means nothing. */
 const NOISE_MS = 10
 const NODE_GROWTH = 200e6
 const REDIS_GROWTH = 64e6
 
-/** Runs each attack for `seconds` on one stage, with a quiet measurement right before it. */
+/** Runs each attack for `seconds` on one testbed, with a quiet measurement right before it. */
 export async function runAttacks(
   chosen: readonly Attack[],
   seconds: number,
   done: (result: Result) => void,
   options: { brief?: boolean } = {},
 ): Promise<Result[]> {
-  const stage = await startStage()
-  const neighbours = new Neighbours(stage.urls)
+  const testbed = await startTestbed()
+  const neighbours = new Neighbours(testbed.urls)
   const results: Result[] = []
   try {
     await neighbours.start()
     if (!options.brief) await wait(WARM_MS)
     for (const attack of chosen) {
       const lasts = options.brief ? seconds : Math.max(seconds, attack.seconds ?? 0)
-      const once = (): Promise<Result> => runOne(stage, neighbours, attack, lasts, options.brief === true)
+      const once = (): Promise<Result> => runOne(testbed, neighbours, attack, lasts, options.brief === true)
       const first = await once()
       const result = isOnlyLate(first) && !options.brief ? middle([first, await once(), await once()]) : first
       results.push(result)
@@ -67,7 +67,7 @@ export async function runAttacks(
     }
   } finally {
     await neighbours.stop()
-    await stage.stop()
+    await testbed.stop()
   }
   return results
 }
@@ -77,20 +77,20 @@ function isOnlyLate({ faults, timely }: Result): boolean {
 }
 
 /**
- * The p99 of some hundred sends is the latest few of them, and one pause of the machine is as many: of an attack that
- * was late once, the middle of three tries counts. A fault of any of them is one.
+ * The p99 of some hundred sends depends on its few latest ones, and one pause of the machine delays as many. So an attack
+ * that was late once is tried three times, and the middle ratio counts. A fault of any attempt counts.
  */
 function middle(results: Result[]): Result {
   const byRatio = results.toSorted((a, b) => ratioOf(a) - ratioOf(b))
   const [, result = byRatio[0]] = byRatio
-  if (result === undefined) throw new Error('nothing was tried')
+  if (result === undefined) throw new Error('there was no attempt')
   return { ...result, faults: results.flatMap(({ faults }) => faults), tries: results.map(ratioOf) }
 }
 
 const ratioOf = ({ quiet, attacked }: Result): number => attacked.p99Ms / quiet.p99Ms
 
 async function runOne(
-  stage: Stage,
+  testbed: Testbed,
   neighbours: Neighbours,
   attack: Attack,
   seconds: number,
@@ -100,23 +100,23 @@ async function runOne(
   neighbours.take()
   await wait(brief ? 100 : Math.max(2_000, seconds * 700))
   const quiet = neighbours.take()
-  const memory = await watchMemory(stage)
-  const told = await attackFor(stage, neighbours, attack, seconds)
+  const memory = await watchMemory(testbed)
+  const told = await attackFor(testbed, neighbours, attack, seconds)
   const attacked = neighbours.take()
   const growth = await memory.stop()
   const faults: string[] = []
   if (typeof told === 'string') faults.push(told)
   const { sent, outcomes } = typeof told === 'string' ? { sent: 0, outcomes: {} } : told
-  const dead = await stage.revive()
+  const dead = await testbed.revive()
   if (dead.length > 0) faults.push(`ended: ${dead.join(', ')}`)
-  const notHealthy = await unhealthy(stage)
+  const notHealthy = await unhealthy(testbed)
   if (notHealthy > 0) faults.push(`${notHealthy} nodes do not answer /healthz`)
   if (growth.node > NODE_GROWTH) faults.push(`node grew by ${mb(growth.node)} MB`)
   if (growth.redis > REDIS_GROWTH) faults.push(`Redis grew by ${mb(growth.redis)} MB`)
   await neighbours.settle()
-  if (!(await neighbours.reach())) faults.push('a neighbour does not hear the other')
+  if (!(await neighbours.reach())) faults.push('a neighbour does not receive messages of the other')
   if (dead.length === 0 && attacked.failed > 0) faults.push(`${attacked.failed} sends of neighbours failed`)
-  for (const fault of [attack.wrong?.({ sent, outcomes }), await attack.after?.(stage)])
+  for (const fault of [attack.wrong?.({ sent, outcomes }), await attack.after?.(testbed)])
     if (fault !== undefined) faults.push(fault)
   return {
     id: attack.id,
@@ -134,30 +134,30 @@ async function runOne(
 }
 
 async function attackFor(
-  stage: Stage,
+  testbed: Testbed,
   neighbours: Neighbours,
   attack: Attack,
   seconds: number,
 ): Promise<Told | string> {
-  const channels = await stage.redis.cli('PUBSUB', 'SHARDCHANNELS', 'pg:inbox:*')
+  const channels = await testbed.redis.cli('PUBSUB', 'SHARDCHANNELS', 'pg:inbox:*')
   const given = {
-    urls: stage.urls,
+    urls: testbed.urls,
     victim: neighbours.names[0],
-    tlsPort: stage.tlsPort,
-    stunPort: stage.stunPort,
-    originPort: stage.originPort,
-    linkPorts: stage.linkPorts,
-    nodeIds: stage.nodes.slice(0, 2).map(({ id }) => id),
-    tls: stage.certificates,
+    tlsPort: testbed.tlsPort,
+    stunPort: testbed.stunPort,
+    originPort: testbed.originPort,
+    linkPorts: testbed.linkPorts,
+    nodeIds: testbed.nodes.slice(0, 2).map(({ id }) => id),
+    tls: testbed.certificates,
     key: ACCESS_KEY,
-    redisPort: stage.redis.port,
+    redisPort: testbed.redis.port,
     channels: channels.split('\n'),
   }
   const startsAt = Date.now() + START_MS
   const args = [ATTACKER, attack.id, startsAt, seconds * 1_000, JSON.stringify(given)].map(String)
   try {
     const running = run(process.execPath, args, seconds * 1_000 + 20_000, { nice: ATTACKER_NICE })
-    // What was late until here, the attack did not cause.
+    // The attack did not cause delays before its start.
     const [output] = await Promise.all([running, wait(START_MS).then(() => neighbours.take())])
     const told: Told = JSON.parse(output.split('\n').at(-1) ?? '')
     return told
@@ -166,14 +166,14 @@ async function attackFor(
   }
 }
 
-/** How much more than now is held at most, until it is stopped. */
-async function watchMemory(stage: Stage): Promise<{ stop(): Promise<{ node: number; redis: number }> }> {
-  const before = { node: await rssOf(stage), redis: await redisMemory(stage) }
+/** Returns a function that reports the largest growth of memory since now. */
+async function watchMemory(testbed: Testbed): Promise<{ stop(): Promise<{ node: number; redis: number }> }> {
+  const before = { node: await rssOf(testbed), redis: await redisMemory(testbed) }
   const most = { ...before }
   const watch = { isOver: false }
   const look = async (): Promise<void> => {
-    most.node = Math.max(most.node, await rssOf(stage))
-    most.redis = Math.max(most.redis, await redisMemory(stage))
+    most.node = Math.max(most.node, await rssOf(testbed))
+    most.redis = Math.max(most.redis, await redisMemory(testbed))
   }
   const watching = (async (): Promise<void> => {
     while (!watch.isOver) {
@@ -190,9 +190,9 @@ async function watchMemory(stage: Stage): Promise<{ stop(): Promise<{ node: numb
   }
 }
 
-async function unhealthy(stage: Stage): Promise<number> {
+async function unhealthy(testbed: Testbed): Promise<number> {
   const answers = await Promise.all(
-    stage.urls.map((url) =>
+    testbed.urls.map((url) =>
       fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
         ({ ok }) => ok,
         () => false,
@@ -235,8 +235,8 @@ function row(result: Result): string {
 export const USAGE = `npm run attack -- [--only NAME,…] [--seconds N]
 Attacks two nodes on a real Redis, on loopback only. It prints a table, and writes .work/attack.json.
 Held means: the processes live, a node grows by less than ${mb(NODE_GROWTH)} MB and Redis by less than ${mb(REDIS_GROWTH)} MB, no
-send of a neighbour fails, and their p99 stays below max(2 × quiet, quiet + ${NOISE_MS} ms). What is late once is tried twice
-more, and the middle of the three counts.
+send of a neighbour fails, and the neighbours' p99 stays below max(2 × quiet, quiet + ${NOISE_MS} ms). An attack that
+exceeds only this bound runs twice more, and the middle of the three ratios counts.
 Attacks: ${attacks.map(({ id }) => id).join(', ')}`
 
 export async function main(args: string[]): Promise<number> {
@@ -244,7 +244,7 @@ export async function main(args: string[]): Promise<number> {
     args,
     options: {
       only: { type: 'string' },
-      // A hundredth of less is a moment, as the first one, in which code is new to its process.
+      // In less time a hundredth of the sends is a single moment, such as the first one, with code not yet compiled.
       seconds: { type: 'string', default: '10' },
     },
   })
@@ -257,7 +257,7 @@ export async function main(args: string[]): Promise<number> {
   )
   const seconds = Number(values.seconds)
   if (!(seconds > 0 && seconds <= 60))
-    throw new WrongUsage(`--seconds is a number up to 60, not "${values.seconds}"`)
+    throw new WrongUsage(`--seconds must be a number up to 60, not "${values.seconds}"`)
   console.log(HEADER.join('\n'))
   const chosen = attacks.filter(({ id }) => ids === undefined || ids.includes(id))
   const results = await runAttacks(chosen, seconds, (result) => console.log(row(result)))

@@ -9,7 +9,7 @@ import type { ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { launchChromium } from '@peerage/test-support/chromium.js'
 import type { Node } from '@peerage/test-support/node.js'
 import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { COMPILED, PROGRAM } from './bundlers.js'
 import {
   DIRECT,

@@ -7,7 +7,7 @@ import type { Program } from '@peerage/test-support/binary.js'
 import { findBinary } from '@peerage/test-support/binary.js'
 import type { ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { listen } from '@peerage/test-support/chromium.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { startChild } from '@peerage/test-support/process.js'
 import type { ChildOptions } from '@peerage/test-support/process.js'
 
@@ -44,7 +44,7 @@ export interface Site {
 }
 
 export const FIREFOX: Program = {
-  part: 'firefox',
+  name: 'firefox',
   binaries: ['firefox-esr', 'firefox'],
   debianPackage: 'firefox-esr',
   version: { args: ['--version'], pattern: /(\d+\.\d+[\w.]*)/ },

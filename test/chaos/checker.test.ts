@@ -4,7 +4,7 @@ import type { Event } from './history.js'
 
 const rules = { overlapMs: 1_000, endMs: 100_000, deadlineMs: 30_000 }
 
-/** A history in which two peers exchange ten messages, and everything is as it should be. */
+/** A history in which two peers exchange ten messages, and nothing goes wrong. */
 function clean(): Event[] {
   const events: Event[] = [
     { type: 'holds', at: 0, name: 'alice', who: 'A', since: 1 },
@@ -32,7 +32,7 @@ describe('the checker', () => {
     expect(isClean(check(events, rules))).toBe(false)
   })
 
-  test('does not call a send lost that its sender was told has failed', () => {
+  test('does not call a send lost if its sender was told that it failed', () => {
     const events = clean()
       .filter((event) => !(event.type === 'received' && event.id === 'm4'))
       .map((event) =>
@@ -41,14 +41,14 @@ describe('the checker', () => {
     expect(isClean(check(events, rules))).toBe(true)
   })
 
-  test('rejects a planted double, also of a send that timed out', () => {
+  test('rejects a planted double delivery, also of a send that timed out', () => {
     const events = clean()
     events.push({ type: 'received', at: 500, id: 'm9', to: 'bob', since: 2 })
     expect(check(events, rules).doubled).toEqual(['m9'])
     expect(isClean(check(events, rules))).toBe(false)
   })
 
-  test('rejects a message that went to a stranger as well', () => {
+  test('rejects a message that a second holder of the name received, too', () => {
     const events = clean()
     events.push({ type: 'received', at: 500, id: 'm9', to: 'bob', since: 99 })
     expect(check(events, rules).strangers).toEqual(['m9'])
@@ -61,7 +61,7 @@ describe('the checker', () => {
     const [three, seven] = [at('m3'), at('m7')]
     const [a, b] = [events[three], events[seven]]
     if (!a || !b) throw new Error('the history has changed')
-    // m3 arrives when m7 did.
+    // m3 now arrives right after m7.
     const moved = [
       ...events.slice(0, three),
       ...events.slice(three + 1, seven + 1),
@@ -72,7 +72,7 @@ describe('the checker', () => {
     expect(isClean(check(moved, rules))).toBe(false)
   })
 
-  test('rejects a planted second holder, however it ends', () => {
+  test('rejects a planted second holder, with or without an end', () => {
     const events = clean()
     events.push({ type: 'holds', at: 200, name: 'bob', who: 'C', since: 3 })
     expect(check(events, rules).heldTwice).toMatchObject([{ name: 'bob', by: ['B', 'C'] }])
@@ -81,26 +81,26 @@ describe('the checker', () => {
     expect(isClean(check(events, rules))).toBe(false)
   })
 
-  test('allows a former holder the time to be told', () => {
+  test('allows a former holder the time until it is told', () => {
     const events = clean()
     events.push({ type: 'holds', at: 200, name: 'bob', who: 'C', since: 3 })
     events.push({ type: 'lost', at: 900, name: 'bob', who: 'B' })
     expect(isClean(check(events, rules))).toBe(true)
   })
 
-  test('rejects silence, but not a send that is still young when the history ends', () => {
+  test('rejects an unanswered send, but not one that is still young when the history ends', () => {
     const events = clean()
     events.push({ type: 'send', at: 60_000, id: 'old', from: 'alice', to: 'bob', order: 10 })
     events.push({ type: 'send', at: 99_000, id: 'young', from: 'alice', to: 'bob', order: 11 })
     expect(check(events, rules).unsettled).toEqual(['old'])
   })
 
-  test('refuses a history that holds a receipt out of nowhere', () => {
+  test('refuses a history with a receipt that nobody sent', () => {
     const events: Event[] = [{ type: 'received', at: 1, id: 'ghost', to: 'bob', since: 2 }]
     expect(() => check(events, rules)).toThrow('ghost')
   })
 
-  test('an outage lasts until the first send that was asked after the injection is delivered', () => {
+  test('an outage lasts until the first send that was made after the injection is delivered', () => {
     const events = clean()
     events.push({ type: 'send', at: 990, id: 'before', from: 'alice', to: 'bob', order: 10 })
     events.push({ type: 'send', at: 1_010, id: 'during', from: 'alice', to: 'bob', order: 11 })

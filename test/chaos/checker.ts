@@ -4,29 +4,29 @@ export interface Verdict {
   sent: number
   acknowledged: number
   received: number
-  /** Acknowledged, and yet no application was handed it. */
+  /** Acknowledged, but no application received it. */
   lost: string[]
-  /** Handed twice to one stay of one name. */
+  /** Received twice by one holder of a name. */
   doubled: string[]
-  /** Handed after a later one of the same sender, to the same stay. */
+  /** Received after a later message of the same sender, by the same holder. */
   reordered: string[]
-  /** Acknowledged or not, handed to two different holders of the name. */
+  /** Received by two different holders of the name, whether acknowledged or not. */
   strangers: string[]
-  /** Two applications held one name at once for longer than is allowed. */
+  /** Two applications held one name at the same time for longer than is allowed. */
   heldTwice: { name: string; by: [string, string]; fromMs: number; forMs: number }[]
-  /** Asked and never answered: silence. */
+  /** Sends that were never answered. */
   unsettled: string[]
 }
 
 export interface Rules {
-  /** A former holder may be told so late: a lease, where a store had two primaries. */
+  /** How late a former holder may be told: up to a lease if the store had two primaries. */
   overlapMs: number
-  /** When the history was cut off; a send within `deadlineMs` before it may be open. */
+  /** When the history ends. A send within `deadlineMs` before it may be unanswered. */
   endMs: number
   deadlineMs: number
 }
 
-/** Reads a history and says what must not have happened. */
+/** Reads a history and finds what must not happen. */
 export function check(events: readonly Event[], rules: Rules): Verdict {
   const sends = new Map<string, { from: string; to: string; order: number; at: number }>()
   const settled = new Map<string, string>()
@@ -107,15 +107,15 @@ function heldTwice(events: readonly Event[], rules: Rules): Verdict['heldTwice']
   return found
 }
 
-/** Whether nothing that must not happen did. */
+/** Whether nothing happened that must not happen. */
 export function isClean(verdict: Verdict): boolean {
   const { lost, doubled, reordered, strangers, heldTwice: twice, unsettled } = verdict
   return [lost, doubled, reordered, strangers, twice, unsettled].every((list) => list.length === 0)
 }
 
 /**
- * Outages around one injection: for each sender, from the injection to its first send, asked after it, that was
- * delivered. A sender that never sent again is left out; one that never got through counts to the end.
+ * Outages after one injection: for each sender, the time from the injection to its first send after it that was
+ * delivered. A sender that did not send again is left out. If none was delivered, the outage lasts to the end.
  */
 export function outages(events: readonly Event[], from: number, until: number): number[] {
   const sends = new Map<string, { from: string; at: number }>()

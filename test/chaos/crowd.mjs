@@ -1,5 +1,5 @@
-// Peers that lose their node and come back, in a process of its own: node crowd.mjs COUNT FIRST NEXT…
-// Prints `open` when all have their names at FIRST; when all are back at one of the others, how that went.
+// Peers that lose their node and reconnect, in their own process: node crowd.mjs COUNT FIRST NEXT…
+// Prints `open` when all hold their names at FIRST, and the result when all are back at one of the others.
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
@@ -11,7 +11,7 @@ let back = 0
 let began
 let lastMs = 0
 
-/** Resolves when the name is claimed; rejects when the socket or the claim is refused. */
+/** Resolves when the name is claimed. Rejects if the socket or the claim is refused. */
 function open(url, name) {
   const ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`)
   return new Promise((resolve, reject) => {
@@ -32,7 +32,7 @@ function open(url, name) {
 
 async function comeBack(name, url) {
   began ??= performance.now()
-  // The SDK's schedule: full jitter over 1 s, then doubling.
+  // The SDK's schedule: full jitter over 1 s, then doubled.
   for (let ceilingMs = 1_000; ; ceilingMs = Math.min(15_000, ceilingMs * 2)) {
     await delay(Math.random() * ceilingMs)
     try {

@@ -1,14 +1,14 @@
-// One peer that floods a node, in a process of its own: node flooder.mjs URL message|ping|lookup|join MS
+// One peer that floods a node, in its own process: node flooder.mjs URL message|ping|lookup|join MS
 import { setPriority } from 'node:os'
 import { WebSocket } from 'ws'
 
-// It stands for a machine of its own: the neighbours shall wait for what the node does with its flood, not for the
-// core that it is made on.
+// The flooder stands for another machine: other peers shall wait for the node's handling of the flood, not for the CPU that
+// the flooder uses.
 setPriority(19)
 
 const [url, kind, ms] = process.argv.slice(2)
 const EVERY_MS = 20
-// 5,000 a second: five times what one connection may.
+// 5,000 a second, which is five times the limit of a connection.
 const A_TIME = 100
 const ends = Date.now() + Number(ms)
 const codes = {}

@@ -9,7 +9,7 @@ peerage_link_switches_total{to="inbox",reason="unconfirmed"} 1
 peerage_link_switches_total{to="inbox",reason="ended"} 2.5
 `
 
-test('a metric is the sum of its values that have the label', () => {
+test('a metric is the sum of its values with the given label', () => {
   const read = metricsIn(TEXT)
   expect(read('peerage_links')).toBe(2)
   expect(read('peerage_link_switches_total')).toBe(7.5)
@@ -17,7 +17,7 @@ test('a metric is the sum of its values that have the label', () => {
   expect(read('peerage_link_switches_total', 'reason="full"')).toBe(0)
 })
 
-test('a metric that is absent is 0, and the beginning of a name is no name', () => {
+test('an absent metric is 0, and the start of a name does not match', () => {
   const read = metricsIn(TEXT)
   expect(read('peerage_link')).toBe(0)
   expect(read('peerage_other')).toBe(0)

@@ -1,39 +1,39 @@
-import { wait, type Scene } from './scene.js'
-import type { Seat, Stage } from './stage.js'
+import { wait, type Context } from './context.js'
+import type { Member, Testbed } from './testbed.js'
 
-/** What is read of a node's links, and the metric that says it: name, and a label that must be there. */
+/** The figures about a node's links, each with its metric: the name, and a label that must be present. */
 const METRICS = {
-  /** Links that stand; each of two nodes counts the one between them. What follows is counted since the start. */
+  /** Links that are up. Both nodes of a link count it. All figures below are counted since the start. */
   up: ['peerage_links', ''],
   /** Envelopes to other nodes, by the path that they took first. */
   link: ['peerage_bus_path_envelopes_total', 'path="link"'],
   inbox: ['peerage_bus_path_envelopes_total', 'path="inbox"'],
-  /** Envelopes that came a second time, by the other path, and were dropped. */
+  /** Envelopes that arrived a second time over the other path, and were dropped. */
   repeated: ['peerage_bus_repeated_envelopes_total', ''],
   ups: ['peerage_link_switches_total', 'to="link"'],
-  /** For whatever reason, and because nobody confirmed what was sent. */
+  /** Links that ended for any reason, and those that ended because nothing was confirmed. */
   downs: ['peerage_link_switches_total', 'to="inbox"'],
   unconfirmed: ['peerage_link_switches_total', 'reason="unconfirmed"'],
-  /** Links that could not be made. */
+  /** Links that could not be opened. */
   failures: ['peerage_link_failures_total', ''],
 } as const
 
 export type LinkReading = Record<keyof typeof METRICS, number>
 
-/** Values of a metric, added up over all whose labels hold this text; 0 where there is none. */
+/** The sum of a metric's values whose labels contain this text; 0 if there is none. */
 export type ReadMetric = (name: string, label?: string) => number
 
 const ANSWER_WITHIN_MS = 5_000
 
-/** What a node says on its admin port now. */
-export async function metricsOf(seat: Seat): Promise<ReadMetric> {
-  const { admin } = seat.node
+/** The current metrics of a node's admin port. */
+export async function metricsOf(member: Member): Promise<ReadMetric> {
+  const { admin } = member.node
   if (admin === undefined) throw new Error('this node has no admin port')
   const response = await fetch(`${admin}/metrics`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) })
   return metricsIn(await response.text())
 }
 
-/** Reads what Prometheus would. */
+/** Parses the text format of Prometheus. */
 export function metricsIn(text: string): ReadMetric {
   const lines = text.split('\n')
   return (name, label = '') =>
@@ -55,52 +55,54 @@ function reading(value: (key: keyof typeof METRICS) => number): LinkReading {
   }
 }
 
-async function readSeat(seat: Seat): Promise<LinkReading> {
-  const read = await metricsOf(seat)
+async function readMember(member: Member): Promise<LinkReading> {
+  const read = await metricsOf(member)
   return reading((key) => {
     const [name, label] = METRICS[key]
     return read(name, label)
   })
 }
 
-/** Of all these nodes together. */
-export async function readLinks(seats: readonly Seat[]): Promise<LinkReading> {
-  const each = await Promise.all(seats.map(readSeat))
+/** The sums over all these nodes. */
+export async function readLinks(members: readonly Member[]): Promise<LinkReading> {
+  const each = await Promise.all(members.map(readMember))
   return reading((key) => each.reduce((sum, one) => sum + one[key], 0))
 }
 
-/** What has changed with the links of these nodes since now, once it is asked. The processes must be the same then. */
-export async function watchLinks(seats: readonly Seat[]): Promise<() => Promise<LinkReading>> {
-  const before = await readLinks(seats)
+/** Returns a function that reports what has changed with the links of these nodes. The processes must be the same then. */
+export async function watchLinks(members: readonly Member[]): Promise<() => Promise<LinkReading>> {
+  const before = await readLinks(members)
   return async () => {
-    const now = await readLinks(seats)
+    const now = await readLinks(members)
     return reading((key) => now[key] - before[key])
   }
 }
 
-/** A link that has failed for long is tried again after a minute at the latest. */
+/** A link that has failed for long is tried again after at most a minute. */
 export const LINKED_WITHIN_MS = 75_000
 
 /**
- * Milliseconds until each node has a link to every other one, and has sent something over one meanwhile. Infinity: not in
- * time.
+ * Milliseconds until each node has a link to every other node, and has sent something over a link meanwhile. Infinity if
+ * that takes too long.
  */
-export async function untilLinked({ seats }: Stage): Promise<number> {
-  const before = await Promise.all(seats.map(readSeat))
+export async function untilLinked({ members }: Testbed): Promise<number> {
+  const before = await Promise.all(members.map(readMember))
   const started = performance.now()
   while (performance.now() - started < LINKED_WITHIN_MS) {
-    const now = await Promise.all(seats.map(readSeat))
-    const isLinked = now.every(({ up, link }, i) => up === seats.length - 1 && link > (before[i]?.link ?? 0))
+    const now = await Promise.all(members.map(readMember))
+    const isLinked = now.every(
+      ({ up, link }, i) => up === members.length - 1 && link > (before[i]?.link ?? 0),
+    )
     if (isLinked) return performance.now() - started
     await wait(100)
   }
   return Infinity
 }
 
-/** Notes it as what a fault of links needs: without a link that carries something, nothing of it took place. */
-export async function noteLinked(scene: Scene): Promise<void> {
-  const ms = await untilLinked(scene.stage)
-  scene.note('all nodes linked before, after ms (else the fault did not take place)', ms, {
+/** Notes whether all nodes are linked. A fault of links means nothing unless links carry envelopes first. */
+export async function noteLinked(context: Context): Promise<void> {
+  const ms = await untilLinked(context.testbed)
+  context.note('all nodes linked after ms (otherwise the fault tests nothing)', ms, {
     atMost: LINKED_WITHIN_MS,
   })
 }

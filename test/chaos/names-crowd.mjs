@@ -1,6 +1,6 @@
-// Peers on many names, in a process of its own: node names-crowd.mjs hold|claim COUNT URL…
-// `hold` takes all names and prints `open`; SIGUSR2 cuts a few, which stay away. `claim` wants the same names with other
-// secrets, again and again. At SIGTERM each prints what became of it.
+// Peers with many names, in their own process: node names-crowd.mjs hold|claim COUNT URL…
+// `hold` claims all names and prints `open`; SIGUSR2 cuts a few peers, which stay away. `claim` tries to claim the same names
+// with other secrets, again and again. On SIGTERM each prints its results.
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
@@ -12,7 +12,7 @@ const SECRETS = { hold: 'h'.repeat(22), claim: 'c'.repeat(22) }
 const told = {}
 const say = (what) => (told[what] = (told[what] ?? 0) + 1)
 
-/** Resolves with the socket and the epoch of its name; rejects with the code of the refusal. */
+/** Resolves with the socket and the epoch of its name. Rejects with the code of the refusal. */
 function open(url, name, secret) {
   const ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`)
   return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ async function hold() {
     if (since !== holder.since) change.moved++
     holder.since = since
   }
-  /** Comes back as an SDK does, unless it was told that the name is no longer its own. */
+  /** Reconnects as an SDK does, unless it was told that the name is no longer its own. */
   const keep = (holder) =>
     holder.ws.on('close', async (code) => {
       if (holder.isAway) return
@@ -109,7 +109,7 @@ async function claim() {
   await Promise.all(
     Array.from({ length: 24 }, async (_, worker) => {
       for (let n = worker; ; n += 24) {
-        // Another node each time round, so that each name is wanted at its holder's node too.
+        // Another node in each round, so that each name is also claimed at its holder's node.
         const url = urlOf(n + Math.floor(n / count))
         tries++
         try {

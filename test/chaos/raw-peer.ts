@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
 
-/** A native peer on plain frames: it can do what an SDK would never do. */
+/** A native peer that sends plain frames, and so can do what an SDK never does. */
 export class RawPeer {
   readonly ws: WebSocket
   readonly name: string
@@ -15,7 +15,7 @@ export class RawPeer {
     this.name = name
   }
 
-  /** Resolves when the name is claimed; rejects when the socket or the claim is refused. */
+  /** Resolves when the name is claimed. Rejects if the socket or the claim is refused. */
   static async open(url: string, name: string, secret = 's'.repeat(22)): Promise<RawPeer> {
     const ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`)
     const peer = new RawPeer(ws, name)

@@ -6,15 +6,15 @@ import { check, isClean, outages, percentile, type Verdict } from './checker.js'
 import { faults, pick } from './faults/index.js'
 import { History } from './history.js'
 import { noteLinked } from './links.js'
-import type { Fault, Scene } from './scene.js'
-import { startStage } from './stage.js'
+import type { Fault, Context } from './context.js'
+import { startTestbed } from './testbed.js'
 import { Traffic } from './traffic.js'
 
 export interface ChaosOptions {
-  /** An odd one links the nodes to each other, but for faults that are about one of the two ways. */
+  /** An odd seed links the nodes to each other, except for faults that are about one of the two paths. */
   seed: number
   faults: readonly string[]
-  /** How often each class is injected. */
+  /** How often each fault is injected. */
   times: number
   peers: number
   log: (line: string) => void
@@ -25,7 +25,7 @@ export interface ClassResult {
   injected: number
   outagesMs: number[]
   failedSends: number
-  /** What the SDK called the failures, and how many of each. */
+  /** The SDK's codes of the failures, and how many of each. */
   failures: Record<string, number>
   notes: { what: string; value: number; ok: boolean }[]
   verdict: Verdict
@@ -33,13 +33,13 @@ export interface ClassResult {
 }
 
 const NODES = 3
-/** Of the peers, this share takes the way that can go bad. */
-const BAD_WAY_SHARE = 0.34
+/** The share of peers that connect through the proxy that can be disturbed. */
+const PROXIED_SHARE = 0.34
 const DEADLINE_MS = 30_000
-/** A former holder hears of its successor by the bus; where that message is lost, at its next renewal. */
+/** A former holder learns of its successor over the bus, or at its next renewal if that message is lost. */
 const OVERLAP_MS = 1_000
 
-/** Injects each class in the order that the seed gives, under continuous traffic. One stage and history a class. */
+/** Injects each fault under continuous traffic. Each has its own testbed and history. */
 export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
   const random = seeded(options.seed)
   const { found: wanted, unknown } = pick(options.faults)
@@ -48,7 +48,7 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
     unknown,
     faults.map(({ id }) => id),
   )
-  options.log(`seed ${options.seed}: the same seed brings the same schedule`)
+  options.log(`seed ${options.seed}: the same seed gives the same schedule`)
   const results: ClassResult[] = []
   for (const fault of wanted) {
     const result = await runClass(fault, options, random.between(0, 2 ** 31))
@@ -66,12 +66,12 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
   options.log(`${fault.id} ${fault.title} (seed ${seed}, ${links ? 'with' : 'without'} links)`)
   const history = new History()
   const env = await Promise.all((fault.clockOffsets ?? []).map(clockOffset))
-  const stage = await startStage({ nodes: NODES, seed, links, ...fault.stage, env })
+  const testbed = await startTestbed({ nodes: NODES, seed, links, ...fault.testbed, env })
   const traffic = new Traffic(history, seed)
   const notes: ClassResult['notes'] = []
   let trafficUntil = 0
-  const scene: Scene = {
-    stage,
+  const context: Context = {
+    testbed,
     traffic,
     history,
     random: seeded(seed),
@@ -81,22 +81,24 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
   try {
     for (let i = 0; i < options.peers; i++)
       await traffic.join(
-        i < options.peers * BAD_WAY_SHARE ? `http://127.0.0.1:${stage.peerLink.port}` : stage.haproxy.url,
+        i < options.peers * PROXIED_SHARE
+          ? `http://127.0.0.1:${testbed.peerProxy.port}`
+          : testbed.haproxy.url,
         `peer-${i}`,
       )
     if (!fault.idle) traffic.start()
     await wait(2_000)
-    if (links && !fault.idle && fault.stage?.doors === undefined) await noteLinked(scene)
+    if (links && !fault.idle && fault.testbed?.linkProxies === undefined) await noteLinked(context)
     for (let i = 0; i < options.times; i++) {
       const from = history.now()
-      await fault.run(scene)
+      await fault.run(context)
       await wait(Math.max(3_000, from + fault.watchMs - history.now()))
     }
     trafficUntil = history.now()
     await traffic.quiet()
   } finally {
     await traffic.stop()
-    await stage.stop()
+    await testbed.stop()
   }
   const { events } = history
   const verdict = check(events, {
@@ -146,9 +148,9 @@ export function line(result: ClassResult): string {
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 export const USAGE = `npm run chaos -- [--seed N] [--faults ID,…] [--times N] [--peers N]
-Injects faults into real processes under traffic, each class (all of them by default) so often (1), and checks the
-history that the peers (24) kept themselves. The same seed brings the same schedule. F9 names every kind of F9.
-An odd seed runs nodes with links to each other, an even one without; F4-links and F28 have them always, F4-inbox never.
+Injects faults into real processes under traffic. By default it injects each fault once, with 24 peers. It checks the
+history that the peers recorded themselves. The same seed gives the same schedule. F9 selects every kind of F9.
+An odd seed runs nodes with links to each other, an even seed without. F4-links and F28 always have links, F4-inbox never.
 Faults: ${faults.map(({ id }) => id).join(', ')}`
 
 export async function main(args: string[]): Promise<number> {

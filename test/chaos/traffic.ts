@@ -4,20 +4,20 @@ import type { Random } from '@peerage/test-support/random.js'
 import { seeded } from '@peerage/test-support/random.js'
 import type { History } from './history.js'
 
-/** One application: an SDK, its name, and what it saw. */
+/** One application: an SDK, its name, and its history. */
 export interface Actor {
   readonly name: string
   readonly who: string
   readonly peer: Peer
-  /** The node it is on now, as its welcome said; undefined while it is not online. */
+  /** The node it is connected to, from its welcome; undefined while it is not online. */
   readonly node: string | undefined
 }
 
 const SEND_EVERY_MS = 120
-/** More than this many sends of one actor that have no answer yet: it waits, as an application would. */
+/** An actor with more unanswered sends than this waits, as an application would. */
 const OPEN_MOST = 200
 
-/** Continuous traffic between peers that connect through the balancer, recorded as they see it. */
+/** Continuous traffic between peers that connect through the balancer, recorded from their point of view. */
 export class Traffic {
   readonly actors: Actor[] = []
   readonly #history: History
@@ -33,7 +33,7 @@ export class Traffic {
     this.#random = seeded(seed)
   }
 
-  /** Connects and starts to listen. `who` differs from the name where several applications want one name. */
+  /** Connects and starts to listen. `who` differs from the name if several applications want one name. */
   async join(url: string, name: string, who = name): Promise<Actor> {
     const peer = await connect(url, { name, storage: null })
     let node: string | undefined
@@ -64,7 +64,7 @@ export class Traffic {
     return actor
   }
 
-  /** Everyone sends to somebody, again and again. */
+  /** Every actor sends to random others, again and again. */
   start(): void {
     for (const actor of this.actors) {
       const timer = setInterval(
@@ -75,7 +75,7 @@ export class Traffic {
     }
   }
 
-  /** No more sends; resolves when each has been answered. */
+  /** Stops sending. Resolves when every send has been answered. */
   async quiet(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers.clear()
@@ -93,7 +93,7 @@ export class Traffic {
     if (others.length > 0) void this.send(actor, this.#random.pick(others).name)
   }
 
-  /** One send, recorded from its request to its outcome: whether it was delivered. */
+  /** Makes one send and records it from the request to the outcome. Resolves with whether it was delivered. */
   send(actor: Actor, to: string): Promise<boolean> {
     this.#serial++
     const id = `${actor.who}#${this.#serial}`

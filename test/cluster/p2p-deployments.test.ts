@@ -5,7 +5,7 @@ import { connect, type ConnectOptions, type P2P, type Peer } from '@peerage/clie
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { probeStun } from '@peerage/test-support/coturn.js'
 import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { freePortBoth } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 

@@ -12,7 +12,7 @@ import {
   type Node,
   type NodeOptions,
 } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
 import { eventually, startChild } from '@peerage/test-support/process.js'

@@ -15,7 +15,7 @@ import {
   type Config,
   readEnvironment,
 } from '@peerage/test-support/testing/server.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
 import { startRedis } from '@peerage/test-support/redis.js'

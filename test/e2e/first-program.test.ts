@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { connect, type Peer } from '@peerage/client'
 import { programOf } from '@peerage/test-support/documents.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 

@@ -7,7 +7,7 @@ import { startCoturn } from '@peerage/test-support/coturn.js'
 import { startNode, type NodeOptions } from '@peerage/test-support/node.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
-// What a tier says of its STUN and TURN servers, in real connections: each form is used, or costs no channel.
+// The ICE servers that a node announces, in real connections: each form of URL works, or at least does no harm.
 
 async function peersOf(options: NodeOptions): Promise<[Peer, Peer]> {
   const node = await startNode(options)
@@ -42,7 +42,7 @@ describe('[PP28] two Node peers open a channel', () => {
     await expectChannel(...(await peersOf(turn(urls))))
   })
 
-  test('on a tier that they reach as http://[::1]:…, whose P2P server is asked there', async () => {
+  test('on a node that they reach as http://[::1]:…, whose P2P server is asked at that address', async () => {
     const [alice, bob] = await peersOf({ args: ['--host', '::1'] })
     expect(alice.p2p?.p2pServer).toMatch(/^\[::1\]:\d+$/)
     await expectChannel(alice, bob)
@@ -70,7 +70,7 @@ test('[PP28] node-datachannel asks a STUN server at an IPv6 address', async () =
 })
 
 test.each(['127.0.0.1', '::1'])('[PP28] node-datachannel gets a relay from TURN at %s', async (host) => {
-  // libjuice asks for an IPv4 address to be reached at, wherever the server itself is (RFC 8656 §18.8).
+  // libjuice requests a relayed address of IPv4, whatever the server's own address is (RFC 8656 §18.8).
   const coturn = await startCoturn({ secret: 'north', hosts: ['127.0.0.1', '::1'] })
   onTestFinished(() => coturn.stop())
   const at = host.includes(':') ? `[${host}]` : host
@@ -85,7 +85,7 @@ describe('[PP28] Chromium', () => {
   })
   afterAll(() => chromium?.stop())
 
-  test('takes what the parser writes, and nothing that the parser refuses', async () => {
+  test('accepts what the parser writes, and nothing that the parser refuses', async () => {
     const texts = [
       'stun:a.example',
       'STUN:a.example:1',
@@ -146,7 +146,7 @@ describe('[PP28] Chromium', () => {
     expect(refused.filter((url) => parseIceUrl(url).ok)).toEqual([])
   })
 
-  test('opens a channel with a Node peer on a tier at http://[::1]:… with TURN of every kind', async () => {
+  test('opens a channel with a Node peer on a node at http://[::1]:… with TURN of every kind', async () => {
     const urls = ['turn:[::1]:9', 'turn:127.0.0.1:9?transport=tcp', 'turns:localhost:9', 'TURN:LOCALHOST:9']
     const { args = [], env } = turn(urls.join())
     const node = await startNode({ args: ['--host', '::1', ...args], ...(env ? { env } : {}) })

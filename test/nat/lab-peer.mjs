@@ -1,20 +1,20 @@
-// One peer as a process of its own, so that it can run in a network namespace. Tells what happens in JSON lines. Who it
-// is comes as one JSON argument: { client, url, name, relayOnly?, stack?, throughTurn? }. It waits to be called, and
-// calls when a line of its standard input says so: { call, say, deadlineMs?, hangUp? }.
+// One peer in its own process, so that it can run in a network namespace. It reports events as JSON lines. Its only argument
+// is JSON: { client, url, name, relayOnly?, stack?, throughTurn? }. It waits for calls, and makes a call for each line on its
+// standard input: { call, say, deadlineMs?, hangUp? }.
 import process from 'node:process'
 import { createInterface } from 'node:readline'
 
 const { client, url, name, relayOnly, stack, throughTurn } = JSON.parse(process.argv[2])
 const { connect } = await import(client)
-// The package whose RTCPeerConnection is given to the SDK; what it finds by itself, when absent.
+// The package whose RTCPeerConnection the SDK gets. If absent, the SDK finds one by itself.
 const found = stack === undefined ? undefined : await import(stack)
 let RTCPeerConnection = found?.RTCPeerConnection ?? found?.default.RTCPeerConnection
 if (throughTurn) {
   const base = await (
     await import(new URL('../platform/node-rtc.js', `file://${client}`))
   ).loadNodeDataChannel()
-  // It tells the other side of relayed candidates alone, so there is no channel where TURN gives it none. That hides
-  // nothing: it sends from its own address as well.
+  // The peer signals only relayed candidates, so there is no channel if TURN gives it none. This hides no address: the peer
+  // also sends from its own.
   RTCPeerConnection = class extends base {
     constructor(configuration) {
       super({ ...configuration, iceTransportPolicy: 'relay' })

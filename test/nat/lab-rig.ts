@@ -9,13 +9,13 @@ import type { RedisServer } from '@peerage/test-support/redis.js'
 const LAB_PEER = fileURLToPath(new URL('lab-peer.mjs', import.meta.url))
 const CLIENT = `${REPOSITORY}packages/client/dist/entries/node.js`
 const TURN_SECRET = 'north'
-/** Two cores carry all of it: nodes, coturn, two peers. */
+/** Two cores run everything: nodes, coturn and two peers. */
 const ONLINE_DEADLINE_MS = 20_000
-/** The SDK's own two tries of 15 s, and a way through the server. */
+/** The SDK's own two attempts of 15 s each, and a message through the server. */
 const RESULT_DEADLINE_MS = 60_000
 
-/** What runs on the public network of a lab: two nodes on one Redis, and coturn where there is TURN. */
-export interface Tier {
+/** The servers on the public network of a lab: two nodes on one Redis, and coturn if there is TURN. */
+export interface Cluster {
   readonly nodes: readonly [Node, Node]
   readonly coturn: Coturn | undefined
   stop(): Promise<void>
@@ -32,12 +32,12 @@ interface End {
   port: number
 }
 
-/** `turn`: without coturn, with it, or with it and credentials that live so long. */
-export async function startTier(
+/** `turn`: without coturn, with it, or with it and credentials of this lifetime. */
+export async function startCluster(
   lab: NatLab,
   redis: RedisServer,
   turn: boolean | { ttlMs: number },
-): Promise<Tier> {
+): Promise<Cluster> {
   const [host] = lab.pub.addresses
   const coturn =
     turn !== false
@@ -65,10 +65,10 @@ export async function startTier(
 
 let calls = 0
 
-/** A fresh peer in each site, on different nodes; the one behind a calls the one behind b, and says something. */
-export async function call(lab: NatLab, tier: Tier, deadlineMs?: number): Promise<Result> {
+/** Starts a new peer in each site, on different nodes. The peer behind a calls the peer behind b and sends a message. */
+export async function call(lab: NatLab, cluster: Cluster, deadlineMs?: number): Promise<Result> {
   const [callee, caller] = [`callee-${++calls}`, `caller-${calls}`]
-  const [one, other] = tier.nodes
+  const [one, other] = cluster.nodes
   const bob = await startPeer(lab.b, { url: other.url, name: callee })
   const alice = await startPeer(lab.a, { url: one.url, name: caller })
   try {
@@ -84,7 +84,7 @@ interface CallOptions {
   hangUp?: boolean
 }
 
-/** One calls the other and says something; how that ended, once the other has heard it. */
+/** Alice calls Bob and sends a message. Resolves with how the call ended, once Bob has received the message. */
 export async function callBetween(alice: LabPeer, bob: LabPeer, options: CallOptions = {}): Promise<Result> {
   const said = `hello ${++calls}`
   const result = await unlessFrozen([alice, bob], async () => {
@@ -92,22 +92,22 @@ export async function callBetween(alice: LabPeer, bob: LabPeer, options: CallOpt
     const told = await alice.line((line) => resultOf(line, said), RESULT_DEADLINE_MS)
     const heard = told.path === 'server' ? 'message' : 'channel-message'
     try {
-      // What the caller was told is one half; the other application has it.
+      // The caller's report is one half. The other half is that the other application has the message.
       await bob.line((line) => isHeard(line, heard, alice.name, said) || undefined, ONLINE_DEADLINE_MS)
     } catch (error) {
       throw new Error(`the callee said:\n${bob.output()}`, { cause: error })
     }
     return told
   })
-  // The SDK may get no channel from a library that is frozen, and live on.
+  // If a library froze, the SDK may get no channel and go on without one.
   if (result.path === 'server') await refuseFrozen([alice, bob], result.stage)
   return result
 }
 
-/** A peer of the SDK in a process of its own. */
+/** A peer of the SDK in its own process. */
 export interface LabPeer extends Child {
   readonly name: string
-  /** Calls another; what came of it is in a line, see `resultOf`. */
+  /** Calls another peer. The outcome is printed as a line, see `resultOf`. */
   call(name: string, say: string, options?: CallOptions): void
 }
 
@@ -115,9 +115,9 @@ interface LabPeerOptions {
   url: string
   name: string
   relayOnly?: boolean
-  /** The package whose RTCPeerConnection it is given; node-datachannel, which the SDK finds by itself, when absent. */
+  /** The package whose RTCPeerConnection it gets; by default node-datachannel, which the SDK finds by itself. */
   stack?: string
-  /** Its candidates are relayed ones alone, so that there is no channel without TURN. It hides nothing. */
+  /** Signals only relayed candidates, so that there is no channel without TURN. This hides no address. */
   throughTurn?: boolean
 }
 
@@ -136,7 +136,7 @@ export function eventOf(line: string): Record<string, unknown> | undefined {
 
 export function resultOf(line: string, said: string): Result | undefined {
   const told = eventOf(line)
-  // Our own program's words, line by line.
+  // Lines that our own program wrote.
   return told?.['event'] === 'result' && told['said'] === said ? (JSON.parse(line) as Result) : undefined
 }
 

@@ -8,14 +8,14 @@ import { canUseNamespaces } from '@peerage/test-support/netns.js'
 import type { Child } from '@peerage/test-support/process.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
-import { isHeard, resultOf, startPeer, startTier, type Tier } from './lab-rig.js'
+import { isHeard, resultOf, startPeer, startCluster, type Cluster } from './lab-rig.js'
 
-// Chromium behind a NAT, with our STUN server, real coturn, and node-datachannel at the other end. As root only.
+// Chromium behind a NAT, with our STUN server, real coturn, and node-datachannel as the other peer. Needs root.
 
 const namespaces = await canUseNamespaces()
 if (!namespaces.ok) {
   process.stderr.write(
-    `Chromium behind NATs did not run: ${namespaces.reason} (all of it: npm run test:nat)\n`,
+    `Chromium behind NATs did not run: ${namespaces.reason} (to run all of it: npm run test:nat)\n`,
   )
 }
 
@@ -31,34 +31,34 @@ beforeAll(async () => {
 })
 afterAll(() => redis?.stop())
 
-interface Stage {
+interface Testbed {
   lab: NatLab
-  tier: Tier
+  cluster: Cluster
   /** A page of the first node, in a Chromium behind NAT a. */
   page: Page
-  /** Names of this stage alone: a former one's wait for their holders. */
+  /** Names that only this testbed uses, because the names of a former one stay reserved for their holders. */
   chromium: string
   bob: string
 }
 
-let stages = 0
+let testbeds = 0
 
-async function build(kinds: { a: NatKind; b: NatKind }, turn: boolean | { ttlMs: number }): Promise<Stage> {
+async function build(kinds: { a: NatKind; b: NatKind }, turn: boolean | { ttlMs: number }): Promise<Testbed> {
   const lab = await startNatLab(kinds)
   onTestFinished(() => lab.stop())
   await lab.pub.expose(redis.port)
-  const tier = await startTier(lab, redis, turn)
-  onTestFinished(() => tier.stop())
+  const cluster = await startCluster(lab, redis, turn)
+  onTestFinished(() => cluster.stop())
   const { path } = await findBinary(CHROMIUM)
   const browser = await launchChromium({ executablePath: await lab.a.launcher(path) })
   onTestFinished(() => browser.stop())
-  const page = await browser.page(`${tier.nodes[0].url}/healthz`)
+  const page = await browser.page(`${cluster.nodes[0].url}/healthz`)
   await page.addScriptTag({ content: sdk })
-  stages++
-  return { lab, tier, page, chromium: `chromium-${stages}`, bob: `bob-${stages}` }
+  testbeds++
+  return { lab, cluster, page, chromium: `chromium-${testbeds}`, bob: `bob-${testbeds}` }
 }
 
-/** Every candidate that Chromium finds with this configuration. */
+/** All candidates that Chromium gathers with this configuration. */
 function gather(page: Page, configuration: RTCConfiguration): Promise<string[]> {
   return page.evaluate(async (given) => {
     const connection = new RTCPeerConnection(given)
@@ -82,20 +82,20 @@ interface Outcome {
   local: { type: string; address?: string }
 }
 
-/** The page becomes a peer, calls Bob, and says something, which he hears. */
-function call(stage: Stage, bob: Child, relayOnly = false): Promise<Outcome> {
+/** The page becomes a peer, calls Bob and sends a message, which he receives. */
+function call(testbed: Testbed, bob: Child, relayOnly = false): Promise<Outcome> {
   return unlessFrozen([bob], async () => {
-    const outcome = await callFrom(stage, relayOnly)
-    await expectHeard(bob, stage.chromium)
+    const outcome = await callFrom(testbed, relayOnly)
+    await expectHeard(bob, testbed.chromium)
     return outcome
   })
 }
 
-async function callFrom(stage: Stage, relayOnly: boolean): Promise<Outcome> {
-  const { page, tier, chromium, bob } = stage
+async function callFrom(testbed: Testbed, relayOnly: boolean): Promise<Outcome> {
+  const { page, cluster, chromium, bob } = testbed
   const options = { name: chromium, p2p: { relayOnly } }
   const script = `(async () => {
-    const peer = await sdk.connect(${JSON.stringify(tier.nodes[0].url)}, ${JSON.stringify(options)})
+    const peer = await sdk.connect(${JSON.stringify(cluster.nodes[0].url)}, ${JSON.stringify(options)})
     window.peer = peer
     window.got = []
     peer.p2p.on('channel-opened', (c) => c.on('message', (data) => got.push([c.peer, data])))
@@ -114,31 +114,31 @@ async function expectHeard(node: Child, from: string): Promise<void> {
 }
 
 describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
-  test("Chromium behind a NAT learns its public address from serve's UDP port", async () => {
-    const { lab, tier, page } = await build({ a: 'port-restricted', b: 'open' }, false)
-    const { host, port } = tier.nodes[0].p2p ?? { host: '', port: 0 }
+  test("Chromium behind a NAT learns its public address from a node's UDP port", async () => {
+    const { lab, cluster, page } = await build({ a: 'port-restricted', b: 'open' }, false)
+    const { host, port } = cluster.nodes[0].p2p ?? { host: '', port: 0 }
     const candidates = await gather(page, { iceServers: [{ urls: `stun:${host}:${port}` }] })
     const reflexive = candidates.filter((line) => line.includes(' typ srflx'))
     expect(reflexive.length).toBeGreaterThan(0)
     for (const line of reflexive) expect(line).toContain(` ${lab.a.publicAddress} `)
   })
 
-  test('port-restricted × port-restricted: Chromium calls Node, directly', async () => {
-    const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, false)
-    const { lab, tier, bob } = stage
-    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
-    expect(await call(stage, node)).toMatchObject({ path: 'direct' })
+  test('port-restricted × port-restricted: Chromium calls Node directly', async () => {
+    const testbed = await build({ a: 'port-restricted', b: 'port-restricted' }, false)
+    const { lab, cluster, bob } = testbed
+    const node = await startPeer(lab.b, { url: cluster.nodes[1].url, name: bob })
+    expect(await call(testbed, node)).toMatchObject({ path: 'direct' })
   })
 
   test(
     'relay-only: Chromium calls Node through coturn, with the credentials of the welcome',
     againWhenFrozen,
     async () => {
-      const stage = await build({ a: 'port-restricted', b: 'port-restricted' }, true)
-      const { lab, tier, bob } = stage
-      const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+      const testbed = await build({ a: 'port-restricted', b: 'port-restricted' }, true)
+      const { lab, cluster, bob } = testbed
+      const node = await startPeer(lab.b, { url: cluster.nodes[1].url, name: bob })
       const [relay] = lab.pub.addresses
-      expect(await call(stage, node, true)).toMatchObject({
+      expect(await call(testbed, node, true)).toMatchObject({
         path: 'relayed',
         local: { type: 'relay', address: relay },
       })
@@ -146,13 +146,13 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
   )
 
   test('symmetric × symmetric: Node calls Chromium, relayed', againWhenFrozen, async () => {
-    const { lab, tier, page, chromium, bob } = await build({ a: 'symmetric', b: 'symmetric' }, true)
+    const { lab, cluster, page, chromium, bob } = await build({ a: 'symmetric', b: 'symmetric' }, true)
     await page.evaluate(`(async () => {
       window.got = []
-      window.peer = await sdk.connect(${JSON.stringify(tier.nodes[0].url)}, { name: '${chromium}' })
+      window.peer = await sdk.connect(${JSON.stringify(cluster.nodes[0].url)}, { name: '${chromium}' })
       peer.p2p.on('channel-opened', (c) => c.on('message', (data) => got.push([c.peer, data])))
     })()`)
-    const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
+    const node = await startPeer(lab.b, { url: cluster.nodes[1].url, name: bob })
     const said = 'hello from Node'
     node.call(chromium, said)
     await unlessFrozen([node], async () =>
@@ -165,13 +165,13 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
   })
 
   test(
-    'an open connection of Chromium gets fresh TURN credentials before its own end, for its next ICE restart',
+    'an open connection of Chromium gets new TURN credentials before its own expire, for its next ICE restart',
     againWhenFrozen,
     async () => {
-      const stage = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
-      const { lab, tier, page, bob } = stage
-      const node = await startPeer(lab.b, { url: tier.nodes[1].url, name: bob })
-      // Those that heard of another, for one is always spare.
+      const testbed = await build({ a: 'symmetric', b: 'symmetric' }, { ttlMs: 4_000 })
+      const { lab, cluster, page, bob } = testbed
+      const node = await startPeer(lab.b, { url: cluster.nodes[1].url, name: bob })
+      // Only connections that were given a remote description, because the SDK always has a spare one.
       await page.evaluate(`{
       window.made = []
       const { setRemoteDescription } = RTCPeerConnection.prototype
@@ -181,7 +181,7 @@ describe.runIf(namespaces.ok)('Chromium and node-datachannel', () => {
       }
       window.expiry = () => Number(made.at(-1).getConfiguration().iceServers.at(-1).username.split(':')[0])
     }`)
-      expect(await call(stage, node)).toMatchObject({ path: 'relayed' })
+      expect(await call(testbed, node)).toMatchObject({ path: 'relayed' })
       const handshakes = await page.evaluate<number>('made.length')
       const first = await page.evaluate<number>('expiry()')
       await page.waitForFunction(`expiry() > ${first}`)

@@ -8,13 +8,13 @@ import { startChild } from '@peerage/test-support/process.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 import { callBetween, eventOf, startPeer, type LabPeer } from './lab-rig.js'
 
-// Whether `relayOnly` is true, by what the other side sees: where the pair ends that its own ICE has selected. TURN
-// relays from these ports, and nothing else on this machine has one of them.
+// Tests `relayOnly` from the other side: where the pair that its own ICE has selected ends. TURN relays from these ports,
+// which nothing else on this machine uses.
 
 const RELAY_PORTS = { low: 61_000, high: 61_999 }
 const HEARD_DEADLINE_MS = 20_000
 
-/** As much of a browser's page as both drivers have. */
+/** The part of a browser's page that both drivers share. */
 interface Evaluates {
   evaluate(script: string): Promise<unknown>
 }
@@ -45,7 +45,7 @@ async function peer(options: { relayOnly?: boolean; stack?: string } = {}): Prom
   return started
 }
 
-/** Where the far side's selected pair ends, once its channel to `from` is open. */
+/** The end of the far side's selected pair, once its channel to `from` is open. */
 async function seenBy(far: LabPeer, from: string): Promise<{ remote: { port: number } }> {
   const line = await far.line((text) => {
     const told = eventOf(text)
@@ -55,14 +55,14 @@ async function seenBy(far: LabPeer, from: string): Promise<{ remote: { port: num
 }
 
 async function expectRelayed(far: LabPeer, from: string): Promise<void> {
-  // Not the path: an end whose checks came before its candidates is peer-reflexive there, relay or not.
+  // Not the path: if checks arrive before the candidates, the far side calls that end peer-reflexive, relay or not.
   const { remote } = await seenBy(far, from)
   expect(remote.port).toBeGreaterThanOrEqual(RELAY_PORTS.low)
   expect(remote.port).toBeLessThanOrEqual(RELAY_PORTS.high)
 }
 
 describe('[PP15] relayOnly with node-datachannel', () => {
-  test('is refused, to the caller at once and to who calls, and shows nothing', async () => {
+  test('is refused, to the caller at once and to a peer that calls, and reveals no address', async () => {
     const [far, hidden] = [await peer(), await peer({ relayOnly: true })]
     const calls = await callBetween(hidden, far)
     expect(calls).toMatchObject({
@@ -102,7 +102,7 @@ describe.each(['werift', '@roamhq/wrtc'])('[PP15] relayOnly with %s', (stack) =>
 
 describe.each([
   ['Chromium', () => launchChromium()],
-  // Without this it asks no TURN server on loopback.
+  // Without this preference Firefox uses no TURN server on loopback.
   ['Firefox', () => launchFirefox({ 'media.peerconnection.ice.loopback': true })],
 ] as const)('[PP15] relayOnly in %s', (_, launch) => {
   let browser: Awaited<ReturnType<typeof launch>>
@@ -113,7 +113,7 @@ describe.each([
   })
   afterAll(() => browser?.stop())
 
-  /** The page becomes a peer that hides. */
+  /** The page becomes a peer that hides its address. */
   async function pagePeer(name: string): Promise<Evaluates> {
     const page: Evaluates = await browser.page(`${node.url}/healthz`)
     const options = JSON.stringify({ name, p2p: { relayOnly: true } })

@@ -5,8 +5,8 @@ import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chro
 import { startNode, type Node } from '@peerage/test-support/node.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
-// A Chromium that offers SNAP, as in its origin trial: the beginning of SCTP is in the description, so it sends data at
-// once to whoever says yes.
+// A Chromium that offers SNAP, as in its origin trial: the start of SCTP is in the description, so it sends data at once
+// to a peer that accepts.
 
 const SNAP_FLAGS = ['--enable-features=WebRtcSctpSnap', '--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/']
 
@@ -58,7 +58,7 @@ async function nodePeer(): Promise<{ peer: Peer; heard: Promise<unknown> }> {
 }
 
 describe('[PP29] a Chromium that offers SNAP', () => {
-  test('calls Node: both have the channel', async () => {
+  test('calls Node: both get the channel', async () => {
     const [{ page }, { peer, heard }] = [await pagePeer(), await nodePeer()]
     await page.evaluate(`(async () => {
       const channel = await peer.p2p.connect('${peer.name}')
@@ -69,7 +69,7 @@ describe('[PP29] a Chromium that offers SNAP', () => {
     expect(await page.evaluate('answered')).not.toContain('a=sctp-init:')
   })
 
-  test('is called by Node: both have the channel', async () => {
+  test('is called by Node: both get the channel', async () => {
     const [{ page, name }, { peer }] = [await pagePeer(), await nodePeer()]
     const channel = await peer.p2p?.connect(name)
     await channel?.send('hello')

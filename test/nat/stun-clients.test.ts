@@ -4,7 +4,7 @@ import { type StunServer, bindUdp, createStunServer } from '@peerage/stun'
 import { turnutils } from '@peerage/test-support/coturn.js'
 import { eventually, run, startChild } from '@peerage/test-support/process.js'
 
-// coturn's own clients against our STUN server: what another implementation makes of our bytes.
+// coturn's own clients against our STUN server: how another implementation reads our answers.
 
 const ANSWER_DEADLINE_MS = 10_000
 const REFLEXIVE = /UDP reflexive addr: (\S+):(\d+)/g
@@ -19,7 +19,7 @@ afterAll(() => {
   for (const socket of sockets) socket.close()
 })
 beforeEach(() => {
-  // A server for each test, so that its counters are the test's.
+  // A new server for each test, so that its counters belong to that test.
   server = createStunServer({ udp: sockets })
   server.start()
   return () => server.stop()
@@ -31,7 +31,7 @@ function portOf(address: string): string {
   return String(socket.address().port)
 }
 
-/** The addresses that a client says it was told. */
+/** The addresses that a client reports. */
 function told(output: string): string[] {
   return [...output.matchAll(REFLEXIVE)].map(([, address]) => address ?? '')
 }
@@ -53,7 +53,7 @@ test('[STUN30] turnutils_natdiscovery -m -f: mapping and filtering discovery get
   const [mapping = '', filtering = ''] = output.split('Filtering Behavior Discovery')
   for (const part of [mapping, filtering]) {
     expect(new Set(told(part))).toEqual(new Set(['127.0.0.1']))
-    // Where nothing translates, the port that we saw is the one that the client bound.
+    // Without NAT, the port that we saw is the port that the client bound.
     const seen = /reflexive addr: \S+:(\d+)/.exec(part)?.[1]
     expect(seen).toBe(/Local addr: : \S+:(\d+)/.exec(part)?.[1])
   }
@@ -61,7 +61,7 @@ test('[STUN30] turnutils_natdiscovery -m -f: mapping and filtering discovery get
   expect(server.counters).toMatchObject({ requests: 2, answered: 2, refused: 0 })
 })
 
-test('[STUN32] [STUN33] RESPONSE-PORT, by turnutils_natdiscovery -t: 420, and nothing goes to the other port', async () => {
+test('[STUN32] [STUN33] RESPONSE-PORT, by turnutils_natdiscovery -t: 420, and nothing is sent to the other port', async () => {
   const args = ['-t', '-T', '1', '-p', portOf('127.0.0.1'), '127.0.0.1']
   const output = await run(await turnutils('natdiscovery'), args)
   expect(output).toContain('STUN receive timeout')
@@ -70,7 +70,7 @@ test('[STUN32] [STUN33] RESPONSE-PORT, by turnutils_natdiscovery -t: 420, and no
 
 test('[STUN32] [STUN33] CHANGE-REQUEST, by turnutils_stunclient -f: 420', async () => {
   const args = ['-f', '-p', portOf('127.0.0.1'), '127.0.0.1']
-  // It waits for ever for an answer from another address.
+  // The client waits forever for an answer from another address.
   const client = await startChild({ command: await turnutils('stunclient'), args })
   try {
     await eventually('a 420', () => Promise.resolve(server.counters.refused > 0 || undefined), {
@@ -83,7 +83,7 @@ test('[STUN32] [STUN33] CHANGE-REQUEST, by turnutils_stunclient -f: 420', async 
   }
 })
 
-test('[STUN31] 1500 bytes of PADDING, by turnutils_natdiscovery -P: silence', async () => {
+test('[STUN31] 1500 bytes of PADDING, by turnutils_natdiscovery -P: no answer', async () => {
   const output = await run(await turnutils('natdiscovery'), [
     '-m',
     '-P',

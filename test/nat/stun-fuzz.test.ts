@@ -3,11 +3,11 @@ import { expect, test } from 'vitest'
 import { run } from '@peerage/test-support/process.js'
 
 const FUZZ = fileURLToPath(new URL('../../packages/stun/fuzz.mjs', import.meta.url))
-/** Half a minute of two free cores. */
+/** It takes half a minute on two free cores. */
 const DEADLINE_MS = 240_000
 
 test(
-  '[STUN37] a million hostile datagrams: every one counted, answers small and right, memory flat',
+  '[STUN37] a million hostile datagrams: each is counted, answers are small and correct, memory stays flat',
   async () => {
     const output = await run(process.execPath, [FUZZ, '1000000'], DEADLINE_MS)
     expect(output).toContain('fuzz: passed')

@@ -3,7 +3,7 @@ import type { Socket } from 'node:dgram'
 import { bindUdp, decode, encode, find, longTermKey, seal, type Attribute, type Message } from '@peerage/stun'
 import type { TurnCredentials } from '@peerage/test-support/coturn.js'
 
-// RFC 8656 §18: what TURN adds to STUN.
+// RFC 8656 §18: the methods and attributes that TURN adds to STUN.
 const METHOD = { allocate: 0x003, createPermission: 0x008 } as const
 const TYPE = { xorPeerAddress: 0x0012, requestedAddressFamily: 0x0017, requestedTransport: 0x0019 } as const
 const UDP = 17
@@ -21,7 +21,7 @@ export interface TurnClient {
   close(): void
 }
 
-/** A TURN client of one allocation, on loopback. It speaks just enough to be refused. */
+/** A TURN client with one allocation, on loopback. It implements just enough to be granted or refused. */
 export async function openTurnClient(port: number, credentials: TurnCredentials): Promise<TurnClient> {
   const socket = await bindUdp('127.0.0.1', 0)
   let realm = ''
@@ -40,7 +40,7 @@ export async function openTurnClient(port: number, credentials: TurnCredentials)
     if (answer.class === 'success') return 'granted'
     const code = find(answer, 'error-code')?.code ?? 0
     const told = find(answer, 'nonce')?.text
-    // Asked to say who we are (RFC 8489 §9.2.4): once.
+    // The server asks for credentials (RFC 8489 §9.2.4); we answer once.
     if (code === 401 && nonce === '' && told !== undefined) {
       nonce = told
       realm = find(answer, 'realm')?.text ?? ''
@@ -66,7 +66,7 @@ export async function openTurnClient(port: number, credentials: TurnCredentials)
   }
 }
 
-/** RFC 8656 §18.3: as XOR-MAPPED-ADDRESS. The codec would write a mapped address as the IPv4 that it stands for. */
+/** RFC 8656 §18.3: encoded as XOR-MAPPED-ADDRESS. Our codec would write a mapped address as the IPv4 address in it. */
 function peerAddress(address: Buffer, transactionId: Buffer): Buffer {
   const mask = Buffer.concat([COOKIE, transactionId])
   const family = address.length === 4 ? FAMILY.v4 : FAMILY.v6

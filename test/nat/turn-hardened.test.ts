@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { COTURN, probeStun, turnCredentials } from '@peerage/test-support/coturn.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory, startPart } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory, startServer } from '@peerage/test-support/fixture.js'
 import { freePortBoth } from '@peerage/test-support/ports.js'
 import type { Running } from '@peerage/test-support/process.js'
 import { openTurnClient, type TurnClient } from './turn-client.js'
 
-// Real coturn with the file that we ship.
+// Real coturn with the configuration file that we ship.
 
 const CONFIG = `${REPOSITORY}deploy/turnserver.conf`
 const SECRET = 'north'
@@ -16,7 +16,7 @@ const SECRET = 'north'
 interface Hardened {
   port: number
   stop(): Promise<void>
-  /** A client with credentials of `name`. Its port stays its own, as its allocation does, until `stop`. */
+  /** A client with credentials of `name`. It keeps its port and its allocation until `stop`. */
   client(name: string, ttlSeconds?: number): Promise<TurnClient>
 }
 
@@ -28,7 +28,7 @@ async function start(...more: string[]): Promise<Hardened> {
   const port = await freePortBoth()
   const here = ['-L', '127.0.0.1', '-E', '127.0.0.1', '-E', '::1', `--pidfile=${join(directory, 'pid')}`]
   const own = [`--listening-port=${port}`, `--static-auth-secret=${SECRET}`]
-  const running: Running = await startPart(COTURN, {
+  const running: Running = await startServer(COTURN, {
     args: ['-c', CONFIG, ...own, ...here, `--userdb=${join(directory, 'db')}`, ...more],
     directory,
     ready: {
@@ -64,7 +64,7 @@ const v4 = (address: string): Buffer => Buffer.from(address.split('.').map(Numbe
 const v6 = (hex: string): Buffer => Buffer.from(hex.replaceAll(':', ''), 'hex')
 const mapped = (address: string): Buffer => Buffer.concat([v6('00000000000000000000ffff'), v4(address)])
 
-// Both ends of each range, so that a slip in either shows.
+// Both ends of each range, so that a mistake in either shows.
 const DENIED_V4 = [
   ['0.0.0.0', '0.255.255.255'],
   ['10.0.0.0', '10.255.255.255'],
@@ -114,7 +114,7 @@ describe('a permission', () => {
     expect(await client.permit(mapped(high))).toBe(403)
   })
 
-  test('to what is beside those ranges is granted', async () => {
+  test('to addresses next to those ranges is granted', async () => {
     const client = await coturn.client('beside')
     expect(await client.allocate()).toBe('granted')
     for (const address of ['1.1.1.1', '9.255.255.255', '11.0.0.0', '172.15.0.1', '172.32.0.0', '203.0.113.7'])
@@ -125,15 +125,15 @@ describe('a permission', () => {
   })
 })
 
-test('credentials that have ended, or that another secret signed, are refused', async () => {
-  // Its clock ticks once a second.
+test('credentials that have expired, or that another secret signed, are refused', async () => {
+  // coturn's clock ticks once a second.
   expect(await (await coturn.client('late', -10)).allocate()).toBe(401)
   const forged = await openTurnClient(coturn.port, turnCredentials('south', 'mallory', 300))
   onTestFinished(() => forged.close())
   expect(await forged.allocate()).toBe(401)
 })
 
-test('one peer over its quota is refused, whatever the expiry in its username; another is not', async () => {
+test('a peer over its quota is refused, whatever the expiry in its username; another peer is not', async () => {
   const most = setting('user-quota')
   for (let i = 0; i < most; i++)
     expect(await (await coturn.client('default/greedy', 300 + i)).allocate()).toBe('granted')
@@ -141,8 +141,8 @@ test('one peer over its quota is refused, whatever the expiry in its username; a
   expect(await (await coturn.client('default/modest')).allocate()).toBe('granted')
 })
 
-test('over the quota of all, everyone is refused', async () => {
-  // The shipped number is a test of patience only.
+test('over the total quota, everyone is refused', async () => {
+  // The shipped number is too large to reach in a test.
   const small = await start('--total-quota=3')
   onTestFinished(() => small.stop())
   expect(setting('total-quota')).toBeGreaterThan(setting('user-quota'))

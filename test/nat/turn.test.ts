@@ -9,9 +9,9 @@ import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 import { callBetween, startPeer, type LabPeer } from './lab-rig.js'
 import { openTurnClient, type Answer } from './turn-client.js'
 
-// Credentials from the node's secret to coturn's judgement.
+// TURN credentials, from the node's secret to coturn's decision.
 
-/** Long for a handshake on one machine. */
+/** A long time for a handshake on one machine. */
 const HOPELESS_MS = 4_000
 
 let redis: RedisServer
@@ -46,7 +46,7 @@ async function nodeWith(coturn: Coturn, { secret, previousSecret, ttlMs }: TurnS
   return node
 }
 
-/** A peer that shows the frames of the wire; any socket.io client is one. */
+/** A peer that shows the frames of the wire. Any socket.io client can be one. */
 interface RawPeer {
   welcome: NodeMessageOf<'welcome'>
   ice: () => Promise<TurnCredentials | null>
@@ -87,7 +87,7 @@ function expiryMs(username: string): number {
   return Number(username.split(':')[0]) * 1_000
 }
 
-/** Waits for an instant that lies in the credentials themselves; coturn's clock ticks once a second. */
+/** Waits until credentials have expired; coturn's clock ticks once a second. */
 async function until(ms: number): Promise<void> {
   await eventually('the credentials end', () => Promise.resolve(Date.now() > ms + 1_500 || undefined), {
     deadlineMs: 60_000,
@@ -97,7 +97,7 @@ async function until(ms: number): Promise<void> {
 
 let peers = 0
 
-/** A new name each time: that of a peer which ended waits for it. */
+/** Uses a new name each time, because the name of a peer that ended stays reserved for it. */
 async function relayedPeer(node: Node): Promise<LabPeer> {
   const name = `peer-${++peers}`
   const peer = await startPeer({ start: startChild }, { url: node.url, name, throughTurn: true })
@@ -106,8 +106,8 @@ async function relayedPeer(node: Node): Promise<LabPeer> {
 }
 
 /**
- * Relayed candidates alone, so without credentials that coturn takes there is no candidate at all. Which path it then selects says
- * nothing here: TURN permissions are by address, and on loopback all have the same one. The NAT lab looks at paths.
+ * The peers use only relayed candidates, so without valid credentials they have no candidate at all. The path that they
+ * select means nothing here: TURN permissions are by address, and on loopback all have the same one. The NAT lab tests paths.
  */
 async function relayOnce(from: LabPeer, to: LabPeer, deadlineMs?: number): Promise<string> {
   const result = await callBetween(from, to, { deadlineMs, hangUp: true })
@@ -115,10 +115,10 @@ async function relayOnce(from: LabPeer, to: LabPeer, deadlineMs?: number): Promi
 }
 
 describe('TURN credentials', () => {
-  test('come with the welcome and on request, for this peer and app alone, and coturn takes them', async () => {
+  test('come with the welcome and on request, for this peer and app alone, and coturn accepts them', async () => {
     const coturn = await coturnWith('north')
     const node = await nodeWith(coturn, { secret: 'north' })
-    // What coturn would refuse in a username, were the name put into it.
+    // Characters that coturn would refuse in a username if the name were part of it.
     const odd = await rawPeer(node, `o'dd "name" \\ é:/`)
     const other = await rawPeer(node, 'alice', 'shop')
     const same = await rawPeer(node, 'alice', 'game')
@@ -132,7 +132,7 @@ describe('TURN credentials', () => {
     expect(user(other)).toMatch(/^shop\//)
   })
 
-  test('end, and coturn then refuses them', async () => {
+  test('expire, and coturn then refuses them', async () => {
     const coturn = await coturnWith('north')
     const { welcome, ice } = await rawPeer(await nodeWith(coturn, { secret: 'north', ttlMs: 4_000 }), 'short')
     const { turn } = welcome.p2p
@@ -142,21 +142,21 @@ describe('TURN credentials', () => {
     expect(await judge(coturn, await ice())).toBe('granted')
   })
 
-  test('are renewed by the SDK before they end', againWhenFrozen, async () => {
+  test('are renewed by the SDK before they expire', againWhenFrozen, async () => {
     const coturn = await coturnWith('north')
     const node = await nodeWith(coturn, { secret: 'north', ttlMs: 4_000 })
     const [alice, bob] = [await relayedPeer(node), await relayedPeer(node)]
     expect(await relayOnce(alice, bob)).toBe('a channel')
-    // Those of a peer that came later end later.
+    // The credentials of a later peer expire later.
     const { turn } = (await rawPeer(node, 'late')).welcome.p2p
     await until(expiryMs(turn?.username ?? ''))
     expect(await judge(coturn, turn)).toBe(401)
-    // With the credentials of their welcomes neither side would get a relay any more.
+    // With the credentials of their welcomes neither side would still get a relay.
     expect(await relayOnce(alice, bob)).toBe('a channel')
   })
 
   test(
-    'of either secret are good while one replaces the other, and of the new one alone afterwards',
+    'of either secret are valid while one replaces the other, and only those of the new secret afterwards',
     againWhenFrozen,
     async () => {
       const rotating = await coturnWith('new', 'old')

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { REPOSITORY } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { startChild } from '@peerage/test-support/process.js'
 
 // What `npm start` and the other scripts install, and when.

@@ -6,7 +6,7 @@ import { publint } from 'publint'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { REPOSITORY } from '@peerage/test-support/node.js'
-import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
 // What `npm publish` would send, installed in an empty project: the checkout and its node_modules are far away.

@@ -1,5 +1,5 @@
-"""The matrix's peer that does not run our SDK. Commands come as JSON lines on standard input, and are answered as JSON
-lines on standard output; peers.ts says which there are. How it speaks to nodes and peers is in foreign_client.py.
+"""The peer of the test matrix that does not use our SDK. Commands come as JSON lines on standard input, and answers go as
+JSON lines to standard output. peers.ts lists the commands. foreign_client.py speaks to nodes and peers.
 """
 import asyncio
 import hashlib
@@ -10,16 +10,16 @@ import sys
 import time
 
 import aiortc
-from foreign_client import Channel, Tier, note, now, trace
+from foreign_client import Channel, Node, note, now, trace
 
 CHUNK_BYTES = 16 * 1024
 
 
 class Peer:
-    """What the matrix asks for."""
+    """Carries out the commands of the matrix."""
 
     def __init__(self):
-        self.tier = Tier(self.on_signal)
+        self.node = Node(self.on_signal)
         self.channel = None
         self.closed = {}
         self.opened = 0
@@ -30,7 +30,7 @@ class Peer:
         if self.channel is not None and self.channel.handshake == handshake:
             await self.channel.receive(signal)
         elif signal["type"] == "offer":
-            self.channel = Channel(self.tier, message["from"], message["since"], handshake, self)
+            self.channel = Channel(self.node, message["from"], message["since"], handshake, self)
             self.called.set()
             await self.channel.answer(signal)
 
@@ -45,15 +45,15 @@ class Peer:
             self.called.clear()
 
     async def connect(self, url, name):
-        await self.tier.connect(url, name)
+        await self.node.connect(url, name)
         return {}
 
     async def call(self, to, deadlineMs):
         started = time.monotonic()
-        since = await self.tier.stay_of(to)
+        since = await self.node.since_of(to)
         if since is None:
             raise Exception(f"nobody is {to}")
-        channel = self.channel = Channel(self.tier, to, since, secrets.token_urlsafe(8), self)
+        channel = self.channel = Channel(self.node, to, since, secrets.token_urlsafe(8), self)
         await channel.offer()
         await asyncio.wait_for(Channel.first(channel.opened, channel.ended), deadlineMs / 1000)
         if channel.ended.is_set():
@@ -110,8 +110,8 @@ class Peer:
     async def leave(self):
         if self.channel is not None:
             await self.channel.end("this peer left")
-        await self.tier.socket.emit("leave", {})
-        await self.tier.socket.disconnect()
+        await self.node.socket.emit("leave", {})
+        await self.node.socket.disconnect()
         return {}
 
 

@@ -1,21 +1,21 @@
 import type { Commands, Platform, Stack, StackPeer } from './peers.js'
 
-/** One peer calls another: what was measured, and what failed. */
+/** The measurements and the failures of one peer that calls another. */
 export interface CellResult {
   caller: Stack
   callee: Stack
-  /** From the call to the open channel: the first time, and the second. */
+  /** Milliseconds from each call to the open channel, in the order of the calls. */
   openMs: number[]
-  /** What both sides went through, of each channel that took long to open. */
+  /** For each channel that took long to open: what both sides report about their connections. */
   slow: { openMs: number; states: string[] }[]
-  /** Of the bytes that a side sends, MB a second, until the other has them all. */
+  /** MB a second from the first byte that a side sends until the other side has all bytes. */
   callerRate?: number
   calleeRate?: number
   /** The most bytes that waited in a stream of either side. */
   mostBuffered: number
-  /** From a side's close to the other's `close` event; `hangUp` is the end of the whole P2P controller. */
+  /** From one side's close to the other side's `close` event. `hangUp` closes the whole P2P controller. */
   seenMs: Partial<Record<`${Role} ${Ending}`, number>>
-  /** Until a side's `close()` resolved. */
+  /** How long each side's `close()` took to resolve. */
   closeMs: number[]
   failures: Failure[]
 }
@@ -24,10 +24,10 @@ export type Role = 'caller' | 'callee'
 export type Ending = 'close' | 'hangUp'
 
 export interface Failure {
-  /** What was tried, and by whom. */
+  /** What was tried, and which side did it. */
   step: string
   error: string
-  /** What both sides said of their connections then, and what these went through, oldest first. */
+  /** What both sides report about their connections and the events of these, oldest first. */
   states: string[]
 }
 
@@ -41,16 +41,16 @@ type Sides = Record<Role, StackPeer>
 const OPEN_DEADLINE_MS = 15_000
 /** A lost DTLS flight is sent again after 1 s. */
 const SLOW_MS = 900
-/** The slowest take 2 s for 10 MB, and machines are busy. */
+/** The slowest stacks take 2 s for 10 MB, and machines are busy. */
 const TRANSFER_DEADLINE_MS = 60_000
-/** What is promised; a close that is seen later is a failure that says how late. */
+/** The promised time. A close that is seen later is a failure, which says how late it was. */
 const CLOSE_SEEN_MS = 2_000
 const CLOSE_DEADLINE_MS = 40_000
-/** A call that nobody asked for comes at once, and takes so long with most stacks. */
+/** How long to wait for a channel that nobody asked for, which with most stacks would open within this time. */
 const OPENS_BY_ITSELF_MS = 500
-/** What the answer to a command may take beside. */
+/** Additional time for the answer to a command. */
 const ANSWER_MS = 5_000
-/** PP19: what a stream may hold when the next message goes in, and that message. */
+/** PP19: what a stream may hold when the next message is added, and that message. */
 const BUFFERED_BYTES_MAX = (1024 + 16) * 1024
 
 const ROLES = ['caller', 'callee'] as const
@@ -98,7 +98,7 @@ class Cell {
       })
       for (const role of ROLES) {
         await this.#try(`${role} hangs up`, (sides) => this.#end(sides, role, 'hangUp'))
-        // It opens no channel any more.
+        // It opens no channels any more.
         await this.#leave()
       }
     }
@@ -106,7 +106,7 @@ class Cell {
     return result
   }
 
-  /** Each step has a channel to begin with; after one that failed, of two new peers. */
+  /** Runs a step, which by default starts with an open channel. After a failure the next step gets two new peers. */
   async #try(
     step: string,
     act: (sides: Sides) => Promise<void>,
@@ -154,7 +154,7 @@ class Cell {
     return sides
   }
 
-  /** MB a second. */
+  /** Returns MB a second. */
   async #transfer(sides: Sides, from: Role): Promise<number> {
     const { bytes } = this.#options
     const [sent, received] = await Promise.all([
@@ -163,8 +163,8 @@ class Cell {
     ])
     const { mostBuffered } = sent
     this.#result.mostBuffered = Math.max(this.#result.mostBuffered, mostBuffered)
-    if (received.bytes !== bytes) throw new Error(`${received.bytes} of ${bytes} bytes came`)
-    if (received.sha256 !== sent.sha256) throw new Error('the SHA-256 of what came is another')
+    if (received.bytes !== bytes) throw new Error(`${received.bytes} of ${bytes} bytes arrived`)
+    if (received.sha256 !== sent.sha256) throw new Error('the received bytes have another SHA-256')
     if (mostBuffered > BUFFERED_BYTES_MAX) throw new Error(`${mostBuffered} bytes waited in the stream`)
     return bytes / 2 ** 20 / (Math.max(received.at - sent.startedAt, 1) / 1_000)
   }
@@ -176,11 +176,12 @@ class Cell {
     this.#open = false
     closeMs.push(own.ms)
     const ms = (seenMs[`${from} ${how}`] = seen.at - own.at)
-    if (ms > CLOSE_SEEN_MS) throw new Error(`seen by the other side after ${ms} ms (${seen.reason})`)
-    if (own.ms > CLOSE_SEEN_MS) throw new Error(`it took ${own.ms} ms here, and was seen after ${ms} ms`)
+    if (ms > CLOSE_SEEN_MS) throw new Error(`the other side saw it after ${ms} ms (${seen.reason})`)
+    if (own.ms > CLOSE_SEEN_MS)
+      throw new Error(`close took ${own.ms} ms, and the other side saw it after ${ms} ms`)
   }
 
-  /** A channel that was closed stays closed: each call opened one, and nothing else did. */
+  /** Checks that each call opened one channel, and that no other channel opened: a closed channel stays closed. */
   async #refuseOthers(sides: Sides): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, OPENS_BY_ITSELF_MS))
     for (const role of ROLES) {
@@ -215,7 +216,7 @@ class Cell {
     this.#open = false
     if (!sides) return
     const left = Object.values(sides).map(async (side) => {
-      // One that no longer answers is ended all the same.
+      // A side that no longer answers is ended all the same.
       await side.ask('leave', {}, 2_000).catch(() => undefined)
       await side.stop()
     })

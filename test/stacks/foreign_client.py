@@ -1,7 +1,7 @@
-"""A client without our SDK, to read as an example: aiortc (WebRTC) and python-socketio, as Debian has them, speak the
-native wire (packages/protocol/SPEC.md) and open channels (packages/client/SPEC.md).
+"""A client without our SDK, as an example: it uses aiortc (WebRTC) and python-socketio from Debian to speak the native
+wire (packages/protocol/SPEC.md) and to open channels (packages/client/SPEC.md).
 
-It is small for what it leaves out: it sends nothing again after a loss, knows no glare, and restarts no ICE.
+To stay small, it does not resend after a loss, does not handle glare, and does not restart ICE.
 """
 import asyncio
 import itertools
@@ -13,12 +13,12 @@ import aiortc
 import socketio
 from aiortc.sdp import candidate_from_sdp
 
-# PP19: over the one a sender waits, until the other is reached.
+# PP19: a sender waits above the first value, until the second one is reached.
 FULL_BYTES, ROOM_BYTES = 1024 * 1024, 256 * 1024
-# How long a closing channel waits for the other side's goodbye, and its connection for ours to get through.
+# How long a closing channel waits for the other side's bye, and how long its connection stays open for our bye to arrive.
 CLOSE_S, PARTING_S = 10, 0.5
 
-# What happened, and when: for whoever asks why something failed.
+# Events and their times, to explain failures.
 trace = []
 
 
@@ -30,16 +30,16 @@ def note(text):
     trace.append([now(), text])
 
 
-class Tier:
-    """The connection to a node. Signals come and go in order, each is acknowledged (§7 of the native wire)."""
+class Node:
+    """The connection to a node. Signals are sent and received in order, and each is acknowledged (rules WD of packages/protocol/SPEC.md)."""
 
     def __init__(self, on_signal):
         self.socket = socketio.AsyncClient(reconnection=False)
         self.on_signal = on_signal
         self.arrived = asyncio.Queue()
-        self.expected = {}  # of each stream that comes in: the next seq
-        self.outgoing = {}  # of each stay: the stream to it, the next seq, and the lowest that is not settled
-        self.ids, self.found = itertools.count(1), {}  # requests, and those that wait for their answer
+        self.expected = {}  # incoming stream: its next seq
+        self.outgoing = {}  # (name, since): the stream to this holder, its next seq, and its lowest unsettled seq
+        self.ids, self.found = itertools.count(1), {}  # request ids, and the requests that wait for their answer
 
     async def connect(self, url, name):
         welcome = asyncio.get_running_loop().create_future()
@@ -48,14 +48,14 @@ class Tier:
         self.socket.on("found", lambda answer: self.found.pop(answer["id"]).set_result(answer["peers"]))
         self.socket.on("acked", self.settle)
         for trouble in ("notice", "error", "closing"):
-            self.socket.on(trouble, lambda what, trouble=trouble: note(f"tier: {trouble} {what}"))
+            self.socket.on(trouble, lambda what, trouble=trouble: note(f"node: {trouble} {what}"))
         hello = {"v": 1, "name": name, "secret": secrets.token_urlsafe(32)}
         await self.socket.connect(url, auth=hello, transports=["websocket"], socketio_path="/peerage/")
         self.welcome = await welcome
         self.reading = asyncio.create_task(self.read())
 
-    async def stay_of(self, name):
-        """Since when the name is held, or None: who answers to it later is another peer."""
+    async def since_of(self, name):
+        """Since when the name is held, or None. A later holder of the name is another peer."""
         id = next(self.ids)
         answer = self.found[id] = asyncio.get_running_loop().create_future()
         await self.socket.emit("lookup", {"id": id, "names": [name]})
@@ -77,7 +77,7 @@ class Tier:
         self.arrived.put_nowait(message)
 
     async def read(self):
-        """One after the other, so that no candidate overtakes its description."""
+        """Handles signals one after the other, so that no candidate overtakes its description."""
         while True:
             message = await self.arrived.get()
             if message["kind"] != "signal":
@@ -98,11 +98,11 @@ class Tier:
 
 
 class Channel:
-    """One connection: its handshake, and the two streams (§3 between two peers)."""
+    """One connection with its handshake and its two streams (packages/client/SPEC.md, "Streams")."""
 
-    def __init__(self, tier, to, since, handshake, owner):
-        self.tier, self.to, self.since, self.handshake, self.owner = tier, to, since, handshake, owner
-        server = tier.welcome["p2p"]["server"]
+    def __init__(self, node, to, since, handshake, owner):
+        self.node, self.to, self.since, self.handshake, self.owner = node, to, since, handshake, owner
+        server = node.welcome["p2p"]["server"]
         servers = [aiortc.RTCIceServer(urls=f"stun:{server}")] if server else []
         self.connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=servers))
         self.opened, self.ended = asyncio.Event(), asyncio.Event()
@@ -150,10 +150,10 @@ class Channel:
         await self.connection.setRemoteDescription(aiortc.RTCSessionDescription(signal["sdp"], signal["type"]))
 
     async def signal(self, signal):
-        await self.tier.send(self.to, self.since, self.handshake, signal)
+        await self.node.send(self.to, self.since, self.handshake, signal)
 
     async def send(self, data):
-        """Waits while too much waits in the stream (PP19)."""
+        """Waits while too many bytes wait in the stream (PP19)."""
         if self.data.bufferedAmount > FULL_BYTES:
             room = asyncio.Event()
             self.data.once("bufferedamountlow", room.set)
@@ -162,7 +162,7 @@ class Channel:
         self.sent += 1
 
     async def close(self):
-        """Both sides say how many messages there were; each closes when it has those of the other (PP18)."""
+        """Both sides say how many messages they sent. Each closes once it has all messages of the other (PP18)."""
         self.say_bye()
         try:
             await asyncio.wait_for(self.ended.wait(), CLOSE_S)

@@ -1,5 +1,5 @@
-// A peer of the matrix as a process of its own, with the SDK that is built in packages/client. Its argument names the
-// stack; commands come as JSON lines on standard input, and are answered as JSON lines on standard output.
+// A peer of the test matrix in its own process, with the built SDK of packages/client. Its argument names the stack.
+// Commands come as JSON lines on standard input, and answers go as JSON lines to standard output.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import process from 'node:process'
@@ -14,7 +14,7 @@ const STACKS = {
 }
 
 const stack = process.argv[2]
-// What the SDK finds by itself is watched, and not given to it.
+// A stack that the SDK finds by itself is watched, but not passed to it.
 const { found, given } = await STACKS[stack]()
 const { RTCPeerConnection } = found ?? given
 const peer = new SdkPeer(connect, RTCPeerConnection, given ? { RTCPeerConnection } : {})
@@ -30,7 +30,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 process.exit(0)
 
-/** From its package.json, which not every package exports. */
+/** Reads the version from the package.json, which not every package exports. */
 function versionOf(name) {
   const entry = createRequire(import.meta.url).resolve(name)
   const folder = entry.slice(0, entry.lastIndexOf(`node_modules/${name}/`) + `node_modules/${name}/`.length)

@@ -4,7 +4,7 @@ import { rolldown } from 'rolldown'
 import { ensureBuilt, REPOSITORY } from '@peerage/test-support/node.js'
 
 export interface PeerPage {
-  /** `http://127.0.0.1:PORT/`: a page whose `peer` is an SdkPeer of the browser's own stack. */
+  /** `http://127.0.0.1:PORT/`: a page whose `peer` is an SdkPeer on the browser's own stack. */
   readonly url: string
   stop(): Promise<void>
 }
@@ -16,7 +16,7 @@ import { SdkPeer } from './sdk-peer.mjs'
 globalThis.peer = new SdkPeer(connect, RTCPeerConnection)
 `
 
-/** Bundles the SDK as it is built, and serves it from loopback. */
+/** Bundles the built SDK and serves it from loopback. */
 export async function servePeerPage(): Promise<PeerPage> {
   await ensureBuilt()
   const script = await bundle()

@@ -9,33 +9,33 @@ import { servePeerPage } from './page.js'
 export const STACKS = ['node-datachannel', 'werift', '@roamhq/wrtc', 'aiortc', 'chromium', 'firefox'] as const
 export type Stack = (typeof STACKS)[number]
 
-/** What a peer of the matrix does, on every stack, and what it answers. Times `at` are milliseconds since the epoch. */
+/** The commands of a peer of the matrix on every stack, and their answers. Times `at` are milliseconds since the epoch. */
 export interface Commands {
   connect: { with: { url: string; name: string }; answer: object }
-  /** Opens a channel, in `ms`. */
+  /** Opens a channel, which takes `ms`. */
   call: { with: { to: string; deadlineMs: number }; answer: { ms: number } }
-  /** Waits for the channel that the other one opens. */
+  /** Waits for the channel that the other side opens. */
   opened: { with: object; answer: object }
-  /** Sends random bytes, and gives `send` all of them at once. */
+  /** Sends random bytes, and passes all of them to `send` at once. */
   send: { with: { bytes: number }; answer: { sha256: string; startedAt: number; mostBuffered: number } }
-  /** Waits until so many have come, or the channel is gone. */
+  /** Waits until this many bytes have arrived, or the channel is gone. */
   receive: { with: { bytes: number }; answer: { sha256: string; bytes: number; at: number } }
   /** Closes the channel, which takes `ms`. */
   close: { with: object; answer: { at: number; ms: number } }
-  /** Ends its P2P controller, and so the channel, without waiting for the other side. */
+  /** Closes its P2P controller, and with it the channel, without waiting for the other side. */
   hangUp: { with: object; answer: { at: number; ms: number } }
   /** Waits until the channel is gone. */
   closed: { with: object; answer: { at: number; reason: string } }
-  /** How many channels opened so far, how its connections stand, and what they went through. */
+  /** The number of channels opened so far, the states of its connections, and their events. */
   state: { with: object; answer: { opened: number; states: string[]; trace: [number, string][] } }
-  /** Gives its name back. */
+  /** Releases its name. */
   leave: { with: object; answer: object }
 }
 
 export interface StackPeer {
   /** The stack's version. */
   readonly version: string
-  /** Rejects with what the peer could not do, or at the deadline. */
+  /** Rejects with the peer's error, or at the deadline. */
   ask<C extends keyof Commands>(
     command: C,
     options: Commands[C]['with'],
@@ -44,7 +44,7 @@ export interface StackPeer {
   stop(): Promise<void>
 }
 
-/** Makes peers of one stack, each a process or a page of its own. */
+/** Makes peers of one stack, each in its own process or page. */
 export interface Platform {
   peer(): Promise<StackPeer>
   stop(): Promise<void>
@@ -53,7 +53,7 @@ export interface Platform {
 const READY_DEADLINE_MS = 20_000
 const ANSWER_DEADLINE_MS = 10_000
 
-/** What a stack needs once for all its peers: a browser, or what must be installed. */
+/** Prepares what all peers of a stack share: a browser, or an installation. */
 export async function prepare(stack: Stack): Promise<Platform> {
   switch (stack) {
     case 'node-datachannel':
@@ -116,7 +116,7 @@ async function askChild(child: Child, command: object): Promise<unknown> {
   }, FOREVER_MS)
 }
 
-/** The deadline of each command is kept in `asker`. */
+/** Practically no deadline: `asker` enforces the deadline of each command. */
 const FOREVER_MS = 600_000
 
 function parse(line: string): Record<string, unknown> | undefined {
@@ -125,11 +125,11 @@ function parse(line: string): Record<string, unknown> | undefined {
     const value: unknown = JSON.parse(line)
     return typeof value === 'object' && value !== null ? { ...value } : undefined
   } catch {
-    return undefined // what a stack prints by itself
+    return undefined // output of the stack itself
   }
 }
 
-/** What pages of both browsers can do; playwright's and puppeteer's are called alike here. */
+/** The methods that pages of playwright and puppeteer share. */
 interface AnyPage {
   evaluate(expression: string): Promise<unknown>
   waitForFunction(expression: string): Promise<unknown>
@@ -171,7 +171,7 @@ function asker(ask: (command: object) => Promise<unknown>): StackPeer['ask'] {
       )
     })
     try {
-      // Both ends of this are in this folder.
+      // Both sides of this protocol are in this folder, so the answer has the type of its command.
       return (await Promise.race([ask({ do: command, ...options }), late])) as Commands[C]['answer']
     } finally {
       clearTimeout(timer)

@@ -4,7 +4,7 @@ import { STACKS, type Stack } from './peers.js'
 
 export type Versions = Partial<Record<Stack, string>>
 
-/** In which each line is a cell. */
+/** The head of a table in which each line is a cell. */
 export const HEADER = [
   '| caller → callee | time to open, first and second call (ms) | rate of the caller and the callee (MB/s) | most that waited (KiB) | time until the close of the caller and the callee is seen (ms) | the same for `p2p.close()` (ms) | verdict |',
   '|---|---|---|---|---|---|---|',
@@ -26,7 +26,7 @@ export function row(result: CellResult): string {
 const brief = ({ step, error }: CellResult['failures'][number]): string =>
   `${step}: ${(error.split('\n')[0] ?? '').replaceAll('|', '/').slice(0, 120)}`
 
-/** docs/stacks.md. */
+/** The text of docs/stacks.md. */
 export function document(
   { results, versions }: { results: readonly CellResult[]; versions: Versions },
   megabytes: number,

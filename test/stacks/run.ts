@@ -13,9 +13,9 @@ export interface Pairing {
 
 export interface MatrixOptions {
   cells: readonly Pairing[]
-  /** What each side sends. */
+  /** The bytes that each side sends. */
   bytes: number
-  /** How often each cell runs: some faults are rare. Once, when absent. */
+  /** How often each cell runs, because some faults are rare; once if absent. */
   times?: number
   done?: (result: CellResult) => void
 }
@@ -31,7 +31,7 @@ export const ALL: readonly Pairing[] = STACKS.flatMap((caller) =>
   STACKS.map((callee) => ({ caller, callee })),
 )
 
-/** One node with an embedded registry; for each cell two new peers, one cell after the other. */
+/** Starts one node with an embedded registry and runs the cells one after the other, each with two new peers. */
 export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions): Promise<Matrix> {
   const platforms = new Map<Stack, Platform>()
   const versions: Versions = {}
@@ -60,8 +60,8 @@ export async function runMatrix({ cells, bytes, times = 1, done }: MatrixOptions
 }
 
 /**
- * `werift,chromium`: these, each with each; `werift:chromium`: werift calls Chromium.
- * @throws WrongUsage for a stack that there is none of
+ * `werift,chromium` selects these two, each with each; `werift:chromium` selects werift calling Chromium.
+ * @throws WrongUsage for an unknown stack
  */
 export function select(only: string | undefined): readonly Pairing[] {
   if (only === undefined) return ALL
@@ -76,12 +76,12 @@ export function select(only: string | undefined): readonly Pairing[] {
 }
 
 export const USAGE = `npm run test:stacks -- [--only STACK,… or CALLER:CALLEE,…] [--megabytes N] [--times N] [--write]
-Peers of every WebRTC stack call each other over one node. In each cell a channel opens, each side sends so many
-megabytes (10), each side closes a channel, and the other must see it. It prints a table, and writes .work/stacks.json;
---write puts the table into docs/stacks.md, too. --times runs each cell so often, for what fails rarely.
+Peers of every WebRTC stack call each other over one node. In each cell a channel opens, each side sends some megabytes
+(10), each side closes a channel, and the other side must see the close. It prints a table and writes .work/stacks.json.
+--write also writes docs/stacks.md. --times runs each cell several times, to find rare failures.
 Stacks: ${STACKS.join(', ')}`
 
-/** `npm run test:stacks`. Resolves with the exit code: 0, or 1 where a cell failed. */
+/** `npm run test:stacks`. Resolves with the exit code: 0, or 1 if a cell failed. */
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
@@ -95,10 +95,10 @@ export async function main(args: string[]): Promise<number> {
   const cells = select(values.only)
   const megabytes = Number(values.megabytes)
   if (!(megabytes > 0 && megabytes <= 100))
-    throw new WrongUsage(`--megabytes is a number up to 100, not "${values.megabytes}"`)
+    throw new WrongUsage(`--megabytes must be a number up to 100, not "${values.megabytes}"`)
   const times = wholeNumber('times', values.times, 1)
   if (values.write && values.only !== undefined)
-    throw new WrongUsage('--write is for all stacks, without --only')
+    throw new WrongUsage('--write needs all stacks, so it cannot be combined with --only')
   console.log(HEADER.join('\n'))
   const matrix = await runMatrix({
     cells,

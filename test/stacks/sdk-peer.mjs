@@ -1,13 +1,13 @@
-// A peer of the matrix that is made with the SDK: in a page, and in a Node process with whichever stack it is given.
-// It does what `peers.ts` lists, one command at a time, and keeps what its connections went through.
+// A peer of the test matrix that uses the SDK: in a page, or in a Node process with any stack. It carries out the commands
+// of `peers.ts`, one at a time, and records the events of its connections.
 
 const CHUNK_BYTES = 16 * 1024
-/** crypto.getRandomValues gives no more at once. */
+/** The most that crypto.getRandomValues fills at once. */
 const RANDOM_BYTES = 64 * 1024
 const TRACE_MAX = 200
 
 /**
- * Watches every connection and channel that is made with this class, whoever makes them.
+ * Watches every connection and channel of this class, whoever makes them.
  * @returns {{ trace: [number, string][], states(): string[], buffered: { most: number } }}
  */
 export function watch(PeerConnection) {
@@ -69,7 +69,7 @@ export class SdkPeer {
   #receivedBytes = 0
   #waiting = new Set()
 
-  /** `p2p`: for `connect`. `PeerConnection`: the class that the SDK will use. */
+  /** `p2p`: options for `connect`. `PeerConnection`: the class that the SDK will use. */
   constructor(connect, PeerConnection, p2p = {}) {
     this.#connect = connect
     this.#p2p = p2p
@@ -103,7 +103,7 @@ export class SdkPeer {
         await this.#peer?.leave()
         return {}
       default:
-        throw new Error(`no command ${what}`)
+        throw new Error(`unknown command ${what}`)
     }
   }
 
@@ -156,7 +156,7 @@ export class SdkPeer {
     const data = new Uint8Array(this.#receivedBytes)
     let end = 0
     for (const part of this.#received.splice(0)) {
-      if (typeof part === 'string') throw new Error('text came, where bytes were sent')
+      if (typeof part === 'string') throw new Error('received text instead of bytes')
       data.set(part, end)
       end += part.length
     }
@@ -170,7 +170,7 @@ export class SdkPeer {
     return { at, ms: Date.now() - at }
   }
 
-  /** As a peer does that goes away with all its channels. */
+  /** Closes all channels at once, as a peer that leaves does. */
   async #hangUp() {
     const at = Date.now()
     await this.#peer.p2p.close()

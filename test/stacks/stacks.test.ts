@@ -4,17 +4,17 @@ import { STACKS } from './peers.js'
 import { document } from './report.js'
 import { ALL, runMatrix, select, type Pairing } from './run.js'
 
-// A short selection, and fewer bytes; `npm run test:stacks` has all 36 cells. Each is there for what it once broke.
+// A short selection with fewer bytes; `npm run test:stacks` runs all 36 cells. Each cell here has failed once.
 const SELECTION: readonly Pairing[] = [
-  // aiortc takes no offer but one that is actpass.
+  // aiortc accepts only offers that are actpass.
   { caller: 'node-datachannel', callee: 'aiortc' },
   { caller: 'node-datachannel', callee: 'werift' },
-  // It never fires bufferedamountlow.
+  // @roamhq/wrtc never fires bufferedamountlow.
   { caller: '@roamhq/wrtc', callee: 'node-datachannel' },
   // Chromium missed closes of node-datachannel.
   { caller: 'chromium', callee: 'node-datachannel' },
 ]
-/** Several times what a stream may hold. */
+/** Several times the limit of a stream. */
 const BYTES = 4 * 2 ** 20
 
 test('[PP6] [PP18] [PP19] stacks call each other: bytes arrive whole, a full stream waits, closes are seen within 2 s', async () => {
@@ -35,7 +35,7 @@ test('every stack calls every stack, and some can be chosen', () => {
   expect(() => select('werift,safari')).toThrow('safari')
 })
 
-test('the table has each cell once, and says which step failed', () => {
+test('the table has each cell once, and names the step that failed', () => {
   const good: CellResult = {
     caller: 'werift',
     callee: 'aiortc',

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { findBinary, findTool, locate } from './binary.js'
 
-test('what is installed is found, also where PATH does not look, with its version', async () => {
+test('an installed program is found with its version, also in directories that PATH does not list', async () => {
   expect(locate('sh')).toMatch(/\/sh$/)
-  const node = { part: 'node', binaries: ['node'], debianPackage: 'nodejs' }
+  const node = { name: 'node', binaries: ['node'], debianPackage: 'nodejs' }
   expect(await findBinary({ ...node, version: { args: ['--version'], pattern: /v(\S+)/ } })).toEqual({
     path: locate('node'),
     version: process.versions.node,
@@ -11,11 +11,11 @@ test('what is installed is found, also where PATH does not look, with its versio
   })
 })
 
-test('what cannot be had is named, with the way to install it', async () => {
+test('a missing program is named in the error, with how to install it', async () => {
   const getuid = process.getuid
   process.getuid = () => 1000
   try {
-    const tool = { part: 'redis', binaries: ['redis-nowhere'], debianPackage: 'redis-server', image: 'redis' }
+    const tool = { name: 'redis', binaries: ['redis-nowhere'], debianPackage: 'redis-server', image: 'redis' }
     const having = { what: 'its library', check: () => false }
     await expect(findTool({ ...tool, binaries: ['sh'], having })).rejects.toThrow(
       /^redis is missing: there is no sh with its library on this machine, and .*sudo apt-get install redis-server/,

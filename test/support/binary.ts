@@ -4,33 +4,33 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** Something a fixture runs. */
+/** A program that a fixture runs. */
 export interface Tool {
-  /** What it is called in messages: `redis`. */
-  part: string
-  /** The names it may be installed under, best first. */
+  /** Its name in messages: `redis`. */
+  name: string
+  /** The names under which it may be installed, best first. */
   binaries: readonly string[]
-  /** The Debian package that brings it; several are divided by spaces. */
+  /** The Debian package that contains it; several packages are separated by spaces. */
   debianPackage: string
-  /** What it must have beside its name, in words, and whether the one at this path has it. */
+  /** A further requirement in words, and a check whether the program at a path meets it. */
   having?: { what: string; check: (path: string) => boolean }
-  /** The image that holds it, where a container could run it instead. */
+  /** The image that contains it, if a container can run it instead. */
   image?: string
 }
 
 export interface Program extends Tool {
-  /** Reads the version from what the program prints about itself. */
+  /** How to read the version from the program's output. */
   version: { args: readonly string[]; pattern: RegExp }
 }
 
 export interface Binary {
   path: string
   version: string
-  /** How we came by it, in the words that go to standard error. */
+  /** How we found it, for the message on standard error. */
   how: 'system binary' | 'binary installed with apt-get'
 }
 
-// Debian keeps servers where an ordinary account's PATH does not look.
+// Debian keeps servers in directories that the PATH of an ordinary account does not list.
 const SERVER_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin']
 // One lock for all processes of this machine: apt-get refuses to run twice at once.
 const APT_LOCK = join(tmpdir(), 'peerage-test-apt.lock')
@@ -41,7 +41,7 @@ const VERSION_DEADLINE_MS = 15_000
 const execute = promisify(execFile)
 const announced = new Set<string>()
 
-/** The path of an installed program, the first that is `fit`, or undefined. */
+/** The path of an installed program: the first one that is `fit`, or undefined. */
 export function locate(name: string, fit: (path: string) => boolean = () => true): string | undefined {
   const path = process.env['PATH'] ?? ''
   for (const directory of [...path.split(delimiter), ...SERVER_DIRECTORIES]) {
@@ -58,33 +58,33 @@ export function locate(name: string, fit: (path: string) => boolean = () => true
 }
 
 /**
- * The program's binary with its version: the system's, else one that apt-get brings (as root on Debian).
- * Throws an Error that names what is missing and how to install it.
+ * Finds the program's binary and its version: the system's, or else one that apt-get installs (as root on Debian).
+ * Throws an Error that names the missing program and how to install it.
  */
 export async function findBinary(program: Program): Promise<Binary> {
   const { path, how } = await findTool(program)
   const { stdout, stderr } = await execute(path, [...program.version.args], { timeout: VERSION_DEADLINE_MS })
   const version = program.version.pattern.exec(`${stdout}\n${stderr}`)?.[1]
-  if (version === undefined) throw new Error(`${path} does not tell its version: ${stdout}${stderr}`)
+  if (version === undefined) throw new Error(`${path} printed no version: ${stdout}${stderr}`)
   return { path, version, how }
 }
 
-/** The same for a program that does not tell its version. */
+/** As `findBinary`, for a program that does not print its version. */
 export async function findTool(tool: Tool): Promise<Omit<Binary, 'version'>> {
   const installed = locateAny(tool)
   if (installed !== undefined) return { path: installed, how: 'system binary' }
 
   const reason = cannotInstall()
   if (reason !== undefined) throw missing(tool, reason)
-  process.stderr.write(`${tool.part}: not installed; running apt-get install ${tool.debianPackage} …\n`)
+  process.stderr.write(`${tool.name}: not installed; running apt-get install ${tool.debianPackage} …\n`)
   await aptInstall(tool)
   const path = locateAny(tool)
   if (path === undefined)
-    throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not bring it`)
+    throw missing(tool, `apt-get installed ${tool.debianPackage}, which does not contain it`)
   return { path, how: 'binary installed with apt-get' }
 }
 
-/** Says on standard error, once a process, which implementation of a part runs. */
+/** Reports on standard error, once per process, which implementation of a program runs. */
 export function announce(line: string): void {
   if (announced.has(line)) return
   announced.add(line)
@@ -109,15 +109,15 @@ function missing(tool: Tool, reason: string): Error {
   const container = tool.image === undefined ? '' : `, or start a Docker engine (it would run ${tool.image})`
   const having = tool.having === undefined ? '' : ` with ${tool.having.what}`
   return new Error(
-    `${tool.part} is missing: there is no ${tool.binaries.join(' or ')}${having} on this machine, and ${reason}. ` +
+    `${tool.name} is missing: there is no ${tool.binaries.join(' or ')}${having} on this machine, and ${reason}. ` +
       `Install it (Debian, Ubuntu: sudo apt-get install ${tool.debianPackage})${container}.`,
   )
 }
 
-/** Installs a package without starting its service; flock(1) drops the lock even when we are killed. */
+/** Installs a package without starting its service. flock(1) releases the lock even if this process is killed. */
 async function aptInstall(tool: Tool): Promise<void> {
   const install = `apt-get install -y --no-install-recommends ${tool.debianPackage}`
-  // Whoever waited for the lock may find the work done; without package lists an update must come first.
+  // A process that waited for the lock may find the package installed. Without package lists, an update must come first.
   const script = havePackageLists()
     ? `${install} || (apt-get update && ${install})`
     : `apt-get update && ${install}`

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium, listen, type ChromiumBrowser } from './chromium.js'
 import { launchFirefox, type FirefoxBrowser } from './firefox.js'
 
-/** What the fixtures of both browsers have. */
+/** The methods that both browsers' fixtures share. */
 interface Browser {
   page(url: string): Promise<{ evaluate(script: string): Promise<unknown> }>
 }
@@ -32,7 +32,7 @@ describe.each<[string, () => Browser]>([
   ['Chromium', () => chromium],
   ['Firefox', () => firefox],
 ])('%s', (_, started) => {
-  test('it opens a page, and contexts share nothing', async () => {
+  test('a page opens, and contexts share no storage', async () => {
     const browser = started()
     const [one, other] = [await browser.page(url), await browser.page(url)]
     expect(await one.evaluate(`document.querySelector('h1').textContent`)).toBe('Peerage')
@@ -40,7 +40,7 @@ describe.each<[string, () => Browser]>([
     expect(await other.evaluate(`localStorage.getItem('name')`)).toBeNull()
   })
 
-  test('its host candidates are plain addresses', async () => {
+  test('the host candidates are plain addresses', async () => {
     const page = await started().page(url)
     const candidates = await page.evaluate(`(async () => {
       const connection = new RTCPeerConnection()
@@ -59,7 +59,7 @@ describe.each<[string, () => Browser]>([
   })
 })
 
-test('Chromium: what the page says is heard', async () => {
+test('Chromium: the lines of the console are collected', async () => {
   const page = await chromium.page()
   const said = listen(page)
   await page.goto(url)

@@ -7,7 +7,7 @@ export interface Place {
   method: string
 }
 
-/** Records which of the given methods run. */
+/** The calls of the given methods. */
 export interface CallTrace {
   /** The `Class.method` of each call since `clear`, in order. */
   readonly calls: readonly string[]
@@ -18,9 +18,9 @@ export interface CallTrace {
 const CALLS = '__peerageCalls'
 
 /**
- * Records each call of some methods of this process, in order. It patches nothing: V8's debugger has a breakpoint at the
- * first statement of each method, whose condition notes the call and is false, so nothing ever pauses.
- * @throws Error for a method that its file does not have, or whose file is not loaded
+ * Records each call of some methods of this process, in order. It patches nothing: V8's debugger sets a breakpoint at the
+ * first statement of each method. Its condition records the call and is false, so the process never pauses.
+ * @throws Error if a file is not loaded, or does not have the method
  */
 export async function traceCalls(places: readonly Place[]): Promise<CallTrace> {
   const calls: string[] = []
@@ -58,7 +58,7 @@ export async function traceCalls(places: readonly Place[]): Promise<CallTrace> {
   }
 }
 
-/** Where the body of a method begins, in the compiled source. */
+/** The start of a method's body in the compiled source. */
 function bodyOf(source: string, method: string): { lineNumber: number; columnNumber: number } | undefined {
   const [type = '', name = ''] = method.split('.')
   const lines = source.split('\n')

@@ -1,26 +1,26 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findTool, type Tool } from './binary.js'
-import { makeDirectory, removeDirectory } from './part.js'
+import { makeDirectory, removeDirectory } from './fixture.js'
 import { run } from './process.js'
 
-const OPENSSL: Tool = { part: 'openssl', binaries: ['openssl'], debianPackage: 'openssl' }
+const OPENSSL: Tool = { name: 'openssl', binaries: ['openssl'], debianPackage: 'openssl' }
 // Long enough for any run, and for a run under faketime an hour away.
 const VALID_DAYS = '2'
 
 /** Paths of PEM files. */
 export interface Certificates {
-  /** The authority that signed `cert`; trusted by nobody but who is given this file. */
+  /** The authority that signed `cert`. Only a process that is given this file trusts it. */
   ca: string
   /** For 127.0.0.1, ::1 and localhost. */
   cert: string
   key: string
-  /** `cert` and `key` in one file, as HAProxy wants them. */
+  /** `cert` and `key` in one file, for HAProxy. */
   pem: string
   remove(): Promise<void>
 }
 
-/** Makes an authority and a server certificate of our own with openssl. */
+/** Makes a certificate authority and a server certificate with openssl. */
 export async function makeCertificates(names: readonly string[] = []): Promise<Certificates> {
   const { path: openssl } = await findTool(OPENSSL)
   const directory = await makeDirectory('tls')

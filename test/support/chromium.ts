@@ -2,32 +2,32 @@ import { chromium, type Browser, type BrowserContext, type ConsoleMessage, type 
 import { announce, findBinary, type Program } from './binary.js'
 
 /**
- * Chromium is the one part that never runs in a container: tests hand it files by path, and it must see
- * this machine's interfaces, and those of a network namespace, to gather its candidates.
+ * Chromium never runs in a container: tests pass it files by path, and it must see this machine's interfaces, and those
+ * of a network namespace, to gather its candidates.
  */
 export const CHROMIUM: Program = {
-  part: 'chromium',
+  name: 'chromium',
   binaries: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'],
   debianPackage: 'chromium',
   version: { args: ['--version'], pattern: /(\d+\.\d+[\d.]*)/ },
 }
 
 export interface ChromiumOptions {
-  /** More of Chromium's flags. */
+  /** Additional flags for Chromium. */
   flags?: readonly string[]
-  /** A launcher that takes Chromium's place, such as a script that enters a network namespace. */
+  /** A launcher that runs in place of Chromium, such as a script that enters a network namespace. */
   executablePath?: string
 }
 
 export interface ChromiumBrowser {
   readonly version: string
-  /** Playwright's browser, for what is not here. */
+  /** Playwright's browser, for everything that this interface lacks. */
   readonly browser: Browser
-  /** A context of its own: storage, cookies and permissions apart from all others. */
+  /** Makes a new context, which shares no storage, cookies or permissions with others. */
   context(): Promise<Context>
-  /** A page in a context of its own, at `url` when given. */
+  /** Opens a page in a new context, at `url` if given. */
   page(url?: string): Promise<Page>
-  /** Closes it; its data directory goes with it. */
+  /** Closes the browser and removes its data directory. */
   stop(): Promise<void>
 }
 
@@ -48,10 +48,10 @@ const FLAGS = [
   '--disable-sync',
   '--use-fake-device-for-media-stream',
   '--use-fake-ui-for-media-stream',
-  // Candidates named xyz.local need multicast DNS, which a sandbox and a namespace lack. This list replaces
-  // playwright's, so what of that matters here is repeated: pages by plain HTTP, nothing sought on the network.
+  // Candidates named xyz.local need multicast DNS, which a sandbox and a namespace lack. This flag replaces playwright's
+  // own, so it repeats the features that matter here: pages over plain HTTP, and no searches on the network.
   '--disable-features=WebRtcHideLocalIpsWithMdns,HttpsUpgrades,MediaRouter,Translate',
-  // A tab in the background would slow its timers down to one a second or a minute.
+  // A tab in the background would otherwise slow its timers down to one a second or a minute.
   '--disable-background-timer-throttling',
   '--disable-backgrounding-occluded-windows',
   '--disable-renderer-backgrounding',
@@ -59,7 +59,7 @@ const FLAGS = [
 const LAUNCH_DEADLINE_MS = 30_000
 const PAGE_DEADLINE_MS = 15_000
 
-/** Starts a Chromium without a window; playwright gives it a fresh data directory and removes it at the end. */
+/** Starts a Chromium without a window. Playwright gives it a fresh data directory and removes it at the end. */
 export async function launchChromium(options: ChromiumOptions = {}): Promise<ChromiumBrowser> {
   const binary = await findBinary(CHROMIUM)
   announce(`chromium: ${binary.how} ${binary.version}`)
@@ -91,7 +91,7 @@ export async function launchChromium(options: ChromiumOptions = {}): Promise<Chr
   }
 }
 
-/** Collects what a page says in its console and what it throws, for a test to look at when it fails. */
+/** Collects what a page logs to its console and the errors it throws, for a failing test to show. */
 export function listen(page: Page): string[] {
   const lines: string[] = []
   page.on('console', (message: ConsoleMessage) => lines.push(`${message.type()}: ${message.text()}`))

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Exit, Running } from './process.js'
 
-// The engine is on this machine; one that needs longer to say "OK" is not usable for tests.
+// The engine is on this machine. An engine that needs longer to answer "OK" is too slow for tests.
 const PROBE_DEADLINE_MS = 1_500
 const KEPT_LINES = 2_000
 const SHOWN_LINES = 60
@@ -12,9 +12,9 @@ const SHOWN_LINES = 60
 let probed: Promise<boolean> | undefined
 
 /**
- * Whether a Docker engine answers that can give a container this machine's network.
- * Asked once a process. Containers run on the host's network, so that a part has the same addresses
- * either way (Redis Cluster and Sentinel tell theirs to clients); only Linux can do that.
+ * Whether a Docker engine answers and can run a container on this machine's network. The engine is asked once per process.
+ * Containers use the host's network so that a server has the same addresses in a container and outside (Redis Cluster and
+ * Sentinel announce theirs to clients). Only Linux supports this.
  */
 export function dockerAnswers(): Promise<boolean> {
   if (process.platform !== 'linux') return Promise.resolve(false)
@@ -27,16 +27,16 @@ export function dockerAnswers(): Promise<boolean> {
 
 export interface ContainerOptions {
   image: string
-  /** The program inside the image; it replaces the image's own entry point, which may change account. */
+  /** The program inside the image. It replaces the image's own entry point, which may switch to another account. */
   program: string
   args: readonly string[]
-  /** A directory that is mounted at the same path inside, so that file arguments mean the same. */
+  /** A directory that is mounted at the same path inside, so that file arguments stay valid. */
   mount: string
   workingDirectory: string
   env: Record<string, string>
 }
 
-/** Starts a container on the host's network, as this process's account. Rejects when the image cannot be had. */
+/** Starts a container on the host's network, as this process's account. Rejects if the image is not available. */
 export async function startContainer(options: ContainerOptions): Promise<Running> {
   const { GenericContainer, getContainerRuntimeClient } = await import('testcontainers')
   const lines: string[] = []
@@ -61,12 +61,12 @@ export async function startContainer(options: ContainerOptions): Promise<Running
   const { State } = await container.inspect()
   if (!State.Running) {
     await container.remove({ force: true, v: true })
-    throw new Error(`it ended at once: ${lines.join('\n')}`)
+    throw new Error(`the container ended at once: ${lines.join('\n')}`)
   }
   if (!(await sharesOurNetwork(State.Pid))) {
     await container.remove({ force: true, v: true })
     throw new Error(
-      'the engine runs in another network than this process, as when it is reached from a container',
+      'the engine runs in another network than this process, as if this process runs in a container itself',
     )
   }
 
@@ -77,7 +77,7 @@ export async function startContainer(options: ContainerOptions): Promise<Running
       return { code: result.StatusCode, signal: null }
     },
     () => {
-      ended = true // the engine no longer knows it
+      ended = true // the engine no longer has this container
       return { code: null, signal: null }
     },
   )
@@ -98,12 +98,12 @@ export async function startContainer(options: ContainerOptions): Promise<Running
   }
 }
 
-/** Where we run in a container ourselves, the engine's host network is not the one that our 127.0.0.1 is in. */
+/** If this process itself runs in a container, the engine's host network is not the network of our 127.0.0.1. */
 async function sharesOurNetwork(pid: number): Promise<boolean> {
   try {
     return (await readlink(`/proc/${pid}/ns/net`)) === (await readlink('/proc/self/ns/net'))
   } catch {
-    return false // no such process here: the engine is elsewhere
+    return false // no such process here: the engine runs on another machine
   }
 }
 

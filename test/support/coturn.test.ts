@@ -16,19 +16,19 @@ async function relay({ username, password }: { username: string; password: strin
   return run(await turnutils('uclient'), [...login, ...traffic, '-p', String(coturn.port), coturn.host])
 }
 
-test('coturn tells a STUN client its address', async () => {
+test('coturn reports a STUN client its address', async () => {
   const text = await run(await turnutils('stunclient'), ['-p', String(coturn.port), coturn.host])
   expect(text).toContain('UDP reflexive addr: 127.0.0.1:')
 })
 
-test('it relays for credentials made with either secret', async () => {
+test('coturn relays for credentials made with either secret', async () => {
   const credentials = [coturn.credentials('alice'), turnCredentials('old secret', 'alice', 600)]
   for (const text of await Promise.all(credentials.map(relay))) {
     expect(text).toMatch(/tot_send_msgs=([1-9]\d*), tot_recv_msgs=\1\b/)
   }
 })
 
-test('it refuses another secret, and credentials whose time is over', async () => {
+test('coturn refuses another secret, and expired credentials', async () => {
   await expect(relay(turnCredentials('wrong', 'alice', 600))).rejects.toThrow('Cannot complete Allocation')
   await expect(relay(coturn.credentials('alice', -10))).rejects.toThrow('Cannot complete Allocation')
 })

@@ -4,11 +4,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findTool } from './binary.js'
 import type { Namespace } from './netns.js'
-import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startServer, type Fixture, type ServerProgram } from './fixture.js'
 import { freePortBoth } from './ports.js'
 
-export const COTURN: Part = {
-  part: 'coturn',
+export const COTURN: ServerProgram = {
+  name: 'coturn',
   binaries: ['turnserver'],
   debianPackage: 'coturn',
   version: { args: ['--version'], pattern: /(\d+\.\d+\.\d+)/ },
@@ -17,18 +17,18 @@ export const COTURN: Part = {
 }
 
 export interface CoturnOptions {
-  /** The shared secret of the time-limited credentials; several while one is being rotated out. */
+  /** The shared secret of the time-limited credentials; several during a rotation. */
   secret: string | readonly string[]
   realm?: string
   /**
-   * The addresses it listens on; it relays from the first. Loopback unless told otherwise. With a second
-   * one it can also tell a NAT's behaviour (RFC 5780).
+   * The addresses that it listens on, by default loopback. It relays from the first one. With a second address it can
+   * also report a NAT's behaviour (RFC 5780).
    */
   hosts?: readonly [string, ...string[]]
   port?: number
-  /** More of turnserver's flags. */
+  /** Additional flags for turnserver. */
   args?: readonly string[]
-  /** Runs it in this network namespace, always from a binary; `hosts` are addresses there. */
+  /** Runs it in this network namespace, always from a binary. `hosts` are then addresses of the namespace. */
   inside?: Pick<Namespace, 'start' | 'run'>
 }
 
@@ -45,20 +45,20 @@ export interface Coturn extends Fixture {
   /** `stun:127.0.0.1:PORT`. */
   readonly stunUrl: string
   readonly realm: string
-  /** Made with the first secret, good for `ttlSeconds` (may be negative: already over). */
+  /** Credentials made with the first secret, valid for `ttlSeconds` (negative: already expired). */
   credentials(name: string, ttlSeconds?: number): TurnCredentials
 }
 
 const START_DEADLINE_MS = 20_000
-/** Inside a namespace: each try is a process of its own, and has this much more time than the one before. */
+/** Inside a namespace each attempt is a process, and has this much more time than the previous attempt. */
 const TRY_MS = 300
 const PROBE_DEADLINE_MS = 3_000
 const PROBE_EVERY_MS = 100
 const RELAY_PORTS = { low: 49_152, high: 65_535 }
 
 /**
- * What coturn up to 4.17 does unless it is told not to, and what later ones do only when asked. These refuse a flag that
- * they no longer have; of a line of a file they only say so.
+ * The services that coturn up to 4.17 runs unless told otherwise; later versions run them only on request, and no longer
+ * know these settings. They refuse an unknown flag, but only warn about an unknown line of a file.
  */
 const CONFIG = 'turnserver.conf'
 const ONLY_TURN = 'no-cli\nno-tls\nno-dtls\n'
@@ -77,7 +77,7 @@ export async function startCoturn(options: CoturnOptions): Promise<Coturn> {
   const args = [...turnserverArguments({ hosts, port, realm, secrets, directory }), ...(options.args ?? [])]
   const { inside } = options
   let tries = 0
-  const running = await startPart(COTURN, {
+  const running = await startServer(COTURN, {
     args,
     directory,
     ready: {
@@ -105,7 +105,7 @@ async function probeInside(
   port: number,
   withinMs: number,
 ): Promise<true | undefined> {
-  // The client asks once: a question that came too early waits for ever.
+  // The client asks only once. If it asks too early, it waits forever.
   const text = await inside.run(await turnutils('stunclient'), ['-p', String(port), host], withinMs)
   return text.includes('UDP reflexive addr') ? true : undefined
 }
@@ -126,7 +126,7 @@ function turnserverArguments(options: {
   args.push(...options.secrets.map((secret) => `--static-auth-secret=${secret}`))
   args.push('--log-file=stdout', `--pidfile=${join(directory, 'coturn.pid')}`)
   args.push(`--userdb=${join(directory, 'turndb')}`)
-  // The peers of the tests are on loopback, which coturn refuses to relay to by default.
+  // The peers of the tests are on loopback, to which coturn does not relay by default.
   if (host.startsWith('127.')) args.push('--allow-loopback-peers')
   return args
 }
@@ -140,7 +140,7 @@ export function turnCredentials(secret: string, name: string, ttlSeconds: number
 /** The path of one of coturn's own clients. */
 export async function turnutils(name: 'uclient' | 'stunclient' | 'natdiscovery' | 'peer'): Promise<string> {
   const binary = `turnutils_${name}`
-  const { path } = await findTool({ part: binary, binaries: [binary], debianPackage: 'coturn' })
+  const { path } = await findTool({ name: binary, binaries: [binary], debianPackage: 'coturn' })
   return path
 }
 
@@ -157,7 +157,7 @@ export function probeStun(host: string, port: number): Promise<true> {
       if (success) resolve(true)
     })
     const ask = (): void => socket.send(request, port, host)
-    // Again, as every client does: a question that comes too early is lost.
+    // Repeated, as every STUN client does: a request that is sent too early is lost.
     const again = setInterval(ask, PROBE_EVERY_MS)
     socket.once('close', () => {
       clearTimeout(timer)

@@ -3,16 +3,16 @@ import { readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { REPOSITORY } from './node.js'
 
-// What the tests of the documents share: which there are, and the code in them.
+// Shared by the tests of the documents: the list of documents, and the code in them.
 
 /** A fenced block of code. */
 export interface Block {
   /** Path from the root of the repository. */
   document: string
-  /** Of its first line, from 1. */
+  /** The number of its first line, from 1. */
   line: number
   language: string
-  /** A part of a program, which uses what its reader has already. Other blocks of JavaScript are whole programs. */
+  /** A part of a program, which uses names from the text around it. Other blocks of JavaScript are whole programs. */
   isSnippet: boolean
   /** A program names its file in a comment on its first line. */
   file: string | undefined
@@ -65,7 +65,7 @@ export function programOf(document: string, file: string): string {
   return block.text
 }
 
-/** The text of a document without its code: blocks become empty lines, code in a line goes. */
+/** The text of a document without its code: blocks become empty lines, and code within a line becomes `code`. */
 export function proseOf(document: string): string {
   const blank = (code: string): string => code.replaceAll(/[^\n]/g, '')
   return readDocument(document)

@@ -27,7 +27,7 @@ test.each(['advance', 'advanceSync'] as const)(
   },
 )
 
-test('what a timer sets off has run before the next one', async () => {
+test('everything that a timer starts has run before the next timer', async () => {
   const clock = new FakeClock()
   const ran: string[] = []
   clock.after(1, () => {

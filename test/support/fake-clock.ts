@@ -5,7 +5,7 @@ interface Waiting {
   task: () => void
 }
 
-/** A clock that stands still until a test moves it; core, the SDK and the STUN server all take it. */
+/** A clock that stands still until a test advances it. core, the SDK and the STUN server all accept it. */
 export class FakeClock {
   #passedMs = 0
   #jumpedMs = 0
@@ -25,17 +25,17 @@ export class FakeClock {
     return { cancel: () => this.#timers.delete(timer) }
   }
 
-  /** How many timers wait: none when everything has stopped. */
+  /** The number of waiting timers: 0 when everything has stopped. */
   get pending(): number {
     return this.#timers.size
   }
 
-  /** The time of day jumps; what has passed does not. */
+  /** Changes the time of day, but not the monotonic time. */
   jump(ms: number): void {
     this.#jumpedMs += ms
   }
 
-  /** Lets time pass: timers run in the order of their times, each at its own, each followed by all that it sets off. */
+  /** Lets time pass. Timers run in the order of their times, and all that one starts has run before the next timer. */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#passedMs + ms
     await settled()
@@ -43,7 +43,7 @@ export class FakeClock {
     this.#passedMs = untilMs
   }
 
-  /** The same at once, for who must not miss what a timer sends: promises run afterwards. */
+  /** As `advance`, but synchronous: promises run afterwards. For a test that must see what a timer sends at once. */
   advanceSync(ms: number): void {
     const untilMs = this.#passedMs + ms
     while (this.#runNext(untilMs));
@@ -52,7 +52,7 @@ export class FakeClock {
 
   #runNext(untilMs: number): boolean {
     let next: Waiting | undefined
-    // They lie in the order in which they were set: of two at one time the first one runs first.
+    // The set keeps the order in which timers were set: of two with the same time, the first one runs first.
     for (const timer of this.#timers)
       if (timer.atMs <= untilMs && (next === undefined || timer.atMs < next.atMs)) next = timer
     if (next === undefined) return false
@@ -63,9 +63,9 @@ export class FakeClock {
   }
 }
 
-/** All promises that were under way have run; no socket has been read meanwhile. */
+/** Resolves when all pending promises have run. No socket is read meanwhile. */
 export async function settled(): Promise<void> {
-  // A tick that is asked for by a promise's reaction comes when no more reactions wait, and before the event loop goes on.
+  // A tick requested by a promise's reaction comes when no more reactions wait, and before the event loop continues.
   await Promise.resolve()
   await new Promise<void>((resolve) => process.nextTick(resolve))
 }

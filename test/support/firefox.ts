@@ -1,9 +1,9 @@
 import { launch, type Browser, type Page } from 'puppeteer-core'
 import { announce, findBinary, type Program } from './binary.js'
 
-/** As Chromium, it never runs in a container: it must see this machine's interfaces to gather its candidates. */
+/** Like Chromium, Firefox never runs in a container: it must see this machine's interfaces to gather its candidates. */
 export const FIREFOX: Program = {
-  part: 'firefox',
+  name: 'firefox',
   binaries: ['firefox-esr', 'firefox'],
   debianPackage: 'firefox-esr',
   version: { args: ['--version'], pattern: /(\d+\.\d+[\d.]*)/ },
@@ -11,26 +11,26 @@ export const FIREFOX: Program = {
 
 export interface FirefoxBrowser {
   readonly version: string
-  /** Puppeteer's browser, for what is not here. */
+  /** Puppeteer's browser, for everything that this interface lacks. */
   readonly browser: Browser
-  /** A page in a context of its own, at `url`. */
+  /** Opens a page in a new context, at `url`. */
   page(url: string): Promise<Page>
-  /** Closes it; its profile goes with it. */
+  /** Closes the browser and removes its profile. */
   stop(): Promise<void>
 }
 
 const PREFERENCES = {
   // Candidates named xyz.local need multicast DNS, which a sandbox and a namespace lack.
   'media.peerconnection.ice.obfuscate_host_addresses': false,
-  // A tab in the background would slow its timers down to one a second.
+  // A tab in the background would otherwise slow its timers down to one a second.
   'dom.min_background_timeout_value': 4,
   'dom.timeout.enable_budget_timer_throttling': false,
 }
 const LAUNCH_DEADLINE_MS = 30_000
-/** What a page is asked may take as long as its test; each test has a deadline of its own. */
+/** A page's answer may take as long as its test. Each test has its own deadline. */
 const ANSWER_DEADLINE_MS = 600_000
 
-/** Starts a Firefox without a window, over WebDriver BiDi; puppeteer gives it a fresh profile and removes it at the end. */
+/** Starts a Firefox without a window, over WebDriver BiDi. Puppeteer gives it a fresh profile and removes it at the end. */
 export async function launchFirefox(
   preferences: Readonly<Record<string, boolean | number | string>> = {},
 ): Promise<FirefoxBrowser> {

@@ -16,7 +16,7 @@ interface Node {
   stop(): Promise<void>
 }
 
-/** A plain HTTP server that answers with its name, tells whether it is ready, and echoes upgrades. */
+/** A plain HTTP server that answers with its name, reports whether it is ready, and echoes upgraded connections. */
 async function node(name: string): Promise<Node> {
   const server: Server = createServer((asked, response) => {
     const status = asked.url === '/readyz' && !self.ready ? 503 : 200
@@ -55,10 +55,10 @@ async function answers(haproxy: Haproxy, count: number): Promise<string[]> {
   return names
 }
 
-/** A starved test process answers checks late; where a test is not about checks, they stay out of it. */
+/** Without health checks: a busy test process answers them late, and tests about other things must not depend on them. */
 async function balanceUnchecked(nodes: readonly Node[]): Promise<Haproxy> {
   const haproxy = await balance(nodes, { env: { PEERAGE_CHECK_INTERVAL: '1h' } })
-  // But for the first one, which comes at once: failed, it would be enough.
+  // This does not stop the first check, which comes at once; its failure alone would take the node out.
   for (let i = 1; i <= nodes.length; i++) {
     await haproxy.command(`disable health nodes/node${i}`)
     await haproxy.command(`set server nodes/node${i} health up`)
@@ -66,7 +66,7 @@ async function balanceUnchecked(nodes: readonly Node[]): Promise<Haproxy> {
   return haproxy
 }
 
-test('the shipped configuration takes turns', async () => {
+test('the shipped configuration balances round-robin', async () => {
   const haproxy = await balanceUnchecked([await node('a'), await node('b')])
   expect((await answers(haproxy, 6)).sort()).toEqual(['a', 'a', 'a', 'b', 'b', 'b'])
 })
@@ -79,18 +79,18 @@ test('a disabled backend gets nothing until it is enabled', async () => {
   await expect.poll(async () => new Set(await answers(haproxy, 4))).toEqual(new Set(['a', 'b']))
 })
 
-test('a node that is not ready is found DOWN by its check of /readyz', async () => {
+test('a check of /readyz finds a node that is not ready DOWN', async () => {
   const [a, b] = [await node('a'), await node('b')]
   const haproxy = await balance([a, b])
   b.ready = false
   await haproxy.until(1, 'DOWN')
-  // Not at once where the check of the other one was late, too.
+  // Poll, because the check of the other node may be late, too.
   await expect.poll(async () => new Set(await answers(haproxy, 4))).toEqual(new Set(['a']))
   b.ready = true
   await haproxy.until(1, 'UP')
 })
 
-test('a request to a node that has just died goes to the other one', async () => {
+test('a request to a node that has just died goes to the other node', async () => {
   const [a, b] = [await node('a'), await node('b')]
   const haproxy = await balanceUnchecked([a, b])
   await b.stop()

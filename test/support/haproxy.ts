@@ -3,12 +3,12 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startServer, type Fixture, type ServerProgram } from './fixture.js'
 import { freePort } from './ports.js'
 import { eventually } from './process.js'
 
-export const HAPROXY: Part = {
-  part: 'haproxy',
+export const HAPROXY: ServerProgram = {
+  name: 'haproxy',
   binaries: ['haproxy'],
   debianPackage: 'haproxy',
   version: { args: ['-v'], pattern: /version (\d[\d.]*)/ },
@@ -17,23 +17,23 @@ export const HAPROXY: Part = {
 }
 
 export interface HaproxyOptions {
-  /** The nodes behind it, at most twelve; they may start later. */
+  /** The nodes behind it, at most twelve. They may start later. */
   backends: readonly { host: string; port: number }[]
-  /** A whole configuration instead of the shipped `deploy/haproxy.cfg`. */
+  /** A complete configuration instead of the shipped `deploy/haproxy.cfg`. */
   config?: string
-  /** More of the shipped file's variables: `{ PEERAGE_TUNNEL_TIMEOUT: '30s' }`. */
+  /** Additional variables of the shipped file: `{ PEERAGE_TUNNEL_TIMEOUT: '30s' }`. */
   env?: Readonly<Record<string, string>>
   port?: number
 }
 
-/** How HAProxy sees a backend: `UP`, `DOWN`, `MAINT`, with a fraction while a check is turning it. */
+/** HAProxy's view of a backend: `UP`, `DOWN` or `MAINT`, with a fraction while checks are changing it. */
 export interface BackendState {
   /** `node1`, … in the order of `backends`. */
   name: string
   status: string
   /** Open connections, WebSockets included. */
   sessions: number
-  /** Connections ever given to it. */
+  /** All connections that it was ever given. */
   total: number
 }
 
@@ -42,25 +42,25 @@ export interface Haproxy extends Fixture {
   readonly url: string
   readonly host: string
   readonly port: number
-  /** A command of the runtime API, and what it answered. */
+  /** Runs a command of the runtime API and returns its output. */
   command(line: string): Promise<string>
-  /** Takes a backend (counted from 0) out of the turns, or puts it back. */
+  /** Takes a backend (counted from 0) out of the rotation, or puts it back. */
   disable(backend: number): Promise<void>
   enable(backend: number): Promise<void>
-  /** Cuts every connection that goes to this backend. */
+  /** Closes every connection to this backend. */
   cut(backend: number): Promise<void>
   states(): Promise<BackendState[]>
-  /** Waits until HAProxy's own check has found the backend to be so. */
+  /** Waits until HAProxy's own check has found the backend in this state. */
   until(backend: number, status: 'UP' | 'DOWN' | 'MAINT', deadlineMs?: number): Promise<void>
 }
 
 const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/haproxy.cfg', import.meta.url))
 const START_DEADLINE_MS = 10_000
 const STATE_DEADLINE_MS = 10_000
-// The shipped file checks once a second; tests that wait for a check would only wait longer.
+// The shipped file checks once a second; a shorter interval makes tests faster.
 const CHECK_INTERVAL = '200ms'
 
-/** Starts HAProxy on 127.0.0.1 with the shipped configuration: in turns, without stickiness. */
+/** Starts HAProxy on 127.0.0.1 with the shipped configuration: round-robin, without sticky sessions. */
 export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
   const directory = await makeDirectory('haproxy')
   const port = options.port ?? (await freePort())
@@ -70,7 +70,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
   else await writeFile(configFile, options.config)
 
   const command = (line: string): Promise<string> => ask(socket, line)
-  const running = await startPart(HAPROXY, {
+  const running = await startServer(HAPROXY, {
     args: ['-db', '-f', configFile],
     directory,
     env: {
@@ -98,7 +98,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
         `haproxy finds ${server(backend)} ${status}`,
         async () => {
           const found = (await states())[backend]?.status
-          // «UP 1/3» is one whose next failed check ends it, such as one that has just been enabled.
+          // «UP 1/3» means that the next failed check makes the server DOWN, as for one that has just been enabled.
           if (found === status) return true
           throw new Error(`it is ${found ?? 'unknown'}`)
         },
@@ -125,13 +125,13 @@ async function ask(socketPath: string, line: string): Promise<string> {
   return text(socket)
 }
 
-/** The commands that change something answer nothing when they succeed. */
+/** Commands that change something print nothing if they succeed. */
 async function expectSilence(answer: Promise<string>): Promise<void> {
   const said = (await answer).trim()
   if (said !== '') throw new Error(`haproxy: ${said}`)
 }
 
-/** Reads the CSV of `show stat`; the first line, after a `#`, names the columns. */
+/** Reads the CSV of `show stat`. Its first line, after a `#`, names the columns. */
 function parseStates(csv: string): BackendState[] {
   const [head, ...rows] = csv.trim().split('\n')
   const columns = (head ?? '').replace(/^# /, '').split(',')

@@ -2,22 +2,22 @@ import { readdir, readFile } from 'node:fs/promises'
 import type { TestOptions } from 'vitest'
 import type { Child } from './process.js'
 
-/** The thread of libjuice that reads the sockets of all connections of a process. */
+/** libjuice's thread that reads the sockets of all connections of a process. */
 const SOCKET_THREAD = 'juice poll'
-const LOOKS = 10
-const BETWEEN_LOOKS_MS = 100
+const POLLS = 10
+const POLL_INTERVAL_MS = 100
 
 const FROZE = 'libdatachannel froze'
 
 /**
- * For tests in which node-datachannel opens channels through TURN. In version 0.33.4 the thread for sockets may start
- * DTLS while another thread of the library encrypts; each then waits for a lock of the other, for ever (libdatachannel,
- * pull request 1630). From then on no connection of that process works, and a call into the library may not return. So
- * such peers are processes of their own, and a test in which one froze, and only such a test, is tried again.
+ * For tests in which node-datachannel opens channels through TURN. In version 0.33.4 the socket thread may start DTLS while
+ * another thread of the library encrypts. Each then waits forever for a lock that the other holds (libdatachannel, pull
+ * request 1630). From then on no connection of that process works, and a call into the library may not return. So such
+ * peers run in their own processes, and a test is retried only if one of its peers froze.
  */
 export const againWhenFrozen: TestOptions = { retry: { count: 2, condition: new RegExp(`^${FROZE}`, 'u') } }
 
-/** What `act` brings. Where it fails, and one of these processes froze meanwhile, the error says that instead. */
+/** The result of `act`. If it fails and one of these processes froze meanwhile, the error says so. */
 export async function unlessFrozen<T>(peers: readonly Child[], act: () => Promise<T>): Promise<T> {
   try {
     return await act()
@@ -27,19 +27,19 @@ export async function unlessFrozen<T>(peers: readonly Child[], act: () => Promis
   }
 }
 
-/** @throws where one of these processes froze: what came of its calls says nothing */
+/** @throws if one of these processes froze, because the results of its calls then mean nothing */
 export async function refuseFrozen(peers: readonly Child[], result: unknown): Promise<void> {
   const frozen = await Promise.all(peers.map((peer) => isFrozen(peer.pid)))
   if (!frozen.includes(true)) return
   process.stderr.write(`${FROZE} in a peer of this test\n`)
-  throw new Error(`${FROZE}, so this says nothing: ${String(result)}`)
+  throw new Error(`${FROZE}, so this result means nothing: ${String(result)}`)
 }
 
-/** Whether the thread for sockets of this process waits for a lock, and goes on waiting. */
+/** Whether the socket thread of this process waits for a lock, and keeps waiting. */
 async function isFrozen(pid: number): Promise<boolean> {
-  for (let look = 0; look < LOOKS; look++) {
+  for (let poll = 0; poll < POLLS; poll++) {
     if (!(await waitsForLock(pid))) return false
-    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
   }
   return true
 }

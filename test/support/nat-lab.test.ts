@@ -16,7 +16,7 @@ async function build(a: NatKind, b: NatKind, finish: typeof onTestFinished): Pro
   return lab
 }
 
-/** What coturn's own client finds out about the NAT in front of site a (RFC 5780 §4.3 and §4.4). */
+/** What coturn's own client reports about the NAT in front of site a (RFC 5780 §4.3 and §4.4). */
 async function discover(lab: NatLab): Promise<string> {
   const coturn = await startCoturn({ secret: 'north', hosts: lab.pub.addresses, inside: lab.pub })
   const text = await lab.a.run(await turnutils('natdiscovery'), [
@@ -30,7 +30,7 @@ async function discover(lab: NatLab): Promise<string> {
   return text
 }
 
-/** Fetches a URL from within a site; resolves with the body, or with the name of the error. */
+/** Fetches a URL from within a site. Resolves with the body, or with the name of the error. */
 function fetchFrom(site: NatLab['a'], url: string, withinMs = 20_000): Promise<string> {
   const script = `fetch('${url}', { signal: AbortSignal.timeout(${withinMs}) })
     .then((r) => r.text()).catch((e) => e.name)
@@ -75,12 +75,12 @@ test
     expect(await discover(lab)).toContain('STUN receive timeout')
     const port = await serve('hello', onTestFinished)
     await lab.pub.expose(port)
-    // From the site to a public address, where a relay leads on to the exposed port.
+    // The site connects to a public address, where a relay forwards to the exposed port.
     await lab.pub.listen(`${lab.pub.addresses[0]}:8080`, `127.0.0.1:${port}`)
     expect(await fetchFrom(lab.a, `http://${lab.pub.addresses[0]}:8080`)).toBe('hello')
   })
 
-test.runIf(namespaces.ok)('open: a site with a public address is reached from the other one', async () => {
+test.runIf(namespaces.ok)('open: the other site can reach a site with a public address', async () => {
   const lab = await build('port-restricted', 'open', onTestFinished)
   const port = await serve('hello', onTestFinished)
   await lab.b.expose(port)
@@ -91,17 +91,20 @@ test.runIf(namespaces.ok)('open: a site with a public address is reached from th
   expect(await (await fetch(`http://127.0.0.1:${near}`)).text()).toBe('hello')
 })
 
-test.runIf(namespaces.ok)('a cut site reaches nobody until it is mended', async () => {
-  const lab = await build('port-restricted', 'open', onTestFinished)
-  const port = await serve('hello', onTestFinished)
-  await lab.pub.expose(port)
-  const url = `http://${lab.pub.addresses[0]}:8080`
-  await lab.pub.listen(`${lab.pub.addresses[0]}:8080`, `127.0.0.1:${port}`)
-  await lab.a.lose(1)
-  expect(await fetchFrom(lab.a, url, 500)).toBe('TimeoutError')
-  await lab.a.lose(0)
-  expect(await fetchFrom(lab.a, url)).toBe('hello')
-})
+test.runIf(namespaces.ok)(
+  'a site with a total loss of packets reaches nobody until the loss ends',
+  async () => {
+    const lab = await build('port-restricted', 'open', onTestFinished)
+    const port = await serve('hello', onTestFinished)
+    await lab.pub.expose(port)
+    const url = `http://${lab.pub.addresses[0]}:8080`
+    await lab.pub.listen(`${lab.pub.addresses[0]}:8080`, `127.0.0.1:${port}`)
+    await lab.a.lose(1)
+    expect(await fetchFrom(lab.a, url, 500)).toBe('TimeoutError')
+    await lab.a.lose(0)
+    expect(await fetchFrom(lab.a, url)).toBe('hello')
+  },
+)
 
 test.runIf(namespaces.ok)('nodes on the public network share the Redis of this machine', async () => {
   const lab = await build('symmetric', 'open', onTestFinished)

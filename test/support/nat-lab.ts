@@ -1,40 +1,40 @@
 import { makeNamespace, type Namespace } from './netns.js'
 
 /**
- * How a peer meets the public network (RFC 4787's words in brackets):
- * - `open`: with a public address of its own.
- * - `full-cone`: one public port per socket, open to everybody [endpoint-independent mapping and filtering].
- * - `port-restricted`: one public port per socket, open to whom the peer has sent [endpoint-independent
+ * How a peer is connected to the public network (RFC 4787's terms in brackets):
+ * - `open`: it has a public address of its own.
+ * - `full-cone`: one public port per socket, open to everyone [endpoint-independent mapping and filtering].
+ * - `port-restricted`: one public port per socket, open to the addresses that the peer has sent to [endpoint-independent
  *   mapping, address and port-dependent filtering].
- * - `symmetric`: another random public port for every destination [address and port-dependent both].
- * - `udp-blocked`: TCP outwards as behind any NAT, no UDP at all.
+ * - `symmetric`: another random public port for every destination [address and port-dependent mapping and filtering].
+ * - `udp-blocked`: outgoing TCP as behind any NAT, and no UDP.
  */
 export type NatKind = 'open' | 'full-cone' | 'port-restricted' | 'symmetric' | 'udp-blocked'
 
-/** Where a peer runs. */
+/** The network in which a peer runs. */
 export interface Site extends Namespace {
   readonly kind: NatKind
   /** The peer's own address. */
   readonly address: string
-  /** The address the public network sees. */
+  /** The address that the public network sees. */
   readonly publicAddress: string
-  /** Loses this share (0 to 1) of the packets in each direction, by chance; 1 is a cut, 0 mends it. */
+  /** Randomly loses this share (0 to 1) of the packets in each direction. 1 cuts the site off, and 0 ends the loss. */
   lose(share: number): Promise<void>
 }
 
 export interface NatLab {
-  /** The public network, where servers run: at `addresses`. */
+  /** The public network, where servers run at `addresses`. */
   readonly pub: Namespace & { readonly addresses: readonly [string, string] }
   readonly a: Site
   readonly b: Site
-  /** Ends every process in the lab; the networks go with them. */
+  /** Ends every process in the lab, which also removes its networks. */
   stop(): Promise<void>
 }
 
-// The public part is TEST-NET-3 (RFC 5737). Two addresses: mapping behaviour shows only towards several.
+// The public addresses are from TEST-NET-3 (RFC 5737). There are two, because mapping behaviour shows only with several.
 const PUBLIC_ADDRESSES = ['203.0.113.1', '203.0.113.2'] as const
 
-/** Builds two sites with a NAT each on one public network. Needs what `canUseNamespaces` asks for. */
+/** Builds two sites on one public network, each with a NAT. It needs what `canUseNamespaces` checks. */
 export async function startNatLab(kinds: { a: NatKind; b: NatKind }): Promise<NatLab> {
   const stops: (() => Promise<void>)[] = []
   const make = async (name: string): Promise<Namespace> => {
@@ -51,7 +51,7 @@ export async function startNatLab(kinds: { a: NatKind; b: NatKind }): Promise<Na
       ip link add br0 type bridge
       ip link set br0 up
       ${PUBLIC_ADDRESSES.map((address) => `ip addr add ${address}/24 dev br0`).join('\n')}
-      # Without a default route ICE libraries find no interface worth gathering from.
+      # Without a default route, ICE libraries gather from no interface.
       ip route add default via ${PUBLIC_ADDRESSES[1]} dev br0`)
     const a = await addSite(pub, make, { name: 'a', number: 1, kind: kinds.a })
     const b = await addSite(pub, make, { name: 'b', number: 2, kind: kinds.b })
@@ -98,7 +98,7 @@ async function addSite(
   return site(peer, { kind, address, publicAddress })
 }
 
-/** A cable from the public bridge into a namespace, where it is called eth0. */
+/** Connects a namespace to the public bridge. The interface in the namespace is called eth0. */
 async function plug(pub: Namespace, into: Namespace, port: string, address: string): Promise<void> {
   await pub.script(`
     ip link add ${port} type veth peer name eth0 netns ${into.pid}
@@ -109,8 +109,8 @@ async function plug(pub: Namespace, into: Namespace, port: string, address: stri
 }
 
 /**
- * New packets from outside are dropped on input as well as on forward: answered there, or only noticed,
- * they would occupy the tuple that the peer's own next packet needs, and change its port.
+ * New packets from outside are dropped on input as well as on forward. If the router answered or only tracked them, they
+ * would occupy the tuple that the peer's own next packet needs, and change its port.
  */
 function natRules(kind: Exclude<NatKind, 'open'>, peer: string): string {
   const inbound = kind === 'full-cone' ? 'accept' : 'ct state established,related accept; drop'
@@ -138,9 +138,9 @@ function site(namespace: Namespace, facts: { kind: NatKind; address: string; pub
       const rule = `meta oifkind "veth" ${chance}drop`
       const inwards = rule.replace('oifkind', 'iifkind')
       await namespace.script(`nft '
-        table inet weather
-        delete table inet weather
-        table inet weather {
+        table inet loss
+        delete table inet loss
+        table inet loss {
           chain in { type filter hook input priority filter; ${inwards}; }
           chain out { type filter hook output priority filter; ${rule}; }
         }'`)

@@ -2,20 +2,20 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findTool, type Tool } from './binary.js'
-import { makeDirectory, removeDirectory } from './part.js'
+import { makeDirectory, removeDirectory } from './fixture.js'
 import { freePort } from './ports.js'
 import { run, startChild, type Child, type ChildOptions } from './process.js'
 
 const TOOLS: readonly Tool[] = [
-  { part: 'unshare', binaries: ['unshare'], debianPackage: 'util-linux' },
-  { part: 'nsenter', binaries: ['nsenter'], debianPackage: 'util-linux' },
-  { part: 'ip', binaries: ['ip'], debianPackage: 'iproute2' },
-  { part: 'nftables', binaries: ['nft'], debianPackage: 'nftables' },
+  { name: 'unshare', binaries: ['unshare'], debianPackage: 'util-linux' },
+  { name: 'nsenter', binaries: ['nsenter'], debianPackage: 'util-linux' },
+  { name: 'ip', binaries: ['ip'], debianPackage: 'iproute2' },
+  { name: 'nftables', binaries: ['nft'], debianPackage: 'nftables' },
 ]
 const RELAY = fileURLToPath(new URL('./relay.mjs', import.meta.url))
 const RELAY_DEADLINE_MS = 10_000
 
-/** Whether this process may make network namespaces with NAT in them, or why it may not. */
+/** Whether this process may make network namespaces with NAT, or why it may not. */
 export async function canUseNamespaces(): Promise<{ ok: true } | { ok: false; reason: string }> {
   if (process.platform !== 'linux') return { ok: false, reason: 'network namespaces exist on Linux only' }
   if (process.getuid?.() !== 0) {
@@ -35,34 +35,34 @@ const SET_UP = `
 for file in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e "$file" ] || echo 1 > "$file"; done
 ip link set lo up`
 
-/** A network of its own. It lives as long as a process holds it, so it vanishes even if we are killed. */
+/** A separate network. It exists as long as a process holds it, so it disappears even if we are killed. */
 export interface Namespace {
   readonly name: string
-  /** Names the namespace to `ip link … netns PID`. */
+  /** Identifies the namespace in `ip link … netns PID`. */
   readonly pid: number
-  /** What to put before a command line so that it runs in here: for `startNode({ through })`. */
+  /** The start of a command line that runs a program inside, for `startNode({ through })`. */
   readonly through: readonly string[]
-  /** Starts a program in here. It ends when the namespace is stopped. */
+  /** Starts a program inside. It ends when the namespace is stopped. */
   start(options: ChildOptions): Promise<Child>
-  /** Runs a program in here to its end, and returns what it printed. */
+  /** Runs a program inside to its end, and returns its output. */
   run(command: string, args: readonly string[], deadlineMs?: number): Promise<string>
-  /** Runs a shell script in here; the first command that fails fails it. */
+  /** Runs a shell script inside. It fails at the first command that fails. */
   script(text: string): Promise<string>
-  /** A program that starts `binary` in here: for `launchChromium({ executablePath })`. */
+  /** A program that starts `binary` inside, for `launchChromium({ executablePath })`. */
   launcher(binary: string): Promise<string>
-  /** Listens on one address in here and leads on to another, both `host:port`. */
+  /** Listens on one address inside and forwards to another address inside, both `host:port`. */
   listen(from: string, to: string): Promise<void>
-  /** Makes 127.0.0.1:`port` of this machine's network reachable in here, at the same address. */
+  /** Makes 127.0.0.1:`port` of this machine's network reachable inside, at the same address. */
   expose(port: number): Promise<void>
-  /** Makes a TCP address of this namespace reachable from this machine: resolves with a port on 127.0.0.1. */
+  /** Makes a TCP address of this namespace reachable from this machine. Resolves with a port on 127.0.0.1. */
   reach(host: string, port: number): Promise<number>
   stop(): Promise<void>
 }
 
-/** Makes a network namespace with nothing in it but loopback. */
+/** Makes a network namespace that has only loopback. */
 export async function makeNamespace(name: string): Promise<Namespace> {
   const directory = await makeDirectory(`netns-${name}`)
-  // The line tells that unshare is done; before it, the process is still in our own namespace.
+  // The process is in our own namespace until unshare is done, which its output line shows.
   const holder = await startChild({
     command: 'unshare',
     args: ['-n', 'sh', '-ec', `${SET_UP}\necho ready\nexec sleep infinity`],

@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startServer, type Fixture, type ServerProgram } from './fixture.js'
 import { freePort } from './ports.js'
 
-const NGINX: Part = {
-  part: 'nginx',
+const NGINX: ServerProgram = {
+  name: 'nginx',
   binaries: ['nginx'],
   debianPackage: 'nginx-light',
   version: { args: ['-v'], pattern: /nginx\/(\d[\d.]*)/ },
@@ -22,14 +22,14 @@ export interface Nginx extends Fixture {
 const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/nginx.conf', import.meta.url))
 const START_DEADLINE_MS = 10_000
 
-/** Starts nginx on 127.0.0.1 with the shipped `deploy/nginx.conf`; only its nodes, its port and its paths are others. */
+/** Starts nginx on 127.0.0.1 with the shipped `deploy/nginx.conf`, except for its nodes, its port and its paths. */
 export async function startNginx(backends: readonly { host: string; port: number }[]): Promise<Nginx> {
   const directory = await makeDirectory('nginx')
   const port = await freePort()
   const configFile = join(directory, 'nginx.conf')
   await writeFile(configFile, adapt(await readFile(SHIPPED_CONFIG, 'utf8'), { backends, port, directory }))
-  // One process: workers would outlive a master that is killed.
-  const running = await startPart(NGINX, {
+  // A single process, because workers would outlive a master that is killed.
+  const running = await startServer(NGINX, {
     args: ['-c', configFile, '-p', directory, '-e', 'stderr', '-g', 'daemon off; master_process off;'],
     directory,
     ready: {
@@ -50,7 +50,7 @@ function adapt(
   to: { backends: readonly { host: string; port: number }[]; port: number; directory: string },
 ): string {
   const replace = (text: string, from: RegExp, by: string): string => {
-    if (!from.test(text)) throw new Error(`deploy/nginx.conf holds no ${String(from)}`)
+    if (!from.test(text)) throw new Error(`deploy/nginx.conf has no text that matches ${String(from)}`)
     return text.replace(from, by)
   }
   const rest = /server node1:9000 (.*);/.exec(shipped)?.[1] ?? ''

@@ -22,7 +22,7 @@ async function status(url: string): Promise<number> {
   return response.status
 }
 
-test('a node alone is ready, answers STUN, drains on SIGTERM and exits 0', async () => {
+test('a single node is ready, answers STUN, drains on SIGTERM and exits 0', async () => {
   const alone = await node()
   expect(await status(`${alone.url}/readyz`)).toBe(200)
   if (alone.p2p === undefined) throw new Error('no integrated P2P server')
@@ -32,7 +32,7 @@ test('a node alone is ready, answers STUN, drains on SIGTERM and exits 0', async
   expect(alone.logs().map((record) => record['msg'])).toContain('draining')
 })
 
-test('nodes on one Redis are processes of their own; a killed one is gone', async () => {
+test('nodes on one Redis are separate processes, and a killed node is gone', async () => {
   const redis = await startRedis()
   ends.push(() => redis.stop())
   const [a, b] = await startNodes(2, { redisUrl: redis.url })
@@ -49,7 +49,7 @@ test('nodes on one Redis are processes of their own; a killed one is gone', asyn
   expect(await status(`${b.url}/readyz`)).toBe(200)
 })
 
-test('a paused node does not answer; resumed it does', async () => {
+test('a paused node does not answer until it is resumed', async () => {
   const paused = await node()
   await paused.pause()
   const answer = fetch(`${paused.url}/healthz`, { signal: AbortSignal.timeout(150) })
@@ -58,7 +58,7 @@ test('a paused node does not answer; resumed it does', async () => {
   expect(await status(`${paused.url}/healthz`)).toBe(200)
 })
 
-test('a node may be started before its Redis, and says when it is ready', async () => {
+test('a node may start before its Redis, and reports when it is ready', async () => {
   const port = await freePort()
   const early = await node({ redisUrl: `redis://127.0.0.1:${port}`, until: 'listening' })
   expect(await status(`${early.url}/readyz`)).toBe(503)
@@ -68,7 +68,7 @@ test('a node may be started before its Redis, and says when it is ready', async 
   expect(await status(`${early.url}/readyz`)).toBe(200)
 })
 
-test('a node may live an hour ahead, with true intervals', async () => {
+test('a node may run an hour ahead, with correct intervals', async () => {
   const ahead = await node({ env: await clockOffset('+1h') })
   const [first] = ahead.logs()
   const aheadMs = Date.parse(String(first?.['time'])) - Date.now()
@@ -77,6 +77,6 @@ test('a node may live an hour ahead, with true intervals', async () => {
   expect((await ahead.terminate()).code).toBe(0)
 })
 
-test('a node that cannot start says why in the error', async () => {
+test('the error of a node that cannot start has the reason', async () => {
   await expect(startNode({ args: ['--port', 'nonsense'] })).rejects.toThrow('code 2')
 })

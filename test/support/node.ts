@@ -2,20 +2,20 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { announce, locate } from './binary.js'
 import { run, startChild, type Child, type Exit } from './process.js'
-import { removeDirectory, makeDirectory } from './part.js'
+import { removeDirectory, makeDirectory } from './fixture.js'
 
 export interface NodeOptions {
-  /** `--redis`; without it the node keeps its names in memory, alone. */
+  /** The value of `--redis`. Without it the node keeps its names in memory and runs alone. */
   redisUrl?: string
-  /** More arguments of `peerage serve`; they come last, so they win over those of this fixture. */
+  /** Additional arguments of `peerage serve`. They come last, so they override those of this fixture. */
   args?: readonly string[]
   /** Added to this process's environment. */
   env?: Readonly<Record<string, string>>
-  /** What runs the node as the rest of its arguments, and becomes it: a namespace's `through`. */
+  /** A command that runs the node's command line and execs into it, such as a namespace's `through`. */
   through?: readonly string[]
-  /** How often it beats; `BEAT_MS` when absent. */
+  /** The interval of its beats; by default `BEAT_MS`. */
   beatMs?: number
-  /** `listening` does not wait for Redis: for a node that is started without one. Default `ready`. */
+  /** `listening` does not wait for Redis, for a node that is started without one. Default `ready`. */
   until?: 'ready' | 'listening'
   withinMs?: number
 }
@@ -30,7 +30,7 @@ export interface Node {
   readonly port: number
   /** Where the integrated P2P server listens, if there is one. */
   readonly p2p: { host: string; port: number } | undefined
-  /** The base URL of the admin port, where it has one. */
+  /** The base URL of the admin port, if it has one. */
   readonly admin: string | undefined
   readonly pid: number
   /** Its id, new at every start. */
@@ -39,16 +39,16 @@ export interface Node {
   output(): string
   /** Every log record so far. */
   logs(): LogRecord[]
-  /** The first record, past or to come, that `matches`. Rejects at the deadline or when the node ends. */
+  /** The first record, past or future, that `matches`. Rejects at the deadline or when the node ends. */
   log(matches: (record: LogRecord) => boolean, deadlineMs?: number): Promise<LogRecord>
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL and waits until the node is gone. */
   kill(): Promise<void>
-  /** SIGTERM, which drains it, and waits for its end. Rejects, and kills it, at the deadline. */
+  /** Sends SIGTERM, which drains the node, and waits for its end. At the deadline it kills the node and rejects. */
   terminate(deadlineMs?: number): Promise<Exit>
   /** SIGSTOP and SIGCONT. */
   pause(): Promise<void>
   resume(): Promise<void>
-  /** The same as `kill`, and removes what it left. */
+  /** As `kill`, and removes the node's files. */
   stop(): Promise<void>
 }
 
@@ -56,20 +56,20 @@ export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url))
 export const PEERAGE_BIN = `${REPOSITORY}packages/server/bin/peerage.js`
 
 /**
- * A node that finds Redis empty is not ready before a beat has passed, in which others would have written their names back
- * [SET3]: the default of two seconds would be most of its start.
+ * A node that finds Redis empty is ready only after one beat, in which other nodes would have restored their names [SET3].
+ * With the default of two seconds that would be most of its start.
  */
 const BEAT_MS = 400
 const READY_DEADLINE_MS = 20_000
 const DRAIN_DEADLINE_MS = 60_000
 const LOG_DEADLINE_MS = 10_000
 const BUILD_DEADLINE_MS = 180_000
-/** Set where all that follows is of one build. */
+/** Set if everything is already built for this run. */
 export const BUILT = 'PEERAGE_TEST_BUILT'
 
 let built: Promise<void> | undefined
 
-/** Starts one node, `peerage serve`, as a process of its own, and waits until it says that it is ready. */
+/** Starts one node, `peerage serve`, in its own process, and waits until it reports that it is ready. */
 export async function startNode(options: NodeOptions = {}): Promise<Node> {
   await ensureBuilt()
   const directory = await makeDirectory('node')
@@ -93,7 +93,7 @@ export async function startNode(options: NodeOptions = {}): Promise<Node> {
   }
 }
 
-/** For tests that run `peerage` themselves: what is in dist is what is in src. */
+/** For tests that run `peerage` themselves: brings dist up to date with src. */
 export async function ensureBuilt(): Promise<void> {
   if (process.env[BUILT] !== undefined) return
   built ??= build()
@@ -142,7 +142,7 @@ function describe(child: Child, addresses: Addresses, directory: string): Node {
 
 type Addresses = Pick<Node, 'id' | 'url' | 'host' | 'port' | 'p2p' | 'admin'>
 
-/** Design §4: one JSON log line with the addresses when it listens, and again when it is ready. */
+/** The node prints one JSON line with its addresses when it listens, and again when it is ready. */
 function readAddresses(line: string, until: 'ready' | 'listening'): Addresses | undefined {
   const record = parseRecord(line)
   if (record?.['msg'] !== until) return undefined
@@ -173,8 +173,8 @@ function parseRecord(line: string): LogRecord | undefined {
 }
 
 /**
- * Node processes run what tsc built. A stale build would test yesterday's code, so each run of the tests
- * builds first (a second when nothing changed); flock keeps parallel runs from writing at once.
+ * Node processes run what tsc built. A stale build would test old code, so each run of the tests builds first (a second if
+ * nothing changed). flock keeps parallel runs from writing at the same time.
  */
 async function build(): Promise<void> {
   const tsc = [process.execPath, `${REPOSITORY}node_modules/typescript/bin/tsc`, '-b', REPOSITORY]
@@ -186,6 +186,6 @@ async function build(): Promise<void> {
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     if (!existsSync(PEERAGE_BIN)) throw error
-    announce(`node: the build has errors; running what is in dist all the same\n${message}`)
+    announce(`node: the build has errors; running the old files in dist\n${message}`)
   }
 }

@@ -11,13 +11,13 @@ export interface PeerJsPeerOptions {
   headers?: Readonly<Record<string, string>>
   /** PEM of the authority to trust, for https. */
   ca?: string
-  /** The whole query in place of id, token and key. */
+  /** The whole query, in place of id, token and key. */
   query?: string
-  /** Whether it answers pings; default: it does. */
+  /** Whether it answers pings; by default it does. */
   autoPong?: boolean
 }
 
-/** One object of the PeerJS wire, as it came. */
+/** One frame of the PeerJS wire, as received. */
 export interface PeerJsFrame {
   text: string
   type: string
@@ -28,13 +28,13 @@ export interface PeerJsFrame {
 
 const DEADLINE_MS = 10_000
 
-/** A PeerJS client without PeerJS: what it sends and what it receives is exactly what a test says and sees. */
+/** A PeerJS peer without the PeerJS library, so that a test decides and sees every frame. */
 export class PeerJsPeer {
   readonly id: string
   readonly token: string
   /** All frames so far, as text. */
   readonly frames: string[] = []
-  /** How the socket ended; undefined while it has not. */
+  /** How the socket ended; undefined while it is open. */
   end: { code: number; reason: string } | undefined
   readonly socket: WebSocket
   readonly #waiting = new Set<() => void>()
@@ -59,7 +59,7 @@ export class PeerJsPeer {
       this.end = { code, reason: String(reason) }
       this.#wake()
     })
-    // A refused handshake or a reset: the close that follows says the same.
+    // After a refused handshake or a reset, 'close' follows and says the same.
     this.socket.on('error', () => this.#wake())
   }
 
@@ -86,11 +86,11 @@ export class PeerJsPeer {
       this.frames.map(decode).filter((frame) => frame.type === type)[skip]
     await this.until(`${type} (${skip})`, () => find() !== undefined, deadlineMs)
     const found = find()
-    if (found === undefined) throw new Error('unreachable: it was there')
+    if (found === undefined) throw new Error('unreachable: the frame was there')
     return found
   }
 
-  /** Waits until the socket has ended, in whatever way. */
+  /** Waits until the socket has ended, for any reason. */
   async ended(deadlineMs?: number): Promise<{ code: number; reason: string }> {
     await this.until('the end', () => this.end !== undefined, deadlineMs)
     if (this.end === undefined) throw new Error('unreachable: it has ended')
@@ -116,7 +116,7 @@ export class PeerJsPeer {
     })
   }
 
-  /** Ends with a close frame, as a page that goes away does; without a code, as `ws.close()` does. */
+  /** Ends with a close frame, as a page that is closed does. Without a code it calls `ws.close()`. */
   async close(code?: number): Promise<void> {
     if (this.socket.readyState === WebSocket.CLOSED) return
     const closed = once(this.socket, 'close')
@@ -124,7 +124,7 @@ export class PeerJsPeer {
     await closed
   }
 
-  /** Ends without a close frame, as a lost network does. */
+  /** Ends without a close frame, as if the network was lost. */
   async cut(): Promise<void> {
     if (this.socket.readyState === WebSocket.CLOSED) return
     const closed = once(this.socket, 'close')

@@ -1,13 +1,13 @@
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 
-// Below Linux's range for outgoing connections (32768 and up): a port found free here is not
-// taken by somebody's outgoing connection before the part that asked for it binds it.
+// Below Linux's range for outgoing connections (32768 and up): no outgoing connection takes a free port before the
+// server that asked for it binds it.
 const FIRST_PORT = 12_000
 const LAST_PORT = 32_000
 const ATTEMPTS = 200
-// Files of tests run side by side, each in a process. A port of one that is free for a moment, as that of a server which
-// is restarted, must not be found by another: each worker of vitest looks in a share of its own.
+// Test files run in parallel processes. One must not take another's port while it is briefly free, as during the restart
+// of a server, so each worker of vitest uses its own share of the range.
 const SHARES = 4
 const SHARE = (LAST_PORT - FIRST_PORT) / SHARES
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1)
@@ -15,7 +15,7 @@ const firstPort = FIRST_PORT + (worker % SHARES) * SHARE
 
 const handedOut = new Set<number>()
 
-/** A TCP port that is free on 127.0.0.1, and that, as its neighbours, this process has not handed out before. */
+/** A TCP port that is free on 127.0.0.1. This process has not handed out the port or its neighbours before. */
 export function freePort(): Promise<number> {
   return search(canListenTcp)
 }
@@ -25,18 +25,18 @@ export function freePortPair(): Promise<number> {
   return search(async (port) => (await canListenTcp(port)) && (await canBindUdp(port + 1)))
 }
 
-/** A port that is free on 127.0.0.1 for TCP and for UDP, as TURN needs it. */
+/** A port that is free on 127.0.0.1 for TCP and for UDP, which TURN needs. */
 export function freePortBoth(): Promise<number> {
   return search(async (port) => (await canListenTcp(port)) && (await canBindUdp(port)))
 }
 
 async function search(isFree: (port: number) => Promise<boolean>): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    // Not the last: who asks for a pair takes the next one, too.
+    // Not the last port of the share, because a pair also needs the next one.
     const port = firstPort + 1 + Math.floor(Math.random() * (SHARE - 2))
-    // A node binds the next port, too.
+    // A node also binds the next port.
     if ([port - 1, port, port + 1].some((each) => handedOut.has(each))) continue
-    // Before it is tried: others search meanwhile.
+    // Marked before the check, because other searches run meanwhile.
     handedOut.add(port)
     if (await isFree(port)) return port
   }

@@ -7,19 +7,19 @@ import { HAPROXY } from './haproxy.js'
 import { BUILT, ensureBuilt } from './node.js'
 import { REDIS } from './redis.js'
 
-/** What is done once before the first of a run's test files. Their processes get our environment. */
+/** Runs once before the first of a run's test files. Their processes inherit our environment. */
 export default async function prepare(): Promise<void> {
   await ensureBuilt()
   process.env[BUILT] = '1'
-  if (process.env['PEERAGE_TEST_WHOLE'] !== undefined) await installParts()
+  if (process.env['PEERAGE_TEST_WHOLE'] !== undefined) await installPrograms()
 }
 
 /**
- * Where the large parts are missing, they come here, one after another. Files that run side by side would wait for each
- * other's apt-get, and that is longer than a test may take. What cannot be had, the tests that need it say.
+ * Installs the large programs that are missing, one after another. Test files that run in parallel would wait for each
+ * other's apt-get longer than a test may take. If an installation fails, the tests that need the program say so.
  */
-async function installParts(): Promise<void> {
+async function installPrograms(): Promise<void> {
   const inContainers = await dockerAnswers()
-  const parts = [...(inContainers ? [] : [REDIS, HAPROXY, COTURN]), CHROMIUM, FIREFOX]
-  for (const part of parts) await findTool(part).catch(() => undefined)
+  const programs = [...(inContainers ? [] : [REDIS, HAPROXY, COTURN]), CHROMIUM, FIREFOX]
+  for (const program of programs) await findTool(program).catch(() => undefined)
 }

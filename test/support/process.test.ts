@@ -5,31 +5,31 @@ function shell(script: string): Promise<Child> {
   return startChild({ command: 'sh', args: ['-c', script] })
 }
 
-test('a line is found, whether it was printed before or after one asked', async () => {
+test('a line is found, whether it was printed before or after the call', async () => {
   const child = await shell('echo first >&2; sleep 0.05; echo "port 80"; exec sleep 60')
   const port = (line: string): number | undefined =>
     Number(/^port (\d+)/.exec(line)?.[1] ?? Number.NaN) || undefined
   expect(await child.line(port, 5_000)).toBe(80)
   expect(await child.line(port, 5_000)).toBe(80)
-  // Two pipes: a process that was paused finds both full, and reads either first.
+  // Standard output and standard error are two pipes: a paused process may find both full and read either first.
   await child.line((line) => (line === 'first' ? true : undefined), 5_000)
   expect([...child.lines].sort()).toEqual(['first', 'port 80'])
   await child.stop()
   expect(await child.stopped).toEqual({ code: null, signal: 'SIGKILL' })
 })
 
-test('a child that ends before the line came fails with its output', async () => {
+test('a child that ends before the line fails with its output', async () => {
   const child = await shell('echo no such file; exit 3')
   await expect(child.line(() => undefined, 5_000)).rejects.toThrow(/ended \(code 3.*\n.*no such file/)
 })
 
-test('a child that is silent fails at the deadline', async () => {
+test('a child that prints nothing fails at the deadline', async () => {
   const child = await shell('exec sleep 60')
   await expect(child.line(() => undefined, 30)).rejects.toThrow('within 30 ms')
   await child.stop()
 })
 
-test('a child has stopped though its own child still holds its output', async () => {
+test('a child counts as stopped while its own child still holds its output', async () => {
   const child = await shell('sleep 60 & echo $!; wait')
   const grandchild = await child.line((line) => Number(line), 5_000)
   await child.stop()
@@ -40,7 +40,7 @@ test('a program that does not exist is an error, not a crash', async () => {
   await expect(run('peerage-nowhere', [])).rejects.toThrow('peerage-nowhere')
 })
 
-test('eventually tells the last reason, and gives up when what it waits for has ended', async () => {
+test('eventually reports the last reason, and gives up when the process has ended', async () => {
   const probe = (): Promise<undefined> => Promise.reject(new Error('refused'))
   await expect(eventually('it answers', probe, { deadlineMs: 50 })).rejects.toThrow(/it answers.*refused/)
   const running = await shell('exit 4')

@@ -5,41 +5,41 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { locate } from './binary.js'
 
-/** How a part ended. In a container only the code is known. */
+/** How a process ended. For a container only the code is known. */
 export interface Exit {
   code: number | null
   signal: NodeJS.Signals | null
 }
 
-/** A running part, a process of this machine or a container: it can be signalled, and its output read. */
+/** A running process, on this machine or in a container. */
 export interface Running {
-  /** The process id on this machine, as the kernel (or the Docker engine) tells it. */
+  /** The process id on this machine, from the kernel or the Docker engine. */
   readonly pid: number
-  /** Resolves when it has ended, however that came about. Never rejects. */
+  /** Resolves when it has ended, for any reason. Never rejects. */
   readonly stopped: Promise<Exit>
   /** The newest lines of standard output and standard error, for error messages. */
   output(): string
-  /** Sends a signal; resolves when it is sent. One that has already ended is left alone. */
+  /** Sends a signal, unless the process has ended. Resolves when the signal is sent. */
   kill(signal?: NodeJS.Signals): Promise<void>
-  /** SIGSTOP: it freezes, its sockets stay open. */
+  /** Sends SIGSTOP: it freezes, and its sockets stay open. */
   pause(): Promise<void>
-  /** SIGCONT. */
+  /** Sends SIGCONT. */
   resume(): Promise<void>
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL and waits until the process is gone. */
   stop(): Promise<void>
 }
 
 /** A process of this machine. */
 export interface Child extends Running {
-  /** Writes a line to its standard input; it must have been started with `input`. */
+  /** Writes a line to its standard input. It must have been started with `input`. */
   tell(line: string): void
-  /** Sends it a message over Node's channel; it must have been started with `onMessage`. */
+  /** Sends it a message over Node's IPC channel. It must have been started with `onMessage`. */
   send(message: Readonly<Record<string, unknown>>): void
-  /** The lines so far, oldest first; beyond 20,000 the oldest are dropped. */
+  /** The lines so far, oldest first. Beyond 20,000 the oldest are dropped. */
   readonly lines: readonly string[]
   /**
-   * The first line, already printed or still to come, from which `read` gets a value.
-   * Rejects, with the output, when the process ends or the deadline passes first.
+   * The first line, already printed or future, for which `read` returns a value.
+   * Rejects with the output if the process ends or the deadline passes first.
    */
   line<T>(read: (line: string) => T | undefined, deadlineMs: number): Promise<T>
 }
@@ -47,14 +47,14 @@ export interface Child extends Running {
 export interface ChildOptions {
   command: string
   args: readonly string[]
-  /** The whole environment; this process's own when absent. */
+  /** The whole environment; by default this process's own. */
   env?: NodeJS.ProcessEnv
   cwd?: string
-  /** Whether it reads its standard input, see `tell`. */
+  /** Whether it reads its standard input; see `tell`. */
   input?: boolean
-  /** Opens Node's channel for messages, and hears what it says there. */
+  /** Opens Node's IPC channel and receives its messages. */
   onMessage?: (message: unknown) => void
-  /** From its start on, as `nice` takes it: -20 (first) to 19 (last); 0 when absent. */
+  /** Its priority from its start on, as for `nice`: -20 (highest) to 19 (lowest), by default 0. */
   nice?: number
 }
 
@@ -66,7 +66,7 @@ const LAST_OUTPUT_MS = 1_000
 const living = new Set<number>()
 let watchingExit = false
 
-/** Starts a process that dies with this one, even when this one is killed. */
+/** Starts a process that ends with this one, even if this one is killed. */
 export async function startChild(options: ChildOptions): Promise<Child> {
   watchExit()
   const [command, args] = withParentDeath(options.command, options.args)
@@ -75,7 +75,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     env: options.env ?? process.env,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
-  await once(child, 'spawn') // rejects with the reason when there is no such program
+  await once(child, 'spawn') // rejects with the reason if there is no such program
   const { pid, stdin, stdout, stderr } = child
   if (pid === undefined || stdin === null || stdout === null || stderr === null)
     throw new Error(`${options.command} started without a process id, or without its pipes`)
@@ -92,18 +92,18 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   }
   readLines(stdout, keep)
   readLines(stderr, keep)
-  // It may end before it has read what it was told.
+  // The child may end before it has read its input.
   stdin.on('error', () => undefined)
   if (options.input !== true) stdin.end()
 
   let ended = false
   const stopped = new Promise<Exit>((resolve) => {
-    // 'close' comes after the last line of output, 'exit' may come before it.
+    // 'close' comes after the last line of output; 'exit' may come before it.
     child.once('close', (code, signal) => resolve({ code, signal }))
     child.once('exit', () => {
       ended = true
       living.delete(pid)
-      // What the child itself started may hold its pipes open: its end is an end all the same.
+      // A grandchild may hold the pipes open, but the child has ended all the same.
       setTimeout(() => {
         stdout.destroy()
         stderr.destroy()
@@ -148,12 +148,15 @@ export async function startChild(options: ChildOptions): Promise<Child> {
             const value = read(line)
             if (value !== undefined) settle(() => resolve(value))
           } catch (error) {
-            settle(() => reject(error)) // a line that means trouble
+            settle(() => reject(error)) // `read` throws for a line that reports a failure
           }
         }
         const fail = (what: string): void =>
           settle(() => reject(new Error(`${options.command} ${what}:\n${output()}`)))
-        const timer = setTimeout(() => fail(`did not say so within ${deadlineMs} ms`), deadlineMs)
+        const timer = setTimeout(
+          () => fail(`did not print the expected line within ${deadlineMs} ms`),
+          deadlineMs,
+        )
         readers.add(take)
         for (const line of lines) take(line)
         void stopped.then((exit) => fail(`ended (code ${exit.code}, signal ${exit.signal})`))
@@ -161,7 +164,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   }
 }
 
-/** Runs a program to its end and returns what it printed. Rejects, with the output, unless it exits 0. */
+/** Runs a program to its end and returns its output. Rejects with the output unless it exits with 0. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -178,8 +181,8 @@ export async function run(
 }
 
 /**
- * Repeats `probe` until it returns a value; what it throws counts as "not yet".
- * Rejects with the last reason at the deadline, or at once when `running` ends.
+ * Repeats `probe` until it returns a value. An error of `probe` counts as "not yet".
+ * Rejects with the last reason at the deadline, or at once if `running` ends.
  */
 export async function eventually<T>(
   what: string,
@@ -190,7 +193,7 @@ export async function eventually<T>(
   let reason: unknown = 'no answer'
   let exit: Exit | undefined
   void options.running?.stopped.then((e) => (exit = e))
-  // At least once, however late it is by now.
+  // At least once, even if the deadline has already passed.
   do {
     try {
       const value = await probe()
@@ -209,14 +212,14 @@ function readLines(stream: Readable, keep: (line: string) => void): void {
   createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', keep)
 }
 
-/** Linux: the kernel kills the child when this process dies in whatever way (prctl PR_SET_PDEATHSIG). */
+/** Linux: the kernel kills the child when this process dies, for any reason (prctl PR_SET_PDEATHSIG). */
 function withParentDeath(command: string, args: readonly string[]): [string, string[]] {
   const setpriv = process.platform === 'linux' ? locate('setpriv') : undefined
   if (setpriv === undefined) return [command, [...args]]
   return [setpriv, ['--pdeathsig', 'KILL', '--', command, ...args]]
 }
 
-/** Where there is no setpriv, an ordinary exit still ends the children. */
+/** Without setpriv, an ordinary exit still ends the children. */
 function watchExit(): void {
   if (watchingExit) return
   watchingExit = true

@@ -2,19 +2,19 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { findTool, type Tool } from './binary.js'
-import { fixtureOf, makeDirectory, startPart, type Fixture, type Part } from './part.js'
+import { fixtureOf, makeDirectory, startServer, type Fixture, type ServerProgram } from './fixture.js'
 import { freePort } from './ports.js'
 import { run } from './process.js'
 
-const PROMETHEUS: Part = {
-  part: 'prometheus',
+const PROMETHEUS: ServerProgram = {
+  name: 'prometheus',
   binaries: ['prometheus'],
   debianPackage: 'prometheus',
   version: { args: ['--version'], pattern: /version (\d[\d.]*)/ },
   image: 'prom/prometheus',
   tag: 'v3.5.0',
 }
-const PROMTOOL: Tool = { part: 'promtool', binaries: ['promtool'], debianPackage: 'prometheus' }
+const PROMTOOL: Tool = { name: 'promtool', binaries: ['promtool'], debianPackage: 'prometheus' }
 
 export interface Prometheus extends Fixture {
   /** The values of an instant query, by their labels. */
@@ -39,13 +39,13 @@ const rulesSchema = z.object({
   }),
 })
 
-/** `promtool check …`: rejects with its own words. */
+/** Runs `promtool check …` and rejects with its output. */
 export async function promtool(...args: readonly string[]): Promise<string> {
   const { path } = await findTool(PROMTOOL)
   return run(path, args)
 }
 
-/** Starts Prometheus on 127.0.0.1, scraping these admin ports each second as job `peerage`. */
+/** Starts Prometheus on 127.0.0.1, which scrapes these admin ports every second as job `peerage`. */
 export async function startPrometheus(
   targets: readonly string[],
   ruleFiles: readonly string[],
@@ -61,7 +61,7 @@ export async function startPrometheus(
   const configFile = join(directory, 'prometheus.yml')
   await writeFile(configFile, JSON.stringify(config))
   const url = `http://127.0.0.1:${port}`
-  const running = await startPart(PROMETHEUS, {
+  const running = await startServer(PROMETHEUS, {
     args: [
       `--config.file=${configFile}`,
       `--storage.tsdb.path=${join(directory, 'data')}`,

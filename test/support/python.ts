@@ -3,10 +3,10 @@ import { announce, findBinary, type Program } from './binary.js'
 import { startChild, type Child } from './process.js'
 
 const IMPORT_DEADLINE_MS = 20_000
-/** What python-socketio is, and what it speaks WebSocket with; beside each the Debian package that brings it. */
+/** The modules of python-socketio and of its WebSocket transport, each with the Debian package that contains it. */
 const SOCKETIO = { socketio: 'python3-socketio', aiohttp: 'python3-aiohttp' }
 
-/** The path of a Python that has python-socketio and these modules; beside each the Debian package that brings it. */
+/** The path of a Python that has python-socketio and these modules, each given with the Debian package that contains it. */
 export async function findPython(more: Readonly<Record<string, string>> = {}): Promise<string> {
   const { path, how, version } = await findBinary(pythonWith({ ...SOCKETIO, ...more }))
   announce(`python: ${how} ${version}`)
@@ -18,11 +18,11 @@ export async function startPython(...args: string[]): Promise<Child> {
   return startChild({ command: await findPython(), args, input: true })
 }
 
-/** A Python may be another one than Debian's, without its packages. */
+/** Requires the modules, because a Python that is not Debian's does not see Debian's packages. */
 function pythonWith(packages: Readonly<Record<string, string>>): Program {
   const modules = Object.keys(packages)
   return {
-    part: 'python',
+    name: 'python',
     binaries: ['python3'],
     debianPackage: Object.values(packages).join(' '),
     having: {

@@ -1,12 +1,12 @@
-/** Random numbers that a seed brings back: the same seed, the same sequence (mulberry32). */
+/** Random numbers from a seed: the same seed gives the same sequence (mulberry32). */
 export interface Random {
   /** At least 0, below 1. */
   next(): number
   /** A whole number, at least `low` and at most `high`. */
   between(low: number, high: number): number
-  /** Waiting times of events that happen on average every `mean`: many short ones, few long ones. */
+  /** Intervals of events that happen on average every `mean`: many short ones, few long ones. */
   exponential(mean: number): number
-  /** One of a list that is not empty. */
+  /** A random element of a list that is not empty. */
   pick<T>(list: readonly T[]): T
 }
 

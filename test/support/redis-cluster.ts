@@ -4,11 +4,11 @@ import { startRedis, type RedisOptions, type RedisServer } from './redis.js'
 
 export interface ClusterOptions {
   masters?: number
-  /** For each master. */
+  /** Replicas for each master. */
   replicas?: 0 | 1
-  /** How long a node may be silent before the others take it for dead. */
+  /** How long a node may be silent before the others consider it dead. */
   nodeTimeoutMs?: number
-  /** Of every server. */
+  /** Options for every server. */
   redis?: Pick<RedisOptions, 'config' | 'args' | 'acl' | 'login' | 'tls'>
 }
 
@@ -34,9 +34,9 @@ export interface RedisCluster {
   replica(master: ClusterNode): Promise<ClusterNode>
   /** Moves a slot with its keys to another master, live, as `redis-cli --cluster reshard` does. */
   moveSlot(slot: number, to: ClusterNode): Promise<void>
-  /** A failover in good order: the replica takes over. Resolves with the new master once all agree. */
+  /** An orderly failover, in which the replica takes over. Resolves with the new master once all nodes agree. */
   failover(master: ClusterNode): Promise<ClusterNode>
-  /** Waits until another master than `old` serves the slot, and every living node says so. */
+  /** Waits until a master other than `old` serves the slot, and every living node says so. */
   ownerAfter(slot: number, old: ClusterNode, deadlineMs?: number): Promise<ClusterNode>
   /** Waits until every node says that the cluster serves all slots. */
   whole(): Promise<void>
@@ -49,7 +49,7 @@ const CHANGE_DEADLINE_MS = 30_000
 const MIGRATE_DEADLINE_MS = '5000'
 const MIGRATE_AT_ONCE = '1000'
 
-/** Starts a Redis Cluster on 127.0.0.1: masters that share the slots evenly, each with its replica. */
+/** Starts a Redis Cluster on 127.0.0.1: masters that share the slots evenly, each with its replicas. */
 export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
   const { masters: masterCount = 3, replicas = 1 } = options
   const count = masterCount * (1 + replicas)
@@ -134,7 +134,7 @@ function describe(nodes: readonly Member[], scheme: 'redis' | 'rediss'): RedisCl
 }
 
 async function launch(options: ClusterOptions): Promise<Member> {
-  // By default the bus listens 10,000 above, where nobody has looked whether the port is free.
+  // By default the bus listens on the port 10,000 above, which may be taken.
   const busPort = await freePort()
   const server = await startRedis({
     ...options.redis,
@@ -151,10 +151,10 @@ async function launch(options: ClusterOptions): Promise<Member> {
 
 async function introduce(members: readonly Member[]): Promise<void> {
   for (const [index, { server }] of members.entries()) {
-    // Distinct from the start, or the nodes would first have to settle who is who.
+    // Distinct epochs from the start, so that the nodes need not resolve conflicts first.
     await server.cli('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
   }
-  // Everybody meets everybody: waiting for gossip to spread takes seconds.
+  // Each node meets every other node, because gossip takes seconds to spread.
   const meetings = members.flatMap(({ server }, index) =>
     members
       .slice(index + 1)
@@ -202,7 +202,7 @@ async function followed(
   return true
 }
 
-/** A node as another one sees it: a line of CLUSTER NODES. */
+/** A node as another node sees it: a line of CLUSTER NODES. */
 interface Line {
   id: string
   isMaster: boolean
@@ -224,12 +224,12 @@ function parseView(text: string): Line[] {
   })
 }
 
-/** What the first node that answers sees. */
+/** The view of the first node that answers. */
 async function view(nodes: readonly ClusterNode[]): Promise<Line[]> {
   return parseView(await Promise.any(nodes.map(({ server }) => server.cli('CLUSTER', 'NODES'))))
 }
 
-/** The node that every living one names, if they all name the same one. */
+/** The node that all living nodes name, if they agree. */
 async function agreed(
   nodes: readonly ClusterNode[],
   choose: (lines: readonly Line[]) => string | undefined,
@@ -243,7 +243,7 @@ async function agreed(
   return named.size === 1 && id !== undefined ? byId(nodes, id) : undefined
 }
 
-/** The four steps of a live move (redis.io, "Live resharding"): import, migrate, the keys, the new owner. */
+/** The four steps of a live move (redis.io, "Live resharding"): import, migrate, move the keys, set the new owner. */
 async function migrate(
   slot: number,
   from: ClusterNode,

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeDirectory, removeDirectory, startPart } from './part.js'
+import { makeDirectory, removeDirectory, startServer } from './fixture.js'
 import { freePort } from './ports.js'
 import { eventually, type Running } from './process.js'
 import { ask, REDIS, startRedis, tlsDirectives, type RedisOptions, type RedisServer } from './redis.js'
@@ -8,9 +8,9 @@ import { ask, REDIS, startRedis, tlsDirectives, type RedisOptions, type RedisSer
 export interface SentinelOptions {
   sentinels?: number
   replicas?: number
-  /** How long a master may be silent before the sentinels take it for dead. */
+  /** How long a master may be silent before the sentinels consider it dead. */
   downAfterMs?: number
-  /** Of every Redis server. */
+  /** Options for every Redis server. */
   redis?: Pick<RedisOptions, 'config' | 'args' | 'acl' | 'login' | 'tls'>
 }
 
@@ -18,25 +18,25 @@ export interface Sentinel {
   host: string
   port: number
   running: Running
-  /** One command to it; the answer as redis-cli prints it raw. */
+  /** Runs one command on it. Returns the answer as redis-cli prints it raw. */
   cli(...args: readonly string[]): Promise<string>
 }
 
 export interface SentinelSetup {
-  /** What the sentinels call the master: the name to ask them for. */
+  /** The name by which the sentinels know the master. */
   readonly name: string
   readonly sentinels: readonly Sentinel[]
   /** `redis+sentinel://127.0.0.1:P1,127.0.0.1:P2,…/NAME`. */
   readonly url: string
-  /** Every Redis server, in the order they were started; the first one began as the master. */
+  /** Every Redis server in starting order. The first one began as the master. */
   readonly servers: readonly RedisServer[]
-  /** Whom the sentinels take for the master at this moment. */
+  /** The server that the sentinels consider the master at this moment. */
   master(): Promise<RedisServer>
   /** Resolves with the master once all sentinels agree on one that is not `old` and that takes writes. */
   masterAfter(old: RedisServer, deadlineMs?: number): Promise<RedisServer>
-  /** A failover in good order: the sentinels are asked for it. Resolves with the new master. */
+  /** An orderly failover, on request to the sentinels. Resolves with the new master. */
   failover(): Promise<RedisServer>
-  /** SIGKILL, or SIGSTOP, of the master; resolves at once with it. `restart` brings it back, as a stale master. */
+  /** Sends SIGKILL or SIGSTOP to the master and resolves with it at once. After `restart` it is a stale master. */
   killMaster(): Promise<RedisServer>
   pauseMaster(): Promise<RedisServer>
   stop(): Promise<void>
@@ -48,7 +48,7 @@ const FAILOVER_DEADLINE_MS = 30_000
 // Sentinel's default of 3 minutes between two attempts is longer than any test.
 const FAILOVER_TIMEOUT_MS = 4_000
 const TILT_TRIGGER_MS = '60000'
-// How often a sentinel tells of itself: they would need two seconds to find each other.
+// How often a sentinel announces itself. With the default they would need two seconds to find each other.
 const PUBLISH_MS = { atStart: '100', later: '2000' }
 
 /** Starts a Redis master with replicas, and the sentinels that watch them. */
@@ -95,7 +95,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
       const old = await setup.master()
       const [sentinel] = sentinels
       if (sentinel === undefined) throw new Error('no sentinel to ask')
-      // A replica whose state it has not asked for yet is none to promote: a moment after it learned of it.
+      // A sentinel that has just learned of a replica does not promote it until it knows the replica's state.
       await eventually('a failover begins', () => sentinel.cli('SENTINEL', 'FAILOVER', NAME), {
         deadlineMs: FAILOVER_DEADLINE_MS,
       })
@@ -142,7 +142,7 @@ async function launchSentinel(
 ): Promise<Sentinel> {
   const port = await freePort()
   const host = '127.0.0.1'
-  const file = join(directory, 'sentinel.conf') // a sentinel keeps what it learns in its own configuration
+  const file = join(directory, 'sentinel.conf') // a sentinel writes what it learns into its own configuration
   const { master, quorum, downAfterMs, redis } = watched
   const { login, tls } = redis
   const listening = tls === undefined ? { port: String(port) } : tlsDirectives(port, tls)
@@ -160,7 +160,7 @@ async function launchSentinel(
   await writeFile(file, `${lines.join('\n')}\n`)
   const cli = (...command: readonly string[]): Promise<string> =>
     ask({ host, port, options: tls === undefined ? {} : { tls } }, command)
-  const running = await startPart(REDIS, {
+  const running = await startServer(REDIS, {
     args: [file, '--sentinel'],
     directory,
     ready: {
@@ -170,7 +170,7 @@ async function launchSentinel(
     },
   })
   await cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.atStart)
-  // Held up for two seconds, as by a machine that pauses, it would take part in no failover for half a minute.
+  // By default a sentinel that was held up for two seconds takes part in no failover for half a minute.
   await cli('SENTINEL', 'DEBUG', 'TILT-TRIGGER', TILT_TRIGGER_MS)
   return { host, port, running, cli }
 }
@@ -191,8 +191,8 @@ async function untilComplete(sentinel: Sentinel, sentinels: number, replicas: nu
 }
 
 /**
- * A replica that has only been sent the master's data is online, too; what is written meanwhile it gets a moment later.
- * Only one that has acknowledged the stream, in which the sentinels tell of themselves, may take over without a loss.
+ * A replica counts as online as soon as it was sent the master's data, but it gets later writes only afterwards. Only a
+ * replica that has acknowledged the stream, which includes the sentinels' announcements, can take over without loss.
  */
 async function allFollow(master: RedisServer, replicas: number): Promise<true | undefined> {
   const told = await master.cli('INFO', 'replication')
@@ -221,6 +221,6 @@ async function agreed(
 function serverAt(servers: readonly RedisServer[], port: number): RedisServer {
   const server = servers.find((each) => each.port === port)
   if (server === undefined)
-    throw new Error(`the sentinels name a master on port ${port}, which is none of ours`)
+    throw new Error(`the sentinels name a master on port ${port}, which is none of our servers`)
   return server
 }

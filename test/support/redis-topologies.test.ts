@@ -7,7 +7,7 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end()
 })
 
-test('Sentinel: asked for, a failover gives another master that has the data', async () => {
+test('Sentinel: a requested failover gives another master that has the data', async () => {
   const sentinel = await startSentinel()
   ends.push(() => sentinel.stop())
   const old = await sentinel.master()
@@ -18,7 +18,7 @@ test('Sentinel: asked for, a failover gives another master that has the data', a
   expect(await master.cli('SET', 'a', '2')).toBe('OK')
 })
 
-test('Sentinel: a killed master is replaced, and comes back as a stale master of its own', async () => {
+test('Sentinel: a killed master is replaced, and after a restart it is a stale master', async () => {
   const sentinel = await startSentinel({ downAfterMs: 500 })
   ends.push(() => sentinel.stop())
   const old = await sentinel.killMaster()
@@ -42,7 +42,7 @@ test('Cluster: a slot moves with its keys', async () => {
   await expect(from.server.cli('GET', '{alice}:3')).rejects.toThrow('MOVED')
 })
 
-test('Cluster: a replica takes over when asked, and when its master is killed', async () => {
+test('Cluster: a replica takes over on request, and when its master is killed', async () => {
   const cluster = await startRedisCluster()
   ends.push(() => cluster.stop())
   const slot = await cluster.slot('alice')

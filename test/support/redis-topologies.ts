@@ -2,41 +2,41 @@ import { startRedisCluster, type ClusterOptions } from './redis-cluster.js'
 import { startRedis, type RedisOptions, type RedisServer } from './redis.js'
 import { startSentinel, type SentinelOptions } from './redis-sentinel.js'
 
-/** The ways in which an operator may run Redis: what is promised of a cluster of nodes must hold on each. */
+/** The ways to run Redis. The promises of a cluster of nodes must hold on each. */
 export const topologies = ['standalone', 'sentinel', 'cluster'] as const
 export type Topology = (typeof topologies)[number]
 
-/** Redis in one of its topologies, for tests that do not care in which. */
+/** Redis in one of its topologies, for tests that work with any. */
 export interface Deployment {
   readonly topology: Topology
-  /** What `--redis` takes. */
+  /** The value of `--redis`. */
   readonly url: string
-  /** One command, at the master that serves a key or a sharded channel. */
+  /** Runs one command at the master that serves a key or a sharded channel. */
   at(key: string, ...command: readonly string[]): Promise<string>
-  /** One command, at every master; the answers. */
+  /** Runs one command at every master and returns the answers. */
   everywhere(...command: readonly string[]): Promise<string[]>
-  /** Every key that matches, sorted. */
+  /** All matching keys, sorted. */
   keys(pattern?: string): Promise<string[]>
-  /** Forgets every key. */
+  /** Deletes all keys. */
   flush(): Promise<void>
-  /** SIGSTOP of all servers, so that none takes over from another, and SIGCONT. */
+  /** Sends SIGSTOP (SIGCONT) to all servers at once, so that none takes over from another. */
   pause(): Promise<void>
   resume(): Promise<void>
-  /** SIGKILL of all servers; sentinels live on. */
+  /** Sends SIGKILL to all servers; sentinels keep running. */
   kill(): Promise<void>
-  /** All servers again, without a key; resolves when they are whole. */
+  /** Starts all servers again without keys. Resolves when they serve all keys. */
   restart(): Promise<void>
   stop(): Promise<void>
 }
 
 export interface TopologyOptions {
-  /** Of every server. */
+  /** Options for every server. */
   redis?: Pick<RedisOptions, 'config' | 'args' | 'acl' | 'login' | 'tls'>
-  /** How long a server may be silent before the others act; the default of each topology when absent. */
+  /** How long a server may be silent before the others act; by default that of each topology. */
   silenceMs?: number
 }
 
-/** Starts the smallest deployment of a topology in which a master has a replica, where there are replicas. */
+/** Starts the smallest deployment of a topology in which a master has a replica, if the topology has replicas. */
 export async function startTopology(topology: Topology, options: TopologyOptions = {}): Promise<Deployment> {
   const { redis = {}, silenceMs } = options
   switch (topology) {
@@ -76,13 +76,13 @@ async function sentinel(options: SentinelOptions): Promise<Deployment> {
 
 async function cluster(options: ClusterOptions, silenceMs?: number): Promise<Deployment> {
   const setup = await startRedisCluster(options)
-  // Not from the start: patient members take long to get to know each other.
-  const bePatient = async (): Promise<void> => {
+  // Not from the start: with a long timeout the members take long to meet.
+  const setNodeTimeout = async (): Promise<void> => {
     if (silenceMs === undefined) return
-    const patience = ['CONFIG', 'SET', 'cluster-node-timeout', String(silenceMs)]
-    await Promise.all(setup.nodes.map(({ server }) => server.cli(...patience)))
+    const command = ['CONFIG', 'SET', 'cluster-node-timeout', String(silenceMs)]
+    await Promise.all(setup.nodes.map(({ server }) => server.cli(...command)))
   }
-  await bePatient()
+  await setNodeTimeout()
   return deployment({
     topology: 'cluster',
     url: setup.url,
@@ -91,13 +91,13 @@ async function cluster(options: ClusterOptions, silenceMs?: number): Promise<Dep
     owner: async (key) => (await setup.owner(await setup.slot(key))).server,
     whole: async () => {
       await setup.whole()
-      await bePatient()
+      await setNodeTimeout()
     },
     stop: () => setup.stop(),
   })
 }
 
-interface Parts extends Pick<Deployment, 'topology' | 'url' | 'stop'> {
+interface Servers extends Pick<Deployment, 'topology' | 'url' | 'stop'> {
   servers: readonly RedisServer[]
   masters: () => Promise<readonly RedisServer[]>
   owner: (key: string) => Promise<RedisServer>
@@ -105,7 +105,7 @@ interface Parts extends Pick<Deployment, 'topology' | 'url' | 'stop'> {
   whole: () => Promise<unknown>
 }
 
-function deployment({ servers, masters, owner, whole, ...told }: Parts): Deployment {
+function deployment({ servers, masters, owner, whole, ...told }: Servers): Deployment {
   const everywhere = async (...command: readonly string[]): Promise<string[]> =>
     Promise.all((await masters()).map((server) => server.cli(...command)))
   return {

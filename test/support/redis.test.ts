@@ -26,7 +26,7 @@ test('a Redis server answers, and is gone after stop', async () => {
   await expect(server.cli('PING')).rejects.toThrow('ECONNREFUSED')
 })
 
-test('restarted empty it has the same port, another process and no keys', async () => {
+test('restarted empty, it has the same port, another process and no keys', async () => {
   const server = await redis()
   const { pid, url } = server
   await server.cli('SET', 'a', '1')
@@ -37,14 +37,14 @@ test('restarted empty it has the same port, another process and no keys', async 
   expect(await server.cli('DBSIZE')).toBe('0')
 })
 
-test('restarted not empty it keeps its keys', async () => {
+test('restarted with its data, it keeps its keys', async () => {
   const server = await redis()
   await server.cli('SET', 'a', '1')
   await server.restart({ empty: false })
   expect(await server.cli('GET', 'a')).toBe('1')
 })
 
-test('killed and restarted it serves again', async () => {
+test('killed and restarted, it serves again', async () => {
   const server = await redis()
   await server.kill()
   await expect(server.cli('PING')).rejects.toThrow('ECONNREFUSED')
@@ -52,7 +52,7 @@ test('killed and restarted it serves again', async () => {
   expect(await server.cli('PING')).toBe('PONG')
 })
 
-test('paused it accepts and does not answer; resumed it answers', async () => {
+test('a paused server accepts connections and does not answer; a resumed one answers', async () => {
   const server = await redis()
   await server.pause()
   let answered = false
@@ -60,7 +60,7 @@ test('paused it accepts and does not answer; resumed it answers', async () => {
     answered = true
     return text
   })
-  await new Promise((resolve) => setTimeout(resolve, 150)) // the time in which it would have answered
+  await new Promise((resolve) => setTimeout(resolve, 150)) // it would have answered within this time
   expect(answered).toBe(false)
   await server.resume()
   expect(await answer).toBe('PONG')
@@ -77,7 +77,7 @@ test('config and ACL reach the server', async () => {
   expect(await server.cli('SET', 'pg:a', '1')).toBe('OK')
 })
 
-test('with certificates it serves TLS only, and a peer that trusts our authority accepts it', async () => {
+test('with certificates it serves TLS only, and a client that trusts our authority accepts it', async () => {
   const tls = await makeCertificates()
   const server = await redis({ tls })
   expect(server.url).toMatch(/^rediss:/)

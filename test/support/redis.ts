@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { makeDirectory, removeDirectory, startPart, type Part } from './part.js'
+import { makeDirectory, removeDirectory, startServer, type ServerProgram } from './fixture.js'
 import { freePort } from './ports.js'
 import { type Exit, type Running } from './process.js'
 
-export const REDIS: Part = {
-  part: 'redis',
+export const REDIS: ServerProgram = {
+  name: 'redis',
   binaries: ['redis-server', 'valkey-server'],
   debianPackage: 'redis-server',
   version: { args: ['--version'], pattern: /v=(\S+)/ },
@@ -15,19 +15,19 @@ export const REDIS: Part = {
 }
 
 export interface RedisOptions {
-  /** A leading part of the version; only a container can offer a choice. */
+  /** The start of the version; only a container offers a choice. */
   version?: string
   /** More command line arguments, verbatim. */
   args?: readonly string[]
   /** Directives of redis.conf: `{ maxmemory: '100mb' }`. */
   config?: Readonly<Record<string, string>>
-  /** A port of the caller's choice; a free one when absent. */
+  /** The port; by default a free one. */
   port?: number
   /** ACL rules, as `ACL SETUSER` takes them: `['default off', 'peerage on >pw ~pg:* &pg:* +@all']`. */
   acl?: readonly string[]
   /** Serve TLS only, with certificates of `makeCertificates`. */
   tls?: { ca: string; cert: string; key: string }
-  /** Who `cli` and the readiness probe are, where an ACL or `requirepass` asks. */
+  /** The login of `cli` and the readiness probe, if an ACL or `requirepass` requires one. */
   login?: { username?: string; password: string }
 }
 
@@ -39,23 +39,23 @@ export interface RedisServer {
   readonly pid: number
   /** Where it keeps its files. */
   readonly directory: string
-  /** Settles when the process that runs now has ended. */
+  /** Settles when the current process has ended. */
   readonly stopped: Promise<Exit>
   output(): string
-  /** One command over a connection of its own; the answer as redis-cli prints it raw, lists line by line. */
+  /** Runs one command over a new connection. Returns the answer as redis-cli prints it raw, lists line by line. */
   cli(...args: readonly string[]): Promise<string>
-  /** SIGKILL, and waits until the process is gone. */
+  /** Sends SIGKILL and waits until the process is gone. */
   kill(): Promise<void>
   /** SIGSTOP and SIGCONT. */
   pause(): Promise<void>
   resume(): Promise<void>
   /**
-   * Ends it, if it still runs, and starts it again on the same port.
-   * Empty (the default) forgets everything; otherwise what was there is saved first, or, where it was
-   * killed before, only what it had itself written to disk.
+   * Ends the server if it still runs, and starts it again on the same port.
+   * `empty` (the default) deletes everything. Otherwise the data is saved first, or, if the server was killed before,
+   * only the data that it had written to disk itself remains.
    */
   restart(options?: { empty?: boolean }): Promise<void>
-  /** Ends it and removes its files. */
+  /** Ends the server and removes its files. */
   stop(): Promise<void>
 }
 
@@ -71,7 +71,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const cli = (...command: readonly string[]): Promise<string> => ask({ host, port, options }, command)
   const launch = (): Promise<Running> => {
     const what = `redis on port ${port} answers PING`
-    return startPart(REDIS, {
+    return startServer(REDIS, {
       args,
       directory,
       ready: { what, probe: () => cli('PING'), deadlineMs: START_DEADLINE_MS },
@@ -129,7 +129,7 @@ function serverArguments(options: RedisOptions, port: number, directory: string)
   return [...args, ...(options.acl ?? []).flatMap((rule) => ['--user', ...rule.split(' ')])]
 }
 
-/** Also towards others: replicas, sentinels, members of a cluster. */
+/** TLS for clients and for other servers: replicas, sentinels, members of a cluster. */
 export function tlsDirectives(port: number, tls: NonNullable<RedisOptions['tls']>): Record<string, string> {
   return {
     port: '0',
@@ -154,7 +154,7 @@ interface Target {
   options?: Pick<RedisOptions, 'tls' | 'login'>
 }
 
-/** Sends one command to a Redis server over a connection of its own. Rejects with Redis's own error text. */
+/** Sends one command to a Redis server over a new connection. Rejects with Redis's own error text. */
 export async function ask(target: Target, command: readonly string[]): Promise<string> {
   const [name, ...args] = command
   if (name === undefined) throw new Error('no command')
@@ -168,7 +168,7 @@ export async function ask(target: Target, command: readonly string[]): Promise<s
     commandTimeout: COMMAND_DEADLINE_MS,
     enableReadyCheck: false,
     ...(login === undefined ? {} : login),
-    // The certificate is of our own making; whether a certificate is trusted is not this probe's subject.
+    // The certificate is self-made, and this probe does not test whether a certificate is trusted.
     ...(target.options?.tls === undefined ? {} : { tls: { rejectUnauthorized: false } }),
   })
   let reason: Error | undefined

@@ -1,12 +1,12 @@
-// Joins two places that share files but no network: node relay.mjs LISTEN CONNECT, each a Unix socket's
-// path or host:port. Prints one line when it listens. It runs inside network namespaces.
+// Connects two networks that share files: node relay.mjs LISTEN CONNECT, each a Unix socket's path or host:port. Prints
+// one line when it listens. It runs inside network namespaces.
 import { connect, createServer } from 'node:net'
 
 const [listen = '', target = ''] = process.argv.slice(2)
 const server = createServer({ allowHalfOpen: true }, (near) => {
   const far = connect({ ...address(target), allowHalfOpen: true })
   near.pipe(far).pipe(near)
-  // Whatever ends one side badly ends the other; an orderly end goes through the pipes.
+  // An error on one side ends the other side. An orderly end goes through the pipes.
   near.on('error', () => far.destroy())
   far.on('error', () => near.destroy())
 })

@@ -2,18 +2,18 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { WebSocket } from 'ws'
 
-// TCP resets (RFC 9293 §3.5.2) at each stage of each entrance: what a peer that is killed, a balancer that gives up, or
-// an attacker does.
+// TCP resets (RFC 9293 §3.5.2) at each stage of each kind of connection, as a killed peer, a balancer that gives up or an
+// attacker causes them.
 
-/** One entrance, and how far a connection comes before it is reset. */
+/** One kind of connection, and the stage at which it is reset. */
 export interface Reset {
-  /** Entrance and stage, for messages. */
+  /** Kind and stage, for messages. */
   what: string
-  /** Written in order; between two, an answer is waited for that holds the text. */
+  /** Written in order. A step `until` waits for an answer that contains the text. */
   steps: readonly (string | Buffer | { until: string })[]
 }
 
-/** The status line that must have come before a reset `after its answer`: shows that the stage was what it says. */
+/** An upgrade request, and the status of its answer, which shows that the connection reached the stage. */
 interface Upgrade {
   what: string
   path: string
@@ -31,20 +31,20 @@ const peerjs = (): string => `/peerjs?key=peerjs&id=reset-${process.pid}-${++ser
 const hello = (): string =>
   `40${JSON.stringify({ v: 1, name: `reset-${process.pid}-${++serial}`, secret: 's'.repeat(22) })}`
 
-/** A whole text frame of a client, masked with zeros (RFC 6455 §5.2). Up to 125 bytes, or of a length it does not have. */
+/** A whole text frame of a client, masked with zeros (RFC 6455 §5.2), up to 125 bytes; `announced` may be a wrong length. */
 function frame(text: string, announced = text.length): Buffer {
   const length = announced < 126 ? [0x80 | announced] : [0x80 | 126, announced >> 8, announced & 255]
   return Buffer.concat([Buffer.from([0x81, ...length, 0, 0, 0, 0]), Buffer.from(text)])
 }
 
-/** What every node refuses. */
+/** Requests that every node refuses. */
 const REFUSED: readonly Upgrade[] = [
   { what: 'unknown path', path: '/nowhere', status: 404 },
   { what: 'polling', path: '/peerage/?EIO=4&transport=polling', status: 400 },
   { what: 'another WebSocket version', path: NATIVE, headers: 'Sec-WebSocket-Version: 7\r\n', status: 400 },
 ]
 
-/** What a node refuses that has no place for one more connection, and does not serve this origin. */
+/** Requests that a node refuses because it has reached its limit of connections and does not accept this origin. */
 export const guardedResets = (foreignOrigin: string): Reset[] =>
   ['native', 'PeerJS'].flatMap((wire) => {
     const path = wire === 'native' ? NATIVE : peerjs()
@@ -71,14 +71,14 @@ const refusal = ({ what, path, headers, status }: Upgrade): Reset[] => [
   },
 ]
 
-/** How such a node is started; `holdPlace` then takes the one place that it has. */
+/** The arguments of a node for `guardedResets`. `holdPlace` then takes its only connection. */
 export const GUARDED_ARGS = [
   '--origins=https://app.example',
   '--limits-node-connections=1',
   '--limits-handshake-ms=600000',
 ]
 
-/** Resolves with the way to give the place back. */
+/** Resolves with a function that closes the connection again. */
 export async function holdPlace(url: string): Promise<() => void> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}${NATIVE}`)
   socket.on('message', (data: Buffer) => {
@@ -88,7 +88,7 @@ export async function holdPlace(url: string): Promise<() => void> {
   return () => socket.terminate()
 }
 
-/** At the main port. */
+/** Resets at the main port. */
 export function mainResets(): Reset[] {
   const open: Reset['steps'] = [head(NATIVE), { until: '"sid"' }]
   const welcomed = (): Reset['steps'] => [...open, frame(hello()), { until: 'welcome' }]
@@ -117,7 +117,7 @@ export function mainResets(): Reset[] {
   ]
 }
 
-/** At the admin port. */
+/** Resets at the admin port. */
 export const adminResets = (): Reset[] => [
   { what: 'nothing sent', steps: [] },
   ...httpResets(['/metrics', '/']),
@@ -141,9 +141,9 @@ function httpResets(paths: readonly string[]): Reset[] {
 
 const STUN_REQUEST = Buffer.from('000100002112a442000102030405060708090a0b', 'hex')
 
-/** At the TCP port of `peerage stun`. */
+/** Resets at the TCP port of `peerage stun`. */
 export function stunResets(): Reset[] {
-  // The magic cookie (RFC 8489 §5) is in every answer.
+  // Every answer contains the magic cookie (RFC 8489 §5).
   const answered = { until: STUN_REQUEST.subarray(4, 8).toString('latin1') }
   return [
     { what: 'STUN, nothing sent', steps: [] },
@@ -151,14 +151,14 @@ export function stunResets(): Reset[] {
     { what: 'STUN, at once', steps: [STUN_REQUEST] },
     { what: 'STUN, many at once', steps: [Buffer.concat(Array.from({ length: 30 }, () => STUN_REQUEST))] },
     { what: 'STUN, garbage', steps: [Buffer.alloc(64, 0xff)] },
-    // The last: it shows that the server still answers.
+    // The last one shows that the server still answers.
     { what: 'STUN, after the answer', steps: [STUN_REQUEST, answered] },
   ]
 }
 
 const ANSWER_WITHIN_MS = 10_000
 
-/** Goes as far as `reset` says and resets the connection. Rejects when what should have been answered was not. */
+/** Runs the steps of `reset`, then resets the connection. Rejects if an expected answer does not come. */
 export async function resetAt(port: number, reset: Reset): Promise<void> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
   let heard = ''
@@ -175,7 +175,7 @@ export async function resetAt(port: number, reset: Reset): Promise<void> {
   }
 }
 
-/** The other end may have ended: then the reset is its own answer. */
+/** Resolves also on an error: the node may have closed the connection, and answers the reset with its own. */
 function written(socket: Socket, data: string | Buffer): Promise<void> {
   return new Promise((resolve) => socket.write(data, () => resolve()))
 }
@@ -190,7 +190,7 @@ async function heardText(socket: Socket, { what }: Reset, text: string, heard: (
     })
     if (!(await more) && !heard().includes(text))
       throw new Error(
-        `${what}: ${JSON.stringify(text)} did not come, but ${JSON.stringify(heard().slice(0, 300))}`,
+        `${what}: ${JSON.stringify(text)} did not come; received ${JSON.stringify(heard().slice(0, 300))}`,
       )
   }
 }

@@ -1,7 +1,7 @@
 import { rolldown } from 'rolldown'
 import { REPOSITORY } from './node.js'
 
-/** The SDK as one script that defines `sdk`, as an application's bundler would make it. */
+/** The SDK as one script that defines `sdk`, as an application's bundler would build it. */
 export async function sdkScript(): Promise<string> {
   const built = await rolldown({
     input: `${REPOSITORY}packages/client/src/entries/browser.ts`,

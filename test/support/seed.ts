@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 
-// Properties draw the same inputs in each run, so that a run says the same of the same code.
-// `PEERAGE_SEED=random npm test` draws others, a number draws those of a failure again.
+// Property tests use the same inputs in each run, so that the same code gives the same result.
+// `PEERAGE_SEED=random npm test` uses new inputs, and a number repeats those of a failure.
 const asked = process.env['PEERAGE_SEED'] ?? '1'
 if (asked !== 'random') {
   const seed = Number(asked)

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { seeded } from './random.js'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.js'
 
-/** What the target has seen; it echoes all of it. */
+/** The bytes that the target has received. It echoes all of them. */
 let seen: string
 const accepted: Socket[] = []
 const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -43,7 +43,7 @@ async function dial(): Promise<Socket> {
   return socket
 }
 
-/** Resolves however the socket was closed; events.once would reject on RST. */
+/** Resolves however the socket was closed; events.once would reject on a reset. */
 function closed(socket: Socket | undefined): Promise<void> {
   return new Promise((resolve) => socket?.once('close', () => resolve()))
 }
@@ -53,12 +53,12 @@ async function echo(text: string): Promise<string> {
   return String((await once(near, 'data'))[0])
 }
 
-/** Resolves once the proxy has read this many bytes of the direction. */
+/** Resolves once the proxy has read this many bytes in this direction. */
 async function entered(direction: 'up' | 'down', bytes: number): Promise<void> {
   while (proxy.counts()[direction] < bytes) await new Promise((resolve) => setImmediate(resolve))
 }
 
-test('bytes and closes go through, and are counted', async () => {
+test('bytes and closes pass, and are counted', async () => {
   expect(await echo('one')).toBe('one')
   expect(proxy.counts()).toEqual({ up: 3, down: 3, accepted: 1, open: 1 })
   near.end()
@@ -76,14 +76,14 @@ test('a megabyte arrives whole, also with delay and jitter', async () => {
   expect(received).toBe(sent)
 })
 
-test('delay holds each byte back in both directions', async () => {
+test('delay delays each byte in both directions', async () => {
   proxy.delay(60)
   const begin = performance.now()
   await echo('one')
   expect(performance.now() - begin).toBeGreaterThanOrEqual(110)
 })
 
-test('dropped upwards: the target hears nothing, not even the end, and stays connected', async () => {
+test('dropped upwards: the target receives nothing, not even the end, and stays connected', async () => {
   await echo('one')
   proxy.drop('up')
   near.end('lost')
@@ -94,7 +94,7 @@ test('dropped upwards: the target hears nothing, not even the end, and stays con
   expect(accepted[0]?.readable).toBe(true)
 })
 
-test('dropped downwards: the target hears all, its answers vanish', async () => {
+test('dropped downwards: the target receives everything, and its answers are lost', async () => {
   await echo('one')
   proxy.drop('down')
   let heard = 0
@@ -105,7 +105,7 @@ test('dropped downwards: the target hears all, its answers vanish', async () => 
   expect(heard).toBe(0)
 })
 
-test('half-open both ways: one side goes away and the other one is not told', async () => {
+test('half-open both ways: one side closes and the other side does not notice', async () => {
   await echo('one')
   proxy.drop()
   near.destroy()
@@ -120,7 +120,7 @@ test('half-open both ways: one side goes away and the other one is not told', as
   expect(told).toBe(true)
 })
 
-test('dropped, a reset is not told either', async () => {
+test('a reset is dropped, too', async () => {
   await echo('one')
   proxy.drop()
   near.resetAndDestroy()
@@ -133,13 +133,13 @@ test('dropped, a reset is not told either', async () => {
   await closed(accepted[0])
 })
 
-test('held bytes arrive after healing, none is lost', async () => {
+test('held bytes arrive after heal, and none is lost', async () => {
   await echo('one')
   proxy.hold()
   near.write('two')
   const other = await dial() // connections made meanwhile hang
   other.write('three')
-  await new Promise((resolve) => setTimeout(resolve, 50)) // the time in which it would have got through
+  await new Promise((resolve) => setTimeout(resolve, 50)) // without hold they would arrive within this time
   expect(seen).toBe('one')
   proxy.heal()
   const [answers] = await Promise.all([once(near, 'data'), once(other, 'data')])
@@ -154,7 +154,7 @@ test('reset ends both sides with RST', async () => {
   expect(near.errored).toMatchObject({ code: 'ECONNRESET' })
 })
 
-test('refusing proxies reset whoever connects, until they accept again', async () => {
+test('a refusing proxy resets every new connection until it accepts again', async () => {
   proxy.refuse()
   const refused = connect(proxy.port, '127.0.0.1')
   refused.on('error', () => {})
@@ -164,7 +164,7 @@ test('refusing proxies reset whoever connects, until they accept again', async (
   expect(await echo('one')).toBe('one')
 })
 
-test('random resets hit every connection, and a seed brings their times back', async () => {
+test('random resets hit every connection, and a seed repeats their times', async () => {
   await echo('one')
   const stop = proxy.resetRandomly(20)
   await closed(near)

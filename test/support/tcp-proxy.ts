@@ -2,48 +2,48 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { freePort } from './ports.js'
 import { seeded, type Random } from './random.js'
-import { Lane, type Mode, type Rules } from './tcp-lane.js'
+import { Pipe, type Mode, type Rules } from './tcp-pipe.js'
 
-/** `up`: from whoever connected towards the target. `down`: the answers. */
+/** `up`: from the connecting side to the target. `down`: the answers. */
 export type Direction = 'up' | 'down' | 'both'
 
 export interface TcpProxyOptions {
   target: { host: string; port: number }
-  /** Where it listens on 127.0.0.1; a free port when absent. */
+  /** The port on 127.0.0.1; by default a free one. */
   port?: number
-  /** Of the jitter and of random closes. */
+  /** The seed of the jitter and of random resets. */
   seed?: number
 }
 
-/** A link that can be made bad. It starts out good. */
+/** A proxy that can disturb its connections. At first it passes everything. */
 export interface TcpProxy {
   readonly host: string
   readonly port: number
-  /** Bytes that entered, connections ever accepted, and those open now. */
+  /** Bytes that came in, all connections ever accepted, and the open connections. */
   counts(): { up: number; down: number; accepted: number; open: number }
-  /** Every byte arrives this much later; by chance up to `jitterMs` later still, in order. */
+  /** Delays every byte, with a random addition of up to `jitterMs`. The order stays. */
   delay(ms: number, options?: { direction?: Direction; jitterMs?: number }): void
-  /** Bytes and closes vanish, sockets stay: half-open. Connections made meanwhile hang. */
+  /** Bytes and closes are lost and sockets stay open (half-open). New connections hang. */
   drop(direction?: Direction): void
-  /** Nothing moves, and nothing is lost: a cut that `heal` mends, as TCP's resends would. */
+  /** Nothing passes and nothing is lost: `heal` passes the held bytes on, as TCP's retransmissions would. */
   hold(direction?: Direction): void
-  /** Everything flows again. A connection that lost bytes is reset: its stream can never be whole. */
+  /** Everything passes again. A connection that lost bytes is reset, because its stream can never be complete. */
   heal(): void
-  /** Ends every connection with RST on both sides. */
+  /** Resets every connection on both sides. */
   reset(): void
-  /** Every connection, open or to come, is reset after a random time with this mean, until the returned function is called. */
+  /** Resets every open or new connection after a random time with this mean, until the returned function is called. */
   resetRandomly(meanMs: number): () => void
-  /** New connections are reset at once until `accept`. */
+  /** Resets new connections at once until `accept`. */
   refuse(): void
   accept(): void
   stop(): Promise<void>
 }
 
-interface Link {
+interface Connection {
   near: Socket
   far: Socket
-  up: Lane
-  down: Lane
+  up: Pipe
+  down: Pipe
   timer: NodeJS.Timeout | undefined
 }
 
@@ -51,7 +51,7 @@ class Proxy implements TcpProxy {
   readonly host = '127.0.0.1'
   readonly port: number
   readonly #target: { host: string; port: number }
-  readonly #links = new Set<Link>()
+  readonly #connections = new Set<Connection>()
   readonly #rules: { up: Rules; down: Rules } = {
     up: { mode: 'flow', delayMs: 0, jitterMs: 0 },
     down: { mode: 'flow', delayMs: 0, jitterMs: 0 },
@@ -74,10 +74,10 @@ class Proxy implements TcpProxy {
   }
 
   counts(): { up: number; down: number; accepted: number; open: number } {
-    const counts = { ...this.#past, open: this.#links.size }
-    for (const link of this.#links) {
-      counts.up += link.up.bytes
-      counts.down += link.down.bytes
+    const counts = { ...this.#past, open: this.#connections.size }
+    for (const connection of this.#connections) {
+      counts.up += connection.up.bytes
+      counts.down += connection.down.bytes
     }
     return counts
   }
@@ -95,20 +95,21 @@ class Proxy implements TcpProxy {
   }
 
   heal(): void {
-    for (const link of this.#links) if (link.up.broken || link.down.broken) this.#end(link)
+    for (const connection of this.#connections)
+      if (connection.up.broken || connection.down.broken) this.#end(connection)
     this.#change('both', { mode: 'flow', delayMs: 0, jitterMs: 0 })
   }
 
   reset(): void {
-    for (const link of this.#links) this.#end(link)
+    for (const connection of this.#connections) this.#end(connection)
   }
 
   resetRandomly(meanMs: number): () => void {
     this.#meanMs = meanMs
-    for (const link of this.#links) this.#endLater(link)
+    for (const connection of this.#connections) this.#endLater(connection)
     return () => {
       this.#meanMs = undefined
-      for (const link of this.#links) clearTimeout(link.timer)
+      for (const connection of this.#connections) clearTimeout(connection.timer)
     }
   }
 
@@ -128,7 +129,7 @@ class Proxy implements TcpProxy {
   }
 
   #join(near: Socket): void {
-    near.on('error', () => {}) // 'close' follows, and is what counts
+    near.on('error', () => {}) // 'close' follows and is handled
     if (this.#refusing) {
       near.resetAndDestroy()
       return
@@ -136,48 +137,48 @@ class Proxy implements TcpProxy {
     this.#past.accepted++
     const far = connect({ ...this.#target, allowHalfOpen: true, noDelay: true })
     far.on('error', () => {})
-    const link: Link = {
+    const connection: Connection = {
       near,
       far,
-      up: new Lane(near, far, this.#rules.up, this.#random),
-      down: new Lane(far, near, this.#rules.down, this.#random),
+      up: new Pipe(near, far, this.#rules.up, this.#random),
+      down: new Pipe(far, near, this.#rules.down, this.#random),
       timer: undefined,
     }
-    this.#links.add(link)
-    near.on('close', (torn) => this.#closed(link, torn, this.#rules.up.mode))
-    far.on('close', (torn) => this.#closed(link, torn, this.#rules.down.mode))
-    if (this.#meanMs !== undefined) this.#endLater(link)
+    this.#connections.add(connection)
+    near.on('close', (torn) => this.#closed(connection, torn, this.#rules.up.mode))
+    far.on('close', (torn) => this.#closed(connection, torn, this.#rules.down.mode))
+    if (this.#meanMs !== undefined) this.#endLater(connection)
   }
 
-  /** An orderly close has gone through its lane; a torn one takes the other side along if news gets through. */
-  #closed(link: Link, torn: boolean, mode: Mode): void {
-    if (link.near.destroyed && link.far.destroyed) this.#end(link)
-    else if (torn && mode === 'flow') this.#end(link)
-    else if (torn) link.up.broken = true
+  /** An orderly close has already passed. An abrupt one also ends the other side, unless this direction drops or holds. */
+  #closed(connection: Connection, torn: boolean, mode: Mode): void {
+    if (connection.near.destroyed && connection.far.destroyed) this.#end(connection)
+    else if (torn && mode === 'flow') this.#end(connection)
+    else if (torn) connection.up.broken = true
   }
 
-  #end(link: Link): void {
-    if (!this.#links.delete(link)) return
-    clearTimeout(link.timer)
-    this.#past.up += link.up.bytes
-    this.#past.down += link.down.bytes
-    link.up.stop()
-    link.down.stop()
-    for (const socket of [link.near, link.far]) if (!socket.destroyed) socket.resetAndDestroy()
+  #end(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return
+    clearTimeout(connection.timer)
+    this.#past.up += connection.up.bytes
+    this.#past.down += connection.down.bytes
+    connection.up.stop()
+    connection.down.stop()
+    for (const socket of [connection.near, connection.far]) if (!socket.destroyed) socket.resetAndDestroy()
   }
 
-  #endLater(link: Link): void {
-    clearTimeout(link.timer)
+  #endLater(connection: Connection): void {
+    clearTimeout(connection.timer)
     const afterMs = this.#random.exponential(this.#meanMs ?? 0)
-    link.timer = setTimeout(() => this.#end(link), afterMs)
+    connection.timer = setTimeout(() => this.#end(connection), afterMs)
   }
 
   #change(direction: Direction, change: Partial<Rules>): void {
     if (direction !== 'down') Object.assign(this.#rules.up, change)
     if (direction !== 'up') Object.assign(this.#rules.down, change)
-    for (const link of this.#links) {
-      link.up.update()
-      link.down.update()
+    for (const connection of this.#connections) {
+      connection.up.update()
+      connection.down.update()
     }
   }
 }

@@ -1,20 +1,20 @@
 /**
- * What a command was given is wrong; the message says what, in one line. `scripts/run.mjs` prints it and the command's
- * `USAGE`, and ends with 2, as it does where `parseArgs` knows an option not at all.
+ * The arguments of a command are wrong, and the message says why in one line. `scripts/run.mjs` prints it with the
+ * command's `USAGE` and exits with 2, as it does for an option that `parseArgs` does not know.
  */
 export class WrongUsage extends Error {
   readonly code = 'WRONG_USAGE'
 }
 
-/** The whole number that an option was given. */
+/** Reads the whole number given for an option. */
 export function wholeNumber(option: string, given: string, least: number): number {
   const value = Number(given)
   if (given.trim() !== '' && Number.isSafeInteger(value) && value >= least) return value
-  throw new WrongUsage(`--${option} is a whole number from ${least} on, not "${given}"`)
+  throw new WrongUsage(`--${option} must be a whole number of at least ${least}, not "${given}"`)
 }
 
-/** Throws unless all that was asked for is there. */
+/** Throws if anything unknown was asked for. */
 export function requireKnown(what: string, unknown: readonly string[], known: readonly string[]): void {
   if (unknown.length === 0) return
-  throw new WrongUsage(`no such ${what}: ${unknown.join(', ')}; there are ${known.join(', ')}`)
+  throw new WrongUsage(`unknown ${what}: ${unknown.join(', ')}; known are ${known.join(', ')}`)
 }

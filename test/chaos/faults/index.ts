@@ -1,4 +1,4 @@
-import type { Fault } from '../scene.js'
+import type { Fault } from '../context.js'
 import { linkEndFaults } from './link-ends.js'
 import { linkPathFaults } from './link-paths.js'
 import { limitFaults, loadFaults } from './load.js'
@@ -11,7 +11,7 @@ import { topologyFaults } from './topology.js'
 
 const numberOf = (fault: Fault): number => Number(/^F(\d+)/.exec(fault.id)?.[1])
 
-/** The matrix of `facts/faults.md`, in its order. F22 (tokens) waits for signed tokens. */
+/** All faults in the order of their numbers. F22 waits for signed tokens. */
 export const faults: readonly Fault[] = [
   ...nodeFaults,
   ...redisFaults,
@@ -25,7 +25,7 @@ export const faults: readonly Fault[] = [
   ...linkEndFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
-/** `F9` names every kind of F9; `F9-move` that one. */
+/** `F9` selects every kind of F9; `F9-move` selects that one. */
 export function pick(ids: readonly string[]): { found: Fault[]; unknown: string[] } {
   const names = (id: string, fault: Fault): boolean => fault.id === id || fault.id.startsWith(`${id}-`)
   return {

@@ -1,77 +1,77 @@
 import type { Direction } from '@peerage/test-support/tcp-proxy.js'
-import type { Fault, Scene } from '../scene.js'
-import { victim, wait } from '../scene.js'
-import { doorsOf } from '../stage.js'
+import type { Fault, Context } from '../context.js'
+import { victim, wait } from '../context.js'
 import {
   disturb,
+  eachLink,
   ends,
-  goBad,
+  disturbLinked,
   noteLinkedAgain,
   noteSwitched,
   SWITCHED_P99_MS,
-  type Bad,
+  withLinks,
+  type Disturbance,
 } from './bad-links.js'
 
-// What can become of a link between two nodes that live, and have Redis.
+// What can happen to a link between two nodes that are alive and have Redis.
 
-/** A link that confirms nothing ends after about this. */
+/** A link without confirmations ends after about this time. */
 const GIVEN_UP_MS = 500
 const CUT_MS = 5_000
 
-async function cutSilently(scene: Scene, id: string, direction: Direction): Promise<void> {
-  const doors = doorsOf(scene.stage)
-  const counted = await goBad(scene, {
+async function cutSilently(context: Context, id: string, direction: Direction): Promise<void> {
+  const counted = await disturbLinked(context, {
     id,
     ms: CUT_MS,
     what: `every link, ${direction}`,
-    begin: () => doors.forEach((door) => door.drop(direction)),
-    end: () => doors.forEach((door) => door.heal()),
+    begin: eachLink(context, (linkProxy) => linkProxy.drop(direction)),
   })
-  noteSwitched(scene, direction, counted)
-  // What did arrive, and was not confirmed, comes a second time.
+  noteSwitched(context, direction, counted)
+  // Envelopes that arrived but were not confirmed are sent a second time.
   if (direction !== 'both')
-    scene.note(`envelopes that came twice (${direction})`, counted.repeated, { atLeast: 1 })
+    context.note(`envelopes that arrived twice (${direction})`, counted.repeated, { atLeast: 1 })
 }
 
 const cuts: readonly Fault[] = [
   {
     id: 'F28-oneway',
-    title: 'links cut one way, without a word: from the dialling node, then to it',
+    title: 'links cut silently in one direction: from the dialling node, then to it',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 20_000,
-    run: async (scene) => {
-      await cutSilently(scene, 'F28-oneway', 'up')
-      await cutSilently(scene, 'F28-oneway', 'down')
-      await noteLinkedAgain(scene)
+    run: async (context) => {
+      await cutSilently(context, 'F28-oneway', 'up')
+      await cutSilently(context, 'F28-oneway', 'down')
+      await noteLinkedAgain(context)
     },
   },
   {
     id: 'F28-cut',
-    title: 'links cut both ways, without a word',
+    title: 'links cut silently in both directions',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 15_000,
-    run: async (scene) => {
-      await cutSilently(scene, 'F28-cut', 'both')
-      await noteLinkedAgain(scene)
+    run: async (context) => {
+      await cutSilently(context, 'F28-cut', 'both')
+      await noteLinkedAgain(context)
     },
   },
   {
     id: 'F28-gone',
-    title: 'links gone while Redis lives: reset, and refused from then on',
+    title: 'links gone while Redis works: reset, and refused from then on',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 20_000,
-    run: async (scene) => {
-      const doors = doorsOf(scene.stage)
-      const counted = await goBad(scene, {
+    run: async (context) => {
+      const counted = await disturbLinked(context, {
         id: 'F28-gone',
         ms: 10_000,
         what: 'every link',
-        begin: () => doors.forEach((door) => [door.refuse(), door.reset()]),
-        end: () => doors.forEach((door) => door.accept()),
+        begin: eachLink(context, (linkProxy) => {
+          linkProxy.refuse()
+          linkProxy.reset()
+        }),
       })
-      noteSwitched(scene, 'gone', counted)
-      scene.note('links that could not be made meanwhile', counted.failures, { atLeast: 1 })
-      await noteLinkedAgain(scene)
+      noteSwitched(context, 'gone', counted)
+      context.note('links that could not be opened meanwhile', counted.failures, { atLeast: 1 })
+      await noteLinkedAgain(context)
     },
   },
 ]
@@ -80,15 +80,13 @@ const STOPS_MS = [700, 2_000, 6_000]
 const DIRECTIONS = ['both', 'up', 'down'] as const
 const STALLS = 15
 
-/** The doors stop reading. What they have kept back arrives later, when its sender has taken the other path long ago. */
-function stall(scene: Scene, ms: number, direction: Direction): Bad {
-  const doors = doorsOf(scene.stage)
+/** The proxies stop reading. The bytes that they hold arrive later, when the sender has long used the other path. */
+function stall(context: Context, ms: number, direction: Direction): Disturbance {
   return {
     id: 'F28-stall',
     what: `every link, ${direction}, ${ms} ms`,
     ms,
-    begin: () => doors.forEach((door) => door.hold(direction)),
-    end: () => doors.forEach((door) => door.heal()),
+    begin: eachLink(context, (linkProxy) => linkProxy.hold(direction)),
   }
 }
 
@@ -98,45 +96,47 @@ const stalls: readonly Fault[] = [
     title: `the far node SIGSTOPped for ${STOPS_MS.join(', ')} ms: longer than links wait, shorter than its lease`,
     outageP99Ms: 10_000,
     watchMs: 30_000,
-    run: async (scene) => {
+    run: async (context) => {
       let ended = 0
       for (const ms of STOPS_MS) {
-        const seat = victim(scene)
-        const counted = await goBad(scene, {
+        const member = victim(context)
+        const counted = await disturbLinked(context, {
           id: 'F28-stop',
           ms,
-          what: `node ${seat.index}, ${ms} ms`,
-          seats: scene.stage.seats.filter((other) => other !== seat),
-          begin: () => seat.node.pause(),
-          end: () => seat.node.resume(),
+          what: `node ${member.index}, ${ms} ms`,
+          members: context.testbed.members.filter((other) => other !== member),
+          begin: () => member.node.pause(),
+          end: () => member.node.resume(),
         })
         ended += counted.unconfirmed
       }
-      // A stop of 700 ms may be over before anybody has noticed.
-      scene.note('links given up meanwhile', ended, { atLeast: 2 * (STOPS_MS.length - 1) })
-      await noteLinkedAgain(scene)
-      const lapsed = scene.stage.seats.filter(({ node }) => node.logs().some(({ msg }) => msg === 'lapsed'))
-      scene.note('nodes that lost their identity', lapsed.length, { atMost: 0 })
+      // A stop of 700 ms may end before anybody has noticed.
+      context.note('links given up meanwhile', ended, { atLeast: 2 * (STOPS_MS.length - 1) })
+      await noteLinkedAgain(context)
+      const lapsed = context.testbed.members.filter(({ node }) =>
+        node.logs().some(({ msg }) => msg === 'lapsed'),
+      )
+      context.note('nodes that lost their identity', lapsed.length, { atMost: 0 })
     },
   },
   {
     id: 'F28-stall',
     title:
-      'a proxy between the nodes that stops reading: both ways, one way, and often for about as long as links wait',
+      'a proxy between the nodes stops reading: in both directions, in one, and often for about as long as links wait',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 30_000,
-    run: async (scene) => {
+    run: async (context) => {
       for (const direction of DIRECTIONS)
-        noteSwitched(scene, direction, await goBad(scene, stall(scene, CUT_MS, direction)))
+        noteSwitched(context, direction, await disturbLinked(context, stall(context, CUT_MS, direction)))
       let repeated = 0
-      // A link that has ended often is not made again at once: of these, some find none.
+      // A link that has ended often is not opened again at once, so some of these disturbances find no link.
       for (let i = 0; i < STALLS; i++) {
-        const ms = scene.random.between(GIVEN_UP_MS - 100, GIVEN_UP_MS + 300)
-        repeated += (await disturb(scene, stall(scene, ms, scene.random.pick(DIRECTIONS)))).repeated
-        await wait(scene.random.between(500, 2_000))
+        const ms = context.random.between(GIVEN_UP_MS - 100, GIVEN_UP_MS + 300)
+        repeated += (await disturb(context, stall(context, ms, context.random.pick(DIRECTIONS)))).repeated
+        await wait(context.random.between(500, 2_000))
       }
-      scene.note('envelopes that came twice', repeated)
-      await noteLinkedAgain(scene)
+      context.note('envelopes that arrived twice', repeated)
+      await noteLinkedAgain(context)
     },
   },
   {
@@ -144,19 +144,17 @@ const stalls: readonly Fault[] = [
     title: 'links whose confirmations take about as long as links wait: 200 to 350 ms each way',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 35_000,
-    run: async (scene) => {
-      const doors = doorsOf(scene.stage)
-      const counted = await goBad(scene, {
+    run: async (context) => {
+      const counted = await disturbLinked(context, {
         id: 'F28-slow',
         ms: 30_000,
         what: 'every link',
-        begin: () => doors.forEach((door) => door.delay(200, { jitterMs: 150 })),
-        end: () => doors.forEach((door) => door.heal()),
+        begin: eachLink(context, (linkProxy) => linkProxy.delay(200, { jitterMs: 150 })),
       })
-      scene.note('envelopes over slow links', counted.link, { atLeast: 20 })
-      scene.note('slow links given up', counted.unconfirmed, { atLeast: 1 })
-      scene.note('envelopes that came twice', counted.repeated, { atLeast: 1 })
-      await noteLinkedAgain(scene)
+      context.note('envelopes over slow links', counted.link, { atLeast: 20 })
+      context.note('slow links given up', counted.unconfirmed, { atLeast: 1 })
+      context.note('envelopes that arrived twice', counted.repeated, { atLeast: 1 })
+      await noteLinkedAgain(context)
     },
   },
   {
@@ -164,26 +162,25 @@ const stalls: readonly Fault[] = [
     title: 'links that are reset every 300 ms',
     outageP99Ms: SWITCHED_P99_MS,
     watchMs: 30_000,
-    run: async (scene) => {
-      const doors = doorsOf(scene.stage)
+    run: async (context) => {
       let timer: NodeJS.Timeout | undefined
-      const counted = await goBad(scene, {
+      const counted = await disturbLinked(context, {
         id: 'F28-flap',
         ms: 20_000,
         what: 'every link',
         begin: () => {
-          timer = setInterval(() => doors.forEach((door) => door.reset()), 300)
+          timer = setInterval(
+            eachLink(context, (linkProxy) => linkProxy.reset()),
+            300,
+          )
         },
         end: () => clearInterval(timer),
       })
-      noteSwitched(scene, 'flapping', counted, 2 * ends(scene))
-      scene.note('links made meanwhile', counted.ups, { atLeast: ends(scene) })
-      await noteLinkedAgain(scene)
+      noteSwitched(context, 'flapping', counted, 2 * ends(context))
+      context.note('links opened meanwhile', counted.ups, { atLeast: ends(context) })
+      await noteLinkedAgain(context)
     },
   },
 ]
 
-export const linkPathFaults: readonly Fault[] = [...cuts, ...stalls].map((fault) => ({
-  ...fault,
-  links: true,
-}))
+export const linkPathFaults = withLinks([...cuts, ...stalls])

@@ -4,20 +4,20 @@ import { run, startChild } from '@peerage/test-support/process.js'
 import { percentile } from '../checker.js'
 import { metricsOf } from '../links.js'
 import { RawPeer } from '../raw-peer.js'
-import type { Fault, Scene } from '../scene.js'
-import { heal, inject, isHealthy, race, until, wait } from '../scene.js'
+import type { Fault, Context } from '../context.js'
+import { heal, inject, isHealthy, race, until, wait } from '../context.js'
 import { startNode } from '@peerage/test-support/node.js'
-import { redisOf } from '../stage.js'
+import { redisOf } from '../testbed.js'
 
 const FLOODER = fileURLToPath(new URL('../flooder.mjs', import.meta.url))
 const CROWD = fileURLToPath(new URL('../crowd.mjs', import.meta.url))
 const FLOOD_MS = 8_000
 
-/** How long the deliveries took that were asked for and settled within a window. */
-function latencies(scene: Scene, from: number, until: number): number[] {
+/** The durations of deliveries that were sent and settled within a time window. */
+function latencies(context: Context, from: number, until: number): number[] {
   const asked = new Map<string, number>()
   const taken: number[] = []
-  for (const event of scene.history.events) {
+  for (const event of context.history.events) {
     if (event.at < from || event.at > until) continue
     if (event.type === 'send') asked.set(event.id, event.at)
     if (event.type === 'settled' && event.outcome === 'delivered') {
@@ -28,32 +28,35 @@ function latencies(scene: Scene, from: number, until: number): number[] {
   return taken
 }
 
-/** What the neighbours' slowest deliveries took, during against before. */
+/** The p99 of other peers' deliveries before and during `act`. */
 async function neighbours(
-  scene: Scene,
+  context: Context,
   act: () => Promise<void>,
 ): Promise<{ beforeMs: number; duringMs: number }> {
-  const from = scene.history.now()
+  const from = context.history.now()
   await wait(6_000)
-  const began = scene.history.now()
+  const began = context.history.now()
   await act()
   await wait(1_000)
   return {
-    beforeMs: percentile(latencies(scene, from, began), 0.99),
-    duringMs: percentile(latencies(scene, began, scene.history.now()), 0.99),
+    beforeMs: percentile(latencies(context, from, began), 0.99),
+    duringMs: percentile(latencies(context, began, context.history.now()), 0.99),
   }
 }
 
-/** Below this a p99 is the machine's noise, and a ratio of two of them says nothing. */
+/** Below this a p99 is noise of the machine, and a ratio of two of them means nothing. */
 const NOISE_MS = 60
 
-function noteNeighbours(scene: Scene, { beforeMs, duringMs }: { beforeMs: number; duringMs: number }): void {
-  scene.note('neighbours p99 before, ms', beforeMs)
-  scene.note('neighbours p99 during, ms', duringMs, { atMost: 2 * Math.max(beforeMs, NOISE_MS) })
+function noteNeighbours(
+  context: Context,
+  { beforeMs, duringMs }: { beforeMs: number; duringMs: number },
+): void {
+  context.note('neighbours p99 before, ms', beforeMs)
+  context.note('neighbours p99 during, ms', duringMs, { atMost: 2 * Math.max(beforeMs, NOISE_MS) })
 }
 
-function seatUrl(scene: Scene, index: number): string {
-  return `http://127.0.0.1:${scene.stage.seats[index]?.port ?? 0}`
+function memberUrl(context: Context, index: number): string {
+  return `http://127.0.0.1:${context.testbed.members[index]?.port ?? 0}`
 }
 
 async function lookupSince(peer: RawPeer, name: string): Promise<number> {
@@ -67,22 +70,22 @@ async function lookupSince(peer: RawPeer, name: string): Promise<number> {
   return found
 }
 
-async function metric(scene: Scene, index: number, name: string): Promise<number> {
-  const seat = scene.stage.seats[index]
-  if (!seat) throw new Error(`the stage has no node ${index}`)
-  return (await metricsOf(seat))(name)
+async function metric(context: Context, index: number, name: string): Promise<number> {
+  const member = context.testbed.members[index]
+  if (!member) throw new Error(`the testbed has no node ${index}`)
+  return (await metricsOf(member))(name)
 }
 
-const slowConsumers = (scene: Scene): Promise<number> =>
-  metric(scene, 0, 'peerage_slow_consumer_closes_total')
+const slowConsumers = (context: Context): Promise<number> =>
+  metric(context, 0, 'peerage_slow_consumer_closes_total')
 
 /** The default of `times.pingIntervalMs`. */
 const PING_MS = 10_000
-/** Far behind after some seconds, then two pings, and patience for a busy machine. */
+/** Some seconds until it is far behind, then two pings, and time for a busy machine. */
 const CUT_WITHIN_MS = 3 * PING_MS + 10_000
 
-/** A peer that falls behind, and one that writes to it, below the limits of its own: it is the reader that is judged. */
-class Hindmost {
+/** A peer that reads too slowly, and a peer that sends to it within its own limits, so that the reader is judged. */
+class SlowReader {
   readonly #timers: NodeJS.Timeout[] = []
 
   private constructor(
@@ -94,18 +97,18 @@ class Hindmost {
     let seq = 0
     const to = { to: reader.name, since, stream: 'A'.repeat(11), base: 1, kind: 'signal', body }
     this.#every(20, () => writer.send('send', { ...to, seq: ++seq }))
-    // It is heard, as one that acknowledges is: it shall not be taken for dead, for its pongs are late.
+    // It also sends, as a peer that acknowledges does: a peer with late pongs must not count as dead.
     this.#every(2_000, () => {
       if (reader.closeCode === undefined) reader.send('lookup', { id: 1, names: [reader.name] })
     })
   }
 
-  static async open(url: string, name: string): Promise<Hindmost> {
+  static async open(url: string, name: string): Promise<SlowReader> {
     const [reader, writer] = [await RawPeer.open(url, name), await RawPeer.open(url, `${name}-writer`)]
-    return new Hindmost(reader, writer, await lookupSince(writer, name))
+    return new SlowReader(reader, writer, await lookupSince(writer, name))
   }
 
-  /** Some 64 KB, then a pause: a quarter of what it is sent. */
+  /** Reads some 64 KB, then pauses: a quarter of what it is sent. */
   readSlowly(): void {
     const { ws } = this.reader
     ws.on('message', () => {
@@ -129,63 +132,63 @@ class Hindmost {
 export const loadFaults: readonly Fault[] = [
   {
     id: 'F16',
-    title: "balancer's idle timeout 30 s: five idle minutes",
-    stage: { balancer: { PEERAGE_TUNNEL_TIMEOUT: '30s' } },
+    title: 'five idle minutes behind a balancer with an idle timeout of 30 s',
+    testbed: { balancer: { PEERAGE_TUNNEL_TIMEOUT: '30s' } },
     idle: true,
     outageP99Ms: 1_000,
     watchMs: 301_000,
-    run: async (scene) => {
-      const from = scene.history.now()
-      await inject(scene, 'F16', 'nothing, for 300 s', () => wait(300_000))
-      const drops = scene.history.events.filter((event) => event.type === 'lost' && event.at > from).length
-      scene.note('connections dropped', drops, { atMost: 0 })
+    run: async (context) => {
+      const from = context.history.now()
+      await inject(context, 'F16', 'nothing, for 300 s', () => wait(300_000))
+      const drops = context.history.events.filter((event) => event.type === 'lost' && event.at > from).length
+      context.note('connections dropped', drops, { atMost: 0 })
     },
   },
   {
     id: 'F17',
-    title: 'a peer that stops reading, and one that reads slowly',
+    title: 'a peer that stops reading, and a peer that reads slowly',
     outageP99Ms: 3_000,
     watchMs: 60_000,
-    run: async (scene) => {
-      const url = seatUrl(scene, 0)
-      const [stopped, slow] = [await Hindmost.open(url, 'stopped'), await Hindmost.open(url, 'slow')]
-      const before = await metric(scene, 0, 'process_resident_memory_bytes')
-      const cutBefore = await slowConsumers(scene)
-      const seen = await neighbours(scene, () =>
-        inject(scene, 'F17', 'two peers', async () => {
+    run: async (context) => {
+      const url = memberUrl(context, 0)
+      const [stopped, slow] = [await SlowReader.open(url, 'stopped'), await SlowReader.open(url, 'slow')]
+      const before = await metric(context, 0, 'process_resident_memory_bytes')
+      const cutBefore = await slowConsumers(context)
+      const seen = await neighbours(context, () =>
+        inject(context, 'F17', 'two peers', async () => {
           stopped.reader.ws.pause()
           slow.readSlowly()
           for (const each of [stopped, slow])
             await until('the sender is told', 30_000, () => each.writer.notices > 0)
-          // By the second ping since it was far behind [WC4].
+          // By the second ping after it was far behind [WC4].
           const ms = await until(
-            'who reads nothing is cut',
+            'the peer that reads nothing is closed',
             CUT_WITHIN_MS,
-            async () => (await slowConsumers(scene)) > cutBefore,
+            async () => (await slowConsumers(context)) > cutBefore,
           )
-          scene.note('who reads nothing was cut after ms', ms, { atMost: CUT_WITHIN_MS })
-          // Who reads slowly has two pings of its own after that.
+          context.note('the peer that reads nothing was closed after ms', ms, { atMost: CUT_WITHIN_MS })
+          // The slow reader then gets two more pings.
           await wait(2 * PING_MS)
         }),
       )
-      scene.note(
-        'megabytes more in the node',
-        ((await metric(scene, 0, 'process_resident_memory_bytes')) - before) / 1e6,
+      context.note(
+        'growth of the node in megabytes',
+        ((await metric(context, 0, 'process_resident_memory_bytes')) - before) / 1e6,
         {
           atMost: 60,
         },
       )
-      await heal(scene, 'F17', 'two peers', () => stopped.reader.ws.resume())
+      await heal(context, 'F17', 'two peers', () => stopped.reader.ws.resume())
       await stopped.reader.closed()
-      scene.note('cut for not reading, peers', (await slowConsumers(scene)) - cutBefore, {
+      context.note('peers closed for not reading', (await slowConsumers(context)) - cutBefore, {
         atLeast: 1,
         atMost: 1,
       })
-      scene.note('messages that the slow one has read', slow.reader.received, { atLeast: 100 })
-      scene.note('connections of the slow one that ended', slow.reader.closeCode === undefined ? 0 : 1, {
+      context.note('messages that the slow reader received', slow.reader.received, { atLeast: 100 })
+      context.note('connections of the slow reader that ended', slow.reader.closeCode === undefined ? 0 : 1, {
         atMost: 0,
       })
-      noteNeighbours(scene, seen)
+      noteNeighbours(context, seen)
       for (const each of [stopped, slow]) each.end()
     },
   },
@@ -194,14 +197,14 @@ export const loadFaults: readonly Fault[] = [
     title: 'message, ping, look-up and join floods',
     outageP99Ms: 3_000,
     watchMs: 30_000,
-    run: async (scene) => {
-      const url = seatUrl(scene, 0)
+    run: async (context) => {
+      const url = memberUrl(context, 0)
       const kinds = ['message', 'ping', 'lookup', 'join'] as const
       type Flood = Record<'codes' | 'answers', Record<string, number>>
       const results: Record<string, Flood> = {}
-      const seen = await neighbours(scene, () =>
-        inject(scene, 'F18', 'one node', async () => {
-          // In processes of their own: else it would be this process's loop that the neighbours wait for.
+      const seen = await neighbours(context, () =>
+        inject(context, 'F18', 'one node', async () => {
+          // In their own processes, so that the other peers do not wait for this process's event loop.
           const outputs = await Promise.all(
             kinds.map((kind) =>
               run(process.execPath, [FLOODER, url, kind, String(FLOOD_MS)], FLOOD_MS + 20_000),
@@ -214,18 +217,18 @@ export const loadFaults: readonly Fault[] = [
         }),
       )
       for (const kind of ['message', 'ping'])
-        scene.note(`${kind} flood closed as rate-limited, times`, results[kind]?.codes['4004'] ?? 0, {
+        context.note(`${kind} flood closed as rate-limited`, results[kind]?.codes['4004'] ?? 0, {
           atLeast: 1,
         })
-      // Who asks over its rate is read slowly, and not closed [WR4].
+      // A peer over its rate of look-ups is read more slowly, but not closed [WR4].
       const { found = 0, error = 0 } = results['lookup']?.answers ?? {}
-      scene.note('look-ups refused', error, { atLeast: 1 })
-      scene.note('answers to look-ups a second', Math.round((found + error) / (FLOOD_MS / 1_000)), {
+      context.note('look-ups refused', error, { atLeast: 1 })
+      context.note('answers to look-ups a second', Math.round((found + error) / (FLOOD_MS / 1_000)), {
         atMost: 600,
       })
-      scene.note('joins of the join flood', results['join']?.codes['1006'] ?? 0)
-      noteNeighbours(scene, seen)
-      await heal(scene, 'F18', 'one node', () => {})
+      context.note('joins of the join flood', results['join']?.codes['1006'] ?? 0)
+      noteNeighbours(context, seen)
+      await heal(context, 'F18', 'one node', () => {})
     },
   },
   {
@@ -233,31 +236,31 @@ export const loadFaults: readonly Fault[] = [
     title: '10,000 peers reconnect at once',
     outageP99Ms: 15_000,
     watchMs: 60_000,
-    stage: { args: ['--limits-node-connects-per-second', '0'] },
-    run: async (scene) => {
+    testbed: { args: ['--limits-node-connects-per-second', '0'] },
+    run: async (context) => {
       const count = 10_000
-      const urls = scene.stage.seats.map((_, i) => seatUrl(scene, i))
-      // In a process of its own: the nodes' ways to Redis lead through this one.
+      const urls = context.testbed.members.map((_, i) => memberUrl(context, i))
+      // In its own process, because the nodes' connections to Redis lead through this process.
       const crowd = await startChild({ command: process.execPath, args: [CROWD, String(count), ...urls] })
       await crowd.line((line) => (line === 'open' ? true : undefined), 120_000)
-      const [first] = scene.stage.seats
-      if (!first) throw new Error('no seat')
-      await inject(scene, 'F19', 'node 0, with 10,000 peers', () => first.node.kill())
+      const [first] = context.testbed.members
+      if (!first) throw new Error('no member')
+      await inject(context, 'F19', 'node 0, with 10,000 peers', () => first.node.kill())
       const told = await crowd.line((line) => (line.startsWith('{') ? line : undefined), 120_000)
       const { back, lastMs, refusals }: { back: number; lastMs: number; refusals: Record<string, number> } =
         JSON.parse(told)
-      for (const [why, times] of Object.entries(refusals)) scene.note(`tries that failed: ${why}`, times)
-      scene.note('peers back', back, { atLeast: count })
-      scene.note('last one back after ms', lastMs, { atMost: 30_000 })
-      for (const seat of [1, 2])
-        scene.note(
-          `loop lag p99 of node ${seat}, ms`,
-          (await metric(scene, seat, 'nodejs_eventloop_lag_p99_seconds')) * 1_000,
+      for (const [why, times] of Object.entries(refusals)) context.note(`failed attempts: ${why}`, times)
+      context.note('peers back', back, { atLeast: count })
+      context.note('last peer back after ms', lastMs, { atMost: 30_000 })
+      for (const member of [1, 2])
+        context.note(
+          `loop lag p99 of node ${member}, ms`,
+          (await metric(context, member, 'nodejs_eventloop_lag_p99_seconds')) * 1_000,
           {
             atMost: 200,
           },
         )
-      await heal(scene, 'F19', 'node 0', () => first.restart())
+      await heal(context, 'F19', 'node 0', () => first.restart())
     },
   },
 ]
@@ -270,17 +273,17 @@ export const limitFaults: readonly Fault[] = [
     title: 'a node at its file-descriptor limit',
     outageP99Ms: 5_000,
     watchMs: 15_000,
-    run: async (scene) => {
+    run: async (context) => {
       const node = await startNode({
-        redisUrl: redisOf(scene.stage).url,
+        redisUrl: redisOf(context.testbed).url,
         args: ['--use-as-p2p-server', 'false'],
       })
       try {
-        // Not from its start: it could not even read its modules.
+        // Only after its start, because otherwise it could not read its modules.
         const open = (await readdir(`/proc/${node.pid}/fd`)).length
         await run('prlimit', ['--pid', String(node.pid), `--nofile=${open + SPARE_FDS}:${open + SPARE_FDS}`])
         const peers: RawPeer[] = []
-        await inject(scene, 'F24-fds', `one node with ${SPARE_FDS} descriptors to spare`, async () => {
+        await inject(context, 'F24-fds', `one node with ${SPARE_FDS} descriptors to spare`, async () => {
           const tries = Array.from({ length: 150 }, (_, i) =>
             RawPeer.open(node.url, `fd-${i}`).then(
               (p) => peers.push(p),
@@ -289,10 +292,10 @@ export const limitFaults: readonly Fault[] = [
           )
           await Promise.race([Promise.all(tries), wait(6_000)])
         })
-        scene.note('peers that came in', peers.length, { atLeast: 10, atMost: SPARE_FDS + 5 })
+        context.note('peers that connected', peers.length, { atLeast: 10, atMost: SPARE_FDS + 5 })
         for (const peer of peers) peer.end()
-        await heal(scene, 'F24-fds', 'one node', () => {})
-        scene.note(
+        await heal(context, 'F24-fds', 'one node', () => {})
+        context.note(
           'healthy afterwards',
           await until('healthy', 10_000, () =>
             fetch(`${node.url}/healthz`).then(
@@ -320,7 +323,7 @@ export const limitFaults: readonly Fault[] = [
       ['F24-readonly', 'Redis read-only', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
       [
         'F24-noreplicas',
-        'Redis without the replicas that it wants',
+        'Redis without the replicas that it requires',
         ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
         ['CONFIG', 'SET', 'min-replicas-to-write', '0'],
       ],
@@ -330,22 +333,22 @@ export const limitFaults: readonly Fault[] = [
     title,
     outageP99Ms: 12_000,
     watchMs: 15_000,
-    run: async (scene) => {
-      const redis = redisOf(scene.stage)
-      await inject(scene, id, 'redis', async () => void (await redis.cli(...bad)))
+    run: async (context) => {
+      const redis = redisOf(context.testbed)
+      await inject(context, id, 'redis', async () => void (await redis.cli(...bad)))
       await wait(500)
-      const winners = await race(scene, `refused-${scene.random.between(0, 1e9)}`)
-      scene.note('claims taken meanwhile', winners, { atMost: 0 })
+      const winners = await race(context, `refused-${context.random.between(0, 1e9)}`)
+      context.note('claims granted meanwhile', winners, { atMost: 0 })
       await wait(3_000)
-      await heal(scene, id, 'redis', async () => void (await redis.cli(...good)))
-      const healthy = await Promise.all(scene.stage.seats.map(isHealthy))
-      scene.note('nodes that are healthy', healthy.filter(Boolean).length, {
-        atLeast: scene.stage.seats.length,
+      await heal(context, id, 'redis', async () => void (await redis.cli(...good)))
+      const healthy = await Promise.all(context.testbed.members.map(isHealthy))
+      context.note('nodes that are healthy', healthy.filter(Boolean).length, {
+        atLeast: context.testbed.members.length,
       })
       await until(
-        'claims are taken again',
+        'claims are granted again',
         10_000,
-        async () => (await race(scene, `again-${scene.random.between(0, 1e9)}`)) === 1,
+        async () => (await race(context, `again-${context.random.between(0, 1e9)}`)) === 1,
       )
     },
   })),

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { startChild } from '@peerage/test-support/process.js'
-import type { Fault, Scene } from '../scene.js'
-import { TIMES, allOnline, heal, inject, wait } from '../scene.js'
-import { redisOf } from '../stage.js'
+import type { Fault, Context } from '../context.js'
+import { TIMES, allOnline, heal, inject, wait } from '../context.js'
+import { redisOf } from '../testbed.js'
 
 const CROWD = fileURLToPath(new URL('../names-crowd.mjs', import.meta.url))
 const NAMES = 1_500
@@ -22,17 +22,17 @@ interface Claimed {
   told: Record<string, number>
 }
 
-/** How strangers may be answered: the name is taken, or nobody can say now. Neither costs a holder its name. */
+/** The allowed refusals of strangers: the name is taken, or nobody can say now. A holder keeps its name in both cases. */
 const ANSWERS = /^refused (name-taken|registry-unavailable|temporary|overloaded|rate-limited)$|^closed 4\d+$/
 
-/** Peers hold names, some are away, and strangers claim all of them from before `lose` until all has settled. */
+/** Peers hold names, some are away, and strangers claim all of these names from before `lose` until all has settled. */
 async function claimDuring(
-  scene: Scene,
+  context: Context,
   id: string,
   lose: () => Promise<void>,
   atMost: number,
 ): Promise<void> {
-  const urls = scene.stage.seats.map(({ port }) => `http://127.0.0.1:${port}`)
+  const urls = context.testbed.members.map(({ port }) => `http://127.0.0.1:${port}`)
   const start = (role: string) =>
     startChild({ command: process.execPath, args: [CROWD, role, String(NAMES), ...urls] })
   const isOpen = (line: string): true | undefined => (line === 'open' ? true : undefined)
@@ -45,25 +45,25 @@ async function claimDuring(
     await wait(1_000)
     await holders.kill('SIGUSR2')
     await wait(1_000)
-    await inject(scene, id, 'redis', lose)
-    // A node that never returns holds claims up for its lease; afterwards nothing is in doubt.
+    await inject(context, id, 'redis', lose)
+    // A node that does not return delays claims for its lease. After that every name is certain.
     await wait(TIMES.nodeLease + TIMES.beat)
-    await heal(scene, id, 'redis', () => {})
+    await heal(context, id, 'redis', () => {})
     await strangers.kill('SIGTERM')
     const claimed: Claimed = JSON.parse(await strangers.line(json, 10_000))
     await holders.kill('SIGTERM')
     const held: Held = JSON.parse(await holders.line(json, 60_000))
-    await allOnline(scene)
-    scene.note('claims by strangers', claimed.tries, { atLeast: NAMES / 3 })
-    scene.note('names that strangers got', claimed.taken, { atMost })
-    scene.note('holders who lost their names', held.lost, { atMost })
-    scene.note('names lost in their grace', held.awayLost, { atMost })
-    scene.note('holders online at the end', held.online, { atLeast: NAMES - 2 * atMost })
-    scene.note('holders with another since', held.moved, { atMost })
-    scene.note('epochs that shrank', held.shrunk, { atMost: 0 })
+    await allOnline(context)
+    context.note('claims by strangers', claimed.tries, { atLeast: NAMES / 3 })
+    context.note('names that strangers got', claimed.taken, { atMost })
+    context.note('holders that lost their names', held.lost, { atMost })
+    context.note('names lost during their grace time', held.awayLost, { atMost })
+    context.note('holders online at the end', held.online, { atLeast: NAMES - 2 * atMost })
+    context.note('holders whose `since` changed', held.moved, { atMost })
+    context.note('epochs that shrank', held.shrunk, { atMost: 0 })
     for (const [what, times] of Object.entries(claimed.told))
-      scene.note(`strangers: ${what}`, times, ANSWERS.test(what) ? {} : { atMost: 0 })
-    for (const [what, times] of Object.entries(held.told)) scene.note(`holders: ${what}`, times)
+      context.note(`strangers: ${what}`, times, ANSWERS.test(what) ? {} : { atMost: 0 })
+    for (const [what, times] of Object.entries(held.told)) context.note(`holders: ${what}`, times)
   } finally {
     await strangers.stop()
     await holders.stop()
@@ -76,13 +76,13 @@ export const nameFaults: readonly Fault[] = [
     title: 'Redis restarts empty while strangers claim 1,500 names',
     outageP99Ms: 10_000,
     watchMs: 30_000,
-    run: (scene) =>
+    run: (context) =>
       claimDuring(
-        scene,
+        context,
         'F27-restart',
         async () => {
-          await redisOf(scene.stage).kill()
-          await redisOf(scene.stage).restart({ empty: true })
+          await redisOf(context.testbed).kill()
+          await redisOf(context.testbed).restart({ empty: true })
         },
         0,
       ),
@@ -92,12 +92,12 @@ export const nameFaults: readonly Fault[] = [
     title: 'FLUSHALL while strangers claim 1,500 names',
     outageP99Ms: 10_000,
     watchMs: 30_000,
-    // Until the next beat nobody knows of the flush: what is lost is measured, and not judged.
-    run: (scene) =>
+    // Nobody knows of the flush until the next beat, so losses are measured but not judged.
+    run: (context) =>
       claimDuring(
-        scene,
+        context,
         'F27-flush',
-        async () => void (await redisOf(scene.stage).cli('FLUSHALL')),
+        async () => void (await redisOf(context.testbed).cli('FLUSHALL')),
         Infinity,
       ),
   },

@@ -10,18 +10,18 @@ import {
   stunResets,
   type Reset,
 } from '@peerage/test-support/resets.js'
-import { linkOf } from '../stage.js'
-import type { Fault, Scene } from '../scene.js'
-import { heal, inject, isHealthy } from '../scene.js'
+import { redisProxyOf } from '../testbed.js'
+import type { Fault, Context } from '../context.js'
+import { heal, inject, isHealthy } from '../context.js'
 
 const ROUNDS = 8
 const DEADLINE_MS = 20_000
 
-/** A node of the same cluster that refuses everybody. */
-async function startGuarded(scene: Scene): Promise<Node> {
-  const [seat] = scene.stage.seats
-  if (!seat) throw new Error('the stage has no node')
-  const { host, port } = linkOf(seat)
+/** A node of the same cluster that refuses every connection. */
+async function startGuarded(context: Context): Promise<Node> {
+  const [member] = context.testbed.members
+  if (!member) throw new Error('the testbed has no node')
+  const { host, port } = redisProxyOf(member)
   return startNode({ redisUrl: `redis://${host}:${port}`, args: GUARDED_ARGS })
 }
 
@@ -33,14 +33,14 @@ async function startStun(): Promise<{ child: Child; port: number }> {
   return { child, port: Number(port) }
 }
 
-/** Each entrance and each of its stages, once, in an order of the seed's. */
-function round(scene: Scene, guarded: Node, stunPort: number): { port: number; reset: Reset }[] {
-  const { seats, haproxy } = scene.stage
+/** Every reset of every kind of connection once, in an order from the seed. */
+function round(context: Context, guarded: Node, stunPort: number): { port: number; reset: Reset }[] {
+  const { members, haproxy } = context.testbed
   const at = (port: number, resets: readonly Reset[]) => resets.map((reset) => ({ port, reset }))
-  // HAProxy answers by itself what is no HTTP.
+  // HAProxy itself answers bytes that are not HTTP.
   const throughBalancer = mainResets().filter(({ what }) => !what.includes('no HTTP'))
   const left = [
-    ...seats.flatMap(({ port, node }) => [
+    ...members.flatMap(({ port, node }) => [
       ...at(port, mainResets()),
       ...at(Number(new URL(node.admin ?? '').port), adminResets()),
     ]),
@@ -49,7 +49,7 @@ function round(scene: Scene, guarded: Node, stunPort: number): { port: number; r
     ...at(stunPort, stunResets()),
   ]
   return Array.from({ length: left.length }, () =>
-    left.splice(scene.random.between(0, left.length - 1), 1),
+    left.splice(context.random.between(0, left.length - 1), 1),
   ).flat()
 }
 
@@ -57,36 +57,36 @@ export const resetFaults: readonly Fault[] = [
   {
     id: 'F26',
     title:
-      'TCP resets at every stage of every entrance: upgrade, refusal, 101, mid-frame, HTTP, admin, STUN over TCP',
-    // The processes that it starts take their share of the machine first.
+      'TCP resets at every stage of every kind of connection: upgrade, refusal, 101, mid-frame, HTTP, admin, STUN over TCP',
+    // The processes that it starts first take their share of the machine.
     outageP99Ms: 3_000,
     noFailedSend: true,
     watchMs: 20_000,
-    run: async (scene) => {
-      const guarded = await startGuarded(scene)
+    run: async (context) => {
+      const guarded = await startGuarded(context)
       const giveBack = await holdPlace(guarded.url)
       const stun = await startStun()
       const ended: string[] = []
       const watch = (what: string, stopped: Promise<unknown>): void =>
         void stopped.then(() => ended.push(what))
-      for (const { index, node } of scene.stage.seats) watch(`node ${index}`, node.stopped)
+      for (const { index, node } of context.testbed.members) watch(`node ${index}`, node.stopped)
       watch('the full node', guarded.stopped)
       watch('STUN', stun.child.stopped)
       try {
         let resets = 0
-        await inject(scene, 'F26', 'every entrance', async () => {
+        await inject(context, 'F26', 'every entrance', async () => {
           for (let i = 0; i < ROUNDS; i++)
-            for (const { port, reset } of round(scene, guarded, stun.port)) {
+            for (const { port, reset } of round(context, guarded, stun.port)) {
               if (ended.length > 0) return
               await resetAt(port, reset)
               resets++
             }
         })
-        await heal(scene, 'F26', 'every entrance', () => {})
-        scene.note('connections reset', resets, { atLeast: 1_000 })
-        scene.note('processes ended', ended.length, { atMost: 0 })
-        const healthy = await Promise.all([...scene.stage.seats, guarded].map(isHealthy))
-        scene.note('nodes that answer', healthy.filter(Boolean).length, { atLeast: healthy.length })
+        await heal(context, 'F26', 'every entrance', () => {})
+        context.note('connections reset', resets, { atLeast: 1_000 })
+        context.note('processes ended', ended.length, { atMost: 0 })
+        const healthy = await Promise.all([...context.testbed.members, guarded].map(isHealthy))
+        context.note('nodes that answer', healthy.filter(Boolean).length, { atLeast: healthy.length })
       } finally {
         giveBack()
         await guarded.stop()

@@ -1,2 +1,2 @@
-// What tests of several packages need of the inside of @peerage/core. The package does not publish it.
+// Internals of @peerage/core that tests of several packages need. The package does not publish them.
 export * from '../../../packages/core/src/testing/index.js'

@@ -1,2 +1,2 @@
-// What tests of several packages need of the inside of @peerage/protocol. The package does not publish it.
+// Internals of @peerage/protocol that tests of several packages need. The package does not publish them.
 export * from '../../../packages/protocol/src/testing/index.js'

@@ -1,2 +1,2 @@
-// What tests of several packages need of the inside of @peerage/server. The package does not publish it.
+// Internals of @peerage/server that tests of several packages need. The package does not publish them.
 export * from '../../../packages/server/src/testing/index.js'

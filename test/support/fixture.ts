@@ -6,31 +6,31 @@ import { announce, findBinary, type Program } from './binary.js'
 import { dockerAnswers, startContainer } from './container.js'
 import { eventually, startChild, type ChildOptions, type Running } from './process.js'
 
-/** A program together with the image that holds it. */
-export interface Part extends Program {
+/** A server program and the image that contains it. */
+export interface ServerProgram extends Program {
   /** Its public image, without tag. */
   image: string
   tag: string
 }
 
-export interface PartOptions {
+export interface ServerOptions {
   args: readonly string[]
   directory: string
-  /** A leading part of the version that must run, such as `7.2`; any when absent. */
+  /** The start of the version that must run, such as `7.2`; any version if absent. */
   version?: string
   /** Extra environment for the program. */
   env?: Record<string, string>
-  /** Starts it there, such as in a network namespace, always from a binary. */
+  /** Starts the program elsewhere, such as in a network namespace, always from a binary. */
   inside?: { start(options: ChildOptions): Promise<Running> }
-  /** What it is when it is ready, and how to see it. */
+  /** A description of the ready server for messages, and a probe that shows it. */
   ready: { what: string; probe: () => Promise<unknown>; deadlineMs: number }
 }
 
-/** What a fixture of one process hands on of it. */
+/** The common part of all fixtures that are one process. */
 export interface Fixture extends Pick<Running, 'pid' | 'stopped' | 'output' | 'pause' | 'resume'> {
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL and waits until the process is gone. */
   kill(): Promise<void>
-  /** The same; its directory goes with it. */
+  /** As `kill`, and removes its directory. */
   stop(): Promise<void>
 }
 
@@ -56,15 +56,15 @@ interface Root {
 
 let root: Promise<Root> | undefined
 let open = 0
-// An image that could not be had once is not asked for again: pulling takes long to fail.
-const imagesNotHad = new Set<string>()
+// Images that were not available. They are not requested again, because a failing pull takes long.
+const imagesMissing = new Set<string>()
 
 /**
- * Starts a part and waits until it is ready: in a container where a Docker engine answers, else from the system's binary, else from
- * one that apt-get brings; says on standard error which. Throws an Error that names what is missing.
+ * Starts a server and waits until it is ready. It runs in a container if a Docker engine answers, else from the system's
+ * binary, else from one that apt-get installs. Standard error says which. Throws an Error that names what is missing.
  */
-export async function startPart(part: Part, options: PartOptions): Promise<Running> {
-  const running = await launch(part, options)
+export async function startServer(program: ServerProgram, options: ServerOptions): Promise<Running> {
+  const running = await launch(program, options)
   try {
     const { what, probe, deadlineMs } = options.ready
     await eventually(what, async () => ((await probe()) === undefined ? undefined : true), {
@@ -79,59 +79,62 @@ export async function startPart(part: Part, options: PartOptions): Promise<Runni
   }
 }
 
-async function launch(part: Part, options: PartOptions): Promise<Running> {
-  const contained = await startInContainer(part, options)
+async function launch(program: ServerProgram, options: ServerOptions): Promise<Running> {
+  const contained = await startInContainer(program, options)
   if (contained !== undefined) return contained
 
-  const binary = await findBinary(part)
+  const binary = await findBinary(program)
   if (options.version !== undefined && !binary.version.startsWith(options.version)) {
     throw new Error(
-      `${part.part} ${options.version} was asked for; this machine has ${binary.version} (${binary.path}), ` +
-        `and no Docker engine that could run ${part.image}:${options.version}`,
+      `${program.name} ${options.version} was asked for; this machine has ${binary.version} (${binary.path}), ` +
+        `and no Docker engine that could run ${program.image}:${options.version}`,
     )
   }
-  announce(`${part.part}: ${binary.how} ${binary.version}`)
+  announce(`${program.name}: ${binary.how} ${binary.version}`)
   const env = options.env === undefined ? process.env : { ...process.env, ...options.env }
   const child = { command: binary.path, args: options.args, cwd: options.directory, env }
   return options.inside === undefined ? startChild(child) : options.inside.start(child)
 }
 
-async function startInContainer(part: Part, options: PartOptions): Promise<Running | undefined> {
-  const image = `${part.image}:${options.version ?? part.tag}`
-  if (options.inside !== undefined || imagesNotHad.has(image) || !(await dockerAnswers())) return undefined
-  const program = part.binaries[0]
-  if (program === undefined) throw new Error(`${part.part} names no binary`)
+async function startInContainer(
+  program: ServerProgram,
+  options: ServerOptions,
+): Promise<Running | undefined> {
+  const image = `${program.image}:${options.version ?? program.tag}`
+  if (options.inside !== undefined || imagesMissing.has(image) || !(await dockerAnswers())) return undefined
+  const binary = program.binaries[0]
+  if (binary === undefined) throw new Error(`${program.name} names no binary`)
   try {
     const running = await startContainer({
       image,
-      program,
+      program: binary,
       args: options.args,
       mount: (await rootDirectory()).path,
       workingDirectory: options.directory,
       env: options.env ?? {},
     })
-    announce(`${part.part}: container ${image}`)
+    announce(`${program.name}: container ${image}`)
     return running
   } catch (error) {
-    imagesNotHad.add(image)
-    announce(`${part.part}: container ${image} cannot be had (${String(error)}); looking for a binary`)
+    imagesMissing.add(image)
+    announce(`${program.name}: container ${image} is not available (${String(error)}); looking for a binary`)
     return undefined
   }
 }
 
-/** A directory of its own for a part; removed by `removeDirectory`, or when this process exits. */
-export async function makeDirectory(part: string): Promise<string> {
+/** Makes a directory for a server. `removeDirectory` removes it, or the exit of this process. */
+export async function makeDirectory(name: string): Promise<string> {
   open++
   const { path } = await rootDirectory()
-  return mkdtemp(join(path, `${part}-`))
+  return mkdtemp(join(path, `${name}-`))
 }
 
 export async function removeDirectory(directory: string): Promise<void> {
   if (!existsSync(directory)) return
   await rm(directory, { recursive: true, force: true, maxRetries: 3 })
-  // vitest ends its forks without their 'exit', so the last one out removes the root.
+  // vitest ends its forks without an 'exit' event, so removing the last directory also removes the root.
   if (--open > 0 || root === undefined) return
-  // At once, so that whoever asks for a directory meanwhile gets a new root.
+  // The root is given up at once, so that a `makeDirectory` meanwhile gets a new one.
   const empty = root
   root = undefined
   const { path, removeAtExit } = await empty
@@ -139,7 +142,7 @@ export async function removeDirectory(directory: string): Promise<void> {
   await rm(path, { recursive: true, force: true })
 }
 
-/** One root a process: containers mount it, so that a part can read what another fixture wrote. */
+/** One root per process. Containers mount it, so that a server can read what another fixture wrote. */
 function rootDirectory(): Promise<Root> {
   root ??= mkdtemp(join(tmpdir(), 'peerage-')).then((path) => {
     const removeAtExit = (): void => rmSync(path, { recursive: true, force: true })

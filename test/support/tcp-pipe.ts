@@ -2,32 +2,32 @@ import type { Socket } from 'node:net'
 import type { Random } from './random.js'
 
 /**
- * What happens to one direction of every connection:
- * - `flow`: bytes go on, after the delay.
- * - `hold`: nothing is read, as when packets are lost on the wire: the sender's buffers fill, and what was
- *   held goes on later, as TCP's resends would bring it.
- * - `drop`: bytes and closes are read and forgotten while both sockets stay: a half-open connection.
+ * The treatment of one direction of every connection:
+ * - `flow`: bytes pass after the delay.
+ * - `hold`: nothing is read, as if packets are lost on the wire. The sender's buffers fill, and held bytes pass later, as
+ *   TCP's retransmissions would bring them.
+ * - `drop`: bytes and closes are read and discarded while both sockets stay open: a half-open connection.
  */
 export type Mode = 'flow' | 'hold' | 'drop'
 
-/** Shared by all lanes of a direction, and changed while they run. */
+/** Shared by all connections in one direction, and may change at any time. */
 export interface Rules {
   mode: Mode
   delayMs: number
-  /** Up to this much more, by chance; the order stays. */
+  /** The largest random addition to the delay. The order of bytes stays. */
   jitterMs: number
 }
 
 type Piece = { kind: 'bytes'; bytes: Buffer; due: number } | { kind: 'end'; due: number }
 
-// What may wait in a delayed lane before the source is no longer read, as a real link would push back.
+// How much a delayed pipe buffers before it stops reading the source, as a real network would push back.
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 /** One direction of one connection. */
-export class Lane {
-  /** Bytes that came in; those dropped are among them. */
+export class Pipe {
+  /** Bytes that came in, with those that were dropped. */
   bytes = 0
-  /** Whether bytes are missing from the stream, so that it can never be whole again. */
+  /** Whether bytes are missing from the stream, so that it can never be complete again. */
   broken = false
   #waiting: Piece[] = []
   #waitingBytes = 0
@@ -53,7 +53,7 @@ export class Lane {
     this.update()
   }
 
-  /** Looks at the rules again; call it when they have changed. */
+  /** Applies the rules again. Call it when they have changed. */
   update(): void {
     const { mode } = this.#rules
     if (mode === 'drop') this.#forget()

@@ -6,28 +6,28 @@ import { freePort } from '@peerage/test-support/ports.js'
 import { startChild } from '@peerage/test-support/process.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
-/** Two nodes on one Redis, one that speaks TLS, one that wants a key and serves one origin, and a standalone STUN server: all of them on loopback. */
-export interface Stage {
+/** Two nodes on one Redis, a node with TLS, a node that requires a key and one origin, and a standalone STUN server, on loopback. */
+export interface Testbed {
   readonly redis: RedisServer
-  /** The processes that an attack must not end; the first two are where peers are. */
+  /** The processes that an attack must not end. The first two have peers. */
   readonly nodes: readonly Node[]
   readonly urls: readonly string[]
   readonly tlsPort: number
   readonly originPort: number
   readonly stunPort: number
-  /** Where the two nodes that have peers link. */
+  /** The link ports of the two nodes with peers. */
   readonly linkPorts: readonly number[]
-  /** Of an authority that the nodes trust. */
+  /** Files of a certificate from an authority that the nodes trust. */
   readonly certificates: { cert: string; key: string }
-  /** What died since this was asked last; it is started again, on its port. */
+  /** Returns the names of what died since the last call. Dead nodes are started again on the same port. */
   revive(): Promise<string[]>
   stop(): Promise<void>
 }
 
-/** What the node that serves one origin wants. */
+/** The access key of the node that accepts one origin. */
 export const ACCESS_KEY = 'the-right-key-0123456789'
 
-/** An attack lasts seconds, so a handshake may not take the usual ten. */
+/** An attack lasts seconds, so a handshake must not take the default ten seconds. */
 const ARGS = [
   '--limits-handshake-ms',
   '2000',
@@ -41,10 +41,10 @@ function linkArgs(port: number): string[] {
   return ['--links-host', '127.0.0.1', '--links-port', String(port)]
 }
 
-export async function startStage(): Promise<Stage> {
+export async function startTestbed(): Promise<Testbed> {
   const [redis, certificates] = [await startRedis(), await makeCertificates()]
   const linkPorts = [await freePort(), await freePort()]
-  const seats = [
+  const members = [
     ...(await Promise.all(
       linkPorts.map(async (port, i) => ({
         name: `node ${i}`,
@@ -63,7 +63,7 @@ export async function startStage(): Promise<Stage> {
   const env = { NODE_EXTRA_CA_CERTS: certificates.ca }
   const start = (args: readonly string[]): Promise<Node> =>
     startNode({ redisUrl: redis.url, args, env, beatMs: defaultTimes.beatMs })
-  const nodes = await Promise.all(seats.map(({ args }) => start(args)))
+  const nodes = await Promise.all(members.map(({ args }) => start(args)))
   const gone = new Set<number>()
   const watch = (index: number): void =>
     void nodes[index]?.stopped.then(() => {
@@ -95,11 +95,11 @@ export async function startStage(): Promise<Stage> {
     revive: async () => {
       const dead: string[] = stunEnded ? ['the STUN server'] : []
       for (const index of gone) {
-        const seat = seats[index]
-        if (!seat) continue
-        dead.push(seat.name)
+        const member = members[index]
+        if (!member) continue
+        dead.push(member.name)
         await nodes[index]?.stop()
-        nodes[index] = await start(seat.args)
+        nodes[index] = await start(member.args)
         watch(index)
       }
       gone.clear()
@@ -114,10 +114,10 @@ export async function startStage(): Promise<Stage> {
   }
 }
 
-/** Resident memory of the nodes, the most of one of them, in bytes. One that has ended has none. */
-export async function rssOf(stage: Stage): Promise<number> {
+/** The resident memory of the largest node, in bytes. A node that has ended has none. */
+export async function rssOf(testbed: Testbed): Promise<number> {
   const sizes = await Promise.all(
-    stage.nodes.map(async ({ pid }) => {
+    testbed.nodes.map(async ({ pid }) => {
       const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
       return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024
     }),
@@ -125,6 +125,6 @@ export async function rssOf(stage: Stage): Promise<number> {
   return Math.max(...sizes)
 }
 
-export async function redisMemory(stage: Stage): Promise<number> {
-  return Number(/used_memory:(\d+)/.exec(await stage.redis.cli('INFO', 'memory'))?.[1] ?? 0)
+export async function redisMemory(testbed: Testbed): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await testbed.redis.cli('INFO', 'memory'))?.[1] ?? 0)
 }
