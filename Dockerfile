@@ -16,12 +16,13 @@ COPY packages/client/package.json packages/client/
 COPY packages/share/package.json packages/share/
 COPY packages/server/bin packages/server/bin
 # No package that is needed here has anything to run when it is installed.
-RUN npm ci --ignore-scripts --no-audit --no-fund
+RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
+COPY scripts scripts
+COPY deploy/haproxy.cfg deploy/
 COPY packages packages
-RUN node node_modules/typescript/bin/tsc -b \
- && cd packages/share && node ../../node_modules/vite/bin/vite.js build --logLevel warn
+RUN node scripts/build.mjs --no-install
 
-# What runs, and no more: packages that are not for development, our own compiled, the page.
+# What runs, and no more: packages that are not for development, and our own compiled. The server's dist holds the page.
 FROM --platform=$BUILDPLATFORM node:26-trixie-slim AS app
 WORKDIR /app
 COPY --from=build /src/package.json /src/package-lock.json ./
@@ -44,7 +45,6 @@ COPY --from=build /src/packages/redis/dist packages/redis/dist
 COPY --from=build /src/packages/node-links/dist packages/node-links/dist
 COPY --from=build /src/packages/stun/dist packages/stun/dist
 COPY --from=build /src/packages/server/dist packages/server/dist
-COPY --from=build /src/packages/share/dist packages/share/dist
 COPY LICENSE ./
 
 # No shell, no package manager; node is process 1 and drains by itself when it is told SIGTERM.

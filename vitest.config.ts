@@ -59,7 +59,12 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'packages/*/src/**/*.test.tsx', 'docs/*.test.ts'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'packages/*/src/**/*.test.tsx',
+            'docs/*.test.ts',
+            'scripts/*.test.ts',
+          ],
           testTimeout: 10_000,
           expect: expectation,
           setupFiles: [seed],

@@ -1,9 +1,9 @@
-// Writes the tables of settings into packages/server/README.md, from the schema. Needs a build.
+// Writes the tables of settings into docs/settings.md, from the schema. Needs a build.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { ROOT } from './lib.mjs'
 
-const file = `${ROOT}packages/server/README.md`
+const file = `${ROOT}docs/settings.md`
 const table = (...args) =>
   execFileSync(
     process.execPath,

@@ -1,6 +1,6 @@
 // What the scripts share. Plain Node and no packages: they run before anything is installed.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -54,40 +54,77 @@ export async function orRefuse(usage, act) {
   }
 }
 
-/** `npm ci`, unless what is installed is what the lock file says. Resolves with whether all is well. */
-export async function install() {
-  if (isInstalled()) {
+/**
+ * `npm ci`, unless all is installed as the lock file says. Resolves with whether all is well. With `only: 'run'` it leaves
+ * out the packages that neither the build nor a node needs; an installation that has them keeps them.
+ */
+export async function install({ only = 'everything' } = {}) {
+  if (isInstalled(only)) {
     console.log('▸ packages: installed, as package-lock.json says')
     return true
   }
+  const omitted = only === 'run' && !hasDevelopment() ? ['--omit=dev'] : []
+  const args = ['ci', ...omitted, '--no-audit', '--no-fund']
+  const command = `npm ${args.slice(0, omitted.length + 1).join(' ')}`
+  const what = `installing packages (${command}; ${omitted.length > 0 ? 'seconds' : 'a minute or two'} the first time)`
   const npm = process.env.npm_execpath
-  const args = ['ci', '--no-audit', '--no-fund']
-  const what = 'installing packages (npm ci; a minute or two the first time)'
   if (npm === undefined || !npm.endsWith('.js')) return (await step(what, 'npm', args)) === 0
   return (await step(what, process.execPath, [npm, ...args])) === 0
 }
 
-// npm leaves its own record of what it installed. Optional packages of other platforms are not in it.
-function isInstalled() {
-  const record = `${ROOT}node_modules/.package-lock.json`
-  if (!existsSync(record) || !existsSync(`${ROOT}node_modules/.bin/peerage`)) return false
-  const installed = JSON.parse(readFileSync(record, 'utf8')).packages
+/** Whether these packages are installed: `run`, those that a node and its build need, or `everything`. */
+export function isInstalled(which) {
+  const installed = installedPackages()
+  if (installed === undefined || !existsSync(`${ROOT}node_modules/.bin/peerage`)) return false
   const wanted = JSON.parse(readFileSync(`${ROOT}package-lock.json`, 'utf8')).packages
   // A link to a folder of ours has no version.
   const isSame = (key) => installed[key] !== undefined && installed[key].version === wanted[key].version
+  const isWanted = (key) =>
+    key.includes('node_modules/') &&
+    (which === 'everything' || !(wanted[key].dev === true || wanted[key].devOptional === true))
+  // Optional packages of other platforms are not installed.
   return Object.keys(wanted)
-    .filter((key) => key.includes('node_modules/'))
+    .filter(isWanted)
     .every((key) => isSame(key) || (wanted[key].optional === true && installed[key] === undefined))
 }
 
-/** Compiles every package, and the page for browsers. Resolves with whether all is well. */
+function hasDevelopment() {
+  return Object.values(installedPackages() ?? {}).some(({ dev }) => dev === true)
+}
+
+/** npm's own record of what it has installed. */
+function installedPackages() {
+  const record = `${ROOT}node_modules/.package-lock.json`
+  return existsSync(record) ? JSON.parse(readFileSync(record, 'utf8')).packages : undefined
+}
+
+/** Compiles every package, the page for browsers, and the SDK as one file. Resolves with whether all is well. */
 export async function build() {
-  const compiled = await step('compiling (tsc -b)', process.execPath, [bin('typescript/bin/tsc'), '-b'])
-  if (compiled !== 0) return false
-  const vite = [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn']
-  return (
-    (await step('building the page (vite)', process.execPath, vite, { cwd: `${ROOT}packages/share` })) === 0
-  )
+  removeLeftovers()
+  const steps = [
+    { what: 'compiling (tsc -b)', args: [bin('typescript/bin/tsc'), '-b'] },
+    { what: 'building the SDK as one file (rolldown)', args: [`${ROOT}scripts/bundle.mjs`] },
+    {
+      what: 'building the page (vite)',
+      args: [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
+      options: { cwd: `${ROOT}packages/share` },
+    },
+  ]
+  for (const { what, args, options } of steps)
+    if ((await step(what, process.execPath, args, options)) !== 0) return false
+  return true
+}
+
+/** tsc leaves what it once compiled from sources that are gone, and it would be packed. */
+function removeLeftovers() {
+  for (const name of readdirSync(`${ROOT}packages`)) {
+    const [dist, src] = ['dist/', 'src/'].map((folder) => `${ROOT}packages/${name}/${folder}`)
+    if (!existsSync(dist)) continue
+    for (const file of readdirSync(dist, { recursive: true })) {
+      const [, stem] = /^(?!(?:page|client|bundle)[/\\])(.+?)\.(?:js|js\.map|d\.ts)$/.exec(file) ?? []
+      if (stem !== undefined && !existsSync(`${src}${stem}.ts`)) rmSync(dist + file)
+    }
+  }
 }
 
 export function bin(path) {

@@ -19,10 +19,10 @@ export function withoutDashes(words, env) {
   return right.length > 0 ? right.join(' ') : undefined
 }
 
-/** From the table that scripts/docs.mjs writes: this runs before the first build. */
+/** Reads the table that scripts/docs.mjs writes, because this runs before the first build. */
 function flags() {
-  const readme = readFileSync(`${ROOT}packages/server/README.md`, 'utf8')
-  const [, settings] = /<!-- settings: [^\n]*\n([^]*?)<!-- \/settings -->/.exec(readme)
+  const document = readFileSync(`${ROOT}docs/settings.md`, 'utf8')
+  const [, settings] = /<!-- settings: [^\n]*\n([^]*?)<!-- \/settings -->/.exec(document)
   return Array.from(
     settings.matchAll(/\| `--([a-z0-9-]+)` \|[^|]*\| (`(?:true|false)`)?/g),
     ([, flag, isSwitch]) => ({ flag, isSwitch: isSwitch !== undefined }),

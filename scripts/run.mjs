@@ -12,7 +12,7 @@ const { module } = await runnerImport(`${ROOT}test/${folder}/run.ts`, {
   // The packages are taken as they are built; what is for tests alone has sources only.
   environments: {
     inline: {
-      resolve: { noExternal: [/^@peerage\/(?:test-support|\w+\/testing)/], conditions: ['@peerage/source'] },
+      resolve: { noExternal: [/^@peerage\/test-support/], conditions: ['@peerage/source'] },
     },
   },
 })

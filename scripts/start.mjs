@@ -1,4 +1,4 @@
-// npm start: installs if needed, builds, and runs one node with the embedded registry.
+// npm start: installs what a node needs, builds, and runs one node with the embedded registry.
 // What follows `--` goes to the node: npm start -- --port 9100 --redis redis://127.0.0.1:6379
 import { spawn } from 'node:child_process'
 import { build, install, requireNode, ROOT } from './lib.mjs'
@@ -10,7 +10,7 @@ if (right !== undefined) {
   console.error(`npm took these flags for its own. Write: npm start -- ${right}`)
   process.exit(2)
 }
-if (!(await install()) || !(await build())) process.exit(1)
+if (!(await install({ only: 'run' })) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]
 const node = spawn(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit'] })

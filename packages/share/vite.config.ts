@@ -6,6 +6,9 @@ export default defineConfig({
   resolve: { conditions: ['@peerage/source', 'module', 'browser'] },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
+    // Where the node serves it from, in a checkout, in its package and in the image.
+    outDir: '../server/dist/page',
+    emptyOutDir: true,
     target: 'es2022',
     // The content security policy of the page allows neither inline scripts nor data: URLs.
     assetsInlineLimit: 0,

@@ -57,7 +57,7 @@ describe('a wrong configuration', () => {
       '  port (--port): must be a whole number from 0 to 65535; it is 99999',
       expect.stringMatching(/^ {2}origins\.0 \(PEERAGE_ORIGINS\): must not be null/),
       `  times.commandMs (${file}:4): must be at most 1000: a node answers within a second`,
-      expect.stringMatching(/^ {2}host \(--host\): is beyond loopback .* or say --open/),
+      expect.stringMatching(/^ {2}host \(--host\): is beyond loopback.* or open \(--open\)/),
     ])
   })
 
@@ -93,7 +93,7 @@ describe('a wrong configuration', () => {
     },
     {
       args: ['check-config', '--redis', 'redis://h', '--links-host', 'http://127.0.0.1:9200'],
-      says: 'links.host (--links-host): must be an address or a name alone, without scheme, port or brackets (the port is links.port)',
+      says: 'links.host (--links-host): must be only an address or a name, without scheme, port or brackets (the port is the setting links.port)',
     },
     { args: ['frobnicate'], says: "unknown command 'frobnicate'" },
     { args: ['stun', '--port', '-1'], says: 'port (--port): must be a whole number' },
@@ -136,7 +136,7 @@ describe('ports', () => {
     await occupy(port)
     const { code, text } = await ended(['serve', '--port', String(port)])
     expect(text).toContain(
-      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
+      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (to see which: ss -ltnp`,
     )
     expect(code).toBe(1)
   })
@@ -162,7 +162,7 @@ describe('ports', () => {
     const links = ['--links-host', '127.0.0.1', '--links-port', String(port)]
     const { code, text } = await ended(['serve', '--port', '0', '--redis', redis.url, ...links])
     expect(text).toContain(
-      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (ask: ss -ltnp`,
+      `peerage: TCP port ${port} on 127.0.0.1 is taken by another process (to see which: ss -ltnp`,
     )
     expect(text).toContain('change links.port (--links-port)')
     expect(code).toBe(1)

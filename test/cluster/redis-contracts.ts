@@ -1,5 +1,5 @@
 import { systemClock, type OnError } from '@peerage/core'
-import type { ContractNode, MakeCluster } from '@peerage/core/testing'
+import type { ContractNode, MakeCluster } from '@peerage/test-support/testing/core.js'
 import {
   newConnectionId,
   newPeer,
@@ -12,7 +12,7 @@ import {
   registryContract,
   registryProperty,
   roomsContract,
-} from '@peerage/core/testing'
+} from '@peerage/test-support/testing/core.js'
 import { withLinks, type LinkedBackend } from '@peerage/node-links'
 import { aclRules, type RedisBackend } from '@peerage/redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { claimed, newPeer } from '@peerage/core/testing'
+import { claimed, newPeer } from '@peerage/test-support/testing/core.js'
 import { afterEach, expect, test } from 'vitest'
 import type { RedisCluster } from '@peerage/test-support/redis-cluster.js'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'
@@ -162,8 +162,8 @@ const SUBSCRIBES_MOST = 60
 
 /** How many SSUBSCRIBE commands the cluster has received since its start. */
 async function subscribes(cluster: RedisCluster): Promise<number> {
-  const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('INFO', 'commandstats')))
-  const counts = told.map((text) => Number(/cmdstat_ssubscribe:calls=(\d+)/u.exec(text)?.[1] ?? 0))
+  const replies = await Promise.all(cluster.nodes.map(({ server }) => server.cli('INFO', 'commandstats')))
+  const counts = replies.map((text) => Number(/cmdstat_ssubscribe:calls=(\d+)/u.exec(text)?.[1] ?? 0))
   return counts.reduce((sum, count) => sum + count)
 }
 

@@ -1,6 +1,6 @@
 import { RegistryUnavailable, defaultTimes } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
-import { claimed, newPeer, newSecretHash, ownerAt, roomNamed } from '@peerage/core/testing'
+import { claimed, newPeer, newSecretHash, ownerAt, roomNamed } from '@peerage/test-support/testing/core.js'
 import { describe, expect, test } from 'vitest'
 import { topologies } from '@peerage/test-support/redis-topologies.js'
 import { startTcpProxy } from '@peerage/test-support/tcp-proxy.js'

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { newPeer, roomNamed } from '@peerage/core/testing'
+import { newPeer, roomNamed } from '@peerage/test-support/testing/core.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
 import {

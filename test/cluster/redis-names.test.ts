@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease } from '@peerage/core'
 import { staleLeaseMs } from '@peerage/core'
-import { claimed, must, newPeer, newSecretHash, ownerAt, peer as peerOf } from '@peerage/core/testing'
+import {
+  claimed,
+  must,
+  newPeer,
+  newSecretHash,
+  ownerAt,
+  peer as peerOf,
+} from '@peerage/test-support/testing/core.js'
 import type { Peer } from '@peerage/protocol'
 import { parseApp, parseConnectionId, parseName, parseRoom, roomIdOf } from '@peerage/protocol'
 import { Redis } from 'ioredis'

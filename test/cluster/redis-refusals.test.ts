@@ -1,6 +1,6 @@
 import { RegistryUnavailable, systemClock } from '@peerage/core'
 import type { Lease } from '@peerage/core'
-import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/core/testing'
+import { claimed, newPeer, newSecretHash, ownerAt } from '@peerage/test-support/testing/core.js'
 import { describe, expect, test } from 'vitest'
 import { topologies } from '@peerage/test-support/redis-topologies.js'
 import type { RigNode } from './redis-rig.js'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { OnError, Times } from '@peerage/core'
 import { Node, defaultTimes, systemClock } from '@peerage/core'
-import { arrive, peerNamed } from '@peerage/core/testing'
+import { arrive, peerNamed } from '@peerage/test-support/testing/core.js'
 import { createRedisBackend } from '@peerage/redis'
 import { afterEach, expect, test } from 'vitest'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'
@@ -53,10 +53,10 @@ test('[SET2] [I9] after Redis is emptied without notice nobody takes a name befo
   await eventually('the set is old enough', () => late.readiness().ready && later.readiness().ready, 30_000)
   const holders = await Promise.all(['one', 'two', 'three'].map((name) => arrive(late, name)))
   await redis.cli('FLUSHALL')
-  const thieves = await Promise.all(
+  const strangers = await Promise.all(
     ['one', 'two', 'three'].map((name) => arrive(later, name, { secret: 'guess' })),
   )
-  for (const thief of thieves) expect(thief.outcome.ok).toBe(false)
+  for (const stranger of strangers) expect(stranger.outcome.ok).toBe(false)
   for (const holder of holders) expect(holder.connection.closed).toBeUndefined()
 })
 

@@ -1,5 +1,5 @@
 import { defaultTimes } from '@peerage/core'
-import { claimed, newPeer } from '@peerage/core/testing'
+import { claimed, newPeer } from '@peerage/test-support/testing/core.js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   startRedisCluster,
@@ -35,8 +35,8 @@ beforeAll(async () => {
   const ports = [...links.values()].map(({ proxy }) => proxy.port)
   url = `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`
   await eventually('all masters announce their proxies', async () => {
-    const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('CLUSTER', 'SLOTS')))
-    return told.every((slots) => ports.every((port) => slots.includes(String(port))))
+    const replies = await Promise.all(cluster.nodes.map(({ server }) => server.cli('CLUSTER', 'SLOTS')))
+    return replies.every((slots) => ports.every((port) => slots.includes(String(port))))
   })
 })
 afterAll(async () => {

@@ -1,4 +1,4 @@
-import { claimed, newPeer } from '@peerage/core/testing'
+import { claimed, newPeer } from '@peerage/test-support/testing/core.js'
 import { aclRules, createRedisBackend } from '@peerage/redis'
 import { systemClock } from '@peerage/core'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,5 @@
-import { must, claimed, newPeer, patient } from '@peerage/core/testing'
-import type { ContractCluster, ContractNode } from '@peerage/core/testing'
+import { must, claimed, newPeer, patient } from '@peerage/test-support/testing/core.js'
+import type { ContractCluster, ContractNode } from '@peerage/test-support/testing/core.js'
 import { parseApp, parseRoom, roomIdOf } from '@peerage/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Deployment } from '@peerage/test-support/redis-topologies.js'

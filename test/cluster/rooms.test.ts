@@ -104,16 +104,16 @@ describe.each(topologies)('rooms, %s', (topology) => {
   test('members see each other come, go away, come back and leave', async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     const room = await alice.join('hall')
-    const told: string[] = []
-    room.on('member', ({ name, state }) => told.push(`${name} ${state}`))
+    const changes: string[] = []
+    room.on('member', ({ name, state }) => changes.push(`${name} ${state}`))
     await bob.join('hall')
-    await vi.waitFor(() => expect(told).toEqual(['bob joined']), WAIT)
+    await vi.waitFor(() => expect(changes).toEqual(['bob joined']), WAIT)
     expect(standing(room)).toEqual({ alice: 'online', bob: 'online' })
     const other = await RawPeer.open(nodes[1]?.url ?? '', 'dora')
     other.send('join', { id: 1, room: 'hall' })
-    await vi.waitFor(() => expect(told).toContain('dora joined'), WAIT)
+    await vi.waitFor(() => expect(changes).toContain('dora joined'), WAIT)
     other.end()
-    await vi.waitFor(() => expect(told).toContain('dora away'), WAIT)
+    await vi.waitFor(() => expect(changes).toContain('dora away'), WAIT)
     expect(standing(room)).toMatchObject({ dora: 'away' })
     const back = await RawPeer.open(nodes[0]?.url ?? '', 'dora')
     back.send('join', { id: 1, room: 'hall' })
@@ -121,7 +121,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     back.send('leave', {})
     await bob.leave()
     await vi.waitFor(() => expect(standing(room)).toEqual({ alice: 'online' }), WAIT)
-    expect(told.filter((one) => one.endsWith('left')).toSorted()).toEqual(['bob left', 'dora left'])
+    expect(changes.filter((one) => one.endsWith('left')).toSorted()).toEqual(['bob left', 'dora left'])
   })
 
   test('after its node has died a peer is back in its rooms and knows who joined meanwhile', async () => {

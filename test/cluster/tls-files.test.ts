@@ -92,7 +92,7 @@ test('a node loads a renewed certificate by itself, and at once on SIGHUP, and o
   await copyFile(first.key, files.key)
   await child.kill('SIGHUP')
   const said = (text: string) => (record: Record<string, unknown>) => String(record['error']).includes(text)
-  await logged(child, 'failed', said('key values mismatch; what was read before stays in use'))
+  await logged(child, 'failed', said('key values mismatch; the files that were read before stay in use'))
   await writeFile(files.cert, 'not a certificate\n')
   await child.kill('SIGHUP')
   await logged(child, 'failed', said('is not a PEM file'))

@@ -9,7 +9,12 @@ import { aclRules } from '@peerage/redis'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { nodeDefinition, resolve, type Config, readEnvironment } from '@peerage/server/testing'
+import {
+  nodeDefinition,
+  resolve,
+  type Config,
+  readEnvironment,
+} from '@peerage/test-support/testing/server.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
 import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { REPOSITORY, startNode } from '@peerage/test-support/node.js'
@@ -175,7 +180,7 @@ describe('Dockerfile', () => {
     const workspaces = [...text.matchAll(/^COPY --from=build \/src\/packages\/([\w-]+)\/dist/gm)].map(
       ([, name]) => name,
     )
-    expect(workspaces.sort()).toEqual(['core', 'node-links', 'protocol', 'redis', 'server', 'share', 'stun'])
+    expect(workspaces.sort()).toEqual(['core', 'node-links', 'protocol', 'redis', 'server', 'stun'])
     // All our packages that the node imports are in the image.
     const { dependencies } = z
       .object({ dependencies: z.record(z.string(), z.string()) })

@@ -2,7 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { checkTimes, defaultTimes } from '@peerage/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { configSchema, type Config, readYaml, nodeDefinition, resolve } from '@peerage/server/testing'
+import {
+  configSchema,
+  type Config,
+  readYaml,
+  nodeDefinition,
+  resolve,
+} from '@peerage/test-support/testing/server.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { mistakesOf } from './kubernetes-schemas.js'
 import {

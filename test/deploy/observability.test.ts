@@ -244,7 +244,9 @@ describe('a real node', () => {
         node: near.id,
         stage: 'link',
         to: unreached.id,
-        advice: expect.stringMatching(/^this node cannot dial that one\. .*links\.port.*peerage doctor/),
+        advice: expect.stringMatching(
+          /^this node cannot connect to the other node\. .*links\.port.*peerage doctor/,
+        ),
         error: expect.stringContaining(`no link to ${nowhere}: `),
         msg: 'failed',
       },

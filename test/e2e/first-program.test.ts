@@ -1,13 +1,14 @@
-import { mkdir, readFile, symlink } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { connect, type Peer } from '@peerage/client'
+import { programOf } from '@peerage/test-support/documents.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/part.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
-// Runs the README's first program and checks what the README says about it.
+// Runs the README's first program in a folder of its own and checks what the README says about it.
 
 const LINE_MS = 20_000
 
@@ -20,10 +21,14 @@ const children: Child[] = []
 beforeAll(async () => {
   node = await startNode()
   watcher = await connect(node.url, { p2p: false })
-  const readme = await readFile(`${REPOSITORY}README.md`, 'utf8')
-  source = /## The first program\n\n```js\n(.*?)```/s.exec(readme)?.[1] ?? ''
+  source = programOf('README.md', 'first.mjs')
   expect(source).toContain('http://127.0.0.1:9000')
   folder = await makeDirectory('first-program')
+  // What `npm install` makes of the two tarballs.
+  await mkdir(join(folder, 'node_modules/@peerage'), { recursive: true })
+  for (const name of ['client', 'protocol'])
+    await symlink(`${REPOSITORY}packages/${name}`, join(folder, 'node_modules/@peerage', name))
+  await symlink(`${REPOSITORY}node_modules/ws`, join(folder, 'node_modules/ws'))
 })
 afterEach(async () => {
   for (const child of children.splice(0)) await child.stop()
@@ -37,13 +42,12 @@ afterAll(async () => {
 interface Start {
   url?: string
   flags?: string[]
-  cwd?: string
 }
 
-async function start(names: string[], { url = node.url, flags = [], cwd = REPOSITORY }: Start = {}) {
-  const program = source.replace('http://127.0.0.1:9000', url)
-  const args = [...flags, '--input-type=module', '-e', program, '-', ...names]
-  const child = await startChild({ command: process.execPath, args, cwd })
+async function start(names: string[], { url = node.url, flags = [] }: Start = {}) {
+  const file = join(folder, 'first.mjs')
+  await writeFile(file, source.replace('http://127.0.0.1:9000', url))
+  const child = await startChild({ command: process.execPath, args: [...flags, file, ...names], cwd: folder })
   children.push(child)
   return child
 }
@@ -88,14 +92,9 @@ test('with a wrong address the console says what is wrong while the program trie
 })
 
 test('without WebRTC the message arrives, and the error of the call says what to install', async () => {
-  // With --preserve-symlinks Node resolves packages from the links' folder, which has no node-datachannel.
-  await mkdir(join(folder, 'node_modules/@peerage'), { recursive: true })
-  for (const name of ['client', 'protocol'])
-    await symlink(`${REPOSITORY}packages/${name}`, join(folder, 'node_modules/@peerage', name))
-  await symlink(`${REPOSITORY}node_modules/ws`, join(folder, 'node_modules/ws'))
-  const without = { flags: ['--preserve-symlinks'], cwd: folder }
+  // With this flag Node resolves packages from the links' folder, which has no node-datachannel.
   const alice = await startAlice()
-  const bob = await start(['bob', 'alice'], without)
+  const bob = await start(['bob', 'alice'], { flags: ['--preserve-symlinks'] })
   await said(alice, 'bob: hello')
   await said(bob, 'no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
   expect((await bob.stopped).code).toBe(1)

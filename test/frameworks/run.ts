@@ -118,7 +118,7 @@ function tableOf(rows: Row[]): string {
     return `| ${[name, packages.join(', ') || 'Node alone', order, ...cells].join(' | ')} |`
   })
   const date = new Date().toISOString().slice(0, 10)
-  return `# A node in applications of other frameworks
+  return `# Frameworks
 
 Each row is a program in \`test/frameworks/programs\`. It has its own route (\`/hello\`), its own WebSocket server (\`/own\`) and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program and writes this page. If a program listens on both addresses of \`localhost\`, both are tried. Last run: ${date}, Node ${process.versions.node}.
 

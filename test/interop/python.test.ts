@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { connect, type Peer } from '@peerage/client'
-import { readTable } from '@peerage/protocol/testing'
+import { readTable } from '@peerage/test-support/testing/protocol.js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { startHaproxy, type Haproxy } from '@peerage/test-support/haproxy.js'

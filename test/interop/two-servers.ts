@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Config, ConfigInput } from '@peerage/server'
-import { configSchema, createLogger, PeerageServer } from '@peerage/server/testing'
+import { configSchema, createLogger, PeerageServer } from '@peerage/test-support/testing/server.js'
 import { parsePeer } from '@peerage/protocol'
 import { PeerServer, type IConfig } from 'peer'
 import { Writable } from 'node:stream'

@@ -6,7 +6,7 @@ export type Versions = Partial<Record<Stack, string>>
 
 /** In which each line is a cell. */
 export const HEADER = [
-  '| caller → callee | opens, the second time (ms) | caller’s, callee’s bytes (MB/s) | most that waited (KiB) | caller’s, callee’s close seen (ms) | their `p2p.close()` seen (ms) | verdict |',
+  '| caller → callee | time to open, first and second call (ms) | rate of the caller and the callee (MB/s) | most that waited (KiB) | time until the close of the caller and the callee is seen (ms) | the same for `p2p.close()` (ms) | verdict |',
   '|---|---|---|---|---|---|---|',
 ]
 
@@ -41,11 +41,11 @@ export function document(
   const lines = [
     '# WebRTC stacks',
     '',
-    'Written by `npm run test:stacks -- --write`; all else that it saw is in `.work/stacks.json`. `--only werift,chromium` runs these two, each with each; `--only werift:chromium` has werift call Chromium. `npm test` runs a few cells.',
+    'Written by `npm run test:stacks -- --write`. Everything else that the run saw is in `.work/stacks.json`. `--only werift,chromium` runs these two, each with each, and `--only werift:chromium` has werift call Chromium. `npm test` runs a few cells.',
     '',
-    `Every stack calls every stack over one node. In each cell a channel opens; each side sends ${megabytes} MB, all given to \`send\` at once; the SHA-256 of what came must be the same, and never may more than 1 MiB and one message wait in a stream. Then the caller closes, calls again, and the callee closes: the other side must see each close within 2 s, and no channel may open that nobody called for. Last, of two more channels, each side ends one with \`p2p.close()\`, as a peer does that goes: this, too, must be seen within 2 s. aiortc is not our SDK: \`test/stacks/foreign_client.py\` speaks the wire by itself. All others run the SDK, the browsers with plain addresses in their candidates instead of mDNS names. werift 0.25 asks for Node 22, and ran on the Node below.`,
+    `Every stack calls every stack over one node. In each cell a channel opens, and each side sends ${megabytes} MB, all given to \`send\` at once. The SHA-256 of what arrives must be the same, and at most 1 MiB and one message may wait in a stream. Then the caller closes the channel and calls again, and the callee closes the second one. The other side must see each close within 2 s, and no channel may open that nobody called for. At the end, each side ends one more channel by \`p2p.close()\`, as a peer does that leaves, and the other side must see that within 2 s too. aiortc does not use our SDK: \`test/stacks/foreign_client.py\` speaks the wire by itself. All others run the SDK, and the browsers put plain addresses into their candidates instead of mDNS names. werift 0.25 asks for Node 22, and ran on the Node below.`,
     '',
-    `Run ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} cores (so the times are upper bounds): ${STACKS.map((stack) => `${stack} ${versions[stack] ?? '?'}`).join(', ')}. **${good} of ${results.length}** cells without a failure.`,
+    `Run ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} cores (so times are upper bounds): ${STACKS.map((stack) => `${stack} ${versions[stack] ?? '?'}`).join(', ')}. **${good} of ${results.length}** cells without a failure.`,
     '',
     `| caller ↓, callee → | ${STACKS.join(' | ')} |`,
     `|---|${STACKS.map(() => '---|').join('')}`,

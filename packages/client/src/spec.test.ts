@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { closeCodes, temporary } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
-import { readTable } from '@peerage/protocol/testing'
+import { readTable } from '@peerage/test-support/testing/protocol.js'
 import { expect, test } from 'vitest'
 import { decodeBody, encodeBody, encodeFragments, fragmentCountOf } from './delivery/body.js'
 import { noticeResults } from './delivery/line.js'
@@ -10,7 +10,7 @@ import type { SendFailure } from './lib/error.js'
 // The SDK does what the documents say about bodies, notices, failed sends and error codes.
 
 const spec = readFileSync(new URL('../../protocol/SPEC.md', import.meta.url), 'utf8')
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+const readme = readFileSync(new URL('../../../docs/sdk.md', import.meta.url), 'utf8')
 
 test('SPEC.md says how a body is encoded', () => {
   const rows = readTable(spec, 'Bodies')

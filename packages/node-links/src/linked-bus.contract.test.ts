@@ -1,5 +1,5 @@
 import { type Backend, type Bus, type OnError, systemClock } from '@peerage/core'
-import { busContract, memoryContractCluster } from '@peerage/core/testing'
+import { busContract, memoryContractCluster } from '@peerage/test-support/testing/core.js'
 import type { NodeId } from '@peerage/protocol'
 import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'

@@ -1,5 +1,5 @@
 import { Node, defaultTimes, memoryCluster, type Message } from '@peerage/core'
-import { arrive, peerNamed, type Arrival } from '@peerage/core/testing'
+import { arrive, peerNamed, type Arrival } from '@peerage/test-support/testing/core.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import { defaultUnconfirmedLimits } from './link.js'

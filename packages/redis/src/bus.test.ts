@@ -1,7 +1,7 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Envelope, Message } from '@peerage/core'
 import { decodeEnvelopes } from '@peerage/core'
-import { newConnectionId, newNodeId, newPeer } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer } from '@peerage/test-support/testing/core.js'
 import { expect, test } from 'vitest'
 import { RedisBus, defaultBusLimits } from './bus.js'
 import { Keys } from './keys.js'

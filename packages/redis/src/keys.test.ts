@@ -1,4 +1,4 @@
-import { must, newNodeId, peer } from '@peerage/core/testing'
+import { must, newNodeId, peer } from '@peerage/test-support/testing/core.js'
 import { parsePeer } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'

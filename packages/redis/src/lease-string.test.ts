@@ -1,6 +1,6 @@
 import type { Lease } from '@peerage/core'
 import { ranked } from '@peerage/core'
-import { newConnectionId, newNodeId, newPeer, newSecretHash } from '@peerage/core/testing'
+import { newConnectionId, newNodeId, newPeer, newSecretHash } from '@peerage/test-support/testing/core.js'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatAs, formatLease, parseLease } from './lease-string.js'

@@ -30,7 +30,7 @@ test('there are no links unless a host is given', () => {
   })
 })
 
-test('what a node is told to advertise is read', () => {
+test('the advertised address of a node is parsed', () => {
   const { made } = options({ host: '::', port: 9_200, advertise: '[fd00::1]:9201', plain: true, most: 3 })
   expect(made).toMatchObject({
     port: 9_200,
@@ -40,7 +40,7 @@ test('what a node is told to advertise is read', () => {
   })
 })
 
-test('the address of this machine is the one that Redis sees, where the store knows it', () => {
+test('the address of this machine is the one that Redis sees, if the store knows it', () => {
   expect(options({ host: '::' }).made?.localAddress()).toBeUndefined()
   const seen: { address?: string } = {}
   const { made } = options({ host: '::' }, { localAddress: () => seen.address })
@@ -49,7 +49,7 @@ test('the address of this machine is the one that Redis sees, where the store kn
   expect(made?.localAddress()).toBe('10.0.0.7')
 })
 
-test('a link that cannot be made is told with what to do; another failure as it is', () => {
+test('a failed link is reported with advice, and another failure without', () => {
   const { made, told } = options({ host: '::' })
   const error = new Error('connect ECONNREFUSED 10.0.0.7:9200')
   made?.onError(error, { stage: 'link', to: 'n' })
@@ -60,14 +60,14 @@ test('a link that cannot be made is told with what to do; another failure as it 
       {
         stage: 'link',
         to: 'n',
-        advice: expect.stringMatching(/^this node cannot dial that one\. .*peerage doctor/),
+        advice: expect.stringMatching(/^this node cannot connect to the other node\. .*peerage doctor/),
       },
     ],
     [error, { stage: 'announce' }],
   ])
 })
 
-test('a port for links that cannot be had is named with its flag; another failure stays what it is', () => {
+test('a port for links that cannot be opened is reported with its flag, and another failure is unchanged', () => {
   const config = configSchema.parse({ links: { host: '10.0.0.1', port: 9_200 } })
   const failed = (code: string, syscall: string): Error => Object.assign(new Error(code), { code, syscall })
   expect(startFailure(failed('EADDRINUSE', 'listen'), config)).toMatchObject({
@@ -97,7 +97,7 @@ test.each([
   ['localhost', '127.0.0.1:9200', false],
   ['0.0.0.0', null, false],
 ])(
-  'listening for links on %s, and announcing %s: is it told that only this machine can reach that? %s',
+  'a node that listens for links on %s and announces %s warns that only this machine can reach it: %s',
   (host, address, isTold) => {
     const said = addressWarning(configSchema.parse({ links: { host } }), address)
     if (isTold)

@@ -12,11 +12,11 @@ interface BackendOptions {
   clock: Clock
   files: TlsFiles
   onError: OnError
-  /** What became of each canary, where there is a bus that needs them. */
+  /** Called with the outcome of each canary, if the bus needs canaries. */
   onCanary?: NonNullable<RedisBackendOptions['onCanary']>
 }
 
-/** The store that the configuration asks for: Redis, or this process's own memory. Connects to nothing yet. */
+/** Creates the store of the configuration: Redis, or the memory of this process. It does not connect yet. */
 export function createBackend(config: Config, options: BackendOptions): Backend {
   const redis = redisBackend(config, options)
   if (redis !== undefined) return redis
@@ -24,7 +24,7 @@ export function createBackend(config: Config, options: BackendOptions): Backend 
   return memoryCluster({ times, clock: options.clock, mailboxLimits: mailboxLimits(config) }).backend(options)
 }
 
-/** The Redis that is configured, if one is. Throws UnusableFile. */
+/** Creates the Redis backend, or undefined if none is configured. Throws UnusableFile. */
 export function redisBackend(config: Config, options: BackendOptions): RedisBackend | undefined {
   const { url, prefix, username, password } = config.redis
   if (url === null) return undefined
@@ -42,20 +42,24 @@ export function redisBackend(config: Config, options: BackendOptions): RedisBack
   return backend
 }
 
-/** What the rest of a node lends to its links. */
-type LinksLoan = Pick<LinksOptions, 'clock' | 'undelivered' | 'onError' | 'onEvent'>
+/** What links need from the rest of the node. */
+type LinksContext = Pick<LinksOptions, 'clock' | 'undelivered' | 'onError' | 'onEvent'>
 
-/** The same store, with direct connections to the other nodes where the configuration asks for them; else undefined. */
-export function linkedBackend(config: Config, backend: Backend, loan: LinksLoan): LinkedBackend | undefined {
-  const options = linksOptions(config, backend, loan)
+/** Adds direct connections to the other nodes to a store. Undefined if the configuration has no links. */
+export function linkedBackend(
+  config: Config,
+  backend: Backend,
+  context: LinksContext,
+): LinkedBackend | undefined {
+  const options = linksOptions(config, backend, context)
   return options && withLinks(backend, options)
 }
 
-/** Undefined: no links. What cannot be linked is told to `onError` together with what an operator can do. */
+/** Undefined if the configuration has no links. `onError` gets a failed link together with advice for the operator. */
 export function linksOptions(
   { links }: Config,
   backend: Backend,
-  { clock, undelivered, onError, onEvent }: LinksLoan,
+  { clock, undelivered, onError, onEvent }: LinksContext,
 ): LinksOptions | undefined {
   const { host, advertise, ...rest } = links
   if (host === null) return undefined
@@ -72,28 +76,33 @@ export function linksOptions(
   }
 }
 
-/** What is wrong with the address that a node announces for its links, `host:port`, where others cannot connect to it. */
+/** A warning if other nodes cannot connect to the address (`host:port`) that a node announces for its links. */
 export function addressWarning({ links }: Config, address: string | null): string | undefined {
-  const told = parseHostPort(address)?.host
-  if (told === undefined || links.host === null || isLoopback(links.host) || !isLoopback(told))
+  const announcedHost = parseHostPort(address)?.host
+  if (
+    announcedHost === undefined ||
+    links.host === null ||
+    isLoopback(links.host) ||
+    !isLoopback(announcedHost)
+  )
     return undefined
-  return `this node announces ${address}, which only this machine can reach: set links.advertise to an address that the other nodes reach. Where all nodes are on this machine, set links.host to 127.0.0.1`
+  return `this node announces ${address}, which only this machine can reach: set links.advertise to an address that the other nodes can reach. If all nodes are on this machine, set links.host to 127.0.0.1`
 }
 
-/** Why a node cannot start, in words that name the port and its setting where the port for links cannot be had. */
+/** The error of a failed start. If the port for links could not be opened, the error names the port and its setting. */
 export function startFailure(error: unknown, { links }: Config): unknown {
   const isPort = error instanceof Error && 'syscall' in error && PORT_CALLS.has(String(error.syscall))
   if (links.host === null || !isPort) return error
   return tcpUnavailable(error, { host: links.host, port: links.port, setting: 'links.port (--links-port)' })
 }
 
-/** What fails when a server cannot listen. An absent Redis is no failure of a start. */
+/** The system calls that fail when a server cannot listen. An absent Redis does not make a start fail. */
 const PORT_CALLS = new Set(['listen', 'getaddrinfo'])
 
 const LINK_ADVICE =
-  'this node cannot dial that one. If that one cannot dial this node either, their messages go through Redis. If that node is alive, check its firewall (links.port) and its links.advertise. peerage doctor tries each node'
+  'this node cannot connect to the other node. If the other node cannot connect to this one either, their messages go through Redis. If the other node is alive, check its firewall (links.port) and its links.advertise. peerage doctor tries each node'
 
-/** As Redis sees this machine. Other stores need not know. */
+/** The address of this machine as Redis sees it. Undefined if the store does not know it. */
 function localAddressOf(backend: Backend): string | undefined {
   if (!('localAddress' in backend) || typeof backend.localAddress !== 'function') return undefined
   const address: unknown = backend.localAddress()

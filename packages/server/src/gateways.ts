@@ -5,7 +5,7 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
-import { checkedAccess, staticAccess, type Access } from './gateway/shared/access.js'
+import { checkedAccess, staticAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
 import { Limits } from './gateway/shared/limits.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
@@ -14,18 +14,18 @@ import type { Metrics } from './metrics/metrics.js'
 
 export interface GatewaysOptions extends PeerJsHooks {
   config: Config
-  /** An application's own rules, in place of those of the configuration. */
+  /** An application's own rules. They replace the rules of the configuration. */
   access?: Access | undefined
   node: Node
   clock: Clock
   metrics: Metrics
   log: Logger
-  /** Where the integrated P2P server is, while there is one. */
+  /** The port of the integrated P2P server, or null while there is none. */
   udpPort: () => number | null
   onError: OnError
 }
 
-/** The gateways that the configuration asks for. They share who may come in, how much, and what peers are told. */
+/** Creates the gateways of the configuration. They share the access rules, the limits and the P2P advice. */
 export function createGateways({ access, udpPort, ...options }: GatewaysOptions): HttpGateway[] {
   const { config, clock } = options
   const {
@@ -48,15 +48,15 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
   return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
 }
 
-/** What all gateways of a node share. */
+/** The options that all gateways of a node share. */
 interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
-  access: Access
+  access: CheckedAccess
   addresses: Addresses
   limits: Limits
   advice: ReturnType<typeof p2pAdvice>
 }
 
-/** Where the native wire is below the node's path: SDKs rely on it. */
+/** The path of the native wire below the node's path. SDKs rely on it. */
 const NATIVE = 'peerage/'
 
 function createNative(options: Shared): NativeGateway {

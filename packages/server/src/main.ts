@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { run } from './cli/program.js'
 
-// The only place that knows this process: its environment, its signals, its exit codes.
+// The only file that touches the process itself: its environment, its signals and its exit codes.
 
 const terminate = new AbortController()
-/** A shell says 128 + the signal's number for a process that a signal ended. */
+/** A shell reports 128 + the number of the signal for a process that a signal ended. */
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
 function onSignal(signal: keyof typeof SIGNAL_CODES): void {
@@ -21,9 +21,9 @@ function die(error: unknown, origin: string): never {
   process.exit(1)
 }
 
-// `peerage print-config | head`: whoever read has had enough. `peerage cluster` has processes to end then.
+// The reader of the output has gone, as with `peerage print-config | head`. `peerage cluster` has processes to end then.
 process.stdout.on('error', () => terminate.abort())
-// Nobody reads what goes wrong: that is no reason to end.
+// If nobody reads standard error, the program goes on.
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)

@@ -3,7 +3,7 @@ import { inTurn, type OnError } from '@peerage/core'
 import { createStunServer, type StunCounters, type StunServer } from '@peerage/stun'
 import { addressOf, bindNeighbour, closersOf, type AnyServer } from './http/listen.js'
 
-/** The integrated P2P server: it answers STUN on UDP, on the port after an HTTP server's. */
+/** The integrated P2P server. It answers STUN on UDP, on the port after the port of an HTTP server. */
 export class P2PServer {
   readonly #onError: OnError
   readonly #closers: (() => Promise<void> | void)[] = []
@@ -15,7 +15,7 @@ export class P2PServer {
     this.#onError = onError
   }
 
-  /** Where it answers, once it does. */
+  /** The UDP port. Null until the server is bound. */
   get port(): number | null {
     return this.#port
   }
@@ -24,7 +24,7 @@ export class P2PServer {
     return this.#server?.counters
   }
 
-  /** Beside an application's HTTP server, as soon as that one listens. */
+  /** Starts on the port after that of an application's HTTP server, as soon as the HTTP server listens. */
   follow(server: AnyServer): void {
     const bind = (): void => {
       this.#bindBeside(server).catch((error: unknown) => this.#onError(error, { stage: 'p2p server' }))
@@ -34,7 +34,7 @@ export class P2PServer {
     this.#closers.push(() => void server.off('listening', bind))
   }
 
-  /** On sockets that are bound already; they are closed with it, and at once after `stop`. */
+  /** Starts on sockets that are bound already. `stop` closes them. After `stop`, this closes them at once. */
   async start(sockets: readonly Socket[], port: number): Promise<void> {
     if (this.#stopped) return inTurn(closersOf(sockets), this.#notStopped)
     const server = createStunServer({
@@ -53,7 +53,7 @@ export class P2PServer {
     await inTurn(this.#closers.splice(0), this.#notStopped)
   }
 
-  // Rejects where the server listens on no TCP port, such as on a pipe.
+  // Rejects if the HTTP server does not listen on a TCP port, for example on a pipe.
   async #bindBeside(server: AnyServer): Promise<void> {
     const { address, port } = addressOf(server)
     await this.start(await bindNeighbour(address, port), port + 1)

@@ -69,7 +69,8 @@ async function untilBound(port: number): Promise<UdpSocket> {
     try {
       return await bindUdp('127.0.0.1', port)
     } catch {
-      await new Promise((resolve) => setTimeout(resolve, 5)) // taken still; the test's own time is the deadline
+      // The port is still taken. The timeout of the test is the deadline.
+      await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
 }
@@ -86,7 +87,7 @@ async function upgradeOnly(port: number, path: string): Promise<Socket> {
 }
 
 describe('attached to an application that has handlers of its own', () => {
-  test('both wires come in, and everything else is the application’s', async () => {
+  test('the node takes both wires, and the application everything else', async () => {
     const server = createServer((request, response) => response.end(`app ${request.url}`))
     peerage().attach(server)
     const port = await listening(server)
@@ -97,7 +98,7 @@ describe('attached to an application that has handlers of its own', () => {
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  test('it does not matter who came first, nor that another one takes over the request listeners', async () => {
+  test('the order of listeners does not matter, nor that socket.io replaces the request listeners', async () => {
     const server = createServer()
     peerage().attach(server)
     server.on('request', (request, response) => response.end(`late ${request.url}`))
@@ -113,7 +114,7 @@ describe('attached to an application that has handlers of its own', () => {
     expect(await firstMessage(native(port))).toMatch(/^0\{"sid":/)
   })
 
-  test('a neighbour that takes its time over an upgrade is neither answered for nor hung up', async () => {
+  test('an upgrade that another listener answers late is neither answered nor closed by the node', async () => {
     const server = createServer()
     peerage().attach(server)
     const others = new WebSocketServer({ noServer: true })
@@ -128,7 +129,7 @@ describe('attached to an application that has handlers of its own', () => {
     const port = await listening(server)
     const message = firstMessage(`ws://127.0.0.1:${port}/slow`)
     await asked
-    // As much of ours as there is passes meanwhile.
+    // Upgrades of the node pass meanwhile.
     expect(await firstMessage(native(port))).toMatch(/^0/)
     goOn()
     expect(await message).toBe('at last')
@@ -139,7 +140,7 @@ describe('attached to an application that has handlers of its own', () => {
     ['before', '/app'],
     ['after', undefined],
     ['after', '/app'],
-  ])('a ws server of the application that came %s us, for the path %s', async (when, path) => {
+  ])('a ws server that the application adds %s the node, for the path %s, works', async (when, path) => {
     const server = createServer()
     const theirs = (): void => {
       const others = new WebSocketServer(path === undefined ? { server } : { server, path })
@@ -155,7 +156,7 @@ describe('attached to an application that has handlers of its own', () => {
   })
 
   test.each(['before', 'after'])(
-    'socket.io that came %s us hangs up on what is nobody’s, never on ours',
+    'socket.io that is added %s the node closes unknown upgrades, but none of the node',
     async (when) => {
       const server = createServer()
       const theirs = (): void => {
@@ -165,7 +166,7 @@ describe('attached to an application that has handlers of its own', () => {
       if (when === 'before') theirs()
       peerage().attach(server)
       if (when === 'after') theirs()
-      // Whoever puts itself first is second to us all the same.
+      // Even a listener that puts itself first comes after the node.
       server.prependListener('upgrade', (request, socket) => {
         if (request.url !== '/nobody') socket.destroy()
       })
@@ -180,7 +181,7 @@ describe('attached to an application that has handlers of its own', () => {
     },
   )
 
-  test('an application that removes every upgrade listener leaves the node its upgrades', async () => {
+  test('the node keeps its upgrades when the application removes every upgrade listener', async () => {
     const server = createServer()
     const node = peerage()
     node.attach(server)
@@ -194,36 +195,39 @@ describe('attached to an application that has handlers of its own', () => {
     expect([server.listenerCount('upgrade'), server.listenerCount('removeListener')]).toEqual([0, 0])
   })
 
-  // As Fastify does on `localhost`, with a second server that it shows to nobody.
-  test.each(['before', 'after'])('attached %s it listens, also on the second address', async (when) => {
-    const app = (request: IncomingMessage, response: ServerResponse): void => {
-      response.end(`app ${request.url}`)
-    }
-    const [server, second, stranger] = [createServer(app), createServer(app), createServer(app)]
-    const node = peerage()
-    if (when === 'before') node.attach(server)
-    const port = await listening(server)
-    second.on('upgrade', server.emit.bind(server, 'upgrade'))
-    await listening(second, port, '127.0.0.2')
-    if (when === 'after') node.attach(server)
-    await listening(stranger)
-    for (const host of ['127.0.0.1', '127.0.0.2']) {
-      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
-      expect((await fetchText(`http://${host}:${port}/x`)).text).toBe('app /x')
-      expect(await firstMessage(native(port, host))).toMatch(/^0\{"sid":/)
-      expect(await firstMessage(peerjs(port, host))).toBe('{"type":"OPEN"}')
-      await expect(firstMessage(`ws://${host}:${port}/nobody`)).rejects.toThrow('404')
-    }
-    // The same application on another port is another service.
-    const { port: other } = stranger.address() as AddressInfo
-    expect((await fetchText(`http://127.0.0.1:${other}/peerjs/id`)).text).toBe('app /peerjs/id')
-    await node.stop()
-    for (const host of ['127.0.0.1', '127.0.0.2'])
-      expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toBe('app /peerjs/id')
-    expect(second.listenerCount('upgrade')).toBe(1)
-  })
+  // Fastify on `localhost` has a second server, which it does not expose.
+  test.each(['before', 'after'])(
+    'attached %s the server listens, the node works on its second address too',
+    async (when) => {
+      const app = (request: IncomingMessage, response: ServerResponse): void => {
+        response.end(`app ${request.url}`)
+      }
+      const [server, second, stranger] = [createServer(app), createServer(app), createServer(app)]
+      const node = peerage()
+      if (when === 'before') node.attach(server)
+      const port = await listening(server)
+      second.on('upgrade', server.emit.bind(server, 'upgrade'))
+      await listening(second, port, '127.0.0.2')
+      if (when === 'after') node.attach(server)
+      await listening(stranger)
+      for (const host of ['127.0.0.1', '127.0.0.2']) {
+        expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toMatch(/^[0-9a-f-]{36}$/)
+        expect((await fetchText(`http://${host}:${port}/x`)).text).toBe('app /x')
+        expect(await firstMessage(native(port, host))).toMatch(/^0\{"sid":/)
+        expect(await firstMessage(peerjs(port, host))).toBe('{"type":"OPEN"}')
+        await expect(firstMessage(`ws://${host}:${port}/nobody`)).rejects.toThrow('404')
+      }
+      // The same application on another port is not taken.
+      const { port: other } = stranger.address() as AddressInfo
+      expect((await fetchText(`http://127.0.0.1:${other}/peerjs/id`)).text).toBe('app /peerjs/id')
+      await node.stop()
+      for (const host of ['127.0.0.1', '127.0.0.2'])
+        expect((await fetchText(`http://${host}:${port}/peerjs/id`)).text).toBe('app /peerjs/id')
+      expect(second.listenerCount('upgrade')).toBe(1)
+    },
+  )
 
-  test('below a path of the application, PeerJS there too or at a path of its own', async () => {
+  test('the node can be below a path, with PeerJS at the same path or at another one', async () => {
     const server = createServer((request, response) => response.end(`app ${request.url}`))
     peerage({ path: '/tier' }).attach(server)
     peerage({ path: '/two/', peerjs: { path: '/calls' } }).attach(server)
@@ -241,7 +245,7 @@ describe('attached to an application that has handlers of its own', () => {
     await expect(firstMessage(native(port))).rejects.toThrow('404')
   })
 
-  test('beside another node: each has what is its own, and the rest is answered once', async () => {
+  test('two nodes at different paths each take their own upgrades, and others are answered once', async () => {
     const server = createServer()
     const [first, second] = [peerage(), peerage({ path: '/other' })]
     first.attach(server)
@@ -264,7 +268,7 @@ describe('attached to an application that has handlers of its own', () => {
   })
 
   test.each(['/', '/peerjs/id'])(
-    'a GET of %s that would rather speak h2c is a request all the same',
+    'a GET of %s that offers an upgrade to h2c is answered as a request',
     async (path) => {
       const server = createServer((_, response) => response.end('app'))
       peerage().attach(server)
@@ -280,7 +284,7 @@ describe('attached to an application that has handlers of its own', () => {
       let text = ''
       for await (const chunk of response) text += String(chunk)
       expect(text).toMatch(path === '/' ? /^app$/ : /^[0-9a-f-]{36}$/)
-      // Who does not end its half is ended.
+      // A client that does not end its half of the socket is closed.
       const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
       socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`)
       socket.resume()
@@ -290,7 +294,7 @@ describe('attached to an application that has handlers of its own', () => {
     },
   )
 
-  test('an upgrade that nobody wants is answered when there is nobody else', async () => {
+  test('an upgrade at an unknown path gets 404 if nobody else listens', async () => {
     const server = createServer()
     peerage().attach(server)
     const port = await listening(server)
@@ -299,7 +303,7 @@ describe('attached to an application that has handlers of its own', () => {
     expect(String(answer)).toMatch(/^HTTP\/1\.1 404 /)
   })
 
-  test('after stop the application’s server goes on without it', async () => {
+  test('after stop the application’s server goes on without the node', async () => {
     const server = createServer((_, response) => response.end('app'))
     const node = peerage()
     node.attach(server)
@@ -313,27 +317,27 @@ describe('attached to an application that has handlers of its own', () => {
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
   })
 
-  test('after stop it does not start again', async () => {
+  test('a stopped node does not start again', async () => {
     const server = createServer()
     const node = peerage()
     await node.stop()
-    expect(() => node.attach(server)).toThrow('make another one')
-    await expect(node.listen()).rejects.toThrow('make another one')
+    expect(() => node.attach(server)).toThrow('create a new one')
+    await expect(node.listen()).rejects.toThrow('create a new one')
     expect(server.listenerCount('upgrade')).toBe(0)
   })
 
-  test('a stop while it begins to listen leaves nothing open', async () => {
+  test('a stop while the node begins to listen leaves nothing open', async () => {
     const tcp = await freePortPair()
     const node = peerage({ host: '127.0.0.1', port: tcp, useAsP2PServer: true })
     const begun = node.listen()
     await node.stop()
-    await expect(begun).rejects.toThrow('make another one')
+    await expect(begun).rejects.toThrow('create a new one')
     expect(await listening(createServer(), tcp)).toBe(tcp)
     const socket = await bindUdp('127.0.0.1', tcp + 1)
     socket.close()
   })
 
-  test('after stop it is out of the way also where somebody wrapped the server’s events after it', async () => {
+  test('after stop the application gets all requests, even if it wrapped the server’s emit after the node', async () => {
     const server = createServer((_, response) => response.end('app'))
     const node = peerage()
     node.attach(server)
@@ -348,10 +352,10 @@ describe('attached to an application that has handlers of its own', () => {
     expect((await fetchText(`http://127.0.0.1:${port}/peerjs/id`)).text).toBe('app')
   })
 
-  test('after stop the node that came before it goes on, and so does an application’s own way of events', async () => {
+  test('after stop an earlier node goes on, and so does the application’s own wrapper of emit', async () => {
     const server = createServer((_, response) => response.end('app'))
     const [first, second] = [peerage({ path: '/a' }), peerage({ path: '/b' })]
-    // As what measures an application does.
+    // Monitoring tools wrap `emit` like this.
     const emit = server.emit.bind(server)
     let counted = 0
     const theirs = (...args: unknown[]): unknown => {
@@ -383,24 +387,24 @@ describe('useAsP2PServer', () => {
     const port = await listening(server, await freePortPair())
     const socket = await bindUdp('127.0.0.1', 0)
     closers.push(() => void socket.close())
-    // Bound right after the TCP port: the query's retransmissions wait for it.
+    // UDP is bound right after the TCP port. The query is retransmitted until then.
     const answer = await queryBinding({ socket, address: '127.0.0.1', port: port + 1, rtoMs: 100 })
     expect(answer).toMatchObject({ kind: 'answered', reflexive: { port: socket.address().port } })
     await node.stop()
     const again = createSocket('udp4')
     again.bind(port + 1, '127.0.0.1')
-    await once(again, 'listening') // free again
+    await once(again, 'listening')
     again.close()
   })
 
-  test('is off unless asked for', async () => {
+  test('is off by default', async () => {
     const node = peerage({ port: 0 })
     expect(await node.listen()).toMatchObject({ p2p: null })
   })
 })
 
-describe('a P2P server beside an application’s', () => {
-  test('on a server without a TCP port it fails alone: the application lives', async () => {
+describe('a P2P server next to an application’s server', () => {
+  test('fails alone if that server has no TCP port', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'peerage-test-'))
     closers.push(() => rm(directory, { recursive: true }))
     const server = createServer((_, response) => response.end('the application'))
@@ -412,25 +416,25 @@ describe('a P2P server beside an application’s', () => {
     const [response] = (await once(get({ socketPath: path, agent: false }), 'response')) as [IncomingMessage]
     expect(response.resume().statusCode).toBe(200)
     expect(await node.metrics()).toContain('peerage_errors_total{stage="p2p server"} 1')
-    // Nor does it throw where the server listens already.
+    // It does not throw either if the server listens already.
     const late = peerage({ useAsP2PServer: true, path: '/late' })
     expect(() => late.attach(server)).not.toThrow()
   })
 
-  test('a stop right after the start leaves no UDP port', async () => {
+  test('leaves no UDP port open when it is stopped right after the start', async () => {
     const port = await freePortPair()
     const server = createServer()
     await listening(server, port)
     const node = peerage({ useAsP2PServer: true }).attach(server)
     await node.stop()
-    // The port of before is taken until it is closed, and then given back.
+    // The UDP port may still be taken for a moment.
     const udp = await untilBound(port + 1)
     udp.close()
   })
 })
 
-describe('listening by itself', () => {
-  test('port 0 finds a pair; what it says is where it is', async () => {
+describe('listen', () => {
+  test('with port 0 picks a free pair of ports, and returns where the node listens', async () => {
     const node = peerage({ port: 0, useAsP2PServer: true, admin: { port: 0 } })
     const { url, port, p2p, admin } = await node.listen()
     expect(p2p).toEqual({ port: port + 1 })
@@ -443,12 +447,12 @@ describe('listening by itself', () => {
     expect((await fetchText(`${admin}/healthz`)).status).toBe(404)
   })
 
-  test('a taken TCP port, and a taken UDP neighbour, are named', async () => {
+  test('names a taken TCP port', async () => {
     const port = await listening()
     await expect(peerage({ port }).listen()).rejects.toThrow(`TCP port ${port} on 127.0.0.1 is taken`)
   })
 
-  test('a taken UDP neighbour is named, and the TCP port is given back', async () => {
+  test('names a taken UDP port, and closes the TCP port', async () => {
     const port = await freePortPair()
     const blocker = await bindUdp('127.0.0.1', port + 1)
     closers.push(() => void blocker.close())
@@ -459,7 +463,7 @@ describe('listening by itself', () => {
     expect(await peerage({ port }).listen()).toMatchObject({ port, p2p: null })
   })
 
-  test('a port that cannot accept for a while, as with too many open files, is told once and goes on', async () => {
+  test('goes on after an error of accept, such as too many open files, and reports it once', async () => {
     const servers = new Set<NetServer>()
     const took = (message: unknown): void => {
       const { socket } = message as { socket: Socket & { server?: NetServer } }
@@ -471,7 +475,7 @@ describe('listening by itself', () => {
     const { url, admin } = await node.listen()
     for (const at of [`${url}/healthz`, `${admin}/metrics`]) await fetchText(at)
     expect(servers.size).toBe(2)
-    // Who does not read a long answer is ended, too.
+    // Clients that do not read a long answer are closed, too.
     for (const server of servers) expect(server).toMatchObject({ timeout: 10_000, headersTimeout: 10_000 })
     for (const server of servers) expect(() => server.emit('error', new Error('accept EMFILE'))).not.toThrow()
     const told = (await node.metrics()).matchAll(/^peerage_errors_total\{stage="(.*)"\} (\d+)$/gmu)
@@ -481,7 +485,7 @@ describe('listening by itself', () => {
     ])
   })
 
-  test('a stop goes on where one of its steps fails: the ports are given back', async () => {
+  test('is undone by stop even if one of its steps fails', async () => {
     const backend = memoryCluster().backend()
     backend.stop = () => Promise.reject(new Error('the store has its own ideas'))
     const node = peerage({ port: 0, admin: { port: 0 }, useAsP2PServer: true, backend })
@@ -495,9 +499,9 @@ describe('listening by itself', () => {
     udp.close()
   })
 
-  test('a stop goes on where a socket does not close: the other one is closed, and the error told', async () => {
+  test('is undone by stop even if a UDP socket does not close: the other one is closed, and the error reported', async () => {
     const rules = { admit: () => Promise.resolve({ ok: false, code: 'forbidden', detail: 'no' } as const) }
-    // `::` has a second UDP socket, for IPv4.
+    // On `::` there is a second UDP socket for IPv4.
     const node = peerage({ port: 0, host: '::', useAsP2PServer: true, accessRules: rules })
     const { port } = await node.listen()
     const stuck: UdpSocket[] = []
@@ -509,11 +513,11 @@ describe('listening by itself', () => {
     await node.stop()
     expect(await node.metrics()).toContain('peerage_errors_total{stage="stop"} 1')
     expect(stuck.map((socket) => socket.address().address)).toEqual(['::'])
-    const udp = await bindUdp('0.0.0.0', port + 1) // free again
+    const udp = await bindUdp('0.0.0.0', port + 1)
     for (const socket of [udp, ...stuck]) socket.close()
   })
 
-  test('beyond loopback it wants rules, or open', async () => {
+  test('beyond loopback needs access rules or open', async () => {
     await expect(peerage({ host: '0.0.0.0', port: 0 }).listen()).rejects.toThrow(
       /^options: host is beyond loopback/,
     )
@@ -522,25 +526,25 @@ describe('listening by itself', () => {
   })
 })
 
-test('options that are wrong are named, all of them', () => {
+test('all wrong options are named', () => {
   expect(() => createPeerage({ port: -1, origins: ['x'], peerjs: { key: 'v1' } })).toThrow(
     /^options: port must .*; origins\.0 must .*; peerjs\.key must not be v1/,
   )
   expect(() => createPeerage({ times: { graceMs: 1 } })).toThrow(/^options: times\.graceMs must be at least/)
 })
 
-test('links need a store that several nodes can share: Redis, or one of the application’s own', () => {
+test('links need a store that several nodes can share: Redis, or a backend of the application', () => {
   const links = { host: '127.0.0.1' }
   expect(() => createPeerage({ links })).toThrow(/^options: links\.host needs redis\.url/)
   expect(() => createPeerage({ links, backend: memoryCluster().backend(), logger: silent })).not.toThrow()
   expect(() => createPeerage({ links: { port: 9_200 } })).toThrow(/^options: links\.port needs links\.host/)
 })
 
-test('links are counted where they are on', async () => {
+test('links are counted if they are on', async () => {
   const backend = memoryCluster().backend()
   const line = 'peerage_link_switches_total{to="link",reason="busy"} 0\n'
   expect(await peerage({ backend, links: { host: '127.0.0.1' } }).metrics()).toContain(line)
-  // What the store's own bus could not decode is counted below links, too.
+  // Envelopes that the bus of the store could not decode are counted with links, too.
   const counting = { ...backend, malformed: 4 }
   expect(await peerage({ backend: counting, links: { host: '127.0.0.1' } }).metrics()).toContain(
     'peerage_bus_envelopes_total{direction="malformed"} 4\n',
@@ -562,13 +566,13 @@ test.each<[unknown, RegExp]>([
     /^options: accessRules must be an object with admit\(\); it is a function: write accessRules: \{ admit: … \}$/,
   ],
   [{ accessRules: 'secret' }, /accessRules must be an object with admit\(\); it is a string$/],
-  [{ accessRules: { allow: () => true } }, /accessRules .*; it has no admit\(\)$/],
+  [{ accessRules: { allow: () => true } }, /accessRules .*, but it has no admit\(\)$/],
   [{ accessRules: null }, /; it is null$/],
   [
     { logger: console.log, onPeer: {} },
     /logger must .* it is a function; onPeer must be a function; it is an object$/,
   ],
-])('createPeerage(%j) says what is wrong', (options, says) => {
+])('createPeerage(%j) names the mistake', (options, says) => {
   expect(() => createPeerage(options as PeerageOptions)).toThrow(says)
 })
 
@@ -589,9 +593,9 @@ test.each<[string, unknown, RegExp]>([
   expect(() => peerage().attach(server as Server)).toThrow(says)
 })
 
-// Before, it was no error: one node took everything, and the other one heard nothing.
+// Once, two nodes at one path were no error: one node took everything, and the other one got nothing.
 describe('two nodes on one server of this process', () => {
-  test('one node attached twice to a server is an error, which changes nothing', async () => {
+  test('a node that is attached twice throws, and works on', async () => {
     const server = createServer()
     const node = peerage().attach(server)
     expect(() => node.attach(server)).toThrow('this node is attached to this server already: attach it once')
@@ -602,15 +606,15 @@ describe('two nodes on one server of this process', () => {
   test.each([
     [{}, '/peerage/', 'path'],
     [{ path: '/other', peerjs: { path: '/' } }, '/peerjs', 'peerjs.path'],
-  ])('a second one at the same path is an error: %j', (options, path, setting) => {
+  ])('a second node at the same path throws: %j', (options, path, setting) => {
     const server = createServer()
     peerage().attach(server)
     expect(() => peerage(options).attach(server)).toThrow(
-      `another node of this process takes ${path} of this server already: attach one node to a server, or give this one another ${setting}`,
+      `another node of this process uses ${path} of this server already: attach only one node to a server, or give this one another ${setting}`,
     )
   })
 
-  test('at different paths, or once the first has begun to end, both are right', async () => {
+  test('both work at different paths, or once the first one has begun to drain', async () => {
     const server = createServer()
     const first = peerage().attach(server)
     peerage({ path: '/other' }).attach(server)
@@ -623,12 +627,12 @@ describe('two nodes on one server of this process', () => {
     peerage().attach(server)
     await drained
     expect(await firstMessage(native(port))).toMatch(/^0/)
-    expect(() => peerage().attach(server)).toThrow('another node of this process takes /peerage/')
+    expect(() => peerage().attach(server)).toThrow('another node of this process uses /peerage/')
   })
 })
 
-describe('what an attached node says of itself', () => {
-  test('right after attach it is starting; then ready, before its server listens', async () => {
+describe('the readiness of an attached node', () => {
+  test('is starting right after attach, and ready even before its server listens', async () => {
     const server = createServer()
     const node = peerage().attach(server)
     expect(node.readiness()).toMatchObject({ ready: false, reason: 'starting' })
@@ -637,7 +641,7 @@ describe('what an attached node says of itself', () => {
     expect(node.readiness()).toEqual({ ready: true })
   })
 
-  test('a server that cannot listen is not ready, until it does; its error stays the application’s', async () => {
+  test('is port while its server cannot listen, and the application still gets the error', async () => {
     const taken = await listening()
     const server = createServer()
     const node = peerage().attach(server)
@@ -654,7 +658,7 @@ describe('what an attached node says of itself', () => {
   })
 })
 
-test('pages of an app in a shell come in by their origin, and others do not', async () => {
+test('pages of an app in a shell come in by their origin, and other origins do not', async () => {
   const node = peerage({ port: 0, origins: ['capacitor://localhost', 'chrome-extension://abc'] })
   const { port } = await node.listen()
   await node.ready()
@@ -670,7 +674,7 @@ test('pages of an app in a shell come in by their origin, and others do not', as
     await expect(from(origin, native(port))).rejects.toThrow('403')
 })
 
-test('an access rule of the application is asked, and its word is final', async () => {
+test('the access rules of the application are asked, and decide', async () => {
   const asked: unknown[] = []
   const node = peerage({
     port: 0,

@@ -15,43 +15,118 @@ import { PeerageServer, type Listening } from './server.js'
 
 export type { PeerageOptions } from './config/options.js'
 
-/** A node inside an application. */
+/** A node in an application, made by `createPeerage`. */
 export interface Peerage {
-  /** Which process of the cluster this is; a new one after a lapse. */
+  /**
+   * The id of this node in the cluster, as in its log lines. A node that comes back after its lease has lapsed has a new
+   * id, so read it when you need it.
+   */
   readonly id: NodeId
   /**
-   * Takes Peerage's upgrades and requests from an HTTP or HTTPS server, whatever else lives on it, and starts.
-   * What fails in the background is logged; `ready` rejects with it. May be called for several servers.
-   * @throws TypeError for what is no HTTP server, such as an Express app; Error after `stop` or `drain`, and where this
-   * node, or another one with the same `path`, is attached to this server already
+   * Attaches the node to an HTTP or HTTPS server of the application, and starts the node. From then on, the node takes
+   * the upgrades and requests at its own paths (`{path}peerage/`, and those of PeerJS), and the application keeps all
+   * others. Other WebSocket servers and socket.io may share the server. The server may listen before or after this call,
+   * and a node may be attached to several servers.
+   *
+   * Failures in the background, such as an absent Redis, are logged and retried. `ready` rejects if a retry cannot help.
+   *
+   * @param server what `createServer()` of `node:http` or `node:https` returns, or `app.listen()` of Express
+   * @returns this node
+   * @throws TypeError if `server` is not an HTTP server, for example an Express app
+   * @throws Error after `stop` or `drain`
+   * @throws Error if this node, or another node with the same `path`, is attached to this server already
+   * @example
+   * ```js
+   * import { createServer } from 'node:http'
+   * import express from 'express'
+   * import { createPeerage } from '@peerage/server'
+   *
+   * const app = express()
+   * const server = createServer(app)
+   * createPeerage().attach(server)
+   * server.listen(3000)
+   * ```
    */
   attach(server: AnyServer): Peerage
-  /** A server of its own, as `peerage serve` has it. Rejects with PortUnavailable. */
+  /**
+   * Opens an HTTP server of the node's own at the settings `host` and `port`, and starts the node, as `peerage serve`
+   * does. This server also has the probes (`/healthz`, `/readyz`), `/version` and the page for browsers.
+   *
+   * Resolves when the ports are open. Await `ready` to know that the node takes peers.
+   *
+   * Rejects with `PortUnavailable` if a port cannot be opened. Rejects with TypeError if `host` is beyond loopback and
+   * there is no rule: neither `accessRules`, nor `access.key`, nor `origins`, nor `open: true`. Rejects with Error after
+   * `stop` or `drain`.
+   *
+   * @example
+   * ```js
+   * const peerage = createPeerage({ port: 0, open: true })
+   * const { url } = await peerage.listen()
+   * console.log(`open ${url}`)
+   * ```
+   */
   listen(): Promise<Listening>
   /**
-   * Resolves when the node takes peers. Rejects for what no retry can mend: Redis is too old, or the server that it is
-   * attached to cannot listen.
+   * Resolves when the node takes peers for the first time, or when it stops before that. It waits as long as Redis is
+   * absent. Rejects if a retry cannot help: Redis is too old, or a server that the node is attached to cannot listen.
+   * Also starts the node, if nothing has started it.
    */
   ready(): Promise<void>
+  /**
+   * Whether the node takes peers now, for the health check of an application. It is either `{ ready: true }` or
+   * `{ ready: false, reason, why }`. `reason` is one of `starting`, `draining`, `store` (Redis), `fenced`, `listening`,
+   * `settling` and `port`. `why` is a text for operators only, because it may contain addresses.
+   */
   readiness(): Readiness
-  /** In the Prometheus text format. */
+  /** The metrics of this node and of its process, in the Prometheus text format. */
   metrics(): Promise<string>
-  /** Tells the peers to move to other nodes, then stops, within `times.drainMs`. */
+  /**
+   * Takes no more peers, tells the present ones to move to other nodes, and then stops. This takes at most the setting
+   * `times.drainMs`. Call it on SIGTERM when the cluster has other nodes.
+   */
   drain(): Promise<void>
-  /** Ends everything that was started; the application's own HTTP server goes on. */
+  /**
+   * Ends everything that the node has started: sessions, sockets, timers, its own ports and its connections to Redis.
+   * If the cluster has other nodes, the peers keep their names for the grace. The HTTP server of the application goes on.
+   * A stopped node cannot start again: create a new one. May be called several times.
+   */
   stop(): Promise<void>
 }
 
 /**
- * A node to embed in an application's HTTP server. Throws TypeError that names every problem of the options.
- * Nothing starts before `attach` or `listen`.
+ * Creates a node for an application. Nothing starts before `attach`, `listen` or `ready`.
+ *
+ * @param options the settings of the node, and the application's own functions
+ * @throws TypeError that names every wrong option, with a hint at the option that was probably meant
+ * @example A node in an application's server. Only known users may come in, each under their own name.
+ * ```js
+ * import { createServer } from 'node:http'
+ * import { createPeerage } from '@peerage/server'
+ *
+ * const names = new Map([['token-of-alice', 'alice']])
+ * const server = createServer((request, response) => response.end('the application'))
+ * const peerage = createPeerage({
+ *   accessRules: {
+ *     async admit({ token = '', name, app = 'default' }) {
+ *       const known = names.get(token)
+ *       if (known === undefined) return { ok: false, code: 'forbidden', detail: 'sign in first' }
+ *       if (known !== name) return { ok: false, code: 'forbidden', detail: 'this name is not yours' }
+ *       return { ok: true, app, identity: known }
+ *     },
+ *   },
+ * }).attach(server)
+ *
+ * server.listen(3000)
+ * await peerage.ready()
+ * process.on('SIGTERM', () => peerage.drain().then(() => server.close()))
+ * ```
  */
 export function createPeerage(options: PeerageOptions = {}): Peerage {
   checkHooks(options)
   const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
   const config = validated({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, backend !== undefined)
   const self: { node?: { readonly id: NodeId } } = {}
-  // As `serve` has it: each line says which node it is of.
+  // Each line has the id of its node, as with `peerage serve`.
   const log =
     logger ??
     createLogger(config.log.level, standardOutput(), () =>
@@ -92,9 +167,9 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
   return peerage
 }
 
-/** `serve` answers STUN unless told not to. An application that opens one port should not find two open. */
+/** In an application the P2P server is off by default, because an application that opens one port expects only one. */
 function withP2PServer(p2p: ConfigInput['p2p'], isAskedFor: boolean | undefined): ConfigInput['p2p'] {
-  // What is no section is refused with its name.
+  // A value that is no section is passed on, and the schema then refuses it by name.
   if (p2p !== undefined && (typeof p2p !== 'object' || Array.isArray(p2p))) return p2p
   return { ...p2p, useAsP2PServer: isAskedFor ?? p2p?.useAsP2PServer ?? false }
 }

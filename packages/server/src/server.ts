@@ -28,14 +28,15 @@ import { errorLog, logEvent, type Logger } from './metrics/log.js'
 import { Metrics } from './metrics/metrics.js'
 import { P2PServer } from './p2p-server.js'
 
-/** Where a node listens, once it does. */
+/** Where a node listens. */
 export interface Listening {
-  /** What to open in a browser on this machine. */
+  /** The URL of the node for programs and browsers on this machine, such as `http://127.0.0.1:9000`. */
   url: string
+  /** The TCP port. If the setting `port` is 0, this is the port that was picked. */
   port: number
-  /** The integrated P2P server's UDP port. */
+  /** The UDP port of the integrated P2P server (STUN). Null if it is off. */
   p2p: { port: number } | null
-  /** Base URL of the admin port. */
+  /** The URL of the admin port, such as `http://127.0.0.1:9100`. Null if the setting `admin.port` is not set. */
   admin: string | null
 }
 
@@ -47,13 +48,13 @@ export interface ServerOptions extends PeerJsHooks {
   backend?: Backend | undefined
 }
 
-/** Of the time for a drain, this share is for moving peers; the rest ends sessions, leases and sockets. */
+/** The share of the drain time for moving peers. The rest is for ending sessions, leases and sockets. */
 const MOVING_SHARE = 0.6
 
-/** How often a starting node looks whether it is ready. */
+/** How often `ready` checks whether the node is ready. */
 const READY_POLL_MS = 25
 
-/** The composition root: one node with its store, its gateways and its ports. It starts nothing by itself. */
+/** The composition root: one node with its store, gateways and ports. The constructor starts nothing. */
 export class PeerageServer {
   readonly node: Node
   readonly metrics: Metrics
@@ -66,8 +67,8 @@ export class PeerageServer {
   readonly #onError: OnError
   readonly #links: LinkedBackend | undefined
   readonly #ports = new AttachedPorts()
-  readonly #holder = { hasEnded: () => this.#hasEnded }
-  /** Undoes what was attached and opened, last first. */
+  readonly #owner = { hasEnded: () => this.#hasEnded }
+  /** Functions that undo what was attached and opened. They run in reverse order. */
   readonly #closers: (() => Promise<void> | void)[] = []
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -132,7 +133,7 @@ export class PeerageServer {
     this.#links = linked
   }
 
-  /** `host:port` that the other nodes are told for links; null: none yet, or there are no links. */
+  /** The `host:port` that this node announces for links. Null if it is not known yet, or if there are no links. */
   get linksAddress(): string | null {
     return this.#links?.links.address ?? null
   }
@@ -146,8 +147,8 @@ export class PeerageServer {
   }
 
   /**
-   * Connects to the store and lets peers in. Rejects for what no retry can mend, such as a Redis that is too old;
-   * an absent Redis is waited for. It starts once, however often it is called.
+   * Connects to the store and lets peers in. It waits for an absent Redis. Rejects if a retry cannot help, for example
+   * because Redis is too old. The node starts only once, however often this is called.
    */
   start(): Promise<void> {
     this.#starting ??= this.#start()
@@ -155,8 +156,8 @@ export class PeerageServer {
   }
 
   /**
-   * Resolves when the node is ready for the first time, or begins to stop. Rejects as `start` does, and where a server
-   * that it is attached to cannot listen.
+   * Resolves when the node is ready for the first time, or when it begins to stop. Rejects as `start` does, and also if
+   * a server that the node is attached to cannot listen.
    */
   async ready(): Promise<void> {
     await this.start()
@@ -168,8 +169,8 @@ export class PeerageServer {
   }
 
   /**
-   * Lives on somebody's HTTP server, beside its other handlers. The P2P server follows the server's port.
-   * @throws Error after `stop` or `drain`, and where a node is at the same path of this server already
+   * Attaches the node to an application's HTTP server. The P2P server uses the port after that of the HTTP server.
+   * @throws Error after `stop` or `drain`, or if a node uses the same path of this server already
    */
   attach(server: AnyServer): void {
     this.#mustNotHaveEnded()
@@ -178,7 +179,7 @@ export class PeerageServer {
     this.start().catch((error: unknown) => this.#onError(error, { stage: 'start' }))
   }
 
-  /** Listens where the configuration says, with the node's own HTTP. Rejects with PortUnavailable, and after `stop`. */
+  /** Listens on the configured port, with the node's own HTTP routes. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
     const { host, path, p2p, tls } = this.#config
@@ -190,7 +191,7 @@ export class PeerageServer {
     })
     const at = { host, port: this.#config.port, setting: 'port (--port)' }
     const { port, udp } = await listenPair(server, at, p2p.useAsP2PServer)
-    // Such as too many open files.
+    // For example: too many open files.
     server.on('error', (error) => onError(error, { stage: 'port' }))
     if (udp.length > 0) await this.#p2p.start(udp, port + 1)
     await this.#closeAtEnd(server)
@@ -204,8 +205,8 @@ export class PeerageServer {
   }
 
   /**
-   * Not ready from now on, and nobody comes in any more: claims are answered `draining`, those that are on their way
-   * included. The peers that are here are told to move, then everything ends within `times.drainMs`.
+   * Drains the node. From now on it is not ready, and answers every claim with `draining`, also claims that are under
+   * way. It tells its peers to move, and then stops. All this ends within `times.drainMs`.
    */
   async drain(): Promise<void> {
     this.#log.info('draining')
@@ -215,13 +216,13 @@ export class PeerageServer {
     await this.stop()
   }
 
-  /** Takes up renewed TLS files at once; without that, within seconds. */
+  /** Reads renewed TLS files at once. Without this call, the node reads them within seconds. */
   readTlsAgain(): void {
     this.#log.info(this.#files.none ? 'no TLS files to read again' : 'reading the TLS files again')
     this.#files.readAgain()
   }
 
-  /** Ends everything that was started: sockets, timers, ports, the store's connections. */
+  /** Ends everything that was started: sockets, timers, ports, and the connections of the store. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping
@@ -231,10 +232,9 @@ export class PeerageServer {
     return this.node.draining || this.#stopping !== undefined
   }
 
-  // What it would start then, nothing would end.
+  // Nothing would end what a stopped node starts.
   #mustNotHaveEnded(): void {
-    if (this.#hasEnded)
-      throw new Error('this node has been stopped, and does not start again: make another one')
+    if (this.#hasEnded) throw new Error('this node has been stopped and cannot start again: create a new one')
   }
 
   async #start(): Promise<void> {
@@ -245,17 +245,17 @@ export class PeerageServer {
     } catch (error) {
       throw startFailure(error, this.#config)
     }
-    if (this.#links !== undefined) void this.#lookAtAddress()
+    if (this.#links !== undefined) void this.#checkAddress()
   }
 
-  /** The address that the node announces is known when it is ready; why it is not, `ready` tells those who ask. */
-  async #lookAtAddress(): Promise<void> {
+  /** Warns about a useless announced address. The address is known once the node is ready. `ready` reports why it is not. */
+  async #checkAddress(): Promise<void> {
     await this.ready().catch(() => {})
     const warning = addressWarning(this.#config, this.linksAddress)
     if (warning !== undefined) this.#log.warn({ stage: 'link', links: this.linksAddress }, warning)
   }
 
-  /** The admin port, where there is to be one. */
+  /** Opens the admin port, if one is configured. */
   async #listenAdmin(): Promise<string | null> {
     const { host, port: wanted } = this.#config.admin
     if (wanted === null) return null
@@ -267,7 +267,7 @@ export class PeerageServer {
     return `http://${localHost(host)}:${port}`
   }
 
-  /** At once, and then it rejects, where the node has ended while the server began to listen. */
+  /** Closes a server when the node stops. If the node stopped while the server began to listen, closes it and rejects. */
   async #closeAtEnd(server: AnyServer): Promise<void> {
     const close = (): Promise<void> => closeServer(server)
     if (!this.#hasEnded) return void this.#closers.push(close)
@@ -278,14 +278,14 @@ export class PeerageServer {
   #takeFrom(server: AnyServer): () => void {
     return attachTo(server, {
       gateways: this.#gateways,
-      holder: this.#holder,
+      owner: this.#owner,
       clock: this.#clock,
       metrics: this.metrics,
     })
   }
 
-  // The node first: it ends the sessions, and the gateways then end what is left of their sockets. A step that fails is
-  // reported, and the others are taken all the same.
+  // The node stops first and ends the sessions. The gateways then end the remaining sockets. A step that fails is
+  // reported, and the other steps run all the same.
   async #stop(): Promise<void> {
     const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
     await inTurn(steps, this.#notStopped)

@@ -1,5 +1,5 @@
 import type { Envelope } from '@peerage/core'
-import { newConnectionId, newPeer } from '@peerage/core/testing'
+import { newConnectionId, newPeer } from '@peerage/test-support/testing/core.js'
 
 const peer = newPeer()
 const connection = newConnectionId()

@@ -24,7 +24,8 @@ const HOST = '127.0.0.1'
 const READY_WITHIN_MS = 20_000
 
 const BIN = fileURLToPath(new URL('../../bin/peerage.js', import.meta.url))
-const HAPROXY_CONFIG = fileURLToPath(new URL('../../../../deploy/haproxy.cfg', import.meta.url))
+/** The build copies it here from deploy/. */
+const HAPROXY_CONFIG = fileURLToPath(new URL('../../dist/haproxy.cfg', import.meta.url))
 
 /** What must be installed, and the Debian package that brings it. */
 const PROGRAMS = {

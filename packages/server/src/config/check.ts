@@ -2,14 +2,14 @@ import { checkTimes } from '@peerage/core'
 import { parseHostPort } from '@peerage/protocol'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
 import { isEveryAddress, isLoopback, isPrivate } from './hosts.js'
-import { define, type Misfit } from './load.js'
+import { define, type SettingProblem } from './load.js'
 import { configSchema, defaultConfig, type Config } from './schema.js'
 
 /**
- * How settings fit together: what no single one can tell. `hasStore`: whether there is a store that several nodes can
- * share.
+ * Checks the rules between settings, which no single setting can show. `hasStore`: whether there is a store that several
+ * nodes can share.
  */
-export function checkConfig(config: Config, hasStore = config.redis.url !== null): Misfit[] {
+export function checkConfig(config: Config, hasStore = config.redis.url !== null): SettingProblem[] {
   return [
     ...checkTimes(config.times).map(({ path, problem }) => ({ path: `times.${path}`, problem })),
     ...checkReach(config),
@@ -23,36 +23,36 @@ export function checkConfig(config: Config, hasStore = config.redis.url !== null
   ]
 }
 
-function checkReach(config: Config): Misfit[] {
+function checkReach(config: Config): SettingProblem[] {
   const ruled = config.access.key !== null || config.origins.length > 0
   if (config.open || ruled || isLoopback(config.host)) return []
   const problem =
-    'is beyond loopback and nothing says who may come in: set access.key or origins, or say --open if anybody may'
+    'is beyond loopback, and no rule says who may connect: set access.key or origins, or open (--open) if anybody may'
   return [{ path: 'host', problem }]
 }
 
-function checkRedis({ url, prefix }: Config['redis']): Misfit[] {
-  const misfits: Misfit[] = []
+function checkRedis({ url, prefix }: Config['redis']): SettingProblem[] {
+  const problems: SettingProblem[] = []
   const parsed = url === null ? undefined : parseRedisUrl(url)
-  if (parsed?.ok === false) misfits.push({ path: 'redis.url', problem: parsed.problem })
+  if (parsed?.ok === false) problems.push({ path: 'redis.url', problem: parsed.problem })
   const wrongPrefix = checkPrefix(prefix)
-  if (wrongPrefix !== undefined) misfits.push({ path: 'redis.prefix', problem: wrongPrefix })
-  return misfits
+  if (wrongPrefix !== undefined) problems.push({ path: 'redis.prefix', problem: wrongPrefix })
+  return problems
 }
 
-function checkPorts({ port, admin, links, p2p }: Config): Misfit[] {
-  const misfits: Misfit[] = []
+function checkPorts({ port, admin, links, p2p }: Config): SettingProblem[] {
+  const problems: SettingProblem[] = []
   const differ = (path: string, from: string, taken: number): void =>
-    void misfits.push({ path, problem: `must differ from ${from} (${taken})` })
+    void problems.push({ path, problem: `must differ from ${from} (${taken})` })
   if (port === 65_535 && p2p.useAsP2PServer)
-    misfits.push({ path: 'port', problem: 'must be below 65535: the P2P server takes the next one' })
+    problems.push({ path: 'port', problem: 'must be below 65535: the P2P server uses the next port' })
   if (port !== 0 && admin.port === port) differ('admin.port', 'port', port)
   if (links.port !== 0 && links.port === port) differ('links.port', 'port', port)
   if (links.port !== 0 && links.port === admin.port) differ('links.port', 'admin.port', links.port)
-  return misfits
+  return problems
 }
 
-function checkLinks(links: Config['links'], hasStore: boolean): Misfit[] {
+function checkLinks(links: Config['links'], hasStore: boolean): SettingProblem[] {
   if (links.host === null) {
     const set = (['port', 'advertise', 'most', 'plain'] as const).filter(
       (key) => links[key] !== defaultConfig.links[key],
@@ -62,55 +62,60 @@ function checkLinks(links: Config['links'], hasStore: boolean): Misfit[] {
       problem: 'needs links.host: without it there are no links',
     }))
   }
-  const misfits: Misfit[] = []
+  const problems: SettingProblem[] = []
   if (!hasStore)
-    misfits.push({
+    problems.push({
       path: 'links.host',
-      problem: 'needs redis.url: a node without Redis is alone, and has nobody to link to',
+      problem: 'needs redis.url: without Redis there are no other nodes to link to',
     })
-  const told = parseHostPort(links.advertise)?.host
-  if (links.plain) misfits.push(...checkPlain({ 'links.host': links.host, 'links.advertise': told }))
-  if (told !== undefined && isEveryAddress(told))
-    misfits.push({
+  const advertised = parseHostPort(links.advertise)?.host
+  if (links.plain) problems.push(...checkPlain({ 'links.host': links.host, 'links.advertise': advertised }))
+  if (advertised !== undefined && isEveryAddress(advertised))
+    problems.push({
       path: 'links.advertise',
-      problem: `must be an address that the other nodes can connect to: ${told} is none`,
+      problem: `must be an address that the other nodes can connect to, and ${advertised} is not`,
     })
-  return misfits
+  return problems
 }
 
-/** Without TLS there must be nobody else in the network. What only an address shows is looked at. */
-function checkPlain(hosts: Readonly<Record<string, string | undefined>>): Misfit[] {
+/** Links without TLS need a network without strangers. Only an address can show that, so names are refused. */
+function checkPlain(hosts: Readonly<Record<string, string | undefined>>): SettingProblem[] {
   return Object.entries(hosts).flatMap(([setting, host]) => {
     if (host === undefined || isPrivate(host)) return []
-    const problem = `needs a private IP address in ${setting}: ${host} may be reached from outside, and without TLS others could read the messages and pose as a node. Name the private address, or leave links.plain out`
+    const problem = `needs a private IP address in ${setting}: ${host} may be reachable from outside, and without TLS others could read the messages and pose as a node. Set the private address, or leave links.plain out`
     return [{ path: 'links.plain', problem }]
   })
 }
 
-function pair<K extends string>(section: Record<K, string | null>, name: string, a: K, b: K): Misfit[] {
+function pair<K extends string>(
+  section: Record<K, string | null>,
+  name: string,
+  a: K,
+  b: K,
+): SettingProblem[] {
   if ((section[a] === null) === (section[b] === null)) return []
   const [there, missing] = section[a] === null ? [b, a] : [a, b]
-  return [{ path: `${name}.${there}`, problem: `needs ${name}.${missing} beside it` }]
+  return [{ path: `${name}.${there}`, problem: `needs ${name}.${missing} as well` }]
 }
 
-function checkTurn(turn: Config['p2p']['turn']): Misfit[] {
-  const misfits: Misfit[] = []
+function checkTurn(turn: Config['p2p']['turn']): SettingProblem[] {
+  const problems: SettingProblem[] = []
   if (turn.urls.length > 0 && turn.secret === null)
-    misfits.push({
+    problems.push({
       path: 'p2p.turn.urls',
       problem: 'needs p2p.turn.secret: the static-auth-secret of these servers',
     })
   if (turn.secret !== null && turn.urls.length === 0)
-    misfits.push({ path: 'p2p.turn.secret', problem: 'needs p2p.turn.urls: the servers that know it' })
+    problems.push({ path: 'p2p.turn.secret', problem: 'needs p2p.turn.urls: the servers that share it' })
   if (turn.previousSecret !== null && turn.secret === null)
-    misfits.push({ path: 'p2p.turn.previousSecret', problem: 'needs p2p.turn.secret, which replaces it' })
-  return misfits
+    problems.push({ path: 'p2p.turn.previousSecret', problem: 'needs p2p.turn.secret, which replaces it' })
+  return problems
 }
 
-function checkApps(apps: Config['apps']): Misfit[] {
+function checkApps(apps: Config['apps']): SettingProblem[] {
   if (apps.allow.length === 0 || apps.allow.includes(apps.default)) return []
   return [{ path: 'apps.default', problem: `must be one of apps.allow (${apps.allow.join(', ')})` }]
 }
 
-/** A node: what it can be told, and how that fits together. */
+/** The settings of a node, and the rules between them. */
 export const nodeDefinition = define(configSchema, 'PEERAGE_', checkConfig)

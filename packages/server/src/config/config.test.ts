@@ -48,13 +48,13 @@ function problems(given: Given): string[] {
     : loaded.problems.map(({ path, source, problem }) => `${path} (${source}): ${problem}`)
 }
 
-describe('where a setting comes from', () => {
-  test('nothing said: the defaults, with the times of core', () => {
+describe('the source of a setting', () => {
+  test('is the default if no source sets it, and the default times are those of core', () => {
     expect(config({})).toEqual(defaultConfig)
     expect(defaultConfig.times).toEqual(defaultTimes)
   })
 
-  test('flag beats environment beats file beats default', () => {
+  test('is the flag before the environment before the file before the default', () => {
     const file = 'port: 1003\nhost: ::1\nlog: { level: warn }'
     const env = { PEERAGE_PORT: '1002', PEERAGE_HOST: '127.0.0.2' }
     const loaded = load({ flags: { port: 1001 }, env, file })
@@ -69,7 +69,7 @@ describe('where a setting comes from', () => {
     })
   })
 
-  test('each setting has a flag and a variable of its own, and a line about it', () => {
+  test('may be a flag or a variable of its own for each setting, and each has a description', () => {
     for (const key of ['path', 'flag', 'variable'] as const)
       expect(new Set(leaves.map((leaf) => leaf[key])).size).toBe(leaves.length)
     expect(leaves.filter((leaf) => leaf.about === '')).toEqual([])
@@ -80,7 +80,7 @@ describe('where a setting comes from', () => {
     expect(leaves.find((leaf) => leaf.path === 'p2p.useAsP2PServer')?.flag).toBe('--use-as-p2p-server')
   })
 
-  test('text becomes what the setting is', () => {
+  test('may be text, which is parsed by the type of the setting', () => {
     const env = {
       PEERAGE_PEERJS_ALLOW_DISCOVERY: 'yes',
       PEERAGE_ORIGINS: 'https://a.example, https://b.example',
@@ -96,7 +96,7 @@ describe('where a setting comes from', () => {
     expect(fromText('number', '1e3')).toBe('1e3')
   })
 
-  test('an empty variable, and a key with nothing behind it, were not set', () => {
+  test('is not a variable that is empty or a key without a value', () => {
     expect(config({ env: { PEERAGE_REDIS: '', PEERAGE_PORT: '' }, file: 'port:\ntls:\n' })).toEqual(
       defaultConfig,
     )
@@ -112,17 +112,19 @@ describe('secrets', () => {
     expect(config(given).access.key).toBe('a-key-of-20-letters!')
   })
 
-  test('a file that cannot be read is a problem of its setting', () => {
+  test('from a file that cannot be read are a problem of their setting', () => {
     expect(problems({ env: { PEERAGE_REDIS_FILE: '/nowhere' } })).toEqual([
       "redis.url (PEERAGE_REDIS_FILE): cannot be read: ENOENT: no such file, open '/nowhere'",
     ])
   })
 
-  test('said twice is a problem; _FILE exists for secrets alone', () => {
+  test('that are set twice are a problem, and _FILE exists only for secrets', () => {
     const env = { PEERAGE_REDIS: 'redis://a', PEERAGE_REDIS_FILE: '/x', PEERAGE_HOST_FILE: '/x' }
     const found = problems({ env, files: { '/x': 'redis://b' } })
     expect(found).toHaveLength(2)
-    expect(found).toContain('redis.url (PEERAGE_REDIS_FILE): is set, and so is PEERAGE_REDIS: unset one')
+    expect(found).toContain(
+      'redis.url (PEERAGE_REDIS_FILE): is set, and PEERAGE_REDIS is set too: unset one of them',
+    )
     expect(found.join()).toContain('PEERAGE_HOST_FILE (environment): is not a variable of peerage')
   })
 
@@ -137,7 +139,7 @@ describe('secrets', () => {
     expect(redis && redacted(redis, url)).toBe(shown)
   })
 
-  test('never show in what is printed, nor in a problem', () => {
+  test('are never shown in the printed configuration or in a problem', () => {
     const secrets = { PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim', PEERAGE_REDIS: 'redis://u:geheim@host/1' }
     const loaded = load({ env: secrets })
     expect(loaded.ok).toBe(true)
@@ -150,7 +152,7 @@ describe('secrets', () => {
   })
 })
 
-describe('what is wrong is named: the setting, where it was said, the rule', () => {
+describe('a problem names the setting, its source and the rule', () => {
   test.each([
     ['port', '70000', 'port (PEERAGE_PORT): must be a whole number from 0 to 65535; it is 70000'],
     ['port', 'http', 'port (PEERAGE_PORT): must be a whole number from 0 to 65535; it is "http"'],
@@ -167,13 +169,13 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ['access.key', 'short', 'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters'],
     ['origins', 'null', /^origins\.0 \(PEERAGE_ORIGINS\): must not be null: .*access\.key; it is "null"$/],
     ['origins', 'a.example', /^origins\.0 .*must be an exact origin /],
-    ['origins', 'https://a.example/', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
-    ['origins', 'https://A.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
-    ['origins', 'https://a.example:443', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
-    ['origins', 'https://*.example', /^origins\.0 .*\* stands for nothing here/],
-    ['origins', '*', /^origins\.0 .*\* stands for nothing here/],
-    ['origins', 'wss://a.example', /^origins\.0 .*; browsers say https:\/\/a\.example;/],
-    ['origins', 'capacitor://localhost/', /^origins\.0 .*; browsers say capacitor:\/\/localhost;/],
+    ['origins', 'https://a.example/', /^origins\.0 .*; browsers send https:\/\/a\.example;/],
+    ['origins', 'https://A.example', /^origins\.0 .*; browsers send https:\/\/a\.example;/],
+    ['origins', 'https://a.example:443', /^origins\.0 .*; browsers send https:\/\/a\.example;/],
+    ['origins', 'https://*.example', /^origins\.0 .*\* is not a wildcard here/],
+    ['origins', '*', /^origins\.0 .*\* is not a wildcard here/],
+    ['origins', 'wss://a.example', /^origins\.0 .*; browsers send https:\/\/a\.example;/],
+    ['origins', 'capacitor://localhost/', /^origins\.0 .*; browsers send capacitor:\/\/localhost;/],
     ['origins', 'chrome-extension:abc', /^origins\.0 .*must be an exact origin /],
     ...[
       'javascript://x',
@@ -185,7 +187,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ].map((origin): [string, string, RegExp] => [
       'origins',
       origin,
-      /^origins\.0 .*must be an exact origin .*; no page of \w+: connects: name http, https, capacitor, /,
+      /^origins\.0 .*must be an exact origin .*; pages of \w+: cannot connect\. The scheme must be one of http, https, capacitor, /,
     ]),
     [
       'trustedProxies',
@@ -215,7 +217,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     [
       'p2p.turn.urls',
       'stun:a',
-      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL .*: stun: is no TURN server/,
+      /^p2p\.turn\.urls\.0 \(PEERAGE_P2P_TURN_URLS\): must be a turn: or turns: URL .*: stun: is not a TURN server/,
     ],
     ...[
       'turn://a:3478',
@@ -245,7 +247,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     [
       'p2p.turn.secret',
       'x',
-      'p2p.turn.secret (PEERAGE_P2P_TURN_SECRET): needs p2p.turn.urls: the servers that know it',
+      'p2p.turn.secret (PEERAGE_P2P_TURN_SECRET): needs p2p.turn.urls: the servers that share it',
     ],
     ['p2p.turn.previousSecret', 'x', /^p2p\.turn\.previousSecret .*: needs p2p\.turn\.secret/],
     ['relay.messageBytes', '99999999', /^relay\.messageBytes /],
@@ -262,10 +264,10 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     [
       'links.host',
       '127.0.0.1',
-      'links.host (PEERAGE_LINKS_HOST): needs redis.url: a node without Redis is alone, and has nobody to link to',
+      'links.host (PEERAGE_LINKS_HOST): needs redis.url: without Redis there are no other nodes to link to',
     ],
-    ['tls.cert', 'a.pem', 'tls.cert (PEERAGE_TLS_CERT): needs tls.key beside it'],
-    ['redis.key', 'a.pem', 'redis.key (PEERAGE_REDIS_KEY): needs redis.cert beside it'],
+    ['tls.cert', 'a.pem', 'tls.cert (PEERAGE_TLS_CERT): needs tls.key as well'],
+    ['redis.key', 'a.pem', 'redis.key (PEERAGE_REDIS_KEY): needs redis.cert as well'],
   ])('%s = %s', (path, text, expected) => {
     const variable = leaves.find((leaf) => leaf.path === path)?.variable ?? ''
     const found = problems({ env: { [variable]: text } })
@@ -274,7 +276,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     else expect(found[0]).toMatch(expected)
   })
 
-  test('origins of pages, of apps in a shell and of extensions', () => {
+  test('is not raised for origins of pages, of apps in a shell and of extensions', () => {
     const origins = [
       'https://app.example',
       'http://localhost:3000',
@@ -294,7 +296,7 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     expect(config({ env: { PEERAGE_ORIGINS: origins.join(',') } })).toMatchObject({ origins })
   })
 
-  test('all at once, from every source, and a bad one hides no other', () => {
+  test('does not hide another one: all problems of all sources are reported at once', () => {
     const found = problems({
       flags: { port: 'x' },
       env: { PEERAGE_ORIGINS: 'null', PEERAGE_HSOT: 'h' },
@@ -311,14 +313,14 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
     ])
   })
 
-  test('a file that is no YAML, no mapping, or has a section that is none', () => {
+  test('is raised for a file that is no YAML or no mapping, or with a section that is no mapping', () => {
     expect(problems({ file: 'port: [1' })).toEqual([
       expect.stringMatching(/^ \(peerage\.yaml:\d+\): is not YAML/),
     ])
     expect(problems({ file: 'port: 1\nport: 2' })).toEqual([expect.stringContaining('is not YAML')])
     expect(problems({ file: '- 1' })).toEqual([' (peerage.yaml): must be a mapping of settings'])
     expect(problems({ file: 'tls: yes' })).toEqual([
-      'tls (peerage.yaml:1): must be a mapping: it holds settings',
+      'tls (peerage.yaml:1): must be a mapping, because it is a section of settings',
     ])
     expect(problems({ file: 'port: {a: 1}' })).toEqual([
       expect.stringMatching(/^port \(peerage\.yaml:1\): must be a whole/),
@@ -334,15 +336,15 @@ describe('what is wrong is named: the setting, where it was said, the rule', () 
       nameTtlMs: 59_999,
       commandMs: 1_001,
     }),
-  )('times that do not fit together are refused: %s = %d', (key, ms) => {
+  )('is raised for times that do not fit together: %s = %d', (key, ms) => {
     const found = problems({ flags: { [`times.${key}`]: ms } })
     expect(found).not.toEqual([])
     expect(found.join()).toContain(`times.${key} (--times.${key}): must be`)
   })
 })
 
-describe('who can reach it', () => {
-  test.each(['0.0.0.0', '::', '10.1.2.3', 'peers.example'])('%s needs a rule, or open', (host) => {
+describe('a node that listens on', () => {
+  test.each(['0.0.0.0', '::', '10.1.2.3', 'peers.example'])('%s needs an access rule or open', (host) => {
     expect(problems({ flags: { host } })).toEqual([
       expect.stringMatching(/^host \(--host\): is beyond loopback/),
     ])
@@ -351,7 +353,7 @@ describe('who can reach it', () => {
     expect(problems({ flags: { host, 'access.key': 'sixteen-letters!' } })).toEqual([])
   })
 
-  test.each(['localhost', '127.0.0.1', '127.9.9.9', '::1'])('%s is this machine alone', (host) => {
+  test.each(['localhost', '127.0.0.1', '127.9.9.9', '::1'])('%s needs neither', (host) => {
     expect(problems({ flags: { host } })).toEqual([])
   })
 })
@@ -359,7 +361,7 @@ describe('who can reach it', () => {
 describe('links to other nodes', () => {
   const flags = { 'redis.url': 'redis://localhost', 'links.host': '0.0.0.0' }
 
-  test('are off, and have their defaults, unless a host is given', () => {
+  test('are off unless a host is given', () => {
     expect(defaultConfig.links).toEqual({ host: null, port: 0, advertise: null, most: 256, plain: false })
     const env = {
       PEERAGE_REDIS: 'redis://localhost',
@@ -378,7 +380,7 @@ describe('links to other nodes', () => {
   })
 
   test.each(['0.0.0.0', '::', '8.8.8.8', '2001:4860::1', '::ffff:8.8.8.8', 'example.com', 'node1'])(
-    'are not without TLS on %s, which may be reached from outside',
+    'need TLS on %s, which may be reachable from outside',
     (host) => {
       expect(problems({ flags: { ...flags, 'links.host': host } })).toEqual([])
       expect(problems({ flags: { ...flags, 'links.host': host, 'links.plain': true } })).toEqual([
@@ -403,7 +405,7 @@ describe('links to other nodes', () => {
   })
 
   test.each(['8.8.8.8:9200', '[2001:4860::1]:9200', 'node1.example:9200'])(
-    'are not without TLS at the advertised address %s, which may be reached from outside',
+    'need TLS at the advertised address %s, which may be reachable from outside',
     (advertise) => {
       const named = { ...flags, 'links.host': '127.0.0.1', 'links.advertise': advertise }
       expect(problems({ flags: named })).toEqual([])
@@ -415,13 +417,16 @@ describe('links to other nodes', () => {
     },
   )
 
-  test.each(['0.0.0.0:1', '[::]:1'])('are not advertised as %s, to which nobody can connect', (advertise) => {
-    expect(problems({ flags: { ...flags, 'links.advertise': advertise } })).toEqual([
-      expect.stringMatching(/^links\.advertise .*: must be an address that the other nodes can connect to/),
-    ])
-  })
+  test.each(['0.0.0.0:1', '[::]:1'])(
+    'cannot be advertised as %s, because nobody can connect to it',
+    (advertise) => {
+      expect(problems({ flags: { ...flags, 'links.advertise': advertise } })).toEqual([
+        expect.stringMatching(/^links\.advertise .*: must be an address that the other nodes can connect to/),
+      ])
+    },
+  )
 
-  test('have a port of their own', () => {
+  test('need a port of their own', () => {
     expect(problems({ flags: { ...flags, 'links.port': 9_000 } })).toEqual([
       'links.port (--links.port): must differ from port (9000)',
     ])
@@ -431,7 +436,7 @@ describe('links to other nodes', () => {
   })
 })
 
-test('variables of Kubernetes service links, of other parts and of tests are not ours', () => {
+test('variables of Kubernetes service links, of other programs and of tests are ignored', () => {
   const env = {
     PEERAGE_SERVICE_HOST: '10.0.0.1',
     PEERAGE_SERVICE_PORT_HTTP: '9000',
@@ -447,15 +452,15 @@ test('variables of Kubernetes service links, of other parts and of tests are not
   expect(config({ env })).toEqual(defaultConfig)
 })
 
-test('the documentation has a row for each setting, with its names and default', () => {
+test('the table of settings has a row for each setting, with its names and default', () => {
   const rows = toMarkdown(leaves).split('\n').slice(2)
   expect(rows).toHaveLength(leaves.length)
   expect(rows).toContain(
-    '| `port` | `--port` | `PEERAGE_PORT` | `9000` | TCP port; 0 picks a free one whose neighbour is free for UDP |',
+    '| `port` | `--port` | `PEERAGE_PORT` | `9000` | TCP port; 0 picks a free one whose next port is free for UDP |',
   )
 })
 
-test('TURN URLs are told to peers in the spelling that every WebRTC stack takes', () => {
+test('TURN URLs are normalized to the spelling that every WebRTC implementation accepts', () => {
   const said = config({
     env: {
       PEERAGE_P2P_TURN_URLS: 'TURN:A.example, turns:[2001:DB8:0::1]:443?transport=TCP',
@@ -465,21 +470,21 @@ test('TURN URLs are told to peers in the spelling that every WebRTC stack takes'
   expect(said.p2p.turn.urls).toEqual(['turn:a.example', 'turns:[2001:db8::1]:443?transport=tcp'])
 })
 
-test('a printed configuration is a file that says the same', () => {
+test('a printed configuration can be loaded as a file, with the same result', () => {
   const said = config({ flags: { port: 1, 'peerjs.key': { k: 'app-1' }, origins: ['https://a.example'] } })
   const again = load({ file: toYaml(said, leaves, new Map([['port', '--port']])) })
   expect(again).toMatchObject({ ok: true, config: said })
 })
 
-test('a hint is given for a slip, not for any word', () => {
+test('a hint is given for a slip, but not for a very different word', () => {
   expect(closest('--prot', ['--port', '--host'])).toBe('--port')
   expect(closest('--banana', ['--port', '--host'])).toBeUndefined()
   expect(closest('--links', ['--link', '--linkshost', '--links-host', '--links-port'])).toBe('--links-host')
   expect(closest('PEERAGE_LINKS', ['PEERAGE_HOST', 'PEERAGE_LINKS_HOST'])).toBe('PEERAGE_LINKS_HOST')
 })
 
-test('the README holds the settings as they are (else: node scripts/docs.mjs)', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  expect(readme).toContain(toMarkdown(leaves))
-  expect(readme).toContain(toMarkdown(stunDefinition.leaves))
+test('docs/settings.md holds the settings as they are (else: node scripts/docs.mjs)', () => {
+  const document = readFileSync(new URL('../../../../docs/settings.md', import.meta.url), 'utf8')
+  expect(document).toContain(toMarkdown(leaves))
+  expect(document).toContain(toMarkdown(stunDefinition.leaves))
 })

@@ -4,7 +4,7 @@ import { isLoopback, isPrivate } from './hosts.js'
 import { resolve, type Definition } from './load.js'
 import { stunDefinition } from './stun.js'
 
-/** Everything that a node needs to take any host. */
+/** The other settings with which a node accepts any host. */
 const REST = { open: true, 'redis.url': 'redis://localhost' }
 
 function problems<T>(definition: Definition<T>, given: Readonly<Record<string, unknown>>): string[] {
@@ -33,11 +33,11 @@ describe.each(settings)('%s', (setting, port, tried) => {
     '.',
   ])('%s is no host', (host) => {
     expect(tried(host)).toEqual([
-      `${setting} must be an address or a name alone, without scheme, port or brackets (the port is ${port}); for all addresses say 0.0.0.0 or ::; it is ${JSON.stringify(host)}`,
+      `${setting} must be only an address or a name, without scheme, port or brackets (the port is the setting ${port}); for all addresses use 0.0.0.0 or ::; it is ${JSON.stringify(host)}`,
     ])
   })
 
-  // The system would listen on all addresses, and what compares texts would not see it.
+  // The system would read these as other addresses, such as all addresses, and a comparison of texts would not notice.
   test.each([
     '0',
     '0x0',
@@ -48,9 +48,9 @@ describe.each(settings)('%s', (setting, port, tried) => {
     '127.1',
     '0x7f.1',
     '256.1.1.1',
-  ])('%s is not taken for an address', (host) => {
+  ])('%s is refused, because the system reads it differently', (host) => {
     expect(tried(host)).toEqual([
-      expect.stringMatching(/ must be .*; for all addresses say 0\.0\.0\.0 or ::; it is /),
+      expect.stringMatching(/ must be .*; for all addresses use 0\.0\.0\.0 or ::; it is /),
     ])
   })
 
@@ -65,10 +65,10 @@ describe.each(settings)('%s', (setting, port, tried) => {
     'node_1',
     'a1.b2.',
     'bücher',
-  ])('%s is one', (host) => expect(tried(host)).toEqual([]))
+  ])('%s is a host', (host) => expect(tried(host)).toEqual([]))
 })
 
-test('a name may stand for any address; localhost, and what an address shows, are known', () => {
+test('addresses and localhost are classified, and any other name may be any address', () => {
   expect(['localhost', '127.9.9.9', '::1', '::ffff:127.0.0.1'].filter((host) => !isLoopback(host))).toEqual(
     [],
   )

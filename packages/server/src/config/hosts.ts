@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** What addresses to listen on, and to connect to, stand for. No name is looked up. */
+// Classifies the hosts that settings name. Names are never looked up.
 
-/** Networks that nobody routes to from outside. */
+/** The address ranges that cannot be reached from outside. */
 const PRIVATE_RANGES = ['private', 'loopback', 'linkLocal', 'carrierGradeNat', 'uniqueLocal']
 
 const rangeOf = (host: string): string | undefined =>
@@ -19,22 +19,22 @@ export function isPrivate(host: string): boolean {
   return host === 'localhost' || PRIVATE_RANGES.includes(rangeOf(host) ?? '')
 }
 
-/** True for what stands for every address of a machine: one can listen there, and nobody can connect to it. */
+/** True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can connect. */
 export function isEveryAddress(host: string): boolean {
   return rangeOf(host) === 'unspecified'
 }
 
 const NAME_PATTERN = /^[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)*\.?$/u
-/** The system reads a name that ends like this as an IPv4 address: `0` as 0.0.0.0, `127.1` as 127.0.0.1. */
+/** The system reads a name with a number at its end as an IPv4 address: `0` as 0.0.0.0, `127.1` as 127.0.0.1. */
 const NUMBER_AT_END = /(?:^|\.)(?:\d+|0x[\da-f]*)\.?$/i
 
-/** What keeps a text from being a host to listen on. `port` is the setting beside it. */
+/** Why a text is no host to listen on. Undefined if it is one. `port` is the setting of the port. */
 export function problemOfHost(host: string, port: string): string | undefined {
-  const everywhere = 'for all addresses say 0.0.0.0 or ::'
+  const everywhere = 'for all addresses use 0.0.0.0 or ::'
   if (isEveryAddress(host))
-    return host === '0.0.0.0' || host === '::' ? undefined : `must be written in the usual way; ${everywhere}`
+    return host === '0.0.0.0' || host === '::' ? undefined : `must be in its usual form; ${everywhere}`
   if (isIP(host) !== 0) return undefined
   if (!NAME_PATTERN.test(host))
-    return `must be an address or a name alone, without scheme, port or brackets (the port is ${port}); ${everywhere}`
+    return `must be only an address or a name, without scheme, port or brackets (the port is the setting ${port}); ${everywhere}`
   return NUMBER_AT_END.test(host) ? `must be a whole IP address or a name; ${everywhere}` : undefined
 }

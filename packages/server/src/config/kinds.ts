@@ -3,27 +3,27 @@ import { formatIceUrl, parseApp, parseHostPort, parseIceUrl, type App } from '@p
 import { z } from 'zod'
 import { problemOfHost } from './hosts.js'
 
-/** What the loader, the CLI and the documentation know of a setting beyond its type. */
+/** What the loader, the CLI and the documentation know about a setting beyond its type. */
 export interface Setting {
-  /** One line for `--help` and the README. */
+  /** One line for `--help` and the table of settings. */
   about: string
-  /** Where the flag is not simply the path: `redis.url` is `--redis`, and so `PEERAGE_REDIS`. */
+  /** The flag, if it differs from the path: `redis.url` is `--redis`, and so `PEERAGE_REDIS`. */
   flag?: string
-  /** Redacted wherever it is shown, and readable from the file that `PEERAGE_…_FILE` names. */
+  /** The value is redacted wherever it is shown, and may be read from the file that `PEERAGE_…_FILE` names. */
   secret?: true
 }
 
-/** Every schema that is registered here is one setting; what is not is a section. */
+/** Every schema that is registered here is a setting. Every other schema is a section. */
 export const settings = z.registry<Setting>()
 
-/** A whole number; 0 often means "no limit", and then `about` says so. */
+/** A whole number. If 0 means "no limit", `about` says so. */
 export function whole(min: number, max: number): z.ZodNumber {
   const error = `must be a whole number from ${min} to ${max}`
   return z.number(error).int(error).min(min, error).max(max, error)
 }
 
 export const port = whole(0, 65_535)
-/** A day: a longer time is a mistaken unit. */
+/** At most a day, because a longer time is probably a mistaken unit. */
 export const milliseconds = whole(1, 86_400_000)
 export const flag = z.boolean('must be true or false')
 export const text = z.string('must be a string').min(1, 'must not be empty')
@@ -46,7 +46,7 @@ export const app: z.ZodType<App, string> = z.string(APP_RULE).transform((input, 
   return z.NEVER
 })
 
-/** RFC 6454 §6.2: what a browser sends as Origin, byte for byte. */
+/** RFC 6454 §6.2: an origin exactly as browsers send it, because origins are compared byte for byte. */
 export const origin = text.superRefine((input, context) => {
   const problem = problemOfOrigin(input)
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
@@ -54,7 +54,7 @@ export const origin = text.superRefine((input, context) => {
 
 const ORIGIN_RULE =
   'must be an exact origin such as https://app.example, http://localhost:3000 or capacitor://localhost: scheme, host and port only'
-/** Whose pages open sockets: the web's, those of apps in a shell, and those of extensions. */
+/** The schemes of pages that can open sockets: web pages, apps in a shell, and browser extensions. */
 const SCHEMES = [
   'http',
   'https',
@@ -68,23 +68,23 @@ const SCHEMES = [
   'moz-extension',
   'safari-web-extension',
 ]
-/** Chromium says this of pages that were opened from a file, in a WebSocket's handshake. */
+/** Chromium sends this in the handshake of a WebSocket for pages that were opened from a file. */
 const FILE_ORIGIN = 'file://'
 
 function problemOfOrigin(input: string): string | undefined {
   if (input === 'null')
-    return 'must not be null: browsers say it of sandboxed frames, of files and of much else, so it names nobody. Serve the page from an origin of its own, or leave origins empty and set access.key'
+    return 'must not be null: browsers send it for sandboxed frames, files and many other pages, so it identifies no page. Serve the page from an origin of its own, or leave origins empty and set access.key'
   if (input.includes('*'))
-    return `${ORIGIN_RULE}; * stands for nothing here. Name each, or leave the list empty for all`
+    return `${ORIGIN_RULE}; * is not a wildcard here. List each origin, or leave the list empty for all`
   if (!URL.canParse(input)) return ORIGIN_RULE
   const url = new URL(input)
-  // A page of https opens a socket of wss, and its origin is still https.
+  // A page at https opens a socket at wss, but its origin has the scheme https.
   const scheme = url.protocol.slice(0, -1).replace(/^ws(?=s?$)/, 'http')
   if (!SCHEMES.includes(scheme) && input.includes('://'))
-    return `${ORIGIN_RULE}; no page of ${scheme}: connects: name ${SCHEMES.join(', ')}`
+    return `${ORIGIN_RULE}; pages of ${scheme}: cannot connect. The scheme must be one of ${SCHEMES.join(', ')}`
   const written = scheme === 'file' ? FILE_ORIGIN : url.host === '' ? undefined : `${scheme}://${url.host}`
   if (written === input) return undefined
-  return written === undefined ? ORIGIN_RULE : `${ORIGIN_RULE}; browsers say ${written}`
+  return written === undefined ? ORIGIN_RULE : `${ORIGIN_RULE}; browsers send ${written}`
 }
 
 export const network = text.refine(
@@ -99,7 +99,7 @@ function isCidr(input: string): boolean {
   return version !== 0 && Number(bits) <= (version === 6 ? 128 : 32)
 }
 
-/** An address to listen on; `portSetting` is where its port is said. */
+/** A host to listen on. `portSetting` names the setting of its port. */
 export const host = (portSetting: string): typeof text =>
   text.superRefine((input, context) => {
     const problem = problemOfHost(input, portSetting)
@@ -113,35 +113,36 @@ export const hostPort = text.refine(
 
 /** A path below which something is served. */
 export const urlPath = text.refine(
-  // As a browser would send it: what it encodes, or takes away as `..`, nobody could reach.
+  // The path must be as a browser sends it. A browser encodes other characters and resolves `..`, so such a path would
+  // never be reached.
   (path) => /^\/(?:[\w.~!$&'()*+,;=:@-]+\/)*(?:[\w.~!$&'()*+,;=:@-]+)?$/.test(path) && isWhole(path),
-  'must begin with /, and hold only letters without accents, digits and -._~!$&()*+,;=:@, and no . or .. between slashes',
+  'must begin with /, and contain only letters without accents, digits and -._~!$&()*+,;=:@, and no . or .. between slashes',
 )
 
 const isWhole = (path: string): boolean => new URL(path, 'http://localhost').pathname === path
 
-/** With a slash on both ends. */
+/** A path with a slash at both ends. */
 export function asBase(path: string): string {
   return path.endsWith('/') ? path : `${path}/`
 }
 
-/** Read once, and told to peers in the one spelling that every WebRTC stack takes. */
+/** A TURN URL, normalized to the spelling that every WebRTC implementation accepts. Peers get it in this form. */
 export const turnUrl = text.transform((input, context): string => {
   const read = parseIceUrl(input)
   if (read.ok && read.value.scheme.startsWith('turn')) return formatIceUrl(read.value)
-  const why = read.ok ? `${read.value.scheme}: is no TURN server` : `it ${read.problem}`
+  const why = read.ok ? `${read.value.scheme}: is not a TURN server` : `it ${read.problem}`
   const message = `must be a turn: or turns: URL such as turn:turn.example:3478?transport=udp: ${why}`
   context.issues.push({ code: 'custom', input, message })
   return z.NEVER
 })
 
-/** One setting: its type, its default, and one line about it. Flag and variable follow from its path. */
+/** Declares a setting: its type, its default and one line about it. Flag and variable follow from its path. */
 export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {
   settings.add(schema, { about, ...more })
   return schema
 }
 
 export function section<T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> {
-  // Every setting has a default, so the empty mapping is a whole section: zod's types cannot say that.
+  // Every setting has a default, so the empty mapping is a whole section. zod's types cannot express that.
   return z.strictObject(shape).prefault({} as z.input<z.ZodObject<T, z.core.$strict>>)
 }

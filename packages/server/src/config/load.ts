@@ -1,20 +1,20 @@
 import type { z } from 'zod'
 import { leavesOf, type Leaf } from './settings.js'
 
-/** What is wrong with a setting. */
-export interface Misfit {
-  /** The setting, such as `times.beatMs`; empty for the whole. */
+/** A problem of a setting, without its source. */
+export interface SettingProblem {
+  /** The setting, such as `times.beatMs`. Empty for the configuration as a whole. */
   path: string
   problem: string
 }
 
-/** One thing that is wrong with the configuration. */
-export interface Problem extends Misfit {
-  /** Where it was said: a flag, a variable, file:line. */
+/** A problem of the configuration. */
+export interface Problem extends SettingProblem {
+  /** Where the value came from: a flag, a variable, or file:line. */
   source: string
 }
 
-/** What one source says: a value for each setting that it names. */
+/** The settings of one source: the command line, the environment or the file. */
 export interface Layer {
   values: Map<string, Given>
   problems: Problem[]
@@ -26,17 +26,17 @@ export interface Given {
 }
 
 export type Loaded<T> =
-  /** `sources`: where each setting that is not a default came from. */
+  /** `sources` says where each setting came from, except defaults. */
   { ok: true; config: T; sources: ReadonlyMap<string, string> } | { ok: false; problems: Problem[] }
 
-/** What a program can be told: a node, or the standalone P2P server. */
+/** The settings of a program: a node, or the standalone P2P server. */
 export interface Definition<T> {
   schema: z.ZodType<T>
-  /** What its variables begin with. */
+  /** The prefix of its environment variables. */
   prefix: string
   leaves: readonly Leaf[]
-  /** What no single setting can tell: how they fit together. */
-  check: (config: T) => Misfit[]
+  /** Checks the rules between settings, which no single setting can show. */
+  check: (config: T) => SettingProblem[]
 }
 
 export function define<T>(
@@ -48,8 +48,8 @@ export function define<T>(
 }
 
 /**
- * Puts layers together, the strongest first, and checks the whole. Every problem is found in one go: a bad
- * setting does not hide another one.
+ * Merges layers, the strongest first, and checks the result. It reports all problems at once, so that one does not hide
+ * another.
  */
 export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]): Loaded<T> {
   const given = new Map<string, Given>()
@@ -68,14 +68,14 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
       problems.push({
         path: [path, ...issue.path.slice(path.split('.').length)].join('.'),
         source: found?.source ?? 'default',
-        problem: issue.message + (leaf === undefined ? '' : butWas(leaf, at(found?.value, issue.path, path))),
+        problem: issue.message + (leaf === undefined ? '' : actual(leaf, at(found?.value, issue.path, path))),
       })
     }
   }
-  // What is broken counts as not set, so that the rest can still be held against each other.
+  // A broken setting counts as not set, so that the rules between the other settings can still be checked.
   for (const path of broken) given.delete(path)
   const whole = definition.schema.safeParse(nest(given))
-  if (whole.success) problems.push(...misfits(definition, whole.data, given, broken))
+  if (whole.success) problems.push(...problemsBetween(definition, whole.data, given, broken))
   if (problems.length > 0 || !whole.success) return { ok: false, problems: distinct(problems) }
   return {
     ok: true,
@@ -84,8 +84,8 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
   }
 }
 
-/** Problems between settings; those of a section in which one is broken anyway would only repeat it. */
-function misfits<T>(
+/** Problems between settings. A section with a broken setting is left out, because its problems would only repeat that. */
+function problemsBetween<T>(
   definition: Definition<T>,
   config: T,
   given: ReadonlyMap<string, Given>,
@@ -119,7 +119,7 @@ function leafOf(leaves: readonly Leaf[], path: readonly PropertyKey[]): Leaf | u
   return leaves.find((leaf) => dotted === leaf.path || dotted.startsWith(`${leaf.path}.`))
 }
 
-/** The item of a list that is wrong, not the whole list. */
+/** The wrong item of a list, rather than the whole list. */
 function at(value: unknown, path: readonly PropertyKey[], leafPath: string): unknown {
   const rest = path.slice(leafPath.split('.').length)
   return rest.reduce<unknown>((inner, key) => (Array.isArray(inner) ? inner[Number(key)] : undefined), value)
@@ -127,7 +127,8 @@ function at(value: unknown, path: readonly PropertyKey[], leafPath: string): unk
 
 const SHOWN_LENGTH = 60
 
-function butWas(leaf: Leaf, value: unknown): string {
+/** Shows the value that was given, unless it is secret. */
+function actual(leaf: Leaf, value: unknown): string {
   if (leaf.secret || value === undefined) return ''
   const shown = JSON.stringify(value)
   return `; it is ${shown.length > SHOWN_LENGTH ? `${shown.slice(0, SHOWN_LENGTH)}…` : shown}`

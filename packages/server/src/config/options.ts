@@ -5,26 +5,51 @@ import type { Access } from '../gateway/shared/access.js'
 import type { AnyServer } from '../http/listen.js'
 import type { Logger } from '../metrics/log.js'
 import { checkConfig, nodeDefinition } from './check.js'
-import type { Misfit } from './load.js'
+import type { SettingProblem } from './load.js'
 import { configSchema, type Config, type ConfigInput } from './schema.js'
 import { didYouMean } from './settings.js'
 
-/** The configuration of a node, with the same keys as the file, and what an application passes in beside it. */
+/**
+ * The options of `createPeerage`: all settings of a node, with the keys of the configuration file, and functions and
+ * objects of the application. The table of settings in the documentation has each setting with its default. Unlike
+ * `peerage serve`, `createPeerage` reads neither the environment nor a file. Times are in milliseconds and sizes in bytes.
+ *
+ * @example
+ * ```js
+ * createPeerage({
+ *   path: '/peers',
+ *   redis: { url: 'redis://localhost:6379' },
+ *   origins: ['https://app.example'],
+ *   limits: { address: { connections: 100 } },
+ * })
+ * ```
+ */
 export interface PeerageOptions extends ConfigInput, PeerJsHooks {
-  /** Answer STUN on UDP at the HTTP server's port + 1. Short for `p2p.useAsP2PServer`; default false. */
+  /**
+   * Run the integrated P2P server: answer STUN on UDP, on the port after the port of the HTTP server. Short for
+   * `p2p.useAsP2PServer`. Default: false.
+   */
   useAsP2PServer?: boolean
-  /** Who may come in, in place of `access`, `origins` and `apps.allow`. */
+  /**
+   * The application's own rules for who may come in. They replace the settings `access.key` and `apps.allow`, and the rule
+   * that a program without an Origin header needs a key. The setting `origins` still refuses pages before the upgrade.
+   * Default: the rules of the settings.
+   */
   accessRules?: Access
-  /** Where log lines go; a pino logger. Default: JSON lines on standard output at `log.level`. */
+  /** A pino logger, or an object with the same methods. Default: JSON lines on standard output at `log.level`. */
   logger?: Logger
+  /** The clock of the node, for tests. Default: the clock of the system. */
   clock?: Clock
-  /** Shares a store of your own making; default: Redis where `redis.url` is set, else this process's memory. */
+  /**
+   * The store that this node shares with the other nodes. Each node needs a `Backend` object of its own. Default: Redis
+   * if `redis.url` is set, else the memory of this process.
+   */
   backend?: Backend
 }
 
-// What an application passes in may come from code that no compiler has looked at.
+// Options may come from code without types, so they are checked at run time.
 
-/** What is no setting, and what it must have, by the names of its functions; none: it is a function itself. */
+/** The options that are not settings, with the methods that each must have. An option without methods is a function. */
 const HOOKS = {
   accessRules: ['admit'],
   logger: ['debug', 'info', 'warn', 'error'],
@@ -58,7 +83,7 @@ function problemOfHook(path: string, methods: readonly string[], value: unknown)
     const missing = methods.find((method) => typeof Reflect.get(value, method) !== 'function')
     return missing === undefined
       ? undefined
-      : `must be an object with ${listed(methods)}; it has no ${missing}()`
+      : `must be an object with ${listed(methods)}, but it has no ${missing}()`
   }
   const advice = typeof value === 'function' && methods.length === 1 ? `: write ${path}: { ${first}: … }` : ''
   return `must be an object with ${listed(methods)}; it is ${whatIs(value)}${advice}`
@@ -67,13 +92,13 @@ function problemOfHook(path: string, methods: readonly string[], value: unknown)
 const listed = (methods: readonly string[]): string => methods.map((method) => `${method}()`).join(', ')
 
 /**
- * The configuration of a node in an application. `hasBackend`: the application brings the store. Throws TypeError that
- * names every problem.
+ * Checks the settings of a node in an application. `hasBackend`: whether the application passes its own store. Throws
+ * TypeError that names every problem.
  */
 export function validated(input: ConfigInput, hasBackend: boolean): Config {
   const parsed = configSchema.safeParse(input)
   if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue): Misfit[] => {
+    const problems = parsed.error.issues.flatMap((issue): SettingProblem[] => {
       const path = issue.path.join('.')
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => unknownKey([...issue.path, key].join('.')))
@@ -83,14 +108,14 @@ export function validated(input: ConfigInput, hasBackend: boolean): Config {
     })
     throw new TypeError(describeProblems(problems))
   }
-  // The host matters to `listen` alone: an attached node is where its application's server is.
+  // Only `listen` uses the host. An attached node uses the address of its application's server.
   const hasStore = hasBackend || parsed.data.redis.url !== null
-  const misfits = checkConfig(parsed.data, hasStore).filter(({ path }) => path !== 'host')
-  if (misfits.length > 0) throw new TypeError(describeProblems(misfits))
+  const problems = checkConfig(parsed.data, hasStore).filter(({ path }) => path !== 'host')
+  if (problems.length > 0) throw new TypeError(describeProblems(problems))
   return parsed.data
 }
 
-function unknownKey(path: string): Misfit {
+function unknownKey(path: string): SettingProblem {
   return { path, problem: `is not an option${didYouMean(path, nodeDefinition.leaves, OTHER_NAMES)}` }
 }
 
@@ -99,11 +124,11 @@ function needsSection(path: string): string {
   return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
 }
 
-export function describeProblems(problems: readonly Misfit[]): string {
+export function describeProblems(problems: readonly SettingProblem[]): string {
   return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
 }
 
-/** Throws TypeError for what is no HTTP server, and names what to pass instead. */
+/** Throws TypeError if `server` is not an HTTP server. The message says what to pass instead. */
 export function checkServer(server: unknown): asserts server is AnyServer {
   if (isServer(server)) return
   const wanted = 'attach takes a Node HTTP server: what createServer() of node:http or node:https returns'
@@ -121,7 +146,7 @@ function insteadOf(server: unknown): string {
     return 'This is a function, such as an Express app: pass createServer(app), or what app.listen() returns'
   if (typeof server !== 'object' || server === null) return `This is ${whatIs(server)}`
   for (const name of ['server', 'listener', 'httpServer'] as const)
-    if (isServer(Reflect.get(server, name))) return `This is a framework's object: pass its .${name}`
+    if (isServer(Reflect.get(server, name))) return `This is an object of a framework: pass its .${name}`
   if (typeof Reflect.get(server, 'callback') === 'function')
     return 'This is a Koa app: pass createServer(app.callback()), or what app.listen() returns'
   return 'This is another object'

@@ -1,14 +1,14 @@
 import { Document, isScalar } from 'yaml'
 import type { Leaf } from './settings.js'
 
-/** A value that may be shown: of a secret only that it is there, of a URL all but its login. */
+/** A value as it may be shown. A secret is redacted, but of a secret URL only the password or token. */
 export function redacted(leaf: Leaf, value: unknown): unknown {
   if (!leaf.secret || value === null || value === undefined) return value
   if (typeof value === 'string' && value.includes('://')) return withoutPassword(value)
   return '[redacted]'
 }
 
-/** A URL as it may be shown: without its password. */
+/** A URL without its password. A login without a colon may be a token, so it is redacted as a whole. */
 function withoutPassword(url: string): string {
   return url.replace(/^([a-z0-9+.-]+:\/\/)([^@/]*)@/i, (_, scheme: string, login: string) => {
     const user = login.split(':')[0] ?? ''
@@ -24,7 +24,7 @@ export function valueAt(config: unknown, path: string): unknown {
   }, config)
 }
 
-/** The configuration as a file would say it, secrets redacted, each setting with where it came from. */
+/** The configuration as a YAML file. Secrets are redacted, and a comment says where each setting came from. */
 export function toYaml(
   config: unknown,
   leaves: readonly Leaf[],
@@ -41,7 +41,7 @@ export function toYaml(
   return document.toString({ lineWidth: 0, nullStr: 'null' })
 }
 
-/** One row a setting, for the README: made from the schema, so that it cannot go stale. */
+/** The table of settings for the documentation. It is made from the schema, so that it cannot go stale. */
 export function toMarkdown(leaves: readonly Leaf[]): string {
   const rows = leaves.map((leaf) => {
     const variable = leaf.secret ? `\`${leaf.variable}\`, \`${leaf.variable}_FILE\`` : `\`${leaf.variable}\``

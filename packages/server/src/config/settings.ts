@@ -4,13 +4,13 @@ import { settings } from './kinds.js'
 /** How a setting is written as text, in a flag or a variable. */
 export type Kind = 'text' | 'number' | 'boolean' | 'list' | 'mapping'
 
-/** One setting, as every other part of the configuration sees it. */
+/** A setting, as the rest of the configuration code sees it. */
 export interface Leaf {
-  /** `peerjs.expireMs`: its place in the file, and how problems name it. */
+  /** The key in the file, such as `peerjs.expireMs`. Problems name the setting by it. */
   path: string
-  /** `--peerjs-expire-ms` */
+  /** The flag, such as `--peerjs-expire-ms`. */
   flag: string
-  /** `PEERAGE_PEERJS_EXPIRE_MS`; with a secret also that name and `_FILE`. */
+  /** The variable, such as `PEERAGE_PEERJS_EXPIRE_MS`. A secret also has this name with `_FILE` added. */
   variable: string
   kind: Kind
   secret: boolean
@@ -24,7 +24,7 @@ const kebab = (path: string): string =>
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1-$2')
     .toLowerCase()
 
-/** Below a default, a "may be null" or a section's empty mapping lies the type itself. */
+/** The schema without the wrappers for a default, for null and for the empty mapping of a section. */
 function bare(schema: z.core.$ZodType): z.core.$ZodType {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable)
     return bare(schema.unwrap())
@@ -40,7 +40,7 @@ function kindOf(schema: z.core.$ZodType): Kind {
   return 'text'
 }
 
-/** All settings below a schema, in its order; their variables begin with `variables`. */
+/** All settings of a schema, in its order. `variables` is the prefix of their environment variables. */
 export function leavesOf(schema: z.ZodObject, variables: string, prefix = ''): Leaf[] {
   return Object.entries(schema.shape).flatMap(([key, child]) => {
     const path = `${prefix}${key}`
@@ -61,7 +61,7 @@ export function leavesOf(schema: z.ZodObject, variables: string, prefix = ''): L
   })
 }
 
-/** What a text means for a setting of this kind. What does not fit stays text: the schema says what is wrong. */
+/** Parses the text of a flag or variable. A text that does not fit is returned as it is, and the schema refuses it. */
 export function fromText(kind: Kind, text: string): unknown {
   switch (kind) {
     case 'text':
@@ -100,13 +100,13 @@ function pairs(text: string): Record<string, string> {
   )
 }
 
-/** The known word that is closest to a mistyped one, or the first one of the section that it names, if there is any. */
+/** The known word that is closest to a mistyped word. For the name of a section, the first setting of the section. */
 export function closest(word: string, known: readonly string[]): string | undefined {
   let best = known.find(
     (candidate) => /^[-_.]/.test(candidate.slice(word.length)) && candidate.startsWith(word),
   )
   if (best !== undefined) return best
-  // Two slips in a short word, more in a long one: beyond that a hint only misleads.
+  // Two slips are allowed in a short word and more in a long one. Beyond that, a hint would mislead.
   let least = Math.max(2, Math.floor(word.length / 4)) + 1
   for (const candidate of known) {
     const distance = slips(word.toLowerCase(), candidate.toLowerCase())
@@ -115,7 +115,7 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
-/** A hint to the setting, the section or the other name that is closest to an unknown path; empty where none is close. */
+/** A hint at the setting, section or other name that is closest to an unknown path. Empty if none is close. */
 export function didYouMean(path: string, leaves: readonly Leaf[], others: readonly string[] = []): string {
   const sections = leaves.flatMap((leaf) =>
     [...leaf.path.matchAll(/\./g)].map((dot) => leaf.path.slice(0, dot.index)),

@@ -3,14 +3,14 @@ import { reasonOf } from '../lib/reason.js'
 import type { Definition, Layer, Problem } from './load.js'
 import { closest, didYouMean, fromText, type Leaf } from './settings.js'
 
-/** Where settings are read from, beside the command line. */
+/** The sources of settings besides the command line. */
 export interface Environment {
   env: Readonly<Record<string, string | undefined>>
-  /** Throws what the file system says. */
+  /** Throws the error of the file system. */
   readFile: (path: string) => string
 }
 
-/** What a variable of Kubernetes' service links looks like: a Service named peerage makes PEERAGE_PORT=tcp://… */
+/** Matches the service-link variables of Kubernetes: a Service named peerage sets PEERAGE_PORT=tcp://… */
 const SERVICE_LINK = /^PEERAGE_(?:.*_)?(?:SERVICE_(?:HOST|PORT(?:_.*)?)|PORT(?:_\d+_(?:TCP|UDP).*)?)$/
 const SERVICE_LINK_VALUE = /^(?:tcp|udp):\/\//
 
@@ -19,11 +19,11 @@ function isServiceLink(name: string, value: string): boolean {
   return name.includes('SERVICE_') || /_(?:TCP|UDP)(?:_|$)/.test(name) || SERVICE_LINK_VALUE.test(value)
 }
 
-/** The variables that name no setting: which file to read, and what our own tests and containers use. */
+/** Variables that are no settings: the name of the configuration file, and those of our own tests and containers. */
 const OTHER_VARIABLES =
   /^PEERAGE_(?:(?:STUN_)?CONFIG|BIND|TLS_PEM|NODE_\d+|ADMIN_SOCKET|TUNNEL_TIMEOUT|CHECK_INTERVAL|(?:TEST|BENCH|CHAOS)_.*)$/
 
-/** What the environment says. An empty variable is one that was not set. */
+/** Reads settings from the environment. An empty variable counts as not set. */
 export function readEnvironment(
   { leaves, prefix }: Pick<Definition<unknown>, 'leaves' | 'prefix'>,
   { env, readFile }: Environment,
@@ -53,7 +53,7 @@ export function readEnvironment(
       layer.problems.push({
         path: file.path,
         source: name,
-        problem: `is set, and so is ${file.variable}: unset one`,
+        problem: `is set, and ${file.variable} is set too: unset one of them`,
       })
     }
   }
@@ -65,7 +65,7 @@ function readSecret(
   from: { name: string; path: string; readFile: Environment['readFile']; layer: Layer },
 ): void {
   try {
-    // Editors and echo end a file with a line break that is not part of the secret.
+    // Editors and `echo` end a file with a line break, which is not part of the secret.
     const secret = from.readFile(from.path).replace(/\r?\n$/, '')
     from.layer.values.set(leaf.path, { value: secret, source: from.name })
   } catch (error) {
@@ -77,7 +77,7 @@ function readSecret(
   }
 }
 
-/** Reads a YAML file into one value for each setting, each with its line. Unknown keys are problems. */
+/** Reads settings from a YAML file, each with its line. Unknown keys are problems. */
 export function readYaml(file: string, text: string, leaves: readonly Leaf[]): Layer {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
@@ -96,30 +96,30 @@ export function readYaml(file: string, text: string, leaves: readonly Leaf[]): L
   return layer
 }
 
-interface Reading {
+interface YamlContext {
   document: Document
   leaves: readonly Leaf[]
   layer: Layer
   where: (offset: number) => string
 }
 
-function readSection(section: YAMLMap, prefix: string, reading: Reading): void {
+function readSection(section: YAMLMap, prefix: string, context: YamlContext): void {
   for (const { key, value } of section.items) {
     const offset = isScalar(key) ? (key.range?.[0] ?? 0) : 0
-    const source = reading.where(offset)
+    const source = context.where(offset)
     const path = `${prefix}${isScalar(key) ? String(key.value) : String(key)}`
     const problem = (text: string): Problem => ({ path, source, problem: text })
-    const leaf = reading.leaves.find((known) => known.path === path)
+    const leaf = context.leaves.find((known) => known.path === path)
     if (leaf !== undefined) {
-      const plain: unknown = isNode(value) ? value.toJS(reading.document) : null
-      // `key:` with nothing behind it is a setting that was not set.
-      if (plain !== null) reading.layer.values.set(path, { value: plain, source })
-    } else if (!reading.leaves.some((known) => known.path.startsWith(`${path}.`))) {
-      reading.layer.problems.push(problem(`is not a setting${didYouMean(path, reading.leaves)}`))
+      const plain: unknown = isNode(value) ? value.toJS(context.document) : null
+      // A key without a value counts as not set.
+      if (plain !== null) context.layer.values.set(path, { value: plain, source })
+    } else if (!context.leaves.some((known) => known.path.startsWith(`${path}.`))) {
+      context.layer.problems.push(problem(`is not a setting${didYouMean(path, context.leaves)}`))
     } else if (isMap(value)) {
-      readSection(value, `${path}.`, reading)
+      readSection(value, `${path}.`, context)
     } else if (!(value === null || (isScalar(value) && value.value === null))) {
-      reading.layer.problems.push(problem('must be a mapping: it holds settings'))
+      context.layer.problems.push(problem('must be a mapping, because it is a section of settings'))
     }
   }
 }

@@ -9,30 +9,36 @@ const MAX_COUNT = 1_000_000
 const stunSchema = z.strictObject({
   host: set(
     listOf(host('port')).default(['0.0.0.0', '::']),
-    'addresses to listen on; one that this machine lacks is left out if another one works',
+    'addresses to listen on; one that this machine does not have is skipped if another one works',
   ),
   port: set(port.default(9_901), 'UDP and TCP port; 0 picks a free one'),
   rate: section({
-    perSecond: set(whole(1, MAX_COUNT).default(rate.perSecond), 'answers to one source (IPv6: /64) a second'),
-    burst: set(whole(1, MAX_COUNT).default(rate.burst), 'answers to one source at once'),
+    perSecond: set(whole(1, MAX_COUNT).default(rate.perSecond), 'answers a second to one source (IPv6: /64)'),
+    burst: set(whole(1, MAX_COUNT).default(rate.burst), 'answers to one source in a burst'),
   }),
   tcp: section({
     connections: set(
       whole(1, MAX_COUNT).default(tcpLimits.connections),
-      'open TCP connections; they are for peers whose network lets no UDP out',
+      'open TCP connections, for peers whose network blocks UDP',
     ),
     connectionsPerSource: set(
       whole(1, MAX_COUNT).default(tcpLimits.connectionsPerSource),
-      'open TCP connections of one source',
+      'open TCP connections of one source (IPv6: /64)',
     ),
-    idleMs: set(whole(1, 86_400_000).default(tcpLimits.idleMs), 'a TCP connection without a request ends'),
+    idleMs: set(
+      whole(1, 86_400_000).default(tcpLimits.idleMs),
+      'a TCP connection without a request for this long ends',
+    ),
   }),
   log: section({
-    level: set(oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'), 'what is logged'),
+    level: set(
+      oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'),
+      'the lowest level that is logged',
+    ),
   }),
 })
 
 export type StunConfig = z.output<typeof stunSchema>
 
-/** What the standalone P2P server can be told. */
+/** The settings of the standalone P2P server. */
 export const stunDefinition = define(stunSchema, 'PEERAGE_STUN_')

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls'
 import type { Clock, Timer } from '@peerage/core'
 import { reasonOf } from '../lib/reason.js'
 
-/** A file that the configuration names and that cannot be used. */
+/** The configuration names a file that cannot be used. */
 export class UnusableFile extends Error {
   override readonly name = 'UnusableFile'
 }
@@ -16,7 +16,7 @@ export interface TlsTexts {
   key?: string
 }
 
-/** Files that belong together: `tls.cert` and `tls.key`, or those of `redis`. Null: not configured. */
+/** Files that belong together: `tls.cert` and `tls.key`, or those of `redis`. Null means not configured. */
 export interface TlsPaths {
   ca?: string | null
   cert?: string | null
@@ -26,27 +26,30 @@ export interface TlsPaths {
 interface FileSet {
   section: string
   paths: TlsPaths
-  /** What is in use. */
+  /** The texts in use. */
   texts: TlsTexts
   use: (texts: TlsTexts) => void
-  /** Why the files as they are now cannot be used; said once. */
-  told: string | undefined
+  /** The last reported reason why the files cannot be used. Each reason is reported once. */
+  reported: string | undefined
 }
 
 export interface TlsFilesOptions {
   clock: Clock
-  /** `validTo`: when the new certificate ends; undefined where only an authority is new. */
+  /** `validTo` is the end of the new certificate. Undefined if the files are only an authority. */
   onRenewed: (section: string, validTo: string | undefined) => void
-  /** The files cannot be used, and the old ones stay in use. */
+  /** Called when the files cannot be used. The texts in use do not change. */
   onError: (error: UnusableFile) => void
 }
 
-/** Programs that renew certificates write the files one after the other; by the next look they are complete. */
-const LOOK_EVERY_MS = 5_000
+/**
+ * How often the files are read again. Programs that renew certificates write the files one after the other. If a read
+ * falls between, the next one finds them complete.
+ */
+const READ_EVERY_MS = 5_000
 
 /**
- * The TLS files of a node. They are read again every few seconds and when an operator asks for it. New ones hold for new
- * connections; open ones stay as they are. What cannot be used leaves the old ones in use.
+ * The TLS files of a node. They are read again every few seconds, and when an operator asks for it. New files apply to
+ * new connections, and open connections stay as they are. If new files cannot be used, the old ones stay in use.
  */
 export class TlsFiles {
   readonly #options: TlsFilesOptions
@@ -57,10 +60,10 @@ export class TlsFiles {
     this.#options = options
   }
 
-  /** Reads files and remembers them; `use` takes them when they have changed. Throws UnusableFile. */
+  /** Reads files and watches them. `use` is called when they have changed. Throws UnusableFile. */
   add(section: string, paths: TlsPaths, use: (texts: TlsTexts) => void): TlsTexts {
     const texts = readTls(section, paths)
-    this.#sets.push({ section, paths, texts, use, told: undefined })
+    this.#sets.push({ section, paths, texts, use, reported: undefined })
     return texts
   }
 
@@ -68,24 +71,24 @@ export class TlsFiles {
     return this.#sets.length === 0
   }
 
-  /** Begins to look at the files; once. */
+  /** Starts to read the files again and again. Does nothing if called twice. */
   start(): void {
     if (this.#timer !== undefined || this.none) return
-    const look = (): void => {
+    const readAll = (): void => {
       for (const set of this.#sets) this.#read(set)
-      this.#timer = this.#options.clock.after(LOOK_EVERY_MS, look)
+      this.#timer = this.#options.clock.after(READ_EVERY_MS, readAll)
     }
-    this.#timer = this.#options.clock.after(LOOK_EVERY_MS, look)
+    this.#timer = this.#options.clock.after(READ_EVERY_MS, readAll)
   }
 
   stop(): void {
     this.#timer?.cancel()
   }
 
-  /** Looks at once, and says also what it has said before. */
+  /** Reads the files at once. Also reports problems that were reported before. */
   readAgain(): void {
     for (const set of this.#sets) {
-      set.told = undefined
+      set.reported = undefined
       this.#read(set)
     }
   }
@@ -93,7 +96,7 @@ export class TlsFiles {
   #read(set: FileSet): void {
     try {
       const texts = readTls(set.section, set.paths)
-      set.told = undefined
+      set.reported = undefined
       if (texts.cert === set.texts.cert && texts.key === set.texts.key && texts.ca === set.texts.ca) return
       set.use(texts)
       set.texts = texts
@@ -101,27 +104,27 @@ export class TlsFiles {
       this.#options.onRenewed(set.section, cert === undefined ? undefined : new X509Certificate(cert).validTo)
     } catch (error) {
       const why = reasonOf(error)
-      if (set.told === why) return
-      set.told = why
-      this.#options.onError(new UnusableFile(`${why}; what was read before stays in use`))
+      if (set.reported === why) return
+      set.reported = why
+      this.#options.onError(new UnusableFile(`${why}; the files that were read before stay in use`))
     }
   }
 }
 
-/** For one look, which nothing follows. */
+/** TLS files that are read only once. */
 export function unwatchedFiles(clock: Clock): TlsFiles {
   return new TlsFiles({ clock, onRenewed: () => {}, onError: () => {} })
 }
 
-/** Reads files that belong together. Throws UnusableFile, also where they do not fit each other. */
+/** Reads files that belong together. Throws UnusableFile, also if they do not fit each other. */
 export function readTls(section: string, paths: TlsPaths): TlsTexts {
   const texts: TlsTexts = {}
   const named: string[] = []
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const path = paths[part] ?? null
+  for (const file of ['ca', 'cert', 'key'] as const) {
+    const path = paths[file] ?? null
     if (path === null) continue
-    texts[part] = readPem(`${section}.${part}`, path)
-    named.push(`${section}.${part} (${path})`)
+    texts[file] = readPem(`${section}.${file}`, path)
+    named.push(`${section}.${file} (${path})`)
   }
   try {
     createSecureContext(texts)

@@ -2,27 +2,27 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Wire } from '@peerage/core'
 
-/** Where a gateway takes upgrades. `setting`: the name of the option that moves it elsewhere, for messages. */
-export interface Place {
+/** The path where a gateway takes upgrades. `setting` names the option that changes the path, for error messages. */
+export interface Endpoint {
   path: string
   setting: string
 }
 
 /**
- * One wire's entrance to a node. It turns frames into messages and outcomes into frames, and decides nothing else. Both
- * handlers answer true when the request is theirs, and false without touching it.
+ * The entrance to a node for one wire. It turns frames into messages and outcomes into frames, and decides nothing else.
+ * Both handlers return true when the request is theirs, and false without touching it when it is not.
  */
 export interface HttpGateway {
   readonly wire: Wire
-  /** Where its upgrades come in. */
-  readonly place: Place
+  /** Where this gateway takes upgrades. */
+  readonly endpoint: Endpoint
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
   handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
-  /** Open connections now. */
+  /** How many connections are open now. */
   readonly connections: number
   start(): void | Promise<void>
-  /** Tells its peers to move, in batches with jitter, within `ms`; takes no more. */
+  /** Tells its peers to move to another node, in batches with jitter, within `ms`. Takes no new connections. */
   drain(ms: number): Promise<void>
-  /** Ends what is left. Afterwards no timer, no listener and no socket of it remains. */
+  /** Ends the remaining connections. Afterwards the gateway has no timer, no listener and no socket. */
   stop(): void | Promise<void>
 }

@@ -9,7 +9,7 @@ export interface AdminOptions {
   onError: OnError
 }
 
-/** The admin port, for the operator alone: `/metrics`, and `/readyz` in full. Rejects with PortUnavailable. */
+/** Opens the admin port, for operators only: `/metrics`, and `/readyz` with all details. Rejects with PortUnavailable. */
 export async function listenAdmin(
   at: { host: string; port: number },
   { metrics, readiness, onError }: AdminOptions,
@@ -33,7 +33,7 @@ export async function listenAdmin(
     } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
   const { port } = await listenTcp(bounded(server), { ...at, setting: 'admin.port (--admin-port)' })
-  // Such as too many open files.
+  // For example: too many open files.
   server.on('error', (error) => onError(error, { stage: 'admin port' }))
   return { server, port }
 }

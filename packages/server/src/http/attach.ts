@@ -10,32 +10,33 @@ import {
   type RefusalOptions,
 } from '../gateway/shared/refuse-upgrade.js'
 import type { AnyServer } from './listen.js'
-import { watchTwins } from './twins.js'
+import { watchSiblings } from './sibling-servers.js'
 
-/** A node, as it holds a path of a server. */
-interface Holder {
-  /** One that has been stopped, or drains, stands in nobody's way. */
+/** A node, as the owner of some paths of a server. */
+interface PathOwner {
+  /** True once the node stops or drains. Another node may then take its paths. */
   readonly hasEnded: () => boolean
 }
 
 export interface AttachOptions extends RefusalOptions {
   gateways: readonly HttpGateway[]
-  holder: Holder
+  owner: PathOwner
 }
 
-/** The listeners of all nodes in this process, by which one knows them from an application's. */
-const lastResorts = new WeakSet<object>()
+/** The upgrade listeners of all nodes in this process, to distinguish them from listeners of the application. */
+const nodeListeners = new WeakSet<object>()
 
 /**
- * Takes what is ours from a server that others use too, and leaves them the rest: upgrades and requests before any
- * listener sees them, so that it does not matter who came first. Its twins are the same service. Returns the way back.
- * @throws Error where this node, or another one, takes the same path of the server already
+ * Takes the requests and upgrades of a node from a server that an application uses too, and leaves it the rest. It takes
+ * them before any listener sees them, so the order of listeners does not matter. It does the same on sibling servers.
+ * Returns a function that undoes all this.
+ * @throws Error if this node, or another one, uses the same path of the server already
  */
 export function attachTo(server: AnyServer, options: AttachOptions): () => void {
-  const undo = [takePlaces(server, options), takeFrom(server, options)]
-  const forget = watchTwins(server, (twin) => {
-    // One that a node was attached to is that node's.
-    if (!isAttached(twin)) undo.push(takeFrom(twin, options))
+  const undo = [takePaths(server, options), takeFrom(server, options)]
+  const forget = watchSiblings(server, (sibling) => {
+    // If a node is attached to the sibling itself, the sibling belongs to that node.
+    if (!isAttached(sibling)) undo.push(takeFrom(sibling, options))
   })
   return () => {
     forget()
@@ -43,54 +44,54 @@ export function attachTo(server: AnyServer, options: AttachOptions): () => void 
   }
 }
 
-/** Who takes each path of a server. */
-const holders = new WeakMap<AnyServer, Map<string, Holder>>()
+/** The node that owns each path of a server. */
+const owners = new WeakMap<AnyServer, Map<string, PathOwner>>()
 
-/** Nodes of one process may share a server at different paths. At one path, one of two nodes would hear nothing. */
-function takePlaces(server: AnyServer, { gateways, holder }: AttachOptions): () => void {
-  const places = gateways.map(({ place }) => place)
-  const here = holders.get(server) ?? new Map<string, Holder>()
-  for (const { path, setting } of places) {
+/** Nodes of one process may share a server at different paths. At the same path, one of two nodes would get nothing. */
+function takePaths(server: AnyServer, { gateways, owner }: AttachOptions): () => void {
+  const endpoints = gateways.map(({ endpoint }) => endpoint)
+  const here = owners.get(server) ?? new Map<string, PathOwner>()
+  for (const { path, setting } of endpoints) {
     const other = here.get(path)
-    if (other === holder) throw new Error('this node is attached to this server already: attach it once')
+    if (other === owner) throw new Error('this node is attached to this server already: attach it once')
     if (other !== undefined && !other.hasEnded())
       throw new Error(
-        `another node of this process takes ${path} of this server already: attach one node to a server, or give this one another ${setting}`,
+        `another node of this process uses ${path} of this server already: attach only one node to a server, or give this one another ${setting}`,
       )
   }
-  for (const { path } of places) here.set(path, holder)
-  holders.set(server, here)
+  for (const { path } of endpoints) here.set(path, owner)
+  owners.set(server, here)
   return () => {
-    for (const { path } of places) if (here.get(path) === holder) here.delete(path)
+    for (const { path } of endpoints) if (here.get(path) === owner) here.delete(path)
   }
 }
 
 function isAttached(server: AnyServer): boolean {
-  return server.listeners('upgrade').some((listener) => lastResorts.has(listener))
+  return server.listeners('upgrade').some((listener) => nodeListeners.has(listener))
 }
 
 function takeFrom(server: AnyServer, options: AttachOptions): () => void {
   const { gateways, clock } = options
-  const giveBack = intercept(server, {
+  const restore = intercept(server, {
     request: (request, response) =>
       gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),
     upgrade: (request, socket, head) =>
       gateways.some((gateway) => gateway.handleUpgrade(request, socket, head)),
   })
-  // Without a listener, Node takes upgrades for requests. What comes here was no node's.
+  // Without an upgrade listener, Node would treat upgrades as requests. This one gets the upgrades that no node took.
   const onUpgrade = (request: IncomingMessage, socket: Duplex): void => {
     const listeners = server.listeners('upgrade')
-    // Where an application's listeners all leave it alone, or take their time, a reset must not end the process.
-    if (!listeners.every((listener) => lastResorts.has(listener))) socket.on('error', () => {})
-    // Nobody else listens, so nobody would ever answer it.
+    // The application's listeners may ignore the upgrade or answer it late. A reset meanwhile must not end the process.
+    if (!listeners.every((listener) => nodeListeners.has(listener))) socket.on('error', () => {})
+    // Only nodes listen, so nobody else will answer. The first of them does.
     else if (listeners[0] !== onUpgrade) return
-    else if (socket instanceof Socket && mayStayRequest(request))
+    else if (socket instanceof Socket && isPlainRequest(request))
       answerAsRequest(server, request, socket, clock)
     else refuseUpgrade(socket, 'none', UNKNOWN_PATH, options)
   }
-  lastResorts.add(onUpgrade)
+  nodeListeners.add(onUpgrade)
   server.on('upgrade', onUpgrade)
-  // An application that clears all listeners of upgrades means its own.
+  // An application that removes all upgrade listeners means its own ones, so this one is added again.
   const onRemoved = (event: string | symbol, listener: unknown): void => {
     if (event === 'upgrade' && listener === onUpgrade) server.on('upgrade', onUpgrade)
   }
@@ -98,17 +99,17 @@ function takeFrom(server: AnyServer, options: AttachOptions): () => void {
   return () => {
     server.off('removeListener', onRemoved)
     server.off('upgrade', onUpgrade)
-    giveBack()
+    restore()
   }
 }
 
-/** A request without a body that asks for anything but a WebSocket, such as the h2c of Java's HTTP client or of curl. */
-function mayStayRequest({ headers }: IncomingMessage): boolean {
+/** Whether a request has no body and asks for another upgrade than WebSocket, such as h2c of curl or Java's HTTP client. */
+function isPlainRequest({ headers }: IncomingMessage): boolean {
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
   return !hasBody && !headers.upgrade?.toLowerCase().includes('websocket')
 }
 
-/** A server may ignore an upgrade that it does not know (RFC 9110 §7.8). */
+/** Answers an upgrade as a plain request, because a server may ignore an upgrade that it does not know (RFC 9110 §7.8). */
 function answerAsRequest(server: AnyServer, request: IncomingMessage, socket: Socket, clock: Clock): void {
   socket.on('error', () => {})
   const response = new ServerResponse(request)
@@ -121,17 +122,18 @@ function answerAsRequest(server: AnyServer, request: IncomingMessage, socket: So
   server.emit('request', request, response)
 }
 
-interface Takers {
+/** Each returns true if the node has taken the event. */
+interface Interceptors {
   request: (request: IncomingMessage, response: ServerResponse) => boolean
   upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean
 }
 
-// A listener cannot keep an event from the other listeners: ws answers 400 to each upgrade off its path, and throws
-// where another one has answered. One that takes their place (as engine.io does) is blind to those that come later. So
-// this stands before all of them.
-function intercept(server: AnyServer, take: Takers): () => void {
+// Wraps `emit`, because a listener cannot keep an event from the other listeners. ws answers 400 to each upgrade outside
+// its path, and throws if another listener has answered. A listener that replaces all others (as engine.io does) misses
+// those that are added later.
+function intercept(server: AnyServer, take: Interceptors): () => void {
   let active = true
-  // An application may have put one of its own there, and another node has.
+  // The application may have wrapped `emit` too, or another node of this process.
   const before = Object.getOwnPropertyDescriptor(server, 'emit')
   const emit = server.emit
   const takes = (event: string | symbol, [request, second, head]: unknown[]): boolean => {
@@ -149,7 +151,7 @@ function intercept(server: AnyServer, take: Takers): () => void {
   Object.defineProperty(server, 'emit', { configurable: true, writable: true, value: intercepted })
   return () => {
     active = false
-    // Where somebody stands before this one, it stays, and hands everything on.
+    // If `emit` has been wrapped again since, this wrapper stays and passes everything on.
     if (!Object.is(server.emit, intercepted)) return
     if (before === undefined) Reflect.deleteProperty(server, 'emit')
     else Object.defineProperty(server, 'emit', before)

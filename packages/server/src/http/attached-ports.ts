@@ -1,12 +1,12 @@
 import { errorMonitor, type EventEmitter } from 'node:events'
 import type { AnyServer } from './listen.js'
 
-/** Whether the servers of an application listen. Their errors are the application's to handle: this only looks on. */
+/** Watches whether the servers of an application listen. It does not handle their errors: the application must. */
 export class AttachedPorts {
-  /** Those that could not, and why. */
+  /** The servers that could not listen, and why. */
   readonly #failed = new Map<AnyServer, Error>()
 
-  /** Returns the way to end this. */
+  /** Watches a server. Returns a function that ends this. */
   watch(server: AnyServer): () => void {
     const failed = (error: Error): void => {
       if (!server.listening) this.#failed.set(server, error)
@@ -22,7 +22,7 @@ export class AttachedPorts {
     }
   }
 
-  /** Why one of them does not listen. */
+  /** Why one of the servers does not listen. Undefined if none has failed. */
   get failure(): string | undefined {
     const [error] = this.#failed.values()
     return error && `the HTTP server that this node is attached to does not listen: ${error.message}`

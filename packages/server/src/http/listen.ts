@@ -10,11 +10,11 @@ import { reasonOf } from '../lib/reason.js'
 
 export type AnyServer = HttpServer | HttpsServer
 
-/** A peer that dribbles its TLS handshake or its request, or that does not read, must not hold a socket for longer. */
+/** The longest time that a client may hold a socket with a slow TLS handshake, a slow request, or without reading. */
 const STUCK_MS = 10_000
 const MAX_HEADER_BYTES = 16_384
 
-/** Of every HTTP server that is our own. */
+/** Options of every HTTP server that a node creates. */
 export const HTTP_OPTIONS = {
   headersTimeout: STUCK_MS,
   requestTimeout: STUCK_MS,
@@ -25,8 +25,8 @@ export const HTTP_OPTIONS = {
 export const HTTPS_OPTIONS = { ...HTTP_OPTIONS, handshakeTimeout: STUCK_MS } as const
 
 /**
- * Ends also those who do not read their answers; WebSockets have their own pings. An error that comes while nobody
- * else listens, as when it is told apart or closed, ends nothing.
+ * Makes a server end connections whose clients do not read their answers. WebSockets are not affected, because they have
+ * their own pings. It also adds an `error` listener, so that an error while nobody else listens does not end the process.
  */
 export function bounded<S extends AnyServer>(server: S): S {
   server.timeout = STUCK_MS
@@ -34,10 +34,13 @@ export function bounded<S extends AnyServer>(server: S): S {
   return server
 }
 
-/** A port that cannot be had. The message says which, why, and what to do. */
+/**
+ * The error for a port that a node cannot open. The message says which port, why, and what to do, such as "TCP port 9000
+ * on 127.0.0.1 is taken by another process", with the command that shows the process.
+ */
 export class PortUnavailable extends Error {
   override readonly name = 'PortUnavailable'
-  /** Somebody else listens there. */
+  /** True if another process listens on the port. False if it fails for another reason, such as missing privileges. */
   readonly isTaken: boolean
 
   constructor(message: string, { isTaken = false } = {}) {
@@ -46,25 +49,26 @@ export class PortUnavailable extends Error {
   }
 }
 
-/** Of the ports that the system picks, about one in a hundred has a neighbour in use. */
+/** How often to try for a free pair of ports. For about one port in a hundred, the next port is in use. */
 const PAIR_ATTEMPTS = 50
 
 /**
- * Connections that wait to be accepted: as many as the system keeps (Linux: net.core.somaxconn, 4096). When a node
- * dies, its peers come to the others at once; whom Node's 511 turns away asks again after 1, 3, 7 and 15 s.
+ * How many connections may wait to be accepted. The system caps this (Linux: net.core.somaxconn, 4096). When a node
+ * dies, all its peers connect to the other nodes at once. With Node's default of 511, those that are turned away would
+ * retry after 1, 3, 7 and 15 s.
  */
 const BACKLOG = 65_535
 
-/** Where to listen, and how an operator says so. */
+/** Where to listen, and which setting says so. */
 export interface ListenAt {
   host: string
-  /** 0: any free one. */
+  /** 0 picks a free port. */
   port: number
-  /** The setting of the port and its flag: `links.port (--links-port)`. */
+  /** The setting of the port and its flag, such as `links.port (--links-port)`. */
   setting: string
 }
 
-/** Listens on TCP, and binds UDP on the next port where `withUdp` asks for it. Port 0 picks a free pair. */
+/** Listens on TCP and, with `withUdp`, binds UDP on the next port. Port 0 picks a free pair. */
 export async function listenPair(
   server: AnyServer,
   at: ListenAt,
@@ -97,7 +101,7 @@ export function tcpUnavailable(error: unknown, at: ListenAt): PortUnavailable {
   return unavailable(error, at, { what: 'TCP', ask: 'ss -ltnp' })
 }
 
-/** The UDP sockets of the P2P server: on TCP port + 1, on the same address. `::` also takes IPv4, as TCP does. */
+/** Binds the UDP sockets of the P2P server, at the same address on TCP port + 1. `::` includes IPv4, as with TCP. */
 export async function bindNeighbour(address: string, tcpPort: number): Promise<UdpSocket[]> {
   const port = tcpPort + 1
   const sockets: UdpSocket[] = []
@@ -106,7 +110,7 @@ export async function bindNeighbour(address: string, tcpPort: number): Promise<U
       sockets.push(await bindUdp(host, port))
     return sockets
   } catch (error) {
-    // What matters is why it cannot be had.
+    // Errors of closing are ignored, because the first error is the one that matters.
     await inTurn(closersOf(sockets), () => {})
     const setting = 'port (--port), or set p2p.useAsP2PServer to false (--no-use-as-p2p-server)'
     const of = " (the P2P server's: TCP port + 1)"
@@ -114,7 +118,7 @@ export async function bindNeighbour(address: string, tcpPort: number): Promise<U
   }
 }
 
-/** Steps that close each of them. */
+/** Functions that close the sockets, one for each. */
 export function closersOf(sockets: readonly UdpSocket[]): (() => void)[] {
   return sockets.map((socket) => () => void socket.close())
 }
@@ -125,7 +129,7 @@ export function addressOf(server: AnyServer): AddressInfo {
   return address
 }
 
-/** What is open on a TLS server. HTTP knows a connection from the end of its handshake on, which may never come. */
+/** The open sockets of TLS servers. HTTP knows a connection only after its TLS handshake, which may never end. */
 const connectionsOf = new WeakMap<AnyServer, Set<Socket>>()
 
 function keepConnections(server: AnyServer): void {
@@ -137,7 +141,7 @@ function keepConnections(server: AnyServer): void {
   })
 }
 
-/** Stops listening, and ends every connection. */
+/** Stops listening and ends every connection. */
 export function closeServer(server: AnyServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
@@ -146,7 +150,7 @@ export function closeServer(server: AnyServer): Promise<void> {
   })
 }
 
-/** `what` is the protocol, `of` what the port is for, `ask` the command that shows who has a port. */
+/** `what` is the protocol, `of` says what the port is for, and `ask` is the command that shows who uses a port. */
 export function unavailable(
   error: unknown,
   { host, port, setting }: ListenAt,
@@ -159,8 +163,8 @@ export function unavailable(
     case 'EADDRINUSE':
       return new PortUnavailable(
         port === 0
-          ? `${at} is taken (ask: ${ask}); end some of the processes that have them`
-          : `${at} is taken by another process (ask: ${ask} 'sport = :${port}'); end it or change ${setting}`,
+          ? `${at} is taken (to see by which processes: ${ask}); end some of them`
+          : `${at} is taken by another process (to see which: ${ask} 'sport = :${port}'); end it or change ${setting}`,
         { isTaken: port !== 0 },
       )
     case 'EACCES':
@@ -174,11 +178,11 @@ export function unavailable(
         `${at}: the name server does not answer for ${host}; try again later, or ${otherHost}`,
       )
     default:
-      return new PortUnavailable(`${at} cannot be had: ${reasonOf(error)}`)
+      return new PortUnavailable(`${at} cannot be opened: ${reasonOf(error)}`)
   }
 }
 
-/** Where this machine itself reaches a listening host. */
+/** The host under which this machine itself reaches a server that listens on `host`. */
 export function localHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return '127.0.0.1'
   return host.includes(':') ? `[${host}]` : host

@@ -5,6 +5,7 @@ import type { OnError, Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { asBase } from '../config/kinds.js'
 import type { Config } from '../config/schema.js'
+import { loadClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { greeting } from '../lib/greeting.js'
 import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
@@ -18,20 +19,24 @@ interface OwnServerOptions {
   onError: OnError
 }
 
-/** The TLS versions that are served. */
+/** The oldest TLS version that is served. */
 const TLS_LEAST = { minVersion: 'TLSv1.2' } as const
 
-/** The HTTP server of a node of its own: probes, version and page. It does not listen yet. Throws UnusableFile. */
+/**
+ * Creates the HTTP server of a standalone node, with probes, version and page. It does not listen yet. Throws
+ * UnusableFile.
+ */
 export function createOwnServer(config: Config, { readiness, files, onError }: OwnServerOptions): AnyServer {
   const routes = createRoutes({
     base: asBase(config.path),
     readiness,
     version: { version: readVersion(), protocol: PROTOCOL_VERSION },
     page: config.page ? loadPage() : undefined,
+    client: loadClient(readVersion()),
     greeting,
     onError,
   })
-  // A balancer's probe over HTTP/1.0 carries no Host.
+  // The probe of a balancer over HTTP/1.0 has no Host header.
   const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })
   const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)
   if (config.tls.cert === null) return bounded(createHttp(HTTP_OPTIONS, handle))

@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url'
 import type { MiddlewareHandler } from 'hono'
 import { serveStatic } from 'hono/serve-static'
 
-/** What a page is made of. Any other file beside it is not for the web. */
-const OF_THE_PAGE = /[^/\\]\.(?:html|js|css|json|webmanifest|svg|png|ico|woff2|txt)$/
+/** The file names that are served. Any other file in the folder stays private. */
+const SERVED_FILE = /[^/\\]\.(?:html|js|css|json|webmanifest|svg|png|ico|woff2|txt)$/
 
-/** The files of the page by their path below it, held in memory: there are few, and they are small. */
+/** The files of the page by their path. They are held in memory because they are few and small. */
 export type Page = ReadonlyMap<string, PageFile>
 
 interface PageFile {
@@ -16,7 +16,7 @@ interface PageFile {
   etag: string
 }
 
-/** Nothing but what comes from here, and no inline script. ws: and wss: are for browsers whose 'self' leaves WebSockets out. */
+/** Allows only this origin and no inline script. `ws:` and `wss:` are for browsers whose 'self' excludes WebSockets. */
 export const PAGE_CSP = [
   "default-src 'none'",
   "script-src 'self'",
@@ -32,10 +32,10 @@ export const PAGE_CSP = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Where Vite puts the page. */
-export const PAGE_DIRECTORY = fileURLToPath(new URL('../../../share/dist/', import.meta.url))
+/** Where packages/share builds the page: part of this package, and the same folder seen from `src` and from `dist`. */
+export const PAGE_DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url))
 
-/** Reads the built page; undefined where it has not been built. */
+/** Reads the built page. Undefined if it has not been built. */
 export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
   let names: string[]
   try {
@@ -45,7 +45,7 @@ export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
   }
   const files = new Map<string, PageFile>()
   for (const name of names) {
-    if (!OF_THE_PAGE.test(name)) continue
+    if (!SERVED_FILE.test(name)) continue
     const body = readFileSync(join(directory, name))
     const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
     files.set(name.split(sep).join('/'), { body, etag })
@@ -53,17 +53,17 @@ export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
   return files.has('index.html') ? files : undefined
 }
 
-/** Serves the page below `base`; at `base` itself its index. What is no file of it is left to others. */
+/** Serves the page below `base`, and its index at `base` itself. Other paths are left to the next handler. */
 export function servePage(page: Page, base: string): MiddlewareHandler {
   return serveStatic({
     root: '',
-    // What is not below the base keeps its slash, and no file begins with one. The base itself is asked for as `.`.
+    // A path outside the base keeps its leading slash, so it matches no file. The base itself is requested as `.`.
     rewriteRequestPath: (path) => (path.startsWith(base) ? path.slice(base.length) : path),
     isDir: (path) => path === '.',
     getContent: (path) => Promise.resolve(page.get(path)?.body ?? null),
     onFound: (path, context) => {
       context.header('ETag', page.get(path)?.etag)
-      // The names of assets hold a hash of their content, so they never change.
+      // The name of an asset contains a hash of its content, so an asset never changes.
       const isImmutable = path.startsWith('assets/')
       context.header('Cache-Control', isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
       context.header('Content-Security-Policy', PAGE_CSP)

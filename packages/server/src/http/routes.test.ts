@@ -3,7 +3,9 @@ import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Hono } from 'hono'
 import { afterAll, describe, expect, test } from 'vitest'
+import { loadClient, serveClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { loadPage, PAGE_CSP } from './page.js'
 
@@ -17,6 +19,8 @@ writeFileSync(join(directory, 'secret.pem'), 'not for the web')
 writeFileSync(join(directory, 'assets', 'app-abc123.js.map'), '{}')
 afterAll(() => rm(directory, { recursive: true }))
 
+for (const name of ['peerage.js', 'peerage.global.js']) writeFileSync(join(directory, name), `of ${name}`)
+
 const greeting = { name: 'Peerage', description: 'd', website: 'w' }
 
 const faults: unknown[] = []
@@ -29,13 +33,14 @@ function routes(readiness: () => Readiness = () => ({ ready: true }), withPage =
     readiness,
     version: { version: '1.2.3', protocol: 1 },
     page,
+    client: loadClient('1.2.3', directory),
     greeting,
     onError,
   })
 }
 
 describe('probes', () => {
-  test('/healthz asks nobody, so no store can make it fail', async () => {
+  test('/healthz does not depend on the store', async () => {
     const app = routes(() => {
       throw new Error('asked')
     })
@@ -44,7 +49,7 @@ describe('probes', () => {
     expect(await answer.json()).toEqual({ status: 'ok' })
   })
 
-  test('/readyz says what kind of reason it has, and nothing of the store', async () => {
+  test('/readyz says only the kind of its reason, without details of the store', async () => {
     const ready = await routes().request('/readyz')
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
     const why = 'not connected to Redis: connect ECONNREFUSED 10.1.2.3:6379'
@@ -53,7 +58,7 @@ describe('probes', () => {
     expect(not.headers.get('Cache-Control')).toBe('no-store')
   })
 
-  test('a fault of ours is an answer without its words', async () => {
+  test('an internal error is answered without its message', async () => {
     const broken = routes(() => {
       throw new Error('at /opt/peerage: connect ECONNREFUSED 10.1.2.3:6379')
     })
@@ -92,7 +97,7 @@ describe('the root', () => {
     },
   )
 
-  test('is the greeting for browsers too where the page is off or not built', async () => {
+  test('is the greeting for browsers too if the page is off or not built', async () => {
     expect(loadPage(join(directory, 'nowhere'))).toBeUndefined()
     const answer = await routes(undefined, false).request('/', { headers: html })
     expect(await answer.json()).toEqual(greeting)
@@ -112,19 +117,19 @@ describe('behind a proxy that keeps its prefix', () => {
       expect((await at(path, html)).status).toBe(404)
   })
 
-  test('without its slash it leads to the page', async () => {
+  test('the path without its slash redirects to the page', async () => {
     const answer = await at('/tier?peer_id=a%26b', html)
     expect([answer.status, answer.headers.get('Location')]).toEqual([308, '/tier/?peer_id=a%26b'])
   })
 
-  test('probes are asked with and without it', async () => {
+  test('probes answer with and without the prefix', async () => {
     for (const path of ['/healthz', '/readyz', '/version', '/tier/healthz', '/tier/readyz', '/tier/version'])
       expect((await at(path)).status).toBe(200)
   })
 })
 
 describe('files of the page', () => {
-  test('those with a hash in their name are kept for good, the others are asked for again', async () => {
+  test('with a hash in their name are cached for good, and others are revalidated', async () => {
     const script = await routes().request('/assets/app-abc123.js')
     expect(script.headers.get('Content-Type')).toBe('text/javascript; charset=utf-8')
     expect(script.headers.get('Cache-Control')).toContain('immutable')
@@ -139,14 +144,14 @@ describe('files of the page', () => {
     ['/assets/app-abc123.css', /^text\/css; charset=utf-8$/],
     ['/icon.svg', /^image\/svg\+xml/],
     ['/app.webmanifest', /^application\/manifest\+json/],
-  ])('%s says what it is, under the same policy', async (path, type) => {
+  ])('%s has its content type and the same policy', async (path, type) => {
     const { status, headers } = await routes().request(path)
     expect([status, headers.get('Content-Type')]).toEqual([200, expect.stringMatching(type)])
     expect(headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
     expect(headers.get('X-Content-Type-Options')).toBe('nosniff')
   })
 
-  test('HEAD says what GET would, without the file', async () => {
+  test('HEAD has the headers of GET, without the file', async () => {
     const headers = { Accept: 'text/html' }
     for (const path of ['/', '/assets/app-abc123.js']) {
       const [got, head] = [
@@ -159,11 +164,11 @@ describe('files of the page', () => {
     }
   })
 
-  test('what a browser or a proxy has already is not sent again', async () => {
+  test('a file that a browser or a proxy has already is not sent again', async () => {
     const asked = (path: string, etag: string): Promise<Response> =>
       Promise.resolve(routes().request(path, { headers: { Accept: 'text/html', 'If-None-Match': etag } }))
     const etag = (await routes().request('/index.html')).headers.get('ETag') ?? ''
-    // A proxy that compresses makes it weak, and a browser may know several.
+    // A proxy that compresses makes the ETag weak, and a browser may send several.
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`])
       for (const path of ['/', '/index.html']) {
         const answer = await asked(path, known)
@@ -174,7 +179,7 @@ describe('files of the page', () => {
     expect((await asked('/assets/app-abc123.js', etag)).status).toBe(200)
   })
 
-  test('answers that are no file of it have no ETag', async () => {
+  test('other answers have no ETag', async () => {
     for (const path of ['/', '/healthz', '/readyz', '/version', '/nothing'])
       expect((await routes().request(path)).headers.get('ETag')).toBeNull()
   })
@@ -198,5 +203,77 @@ describe('files of the page', () => {
   test('nothing can be written', async () => {
     for (const method of ['POST', 'PUT', 'DELETE'])
       expect((await routes().request('/', { method })).status).toBe(404)
+  })
+})
+
+describe('the SDK as one file', () => {
+  const MODULE = '/client/peerage-1.2.3.js'
+  const get = (path: string, headers: Record<string, string> = {}) => routes().request(path, { headers })
+
+  test.each([
+    [MODULE, 'of peerage.js'],
+    ['/client/peerage-1.2.3.global.js', 'of peerage.global.js'],
+  ])('%s is a script for pages of any origin, and never changes', async (path, text) => {
+    const answer = await get(path)
+    expect([answer.status, await answer.text()]).toEqual([200, text])
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      'content-type': 'text/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+      'x-content-type-options': 'nosniff',
+    })
+  })
+
+  test('HEAD says what GET would; a browser that has the file is not sent it again, and may still use it', async () => {
+    const [got, head] = [await get(MODULE), await routes().request(MODULE, { method: 'HEAD' })]
+    expect([head.status, await head.text()]).toEqual([200, ''])
+    expect([...head.headers]).toEqual([...got.headers])
+    const again = await get(MODULE, { 'If-None-Match': got.headers.get('ETag') ?? '' })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+    expect(again.headers.get('Access-Control-Allow-Origin')).toBe('*')
+  })
+
+  test('without a version it leads to the file of this node, beside it whatever a proxy takes away', async () => {
+    for (const [path, to] of [
+      ['peerage.js', 'peerage-1.2.3.js'],
+      ['peerage.global.js', 'peerage-1.2.3.global.js'],
+    ] as const) {
+      const { status, headers } = await get(`/client/${path}`)
+      expect([status, headers.get('Location'), headers.get('Cache-Control')]).toEqual([302, to, 'no-cache'])
+      expect(headers.get('Access-Control-Allow-Origin')).toBe('*')
+    }
+  })
+
+  test('of another version there is none, and the answer says which there is and why', async () => {
+    const answer = await get('/client/peerage-1.2.2.js')
+    expect(answer.status).toBe(404)
+    expect(answer.headers.get('Access-Control-Allow-Origin')).toBe('*')
+    expect(answer.headers.get('Cache-Control')).toBe('no-store')
+    expect(await answer.text()).toBe(
+      'This node has no peerage-1.2.2.js: it has peerage-1.2.3.js and peerage-1.2.3.global.js; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own.\n',
+    )
+  })
+
+  test('it is below the path, and is there without the page', async () => {
+    const below = routes(undefined, false, '/tier/')
+    expect((await below.request(`/tier${MODULE}`)).status).toBe(200)
+    expect((await below.request(MODULE)).status).toBe(404)
+    for (const path of [
+      '/client/',
+      '/client',
+      '/client/secret.pem',
+      '/client/../secret.pem',
+      '/client/peerage',
+    ])
+      expect(await (await get(path)).json()).toEqual({ error: 'not found' })
+  })
+
+  test('where it has not been built, the answer says so', async () => {
+    expect(loadClient('1.2.3', join(directory, 'nowhere')).files.size).toBe(0)
+    const app = new Hono()
+    serveClient(app, '/', loadClient('1.2.3', join(directory, 'nowhere')))
+    const answer = await app.request('/client/peerage.js')
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('npm run build')])
   })
 })

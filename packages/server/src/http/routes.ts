@@ -1,22 +1,25 @@
 import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
 import { etag } from 'hono/etag'
+import { serveClient, type ClientFiles } from './client-files.js'
 import { servePage, type Page } from './page.js'
 
 export interface RoutesOptions {
-  /** What the page and the greeting are at, with slashes on both ends. */
+  /** The path of the page and of the greeting, with slashes at both ends. */
   base: string
-  /** What `/readyz` says. `/healthz` asks nobody. */
+  /** Answers `/readyz`. `/healthz` does not use it. */
   readiness: () => Readiness
   version: { version: string; protocol: number }
   page: Page | undefined
-  /** What a GET of `base` tells those who are no browser. */
+  /** The SDK as one file. It is served with and without the page. */
+  client: ClientFiles
+  /** The answer to a GET of `base` from a program that is no browser. */
   greeting: Readonly<Record<string, unknown>>
-  /** A fault of ours; whoever asked is told no more than that there was one. */
+  /** Called for an internal error. The answer says only that there was an error. */
   onError: OnError
 }
 
-/** The node's own HTTP: probes, version, the page. What belongs to a gateway has been taken before. */
+/** The HTTP routes of the node itself: probes, version and page. Gateways take their requests before this. */
 export function createRoutes(options: RoutesOptions): Hono {
   const { base, page } = options
   const routes = new Hono()
@@ -24,16 +27,17 @@ export function createRoutes(options: RoutesOptions): Hono {
     await next()
     context.header('X-Content-Type-Options', 'nosniff')
   })
-  // A balancer asks the nodes themselves, and whoever watches from outside asks through the proxy that keeps its prefix.
+  // A balancer asks a node directly. A monitor outside asks through a proxy, which may keep its path prefix.
   for (const at of new Set(['/', base])) addProbes(routes, at, options)
   routes.get(base, async (context, next) => {
     context.header('Vary', 'Accept')
     if (page === undefined || !wantsPage(context.req.header('Accept'))) return context.json(options.greeting)
     return next()
   })
-  // The page finds its files, and the tier, beside itself.
+  // The page loads its files and connects relative to its own URL, so the URL needs the slash.
   if (base !== '/')
     routes.get(base.slice(0, -1), (context) => context.redirect(base + new URL(context.req.url).search, 308))
+  serveClient(routes, base, options.client)
   if (page !== undefined) routes.get('*', etag(), servePage(page, base))
   routes.onError((error, context) => {
     options.onError(error, { stage: 'http' })
@@ -44,18 +48,18 @@ export function createRoutes(options: RoutesOptions): Hono {
 }
 
 function addProbes(routes: Hono, at: string, options: RoutesOptions): void {
-  // Liveness is this process alone: a probe that needs Redis has every node killed when Redis is away.
+  // Liveness concerns this process only. If the probe needed Redis, every node would be killed when Redis is down.
   routes.get(`${at}healthz`, (context) => uncached(context).json({ status: 'ok' }))
   routes.get(`${at}readyz`, (context) => {
     const readiness = options.readiness()
     if (readiness.ready) return uncached(context).json({ status: 'ready' })
-    // The words of the store are the operator's, on the admin port.
+    // The details of the store are for operators, on the admin port.
     return uncached(context).json({ status: 'not ready', why: readiness.reason }, 503)
   })
   routes.get(`${at}version`, (context) => uncached(context).json(options.version))
 }
 
-/** Browsers name text/html; programs accept anything, or JSON. */
+/** Browsers accept text/html explicitly. Programs accept anything, or JSON. */
 function wantsPage(accept: string | undefined): boolean {
   return accept?.toLowerCase().includes('text/html') ?? false
 }

@@ -6,8 +6,8 @@ import { keepStringsFast } from './fast-strings.js'
 setFlagsFromString('--allow-natives-syntax')
 const isFast = runInThisContext('(prototype) => %HasFastProperties(prototype)') as (of: object) => boolean
 
-test('V8 optimizes strings again, though a class extends String', () => {
-  // A realm of its own: other tests have loaded such a class into this one, or have not.
+test('V8 optimizes string methods again after a class extended String', () => {
+  // The test uses a realm of its own, because another test may have loaded such a class into this one.
   const realm = createContext()
   const prototype = runInContext(
     '(class extends String {}); String.prototype',

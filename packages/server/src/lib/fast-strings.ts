@@ -1,10 +1,11 @@
-/** V8 begins to keep what a property look-up found some ten look-ups after the first. */
+/** V8 starts to cache a property lookup after about ten lookups. */
 const LOOK_UPS = 1_000
 
 /**
- * Has V8 optimize the methods of strings again. It stops that for the whole process where a class extends String, as one
- * of ioredis does when it is loaded: to look at each character of a text takes two to three times as long from then on.
- * V8 sorts out the properties of an object anew when it is used as the prototype of another one. Nothing else changes.
+ * Makes V8 optimize the methods of strings again. V8 stops this for the whole process when a class extends String, and
+ * ioredis loads such a class. From then on, reading a string character by character takes two to three times as long.
+ * V8 optimizes the properties of an object again when the object becomes the prototype of another one. Nothing else
+ * changes.
  */
 export function keepStringsFast(prototype = String.prototype): void {
   const strings = Object.create(prototype) as { readonly charCodeAt: unknown }

@@ -1,7 +1,8 @@
-/** What a PeerJS server says of itself to whoever asks its root. */
+/** The JSON with which a PeerJS server answers `GET {path}` [PJ12]. */
 export const greeting = {
   name: 'Peerage',
   description:
-    'Finds peers and carries their handshakes, for PeerJS clients and its own, on any node of a cluster.',
-  website: 'https://www.npmjs.com/package/@peerage/server',
+    'Finds peers and carries their handshakes, for PeerJS peers and native peers, on any node of a cluster.',
+  // A PeerJS server sends this key too. The value is empty because the project has no website yet.
+  website: '',
 } as const

@@ -6,7 +6,7 @@ export interface BusCounts {
   malformed: number
 }
 
-/** A backend whose bus is counted: two additions a message, for it is the hot path. */
+/** A backend that counts the envelopes of its bus. Counting is only an addition each, because this is the hot path. */
 export interface CountedBackend extends Backend {
   readonly counts: BusCounts
 }
@@ -33,7 +33,7 @@ export function countBus(backend: Backend): CountedBackend {
     start: (onEvent) => backend.start(onEvent),
     stop: () => backend.stop(),
     get counts() {
-      // Redis and links count what they could not decode; memory has nothing to decode.
+      // Redis and links count envelopes that they could not decode. The memory backend decodes nothing.
       const malformed = 'malformed' in backend ? Number(backend.malformed) : 0
       return { published, received, malformed }
     },

@@ -56,7 +56,7 @@ function observed(): Metrics {
   return metrics
 }
 
-test('every metric of ours has a help text, base units, and _total where it counts', async () => {
+test('every metric of ours has a help text and base units, and every counter ends with _total', async () => {
   const all = await observed().registry.getMetricsAsJSON()
   const ours = all.filter(({ name }) => name.startsWith('peerage_'))
   expect(ours.length).toBeGreaterThan(14)
@@ -64,14 +64,14 @@ test('every metric of ours has a help text, base units, and _total where it coun
     expect(help).not.toBe('')
     expect(name).toMatch(/^peerage_[a-z_]+$/)
     expect(name).not.toMatch(/_(ms|millis|milliseconds|kb|mb)$/)
-    // prom-client tells types as words in JSON, though its own declaration says numbers.
+    // prom-client returns types as words in JSON, though its type declaration says numbers.
     expect([name, name.endsWith('_total')]).toEqual([name, String(type) === 'counter'])
   }
-  // The library's own: memory, event-loop lag.
+  // The metrics of the library itself: memory, event-loop lag.
   expect(all.map(({ name }) => name)).toContain('nodejs_eventloop_lag_p99_seconds')
 })
 
-test('what gateways tell is counted under closed labels', async () => {
+test('events of gateways are counted under closed labels', async () => {
   const metrics = observed()
   metrics.connected('native')
   metrics.registered('peerjs', 'name-taken')
@@ -128,7 +128,7 @@ test('what gateways tell is counted under closed labels', async () => {
     expect(text).toContain(`${line}\n`)
 })
 
-test('asked twice, a counter that is read rather than told does not add up', async () => {
+test('a counter that is kept elsewhere does not add up over two scrapes', async () => {
   const metrics = observed()
   await metrics.registry.metrics()
   const text = await metrics.registry.metrics()
@@ -142,7 +142,7 @@ test('two nodes in one process do not see each other’s numbers', async () => {
   expect(await other.registry.metrics()).not.toContain('peerage_connects_total{gateway="native"} 1')
 })
 
-test('the bus is counted on both ends', async () => {
+test('envelopes are counted at both ends of the bus', async () => {
   const cluster = memoryCluster()
   const [near, far] = [countBus(cluster.backend()), countBus(cluster.backend())]
   const [node, connection, peer] = [mintNodeId(), parseConnectionId('1'), parsePeer('default/a')]

@@ -2,19 +2,19 @@ import type { Wire } from '@peerage/core'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { observeProcess, observeReadings, type Readings } from './readings.js'
 
-/** What became of a message at this node: the router's outcomes, and its error codes. */
+/** The outcome of a message at this node: an outcome of the router, or an error code. */
 export type MessageResult = string
 
 export type HandshakePath = 'direct' | 'relayed' | 'failed'
 
-// A relay within a node takes microseconds, across nodes about a millisecond; a handshake up to 30 s.
+// A handshake takes up to 30 s.
 const HANDSHAKE_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
-// A look-up or a publish takes some hundred microseconds; a command has failed after times.commandMs (0.8 s).
+// A lookup or a publish takes a few hundred microseconds. A command has failed after times.commandMs (0.8 s).
 const REDIS_BUCKETS_SECONDS = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 /**
- * The node's metrics, in Prometheus' words: base units, counters that add up over nodes, histograms. No label
- * comes from a peer: wires, types, codes and reasons are closed sets.
+ * The metrics of a node, by the conventions of Prometheus: base units, counters that add up over nodes, histograms. No
+ * label comes from a peer: wires, types, codes and reasons are closed sets.
  */
 export class Metrics {
   readonly registry = new Registry()
@@ -26,7 +26,7 @@ export class Metrics {
   ])
   readonly #messages = this.#counter(
     'peerage_messages_total',
-    'Messages of local peers, by what became of them here.',
+    'Messages of local peers, by their outcome at this node.',
     ['gateway', 'type', 'result'],
     () => this.#flushCounts(),
   )
@@ -47,7 +47,7 @@ export class Metrics {
   ])
   readonly #slowConsumers = this.#counter(
     'peerage_slow_consumer_closes_total',
-    'Peers closed for not reading.',
+    'Peers that were closed because they did not read.',
     ['gateway'],
   )
   readonly #handshakes = this.#counter(
@@ -57,40 +57,44 @@ export class Metrics {
   )
   readonly #handshakeSeconds = new Histogram({
     name: 'peerage_handshake_seconds',
-    help: 'From connect to open, as the SDK reports it.',
+    help: 'Time from connect to open, as the SDK reports it.',
     labelNames: ['path'],
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers: [this.registry],
   })
-  readonly #errors = this.#counter('peerage_errors_total', 'Background failures, by stage.', ['stage'])
-  readonly #events = this.#counter('peerage_node_events_total', 'What happened to this node.', ['event'])
+  readonly #errors = this.#counter('peerage_errors_total', 'Failures in the background, by stage.', ['stage'])
+  readonly #events = this.#counter(
+    'peerage_node_events_total',
+    'Events of this node, such as lapsed, health and link down.',
+    ['event'],
+  )
   readonly #canaryFailures = this.#counter(
     'peerage_canary_failures_total',
-    'Canaries that did not come back through Redis before the next one was due.',
+    'Canaries (test messages to itself) that did not come back through Redis before the next one was due.',
   )
   readonly #busLagSeconds = new Histogram({
     name: 'peerage_bus_lag_seconds',
-    help: 'From here through Redis and back, as the canaries fly it on each beat.',
+    help: 'Time of a canary (a test message to itself, on each beat) through Redis and back.',
     buckets: REDIS_BUCKETS_SECONDS,
     registers: [this.registry],
   })
   readonly #routingSeconds = new Histogram({
     name: 'peerage_routing_seconds',
-    help: 'Of messages and signals that needed a look-up or the bus: from their frame to their outcome at this node.',
+    help: 'Time from the frame to the outcome at this node, for messages and signals that needed a lookup or the bus.',
     labelNames: ['gateway'],
     buckets: REDIS_BUCKETS_SECONDS,
     registers: [this.registry],
   })
   readonly #redisUp = new Gauge({
     name: 'peerage_redis_up',
-    help: '1 when the registry and the bus answer.',
+    help: '1 while the registry and the bus answer.',
     registers: [this.registry],
   })
 
   constructor(build: { version: string; node: string }) {
     new Gauge({
       name: 'peerage_build_info',
-      help: 'Always 1.',
+      help: 'Always 1. The labels are the versions of Peerage and of Node.',
       labelNames: ['version', 'node'],
       registers: [this.registry],
     }).set(build, 1)
@@ -125,18 +129,18 @@ export class Metrics {
     this.#connects.inc({ gateway })
   }
 
-  /** `result`: `ok`, `reclaimed`, or the code of the refusal. */
+  /** `result` is `ok`, `reclaimed`, or the code of the refusal. */
   registered(gateway: Wire, result: string): void {
     this.#registrations.inc({ gateway, result })
   }
 
-  /** `type`: message, signal or ack; `result`: the router's outcome or a code; `ms`: what it was waited for. */
+  /** `type` is message, signal, ack or room. `result` is the router's outcome or a code. `ms` is how long it took. */
   routed(gateway: Wire, type: string, result: MessageResult, bytes: number, ms?: number): void {
     this.#counts.add(gateway, type, result, bytes)
     if (ms !== undefined) this.#routingSeconds.observe({ gateway }, ms / 1_000)
   }
 
-  /** `reason`: a code of the error table, or `origin`, `rate`, …: a closed set. */
+  /** `reason` is a code of the error table, or `origin`, `rate` and others. It is from a closed set. */
   rejected(gateway: Wire | 'none', reason: string): void {
     this.#rejections.inc({ gateway, reason })
   }
@@ -162,7 +166,7 @@ export class Metrics {
 
   happened(event: string, details: Record<string, unknown>): void {
     this.#events.inc({ event })
-    // The store's own word for itself: registry, bus and canary together.
+    // The store reports its own health: registry, bus and canary together.
     if (event === 'health') this.#redisUp.set(details['healthy'] === true ? 1 : 0)
   }
 }
@@ -173,8 +177,8 @@ interface Tally {
 }
 
 /**
- * Counts messages by wire, type and result as plain numbers, and hands them to the library when it is asked: the
- * library hashes the labels of each count, and that was a tenth of what relaying a message costs.
+ * Counts messages by wire, type and result as plain numbers, and passes them to the metrics library on each scrape. The
+ * library hashes the labels for each count, which took a tenth of the cost of relaying a message.
  */
 class MessageCounts {
   readonly #tallies = new Map<Wire, Map<string, Map<string, Tally>>>()
@@ -185,7 +189,7 @@ class MessageCounts {
     tally.bytes += bytes
   }
 
-  /** What has come since the last time. */
+  /** Adds the counts since the last call to the metrics. */
   flushTo(messages: Counter<'gateway' | 'type' | 'result'>, bytes: Counter<'gateway'>): void {
     for (const [gateway, types] of this.#tallies)
       for (const [type, results] of types)

@@ -3,35 +3,35 @@ import type { LinkState } from '@peerage/node-links'
 import type { StunCounters } from '@peerage/stun'
 import { collectDefaultMetrics, Counter, Gauge, type Registry } from 'prom-client'
 
-/** What the metrics read when they are asked, rather than being told. */
+/** Values that the metrics read on each scrape. */
 export interface Readings {
   connections: () => ReadonlyMap<Wire, number>
-  /** Names that this node holds. */
+  /** How many names the peers of this node hold. */
   names: () => number
   ready: () => boolean
-  /** Cut off from the cluster: it could not renew its own lease in time [I12]. */
+  /** Whether the node is cut off from the cluster, because it could not renew its own lease in time [I12]. */
   fenced: () => boolean
   draining: () => boolean
-  /** Nodes that this one sees alive. */
+  /** How many nodes this node sees alive. */
   nodesLive: () => number
-  /** Envelopes that this node has handed to the bus, and taken from it, since its start. */
+  /** Envelopes that this node has published to the bus and received from it since its start. */
   bus: () => { published: number; received: number; malformed: number }
-  /** The direct connections to other nodes, where the configuration asks for them. */
+  /** The state of the links to other nodes. Undefined if links are off. */
   links: () => Readonly<LinkState> | undefined
-  /** The integrated P2P server's counters, while there is one. */
+  /** The counters of the integrated P2P server. Undefined while there is none. */
   stun: () => Readonly<StunCounters> | undefined
 }
 
-// How often the event loop's lag is sampled, and what an idle loop's lag reads as. Every 10 ms, as the library has it,
-// costs an idle node half a percent of a core.
+// How often the lag of the event loop is sampled, which is also the lag that an idle loop shows. The library's default of
+// 10 ms costs an idle node half a percent of a core.
 const LAG_PRECISION_MS = 20
 
-/** Node's own: memory, event-loop lag, garbage collection. */
+/** Observes the process: memory, event-loop lag, garbage collection. */
 export function observeProcess(registry: Registry): void {
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_PRECISION_MS })
 }
 
-/** What this node holds, and the counters that its parts keep themselves. */
+/** Observes the gauges of this node, and the counters that its components keep themselves. */
 export function observeReadings(registry: Registry, readings: Readings): void {
   const gauge = (name: string, help: string, read: () => number | boolean): void =>
     observeGauge(registry, { name, help, labels: [], read: () => [[{}, Number(read())]] })
@@ -44,9 +44,9 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     read: () => [...readings.connections()].map(([gateway, count]) => [{ gateway }, count]),
   })
   gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
-  gauge('peerage_ready', '1 when this node takes new peers.', readings.ready)
+  gauge('peerage_ready', '1 while this node takes new peers.', readings.ready)
   gauge('peerage_fenced', '1 while this node is cut off from the cluster.', readings.fenced)
-  gauge('peerage_draining', '1 while this node moves its peers to others.', readings.draining)
+  gauge('peerage_draining', '1 while this node moves its peers to other nodes.', readings.draining)
   counter(
     'peerage_bus_envelopes_total',
     'Envelopes between nodes: published, received, and malformed ones that were dropped.',
@@ -55,39 +55,39 @@ export function observeReadings(registry: Registry, readings: Readings): void {
   )
   counter(
     'peerage_bus_path_envelopes_total',
-    'Envelopes to other nodes where links are on: by a link, or by the inbox in Redis.',
+    'Envelopes to other nodes, by path: a link or the inbox in Redis. Only if links are on.',
     ['path'],
     () => by('path', readings.links()?.envelopes),
   )
   counter(
     'peerage_bus_repeated_envelopes_total',
-    'Envelopes that came a second time, by the other path, and were dropped.',
+    'Envelopes that came twice, by both paths. The second one was dropped.',
     [],
     () => [[{}, readings.links()?.repeated ?? 0]],
   )
-  gauge('peerage_links', 'Links to other nodes that stand.', () => readings.links()?.up ?? 0)
+  gauge('peerage_links', 'Open links to other nodes.', () => readings.links()?.up ?? 0)
   counter(
     'peerage_link_switches_total',
-    'From the inbox in Redis to a link, and back; by reason.',
+    'Switches from the inbox in Redis to a link and back, by reason.',
     ['to', 'reason'],
     () => switches(readings.links()),
   )
-  counter('peerage_link_failures_total', 'Links to other nodes that could not be made.', [], () => [
+  counter('peerage_link_failures_total', 'Links to other nodes that could not be opened.', [], () => [
     [{}, readings.links()?.failures ?? 0],
   ])
   counter(
     'peerage_link_refusals_total',
-    'Connections to the port for links that were closed without a proof.',
+    'Connections to the port for links that were closed because they did not prove to be a node.',
     [],
     () => [[{}, readings.links()?.refused ?? 0]],
   )
   counter(
     'peerage_stun_requests_total',
-    'What the integrated P2P server did with what came: answered it, or dropped it and why.',
+    'Requests to the integrated P2P server, by result: answered, refused, or the reason why it was dropped.',
     ['result'],
     () => by('result', stunResults(readings.stun())),
   )
-  gauge('peerage_nodes_live', 'Nodes that this one sees alive.', readings.nodesLive)
+  gauge('peerage_nodes_live', 'Nodes that this node sees alive.', readings.nodesLive)
 }
 
 /** Values by their labels, each from a closed set. */
@@ -100,7 +100,7 @@ interface Observed {
   read: Read
 }
 
-// Not in the library's own registry: two nodes may live in one process.
+// The metrics are not in the library's default registry, because one process may have two nodes.
 
 function observeGauge(registry: Registry, { name, help, labels, read }: Observed): void {
   const metric = new Gauge({
@@ -116,7 +116,7 @@ function observeGauge(registry: Registry, { name, help, labels, read }: Observed
   registry.registerMetric(metric)
 }
 
-/** A counter that somebody else keeps. */
+/** A counter whose value is kept elsewhere. */
 function observeCounter(registry: Registry, { name, help, labels, read }: Observed): void {
   const metric = new Counter({
     name,
@@ -134,7 +134,7 @@ function observeCounter(registry: Registry, { name, help, labels, read }: Observ
 const by = (label: string, counts: Readonly<Record<string, number>> = {}): ReturnType<Read> =>
   Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])
 
-/** A link is made where there is much to send: there is no other reason. */
+/** Switches by direction and reason. The only reason to open a link is that there is much to send. */
 function switches(links: Readonly<LinkState> | undefined): ReturnType<Read> {
   if (links === undefined) return []
   return [

@@ -1,4 +1,4 @@
-// What tests of several packages need of the inside of this one. Not published.
+// Internals of this package that tests of several packages need. Not published.
 export { nodeDefinition } from '../config/check.js'
 export { resolve } from '../config/load.js'
 export { type Config, configSchema } from '../config/schema.js'

@@ -14,53 +14,57 @@ import type { ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Arrival } from '../shared/gateway.js'
 
-// engine.io's protocol 4 without polling, upgrades and buffers: one text frame a packet; its first character is the type.
+// Protocol 4 of engine.io, without polling, upgrades and buffers. Each text frame is one packet, and its first character
+// is the type.
 const CLOSE = '1'
 const PING = '2'
 const PONG = '3'
-/** A peer comes to the default namespace of socket.io; to any other one, a slash follows. */
+/** A peer connects to the default namespace of socket.io. For another namespace, a slash follows. */
 const CONNECT = '40'
-/** A peer leaves the only namespace there is. */
+/** A peer leaves the default namespace, which is the only one. */
 const DISCONNECT = '41'
-/** An event of the default namespace; everything that peers and nodes say is one. */
+/** An event of the default namespace. Every message of peers and nodes is an event. */
 const EVENT = '42'
 const CONNECT_ERROR = '44'
 
-/** Of so many senders a connection remembers what they sent, the latest ones: acknowledgements follow within moments. */
-const SENDERS_MOST = 1_024
+/** A connection counts unacknowledged messages for this many latest senders, because acknowledgements follow soon. */
+const MAX_SENDERS = 1_024
 
-/** Messages of one sender that are not acknowledged. */
-interface Handed {
+/** The messages of one sender that are not acknowledged. */
+interface Unacknowledged {
   count: number
 }
 
-/** As many as an SDK sends before it waits: what is free is not saved up, to be spent all at once. */
-const HANDED_MOST = 1_024
+/** An SDK sends this many before it waits. More free acknowledgements than that cannot be saved up. */
+const MAX_UNACKNOWLEDGED = 1_024
 
-/** A join is answered with a page of members. All rooms of a connection twice at once, then once a second. */
+/**
+ * A join is answered with a page of members, so joins have a rate. A connection can join all its rooms twice at once,
+ * then all of them once a second.
+ */
 const JOINS_PER_SECOND = wireLimits.rooms
 /**
- * A node writes to so many members for what one message between two peers costs: measured, either takes 0.3 of a core
- * at its full rate (some 25 microseconds a member, 280 a message).
+ * A room message to this many members costs a node as much as one message between two peers. Measured at the full rate,
+ * either takes 0.3 of a core (about 25 microseconds a member, 280 a message).
  */
 const MEMBERS_PER_MESSAGE = 10
 /**
- * Requests over a rate that are answered at once; twice as many at once, and twice as many a second, for one is answered
- * before each pause and one after it. To read, refuse and answer one costs about as much as a look-up, so who goes on
- * asking is read no faster than this.
+ * How many refused requests are answered without a pause. Twice as many are at once, and up to twice as many a second,
+ * because one is answered before each pause and one after it. To refuse a request costs about as much as a lookup, so a
+ * peer that goes on asking is read no faster than this.
  */
 const REFUSED_REQUESTS_PER_SECOND = 50
 
-/** What one connection may send that only this wire has. */
+/** The rates of one connection that only the native wire has. */
 export interface NativeRates {
   lookups: TokenBucket
-  /** Bytes that the node carries for it. */
+  /** Bytes of messages that the node carries for the peer. */
   relayed: TokenBucket
-  /** What it says in rooms, once for each member that hears it. */
+  /** Room messages. Each costs one for each member that gets it. */
   said: TokenBucket
   joins: TokenBucket
   refusedRequests: TokenBucket
-  /** From the first report on. */
+  /** Made with the first report. */
   reports?: TokenBucket
 }
 
@@ -77,37 +81,38 @@ function nativeRates({ limits, relay }: NativeHost, now: number): NativeRates {
 
 /** What native connections need of their gateway. */
 export interface NativeHost extends ConnectionHost {
-  /** What this node carries; null: nothing. */
+  /** The limits of messages that this node carries. Null if it carries none. */
   readonly relay: { bytesPerSecond: number; messageBytes: number } | null
   readonly frames: {
-    /** An event frame, with its `42`. */
+    /** Handles an event frame, with its `42`. */
     receive(connection: NativeConnection, frame: string): void
   }
   readonly entry: {
-    /** A CONNECT packet, with its `40` and its hello. */
+    /** Handles a CONNECT packet, with its `40` and its hello. */
     connect(connection: NativeConnection, frame: string): void
-    /** What this wire has no place for. */
+    /** Refuses a frame that is not part of the native wire. */
     malformed(connection: NativeConnection, error: ProtocolError): void
   }
 }
 
-/** One native peer's connection. */
+/** The connection of one native peer. */
 export class NativeConnection extends WebSocketConnection<NativeHost> {
+  /** How many malformed frames came. */
   malformed = 0
-  /** Hellos that were refused. */
+  /** How many hellos were refused. */
   refused = 0
-  /** A hello is on its way to its answer. */
+  /** Whether a hello waits for its answer. */
   isClaiming = false
-  /** What its hello and socket.io are told of its request; until it has a name. */
+  /** What the claim and socket.io need of the request. Dropped once the peer has a name. */
   request: { headers: { origin?: string; host?: string }; connection: { encrypted: boolean } } | undefined
-  /** What socket.io holds of it; from its name on. */
+  /** The socket that socket.io holds. Set once the peer has a name. */
   socketIo: { ended(): void } | undefined
-  /** What it asks the registry for, in turn; from its first request on. */
+  /** Bounds the requests to the registry, in order. Made with the first request. */
   requests: Semaphore | undefined
   #rates: NativeRates | undefined
-  /** What it was handed of each sender; from the first message on. */
-  #handed: Map<Peer, Handed> | undefined
-  /** From the first message that it sends on. */
+  /** The unacknowledged messages of each sender. Made with the first message. */
+  #unacknowledged: Map<Peer, Unacknowledged> | undefined
+  /** Made with the first message that the peer sends. */
   #stamp: { lease: Lease; text: string } | undefined
 
   constructor({ id, socket, stream, request, address }: Arrival, host: NativeHost) {
@@ -123,13 +128,13 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
     return 'native'
   }
 
-  /** Its other rates; from its first message on. */
+  /** The rates that only the native wire has. Made with the first message. */
   get nativeRates(): NativeRates {
     this.#rates ??= nativeRates(this.host, this.host.clock.monotonic())
     return this.#rates
   }
 
-  /** Why the node does not carry a message of this peer, to another one or to a room. */
+  /** Why the node does not carry a message of this peer to another peer or to a room. Undefined if it does. */
   overRelay(body: string, now: number): 'relay-refused' | 'rate-limited' | undefined {
     const { relay } = this.host
     const bytes = Buffer.byteLength(body)
@@ -158,7 +163,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
     return true
   }
 
-  /** engine.io asks with packets, and never with a WebSocket ping. */
+  /** engine.io pings with a packet of its own, never with a WebSocket ping. */
   override sendPing(): boolean {
     return this.tryWrite(PING)
   }
@@ -168,7 +173,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
       case 'relay': {
         const { from, kind, frame } = message.message
         if (!this.relay(frame)) return false
-        if (kind !== 'ack') this.#hand(from)
+        if (kind !== 'ack') this.#countDelivered(from)
         return true
       }
       case 'notice': {
@@ -189,49 +194,49 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
         )
       }
       case 'said':
-        // At most once: who is behind misses it, and is not cut for what others say.
+        // Room messages arrive at most once. A peer that is behind misses the message, and is not cut for it.
         return this.relay(message.frame)
       case 'changed':
         return this.relay(encodedOnce(message))
     }
   }
 
-  /** What each message of its stay begins with. */
+  /** The beginning of every message of this session. */
   stamp(lease: Lease): string {
     if (this.#stamp?.lease !== lease) this.#stamp = { lease, text: stampOf(nameOf(lease.peer), lease.since) }
     return this.#stamp.text
   }
 
   /**
-   * Whether an acknowledgement answers something. `unknown`: that peer has sent nothing to this connection.
-   * `again`: all that it sent is acknowledged already.
+   * Whether an acknowledgement answers a message. `unknown`: the peer `to` has sent nothing to this connection. `again`:
+   * all messages of that peer are acknowledged already.
    */
   acknowledge(to: Peer): 'due' | 'again' | 'unknown' {
-    const handed = this.#handed?.get(to)
-    if (handed === undefined) return 'unknown'
-    if (handed.count === 0) return 'again'
-    handed.count--
+    const unacknowledged = this.#unacknowledged?.get(to)
+    if (unacknowledged === undefined) return 'unknown'
+    if (unacknowledged.count === 0) return 'again'
+    unacknowledged.count--
     return 'due'
   }
 
-  #hand(from: Peer): void {
-    this.#handed ??= new Map()
-    const handed = this.#handed.get(from)
-    if (handed !== undefined) {
-      if (handed.count < HANDED_MOST) handed.count++
+  #countDelivered(from: Peer): void {
+    this.#unacknowledged ??= new Map()
+    const unacknowledged = this.#unacknowledged.get(from)
+    if (unacknowledged !== undefined) {
+      if (unacknowledged.count < MAX_UNACKNOWLEDGED) unacknowledged.count++
       return
     }
-    if (this.#handed.size >= SENDERS_MOST)
-      for (const oldest of this.#handed.keys()) {
-        this.#handed.delete(oldest)
+    if (this.#unacknowledged.size >= MAX_SENDERS)
+      for (const oldest of this.#unacknowledged.keys()) {
+        this.#unacknowledged.delete(oldest)
         break
       }
-    // A name from another node is a piece of what came with it, and would keep all of it until it is copied.
+    // Copy the name. A name from another node is a slice of a longer string, which V8 would keep in memory as a whole.
     const own = parsePeer(Buffer.from(from).toString())
-    this.#handed.set(own.ok ? own.value : from, { count: 1 })
+    this.#unacknowledged.set(own.ok ? own.value : from, { count: 1 })
   }
 
-  /** Answers a CONNECT packet by a CONNECT_ERROR. `namespace`: of socket.io, as `/other,`; the default one has none. */
+  /** Answers a CONNECT packet with a CONNECT_ERROR. `namespace` is like `/other,`, and empty for the default namespace. */
   refuse(error: ProtocolError, namespace = ''): void {
     this.write(`${CONNECT_ERROR}${namespace}${JSON.stringify({ message: error.code, data: error })}`)
   }
@@ -240,10 +245,10 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
     this.write(encodeNodeMessage({ type: 'error', ...error, ...(id === undefined ? {} : { id }) }))
   }
 
-  protected override sayClosing(reason: CloseReason, retryAfterMs?: number): number | undefined {
+  protected override announceClose(reason: CloseReason, retryAfterMs?: number): number | undefined {
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
     this.tryWrite(encodeNodeMessage({ type: 'closing', reason, ...retry }))
-    return super.sayClosing(reason)
+    return super.announceClose(reason)
   }
 
   override ended(code: number): void {
@@ -254,7 +259,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
 
 const encoded = new WeakMap<RoomChange, string>()
 
-/** All members of a room are told by one object: it is encoded for the first of them. */
+/** All members of a room get the same object, so it is encoded only for the first of them. */
 function encodedOnce(change: RoomChange): string {
   const known = encoded.get(change)
   if (known !== undefined) return known

@@ -17,23 +17,23 @@ import type { NativeConnection } from './connection.js'
 import type { NativeGatewayOptions } from './options.js'
 import { SocketIo } from './socketio.js'
 
-/** Where so many claims wait that no more may: most of them are answered by then. */
+/** The retry time when too many claims wait. Most of these claims are answered by then. */
 const OVERLOADED_RETRY_MS = 2_000
-/** After so many frames that are no messages, the connection is closed with `protocol`. */
-const MALFORMED_MOST = 20
-/** Without a name, after so many: a connection is cheap to have, and each answer costs. */
-const MALFORMED_BEFORE_NAME_MOST = 5
-/** So many frames may come before a late answer; with more the connection is closed after it. */
-const HELD_BEFORE_NAME_MOST = 20
-/** After so many refused hellos, a connection is closed with `rate-limited`. */
-const HELLOS_MOST = 20
+/** A connection that sends more malformed frames than this is closed with `protocol`. */
+const MAX_MALFORMED = 20
+/** The limit for a connection without a name. It is lower because a connection is cheap to open and each answer costs. */
+const MAX_MALFORMED_BEFORE_NAME = 5
+/** How many frames may come before a delayed answer. If more come, the connection is closed after the answer. */
+const MAX_HELD_BEFORE_NAME = 20
+/** A connection with more refused hellos than this is closed with `rate-limited`. */
+const MAX_HELLOS = 20
 const HELLOS_RETRY_MS = 5_000
 
 const CONNECT_LENGTH = '40'.length
-/** As much of its name as is told back. */
+/** The namespace of a CONNECT packet. The answer repeats at most 64 characters of it. */
 const NAMESPACE = /^\/[^,]{0,63}/
 
-/** From a hello to a name and a welcome, or to why not. */
+/** Handles hellos: claims the name and sends the welcome, or the reason for a refusal. */
 export class NativeEntry {
   readonly #options: NativeGatewayOptions
   readonly #claimer: Claimer
@@ -44,10 +44,10 @@ export class NativeEntry {
     this.#claimer = new Claimer(options)
   }
 
-  // One hello at a time, and none after the one that was welcome: a claim costs the registry a script, and a second one
-  // could win a second name.
+  // Handles one hello at a time, and none after the welcome. A claim runs a script in the registry, and a second claim
+  // could get a second name for the connection.
   connect(connection: NativeConnection, frame: string): void {
-    // Who has gone gets no name.
+    // A peer that has gone gets no name.
     if (!connection.isOpen || !connection.countExtra()) return
     if (frame[2] === '/') {
       const [namespace = '/'] = NAMESPACE.exec(frame.slice(CONNECT_LENGTH)) ?? []
@@ -72,25 +72,25 @@ export class NativeEntry {
     this.#enter(connection, hello).catch((error: unknown) => this.#options.onError(error, { stage: 'claim' }))
   }
 
-  /** `answer`: what the peer is told, where it is not an `error` event. */
+  /** Refuses a malformed frame. `answer` sends the answer, if it is not an `error` event. */
   malformed(
     connection: NativeConnection,
     error: ProtocolError,
     answer: () => void = () => connection.fail(error),
   ): void {
-    // What waited when its peer went gets no answer.
+    // A frame that waited until after its peer had gone gets no answer.
     if (!connection.isOpen) return
     this.#options.metrics.rejected('native', error.code)
     this.#refuse(connection, () => {
       answer()
       connection.malformed++
-      const most = this.#onlineSession(connection) ? MALFORMED_MOST : MALFORMED_BEFORE_NAME_MOST
+      const most = this.#onlineSession(connection) ? MAX_MALFORMED : MAX_MALFORMED_BEFORE_NAME
       if (connection.malformed > most) connection.close('protocol')
     })
   }
 
-  // A connection that sends fifty hellos, hears no and goes costs a node some 2 ms. Over the rate of its address, who has
-  // no name is answered late, and not read meanwhile.
+  // A connection that sends fifty refused hellos and goes costs a node some 2 ms. So over the rate of its address, a
+  // connection without a name gets its answer late, and is not read until then.
   #refuse(connection: NativeConnection, answer: () => void): void {
     const { clock, limits } = this.#options
     const lateMs = this.#onlineSession(connection) ? 0 : limits.refusedMs(connection.address)
@@ -98,10 +98,10 @@ export class NativeEntry {
       answer()
       return
     }
-    // First the answer: what is read after the pause is answered after it.
+    // The timer of the answer starts before the pause, so this answer goes out before frames are read again.
     clock.after(lateMs, answer)
     const over = (): void => connection.close('rate-limited', HELLOS_RETRY_MS)
-    connection.pause(lateMs, { frames: HELD_BEFORE_NAME_MOST, over })
+    connection.pause(lateMs, { frames: MAX_HELD_BEFORE_NAME, over })
   }
 
   #onlineSession(connection: NativeConnection): OnlineSession | undefined {
@@ -120,20 +120,20 @@ export class NativeEntry {
       if (connection.isOpen) this.#socketIo.join(connection)
       return
     }
-    // Who gave up meanwhile waits for the close alone.
+    // A peer that gave up meanwhile waits only for the close.
     if (node.sessions.get(connection.id)?.state === 'closing') return
     metrics.registered('native', error.code)
     this.#refuse(connection, () => {
       connection.isClaiming = false
       connection.refuse(error)
       connection.refused++
-      if (connection.refused > HELLOS_MOST) connection.close('rate-limited', HELLOS_RETRY_MS)
+      if (connection.refused > MAX_HELLOS) connection.close('rate-limited', HELLOS_RETRY_MS)
     })
   }
 
   /**
-   * Claims the name that a hello asks for. Resolves with why it is refused, or with undefined: the peer has its name, or
-   * has gone.
+   * Claims the name that a hello asks for. Resolves with the reason for a refusal, or with undefined if the peer has its
+   * name or has gone.
    */
   async #claim(connection: NativeConnection, said: unknown): Promise<ProtocolError | undefined> {
     const hello = decodeHello(said)
@@ -162,7 +162,7 @@ export class NativeEntry {
     return protocolError(code, errorTexts[code], code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined)
   }
 
-  /** socket.io has answered the hello. */
+  /** Sends the welcome after socket.io has answered the CONNECT packet. */
   #welcome(connection: NativeConnection): void {
     const { node, relay, welcome, turn } = this.#options
     const session = this.#onlineSession(connection)
@@ -186,7 +186,7 @@ export class NativeEntry {
   }
 }
 
-/** What a CONNECT packet says; undefined: no JSON object. */
+/** The hello in a CONNECT packet, or undefined if it is no JSON object. */
 function readHello(text: string): unknown {
   if (text === '') return {}
   if (!text.startsWith('{')) return undefined
@@ -197,10 +197,10 @@ function readHello(text: string): unknown {
   }
 }
 
-/** The same of every name, whether its holder is there or away: who may not have it learns nothing of that one [WH7]. */
+/** The refusal of a held name. It is the same whether the holder is online or away, so it tells nothing about it [WH7]. */
 function taken({ graceMs, pingMs }: { graceMs: number; pingMs: number }): ProtocolError {
   const [grace, silence] = [graceMs / 1_000, pingMs / 1_000]
-  const until = `It is free when that one leaves, or ${grace} s after its connection has ended`
-  const text = `${errorTexts['name-taken']}. ${until} (one that falls silent ends within ${silence} s)`
+  const until = `It is free when its holder leaves, or ${grace} s after the holder's connection has ended`
+  const text = `${errorTexts['name-taken']}. ${until} (a silent connection ends within ${silence} s)`
   return protocolError('name-taken', text, graceMs + pingMs)
 }

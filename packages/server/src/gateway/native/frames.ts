@@ -26,10 +26,10 @@ export type NativeFramesOptions = Pick<
 
 const HOLDS_TOO_MUCH = protocolError(
   'bad-frame',
-  'the frame holds more keys, texts or numbers than any message has',
+  'the frame holds more keys, strings or numbers than any message has',
 )
 
-/** What each frame of a native peer does: decode, check its limits, hand it to core, answer. */
+/** Handles the frames of native peers: decodes each, checks its limits, hands it to the core and answers. */
 export class NativeFrames {
   readonly #options: NativeFramesOptions
   readonly #node: Node
@@ -48,7 +48,7 @@ export class NativeFrames {
   }
 
   receive(connection: NativeConnection, frame: string): void {
-    // Counted before it is read.
+    // Count the frame before parsing it.
     const bytes = Buffer.byteLength(frame)
     const now = this.#clock.monotonic()
     const { rates } = connection
@@ -63,7 +63,7 @@ export class NativeFrames {
     const session = this.#node.sessions.get(connection.id)
     if (session?.state === 'opening' && connection.isClaiming && message.type === 'leave')
       return this.#leave(session, message)
-    // It has left, and hears so when its name is free.
+    // The peer has left, and is told when its name is free.
     if (session?.state === 'closing') return
     if (session?.state !== 'online') {
       const error = protocolError('not-claimed', errorTexts['not-claimed'])
@@ -71,7 +71,7 @@ export class NativeFrames {
     }
     if (message.type === 'ack')
       return this.#acknowledgeAll(connection, session, message, waitMs, cost - bytes)
-    // Who leaves costs nothing more, whatever it has sent before.
+    // A `leave` is never refused, because a peer that leaves costs nothing more.
     if (waitMs > 0 && message.type !== 'leave') {
       if (!isLong && cost > LONG_BYTES) connection.pause(OVER_PAUSE_MS)
       this.#tooFast(connection, waitMs, message)
@@ -80,7 +80,7 @@ export class NativeFrames {
     this.#handle(connection, session, message, now)
   }
 
-  /** Something was wrong with the frame itself. `id`: of the request, where it had one. */
+  /** Refuses a frame that is itself wrong. `id` is the id of the request, if it had one. */
   #broken(connection: NativeConnection, error: ProtocolError, id?: number): void {
     this.#entry.malformed(connection, error, () => connection.fail(error, id))
   }
@@ -153,19 +153,19 @@ export class NativeFrames {
     this.#route(message, now)
   }
 
-  // An acknowledgement is free within what this connection was handed, or a victim would be cut for answering its
-  // attackers. Beyond that each counts as a message. One to a peer that has sent nothing costs neither a look-up nor a
-  // strike: after a move to another node the first one may be such, and its sender sends again.
+  // An acknowledgement of a message that this connection got is free. Otherwise a peer would be cut for answering a
+  // flood. Every other acknowledgement counts as a message. One to a peer that has sent nothing is ignored and counts
+  // for nothing: after a move to another node the first acknowledgement may be of this kind, and the sender sends again.
   #acknowledgeAll(
     connection: NativeConnection,
     session: OnlineSession,
     { acks }: PeerMessageOf<'ack'>,
     waitMs: number,
-    besideBytes: number,
+    extraCost: number,
   ): void {
     const { rates } = connection
     const now = this.#clock.monotonic()
-    // The frame has been counted, and stands for the first one that is not free.
+    // The frame has been counted already. This pays for the first acknowledgement that is not free.
     let counted = waitMs === 0
     let overMs = waitMs
     let due = 0
@@ -183,12 +183,13 @@ export class NativeFrames {
     if (due < acks.length) {
       if (overMs > 0) this.#tooFast(connection, overMs, { type: 'ack', acks })
     } else if (waitMs === 0) {
-      rates.messages.give(1)
-      rates.bytes.give(besideBytes)
+      rates.messages.giveBack(1)
+      rates.bytes.giveBack(extraCost)
     }
   }
 
-  // It goes wherever the sender is by now: a route from before its return would lead nowhere, for good.
+  // No `since`: the acknowledgement must reach the sender's current session. If it named the session before a reconnect,
+  // it would never arrive.
   #acknowledge(
     connection: NativeConnection,
     session: OnlineSession,
@@ -205,7 +206,7 @@ export class NativeFrames {
     })
   }
 
-  // An acknowledgement may wait for company: how long says nothing about the cluster.
+  // Acknowledgements pass no `begunAt`. They may wait to be batched, so their duration says nothing about the cluster.
   #route(message: Message, begunAt?: number): void {
     const outcome = this.#node.router.route(message)
     if (!(outcome instanceof Promise)) {
@@ -224,7 +225,8 @@ export class NativeFrames {
     this.#options.metrics.routed('native', message.kind, result, message.frame.length, ms)
   }
 
-  // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
+  // Limits signals to what handshakes need, not to what the sender's network can carry. On a slower network they would
+  // fill the buffer of the recipient.
   #overSignals(connection: NativeConnection, body: string, now: number): 'rate-limited' | undefined {
     const bytes = Buffer.byteLength(body)
     if (connection.rates.signals.take(bytes, now) === 0) return undefined
@@ -232,7 +234,8 @@ export class NativeFrames {
     return 'rate-limited'
   }
 
-  // A send gets a notice, so that its sender knows which one; the SDK slows down and tries again.
+  // A refused `send` is answered with a notice, so that the sender knows which message. The SDK then slows down and
+  // sends it again.
   #tooFast(connection: NativeConnection, waitMs: number, message: PeerMessage): void {
     this.#options.metrics.rejected('native', 'rate-limited')
     if (message.type === 'send') {

@@ -8,7 +8,7 @@ import { NativeEntry } from './entry.js'
 import { NativeFrames } from './frames.js'
 import type { NativeGatewayOptions } from './options.js'
 
-/** The first packet of engine.io; what a peer must know of this node follows. */
+/** The first packet of engine.io. What a peer must know about this node follows in it. */
 const OPEN = '0'
 
 const NOT_OUR_PROTOCOL: UpgradeRefusal = {
@@ -22,12 +22,12 @@ export class NativeGateway extends WebSocketGateway<NativeConnection> implements
   readonly relay: NativeGatewayOptions['relay']
   readonly entry: NativeEntry
   readonly frames: NativeFrames
-  /** What the first packet says to every peer, after its id. */
+  /** The rest of the first packet, after the id of the connection. It is the same for every peer. */
   readonly #handshake: string
 
   constructor(options: NativeGatewayOptions) {
     const { engine, path, relay } = options
-    super(options, { ...engine, wire: 'native', place: { path, setting: 'path' } })
+    super(options, { ...engine, wire: 'native', endpoint: { path, setting: 'path' } })
     this.relay = relay
     this.entry = new NativeEntry(options)
     this.frames = new NativeFrames(options, this.entry)
@@ -36,10 +36,10 @@ export class NativeGateway extends WebSocketGateway<NativeConnection> implements
   }
 
   protected override takesPath(path: string): boolean {
-    return path === this.place.path || `${path}/` === this.place.path
+    return path === this.endpoint.path || `${path}/` === this.endpoint.path
   }
 
-  protected override misfit(query: string): UpgradeRefusal | undefined {
+  protected override refusalOfQuery(query: string): UpgradeRefusal | undefined {
     const asked = new URLSearchParams(query)
     return asked.get('EIO') === '4' && asked.get('transport') === 'websocket' ? undefined : NOT_OUR_PROTOCOL
   }
@@ -52,7 +52,7 @@ export class NativeGateway extends WebSocketGateway<NativeConnection> implements
     connection.write(`${OPEN}{"sid":"${connection.id}",${this.#handshake}`)
   }
 
-  /** A peer that means to leave says `leave`; anything else may be a reload or a cut, and keeps the name. */
+  /** A peer that means to leave sends `leave`. Any other end may be a reload or a cut, so the peer keeps its name. */
   protected endingOf(): Ending {
     return 'dropped'
   }

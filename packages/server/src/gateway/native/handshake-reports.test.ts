@@ -28,7 +28,7 @@ function newReports() {
   return { clock, lines, reporter, take, count }
 }
 
-test('[WR9] what one connection reports over its rate is counted as refused, and neither believed nor logged', async () => {
+test('[WR9] reports of one connection over its rate count as refused, and are neither counted as handshakes nor logged', async () => {
   const { clock, lines, reporter, take, count } = newReports()
   const [loud, other] = [reporter(), reporter()]
   take(loud, 1_000)
@@ -40,14 +40,14 @@ test('[WR9] what one connection reports over its rate is counted as refused, and
   expect(count('direct')).toBe(35)
 })
 
-test('[WR9] a crowd fills the metrics, and not the log', async () => {
+test('[WR9] reports of many peers are all counted, but only some are logged', async () => {
   const { clock, lines, reporter, take, count } = newReports()
   for (let i = 0; i < 300; i++) take(reporter(), 1)
   expect([count('direct'), lines.length]).toEqual([300, 100])
   await clock.advance(1_000)
   take(reporter(), 2)
   expect(lines.slice(100)).toEqual([
-    { handshake: 'h', path: 'direct', stage: undefined, ms: 5, unsaid: 200 },
+    { handshake: 'h', path: 'direct', stage: undefined, ms: 5, more: 200 },
     { handshake: 'h', path: 'direct', stage: undefined, ms: 5 },
   ])
 })

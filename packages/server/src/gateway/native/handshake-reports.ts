@@ -3,19 +3,19 @@ import type { PeerMessageOf } from '@peerage/protocol'
 import { TokenBucket } from '../../lib/token-bucket.js'
 import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
 
-/** Twice as many at once: a peer of a mesh has a handshake with each of the others. */
+/** Reports of one connection a second, twice as many at once: a peer of a mesh has a handshake with each other peer. */
 const REPORTS_PER_SECOND = 10
-/** Of all peers: who looks into a handshake finds it, and a crowd does not fill the disk. */
+/** Log lines a second for all peers together. A single handshake can be found in the log, and many do not fill the disk. */
 const LINES_PER_SECOND = 50
 
-/** What peers say of how their handshakes ended, for the metrics and the log [WR9]. */
+/** Takes the reports of peers on how their handshakes ended, for the metrics and the log [WR9]. */
 export class HandshakeReports {
   readonly #clock: Clock
   readonly #metrics: Pick<GatewayMetrics, 'handshake' | 'rejected'>
   readonly #log: GatewayLog
   readonly #lines: TokenBucket
-  /** Counted, but not logged. */
-  #unsaid = 0
+  /** How many reports were counted but not logged since the last line. */
+  #unlogged = 0
 
   constructor(options: {
     clock: Clock
@@ -38,11 +38,11 @@ export class HandshakeReports {
     const { handshake, path, stage, ms } = report
     this.#metrics.handshake(path, stage, ms)
     if (this.#lines.take(1, now) > 0) {
-      this.#unsaid++
+      this.#unlogged++
       return
     }
-    const unsaid = this.#unsaid > 0 ? { unsaid: this.#unsaid } : {}
-    this.#unsaid = 0
-    this.#log('handshake', { handshake, path, stage, ms, ...unsaid })
+    const more = this.#unlogged > 0 ? { more: this.#unlogged } : {}
+    this.#unlogged = 0
+    this.#log('handshake', { handshake, path, stage, ms, ...more })
   }
 }

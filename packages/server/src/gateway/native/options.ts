@@ -4,16 +4,16 @@ import type { GatewayOptions, SocketOptions } from '../shared/gateway.js'
 
 export interface NativeGatewayOptions extends GatewayOptions {
   engine: SocketOptions
-  /** Within so many milliseconds the registry answers, or has failed. */
+  /** A command to the registry that is not answered within this time has failed. */
   commandMs: number
-  /** Mount point, with slashes on both ends. */
+  /** The path of the gateway, with slashes at both ends. */
   path: string
-  /** What this node carries for peers that find no direct way; null: nothing. */
+  /** The limits of messages that this node carries for peers without a direct path. Null if it carries none. */
   relay: NodeMessageOf<'welcome'>['relay']
-  /** What the welcome says beside these; `host` is the Host header of the peer's request. */
+  /** The other fields of the welcome. `host` is the Host header of the peer's request. */
   welcome: (
     host: string | undefined,
   ) => { p2pServer: string | null } & Pick<NodeMessageOf<'welcome'>, 'graceMs' | 'deadlineMs' | 'pingMs'>
-  /** Fresh TURN credentials for a peer; null: no TURN here. */
+  /** Fresh TURN credentials for a peer, or null if no TURN server is configured. */
   turn: (session: OnlineSession) => NodeMessageOf<'ice'>['turn']
 }

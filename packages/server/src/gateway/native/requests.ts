@@ -18,23 +18,23 @@ type Options = Pick<NativeGatewayOptions, 'node' | 'clock' | 'limits' | 'metrics
 
 type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
 
-/** Undefined: the request wants no answer. */
+/** Undefined if the request wants no answer. */
 type Answer = NodeMessage | ProtocolError | undefined
 
-/** What a page of members costs of the rate for look-ups: one command, and a long answer. */
+/** A page of members costs as much as this many lookups: it takes one command and has a long answer. */
 const ROOM_PAGE_LOOKUPS = 8
 
-/** So many requests of one connection are under way at once: a peer with many rooms does not make all others wait. */
+/** How many requests of one connection run at once, so that a peer with many rooms does not make all others wait. */
 const REQUESTS_AT_ONCE = 16
-/** So many wait for their turn: more than all rooms and watches of a peer, each asked for alone. */
+/** How many requests of one connection may wait. A peer that asks for each of its rooms and watches alone needs fewer. */
 const REQUESTS_WAITING = 1_000
 const WAITING_RETRY_MS = 1_000
-/** For as long as so many commands may take. What has waited longer is refused: the SDK gives up after five seconds. */
+/** A request may wait as long as this many commands may take. Later it is refused: the SDK gives up after 5 seconds. */
 const WAITING_COMMANDS = 4
 
 /**
- * What a native peer asks the registry for: look-ups, watches, rooms. Each is counted first, begins in the order in
- * which it came, and is answered, but for those of a connection that has ended meanwhile.
+ * Handles the requests of native peers to the registry: lookups, watches and rooms. Each request is counted first. The
+ * requests of a connection start in the order in which they came. Each is answered, unless its connection has ended.
  */
 export class NativeRequests {
   readonly #options: Options
@@ -75,7 +75,7 @@ export class NativeRequests {
 
   async #inTurn(connection: NativeConnection, request: Request): Promise<Answer> {
     const turns = (connection.requests ??= new Semaphore(REQUESTS_AT_ONCE, Number.POSITIVE_INFINITY))
-    // What costs one command, or none, waits for what came before it, and for no place.
+    // A request that costs at most one command waits only for earlier requests that wait, and needs no free slot.
     if (turns.waiting === 0 && (request.type === 'say' || isEnd(request)))
       return this.#begin(connection, request)
     if (turns.waiting >= REQUESTS_WAITING && !isEnd(request))
@@ -83,14 +83,14 @@ export class NativeRequests {
     const until = this.#clock.monotonic() + WAITING_COMMANDS * this.#options.commandMs
     return turns.run(async () => {
       if (this.#clock.monotonic() > until && !isEnd(request))
-        throw new RegistryUnavailable('the registry is too slow for all that this peer asks')
+        throw new RegistryUnavailable('the registry is too slow for the requests of this peer')
       return this.#begin(connection, request)
     })
   }
 
   #begin(connection: NativeConnection, request: Request): Answer | Promise<Answer> {
     const session = this.#node.sessions.get(connection.id)
-    // It has ended while this waited.
+    // The connection ended while the request waited.
     if (session?.state !== 'online' || connection.reason !== undefined) return undefined
     switch (request.type) {
       case 'lookup':
@@ -104,7 +104,7 @@ export class NativeRequests {
       case 'join':
         return this.#rooms.join(session, request)
       case 'part':
-        return this.#rooms.part(session, request)
+        return this.#rooms.leave(session, request)
       case 'members':
         return this.#rooms.members(session, request)
       case 'say':
@@ -161,7 +161,7 @@ export class NativeRequests {
   #overLookups(connection: NativeConnection, names: number): ProtocolError | undefined {
     const own = connection.nativeRates.lookups.take(names, this.#clock.monotonic())
     const waitMs = Math.max(own, this.#limits.lookups(connection.address, names))
-    return waitMs > 0 ? protocolError('rate-limited', 'too many look-ups', waitMs) : undefined
+    return waitMs > 0 ? protocolError('rate-limited', 'too many lookups', waitMs) : undefined
   }
 }
 
@@ -171,7 +171,7 @@ function found(id: number, names: readonly Name[], seen: readonly Seen[]): NodeM
 
 const OFFLINE: Seen = { state: 'offline' }
 
-/** Nobody asks for these again, and the registry need not be there. */
+/** Peers do not repeat these requests, and they work without the registry. So they are never refused. */
 function isEnd({ type }: Request): boolean {
   return type === 'part' || type === 'unwatch'
 }

@@ -4,10 +4,10 @@ import type { Name, NodeMessage, PeerMessageOf, ProtocolError, Room } from '@pee
 import { encodeNodeMessage, errorTexts, limits, nameOf, protocolError } from '@peerage/protocol'
 import type { GatewayMetrics } from '../shared/events.js'
 
-/** What is said counts once for each member that hears it, and once more for each further kilobyte. */
+/** A room message costs one for each member and each started kilobyte. */
 const BYTES_PER_MEMBER = 1_024
 
-/** What a native peer asks of rooms. Each answer is a message, or why not; rejections are outages. */
+/** Handles the room requests of native peers. Each answers with a message or with an error. It rejects for outages only. */
 export class NativeRooms {
   readonly #node: Node
   readonly #metrics: GatewayMetrics
@@ -29,12 +29,13 @@ export class NativeRooms {
     )
   }
 
-  async part(
+  /** Handles `part`, the message with which a peer leaves a room. */
+  async leave(
     session: OnlineSession,
     { id, room }: PeerMessageOf<'part'>,
   ): Promise<NodeMessage | ProtocolError> {
-    const was = await this.#node.rooms.part(session, room)
-    return was ? { type: 'done', id } : notIn(room)
+    const wasMember = await this.#node.rooms.part(session, room)
+    return wasMember ? { type: 'done', id } : notIn(room)
   }
 
   members(
@@ -45,7 +46,7 @@ export class NativeRooms {
     return this.#page(session, id, room, after)
   }
 
-  /** `overMs`: takes so much from the rate of what this peer says, or says how long it has to wait. */
+  /** `overMs` takes a cost from the peer's rate of room messages, or returns how many milliseconds the peer must wait. */
   async say(
     session: OnlineSession,
     { id, room, body }: PeerMessageOf<'say'>,
@@ -57,7 +58,7 @@ export class NativeRooms {
     const members = typeof reached === 'number' ? reached : await reached
     const waitMs = overMs(members * Math.ceil(Buffer.byteLength(body) / BYTES_PER_MEMBER))
     if (waitMs > 0)
-      return protocolError('rate-limited', `too much is said for a room of ${members} members`, waitMs)
+      return protocolError('rate-limited', `too many messages for a room of ${members} members`, waitMs)
     const frame = encodeNodeMessage({ type: 'said', room, from: nameOf(peer), since: lease.since, body })
     const sent = await this.#node.rooms.say(session, room, frame)
     this.#metrics.routed(

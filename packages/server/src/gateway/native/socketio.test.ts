@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import type { Backend, Clock, Times } from '@peerage/core'
-import { nameOf, parseApp, parsePeer, peerOf } from '@peerage/protocol'
+import { errorTexts, nameOf, parseApp, parsePeer, peerOf } from '@peerage/protocol'
 import type { App, Name } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
@@ -17,13 +17,13 @@ import { staticAccess } from '../shared/access.js'
 import { Addresses } from '../shared/address.js'
 import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
-import { NativeGateway as SocketIoGateway } from './gateway.js'
-import type { NativeGatewayOptions as SocketIoGatewayOptions } from './options.js'
+import { NativeGateway } from './gateway.js'
+import type { NativeGatewayOptions } from './options.js'
 import { unlimited } from '../../testing/unlimited.js'
 
 const stream = 'A'.repeat(11)
 const ALICE = peerOf('default' as App, 'alice' as Name)
-/** No token comes back while a flood is read: on a slow machine as many would as were spent. */
+/** A clock that stands still, so that buckets do not refill while a flood is read on a slow machine. */
 const stoodStill: Clock = { ...systemClock, monotonic: () => 0 }
 const closers: (() => Promise<void> | void)[] = []
 
@@ -31,22 +31,22 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-interface House {
+interface Fixture {
   url: string
   http: HttpServer
   node: Node
-  gateway: SocketIoGateway
+  gateway: NativeGateway
   counted: string[]
 }
 
-async function house(
-  more: Partial<SocketIoGatewayOptions> & {
+async function startFixture(
+  more: Partial<NativeGatewayOptions> & {
     limitValues?: LimitValues
     times?: Partial<Times>
     claimMs?: number
     backend?: Backend
   } = {},
-): Promise<House> {
+): Promise<Fixture> {
   const { limitValues = unlimited, times, claimMs = 10_000, backend, ...options } = more
   const app = parseApp('default')
   if (!app.ok) throw new Error(app.problem)
@@ -61,7 +61,7 @@ async function house(
     onEvent: () => {},
   })
   await node.start()
-  const gateway = new SocketIoGateway({
+  const gateway = new NativeGateway({
     node,
     clock: systemClock,
     access: staticAccess({ defaultApp: app.value, apps: [], origins: options.origins ?? [], key: null }),
@@ -107,7 +107,7 @@ async function house(
   return { url: `http://127.0.0.1:${port}`, http, node, gateway, counted }
 }
 
-/** A peer on plain ws frames: nothing of the SDK hides what the node says. */
+/** A peer that reads and writes plain WebSocket frames, without the SDK. */
 class RawPeer {
   readonly ws: WebSocket
   readonly frames: string[] = []
@@ -135,7 +135,7 @@ class RawPeer {
     for (const wake of this.#wake.splice(0)) wake()
   }
 
-  /** The first frame that fits, waiting for it; the test's own timeout is the deadline. */
+  /** Waits for the first frame that fits. The timeout of the test is the deadline. */
   async until(fits: (frame: string) => boolean): Promise<string> {
     for (;;) {
       const found = this.frames.find(fits)
@@ -146,7 +146,7 @@ class RawPeer {
     }
   }
 
-  /** The first event of a type, with its fields. */
+  /** Waits for the first event of a type, and returns its fields. */
   async event(type: string): Promise<Record<string, unknown>> {
     const frame = await this.until((text) => text.startsWith(`42["${type}",`))
     const [, fields]: [string, Record<string, unknown>] = JSON.parse(frame.slice(2))
@@ -182,7 +182,7 @@ async function named(url: string, name: string): Promise<RawPeer> {
   return peer
 }
 
-/** One message of alice to bob, so that bob has something to acknowledge. */
+/** Sends one message from alice to bob, so that bob has something to acknowledge. */
 async function greet(alice: RawPeer, bob: RawPeer, seq = 1): Promise<void> {
   alice.send('lookup', { id: seq, names: ['bob'] })
   const found = await alice.until((frame) => frame.startsWith(`42["found",{"id":${seq},`))
@@ -191,7 +191,7 @@ async function greet(alice: RawPeer, bob: RawPeer, seq = 1): Promise<void> {
   await bob.until((frame) => frame.startsWith('42["message"') && frame.includes(`"seq":${seq},`))
 }
 
-/** Look-ups of a node that wait until a test has them answered; from then on they are answered at once. */
+/** Holds the lookups of a node until `answer` is called. From then on lookups are answered at once. */
 function heldLookups(node: Node): { names(): string[]; answer(): void } {
   const names: string[] = []
   const waiting: (() => void)[] = []
@@ -210,7 +210,7 @@ function heldLookups(node: Node): { names(): string[]; answer(): void } {
   }
 }
 
-/** So many answers of the node to another peer: by then it has taken what came before. */
+/** Waits for `count` pongs of the node to another peer. By then the node has read what came before. */
 async function pings(peer: RawPeer, count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const ping = once(peer.ws, 'pong')
@@ -223,7 +223,7 @@ function manyKeys(count: number): Record<string, number> {
   return Object.fromEntries(Array.from({ length: count }, (_, i) => [`key-${i}`, i]))
 }
 
-/** A clock that stands still, and on which pauses of `ms` end when a test says so. */
+/** A clock that stands still. On it, pauses of `ms` end when `resume` is called. */
 function pausedByHand(ms: number): Clock & { resume(): void } {
   const ends: (() => void)[] = []
   return {
@@ -247,15 +247,15 @@ function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitVal
 }
 
 describe('claim', () => {
-  test('[WH3] the welcome names the peer and what the node offers', async () => {
-    const { url, node } = await house()
+  test('[WH3] the welcome has the name of the peer and what the node offers', async () => {
+    const { url, node } = await startFixture()
     const welcome = await new RawPeer(url).claim({ name: 'alice' })
     expect(welcome).toMatchObject({ v: 1, app: 'default', name: 'alice', node: node.id, graceMs: 30_000 })
     expect(welcome['since']).toBeGreaterThan(0)
   })
 
-  test('[WH4] a peer without a name gets one that nobody can guess', async () => {
-    const { url } = await house()
+  test('[WH4] a peer that names none gets a name that nobody can guess', async () => {
+    const { url } = await startFixture()
     const names = [await new RawPeer(url).claim(), await new RawPeer(url).claim()].map((w) =>
       String(w['name']),
     )
@@ -268,15 +268,15 @@ describe('claim', () => {
     [{ secret: 'short' }, 'bad-field'],
     [{ name: 'a\nb' }, 'bad-name'],
     [{ app: 'Not An App' }, 'bad-field'],
-  ])('[WH2] %j is refused with its reason, and another try is welcome', async (hello, code) => {
-    const { url } = await house()
+  ])('[WH2] %j is refused with a reason, and the peer may try again', async (hello, code) => {
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     expect((await peer.refused(hello)).data).toMatchObject({ code })
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
-  test('[WH5] a message before the claim is not-claimed', async () => {
-    const { url } = await house()
+  test('[WH5] a message before the claim is refused as not-claimed', async () => {
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     peer.send('lookup', { id: 1, names: ['bob'] })
@@ -285,12 +285,12 @@ describe('claim', () => {
   })
 
   test('[WH6] a connection without a name is closed in time', async () => {
-    const { url } = await house({ claimMs: 50, times: { beatMs: 100 } })
+    const { url } = await startFixture({ claimMs: 50, times: { beatMs: 100 } })
     expect(await new RawPeer(url).end()).toMatchObject({ code: 4005 })
   })
 
-  test('[WH6] a connection without a name is closed in time, also while the registry is away', async () => {
-    const { url, node } = await house({ claimMs: 50, times: { beatMs: 100 } })
+  test('[WH6] a connection without a name is closed in time, also while the registry is unavailable', async () => {
+    const { url, node } = await startFixture({ claimMs: 50, times: { beatMs: 100 } })
     vi.spyOn(node.leases, 'renewTurn').mockRejectedValue(new RegistryUnavailable('away'))
     expect(await new RawPeer(url).end()).toMatchObject({
       code: 4005,
@@ -298,8 +298,8 @@ describe('claim', () => {
     })
   })
 
-  test('[WH10] one hello at a time: of many at once one is claimed, and no second name is held', async () => {
-    const { url, node } = await house()
+  test('[WH10] of many hellos at once, one is claimed, and no second name is held', async () => {
+    const { url, node } = await startFixture()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -313,8 +313,8 @@ describe('claim', () => {
     expect(peer.closed).toBeUndefined()
   })
 
-  test('[WH10] [WF9] hellos beside the first one: after five of them the connection is closed', async () => {
-    const { url, node } = await house()
+  test('[WH10] [WF9] after five more hellos during the first one the connection is closed', async () => {
+    const { url, node } = await startFixture()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -323,8 +323,8 @@ describe('claim', () => {
     expect(claims.mock.calls.length).toBeLessThanOrEqual(1)
   })
 
-  test('[WH10] another namespace costs no claim', async () => {
-    const { url, node } = await house()
+  test('[WH10] a hello for another namespace runs no claim', async () => {
+    const { url, node } = await startFixture()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -334,7 +334,7 @@ describe('claim', () => {
   })
 
   test('[WH10] after twenty refused hellos a connection is closed', async () => {
-    const { url, node } = await house()
+    const { url, node } = await startFixture()
     const claims = vi.spyOn(node, 'claim')
     await named(url, 'alice')
     const thief = new RawPeer(url)
@@ -346,25 +346,25 @@ describe('claim', () => {
   })
 
   describe('over the rate of refusals of its address', () => {
-    /** Every refusal of this machine is over the rate; answers and pauses end when the test says so. */
-    async function refusing(): Promise<House & { late: () => number; resume: () => void }> {
+    /** A node where every refusal of loopback is over the rate. Answers and pauses end when `resume` is called. */
+    async function refusing(): Promise<Fixture & { late: () => number; resume: () => void }> {
       const clock = pausedByHand(1_000)
       const after = vi.spyOn(clock, 'after')
       const limits = new Limits(unlimited, clock)
-      // Its heartbeat ticks at another time.
+      // These times keep the ticks of the heartbeat apart from the pauses of 1,000 ms.
       const engine = {
         pingIntervalMs: 30_000,
         pingTimeoutMs: 5_000,
         frameBytes: 65_536,
         bufferedBytes: 262_144,
       }
-      const home = await house({ clock, limits, engine })
+      const fixture = await startFixture({ clock, limits, engine })
       for (let i = 0; i < 100; i++) limits.refusedMs('127.0.0.1')
       const late = (): number => after.mock.calls.filter(([ms]) => ms === 1_000).length
-      return { ...home, late, resume: () => clock.resume() }
+      return { ...fixture, late, resume: () => clock.resume() }
     }
 
-    /** Writes frames so that they arrive together. */
+    /** Writes frames in such a way that they arrive together. */
     function writeTogether(peer: RawPeer, frames: string[]): void {
       const socket: unknown = Reflect.get(peer.ws, '_socket')
       if (!(socket instanceof Socket)) throw new Error('no socket')
@@ -373,7 +373,7 @@ describe('claim', () => {
       socket.uncork()
     }
 
-    test('[WH12] a peer without a name is answered a second late, and nothing more of it is taken until then', async () => {
+    test('[WH12] a peer without a name is answered a second late, and is not read until then', async () => {
       const { url, node, late, resume } = await refusing()
       const claims = vi.spyOn(node, 'claim')
       const peer = new RawPeer(url)
@@ -389,7 +389,7 @@ describe('claim', () => {
       expect(peer.frames.findIndex((frame) => frame.startsWith('44'))).toBe(1)
     })
 
-    test('[WH12] a refused hello and a frame that is none are late too; whoever has a name is not', async () => {
+    test('[WH12] answers to a refused hello and a malformed frame are late too, but not for a peer with a name', async () => {
       const { url, late, resume } = await refusing()
       const alice = await named(url, 'alice')
       alice.ws.send('noise')
@@ -407,7 +407,7 @@ describe('claim', () => {
       }
     })
 
-    test('[WH12] who sends much more before its answer is closed after it', async () => {
+    test('[WH12] a peer that sends many frames before its answer is closed after the answer', async () => {
       const { url, node, late, resume } = await refusing()
       const claims = vi.spyOn(node, 'claim')
       const peer = new RawPeer(url)
@@ -437,7 +437,7 @@ describe('claim', () => {
   })
 
   test('[WH7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
-    const { url, node } = await house({
+    const { url, node } = await startFixture({
       clock: stoodStill,
       limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 5 } },
     })
@@ -449,23 +449,23 @@ describe('claim', () => {
       data: {
         code: 'name-taken',
         detail:
-          'the name is held by another peer, which is connected or may come back. It is free when that one leaves, or ' +
-          '30 s after its connection has ended (one that falls silent ends within 15 s)',
+          `${errorTexts['name-taken']}. It is free when its holder leaves, or ` +
+          "30 s after the holder's connection has ended (a silent connection ends within 15 s)",
         retryAfterMs: 45_000,
       },
     })
-    // Of a holder that is away no less and no more is said.
+    // The answer is the same while the holder is away.
     alice.ws.terminate()
     await expect.poll(() => node.sessions.onlineCount).toBe(0)
     const again = (i: number): ReturnType<typeof thief.refused> =>
       thief.refused({ name: 'alice', secret: `${i}`.padEnd(22, 'y') })
-    // A minute's worth at once: an honest peer hears that its name is taken.
+    // The rate of a whole minute is allowed at once, so an honest peer learns that its name is taken.
     for (let i = 1; i < 5; i++) expect(await again(i)).toEqual(first)
     expect((await again(5)).data).toMatchObject({ code: 'rate-limited', retryAfterMs: expect.any(Number) })
   })
 
-  test('[WH7] an address over its refused hellos is not asked for in the registry; others are', async () => {
-    const { url, node } = await house({
+  test('[WH7] an address with too many refused hellos cannot claim, and other addresses can', async () => {
+    const { url, node } = await startFixture({
       clock: stoodStill,
       addresses: new Addresses(['127.0.0.0/8']),
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 5 } },
@@ -483,8 +483,8 @@ describe('claim', () => {
     await at('192.0.2.3').claim({ name: 'bob' })
   })
 
-  test('[WH7] this machine is not kept out: a balancer on it brings everyone', async () => {
-    const { url } = await house({
+  test('[WH7] loopback is never kept out, because a balancer on this machine may bring all peers', async () => {
+    const { url } = await startFixture({
       clock: stoodStill,
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 3 } },
     })
@@ -494,8 +494,8 @@ describe('claim', () => {
     await named(url, 'bob')
   })
 
-  test('[WH10] too many claims that wait: overloaded, with a time to come again', async () => {
-    const { url, node } = await house()
+  test('[WH10] while too many claims wait, a hello is refused as overloaded with a retry time', async () => {
+    const { url, node } = await startFixture()
     vi.spyOn(node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
     const peer = new RawPeer(url)
     const refused = await peer.refused({ name: 'alice' })
@@ -504,9 +504,9 @@ describe('claim', () => {
   })
 
   test.each(['40{"v":1', '40["a"]', '401{"v":1}', '40nonsense'])(
-    '[WH10] %s is refused as a bad frame, and another try is welcome',
+    '[WH10] %s is refused as a bad frame, and the peer may try again',
     async (frame) => {
-      const { url } = await house()
+      const { url } = await startFixture()
       const peer = new RawPeer(url)
       await peer.until((text) => text.startsWith('0'))
       peer.ws.send(frame)
@@ -517,8 +517,8 @@ describe('claim', () => {
     },
   )
 
-  test('[WH10] a hello that is slow to read is not read, and one with the longest token is', async () => {
-    const { url } = await house()
+  test('[WH10] a hello that is slow to parse is refused, and a hello with the longest token is not', async () => {
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...manyKeys(600) })}`)
@@ -527,7 +527,7 @@ describe('claim', () => {
   })
 
   test.each(['40/other,', '40/other,{"v":1}'])('[WH10] %s is refused in its namespace', async (frame) => {
-    const { url } = await house()
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(frame)
@@ -535,8 +535,8 @@ describe('claim', () => {
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
-  test('[WH10] a hello and a goodbye at once is no slow consumer', async () => {
-    const { url, counted } = await house()
+  test('[WH10] a peer that sends a hello and a disconnect at once is not counted as a slow consumer', async () => {
+    const { url, counted } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(`40${JSON.stringify({ v: 1, name: 'alice', secret: 's'.repeat(22) })}`)
@@ -545,8 +545,8 @@ describe('claim', () => {
     expect(counted).not.toContain('closed slow-consumer')
   })
 
-  test('[I8] the secret takes the name back; the old socket is told superseded and closed as final', async () => {
-    const { url } = await house()
+  test('[I8] the secret takes the name back, and the old socket is closed as superseded', async () => {
+    const { url } = await startFixture()
     const old = await named(url, 'alice')
     await named(url, 'alice')
     expect(await old.event('closing')).toMatchObject({ reason: 'superseded' })
@@ -556,7 +556,7 @@ describe('claim', () => {
   test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
     '[WH8] the origin %s is refused before the upgrade',
     async (origin) => {
-      const { url } = await house({ origins: ['https://good.example'] })
+      const { url } = await startFixture({ origins: ['https://good.example'] })
       const peer = new RawPeer(url, { origin })
       const [, response] = (await once(peer.ws, 'unexpected-response')) as [unknown, { statusCode: number }]
       expect(response.statusCode).toBe(403)
@@ -567,7 +567,7 @@ describe('claim', () => {
 
 describe('frames', () => {
   test.each([
-    ['[WF1] what is no event', '42{"a":1}', 'bad-frame'],
+    ['[WF1] a packet that is no event', '42{"a":1}', 'bad-frame'],
     ['[WF1] another socket.io packet', '43[]', 'bad-frame'],
     ['[WF1] an event of another namespace', '42/admin,["send",{}]', 'bad-frame'],
     ['[WF1] noise', 'hello', 'bad-frame'],
@@ -578,8 +578,8 @@ describe('frames', () => {
     ['[WF5] many numbers', `42["leave",{"x":[${'0,'.repeat(10_000)}0]}]`, 'bad-frame'],
     ['[WF5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
     ['[WF8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
-  ])('%s: a typed error, and the connection lives on', async (_, frame, code) => {
-    const { url } = await house()
+  ])('%s: is answered with a typed error, and the connection stays open', async (_, frame, code) => {
+    const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.ws.send(frame)
     expect(await alice.event('error')).toMatchObject({ code, detail: expect.any(String) })
@@ -588,8 +588,8 @@ describe('frames', () => {
     expect(bob.frames.filter((text) => text.startsWith('42["error"'))).toEqual([])
   })
 
-  test('[WE1] a request that is malformed, or comes before the hello, is answered with its id', async () => {
-    const { url } = await house()
+  test('[WE1] the error for a malformed request, or one before the hello, carries its id', async () => {
+    const { url } = await startFixture()
     const [alice, early] = [await named(url, 'alice'), new RawPeer(url)]
     alice.ws.send('42["lookup",{"id":7,"names":[]}]')
     expect(await alice.event('error')).toMatchObject({ id: 7 })
@@ -598,36 +598,36 @@ describe('frames', () => {
     expect(await early.event('error')).toMatchObject({ code: 'not-claimed', id: 8 })
   })
 
-  test('[WF7] binary where text belongs is a typed error', async () => {
-    const { url } = await house()
+  test('[WF7] a binary frame is answered with a typed error', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     alice.ws.send(Buffer.from('42["leave",{}]'))
     expect(await alice.event('error')).toMatchObject({ code: 'binary' })
-    // An announced attachment never comes to wait for its bytes.
+    // A packet that announces a binary attachment is refused at once.
     alice.ws.send('451-["send",{"_placeholder":true,"num":0}]')
     await alice.until((frame) => frame.startsWith('42["error"') && frame.includes('bad-frame'))
   })
 
-  test('[WF2] a frame over the limit ends its connection with 1009 and no other; one just below is read', async () => {
-    const { url, node } = await house()
+  test('[WF2] a frame over the limit ends only its own connection with 1009, and one at the limit is read', async () => {
+    const { url, node } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     bob.ws.send('4'.padEnd(65_536, 'x'))
     expect(await bob.event('error')).toMatchObject({ code: 'bad-frame' })
     alice.ws.send('4'.padEnd(65_537, 'x'))
     expect(await alice.end()).toMatchObject({ code: 1009 })
-    // Her end of the connection may close before the node's does.
+    // Alice's end of the connection may close before the end of the node.
     await expect.poll(() => node.sessions.onlineCount).toBe(1)
   })
 
-  test('[WF9] a connection that sends only noise is closed', async () => {
-    const { url } = await house()
+  test('[WF9] a connection that sends only malformed frames is closed', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     for (let i = 0; i < 21; i++) alice.ws.send('noise')
     expect(await alice.end()).toMatchObject({ code: 4503 })
   })
 
-  test('[WF9] without a name it is closed after five, and each of them was answered', async () => {
-    const { url } = await house()
+  test('[WF9] without a name it is closed after five malformed frames, and each was answered', async () => {
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     for (let i = 0; i < 5; i++) peer.ws.send('noise')
@@ -639,8 +639,8 @@ describe('frames', () => {
     expect(other.frames.filter((frame) => frame.startsWith('42["error"'))).toHaveLength(6)
   })
 
-  test('[WR3] [I13] the sender is who the node says', async () => {
-    const { url } = await house()
+  test('[WR3] [I13] the node sets the sender, whatever the frame says', async () => {
+    const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -659,15 +659,15 @@ describe('frames', () => {
 })
 
 describe('answers', () => {
-  test('[WE2] [I14] a send to nobody gets its notice', async () => {
-    const { url } = await house()
+  test('[WE2] [I14] a send to an absent peer is answered with a notice', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     alice.send('send', { to: 'nobody', since: 1, stream, seq: 9, base: 9, kind: 'message', body: 'x' })
     expect(await alice.event('notice')).toEqual({ to: 'nobody', stream, seq: 9, code: 'unavailable' })
   })
 
-  test('[WR1] a look-up answers in the order asked', async () => {
-    const { url } = await house()
+  test('[WR1] the answer to a lookup is in the order of its names', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     await named(url, 'bob')
     alice.send('lookup', { id: 3, names: ['nobody', 'bob', 'alice'] })
@@ -677,8 +677,8 @@ describe('answers', () => {
     })
   })
 
-  test('[WR2] a watched peer is told of when it comes, goes and leaves', async () => {
-    const { url } = await house()
+  test('[WR2] a watcher is told when the watched peer comes, goes away and leaves', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     alice.send('watch', { id: 1, names: ['bob'] })
     expect(await alice.event('found')).toMatchObject({ peers: [{ name: 'bob', state: 'offline' }] })
@@ -691,16 +691,16 @@ describe('answers', () => {
     await alice.until((frame) => frame.includes('"presence"') && frame.includes('offline'))
   })
 
-  test('[WR2] over 256 watched names is too-many', async () => {
-    const { url } = await house()
+  test('[WR2] a watch beyond 256 names is refused as too-many', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     const names = (from: number): string[] => Array.from({ length: 64 }, (_, i) => `n${from + i}`)
     for (let i = 0; i < 5; i++) alice.send('watch', { id: i, names: names(i * 64) })
     expect(await alice.event('error')).toMatchObject({ code: 'too-many', id: 4 })
   })
 
-  test('[WR11] requests of one connection begin in the order in which they came, sixteen at a time', async () => {
-    const { url, node } = await house()
+  test('[WR11] requests of one connection start in the order in which they came, sixteen at a time', async () => {
+    const { url, node } = await startFixture()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
     const names = Array.from({ length: 18 }, (_, i) => `n${i + 1}`)
@@ -714,14 +714,14 @@ describe('answers', () => {
     expect(node.rooms.count).toBe(0)
     asked.answer()
     await vi.waitFor(() => expect(asked.names()).toEqual(names))
-    // It was in the room when it said something, and was not when it had parted.
+    // Alice was in the room when the message was sent, and is out of it after the `part`.
     await alice.until((frame) => frame.startsWith('42["roomed",{"id":21,'))
     for (const id of [22, 23]) await alice.until((frame) => frame.startsWith(`42["done",{"id":${id}`))
     expect(node.rooms.count).toBe(0)
   })
 
-  test('[WR11] what waits for its turn when its connection ends is never begun', async () => {
-    const { url, node, counted } = await house()
+  test('[WR11] a request that still waits when its connection ends is never started', async () => {
+    const { url, node, counted } = await startFixture()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
     for (let id = 1; id <= 16; id++) alice.send('lookup', { id, names: [`n${id}`] })
@@ -737,9 +737,12 @@ describe('answers', () => {
     expect(session && node.watchers.count(session.connection.id)).toBe(0)
   })
 
-  test('[WR11] what has waited too long is not begun, but for a part or the end of a watch', async () => {
+  test('[WR11] a request that has waited too long is not started, except `part` and `unwatch`', async () => {
     let now = 0
-    const { url, node } = await house({ clock: { ...systemClock, monotonic: () => now }, commandMs: 800 })
+    const { url, node } = await startFixture({
+      clock: { ...systemClock, monotonic: () => now },
+      commandMs: 800,
+    })
     const alice = await named(url, 'alice')
     alice.send('join', { id: 30, room: 'hall' })
     alice.send('watch', { id: 31, names: ['bob'] })
@@ -760,8 +763,8 @@ describe('answers', () => {
     await vi.waitFor(() => expect(session && node.watchers.count(session.connection.id)).toBe(0))
   })
 
-  test('[WR11] only so many requests of one connection wait, and its parts', async () => {
-    const { url, node } = await house()
+  test('[WR11] at most 1,000 requests of one connection wait, and `part` always may', async () => {
+    const { url, node } = await startFixture()
     const alice = await named(url, 'alice')
     alice.send('join', { id: 1, room: 'hall' })
     await alice.until((frame) => frame.startsWith('42["roomed",{"id":1,'))
@@ -775,8 +778,8 @@ describe('answers', () => {
     await alice.until((frame) => frame.startsWith('42["done",{"id":2000'))
   })
 
-  test('[WR11] [WC5] what was said before a leave, or a close, is heard', async () => {
-    const { url } = await house()
+  test('[WR11] [WC5] room messages before a leave or a close are delivered', async () => {
+    const { url } = await startFixture()
     const bob = await named(url, 'bob')
     bob.send('join', { id: 1, room: 'hall' })
     await bob.event('roomed')
@@ -793,8 +796,8 @@ describe('answers', () => {
     }
   })
 
-  test('[WR4] over a rate, a send gets a notice; a flood is closed', async () => {
-    const { url } = await house({
+  test('[WR4] a send over a rate is answered with a notice, and a flood is closed', async () => {
+    const { url } = await startFixture({
       clock: stoodStill,
       limitValues: {
         ...unlimited,
@@ -809,9 +812,9 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
-  test('[WR4] a long frame over a rate is answered, and nothing more is taken for 100 ms, also of what has come', async () => {
+  test('[WR4] after a long frame over a rate nothing is handled for 100 ms, not even frames that have come', async () => {
     const clock = pausedByHand(100)
-    const { url } = await house({ ...rated(10), clock })
+    const { url } = await startFixture({ ...rated(10), clock })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const send = (seq: number, length: number): void =>
       alice.send('send', {
@@ -844,17 +847,17 @@ describe('answers', () => {
     expect(told()).toEqual([1, 2, 3, 4, 5])
   })
 
-  test('[WR4] who goes on asking over a rate is read more slowly, and nothing that it sent is lost', async () => {
+  test('[WR4] a peer that goes on asking over a rate is read more slowly, and no frame is lost', async () => {
     const clock = pausedByHand(20)
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url } = await house({ clock, limitValues })
+    const { url } = await startFixture({ clock, limitValues })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
     const refused = (): number => alice.frames.filter((frame) => frame.includes('"rate-limited"')).length
     await alice.until((frame) => frame.includes('"id":103}'))
     await pings(bob, 50)
-    // Two are within the rate, a hundred more are refused at once, and the next one is the last for now.
+    // Two are within the rate, a hundred more are refused at once, and one more before the first pause.
     expect(refused()).toBe(101)
     for (let id = 104; id <= 110; id++) {
       clock.resume()
@@ -865,22 +868,22 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4501 })
   })
 
-  test('[WR4] [WC3] who is read slowly is not silent, though its pongs wait among what it sent', async () => {
+  test('[WR4] [WC3] a peer that is read slowly does not time out while its pongs wait among its frames', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url } = await house({
+    const { url } = await startFixture({
       limitValues,
       engine: { pingIntervalMs: 200, pingTimeoutMs: 100, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 160; id++) alice.send('lookup', { id, names: ['bob'] })
-    // Some fifty are held for a second.
+    // About fifty frames are held for a second.
     await alice.until((frame) => frame.includes('"id":160'))
     expect(alice.closed).toBeUndefined()
   })
 
-  test('[WR4] who leaves while it is not read has left', async () => {
+  test('[WR4] a leave that comes while the connection is not read counts', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url, node } = await house({ clock: pausedByHand(20), limitValues })
+    const { url, node } = await startFixture({ clock: pausedByHand(20), limitValues })
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
@@ -891,24 +894,27 @@ describe('answers', () => {
     await vi.waitFor(async () => expect(await node.lookup([peer.value])).toEqual([{ state: 'offline' }]))
   })
 
-  test('[WR4] who sends long frames over a rate is not read meanwhile: they wait at its own end', async () => {
+  test('[WR4] after long frames over a rate a peer is not read, and its further frames wait at its own end', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 10_000 }
-    const { url, counted } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url, counted } = await startFixture({
+      clock: stoodStill,
+      limitValues: { ...unlimited, connection },
+    })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const body = 'x'.repeat(40_000)
     for (let seq = 1; seq <= 400; seq++)
       alice.send('send', { to: 'bob', since: 1, stream, seq, base: 1, kind: 'message', body })
-    // Before, all was read while another peer was answered so often.
+    // Without the pauses, all frames were read during these pings.
     await pings(bob, 400)
     expect(counted.filter((line) => line.includes('rate-limited')).length).toBeLessThan(300)
   })
 
-  test('[WR4] a frame counts for what it takes to read: many keys for more than their bytes', async () => {
+  test('[WR4] a frame with many keys costs more than its bytes', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
-    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const report = { handshake: 'h', path: 'direct', ms: 1 }
-    // By its bytes either takes a tenth of the bucket.
+    // By its bytes alone, each report takes a tenth of the bucket.
     alice.send('report', { ...report, x: manyKeys(500) })
     bob.send('report', { ...report, x: 'x'.repeat(10_000) })
     for (const peer of [alice, bob]) peer.send('lookup', { id: 1, names: ['bob'] })
@@ -917,7 +923,7 @@ describe('answers', () => {
   })
 
   test('[WR4] hellos count, and a flood of them is closed', async () => {
-    const { url } = await house(rated(5))
+    const { url } = await startFixture(rated(5))
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     for (let i = 0; i < 5_000; i++) peer.ws.send('40{"v":9}')
@@ -925,9 +931,9 @@ describe('answers', () => {
   })
 
   test.each(['packets', 'WebSocket pongs'])(
-    '[WR4] %s that nobody asked for count, and a flood of them is closed',
+    '[WR4] unsolicited %s count as messages, and a flood of them is closed',
     async (what) => {
-      const { url } = await house(rated(50))
+      const { url } = await startFixture(rated(50))
       const alice = await named(url, 'alice')
       for (let i = 0; i < 3_000; i++) {
         if (what === 'packets') alice.ws.send('3')
@@ -937,8 +943,8 @@ describe('answers', () => {
     },
   )
 
-  test('[WR8] joins have a rate of their own: all rooms at once, and no endless pages', async () => {
-    const { url } = await house({
+  test('[WR8] joins have a rate of their own: all rooms twice at once, and then no more', async () => {
+    const { url } = await startFixture({
       clock: stoodStill,
       limitValues: { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 200 } },
     })
@@ -950,12 +956,12 @@ describe('answers', () => {
     expect(alice.frames.filter((frame) => frame.startsWith('42["roomed"')).length).toBeLessThanOrEqual(128)
   })
 
-  test('[WR6] an acknowledgement of what was handed over is free', async () => {
-    const { url } = await house(rated(8))
+  test('[WR6] an acknowledgement of a delivered message is free', async () => {
+    const { url } = await startFixture(rated(8))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
-    // alice has 16 messages at once, and half of them are look-ups.
+    // Alice may send 16 messages at once, and half of them are lookups.
     for (let seq = 1; seq <= 8; seq++) await greet(alice, bob, seq)
-    // bob has as many, and acknowledges in a row of its own each.
+    // Bob may send as many, and acknowledges each message in a frame of its own.
     for (let next = 2; next <= 9; next++) bob.send('ack', { acks: [{ to: 'alice', stream, next }] })
     await alice.until((frame) => frame.includes('"acked"') && frame.includes('"next":9'))
     for (let id = 1; id <= 16; id++) bob.send('lookup', { id, names: ['alice'] })
@@ -963,12 +969,12 @@ describe('answers', () => {
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
   })
 
-  test('[WR6] acknowledgements of what was handed over take nothing of the rate of bytes but their own', async () => {
+  test('[WR6] acknowledgements of delivered messages cost their bytes only', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
-    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (let seq = 1; seq <= 180; seq++) await greet(alice, bob, seq)
-    // Each frame of these takes 80,000 if it is not free.
+    // Each of these frames costs 80,000 if it is not free.
     const acks = Array.from({ length: 60 }, () => ({ to: 'alice', stream, next: 2 }))
     for (let i = 0; i < 3; i++) bob.send('ack', { acks })
     bob.send('report', { handshake: 'h', path: 'direct', ms: 1, x: 'x'.repeat(40_000) })
@@ -977,8 +983,8 @@ describe('answers', () => {
     expect(bob.frames.some((frame) => frame.includes('rate-limited'))).toBe(false)
   })
 
-  test('[WR6] beyond what was handed over each counts, and a flood is closed', async () => {
-    const { url } = await house(rated(50))
+  test('[WR6] acknowledgements beyond the delivered messages count, and a flood is closed', async () => {
+    const { url } = await startFixture(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
     const acks = Array.from({ length: 64 }, () => ({ to: 'alice', stream, next: 2 }))
@@ -988,8 +994,8 @@ describe('answers', () => {
     expect(got.length).toBeLessThanOrEqual(1 + 100)
   })
 
-  test('[WR6] what is free is not saved up beyond a window', async () => {
-    const { url, node } = await house(rated(50))
+  test('[WR6] free acknowledgements are not saved up beyond a window', async () => {
+    const { url, node } = await startFixture(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const [from, to] = [...node.sessions.allOnline()]
     if (from === undefined || to === undefined) return expect.unreachable()
@@ -1008,8 +1014,8 @@ describe('answers', () => {
     expect(got).toBeLessThanOrEqual(1_024 + 100)
   })
 
-  test('[WR6] what is remembered of a sender holds nothing of what came with it', async () => {
-    const { url, node } = await house()
+  test('[WR6] the remembered name of a sender does not keep the envelope that it came in', async () => {
+    const { url, node } = await startFixture()
     const bob = await named(url, 'bob')
     const [session] = [...node.sessions.allOnline()]
     setFlagsFromString('--expose-gc')
@@ -1021,7 +1027,7 @@ describe('answers', () => {
     }
     const before = heap()
     for (let i = 0; i < 500; i++) {
-      // As an envelope of another node is read: its names are pieces of it.
+      // The name is a slice of the envelope, as in an envelope from another node.
       const envelope = Buffer.from(`default/a-sender-of-number-${i}:`.padEnd(100_000, 'x')).toString()
       const from = parsePeer(envelope.slice(0, envelope.indexOf(':')))
       if (!from.ok) throw new Error(from.problem)
@@ -1041,8 +1047,8 @@ describe('answers', () => {
     expect(heap() - before).toBeLessThan(20_000_000)
   })
 
-  test('[WR6] one to a peer that has sent nothing is dropped: no look-up, no strike', async () => {
-    const { url, node } = await house(rated(50))
+  test('[WR6] an acknowledgement to a peer that has sent nothing is dropped without a lookup or a strike', async () => {
+    const { url, node } = await startFixture(rated(50))
     const routes = vi.spyOn(node.router, 'route')
     const bob = await named(url, 'bob')
     const acks = Array.from({ length: 64 }, (_, i) => ({ to: `nobody-${i}`, stream, next: 2 }))
@@ -1054,7 +1060,7 @@ describe('answers', () => {
   })
 
   test('[WR4] WebSocket pings count too, and a flood of them is closed', async () => {
-    const { url } = await house({
+    const { url } = await startFixture({
       clock: stoodStill,
       limitValues: {
         ...unlimited,
@@ -1074,8 +1080,8 @@ describe('answers', () => {
     expect(await alice.end()).toMatchObject({ code: 4004 })
   })
 
-  test('[WR5] what the relay policy does not carry gets a notice; a signal passes', async () => {
-    const { url } = await house()
+  test('[WR5] a message that the node does not carry is answered with a notice, and a signal passes', async () => {
+    const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -1086,9 +1092,9 @@ describe('answers', () => {
     expect(await bob.event('message')).toMatchObject({ kind: 'signal', seq: 2 })
   })
 
-  // Before, characters were counted: two to four times the bytes passed.
-  test('[WR5] a message is as large as its bytes', async () => {
-    const { url } = await house()
+  // Once, characters were counted, so that messages of two to four times the bytes passed.
+  test('[WR5] the size of a message is counted in bytes', async () => {
+    const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -1103,8 +1109,8 @@ describe('answers', () => {
     expect(await alice.event('error')).toMatchObject({ code: 'relay-refused', id: 3 })
   })
 
-  test('[WR6] an acknowledgement reaches the peer it names, and none is answered', async () => {
-    const { url } = await house()
+  test('[WR6] an acknowledgement reaches the peer that it names, and is never answered', async () => {
+    const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
     bob.send('ack', {
@@ -1121,11 +1127,11 @@ describe('answers', () => {
   })
 })
 
-describe('what is said in rooms', () => {
-  // Before, a message to ten thousand counted as one to one.
-  test('[WR10] counts for each member that hears it, in kilobytes', async () => {
-    // 2,000 members at once.
-    const { url } = await house(rated(100))
+describe('a room message', () => {
+  // Once, a message to ten thousand members counted as much as a message to one peer.
+  test('[WR10] costs one for each member and each started kilobyte', async () => {
+    // The rate allows 2,000 members at once.
+    const { url } = await startFixture(rated(100))
     const peers: RawPeer[] = []
     for (let i = 0; i < 20; i++) {
       const peer = await named(url, `peer-${i}`)
@@ -1144,9 +1150,9 @@ describe('what is said in rooms', () => {
       code: 'rate-limited',
       id: 102,
       retryAfterMs: 20,
-      detail: 'too much is said for a room of 20 members',
+      detail: 'too many messages for a room of 20 members',
     })
-    // Ten kilobytes to twenty are as much as one to two hundred.
+    // Ten kilobytes to 20 members cost as much as one kilobyte to 200.
     for (let id = 2; id < 14; id++) bob.send('say', { id, room: 'hall', body: 'x'.repeat(10_000) })
     await bob.until((frame) => frame.includes('"id":13'))
     expect(bob.frames.filter((frame) => frame.startsWith('42["done"'))).toHaveLength(10)
@@ -1155,8 +1161,8 @@ describe('what is said in rooms', () => {
     expect(alice.closed ?? bob.closed).toBeUndefined()
   })
 
-  test('[WR10] in a small room as often as a peer may send, and others pay nothing for it', async () => {
-    const { url } = await house(rated(100))
+  test('[WR10] in a small room is only limited by the rate of messages, and costs other members nothing', async () => {
+    const { url } = await startFixture(rated(100))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (const peer of [alice, bob]) {
       peer.send('join', { id: 1, room: 'hall' })
@@ -1171,11 +1177,11 @@ describe('what is said in rooms', () => {
 })
 
 describe('ends', () => {
-  test('[WC6] who goes on sending after the close is cut', async () => {
-    const { url } = await house()
+  test('[WC6] a peer that goes on sending after the close is cut', async () => {
+    const { url } = await startFixture()
     const stranger = connect(Number(new URL(url).port), '127.0.0.1')
     closers.push(() => void stranger.destroy())
-    // A reset is one way to be cut, and `once` would reject with it.
+    // The cut may be a reset, and `once` would reject with it.
     const ended = new Promise((resolve) => stranger.once('close', resolve))
     stranger.on('error', () => {})
     stranger.write(
@@ -1183,7 +1189,7 @@ describe('ends', () => {
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
     )
     await once(stranger, 'data')
-    // Text frames of one letter, under a mask of zeros. It answers no close frame.
+    // Text frames of one letter with a mask of zeros. This peer answers no close frame.
     const noise = Buffer.concat(
       Array.from({ length: 500 }, () => Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x78])),
     )
@@ -1192,8 +1198,8 @@ describe('ends', () => {
     await ended
   })
 
-  test('[WC5] leave frees the name also over a rate limit', async () => {
-    const { url } = await house(rated(5))
+  test('[WC5] a leave frees the name even over a rate', async () => {
+    const { url } = await startFixture(rated(5))
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 20; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
@@ -1201,8 +1207,8 @@ describe('ends', () => {
     await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
   })
 
-  /** A node whose claims are judged, and answered when the test says so. */
-  async function slowHouse(): Promise<House & { claims: () => number; answer: () => void }> {
+  /** A node whose registry executes claims at once, and answers them when `answer` is called. */
+  async function slowFixture(): Promise<Fixture & { claims: () => number; answer: () => void }> {
     const cluster = memoryCluster()
     const backend = cluster.backend()
     const claim = backend.registry.claim.bind(backend.registry)
@@ -1214,14 +1220,14 @@ describe('ends', () => {
       await new Promise<void>((resolve) => waiting.push(resolve))
       return claimed
     }
-    const home = await house({ backend })
-    return { ...home, claims: () => claims, answer: () => waiting.shift()?.() }
+    const fixture = await startFixture({ backend })
+    return { ...fixture, claims: () => claims, answer: () => waiting.shift()?.() }
   }
 
   test.each(['before', 'after'])(
-    '[WC5] who gives up %s the answer to its hello holds no name that it newly claimed',
+    '[WC5] a peer that gives up %s the answer to its hello does not keep a newly claimed name',
     async (when) => {
-      const { url, node, claims, answer } = await slowHouse()
+      const { url, node, claims, answer } = await slowFixture()
       const alice = new RawPeer(url)
       await alice.until((frame) => frame.startsWith('0'))
       alice.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), name: 'alice' })}`)
@@ -1234,16 +1240,16 @@ describe('ends', () => {
       await vi.waitFor(() => expect([...node.sessions.all()]).not.toMatchObject([{ state: 'opening' }]))
       answer()
       expect(await alice.end()).toMatchObject({ code: 4501 })
-      // Nobody is told before the name is free.
+      // The peer is told only when the name is free.
       expect(await node.lookup([ALICE])).toEqual([{ state: 'offline' }])
       expect(alice.frames.filter((frame) => frame.startsWith('44'))).toEqual([])
     },
   )
 
   test.each(['before', 'after'])(
-    '[WC5] [I8] who gives up %s the answer keeps a name that it held before',
+    '[WC5] [I8] a peer that gives up %s the answer keeps a name that it held before',
     async (when) => {
-      const { url, node, claims, answer } = await slowHouse()
+      const { url, node, claims, answer } = await slowFixture()
       const first = new RawPeer(url)
       const welcome = first.claim({ name: 'alice' })
       await vi.waitFor(() => expect(claims()).toBe(1))
@@ -1267,8 +1273,8 @@ describe('ends', () => {
     },
   )
 
-  test('[WH5] a leave without a hello is no leave', async () => {
-    const { url } = await house()
+  test('[WH5] a leave without a hello is refused as not-claimed', async () => {
+    const { url } = await startFixture()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     peer.send('leave', { onlyNew: true })
@@ -1276,17 +1282,17 @@ describe('ends', () => {
     await peer.claim({ name: 'alice' })
   })
 
-  test('[WC5] [I6] leave frees the name and closes as final', async () => {
-    const { url } = await house()
+  test('[WC5] [I6] a leave frees the name, and the close is final', async () => {
+    const { url } = await startFixture()
     const alice = await named(url, 'alice')
     alice.send('leave', {})
     expect(await alice.end()).toMatchObject({ code: 4501 })
     await new RawPeer(url).claim({ name: 'alice', secret: 'z'.repeat(22) })
   })
 
-  test('[WC3] a peer that answers no ping is cut, and its name waits for it', async () => {
-    const { url, node } = await house({
-      // A tick that is late by a tenth of the interval, each time, would end nobody's waiting [PJ15].
+  test('[WC3] a peer that answers no ping is cut, and keeps its name for the grace', async () => {
+    const { url, node } = await startFixture({
+      // These times are long enough that a late tick is not mistaken for a pause of the process [PJ15].
       engine: { pingIntervalMs: 600, pingTimeoutMs: 240, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
     const alice = await named(url, 'alice')
@@ -1298,8 +1304,8 @@ describe('ends', () => {
     expect(node.sessions.onlineCount).toBe(1)
   })
 
-  test('[WC4] the sender is refused before a peer that is behind is cut; who reads nothing at all is', async () => {
-    const { url, counted } = await house({
+  test('[WC4] a sender is refused while the recipient is behind, and a recipient that reads nothing is cut', async () => {
+    const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 2_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
       relay: { bytesPerSecond: 0, messageBytes: 50_000 },
     })
@@ -1324,10 +1330,10 @@ describe('ends', () => {
     expect(counted).toContain('closed slow-consumer')
   })
 
-  // Before, what others sent filled the buffers of the kernel, megabytes that no node sees. A peer on a line of 1 Mbit/s
-  // got its ping when the ping timeout was over, and was cut.
-  test('[WC4] no more than half the bound of what others send is on the way to a peer, as its pongs tell', async () => {
-    const { url, counted } = await house({
+  // Once, messages of other peers filled the buffers of the kernel, megabytes that a node does not see. A peer with
+  // 1 Mbit/s got its ping after the ping timeout, and was cut.
+  test('[WC4] by its pongs, at most half of the bound of other peers’ frames is unread by a peer', async () => {
+    const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 524_288 },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -1351,7 +1357,7 @@ describe('ends', () => {
     expect(bytes).toBeLessThan(256 * 1024 + 16_000)
     await vi.waitFor(() => expect(pings).toBe(8))
     for (let n = 0; n < pings; n++) bob.ws.send('3')
-    // The pongs and its packet come in order.
+    // The pongs and this packet come in order.
     bob.send('lookup', { id: 2, names: ['bob'] })
     bytes = 0
     await vi.waitFor(() => expect(bytes).toBeGreaterThan(0))
@@ -1361,9 +1367,9 @@ describe('ends', () => {
     expect(counted.filter((line) => line.startsWith('closed'))).toEqual([])
   })
 
-  // Before, changes were written up to the whole bound, and a slow peer was cut for what others did.
-  test('[WC4] changes do not cut a peer that is behind, and it knows the latest when it has read on', async () => {
-    const { url, counted } = await house({
+  // Once, changes were written up to the whole bound, and a slow peer was cut for what other peers did.
+  test('[WC4] changes do not cut a peer that is behind, and it gets the latest ones when it reads on', async () => {
+    const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
       relay: { bytesPerSecond: 0, messageBytes: 50_000 },
     })
@@ -1377,14 +1383,14 @@ describe('ends', () => {
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
     bob.ws.pause()
     let seq = 0
-    // One at a time: what is refused then waits behind what is not read, and not behind others of its turn.
+    // One message at a time, so that a refusal is due to unread bytes and not to other frames of the same turn.
     for (const told = (): boolean => alice.frames.some((frame) => frame.includes('"notice"')); !told();) {
       const body = 'x'.repeat(40_000)
       alice.send('send', { to: 'bob', since, stream, seq: ++seq, base: 1, kind: 'message', body })
       alice.send('ice', { id: seq + 1 })
       await alice.until((frame) => frame.startsWith(`42["ice",{"id":${seq + 1},`))
     }
-    // Some 180 bytes each, and more of them than the whole bound.
+    // The changes take about 180 bytes each, together more than the whole bound.
     const crowd = Array.from({ length: 20 }, (_, i) => named(url, `${'x'.repeat(120)}${i}`))
     const flap = async (peer: RawPeer): Promise<void> => {
       for (let id = 1; id <= 100; id += 2) {
@@ -1399,7 +1405,7 @@ describe('ends', () => {
     await carol.end()
     alice.send('join', { id: 0, room: 'hall' })
     await alice.until((frame) => frame.startsWith('42["roomed",{"id":0,'))
-    // Its change comes with those of 50 ms.
+    // Changes are batched for 50 ms.
     await alice.until((frame) => frame.startsWith('42["changed"') && frame.includes('"alice"'))
     expect(counted).not.toContain('closed slow-consumer')
     bob.ws.resume()
@@ -1418,15 +1424,15 @@ describe('ends', () => {
     expect(bob.closed).toBeUndefined()
   }, 30_000)
 
-  test('[WR4] signals have a rate of their own: a handshake passes, a stream of them is refused without a strike', async () => {
+  test('[WR4] signals have a rate of their own: a handshake passes, and a flood is refused without a strike', async () => {
     const connection = { ...unlimited.connection, signalBytesPerSecond: 100_000 }
-    const { url } = await house({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
     const signal = (seq: number): void =>
       alice.send('send', { to: 'bob', since, stream, seq, base: 1, kind: 'signal', body: 'x'.repeat(3_900) })
-    // What a handshake needs: 40 KB.
+    // A handshake needs 40 KB.
     for (let seq = 1; seq <= 10; seq++) signal(seq)
     await bob.until((frame) => frame.includes('"seq":10,'))
     expect(alice.frames.some((frame) => frame.includes('"notice"'))).toBe(false)
@@ -1437,8 +1443,8 @@ describe('ends', () => {
     expect(bob.closed).toBeUndefined()
   })
 
-  test('[WC2] a drain tells everyone to come back, and where it knows, when', async () => {
-    const { url, node, gateway } = await house()
+  test('[WC2] a drain closes every peer with a retry time', async () => {
+    const { url, node, gateway } = await startFixture()
     const peers = [await named(url, 'alice'), await named(url, 'bob')]
     node.beginDrain()
     await gateway.drain(100)
@@ -1449,9 +1455,9 @@ describe('ends', () => {
   })
 })
 
-describe('beside others', () => {
-  test('an application’s own socket.io on the same HTTP server keeps working, slow upgrades included', async () => {
-    const { url, http } = await house()
+describe('on a server with other listeners', () => {
+  test('the application’s own socket.io keeps working, slow upgrades included', async () => {
+    const { url, http } = await startFixture()
     const other = new OtherSocketIo(http, {
       path: '/socket.io/',
       allowRequest: (_, decide) => void setTimeout(() => decide(null, true), 1_500),
@@ -1468,8 +1474,8 @@ describe('beside others', () => {
     expect(client.connected).toBe(true)
   })
 
-  test('an upgrade of another path is left alone', async () => {
-    const { url, http } = await house()
+  test('an upgrade at another path is left alone', async () => {
+    const { url, http } = await startFixture()
     const seen = once(http, 'upgrade')
     const ws = new WebSocket(`${url.replace('http', 'ws')}/elsewhere`)
     ws.on('error', () => {})
@@ -1478,8 +1484,8 @@ describe('beside others', () => {
     expect(ws.readyState).toBe(WebSocket.CONNECTING)
   })
 
-  test('[WC7] a node that drains takes no upgrade: 503, and when to come back', async () => {
-    const { url, node, counted } = await house()
+  test('[WC7] a draining node refuses upgrades with 503 and a retry time', async () => {
+    const { url, node, counted } = await startFixture()
     node.beginDrain()
     const [, response] = (await once(new RawPeer(url).ws, 'unexpected-response')) as [
       unknown,
@@ -1490,8 +1496,8 @@ describe('beside others', () => {
     expect(counted).toContain('rejected draining')
   })
 
-  test('a limit on connections refuses with 503 and says when to come back', async () => {
-    const { url } = await house({
+  test('over a limit of connections an upgrade is refused with 503 and a retry time', async () => {
+    const { url } = await startFixture({
       limitValues: { ...unlimited, node: { connections: 1, connectsPerSecond: 0, bufferedBytes: 0 } },
     })
     await named(url, 'alice')

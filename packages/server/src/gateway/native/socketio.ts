@@ -3,21 +3,22 @@ import type { Socket } from 'socket.io'
 import { Server } from 'socket.io'
 import type { NativeConnection } from './connection.js'
 
-// All that touches the socket.io package, private things of it included, with the reason beside each. It makes a peer one
-// of socket.io's, and answers its hello. Our frames go past it: it would decode each of them a second time.
+// All code that touches the socket.io package. Each use of its private parts gives a reason. socket.io gets a socket for
+// each peer with a name and answers its CONNECT packet. Frames of messages do not pass through socket.io, because it would
+// decode each of them a second time.
 
-/** The longest time that a timer of Node takes. */
-const TIMER_MOST_MS = 2 ** 31 - 1
-/** A peer comes to the default namespace. All that socket.io is told of its hello: the rest is for the gateway. */
+/** The longest time that a timer of Node accepts. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+/** A CONNECT packet for the default namespace, as socket.io gets it. The gateway has handled the hello itself. */
 const CONNECT_WITHOUT_HELLO = '0'
-/** The type of all that socket.io writes, in engine.io's protocol. */
+/** engine.io's packet type for everything that socket.io writes. */
 const MESSAGE = '4'
 const TRANSPORT = Object.freeze({ writable: true })
 const NO_HANDSHAKE = Object.freeze({})
 const NO_ACKS = new Map<never, never>()
 const NO_DATA = Object.freeze({})
 
-/** A connection as socket.io sees it: the members of an engine.io socket that its `Client` and its `Socket` use. */
+/** A connection as socket.io sees it. It has the members of an engine.io socket that its `Client` and `Socket` use. */
 class EngineSocket extends EventEmitter {
   readonly connection: NativeConnection
 
@@ -26,27 +27,27 @@ class EngineSocket extends EventEmitter {
     this.connection = connection
   }
 
-  /** `Client` takes it for its own. */
+  /** `Client` uses this id as its own. */
   get id(): string {
     return this.connection.id
   }
 
-  /** engine.io's protocol revision: `Client` and `Socket` treat a peer of revision 3 in another way. */
+  /** The revision of engine.io's protocol. `Client` and `Socket` treat a peer of revision 3 differently. */
   get protocol(): 4 {
     return 4
   }
 
-  /** `Client` writes, and closes, while it is `open`. */
+  /** `Client` writes and closes only while this is `open`. */
   get readyState(): 'open' | 'closed' {
     return this.connection.isOpen ? 'open' : 'closed'
   }
 
-  /** `Client` asks it before it writes a volatile packet. */
+  /** `Client` checks this before it writes a volatile packet. */
   get transport(): typeof TRANSPORT {
     return TRANSPORT
   }
 
-  /** `Socket` makes its handshake of these two, once. */
+  /** `Socket` makes its handshake of `request` and `remoteAddress`, once. */
   get request(): NativeConnection['request'] {
     return this.connection.request
   }
@@ -55,32 +56,32 @@ class EngineSocket extends EventEmitter {
     return this.connection.address
   }
 
-  /** What `Client` writes: an encoded packet, without engine.io's type. */
+  /** `Client` writes an encoded packet, without engine.io's packet type. */
   write(packet: string | Uint8Array): void {
     if (typeof packet === 'string') this.connection.write(MESSAGE + packet)
   }
 
-  /** `Client` ends a connection so. */
+  /** `Client` calls this to end the connection. */
   close(): void {
     this.connection.hangUp()
   }
 
-  /** The connection has ended: `Client` and `Socket` forget it. */
+  /** The connection has ended. `Client` and `Socket` then forget it. */
   ended(): void {
     this.emit('close', 'transport close')
     this.removeAllListeners()
   }
 }
 
-/** The part of socket.io: it has only peers with a name, so strangers cost it nothing. */
+/** The socket.io server. It sees only peers with a name, so a connection without a name costs it nothing. */
 export class SocketIo {
-  /** All that `io.bind` needs of an engine are its `connection` events. */
+  /** `io.bind` needs only the `connection` events of an engine. */
   readonly #engine = new EventEmitter()
 
-  /** `joined`: socket.io has answered the hello of a peer, which is one of its sockets now. */
+  /** `joined` is called when socket.io has answered the CONNECT packet of a peer, which is now one of its sockets. */
   constructor(joined: (connection: NativeConnection) => void) {
-    // Core closes who does not claim in time, with the reason; socket.io would be silent about it.
-    const io = new Server({ serveClient: false, connectTimeout: TIMER_MOST_MS })
+    // The core closes peers that do not claim in time and says why. socket.io would close them without a reason.
+    const io = new Server({ serveClient: false, connectTimeout: MAX_TIMER_MS })
     io.bind(this.#engine)
     io.on('connection', (socket) => {
       const engineSocket: unknown = socket.conn
@@ -98,12 +99,12 @@ export class SocketIo {
   }
 }
 
-// What socket.io keeps of a handshake, a room for each peer alone, and its acknowledgements (ours are the wire's) are of
-// no use here: a third of an idle peer.
+// Drops what socket.io keeps for each socket and we do not need: the handshake, a room for the peer alone, and
+// acknowledgements (the native wire has its own). They take a third of the memory of an idle peer.
 function slim(socket: Socket): void {
   // Read-only for applications.
   Reflect.set(socket, 'handshake', NO_HANDSHAKE)
-  // Private: the acknowledgements that it waits for.
+  // Private: the acknowledgements that socket.io waits for.
   Reflect.set(socket, 'acks', NO_ACKS)
   socket.data = NO_DATA
   socket.nsp.adapter.delAll(socket.id)

@@ -12,12 +12,12 @@ export interface PeerJsHost extends ConnectionHost {
   readonly drops: Drops
   readonly frameBytes: number
   readonly frames: {
-    /** A whole frame, text or binary: PeerJS reads JSON in both. */
+    /** Handles a whole frame, text or binary, because PeerJS reads JSON in both. */
     receive(connection: PeerJsConnection, text: string): void
   }
 }
 
-/** What waits while the name is being claimed: frames of the peer, and frames for it. */
+/** The frames that wait while the name is being claimed: inbound from the peer, and outbound to it. */
 interface Opening {
   inbound: string[]
   inboundLength: number
@@ -25,28 +25,28 @@ interface Opening {
   outboundLength: number
 }
 
-/** Our word for a message whose sender is told by EXPIRE; of LEAVE and EXPIRE nobody is told [PJ8]. */
+/** The `ref` of a message whose sender gets an EXPIRE if it fails. A failed LEAVE or EXPIRE is not reported [PJ8]. */
 export const WANTS_EXPIRE = 'x'
 
-/** The client of PeerJS sends before it has read OPEN; an offer with its candidates is some 30 frames. */
-const INBOUND_FRAMES_MOST = 64
-const INBOUND_LENGTH_MOST = 256 * 1024
-/** Live messages that arrive while the mailbox is being emptied. */
-const OUTBOUND_FRAMES_MOST = 1_024
-/** As often as `peer` looks for queues that are over: so many EXPIREs for one pair are one [PJ9]. */
+/** PeerJS sends before it has read OPEN. An offer with its candidates is about 30 frames. */
+const MAX_INBOUND_FRAMES = 64
+const MAX_INBOUND_LENGTH = 256 * 1024
+/** How many live messages may wait while the mailbox is being emptied. */
+const MAX_OUTBOUND_FRAMES = 1_024
+/** EXPIREs for one pair within this time are sent once [PJ9]. `peer` checks its queues as often. */
 const EXPIRE_ONCE_MS = 1_000
-const EXPIRED_MOST = 256
-const EXPIRED_KEY_MOST = 1_024
+const MAX_EXPIRED = 256
+const MAX_EXPIRED_KEY = 1_024
 
-/** One PeerJS peer's connection. */
+/** The connection of one PeerJS peer. */
 export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
-  /** It counts against the concurrent limit. */
-  hasPlace = false
+  /** Whether the connection counts against the concurrent limit. */
+  hasSlot = false
   #opening: Opening | undefined = { inbound: [], inboundLength: 0, outbound: [], outboundLength: 0 }
   #expired: Map<string, number> | undefined
-  /** Its name as JSON text, from its first frame on. */
+  /** The peer's name as JSON text. Made with its first frame. */
   #src: string | undefined
-  /** Where it sent last: most of what a peer sends goes to one other. */
+  /** The last recipient, cached because most messages of a peer go to one other peer. */
   #last: { dst: string; to: Peer } | undefined
 
   constructor({ id, socket, stream, address }: Arrival, host: PeerJsHost) {
@@ -57,7 +57,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     return 'peerjs'
   }
 
-  /** Nobody asks: PeerJS has no word for changes. */
+  /** Never used on this wire: PeerJS has no message for changes of presence or rooms. */
   override get isBehind(): boolean {
     return false
   }
@@ -74,13 +74,13 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
           : this.#deliver(message.message.frame)
       case 'notice':
         if (message.ref !== WANTS_EXPIRE) return true
-        // Nobody has the name: the word is EXPIRE. For the rest PeerJS has no word, and the reason is beside it.
+        // PeerJS knows EXPIRE only for an absent peer. For every other failure EXPIRE carries the reason as well.
         this.expire(
           JSON.stringify(message.to),
           message.code === 'unavailable' ? undefined : errorTexts[message.code],
         )
         return true
-      // PeerJS has no word for these, and nobody asks for them on its behalf.
+      // PeerJS has no such messages, and a PeerJS peer can neither watch names nor join rooms.
       case 'presence':
       case 'said':
       case 'changed':
@@ -88,13 +88,13 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     }
   }
 
-  /** The name of a peer, its own, as JSON text: what the frames it sends say of it. */
+  /** The `src` of the frames that this peer sends: its name as JSON text. `peer` is the peer itself. */
   srcOf(peer: Peer): string {
     this.#src ??= JSON.stringify(nameOf(peer))
     return this.#src
   }
 
-  /** Whom `peer`, its own, means by `to`; `dst` is its text. Undefined: no peer can ever have such a name. */
+  /** The peer that `to` names. `peer` is the sender, and `dst` is the text of `to`. Undefined if `to` can be no name. */
   recipientOf(peer: Peer, { dst, to }: { dst: string; to: unknown }): Peer | undefined {
     if (this.#last?.dst === dst) return this.#last.to
     const name = parseName(to)
@@ -104,38 +104,38 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     return recipient
   }
 
-  /** Tells the peer that what it sent to `to`, JSON text, was not delivered; once for a burst [PJ9]. */
+  /** Tells the peer that its message to `to` (JSON text) was not delivered. Sent once for a burst [PJ9]. */
   expire(to: string, why?: string): void {
     if (this.peer === undefined) return
     const now = this.host.clock.monotonic()
-    // No name is longer: what begins alike is one burst, and the keys stay small.
-    const key = to.length > EXPIRED_KEY_MOST ? copyOf(to.slice(0, EXPIRED_KEY_MOST)) : to
+    // No valid name is longer. Longer texts with the same beginning count as one burst, so the keys stay small.
+    const key = to.length > MAX_EXPIRED_KEY ? copyOf(to.slice(0, MAX_EXPIRED_KEY)) : to
     this.#expired ??= new Map()
     if (now - (this.#expired.get(key) ?? Number.NEGATIVE_INFINITY) < EXPIRE_ONCE_MS) return
-    if (this.#expired.size >= EXPIRED_MOST) this.#expired.clear()
+    if (this.#expired.size >= MAX_EXPIRED) this.#expired.clear()
     this.#expired.set(key, now)
     this.#deliver(encodeExpire(to, nameOf(this.peer), why))
   }
 
-  /** Keeps a frame of the peer until its name is claimed. False: over the bound. */
+  /** Keeps a frame of the peer until its name is claimed. False: too many frames are kept already. */
   keep(text: string): boolean {
     const opening = this.#opening
     if (opening === undefined) return false
     opening.inboundLength += Buffer.byteLength(text)
-    if (opening.inbound.length >= INBOUND_FRAMES_MOST || opening.inboundLength > INBOUND_LENGTH_MOST)
+    if (opening.inbound.length >= MAX_INBOUND_FRAMES || opening.inboundLength > MAX_INBOUND_LENGTH)
       return false
     opening.inbound.push(text)
     return true
   }
 
-  /** The frames that came before the name was claimed, in order. */
+  /** Takes the frames that came before the name was claimed, in order. */
   takeKept(): string[] {
     const kept = this.#opening?.inbound ?? []
     if (this.#opening) this.#opening.inbound = []
     return kept
   }
 
-  /** The peer is through: first what waited for it in its mailbox, then what arrived meanwhile [PJ7]. */
+  /** Ends the opening: writes the messages from the mailbox, then those that arrived meanwhile [PJ7]. */
   opened(waiting: readonly string[]): void {
     const live = this.#opening?.outbound ?? []
     this.#opening = undefined
@@ -144,14 +144,14 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
   }
 
   override ping(): void {
-    // What was told an interval ago may be told again; an idle peer keeps nothing.
+    // After a ping interval an EXPIRE may be repeated. Dropping the map means that an idle peer keeps nothing.
     this.#expired = undefined
     super.ping()
   }
 
-  /** Closes that `peer` knows carry no code [PJ3]; the others say why. */
-  protected override sayClosing(reason: CloseReason): number | undefined {
-    return reason === 'refused' ? undefined : super.sayClosing(reason)
+  /** A refusal that `peer` has too closes without a code [PJ3]. Every other close has one. */
+  protected override announceClose(reason: CloseReason): number | undefined {
+    return reason === 'refused' ? undefined : super.announceClose(reason)
   }
 
   override failed(error: Error): void {
@@ -175,14 +175,14 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
     const opening = this.#opening
     if (opening === undefined) return this.write(frame)
     const length = opening.outboundLength + Buffer.byteLength(frame)
-    if (opening.outbound.length >= OUTBOUND_FRAMES_MOST || length > this.host.bufferedBytes / 2) return false
+    if (opening.outbound.length >= MAX_OUTBOUND_FRAMES || length > this.host.bufferedBytes / 2) return false
     opening.outboundLength = length
     opening.outbound.push(frame)
     return true
   }
 }
 
-/** A part of a frame that is kept would hold the whole frame. */
-function copyOf(part: string): string {
-  return Buffer.from(part).toString()
+/** Copies a slice of a frame, because V8 would keep the whole frame in memory. */
+function copyOf(slice: string): string {
+  return Buffer.from(slice).toString()
 }

@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '@peerage/core'
 import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
 
-/** A flood must not become a flood of log lines. */
+/** How often drops are summed up in the log, so that a flood of frames does not become a flood of log lines. */
 const SUMMARY_MS = 10_000
 
-/** Says what of PeerJS peers was dropped: the first of a kind at once, the rest of a flood as one count. */
+/** Logs dropped frames of PeerJS peers: the first of a kind at once, the rest as one count. */
 export class Drops {
   readonly #log: GatewayLog
   readonly #metrics: GatewayMetrics
@@ -18,7 +18,7 @@ export class Drops {
     this.#clock = options.clock
   }
 
-  /** `what`: of a closed set, since it is a metric's label. */
+  /** `what` must come from a closed set, because it is the label of a metric. */
   dropped(what: string, details: Record<string, unknown> = {}): void {
     this.#metrics.rejected('peerjs', what)
     const count = this.#counts.get(what)

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Message, OnlineSession } from '@peerage/core'
 import type { App, Peer } from '@peerage/protocol'
 import { errorTexts, parseName } from '@peerage/protocol'
-import type { Access, AdmitRequest, Claimed, Decision } from '../shared/access.js'
+import type { CheckedAccess, AdmitRequest, Claimed, Decision } from '../shared/access.js'
 import { Claimer, sameSecret } from '../shared/access.js'
 import { pause } from '../../lib/pause.js'
 import type { PeerJsConnection } from './connection.js'
@@ -28,17 +28,17 @@ export interface PeerJsEntryOptions extends Pick<
   frames: PeerJsFrames
 }
 
-/** A reload frees its id by a close frame, which may reach another node than the new claim: that long is it waited for. */
+/** When an id is taken, how long to wait before each retry: the close frame of a reloaded page may reach another node. */
 const TAKEN_RETRIES_MS = [50, 150, 400]
-/** A peer over its failures waits so long for its answer: its socket is open meanwhile, so not for ever. */
-const SLOWED_MOST_MS = 2_000
+/** The longest delay of the answer to a peer that failed too often. It is bounded because its socket stays open. */
+const MAX_SLOWED_MS = 2_000
 
-/** Lets peers in: who they are, whether there is room, and their claim. */
+/** Admits peers: reads their credentials, checks for room, and claims their names. */
 export class PeerJsEntry {
   readonly #options: PeerJsEntryOptions
   readonly #claimer: Claimer
-  /** Connections that hold a name or are about to: what the concurrent limit counts. */
-  #places = 0
+  /** How many connections hold a name or are about to. The concurrent limit counts these. */
+  #slots = 0
 
   constructor(options: PeerJsEntryOptions) {
     this.#options = options
@@ -47,11 +47,11 @@ export class PeerJsEntry {
 
   /** A connection has ended. */
   left(connection: PeerJsConnection): void {
-    if (connection.hasPlace) this.#places--
+    if (connection.hasSlot) this.#slots--
     if (connection.peer !== undefined) this.#tell('disconnect', connection.peer)
   }
 
-  /** From credentials to a name: OPEN, or the reason why not. */
+  /** Claims the name for a connection. Answers with OPEN, or with the reason for a refusal. */
   enter(connection: PeerJsConnection, { url = '', headers }: IncomingMessage): void {
     this.#enter(connection, decodeCredentials(url), headers.origin).catch((error: unknown) => {
       this.#options.onError(error, { stage: 'claim' })
@@ -74,7 +74,7 @@ export class PeerJsEntry {
     const claimed = await this.#claimer.claim(connection, {
       name: name.value,
       admit: (access) => admitPeerJs(access, asked, credentials, this.#options.key),
-      takePlace: (peer) => this.#takePlace(connection, peer),
+      reserve: (peer) => this.#takeSlot(connection, peer),
     })
     if (claimed === undefined) return
     if (!claimed.ok) return this.#turnAway(connection, claimed)
@@ -82,21 +82,21 @@ export class PeerJsEntry {
     await this.#welcome(connection, claimed.session)
   }
 
-  #takePlace(connection: PeerJsConnection, peer: Peer): boolean {
+  #takeSlot(connection: PeerJsConnection, peer: Peer): boolean {
     if (this.#isFull(peer)) return false
-    connection.hasPlace = true
-    this.#places++
+    connection.hasSlot = true
+    this.#slots++
     return true
   }
 
-  /** The limit counts peers; one that comes back over its own old socket is not one more. */
+  /** The limit counts peers. A peer that comes back while its old socket is open does not count twice. */
   #isFull(peer: Peer): boolean {
     const { concurrentLimit, node } = this.#options
-    if (concurrentLimit === 0 || this.#places < concurrentLimit) return false
+    if (concurrentLimit === 0 || this.#slots < concurrentLimit) return false
     return node.sessions.online(peer)?.connection.wire !== 'peerjs'
   }
 
-  // A hook of the application that fails, now or later, is the application's fault and nobody's end.
+  // A hook of the application may throw or reject. That is reported, and no connection ends because of it.
   #tell(event: 'connection' | 'disconnect', peer: Peer): void {
     const { onPeer, onError } = this.#options
     new Promise<unknown>((resolve) => resolve(onPeer?.(event, peer))).catch((error: unknown) =>
@@ -104,11 +104,11 @@ export class PeerJsEntry {
     )
   }
 
-  /** OPEN at once; then what waited, and what arrives while it is being fetched. */
+  /** Sends OPEN at once, then the messages from the mailbox, then the messages that arrived meanwhile. */
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
     const { node, onError } = this.#options
     connection.named(session.peer)
-    // Who answers the ping has read OPEN, and knows that the name is its own.
+    // A peer that answers the ping has read OPEN, so it knows that it has the name.
     connection.writeAndPing(OPEN_FRAME)
     this.#tell('connection', session.peer)
     for (const text of connection.takeKept()) this.#options.frames.receive(connection, text)
@@ -125,10 +125,10 @@ export class PeerJsEntry {
     connection: PeerJsConnection,
     { code, detail = errorTexts[code], waitMs }: Extract<Claimed, { ok: false }>,
   ): Promise<void> {
-    // Whoever tries names or tokens gets its answers late.
-    const lateMs = Math.min(waitMs, SLOWED_MOST_MS)
-    // No place was free: this is the concurrent limit, and `peer` tells of it by an ERROR.
-    if (code === 'overloaded' && !connection.hasPlace)
+    // A peer that tries many names or tokens gets its answers late.
+    const lateMs = Math.min(waitMs, MAX_SLOWED_MS)
+    // No slot was free. This is the concurrent limit, which `peer` reports by an ERROR.
+    if (code === 'overloaded' && !connection.hasSlot)
       return this.#refuse(connection, encodeError(refusals.limit), code)
     switch (code) {
       case 'name-taken':
@@ -137,7 +137,7 @@ export class PeerJsEntry {
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
-        // An ERROR would end the peer for good; after a mere close it may try again.
+        // An ERROR would end the peer for good. After a close without ERROR it may try again.
         await this.#refused(connection, code, lateMs)
         connection.close(code === 'draining' ? 'drain' : code)
         return
@@ -146,14 +146,14 @@ export class PeerJsEntry {
     }
   }
 
-  /** An ERROR or ID-TAKEN, at least `lateMs` from now, and the end. */
+  /** Sends an ERROR or ID-TAKEN after at least `lateMs`, and closes. */
   async #refuse(connection: PeerJsConnection, frame: string, what: string, lateMs = 0): Promise<void> {
     await this.#refused(connection, what, lateMs)
     connection.write(frame)
     connection.close('refused')
   }
 
-  /** Counts a refusal. Over the rate of its address the answer waits as well, and one wait does for both. */
+  /** Counts a refusal, and waits before its answer. The wait is the longer of `lateMs` and the delay for the address. */
   async #refused(connection: PeerJsConnection, what: string, lateMs: number): Promise<void> {
     const { metrics, limits } = this.#options
     metrics.registered('peerjs', what)
@@ -162,14 +162,14 @@ export class PeerJsEntry {
   }
 }
 
-/** Paths of ours that look like keys. */
+/** Paths of a node that look like keys. */
 const RESERVED_KEYS: ReadonlySet<string> = new Set(['v1', 'peerage'])
-/** Parts an access token from the peer's own secret, in PeerJS's one `token` field; no token of ours has it. */
+/** Separates an access token from the peer's own secret in PeerJS's single `token` field. Our own tokens never have it. */
 const TOKEN_DIVIDER = '~'
 
 type KeyMeaning = { ok: true; app: App | undefined } | { ok: false }
 
-/** Whether a key is served, and the app that it stands for where there is a mapping [PJ2]. */
+/** Whether a key is served. If there is a mapping, also the app that the key stands for [PJ2]. */
 export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
   if (RESERVED_KEYS.has(key)) return { ok: false }
   if (typeof keys === 'string')
@@ -179,13 +179,12 @@ export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
 }
 
 /**
- * Whether a peer may come in, and what takes its name back. The access rules see what stands in PeerJS's `token` field (up
- * to a `~`, if there is one); where that does not do, what stands in its `key` field, so that a shared key can travel in
- * either [PJ11]. A refusal is told in the words of `peer`, whatever the
- * application's rules say.
+ * Asks the access rules whether a peer may come in, and decides which secret takes its name back. The rules first see
+ * PeerJS's `token` field (up to a `~`, if there is one). If they refuse it, they see the `key` field, so that a shared
+ * key can be in either [PJ11]. A refusal is sent in the words of `peer`, whatever the application's rules say.
  */
 async function admitPeerJs(
-  access: Access,
+  access: CheckedAccess,
   asked: AdmitRequest,
   { token, key }: Credentials,
   keys: PeerJsKeys,
@@ -195,7 +194,7 @@ async function admitPeerJs(
   if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
   if (meaning.ok) {
     const admitted = await access.admit({ ...asked, token: divider < 0 ? token : token.slice(0, divider) })
-    // A token that many peers share is no secret of one of them: its bearer cannot take a name back [I9].
+    // A token that many peers share is not the secret of one peer, so it cannot take a name back [I9].
     const shared = admitted.ok && admitted.identity !== undefined && divider < 0
     if (admitted.ok) return { admitted, secret: shared ? randomBytes(16).toString('base64url') : token }
   }

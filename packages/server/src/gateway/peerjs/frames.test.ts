@@ -4,21 +4,21 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { parseConnectionId } from '@peerage/protocol'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
-  closeHouses,
+  closeFixtures,
   eventually,
-  house,
+  startFixture,
   peerOf,
   registryWith,
   takenAnswer,
-} from '../../testing/peerjs-house.js'
+} from '../../testing/peerjs-fixture.js'
 import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 
-afterEach(closeHouses)
+afterEach(closeFixtures)
 
 describe('messages', () => {
-  test('[PJ6] are relayed byte for byte as PeerJS writes them, and nothing else is', async () => {
-    const home = await house()
-    const [a, b] = [await home.join('a'), await home.join('b')]
+  test('[PJ6] are relayed byte for byte as PeerJS writes them, and all other frames are dropped', async () => {
+    const fixture = await startFixture()
+    const [a, b] = [await fixture.join('a'), await fixture.join('b')]
     a.send('not json')
     a.send('7')
     a.send({ type: 'HEARTBEAT' })
@@ -37,13 +37,13 @@ describe('messages', () => {
       '{"type":"LEAVE","src":"a","dst":"b"}',
     ])
     expect(a.end).toBeUndefined()
-    expect(home.logs.find(({ details }) => details['what'] === 'malformed')).toBeDefined()
+    expect(fixture.logs.find(({ details }) => details['what'] === 'malformed')).toBeDefined()
   })
 
-  test('[PJ6] frames sent before OPEN are kept until the name is claimed', async () => {
-    const home = await house()
-    const b = await home.join('b')
-    const a = new PeerJsPeer({ url: home.url, id: 'a' })
+  test('[PJ6] that come before OPEN are kept until the id is claimed', async () => {
+    const fixture = await startFixture()
+    const b = await fixture.join('b')
+    const a = new PeerJsPeer({ url: fixture.url, id: 'a' })
     a.socket.on('open', () => {
       for (let n = 0; n < 20; n++) a.send(candidate('b', n))
     })
@@ -54,7 +54,7 @@ describe('messages', () => {
     await a.cut()
   })
 
-  test('[PJ7] what waited comes after OPEN and in order, before what arrives meanwhile', async () => {
+  test('[PJ7] that waited come after OPEN in order, before messages that arrive meanwhile', async () => {
     let open = (): void => {}
     const opened = new Promise<void>((resolve) => (open = resolve))
     const slowTake = (backend: Backend): Backend => ({
@@ -69,13 +69,16 @@ describe('messages', () => {
         },
       },
     })
-    const home = await house({ wrap: slowTake })
-    const a = await home.join('a')
+    const fixture = await startFixture({ wrap: slowTake })
+    const a = await fixture.join('a')
     for (let n = 0; n < 5; n++) a.send(candidate('b', n))
-    await eventually('held', () => home.seen.filter((line) => line === 'signal held').length === 5)
-    const b = await home.join('b')
+    await eventually('held', () => fixture.seen.filter((line) => line === 'signal held').length === 5)
+    const b = await fixture.join('b')
     for (let n = 5; n < 10; n++) a.send(candidate('b', n))
-    await eventually('delivered', () => home.seen.filter((line) => line === 'signal delivered').length === 5)
+    await eventually(
+      'delivered',
+      () => fixture.seen.filter((line) => line === 'signal delivered').length === 5,
+    )
     expect(b.frames).toEqual(['{"type":"OPEN"}'])
     open()
     await b.next('CANDIDATE', 9)
@@ -84,7 +87,7 @@ describe('messages', () => {
     )
   })
 
-  test('[PJ7] the order of a pair stands when the other arrives amid slow look-ups', async () => {
+  test('[PJ7] of a pair stay in order when the recipient arrives during slow lookups', async () => {
     const slowLookups = (backend: Backend): Backend => {
       const { registry } = backend
       const lookup: Registry['lookup'] = async (peer) => {
@@ -94,11 +97,11 @@ describe('messages', () => {
       }
       return { ...backend, registry: registryWith(registry, { lookup }) }
     }
-    const home = await house({ wrap: slowLookups })
-    const a = await home.join('a')
+    const fixture = await startFixture({ wrap: slowLookups })
+    const a = await fixture.join('a')
     for (let round = 0; round < 20; round++) {
       const dst = `b${round}`
-      const coming = new PeerJsPeer({ url: home.url, id: dst })
+      const coming = new PeerJsPeer({ url: fixture.url, id: dst })
       for (let n = 0; n < 30; n++) {
         a.send(candidate(dst, n))
         if (n % 5 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
@@ -111,44 +114,44 @@ describe('messages', () => {
     }
   })
 
-  test('[PJ9] nobody came: one EXPIRE a pair, five seconds after the queue was made', async () => {
-    const home = await house()
-    const [a, b] = [await home.join('a'), await home.join('b')]
+  test('[PJ9] to a peer that does not come expire five seconds after the first, with one EXPIRE a pair', async () => {
+    const fixture = await startFixture()
+    const [a, b] = [await fixture.join('a'), await fixture.join('b')]
     for (let n = 0; n < 5; n++) a.send(candidate('nobody', n))
     b.send(offer('nobody'))
     a.send({ type: 'LEAVE', dst: 'somebody' })
     a.send({ type: 'EXPIRE', dst: 'somebody' })
-    await eventually('held', () => home.seen.filter((line) => line === 'signal held').length === 6)
-    await home.clock.advance(4_900)
+    await eventually('held', () => fixture.seen.filter((line) => line === 'signal held').length === 6)
+    await fixture.clock.advance(4_900)
     expect(a.received).toEqual([])
-    await home.clock.advance(200)
+    await fixture.clock.advance(200)
     await Promise.all([a.next('EXPIRE'), b.next('EXPIRE')])
-    await home.clock.advance(800)
+    await fixture.clock.advance(800)
     a.send(offer('b'))
     await b.next('OFFER')
     expect(a.frames.slice(1)).toEqual(['{"type":"EXPIRE","src":"nobody","dst":"a"}'])
     expect(b.frames[1]).toBe('{"type":"EXPIRE","src":"nobody","dst":"b"}')
   })
 
-  test('[PJ9] a store that is away when the time is over does not swallow the EXPIRE', async () => {
+  test('[PJ9] expire later if the store is unavailable at the time', async () => {
     const clock = new FakeClock()
     const cluster = memoryCluster({ clock })
-    const home = await house({ cluster, time: clock, pingIntervalMs: 60_000 })
-    const a = await home.join('a')
+    const fixture = await startFixture({ cluster, time: clock, pingIntervalMs: 60_000 })
+    const a = await fixture.join('a')
     a.send(offer('nobody'))
-    await eventually('held', () => home.seen.includes('signal held'))
+    await eventually('held', () => fixture.seen.includes('signal held'))
     cluster.setDown(true)
     await clock.advance(5_100)
-    expect(home.seen.some((line) => line.startsWith('error mailbox expire'))).toBe(true)
+    expect(fixture.seen.some((line) => line.startsWith('error mailbox expire'))).toBe(true)
     expect(a.received).toEqual([])
     cluster.setDown(false)
     await clock.advance(1_000)
     expect((await a.next('EXPIRE')).text).toBe('{"type":"EXPIRE","src":"nobody","dst":"a"}')
   })
 
-  test('[PJ9] what no peer can be called expires at once, as it was written', async () => {
-    const home = await house()
-    const a = await home.join('a')
+  test('[PJ9] to an invalid id expire at once, with the id as it was written', async () => {
+    const fixture = await startFixture()
+    const a = await fixture.join('a')
     const long = 'x'.repeat(129)
     for (const dst of [5, true, ['b'], { b: 1 }, long, 'a\u0000b']) {
       a.send({ type: 'OFFER', dst })
@@ -159,9 +162,9 @@ describe('messages', () => {
     expect(a.received.map(({ src }) => src)).toEqual([5, true, ['b'], { b: 1 }, long, 'a\u0000b', 'a'])
   })
 
-  test('[PJ9] what is remembered of EXPIREs is small: long ids that begin alike are one burst, and many are forgotten', async () => {
-    const home = await house()
-    const a = await home.join('a')
+  test('[PJ9] leave little behind when they expire: long ids that begin alike are one burst, and many are forgotten', async () => {
+    const fixture = await startFixture()
+    const a = await fixture.join('a')
     const long = 'x'.repeat(30_000)
     for (let n = 0; n < 5; n++) a.send(offer(`${long}${n}`))
     a.send(offer('\nshort'))
@@ -172,31 +175,31 @@ describe('messages', () => {
     for (let n = 0; n < 300; n++) a.send(offer(`\n${n}`))
     a.send(offer('a', 'last'))
     await a.next('OFFER')
-    // Each once, but for those that were forgotten for the others.
+    // Each id expires once, or twice if it was forgotten in between.
     const ends = told().filter((src) => /^\n\d/u.test(src))
     expect(new Set(ends).size).toBe(300)
     expect(ends.length).toBeGreaterThan(300)
     expect(ends.length).toBeLessThanOrEqual(600)
   })
 
-  test('[PJ8] a full mailbox refuses, tells the sender, and is logged', async () => {
+  test('[PJ8] to a full mailbox are refused, the sender is told, and it is logged', async () => {
     const clock = new FakeClock()
-    const home = await house({
+    const fixture = await startFixture({
       cluster: memoryCluster({ clock, mailboxLimits: { messages: 3, length: 10_000, expireMs: 5_000 } }),
     })
-    const a = await home.join('a')
+    const a = await fixture.join('a')
     for (let n = 0; n < 5; n++) a.send(candidate('nobody', n))
     await a.next('EXPIRE')
-    await eventually('five', () => home.seen.filter((line) => line.startsWith('signal ')).length === 5)
-    expect(home.seen.filter((line) => line === 'signal held')).toHaveLength(3)
-    expect(home.logs).toContainEqual({
+    await eventually('five', () => fixture.seen.filter((line) => line.startsWith('signal ')).length === 5)
+    expect(fixture.seen.filter((line) => line === 'signal held')).toHaveLength(3)
+    expect(fixture.logs).toContainEqual({
       event: 'dropped',
       details: { wire: 'peerjs', what: 'mailbox-full', name: 'default/nobody' },
     })
   })
 
-  test('[PJ14] a native peer shares the name space: its id is taken, and a message for it is answered at once', async () => {
-    const home = await house({ allowDiscovery: true })
+  test('[PJ14] to a native peer expire at once, and its name is taken for PeerJS too', async () => {
+    const fixture = await startFixture({ allowDiscovery: true })
     const sent: Message[] = []
     const id = parseConnectionId('n1')
     if (!id.ok) throw new Error(id.problem)
@@ -208,23 +211,23 @@ describe('messages', () => {
       send: (message) => message.type === 'relay' && sent.push(message.message) > 0,
       close: () => {},
     }
-    home.node.open(native)
-    const outcome = await home.node.claim(native, {
+    fixture.node.open(native)
+    const outcome = await fixture.node.claim(native, {
       peer: peerOf('default/native'),
       secret: 'a'.repeat(22),
       policy: 'refuse',
     })
     expect(outcome.ok).toBe(true)
-    const taken = new PeerJsPeer({ url: home.url, id: 'native' })
-    await takenAnswer(home, taken)
-    const a = await home.join('a')
+    const taken = new PeerJsPeer({ url: fixture.url, id: 'native' })
+    await takenAnswer(fixture, taken)
+    const a = await fixture.join('a')
     a.send(offer('native'))
     expect((await a.next('EXPIRE')).text).toBe(
       '{"type":"EXPIRE","src":"native","dst":"a","payload":{"msg":"the other peer speaks another protocol"}}',
     )
     expect(sent).toEqual([])
-    const listed = await fetch(`${home.url}/peerjs/peers`)
+    const listed = await fetch(`${fixture.url}/peerjs/peers`)
     expect(await listed.json()).toEqual(expect.arrayContaining(['native', 'a']))
-    expect(await home.node.lookup([peerOf('default/a')])).toMatchObject([{ state: 'online' }])
+    expect(await fixture.node.lookup([peerOf('default/a')])).toMatchObject([{ state: 'online' }])
   })
 })

@@ -18,14 +18,14 @@ export interface PeerJsFramesOptions extends Pick<
 
 type RelayFrame = Extract<PeerFrame, { type: 'relay' }>
 
-/** From a peer's frame to a message for the router, and what became of it. */
+/** Turns the frames of PeerJS peers into messages for the router, and reports their outcomes. */
 export class PeerJsFrames {
   readonly #options: PeerJsFramesOptions
-  readonly #pairs: Pairs
+  readonly #pairs: OrderedPairs
 
   constructor(options: PeerJsFramesOptions) {
     this.#options = options
-    this.#pairs = new Pairs({
+    this.#pairs = new OrderedPairs({
       router: options.node.router,
       clock: options.clock,
       settled: (message, outcome, ms) => this.#settled(message, outcome, ms),
@@ -47,10 +47,11 @@ export class PeerJsFrames {
     const { node, onError } = this.#options
     const now = this.#options.clock.monotonic()
     const bytes = Buffer.byteLength(text)
-    // Counted before it costs anything, whatever it says.
+    // Count every frame before it costs anything.
     const cost = costOf(text, bytes)
     const isLong = cost > LONG_BYTES
-    // What a handshake needs, not what a line carries: on any other's line it would fill the buffer of its recipient.
+    // The rate of signals is what handshakes need, not what the sender's network can carry. On a slower network they
+    // would fill the buffer of the recipient.
     const { signals } = connection.rates
     const over = this.#isOver(connection, cost, now) || (isLong && signals.take(bytes, now) > 0)
     if (over && isLong) connection.pause(OVER_PAUSE_MS)
@@ -94,7 +95,7 @@ export class PeerJsFrames {
     })
   }
 
-  /** Whether what this peer sends is over its rates; if it goes on so, its connection ends. */
+  /** Whether the peer is over its rates. If this happens too often, its connection ends. */
   #isOver(connection: PeerJsConnection, cost: number, now: number): boolean {
     const { messages, bytes } = connection.rates
     const over = messages.take(1, now) > 0 || bytes.take(cost, now) > 0
@@ -105,45 +106,44 @@ export class PeerJsFrames {
   #settled(message: Message, outcome: Outcome, ms?: number): void {
     const result = typeof outcome === 'string' ? outcome : outcome.refused
     this.#options.metrics.routed('peerjs', 'signal', result, message.frame.length, ms)
-    // What may wait and yet is refused at once found its mailbox full.
+    // A message that may wait is refused at once only if the mailbox is full.
     if (result === 'unavailable' && message.hold)
       this.#options.drops.dropped('mailbox-full', { name: message.to })
   }
 
   #overflowed(message: Message): void {
-    this.#options.drops.dropped('too-many', { text: 'messages behind a look-up', name: message.to })
+    this.#options.drops.dropped('too-many', { text: 'messages that wait for a lookup', name: message.to })
     if (message.hold) this.#options.node.router.refuse(message, 'rate-limited')
   }
 }
 
-export interface PairsOptions {
+export interface OrderedPairsOptions {
   router: Pick<Router, 'route' | 'knows'>
   clock: Clock
-  /** `ms`: how long the outcome was waited for; absent: it was known at once. */
+  /** Called with the outcome of a message. `ms`: how long the outcome took. Absent if it was known at once. */
   settled: (message: Message, outcome: Outcome, ms?: number) => void
-  /** Too many wait already. */
+  /** Called for a message that is dropped because too many wait already. */
   dropped: (message: Message) => void
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-/** Waiting behind one look-up: an offer with all its candidates is some 30 messages. */
-const WAITING_PER_PAIR_MOST = 256
-/** Waiting behind all look-ups of this node, so that a slow registry costs bounded memory. */
-const WAITING_MOST = 20_000
-const WAITING_BYTES_MOST = 16 * 1024 * 1024
+/** How many messages of a pair may wait for a lookup. An offer with all its candidates is about 30 messages. */
+const MAX_WAITING_PER_PAIR = 256
+/** How many messages may wait for lookups on this node, so that a slow registry costs bounded memory. */
+const MAX_WAITING = 20_000
+const MAX_WAITING_BYTES = 16 * 1024 * 1024
 
 /**
- * Keeps the order of what one peer sends to another while the way is being looked up. PeerJS clients answer nothing
- * and resend nothing, so a candidate that overtook its offer would be lost. Where the way is known there is nothing
- * to wait for, and nothing is kept.
+ * Keeps the messages from one peer to another in order while the route is being looked up. PeerJS peers acknowledge
+ * nothing and resend nothing, so a candidate that overtook its offer would be lost. If the route is known, nothing waits.
  */
-export class Pairs {
-  readonly #options: PairsOptions
+export class OrderedPairs {
+  readonly #options: OrderedPairsOptions
   readonly #waiting = new Map<string, Message[]>()
   #count = 0
   #bytes = 0
 
-  constructor(options: PairsOptions) {
+  constructor(options: OrderedPairsOptions) {
     this.#options = options
   }
 
@@ -167,7 +167,7 @@ export class Pairs {
 
   #wait(queue: Message[], message: Message): void {
     const bytes = this.#bytes + Buffer.byteLength(message.frame)
-    if (queue.length >= WAITING_PER_PAIR_MOST || this.#count >= WAITING_MOST || bytes > WAITING_BYTES_MOST) {
+    if (queue.length >= MAX_WAITING_PER_PAIR || this.#count >= MAX_WAITING || bytes > MAX_WAITING_BYTES) {
       this.#options.dropped(message)
       return
     }

@@ -11,7 +11,7 @@ import { PeerJsFrames } from './frames.js'
 import { PeerJsHttp } from './http.js'
 import type { PeerJsGatewayOptions } from './options.js'
 
-/** The PeerJS wire at `{path}/peerjs`, over ws. SPEC: packages/server/SPEC.md, rules PJ1…. */
+/** The PeerJS wire over WebSocket at `{path}/peerjs`. SPEC: packages/server/SPEC.md, rules PJ1 to PJ17. */
 export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements PeerJsHost {
   readonly drops: Drops
   readonly frames: PeerJsFrames
@@ -25,7 +25,7 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
     const pingIntervalMs = Math.min(options.pingIntervalMs, Math.ceil((aliveMs * 2) / 3))
     super(options, {
       wire: 'peerjs',
-      place: { path: `${base}peerjs`, setting: 'peerjs.path' },
+      endpoint: { path: `${base}peerjs`, setting: 'peerjs.path' },
       frameBytes,
       bufferedBytes: options.bufferedBytes,
       pingIntervalMs,
@@ -38,7 +38,7 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
     this.#http = new PeerJsHttp({ ...options, base })
   }
 
-  /** True: this request is ours, and has been or will be answered. */
+  /** Returns true when the request is ours and has been or will be answered. */
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
     return this.#http.handle(request, response)
   }
@@ -62,8 +62,8 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
   }
 
   /**
-   * A close frame of the peer's own frees the name: the page was left or reloaded. Who goes while its socket opens can
-   * send none, and has not read OPEN [PJ10].
+   * A close frame of the peer frees its name, because the page was left or reloaded. A peer that goes while its socket
+   * opens cannot send a close frame, and has not read OPEN [PJ10].
    */
   protected endingOf(connection: PeerJsConnection, wasCut: boolean): Ending {
     const { reason, spoke } = connection

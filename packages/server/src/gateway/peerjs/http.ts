@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import type { Access, AdmitRequest } from '../shared/access.js'
+import type { CheckedAccess, AdmitRequest } from '../shared/access.js'
 import { greeting } from '../../lib/greeting.js'
-import { mayComeFrom, sameSecret } from '../shared/access.js'
+import { isOriginAllowed, sameSecret } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics } from '../shared/events.js'
@@ -16,37 +16,37 @@ import type { PeerJsKeys } from './options.js'
 export interface PeerJsHttpOptions {
   node: Node
   clock: Clock
-  access: Access
+  access: CheckedAccess
   addresses: Addresses
   limits: Limits
-  /** Mount point, with slashes on both ends. */
+  /** The path of the wire, with slashes at both ends. */
   base: string
-  /** A GET of this base is left to the rest of the server. */
+  /** If `base` is this path, a GET of it is left to the rest of the server. */
   root: string
   key: PeerJsKeys
-  /** A shared key may stand in the place of PeerJS's key. */
+  /** A shared key that is also accepted as PeerJS's key, or null. */
   sharedKey: string | null
   allowDiscovery: boolean
   cors: readonly string[]
-  /** Exact origins that may ask at all; empty: any. */
+  /** Exact origins that may send requests. Empty means any. */
   origins: readonly string[]
   metrics: Pick<GatewayMetrics, 'rejected'>
   generateId?: () => string
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-/** The key of every PeerJS client that was told of no other. */
+/** The default key of PeerJS. Everybody knows it. */
 const PUBLIC_KEY = 'peerjs'
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
-/** A list of a million ids is 40 MB; what is beyond this is left out, and a header says so. */
-const LISTED_MOST = 100_000
-/** Walking over all names is dear: one walk serves all who ask meanwhile. */
+/** The longest list of ids, because a million ids are 40 MB. A header says when ids are left out. */
+const MAX_LISTED = 100_000
+/** How long a list is reused, because a scan of all names is expensive. */
 const LIST_KEPT_MS = 2_000
 
 type Resource = { type: 'greeting' } | { type: 'id' } | { type: 'peers'; key: string }
 
-/** What PeerJS asks over HTTP: the greeting, a fresh id, and, where it is allowed, who is there [PJ12]. */
+/** Answers the HTTP requests of PeerJS: the greeting, a fresh id and, if allowed, the ids that are online [PJ12]. */
 export class PeerJsHttp {
   readonly #options: PeerJsHttpOptions
   readonly #lists = new Map<string, { body: Promise<List>; until: number }>()
@@ -55,13 +55,13 @@ export class PeerJsHttp {
     this.#options = options
   }
 
-  /** False: not ours. */
+  /** Returns false, without touching the request, when it is not ours. */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
     const resource = this.#resourceOf(request)
     const { method } = request
     if (resource === undefined) return false
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
-    if (!mayComeFrom(this.#options.origins, request.headers.origin)) {
+    if (!isOriginAllowed(this.#options.origins, request.headers.origin)) {
       this.#options.metrics.rejected('peerjs', 'origin')
       answer(response, 403, TEXT_TYPE, 'Forbidden')
       return true
@@ -77,7 +77,7 @@ export class PeerJsHttp {
         return true
       case 'id':
         if (this.#options.node.draining) {
-          // A balancer tries another node.
+          // With 503 a balancer tries another node.
           this.#options.metrics.rejected('peerjs', 'draining')
           response.setHeader('Retry-After', Math.ceil(DRAIN_RETRY_MS / 1_000))
           answer(response, 503, TEXT_TYPE, 'Service Unavailable')
@@ -103,7 +103,7 @@ export class PeerJsHttp {
   #resourceOf(request: IncomingMessage): Resource | undefined {
     const { base, root } = this.#options
     const path = request.url?.split('?', 1)[0] ?? ''
-    // The root of a server is its application's.
+    // The root of a server belongs to its application.
     if (base !== root && (path === base || `${path}/` === base)) return { type: 'greeting' }
     if (!path.startsWith(base)) return undefined
     const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
@@ -111,11 +111,11 @@ export class PeerJsHttp {
     return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key }
   }
 
-  /** `/users/id` of an application beside us is not ours. A wrong key is counted: it may be a guess. */
+  /** Whether a key is served. `/users/id` may belong to an application. A wrong key counts, because it may be a guess. */
   #isServed(key: string, request: IncomingMessage): boolean {
     const { key: keys, sharedKey, addresses, limits } = this.#options
     const { ok } = meaningOf(keys, key)
-    // What everybody knows, or anything, is no guess.
+    // A key that everybody knows is no guess, and where any key is served there is nothing to guess.
     if (ok && (key === PUBLIC_KEY || keys === '*')) return true
     if (sharedKey === null && (keys === PUBLIC_KEY || keys === '*')) return false
     const isRight = (): boolean => ok || (sharedKey !== null && sameSecret(sharedKey, key))
@@ -127,7 +127,7 @@ export class PeerJsHttp {
     const refuse = (): void => answer(response, 401, TEXT_TYPE, 'Unauthorized')
     if (!allowDiscovery) return refuse()
     const address = addresses.bucketOf(request)
-    // Before the access rules are asked: a wrong key costs as much as a right one.
+    // This comes before the access rules, so that a wrong key costs the peer as much as a right one.
     const waitMs = limits.lookups(address, 1)
     if (waitMs > 0) {
       response.setHeader('Retry-After', Math.ceil(waitMs / 1_000))
@@ -135,7 +135,7 @@ export class PeerJsHttp {
       return
     }
     const app = await this.#appOf(key, request, address)
-    // Where any key is served, this is the first look at it.
+    // If any key is served, the key has not been checked before.
     const mayKnow = keys !== '*' || limits.tryKey(address, () => app !== undefined)
     if (app === undefined || !mayKnow) return refuse()
     const { body, complete } = await this.#list(app)
@@ -143,7 +143,7 @@ export class PeerJsHttp {
     answer(response, 200, JSON_TYPE, body)
   }
 
-  /** The app whose names this key may see: as with `peer`, one key sees all; with a mapping, each its own. */
+  /** The app whose names this key may see. With a mapping each key sees its own app, otherwise all keys see one app. */
   async #appOf(key: string, request: IncomingMessage, address: string): Promise<App | undefined> {
     const { access, key: keys } = this.#options
     const { origin } = request.headers
@@ -160,7 +160,7 @@ export class PeerJsHttp {
     const now = clock.monotonic()
     const kept = this.#lists.get(app)
     if (kept && now < kept.until) return kept.body
-    const body = node.directory(app, LISTED_MOST).then(({ names, complete }) => ({
+    const body = node.directory(app, MAX_LISTED).then(({ names, complete }) => ({
       body: JSON.stringify(names),
       complete,
     }))
@@ -217,6 +217,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    return text // a stray percent sign is a key like any other
+    // A stray percent sign is allowed in a key.
+    return text
   }
 }

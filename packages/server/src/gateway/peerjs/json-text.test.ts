@@ -5,7 +5,7 @@ import { readMembers } from './json-text.js'
 
 const TOO_DEEP = 1_001
 
-/** What JSON.parse says of the same text. */
+/** How JSON.parse reads the same text. */
 function parsed(text: string): { [key: string]: unknown } | 'array' | 'malformed' {
   let value: unknown
   try {
@@ -17,7 +17,7 @@ function parsed(text: string): { [key: string]: unknown } | 'array' | 'malformed
   return Array.isArray(value) ? 'array' : { ...value }
 }
 
-/** The values that the texts stand for. */
+/** The values of the texts. */
 function meant(read: Members | string): unknown {
   if (typeof read === 'string') return read
   const values = Object.entries(read).filter(([, text]) => text !== undefined)
@@ -51,11 +51,11 @@ const texts = fc
   )
   .map((members) => `{${members.map(([key, value]) => `${key}:${value}`).join(',')}}`)
 
-test('[PJ6] what JSON.parse takes is taken, and each member is the last one with its key', () => {
+test('[PJ6] a text that JSON.parse accepts is accepted, and of members with one key the last counts', () => {
   fc.assert(fc.property(texts, expectAsParsed), { numRuns: 500 })
 })
 
-test('[PJ6] what JSON.parse refuses is refused: texts with one place changed', () => {
+test('[PJ6] a text with one random change is accepted or refused as JSON.parse does', () => {
   const change = fc.constantFrom(...'{}[]",:\\/ntu0129.-+eE \n\u0001a€'.split(''), '')
   fc.assert(
     fc.property(texts, fc.nat(), fc.nat(1), change, (text, place, removed, added) => {
@@ -86,7 +86,7 @@ const values = [
   ['[]', '[1]', '[1,]', '[,1]', '[1 2]', '[', ']', '{}', '{"a"}', '{"a":}', '{"a":1,}', '{a:1}', '{]'],
 ].flat()
 
-test('[PJ6] each word of the grammar is read as JSON.parse reads it', () => {
+test('[PJ6] every kind of value is read as JSON.parse reads it', () => {
   for (const value of values) {
     expectAsParsed(value)
     expectAsParsed(`[${value}]`)
@@ -97,7 +97,7 @@ test('[PJ6] each word of the grammar is read as JSON.parse reads it', () => {
   }
 })
 
-test('[PJ6] what is nested too deeply is malformed, whatever it is', () => {
+test('[PJ6] a text that is nested too deeply is malformed', () => {
   const nested = (depth: number, [open, close]: [string, string]): string =>
     `{"payload":${open.repeat(depth)}1${close.repeat(depth)}}`
   for (const pair of [

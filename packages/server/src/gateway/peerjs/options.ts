@@ -1,32 +1,38 @@
 import type { App, Peer } from '@peerage/protocol'
 import type { GatewayOptions, SocketOptions } from '../shared/gateway.js'
 
-/** The `key` of PeerJS: the one that is served, `*` for any, or which app each key stands for. */
+/** The `key` of PeerJS: one key that is served, `*` for any key, or a mapping from keys to apps. */
 export type PeerJsKeys = string | Readonly<Record<string, App>>
 
-/** What `ExpressPeerServer` takes as options, in our words and units; the README has the table. */
+/** The options of `ExpressPeerServer` under our names and in our units. The README has the table. */
 export interface PeerJsSettings {
-  /** Mount point: the socket is at `{path}/peerjs`, the greeting at `{path}`. */
+  /** The path of the wire. The WebSocket is at `{path}/peerjs` and the greeting at `{path}`. */
   path: string
-  /** With slashes on both ends: what a GET of it answers is for the rest of the server to say. */
+  /** The node's own path, with slashes at both ends. A GET of exactly this path is left to the rest of the server. */
   root: string
   key: PeerJsKeys
-  /** The shared key of the access rules, where there is one: it may travel as PeerJS's key. */
+  /** The shared key of the access rules, or null. A peer may present it as PeerJS's key. */
   sharedKey: string | null
-  /** Peers of this wire on this node; 0: no limit. */
+  /** How many peers of this wire the node takes. 0 means no limit. */
   concurrentLimit: number
   allowDiscovery: boolean
-  /** Without any traffic for so long, answers to pings included, the connection ends. */
+  /** A connection without any traffic for this time ends. Answers to pings count as traffic. */
   aliveMs: number
-  /** Origins that may read the HTTP answers; empty: each. */
+  /** The origins that may read the HTTP answers. Empty means any. */
   cors: readonly string[]
 }
 
-/** What an application may pass in beside the settings. */
+/** The functions for PeerJS that an embedding application may pass in addition to the settings. */
 export interface PeerJsHooks {
-  /** What `GET {path}{key}/id` answers; absent: a random UUID. Must be unguessable where ids are no secret otherwise. */
+  /**
+   * Returns the id with which `GET {path}{key}/id` answers. Default: a random UUID. The id must be hard to guess if
+   * nothing else protects it. If the function throws, the error is logged and the answer is 500.
+   */
   generateId?: () => string
-  /** A PeerJS peer, as `app/id`, has come to this node, or gone from it. Must not throw. */
+  /**
+   * Called when a PeerJS peer has got its name on this node, and when its connection has ended. `peer` is `app/id`, such
+   * as `default/alice`. If it throws or rejects, the error is logged and no connection ends.
+   */
   onPeer?: (event: 'connection' | 'disconnect', peer: Peer) => void
 }
 

@@ -20,7 +20,7 @@ describe('credentials', () => {
       expect(decodeCredentials(url)).toBeUndefined()
   })
 
-  test('[PJ3] the last of several counts, and values are decoded as a form is', () => {
+  test('[PJ3] if a parameter comes several times the last one counts, and values are decoded like a form', () => {
     expect(decodeCredentials('/peerjs?id=a&id=b%20c+d&key=k&token=%C3%A4')).toEqual({
       id: 'b c d',
       key: 'k',
@@ -31,7 +31,7 @@ describe('credentials', () => {
 })
 
 describe('frames of a peer', () => {
-  test('[PJ6] only type, dst and payload go on, and src is the sender [I13]', () => {
+  test('[PJ6] only type, dst and payload are relayed, and src is the sender [I13]', () => {
     const text = '{"type":"OFFER","src":"someone","extra":1,"payload":{"a":[1]},"dst":"b"}'
     expect(decodePeerFrame(text, '"me"')).toEqual({
       type: 'relay',
@@ -47,13 +47,13 @@ describe('frames of a peer', () => {
     expect(decoded).toMatchObject({ frame: '{"type":"ANSWER","src":"me","dst":"b"}' })
   })
 
-  test('[PJ6] a payload goes on as its own text: 1e20 is not written out', () => {
+  test('[PJ6] a payload is relayed as its own text, so 1e20 is not written out', () => {
     const payload = `[${'1e20,'.repeat(10_000)}1.0, {"a":"\\u0041","a":2}]`
     const decoded = decodePeerFrame(`{"type":"OFFER", "payload" : ${payload} ,"dst":"b"}`, '"me"')
     expect(decoded).toMatchObject({ frame: `{"type":"OFFER","src":"me","dst":"b","payload":${payload}}` })
   })
 
-  test('[PJ6] the last of several members counts, an escaped key is the key, and no text adds a member', () => {
+  test('[PJ6] of members with one key the last counts, escaped keys count, and no text can add a member', () => {
     const text =
       '{"dst":"a","\\u0070ayload":"}\\\\","payload":1,"src":"x","\\u0070ayload":"\\",\\"src\\":\\"y","type":"OFFER","dst":"b"}'
     const decoded = decodePeerFrame(text, '"me"')
@@ -63,7 +63,7 @@ describe('frames of a peer', () => {
     })
   })
 
-  test('[PJ6] what is relayed reads as what was sent, whatever its spelling', () => {
+  test('[PJ6] a relayed frame has the same values as the sent frame, whatever its spelling', () => {
     const space = fc.stringMatching(/^[ \n\r\t]{0,2}$/)
     const word = fc.oneof(
       fc.json({ maxDepth: 6 }),
@@ -106,7 +106,7 @@ describe('frames of a peer', () => {
     )
   })
 
-  test('[PJ6] a payload nested too deeply is malformed, one that is not goes on', () => {
+  test('[PJ6] a payload that is nested too deeply is malformed, and one at the limit is relayed', () => {
     const nested = (depth: number): string =>
       `{"type":"OFFER","dst":"b","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`
     expect([1_000, 1_001].map((depth) => decodePeerFrame(nested(depth), '"me"').type)).toEqual([
@@ -115,7 +115,7 @@ describe('frames of a peer', () => {
     ])
   })
 
-  test('[PJ9] a dst that is no name keeps its own text too', () => {
+  test('[PJ9] an invalid dst keeps its own text too', () => {
     expect(decodePeerFrame('{"type":"OFFER","dst":[1e20]}', '"me"')).toMatchObject({ dst: '[1e20]' })
   })
 
@@ -127,12 +127,12 @@ describe('frames of a peer', () => {
       })
   })
 
-  test('[PJ10] LEAVE without dst gives the name back', () => {
+  test('[PJ10] LEAVE without dst releases the name', () => {
     expect(decodePeerFrame('{"type":"LEAVE"}', '"me"').type).toBe('leave')
     expect(decodePeerFrame('{"type":"LEAVE","dst":""}', '"me"').type).toBe('leave')
   })
 
-  test('[PJ6] what is no message of this wire is ignored', () => {
+  test('[PJ6] JSON that is no message of this wire is ignored', () => {
     for (const text of [
       '{}',
       '[]',
@@ -150,12 +150,12 @@ describe('frames of a peer', () => {
       expect([text, decodePeerFrame(text, '"me"').type]).toEqual([text, 'ignored'])
   })
 
-  test('[PJ6] what is no JSON object is malformed', () => {
+  test('[PJ6] a text that is no JSON object is malformed', () => {
     for (const text of ['', 'x', '1', 'null', '"OFFER"', 'true', '{"type":', '\0\u00ff'])
       expect([text, decodePeerFrame(text, '"me"').type]).toEqual([text, 'malformed'])
   })
 
-  test('[PJ6] nesting as deep as a frame allows neither throws nor passes for something else', () => {
+  test('[PJ6] nesting as deep as a frame allows does not throw', () => {
     const depth = 30_000
     const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`
     const decoded = decodePeerFrame(`{"type":"OFFER","dst":"b","payload":${deep}}`, '"me"')

@@ -1,14 +1,14 @@
-// The PeerJS wire, as peerjs 1.x clients speak it: JSON objects in WebSocket frames. Its words stay in this file.
-// SPEC: packages/server/SPEC.md, rules PJ1…
+// The PeerJS wire, as peerjs 1.x speaks it: JSON objects in WebSocket frames. Only this file knows its fields.
+// SPEC: packages/server/SPEC.md, rules PJ1 to PJ17.
 
 import { readMembers, valueOf } from './json-text.js'
 
-/** What a node sends to every peer that has its name [PJ4]. */
+/** The node sends it to every peer that has got its name [PJ4]. */
 export const OPEN_FRAME = '{"type":"OPEN"}'
-/** The id is another's [PJ5]. */
+/** Another peer holds the id [PJ5]. */
 export const ID_TAKEN_FRAME = '{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}'
 
-/** Why a node refuses a peer, in the words that PeerJS clients know from `peer` [PJ3]. */
+/** Why a node refuses a peer, in the words of `peer`, the PeerJS server [PJ3]. */
 export const refusals = {
   parameters: 'No id, token, or key supplied to websocket server',
   key: 'Invalid key provided',
@@ -21,22 +21,22 @@ export function encodeError(text: string): string {
 }
 
 /**
- * What became of a message: `src`, JSON text, is the peer that did not get it [PJ9]. `why`: absent where nobody has the
- * name.
+ * Tells the sender that a message was not delivered. `src` (JSON text) is the peer that did not get it [PJ9]. `why` is
+ * absent if no peer has the name.
  */
 export function encodeExpire(src: string, dst: string, why?: string): string {
   const payload = why === undefined ? '' : `,"payload":${JSON.stringify({ msg: why })}`
   return `{"type":"EXPIRE","src":${src},"dst":${JSON.stringify(dst)}${payload}}`
 }
 
-/** What a peer presents in the query of its WebSocket's URL. */
+/** What a peer presents in the query of its WebSocket URL. */
 export interface Credentials {
   id: string
   token: string
   key: string
 }
 
-/** Undefined: one of the three is missing or empty. Of a parameter that comes twice the last one counts. */
+/** Undefined if one of the three is missing or empty. If a parameter comes twice, the last one counts. */
 export function decodeCredentials(url: string): Credentials | undefined {
   const from = url.indexOf('?')
   const query = new URLSearchParams(from < 0 ? '' : (url.slice(from + 1).split('#', 1)[0] ?? ''))
@@ -47,13 +47,13 @@ export function decodeCredentials(url: string): Credentials | undefined {
 
 /** One frame of a peer. */
 export type PeerFrame =
-  /** Nothing to do but to know that the peer lives. */
+  /** A sign of life, which needs no action. */
   | { type: 'heartbeat' }
-  /** The peer gives its name back. */
+  /** The peer releases its name. */
   | { type: 'leave' }
-  /** For `to`, which may be no name at all; `dst` is its text. `hold`: kept for a while where the peer is absent [PJ8]. */
+  /** A message for `to`, which may be no valid name. `dst` is its text. `hold`: it waits for an absent peer [PJ8]. */
   | { type: 'relay'; to: unknown; dst: string; hold: boolean; frame: string }
-  /** A type that this wire does not have, or a message for nobody [PJ6]. */
+  /** The type is unknown on this wire, or the message has no recipient [PJ6]. */
   | { type: 'ignored' }
   | { type: 'malformed' }
 
@@ -62,7 +62,7 @@ const LEAVE: PeerFrame = { type: 'leave' }
 const IGNORED: PeerFrame = { type: 'ignored' }
 const MALFORMED: PeerFrame = { type: 'malformed' }
 
-/** The relayed types, and whether they wait for an absent peer. */
+/** The types that are relayed, and whether they wait for an absent peer. */
 const relayed = new Map<unknown, boolean>([
   ['OFFER', true],
   ['ANSWER', true],
@@ -72,9 +72,9 @@ const relayed = new Map<unknown, boolean>([
 ])
 
 /**
- * Decodes what a peer sent; `src` is its name, as JSON text. Of a relayed message only type, dst and payload go on [PJ6];
- * src is ours [I13]. dst and payload go on as their own text: written anew, a number such as 1e20 would be five times as
- * long.
+ * Decodes a frame of a peer. `src` is the name of this peer, as JSON text. A relayed message keeps only type, dst and
+ * payload [PJ6], and gets this `src` [I13]. dst and payload keep the text that the sender wrote, because a number such as
+ * 1e20 would become five times as long if it was encoded again.
  */
 export function decodePeerFrame(text: string, src: string): PeerFrame {
   const members = readMembers(text)

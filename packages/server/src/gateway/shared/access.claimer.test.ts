@@ -1,20 +1,20 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ClaimRequest } from '@peerage/core'
-import { RecordedConnection, peerNamed } from '@peerage/core/testing'
+import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
-import { appOf } from '../../testing/peerjs-house.js'
+import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
-import type { Admitted, Applicant, Claimed } from './access.js'
+import type { AccessDecision, Applicant, Claimed } from './access.js'
 import { Claimer } from './access.js'
 import { Limits } from './limits.js'
 
 const ADDRESS = '192.0.2.1'
-const admitted: Admitted = { ok: true, app: appOf('default') }
-const refused: Admitted = { ok: false, code: 'forbidden', detail: 'no' }
+const admitted: AccessDecision = { ok: true, app: appOf('default') }
+const refused: AccessDecision = { ok: false, code: 'forbidden', detail: 'no' }
 
 class AddressedConnection extends RecordedConnection {
   readonly address = ADDRESS
@@ -26,12 +26,12 @@ function nameOf(text: string): Name {
   return name.value
 }
 
-const applicant = (name: string, answer: Admitted): Applicant => ({
+const applicant = (name: string, answer: AccessDecision): Applicant => ({
   name: nameOf(name),
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
 })
 
-/** Every name is taken. */
+/** A claimer for which every name is taken. */
 function claimer(failuresPerMinute = 0) {
   const clock = new FakeClock()
   const asked: ClaimRequest[] = []
@@ -52,7 +52,7 @@ function claimer(failuresPerMinute = 0) {
   return { asked, connection, claim }
 }
 
-test('[I9] an identity replaces a holder, however the access rules hold it', async () => {
+test('[I9] an identity replaces a holder, also if the answer of the access rules is a class with a getter', async () => {
   class Answer {
     readonly ok = true
     readonly app = appOf('default')
@@ -69,14 +69,14 @@ test('[I9] an identity replaces a holder, however the access rules hold it', asy
   ])
 })
 
-test('[WH7] the refused of one name cost no other one its tries, though it looks like an app and a name', async () => {
+test('[WH7] refusals of a name that looks like an app and a name do not count for that name of that app', async () => {
   const { claim } = claimer(2)
   for (let i = 0; i < 5; i++) await claim(applicant('default/bob', refused))
   expect(await claim(applicant('default/bob', refused))).toMatchObject({ code: 'forbidden' })
   expect(await claim(applicant('bob', admitted))).toEqual({ ok: false, code: 'name-taken', waitMs: 0 })
 })
 
-test('who goes while the access rules are asked claims nothing', async () => {
+test('a peer that goes while the access rules are asked claims nothing', async () => {
   const { asked, connection, claim } = claimer()
   const answer = claim(applicant('bob', admitted))
   connection.close('left')
@@ -84,7 +84,7 @@ test('who goes while the access rules are asked claims nothing', async () => {
   expect(asked).toEqual([])
 })
 
-test('what is counted of a refused name holds nothing of the text that it came in', async () => {
+test('the count of a refused name does not keep the text that the name came in', async () => {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
   if (typeof collect !== 'function') throw new Error('gc is needed')

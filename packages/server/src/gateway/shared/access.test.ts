@@ -2,7 +2,7 @@ import { parseApp, type App } from '@peerage/protocol'
 import { describe, expect, test } from 'vitest'
 import {
   checkedAccess,
-  mayComeFrom,
+  isOriginAllowed,
   sameSecret,
   staticAccess,
   type AccessOptions,
@@ -26,7 +26,7 @@ function admit(options: Partial<AccessOptions>, request: Partial<AdmitRequest> =
 const forbidden = (detail: string) => ({ ok: false, code: 'forbidden', detail })
 
 describe('without rules', () => {
-  test('everybody comes in, as nobody in particular, into the default app or the one they name', async () => {
+  test('every peer comes in without an identity, into the default app or the app that it names', async () => {
     expect(await admit({})).toEqual({ ok: true, app: 'default' })
     expect(await admit({}, { app: app('chess'), origin: 'https://evil.example', token: 'x' })).toEqual({
       ok: true,
@@ -36,7 +36,7 @@ describe('without rules', () => {
 })
 
 describe('with a shared key', () => {
-  test('its bearer comes in, proven; nobody else does', async () => {
+  test('a peer with the key comes in with an identity, and no other peer comes in', async () => {
     expect(await admit({ key: KEY }, { token: KEY })).toEqual({
       ok: true,
       app: 'default',
@@ -69,20 +69,20 @@ describe('with an Origin allow-list', () => {
     ' https://app.example',
   ]
 
-  test('its pages come in', async () => {
+  test('pages of a listed origin come in', async () => {
     expect(await admit({ origins: [ORIGIN] }, { origin: ORIGIN })).toEqual({ ok: true, app: 'default' })
-    expect(mayComeFrom([ORIGIN], ORIGIN)).toBe(true)
+    expect(isOriginAllowed([ORIGIN], ORIGIN)).toBe(true)
   })
 
-  test.each(lookalikes)('%j does not, with or without the key', async (origin) => {
-    expect(mayComeFrom([ORIGIN], origin)).toBe(false)
+  test.each(lookalikes)('a page of %j does not come in, with or without the key', async (origin) => {
+    expect(isOriginAllowed([ORIGIN], origin)).toBe(false)
     expect(await admit({ origins: [ORIGIN] }, { origin })).toEqual(forbidden('this origin may not connect'))
     expect(await admit({ origins: [ORIGIN], key: KEY }, { origin, token: KEY })).toEqual(
       forbidden('this origin may not connect'),
     )
   })
 
-  test('a program without Origin needs the key', async () => {
+  test('a program that sends no Origin needs the key', async () => {
     expect(await admit({ origins: [ORIGIN] })).toEqual(forbidden('without an Origin, a token is needed'))
     expect(await admit({ origins: [ORIGIN] }, { token: 'made up' })).toMatchObject({ ok: false })
     expect(await admit({ origins: [ORIGIN], key: KEY }, { token: KEY })).toMatchObject({ ok: true })
@@ -90,7 +90,7 @@ describe('with an Origin allow-list', () => {
   })
 })
 
-test('apps outside the list are not served, the default among them only if it is listed', async () => {
+test('apps outside the list are not served, and the default app is served only if it is listed', async () => {
   const apps = [app('default'), app('chess')]
   expect(await admit({ apps }, { app: app('chess') })).toMatchObject({ ok: true, app: 'chess' })
   expect(await admit({ apps }, { app: app('poker') })).toEqual(forbidden('this app is not served here'))
@@ -104,7 +104,7 @@ describe('rules of an application', () => {
       address: '192.0.2.1',
     })
 
-  test('their word is final', async () => {
+  test('decide alone', async () => {
     expect(await ask({ ok: true, app: 'chess', identity: 'ann' })).toEqual({
       ok: true,
       app: 'chess',
@@ -113,23 +113,26 @@ describe('rules of an application', () => {
     expect(await ask(forbidden('not today'))).toEqual(forbidden('not today'))
   })
 
-  // Before, each was said to be “nothing”, which names no app.
+  // The error for each of these once called the answer “nothing”, which did not help to find the mistake.
   test.each([
     [null, 'answered null'],
     [true, 'answered true'],
-    ['chess', 'answered a text'],
-    [{}, 'must say whether the peer may come in: its answer has ok: undefined'],
-    [{ ok: 'yes', app: 'chess' }, 'must say whether the peer may come in: its answer has ok: a text'],
+    ['chess', 'answered a string'],
+    [{}, 'must return ok: true or ok: false: its answer has ok: undefined'],
+    [{ ok: 'yes', app: 'chess' }, 'must return ok: true or ok: false: its answer has ok: a string'],
     [{ ok: true }, 'must name the app: its answer has app: undefined'],
     [{ ok: true, app: 'BAD APP!' }, 'must name the app: app must be '],
     [
       { ok: true, app: 'chess', identity: 7 },
-      'must name the identity as a text, or not at all: its answer has ',
+      'must return identity as a string, or leave it out: its answer has ',
     ],
-    [{ ok: false }, 'must refuse with a code of packages/protocol/SPEC.md: its answer has code: undefined'],
-    [{ ok: false, code: 'no', detail: 'x' }, 'must refuse with a code of '],
+    [
+      { ok: false },
+      'must refuse with an error code of packages/protocol/SPEC.md: its answer has code: undefined',
+    ],
+    [{ ok: false, code: 'no', detail: 'x' }, 'must refuse with an error code of '],
     [{ ok: false, code: 'forbidden' }, 'must say why it refuses: its answer has detail: undefined'],
-  ])('a wrong answer is an error that says what it was, and what is wanted: %j', async (answer, says) => {
+  ])('a wrong answer is an error that says what is wrong and what is wanted: %j', async (answer, says) => {
     const error: unknown = await ask(answer).catch((reason: unknown) => reason)
     expect(String(error)).toContain(`TypeError: accessRules.admit ${says}`)
     expect(String(error)).toContain("It answers { ok: true, app: 'default' }")

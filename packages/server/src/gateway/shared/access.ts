@@ -2,42 +2,86 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession, Wire } from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { parseApp, parsePeer, peerOf, temporary } from '@peerage/protocol'
+import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
 import { pause } from '../../lib/pause.js'
 import type { Limits } from './limits.js'
 
-/** Who asks to come in, and what for. Every gateway asks before it claims a name. */
+/** A peer that asks to be admitted, as `Access.admit` gets it. */
 export interface AdmitRequest {
-  /** Absent: the peer named none. */
+  /** The app that the peer asks for. Absent if the peer named none. */
   app?: App
-  /** One that the node has made, where the peer named none. */
+  /**
+   * The name that the peer asks for. If the peer named none, the name that the node made for it. Absent if PeerJS asks
+   * for the list of ids [PJ12].
+   */
   name?: Name
-  /** What the peer presented: the native hello's token, or PeerJS's token or key. */
+  /**
+   * The secret that the peer presented: on the native wire the `token` of its hello (the SDK's option `token`), on the
+   * PeerJS wire its token up to the first `~`, then its key [PJ11]. Absent if the peer presented none.
+   */
   token?: string
+  /** The wire that the peer speaks: `native` or `peerjs`. */
   wire: Wire
-  /** The Origin header, exactly as it came; absent where there was none. */
+  /** The Origin header, exactly as it came. Absent if there was none: only browsers always send it. */
   origin?: string
-  /** The peer's address, past trusted proxies; IPv6 as its /64, and `unknown` where a proxy named none. */
+  /**
+   * The address of the peer, past trusted proxies, as limits count it: an IPv4 address, an IPv6 /64 such as
+   * `2001:db8::/64`, or `unknown` if a proxy named no address.
+   */
   address: string
 }
 
+/**
+ * The decision of `Access.admit`. With `ok: true` the peer claims its name in `app`. `identity` says who the peer has
+ * proven to be, as a string of your choice. Without it the peer may be anybody. Only a peer with an identity may replace
+ * the holder of a name [I9], and only if the setting `apps.taken` is `replace`. With `ok: false` the peer is refused with
+ * an error code of packages/protocol/SPEC.md, usually `forbidden`. A native peer also gets the `detail`.
+ */
 export type Admitted =
-  /** `identity`: who the peer was proven to be; absent: anybody. Only an identity may replace a holder [I9]. */
-  { ok: true; app: App; identity?: string } | { ok: false; code: ErrorCode; detail: string }
+  | { ok: true; app: string; identity?: string | undefined }
+  | { ok: false; code: ErrorCode; detail: string }
 
-/** The seam for who may come in. An embedding application may pass its own. Must not throw for a bad token. */
+/**
+ * The rules that decide which peers may come in. An application passes its own as the option `accessRules`.
+ *
+ * `admit` is called before each claim of a name, and before a node lists ids for PeerJS (`peerjs.allowDiscovery`). It
+ * must answer a bad token with `ok: false` and must not throw for it. If it throws or answers something else, the error
+ * is logged and the peer may try again.
+ *
+ * @example
+ * ```js
+ * const names = new Map([['token-of-alice', 'alice']])
+ * const accessRules = {
+ *   async admit({ token = '', name, app = 'default' }) {
+ *     const known = names.get(token)
+ *     if (known === undefined) return { ok: false, code: 'forbidden', detail: 'sign in first' }
+ *     if (known !== name) return { ok: false, code: 'forbidden', detail: 'this name is not yours' }
+ *     return { ok: true, app, identity: known }
+ *   },
+ * }
+ * ```
+ */
 export interface Access {
-  admit(request: AdmitRequest): Promise<Admitted>
+  admit(request: AdmitRequest): Admitted | Promise<Admitted>
 }
 
-/** An application's rules, whose word may come from code that no compiler has looked at. */
-export function checkedAccess(access: Access): Access {
+/** An `Admitted` that has been checked. */
+export type AccessDecision =
+  | { ok: true; app: App; identity?: string }
+  | { ok: false; code: ErrorCode; detail: string }
+
+/** Access rules whose answers are checked: what gateways ask. */
+export interface CheckedAccess {
+  admit(request: AdmitRequest): Promise<AccessDecision>
+}
+
+/** Checks each answer of an application's rules, because they may come from code without types. */
+export function checkedAccess(access: Access): CheckedAccess {
   return {
     admit: async (request) => {
-      const admitted = await access.admit(request)
-      const problem = problemOf(admitted)
-      if (problem === undefined) return admitted
-      throw new TypeError(`accessRules.admit ${problem}. ${WANTED}`)
+      const decision = readAdmitted(await access.admit(request))
+      if (typeof decision !== 'string') return decision
+      throw new TypeError(`accessRules.admit ${decision}. ${WANTED}`)
     },
   }
 }
@@ -45,28 +89,28 @@ export function checkedAccess(access: Access): Access {
 const WANTED =
   "It answers { ok: true, app: 'default' } to let the peer in, or { ok: false, code: 'forbidden', detail: 'why' }"
 
-function problemOf(admitted: unknown): string | undefined {
+/** The decision of an application's rules, or what is wrong with it. */
+function readAdmitted(admitted: unknown): AccessDecision | string {
   if (typeof admitted !== 'object' || admitted === null) return `answered ${shown(admitted)}`
   const { ok, app, identity, code, detail }: Partial<Record<string, unknown>> = { ...admitted }
   if (ok === true) {
     const parsed = typeof app === 'string' ? parseApp(app) : undefined
     if (parsed === undefined) return `must name the app: its answer has app: ${shown(app)}`
     if (!parsed.ok) return `must name the app: ${parsed.problem}`
-    return identity === undefined || typeof identity === 'string'
-      ? undefined
-      : `must name the identity as a text, or not at all: its answer has identity: ${shown(identity)}`
+    if (identity === undefined) return { ok, app: parsed.value }
+    if (typeof identity === 'string') return { ok, app: parsed.value, identity }
+    return `must return identity as a string, or leave it out: its answer has identity: ${shown(identity)}`
   }
-  if (ok !== false) return `must say whether the peer may come in: its answer has ok: ${shown(ok)}`
-  if (typeof code !== 'string' || !Object.hasOwn(temporary, code))
-    return `must refuse with a code of packages/protocol/SPEC.md: its answer has code: ${shown(code)}`
-  return typeof detail === 'string'
-    ? undefined
-    : `must say why it refuses: its answer has detail: ${shown(detail)}`
+  if (ok !== false) return `must return ok: true or ok: false: its answer has ok: ${shown(ok)}`
+  if (!isErrorCode(code))
+    return `must refuse with an error code of packages/protocol/SPEC.md: its answer has code: ${shown(code)}`
+  if (typeof detail !== 'string') return `must say why it refuses: its answer has detail: ${shown(detail)}`
+  return { ok, code, detail }
 }
 
-/** For the log, so short: what an application answered by mistake may hold anything. */
+/** Describes a wrong answer by its type only, because it may contain secrets and this text goes to the log. */
 function shown(value: unknown): string {
-  if (typeof value === 'string') return 'a text'
+  if (typeof value === 'string') return 'a string'
   if (typeof value === 'function') return 'a function'
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'object' && value !== null ? 'an object' : String(value)
@@ -75,28 +119,28 @@ function shown(value: unknown): string {
 export interface AccessOptions {
   /** The app of a peer that names none. */
   defaultApp: App
-  /** Apps that are served; empty: any. */
+  /** The apps that are served. Empty means any. */
   apps: readonly App[]
-  /** Pages that may connect; empty: any. */
+  /** The origins of pages that may connect. Empty means any. */
   origins: readonly string[]
-  /** The key that every peer must present as its token; null: none. */
+  /** The key that every peer must present as its token. Null means that none is needed. */
   key: string | null
 }
 
-const refuse = (detail: string): Admitted => ({ ok: false, code: 'forbidden', detail })
+const refuse = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })
 
 /** The access rules of the configuration: a shared key, an Origin allow-list, a list of apps, each optional. */
-export function staticAccess(options: AccessOptions): Access {
+export function staticAccess(options: AccessOptions): CheckedAccess {
   return { admit: (request) => Promise.resolve(decide(options, request)) }
 }
 
-function decide(options: AccessOptions, request: AdmitRequest): Admitted {
+function decide(options: AccessOptions, request: AdmitRequest): AccessDecision {
   const { key, origins, apps, defaultApp } = options
   const app = request.app ?? defaultApp
-  if (!mayComeFrom(origins, request.origin)) return refuse('this origin may not connect')
+  if (!isOriginAllowed(origins, request.origin)) return refuse('this origin may not connect')
   const proven = key !== null && request.token !== undefined && sameSecret(key, request.token)
   if (key !== null && !proven) return refuse('the token is missing or wrong')
-  // No browser leaves Origin out; whoever does must prove itself in another way.
+  // Browsers always send Origin. A program that sends none must present the key.
   if (origins.length > 0 && request.origin === undefined && !proven)
     return refuse('without an Origin, a token is needed')
   if (apps.length > 0 && !apps.includes(app)) return refuse('this app is not served here')
@@ -104,14 +148,14 @@ function decide(options: AccessOptions, request: AdmitRequest): Admitted {
 }
 
 /**
- * Whether a page of this origin may connect at all: byte for byte, so a suffix, another case, or `null` is
- * another origin. A missing Origin passes here, at the handshake; `admit` then asks for a token.
+ * Whether a page of this origin may connect. Origins are compared byte for byte, so a suffix, another case or `null` is
+ * another origin. A request without Origin passes here, at the upgrade, and `admit` then asks for a token.
  */
-export function mayComeFrom(allowed: readonly string[], origin: string | undefined): boolean {
+export function isOriginAllowed(allowed: readonly string[], origin: string | undefined): boolean {
   return allowed.length === 0 || origin === undefined || allowed.includes(origin)
 }
 
-/** Compares in a time that tells nothing, not even the length. */
+/** Compares in a time that reveals nothing about the secret, not even its length. */
 export function sameSecret(expected: string, given: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   return timingSafeEqual(digest(expected), digest(given))
@@ -120,44 +164,44 @@ export function sameSecret(expected: string, given: string): boolean {
 /** A peer that asks for a name. */
 export interface Applicant {
   name: Name
-  /** Asks the access rules, in the way of its wire. */
-  admit(access: Access): Promise<Decision>
-  /** Asked when the peer may come in. False: there is no room for it. */
-  takePlace?(peer: Peer): boolean
+  /** Asks the access rules. Each wire passes its own kind of token. */
+  admit(access: CheckedAccess): Promise<Decision>
+  /** Reserves room for an admitted peer. False: there is none. */
+  reserve?(peer: Peer): boolean
 }
 
-/** `address`: what limits count it by. */
+/** `address` is what limits count the connection by. */
 export type ClaimingConnection = Connection & { readonly address: string }
 
-/** What the access rules said, as they said it, and what takes the name back. */
+/** The unchanged answer of the access rules, and the reclaim secret for the name. */
 export interface Decision {
-  admitted: Admitted
+  admitted: AccessDecision
   secret: string
 }
 
 export type Claimed =
   | { ok: true; session: OnlineSession; reclaimed: boolean }
   /**
-   * `detail`: what the access rules said; absent: they were not what refused. `waitMs`: how long one who fails so often
-   * must wait; 0: it may go on.
+   * `detail`: why the access rules refused. Absent if something else refused. `waitMs`: how long the peer must wait
+   * because it failed too often, 0 if it need not wait.
    */
   | { ok: false; code: ErrorCode; detail?: string; waitMs: number }
 
 export interface ClaimerOptions {
   node: Pick<Node, 'claim'>
   clock: Clock
-  access: Access
+  access: CheckedAccess
   limits: Limits
-  /** What becomes of a claim whose name is held, where the peer has proven who it is. */
+  /** What happens when a peer with a proven identity claims a name that another peer holds. */
   policy: (app: string) => 'refuse' | 'replace'
-  /** A name that is taken is asked for again after each of these: its holder may be about to leave. */
+  /** When a name is taken, the claim is tried again after each of these delays, because the holder may be leaving. */
   takenRetriesMs?: readonly number[]
 }
 
-/** A flood of claims for one held name must not become four floods. */
-const RETRYING_MOST = 100
+/** How many claims may wait for a retry at once, so that the retries do not multiply a flood of claims. */
+const MAX_RETRYING = 100
 
-/** From a peer that asks for a name to its session: what all wires do alike. */
+/** Turns a peer that asks for a name into a session. All wires share these steps. */
 export class Claimer {
   readonly #options: ClaimerOptions
   #retrying = 0
@@ -166,12 +210,12 @@ export class Claimer {
     this.#options = options
   }
 
-  /** Resolves with undefined where the peer has gone before it could be let in. */
+  /** Resolves with undefined if the peer has gone before the claim. */
   async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
     const { access, limits, policy } = this.#options
     const { address } = connection
-    // Asked before the access rules and the registry are, so that a right token gets no other answer than a wrong one.
-    // Not for the name as well: anybody could keep its holder out.
+    // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
+    // Only the address counts here: if the name counted too, anybody could keep its holder out.
     const waitMs = limits.failuresMs(address)
     if (waitMs > 0) return { ok: false, code: 'rate-limited', waitMs }
     const { admitted, secret } = await applicant.admit(access)
@@ -182,13 +226,13 @@ export class Claimer {
     if (!connection.isOpen) return undefined
     const { app, identity } = admitted
     const peer = ownPeer(peerOf(app, applicant.name))
-    if (applicant.takePlace?.(peer) === false) return { ok: false, code: 'overloaded', waitMs: 0 }
+    if (applicant.reserve?.(peer) === false) return { ok: false, code: 'overloaded', waitMs: 0 }
     const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
     const outcome = await this.#claim(connection, request)
     if (outcome.ok) return outcome
     const { code } = outcome
     if (code !== 'name-taken') return { ok: false, code, waitMs: 0 }
-    // The hash is no name: who is refused as `default/bob` costs the bob of app `default` nothing.
+    // The key is a hash, so that refusals of the name `default/bob` do not count for the name `bob` of the app `default`.
     return { ok: false, code, waitMs: limits.claimFailed(address, hashSecret(peer, '')) }
   }
 
@@ -196,7 +240,7 @@ export class Claimer {
     const { node, clock, takenRetriesMs = [] } = this.#options
     let outcome = await node.claim(connection, request)
     for (const waitMs of takenRetriesMs) {
-      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= RETRYING_MOST) return outcome
+      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= MAX_RETRYING) return outcome
       this.#retrying++
       await pause(clock, waitMs)
       this.#retrying--
@@ -206,7 +250,7 @@ export class Claimer {
   }
 }
 
-/** A name is a piece of the text that it came in, and would keep all of it. */
+/** Copies a string. A name is a slice of the text that it came in, and V8 would keep that whole text in memory. */
 const copyOf = (text: string): string => Buffer.from(text).toString()
 
 function ownPeer(peer: Peer): Peer {

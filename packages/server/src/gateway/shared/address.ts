@@ -4,16 +4,16 @@ import ipaddr from 'ipaddr.js'
 
 type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
 
-/** What limits count by where there is no address to count by. */
+/** The bucket of requests whose address is not known. */
 const UNKNOWN = 'unknown'
 
-/** What a proxy says about whom it speaks for; of these only X-Forwarded-For is read. */
+/** The headers in which a proxy names the peer behind it. Only X-Forwarded-For is read. */
 const FORWARDING_HEADERS = ['x-forwarded-for', 'forwarded', 'x-real-ip'] as const
 
-/** More hops than any chain of balancers has; a longer header is somebody's game. */
-const HOPS_MOST = 32
+/** More hops than any chain of balancers has. Of a longer header only the last hops are read. */
+const MAX_HOPS = 32
 
-/** Reads where a request really came from, believing only the balancers that are configured. */
+/** Finds the address that a request really came from. It believes only the balancers that are configured. */
 export class Addresses {
   readonly #trusted: readonly Network[]
 
@@ -27,17 +27,17 @@ export class Addresses {
   }
 
   /**
-   * The peer's address. X-Forwarded-For is read from its end, and only as far as each hop is trusted: what a
-   * peer writes there itself stands before the address that the first balancer saw, and is never reached.
+   * The peer's address. X-Forwarded-For is read from its end, and only as far as each hop is trusted. Entries that the
+   * peer itself wrote stand before the address that the first balancer saw, so they are never reached.
    */
   of(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
     const remote = request.socket.remoteAddress ?? ''
     const header = request.headers['x-forwarded-for']
-    // Parsing takes longer than all else that an address is asked for.
+    // Parsing takes longer than everything else here, so the common case avoids it.
     if ((header === undefined || this.#trusted.length === 0) && isIPv4(remote)) return remote
     let address = normal(remote)
     if (address === undefined) return ''
-    const hops = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-HOPS_MOST)
+    const hops = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-MAX_HOPS)
     while (hops.length > 0 && this.#isTrusted(address)) {
       const next = normal(hops.pop()?.trim() ?? '')
       if (next === undefined) break
@@ -47,8 +47,9 @@ export class Addresses {
   }
 
   /**
-   * What limits count this request by. Limits exempt loopback, so that is only what a socket of this machine has that
-   * speaks for itself: a trusted proxy that names loopback, or nobody, names no address.
+   * The bucket that limits count this request by. Limits exempt loopback. So a request counts as loopback only if it
+   * comes from a socket of this machine and not through a proxy. If a trusted proxy names loopback or nobody, the
+   * address is unknown.
    */
   bucketOf(request: Pick<IncomingMessage, 'headers' | 'socket'>): string {
     const address = this.of(request)
@@ -70,22 +71,22 @@ export class Addresses {
   }
 }
 
-/** An address without port, brackets or zone, IPv4 also where it is mapped into IPv6. */
+/** Parses an address, without port, brackets or zone. IPv4 mapped into IPv6 becomes IPv4. */
 function normal(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   const bare = text
     .replace(/^\[([^\]]*)\](?::\d+)?$/, '$1')
     .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
     .replace(/%.*$/s, '')
-  // ipaddr.js alone would take 1 for 0.0.0.1, and 0x7f.1 for loopback; it throws for some addresses that Node accepts.
+  // ipaddr.js alone would read 1 as 0.0.0.1 and 0x7f.1 as loopback. It also throws for some addresses that Node accepts.
   return isIP(bare) === 0 || !ipaddr.isValid(bare) ? undefined : ipaddr.process(bare)
 }
 
-/** Of an address as `Addresses` writes it. */
+/** Whether an address, as `Addresses` writes it, is loopback. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.')
 }
 
-/** What limits per address count by: one IPv4 address, or one IPv6 /64, which is what one subscriber has. */
+/** What limits per address count by: one IPv4 address, or one IPv6 /64, because a subscriber has a whole /64. */
 export function bucketOf(address: string): string {
   if (isIPv4(address)) return address
   const parsed = normal(address)

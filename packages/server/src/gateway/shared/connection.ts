@@ -6,29 +6,32 @@ import { WebSocket } from 'ws'
 import type { GatewayMetrics } from './events.js'
 import type { FrameWriter, Pinged } from './frame-writer.js'
 import { Marks } from './frame-writer.js'
-import type { Beating } from './heartbeat.js'
+import type { PingTarget } from './heartbeat.js'
 import type { Limits } from './limits.js'
 import { Rates } from './limits.js'
-import type { HeldMost } from './reading.js'
-import { Reading } from './reading.js'
+import type { HoldLimit } from './pausable-reader.js'
+import { PausableReader } from './pausable-reader.js'
 
-/** What connections need of their gateway: one object for all of them, so that an idle peer holds no closures. */
+/** What connections need of their gateway. All of them share this one object, so that an idle peer holds no closures. */
 export interface ConnectionHost {
   readonly clock: Clock
   readonly limits: Limits
   readonly writer: FrameWriter
   readonly metrics: Pick<GatewayMetrics, 'rejected'>
-  /** Over so many bytes that wait to be read, the peer is a slow consumer. */
+  /** When more bytes than this wait to be read, the peer is a slow consumer. */
   readonly bufferedBytes: number
-  /** `code` as in RFC 6455 §7.4; 1006: no close frame came. */
+  /** `code` is as in RFC 6455 §7.4. 1006 means that no close frame came. */
   ended(connection: WebSocketConnection, code: number): void
 }
 
-/** ws tells all by `emit`: taken here, it needs no table of listeners, which was a tenth of an idle PeerJS peer. */
+/**
+ * A WebSocket whose events go straight to its connection. ws reports everything through `emit`. Overriding it saves the
+ * table of listeners, which took a tenth of the memory of an idle PeerJS peer.
+ */
 export class OwnedWebSocket extends WebSocket {
   owner: WebSocketConnection | undefined
 
-  // No event has more than two arguments, and a list of them would be made for each.
+  // No event has more than two arguments. Rest parameters would allocate an array for each event.
   override emit(event: string | symbol, first?: unknown, second?: unknown): boolean {
     const { owner } = this
     if (owner === undefined) return super.emit(event, first, second)
@@ -54,44 +57,44 @@ export class OwnedWebSocket extends WebSocket {
   }
 }
 
-/** So many frames may be on their way when a connection is closed; who sends more does not mean to end, and is cut. */
-const LATE_MOST = 2_000
-/** Told to whoever is closed for so much that was over its limits. */
+/** How many frames may still arrive after the node closed a connection. A peer that sends more is cut. */
+const MAX_LATE_FRAMES = 2_000
+/** The retry time for a peer that is closed because it exceeded its limits too often. */
 const STRIKES_RETRY_MS = 5_000
 
 /**
- * One peer's connection over a WebSocket, whatever it speaks: what is read, written and pinged, and how it ends. A wire
- * says what a frame means (`take`) and how it says what core tells a peer (`send`).
+ * The connection of one peer over a WebSocket, on any wire. It reads, writes and pings, and knows how the connection
+ * ends. A subclass for each wire reads frames (`take`) and writes the messages of the core as frames (`send`).
  */
 export abstract class WebSocketConnection<Host extends ConnectionHost = ConnectionHost>
-  implements Connection, Beating, Pinged
+  implements Connection, PingTarget, Pinged
 {
   abstract readonly wire: Wire
   readonly id: ConnectionId
-  /** What limits count it by. */
+  /** The address that limits count this peer by. */
   readonly address: string
   heard = true
-  /** Something came from it, so its own side is open as well: from here on it goes with a close frame, or is cut. */
+  /** Whether the peer has sent anything. If it has, its side is open too, so it can end with a close frame. */
   spoke = false
-  /** It broke the WebSocket protocol: its close is its own doing. */
+  /** Whether the peer broke the WebSocket protocol. Its close then counts as its own doing. */
   isFaulty = false
-  /** Who it is, once its name is claimed. */
+  /** The peer's app and name, once the name is claimed. */
   peer: Peer | undefined
   protected readonly host: Host
-  /** Pongs are waited for only where they come: no wire but our own promises them. */
+  /** Whether the peer has answered a ping. Only the native wire promises pongs, so we wait for none before the first. */
   protected answersPings = false
   readonly #socket: OwnedWebSocket
-  /** What the WebSocket runs on: whole frames are written to it directly. */
+  /** The socket below the WebSocket. Whole frames are written to it directly. */
   readonly #stream: Duplex
   #reason: CloseReason | undefined
   #rates: Rates | undefined
-  /** Pings of the heartbeat without an answer. */
-  #beats = 0
+  /** How many pings of the heartbeat are unanswered. */
+  #heartbeatPings = 0
   #marks: Marks | undefined
-  /** Frames that came after the close. */
+  /** How many frames came after the close. */
   #late = 0
-  /** From its first pause on. */
-  #reading: Reading | undefined
+  /** Set from the first pause on. */
+  #reader: PausableReader | undefined
 
   constructor(id: ConnectionId, socket: OwnedWebSocket, stream: Duplex, address: string, host: Host) {
     this.id = id
@@ -102,23 +105,23 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     socket.owner = this
   }
 
-  /** What core tells the peer, in the words of its wire; what the wire has no word for is left out. */
+  /** Writes a message of the core to the peer as a frame of its wire. Messages that the wire cannot express are left out. */
   abstract send(message: ServerMessage): boolean
 
-  /** One whole text frame of the peer. */
+  /** Handles one whole text frame of the peer. */
   protected abstract take(text: string): void
 
-  /** A binary frame is read as text, as PeerJS does. True: it was refused, and is not read. */
+  /** Returns true when binary frames are refused. Otherwise a binary frame is read as text, as PeerJS does. */
   protected refusesBinary(): boolean {
     return false
   }
 
-  /** Says it in the wire's own words as well, if it has any. Returns the close frame's code; undefined: it has none. */
-  protected sayClosing(reason: CloseReason, _retryAfterMs?: number): number | undefined {
+  /** Tells the peer why, in a frame of the wire if it has one. Returns the code of the close frame, if it has a code. */
+  protected announceClose(reason: CloseReason, _retryAfterMs?: number): number | undefined {
     return closeCodes[reason]
   }
 
-  /** Why the node ended it; undefined while it lives, and where the peer or the network ended it. */
+  /** Why the node ended the connection. Undefined while it is open, or if the peer or the network ended it. */
   get reason(): CloseReason | undefined {
     return this.#reason
   }
@@ -131,33 +134,33 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return this.#marks?.isBehind || this.host.writer.isBehind(this.#stream)
   }
 
-  /** What it may send; from its first frame on. */
+  /** How much the peer may send. Made with its first frame. */
   get rates(): Rates {
     this.#rates ??= new Rates(this.host.limits, this.host.clock.monotonic(), this.peer)
     return this.#rates
   }
 
-  /** It has a name now: what it sends from here on counts for the name as well. */
+  /** The peer has a name now. From here on, what it sends also counts for the name. */
   named(peer: Peer): void {
     this.peer = peer
     this.#rates = undefined
   }
 
-  /** A whole text frame. False: gone, or too slow, and then the connection ends. */
+  /** Writes a whole text frame. False: the peer is gone, or it is too slow and the connection ends. */
   write(frame: string): boolean {
     if (this.tryWrite(frame)) return true
     if (this.isOpen) this.abandon('slow-consumer')
     return false
   }
 
-  /** False: gone, or no room for it. */
+  /** Writes a whole text frame. False: the peer is gone, or there is no room for the frame. */
   protected tryWrite(frame: string): boolean {
     return this.isOpen && this.host.writer.write(this.#stream, frame)
   }
 
   /**
-   * What another peer sent or caused. False: gone, or so far behind that the sender shall wait. Of what others send a peer
-   * has less room than of what the node says: they are refused before it is cut.
+   * Writes a frame that another peer sent or caused. False: the peer is gone, or so far behind that the sender must wait.
+   * Frames of other peers get less room than frames of the node, so that senders are refused before this peer is cut.
    */
   protected relay(frame: string): boolean {
     if (!this.isOpen || (this.answersPings && this.#marks?.isBehind)) return false
@@ -167,28 +170,28 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return true
   }
 
-  /** What others sent and the node has kept for it: it has been taken, so it is not refused any more. */
+  /** Writes a frame of another peer that the node kept. The node has accepted it already, so it cannot be refused now. */
   protected writeKept(frame: string): void {
     if (this.write(frame)) this.#mark(Buffer.byteLength(frame))
   }
 
-  /** A frame, and a ping right behind it: who answers has read both. */
+  /** Writes a frame and a ping right behind it. A peer that answers the ping has read both. */
   writeAndPing(frame: string): void {
     this.#stream.cork()
-    if (this.write(frame) && this.sendPing()) this.#beats++
+    if (this.write(frame) && this.sendPing()) this.#heartbeatPings++
     this.#stream.uncork()
   }
 
   sendPing(): boolean {
     if (!this.isOpen) return false
-    // What came before it goes before it.
+    // Frames that wait must leave before the ping.
     this.host.writer.flush(this.#stream)
     this.#socket.ping()
     return true
   }
 
   #mark(bytes: number): void {
-    this.#marks ??= new Marks(this.host.writer.relayedMost)
+    this.#marks ??= new Marks(this.host.writer.maxRelayed)
     this.#marks.relayed(bytes, this)
   }
 
@@ -196,22 +199,22 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (!this.isOpen) return
     const reads = (this.#marks?.beat(this) ?? true) || !this.answersPings
     if (!reads || this.host.writer.isStuck(this.#stream)) this.abandon('slow-consumer')
-    // The answer to a mark is as good, and comes earlier.
-    else if (!this.#marks?.isOut && this.sendPing()) this.#beats++
+    // If a mark is unanswered, its answer serves as well and comes earlier.
+    else if (!this.#marks?.isOut && this.sendPing()) this.#heartbeatPings++
   }
 
-  silent(): void {
+  timedOut(): void {
     this.abandon('ping-timeout')
   }
 
-  // What comes in, from `OwnedWebSocket` only.
+  // Only `OwnedWebSocket` calls the following methods, for what comes in.
 
   received(data: unknown, isBinary: boolean): void {
     if (this.#isLate()) return
     this.heard = this.spoke = true
     if (!Buffer.isBuffer(data) || (isBinary && this.refusesBinary())) return
     const text = data.toString()
-    if (this.#reading) this.#reading.received(text)
+    if (this.#reader) this.#reader.received(text)
     else this.take(text)
   }
 
@@ -219,22 +222,22 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (this.#isLate()) return
     this.heard = this.spoke = true
     if (!this.countExtra()) return
-    // Bounded like all that waits for a peer that does not read.
+    // A pong is bounded like everything else that waits for a peer that does not read.
     if (this.#stream.writableLength <= this.host.bufferedBytes) this.#socket.pong(data)
   }
 
-  /** An answer to a ping of ours, or one that nobody asked for. */
+  /** A pong came. It answers a ping of the node, or it is unsolicited. */
   ponged(): void {
     if (this.#isLate()) return
     this.heard = this.spoke = true
-    if (this.#beats > 0) {
-      this.#beats--
+    if (this.#heartbeatPings > 0) {
+      this.#heartbeatPings--
       this.#marks?.reads()
     } else if (!this.#marks?.answered()) return void this.countExtra()
     this.answersPings = true
   }
 
-  /** Counts what is no message: a ping of the peer, or a pong that nobody asked for. False: over its rate. */
+  /** Counts a ping of the peer or an unsolicited pong as a message. False: the peer is over its rate. */
   countExtra(): boolean {
     const now = this.host.clock.monotonic()
     if (this.rates.messages.take(1, now) === 0) return true
@@ -243,61 +246,61 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return false
   }
 
-  /** Over a rate once more; `now` on the monotonic clock. So many are a flood, not a burst. */
+  /** Counts a refusal over a rate, and closes the connection when there are too many. `now` is on the monotonic clock. */
   strike(now: number): void {
     if (!this.rates.strike(now)) this.close('rate-limited', STRIKES_RETRY_MS)
   }
 
-  /** Reads nothing for so long; what has come already waits, in order. */
-  pause(ms: number, most?: HeldMost): void {
-    this.#reading ??= new Reading(this.#socket, this.host.clock, (text) => {
-      // Its pongs wait among what has come.
+  /** Reads nothing for `ms`. Frames that have come already wait, in order. */
+  pause(ms: number, limit?: HoldLimit): void {
+    this.#reader ??= new PausableReader(this.#socket, this.host.clock, (text) => {
+      // The peer's pongs are held up among the frames that wait, so each of these counts as a sign of life.
       this.heard = true
       this.take(text)
     })
-    this.#reading.pause(ms, most)
+    this.#reader.pause(ms, limit)
   }
 
   #isLate(): boolean {
     if (this.isOpen) return false
     this.#late++
-    if (this.#late > LATE_MOST) this.#socket.terminate()
+    if (this.#late > MAX_LATE_FRAMES) this.#socket.terminate()
     return true
   }
 
-  /** Tells the peer why, and ends the socket. After a close frame of the peer's own the end is not our doing. */
+  /** Tells the peer why and closes the socket. If the peer has sent a close frame already, this does nothing. */
   close(reason: CloseReason, retryAfterMs?: number): void {
     if (!this.isOpen) return
-    // What waits and the close frame leave in one write.
+    // Waiting frames and the close frame leave in one write.
     this.#stream.cork()
-    const code = this.sayClosing(reason, retryAfterMs)
+    const code = this.announceClose(reason, retryAfterMs)
     this.#reason = reason
     this.host.writer.flush(this.#stream)
     this.#socket.close(code, closeTextOf(reason))
     this.#stream.uncork()
   }
 
-  /** The peer has asked for the end. */
+  /** Closes the socket because the peer asked for it. */
   hangUp(): void {
     if (!this.isOpen) return
     this.host.writer.flush(this.#stream)
-    // RFC 6455 §7.4.1: its purpose has been fulfilled.
+    // RFC 6455 §7.4.1: 1000 means that the purpose of the connection has been fulfilled.
     this.#socket.close(1000)
   }
 
-  /** For a peer that does not read, or is not there: no close frame would reach it. */
+  /** Cuts a peer that does not read or is gone, because no close frame would reach it. */
   abandon(reason: CloseReason): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#reason ??= reason
     this.#socket.terminate()
   }
 
-  /** The peer broke the WebSocket protocol or the frame limit; ws closes it with the fitting code, and ends. */
+  /** The peer broke the WebSocket protocol or the frame limit. ws closes the socket with the fitting code. */
   failed(_error: Error): void {
     this.isFaulty = true
   }
 
   ended(code: number): void {
-    this.#reading?.ended()
+    this.#reader?.ended()
     this.host.ended(this, code)
   }
 }

@@ -1,17 +1,17 @@
 import type { Wire } from '@peerage/core'
 
-/** What gateways count; closed sets only, nothing that a peer chose. */
+/** What gateways count. Every label is from a closed set, never a text that a peer chose. */
 export interface GatewayMetrics {
   connected(wire: Wire): void
   /** `result`: `ok`, `reclaimed`, or the code of the refusal. */
   registered(wire: Wire, result: string): void
-  /** `ms`: how long its way had to be looked up, or Redis was waited for; absent: its outcome was known at once. */
+  /** `ms`: how long the route lookup took, or how long Redis was waited for. Absent if the outcome was known at once. */
   routed(wire: Wire, kind: string, result: string, bytes: number, ms?: number): void
-  /** `none`: nobody's path. */
+  /** `wire` is `none` when no gateway takes upgrades at the path. */
   rejected(wire: Wire | 'none', reason: string): void
   closed(wire: Wire, reason: string): void
   handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }
 
-/** One line for the log, and its details. */
+/** Writes one line to the log, with its details. */
 export type GatewayLog = (event: string, details: Record<string, unknown>) => void

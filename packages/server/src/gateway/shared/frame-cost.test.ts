@@ -7,7 +7,7 @@ const cost = (value: unknown): number => {
   return costOf(frame, Buffer.byteLength(frame))
 }
 
-test('[WR4] a short frame and one long text count for their bytes', () => {
+test('[WR4] a short frame and a frame with one long string cost their bytes only', () => {
   expect(cost({ to: 'bob', body: 'x' })).toBe(23)
   const body = 'x'.repeat(50_000)
   const send = {
@@ -22,19 +22,19 @@ test('[WR4] a short frame and one long text count for their bytes', () => {
   expect(cost(longest)).toBe(JSON.stringify(longest).length)
 })
 
-test('[WR4] quotes within a text are no texts', () => {
+test('[WR4] quotes within a string do not count as strings', () => {
   const inner = JSON.stringify(Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`key ${i}`, i])))
   expect(cost({ body: inner })).toBeLessThan(1.2 * inner.length)
   expect(cost({ body: '\\'.repeat(5_000) })).toBeLessThan(11_000)
 })
 
-test('[WR4] keys and numbers count for more than their bytes', () => {
+test('[WR4] keys and numbers cost more than their bytes', () => {
   const keys = Array.from({ length: 4_500 }, (_, i) => ({ [`k${i}`]: 0 }))
   expect(cost(keys)).toBeGreaterThan(15 * JSON.stringify(keys).length)
   expect(cost(Array.from({ length: 30_000 }, () => 0))).toBeGreaterThan(8 * 60_000)
 })
 
-test('[WR4] any text is counted to its end, and for no less than its bytes', () => {
+test('[WR4] any text is counted to its end, and costs no less than its bytes', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const bytes = Buffer.byteLength(text)
@@ -44,7 +44,7 @@ test('[WR4] any text is counted to its end, and for no less than its bytes', () 
   )
 })
 
-test('[WF5] the longest acknowledgements, look-ups and bodies do not hold too much', () => {
+test('[WF5] the longest acknowledgements, lookups and bodies do not hold too much', () => {
   const name = '€'.repeat(42)
   const ack = { to: name, stream: 'A'.repeat(11), next: Number.MAX_SAFE_INTEGER, unread: 'f'.repeat(16) }
   const frames = [

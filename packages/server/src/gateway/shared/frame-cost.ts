@@ -1,25 +1,25 @@
-/** Up to so many bytes a frame is cheap to read, whatever it holds: there its number counts. */
+/** A frame up to this length is cheap to parse, whatever it holds. The limit on messages a second bounds these. */
 const CHEAP_BYTES = 512
-/** So many texts are in the longest `send`, and fewer other characters than that: it counts for its bytes. */
+/** The largest `send` has no more strings than this, and fewer characters outside strings. So it costs its bytes only. */
 const FREE_TEXTS = 16
 const FREE_OUTSIDE = 128
 /**
- * To read a text costs as much as so many bytes within one, and a character outside of all texts as much as so many:
- * measured with Node 20, 2 ns for a byte of a long text, 10 to 13 for each character of `0,` or `[],`, and for a short text
- * from 60, as a key that many objects have, to 900, as a key that none had before.
+ * The cost of a string, and of a character outside strings, in bytes of a long string. Measured with Node 20: a byte of
+ * a long string takes 2 ns, and each character of `0,` or `[],` takes 10 to 13 ns. A short string takes from 60 ns (a key
+ * that many objects have) to 900 ns (a key that no object had before).
  */
 const TEXT_BYTES = 200
 const OUTSIDE_BYTES = 8
 
-/** Beside its bytes no frame of the native wire costs more: 64 acknowledgements, the slowest of all, some 120,000. */
-const BESIDE_MOST = 131_072
+/** No valid frame of the native wire costs more than this beyond its bytes. 64 acknowledgements, the maximum, cost 120,000. */
+const MAX_EXTRA_COST = 131_072
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
 /**
- * What a frame of JSON counts for against a rate of bytes: its own `bytes`, and more for what is slow to read in it. A
- * body is one long text; 50 KB of objects with ever new keys take fifty times as long.
+ * The cost of a JSON frame against a limit of bytes a second: its length in `bytes`, plus a charge for contents that are
+ * slow to parse. A body is one long string. 50 KB of objects with ever new keys take fifty times as long.
  */
 export function costOf(frame: string, bytes: number): number {
   if (bytes <= CHEAP_BYTES) return bytes
@@ -35,14 +35,14 @@ export function costOf(frame: string, bytes: number): number {
   )
 }
 
-/** Whether a frame of the native wire holds more than any message has. It is refused unread: to read it costs most. */
+/** Whether a frame of the native wire is more complex than any valid message. It is refused without parsing it. */
 export function holdsTooMuch(cost: number, bytes: number): boolean {
-  return cost - bytes > BESIDE_MOST
+  return cost - bytes > MAX_EXTRA_COST
 }
 
-/** Where the quote stands that ends a text; without one, where the frame ends. */
+/** The index of the quote that ends a string, or the end of the frame if there is none. */
 function endOfText(frame: string, start: number): number {
-  // One without escapes before its first quote is passed at once.
+  // The fast path: the string has no escape right before the next quote.
   const quote = frame.indexOf('"', start)
   if (quote < 0) return frame.length
   if (quote === start || frame.charCodeAt(quote - 1) !== BACKSLASH) return quote

@@ -14,7 +14,7 @@ afterEach(() => {
   for (const end of endings.splice(0)) end()
 })
 
-/** A stream that keeps each write as one piece. */
+/** A stream that records each write as one buffer. */
 function recorded(): { stream: Duplex; writes: Buffer[] } {
   const writes: Buffer[] = []
   const stream = new PassThrough()
@@ -45,23 +45,23 @@ async function opened(): Promise<{ client: WebSocket; server: WebSocket; stream:
   return { client, server, stream }
 }
 
-/** A writer in a rush: over a clock that stands still, one that has written so many frames already. */
-function rushed(mostBytes = MANY): FrameWriter {
-  const writer = new FrameWriter(mostBytes, new FakeClock(), noBacklog())
+/** A writer in a rush: it has written more than 500 frames on a clock that stands still. */
+function rushed(maxBytes = MANY): FrameWriter {
+  const writer = new FrameWriter(maxBytes, new FakeClock(), noBacklog())
   const { stream } = recorded()
   for (let n = 0; n < 501; n++) writer.write(stream, 'x')
   return writer
 }
 
-test('a frame by itself is written at once', () => {
+test('a single frame is written at once', () => {
   const writer = new FrameWriter(MANY, new FakeClock(), noBacklog())
   const { stream, writes } = recorded()
   writer.write(stream, 'one')
   expect(writes).toHaveLength(1)
 })
 
-describe('in a rush, frames of a turn', () => {
-  test('are one write a peer, in order', async () => {
+describe('in a rush, the frames of one turn', () => {
+  test('are one write for each peer, in order', async () => {
     const writer = rushed()
     const [a, b] = [recorded(), recorded()]
     for (const text of ['one', 'two', 'three']) writer.write(a.stream, text)
@@ -77,7 +77,7 @@ describe('in a rush, frames of a turn', () => {
     expect(a.writes).toHaveLength(2)
   })
 
-  test('over the bound are refused, and the frames before stay', async () => {
+  test('are refused over the bound, and earlier frames are kept', async () => {
     const writer = rushed(10)
     const { stream, writes } = recorded()
     expect(writer.write(stream, 'x'.repeat(11))).toBe(true)
@@ -87,7 +87,7 @@ describe('in a rush, frames of a turn', () => {
     expect(writer.write(stream, 'y')).toBe(true)
   })
 
-  test('of a stream that has ended meanwhile are dropped without an error', async () => {
+  test('are dropped without an error for a stream that has ended meanwhile', async () => {
     const writer = rushed()
     const [ended, other] = [recorded(), recorded()]
     writer.write(ended.stream, 'x')
@@ -99,7 +99,7 @@ describe('in a rush, frames of a turn', () => {
   })
 })
 
-test('a client reads every length and every character, and a close frame after what waited', async () => {
+test('a peer reads every length and every character, and a close frame after the frames that waited', async () => {
   const { client, server, stream } = await opened()
   const writer = rushed()
   const texts = [
@@ -116,7 +116,7 @@ test('a client reads every length and every character, and a close frame after w
   const closed = once(client, 'close')
   for (const text of texts) writer.write(stream, text)
   await turn()
-  // One frame alone, to two peers: encoded once.
+  // The same single frame to two peers is encoded once.
   const second = await opened()
   const alone = once(second.client, 'message')
   writer.write(stream, 'both')
@@ -129,7 +129,7 @@ test('a client reads every length and every character, and a close frame after w
   expect(got).toEqual([...texts, 'both', 'last'])
 })
 
-test('a client reads every length and every character of frames that wait for nothing', async () => {
+test('a peer reads every length and every character of frames that are written at once', async () => {
   const { client, stream } = await opened()
   const clock = new FakeClock()
   const writer = new FrameWriter(MANY, clock, noBacklog())
@@ -150,12 +150,12 @@ test('a client reads every length and every character of frames that wait for no
   expect(got).toEqual([...texts, 'last'])
 })
 
-/** A peer that reads nothing: what is written stays. */
+/** A stream that nobody reads, so that written bytes stay in it. */
 function unread(): PassThrough {
   return new PassThrough({ writableHighWaterMark: 1, readableHighWaterMark: 1 })
 }
 
-test('[WC4] what others send fills half of the bound, what the node says all of it', () => {
+test('[WC4] frames of other peers may fill half of the bound, and frames of the node all of it', () => {
   const writer = new FrameWriter(1_000, new FakeClock(), noBacklog())
   const stream = unread()
   writer.write(stream, 'first')
@@ -166,11 +166,11 @@ test('[WC4] what others send fills half of the bound, what the node says all of 
   expect(writer.write(stream, 'of the node')).toBe(true)
 })
 
-test('[PJ16] [WC4] while too much waits on a node, those who are behind get nothing from others', async () => {
+test('[PJ16] [WC4] while too much waits on a node, peers that are behind get nothing from other peers', async () => {
   const clock = new FakeClock()
   const writer = new FrameWriter(MANY, clock, new Backlog(3_000, clock))
   const behind = Array.from({ length: 5 }, unread)
-  // The first write goes through to the reading side, the second waits.
+  // The first write passes through to the reading side, and the second one waits.
   for (const stream of behind) for (let n = 0; n < 3; n++) stream.write(Buffer.alloc(1_000))
   for (const stream of behind) writer.relay(stream, 'x', 1)
   await clock.advance(100)
@@ -178,7 +178,7 @@ test('[PJ16] [WC4] while too much waits on a node, those who are behind get noth
   expect(writer.relay(unread(), 'x', 1)).toBe(true)
 })
 
-/** Who is asked by marks whether it still reads. */
+/** A peer that counts the pings that it gets. */
 function marked() {
   return {
     sent: 0,
@@ -190,14 +190,14 @@ function marked() {
   }
 }
 
-/** Others send in frames of 16 KB, as long as they need not wait. */
+/** Sends frames of 16 KB from other peers until they must wait. */
 function fill(marks: Marks, to: ReturnType<typeof marked>): number {
   let bytes = 0
   for (; !marks.isBehind; bytes += 16 * KB) marks.relayed(16 * KB, to)
   return bytes
 }
 
-test('[WC4] a ping follows every 32 KB of others; they wait while 256 KB have no answer', () => {
+test('[WC4] a ping follows every 32 KB of other peers, and they wait while 256 KB are unanswered', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   expect(fill(marks, to)).toBe((256 + 16) * KB)
   expect(to.sent).toBe(8)
@@ -206,7 +206,7 @@ test('[WC4] a ping follows every 32 KB of others; they wait while 256 KB have no
   expect(fill(marks, to)).toBe(32 * KB)
 })
 
-test('[WC4] a frame that is longer than what is left goes through, and is answered for', () => {
+test('[WC4] a frame that is longer than the remaining room is taken, and its marks are answered', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   marks.relayed(1_000 * KB, to)
   expect(marks.isBehind).toBe(true)
@@ -214,7 +214,7 @@ test('[WC4] a frame that is longer than what is left goes through, and is answer
   expect(fill(marks, to)).toBeGreaterThan(0)
 })
 
-test('[WC4] who is behind and answers nothing between two beats reads nothing', () => {
+test('[WC4] a peer that is behind and answers no ping between two heartbeats reads nothing', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   fill(marks, to)
   expect(marks.beat(to)).toBe(true)
@@ -226,7 +226,7 @@ test('[WC4] who is behind and answers nothing between two beats reads nothing', 
   expect(marks.beat(to)).toBe(false)
 })
 
-test('[WR4] each mark may be answered once, however late, and no more', () => {
+test('[WR4] each mark may be answered once, however late', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   expect(marks.answered()).toBe(false)
   for (let n = 0; n < 2; n++) marks.relayed(32 * KB, to)
@@ -235,7 +235,7 @@ test('[WR4] each mark may be answered once, however late, and no more', () => {
   expect(marks.isOut).toBe(false)
 })
 
-test('[WC4] a mark that found no room goes out with the next heartbeat', () => {
+test('[WC4] a mark that could not be sent goes out with the next heartbeat', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   to.takes = false
   marks.relayed(300 * KB, to)

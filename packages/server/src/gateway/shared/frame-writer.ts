@@ -2,56 +2,59 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import { Rush, afterTurn } from '@peerage/core'
 
-/** More frames than this within 100 ms are a rush. */
+/** More frames than this within 100 ms are a rush: the writer then batches. */
 const RUSH = 500
 
-/** What waits for one peer until the end of the turn. */
+/** The frames that wait for one peer until the end of the turn of the event loop. */
 interface Waiting {
   frames: string[]
-  /** Of all frames. */
+  /** The length of all frames together. */
   bytes: number
 }
 
-/** What others send to a peer may fill so much of its bound: the rest is for what the node itself must say. */
+/** The share of a peer's buffer that frames of other peers may fill. The rest is for frames of the node itself. */
 const RELAYED_SHARE = 0.5
-/** Less than one relayed frame may leave below its share: who is so far behind and reads nothing is stuck. */
+/**
+ * A peer with more than this share of its buffer waiting is far behind, and stuck if it reads nothing. The share is below
+ * half of the buffer, because a relayed frame that does not fit is refused and may leave the buffer less full than that.
+ */
 const FAR_BEHIND_SHARE = 0.25
 
 /**
- * Writes whole text frames of a server (RFC 6455 §5.2). In a rush the frames of one turn of the event loop to one peer
- * are one buffer and one write: the system call costs more than all the rest of a message. Beside what ws itself
- * writes they may stand anywhere between two frames, for without compression ws writes each of its own at once.
+ * Writes whole text frames of a server (RFC 6455 §5.2). In a rush, all frames to one peer in one turn of the event loop
+ * leave in one write, because the system call costs more than all other work for a message. Our frames may mix with
+ * frames that ws writes: without compression ws writes each of its frames at once, so ours fall between two of them.
  */
 export class FrameWriter {
-  readonly #mostBytes: number
+  readonly #maxBytes: number
   readonly #rush: Rush
   readonly #waiting = new Map<Duplex, Waiting>()
   readonly #backlog: Backlog
-  /** What each peer that was far behind at its last ping had read by then. */
+  /** How many bytes each peer that was far behind at its last ping had read by then. */
   readonly #read = new WeakMap<Duplex, number>()
 
-  /** `mostBytes`: over this many that wait to be read, a peer is a slow consumer. */
-  constructor(mostBytes: number, clock: Clock, backlog: Backlog) {
-    this.#mostBytes = mostBytes
+  /** `maxBytes`: when more bytes than this wait to be read, a peer is a slow consumer. */
+  constructor(maxBytes: number, clock: Clock, backlog: Backlog) {
+    this.#maxBytes = maxBytes
     this.#rush = new Rush(RUSH, clock)
     this.#backlog = backlog
   }
 
-  /** How many bytes of what others send may wait for a peer. */
-  get relayedMost(): number {
-    return this.#mostBytes * RELAYED_SHARE
+  /** How many bytes of other peers' frames may wait for a peer. */
+  get maxRelayed(): number {
+    return this.#maxBytes * RELAYED_SHARE
   }
 
   /**
-   * Takes what another peer sent or caused. False: the recipient is behind, and the frame was not taken; the recipient
-   * is not cut for what others do. `bytes`: of the frame.
+   * Writes a frame that another peer sent or caused. False: the recipient is behind, and the frame was not taken. The
+   * recipient is not cut for what others do. `bytes` is the length of the frame.
    */
   relay(stream: Duplex, frame: string, bytes: number): boolean {
     const waiting = this.#waitingFor(stream)
     const written = stream.writableLength
     const ahead = written + (waiting?.bytes ?? 0)
     if (ahead > 0) {
-      if (ahead + bytes > this.relayedMost) return false
+      if (ahead + bytes > this.maxRelayed) return false
       if (written > 0 && this.#backlog.isOver(stream)) return false
     }
     this.#take(stream, frame, bytes, waiting)
@@ -59,10 +62,10 @@ export class FrameWriter {
   }
 
   isBehind(stream: Duplex): boolean {
-    return stream.writableLength > this.#mostBytes * FAR_BEHIND_SHARE
+    return stream.writableLength > this.#maxBytes * FAR_BEHIND_SHARE
   }
 
-  /** To be asked once a ping interval: whether a peer that is far behind has read nothing since it was asked last. */
+  /** Asked once a ping interval: whether a peer is far behind and has read nothing since the last call. */
   isStuck(stream: Duplex): boolean {
     if (!this.isBehind(stream)) {
       this.#read.delete(stream)
@@ -74,10 +77,10 @@ export class FrameWriter {
     return before !== undefined && read <= before
   }
 
-  /** Takes a frame for a stream that is open. False: the peer is a slow consumer, and the frame was not taken. */
+  /** Writes a frame to an open stream. False: the peer is a slow consumer, and the frame was not taken. */
   write(stream: Duplex, frame: string): boolean {
     const waiting = this.#waitingFor(stream)
-    if (stream.writableLength + (waiting?.bytes ?? 0) > this.#mostBytes) return false
+    if (stream.writableLength + (waiting?.bytes ?? 0) > this.#maxBytes) return false
     this.#take(stream, frame, Buffer.byteLength(frame), waiting)
     return true
   }
@@ -97,7 +100,7 @@ export class FrameWriter {
     } else writeTo(stream, encode(frame, bytes))
   }
 
-  /** Writes at once what waits for a peer: before its close frame, for example. */
+  /** Writes the waiting frames of a peer at once, for example before its close frame. */
   flush(stream: Duplex): void {
     const waiting = this.#waitingFor(stream)
     if (waiting === undefined) return
@@ -106,7 +109,7 @@ export class FrameWriter {
   }
 
   #flushAll(): void {
-    // The members of a room are told by one string: it is encoded for the first of them.
+    // The members of a room get the same string one after the other, so it is encoded only for the first of them.
     let last = ''
     let encoded: Encoded = ''
     for (const [stream, { frames, bytes }] of this.#waiting) {
@@ -126,8 +129,8 @@ export class FrameWriter {
 }
 
 /**
- * What goes to a socket. Short text in ASCII needs no buffer of its own: that would be two allocations a message. Of a longer
- * one Node makes a copy for each socket, where a buffer is shared.
+ * A frame as it goes to a socket. Short ASCII text stays a string, because a buffer would cost two allocations a message.
+ * Longer text becomes a buffer that all recipients share, because Node copies a long string for each socket.
  */
 type Encoded = Buffer | string
 
@@ -137,11 +140,11 @@ function writeTo(stream: Duplex, encoded: Encoded): void {
 }
 
 const FINAL_TEXT = 0x81
-/** What Node copies to the stack as it writes it. */
-const TEXT_MOST_BYTES = 16 * 1024
-/** Lengths over these stand in 2 and in 8 bytes of their own. */
-const SHORT_MOST = 125
-const MIDDLE_MOST = 65_535
+/** Up to this length, Node copies a string to the stack as it writes it. */
+const MAX_TEXT_BYTES = 16 * 1024
+/** RFC 6455 §5.2: lengths above these take 2 and 8 extra bytes in the header. */
+const MAX_SHORT_LENGTH = 125
+const MAX_MIDDLE_LENGTH = 65_535
 
 function encodeAll(frames: readonly string[]): Encoded {
   const encoded = frames.map((frame) => encode(frame, Buffer.byteLength(frame)))
@@ -151,49 +154,49 @@ function encodeAll(frames: readonly string[]): Encoded {
 
 function encode(frame: string, bytes: number): Encoded {
   const head = headOf(bytes)
-  if (bytes === frame.length && bytes <= TEXT_MOST_BYTES) return head + frame
+  if (bytes === frame.length && bytes <= MAX_TEXT_BYTES) return head + frame
   const buffer = Buffer.allocUnsafe(head.length + bytes)
   buffer.write(head, 'latin1')
   buffer.write(frame, head.length)
   return buffer
 }
 
-/** One character for each of its bytes. */
+/** The header of a frame, one character for each byte. */
 function headOf(bytes: number): string {
-  if (bytes <= SHORT_MOST) return String.fromCharCode(FINAL_TEXT, bytes)
-  if (bytes <= MIDDLE_MOST) return String.fromCharCode(FINAL_TEXT, 126, bytes >> 8, bytes & 0xff)
+  if (bytes <= MAX_SHORT_LENGTH) return String.fromCharCode(FINAL_TEXT, bytes)
+  if (bytes <= MAX_MIDDLE_LENGTH) return String.fromCharCode(FINAL_TEXT, 126, bytes >> 8, bytes & 0xff)
   const length = Buffer.alloc(8)
   length.writeBigUInt64BE(BigInt(bytes))
   return String.fromCharCode(FINAL_TEXT, 127, ...length)
 }
 
-/** The sum is made anew so often at most: between, it may be passed by what one node takes in within this time. */
+/** The sum is recomputed at most this often. Meanwhile it may be exceeded by what a node receives within this time. */
 const SUM_EVERY_MS = 100
 
-/** What waits to be read by all peers of a node together. Costs nothing while all of them read. */
+/** The bytes that wait for all peers of a node together. Costs nothing while all of them read. */
 export class Backlog {
-  readonly #mostBytes: number
+  readonly #maxBytes: number
   readonly #clock: Clock
   readonly #behind = new Set<Duplex>()
   #summedAt = Number.NEGATIVE_INFINITY
   #bytes = 0
 
-  /** 0: no limit. */
-  constructor(mostBytes: number, clock: Clock) {
-    this.#mostBytes = mostBytes
+  /** 0 means no limit. */
+  constructor(maxBytes: number, clock: Clock) {
+    this.#maxBytes = maxBytes
     this.#clock = clock
   }
 
-  /** Whether more waits than may. Takes note of a stream that is behind. */
+  /** Whether more bytes wait than the limit allows. Also remembers `stream` as one that is behind. */
   isOver(stream: Duplex): boolean {
-    if (this.#mostBytes === 0) return false
+    if (this.#maxBytes === 0) return false
     this.#behind.add(stream)
     const now = this.#clock.monotonic()
     if (now - this.#summedAt >= SUM_EVERY_MS) {
       this.#summedAt = now
       this.#sum()
     }
-    return this.#bytes > this.#mostBytes
+    return this.#bytes > this.#maxBytes
   }
 
   #sum(): void {
@@ -205,68 +208,70 @@ export class Backlog {
   }
 }
 
-/** A peer that can be pinged. False: the ping was not taken. */
+/** A peer that can be pinged. */
 export interface Pinged {
+  /** False: the ping was not sent. */
   sendPing(): boolean
 }
 
 /**
- * A ping goes out after so many bytes of others. A peer that reads so much within the ping timeout (5 s) is heard in
- * time, whatever waits for it. A ping and its pong are some 10 bytes, and a read of the socket.
+ * A ping goes out after this many bytes of other peers. A peer that reads this much within the ping timeout (5 s) is
+ * heard in time, whatever else waits for it. A ping and its pong cost about 10 bytes and one read of the socket.
  */
 const MARK_BYTES = 32 * 1024
 /**
- * What the answers to pings tell of what others sent to a peer. What it has read is seen neither in the node's buffer nor
- * in those of the kernel and of the way there, which hold megabytes. But pongs come in order: one that answers a ping
- * says that all before the ping was read. So after every so many bytes of others a ping goes out as a mark. Made with the
- * first frame of others: an idle peer has none. The heartbeat's pings are its owner's, and older than all marks, since
- * none is sent while a mark is out.
+ * Measures how much of what other peers sent a peer has read. The node's own buffer does not show this, because the
+ * buffers of the kernel and of the network hold megabytes. But pongs come in order, so a pong means that the peer has
+ * read everything before the ping. So a ping goes out as a mark after every `MARK_BYTES` of other peers.
+ *
+ * Marks are made with the first frame of another peer, so an idle peer has none. The connection counts the pings of the
+ * heartbeat. An unanswered heartbeat ping is older than all marks, because none is sent while a mark is unanswered.
  */
 export class Marks {
-  /** Without an answer; before each of them went `MARK_BYTES`. */
+  /** How many marks are unanswered. `MARK_BYTES` went before each of them. */
   #out = 0
-  /** What others have sent since the last mark. */
+  /** How many bytes of other peers went out since the last mark. */
   #unmarked = 0
-  /** It was behind at the last beat, and has answered no ping since. */
+  /** Whether the peer was behind at the last heartbeat and has answered no ping since. */
   #readsNothing = false
-  readonly #most: number
+  readonly #maxUnread: number
 
-  /** `most` bytes of others may be on their way: in the node's buffer, in those of the kernel, and on the line. */
-  constructor(most: number) {
-    this.#most = most
+  /** `maxUnread`: how many bytes of other peers may be unread, in the buffers of node and kernel and on the network. */
+  constructor(maxUnread: number) {
+    this.#maxUnread = maxUnread
   }
 
-  /** So much is on its way that others shall wait. */
+  /** Whether so much is unread that other peers must wait. */
   get isBehind(): boolean {
-    return this.#out * MARK_BYTES + this.#unmarked > this.#most
+    return this.#out * MARK_BYTES + this.#unmarked > this.#maxUnread
   }
 
-  /** Whether an answer is due. */
+  /** Whether a mark is unanswered. */
   get isOut(): boolean {
     return this.#out > 0
   }
 
-  /** So many bytes of others were written to the peer. */
+  /** Counts bytes of other peers that were written to the peer. */
   relayed(bytes: number, peer: Pinged): void {
     this.#unmarked += bytes
     if (this.#unmarked >= MARK_BYTES) this.#send(peer)
   }
 
-  /** To be called once a ping interval. False: the peer is behind, and has read nothing since the last time. */
+  /** Called once a ping interval. False: the peer is behind, and has read nothing since the last call. */
   beat(peer: Pinged): boolean {
-    // One for which there was no room goes out now.
+    // A mark that could not be sent before goes out now.
     this.#send(peer)
     if (this.isBehind && this.#readsNothing) return false
     this.#readsNothing = this.isBehind
     return true
   }
 
-  /** A ping of the heartbeat was answered. */
+  /** The peer answered a ping of the heartbeat. */
   reads(): void {
     this.#readsNothing = false
   }
 
-  /** A pong has come that answers none of the heartbeat. False: nobody asked for it. */
+  /** A pong came that answers no ping of the heartbeat. False: it answers no mark either. */
   answered(): boolean {
     if (this.#out === 0) return false
     this.#out--

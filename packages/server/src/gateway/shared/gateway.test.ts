@@ -48,7 +48,7 @@ class EchoGateway extends WebSocketGateway<EchoConnection> {
   constructor(options: GatewayOptions) {
     super(options, {
       wire: 'native',
-      place: { path: '/echo', setting: 'path' },
+      endpoint: { path: '/echo', setting: 'path' },
       frameBytes: 65_536,
       bufferedBytes: 1_048_576,
       pingIntervalMs: 10_000,
@@ -124,7 +124,7 @@ async function startEcho(): Promise<{ node: Node; gateway: EchoGateway; url: str
   })
   gateway.start()
   const server = createServer()
-  const detach = attachTo(server, { gateways: [gateway], holder: { hasEnded: () => false }, clock, metrics })
+  const detach = attachTo(server, { gateways: [gateway], owner: { hasEnded: () => false }, clock, metrics })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   closers.push(

@@ -4,9 +4,9 @@ import type { Clock, Ending, Node, OnError, Wire } from '@peerage/core'
 import type { ConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
 import { pause } from '../../lib/pause.js'
-import type { HttpGateway, Place } from '../http-gateway.js'
-import type { Access } from './access.js'
-import { mayComeFrom } from './access.js'
+import type { Endpoint, HttpGateway } from '../http-gateway.js'
+import type { CheckedAccess } from './access.js'
+import { isOriginAllowed } from './access.js'
 import type { Addresses } from './address.js'
 import type { ConnectionHost } from './connection.js'
 import { OwnedWebSocket, WebSocketConnection } from './connection.js'
@@ -17,18 +17,18 @@ import type { Limits } from './limits.js'
 import type { UpgradeRefusal } from './refuse-upgrade.js'
 import { DRAINING, DRAIN_RETRY_MS, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgrade.js'
 
-/** What every gateway is given. */
+/** What every gateway needs from its node. */
 export interface GatewayOptions {
   node: Node
   clock: Clock
-  access: Access
-  /** Exact origins that may connect; empty: any. */
+  access: CheckedAccess
+  /** Exact origins that may connect. Empty means any. */
   origins: readonly string[]
   addresses: Addresses
   limits: Limits
   metrics: GatewayMetrics
   log: GatewayLog
-  /** What becomes of a claim whose name is held, where the peer has proven who it is. */
+  /** What happens when a peer with a proven identity claims a name that another peer holds. */
   policy: (app: string) => 'refuse' | 'replace'
   onError: OnError
 }
@@ -36,40 +36,40 @@ export interface GatewayOptions {
 export interface SocketOptions {
   pingIntervalMs: number
   pingTimeoutMs: number
-  /** No frame of a peer is longer. */
+  /** The longest frame that a peer may send. */
   frameBytes: number
-  /** Over so many bytes that wait to be read, the peer is a slow consumer. */
+  /** When more bytes than this wait to be read, the peer is a slow consumer. */
   bufferedBytes: number
 }
 
-/** What sets one wire apart from the others of a node. */
+/** What distinguishes one wire of a node from the others. */
 export interface WireOptions extends SocketOptions {
   wire: Wire
-  place: Place
+  endpoint: Endpoint
 }
 
-/** How a peer came, as its connection is made of it. */
+/** An accepted upgrade, from which a connection is made. */
 export interface Arrival {
   id: ConnectionId
   socket: OwnedWebSocket
-  /** What the WebSocket runs on. */
+  /** The TCP or TLS socket below the WebSocket. */
   stream: Duplex
   request: IncomingMessage
-  /** What limits count it by. */
+  /** The address that limits count this peer by. */
   address: string
 }
 
 const DRAIN_BATCHES = 10
-/** RFC 6455 §7.1.5: the connection ended without a close frame. */
+/** RFC 6455 §7.1.5: the code that stands for a connection that ended without a close frame. */
 const NO_CLOSE_FRAME = 1006
 
 /**
- * A wire over WebSockets: who may connect, its connections, their heartbeat, and how all of them end. What its frames
- * mean is for the wire to say: it makes the connections.
+ * A wire over WebSockets: who may connect, the open connections, their heartbeat, and how they end. A subclass makes the
+ * connections, and they know what the frames mean.
  */
 export abstract class WebSocketGateway<C extends WebSocketConnection> implements HttpGateway, ConnectionHost {
   readonly wire: Wire
-  readonly place: Place
+  readonly endpoint: Endpoint
   readonly clock: Clock
   readonly limits: Limits
   readonly writer: FrameWriter
@@ -84,7 +84,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     const { clock, limits } = options
     this.#options = options
     this.wire = wire.wire
-    this.place = wire.place
+    this.endpoint = wire.endpoint
     this.clock = clock
     this.metrics = options.metrics
     this.limits = limits
@@ -97,7 +97,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
       maxPayload: wire.frameBytes,
       perMessageDeflate: false,
       clientTracking: false,
-      // Pings are answered by the connection, within its rate.
+      // The connection answers pings itself, so that they count against its rate.
       autoPong: false,
     })
   }
@@ -105,25 +105,25 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   protected abstract connectionOf(arrival: Arrival): C
 
   /**
-   * A connection is open, and counted. What is written to it at once leaves with the answer to its upgrade. It is for the
-   * wire to claim a name for it (`node.claim`): the node closes who has none in time.
+   * Called when a connection is open and counted. Frames written during this call leave together with the answer to the
+   * upgrade. The subclass then claims a name (`node.claim`). The node closes connections that get no name in time.
    */
   protected abstract opened(connection: C, arrival: Arrival): void
 
-  /** How a peer ended whose connection is over. `wasCut`: by the node or by the network, and not by the peer. */
+  /** How the session of an ended connection ends. `wasCut`: the node or the network ended it, not the peer. */
   protected abstract endingOf(connection: WebSocketConnection, wasCut: boolean): Ending
 
-  /** Whether upgrades come in at this path. */
+  /** Whether this gateway takes upgrades at the path. */
   protected takesPath(path: string): boolean {
-    return path === this.place.path
+    return path === this.endpoint.path
   }
 
-  /** Why a request for this path speaks something else. */
-  protected misfit(_query: string): UpgradeRefusal | undefined {
+  /** Why the query of an upgrade cannot be served. Undefined if it can. */
+  protected refusalOfQuery(_query: string): UpgradeRefusal | undefined {
     return undefined
   }
 
-  /** Open connections now. */
+  /** How many connections are open now. */
   get connections(): number {
     return this.#open
   }
@@ -132,18 +132,18 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.#heartbeat.start()
   }
 
-  /** True: this upgrade is ours, and has been answered. Any other is left to whoever else listens. */
+  /** Returns true when the upgrade is ours and has been answered. Any other upgrade is left to other listeners. */
   handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): boolean {
     const url = request.url ?? ''
     const end = url.indexOf('?')
     if (!this.takesPath(end < 0 ? url : url.slice(0, end))) return false
     const address = this.#options.addresses.bucketOf(request)
-    const refusal = this.misfit(end < 0 ? '' : url.slice(end)) ?? this.#refusalOf(request, address)
+    const refusal = this.refusalOfQuery(end < 0 ? '' : url.slice(end)) ?? this.#refusalOf(request, address)
     if (refusal !== undefined) {
       refuseUpgrade(stream, this.wire, refusal, this.#options)
       return true
     }
-    // ws answers before it returns, since nothing here verifies later; what it refuses has been no connection.
+    // We pass ws no asynchronous check, so it accepts or refuses before it returns. A refused upgrade was no connection.
     let isAccepted = false
     stream.cork()
     this.#wss.handleUpgrade(request, stream, head, (socket) => {
@@ -157,7 +157,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   }
 
   #refusalOf({ headers }: IncomingMessage, address: string): UpgradeRefusal | undefined {
-    if (!mayComeFrom(this.#options.origins, headers.origin)) return WRONG_ORIGIN
+    if (!isOriginAllowed(this.#options.origins, headers.origin)) return WRONG_ORIGIN
     if (this.#options.node.draining) return DRAINING
     const over = this.limits.connect(address)
     return over && overLimit(over)
@@ -173,7 +173,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.writer.flush(arrival.stream)
   }
 
-  /** For connections only. */
+  /** Connections call this once, when they have ended. */
   ended(connection: WebSocketConnection, code: number): void {
     const { node, metrics, onError } = this.#options
     this.#open--
@@ -187,8 +187,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   }
 
   /**
-   * Closes the connections in batches with jitter, so that the other nodes are not hit at once. A wire that has a word for
-   * it tells each peer when to come again, at random: the first tries of a batch spread over that time.
+   * Closes the connections in batches with jitter, so that not all peers reach the other nodes at once. On a wire that can
+   * say when to come back, each peer gets a random time, so that the first retries of a batch are spread too.
    */
   async drain(ms: number): Promise<void> {
     const waiting = [...this.#connections()]
@@ -207,7 +207,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.#wss.close()
   }
 
-  // The node knows them: a set of our own would be memory for every idle peer.
+  // The node knows the connections. A set of our own would cost memory for every idle peer.
   *#connections(): IterableIterator<WebSocketConnection> {
     for (const { connection } of this.#options.node.sessions.all())
       if (connection.wire === this.wire && connection instanceof WebSocketConnection) yield connection

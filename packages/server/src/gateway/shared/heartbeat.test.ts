@@ -1,9 +1,9 @@
 import type { Clock } from '@peerage/core'
 import { expect, test } from 'vitest'
-import type { Beating } from './heartbeat.js'
+import type { PingTarget } from './heartbeat.js'
 import { Heartbeat } from './heartbeat.js'
 
-/** A clock whose timers come as late as a test wants. */
+/** A clock whose timers fire as late as a test wants. */
 function lateClock() {
   let now = 0
   let task = (): void => {}
@@ -24,16 +24,16 @@ function lateClock() {
 
 function peer() {
   const seen: string[] = []
-  const beating: Beating & { seen: string[] } = {
+  const target: PingTarget & { seen: string[] } = {
     heard: true,
     seen,
     ping: () => seen.push('ping'),
-    silent: () => seen.push('silent'),
+    timedOut: () => seen.push('silent'),
   }
-  return beating
+  return target
 }
 
-test('[PJ15] who does not answer a ping in time is silent, once', () => {
+test('[PJ15] a peer that misses a ping is reported as silent, once', () => {
   const { clock, tick } = lateClock()
   const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
   const one = peer()
@@ -48,7 +48,7 @@ test('[PJ15] who does not answer a ping in time is silent, once', () => {
   expect(one.seen).toEqual(['ping', 'silent'])
 })
 
-test('[PJ15] after a pause of this process nobody is silent before they could be heard', () => {
+test('[PJ15] after a pause of this process no peer is reported before its answer could be read', () => {
   const { clock, tick } = lateClock()
   const heartbeat = new Heartbeat({ clock, pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
   const [alive, dead] = [peer(), peer()]
@@ -59,7 +59,7 @@ test('[PJ15] after a pause of this process nobody is silent before they could be
   expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping']])
   tick(30_000)
   expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping']])
-  // What lay unread in the sockets is read now.
+  // The answer that was unread in the socket is read now.
   alive.heard = true
   for (let second = 0; second < 5; second++) tick(1_000)
   expect([alive.seen, dead.seen]).toEqual([['ping'], ['ping', 'silent']])

@@ -1,12 +1,12 @@
 import type { Clock, Timer } from '@peerage/core'
 
 /** A connection as the heartbeat sees it. */
-export interface Beating {
-  /** Set by any traffic; cleared when a ping goes out. */
+export interface PingTarget {
+  /** Set by any traffic from the peer. Cleared when a ping goes out. */
   heard: boolean
   ping(): void
-  /** No traffic since the ping: the peer is gone. */
-  silent(): void
+  /** Nothing came since the ping, so the peer is gone. */
+  timedOut(): void
 }
 
 export interface HeartbeatOptions {
@@ -15,21 +15,21 @@ export interface HeartbeatOptions {
   pingTimeoutMs: number
 }
 
-/** A round is cut into so many slices, so that 10,000 pings do not leave in one burst. */
+/** The connections are divided into this many slices, so that 10,000 pings do not leave in one burst. */
 const SLICES = 10
 
 /**
- * Pings every connection once an interval and ends those that stay silent for the timeout. One timer for all of
- * them: a timer a connection costs memory and, at 10,000, a burst.
+ * Pings every connection once an interval, and ends a connection when nothing comes within the timeout. All connections
+ * share one timer. A timer for each would cost memory and, with 10,000 connections, a burst.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions
-  readonly #slices: Set<Beating>[] = Array.from({ length: SLICES }, () => new Set())
+  readonly #slices: Set<PingTarget>[] = Array.from({ length: SLICES }, () => new Set())
   #next = 0
   #tickedAt = Number.POSITIVE_INFINITY
   #slice = 0
   #timer: Timer | undefined
-  #awaited: { slice: Set<Beating>; pinged: Beating[]; at: number }[] = []
+  #awaited: { slice: Set<PingTarget>; pinged: PingTarget[]; at: number }[] = []
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
@@ -48,14 +48,14 @@ export class Heartbeat {
     this.#awaited = []
   }
 
-  add(beating: Beating): void {
-    this.#slices[this.#next]?.add(beating)
+  add(target: PingTarget): void {
+    this.#slices[this.#next]?.add(target)
     this.#next = (this.#next + 1) % SLICES
   }
 
-  // Looked for in each: an index would be memory for every idle peer.
-  delete(beating: Beating): void {
-    this.#slices.find((slice) => slice.delete(beating))
+  // Searches every slice, because an index would cost memory for every idle peer.
+  delete(target: PingTarget): void {
+    this.#slices.find((slice) => slice.delete(target))
   }
 
   get count(): number {
@@ -64,8 +64,8 @@ export class Heartbeat {
 
   #tick(): void {
     const now = this.#options.clock.monotonic()
-    // After a pause of this process (SIGSTOP, a long collection) the answers lie unread in the sockets, for timers
-    // come before reads: whoever was asked gets the whole time again.
+    // After a pause of this process (SIGSTOP, a long garbage collection) the answers are still unread in the sockets,
+    // because timers run before reads. So every pinged peer gets the whole timeout again.
     const periodMs = this.#options.pingIntervalMs / SLICES
     if (now - this.#tickedAt > periodMs + Math.min(periodMs, this.#options.pingTimeoutMs))
       for (const round of this.#awaited) round.at = now
@@ -75,9 +75,9 @@ export class Heartbeat {
     this.#slice = (this.#slice + 1) % SLICES
     if (slice === undefined || slice.size === 0) return
     const pinged = [...slice]
-    for (const beating of pinged) {
-      beating.heard = false
-      beating.ping()
+    for (const target of pinged) {
+      target.heard = false
+      target.ping()
     }
     this.#awaited.push({ slice, pinged, at: now })
   }
@@ -85,8 +85,8 @@ export class Heartbeat {
   #endSilent(now: number): void {
     while (this.#awaited[0] && now - this.#awaited[0].at >= this.#options.pingTimeoutMs) {
       const round = this.#awaited.shift()
-      for (const beating of round?.pinged ?? [])
-        if (!beating.heard && round?.slice.has(beating)) beating.silent()
+      for (const target of round?.pinged ?? [])
+        if (!target.heard && round?.slice.has(target)) target.timedOut()
     }
   }
 }

@@ -5,7 +5,7 @@ import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
 import { Limits } from './limits.js'
 import { unlimited } from '../../testing/unlimited.js'
 
-/** How many in a row are let through. */
+/** How many calls in a row are let through. */
 function passes(most: number, take: () => boolean): number {
   let passed = 0
   while (passed < most && take()) passed++
@@ -13,7 +13,7 @@ function passes(most: number, take: () => boolean): number {
 }
 
 describe('a token bucket', () => {
-  test('lets twice its rate through at once, then its rate, and says when to come again', () => {
+  test('lets twice its rate through at once, then its rate, and says how long to wait', () => {
     const bucket = new TokenBucket(10, 0)
     expect(passes(100, () => bucket.take(1, 0) === 0)).toBe(20)
     expect(bucket.take(1, 0)).toBe(100)
@@ -23,7 +23,7 @@ describe('a token bucket', () => {
     expect(passes(100, () => bucket.take(1, 1_000_000) === 0)).toBe(20)
   })
 
-  test('a rate below one a second still lets one through, and what is larger than the bucket a full one', () => {
+  test('lets one through even at a rate below one a second, and a cost above its size when it is full', () => {
     const rare = new TokenBucket(0.25, 0)
     expect([rare.take(1, 0), rare.take(1, 0), rare.take(1, 4_000)]).toEqual([0, 4_000, 0])
     const small = new TokenBucket(100, 0)
@@ -34,7 +34,7 @@ describe('a token bucket', () => {
     ])
   })
 
-  test('what is larger than a bucket that counts in full passes, and the next waits for all of it', () => {
+  test('with `whole`, lets a cost above its size through, and the next one waits for all of it', () => {
     const bucket = new TokenBucket(100, 0, { whole: true })
     expect(bucket.take(1_000, 0)).toBe(0)
     expect(bucket.take(1, 0)).toBe(8_010)
@@ -47,9 +47,9 @@ describe('a token bucket', () => {
     expect(bucket.take(1e9, 0)).toBe(0)
   })
 
-  test('beside another one, the stricter of the two decides', () => {
+  test('with a parent, the stricter of the two decides', () => {
     const [own, shared] = [new TokenBucket(10, 0), new TokenBucket(2, 0)]
-    own.beside = shared
+    own.parent = shared
     expect(passes(100, () => own.take(1, 0) === 0)).toBe(4)
     expect(own.take(1, 0)).toBe(500)
   })
@@ -57,7 +57,7 @@ describe('a token bucket', () => {
 
 test('buckets by key are forgotten when full, and a flood of keys costs no memory', () => {
   const clock = new FakeClock()
-  const buckets = new KeyedBuckets(10, clock, { most: 100 })
+  const buckets = new KeyedBuckets(10, clock, { max: 100 })
   for (let i = 0; i < 10_000; i++) buckets.take(`address ${i}`)
   expect(buckets.size).toBeLessThanOrEqual(100)
   expect(passes(100, () => buckets.take('busy') === 0)).toBe(20)
@@ -66,7 +66,7 @@ test('buckets by key are forgotten when full, and a flood of keys costs no memor
 describe('the limits of a node', () => {
   const at = '192.0.2.1'
 
-  test('connections of one address, of all addresses, and both again when some have gone', () => {
+  test('bound the connections of one address and of all, and count those that have ended no longer', () => {
     const values = {
       ...unlimited,
       address: { ...unlimited.address, connections: 2 },
@@ -82,7 +82,7 @@ describe('the limits of a node', () => {
     expect(limits.connect(at)).toBeUndefined()
   })
 
-  test('new connections of one address and of the node; this machine is no one peer', () => {
+  test('bound the new connections of one address and of the node, and loopback only for the node', () => {
     const values = {
       ...unlimited,
       address: { ...unlimited.address, connectsPerSecond: 1 },
@@ -95,7 +95,7 @@ describe('the limits of a node', () => {
     expect(limits.connect('127.0.0.1')).toMatchObject({ reason: 'overloaded' })
   })
 
-  test('failures of one address, and of one name from many addresses', () => {
+  test('bound the failures of one address, and of one name from many addresses', () => {
     const limits = new Limits(
       {
         ...unlimited,
@@ -109,7 +109,7 @@ describe('the limits of a node', () => {
     expect(passes(100, () => limits.claimFailed(`address ${tries++}`, 'alice') === 0)).toBe(60)
   })
 
-  test('answers to refusals of one address, this machine included', () => {
+  test('delay the answers to many refusals of one address, loopback included', () => {
     const clock = new FakeClock()
     const limits = new Limits(unlimited, clock)
     for (const address of [at, '127.0.0.1']) {
@@ -119,14 +119,14 @@ describe('the limits of a node', () => {
     expect(limits.refusedMs('192.0.2.2')).toBe(0)
   })
 
-  test('messages of one name, over however many connections', () => {
+  test('bound the messages of one name over all its connections', () => {
     const limits = new Limits(
       { ...unlimited, name: { ...unlimited.name, messagesPerSecond: 5 } },
       new FakeClock(),
     )
     const connection = (): TokenBucket => {
       const bucket = new TokenBucket(1_000, 0)
-      bucket.beside = limits.named('default/alice')
+      bucket.parent = limits.named('default/alice')
       return bucket
     }
     const [first, second] = [connection(), connection()]
@@ -135,7 +135,7 @@ describe('the limits of a node', () => {
     expect(new Limits(unlimited, new FakeClock()).named('default/alice')).toBeUndefined()
   })
 
-  test('lookups of one address', () => {
+  test('bound the lookups of one address', () => {
     const limits = new Limits(
       { ...unlimited, address: { ...unlimited.address, lookupsPerSecond: 10 } },
       new FakeClock(),
@@ -146,7 +146,7 @@ describe('the limits of a node', () => {
     expect([limits.lookups('127.0.0.1', 1_000), limits.lookups('127.0.0.1', 1_000)]).toEqual([0, 0])
   })
 
-  test('without limits nothing is refused', () => {
+  test('refuse nothing when they are 0', () => {
     const limits = new Limits(unlimited, new FakeClock())
     expect(passes(10_000, () => limits.connect(at) === undefined)).toBe(10_000)
     expect(new Limits(defaultConfig.limits, new FakeClock()).connect(at)).toBeUndefined()

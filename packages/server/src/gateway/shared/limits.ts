@@ -4,17 +4,17 @@ import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
 import { isLoopback } from './address.js'
 import { Backlog } from './frame-writer.js'
 
-/** A description of a session is about as long; candidates are much shorter. */
+/** A frame above this length is long. A session description is about this long, and candidates are much shorter. */
 export const LONG_BYTES = 4_096
 /**
- * Whose long frame is over a rate is not read for so long after it: to read and answer one costs as much as to pass it
- * on. What more it sends waits at its own end, and costs nothing.
+ * After a long frame over a rate, the connection is not read for this time. To read and refuse a long frame costs as
+ * much as to forward it. During the pause, further frames wait at the sender and cost nothing.
  */
 export const OVER_PAUSE_MS = 100
 
-/** Refusals of peers without a name that are answered at once, of one address; twice as many at once. */
+/** How many refusals a second one address gets without delay, for peers without a name. Twice as many in a burst. */
 const REFUSALS_PER_SECOND = 50
-/** Over that rate an answer is so late: whoever waits for it before it comes again costs nothing meanwhile. */
+/** The delay of refusals over that rate. A peer that waits for its refusal before it retries costs nothing meanwhile. */
 const REFUSAL_LATE_MS = 1_000
 
 export interface LimitValues {
@@ -36,13 +36,13 @@ export interface LimitValues {
 
 export type Refusal = { reason: 'rate-limited' | 'too-many' | 'overloaded'; retryAfterMs: number }
 
-/** What is tried again after a count is over: a connection must end first, so no time is right. */
+/** The retry time when a count of connections is at its limit. A connection must end first, so no time is exact. */
 const COUNT_RETRY_MS = 5_000
 
-/** All limits of one node, shared by its gateways. Addresses come as `Addresses.bucketOf` makes them. */
+/** All limits of one node, shared by its gateways. Every address is a result of `Addresses.bucketOf`. */
 export class Limits {
   readonly values: LimitValues
-  /** What waits for all peers of this node, on every wire. */
+  /** The bytes that wait for all peers of this node, on every wire. */
   readonly backlog: Backlog
   readonly #clock: Clock
   readonly #byAddress = new Map<string, number>()
@@ -70,7 +70,7 @@ export class Limits {
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
   }
 
-  /** Before a socket is accepted. Accepted ones are given back with `disconnected`. */
+  /** Asked before a socket is accepted. `disconnected` gives an accepted one back. */
   connect(address: string): Refusal | undefined {
     const { node, address: per } = this.values
     if (node.connections > 0 && this.#connections >= node.connections)
@@ -95,29 +95,30 @@ export class Limits {
   }
 
   /**
-   * Before a claim costs anything: milliseconds until an address may try again; 0: now. This machine is not kept out:
-   * behind a balancer on it everyone has its address.
+   * Milliseconds until an address may try to claim again, 0 for now. Asked before the claim costs anything. Loopback is
+   * never kept out, because all peers have this address behind a balancer on this machine.
    */
   failuresMs(address: string): number {
     return isLoopback(address) ? 0 : this.#addressFailures.waitMs(address)
   }
 
-  /** Milliseconds to wait before another try to claim; 0: go on. A success costs nothing. */
+  /** Counts a failed claim. Returns the milliseconds until the next try, 0 for now. A successful claim counts nothing. */
   claimFailed(address: string, name: string): number {
     return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
   }
 
   /**
-   * For a peer without a name that is about to be refused, for whatever reason: so many milliseconds its answer waits.
-   * Nobody is kept out by it, so this machine is slowed like any other.
+   * Counts a refusal of a peer without a name, for any reason. Returns by how many milliseconds to delay the answer. The
+   * delay keeps nobody out, so it applies to loopback too.
    */
   refusedMs(address: string): number {
     return this.#refusals.take(address) === 0 ? 0 : REFUSAL_LATE_MS
   }
 
   /**
-   * Looks at a key that an address asks with over HTTP. Over its wrong ones the right one is not looked at either, or
-   * every answer would say which it is. Apart from refused claims: an application's own paths may look like wrong keys.
+   * Checks a key from an HTTP request. After too many wrong keys from an address, a right key is refused too, because
+   * otherwise the answers would reveal it. Refused claims are counted apart, because paths of an application may look like
+   * wrong keys.
    */
   tryKey(address: string, isRight: () => boolean): boolean {
     if (this.#wrongKeys.waitMs(address) > 0) return false
@@ -130,7 +131,7 @@ export class Limits {
     return isLoopback(address) ? 0 : this.#lookups.take(address, names)
   }
 
-  /** What a name may send, whichever connection it comes over: to stand beside the connection's own bucket. */
+  /** The bucket of a name, for all its connections. It becomes the parent of each connection's own bucket. */
   named(peer: string): TokenBucket | undefined {
     return this.values.name.messagesPerSecond === 0 ? undefined : this.#nameMessages.bucket(peer)
   }
@@ -140,27 +141,27 @@ export class Limits {
   }
 }
 
-/** Refused messages of one connection that are still a burst, not a flood: twice this at once. The SDK holds 1,024. */
+/** More refused messages a second than this are a flood. Twice as many are allowed at once, since the SDK holds 1,024. */
 const STRIKES_PER_SECOND = 600
 
-/** What one connection may send on every wire. Made with its first frame: an idle peer has none. */
+/** How much one connection may send, on any wire. Made with its first frame, so an idle peer has none. */
 export class Rates {
-  /** Whatever it sends counts once; where it has a name, for the name as well. */
+  /** Every frame costs one. When the connection has a name, the frame also counts for the name. */
   readonly messages: TokenBucket
   readonly bytes: TokenBucket
-  /** What its handshakes say. */
+  /** The bytes of handshakes. */
   readonly signals: TokenBucket
   #strikes: TokenBucket | undefined
 
   constructor(limits: Limits, now: number, peer: Peer | undefined) {
     const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond } = limits.values.connection
     this.messages = new TokenBucket(messagesPerSecond, now)
-    if (peer !== undefined) this.messages.beside = limits.named(peer)
+    if (peer !== undefined) this.messages.parent = limits.named(peer)
     this.bytes = new TokenBucket(bytesPerSecond, now)
     this.signals = new TokenBucket(signalBytesPerSecond, now)
   }
 
-  /** Counts what was refused. False: so many are a flood, and the connection is to be closed. */
+  /** Counts a refused message. False: there are so many that the connection must be closed. */
   strike(now: number): boolean {
     this.#strikes ??= new TokenBucket(STRIKES_PER_SECOND, now)
     return this.#strikes.take(1, now) === 0

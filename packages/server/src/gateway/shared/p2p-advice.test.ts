@@ -10,8 +10,8 @@ function advice(p2p: Partial<Config['p2p']>, udpPort: number | null = 9_001) {
   return p2pAdvice({ p2p: { ...defaultConfig.p2p, ...p2p }, udpPort: () => udpPort, now: () => NOW })
 }
 
-describe('which P2P server peers are told', () => {
-  test('the integrated one, by the name that the peer itself used', () => {
+describe('the P2P server that peers are told', () => {
+  test('is the integrated one, under the host name that the peer itself used', () => {
     const told = advice({})
     expect(told.server('app.example:9000')).toBe('app.example:9001')
     expect(told.server('app.example')).toBe('app.example:9001')
@@ -34,21 +34,21 @@ describe('which P2P server peers are told', () => {
     '[::1',
     '256.1.1.1',
     '1',
-  ])('none where the Host header (%j) is no host', (host) => {
+  ])('is none if the Host header (%j) is no host', (host) => {
     expect(advice({}).server(host)).toBeNull()
   })
 
-  test('what is advertised instead, where that is set', () => {
+  test('is the advertised one, if that is set', () => {
     expect(advice({ advertise: 'stun.example:3478' }).server('app.example')).toBe('stun.example:3478')
   })
 
-  test('a standalone one before the integrated one, and without it', () => {
+  test('is the standalone one if there is one, with or without the integrated one', () => {
     const server = 'stun.example:9901'
     expect(advice({ server, advertise: 'other:1' }).server('app.example')).toBe(server)
     expect(advice({ server }, null).server(undefined)).toBe(server)
   })
 
-  test('none where there is none, whatever would be advertised for it', () => {
+  test('is none if no server runs, even if one is advertised', () => {
     expect(advice({}, null).server('app.example')).toBeNull()
     expect(advice({ advertise: 'a:1' }, null).server('app.example')).toBeNull()
   })
@@ -59,7 +59,7 @@ describe('TURN credentials', () => {
 
   const peer = (app: string, name: string) => peerOf(app as App, name as Name)
 
-  test('are signed with the current secret, and the TURN server knows them until they end', () => {
+  test('are signed with the current secret, and the TURN server accepts them until they expire', () => {
     const minted = advice({ turn }).turn(peer('shop', 'alice'))
     expect(minted).toMatchObject({ urls: ['turn:t.example:3478'], ttlMs: 300_000 })
     const given = { username: minted?.username ?? '', password: minted?.credential ?? '' }
@@ -70,7 +70,7 @@ describe('TURN credentials', () => {
     expect(verify('south', NOW)).toEqual({ ok: false, reason: 'wrong-password' })
   })
 
-  test('belong to one peer of one app, whatever its name holds, and do not tell the name', () => {
+  test('belong to one peer of one app, whatever its name contains, and do not reveal the name', () => {
     const users = [peer('shop', 'alice'), peer('game', 'alice'), peer('shop', `a 'b"; \\ : /é`)].map(
       (one) => advice({ turn }).turn(one)?.username ?? '',
     )
@@ -78,7 +78,7 @@ describe('TURN credentials', () => {
     for (const user of users) expect(user).toMatch(/^1700000000:(shop|game)\/[0-9a-f]{32}$/)
   })
 
-  test('there are none without a secret', () => {
+  test('do not exist without a secret', () => {
     expect(advice({}).turn(peer('shop', 'alice'))).toBeNull()
   })
 })

@@ -4,15 +4,15 @@ import { appOf, formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { mintTurnCredentials } from '@peerage/stun'
 import type { Config } from '../../config/schema.js'
 
-/** What peers are told about reaching each other. */
+/** What a node tells peers so that they can reach each other: its P2P server (STUN) and TURN credentials. */
 export interface P2PAdvice {
   /** `host:port` of the P2P server, or null. `requestHost` is the Host header of the peer's own request. */
   server(requestHost: string | undefined): string | null
-  /** Fresh TURN credentials for a peer of an app, or null where no TURN server is configured. */
+  /** Fresh TURN credentials for a peer of an app, or null if no TURN server is configured. */
   turn(peer: Peer): TurnCredentials | null
 }
 
-/** `udpPort` tells where the integrated P2P server is bound: null while, or where, there is none. */
+/** `udpPort` returns the port of the integrated P2P server, or null while it is not bound or if there is none. */
 export function p2pAdvice(options: {
   p2p: Config['p2p']
   udpPort: () => number | null
@@ -42,19 +42,20 @@ export function p2pAdvice(options: {
   }
 }
 
-/** Beyond this many bits two peers of an app do not meet by chance. */
+/** 128 bits of the hash, so that two peers of an app do not get the same one by chance. */
 const USER_HEX_DIGITS = 32
 
 /**
- * Whom TURN credentials belong to, and so whose quota at the TURN server they use: `app/` and a hash of the peer. The
- * name itself may hold what a TURN server refuses in a username (coturn: a space, a quote), and is not its business.
+ * The owner of TURN credentials, whose quota at the TURN server they use: `app/` and a hash of the peer. The name itself
+ * may contain characters that a TURN server refuses in a username (coturn: a space, a quote), and the TURN server need
+ * not know it.
  */
 function turnUserOf(peer: Peer): string {
   const digest = createHash('sha256').update(peer).digest('hex')
   return `${appOf(peer)}/${digest.slice(0, USER_HEX_DIGITS)}`
 }
 
-/** The P2P server by the host that the peer itself used to reach us, whatever its port was (RFC 9110 §7.2). */
+/** The P2P server at the host that the peer itself used to reach this node, without that port (RFC 9110 §7.2). */
 function besides(requestHost: string, port: number): string | null {
   const read = parseIceUrl(`stun:${requestHost}`)
   return read.ok ? formatIceUrl({ ...read.value, port }).slice('stun:'.length) : null

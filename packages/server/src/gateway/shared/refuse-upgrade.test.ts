@@ -6,8 +6,8 @@ import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPeerage, type Peerage, type PeerageOptions } from '../../peerage.js'
 
-// Node hands over the socket of an upgrade without any listener. Whoever answers it must listen for `error`: in the
-// past one refused upgrade and then a reset ended the process, and an embedding application with it.
+// Node hands over the socket of an upgrade without listeners. Code that answers it must listen for `error`. Once, a
+// refused upgrade followed by a reset ended the process, and the embedding application with it.
 
 const NATIVE = '/peerage/?EIO=4&transport=websocket'
 const PEERJS = '/peerjs?key=peerjs&id=a&token=t&version=1'
@@ -19,7 +19,7 @@ interface Case {
   path: string
   headers?: string
   options?: PeerageOptions
-  /** So many upgrades are taken before the one that is refused. */
+  /** How many upgrades are accepted before the one that is refused. */
   before?: number
   status: number
   counted: string
@@ -30,7 +30,7 @@ const full: PeerageOptions = { limits: { node: { connections: 1 } } }
 const one: PeerageOptions = { trustedProxies: ['127.0.0.1'], limits: { address: { connections: 1 } } }
 
 const CASES: Case[] = [
-  { what: 'a path of nobody', path: '/nowhere', status: 404, counted: 'gateway="none",reason="path"' },
+  { what: 'an unknown path', path: '/nowhere', status: 404, counted: 'gateway="none",reason="path"' },
   {
     what: 'polling',
     path: '/peerage/?EIO=4&transport=polling',
@@ -95,7 +95,7 @@ async function application(options: PeerageOptions = {}): Promise<{ server: Serv
   return { server, node }
 }
 
-/** Asks for an upgrade; both ends of its connection, and what it was answered. */
+/** Asks for an upgrade. Returns both ends of the connection, and the answer. */
 async function upgrade(
   server: Server,
   { path, headers = '' }: Pick<Case, 'path' | 'headers'>,
@@ -118,14 +118,14 @@ async function upgrade(
 }
 
 describe('an upgrade that is refused', () => {
-  test.each(CASES)('[WH9] $what: $status, counted, and a reset of it hurts nobody', async (refused) => {
+  test.each(CASES)('[WH9] $what: gets $status, is counted, and may be reset', async (refused) => {
     const { server, node } = await application(refused.options)
     for (let i = 0; i < (refused.before ?? 0); i++) await upgrade(server, refused)
     const { client, socket, answer } = await upgrade(server, refused)
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${refused.status} `))
     expect(answer.includes('Retry-After: ')).toBe(refused.status === 503)
     expect(await node.metrics()).toContain(`peerage_rejections_total{${refused.counted}} 1`)
-    // What the kernel says of a reset, at the moment in which it is worst.
+    // The error of a reset, at the worst moment.
     expect(() => socket.emit('error', new Error('read ECONNRESET'))).not.toThrow()
     const closed = new Promise((resolve) => socket.once('close', resolve))
     client.resetAndDestroy()
@@ -133,7 +133,7 @@ describe('an upgrade that is refused', () => {
     await upgrade(server, { path: '/nowhere' })
   })
 
-  test('[WH9] one that is left to other listeners, none of which takes it: a reset of it hurts nobody', async () => {
+  test('[WH9] may be reset while it is left to other listeners, none of which takes it', async () => {
     const { server } = await application()
     server.on('upgrade', () => {})
     const taken = once(server, 'upgrade')
@@ -145,7 +145,7 @@ describe('an upgrade that is refused', () => {
     socket.destroy()
   })
 
-  test('[WH9] a socket that the other end does not end is destroyed soon', async () => {
+  test('[WH9] is destroyed soon if the other end does not end its socket', async () => {
     const { server } = await application()
     const { client, socket } = await upgrade(server, { path: '/nowhere' })
     let arrived = 0

@@ -3,10 +3,10 @@ import type { Clock, Wire } from '@peerage/core'
 import type { Refusal } from './limits.js'
 import type { GatewayMetrics } from './events.js'
 
-/** Why an upgrade is not taken: as HTTP says it, and as it is counted. */
+/** Why an upgrade is refused, for the HTTP answer and for the metrics. */
 export interface UpgradeRefusal {
   status: '400 Bad Request' | '403 Forbidden' | '404 Not Found' | '503 Service Unavailable'
-  /** For the counter: one of a closed set. */
+  /** The label of the counter, from a closed set. */
   reason: string
   detail: string
   retryAfterMs?: number | undefined
@@ -23,32 +23,33 @@ export const WRONG_ORIGIN: UpgradeRefusal = {
   detail: 'this origin may not connect',
 }
 
-/** By then a balancer has seen that this node is not ready, and takes another. */
+/** After this time a balancer has seen that this node is not ready, and picks another one. */
 export const DRAIN_RETRY_MS = 1_000
 
 export const DRAINING: UpgradeRefusal = {
   status: '503 Service Unavailable',
   reason: 'draining',
-  detail: 'this node is about to stop; connect again, to another',
+  detail: 'this node is shutting down; connect to another one',
   retryAfterMs: DRAIN_RETRY_MS,
 }
 
 export const UNKNOWN_PATH: UpgradeRefusal = {
   status: '404 Not Found',
   reason: 'path',
-  detail: 'nobody takes a WebSocket at this path',
+  detail: 'no WebSocket endpoint at this path',
 }
 
 export function overLimit({ reason, retryAfterMs }: Refusal): UpgradeRefusal {
   return { status: '503 Service Unavailable', reason, detail: reason, retryAfterMs }
 }
 
-/** The other end has so long to read the answer and to end its half; then the socket is destroyed. */
+/** How long the other end has to read the answer and to end its half. Then the socket is destroyed. */
 const LINGER_MS = 1_000
 
 /**
- * Answers an upgrade with an HTTP status in place of 101, and ends the socket: the one way for all entrances. Node hands
- * over the socket of an upgrade without any listener, and a reset that nobody listens for ends the process.
+ * Answers an upgrade with an HTTP status instead of 101, and ends the socket. Every refusal goes through this function,
+ * because Node hands over the socket of an upgrade without listeners, and a reset without an `error` listener would end
+ * the process.
  */
 export function refuseUpgrade(
   socket: Duplex,
@@ -57,7 +58,7 @@ export function refuseUpgrade(
   { clock, metrics }: RefusalOptions,
 ): void {
   const { status, reason, detail, retryAfterMs } = refusal
-  // A reset is one way to take the answer; `close` follows.
+  // A reset needs no action: `close` follows.
   socket.on('error', () => {})
   metrics.rejected(wire, reason)
   endSoon(socket, clock)
@@ -68,10 +69,10 @@ export function refuseUpgrade(
   )
 }
 
-/** For a socket whose last answer is written, or about to be. */
+/** Destroys a socket soon, after its last answer is written or is about to be. */
 export function endSoon(socket: Duplex, clock: Clock): void {
   const late = clock.after(LINGER_MS, () => socket.destroy())
   socket.once('close', () => late.cancel())
-  // What still arrives is thrown away: unread, it would keep the end of the other half from being seen.
+  // Discard what still arrives. Left unread, it would hide the end of the other half.
   socket.resume()
 }

@@ -2,19 +2,20 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Server as NetServer } from 'node:net'
 import type { AnyServer } from './listen.js'
 
-/** Node tells of each TCP connection that a server of this process has accepted, before anything of it is read. */
+/** Node publishes each TCP connection that a server of this process accepts here, before anything is read from it. */
 const ACCEPTED = 'net.server.socket'
 
 /**
- * Calls `found` for each twin of a server: another one of this process, on the same port of another address, with one of
- * its request listeners. Fastify on `localhost` listens so, on 127.0.0.1 and ::1, and shows nobody the second server. A
- * twin is found by its first connection, before the first request. Returns the way to end this.
+ * Calls `found` for each sibling of a server. A sibling is another server of this process on the same port of another
+ * address that shares a request listener. Fastify on `localhost` has one: it listens on 127.0.0.1 and ::1, and does not
+ * expose the second server. A sibling is found with its first connection, before the first request. Returns a function
+ * that ends this.
  */
-export function watchTwins(server: AnyServer, found: (twin: AnyServer) => void): () => void {
+export function watchSiblings(server: AnyServer, found: (sibling: AnyServer) => void): () => void {
   const known = new WeakSet<AnyServer>([server])
   const onAccepted = (message: unknown): void => {
     const other = acceptedBy(message)
-    if (other === undefined || known.has(other) || !isTwin(server, other)) return
+    if (other === undefined || known.has(other) || !isSibling(server, other)) return
     known.add(other)
     found(other)
   }
@@ -28,12 +29,13 @@ function acceptedBy(message: unknown): AnyServer | undefined {
   return isServer(server) ? server : undefined
 }
 
-// HTTP/2's servers are none of node:http; what is no HTTP server at all has no listener for requests.
+// Any net server passes here, because HTTP/2 servers are no servers of node:http. One without HTTP has no request
+// listeners, so it is no sibling.
 function isServer(server: unknown): server is AnyServer {
   return server instanceof NetServer
 }
 
-function isTwin(server: AnyServer, other: AnyServer): boolean {
+function isSibling(server: AnyServer, other: AnyServer): boolean {
   const port = portOf(server)
   if (port === undefined || port !== portOf(other)) return false
   const listeners = new Set<unknown>(server.listeners('request'))

@@ -17,8 +17,8 @@ import { unlimited } from './unlimited.js'
 
 const closers: (() => Promise<void> | void)[] = []
 
-/** Ends everything that the houses of a test have opened. */
-export async function closeHouses(): Promise<void> {
+/** Ends everything that the fixtures of a test have opened. */
+export async function closeFixtures(): Promise<void> {
   for (const close of closers.splice(0).toReversed()) await close()
 }
 
@@ -34,7 +34,7 @@ export function peerOf(text: string): Peer {
   return peer.value
 }
 
-export interface House {
+export interface Fixture {
   url: string
   server: Server
   node: Node
@@ -45,22 +45,22 @@ export interface House {
   join(id: string, token?: string): Promise<PeerJsPeer>
 }
 
-export interface HouseOptions extends Partial<PeerJsGatewayOptions> {
+export interface FixtureOptions extends Partial<PeerJsGatewayOptions> {
   limitValues?: LimitValues
   wrap?: (backend: Backend) => Backend
   cluster?: ReturnType<typeof memoryCluster>
   accessKey?: string
-  /** A clock of the test's own, shared with its `cluster`. */
+  /** The clock of the test, which its `cluster` uses too. */
   time?: FakeClock
 }
 
-/** A node with only this wire, on a clock that stands still until a test moves it. */
-export async function house(more: HouseOptions = {}): Promise<House> {
+/** Starts a node with only the PeerJS wire. Its clock stands still until a test advances it. */
+export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> {
   const { limitValues = unlimited, wrap = (backend: Backend) => backend, accessKey = null, ...options } = more
   const clock = more.time ?? new FakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
-  const logs: House['logs'] = []
+  const logs: Fixture['logs'] = []
   const onError = (error: unknown, { stage }: { stage: string }): void => {
     seen.push(`error ${stage} ${String(error)}`)
   }
@@ -138,7 +138,7 @@ export async function house(more: HouseOptions = {}): Promise<House> {
   return { url, server, node, gateway, clock, seen, logs, join }
 }
 
-/** The same registry, but for some of its methods. */
+/** The same registry, with some methods replaced. */
 export function registryWith(registry: Registry, others: Partial<Registry>): Registry {
   return {
     claim: (peer, owner, options) => registry.claim(peer, owner, options),
@@ -151,7 +151,7 @@ export function registryWith(registry: Registry, others: Partial<Registry>): Reg
   }
 }
 
-/** Waits for what happens between sockets, which no peer can see. */
+/** Waits until a condition holds that no peer can see, because it depends on what happens between sockets. */
 export async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = systemClock.monotonic() + 5_000
   while (!holds()) {
@@ -160,10 +160,10 @@ export async function eventually(what: string, holds: () => boolean): Promise<vo
   }
 }
 
-/** An id that waits for the time of the retries against a late release. */
-export async function takenAnswer(home: House, peer: PeerJsPeer): Promise<void> {
+/** Advances the clock through the retries of a claim until the peer gets ID-TAKEN. */
+export async function takenAnswer(fixture: Fixture, peer: PeerJsPeer): Promise<void> {
   while (!peer.frames.some((frame) => frame.includes('ID-TAKEN'))) {
-    await home.clock.advance(50)
+    await fixture.clock.advance(50)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }

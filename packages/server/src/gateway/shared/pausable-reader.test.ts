@@ -1,6 +1,6 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test, vi } from 'vitest'
-import { Reading } from './reading.js'
+import { PausableReader } from './pausable-reader.js'
 
 function paused() {
   const ws = {
@@ -10,14 +10,14 @@ function paused() {
   }
   const clock = new FakeClock()
   const taken: string[] = []
-  const reading = new Reading(ws, clock, (frame) => {
+  const reading = new PausableReader(ws, clock, (frame) => {
     taken.push(frame)
     if (frame.startsWith('pause')) reading.pause(100)
   })
   return { ws, clock, taken, reading }
 }
 
-test('what has come during a pause is taken after it, in order, and may pause it anew', async () => {
+test('frames that come during a pause are handled after it, in order, and may start another pause', async () => {
   const { ws, clock, taken, reading } = paused()
   for (const frame of ['a', 'pause 1', 'b', 'pause 2', 'c']) reading.received(frame)
   expect(taken).toEqual(['a', 'pause 1'])
@@ -43,7 +43,7 @@ test('a pause within a pause changes nothing', async () => {
   expect(clock.pending).toBe(0)
 })
 
-test('of what comes during a pause so many frames are held; of more, none', async () => {
+test('a limited number of frames is held during a pause, and if more come all are dropped', async () => {
   const { clock, taken, reading } = paused()
   const over = vi.fn()
   for (const [frames, times, takes] of [
@@ -62,7 +62,7 @@ test('of what comes during a pause so many frames are held; of more, none', asyn
   }
 })
 
-test('when the connection ends, all that came before is taken', async () => {
+test('when the connection ends, all frames that came before are handled', async () => {
   const { clock, taken, reading } = paused()
   for (const frame of ['pause 1', 'b', 'pause 2', 'c']) reading.received(frame)
   reading.ended()
