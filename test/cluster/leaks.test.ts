@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
-// Short, but in the proportions that nodes require.
+// Short times that still pass `checkTimes` of core.
 const times = {
   beatMs: 100,
   nodeLeaseMs: 1_000,

@@ -157,7 +157,7 @@ test('[F9] Cluster: after the master of an inbox is killed, everything works wit
 
 /** How many peers a node watches. */
 const WATCHED = 600
-/** Two nodes subscribe to inboxes and canaries: at the old place, at the new place, and a few times in between. */
+/** Two nodes subscribe to their inboxes and canaries at the old master, at the new one, and a few times in between. */
 const SUBSCRIBES_MOST = 60
 
 /** How many SSUBSCRIBE commands the cluster has received since its start. */

@@ -100,7 +100,7 @@ describe.each(topologies)('names, %s', (topology) => {
     const isMark = (key: string): boolean => key.startsWith('pg:birth:')
     const marks = (await redis.keys()).filter(isMark).length
     expect(marks).toBe(topology === 'cluster' ? 3 : 0)
-    // A release after a reclaim leaves a key with the epoch, for as long as a node may still know the earlier lease.
+    // SET5: a lease that was not the first of its rank leaves a tombstone, as long as a node may know an earlier lease.
     const tombstones = 20 * Math.floor(500 / 3)
     await eventually('the other keys are gone', async () => (await counted()) === 1 + marks + tombstones)
     const left = (await redis.keys()).filter((key) => !isMark(key) && key !== 'pg:nodes')
