@@ -56,7 +56,7 @@ const inServiceWorker = (
   ...(setting !== undefined && { setting }),
 })
 
-/** webpack's and Rspack's configuration is the same. */
+/** The configuration of webpack and of Rspack. */
 const packed = (entry: string, target: string, directory: string): string =>
   `export default {
     mode: 'production',
@@ -79,7 +79,7 @@ const packedTrials = (build: (config: string) => readonly string[]): Trial[] => 
   inServiceWorker([build('worker.mjs')], 'out-worker', 'worker.js', "`target: 'webworker'`"),
 ]
 
-/** A program for Node, compiled as strictly as can be. */
+/** The compiler options for a program for Node, as strict as possible. */
 export const COMPILED = {
   compilerOptions: {
     target: 'es2022',
@@ -99,7 +99,7 @@ import { createHooks } from '@peerage/client/react'
 const peer: Peer = await connect('http://127.0.0.1:9000', { signal: AbortSignal.timeout(5000) })
 const channel = await peer.p2p?.connect('bob')
 channel?.on('message', (data: string | Uint8Array) => console.log(data))
-// @ts-expect-error -- a name is text: the types are there
+// @ts-expect-error -- a name must be a string: this line shows that the types apply
 await peer.p2p?.connect(1)
 console.log(ConnectError, PeerageError, connectStatic, offerManually, createHooks)
 `
@@ -165,7 +165,7 @@ import { useEffect } from 'react'
 import { work } from '../work.js'
 export default function Client() {
   useEffect(() => {
-    work(sdk, new URLSearchParams(location.search).get('tier')).then(
+    work(sdk, new URLSearchParams(location.search).get('node')).then(
       (result) => (document.title = 'RESULT ' + result),
       (error) => (document.title = 'RESULT ' + error),
     )
@@ -176,18 +176,18 @@ export default function Client() {
   'app/api/route.js': `import * as sdk from '@peerage/client'
 import { work } from '../../work.js'
 export const dynamic = 'force-dynamic'
-export const GET = async () => new Response(await work(sdk, process.env.TIER).catch(String))
+export const GET = async () => new Response(await work(sdk, process.env.SERVER_URL).catch(String))
 `,
   'app/edge/route.js': `import * as sdk from '@peerage/client'
 import { work } from '../../work.js'
 export const runtime = 'edge'
 export const GET = async (request) =>
-  new Response(await work(sdk, new URL(request.url).searchParams.get('tier')).catch(String))
+  new Response(await work(sdk, new URL(request.url).searchParams.get('node')).catch(String))
 `,
   'app/server/page.js': `import * as sdk from '@peerage/client'
 import { work } from '../../work.js'
 export const dynamic = 'force-dynamic'
-export default async () => <p>{'RESULT ' + (await work(sdk, process.env.TIER).catch(String)) + ' END'}</p>
+export default async () => <p>{'RESULT ' + (await work(sdk, process.env.SERVER_URL).catch(String)) + ' END'}</p>
 `,
 }
 const STANDALONE = `export default {
@@ -200,7 +200,7 @@ const develop = ['next', 'dev', '-p', '0', '-H', '127.0.0.1']
 const component = async (site: Site, url: string): Promise<string> =>
   /RESULT (.*?) END/.exec(await fetched('server')(site, url))?.[1] ?? 'no result'
 const edge = (site: Site, url: string): Promise<string> =>
-  fetched(`edge?tier=${encodeURIComponent(site.tier)}`)(site, url)
+  fetched(`edge?node=${encodeURIComponent(site.nodeUrl)}`)(site, url)
 
 export const bundlers: readonly Bundler[] = [
   {
@@ -288,7 +288,7 @@ export const bundlers: readonly Bundler[] = [
     manifest: { type: 'module' },
     trials: [
       {
-        platform: 'page in Firefox, whose file for P2P is refused three times',
+        platform: 'page in Firefox whose P2P file fails to load three times',
         entry: SDK,
         build: [
           ['esbuild', 'parts.js', '--bundle', '--minify', '--format=esm', '--splitting', '--outdir=out-web'],
@@ -348,7 +348,7 @@ export default [
     ],
   },
   {
-    name: 'Parcel, as it comes',
+    name: 'Parcel without settings',
     packages: ['parcel@2.16.4'],
     manifest: { targets: { web: PARCEL.targets.web } },
     trials: [inPage([parcel('web')], 'out-web')],

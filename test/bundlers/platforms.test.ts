@@ -24,25 +24,25 @@ import {
 } from './trial.js'
 import type { Site } from './trial.js'
 
-// The short version of `npm run test:bundlers`: what `npm ci` has installed, on what the packages would publish.
+// The short version of `npm run test:bundlers`, with the bundler that `npm ci` installs and the built packages.
 
 const APP = fileURLToPath(new URL('app/', import.meta.url))
 
 const HTML = (app: string): string => `<!doctype html><script type="module" src="${app}.js"></script>`
 
-let tier: Node
+let sharedNode: Node
 let browser: ChromiumBrowser
 let site: Site
 
 beforeAll(async () => {
-  // Builds the packages, too.
-  tier = await startNode()
+  // Starting a node also builds the packages.
+  sharedNode = await startNode()
   browser = await launchChromium()
-  site = { folder: await makeDirectory('platforms'), tier: tier.url, browser }
+  site = { folder: await makeDirectory('platforms'), nodeUrl: sharedNode.url, browser }
 })
 afterAll(async () => {
   await browser.stop()
-  await tier.stop()
+  await sharedNode.stop()
   await removeDirectory(site.folder)
 })
 
@@ -51,7 +51,7 @@ interface Bundle {
   platform: 'browser' | 'node'
 }
 
-/** Into a folder of the app's name. Returns the chunks. */
+/** Bundles an app into a folder of its name. Returns the chunks. */
 async function bundle({ app, platform }: Bundle): Promise<OutputChunk[]> {
   const built = await rolldown({ input: `${APP}${app}.js`, platform, logLevel: 'silent' })
   const dir = `${site.folder}/${app}`
@@ -62,7 +62,7 @@ async function bundle({ app, platform }: Bundle): Promise<OutputChunk[]> {
 }
 
 describe('a bundle for browsers', () => {
-  test('names no package of Node, and has its parts in files of their own [PP37]', async () => {
+  test('imports no package of Node, and has separate files for its parts [PP37]', async () => {
     const chunks = await bundle({ app: 'page', platform: 'browser' })
     expect(chunks.filter(({ isDynamicEntry }) => isDynamicEntry)).toHaveLength(2)
     const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
@@ -74,7 +74,7 @@ describe('a bundle for browsers', () => {
     expect(await page('page')(site)).toMatch(DIRECT)
   })
 
-  test('of the static entry is one file, which loads nothing later, for a service worker [PP38]', async () => {
+  test('with the static entry is one file without dynamic imports, which runs in a service worker [PP38]', async () => {
     const chunks = await bundle({ app: 'worker', platform: 'browser' })
     expect(chunks.map(({ fileName, dynamicImports }) => [fileName, dynamicImports])).toEqual([
       ['worker.js', []],
@@ -83,7 +83,7 @@ describe('a bundle for browsers', () => {
     expect(await serviceWorker('worker', 'worker.js')(site)).toMatch(IN_WORKER)
   })
 
-  test('of the entry with parts says in a service worker which entry to use [PP38]', async () => {
+  test('with the main entry says in a service worker which entry to use [PP38]', async () => {
     await bundle({ app: 'lazy-worker', platform: 'browser' })
     const result = await serviceWorker('lazy-worker', 'lazy-worker.js')(site)
     expect(result).toMatch(/^not-loaded: .*@peerage\/client\/static/)
@@ -91,9 +91,9 @@ describe('a bundle for browsers', () => {
 })
 
 describe('a bundle for Node', () => {
-  test('has `ws` inside and finds node-datachannel from where it is [PP37]', async () => {
+  test('contains `ws` and finds node-datachannel in a node_modules above its folder [PP37]', async () => {
     await bundle({ app: 'server', platform: 'node' })
-    // Where an application has its packages.
+    // The packages of an application are here.
     const modules = `${site.folder}/node_modules`
     await mkdir(modules, { recursive: true })
     for (const name of ['node-datachannel', 'detect-libc', '@node-datachannel'])
@@ -101,7 +101,7 @@ describe('a bundle for Node', () => {
     expect(await node('server/server.mjs')(site)).toMatch(DIRECT)
   })
 
-  test('of the static entry is one file that runs in an empty folder, and says that WebRTC is missing [PP38]', async () => {
+  test('with the static entry is one file that runs in an empty folder and says that WebRTC is missing [PP38]', async () => {
     const chunks = await bundle({ app: 'single', platform: 'node' })
     expect(chunks).toHaveLength(1)
     expect(await alone('single/single.mjs')(site)).toMatch(NO_WEBRTC)
@@ -110,14 +110,14 @@ describe('a bundle for Node', () => {
 
 const run = promisify(execFile)
 
-test('a program for Node compiles without the `dom` library, whatever it imports, library files checked too [PP40]', async () => {
+test('a program for Node that imports all entries compiles without the `dom` library and without skipLibCheck [PP40]', async () => {
   const folder = `${REPOSITORY}.work/without-dom`
   await writeFiles(folder, { 'program.mts': PROGRAM, 'tsconfig.json': JSON.stringify(COMPILED) })
   await run(process.execPath, [`${REPOSITORY}node_modules/typescript/bin/tsc`, '-p', folder])
 })
 
-describe('a file of the SDK that cannot be had, in Chromium [PP39]', () => {
-  /** What `connect` and `join` come to where each file of a part fails so many times, and how often one was asked for. */
+describe('a file of the SDK that fails to load, in Chromium [PP39]', () => {
+  /** The result of `connect` and `join` if each file of a part fails `failures` times, and how often each was requested. */
   async function tryOut(failures: number, timeoutMs: number): Promise<{ result: string; asked: number[] }> {
     await bundle({ app: 'parts', platform: 'browser' })
     const folder = `${site.folder}/parts`
@@ -132,21 +132,21 @@ describe('a file of the SDK that cannot be had, in Chromium [PP39]', () => {
     const use = async (url: string): Promise<string> => {
       const tab = await browser.page(url)
       await tab.waitForFunction(() => 'tryOut' in globalThis)
-      const result = await tab.evaluate(`tryOut(${JSON.stringify(tier.url)}, ${timeoutMs})`)
+      const result = await tab.evaluate(`tryOut(${JSON.stringify(sharedNode.url)}, ${timeoutMs})`)
       await tab.context().close()
       return String(result)
     }
     return { result: await served(folder, use, isRefused), asked: [...asked.values()] }
   }
 
-  test('is asked for again, and nothing else is seen of it', async () => {
+  test('is requested again, and the application notices nothing', async () => {
     const { result, asked } = await tryOut(2, 30_000)
     expect(result).toBe('connected')
-    // The first two attempts, and the one that came through, of both parts.
+    // For each of the two parts two failed attempts and a successful one.
     expect(asked).toEqual([3, 3])
   })
 
-  test('is named, with what to do, once the time of `connect` is over', async () => {
+  test('is named in the error, with advice, when `connect` times out', async () => {
     const startedAt = performance.now()
     const { result } = await tryOut(Infinity, 2_000)
     expect(performance.now() - startedAt).toBeGreaterThan(2_000)

@@ -12,8 +12,8 @@ import type { Bundler, Site, Trial } from './trial.js'
 import { FIREFOX, runIn, writeFiles } from './trial.js'
 
 export const USAGE = `npm run test:bundlers -- [--only NAME,…]
-The packages as npm would publish them, the bundlers as they are published, and what they make is run. Needs the npm
-registry and some minutes. --only names some by how they begin: vite,next.`
+Bundles an application with the packed packages and each published bundler, and runs the results. It needs the npm
+registry and some minutes. --only chooses bundlers by the start of their names: vite,next.`
 
 const APP = fileURLToPath(new URL('app/', import.meta.url))
 const DOCUMENT = `${REPOSITORY}docs/bundlers.md`
@@ -36,15 +36,16 @@ export async function main(args: string[]): Promise<number> {
   const chosen = bundlers.filter((bundler) => only?.some((word) => isNamed(word, bundler)) ?? true)
   await ensureBuilt()
   const packages = await makeDirectory('packed')
-  const tier = await startNode()
+  const sharedNode = await startNode()
   const browser = await launchChromium()
   const rows: Row[] = []
   try {
     const tarballs = await pack(packages)
-    for (const bundler of chosen) rows.push(...(await tryOut(bundler, tarballs, { tier: tier.url, browser })))
+    for (const bundler of chosen)
+      rows.push(...(await tryOut(bundler, tarballs, { nodeUrl: sharedNode.url, browser })))
   } finally {
     await browser.stop()
-    await tier.stop()
+    await sharedNode.stop()
     await removeDirectory(packages)
   }
   const failed = rows.filter(({ failure }) => failure !== undefined)
@@ -55,17 +56,17 @@ export async function main(args: string[]): Promise<number> {
   return failed.length === 0 && rows.length > 0 ? 0 : 1
 }
 
-/** What `npm publish` would send. */
+/** Packs the packages as `npm publish` would. */
 async function pack(directory: string): Promise<string[]> {
   const files: string[] = []
   for (const name of ['protocol', 'client']) {
     const folder = `${REPOSITORY}packages/${name}`
-    const said = await run(
+    const output = await run(
       'npm',
       ['pack', folder, '--silent', '--pack-destination', directory],
       INSTALL_DEADLINE_MS,
     )
-    files.push(`${directory}/${said.trim().split('\n').at(-1)}`)
+    files.push(`${directory}/${output.trim().split('\n').at(-1)}`)
   }
   return files
 }
@@ -101,7 +102,7 @@ async function failureOf(trial: Trial, site: Site): Promise<string | undefined> 
   }
 }
 
-/** Takes what was run into the table; the rows of other bundlers stay. */
+/** Writes the rows into the table. The rows of other bundlers stay. */
 async function write(rows: Row[], chromium: string): Promise<void> {
   const date = new Date().toISOString().slice(0, 10)
   const fresh = rows.map(({ bundler, trial }) =>
@@ -120,11 +121,11 @@ async function write(rows: Row[], chromium: string): Promise<void> {
     (ran.has(bundler) ? fresh : table.split('\n')).filter((row) => isOf(row, bundler)),
   )
   const firefox = (await findBinary(FIREFOX)).version
-  const said =
+  const versions =
     `The last run had Node ${process.versions.node}, Chromium ${chromium}, Firefox ${firefox} and ` +
     `${NODE_DATACHANNEL}.`
   const head = [line(['bundler', 'platform', 'entry', 'settings', 'passed on']), line(Array(5).fill('---'))]
-  const filled = ['', '', said, '', ...head, ...all, '', ''].join('\n')
+  const filled = ['', '', versions, '', ...head, ...all, '', ''].join('\n')
   await writeFile(DOCUMENT, [before, filled, after].join(MARK))
 }
 

@@ -11,14 +11,14 @@ import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js
 import { startChild } from '@peerage/test-support/process.js'
 import type { ChildOptions } from '@peerage/test-support/process.js'
 
-/** One bundler, installed as it is published, with what it is asked to do. */
+/** A published bundler and its trials. */
 export interface Bundler {
   name: string
-  /** name@version, the bundler first. */
+  /** The packages as name@version, the bundler first. */
   packages: readonly string[]
-  /** Files of its own, beside those of the app. */
+  /** Files in addition to those of the app, such as configuration. */
   files?: Readonly<Record<string, string>>
-  /** Those of package.json beside its dependencies. */
+  /** Fields of package.json in addition to the dependencies. */
   manifest?: object
   trials: readonly Trial[]
 }
@@ -26,20 +26,20 @@ export interface Bundler {
 export interface Trial {
   /** Where the result runs. */
   platform: string
-  /** What the app imports. */
+  /** The entry that the app imports. */
   entry: '@peerage/client' | '@peerage/client/static'
-  /** Run one after another in the bundler's folder, with the arguments of its own program in node_modules/.bin. */
+  /** Commands that run one after another in the bundler's folder. Programs are looked up in node_modules/.bin first. */
   build: readonly (readonly string[])[]
   run: (site: Site) => Promise<string>
   expect: RegExp
-  /** What a user has to set. */
+  /** The settings that a user needs. */
   setting?: string
 }
 
-/** A bundler's folder, and the parts that its results meet. */
+/** A bundler's folder, and the node and browser for its results. */
 export interface Site {
   folder: string
-  tier: string
+  nodeUrl: string
   browser: ChromiumBrowser
 }
 
@@ -54,13 +54,14 @@ const BUILD_DEADLINE_MS = 300_000
 const RUN_DEADLINE_MS = 60_000
 const STOP_DEADLINE_MS = 5_000
 
-/** All that a channel needs is there. */
+/** The result if WebRTC works. */
 export const DIRECT = /^relayed, room, direct$/
-/** node-datachannel is not there: the server carries the messages, and the error names it. */
+/** The result without node-datachannel: the server carries messages, and the error names the missing package. */
 export const NO_WEBRTC = /^relayed, room, .*install node-datachannel/
+/** The result in a worker, where browsers have no WebRTC. */
 export const IN_WORKER = /^relayed, room, .*browsers have it in windows, not in workers/
 
-/** Runs a program to its end in a folder. Rejects, with what it said, unless it exits 0. */
+/** Runs a program in a folder until it ends. Rejects with its output if its exit code is not 0. */
 export async function runIn(folder: string, command: readonly string[]): Promise<string> {
   const [program = '', ...args] = command
   const local = join(folder, 'node_modules/.bin', program)
@@ -77,28 +78,28 @@ export async function runIn(folder: string, command: readonly string[]): Promise
   return child.lines.join('\n')
 }
 
-/** The bundle in place: node_modules lies above it. */
+/** Runs the bundle in place, below a node_modules. */
 export const node =
   (file: string) =>
-  ({ folder, tier }: Site): Promise<string> =>
-    resultOf(join(folder, file), tier)
+  ({ folder, nodeUrl }: Site): Promise<string> =>
+    resultOf(join(folder, file), nodeUrl)
 
-/** The bundle alone, in a folder that holds nothing else. */
+/** Runs the bundle in a folder that contains nothing else. */
 export const alone =
   (file: string) =>
-  async ({ folder, tier }: Site): Promise<string> => {
+  async ({ folder, nodeUrl }: Site): Promise<string> => {
     const empty = await makeDirectory('bundle')
     try {
       const target = join(empty, `bundle${extname(file)}`)
       await cp(join(folder, file), target)
-      return await resultOf(target, tier)
+      return await resultOf(target, nodeUrl)
     } finally {
       await removeDirectory(empty)
     }
   }
 
-async function resultOf(file: string, tier: string, args: readonly string[] = []): Promise<string> {
-  const env = { ...process.env, TIER: tier }
+async function resultOf(file: string, nodeUrl: string, args: readonly string[] = []): Promise<string> {
+  const env = { ...process.env, SERVER_URL: nodeUrl }
   const child = await startChild({
     command: process.execPath,
     args: [file, ...args],
@@ -114,54 +115,54 @@ async function resultOf(file: string, tier: string, args: readonly string[] = []
 
 const readResult = (line: string): string | undefined => /^RESULT (.*)/.exec(line)?.[1]
 
-/** A part of the app by itself, or a worker, in Firefox. */
+/** Runs the app `parts` or the worker in Firefox. */
 export const firefox =
   (what: 'parts' | 'worker') =>
-  async ({ folder, tier }: Site): Promise<string> => {
+  async ({ folder, nodeUrl }: Site): Promise<string> => {
     const { path } = await findBinary(FIREFOX)
-    return resultOf(join(folder, 'firefox.js'), tier, [path, what])
+    return resultOf(join(folder, 'firefox.js'), nodeUrl, [path, what])
   }
 
-/** The built page of a folder, in Chromium. */
+/** Runs the built page of a folder in Chromium. */
 export const page =
   (directory: string) =>
   (site: Site): Promise<string> =>
     served(join(site.folder, directory), (url) => pageAt(site, url))
 
-/** A module service worker of a folder, in Chromium. */
+/** Runs a module service worker of a folder in Chromium. */
 export const serviceWorker =
   (directory: string, file: string) =>
   (site: Site): Promise<string> =>
     served(join(site.folder, directory), async (url) => {
       const tab = await site.browser.page(`${url}blank`)
       try {
-        return await tab.evaluate(askWorker, { file, tier: site.tier })
+        return await tab.evaluate(askWorker, { file, nodeUrl: site.nodeUrl })
       } finally {
         await tab.context().close()
       }
     })
 
-/** In the page: registers the worker and has it do its work. */
-export async function askWorker({ file, tier }: { file: string; tier: string }): Promise<string> {
+/** Runs in the page: registers the worker and asks it to do its work. */
+export async function askWorker({ file, nodeUrl }: { file: string; nodeUrl: string }): Promise<string> {
   await navigator.serviceWorker.register(file, { type: 'module' })
   const { active } = await navigator.serviceWorker.ready
   const answer = new Promise<string>((resolve) =>
     navigator.serviceWorker.addEventListener('message', ({ data }) => resolve(String(data)), { once: true }),
   )
   navigator.serviceWorker.startMessages()
-  active?.postMessage(tier, [])
+  active?.postMessage(nodeUrl, [])
   return answer
 }
 
 type Ask = (site: Site, url: string) => Promise<string>
 
-/** A server of the bundler's own, asked once it has said its port. */
+/** Starts the bundler's own server and asks it for a result when it has printed its port. */
 export const server =
   ([program = '', ...args]: readonly string[], ask: Ask) =>
   (site: Site): Promise<string> =>
     asked({ command: join(site.folder, 'node_modules/.bin', program), args, cwd: site.folder }, site, ask)
 
-/** A folder that the bundler has made to run alone, with its server.js: copied away from all that was installed. */
+/** Runs server.js in a copy of a standalone folder that the bundler has made, away from the installed packages. */
 export const copied =
   (directory: string, ask: Ask) =>
   async (site: Site): Promise<string> => {
@@ -175,10 +176,10 @@ export const copied =
   }
 
 async function asked(program: ChildOptions, site: Site, ask: Ask): Promise<string> {
-  const own = { TIER: site.tier, NEXT_TELEMETRY_DISABLED: '1', HOSTNAME: '127.0.0.1', PORT: '0' }
+  const own = { SERVER_URL: site.nodeUrl, NEXT_TELEMETRY_DISABLED: '1', HOSTNAME: '127.0.0.1', PORT: '0' }
   const child = await startChild({ ...program, env: { ...process.env, ...own } })
   try {
-    // eslint-disable-next-line no-control-regex -- what it prints is coloured
+    // eslint-disable-next-line no-control-regex -- the output has colour codes
     const plain = (line: string): string => line.replaceAll(/\u001b\[[\d;]*m/g, '')
     const url = await child.line(
       (line) => /https?:\/\/(?:localhost|127\.0\.0\.1):\d+/.exec(plain(line))?.[0],
@@ -186,7 +187,7 @@ async function asked(program: ChildOptions, site: Site, ask: Ask): Promise<strin
     )
     return await ask(site, `${url}/`)
   } finally {
-    // It may have children of its own, which it ends when it is asked to.
+    // SIGTERM first, because the program may have child processes that it ends itself.
     await child.kill('SIGTERM')
     const timer = setTimeout(() => void child.kill(), STOP_DEADLINE_MS)
     await child.stopped
@@ -194,11 +195,11 @@ async function asked(program: ChildOptions, site: Site, ask: Ask): Promise<strin
   }
 }
 
-export async function pageAt({ browser, tier }: Site, url: string): Promise<string> {
+export async function pageAt({ browser, nodeUrl }: Site, url: string): Promise<string> {
   const tab: Page = await browser.page()
   const lines = listen(tab)
   try {
-    await tab.goto(`${url}?tier=${encodeURIComponent(tier)}`)
+    await tab.goto(`${url}?node=${encodeURIComponent(nodeUrl)}`)
     await tab.waitForFunction(() => document.title.startsWith('RESULT '), undefined, {
       timeout: RUN_DEADLINE_MS,
     })
@@ -219,7 +220,7 @@ export const fetched =
         const answer = await fetch(new URL(path, url), { signal: deadline })
         return await answer.text()
       } catch (error) {
-        // It says its address a moment before it listens.
+        // The server prints its address shortly before it listens.
         if (deadline.aborted) throw error
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
@@ -232,7 +233,7 @@ const TYPES: Record<string, string> = {
   '.mjs': 'text/javascript',
 }
 
-/** Serves a directory while `use` runs; what `isRefused` says yes to is answered with 503. */
+/** Serves a directory while `use` runs. Paths for which `isRefused` is true get 503. */
 export async function served<T>(
   directory: string,
   use: (url: string) => Promise<T>,

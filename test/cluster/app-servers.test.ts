@@ -5,7 +5,7 @@ import { freePort } from '@peerage/test-support/ports.js'
 import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
-// The programs of examples/app-servers, as its README runs them.
+// Runs the programs of examples/app-servers as their README says.
 
 const DEADLINE_MS = 20_000
 const EXAMPLE = `${REPOSITORY}examples/app-servers/`
@@ -63,7 +63,7 @@ async function expectMessage(from: Peer, to: Peer): Promise<void> {
 describe.each(topologies)('application servers that share a Redis and a P2P server, %s', (topology) => {
   beforeAll(async () => {
     redis = await startTopology(topology)
-    // Brings the build up to date: the example runs what an application would install.
+    // The example imports the built packages, as an installed application does.
     await ensureBuilt()
     stun = await start([PEERAGE_BIN, 'stun', '--port', '0', '--host', '127.0.0.1'])
     ;[express, plain] = await Promise.all([server('express-server.mjs'), server('plain-server.mjs')])
@@ -75,7 +75,7 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     await redis?.stop()
   })
 
-  test('their peers find each other, over the one P2P server', async () => {
+  test('their peers open channels to each other with the shared P2P server', async () => {
     const told = (await (await fetch(pointing.url)).json()) as { peerage: string }
     const peers = [
       await peerAt(express.url, 'alice'),
@@ -87,13 +87,13 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
       for (const to of peers.slice(i + 1)) await expectChannel(from, to)
   })
 
-  test('their own routes go on beside the tier', async () => {
+  test('the routes of the applications work beside Peerage', async () => {
     expect(await (await fetch(`${express.url}/orders`)).json()).toEqual([{ id: 1, item: 'tea' }])
     expect((await fetch(`${express.url}/nowhere`)).status).toBe(404)
     expect(await (await fetch(plain.url)).text()).toBe('stock: 7 cups\n')
   })
 
-  test('their log lines say which node they are of', async () => {
+  test('each log line names its node', async () => {
     for (const { child } of [express, plain]) {
       const health = await child.line(
         (line) => (line.includes('"msg":"health"') ? line : undefined),
@@ -103,7 +103,7 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     }
   })
 
-  test('the peer of the README connects, through a server that points at the tier', async () => {
+  test('the peer program of the README connects through a server that gives out the address of another', async () => {
     const alice = await startChild({
       command: process.execPath,
       args: [`${EXAMPLE}peer.mjs`, 'readme-alice', express.url],
@@ -120,7 +120,7 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     await alice.line((line) => (line === heard ? true : undefined), DEADLINE_MS)
   })
 
-  test('one joins, one drains and comes back, one is killed: the others go on', async () => {
+  test('a server joins, drains, comes back and is killed while the others go on', async () => {
     const [alice, bob] = [await peerAt(express.url, 'ann'), await peerAt(plain.url, 'ben')]
     await expectChannel(alice, bob)
 
@@ -132,7 +132,7 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     await expectChannel(dora, alice)
     await expectMessage(bob, dora)
 
-    // Its channel outlives the server that brought it about; its name waits for it.
+    // Dora's channel outlives her server, and her name waits for her.
     await joined.child.kill('SIGTERM')
     expect(await joined.child.stopped).toMatchObject({ code: 0 })
     const heard = new Promise((resolve) => alice.p2p?.channel('dora')?.on('message', resolve))

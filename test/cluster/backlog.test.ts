@@ -4,11 +4,11 @@ import { connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { startNode } from '@peerage/test-support/node.js'
 
-// When a node dies, all its peers come to the others within a second: more than those accept in a moment.
+// When a node dies, all its peers connect to the other nodes within a second: more than a node accepts at once.
 
-/** Node's own backlog is 511. */
+/** More than Node's default backlog of 511. */
 const AT_ONCE = 1_000
-test('a thousand connections wait while the node is busy, and none of them is turned away', async () => {
+test('a thousand connections wait while the node is busy, and none is refused', async () => {
   const most = Number(await readFile('/proc/sys/net/core/somaxconn', 'utf8'))
   expect(most, 'net.core.somaxconn of this machine').toBeGreaterThanOrEqual(AT_ONCE)
   const node = await startNode()
@@ -18,7 +18,7 @@ test('a thousand connections wait while the node is busy, and none of them is tu
     for (const socket of sockets) socket.destroy()
   })
   await node.pause()
-  // One that is turned away asks again and again, and is turned away as long as the node does not run.
+  // The kernel would retry a refused connection without success until the node runs again, so the test would time out.
   await Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
       const socket = connect(node.port, node.host)

@@ -6,12 +6,12 @@ import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
-// How channels end between a page in Chromium and Node: Chromium misses one in eight closes of node-datachannel's
-// connections, and then loses a path that nobody wants. Nearly all of it is waiting, so all tests wait at once.
+// How channels between a page in Chromium and a Node process end. Chromium misses one in eight closes of
+// node-datachannel's connections and later reports a lost path. The tests mostly wait, so they run concurrently.
 
 const ROUNDS = 20
 const SEEN_MS = 2_000
-/** PP4: what one peer begins is answered twice a second. */
+/** PP4: a peer answers two handshakes a second from the same peer. */
 const BETWEEN_CALLS_MS = 500
 
 interface End {
@@ -36,7 +36,7 @@ afterAll(async () => {
   await node?.stop()
 })
 
-/** A peer in a page that counts what opens and what closes there. */
+/** A peer in a page that counts the channels that open and close. */
 async function pagePeer(): Promise<{ page: Page; name: string }> {
   const name = `page-${++names}`
   const page = await chromium.page(`${node.url}/healthz`)
@@ -74,7 +74,7 @@ const endOf = (page: Page): Promise<End> => page.evaluate('end')
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 test.concurrent.for(['page', 'node'] as const)(
-  `[PP18] [PP34] a channel that the page called for and the %s closes is closed on both sides, ${ROUNDS} times, and stays so`,
+  `[PP18] [PP34] a channel that the page opened and the %s closes is closed on both sides for good, ${ROUNDS} times`,
   { timeout: 120_000 },
   async (closer, context) => {
     const { expect } = context
@@ -95,14 +95,14 @@ test.concurrent.for(['page', 'node'] as const)(
       await pause(BETWEEN_CALLS_MS)
     }
     expect(Math.max(...tookMs)).toBeLessThan(SEEN_MS)
-    // Chromium would find the path lost after 6 s, and call again 3 s later.
+    // Chromium would report a lost path after 6 s and call again 3 s later.
     await pause(10_000)
     expect([end.opened, (await endOf(page)).opened]).toEqual([ROUNDS, ROUNDS])
     expect(p2p.channels).toEqual([])
   },
 )
 
-test.concurrent('[PP18] a page that is left is seen at once, and so is a peer that leaves', async (context) => {
+test.concurrent('[PP18] the other side sees at once that a page navigates away, or that a peer leaves', async (context) => {
   const { expect } = context
   const { page, name } = await pagePeer()
   const { peer, p2p, end } = await nodePeer(context)
@@ -119,7 +119,7 @@ test.concurrent('[PP18] a page that is left is seen at once, and so is a peer th
   expect((await endOf(other.page)).at - leaves).toBeLessThan(SEEN_MS)
 })
 
-test.concurrent('[PP18] a Node process that exits says goodbye', async ({ expect }) => {
+test.concurrent('[PP18] a Node process that exits closes its channels', async ({ expect }) => {
   const { page, name } = await pagePeer()
   const program = `
     const [client, url, name, page] = process.argv.slice(1)
@@ -157,7 +157,7 @@ async function stoppable(): Promise<{ name: string; child: Child }> {
   return { name, child }
 }
 
-test.concurrent('[PP34] a channel whose path was lost and that its page closes does not come back when the other process goes on', async ({
+test.concurrent('[PP34] a channel that lost its path and that the page closes does not come back when the other process resumes', async ({
   expect,
 }) => {
   const { page } = await pagePeer()
@@ -176,7 +176,7 @@ test.concurrent('[PP34] a channel whose path was lost and that its page closes d
   }
 }, 60_000)
 
-test.concurrent('[PP13] a channel to a Node process that is killed has lost its path', async (context) => {
+test.concurrent('[PP13] a channel to a killed Node process closes with "the path was lost"', async (context) => {
   const { expect } = context
   const { p2p } = await nodePeer(context)
   const { name, child } = await stoppable()

@@ -17,7 +17,7 @@ afterEach(async () => {
   await Promise.all(peers.splice(0).map((peer) => peer.leave()))
 })
 
-/** On the node of this index, or wherever the balancer puts it. */
+/** Connects to the node with this index, or to any node through the balancer. */
 async function peerOn(node: number | 'balancer', name?: string): Promise<Peer> {
   const url = node === 'balancer' ? haproxy.url : (nodes[node]?.url ?? '')
   const peer = await connect(url, { name, storage: null })
@@ -36,7 +36,7 @@ function nodeOf(peer: Peer): string {
 }
 
 describe.each(topologies)('channels across nodes, %s', (topology) => {
-  // Channels are between peers: what Redis runs on shows in opening them, not in how much they carry.
+  // The Redis topology matters when channels open, not for how much they carry, so the others get less data.
   const [fileBytes, rounds] = topology === 'standalone' ? [50 * 1024 * 1024, 100] : [1024 * 1024, 20]
 
   beforeAll(async () => {
@@ -61,7 +61,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     const arrived = new Promise<void>((resolve) => {
       p2pOf(bob).on('channel-opened', (channel) => {
         channel.on('message', (data) => {
-          if (typeof data === 'string') throw new Error('text, where bytes were sent')
+          if (typeof data === 'string') throw new Error('got text instead of bytes')
           received.update(data)
           bytes += data.byteLength
           if (bytes === fileBytes) resolve()
@@ -80,7 +80,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     const all = await Promise.all(Array.from({ length: 6 }, (_, i) => peerOn('balancer', `peer-${i}`)))
     expect(new Set(all.map(nodeOf)).size).toBe(3)
     const [first, ...rest] = all
-    if (!first) throw new Error('nobody came')
+    if (!first) throw new Error('no peer connected')
     for (const other of rest) {
       const heard = new Promise((resolve) => other.once('message', (from, data) => resolve({ from, data })))
       await first.send(other.name, { hello: other.name }, { via: 'server' })
@@ -88,7 +88,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     }
   })
 
-  test('a peer finds one that registers later, and is told when it comes', async () => {
+  test('a peer that watches a name is told when it comes online, and can call it', async () => {
     const alice = await peerOn(0, 'alice')
     expect(await alice.watch('late')).toMatchObject({ state: 'offline' })
     const came = new Promise((resolve) => alice.on('presence', resolve))
@@ -98,9 +98,9 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     expect(channel.state).toBe('open')
   })
 
-  test('[I14] calling an unknown name fails within a second, with its stage', async () => {
+  test('[I14] a call to an unknown name fails within a second and says at which stage', async () => {
     const alice = await peerOn(0, 'alice')
-    // The quickest of three: a machine on which others run too may pause once.
+    // The fastest of three, because a busy machine may pause once.
     const tookMs: number[] = []
     for (let i = 0; i < 3; i++) {
       const started = performance.now()
@@ -111,7 +111,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     await expect(alice.send('nobody', 'hello')).rejects.toMatchObject({ code: 'unavailable' })
   })
 
-  test('[I6] calling a peer that has just left fails at once', async () => {
+  test('[I6] a call to a peer that has just left fails at once', async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     bob.on('message', () => {})
     await alice.send('bob', 'hello', { via: 'server' })
@@ -120,7 +120,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
     await expect(alice.send('bob', 'hello')).rejects.toMatchObject({ code: 'unavailable' })
   })
 
-  test(`two peers that call each other in the same instant get one channel, each of ${rounds} times`, async () => {
+  test(`two peers that call each other at the same time get one channel, ${rounds} times out of ${rounds}`, async () => {
     for (let i = 0; i < rounds; i++) {
       const [alice, bob] = await Promise.all([peerOn(i % 3, `alice-${i}`), peerOn((i + 1) % 3, `bob-${i}`)])
       const opened: string[] = []
@@ -130,7 +130,7 @@ describe.each(topologies)('channels across nodes, %s', (topology) => {
         p2pOf(alice).connect(bob.name),
         p2pOf(bob).connect(alice.name),
       ])
-      // The two ends of one channel: what goes in here comes out there.
+      // Both are ends of the same channel.
       const heard = new Promise((resolve) => toAlice.on('message', resolve))
       await toBob.send(`round ${i}`)
       expect(await heard).toBe(`round ${i}`)

@@ -15,7 +15,7 @@ import { REDIS, startRedis } from '@peerage/test-support/redis.js'
 import { useCommand } from './command.js'
 import { startMeddler } from './meddler.js'
 
-// What the command does before, around and after Redis; on which topology it runs is doctor.test's and redis-start's.
+// The command's behaviour. Redis topologies are covered by doctor.test.ts and redis-start.test.ts.
 
 const START_MS = 20_000
 const { cleanups, peerage, ended, occupy } = useCommand()
@@ -37,7 +37,7 @@ async function readyz(url: unknown): Promise<{ status: number; why: unknown }> {
   return { status: answer.status, why: body.why }
 }
 
-describe('a configuration that is wrong', () => {
+describe('a wrong configuration', () => {
   test('exits 2 and names every problem with its path and its source', async () => {
     const directory = await makeDirectory('cli')
     cleanups.push(() => removeDirectory(directory))
@@ -104,19 +104,19 @@ describe('a configuration that is wrong', () => {
     expect(code).toBe(2)
   })
 
-  // npm takes a flag without `--` for its own: the node would get the bare value, or nothing at all.
+  // Without `--`, npm takes the flags itself, so the node would get only the values or nothing.
   test.each([
     [['--port', '9377'], 'npm start -- --port 9377'],
     [['--port=9377', '--no-page'], 'npm start -- --port=9377 --no-page'],
     [['--open', '--host', '0.0.0.0'], 'npm start -- --host 0.0.0.0 --open'],
-  ])('npm start %j, without --, says how to write it', async (args, right) => {
+  ])('npm start %j without -- says how to write it', async (args, right) => {
     const child = await startChild({ command: 'npm', args: ['start', ...args], cwd: REPOSITORY })
     cleanups.push(() => child.stop())
     expect(await child.stopped).toMatchObject({ code: 2 })
     expect(child.lines).toContain(`npm took these flags for its own. Write: ${right}`)
   })
 
-  test('check-config and print-config: what holds, without its secrets', async () => {
+  test('check-config and print-config show the effective configuration without its secrets', async () => {
     const env = { PEERAGE_REDIS: 'redis://u:geheim@localhost', PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim' }
     expect(await ended(['check-config'], env)).toEqual({ code: 0, text: 'the configuration is fine' })
     const printed = await ended(['print-config', '--port', '9100'], env)
@@ -131,7 +131,7 @@ describe('a configuration that is wrong', () => {
 })
 
 describe('ports', () => {
-  test('a taken TCP port: exit 1, and which', async () => {
+  test('a taken TCP port is named, with exit code 1', async () => {
     const port = await freePort()
     await occupy(port)
     const { code, text } = await ended(['serve', '--port', String(port)])
@@ -142,7 +142,7 @@ describe('ports', () => {
     expect(code).toBe(1)
   })
 
-  test('a taken neighbour: exit 1, and which; without the P2P server it does not matter', async () => {
+  test('a taken UDP port + 1 is named, with exit code 1, unless the P2P server is off', async () => {
     const port = await freePortPair()
     const udp = createSocket('udp4')
     udp.bind(port + 1, '127.0.0.1')
@@ -155,7 +155,7 @@ describe('ports', () => {
     expect(await logged(child, 'ready')).toMatchObject({ port, p2p: null, admin: null })
   })
 
-  test('a taken port for links: exit 1, and which', async () => {
+  test('a taken port for links is named, with exit code 1', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const port = await freePort()
@@ -167,11 +167,11 @@ describe('ports', () => {
     )
     expect(text).toContain('change links.port (--links-port)')
     expect(code).toBe(1)
-    // Redis was never asked for anything: there is nothing to say of how that ended.
+    // No command went to Redis, so there is no Redis failure to log.
     expect(text).not.toContain('"stage"')
   })
 
-  test('a name for links that nobody knows: exit 1, and what is unknown', async () => {
+  test('a host for links that does not resolve is named, with exit code 1', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const args = ['--redis', redis.url, '--links-host', 'nohost.invalid']
@@ -182,7 +182,7 @@ describe('ports', () => {
     expect(code).toBe(1)
   })
 
-  test('a taken admin port, and an address that is not ours', async () => {
+  test('a taken admin port and an address of another machine are named, with exit code 1', async () => {
     const port = await freePort()
     await occupy(port)
     const admin = await ended(['serve', '--port', '0', '--admin-port', String(port)])
@@ -196,7 +196,7 @@ describe('ports', () => {
 })
 
 describe('a node', () => {
-  test('says where it is in one line when it is ready, and exits 0 on SIGTERM and on SIGINT', async () => {
+  test('logs its addresses in one line when it is ready, and exits with 0 on SIGTERM and SIGINT', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const child = await peerage(['serve', '--port', '0', '--admin-port', '0'])
       const ready = await logged(child, 'ready')
@@ -241,7 +241,7 @@ describe('a node', () => {
     expect(text).not.toContain('"level"')
   })
 
-  test('Redis absent at start: says so, /healthz is fine, /readyz knows why; Redis comes, and it is ready', async () => {
+  test('without Redis at start it logs why, /healthz is 200 and /readyz says why, and it is ready once Redis is up', async () => {
     const port = await freePort()
     const at = ['--port', '0', '--admin-port', '0', '--redis', `redis://127.0.0.1:${port}`]
     const child = await peerage(['serve', ...at])
@@ -252,7 +252,7 @@ describe('a node', () => {
     }, START_MS)
     expect(health).toMatchObject({ level: 'warn', msg: 'health', healthy: false })
     expect((await fetch(`${String(url)}/healthz`)).status).toBe(200)
-    // Where Redis is, is for the operator alone.
+    // Only the admin port tells where Redis is.
     expect(await readyz(url)).toEqual({ status: 503, why: 'store' })
     expect(await readyz(admin)).toEqual({
       status: 503,
@@ -264,7 +264,7 @@ describe('a node', () => {
     expect((await readyz(url)).status).toBe(200)
   })
 
-  test('says where other nodes reach it, and warns where only this machine does', async () => {
+  test('logs where other nodes reach it, and warns if only this machine can', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const at = ['serve', '--port', '0', '--redis', redis.url, '--links-host']
@@ -289,7 +289,7 @@ describe('a node', () => {
     expect(right.output()).not.toContain('this node announces')
   })
 
-  test('never ready, it still ends with 0', async () => {
+  test('exits with 0 on SIGTERM even if it was never ready', async () => {
     const port = await freePort()
     const child = await peerage(['serve', '--port', '0', '--redis', `redis://127.0.0.1:${port}`])
     await logged(child, 'listening')
@@ -298,7 +298,7 @@ describe('a node', () => {
     expect(child.lines.some((line) => record(line)?.['msg'] === 'ready')).toBe(false)
   })
 
-  test('a second signal ends it at once, peers or not', async () => {
+  test('a second signal ends it at once, even with connected peers', async () => {
     const child = await peerage(['serve', '--port', '0'])
     const { port } = (await logged(child, 'ready')) as { port: number }
     // Enough peers for a drain in several batches.
@@ -314,7 +314,7 @@ describe('a node', () => {
     expect(child.lines.some((line) => record(line)?.['msg'] === 'stopped')).toBe(false)
   })
 
-  test('a Redis older than 7 is refused, and told so', async () => {
+  test('refuses a Redis older than 7 and says so', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const link = await startMeddler(redis.port)
@@ -325,14 +325,14 @@ describe('a node', () => {
     expect(code).toBe(1)
   })
 
-  test('serves TLS with files', async () => {
+  test('serves TLS with a certificate and a key from files', async () => {
     const certificates = await makeCertificates()
     cleanups.push(() => certificates.remove())
     const { cert, key, ca } = certificates
     const child = await peerage(['serve', '--port', '0', '--tls-cert', cert, '--tls-key', key])
     const { url } = await logged(child, 'ready')
     expect(url).toMatch(/^https:\/\//)
-    // A process of its own, for the authority is taken from the environment at start.
+    // A separate process, because Node reads NODE_EXTRA_CA_CERTS only at start.
     const script = `fetch(${JSON.stringify(`${String(url)}/healthz`)}).then((r) => console.log('status', r.status))`
     const asked = await startChild({
       command: process.execPath,
@@ -342,7 +342,7 @@ describe('a node', () => {
     expect(await asked.line((line) => /^status (\d+)$/.exec(line)?.[1], START_MS)).toBe('200')
   })
 
-  test('the standalone P2P server listens on UDP and TCP, and exits 0', async () => {
+  test('the standalone P2P server listens on UDP and TCP, and exits with 0', async () => {
     const port = await freePortBoth()
     const child = await peerage(['stun', '--port', String(port), '--host', '127.0.0.1'])
     expect(await logged(child, 'ready')).toMatchObject({ port, url: `stun:127.0.0.1:${port}` })
@@ -359,7 +359,7 @@ describe('a node', () => {
 })
 
 describe('cluster', () => {
-  // The command installs nothing, so the fixture does where it must.
+  // The command installs no binaries, so the test installs missing ones first.
   beforeAll(async () => {
     for (const part of [REDIS, HAPROXY]) await findBinary(part)
   })
@@ -377,7 +377,7 @@ describe('cluster', () => {
     return { child, url, pids }
   }
 
-  test('--nodes 3 answers through HAProxy; one Ctrl-C ends them all, and nothing is left', async () => {
+  test('--nodes 3 answers through HAProxy, and one Ctrl-C ends all its processes', async () => {
     const { child, url, pids } = await startCluster()
     expect((await fetch(`${url}readyz`)).status).toBe(200)
     const redis = await child.line((line) => /^redis +(redis:\S+)$/.exec(line)?.[1], START_MS)
@@ -389,7 +389,7 @@ describe('cluster', () => {
     expect(pids.filter(isAlive)).toEqual([])
   })
 
-  test('a killed node is only told; a killed Redis ends the trial', async () => {
+  test('a killed node is only reported; a killed Redis ends the cluster', async () => {
     const { child, url, pids } = await startCluster()
     const node = await child.line((line) => /^node1 .* pid (\d+)$/.exec(line)?.[1], 1_000)
     process.kill(Number(node), 'SIGKILL')
@@ -403,10 +403,10 @@ describe('cluster', () => {
     expect(pids.filter(isAlive)).toEqual([])
   })
 
-  test('killed itself, its parts end too', async () => {
+  test('when the command is killed, its processes end too', async () => {
     const { child, pids } = await startCluster()
     await child.kill('SIGKILL')
-    await eventually('all parts are gone', () => Promise.resolve(pids.some(isAlive) ? undefined : true), {
+    await eventually('all processes are gone', () => Promise.resolve(pids.some(isAlive) ? undefined : true), {
       deadlineMs: 30_000,
     })
   })
@@ -417,17 +417,17 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch {
-    return false // ESRCH
+    return false // ESRCH: no such process
   }
 }
 
-/** In the order of their start. */
+/** The child processes, in the order in which they started. */
 async function childrenOf(parent: number): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const children: number[] = []
   for (const pid of pids) {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-    // The name in the second field may hold spaces; the parent is the second field after it.
+    // The process name in the second field may contain spaces. The parent's pid is the second field after it.
     if (stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(parent)) children.push(Number(pid))
   }
   return children.sort((a, b) => a - b)

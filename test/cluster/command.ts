@@ -4,18 +4,18 @@ import { afterEach, beforeAll } from 'vitest'
 import { ensureBuilt, PEERAGE_BIN } from '@peerage/test-support/node.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
-/** What tests of the command `peerage` share. */
+/** Helpers that the tests of the command `peerage` share. */
 export interface Command {
-  /** Run after the test, the last one first. */
+  /** These run after the test, in reverse order. */
   cleanups: (() => Promise<unknown> | void)[]
-  /** Starts it; it ends with the test. */
+  /** Starts the command; it is stopped after the test. */
   peerage: (args: readonly string[], env?: Record<string, string>) => Promise<Child>
-  /** Runs it to its end. */
+  /** Runs the command until it ends. */
   ended: (
     args: readonly string[],
     env?: Record<string, string>,
   ) => Promise<{ code: number | null; text: string }>
-  /** Listens where a command wants to. */
+  /** Takes a port that a command wants to listen on. */
   occupy: (port: number) => Promise<Server>
 }
 

@@ -12,8 +12,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCertificates, type Certificates } from '@peerage/test-support/certificates.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 
-// The first hour of whoever is new here: the address is wrong in one way or another. What is wrong is told at once, while
-// `connect` still tries, and again when it gives up.
+// A newcomer's first mistake is often a wrong address. `connect` says what is wrong at once, while it still tries, and
+// again when it gives up.
 
 const run = promisify(execFile)
 const closers: (() => Promise<void>)[] = []
@@ -52,7 +52,7 @@ afterAll(async () => {
   for (const close of closers.splice(0)) await close()
 })
 
-/** What the first attempt ended with, and what `connect` said when it gave up. */
+/** The error of the first attempt, and the error with which `connect` gave up. */
 async function tried(
   url: string,
   timeoutMs = 1_500,
@@ -83,24 +83,24 @@ const cases: [what: string, url: () => string, said: RegExp][] = [
     () => `http://localhost:${free}`,
     /ECONNREFUSED.*Nothing listens/,
   ],
-  ['a server that is no node', () => `http://127.0.0.1:${plain}`, /404|ECONNRESET|hang up/],
+  ['a server that is not a node', () => `http://127.0.0.1:${plain}`, /404|ECONNRESET|hang up/],
   [
     'a path that no node serves',
     () => `${node.url}/elsewhere`,
     /response: 404. Something other than a node answers there/,
   ],
-  ['a certificate that nobody trusts', () => `https://127.0.0.1:${tls}`, /certificate.* is not trusted here/],
+  ['an untrusted certificate', () => `https://127.0.0.1:${tls}`, /certificate.* is not trusted here/],
   [
     'an unknown host',
     () => 'http://no-such-host.invalid:9000',
     /no-such-host.invalid.*There is no such host/,
   ],
-  ['http:// to a port of TLS', () => `http://127.0.0.1:${tls}`, /the URL must begin with https:/],
+  ['http:// to a TLS port', () => `http://127.0.0.1:${tls}`, /the URL must begin with https:/],
   ['https:// to a port without TLS', () => `https://127.0.0.1:${plain}`, /Should the URL begin with http:/],
 ]
 
 test.concurrent.each(cases)(
-  '[WL6] %s is told while connect tries, and when it gives up',
+  '[WL6] %s is reported while connect tries and when it gives up',
   async (_what, url, said) => {
     const { first, last } = await tried(url())
     expect(first?.message).toMatch(said)
@@ -110,12 +110,12 @@ test.concurrent.each(cases)(
   },
 )
 
-test.concurrent('[WL5] [WL6] a server that says nothing is told as such', async () => {
+test.concurrent('[WL5] [WL6] a server that never answers is reported as silent', async () => {
   const { first } = await tried(`http://127.0.0.1:${silent}`, 11_500)
   expect(first?.message).toMatch(/nothing came within 8 s\. Is it a node/)
 })
 
-test.concurrent('a wrong address ends no process, and is caught by whoever waits for connect', async () => {
+test.concurrent('a wrong address does not end the process, and the caller of connect can catch the error', async () => {
   const script = `
     import { connect } from '@peerage/client'
     for (const url of ['localhost:9000', undefined, 'http://127.0.0.1:${free}', 'https://127.0.0.1:${plain}'])

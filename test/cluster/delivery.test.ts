@@ -27,7 +27,7 @@ async function join(at: string, options: ConnectOptions = {}): Promise<Peer> {
   return peer
 }
 
-/** Everything that reaches a peer's application, in order. */
+/** All data that reaches a peer's application, in order. */
 function listen(peer: Peer): unknown[] {
   const received: unknown[] = []
   peer.on('message', (_from, data) => received.push(data))
@@ -66,7 +66,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await redis.stop()
   })
 
-  test('[WD1] [WD4] [I14] across nodes, what is sent is handed over once and in order before its sender hears', async () => {
+  test('[WD1] [WD4] [I14] across nodes each message reaches the application once and in order before its sender is told', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const atAnn = listen(ann)
@@ -80,7 +80,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect(atAnn).toEqual(numbers(300))
   })
 
-  test('[WD1] every kind of data crosses: JSON, text, bytes, and the largest message', async () => {
+  test('[WD1] JSON, text, bytes and the largest message cross nodes unchanged', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const received = listen(bob)
@@ -98,12 +98,12 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await expect(ann.send(bob.name, 'x'.repeat(4 * 48 * 1024))).rejects.toMatchObject({ code: 'too-large' })
   })
 
-  test('[WD2] an unknown name, one that just left, and oneself', async () => {
+  test('[WD2] a send to an unknown name or to a peer that just left fails; a send to oneself arrives', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1))
     const atAnn = listen(ann)
     listen(bob)
-    // The quickest of three: a machine on which others run too may pause once.
+    // The fastest of three, because a busy machine may pause once.
     const tookMs: number[] = []
     for (let i = 0; i < 3; i++) {
       const start = performance.now()
@@ -119,7 +119,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect(atAnn).toEqual(['to myself'])
   })
 
-  test('[WD2] [WD3] the next holder of a name gets only what was sent to it', async () => {
+  test('[WD2] [WD3] the next holder of a name gets only messages that were sent to it', async () => {
     const ann = await join(url(0))
     const bob = await join(url(1), { name: 'landlord' })
     const atBob = listen(bob)
@@ -152,7 +152,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     }
   })
 
-  test('[WD7] a reloaded page keeps its name and its stay, and gets nothing twice', async () => {
+  test('[WD7] a reloaded page is the same holder of its name and gets no message twice', async () => {
     const storage = pageStorage()
     const ann = await join(url(0))
     const first = await join(url(1), { storage })
@@ -161,7 +161,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await ann.send(name, 1)
     const link = first.state
     expect(link.state).toBe('online')
-    // The page goes: what is sent meanwhile waits for the next load of it.
+    // The page unloads. Messages that are sent now wait until it has loaded again.
     first.close()
     const sends = Promise.all([ann.send(name, 2), ann.send(name, 3)])
     const second = await join(url(1), { storage })
@@ -171,7 +171,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     expect([...atFirst, ...atSecond]).toEqual([1, 2, 3])
   })
 
-  test('[I8] two holders of one secret: the later one has the name, the earlier one is closed for good', async () => {
+  test('[I8] of two peers with one secret the later one gets the name, and the earlier one is closed for good', async () => {
     const secret = 'secretsecretsecretsecret'
     const first = await join(url(0), { name: 'twice', secret })
     const closed = new Promise((resolve) => first.on('state', resolve))
@@ -182,7 +182,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     await expect(join(url(0), { name: 'twice' })).rejects.toMatchObject({ code: 'name-taken' })
   })
 
-  test('[WD4] [WD10] one node is killed and another drained under traffic: nothing lost, doubled or out of order', async () => {
+  test('[WD4] [WD10] no message is lost, doubled or reordered while one node is killed and another drained', async () => {
     const cluster = await startNodes(3, { redisUrl: redis.url })
     const haproxy = await startHaproxy({ backends: cluster })
     try {
@@ -221,7 +221,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     }
   })
 
-  test('presence of a watched peer is told: online, away, online again, offline', async () => {
+  test('a watcher is told that a peer is online, away, online again and offline', async () => {
     const ann = await join(url(0))
     const link = await startTcpProxy({ target: { host: '127.0.0.1', port: Number(new URL(url(1)).port) } })
     try {
@@ -229,13 +229,13 @@ describe.each(topologies)('delivery, %s', (topology) => {
       const states: string[] = []
       ann.on('presence', ({ name, state }) => states.push(`${name === bob.name ? '' : name}${state}`))
       expect(await ann.watch(bob.name)).toMatchObject({ state: 'online', since: bob.since })
-      // Not back before it is seen to be gone: its first try may come at once.
+      // Bob may try again at once, so his connections are refused until Ann has seen him away.
       link.refuse()
       link.reset()
       await expect.poll(() => states).toEqual(['away'])
       link.accept()
       await expect.poll(() => states).toEqual(['away', 'online'])
-      // Others may hear of it before its own welcome has come, and until then it has nobody to say `leave` to.
+      // Ann may hear that Bob is online before his own welcome arrives, and until then he cannot send `leave`.
       await expect.poll(() => bob.state.state).toBe('online')
       await bob.leave()
       await expect.poll(() => states).toEqual(['away', 'online', 'offline'])
@@ -244,7 +244,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
     }
   })
 
-  test('[WD17] a message over a frame crosses nodes in parts: whole, once, in order among others', async () => {
+  test('[WD17] a message larger than a frame crosses nodes in parts and arrives whole, once and in order', async () => {
     const [ann, bob] = [await join(url(0), { name: 'ann-large' }), await join(url(1), { name: 'bob-large' })]
     const received = listen(bob)
     const text = 'large '.repeat(25_000)
@@ -256,7 +256,7 @@ describe.each(topologies)('delivery, %s', (topology) => {
   })
 })
 
-test('a tier that comes up later is waited for; one that never does is a timeout, and an abort ends the wait', async () => {
+test('connect waits for a server that starts later, times out if none starts, and ends at an abort', async () => {
   const node = await startNode()
   const { port } = node
   await node.stop()

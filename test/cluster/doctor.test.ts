@@ -18,7 +18,7 @@ const { cleanups, ended, occupy } = useCommand()
 
 describe('doctor', () => {
   test.each(topologies)(
-    'finds nothing wrong with a Redis that is right, and says what is wrong with one that is not: %s',
+    'accepts a good Redis and says what is wrong with a bad one: %s',
     async (topology) => {
       const redis = await startTopology(topology, {
         redis: { config: { maxmemory: '100mb', 'maxmemory-policy': 'allkeys-lru' } },
@@ -35,7 +35,7 @@ describe('doctor', () => {
     },
   )
 
-  test('an ACL that keeps it from its keys, or from its channels, is found, with the rule to add', async () => {
+  test('finds an ACL that denies its keys or channels, and says which rule to add', async () => {
     const acl = [
       'default off',
       'keys on >pw ~pg:* +@all',
@@ -59,17 +59,17 @@ describe('doctor', () => {
   })
 
   test.each([
-    ['EVAL is renamed away', { args: ['--rename-command', 'EVAL', ''] }, ''],
-    ['EVALSHA is renamed away', { args: ['--rename-command', 'EVALSHA', ''] }, ''],
+    ['EVAL is renamed', { args: ['--rename-command', 'EVAL', ''] }, ''],
+    ['EVALSHA is renamed', { args: ['--rename-command', 'EVALSHA', ''] }, ''],
     [
-      'its ACL denies them',
+      'its ACL denies scripts',
       {
         acl: ['default off', 'noscript on >pw ~* &* +@all -eval -evalsha', 'all on >pw ~* &* +@all'],
         login: { username: 'all', password: 'pw' },
       },
       'noscript:pw@',
     ],
-  ])('[CALL10] a Redis without scripts is named: %s', async (_, options, login) => {
+  ])('[CALL10] reports a Redis that runs no scripts: %s', async (_, options, login) => {
     const redis = await startRedis(options)
     cleanups.push(() => redis.stop())
     const { code, text } = await ended([
@@ -85,7 +85,7 @@ describe('doctor', () => {
     )
   })
 
-  test('[CALL10] a database that Redis does not have is named', async () => {
+  test('[CALL10] reports a database that Redis does not have', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const { code, text } = await ended(['doctor', '--port', '0', '--redis', `${redis.url}/99`])
@@ -97,13 +97,13 @@ describe('doctor', () => {
     ['standalone', (port: number) => `redis://127.0.0.1:${port}`],
     ['sentinel', (port: number) => `redis+sentinel://127.0.0.1:${port}/peerage`],
     ['cluster', (port: number) => `redis+cluster://127.0.0.1:${port}`],
-  ])('says why a Redis cannot be reached: %s', async (_, url) => {
+  ])('says why Redis cannot be reached: %s', async (_, url) => {
     const { code, text } = await ended(['doctor', '--port', '0', '--redis', url(await freePort())])
     expect(code).toBe(1)
     expect(text).toMatch(/^fail {2}redis .*ECONNREFUSED.*; check redis\.url/m)
   })
 
-  test('tries the links of the live nodes, where this one is to have any', async () => {
+  test('tries the links of the live nodes if links are on for this node', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const args = ['--links-host', '127.0.0.1']
@@ -130,7 +130,7 @@ describe('doctor', () => {
     )
   })
 
-  test('beside a running node it finds the ports of that node taken, and does not fail', async () => {
+  test('beside a running node it warns that the ports are taken, and does not fail', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const ports = [await freePort(), await freePort(), await freePort()].map(String)
@@ -150,7 +150,7 @@ describe('doctor', () => {
     expect(code).toBe(0)
   })
 
-  test('warns where the node would announce an address that only this machine reaches', async () => {
+  test('warns if the node would announce an address that only this machine can reach', async () => {
     const redis = await startRedis()
     cleanups.push(() => redis.stop())
     const ask = (...links: string[]) => ended(['doctor', '--port', '0', '--redis', redis.url, ...links])
@@ -159,7 +159,7 @@ describe('doctor', () => {
     expect((await ask('--links-host', '127.0.0.1')).text).not.toMatch(useless)
   })
 
-  test('finds that something else answers at the address that a node announced', async () => {
+  test('reports another server at the address that a node announced', async () => {
     const [redis, certificates] = await Promise.all([startRedis(), makeCertificates()])
     cleanups.push(
       () => redis.stop(),
@@ -194,11 +194,11 @@ describe('doctor', () => {
         'm',
       ),
     )
-    // Everything still goes through Redis.
+    // Messages still go through Redis.
     expect(code).toBe(0)
   })
 
-  test('fails for a Redis that is absent, a port that is taken and a P2P server that is silent', async () => {
+  test('fails if Redis is absent, a port is taken or the P2P server is silent', async () => {
     const [port, taken] = [await freePort(), await freePort()]
     await occupy(port)
     await occupy(taken)

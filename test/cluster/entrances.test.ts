@@ -6,8 +6,8 @@ import { WebSocket } from 'ws'
 import { startHaproxy } from '@peerage/test-support/haproxy.js'
 import { startNode, type Node } from '@peerage/test-support/node.js'
 
-// Who may come in is decided at every entrance alike, by real HTTP: the native wire, PeerJS's socket, PeerJS's HTTP.
-// A node decides it alone, so there is no Redis here.
+// A node admits the same peers at every entrance: the native wire, PeerJS's socket and PeerJS's HTTP. The tests use real
+// HTTP. A node decides this alone, so there is no Redis here.
 
 const PAGE = 'https://app.example'
 const KEY = 'a-shared-key-of-the-test'
@@ -32,11 +32,11 @@ async function node(...args: string[]): Promise<Node> {
 
 type Headers = Readonly<Record<string, string | string[]>>
 
-/** 101, or the status of the refusal. The socket stays open until the test ends. */
+/** Returns 101, or the status of the refusal. The socket stays open until the test ends. */
 async function upgrade(url: string, path: string, headers: Headers): Promise<number> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, { headers })
   sockets.push(socket)
-  socket.on('error', () => {}) // refused, or terminated while opening: the status says it
+  socket.on('error', () => {}) // refused, or terminated while opening: the status tells which
   return new Promise((resolve) => {
     socket.once('open', () => resolve(101))
     socket.once('unexpected-response', (_, response: IncomingMessage) => {
@@ -59,24 +59,24 @@ async function get(
   return { status: response?.statusCode ?? 0, allowed: response?.headers['access-control-allow-origin'] }
 }
 
-/** What an attacker's page, or a program that plays one, may send. */
+/** Origins that an attacker's page, or a program that imitates a page, may send. */
 const FOREIGN: readonly (readonly [string, string])[] = [
   ['another site', 'https://evil.example'],
   ['null, as sandboxed frames and data: URLs send it', 'null'],
-  ['an empty one', ''],
-  ['ours as a suffix', 'https://evil-app.example'],
-  ['ours as a prefix', 'https://app.example.evil.example'],
-  ['ours as a user name', 'https://app.example@evil.example'],
-  ['ours below another', 'https://sub.app.example'],
-  ['another case of the host', 'https://APP.example'],
-  ['another case of the scheme', 'HTTPS://app.example'],
+  ['an empty origin', ''],
+  ['our host as a suffix', 'https://evil-app.example'],
+  ['our host as a prefix', 'https://app.example.evil.example'],
+  ['our host as a user name', 'https://app.example@evil.example'],
+  ['a subdomain of our host', 'https://sub.app.example'],
+  ['the host in upper case', 'https://APP.example'],
+  ['the scheme in upper case', 'HTTPS://app.example'],
   ['another scheme', 'http://app.example'],
   ['another port', 'https://app.example:8443'],
-  ['its default port, spelled out', 'https://app.example:443'],
-  ['a slash at its end', 'https://app.example/'],
-  ['a dot at its end', 'https://app.example.'],
-  ['two in one', 'https://app.example https://evil.example'],
-  ['two with a comma', 'https://app.example, https://evil.example'],
+  ['our origin with its default port', 'https://app.example:443'],
+  ['our origin with a final slash', 'https://app.example/'],
+  ['our origin with a final dot', 'https://app.example.'],
+  ['two origins with a space', 'https://app.example https://evil.example'],
+  ['two origins with a comma', 'https://app.example, https://evil.example'],
 ]
 
 describe('Origin', () => {
@@ -85,7 +85,7 @@ describe('Origin', () => {
     url = (await node('--origins', PAGE, '--access-key', KEY)).url
   })
 
-  test.each(FOREIGN)('%s enters nowhere', async (_, origin) => {
+  test.each(FOREIGN)('%s is refused everywhere', async (_, origin) => {
     const headers = { origin }
     expect(await upgrade(url, NATIVE, headers)).toBe(403)
     expect(await upgrade(url, peerjs(), headers)).toBe(403)
@@ -95,7 +95,7 @@ describe('Origin', () => {
     expect(await get(url, `/${KEY}/peers`, headers)).toEqual({ status: 403, allowed: undefined })
   })
 
-  test('the right page enters everywhere', async () => {
+  test('the allowed page is admitted everywhere', async () => {
     const headers = { origin: PAGE }
     expect(await upgrade(url, NATIVE, headers)).toBe(101)
     expect(await upgrade(url, peerjs(), headers)).toBe(101)
@@ -119,7 +119,7 @@ describe('Origin', () => {
 
 describe('X-Forwarded-For', () => {
   const MANY = 4
-  /** As many statuses, each attempt with a forged address of its own. */
+  /** The statuses of MANY attempts, each with another forged address. */
   const attempts = async (act: (forged: string) => Promise<number>): Promise<number[]> => {
     const statuses: number[] = []
     for (let i = 1; i <= MANY; i++) statuses.push(await act(`198.51.100.${i}`))
@@ -127,14 +127,14 @@ describe('X-Forwarded-For', () => {
   }
   const limits = ['--limits-address-connections', '2', '--limits-address-lookups-per-second', '1']
 
-  test('what a peer forges before the balancer’s own word is not counted by', async () => {
+  test('forged addresses before the balancer’s own entry do not evade the limits', async () => {
     const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
-    // Balancers that append, as many do: the peer's own lines stand first. One address a wire: they share the count.
+    // Many balancers append, so the peer's own entries come first. Each wire gets its own address, as wires share a count.
     const from = (address: string) => (forged: string) => ({ 'x-forwarded-for': `${forged}, ${address}` })
     const [native, other, http] = [from('203.0.113.1'), from('203.0.113.2'), from('203.0.113.3')]
     expect(await attempts((forged) => upgrade(url, NATIVE, native(forged)))).toEqual([101, 101, 503, 503])
     expect(await attempts((forged) => upgrade(url, peerjs(), other(forged)))).toEqual([101, 101, 503, 503])
-    // A rate: how many pass before it bites depends on how fast this machine asks.
+    // How many requests pass before the rate limit applies depends on the speed of this machine.
     const listed: number[] = []
     for (let i = 1; i < 100 && !listed.includes(429); i++)
       listed.push((await get(url, '/peerjs/peers', http(`198.51.100.${i}`))).status)
@@ -142,7 +142,7 @@ describe('X-Forwarded-For', () => {
     expect(await upgrade(url, NATIVE, from('203.0.113.9')('198.51.100.1'))).toBe(101)
   })
 
-  test('several headers, addresses that are none, and a chain of a thousand change nothing', async () => {
+  test('several headers, invalid addresses and a chain of 900 do not evade the limits', async () => {
     const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
     const real = '203.0.113.5'
     const forgeries: (string | string[])[] = [
@@ -157,9 +157,9 @@ describe('X-Forwarded-For', () => {
     expect(statuses).toEqual([101, 101, 503, 503, 503])
   })
 
-  test('where no proxy is trusted, nobody is believed at all', async () => {
+  test('without trusted proxies X-Forwarded-For is ignored', async () => {
     const { url } = await node(...limits)
-    // Everyone is this machine, which has no limit: one address, were it believed, would be refused.
+    // All requests then count as this machine, which has no limit. The forged address would reach a limit.
     const headers = { 'x-forwarded-for': '203.0.113.6' }
     const statuses = await attempts(() => upgrade(url, NATIVE, headers))
     statuses.push(...(await attempts(() => upgrade(url, peerjs(), headers))))
@@ -167,7 +167,7 @@ describe('X-Forwarded-For', () => {
     expect(statuses).toEqual([...Array<number>(2 * MANY).fill(101), ...Array<number>(MANY).fill(200)])
   })
 
-  test('a proxy that names this machine speaks for somebody, who is limited; its own socket is not', async () => {
+  test('a peer that a proxy reports as 127.0.0.1 is limited; a direct connection from this machine is not', async () => {
     const { url } = await node('--trusted-proxies', '127.0.0.1', ...limits)
     const headers = { 'x-forwarded-for': '127.0.0.1' }
     expect(await attempts(() => upgrade(url, NATIVE, headers))).toEqual([101, 101, 503, 503])
@@ -175,11 +175,11 @@ describe('X-Forwarded-For', () => {
     expect(await attempts(() => upgrade(url, NATIVE, {}))).toEqual([101, 101, 101, 101])
   })
 
-  test('HAProxy, as shipped, writes its own word over what a peer wrote', async () => {
+  test('HAProxy with our configuration replaces the header that a peer sent', async () => {
     const behind = await node('--trusted-proxies', '127.0.0.1', ...limits)
     const haproxy = await startHaproxy({ backends: [behind] })
     try {
-      // Each names another address, and all of them are one: HAProxy's own word is what counts.
+      // Each attempt forges another address, but the node counts only the address that HAProxy reports.
       expect(await attempts((forged) => upgrade(haproxy.url, NATIVE, { 'x-forwarded-for': forged }))).toEqual(
         [101, 101, 503, 503],
       )

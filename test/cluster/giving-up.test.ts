@@ -6,10 +6,10 @@ import type { Node } from '@peerage/test-support/node.js'
 import { startRedis } from '@peerage/test-support/redis.js'
 import type { RedisServer } from '@peerage/test-support/redis.js'
 
-// Whoever gives up before the answer must not hold a name that nobody has.
+// A peer that gives up before the answer must not leave its name claimed.
 
 const ROUNDS = 72
-/** Of a connect here: some end before the socket is open, some on each frame, some after the welcome. */
+/** When a connect is given up: before the socket is open, at each frame, or after the welcome. */
 const OFFSETS_MS = Array.from({ length: 24 }, (_, n) => n * 0.5)
 
 let redis: RedisServer
@@ -33,7 +33,7 @@ function urlOf(index: number): string {
   return node.url
 }
 
-/** To the fraction of a millisecond, which timers are not. */
+/** Precise to a fraction of a millisecond, unlike timers. */
 async function pause(ms: number): Promise<void> {
   const until = performance.now() + ms
   await new Promise((resolve) => setTimeout(resolve, Math.floor(ms)))
@@ -42,7 +42,7 @@ async function pause(ms: number): Promise<void> {
 
 const offsetOf = (round: number): number => OFFSETS_MS[round % OFFSETS_MS.length] ?? 0
 
-/** A connect that is given up after `ms`, if it has not come through by then. */
+/** A connect that is aborted after `ms` if it is not done by then. */
 function aborted(ms: number, url: string, options: { name: string; secret?: string }): Promise<Peer> {
   const giveUp = new AbortController()
   void pause(ms).then(() => giveUp.abort(new Error('enough')))
@@ -55,7 +55,7 @@ test.each([
   ['abort', aborted],
   ['timeout', timedOut],
 ])(
-  '[WC5] [WL7] after an %s at whatever moment the next connect of the name is welcome at once',
+  '[WC5] [WL7] after an %s at any moment the next connect with the name is welcomed at once',
   async (what, begin) => {
     let gaveUp = 0
     for (let round = 0; round < ROUNDS; round++) {
@@ -87,7 +87,7 @@ test('[WC5] [WL7] after an abort nobody holds the name', async () => {
   })
 })
 
-test('[WC5] [I8] an aborted connect of a peer that comes back leaves its name waiting for it', async () => {
+test('[WC5] [I8] an aborted connect of a returning peer does not free its name', async () => {
   const identity = { name: 'waits', secret: 's'.repeat(22) }
   const first = await connect(urlOf(0), { ...identity, p2p: false })
   const { since } = first

@@ -4,7 +4,7 @@ import { startNodes, type LogRecord, type Node } from '@peerage/test-support/nod
 import { eventually } from '@peerage/test-support/process.js'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
-// Why did it fail? One id follows a handshake through both peers and both nodes.
+// One id identifies a handshake in both peers and both nodes, so that an operator can find out why it failed.
 
 const DEADLINE_MS = 10_000
 
@@ -62,7 +62,7 @@ describe.each(topologies)('the id of a handshake, %s', (topology) => {
   })
   afterAll(() => redis.stop())
 
-  test("is in both peers' outcomes, in each signal that either node logs at debug, and in the report", async () => {
+  test("is in both peers' outcomes, in each signal that a node logs at debug, and in the report", async () => {
     const [one, other] = await clusterAt('debug')
     const [alice, bob] = [await peerOn(one, 'alice'), await peerOn(other, 'bob')]
     await alice.peer.p2p?.connect('bob')
@@ -74,14 +74,14 @@ describe.each(topologies)('the id of a handshake, %s', (topology) => {
         .logs()
         .filter(of(called.handshake, 'signal'))
         .map((record) => record['step'])
-    // The offer left the one and came to the other; the answer the other way round.
+    // The offer goes from one node to the other, and the answer comes back.
     for (const node of [one, other])
       await expect.poll(() => steps(node)).toEqual(expect.arrayContaining(['forwarded', 'received']))
     const report = await one.log(of(called.handshake, 'handshake'))
     expect(report).toMatchObject({ path: 'direct', ms: Math.round(called.ms) })
   })
 
-  test('is at info in one line to a handshake, with its outcome', async () => {
+  test('is logged at info in one line per handshake, with the outcome', async () => {
     const [one, other] = await clusterAt('info')
     const [alice] = [await peerOn(one, 'alice'), await peerOn(other, 'bob')]
     await alice.peer.p2p?.connect('bob')
@@ -93,7 +93,7 @@ describe.each(topologies)('the id of a handshake, %s', (topology) => {
     expect(lines.length).toBe(1)
   })
 
-  test('ends in the metrics, by path and by the stage where it failed', async () => {
+  test('the metrics count handshakes by path and by the stage that failed', async () => {
     const [one, other] = await clusterAt('info')
     const alice = await peerOn(one, 'alice')
     await peerOn(other, 'bob')
@@ -107,7 +107,7 @@ describe.each(topologies)('the id of a handshake, %s', (topology) => {
     await expectCounted(one, { 'direct open': 1, 'failed not-found': 1, 'failed no-answer': 1 })
     for (const { handshake, stage } of failed)
       expect(await one.log(of(handshake, 'handshake'))).toMatchObject({ path: 'failed', stage })
-    // The caller speaks for both.
+    // Only the caller reports.
     expect(await handshakes(other)).toEqual({})
   })
 })

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
-// Short, but they fit together as the design's table asks.
+// Short times that still pass `checkTimes` of core.
 const times = {
   beatMs: 100,
   nodeLeaseMs: 1_000,
@@ -20,7 +20,7 @@ const times = {
   nameTtlMs: 3_000,
 }
 const BATCH = 250
-/** All that may be left on the heap is noise, however many peers there were: each took over 6,000 bytes. */
+/** Only noise may be left on the heap, independent of the number of peers. Each peer took over 6,000 bytes. */
 const LEFT_BYTES = 1_200_000
 
 setFlagsFromString('--expose-gc')
@@ -39,7 +39,7 @@ interface Wire {
   until: string
 }
 
-/** What the native wire says instead of a welcome; PeerJS's just closes. */
+/** The native wire's frame for a refusal. PeerJS's wire only closes. */
 const REFUSED = '44'
 
 const wires: Record<string, Wire> = {
@@ -59,7 +59,7 @@ const wires: Record<string, Wire> = {
 
 async function connectAndKill(port: number, wire: Wire, name: string): Promise<void> {
   const suffix = wire.path.endsWith('id=') ? name : ''
-  // A node whose lease of a second ended while the machine paused takes nobody in until its next beat.
+  // If the machine pauses, the node's lease of one second may lapse, and it refuses peers until its next beat.
   for (let welcomed = false; !welcomed;) {
     const ws = new WebSocket(`ws://127.0.0.1:${port}${wire.path}${suffix}`)
     const closed = new Promise((resolve) => ws.on('close', resolve))
@@ -74,14 +74,14 @@ async function connectAndKill(port: number, wire: Wire, name: string): Promise<v
         if (frame.startsWith(REFUSED)) resolve(false)
       })
     })
-    // No close frame: the peer was killed.
+    // No close frame, as when a peer is killed.
     ws.terminate()
     await closed
   }
 }
 
 describe.each(topologies)('leaks, %s', (topology) => {
-  // Until then V8 still compiles, and keeps a megabyte for it: that of Node 22 for longer than that of Node 20.
+  // During the warm-up V8 still compiles and keeps a megabyte for it. Node 22 takes longer than Node 20.
   const [warmUp, connects] = topology === 'standalone' ? [6_000, 14_000] : [1_500, 3_000]
   let redis: Deployment
   beforeAll(async () => {
@@ -90,7 +90,7 @@ describe.each(topologies)('leaks, %s', (topology) => {
   afterAll(() => redis.stop())
 
   test.each(Object.keys(wires))(
-    `[I16] ${connects} connects and kills of %s peers leave no key, no session, no timer and no heap behind`,
+    `[I16] ${connects} connects and kills of %s peers leave no key, session, timer or heap behind`,
     async (kind) => {
       const wire = wires[kind]
       if (!wire) throw new Error(kind)
@@ -116,11 +116,11 @@ describe.each(topologies)('leaks, %s', (topology) => {
               connectAndKill(port, wire, `peer-${i + j}`),
             ),
           )
-        // Only the set of nodes, and what the node announces, may be left: every name's grace has ended.
+        // When every name's grace has ended, only the set of nodes and the node's announcement are left.
         await vi.waitFor(
           async () => {
             const keys = await redis.keys(`leak-${kind}:*`)
-            // On a Cluster each master keeps the time at which it was made.
+            // In a Cluster each master also holds a mark with the time of its creation.
             expect(keys.filter((key) => !/:(?:birth|node):/u.test(key))).toEqual([`leak-${kind}:nodes`])
           },
           {
@@ -135,7 +135,7 @@ describe.each(topologies)('leaks, %s', (topology) => {
       const [heap, timers] = [heapBytes(), timersOf()]
       await go(warmUp, connects)
       expect(heapBytes() - heap).toBeLessThan(LEFT_BYTES)
-      // At any moment some commands are on their way, each with its deadline.
+      // At any moment a few commands are in flight, each with a timer for its deadline.
       await vi.waitFor(() => expect(timersOf()).toBeLessThanOrEqual(timers + 2), {
         timeout: 5_000,
         interval: 20,

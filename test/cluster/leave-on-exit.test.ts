@@ -12,11 +12,11 @@ import type { Node } from '@peerage/test-support/node.js'
 import { startChild } from '@peerage/test-support/process.js'
 import type { Child } from '@peerage/test-support/process.js'
 
-// How a Node process ends, and what becomes of its names. One node without Redis: all of it is between them two.
+// How a Node process ends, and what happens to its names. This concerns only the process and one node, so there is no Redis.
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const LINE_MS = 10_000
-/** The one of `proper-lockfile`. */
+/** The copy that `proper-lockfile` depends on. */
 const SIGNAL_EXIT_3 = `file://${REPOSITORY}node_modules/proper-lockfile/node_modules/signal-exit/index.js`
 
 let node: Node
@@ -35,7 +35,7 @@ afterAll(async () => {
   await node?.stop()
 })
 
-/** A program of a few lines with the built SDK; resolves when it has printed `ready`. */
+/** Starts a program of a few lines with the built SDK. Resolves when the program has printed `ready`. */
 async function program(lines: string, ready = 'ready'): Promise<Child> {
   const text = `import { connect } from '@peerage/client'\nconst url = '${node.url}'\n${lines}`
   const child = await startChild({
@@ -63,7 +63,7 @@ async function freed(name: string): Promise<void> {
 
 describe('[WL8] a signal', () => {
   test.each(SIGNALS)(
-    '%s gives the name back, and ends the process as if nobody had listened',
+    '%s frees the name and ends the process as if there were no listener',
     async (signal) => {
       const name = `by-${signal}`
       for (let round = 0; round < 3; round++) {
@@ -76,7 +76,7 @@ describe('[WL8] a signal', () => {
     },
   )
 
-  test('all peers of a process leave, those that are still connecting too', async () => {
+  test('all peers of a process leave, also those that are still connecting', async () => {
     const silent = createServer((socket) => socket.on('error', () => {}))
     silent.listen(0, '127.0.0.1')
     await once(silent, 'listening')
@@ -85,8 +85,8 @@ describe('[WL8] a signal', () => {
       await connect(url, { name: 'one', p2p: false })
       await connect(url, { name: 'two', p2p: false })
       connect('http://127.0.0.1:${port}', { name: 'three' })
-      // What the application waits for does not become an error that nobody hears. This one it waits for: the watcher
-      // listens for no message, and a name that nobody has would be refused at once.
+      // A pending send must not become an unhandled rejection. This send stays pending, because the watcher has no
+      // listener for messages. A send to a free name would be refused at once.
       void connect(url, { name: 'four', p2p: false }).then((peer) => peer.send('${watcher.name}', 1, { deadlineMs: 60_000 }))
       console.log('ready')`)
     await child.kill('SIGINT')
@@ -95,7 +95,7 @@ describe('[WL8] a signal', () => {
     silent.close()
   })
 
-  test('a node that does not answer is waited for 500 ms, and not at all when asked twice', async () => {
+  test('a process waits 500 ms for a node that does not answer, and not at all after a second signal', async () => {
     const frozen = await startNode()
     try {
       const lines = (name: string): string =>
@@ -121,8 +121,12 @@ describe('[WL8] a signal', () => {
     ['before', `process.on('SIGINT', () => console.log('mine'));`, ''],
     ['after', '', `process.on('SIGINT', () => console.log('mine'));`],
     ['once, after', '', `process.once('SIGINT', () => console.log('mine'));`],
-    ['once and first of all, after', '', `process.prependOnceListener('SIGINT', () => console.log('mine'));`],
-  ])('that the application listens for (%s the peer) is its own', async (_, before, after) => {
+    [
+      'with prependOnceListener, after',
+      '',
+      `process.prependOnceListener('SIGINT', () => console.log('mine'));`,
+    ],
+  ])('that the application listens for (%s the peer) does not end the process', async (_, before, after) => {
     const child = await program(`${before}${peerOf('own')}${after}; setInterval(() => {}, 1_000)
       process.stdin.once('data', () => {
         console.log(process.listenerCount('SIGINT') > 0, process.listenerCount('SIGTERM'), peer.state.state)
@@ -142,32 +146,36 @@ describe('[WL8] a signal', () => {
 
   test.each([
     ['that exits at once', `process.on('SIGINT', () => process.exit(7))`, { code: 7, signal: null }],
-    ['once, that exits at once', `process.once('SIGINT', () => process.exit(7))`, { code: 7, signal: null }],
+    [
+      'that exits at once, with once()',
+      `process.once('SIGINT', () => process.exit(7))`,
+      { code: 7, signal: null },
+    ],
     ['that throws', `process.on('SIGINT', () => { throw new Error('a bug') })`, { code: 1, signal: null }],
     [
-      'that steps down and raises it again',
+      'that removes itself and raises the signal again',
       `process.on('SIGINT', function own() { process.off('SIGINT', own); process.kill(process.pid, 'SIGINT') })`,
       { code: null, signal: 'SIGINT' },
     ],
     [
-      'once, that raises it again',
+      'that raises the signal again, with once()',
       `process.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))`,
       { code: null, signal: 'SIGINT' },
     ],
     [
-      'first of all, that steps down and raises it again',
+      'that raises the signal again, with prependOnceListener()',
       `process.prependOnceListener('SIGINT', () => process.kill(process.pid, 'SIGINT'))`,
       { code: null, signal: 'SIGINT' },
     ],
     [
-      'that removes all listeners and raises it again later',
+      'that removes all listeners and raises the signal again later',
       `process.on('SIGINT', () => setTimeout(() => {
         process.removeAllListeners('SIGINT'); process.kill(process.pid, 'SIGINT')
       }, 20))`,
       { code: null, signal: 'SIGINT' },
     ],
     [
-      'that raises another',
+      'that raises another signal',
       `process.on('SIGINT', () => process.kill(process.pid, 'SIGTERM'))`,
       { code: null, signal: 'SIGTERM' },
     ],
@@ -181,7 +189,7 @@ describe('[WL8] a signal', () => {
       `;(await import('signal-exit')).onExit(() => {}); (await import('${SIGNAL_EXIT_3}')).default(() => {})`,
       { code: null, signal: 'SIGINT' },
     ],
-  ])('gives the name back where the application has a listener %s', async (_, listener, stopped) => {
+  ])('frees the name if the application has a listener %s', async (_, listener, stopped) => {
     const name = `ended-${crypto.randomUUID()}`
     for (const lines of [`${listener};${peerOf(name)}`, `${peerOf(name)}${listener}`]) {
       const child = await program(`${lines}; console.log('set')`, 'set')
@@ -193,7 +201,7 @@ describe('[WL8] a signal', () => {
     }
   })
 
-  test('ends the process also where all listeners were removed and put back', async () => {
+  test('ends the process also if all listeners were removed and added again', async () => {
     const child = await program(
       `${peerOf('put-back')}
       const listeners = process.listeners('SIGINT')
@@ -207,7 +215,7 @@ describe('[WL8] a signal', () => {
     expect(await stateOf('put-back')).toBe('offline')
   })
 
-  test('ends the process also where two copies of the SDK are loaded', async () => {
+  test('ends the process also if two copies of the SDK are loaded', async () => {
     const copy = `file://${REPOSITORY}packages/client/dist/platform/leave-on-exit.js?copy`
     const child = await program(`
       const { leaveOnExit } = await import('${copy}')
@@ -223,7 +231,7 @@ describe('[WL8] a signal', () => {
     ['leaveOnExit: false', 'leaveOnExit: false'],
     ['a secret', `secret: '${'s'.repeat(22)}'`],
     ['a storage', 'storage: { getItem: () => null, setItem() {}, removeItem() {} }'],
-  ])('keeps the name where there is %s', async (_, options) => {
+  ])('keeps the name with %s', async (_, options) => {
     const name = `kept-${options.slice(0, 6)}`
     const child = await program(peerOf(name, options))
     await child.kill('SIGINT')
@@ -236,8 +244,8 @@ describe('[WL8] the end of a program', () => {
   test.each([
     ['process.exit', 'process.exit(3)', 3],
     ['an uncaught error', `setImmediate(() => { throw new Error('a bug') })`, 1],
-    ['a rejection that nobody hears', `Promise.reject(new Error('a bug'))`, 1],
-  ])('by %s gives the name back', async (_, end, code) => {
+    ['an unhandled rejection', `Promise.reject(new Error('a bug'))`, 1],
+  ])('by %s frees the name', async (_, end, code) => {
     for (let round = 0; round < 3; round++) {
       const child = await program(`${peerOf('short')};${end}`)
       expect(await child.stopped).toEqual({ code, signal: null })
@@ -245,7 +253,7 @@ describe('[WL8] the end of a program', () => {
     }
   })
 
-  test('a worker thread that ends gives the name back', async () => {
+  test('a worker thread that ends frees the name', async () => {
     const worker = `import('@peerage/client').then(async ({ connect }) => {
       await connect('${node.url}', { name: 'worker', p2p: false })
       process.exit(0)
@@ -259,7 +267,7 @@ describe('[WL8] the end of a program', () => {
   })
 })
 
-test('[I8] with a file, a process that was killed is the same peer when it runs again', async () => {
+test('[I8] with a storage file, a killed process is the same peer when it runs again', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'peerage-storage-'))
   try {
     const lines = `
@@ -267,15 +275,15 @@ test('[I8] with a file, a process that was killed is the same peer when it runs 
       const storage = fileStorage(${JSON.stringify(join(folder, 'peer.json'))})
       const peer = await connect(url, { name: 'filed', p2p: false, storage })
       console.log('since', peer.since); console.log('ready')`
-    const stays: (string | undefined)[] = []
+    const holders: (string | undefined)[] = []
     for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'] as const) {
       const child = await program(lines)
-      stays.push(child.lines.find((line) => line.startsWith('since')))
+      holders.push(child.lines.find((line) => line.startsWith('since')))
       await child.kill(signal)
       await child.stopped
       await vi.waitFor(async () => expect(await stateOf('filed')).toBe('away'))
     }
-    expect(new Set(stays).size).toBe(1)
+    expect(new Set(holders).size).toBe(1)
   } finally {
     await rm(folder, { recursive: true })
   }

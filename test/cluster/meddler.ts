@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
 
-/** A link to Redis that reads along, and can put words into either side's mouth. */
+/** A proxy in front of Redis that can change what either side sends, and send commands in a connection's name. */
 export interface Meddler {
   readonly url: string
-  /** Says a command in the name of every connection whose talk so far held `who`. Returns how many there were. */
+  /** Sends a command on every connection whose first bytes contain `who`. Returns how many connections match. */
   say(who: string, ...command: string[]): number
-  /** From now on, what Redis says is changed before it arrives. */
+  /** From now on, changes the data that Redis sends. */
   rewrite(change: (text: string) => string): void
-  /** From now on, what is said to Redis is changed before it arrives. */
+  /** From now on, changes the data that is sent to Redis. */
   rewriteSaid(change: (text: string) => string): void
   stop(): Promise<void>
 }
@@ -20,7 +20,7 @@ interface Link {
   said: string
 }
 
-/** Of what a connection said, the start: its name is in there. */
+/** How much of the start of a connection's data is kept. It contains the connection's name. */
 const KEPT_BYTES = 4_096
 
 export async function startMeddler(port: number): Promise<Meddler> {

@@ -9,8 +9,8 @@ import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js
 import { freePortBoth } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
-// The three ways to deploy the P2P server, each with real processes, and what a peer's own setting makes of them.
-// It knows nothing of names, so there is no Redis here.
+// The three ways to deploy the P2P server (our STUN server), with real processes, and how a peer's own setting changes
+// them. A P2P server knows no names, so there is no Redis here.
 
 const DEADLINE_MS = 20_000
 
@@ -45,7 +45,7 @@ interface Standalone {
   address: string
 }
 
-/** `peerage stun` with a file of its own. */
+/** Runs `peerage stun` with this configuration file. */
 async function standalone(file: string): Promise<Standalone> {
   const directory = await makeDirectory('stun')
   const config = join(directory, 'stun.yaml')
@@ -62,7 +62,7 @@ async function standalone(file: string): Promise<Standalone> {
   return { child, address: String(ready['url']).replace(/^stun:/, '') }
 }
 
-/** A Binding request (RFC 8489 §5), and the first bytes that come back. */
+/** Sends a Binding request (RFC 8489 §5) and returns the first bytes of the response. */
 function askOverTcp(port: number): Promise<Buffer> {
   const request = Buffer.from('000100002112a442000102030405060708090a0b', 'hex')
   return new Promise((resolve, reject) => {
@@ -81,7 +81,7 @@ function recordOf(line: string, msg: string): Record<string, unknown> | undefine
 }
 
 describe('integrated', () => {
-  test('serve answers STUN on UDP at TCP port + 1, and the welcome says so', async () => {
+  test('serve answers STUN on UDP at TCP port + 1, and the welcome names this port', async () => {
     const node = await nodeWith()
     expect(node.p2p?.port).toBe(node.port + 1)
     await expect(probeStun('127.0.0.1', node.port + 1)).resolves.toBe(true)
@@ -90,7 +90,7 @@ describe('integrated', () => {
     await expectChannel(alice, bob)
   })
 
-  test('--p2p-advertise is told instead, and the port is served all the same', async () => {
+  test('peers are told the address of --p2p-advertise, and the node still answers STUN at its port', async () => {
     const node = await nodeWith('--p2p-advertise', 'stun.example.org:3478')
     expect(controller(await peerOf(node, 'alice')).p2pServer).toBe('stun.example.org:3478')
     await expect(probeStun('127.0.0.1', node.port + 1)).resolves.toBe(true)
@@ -98,8 +98,8 @@ describe('integrated', () => {
 })
 
 describe('standalone', () => {
-  test('its port is 9901, unless its own file says otherwise', async () => {
-    // An address of loopback that nothing else on this machine listens on.
+  test('its port is 9901, unless its configuration file sets another', async () => {
+    // A loopback address that no other test uses.
     const { address } = await standalone('host: [127.99.0.1]\n')
     expect(address).toBe('127.99.0.1:9901')
     const port = await freePortBoth()
@@ -108,7 +108,7 @@ describe('standalone', () => {
     await expect(probeStun('127.0.0.1', port)).resolves.toBe(true)
   })
 
-  test('answers over TCP too, which the integrated one does not', async () => {
+  test('answers over TCP too, unlike the integrated P2P server', async () => {
     const { address } = await standalone('host: [127.0.0.1]\nport: 0\n')
     const answer = await askOverTcp(Number(address.split(':')[1]))
     expect(answer.readUInt16BE(0)).toBe(0x0101)
@@ -116,11 +116,11 @@ describe('standalone', () => {
     await expect(askOverTcp(node.port + 1)).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('nodes of several tiers share one, and their peers ask it', async () => {
+  test('nodes of several clusters share one P2P server, and their peers use it', async () => {
     const { address, child } = await standalone('host: [127.0.0.1]\nport: 0\n')
     const args = ['--use-as-p2p-server', 'false', '--p2p-server', address]
-    const tiers = await Promise.all([nodeWith(...args), nodeWith(...args)])
-    for (const node of tiers) {
+    const clusters = await Promise.all([nodeWith(...args), nodeWith(...args)])
+    for (const node of clusters) {
       expect(node.p2p).toBeUndefined()
       const [alice, bob] = [await peerOf(node, 'alice'), await peerOf(node, 'bob')]
       expect(controller(alice).p2pServer).toBe(address)
@@ -128,11 +128,11 @@ describe('standalone', () => {
     }
     await child.kill('SIGTERM')
     const counters = await child.line((line) => recordOf(line, 'stopped'), DEADLINE_MS)
-    // Two peers of each of two tiers, each with at least one socket.
+    // Two clusters of two peers, and each peer has at least one socket.
     expect(Number(counters['answered'])).toBeGreaterThanOrEqual(4)
   })
 
-  test('goes before the integrated one', async () => {
+  test('is preferred to the integrated P2P server', async () => {
     const node = await nodeWith('--p2p-server', 'stun.example.org:9901')
     expect(controller(await peerOf(node, 'alice')).p2pServer).toBe('stun.example.org:9901')
   })
@@ -154,7 +154,7 @@ describe('disabled', () => {
     })
   })
 
-  test('one who calls a peer without P2P learns that nobody answers', async () => {
+  test('a call to a peer without P2P fails with no-answer', async () => {
     const node = await nodeWith()
     const alice = await peerOf(node, 'alice')
     await peerOf(node, 'bob', { p2p: false })
@@ -199,7 +199,7 @@ describe("the peer's own setting", () => {
     expect(peer.p2p === null).toBe(expected() === null)
   })
 
-  test('that is no host:port is refused before anything is tried', async () => {
+  test('that is not host:port is refused before the peer connects', async () => {
     for (const p2pServer of ['', 'stun.example.org', 'stun:stun.example.org:9901', 'host:port', 'a b:1'])
       await expect(connect(integrated.url, { p2pServer })).rejects.toThrow('p2pServer must be host:port')
   })

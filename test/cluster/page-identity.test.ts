@@ -8,17 +8,17 @@ import { startNode } from '@peerage/test-support/node.js'
 import type { Node } from '@peerage/test-support/node.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
-// A real page that embeds the SDK: what sessionStorage, locks, reloads and duplicated tabs do to a name.
-// That is between the page and its browser, so one node without Redis is enough.
+// How sessionStorage, locks, reloads and duplicated tabs affect the name of a real page that embeds the SDK.
+// This concerns only the page and its browser, so one node without Redis is enough.
 
 const SECURE = 'http://localhost/'
-/** No TLS and not this machine: browsers offer no locks there. */
+/** Not a secure context, so browsers offer no locks. */
 const PLAIN = 'http://peerage.test/'
-/** A page that never learns of its end, as when its process is killed. */
+/** A page that gets no `pagehide` event, as when its process is killed. */
 const CRASHING = 'crashing'
-/** A page whose sessionStorage has no byte left before the SDK comes. */
+/** A page whose sessionStorage is full before the SDK starts. */
 const FULL = 'full'
-/** Followed by an operation of its storage, which throws from that call on. */
+/** Followed by an operation of the storage and the number of its first call that throws. */
 const FAILING = 'failing'
 
 let node: Node
@@ -64,13 +64,13 @@ afterAll(async () => {
   await node.stop()
 })
 
-interface Stay {
+interface Identity {
   name: string
   since: number
   locks: boolean
 }
 
-const stayOf = (page: Page): Promise<Stay> => page.evaluate('window.ready')
+const identityOf = (page: Page): Promise<Identity> => page.evaluate('window.ready')
 const gotBy = (page: Page): Promise<unknown[]> => page.evaluate('window.got')
 
 async function open(): Promise<Context> {
@@ -81,7 +81,7 @@ async function open(): Promise<Context> {
   return context
 }
 
-/** As the browser's "duplicate tab" does, a window that a page opens starts with a copy of its sessionStorage. */
+/** A window that a page opens starts with a copy of its sessionStorage, as with the browser's "duplicate tab". */
 async function duplicate(context: Context, page: Page): Promise<Page> {
   const opened = context.context.waitForEvent('page')
   await page.evaluate('void window.open(location.href)')
@@ -92,42 +92,42 @@ test.each([
   [SECURE, true],
   [PLAIN, false],
 ])(
-  '[I8] [WD7] at %s a reloaded page keeps its name and gets nothing twice; a duplicate is another peer',
+  '[I8] [WD7] at %s a reloaded page keeps its name and gets no message twice; a duplicated tab is another peer',
   async (url, locks) => {
     const context = await open()
     const page = await context.page(url)
-    const first = await stayOf(page)
+    const first = await identityOf(page)
     expect(first.locks).toBe(locks)
     await ann.send(first.name, 1)
     expect(await gotBy(page)).toEqual([1])
     const sends = Promise.all([2, 3].map((data) => ann.send(first.name, data)))
     await page.reload()
-    expect(await stayOf(page)).toEqual(first)
+    expect(await identityOf(page)).toEqual(first)
     await sends
     await ann.send(first.name, 4)
     expect((await gotBy(page)).at(-1)).toBe(4)
     expect(await gotBy(page)).not.toContain(1)
 
     const copy = await duplicate(context, page)
-    const second = await stayOf(copy)
+    const second = await identityOf(copy)
     expect(second.name).not.toBe(first.name)
     await Promise.all([page.reload(), copy.reload()])
-    expect(await stayOf(page)).toEqual(first)
-    expect(await stayOf(copy)).toEqual(second)
+    expect(await identityOf(page)).toEqual(first)
+    expect(await identityOf(copy)).toEqual(second)
     await context.close()
   },
 )
 
-test('[I8] with locks, a page that goes without a word has its name again', async () => {
+test('[I8] with locks, a page that ends without a pagehide event gets its name back', async () => {
   const context = await open()
   const page = await context.page(`${SECURE}#${CRASHING}`)
-  const first = await stayOf(page)
+  const first = await identityOf(page)
   await page.reload()
-  expect(await stayOf(page)).toEqual(first)
+  expect(await identityOf(page)).toEqual(first)
   await context.close()
 })
 
-// Storage that fails costs the reload, never delivery.
+// If the storage fails, the name may be lost at a reload, but messages arrive.
 test.each([
   FULL,
   ...['getItem', 'setItem', 'removeItem'].flatMap((operation) =>
@@ -137,12 +137,12 @@ test.each([
   for (const url of [SECURE, PLAIN]) {
     const context = await open()
     const page = await context.page(`${url}#${hash}`)
-    const { name } = await stayOf(page)
+    const { name } = await identityOf(page)
     await ann.send(name, 1)
     await ann.send(name, 2)
     expect(await gotBy(page)).toEqual([1, 2])
     await page.reload()
-    await stayOf(page)
+    await identityOf(page)
     await context.close()
   }
 })

@@ -13,14 +13,14 @@ import { freePort } from '@peerage/test-support/ports.js'
 import { eventually } from '@peerage/test-support/process.js'
 import { REDIS } from '@peerage/test-support/redis.js'
 
-// `peerage … | head`: whoever reads has had enough, and the pipe breaks with the next line.
+// In `peerage … | head` the reader ends first, and the next line meets a broken pipe.
 
 type Piped = ChildProcessByStdio<null, Readable, Readable>
 const DEADLINE_MS = 60_000
 
 beforeAll(async () => {
   await ensureBuilt()
-  // The command installs nothing, so the fixture does where it must.
+  // The command installs no binaries, so the test installs missing ones first.
   for (const part of [REDIS, HAPROXY]) await findBinary(part)
 })
 
@@ -35,7 +35,7 @@ async function line(child: Piped, pattern: RegExp): Promise<RegExpExecArray> {
     const found = pattern.exec(text)
     if (found) return found
   }
-  throw new Error(`it ended before it said ${pattern}`)
+  throw new Error(`the command ended before it printed ${pattern}`)
 }
 
 function breakPipes(child: Piped): void {
@@ -43,12 +43,12 @@ function breakPipes(child: Piped): void {
   child.stderr.destroy()
 }
 
-describe('a log on a disk that is full', () => {
+describe('a log on a full disk', () => {
   test.each([
     ['serve', '--log-level', 'debug'],
     ['stun', '--log-level', 'debug'],
   ])(
-    '%s lives on, and ends as ever',
+    'does not stop %s, which still exits with 0',
     async (...args) => {
       const full = openSync('/dev/full', 'w')
       onTestFinished(() => closeSync(full))
@@ -58,7 +58,7 @@ describe('a log on a disk that is full', () => {
       })
       onTestFinished(() => void child.kill('SIGKILL'))
       const ended = once(child, 'exit')
-      // It has logged where it listens by the time that it answers.
+      // The command logs its address before it answers.
       const answers =
         args[0] === 'serve' ? () => fetchOk(`http://127.0.0.1:${port}/readyz`) : () => asked(port)
       await Promise.race([eventually('it answers', answers, { deadlineMs: DEADLINE_MS }), ended])
@@ -70,15 +70,15 @@ describe('a log on a disk that is full', () => {
   )
 })
 
-describe('a reader that has gone', () => {
+describe('a reader that has closed the pipe', () => {
   test(
-    'a node serves on, and drains as ever',
+    'does not stop a node, which still drains and exits with 0',
     async () => {
       const child = peerage('serve', '--port', '0', '--log-level', 'debug')
       const ended = once(child, 'exit')
       const [, url = ''] = await line(child, /"url":"([^"]+)".*"ready"/)
       breakPipes(child)
-      // What is logged now meets a broken pipe.
+      // From here on the node logs to a broken pipe.
       for (let i = 0; i < 3; i++) {
         const socket = new WebSocket(`${url.replace('http', 'ws')}/peerjs?key=peerjs&id=a${i}&token=t`)
         await once(socket, 'message')
@@ -93,7 +93,7 @@ describe('a reader that has gone', () => {
   )
 
   test(
-    'a cluster goes on when nobody reads what goes wrong, and ends with all of it when nobody reads at all',
+    'does not stop `cluster` if only stderr is closed; when stdout is closed too, all its processes end',
     async () => {
       const port = await freePort()
       const child = peerage('cluster', '--nodes', '2', '--port', String(port), '--verbose')
@@ -111,13 +111,13 @@ describe('a reader that has gone', () => {
       const [first, second] = pids
       if (first === undefined || second === undefined) throw new Error('two nodes were asked for')
       process.kill(first, 'SIGKILL')
-      // It says so, and nobody hears it; the other node goes on.
+      // The command reports the end of the node on the closed stderr. The other node goes on.
       await eventually('the other node serves', () => fetchOk(`http://127.0.0.1:${port}/version`), {
         deadlineMs: DEADLINE_MS,
       })
       expect(child.exitCode).toBeNull()
       child.stdout.destroy()
-      // What the node logs is printed, and so meets a broken pipe.
+      // With --verbose the command prints the node's log lines, so it writes to a broken pipe.
       const socket = new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=a&token=t`)
       socket.on('error', () => {})
       socket.on('open', () => socket.send('no JSON'))

@@ -4,15 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { topologies } from '@peerage/test-support/redis-topologies.js'
 import { becomeHealthy, eventually, rigTimes, useRedis, useTopology } from './redis-rig.js'
 
-/** Longer than any pause of the machine: here nobody takes over from anybody. */
+/** Longer than any pause of the machine, so that no failover happens. */
 const SILENCE_MS = 60_000
-/** A lease that no pause of the machine ends. */
+/** The leases are longer than any pause of the machine. */
 const times = { ...rigTimes, nodeLeaseMs: 60_000, nameTtlMs: 120_000 }
 
 describe.each(topologies)('announcements, %s', (topology) => {
   const bench = useTopology(topology, { silenceMs: SILENCE_MS })
 
-  test('[KEY5] [I16] it is a key of the node that ends with its lease, and none is left when everybody has left', async () => {
+  test('[KEY5] [I16] an announcement is a key that expires with the lease of its node, and none is left when all nodes have left', async () => {
     const nodes = [1, 2, 3].map(() => bench.rig(undefined, { times, beating: false }))
     for (const node of await Promise.all(nodes)) {
       const { backend } = node
@@ -23,11 +23,14 @@ describe.each(topologies)('announcements, %s', (topology) => {
       expect(await ttl()).toBeLessThanOrEqual(times.nodeLeaseMs)
       await bench.redis.at(key, 'PEXPIRE', key, '30000')
       expect(await backend.nodes.beat()).toBe('alive')
-      await eventually('the beat has written it again', async () => (await ttl()) > 30_000)
-      // Another text than the node's own, as an old one would be.
+      await eventually('the beat has renewed the key', async () => (await ttl()) > 30_000)
+      // A text that differs from the node's own, like an old announcement.
       await bench.redis.at(key, 'SET', key, 'another')
       expect(await backend.nodes.beat()).toBe('alive')
-      await eventually('it says the same', async () => (await bench.redis.at(key, 'GET', key)) !== 'another')
+      await eventually(
+        'the beat has restored the text',
+        async () => (await bench.redis.at(key, 'GET', key)) !== 'another',
+      )
       expect(await bench.redis.at(key, 'GET', key)).toBe(`of ${node.node}`)
     }
     for (const node of await Promise.all(nodes)) await node.backend.nodes.leave()
@@ -35,7 +38,7 @@ describe.each(topologies)('announcements, %s', (topology) => {
     expect(left.filter((key) => !key.startsWith('pg:birth:'))).toEqual(['pg:nodes'])
   })
 
-  test('Redis away: an announcement is refused and read by nobody, and is written when Redis is back', async () => {
+  test('without Redis announcements can be neither written nor read, and a refused one is written when Redis is back', async () => {
     const [a, b] = [await bench.rig(undefined, { times }), await bench.rig(undefined, { times })]
     await becomeHealthy(a, b)
     await bench.redis.kill()
@@ -43,20 +46,20 @@ describe.each(topologies)('announcements, %s', (topology) => {
     await expect(b.backend.nodes.announced(a.node)).rejects.toThrow(RegistryUnavailable)
     await bench.redis.restart()
     await becomeHealthy(a, b)
-    await eventually('it can be read', async () => {
+    await eventually('the announcement can be read', async () => {
       const read = b.backend.nodes.announced(a.node)
       return (await read.catch(() => undefined)) === 'of a'
     })
   })
 
-  test('a node knows its own address on the way to Redis while it is connected, and none otherwise', async () => {
+  test('a node knows the local address of its Redis connection while it is connected', async () => {
     const { url } = bench.redis
     const unused = createRedisBackend({ url, times, clock: systemClock, onError: () => undefined })
     expect(unused.localAddress()).toBeUndefined()
     const node = await bench.rig()
     await becomeHealthy(node)
     expect(node.backend.localAddress()).toBe('127.0.0.1')
-    // It is a field: an application's copy of a backend has it, too.
+    // localAddress is an own property, so a copy of the backend by spread has it too.
     expect({ ...node.backend }.localAddress()).toBe('127.0.0.1')
     await bench.redis.kill()
     await eventually('no connection is left', () => node.backend.localAddress() === undefined)
@@ -67,33 +70,33 @@ describe.each(topologies)('announcements, %s', (topology) => {
   })
 })
 
-// One server says enough of what does not depend on where a key is.
+// One server is enough for behaviour that does not depend on which server holds a key.
 describe('announcements on one server', () => {
   const bench = useRedis()
 
-  test('[KEY5] a beat neither waits for the announcement nor fails with it: that is told, and the next beat writes it', async () => {
+  test('[KEY5] a beat neither waits for the announcement nor fails with it; the failure is reported, and the next beat writes it', async () => {
     const rules = ['~pg:*', '&pg:*', '-@all', ...aclRules]
     await bench.server.cli('ACL', 'SETUSER', 'peerage', 'on', '>pw', ...rules, '-set', '-del')
     const options = { times, beating: false, username: 'peerage', password: 'pw' }
     const node = await bench.rig(undefined, options)
     const { nodes } = node.backend
-    const told = (): number => node.errors.filter(({ stage }) => stage === 'announce').length
+    const reported = (): number => node.errors.filter(({ stage }) => stage === 'announce').length
     await expect(nodes.announce('here')).rejects.toThrow(/NOPERM/)
-    expect(told()).toBe(0)
+    expect(reported()).toBe(0)
     expect(await nodes.beat()).toBe('alive')
-    // Redis's answer has not come yet: the beat has not waited for it.
-    expect(told()).toBe(0)
-    await eventually('the failure is told', () => told() === 1)
+    // Redis has not answered the announcement yet, so the beat did not wait for it.
+    expect(reported()).toBe(0)
+    await eventually('the failure is reported', () => reported() === 1)
     expect(await nodes.announced(node.node)).toBeUndefined()
     await bench.server.cli('ACL', 'SETUSER', 'peerage', '+set')
     expect(await nodes.beat()).toBe('alive')
-    await eventually('it is written', async () => (await nodes.announced(node.node)) === 'here')
-    // Nor does a node fail to leave.
+    await eventually('the announcement is written', async () => (await nodes.announced(node.node)) === 'here')
+    // A failed deletion does not make `leave` fail.
     await nodes.leave()
-    await eventually('that failure is told', () => told() === 2)
+    await eventually('the second failure is reported', () => reported() === 2)
   })
 
-  test('an IPv4 address is given as such, on a socket for both kinds', async () => {
+  test('an IPv4 address on a dual-stack socket is returned as IPv4', async () => {
     const node = await bench.rig(`redis://[::ffff:127.0.0.1]:${bench.server.port}`)
     await becomeHealthy(node)
     expect(node.backend.localAddress()).toBe('127.0.0.1')

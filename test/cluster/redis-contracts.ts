@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startTopology, type Deployment, type Topology } from '@peerage/test-support/redis-topologies.js'
 import { redisContractCluster } from './redis-store.js'
 
-// With no more rights than the README asks an operator for.
+// A user with only the rights that the README asks for.
 const acl = ['default on nopass ~* &* +@all', `peerage on >pw ~t* &t* -@all ${aclRules.join(' ')}`]
 
 function linked(backend: RedisBackend, onError: OnError): LinkedBackend {
@@ -37,10 +37,10 @@ function linked(backend: RedisBackend, onError: OnError): LinkedBackend {
   })
 }
 
-/** Longer than any pause of the machine: here nobody takes over from anybody. */
+/** Longer than any pause of the machine, so that no failover happens. */
 const SILENCE_MS = 60_000
 
-/** Every contract of core, over Redis in this topology. A file each, for together they would be the longest by far. */
+/** All contract suites of core, over Redis in this topology. Each topology has its own file, so that they run in parallel. */
 export function redisContracts(topology: Topology): void {
   describe(topology, () => {
     contracts(topology)
@@ -68,7 +68,7 @@ function contracts(topology: Topology): void {
       links.push(made)
       return made
     })
-    // Each node sees those that joined after it: it makes links to live nodes alone.
+    // A node links only to nodes that it knows to be live, so the earlier nodes learn of the new one here.
     const join = async (): Promise<ContractNode> => {
       const node = await cluster.join()
       await Promise.all(links.map(({ nodes }) => nodes.refresh()))
@@ -77,7 +77,7 @@ function contracts(topology: Topology): void {
     return { ...cluster, join }
   }
   busContract(`${name}, with links`, linkedCluster)
-  test('[LINK1] [LINK2] what changes from Redis to a link in the middle of it arrives once and in order', async () => {
+  test('[LINK1] [LINK2] envelopes arrive once and in order while the bus changes from Redis to a link', async () => {
     const cluster = await linkedCluster(patient)
     const [a, b] = [await cluster.join(), await cluster.join()]
     const [peer, connection] = [newPeer(), newConnectionId()]
@@ -106,14 +106,14 @@ function contracts(topology: Topology): void {
   presenceContract(name, restricted)
   roomsContract(name, restricted)
   directoryContract(name, restricted)
-  // Many short histories in which nothing ends by itself.
+  // Many short histories in which no lease expires.
   registryProperty(name, restricted, {
     ...(topology === 'standalone' ? { runs: 60, steps: 40 } : { runs: 15, steps: 30 }),
     pace: patient,
     clockSteps: false,
   })
 
-  test('[KEY3] in all of this, nothing was asked of Redis that it had to deny', async () => {
+  test('[KEY3] Redis denied no command in any of these tests', async () => {
     const logs = await redis.everywhere('ACL', 'LOG')
     expect(logs.join('')).toBe('')
   })

@@ -7,7 +7,7 @@ import { startSentinel } from '@peerage/test-support/redis-sentinel.js'
 import type { RigNode } from './redis-rig.js'
 import { doubts, eventually, isHealthy, reaches, startRigNode, succeeds } from './redis-rig.js'
 
-// One server has nobody to take over from it: its loss is redis-faults'.
+// A standalone server has no replica to take over. redis-faults.test.ts covers its loss.
 
 const cleanups: (() => Promise<void>)[] = []
 const unhandled: unknown[] = []
@@ -23,11 +23,11 @@ async function rigs(url: string): Promise<[RigNode, RigNode]> {
     cleanups.push(() => node.stop())
     await eventually('the node is healthy', () => isHealthy(node))
   }
-  await eventually('the bus is whole', () => reaches(nodes[0], nodes[1]))
+  await eventually('the bus works', () => reaches(nodes[0], nodes[1]))
   return [...nodes]
 }
 
-/** Names are claimed, envelopes and presence arrive: again and again. */
+/** Whether names can be claimed and envelopes arrive both ways now. */
 async function works(a: RigNode, b: RigNode): Promise<boolean> {
   const all = await Promise.all([
     reaches(a, b),
@@ -38,13 +38,13 @@ async function works(a: RigNode, b: RigNode): Promise<boolean> {
 }
 
 interface Outage {
-  /** From the fault to the last moment at which something did not work. */
+  /** From the fault to the last failure. */
   totalMs: number
-  /** The same from when Redis itself was whole again, as far as its own members say. */
+  /** From the moment when Redis's own members report that it has recovered to the last failure. */
   afterMs: number
 }
 
-/** `fault` resolves when Redis has dealt with it. Watches until everything has worked for a while. */
+/** Causes a fault and tests until everything has worked for a while. `fault` resolves when Redis has recovered. */
 async function outage(a: RigNode, b: RigNode, fault: () => Promise<unknown>): Promise<Outage> {
   const start = performance.now()
   let lastFailure = start
@@ -59,26 +59,26 @@ async function outage(a: RigNode, b: RigNode, fault: () => Promise<unknown>): Pr
   return { totalMs: lastFailure - start, afterMs: Math.max(0, lastFailure - mended) }
 }
 
-/** So long without a failure is the end of an outage: longer than any back-off. */
+/** An outage has ended after this long without a failure. It is longer than any back-off. */
 const CALM_MS = 3_000
 const LONGEST_MS = 40_000
-/** One round of Sentinel's election, after its 1.5 s of waiting. */
+/** One round of Sentinel's election, which starts 1.5 s after the fault. */
 const ELECTED_MS = 4_000
 /**
- * What is ours of an outage: from Redis being whole to everything working. Half a second as a rule; a connection that
- * met the stopped master just before takes a deadline and a back-off more, or two where the machine is busy.
+ * Our own part of an outage, after Redis has recovered. Usually it is half a second. A connection that was just trying the
+ * stopped master takes a deadline and a back-off longer, or two of each on a busy machine.
  */
 const OURS_MS = 4_000
 
 function say(what: string, { totalMs, afterMs }: Outage): void {
-  console.log(`${what}: ${totalMs.toFixed(0)} ms, ${afterMs.toFixed(0)} of them after Redis was whole`)
+  console.log(`${what}: ${totalMs.toFixed(0)} ms, ${afterMs.toFixed(0)} of them after Redis had recovered`)
 }
 
-/** On top of an expectation, for a machine on which others run too: it may pause while we look whether all is calm. */
+/** Added to each limit, because a busy machine may pause while we test whether everything works. */
 const BUSY_MS = 4_000
 
 test.each(['kill', 'stop'] as const)(
-  '[F8] Sentinel: the master is lost by %s, all works within 6 s',
+  '[F8] Sentinel: after %s of the master everything works within 6 s',
   async (how) => {
     const setup = await startSentinel()
     cleanups.push(() => setup.stop())
@@ -90,7 +90,7 @@ test.each(['kill', 'stop'] as const)(
       await setup.masterAfter(old)
     })
     say(`Sentinel, master lost by ${how}`, took)
-    // Its own election may need a second round, eight seconds later: that is not ours.
+    // Sentinel's election may need a second round eight seconds later, which is not our time.
     expect(took.afterMs).toBeLessThan(OURS_MS + BUSY_MS)
     if (took.totalMs - took.afterMs < ELECTED_MS) expect(took.totalMs).toBeLessThan(6_000 + BUSY_MS)
     expect(doubts(a)).not.toEqual([])
@@ -99,18 +99,18 @@ test.each(['kill', 'stop'] as const)(
   },
 )
 
-test('[F8] Sentinel: a failover in good order', async () => {
+test('[F8] Sentinel: after a planned failover everything works within 6 s', async () => {
   const setup = await startSentinel()
   cleanups.push(() => setup.stop())
   const [a, b] = await rigs(setup.url)
   const took = await outage(a, b, () => setup.failover())
-  say('Sentinel, failover in good order', took)
+  say('Sentinel, planned failover', took)
   expect(took.totalMs).toBeLessThan(6_000 + BUSY_MS)
   expect(doubts(a)).not.toEqual([])
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
-test('[EAR4] [F9] Cluster: the slot of an inbox moves, envelopes arrive again within a second', async () => {
+test('[EAR4] [F9] Cluster: after the slot of an inbox moves, envelopes arrive again within a second', async () => {
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())
   const [a, b] = await rigs(cluster.url)
@@ -126,20 +126,20 @@ test('[EAR4] [F9] Cluster: the slot of an inbox moves, envelopes arrive again wi
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
-test('[F9] Cluster: a failover in good order, all works within a second', async () => {
+test('[F9] Cluster: after a planned failover everything works within a second', async () => {
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())
   const [a, b] = await rigs(cluster.url)
   await Promise.all(Array.from({ length: WATCHED }, () => b.backend.presence.watch(newPeer())))
   const owner = await cluster.owner(await cluster.slot(`pg:inbox:${b.node}`))
   const took = await outage(a, b, () => cluster.failover(owner))
-  say('Cluster, failover in good order', took)
+  say('Cluster, planned failover', took)
   expect(took.totalMs).toBeLessThan(1_000 + BUSY_MS)
   expect(await subscribes(cluster)).toBeLessThan(WATCHED * 2 + SUBSCRIBES_MOST)
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
-test('[F9] Cluster: the master of the inbox is killed, all works within 6 s', async () => {
+test('[F9] Cluster: after the master of an inbox is killed, everything works within 6 s', async () => {
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())
   const [a, b] = await rigs(cluster.url)
@@ -155,15 +155,15 @@ test('[F9] Cluster: the master of the inbox is killed, all works within 6 s', as
   for (const node of [a, b]) await eventually('the node is healthy', () => isHealthy(node))
 })
 
-/** Presence subscriptions of a node. */
+/** How many peers a node watches. */
 const WATCHED = 600
-/** Inboxes and canaries of two nodes, each asked for where it was, where it is, and a few times between. */
+/** Two nodes subscribe to their inboxes and canaries at the old master, at the new one, and a few times in between. */
 const SUBSCRIBES_MOST = 60
 
-/** How often the cluster was asked for a subscription, since its start. */
+/** How many SSUBSCRIBE commands the cluster has received since its start. */
 async function subscribes(cluster: RedisCluster): Promise<number> {
-  const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('INFO', 'commandstats')))
-  const counts = told.map((text) => Number(/cmdstat_ssubscribe:calls=(\d+)/u.exec(text)?.[1] ?? 0))
+  const replies = await Promise.all(cluster.nodes.map(({ server }) => server.cli('INFO', 'commandstats')))
+  const counts = replies.map((text) => Number(/cmdstat_ssubscribe:calls=(\d+)/u.exec(text)?.[1] ?? 0))
   return counts.reduce((sum, count) => sum + count)
 }
 

@@ -19,16 +19,16 @@ import {
   useTopology,
 } from './redis-rig.js'
 
-/** On top of a limit, for a machine on which others run too. */
+/** Added to each limit, for a busy machine. */
 const BUSY_MS = 2_000
 
-/** Longer than any test holds Redis up: here nobody takes over from anybody (that is redis-failover's subject). */
+/** Longer than any test pauses Redis, so that no failover happens. redis-failover.test.ts covers failovers. */
 const SILENCE_MS = 60_000
 
-describe.each(topologies)('a Redis that falters, %s', (topology) => {
+describe.each(topologies)('a faulty Redis, %s', (topology) => {
   const bench = useTopology(topology, { silenceMs: SILENCE_MS })
 
-  test('[F5] FLUSHALL: the node is doubted within a beat, stays alive, and claims go on with greater epochs', async () => {
+  test('[F5] after FLUSHALL the node reports a doubt within a beat, stays alive, and claims get greater epochs', async () => {
     const node = await bench.rig()
     await settle(node)
     const before = await claimed(node, newPeer())
@@ -42,19 +42,19 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     expect(after.since).toBe(before.since)
   })
 
-  test('[F5] Redis killed and restarted empty: names are written back, the bus is whole, epochs grow', async () => {
+  test('[F5] after Redis is killed and restarted empty, names are written back, the bus works and epochs grow', async () => {
     const [a, b] = [await bench.rig(), await bench.rig()]
     await settle(a, b)
     const lease = await claimed(a, newPeer())
     await bench.redis.kill()
     await eventually('the outage is noticed', () => !isHealthy(a) && !isHealthy(b))
-    await eventually('the reason is told', () => ailments(a).at(-1)?.includes('ECONNREFUSED') ?? false)
+    await eventually('the reason is reported', () => ailments(a).at(-1)?.includes('ECONNREFUSED') ?? false)
     expect(await succeeds(a.backend.registry.lookup(lease.peer))).toBe(false)
     expect(await a.backend.bus.publish(b.node, numbered(0))).toBe('unavailable')
     await bench.redis.restart()
     const back = performance.now()
     await becomeHealthy(a, b)
-    await eventually('the bus is whole', () => reaches(a, b))
+    await eventually('the bus works again', () => reaches(a, b))
     expect(performance.now() - back).toBeLessThan(5_000 + BUSY_MS)
     expect(doubts(a)).toContain('connected to Redis again')
     expect(await a.backend.registry.reassert([lease])).toEqual({ lost: [], evicted: [] })
@@ -63,7 +63,7 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     expect(next.epoch).toBeGreaterThan(lease.epoch)
   })
 
-  test('[CALL2] [F6] SIGSTOP: every call is refused within a second, and all is well soon after CONT', async () => {
+  test('[CALL2] [F6] after SIGSTOP every call is refused within a second, and all works again soon after SIGCONT', async () => {
     const [a, b] = [await bench.rig(), await bench.rig()]
     await becomeHealthy(a, b)
     const lease = await claimed(a, newPeer())
@@ -88,11 +88,11 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     await bench.redis.resume()
     const back = performance.now()
     await becomeHealthy(a, b)
-    await eventually('the bus is whole', () => reaches(a, b))
+    await eventually('the bus works again', () => reaches(a, b))
     expect(performance.now() - back).toBeLessThan(4_000 + BUSY_MS)
   })
 
-  test('[CALL7] a process that was held up keeps its connections and gets its answers', async () => {
+  test('[CALL7] a process that was paused keeps its connections and gets its answers', async () => {
     const node = await bench.rig()
     await settle(node)
     const lease = await claimed(node, newPeer())
@@ -100,7 +100,7 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     for (let round = 0; round < 3; round++) {
       const answer = node.backend.registry.lookup(lease.peer)
       const published = node.backend.bus.publish(node.node, numbered(round))
-      // Once they are on their way.
+      // Let the commands be sent before the process blocks.
       await new Promise((resolve) => setImmediate(resolve))
       const until = performance.now() + 1_500
       while (performance.now() < until);
@@ -111,7 +111,7 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     expect(node.errors).toEqual([])
   })
 
-  test('[CALL4] [F6] what waits for a frozen Redis is bounded: the rest is refused at once', async () => {
+  test('[CALL4] [F6] only a bounded number of envelopes wait for a frozen Redis, and the rest are refused at once', async () => {
     const [a, b] = [await bench.rig(undefined, { busLimits: { envelopes: 1_000 } }), await bench.rig()]
     await becomeHealthy(a, b)
     await bench.redis.pause()
@@ -135,22 +135,22 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     const before = process.memoryUsage().rss
     const results: Promise<string>[] = []
     for (let i = 0; i < 100_000; i++) {
-      // Each a string of its own, as frames are.
+      // A new string for each envelope, like real frames.
       const frame = String(i).padEnd(4_000, 'x')
       const message = { from: newPeer(), to: newPeer(), wire: 'native', kind: 'message', frame } as const
       results.push(a.backend.bus.publish(b.node, { type: 'deliver', epoch: i, hops: 0, message }))
     }
     await new Promise((resolve) => setImmediate(resolve))
-    // Unbounded, it would be 400 MB of frames, and as much again on their way out.
+    // Without the bound there would be 400 MB of frames, and as much again in the socket's buffer.
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
     expect(new Set(await Promise.all(results))).toContain('unavailable')
     await bench.redis.resume()
   })
 
-  test('[CALL2] [F6] what was asked of a frozen Redis is not done long after its caller has given up', async () => {
+  test('[CALL2] [F6] a command to a frozen Redis is not carried out long after its caller has given up', async () => {
     const node = await bench.rig()
     await settle(node)
-    // Redis knows the script, and the node Redis's time: otherwise a late claim would fail for another reason.
+    // Now Redis has the script and the node knows Redis's time, so a late claim cannot fail for another reason.
     await claimed(node, newPeer())
     await bench.redis.pause()
     const peer = newPeer()
@@ -159,14 +159,14 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
       policy: 'refuse',
     })
     await expect(claim).rejects.toThrow(RegistryUnavailable)
-    await new Promise((resolve) => setTimeout(resolve, defaultTimes.commandMs)) // the claim is now too old to be done
+    await new Promise((resolve) => setTimeout(resolve, defaultTimes.commandMs)) // the claim is now too old to be carried out
     await bench.redis.resume()
     await becomeHealthy(node)
     expect(await node.backend.registry.lookup(peer)).toBeUndefined()
   })
 
-  // Before, some joins at once were enough for `not subscribed to all channels yet`.
-  test('[EAR6] what peers begin to listen to makes no node unhealthy, and is listened to when it says so', async () => {
+  // A few simultaneous joins once made the node unhealthy with `not subscribed to all channels yet`.
+  test('[EAR6] new subscriptions of peers do not make a node unhealthy, and they work once they are confirmed', async () => {
     const node = await bench.rig()
     await settle(node)
     const before = node.events.length
@@ -175,7 +175,7 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     const listen = (room: RoomId): Promise<void> => node.backend.rooms.subscribe(room, () => heard.add(room))
     await Promise.all([
       ...rooms.map(async (room) => {
-        // Left and joined again before the first answer: only the second one counts.
+        // Unsubscribed and subscribed again before the first answer, so only the second call succeeds.
         const first = listen(room)
         node.backend.rooms.unsubscribe(room)
         await expect(first).rejects.toThrow(RegistryUnavailable)
@@ -189,7 +189,7 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
     expect(isHealthy(node)).toBe(true)
   })
 
-  test('[EAR1] [F13] a subscriber that Redis drops is subscribed again, the gap is a doubt', async () => {
+  test('[EAR1] [F13] after Redis drops a subscriber it subscribes again and reports the gap as a doubt', async () => {
     const [a, b] = [await bench.rig(), await bench.rig()]
     await settle(a, b)
     const peer = newPeer()
@@ -201,15 +201,15 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
       const killed = await bench.redis.everywhere('CLIENT', 'KILL', 'TYPE', 'pubsub')
       expect(killed.reduce((sum, one) => sum + Number(one), 0)).toBeGreaterThanOrEqual(2)
       await eventually(
-        'the gap is doubted',
+        'the doubt is reported',
         () => doubts(a).length > before[0] && doubts(b).length > before[1],
       )
       await becomeHealthy(a, b)
-      await eventually('the bus is whole', () => reaches(b, a))
+      await eventually('the bus works again', () => reaches(b, a))
     }
     const lease = await claimed(b, peer)
     await b.backend.registry.release(lease)
-    await eventually('presence is heard again', () => changes.length === 2)
+    await eventually('presence changes arrive again', () => changes.length === 2)
     expect(changes).toEqual(['online', 'offline'])
   })
 })
@@ -217,26 +217,26 @@ describe.each(topologies)('a Redis that falters, %s', (topology) => {
 describe.each(topologies)('a Redis that drops its subscribers, %s', (topology) => {
   const bench = useTopology(topology, { silenceMs: SILENCE_MS })
 
-  // Before, some of each round were `sent` to nobody, and their senders never heard of it.
-  test('[CALL8] [F13] what is published meanwhile arrives, or its sender is told that it did not', async () => {
+  // Some envelopes of each round were once reported as `sent` although nobody received them.
+  test('[CALL8] [F13] an envelope that is published meanwhile arrives, or its sender is told that it did not', async () => {
     const [a, b] = [await bench.rig(), await bench.rig()]
     await settle(a, b)
     const sent: number[] = []
-    let unheard = 0
+    let unavailable = 0
     let serial = 1_000_000
     for (let round = 0; round < 3; round++) {
       const doubted = doubts(b).length
       await bench.redis.at(`pg:inbox:${b.node}`, 'CLIENT', 'KILL', 'TYPE', 'pubsub')
       await eventually('the gap has passed', async () => {
-        // One at a time: each is asked about with the subscription as it is then.
+        // One at a time, so that each outcome is about the subscription at that moment.
         const outcome = await a.backend.bus.publish(b.node, numbered(++serial))
         if (outcome === 'sent') sent.push(serial)
-        else unheard++
+        else unavailable++
         return outcome === 'sent' && doubts(b).length > doubted
       })
       await becomeHealthy(a, b)
     }
-    expect(unheard).toBeGreaterThan(0)
+    expect(unavailable).toBeGreaterThan(0)
     const arrived = (): number[] =>
       b.received.flatMap((envelope) =>
         envelope.type === 'superseded' && envelope.epoch > 1_000_000 ? [envelope.epoch] : [],
@@ -246,12 +246,12 @@ describe.each(topologies)('a Redis that drops its subscribers, %s', (topology) =
   })
 })
 
-// On one server: sentinels and a cluster tell addresses that lead past what meddles with a link.
-describe('a link to Redis that is bad', () => {
+// On one server, because sentinels and a cluster announce addresses that bypass the proxies of these tests.
+describe('a bad connection to Redis', () => {
   const bench = useRedis()
   const { cleanups } = bench
 
-  test('[EAR3] [F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
+  test('[EAR3] [F11] a connection that swallows all data is noticed within 3 s and works again when the fault ends', async () => {
     const proxy = await startTcpProxy({ target: { host: bench.server.host, port: bench.server.port } })
     cleanups.push(() => proxy.stop())
     const [cut, other] = [await bench.rig(`redis://127.0.0.1:${proxy.port}`), await bench.rig()]
@@ -262,56 +262,56 @@ describe('a link to Redis that is bad', () => {
       expect(isHealthy(other)).toBe(true)
       proxy.heal()
       await becomeHealthy(cut)
-      await eventually('the bus is whole', () => reaches(other, cut))
+      await eventually('the bus works again', () => reaches(other, cut))
     }
   })
 
-  test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within 8 s', async () => {
+  test('[EAR2] [F14] the canary finds a silently lost subscription within 8 s', async () => {
     const meddler = await startMeddler(bench.server.port)
     cleanups.push(() => meddler.stop())
     const times = { ...defaultTimes }
-    const [deaf, other] = [await bench.rig(meddler.url, { times }), await bench.rig()]
-    await becomeHealthy(deaf, other)
-    await eventually('the bus is whole', () => reaches(other, deaf))
-    // Redis forgets the subscription and says nothing; the connection stays, and answers every ping.
+    const [node, other] = [await bench.rig(meddler.url, { times }), await bench.rig()]
+    await becomeHealthy(node, other)
+    await eventually('the bus works again', () => reaches(other, node))
+    // Redis drops the subscription without notice. The connection stays open and answers every ping.
     meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
-    expect(meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${deaf.node}`)).toBe(1)
-    await eventually('the subscription is lost', async () => !(await reaches(other, deaf)))
-    expect(isHealthy(deaf)).toBe(true)
-    expect(await eventually('the canary is missed', () => !isHealthy(deaf))).toBeLessThan(8_000 + 2 * BUSY_MS)
-    await becomeHealthy(deaf)
-    expect(doubts(deaf)).not.toEqual([])
-    expect(deaf.errors.map((error) => error.stage)).toContain('canary')
-    await eventually('the bus is whole', () => reaches(other, deaf))
+    expect(meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${node.node}`)).toBe(1)
+    await eventually('the subscription is lost', async () => !(await reaches(other, node)))
+    expect(isHealthy(node)).toBe(true)
+    expect(await eventually('the canary is missed', () => !isHealthy(node))).toBeLessThan(8_000 + 2 * BUSY_MS)
+    await becomeHealthy(node)
+    expect(doubts(node)).not.toEqual([])
+    expect(node.errors.map((error) => error.stage)).toContain('canary')
+    await eventually('the bus works again', () => reaches(other, node))
   })
 
-  test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
+  test('[F14] a subscription that Redis cancels is requested again at once', async () => {
     const meddler = await startMeddler(bench.server.port)
     cleanups.push(() => meddler.stop())
     const [node, other] = [await bench.rig(meddler.url, { times: defaultTimes }), await bench.rig()]
     await becomeHealthy(node, other)
-    await eventually('the bus is whole', () => reaches(other, node))
+    await eventually('the bus works again', () => reaches(other, node))
     meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', `pg:inbox:${node.node}`)
-    await eventually('the gap is doubted', () => doubts(node).length > 0)
-    expect(await eventually('the bus is whole', () => reaches(other, node))).toBeLessThan(2_000 + BUSY_MS)
+    await eventually('the doubt is reported', () => doubts(node).length > 0)
+    expect(await eventually('the bus works again', () => reaches(other, node))).toBeLessThan(2_000 + BUSY_MS)
     expect(node.errors).toEqual([])
   })
 
-  test('[F14] presence subscriptions that are lost with the rest come back with it', async () => {
+  test('[F14] presence subscriptions that are lost together with the inbox come back with it', async () => {
     const meddler = await startMeddler(bench.server.port)
     cleanups.push(() => meddler.stop())
-    const [deaf, other] = [await bench.rig(meddler.url), await bench.rig()]
-    await settle(deaf, other)
+    const [node, other] = [await bench.rig(meddler.url), await bench.rig()]
+    await settle(node, other)
     const peer = newPeer()
     const changes: string[] = []
-    deaf.backend.presence.onChange((change) => changes.push(change.state))
-    await deaf.backend.presence.watch(peer)
+    node.backend.presence.onChange((change) => changes.push(change.state))
+    await node.backend.presence.watch(peer)
     meddler.rewrite((text) => text.replace(/>3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu, ''))
     meddler.say('peerage-subscriber', 'SUNSUBSCRIBE')
-    await eventually('the loss is found', () => doubts(deaf).length > 0)
-    await becomeHealthy(deaf)
+    await eventually('the loss is found', () => doubts(node).length > 0)
+    await becomeHealthy(node)
     await claimed(other, peer)
-    await eventually('presence is heard again', () => changes.length > 0)
+    await eventually('presence changes arrive again', () => changes.length > 0)
     expect(changes).toEqual(['online'])
   })
 })

@@ -19,8 +19,8 @@ import { eventually, startChild } from '@peerage/test-support/process.js'
 import { startRedis, type RedisOptions, type RedisServer } from '@peerage/test-support/redis.js'
 import { becomeHealthy, doubts, startRigNode } from './redis-rig.js'
 
-// A Redis that does not let us in: the node says why, at once or within seconds, and hangs nowhere.
-// On one server: what it says is read alike on each topology, and that it is said there too is redis-start's.
+// When Redis refuses the login, the node says why within seconds and does not hang.
+// One server is enough here. redis-start.test.ts checks that each topology reports such a refusal.
 
 const PASSWORD = 'of-the-test-7f3a'
 const SOON_MS = 5_000
@@ -43,7 +43,7 @@ async function listening(redisUrl: string, options: NodeOptions = {}): Promise<N
   return node
 }
 
-/** What the admin port's /readyz says once it matches; it must never say that it is ready before. */
+/** Waits until the admin port's /readyz says `why`. It must never say that the node is ready. */
 async function refused(node: Node, why: RegExp): Promise<void> {
   await eventually(
     `/readyz says ${String(why)}`,
@@ -51,7 +51,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
       const answer = await fetch(`${node.admin}/readyz`)
       const text = await answer.text()
       expect(answer.status).toBe(503)
-      // Everybody else hears what kind of reason it is, and no word of Redis's.
+      // The main port tells only the kind of the reason, and nothing that Redis said.
       expect(await (await fetch(`${node.url}/readyz`)).json()).toEqual({
         status: 'not ready',
         why: expect.stringMatching(/^(?:starting|store|fenced|listening|settling)$/),
@@ -61,7 +61,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
     },
     { deadlineMs: SOON_MS },
   )
-  // A peer hears the same at once: it is turned away, not left waiting.
+  // A peer is refused at once and does not have to wait.
   const peer = new PeerJsPeer({ url: node.url, id: 'waits-for-nobody' })
   await peer.ended(SOON_MS)
   expect((await fetch(`${node.url}/healthz`)).status).toBe(200)
@@ -69,7 +69,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
   expect((await node.terminate(SOON_MS)).code).toBe(0)
 }
 
-/** `peerage serve` that must end by itself. */
+/** Runs a `peerage serve` that must end by itself. */
 async function ending(args: readonly string[]): Promise<{ code: number | null; output: string }> {
   await ensureBuilt()
   const command = [PEERAGE_BIN, 'serve', '--port', '0', ...args]
@@ -81,17 +81,17 @@ async function ending(args: readonly string[]): Promise<{ code: number | null; o
 
 describe('refused before anything starts: exit code 2', () => {
   test.each([
-    ['a scheme that is none', 'http://127.0.0.1:6379', 'redis.url'],
-    ['a port that is none', 'redis://127.0.0.1:99999', 'redis.url'],
+    ['an unknown scheme', 'http://127.0.0.1:6379', 'redis.url'],
+    ['an impossible port', 'redis://127.0.0.1:99999', 'redis.url'],
     ['no host', 'redis://', 'redis.url'],
-    ['a path that is no database', 'redis://127.0.0.1/abc', 'redis.url'],
+    ['a path that is not a database', 'redis://127.0.0.1/abc', 'redis.url'],
   ])('%s', async (_, url, setting) => {
     const { code, output } = await ending(['--redis', url])
     expect(code).toBe(2)
     expect(output).toContain(setting)
   })
 
-  test('a TLS file that is absent, or no certificate', async () => {
+  test('a TLS file that is absent or is not a certificate', async () => {
     const directory = await makeDirectory('tls')
     ends.push(() => removeDirectory(directory))
     const file = join(directory, 'ca.pem')
@@ -105,8 +105,8 @@ describe('refused before anything starts: exit code 2', () => {
   })
 })
 
-describe('refused by Redis: not ready, with the very reason', () => {
-  test('nobody listens there', async () => {
+describe('refused by Redis: the node is not ready and says why', () => {
+  test('nothing listens there', async () => {
     const node = await listening(`redis://127.0.0.1:${await freePort()}`)
     await refused(node, /not connected to Redis: .*ECONNREFUSED/)
   })
@@ -125,7 +125,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await refused(await listening(server.url, { env }), /WRONGPASS/)
   })
 
-  test('[CALL10] a database that it does not have, or may not select: exit 1, and nothing is done in another one', async () => {
+  test('[CALL10] a database that does not exist or may not be selected: exit code 1, and no other database is touched', async () => {
     const acl = ['default off', 'here on >pw ~* &* +@all -select', 'looker on >look ~* &* +@all']
     const server = await redis({ acl, login: { username: 'looker', password: 'look' } })
     const at = `127.0.0.1:${server.port}`
@@ -138,7 +138,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     expect(kept).toMatchObject({ code: 1 })
     expect(kept.output).toMatch(/^peerage: Redis does not let this user select database 3 .*allow \+select$/m)
     expect(await server.cli('DBSIZE')).toBe('0')
-    // The same on the way back to a Redis that has become another one.
+    // The same when the node reconnects and may no longer select its database.
     await server.cli('ACL', 'SETUSER', 'here', '+select')
     const node = await listening(`redis://here:pw@${at}/3`)
     await node.log(({ msg }) => msg === 'ready')
@@ -148,13 +148,17 @@ describe('refused by Redis: not ready, with the very reason', () => {
     expect((await fetch(`${node.url}/readyz`)).status).toBe(503)
     expect(await server.cli('DBSIZE')).toBe('0')
     await server.cli('ACL', 'SETUSER', 'here', '+select')
-    await eventually('it is ready again', async () => (await fetch(`${node.url}/readyz`)).ok || undefined, {
-      deadlineMs: 20_000,
-    })
+    await eventually(
+      'the node is ready again',
+      async () => (await fetch(`${node.url}/readyz`)).ok || undefined,
+      {
+        deadlineMs: 20_000,
+      },
+    )
     expect(await server.cli('DBSIZE')).toBe('0')
   })
 
-  test('the right password lets it in, later too, without a restart', async () => {
+  test('a node gets in without a restart once Redis accepts its password', async () => {
     const server = await redis({ config: { requirepass: 'another' }, login: { password: 'another' } })
     const node = await listening(server.url, { env: { PEERAGE_REDIS_PASSWORD: PASSWORD } })
     await node.log(({ msg, why }) => msg === 'health' && String(why).includes('WRONGPASS'))
@@ -163,7 +167,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     expect((await fetch(`${node.url}/readyz`)).status).toBe(200)
   })
 
-  test('a user without our keys', async () => {
+  test('a user without rights on our keys', async () => {
     const server = await redis({
       acl: ['default off', `peerage on >${PASSWORD} ~other:* &pg:* +@all`, `looker on >look ~* &* +@all`],
       login: { username: 'looker', password: 'look' },
@@ -172,7 +176,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await refused(await listening(server.url, { env }), /starting: .*NOPERM.*\bkeys?\b/)
   })
 
-  test('a user without our channels', async () => {
+  test('a user without rights on our channels', async () => {
     const server = await redis({
       acl: ['default off', `peerage on >${PASSWORD} ~pg:* &other:* +@all`, `looker on >look ~* &* +@all`],
       login: { username: 'looker', password: 'look' },
@@ -180,12 +184,12 @@ describe('refused by Redis: not ready, with the very reason', () => {
     const env = { PEERAGE_REDIS_USERNAME: 'peerage', PEERAGE_REDIS_PASSWORD: PASSWORD }
     const node = await listening(server.url, { env })
     await node.log(({ msg, stage }) => msg === 'failed' && stage === 'canary')
-    // It does not come again and again on new connections, and says it once, not forty times a second.
+    // The node does not reconnect again and again, and it logs the reason once instead of forty times a second.
     expect(node.logs().filter(({ msg }) => msg === 'health').length).toBeLessThan(8)
     await refused(node, /not subscribed to all channels yet: NOPERM.*\bchannels?\b/)
   })
 
-  test('[EAR6] a channel of a peer that Redis refuses: the node is well, and a gap is over without it', async () => {
+  test('[EAR6] a node is healthy, also after a gap, although Redis refuses the channel of one room', async () => {
     const server = await redis({
       acl: [
         'default off',
@@ -201,7 +205,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await expect(node.backend.rooms.subscribe(roomNamed('hall'), () => undefined)).rejects.toThrow('NOPERM')
     await vi.waitFor(() => expect(node.heard()).toBeGreaterThan(10), WAIT)
     expect(node.events.slice(before)).toEqual([])
-    // What is asked for in one turn goes in one command, and still each has its own answer.
+    // Subscriptions of one turn share a command, and yet each gets its own result.
     const [watched, room] = await Promise.allSettled([
       node.backend.presence.watch(newPeer()),
       node.backend.rooms.subscribe(roomNamed('lobby'), () => undefined),
@@ -212,7 +216,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     await becomeHealthy(node)
   })
 
-  test('TLS: an authority that did not sign it, none given, and plain words to a TLS port', async () => {
+  test('TLS: a wrong authority, no authority, and a plain connection to a TLS port', async () => {
     const [ours, others] = [await makeCertificates(), await makeCertificates()]
     ends.push(
       () => ours.remove(),
@@ -229,7 +233,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     expect(await readFile(ours.ca, 'utf8')).not.toBe(await readFile(others.ca, 'utf8'))
   })
 
-  test('something that is no Redis', async () => {
+  test('a server that is not a Redis', async () => {
     const other = createServer((socket) =>
       socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
     )
@@ -243,7 +247,7 @@ describe('refused by Redis: not ready, with the very reason', () => {
     )
   })
 
-  test('TLS to a port that speaks plainly', async () => {
+  test('TLS to a port without TLS', async () => {
     const server = await redis()
     const node = await listening(server.url.replace('redis:', 'rediss:'))
     await refused(node, /not connected to Redis: .*; if this Redis does not use TLS, write redis:/)

@@ -21,12 +21,12 @@ import { becomeHealthy, eventually, rigTimes, startRigNode } from './redis-rig.j
 let redis: Deployment
 let nodes: RigNode[]
 
-/** How long a command takes is not asked here: a machine that pauses must not fail one of thousands. */
+/** A long deadline for commands, because a pause of the machine must not fail one of thousands. */
 const times = { ...rigTimes, commandMs: 10_000 }
-/** Longer than any pause of the machine: here nobody takes over from anybody. */
+/** Longer than any pause of the machine, so that no failover happens. */
 const SILENCE_MS = 60_000
 
-/** Three nodes on a Redis of this topology, for the tests of a `describe`. */
+/** Starts three nodes on a Redis of this topology for the tests of a `describe`. */
 function useNodes(topology: Topology): void {
   beforeAll(async () => {
     redis = await startTopology(topology, { silenceMs: SILENCE_MS })
@@ -48,7 +48,7 @@ const at = (i: number): RigNode => {
 describe.each(topologies)('names, %s', (topology) => {
   useNodes(topology)
 
-  test('[CALL1] [I1] [F21] the same name claimed on two nodes, 1,000 times: one winner each', async () => {
+  test('[CALL1] [I1] [F21] of two nodes that claim the same name at once exactly one wins, 1,000 times', async () => {
     for (let round = 0; round < 1_000; round++) {
       const peer = newPeer()
       const results = await Promise.all(
@@ -65,12 +65,12 @@ describe.each(topologies)('names, %s', (topology) => {
     }
   })
 
-  test('[I16] [LEASE2] 10,000 claims that end, by release, by grace or by reclaim, leave no key, or one that ends', async () => {
+  test('[I16] [LEASE2] 10,000 claims that end by release, grace or reclaim leave no key, or one that expires', async () => {
     await redis.flush()
     const known = async (): Promise<string> =>
       redis.at('pg:nodes', 'ZCOUNT', 'pg:nodes', String(Date.now() + 1_000), '+inf')
     await eventually('the nodes are back', async () => Number(await known()) === nodes.length)
-    // A node takes no new names until it has read the answer to its own beat in the emptied registry.
+    // After the flush a node takes no new names until its own beat has been answered.
     const claims = async (node: RigNode): Promise<boolean> => {
       const { registry } = node.backend
       const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
@@ -94,16 +94,16 @@ describe.each(topologies)('names, %s', (topology) => {
         }),
       )
     }
-    // Redis counts keys that have expired until it comes across them, ten times a second.
+    // DBSIZE counts expired keys until Redis removes them, which it does ten times a second.
     const counted = async (): Promise<number> =>
       (await redis.everywhere('DBSIZE')).reduce((sum, size) => sum + Number(size), 0)
-    const isBirth = (key: string): boolean => key.startsWith('pg:birth:')
-    const births = (await redis.keys()).filter(isBirth).length
-    expect(births).toBe(topology === 'cluster' ? 3 : 0)
-    // A stay that was not the first one leaves its rank behind, for as long as a node may still know an earlier one.
+    const isMark = (key: string): boolean => key.startsWith('pg:birth:')
+    const marks = (await redis.keys()).filter(isMark).length
+    expect(marks).toBe(topology === 'cluster' ? 3 : 0)
+    // SET5: a lease that was not the first of its rank leaves a tombstone, as long as a node may know an earlier lease.
     const tombstones = 20 * Math.floor(500 / 3)
-    await eventually('the others are gone', async () => (await counted()) === 1 + births + tombstones)
-    const left = (await redis.keys()).filter((key) => !isBirth(key) && key !== 'pg:nodes')
+    await eventually('the other keys are gone', async () => (await counted()) === 1 + marks + tombstones)
+    const left = (await redis.keys()).filter((key) => !isMark(key) && key !== 'pg:nodes')
     expect(left).toHaveLength(tombstones)
     for (const key of left.slice(0, 20)) {
       expect(await redis.at(key, 'GET', key)).toMatch(/^\d+ \d+$/)
@@ -113,7 +113,7 @@ describe.each(topologies)('names, %s', (topology) => {
   })
 })
 
-// On one server, which is asked for its clock just before and just after.
+// On one server, because the tests read its clock just before and just after.
 describe('times', () => {
   useNodes('standalone')
 
@@ -125,12 +125,12 @@ describe('times', () => {
 
   /** Redis's clock, in microseconds. */
   const now = async (): Promise<number> => {
-    // Whatever its types say, ioredis answers strings.
+    // ioredis returns strings here, whatever its types say.
     const [seconds = NaN, micros = NaN] = (await client.time()).map(Number)
     return seconds * 1e6 + micros
   }
 
-  test('[CALL6] a lease and a membership end no sooner than they should, by the microsecond', async () => {
+  test('[CALL6] a lease and a membership do not end too early, not even by a microsecond', async () => {
     const { backend, node } = at(0)
     const room = roomIdOf(must(parseApp('peerage')), must(parseRoom('times')))
     for (let round = 0; round < 20; round++) {
@@ -147,7 +147,7 @@ describe('times', () => {
     }
   })
 
-  test('[CALL6] a queue expires no sooner than it should, by the microsecond', async () => {
+  test('[CALL6] a queue does not expire too early, not even by a microsecond', async () => {
     const expireMs = 50
     const node = await startRigNode(redis.url, {
       times,
@@ -158,12 +158,12 @@ describe('times', () => {
       const before = await now()
       const message = { from: to, to, wire: 'peerjs', hold: true, kind: 'signal', frame: '{}' } as const
       await node.backend.mailbox.put(to, message)
-      // Without a pause: the first moment at which it has expired is the one that counts.
+      // Asks without a pause, because the first moment at which the queue has expired counts.
       const lasted = async (): Promise<number> => (await now()) - before
       let expired = false
       while (!expired && (await lasted()) < 2 * expireMs * 1e3)
         expired = (await node.backend.mailbox.expire(to)).length > 0
-      // Where the machine slept for so long, the queue may be forgotten.
+      // If the machine paused for longer, Redis may have deleted the queue.
       if (!expired) continue
       expect(await lasted()).toBeGreaterThanOrEqual(expireMs * 1e3)
       rounds++
@@ -172,15 +172,15 @@ describe('times', () => {
   })
 })
 
-// On one server: how large a key is does not depend on what stands around it.
+// On one server, because the size of a key does not depend on the topology.
 describe('names in memory', () => {
   useNodes('standalone')
 
-  test('[KEY4] a name takes at most 230 bytes of Redis’s memory', async () => {
+  test('[KEY4] a name takes at most 230 bytes of memory in Redis', async () => {
     const names = Array.from({ length: 32_000 }, () => peerOf(`peerage/${randomUUID()}`))
     const key = `pg:{${names[0]}}:lease`
     const size = async (): Promise<string> => redis.at(key, 'MEMORY', 'USAGE', key)
-    // Without what the buffers of connections hold for a while.
+    // Without the buffers of connections.
     const used = async (): Promise<number> => {
       const info = await redis.at(key, 'INFO', 'memory')
       const bytes = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'mu').exec(info)?.[1])
@@ -195,9 +195,9 @@ describe('names in memory', () => {
     }
     expect((await redis.at(key, 'GET', key)).length).toBeLessThanOrEqual(44)
     expect(Number(await size())).toBeLessThanOrEqual(230)
-    // What the buffers hold, Redis counts a few times a second, and gives back after a while.
+    // Redis updates the size of the buffers a few times a second and frees them after a while.
     let each = Number.POSITIVE_INFINITY
-    await eventually('a name takes no more than that', async () => {
+    await eventually('a name takes at most 230 bytes', async () => {
       each = ((await used()) - before) / names.length
       return each <= 230
     })
@@ -206,11 +206,11 @@ describe('names in memory', () => {
   })
 })
 
-/** Claims for the so-manieth connection of a node: with an id as short as its own would be. */
+/** Claims a name for a connection with this serial number, whose id is as short as a node's own ids. */
 async function claimedBy(node: RigNode, peer: Peer, serial: number): Promise<Lease> {
   const connection = must(parseConnectionId(serial.toString(36)))
   const options = { secretHash: newSecretHash(), policy: 'refuse' } as const
   const result = await node.backend.registry.claim(peer, { node: node.node, connection }, options)
-  if (!result.ok) throw new Error(`${peer} is held by ${result.holder?.node ?? 'nobody known'}`)
+  if (!result.ok) throw new Error(`${peer} is held by ${result.holder?.node ?? 'an unknown node'}`)
   return result.lease
 }

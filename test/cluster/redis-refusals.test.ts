@@ -6,7 +6,7 @@ import { topologies } from '@peerage/test-support/redis-topologies.js'
 import type { RigNode } from './redis-rig.js'
 import { becomeHealthy, eventually, rigTimes, succeeds, useRedis, useTopology } from './redis-rig.js'
 
-/** With which words Redis refuses a claim; none when it does not. */
+/** The error with which Redis refuses a claim, or an empty text if it does not. */
 async function refusal(node: RigNode): Promise<string> {
   try {
     await node.backend.registry.claim(newPeer(), ownerAt(node), {
@@ -20,13 +20,13 @@ async function refusal(node: RigNode): Promise<string> {
   }
 }
 
-/** Longer than any pause of the machine: here nobody takes over from anybody. */
+/** Longer than any pause of the machine, so that no failover happens. */
 const SILENCE_MS = 60_000
 
-describe.each(topologies)('what Redis refuses, or others put into it, %s', (topology) => {
+describe.each(topologies)('refusals of Redis, and foreign data in it, %s', (topology) => {
   const bench = useTopology(topology, { silenceMs: SILENCE_MS })
 
-  test('[F24] out of memory and without replicas: clean refusals with Redis’s own words, then well again', async () => {
+  test('[F24] out of memory or without replicas Redis’s own error is reported, and claims work again afterwards', async () => {
     const node = await bench.rig()
     await becomeHealthy(node)
     const held = await claimed(node, newPeer())
@@ -34,15 +34,15 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
     expect(await refusal(node)).toContain('OOM')
     expect(await node.backend.registry.lookup(held.peer)).toEqual(held)
     await bench.redis.everywhere('CONFIG', 'SET', 'maxmemory', '0')
-    await eventually('claims go on', async () => (await refusal(node)) === '')
+    await eventually('claims work again', async () => (await refusal(node)) === '')
 
     await bench.redis.everywhere('CONFIG', 'SET', 'min-replicas-to-write', '2')
     expect(await refusal(node)).toContain('NOREPLICAS')
     await bench.redis.everywhere('CONFIG', 'SET', 'min-replicas-to-write', '0')
-    await eventually('claims go on', async () => (await refusal(node)) === '')
+    await eventually('claims work again', async () => (await refusal(node)) === '')
   })
 
-  test('[I12] a node whose own clock stood still learns from Redis that it has lapsed, and names of it may be taken', async () => {
+  test('[I12] a node whose clock stood still learns from Redis that its lease has lapsed, and others may claim its names', async () => {
     const halted: { at?: number } = {}
     const clock = { ...systemClock, monotonic: () => halted.at ?? performance.now() }
     const times = { ...rigTimes, nodeLeaseMs: 1_000, graceMs: 300 }
@@ -61,7 +61,7 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
     expect(await paused.backend.registry.renew([lease])).toMatchObject([{ reason: 'another' }])
   })
 
-  test('[CALL3] SCRIPT FLUSH: scripts are sent again, and no call fails', async () => {
+  test('[CALL3] after SCRIPT FLUSH scripts are sent again and no call fails', async () => {
     const node = await bench.rig()
     await becomeHealthy(node)
     const lease = await claimed(node, newPeer())
@@ -71,7 +71,7 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
     expect(await node.backend.registry.renew([lease, ...leases])).toEqual([])
   })
 
-  test('[F23] junk that strangers put into our keys and channels harms nothing', async () => {
+  test('[F23] junk in our keys and channels does no harm', async () => {
     const [a, b] = [await bench.rig(), await bench.rig()]
     await becomeHealthy(a, b)
     const { registry, presence, mailbox } = a.backend
@@ -101,7 +101,7 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
     expect((await claimed(a, overwritten)).node).toBe(a.node)
     const wrongType = newPeer()
     await put(wrongType, 'lease', 'RPUSH', 'x')
-    // Nobody's, or an error on a Cluster; and who is asked for in the same turn is found [CALL9].
+    // This lookup finds nothing, or fails on a Cluster. A lookup of another name in the same turn succeeds [CALL9].
     const [nobody, found] = await Promise.all([
       registry.lookup(wrongType).catch(() => undefined),
       registry.lookup(overwritten),
@@ -111,13 +111,13 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
     await bench.redis.at('pg:nodes', 'ZADD', 'pg:nodes', '1', 'not a node', '+inf', 'x')
     await put(wrongType, 'queue', 'SET', 'x')
     expect(await succeeds(mailbox.take(wrongType))).toBe(false)
-    const heard: unknown[] = []
-    presence.onChange((change) => heard.push(change))
+    const changes: unknown[] = []
+    presence.onChange((change) => changes.push(change))
     await presence.watch(overwritten)
     for (const payload of junk) await put(overwritten, 'presence', 'SPUBLISH', payload)
     const lease: Lease = await claimed(a, overwritten, { policy: 'replace' })
-    await eventually('the true change is heard', () => heard.length > 0)
-    expect(heard).toEqual([{ peer: overwritten, state: 'online', since: lease.since }])
+    await eventually('the real change arrives', () => changes.length > 0)
+    expect(changes).toEqual([{ peer: overwritten, state: 'online', since: lease.since }])
     expect(await a.backend.nodes.beat()).toBe('alive')
     expect(
       a.backend.nodes
@@ -128,16 +128,16 @@ describe.each(topologies)('what Redis refuses, or others put into it, %s', (topo
   })
 })
 
-// On one server: to the others their sentinels, or the cluster, give another master (redis-failover).
-describe('a server that is told to follow another', () => {
+// On one server, because sentinels and a cluster would fail over to another master (see redis-failover.test.ts).
+describe('a server that becomes a replica', () => {
   const bench = useRedis()
 
-  test('[F24] read-only: clean refusals with Redis’s own words, then well again', async () => {
+  test('[F24] while it is read-only Redis’s own error is reported, and claims work again afterwards', async () => {
     const node = await bench.rig()
     await becomeHealthy(node)
     await bench.server.cli('REPLICAOF', '127.0.0.1', '1')
     await eventually('the refusal says why', async () => (await refusal(node)).includes('READONLY'))
     await bench.server.cli('REPLICAOF', 'NO', 'ONE')
-    await eventually('claims go on', async () => (await refusal(node)) === '')
+    await eventually('claims work again', async () => (await refusal(node)) === '')
   })
 })

@@ -11,22 +11,22 @@ import { startRedis } from '@peerage/test-support/redis.js'
 import type { Deployment, Topology, TopologyOptions } from '@peerage/test-support/redis-topologies.js'
 import { startTopology } from '@peerage/test-support/redis-topologies.js'
 
-/** A node that beats by itself and listens to its inbox, over a backend of its own. */
+/** A node with its own backend that beats and listens to its inbox. */
 export interface RigNode extends ContractNode {
   backend: RedisBackend
   received: Envelope[]
-  /** How each beat ended. */
+  /** The result of each beat. */
   beats: string[]
-  /** How many canaries it has heard. */
+  /** How many canaries it has received. */
   heard(): number
   stop(): Promise<void>
 }
 
-/** Beats often, so that a test need not wait; the leases are the real ones. */
+/** Short beats, so that a test need not wait, with the default leases. */
 export const rigTimes: Times = { ...defaultTimes, beatMs: 200 }
 
 export interface RigOptions extends Partial<RedisBackendOptions> {
-  /** Whether it goes on beating after its first beat. */
+  /** False: the node beats only once. */
   beating?: boolean
 }
 
@@ -85,7 +85,7 @@ export async function startRigNode(url: string, options: RigOptions = {}): Promi
   }
 }
 
-/** Waits for what must come, with patience for a busy machine. Returns how long it took. */
+/** Waits until `probe` is true, long enough for a busy machine. Returns how long it took, in milliseconds. */
 export async function eventually(
   what: string,
   probe: () => Promise<boolean> | boolean,
@@ -123,7 +123,7 @@ export function doubts(node: RigNode): string[] {
   return node.events.flatMap((event) => (event.type === 'doubt' ? [event.why] : []))
 }
 
-/** An envelope that a test can tell from others. */
+/** An envelope that a test can recognize by its number. */
 export function numbered(epoch: number): Extract<Envelope, { type: 'superseded' }> {
   return { type: 'superseded', peer: somebody, connection: someConnection, epoch }
 }
@@ -136,8 +136,8 @@ let marks = 0
 export async function reaches(from: RigNode, to: RigNode): Promise<boolean> {
   const mark = numbered(++marks)
   if ((await from.backend.bus.publish(to.node, mark)) !== 'sent') return false
-  // Looks are counted, not milliseconds: a process that pauses still reads what has arrived.
-  for (let look = 0; look < 35; look++) {
+  // We count polls rather than milliseconds, because after a pause of this process the envelope may already be there.
+  for (let poll = 0; poll < 35; poll++) {
     if (to.received.some((envelope) => envelope.type === 'superseded' && envelope.epoch === mark.epoch))
       return true
     await delay(5)
@@ -145,19 +145,19 @@ export async function reaches(from: RigNode, to: RigNode): Promise<boolean> {
   return false
 }
 
-/** Nodes that end with their test, and no loose rejections. */
+/** Starts nodes that stop after their test. A test with an unhandled rejection fails. */
 interface Rigs {
   rig(url?: string, options?: RigOptions): Promise<RigNode>
-  /** Run after the test, the last one first. */
+  /** These run after the test, in reverse order. */
   cleanups: (() => Promise<void>)[]
 }
 
-/** What the tests of a file share where each has a Redis server of its own. */
+/** For tests that each get their own Redis server. */
 export interface Bench extends Rigs {
   readonly server: RedisServer
 }
 
-/** What the tests of a topology share: one deployment, in which each finds nothing of the one before. */
+/** For tests that share one deployment, which is flushed after each test. */
 export interface TopologyBench extends Rigs {
   readonly redis: Deployment
 }
@@ -201,10 +201,10 @@ export function useTopology(topology: Topology, options: TopologyOptions = {}): 
 }
 
 function notYet(): never {
-  throw new Error('no Redis outside a test')
+  throw new Error('Redis runs only during a test')
 }
 
-/** `begin` comes before each test, and what it returns after it. */
+/** `begin` runs before each test. The function that it returns runs after the test. */
 function useRigs(url: () => string, begin: () => Promise<() => Promise<void>>): Rigs {
   const cleanups: (() => Promise<void>)[] = []
   const unhandled: unknown[] = []
@@ -229,18 +229,18 @@ function useRigs(url: () => string, begin: () => Promise<() => Promise<void>>): 
 }
 
 export async function becomeHealthy(...nodes: RigNode[]): Promise<void> {
-  // A node that has not beaten yet knows nothing of the set, and claims nothing.
+  // Before its first beat a node does not know the set of nodes and refuses claims.
   for (const node of nodes)
     await eventually('the node is healthy', () => isHealthy(node) && node.backend.nodes.view().createdAt > 0)
 }
 
-/** Of all channels over which a node sings: of three masters one each, and its inbox. */
-const CHANNELS_MOST = 4
+/** The most channels on which a node publishes canaries: one for each of three masters, and its inbox. */
+const MAX_CANARY_CHANNELS = 4
 
-/** Waits until every connection carries what it always will: a node is healthy before its first beat is over. */
+/** Waits until all subscriptions work. A node may be healthy earlier, before its first beat is over. */
 export async function settle(...nodes: RigNode[]): Promise<void> {
   for (const node of nodes) {
-    await eventually('its canaries are heard', () => node.heard() >= CHANNELS_MOST)
-    await eventually('its inbox is open', () => reaches(node, node))
+    await eventually('its canaries arrive', () => node.heard() >= MAX_CANARY_CHANNELS)
+    await eventually('its inbox works', () => reaches(node, node))
   }
 }

@@ -11,7 +11,7 @@ import { startMeddler, type Meddler } from './meddler.js'
 import type { RigNode, RigOptions } from './redis-rig.js'
 import { becomeHealthy, doubts, eventually, isHealthy, reaches, settle, startRigNode } from './redis-rig.js'
 
-/** The ways to one master: everyone takes them, for they are what the master announces. */
+/** The proxies in front of one master. All clients use them, because the master announces their port. */
 interface Link {
   meddler: Meddler
   proxy: TcpProxy
@@ -34,9 +34,9 @@ beforeAll(async () => {
   }
   const ports = [...links.values()].map(({ proxy }) => proxy.port)
   url = `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`
-  await eventually('all announce their links', async () => {
-    const told = await Promise.all(cluster.nodes.map(({ server }) => server.cli('CLUSTER', 'SLOTS')))
-    return told.every((slots) => ports.every((port) => slots.includes(String(port))))
+  await eventually('all masters announce their proxies', async () => {
+    const replies = await Promise.all(cluster.nodes.map(({ server }) => server.cli('CLUSTER', 'SLOTS')))
+    return replies.every((slots) => ports.every((port) => slots.includes(String(port))))
   })
 })
 afterAll(async () => {
@@ -57,7 +57,7 @@ async function pair(options: RigOptions = {}): Promise<[RigNode, RigNode]> {
   return [a, b]
 }
 
-/** The way to the master that serves this channel. */
+/** The proxies in front of the master that serves this channel. */
 async function linkOf(channel: string): Promise<Link> {
   const { id } = await cluster.owner(await cluster.slot(channel))
   const link = links.get(id)
@@ -67,11 +67,11 @@ async function linkOf(channel: string): Promise<Link> {
 
 const SMESSAGE = />3\r\n\$8\r\nsmessage\r\n\$\d+\r\n\S+\r\n\$\d+\r\n[^\r]*\r\n/gu
 const SUNSUBSCRIBED = />3\r\n\$12\r\nsunsubscribe\r\n\$\d+\r\n\S+\r\n:\d+\r\n/gu
-/** On top of a limit, for a machine on which others run too. */
+/** Added to each limit, for a busy machine. */
 const BUSY_MS = 2_000
 
 describe('one shard of a Cluster', () => {
-  test('[EAR3] [F11] a link that swallows everything is noticed within 3 s, and mended when it heals', async () => {
+  test('[EAR3] [F11] a connection that swallows all data is noticed within 3 s and works again when the fault ends', async () => {
     const [a, b] = await pair()
     const { proxy } = await linkOf(`pg:inbox:${a.node}`)
     for (const direction of ['both', 'up', 'down'] as const) {
@@ -79,11 +79,11 @@ describe('one shard of a Cluster', () => {
       expect(await eventually('the cut is noticed', () => !isHealthy(a))).toBeLessThan(3_000 + BUSY_MS)
       proxy.heal()
       await becomeHealthy(a, b)
-      await eventually('the bus is whole', () => reaches(b, a))
+      await eventually('the bus works again', () => reaches(b, a))
     }
   })
 
-  test('[EAR5] [F9] what comes twice, as from both masters of a failover, is taken once', async () => {
+  test('[EAR5] [F9] a message that arrives twice, as from both masters of a failover, is handled once', async () => {
     const [a, b] = await pair()
     const { meddler } = await linkOf(`pg:inbox:${b.node}`)
     let doubled = 0
@@ -95,57 +95,57 @@ describe('one shard of a Cluster', () => {
     )
     for (let i = 0; i < 5; i++) expect(await reaches(a, b)).toBe(true)
     expect(doubled).toBeGreaterThanOrEqual(5)
-    // What follows has come behind the last copy.
+    // This envelope arrives after the last copy.
     meddler.rewrite((text) => text)
     expect(await reaches(a, b)).toBe(true)
     const epochs = b.received.flatMap((envelope) => (envelope.type === 'superseded' ? [envelope.epoch] : []))
     expect(epochs).toEqual([...new Set(epochs)])
   })
 
-  test('[EAR2] [F14] a subscription that is lost without a word is found by the canary within four beats', async () => {
+  test('[EAR2] [F14] the canary finds a silently lost subscription within four beats', async () => {
     const beatMs = 500
-    const [deaf, other] = await pair({ times: { ...defaultTimes, beatMs } })
-    const inbox = `pg:inbox:${deaf.node}`
+    const [node, other] = await pair({ times: { ...defaultTimes, beatMs } })
+    const inbox = `pg:inbox:${node.node}`
     const { meddler } = await linkOf(inbox)
-    // Redis forgets the subscription and says nothing; the connections stay, and answer every ping.
+    // Redis drops the subscription without notice. The connections stay open and answer every ping.
     meddler.rewrite((text) => text.replace(SUNSUBSCRIBED, ''))
     expect(meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', inbox)).toBe(2)
-    await eventually('the subscription is lost', async () => !(await reaches(other, deaf)))
-    expect(isHealthy(deaf)).toBe(true)
-    expect(await eventually('the canary is missed', () => !isHealthy(deaf))).toBeLessThan(
+    await eventually('the subscription is lost', async () => !(await reaches(other, node)))
+    expect(isHealthy(node)).toBe(true)
+    expect(await eventually('the canary is missed', () => !isHealthy(node))).toBeLessThan(
       4 * beatMs + BUSY_MS,
     )
-    await becomeHealthy(deaf)
-    expect(doubts(deaf)).not.toEqual([])
-    expect(deaf.errors.map((error) => error.stage)).toContain('canary')
-    await eventually('the bus is whole', () => reaches(other, deaf))
+    await becomeHealthy(node)
+    expect(doubts(node)).not.toEqual([])
+    expect(node.errors.map((error) => error.stage)).toContain('canary')
+    await eventually('the bus works again', () => reaches(other, node))
     expect(isHealthy(other)).toBe(true)
     meddler.rewrite((text) => text)
   })
 
-  test('[F14] a subscription that Redis takes away is asked for again at once', async () => {
+  test('[F14] a subscription that Redis cancels is requested again at once', async () => {
     const [node, other] = await pair({ times: { ...defaultTimes, beatMs: 1_000 } })
     const inbox = `pg:inbox:${node.node}`
     const { meddler } = await linkOf(inbox)
     meddler.say('peerage-subscriber', 'SUNSUBSCRIBE', inbox)
-    await eventually('the gap is doubted', () => doubts(node).length > 0)
-    expect(await eventually('the bus is whole', () => reaches(other, node))).toBeLessThan(2_000 + BUSY_MS)
+    await eventually('the doubt is reported', () => doubts(node).length > 0)
+    expect(await eventually('the bus works again', () => reaches(other, node))).toBeLessThan(2_000 + BUSY_MS)
     expect(node.errors).toEqual([])
   })
 
-  test('[F14] presence subscriptions that are lost with the rest come back with it', async () => {
-    const [deaf, other] = await pair()
+  test('[F14] presence subscriptions that are lost together with the inbox come back with it', async () => {
+    const [node, other] = await pair()
     const peer = newPeer()
     const changes: string[] = []
-    deaf.backend.presence.onChange((change) => changes.push(change.state))
-    await deaf.backend.presence.watch(peer)
+    node.backend.presence.onChange((change) => changes.push(change.state))
+    await node.backend.presence.watch(peer)
     const { meddler } = await linkOf(`pg:{${peer}}:presence`)
     meddler.rewrite((text) => text.replace(SUNSUBSCRIBED, ''))
     meddler.say('peerage-subscriber', 'SUNSUBSCRIBE')
-    await eventually('the loss is found', () => doubts(deaf).length > 0)
-    await becomeHealthy(deaf)
+    await eventually('the loss is found', () => doubts(node).length > 0)
+    await becomeHealthy(node)
     await claimed(other, peer)
-    await eventually('presence is heard again', () => changes.length > 0)
+    await eventually('presence changes arrive again', () => changes.length > 0)
     expect(changes).toEqual(['online'])
     meddler.rewrite((text) => text)
   })

@@ -22,19 +22,19 @@ import {
   useTopology,
 } from './redis-rig.js'
 
-/** Start did not hang, and said why there is no Redis. */
+/** Expects that start did not hang and reported why Redis cannot be reached. */
 async function expectAbsent(node: RigNode): Promise<void> {
   expect(isHealthy(node)).toBe(false)
-  await eventually('the reason is told', () => ailments(node).at(-1)?.includes('ECONNREFUSED') ?? false)
+  await eventually('the reason is reported', () => ailments(node).at(-1)?.includes('ECONNREFUSED') ?? false)
   expect(node.errors.map(({ error }) => String(error)).join()).toContain('ECONNREFUSED')
   expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
   expect(await succeeds(node.backend.nodes.beat())).toBe(false)
-  await eventually('some retries', () => node.beats.length > 10)
-  // One line for the operator, not one for each retry of three connections.
+  await eventually('the node has tried several times', () => node.beats.length > 10)
+  // The operator gets one line, not one for each retry of three connections.
   expect(node.errors.length).toBeLessThan(5)
 }
 
-/** Longer than any pause of the machine: here nobody takes over from anybody. */
+/** Longer than any pause of the machine, so that no failover happens. */
 const SILENCE_MS = 60_000
 
 describe.each(topologies)('start and stop, %s', (topology) => {
@@ -43,7 +43,7 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     silenceMs: SILENCE_MS,
   })
 
-  test('Redis absent at start: start does not hang, says why, retries, and is well when Redis comes', async () => {
+  test('without Redis start does not hang, reports why and retries, and the node is healthy when Redis comes', async () => {
     await bench.redis.kill()
     const begun = performance.now()
     const node = await bench.rig()
@@ -52,10 +52,10 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     await bench.redis.restart()
     await becomeHealthy(node)
     await claimed(node, newPeer())
-    await eventually('the bus is whole', () => reaches(node, node))
+    await eventually('the bus works again', () => reaches(node, node))
   })
 
-  test('servers that do not answer: start does not hang, and says why', async () => {
+  test('with servers that do not answer start does not hang, and reports why', async () => {
     await bench.redis.pause()
     const begun = performance.now()
     const node = await bench.rig()
@@ -66,7 +66,7 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     await becomeHealthy(node)
   })
 
-  test('another prefix is another cluster on the same Redis', async () => {
+  test('nodes with another prefix form another cluster on the same Redis', async () => {
     const [a, b] = [await bench.rig(), await bench.rig(undefined, { prefix: 'staging:' })]
     await becomeHealthy(a, b)
     const lease = await claimed(a, newPeer())
@@ -79,7 +79,7 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     expect(keys.every((key) => /^(pg|staging):/.test(key))).toBe(true)
   })
 
-  test('inspect tells what doctor shows', async () => {
+  test('inspect returns what doctor shows', async () => {
     const node = await bench.rig()
     await becomeHealthy(node)
     const inspection = await node.backend.inspect()
@@ -89,7 +89,7 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     expect(Math.abs(inspection.clockSkewMs)).toBeLessThan(500)
   })
 
-  test('what is still asked of Redis when a node stops is no trouble to tell of', async () => {
+  test('commands that are open when a node stops cause no error reports', async () => {
     const node = await startRigNode(bench.redis.url)
     await settle(node)
     const peer = newPeer()
@@ -97,14 +97,14 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     await bench.redis.pause()
     node.backend.presence.unwatch(peer)
     const asked = succeeds(node.backend.registry.lookup(peer))
-    await new Promise((resolve) => setImmediate(resolve)) // it is written at the end of this turn
+    await new Promise((resolve) => setImmediate(resolve)) // the command is written at the end of this turn
     await node.stop()
     expect(await asked).toBe(false) // the connections are gone
     await bench.redis.resume()
     expect(node.errors).toEqual([])
   })
 
-  test('[I16] after stop no connection, no subscription and no timer of ours is left', async () => {
+  test('[I16] after stop no connection, subscription or timer of ours is left', async () => {
     const timers = (): number =>
       process.getActiveResourcesInfo().filter((one) => /Timeout|TCPSocket/u.test(one)).length
     const before = timers()
@@ -115,7 +115,7 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     for (let i = 0; i < 3; i++) {
       const node = await startRigNode(bench.redis.url)
       await becomeHealthy(node)
-      // For commands, for publishing and for subscribing.
+      // One each for commands, for publishing and for subscribing.
       expect(await clients()).toBeGreaterThanOrEqual(3)
       await node.stop()
       await eventually('connections are gone', async () => (await clients()) === 0)
@@ -134,21 +134,21 @@ describe.each(topologies)('credentials, %s', (topology) => {
     silenceMs: SILENCE_MS,
   })
 
-  test('a wrong password is said, and nothing hangs', async () => {
+  test('a wrong password is reported, and nothing hangs', async () => {
     const node = await bench.rig(undefined, { password: 'wrong' })
-    await eventually('the reason is told', () => ailments(node).at(-1)?.includes('WRONGPASS') ?? false)
+    await eventually('the reason is reported', () => ailments(node).at(-1)?.includes('WRONGPASS') ?? false)
     expect(isHealthy(node)).toBe(false)
     expect(await succeeds(node.backend.registry.lookup(newPeer()))).toBe(false)
     for (const { error } of node.errors) expect(String(error)).not.toContain('wrong')
   })
 
-  test('they come from the URL or apart from it', async () => {
+  test('the username and the password may be in the URL or in options', async () => {
     const inUrl = await bench.rig(bench.redis.url.replace('://', '://peer%2540:p%3Aw%2F1@'))
     const apart = await bench.rig(undefined, { username: 'peer%40', password: 'p:w/1' })
     await becomeHealthy(inUrl, apart)
   })
 
-  test('[KEY3] a user that may do no more than our commands on our keys and channels is enough', async () => {
+  test('[KEY3] a user with only our commands, keys and channels has enough rights', async () => {
     await bench.redis.everywhere('ACL', 'LOG', 'RESET')
     const node = await bench.rig(undefined, { username: 'peerage', password: 'pw' })
     await becomeHealthy(node)
@@ -166,8 +166,8 @@ describe.each(topologies)('credentials, %s', (topology) => {
     await mailbox.put(peer, message)
     await mailbox.put(peer, message)
     expect(await mailbox.take(peer)).toHaveLength(2)
-    await eventually('changes are heard', () => changes.length === 3)
-    await eventually('the bus is whole', () => reaches(node, node))
+    await eventually('the changes arrive', () => changes.length === 3)
+    await eventually('the bus works again', () => reaches(node, node))
     await node.backend.inspect()
     await nodes.announce('here')
     expect(await nodes.announced(node.node)).toBe('here')
@@ -177,15 +177,15 @@ describe.each(topologies)('credentials, %s', (topology) => {
   })
 })
 
-// On one server, for sentinels and a cluster tell addresses that lead past what meddles with a link.
-describe('what a server is', () => {
+// On one server, because sentinels and a cluster announce addresses that bypass the proxy of this test.
+describe('the version of Redis', () => {
   const bench = useRedis()
 
   test('a Redis older than 7.0 is refused with its version', async () => {
     const meddler = await startMeddler(bench.server.port)
     bench.cleanups.push(() => meddler.stop())
     meddler.rewrite((text) =>
-      // Of the same length: INFO's answer says how long it is. Valkey tells both.
+      // The length must not change, because INFO's reply starts with its length. Valkey reports both versions.
       text.replaceAll(/(redis|valkey)_version:\d+\.\d+\.\d+/gu, (found, product: string) =>
         `${product}_version:6.2`.padEnd(found.length, '0'),
       ),
@@ -202,7 +202,7 @@ describe('what a server is', () => {
 })
 
 test.each(topologies)(
-  'TLS, %s: trusted by the file that is given, refused with the reason without it',
+  'TLS, %s: the given authority is trusted, and without it the node reports the certificate',
   async (topology) => {
     const tls = await makeCertificates()
     const redis = await startTopology(topology, { redis: { tls } })
@@ -214,15 +214,18 @@ test.each(topologies)(
     }
     try {
       expect(redis.url).toMatch(/^rediss/)
-      const [trusting, doubting] = [await rig({ tls: { ca: await readFile(tls.ca, 'utf8') } }), await rig({})]
+      const [trusting, untrusting] = [
+        await rig({ tls: { ca: await readFile(tls.ca, 'utf8') } }),
+        await rig({}),
+      ]
       await becomeHealthy(trusting)
       await claimed(trusting, newPeer())
-      await eventually('the bus is whole', () => reaches(trusting, trusting))
+      await eventually('the bus works again', () => reaches(trusting, trusting))
       await eventually(
-        'the reason is told',
-        () => ailments(doubting).at(-1)?.includes('certificate') ?? false,
+        'the reason is reported',
+        () => ailments(untrusting).at(-1)?.includes('certificate') ?? false,
       )
-      expect(isHealthy(doubting)).toBe(false)
+      expect(isHealthy(untrusting)).toBe(false)
     } finally {
       for (const node of rigs) await node.stop()
       await redis.stop()
@@ -231,7 +234,7 @@ test.each(topologies)(
   },
 )
 
-test('no sentinel there either: start does not hang, and says why', async () => {
+test('without a sentinel start does not hang, and reports why', async () => {
   const node = await startRigNode(`redis+sentinel://127.0.0.1:${await freePort()}/peerage`)
   try {
     await expectAbsent(node)
@@ -240,7 +243,7 @@ test('no sentinel there either: start does not hang, and says why', async () => 
   }
 })
 
-test('what cannot be is refused before it connects, without the password in the words', () => {
+test('impossible options are refused before a connection, without the password in the error', () => {
   const make = (url: string, prefix = 'pg:') =>
     createRedisBackend({ url, prefix, times: rigTimes, clock: systemClock, onError: () => undefined })
   expect(() => make('http://x')).toThrow('Redis URL: ')

@@ -9,7 +9,7 @@ import type { Deployment } from '@peerage/test-support/redis-topologies.js'
 
 let prefixes = 0
 
-/** A contract cluster on a real Redis, under a prefix of its own. */
+/** A cluster for the contract suites on a real Redis, with its own prefix. */
 export async function redisContractCluster(
   redis: Deployment,
   pace: Pace,

@@ -20,16 +20,16 @@ afterAll(async () => {
   await redis.stop()
 })
 
-/** A number of INFO. */
-async function told(section: string, pattern: RegExp): Promise<number> {
+/** Reads a number from INFO. */
+async function infoNumber(section: string, pattern: RegExp): Promise<number> {
   return Number(pattern.exec(await redis.at('', 'INFO', section))?.[1] ?? 0)
 }
 
-test('[CALL9] look-ups of one turn are one command, and each has its own answer', async () => {
+test('[CALL9] the lookups of one turn are one command, and each gets its own answer', async () => {
   const { registry } = node.backend
   const lease = await claimed(node, newPeer())
   const commands = (name: string): Promise<number> =>
-    told('commandstats', new RegExp(`cmdstat_${name}:calls=(\\d+)`, 'u'))
+    infoNumber('commandstats', new RegExp(`cmdstat_${name}:calls=(\\d+)`, 'u'))
   const before = await commands('mget')
   const peers = Array.from({ length: 64 }, (_, i) => (i === 10 ? lease.peer : newPeer()))
   const found = await Promise.all(peers.map((peer) => registry.lookup(peer)))
@@ -40,22 +40,22 @@ test('[CALL9] look-ups of one turn are one command, and each has its own answer'
   expect(await commands('mget')).toBe(before + 1 + 3)
 })
 
-test('[CALL9] what is published in one turn is one write, in order', async () => {
+test('[CALL9] all messages that are published in one turn are one write, in order', async () => {
   const { rooms } = node.backend
   const room = roomIdOf(must(parseApp('default')), must(parseRoom('hall')))
   const heard: string[] = []
   await rooms.subscribe(room, (text) => void heard.push(text))
-  const reads = (): Promise<number> => told('stats', /total_reads_processed:(\d+)/u)
+  const reads = (): Promise<number> => infoNumber('stats', /total_reads_processed:(\d+)/u)
   const before = await reads()
   const texts = Array.from({ length: 200 }, (_, i) => `text ${i}`)
   const sent = await Promise.all(texts.map((text) => rooms.publish(room, text)))
   expect(new Set(sent)).toEqual(new Set(['sent']))
-  // This question, a beat perhaps, and a write that Redis reads in pieces.
+  // The reads are this INFO, perhaps a beat, and the one write, which Redis may read in pieces.
   expect((await reads()) - before).toBeLessThan(20)
   await expect.poll(() => heard).toEqual(texts)
 })
 
-test('[KEY3] a command that the user may not give is named in the log, once in a while', async () => {
+test('[KEY3] a command that the user may not run is named in the log, but not each time', async () => {
   await redis.at('', 'ACL', 'SETUSER', 'old', 'on', '>old', '~*', '&*', '+@all', '-mget')
   const errors: string[] = []
   const weak = await redisContractCluster(redis, patient, {

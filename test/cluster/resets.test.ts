@@ -17,15 +17,15 @@ import {
   type Reset,
 } from '@peerage/test-support/resets.js'
 
-// One connection that is reset ends nothing but itself, at whatever stage of whatever entrance. In the past a refused
-// upgrade and then a reset ended the process.
+// A reset of one connection, at any stage of any entrance, must affect only this connection. A reset after a refused
+// upgrade once ended the process.
 
-/** The kernel tells a reset at a read or at a write, as it comes: each stage a few times. */
+/** Each stage runs a few times, because the kernel reports a reset either at a read or at a write. */
 const TIMES = 3
 const DEADLINE_MS = 30_000
-/** A write that waits gets 10 s twice: Node looks once more whether it has moved. */
+/** Node gives a blocked write 10 s twice, because it checks once more for progress. */
 const ENDED_WITHIN_MS = 45_000
-/** Requests whose answers are not read: more than the kernel's buffers hold. */
+/** Requests whose responses are not read. The responses are larger than the kernel's buffers. */
 const MANY = 300_000
 
 let node: Node
@@ -44,14 +44,14 @@ async function resetAll(port: number, resets: readonly Reset[]): Promise<void> {
   for (let i = 0; i < TIMES; i++) for (const reset of resets) await resetAt(port, reset)
 }
 
-/** Two peers on the node: what one says, the other hears, once and in order, all the time. */
-async function neighbours({
+/** Two peers on the node, one of which sends to the other all the time. `stop` returns what was sent and received. */
+async function startTraffic({
   url,
 }: Node): Promise<{ stop: () => Promise<{ said: number; heard: unknown[] }> }> {
   const [from, to]: Peer[] = await Promise.all(
     ['from', 'to'].map((name) => connectPeer(url, { name, storage: null, p2p: false })),
   )
-  if (!from || !to) throw new Error('no neighbours')
+  if (!from || !to) throw new Error('two peers were started')
   const heard: unknown[] = []
   to.on('message', (_, data) => void heard.push(data))
   let said = 0
@@ -71,9 +71,9 @@ async function neighbours({
 
 describe('a reset at each stage of each entrance', () => {
   test(
-    '[WH9] main port and admin port: the node lives, and its neighbours notice nothing',
+    '[WH9] main port and admin port: the node lives, and its other peers notice nothing',
     async () => {
-      const talk = await neighbours(node)
+      const talk = await startTraffic(node)
       await resetAll(node.port, mainResets())
       await resetAll(Number(new URL(node.admin ?? '').port), adminResets())
       const { said, heard } = await talk.stop()
@@ -85,7 +85,7 @@ describe('a reset at each stage of each entrance', () => {
   )
 
   test(
-    '[WH9] a node that is full and serves other origins lives',
+    '[WH9] a node that is full or refuses the origin lives',
     async () => {
       onTestFinished(await holdPlace(guarded.url))
       await resetAll(guarded.port, guardedResets('https://evil.example'))
@@ -100,7 +100,7 @@ describe('a reset at each stage of each entrance', () => {
       const haproxy = await startHaproxy({ backends: [{ host: '127.0.0.1', port: node.port }] })
       onTestFinished(() => haproxy.stop())
       await haproxy.until(0, 'UP')
-      // HAProxy answers by itself what is no HTTP.
+      // HAProxy itself answers data that is not HTTP.
       await resetAll(
         haproxy.port,
         mainResets().filter(({ what }) => !what.includes('no HTTP')),
@@ -126,7 +126,7 @@ describe('a reset at each stage of each entrance', () => {
   )
 })
 
-describe('who stops half-way', () => {
+describe('a connection that stops half-way', () => {
   const upgrade = 'GET /peerage/?EIO=4&transport=websocket HTTP/1.1\r\nConnection: Upgrade\r\nUpgra'
   const stages = (many: string): Record<string, string> => ({
     'nothing sent': '',
@@ -142,7 +142,7 @@ describe('who stops half-way', () => {
     onTestFinished(() => void socket.destroy())
     socket.on('error', () => {})
     const closed = new Promise<true>((resolve) => socket.once('close', () => resolve(true)))
-    // What is not read holds up the requests: a reset is then seen at the write that waits.
+    // Unread responses block the node's writes. The node then ends the connection at the blocked write.
     if (text.length < MANY) socket.resume()
     socket.write(text)
     const late = setTimeout(ENDED_WITHIN_MS, false, { ref: false })
@@ -151,7 +151,7 @@ describe('who stops half-way', () => {
   }
 
   test(
-    '[WH11] is ended, at each port, in TLS too',
+    '[WH11] is ended at each port, also with TLS',
     async () => {
       const certificates = await makeCertificates()
       onTestFinished(() => certificates.remove())

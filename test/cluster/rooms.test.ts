@@ -20,7 +20,7 @@ async function peerOn(node: number, name: string): Promise<Peer> {
   return peer
 }
 
-/** What a node says whose Redis did not answer within its 800 ms: of a thousand at once some ask as the machine pauses. */
+/** The error if Redis did not answer within 800 ms, which a pause of the machine can cause among a thousand requests. */
 const AGAIN = '"registry-unavailable"'
 
 async function oneOfACrowd(node: number, name: string): Promise<RawPeer> {
@@ -48,7 +48,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     await redis?.stop()
   })
 
-  test('what one says, every other member hears, on whatever node, and the speaker does not', async () => {
+  test('a message reaches every other member on any node, but not its sender', async () => {
     const [alice, bob, carol] = [await peerOn(0, 'alice'), await peerOn(1, 'bob'), await peerOn(0, 'carol')]
     const rooms = await Promise.all([alice, bob, carol].map((peer) => peer.join('hall')))
     const heard: string[][] = rooms.map((room, i) => {
@@ -63,7 +63,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }, WAIT)
   })
 
-  test(`[WR7] a join is answered when it stands: what is said right after it is heard, each of ${rounds} times`, async () => {
+  test(`[WR7] a join is answered when the member can be reached: a message right after it arrives, ${rounds} times`, async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     for (let i = 0; i < rounds; i++) {
       const [here, there] = [await alice.join(`room-${i}`), await bob.join(`room-${i}`)]
@@ -74,8 +74,8 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }
   })
 
-  // Before, the join was answered with `registry-unavailable`, and the last of three left the peer outside.
-  test('[WR7] requests of one room that come at once are answered as if each had waited for the one before', async () => {
+  // The join was once answered with `registry-unavailable`, and the last of three joins left the peer outside.
+  test('[WR7] requests for one room that come at once are answered as if each had waited for the one before', async () => {
     const raw = await RawPeer.open(nodes[0]?.url ?? '', 'hasty')
     const bob = await peerOn(1, 'bob')
     const answers = new Map<number, string>()
@@ -104,16 +104,16 @@ describe.each(topologies)('rooms, %s', (topology) => {
   test('members see each other come, go away, come back and leave', async () => {
     const [alice, bob] = [await peerOn(0, 'alice'), await peerOn(1, 'bob')]
     const room = await alice.join('hall')
-    const told: string[] = []
-    room.on('member', ({ name, state }) => told.push(`${name} ${state}`))
+    const changes: string[] = []
+    room.on('member', ({ name, state }) => changes.push(`${name} ${state}`))
     await bob.join('hall')
-    await vi.waitFor(() => expect(told).toEqual(['bob joined']), WAIT)
+    await vi.waitFor(() => expect(changes).toEqual(['bob joined']), WAIT)
     expect(standing(room)).toEqual({ alice: 'online', bob: 'online' })
     const other = await RawPeer.open(nodes[1]?.url ?? '', 'dora')
     other.send('join', { id: 1, room: 'hall' })
-    await vi.waitFor(() => expect(told).toContain('dora joined'), WAIT)
+    await vi.waitFor(() => expect(changes).toContain('dora joined'), WAIT)
     other.end()
-    await vi.waitFor(() => expect(told).toContain('dora away'), WAIT)
+    await vi.waitFor(() => expect(changes).toContain('dora away'), WAIT)
     expect(standing(room)).toMatchObject({ dora: 'away' })
     const back = await RawPeer.open(nodes[0]?.url ?? '', 'dora')
     back.send('join', { id: 1, room: 'hall' })
@@ -121,16 +121,16 @@ describe.each(topologies)('rooms, %s', (topology) => {
     back.send('leave', {})
     await bob.leave()
     await vi.waitFor(() => expect(standing(room)).toEqual({ alice: 'online' }), WAIT)
-    expect(told.filter((one) => one.endsWith('left')).toSorted()).toEqual(['bob left', 'dora left'])
+    expect(changes.filter((one) => one.endsWith('left')).toSorted()).toEqual(['bob left', 'dora left'])
   })
 
-  test('after its node died a peer is in its rooms again, and knows who came meanwhile', async () => {
+  test('after its node has died a peer is back in its rooms and knows who joined meanwhile', async () => {
     const extra = await startNode({ redisUrl: redis.url })
     const alice = await connect(extra.url, { name: 'alice', storage: null })
     peers.push(alice)
     const room = await alice.join('hall')
     const bob = await peerOn(1, 'bob')
-    // A node at the same address takes its place, as behind a balancer.
+    // Another node takes over its address, as behind a balancer.
     await extra.kill()
     const bobs = await bob.join('hall')
     const again = await startNode({ redisUrl: redis.url, args: ['--port', String(extra.port)] })
@@ -147,7 +147,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     }
   })
 
-  test('[WR8] bad input: typed errors, and the room goes on', async () => {
+  test('[WR8] bad input gets typed errors, and the room still works', async () => {
     const alice = await peerOn(0, 'alice')
     await expect(alice.join('')).rejects.toMatchObject({ code: 'bad-name' })
     await expect(alice.join('a\u0000b')).rejects.toMatchObject({ code: 'bad-name' })
@@ -179,7 +179,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     raw.end()
   })
 
-  test(`${members} members in one room: all listed, all reached`, async () => {
+  test(`${members} members in one room are all listed and all reached`, async () => {
     const crowd: RawPeer[] = []
     for (let i = 0; i < members; i += 100)
       crowd.push(
@@ -208,7 +208,7 @@ describe.each(topologies)('rooms, %s', (topology) => {
     for (const peer of crowd) peer.end()
   }, 120_000)
 
-  test('a mesh has a channel to every member, and mends itself as they come and go', async () => {
+  test('a mesh has a channel to every member, also after members come and go', async () => {
     const [alice, bob, carol] = [await peerOn(0, 'alice'), await peerOn(1, 'bob'), await peerOn(0, 'carol')]
     const meshes = await Promise.all([alice, bob, carol].map((peer) => peer.mesh('table')))
     const ends = (): string[][] => meshes.map((mesh) => [...mesh.channels.keys()].toSorted())

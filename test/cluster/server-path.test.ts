@@ -5,11 +5,11 @@ import { History } from '../chaos/history.js'
 import { startNodes, type Node } from '@peerage/test-support/node.js'
 import { startTopology, topologies, type Deployment } from '@peerage/test-support/redis-topologies.js'
 
-// What the server carries where there is no channel: within the relay policy, and up to the moment a channel takes over.
+// Messages through the server: within the relay policy, and until a channel between the two peers takes over.
 
 let redis: Deployment
 
-/** A cluster of its own app names: prefixes keep clusters on one Redis apart. */
+/** Starts a cluster with its own prefix, which separates it from other clusters on the same Redis. */
 async function clusterWith(...args: string[]): Promise<[Node, Node]> {
   const nodes = await startNodes(2, {
     redisUrl: redis.url,
@@ -36,14 +36,14 @@ async function channelTo(peer: Peer, other: string): Promise<Channel> {
   return peer.p2p.connect(other)
 }
 
-// On one topology: the node of the sender applies the policy, before it asks anybody.
+// One topology is enough, because the sender's node applies the policy before it asks Redis.
 describe('the relay policy', () => {
   beforeAll(async () => {
     redis = await startTopology('standalone')
   })
   afterAll(() => redis.stop())
 
-  test('[WR5] off: messages are refused with its name, handshakes pass, and channels carry what the server does not', async () => {
+  test('[WR5] relay off: messages are refused as relay-refused, and handshakes and channels work', async () => {
     const [alice, bob] = await peersOn(await clusterWith('--relay-enabled', 'false'))
     const heard: unknown[] = []
     bob.on('message', (_, data) => heard.push(data))
@@ -56,11 +56,11 @@ describe('the relay policy', () => {
     expect(heard).toEqual(['by the channel'])
   })
 
-  test('[WR5] bytes per message: over it refused by name, at it delivered', async () => {
+  test('[WR5] bytes per message: a message over the limit is refused, one at the limit is delivered', async () => {
     const [alice, bob] = await peersOn(await clusterWith('--relay-message-bytes', '1000'))
     const heard: unknown[] = []
     bob.on('message', (_, data) => heard.push(data))
-    // One character of a body says that it is text.
+    // One character of the body marks it as text.
     const [most, over] = ['x'.repeat(999), 'x'.repeat(1_000)]
     await expect(alice.send('bob', over)).rejects.toMatchObject({ code: 'relay-refused' })
     await alice.send('bob', most)
@@ -69,7 +69,7 @@ describe('the relay policy', () => {
     expect(heard).toEqual([most, over])
   })
 
-  test('[WR5] bytes per second: what is over waits its turn, all arrive once and in order; past its deadline it says why', async () => {
+  test('[WR5] bytes per second: messages over the rate wait and arrive once and in order, or fail as rate-limited at their deadline', async () => {
     const PER_SECOND = 4_000
     const [alice, bob] = await peersOn(await clusterWith('--relay-bytes-per-second', String(PER_SECOND)))
     const heard: unknown[] = []
@@ -79,17 +79,17 @@ describe('the relay policy', () => {
     await Promise.all(texts.map((text) => alice.send('bob', text)))
     const seconds = (performance.now() - startedAt) / 1_000
     expect(heard).toEqual(texts)
-    // Two seconds' worth at once, then by the second: 20,000 bytes take at least three.
+    // Two seconds' worth may go at once, then the rate applies, so 20,000 bytes take at least three seconds.
     expect(seconds).toBeGreaterThan((20_000 - 2 * PER_SECOND) / PER_SECOND - 0.1)
 
-    // The last byte of the allowance has just been used: these cannot all go within a second.
+    // The allowance is used up, so these cannot all go within a second.
     const hurried = texts.map((text) =>
       alice.send('bob', text, { deadlineMs: 1_000 }).then(() => 'delivered'),
     )
     const ends = await Promise.allSettled(hurried)
     const codes = ends.map((end) => (end.status === 'fulfilled' ? end.value : end.reason.code))
     expect(codes).toContain('rate-limited')
-    // One that passed may have waited at the other side for one that did not.
+    // A message that passed may have waited at the receiver for one that did not, and so timed out.
     const known = ['delivered', 'rate-limited', 'timeout']
     expect(codes.filter((code) => !known.includes(code))).toEqual([])
   })
@@ -101,7 +101,7 @@ describe.each(topologies)('from the server to a channel and back, %s', (topology
   })
   afterAll(() => redis.stop())
 
-  test('[WD4] [WD15] while data flows both ways, nothing is lost, doubled or out of order', async () => {
+  test('[WD4] [WD15] no message of a steady flow both ways is lost, doubled or reordered', async () => {
     const nodes = await clusterWith()
     const [alice, bob] = await peersOn(nodes)
     const history = new History()
@@ -113,7 +113,7 @@ describe.each(topologies)('from the server to a channel and back, %s', (topology
       flow(history, bob, alice, done.signal),
     ])
 
-    // A channel takes over; it is closed from one side; another one takes over.
+    // A channel takes over, one side closes it, and another channel takes over.
     await bothReceive(alice, bob)
     await channelTo(alice, 'bob')
     await bothReceive(alice, bob)
@@ -127,7 +127,7 @@ describe.each(topologies)('from the server to a channel and back, %s', (topology
     const verdict = check(history.events, { overlapMs: 0, endMs: history.now(), deadlineMs: 0 })
     expect(verdict).toMatchObject({ lost: [], doubled: [], received: verdict.sent })
     expect(isClean(verdict)).toBe(true)
-    // Both ways were used: the nodes carried some, and not all.
+    // Both paths were used: the nodes carried some messages, and not all.
     const carried = await Promise.all(nodes.map(messagesCarried))
     const total = carried.reduce((sum, one) => sum + one, 0)
     expect(total).toBeGreaterThan(2 * STRETCH)
@@ -135,17 +135,17 @@ describe.each(topologies)('from the server to a channel and back, %s', (topology
   })
 })
 
-/** Messages each way between one change of the path and the next: several windows of what is under way. */
+/** Messages in each direction between two changes of the path: several times as many as are in flight at once. */
 const STRETCH = 150
 
-/** Notes what the application of `peer` is handed. */
+/** Records the messages that the application of `peer` receives. */
 function record(history: History, peer: Peer): void {
   peer.on('message', (_, data) =>
     history.add({ type: 'received', id: String(data), to: peer.name, since: peer.since }),
   )
 }
 
-/** Resolves when each has been handed that many more. */
+/** Resolves when each peer's application has received `STRETCH` more messages. */
 async function bothReceive(...peers: Peer[]): Promise<void> {
   const receive = (peer: Peer): Promise<void> => {
     let left = STRETCH
@@ -160,11 +160,11 @@ async function bothReceive(...peers: Peer[]): Promise<void> {
   await Promise.all(peers.map(receive))
 }
 
-/** A steady stream of messages until the signal, some on their way at each moment. */
+/** Sends messages until the signal, always several in flight. */
 async function flow(history: History, from: Peer, to: Peer, until: AbortSignal): Promise<void> {
-  const UNDER_WAY = 16
+  const IN_FLIGHT = 16
   let next = 0
-  const lane = async (): Promise<void> => {
+  const sender = async (): Promise<void> => {
     while (!until.aborted) {
       const order = next++
       const id = `${from.name} ${order}`
@@ -173,7 +173,7 @@ async function flow(history: History, from: Peer, to: Peer, until: AbortSignal):
       history.add({ type: 'settled', id, outcome: 'delivered' })
     }
   }
-  await Promise.all(Array.from({ length: UNDER_WAY }, lane))
+  await Promise.all(Array.from({ length: IN_FLIGHT }, sender))
 }
 
 async function messagesCarried(node: Node): Promise<number> {

@@ -11,7 +11,7 @@ import type { Child } from '@peerage/test-support/process.js'
 import { startRedis } from '@peerage/test-support/redis.js'
 import { useCommand } from './command.js'
 
-// Certificates are renewed while nodes run, and SIGHUP is how operators say so.
+// Certificates are renewed while nodes run, and operators report it with SIGHUP.
 
 const START_MS = 20_000
 const { cleanups, peerage, ended } = useCommand()
@@ -22,7 +22,7 @@ async function certificates(): Promise<Certificates> {
   return made
 }
 
-/** The files that a node is told, as a program that renews them leaves them. */
+/** The files in a node's configuration, which the test replaces as a renewal program does. */
 async function liveFiles(): Promise<{
   cert: string
   key: string
@@ -59,13 +59,13 @@ async function serves(port: number, { ca }: Certificates): Promise<boolean> {
     await once(socket, 'secureConnect')
     return true
   } catch {
-    return false // signed by another one
+    return false // signed by another authority
   } finally {
     socket.destroy()
   }
 }
 
-test('a renewed certificate is taken up by itself, and at once on SIGHUP; open sockets stay', async () => {
+test('a node loads a renewed certificate by itself, and at once on SIGHUP, and open sockets stay open', async () => {
   const [first, second, third] = [await certificates(), await certificates(), await certificates()]
   const files = await liveFiles()
   await files.write(first)
@@ -88,7 +88,7 @@ test('a renewed certificate is taken up by itself, and at once on SIGHUP; open s
   await logged(child, 'reading the TLS files again')
   await expect.poll(() => serves(port, third)).toBe(true)
 
-  // Half of a renewal, and nonsense: each is told, and the old one stays.
+  // An incomplete renewal and an invalid file are reported, and the old certificate stays in use.
   await copyFile(first.key, files.key)
   await child.kill('SIGHUP')
   const said = (text: string) => (record: Record<string, unknown>) => String(record['error']).includes(text)
@@ -103,7 +103,7 @@ test('a renewed certificate is taken up by itself, and at once on SIGHUP; open s
   expect(socket.readyState).toBe(WebSocket.OPEN)
 })
 
-test('a renewed authority of Redis is taken up, too', async () => {
+test('a node also loads a renewed authority of Redis', async () => {
   const [ours, others] = [await certificates(), await certificates()]
   const redis = await startRedis({ tls: ours })
   cleanups.push(() => redis.stop())
@@ -132,7 +132,7 @@ test.each([
   expect(await child.stopped).toEqual({ code: 0, signal: null })
 })
 
-test('doctor tells until when the certificate is good, and files that do not fit', async () => {
+test('doctor says when the certificate ends, and reports a key that does not match', async () => {
   const [one, other] = [await certificates(), await certificates()]
   const run = (key: string) => ended(['doctor', '--port', '0', '--tls-cert', one.cert, '--tls-key', key])
   expect((await run(one.key)).text).toMatch(/^ok {4}tls {11}the certificate ends on /m)

@@ -39,9 +39,9 @@ async function join(url: string, name: string): Promise<{ peer: Peer; next: Prom
   return { peer, next: new Promise((resolve) => peer.on('message', (from, data) => resolve([from, data]))) }
 }
 
-/** Two peers of each wire; the balancer's turns put them on two nodes. */
-async function pairsMeet(url: string, trust?: string): Promise<void> {
-  // A name that was left a moment ago is no subject of these tests.
+/** Connects two peers of each wire. The balancer puts them on different nodes in turn. */
+async function expectPairsConnect(url: string, trust?: string): Promise<void> {
+  // New names for each call, because a name that was just left may not be free yet.
   const round = randomUUID()
   const [a, b] = [await join(url, `native-a-${round}`), await join(url, `native-b-${round}`)]
   await a.peer.send(b.peer.name, { hello: 1 })
@@ -58,55 +58,55 @@ async function pairsMeet(url: string, trust?: string): Promise<void> {
   expect((await c.next('ANSWER')).src).toBe(d.id)
 }
 
-describe('native and PeerJS peers meet', () => {
+describe('native and PeerJS peers reach each other', () => {
   test('through the shipped HAProxy configuration', async () => {
     const haproxy = await startHaproxy({ backends: nodes })
     ends.push(() => haproxy.stop())
-    await pairsMeet(haproxy.url)
+    await expectPairsConnect(haproxy.url)
     expect((await haproxy.states()).map(({ sessions }) => sessions)).toEqual([2, 2])
   })
 
   test('through the shipped nginx configuration', async () => {
     const nginx = await startNginx(nodes)
     ends.push(() => nginx.stop())
-    await pairsMeet(nginx.url)
+    await expectPairsConnect(nginx.url)
     expect(await (await fetch(`${nginx.url}/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  test('through nginx that keeps the prefix of its URL', async () => {
+  test('through nginx with a path prefix that it passes on', async () => {
     const prefixed = await startNodes(2, {
       redisUrl: redis.url,
-      args: ['--path', '/tier', '--redis-prefix', 'tier:'],
+      args: ['--path', '/prefix', '--redis-prefix', 'prefix:'],
     })
     ends.push(...prefixed.map((node) => () => node.stop()))
     const nginx = await startNginx(prefixed)
     ends.push(() => nginx.stop())
-    await pairsMeet(`${nginx.url}/tier`)
-    expect(await (await fetch(`${nginx.url}/tier/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
-    const asked = await fetch(`${nginx.url}/tier/`)
+    await expectPairsConnect(`${nginx.url}/prefix`)
+    expect(await (await fetch(`${nginx.url}/prefix/peerjs/id`)).text()).toMatch(/^[0-9a-f-]{36}$/)
+    const asked = await fetch(`${nginx.url}/prefix/`)
     expect(await asked.json()).toMatchObject({ name: 'Peerage' })
-    expect((await fetch(`${nginx.url}/tier/readyz`)).status).toBe(200)
+    expect((await fetch(`${nginx.url}/prefix/readyz`)).status).toBe(200)
     expect((await fetch(`${nginx.url}/peerjs/id`)).status).toBe(404)
-    expect(prefixed.map(({ url }) => new URL(url).pathname)).toEqual(['/tier/', '/tier/'])
+    expect(prefixed.map(({ url }) => new URL(url).pathname)).toEqual(['/prefix/', '/prefix/'])
   })
 
-  test('over TLS, which HAProxy ends: https and wss', async () => {
+  test('over TLS that ends at HAProxy: https and wss', async () => {
     const haproxy = await startHaproxy({ backends: nodes, env: { PEERAGE_TLS_PEM: certificates.pem } })
     ends.push(() => haproxy.stop())
     const url = haproxy.url.replace('http:', 'https:')
-    // Browsers trust by their own store; the SDK takes whatever WebSocket it finds.
+    // The SDK uses the global WebSocket, so this one trusts the test's authority, as a browser's certificate store would.
     class Trusting extends WebSocket {
       constructor(address: string) {
         super(address, { ca })
       }
     }
     vi.stubGlobal('WebSocket', Trusting)
-    await pairsMeet(url, ca)
+    await expectPairsConnect(url, ca)
     expect(await new PeerJsPeer({ url, id: 'trusts-nobody' }).ended()).toMatchObject({ code: 1006 })
   })
 })
 
-test('nginx goes to the other node when one has died', async () => {
+test('nginx uses the other node when one has died', async () => {
   const [only] = nodes
   if (only === undefined) throw new Error('no nodes')
   const dead = { host: '127.0.0.1', port: 1 }

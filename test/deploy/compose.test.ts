@@ -60,7 +60,7 @@ const serviceOf = (name: string): Service => {
 }
 const NODES = ['node1', 'node2', 'node3']
 
-/** A variable that is not set: `${NAME:-default}` is its default, and `$$` a dollar. */
+/** Replaces `${NAME:-default}` by the default, and `$$` by a dollar sign, as Compose does without variables. */
 const interpolate = (text: string): string =>
   text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1').replaceAll('$$', '$')
 
@@ -81,7 +81,7 @@ afterEach(async () => {
 })
 
 describe('docker-compose.yml', () => {
-  test('what it names is there: files, networks, secrets', () => {
+  test('the files, networks and secrets that it names exist', () => {
     for (const [name, { volumes = [], secrets = [], networks = [] }] of Object.entries(compose.services)) {
       for (const [source = ''] of volumes.map((volume) => volume.split(':')))
         expect([
@@ -95,12 +95,12 @@ describe('docker-compose.yml', () => {
     }
   })
 
-  test('the nodes have one configuration, which a node starts with', () => {
+  test('all nodes have the same configuration, and it is valid', () => {
     for (const name of NODES) expect(serviceOf(name).environment).toEqual(serviceOf('node1').environment)
     expect(config).toMatchObject({ host: '0.0.0.0', open: false, redis: { username: 'peerage' } })
     expect(config.redis.password).toHaveLength(48)
     expect(config.origins).not.toEqual([])
-    // Each tells its own address; the network `back` is where it reaches Redis.
+    // Each node announces its own address in the network `back`, where it reaches Redis.
     expect(config.links).toMatchObject({ host: '0.0.0.0', advertise: null, plain: false })
     expect(config.links.port).toBeGreaterThan(0)
   })
@@ -117,7 +117,7 @@ describe('docker-compose.yml', () => {
     }
   })
 
-  test('HAProxy knows each node by its own port, is the only proxy that is believed, and is the only way in', () => {
+  test('HAProxy lists each node with its port, is the only trusted proxy, and is the only entrance for peers', () => {
     const { environment = {}, networks = {}, ports } = serviceOf('haproxy')
     expect(NODES.map((_, i) => environment[`PEERAGE_NODE_${i + 1}`])).toEqual(
       NODES.map((name) => `${name}:${config.port}`),
@@ -130,7 +130,7 @@ describe('docker-compose.yml', () => {
     expect(published.map(([name]) => name)).toEqual(['haproxy', 'grafana'])
   })
 
-  test('file descriptors: one a connection in a node, two in HAProxy', async () => {
+  test('file descriptors suffice: one per connection in a node, two in HAProxy', async () => {
     const connections = config.limits.node.connections
     for (const name of NODES)
       expect(serviceOf(name).ulimits?.nofile.soft).toBeGreaterThan(connections + 1_000)
@@ -145,14 +145,14 @@ describe('docker-compose.yml', () => {
     )
   })
 
-  test('a node may take as long as its drain', () => {
+  test('a node has enough time to stop for its drain', () => {
     for (const name of NODES)
       expect(
         Number(/^(\d+)s$/.exec(serviceOf(name).stop_grace_period ?? '')?.[1]) * 1_000,
       ).toBeGreaterThanOrEqual(defaultTimes.drainMs + 5_000)
   })
 
-  test('its images are those of Kubernetes', async () => {
+  test('its images are the same as in k8s/', async () => {
     const manifests = await renderManifests()
     const image = (name: string): string | undefined =>
       find(manifests, 'Deployment', name, deploymentSchema).spec.template.spec.containers[0]?.image
@@ -160,7 +160,7 @@ describe('docker-compose.yml', () => {
       .object({ version: z.string() })
       .parse(JSON.parse(await readFile(`${REPOSITORY}package.json`, 'utf8')))
     for (const name of [...NODES, 'p2p']) expect(serviceOf(name).image).toBe(`peerage:${version}`)
-    // Without kubectl the kustomization has not put the tag there.
+    // Only kubectl adds the tag from the kustomization.
     expect([`peerage:${version}`, 'peerage']).toContain(image('peerage'))
     expect(image('peerage-p2p')).toBe(image('peerage'))
     expect(serviceOf('coturn').image).toBe(image('coturn'))
@@ -169,7 +169,7 @@ describe('docker-compose.yml', () => {
 })
 
 describe('Dockerfile', () => {
-  test('what it copies from here is here, and what it runs is what it copied', async () => {
+  test('the files that it copies exist, and it runs only copied files', async () => {
     const text = await readFile(`${REPOSITORY}Dockerfile`, 'utf8')
     const copied = [...text.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files = '']) =>
       files.split(' '),
@@ -181,7 +181,7 @@ describe('Dockerfile', () => {
       ([, name]) => name,
     )
     expect(workspaces.sort()).toEqual(['core', 'node-links', 'protocol', 'redis', 'server', 'stun'])
-    // Whatever the node imports of ours is in the image.
+    // All our packages that the node imports are in the image.
     const { dependencies } = z
       .object({ dependencies: z.record(z.string(), z.string()) })
       .parse(JSON.parse(await readFile(`${REPOSITORY}packages/server/package.json`, 'utf8')))
@@ -194,7 +194,7 @@ describe('Dockerfile', () => {
     for (const word of ['ENTRYPOINT', 'CMD']) expect(last).toMatch(new RegExp(`^\\s*${word} \\["`, 'm'))
   })
 
-  test('it runs on a Node that test:nodes tries, and the packages ask for those', async () => {
+  test('its Node version is one that test:nodes runs, and the packages accept exactly these versions', async () => {
     const read = (file: string): Promise<string> => readFile(`${REPOSITORY}${file}`, 'utf8')
     const majors = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, major]) => major)
     const tried = majors(await read('scripts/nodes.mjs'), /(\d+): '\1\./g)
@@ -206,12 +206,12 @@ describe('Dockerfile', () => {
       const { engines } = z
         .object({ engines: z.object({ node: z.string() }) })
         .parse(JSON.parse(await read(file)))
-      // Node 20 is what the other tests run on.
+      // The other tests run on Node 20.
       expect([file, ...majors(engines.node, /(?:\^|>=)(\d+)\./g)]).toEqual([file, '20', ...tried])
     }
   })
 
-  test('the health check tells a node and a P2P server that live from those that do not', async () => {
+  test('the health check succeeds only for a live node and a live P2P server', async () => {
     const node = await startNode()
     ends.push(() => node.stop())
     const check = async (target: string): Promise<number> => {
@@ -234,7 +234,7 @@ describe('Dockerfile', () => {
 describe('the Redis user', () => {
   const PASSWORD = 'a password of the test'
 
-  /** The shell of docker-compose.yml itself, with its paths led to `directory`, up to where Redis would start. */
+  /** Runs the shell script of docker-compose.yml up to the start of Redis, with its paths replaced by paths in `directory`. */
   async function makeAclFile(directory: string): Promise<string> {
     const script = serviceOf('redis').entrypoint?.[2] ?? ''
     const prepared = script.slice(0, script.indexOf('exec redis-server'))
@@ -244,31 +244,31 @@ describe('the Redis user', () => {
       '/tmp/users.acl': join(directory, 'users.acl'),
     }
     await writeFile(join(directory, 'password'), `${PASSWORD}\n`)
-    let led = prepared
+    let adapted = prepared
     for (const [from, to] of Object.entries(paths)) {
-      expect(led).toContain(from)
-      led = led.replaceAll(from, to)
+      expect(adapted).toContain(from)
+      adapted = adapted.replaceAll(from, to)
     }
-    await execute('sh', ['-c', `${led} true`])
+    await execute('sh', ['-c', `${adapted} true`])
     return join(directory, 'users.acl')
   }
 
-  test('may do what we need on our keys and channels, and nothing else', async () => {
+  test('has only our commands on our keys and channels', async () => {
     const text = await readFile(`${REPOSITORY}deploy/redis-users.acl`, 'utf8')
     expect(text).toBe(
       `user default off resetchannels -@all\nuser peerage on #@PEERAGE_PASSWORD_SHA256@ resetkeys resetchannels ~pg:* &pg:* -@all ${aclRules.join(' ')}\n`,
     )
   })
 
-  test('a node lives with the ACL file that docker-compose.yml makes, and Redis denies it nothing', async () => {
+  test('a node works with the ACL file that docker-compose.yml makes, and Redis denies no command', async () => {
     const directory = await makeDirectory('acl')
     ends.push(() => removeDirectory(directory))
     const file = await makeAclFile(directory)
     expect(await readFile(file, 'utf8')).toContain(`#${createHash('sha256').update(PASSWORD).digest('hex')} `)
     const login = { username: 'peerage', password: PASSWORD }
-    // The test itself may look: this user is not in the shipped file.
-    const looking = `${await readFile(file, 'utf8')}user looker on >look ~* &* +@all\n`
-    await writeFile(file, looking)
+    // The test itself logs in as this user, which is not in the shipped file.
+    const withLooker = `${await readFile(file, 'utf8')}user looker on >look ~* &* +@all\n`
+    await writeFile(file, withLooker)
     await chmod(file, 0o600)
     const redis = await startRedis({
       args: ['--aclfile', file, '--maxmemory-policy', 'noeviction'],
@@ -288,7 +288,7 @@ describe('the Redis user', () => {
     near.send(offer(far.id))
     expect((await far.next('OFFER')).src).toBe(near.id)
     await Promise.all([near.close(), far.close()])
-    // A name that is on its way back when its node ends would wait for its holder instead.
+    // The names must be released before the nodes stop, or else they would wait for their holders.
     await expect.poll(() => redis.cli('KEYS', 'pg:*')).not.toContain('peer-')
     for (const node of nodes) expect((await node.terminate()).code).toBe(0)
     expect(await redis.cli('ACL', 'LOG')).toBe('')

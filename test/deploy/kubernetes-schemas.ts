@@ -9,7 +9,7 @@ import { ServiceAccount } from 'kubernetes-models/v1/ServiceAccount'
 import { z } from 'zod'
 import type { Manifest } from './manifests.js'
 
-/** Not Kubernetes' own, so its schema is written here: the fields that we use, and no others. */
+/** Not a kind of Kubernetes itself, so its schema is written here, with only the fields that we use. */
 const serviceMonitor = z.strictObject({
   apiVersion: z.literal('monitoring.coreos.com/v1'),
   kind: z.literal('ServiceMonitor'),
@@ -40,7 +40,7 @@ const MODELS: Readonly<Record<string, Model>> = {
   'v1 ServiceAccount': ServiceAccount,
 }
 
-/** Everything about an object that its schema does not allow: wrong types, what is missing, what it does not know. */
+/** The errors of an object according to its schema: wrong types, missing fields and unknown fields. */
 export function mistakesOf(manifest: Manifest): string[] {
   const kind = `${manifest.apiVersion} ${manifest.kind}`
   if (manifest.kind === 'ServiceMonitor') {
@@ -52,7 +52,7 @@ export function mistakesOf(manifest: Manifest): string[] {
   const unread = new Set<string>()
   const watched = watchReads(manifest, '', unread)
   try {
-    // Not through the constructor: it would copy, and so read, everything.
+    // Not through the constructor, because it would copy and so read every field.
     Object.assign(new Model(), watched).validate()
   } catch (error) {
     return [String(error)]
@@ -61,14 +61,14 @@ export function mistakesOf(manifest: Manifest): string[] {
 }
 
 /**
- * Kubernetes' schemas allow unknown keys, which it then drops in silence. The validators read every key that a schema
- * knows: what they have not read is misspelled.
+ * Kubernetes' schemas allow unknown keys, which Kubernetes drops silently. The validators read every key in the schema, so
+ * a key that they have not read is misspelled.
  */
 function watchReads<T extends object>(value: T, path: string, unread: Set<string>): T {
   const inner = new Map<PropertyKey, unknown>()
   for (const [key, child] of Object.entries(value)) {
     const childPath = `${path}/${key}`
-    // The models copy the uppermost keys, whatever they are.
+    // The models copy, and so read, all keys at the top level.
     if (!Array.isArray(value) && path !== '') unread.add(childPath)
     inner.set(key, typeof child === 'object' && child !== null ? watchReads(child, childPath, unread) : child)
   }

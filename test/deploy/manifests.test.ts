@@ -39,7 +39,7 @@ let manifests: Manifest[]
 let node: Deployment
 let config: Config
 
-/** What a variable of a node says in a pod whose address is POD_IP. */
+/** The value of an environment variable of a node in a pod with the address POD_IP. */
 function variable(name: string): string {
   const found = containerOf(node).env?.find((one) => one.name === name)
   if (found === undefined || !('value' in found)) throw new Error(`no ${name}`)
@@ -51,7 +51,7 @@ beforeAll(async () => {
   node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
   const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
   const layers = [readYaml('peerage.yaml', text, nodeDefinition.leaves)]
-  // The secrets come as files; here they need only be there.
+  // The secrets come from files. Here any value is enough.
   const secret = { value: 'x'.repeat(32), source: 'test' }
   layers.push({
     values: new Map([
@@ -77,19 +77,19 @@ const containerOf = (
 }
 
 describe('the manifests', () => {
-  test('every file is one object, and every file is rendered', async () => {
+  test('every file has one object, and every file is rendered', async () => {
     expect((await manifestFiles()).sort()).toEqual((await filesThere()).sort())
     expect(manifests).toHaveLength((await manifestFiles()).length)
     for (const name of await manifestFiles())
       expect((await readFile(`${K8S}/${name}`, 'utf8')).match(/^kind:/gm)).toHaveLength(1)
   })
 
-  test('every object is what its schema allows, and holds nothing that the schema does not know', () => {
+  test('every object is valid and has no unknown fields', () => {
     for (const manifest of manifests)
       expect([manifest.metadata.name, mistakesOf(manifest)]).toEqual([manifest.metadata.name, []])
   })
 
-  test('a wrong type, a missing field and a misspelled one are found', () => {
+  test('the check finds a wrong type, a missing field and a misspelled field', () => {
     const good = manifests.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'peerage')
     const text = JSON.stringify(good)
     const broken = (from: string, to: string): string[] => {
@@ -104,11 +104,11 @@ describe('the manifests', () => {
     ])
   })
 
-  test('no secret is in them, and what refers to one refers to a file', () => {
+  test('they contain no secrets, only paths of secret files', () => {
     expect(manifests.filter(({ kind }) => kind === 'Secret')).toEqual([])
     for (const deployment of deployments())
       for (const variable of containerOf(deployment).env ?? []) {
-        // Where the pod is, and where the other nodes reach it.
+        // The pod's address, and the address for the other nodes.
         if (variable.name === 'POD_IP' || variable.name === 'PEERAGE_LINKS_ADVERTISE') continue
         expect(variable.name).toMatch(/_FILE$/)
         const file = 'value' in variable ? variable.value : ''
@@ -117,7 +117,7 @@ describe('the manifests', () => {
       }
   })
 
-  test('selectors, ports and spread name the pods that they mean', () => {
+  test('selectors, ports and spread constraints match the intended pods', () => {
     for (const deployment of deployments()) {
       const { labels } = deployment.spec.template.metadata
       expect(labels).toMatchObject(deployment.spec.selector.matchLabels)
@@ -144,7 +144,7 @@ describe('the manifests', () => {
     }
   })
 
-  test('every pod is restricted: no root, no privilege, a root file system that is read only, no token', () => {
+  test('every pod is restricted: no root, no privileges, a read-only root file system, no token', () => {
     expect(deployments()).toHaveLength(3)
     for (const deployment of deployments()) {
       const pod = deployment.spec.template.spec
@@ -162,22 +162,22 @@ describe('the manifests', () => {
     }
   })
 
-  test('coturn has the hardened file word for word, and a version with no known hole', async () => {
+  test('coturn has exactly the hardened file, and a version without known vulnerabilities', async () => {
     const { data } = find(manifests, 'ConfigMap', 'coturn', configMapSchema)
     expect(data['turnserver.conf']).toBe(await readFile(`${REPOSITORY}deploy/turnserver.conf`, 'utf8'))
     const coturn = containerOf(find(manifests, 'Deployment', 'coturn', deploymentSchema))
     expect(coturn.image).toMatch(/^coturn\/coturn:4\.(1[7-9]|[2-9]\d)\./)
   })
 
-  test('what answers STUN sees the source of what it answers', () => {
+  test('the STUN server sees the source address of a request', () => {
     const { spec } = find(manifests, 'Service', 'peerage-p2p', serviceSchema)
     expect(spec).toMatchObject({ type: 'LoadBalancer', externalTrafficPolicy: 'Local' })
     expect(spec.ports.map(({ protocol }) => protocol).sort()).toEqual(['TCP', 'UDP'])
   })
 })
 
-describe('what must fit together', () => {
-  test('a pod may take as long as its preStop and its drain, and some more', () => {
+describe('settings that depend on each other', () => {
+  test('a pod has time to stop for its preStop, its drain and a margin', () => {
     const { terminationGracePeriodSeconds: graceSeconds } = node.spec.template.spec
     const { seconds } = containerOf(node).lifecycle.preStop.sleep
     expect(seconds).toBeGreaterThanOrEqual(10)
@@ -187,18 +187,18 @@ describe('what must fit together', () => {
     expect(graceSeconds).toBeLessThanOrEqual(120)
   })
 
-  test('preStop outlasts what readiness probes need to find the pod gone', () => {
+  test('preStop lasts longer than the readiness probes need to notice', () => {
     const { readinessProbe, lifecycle } = containerOf(node)
     const period = z.object({ periodSeconds: z.number(), failureThreshold: z.number() }).parse(readinessProbe)
     expect(period.periodSeconds * period.failureThreshold).toBeLessThan(lifecycle.preStop.sleep.seconds)
   })
 
-  test('liveness asks the process only, readiness the node', () => {
+  test('the liveness probe checks only the process, the readiness probe the node', () => {
     expect(containerOf(node).livenessProbe.httpGet).toEqual({ path: '/healthz', port: 'http' })
     expect(containerOf(node).readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'http' })
   })
 
-  test('the configuration is one that a node starts with, and its times fit the leases', () => {
+  test('the configuration is valid, and its times fit the leases', () => {
     expect(configSchema.safeParse(config).success).toBe(true)
     expect(checkTimes(config.times)).toEqual([])
     expect(checkTimes(defaultTimes)).toEqual([])
@@ -209,7 +209,7 @@ describe('what must fit together', () => {
     expect(config.open).toBe(false)
   })
 
-  test('nodes reach each other at their pods’ addresses, and nobody else reaches that port', () => {
+  test('nodes reach each other at their pods’ addresses, and only nodes can reach the port for links', () => {
     expect(containerOf(node).env?.find(({ name }) => name === 'POD_IP')).toEqual({
       name: 'POD_IP',
       valueFrom: { fieldRef: { fieldPath: 'status.podIP' } },
@@ -233,12 +233,12 @@ describe('what must fit together', () => {
     expect(service.ports.map(({ targetPort }) => targetPort)).not.toContain('links')
   })
 
-  test('a rollout takes one node at a time, and only when another one is ready', () => {
+  test('a rollout replaces one node at a time, when a new one is ready', () => {
     expect(node.spec.strategy.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 })
     expect(node.spec.replicas).toBeUndefined()
   })
 
-  test('the autoscaler counts connections, leaves room for the peers of a lost node, and shrinks slowly', () => {
+  test('the autoscaler counts connections, leaves room for the peers of a lost node, and scales down slowly', () => {
     const schema = z.looseObject({
       spec: z.looseObject({
         minReplicas: z.number(),
@@ -279,10 +279,10 @@ describe('what must fit together', () => {
 describe('balancers', () => {
   const seconds = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1])
 
-  test('HAProxy and nginx leave a WebSocket open for longer than a peer may be silent', async () => {
+  test('HAProxy and nginx keep a silent WebSocket open longer than a node does', async () => {
     const { pingIntervalMs, pingTimeoutMs } = defaultTimes
     const budgetSeconds = (pingIntervalMs + pingTimeoutMs) / 1_000
-    // Idle limits of balancers that are not ours to set begin at 60 s; half of that is the margin.
+    // Other balancers have idle limits of 60 s and more, and pings use at most half of that.
     expect(pingIntervalMs).toBeLessThan(30_000)
     const haproxy = await readFile(`${REPOSITORY}deploy/haproxy.cfg`, 'utf8')
     expect(seconds(haproxy, /timeout tunnel "\$\{PEERAGE_TUNNEL_TIMEOUT-(\d+)s\}"/)).toBeGreaterThan(
@@ -294,7 +294,7 @@ describe('balancers', () => {
     expect(config.times.pingIntervalMs).toBe(pingIntervalMs)
   })
 
-  test('a balancer has answered or given up before a handshake is over', async () => {
+  test('a balancer gives up on a node before the deadline of a handshake', async () => {
     const haproxy = await readFile(`${REPOSITORY}deploy/haproxy.cfg`, 'utf8')
     expect(seconds(haproxy, /timeout connect (\d+)s/) * 1_000).toBeLessThan(config.limits.handshakeMs)
     expect(seconds(haproxy, /timeout check (\d+)s/) * 1_000).toBeLessThan(config.times.nodeLeaseMs)

@@ -5,7 +5,7 @@ import { announce, locate } from '@peerage/test-support/binary.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { run } from '@peerage/test-support/process.js'
 
-/** What every object of Kubernetes has. */
+/** The fields of every Kubernetes object. */
 const objectSchema = z.looseObject({
   apiVersion: z.string(),
   kind: z.string(),
@@ -16,7 +16,7 @@ export type Manifest = z.output<typeof objectSchema>
 const RENDER_DEADLINE_MS = 30_000
 export const K8S = `${REPOSITORY}k8s`
 
-/** The objects of k8s/, as `kubectl kustomize` renders them; without kubectl the files themselves, and it says so. */
+/** The objects of k8s/ as `kubectl kustomize` renders them. Without kubectl it reads the files, and prints a notice. */
 export async function renderManifests(): Promise<Manifest[]> {
   const kubectl = locate('kubectl')
   if (kubectl !== undefined) {
@@ -24,13 +24,13 @@ export async function renderManifests(): Promise<Manifest[]> {
     return parse(await run(kubectl, ['kustomize', K8S], RENDER_DEADLINE_MS))
   }
   announce(
-    'kubectl: NOT THERE, and Debian has no package of it: k8s/ is read file by file, and that kustomize can render it is NOT checked here',
+    'kubectl: NOT INSTALLED, and Debian has no package of it. The files of k8s/ are read one by one, and kustomize is NOT checked.',
   )
   const texts = await Promise.all((await manifestFiles()).map((name) => readFile(`${K8S}/${name}`, 'utf8')))
   return texts.flatMap(parse)
 }
 
-/** What kustomization.yaml lists. */
+/** The files that kustomization.yaml lists. */
 export async function manifestFiles(): Promise<string[]> {
   const text = await readFile(`${K8S}/kustomization.yaml`, 'utf8')
   const [kustomization] = parseAllDocuments(text)
@@ -43,14 +43,14 @@ export async function filesThere(): Promise<string[]> {
 
 function parse(text: string): Manifest[] {
   return parseAllDocuments(text).map((document) => {
-    // A key that stands twice, a tab, a broken anchor: YAML's own mistakes.
+    // Syntax errors of YAML, such as a duplicate key, a tab or a broken anchor.
     const [mistake] = document.errors
     if (mistake !== undefined) throw mistake
     return objectSchema.parse(document.toJS())
   })
 }
 
-/** The one object of this kind and name, read as `schema` says. */
+/** The only object of this kind and name, parsed with `schema`. */
 export function find<T>(manifests: readonly Manifest[], kind: string, name: string, schema: z.ZodType<T>): T {
   const found = manifests.filter((one) => one.kind === kind && one.metadata.name === name)
   if (found.length !== 1) throw new Error(`${found.length} objects ${kind}/${name}`)
@@ -72,7 +72,7 @@ const probe = z.looseObject({
 })
 const labels = z.record(z.string(), z.string())
 
-/** The fields of a Deployment that the tests hold against each other. */
+/** The fields of a Deployment that the tests compare. */
 export const deploymentSchema = z.looseObject({
   spec: z.looseObject({
     replicas: z.number().optional(),

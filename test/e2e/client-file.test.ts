@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { launchChromium, listen, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 
-// Plain pages of another origin, without a bundler, that load the SDK as one file.
+// Pages of another origin that load the SDK as one file, without a bundler.
 
 let node: Node
 let chromium: ChromiumBrowser
@@ -35,7 +35,7 @@ afterAll(async () => {
   await node?.stop()
 })
 
-/** `as`: how the page loads the SDK, and under which name it connects. Its title is what it hears. */
+/** `as` says how the page loads the SDK, and is its name. The page shows received messages in its title. */
 function pageOf({ searchParams }: URL): string {
   const as = searchParams.get('as') ?? ''
   const work = `
@@ -75,7 +75,7 @@ const send = (page: Page, to: string, via: string): Promise<unknown> =>
     [to, via],
   )
 
-test('a module and a script tag, both from the node: each sends to the other, by the node and directly', async () => {
+test('pages with a module and a script tag from the node send to each other, through the node and directly', async () => {
   const [module, global] = [await open('module'), await open('global')]
   for (const page of [module, global]) await hasTitle(page, 'online')
   await send(module, 'global', 'server')
@@ -85,7 +85,7 @@ test('a module and a script tag, both from the node: each sends to the other, by
   expect(said).toEqual([])
 })
 
-test('subresource integrity with a copy of one’s own: the right hash loads it, a wrong one does not', async () => {
+test('subresource integrity of an own copy: the right hash loads it, and a wrong hash does not', async () => {
   const hash = createHash('sha384').update(copy).digest('base64')
   const good = await open(`copy&integrity=${encodeURIComponent(`sha384-${hash}`)}`)
   await hasTitle(good, 'online')
@@ -94,7 +94,7 @@ test('subresource integrity with a copy of one’s own: the right hash loads it,
   expect(await bad.evaluate(() => 'Peerage' in globalThis)).toBe(false)
 })
 
-test('the node’s file has the hash of the package’s: integrity holds for it, too', async () => {
+test('the node serves the same bytes as the package, so the hash is valid for both', async () => {
   const answer = await fetch(`${node.url}/client/peerage.global.js`)
   expect(answer.url).toMatch(/\/client\/peerage-\d[\w.+-]*\.global\.js$/)
   expect(Buffer.from(await answer.arrayBuffer()).equals(copy)).toBe(true)

@@ -8,7 +8,7 @@ import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
-// The README's first program, in a folder of its own, does what the README says.
+// Runs the README's first program in a folder of its own and checks what the README says about it.
 
 const LINE_MS = 20_000
 
@@ -62,7 +62,7 @@ async function startAlice(options: Start = {}): Promise<Child> {
 const said = (child: Child, text: string): Promise<string> =>
   child.line((line) => (line.includes(text) ? line : undefined), LINE_MS)
 
-test('started, stopped with Ctrl-C, started again: the names are there at once', async () => {
+test('after Ctrl-C the names are free at once when the programs start again', async () => {
   for (let round = 0; round < 3; round++) {
     const alice = await startAlice()
     const bob = await start(['bob', 'alice'])
@@ -76,13 +76,13 @@ test('started, stopped with Ctrl-C, started again: the names are there at once',
   }
 })
 
-test('with a wrong address: the console says what is wrong while it tries', async () => {
+test('with a wrong address the console says what is wrong while the program tries to connect', async () => {
   const port = await freePort()
   const nobody = await start(['carol'], { url: `http://127.0.0.1:${port}` })
   const line = await said(nobody, 'ECONNREFUSED')
   expect(line).toContain(`127.0.0.1:${port}`)
   expect(line).toContain('Nothing listens there. Is the node running, and is the port right?')
-  // And without the scheme, at once.
+  // A URL without a scheme fails at once.
   const wrong = await start(['carol'], { url: `localhost:${port}` })
   await said(
     wrong,
@@ -91,13 +91,13 @@ test('with a wrong address: the console says what is wrong while it tries', asyn
   expect((await wrong.stopped).code).toBe(1)
 })
 
-test('without WebRTC: the message arrives, and the call says what to install', async () => {
-  // With this flag a link's own place counts, and node-datachannel cannot be found from there.
+test('without WebRTC the message arrives, and the error of the call says what to install', async () => {
+  // With this flag Node resolves packages from the links' folder, which has no node-datachannel.
   const alice = await startAlice()
   const bob = await start(['bob', 'alice'], { flags: ['--preserve-symlinks'] })
   await said(alice, 'bob: hello')
   await said(bob, 'no WebRTC here: install node-datachannel, or pass RTCPeerConnection')
   expect((await bob.stopped).code).toBe(1)
-  // An uncaught error gives the name back, too.
+  // Its name is free also after this error.
   expect((await watcher.lookup(['bob']))[0]?.state).toBe('offline')
 })

@@ -10,7 +10,7 @@ import { startNodes, type Node } from '@peerage/test-support/node.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
 const FILE_BYTES = 50 * 1024 * 1024
-/** Takes seconds to send: it is cut short meanwhile. */
+/** Takes seconds to send, so that the test can interrupt it. */
 const LONG_FILE_BYTES = 1024 * 1024 * 1024
 
 let redis: RedisServer
@@ -56,8 +56,8 @@ async function openPair(): Promise<[sharer: Page, caller: Page]> {
 const fileOn = (page: Page, name: string, state: 'moving' | 'complete' | 'failed'): Locator =>
   page.locator(`[data-file="${name}"][data-state="${state}"]`)
 
-/** The caller's bar has moved: the file is under way. */
-async function underWay(caller: Page, name: string): Promise<void> {
+/** Waits until the caller's progress bar has moved. */
+async function transferBegins(caller: Page, name: string): Promise<void> {
   await expect
     .poll(() =>
       fileOn(caller, name, 'moving')
@@ -68,7 +68,7 @@ async function underWay(caller: Page, name: string): Promise<void> {
 }
 
 describe('the page', () => {
-  test('through HAProxy, by its link: a channel between two contexts, a message, and 50 MB with the same SHA-256', async () => {
+  test('through HAProxy its link opens a channel between two browser contexts, which carries a message and 50 MB with the same SHA-256', async () => {
     const sharer = await open(haproxy.url)
     const link = await linkOf(sharer)
     expect(new URL(link).origin).toBe(haproxy.url)
@@ -92,7 +92,7 @@ describe('the page', () => {
       const arrived = await readFile(await download.path())
       const sha256 = createHash('sha256').update(bytes).digest('hex')
       expect(createHash('sha256').update(arrived).digest('hex')).toBe(sha256)
-      // Both sides show it, so that people can compare.
+      // Both sides show the hash, so that people can compare.
       for (const page of [sharer, caller]) {
         await page.getByText(sha256).waitFor()
         await page.getByText('Complete').waitFor()
@@ -102,7 +102,7 @@ describe('the page', () => {
     }
   }, 120_000)
 
-  test('a file that is cut short on disk while it is sent fails on both sides, and the next one is whole', async () => {
+  test('a file that is truncated on disk while it is sent fails on both sides, and the next file arrives whole', async () => {
     const [sharer, caller] = await openPair()
     const directory = await mkdtemp(join(tmpdir(), 'peerage-page-'))
     try {
@@ -111,7 +111,7 @@ describe('the page', () => {
       await truncate(long, LONG_FILE_BYTES)
       await writeFile(next, 'the next file')
       await sharer.locator('input[type=file]').setInputFiles([long, next])
-      await underWay(caller, 'long.bin')
+      await transferBegins(caller, 'long.bin')
       await truncate(long, 10)
       for (const page of [sharer, caller]) {
         await fileOn(page, 'long.bin', 'failed').getByText('could not be read to its end').waitFor()
@@ -129,7 +129,7 @@ describe('the page', () => {
   }, 120_000)
 
   test.each(['recipient', 'sender'])(
-    'a file whose %s goes meanwhile has failed for the other one',
+    'if the %s of a file leaves during the transfer, the other side shows a failure',
     async (who) => {
       const [sharer, caller] = await openPair()
       const [gone, left] = who === 'recipient' ? [caller, sharer] : [sharer, caller]
@@ -139,7 +139,7 @@ describe('the page', () => {
         await writeFile(long, '')
         await truncate(long, LONG_FILE_BYTES)
         await sharer.locator('input[type=file]').setInputFiles(long)
-        await underWay(caller, 'long.bin')
+        await transferBegins(caller, 'long.bin')
         await gone.close()
         const words = who === 'recipient' ? 'complete and confirmed' : 'received data was discarded'
         await fileOn(left, 'long.bin', 'failed').getByText(words).waitFor({ timeout: 60_000 })
@@ -151,7 +151,7 @@ describe('the page', () => {
     120_000,
   )
 
-  test('its own link and a link without a name lead to a page that shares', async () => {
+  test('its own link and a link without a name open a page that shares', async () => {
     const page = await open(`${haproxy.url}/?peer_id=`)
     const link = await linkOf(page)
     await page.getByText('Nobody has connected yet').waitFor()
@@ -161,7 +161,7 @@ describe('the page', () => {
     expect(await page.getByRole('alert').count()).toBe(0)
   })
 
-  test('a link to nobody says so, and what to do', async () => {
+  test('a link to an absent peer says so, and what to do', async () => {
     const page = await open(`${haproxy.url}/?peer_id=nobody-has-this-name`)
     const alert = page.getByRole('alert')
     await alert.waitFor()
@@ -169,7 +169,7 @@ describe('the page', () => {
     await page.getByRole('button', { name: 'Try again' }).waitFor()
   })
 
-  test('a reload keeps the name, and so the link', async () => {
+  test('a reload keeps the name and the link', async () => {
     const page = await open(haproxy.url)
     const before = await linkOf(page)
     await page.reload()

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { startNode, type Node } from '@peerage/test-support/node.js'
 
-// A channel whose path is lost finds another by an ICE restart (RFC 8445 §9), in real browsers, over real signaling.
+// A channel whose path is lost finds another by an ICE restart (RFC 8445 §9), in real browsers with real signaling.
 
 let node: Node
 let chromium: ChromiumBrowser
@@ -23,7 +23,7 @@ declare global {
   var rtcConnections: RTCPeerConnection[]
 }
 
-/** A page that keeps its connections where the test finds them: those that heard of another, for one is always spare. */
+/** Opens a page that records its connections with a remote description. (The SDK always has an unused one in reserve.) */
 async function open(url: string): Promise<Page> {
   const fresh = await chromium.context()
   await fresh.context.addInitScript(() => {
@@ -38,7 +38,7 @@ async function open(url: string): Promise<Page> {
   return fresh.page(url)
 }
 
-/** Both ends of an open channel. */
+/** Opens two pages with an open channel between them. */
 async function openPair(): Promise<[Page, Page]> {
   const sharer = await open(node.url)
   const caller = await open(await sharer.getByLabel('Link to this page').inputValue())
@@ -46,7 +46,7 @@ async function openPair(): Promise<[Page, Page]> {
   return [sharer, caller]
 }
 
-/** Tells the SDK what the browser would when every path is gone. */
+/** Reports to the SDK what a browser reports when every path is lost. */
 const losePath = (page: Page): Promise<void> =>
   page.evaluate(() => {
     const connection = globalThis.rtcConnections.at(-1)
@@ -73,11 +73,11 @@ describe('ICE restart', () => {
   test.each([
     ['one side', [0]],
     ['both sides at once', [0, 1]],
-  ])('[PP13] when %s lost the path: new credentials, the same channel', async (_, losers) => {
+  ])('[PP13] when %s lost the path, the same channel goes on with new ICE credentials', async (_, losers) => {
     const pages = await openPair()
     await say(pages[0], pages[1], 'before')
     const before = await Promise.all(pages.map(ufrag))
-    // More than one each where a slow machine lost the first try.
+    // Each page may have more than one connection, if the first attempt failed on a slow machine.
     const made = await Promise.all(pages.map(connections))
     await Promise.all(losers.map((index) => losePath(pages[index === 0 ? 0 : 1])))
     for (const [index, page] of pages.entries())
@@ -116,7 +116,7 @@ describe('a browser and a Node peer', () => {
       })
     })
 
-  test('open a channel, whoever calls', async () => {
+  test('open a channel, whichever side calls', async () => {
     const called = opened()
     const caller = await open(`${node.url}/?peer_id=${peer.name}`)
     await caller.getByText('Connected to the other browser').waitFor()
@@ -135,7 +135,7 @@ describe('a browser and a Node peer', () => {
     await caller.getByText('Connection closed').waitFor()
   })
 
-  test('[PP13] make a new connection when the path is lost, for Node cannot restart ICE', async () => {
+  test('[PP13] make a new connection when the path is lost, because Node cannot restart ICE', async () => {
     const called = opened()
     const caller = await open(`${node.url}/?peer_id=${peer.name}`)
     await caller.getByText('Connected to the other browser').waitFor()
@@ -148,7 +148,7 @@ describe('a browser and a Node peer', () => {
     const second = await again
     await second.send('{"type":"text","text":"still here"}')
     await caller.getByText('still here').waitFor()
-    // More than one more where libdatachannel lost the first try.
+    // There may be several new connections, if the first attempt of libdatachannel failed.
     expect(await connections(caller)).toBeGreaterThan(made)
   })
 })

@@ -5,19 +5,19 @@ import { parseArgs, promisify } from 'node:util'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { requireKnown } from '@peerage/test-support/usage.js'
-import type { Order, Tried } from './try-house.js'
-import { ORDERS, tryHouse } from './try-house.js'
+import type { Order, Tried } from './try-program.js'
+import { ORDERS, tryProgram } from './try-program.js'
 
 const run = promisify(execFile)
 
-interface House {
-  /** What it needs beside Peerage and ws. */
+interface Framework {
+  /** The packages that it needs besides Peerage and ws. */
   packages: string[]
-  /** Its program in `houses`, where that has another name. */
+  /** The name of its program in `programs`, if it differs. */
   program?: string
 }
 
-const HOUSES: Record<string, House> = {
+const FRAMEWORKS: Record<string, Framework> = {
   plain: { packages: [] },
   express: { packages: ['express@5.3.0'] },
   'express-4': { packages: ['express@4.22.1'], program: 'express' },
@@ -50,27 +50,31 @@ const WS = 'ws@8.23.0'
 type Row = Tried & { name: string; order: Order; packages: string[] }
 
 export const USAGE = `npm run test:frameworks -- [--only NAME,…]
-Tries a node in an application of each framework, with packages from npm, and writes docs/frameworks.md unless --only
-names some.
-Frameworks: ${Object.keys(HOUSES).join(', ')}`
+Runs a node in an application of each framework, with packages from npm. Without --only it writes docs/frameworks.md.
+Frameworks: ${Object.keys(FRAMEWORKS).join(', ')}`
 
 /** Resolves to the exit code. */
 export async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({ args, options: { only: { type: 'string' } } })
   const only = values.only?.split(',')
-  const chosen = Object.entries(HOUSES).filter(([name]) => only?.includes(name) ?? true)
-  requireKnown('framework', only?.filter((name) => !Object.hasOwn(HOUSES, name)) ?? [], Object.keys(HOUSES))
+  const chosen = Object.entries(FRAMEWORKS).filter(([name]) => only?.includes(name) ?? true)
+  requireKnown(
+    'framework',
+    only?.filter((name) => !Object.hasOwn(FRAMEWORKS, name)) ?? [],
+    Object.keys(FRAMEWORKS),
+  )
   const work = await makeDirectory('frameworks')
   const rows: Row[] = []
   try {
     const tarballs = await pack(join(work, 'packed'))
-    for (const [name, house] of chosen) rows.push(...(await tryOne(name, house, join(work, name), tarballs)))
+    for (const [name, framework] of chosen)
+      rows.push(...(await tryOne(name, framework, join(work, name), tarballs)))
   } finally {
     await removeDirectory(work)
   }
   if (values.only === undefined) await writeFile(join(REPOSITORY, 'docs/frameworks.md'), tableOf(rows))
   const failed = rows.filter((row) => !isFine(row)).map(({ name, order }) => `${name} (${order})`)
-  console.log(failed.length === 0 ? '\nall hold' : `\nfailed: ${failed.join(', ')}`)
+  console.log(failed.length === 0 ? '\nall passed' : `\nfailed: ${failed.join(', ')}`)
   return failed.length === 0 ? 0 : 1
 }
 
@@ -80,17 +84,22 @@ async function pack(into: string): Promise<string[]> {
   return (await readdir(into)).map((file) => join(into, file))
 }
 
-async function tryOne(name: string, house: House, folder: string, tarballs: string[]): Promise<Row[]> {
-  await cp(join(REPOSITORY, 'test/frameworks/houses'), folder, { recursive: true })
+async function tryOne(
+  name: string,
+  framework: Framework,
+  folder: string,
+  tarballs: string[],
+): Promise<Row[]> {
+  await cp(join(REPOSITORY, 'test/frameworks/programs'), folder, { recursive: true })
   await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  const packages = [...tarballs, WS, ...house.packages]
+  const packages = [...tarballs, WS, ...framework.packages]
   const options = ['--silent', '--no-audit', '--no-fund', '--ignore-scripts']
   await run('npm', ['install', ...options, ...packages], { cwd: folder })
   const rows: Row[] = []
   for (const order of ORDERS) {
     console.log(`\n▸ ${name}, the node attached ${order}`)
-    const tried = await tryHouse(join(folder, `${house.program ?? name}.mjs`), order, folder)
-    const row: Row = { name, order, packages: house.packages, ...tried }
+    const tried = await tryProgram(join(folder, `${framework.program ?? name}.mjs`), order, folder)
+    const row: Row = { name, order, packages: framework.packages, ...tried }
     for (const [what, outcome] of Object.entries(row.checks)) console.log(`  ${what}: ${outcome}`)
     if (!isFine(row)) console.log(row.output)
     rows.push(row)
@@ -105,13 +114,13 @@ function isFine({ checks }: Tried): boolean {
 function tableOf(rows: Row[]): string {
   const whats = [...new Set(rows.flatMap(({ checks }) => Object.keys(checks)))]
   const lines = rows.map(({ name, order, packages, checks }) => {
-    const cells = whats.map((what) => checks[what] ?? 'not tried')
+    const cells = whats.map((what) => checks[what] ?? 'not run')
     return `| ${[name, packages.join(', ') || 'Node alone', order, ...cells].join(' | ')} |`
   })
   const date = new Date().toISOString().slice(0, 10)
   return `# Frameworks
 
-Each row is a program in \`test/frameworks/houses\`. It has a route of its own (\`/hello\`), a WebSocket server of its own (\`/own\`) and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program, tries it on both addresses of \`localhost\` if it listens on both, and writes this page. Last run: ${date}, Node ${process.versions.node}.
+Each row is a program in \`test/frameworks/programs\`. It has its own route (\`/hello\`), its own WebSocket server (\`/own\`) and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program and writes this page. If a program listens on both addresses of \`localhost\`, both are tried. Last run: ${date}, Node ${process.versions.node}.
 
 | program | packages | attached | ${whats.join(' | ')} |
 |---|---|---|${'---|'.repeat(whats.length)}

@@ -5,7 +5,7 @@ import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
-// The programs of examples/express-peerserver, as its README runs them.
+// Runs the programs of examples/express-peerserver as their README says.
 
 const EXAMPLE = `${REPOSITORY}examples/express-peerserver/`
 const DEADLINE_MS = 20_000
@@ -20,7 +20,7 @@ const programs = new Map<string, Program>()
 
 beforeAll(async () => {
   redis = await startRedis()
-  // Brings the build up to date: the example runs what an application would install.
+  // Starting a node brings the build up to date. The example imports the built packages, as an installed application does.
   await (await startNode()).stop()
   programs.set('before', await start('before.mjs', '0'))
   programs.set('after, alone', await start('after.mjs', '0'))
@@ -47,18 +47,18 @@ function urlOf(name: string): string {
   return program.url
 }
 
-/** A node that has just started may still be on its way to its Redis. */
+/** Tries until the peer is connected, because a node that has just started may not be connected to Redis yet. */
 async function open(url: string, id: string): Promise<PeerJsPeer> {
   const deadline = Date.now() + DEADLINE_MS
   for (;;) {
     const peer = new PeerJsPeer({ url, id, path: '/calls' })
     await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined)
     if (peer.frames[0] === '{"type":"OPEN"}') return peer
-    if (Date.now() > deadline) throw new Error(`${id} does not come in: ${JSON.stringify(peer.frames)}`)
+    if (Date.now() > deadline) throw new Error(`${id} could not connect: ${JSON.stringify(peer.frames)}`)
   }
 }
 
-test('the two programs differ in two lines, and in the comment above them', () => {
+test('the two programs differ only in two lines and in their first comment', () => {
   const [before, after] = ['before.mjs', 'after.mjs'].map((file) =>
     readFileSync(`${EXAMPLE}${file}`, 'utf8').split('\n').slice(1),
   )
@@ -66,7 +66,7 @@ test('the two programs differ in two lines, and in the comment above them', () =
   expect(after?.filter((line, index) => line !== before?.[index])).toHaveLength(2)
 })
 
-describe('each of them', () => {
+describe('each program', () => {
   test.each(['before', 'after, alone', 'after, one of two'])(
     '[PJ1] serves PeerJS below /calls: %s',
     async (name) => {
@@ -82,7 +82,7 @@ describe('each of them', () => {
   )
 })
 
-test('[PJ6] two of the new ones are one tier', async () => {
+test('[PJ6] two of the new programs with one Redis are one cluster', async () => {
   const [a, b] = [
     await open(urlOf('after, one of two'), 'one'),
     await open(urlOf('after, the other'), 'other'),

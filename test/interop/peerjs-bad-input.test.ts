@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startNode, type Node } from '@peerage/test-support/node.js'
 import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 
-// What no PeerJS client sends. A node refuses it before it asks Redis anything, so there is none here.
+// Input that no PeerJS client sends. A node refuses it before it asks Redis, so there is no Redis here.
 
 let node: Node
 const peers: PeerJsPeer[] = []
@@ -23,7 +23,7 @@ async function join(id: string, token?: string): Promise<PeerJsPeer> {
 }
 
 describe('bad input', () => {
-  test('[PJ16] bad JSON, binary garbage and unusual characters: the node lives on, and says what it dropped', async () => {
+  test('[PJ16] a node survives bad JSON, binary garbage and unusual characters, and logs what it dropped', async () => {
     const a = await join(`a-${serial++}`)
     for (let n = 0; n < 2_000; n++)
       a.send(n % 2 === 0 ? '{"type":' : Buffer.from([n % 256, 0xff, 0x00]).toString('latin1'))

@@ -5,7 +5,7 @@ import { startNodes, type Node } from '@peerage/test-support/node.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 import { connectTo, openPeer, receivedBy, saidBy, servePages, type Pages } from './peerjs-pages.js'
 
-// peerjs@1.5.5 as npm delivers it, in Chromium, against two nodes behind HAProxy.
+// The unmodified peerjs@1.5.5 from npm in Chromium, with two nodes behind HAProxy.
 
 let redis: RedisServer
 let nodes: Node[]
@@ -31,13 +31,13 @@ afterAll(async () => {
 })
 
 let made = 0
-/** Two pages, each in a context of its own, whose peers are on different nodes. */
+/** Two pages, each in its own browser context, whose peers are on different nodes. */
 async function pair() {
   made++
   const [alice, bob] = [`alice-${made}`, `bob-${made}`]
   const at = { host: haproxy.host, port: haproxy.port }
   const [one, other] = [await chromium.page(pages.url), await chromium.page(pages.url)]
-  // HAProxy gives connections in turns; with one node out of the turns there is no doubt.
+  // HAProxy alternates between the nodes. To choose the node, the other one is disabled.
   await haproxy.disable(1)
   await openPeer(one, { ...at, id: alice })
   await haproxy.enable(1)
@@ -67,7 +67,7 @@ describe('data', () => {
   ] as const)
     test(`[PJ6] a data connection across nodes, serialization ${serialization}`, async () => {
       const { bob, one, other, close } = await pair()
-      // The constant is called None, and its value is raw.
+      // PeerJS's constant `None` has the value `raw`.
       const value = serialization === 'none' ? 'raw' : serialization
       await connectTo(one, bob, serialization, value)
       await one.evaluate(
@@ -85,7 +85,7 @@ describe('data', () => {
       await close()
     })
 
-  test('[PJ6] bytes, in pieces larger than one message of the channel', async () => {
+  test('[PJ6] bytes that are larger than one message of the channel', async () => {
     const { bob, one, other, close } = await pair()
     await connectTo(one, bob, 'large', 'binary')
     await one.evaluate(async () => {
@@ -98,7 +98,7 @@ describe('data', () => {
 })
 
 describe('media', () => {
-  test('[PJ6] a call across nodes: the callee sees picture and sound of the fake devices', async () => {
+  test('[PJ6] a call across nodes: the callee gets video and audio of the fake devices', async () => {
     const { bob, one, other, close } = await pair()
     await one.evaluate(async (bob) => {
       const stream = await navigator.mediaDevices.getUserMedia({ video: true, audio: true })
@@ -120,8 +120,8 @@ describe('media', () => {
   })
 })
 
-describe('what PeerJS itself says', () => {
-  test('[PJ12] without an id the server makes one, on whatever node', async () => {
+describe('what PeerJS itself reports', () => {
+  test('[PJ12] without an id the server makes one, on any node', async () => {
     const page = await chromium.page(pages.url)
     const id = await openPeer(page, { host: haproxy.host, port: haproxy.port })
     expect(id).toMatch(/^[0-9a-f-]{36}$/)
@@ -133,7 +133,7 @@ describe('what PeerJS itself says', () => {
     await page.context().close()
   })
 
-  test('[PJ5] a taken id is unavailable-id', async () => {
+  test('[PJ5] a taken id is reported as unavailable-id', async () => {
     const { alice, close } = await pair()
     const page = await chromium.page(pages.url)
     await expect(openPeer(page, { host: haproxy.host, port: haproxy.port, id: alice })).rejects.toThrow(
@@ -143,7 +143,7 @@ describe('what PeerJS itself says', () => {
     await close()
   })
 
-  test('[PJ9] a peer that is not there is peer-unavailable, and nothing else ends', async () => {
+  test('[PJ9] an absent peer is reported as peer-unavailable, and no other connection ends', async () => {
     const { bob, one, other, close } = await pair()
     await connectTo(one, bob, 'stays', 'json')
     await one.evaluate(() => {
@@ -158,7 +158,7 @@ describe('what PeerJS itself says', () => {
     await close()
   })
 
-  test('[PJ4] disconnect and reconnect, to the other node: the id is back, data connections stay open', async () => {
+  test('[PJ4] after disconnect and reconnect to the other node the id is back, and data connections stay open', async () => {
     const { alice, bob, one, other, close } = await pair()
     await connectTo(one, bob, 'stays', 'json')
     await one.evaluate(() => globalThis.peer.disconnect())
@@ -182,7 +182,7 @@ describe('what PeerJS itself says', () => {
   })
 })
 
-test('[PJ10] a page with a fixed id is reloaded 100 times, each time over HAProxy: the id is never taken', async () => {
+test('[PJ10] a page with a fixed id that is reloaded 100 times behind HAProxy never gets ID-TAKEN', async () => {
   const page = await chromium.page(pages.url)
   for (let round = 0; round < 100; round++) {
     expect(await openPeer(page, { host: haproxy.host, port: haproxy.port, id: 'fixed' })).toBe('fixed')
@@ -191,8 +191,8 @@ test('[PJ10] a page with a fixed id is reloaded 100 times, each time over HAProx
   await page.context().close()
 }, 120_000)
 
-// The time from `destroy()` back to `new Peer` differs from round to round, so that some end in each step of the opening.
-test('[PJ10] a peer that is destroyed before it opens, and made anew at once: its id is not taken', async () => {
+// The time from `new Peer` to `destroy()` differs from round to round, so that some rounds end in each step of opening.
+test('[PJ10] a peer that is destroyed before it opens and created again at once does not get ID-TAKEN', async () => {
   const page = await chromium.page(pages.url)
   await page.waitForFunction(() => document.title === 'ready')
   const outcomes = await page.evaluate(

@@ -13,7 +13,7 @@ import {
 } from '@peerage/test-support/redis-topologies.js'
 import { connectTo, openPeer, receivedBy, saidBy, servePages } from './peerjs-pages.js'
 
-// The PeerJS wire over two node processes and one Redis, behind HAProxy.
+// The PeerJS wire with two nodes and one Redis, behind HAProxy.
 
 let redis: Deployment
 let nodes: Node[]
@@ -25,9 +25,9 @@ afterEach(async () => {
   await Promise.all(peers.splice(0).map((peer) => peer.close()))
 })
 
-/** Two nodes on a Redis of this topology, behind HAProxy, for the tests of a `describe`. */
+/** Starts two nodes on a Redis of this topology, behind HAProxy, for the tests of a `describe`. */
 function useNodes(topology: Topology): void {
-  // How long PeerJS's queue waits is told to Redis, and so once is enough.
+  // Redis gets the time of PeerJS's queue as an argument, so one topology is enough for another time.
   const wait = topology === 'standalone' ? [] : ['--peerjs-expire-ms', '2000']
   const args = ['--peerjs-allow-discovery', ...wait]
   beforeAll(async () => {
@@ -57,8 +57,8 @@ async function join(id: string, where: { url: string }, token?: string): Promise
   return peer
 }
 
-/** What an application with PeerJS does: `disconnected` → `reconnect()`, until it is back. */
-async function keepComing(
+/** Reconnects until the peer is back, like an application that calls `reconnect()` on `disconnected`. */
+async function reconnect(
   id: string,
   token: string,
   url: string,
@@ -76,7 +76,7 @@ async function keepComing(
   }
 }
 
-/** Resolves when a peer's socket has ended; of one that has not, its node answers a ping. */
+/** Resolves when the peer's socket has ended or the node has answered a ping on it. */
 function endedOrAnswers({ socket, end }: PeerJsPeer): Promise<void> {
   if (end !== undefined) return Promise.resolve()
   return new Promise((resolve) => {
@@ -90,7 +90,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
   useNodes(topology)
   const [absentIds, sameId] = topology === 'standalone' ? [5_000, 5_000] : [500, 1_000]
 
-  test('[PJ6] messages reach the other node in order, byte for byte, from the very first', async () => {
+  test('[PJ6] messages reach the other node in order and byte for byte, from the first one', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
     for (let n = 0; n < 200; n++) a.send(candidate(b.id, n))
     await b.next('CANDIDATE', 199)
@@ -102,11 +102,11 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     )
   })
 
-  test('[PJ7] what waits for an absent peer is handed to it on whatever node it arrives', async () => {
+  test('[PJ7] messages that wait for an absent peer reach it on whichever node it connects to', async () => {
     const a = await join(fresh('a'), nodeAt(0))
     const absent = fresh('absent')
     for (let n = 0; n < 30; n++) a.send(candidate(absent, n))
-    // What follows on the same socket is handled after it.
+    // The node handles this offer after the candidates, because they are on the same socket.
     a.send(offer(a.id))
     await a.next('OFFER')
     const b = await join(absent, nodeAt(1))
@@ -117,7 +117,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     )
   })
 
-  test('[PJ9] nobody came: the sender is told on its own node', async () => {
+  test('[PJ9] if the recipient stays absent, the sender is told on its own node', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b'), nodeAt(1))]
     const absent = fresh('absent')
     a.send(offer(absent))
@@ -127,7 +127,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     expect(other.text).toBe(`{"type":"EXPIRE","src":"${absent}","dst":"${b.id}"}`)
   })
 
-  test('[PJ4] the same token takes the id over from the other node; the old socket is closed [I8]', async () => {
+  test('[PJ4] the same token takes over the id from the other node, and the old socket is closed [I8]', async () => {
     const id = fresh('mover')
     const old = await join(id, nodeAt(0), 'secret')
     const b = await join(fresh('b'), nodeAt(0))
@@ -139,7 +139,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await back.next('OFFER')
   })
 
-  test('[PJ5] another token does not, on either node; when the holder has left, at once', async () => {
+  test('[PJ5] another token does not take over the id on either node, but at once when the holder has left', async () => {
     const id = fresh('held')
     const holder = await join(id, nodeAt(0))
     for (const index of [0, 1]) {
@@ -151,7 +151,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await join(id, nodeAt(1))
   })
 
-  test('[PJ10] a fixed id that comes back with a new token over HAProxy, 100 times, is never taken', async () => {
+  test('[PJ10] a fixed id that comes back with a new token through HAProxy 100 times never gets ID-TAKEN', async () => {
     const id = fresh('fixed')
     for (let round = 0; round < 100; round++) {
       const page = await PeerJsPeer.open({ url: haproxy.url, id, token: `t${round}` })
@@ -161,7 +161,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     }
   })
 
-  test('[PJ12] /peers names the peers of all nodes', async () => {
+  test('[PJ12] /peers lists the peers of all nodes', async () => {
     const [a, b] = [await join(fresh('a'), nodeAt(0)), await join(fresh('b ä'), nodeAt(1))]
     for (const node of nodes) {
       const listed: unknown = await (await fetch(`${node.url}/peerjs/peers`)).json()
@@ -169,7 +169,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     }
   })
 
-  test(`[PJ16] ${absentIds + sameId} messages for absent ids: bounded queues, an EXPIRE each, and memory comes back`, async () => {
+  test(`[PJ16] ${absentIds + sameId} messages for absent ids: queues are bounded, each id expires, and no queue is left`, async () => {
     const limited = await startNode({
       redisUrl: redis.url,
       args: [
@@ -194,7 +194,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     expect(
       await limited.log((record) => record['what'] === 'mailbox-full' || record['what'] === 'too-many'),
     ).toBeDefined()
-    // What a busy Redis took too late ends by itself, three times the queue's time later.
+    // If a busy Redis queues a message too late, its key expires after three times the queue's time.
     await eventually(
       'no queue is left',
       async () => {
@@ -207,24 +207,24 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     await limited.stop()
   })
 
-  test('[PJ16] a flood of connects with one id: one holds it, all others are told, the node answers others', async () => {
+  test('[PJ16] of a flood of connects with one id one gets it, all others get ID-TAKEN, and the node serves other peers', async () => {
     const id = fresh('wanted')
     const answered = async (n: number): Promise<PeerJsPeer> => {
       const peer = new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` })
       await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000)
-      // Closed without a word, for Redis took too long on a busy machine: it may try again.
+      // Closed because Redis took too long on a busy machine, so the peer tries again.
       return peer.end?.code === closeCodes['registry-unavailable'] ? answered(n) : peer
     }
     const crowd = await Promise.all(Array.from({ length: 300 }, (_, n) => answered(n)))
-    const neighbour = await join(fresh('neighbour'), nodeAt(0))
-    neighbour.send(offer(neighbour.id))
-    await neighbour.next('OFFER')
+    const bystander = await join(fresh('bystander'), nodeAt(0))
+    bystander.send(offer(bystander.id))
+    await bystander.next('OFFER')
     expect(crowd.filter((peer) => peer.frames[0] === '{"type":"OPEN"}')).toHaveLength(1)
     expect(crowd.filter((peer) => peer.frames[0]?.includes('ID-TAKEN'))).toHaveLength(299)
     await Promise.all(crowd.map((peer) => peer.cut()))
   })
 
-  test('[PJ4] a node is SIGKILLed under 200 peers: each is back on the other with its id, none meets ID-TAKEN, open data connections stay open [I6]', async () => {
+  test('[PJ4] after SIGKILL of a node each of its peers is back on the other with its id and without ID-TAKEN, and data connections stay open [I6]', async () => {
     const pair = await startNodes(2, { redisUrl: redis.url })
     const balancer = await startHaproxy({ backends: pair })
     await balancer.until(0, 'UP')
@@ -257,7 +257,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     expect(crowd.filter((peer) => peer.end !== undefined).length).toBeGreaterThanOrEqual(90)
     const back = await Promise.all(
       crowd.map(async (peer, n) =>
-        peer.end === undefined ? { peer, taken: 0 } : keepComing(peer.id, `token-${n}`, balancer.url, 20_000),
+        peer.end === undefined ? { peer, taken: 0 } : reconnect(peer.id, `token-${n}`, balancer.url, 20_000),
       ),
     )
     peers.push(...back.map(({ peer }) => peer))
@@ -266,7 +266,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     const [first] = back
     for (const { peer } of back) first?.peer.send(offer(peer.id, 'after'))
     await Promise.all(back.map(({ peer }) => peer.next('OFFER')))
-    // The page's own reconnect: back under its id, and the channel never knew.
+    // The page reconnects by itself with its id, and its data connection stays open.
     await one.waitForFunction(() => globalThis.peer.open && !globalThis.peer.disconnected)
     await one.evaluate(async () => {
       await globalThis.connections.get('channel')?.send('still open')

@@ -7,33 +7,34 @@ import { PeerJsPeer, candidate, offer } from '@peerage/test-support/peerjs.js'
 import { startPeerage, startReference, type Side } from './two-servers.js'
 
 /**
- * Where Peerage answers otherwise than `peer@1.0.2`, and why. Each has a test below that shows both answers, so that
- * a difference that is gone is noticed; everything else must be equal, byte for byte.
+ * How Peerage differs from `peer@1.0.2`. Each difference has a test below that shows both answers, so that we notice when
+ * a difference is gone. Everything else must be equal, byte for byte.
  */
 const differences = {
   'resume-opens':
-    'the same id and token again: OPEN is sent and the old socket is closed; `peer` does neither',
+    'when the same id and token connect again, Peerage sends OPEN and closes the old socket; `peer` does neither',
   'drop-keeps-id':
-    'a drop without a close frame keeps the id for its token; `peer` gives it to anybody at once',
+    'after a drop without a close frame the id is kept for its token; `peer` gives it to anybody at once',
   'leave-closes':
-    'LEAVE without dst also ends the socket; with `peer` it stays, unreachable, and may go on sending',
-  'id-grammar': 'an id over 128 bytes or not printable is refused with ERROR; `peer` takes it',
-  'dst-grammar': "a dst that nobody can have expires at once; with `peer` after the queue's time",
-  'frame-limit': 'a frame over the limit (64 KiB) ends the socket with 1009; `peer` takes 100 MiB',
-  'queue-bound': 'a full queue refuses with EXPIRE at once; the queue of `peer` grows without end',
+    'LEAVE without dst also closes the socket; with `peer` it stays open, cannot be reached and can still send',
+  'id-grammar': 'an id that is over 128 bytes or not printable is refused with ERROR; `peer` accepts it',
+  'dst-grammar': "a message to an impossible id expires at once; with `peer` after the queue's time",
+  'frame-limit': 'a frame over 64 KiB closes the socket with 1009; `peer` accepts 100 MiB',
+  'queue-bound': 'a full queue refuses messages with EXPIRE at once; the queue of `peer` is unbounded',
   'own-text':
-    'a payload goes on as its sender wrote it; `peer` writes it anew, without spaces and with all digits of 1e20',
+    'a payload is passed on as its sender wrote it; `peer` parses it and writes it again, without spaces and with all digits of 1e20',
   'deep-payload':
-    'a payload too deep to be written again is dropped; `peer` closes the socket of its recipient',
-  'other-paths': 'an upgrade elsewhere is left to other handlers, else 404; `peer` answers 400',
+    'a payload that is nested too deeply for JSON.stringify is dropped; `peer` closes the socket of its recipient',
+  'other-paths': 'an upgrade on another path is left to other handlers or gets 404; `peer` answers 400',
   'reserved-keys': 'the keys v1 and peerage are not served',
-  'foreign-keys': 'HTTP below a key that is not served is left alone; `peer` answers /id below any key',
+  'foreign-keys':
+    'HTTP requests below a key that is not served are left to other handlers; `peer` answers /id below any key',
   greeting: 'the greeting names Peerage',
 } as const
 type Difference = keyof typeof differences
 const shown = new Set<Difference>()
 
-/** A test of one difference. */
+/** Adds a test that shows one difference. */
 function differs(difference: Difference, body: () => Promise<void>): void {
   test(`difference ${difference}: ${differences[difference]}`, async () => {
     await body()
@@ -45,7 +46,7 @@ let reference: Side
 let ours: Side
 const sides = (): readonly [Side, Side] => [reference, ours]
 
-/** What waits for nobody expires after all these tests, however long they take: both tell of it, but not at one moment. */
+/** Longer than all these tests, because the two servers would not send EXPIRE at the same moment. */
 const LATER_MS = 3_600_000
 
 beforeAll(async () => {
@@ -56,20 +57,20 @@ afterAll(async () => {
   await Promise.all([reference.stop(), ours.stop()])
 })
 
-/** What a step does. `actor` is a socket; several may ask for one id. */
+/** A step. `actor` is a socket. Several sockets may ask for one id. */
 type Step =
   | { do: 'connect'; actor: number; id: string; token: string; key: string }
   | { do: 'send'; actor: number; text: string; binary: boolean }
   | { do: 'close'; actor: number; code: number | undefined }
   | { do: 'cut'; actor: number }
 
-/** What a socket saw from its opening to its end. */
+/** What a socket received. */
 interface Seen {
   frames: string[]
   end: { code: number; reason: string } | undefined
 }
 
-/** Two pages with peerjs@1.5.5, in Chromium, on `peer@1.0.2`: everything that their sockets sent. */
+/** Everything that the sockets of two pages with peerjs@1.5.5 in Chromium sent to `peer@1.0.2`. */
 interface Recorded {
   name: string
   steps: { do: 'connect' | 'send' | 'close'; actor: number; text?: string; code?: number }[]
@@ -80,11 +81,11 @@ const recorded: Recorded[] = JSON.parse(
 
 let runs = 0
 
-/** Drives one server. Every step is over before the next begins, so what is seen does not depend on time. */
+/** Runs the steps on one server. Each step is complete before the next begins, so the result does not depend on time. */
 async function drive(side: Side, steps: readonly Step[], unique: string): Promise<Seen[]> {
   const actors = new Map<number, { peer: PeerJsPeer; id: string; online: boolean }>()
   let marks = 0
-  /** Everything this actor has sent was handled, and everything for it so far has arrived. */
+  /** Waits until the server has handled all frames from this actor, and all frames for it have arrived. */
   const mark = async (actor: { peer: PeerJsPeer; id: string }): Promise<void> => {
     marks++
     const payload = `mark ${marks}`
@@ -114,7 +115,7 @@ async function drive(side: Side, steps: readonly Step[], unique: string): Promis
           await peer.ended()
         }
         if (!resumes) break
-        // [resume-opens] Of the old socket only its end is looked at, and from here on it does nothing.
+        // [resume-opens] From here on the old socket does nothing, and only its end is compared.
         const old = actors.get(before ?? -1)
         if (old) old.online = false
         if (side.name === 'peer') {
@@ -134,7 +135,7 @@ async function drive(side: Side, steps: readonly Step[], unique: string): Promis
         if (!actor?.online) break
         actor.online = false
         await (step.do === 'cut' ? actor.peer.cut() : actor.peer.close(step.code))
-        await actor.peer.until('its id given back', () => true)
+        await actor.peer.until('the end', () => true)
         await gone(side, actor.id)
     }
   }
@@ -161,11 +162,11 @@ async function compare(steps: readonly Step[]): Promise<void> {
   runs++
   const unique = `${runs.toString(36)}-`
   const [expected, seen] = await Promise.all(sides().map((side) => drive(side, steps, unique)))
-  // The difference `own-text`: written anew, our frames are those of `peer`.
-  expect(seen?.map(({ frames, end }) => ({ frames: frames.map(anew), end }))).toEqual(expected)
+  // The difference `own-text`: parsed and written again, our frames equal those of `peer`.
+  expect(seen?.map(({ frames, end }) => ({ frames: frames.map(rewritten), end }))).toEqual(expected)
 }
 
-const anew = (frame: string): string => JSON.stringify(JSON.parse(frame))
+const rewritten = (frame: string): string => JSON.stringify(JSON.parse(frame))
 
 const ids = ['a', 'b', 'c']
 const id = fc.constantFrom(...ids)
@@ -193,7 +194,7 @@ const fields = fc
     },
     { requiredKeys: ['type', 'dst'] },
   )
-  // LEAVE for nobody is the difference `leave-closes`.
+  // LEAVE without dst is the difference `leave-closes`.
   .filter((message) => !(message.type === 'LEAVE' && !message.dst))
 const message = fc
   .tuple(fields, fc.constantFrom('', ' ', '  ', '\t'), fc.boolean())
@@ -256,11 +257,11 @@ const opening: Step[] = ids.map((one, actor) => ({
 }))
 
 describe('the same frames to both servers', () => {
-  test('[PJ6] generated sequences over several sockets look the same to every socket, byte for byte', async () => {
+  test('[PJ6] with generated sequences every socket receives the same from both servers, byte for byte', async () => {
     const scenario = fc
       .array(step, { minLength: 5, maxLength: 40 })
       .map((steps) => [...opening.slice(0, 2), ...steps])
-    // Several at once, each with ids of its own: a refusal takes its time, and others go on meanwhile.
+    // Several scenarios run at once, each with its own ids, because a refusal takes time.
     const several = fc.array(scenario, { minLength: 8, maxLength: 8 })
     await fc.assert(
       fc.asyncProperty(several, async (scenarios) => {
@@ -270,7 +271,7 @@ describe('the same frames to both servers', () => {
     )
   }, 120_000)
 
-  test('[PJ6] sequences recorded from two peerjs@1.5.5 in Chromium look the same', async () => {
+  test('[PJ6] sequences recorded from two peerjs@1.5.5 in Chromium give the same with both servers', async () => {
     expect(recorded.length).toBe(4)
     for (const session of recorded) {
       const steps = session.steps.map((step): Step => {
@@ -284,7 +285,7 @@ describe('the same frames to both servers', () => {
     }
   })
 
-  test('[PJ3] whatever stands in the query', async () => {
+  test('[PJ3] any query that both refuse', async () => {
     const word = fc.oneof(
       fc.constantFrom('', 'peerjs', 'a', '%', '%zz', '+', 'ä', '😀', '?', '__proto__', '%00%20'.slice(3)),
       fc.string({ maxLength: 8 }).map(encodeURIComponent),
@@ -293,9 +294,9 @@ describe('the same frames to both servers', () => {
     const refused = fc
       .array(pair, { maxLength: 6 })
       .map((pairs) => pairs.map(([name, value]) => `${name}=${value}`).join('&'))
-      // What would be let in is compared elsewhere; here it would only hold ids.
+      // Valid queries are compared elsewhere. Here they would only hold ids.
       .filter((query) => {
-        // Of a name that comes twice, both servers read the last.
+        // If a parameter occurs twice, both servers read the last.
         const { id, token, key } = Object.fromEntries(new URLSearchParams(query.split('#')[0]))
         return !(id && token && key)
       })
@@ -313,7 +314,7 @@ describe('the same frames to both servers', () => {
     )
   })
 
-  test('[PJ9] nobody came: the same EXPIREs, after the same time', async () => {
+  test('[PJ9] if the recipient stays absent, both servers send the same EXPIREs after the same time', async () => {
     const [left, right] = await Promise.all([
       startReference({ expireMs: 1_500 }),
       startPeerage({ expireMs: 1_500 }),
@@ -330,7 +331,7 @@ describe('the same frames to both servers', () => {
         b.send({ type: 'EXPIRE', dst: 'nobody at all' })
       }
       await Promise.all([a.next('EXPIRE', 1), b.next('EXPIRE')])
-      // `peer` counts by a clock of whole milliseconds; what does not wait is far from the bound.
+      // `peer` uses a clock of whole milliseconds, so the bound has a tolerance.
       const afterMs = performance.now() - from >= 1_450
       for (const peer of [a, b]) {
         peer.send(offer(peer.id, 'last'))
@@ -346,7 +347,7 @@ describe('the same frames to both servers', () => {
     await Promise.all([left.stop(), right.stop()])
   })
 
-  test('[PJ3] at the limit of connections', async () => {
+  test('[PJ3] at the limit of concurrent connections', async () => {
     const [left, right] = await Promise.all([
       startReference({ concurrentLimit: 2 }),
       startPeerage({ concurrentLimit: 2 }),
@@ -378,7 +379,7 @@ describe('the same HTTP requests to both servers', () => {
     const text = await answer.text()
     return {
       status: answer.status,
-      // Ids are made up by the servers; their form is one.
+      // The ids are random, but have the same form.
       body: text.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID'),
       type: answer.headers.get('content-type'),
       allowOrigin: answer.headers.get('access-control-allow-origin'),
@@ -403,7 +404,7 @@ describe('the same HTTP requests to both servers', () => {
     ['/peerjs/peers', { method: 'OPTIONS', headers: { origin: 'https://a.example' } }],
   ]
 
-  test('[PJ12] ids, peers and preflights, with discovery and without, with origins and without', async () => {
+  test('[PJ12] ids, peers and preflights, with and without discovery, with and without origins', async () => {
     for (const options of [
       {},
       { allowDiscovery: true },
@@ -422,7 +423,7 @@ describe('the same HTTP requests to both servers', () => {
     }
   })
 
-  test('[PJ12] /peers names who is there', async () => {
+  test('[PJ12] /peers lists the connected peers', async () => {
     const [left, right] = await Promise.all([
       startReference({ allowDiscovery: true }),
       startPeerage({ allowDiscovery: true }),
@@ -440,13 +441,13 @@ describe('the same HTTP requests to both servers', () => {
   })
 })
 
-describe('what is otherwise, each by its name', () => {
+describe('the differences', () => {
   const both = async <T>(act: (side: Side) => Promise<T>): Promise<{ peer: T; peerage: T }> => {
     const [peer, peerage] = await Promise.all(sides().map(act))
     if (peer === undefined || peerage === undefined) throw new Error('unreachable: there are two')
     return { peer, peerage }
   }
-  /** A peer that is known to have been heard by the server, since it heard itself. */
+  /** Waits until the server has handled the peer's frames: the peer sends itself an offer and receives it. */
   const settled = async (peer: PeerJsPeer): Promise<void> => {
     peer.send(offer(peer.id, 'settled'))
     await peer.until(
@@ -561,7 +562,7 @@ describe('what is otherwise, each by its name', () => {
       await settled(awaited)
       const result = {
         waited: awaited.received.filter(({ type }) => type === 'CANDIDATE').length,
-        // Told once a second [PJ9], and a slow machine may need longer for all of them.
+        // EXPIRE is sent at most once a second [PJ9], so a slow machine may get several.
         expired: new Set(peer.received.filter(({ type }) => type === 'EXPIRE').map(({ src }) => src)).size,
       }
       await Promise.all([peer.close(), awaited.close()])

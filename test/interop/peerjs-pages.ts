@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 
 declare global {
-  // What a page of these tests holds; set by its own script below.
+  // Globals of a page in these tests, which its script below sets.
   var peerjs: typeof PeerJs
   var msgpack: { MsgPack: new (...args: never[]) => DataConnection }
   var peer: Peer
@@ -18,7 +18,7 @@ declare global {
 }
 
 export interface Pages {
-  /** `http://127.0.0.1:PORT/`: a page that has loaded peerjs@1.5.5 as npm delivers it, and nothing else. */
+  /** `http://127.0.0.1:PORT/`: a page that has loaded only the unmodified peerjs@1.5.5 from npm. */
   readonly url: string
   stop(): Promise<void>
 }
@@ -64,13 +64,13 @@ export interface PeerOptions {
   host: string
   port: number
   path?: string
-  /** Absent: PeerJS asks the server for one. */
+  /** Absent: PeerJS asks the server for an id. */
   id?: string
   token?: string
   key?: string
 }
 
-/** Makes a PeerJS Peer in the page and waits for its `open`; what it then hears is kept in the page. */
+/** Creates a PeerJS Peer in the page and waits for its `open`. The page records the events that follow. */
 export async function openPeer(page: Page, options: PeerOptions): Promise<string> {
   await page.waitForFunction(() => document.title === 'ready')
   return page.evaluate(({ id, ...options }) => {
@@ -79,10 +79,10 @@ export async function openPeer(page: Page, options: PeerOptions): Promise<string
       ...options,
       debug: 0,
       config: { iceServers: [] },
-      // The name that its own MsgPackPeer gives it, and that it writes into its offers.
+      // PeerJS's own MsgPackPeer uses this name, and writes it into its offers.
       serializers: { MsgPack: globalThis.msgpack.MsgPack },
     }
-    // The serializers' types want PeerJS's own DataConnection; this is the bundle's other copy of it.
+    // Reflect.construct avoids a type error: this DataConnection is another copy of PeerJS's class.
     const peer: Peer = Reflect.construct(Peer, id === undefined ? [settings] : [id, settings])
     globalThis.peer = peer
     const describe = (data: unknown): string => {
@@ -121,7 +121,7 @@ export async function openPeer(page: Page, options: PeerOptions): Promise<string
   }, options)
 }
 
-/** Opens a data connection from this page's peer, and waits until PeerJS says that it is open. */
+/** Opens a data connection from this page's peer, and waits until PeerJS reports it as open. */
 export function connectTo(page: Page, to: string, label: string, serialization: string): Promise<void> {
   return page.evaluate(
     ({ to, label, serialization }) => {
@@ -142,7 +142,7 @@ export function connectTo(page: Page, to: string, label: string, serialization: 
   )
 }
 
-/** Waits until the page has received so many messages with this label, and returns them. */
+/** Waits until the page has received `count` messages with this label, and returns them. */
 export async function receivedBy(page: Page, label: string, count: number): Promise<string[]> {
   await page.waitForFunction(
     ({ label, count }) => globalThis.received.filter((one) => one.label === label).length >= count,

@@ -9,7 +9,7 @@ import type { Child } from '@peerage/test-support/process.js'
 import { startPython } from '@peerage/test-support/python.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
 
-// SPEC.md of the native wire is enough: a client in Python that was written from it, and a bare WebSocket.
+// Shows that SPEC.md of the native wire is sufficient: with Python programs that were written from it, and a bare WebSocket.
 
 const DEADLINE_MS = 30_000
 const spec = readFileSync(`${REPOSITORY}packages/protocol/SPEC.md`, 'utf8')
@@ -43,7 +43,7 @@ interface Python {
   name: string
   tell(line: string): void
   kill: Child['kill']
-  /** What follows `word` in the next line that begins with it. */
+  /** Returns the rest of the next line that begins with `word`. */
   said(word: string): Promise<string>
   stopped: Child['stopped']
 }
@@ -79,7 +79,7 @@ async function sdk(url: string): Promise<Peer> {
 const next = (peer: Peer): Promise<[from: string, data: unknown]> =>
   new Promise((resolve) => peer.once('message', (from, data) => resolve([from, data])))
 
-test('SPEC.md tells the packets: a bare WebSocket sees them as they are told', async () => {
+test('a bare WebSocket sees the packets that SPEC.md describes', async () => {
   const packets = readTable(spec, 'Packets').map(({ packet = '', from }) => `${from} ${packet}`)
   const fieldsOf = (start: string): string[] => {
     const [, fields = ''] = /\{(.*)\}/.exec(packets.find((packet) => packet.startsWith(start)) ?? '') ?? []
@@ -120,7 +120,7 @@ test('SPEC.md tells the packets: a bare WebSocket sees them as they are told', a
   expect(readTable(spec, 'Close codes').find(({ reason }) => reason === 'left')?.['code']).toBe(String(code))
 })
 
-describe('a client in Python, written from SPEC.md', () => {
+describe('the full peer in Python, written from SPEC.md', () => {
   test('claims a name, looks up, sends and receives every kind of body, and leaves', async () => {
     const bob = await sdk(haproxy.url)
     const py = await python(haproxy.url)
@@ -171,11 +171,11 @@ describe('a client in Python, written from SPEC.md', () => {
     await py.said('welcome')
     const begun = Date.now()
     await expect(bob.p2p?.connect(py.name)).rejects.toMatchObject({ stage: 'no-answer' })
-    // Without the refusal, at its deadline.
+    // Without the refusal the call would fail only at its deadline.
     expect(Date.now() - begun).toBeLessThan(10_000)
   })
 
-  test('Ctrl-C gives the name back; a wrong address and wrong arguments are told', async () => {
+  test('Ctrl-C frees the name, and a wrong address and wrong arguments are reported', async () => {
     const bob = await sdk(haproxy.url)
     const py = await python(haproxy.url)
     await py.said('welcome')
@@ -193,7 +193,7 @@ describe('a client in Python, written from SPEC.md', () => {
     expect(await wrong.stopped).toMatchObject({ code: 1 })
   })
 
-  test('hands messages over in order and once, and takes an order of its own to others', async () => {
+  test('messages in both directions arrive once and in order', async () => {
     const bob = await sdk(haproxy.url)
     const py = await python(haproxy.url)
     await py.said('welcome')
@@ -208,7 +208,7 @@ describe('a client in Python, written from SPEC.md', () => {
     expect(lines).toEqual(counts.map((count) => `message ${bob.name} ${count}`))
   })
 
-  test('comes back with its secret after its node has died, to the same stay, and goes on', async () => {
+  test('is the same holder of its name after its node has died, and sends and receives again', async () => {
     const py = await python(haproxy.url)
     const [, since, id] = (await py.said('welcome')).split(' ')
     const at = nodes.findIndex((node) => node.id === id)
@@ -230,8 +230,8 @@ describe('a client in Python, written from SPEC.md', () => {
   })
 })
 
-describe('the small client in Python', () => {
-  test('receives and acknowledges every kind of body, and Ctrl-C gives its name back', async () => {
+describe('the minimal peer in Python', () => {
+  test('receives and acknowledges every kind of body, and Ctrl-C frees its name', async () => {
     const bob = await sdk(haproxy.url)
     const py = await python(haproxy.url, 'minimal.py')
     const [name] = (await py.said('welcome')).split(' ')
@@ -253,7 +253,7 @@ describe('the small client in Python', () => {
     expect(await bob.lookup([py.name])).toMatchObject([{ state: 'offline' }])
   })
 
-  test('tells how a message ended', async () => {
+  test('reports the outcome of a message', async () => {
     const bob = await sdk(haproxy.url)
     const heard = next(bob)
     const py = await python(haproxy.url, 'minimal.py', bob.name, 'hello')
@@ -263,7 +263,7 @@ describe('the small client in Python', () => {
     expect(await other.said('sent')).toBe('unavailable')
   })
 
-  test('comes back with its secret after its node has died, to the same stay, and goes on', async () => {
+  test('is the same holder of its name after its node has died, and sends and receives again', async () => {
     const pair = await startNodes(2, { redisUrl: redis.url })
     const balancer = await startHaproxy({ backends: pair })
     try {

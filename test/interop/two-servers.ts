@@ -6,11 +6,11 @@ import { parsePeer } from '@peerage/protocol'
 import { PeerServer, type IConfig } from 'peer'
 import { Writable } from 'node:stream'
 
-/** A server under comparison: the wire to drive, and what no peer can see. */
+/** One of the compared servers: its URL, and a look at state that no peer can see. */
 export interface Side {
   readonly name: 'peer' | 'peerage'
   readonly url: string
-  /** Whether an id is held, by a socket that is open. */
+  /** Whether an open socket holds this id. */
   holds(id: string): boolean
   stop(): Promise<void>
 }
@@ -24,7 +24,7 @@ export interface SideOptions {
   cors?: string[]
 }
 
-/** `peer@1.0.2` from npm, unmodified. */
+/** Starts the unmodified `peer@1.0.2` from npm. */
 export async function startReference(options: SideOptions = {}): Promise<Side> {
   const config: Partial<IConfig> = {
     port: 0,
@@ -43,7 +43,7 @@ export async function startReference(options: SideOptions = {}): Promise<Side> {
       const app = PeerServer(config, resolve)
       app.on('connection', (client) => ids.add(client.getId()))
       app.on('disconnect', (client) => ids.delete(client.getId()))
-      // Bad JSON is an 'error' event, which ends a process where nobody listens.
+      // Bad JSON emits 'error', which would end the process without a listener.
       app.on('error', () => {})
     },
   )
@@ -60,7 +60,7 @@ export async function startReference(options: SideOptions = {}): Promise<Side> {
   }
 }
 
-/** Ours: a whole node, on memory or on a Redis. */
+/** Starts a whole node of Peerage, with or without Redis. */
 export async function startPeerage(options: SideOptions & { redisUrl?: string } = {}): Promise<Side> {
   const input: ConfigInput = {
     port: 0,
@@ -78,7 +78,7 @@ export async function startPeerage(options: SideOptions & { redisUrl?: string } 
       cors: options.cors ?? [],
     },
     limits: {
-      // A generated flood of refusals comes from one address here; the limits have tests of their own.
+      // All generated refusals come from one address here. Other tests cover the limits.
       address: { failuresPerMinute: 0 },
       name: { failuresPerMinute: 0 },
     },

@@ -1,11 +1,11 @@
-// Firefox, by puppeteer-core, on what esbuild has made. Arguments: Firefox, and what is tried.
+// Runs esbuild's output in Firefox with puppeteer-core. Arguments: Firefox's path, and `parts` or `worker`.
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import puppeteer from 'puppeteer-core'
 
 const [executablePath, what] = process.argv.slice(2)
-const tier = process.env.TIER
-/** How often the first file of the SDK's parts is refused. */
+const nodeUrl = process.env.SERVER_URL
+/** How often the server refuses the SDK's file for P2P. */
 const REFUSED = 3
 let asked = 0
 
@@ -31,7 +31,7 @@ try {
 
 async function loadParts(page) {
   await page.waitForFunction(() => 'tryOut' in globalThis)
-  return `${await page.evaluate((url) => globalThis.tryOut(url, 30_000), tier)}, asked ${asked} times`
+  return `${await page.evaluate((url) => globalThis.tryOut(url, 30_000), nodeUrl)}, asked ${asked} times`
 }
 
 function askWorker(page) {
@@ -43,5 +43,5 @@ function askWorker(page) {
       navigator.serviceWorker.startMessages()
       active.postMessage(url, [])
     })
-  }, tier)
+  }, nodeUrl)
 }

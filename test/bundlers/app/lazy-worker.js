@@ -3,6 +3,6 @@ import { work } from './work.js'
 
 addEventListener('message', ({ data, source }) => void answer(data, source))
 
-async function answer(tier, page) {
-  page.postMessage(await work(sdk, tier).catch((error) => `${error.code}: ${error.message}`), [])
+async function answer(nodeUrl, page) {
+  page.postMessage(await work(sdk, nodeUrl).catch((error) => `${error.code}: ${error.message}`), [])
 }

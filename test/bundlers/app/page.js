@@ -2,7 +2,7 @@ import * as sdk from '@peerage/client'
 import { work } from './work.js'
 
 async function main() {
-  const tier = new URLSearchParams(location.search).get('tier')
-  document.title = `RESULT ${await work(sdk, tier).catch(String)}`
+  const nodeUrl = new URLSearchParams(location.search).get('node')
+  document.title = `RESULT ${await work(sdk, nodeUrl).catch(String)}`
 }
 void main()

@@ -1,10 +1,10 @@
-// What every house does: embeds a node, says its port, and ends on SIGTERM.
+// Shared by all programs: embeds a node, prints the port, and ends on SIGTERM.
 import { createPeerage } from '@peerage/server'
 import { WebSocketServer } from 'ws'
 
 export const HELLO = 'hello from the application'
 
-/** A node for this process: open to everyone, on the embedded registry. */
+/** The node of this process. It is open to everyone and uses the registry in memory. */
 const peerage = createPeerage({ open: true })
 const order = process.env.ATTACH ?? 'before'
 
@@ -13,7 +13,7 @@ export function before(server) {
   if (order === 'before') peerage.attach(server)
 }
 
-/** Attaches it after them. */
+/** Attaches the node after the application's own WebSockets. */
 export function after(server) {
   if (order === 'after') peerage.attach(server)
 }
@@ -28,13 +28,13 @@ export function ownWebSockets(server) {
   own.on('error', console.error)
 }
 
-/** Tells the test where the house is, and ends it on SIGTERM as the README shows. */
+/** Tells the test the port, and ends the program on SIGTERM as the README shows. */
 export function open(server, close = () => server.close()) {
   console.log(`ready ${server.address().port}`)
   const end = async () => {
     await peerage.drain()
     await close()
-    // Keep-alive connections of a test's fetch would hold the process.
+    // Otherwise keep-alive connections of the test's fetch would keep the process running.
     server.closeAllConnections?.()
   }
   process.once('SIGTERM', () => void end())

@@ -1,4 +1,4 @@
-// Vite in middleware mode shares the server for its hot reloading.
+// In middleware mode Vite uses the same server for its hot reloading.
 import { createServer } from 'node:http'
 import { createServer as createVite } from 'vite'
 import { HELLO, after, before, open, ownWebSockets } from './common.mjs'

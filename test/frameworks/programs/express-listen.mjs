@@ -1,4 +1,4 @@
-// `app.listen` makes the server, so the node comes to one that listens already.
+// `app.listen` makes the server, so the node is attached to a server that already listens.
 import express from 'express'
 import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
 

@@ -1,4 +1,4 @@
-// Fastify listens on both addresses of localhost, with a server each.
+// Fastify listens on both addresses of localhost, with one server for each.
 import Fastify from 'fastify'
 import { HELLO, after, before, open, ownWebSockets } from './common.mjs'
 

@@ -9,7 +9,7 @@ app.get('/hello', () => HELLO)
 app.get('/own', { websocket: true }, (socket) => {
   socket.on('message', (data) => socket.send(String(data)))
 })
-// After it listens: Fastify has a server for each address of localhost by then.
+// After `listen`, because Fastify then has a server for each address of localhost.
 await app.listen({ port: 0, host: 'localhost' })
 after(app.server)
 open(app.server, () => app.close())

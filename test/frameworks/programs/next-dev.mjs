@@ -1,4 +1,4 @@
-// A custom server in development: Next answers every request, and upgrades for its own hot reloading.
+// A custom server in development mode: Next answers all requests, and the upgrades of its hot reloading.
 import { createServer } from 'node:http'
 import next from 'next'
 import { after, before, open, ownWebSockets } from './common.mjs'
@@ -14,7 +14,7 @@ server.listen(0, 'localhost', () =>
   open(server, async () => {
     server.close()
     await app.close()
-    // Next's watchers of files outlive its close.
+    // Next's file watchers keep running after its close.
     process.exit(0)
   }),
 )

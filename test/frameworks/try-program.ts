@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
 import { startChild } from '@peerage/test-support/process.js'
 
-/** Each promise, with 'ok' or what went wrong; and what the program said. */
+/** The checks, each with 'ok' or its error, and the output of the program. */
 export interface Tried {
   checks: Record<string, string>
   output: string
@@ -22,12 +22,12 @@ const END_MS = 15_000
 export const ORDERS = ['before', 'after'] as const
 export type Order = (typeof ORDERS)[number]
 
-const HOUSES = fileURLToPath(new URL('houses/', import.meta.url))
+const PROGRAMS = fileURLToPath(new URL('programs/', import.meta.url))
 
-/** Starts an application with a node in it, uses both as their clients do, and ends it. `folder` holds its packages. */
-export async function tryHouse(program: string, order: Order, folder: string): Promise<Tried> {
+/** Starts an application with an embedded node, uses both, and stops it. `folder` holds its packages. */
+export async function tryProgram(program: string, order: Order, folder: string): Promise<Tried> {
   const env = { ...process.env, ATTACH: order, NEXT_TELEMETRY_DISABLED: '1' }
-  const args = ['--import', pathToFileURL(join(HOUSES, 'localhost.mjs')).href, program]
+  const args = ['--import', pathToFileURL(join(PROGRAMS, 'localhost.mjs')).href, program]
   const child = await startChild({ command: process.execPath, args, cwd: folder, env })
   const checks: Record<string, string> = {}
   const check = async (what: string, act: () => Promise<unknown>): Promise<void> => {
@@ -41,11 +41,11 @@ export async function tryHouse(program: string, order: Order, folder: string): P
       Promise.all(addresses.map((host) => act(`${host}:${port}`)))
     await check('own routes', each(hello))
     await check('own WebSocket', each(echo))
-    await check('two peers, a message', each(message))
+    await check('message between peers', each(message))
     await check('PeerJS: HTTP', each(peerJsId))
     await check('PeerJS: socket', each(peerJsOpen))
-    await check('an idle peer stays', each(idle))
-    await check('unknown upgrade ends', each(unknownUpgrade))
+    await check('idle peer stays connected', each(idle))
+    await check('unknown upgrade is closed', each(unknownUpgrade))
     await child.kill('SIGTERM')
     await check('ends on SIGTERM', async () => {
       const { code, signal } = await within(END_MS, child.stopped)
@@ -59,7 +59,7 @@ export async function tryHouse(program: string, order: Order, folder: string): P
   return { checks, output: child.output() }
 }
 
-/** On which addresses of localhost the program listens: on both, with some frameworks. */
+/** The addresses of localhost on which the program listens. With some frameworks there are two. */
 async function reachable(port: string): Promise<string[]> {
   const hosts: string[] = []
   for (const host of ['127.0.0.1', '[::1]']) {
@@ -107,17 +107,17 @@ async function peerJsOpen(at: string): Promise<void> {
   peer.socket.close()
 }
 
-/** socket.io ends an upgrade that is not its own after a second, and a peer of ours that is quiet must not be one. */
+/** socket.io closes upgrades of others after a second. It must not close a silent peer of Peerage. */
 async function idle(at: string): Promise<void> {
   const socket = new WebSocket(`ws://${at}/peerage/?EIO=4&transport=websocket`)
   await once(socket, 'message')
   await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
-  if (socket.readyState !== WebSocket.OPEN) throw new Error(`${at}: it was ended`)
+  if (socket.readyState !== WebSocket.OPEN) throw new Error(`${at}: the socket was closed`)
   socket.close()
 }
 
 async function unknownUpgrade(at: string): Promise<void> {
-  const socket = new WebSocket(`ws://${at}/nobodys`)
+  const socket = new WebSocket(`ws://${at}/unknown`)
   socket.on('error', () => undefined)
   await new Promise((resolve) => socket.once('close', resolve))
 }

@@ -60,7 +60,7 @@ const admin = (): string => {
 }
 const scrape = async (): Promise<string> => (await fetch(`${admin()}/metrics`)).text()
 
-/** Metric name → the labels that its samples may have, as /metrics itself shows them. */
+/** The names of all metrics that /metrics lists. */
 async function exposed(): Promise<Set<string>> {
   const text = await scrape()
   const names = new Set<string>()
@@ -108,7 +108,7 @@ describe('alerts and dashboard', () => {
     )
   })
 
-  test('every metric that they ask for is one that a real node tells', async () => {
+  test('every metric in their expressions exists in a real node', async () => {
     const known = await exposed()
     const all = await expressions()
     expect(all.length).toBeGreaterThan(40)
@@ -117,7 +117,7 @@ describe('alerts and dashboard', () => {
         expect([where, name, known.has(name)]).toEqual([where, name, true])
   })
 
-  test('every metric of ours is on the dashboard', async () => {
+  test('all our metrics are on the dashboard', async () => {
     const asked = new Set((await expressions()).flatMap(({ expression }) => metricsOf(expression)))
     const ours = [...(await exposed())].filter((name) => name.startsWith('peerage_'))
     const base = (name: string): string => name.replace(/_(?:bucket|sum|count)$/, '')
@@ -125,7 +125,7 @@ describe('alerts and dashboard', () => {
     expect(ours.filter((name) => !shown.has(base(name)))).toEqual([])
   })
 
-  test('the panels have ids of their own and do not lie on each other', async () => {
+  test('the panels have different ids and do not overlap', async () => {
     const { panels } = dashboardSchema.parse(
       JSON.parse(await readFile(`${DEPLOY}/grafana/peerage.json`, 'utf8')),
     )
@@ -138,7 +138,7 @@ describe('alerts and dashboard', () => {
 })
 
 describe('a real node', () => {
-  test('Prometheus scrapes it, and what peers did is what it counted', async () => {
+  test('Prometheus scrapes it, and the counters match what peers did', async () => {
     const prometheus = await startPrometheus([admin().replace('http://', '')], [`${DEPLOY}/alerts.yml`])
     ends.push(() => prometheus.stop())
     const [a, b] = [
@@ -166,8 +166,8 @@ describe('a real node', () => {
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
     expect(loaded).toHaveLength(14)
-    // One canary that a busy machine held up is enough for this rule, and then it is right.
-    const held = async (): Promise<boolean> => {
+    // One canary that a busy machine delayed makes this alert pending, and rightly so.
+    const isDelayed = async (): Promise<boolean> => {
       const text = await scrape()
       const count = (of: string): string | undefined =>
         new RegExp(`^peerage_bus_lag_seconds_${of} (\\S+)$`, 'm').exec(text)?.[1]
@@ -176,7 +176,7 @@ describe('a real node', () => {
     await eventually(
       'every rule is evaluated and none fires',
       async () => {
-        const slow = await held()
+        const slow = await isDelayed()
         const found = await prometheus.alerts()
         const calm = found.every(
           ({ name, health, state }) =>
@@ -190,7 +190,7 @@ describe('a real node', () => {
     )
   })
 
-  test('links: what goes over them is counted by path, and where none can be made it is one warning', async () => {
+  test('envelopes over links are counted by path, and a link that cannot be made is logged as one warning', async () => {
     const links = ['--admin-port', '0', '--links-host', '127.0.0.1']
     const nowhere = `127.0.0.1:${await freePort()}`
     const [near, far, unreached] = await Promise.all([
@@ -205,7 +205,7 @@ describe('a real node', () => {
       PeerJsPeer.open({ url: unreached.url, id: 'linked-c' }),
     ])
     ends.push(() => Promise.all([a.close(), b.close(), c.close()]))
-    const told = async (name: string): Promise<number> => {
+    const valueOf = async (name: string): Promise<number> => {
       const text = await (await fetch(`${near.admin ?? ''}/metrics`)).text()
       const line = text.split('\n').find((one) => one.startsWith(`${name} `))
       return Number(line?.slice(name.length))
@@ -213,30 +213,30 @@ describe('a real node', () => {
     /** Sends to one peer until a metric is more than 0. */
     const until = (metric: string, to: PeerJsPeer): Promise<true> =>
       eventually(
-        `${metric} while ${to.id} is sent much`,
+        `${metric} grows while ${to.id} gets many messages`,
         async () => {
           for (let i = 0; i < 30; i++) a.send(offer(to.id))
-          return (await told(metric)) > 0 ? true : undefined
+          return (await valueOf(metric)) > 0 ? true : undefined
         },
         { deadlineMs: 30_000 },
       )
     await until('peerage_bus_path_envelopes_total{path="link"}', b)
-    expect(await told('peerage_links')).toBe(1)
-    expect(await told('peerage_link_switches_total{to="link",reason="busy"}')).toBe(1)
-    expect(await told('peerage_bus_path_envelopes_total{path="inbox"}')).toBeGreaterThan(0)
-    expect(await told('peerage_link_failures_total')).toBe(0)
+    expect(await valueOf('peerage_links')).toBe(1)
+    expect(await valueOf('peerage_link_switches_total{to="link",reason="busy"}')).toBe(1)
+    expect(await valueOf('peerage_bus_path_envelopes_total{path="inbox"}')).toBeGreaterThan(0)
+    expect(await valueOf('peerage_link_failures_total')).toBe(0)
 
     await until('peerage_link_failures_total', c)
-    const failures = await told('peerage_link_failures_total')
+    const failures = await valueOf('peerage_link_failures_total')
     await eventually(
       'another attempt has failed',
       async () => {
         for (let i = 0; i < 30; i++) a.send(offer(c.id))
-        return (await told('peerage_link_failures_total')) > failures ? true : undefined
+        return (await valueOf('peerage_link_failures_total')) > failures ? true : undefined
       },
       { deadlineMs: 30_000 },
     )
-    // Its own id, as in each line; the other node's; and no stack, for nothing of ours is broken.
+    // The line has the node's own id and the other node's, and no stack, because this is not a bug.
     expect(near.logs().filter(({ stage }) => stage === 'link')).toEqual([
       {
         level: 'warn',
@@ -251,11 +251,11 @@ describe('a real node', () => {
         msg: 'failed',
       },
     ])
-    // Everything arrived all the same.
+    // The messages arrived nevertheless.
     await c.next('OFFER')
   })
 
-  test('no name, address or token is a label, whatever peers call themselves: the series do not grow with them', async () => {
+  test('no name, address or token is a label, so the number of series does not grow with the peers', async () => {
     const series = async (): Promise<string[]> =>
       (await scrape()).split('\n').filter((line) => line.startsWith('peerage_'))
     const meet = async (marker: string): Promise<void> => {
@@ -273,7 +273,7 @@ describe('a real node', () => {
     }
     const settled = (): Promise<true> =>
       eventually(
-        'all are gone',
+        'all peers are gone',
         async () => ((await scrape()).includes('peerage_connections{gateway="peerjs"} 0') ? true : undefined),
         { deadlineMs: 10_000 },
       )
@@ -283,12 +283,12 @@ describe('a real node', () => {
     for (let i = 0; i < 20; i++) await meet(`marker${i}`)
     await settled()
     const after = await series()
-    // Each of the twenty would add one at least; a moment without Redis adds some, once.
+    // Otherwise each of the twenty would add at least one series. A short outage of Redis may add a few.
     expect(after.length).toBeLessThan(before + 20)
     expect(after.filter((line) => /marker|first|127\.0\.0\.1|token/.test(line))).toEqual([])
   })
 
-  test('the canaries measure the bus, and their failures are counted while Redis is away', async () => {
+  test('canaries measure the bus, and their failures are counted while Redis is down', async () => {
     const sample = async (name: string): Promise<number> =>
       Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await scrape())?.[1])
     const more = (name: string, than: number): Promise<true> =>
@@ -307,7 +307,7 @@ describe('a real node', () => {
       await redis.resume()
     }
     await eventually(
-      'it is ready again',
+      'the node is ready again',
       async () => ((await fetch(`${node.url}/readyz`)).ok ? true : undefined),
       {
         deadlineMs: 30_000,

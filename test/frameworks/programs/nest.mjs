@@ -1,4 +1,4 @@
-// Decorators are called by hand: this file is not compiled.
+// Decorators are called as functions, because this file is not compiled.
 import 'reflect-metadata'
 import { Controller, Get, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'

@@ -1,4 +1,4 @@
-// A proxy answers every upgrade of its server; its target echoes.
+// A proxy forwards every upgrade of its server to a target that echoes.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import proxies from 'http-proxy'

@@ -1,4 +1,4 @@
-// The application has a socket.io of its own, at its default path.
+// The application has its own socket.io, at the default path.
 import { createServer } from 'node:http'
 import { Server } from 'socket.io'
 import { HELLO, after, before, open, ownWebSockets } from './common.mjs'

@@ -1,4 +1,4 @@
-// Machines differ in what localhost is. With this module it has both addresses, as it usually has.
+// The addresses of localhost differ between machines. With this module there are always the usual two.
 import dns from 'node:dns'
 
 const both = [
