@@ -1,7 +1,7 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
-import { open } from './connect.js'
+import { open, reconnectOnReadOnly } from './connect.js'
 
 // ioredis's connect rejects, and its status becomes `end`, when Sentinel announces a failover while the client
 // resolves the master. Regression: this happened in about one of ten failovers, and that client never came back.
@@ -26,4 +26,17 @@ test('[F8] a connection that ends while it is wanted connects again, until it is
   await clock.advance(10_000)
   expect(connects).toBe(4)
   expect(clock.pending).toBe(0)
+})
+
+// Regression: a node whose URL led to a read-only replica connected to it about 25 times a second.
+test('a refused write leads to a new connection at once, and then at most once a second', async () => {
+  const clock = new FakeClock()
+  const isDue = reconnectOnReadOnly(clock)
+  const readOnly = new Error("READONLY You can't write against a read only replica.")
+  expect(isDue(new Error('OOM command not allowed'))).toBe(false)
+  expect(isDue(readOnly)).toBe(true)
+  await clock.advance(999)
+  expect(isDue(readOnly)).toBe(false)
+  await clock.advance(1)
+  expect(isDue(readOnly)).toBe(true)
 })

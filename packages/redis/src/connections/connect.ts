@@ -32,6 +32,8 @@ export interface ConnectOptions {
  */
 const RETRY_FIRST_MS = 50
 const RETRY_MOST_MS = 500
+/** How long a connection to a replica is kept before the next look for the master. */
+const READ_ONLY_MS = 1_000
 /** How long a socket that we end may take to close. After that, the other side is gone or cut off. */
 const DISCONNECT_MS = 100
 /** Added to the deadline of a command, so that the command fails first. */
@@ -235,9 +237,22 @@ function commonOptions(options: ConnectOptions, role: string) {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
-    // A master has become a replica: connect again, to the current master.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    reconnectOnError: reconnectOnReadOnly(options.clock),
   } satisfies RedisOptions
+}
+
+/**
+ * For `reconnectOnError` of one client. A master that refuses a write has become a replica, so we connect again, to the
+ * current master. Without a limit, a node whose URL leads to a replica would connect some 25 times a second.
+ */
+export function reconnectOnReadOnly(clock: Clock): (error: Error) => boolean {
+  let nextAt = Number.NEGATIVE_INFINITY
+  return ({ message }) => {
+    const now = clock.monotonic()
+    if (!message.startsWith('READONLY') || now < nextAt) return false
+    nextAt = now + READ_ONLY_MS
+    return true
+  }
 }
 
 function retryDelay(times: number): number {
