@@ -1,4 +1,4 @@
-// What the scripts share. Plain Node and no packages: they run before anything is installed.
+// Functions that the scripts share. They use no packages, because they run before anything is installed.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ const WORK = `${ROOT}.work/`
 const TICK_MS = 10_000
 const OLDEST_NODE = [20, 19]
 
-/** Says what is being done, and on long steps every ten seconds that it still is. Resolves with the exit code. */
+/** Runs a command, prints what it does, and prints the time every ten seconds. Resolves with its exit code. */
 export async function step(what, command, args, options = {}) {
   console.log(`\n▸ ${what} …`)
   const startedAt = Date.now()
@@ -37,26 +37,27 @@ export function requireNode() {
   process.exit(1)
 }
 
-/** Ends this process with 2: one line says what is wrong with its arguments, and then comes how it is used. */
+/** Ends this process with exit code 2. Prints what is wrong with the arguments, then the usage. */
 export function refuse(wrong, usage) {
   console.error(`${wrong.replaceAll('\n', ' ')}\n\n${usage}`)
   process.exit(2)
 }
 
-/** What `act` returns; wrong arguments that it throws are refused. */
+/** Returns the result of `act`. If it throws an error about arguments, the process ends as in `refuse`. */
 export async function orRefuse(usage, act) {
   try {
     return await act()
   } catch (error) {
-    // The former are of parseArgs, the latter of test/support/usage.ts.
+    // The first is thrown by parseArgs, the second by test/support/usage.ts.
     if (/^(?:ERR_PARSE_ARGS_|WRONG_USAGE$)/.test(error?.code)) refuse(error.message, usage)
     throw error
   }
 }
 
 /**
- * `npm ci`, unless all is installed as the lock file says. Resolves with whether all is well. With `only: 'run'` it leaves
- * out the packages that neither the build nor a node needs; an installation that has them keeps them.
+ * Runs `npm ci`, unless the packages of the lock file are installed. Resolves with true if it succeeds. With
+ * `only: 'run'` it leaves out the packages that neither the build nor a node needs. An installation that has them keeps
+ * them.
  */
 export async function install({ only = 'everything' } = {}) {
   if (isInstalled(only)) {
@@ -98,7 +99,7 @@ function installedPackages() {
   return existsSync(record) ? JSON.parse(readFileSync(record, 'utf8')).packages : undefined
 }
 
-/** Compiles every package, the page for browsers, and the SDK as one file. Resolves with whether all is well. */
+/** Builds every package, the page for browsers, and the SDK as one file. Resolves with true if all steps succeed. */
 export async function build() {
   removeLeftovers()
   const steps = [
@@ -115,7 +116,7 @@ export async function build() {
   return true
 }
 
-/** tsc leaves what it once compiled from sources that are gone, and it would be packed. */
+/** Deletes compiled files whose source is gone. tsc leaves them, and npm would pack them. */
 function removeLeftovers() {
   for (const name of readdirSync(`${ROOT}packages`)) {
     const [dist, src] = ['dist/', 'src/'].map((folder) => `${ROOT}packages/${name}/${folder}`)
@@ -132,8 +133,8 @@ export function bin(path) {
 }
 
 /**
- * Runs tests and counts them; `env` is added to the environment. A file that cannot even be loaded is one failure; so is
- * a run without a report.
+ * Runs tests and counts them. `env` is added to the environment. A file that cannot be loaded counts as one failure, and
+ * so does a run without a report.
  */
 export async function runTests(what, name, args, env = {}) {
   mkdirSync(WORK, { recursive: true })
@@ -145,7 +146,7 @@ export async function runTests(what, name, args, env = {}) {
     env: { ...process.env, ...env },
   })
   const counted = count(report)
-  // Something outside of any test failed: an unhandled rejection, a crash.
+  // The failure was outside of any test, such as an unhandled rejection or a crash.
   if (code !== 0 && counted.failed === 0) counted.failed = 1
   return counted
 }
@@ -162,7 +163,7 @@ function count(report) {
   return { passed: numPassedTests, failed }
 }
 
-/** The last line of a script that tests, and the record that .ci/run adds up. */
+/** Prints the result as the last line, writes it for .ci/run to add up, and ends this process. */
 export function conclude(name, { passed, failed }) {
   mkdirSync(WORK, { recursive: true })
   writeFileSync(`${WORK}${name}-summary`, `${passed} ${failed}\n`)
