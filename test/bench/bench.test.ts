@@ -56,5 +56,7 @@ test(
 )
 
 test('a comparison that does not exist is refused by name', async () => {
-  await expect(bench('--only', 'nonsense')).rejects.toThrow('no comparison nonsense; there are: cross-node-2')
+  await expect(bench('--only', 'nonsense')).rejects.toThrow(
+    'unknown comparison nonsense; known are: cross-node-2',
+  )
 })
