@@ -98,7 +98,11 @@ function memoryBackend(
     start: async (onEvent) => {
       listener = onEvent
       listeners.add(onEvent)
-      onEvent({ type: 'health', healthy: !store.down, why: store.down ? 'the store is down' : 'names are in memory' })
+      onEvent({
+        type: 'health',
+        healthy: !store.down,
+        why: store.down ? 'the store is down' : 'names are in memory',
+      })
     },
     stop: async () => {
       if (listener) listeners.delete(listener)
