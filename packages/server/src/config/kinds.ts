@@ -146,3 +146,16 @@ export function section<T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodO
   // Every setting has a default, so the empty mapping is a whole section. zod's types cannot express that.
   return z.strictObject(shape).prefault({} as z.input<z.ZodObject<T, z.core.$strict>>)
 }
+
+/** The log settings of each command that runs a server: a new section for each schema. */
+export const log = () =>
+  section({
+    level: set(
+      oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'),
+      'the lowest level that is logged',
+    ),
+    format: set(
+      oneOf('auto', 'pretty', 'json').default('auto'),
+      'what log lines look like; auto: pretty on a terminal, else JSON',
+    ),
+  })

@@ -7,6 +7,7 @@ import {
   host,
   hostPort,
   listOf,
+  log,
   milliseconds,
   network,
   oneOf,
@@ -276,16 +277,7 @@ export const configSchema = z.strictObject({
     ),
   }),
   page: set(flag.default(true), 'serve the page for browsers at path'),
-  log: section({
-    level: set(
-      oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'),
-      'the lowest level that is logged',
-    ),
-    format: set(
-      oneOf('auto', 'pretty', 'json').default('auto'),
-      'what log lines look like; auto: pretty on a terminal, else JSON',
-    ),
-  }),
+  log: log(),
 })
 
 /** The whole configuration of a node, with a value for every setting. */

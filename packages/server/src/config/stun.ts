@@ -1,7 +1,7 @@
 import { STUN_DEFAULTS } from '@peerage/stun'
 import { z } from 'zod'
 import { define } from './load.js'
-import { host, listOf, oneOf, port, section, set, whole } from './kinds.js'
+import { host, listOf, log, port, section, set, whole } from './kinds.js'
 
 const { rate, tcpLimits } = STUN_DEFAULTS
 const MAX_COUNT = 1_000_000
@@ -30,16 +30,7 @@ const stunSchema = z.strictObject({
       'a TCP connection without a request for this long ends',
     ),
   }),
-  log: section({
-    level: set(
-      oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent').default('info'),
-      'the lowest level that is logged',
-    ),
-    format: set(
-      oneOf('auto', 'pretty', 'json').default('auto'),
-      'what log lines look like; auto: pretty on a terminal, else JSON',
-    ),
-  }),
+  log: log(),
 })
 
 export type StunConfig = z.output<typeof stunSchema>
