@@ -44,7 +44,7 @@ export function standardOutput(format: LogFormat): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
   output.on('error', () => {})
   if (!isPretty(format)) return output
-  // Node looks at NO_COLOR and TERM.
+  // Node looks at NO_COLOR, FORCE_COLOR, CI and TERM.
   const isColored = isTerminal() && process.stdout.hasColors()
   return { write: (line) => void output.write(prettyLine(line, isColored)) }
 }
