@@ -110,6 +110,7 @@ export async function build() {
       args: [bin('vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
       options: { cwd: `${ROOT}packages/share` },
     },
+    { what: 'compressing what browsers load', args: [`${ROOT}scripts/compress.mjs`] },
   ]
   for (const { what, args, options } of steps)
     if ((await step(what, process.execPath, args, options)) !== 0) return false

@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Context, Hono } from 'hono'
+import type { Hono } from 'hono'
 import { etag, RETAINED_304_HEADERS } from 'hono/etag'
+import { loadFiles, serveFiles, type StaticFiles } from './static-files.js'
 
 /** The SDK as one file: a module, and a script that sets the global `Peerage`. */
-const ENDINGS = ['.js', '.global.js'] as const
+const CLIENT_FILE = /^peerage(?:\.global)?\.js$/
 
 /** Where scripts/bundle.mjs puts the files: part of this package, seen from `src` and from `dist` alike. */
 const CLIENT_DIRECTORY = fileURLToPath(new URL('../../dist/client/', import.meta.url))
@@ -17,23 +15,15 @@ const FOR_ANY_ORIGIN = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resou
 export interface ClientFiles {
   version: string
   /** By the name that holds the version, such as `peerage-0.1.0.js`. */
-  files: ReadonlyMap<string, { body: Uint8Array<ArrayBuffer>; etag: string }>
+  files: StaticFiles
 }
 
 /** Reads the files; there are none in a checkout that only `tsc` has built. */
 export function loadClient(version: string, directory: string = CLIENT_DIRECTORY): ClientFiles {
-  const files = new Map<string, { body: Uint8Array<ArrayBuffer>; etag: string }>()
-  for (const ending of ENDINGS) {
-    let body: Uint8Array<ArrayBuffer>
-    try {
-      body = readFileSync(join(directory, `peerage${ending}`))
-    } catch {
-      continue // not built
-    }
-    const hash = createHash('sha256').update(body).digest('base64url').slice(0, 22)
-    files.set(`peerage-${version}${ending}`, { body, etag: `"${hash}"` })
-  }
-  return { version, files }
+  const named = [...loadFiles(directory, CLIENT_FILE)].map(
+    ([name, file]) => [name.replace(/^peerage/, `peerage-${version}`), file] as const,
+  )
+  return { version, files: new Map(named) }
 }
 
 /**
@@ -41,27 +31,35 @@ export function loadClient(version: string, directory: string = CLIENT_DIRECTORY
  * its own version only, so while a cluster is updated, either version may be missing.
  */
 export function serveClient(routes: Hono, base: string, { version, files }: ClientFiles): void {
+  const at = `${base}client/`
+  const path = `${at}:file{peerage[\\w.+-]*\\.js}`
   const retainedHeaders = [...RETAINED_304_HEADERS, ...Object.keys(FOR_ANY_ORIGIN)]
-  const answer = (context: Context, file: string): Response => {
+  routes.use(path, async (context, next) => {
+    await next()
     for (const [name, value] of Object.entries(FOR_ANY_ORIGIN)) context.header(name, value)
-    const found = files.get(file)
-    if (found !== undefined) {
-      context.header('ETag', found.etag)
-      context.header('Cache-Control', 'public, max-age=31536000, immutable')
-      return context.body(found.body, 200, { 'Content-Type': 'text/javascript; charset=utf-8' })
-    }
-    const current = file.replace(/^peerage/, `peerage-${version}`)
-    context.header('Cache-Control', 'no-cache')
-    // Relative: a proxy may have taken a prefix away.
-    if (files.has(current)) return context.redirect(current, 302)
-    context.header('Cache-Control', 'no-store')
-    const why =
-      files.size === 0
-        ? 'it was built without the SDK as one file (npm run build makes it)'
-        : `it has ${[...files.keys()].join(' and ')}; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own`
-    return context.text(`This node has no ${file}: ${why}.\n`, 404)
-  }
-  routes.get(`${base}client/:file{peerage[\\w.+-]*\\.js}`, etag({ retainedHeaders }), (context) =>
-    answer(context, context.req.param('file')),
+  })
+  routes.get(
+    path,
+    etag({ retainedHeaders }),
+    serveFiles(files, at, (_, context) =>
+      context.header('Cache-Control', 'public, max-age=31536000, immutable'),
+    ),
+    (context) => {
+      const file = context.req.param('file') ?? ''
+      const current = file.replace(/^peerage/, `peerage-${version}`)
+      context.header('Cache-Control', 'no-cache')
+      // Relative: a proxy may have taken a prefix away.
+      if (files.has(current)) return context.redirect(current, 302)
+      context.header('Cache-Control', 'no-store')
+      const names = [...files.keys()].filter((name) => name.endsWith('.js')).toSorted()
+      const why =
+        names.length === 0
+          ? 'it was built without the SDK as one file (npm run build makes it)'
+          : `it has ${names.join(' and ')}; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own`
+      return context.text(`This node has no ${file}: ${why}.\n`, 404)
+    },
+  )
+  routes.all(path, (context) =>
+    context.text('This address has a file to read: use GET.\n', 405, { Allow: 'GET, HEAD' }),
   )
 }

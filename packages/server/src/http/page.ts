@@ -1,20 +1,9 @@
-import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { MiddlewareHandler } from 'hono'
-import { serveStatic } from 'hono/serve-static'
+import { loadFiles, serveFiles, type StaticFiles } from './static-files.js'
 
 /** The file names that are served. Any other file in the folder stays private. */
 const SERVED_FILE = /[^/\\]\.(?:html|js|css|json|webmanifest|svg|png|ico|woff2|txt)$/
-
-/** The files of the page by their path. They are held in memory because they are few and small. */
-export type Page = ReadonlyMap<string, PageFile>
-
-interface PageFile {
-  body: Uint8Array<ArrayBuffer>
-  etag: string
-}
 
 /** Allows only this origin and no inline script. `ws:` and `wss:` are for browsers whose 'self' excludes WebSockets. */
 export const PAGE_CSP = [
@@ -36,39 +25,19 @@ export const PAGE_CSP = [
 export const PAGE_DIRECTORY = fileURLToPath(new URL('../../dist/page/', import.meta.url))
 
 /** Reads the built page. Undefined if it has not been built. */
-export function loadPage(directory: string = PAGE_DIRECTORY): Page | undefined {
-  let names: string[]
-  try {
-    names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
-  } catch {
-    return undefined // not built
-  }
-  const files = new Map<string, PageFile>()
-  for (const name of names) {
-    if (!SERVED_FILE.test(name)) continue
-    const body = readFileSync(join(directory, name))
-    const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
-    files.set(name.split(sep).join('/'), { body, etag })
-  }
+export function loadPage(directory: string = PAGE_DIRECTORY): StaticFiles | undefined {
+  const files = loadFiles(directory, SERVED_FILE)
   return files.has('index.html') ? files : undefined
 }
 
-/** Serves the page below `base`, and its index at `base` itself. Other paths are left to the next handler. */
-export function servePage(page: Page, base: string): MiddlewareHandler {
-  return serveStatic({
-    root: '',
-    // A path outside the base keeps its leading slash, so it matches no file. The base itself is requested as `.`.
-    rewriteRequestPath: (path) => (path.startsWith(base) ? path.slice(base.length) : path),
-    isDir: (path) => path === '.',
-    getContent: (path) => Promise.resolve(page.get(path)?.body ?? null),
-    onFound: (path, context) => {
-      context.header('ETag', page.get(path)?.etag)
-      // The name of an asset contains a hash of its content, so an asset never changes.
-      const isImmutable = path.startsWith('assets/')
-      context.header('Cache-Control', isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
-      context.header('Content-Security-Policy', PAGE_CSP)
-      context.header('Referrer-Policy', 'no-referrer')
-      context.header('Cross-Origin-Opener-Policy', 'same-origin')
-    },
+/** Serves the page below `base`. Other paths are left to the next handler. */
+export function servePage(page: StaticFiles, base: string): MiddlewareHandler {
+  return serveFiles(page, base, (path, context) => {
+    // The name of an asset contains a hash of its content, so an asset never changes.
+    const isImmutable = path.startsWith('assets/')
+    context.header('Cache-Control', isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache')
+    context.header('Content-Security-Policy', PAGE_CSP)
+    context.header('Referrer-Policy', 'no-referrer')
+    context.header('Cross-Origin-Opener-Policy', 'same-origin')
   })
 }

@@ -20,6 +20,9 @@ writeFileSync(join(directory, 'assets', 'app-abc123.js.map'), '{}')
 afterAll(() => rm(directory, { recursive: true }))
 
 for (const name of ['peerage.js', 'peerage.global.js']) writeFileSync(join(directory, name), `of ${name}`)
+for (const name of ['index.html', 'assets/app-abc123.js', 'peerage.js'])
+  for (const ending of ['br', 'gz'])
+    writeFileSync(join(directory, `${name}.${ending}`), `${ending} of ${name}`)
 
 const greeting = { name: 'Peerage', description: 'd', website: 'w' }
 
@@ -160,7 +163,7 @@ describe('files of the page', () => {
       ]
       expect([head.status, await head.text()]).toEqual([200, ''])
       expect([...head.headers]).toEqual([...got.headers])
-      expect(head.headers.get('ETag')).toMatch(/^"[\w-]{22}"$/)
+      expect(head.headers.get('ETag')).toMatch(/^W\/"[\w-]{22}"$/)
     }
   })
 
@@ -168,8 +171,8 @@ describe('files of the page', () => {
     const asked = (path: string, etag: string): Promise<Response> =>
       Promise.resolve(routes().request(path, { headers: { Accept: 'text/html', 'If-None-Match': etag } }))
     const etag = (await routes().request('/index.html')).headers.get('ETag') ?? ''
-    // A proxy that compresses makes the ETag weak, and a browser may send several.
-    for (const known of [etag, `W/${etag}`, `"other", ${etag}`])
+    // A proxy may take away that the ETag is weak, and a browser may send several.
+    for (const known of [etag, etag.replace('W/', ''), `"other", ${etag}`])
       for (const path of ['/', '/index.html']) {
         const answer = await asked(path, known)
         expect([answer.status, await answer.text()]).toEqual([304, ''])
@@ -184,8 +187,35 @@ describe('files of the page', () => {
       expect((await routes().request(path)).headers.get('ETag')).toBeNull()
   })
 
+  test.each(['/', '/assets/app-abc123.js', '/client/peerage-1.2.3.js'])(
+    '%s is sent as the build compressed it, in a form that the browser reads',
+    async (path) => {
+      const at = async (encoding: string) => {
+        const headers = { Accept: 'text/html', 'Accept-Encoding': encoding }
+        const answer = await routes().request(path, { headers })
+        const text = await answer.text()
+        return [answer.headers.get('Content-Encoding'), text.split(' ')[0], answer.headers.get('Vary') ?? '']
+      }
+      const varies = path === '/' ? 'Accept, Accept-Encoding' : 'Accept-Encoding'
+      expect(await at('gzip, deflate, br')).toEqual(['br', 'br', varies])
+      expect(await at('gzip')).toEqual(['gzip', 'gz', varies])
+      expect(await at('br;q=0, gzip;q=0.5')).toEqual(['gzip', 'gz', varies])
+      for (const none of ['', 'identity', 'zstd']) expect((await at(none))[0]).toBeNull()
+      const etags = await Promise.all(
+        ['br', 'identity'].map(async (encoding) =>
+          (
+            await routes().request(path, { headers: { Accept: 'text/html', 'Accept-Encoding': encoding } })
+          ).headers.get('ETag'),
+        ),
+      )
+      expect(new Set(etags).size).toBe(1)
+    },
+  )
+
   test.each([
     '/secret.pem',
+    '/index.html.br',
+    '/assets/app-abc123.js.gz',
     '/assets/app-abc123.js.map',
     '/assets/',
     '//index.html',
@@ -251,8 +281,15 @@ describe('the SDK as one file', () => {
     expect(answer.headers.get('Access-Control-Allow-Origin')).toBe('*')
     expect(answer.headers.get('Cache-Control')).toBe('no-store')
     expect(await answer.text()).toBe(
-      'This node has no peerage-1.2.2.js: it has peerage-1.2.3.js and peerage-1.2.3.global.js; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own.\n',
+      'This node has no peerage-1.2.2.js: it has peerage-1.2.3.global.js and peerage-1.2.3.js; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own.\n',
     )
+  })
+
+  test('it can only be read', async () => {
+    for (const method of ['POST', 'PUT', 'DELETE']) {
+      const answer = await routes().request(MODULE, { method })
+      expect([answer.status, answer.headers.get('Allow')]).toEqual([405, 'GET, HEAD'])
+    }
   })
 
   test('it is below the path, and is there without the page', async () => {

@@ -2,7 +2,8 @@ import type { OnError, Readiness } from '@peerage/core'
 import { Hono, type Context } from 'hono'
 import { etag } from 'hono/etag'
 import { serveClient, type ClientFiles } from './client-files.js'
-import { servePage, type Page } from './page.js'
+import { servePage } from './page.js'
+import type { StaticFiles } from './static-files.js'
 
 export interface RoutesOptions {
   /** The path of the page and of the greeting, with slashes at both ends. */
@@ -10,7 +11,7 @@ export interface RoutesOptions {
   /** Answers `/readyz`. `/healthz` does not use it. */
   readiness: () => Readiness
   version: { version: string; protocol: number }
-  page: Page | undefined
+  page: StaticFiles | undefined
   /** The SDK as one file. It is served with and without the page. */
   client: ClientFiles
   /** The answer to a GET of `base` from a program that is no browser. */
