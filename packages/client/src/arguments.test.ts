@@ -324,7 +324,7 @@ const throws: Rows = [
   [
     'usePresence without a name',
     () => hooks().usePresence(peer, wrong(undefined)),
-    'name must be a string; it is undefined',
+    'name must be a string or null; it is undefined',
   ],
   ['usePeerState', () => hooks().usePeerState(wrong(null)), 'peer must be a Peer; it is null'],
 ]

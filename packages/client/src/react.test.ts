@@ -109,3 +109,15 @@ test('usePresence watches nothing if its component unmounts before the answer', 
   expect(tier.sent.filter(({ type }) => type === 'unwatch')).toHaveLength(1)
   expect(clock.pending).toBe(0)
 })
+
+test('usePresence watches nobody for null, and throws bad-name for a name that no peer can have', async () => {
+  const ann = await join('ann')
+  const { usePresence } = createHooks({
+    useSyncExternalStore: (subscribe, snapshot) => (subscribe(() => {}), snapshot()),
+  })
+  const sent = tier.sent.length
+  expect(usePresence(ann, null)).toBeUndefined()
+  for (const name of ['', '\n', 'x'.repeat(200)])
+    expect(() => usePresence(ann, name)).toThrow(expect.objectContaining({ code: 'bad-name' }))
+  expect(tier.sent).toHaveLength(sent)
+})

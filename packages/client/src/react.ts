@@ -1,4 +1,5 @@
-import { aText, check, objectWith } from './lib/check.js'
+import { aNull, aText, check, either, objectWith } from './lib/check.js'
+import { nameOrThrow } from './lib/names.js'
 import type { PeerState } from './tier/connector.js'
 import type { Peer } from './peer.js'
 import type { Presence } from './tier/watches.js'
@@ -22,10 +23,12 @@ export interface Hooks {
   usePeerState: (peer: Peer) => PeerState
   /**
    * Returns the presence of `name` (online, away or offline), and renders the component again at each change. The name is
-   * watched while a component that uses the hook is mounted. Undefined until the node has answered.
-   * @throws TypeError if `peer` is not a Peer, or `name` is not a string
+   * watched while a component that uses the hook is mounted. Undefined until the node has answered. A component that has
+   * nobody to watch yet passes null, because React allows no hook in a condition.
+   * @throws TypeError if `peer` is not a Peer, or `name` is neither a string nor null
+   * @throws PeerageError `bad-name` for an invalid name
    */
-  usePresence: (peer: Peer, name: string) => Presence | undefined
+  usePresence: (peer: Peer, name: string | null) => Presence | undefined
 }
 
 const aPeer = objectWith('a Peer', 'on', 'watch')
@@ -80,11 +83,13 @@ export function createHooks(react: ReactLike): Hooks {
     },
     usePresence(peer, name) {
       check('peer', peer, aPeer)
-      check('name', name, aText)
-      return use(presenceOf(peer, name))
+      check('name', name, either(aText, aNull))
+      return use(name === null ? NOBODY : presenceOf(peer, nameOrThrow(name)))
     },
   }
 }
+
+const NOBODY: Store<undefined> = { subscribe: () => () => {}, snapshot: () => undefined }
 
 function presenceStore(peer: Peer, name: string): Store<Presence | undefined> {
   let last: Presence | undefined
