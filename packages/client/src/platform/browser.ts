@@ -1,4 +1,5 @@
 import type { Platform } from './platform.js'
+import { nodeProcess } from './node-process.js'
 import type { PeerConnectionClass } from '../p2p/options.js'
 
 /** Browsers, and other platforms with the same interfaces: service workers, workerd, Deno. */
@@ -16,7 +17,7 @@ export const browser: Platform = {
 
 /** No browser has WebRTC in workers. Node runs this file if a bundler chose the package's entry for browsers. */
 function whatToDo(): string {
-  return globalThis.process?.versions?.node
+  return nodeProcess()
     ? 'bundle for Node with the export condition "node"'
     : 'browsers have it in windows, not in workers'
 }

@@ -1,3 +1,4 @@
+import { nodeProcess } from './node-process.js'
 import { onPageEvent } from './page.js'
 
 const leaving = new Set<() => void>()
@@ -9,13 +10,13 @@ const leaving = new Set<() => void>()
 export function onLeave(listener: () => void): () => void {
   // All peers of a process share one listener, because Node warns of a leak from the eleventh on. It is the first
   // listener, so that it runs before those that close the connections.
-  if (leaving.size === 0) globalThis.process?.prependListener?.('exit', leave)
+  if (leaving.size === 0) nodeProcess()?.prependListener('exit', leave)
   leaving.add(listener)
   const stop = onPageEvent('pagehide', listener)
   return () => {
     stop()
     leaving.delete(listener)
-    if (leaving.size === 0) globalThis.process?.removeListener?.('exit', leave)
+    if (leaving.size === 0) nodeProcess()?.removeListener('exit', leave)
   }
 }
 
