@@ -7,7 +7,7 @@ import { ROOT } from './lib.mjs'
 const FORMS = { br: brotliCompressSync, gz: (body) => gzipSync(body, { level: 9 }) }
 
 for (const folder of ['page', 'client'].map((name) => `${ROOT}packages/server/dist/${name}/`))
-  for (const file of readdirSync(folder, { recursive: true })) {
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!/\.(?:html|js|css|json|webmanifest|svg|txt)$/.test(file)) continue
     const body = readFileSync(folder + file)
     for (const [ending, compress] of Object.entries(FORMS)) {
