@@ -120,7 +120,7 @@ function tableOf(rows: Row[]): string {
   const date = new Date().toISOString().slice(0, 10)
   return `# Frameworks
 
-Each row is a program in \`test/frameworks/programs\`. It has its own route (\`/hello\`), its own WebSocket server (\`/own\`) and a Peerage node, all on one HTTP server that listens on \`localhost\`. The node is attached before or after the application's own WebSockets. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program and writes this page. If a program listens on both addresses of \`localhost\`, both are tried. Last run: ${date}, Node ${process.versions.node}.
+This table shows with which web frameworks a Peerage node works. Each row is a program in \`test/frameworks/programs\`. The program has its own route (\`/hello\`), its own WebSocket server (\`/own\`) and a node, all on one HTTP server that listens on \`localhost\`. The column "attached" says whether the node is attached before or after the program's own WebSocket server. \`npm run test:frameworks\` installs the packages in a temporary folder, starts each program and writes this page. If a program listens on both addresses of \`localhost\` (IPv4 and IPv6), the test tries both. Last run: ${date}, Node ${process.versions.node}.
 
 | program | packages | attached | ${whats.join(' | ')} |
 |---|---|---|${'---|'.repeat(whats.length)}

@@ -36,8 +36,8 @@ import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
 /** The options of `connect`. All are optional. An unknown option is a TypeError. */
 export interface ConnectOptions {
   /**
-   * The name to claim: 1 to 128 bytes of printable UTF-8 (protocol SPEC.md, WN1). Default: the name that `storage` kept
-   * from before a reload, else an unguessable name that the node makes.
+   * The name to claim: 1 to 128 bytes of printable UTF-8 (protocol SPEC.md, WN1). Default: the name that `storage` has
+   * kept, else an unguessable name that the node makes.
    */
   name?: string | undefined
   /**
@@ -46,9 +46,9 @@ export interface ConnectOptions {
    */
   app?: string | undefined
   /**
-   * The access token for the node, if its access rules need one. A function is called before each attempt to connect,
-   * so it can return a fresh token. If it throws or rejects, or takes longer than 10 s, the attempt has failed, and
-   * another one follows (WL5, WL6).
+   * The access token for the node, if its access rules need one. If it is a function, the SDK calls it before each
+   * attempt to connect, so that it can return a fresh token. If the function throws, rejects, or takes longer than
+   * 10 s, the attempt has failed, and another one follows (WL5, WL6).
    */
   token?: string | (() => string | Promise<string>) | undefined
   /**
@@ -62,24 +62,25 @@ export interface ConnectOptions {
    */
   storage?: IdentityStorage | null | undefined
   /**
-   * In Node: whether to give the name back when the process ends. This covers `process.exit`, an uncaught error, and a
+   * In Node: whether to give the name back when the process ends by `process.exit`, by an uncaught error, or by a
    * SIGINT, SIGTERM or SIGHUP that the application does not listen for. It takes at most 500 ms (WL8). Default: true if
    * there is neither `secret` nor `storage`, because then no later process could reclaim the name.
    *
-   * If the application listens for the signal, its listener ends the process: it calls `process.exit`, or removes
-   * itself and raises the signal again. A listener that first checks whether it is the last one should call `leave()`
-   * before, which removes the SDK's listener.
+   * If the application listens for the signal, its listener must end the process: it calls `process.exit`, or removes
+   * itself and raises the signal again. If the listener checks whether other listeners are left, it should call
+   * `leave()` before that check, because `leave()` removes the SDK's listener.
    */
   leaveOnExit?: boolean | undefined
   /**
-   * Ends the attempt to connect; `connect` then rejects with the signal's reason. It has no effect on a connected peer.
+   * Ends the attempt to connect. `connect` then rejects with the signal's reason. After `connect` has resolved, the
+   * signal has no effect.
    */
   signal?: AbortSignal | undefined
   /** Milliseconds until `connect` gives up. Default: 30,000. `Infinity`: never. */
   timeoutMs?: number | undefined
   /**
-   * Called when an attempt to connect has failed and another one will follow. Default: each new reason is written to
-   * the console. Once connected, the `state` event reports failed attempts.
+   * Called when an attempt to connect has failed and another one will follow. Default: the SDK writes each new cause to
+   * the console. After `connect` has resolved, the `state` event reports failed attempts.
    */
   onRetry?: ((failed: FailedAttempt) => unknown) | undefined
   /**

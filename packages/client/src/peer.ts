@@ -18,7 +18,7 @@ import type { Presence } from './tier/watches.js'
 
 /** The options of calls that wait for a node. */
 export interface Waiting {
-  /** Ends the wait when it aborts. The promise then rejects with the signal's reason. */
+  /** Ends the call when the signal aborts. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
 
@@ -29,7 +29,7 @@ export interface SendOptions extends Waiting {
    * `deadlineMs`, 30,000 unless configured.
    */
   deadlineMs?: number | undefined
-  /** The way of the message; see `Via`. Default: `p2p-first`. */
+  /** Whether the message goes over a channel or through the server; see `Via`. Default: `p2p-first`. */
   via?: Via | undefined
 }
 
@@ -56,8 +56,8 @@ const NO_CHANNEL =
  */
 export class Peer {
   /**
-   * The P2P controller, which opens channels to other peers. Null if P2P is disabled: the option `p2p` is false, or
-   * there is no STUN or TURN server (SPEC.md, PP21). Then every message goes through the server.
+   * The P2P controller, which opens channels to other peers. Null if P2P is disabled, because the option `p2p` is false
+   * or there is neither a STUN server nor a TURN server (SPEC.md, PP21). Then every message goes through the server.
    */
   readonly p2p: P2P | null
   readonly #session: Session
@@ -70,14 +70,14 @@ export class Peer {
     this.p2p = p2p
   }
 
-  /** The peer's name: the one that `connect` was given, or else the one that the node made. */
+  /** The peer's name: the option `name` of `connect`, or else the name that the storage kept or the node made. */
   get name(): string {
     return this.#session.self.name
   }
 
   /**
-   * Since when the peer holds its name, in milliseconds of Redis time. It stays the same over reconnects, and over a
-   * reload with the same secret. Another value means that the name was free in between.
+   * When the peer claimed its name, in milliseconds of Redis time. The value stays the same after a reconnect, and after
+   * a reload with the same secret. A different value means that the name was free in between.
    */
   get since(): number {
     return this.#session.self.since
@@ -89,8 +89,8 @@ export class Peer {
   }
 
   /**
-   * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. Messages that arrived
-   * before the first `message` listener was added are delivered to it then.
+   * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. The first `message`
+   * listener also gets the messages that arrived before it was added.
    *
    * @returns A function that removes the listener.
    * @throws TypeError for an unknown event, or a listener that is not a function
@@ -106,7 +106,7 @@ export class Peer {
   }
 
   /**
-   * Adds a listener that is removed before its first call. Otherwise as `on`.
+   * Adds a listener as `on` does, and removes it before its first call.
    *
    * @returns A function that removes the listener.
    * @throws TypeError for an unknown event, or a listener that is not a function
@@ -187,7 +187,7 @@ export class Peer {
   }
 
   /**
-   * Watches a name: from now on, each change of its presence is a `presence` event, also after a reconnect. Each
+   * Watches a name. From now on, each change of its presence causes a `presence` event, even after a reconnect. Each
    * `watch` that resolves needs one `unwatch`.
    *
    * @returns The current presence of the name.
@@ -215,7 +215,7 @@ export class Peer {
 
   /**
    * Joins a room. Resolves when this peer receives the messages of the room. The name of a room follows the rules for
-   * names (protocol SPEC.md, WN1). The SDK loads its code for rooms with the first one.
+   * names (protocol SPEC.md, WN1). The SDK loads its code for rooms at the first `join`.
    *
    * @throws PeerageError `bad-name`, `too-many` (over 64 rooms, or 10,000 members), `timeout` if the node does not
    *   answer within 5 s, `not-loaded` or `closed`
@@ -255,8 +255,8 @@ export class Peer {
 
   /**
    * Gives the name back, so that it is free at once, and closes the peer. Resolves when the node and the peers at the
-   * other ends of channels know, or after 2 s. While offline, it tries for 2 s to reach a node (protocol SPEC.md, WL7).
-   * Never rejects.
+   * other ends of channels have been told, or after 2 s. While offline, it tries for 2 s to reach a node (protocol
+   * SPEC.md, WL7). Never rejects.
    */
   async leave(): Promise<void> {
     if (this.#session.connector.state.state === 'closed') return

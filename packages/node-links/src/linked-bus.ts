@@ -2,7 +2,7 @@ import { Batches, encodeEnvelope } from '@peerage/core'
 import type { Bus, Clock, Envelope, NodeStatus, OnError, Origin, Published, Receive } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { Arrivals } from './arrivals.js'
-import { Lane } from './lane.js'
+import { RemoteNode } from './remote-node.js'
 import type { DownReason, Outgoing, Proven, UnconfirmedLimits } from './link.js'
 import { Link, Unconfirmed } from './link.js'
 
@@ -18,7 +18,7 @@ export interface LinkedBusOptions {
   /** How many links there may be at a time. */
   most: number
   limits: UnconfirmedLimits
-  /** Called with an envelope that was reported as `sent`, was not confirmed on its link, and is refused by the inbox. */
+  /** Called with an envelope that was reported as `sent`, but that its link did not confirm and the inbox refused. */
   undelivered: (envelope: Envelope) => void
   onError: OnError
   onEvent: (event: string, details: Record<string, unknown>) => void
@@ -45,8 +45,8 @@ const MEETING_MS = 5_000
 /** A link makes room for another node only if that node has more than this many times its traffic [LINK6]. */
 const BUSIER = 2
 const SENT: Promise<Published> = Promise.resolve('sent')
-/** How many nodes are remembered. Beyond that, nodes that are gone are forgotten. */
-const LANES_MOST = 1_000
+/** When this many nodes are remembered, those that are gone and have no link are forgotten. */
+const REMOTES_MOST = 1_000
 
 /**
  * A bus with two paths to each node: the inbox, and the link if there is one. The envelopes are numbered, which keeps
@@ -55,7 +55,7 @@ const LANES_MOST = 1_000
 export class LinkedBus implements Bus {
   readonly #options: LinkedBusOptions
   readonly #unconfirmed: Unconfirmed
-  readonly #lanes = new Map<NodeId, Lane>()
+  readonly #remotes = new Map<NodeId, RemoteNode>()
   readonly #batches: Batches<Link, Outgoing>
   readonly counts: LinkCounts = {
     up: 0,
@@ -68,9 +68,12 @@ export class LinkedBus implements Bus {
   }
   #self: NodeId | undefined
   #receive: Receive = () => undefined
-  /** The count of all numbered envelopes. A lane that is made anew begins here, above all its former numbers. */
+  /**
+   * The count of all numbered envelopes. A new `RemoteNode` starts its numbers here. So a node that was forgotten and
+   * comes back gets only numbers above its former ones.
+   */
   #numbered = 0
-  /** The node of the last warning. There is no further one as long as that node is live and no link could be made. */
+  /** The node of the last warning. There is no other warning while that node is live and no link could be made. */
   #warnedOf: NodeId | undefined
   #closed = false
 
@@ -87,7 +90,7 @@ export class LinkedBus implements Bus {
   async subscribe(node: NodeId, receive: Receive): Promise<void> {
     const { inbox, identify } = this.#options
     this.#endAll('identity')
-    this.#lanes.clear()
+    this.#remotes.clear()
     this.#self = node
     this.#receive = receive
     identify(node)
@@ -96,18 +99,18 @@ export class LinkedBus implements Bus {
 
   publish(to: NodeId, envelope: Envelope): Promise<Published> {
     if (this.#self === undefined || to === this.#self) return this.#options.inbox.publish(to, envelope)
-    const lane = this.#lanes.get(to) ?? this.#newLane(to)
-    const number = ++lane.number
+    const remote = this.#remotes.get(to) ?? this.#newRemote(to)
+    const number = ++remote.number
     this.#numbered++
-    lane.count()
-    const link = lane.carrier()
+    remote.count()
+    const link = remote.carrier()
     if (link !== undefined) {
       this.counts.envelopes.link++
       return this.#send(link, number, envelope)
     }
     this.counts.envelopes.inbox++
-    const published = this.#publish(lane, this.#self, number, envelope)
-    if (lane.countInbox()) void this.#dial(lane)
+    const published = this.#publish(remote, this.#self, number, envelope)
+    if (remote.countInbox()) void this.#dial(remote)
     return published
   }
 
@@ -119,32 +122,32 @@ export class LinkedBus implements Bus {
 
   /** Whether a connection that another node dialled would become a link now. */
   wants(node: NodeId): boolean {
-    return this.#isWanted(this.#lanes.get(node) ?? this.#newLane(node), false)
+    return this.#isWanted(this.#remotes.get(node) ?? this.#newRemote(node), false)
   }
 
-  /** Makes a link of a connection both of whose ends have proved who they are, or closes it. */
+  /** Makes a link of a connection whose two ends have proved who they are, or closes it if no link is wanted. */
   adopt(proven: Proven): void {
     const { clock, limits } = this.#options
-    const lane = this.#lanes.get(proven.node) ?? this.#newLane(proven.node)
-    if (!this.#isWanted(lane, proven.dialled)) {
+    const remote = this.#remotes.get(proven.node) ?? this.#newRemote(proven.node)
+    if (!this.#isWanted(remote, proven.dialled)) {
       proven.socket.destroy()
       return
     }
-    if (lane.link !== undefined) this.#down(lane, lane.link, 'replaced')
+    if (remote.link !== undefined) this.#down(remote, remote.link, 'replaced')
     else this.#makeRoom()
     const link = new Link({
       proven,
-      arrivals: lane.arrivals,
+      arrivals: remote.arrivals,
       clock,
       limits,
       unconfirmed: this.#unconfirmed,
-      onDown: (reason) => this.#down(lane, link, reason),
+      onDown: (reason) => this.#down(remote, link, reason),
     })
-    lane.link = link
+    remote.link = link
     this.#warnedOf = undefined
     this.counts.up++
     this.counts.ups++
-    this.#options.onEvent('link up', { to: lane.node, dialled: link.dialled })
+    this.#options.onEvent('link up', { to: remote.node, dialled: link.dialled })
     link.start()
   }
 
@@ -161,9 +164,9 @@ export class LinkedBus implements Bus {
     return SENT
   }
 
-  #publish(lane: Lane, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
-    const published = this.#options.inbox.publish(lane.node, envelope, { node, number })
-    const heard = (is: boolean): void => void (lane.inboxHeard = is)
+  #publish(remote: RemoteNode, node: NodeId, number: number, envelope: Envelope): Promise<Published> {
+    const published = this.#options.inbox.publish(remote.node, envelope, { node, number })
+    const heard = (is: boolean): void => void (remote.inboxHeard = is)
     published.then(
       (sent) => heard(sent === 'sent'),
       () => heard(false),
@@ -171,12 +174,12 @@ export class LinkedBus implements Bus {
     return published
   }
 
-  #newLane(node: NodeId): Lane {
+  #newRemote(node: NodeId): RemoteNode {
     const { clock, onError } = this.#options
-    if (this.#lanes.size >= LANES_MOST) this.#forgetGone()
+    if (this.#remotes.size >= REMOTES_MOST) this.#forgetGone()
     const arrivals = new Arrivals({
       deliver: (envelope) => {
-        lane.count()
+        remote.count()
         try {
           this.#receive(envelope)
         } catch (error) {
@@ -189,14 +192,14 @@ export class LinkedBus implements Bus {
         onError(new Error('not an envelope'), { stage: 'bus receive', malformed: records })
       },
     })
-    const lane: Lane = new Lane(node, arrivals, clock, this.#numbered)
-    this.#lanes.set(node, lane)
-    return lane
+    const remote: RemoteNode = new RemoteNode(node, arrivals, clock, this.#numbered)
+    this.#remotes.set(node, remote)
+    return remote
   }
 
   #forgetGone(): void {
-    for (const { node, link } of this.#lanes.values())
-      if (link === undefined && this.#options.status(node).state !== 'live') this.#lanes.delete(node)
+    for (const { node, link } of this.#remotes.values())
+      if (link === undefined && this.#options.status(node).state !== 'live') this.#remotes.delete(node)
   }
 
   #fromInbox(envelope: Envelope, origin: Origin | undefined): void {
@@ -204,27 +207,27 @@ export class LinkedBus implements Bus {
       this.#receive(envelope)
       return
     }
-    const lane = this.#lanes.get(origin.node) ?? this.#newLane(origin.node)
-    lane.arrivals.fromInbox(origin.number, envelope)
+    const remote = this.#remotes.get(origin.node) ?? this.#newRemote(origin.node)
+    remote.arrivals.fromInbox(origin.number, envelope)
   }
 
-  #isWanted(lane: Lane, dialled: boolean): boolean {
-    return !this.#closed && this.#mayReplace(lane, dialled) && this.#mayHaveRoom(lane)
+  #isWanted(remote: RemoteNode, dialled: boolean): boolean {
+    return !this.#closed && this.#mayReplace(remote, dialled) && this.#mayHaveRoom(remote)
   }
 
   // Two nodes may dial each other at the same moment. Then the dial of the lower NodeId stays. A later second connection
   // means that the other side has lost the first one.
-  #mayReplace({ node, link }: Lane, dialled: boolean): boolean {
+  #mayReplace({ node, link }: RemoteNode, dialled: boolean): boolean {
     if (link === undefined || link.age > MEETING_MS || link.dialled === dialled) return true
     const isLower = this.#self !== undefined && this.#self < node
     return dialled === isLower
   }
 
-  /** Whether there is room for a link: fewer links than the limit, or one link with clearly less traffic. */
-  #mayHaveRoom(lane: Lane): boolean {
-    if (lane.link !== undefined || this.counts.up < this.#options.most) return true
+  /** Whether there is room for a link: there are fewer links than the limit, or one link has clearly less traffic. */
+  #mayHaveRoom(remote: RemoteNode): boolean {
+    if (remote.link !== undefined || this.counts.up < this.#options.most) return true
     const least = this.#leastBusy()
-    return least !== undefined && lane.traffic > BUSIER * least.traffic
+    return least !== undefined && remote.traffic > BUSIER * least.traffic
   }
 
   /** Ends the link with the least traffic, if there are as many links as the limit allows. */
@@ -233,68 +236,69 @@ export class LinkedBus implements Bus {
     if (least?.link !== undefined) this.#down(least, least.link, 'replaced')
   }
 
-  /** Ends the link on which most is unconfirmed, because the other links are not the cause. */
+  /** Ends the link whose unconfirmed envelopes use most of the limit, because that link is the cause. */
   #endFullest(): void {
-    let fullest: Lane | undefined
-    for (const lane of this.#lanes.values())
-      if (lane.link !== undefined && lane.link.share > (fullest?.link?.share ?? 0)) fullest = lane
+    let fullest: RemoteNode | undefined
+    for (const remote of this.#remotes.values())
+      if (remote.link !== undefined && remote.link.share > (fullest?.link?.share ?? 0)) fullest = remote
     if (fullest?.link !== undefined) this.#down(fullest, fullest.link, 'full')
   }
 
-  #leastBusy(): Lane | undefined {
-    let least: Lane | undefined
-    for (const lane of this.#lanes.values())
-      if (lane.link !== undefined && (least === undefined || lane.traffic < least.traffic)) least = lane
+  #leastBusy(): RemoteNode | undefined {
+    let least: RemoteNode | undefined
+    for (const remote of this.#remotes.values())
+      if (remote.link !== undefined && (least === undefined || remote.traffic < least.traffic)) least = remote
     return least
   }
 
-  async #dial(lane: Lane): Promise<void> {
+  async #dial(remote: RemoteNode): Promise<void> {
     const { status, dial, onError } = this.#options
-    if (this.#closed || status(lane.node).state !== 'live') return
-    if (!this.#mayHaveRoom(lane)) return lane.backOff()
+    if (this.#closed || status(remote.node).state !== 'live') return
+    if (!this.#mayHaveRoom(remote)) return remote.backOff()
     const self = this.#self
-    lane.dialling = true
+    remote.dialling = true
     try {
-      const proven = await dial(lane.node)
+      const proven = await dial(remote.node)
       // This process may have got another identity meanwhile.
       if (self !== this.#self) return void proven?.socket.destroy()
-      if (proven === undefined) lane.backOff()
+      if (proven === undefined) remote.backOff()
       else this.adopt(proven)
     } catch (error) {
-      lane.backOff()
+      remote.backOff()
       this.counts.failures++
       const isLive = (node: NodeId): boolean => status(node).state === 'live'
-      if (self !== this.#self || !isLive(lane.node)) return
+      if (self !== this.#self || !isLive(remote.node)) return
       if (this.#warnedOf !== undefined && isLive(this.#warnedOf)) return
-      this.#warnedOf = lane.node
-      onError(error, { stage: 'link', to: lane.node })
+      this.#warnedOf = remote.node
+      onError(error, { stage: 'link', to: remote.node })
     } finally {
-      lane.dialling = false
+      remote.dialling = false
     }
   }
 
   #endAll(reason: DownReason): void {
-    for (const lane of this.#lanes.values()) if (lane.link !== undefined) this.#down(lane, lane.link, reason)
+    for (const remote of this.#remotes.values())
+      if (remote.link !== undefined) this.#down(remote, remote.link, reason)
   }
 
   /** Ends a link. What the other side has not confirmed goes to the inbox, in order, before anything new [LINK3]. */
-  #down(lane: Lane, link: Link, reason: DownReason): void {
-    if (lane.link !== link) return
+  #down(remote: RemoteNode, link: Link, reason: DownReason): void {
+    if (remote.link !== link) return
     const { onEvent, undelivered } = this.#options
     const lastedMs = link.age
-    lane.ended()
-    lane.backOff(lastedMs)
-    lane.arrivals.linkEnded()
+    remote.ended()
+    remote.backOff(lastedMs)
+    remote.arrivals.linkEnded()
     this.counts.up--
     this.counts.downs[reason]++
     this.#batches.flushTo(link)
     const left = link.end()
-    onEvent('link down', { to: lane.node, reason, unconfirmed: left.length })
+    onEvent('link down', { to: remote.node, reason, unconfirmed: left.length })
     const self = this.#self
     if (self === undefined) return
     for (const { number, envelope } of left) {
       const lost = (): void => undelivered(envelope)
-      this.#publish(lane, self, number, envelope).then((sent) => sent === 'unavailable' && lost(), lost)
+      this.#publish(remote, self, number, envelope).then((sent) => sent === 'unavailable' && lost(), lost)
     }
   }
 }

@@ -19,6 +19,7 @@ export const closeCodes = {
   'token-expired': 4504,
 } as const satisfies Record<string, number>
 
+/** The reason for which a node closes a connection: a name for each close code. */
 export type CloseReason = keyof typeof closeCodes
 
 /** Apart from the final texts because only nodes send these: a bundled SDK is smaller without them. */

@@ -27,9 +27,10 @@ export const temporary = {
   'relay-refused': false,
 } as const satisfies Record<string, boolean>
 
+/** The code with which a node or a decoder refuses something. */
 export type ErrorCode = keyof typeof temporary
 
-/** The texts are apart from the codes because only nodes send them: a bundled SDK is half a kilobyte smaller without. */
+/** The texts are separate from the codes because only nodes send them. So a bundled SDK is half a kilobyte smaller. */
 export const errorTexts = {
   'bad-frame': 'the packet is not an event of this protocol; send 42["type",{…}]',
   'unknown-type': 'this node knows no frame of this type',
@@ -65,8 +66,8 @@ export interface ProtocolError {
   /** For the developer who sent it: what exactly was wrong. */
   detail: string
   /**
-   * After how many milliseconds to try again, with `rate-limited` and `overloaded`. With `name-taken`: when the name is
-   * free at the latest, if its holder is gone.
+   * With `rate-limited` and `overloaded`: how many milliseconds to wait before another attempt. With `name-taken`: after
+   * this time the name is free, if its holder does not come back.
    */
   retryAfterMs?: number
 }

@@ -8,7 +8,7 @@ import type { Client } from './connections/connect.js'
 import type { Keys } from './keys.js'
 import { parseLease } from './lease-string.js'
 
-/** Keys that Redis scans in one step. It takes about half a millisecond, so that others do not wait long. */
+/** How many keys Redis scans in one step. A step takes about half a millisecond, so other commands do not wait long. */
 const STEP_KEYS = 1_000
 
 /** Scans the keys of every master. Costs O(all keys of the store), however few of them are wanted. */
@@ -24,13 +24,13 @@ export class RedisDirectory implements Directory {
   async list(app: App, most: number): Promise<{ leases: Lease[]; complete: boolean }> {
     const found = new Map<Peer, Lease>()
     for (const master of mastersOf(this.#commands.client))
-      if (!(await this.#walk(master, app, most, found)))
+      if (!(await this.#scan(master, app, most, found)))
         return { leases: [...found.values()], complete: false }
     return { leases: [...found.values()], complete: true }
   }
 
-  /** Returns false if there are more than `most`. */
-  async #walk(master: Redis, app: App, most: number, found: Map<Peer, Lease>): Promise<boolean> {
+  /** Adds the leases on one master to `found`. Returns false if there are more than `most`. */
+  async #scan(master: Redis, app: App, most: number, found: Map<Peer, Lease>): Promise<boolean> {
     const pattern = this.#keys.leasesOf(app)
     let cursor = '0'
     do {

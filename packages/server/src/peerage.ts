@@ -18,17 +18,18 @@ export type { PeerageOptions } from './config/options.js'
 /** A node in an application, made by `createPeerage`. */
 export interface Peerage {
   /**
-   * The id of this node in the cluster, as in its log lines. A node that comes back after its lease has lapsed has a new
-   * id, so read it when you need it.
+   * The id of this node in the cluster, as in its log lines. After its lease has lapsed, a node continues with a new id,
+   * so do not store the id.
    */
   readonly id: NodeId
   /**
-   * Attaches the node to an HTTP or HTTPS server of the application, and starts the node. From then on, the node takes
-   * the upgrades and requests at its own paths (`{path}peerage/`, and those of PeerJS), and the application keeps all
+   * Attaches the node to an HTTP or HTTPS server of the application, and starts the node. From then on, the node handles
+   * the upgrades and requests at its own paths (`{path}peerage/`, and those of PeerJS). The application handles all
    * others. Other WebSocket servers and socket.io may share the server. The server may listen before or after this call,
    * and a node may be attached to several servers.
    *
-   * Failures in the background, such as an absent Redis, are logged and retried. `ready` rejects if a retry cannot help.
+   * If something fails in the background, for example because Redis cannot be reached, the node logs it and tries again.
+   * `ready` rejects if trying again cannot help.
    *
    * @param server what `createServer()` of `node:http` or `node:https` returns, or `app.listen()` of Express
    * @returns this node
@@ -49,7 +50,7 @@ export interface Peerage {
    */
   attach(server: AnyServer): Peerage
   /**
-   * Opens an HTTP server of the node's own at the settings `host` and `port`, and starts the node, as `peerage serve`
+   * Opens an HTTP server of the node's own at the host and port of the settings, and starts the node, as `peerage serve`
    * does. This server also has the probes (`/healthz`, `/readyz`), `/version` and the page for browsers.
    *
    * Resolves when the ports are open. Await `ready` to know that the node takes peers.
@@ -67,9 +68,9 @@ export interface Peerage {
    */
   listen(): Promise<Listening>
   /**
-   * Resolves when the node takes peers for the first time, or when it stops before that. It waits as long as Redis is
-   * absent. Rejects if a retry cannot help: Redis is too old, or a server that the node is attached to cannot listen.
-   * Also starts the node, if nothing has started it.
+   * Resolves when the node takes peers for the first time, or when it stops before that. While Redis cannot be reached,
+   * it keeps waiting. Rejects if waiting cannot help, because Redis is too old or because a server that the node is
+   * attached to cannot listen. If nothing has started the node yet, this call starts it.
    */
   ready(): Promise<void>
   /**
@@ -81,14 +82,14 @@ export interface Peerage {
   /** The metrics of this node and of its process, in the Prometheus text format. */
   metrics(): Promise<string>
   /**
-   * Takes no more peers, tells the present ones to move to other nodes, and then stops. This takes at most the setting
-   * `times.drainMs`. Call it on SIGTERM when the cluster has other nodes.
+   * Takes no more peers, tells the connected peers to move to other nodes, and then stops. This takes at most
+   * `times.drainMs`. Call it on SIGTERM if the cluster has other nodes.
    */
   drain(): Promise<void>
   /**
    * Ends everything that the node has started: sessions, sockets, timers, its own ports and its connections to Redis.
-   * If the cluster has other nodes, the peers keep their names for the grace. The HTTP server of the application goes on.
-   * A stopped node cannot start again: create a new one. May be called several times.
+   * If the cluster has other nodes, the names of the peers stay reserved for `times.graceMs`. The HTTP server of the
+   * application continues. A stopped node cannot start again, so create a new one. You may call it several times.
    */
   stop(): Promise<void>
 }
@@ -97,7 +98,7 @@ export interface Peerage {
  * Creates a node for an application. Nothing starts before `attach`, `listen` or `ready`.
  *
  * @param options the settings of the node, and the application's own functions
- * @throws TypeError that names every wrong option, with a hint at the option that was probably meant
+ * @throws TypeError that names every wrong option, and suggests the option that you probably meant
  * @example A node in an application's server. Only known users may come in, each under their own name.
  * ```js
  * import { createServer } from 'node:http'

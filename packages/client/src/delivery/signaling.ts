@@ -8,15 +8,15 @@ import type { SendFailure } from '../lib/error.js'
 /** How a message ended. `delivered` means that the recipient's SDK has handed it to its application. */
 export type SendResult = 'delivered' | SendFailure
 
-/** One holder of a name: the name, and since when the peer holds it, in milliseconds of Redis time. */
+/** One holder of a name: the name, and when the peer claimed it, in milliseconds of Redis time. */
 export interface Holder {
   name: Name
   since: number
 }
 
 /**
- * The way of a message: `p2p-first` (over an open channel to the recipient if there is one, else through the server),
- * `p2p-only` (over an open channel, else it fails as `unavailable`), or `server` (always through the server).
+ * How a message is sent: `p2p-first` (over an open channel to the recipient if there is one, else through the server),
+ * `p2p-only` (over an open channel, or it fails as `unavailable`), or `server` (always through the server).
  */
 export type Via = 'p2p-first' | 'p2p-only' | 'server'
 
@@ -57,9 +57,9 @@ export type Frame = PeerMessageOf<'send'> | PeerMessageOf<'ack'>
 /** Carries frames to a peer: the connection to the server, or an open channel. */
 export interface Carrier {
   /**
-   * Returns false if the carrier is gone, and 'full' if it has no room now. Whoever attached the carrier then calls
-   * `Carriers.kick` when there is room again. Never throws or blocks. True does not mean that the frame arrives:
-   * delivery resends a message until it is acknowledged.
+   * Returns false if the carrier is gone, and 'full' if it has no room now. In the second case, the code that attached
+   * the carrier calls `Carriers.kick` when there is room again. Never throws or blocks. True does not mean that the
+   * frame arrives, so delivery resends a message until it is acknowledged.
    */
   send(frame: Frame): boolean | 'full'
 }

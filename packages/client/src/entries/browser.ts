@@ -10,14 +10,14 @@ export * from '../index.js'
 
 /**
  * Connects to a Peerage node and claims a name. Resolves when the node has confirmed the name. While no node can be
- * reached, it tries again until `timeoutMs`. Afterwards the peer reconnects by itself.
+ * reached, it tries again until `timeoutMs` has passed. If the connection is lost later, the peer reconnects by itself.
  *
- * @param url - The address of any node: `http://`, `https://`, `ws://` or `wss://`, which differ only in TLS. In a page
- *   it may be a path of the page's own site. Its path is used, its query and hash are not.
+ * @param url - The address of any node. `http://` and `ws://` mean the same, and so do `https://` and `wss://`. In a page
+ *   it may be a path of the page's own site. The query and the hash of the URL are ignored.
  * @param options - See `ConnectOptions`. All are optional.
  * @returns The connected peer.
- * @throws PeerageError with the code `name-taken`, `forbidden`, `bad-version` or another one that a node refuses for
- *   good; `timeout`, whose `cause` is the error of the last attempt; `not-loaded`; `bad-name` for an invalid `name`; or
+ * @throws PeerageError with the code `name-taken`, `forbidden`, `bad-version` or another final refusal of a node;
+ *   `timeout`, whose `cause` is the error of the last attempt; `not-loaded`; `bad-name` for an invalid `name`; or
  *   `bad-field` for an invalid `app` or `secret`
  * @throws TypeError for an invalid `url`, an unknown option, or an option with a wrong value. The message names it.
  * @throws The reason of `signal`, if that is aborted first.

@@ -8,8 +8,8 @@ export type { ManualAnswer, ManualOffer, ManualOptions } from '../p2p/manual/man
 const manual = manualOn(browser.findPeerConnection)
 
 /**
- * Begins a channel without any server: people carry its text to the other side, in a chat or as a QR code (SPEC.md, PP24).
- * Resolves after at most 3 s, when the text is made.
+ * Begins a channel without any server. People carry the text of the offer to the other side, in a chat or as a QR code
+ * (SPEC.md, PP24). Resolves when the text is made, after at most 3 s.
  *
  * @throws TypeError for an unknown option, or an option with a wrong value
  * @throws ConnectError if there is no WebRTC here
@@ -27,7 +27,7 @@ export function offerManually(options?: ManualOptions): Promise<ManualOffer> {
 }
 
 /**
- * Answers the offer of the other side. Resolves after at most 3 s, when the text for the other side is made.
+ * Answers the offer of the other side. Resolves when the text for the other side is made, after at most 3 s.
  *
  * @param offer - The text of the other side's offer. White space in it is ignored.
  * @throws TypeError if the text is not an offer, or for a wrong option

@@ -6,13 +6,13 @@ import { finalTexts } from '@peerage/protocol'
  *
  * | code | what happened |
  * |---|---|
- * | `unavailable` | Nobody holds the name, or another peer holds it by now. With `via: 'p2p-only'`: no channel is open. |
+ * | `unavailable` | Nobody holds the name, or another peer holds it now. With `via: 'p2p-only'`: no channel is open. |
  * | `timeout` | No acknowledgement came by the deadline. The message may have arrived. |
  * | `rate-limited` | A rate limit of the node held the message back until the deadline. It did not arrive. |
- * | `queue-full` | At once: this peer already has 1,024 messages or 8 MiB under way (WD11). Nothing was sent. |
- * | `too-large` | At once: the message is over the size limit. Nothing was sent. |
+ * | `queue-full` | 1,024 messages or 8 MiB of this peer are unacknowledged (WD11). `send` rejects at once, and nothing was sent. |
+ * | `too-large` | The message is over the size limit. `send` rejects at once, and nothing was sent. |
  * | `incompatible` | The other peer cannot read the message: it uses PeerJS, or another version of this SDK. |
- * | `relay-refused` | The relay policy of the app does not carry this message through the server. |
+ * | `relay-refused` | The relay policy of the node does not allow this message to go through the server. |
  * | `aborted` | The `signal` of the call was aborted. The message may have arrived. |
  * | `closed` | This peer was closed or has left. The message may have arrived. |
  */
@@ -28,25 +28,26 @@ export type SendFailure =
   | 'closed'
 
 /**
- * Every value of `PeerageError.code`. A `SendFailure` says how a message ended. The other codes:
+ * Every value of `PeerageError.code`. The codes of `SendFailure` say why a message was not delivered. These are the
+ * other codes.
  *
- * A node refused a request (protocol SPEC.md, section 4):
+ * A node refused a request (protocol SPEC.md, section 6):
  *
  * | code | what happened |
  * |---|---|
  * | `name-taken` | Another peer holds the name: it is connected, or it may still come back. |
- * | `forbidden` | The access rules do not allow the request: look at `token`, `app` and `name`. Also: `mesh` where P2P is off. |
+ * | `forbidden` | The access rules do not allow the request: check `token`, `app` and `name`. Also: `mesh` was called while P2P is disabled. |
  * | `bad-name` | A name breaks the rules for names. |
  * | `bad-field` | Another argument has a wrong value, such as `app` or `secret`. |
  * | `bad-version` | The SDK and the node are of different versions. |
- * | `too-many` | Over a limit on how many names this peer watches, or how many rooms it joins. |
+ * | `too-many` | This peer watches too many names or is in too many rooms, or a room has too many members. |
  * | `overloaded` | The node takes no more connections at the moment. The SDK tries again. |
  * | `draining` | The node is shutting down. The SDK connects to another node. |
  * | `registry-unavailable` | The node cannot reach Redis at the moment. The SDK tries again. |
  * | `not-claimed` | The peer does not have its name yet. |
- * | `away`, `already-claimed`, `bad-frame`, `unknown-type`, `too-deep`, `binary` | A node's complaint about one frame. It reaches the `error` event, if at all. |
+ * | `away`, `already-claimed`, `bad-frame`, `unknown-type`, `too-deep`, `binary` | A node refused one frame of the SDK. If the application sees this error at all, it is by the `error` event. |
  *
- * A node closed the connection (protocol SPEC.md, section 5). After `superseded`, `token-expired`, `refused`,
+ * A node closed the connection (protocol SPEC.md, section 7). After `superseded`, `token-expired`, `refused`,
  * `protocol` and `left` the peer is closed for good:
  *
  * | code | what happened |
@@ -56,14 +57,14 @@ export type SendFailure =
  * | `refused`, `protocol` | The node refused the claim, or this peer sent too many malformed frames. |
  * | `left` | The peer gave its name back with `leave()`. |
  * | `drain` | The node is shutting down. The SDK connects to another node, as it does after the codes in the next row. |
- * | `lease-lost`, `ping-timeout`, `slow-consumer`, `claim-timeout`, `internal` | The node lost the lease, got no answer to a ping in time, could not write as fast as it had to, got no claim in time, or had a fault. |
+ * | `lease-lost`, `ping-timeout`, `slow-consumer`, `claim-timeout`, `internal` | The node lost the lease, got no answer to a ping in time, sent more than this peer read, got no claim in time, or had a fault. |
  *
- * The SDK itself:
+ * The SDK itself reports:
  *
  * | code | what happened |
  * |---|---|
  * | `unreachable` | No connection to a node could be made, or the connection broke. The SDK tries again. |
- * | `not-loaded` | A file of the SDK that is loaded later could not be loaded (SPEC.md, PP39). |
+ * | `not-loaded` | The SDK could not load one of its own files, such as the code for channels or rooms (SPEC.md, PP39). |
  */
 export type PeerageErrorCode = ErrorCode | CloseReason | SendFailure | 'unreachable' | 'not-loaded'
 
@@ -76,8 +77,8 @@ export interface PeerageErrorOptions extends ErrorOptions {
 /**
  * Every error that the SDK reports, except wrong arguments (`TypeError`) and the reasons of abort signals.
  *
- * The `message` says what happened and what to do. It is for people and may change: a program looks at `code`. The
- * `cause` is the error behind this one, if there is one.
+ * The `message` says what happened and what to do. It is for people and may change, so a program should look at `code`.
+ * The `cause` is the underlying error, if there is one.
  *
  * @example
  * try {
@@ -93,8 +94,8 @@ export class PeerageError extends Error {
   /** What happened, as a stable code. */
   readonly code: PeerageErrorCode
   /**
-   * Milliseconds after which it is worth trying again, as a node said. With `name-taken`: when the name is free at the
-   * latest, if its holder does not come back. Undefined if the node named no time.
+   * How many milliseconds to wait before another attempt, as a node said. With `name-taken`: after this time the name
+   * is free, if its holder does not come back. Undefined if the node named no time.
    */
   readonly retryAfterMs: number | undefined
 

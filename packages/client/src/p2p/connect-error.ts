@@ -1,10 +1,10 @@
-/** How far a handshake had come when it ended without a channel (SPEC.md, PP6). */
+/** How far a handshake got before it ended without a channel (SPEC.md, PP6). */
 export type FailureStage =
   /** No peer holds this name, or the peer that holds it speaks another protocol. */
   | 'not-found'
-  /** The offer was sent and no answer came: the other peer refused it, is busy, or is away. */
+  /** The other peer did not answer the offer, because it refused it, is busy, or is away. */
   | 'no-answer'
-  /** The other peer answered, but ICE found no path between the two, or this peer could make no connection. */
+  /** The other peer answered, but ICE found no path between the two. Or this peer could not make a connection at all. */
   | 'ice'
   /** ICE found a path, but the DTLS handshake did not finish on it. */
   | 'dtls'
@@ -33,7 +33,7 @@ export const stageTexts: Record<FailureStage, string> = {
 export class ConnectError extends Error {
   /** Always `ConnectError`. */
   override readonly name = 'ConnectError'
-  /** How far the attempt had come. */
+  /** How far the attempt got. */
   readonly stage: FailureStage
   /** The name of the peer that was called. */
   readonly peer: string

@@ -24,7 +24,7 @@ export interface Probe {
   server: string
   /** True if the server answered: a STUN server with an address, a TURN server with a relay address. */
   answers: boolean
-  /** Milliseconds until all answers were there, or until the probe ended. */
+  /** Milliseconds until the last answer arrived, or until the probe ended. */
   ms: number
 }
 

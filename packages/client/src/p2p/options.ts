@@ -20,7 +20,7 @@ declare global {
   interface RTCStatsReport {}
 }
 
-/** The class that a browser calls RTCPeerConnection: the browser's, node-datachannel's, or the application's choice. */
+/** The class RTCPeerConnection of a WebRTC stack: of the browser, of node-datachannel, or of the application's choice. */
 export type PeerConnectionClass = new (configuration?: RTCConfiguration) => RTCPeerConnection
 
 /**
@@ -46,15 +46,15 @@ export type FindPeerConnection = () => Promise<PeerConnectionClass>
  */
 export interface P2POptions {
   /**
-   * Decides whether the peer named `from` may open a channel to this peer. The answer may come later. False, an error or
-   * a value that is no boolean refuses the call: the caller gets a `ConnectError` with the stage `no-answer`.
-   * Default: every peer may. A peer that this peer is calling is not asked about (SPEC.md, PP10).
+   * Decides whether the peer named `from` may open a channel to this peer. It may return a promise. If the result is
+   * false, an error or not a boolean, the call is refused, and the caller gets a `ConnectError` with the stage
+   * `no-answer`. It is not called for a peer that this peer is calling itself (SPEC.md, PP10). Default: every peer may.
    */
   accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
   /**
    * True: channels go only through TURN servers, so other peers never learn an IP address of this peer (SPEC.md, PP15).
    * If that is impossible (no TURN server, or a WebRTC stack that shows the address, such as node-datachannel),
-   * `connect` to a peer fails at once with the stage `ice`, and calls of other peers are refused. Default: false.
+   * `peer.p2p.connect` fails at once with the stage `ice`, and calls of other peers are refused. Default: false.
    */
   relayOnly?: boolean | undefined
   /**
@@ -82,20 +82,20 @@ export interface Terms {
  * returns that channel, and `ordered` and `maxRetransmits` have no effect.
  */
 export interface ChannelOptions {
-  /** Ends the wait when it aborts. The promise then rejects with the signal's reason. */
+  /** Ends the call when the signal aborts. The promise then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
   /** Milliseconds after which `connect` fails. Default: 15,000. */
   deadlineMs?: number | undefined
   /**
-   * Tells several channels to the same peer apart; each has its own connection. At most 128 characters. Default: ''. A
+   * Distinguishes several channels to the same peer. Each has its own connection. At most 128 characters. Default: ''. A
    * peer accepts at most 8 labels from one other peer (SPEC.md, PP4).
    */
   label?: string | undefined
   /** False: a later message may arrive before an earlier one. Default: true. */
   ordered?: boolean | undefined
   /**
-   * How often a lost message is sent again before it is given up, from 0 to 65,535 (RFC 8831 §6.1). Default: until it
-   * arrives, so the channel is reliable.
+   * How often a lost message is sent again before it is given up, from 0 to 65,535 (RFC 8831 §6.1). Default: no limit, so
+   * the channel is reliable.
    */
   maxRetransmits?: number | undefined
 }
@@ -108,7 +108,7 @@ export interface Outcome {
   handshake: string
   /** `direct`; `relayed` through a TURN server; or `failed`, when no channel opened. */
   path: 'direct' | 'relayed' | 'failed'
-  /** How far the call came. Only when it failed. */
+  /** How far the call got. Present only if it failed. */
   stage?: FailureStage
   /** Milliseconds from the start of the call to the open channel, or to the failure. */
   ms: number

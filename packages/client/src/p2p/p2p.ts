@@ -39,9 +39,9 @@ export type P2PEvents = {
   'channel-closed': [channel: Channel, reason: string]
   /** A call of this peer has failed, or the SDK could not reopen a lost channel. `connect` rejects with the same error. */
   'connect-failed': [error: ConnectError]
-  /** A channel has closed, and no other is open. */
+  /** A channel has closed, and no other channel is open. */
   'all-channels-closed': []
-  /** A call has ended, with an open channel or without. Also for calls of other peers that opened a channel. */
+  /** A call of this peer has opened a channel or failed, or a call of another peer has opened a channel. */
   outcome: [outcome: Outcome]
 }
 
@@ -124,7 +124,7 @@ export class P2P {
   }
 
   /**
-   * The P2P (STUN) server in use, as host:port: the option `p2pServer` of `connect`, else the one that the node told.
+   * The P2P (STUN) server in use, as host:port: the option `p2pServer` of `connect`, else the server that the node named.
    * Null: only a TURN server is used. Setting it throws an Error (SPEC.md, PP21).
    */
   get p2pServer(): string | null {
@@ -136,13 +136,13 @@ export class P2P {
     throw new Error('p2pServer cannot be changed after connecting: pass it to connect()')
   }
 
-  /** All open channels, in no order. */
+  /** All open channels, in no particular order. */
   get channels(): Channel[] {
     return [...this.#pairs.values()].flatMap((pair) => pair.channel ?? [])
   }
 
   /**
-   * The open channel to `peer` with this label, or undefined. It opens no channel.
+   * Returns the open channel to `peer` with this label, or undefined. It opens no channel.
    * @throws TypeError if an argument is not a string
    */
   channel(peer: string, label = ''): Channel | undefined {
@@ -151,14 +151,14 @@ export class P2P {
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
-  /** `busy` of the open channel to `peer` with this label: true while `send` would have to wait. Null: no channel is open. */
+  /** Whether `send` of the open channel to `peer` with this label would have to wait. Null: no such channel is open. */
   busy(peer: string, label = ''): boolean | null {
     return this.channel(peer, label)?.busy ?? null
   }
 
   /**
-   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
-   * `error` event of the peer.
+   * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
+   * becomes an `error` event of the peer.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => unknown): () => void {
@@ -166,10 +166,10 @@ export class P2P {
   }
 
   /**
-   * Returns a channel to the peer named `to`: the open one, else the one being opened, else a new one (SPEC.md, PP5). The
-   * other peer gets it by its event `channel-opened`.
-   * @throws ConnectError when no channel opened by the deadline. Its `stage` says how far the attempt came.
-   * @throws PeerageError `bad-name` if `to` is no name, `closed` if this peer or its `p2p` was closed
+   * Resolves with a channel to the peer named `to`. If a channel with that peer and label is open or being opened, that is
+   * the channel (SPEC.md, PP5). The other peer gets the channel by its event `channel-opened`.
+   * @throws ConnectError when no channel opened by the deadline. Its `stage` says how far the attempt got.
+   * @throws PeerageError `bad-name` if `to` is not a valid name, `closed` if this peer or its `p2p` was closed
    * @throws the signal's reason when the signal aborts
    * @throws TypeError for a wrong option
    * @example
@@ -210,9 +210,9 @@ export class P2P {
   }
 
   /**
-   * Closes every channel and ends every attempt at once. A `send` that still waits for room rejects with the code
-   * `closed`. Afterwards `connect` rejects, and calls of other peers get no answer. Resolves when the other peers know,
-   * or after 2 s.
+   * Closes every channel and ends every attempt at once. A `send` that still waits for room in the buffer rejects with
+   * the code `closed`. Afterwards `connect` rejects, and calls of other peers get no answer. Resolves when the other peers
+   * have been told, or after 2 s.
    */
   async close(): Promise<void> {
     if (!this.#closed) {

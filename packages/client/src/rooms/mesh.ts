@@ -21,15 +21,15 @@ const MESH_EVENTS = { 'channel-opened': true, 'channel-closed': true, message: t
 
 /** The member with the smaller name calls. The other one calls if there is no channel after this long. */
 const OTHER_CALLS_MS = 4_000
-/** How many calls are under way at once. A call to a member that never answers lasts until its deadline. */
+/** The most calls that are under way at once. A call to a member that never answers lasts until its deadline. */
 const CALLS_MAX = 16
 const RETRY_FIRST_MS = 1_000
 const RETRY_MOST_MS = 15_000
 
 /**
  * A room with a channel to each of its members that is online. The mesh calls members that join, calls again when a
- * channel is lost, and shares its channels with `peer.p2p` (SPEC.md, PP27). Each peer has one connection to every other,
- * so a mesh suits small rooms. Made by `peer.mesh`.
+ * channel is lost, and shares its channels with `peer.p2p` (SPEC.md, PP27). Each peer has one connection to every other
+ * peer, so a mesh suits small rooms. `peer.mesh` returns it.
  * @example
  * const mesh = await peer.mesh('game-7')
  * mesh.on('channel-opened', (channel) => console.log(`${channel.peer} is here`))
@@ -37,7 +37,7 @@ const RETRY_MOST_MS = 15_000
  * await mesh.send('hello')
  */
 export class Mesh {
-  /** The room of the mesh. It tells the members; what is sent with `room.send` goes through the nodes. */
+  /** The room of the mesh. It has the list of members. Messages of `room.send` go through the nodes. */
   readonly room: Room
   readonly #session: Session
   readonly #p2p: P2P
@@ -74,8 +74,8 @@ export class Mesh {
   }
 
   /**
-   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
-   * `error` event of the peer.
+   * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
+   * becomes an `error` event of the peer.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => unknown): () => void {
@@ -83,8 +83,8 @@ export class Mesh {
   }
 
   /**
-   * Sends one message over every open channel. Resolves when each channel has accepted it, or has failed to. It does not
-   * tell which ones failed; use `channels` to send to each member and know.
+   * Sends one message over every open channel. Resolves when each channel has accepted the message or failed. It does not
+   * say which channels failed. To know that, send over each channel of `channels`.
    * @throws TypeError if `data` is neither text nor bytes
    */
   async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
@@ -92,7 +92,7 @@ export class Mesh {
     await Promise.allSettled([...this.#channels.values()].map((channel) => channel.send(data)))
   }
 
-  /** Leaves the room and closes the channels of the mesh. Resolves when both is done. */
+  /** Leaves the room and closes the channels of the mesh. Resolves when both are done. */
   async close(): Promise<void> {
     this.#stop()
     const channels = [...this.#channels.values()]

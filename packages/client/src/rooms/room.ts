@@ -13,7 +13,7 @@ import type { Session } from '../tier/session.js'
 export interface RoomMember {
   /** The name of the peer. */
   name: Name
-  /** When it claimed the name, in milliseconds of Redis time. Another value means another holder of the name. */
+  /** When the peer claimed the name, in milliseconds of Redis time. It identifies this holder of the name. */
   since: number
   /** `online`, or `away` while its connection is down. */
   state: PresenceState
@@ -23,8 +23,8 @@ export interface RoomMember {
 /** The events of a room. Each value is the list of arguments of the event's listeners. */
 export type RoomEvents = {
   /**
-   * Another member has sent `data` to the room. `about.since` identifies this holder of the name `from`. Delivered at
-   * most once: messages sent while this peer's connection is down are lost.
+   * Another member has sent `data` to the room. `about.since` identifies this holder of the name `from`. A message
+   * arrives at most once: if it is sent while this peer's connection is down, it is lost.
    */
   message: [from: string, data: unknown, about: { since: number }]
   /** A member has joined (or is online again), has left, or is away because its connection is down. */
@@ -42,9 +42,9 @@ const ROOM_EVENTS = { message: true, member: true } as const
 const joined = new Set<Room>()
 
 /**
- * A room that this peer has joined: a list of members, and messages to all of them through the nodes. The SDK reads the
- * list again after each reconnect (packages/protocol/SPEC.md, WR7). A room has at most 10,000 members, and a peer is in at
- * most 64 rooms (WR8). Made by `peer.join`.
+ * A room that this peer has joined. It has a list of members, and sends messages to all of them through the nodes. The
+ * SDK reads the list again after each reconnect (packages/protocol/SPEC.md, WR7). A room has at most 10,000 members, and a
+ * peer is in at most 64 rooms (WR8). `peer.join` returns it.
  * @example
  * const room = await peer.join('lobby')
  * room.on('member', ({ name, state }) => console.log(`${name} ${state}`))
@@ -112,8 +112,8 @@ export class Room {
   }
 
   /**
-   * Calls `listener` at each `event`. Returns a function that stops that. An error that a listener throws becomes the
-   * `error` event of the peer.
+   * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
+   * becomes an `error` event of the peer.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown): () => void {
@@ -121,10 +121,11 @@ export class Room {
   }
 
   /**
-   * Sends `data` to every other member that is online now: a JSON value, a string, or bytes. One message has one frame: at
-   * most 49,151 characters of ASCII, or 36,861 bytes. Resolves when the node has accepted it, not when the members have
-   * received it; each gets it at most once.
-   * @throws PeerageError `closed` after `leave`, `too-large`, `rate-limited` (WR10), `timeout` (no answer within 5 s), …
+   * Sends `data` to every other member that is online now. `data` is a JSON value, a string, or bytes, and must fit into
+   * one frame: at most 49,151 characters of ASCII, or 36,861 bytes. Resolves when the node has accepted the message, not
+   * when the members have received it. Each member gets it at most once.
+   * @throws PeerageError such as `closed` after `leave`, `too-large`, `rate-limited` (WR10) or `timeout` (no answer of the
+   * node within 5 s)
    * @throws TypeError if JSON cannot hold `data`
    */
   async send(data: unknown): Promise<void> {
@@ -135,8 +136,8 @@ export class Room {
   }
 
   /**
-   * Ends this Room: its members are forgotten, and its events stop. If the peer has joined the room more than once, it stays
-   * a member until the last of its Room objects has left. Calling it again is allowed.
+   * Leaves the room. This Room then has no members and no events. If the application has joined the room more than once,
+   * the peer stays a member until `leave` of the last Room object. You may call it again.
    */
   async leave(): Promise<void> {
     if (this.#left) return

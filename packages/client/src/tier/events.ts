@@ -4,9 +4,9 @@ import type { PeerState } from './connector.js'
 import type { Presence } from './watches.js'
 
 /**
- * Where an error came from that no caller waits for: `listener` (a listener threw or rejected), `node` (a node
- * complained about a frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node
- * sent a frame that the SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
+ * The source of an error that no call rejects with: `listener` (a listener threw or rejected), `node` (a node refused a
+ * frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node sent a frame that the
+ * SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
  */
 export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
 
@@ -18,13 +18,13 @@ export type PeerEvents = {
    * `send` of its sender resolves after the listeners have returned. While there is no listener, messages wait
    * unacknowledged.
    *
-   * `from` is the sender's name. `data` is what was sent: a JSON value, a string, or a `Uint8Array`. `about.since` says
-   * which holder of the name sent it, in milliseconds of Redis time.
+   * `from` is the sender's name. `data` is the message: a JSON value, a string, or a `Uint8Array`. `about.since` is the
+   * time at which the sender claimed its name, in milliseconds of Redis time. It identifies this holder of the name.
    */
   message: [from: string, data: unknown, about: { since: number }]
   /**
-   * The connection changed; see `PeerState`. If there is no listener and a node has closed the peer for good (such as
-   * `superseded` or `token-expired`), the reason goes to the console.
+   * The state of the connection changed; see `PeerState`. If there is no listener and a node has closed the peer for
+   * good (for example as `superseded` or `token-expired`), the reason goes to the console.
    */
   state: [state: PeerState]
   /** The presence of a watched name changed. */

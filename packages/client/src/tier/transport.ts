@@ -1,6 +1,6 @@
 import type { Hello, NodeMessage, PeerMessage, ProtocolError } from '@peerage/protocol'
 
-/** One connection to one node. It never reconnects itself; the SDK opens another one. For tests and other wires. */
+/** One connection to one node, for tests and other wires. It never reconnects; the SDK opens another one instead. */
 export interface Transport {
   /** Sends a message. Returns false before the hello was sent and after the end. Never throws. */
   send(message: PeerMessage): boolean
@@ -20,8 +20,8 @@ export interface TransportEvents {
   /** The node refused the hello. The connection is over. */
   refused(error: ProtocolError): void
   /**
-   * The connection is over. `code` is the WebSocket close code; 1006 means that it was cut (RFC 6455 §7.1.5). The
-   * message of `cause` says what is known about the reason.
+   * The connection is over. `code` is the WebSocket close code. 1006 means that it ended without a close frame (RFC 6455
+   * §7.1.5). The message of `cause` says what is known about the reason.
    */
   closed(code: number, cause?: Error): void
 }

@@ -156,6 +156,6 @@ export const log = () =>
     ),
     format: set(
       oneOf('auto', 'pretty', 'json').default('auto'),
-      'what log lines look like; auto: pretty on a terminal, else JSON',
+      'format of log lines; auto: pretty on a terminal, else JSON',
     ),
   })

@@ -38,7 +38,7 @@ const tls = section({
 const redis = section({
   url: set(
     text.nullable().default(null),
-    'URL of Redis: redis://, rediss://, redis+sentinel:// or redis+cluster://; without it the node is alone and keeps names in memory',
+    'URL of Redis: redis://, rediss://, redis+sentinel:// or redis+cluster://; without it the node joins no cluster and keeps names in memory',
     { flag: 'redis', secret: true },
   ),
   prefix: set(text.default('pg:'), 'prefix of every key and channel in Redis'),
@@ -57,20 +57,20 @@ const MAX_LINKS = 10_000
 const links = section({
   host: set(
     host('links.port').nullable().default(null),
-    'address to listen on for links from other nodes; busy pairs of nodes then send messages directly; without it all go through Redis',
+    'address to listen on for links, direct connections from other nodes; two nodes that exchange many messages then send them over a link; without this setting all messages go through Redis',
   ),
   port: set(port.default(0), 'TCP port for links from other nodes; 0 picks a free one'),
   advertise: set(
     hostPort.nullable().default(null),
-    'host:port at which the other nodes reach this node, different on each node; needed if that is not links.host and links.port (NAT, containers), or if Redis is on loopback',
+    'host:port at which other nodes open links to this node, different on each node; needed if it is not links.host and links.port (NAT, containers), or if Redis is on loopback',
   ),
   most: set(
     whole(1, MAX_LINKS).default(256),
-    'maximum of links to other nodes; beyond it, a new link replaces the quietest one if its traffic is more than twice as much',
+    'maximum number of links to other nodes; at the maximum, a new link replaces the link with the least traffic if the other node has more than twice that traffic',
   ),
   plain: set(
     flag.default(false),
-    'links without TLS; only if nobody but the nodes can read or change the traffic',
+    'links without TLS; use it only if nobody except the nodes can read or change the traffic',
   ),
 })
 
@@ -81,34 +81,37 @@ const times = section({
   ),
   nodeLeaseMs: time(
     'nodeLeaseMs',
-    'a node that is silent for this long is dead to the others; at least 5 beats',
+    'after this long without a renewal of its lease a node counts as dead; at least 5 times beatMs',
   ),
   pingIntervalMs: time(
     'pingIntervalMs',
-    'how often each peer is pinged; must be below the idle limit of the balancer',
+    'how often the node pings each peer; must be less than the idle timeout of the load balancer',
   ),
-  pingTimeoutMs: time('pingTimeoutMs', 'a peer that does not answer a ping within this time is away'),
+  pingTimeoutMs: time('pingTimeoutMs', 'how long a peer may take to answer a ping before it counts as away'),
   graceMs: time(
     'graceMs',
-    'how long a name waits for its holder after the connection has ended; at least deadlineMs',
+    'how long a name stays reserved for its holder after the connection was lost; at least deadlineMs',
   ),
   deadlineMs: time(
     'deadlineMs',
-    'when the SDK gives up on a message; must be more than pingIntervalMs + pingTimeoutMs',
+    'after how long the SDK gives up on a message; must be more than pingIntervalMs + pingTimeoutMs',
   ),
   nameTtlMs: time(
     'nameTtlMs',
-    'a lease of a name that is not renewed ends after this; at least 30 beats and more than graceMs',
+    'how long after its last renewal the lease of a name ends; at least 30 times beatMs and more than graceMs',
   ),
-  commandMs: time('commandMs', 'a Redis command without an answer within this time has failed; at most 1000'),
-  drainMs: time('drainMs', 'time from SIGTERM to the exit of the node'),
+  commandMs: time(
+    'commandMs',
+    'how long Redis may take to answer a command before it counts as failed; at most 1000',
+  ),
+  drainMs: time('drainMs', 'longest time from SIGTERM to the exit of the node'),
 })
 
 const admin = section({
   host: set(host('admin.port').default('127.0.0.1'), 'address of the admin port; keep it private'),
   port: set(
     port.nullable().default(null),
-    'admin port, with /metrics; 0 picks a free one; without it there is no admin port',
+    'TCP port of /metrics and the detailed /readyz; 0 picks a free one; without this setting there is no admin port',
   ),
 })
 
@@ -117,7 +120,7 @@ const limits = section({
   handshakeMs: set(milliseconds.default(wire.handshakeMs), 'longest time from connecting to a claimed name'),
   bufferedBytes: set(
     whole(65_536, MAX_COUNT).default(1_048_576),
-    'a peer for which more bytes than this wait to be read is closed as a slow consumer',
+    'how many unread bytes may wait for one peer; the node closes a peer above this as a slow consumer',
   ),
   connection: section({
     messagesPerSecond: set(rate.default(1_000), 'messages a second of one connection; 0: no limit'),
@@ -138,13 +141,13 @@ const limits = section({
     ),
     failuresPerMinute: set(
       rate.default(30),
-      'refused claims a minute of one name; further ones are slowed down; 0: no limit',
+      'refused claims a minute of one name; the node delays answers to further ones; 0: no limit',
     ),
   }),
   address: section({
     connections: set(
       count.default(2_000),
-      'open connections of one address (IPv6: of a /64); loopback has no limit; 0: no limit',
+      'open connections of one address (IPv6: of one /64); 0: no limit; loopback has no limit',
     ),
     connectsPerSecond: set(rate.default(100), 'new connections a second of one address; 0: no limit'),
     lookupsPerSecond: set(rate.default(1_000), 'names a second that one address looks up; 0: no limit'),
@@ -155,7 +158,7 @@ const limits = section({
     connectsPerSecond: set(rate.default(2_000), 'new connections a second of this node; 0: no limit'),
     bufferedBytes: set(
       count.default(268_435_456),
-      'while more bytes than this wait for all peers together, peers that are behind get nothing from other peers; 0: no limit',
+      'how many unread bytes may wait for all peers together; above this, slow peers get no messages from other peers; 0: no limit',
     ),
   }),
 })
@@ -171,24 +174,21 @@ const peerjs = section({
   enabled: set(flag.default(true), 'serve unmodified PeerJS clients'),
   path: set(
     urlPath.nullable().default(null),
-    'path for PeerJS clients, if it differs from path; the WebSocket is at peerjs below it',
+    'path for PeerJS clients, if it differs from path; their WebSocket is at {path}peerjs',
   ),
   key: set(
     z.union([peerjsKey, z.record(peerjsKey, app)], ONE_KEY_RULE).default('peerjs'),
     'the key that PeerJS clients must present: one key, "*" for any key, or a mapping key=app,…',
   ),
-  concurrentLimit: set(count.default(5_000), 'PeerJS peers on this node; 0: no limit'),
-  allowDiscovery: set(flag.default(false), 'GET {path}{key}/peers lists the ids of the whole cluster'),
+  concurrentLimit: set(count.default(5_000), 'maximum number of PeerJS peers on this node; 0: no limit'),
+  allowDiscovery: set(flag.default(false), 'let GET {path}{key}/peers list the ids of the whole cluster'),
   expireMs: set(milliseconds.default(5_000), 'how long messages wait for an absent peer'),
   aliveMs: set(
     milliseconds.default(90_000),
-    'a connection without any traffic for this long ends; answers to pings are traffic',
+    'the node ends a connection without any traffic for this long; answers to pings are traffic',
   ),
-  queueMessages: set(whole(1, 100_000).default(256), 'maximum of messages that wait for one absent peer'),
-  queueBytes: set(
-    whole(1_024, MAX_COUNT).default(1_048_576),
-    'maximum of bytes that wait for one absent peer',
-  ),
+  queueMessages: set(whole(1, 100_000).default(256), 'how many messages may wait for one absent peer'),
+  queueBytes: set(whole(1_024, MAX_COUNT).default(1_048_576), 'how many bytes may wait for one absent peer'),
   cors: set(listOf(origin).default([]), 'origins that may read the HTTP answers; empty: any, as with PeerJS'),
 })
 
@@ -207,18 +207,18 @@ const turn = section({
 const p2p = section({
   useAsP2PServer: set(
     flag.default(true),
-    'run the integrated P2P server: answer STUN on UDP at TCP port + 1; in an application the default is false',
+    'run the integrated P2P server (STUN) on UDP at TCP port + 1; in an application the default is false',
     {
       flag: 'use-as-p2p-server',
     },
   ),
   advertise: set(
     hostPort.nullable().default(null),
-    'host:port of the integrated P2P server that peers are told, if they do not reach it at TCP port + 1',
+    'host:port at which peers reach the integrated P2P server, if it is not the host of the node at TCP port + 1',
   ),
   server: set(
     hostPort.nullable().default(null),
-    'host:port of a standalone P2P server (peerage stun) that peers are told instead',
+    'host:port of a standalone P2P server (peerage stun), which peers then use instead of the integrated one',
   ),
   turn,
 })
@@ -232,7 +232,7 @@ export const configSchema = z.strictObject({
   port: set(port.default(9_000), 'TCP port; 0 picks a free one whose next port is free for UDP'),
   path: set(
     urlPath.default('/'),
-    'path prefix of everything that the node serves, for example behind a proxy that keeps its prefix; SDKs then connect to a URL with it',
+    'path prefix of everything that the node serves, for example behind a proxy that passes a prefix on; the URL of the SDK must then have the same path',
   ),
   open: set(flag.default(false), 'let anybody connect: listen beyond loopback without an access rule'),
   tls,
@@ -251,18 +251,18 @@ export const configSchema = z.strictObject({
   }),
   origins: set(
     listOf(origin).default([]),
-    'exact origins of pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: any',
+    'exact origins of the pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: any',
   ),
   trustedProxies: set(
     listOf(network).default([]),
-    'addresses or networks of the balancers whose X-Forwarded-For header is trusted',
+    'addresses or networks of the load balancers whose X-Forwarded-For header the node trusts',
   ),
   apps: section({
-    default: set(app.default(app.parse('default')), 'the app of peers that name none'),
-    allow: set(listOf(app).default([]), 'the apps that are served; empty: any'),
+    default: set(app.default(app.parse('default')), 'the app of peers that name no app'),
+    allow: set(listOf(app).default([]), 'the apps that this node serves; empty: any'),
     taken: set(
       oneOf('refuse', 'replace').default('refuse'),
-      'what happens when a name is claimed that another peer holds: refuse the claim, or replace the holder if the claimant has a proven identity',
+      'what happens when a peer claims a name that another peer holds: refuse the claim, or replace the holder if the access rules have given the new peer an identity',
     ),
   }),
   limits,

@@ -9,12 +9,15 @@ const MAX_COUNT = 1_000_000
 const stunSchema = z.strictObject({
   host: set(
     listOf(host('port')).default(['0.0.0.0', '::']),
-    'addresses to listen on; one that this machine does not have is skipped if another one works',
+    'addresses to listen on; an address that this machine does not have is skipped if another one works',
   ),
   port: set(port.default(9_901), 'UDP and TCP port; 0 picks a free one'),
   rate: section({
-    perSecond: set(whole(1, MAX_COUNT).default(rate.perSecond), 'answers a second to one source (IPv6: /64)'),
-    burst: set(whole(1, MAX_COUNT).default(rate.burst), 'answers to one source in a burst'),
+    perSecond: set(
+      whole(1, MAX_COUNT).default(rate.perSecond),
+      'answers a second to one address (IPv6: to one /64)',
+    ),
+    burst: set(whole(1, MAX_COUNT).default(rate.burst), 'answers to one address in a burst'),
   }),
   tcp: section({
     connections: set(
@@ -23,11 +26,11 @@ const stunSchema = z.strictObject({
     ),
     connectionsPerSource: set(
       whole(1, MAX_COUNT).default(tcpLimits.connectionsPerSource),
-      'open TCP connections of one source (IPv6: /64)',
+      'open TCP connections of one address (IPv6: of one /64)',
     ),
     idleMs: set(
       whole(1, 86_400_000).default(tcpLimits.idleMs),
-      'a TCP connection without a request for this long ends',
+      'the server ends a TCP connection without a request for this long',
     ),
   }),
   log: log(),

@@ -18,11 +18,11 @@ export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 export interface ChannelEvents {
   /** A message of the other peer: a string if it sent text, a Uint8Array if it sent bytes. */
   message: [data: string | Uint8Array<ArrayBuffer>]
-  /** The channel has closed; no event follows. The reason is text for people. */
+  /** The channel has closed. No event follows. The reason is text for people. */
   close: [reason: string]
 }
 
-/** What `channel.info` tells: the path of a channel, and its counts. Times are in milliseconds since 1970. */
+/** The result of `channel.info`: the path of a channel, and its counts. Times are in milliseconds since 1970. */
 export interface ChannelInfo extends ChannelPath {
   /** The name of the other peer. */
   peer: Name
@@ -30,7 +30,7 @@ export interface ChannelInfo extends ChannelPath {
   label: string
   /** When it opened. */
   openedAt: number
-  /** When the last message was sent or received. Undefined: none was yet. */
+  /** When the last message was sent or received. Undefined if there was no message yet. */
   lastMessageAt: number | undefined
   /** How many messages this peer has sent. */
   messagesSent: number
@@ -66,8 +66,8 @@ export interface OpenChannelOptions {
 }
 
 /**
- * An open channel (a WebRTC data channel) to one peer. Messages go directly from peer to peer, or through a TURN server;
- * they do not pass a Peerage node.
+ * An open channel (a WebRTC data channel) to one peer. Messages go directly from peer to peer or through a TURN server,
+ * and do not pass a Peerage node.
  * @example
  * const channel = await peer.p2p.connect('bob')
  * channel.on('message', (data) => console.log(data))
@@ -78,11 +78,11 @@ export interface OpenChannelOptions {
 export class Channel {
   /** The name of the other peer. */
   readonly peer: Name
-  /** The label, which tells several channels to one peer apart. */
+  /** The label, which distinguishes several channels to one peer. */
   readonly label: string
   /** False: a later message may arrive before an earlier one. */
   readonly ordered: boolean
-  /** False: a message that was sent `maxRetransmits` times again is given up. */
+  /** False: a lost message is given up after it was sent again `maxRetransmits` times. */
   readonly reliable: boolean
   /** When it opened, in milliseconds since 1970. */
   readonly openedAt: number
@@ -130,7 +130,7 @@ export class Channel {
     )
   }
 
-  /** `closing`: `close` was called here, and the other peer has not received everything yet. */
+  /** `closing`: this side has called `close`, and the other peer has not received everything yet. */
   get state(): 'open' | 'closing' | 'closed' {
     return this.#state
   }
@@ -146,9 +146,9 @@ export class Channel {
   }
 
   /**
-   * Calls `listener` at each `event`. Returns a function that stops that. Messages that arrived before the first
-   * `message` listener are kept, up to 4 MiB, and given to it after `on` has returned (SPEC.md, PP20). An error that a
-   * listener throws becomes the `error` event of the peer.
+   * Calls `listener` at each `event`. Returns a function that removes the listener. The first `message` listener also gets
+   * the messages that arrived before it was added, up to 4 MiB, after `on` has returned (SPEC.md, PP20). An error that a
+   * listener throws becomes an `error` event of the peer.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {
@@ -159,12 +159,12 @@ export class Channel {
   }
 
   /**
-   * Sends one message. Resolves when the WebRTC stack has accepted it, not when the other peer has received it; waits
-   * while more than 1 MiB is buffered (SPEC.md, PP19). Messages are sent in the order of the calls. Do not change the
-   * bytes before it resolves.
+   * Sends one message. While more than 1 MiB is buffered, it waits (SPEC.md, PP19). Resolves when the WebRTC stack has
+   * accepted the message, not when the other peer has received it. Messages are sent in the order of the calls. Do not
+   * change the bytes before the promise resolves.
    * @throws PeerageError `closed` if the channel is not open, or ends before the message was accepted
-   * @throws PeerageError `too-large` if the message is larger than one of the two WebRTC stacks carries (64 KiB to 256 KiB
-   * with most stacks; SPEC.md, PP33). The channel stays open.
+   * @throws PeerageError `too-large` if the message is larger than the WebRTC stack of either side allows (64 KiB to 256
+   * KiB with most stacks; SPEC.md, PP33). The channel stays open.
    * @throws the reason of `options.signal` when it aborts before the message was accepted
    * @throws TypeError if `data` is neither text nor bytes
    */
@@ -194,7 +194,7 @@ export class Channel {
   }
 
   /**
-   * Measures the path of the channel now, and returns it with the counts of messages.
+   * Returns the current path of the channel, and the counts of its messages.
    * @example
    * const { path, rttMs } = await channel.info()
    */
@@ -212,9 +212,9 @@ export class Channel {
   }
 
   /**
-   * Closes the channel. `send` rejects from now on; messages sent before still arrive. Resolves when the other peer has
-   * received them all, or when none has left for 10 s (SPEC.md, PP18). Neither side's SDK reopens the channel (PP34).
-   * Calling it again is allowed.
+   * Closes the channel. `send` rejects from now on, but earlier messages still arrive. Resolves when the other peer has
+   * received them all, or when no message has left for 10 s (SPEC.md, PP18). Neither side's SDK reopens the channel
+   * (PP34). You may call it again.
    */
   async close(): Promise<void> {
     // We say goodbye, because stacks that close a stream drop messages that wait (RFC 8831 §6.7 only asks to send them).

@@ -22,31 +22,32 @@ export interface AdmitRequest {
   token?: string
   /** The wire that the peer speaks: `native` or `peerjs`. */
   wire: Wire
-  /** The Origin header, exactly as it came. Absent if there was none: only browsers always send it. */
+  /** The Origin header, unchanged. Absent if the request had none. Browsers always send it, other programs usually not. */
   origin?: string
   /**
-   * The address of the peer, past trusted proxies, as limits count it: an IPv4 address, an IPv6 /64 such as
-   * `2001:db8::/64`, or `unknown` if a proxy named no address.
+   * The address of the peer itself, even behind a trusted proxy, in the form that the limits use: an IPv4 address, an
+   * IPv6 /64 such as `2001:db8::/64`, or `unknown` if a proxy named no address.
    */
   address: string
 }
 
 /**
- * The decision of `Access.admit`. With `ok: true` the peer claims its name in `app`. `identity` says who the peer has
- * proven to be, as a string of your choice. Without it the peer may be anybody. Only a peer with an identity may replace
- * the holder of a name [I9], and only if the setting `apps.taken` is `replace`. With `ok: false` the peer is refused with
- * an error code of packages/protocol/SPEC.md, usually `forbidden`. A native peer also gets the `detail`.
+ * The decision of `Access.admit`. With `ok: true` the peer may claim its name in `app`. `identity` is a string of your
+ * choice for the person or program that the peer has proven to be; leave it out if the peer has proven nothing. Only a
+ * peer with an identity may replace the holder of a name [I9], and only if the setting `apps.taken` is `replace`. With
+ * `ok: false` the node refuses the peer with an error code of packages/protocol/SPEC.md, usually `forbidden`. A peer
+ * with the SDK also gets the `detail`.
  */
 export type Admitted =
   | { ok: true; app: string; identity?: string | undefined }
   | { ok: false; code: ErrorCode; detail: string }
 
 /**
- * The rules that decide which peers may come in. An application passes its own as the option `accessRules`.
+ * The rules that decide which peers may come in. An application passes its own rules as the option `accessRules`.
  *
- * `admit` is called before each claim of a name, and before a node lists ids for PeerJS (`peerjs.allowDiscovery`). It
- * must answer a bad token with `ok: false` and must not throw for it. If it throws or answers something else, the error
- * is logged and the peer may try again.
+ * The node calls `admit` before each claim of a name, and before it lists ids for PeerJS (`peerjs.allowDiscovery`).
+ * `admit` must answer a bad token with `ok: false`, and must not throw because of it. If it throws or answers something
+ * else, the node logs the error and the peer may try again.
  *
  * @example
  * ```js

@@ -3,10 +3,10 @@ import type { NodeId } from '@peerage/protocol'
 import type { Arrivals } from './arrivals.js'
 import type { Link } from './link.js'
 
-/** This many envelopes to a node over the inbox, within this time, are worth a link. */
+/** A node dials another one after this many envelopes to its inbox within this time. */
 const BUSY_ENVELOPES = 20
 const BUSY_MS = 2_000
-/** How long a node waits at most before its next dial: after a first failure, and after many. */
+/** The longest wait before the next dial: after a first failure, and after many failures. */
 const BACK_OFF_LEAST_MS = 1_000
 const BACK_OFF_MOST_MS = 60_000
 /** After a link that lasted this long, the next failure counts as a first one again. */
@@ -14,8 +14,8 @@ const STEADY_MS = 10_000
 /** Traffic is counted over the last one to two periods of this length. */
 const PERIOD_MS = 10_000
 
-/** What this node knows of one other node: what it sent to it, what it received from it, and their link. */
-export class Lane {
+/** What this node remembers of one other node: the envelopes in both directions, and the link between the two. */
+export class RemoteNode {
   readonly node: NodeId
   readonly arrivals: Arrivals
   readonly #clock: Clock
@@ -45,9 +45,9 @@ export class Lane {
   }
 
   /**
-   * The link that carries the next envelope, if any. A link begins to carry only after the last finished publish to the
-   * inbox reached a subscriber. Otherwise the receiver could wait in vain for the envelopes before. From then on the link
-   * carries all envelopes, so that none over the inbox overtakes those on the link [LINK2].
+   * The link that carries the next envelope, if any. A link begins to carry envelopes only when the last finished publish
+   * to the inbox reached a subscriber. Otherwise the receiver could wait in vain for earlier envelopes that the inbox
+   * lost. From then on the link carries all envelopes, so that none over the inbox overtakes them [LINK2].
    */
   carrier(): Link | undefined {
     this.#isCarrying ||= this.link !== undefined && this.inboxHeard
@@ -60,7 +60,7 @@ export class Lane {
     this.#isCarrying = false
   }
 
-  /** Counts an envelope over the inbox. True if there were enough recently, and this node may dial now. */
+  /** Counts an envelope over the inbox. True if there were enough recently and this node may dial now. */
   countInbox(): boolean {
     const now = this.#clock.monotonic()
     if (now - this.#busyFrom > BUSY_MS) {
