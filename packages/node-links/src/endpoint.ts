@@ -58,7 +58,7 @@ export class Endpoint {
         resolve()
       })
     })
-    // For example too many open files.
+    // This happens, for example, if the process has too many open files.
     this.#server.on('error', (error) => onError(error, { stage: 'link port' }))
     const address = this.#server.address()
     return typeof address === 'object' && address !== null ? address.port : port
@@ -84,7 +84,7 @@ export class Endpoint {
     const identity = this.#identity
     const announcement = await this.#announced(node)
     if (identity === undefined || identity !== this.#identity || announcement === undefined) return undefined
-    // If one side has TLS and the other has not, that is not a fault of this node.
+    // One side has TLS and the other has not. That is not a fault of this node.
     if (identity.plain !== (announcement.proof.type === 'token')) return undefined
     const socket = connect({ ...announcement.address, ...SOCKET })
     try {

@@ -193,7 +193,7 @@ export class Link {
   /** Ends the link. Returns what the other side has not confirmed, in order. */
   end(): Outgoing[] {
     this.#ended = true
-    // If the other end still reads, it need not send again what this node has taken.
+    // Confirm once more. If the other end still reads, it does not send again what this node has taken.
     if (this.#options.arrivals.last > this.#confirmed) this.#write(0, '')
     this.#checkTimer?.cancel()
     this.#confirmTimer?.cancel()
@@ -259,7 +259,7 @@ export class Link {
       this.#confirmTimer = undefined
       if (this.#ended) return
       if (this.#confirmed < due) this.#write(0, '')
-      // What arrived since gets a delay of its own. What waits may have its turn at any moment.
+      // Envelopes that arrived meanwhile get a new delay. Envelopes that wait behind a gap may be taken at any moment.
       if (this.#confirmed < arrivals.last || arrivals.holds) this.#confirmLater()
     })
   }

@@ -125,8 +125,8 @@ export class Inbox {
     }
     this.#isMessageDue = true
     const waitMs = this.#ackedAt + ACK_BATCH_MS - now
-    // Acknowledge at once where possible, because timers of hidden tabs are slow. A longer wait than the batch's means
-    // that the clock was set back.
+    // Acknowledge at once where possible, because timers of hidden tabs are slow. If the remaining wait is
+    // longer than the batch interval, the clock was set back.
     if (waitMs <= 0 || waitMs > ACK_BATCH_MS) return this.#ack()
     this.#timer ??= this.#options.clock.after(waitMs, () => this.#ack())
   }

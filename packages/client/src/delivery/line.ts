@@ -40,7 +40,7 @@ interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
 /** How a notice ends a message. After a notice with any other code, the message is kept and sent again. */
 export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
-  // To this peer, a name that it may not reach is the same as a name without a holder.
+  // If this peer may not reach a name, we treat the name as one without a holder.
   forbidden: 'unavailable',
   incompatible: 'incompatible',
   'relay-refused': 'relay-refused',
@@ -129,7 +129,7 @@ export class Line {
     for (const held of settled) held.end(isUnread(bits, next, held.seq) ? 'incompatible' : 'delivered')
     this.wake(wasAway)
     const [head] = this.held
-    // A message in between was given up. The recipient waits for it until it learns the new base.
+    // A message before these was given up. The recipient waits for it until it learns the new base.
     if (head !== undefined && head.tries > 0 && head.seq > next) this.#skipSoon()
   }
 

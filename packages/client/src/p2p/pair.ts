@@ -259,7 +259,7 @@ export class Pair {
     if (forGood) onEvent({ type: 'closed-for-good', handshake: handshake.id })
     channel.finish(detail, lost)
     onEvent({ type: 'closed', channel, reason: detail })
-    // A listener has begun a new call.
+    // A listener has begun a new call or accepted one, so there is nothing to reopen.
     if (this.handshake) return
     if (this.hasCallers && !this.#closed) return this.#call({ startedAt: context.clock.now() })
     if (this.hasCallers) this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))

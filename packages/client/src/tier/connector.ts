@@ -189,7 +189,7 @@ export class Connector {
     return this.#gone
   }
 
-  // Withdraws a hello that is not answered yet. Otherwise the node would keep the name for nobody.
+  // Withdraws a hello that is not answered yet. Otherwise the node would reserve the name, although no peer uses it.
   #drop(): void {
     const transport = this.#connection?.transport
     this.#connection = undefined

@@ -52,7 +52,7 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
     }
     const current = file.replace(/^peerage/, `peerage-${version}`)
     context.header('Cache-Control', 'no-cache')
-    // Relative: a proxy may have taken a prefix away.
+    // The address is relative, because a proxy may have removed a prefix.
     if (files.has(current)) return context.redirect(current, 302)
     context.header('Cache-Control', 'no-store')
     const why =

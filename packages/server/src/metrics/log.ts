@@ -80,7 +80,7 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
     }
     stages.set(context.stage, { at: now(), text, suppressed: 0 })
     const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
-    // A stack helps to find a bug of ours. In an outage it only hides the reason.
+    // A stack trace helps to find a bug of ours. In an outage it only hides the reason.
     const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
     const stack =
       error instanceof Error && !isOutage && context.stage !== 'redis connection'

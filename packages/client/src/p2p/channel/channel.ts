@@ -153,7 +153,7 @@ export class Channel {
    */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {
     const stop = this.#events.on(event, listener)
-    // Later, so that the caller has the function that stops before the listener runs.
+    // The listener runs later, so that the caller already has the function that removes it.
     if (event === 'message') queueMicrotask(() => this.#drain())
     return stop
   }
@@ -256,7 +256,7 @@ export class Channel {
     this.#resolveOver()
   }
 
-  /** Ends a closing channel when nothing has left or arrived for a while. A slow path gets as long as it moves data. */
+  /** Ends a closing channel when nothing has left or arrived for a while. A slow path has time as long as it moves data. */
   #limitWait(reason: string): void {
     if (this.#state === 'closed') return
     const { handshake, context } = this.#options

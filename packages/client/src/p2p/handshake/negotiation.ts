@@ -3,7 +3,7 @@ import type { Terms } from '../options.js'
 import type { HandshakeSignal, Offer } from './signals.js'
 import { CANDIDATES_MAX, answerTo, isCandidate, messageBytesMaxOf, ownDescription } from './signals.js'
 
-// What a handshake does with its connection: it negotiates as long as the connection is open, and ends it by a goodbye.
+// The use that a handshake makes of its connection: it negotiates while the connection is open, and ends it by a goodbye.
 
 export interface NegotiationOptions {
   /** True: this side is the polite peer, which gives way when both offer at once. Both sides compare the names. */

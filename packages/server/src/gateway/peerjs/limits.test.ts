@@ -265,7 +265,7 @@ describe('limits', () => {
     )
   })
 
-  // Once, a ping before the claim created the rates of the connection without the name, and they stayed without it.
+  // Regression: a ping before the claim created the connection's rates without its name, so they never counted for the name.
   test('[PJ16] messages count for the name, even if a ping came before the claim', async () => {
     let pass = (): void => {}
     const passed = new Promise<void>((resolve) => (pass = resolve))
