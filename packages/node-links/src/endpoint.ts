@@ -23,7 +23,7 @@ export interface EndpointOptions {
   onError: OnError
 }
 
-/** How long a connection may last without a proof, on both sides. */
+/** How long a connection may stay open without a proof, on both sides. */
 const PROOF_MS = 2_000
 /** Frames are sent at once. Keep-alive detects a node that vanished within a few minutes, also when nothing is sent. */
 const SOCKET = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
@@ -161,7 +161,7 @@ export class Endpoint {
     return announcement && { node: node.value, announcement }
   }
 
-  /** Undefined also while the store does not answer, so there are no new links then. */
+  /** Also undefined while the store does not answer. So there are no new links in that time. */
   async #announced(node: NodeId): Promise<Announcement | undefined> {
     try {
       const text = await this.#options.nodes.announced(node)

@@ -7,9 +7,9 @@ import type { Message, SendersOptions, Stream } from './senders.js'
 import type { Carrier } from './signaling.js'
 import { WINDOW, latestOf, withUnread, shifted, parseUnread, formatUnread } from './unread.js'
 
-/** Acknowledgements go out at most once in this time [WD5], … */
+/** Acknowledgements are sent at most once in this time [WD5], unless many messages wait for theirs. */
 const ACK_BATCH_MS = 20
-/** … or sooner, when this many messages wait for theirs. Half a window, so that the sender never has to stop. */
+/** When this many messages wait, they are acknowledged at once. It is half a window, so the sender never has to stop. */
 const ACK_BATCH_MESSAGES = WINDOW / 2
 
 /**

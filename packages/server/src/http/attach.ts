@@ -27,8 +27,8 @@ export interface AttachOptions extends RefusalOptions {
 const nodeListeners = new WeakSet<object>()
 
 /**
- * Takes the requests and upgrades of a node from a server that an application uses too, and leaves it the rest. It takes
- * them before any listener sees them, so the order of listeners does not matter. It does the same on sibling servers.
+ * Takes the requests and upgrades of a node from a server of an application, and leaves all others to the application. It
+ * takes them before any listener sees them, so the order of listeners does not matter. It does the same on sibling servers.
  * Returns a function that undoes all this.
  * @throws Error if this node, or another one, uses the same path of the server already
  */

@@ -11,7 +11,7 @@ const ENDINGS = ['.js', '.global.js'] as const
 /** Where scripts/bundle.mjs puts the files: part of this package, seen from `src` and from `dist` alike. */
 const CLIENT_DIRECTORY = fileURLToPath(new URL('../../dist/client/', import.meta.url))
 
-/** Pages of any origin load these, also pages that ask for isolation (COEP). */
+/** Pages of any origin may load these files, even pages that ask for isolation (COEP). */
 const FOR_ANY_ORIGIN = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' }
 
 export interface ClientFiles {
@@ -37,7 +37,7 @@ export function loadClient(version: string, directory: string = CLIENT_DIRECTORY
 }
 
 /**
- * Serves `{base}client/peerage-<version>.js` for good, and leads `{base}client/peerage.js` there. A node has the file of
+ * Serves `{base}client/peerage-<version>.js`, which may be cached forever, and redirects `{base}client/peerage.js` to it. A node has the file of
  * its own version only, so while a cluster is updated, either version may be missing.
  */
 export function serveClient(routes: Hono, base: string, { version, files }: ClientFiles): void {
