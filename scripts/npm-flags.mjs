@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { ROOT } from './lib.mjs'
 
 /**
- * The flags of a node that npm has taken for its own, written as they should have been; undefined if there are none. Without `--`,
- * npm keeps `--port 9100` as a setting of its own (`npm_config_port`), and passes on `9100` or nothing.
+ * The flags of a node that npm has taken for its own, written as they should have been; undefined if there are none.
+ * Without `--`, npm keeps `--port 9100` as a setting of its own (`npm_config_port`), and passes on `9100` or nothing.
  */
 export function withoutDashes(words, env) {
   const taken = flags().flatMap(({ flag, isSwitch }) => {

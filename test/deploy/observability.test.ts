@@ -283,7 +283,8 @@ describe('a real node', () => {
     for (let i = 0; i < 20; i++) await meet(`marker${i}`)
     await settled()
     const after = await series()
-    // If these labels were not bounded, each of the twenty would add at least one series. A short outage of Redis may add a few.
+    // If these labels were not bounded, each of the twenty would add at least one series. A short outage of Redis may
+    // add a few.
     expect(after.length).toBeLessThan(before + 20)
     expect(after.filter((line) => /marker|first|127\.0\.0\.1|token/.test(line))).toEqual([])
   })

@@ -261,7 +261,8 @@ describe('down', () => {
 })
 
 describe('which link', () => {
-  // Makes two connections: `first` dials the first one, and the other node dials the second one. Returns the sockets of `a`.
+  // Makes two connections: `first` dials the first one, and the other node dials the second one. Returns the sockets of
+  // `a`.
   async function both(first: 'a' | 'b', waitMs = 0): Promise<{ pair: LinkedPair; sockets: TestSocket[] }> {
     const pair = await linkedPair()
     const second = first === 'a' ? 'b' : 'a'

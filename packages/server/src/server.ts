@@ -251,7 +251,10 @@ export class PeerageServer {
     if (this.#links !== undefined) void this.#checkAddress()
   }
 
-  /** Warns if other nodes cannot use the announced address. The address is known once the node is ready. `ready` reports why it is not. */
+  /**
+   * Warns if other nodes cannot use the announced address. The address is known once the node is ready. `ready` reports
+   * why it is not.
+   */
   async #checkAddress(): Promise<void> {
     await this.ready().catch(() => {})
     const warning = addressWarning(this.#config, this.linksAddress)

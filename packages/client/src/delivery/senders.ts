@@ -134,7 +134,8 @@ export class Senders {
       if (senders.size <= most && isFresh(streams, now - this.#options.streamMs)) return
       for (const stream of streams.values()) {
         this.#discard(stream)
-        // A pending acknowledgement of a handed-over message must still be sent. Otherwise the sender would send the message again.
+        // A pending acknowledgement of a handed-over message must still be sent. Otherwise the sender would send the
+        // message again.
         if (!known) this.#onForgotten(stream)
       }
       senders.delete(from)

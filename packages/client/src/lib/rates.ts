@@ -6,7 +6,10 @@ export interface Rate {
   perSecond: number
 }
 
-/** How often one other peer may cause work for this peer: a connection, a refusal or a call [PP4]. An honest peer needs little. */
+/**
+ * How often one other peer may cause work for this peer: a connection, a refusal or a call [PP4]. An honest peer needs
+ * little.
+ */
 const OF_ONE: Rate = { burst: 8, perSecond: 2 }
 /** The same limit for all other peers together. */
 const OF_ALL: Rate = { burst: 64, perSecond: 50 }

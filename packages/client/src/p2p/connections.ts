@@ -103,7 +103,10 @@ export class Connections {
     return { key, connection: newConnection(PeerConnection, configuration) }
   }
 
-  /** Only in browsers, because an idle Node process should hold no connection, and the cost of a passed-in class is unknown. */
+  /**
+   * Only in browsers, because an idle Node process should hold no connection, and the cost of a passed-in class is
+   * unknown.
+   */
   #makeSpareLater(terms: Terms): void {
     if (this.#options.RTCPeerConnection || !globalThis.RTCPeerConnection) return
     const { clock } = this.#context

@@ -123,7 +123,10 @@ export interface P2PContext {
   readonly carriers: Carriers
   /** The latest welcome: P2P server, TURN credentials, relay policy, times. */
   readonly welcome: NodeMessageOf<'welcome'>
-  /** Called after each welcome, which may come from another node with new TURN credentials. Returns a function that removes it. */
+  /**
+   * Called after each welcome, which may come from another node with new TURN credentials. Returns a function that
+   * removes it.
+   */
   onWelcome(listener: () => void): () => void
   /** Calls the listener once, when the peer is closed for good. Returns a function that removes it. */
   onClosed(listener: () => void): () => void

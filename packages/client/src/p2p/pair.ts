@@ -172,7 +172,8 @@ export class Pair {
     const handshake: Handshake = new Handshake({
       id,
       relayOnly: p2p.relayOnly ?? false,
-      // On the second try our candidates wait for the answer, so nothing of the other side can arrive before we have set it.
+      // On the second try our candidates wait for the answer, so nothing of the other side can arrive before we have
+      // set it.
       holdCandidates: p2p.holdCandidates === true || attempt.isRetry === true,
       terms: this.#terms,
       resumes: attempt.resuming?.id,

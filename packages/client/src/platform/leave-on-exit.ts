@@ -26,7 +26,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const LEAVE_MS = 500
 
 /**
- * The sessions of a process that give their names back when it ends. It listens for signals while there are any. Signal listeners do not keep a process alive.
+ * The sessions of a process that give their names back when it ends. It listens for signals while there are any. Signal
+ * listeners do not keep a process alive.
  */
 export class Departures {
   readonly #process: Process

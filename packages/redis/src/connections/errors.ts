@@ -57,7 +57,10 @@ interface Advice {
 
 const CHECK = 'check redis.url, the network, and redis-cli PING'
 
-/** Errors of connections, and what the operator can do about them. The first entry that applies counts, so the last entry is for all other errors. */
+/**
+ * Errors of connections, and what the operator can do about them. The first entry that applies counts, so the last
+ * entry is for all other errors.
+ */
 const ADVICE: readonly Advice[] = [
   { says: /^NOAUTH/u, advice: 'Redis asks for a password: set redis.password, or put it into redis.url' },
   { says: /^WRONGPASS/u, advice: 'check redis.username and redis.password' },

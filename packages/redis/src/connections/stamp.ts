@@ -30,7 +30,10 @@ export class Deduplicator {
    */
   #taken: Map<string, number> | undefined
 
-  /** Returns the original payload, or undefined if it is a duplicate or late. A payload without a stamp is returned unchanged. */
+  /**
+   * Returns the original payload, or undefined if it is a duplicate or late. A payload without a stamp is returned
+   * unchanged.
+   */
   take(payload: string): string | undefined {
     const end = payload.startsWith(MARK) ? payload.indexOf(' ') : -1
     const serial = end < 0 ? Number.NaN : Number.parseInt(payload.slice(1 + PUBLISHER_LENGTH, end), 36)

@@ -33,7 +33,10 @@ const PROGRAMS = {
   haproxy: { names: ['haproxy'], debianPackage: 'haproxy' },
 } as const
 
-/** Runs Redis, nodes and HAProxy in front of them on this machine, until Ctrl-C. It installs nothing, and leaves no files. */
+/**
+ * Runs Redis, nodes and HAProxy in front of them on this machine, until Ctrl-C. It installs nothing, and leaves no
+ * files.
+ */
 export async function cluster(options: ClusterOptions, surroundings: Surroundings): Promise<ExitCode> {
   const { out, err, env, terminated } = surroundings
   const wrong = problemsOf(options)

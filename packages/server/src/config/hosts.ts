@@ -19,7 +19,10 @@ export function isPrivate(host: string): boolean {
   return host === 'localhost' || PRIVATE_RANGES.includes(rangeOf(host) ?? '')
 }
 
-/** True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can connect. */
+/**
+ * True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can
+ * connect.
+ */
 export function isEveryAddress(host: string): boolean {
   return rangeOf(host) === 'unspecified'
 }

@@ -37,8 +37,8 @@ export function loadClient(version: string, directory: string = CLIENT_DIRECTORY
 }
 
 /**
- * Serves `{base}client/peerage-<version>.js`, which may be cached forever, and redirects `{base}client/peerage.js` to it. A node has the file of
- * its own version only, so while a cluster is updated, either version may be missing.
+ * Serves `{base}client/peerage-<version>.js`, which may be cached forever, and redirects `{base}client/peerage.js` to
+ * it. A node has the file of its own version only, so while a cluster is updated, either version may be missing.
  */
 export function serveClient(routes: Hono, base: string, { version, files }: ClientFiles): void {
   const retainedHeaders = [...RETAINED_304_HEADERS, ...Object.keys(FOR_ANY_ORIGIN)]

@@ -151,7 +151,10 @@ export class CallLimits {
     return this.#rates.take(from.name)
   }
 
-  /** Tells a peer that its handshake ends here. Over a bound or a rate we send nothing, and the peer waits until its own deadline. */
+  /**
+   * Tells a peer that its handshake ends here. Over a bound or a rate we send nothing, and the peer waits until its own
+   * deadline.
+   */
   refuse(from: Holder, handshake: string, reason: EndReason): void {
     if (this.#refusals >= REFUSALS_MAX || !this.isWithinRate(from)) return
     this.#refusals++
