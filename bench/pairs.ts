@@ -88,7 +88,7 @@ export class PairLoad {
       this.#processes.map((process) => process.ask('load', 'run', options, run.ms + ANSWER_MS)),
     )
     const result = merged(results)
-    // Losses of other stacks only appear in the results; Peerage may lose nothing.
+    // If another stack loses messages, only the results show it. If Peerage loses one, the comparison fails.
     const ours = this.#stack.wire === 'peerage' || this.#stack.wire === 'peerjs'
     if (ours && (result['lost'] ?? 0) > 0) throw new Error(`lost messages: ${JSON.stringify(result)}`)
     const limited = !precise && (result['loadShare'] ?? 0) > MOST_LOAD_SHARE

@@ -1,4 +1,4 @@
-// What scripts/api.mjs asks of TypeScript: the symbols that a file exports, their docstrings, and their types as written.
+// Reads with TypeScript what scripts/api.mjs needs: the exports of a file, their docstrings, and their types as written.
 import { SyntaxKind } from 'typescript/unstable/ast'
 import { API, SymbolFlags } from 'typescript/unstable/sync'
 import { ROOT } from './lib.mjs'
@@ -10,7 +10,7 @@ export const getTextOfNode = (node) =>
   node
     .getText()
     .replaceAll(/\/\*\*[^]*?\*\//g, '')
-    // The members of a type stand on lines of their own, without semicolons.
+    // Each member of a type is on its own line, without a semicolon.
     .replaceAll(/([^\s{;,(|&=>])\s*\n\s*(?=\w+\??[:(])/g, '$1; ')
     .replaceAll(/\s+/g, ' ')
     .replace(/^\| /, '')
@@ -34,7 +34,7 @@ export function isApiMember(program, member) {
   const declaration = program.declarationOf(member)
   if (declaration === undefined || !program.isOurs(member)) return false
   if (declaration.modifiers?.some(({ kind }) => kind === SyntaxKind.PrivateKeyword)) return false
-  // Every error has one.
+  // Every error class has this member, so it is not listed.
   if (member.name === 'name' && declaration.parent.heritageClauses?.[0]?.types[0]?.getText() === 'Error')
     return false
   return program.tagsOf(member).every(({ name }) => name !== 'internal')
@@ -47,7 +47,7 @@ export function referencesIn(program, node) {
     if (each === undefined || each.kind === SyntaxKind.Block) return
     if (each.kind === SyntaxKind.TypeReference) {
       const symbol = program.symbolAt(each.typeName)
-      // A type parameter is explained where it stands.
+      // A type parameter is explained where it is declared, so it is not listed.
       if (symbol !== undefined && (symbol.flags & SymbolFlags.TypeParameter) === 0)
         found.set(symbol.id, symbol)
     }
@@ -147,7 +147,7 @@ class Program {
     const bound = this.#boundFrom(this.declarationOf(symbol))
     const declaration = bound?.declaration ?? written
     const owner = declaration.name === undefined ? declaration.parent : declaration
-    // Of a bound function, the first parameters are given already.
+    // A bound function already has its first arguments.
     const parameters = declaration.parameters.slice(bound?.given ?? 0)
     return {
       text: `${typeParameters(declaration)}(${parameters.map(parameterText).join(', ')}): ${getTextOfNode(declaration.type)}`,

@@ -12,7 +12,7 @@ const FILES = { 'peerage.js': { format: 'esm' }, 'peerage.global.js': { format: 
 
 const { version, license } = JSON.parse(readFileSync(`${CLIENT}package.json`, 'utf8'))
 rmSync(BUNDLE, { recursive: true, force: true })
-// The static entry holds all parts: one file has no second one to load later.
+// The static entry holds all parts, because a single file cannot load another one later.
 const bundle = await rolldown({ input: `${CLIENT}dist/entries/static.js`, platform: 'browser' })
 for (const [name, output] of Object.entries(FILES)) {
   const postBanner = `/*! @peerage/client ${version}, ${license} */`

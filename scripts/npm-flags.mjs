@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { ROOT } from './lib.mjs'
 
 /**
- * The flags of a node that npm has taken for its own, as they should have been given; undefined: none. Without `--`,
- * npm keeps `--port 9100` as a setting of its own (`npm_config_port`), and passes on `9100` or nothing.
+ * The flags of a node that npm has taken for its own, written as they should have been; undefined if there are none.
+ * Without `--`, npm keeps `--port 9100` as a setting of its own (`npm_config_port`), and passes on `9100` or nothing.
  */
 export function withoutDashes(words, env) {
   const taken = flags().flatMap(({ flag, isSwitch }) => {
@@ -13,7 +13,7 @@ export function withoutDashes(words, env) {
     if (value !== 'true') return [{ text: `--${flag}=${value}` }]
     return [{ text: `--${flag}`, hasWord: !isSwitch }]
   })
-  // Which of several words belongs to which flag, npm does not tell.
+  // npm does not say which of several words belongs to which flag.
   const word = taken.filter(({ hasWord }) => hasWord).length === 1 ? (words[0] ?? '…') : '…'
   const right = taken.map(({ text, hasWord }) => (hasWord ? `${text} ${word}` : text))
   return right.length > 0 ? right.join(' ') : undefined

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 
-// What a release and CI rest on, and no program of ours runs.
+// Checks the files that a release and CI depend on, and that no program of ours reads.
 
 const ROOT = new URL('../', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, ROOT), 'utf8')

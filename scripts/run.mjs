@@ -3,7 +3,7 @@ import { install, orRefuse, requireNode, ROOT } from './lib.mjs'
 
 requireNode()
 if (!(await install())) process.exit(1)
-// vite comes with the installation above.
+// vite can be imported only after the installation above.
 const { runnerImport } = await import('vite')
 const [folder, ...args] = process.argv.slice(2)
 const { module } = await runnerImport(`${ROOT}test/${folder}/run.ts`, {

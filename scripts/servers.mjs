@@ -24,7 +24,7 @@ const SERVERS = {
   },
   valkey: {
     packages: ['valkey-server'],
-    // Under the name that the fixtures look for first.
+    // The link has the name that the fixtures look for first.
     programs: { 'redis-server': 'usr/bin/valkey-server' },
     version: /v=(\S+)/,
     tests: REDIS_TESTS,

@@ -1,4 +1,4 @@
-// npm run version: takes the changesets into versions and changelogs, and that version to everything else that names it.
+// npm run version: turns the changesets into versions and changelogs, and writes the version everywhere else it is named.
 // The release workflow runs it, and opens a pull request with what it has written.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { bin, install, requireNode, ROOT, step } from './lib.mjs'

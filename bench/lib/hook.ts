@@ -7,7 +7,7 @@ import { Session } from 'node:inspector/promises'
 import { writeHeapSnapshot } from 'node:v8'
 import { answerCommands, type Numbers } from './channel.js'
 
-// Ten milliseconds are short against the 200 ms of the aim, and 100 timers a second cost next to nothing.
+// Ten milliseconds are short compared with the aim of 200 ms, and 100 timers a second cost very little.
 const LAG_INTERVAL_MS = 10
 
 let lags: number[] | undefined

@@ -35,7 +35,7 @@ const MASK_BYTES = 4
 export class FrameSocket {
   readonly #socket: Socket
   readonly #handlers: FrameHandlers
-  // All frames of a connection share one mask: the server unmasks each byte all the same.
+  // All frames of a connection share one mask. The server does the same work, because it unmasks each byte anyway.
   readonly #mask = randomBytes(MASK_BYTES)
   #upgraded = false
   #closed = false

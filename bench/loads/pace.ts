@@ -10,8 +10,8 @@ export interface Pace {
 }
 
 /**
- * Calls `act` on an open-loop schedule, with the time (performance.now) at which each call was due. A late call is made
- * at once and never left out, and its delay counts: no coordinated omission.
+ * Calls `act` on an open-loop schedule, with the time (performance.now) at which each call was due. A late call is
+ * made at once and never left out, and its delay counts. So there is no coordinated omission.
  */
 export function paced(pace: Pace, act: (dueMs: number, index: number) => void): Promise<number> {
   const total = Math.max(1, Math.round((pace.rate * pace.ms) / 1000))

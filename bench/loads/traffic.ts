@@ -140,7 +140,7 @@ export class Traffic implements Omit<PeerEvents, 'lost'> {
       sent++
       send(index, now)
     }
-    // A message arrives at its recipient; with answers, the round trip ends at the sender.
+    // A message is complete at its recipient. With answers, it is complete when the answer reaches the sender.
     this.#next = new Map(
       pairs.map(({ sender, recipient }, index) => [options.echo ? sender : recipient, () => sendNext(index)]),
     )

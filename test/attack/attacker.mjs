@@ -430,18 +430,18 @@ const attacks = {
     sender.terminate()
   },
   'stalled-inbox': async () => {
-    // Signals, because the server path limits the rate of messages. Four senders together send what one may not.
+    // It sends signals, because the server limits the rate of messages. Four senders together exceed the rate of one.
     const senders = []
     for (let i = 0; i < 4; i++) {
       const ws = await claimed(i, `staller-${process.pid}-${i}`)
       if (ws === undefined) throw new Error('not let in')
       senders.push({ ws, since: await sinceOf(ws, given.victim) })
     }
-    // Seq 1 never comes. The bodies get smaller and smaller, so that not one character of room is left.
+    // Seq 1 never arrives. The bodies get smaller and smaller, so that they fill the victim's buffer to the last character.
     for (const [i, length] of [45_000, 45_000, 1_000, 30, 1].entries()) {
       const stream = 'ABCDE'.charAt(i).repeat(11)
       const body = 'x'.repeat(length)
-      // With pauses: a victim that must read all of it at once would be late for that reason alone.
+      // It pauses in between, because a victim that must read all of it at once would be late for that reason alone.
       for (let seq = 2; seq < 62; seq++) {
         for (const { ws, since } of senders)
           write(ws, event('send', { to: given.victim, since, stream, seq, base: 1, kind: 'signal', body }))
@@ -484,7 +484,7 @@ const attacks = {
     await atRate(100, (n) => ask(`guess-${n}`, 'a guess'))
     await ask(given.key, 'the right key after that')
   },
-  // The balancer is trusted, so the address that it appended counts, which is the last. The attacker wrote the others.
+  // The balancer is trusted, so the last address counts, which the balancer appended. The attacker wrote the others.
   'forged-forwarded-for': () => forge((n) => `10.${n % 250}.${(n >> 4) % 250}.1, 198.51.100.9`),
   // A header must never make a client count as loopback, which is exempt from the limits per address.
   'loopback-by-header': () => forge(() => '127.0.0.1'),
@@ -582,7 +582,7 @@ const attacks = {
     const all = Array.from({ length: 300 }, () => {
       const tcp = connectTcp(given.stunPort, '127.0.0.1', () => tcp.write(Buffer.from('00010000', 'hex')))
       sent++
-      // Without a reader, the end would go unnoticed.
+      // If the socket is not read, its end is not noticed.
       tcp.resume()
       tcp.on('error', (error) => saw(error.code ?? 'error'))
       tcp.on('close', () => saw(isOver() ? 'open till the end' : 'closed by the server'))

@@ -230,7 +230,7 @@ export const attacks: readonly Attack[] = [
   {
     id: 'link-impostor',
     sends: '20/s false nodes, with a certificate that the nodes trust, or with none',
-    // Without a handshake the attack would show nothing.
+    // The attack tests nothing unless a handshake has begun.
     wrong: (told) => none(/^let in/)(told) ?? atLeast(/^handshake/, 1)(told),
     after: linked,
     short: true,

@@ -6,10 +6,10 @@ const TSC = `${REPOSITORY}node_modules/typescript/bin/tsc`
 const RUN = `${REPOSITORY}bench/dist/bench/run.js`
 const BUILD_DEADLINE_MS = 180_000
 const BENCH_DEADLINE_MS = 240_000
-// What the bench itself says of its end comes first.
+// The bench's own text about its failure comes first.
 const TEST_DEADLINE_MS = BENCH_DEADLINE_MS + 20_000
 
-// What `npm run bench` does first.
+// This is the first step of `npm run bench`.
 beforeAll(async () => {
   await run(process.execPath, [TSC, '-b', REPOSITORY], BUILD_DEADLINE_MS)
   await run(

@@ -93,7 +93,7 @@ describe('a bundle for browsers', () => {
 describe('a bundle for Node', () => {
   test('contains `ws` and finds node-datachannel in a node_modules above its folder [PP37]', async () => {
     await bundle({ app: 'server', platform: 'node' })
-    // The packages of an application are here.
+    // The packages of the application are in this folder.
     const modules = `${site.folder}/node_modules`
     await mkdir(modules, { recursive: true })
     for (const name of ['node-datachannel', 'detect-libc', '@node-datachannel'])

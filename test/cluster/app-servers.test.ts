@@ -132,7 +132,7 @@ describe.each(topologies)('application servers that share a Redis and a P2P serv
     await expectChannel(dora, alice)
     await expectMessage(bob, dora)
 
-    // Dora's channel outlives her server, and her name waits for her.
+    // Dora's channel stays open after her server has stopped, and her name stays reserved for her.
     await joined.child.kill('SIGTERM')
     expect(await joined.child.stopped).toMatchObject({ code: 0 })
     const heard = new Promise((resolve) => alice.p2p?.channel('dora')?.on('message', resolve))

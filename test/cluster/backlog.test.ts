@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { startNode } from '@peerage/test-support/node.js'
 
-// When a node dies, all its peers connect to the other nodes within a second: more than a node accepts at once.
+// When a node dies, all its peers connect to the other nodes within a second. These are more than a node accepts at once.
 
 /** More than Node's default backlog of 511. */
 const AT_ONCE = 1_000

@@ -74,7 +74,7 @@ async function connectAndKill(port: number, wire: Wire, name: string): Promise<v
         if (frame.startsWith(REFUSED)) resolve(false)
       })
     })
-    // No close frame, as when a peer is killed.
+    // The connection ends without a close frame, as when a peer is killed.
     ws.terminate()
     await closed
   }

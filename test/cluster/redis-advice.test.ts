@@ -7,7 +7,7 @@ import { startRedis, type RedisOptions } from '@peerage/test-support/redis.js'
 import { useCommand } from './command.js'
 import { startMeddler } from './meddler.js'
 
-// What a wrong Redis is told to an operator: by doctor, and by a node in its log or as the reason of its end.
+// What the operator is told about a wrong Redis: by doctor, and by a node in its log or as the reason why it ended.
 
 const { cleanups, peerage, ended } = useCommand()
 const LOGGED_MS = 20_000

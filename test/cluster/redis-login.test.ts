@@ -51,7 +51,7 @@ async function refused(node: Node, why: RegExp): Promise<void> {
       const answer = await fetch(`${node.admin}/readyz`)
       const text = await answer.text()
       expect(answer.status).toBe(503)
-      // The main port tells only the kind of the reason, and nothing that Redis said.
+      // The main port gives only the kind of the reason, and no text of Redis.
       expect(await (await fetch(`${node.url}/readyz`)).json()).toEqual({
         status: 'not ready',
         why: expect.stringMatching(/^(?:starting|store|fenced|listening|settling)$/),

@@ -101,7 +101,7 @@ describe.each(topologies)('refusals of Redis, and foreign data in it, %s', (topo
     expect((await claimed(a, overwritten)).node).toBe(a.node)
     const wrongType = newPeer()
     await put(wrongType, 'lease', 'RPUSH', 'x')
-    // This lookup finds nothing, or fails on a Cluster. A lookup of another name in the same turn succeeds [CALL9].
+    // This look-up finds nothing, or fails on a Cluster. A look-up of another name in the same turn succeeds [CALL9].
     const [nobody, found] = await Promise.all([
       registry.lookup(wrongType).catch(() => undefined),
       registry.lookup(overwritten),

@@ -69,7 +69,7 @@ test('[SET1] [SET6] [I10] when Redis restarts empty while strangers claim, every
   const names = Array.from({ length: 300 }, (_, i) => `peer ${i}`)
   const holders = await Promise.all(names.map((name, i) => arrive(at(i), name)))
   const before = holders.map(({ session }) => session.lease)
-  // Thirty holders are away, and their names wait for them.
+  // Thirty holders are away, and their names are reserved for them.
   await Promise.all(holders.slice(0, 30).map((holder, i) => at(i).end(holder.connection.id, 'dropped')))
   const outcomes = new Map<string, number>()
   const over = new AbortController()

@@ -50,7 +50,7 @@ test('[CALL9] all messages that are published in one turn are one write, in orde
   const texts = Array.from({ length: 200 }, (_, i) => `text ${i}`)
   const sent = await Promise.all(texts.map((text) => rooms.publish(room, text)))
   expect(new Set(sent)).toEqual(new Set(['sent']))
-  // The reads are this INFO, perhaps a beat, and the one write, which Redis may read in pieces.
+  // Redis reads this INFO, perhaps a beat, and our single write, possibly in several pieces.
   expect((await reads()) - before).toBeLessThan(20)
   await expect.poll(() => heard).toEqual(texts)
 })

@@ -94,7 +94,8 @@ describe('native and PeerJS peers reach each other', () => {
     const haproxy = await startHaproxy({ backends: nodes, env: { PEERAGE_TLS_PEM: certificates.pem } })
     ends.push(() => haproxy.stop())
     const url = haproxy.url.replace('http:', 'https:')
-    // The SDK uses the global WebSocket, so this one trusts the test's authority, as a browser's certificate store would.
+    // The SDK uses the global WebSocket, so we set one that trusts the test's authority, as a browser's certificate store
+    // would.
     class Trusting extends WebSocket {
       constructor(address: string) {
         super(address, { ca })

@@ -52,7 +52,7 @@ export function mistakesOf(manifest: Manifest): string[] {
   const unread = new Set<string>()
   const watched = watchReads(manifest, '', unread)
   try {
-    // Not through the constructor, because it would copy and so read every field.
+    // We do not use the constructor, because it would copy every field, and so read every field.
     Object.assign(new Model(), watched).validate()
   } catch (error) {
     return [String(error)]

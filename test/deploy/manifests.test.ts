@@ -108,7 +108,7 @@ describe('the manifests', () => {
     expect(manifests.filter(({ kind }) => kind === 'Secret')).toEqual([])
     for (const deployment of deployments())
       for (const variable of containerOf(deployment).env ?? []) {
-        // The pod's address, and the address for the other nodes.
+        // The first is the pod's address, and the second is its address for the other nodes.
         if (variable.name === 'POD_IP' || variable.name === 'PEERAGE_LINKS_ADVERTISE') continue
         expect(variable.name).toMatch(/_FILE$/)
         const file = 'value' in variable ? variable.value : ''

@@ -166,7 +166,7 @@ describe('a real node', () => {
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
     expect(loaded).toHaveLength(14)
-    // One canary that a busy machine delayed makes this alert pending, and rightly so.
+    // If a busy machine delays one canary, this alert becomes pending. That is right.
     const isDelayed = async (): Promise<boolean> => {
       const text = await scrape()
       const count = (of: string): string | undefined =>
@@ -283,7 +283,8 @@ describe('a real node', () => {
     for (let i = 0; i < 20; i++) await meet(`marker${i}`)
     await settled()
     const after = await series()
-    // Otherwise each of the twenty would add at least one series. A short outage of Redis may add a few.
+    // If these labels were not bounded, each of the twenty would add at least one series. A short outage of Redis may
+    // add a few.
     expect(after.length).toBeLessThan(before + 20)
     expect(after.filter((line) => /marker|first|127\.0\.0\.1|token/.test(line))).toEqual([])
   })

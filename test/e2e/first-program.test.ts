@@ -24,7 +24,7 @@ beforeAll(async () => {
   source = programOf('README.md', 'first.mjs')
   expect(source).toContain('http://127.0.0.1:9000')
   folder = await makeDirectory('first-program')
-  // What `npm install` makes of the two tarballs.
+  // The folders that `npm install` makes from the two tarballs.
   await mkdir(join(folder, 'node_modules/@peerage'), { recursive: true })
   for (const name of ['client', 'protocol'])
     await symlink(`${REPOSITORY}packages/${name}`, join(folder, 'node_modules/@peerage', name))

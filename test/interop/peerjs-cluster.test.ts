@@ -212,7 +212,7 @@ describe.each(topologies)('across nodes, %s', (topology) => {
     const answered = async (n: number): Promise<PeerJsPeer> => {
       const peer = new PeerJsPeer({ url: nodeAt(n % 2).url, id, token: `t${n}` })
       await peer.until('an answer', () => peer.frames.length > 0 || peer.end !== undefined, 30_000)
-      // Closed because Redis took too long on a busy machine, so the peer tries again.
+      // Redis took too long on a busy machine, so the node closed the peer, and the peer tries again.
       return peer.end?.code === closeCodes['registry-unavailable'] ? answered(n) : peer
     }
     const crowd = await Promise.all(Array.from({ length: 300 }, (_, n) => answered(n)))

@@ -115,7 +115,7 @@ async function drive(side: Side, steps: readonly Step[], unique: string): Promis
           await peer.ended()
         }
         if (!resumes) break
-        // [resume-opens] From here on the old socket does nothing, and only its end is compared.
+        // [resume-opens] From here on the old socket does nothing, so we compare only its end.
         const old = actors.get(before ?? -1)
         if (old) old.online = false
         if (side.name === 'peer') {

@@ -92,7 +92,7 @@ export async function callBetween(alice: LabPeer, bob: LabPeer, options: CallOpt
     const told = await alice.line((line) => resultOf(line, said), RESULT_DEADLINE_MS)
     const heard = told.path === 'server' ? 'message' : 'channel-message'
     try {
-      // The caller's report is one half. The other half is that the other application has the message.
+      // The caller's report alone is not enough. The other application must also have received the message.
       await bob.line((line) => isHeard(line, heard, alice.name, said) || undefined, ONLINE_DEADLINE_MS)
     } catch (error) {
       throw new Error(`the callee said:\n${bob.output()}`, { cause: error })

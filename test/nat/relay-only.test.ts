@@ -55,7 +55,8 @@ async function seenBy(far: LabPeer, from: string): Promise<{ remote: { port: num
 }
 
 async function expectRelayed(far: LabPeer, from: string): Promise<void> {
-  // Not the path: if checks arrive before the candidates, the far side calls that end peer-reflexive, relay or not.
+  // We do not check the path: if checks arrive before the candidates, the far side reports that end as peer-reflexive,
+  // whether it is a relay or not.
   const { remote } = await seenBy(far, from)
   expect(remote.port).toBeGreaterThanOrEqual(RELAY_PORTS.low)
   expect(remote.port).toBeLessThanOrEqual(RELAY_PORTS.high)

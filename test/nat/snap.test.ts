@@ -5,8 +5,8 @@ import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chro
 import { startNode, type Node } from '@peerage/test-support/node.js'
 import { sdkScript } from '@peerage/test-support/sdk-script.js'
 
-// A Chromium that offers SNAP, as in its origin trial: the start of SCTP is in the description, so it sends data at once
-// to a peer that accepts.
+// A Chromium that offers SNAP, as in its origin trial. SNAP puts the start of SCTP into the description, so Chromium sends
+// data at once to a peer that accepts.
 
 const SNAP_FLAGS = ['--enable-features=WebRtcSctpSnap', '--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/']
 

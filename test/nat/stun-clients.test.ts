@@ -4,7 +4,7 @@ import { type StunServer, bindUdp, createStunServer } from '@peerage/stun'
 import { turnutils } from '@peerage/test-support/coturn.js'
 import { eventually, run, startChild } from '@peerage/test-support/process.js'
 
-// coturn's own clients against our STUN server: how another implementation reads our answers.
+// Runs coturn's own clients against our STUN server, to see whether another implementation can read our answers.
 
 const ANSWER_DEADLINE_MS = 10_000
 const REFLEXIVE = /UDP reflexive addr: (\S+):(\d+)/g

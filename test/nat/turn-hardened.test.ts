@@ -64,7 +64,7 @@ const v4 = (address: string): Buffer => Buffer.from(address.split('.').map(Numbe
 const v6 = (hex: string): Buffer => Buffer.from(hex.replaceAll(':', ''), 'hex')
 const mapped = (address: string): Buffer => Buffer.concat([v6('00000000000000000000ffff'), v4(address)])
 
-// Both ends of each range, so that a mistake in either shows.
+// We test both ends of each range, so that a mistake in either end is found.
 const DENIED_V4 = [
   ['0.0.0.0', '0.255.255.255'],
   ['10.0.0.0', '10.255.255.255'],

@@ -9,7 +9,7 @@ import { REPOSITORY } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
-// What `npm publish` would send, installed in an empty project: the checkout and its node_modules are far away.
+// Installs what `npm publish` would send in an empty project, outside of the checkout and its node_modules.
 
 const PUBLISHED = ['protocol', 'core', 'redis', 'node-links', 'stun', 'server', 'client'] as const
 const INSTALL_MS = 240_000
@@ -124,7 +124,7 @@ test.each(PUBLISHED)('@peerage/%s: its tarball holds what it should, and nothing
   const { exports, main, types, bin, unpkg, jsdelivr } = manifest
   for (const target of targetsOf({ exports, main, types, bin, unpkg, jsdelivr }))
     expect(files, `is built (npm run build), and packed`).toContain(target)
-  // Each entry of `files` is there for something.
+  // Each entry of `files` matches at least one file.
   for (const entry of manifest.files.filter((one) => !one.startsWith('!')))
     expect([...files].some((file) => file === entry || file.startsWith(`${entry}/`))).toBe(true)
   const unwanted = /(?:^|\/)testing\/|\.test\.|\.tsbuildinfo$|(?:^|\/)node_modules\//

@@ -98,7 +98,7 @@ class Cell {
       })
       for (const role of ROLES) {
         await this.#try(`${role} hangs up`, (sides) => this.#end(sides, role, 'hangUp'))
-        // It opens no channels any more.
+        // After `p2p.close()` this side opens no channels any more.
         await this.#leave()
       }
     }
@@ -216,7 +216,7 @@ class Cell {
     this.#open = false
     if (!sides) return
     const left = Object.values(sides).map(async (side) => {
-      // A side that no longer answers is ended all the same.
+      // We also end a side that no longer answers.
       await side.ask('leave', {}, 2_000).catch(() => undefined)
       await side.stop()
     })

@@ -142,7 +142,7 @@ export class SdkPeer {
     const { buffered } = this.#watched
     buffered.most = 0
     const startedAt = Date.now()
-    // All at once, so that every stack has to wait, however fast it is.
+    // All bytes are sent at once, so that every stack has to wait, however fast it is.
     const sends = []
     for (let at = 0; at < bytes; at += CHUNK_BYTES)
       sends.push(this.#channel.send(data.subarray(at, at + CHUNK_BYTES)))

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Exit, Running } from './process.js'
 
-// The engine is on this machine. An engine that needs longer to answer "OK" is too slow for tests.
+// The engine is on this machine. If it needs longer than this to answer "OK", it is too slow for tests.
 const PROBE_DEADLINE_MS = 1_500
 const KEPT_LINES = 2_000
 const SHOWN_LINES = 60

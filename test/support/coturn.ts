@@ -157,7 +157,7 @@ export function probeStun(host: string, port: number): Promise<true> {
       if (success) resolve(true)
     })
     const ask = (): void => socket.send(request, port, host)
-    // Repeated, as every STUN client does: a request that is sent too early is lost.
+    // We repeat the request, as every STUN client does, because a request that is sent too early is lost.
     const again = setInterval(ask, PROBE_EVERY_MS)
     socket.once('close', () => {
       clearTimeout(timer)

@@ -32,11 +32,11 @@ export function freePortBoth(): Promise<number> {
 
 async function search(isFree: (port: number) => Promise<boolean>): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    // Not the last port of the share, because a pair also needs the next one.
+    // The last port of the share is left out, because a pair also needs the next port.
     const port = firstPort + 1 + Math.floor(Math.random() * (SHARE - 2))
     // A node also binds the next port.
     if ([port - 1, port, port + 1].some((each) => handedOut.has(each))) continue
-    // Marked before the check, because other searches run meanwhile.
+    // The port is marked before the check, because other searches run meanwhile.
     handedOut.add(port)
     if (await isFree(port)) return port
   }

@@ -193,7 +193,7 @@ export async function eventually<T>(
   let reason: unknown = 'no answer'
   let exit: Exit | undefined
   void options.running?.stopped.then((e) => (exit = e))
-  // At least once, even if the deadline has already passed.
+  // It probes at least once, even if the deadline has already passed.
   do {
     try {
       const value = await probe()

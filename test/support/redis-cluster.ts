@@ -151,7 +151,7 @@ async function launch(options: ClusterOptions): Promise<Member> {
 
 async function introduce(members: readonly Member[]): Promise<void> {
   for (const [index, { server }] of members.entries()) {
-    // Distinct epochs from the start, so that the nodes need not resolve conflicts first.
+    // The nodes get distinct epochs at the start, so that they need not resolve conflicts first.
     await server.cli('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
   }
   // Each node meets every other node, because gossip takes seconds to spread.

@@ -76,7 +76,7 @@ async function sentinel(options: SentinelOptions): Promise<Deployment> {
 
 async function cluster(options: ClusterOptions, silenceMs?: number): Promise<Deployment> {
   const setup = await startRedisCluster(options)
-  // Not from the start: with a long timeout the members take long to meet.
+  // The timeout is not set at the start, because with a long timeout the members take long to find each other.
   const setNodeTimeout = async (): Promise<void> => {
     if (silenceMs === undefined) return
     const command = ['CONFIG', 'SET', 'cluster-node-timeout', String(silenceMs)]

@@ -20,7 +20,7 @@ export interface Rules {
 
 type Piece = { kind: 'bytes'; bytes: Buffer; due: number } | { kind: 'end'; due: number }
 
-// How much a delayed pipe buffers before it stops reading the source, as a real network would push back.
+// A delayed pipe buffers this much, and then stops reading the source, like a real network with back-pressure.
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 /** One direction of one connection. */

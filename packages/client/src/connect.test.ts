@@ -173,7 +173,7 @@ test('[WL5] without a welcome within 10 s another attempt is made', async () => 
   expect(joining.value?.name).toBe('ann')
 })
 
-// Once this was an unhandled rejection, which ended a Node process.
+// Regression: this was an unhandled rejection, which ended a Node process.
 test('[WL6] if the transport throws, the attempt has failed, and another one follows', async () => {
   let attempts = 0
   const joining = outcome(
@@ -359,7 +359,7 @@ test('[WD16] a listener that rejects is reported like one that throws, whichever
 test('[WD16] a listener that returns any thenable is reported when that rejects', async () => {
   const ann = await join({ name: 'ann' })
   const errors = new Set<string>()
-  // Thenables of another realm, such as the promises of a frame or of a library.
+  // These thenables are not instances of this realm's `Promise`, like the promises of a frame or of a library.
   ann.on('message', () => runInNewContext('({ then: (_, reject) => reject(Error("an object")) })'))
   ann.on('message', () =>
     runInNewContext('Object.assign(() => {}, { then: (_, reject) => reject(Error("a function")) })'),
@@ -588,7 +588,7 @@ test.each(['close', 'leave'] as const)(
     const bob = await join({ name: 'bob' })
     bob.on('message', () => {})
     await clock.advance(20)
-    // The first acknowledgement goes at once, the second would wait for the next batch.
+    // The first acknowledgement is sent at once. The second one would wait for the next batch.
     const sends = [outcome(ann.send('bob', 1)), outcome(ann.send('bob', 2))]
     await clock.advance(5)
     expect(sends.map((sent) => Object.keys(sent))).toEqual([['value'], []])
@@ -599,7 +599,7 @@ test.each(['close', 'leave'] as const)(
 )
 
 test.each([
-  // Without a storage there is no record of what the former process was handed.
+  // Without a storage there is no record of the messages that the former process handed over.
   { where: 'nowhere', storage: null, again: [2, 3] },
   { where: 'in a storage', storage: new FakeStorage(), again: [3] },
 ])('[WD7] the unacknowledged messages of a process that ended, with its inbox kept $where', async (given) => {
@@ -647,7 +647,7 @@ test('[WL6] onRetry is told why an attempt has failed, while connect tries again
     error: { code: 'registry-unavailable', retryAfterMs: 3_000 },
   })
   expect(joining.value?.name).toBe('ann')
-  // Once connected, the state reports it instead.
+  // After `connect` has resolved, the state reports failed attempts instead.
   tier.cut('ann')
   expect(failed).toHaveLength(2)
   expect(joining.value?.state).toMatchObject({ state: 'reconnecting', cause: { code: 'unreachable' } })

@@ -8,15 +8,15 @@ import type { Registry } from './names/registry.js'
 import type { RoomRegistry } from './rooms/registry.js'
 
 /**
- * Receives every background failure. `stage` names the operation that failed. Nothing is dropped without such a call.
+ * Receives every failure in the background. `stage` names the operation that failed. No failure is dropped silently.
  */
 export type OnError = (error: unknown, context: { stage: string; [detail: string]: unknown }) => void
 
 export type BackendEvent =
   /**
-   * Data may be lost: a connection to the store was rebuilt, or the store was emptied. The node re-asserts every
-   * lease and drops every cached route. `names` is true when names may be lost: until all nodes have written their
-   * names back, a name that the registry does not know may still have a holder.
+   * Data may be lost, because a connection to the store was rebuilt or the store was emptied. The node writes every
+   * lease back and drops every cached route. `names` is true if names may be lost. Then, until all nodes have written
+   * their names back, a name that the registry does not know may still have a holder.
    */
   | { type: 'doubt'; why: string; names: boolean }
   /** Readiness changed. `why` gives the operator the reason in words. */

@@ -70,7 +70,7 @@ describe('routing', () => {
     await clock.advance(times.beatMs)
     const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
     await a.router.route(messageFrom(a, alice, 'bob'))
-    // As when Redis has dropped its subscriber, or its process has just died.
+    // The publish fails as it does when Redis has dropped the subscriber, or when that node's process has just died.
     await cutOf(cuts, b).backend.bus.close()
     const moved = await arrive(c, 'bob')
     const refused = { refused: 'registry-unavailable' }
@@ -151,7 +151,7 @@ describe('routing', () => {
     expect(await a.router.route(messageFrom(a, alice, 'bob'))).toEqual({ refused: 'registry-unavailable' })
     expect(a.router.route(messageFrom(a, alice, 'carol'))).toBe('delivered')
     expect(carol.connection.frames).toHaveLength(1)
-    // This includes pairs that have never met, and resends.
+    // This is also true for pairs that have never exchanged a message, and for resends.
     expect(await a.lookup([peerNamed('carol')])).toMatchObject([{ state: 'online' }])
     await expect(a.lookup([peerNamed('carol'), peerNamed('bob')])).rejects.toThrow(RegistryUnavailable)
     expect(await a.router.route(messageFrom(a, alice, 'carol', { fresh: true }))).toBe('delivered')
@@ -305,7 +305,7 @@ describe('names', () => {
     cluster.flush()
     // Within one millisecond, only the node ids would decide between the claims.
     await clock.advance(10)
-    // As on a Redis Cluster, where a shard may be emptied without notice.
+    // The name is lost without notice, as when a shard of a Redis Cluster is emptied.
     const { registry } = cutOf(cuts, b).backend
     const claim = registry.claim.bind(registry)
     registry.claim = (peer, owner, options) => claim(peer, owner, { ...options, absent: 'take' })

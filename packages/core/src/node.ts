@@ -28,7 +28,7 @@ export interface NodeOptions {
   /** How long a mailbox keeps messages for an absent peer, in milliseconds. */
   mailboxMs: number
   onError: OnError
-  /** For logs: what happened to this node, as one word with details. */
+  /** Called for the log with an event of this node: one word, and details. */
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
@@ -146,7 +146,7 @@ export class Node {
     return this.#heartbeat.fenced
   }
 
-  /** True while a name that the registry does not know may be one that its node has yet to write back. */
+  /** True while the registry may not know a name because the name's node has not written it back yet. */
   get recovering(): boolean {
     return this.#heartbeat.recovering
   }

@@ -5,13 +5,13 @@ const UNPROVEN_MOST = 64
 /** How many new connections may come in each second, and at once. A handshake takes about a millisecond of a core. */
 const ENTERED_PER_SECOND = 50
 const ENTERED_AT_ONCE = 200
-/** After this time the full number may come in at once again. */
+/** After this time, the full number may come in at once again. */
 const REFILL_MS = (ENTERED_AT_ONCE / ENTERED_PER_SECOND) * 1_000
 /** The part of each limit that one address may use. If it floods the port, the rest is left to other addresses. */
 const SHARE = 0.5
 
 /**
- * Decides which incoming connections may prove themselves [LINK10]. A refusal costs next to nothing. A node that is
+ * Decides which incoming connections may prove themselves [LINK10]. A refusal costs very little. A node that is
  * refused tries again later, and meanwhile sends through the inbox.
  */
 export class Admission {

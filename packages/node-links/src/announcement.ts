@@ -33,7 +33,7 @@ export function formatAddress({ host, port }: Announcement['address']): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Undefined for anything but an announcement of this version. Anyone who can write to the store may have written it. */
+/** Undefined for anything except an announcement of this version. Anyone who can write to the store may have written it. */
 export function parseAnnouncement(text: string): Announcement | undefined {
   if (text.length > ANNOUNCEMENT_LENGTH) return undefined
   const fields = parseObject(text)

@@ -16,13 +16,13 @@ interface Held {
   records: string
 }
 
-/** How much may wait for its turn, in UTF-16 units: more than a sender keeps unconfirmed. */
+/** How many UTF-16 units of records may wait for their turn. It is more than a sender keeps unconfirmed. */
 const HELD_MOST = 32 * 1024 * 1024
-/** What a frame costs beside its records, in the same units. */
+/** Each waiting frame counts this much in addition to its records, in the same units. */
 const HELD_EACH = 100
 
 /**
- * Takes what one node sends to this one, over the inbox and over a link, once and in order [LINK1]. The envelopes are
+ * Takes the envelopes of one other node, over the inbox and over a link, each once and in order [LINK1]. The envelopes are
  * numbered without a gap. The inbox may lose some, so a gap there counts as a loss. A link loses none: after a gap, the
  * missing envelopes are still arriving over the inbox, and those of the link wait for them [LINK2].
  */

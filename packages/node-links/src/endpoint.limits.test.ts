@@ -107,7 +107,7 @@ describe.each([
   test('a connection that stops within its proof is closed after two seconds', async () => {
     const { target } = scene
     const all = plain ? rightHello() : await record(scene)
-    // Over TLS: the first message without its end, and the whole first message.
+    // With TLS, one client sends an incomplete first message, and another sends a complete one.
     for (const bytes of [all.subarray(0, 60), all.subarray(0, plain ? -1 : 5 + all.readUInt16BE(3))]) {
       const before = target.endpoint.refused
       const struck = strike(scene, bytes)
@@ -146,7 +146,7 @@ describe.each([
     const { target, neighbour } = scene
     const struck = arrive(() => undefined)
     await proving(1)
-    // Likewise for a dial: the neighbour does not answer the hello.
+    // The same limit applies to a dial, when the other node does not answer the hello.
     const unanswered = wait()
     neighbour.known = unanswered.until
     const dialled = target.endpoint.dial(neighbour.node)
@@ -257,7 +257,7 @@ test('[LINK10] without TLS, a connection that ends while the store is asked beco
     socket.write(rightHello())
     void vi.waitFor(() => expect(target.lookups).toBe(1), soon).then(() => socket.resetAndDestroy())
   })
-  // When this connection is over, the endpoint has read the reset.
+  // When this later connection has ended, the endpoint has also read the reset.
   await strike(scene, GARBAGE)
   store.over()
   await refused(2)

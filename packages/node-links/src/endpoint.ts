@@ -23,7 +23,7 @@ export interface EndpointOptions {
   onError: OnError
 }
 
-/** How long a connection may last without a proof, on both sides. */
+/** How long a connection may stay open without a proof, on both sides. */
 const PROOF_MS = 2_000
 /** Frames are sent at once. Keep-alive detects a node that vanished within a few minutes, also when nothing is sent. */
 const SOCKET = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
@@ -58,7 +58,7 @@ export class Endpoint {
         resolve()
       })
     })
-    // For example too many open files.
+    // This happens, for example, if the process has too many open files.
     this.#server.on('error', (error) => onError(error, { stage: 'link port' }))
     const address = this.#server.address()
     return typeof address === 'object' && address !== null ? address.port : port
@@ -84,7 +84,7 @@ export class Endpoint {
     const identity = this.#identity
     const announcement = await this.#announced(node)
     if (identity === undefined || identity !== this.#identity || announcement === undefined) return undefined
-    // If one side has TLS and the other has not, that is not a fault of this node.
+    // One side has TLS and the other has not. That is not a fault of this node.
     if (identity.plain !== (announcement.proof.type === 'token')) return undefined
     const socket = connect({ ...announcement.address, ...SOCKET })
     try {
@@ -161,7 +161,7 @@ export class Endpoint {
     return announcement && { node: node.value, announcement }
   }
 
-  /** Undefined also while the store does not answer, so there are no new links then. */
+  /** Also undefined while the store does not answer. So there are no new links in that time. */
   async #announced(node: NodeId): Promise<Announcement | undefined> {
     try {
       const text = await this.#options.nodes.announced(node)

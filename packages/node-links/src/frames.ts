@@ -3,7 +3,7 @@
 //   length (4 bytes)  confirmed (6 bytes)  first (6 bytes)  records (UTF-8)
 //
 // The length covers everything after it, and numbers are big-endian. `confirmed` is the number of the last envelope that
-// the sender of this frame has taken from the other side, by whichever path, or 0. The records are those of the bus
+// the sender of this frame has taken from the other side, over either path, or 0. The records are those of the bus
 // (packages/redis/SPEC.md §3), numbered from `first`. A frame without records only confirms [LINK12].
 
 const LENGTH_BYTES = 4

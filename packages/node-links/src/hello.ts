@@ -3,7 +3,7 @@ import { parseNodeId } from '@peerage/protocol'
 import { timingSafeEqual } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 
-// The first thing that each side of a link sends: who it is, to which node it speaks, and, without TLS, the token that
+// The hello is the first text that each side of a link sends. It names both nodes and, without TLS, holds the token that
 // the other side announces. `length (2 bytes)  JSON`. The dialling side sends first. The other side answers after it has
 // checked the proof.
 

@@ -152,7 +152,7 @@ describe('[LINK12] a node that breaks the rules', () => {
     expect(await bus.publish(rogue.node, numbered(1))).toBe('sent')
     void bus.publish(rogue.node, numbered(2))
     socket.write(encodeFrame(NUMBER_MOST, 0, ''))
-    // What the rogue node does not confirm later goes over the inbox.
+    // Envelopes that the rogue node does not confirm go over the inbox later.
     await vi.waitFor(async () => {
       await bus.publish(rogue.node, numbered(3))
       expect(victim.backend.links.up).toBe(0)

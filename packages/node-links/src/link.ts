@@ -28,7 +28,7 @@ export interface LinkSocket {
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 
-/** A connection both of whose ends have proved who they are. */
+/** A connection whose two ends have proved who they are. */
 export interface Proven {
   socket: LinkSocket
   /** The node at the other end. */
@@ -50,7 +50,7 @@ export interface LinkOptions {
   onDown: (reason: DownReason) => void
 }
 
-/** How much all links of a node may have unconfirmed at a time. */
+/** The most unconfirmed envelopes and bytes of all links of a node together. */
 export interface UnconfirmedLimits {
   envelopes: number
   /** Bytes of records in UTF-8. */
@@ -60,7 +60,7 @@ export interface UnconfirmedLimits {
 /** Half of what may wait for Redis, so that the inbox has room for what a link leaves unconfirmed [LINK4]. */
 export const defaultUnconfirmedLimits: UnconfirmedLimits = { envelopes: 10_000, bytes: 8 * 1024 * 1024 }
 
-/** Counts what is unconfirmed, on one link or on all. */
+/** Counts the unconfirmed envelopes and bytes of one link, or of all links. */
 export class Unconfirmed {
   readonly #limits: UnconfirmedLimits
   #envelopes = 0
@@ -127,7 +127,7 @@ export class Link {
   readonly #reader: FrameReader
   readonly #madeAt: number
   readonly #unconfirmed: Unconfirmed
-  /** Written and not confirmed, oldest first. */
+  /** Envelopes that were written and not confirmed, oldest first. */
   #kept: Written[] = []
   #checks = 0
   #checkTimer: Timer | undefined
@@ -169,7 +169,7 @@ export class Link {
     this.#options.unconfirmed.remove(outgoing)
   }
 
-  /** The part that this link uses of what all links may have unconfirmed. */
+  /** The part of the limit for all links that the unconfirmed envelopes of this link use. */
   get share(): number {
     return this.#unconfirmed.share
   }
@@ -193,7 +193,7 @@ export class Link {
   /** Ends the link. Returns what the other side has not confirmed, in order. */
   end(): Outgoing[] {
     this.#ended = true
-    // If the other end still reads, it need not send again what this node has taken.
+    // Confirm once more. If the other end still reads, it does not send again what this node has taken.
     if (this.#options.arrivals.last > this.#confirmed) this.#write(0, '')
     this.#checkTimer?.cancel()
     this.#confirmTimer?.cancel()
@@ -259,7 +259,7 @@ export class Link {
       this.#confirmTimer = undefined
       if (this.#ended) return
       if (this.#confirmed < due) this.#write(0, '')
-      // What arrived since gets a delay of its own. What waits may have its turn at any moment.
+      // Envelopes that arrived meanwhile get a new delay. Envelopes that wait behind a gap may be taken at any moment.
       if (this.#confirmed < arrivals.last || arrivals.holds) this.#confirmLater()
     })
   }

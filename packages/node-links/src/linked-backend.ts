@@ -29,9 +29,9 @@ export interface LinksOptions {
   onEvent: (event: string, details: Record<string, unknown>) => void
 }
 
-/** What a node's links have done since the start, and the node's address for links. */
+/** The counts of a node's links since the start, and the node's address for links. */
 export interface LinkState extends LinkCounts {
-  /** The announced host:port. Undefined: none yet. */
+  /** The announced host:port. Undefined if nothing is announced yet. */
   address: string | undefined
   /** How many incoming connections were closed without a proof. */
   refused: number

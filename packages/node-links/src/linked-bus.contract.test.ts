@@ -5,7 +5,7 @@ import { defaultUnconfirmedLimits } from './link.js'
 import { LinkedBus } from './linked-bus.js'
 import { TestSocket } from './testing/socket-pair.js'
 
-// The contract suite of every bus, on a bus where all envelopes to a node but the first go over a link.
+// Runs the contract suite of every bus on a bus with links. All envelopes to a node except the first go over a link.
 
 /** A bus that has a link to each node before it publishes there. */
 class EagerBus implements Bus {

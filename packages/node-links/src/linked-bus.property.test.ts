@@ -60,7 +60,7 @@ async function play(pair: LinkedPair, taken: readonly Step[]): Promise<void> {
     else if (one.do === 'stall' && socket !== undefined) socket.stalled = true
     else if (one.do === 'flow') socket?.flow()
   }
-  // Frames that still stall arrive late, when their numbers have been taken over the inbox.
+  // Frames that were stalled arrive late, after the same envelopes have arrived over the inbox.
   await pair.pass(3_000)
   for (const sockets of links) for (const socket of sockets) socket.flow()
   await pair.pass(3_000)

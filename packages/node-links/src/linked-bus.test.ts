@@ -261,7 +261,8 @@ describe('down', () => {
 })
 
 describe('which link', () => {
-  // Makes two connections, dialled by `first` and then by the other node. The sockets are those of `a`.
+  // Makes two connections: `first` dials the first one, and the other node dials the second one. Returns the sockets of
+  // `a`.
   async function both(first: 'a' | 'b', waitMs = 0): Promise<{ pair: LinkedPair; sockets: TestSocket[] }> {
     const pair = await linkedPair()
     const second = first === 'a' ? 'b' : 'a'
@@ -376,7 +377,7 @@ describe('which link', () => {
     await immediate()
     expect(isOpen()).toEqual([true, false, true])
     expect(bus.counts).toMatchObject({ up: 2, downs: { replaced: 1 } })
-    // Traffic of long ago does not count.
+    // Only recent traffic counts.
     await clock.advance(25_000)
     send(two, 1)
     link(two)

@@ -185,7 +185,7 @@ test('[WF1] encodeStamped writes the same frame as encodeNodeMessage', () => {
       seq: fc.maxSafeNat(),
       base: fc.maxSafeNat(),
       kind: fc.constantFrom('message' as const, 'signal' as const),
-      // Also lone surrogates.
+      // These texts include lone surrogates.
       body: fc.string({ unit: 'binary' }),
       handshake: word(32),
     },

@@ -5,7 +5,7 @@ import { isErrorCode } from './errors.js'
 import { isObject } from './rules.js'
 import { readTable } from './testing/index.js'
 
-// The worked example of SPEC.md: every packet in it is one that the decoders accept, and the packets fit together.
+// Checks the worked example of SPEC.md: the decoders accept every packet in it, and the packets fit together.
 
 interface Step {
   from: string

@@ -11,7 +11,7 @@ import type { Rule, Shape } from './rules.js'
 import { bounded, list, nullable, object, optional } from './rules.js'
 import { readTable } from './testing/index.js'
 
-// Somebody who writes a client has only SPEC.md. These tests compare its tables and its example with the decoders.
+// The author of a client may have only SPEC.md. These tests compare its tables and its example with the decoders.
 
 const spec = readFileSync(new URL('../SPEC.md', import.meta.url), 'utf8')
 const numberOf = (text: string): number => Number(text.replaceAll(',', ''))

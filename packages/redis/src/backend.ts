@@ -108,7 +108,7 @@ class RedisStores implements RedisBackend {
       connectOptions,
       canary: (word) => keys.canary(canarySender, word),
       onSlots: (slots) => masterMarks.arrange(slots),
-      // On a single server names are lost only if the connection for commands is lost, too.
+      // A single server loses names only if the connection for commands is lost, too.
       onRestored: (why) => this.#onEvent({ type: 'doubt', why, names: !single }),
       onChange: () => this.#health.evaluate(),
       onError: (error, context) => {

@@ -25,7 +25,7 @@ export interface BusLimits {
   length: number
 }
 
-/** Two seconds of traffic of a busy node, and less memory than a thousand idle peers. */
+/** This holds two seconds of traffic of a busy node, and takes less memory than a thousand idle peers. */
 export const defaultBusLimits: BusLimits = { envelopes: 20_000, length: 16 * 1024 * 1024 }
 
 /** One envelope of a publish. */

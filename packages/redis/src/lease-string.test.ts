@@ -12,7 +12,7 @@ const lease: fc.Arbitrary<Lease> = fc
     later: fc.integer({ min: 0, max: 1_000_000_000_000 }),
     rank: fc.option(fc.integer({ min: 1, max: 4_000_000_000_000 })),
     state: fc.constantFrom('online', 'away'),
-    // Not drawn by fast-check: any value will do.
+    // fast-check does not vary this field, because any value will do.
     node: fc.constant(0).map(() => newNodeId()),
     connection: fc.constant(0).map(() => newConnectionId()),
     secretHash: fc.constant(0).map(() => newSecretHash()),

@@ -30,7 +30,7 @@ interface Snapshot {
   nodes: Map<NodeId, NodeSeen>
 }
 
-/** An epoch that is this little ahead of the clock tells nothing new about it: each claim's is a little ahead. */
+/** An epoch up to this far ahead of the clock says nothing new about the clock, because each claim's epoch may be that. */
 const EPOCH_AHEAD_MS = 5
 
 /** The nodes of the cluster: one sorted set, which each beat reads as a whole. */
@@ -131,9 +131,9 @@ export class RedisNodes implements Nodes {
   }
 
   /**
-   * Whether a node's grace has passed [I6]. A node that is not in the view is newer than our view, or was flushed
-   * with the set and will be back by its next beat, or was forgotten long ago. It counts as dead from when it was
-   * first missed, plus one lease that it may have had.
+   * Whether a node's grace has passed [I6]. There are three reasons why a node may be absent from the view: it is newer
+   * than the view, it was flushed with the set and will be back at its next beat, or it was forgotten long ago. Such a
+   * node counts as dead one node lease after we first missed it, because it may have had a lease until then.
    */
   isAbandoned(node: NodeId): boolean {
     const { times, clock } = this.#options
@@ -200,8 +200,8 @@ export class RedisNodes implements Nodes {
   }
 
   /**
-   * The time as of which this node can say that it is settled. Names that were lost later may be its own without its
-   * knowing. 0: it cannot say. A single server checks this by itself.
+   * The latest time at which this node knows that it was settled, or 0 if it does not know. After that time it may have
+   * lost names without noticing. A single server checks this by itself.
    */
   async #checkMasterMarks(isNew: boolean): Promise<number> {
     const { masterMarks } = this.#options

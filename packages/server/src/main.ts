@@ -25,7 +25,7 @@ function die(error: unknown, origin: string): never {
   process.exit(1)
 }
 
-// The reader of the output has gone, as with `peerage print-config | head`. `peerage cluster` has processes to end then.
+// The reader of the output has ended, as with `peerage print-config | head`. `peerage cluster` must then end its processes.
 process.stdout.on('error', () => terminate.abort())
 // If nobody reads standard error, the program goes on.
 process.stderr.on('error', () => {})

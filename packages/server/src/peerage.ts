@@ -100,8 +100,8 @@ export interface Peerage {
  * @param options the settings of the node, and the application's own functions
  * @throws TypeError that names every wrong option, and suggests the option that you probably meant
  * @example
- * A node in an application's server. Only known users may come in, each under their own name.
  * ```js
+ * // A node in an application's server. Only known users may come in, each under their own name.
  * import { createServer } from 'node:http'
  * import { createPeerage } from '@peerage/server'
  *

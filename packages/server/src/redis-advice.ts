@@ -22,7 +22,7 @@ const ADVICE: readonly Advice[] = [
 
 /** The place in a script at which Redis refused a command. */
 const SCRIPT_PATTERN = /\.? script: \w+, on @user_script:\d+\.?$/u
-/** Errors that bring their advice with them. */
+/** Errors whose text already contains advice. */
 const ADVISED_PATTERN = /: in its ACL, allow /u
 
 /** Appends the advice to the text of a failure. */

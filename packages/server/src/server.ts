@@ -208,8 +208,8 @@ export class PeerageServer {
   }
 
   /**
-   * Drains the node. From now on it is not ready, and answers every claim with `draining`, also claims that are under
-   * way. It tells its peers to move, and then stops. All this ends within `times.drainMs`.
+   * Drains the node. From now on it is not ready, and answers every claim with `draining`, even claims that are already
+   * waiting. It tells its peers to move, and then stops. All this ends within `times.drainMs`.
    */
   async drain(): Promise<void> {
     this.#log.info('draining')
@@ -251,7 +251,10 @@ export class PeerageServer {
     if (this.#links !== undefined) void this.#checkAddress()
   }
 
-  /** Warns about a useless announced address. The address is known once the node is ready. `ready` reports why it is not. */
+  /**
+   * Warns if other nodes cannot use the announced address. The address is known once the node is ready. `ready` reports
+   * why it is not.
+   */
   async #checkAddress(): Promise<void> {
     await this.ready().catch(() => {})
     const warning = addressWarning(this.#config, this.linksAddress)

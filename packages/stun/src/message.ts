@@ -103,7 +103,7 @@ export function visitAttributes(
       if (stop !== undefined) return stop
       if (isSeal(type)) sealed = type
     }
-    // RFC 8489 §14: padded to a multiple of 4, with any bytes.
+    // RFC 8489 §14: an attribute is padded to a multiple of 4, with any bytes.
     at = end + (-end & 3)
   }
   return undefined

@@ -131,7 +131,7 @@ describe('a query', () => {
     let received = 0
     socket.on('message', () => {
       received++
-      // One from the stranger and five from the server: the query has seen them all, and still waits.
+      // The query has received one datagram from the stranger and five from the server, and still waits.
       if (received === 6) controller.abort()
     })
     const result = await queryBinding({ socket, address: '127.0.0.1', port, signal: controller.signal })

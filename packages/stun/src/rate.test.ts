@@ -71,7 +71,7 @@ describe('the rate of a source', () => {
     for (let i = 0; i < 10_000; i++) {
       if (!sources.take(`192.168.${i >> 8}.${i & 255}`, 0)) slowed++
     }
-    // By chance 1 in 100,000 is slowed down. A table of one row would slow down 30.
+    // By chance about 1 of 100,000 sources is slowed down. With a table of one row it would be about 30.
     expect(slowed).toBeLessThan(5)
   })
 

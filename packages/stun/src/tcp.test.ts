@@ -137,7 +137,7 @@ describe('the server over TCP', () => {
     const closed = readAll(socket)
     clock.advanceSync(20_000)
     expect(server.counters.connections).toBe(1)
-    // The server sees an indication and part of a request before the time is over.
+    // The server receives an indication and a part of a request before the time is over.
     const before = server.counters.bytesIn
     const indication = bindingRequest()
     indication.writeUInt16BE(0x0011, 0)

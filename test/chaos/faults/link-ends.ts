@@ -16,7 +16,7 @@ import {
 } from './bad-links.js'
 import { lose, loseNothing } from './loss.js'
 
-// What can happen at the ends of links: a firewall that blocks them, another node at a known address, no Redis.
+// Faults at the ends of links: a firewall blocks them, another node is at a known address, or there is no Redis.
 
 const isWarning = ({ level, stage }: LogRecord): boolean => level === 'warn' && stage === 'link'
 
@@ -101,7 +101,7 @@ const others: readonly Fault[] = [
       const neighbours = testbed.members.filter((other) => other !== member)
       const seen = await watchLinks(neighbours)
       await inject(context, 'F28-restart', `node ${member.index}`, async () => {
-        // Nobody learns that its links have ended.
+        // The other nodes do not learn that its links have ended.
         member.linkProxy?.drop()
         await member.node.kill()
         await member.restart()

@@ -13,7 +13,7 @@ import {
   type Disturbance,
 } from './bad-links.js'
 
-// What can happen to a link between two nodes that are alive and have Redis.
+// Faults of a link between two nodes that are alive and have Redis.
 
 /** A link without confirmations ends after about this time. */
 const GIVEN_UP_MS = 500
@@ -110,7 +110,7 @@ const stalls: readonly Fault[] = [
         })
         ended += counted.unconfirmed
       }
-      // A stop of 700 ms may end before anybody has noticed.
+      // A stop of 700 ms may end before any node has noticed it.
       context.note('links given up meanwhile', ended, { atLeast: 2 * (STOPS_MS.length - 1) })
       await noteLinkedAgain(context)
       const lapsed = context.testbed.members.filter(({ node }) =>

@@ -160,7 +160,7 @@ export const loadFaults: readonly Fault[] = [
           slow.readSlowly()
           for (const each of [stopped, slow])
             await until('the sender is told', 30_000, () => each.writer.notices > 0)
-          // By the second ping after it was far behind [WC4].
+          // The node ends it at the second ping after it was far behind [WC4].
           const ms = await until(
             'the peer that reads nothing is closed',
             CUT_WITHIN_MS,
@@ -204,7 +204,7 @@ export const loadFaults: readonly Fault[] = [
       const results: Record<string, Flood> = {}
       const seen = await neighbours(context, () =>
         inject(context, 'F18', 'one node', async () => {
-          // In their own processes, so that the other peers do not wait for this process's event loop.
+          // These peers run in separate processes, so that the other peers do not wait for this process's event loop.
           const outputs = await Promise.all(
             kinds.map((kind) =>
               run(process.execPath, [FLOODER, url, kind, String(FLOOD_MS)], FLOOD_MS + 20_000),
@@ -240,7 +240,7 @@ export const loadFaults: readonly Fault[] = [
     run: async (context) => {
       const count = 10_000
       const urls = context.testbed.members.map((_, i) => memberUrl(context, i))
-      // In its own process, because the nodes' connections to Redis lead through this process.
+      // It runs in a separate process, because the nodes' connections to Redis pass through this process.
       const crowd = await startChild({ command: process.execPath, args: [CROWD, String(count), ...urls] })
       await crowd.line((line) => (line === 'open' ? true : undefined), 120_000)
       const [first] = context.testbed.members
@@ -279,7 +279,7 @@ export const limitFaults: readonly Fault[] = [
         args: ['--use-as-p2p-server', 'false'],
       })
       try {
-        // Only after its start, because otherwise it could not read its modules.
+        // The limit applies only after the start, because otherwise the process could not read its modules.
         const open = (await readdir(`/proc/${node.pid}/fd`)).length
         await run('prlimit', ['--pid', String(node.pid), `--nofile=${open + SPARE_FDS}:${open + SPARE_FDS}`])
         const peers: RawPeer[] = []

@@ -46,7 +46,7 @@ async function claimDuring(
     await holders.kill('SIGUSR2')
     await wait(1_000)
     await inject(context, id, 'redis', lose)
-    // A node that does not return delays claims for its lease. After that every name is certain.
+    // A node that does not return delays claims until its lease ends. After that it is known who holds each name.
     await wait(TIMES.nodeLease + TIMES.beat)
     await heal(context, id, 'redis', () => {})
     await strangers.kill('SIGTERM')
@@ -92,7 +92,7 @@ export const nameFaults: readonly Fault[] = [
     title: 'FLUSHALL while strangers claim 1,500 names',
     outageP99Ms: 10_000,
     watchMs: 30_000,
-    // Nobody knows of the flush until the next beat, so losses are measured but not judged.
+    // No node knows of the flush until the next beat, so we measure losses but do not judge them.
     run: (context) =>
       claimDuring(
         context,

@@ -19,7 +19,7 @@ export const networkFaults: readonly Fault[] = [
       context.note(
         `noticed (${direction}) after ms`,
         await until('not ready', 20_000, async () => !(await isReady(member))),
-        // At the latest it is fenced when its lease ends.
+        // The node is fenced at the latest when its lease ends.
         { atMost: TIMES.nodeLease + 1_000 },
       )
       const others = context.testbed.members.filter((other) => other !== member)

@@ -110,7 +110,7 @@ export const topologyFaults: readonly Fault[] = [
     title: 'a stale former master returns',
     testbed: { topology: 'sentinel' },
     outageP99Ms: 8_000,
-    // The store had two primaries for a while, and the losing holder is evicted within a lease.
+    // The store had two primaries for a while, so the losing holder is evicted within a lease.
     overlapMs: TIMES.nodeLease,
     watchMs: 30_000,
     run: async (context) => {

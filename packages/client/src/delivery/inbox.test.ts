@@ -113,7 +113,7 @@ test('[WD5] acknowledgements of signals wait for the next batch', async () => {
   await clock.advance(20)
   receive(3, { kind: 'signal' })
   expect(acks).toHaveLength(1)
-  // The acknowledgement of a message goes at once, in one frame with those of the signals.
+  // The acknowledgement of a message is sent at once, in one frame with the acknowledgements of the signals.
   receive(1, { from: 'cas', stream: 'streamofcas' })
   expect(acks).toHaveLength(2)
   expect(acks.at(-1)).toHaveLength(2)
@@ -297,14 +297,14 @@ test('[WD12] a message in fragments gets through while strangers hold first frag
     for (const seq of [1, 2, 3]) receive(seq, { from, body: whole[seq - 1] ?? '' })
   for (const [i, body] of whole.entries()) {
     receive(i + 1, { body })
-    // Duplicates, and messages behind a gap: neither is progress.
+    // Duplicates and messages behind a gap are not progress.
     for (const from of strangers.slice(-20)) for (const seq of [1, 5, 6]) receive(seq, { from, body: big })
   }
   expect(handed).toHaveLength(1)
 })
 
 test('[WD12] fragments that came behind a gap, which was then closed, are bounded, too', () => {
-  // Three fragments come behind a gap. A new base then closes the gap. The fourth fragment never comes.
+  // Three fragments arrive behind a gap. A new base then closes the gap. The fourth fragment never comes.
   const strangers = Array.from({ length: 60 }, (_, i) => `eve${i}`)
   for (const from of strangers) {
     for (const seq of [2, 3, 4]) receive(seq, { from, body: whole[seq - 2] ?? '' })
@@ -422,7 +422,7 @@ test('[WD19] an unreadable message is acknowledged as unreadable, also when it c
   expect(handed).toEqual(['1', '3', '5'])
   await clock.advance(20)
   const ack = { to: 'ann', stream: 'streamofann' }
-  // From the lowest bit on, the bits are those of 5, 4, 3, 2 and 1: 4 and 2 could not be read.
+  // The lowest bit stands for seq 5, the next ones for 4, 3, 2 and 1. Seqs 4 and 2 could not be read.
   expect(acks.flat()).toEqual([
     { ...ack, next: 2 },
     { ...ack, next: 6, unread: 'a' },
@@ -476,7 +476,7 @@ test('[WD17] [WD19] all fragments of an unreadable message count as unreadable, 
   receive(2, { body: 'p0le' })
   await clock.advance(20)
   expect(acks.flat().at(-1)).toMatchObject({ next: 3, unread: '3' })
-  // A first fragment followed by a whole message, and a later fragment without a first one.
+  // The first fragment is followed by a whole message. Later a fragment arrives without a first one.
   receive(3, { base: 3, body: 'p2alone' })
   receive(4, { base: 3, body: 'p0rest' })
   receive(5, { base: 3, body: 'p2alone' })

@@ -7,9 +7,9 @@ import type { Message, SendersOptions, Stream } from './senders.js'
 import type { Carrier } from './signaling.js'
 import { WINDOW, latestOf, withUnread, shifted, parseUnread, formatUnread } from './unread.js'
 
-/** Acknowledgements go out at most once in this time [WD5], … */
+/** Acknowledgements are sent at most once in this time [WD5], unless many messages wait for theirs. */
 const ACK_BATCH_MS = 20
-/** … or sooner, when this many messages wait for theirs. Half a window, so that the sender never has to stop. */
+/** When this many messages wait, they are acknowledged at once. It is half a window, so the sender never has to stop. */
 const ACK_BATCH_MESSAGES = WINDOW / 2
 
 /**
@@ -125,8 +125,8 @@ export class Inbox {
     }
     this.#isMessageDue = true
     const waitMs = this.#ackedAt + ACK_BATCH_MS - now
-    // Acknowledge at once where possible, because timers of hidden tabs are slow. A longer wait than the batch's means
-    // that the clock was set back.
+    // Acknowledge at once where possible, because timers of hidden tabs are slow. If the remaining wait is
+    // longer than the batch interval, the clock was set back.
     if (waitMs <= 0 || waitMs > ACK_BATCH_MS) return this.#ack()
     this.#timer ??= this.#options.clock.after(waitMs, () => this.#ack())
   }

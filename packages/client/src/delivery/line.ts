@@ -27,20 +27,20 @@ export type Channels = ReadonlyMap<Name, { since: number; carrier: Carrier }>
 /** An unsettled message. */
 interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
   seq: number
-  /** Whether it is to be transmitted, for the first time or again. */
+  /** Whether it must be transmitted, for the first time or again. */
   due: boolean
   tries: number
-  /** How many of the tries a node held back because of a rate limit. */
+  /** How many of its transmissions a node refused because of a rate limit. */
   limited: number
   /** Whether it was ever sent over a channel. If so, no node can tell whether it arrived. */
   channeled: boolean
   end: (result: SendResult) => void
 }
 
-/** How a notice ends a message. After a notice with any other code, the message is kept and sent again. */
+/** How a message ends after a notice with this code. After any other code, the message is kept and sent again. */
 export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
-  // To this peer, a name that it may not reach is the same as a name without a holder.
+  // If this peer may not reach a name, we treat the name as one without a holder.
   forbidden: 'unavailable',
   incompatible: 'incompatible',
   'relay-refused': 'relay-refused',
@@ -129,7 +129,7 @@ export class Line {
     for (const held of settled) held.end(isUnread(bits, next, held.seq) ? 'incompatible' : 'delivered')
     this.wake(wasAway)
     const [head] = this.held
-    // A message in between was given up. The recipient waits for it until it learns the new base.
+    // A message before these was given up. The recipient waits for it until it learns the new base.
     if (head !== undefined && head.tries > 0 && head.seq > next) this.#skipSoon()
   }
 
@@ -200,8 +200,8 @@ export class Line {
   }
 
   /**
-   * Sends the first remaining message again, with the new base. Only that one, because else each message that ends
-   * would resend all others.
+   * Sends the first remaining message again, with the new base. It sends no other message, because otherwise
+   * each message that ends would cause a resend of all others.
    */
   #skipSoon(): void {
     this.#skip ??= this.#options.clock.after(SKIP_MS, () => {

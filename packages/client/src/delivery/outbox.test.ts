@@ -27,7 +27,7 @@ beforeEach(() => {
   lookups = streams = 0
   outbox = new Outbox({
     clock,
-    // The middle of the range means no jitter.
+    // A random number in the middle of the range means no jitter.
     random: () => 0.5,
     streamId: () => `stream${++streams}`,
     server: {

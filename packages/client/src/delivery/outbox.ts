@@ -5,9 +5,9 @@ import type { Carrier, Outgoing, OutboxOptions, SendResult, Holder } from './sig
 /** Unsettled messages of this peer, for all recipients together. Beyond this, `send` fails at once [WD11]. */
 export const HELD_MESSAGES = 1_024
 export const HELD_CHARS = 8 * 1024 * 1024
-/** How many of them may be signals. A stranger's offer is answered with signals, which must not use up the room. */
+/** How many of them may be signals. This peer answers any stranger's offer with signals, which must not fill the outbox. */
 export const HELD_SIGNALS = 256
-/** How many idle recipients we remember the holder of, so that the next message needs no lookup. */
+/** For how many idle recipients we remember the holder of the name, so that the next message needs no look-up. */
 const IDLE_LINES = 256
 const KINDS: Kind[] = ['message', 'signal']
 

@@ -9,10 +9,10 @@ const STREAMS_PER_SENDER = 16
 /** Senders whose messages were handed over. The sender that has been silent for longest is forgotten first. */
 const SENDERS = 4_096
 /**
- * Senders without a message that was handed over. Forgetting one loses only unacknowledged messages, which come again.
+ * Senders of which no message was handed over. Forgetting one loses only unacknowledged messages, which are sent again.
  */
 const STRANGERS = 1_024
-/** Characters of messages that wait for an earlier message or for a listener: per sender, and in all. */
+/** Most characters of messages that wait for an earlier message or for a listener: for each sender, and in total. */
 const SENDER_CHARS = 1024 * 1024
 const EARLY_CHARS = 4 * 1024 * 1024
 /** The cost of a message in addition to its body, so that empty messages are bounded, too. */
@@ -62,7 +62,7 @@ export interface SendersOptions {
 export class Senders {
   readonly #options: SendersOptions
   readonly #onForgotten: (stream: Stream) => void
-  /** Both with the sender first that has been silent for longest. */
+  /** In both, the sender that has been silent for the longest time is first. */
   readonly #known = new Map<Name, Sender>()
   readonly #strangers = new Map<Name, Sender>()
   #earlyChars = 0
@@ -134,7 +134,8 @@ export class Senders {
       if (senders.size <= most && isFresh(streams, now - this.#options.streamMs)) return
       for (const stream of streams.values()) {
         this.#discard(stream)
-        // A pending acknowledgement of a handed-over message must still go out, or the message would come again.
+        // A pending acknowledgement of a handed-over message must still be sent. Otherwise the sender would send the
+        // message again.
         if (!known) this.#onForgotten(stream)
       }
       senders.delete(from)

@@ -21,8 +21,8 @@ export function onAbort(signal: AbortSignal | undefined, end: () => void): () =>
 }
 
 /**
- * Settles as `work` does, or rejects with the signal's reason if that comes first. `tooLate` then gets the result of
- * `work`.
+ * Settles as `work` does, or rejects with the signal's reason if the signal aborts first. Then `tooLate` gets the result
+ * of `work`.
  */
 export function unlessAborted<T>(
   work: Promise<T>,

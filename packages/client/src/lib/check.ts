@@ -50,7 +50,7 @@ export const anObject = kind(
   (value) => Object.prototype.toString.call(value) === '[object Object]',
 )
 
-/** An object with these methods, of any class: one of another realm, or one that the application wrote, is as good. */
+/** An object with these methods. Its class does not matter: it may be of another realm, or of the application. */
 export const objectWith = (what: string, ...methods: string[]): Kind =>
   kind(
     what,

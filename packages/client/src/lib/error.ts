@@ -107,7 +107,7 @@ export class PeerageError extends Error {
   }
 }
 
-/** The texts for what the SDK finds out itself. */
+/** The texts for errors that the SDK itself detects. */
 const texts: Partial<Record<PeerageErrorCode, string>> = {
   unavailable:
     'no peer holds this name, or another peer holds it by now; `watch` the name to hear when it is online, then send again',

@@ -6,9 +6,12 @@ export interface Rate {
   perSecond: number
 }
 
-/** How often one other peer may cause work here: a connection, a refusal, a call [PP4]. An honest peer needs few. */
+/**
+ * How often one other peer may cause work for this peer: a connection, a refusal or a call [PP4]. An honest peer needs
+ * little.
+ */
 const OF_ONE: Rate = { burst: 8, perSecond: 2 }
-/** The same for all other peers together. */
+/** The same limit for all other peers together. */
 const OF_ALL: Rate = { burst: 64, perSecond: 50 }
 /**
  * How often this peer calls another one. The burst is smaller by one, so that offers which arrive bunched stay within
@@ -32,7 +35,7 @@ export class Rates {
   readonly #all: Bucket | null
   readonly #names = new Map<string, Bucket>()
 
-  /** If `ofAll` is null, there is no common limit. */
+  /** If `ofAll` is null, there is no limit for all names together. */
   constructor(clock: Clock, ofOne: Rate = OF_ONE, ofAll: Rate | null = OF_ALL) {
     this.#clock = clock
     this.#ofOne = ofOne

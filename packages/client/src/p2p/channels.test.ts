@@ -49,7 +49,7 @@ describe('channels', () => {
     expect(first.peer).toBe('alice')
   })
 
-  // The listener's call used to go on beside the accepted one, and its connection was never closed.
+  // Regression: the listener's call continued beside the accepted one, and its connection was never closed.
   it('[PP9] are shared: a listener that calls when the old channel closes gets the new one', async () => {
     const tier = new Rendezvous()
     const PeerConnection = await nodePeerConnection()
@@ -117,7 +117,7 @@ describe('channels', () => {
     const arrival = received(await theirs)
     await channel.send('one')
     await arrival
-    // ICE may find the path before the candidate that tells to whom its address belongs has arrived.
+    // ICE may find the path before the candidate with its address has arrived.
     await expect.poll(async () => (await channel.info()).sameLan).toBe(true)
     const info = await channel.info()
     expect(info).toMatchObject({ peer: 'bob', label: '', path: 'direct', messagesSent: 1 })
@@ -203,7 +203,7 @@ describe('channels', () => {
     await first
     const again = Promise.all([opened(alice), opened(bob)])
     const end = closed(channel)
-    // The last connection, because libdatachannel may lose a first handshake, which is then made again.
+    // We take the last connection, because libdatachannel may lose the first handshake and make another one.
     made.at(-1)?.lose()
     expect(await end).toContain('ended')
     const [ours, theirs] = await again

@@ -111,7 +111,7 @@ it('[PP26] no connection is made ahead in Node, or of a class that the applicati
   expect(unused).not.toHaveBeenCalled()
 })
 
-// This tests types: to TypeScript, werift's class is not an RTCPeerConnection, and yet the option accepts it.
+// This tests the types: the option accepts werift's class, although TypeScript does not see it as an RTCPeerConnection.
 it('the option RTCPeerConnection accepts the classes of werift and @roamhq/wrtc without a cast', () => {
   const options: P2POptions[] = [{ RTCPeerConnection: Werift }, { RTCPeerConnection: wrtc.RTCPeerConnection }]
   for (const { RTCPeerConnection } of options) expect(givenClass(RTCPeerConnection)).toBe(RTCPeerConnection)

@@ -14,7 +14,7 @@ export interface FreshConnection {
   offer?: RTCSessionDescriptionInit
 }
 
-/** A connection made ahead. It fits handshakes with the same configuration and terms, which are its `key`. */
+/** A connection that was made in advance. It fits handshakes with the same configuration and terms, which are its `key`. */
 interface Spare extends FreshConnection {
   key: string
 }
@@ -103,7 +103,10 @@ export class Connections {
     return { key, connection: newConnection(PeerConnection, configuration) }
   }
 
-  /** Only in browsers: an idle Node process should hold no connection, and the cost of a passed-in class is unknown. */
+  /**
+   * Only in browsers, because an idle Node process should hold no connection, and the cost of a passed-in class is
+   * unknown.
+   */
   #makeSpareLater(terms: Terms): void {
     if (this.#options.RTCPeerConnection || !globalThis.RTCPeerConnection) return
     const { clock } = this.#context

@@ -28,7 +28,7 @@ export interface Probe {
   ms: number
 }
 
-/** What `peer.p2p.diagnose` found. */
+/** The result of `peer.p2p.diagnose`. */
 export interface Diagnosis {
   /** How the NAT maps this peer's address. */
   mapping: Mapping
@@ -42,7 +42,7 @@ export interface Diagnosis {
   advice: string[]
 }
 
-/** What `peer.p2p.diagnose` accepts. */
+/** The options of `peer.p2p.diagnose`. */
 export interface DiagnoseOptions {
   /** Milliseconds after which a server that has not answered counts as silent. Default: 5,000. */
   timeoutMs?: number | undefined

@@ -78,8 +78,8 @@ export interface Terms {
 }
 
 /**
- * What `peer.p2p.connect` accepts. If a channel with this peer and label is open or being opened already, `connect`
- * returns that channel, and `ordered` and `maxRetransmits` have no effect.
+ * The options of `peer.p2p.connect`. If a channel with this peer and label is open or being opened, `connect` returns
+ * that channel, and `ordered` and `maxRetransmits` have no effect.
  */
 export interface ChannelOptions {
   /** Ends the call when the signal aborts. The promise then rejects with the signal's reason. */
@@ -114,7 +114,7 @@ export interface Outcome {
   ms: number
 }
 
-/** What the rest of the SDK gives to the controller. */
+/** The functions and objects that the rest of the SDK gives to the controller. */
 export interface P2PContext {
   readonly self: Holder
   readonly platform: { readonly findPeerConnection: FindPeerConnection }
@@ -123,9 +123,12 @@ export interface P2PContext {
   readonly carriers: Carriers
   /** The latest welcome: P2P server, TURN credentials, relay policy, times. */
   readonly welcome: NodeMessageOf<'welcome'>
-  /** Called after each welcome, which may come from another node with new TURN credentials. Returns how to stop. */
+  /**
+   * Called after each welcome, which may come from another node with new TURN credentials. Returns a function that
+   * removes it.
+   */
   onWelcome(listener: () => void): () => void
-  /** Calls the listener once, when the peer is closed for good. Returns how to stop. */
+  /** Calls the listener once, when the peer is closed for good. Returns a function that removes it. */
   onClosed(listener: () => void): () => void
   /** Asks the node for new TURN credentials. Null: the node has no TURN server. Undefined: it gave no answer. */
   requestTurn(): Promise<TurnCredentials | null | undefined>

@@ -161,7 +161,7 @@ describe('connect', () => {
     expect(error.message).toContain('refused')
   })
 
-  // An `accept` that forgot to return a value used to let everyone in.
+  // Regression: an `accept` that returned no value accepted every peer.
   it('[PP10] refuses the call, and reports an error, when accept returns no boolean', async () => {
     const tier = new Rendezvous()
     const alice = controllers.make(tier, 'alice')
@@ -209,7 +209,7 @@ describe('connect', () => {
       stage: 'no-answer',
       message: expect.stringContaining('the other peer has no WebRTC'),
     })
-    // A caller without WebRTC gets another text.
+    // A caller without WebRTC gets a different error text.
     expect((await failure(bob.connect('alice'))).message).toContain('no WebRTC here')
     expect(tier.errors).toEqual([])
   })

@@ -172,7 +172,8 @@ export class Pair {
     const handshake: Handshake = new Handshake({
       id,
       relayOnly: p2p.relayOnly ?? false,
-      // On the second try our candidates wait for the answer, so nothing of the other side can arrive before we have set it.
+      // On the second try our candidates wait for the answer, so nothing of the other side can arrive before we have
+      // set it.
       holdCandidates: p2p.holdCandidates === true || attempt.isRetry === true,
       terms: this.#terms,
       resumes: attempt.resuming?.id,
@@ -259,7 +260,7 @@ export class Pair {
     if (forGood) onEvent({ type: 'closed-for-good', handshake: handshake.id })
     channel.finish(detail, lost)
     onEvent({ type: 'closed', channel, reason: detail })
-    // A listener has begun a new call.
+    // A listener has begun a new call or accepted one, so there is nothing to reopen.
     if (this.handshake) return
     if (this.hasCallers && !this.#closed) return this.#call({ startedAt: context.clock.now() })
     if (this.hasCallers) this.#callers.settle(undefined, new ConnectError(this.to, stage, detail))

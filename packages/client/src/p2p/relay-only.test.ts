@@ -49,7 +49,7 @@ describe('[PP15] relayOnly', () => {
 
   it('is kept by browsers', () => {
     vi.stubGlobal('document', {})
-    // In Electron there is Node, too. The class of a polyfill is not native code.
+    // Electron has Node's objects, too. The class of a polyfill is not native code.
     const native = Unknown.bind(undefined) as never
     expect(relayProblem(native, TURN)).toBe(undefined)
     expect(relayProblem(Unknown as never, TURN)).toMatch(/cannot be kept/)

@@ -81,7 +81,7 @@ test('[I8] the next run of a program is the same peer, also after a crash; after
   first.close()
   const second = await run()
   expect(second.since).toBe(first.since)
-  // The file as a crash would leave it behind.
+  // A crash can leave such a file behind.
   const kept = readFileSync(file, 'utf8')
   void second.leave()
   await clock.advance(5)

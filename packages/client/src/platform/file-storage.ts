@@ -15,8 +15,8 @@ const OWNER_ONLY = 0o600
  * a crash (invariant I8).
  *
  * Use one file per process. If a second process uses the same file at the same time, it takes the name from the first,
- * which ends as `superseded`. The file holds the secret, and a program with the secret can be this peer: keep the file
- * out of repositories and images. Only the current user can read it. Each write replaces the whole file.
+ * which ends as `superseded`. The file holds the secret, and any program that has the secret can take over the name.
+ * So keep the file out of repositories and images. Only the current user can read it. Each write replaces the whole file.
  *
  * @param path - The path of the file, relative to the working directory. Its folder must exist.
  * @throws Error if the folder cannot be written to, or if the file cannot be read or holds something else
@@ -87,7 +87,7 @@ function itemsOf(text: string): Map<string, string> | undefined {
   return new Map(items.filter((item): item is [string, string] => typeof item[1] === 'string'))
 }
 
-/** Atomic: a reader, also one after a crash, sees either the old content or all of the new content. */
+/** Writes atomically: a reader, even after a crash, sees either the old content or all of the new content. */
 function write(file: string, text: string): void {
   const draft = `${file}.${randomUUID()}.tmp`
   try {

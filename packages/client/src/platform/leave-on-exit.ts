@@ -26,7 +26,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const LEAVE_MS = 500
 
 /**
- * All departing sessions of a process. It listens while there are any. Signal listeners do not keep a process alive.
+ * The sessions of a process that give their names back when it ends. It listens for signals while there are any. Signal
+ * listeners do not keep a process alive.
  */
 export class Departures {
   readonly #process: Process
@@ -74,7 +75,7 @@ export class Departures {
     for (const [event, listener] of this.#listeners) this.#process.off(event, listener)
   }
 
-  /** Packages such as signal-exit check whether theirs is the only listener. So ours is removed while they run. */
+  /** Packages such as signal-exit check whether their listener is the only one. So we remove ours while they run. */
   #hide(signal: Signal): void {
     const listener = this.#listeners.get(signal)
     if (!listener) return
@@ -131,8 +132,8 @@ function isSignal(event: unknown): event is Signal {
 }
 
 /**
- * Shared by all copies of this package in a process, because each would take the listener of another copy for the
- * application's.
+ * All copies of this package in a process share it. Otherwise each copy would mistake the listener of another copy for one
+ * of the application.
  */
 const SHARED = Symbol.for('@peerage/client departures 1')
 

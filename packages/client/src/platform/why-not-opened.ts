@@ -29,7 +29,7 @@ const advice: [pattern: RegExp, text: string][] = [
 ]
 
 /**
- * In Node: why a WebSocket could not be opened, and what to do. `error` is that of the WebSocket's `error` event.
+ * In Node: why a WebSocket could not be opened, and what to do. `error` comes from the WebSocket's `error` event.
  * Returns '' if it says nothing.
  */
 export function whyNotOpened(error: unknown): string {
@@ -39,7 +39,7 @@ export function whyNotOpened(error: unknown): string {
   return `${said.replace(/\.$/, '')}. ${known}`
 }
 
-/** The code and message. If several addresses were tried, those of the first. OpenSSL's long texts are shortened. */
+/** The code and message of the error, or of the first address if several were tried. OpenSSL's long texts are shortened. */
 function saidBy(error: unknown): string {
   if (!(error instanceof Error)) return ''
   if (error instanceof AggregateError && error.errors.length > 0) return saidBy(error.errors[0])

@@ -79,7 +79,7 @@ test('[PP27] of a hundred members that never answer, sixteen are called at once 
   for (let i = 0; i < 100; i++) tell(`stranger-${i}`, 'online')
   await clock.advance(5)
   expect(calls).toHaveLength(16)
-  // These 16 leave, so 16 others have their turn.
+  // These 16 members leave, so the mesh calls 16 others.
   for (let i = 0; i < 16; i++) tell(`stranger-${i}`, 'left')
   await clock.advance(5)
   expect(new Set(calls).size).toBe(32)

@@ -53,7 +53,7 @@ export interface ConnectorOptions {
   /** In [0, 1). */
   random: () => number
   open: OpenTransport
-  /** Called before each attempt. If it rejects, the attempt has failed. */
+  /** Makes the hello. Called before each attempt. If it rejects, the attempt has failed. */
   hello: () => Promise<Hello>
   /** Whether `hello` makes a new token when the old one has expired. */
   renewable: boolean
@@ -73,7 +73,7 @@ const STABLE_MS = 1_000
 
 const aTransport = objectWith('a Transport', 'send', 'close')
 
-/** An attempt and the connection that results from it. After the attempt is given up, `#connection` is another one. */
+/** An attempt to connect, and the connection that results from it. Each new attempt is a new object in `#connection`. */
 interface Connection {
   /** Absent until the hello is made. */
   transport?: Transport
@@ -189,7 +189,7 @@ export class Connector {
     return this.#gone
   }
 
-  // Withdraws a hello that is not answered yet. Otherwise the node would keep the name for nobody.
+  // Withdraws a hello that is not answered yet. Otherwise the node would reserve the name, although no peer uses it.
   #drop(): void {
     const transport = this.#connection?.transport
     this.#connection = undefined

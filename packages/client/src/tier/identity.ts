@@ -70,7 +70,7 @@ export async function openIdentity(
     return releaseOf(locked)
   }
   let unlock = record && (await claim(record.secret))
-  // Another page holds the lock, so it is this peer.
+  // Another page holds the lock, so that page is the peer with this record.
   if (locks && unlock === undefined) record = undefined
   // 16 bytes are 128 bits and 22 characters [WN5].
   const secret = given ?? record?.secret ?? (randomText(16) as Secret)

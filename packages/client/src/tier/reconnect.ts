@@ -9,7 +9,7 @@ const RETRY_MOST_MS = 5 * 60_000
 
 /**
  * Milliseconds until the next attempt. `attempt` counts from 0 since the last stable connection; `random` is in [0, 1).
- * If the node named a time (`retryAfterMs`), the first wait is exactly that. If it goes on refusing, growing jitter is
+ * If the node named a time (`retryAfterMs`), the first wait is exactly that. If it refuses again, growing jitter is
  * added.
  */
 export function reconnectDelayMs(attempt: number, random: number, retryAfterMs?: number): number {

@@ -47,7 +47,7 @@ export interface SessionOptions {
   name?: Hello['name']
   /** A function is called before each attempt to connect, so its token can be renewed. */
   token?: string | (() => string | Promise<string>) | undefined
-  /** Called when the session is about to end. The promise resolves when a node knows. */
+  /** Called when the session is about to end. The promise resolves when a node has been told. */
   ending?: ((end: Promise<void>) => void) | undefined
 }
 

@@ -15,7 +15,7 @@ export interface Presence {
    */
   state: PresenceState
   /**
-   * Since when the holder has the name, in milliseconds of Redis time. Another value means another peer. Absent if
+   * When the holder claimed the name, in milliseconds of Redis time. Another value means another holder. Absent if
    * offline.
    */
   since?: number

@@ -14,7 +14,7 @@ import type { OpenTransport, Transport, TransportEvents } from './transport.js'
 const CUT = 1006
 /** A node that does not answer a close frame within this time cannot be reached. */
 const CLOSE_MS = 2_000
-/** The longest silence before the node has told its ping interval. */
+/** The longest silence that is allowed until the node has sent its ping interval. */
 const FIRST_BEAT_MS = 10_000
 /**
  * How long to wait for the first packet. It is shorter than the limit of an attempt [WL5], because here the error can
@@ -97,7 +97,7 @@ class WebSocketTransport implements Transport {
   readonly #hello: Hello
   readonly #events: TransportEvents
   readonly #options: WebSocketTransportOptions
-  /** Until `heard`, nothing has come, so the other side may not be a node at all. */
+  /** `heard`: something has arrived. Before that, the other side may not be a node at all. */
   #state: 'connecting' | 'opened' | 'heard' | 'greeted' | 'over' = 'connecting'
   #beatMs = FIRST_BEAT_MS
   #heardAt: number

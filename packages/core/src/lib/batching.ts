@@ -1,7 +1,7 @@
 import type { Clock, Timer } from './clock.js'
 
-// What may wait to be sent together with more. Each write is a system call, and wakes its reader. For a small message
-// that costs more than everything else. The gains were measured as CPU of the nodes and of Redis.
+// The items that may wait so that more of them are sent together. Each write is a system call, and wakes its reader. For
+// a small message that costs more than everything else. The gains were measured as CPU of the nodes and of Redis.
 //
 //   until   what waits, and where                             gain
 //   event   commands to Redis, and publishes to several       a fifth for claims and renewals; an eighth for publishes to
@@ -28,7 +28,7 @@ export const afterEvent = (task: () => void): void => process.nextTick(task)
 /** Runs a task when everything that has arrived by now has been read. */
 export const afterTurn = (task: () => void): void => void setImmediate(task)
 
-/** How long patient items wait at most. */
+/** The longest time that patient items wait. */
 const MOMENT_MS = 5
 
 export interface BatchesOptions<To, Item> {
@@ -39,7 +39,7 @@ export interface BatchesOptions<To, Item> {
 
 interface Batch<Item> {
   items: Item[]
-  /** All items may wait for a moment. */
+  /** True if all items may wait for a moment. */
   isPatient: boolean
 }
 

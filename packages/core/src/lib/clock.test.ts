@@ -40,7 +40,7 @@ test('after the process was delayed, a late answer still comes before the deadli
       if (happened.length === 2) resolve()
     }
     systemClock.after(5, () => note('deadline'))
-    // Arrives after the delay, from a peer that was delayed as well.
+    // This datagram arrives after the delay, from a peer that was delayed as well.
     setTimeout(() => note('answer'), 220)
   })
   busy(200)
@@ -52,7 +52,7 @@ test('a cancelled timer never runs its task', async () => {
   let ran = 0
   const timer = systemClock.after(1, () => ran++)
   await new Promise<void>((resolve) => {
-    // In the same millisecond: this timer runs right after the first one, before its task.
+    // Both timers end in the same millisecond. So this timer runs right after the first one, before the first one's task.
     setTimeout(() => {
       timer.cancel()
       setImmediate(() => setImmediate(resolve))
@@ -67,7 +67,7 @@ test('a timer that is cancelled during the extra wait after a delay never runs i
   const timer = systemClock.after(1, () => ran++)
   const another = new Promise<void>((resolve) => void systemClock.after(1, resolve))
   busy(200)
-  // Runs after those two timers, whose extra wait begins here.
+  // This timer runs after the two timers above, and their extra wait begins here.
   await new Promise((resolve) => setTimeout(resolve, 1))
   timer.cancel()
   await another

@@ -16,8 +16,8 @@ export interface Timer {
 }
 
 /**
- * A timer that is this late was delayed together with its process, often with the whole machine and the process that
- * is to answer.
+ * A timer that is this late was delayed together with its process, and often together with the whole machine, including
+ * the process that must answer.
  */
 const HELD_UP_MS = 100
 /** After such a delay, the answer may take this long before the deadline counts as passed. */

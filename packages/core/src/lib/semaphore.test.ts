@@ -18,7 +18,7 @@ test('at most two calls run at once, the others follow in order, and a failure f
   await settled()
   expect(began).toEqual([0, 1])
   expect(semaphore.waiting).toBe(3)
-  // No more may wait.
+  // As many calls wait as may wait, so this call is refused.
   expect(await semaphore.run(() => Promise.reject(new Error('never run')))).toBeUndefined()
   ends[1]?.()
   ends[0]?.(new Error('no'))

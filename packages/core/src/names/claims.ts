@@ -32,7 +32,7 @@ export interface ClaimsOptions {
   commandMs: number
   nameTtlMs: number
   settling: Settling
-  /** True: no claim succeeds any more, not even one that already waits. */
+  /** If true, no claim succeeds any more, not even one that already waits. */
   draining: () => boolean
   bus: Bus
   sessions: Sessions
@@ -46,15 +46,15 @@ export interface ClaimsOptions {
 /**
  * How a connection ends.
  * - `left`: the peer said that it leaves. The name is free.
- * - `dropped`: the socket ended without a word. The name waits for its holder during the grace.
- * - `gave-up`: the peer went before it knew that it had the name. A newly claimed name is free, because nobody else
- *   has its secret. A name that the peer held before waits for it, as after a drop.
+ * - `dropped`: the socket ended without a close or a `leave`. The name stays reserved for its holder during the grace.
+ * - `gave-up`: the connection ended before the peer knew that it had the name. A newly claimed name is free, because no
+ *   other peer has its secret. A name that the peer held before stays reserved for it, as after `dropped`.
  */
 export type Ending = 'left' | 'gave-up' | 'dropped'
 
 /**
- * Claims that the registry is asked for at once: enough to keep it busy, and each is answered well within its
- * deadline.
+ * How many claims this node sends to the registry at once: enough to keep the registry busy, and few enough that it
+ * answers each well within its deadline.
  */
 const CLAIMS_AT_ONCE = 128
 /** Claims that may wait for their turn: all peers of a dead node, with a margin. A later claim gets `overloaded`. */
@@ -68,7 +68,7 @@ interface Waiting {
   answered: (() => void)[]
 }
 
-/** A claim that the registry did not answer: it may have won. It is checked between two monotonic times. */
+/** A claim that the registry did not answer, and that may have won. It is checked between two monotonic times. */
 interface Unanswered {
   peer: Peer
   owner: Owner
@@ -189,7 +189,7 @@ export class Claims {
     leases.releaseOrSuspend(lease, 'suspend').catch((error: unknown) => onError(error, { stage: 'suspend' }))
   }
 
-  /** Tells the node that held this lease until now. */
+  /** Tells the node that held this lease until now that it has lost the lease. */
   tellEnd(type: 'superseded' | 'evicted', lease: Lease): void {
     const { bus, onEvent, onError } = this.#options
     const { peer, connection, epoch } = lease
@@ -202,7 +202,7 @@ export class Claims {
     )
   }
 
-  // A name that the registry does not know may be one that its node has yet to write back. A claim for it waits
+  // The registry may not know a name because the name's node has not written it back yet. A claim for it waits
   // outside of the semaphore, so that claims of known names do not wait behind it.
   async #claimSettled(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
     const { clock, commandMs, settling } = this.#options

@@ -9,6 +9,6 @@ import type { Lease } from './registry.js'
  * - an outage rejects with `RegistryUnavailable`.
  */
 export interface Directory {
-  /** At most `most` leases, in no order. `complete: false` means that there are more. */
+  /** At most `most` leases, in no particular order. `complete: false` means that there are more. */
   list(app: App, most: number): Promise<{ leases: Lease[]; complete: boolean }>
 }

@@ -27,7 +27,7 @@ const WRITE_BACK_PAUSE_MS = 1_000
 
 type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; until: number }
 
-/** A name that waits for its absent holder. */
+/** A name that is reserved for an absent holder. */
 interface Away {
   lease: Lease
   /** Monotonic time at which its grace ends. */
@@ -36,8 +36,8 @@ interface Away {
 
 /**
  * The leases of this node. It renews one share of them each beat, re-asserts all of them when the registry may have
- * lost names, and releases or suspends them when their peers go. It remembers a name that waits for its holder until
- * the grace ends, so that it can write this name back, too.
+ * lost names, and releases or suspends them when their peers go. It remembers the name of a holder that is away
+ * until the grace ends, so that it can write this name back, too.
  */
 export class Leases {
   readonly #options: LeasesOptions
@@ -145,7 +145,7 @@ export class Leases {
   }
 
   /**
-   * Does the same for a claim that is to be refused. Strangers can make such claims as often as they like, so it
+   * Does the same when a claim of the name is about to be refused. Any peer can make such claims at any rate, so it
    * writes at most once a second.
    */
   async keeps(lease: Lease): Promise<boolean> {
@@ -275,8 +275,8 @@ export class Leases {
 }
 
 /**
- * Whether a lease was lost to an earlier lease of this same node, which holds only the later one: the registry has
- * come back from an old snapshot. (A claim that has no answer yet has a higher epoch.)
+ * Whether a lease was lost to an earlier lease of this same node, which now holds only the later one. Then the registry
+ * was restored from an old snapshot. (A claim that has no answer yet has a higher epoch.)
  */
 function isOwnOlderLease(lost: Lost): lost is Extract<Lost, { reason: 'another' }> {
   return (

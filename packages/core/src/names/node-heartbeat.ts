@@ -48,7 +48,7 @@ export class NodeHeartbeat {
   #lease: NodeLease = { state: 'none' }
   #listening = false
   #mustRestore = false
-  /** It has written its names back since its last beat, and the other nodes wait to hear that. */
+  /** True if it has written its names back since its last beat. The next beat tells the other nodes, which wait for it. */
   #mustReport = false
   /** The former identity, while names still have to move from it. */
   #formerId: NodeId | undefined
@@ -78,7 +78,7 @@ export class NodeHeartbeat {
     return this.#listening && !this.fenced
   }
 
-  /** Why it does not take part, with `why` in words for the operator. Undefined: it takes part. */
+  /** Why it does not take part, with a text for the operator in `why`. Undefined if it takes part. */
   get unready(): { reason: 'starting' | 'fenced' | 'listening'; why: string } | undefined {
     const because = this.#failure === undefined ? '' : `: ${this.#failure}`
     if (this.#lease.state === 'none')
@@ -90,7 +90,7 @@ export class NodeHeartbeat {
     return undefined
   }
 
-  /** True for two beats after the store came back: an absent name may be one that has yet to be written back. */
+  /** True for two beats after the store came back, because an absent name may not have been written back yet. */
   get recovering(): boolean {
     return this.#options.clock.monotonic() - this.#recoveredAt < 2 * this.#options.times.beatMs
   }
@@ -144,7 +144,7 @@ export class NodeHeartbeat {
     onView()
     if (!this.#listening) await this.#listen()
     await this.#moveNames()
-    // Only after its names have moved: until then other nodes take them for names of a dead node.
+    // The lease is held only after the names have moved, because until then other nodes see them as names of a dead node.
     this.#lease = { state: 'held', until: startedAt + times.nodeLeaseMs }
     if (this.#mustRestore || lacksNames) await this.#restore(clock.monotonic())
     await onBeat()
@@ -163,7 +163,7 @@ export class NodeHeartbeat {
     onLapse(former, this.#id)
     backend.identify(this.#id)
     const again = clock.monotonic()
-    // Its names have yet to move.
+    // Its names have not moved yet.
     await backend.nodes.beat(false)
     return again
   }

@@ -4,7 +4,8 @@ import type { Times } from '../times.js'
 export type NodeStatus =
   | { state: 'live' }
   /**
-   * `deadForMs`: registry time (ms) since its lease ended, as of the last beat plus the time that has passed here.
+   * `deadForMs`: how long ago its lease ended, in ms of registry time. It is the value at the last beat plus the time that
+   * has passed on this machine since then.
    */
   | { state: 'dead'; deadForMs: number }
   /** Never seen, or dead for so long that no lease of its names can remain. */
@@ -12,9 +13,9 @@ export type NodeStatus =
 
 /** What this node last saw of the cluster. All times are the registry's, in milliseconds. */
 export interface NodesView {
-  /** The registry's clock now: its time at the last read, plus the time that has passed here. */
+  /** The registry's clock now: its time at the last read plus the time that has passed on this machine since then. */
   now: number
-  /** When the set of nodes was created; 0: not yet. If it changes, the registry was emptied in between. */
+  /** When the set of nodes was created, or 0 if it was not. If this changes, the registry was emptied in between. */
   createdAt: number
   nodes: ReadonlyMap<NodeId, NodeSeen>
 }
@@ -22,7 +23,7 @@ export interface NodesView {
 export interface NodeSeen {
   /** When the node's lease ends, or ended. */
   end: number
-  /** The node's last beat at which all its names were in the registry; 0: none yet. */
+  /** The node's last beat at which all its names were in the registry, or 0 if there was none. */
   settledAt: number
 }
 
@@ -53,22 +54,22 @@ export interface Nodes {
   /** All nodes in the view. */
   list(): { node: NodeId; status: NodeStatus }[]
   /**
-   * Lets the other nodes read `text`, in place of this node's previous announcement. The store does not interpret it.
-   * From now on each successful beat writes it again, and does not wait for the answer: a failure goes to `onError`
-   * with the stage `announce`. `identify` forgets the text, so a new identity must announce again. Rejects with
-   * RegistryUnavailable when the store does not answer; the next beat still writes the text. Rejects with TypeError
-   * when `text` has more than 1,024 bytes of UTF-8.
+   * Publishes `text` to the other nodes, in place of this node's previous announcement. The store does not interpret it.
+   * From now on each successful beat writes the text again. The beat does not wait for the answer, and a failure goes to
+   * `onError` with the stage `announce`. `identify` forgets the text, so a new identity must announce again. Rejects with
+   * RegistryUnavailable if the store does not answer, but the next beat still writes the text. Rejects with TypeError if
+   * `text` has more than 1,024 bytes of UTF-8.
    */
   announce(text: string): Promise<void>
   /**
-   * Asks the store what `node` announces; undefined: nothing. Rejects with RegistryUnavailable when it does not
-   * answer.
+   * Reads the announcement of `node` from the store. Undefined if there is none. Rejects with RegistryUnavailable if the
+   * store does not answer.
    */
   announced(node: NodeId): Promise<string | undefined>
   /**
-   * Ends this node's lease and its grace now: its online names that were not released are free. Names that are away
-   * keep their own grace, because their holders were told to move. Removes this node's announcement. Rejects with
-   * RegistryUnavailable when the store does not answer.
+   * Ends this node's lease without a grace: its names that are still online become free. Names that are away keep their
+   * own grace, because their holders were told to move. Removes this node's announcement. Rejects with
+   * RegistryUnavailable if the store does not answer.
    */
   leave(): Promise<void>
 }

@@ -2,7 +2,7 @@ import { hash, randomBytes } from 'node:crypto'
 import type { ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 
-/** Who holds a name. Immutable: each change makes a new lease. */
+/** The record that a peer holds a name. It is immutable: each change makes a new lease. */
 export interface Lease {
   peer: Peer
   node: NodeId
@@ -18,10 +18,10 @@ export interface Lease {
   /** 128 bits of SHA-256 over the reclaim secret, in base64url (22 characters). */
   secretHash: string
   /**
-   * The registry time (ms) that decides between two leases of one name: the older rank wins [I10]. The default, when
-   * it is absent, is `since`. A `replace` claim takes over the rank of the holder that it pushed out, so that this
-   * holder cannot come back. So does a claim of a name that a reclaiming holder had released: another node may still
-   * know an earlier lease of that holder.
+   * The registry time (ms) that decides between two leases of one name: the older rank wins [I10]. If it is absent, it
+   * equals `since`. A `replace` claim takes over the rank of the holder that it replaces, so that this holder cannot come
+   * back. If a holder had reclaimed its name before it released it, another node may still know an earlier lease of that
+   * holder. So the next claim of the name takes over that rank, too.
    */
   rank?: number
 }
@@ -44,14 +44,14 @@ export interface ClaimOptions {
    */
   presented?: number
   /**
-   * What to do with a name that the registry does not know: `take` it (default), or `leave` it because other nodes
-   * may have yet to write their names back (see `Settling`) [I10].
+   * What to do with a name that the registry does not know: `take` it (default), or `leave` it because other nodes may
+   * not have written their names back yet (see `Settling`) [I10].
    */
   absent?: 'take' | 'leave'
 }
 
 export type Claimed =
-  /** `replaced` is the lease that this one replaced. Its connection must be closed with `superseded`. */
+  /** `replaced` is the lease that the new one replaced. The caller must close its connection with `superseded`. */
   | { ok: true; lease: Lease; replaced?: Lease }
   | { ok: false; holder: Lease }
   /**
@@ -64,9 +64,9 @@ export type Claimed =
 export type Lost = { lease: Lease; reason: 'absent' } | { lease: Lease; reason: 'another'; holder: Lease }
 
 /**
- * The result of a re-assertion. `lost`: leases that this node no longer holds. `evicted`: leases of other claims that
- * lost against ours. When a lost lease and its `holder` are the same claim, only `since` differs: the same peer is
- * known by an earlier claim.
+ * The result of writing leases back. `lost`: leases that this node no longer holds. `evicted`: leases of other claims
+ * that lost against ours. If a lost lease and its `holder` are the same claim, only `since` differs, because the registry
+ * knows an earlier claim of the same peer.
  */
 export interface Reasserted {
   lost: Lost[]
@@ -79,8 +79,8 @@ export interface Reasserted {
  * - a lease expires `nameTtlMs` after its last claim, renewal or re-assertion, unless it ends earlier;
  * - every change compares (epoch, node, connection), so a late call about a former lease changes nothing [I3, I4];
  * - all times are milliseconds of the registry's own clock;
- * - an outage rejects with `RegistryUnavailable` within `commandMs`. The command may have been carried out all the
- *   same. Expected outcomes are return values.
+ * - during an outage a method rejects with `RegistryUnavailable` within `commandMs`. The registry may still have carried
+ *   the command out. Expected outcomes are return values.
  */
 export interface Registry {
   /**
@@ -99,21 +99,21 @@ export interface Registry {
    * `since`.
    */
   reassert(leases: readonly Lease[], options?: ReassertOptions): Promise<Reasserted>
-  /** The holder's socket dropped: the name is away, and stays reserved for its holder for `graceMs`. */
+  /** Call it when the holder's socket was lost. The name is then away, and reserved for its holder for `graceMs`. */
   suspend(lease: Lease, graceMs: number): Promise<void>
   /**
-   * Frees the name at once. Does nothing if the name has another lease by now. After it, no lease of an earlier epoch
-   * can be written back.
+   * Frees the name at once. Does nothing if the name has another lease by now. After a release, no lease of an earlier
+   * epoch can be written back.
    */
   release(lease: Lease): Promise<void>
-  /** The current lease, online or away. Its node may be dead: `presenceOf` decides what peers are told. */
+  /** The current lease, online or away. Its node may be dead, so `presenceOf` decides which presence peers see. */
   lookup(peer: Peer): Promise<Lease | undefined>
 }
 
 export interface ReassertOptions {
   /**
-   * The identity of this node before it lapsed. Then it takes back only names that are absent or still held by
-   * `formerNode`.
+   * The NodeId of this node before its lease lapsed. If it is set, the node takes back only names that are absent or
+   * still held by `formerNode`.
    */
   formerNode?: NodeId
   /** How long away names stay reserved, in milliseconds. Default: the whole grace. */
@@ -133,7 +133,7 @@ export function isSameLease(a: Lease, b: Lease): boolean {
   return a.epoch === b.epoch && a.node === b.node && a.connection === b.connection
 }
 
-/** Whether this is the holder's first claim: there was no earlier claim of it to take up again. */
+/** Whether this lease is the holder's first claim, and not a reclaim. */
 export function isNew(lease: Lease): boolean {
   return lease.since === lease.epoch
 }
@@ -148,8 +148,8 @@ export function winsOver(a: Lease, b: Lease): boolean {
 }
 
 /**
- * Whether `lease` took its rank over from a lease that had ended, as `other` has. Both may belong to one peer, which
- * left and came again, but they are different holders.
+ * Whether `lease` took over the rank of a lease that had ended, and `other` had ended, too. Both may belong to one peer
+ * that left and claimed again, but they are different holders.
  */
 export function cameAfter(lease: Lease, other: Lease): boolean {
   return lease.secretHash === other.secretHash && rankOf(lease) < lease.since && other.epoch < lease.since

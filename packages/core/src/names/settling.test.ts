@@ -62,7 +62,7 @@ test('[I10] a node that never returns delays claims for its lease, not for the g
   await clock.advance(times.beatMs)
   expect((await arrive(b, 'alice', { secret: 'other' })).outcome.ok).toBe(true)
   expect(times.beatMs).toBeLessThan(times.graceMs)
-  // It was fenced by then, and its peer has to claim again.
+  // The node was fenced by then, so its peer has to claim again.
   cutOff(cuts, a, false)
   await clock.advance(2 * times.beatMs)
   expect(alice.connection.closed).toBe('lease-lost')
@@ -71,7 +71,7 @@ test('[I10] a node that never returns delays claims for its lease, not for the g
 test('[SET1] [I10] live nodes that cannot write their names back delay claims for the length of their leases', async () => {
   const made = await two()
   const { a, b, clock, cluster, cuts, times } = made
-  // Its beats, and so the end of its lease, are between those of the others.
+  // Node c starts between two beats of the other nodes, so its lease also ends between their beats.
   await clock.advance(times.beatMs / 2)
   const c = await addNode(made)
   await clock.advance(times.beatMs)
@@ -94,7 +94,7 @@ test('[SET4] [I9] [I10] a node that holds a name refuses other claims at once, a
   const { a, clock, cluster, times } = await two()
   const alice = await arrive(a, 'alice')
   cluster.flush()
-  // Before any beat.
+  // No node has beaten yet.
   expect((await arrive(a, 'alice', { secret: 'guess' })).outcome).toEqual({ ok: false, code: 'name-taken' })
   expect(isOnline(a, alice.session)).toBe(true)
   expect(await a.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)
@@ -190,14 +190,14 @@ test('[I10] a name that its holder took back on another node is not written back
 test('[I10] a renewal that finds a younger holder writes the older lease back', async () => {
   const { a, b, clock, cluster, cuts, times } = await two()
   const alice = await arrive(a, 'alice')
-  // No node notices, as when one shard of a Redis Cluster is emptied.
+  // No node notices the loss, as when one shard of a Redis Cluster is emptied.
   const { registry } = cutOf(cuts, b).backend
   await clock.advance(10)
   cluster.forget(peerNamed('alice'))
   const owner = { node: b.id, connection: alice.connection.id }
   const options = { secretHash: 'x'.repeat(22), policy: 'refuse' } as const
   expect((await registry.claim(peerNamed('alice'), owner, options)).ok).toBe(true)
-  // A whole round of renewals.
+  // Wait until each node has renewed all its leases once.
   await clock.advance(16 * times.beatMs)
   expect(alice.connection.closed).toBeUndefined()
   expect(await b.router.lookup(peerNamed('alice'))).toEqual(alice.session.lease)

@@ -32,12 +32,12 @@ export interface Seen {
 }
 
 /**
- * The presence that follows from a lease and from which nodes are alive. Names of a dead node are away for the grace,
- * then free.
+ * The presence of a name, derived from its lease and from the set of live nodes. Names of a dead node are away for the
+ * grace, and then free.
  */
 export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
   if (lease === undefined) return 'offline'
-  // It waits for its holder until the lease ends by itself, even if the node that suspended it is dead.
+  // A suspended name stays reserved until its lease ends, even if the node that suspended it is dead.
   if (lease.state === 'away') return 'away'
   const status = nodes.status(lease.node)
   switch (status.state) {
@@ -46,12 +46,12 @@ export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: numb
     case 'dead':
       return status.deadForMs > graceMs ? 'offline' : 'away'
     case 'unknown':
-      // Most likely it started after our last beat. If not, the bus tells that nobody listens there.
+      // Most likely that node started after our last beat. If it did not, the bus finds that nobody listens there.
       return 'online'
   }
 }
 
-/** The same, in the form that peers are told. */
+/** The presence of a name, in the form in which peers get it. */
 export function seenOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): Seen {
   const state = presenceOf(lease, nodes, graceMs)
   return lease === undefined || state === 'offline' ? { state: 'offline' } : { state, since: lease.since }

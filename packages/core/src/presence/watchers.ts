@@ -33,7 +33,7 @@ export class Watchers {
   readonly #options: WatchersOptions
   readonly #watched = new Map<Peer, Watched>()
   readonly #byConnection = new Map<ConnectionId, Set<Peer>>()
-  /** Peers whose latest state a slow connection has not been told. */
+  /** For each slow connection, the peers whose latest state it has not received yet. */
   readonly #missed = new Map<ConnectionId, Set<Peer>>()
   readonly #slow: SlowReaders
   #turn = 0
@@ -49,8 +49,8 @@ export class Watchers {
   }
 
   /**
-   * Subscribes first and looks up then, so no change is missed. Returns the current presence. The caller limits how
-   * many peers a connection may watch. Rejects with RegistryUnavailable.
+   * Subscribes before it looks up, so that it misses no change. Returns the current presence. The caller limits how many
+   * peers a connection may watch. Rejects with RegistryUnavailable.
    */
   async watch(connection: ConnectionId, peer: Peer): Promise<Seen> {
     let watched = this.#watched.get(peer)
@@ -64,7 +64,7 @@ export class Watchers {
     try {
       await this.#options.presence.watch(peer)
     } catch (error) {
-      // The subscription was cancelled because nobody needs it any more. That is not an outage of the registry.
+      // The subscription was cancelled because no connection needs it any more. That is not an outage of the registry.
       if (this.#watched.get(peer) === watched) throw error
     }
     const seen = this.#read(await this.#options.registry.lookup(peer))

@@ -9,16 +9,16 @@ export interface ChangesOptions {
   clock: Clock
 }
 
-/** For one slow connection: how many members' changes it may miss. After more, it is closed and must come back. */
+/** A slow connection may miss the changes of this many members. Above that the node closes it, and it must reconnect. */
 const MISSED_MOST = limits.membersPerRoom
-/** The same for all connections of this node together: some 20 MB. */
+/** The same limit for all connections of this node together. They take some 20 MB. */
 const MISSED_OF_ALL_MOST = 20 * limits.membersPerRoom
 
 /** What a connection missed in one room: the latest change of each member. */
 type Missed = Map<Name, MemberChange>
 
 /**
- * Tells connections of changes in their rooms. A connection that reads too slowly is told later, and then only the
+ * Tells connections about changes in their rooms. A connection that reads too slowly is told later, and gets only the
  * latest change of each member.
  */
 export class Changes {

@@ -25,7 +25,7 @@ export interface Entry {
   readonly member: Member
   /** Joins without an answer yet. */
   joining: number
-  /** Whether the registry has the membership. */
+  /** Whether the membership is in the registry. */
   joined: boolean
   ended: 'no' | 'left' | 'dropped'
 }
@@ -33,13 +33,12 @@ export interface Entry {
 /** Changes are collected for this long, so a thousand peers that join at once make a few frames for each member. */
 const CHANGES_MS = 50
 /**
- * With more than five hundred members on this node, changes are collected for longer, because telling them would cost
- * most of its time.
+ * With more than five hundred members on this node, changes are collected for longer. Otherwise the node would spend most
+ * of its time on telling them.
  */
 const CHANGES_MS_PER_MEMBER = 0.1
 /**
- * How old the known number of members may be. Rate limits count a message in a room once for each member that hears
- * it.
+ * How old the known number of members may be. A rate limit counts a message in a room once for each member that gets it.
  */
 const SIZE_MS = 1_000
 
@@ -49,7 +48,7 @@ export class LocalRoom {
   readonly entries = new Map<ConnectionId, Entry>()
   /** Settles when the subscription to the room's channel is active, or has failed. */
   readonly standing: Promise<void>
-  /** What these members know of the room's members. */
+  /** The state of the room's members as the members on this node know it. */
   readonly roster = new Roster()
   readonly #options: LocalRoomOptions
   /** Changes that the members of this node will be told of together. */
@@ -92,7 +91,7 @@ export class LocalRoom {
   }
 
   /**
-   * How many members hear a message. Synchronous, except for the first time: then all callers get their answer in the
+   * How many members get a message. It is synchronous except for the first time. Then all callers get their answer in the
    * order in which they asked.
    */
   reach(): number | Promise<number> {

@@ -6,7 +6,7 @@ export interface Member {
   since: number
 }
 
-/** A member, its node, and whether its connection is there. With these, one command can list a room. */
+/** A member, its node, and whether it is connected. With these fields, one command can list a room. */
 export interface Membership extends Member {
   node: NodeId
   state: 'online' | 'away'
@@ -34,8 +34,8 @@ export interface RoomRegistry {
   /** Renews memberships, and writes back those that the registry has lost. */
   keep(room: RoomId, members: readonly Membership[], ttlMs: number): Promise<void>
   /**
-   * The member's connection to `node` has ended: it is away, and its membership ends after `ttlMs`. False: it was not
-   * in the room, or it is on another node by now.
+   * Marks a member as away, because its connection to `node` has ended. Its membership then ends after `ttlMs`. Returns
+   * false if the member was not in the room, or is on another node by now.
    */
   away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean>
   /** Up to `most` members whose names come after `after`, in the order of the bytes of their names. */

@@ -155,7 +155,7 @@ test('[WR7] the same before the registry has answered the first join: the second
   await step()
   expect(await rooms.part(alice.session, hall)).toBe(true)
   const second = rooms.join(alice.session, hall)
-  // The join of the first, the subscription of the second, the join of the second.
+  // One step each: the registry call of the first join, and the subscription and the registry call of the second join.
   await step()
   await step()
   await step()
@@ -260,7 +260,7 @@ test('[WC4] the missed changes of all slow peers of a node are bounded, and a cl
   const more = Array.from({ length: 2_000 }, (_, i) => `x.1 +1 m-${i}`)
   await tell(...more)
   expect(closed()).toBe(1)
-  // Its missed changes were dropped with it, so as many fit again.
+  // The node dropped the missed changes of that connection, so the same number fits again.
   await tell(...Array.from({ length: 80 }, (_, i) => `x.1 +1 n-${i}`))
   expect(closed()).toBe(1)
 })
@@ -365,7 +365,7 @@ test('[WR7] a change while the list is read is not undone by the list', async ()
   })
   expect(changes).toEqual([])
   expect(await roster.reconcile(async () => [{ ...bob, state: 'away' as const }])).toEqual([])
-  // Missing once, a member may have yet to be written back.
+  // A member that is missing once may not have been written back yet.
   expect(await roster.reconcile(async () => [])).toEqual([])
   expect(await roster.reconcile(async () => [])).toEqual([{ ...bob, state: 'left' }])
 })
@@ -395,7 +395,7 @@ for (const where of ['the same node', 'another node'] as const)
     const { members } = await a.rooms.list(alice.session, hall)
     expect(members.map(({ name, state }) => `${name} ${state}`)).toEqual(['alice online', 'bob online'])
     expect(told()).not.toContain('bob away')
-    // When its new connection ends, it is away.
+    // When its new connection ends, the member is away.
     await node.end(back.connection.id, 'dropped')
     await clock.advance(1_000)
     expect(told().at(-1)).toBe('bob away')

@@ -31,16 +31,16 @@ export interface RoomsOptions {
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
 /**
- * A membership that has ended here and still has to be removed from the registry. We try until `until` (monotonic
- * ms).
+ * A membership that has ended on this node and still has to be removed from the registry. We try until `until`
+ * (monotonic ms).
  */
 type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
 
 /**
- * The rooms in which this node has members. It joins, leaves and renews their memberships. Messages go over the
- * room's channel, even to members of this node, so that there is one path and one order. Messages and changes are at
- * most once. The list in the registry is authoritative, and each room is compared with it regularly, so its members
- * learn of changes that got lost [I15].
+ * The rooms in which this node has members. It makes, renews and ends the memberships of these members. Messages go over
+ * the room's channel, even to members on this node, so that all of them get one order. Messages and changes arrive at
+ * most once. The list in the registry is authoritative. The node compares each room with it regularly, so that its
+ * members learn of changes that were lost [I15].
  */
 export class Rooms {
   readonly #options: RoomsOptions
@@ -69,8 +69,8 @@ export class Rooms {
   }
 
   /**
-   * Resolves when the peer hears everything that is said from then on. Rejects with RegistryUnavailable; a peer that
-   * was not a member before is then not a member. If the peer leaves meanwhile, the leave wins.
+   * Resolves when the peer gets every message that is sent to the room from then on. Rejects with RegistryUnavailable.
+   * Then a peer that was not a member before is not one now. If the peer leaves meanwhile, the leave wins.
    */
   async join(session: OnlineSession, name: Room): Promise<JoinOutcome> {
     const id = idOf(session, name)
@@ -130,7 +130,7 @@ export class Rooms {
     else this.#rooms.get(id)?.hear(told)
   }
 
-  /** False: the peer was not in the room. */
+  /** Returns false if the peer was not in the room. */
   async part(session: OnlineSession, name: Room): Promise<boolean> {
     const id = idOf(session, name)
     const entry = this.#drop(session.connection.id, id, 'left')
@@ -139,7 +139,7 @@ export class Rooms {
     return true
   }
 
-  /** A socket has ended. Its memberships end now (`left`), or wait as its name does (`dropped`). */
+  /** Call it when a socket has ended. Its memberships end now (`left`), or are kept as its name is (`dropped`). */
   async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
@@ -163,7 +163,7 @@ export class Rooms {
   }
 
   /**
-   * Ends a membership, or lets it wait as its name does. A membership that was never made has nothing to wait for.
+   * Ends a membership, or keeps it as away while the name is reserved. A membership that was never made just ends.
    */
   async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Entry): Promise<void> {
     const { registry, clock, graceMs, nameTtlMs, heartbeat } = this.#options
@@ -183,8 +183,7 @@ export class Rooms {
   }
 
   /**
-   * Whether the peer has come back over another connection, and joined, before this node learnt that this one had
-   * ended.
+   * Whether the peer has joined again over another connection before this node learned that this connection had ended.
    */
   #isBack(id: RoomId, { name, since }: Member): boolean {
     const session = this.#options.sessions.online(peerOf(appOf(id), name))
@@ -217,7 +216,7 @@ export class Rooms {
     return this.#lists.page(idOf(session, name), after)
   }
 
-  /** How many members hear a message; see `LocalRoom.reach`. */
+  /** How many members get a message; see `LocalRoom.reach`. */
   reach(session: OnlineSession, name: Room): number | Promise<number> {
     return this.#rooms.get(idOf(session, name))?.reach() ?? 0
   }
@@ -248,7 +247,7 @@ export class Rooms {
       await this.#keep(room)
       this.#toReconcile.add(room.id)
     }
-    // The beat does not wait for this.
+    // The beat does not wait for this comparison.
     void this.#reconcileAll()
   }
 

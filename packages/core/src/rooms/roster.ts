@@ -11,14 +11,14 @@ export interface Listed {
 interface Known {
   since: number
   state: PresenceState
-  /** The last comparison did not find it in the list. */
+  /** True if the last comparison did not find the member in the list. */
   missing: boolean
 }
 
 /**
- * What the members of this node know of a room's members, from the pages that they read and the changes that they
- * were told. A comparison with the whole list finds changes that nobody told them: a node that died, a membership
- * that ended by its TTL, a publish that was lost [I15].
+ * The state of a room's members as the members on this node know it, from the pages that they read and the changes that
+ * they received. A comparison with the whole list finds changes that no node reported: a node died, a membership ended
+ * by its TTL, or a publish was lost [I15].
  */
 export class Roster {
   readonly #known = new Map<Name, Known>()
@@ -35,10 +35,10 @@ export class Roster {
         this.#known.set(name, { since, state, missing: false })
   }
 
-  /** The members are told of a change. */
+  /** Notes a change that the members on this node are told. */
   told({ name, since, state }: MemberChange): void {
     this.#changedNames?.add(name)
-    // A late change of a former holder.
+    // The change is late: it concerns a former holder of the name.
     if ((this.#known.get(name)?.since ?? -1) > since) return
     if (state === 'left') this.#known.delete(name)
     else this.#known.set(name, { since, state: state === 'joined' ? 'online' : state, missing: false })
@@ -61,7 +61,7 @@ export class Roster {
     }
   }
 
-  // A member that is missing once may have yet to be written back, after the registry lost everything.
+  // A member that is missing once may not have been written back yet, after the registry lost everything.
   *#gone(seen: ReadonlyMap<Name, Listed>, changed: ReadonlySet<Name>): Generator<MemberChange> {
     for (const [name, known] of this.#known) {
       if (changed.has(name)) continue

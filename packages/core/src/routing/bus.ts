@@ -3,12 +3,12 @@ import type { Envelope } from './message.js'
 
 /**
  * Sends envelopes from one node to another. Contract (testing/contracts/bus-contract.ts):
- * - at most once: an envelope may be lost, and the bus itself never doubles one;
+ * - an envelope arrives at most once: it may be lost, and the bus itself never duplicates it;
  * - envelopes from one node to another arrive in the order in which they were published;
  * - `sent` means that the store handed the envelope to a subscriber of that inbox, not that the node received it;
  * - `unavailable`, within `commandMs`, means that nobody subscribes to that inbox, that the store did not answer in
- *   time, or that too much waits, in count or bytes. The envelope may have arrived all the same, so whoever sends it
- *   again must tolerate a duplicate;
+ *   time, or that too many envelopes or bytes wait. The envelope may still have arrived, so a caller that sends it again
+ *   must tolerate a duplicate;
  * - a payload that is not an envelope is counted, reported to `onError`, and dropped. So is an error that `receive`
  *   throws: the next envelope still arrives.
  */
@@ -31,7 +31,7 @@ export type Receive = (envelope: Envelope, origin?: Origin) => void
 export type Published = 'sent' | 'unavailable'
 
 /**
- * The node that sent an envelope, and the envelope's number among those from that node to that inbox. Numbers grow.
+ * The node that sent an envelope, and the envelope's number, which grows with each envelope from that node to that inbox.
  */
 export interface Origin {
   node: NodeId

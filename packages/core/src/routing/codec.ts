@@ -18,7 +18,7 @@ const COLON = 0x3a
 const LENGTH_DIGITS_MOST = 9
 /** The number in an origin fits into six bytes on links. */
 const ORIGIN_NUMBER_MOST = 2 ** 48 - 1
-/** More hops than a message ever makes: the router stops at 3. */
+/** This is more hops than a message ever makes, because the router stops at 3. */
 const HOPS_MOST = 255
 
 const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's', evicted: 'e' } as const
@@ -183,7 +183,7 @@ function readRecord(input: string, start: number, extent: Extent): Read | undefi
   }
 }
 
-/** A broken origin makes the record malformed: without its number a duplicate would not be noticed. */
+/** A malformed origin makes the record malformed, because without its number a duplicate would not be noticed. */
 function withOrigin(envelope: Envelope | undefined, fields: string[], at: number): Read | undefined {
   if (envelope === undefined) return undefined
   const [nodeText = '', numberText = ''] = [fields[at], fields[at + 1]]

@@ -9,7 +9,7 @@ const NODE_MOST = 64 * 1024 * 1024
 /**
  * Counts the bytes that were put into mailboxes lately, for each sender and for all together. A queue lasts one
  * period, so the bytes of this period and of the one before are at least those that still wait. Bytes that are taken
- * out early count until then.
+ * out earlier still count until their periods end.
  */
 export class HeldBytes {
   readonly #clock: Clock

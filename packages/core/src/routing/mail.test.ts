@@ -83,7 +83,7 @@ test('[PJ8] bytes that are given back after a new period has begun are taken off
   held.give(one, 3 * MiB)
   expect(held.take(one, 3 * MiB)).toBe(true)
   expect(held.take(one, 1)).toBe(false)
-  // Giving back more than was counted, for a sender without any bytes, changes nothing.
+  // For a sender without any bytes, giving back bytes changes nothing.
   held.give(other, 100 * MiB)
   expect(held.take(other, 4 * MiB)).toBe(true)
   expect(held.take(other, 1)).toBe(false)

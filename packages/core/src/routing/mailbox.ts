@@ -7,7 +7,7 @@ import type { Message } from './message.js'
  * - each operation is atomic, and each message is taken once, by one node;
  * - messages keep their order;
  * - a queue ends `expireMs` after it was created, even if messages came later;
- * - an outage rejects with `RegistryUnavailable`. A put may have been carried out all the same.
+ * - during an outage a method rejects with `RegistryUnavailable`. The mailbox may still have carried a put out.
  */
 export interface Mailbox {
   /**
@@ -15,7 +15,7 @@ export interface Mailbox {
    * was created, in registry ms.
    */
   put(peer: Peer, message: Message): Promise<{ ok: true; since: number } | { ok: false; reason: 'full' }>
-  /** Empties the queue, because its peer is here. An expired queue gives nothing here. */
+  /** Empties the queue when its peer is here, and returns its messages. Returns none if the queue has expired. */
   take(peer: Peer): Promise<Message[]>
   /** Empties the queue if it is at least `expireMs` old. If several nodes ask, one of them gets the messages. */
   expire(peer: Peer): Promise<Message[]>

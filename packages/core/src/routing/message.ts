@@ -17,7 +17,7 @@ export interface Message {
   wire: Wire
   /** Only the holder with this `since` may get the message. Absent: whoever holds the name. */
   since?: number
-  /** Looks the recipient up in the registry, past cached routes and a local session. For resends. */
+  /** Looks the recipient up in the registry, and ignores cached routes and a local session. For resends. */
   fresh?: boolean
   /** Keeps the message in the mailbox while the recipient is absent (PeerJS's five seconds). */
   hold?: boolean
@@ -26,8 +26,8 @@ export interface Message {
   /** The handshake that a signal belongs to, for the logs of every node that handles it. */
   handshake?: string
   /**
-   * The sender's connection, and the sender's own reference to this message. A notice about the message goes there,
-   * and the message itself comes back there when its recipient has gone. Absent: neither is wanted.
+   * The sender's connection, and the sender's own reference to this message. A notice about the message goes to that
+   * connection. If the recipient has gone, the message returns to that connection's node. If it is absent, neither happens.
    */
   reply?: { node: NodeId; connection: ConnectionId; ref: string }
   /** The whole text frame for the recipient's socket. */

@@ -56,7 +56,7 @@ describe.each(['on its own node', 'through another node'])('a message with hold,
     }
     const ended = b.end(bob.connection.id, 'left')
     await send('2')
-    // The peer is looked up, but not again and again.
+    // The node looks the peer up, but not an unlimited number of times.
     expect(looks).toBeLessThan(10)
     resolve()
     await ended

@@ -12,10 +12,10 @@ import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 
 /**
- * What became of a message, as far as this node can tell:
+ * The outcome of a message, as far as this node knows it:
  * - `delivered`: handed to the recipient's connection on this node;
- * - `forwarded`: sent to the recipient's node. The sender gets a notice if that node cannot deliver it. It may be
- *   lost;
+ * - `forwarded`: sent to the recipient's node. The message may be lost. The sender gets a notice if that node cannot
+ *   deliver it;
  * - `held`: put into the mailbox. The sender gets a notice if the recipient does not come in time;
  * - `refused`: not sent. The sender has also been told with a notice, if the message has a `reply`.
  */
@@ -29,7 +29,7 @@ export interface RouterOptions {
   nodes: Nodes
   bus: Bus
   mail: Mail
-  /** How long a name waits for its holder. */
+  /** How long a name is reserved for its holder. */
   graceMs: number
   /** The name was claimed elsewhere: ends the session of the former lease. */
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
@@ -39,7 +39,7 @@ export interface RouterOptions {
 }
 
 /**
- * After this many nodes that no longer had the holder, the peer moves faster than we can follow. We treat it as away.
+ * If this many nodes in a row no longer have the holder, the peer moves too fast for us, and we treat it as away.
  */
 const HOPS_MOST = 3
 /** Routes to peers of other nodes that are cached: about 300 bytes each. */

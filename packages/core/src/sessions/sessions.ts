@@ -55,7 +55,7 @@ export interface Connection {
 /** A connection and the name that it holds. A field exists only in the states where it is valid. */
 export type Session = OpeningSession | OnlineSession | ClosingSession
 
-/** Connected, without a name. It must claim one by `deadline` (monotonic ms). */
+/** The connection has no name yet. It must claim one by `deadline` (monotonic ms). */
 export interface OpeningSession {
   readonly state: 'opening'
   readonly connection: Connection
@@ -69,7 +69,7 @@ export interface OnlineSession {
   readonly lease: Lease
 }
 
-/** It was told to close, and its socket has not ended yet. Nothing is routed from it or to it. */
+/** The node has closed the connection, but its socket has not ended yet. No message is routed from it or to it. */
 export interface ClosingSession {
   readonly state: 'closing'
   readonly connection: Connection

@@ -13,8 +13,8 @@ export interface SlowReadersOptions {
 }
 
 /**
- * Connections that did not take a change because they read too slowly. They must not keep outdated state, so each is
- * told when it reads again. One timer polls all of them, and it runs only while there are any.
+ * Connections that did not take a change because they read too slowly. They must not keep an outdated state, so the
+ * node tells each of them when it reads again. One timer polls all of them, and it runs only while there are any.
  */
 export class SlowReaders {
   readonly #options: SlowReadersOptions

@@ -12,7 +12,7 @@ export function cuttable(inner: Backend): Cut {
   const refuse = (): void => {
     if (state.cut) throw new RegistryUnavailable('cut off')
   }
-  // An announcement that could not be written. The next beat writes it.
+  // The announcement could not be written. The next beat writes it.
   let unannounced: string | undefined
   const state: Cut = {
     cut: false,

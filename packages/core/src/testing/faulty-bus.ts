@@ -31,7 +31,8 @@ export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
   let { loss = 0, refusal = 0, double = 0, delayMs = 0 }: Omit<Faults, 'seed'> = faults
   const counts = { sent: 0, lost: 0, refused: 0, doubled: 0, delayed: 0 }
   const publish = async (to: NodeId, envelope: Envelope, origin?: Origin): Promise<Published> => {
-    // Always the same number of random numbers, so that the share of one fault does not shift the others.
+    // Each envelope uses the same number of random numbers, so that changing the share of one fault does not change the
+    // others.
     const [forRefusal, forLoss, forDouble, forDelay] = [draw(), draw(), draw(), draw()]
     if (forRefusal < refusal) {
       counts.refused++
@@ -68,7 +69,7 @@ export function faultyBus(bus: Bus, clock: Clock, faults: Faults): FaultyBus {
 
 /** Pseudo-random numbers from 0 up to 1 (xorshift32). */
 export function randomFrom(seed: number): () => number {
-  // From state zero this generator would only return zeros.
+  // The state must not be zero, because then this generator returns only zeros.
   let state = (seed | 0) === 0 ? 0x9e3779b9 : seed | 0
   return () => {
     state ^= state << 13

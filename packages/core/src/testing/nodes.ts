@@ -54,7 +54,7 @@ export async function two(): Promise<TestCluster & { a: Node; b: Node }> {
   const made = await testCluster(2)
   const [a, b] = made.nodes
   if (!a || !b) throw new Error('expected two nodes')
-  // One beat of each, so that each knows the other.
+  // After one beat of each node, each node knows the other.
   await made.clock.advance(made.times.beatMs)
   return { ...made, a, b }
 }

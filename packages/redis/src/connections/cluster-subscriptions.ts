@@ -140,7 +140,7 @@ export class ClusterSubscriptions implements Subscriptions {
     return master === undefined ? undefined : this.#shards.get(master)
   }
 
-  // The slots are not known yet, as at the start.
+  // The slots are not known yet.
   #wantWhenPlaced(channel: string): Promise<void> {
     const { clock, commandMs } = this.#options
     const until = clock.monotonic() + commandMs

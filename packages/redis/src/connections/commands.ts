@@ -14,7 +14,7 @@ export interface CommandsOptions {
   onError: OnError
 }
 
-/** Runs commands with a deadline. Every failure is a RegistryUnavailable, with Redis's own words. */
+/** Runs commands with a deadline. Every failure is a RegistryUnavailable, with Redis's own text. */
 export class Commands {
   readonly client: Client
   readonly #clock: Clock

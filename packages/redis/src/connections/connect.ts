@@ -188,7 +188,7 @@ function createRedis(
         ...shared,
         sentinels: address.sentinels,
         name: address.name,
-        // Without it, a failover while we wait for the old master is never noticed.
+        // Without this option, a failover while we wait for the old master is never noticed.
         failoverDetector: true,
         sentinelCommandTimeout: SENTINEL_MS,
         sentinelRetryStrategy: retryDelay,

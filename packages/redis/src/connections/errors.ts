@@ -6,7 +6,7 @@ import type { RedisAddress } from './url.js'
 /** Redis answers, but cannot be used as our store. The message says what to change. */
 export class UnfitRedis extends RegistryUnavailable {}
 
-/** Makes a RegistryUnavailable from a failed command, with Redis's own words. */
+/** Makes a RegistryUnavailable from a failed command, with Redis's own text. */
 export function unavailable(error: unknown): RegistryUnavailable {
   const unfit = withoutScripts(error)
   if (unfit !== undefined) return unfit
@@ -57,7 +57,10 @@ interface Advice {
 
 const CHECK = 'check redis.url, the network, and redis-cli PING'
 
-/** Errors of connections, and what the operator can do about them. The first that applies counts, so the last is for all others. */
+/**
+ * Errors of connections, and what the operator can do about them. The first entry that applies counts, so the last
+ * entry is for all other errors.
+ */
 const ADVICE: readonly Advice[] = [
   { says: /^NOAUTH/u, advice: 'Redis asks for a password: set redis.password, or put it into redis.url' },
   { says: /^WRONGPASS/u, advice: 'check redis.username and redis.password' },

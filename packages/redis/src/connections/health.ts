@@ -35,16 +35,16 @@ const VERSION_LEAST = 7
 
 /** The canaries that this node publishes to itself on one channel. */
 interface Probe {
-  /** Canaries that were sent since one last arrived. */
+  /** How many canaries were sent after the last one that arrived. */
   unheard: number
   /** When the canary was published, if exactly one has not arrived yet: canaries are all alike. */
   sentAt: number | undefined
-  /** Too many did not arrive, and none has arrived since. */
+  /** Too many canaries in a row did not arrive, and none has arrived since. */
   isBroken: boolean
 }
 
 /**
- * Checks that this node can publish and hear. A subscription can be lost without notice, and a frozen Redis keeps its
+ * Checks that this node can publish and receive. A subscription can be lost without notice, and a frozen Redis keeps its
  * sockets open. So the node publishes a canary (a small test payload) to itself on every shard, and pings the
  * subscribing connections.
  */

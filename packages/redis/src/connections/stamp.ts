@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 // A master of a Cluster passes published payloads on to its replicas, which pass them to their own subscribers. So in
-// a failover a node that has moved to the new master may hear a payload again that it has just heard at the old one.
+// a failover a node that has moved to the new master may receive a payload that it has just received from the old one.
 
 /** No record, room text or canary begins with this. */
 const MARK = '\u0001'
@@ -30,7 +30,10 @@ export class Deduplicator {
    */
   #taken: Map<string, number> | undefined
 
-  /** The original payload; undefined: it is a duplicate or late. A payload without a stamp is returned unchanged. */
+  /**
+   * Returns the original payload, or undefined if it is a duplicate or late. A payload without a stamp is returned
+   * unchanged.
+   */
   take(payload: string): string | undefined {
     const end = payload.startsWith(MARK) ? payload.indexOf(' ') : -1
     const serial = end < 0 ? Number.NaN : Number.parseInt(payload.slice(1 + PUBLISHER_LENGTH, end), 36)

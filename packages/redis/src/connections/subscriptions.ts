@@ -250,7 +250,7 @@ export class ServerSubscriptions implements Subscriptions {
     }
     const forbidden = isForbidden(error)
     if (!isTold) this.#options.onError(error, { stage: 'subscribe', channels: channels.length })
-    // Redis does not say which of them.
+    // Redis does not say which of the channels it refused.
     if (forbidden && channels.length > 1) {
       for (const channel of channels)
         if (this.#wanted.channels.has(channel)) this.#subscribeTogether(client, [channel], true)

@@ -34,7 +34,7 @@ export class SlotMap {
     return this.#owners[slotOf(channel)]
   }
 
-  /** For each master, one channel or key that it serves, among those that `named` makes of words. */
+  /** For each master, one channel or key that it serves. `named` makes channels or keys from words until one fits. */
   oneEach(named: (word: string) => string): Map<string, string> {
     const found = new Map<string, string>()
     for (let word = 0; found.size < this.masters.size && word < WORDS_MOST; word++) {

@@ -1,6 +1,6 @@
 export type Handler = (payload: string) => void
 
-/** Who needs a channel: the node itself, for its health, or a peer that joined or watches something. */
+/** Whether the node itself needs a channel, for its health, or a peer that joined a room or watches a name. */
 export type NeededBy = 'node' | 'peer'
 
 export interface Wanted {

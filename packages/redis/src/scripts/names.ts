@@ -7,7 +7,7 @@ import { NOW, script } from './script.js'
 // began within the current millisecond has lasted for N ms only when `now` has advanced by more than N. Publishing a
 // change may fail (an ACL without the channel), and must not undo the change: hence pcall [I15].
 
-// A command that was delayed by a frozen server must not act after its caller has given up.
+// A frozen server may run a command late. The command must not act after its caller has given up.
 const IN_TIME = `
 local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
 `

@@ -8,8 +8,8 @@ export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[]
 const VIRTUAL_NAMES = /^(?:docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|cali|lxc|podman|utun)/
 
 /**
- * The addresses at which other devices may reach what listens on `host`, the likely one first: in the network around this
- * machine, then elsewhere. None where it listens on loopback alone. A name stands for itself.
+ * The addresses at which other devices may reach a server that listens on `host`. Addresses in the network around this
+ * machine come first, because they are the likely ones. There are none for loopback. A name is returned as it is.
  */
 export function addressesBeyondLoopback(host: string, interfaces: Interfaces): string[] {
   if (isLoopback(host)) return []
@@ -24,7 +24,7 @@ export function addressesBeyondLoopback(host: string, interfaces: Interfaces): s
   return found.sort((a, b) => a.rank - b.rank).map(({ address }) => address)
 }
 
-/** Lower comes first. */
+/** Addresses with a lower rank come first. */
 function rankOf(name: string, address: string): number {
   const virtual = VIRTUAL_NAMES.test(name) ? 4 : 0
   const family = isIPv4(address) ? 0 : 2

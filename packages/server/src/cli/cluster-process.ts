@@ -46,7 +46,7 @@ export function startProcess(options: ClusterProcessOptions): Promise<ClusterPro
     setpriv === undefined
       ? [options.command, options.args]
       : [setpriv, ['--pdeathsig', 'TERM', '--', options.command, ...options.args]]
-  // In a group of its own: Ctrl-C then reaches only this process, which ends the others in their order.
+  // The process gets a group of its own. Ctrl-C then reaches only this process, which ends the others in order.
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env }, detached: true })
   const started = new ClusterProcess(child, options)
   return new Promise((resolve, reject) => {
@@ -80,7 +80,7 @@ export class ClusterProcess {
     for (const stream of [child.stdout, child.stderr])
       createInterface({ input: stream })
         .on('line', hear)
-        // The pipe broke. That the process has ended, `exit` tells.
+        // The pipe broke. The event `exit` says whether the process has ended.
         .on('error', (error: Error) => hear(`${name}: its output cannot be read: ${error.message}`))
   }
 
@@ -92,7 +92,7 @@ export class ClusterProcess {
     return this.#lines.join('\n')
   }
 
-  /** Resolves with what `read` returns for the first line, kept or still to come, for which it returns something. */
+  /** Calls `read` with each line, kept or still to come, until it returns a value. Resolves with that value. */
   line<T>(read: (line: string) => T | undefined): Promise<T> {
     return new Promise((resolve) => {
       const take = (line: string): void => {

@@ -33,7 +33,10 @@ const PROGRAMS = {
   haproxy: { names: ['haproxy'], debianPackage: 'haproxy' },
 } as const
 
-/** Runs Redis, nodes and HAProxy in front of them on this machine, until Ctrl-C. It installs nothing, and leaves no files. */
+/**
+ * Runs Redis, nodes and HAProxy in front of them on this machine, until Ctrl-C. It installs nothing, and leaves no
+ * files.
+ */
 export async function cluster(options: ClusterOptions, surroundings: Surroundings): Promise<ExitCode> {
   const { out, err, env, terminated } = surroundings
   const wrong = problemsOf(options)
@@ -191,7 +194,7 @@ class LocalCluster {
     env: Readonly<Record<string, string>> = {},
   ): Promise<ClusterProcess> {
     const { out, env: ours } = this.#surroundings
-    // The settings of the operator's own node do not belong to these.
+    // The nodes of this command must not take over the settings of the operator's own node.
     const inherited = Object.entries(ours).filter(([variable]) => !variable.startsWith('PEERAGE_'))
     const child = await startProcess({
       name,
@@ -208,7 +211,7 @@ class LocalCluster {
     return child
   }
 
-  // A cluster outlives its nodes, and this command shows it. There is only one Redis and one HAProxy.
+  // The command continues when a node ends, because the cluster works without it. There is only one Redis and one HAProxy.
   #hasEnded(child: ClusterProcess, how: string): void {
     if (this.#ending) return
     if (child.name.startsWith('node'))

@@ -1,13 +1,13 @@
 import type { Command, Help } from 'commander'
 import type { Leaf } from '../config/settings.js'
 
-// How help looks: at most so wide, a long flag on a line of its own, and flags in groups.
+// The layout of help: a maximum width, a long flag on a line of its own, and flags in groups.
 
 /** Longer lines are hard to read, however wide the terminal is. */
 const WIDTH_MOST = 100
-/** Where there is no terminal. */
+/** The width if there is no terminal. */
 const WIDTH_DEFAULT = 80
-/** Where descriptions begin. */
+/** The column at which descriptions begin. */
 const DESCRIPTION_COLUMN = 28
 const INDENT = 2
 const GAP = 2
@@ -45,7 +45,7 @@ const GROUPS: readonly (readonly [heading: string, paths: RegExp])[] = [
 ]
 const OTHER_GROUP = 'Operation:'
 
-/** The heading under which the flags of a setting stand. */
+/** The heading above the flag of a setting. */
 export function groupOf({ path }: Pick<Leaf, 'path'>): string {
   return GROUPS.find(([, paths]) => paths.test(path))?.[0] ?? OTHER_GROUP
 }

@@ -65,7 +65,7 @@ describe('help', () => {
     ])
     const words = out.replaceAll(/\s+/g, ' ')
     expect(words).toMatch(/ --port <number> TCP port; [^()]*\(default 9000\) --/)
-    expect(words).toMatch(/ --log-format <text> what log lines look like; [^()]*\(default auto\)/)
+    expect(words).toMatch(/ --log-format <text> format of log lines; [^()]*\(default auto\)/)
     expect((await peerage(['doctor', '--help'])).out).not.toContain('--port <number>')
   })
 

@@ -30,7 +30,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     await program.parseAsync([...argv], { from: 'user' })
     return code
   } catch (error) {
-    // Commander has printed what is wrong. Help and the version are no failures.
+    // Commander has printed what is wrong. Printing help or the version is not a failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
@@ -144,7 +144,7 @@ function addCluster(command: Command, { surroundings, finish }: Execution): void
   })
 }
 
-/** The settings are right. This checks that the files which they name can be used. */
+/** Checks that the files which valid settings name can be used. */
 function checkFiles(config: Config, { out, err }: Surroundings): ExitCode {
   try {
     const onError = (): void => {} // nothing starts here

@@ -53,7 +53,7 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
   return drain(running, config.times.drainMs, log)
 }
 
-/** On a terminal a text for people takes the place of the log line that says the same. */
+/** On a terminal, a text for people replaces the log line that says the same. */
 function isToldByText({ log }: Config, { isTerminal }: Surroundings): boolean {
   return isTerminal && isPretty(log.format)
 }
@@ -80,7 +80,7 @@ function announce(
   listening: Listening,
   { config, log, surroundings }: Announced,
 ): void {
-  // It was told to end before it was ready.
+  // The node was told to stop before it was ready.
   if (!server.readiness().ready) return
   const details = { ...listening, links: server.linksAddress, node: server.node.id }
   log[isToldByText(config, surroundings) ? 'debug' : 'info'](details, 'ready')
@@ -110,7 +110,7 @@ function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
   return ['Over plain http, messages and WebRTC channels work. Cameras and microphones need https.']
 }
 
-/** How to listen for other devices, with the rule for who may come in that this takes. */
+/** Says how to listen for other devices, with the access rule that this requires. */
 function lettingIn(
   url: string,
   { port, access, origins }: Pick<Config, 'port' | 'access' | 'origins'>,

@@ -7,7 +7,7 @@ export interface Surroundings extends Environment {
   err: (line: string) => void
   /** Whether standard error is a terminal. */
   isTerminal: boolean
-  /** The width of that terminal; undefined: it is none. */
+  /** The width of that terminal. Undefined if standard error is not a terminal. */
   columns: number | undefined
   /** How this program was started, for messages that name a command: `npm start --`, or `peerage` and the like. */
   startedAs: StartedAs

@@ -19,7 +19,10 @@ export function isPrivate(host: string): boolean {
   return host === 'localhost' || PRIVATE_RANGES.includes(rangeOf(host) ?? '')
 }
 
-/** True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can connect. */
+/**
+ * True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can
+ * connect.
+ */
 export function isEveryAddress(host: string): boolean {
   return rangeOf(host) === 'unspecified'
 }
@@ -28,7 +31,7 @@ const NAME_PATTERN = /^[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)*\.?$/u
 /** The system reads a name with a number at its end as an IPv4 address: `0` as 0.0.0.0, `127.1` as 127.0.0.1. */
 const NUMBER_AT_END = /(?:^|\.)(?:\d+|0x[\da-f]*)\.?$/i
 
-/** Why a text is no host to listen on. Undefined if it is one. `port` is the setting of the port. */
+/** Says why a server cannot listen on this host. Undefined if it can. `port` is the setting of the port. */
 export function problemOfHost(host: string, port: string): string | undefined {
   const everywhere = 'for all addresses use 0.0.0.0 or ::'
   if (isEveryAddress(host))

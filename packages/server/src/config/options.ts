@@ -10,8 +10,8 @@ import { configSchema, type Config, type ConfigInput } from './schema.js'
 import { didYouMean } from './settings.js'
 
 /**
- * The options of `createPeerage`: all settings of a node, with the keys of the configuration file, and functions and
- * objects of the application. The table of settings in the documentation has each setting with its default. Unlike
+ * The options of `createPeerage`. They are all settings of a node, under the keys of the configuration file, and the
+ * functions and objects of the application below. docs/settings.md lists each setting with its default. Unlike
  * `peerage serve`, `createPeerage` reads neither the environment nor a file. Times are in milliseconds and sizes in bytes.
  *
  * @example
@@ -26,7 +26,7 @@ import { didYouMean } from './settings.js'
  */
 export interface PeerageOptions extends ConfigInput, PeerJsHooks {
   /**
-   * Run the integrated P2P server: answer STUN on UDP, on the port after the port of the HTTP server. Short for
+   * Runs the integrated P2P server (STUN) on UDP, at the port of the HTTP server + 1. The same as the setting
    * `p2p.useAsP2PServer`. Default: false.
    */
   useAsP2PServer?: boolean
@@ -44,8 +44,8 @@ export interface PeerageOptions extends ConfigInput, PeerJsHooks {
   /** The clock of the node, for tests. Default: the clock of the system. */
   clock?: Clock
   /**
-   * The store that this node shares with the other nodes. Each node needs a `Backend` object of its own. Default: Redis
-   * if `redis.url` is set, else the memory of this process.
+   * This node's access to the store that all nodes share. Each node needs its own `Backend` object. Default: Redis if
+   * `redis.url` is set, else the memory of this process.
    */
   backend?: Backend
 }

@@ -1,7 +1,7 @@
 import { Document, isScalar } from 'yaml'
 import type { Leaf } from './settings.js'
 
-/** A value as it may be shown. A secret is redacted, but of a secret URL only the password or token. */
+/** A value as it may be shown. A secret is redacted. Of a secret URL, only the password or token is redacted. */
 export function redacted(leaf: Leaf, value: unknown): unknown {
   if (!leaf.secret || value === null || value === undefined) return value
   if (typeof value === 'string' && value.includes('://')) return withoutPassword(value)

@@ -43,7 +43,7 @@ export interface TlsFilesOptions {
 
 /**
  * How often the files are read again. Programs that renew certificates write the files one after the other. If a read
- * falls between, the next one finds them complete.
+ * falls between two writes, the next read finds the files complete.
  */
 const READ_EVERY_MS = 5_000
 

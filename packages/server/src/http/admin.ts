@@ -33,7 +33,7 @@ export async function listenAdmin(
     } else answer(404, 'text/plain', 'not found; try /metrics or /readyz\n')
   })
   const { port } = await listenTcp(bounded(server), { ...at, setting: 'admin.port (--admin-port)' })
-  // For example: too many open files.
+  // This happens, for example, if the process has too many open files.
   server.on('error', (error) => onError(error, { stage: 'admin port' }))
   return { server, port }
 }

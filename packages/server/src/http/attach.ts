@@ -27,8 +27,8 @@ export interface AttachOptions extends RefusalOptions {
 const nodeListeners = new WeakSet<object>()
 
 /**
- * Takes the requests and upgrades of a node from a server that an application uses too, and leaves it the rest. It takes
- * them before any listener sees them, so the order of listeners does not matter. It does the same on sibling servers.
+ * Takes the requests and upgrades of a node from a server of an application, and leaves all others to the application. It
+ * takes them before any listener sees them, so the order of listeners does not matter. It does the same on sibling servers.
  * Returns a function that undoes all this.
  * @throws Error if this node, or another one, uses the same path of the server already
  */
@@ -83,7 +83,7 @@ function takeFrom(server: AnyServer, options: AttachOptions): () => void {
     const listeners = server.listeners('upgrade')
     // The application's listeners may ignore the upgrade or answer it late. A reset meanwhile must not end the process.
     if (!listeners.every((listener) => nodeListeners.has(listener))) socket.on('error', () => {})
-    // Only nodes listen, so nobody else will answer. The first of them does.
+    // Only nodes listen, so no other listener answers. The first node answers.
     else if (listeners[0] !== onUpgrade) return
     else if (socket instanceof Socket && isPlainRequest(request))
       answerAsRequest(server, request, socket, clock)
@@ -91,7 +91,7 @@ function takeFrom(server: AnyServer, options: AttachOptions): () => void {
   }
   nodeListeners.add(onUpgrade)
   server.on('upgrade', onUpgrade)
-  // An application that removes all upgrade listeners means its own ones, so this one is added again.
+  // An application that removes all upgrade listeners wants to remove its own, so we add this listener again.
   const onRemoved = (event: string | symbol, listener: unknown): void => {
     if (event === 'upgrade' && listener === onUpgrade) server.on('upgrade', onUpgrade)
   }

@@ -9,7 +9,7 @@ const CLIENT_FILE = /^peerage(?:\.global)?\.js$/
 /** Where scripts/bundle.mjs puts the files: part of this package, seen from `src` and from `dist` alike. */
 const CLIENT_DIRECTORY = fileURLToPath(new URL('../../dist/client/', import.meta.url))
 
-/** Pages of any origin load these, also pages that ask for isolation (COEP). */
+/** Pages of any origin may load these files, even pages that ask for isolation (COEP). */
 const FOR_ANY_ORIGIN = { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' }
 
 export interface ClientFiles {
@@ -27,8 +27,8 @@ export function loadClient(version: string, directory: string = CLIENT_DIRECTORY
 }
 
 /**
- * Serves `{base}client/peerage-<version>.js` for good, and leads `{base}client/peerage.js` there. A node has the file of
- * its own version only, so while a cluster is updated, either version may be missing.
+ * Serves `{base}client/peerage-<version>.js`, which may be cached forever, and redirects `{base}client/peerage.js` to
+ * it. A node has the file of its own version only, so while a cluster is updated, either version may be missing.
  */
 export function serveClient(routes: Hono, base: string, { version, files }: ClientFiles): void {
   const at = `${base}client/`
@@ -37,6 +37,7 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
   routes.use(path, async (context, next) => {
     await next()
     for (const [name, value] of Object.entries(FOR_ANY_ORIGIN)) context.header(name, value)
+<<<<<<< HEAD
   })
   routes.get(
     path,
@@ -61,5 +62,26 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
   )
   routes.all(path, (context) =>
     context.text('This address has a file to read: use GET.\n', 405, { Allow: 'GET, HEAD' }),
+=======
+    const found = files.get(file)
+    if (found !== undefined) {
+      context.header('ETag', found.etag)
+      context.header('Cache-Control', 'public, max-age=31536000, immutable')
+      return context.body(found.body, 200, { 'Content-Type': 'text/javascript; charset=utf-8' })
+    }
+    const current = file.replace(/^peerage/, `peerage-${version}`)
+    context.header('Cache-Control', 'no-cache')
+    // The address is relative, because a proxy may have removed a prefix.
+    if (files.has(current)) return context.redirect(current, 302)
+    context.header('Cache-Control', 'no-store')
+    const why =
+      files.size === 0
+        ? 'it was built without the SDK as one file (npm run build makes it)'
+        : `it has ${[...files.keys()].join(' and ')}; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own`
+    return context.text(`This node has no ${file}: ${why}.\n`, 404)
+  }
+  routes.get(`${base}client/:file{peerage[\\w.+-]*\\.js}`, etag({ retainedHeaders }), (context) =>
+    answer(context, context.req.param('file')),
+>>>>>>> w-words2
   )
 }

@@ -29,8 +29,8 @@ function acceptedBy(message: unknown): AnyServer | undefined {
   return isServer(server) ? server : undefined
 }
 
-// Any net server passes here, because HTTP/2 servers are no servers of node:http. One without HTTP has no request
-// listeners, so it is no sibling.
+// We accept any net server here, because HTTP/2 servers are not instances of the server class of node:http. A server
+// without HTTP has no request listeners, so it does not count as a sibling.
 function isServer(server: unknown): server is AnyServer {
   return server instanceof NetServer
 }

@@ -107,7 +107,8 @@ test('of the events of links, only those of a broken link are logged', () => {
   ])
 })
 
-// A node at a read-only replica connected and lost it 25 times a second, and logged four lines each time.
+// Regression: a node connected to a read-only replica and lost the connection 25 times a second, and logged four lines
+// each time.
 test('a connection to Redis that is lost again and again is a few lines every ten seconds', () => {
   const { log, records } = capture()
   let now = 0

@@ -65,7 +65,7 @@ const REPEAT_EVERY_MS = 10_000
  */
 const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable'])
 
-/** Adds to the text of an error what an operator can do, where that is known. */
+/** Adds what an operator can do to the text of an error, if that is known. */
 export type Advise = (text: string) => string
 
 /** Logs background failures so that an outage is a few lines, not a flood. */
@@ -80,7 +80,7 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
     }
     stages.set(context.stage, { at: now(), text, suppressed: 0 })
     const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
-    // A stack helps to find a bug of ours. In an outage it only hides the reason.
+    // A stack trace helps to find a bug of ours. In an outage it only hides the reason.
     const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
     const stack =
       error instanceof Error && !isOutage && context.stage !== 'redis connection'
@@ -90,11 +90,11 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
   }
 }
 
-/** Events that come with each connection to Redis. One that is lost again and again must not flood the log. */
+/** Events of each connection to Redis. A connection that is lost again and again must not flood the log. */
 const FLAPPING = new Set(['health', 'doubt'])
-/** The same one of them is logged this often within REPEAT_EVERY_MS. */
+/** The same event is logged at most this often within REPEAT_EVERY_MS. */
 const SAME_MOST = 5
-/** Beyond so many different ones they are counted anew, so that the counts do not grow without end. */
+/** With more different events than this, all counts start again, so that they do not grow without end. */
 const COUNTED_MOST = 100
 
 export type EventLog = (event: string, details: Record<string, unknown>) => void

@@ -18,10 +18,10 @@ const LEVEL_COLORS: Readonly<Record<string, Painter>> = {
 const dim = paint(2)
 const plain: Painter = (text) => text
 
-/** Longest level. */
+/** The length of the longest level. */
 const LEVEL_WIDTH = 5
 
-/** A JSON line of pino as a line for people. What is no such line stays as it is. */
+/** A JSON line of pino as a line for people. Any other text stays as it is. */
 export function prettyLine(line: string, isColored: boolean): string {
   const record = readRecord(line)
   if (record === undefined) return line

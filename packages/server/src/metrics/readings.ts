@@ -134,7 +134,7 @@ function observeCounter(registry: Registry, { name, help, labels, read }: Observ
 const by = (label: string, counts: Readonly<Record<string, number>> = {}): ReturnType<Read> =>
   Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])
 
-/** Switches by direction and reason. The only reason to open a link is that there is much to send. */
+/** Switches by direction and reason. A link is opened only because two nodes exchange many messages. */
 function switches(links: Readonly<LinkState> | undefined): ReturnType<Read> {
   if (links === undefined) return []
   return [

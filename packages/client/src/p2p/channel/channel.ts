@@ -11,7 +11,7 @@ import type { P2PContext, Terms } from '../options.js'
 import { Frames, readPath } from './streams.js'
 import type { ChannelPath, Stream, StreamData } from './streams.js'
 
-/** What `send` of a channel accepts: text or bytes. */
+/** The data that `send` of a channel accepts: text or bytes. */
 export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
 
 /** The events of a channel. Each value is the list of arguments of the event's listeners. */
@@ -45,11 +45,11 @@ type Waiting = { data: StreamData; done: (error?: unknown) => void }
 
 /** How much the channel keeps while nobody listens. With more it closes, because it must not lose messages (PP20). */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024
-/** What each unread message counts beside its content, so that empty messages are bounded, too. */
+/** Each unread message counts this much in addition to its content, so that empty messages are bounded, too. */
 const MESSAGE_BYTES = 128
 /** How long a closing channel waits for the next message to leave or to arrive (PP18). */
 const CLOSE_MS = 10_000
-/** How long it waits at least for the other side's goodbye, however long ago the last message was (PP18). */
+/** The shortest wait for the other side's goodbye, however long ago the last message was (PP18). */
 const ANSWER_MS = 2_000
 /** A UTF-16 code unit takes at most this many bytes in UTF-8. */
 const UNIT_BYTES_MAX = 3
@@ -153,7 +153,7 @@ export class Channel {
    */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {
     const stop = this.#events.on(event, listener)
-    // Later, so that the caller has the function that stops before the listener runs.
+    // The listener runs later, so that the caller already has the function that removes it.
     if (event === 'message') queueMicrotask(() => this.#drain())
     return stop
   }
@@ -256,7 +256,7 @@ export class Channel {
     this.#resolveOver()
   }
 
-  /** Ends a closing channel when nothing has left or arrived for a while. A slow path gets as long as it moves data. */
+  /** Ends a closing channel when nothing has left or arrived for a while. A slow path has time as long as it moves data. */
   #limitWait(reason: string): void {
     if (this.#state === 'closed') return
     const { handshake, context } = this.#options
@@ -325,7 +325,7 @@ export class Channel {
     }
   }
 
-  /** Ends when the other side has said goodbye, all its messages are here, and this side has none left to send. */
+  /** Ends the channel if the other side has said goodbye, all its messages have arrived, and this side has none to send. */
   #endWhenComplete(): void {
     if (this.#state !== 'open' && !this.#saidBye) return
     if (this.#expected !== undefined && this.#received >= this.#expected)

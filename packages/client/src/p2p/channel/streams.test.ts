@@ -57,7 +57,7 @@ describe('a stream', () => {
     side.channel.hear('text')
     side.channel.hear(bytes.buffer)
     side.channel.hear(pool.subarray(1, 3))
-    // The stack uses its memory again.
+    // The stack reuses the memory of the received bytes.
     pool.fill(0)
     side.channel.hear(new Blob([bytes]))
     side.channel.hear('after the blob')

@@ -271,7 +271,7 @@ export function readPath(report: RTCStatsReport, hosts: ReadonlySet<string>): Ch
   const local = endpoint(entries.get(String(pair?.['localCandidateId'])))
   const remote = endpoint(entries.get(String(pair?.['remoteCandidateId'])))
   const rtt = pair?.['currentRoundTripTime']
-  // A remote end is peer-reflexive if its check arrived before its candidate. Its address still tells where it is.
+  // A remote end is peer-reflexive if its check arrived before its candidate. Its address still says where it is.
   const address = remote?.address ?? ''
   const isNear = remote?.type === 'host' || PRIVATE_PATTERN.test(address) || hosts.has(address)
   return {

@@ -121,7 +121,7 @@ export class Handshake {
     })
   }
 
-  /** The callee's first step. It waits until `refusal` tells whether to refuse the offer. */
+  /** The callee's first step. It waits until `refusal` says whether to refuse the offer. */
   answer(offer: Offer, refusal: Promise<EndReason | undefined>): void {
     this.#step(async () => {
       const reason = await refusal
@@ -175,7 +175,7 @@ export class Handshake {
     this.#finish(stage, detail ?? stageTexts[stage], isOpen)
   }
 
-  /** Notes that either application is closing the channel. */
+  /** Notes that one of the two applications is closing the channel. */
   markClosed(): void {
     this.#isClosedForGood = true
     if (this.#isEnded) this.#options.onEvent({ type: 'closed-for-good' })

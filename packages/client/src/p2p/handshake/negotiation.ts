@@ -3,7 +3,7 @@ import type { Terms } from '../options.js'
 import type { HandshakeSignal, Offer } from './signals.js'
 import { CANDIDATES_MAX, answerTo, isCandidate, messageBytesMaxOf, ownDescription } from './signals.js'
 
-// What a handshake does with its connection: it negotiates as long as the connection is open, and ends it by a goodbye.
+// The use that a handshake makes of its connection: it negotiates while the connection is open, and ends it by a goodbye.
 
 export interface NegotiationOptions {
   /** True: this side is the polite peer, which gives way when both offer at once. Both sides compare the names. */
@@ -58,7 +58,7 @@ export class Negotiation {
     return this.#theirRestart && canRestart(this.connection)
   }
 
-  /** The largest message that both stacks carry, in bytes. Some stacks do not tell their own bound. */
+  /** The largest message that both stacks carry, in bytes. Some stacks do not name their own limit. */
   get messageBytesMax(): number {
     const own = this.connection.sctp?.maxMessageSize
     return Math.min(this.#messageBytesMax ?? Infinity, typeof own === 'number' && own > 0 ? own : Infinity)
@@ -205,7 +205,7 @@ const WAIT_MS = 2_000
  * close, because other stacks may miss it: Chromium misses 1 in 8 of node-datachannel's, and noticed werift's after 24 s.
  */
 export class Goodbye {
-  /** Resolves when the other side knows of the end, or cannot be told over this connection. */
+  /** Resolves when the other side has been told of the end, or cannot be told over this connection. */
   readonly done: Promise<void>
   readonly #clock: Clock
   readonly #connection: RTCPeerConnection

@@ -264,7 +264,7 @@ describe('a hostile peer', () => {
     expect(answers()).toBe(1)
     await offers(150)
     expect(answers()).toBe(8)
-    // An honest peer whose path changes is answered again.
+    // A peer whose path changes once still gets an answer.
     await clock.advance(1_000)
     await offers(10)
     expect(answers()).toBe(10)

@@ -24,13 +24,13 @@ export type HandshakeSignal =
 
 /** The reasons of an `end` signal, each with the text that this side shows when the other side sent it. */
 export const endTexts = {
-  /** Its application refused, or this peer has too many labels open there. */
+  /** The sender's application refused the call, or this peer has too many labels open with the sender. */
   refused: 'refused by the other peer',
-  /** It has too many handshakes under way. */
+  /** The sender has too many handshakes under way. */
   busy: 'the other peer is busy: it has too many handshakes under way; try again in a few seconds',
-  /** It gave up. Every unknown reason counts as this one. */
+  /** The sender gave up. Every unknown reason counts as this one. */
   ended: 'ended by the other peer',
-  /** Its application closed the channel. */
+  /** The sender's application closed the channel. */
   closed: 'closed by the other peer',
   'no-webrtc': 'the other peer has no WebRTC, or could not make a connection with it',
   'relay-only':
@@ -151,7 +151,10 @@ export class CallLimits {
     return this.#rates.take(from.name)
   }
 
-  /** Tells a peer that its handshake ends here. Over a bound or a rate we say nothing, and its deadline ends its wait. */
+  /**
+   * Tells a peer that its handshake ends here. Over a bound or a rate we send nothing, and the peer waits until its own
+   * deadline.
+   */
   refuse(from: Holder, handshake: string, reason: EndReason): void {
     if (this.#refusals >= REFUSALS_MAX || !this.isWithinRate(from)) return
     this.#refusals++
@@ -187,8 +190,8 @@ export function roomFor<T extends UnderWay>(
 
 /**
  * Chooses the handshake to end when `from` calls and all places are taken: the oldest one of the peer that has the most.
- * So a few peers that begin handshakes and never finish them cannot keep others out. Undefined: nobody has more than `from`
- * would have.
+ * So a few peers that begin handshakes and never finish them cannot keep others out. Undefined if no peer has more
+ * than `from` would have.
  */
 function evictedFor<T extends UnderWay>(from: Name, incoming: T[]): T | undefined {
   const counts = new Map<Name, number>()
@@ -236,7 +239,7 @@ export function answerTo(offer: string, answer: string): string {
 const linesOf = (sdp: string): string[] => sdp.split(/\r?\n/).filter((line) => line !== '')
 const textOf = (lines: string[]): string => lines.map((line) => `${line}\r\n`).join('')
 
-/** The largest message, in bytes, of a peer whose description does not tell it (RFC 8841 §6.1). */
+/** The largest message, in bytes, that a peer accepts if its description names no limit (RFC 8841 §6.1). */
 const MESSAGE_BYTES = 65_536
 
 /** The largest message that the writer of this description accepts, in bytes. */

@@ -19,18 +19,18 @@ import type { TextContent } from './text.js'
 
 // Manual mode opens a channel without any server: people carry two texts from peer to peer, in a chat or as QR codes.
 
-/** What `offerManually` and `answerManually` accept. */
+/** The options of `offerManually` and `answerManually`. */
 export interface ManualOptions {
   /** The name of the other side, which becomes `channel.peer`. Default: 'manual'. */
   peer?: string | undefined
   /**
-   * The STUN server to use, as host:port. Default: none; then the text holds only addresses of this machine, which is
+   * The STUN server to use, as host:port. Default: none. Then the text holds only addresses of this machine, which is
    * enough within one network.
    */
   p2pServer?: string | undefined
   /**
-   * Milliseconds within which the channel must open: for the side that offers, from the call of `connect`; for the side
-   * that answers, from its text on. Default: 60,000, because people carry the texts.
+   * Milliseconds within which the channel must open. The side that offers counts from the call of `connect`, and the side
+   * that answers from when its text is made. Default: 60,000, because people carry the texts.
    */
   deadlineMs?: number | undefined
   /** Ends the attempt when it aborts. Once the channel is open, it has no effect. */
@@ -50,7 +50,7 @@ const manualKinds: Kinds<ManualOptions> = {
   clock: objectWith('a Clock', 'now', 'after'),
 }
 
-/** What `offerManually` returns. */
+/** The result of `offerManually`. */
 export interface ManualOffer {
   /** The text for the other side: about 130 characters of base64url (SPEC.md, Manual mode). */
   readonly text: string
@@ -65,7 +65,7 @@ export interface ManualOffer {
   close(): void
 }
 
-/** What `answerManually` returns. */
+/** The result of `answerManually`. */
 export interface ManualAnswer {
   /**
    * The text for the side that made the offer. It should arrive there within half a minute, because ICE gives up a path on

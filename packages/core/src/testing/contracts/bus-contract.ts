@@ -51,7 +51,8 @@ export function busContract(name: string, makeCluster: MakeCluster): void {
       const results: Promise<string>[] = []
       for (let i = 0; i < count; i++) {
         results.push(a.backend.bus.publish(b.node, mixed(i)))
-        // Some in one turn, some over several, because a batch must not overtake earlier envelopes.
+        // Some envelopes are sent in one turn and some in several turns, because a batch must not overtake earlier
+        // envelopes.
         if (i % 7 === 0) await Promise.resolve()
         if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
       }

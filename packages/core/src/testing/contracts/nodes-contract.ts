@@ -217,7 +217,7 @@ function announcements(makeCluster: MakeCluster, calmCluster: () => ContractClus
     a.backend.identify(next)
     await calmCluster().flush()
     expect(await a.backend.nodes.beat()).toBe('alive')
-    // The same node asks, after the beat that could have written it.
+    // The same node asks after the beat, because that beat could have written the announcement.
     expect(await a.backend.nodes.announced(next)).toBeUndefined()
     expect(await a.backend.nodes.announced(a.node)).toBeUndefined()
     await a.backend.nodes.announce('of the next')

@@ -59,7 +59,7 @@ export function registryReassertions(given: () => Given): void {
       await cluster.pass(20)
       const now = await claimed(b, old.peer, { policy: 'replace' })
       await flushed(cluster, a, b)
-      // A third holder in between: older than the replacing holder, younger than the replaced one.
+      // This third holder is older than the replacing holder and younger than the replaced one.
       const stray = {
         ...now,
         ...owner(a),

@@ -60,7 +60,7 @@ export class Claim extends Step {
     } else if (possible.some((can) => can))
       expect(won.length, 'one claim of a free name wins').toBeGreaterThan(0)
     else expect(won, 'a held name is not taken [I9]').toEqual([])
-    // In the order of their epochs, each winner was allowed to win over the previous one [I1].
+    // We go through the winners in the order of their epochs: each was allowed to win over the previous one [I1].
     for (const { lease } of won) {
       const { policy } = race.find(
         (claim) => claim.secretHash === lease.secretHash && claim.policy === 'replace',

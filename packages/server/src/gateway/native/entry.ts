@@ -78,7 +78,7 @@ export class NativeEntry {
     error: ProtocolError,
     answer: () => void = () => connection.fail(error),
   ): void {
-    // A frame that waited until after its peer had gone gets no answer.
+    // If the peer has gone while the frame waited, the frame gets no answer.
     if (!connection.isOpen) return
     this.#options.metrics.rejected('native', error.code)
     this.#refuse(connection, () => {
@@ -89,8 +89,8 @@ export class NativeEntry {
     })
   }
 
-  // A connection that sends fifty refused hellos and goes costs a node some 2 ms. So over the rate of its address, a
-  // connection without a name gets its answer late, and is not read until then.
+  // A connection that sends fifty refused hellos and then closes costs a node some 2 ms. So above the rate of its
+  // address, a connection without a name gets its answer late, and the node does not read it until then.
   #refuse(connection: NativeConnection, answer: () => void): void {
     const { clock, limits } = this.#options
     const lateMs = this.#onlineSession(connection) ? 0 : limits.refusedMs(connection.address)

@@ -63,7 +63,7 @@ export class NativeFrames {
     const session = this.#node.sessions.get(connection.id)
     if (session?.state === 'opening' && connection.isClaiming && message.type === 'leave')
       return this.#leave(session, message)
-    // The peer has left, and is told when its name is free.
+    // The peer has left, and gets the close when its name is free.
     if (session?.state === 'closing') return
     if (session?.state !== 'online') {
       const error = protocolError('not-claimed', errorTexts['not-claimed'])

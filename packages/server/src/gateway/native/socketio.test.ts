@@ -857,7 +857,7 @@ describe('answers', () => {
     const refused = (): number => alice.frames.filter((frame) => frame.includes('"rate-limited"')).length
     await alice.until((frame) => frame.includes('"id":103}'))
     await pings(bob, 50)
-    // Two are within the rate, a hundred more are refused at once, and one more before the first pause.
+    // Two hellos are within the rate, a hundred more are refused at once, and one more is refused before the first pause.
     expect(refused()).toBe(101)
     for (let id = 104; id <= 110; id++) {
       clock.resume()
@@ -961,7 +961,7 @@ describe('answers', () => {
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     // Alice may send 16 messages at once, and half of them are lookups.
     for (let seq = 1; seq <= 8; seq++) await greet(alice, bob, seq)
-    // Bob may send as many, and acknowledges each message in a frame of its own.
+    // Bob may send as many frames, and acknowledges each message in a separate frame.
     for (let next = 2; next <= 9; next++) bob.send('ack', { acks: [{ to: 'alice', stream, next }] })
     await alice.until((frame) => frame.includes('"acked"') && frame.includes('"next":9'))
     for (let id = 1; id <= 16; id++) bob.send('lookup', { id, names: ['alice'] })
@@ -1092,7 +1092,7 @@ describe('answers', () => {
     expect(await bob.event('message')).toMatchObject({ kind: 'signal', seq: 2 })
   })
 
-  // Once, characters were counted, so that messages of two to four times the bytes passed.
+  // Regression: characters were counted instead of bytes, so messages of two to four times the size passed.
   test('[WR5] the size of a message is counted in bytes', async () => {
     const { url } = await startFixture()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -1128,7 +1128,7 @@ describe('answers', () => {
 })
 
 describe('a room message', () => {
-  // Once, a message to ten thousand members counted as much as a message to one peer.
+  // Regression: a message to ten thousand members counted as much as a message to one peer.
   test('[WR10] costs one for each member and each started kilobyte', async () => {
     // The rate allows 2,000 members at once.
     const { url } = await startFixture(rated(100))
@@ -1330,7 +1330,7 @@ describe('ends', () => {
     expect(counted).toContain('closed slow-consumer')
   })
 
-  // Once, messages of other peers filled the buffers of the kernel, megabytes that a node does not see. A peer with
+  // Regression: messages of other peers filled the buffers of the kernel, megabytes that a node does not see. A peer with
   // 1 Mbit/s got its ping after the ping timeout, and was cut.
   test('[WC4] by its pongs, at most half of the bound of other peers’ frames is unread by a peer', async () => {
     const { url, counted } = await startFixture({
@@ -1367,7 +1367,7 @@ describe('ends', () => {
     expect(counted.filter((line) => line.startsWith('closed'))).toEqual([])
   })
 
-  // Once, changes were written up to the whole bound, and a slow peer was cut for what other peers did.
+  // Regression: changes were written up to the whole bound, and a slow peer was cut because of what other peers did.
   test('[WC4] changes do not cut a peer that is behind, and it gets the latest ones when it reads on', async () => {
     const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },

@@ -37,7 +37,7 @@ describe('guesses of a key', () => {
       expect(await get(fixture, `/${KEY}/${what}`)).toBe(right)
       for (let i = 0; i < 4; i++) expect(await get(fixture, `/guess-${i}/${what}`)).toBe('the application')
       expect(await get(fixture, `/${KEY}/${what}`)).toBe('the application')
-      // The default key is no guess.
+      // A wrong default key does not count as a guess, because everybody knows that key.
       expect(await get(fixture, '/peerjs/id')).toBe('an id')
       expect(await get(fixture, '/peerjs/peers')).toBe('401')
       await fixture.clock.advance(15_000)

@@ -61,7 +61,8 @@ describe('limits', () => {
     expect(b.end).toBeUndefined()
   })
 
-  // A hidden tab sends a heartbeat at most once a minute. Only its answers to pings keep it alive, so they must not be late.
+  // A hidden tab sends a heartbeat at most once a minute. Only its answers to pings keep it alive, so they must not be
+  // late.
   test('[PJ16] by its pongs, at most half of the bound of other peers’ frames is unread by a peer', async () => {
     const fixture = await startFixture()
     const [a, b] = [await fixture.join('a'), await fixture.join('b')]
@@ -265,7 +266,8 @@ describe('limits', () => {
     )
   })
 
-  // Once, a ping before the claim created the rates of the connection without the name, and they stayed without it.
+  // Regression: a ping before the claim created the connection's rates without its name, so they never counted for the
+  // name.
   test('[PJ16] messages count for the name, even if a ping came before the claim', async () => {
     let pass = (): void => {}
     const passed = new Promise<void>((resolve) => (pass = resolve))

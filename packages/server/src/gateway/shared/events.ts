@@ -1,6 +1,6 @@
 import type { Wire } from '@peerage/core'
 
-/** What gateways count. Every label is from a closed set, never a text that a peer chose. */
+/** The events that gateways count. Every label is from a closed set, never a text that a peer chose. */
 export interface GatewayMetrics {
   connected(wire: Wire): void
   /** `result`: `ok`, `reclaimed`, or the code of the refusal. */

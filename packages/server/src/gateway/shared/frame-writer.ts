@@ -259,7 +259,7 @@ export class Marks {
 
   /** Called once a ping interval. False: the peer is behind, and has read nothing since the last call. */
   beat(peer: Pinged): boolean {
-    // A mark that could not be sent before goes out now.
+    // Send the mark now, if it could not be sent before.
     this.#send(peer)
     if (this.isBehind && this.#readsNothing) return false
     this.#readsNothing = this.isBehind

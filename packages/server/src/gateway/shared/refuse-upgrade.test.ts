@@ -125,7 +125,7 @@ describe('an upgrade that is refused', () => {
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${refused.status} `))
     expect(answer.includes('Retry-After: ')).toBe(refused.status === 503)
     expect(await node.metrics()).toContain(`peerage_rejections_total{${refused.counted}} 1`)
-    // The error of a reset, at the worst moment.
+    // A reset causes this error, here at the worst moment.
     expect(() => socket.emit('error', new Error('read ECONNRESET'))).not.toThrow()
     const closed = new Promise((resolve) => socket.once('close', resolve))
     client.resetAndDestroy()
