@@ -37,7 +37,6 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
   routes.use(path, async (context, next) => {
     await next()
     for (const [name, value] of Object.entries(FOR_ANY_ORIGIN)) context.header(name, value)
-<<<<<<< HEAD
   })
   routes.get(
     path,
@@ -49,7 +48,7 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
       const file = context.req.param('file') ?? ''
       const current = file.replace(/^peerage/, `peerage-${version}`)
       context.header('Cache-Control', 'no-cache')
-      // Relative: a proxy may have taken a prefix away.
+      // The address is relative, because a proxy may have removed a prefix.
       if (files.has(current)) return context.redirect(current, 302)
       context.header('Cache-Control', 'no-store')
       const names = [...files.keys()].filter((name) => name.endsWith('.js')).toSorted()
@@ -62,26 +61,5 @@ export function serveClient(routes: Hono, base: string, { version, files }: Clie
   )
   routes.all(path, (context) =>
     context.text('This address has a file to read: use GET.\n', 405, { Allow: 'GET, HEAD' }),
-=======
-    const found = files.get(file)
-    if (found !== undefined) {
-      context.header('ETag', found.etag)
-      context.header('Cache-Control', 'public, max-age=31536000, immutable')
-      return context.body(found.body, 200, { 'Content-Type': 'text/javascript; charset=utf-8' })
-    }
-    const current = file.replace(/^peerage/, `peerage-${version}`)
-    context.header('Cache-Control', 'no-cache')
-    // The address is relative, because a proxy may have removed a prefix.
-    if (files.has(current)) return context.redirect(current, 302)
-    context.header('Cache-Control', 'no-store')
-    const why =
-      files.size === 0
-        ? 'it was built without the SDK as one file (npm run build makes it)'
-        : `it has ${[...files.keys()].join(' and ')}; nodes of two versions answer while a cluster is updated, so load peerage.js, or a copy of your own`
-    return context.text(`This node has no ${file}: ${why}.\n`, 404)
-  }
-  routes.get(`${base}client/:file{peerage[\\w.+-]*\\.js}`, etag({ retainedHeaders }), (context) =>
-    answer(context, context.req.param('file')),
->>>>>>> w-words2
   )
 }
