@@ -250,7 +250,7 @@ class Reference {
   #others(name, others) {
     if (others.size === 0) return
     this.#write(`### Other types of ${name}`, '')
-    this.#write('These types are named above, and no entry exports them.', '')
+    this.#write('The types above use these types, which the package does not export.', '')
     const rows = [...others.values()]
       .sort((a, b) => a.name.localeCompare(b.name))
       .map((symbol) => {

@@ -37,7 +37,7 @@ export class Admission {
     return true
   }
 
-  /** A connection that entered has proved itself or ended. */
+  /** Call it when a connection that entered has proved itself or ended. */
   leave(address: string): void {
     this.#unproven.remove(address)
   }

@@ -4,9 +4,9 @@ import { decodeEnvelopes } from '@peerage/core'
 export interface ArrivalsOptions {
   /** Takes an envelope. Never throws. */
   deliver: (envelope: Envelope) => void
-  /** An envelope arrived again. */
+  /** Called when an envelope arrived again. */
   repeated: () => void
-  /** This many records of a frame were not envelopes. */
+  /** Called with the number of records of a frame that were not envelopes. */
   malformed: (records: number) => void
 }
 

@@ -181,7 +181,7 @@ function connected(socket: Socket): Promise<void> {
   return new Promise((resolve) => void socket.once('connect', resolve))
 }
 
-/** A node that announces links cannot be reached. */
+/** The error for a node that announces links but cannot be reached. */
 class LinkUnreachable extends Error {
   override readonly name = 'LinkUnreachable'
 

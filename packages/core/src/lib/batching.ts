@@ -113,8 +113,8 @@ export class Batches<To, Item> {
 }
 
 /**
- * The length of a counting window. A process that shares its core gets even a little work in bursts, so it is not
- * shorter.
+ * The length of a counting window. It is not shorter, because a process that shares its core gets even a little work in
+ * bursts.
  */
 const WINDOW_MS = 100
 

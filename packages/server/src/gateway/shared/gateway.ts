@@ -143,7 +143,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
       refuseUpgrade(stream, this.wire, refusal, this.#options)
       return true
     }
-    // We pass ws no asynchronous check, so it accepts or refuses before it returns. A refused upgrade was no connection.
+    // We pass ws no asynchronous check, so it accepts or refuses before it returns. A refused upgrade does not count as a connection.
     let isAccepted = false
     stream.cork()
     this.#wss.handleUpgrade(request, stream, head, (socket) => {
