@@ -71,6 +71,9 @@ const options = (given: unknown): ConnectOptions => ({
 const at = (given: unknown): Promise<unknown> => connect('http://tier', options(given))
 const nothing = (): void => {}
 
+const listenOn = (one: { on(event: never, listener: () => void): unknown }, event: string): unknown =>
+  one.on(wrong(event), nothing)
+
 type Rows = [what: string, call: () => unknown, message: string | RegExp][]
 
 const rejections: Rows = [
@@ -341,7 +344,7 @@ const throws: Rows = [
     ] as const
   ).map(([on, event, meant]): Rows[number] => [
     `${on}.on ${event}`,
-    () => ({ peer, p2p, room, mesh, channel })[on].on(wrong(event), nothing),
+    () => listenOn({ peer, p2p, room, mesh, channel }[on], event),
     `there is no event "${event}": did you mean ${meant}? There are: `,
   ]),
   ['mesh.on', () => mesh.on(wrong('channel-open'), nothing), 'did you mean "channel-opened"?'],
