@@ -143,7 +143,10 @@ describe('the page', () => {
         await gone.close()
         const words = who === 'recipient' ? 'complete and confirmed' : 'received data was discarded'
         await fileOn(left, 'long.bin', 'failed').getByText(words).waitFor({ timeout: 60_000 })
-        await left.getByRole('button', { name: 'Connect again' }).waitFor()
+        await left.getByText('The other page is closed').waitFor()
+        await left.getByRole('button', { name: 'Connect again' }).click()
+        // At once, and not when the call has waited for an answer.
+        await left.getByRole('alert').getByText('Ask for a new link').waitFor({ timeout: 5_000 })
       } finally {
         await rm(directory, { recursive: true, force: true })
       }

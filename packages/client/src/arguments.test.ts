@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Channel } from './p2p/channel/channel.js'
-import { connect } from './entries/node.js'
+import * as manual from './entries/manual-node.js'
+import * as node from './entries/node.js'
+import * as nodeOnly from './entries/node-only.js'
 import type { ConnectOptions } from './connect.js'
-import { answerManually, offerManually } from './entries/manual-node.js'
+import * as index from './index.js'
 import type { ManualOffer } from './p2p/manual/manual.js'
 import type { P2P } from './p2p/p2p.js'
-import type { Peer } from './peer.js'
-import { createHooks } from './react.js'
+import { Peer } from './peer.js'
+import * as react from './react.js'
 import { Mesh } from './rooms/rooms.js'
 import type { Room } from './rooms/rooms.js'
 import { Controllers } from './testing/controllers.js'
@@ -17,6 +19,10 @@ import { Rendezvous } from './testing/rendezvous.js'
 // Wrong arguments, as a program without types or with a typing error passes them. The call rejects at once, or throws
 // if it returns no promise, and names the argument. No error appears elsewhere: vitest fails for one that is not
 // handled.
+
+const { connect } = node
+const { answerManually, offerManually } = manual
+const { createHooks } = react
 
 const clock = new FakeClock()
 const tier = new FakeTier(clock)
@@ -65,6 +71,9 @@ const options = (given: unknown): ConnectOptions => ({
 const at = (given: unknown): Promise<unknown> => connect('http://tier', options(given))
 const nothing = (): void => {}
 
+const listenOn = (one: { on(event: never, listener: () => void): unknown }, event: string): unknown =>
+  one.on(wrong(event), nothing)
+
 type Rows = [what: string, call: () => unknown, message: string | RegExp][]
 
 const rejections: Rows = [
@@ -107,6 +116,13 @@ const rejections: Rows = [
     /^there is no option "iceServers": the node sets them \(`p2p\.turn\.urls`\), and so does the option `p2pServer`\. There are: name, app/,
   ],
   ['connect: id', () => at({ id: 'x' }), 'there is no option "id": did you mean "name"? There are: name'],
+  ...['username', 'user'].map((key): Rows[number] => [
+    `connect: ${key}`,
+    () => at({ [key]: 'x' }),
+    `there is no option "${key}": did you mean "name"?`,
+  ]),
+  ['connect: deadlineMs', () => at({ deadlineMs: 5 }), 'did you mean "timeoutMs"?'],
+  ['connect: error', () => at({ error: nothing }), 'there is no option "error". There are: name'],
   ['connect: host', () => at({ host: 'x' }), 'there is no option "host". There are: name, app'],
   [
     'connect: p2p.iceServers',
@@ -170,12 +186,13 @@ const rejections: Rows = [
   [
     'send undefined',
     () => peer.send('bob', undefined),
-    'data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is Undefined',
+    'data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is undefined',
   ],
-  ['send a function', () => peer.send('bob', nothing), 'it is Function'],
-  ['send a promise', () => peer.send('bob', Promise.resolve(1)), 'it is Promise'],
-  ['send a Blob', () => peer.send('bob', new Blob(['x'])), 'it is Blob'],
-  ['send a Map', () => peer.send('bob', new Map([[1, 2]])), 'it is Map'],
+  ['send a function', () => peer.send('bob', nothing), 'it is a function'],
+  ['send a symbol', () => peer.send('bob', Symbol('x')), 'it is Symbol(x)'],
+  ['send a promise', () => peer.send('bob', Promise.resolve(1)), 'it is an object (Promise)'],
+  ['send a Blob', () => peer.send('bob', new Blob(['x'])), 'it is an object (Blob)'],
+  ['send a Map', () => peer.send('bob', new Map([[1, 2]])), 'it is an object (Map)'],
   ['send a bigint', () => peer.send('bob', { n: 1n }), 'data cannot be sent as JSON: '],
   ['send a circle', () => peer.send('bob', circle()), 'data cannot be sent as JSON: '],
   [
@@ -186,8 +203,14 @@ const rejections: Rows = [
   [
     'send: deadlineMs NaN',
     () => peer.send('bob', 1, { deadlineMs: NaN }),
-    'deadlineMs must be a number of milliseconds from 0 up; it is NaN',
+    'deadlineMs must be a number of milliseconds from 0 to 300000; it is NaN',
   ],
+  ...[300_001, 1e9, Infinity].map((ms): Rows[number] => [
+    `send: deadlineMs ${ms}`,
+    () => peer.send('bob', 1, { deadlineMs: ms }),
+    `deadlineMs must be a number of milliseconds from 0 to 300000; it is ${ms}`,
+  ]),
+  ['send: timeout', () => peer.send('bob', 1, wrong({ timeout: 5 })), 'did you mean "deadlineMs"?'],
   ['send: deadline', () => peer.send('bob', 1, wrong({ deadline: 5 })), 'did you mean "deadlineMs"?'],
   ['send: null', () => peer.send('bob', 1, wrong(null)), 'options must be a plain object; it is null'],
   [
@@ -290,12 +313,40 @@ const throws: Rows = [
   ],
   ['peer.unwatch', () => peer.unwatch(wrong(undefined)), 'name must be a string; it is undefined'],
   ['room.on', () => room.on(wrong('members'), nothing), 'did you mean "member"?'],
-  ...['joined', 'left', 'away'].map((state): Rows[number] => [
+  ...['join', 'leave', 'joined', 'left', 'away', 'presence'].map((state): Rows[number] => [
     `room.on ${state}`,
     () => room.on(wrong(state), nothing),
     `there is no event "${state}": did you mean "member"? There are: message, member`,
   ]),
   ['room.on listener', () => room.on('member', wrong(null)), 'listener must be a function; it is null'],
+  // Names that other libraries use, and events of another object of the SDK.
+  ...(
+    [
+      ['peer', 'open', '"state"'],
+      ['peer', 'close', '"state"'],
+      ['peer', 'disconnected', '"state"'],
+      ['peer', 'data', '"message"'],
+      ['peer', 'connection', '"channel-opened" of `peer.p2p`'],
+      ['peer', 'channel-closed', '"channel-closed" of `peer.p2p`'],
+      ['peer', 'member', '"member" of a room'],
+      ['p2p', 'connection', '"channel-opened"'],
+      ['p2p', 'open', '"channel-opened"'],
+      ['p2p', 'connect', '"channel-opened"'],
+      ['p2p', 'close', '"channel-closed"'],
+      ['p2p', 'error', '"connect-failed"'],
+      ['p2p', 'data', '"message" of a channel'],
+      ['p2p', 'state', '"state" of the peer'],
+      ['room', 'error', '"error" of the peer'],
+      ['mesh', 'join', '"member" of a room'],
+      ['channel', 'open', '"channel-opened" of `peer.p2p`'],
+      ['channel', 'error', '"error" of the peer'],
+      ['channel', 'disconnect', '"close"'],
+    ] as const
+  ).map(([on, event, meant]): Rows[number] => [
+    `${on}.on ${event}`,
+    () => listenOn({ peer, p2p, room, mesh, channel }[on], event),
+    `there is no event "${event}": did you mean ${meant}? There are: `,
+  ]),
   ['mesh.on', () => mesh.on(wrong('channel-open'), nothing), 'did you mean "channel-opened"?'],
   ['p2p.on', () => p2p.on(wrong('channel-close'), nothing), 'did you mean "channel-closed"?'],
   ['p2p.channel', () => p2p.channel(wrong(undefined)), 'peer must be a string; it is undefined'],
@@ -372,6 +423,31 @@ test('a signal of any class and options that are undefined are accepted', async 
   await sent
   other.close()
 })
+
+test.each([
+  ['index', index],
+  ['node', node],
+  ['manual', manual],
+  ['react', react],
+  ['node-only', nodeOnly],
+])('each class that %s exports says how to get an instance, unless it is an error', (_entry, exported) => {
+  const classes = Object.values<unknown>(exported).filter(isClass)
+  for (const Exported of classes.filter(({ prototype }) => !(prototype instanceof Error)))
+    for (const given of [[], ['alice'], ['alice', { host: 'localhost' }], [null, null, null]])
+      expect(() => new Exported(...given)).toThrow(
+        new TypeError('a Peer is made by `await connect(url, { name })`'),
+      )
+})
+
+test('a connected peer is an instance of Peer', () => {
+  expect(peer).toBeInstanceOf(Peer)
+})
+
+type Class = (new (...given: unknown[]) => unknown) & { prototype: unknown }
+
+function isClass(value: unknown): value is Class {
+  return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value))
+}
 
 function circle(): unknown {
   const made: Record<string, unknown> = {}

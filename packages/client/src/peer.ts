@@ -1,6 +1,6 @@
 import { limits } from '@peerage/protocol'
 import { encodeFragments } from './delivery/body.js'
-import { aFunction, anArray, aSignal, aTime, check, checkOptions, oneOf } from './lib/check.js'
+import { aFunction, aTimeUpTo, anArray, aSignal, check, checkOptions, oneOf } from './lib/check.js'
 import type { Kinds } from './lib/check.js'
 import { PeerageError, textOf } from './lib/error.js'
 import type { SendFailure } from './lib/error.js'
@@ -12,7 +12,7 @@ import type { Answer } from './tier/requests.js'
 import { okOrThrow } from './tier/requests.js'
 import type { Mesh, Room } from './rooms/rooms.js'
 import type { PeerEvents } from './tier/events.js'
-import type { Session } from './tier/session.js'
+import { DEADLINE_MOST_MS, Session } from './tier/session.js'
 import type { Via } from './delivery/signaling.js'
 import type { Presence } from './tier/watches.js'
 
@@ -36,7 +36,7 @@ export interface SendOptions extends Waiting {
 const waitingKinds: Kinds<Waiting> = { signal: aSignal }
 const sendKinds: Kinds<SendOptions> = {
   ...waitingKinds,
-  deadlineMs: aTime,
+  deadlineMs: aTimeUpTo(DEADLINE_MOST_MS),
   via: oneOf('p2p-first', 'p2p-only', 'server'),
 }
 const NO_P2P =
@@ -63,8 +63,13 @@ export class Peer {
   readonly #session: Session
   readonly #modules: Modules
 
-  /** @internal Call `connect` instead. */
+  /**
+   * @internal Call `connect` instead.
+   * @throws TypeError if an application calls it, as it does with PeerJS
+   */
   constructor(session: Session, p2p: P2P | null, modules: Modules) {
+    if (!((session as unknown) instanceof Session))
+      throw new TypeError('a Peer is made by `await connect(url, { name })`')
     this.#session = session
     this.#modules = modules
     this.p2p = p2p

@@ -25,7 +25,7 @@ export function App() {
   useEffect(() => {
     const leaving = new AbortController()
     join(leaving.signal, setPage, setOnline, setAll).catch((error: unknown) => {
-      if (!leaving.signal.aborted) setPage({ state: 'failed', ...explain(error, '') })
+      if (!leaving.signal.aborted) setPage({ state: 'failed', ...explain(error) })
     })
     return () => leaving.abort()
   }, [])
@@ -74,7 +74,7 @@ async function join(
   const here = new URL('.', location.href)
   const peer = await connect(here.origin + here.pathname, { signal })
   peer.on('state', (state) => setOnline(state.state === 'online'))
-  const conversations = peer.p2p ? new Conversations(peer.p2p, setAll) : undefined
+  const conversations = peer.p2p ? new Conversations(peer, peer.p2p, setAll) : undefined
   const to = nameInLink()
   // A reloaded tab keeps its name, so its address may be its own link.
   const link = to === '' ? 'none' : to === peer.name ? 'own' : 'others'

@@ -1,6 +1,6 @@
 import { useEffect, useId, useState } from 'preact/hooks'
 import type { Conversation, Standing } from './conversations.js'
-import { sentence } from './conversations.js'
+import { CLOSED, sentence } from './conversations.js'
 import type { FileEnd, Item } from './exchange.js'
 
 export function ConversationView({
@@ -10,7 +10,7 @@ export function ConversationView({
   conversation: Conversation
   onCall: () => void
 }) {
-  const { peer, standing, items, exchange } = conversation
+  const { peer, standing, isGone, items, exchange } = conversation
   const title = useId()
   return (
     <section
@@ -21,7 +21,7 @@ export function ConversationView({
       <h2 id={title}>
         <span class="name">{peer}</span>
       </h2>
-      <StandingView standing={standing} onCall={onCall} />
+      <StandingView standing={standing} isGone={isGone} onCall={onCall} />
       <ol class="items" aria-live="polite" aria-label={`Messages and files with ${peer}`}>
         {items.map((item) => (
           <ItemView key={item.id} item={item} />
@@ -38,7 +38,15 @@ export function ConversationView({
   )
 }
 
-function StandingView({ standing, onCall }: { standing: Standing; onCall: () => void }) {
+function StandingView({
+  standing,
+  isGone,
+  onCall,
+}: {
+  standing: Standing
+  isGone: boolean | undefined
+  onCall: () => void
+}) {
   switch (standing.stage) {
     case 'calling':
       return (
@@ -59,7 +67,7 @@ function StandingView({ standing, onCall }: { standing: Standing; onCall: () => 
         <div class="row">
           <p class="status grow" role="status" data-state="closed">
             <span class="dot" aria-hidden="true" />
-            Connection closed: {standing.why}
+            {isGone === true ? CLOSED.title : 'Connection closed'}
           </p>
           <button type="button" onClick={onCall}>
             Connect again

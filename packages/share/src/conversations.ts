@@ -1,4 +1,4 @@
-import type { Channel, P2P } from '@peerage/client'
+import type { Channel, P2P, Peer } from '@peerage/client'
 import { ConnectError, PeerageError } from '@peerage/client'
 import type { Item } from './exchange.js'
 import { Exchange } from './exchange.js'
@@ -8,12 +8,14 @@ export type Standing =
   | { stage: 'calling' }
   /** `path` is undefined until it is known. */
   | { stage: 'open'; path: 'direct' | 'relayed' | undefined; sameLan: boolean }
-  | { stage: 'closed'; why: string }
+  | { stage: 'closed' }
   | { stage: 'failed'; title: string; advice: string }
 
 export interface Conversation {
   peer: string
   standing: Standing
+  /** True: the other page has no connection to the server. Undefined until the server has told. */
+  isGone: boolean | undefined
   items: readonly Item[]
   /** Undefined while no channel is open. */
   exchange: Exchange | undefined
@@ -22,27 +24,44 @@ export interface Conversation {
 /** The part of the P2P controller that conversations use. */
 export type Calls = Pick<P2P, 'connect' | 'on'>
 
+/** The part of the peer that tells whether the other page is there. */
+export type Presences = Pick<Peer, 'watch' | 'on'>
+
+export const CLOSED = {
+  title: 'The other page is closed',
+  advice: 'Nobody is there now. Ask for a new link, or try again when the other page is open.',
+}
+
 /** The conversations of this page, one for each peer, oldest first. */
 export class Conversations {
+  readonly #peer: Presences
   readonly #p2p: Calls
   readonly #onChange: (all: readonly Conversation[]) => void
   /** The open channel to each peer. */
   readonly #channels = new Map<string, Channel>()
   #all: Conversation[] = []
 
-  constructor(p2p: Calls, onChange: (all: readonly Conversation[]) => void) {
+  constructor(peer: Presences, p2p: Calls, onChange: (all: readonly Conversation[]) => void) {
+    this.#peer = peer
     this.#p2p = p2p
     this.#onChange = onChange
+    peer.on('presence', ({ name, state }) => {
+      if (this.#of(name)) this.#put(name, { isGone: state !== 'online' })
+    })
     p2p.on('channel-opened', (channel) => this.#open(channel))
     p2p.on('channel-closed', (channel, why) => this.#close(channel, why))
   }
 
   async call(peer: string): Promise<void> {
+    // A call would wait 15 s for an answer.
+    if (this.#of(peer)?.isGone === true) return this.#put(peer, { standing: { stage: 'failed', ...CLOSED } })
     this.#put(peer, { standing: { stage: 'calling' } })
     try {
       await this.#p2p.connect(peer)
     } catch (error) {
-      this.#put(peer, { standing: { stage: 'failed', ...explain(error, peer) } })
+      console.warn(error)
+      const why = this.#of(peer)?.isGone === true ? CLOSED : explain(error)
+      this.#put(peer, { standing: { stage: 'failed', ...why } })
     }
   }
 
@@ -65,10 +84,20 @@ export class Conversations {
     const { peer } = channel
     if (this.#channels.get(peer) !== channel) return
     this.#channels.delete(peer)
-    this.#of(peer)?.exchange?.close(
-      `the connection closed before the file was complete and confirmed: ${why}`,
-    )
-    this.#put(peer, { standing: { stage: 'closed', why }, exchange: undefined })
+    console.info(`The channel to ${peer} closed: ${why}`)
+    this.#of(peer)?.exchange?.close('the connection closed before the file was complete and confirmed')
+    this.#put(peer, { standing: { stage: 'closed' }, exchange: undefined })
+  }
+
+  async #watch(peer: string): Promise<void> {
+    try {
+      const presence = await this.#peer.watch(peer)
+      // An event that came meanwhile is newer than the answer.
+      if (presence && this.#of(peer)?.isGone === undefined)
+        this.#put(peer, { isGone: presence.state !== 'online' })
+    } catch (error) {
+      console.warn(error)
+    }
   }
 
   #of(peer: string): Conversation | undefined {
@@ -81,17 +110,25 @@ export class Conversations {
     else
       this.#all = [
         ...this.#all,
-        { peer, standing: { stage: 'calling' }, items: [], exchange: undefined, ...change },
+        {
+          peer,
+          standing: { stage: 'calling' },
+          isGone: undefined,
+          items: [],
+          exchange: undefined,
+          ...change,
+        },
       ]
     this.#onChange(this.#all)
+    if (!known) void this.#watch(peer)
   }
 }
 
 /** A text about an error for the person who uses the page. */
-export function explain(error: unknown, peer: string): { title: string; advice: string } {
-  if (error instanceof ConnectError) return explainStage(error, peer)
+export function explain(error: unknown): { title: string; advice: string } {
+  if (error instanceof ConnectError) return explainStage(error)
   if (error instanceof PeerageError && error.code === 'bad-name')
-    return { title: 'This link is not valid', advice: `Ask for a new link. (${error.message})` }
+    return { title: 'This link is not valid', advice: 'Ask for a new link.' }
   if (error instanceof PeerageError && error.code === 'closed')
     return { title: 'This page is no longer connected', advice: 'Reload this page.' }
   if (error instanceof PeerageError)
@@ -99,27 +136,22 @@ export function explain(error: unknown, peer: string): { title: string; advice: 
   return { title: 'Something went wrong', advice: error instanceof Error ? error.message : String(error) }
 }
 
-function explainStage({ stage, message }: ConnectError, peer: string): { title: string; advice: string } {
+function explainStage({ stage }: ConnectError): { title: string; advice: string } {
   switch (stage) {
     case 'not-found':
-      return {
-        title: 'The other page was not found',
-        advice: `Nobody has the name ${peer} now. Is the other page still open? Ask for a new link.`,
-      }
+      return CLOSED
     case 'no-answer':
-      return { title: 'No answer', advice: `${peer} did not answer in time, or refused. (${message})` }
+      return { title: 'No answer', advice: 'The other page did not answer. Is it still open?' }
     case 'ice':
       return {
         title: 'The networks block the connection',
-        advice: `The two browsers found no network path to each other (ICE). Try another network, or ask the operator of this server for a TURN server. (${message})`,
+        advice:
+          'The two browsers found no way to each other. Try another network, or ask the operator of this server for a TURN server.',
       }
     case 'dtls':
-      return {
-        title: 'The connection could not be encrypted',
-        advice: `The browsers found a network path, but the encryption (DTLS) failed. Try again. (${message})`,
-      }
+      return { title: 'The connection could not be encrypted', advice: 'Try again.' }
     case 'timeout':
-      return { title: 'Timed out', advice: `The connection did not open in time. Try again. (${message})` }
+      return { title: 'Timed out', advice: 'The connection did not open in time. Try again.' }
   }
 }
 

@@ -1,4 +1,5 @@
 import { limits, utf8Length } from '@peerage/protocol'
+import { shown } from '../lib/check.js'
 import { fromBase64, toBase64 } from '../lib/base64.js'
 
 // Encodes application data as the body of a message: 's' and the text, 'b' and the bytes in base64, else JSON.
@@ -86,7 +87,7 @@ function encodeText(data: unknown): string {
   const json = OPAQUE_PATTERN.test(tag) ? undefined : jsonOf(data)
   if (json === undefined)
     throw new TypeError(
-      `data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is ${tag}`,
+      `data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is ${shown(data)}`,
     )
   return json
 }

@@ -20,6 +20,8 @@ export const aTime = kind(
   'a number of milliseconds from 0 up',
   (value) => typeof value === 'number' && value >= 0,
 )
+export const aTimeUpTo = (most: number): Kind =>
+  kind(`a number of milliseconds from 0 to ${most}`, (value) => aTime.is(value) && Number(value) <= most)
 export const anArray = kind('an array', Array.isArray)
 /** Text or bytes, as a channel carries them. */
 export const channelData = kind(
@@ -79,9 +81,7 @@ export function checkOptions<T extends object>(options: T, kinds: Kinds<T>, name
 export function checkKnown(what: string, name: unknown, known: object): void {
   if (typeof name === 'string' && Object.hasOwn(known, name)) return
   const names = Object.keys(known)
-  const meant = typeof name === 'string' ? nearest(name, names) : undefined
-  const hint =
-    meant === undefined ? (name === 'iceServers' ? ICE_SERVERS : '.') : `: did you mean ${shown(meant)}?`
+  const hint = typeof name === 'string' ? hintFor(what, name, names) : '.'
   throw new TypeError(`there is no ${what} ${shown(name)}${hint} There are: ${names.join(', ')}`)
 }
 
@@ -91,18 +91,34 @@ export function given(argument: string, problem: string, value: unknown): string
 }
 
 const ICE_SERVERS = ': the node sets them (`p2p.turn.urls`), and so does the option `p2pServer`.'
-/** The right name for names that other libraries use, and for values of an event. */
+/** For each right name: what other libraries call it, and values of the event. */
 const aliases: Partial<Record<string, string>> = {
-  id: 'name',
-  data: 'message',
-  joined: 'member',
-  left: 'member',
-  away: 'member',
+  name: 'id username user',
+  deadlineMs: 'timeout timeoutMs',
+  timeoutMs: 'deadlineMs',
+  message: 'data',
+  state: 'open close connect disconnect disconnected',
+  member: 'join leave joined left away presence',
+  'channel-opened': 'open connect connection',
+  'channel-closed': 'close closed disconnect',
+  close: 'disconnect',
+  'connect-failed': 'error',
+}
+/** Which object has an event. An alias of several of these events means the first of them. */
+const homes: Partial<Record<string, string>> = {
+  'channel-opened': '`peer.p2p`',
+  state: 'the peer',
+  presence: 'the peer',
+  error: 'the peer',
+  member: 'a room',
+  message: 'a channel',
+  'channel-closed': '`peer.p2p`',
+  'connect-failed': '`peer.p2p`',
 }
 
 const SHOWN_LENGTH = 64
 
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > SHOWN_LENGTH ? `${value.slice(0, SHOWN_LENGTH)}…` : value)
   if (typeof value === 'function') return 'a function'
@@ -112,13 +128,27 @@ function shown(value: unknown): string {
   return tag === 'Object' ? 'an object' : `an object (${tag})`
 }
 
+/** What to use in place of `word`: one of `names`, or an event of another object. */
+function hintFor(what: string, word: string, names: string[]): string {
+  const meant = nearest(word, names)
+  if (meant !== undefined) return `: did you mean ${shown(meant)}?`
+  if (what === 'event') {
+    const event = Object.hasOwn(homes, word) ? word : aliased(word, Object.keys(homes))
+    if (event !== undefined) return `: did you mean ${shown(event)} of ${homes[event]}?`
+  }
+  return word === 'iceServers' ? ICE_SERVERS : '.'
+}
+
+const aliased = (word: string, names: string[]): string | undefined =>
+  names.find((name) => aliases[name]?.split(' ').includes(word))
+
 /**
  * The name that was probably meant: by an alias, up to two typing errors, another case, or the beginning of a longer
  * name.
  */
 function nearest(word: string, names: string[]): string | undefined {
-  const alias = aliases[word]
-  if (alias !== undefined && names.includes(alias)) return alias
+  const alias = aliased(word, names)
+  if (alias !== undefined) return alias
   const small = word.toLowerCase()
   const far = (name: string): number =>
     small.length > 2 && name.toLowerCase().startsWith(small) ? 0.5 : distance(small, name.toLowerCase())

@@ -106,7 +106,10 @@ export class Room {
     return room
   }
 
-  /** All members, this peer included. Empty after `leave`. */
+  /**
+   * The members, this peer included. When `join` resolves, these are all members that joined before. The list follows
+   * later changes within moments, and a `member` event reports each. Empty after `leave`.
+   */
   get members(): RoomMember[] {
     return [...this.#members.values()]
   }

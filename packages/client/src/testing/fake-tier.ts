@@ -33,6 +33,8 @@ export class FakeTier {
   readonly sent: PeerMessage[] = []
   /** The errors with which the next connections are refused, one each. */
   refusals: { code: Parameters<typeof protocolError>[0]; retryAfterMs?: number }[] = []
+  /** The node's setting, for peers that claim from now on. */
+  deadlineMs = 30_000
   readonly #watchers = new Map<TransportEvents, Set<Name>>()
   #lastSince = 0
   #made = 0
@@ -129,7 +131,7 @@ export class FakeTier {
       p2p: { server: null, turn: null },
       relay: null,
       graceMs: 30_000,
-      deadlineMs: 30_000,
+      deadlineMs: this.deadlineMs,
       pingMs: 10_000,
     })
     this.#tell(name, 'online')

@@ -54,7 +54,7 @@ export interface SessionOptions {
 /** Used until the first welcome names another deadline. */
 const DEADLINE_MS = 30_000
 /** The longest deadline of a send, and how long an idle stream is remembered. */
-const DEADLINE_MOST_MS = 5 * 60_000
+export const DEADLINE_MOST_MS = 5 * 60_000
 /** How long `leave` waits for the node's answer before it closes anyway. */
 const LEAVE_MS = 2_000
 
@@ -169,10 +169,7 @@ export class Session implements P2PContext {
   }
 
   send(message: Omit<Outgoing, 'deadlineMs'> & { deadlineMs?: number | undefined }): Promise<SendResult> {
-    const deadlineMs = Math.min(
-      message.deadlineMs ?? this.#welcome?.deadlineMs ?? DEADLINE_MS,
-      DEADLINE_MOST_MS,
-    )
+    const { deadlineMs = Math.min(this.#welcome?.deadlineMs ?? DEADLINE_MS, DEADLINE_MOST_MS) } = message
     return this.carriers.outbox.send({ ...message, deadlineMs })
   }
 
