@@ -281,6 +281,8 @@ export class Node {
         () => this.#heartbeat.stop(),
         () => this.#settling.stop(),
         () => this.mail.stop(),
+        () => this.watchers.stop(),
+        () => this.rooms.stop(),
         () => this.#suspendAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.
