@@ -692,3 +692,18 @@ test('the access rules of the application are asked, and decide', async () => {
     expect.objectContaining({ name: 'a', wire: 'peerjs', token: 't', address: '127.0.0.1' }),
   )
 })
+
+test('a refused access is a line of the log, without the name and the token', async () => {
+  const lines: string[] = []
+  const logger = pino({ base: null }, { write: (line: string) => void lines.push(line) })
+  const node = peerage({ port: 0, access: { key: 'a-shared-key-of-16' }, logger })
+  const { port } = await node.listen()
+  await node.ready()
+  const answer = await firstMessage(`ws://127.0.0.1:${port}/peerjs?key=wrong&id=alice&token=geheim`)
+  expect(answer).toContain('Invalid key provided')
+  const refused = lines.filter((line) => line.includes('"refused"'))
+  expect(refused.map((line): unknown => JSON.parse(line))).toEqual([
+    expect.objectContaining({ wire: 'peerjs', code: 'forbidden', why: 'Invalid key provided' }),
+  ])
+  expect(refused.join('')).not.toMatch(/alice|geheim|wrong/)
+})
