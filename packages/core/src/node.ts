@@ -112,7 +112,8 @@ export class Node {
       sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
     })
-    this.#settling = new Settling({ ...shared, times })
+    const onWait = (why: string, ms: number): void => onEvent('settling', { why, ms })
+    this.#settling = new Settling({ ...shared, times, onWait })
     this.#claims = new Claims({
       ...shared,
       leases: this.leases,
