@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { ROOT } from './lib.mjs'
 
 /**
@@ -18,6 +19,27 @@ export function withoutDashes(words, env) {
   const right = taken.map(({ text, hasWord }) => (hasWord ? `${text} ${word}` : text))
   return right.length > 0 ? right.join(' ') : undefined
 }
+
+/**
+ * Whether the node of the last build refuses its flags or its other settings. It says what is wrong on standard error,
+ * in the seconds before a build. False without a build, and after a build of older settings: only `serve` can tell then.
+ */
+export function refusesFlags(words, root = ROOT) {
+  const [table, build, main] = [
+    `${root}docs/settings.md`,
+    `${root}packages/server/tsconfig.tsbuildinfo`,
+    `${root}packages/server/dist/main.js`,
+  ]
+  if (words.length === 0 || !existsSync(build) || !existsSync(main)) return false
+  if (statSync(table).mtimeMs > statSync(build).mtimeMs) return false
+  const args = [`${root}packages/server/bin/peerage.js`, 'check-config', ...words]
+  return (
+    spawnSync(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] }).status === WRONG_SETTINGS
+  )
+}
+
+/** The exit code of `peerage` for a configuration that is wrong. */
+const WRONG_SETTINGS = 2
 
 /** Reads the table that scripts/docs.mjs writes, because this runs before the first build. */
 function flags() {

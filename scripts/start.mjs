@@ -2,7 +2,7 @@
 // What follows `--` goes to the node: npm start -- --port 9100 --redis redis://127.0.0.1:6379
 import { spawn } from 'node:child_process'
 import { build, install, requireNode, ROOT } from './lib.mjs'
-import { withoutDashes } from './npm-flags.mjs'
+import { refusesFlags, withoutDashes } from './npm-flags.mjs'
 
 requireNode()
 const right = withoutDashes(process.argv.slice(2), process.env)
@@ -10,6 +10,7 @@ if (right !== undefined) {
   console.error(`npm took these flags for its own. Write: npm start -- ${right}`)
   process.exit(2)
 }
+if (refusesFlags(process.argv.slice(2))) process.exit(2)
 if (!(await install({ only: 'run' })) || !(await build())) process.exit(1)
 console.log('\n▸ starting one node; Ctrl-C ends it')
 const args = [`${ROOT}packages/server/bin/peerage.js`, 'serve', ...process.argv.slice(2)]

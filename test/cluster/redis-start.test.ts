@@ -55,6 +55,13 @@ describe.each(topologies)('start and stop, %s', (topology) => {
     await eventually('the bus works again', () => reaches(node, node))
   })
 
+  // Once, each start logged three warnings before the connections stood.
+  test('a normal start reports that the node is healthy, and no ailment', async () => {
+    const node = await bench.rig()
+    await becomeHealthy(node)
+    expect(ailments(node)).toEqual([])
+  })
+
   test('with servers that do not answer start does not hang, and reports why', async () => {
     await bench.redis.pause()
     const begun = performance.now()

@@ -3,6 +3,7 @@ import type { Message } from './routing/message.js'
 import { RegistryUnavailable } from './names/registry.js'
 import { settled } from '@peerage/test-support/fake-clock.js'
 import { cutOf, cutOff, testCluster, two } from './testing/nodes.js'
+import type { Arrival } from './testing/peers.js'
 import { arrive, messageFrom, peerNamed } from './testing/peers.js'
 
 describe('routing', () => {
@@ -435,6 +436,11 @@ describe('drain', () => {
 })
 
 describe('presence', () => {
+  const presences = ({ connection }: Arrival, of?: string): string[] =>
+    connection.sent.flatMap((message) =>
+      message.type === 'presence' && (of === undefined || message.name === of) ? [message.state] : [],
+    )
+
   test('[I15] a watched peer whose node dies silently is seen as away, then offline', async () => {
     const { a, b, clock, times, cuts } = await two()
     const [alice] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
@@ -446,6 +452,66 @@ describe('presence', () => {
     expect(states()).toContain('away')
     await clock.advance(times.graceMs + 16 * times.beatMs)
     expect(states().at(-1)).toBe('offline')
+  })
+
+  test('a watcher learns that a name is free within half a second after the grace', async () => {
+    const { a, b, clock, times } = await two()
+    const [alice, bob] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    await a.watchers.watch(alice.connection.id, peerNamed('bob'))
+    await b.end(bob.connection.id, 'dropped')
+    await clock.advance(times.graceMs - 100)
+    expect(presences(alice)).toEqual(['away'])
+    await clock.advance(600)
+    expect(presences(alice)).toEqual(['away', 'offline'])
+  })
+
+  test('so does a peer that begins to watch a name that is away, and one whose holder came back and dropped again', async () => {
+    const { a, b, clock, times } = await two()
+    const [alice, bob, carol] = [await arrive(a, 'alice'), await arrive(b, 'bob'), await arrive(b, 'carol')]
+    await b.end(bob.connection.id, 'dropped')
+    await b.end(carol.connection.id, 'dropped')
+    await clock.advance(times.graceMs - 10_000)
+    for (const name of ['bob', 'carol']) await a.watchers.watch(alice.connection.id, peerNamed(name))
+    await b.end((await arrive(b, 'carol')).connection.id, 'dropped')
+    await clock.advance(10_500)
+    expect(presences(alice, 'bob')).toEqual(['offline'])
+    await clock.advance(times.graceMs - 10_500 - 100)
+    expect(presences(alice, 'carol').at(-1)).toBe('away')
+    await clock.advance(600)
+    expect(presences(alice, 'carol').at(-1)).toBe('offline')
+  })
+
+  test('the names of a dead node are offline in time once they are seen as away', async () => {
+    const { a, b, clock, times, cuts } = await two()
+    const [alice] = [await arrive(a, 'alice'), await arrive(b, 'bob')]
+    await a.watchers.watch(alice.connection.id, peerNamed('bob'))
+    cutOff(cuts, b, true)
+    await clock.advance(times.nodeLeaseMs + times.graceMs + times.beatMs + 500)
+    expect(presences(alice)).toEqual(['away', 'offline'])
+  })
+
+  test('names whose graces end together are looked up together, and unwatched names are not', async () => {
+    const { a, b, clock, times, cuts } = await two()
+    const alice = await arrive(a, 'alice')
+    const names = Array.from({ length: 200 }, (_, i) => `n${i}`)
+    const peers = await Promise.all(names.map((name) => arrive(b, name)))
+    for (const name of names) await a.watchers.watch(alice.connection.id, peerNamed(name))
+    for (const { connection } of peers) await b.end(connection.id, 'dropped')
+    await settled()
+    for (const name of names.slice(100)) a.watchers.unwatch(alice.connection.id, peerNamed(name))
+    await clock.advance(times.graceMs - 1)
+    const { registry } = cutOf(cuts, a).backend
+    const lookup = registry.lookup.bind(registry)
+    const askedAt: number[] = []
+    registry.lookup = (peer) => {
+      askedAt.push(clock.monotonic())
+      return lookup(peer)
+    }
+    await clock.advance(500)
+    // One look-up of each, all in one event, apart from the few of a beat.
+    expect(askedAt.length).toBeLessThan(120)
+    expect(new Set(askedAt).size).toBeLessThanOrEqual(2)
+    expect(presences(alice).filter((state) => state === 'offline')).toHaveLength(100)
   })
 
   test('[WC4] a watcher that reads too slowly is told the latest state of its peers when it reads again', async () => {

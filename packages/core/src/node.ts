@@ -112,7 +112,8 @@ export class Node {
       sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
     })
-    this.#settling = new Settling({ ...shared, times })
+    const onWait = (why: string, ms: number): void => onEvent('settling', { why, ms })
+    this.#settling = new Settling({ ...shared, times, onWait })
     this.#claims = new Claims({
       ...shared,
       leases: this.leases,
@@ -281,6 +282,8 @@ export class Node {
         () => this.#heartbeat.stop(),
         () => this.#settling.stop(),
         () => this.mail.stop(),
+        () => this.watchers.stop(),
+        () => this.rooms.stop(),
         () => this.#suspendAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.

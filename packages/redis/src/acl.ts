@@ -16,6 +16,7 @@ export const aclRules: readonly string[] = [
   '+evalsha',
   '+get',
   '+mget',
+  '+pttl',
   '+scan',
   '+set',
   '+spublish',

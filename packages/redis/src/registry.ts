@@ -121,6 +121,13 @@ export class RedisRegistry implements Registry {
     return this.#read(peer, await commands.run((client) => client.get(keys.lease(peer))))
   }
 
+  async graceEndsIn(peer: Peer): Promise<number> {
+    const { commands, keys } = this.#options
+    const ms = await commands.run((client) => client.pttl(keys.lease(peer)))
+    // Redis answers -2 if there is no such key.
+    return Math.max(0, ms)
+  }
+
   #lookupAsked(): void {
     const asked = this.#asked
     this.#asked = []

@@ -8,6 +8,7 @@ import type { Keys } from './keys.js'
 import type { Publishing } from './connections/publishing.js'
 import {
   awayRoomScript,
+  endsInRoomScript,
   joinRoomScript,
   keepRoomScript,
   listRoomScript,
@@ -98,6 +99,17 @@ export class RedisRooms implements RoomRegistry {
       else onError(new Error('an entry in the list of a room cannot be parsed'), { stage: 'room' })
     }
     return { members, more: texts.length > 2 * most }
+  }
+
+  async endsIn(room: RoomId, members: readonly Member[]): Promise<number[]> {
+    const { commands, keys } = this.#options
+    const all: number[] = []
+    for (let from = 0; from < members.length; from += MEMBERS_PER_COMMAND) {
+      const some = members.slice(from, from + MEMBERS_PER_COMMAND)
+      const answer = readStrings(await commands.script(endsInRoomScript, keys.members(room), some.map(write)))
+      all.push(...some.map((_, i) => Number(answer[i] ?? 0)))
+    }
+    return all
   }
 
   size(room: RoomId): Promise<number> {

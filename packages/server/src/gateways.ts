@@ -7,9 +7,10 @@ import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import { checkedAccess, staticAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
+import type { OnRefused } from './gateway/shared/events.js'
 import { Limits } from './gateway/shared/limits.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
-import type { Logger } from './metrics/log.js'
+import { refusalLog, type Logger } from './metrics/log.js'
 import type { Metrics } from './metrics/metrics.js'
 
 export interface GatewaysOptions extends PeerJsHooks {
@@ -42,6 +43,8 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
         : checkedAccess(access),
     addresses: new Addresses(config.trustedProxies),
     limits: new Limits(config.limits, clock),
+    // An application's own rules may write a name into their texts.
+    onRefused: refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined }),
     advice: p2pAdvice({ p2p, udpPort, now: () => clock.now() }),
   }
   const native = createNative(shared)
@@ -53,6 +56,7 @@ interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
   access: CheckedAccess
   addresses: Addresses
   limits: Limits
+  onRefused: OnRefused
   advice: ReturnType<typeof p2pAdvice>
 }
 

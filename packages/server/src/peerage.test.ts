@@ -558,6 +558,18 @@ test.each<[unknown, RegExp]>([
   [{ prot: 1 }, /^options: prot is not an option; did you mean port\?$/],
   [{ redisUrl: 'redis://h' }, /redisUrl is not an option; did you mean redis\.url\?/],
   [{ accesRules: {} }, /did you mean accessRules\?/],
+  [
+    { accesRules: {}, accessRules: {}, path: 'peers', links: { port: 1 }, redis: 5 },
+    /^options: accessRules must .*; accesRules is not an option; did you mean accessRules\?; redis must be an object .*; path must begin with \/.*; it is "peers"; links\.port needs links\.host/,
+  ],
+  [{ port: '9000' }, /^options: port must be a whole number from 0 to 65535; it is "9000"$/],
+  [{ origins: 'https://a.example' }, /^options: origins must be a list; it is "https:\/\/a\.example"$/],
+  [
+    { port: () => 1, path: {}, page: Number.NaN },
+    /port .*; it is a function; .*it is an object; .*it is NaN$/,
+  ],
+  [{ redis: { url: 'localhost:6379' } }, /redis\.url must .*; did you mean redis:\/\/localhost:6379\?$/],
+  [{ access: { key: 'short' } }, /^options: access\.key must be at least 16 characters$/],
   [{ peerjs: { pth: '/' } }, /^options: peerjs\.pth is not an option; did you mean peerjs\.path\?$/],
   [{ redis: 'redis://h' }, /^options: redis must be an object of settings such as \{ url: … \}$/],
   [{ p2p: 'h:1' }, /^options: p2p must be an object of settings/],
@@ -690,5 +702,28 @@ test('the access rules of the application are asked, and decide', async () => {
   expect(await firstMessage(peerjs(port))).toMatch(/^\{"type":"ERROR"/)
   expect(asked).toContainEqual(
     expect.objectContaining({ name: 'a', wire: 'peerjs', token: 't', address: '127.0.0.1' }),
+  )
+})
+
+test('a refused access is a line of the log, without the name and the token', async () => {
+  const lines: string[] = []
+  const logger = pino({ base: null }, { write: (line: string) => void lines.push(line) })
+  const node = peerage({ port: 0, access: { key: 'a-shared-key-of-16' }, logger })
+  const { port } = await node.listen()
+  await node.ready()
+  const answer = await firstMessage(`ws://127.0.0.1:${port}/peerjs?key=wrong&id=alice&token=geheim`)
+  expect(answer).toContain('Invalid key provided')
+  const refused = lines.filter((line) => line.includes('"refused"'))
+  expect(refused.map((line): unknown => JSON.parse(line))).toEqual([
+    expect.objectContaining({ wire: 'peerjs', code: 'forbidden', why: 'Invalid key provided' }),
+  ])
+  expect(refused.join('')).not.toMatch(/alice|geheim|wrong/)
+})
+
+test('errors of an embedded node name settings, and no flags', async () => {
+  const taken = await listening()
+  await expect(peerage({ port: taken }).listen()).rejects.toThrow(/end it or change port$/)
+  await expect(peerage({ port: 0, host: '0.0.0.0' }).listen()).rejects.toThrow(
+    /: set accessRules, access\.key or origins, or set open if anybody may$/,
   )
 })

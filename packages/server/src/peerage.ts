@@ -1,14 +1,7 @@
 import type { Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { checkConfig } from './config/check.js'
-import {
-  checkHooks,
-  checkServer,
-  describeProblems,
-  validated,
-  type PeerageOptions,
-} from './config/options.js'
-import type { ConfigInput } from './config/schema.js'
+import { checkOptions, checkServer, describeProblems, type PeerageOptions } from './config/options.js'
 import type { AnyServer } from './http/listen.js'
 import { createLogger, standardOutput } from './metrics/log.js'
 import { PeerageServer, type Listening } from './server.js'
@@ -124,9 +117,8 @@ export interface Peerage {
  * ```
  */
 export function createPeerage(options: PeerageOptions = {}): Peerage {
-  checkHooks(options)
-  const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
-  const config = validated({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, backend !== undefined)
+  const config = checkOptions(options)
+  const { accessRules, logger, clock, backend, generateId, onPeer } = options
   const self: { node?: { readonly id: NodeId } } = {}
   // Each line has the id of its node, as with `peerage serve`.
   const log =
@@ -140,6 +132,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     access: accessRules,
     clock,
     backend,
+    isEmbedded: true,
     ...(generateId === undefined ? {} : { generateId }),
     ...(onPeer === undefined ? {} : { onPeer }),
   })
@@ -155,7 +148,10 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     },
     async listen() {
       const reach = checkConfig(config).filter(({ path }) => path === 'host')
-      if (accessRules === undefined && reach.length > 0) throw new TypeError(describeProblems(reach))
+      if (accessRules === undefined && reach.length > 0)
+        throw new TypeError(
+          describeProblems(reach).replace('set access.key or', 'set accessRules, access.key or'),
+        )
       const listening = await server.listen()
       server.start().catch((error: unknown) => log.error({ error: String(error) }, 'failed'))
       return listening
@@ -167,11 +163,4 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     stop: () => server.stop(),
   }
   return peerage
-}
-
-/** In an application the P2P server is off by default, because an application that opens one port expects only one. */
-function withP2PServer(p2p: ConfigInput['p2p'], isAskedFor: boolean | undefined): ConfigInput['p2p'] {
-  // A value that is no section is passed on, and the schema then refuses it by name.
-  if (p2p !== undefined && (typeof p2p !== 'object' || Array.isArray(p2p))) return p2p
-  return { ...p2p, useAsP2PServer: isAskedFor ?? p2p?.useAsP2PServer ?? false }
 }

@@ -19,9 +19,10 @@ import { createGateways } from './gateways.js'
 import { listenAdmin } from './http/admin.js'
 import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
-import { closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
+import { PortUnavailable, closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
 import { createOwnServer } from './http/own-server.js'
 import { keepStringsFast } from './lib/fast-strings.js'
+import { withoutFlags } from './lib/without-flags.js'
 import { readVersion } from './lib/version.js'
 import { countBus } from './metrics/bus-counts.js'
 import { errorLog, eventLog, type Logger } from './metrics/log.js'
@@ -47,6 +48,8 @@ export interface ServerOptions extends PeerJsHooks {
   access?: Access | undefined
   clock?: Clock | undefined
   backend?: Backend | undefined
+  /** In an application. Its errors then name no flags. */
+  isEmbedded?: boolean
 }
 
 /** The share of the drain time for moving peers. The rest is for ending sessions, leases and sockets. */
@@ -66,6 +69,7 @@ export class PeerageServer {
   readonly #gateways: readonly HttpGateway[]
   readonly #p2p: P2PServer
   readonly #onError: OnError
+  readonly #isEmbedded: boolean
   readonly #links: LinkedBackend | undefined
   readonly #ports = new AttachedPorts()
   readonly #owner = { hasEnded: () => this.#hasEnded }
@@ -74,7 +78,8 @@ export class PeerageServer {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ config, log, access, clock = systemClock, backend, ...hooks }: ServerOptions) {
+  constructor(options: ServerOptions) {
+    const { config, log, access, clock = systemClock, backend, isEmbedded = false, ...hooks } = options
     keepStringsFast()
     const metrics = new Metrics({ version: readVersion(), node: process.version })
     const advise = redisAdvice(config.redis)
@@ -82,7 +87,7 @@ export class PeerageServer {
     const logEvent = eventLog(log, () => clock.monotonic(), advise)
     const onError: OnError = (error, context) => {
       metrics.failed(context.stage)
-      logError(error, context)
+      logError(this.#worded(error), context)
     }
     const files = new TlsFiles({
       clock,
@@ -125,6 +130,7 @@ export class PeerageServer {
       nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
     })
     this.node = node
+    this.#isEmbedded = isEmbedded
     this.metrics = metrics
     this.#config = config
     this.#log = log
@@ -185,6 +191,14 @@ export class PeerageServer {
   /** Listens on the configured port, with the node's own HTTP routes. Rejects with PortUnavailable, and after `stop`. */
   async listen(): Promise<Listening> {
     this.#mustNotHaveEnded()
+    try {
+      return await this.#listen()
+    } catch (error) {
+      throw this.#worded(error)
+    }
+  }
+
+  async #listen(): Promise<Listening> {
     const { host, path, p2p, tls } = this.#config
     const onError = this.#onError
     const server = createOwnServer(this.#config, {
@@ -235,6 +249,12 @@ export class PeerageServer {
     return this.node.draining || this.#stopping !== undefined
   }
 
+  /** The error in words for its reader: an application has no flags. */
+  #worded(error: unknown): unknown {
+    if (!this.#isEmbedded || !(error instanceof PortUnavailable)) return error
+    return new PortUnavailable(withoutFlags(error.message), error)
+  }
+
   // Nothing would end what a stopped node starts.
   #mustNotHaveEnded(): void {
     if (this.#hasEnded) throw new Error('this node has been stopped and cannot start again: create a new one')
@@ -246,7 +266,7 @@ export class PeerageServer {
     try {
       await this.node.start()
     } catch (error) {
-      throw startFailure(error, this.#config)
+      throw this.#worded(startFailure(error, this.#config))
     }
     if (this.#links !== undefined) void this.#checkAddress()
   }

@@ -92,6 +92,12 @@ export class MemoryRegistry implements Registry {
     return this.#store.lease(peer)
   }
 
+  async graceEndsIn(peer: Peer): Promise<number> {
+    this.#store.open()
+    const entry = this.#store.entry(peer)
+    return entry?.lease === undefined ? 0 : entry.expiresAt - this.#store.now()
+  }
+
   /** Whether the holder's node has been dead for longer than the grace [I6]. An away name has a grace of its own. */
   #isAbandoned(lease: Lease): boolean {
     if (lease.state === 'away') return false

@@ -60,6 +60,12 @@ export class MemoryRooms implements RoomRegistry {
     return { members: from.slice(0, most), more: from.length > most }
   }
 
+  async endsIn(room: RoomId, members: readonly Member[]): Promise<number[]> {
+    const known = this.#members(room)
+    const now = this.#store.now()
+    return members.map((member) => (known.get(keyOf(member))?.expiresAt ?? now) - now)
+  }
+
   async size(room: RoomId): Promise<number> {
     return this.#members(room).size
   }

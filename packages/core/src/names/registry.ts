@@ -108,6 +108,8 @@ export interface Registry {
   release(lease: Lease): Promise<void>
   /** The current lease, online or away. Its node may be dead, so `presenceOf` decides which presence peers see. */
   lookup(peer: Peer): Promise<Lease | undefined>
+  /** In how many milliseconds the grace of an away name ends. 0: it has ended. Only for a name that is away. */
+  graceEndsIn(peer: Peer): Promise<number>
 }
 
 export interface ReassertOptions {

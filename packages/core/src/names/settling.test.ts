@@ -296,6 +296,24 @@ test('[I9] [SET5] an old lease from a snapshot does not win against the node’s
   expect(await b.lookup([peerNamed('alice')])).toEqual([{ state: 'online', since: next.session.lease.since }])
 })
 
+test('[SET3] a node that finds an empty store, or other nodes that have yet to settle, says once that it waits', async () => {
+  const made = await two()
+  const { a, clock, cluster, cuts, times, events } = made
+  events.length = 0
+  await addNode(made)
+  expect(events).not.toContain('settling')
+  cutOff(cuts, a, true)
+  cluster.flush()
+  const late = await addNode(made)
+  await clock.advance(times.beatMs)
+  expect(late.readiness()).toMatchObject({ ready: false, reason: 'settling' })
+  expect(events.filter((event) => event === 'settling')).toEqual(['settling'])
+  cutOff(cuts, a, false)
+  await clock.advance(2 * times.beatMs)
+  expect(late.readiness()).toEqual({ ready: true })
+  expect(events.filter((event) => event === 'settling')).toEqual(['settling'])
+})
+
 test('[SET3] [I10] a node that starts while others settle waits for them', async () => {
   const made = await two()
   const { a, clock, cluster, cuts, times } = made

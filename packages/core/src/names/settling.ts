@@ -10,6 +10,8 @@ export interface SettlingOptions {
   nodes: Nodes
   clock: Clock
   times: Times
+  /** This node has started, and waits before it takes peers: why, and for how many milliseconds at most. */
+  onWait: (why: string, ms: number) => void
   onError: OnError
 }
 
@@ -104,6 +106,7 @@ export class Settling {
   update(): void {
     const { nodes, times, clock } = this.#options
     const { now, createdAt, nodes: seen } = nodes.view()
+    const isFirst = this.#state.is === 'starting'
     if (this.#state.is === 'starting')
       this.#state = {
         is: 'unsettled',
@@ -122,7 +125,20 @@ export class Settling {
     if (this.#state.is === 'settled') return
     this.#await(this.#state)
     if (this.#isDone(this.#state, now)) this.#settle(createdAt)
-    else this.#pollLater()
+    else {
+      if (isFirst) this.#tellWait(this.#state, now)
+      this.#pollLater()
+    }
+  }
+
+  #tellWait({ notBefore, awaited }: Unsettled, now: number): void {
+    const isNew = notBefore > now
+    const why = isNew
+      ? 'the store was empty a moment ago: this node waits for names that other nodes may write back'
+      : 'this node waits until the other nodes have written their names back'
+    const monotonic = this.#options.clock.monotonic()
+    const lasts = [...awaited.values()].map((until) => until - monotonic)
+    this.#options.onWait(why, Math.ceil(Math.max(notBefore - now, ...lasts)))
   }
 
   /** Resolves with true when settled, with false when that takes longer than `ms`. */

@@ -3,6 +3,7 @@ import { nameOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import { SlowReaders } from '../sessions/slow-readers.js'
 import type { Clock } from '../lib/clock.js'
+import { CoarseTimers } from '../lib/coarse-timers.js'
 import type { Nodes } from '../names/nodes.js'
 import type { Presence, Seen } from './presence.js'
 import { seenOf } from './presence.js'
@@ -26,8 +27,9 @@ interface Watched {
 }
 
 /**
- * Which connections watch which peers. Notifications make changes arrive fast. In addition each beat looks up one
- * share of the watched peers, which corrects a lost notification, or a node that died without one [I15].
+ * Which connections watch which peers. Notifications make changes arrive fast. Nothing notifies of the end of a
+ * grace, so this node looks each watched peer that is away up again when its grace ends. In addition each beat looks
+ * up one share of the watched peers, which corrects a lost notification, or a node that died without one [I15].
  */
 export class Watchers {
   readonly #options: WatchersOptions
@@ -36,12 +38,18 @@ export class Watchers {
   /** For each slow connection, the peers whose latest state it has not received yet. */
   readonly #missed = new Map<ConnectionId, Set<Peer>>()
   readonly #slow: SlowReaders
+  /** Watched peers that are away, until their graces end. */
+  readonly #graces: CoarseTimers<Peer>
   #turn = 0
 
   constructor(options: WatchersOptions) {
     this.#options = options
     this.#slow = new SlowReaders({ ...options, catchUp: (connection) => this.#catchUp(connection) })
-    options.presence.onChange(({ peer }) => this.#refresh([peer]))
+    this.#graces = new CoarseTimers(options.clock, (peers) => this.#refresh(peers))
+    options.presence.onChange(({ peer, state }) => {
+      if (state === 'away' && this.#watched.has(peer)) this.#graces.add(peer, options.graceMs)
+      this.#refresh([peer])
+    })
   }
 
   count(connection: ConnectionId): number {
@@ -67,9 +75,7 @@ export class Watchers {
       // The subscription was cancelled because no connection needs it any more. That is not an outage of the registry.
       if (this.#watched.get(peer) === watched) throw error
     }
-    const seen = this.#read(await this.#options.registry.lookup(peer))
-    this.#tell(peer, seen, connection)
-    return seen
+    return this.#found(peer, await this.#options.registry.lookup(peer), connection)
   }
 
   unwatch(connection: ConnectionId, peer: Peer): void {
@@ -81,6 +87,7 @@ export class Watchers {
     watched?.connections.delete(connection)
     if (watched?.connections.size !== 0) return
     this.#watched.delete(peer)
+    this.#graces.delete(peer)
     this.#options.presence.unwatch(peer)
   }
 
@@ -101,18 +108,40 @@ export class Watchers {
     this.#refresh([...this.#watched.keys()])
   }
 
+  stop(): void {
+    this.#graces.stop()
+  }
+
   #refresh(peers: Peer[]): void {
     for (const peer of peers) {
       if (!this.#watched.has(peer)) continue
       this.#options.registry.lookup(peer).then(
-        (lease) => this.#tell(peer, this.#read(lease)),
+        (lease) => void this.#found(peer, lease),
         (error: unknown) => this.#options.onError(error, { stage: 'watch' }),
       )
     }
   }
 
-  #read(lease: Lease | undefined): Seen {
-    return seenOf(lease, this.#options.nodes, this.#options.graceMs)
+  #found(peer: Peer, lease: Lease | undefined, except?: ConnectionId): Seen {
+    const seen = seenOf(lease, this.#options.nodes, this.#options.graceMs)
+    this.#tell(peer, seen, except)
+    if (seen.state !== 'away' || lease === undefined) this.#graces.delete(peer)
+    else if (!this.#graces.has(peer)) void this.#awaitEnd(lease)
+    return seen
+  }
+
+  /** Sets the time of the look-up at the end of the grace. If the registry fails, a later look-up sets it. */
+  async #awaitEnd(lease: Lease): Promise<void> {
+    const { registry, nodes, graceMs, onError } = this.#options
+    const { peer } = lease
+    try {
+      const status = nodes.status(lease.node)
+      const deadForMs = status.state === 'dead' ? status.deadForMs : 0
+      const endsIn = lease.state === 'away' ? await registry.graceEndsIn(peer) : graceMs - deadForMs
+      if (this.#watched.has(peer)) this.#graces.add(peer, endsIn)
+    } catch (error) {
+      onError(error, { stage: 'watch' })
+    }
   }
 
   #tell(peer: Peer, seen: Seen, except?: ConnectionId): void {

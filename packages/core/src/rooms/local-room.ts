@@ -1,4 +1,4 @@
-import type { ConnectionId, RoomId } from '@peerage/protocol'
+import type { ConnectionId, Name, RoomId } from '@peerage/protocol'
 import { roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
@@ -9,6 +9,7 @@ import { pages } from './changes.js'
 import type { Told } from './channel.js'
 import { originOf } from './channel.js'
 import type { Member, RoomRegistry } from './registry.js'
+import type { Listed } from './roster.js'
 import { Roster } from './roster.js'
 
 export interface LocalRoomOptions {
@@ -16,7 +17,10 @@ export interface LocalRoomOptions {
   registry: RoomRegistry
   sessions: Sessions
   clock: Clock
+  graceMs: number
   changes: Changes
+  /** `askEnds` must be called in `ms`, because a membership may end then. Undefined: no member is away. */
+  nextEnd: (ms: number | undefined) => void
   onError: OnError
 }
 
@@ -53,6 +57,8 @@ export class LocalRoom {
   readonly #options: LocalRoomOptions
   /** Changes that the members of this node will be told of together. */
   readonly #changes: MemberChange[] = []
+  /** Members that are away, and the monotonic time at which the registry is asked whether they have left. */
+  readonly #away = new Map<Name, { since: number; askAt: number }>()
   /** How many members there are on all nodes, and when we asked. */
   #size: { members: number | Promise<number>; askedAt: number } | undefined
 
@@ -68,6 +74,13 @@ export class LocalRoom {
     else this.#hand(told.origin, told.frame)
   }
 
+  /** One member has read this page of the list. */
+  listed(members: readonly Listed[]): void {
+    this.roster.listed(members)
+    for (const { name, since, state } of members)
+      if (state === 'away' && this.#away.get(name)?.since !== since) this.#await(name, since, 0)
+  }
+
   #hand(origin: string, frame: string): void {
     const { heartbeat, sessions } = this.#options
     for (const connection of this.entries.keys()) {
@@ -78,11 +91,45 @@ export class LocalRoom {
 
   /** Tells the members of this node a moment later, together with other changes. */
   change(member: MemberChange): void {
+    const { name, since, state } = member
     this.roster.told(member)
+    const isLate = (this.#away.get(name)?.since ?? since) > since
+    if (state === 'away' && !isLate) this.#await(name, since, this.#options.graceMs)
+    else if (!isLate && this.#away.delete(name) && this.#away.size === 0) this.#options.nextEnd(undefined)
     this.#changes.push(member)
     if (this.#changes.length > 1) return
     const ms = Math.max(CHANGES_MS, CHANGES_MS_PER_MEMBER * this.entries.size)
     this.#options.clock.after(ms, () => this.#tellChanges())
+  }
+
+  #await(name: Name, since: number, ms: number): void {
+    this.#away.set(name, { since, askAt: this.#options.clock.monotonic() + ms })
+    this.#options.nextEnd(ms)
+  }
+
+  /**
+   * Asks the registry whether the members whose time has come have left, because nothing reports the end of a
+   * membership. Rejects with RegistryUnavailable. Then a comparison with the list finds out [I15].
+   */
+  async askEnds(): Promise<void> {
+    const now = this.#options.clock.monotonic()
+    const due = [...this.#away].filter(([, { askAt }]) => askAt <= now)
+    try {
+      const members = due.map(([name, { since }]) => ({ name, since }))
+      const ends = members.length === 0 ? [] : await this.#options.registry.endsIn(this.id, members)
+      for (const [i, [name, asked]] of due.entries()) {
+        // It came back meanwhile, or another holder is a member.
+        if (this.#away.get(name) !== asked) continue
+        const ms = ends[i] ?? 0
+        if (ms > 0) this.#await(name, asked.since, ms)
+        else this.change({ name, since: asked.since, state: 'left' })
+      }
+    } finally {
+      for (const [name, asked] of due) if (this.#away.get(name) === asked) this.#away.delete(name)
+      let next = Number.POSITIVE_INFINITY
+      for (const { askAt } of this.#away.values()) next = Math.min(next, askAt)
+      if (this.#away.size > 0) this.#options.nextEnd(Math.max(0, next - this.#options.clock.monotonic()))
+    }
   }
 
   #tellChanges(): void {

@@ -40,6 +40,11 @@ export interface RoomRegistry {
   away(room: RoomId, member: Member, node: NodeId, ttlMs: number): Promise<boolean>
   /** Up to `most` members whose names come after `after`, in the order of the bytes of their names. */
   list(room: RoomId, after: Name | undefined, most: number): Promise<{ members: Membership[]; more: boolean }>
+  /**
+   * In how many milliseconds the membership of each member ends if nobody renews it, in the same order. 0: it is not
+   * a member.
+   */
+  endsIn(room: RoomId, members: readonly Member[]): Promise<number[]>
   /** How many members the room has on all nodes. */
   size(room: RoomId): Promise<number>
   /**

@@ -26,6 +26,7 @@ function slow(inner: RoomRegistry): { registry: RoomRegistry; steps: (() => void
     keep: (...args) => inner.keep(...args),
     away: (...args) => inner.away(...args),
     list: (...args) => inner.list(...args),
+    endsIn: (...args) => inner.endsIn(...args),
     size: (room) => inner.size(room),
     subscribe: async (room, receive) => {
       const stands = new Promise<void>((resolve, reject) => {
@@ -407,4 +408,47 @@ test('[WR7] a peer that came back and has not joined again is away', async () =>
   await b.end(bob.connection.id, 'dropped')
   await clock.advance(1_000)
   expect(told().at(-1)).toBe('bob away')
+})
+
+test('[WR7] members learn that a member has left within half a second after its grace', async () => {
+  const { b, bob, clock, told, times } = await apart()
+  await b.end(bob.connection.id, 'dropped')
+  await clock.advance(times.graceMs - 100)
+  expect(told()).toEqual(['bob away'])
+  await clock.advance(600)
+  expect(told()).toEqual(['bob away', 'bob left'])
+})
+
+test('[WR7] a peer that joins while a member is away learns in time that it has left, and not if it comes back', async () => {
+  const { a, b, bob, clock, times } = await apart()
+  const other = roomNamed('other')
+  const dora = await arrive(b, 'dora')
+  for (const arrival of [bob, dora]) await b.rooms.join(arrival.session, other)
+  await b.end(bob.connection.id, 'dropped')
+  await b.end(dora.connection.id, 'dropped')
+  await clock.advance(times.graceMs - 10_000)
+  const carol = await arrive(a, 'carol')
+  await a.rooms.join(carol.session, other)
+  await a.rooms.list(carol.session, other)
+  await clock.advance(100)
+  const again = await arrive(b, 'dora')
+  await b.rooms.join(again.session, other)
+  carol.connection.sent.length = 0
+  await clock.advance(10_400)
+  const heard = (): string[] =>
+    carol.connection.sent.flatMap((message) =>
+      message.type === 'changed' ? message.members.map(({ name, state }) => `${name} ${state}`) : [],
+    )
+  expect(heard()).toEqual(['dora joined', 'bob left'])
+})
+
+test('[WR7] a thousand members whose graces end together are asked about in one call', async () => {
+  const { registry, tell, heard, clock } = await inTheHall()
+  const asked = vi.spyOn(registry, 'endsIn')
+  const names = Array.from({ length: 1_000 }, (_, i) => `m-${i}`)
+  await tell(...names.map((name) => `x.1 +1 ${name}`), ...names.map((name) => `x.1 ~1 ${name}`))
+  const before = heard().flat().length
+  await clock.advance(30_500)
+  expect(asked).toHaveBeenCalledTimes(1)
+  expect(heard().flat().slice(before)).toEqual(names.map((name) => `${name} 1 left`))
 })

@@ -2,6 +2,7 @@ import type { ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
+import { CoarseTimers } from '../lib/coarse-timers.js'
 import type { Nodes } from '../names/nodes.js'
 import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
@@ -36,6 +37,9 @@ export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
  */
 type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
 
+/** During a recovery of the registry, how soon to look again whether it is over. */
+const RECOVERY_PAUSE_MS = 1_000
+
 /**
  * The rooms in which this node has members. It makes, renews and ends the memberships of these members. Messages go over
  * the room's channel, even to members on this node, so that all of them get one order. Messages and changes arrive at
@@ -54,13 +58,16 @@ export class Rooms {
   /** Rooms that are to be compared with their lists. */
   readonly #toReconcile = new Set<RoomId>()
   #reconciling = false
+  /** Rooms in which a membership may end. */
+  readonly #ends: CoarseTimers<RoomId>
 
   constructor(options: RoomsOptions) {
     this.#options = options
+    this.#ends = new CoarseTimers(options.clock, (ids) => void this.#askEnds(ids))
     this.#changes = new Changes(options)
     this.#lists = new Lists({
       ...options,
-      listed: (id, members) => this.#rooms.get(id)?.roster.listed(members),
+      listed: (id, members) => this.#rooms.get(id)?.listed(members),
     })
   }
 
@@ -118,7 +125,11 @@ export class Rooms {
     const known = this.#rooms.get(id)
     if (known) return known
     const standing = this.#options.registry.subscribe(id, (text) => this.#receive(id, text))
-    const room = new LocalRoom(id, standing, { ...this.#options, changes: this.#changes })
+    const nextEnd = (ms: number | undefined): void => {
+      if (ms === undefined) this.#ends.delete(id)
+      else if (this.#rooms.get(id) === room) this.#ends.add(id, ms)
+    }
+    const room = new LocalRoom(id, standing, { ...this.#options, changes: this.#changes, nextEnd })
     this.#rooms.set(id, room)
     return room
   }
@@ -158,6 +169,7 @@ export class Rooms {
     room.entries.delete(connection)
     if (room.entries.size > 0) return entry
     this.#rooms.delete(id)
+    this.#ends.delete(id)
     this.#options.registry.unsubscribe(id)
     return entry
   }
@@ -254,6 +266,25 @@ export class Rooms {
   /** The registry may have lost everything: writes all memberships of this node back. */
   async keepAll(): Promise<void> {
     for (const room of this.#rooms.values()) await this.#keep(room)
+  }
+
+  /** Asks in one room after the other which of its absent members have left. */
+  async #askEnds(ids: readonly RoomId[]): Promise<void> {
+    for (const id of ids) {
+      // A membership that is absent now may be written back.
+      if (this.#options.heartbeat.recovering) this.#ends.add(id, RECOVERY_PAUSE_MS)
+      else
+        await this.#rooms
+          .get(id)
+          ?.askEnds()
+          .catch((error: unknown) => {
+            this.#options.onError(error, { stage: 'room list' })
+          })
+    }
+  }
+
+  stop(): void {
+    this.#ends.stop()
   }
 
   async #keep({ id, entries }: LocalRoom): Promise<void> {

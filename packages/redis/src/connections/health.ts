@@ -30,8 +30,12 @@ export type OnCanary = (canary: { heard: true; lagMs: number } | { heard: false 
 const PING_MS = 1_000
 /** After this many canaries that did not arrive, the subscription counts as broken. */
 const MISSES_MOST = 3
+/** How long a start may take before the log says that this node is not connected, unless an attempt fails earlier. */
+const START_MS = 1_000
 /** The first release with sharded pub/sub. */
 const VERSION_LEAST = 7
+
+const NOT_CONNECTED_YET = { ok: false, why: 'not connected to Redis yet' } as const
 
 /** The canaries that this node publishes to itself on one channel. */
 interface Probe {
@@ -53,8 +57,10 @@ export class Health {
   readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
+  /** Monotonic time until which everything may still be connecting. */
+  #startsUntil = 0
   #reported: { healthy: boolean; why: string } | undefined
-  #version: { ok: true } | { ok: false; why: string } = { ok: false, why: 'not connected to Redis yet' }
+  #version: { ok: true } | { ok: false; why: string } = NOT_CONNECTED_YET
   #canaries: string[] = []
   #wasReady = false
   #lastError = ''
@@ -71,7 +77,9 @@ export class Health {
    */
   start(): Promise<void> {
     this.#running = true
-    const { client } = this.#options
+    const { client, clock } = this.#options
+    this.#startsUntil = clock.monotonic() + START_MS
+    this.#timers.push(clock.after(START_MS, () => this.evaluate()))
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
       this.#whenKnown(resolve)
@@ -113,10 +121,18 @@ export class Health {
   evaluate(): void {
     if (!this.#running) return
     const why = this.#problem()
+    if (why !== undefined && this.#isStarting()) return
     const told = { healthy: why === undefined, why: why ?? 'connected to Redis' }
     if (told.healthy === this.#reported?.healthy && told.why === this.#reported.why) return
     this.#reported = told
     this.#options.onEvent({ type: 'health', ...told })
+  }
+
+  /** Whether this is a normal start: nothing has failed, and there has been little time. */
+  #isStarting(): boolean {
+    const isUnfit = !this.#version.ok && this.#version !== NOT_CONNECTED_YET
+    const isEarly = this.#options.clock.monotonic() < this.#startsUntil
+    return isEarly && this.#reported === undefined && this.#lastError === '' && !isUnfit
   }
 
   #problem(): string | undefined {

@@ -52,6 +52,9 @@ test.each([
 test.each([
   ['', 'must look like'],
   ['h:6379', 'must look like'],
+  ['localhost:21040', '; did you mean redis://localhost:21040?'],
+  ['10.0.0.5:6379/1', '; did you mean redis://10.0.0.5:6379/1?'],
+  ['[::1]:6379', '; did you mean redis://[::1]:6379?'],
   ['http://h', 'scheme must be'],
   ['toString://h', 'must look like'],
   ['redis://', 'hosts must be'],
@@ -70,6 +73,14 @@ test.each([
   const parsed = parseRedisUrl(url)
   expect(parsed.ok ? '' : parsed.problem).toContain(words)
 })
+
+test.each(['u:geheim@h:6379', 'geheim', 'geheim:1@h', ':geheim@h:1'])(
+  '%s is refused without a hint',
+  (url) => {
+    const parsed = parseRedisUrl(url)
+    expect(parsed.ok ? '' : parsed.problem).toMatch(/^must look like [^;]*$/)
+  },
+)
 
 test('no problem contains the password', () => {
   fc.assert(

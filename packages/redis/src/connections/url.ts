@@ -33,7 +33,7 @@ export function parseRedisUrl(
   url: string,
 ): { ok: true; address: RedisAddress } | { ok: false; problem: string } {
   const parts = /^([a-z+]+):\/\/(?:([^@/]*)@)?([^/?#]*)((?:\/[^/?#]*)*)$/u.exec(url)
-  if (!parts) return problem('must look like redis://user:password@host:port/database')
+  if (!parts) return problem(`must look like redis://user:password@host:port/database${meant(url)}`)
   const [, scheme = '', login, hosts = '', path = ''] = parts
   const kind = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined
   if (!kind) return problem(`scheme must be one of ${Object.keys(SCHEMES).join(', ')}`)
@@ -65,6 +65,14 @@ export function parseRedisUrl(
       if (words.length > 0) return problem('a Redis Cluster has no databases: leave the path out')
       return { ok: true, address: { ...common, topology: 'cluster', nodes: endpoints } }
   }
+}
+
+/** `localhost:6379` lacks only its scheme. A text that may hold a password is not repeated. */
+function meant(url: string): string {
+  const [hosts = ''] = url.split('/')
+  const isAddress =
+    /^[\w.[\]:-]+:\d+(?:\/\d{1,5})?$/u.test(url) && readEndpoints(hosts, REDIS_PORT) !== undefined
+  return isAddress ? `; did you mean redis://${url}?` : ''
 }
 
 function problem(text: string): { ok: false; problem: string } {

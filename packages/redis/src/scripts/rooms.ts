@@ -67,3 +67,13 @@ for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], from, '+', 'LIMIT', 0
 end
 return answer
 `)
+
+/** KEYS: members. ARGV: members. Answers the milliseconds until each membership ends, as texts. '0': no member. */
+export const endsInRoomScript = script(`${ROOM}
+local answer = {}
+for i, member in ipairs(ARGV) do
+  local over = redis.call('ZSCORE', ends, member)
+  answer[i] = text(over and math.max(0, over - now) or 0)
+end
+return answer
+`)

@@ -39,6 +39,9 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
   )
   const stop = toldToEnd(surroundings)
   const late = setTimeout(() => {
+    const readiness = running.readiness()
+    // The log has said why, and for how long.
+    if (readiness.ready || readiness.reason === 'settling') return
     if (surroundings.isTerminal) err('\nNot ready yet. It keeps trying; Ctrl-C ends it.\n')
   }, LATE_MS)
   const ended = await Promise.race([ready, stop])

@@ -130,8 +130,16 @@ const SHOWN_LENGTH = 60
 /** Shows the value that was given, unless it is secret. */
 function actual(leaf: Leaf, value: unknown): string {
   if (leaf.secret || value === undefined) return ''
-  const shown = JSON.stringify(value)
+  const shown = written(value)
   return `; it is ${shown.length > SHOWN_LENGTH ? `${shown.slice(0, SHOWN_LENGTH)}…` : shown}`
+}
+
+/** A value as its reader would write it. An application may pass what no file can hold. */
+function written(value: unknown): string {
+  if (typeof value === 'number') return String(value)
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 function distinct(problems: readonly Problem[]): Problem[] {

@@ -3,10 +3,11 @@ import type { Backend, Clock } from '@peerage/core'
 import type { PeerJsHooks } from '../gateway/peerjs/options.js'
 import type { Access } from '../gateway/shared/access.js'
 import type { AnyServer } from '../http/listen.js'
+import { withoutFlags } from '../lib/without-flags.js'
 import type { Logger } from '../metrics/log.js'
 import { checkConfig, nodeDefinition } from './check.js'
-import type { SettingProblem } from './load.js'
-import { configSchema, type Config, type ConfigInput } from './schema.js'
+import { resolve, type Definition, type Layer, type SettingProblem } from './load.js'
+import type { Config, ConfigInput } from './schema.js'
 import { didYouMean } from './settings.js'
 
 /**
@@ -62,20 +63,66 @@ const HOOKS = {
   onPeer: [],
 } as const satisfies Partial<Record<keyof PeerageOptions, readonly string[]>>
 
+/** Where the loader says that an option comes from. No message shows it. */
+const SOURCE = 'options'
+
 const OTHER_NAMES = [...Object.keys(HOOKS), 'useAsP2PServer']
 
-/** Throws TypeError that names every problem of the options. */
-export function checkHooks(options: unknown): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
+/**
+ * Checks all options of a node in an application, and returns its settings. Throws TypeError that names every problem.
+ */
+export function checkOptions(options: PeerageOptions): Config {
+  if (!isSection(options))
     throw new TypeError(
       `options must be an object of settings, such as { origins: […] }; it is ${whatIs(options)}`,
     )
+  const { useAsP2PServer, accessRules, logger, clock, backend, generateId, onPeer, ...input } = options
+  const hooks = { accessRules, logger, clock, backend, generateId, onPeer }
   const problems = Object.entries(HOOKS).flatMap(([path, methods]) => {
-    const problem = problemOfHook(path, methods, Reflect.get(options, path))
+    const problem = problemOfHook(path, methods, Reflect.get(hooks, path))
     return problem === undefined ? [] : [{ path, problem }]
   })
-  if (problems.length > 0) throw new TypeError(describeProblems(problems))
+  const layer: Layer = { values: new Map(), problems: [] }
+  readSection({ ...input, p2p: withP2PServer(input.p2p, useAsP2PServer) }, '', layer)
+  const loaded = resolve(definitionFor(backend !== undefined), [layer])
+  if (!loaded.ok) problems.push(...loaded.problems)
+  if (problems.length > 0 || !loaded.ok) throw new TypeError(describeProblems(problems))
+  return loaded.config
 }
+
+/** Only `listen` uses the host: an attached node uses the address of its application's server. */
+function definitionFor(hasBackend: boolean): Definition<Config> {
+  const check = (config: Config): SettingProblem[] =>
+    checkConfig(config, hasBackend || config.redis.url !== null).filter(({ path }) => path !== 'host')
+  return { ...nodeDefinition, check }
+}
+
+/** In an application the P2P server is off by default, because an application that opens one port expects only one. */
+function withP2PServer(p2p: ConfigInput['p2p'], isAskedFor: boolean | undefined): unknown {
+  // A value that is no section is passed on, and is then refused by name.
+  if (p2p !== undefined && !isSection(p2p)) return p2p
+  return { ...p2p, useAsP2PServer: isAskedFor ?? p2p?.useAsP2PServer ?? false }
+}
+
+/** Reads the settings of a section into a layer. `prefix` is the path of the section with a dot, or empty. */
+function readSection(input: object, prefix: string, layer: Layer): void {
+  const { leaves } = nodeDefinition
+  const wrong = (path: string, problem: string): void =>
+    void layer.problems.push({ path, problem, source: SOURCE })
+  for (const [key, value] of Object.entries(input) as [string, unknown][]) {
+    const path = `${prefix}${key}`
+    const isLeaf = leaves.some((leaf) => leaf.path === path)
+    const isKnown = isLeaf || leaves.some((leaf) => leaf.path.startsWith(`${path}.`))
+    if (!isKnown) wrong(path, `is not an option${didYouMean(path, leaves, OTHER_NAMES)}`)
+    else if (value === undefined) continue
+    else if (isLeaf) layer.values.set(path, { value, source: SOURCE })
+    else if (isSection(value)) readSection(value, `${path}.`, layer)
+    else wrong(path, needsSection(path))
+  }
+}
+
+const isSection = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function problemOfHook(path: string, methods: readonly string[], value: unknown): string | undefined {
   if (value === undefined) return undefined
@@ -94,41 +141,14 @@ function problemOfHook(path: string, methods: readonly string[], value: unknown)
 
 const listed = (methods: readonly string[]): string => methods.map((method) => `${method}()`).join(', ')
 
-/**
- * Checks the settings of a node in an application. `hasBackend`: whether the application passes its own store. Throws
- * TypeError that names every problem.
- */
-export function validated(input: ConfigInput, hasBackend: boolean): Config {
-  const parsed = configSchema.safeParse(input)
-  if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue): SettingProblem[] => {
-      const path = issue.path.join('.')
-      if (issue.code === 'unrecognized_keys')
-        return issue.keys.map((key) => unknownKey([...issue.path, key].join('.')))
-      if (issue.code === 'invalid_type' && issue.expected === 'object')
-        return [{ path, problem: needsSection(path) }]
-      return [{ path, problem: issue.message }]
-    })
-    throw new TypeError(describeProblems(problems))
-  }
-  // Only `listen` uses the host. An attached node uses the address of its application's server.
-  const hasStore = hasBackend || parsed.data.redis.url !== null
-  const problems = checkConfig(parsed.data, hasStore).filter(({ path }) => path !== 'host')
-  if (problems.length > 0) throw new TypeError(describeProblems(problems))
-  return parsed.data
-}
-
-function unknownKey(path: string): SettingProblem {
-  return { path, problem: `is not an option${didYouMean(path, nodeDefinition.leaves, OTHER_NAMES)}` }
-}
-
 function needsSection(path: string): string {
   const within = nodeDefinition.leaves.filter((leaf) => leaf.path.startsWith(`${path}.`))
   return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
 }
 
+/** The problems as one text, in which settings have no flags. */
 export function describeProblems(problems: readonly SettingProblem[]): string {
-  return `options: ${problems.map(({ path, problem }) => `${path} ${problem}`).join('; ')}`
+  return `options: ${problems.map(({ path, problem }) => `${path} ${withoutFlags(problem)}`).join('; ')}`
 }
 
 /** Throws TypeError if `server` is not an HTTP server. The message says what to pass instead. */

@@ -1,6 +1,6 @@
 import { RegistryUnavailable } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
-import { createLogger, errorLog, eventLog } from './log.js'
+import { createLogger, errorLog, eventLog, refusalLog } from './log.js'
 import { prettyLine } from './pretty.js'
 
 function capture() {
@@ -123,6 +123,32 @@ test('a connection to Redis that is lost again and again is a few lines every te
   now = 10_000
   tell('health', { healthy: false, why: 'not connected to Redis' })
   expect(records()).toHaveLength(12)
+})
+
+test('refusals of access are counted: one line for each wire and code every ten seconds', () => {
+  const { log, records } = capture()
+  let now = 0
+  const onRefused = refusalLog(log, () => now, { withDetail: true })
+  const refusal = { wire: 'peerjs', code: 'forbidden', detail: 'Invalid key provided' } as const
+  for (let i = 0; i < 1_000; i++) onRefused({ ...refusal, origin: `https://${i}.example` })
+  onRefused({ wire: 'native', code: 'origin', detail: 'this origin may not connect', origin: 'a\u009bb' })
+  now = 10_000
+  onRefused(refusal)
+  const line = { level: 'info', msg: 'refused' }
+  expect(records()).toMatchObject([
+    { ...line, wire: 'peerjs', code: 'forbidden', why: 'Invalid key provided', origin: 'https://0.example' },
+    { ...line, wire: 'native', code: 'origin', why: 'this origin may not connect' },
+    { ...line, wire: 'peerjs', code: 'forbidden', repeated: 999 },
+  ])
+  expect(records()[1]).not.toHaveProperty('origin')
+})
+
+test('the text of an application’s own rules is not logged, because it may hold a name', () => {
+  const { log, records } = capture()
+  const onRefused = refusalLog(log, () => 0, { withDetail: false })
+  onRefused({ wire: 'native', code: 'forbidden', detail: 'alice may not come in' })
+  expect(records()).toMatchObject([{ msg: 'refused', wire: 'native', code: 'forbidden' }])
+  expect(records()[0]).not.toHaveProperty('why')
 })
 
 describe('a line for people', () => {

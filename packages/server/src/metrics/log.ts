@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty'
 import type { OnError } from '@peerage/core'
 import { pino, type DestinationStream, type Logger } from 'pino'
+import type { OnRefused } from '../gateway/shared/events.js'
 import { reasonOf } from '../lib/reason.js'
 import { prettyLine } from './pretty.js'
 
@@ -87,6 +88,30 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
         ? { stack: error.stack }
         : {}
     log.warn({ ...context, ...repeated, ...stack, error: text }, 'failed')
+  }
+}
+
+/** What an Origin header may hold and be logged: at most a host name of full length, and nothing that a terminal interprets. */
+const LOGGED_ORIGIN = /^[\x21-\x7e]{1,300}$/
+
+/**
+ * Logs refusals of access. Refusals of one wire with one code are one line every ten seconds, however many pages or
+ * peers are refused. `withDetail`: the texts are our own, and hold nothing that a peer sent.
+ */
+export function refusalLog(log: Logger, now: () => number, options: { withDetail: boolean }): OnRefused {
+  const kinds = new Map<string, { at: number; suppressed: number }>()
+  return ({ wire, code, detail, origin }) => {
+    const kind = `${wire} ${code}`
+    const last = kinds.get(kind)
+    if (last !== undefined && now() - last.at < REPEAT_EVERY_MS) {
+      last.suppressed++
+      return
+    }
+    kinds.set(kind, { at: now(), suppressed: 0 })
+    const repeated = last !== undefined && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+    const why = options.withDetail || code === 'origin' ? { why: detail } : {}
+    const from = origin !== undefined && LOGGED_ORIGIN.test(origin) ? { origin } : {}
+    log.info({ ...why, wire, code, ...from, ...repeated }, 'refused')
   }
 }
 

@@ -7,6 +7,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { App, Peer } from '@peerage/protocol'
 import { parseApp, parsePeer } from '@peerage/protocol'
 import { staticAccess } from '../gateway/shared/access.js'
+import type { AccessRefusal } from '../gateway/shared/events.js'
 import { Addresses } from '../gateway/shared/address.js'
 import { PeerJsGateway } from '../gateway/peerjs/gateway.js'
 import type { PeerJsGatewayOptions } from '../gateway/peerjs/options.js'
@@ -42,6 +43,7 @@ export interface Fixture {
   clock: FakeClock
   seen: string[]
   logs: { event: string; details: Record<string, unknown> }[]
+  refused: AccessRefusal[]
   join(id: string, token?: string): Promise<PeerJsPeer>
 }
 
@@ -61,6 +63,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
   const logs: Fixture['logs'] = []
+  const refused: AccessRefusal[] = []
   const onError = (error: unknown, { stage }: { stage: string }): void => {
     seen.push(`error ${stage} ${String(error)}`)
   }
@@ -96,6 +99,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
       handshake: () => {},
     },
     log: (event, details) => logs.push({ event, details }),
+    onRefused: (refusal) => refused.push(refusal),
     root: '/',
     path: '/',
     key: 'peerjs',
@@ -135,7 +139,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
     closers.push(() => peer.cut())
     return peer
   }
-  return { url, server, node, gateway, clock, seen, logs, join }
+  return { url, server, node, gateway, clock, seen, logs, refused, join }
 }
 
 /** The same registry, with some methods replaced. */
@@ -147,6 +151,7 @@ export function registryWith(registry: Registry, others: Partial<Registry>): Reg
     suspend: (lease, ms) => registry.suspend(lease, ms),
     release: (lease) => registry.release(lease),
     lookup: (peer) => registry.lookup(peer),
+    graceEndsIn: (peer) => registry.graceEndsIn(peer),
     ...others,
   }
 }

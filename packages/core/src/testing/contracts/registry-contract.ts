@@ -233,6 +233,16 @@ function changes(given: () => Given): void {
     expect(await b.backend.registry.lookup(lease.peer)).toEqual({ ...lease, state: 'away' })
   })
 
+  test('[I6] every node can ask when the grace of an away name ends', async () => {
+    const { a, b } = given()
+    const lease = await claimed(a, newPeer())
+    await a.backend.registry.suspend(lease, LONG_GRACE_MS)
+    const ms = await b.backend.registry.graceEndsIn(lease.peer)
+    expect(ms).toBeGreaterThan(LONG_GRACE_MS - 10_000)
+    expect(ms).toBeLessThanOrEqual(LONG_GRACE_MS)
+    expect(await b.backend.registry.graceEndsIn(newPeer())).toBe(0)
+  })
+
   test('renew takes an empty list, and a long one', async () => {
     const { a } = given()
     expect(await a.backend.registry.renew([])).toEqual([])

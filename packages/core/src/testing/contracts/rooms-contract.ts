@@ -92,6 +92,22 @@ export function roomsContract(store: string, makeCluster: MakeCluster): void {
       expect((await a.backend.rooms.list(room, undefined, 10)).members).toEqual([member('alice')])
     })
 
+    test('the end of a membership is known: of a member, of one that is away, and of nobody', async () => {
+      const { a, b } = given
+      const room = roomNamed('hall')
+      await a.backend.rooms.join(room, member('alice'), TTL_MS, 10)
+      await a.backend.rooms.join(room, member('bob'), TTL_MS, 10)
+      await a.backend.rooms.away(room, member('bob'), member('bob').node, 30_000)
+      const asked = [member('alice'), member('bob'), member('alice', 2), member('carol')]
+      const [alice, bob, ...others] = await b.backend.rooms.endsIn(room, asked)
+      expect(alice).toBeGreaterThan(TTL_MS - 10_000)
+      expect(alice).toBeLessThanOrEqual(TTL_MS + 1)
+      expect(bob).toBeGreaterThan(20_000)
+      expect(bob).toBeLessThanOrEqual(30_001)
+      expect(others).toEqual([0, 0])
+      expect(await b.backend.rooms.endsIn(roomNamed('empty'), [member('alice')])).toEqual([0])
+    })
+
     test('[WR7] away does nothing for a member that is on another node or has left', async () => {
       const { a } = given
       const room = roomNamed('hall')

@@ -77,6 +77,8 @@ async function startFixture(
       handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
     },
     log: () => {},
+    onRefused: ({ wire, code, detail, origin }) =>
+      counted.push(`refused ${wire} ${code} ${origin}: ${detail}`),
     engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
     commandMs: 800,
     path: '/peerage/',
@@ -556,10 +558,11 @@ describe('claim', () => {
   test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
     '[WH8] the origin %s is refused before the upgrade',
     async (origin) => {
-      const { url } = await startFixture({ origins: ['https://good.example'] })
+      const { url, counted } = await startFixture({ origins: ['https://good.example'] })
       const peer = new RawPeer(url, { origin })
       const [, response] = (await once(peer.ws, 'unexpected-response')) as [unknown, { statusCode: number }]
       expect(response.statusCode).toBe(403)
+      expect(counted).toContain(`refused native origin ${origin}: this origin may not connect`)
       await new RawPeer(url, { origin: 'https://good.example' }).claim({ name: 'alice' })
     },
   )

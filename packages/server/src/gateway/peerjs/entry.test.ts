@@ -146,6 +146,7 @@ describe('arriving', () => {
       })
       const [error] = (await once(socket, 'error')) as [Error]
       expect(error.message).toContain('403')
+      expect(fixture.refused.at(-1)).toMatchObject({ wire: 'peerjs', code: 'origin', origin })
     }
     const good = await PeerJsPeer.open({
       url: fixture.url,
@@ -170,6 +171,12 @@ describe('arriving', () => {
       const refused = new PeerJsPeer({ url: fixture.url, id: 'x', ...way })
       await refused.ended()
       expect(refused.frames).toEqual([`{"type":"ERROR","payload":{"msg":"${text}"}}`])
+      expect(fixture.refused.at(-1)).toEqual({
+        wire: 'peerjs',
+        code: 'forbidden',
+        detail: text,
+        origin: undefined,
+      })
     }
   })
 

@@ -19,6 +19,7 @@ export interface PeerJsEntryOptions extends Pick<
   | 'access'
   | 'limits'
   | 'metrics'
+  | 'onRefused'
   | 'key'
   | 'concurrentLimit'
   | 'policy'
@@ -73,6 +74,7 @@ export class PeerJsEntry {
     if (origin !== undefined) asked.origin = origin
     const claimed = await this.#claimer.claim(connection, {
       name: name.value,
+      origin,
       admit: (access) => admitPeerJs(access, asked, credentials, this.#options.key),
       reserve: (peer) => this.#takeSlot(connection, peer),
     })

@@ -8,10 +8,11 @@ import { greeting } from '../../lib/greeting.js'
 import { isOriginAllowed, sameSecret } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
-import type { GatewayMetrics } from '../shared/events.js'
-import { DRAIN_RETRY_MS } from '../shared/refuse-upgrade.js'
+import type { GatewayMetrics, OnRefused } from '../shared/events.js'
+import { DRAIN_RETRY_MS, WRONG_ORIGIN } from '../shared/refuse-upgrade.js'
 import { meaningOf } from './entry.js'
 import type { PeerJsKeys } from './options.js'
+import { refusals } from './wire.js'
 
 export interface PeerJsHttpOptions {
   node: Node
@@ -31,6 +32,7 @@ export interface PeerJsHttpOptions {
   /** Exact origins that may send requests. Empty means any. */
   origins: readonly string[]
   metrics: Pick<GatewayMetrics, 'rejected'>
+  onRefused: OnRefused
   generateId?: () => string
   onError: (error: unknown, context: { stage: string }) => void
 }
@@ -62,7 +64,9 @@ export class PeerJsHttp {
     if (resource === undefined) return false
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
     if (!isOriginAllowed(this.#options.origins, request.headers.origin)) {
-      this.#options.metrics.rejected('peerjs', 'origin')
+      const { reason: code, detail } = WRONG_ORIGIN
+      this.#options.metrics.rejected('peerjs', code)
+      this.#options.onRefused({ wire: 'peerjs', code, detail, origin: request.headers.origin })
       answer(response, 403, TEXT_TYPE, 'Forbidden')
       return true
     }
@@ -152,7 +156,9 @@ export class PeerJsHttp {
     if (origin !== undefined) asked.origin = origin
     if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
     const admitted = await access.admit(asked)
-    return admitted.ok ? admitted.app : undefined
+    if (admitted.ok) return admitted.app
+    this.#options.onRefused({ wire: 'peerjs', code: admitted.code, detail: refusals.key, origin })
+    return undefined
   }
 
   #list(app: App): Promise<List> {

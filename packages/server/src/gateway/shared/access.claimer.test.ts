@@ -28,6 +28,7 @@ function nameOf(text: string): Name {
 
 const applicant = (name: string, answer: AccessDecision): Applicant => ({
   name: nameOf(name),
+  origin: undefined,
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
 })
 
@@ -45,6 +46,7 @@ function claimer(failuresPerMinute = 0) {
     clock,
     access: { admit: () => Promise.resolve(admitted) },
     limits: new Limits({ ...unlimited, name: { ...unlimited.name, failuresPerMinute } }, clock),
+    onRefused: () => {},
     policy: () => 'replace',
   })
   const connection = new AddressedConnection('1')

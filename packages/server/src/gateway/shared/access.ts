@@ -4,6 +4,7 @@ import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
 import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
 import { pause } from '../../lib/pause.js'
+import type { OnRefused } from './events.js'
 import type { Limits } from './limits.js'
 
 /** A peer that asks to be admitted, as `Access.admit` gets it. */
@@ -166,6 +167,8 @@ export function sameSecret(expected: string, given: string): boolean {
 /** A peer that asks for a name. */
 export interface Applicant {
   name: Name
+  /** The Origin header, if there was one. */
+  origin: string | undefined
   /** Asks the access rules. Each wire passes its own kind of token. */
   admit(access: CheckedAccess): Promise<Decision>
   /** Reserves room for an admitted peer. False: there is none. */
@@ -194,6 +197,7 @@ export interface ClaimerOptions {
   clock: Clock
   access: CheckedAccess
   limits: Limits
+  onRefused: OnRefused
   /** What happens when a peer with a proven identity claims a name that another peer holds. */
   policy: (app: string) => 'refuse' | 'replace'
   /** When a name is taken, the claim is tried again after each of these delays, because the holder may be leaving. */
@@ -214,7 +218,7 @@ export class Claimer {
 
   /** Resolves with undefined if the peer has gone before the claim. */
   async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
-    const { access, limits, policy } = this.#options
+    const { access, limits, policy, onRefused } = this.#options
     const { address } = connection
     // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
     // Only the address counts here: if the name counted too, anybody could keep its holder out.
@@ -223,6 +227,7 @@ export class Claimer {
     const { admitted, secret } = await applicant.admit(access)
     if (!admitted.ok) {
       const { code, detail } = admitted
+      onRefused({ wire: connection.wire, code, detail, origin: applicant.origin })
       return { ok: false, code, detail, waitMs: limits.claimFailed(address, copyOf(applicant.name)) }
     }
     if (!connection.isOpen) return undefined

@@ -13,5 +13,19 @@ export interface GatewayMetrics {
   handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }
 
+/** An access that was refused. It has no name, no token and no key, because it goes to the log. */
+export interface AccessRefusal {
+  wire: Wire
+  /** The error code of the refusal, or `origin`. */
+  code: string
+  /** What the peer was told. */
+  detail: string
+  /** The Origin header, if there was one. */
+  origin?: string | undefined
+}
+
+/** Logs a refused access. */
+export type OnRefused = (refusal: AccessRefusal) => void
+
 /** Writes one line to the log, with its details. */
 export type GatewayLog = (event: string, details: Record<string, unknown>) => void

@@ -119,6 +119,7 @@ async function startEcho(): Promise<{ node: Node; gateway: EchoGateway; url: str
     limits: new Limits(unlimited, clock),
     metrics,
     log: nothing,
+    onRefused: () => {},
     policy: () => 'refuse',
     onError,
   })

@@ -10,7 +10,7 @@ import { isOriginAllowed } from './access.js'
 import type { Addresses } from './address.js'
 import type { ConnectionHost } from './connection.js'
 import { OwnedWebSocket, WebSocketConnection } from './connection.js'
-import type { GatewayLog, GatewayMetrics } from './events.js'
+import type { GatewayLog, GatewayMetrics, OnRefused } from './events.js'
 import { FrameWriter } from './frame-writer.js'
 import { Heartbeat } from './heartbeat.js'
 import type { Limits } from './limits.js'
@@ -28,6 +28,7 @@ export interface GatewayOptions {
   limits: Limits
   metrics: GatewayMetrics
   log: GatewayLog
+  onRefused: OnRefused
   /** What happens when a peer with a proven identity claims a name that another peer holds. */
   policy: (app: string) => 'refuse' | 'replace'
   onError: OnError
@@ -157,7 +158,12 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   }
 
   #refusalOf({ headers }: IncomingMessage, address: string): UpgradeRefusal | undefined {
-    if (!isOriginAllowed(this.#options.origins, headers.origin)) return WRONG_ORIGIN
+    const { origins, onRefused } = this.#options
+    if (!isOriginAllowed(origins, headers.origin)) {
+      const { reason, detail } = WRONG_ORIGIN
+      onRefused({ wire: this.wire, code: reason, detail, origin: headers.origin })
+      return WRONG_ORIGIN
+    }
     if (this.#options.node.draining) return DRAINING
     const over = this.limits.connect(address)
     return over && overLimit(over)
