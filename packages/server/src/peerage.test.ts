@@ -724,6 +724,6 @@ test('errors of an embedded node name settings, and no flags', async () => {
   const taken = await listening()
   await expect(peerage({ port: taken }).listen()).rejects.toThrow(/end it or change port$/)
   await expect(peerage({ port: 0, host: '0.0.0.0' }).listen()).rejects.toThrow(
-    /: set accessRules, access\.key or origins, or set open if anybody may$/,
+    /: set accessRules, access\.key or origins, or open if anybody may$/,
   )
 })

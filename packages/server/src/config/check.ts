@@ -27,7 +27,7 @@ function checkReach(config: Config): SettingProblem[] {
   const ruled = config.access.key !== null || config.origins.length > 0
   if (config.open || ruled || isLoopback(config.host)) return []
   const problem =
-    'is beyond loopback, and no rule says who may connect: set access.key or origins, or set open (--open) if anybody may'
+    'is beyond loopback, and no rule says who may connect: set access.key or origins, or open (--open) if anybody may'
   return [{ path: 'host', problem }]
 }
 
