@@ -19,6 +19,7 @@ const GIVEN: Readonly<Record<string, string>> = {
     declare global {
       const peer: Peer
       const connect: typeof import('@peerage/client').connect
+      const Peerage: typeof import('@peerage/client')
       function show(text: string): void
       function typed(): Promise<string>
     }`,
@@ -54,6 +55,13 @@ const isForReaders = (document: string): boolean =>
 
 let blocks: Block[]
 
+/** The scripts of a page, as a module. A node serves the SDK as one file; its types are those of the package. */
+function scriptsOf(page: Block): Block {
+  const scripts = Array.from(page.text.matchAll(/<script[^>]*>(.*?)<\/script>/gs), ([, script]) => script)
+  const text = scripts.join('\n').replaceAll(/'[^']*\/client\/peerage\.js'/g, "'@peerage/client'")
+  return { ...page, language: 'js', text }
+}
+
 beforeAll(async () => {
   await ensureBuilt()
   blocks = (await documents()).flatMap(blocksOf)
@@ -73,7 +81,9 @@ test('a block of JavaScript is a snippet, or a program that names its file', () 
 test(
   'programs and snippets are right under TypeScript’s strict',
   async () => {
-    const checked = blocks.filter(isJavaScript)
+    const pages = blocks.filter(({ language }) => language === 'html').map(scriptsOf)
+    expect(pages.length).toBeGreaterThan(1)
+    const checked = [...blocks.filter(isJavaScript), ...pages]
     expect(checked.length).toBeGreaterThan(15)
     // Below the root, so that the programs find the packages as any program here does.
     const directory = await mkdtemp(join(REPOSITORY, 'node_modules', '.documents-'))

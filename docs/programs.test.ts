@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { connect } from '@peerage/client'
-import { blocksOf, documents, programOf } from '@peerage/test-support/documents.js'
+import { blocksOf, documents, inlineCodeOf, programOf } from '@peerage/test-support/documents.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
@@ -21,7 +22,7 @@ const children: Child[] = []
 const ran = new Set<string>()
 
 beforeAll(async () => {
-  node = await startNode()
+  node = await startNode({ args: ['--admin-port', '0'] })
   // Below the root, so that the programs find the packages as any program here does.
   folder = await mkdtemp(join(REPOSITORY, 'node_modules', '.programs-'))
 }, SLOW_MS)
@@ -167,4 +168,35 @@ test(
 test('every program of the documents runs here, or in test/docs/programs.test.ts', async () => {
   const files = (await documents()).flatMap(blocksOf).flatMap(({ file }) => file ?? [])
   expect([...ran, ...ELSEWHERE].sort()).toEqual(files.sort())
+})
+
+/** The routes of applications in docs/frameworks.md, and the `path` of examples. */
+const OF_APPLICATIONS = ['/hello', '/own', '/tier', '/tier/', '/calls']
+/** A GET of these is 404, because they take only WebSockets. The SDK and peerjs connect to them in tests. */
+const SOCKETS = ['/peerage/', '/peerjs']
+
+test('the HTTP paths that documents name exist', async () => {
+  const read = (file: string): string => readFileSync(join(REPOSITORY, file), 'utf8')
+  const entries: string[] = Object.keys(JSON.parse(read('packages/client/package.json')).exports)
+  const bundler = read('scripts/bundle.mjs')
+  const exists = async (path: string): Promise<boolean> => {
+    // A node without the whole build has no such files, so we look where they are made.
+    const [, file] = /^\/client\/(.+)$/.exec(path) ?? []
+    if (file !== undefined) return file === '…' || bundler.includes(`'${file.replace(/-\d+\.\d+\.\d+/, '')}'`)
+    const answers = await Promise.all([node.url, node.admin].map((url) => fetch(`${url}${path}`)))
+    return answers.some(({ status }) => status !== 404)
+  }
+  const named = (await documents()).flatMap((document) =>
+    inlineCodeOf(document)
+      .flatMap((code) => code.split(' '))
+      .filter((word) => /^(?:\/|\{path\})/.test(word))
+      .map((word) => ({ document, path: word.replace('{path}', '/').replace('{key}', 'peerjs') })),
+  )
+  expect(named.length).toBeGreaterThan(30)
+  const missing = new Set<string>()
+  for (const path of new Set(named.map((one) => one.path))) {
+    const isOther = [...OF_APPLICATIONS, ...SOCKETS].includes(path) || entries.includes(`.${path}`)
+    if (!isOther && !(await exists(path))) missing.add(path)
+  }
+  expect(named.filter(({ path }) => missing.has(path))).toEqual([])
 })

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { documents, readDocument } from '@peerage/test-support/documents.js'
 
 // Rules of the SPECs and invariants are cited by their IDs: each is written in one place, and each has a test.
 
@@ -67,14 +68,26 @@ test('each invariant is in the title of each test that docs/invariants.md names 
   }
 })
 
+const known = (id: string): boolean => written.has(id) || invariants.has(id) || faults.has(id)
+
+test('every ID in a document is one of a rule, an invariant or a fault', async () => {
+  const names = new Set(['SHA1', 'SHA256', 'V8'])
+  const cited = (await documents()).flatMap((document) =>
+    Array.from(readDocument(document).matchAll(/\b[A-Z]+\d+\b/g), ([id]) => ({ document, id })),
+  )
+  expect(cited.length).toBeGreaterThan(300)
+  const unknown = cited.filter(({ id }) => !known(id) && !names.has(id))
+  // This SPEC says that there are no such rules.
+  const absent = ['PP30', 'PP31'].map((id) => ({ document: 'packages/client/SPEC.md', id }))
+  expect(unknown).toEqual(absent)
+})
+
 test('what is cited in brackets is written somewhere', () => {
-  const known = (id: string): boolean =>
-    /^IPV[46]$/.test(id) || written.has(id) || invariants.has(id) || faults.has(id)
   const unknown = code.flatMap((file) =>
     Array.from(read(file).matchAll(/\[([A-Z]{1,5}\d{1,2}(?:, [A-Z]{1,5}\d{1,2})*)\]/g), ([, ids = '']) =>
       ids
         .split(', ')
-        .filter((id) => !known(id))
+        .filter((id) => !known(id) && !/^IPV[46]$/.test(id))
         .map((id) => `${file}: ${id}`),
     ).flat(),
   )

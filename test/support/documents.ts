@@ -21,17 +21,22 @@ export interface Block {
 
 const SKIPPED = new Set(['node_modules', 'dist', '.git', '.work'])
 
-/** Every Markdown file of the repository, as a path from its root. */
-export async function documents(directory = REPOSITORY): Promise<string[]> {
+/** Every file of the repository that is not built or installed, as a path from its root. */
+export async function filesOf(directory = REPOSITORY): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true })
   const found: string[] = []
   for (const entry of entries) {
     const path = join(directory, entry.name)
     if (entry.isDirectory()) {
-      if (!SKIPPED.has(entry.name)) found.push(...(await documents(path)))
-    } else if (entry.name.endsWith('.md')) found.push(relative(REPOSITORY, path))
+      if (!SKIPPED.has(entry.name)) found.push(...(await filesOf(path)))
+    } else found.push(relative(REPOSITORY, path))
   }
   return found.sort()
+}
+
+/** Every Markdown file of the repository, as a path from its root. */
+export async function documents(): Promise<string[]> {
+  return (await filesOf()).filter((file) => file.endsWith('.md'))
 }
 
 export function readDocument(document: string): string {
@@ -63,6 +68,12 @@ export function programOf(document: string, file: string): string {
   const block = blocksOf(document).find((one) => one.file === file)
   if (block === undefined) throw new Error(`${document} has no program ${file}`)
   return block.text
+}
+
+/** The code within the lines of a document, without backticks. Blocks are left out. */
+export function inlineCodeOf(document: string): string[] {
+  const lines = readDocument(document).replaceAll(FENCE, '')
+  return Array.from(lines.matchAll(/`([^`\n]+)`/g), ([, code = '']) => code)
 }
 
 /** The text of a document without its code: blocks become empty lines, and code within a line becomes `code`. */
