@@ -156,7 +156,7 @@ async function attackFor(
   const startsAt = Date.now() + START_MS
   const args = [ATTACKER, attack.id, startsAt, seconds * 1_000, JSON.stringify(given)].map(String)
   try {
-    const running = run(process.execPath, args, seconds * 1_000 + 20_000, { nice: ATTACKER_NICE })
+    const running = run(process.execPath, args, seconds * 1_000 + 40_000, { nice: ATTACKER_NICE })
     // The attack did not cause delays before its start.
     const [output] = await Promise.all([running, wait(START_MS).then(() => neighbours.take())])
     const told: Told = JSON.parse(output.split('\n').at(-1) ?? '')
