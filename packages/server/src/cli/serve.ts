@@ -83,8 +83,6 @@ function announce(
   listening: Listening,
   { config, log, surroundings }: Announced,
 ): void {
-  // The node was told to stop before it was ready.
-  if (!server.readiness().ready) return
   const details = { ...listening, links: server.linksAddress, node: server.node.id }
   log[isToldByText(config, surroundings) ? 'debug' : 'info'](details, 'ready')
   if (!surroundings.isTerminal) return
