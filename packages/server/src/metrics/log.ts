@@ -45,9 +45,17 @@ export function standardOutput(format: LogFormat): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
   output.on('error', () => {})
   if (!isPretty(format)) return output
-  // Node looks at NO_COLOR, FORCE_COLOR, CI and TERM.
-  const isColored = isTerminal() && process.stdout.hasColors()
+  const isColored = isTerminal() && process.stdout.hasColors(colorEnvironment(process.env))
   return { write: (line) => void output.write(prettyLine(line, isColored)) }
+}
+
+/**
+ * The variables from which Node decides about colors, such as TERM and FORCE_COLOR. We leave out CI, because a terminal
+ * in CI shows colors too, and an empty NO_COLOR, because it counts as not set (no-color.org). Node 20 heeds both.
+ */
+function colorEnvironment(env: Readonly<Record<string, string | undefined>>): object {
+  const { CI: _, NO_COLOR, ...rest } = env
+  return NO_COLOR === undefined || NO_COLOR === '' ? rest : { ...rest, NO_COLOR }
 }
 
 /** Whether standard output gets lines for people. */
