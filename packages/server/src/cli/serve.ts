@@ -15,7 +15,7 @@ const LATE_MS = 1_500
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
   const { err } = surroundings
   let server: PeerageServer | undefined
-  const log = createLogger(config.log.level, standardOutput(config.log.format), () =>
+  const log = createLogger(config.log.level, standardOutput(config.log.format, surroundings.env), () =>
     server === undefined ? {} : { node: server.node.id },
   )
   let listening: Listening
