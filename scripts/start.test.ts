@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { childEnvironment } from '@peerage/test-support/process.js'
 
 const NPM_FLAGS = new URL('npm-flags.mjs', import.meta.url).href
 
@@ -34,8 +35,12 @@ function settingsAreOf(second: number): void {
 function refuses(...words: string[]): boolean {
   const [list, at] = [JSON.stringify(words), JSON.stringify(root)]
   const program = `import { refusesFlags } from '${NPM_FLAGS}'; console.log(refusesFlags(${list}, ${at}))`
-  const options = { encoding: 'utf8', cwd: fileURLToPath(new URL('.', import.meta.url)) } as const
-  const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], options)
+  const cwd = fileURLToPath(new URL('.', import.meta.url))
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    cwd,
+    env: childEnvironment(),
+  })
   return said.trim() === 'true'
 }
 

@@ -37,7 +37,7 @@ export async function startProcess(options: ProcessOptions): Promise<BenchProces
     command: process.execPath,
     args: [...hooked, options.script, ...(options.args ?? [])],
     cwd: tmpdir(),
-    env: { ...process.env, NODE_ENV: 'production' },
+    env: { NODE_ENV: 'production' },
     onMessage: (message) => asked.answered(message),
   })
   try {

@@ -69,7 +69,7 @@ export async function runIn(folder: string, command: readonly string[]): Promise
     command: existsSync(local) ? local : program,
     args,
     cwd: folder,
-    env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' },
+    env: { NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' },
   })
   const timer = setTimeout(() => void child.kill(), BUILD_DEADLINE_MS)
   const { code } = await child.stopped
@@ -99,7 +99,7 @@ export const alone =
   }
 
 async function resultOf(file: string, nodeUrl: string, args: readonly string[] = []): Promise<string> {
-  const env = { ...process.env, SERVER_URL: nodeUrl }
+  const env = { SERVER_URL: nodeUrl }
   const child = await startChild({
     command: process.execPath,
     args: [file, ...args],
@@ -177,7 +177,7 @@ export const copied =
 
 async function asked(program: ChildOptions, site: Site, ask: Ask): Promise<string> {
   const own = { SERVER_URL: site.nodeUrl, NEXT_TELEMETRY_DISABLED: '1', HOSTNAME: '127.0.0.1', PORT: '0' }
-  const child = await startChild({ ...program, env: { ...process.env, ...own } })
+  const child = await startChild({ ...program, env: own })
   try {
     // eslint-disable-next-line no-control-regex -- the output has colour codes
     const plain = (line: string): string => line.replaceAll(/\u001b\[[\d;]*m/g, '')

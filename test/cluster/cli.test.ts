@@ -220,26 +220,34 @@ describe('a node', () => {
     expect(child.lines.filter((text) => text.startsWith('{'))).toEqual([])
   })
 
-  // util-linux's script(1) is a terminal for the program that it runs. The environment is the test's own, because Node
-  // decides about colors by a dozen variables, and CI is one of them.
-  test.each([{}, { NO_COLOR: '1' }, { CI: '1' }])('on a terminal it says what to open (%j)', async (env) => {
-    const command = `${process.execPath} ${PEERAGE_BIN} serve --port 0`
+  // util-linux's script(1) is a terminal for the program that it runs.
+  test.each([
+    [{}, true],
+    [{ NO_COLOR: '' }, true],
+    [{ NO_COLOR: '1' }, false],
+    [{ CI: '1' }, true],
+    [{ TERM: 'dumb' }, false],
+  ])('on a terminal it says what to open (%j; in color: %s)', async (env, isColored) => {
+    // A node outlives its terminal, so it is told to die with script(1). `exec`: it must be a child of script(1), not of a shell.
+    const command = `exec setpriv --pdeathsig KILL ${process.execPath} ${PEERAGE_BIN} serve --port 0`
     const child = await startChild({
       command: 'script',
       args: ['-qec', command, '/dev/null'],
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TERM: 'xterm', ...env },
+      env: { TERM: 'xterm', ...env },
     })
-    cleanups.push(
-      () => child.stop(),
-      // A node outlives its terminal.
-      async () => (await childrenOf(child.pid)).forEach((pid) => process.kill(pid, 'SIGTERM')),
-    )
+    cleanups.push(() => child.stop())
     await child.line((text) => (text.includes('Ctrl-C ends it.') ? true : undefined), START_MS)
     const text = child.lines.join('\n').replaceAll('\r', '')
     expect(text).toMatch(/^Peerage is ready\.\n.*\n {2}http:\/\/127\.0\.0\.1:\d+\nOnly this machine/m)
     expect(text).toMatch(/peerage\.js serve --host 0\.0\.0\.0 --open$/m)
-    expect(text).toContain(Object.keys(env).length > 0 ? ' INFO  listening url=' : '\u001B[32mINFO ')
+    expect(text).toContain(isColored ? '\u001B[32mINFO ' : ' INFO  listening url=')
     expect(text).not.toContain('"level"')
+    const pids = await childrenOf(child.pid)
+    expect(pids).toHaveLength(1)
+    await child.stop()
+    await eventually('the node is gone', () => Promise.resolve(pids.some(isAlive) ? undefined : true), {
+      deadlineMs: START_MS,
+    })
   })
 
   test('without Redis at start it logs why, /healthz is 200 and /readyz says why, and it is ready once Redis is up', async () => {
@@ -338,7 +346,7 @@ describe('a node', () => {
     const asked = await startChild({
       command: process.execPath,
       args: ['-e', script],
-      env: { ...process.env, NODE_EXTRA_CA_CERTS: ca },
+      env: { NODE_EXTRA_CA_CERTS: ca },
     })
     expect(await asked.line((line) => /^status (\d+)$/.exec(line)?.[1], START_MS)).toBe('200')
   })

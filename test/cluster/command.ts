@@ -29,7 +29,7 @@ export function useCommand(): Command {
     const child = await startChild({
       command: process.execPath,
       args: [PEERAGE_BIN, ...args],
-      env: { ...process.env, ...env },
+      env,
     })
     cleanups.push(() => child.stop())
     return child

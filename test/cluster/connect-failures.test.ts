@@ -11,6 +11,7 @@ import { PeerageError, connect } from '@peerage/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCertificates, type Certificates } from '@peerage/test-support/certificates.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import { childEnvironment } from '@peerage/test-support/process.js'
 
 // A newcomer's first mistake is often a wrong address. `connect` says what is wrong at once, while it still tries, and
 // again when it gives up.
@@ -126,7 +127,10 @@ test.concurrent('a wrong address does not end the process, and the caller of con
       }
     setTimeout(() => console.log('alive'), 500)
   `
-  const output = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: REPOSITORY })
+  const output = await run(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: REPOSITORY,
+    env: childEnvironment(),
+  })
   expect(output.stdout.split('\n')).toEqual([
     'TypeError ',
     'TypeError ',

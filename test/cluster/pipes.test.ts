@@ -10,7 +10,7 @@ import { findBinary } from '@peerage/test-support/binary.js'
 import { HAPROXY } from '@peerage/test-support/haproxy.js'
 import { ensureBuilt, PEERAGE_BIN } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
-import { eventually } from '@peerage/test-support/process.js'
+import { childEnvironment, eventually } from '@peerage/test-support/process.js'
 import { REDIS } from '@peerage/test-support/redis.js'
 
 // In `peerage … | head` the reader ends first, and the next line meets a broken pipe.
@@ -25,7 +25,10 @@ beforeAll(async () => {
 })
 
 function peerage(...args: string[]): Piped {
-  const child = spawn(process.execPath, [PEERAGE_BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [PEERAGE_BIN, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: childEnvironment(),
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   return child
 }
@@ -55,6 +58,7 @@ describe('a log on a full disk', () => {
       const port = await freePort()
       const child = spawn(process.execPath, [PEERAGE_BIN, ...args, '--port', String(port)], {
         stdio: ['ignore', full, 'inherit'],
+        env: childEnvironment(),
       })
       onTestFinished(() => void child.kill('SIGKILL'))
       const ended = once(child, 'exit')

@@ -26,7 +26,7 @@ const PROGRAMS = fileURLToPath(new URL('programs/', import.meta.url))
 
 /** Starts an application with an embedded node, uses both, and stops it. `folder` holds its packages. */
 export async function tryProgram(program: string, order: Order, folder: string): Promise<Tried> {
-  const env = { ...process.env, ATTACH: order, NEXT_TELEMETRY_DISABLED: '1' }
+  const env = { ATTACH: order, NEXT_TELEMETRY_DISABLED: '1' }
   const args = ['--import', pathToFileURL(join(PROGRAMS, 'localhost.mjs')).href, program]
   const child = await startChild({ command: process.execPath, args, cwd: folder, env })
   const checks: Record<string, string> = {}

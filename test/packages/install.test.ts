@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
-import { startChild } from '@peerage/test-support/process.js'
+import { childEnvironment, startChild } from '@peerage/test-support/process.js'
 
 // What `npm start` and the other scripts install, and when.
 
@@ -38,7 +38,7 @@ test(
       command: process.execPath,
       args: ['scripts/start.mjs', '--port', '0'],
       cwd: checkout,
-      env: { ...process.env, npm_config_prefer_offline: 'true' },
+      env: { npm_config_prefer_offline: 'true' },
     })
     try {
       const url = await child.line((line) => /"url":"([^"]+)".*"msg":"ready"/.exec(line)?.[1], START_MS)
@@ -76,7 +76,7 @@ describe('a checkout in which', () => {
     await writeFile(npm, 'console.log("CALLED", process.argv.slice(2).join(" "))')
     const program = `await (await import(${JSON.stringify(join(root, 'scripts/lib.mjs'))})).install({ only: '${only}' })`
     const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', program], {
-      env: { ...process.env, npm_execpath: npm },
+      env: childEnvironment({ npm_execpath: npm }),
     })
     return /^CALLED (.*)$/m.exec(stdout)?.[1]
   }

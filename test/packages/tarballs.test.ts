@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
-import { startChild, type Child } from '@peerage/test-support/process.js'
+import { childEnvironment, startChild, type Child } from '@peerage/test-support/process.js'
 
 // Installs what `npm publish` would send in an empty project, outside of the checkout and its node_modules.
 
@@ -155,7 +155,9 @@ test.each(PUBLISHED)('@peerage/%s: publint and attw find nothing', async (name) 
   expect(messages).toEqual([])
   const attw = `${REPOSITORY}node_modules/@arethetypeswrong/cli/dist/index.js`
   // It exits with 1 for a problem.
-  const { stdout } = await execute(process.execPath, [attw, tarball, '--profile', 'esm-only'])
+  const { stdout } = await execute(process.execPath, [attw, tarball, '--profile', 'esm-only'], {
+    env: childEnvironment(),
+  })
   for (const entry of Object.keys(manifest.exports))
     expect(stdout).toContain(`"@peerage/${name}${entry.slice(1)}"`)
 })
@@ -170,6 +172,7 @@ describe('installed in an empty project', () => {
     const program = `for (const entry of ${JSON.stringify(entries)}) console.log(entry, Object.keys(await import(entry)).length)`
     const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', program], {
       cwd: project,
+      env: childEnvironment(),
     })
     for (const entry of entries) expect(stdout).toMatch(new RegExp(`^${entry} [1-9]`, 'm'))
   })
@@ -182,7 +185,10 @@ describe('installed in an empty project', () => {
   test.each(['protocol', 'core'] as const)('the program of the README of @peerage/%s runs', async (name) => {
     const readme = await readFile(join(project, 'node_modules/@peerage', name, 'README.md'), 'utf8')
     const program = /```js\n(.*?)```/s.exec(readme)?.[1] ?? ''
-    const run = await execute(process.execPath, ['--input-type=module', '-e', program], { cwd: project })
+    const run = await execute(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: project,
+      env: childEnvironment(),
+    })
     expect(run.stderr).toBe('')
     expect(run.stdout).toContain(name === 'core' ? 'bob gets hello\nforwarded' : 'alice')
   })

@@ -91,8 +91,8 @@ async function launch(program: ServerProgram, options: ServerOptions): Promise<R
     )
   }
   announce(`${program.name}: ${binary.how} ${binary.version}`)
-  const env = options.env === undefined ? process.env : { ...process.env, ...options.env }
-  const child = { command: binary.path, args: options.args, cwd: options.directory, env }
+  const { args, directory: cwd, env = {} } = options
+  const child = { command: binary.path, args, cwd, env }
   return options.inside === undefined ? startChild(child) : options.inside.start(child)
 }
 

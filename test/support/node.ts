@@ -67,6 +67,8 @@ const BUILD_DEADLINE_MS = 180_000
 /** Set if everything is already built for this run. */
 export const BUILT = 'PEERAGE_TEST_BUILT'
 
+const USUAL_FLAGS = [['--port', '0'], ['--host', '127.0.0.1'], ['--open']] as const
+
 let built: Promise<void> | undefined
 
 /** Starts one node, `peerage serve`, in its own process, and waits until it reports that it is ready. */
@@ -74,11 +76,14 @@ export async function startNode(options: NodeOptions = {}): Promise<Node> {
   await ensureBuilt()
   const directory = await makeDirectory('node')
   const redis = options.redisUrl === undefined ? [] : ['--redis', options.redisUrl]
-  const serve = ['serve', '--port', '0', '--host', '127.0.0.1', '--open', ...redis, ...(options.args ?? [])]
+  const own = options.args ?? []
+  // The node refuses a flag that is given twice.
+  const usual = USUAL_FLAGS.filter(([flag]) => !own.includes(flag)).flat()
+  const serve = ['serve', ...usual, ...redis, ...own]
   const [command, ...args] = [...(options.through ?? []), process.execPath, PEERAGE_BIN, ...serve]
   if (command === undefined) throw new Error('no command')
   const times = { PEERAGE_TIMES_BEAT_MS: String(options.beatMs ?? BEAT_MS) }
-  const env = { ...process.env, ...times, ...options.env }
+  const env = { ...times, ...options.env }
   const child = await startChild({ command, args, cwd: directory, env })
   try {
     const addresses = await child.line(

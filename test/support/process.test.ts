@@ -1,9 +1,29 @@
-import { expect, test } from 'vitest'
-import { eventually, run, startChild, type Child } from './process.js'
+import { afterEach, expect, test, vi } from 'vitest'
+import { childEnvironment, eventually, run, startChild, type Child } from './process.js'
 
 function shell(script: string): Promise<Child> {
   return startChild({ command: 'sh', args: ['-c', script] })
 }
+
+afterEach(() => vi.unstubAllEnvs())
+
+test('a child inherits no variable that changes its output or a node, and gets those that its test passes', async () => {
+  const changing = ['CI', 'NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS', 'NODE_OPTIONS']
+  const settings = ['PEERAGE_PORT', 'PEERAGE_SEED']
+  for (const name of [...changing, ...settings]) vi.stubEnv(name, '1')
+  vi.stubEnv('PEERAGE_TEST_PARTS', 'binary')
+  vi.stubEnv('NODE_OPTIONS', '--no-warnings')
+  expect(Object.keys(childEnvironment())).toEqual(
+    Object.keys(process.env).filter((name) => ![...changing, ...settings].includes(name)),
+  )
+  const child = await startChild({
+    command: process.execPath,
+    args: ['-e', 'console.log(1); console.log(`${process.env.CI} ${process.env.PEERAGE_TEST_PARTS}`)'],
+    env: { CI: 'own' },
+  })
+  expect(await child.stopped).toMatchObject({ code: 0 })
+  expect(child.lines).toEqual(['1', 'own binary'])
+})
 
 test('a line is found, whether it was printed before or after the call', async () => {
   const child = await shell('echo first >&2; sleep 0.05; echo "port 80"; exec sleep 60')

@@ -47,7 +47,7 @@ export interface Child extends Running {
 export interface ChildOptions {
   command: string
   args: readonly string[]
-  /** The whole environment; by default this process's own. */
+  /** Variables besides those of `childEnvironment`. */
   env?: NodeJS.ProcessEnv
   cwd?: string
   /** Whether it reads its standard input; see `tell`. */
@@ -63,6 +63,19 @@ const KEPT_LINES = 20_000
 const SHOWN_LINES = 60
 const LAST_OUTPUT_MS = 1_000
 
+/**
+ * Variables of the shell or CI that would change what a child prints or does: colors, flags of Node, and settings of a
+ * node. The variables of the tests themselves stay, because children may be tests too.
+ */
+const NOT_INHERITED =
+  /^(?:CI|NO_COLOR|FORCE_COLOR|NODE_DISABLE_COLORS|NODE_OPTIONS|PEERAGE_(?!(?:TEST|BENCH|CHAOS)_).*)$/
+
+/** The environment of a child: that of this process without NOT_INHERITED, and `own`. */
+export function childEnvironment(own: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !NOT_INHERITED.test(name))
+  return { ...Object.fromEntries(inherited), ...own }
+}
+
 const living = new Set<number>()
 let watchingExit = false
 
@@ -72,7 +85,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const [command, args] = withParentDeath(options.command, options.args)
   const child = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe', ...(options.onMessage === undefined ? [] : ['ipc' as const])],
-    env: options.env ?? process.env,
+    env: childEnvironment(options.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   await once(child, 'spawn') // rejects with the reason if there is no such program

@@ -50,8 +50,10 @@ export function checkTimes(times: Times): { path: keyof Times; problem: string }
     'deadlineMs',
     `must be over pingIntervalMs + pingTimeoutMs (${pingBudgetMs})`,
   )
-  const roundMs = RENEW_ROUND_BEATS * times.beatMs
-  must(times.nameTtlMs >= 2 * roundMs, 'nameTtlMs', `must be at least two renewal rounds (${2 * roundMs})`)
+  // Two rounds of renewals.
+  const beats = 2 * RENEW_ROUND_BEATS
+  const leastTtlMs = beats * times.beatMs
+  must(times.nameTtlMs >= leastTtlMs, 'nameTtlMs', `must be at least ${beats} beats (${leastTtlMs})`)
   must(times.nameTtlMs > times.graceMs, 'nameTtlMs', `must be over graceMs (${times.graceMs})`)
   must(times.commandMs <= 1_000, 'commandMs', 'must be at most 1000: a node answers within a second')
   return problems

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type AddressInfo, type Server as NetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { memoryCluster } from '@peerage/core'
+import { memoryCluster, type Backend } from '@peerage/core'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { pino } from 'pino'
 import { Server as SocketIo } from 'socket.io'
@@ -63,6 +63,16 @@ const native = (port: number, host = '127.0.0.1'): string =>
   `ws://${host}:${port}/peerage/?EIO=4&transport=websocket`
 const peerjs = (port: number, host = '127.0.0.1'): string =>
   `ws://${host}:${port}/peerjs?key=peerjs&id=a&token=t&version=1`
+
+/** A store that starts when `start` is called. */
+function lateBackend(): { backend: Backend; start: () => void } {
+  const backend = memoryCluster().backend()
+  const begin = backend.start.bind(backend)
+  let start = (): void => {}
+  const started = new Promise<void>((resolve) => (start = resolve))
+  backend.start = (onEvent) => started.then(() => begin(onEvent))
+  return { backend, start }
+}
 
 async function untilBound(port: number): Promise<UdpSocket> {
   for (;;) {
@@ -323,7 +333,18 @@ describe('attached to an application that has handlers of its own', () => {
     await node.stop()
     expect(() => node.attach(server)).toThrow('create a new one')
     await expect(node.listen()).rejects.toThrow('create a new one')
+    await expect(node.ready()).rejects.toThrow('create a new one')
     expect(server.listenerCount('upgrade')).toBe(0)
+  })
+
+  test.each(['stop', 'drain'] as const)('a %s before the node is ready rejects ready', async (end) => {
+    const { backend, start } = lateBackend()
+    const node = peerage({ backend })
+    const ready = node.ready()
+    const ended = node[end]()
+    start()
+    await expect(ready).rejects.toThrow('this node was stopped before it was ready')
+    await ended
   })
 
   test('a stop while the node begins to listen leaves nothing open', async () => {
@@ -718,6 +739,30 @@ test('a refused access is a line of the log, without the name and the token', as
     expect.objectContaining({ wire: 'peerjs', code: 'forbidden', why: 'Invalid key provided' }),
   ])
   expect(refused.join('')).not.toMatch(/alice|geheim|wrong/)
+})
+
+test('attach warns of settings that only listen uses', async () => {
+  const warnings = async (options: PeerageOptions, act: (node: Peerage) => unknown): Promise<unknown[]> => {
+    const lines: string[] = []
+    const node = peerage({ logger: pino({}, { write: (line) => void lines.push(line) }), ...options })
+    await act(node)
+    return lines
+      .map((line): unknown => JSON.parse(line))
+      .filter((line) => JSON.stringify(line).includes('does not use'))
+  }
+  const attach = (node: Peerage): unknown => node.attach(createServer()).attach(createServer())
+  const all: PeerageOptions = {
+    host: '127.0.0.1',
+    port: 0,
+    page: true,
+    tls: { cert: 'c.pem', key: 'k.pem' },
+    admin: { port: 0 },
+  }
+  expect(await warnings(all, attach)).toEqual([
+    expect.objectContaining({ level: 40, settings: ['host', 'port', 'page', 'tls.cert', 'admin.port'] }),
+  ])
+  expect(await warnings({ page: false, admin: {}, path: '/peers' }, attach)).toEqual([])
+  expect(await warnings({ port: 0 }, (node) => node.listen().then(() => attach(node)))).toEqual([])
 })
 
 test('errors of an embedded node name settings, and no flags', async () => {

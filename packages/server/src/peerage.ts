@@ -1,7 +1,13 @@
 import type { Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
 import { checkConfig } from './config/check.js'
-import { checkOptions, checkServer, describeProblems, type PeerageOptions } from './config/options.js'
+import {
+  checkOptions,
+  checkServer,
+  describeProblems,
+  unusedByAttach,
+  type PeerageOptions,
+} from './config/options.js'
 import type { AnyServer } from './http/listen.js'
 import { createLogger, standardOutput } from './metrics/log.js'
 import { PeerageServer, type Listening } from './server.js'
@@ -23,6 +29,8 @@ export interface Peerage {
    *
    * If something fails in the background, for example because Redis cannot be reached, the node logs it and tries again.
    * `ready` rejects if trying again cannot help.
+   *
+   * The settings `host`, `port`, `tls`, `page` and `admin` are for `listen`. If one of them is set, the log says so.
    *
    * @param server what `createServer()` of `node:http` or `node:https` returns, or `app.listen()` of Express
    * @returns this node
@@ -61,9 +69,9 @@ export interface Peerage {
    */
   listen(): Promise<Listening>
   /**
-   * Resolves when the node takes peers for the first time, or when it stops before that. While Redis cannot be reached,
-   * it keeps waiting. Rejects if waiting cannot help, because Redis is too old or because a server that the node is
-   * attached to cannot listen. If nothing has started the node yet, this call starts it.
+   * Resolves when the node takes peers. While Redis cannot be reached, it keeps waiting. Rejects if waiting cannot help,
+   * because Redis is too old, because a server that the node is attached to cannot listen, or because the node stops or
+   * drains, or has done so. If nothing has started the node yet, this call starts it.
    */
   ready(): Promise<void>
   /**
@@ -137,6 +145,8 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...(onPeer === undefined ? {} : { onPeer }),
   })
   self.node = server.node
+  // Of these settings `attach` warns once, unless `listen` has used them.
+  let unused = unusedByAttach(options)
   const peerage: Peerage = {
     get id() {
       return server.node.id
@@ -144,6 +154,9 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     attach(httpServer) {
       checkServer(httpServer)
       server.attach(httpServer)
+      if (unused.length > 0)
+        log.warn({ settings: unused }, 'attach does not use these settings: they are for listen')
+      unused = []
       return peerage
     },
     async listen() {
@@ -153,6 +166,7 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
           describeProblems(reach).replace('set access.key or', 'set accessRules, access.key or'),
         )
       const listening = await server.listen()
+      unused = []
       server.start().catch((error: unknown) => log.error({ error: String(error) }, 'failed'))
       return listening
     },

@@ -165,12 +165,15 @@ export class PeerageServer {
   }
 
   /**
-   * Resolves when the node is ready for the first time, or when it begins to stop. Rejects as `start` does, and also if
-   * a server that the node is attached to cannot listen.
+   * Resolves when the node is ready. Rejects as `start` does, if a server that the node is attached to cannot listen, and
+   * if the node begins to stop or to drain before it is ready, or has already done so.
    */
   async ready(): Promise<void> {
+    this.#mustNotHaveEnded()
     await this.start()
-    while (!this.node.draining && !this.readiness().ready) {
+    for (;;) {
+      if (this.#hasEnded) throw new Error('this node was stopped before it was ready')
+      if (this.readiness().ready) return
       const failure = this.#ports.failure
       if (failure !== undefined) throw new Error(failure)
       await new Promise<void>((resolve) => void this.#clock.after(READY_POLL_MS, resolve))

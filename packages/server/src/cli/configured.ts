@@ -71,6 +71,8 @@ function addFlags(command: Command, leaves: readonly Leaf[]): Command {
     for (const option of optionsOf(leaf)) command.addOption(option.helpGroup(groupOf(leaf)))
   for (const option of command.options)
     refuseFlags(command, option, leaves.find(({ flag }) => flag === option.long)?.secret)
+  const lists = leaves.filter(({ kind }) => kind === 'list').map(({ flag }) => flag)
+  refuseRepeats(command, lists)
   // Unknown flags and stray words are collected and reported with everything else that is wrong.
   return command.allowUnknownOption().allowExcessArguments()
 }
@@ -87,6 +89,21 @@ export function refuseFlags(command: Command, option: Option, isSecret = false):
     if (isFlag) command.error(`error: ${option.long} needs a value: ${text} is the next flag`)
     return parseArg === undefined ? text : parseArg(text, former)
   })
+}
+
+/** Commander takes the last of two equal flags. We refuse both, except the flags of lists. */
+export function refuseRepeats(command: Command, lists: readonly string[] = []): void {
+  const given = new Map<string, string>()
+  for (const option of command.options) {
+    const flag = option.long ?? ''
+    if (lists.includes(flag)) continue
+    command.on(`option:${option.name()}`, () => {
+      const former = given.get(option.attributeName())
+      given.set(option.attributeName(), flag)
+      if (former === flag) command.error(`error: ${flag} is given twice`)
+      if (former !== undefined) command.error(`error: ${former} and ${flag} are both given`)
+    })
+  }
 }
 
 function isFlagOf(command: Command, text: string): boolean {

@@ -89,6 +89,8 @@ test.each(
 
 test.each([
   [['srve'], "unknown command 'srve'", 'Did you mean serve?'],
+  [['help', 'srve'], "unknown command 'srve'", 'Did you mean serve?'],
+  [['srve', '--help'], "unknown command 'srve'", 'Did you mean serve?'],
   [['serve', '--prot', '1'], '--prot (command line): is not a flag of this command', 'did you mean --port?'],
   [['serve', '--log-formt', 'json'], '--log-formt', 'did you mean --log-format?'],
   [['cluster', '--nods', '3'], "unknown option '--nods'", 'Did you mean --nodes?'],
@@ -97,6 +99,37 @@ test.each([
   expect(code).toBe(2)
   expect(err).toContain(what)
   expect(err).toContain(hint)
+})
+
+test.each(['--help', 'help'])('%s of a command is its help', async (word) => {
+  const args = word === 'help' ? ['help', 'doctor'] : ['doctor', '--help']
+  expect(await peerage(args)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('Usage: peerage doctor'),
+  })
+  expect(await peerage([word])).toMatchObject({ code: 0, out: expect.stringContaining('<command> [flags]') })
+})
+
+test.each([
+  [['serve', '--port', '1', '--port', '2'], '--port is given twice'],
+  [['serve', '--port=1', '--host', 'h', '--port', '1'], '--port is given twice'],
+  [['check-config', '--config', 'a', '--config', 'b'], '--config is given twice'],
+  [['check-config', '--access-key', 'a', '--access-key', 'b'], '--access-key is given twice'],
+  [['serve', '--open', '--open'], '--open is given twice'],
+  [['serve', '--page', '--no-page'], '--page and --no-page are both given'],
+  [['serve', '--no-page', '--page', 'true'], '--no-page and --page are both given'],
+  [['stun', '--port', '1', '--port', '2'], '--port is given twice'],
+  [['cluster', '--nodes', '1', '--nodes', '2'], '--nodes is given twice'],
+  [['print-config', '--docs', '--docs'], '--docs is given twice'],
+])('%j is refused', async (args, what) => {
+  expect(await peerage(args)).toEqual({ code: 2, out: '', err: `error: ${what}` })
+})
+
+test('the flag of a list may be repeated', async () => {
+  const lists = ['--origins', 'https://a.example', '--origins', 'https://b.example']
+  const { code, out } = await peerage(['print-config', ...lists])
+  expect(code).toBe(0)
+  expect(out).toMatch(/origins:.*https:\/\/a\.example.*https:\/\/b\.example/s)
 })
 
 test('log.format is a setting: a flag and a variable', async () => {

@@ -9,7 +9,7 @@ import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import { createOwnServer } from '../http/own-server.js'
 import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
-import { configured, refuseFlags, settingsAsIn, type Execution } from './configured.js'
+import { configured, refuseFlags, refuseRepeats, settingsAsIn, type Execution } from './configured.js'
 import { doctor } from './doctor.js'
 import { addExamples, helpLayout, widthOfHelp } from './help.js'
 import { serve } from './serve.js'
@@ -27,13 +27,20 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   let code: number = 0
   const program = createProgram({ surroundings, finish: (result) => (code = result) })
   try {
-    await program.parseAsync([...argv], { from: 'user' })
+    await program.parseAsync(withoutHelp(program, argv), { from: 'user' })
     return code
   } catch (error) {
     // Commander has printed what is wrong. Printing help or the version is not a failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
+}
+
+/** For `help serv` and `serv --help`, Commander prints the general help. It refuses the word alone, with a suggestion. */
+function withoutHelp({ commands }: Command, argv: readonly string[]): string[] {
+  const [word = '-'] = argv[0] === 'help' ? argv.slice(1) : argv
+  const isCommand = word === 'help' || commands.some((command) => command.name() === word)
+  return word.startsWith('-') || isCommand ? [...argv] : [word]
 }
 
 function createProgram(execution: Execution): Command {
@@ -137,6 +144,7 @@ function addCluster(command: Command, { surroundings, finish }: Execution): void
     .option('--verbose', 'print the output of every process')
   addExamples(command, [[`${surroundings.startedAs.program} cluster --nodes 3`, 'three nodes']])
   for (const option of command.options) refuseFlags(command, option)
+  refuseRepeats(command)
   command.action(async () => {
     const given = command.opts<{ nodes?: string; port?: string; verbose?: boolean }>()
     const { nodes = '3', port = '9000', verbose = false } = given

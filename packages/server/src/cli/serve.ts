@@ -15,7 +15,7 @@ const LATE_MS = 1_500
 export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
   const { err } = surroundings
   let server: PeerageServer | undefined
-  const log = createLogger(config.log.level, standardOutput(config.log.format), () =>
+  const log = createLogger(config.log.level, standardOutput(config.log.format, surroundings.env), () =>
     server === undefined ? {} : { node: server.node.id },
   )
   let listening: Listening
@@ -83,8 +83,6 @@ function announce(
   listening: Listening,
   { config, log, surroundings }: Announced,
 ): void {
-  // The node was told to stop before it was ready.
-  if (!server.readiness().ready) return
   const details = { ...listening, links: server.linksAddress, node: server.node.id }
   log[isToldByText(config, surroundings) ? 'debug' : 'info'](details, 'ready')
   if (!surroundings.isTerminal) return

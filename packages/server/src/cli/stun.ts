@@ -18,7 +18,7 @@ interface Sockets {
 
 /** Runs the standalone P2P server, UDP and TCP, until it is told to end. */
 export async function serveStun(config: StunConfig, surroundings: Surroundings): Promise<ExitCode> {
-  const log = createLogger(config.log.level, standardOutput(config.log.format))
+  const log = createLogger(config.log.level, standardOutput(config.log.format, surroundings.env))
   let sockets: Sockets
   try {
     sockets = await open(config.host, config.port)

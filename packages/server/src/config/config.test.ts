@@ -308,7 +308,7 @@ describe('a problem names the setting, its source and the rule', () => {
       'port (--port): must be a whole number from 0 to 65535; it is "x"',
       expect.stringMatching(/^origins\.0 \(PEERAGE_ORIGINS\): must not be null/),
       'times.nodeLeaseMs (default): must be at least 5 beats (45000)',
-      'times.nameTtlMs (default): must be at least two renewal rounds (270000)',
+      'times.nameTtlMs (default): must be at least 30 beats (270000)',
       expect.stringMatching(/^host \(peerage\.yaml:4\): is beyond loopback/),
     ])
   })

@@ -97,6 +97,13 @@ function definitionFor(hasBackend: boolean): Definition<Config> {
   return { ...nodeDefinition, check }
 }
 
+/** The given settings that only `listen` uses: an attached node uses the port, TLS and pages of its application's server. */
+export function unusedByAttach({ host, port, page, tls, admin }: PeerageOptions): string[] {
+  const given = { host, port, page, 'tls.cert': tls?.cert, 'admin.port': admin?.port }
+  const isSet = (value: unknown): boolean => value !== undefined && value !== null && value !== false
+  return Object.entries(given).flatMap(([path, value]) => (isSet(value) ? [path] : []))
+}
+
 /** In an application the P2P server is off by default, because an application that opens one port expects only one. */
 function withP2PServer(p2p: ConfigInput['p2p'], isAskedFor: boolean | undefined): unknown {
   // A value that is no section is passed on, and is then refused by name.

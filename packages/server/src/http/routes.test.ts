@@ -200,7 +200,9 @@ describe('files of the page', () => {
       expect(await at('gzip, deflate, br')).toEqual(['br', 'br', varies])
       expect(await at('gzip')).toEqual(['gzip', 'gz', varies])
       expect(await at('br;q=0, gzip;q=0.5')).toEqual(['gzip', 'gz', varies])
-      for (const none of ['', 'identity', 'zstd']) expect((await at(none))[0]).toBeNull()
+      // A cache must not keep the plain form for everybody.
+      for (const none of ['', 'identity', 'zstd'])
+        expect(await at(none)).toEqual([null, expect.not.stringMatching(/^(?:br|gz)$/), varies])
       const etags = await Promise.all(
         ['br', 'identity'].map(async (encoding) =>
           (
@@ -209,8 +211,25 @@ describe('files of the page', () => {
         ),
       )
       expect(new Set(etags).size).toBe(1)
+      const known = { Accept: 'text/html', 'If-None-Match': etags[0] ?? '' }
+      const again = await routes().request(path, { headers: known })
+      expect([again.status, again.headers.get('Vary')]).toEqual([304, varies])
+      expect(again.headers.get('Content-Length')).toBeNull()
     },
   )
+
+  test('a file without a compressed form has no Vary', async () => {
+    expect((await routes().request('/icon.svg')).headers.get('Vary')).toBeNull()
+  })
+
+  test.each(['br', 'gzip', 'identity'])('GET and HEAD say how long a file is (%s)', async (encoding) => {
+    for (const path of ['/index.html', '/icon.svg', '/client/peerage-1.2.3.js']) {
+      const headers = { 'Accept-Encoding': encoding }
+      const length = String((await (await routes().request(path, { headers })).text()).length)
+      for (const method of ['GET', 'HEAD'])
+        expect((await routes().request(path, { method, headers })).headers.get('Content-Length')).toBe(length)
+    }
+  })
 
   test.each([
     '/secret.pem',

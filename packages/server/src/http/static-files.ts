@@ -7,6 +7,12 @@ import { serveStatic } from 'hono/serve-static'
 /** What scripts/compress.mjs adds to the name of a file that it compressed. */
 const COMPRESSED = /\.(?:br|gz)$/
 
+/** The same endings, by their Content-Encoding. */
+const ENDINGS: ReadonlyMap<string | null, string> = new Map([
+  ['br', '.br'],
+  ['gzip', '.gz'],
+])
+
 /** The files of a folder by their path in it. They are held in memory because they are few and small. */
 export type StaticFiles = ReadonlyMap<string, StaticFile>
 
@@ -55,6 +61,13 @@ export function serveFiles(
     isDir: (path) => path === '.',
     getContent: (path) => Promise.resolve(files.get(path)?.body ?? null),
     onFound: (path, context) => {
+      const encoding = context.res.headers.get('Content-Encoding')
+      const sent = files.get(path + (ENDINGS.get(encoding) ?? ''))
+      // An answer to HEAD has no body whose length could be seen.
+      if (sent !== undefined) context.header('Content-Length', String(sent.body.byteLength))
+      // Hono adds this to a compressed answer only. A cache must not keep the plain one for everybody either.
+      if (encoding === null && [...ENDINGS.values()].some((ending) => files.has(path + ending)))
+        context.header('Vary', 'Accept-Encoding', { append: true })
       context.header('ETag', files.get(path)?.etag)
       addHeaders(path, context)
     },

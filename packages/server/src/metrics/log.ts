@@ -34,20 +34,32 @@ export function createLogger(
 /** `auto`: pretty on a terminal, JSON elsewhere. */
 export type LogFormat = 'auto' | 'pretty' | 'json'
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** The most bytes of lines that wait for room on the disk. Lines beyond it are lost. */
 const WAITING_LINES_MOST = 1_048_576
 
 /**
  * Standard output. Writes are synchronous, so that the newest lines are out when the process ends. A line that cannot
- * be written, for example to a file on a full disk, waits for the next line: it does not end the process.
+ * be written, for example to a file on a full disk, waits for the next line: it does not end the process. Whether
+ * there are colors depends on `env`. Without it, Node decides by the environment of this process.
  */
-export function standardOutput(format: LogFormat): DestinationStream {
+export function standardOutput(format: LogFormat, env?: Environment): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: WAITING_LINES_MOST })
   output.on('error', () => {})
   if (!isPretty(format)) return output
-  // Node looks at NO_COLOR, FORCE_COLOR, CI and TERM.
-  const isColored = isTerminal() && process.stdout.hasColors()
+  const isColored =
+    isTerminal() && process.stdout.hasColors(env === undefined ? undefined : colorEnvironment(env))
   return { write: (line) => void output.write(prettyLine(line, isColored)) }
+}
+
+/**
+ * The variables from which Node decides about colors, such as TERM and FORCE_COLOR. We leave out CI, because a terminal
+ * in CI shows colors too, and an empty NO_COLOR, because it counts as not set (no-color.org). Node 20 heeds both.
+ */
+function colorEnvironment(env: Environment): object {
+  const { CI: _, NO_COLOR, ...rest } = env
+  return NO_COLOR === undefined || NO_COLOR === '' ? rest : { ...rest, NO_COLOR }
 }
 
 /** Whether standard output gets lines for people. */
