@@ -88,6 +88,13 @@ const DEADLINE_MS = 60_000
 const GATHER_MS = 3_000
 /** node-datachannel reports `complete` shortly before it reports the last candidates. */
 const SETTLE_MS = 50
+/**
+ * How long the answering side, once its text is made, sends nothing on its own. A program may carry the text at once, and
+ * if packets of this side arrive while a libdatachannel takes in the answer, its DTLS may end before it has stored our
+ * fingerprint. Then the connection fails for good (pull request 1612 of libdatachannel). The other side's own packets are
+ * answered in the meantime, so only a path that this side must open first waits.
+ */
+const HOLD_MS = 1_000
 
 /** The functions of manual mode, for one platform. */
 export interface Manual {
@@ -143,8 +150,8 @@ async function answerManually(
   const { sdp, candidates } = read(offer, 'offer')
   const side = new Side('answer', find, options)
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...TERMS }, Promise.resolve(undefined))
-  side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
+  side.after(HOLD_MS, () => side.handshake.receive({ type: 'candidates', candidates }))
   const channel = side.channel()
   // The application may show the text first and await the channel later, so an early failure must not count as unhandled.
   channel.catch(() => undefined)
@@ -227,6 +234,10 @@ class Side {
       if (this.#result) this.#settle(this.#result)
     })
     return this.#channel
+  }
+
+  after(ms: number, run: () => void): void {
+    this.#clock.after(ms, run)
   }
 
   close(): void {
