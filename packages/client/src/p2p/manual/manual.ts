@@ -3,7 +3,16 @@ import { parseName } from '@peerage/protocol'
 import { abortError } from '../../lib/abort.js'
 import { Channel } from '../channel/channel.js'
 import type { Clock } from '../../lib/clock.js'
-import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from '../../lib/check.js'
+import {
+  aPeerConnectionClass,
+  aSignal,
+  aText,
+  aTime,
+  check,
+  checkOptions,
+  given,
+  objectWith,
+} from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
 import { checkTimers, systemClock } from '../../lib/clock.js'
 import { ConnectError } from '../connect-error.js'
@@ -46,7 +55,7 @@ const manualKinds: Kinds<ManualOptions> = {
   p2pServer: aText,
   deadlineMs: aTime,
   signal: aSignal,
-  RTCPeerConnection: aFunction,
+  RTCPeerConnection: aPeerConnectionClass,
   clock: objectWith('a Clock', 'now', 'after'),
 }
 
@@ -73,7 +82,7 @@ export interface ManualAnswer {
    */
   readonly text: string
   /**
-   * The channel.
+   * The channel. It opens 5 s later if only this side can open the path, as behind its own NAT (SPEC.md, PP24).
    * @throws ConnectError if no channel opened in time
    * @throws the signal's reason when the signal of the options aborts
    */
@@ -89,12 +98,13 @@ const GATHER_MS = 3_000
 /** node-datachannel reports `complete` shortly before it reports the last candidates. */
 const SETTLE_MS = 50
 /**
- * How long the answering side, once its text is made, sends nothing on its own. A program may carry the text at once, and
- * if packets of this side arrive while a libdatachannel takes in the answer, its DTLS may end before it has stored our
- * fingerprint. Then the connection fails for good (pull request 1612 of libdatachannel). The other side's own packets are
- * answered in the meantime, so only a path that this side must open first waits.
+ * How long the answering side, once its text is made, sends nothing on its own. If its packets arrive while a
+ * libdatachannel takes in the answer, DTLS may end there before the fingerprint is stored. Then the connection fails for
+ * good (pull request 1612 of libdatachannel). A program carries the text within this time. It answers the packets of the
+ * side that offers, so only a path that this side must open first (through its own NAT or firewall) waits. A text that
+ * people carry takes longer, but the race needs two round trips within some microseconds of the other machine.
  */
-const HOLD_MS = 1_000
+const HOLD_MS = 5_000
 
 /** The functions of manual mode, for one platform. */
 export interface Manual {
