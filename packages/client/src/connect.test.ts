@@ -52,7 +52,10 @@ test('[WL3] after a cut the peer reconnects by itself as the same holder of its 
   const seen = states(peer)
   tier.cut('ann')
   expect(peer.state.state).toBe('reconnecting')
+  // The application cannot change it.
+  expect(() => Object.assign(peer.state, { state: 'closed' })).toThrow(TypeError)
   await clock.advance(1_010)
+  expect(() => Object.assign(peer.state, { state: 'closed' })).toThrow(TypeError)
   expect(seen).toEqual(['reconnecting', 'online'])
   expect([peer.name, peer.since]).toEqual(['ann', since])
 })
