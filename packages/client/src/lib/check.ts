@@ -22,7 +22,7 @@ export const aPeerConnectionClass = kind(
     typeof value === 'function' &&
     Object(value.prototype) === value.prototype &&
     (typeof value.prototype.createDataChannel === 'function' ||
-      !/^class\b/.test(Function.prototype.toString.call(value))),
+      !/^class\b|\[native code\]/.test(Function.prototype.toString.call(value))),
 )
 /** Infinity is allowed. */
 export const aTime = kind(
