@@ -15,7 +15,7 @@ const kind = (rule: string, is: Kind['is']): Kind => ({ rule, is })
 export const aText = kind('a string', (value) => typeof value === 'string')
 export const aFlag = kind('true or false', (value) => typeof value === 'boolean')
 export const aFunction = kind('a function', (value) => typeof value === 'function')
-/** A function without methods of its own may return a connection that another class has made, so it is allowed. */
+/** A plain function is allowed without these methods, because it may return a connection that another class has made. */
 export const aPeerConnectionClass = kind(
   "a class with the interface of the browser's RTCPeerConnection",
   (value) =>

@@ -71,6 +71,22 @@ describe('manual mode', () => {
     await vi.waitFor(() => expect(added).toBeGreaterThan(0))
   })
 
+  it('[PP24] the answering side begins at once if the offer has mDNS names, as a browser makes them', async () => {
+    const offer = keep(await offerManually())
+    const content = unpackText(offer.text)
+    if (!content) throw new Error('it made this text')
+    const { sdp } = describeContent(content)
+    const line = 'candidate:3 1 udp 1 01234567-89ab-cdef-0123-456789abcdef.local 65535 typ host'
+    let added = 0
+    class Counted extends (await loadNodeDataChannel('manual')) {
+      override async addIceCandidate(): Promise<void> {
+        added++
+      }
+    }
+    keep(await answerManually(packText('offer', sdp, [line]), { RTCPeerConnection: Counted }))
+    await vi.waitFor(() => expect(added).toBe(1))
+  })
+
   it('[PP25] refuses a text that is not an offer, and an offer in place of an answer', async () => {
     expect((await failure(answerManually('hello'))).message).toContain('not a manual offer')
     const offer = keep(await offerManually())

@@ -82,7 +82,7 @@ export interface ManualAnswer {
    */
   readonly text: string
   /**
-   * The channel. It opens 5 s later if only this side can open the path, as behind its own NAT (SPEC.md, PP24).
+   * The channel. It opens up to 5 s later if only this side can open the path, as behind its own NAT (SPEC.md, PP24).
    * @throws ConnectError if no channel opened in time
    * @throws the signal's reason when the signal of the options aborts
    */
@@ -100,11 +100,14 @@ const SETTLE_MS = 50
 /**
  * How long the answering side, once its text is made, sends nothing on its own. If its packets arrive while a
  * libdatachannel takes in the answer, DTLS may end there before the fingerprint is stored. Then the connection fails for
- * good (pull request 1612 of libdatachannel). A program carries the text within this time. It answers the packets of the
- * side that offers, so only a path that this side must open first (through its own NAT or firewall) waits. A text that
- * people carry takes longer, but the race needs two round trips within some microseconds of the other machine.
+ * good (pull request 1612 of libdatachannel). A program carries the text within this time. Meanwhile this side answers the
+ * packets of the other one, so only a path that this side must open first (through its own NAT or firewall) waits. A text
+ * that people carry takes longer, but then the race needs two round trips within some microseconds of the other machine.
  */
 const HOLD_MS = 5_000
+/** The same if this side's addresses are mDNS names, because other machines often cannot resolve these. */
+const HOLD_MDNS_MS = 1_000
+const MDNS_PATTERN = /\.local /
 
 /** The functions of manual mode, for one platform. */
 export interface Manual {
@@ -161,7 +164,7 @@ async function answerManually(
   const side = new Side('answer', find, options)
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...TERMS }, Promise.resolve(undefined))
   const text = await side.text
-  side.after(HOLD_MS, () => side.handshake.receive({ type: 'candidates', candidates }))
+  side.begin(candidates)
   const channel = side.channel()
   // The application may show the text first and await the channel later, so an early failure must not count as unhandled.
   channel.catch(() => undefined)
@@ -246,8 +249,13 @@ class Side {
     return this.#channel
   }
 
-  after(ms: number, run: () => void): void {
-    this.#clock.after(ms, run)
+  /** Begins to send to the side that offers. mDNS names are those of browsers, which need no time. */
+  begin(candidates: string[]): void {
+    const holdMs = this.#candidates.some((line) => MDNS_PATTERN.test(line)) ? HOLD_MDNS_MS : HOLD_MS
+    const isBrowser = candidates.some((line) => MDNS_PATTERN.test(line))
+    this.#clock.after(isBrowser ? 0 : holdMs, () =>
+      this.handshake.receive({ type: 'candidates', candidates }),
+    )
   }
 
   close(): void {
