@@ -103,7 +103,7 @@ function adapt(
      * answer, 7 of 16 calls from Firefox took 1 s.
      *
      * In manual mode the answering side is the client. A libdatachannel that offers may finish DTLS before it has stored
-     * the other side's fingerprint, and the connection then fails (its pull request 1612; 1 in 80 as the client, 1 in 230
+     * the other side's fingerprint, and the connection then fails (its pull request 1612; 1 in 40 as the client, 1 in 230
      * as the server, on a busy machine). In a call the caller tries again, but manual mode has no second try. See also
      * `HOLD_MS` in manual.ts.
      */
