@@ -74,6 +74,10 @@ const nothing = (): void => {}
 const listenOn = (one: { on(event: never, listener: () => void): unknown }, event: string): unknown =>
   one.on(wrong(event), nothing)
 
+/** Calls `send` with two arguments, which the types would refuse. */
+const sendTwo = (one: { send(data: string, more?: never): unknown }, more: unknown): unknown =>
+  one.send('bob', wrong(more))
+
 type Rows = [what: string, call: () => unknown, message: string | RegExp][]
 
 const rejections: Rows = [
@@ -165,6 +169,11 @@ const rejections: Rows = [
     'there is no option "relayonly": did you mean "relayOnly"?',
   ],
   ['connect: p2p.accept', () => at({ p2p: { accept: true } }), 'accept must be a function; it is true'],
+  ...[Date, class extends EventTarget {}, () => {}].map((one): Rows[number] => [
+    `connect: p2p.RTCPeerConnection ${String(one)}`,
+    () => at({ p2p: { RTCPeerConnection: one } }),
+    "RTCPeerConnection must be a class with the interface of the browser's RTCPeerConnection; it is a function",
+  ]),
   ['connect: clock', () => at({ clock: {} }), 'clock must be a Clock; it is an object'],
   // This error once came only when a timer was cancelled. No caller saw it, and it ended the process.
   [
@@ -193,6 +202,10 @@ const rejections: Rows = [
   ['send a promise', () => peer.send('bob', Promise.resolve(1)), 'it is an object (Promise)'],
   ['send a Blob', () => peer.send('bob', new Blob(['x'])), 'it is an object (Blob)'],
   ['send a Map', () => peer.send('bob', new Map([[1, 2]])), 'it is an object (Map)'],
+  ['send NaN', () => peer.send('bob', NaN), 'it is NaN'],
+  ['send Infinity', () => peer.send('bob', -Infinity), 'it is -Infinity'],
+  ['send a RegExp', () => peer.send('bob', /x/), 'it is an object (RegExp)'],
+  ['send an Error', () => peer.send('bob', new RangeError('x')), 'it is an object (Error)'],
   ['send a bigint', () => peer.send('bob', { n: 1n }), 'data cannot be sent as JSON: '],
   ['send a circle', () => peer.send('bob', circle()), 'data cannot be sent as JSON: '],
   [
@@ -235,6 +248,18 @@ const rejections: Rows = [
   ['join: null', () => peer.join('hall', wrong(null)), 'options must be a plain object; it is null'],
   ['mesh', () => peer.mesh('hall', wrong({ label: 'x' })), 'there is no option "label"'],
   ['room.send', () => room.send(undefined), 'data must be a JSON value'],
+  // Users of `peer.send(to, data)` once sent the name to everybody, and lost the data.
+  ...['x', { signal: AbortSignal.timeout(1e6) }].map((more): Rows[number] => [
+    `room.send(data, ${typeof more})`,
+    () => sendTwo(room, more),
+    /^room\.send\(data\) sends to every member, and takes nothing but the data; the second argument is (?:"x"|an object)$/,
+  ]),
+  [
+    'mesh.send(name, data)',
+    () => sendTwo(mesh, 'x'),
+    'mesh.send(data) sends to every member, and takes nothing but the data; the second argument is "x"',
+  ],
+  ['channel.send(name, data)', () => sendTwo(channel, 'x'), 'options must be a plain object; it is "x"'],
   [
     'mesh.send',
     () => mesh.send(wrong({ a: 1 })),

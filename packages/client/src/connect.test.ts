@@ -52,7 +52,10 @@ test('[WL3] after a cut the peer reconnects by itself as the same holder of its 
   const seen = states(peer)
   tier.cut('ann')
   expect(peer.state.state).toBe('reconnecting')
+  // The application cannot change it.
+  expect(() => Object.assign(peer.state, { state: 'closed' })).toThrow(TypeError)
   await clock.advance(1_010)
+  expect(() => Object.assign(peer.state, { state: 'closed' })).toThrow(TypeError)
   expect(seen).toEqual(['reconnecting', 'online'])
   expect([peer.name, peer.since]).toEqual(['ann', since])
 })
@@ -217,7 +220,7 @@ test('[WL6] if `token` rejects, the attempt has failed, and there is an `error` 
   peer.on('error', (error, stage) => errors.push([String(error), stage]))
   tier.cut('ann')
   await clock.advance(3_010)
-  expect(errors).toEqual([['Error: the token server is down', 'hello']])
+  expect(errors).toEqual([['Error: the function `token` failed: the token server is down', 'hello']])
   expect(peer.state.state).toBe('online')
 })
 
@@ -242,8 +245,9 @@ test('[WL6] the timeout of connect says how the last attempt ended', async () =>
   await clock.advance(5_000)
   expect(late.error).toMatchObject({
     code: 'timeout',
-    message: 'not connected to http://tier within 5 s. The last attempt: the token server is down',
-    cause: new Error('the token server is down'),
+    message:
+      'not connected to http://tier within 5 s. The last attempt: the function `token` failed: the token server is down',
+    cause: { cause: new Error('the token server is down') },
   })
 })
 

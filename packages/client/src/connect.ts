@@ -6,6 +6,7 @@ import {
   aFlag,
   aFunction,
   aNull,
+  aPeerConnectionClass,
   aSignal,
   aText,
   aTime,
@@ -102,7 +103,7 @@ const p2pKinds: Kinds<P2POptions> = {
   accept: aFunction,
   relayOnly: aFlag,
   holdCandidates: aFlag,
-  RTCPeerConnection: aFunction,
+  RTCPeerConnection: aPeerConnectionClass,
 }
 
 const anIdentityStorage = objectWith(

@@ -95,7 +95,8 @@ export class Peer {
 
   /**
    * Adds a listener for an event of `PeerEvents`: `message`, `state`, `presence` or `error`. The first `message`
-   * listener also gets the messages that arrived before it was added.
+   * listener also gets the messages that arrived before it was added. After `close` or `leave`, no event comes any more,
+   * and a new listener is not an error.
    *
    * @returns A function that removes the listener.
    * @throws TypeError for an unknown event, or a listener that is not a function
@@ -142,7 +143,9 @@ export class Peer {
    * @param data - A JSON value, a string, or bytes (an `ArrayBuffer` or a view of one, which arrive as a `Uint8Array`).
    *   At most 196,599 ASCII characters, or 147,447 bytes.
    * @throws PeerageError whose code is a `SendFailure`, or `bad-name` for an invalid name
-   * @throws TypeError for data that JSON cannot hold, an unknown option, or an option with a wrong value
+   * @throws TypeError for `data` that is no JSON value itself (such as `undefined`, a function, NaN, a Map, an Error) or has
+   *   a cycle or a BigInt in it, for an unknown option, or an option with a wrong value. Else `JSON.stringify` decides what
+   *   becomes of the values inside `data`: it makes `null` of a NaN, and `{}` of a Map.
    * @throws The reason of `signal`, if that is aborted first.
    *
    * @example

@@ -13,7 +13,7 @@ export * from '../index.js'
  * reached, it tries again until `timeoutMs` has passed. If the connection is lost later, the peer reconnects by itself.
  *
  * @param url - The address of any node. `http://` and `ws://` mean the same, and so do `https://` and `wss://`. In a page
- *   it may be a path of the page's own site. The query and the hash of the URL are ignored.
+ *   it may be a path of the page's own site. It has no user, password, query or hash.
  * @param options - See `ConnectOptions`. All are optional.
  * @returns The connected peer.
  * @throws PeerageError with the code `name-taken`, `forbidden`, `bad-version` or another final refusal of a node;

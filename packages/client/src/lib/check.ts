@@ -15,6 +15,15 @@ const kind = (rule: string, is: Kind['is']): Kind => ({ rule, is })
 export const aText = kind('a string', (value) => typeof value === 'string')
 export const aFlag = kind('true or false', (value) => typeof value === 'boolean')
 export const aFunction = kind('a function', (value) => typeof value === 'function')
+/** A plain function is allowed without these methods, because it may return a connection that another class has made. */
+export const aPeerConnectionClass = kind(
+  "a class with the interface of the browser's RTCPeerConnection",
+  (value) =>
+    typeof value === 'function' &&
+    Object(value.prototype) === value.prototype &&
+    (typeof value.prototype.createDataChannel === 'function' ||
+      !/^class\b|\[native code\]/.test(Function.prototype.toString.call(value))),
+)
 /** Infinity is allowed. */
 export const aTime = kind(
   'a number of milliseconds from 0 up',
@@ -66,6 +75,12 @@ export const aSignal = objectWith('an AbortSignal', 'addEventListener', 'removeE
 /** @throws TypeError that names the argument, the rule, and what was given */
 export function check(name: string, value: unknown, { rule, is }: Kind): void {
   if (!is(value)) throw new TypeError(`${name} must be ${rule}; it is ${shown(value)}`)
+}
+
+/** @throws TypeError if arguments follow the only one of a method, as in `room.send('bob', data)` */
+export function checkAlone(more: unknown[], hint: string): void {
+  const [first] = more
+  if (first !== undefined) throw new TypeError(`${hint}; the second argument is ${shown(first)}`)
 }
 
 /** @throws TypeError if `options` is not a plain object, or has an unknown option, or one with a wrong value */

@@ -1,6 +1,7 @@
 import wrtc from '@roamhq/wrtc'
 import { RTCPeerConnection as Werift } from 'werift'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { aPeerConnectionClass } from '../lib/check.js'
 import { Connections, givenClass } from './connections.js'
 import type { P2POptions, PeerConnectionClass } from './options.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
@@ -114,7 +115,10 @@ it('[PP26] no connection is made ahead in Node, or of a class that the applicati
 // This tests the types: the option accepts werift's class, although TypeScript does not see it as an RTCPeerConnection.
 it('the option RTCPeerConnection accepts the classes of werift and @roamhq/wrtc without a cast', () => {
   const options: P2POptions[] = [{ RTCPeerConnection: Werift }, { RTCPeerConnection: wrtc.RTCPeerConnection }]
-  for (const { RTCPeerConnection } of options) expect(givenClass(RTCPeerConnection)).toBe(RTCPeerConnection)
+  for (const { RTCPeerConnection } of options) {
+    expect(givenClass(RTCPeerConnection)).toBe(RTCPeerConnection)
+    expect(aPeerConnectionClass.is(RTCPeerConnection)).toBe(true)
+  }
   // @ts-expect-error this class makes no channels
   const wrong: P2POptions = { RTCPeerConnection: Date }
   expect(wrong).toBeDefined()

@@ -56,6 +56,7 @@ type Listener = (event: { candidate: { candidate: string } | null }) => void
 function natted(
   ports: Record<string, number>,
   host = '192.0.2.2',
+  outside = '203.0.113.7',
 ): (configuration: RTCConfiguration) => Gatherer {
   return ({ iceServers = [] }) => {
     const candidates: Listener[] = []
@@ -77,7 +78,7 @@ function natted(
         found(host, 4000, 'host')
         for (const { urls } of iceServers) {
           const [kind, server = ''] = String(urls).split(':')
-          found('203.0.113.7', ports[server], 'srflx', ` raddr ${host} rport 4000`)
+          found(outside, ports[server], 'srflx', ` raddr ${host} rport 4000`)
           if (kind === 'turn') found('198.51.100.3', 50_000, 'relay', ' raddr 0.0.0.0 rport 0')
         }
         for (const listener of changes) listener({ candidate: null })
@@ -88,6 +89,11 @@ function natted(
 }
 
 describe('diagnose', () => {
+  it('writes a reflexive IPv6 address in brackets', async () => {
+    const make = natted({ a: 5000 }, '192.0.2.2', '2001:db8::1')
+    expect((await diagnose([stun('a:1')], make, systemClock, {})).reflexive).toEqual(['[2001:db8::1]:5000'])
+  })
+
   it.each([
     ['endpoint-independent', 'the same port to all servers', { a: 5000, b: 5000 }],
     ['address-dependent', 'another port to each server', { a: 5000, b: 6000 }],

@@ -32,7 +32,7 @@ export interface Probe {
 export interface Diagnosis {
   /** How the NAT maps this peer's address. */
   mapping: Mapping
-  /** The reflexive addresses of this peer, which are its addresses as seen from outside, as ip:port. */
+  /** The reflexive addresses of this peer, which are its addresses as seen from outside, as ip:port or [ip]:port. */
   reflexive: string[]
   /** The P2P (STUN) server. Null: none is known. */
   stun: Probe | null
@@ -126,7 +126,7 @@ export async function diagnose(
   const found = [stun, other, both].flatMap((gathering) => gathering?.found ?? [])
   const diagnosis = {
     mapping: mappingOf(found, answers(stun) || answers(other), both),
-    reflexive: [...new Set(found.filter(isReflexive).map(({ address, port }) => `${address}:${port}`))],
+    reflexive: [...new Set(found.filter(isReflexive).map(hostPort))],
     stun: probeOf(stunUrl, stun, 'srflx'),
     turn: probeOf(turnUrl, turn, 'relay'),
   }
@@ -150,6 +150,9 @@ function isUsable(server: RTCIceServer, make: (configuration: RTCConfiguration) 
   connection.close()
   return kept === undefined || kept.length > 0
 }
+
+const hostPort = ({ address, port }: Found): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 const isReflexive = ({ type }: Found): boolean => type === 'srflx'
 

@@ -48,7 +48,7 @@ export interface P2POptions {
   /**
    * Decides whether the peer named `from` may open a channel to this peer. It may return a promise. If the result is
    * false, an error or not a boolean, the call is refused, and the caller gets a `ConnectError` with the stage
-   * `no-answer`. It is not called for a peer that this peer is calling itself (SPEC.md, PP10). Default: every peer may.
+   * `no-answer`. The last two are also an `error` event of this peer. It is not called for a peer that this peer is calling itself (SPEC.md, PP10). Default: every peer may.
    */
   accept?: ((from: Name) => boolean | Promise<boolean>) | undefined
   /**

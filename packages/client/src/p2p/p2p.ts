@@ -158,7 +158,7 @@ export class P2P {
 
   /**
    * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
-   * becomes an `error` event of the peer.
+   * becomes an `error` event of the peer. After `close`, no event comes any more, and a new listener is not an error.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => unknown): () => void {

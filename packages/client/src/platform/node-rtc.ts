@@ -24,15 +24,21 @@ interface Native {
   ) => object
 }
 
-let loading: Promise<PeerConnectionClass> | undefined
-
-/** Loads node-datachannel with the browser's interface, and adapts where it differs. Rejects if it is not installed. */
-export function loadNodeDataChannel(): Promise<PeerConnectionClass> {
-  loading ??= load()
-  return loading
+/** Two classes, which choose different DTLS roles for the side that answers: in a call the server, in manual mode the client. */
+interface Classes {
+  call: PeerConnectionClass
+  manual: PeerConnectionClass
 }
 
-async function load(): Promise<PeerConnectionClass> {
+let loading: Promise<Classes> | undefined
+
+/** Loads node-datachannel with the browser's interface, and adapts where it differs. Rejects if it is not installed. */
+export async function loadNodeDataChannel(use: keyof Classes = 'call'): Promise<PeerConnectionClass> {
+  loading ??= load()
+  return (await loading)[use]
+}
+
+async function load(): Promise<Classes> {
   let polyfill: { RTCPeerConnection: PeerConnectionClass }
   let native: Native
   try {
@@ -52,7 +58,10 @@ async function load(): Promise<PeerConnectionClass> {
   }
   // Its threads must end before the process does. Otherwise an exit with open connections may crash.
   process.once('exit', () => native.cleanup())
-  return adapt(polyfill.RTCPeerConnection, native)
+  return {
+    call: adapt(polyfill.RTCPeerConnection, native, 'active'),
+    manual: adapt(polyfill.RTCPeerConnection, native, 'passive'),
+  }
 }
 
 function isMissing(error: unknown): error is Error {
@@ -60,7 +69,12 @@ function isMissing(error: unknown): error is Error {
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
 }
 
-function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
+/** `offererRole`: the DTLS role of a side that offers both roles, and so leaves the choice to this side. */
+function adapt(
+  base: PeerConnectionClass,
+  native: Native,
+  offererRole: 'active' | 'passive',
+): PeerConnectionClass {
   class NodePeerConnection extends base {
     constructor(configuration: RTCConfiguration = {}) {
       const { iceTransportPolicy = 'all' } = configuration
@@ -76,8 +90,8 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     }
 
     /**
-     * Makes the answering side the DTLS server [PP32]: if the offer says `active`, libdatachannel answers `passive`
-     * (RFC 8842 §5.3). As the DTLS client, libdatachannel may lose its ClientHello if the other side's ICE is not
+     * Chooses the DTLS role of the answering side. In calls it is the server [PP32]: if the offer says `active`,
+     * libdatachannel answers `passive` (RFC 8842 §5.3). As the DTLS client, libdatachannel may lose its ClientHello if the other side's ICE is not
      * connected yet. This happens with Firefox and with libdatachannel itself (its issue 1554). It then sends the next
      * one only after 1 s, while browsers and aiortc do so within 0.2 s. As the client it may also hang over TURN (its
      * pull request 1630). So it is the client only when both sides are libdatachannel, as the side that offers, whose
@@ -87,6 +101,11 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
      * 200), Chromium 70 and 83, Firefox 91 and 194, aiortc 41 and 300. To Node from: Chromium 18 and 77, Firefox 40 and
      * 269, aiortc 33 and 40. With `active` in Node's offer, Node to Firefox took 1,023 and 1,079. With `active` in its
      * answer, 7 of 16 calls from Firefox took 1 s.
+     *
+     * In manual mode the answering side is the client. A libdatachannel that offers may finish DTLS before it has stored
+     * the other side's fingerprint, and the connection then fails (its pull request 1612; 1 in 40 as the client, 1 in 230
+     * as the server, on a busy machine). In a call the caller tries again, but manual mode has no second try. See also
+     * `HOLD_MS` in manual.ts.
      */
     override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>
     override setRemoteDescription(
@@ -97,7 +116,7 @@ function adapt(base: PeerConnectionClass, native: Native): PeerConnectionClass {
     override setRemoteDescription({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
       return super.setRemoteDescription({
         type,
-        sdp: type === 'offer' ? sdp.replace('a=setup:actpass', 'a=setup:active') : sdp,
+        sdp: type === 'offer' ? sdp.replace('a=setup:actpass', `a=setup:${offererRole}`) : sdp,
       })
     }
 

@@ -26,9 +26,14 @@ function findNodeWebSocket(loadWs: () => Promise<{ WebSocket: WebSocketClass }>)
   }
 }
 
+const globalClass = (): PeerConnectionClass | undefined => globalThis.RTCPeerConnection
+
 export async function findNodePeerConnection(): Promise<PeerConnectionClass> {
-  const platform: PeerConnectionClass | undefined = globalThis.RTCPeerConnection
-  return platform ?? loadNodeDataChannel()
+  return globalClass() ?? loadNodeDataChannel()
+}
+
+export async function findManualPeerConnection(): Promise<PeerConnectionClass> {
+  return globalClass() ?? loadNodeDataChannel('manual')
 }
 
 /** The platform for Node. `loadWs` loads `ws`; in a single-file bundle it is already there. */

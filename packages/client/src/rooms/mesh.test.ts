@@ -4,6 +4,8 @@ import { Emitter } from '../lib/emitter.js'
 import { Mesh } from './mesh.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 
+import type { Channel } from '../p2p/channel/channel.js'
+
 type Parts = ConstructorParameters<typeof Mesh>
 
 /** A mesh of ann whose calls are counted. A call ends only when the mesh aborts it. */
@@ -12,16 +14,21 @@ function meshOfAnn(): {
   clock: FakeClock
   calls: string[]
   tell: (name: string, state: PresenceState | 'left') => void
+  open: (channel: Channel) => void
 } {
   const clock = new FakeClock()
   const calls: string[] = []
   const members = new Map<string, { name: string; state: PresenceState }>()
   const events = new Emitter<{ member: [] }>({ member: true }, () => {})
   const session = { self: { name: 'ann' }, clock, onError: () => {}, onClosed: () => () => {} }
+  let open = (_channel: Channel): void => {}
   const p2p = {
     channels: [],
     channel: () => undefined,
-    on: () => () => {},
+    on: (_event: string, listener: (channel: Channel) => void) => {
+      open = listener
+      return () => {}
+    },
     connect: (name: string, { signal }: { signal: AbortSignal }): Promise<never> => {
       calls.push(name)
       return new Promise((_resolve, reject) =>
@@ -39,6 +46,7 @@ function meshOfAnn(): {
     mesh: new Mesh(...([session, p2p, room] as unknown as Parts)),
     clock,
     calls,
+    open: (channel) => open(channel),
     tell(name, state) {
       if (state === 'left') members.delete(name)
       else members.set(name, { name, state })
@@ -83,4 +91,12 @@ test('[PP27] of a hundred members that never answer, sixteen are called at once 
   for (let i = 0; i < 16; i++) tell(`stranger-${i}`, 'left')
   await clock.advance(5)
   expect(new Set(calls).size).toBe(32)
+})
+
+test('the application cannot change the channels of a mesh', () => {
+  const { mesh, tell, open } = meshOfAnn()
+  tell('bob', 'online')
+  open({ peer: 'bob', on: () => () => {} } as unknown as Channel)
+  for (const channels of [mesh.channels, mesh.channels]) (channels as Map<string, Channel>).clear()
+  expect([...mesh.channels.keys()]).toEqual(['bob'])
 })

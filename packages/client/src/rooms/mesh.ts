@@ -1,5 +1,5 @@
 import { onAbort } from '../lib/abort.js'
-import { channelData, check } from '../lib/check.js'
+import { channelData, check, checkAlone } from '../lib/check.js'
 import { Emitter } from '../lib/emitter.js'
 import type { Channel } from '../p2p/channel/channel.js'
 import { Rates } from '../lib/rates.js'
@@ -68,14 +68,15 @@ export class Mesh {
     this.#reconcile()
   }
 
-  /** The open channels, by the name of the other peer. */
+  /** The open channels at this moment, by the name of the other peer. Each access makes a new map. */
   get channels(): ReadonlyMap<string, Channel> {
-    return this.#channels
+    return new Map(this.#channels)
   }
 
   /**
    * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
-   * becomes an `error` event of the peer.
+   * becomes an `error` event of the peer. After `close`, a new listener is not an error, but `channel-closed` is the last
+   * event that comes.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof MeshEvents>(event: K, listener: (...args: MeshEvents[K]) => unknown): () => void {
@@ -85,9 +86,11 @@ export class Mesh {
   /**
    * Sends one message over every open channel. Resolves when each channel has accepted the message or failed. It does not
    * say which channels failed. To know that, send over each channel of `channels`.
-   * @throws TypeError if `data` is neither text nor bytes
+   * @throws TypeError if `data` is neither text nor bytes, and for a second argument
    */
-  async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
+  send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void>
+  async send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>, ...more: unknown[]): Promise<void> {
+    checkAlone(more, 'mesh.send(data) sends to every member, and takes nothing but the data')
     check('data', data, channelData)
     await Promise.allSettled([...this.#channels.values()].map((channel) => channel.send(data)))
   }

@@ -99,6 +99,7 @@ test('[WD16] the error of a room listener goes to the console, or to an error li
   const joining = ann.join('hall')
   list(await asked('join'), ['ann'])
   const hall = await joining
+  for (const member of hall.members) expect(Object.isFrozen(member)).toBe(true)
   hall.on('member', () => Promise.reject(new Error('rejected')))
   hall.on('member', () => {
     throw new Error('thrown')

@@ -1,6 +1,7 @@
 import type { Name, NodeMessageOf, PeerMessage, PresenceState, Room as RoomName } from '@peerage/protocol'
 import { limits, parseRoom } from '@peerage/protocol'
 import { encodeBody } from '../delivery/body.js'
+import { checkAlone } from '../lib/check.js'
 import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
 import { parsedOrThrow } from '../lib/names.js'
@@ -116,7 +117,7 @@ export class Room {
 
   /**
    * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
-   * becomes an `error` event of the peer.
+   * becomes an `error` event of the peer. After `leave`, no event comes any more, and a new listener is not an error.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof RoomEvents>(event: K, listener: (...args: RoomEvents[K]) => unknown): () => void {
@@ -129,9 +130,11 @@ export class Room {
    * when the members have received it. Each member gets it at most once.
    * @throws PeerageError such as `closed` after `leave`, `too-large`, `rate-limited` (WR10) or `timeout` (no answer of the
    * node within 5 s)
-   * @throws TypeError if JSON cannot hold `data`
+   * @throws TypeError if JSON cannot hold `data` (see `peer.send`), and for a second argument
    */
-  async send(data: unknown): Promise<void> {
+  send(data: unknown): Promise<void>
+  async send(data: unknown, ...more: unknown[]): Promise<void> {
+    checkAlone(more, 'room.send(data) sends to every member, and takes nothing but the data')
     if (this.#left) throw new PeerageError('closed', 'this peer has left the room')
     const body = encodeBody(data)
     if (body === undefined) throw new PeerageError('too-large', TOO_LARGE)
@@ -225,7 +228,8 @@ export class Room {
     } else {
       const now = state === 'joined' ? 'online' : 'away'
       if (known?.state === now && known.since === since) return
-      this.#members.set(name, { name, since, state: now })
+      // Frozen, because `members` hands these objects out.
+      this.#members.set(name, Object.freeze({ name, since, state: now }))
     }
     this.#events.emit('member', { name, since, state })
   }

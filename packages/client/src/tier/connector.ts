@@ -205,7 +205,7 @@ export class Connector {
       this.#timer?.cancel()
       connection.onlineAt = this.#options.clock.now()
       // Set the state before the callback, so that frames which it sends go out at once.
-      this.#state = { state: 'online', node: message.node }
+      this.#state = Object.freeze({ state: 'online', node: message.node })
       this.#options.onWelcome(message)
       this.#options.onState(this.#state)
       if (this.#leaves) this.leave()
@@ -256,7 +256,8 @@ export class Connector {
 
   #setState(state: PeerState): void {
     if (this.#state === state) return
-    this.#state = state
+    // Frozen, because `peer.state` hands it out.
+    this.#state = Object.freeze(state)
     this.#options.onState(state)
   }
 }

@@ -29,7 +29,10 @@ export type PeerEvents = {
   state: [state: PeerState]
   /** The presence of a watched name changed. */
   presence: [presence: Presence]
-  /** An error that no call rejects with; see `ErrorStage`. Without a listener it goes to the console. */
+  /**
+   * An error that no call rejects with; see `ErrorStage`. Without a listener it goes to the console, and repeats of the
+   * same error do not.
+   */
   error: [error: unknown, stage: ErrorStage]
 }
 
@@ -37,12 +40,19 @@ const PEER_EVENTS = { message: true, state: true, presence: true, error: true } 
 
 /** The events for the application. Without a listener, errors and final ends go to the console. */
 export class Events extends Emitter<PeerEvents> {
+  /** The last error that went to the console. */
+  #told = ''
+
   constructor() {
     super(PEER_EVENTS, (error, event) => this.listenerFailed(error, event))
   }
 
+  /** Without a listener, repeats of one error reach the console once, because other peers can cause many. */
   fail(error: unknown, stage: ErrorStage): void {
-    this.emit('error', error, stage)
+    if (this.has('error')) return this.emit('error', error, stage)
+    const text = `${stage} ${String(error)}`
+    if (text !== this.#told) console.error(error)
+    this.#told = text
   }
 
   /**

@@ -91,7 +91,8 @@ export class Session implements P2PContext {
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
       onRetry: (failed) => this.#internal.emit('retry', failed),
-      onError: (error) => this.events.fail(error, 'hello'),
+      // Before the welcome nobody can listen, and `onRetry` of `connect` gets the error.
+      onError: (error) => this.#welcome && this.events.fail(error, 'hello'),
     })
     const send = (frame: PeerMessage): boolean => this.connector.send(frame)
     this.requests = new Requests(clock, send)
@@ -217,7 +218,7 @@ export class Session implements P2PContext {
     if (app !== undefined) hello.app = app
     if (name !== undefined) hello.name = name
     if (token !== undefined) {
-      hello.token = typeof token === 'function' ? await token() : token
+      hello.token = typeof token === 'function' ? await tokenOf(token) : token
       check('what `token` returns', hello.token, aText)
     }
     return hello
@@ -293,5 +294,14 @@ export class Session implements P2PContext {
       this.events.fail(error, 'body')
       return undefined
     }
+  }
+}
+
+async function tokenOf(token: () => string | Promise<string>): Promise<string> {
+  try {
+    return await token()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`the function \`token\` failed: ${why}`, { cause })
   }
 }

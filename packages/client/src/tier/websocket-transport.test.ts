@@ -67,11 +67,16 @@ const socket = (): FakeSocket => FakeSocket.last
 
 test('the endpoint is /peerage/ below the path of the URL, over WebSocket only', () => {
   expect(endpointOf('https://host')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
-  expect(endpointOf('http://host:9000/tier/?x=1')).toBe(
-    'ws://host:9000/tier/peerage/?EIO=4&transport=websocket',
-  )
+  expect(endpointOf('http://host:9000/tier/')).toBe('ws://host:9000/tier/peerage/?EIO=4&transport=websocket')
   expect(endpointOf('wss://host/a/b')).toBe('wss://host/a/b/peerage/?EIO=4&transport=websocket')
-  expect(endpointOf('https://host/#a')).toBe('wss://host/peerage/?EIO=4&transport=websocket')
+  for (const url of ['https://host/?token=1', 'https://host/#a', 'wss://host/tier?x#y'])
+    expect(() => endpointOf(url)).toThrow(
+      /^url must not have a query \(\?\) or hash \(#\): .* the option `token`$/,
+    )
+  for (const url of ['https://ann:secret@host', 'https://ann@host/?x', 'https://:secret@host'])
+    expect(() => endpointOf(url)).toThrow(
+      new TypeError('url must not have a user or password: pass the option `token` to connect()'),
+    )
   for (const url of ['ws:host', 'http://', 'http:/127.0.0.1', 'http://127.0.0.1:99999', 'https://[::1:1'])
     expect(() => endpointOf(url)).toThrow(
       new TypeError(

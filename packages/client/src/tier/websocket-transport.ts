@@ -30,7 +30,7 @@ const CLOSED = 3
 
 /** Advice that fits every reason. */
 export const ANYHOW = 'Is the node running, are scheme, host and port right, and is its certificate trusted?'
-const UNTOLD = `this platform does not say why (a browser shows it in its console). ${ANYHOW}`
+const UNTOLD = `this platform does not say why (a browser shows it in its console). ${ANYHOW} If the page has a Content-Security-Policy, does its connect-src allow this URL?`
 const SILENT = `nothing came within ${SILENT_MS / 1_000} s. Is it a node that listens there, and does the proxy in front of it forward WebSocket?`
 const NO_NODE = 'the server there does not speak the protocol of a node'
 
@@ -41,8 +41,8 @@ const closedAtOnce = (code: number): string =>
 const URL_PATTERN = /^(?:(?:http|ws)s?:\/\/|[./])/i
 
 /**
- * The WebSocket URL of a node at `url`: `/peerage/` below the path of `url`. Its query and hash are not used.
- * @throws TypeError if `url` cannot be the URL of a node
+ * The WebSocket URL of a node at `url`: `/peerage/` below the path of `url`.
+ * @throws TypeError if `url` cannot be the URL of a node, or has a part that a node would not get
  */
 export function endpointOf(url: string | URL): string {
   const text = url instanceof URL ? url.href : url
@@ -59,7 +59,13 @@ export function endpointOf(url: string | URL): string {
     const hint = meant ? `: did you mean "http://${text}"?` : ''
     throw new TypeError(`url must begin with http://, https://, ws:// or wss://; it is ${given}${hint}`)
   }
-  endpoint.hash = ''
+  // The text may hold a password, so the error does not show it.
+  if (endpoint.username !== '' || endpoint.password !== '')
+    throw new TypeError('url must not have a user or password: pass the option `token` to connect()')
+  if (endpoint.search !== '' || endpoint.hash !== '')
+    throw new TypeError(
+      'url must not have a query (?) or hash (#): a node does not get them; pass a token as the option `token`',
+    )
   endpoint.protocol = endpoint.protocol.replace('http', 'ws')
   endpoint.pathname = `${endpoint.pathname.replace(/\/$/, '')}/peerage/`
   endpoint.search = '?EIO=4&transport=websocket'

@@ -148,7 +148,8 @@ export class Channel {
   /**
    * Calls `listener` at each `event`. Returns a function that removes the listener. The first `message` listener also gets
    * the messages that arrived before it was added, up to 4 MiB, after `on` has returned (SPEC.md, PP20). An error that a
-   * listener throws becomes an `error` event of the peer.
+   * listener throws becomes an `error` event of the peer. After `close`, no event comes any more, and a new listener is
+   * not an error: look at `state`.
    * @throws TypeError for an event that does not exist
    */
   on<K extends keyof ChannelEvents>(event: K, listener: (...args: ChannelEvents[K]) => unknown): () => void {

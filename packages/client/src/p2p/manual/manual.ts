@@ -3,7 +3,16 @@ import { parseName } from '@peerage/protocol'
 import { abortError } from '../../lib/abort.js'
 import { Channel } from '../channel/channel.js'
 import type { Clock } from '../../lib/clock.js'
-import { aFunction, aSignal, aText, aTime, check, checkOptions, given, objectWith } from '../../lib/check.js'
+import {
+  aPeerConnectionClass,
+  aSignal,
+  aText,
+  aTime,
+  check,
+  checkOptions,
+  given,
+  objectWith,
+} from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
 import { checkTimers, systemClock } from '../../lib/clock.js'
 import { ConnectError } from '../connect-error.js'
@@ -46,7 +55,7 @@ const manualKinds: Kinds<ManualOptions> = {
   p2pServer: aText,
   deadlineMs: aTime,
   signal: aSignal,
-  RTCPeerConnection: aFunction,
+  RTCPeerConnection: aPeerConnectionClass,
   clock: objectWith('a Clock', 'now', 'after'),
 }
 
@@ -73,7 +82,7 @@ export interface ManualAnswer {
    */
   readonly text: string
   /**
-   * The channel.
+   * The channel. It opens up to 5 s later if only this side can open the path, as behind its own NAT (SPEC.md, PP24).
    * @throws ConnectError if no channel opened in time
    * @throws the signal's reason when the signal of the options aborts
    */
@@ -88,6 +97,17 @@ const DEADLINE_MS = 60_000
 const GATHER_MS = 3_000
 /** node-datachannel reports `complete` shortly before it reports the last candidates. */
 const SETTLE_MS = 50
+/**
+ * How long the answering side, once its text is made, sends nothing on its own. If its packets arrive while a
+ * libdatachannel takes in the answer, DTLS may end there before the fingerprint is stored. Then the connection fails for
+ * good (pull request 1612 of libdatachannel). A program carries the text within this time. Meanwhile this side answers the
+ * packets of the other one, so only a path that this side must open first (through its own NAT or firewall) waits. A text
+ * that people carry takes longer, but then the race needs two round trips within some microseconds of the other machine.
+ */
+const HOLD_MS = 5_000
+/** The same if this side's addresses are mDNS names, because other machines often cannot resolve these. */
+const HOLD_MDNS_MS = 1_000
+const MDNS_PATTERN = /\.local /
 
 /** The functions of manual mode, for one platform. */
 export interface Manual {
@@ -143,8 +163,8 @@ async function answerManually(
   const { sdp, candidates } = read(offer, 'offer')
   const side = new Side('answer', find, options)
   side.handshake.answer({ type: 'offer', sdp, restart: false, ...TERMS }, Promise.resolve(undefined))
-  side.handshake.receive({ type: 'candidates', candidates })
   const text = await side.text
+  side.begin(candidates)
   const channel = side.channel()
   // The application may show the text first and await the channel later, so an early failure must not count as unhandled.
   channel.catch(() => undefined)
@@ -227,6 +247,15 @@ class Side {
       if (this.#result) this.#settle(this.#result)
     })
     return this.#channel
+  }
+
+  /** Begins to send to the side that offers. mDNS names are those of browsers, which need no time. */
+  begin(candidates: string[]): void {
+    const holdMs = this.#candidates.some((line) => MDNS_PATTERN.test(line)) ? HOLD_MDNS_MS : HOLD_MS
+    const isBrowser = candidates.some((line) => MDNS_PATTERN.test(line))
+    this.#clock.after(isBrowser ? 0 : holdMs, () =>
+      this.handshake.receive({ type: 'candidates', candidates }),
+    )
   }
 
   close(): void {

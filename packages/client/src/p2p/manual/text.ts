@@ -105,9 +105,8 @@ export function describeContent(content: TextContent): { sdp: string; candidates
     `a=ice-ufrag:${ufrag}`,
     `a=ice-pwd:${pwd}`,
     `a=fingerprint:sha-256 ${hex}`,
-    // An offer always says `actpass`, so the answering side chooses its role, and a browser chooses to be the DTLS client.
-    // A libdatachannel that offers is the server then. As client, it may get the certificate before it has stored the
-    // fingerprint to compare it with, and manual mode has no second try.
+    // An offer always says `actpass`, as PP32 does. The answering side chooses to be the DTLS client: browsers by
+    // themselves, node-datachannel by node-rtc.ts.
     `a=setup:${content.type === 'offer' ? 'actpass' : setup}`,
     'a=sctp-port:5000',
     'a=max-message-size:262144',
