@@ -111,8 +111,13 @@ describe('manual mode', () => {
     const other = keep(await offerManually())
     const answer = keep(await answerManually(other.text, { deadlineMs: 1000 }))
     const late = failure(answer.channel)
-    expect((await failure(offer.connect(answer.text))).name).toBe('ConnectError')
-    expect((await late).name).toBe('ConnectError')
+    const early = failure(offer.connect(answer.text))
+    for (const { name, message } of await Promise.all([early, late])) {
+      expect(name).toBe('ConnectError')
+      // Without a node there is neither TURN nor `peer.p2p`.
+      expect(message).toMatch(/; make two new texts to try again$/)
+      expect(message).not.toMatch(/TURN|peer\.p2p/)
+    }
   })
 
   it('rejects with the reason of its AbortSignal', async () => {

@@ -15,7 +15,7 @@ import {
 } from '../../lib/check.js'
 import type { Kinds } from '../../lib/check.js'
 import { checkTimers, systemClock } from '../../lib/clock.js'
-import { ConnectError } from '../connect-error.js'
+import { ConnectError, stageTexts } from '../connect-error.js'
 import { givenClass, iceServersOf, newConnection } from '../connections.js'
 import type { FreshConnection } from '../connections.js'
 import { Handshake } from '../handshake/handshake.js'
@@ -178,6 +178,19 @@ function read(text: string, type: TextContent['type']): { sdp: string; candidate
   return describeContent(content)
 }
 
+/** The texts of the stages advise what only a peer on a node can do. */
+const ADVICE = 'make two new texts to try again'
+const withoutAdvice = (detail: string): string =>
+  Object.entries(stageTexts).reduce(
+    (text, [stage, own]) => text.replace(own, MANUAL_TEXTS[stage] ?? own),
+    detail,
+  )
+const MANUAL_TEXTS: Record<string, string> = {
+  ice: 'no network path to the other side was found',
+  dtls: 'a path was found, but not secured in time',
+  timeout: 'a path was found and secured, but no channel opened in time',
+}
+
 type Result = { channel: Channel } | { error: unknown }
 
 /** This side of a handshake. It collects its signals into one text. */
@@ -283,7 +296,9 @@ class Side {
       case 'open':
         return this.#opened(event)
       case 'end':
-        return this.#end(new ConnectError(this.#peer, event.stage, event.detail))
+        return this.#end(
+          new ConnectError(this.#peer, event.stage, `${withoutAdvice(event.detail)}; ${ADVICE}`),
+        )
       // A lost channel is never reopened here, so there is nothing to do.
       case 'closed-for-good':
     }
