@@ -55,7 +55,7 @@ export const attacks: readonly Attack[] = [
   {
     id: 'connect-flood',
     sends: '4 unclaimed sockets, 12,000/s CONNECT packets each',
-    // Not 1006: the attacker's own end is one, too.
+    // 1006 does not count, because the attacker's own end gives it, too.
     wrong: atLeast(/closed 4\d+|refused/, 1),
     short: true,
   },

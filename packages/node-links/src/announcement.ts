@@ -1,4 +1,4 @@
-import { parseHostPort } from '@peerage/protocol'
+import { formatHostPort, parseHostPort } from '@peerage/protocol'
 
 /** How the other side of a link proves that it is the node that it names. */
 export type Proof =
@@ -25,12 +25,7 @@ const TOKEN_PATTERN = /^token:([\w-]{22,128})$/
 /** The text for `Nodes.announce`. `parseAnnouncement` reads it. */
 export function encodeAnnouncement({ address, proof }: Announcement): string {
   const said = proof.type === 'certificate' ? `sha256:${proof.sha256}` : `token:${proof.token}`
-  return JSON.stringify({ v: ANNOUNCEMENT_VERSION, address: formatAddress(address), proof: said })
-}
-
-/** `host:port`, with an IPv6 address in brackets. */
-export function formatAddress({ host, port }: Announcement['address']): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return JSON.stringify({ v: ANNOUNCEMENT_VERSION, address: formatHostPort(address), proof: said })
 }
 
 /** Undefined for anything except an announcement of this version. Anyone who can write to the store may have written it. */

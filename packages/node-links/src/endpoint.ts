@@ -1,12 +1,12 @@
 import type { Clock, Nodes, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
-import { parseNodeId } from '@peerage/protocol'
+import { formatHostPort, parseNodeId } from '@peerage/protocol'
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { Admission } from './admission.js'
 import type { Announcement } from './announcement.js'
-import { formatAddress, parseAnnouncement } from './announcement.js'
+import { parseAnnouncement } from './announcement.js'
 import type { Identity } from './identity.js'
 import type { Proven } from './link.js'
 import { BusyError, WrongNodeError, proveAccepted, proveDialled } from './proving.js'
@@ -187,6 +187,6 @@ class LinkUnreachable extends Error {
 
   constructor({ address }: Announcement, cause: unknown) {
     const words = cause instanceof Error ? cause.message : String(cause)
-    super(`no link to ${formatAddress(address)}: ${words}`, { cause })
+    super(`no link to ${formatHostPort(address)}: ${words}`, { cause })
   }
 }

@@ -3,5 +3,5 @@
 export { withLinks } from './linked-backend.js'
 export type { LinkState, LinkedBackend, LinksOptions } from './linked-backend.js'
 export type { DownReason } from './link.js'
-export { encodeAnnouncement, formatAddress, parseAnnouncement } from './announcement.js'
+export { encodeAnnouncement, parseAnnouncement } from './announcement.js'
 export type { Announcement } from './announcement.js'

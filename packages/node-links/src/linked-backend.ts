@@ -1,7 +1,8 @@
 import type { Backend, Clock, Envelope, OnError } from '@peerage/core'
 import { inTurn } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
-import { encodeAnnouncement, formatAddress } from './announcement.js'
+import { formatHostPort } from '@peerage/protocol'
+import { encodeAnnouncement } from './announcement.js'
 import { Endpoint } from './endpoint.js'
 import type { Identity } from './identity.js'
 import { makeIdentity } from './identity.js'
@@ -77,7 +78,7 @@ export function withLinks(backend: Backend, options: LinksOptions): LinkedBacken
       onError(new Error('no address to announce to the other nodes: set links.advertise'), { stage: 'link' })
       return
     }
-    address = formatAddress(reached)
+    address = formatHostPort(reached)
     // If the store cannot be reached now, the next beat announces.
     const failed = (error: unknown): void => onError(error, { stage: 'announce' })
     nodes.announce(encodeAnnouncement({ address: reached, proof: identity.proof })).catch(failed)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatIceUrl, icePort, iceTransport, parseHostPort, parseIceUrl } from './ice-url.js'
+import { formatHostPort, formatIceUrl, icePort, iceTransport, parseHostPort, parseIceUrl } from './ice-url.js'
 
 /** What a text is read as: the URL for WebRTC, the port, and the transport; or the rule that the text breaks. */
 function read(text: unknown): string {
@@ -113,6 +113,7 @@ describe('[WN6] host:port', () => {
     ['[::1]:9001', { host: '::1', port: 9001 }],
   ])('%s', (text, expected) => {
     expect(parseHostPort(text)).toEqual(expected)
+    expect(formatHostPort(expected)).toBe(text)
   })
 
   it.each([

@@ -46,8 +46,7 @@ const transports = ['udp', 'tcp'] as const
 
 /** Writes the URL in the form that every WebRTC stack reads: lower case, an IPv6 address in brackets. */
 export function formatIceUrl({ scheme, host, port, transport }: IceUrl): string {
-  const authority = host.includes(':') ? `[${host}]` : host
-  return `${scheme}:${authority}${port === undefined ? '' : `:${port}`}${transport ? `?transport=${transport}` : ''}`
+  return `${scheme}:${formatHost(host)}${port === undefined ? '' : `:${port}`}${transport ? `?transport=${transport}` : ''}`
 }
 
 export function icePort({ scheme, port }: IceUrl): number {
@@ -59,6 +58,16 @@ export function iceTransport({ scheme, transport }: IceUrl): 'udp' | 'tcp' | 'tl
   const isSecure = scheme.endsWith('s')
   if ((transport ?? (isSecure ? 'tcp' : 'udp')) === 'udp') return isSecure ? 'dtls' : 'udp'
   return isSecure ? 'tls' : 'tcp'
+}
+
+/** A host as it stands in a URL: an IPv6 address in brackets (RFC 3986 §3.2.2). */
+export function formatHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** Writes `host:port`, with an IPv6 address in brackets. `parseHostPort` reads it. */
+export function formatHostPort({ host, port }: { host: string; port: number | string }): string {
+  return `${formatHost(host)}:${port}`
 }
 
 /** Reads `host:port`, the form of a STUN server's address in a welcome, with an IPv6 address in brackets. */

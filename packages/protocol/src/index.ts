@@ -15,7 +15,15 @@ export {
   roomOf,
   utf8Length,
 } from './ids.js'
-export { formatIceUrl, icePort, iceTransport, parseHostPort, parseIceUrl } from './ice-url.js'
+export {
+  formatHost,
+  formatHostPort,
+  formatIceUrl,
+  icePort,
+  iceTransport,
+  parseHostPort,
+  parseIceUrl,
+} from './ice-url.js'
 
 // Frames
 export type {

@@ -1,4 +1,4 @@
-import { formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
+import { formatHostPort, formatIceUrl, icePort, iceTransport, parseIceUrl } from '@peerage/protocol'
 import { abortError, onAbort } from '../lib/abort.js'
 import type { Clock } from '../lib/clock.js'
 
@@ -126,7 +126,9 @@ export async function diagnose(
   const found = [stun, other, both].flatMap((gathering) => gathering?.found ?? [])
   const diagnosis = {
     mapping: mappingOf(found, answers(stun) || answers(other), both),
-    reflexive: [...new Set(found.filter(isReflexive).map(hostPort))],
+    reflexive: [
+      ...new Set(found.filter(isReflexive).map(({ address: host, port }) => formatHostPort({ host, port }))),
+    ],
     stun: probeOf(stunUrl, stun, 'srflx'),
     turn: probeOf(turnUrl, turn, 'relay'),
   }
@@ -150,9 +152,6 @@ function isUsable(server: RTCIceServer, make: (configuration: RTCConfiguration) 
   connection.close()
   return kept === undefined || kept.length > 0
 }
-
-const hostPort = ({ address, port }: Found): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 const isReflexive = ({ type }: Found): boolean => type === 'srflx'
 

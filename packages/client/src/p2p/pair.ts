@@ -5,7 +5,7 @@ import { textOf } from '../lib/error.js'
 import type { Rates } from '../lib/rates.js'
 import { Waiters } from '../lib/waiters.js'
 import { Channel } from './channel/channel.js'
-import { ConnectError } from './connect-error.js'
+import { ConnectError, stageTexts } from './connect-error.js'
 import type { Connections } from './connections.js'
 import { Handshake } from './handshake/handshake.js'
 import type { HandshakeEnd, HandshakeEvent, Opened } from './handshake/handshake.js'
@@ -179,6 +179,7 @@ export class Pair {
       resumes: attempt.resuming?.id,
       polite: this.#isPolite,
       clock: context.clock,
+      texts: stageTexts,
       prepare: (terms) => connections.take(terms),
       send: (signal) => this.#send(handshake, signal),
       onEvent: (event) => this.#onEvent(handshake, event),

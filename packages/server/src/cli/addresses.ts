@@ -1,3 +1,4 @@
+import { formatHost } from '@peerage/protocol'
 import { isIPv4 } from 'node:net'
 import type { NetworkInterfaceInfo } from 'node:os'
 import { isEveryAddress, isLoopback, isPrivate } from '../config/hosts.js'
@@ -33,6 +34,5 @@ function rankOf(name: string, address: string): number {
 
 /** The same URL at another host. */
 export function urlAt(url: string, host: string): string {
-  const own = host.includes(':') ? `[${host}]` : host
-  return url.replace(/\/\/(?:\[[^\]]*\]|[^:/]*)/, `//${own}`)
+  return url.replace(/\/\/(?:\[[^\]]*\]|[^:/]*)/, `//${formatHost(host)}`)
 }

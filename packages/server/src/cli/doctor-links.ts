@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Nodes } from '@peerage/core'
-import { formatAddress, parseAnnouncement, type Announcement } from '@peerage/node-links'
-import { parseHostPort, type NodeId } from '@peerage/protocol'
+import { parseAnnouncement, type Announcement } from '@peerage/node-links'
+import { formatHostPort, parseHostPort, type NodeId } from '@peerage/protocol'
 import { isEveryAddress, isLoopback } from '../config/hosts.js'
 import type { Config } from '../config/schema.js'
 import { reasonOf } from '../lib/reason.js'
@@ -81,7 +81,7 @@ async function tryNode(node: NodeId, nodes: Nodes, { links, times }: Config): Pr
       `has links ${is} TLS, and these settings do not: messages between the two go through Redis. Set links.plain to the same everywhere`,
     )
   }
-  const address = formatAddress(announcement.address)
+  const address = formatHostPort(announcement.address)
   if (isLoopback(announcement.address.host) && links.host !== null && !isLoopback(links.host))
     return unreached(
       `announces ${address}, which only its own machine can reach. Set its links.advertise to an address that the others reach`,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { startedAs } from './started-as.js'
 
 describe('messages name a command as it was started', () => {
-  const directory = '/home/x/peerage'
+  const directory = '/srv/peerage'
 
   test.each([
     ['by its name', '/usr/bin/peerage', 'peerage'],

@@ -1,3 +1,4 @@
+import { formatHost } from '@peerage/protocol'
 import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
@@ -185,5 +186,5 @@ export function unavailable(
 /** The host under which this machine itself reaches a server that listens on `host`. */
 export function localHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return '127.0.0.1'
-  return host.includes(':') ? `[${host}]` : host
+  return formatHost(host)
 }

@@ -81,18 +81,38 @@ const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable']
 /** Adds what an operator can do to the text of an error, if that is known. */
 export type Advise = (text: string) => string
 
+/** Lines that repeat. One of each kind is logged in REPEAT_EVERY_MS. */
+class Repeats {
+  readonly #now: () => number
+  readonly #kinds = new Map<string, { at: number; text: string; suppressed: number }>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /**
+   * The field for the line: how many were left out since the last one, if any were. Undefined: leave this one out, too.
+   * Another text of the same kind is always logged.
+   */
+  next(kind: string, text = ''): { repeated?: number } | undefined {
+    const last = this.#kinds.get(kind)
+    const isSame = last?.text === text
+    if (isSame && this.#now() - last.at < REPEAT_EVERY_MS) {
+      last.suppressed++
+      return undefined
+    }
+    this.#kinds.set(kind, { at: this.#now(), text, suppressed: 0 })
+    return isSame && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+  }
+}
+
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number, advise: Advise = (text) => text): OnError {
-  const stages = new Map<string, { at: number; text: string; suppressed: number }>()
+  const repeats = new Repeats(now)
   return (error, context) => {
     const text = advise(reasonOf(error))
-    const last = stages.get(context.stage)
-    if (last?.text === text && now() - last.at < REPEAT_EVERY_MS) {
-      last.suppressed++
-      return
-    }
-    stages.set(context.stage, { at: now(), text, suppressed: 0 })
-    const repeated = last?.text === text && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+    const repeated = repeats.next(context.stage, text)
+    if (repeated === undefined) return
     // A stack trace helps to find a bug of ours. In an outage it only hides the reason.
     const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
     const stack =
@@ -111,16 +131,10 @@ const LOGGED_ORIGIN = /^[\x21-\x7e]{1,300}$/
  * peers are refused. `withDetail`: the texts are our own, and hold nothing that a peer sent.
  */
 export function refusalLog(log: Logger, now: () => number, options: { withDetail: boolean }): OnRefused {
-  const kinds = new Map<string, { at: number; suppressed: number }>()
+  const repeats = new Repeats(now)
   return ({ wire, code, detail, origin }) => {
-    const kind = `${wire} ${code}`
-    const last = kinds.get(kind)
-    if (last !== undefined && now() - last.at < REPEAT_EVERY_MS) {
-      last.suppressed++
-      return
-    }
-    kinds.set(kind, { at: now(), suppressed: 0 })
-    const repeated = last !== undefined && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+    const repeated = repeats.next(`${wire} ${code}`)
+    if (repeated === undefined) return
     const why = options.withDetail || code === 'origin' ? { why: detail } : {}
     const from = origin !== undefined && LOGGED_ORIGIN.test(origin) ? { origin } : {}
     log.info({ ...why, wire, code, ...from, ...repeated }, 'refused')

@@ -1,3 +1,4 @@
+import { stageTexts } from '../connect-error.js'
 import { describe, expect, it } from 'vitest'
 import { Handshake } from './handshake.js'
 import type { HandshakeEnd } from './handshake.js'
@@ -26,6 +27,7 @@ class Side {
       clock: this.clock,
       relayOnly: false,
       holdCandidates: false,
+      texts: stageTexts,
       prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
       onEvent: (event) => {

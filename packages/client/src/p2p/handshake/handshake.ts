@@ -1,7 +1,6 @@
 import type { Timer } from '../../lib/clock.js'
 import { makeStreams, watchStreams } from '../channel/streams.js'
 import type { Streams } from '../channel/streams.js'
-import { stageTexts } from '../connect-error.js'
 import type { FailureStage } from '../connect-error.js'
 import type { FreshConnection } from '../connections.js'
 import type { Terms } from '../options.js'
@@ -15,6 +14,8 @@ export interface HandshakeOptions extends NegotiationOptions {
   id: string
   /** Resolves to a connection without a description. Rejects if there is no WebRTC here. */
   prepare: (terms: Terms) => Promise<FreshConnection>
+  /** What to say about a failure at each stage, when nothing more is known. */
+  texts: Readonly<Record<FailureStage, string>>
   onEvent: (event: HandshakeEvent) => void
 }
 
@@ -172,7 +173,7 @@ export class Handshake {
     // When a connection closes, its stack tells the other side if it still can. So we close it after the signal has
     // arrived: the other side must learn the reason from the signal, and look for a new path.
     if (isOpen) void told?.then(() => state.negotiation.connection.close())
-    this.#finish(stage, detail ?? stageTexts[stage], isOpen)
+    this.#finish(stage, detail ?? this.#options.texts[stage], isOpen)
   }
 
   /** Notes that one of the two applications is closing the channel. */
@@ -270,7 +271,7 @@ export class Handshake {
     const state = this.#state
     if (state.name === 'connecting') {
       if (connectionState === 'failed' || connectionState === 'closed')
-        this.end(`the connection ${connectionState}: ${stageTexts[this.stage]}`)
+        this.end(`the connection ${connectionState}: ${this.#options.texts[this.stage]}`)
       else if (this.#isCaller && iceConnectionState === 'connected')
         state.timer ??= this.#options.clock.after(STUCK_MS, () => this.end())
     }

@@ -178,14 +178,10 @@ function read(text: string, type: TextContent['type']): { sdp: string; candidate
   return describeContent(content)
 }
 
-/** The texts of the stages advise what only a peer on a node can do. */
 const ADVICE = 'make two new texts to try again'
-const withoutAdvice = (detail: string): string =>
-  Object.entries(stageTexts).reduce(
-    (text, [stage, own]) => text.replace(own, MANUAL_TEXTS[stage] ?? own),
-    detail,
-  )
-const MANUAL_TEXTS: Record<string, string> = {
+/** Without a node there is neither TURN nor `peer.p2p`, which the texts of a call advise. */
+const TEXTS = {
+  ...stageTexts,
   ice: 'no network path to the other side was found',
   dtls: 'a path was found, but not secured in time',
   timeout: 'a path was found and secured, but no channel opened in time',
@@ -231,6 +227,7 @@ class Side {
       clock: this.#clock,
       relayOnly: false,
       holdCandidates: false,
+      texts: TEXTS,
       prepare: () => this.#prepare(),
       send: (signal) => {
         sdp = this.#collect(signal) ?? sdp
@@ -296,9 +293,7 @@ class Side {
       case 'open':
         return this.#opened(event)
       case 'end':
-        return this.#end(
-          new ConnectError(this.#peer, event.stage, `${withoutAdvice(event.detail)}; ${ADVICE}`),
-        )
+        return this.#end(new ConnectError(this.#peer, event.stage, `${event.detail}; ${ADVICE}`))
       // A lost channel is never reopened here, so there is nothing to do.
       case 'closed-for-good':
     }
